@@ -1,0 +1,24 @@
+//! What the supervisor tells a child to be: one line of JSON at its start.
+//!
+//! Owns the parts of the configuration that cross a process border. A child reads no
+//! configuration file: it runs what the supervisor has checked and has in force.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{DaemonPart, Nameserver};
+
+/// A nameserver to be.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct NameserverAssignment {
+    pub(crate) config: Nameserver,
+}
+
+/// A daemon to be.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct DaemonAssignment {
+    pub(crate) part: DaemonPart,
+    /// Where it remembers its port.
+    pub(crate) state_file: PathBuf,
+}

@@ -1,0 +1,87 @@
+//! `ferrolab config …`: the configuration that the lab runs with.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use miette::{IntoDiagnostic, Report, WrapErr, miette};
+
+use super::{Outcome, paths};
+use crate::config::{Configuration, Warning};
+use crate::control::client::Client;
+use crate::files;
+use crate::installed;
+
+/// Check, install and show the configuration
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Update(File),
+    Check(File),
+    Export,
+}
+
+/// A configuration file.
+#[derive(Debug, Args)]
+pub(super) struct File {
+    /// A YAML file, PyroLab's or with Ferrolab's own keys
+    file: PathBuf,
+}
+
+pub(super) fn run(command: &Command) -> Outcome {
+    match command {
+        Command::Update(File { file }) => update(file),
+        Command::Check(File { file }) => {
+            let (configuration, warnings) =
+                installed::check(file).map_err(|error| Report::new(*error))?;
+            print_warnings(&warnings);
+            println!("{} is fine: {}.", file.display(), summary(&configuration));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Export => {
+            let path = paths()?.config_file;
+            let text = std::fs::read_to_string(&path)
+                .into_diagnostic()
+                .wrap_err_with(|| missing(&path))?;
+            print!("{text}");
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Takes a file over as the lab's configuration, if it has no problem.
+fn update(file: &Path) -> Outcome {
+    let paths = paths()?;
+    let (configuration, warnings) = installed::check(file).map_err(|error| Report::new(*error))?;
+    print_warnings(&warnings);
+    paths.ensure().into_diagnostic()?;
+    installed::install(file, &paths).into_diagnostic()?;
+    println!("Configuration updated: {}.", summary(&configuration));
+    if files::previous(&paths.config_file).exists() {
+        println!("The one before is kept at {}.", files::previous(&paths.config_file).display());
+    }
+    let socket = paths.control_socket().into_diagnostic()?;
+    let is_up = super::runtime()?.block_on(Client::connect(&socket)).is_ok();
+    if is_up {
+        println!("The running lab keeps its old one until `ferrolab down` and `ferrolab up`.");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_warnings(warnings: &[Warning]) {
+    for warning in warnings {
+        eprintln!("warning: {}", warning.plain());
+    }
+}
+
+fn summary(configuration: &Configuration) -> String {
+    format!(
+        "{} nameserver(s), {} daemon(s), {} service(s)",
+        configuration.nameservers.len(),
+        configuration.daemons.len(),
+        configuration.services.len()
+    )
+}
+
+fn missing(path: &Path) -> Report {
+    miette!("there is no configuration yet at {}; see `ferrolab config update`", path.display())
+}

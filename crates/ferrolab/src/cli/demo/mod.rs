@@ -1,0 +1,202 @@
+//! `ferrolab demo`: a whole lab to try, in the foreground, gone afterwards.
+//!
+//! Owns the demo's home, configuration and driver, and what it tells the user to try. The lab is
+//! an ordinary one: the same supervisor, the same processes.
+
+mod check;
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use miette::{IntoDiagnostic, Report, miette};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Outcome, explain, up};
+use crate::control::client::{Client, ControlError};
+use crate::control::{Listing, Request};
+use crate::files;
+use crate::paths::{Environment, Paths};
+use crate::supervise::{self, SuperviseError};
+
+/// The driver of the demo's Python service.
+const DRIVERS: &str = include_str!("drivers.py");
+/// Where a nameserver is expected; the demo takes another port if this one is taken.
+const USUAL_PORT: u16 = 9090;
+/// The lab must be ready by then.
+const READY: Duration = Duration::from_secs(30);
+/// Between two looks for the supervisor's socket.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Run a simulated lab until Ctrl-C: two instruments and a Python driver, to be called from
+/// anywhere on this machine
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Call every service once, print what it says, and stop; ends with 1 where something fails
+    #[arg(long)]
+    check: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Outcome {
+    let home = tempfile::Builder::new().prefix("ferrolab-demo-").tempdir().into_diagnostic()?;
+    let port = free_port()?;
+    prepare(home.path(), port)?;
+    let environment = Environment { home: Some(home.path().to_owned()), ..Environment::current() };
+    let paths = Paths::new(&environment).into_diagnostic()?;
+    super::runtime()?.block_on(async {
+        let stop = CancellationToken::new();
+        let lab = supervise::run(&paths, false, stop.clone());
+        tokio::pin!(lab);
+        let mut code = ExitCode::SUCCESS;
+        let visit = async {
+            let listing = ready(&paths).await?;
+            if arguments.check {
+                code = check::run(port).await;
+                stop.cancel();
+            } else {
+                welcome(&listing, home.path(), port)?;
+            }
+            Ok::<(), Report>(())
+        };
+        tokio::select! {
+            ended = &mut lab => ended_early(ended)?,
+            visited = visit => {
+                if let Err(error) = visited {
+                    stop.cancel();
+                    lab.await.map_err(up::report)?;
+                    return Err(error);
+                }
+                lab.await.map_err(up::report)?;
+            }
+        }
+        if !arguments.check {
+            println!("The demo's lab is down; nothing is left of it.");
+        }
+        Ok(code)
+    })
+}
+
+/// The lab ended before it was ready: Ctrl-C, or an error.
+fn ended_early(ended: Result<(), SuperviseError>) -> Result<(), Report> {
+    ended.map_err(up::report)
+}
+
+/// Writes the demo's configuration and its driver.
+fn prepare(home: &Path, port: u16) -> Result<(), Report> {
+    let drivers = home.join("drivers");
+    std::fs::create_dir(&drivers).into_diagnostic()?;
+    files::replace(&drivers.join("demo_drivers.py"), DRIVERS.as_bytes()).into_diagnostic()?;
+    let configuration = configuration(&drivers, port)?;
+    files::replace(&home.join("config.yaml"), configuration.as_bytes()).into_diagnostic()
+}
+
+fn configuration(drivers: &Path, port: u16) -> Result<String, Report> {
+    // JSON's strings are YAML's too, whatever a path contains.
+    let drivers = serde_json::to_string(&drivers).into_diagnostic()?;
+    Ok(format!(
+        r#"version: "1.0"
+nameservers:
+  demo: {{host: localhost, ns_port: {port}}}
+daemons:
+  bench: {{host: localhost, servertype: thread, nameservers: [demo]}}
+  python: {{host: localhost, servertype: thread, nameservers: [demo]}}
+services:
+  demo.supply:
+    native: simulated.power_supply
+    description: Programmable power supply, 0 to 30 V (simulated)
+    instancemode: single
+    daemon: bench
+    nameservers: [demo]
+  demo.meter:
+    native: simulated.multimeter
+    description: Bench multimeter, measures what the supply feeds (simulated)
+    instancemode: single
+    daemon: bench
+    nameservers: [demo]
+  demo.logbook:
+    module: demo_drivers
+    classname: Logbook
+    description: Notes of an experiment (a Python driver)
+    instancemode: single
+    daemon: python
+    nameservers: [demo]
+python:
+  path: [{drivers}]
+autolaunch: {{nameservers: [demo], daemons: [bench, python]}}
+"#
+    ))
+}
+
+/// Waits until everything is ready, or says what is not.
+async fn ready(paths: &Paths) -> Result<Listing, Report> {
+    let socket = paths.control_socket().into_diagnostic()?;
+    let deadline = Instant::now() + READY;
+    let client = loop {
+        match Client::connect(&socket).await {
+            Ok(client) => break client,
+            Err(ControlError::NotRunning { .. }) if Instant::now() < deadline => {
+                tokio::time::sleep(LOOK).await;
+            }
+            Err(error) => return Err(explain(error)),
+        }
+    };
+    let request = Request::Settle { seconds: READY.as_secs() };
+    let listing = client.ask(&request, |_| {}).await.map_err(explain)?;
+    let failed = up::failures(&listing);
+    if failed.is_empty() {
+        return Ok(listing);
+    }
+    Err(miette!(
+        help = "the Python driver needs a `python3` (3.8 or later) in PATH",
+        "the demo's lab did not come up:\n{}",
+        failed.join("\n")
+    ))
+}
+
+fn welcome(listing: &Listing, home: &Path, port: u16) -> Result<(), Report> {
+    let program = std::env::current_exe().into_diagnostic()?;
+    println!("A lab is running; Ctrl-C stops it.\n");
+    for row in &listing.services {
+        println!("  {:14} {}", row.name, row.uri.as_deref().unwrap_or("-"));
+    }
+    println!("  {:14} localhost:{port}", "nameserver");
+    println!(
+        "\nFrom Python (pip install Pyro5):\n
+import Pyro5.api
+ns = Pyro5.api.locate_ns(\"localhost\", {port})
+supply = Pyro5.api.Proxy(ns.lookup(\"demo.supply\"))
+meter = Pyro5.api.Proxy(ns.lookup(\"demo.meter\"))
+logbook = Pyro5.api.Proxy(ns.lookup(\"demo.logbook\"))
+supply.voltage = 5.0
+supply.on()
+volts = meter.measure_voltage()
+logbook.write(\"first light\", volts, unit=\"V\")
+print(\"the meter reads\", volts, \"V; the logbook says\", logbook.read())
+
+From another shell:\n"
+    );
+    println!(
+        "FERROLAB_HOME={} {} call demo.meter measure_voltage\n",
+        quoted(home),
+        quoted(&program)
+    );
+    Ok(())
+}
+
+/// A path as a POSIX shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = text.chars().all(|letter| letter.is_alphanumeric() || "/._-+".contains(letter));
+    if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// The usual port, or any that is free now.
+fn free_port() -> Result<u16, Report> {
+    let listener = TcpListener::bind(("localhost", USUAL_PORT))
+        .or_else(|_| TcpListener::bind(("localhost", 0)))
+        .into_diagnostic()?;
+    Ok(listener.local_addr().into_diagnostic()?.port())
+}

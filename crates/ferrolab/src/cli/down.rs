@@ -1,0 +1,44 @@
+//! `ferrolab down`: everything stops, in order.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use miette::{IntoDiagnostic, miette};
+use supervisor::InstanceLock;
+
+use super::progress::Progress;
+use super::{Outcome, explain, paths, runtime};
+use crate::control::Request;
+use crate::control::client::{Client, ControlError};
+
+/// The supervisor ends this soon after its last answer.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// Stop the lab: all services, daemons and nameservers
+#[derive(Debug, Args)]
+pub(super) struct Arguments {}
+
+pub(super) fn run(_: &Arguments) -> Outcome {
+    let paths = paths()?;
+    runtime()?.block_on(async {
+        let socket = paths.control_socket().into_diagnostic()?;
+        let client = match Client::connect(&socket).await {
+            Ok(client) => client,
+            // As `docker compose down`: what was asked for is so.
+            Err(ControlError::NotRunning { .. }) => {
+                println!("The lab is not up.");
+                return Ok(ExitCode::SUCCESS);
+            }
+            Err(error) => return Err(explain(error)),
+        };
+        let mut progress = Progress::new();
+        client.ask(&Request::Down, |listing| progress.show(listing)).await.map_err(explain)?;
+        let gone = InstanceLock::wait_free(&paths.lock_file(), FAREWELL).await.into_diagnostic()?;
+        if !gone {
+            return Err(miette!("everything has stopped, but the supervisor has not ended"));
+        }
+        println!("The lab is down.");
+        Ok(ExitCode::SUCCESS)
+    })
+}

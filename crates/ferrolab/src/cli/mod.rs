@@ -1,0 +1,103 @@
+//! The command line: one file for each command, with its arguments and its run function.
+//!
+//! Owns what all commands share: the exit codes, how errors are shown, and the way to the
+//! supervisor.
+
+mod call;
+mod config;
+mod demo;
+mod down;
+mod nslist;
+mod progress;
+mod ps;
+mod run;
+mod up;
+
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use miette::{IntoDiagnostic, Report, miette};
+use tokio::runtime::Runtime;
+
+use crate::control::client::{Client, ControlError};
+use crate::paths::{Environment, Paths};
+
+/// What commands return: an exit code of 0 (done) or 1 (not all of it), or an error (1).
+/// Usage errors are clap's, with exit code 2.
+type Outcome = Result<ExitCode, Report>;
+
+/// Remote laboratory instruments: nameservers, daemons and services, kept running on this host.
+#[derive(Debug, Parser)]
+#[command(name = "ferrolab", version, arg_required_else_help = true)]
+#[command(after_help = "Try it: `ferrolab demo` runs a whole simulated lab until Ctrl-C.\n\n\
+    Environment:\n  FERROLAB_HOME  keep configuration, state, sockets and logs in this folder\n  \
+    FERROLAB_LOG   what is logged: error, warn, info (default), debug, trace")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(up::Arguments),
+    Down(down::Arguments),
+    Ps(ps::Arguments),
+    #[command(subcommand)]
+    Config(config::Command),
+    Nslist(nslist::Arguments),
+    Call(call::Arguments),
+    Demo(demo::Arguments),
+    #[command(subcommand, hide = true)]
+    Run(run::Command),
+}
+
+/// Runs the command line of this process.
+pub(crate) fn main() -> ExitCode {
+    // Lines as they are: people search for them, and a terminal wraps them by itself.
+    // An error means that a hook is set already.
+    let _ = miette::set_hook(Box::new(|_| {
+        Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())
+    }));
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Up(arguments) => up::run(&arguments),
+        Command::Down(arguments) => down::run(&arguments),
+        Command::Ps(arguments) => ps::run(&arguments),
+        Command::Config(command) => config::run(&command),
+        Command::Nslist(arguments) => nslist::run(&arguments),
+        Command::Call(arguments) => call::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Run(command) => return run::run(&command),
+    };
+    outcome.unwrap_or_else(|report| {
+        eprintln!("{report:?}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Where this user's lab keeps its files.
+fn paths() -> Result<Paths, Report> {
+    Paths::new(&Environment::current()).into_diagnostic()
+}
+
+/// A runtime for a command that talks to others.
+fn runtime() -> Result<Runtime, Report> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()
+}
+
+/// A connection to the running supervisor, or an error that says how to start one.
+async fn supervisor(paths: &Paths) -> Result<Client, Report> {
+    let socket = paths.control_socket().into_diagnostic()?;
+    Client::connect(&socket).await.map_err(explain)
+}
+
+fn explain(error: ControlError) -> Report {
+    match error {
+        ControlError::NotRunning { .. } => {
+            miette!(help = "start it with `ferrolab up`", "{error}")
+        }
+        error => miette!("{error}"),
+    }
+}

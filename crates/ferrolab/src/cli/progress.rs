@@ -1,0 +1,101 @@
+//! Progress of many entries at once: spinners on a terminal, a line for each change elsewhere.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::control::{Listing, ProcessRow, ServiceRow};
+use crate::logs::for_a_person;
+
+/// Shows how entries come up or go down, on standard error.
+pub(super) struct Progress {
+    bars: Option<MultiProgress>,
+    shown: BTreeMap<String, Line>,
+}
+
+struct Line {
+    text: String,
+    bar: Option<ProgressBar>,
+}
+
+/// What is shown of an entry.
+struct Entry<'a> {
+    title: String,
+    status: &'a str,
+    error: Option<&'a str>,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        Progress { bars: for_a_person().then(MultiProgress::new), shown: BTreeMap::new() }
+    }
+
+    /// Shows what has changed; entries that are stopped and were never shown stay away.
+    pub(super) fn show(&mut self, listing: &Listing) {
+        let entries = listing
+            .nameservers
+            .iter()
+            .map(|row| Entry::process("nameserver", row))
+            .chain(listing.daemons.iter().map(|row| Entry::process("daemon", row)))
+            .chain(listing.services.iter().map(Entry::service));
+        for entry in entries {
+            if entry.status == "stopped" && !self.shown.contains_key(&entry.title) {
+                continue;
+            }
+            self.show_entry(&entry);
+        }
+    }
+
+    fn show_entry(&mut self, entry: &Entry<'_>) {
+        let text = match entry.error {
+            Some(error) => format!("{} {}: {error}", entry.title, entry.status),
+            None => format!("{} {}", entry.title, entry.status),
+        };
+        let line = self.shown.entry(entry.title.clone()).or_insert_with(|| Line {
+            text: String::new(),
+            bar: self.bars.as_ref().map(|bars| bars.add(spinner())),
+        });
+        if line.text == text {
+            return;
+        }
+        match &line.bar {
+            None => eprintln!("{text}"),
+            Some(bar) => {
+                bar.set_message(text.clone());
+                if matches!(entry.status, "running" | "failed" | "stopped") {
+                    bar.abandon();
+                }
+            }
+        }
+        line.text = text;
+    }
+}
+
+impl<'a> Entry<'a> {
+    fn process(kind: &str, row: &'a ProcessRow) -> Self {
+        Entry {
+            title: format!("{kind} {}", row.name),
+            status: &row.status,
+            error: row.error.as_deref(),
+        }
+    }
+
+    fn service(row: &'a ServiceRow) -> Self {
+        Entry {
+            title: format!("service {}", row.name),
+            status: &row.status,
+            error: row.error.as_deref(),
+        }
+    }
+}
+
+fn spinner() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    // The template is a constant; an error in it would only cost the looks.
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}

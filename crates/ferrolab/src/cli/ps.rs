@@ -1,0 +1,91 @@
+//! `ferrolab ps`: what there is and how it stands.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use miette::IntoDiagnostic;
+
+use super::{Outcome, explain, paths, runtime, supervisor, table};
+use crate::control::{Listing, ProcessRow, Request};
+
+/// List nameservers, daemons and services
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab ps\n  ferrolab ps --json | jq '.services[].uri'")]
+pub(super) struct Arguments {
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Outcome {
+    let paths = paths()?;
+    let listing = runtime()?.block_on(async {
+        supervisor(&paths).await?.ask(&Request::Ps, |_| {}).await.map_err(explain)
+    })?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&listing).into_diagnostic()?);
+    } else {
+        print(&listing);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a listing as tables, errors below them.
+pub(super) fn print(listing: &Listing) {
+    let Listing { nameservers, daemons, services } = listing;
+    for (heading, rows) in [("NAMESERVER", nameservers), ("DAEMON", daemons)] {
+        if !rows.is_empty() {
+            print_processes(heading, rows);
+            println!();
+        }
+    }
+    let mut shown = table::table(&["SERVICE", "STATUS", "DAEMON", "URI"]);
+    for row in services {
+        shown.add_row([
+            row.name.as_str(),
+            &row.status,
+            &row.daemon,
+            row.uri.as_deref().unwrap_or("-"),
+        ]);
+    }
+    table::print(&shown);
+    print_errors(listing);
+}
+
+fn print_processes(heading: &str, rows: &[ProcessRow]) {
+    let mut shown = table::table(&[heading, "STATUS", "PID", "SINCE", "RESTARTS", "URI"]);
+    for row in rows {
+        shown.add_row([
+            row.name.clone(),
+            row.status.clone(),
+            row.pid.map_or_else(|| "-".into(), |pid| pid.to_string()),
+            row.since.clone().unwrap_or_else(|| "-".into()),
+            row.restarts.to_string(),
+            row.uri.clone().unwrap_or_else(|| "-".into()),
+        ]);
+    }
+    table::print(&shown);
+}
+
+/// Prints a line for each entry that has an error.
+pub(super) fn print_errors(listing: &Listing) {
+    let processes = |kind: &'static str, rows: &[ProcessRow]| -> Vec<String> {
+        rows.iter()
+            .filter_map(|row| Some(format!("{kind} {}: {}", row.name, row.error.as_ref()?)))
+            .collect()
+    };
+    let mut errors = processes("nameserver", &listing.nameservers);
+    errors.extend(processes("daemon", &listing.daemons));
+    errors.extend(
+        listing
+            .services
+            .iter()
+            .filter_map(|row| Some(format!("service {}: {}", row.name, row.error.as_ref()?))),
+    );
+    if !errors.is_empty() {
+        println!();
+    }
+    for error in errors {
+        println!("{error}");
+    }
+}

@@ -1,0 +1,18 @@
+//! Tables for people: plain columns, as Docker prints them.
+
+use comfy_table::{ContentArrangement, Table, presets};
+
+/// A table with a heading for each column.
+pub(super) fn table(headings: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(headings);
+    table
+}
+
+/// Prints a table without the blanks that its columns end in.
+pub(super) fn print(table: &Table) {
+    for line in table.to_string().lines() {
+        println!("{}", line.trim_end());
+    }
+}

@@ -1,0 +1,166 @@
+//! `ferrolab up`: the lab comes up and stays, in the background or in the foreground.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use miette::{IntoDiagnostic, Report, miette};
+use supervisor::{CommandSpec, Detached};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::progress::Progress;
+use super::{Outcome, explain, paths, ps, runtime};
+use crate::control::client::{Client, ControlError};
+use crate::control::{Listing, Request};
+use crate::installed;
+use crate::paths::Paths;
+use crate::supervise::{self, SuperviseError};
+
+/// A supervisor that does not answer by then is broken.
+const ANSWER: Duration = Duration::from_secs(10);
+/// Between two looks for its socket.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Start the lab: everything in the configuration's autolaunch section
+///
+/// The lab runs in the background until `ferrolab down`. The command returns when every entry is
+/// ready or has failed; it says which failed and why, and then ends with 1.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab up\n  ferrolab up --foreground   # for containers \
+    and service managers: logs to the terminal")]
+pub(super) struct Arguments {
+    /// Stay in the foreground and log to the terminal; Ctrl-C or SIGTERM stops the lab
+    #[arg(long)]
+    foreground: bool,
+    /// Wait at most this many seconds for entries to become ready
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    timeout: u64,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Outcome {
+    let paths = paths()?;
+    if arguments.foreground {
+        return foreground(&paths);
+    }
+    let (listing, was_up) = runtime()?.block_on(bring_up(&paths, arguments.timeout))?;
+    if was_up {
+        println!("The lab is up already.");
+    }
+    if listing.daemons.iter().chain(&listing.nameservers).all(|row| !row.autolaunch) {
+        println!("Nothing starts with the lab: the configuration's `autolaunch` section is empty.");
+    }
+    let failed = failures(&listing);
+    if failed.is_empty() {
+        let running = listing.services.iter().filter(|row| row.status == "running").count();
+        println!("The lab is up, with {running} service(s). See `ferrolab ps`.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("The lab is up, but not all of it:");
+    ps::print_errors(&listing);
+    for title in &failed {
+        println!("{title}");
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+fn foreground(paths: &Paths) -> Outcome {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
+    match runtime.block_on(supervise::run(paths, true, CancellationToken::new())) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(report(error)),
+    }
+}
+
+/// An error of the supervisor's start, with every problem of a configuration.
+pub(super) fn report(error: SuperviseError) -> Report {
+    match error {
+        SuperviseError::Config(error) => Report::new(*error),
+        SuperviseError::Running(_) => {
+            miette!(help = "see `ferrolab ps`; `ferrolab down` stops it", "{error}")
+        }
+        error => miette!("{error}"),
+    }
+}
+
+/// Starts a supervisor where none runs, and waits until its entries have settled; the listing,
+/// and whether the lab was up before.
+async fn bring_up(paths: &Paths, seconds: u64) -> Result<(Listing, bool), Report> {
+    paths.ensure().into_diagnostic()?;
+    let socket = paths.control_socket().into_diagnostic()?;
+    let (client, was_up) = match Client::connect(&socket).await {
+        Ok(client) => (client, true),
+        Err(ControlError::NotRunning { .. }) => {
+            // Checked here first: problems belong on this terminal, not into a log.
+            installed::load(paths).map_err(|error| Report::new(*error))?;
+            (start(paths, &socket).await?, false)
+        }
+        Err(error) => return Err(explain(error)),
+    };
+    let mut progress = Progress::new();
+    let request = Request::Settle { seconds };
+    let listing = client.ask(&request, |listing| progress.show(listing)).await.map_err(explain)?;
+    progress.show(&listing);
+    Ok((listing, was_up))
+}
+
+/// Starts a supervisor in the background and connects to it, or to the one that was quicker.
+async fn start(paths: &Paths, socket: &std::path::Path) -> Result<Client, Report> {
+    let program = std::env::current_exe().into_diagnostic()?;
+    let errors = paths.log_dir.join("supervisor.stderr");
+    let command = CommandSpec::new(program).args(["run", "supervisor"]);
+    let mut started = Detached::start(command, &errors).into_diagnostic()?;
+    let deadline = Instant::now() + ANSWER;
+    let mut client = None;
+    loop {
+        if client.is_none() {
+            client = match Client::connect(socket).await {
+                Ok(client) => Some(client),
+                Err(ControlError::NotRunning { .. }) => None,
+                Err(error) => return Err(explain(error)),
+            };
+        }
+        let ended = started.exited().into_diagnostic()?;
+        let ours = started.pid();
+        match (client, ended) {
+            (Some(client), _) if client.supervisor().is_none_or(|pid| pid == ours) => {
+                return Ok(client);
+            }
+            // Another `up` was quicker. Ours must have seen that and ended before this command
+            // does: it would take the lock of a lab that is taken down meanwhile.
+            (Some(client), Some(_)) => return Ok(client),
+            (None, Some(code)) if code != super::run::ALREADY_RUNNING => {
+                let said = std::fs::read_to_string(&errors).unwrap_or_default();
+                return Err(miette!("the supervisor ended at once with code {code}:\n{said}"));
+            }
+            _ if Instant::now() >= deadline => {
+                let said = std::fs::read_to_string(&errors).unwrap_or_default();
+                return Err(miette!("the supervisor does not answer within {ANSWER:?}\n{said}"));
+            }
+            (connected, _) => client = connected,
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// What should run now and does not.
+pub(super) fn failures(listing: &Listing) -> Vec<String> {
+    let processes = [("nameserver", &listing.nameservers), ("daemon", &listing.daemons)];
+    let mut failed: Vec<String> = processes
+        .iter()
+        .flat_map(|(kind, rows)| rows.iter().map(move |row| (kind, row)))
+        .filter(|(_, row)| row.autolaunch && row.status != "running")
+        .map(|(kind, row)| format!("{kind} {} is {}", row.name, row.status))
+        .collect();
+    let launched: Vec<&str> =
+        listing.daemons.iter().filter(|row| row.autolaunch).map(|row| row.name.as_str()).collect();
+    failed.extend(
+        listing
+            .services
+            .iter()
+            .filter(|row| launched.contains(&row.daemon.as_str()) && row.status != "running")
+            .map(|row| format!("service {} is {}", row.name, row.status)),
+    );
+    failed
+}

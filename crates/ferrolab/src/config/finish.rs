@@ -1,0 +1,115 @@
+//! Entries of which several keys together say one thing: a daemon's class, a service's target.
+//!
+//! Owns the last step of the walk: those keys of the file become one value of the core type. It
+//! refuses to know other entries.
+
+use super::advice;
+use super::data::Data;
+use super::problem::quoted;
+use super::schema::Section;
+use super::tree::{Content, Pair};
+use super::walk::Walk;
+
+/// The modules in which PyroLab's own daemon classes are found.
+const MODULES: [&str; 2] = ["pyrolab.server", "pyrolab.api"];
+/// PyroLab's daemon classes, and what they are here.
+const CLASSES: [(&str, &str); 2] = [("Daemon", "plain"), ("LockableDaemon", "lockable")];
+
+impl Walk<'_> {
+    /// Gives an entry the form of its core type.
+    pub(super) fn finish(
+        &mut self,
+        section: &Section,
+        pair: &Pair,
+        fields: &mut Vec<(String, Data)>,
+    ) {
+        match section.key {
+            "daemons" => {
+                let class = self.class(pair, take(fields, "module"), take(fields, "classname"));
+                fields.push(("class".to_owned(), class.into()));
+            }
+            "services" => {
+                let target = self.target(pair, fields);
+                fields.push(("target".to_owned(), target));
+            }
+            _ => {}
+        }
+    }
+
+    fn class(&mut self, pair: &Pair, module: Data, name: Data) -> &'static str {
+        let module = module.as_str().unwrap_or("");
+        let name = name.as_str().unwrap_or("");
+        let why = "the daemon is Ferrolab itself, so its class cannot be another program's";
+        if let Some(written) = written(pair, "module")
+            && !MODULES.contains(&module)
+        {
+            let message = format!("the module {} has no daemon class: {why}", quoted(module));
+            let help =
+                "remove `module`, and write `classname: Daemon` or `classname: LockableDaemon`";
+            self.under("module", |walk| walk.error(written.value.place, message, help));
+            return "plain";
+        }
+        if let Some((_, class)) = CLASSES.into_iter().find(|(known, _)| *known == name) {
+            return class;
+        }
+        if let Some(written) = written(pair, "classname") {
+            let help = match advice::nearest(name, CLASSES.into_iter().map(|(known, _)| known)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "write `Daemon` or `LockableDaemon`".to_owned(),
+            };
+            let message = format!("{} is not a daemon class: {why}", quoted(name));
+            self.under("classname", |walk| walk.error(written.value.place, message, help));
+        }
+        "plain"
+    }
+
+    fn target(&mut self, pair: &Pair, fields: &mut Vec<(String, Data)>) -> Data {
+        let (module, classname) = (take(fields, "module"), take(fields, "classname"));
+        let native = take(fields, "native");
+        let Content::Map(_) = &*pair.value.content else {
+            // It is no mapping at all, which was reported.
+            return Data::Map(vec![("native".to_owned(), "".into())]);
+        };
+        if let Some(native_pair) = written(pair, "native") {
+            if let Some(class) = written(pair, "module").or(written(pair, "classname")) {
+                let message = "a built-in service has no `module` and `classname`";
+                let help = "remove `native`, or the other two";
+                let path = self.path();
+                let other = ("other", class.place);
+                self.findings.error_between(native_pair.place, other, &path, message, help);
+            }
+            let native = native.as_str().unwrap_or("");
+            return Data::Map(vec![("native".to_owned(), native.into())]);
+        }
+        let missing: Vec<String> = ["module", "classname"]
+            .into_iter()
+            .filter(|key| written(pair, key).is_none())
+            .map(quoted)
+            .collect();
+        if !missing.is_empty() {
+            let message = format!("a service needs {}", missing.join(" and "));
+            let help = "write `module: MODULE` and `classname: CLASS`, or `native: NAME` for a built-in \
+                        service";
+            self.error(pair.place, message, help);
+        }
+        let text = |data: Data| Data::from(data.as_str().unwrap_or(""));
+        let class = Data::Map(vec![
+            ("module".to_owned(), text(module)),
+            ("classname".to_owned(), text(classname)),
+        ]);
+        Data::Map(vec![("python".to_owned(), class)])
+    }
+}
+
+/// A key of an entry, if it has a value (a wrong one, too).
+fn written<'a>(pair: &'a Pair, key: &str) -> Option<&'a Pair> {
+    let Content::Map(pairs) = &*pair.value.content else { return None };
+    pairs.iter().find(|pair| pair.key.text == key && !pair.value.is_null())
+}
+
+fn take(fields: &mut Vec<(String, Data)>, key: &str) -> Data {
+    match fields.iter().position(|(name, _)| name == key) {
+        Some(index) => fields.remove(index).1,
+        None => Data::Null,
+    }
+}

@@ -1,0 +1,112 @@
+//! The configuration: PyroLab's YAML 1.0 and our keys, from a file to core types.
+//!
+//! Owns YAML, the schema and every problem's position. It refuses to know processes, sockets that
+//! serve, and Pyro. The way of a file: `source` (bytes to text) → `tree` (text to positioned plain
+//! data) → `walk` and `value` (against `schema`) → `model` (core types) → `rules` (what the
+//! values mean to each other). Each step adds its problems to one list.
+
+mod address;
+mod advice;
+mod auto;
+mod data;
+mod finish;
+mod model;
+mod problem;
+mod rules;
+mod scalar;
+mod schema;
+mod source;
+mod text;
+mod tree;
+mod value;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+pub(crate) use address::{Host, host_name, public_address};
+pub(crate) use data::Data;
+pub(crate) use model::{
+    Arguments, Autolaunch, Configuration, Daemon, DaemonClass, DaemonPart, Expose, InstanceMode,
+    Nameserver, Python, ServerType, Service, Storage, Target,
+};
+pub(crate) use problem::{ConfigError, Problem, Report, Severity, Warning};
+
+use problem::Findings;
+use source::{Place, Source};
+
+/// What a configuration is checked against besides itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Surroundings {
+    /// The name of the host, from which names for `auto` follow.
+    pub(crate) host: String,
+    /// The built-in services; with `None`, any name of one is accepted.
+    pub(crate) natives: Option<Vec<String>>,
+}
+
+impl Surroundings {
+    /// Those of this process, which has the given built-in services.
+    pub(crate) fn current(natives: Option<Vec<String>>) -> Surroundings {
+        Surroundings { host: host_name(), natives }
+    }
+}
+
+impl Configuration {
+    /// Reads a file. Relative paths in it are taken from its directory, `~/` from the user's.
+    pub(crate) fn load(path: &Path) -> Result<(Configuration, Vec<Warning>), ConfigError> {
+        Configuration::load_in(path, &Surroundings::current(None))
+    }
+
+    /// Reads a file in the given surroundings.
+    pub(crate) fn load_in(
+        path: &Path,
+        surroundings: &Surroundings,
+    ) -> Result<(Configuration, Vec<Warning>), ConfigError> {
+        let unreadable = |source| ConfigError::Unreadable { path: path.to_path_buf(), source };
+        let bytes = source::read(path).map_err(unreadable)?;
+        let name = path.display().to_string();
+        let (mut configuration, warnings) = Configuration::parse(&name, &bytes, surroundings)?;
+        let absolute = std::path::absolute(path).map_err(unreadable)?;
+        let directory = absolute.parent().unwrap_or(Path::new("/"));
+        configuration.rebase(directory, std::env::home_dir().as_deref());
+        Ok((configuration, warnings))
+    }
+
+    /// Reads a text under the name that its problems will give; paths stay as they are written.
+    pub(crate) fn parse(
+        name: &str,
+        bytes: &[u8],
+        surroundings: &Surroundings,
+    ) -> Result<(Configuration, Vec<Warning>), ConfigError> {
+        let source = match Source::from_bytes(name, bytes) {
+            Ok(source) => Arc::new(source),
+            Err(refused) => {
+                let mut findings = Findings::new(Arc::new(refused.source));
+                findings.error(refused.place, "", refused.message, refused.help);
+                return Err(findings.fail());
+            }
+        };
+        let mut findings = Findings::new(Arc::clone(&source));
+        let Some(root) = tree::parse(&mut findings, source.text()) else {
+            return Err(findings.fail());
+        };
+        let (data, marks) = walk::walk(&mut findings, &surroundings.host, &root);
+        match Configuration::deserialize(data) {
+            Ok(mut configuration) => {
+                rules::check(&mut configuration, &marks, surroundings, &mut findings);
+                let warnings = findings.finish()?;
+                Ok((configuration, warnings))
+            }
+            // The walk and the types disagree: our fault, but no reason to panic.
+            Err(error) => {
+                findings.error(Place::default(), "", format!("cannot be taken in: {error}"), "");
+                Err(findings.fail())
+            }
+        }
+    }
+}

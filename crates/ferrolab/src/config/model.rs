@@ -1,0 +1,373 @@
+//! What a configuration says, once it is known to be right.
+//!
+//! Owns the core types that the rest of the binary works with. Each has a JSON form under the
+//! keys of the file, complete and without defaults, by which the supervisor hands a daemon its
+//! part. It refuses to know YAML, positions and problems.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::address::Host;
+use super::data::Data;
+
+/// Everything in a file, in the order of the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Configuration {
+    /// The version of the format.
+    pub(crate) version: String,
+    /// Directories, here or elsewhere.
+    pub(crate) nameservers: Vec<Nameserver>,
+    /// Server processes.
+    pub(crate) daemons: Vec<Daemon>,
+    /// What they serve.
+    pub(crate) services: Vec<Service>,
+    /// What starts with the supervisor.
+    pub(crate) autolaunch: Autolaunch,
+    /// The Python for drivers, unless a daemon or service says otherwise.
+    pub(crate) python: Python,
+}
+
+/// A directory of names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nameserver {
+    /// Its name.
+    pub(crate) name: String,
+    /// Where it listens, or is found.
+    pub(crate) host: Host,
+    /// Its port.
+    #[serde(rename = "ns_port")]
+    pub(crate) port: u16,
+    /// Whether it answers searches of the network.
+    pub(crate) broadcast: bool,
+    /// Where it hears them; all addresses if absent.
+    #[serde(rename = "ns_bchost")]
+    pub(crate) broadcast_host: Option<Host>,
+    /// On which UDP port.
+    #[serde(rename = "ns_bcport")]
+    pub(crate) broadcast_port: u16,
+    /// How often it removes what does not answer; never if absent.
+    #[serde(rename = "ns_autoclean", with = "seconds")]
+    pub(crate) autoclean: Option<Duration>,
+    /// Where it keeps names.
+    pub(crate) storage: Storage,
+}
+
+/// Where a nameserver keeps its names. Written as in the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) enum Storage {
+    /// In memory.
+    Memory,
+    /// In a database: the given file, or one in the state directory.
+    Sql(Option<PathBuf>),
+}
+
+/// A server process with one address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Daemon {
+    /// Its name.
+    pub(crate) name: String,
+    /// Whether its services can be locked.
+    pub(crate) class: DaemonClass,
+    /// Where it listens.
+    pub(crate) host: Host,
+    /// Its port; 0 for one that is free.
+    pub(crate) port: u16,
+    /// A Unix socket instead.
+    pub(crate) unixsocket: Option<PathBuf>,
+    /// The address that clients are told.
+    pub(crate) nathost: Option<Host>,
+    /// The port that they are told with it; 0 for the real one.
+    pub(crate) natport: u16,
+    /// Whether calls run side by side.
+    pub(crate) servertype: ServerType,
+    /// Where the daemon itself is registered.
+    pub(crate) nameservers: Vec<String>,
+    /// How many connections are served at once.
+    pub(crate) threadpool_size: u32,
+    /// How many threads stay on standby; never more than that.
+    pub(crate) threadpool_size_min: u32,
+    /// The largest message in bytes.
+    pub(crate) max_message_size: usize,
+    /// How long a message may take; for ever if absent.
+    #[serde(with = "seconds")]
+    pub(crate) commtimeout: Option<Duration>,
+    /// Its own Python settings; see [`Configuration::python_for`].
+    pub(crate) python: Python,
+}
+
+/// Which of PyroLab's daemons it stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DaemonClass {
+    /// `Daemon`.
+    Plain,
+    /// `LockableDaemon`: each service has `lock`, `unlock` and `islocked`.
+    Lockable,
+}
+
+/// Whether calls run side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ServerType {
+    /// They do.
+    Thread,
+    /// One at a time in the whole daemon.
+    Multiplex,
+}
+
+/// An object that clients call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Service {
+    /// Its name, and its object's id.
+    pub(crate) name: String,
+    /// What it is an instance of.
+    pub(crate) target: Target,
+    /// What the instrument is connected with; always a mapping.
+    pub(crate) parameters: Data,
+    /// What the class is made with.
+    pub(crate) arguments: Arguments,
+    /// What people read in the nameserver.
+    pub(crate) description: String,
+    /// How long an instance lives.
+    pub(crate) instancemode: InstanceMode,
+    /// The daemon that hosts it.
+    pub(crate) daemon: String,
+    /// Where it is registered.
+    pub(crate) nameservers: Vec<String>,
+    /// Which members can be called.
+    pub(crate) expose: Expose,
+    /// Whether it has a Python process of its own.
+    pub(crate) isolate: bool,
+    /// How long its Python process may be silent; for ever if absent.
+    #[serde(with = "seconds")]
+    pub(crate) watchdog: Option<Duration>,
+    /// Members that others may use while it is locked.
+    pub(crate) read_while_locked: Vec<String>,
+    /// Methods to call when the session that held it ends.
+    pub(crate) on_disconnect: Vec<String>,
+    /// Its own Python settings; see [`Configuration::python_for`].
+    pub(crate) python: Python,
+}
+
+/// What a service is an instance of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub(crate) enum Target {
+    /// A class in Python.
+    Python {
+        /// Its module.
+        module: String,
+        /// Its name there.
+        classname: String,
+    },
+    /// A built-in service.
+    Native(String),
+}
+
+/// How long an instance lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum InstanceMode {
+    /// As long as the daemon.
+    Single,
+    /// As long as a connection.
+    Session,
+    /// As long as a call.
+    Percall,
+}
+
+/// What a class is made with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Arguments {
+    /// Arguments in order.
+    Positional(Vec<Data>),
+    /// Keyword arguments; always a mapping.
+    Keyword(Data),
+}
+
+/// Which members of a class can be called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Expose {
+    /// Those that the class itself exposes by Pyro's decorators.
+    Decorated,
+    /// All that are public.
+    All,
+    /// Those in the list.
+    Names(Vec<String>),
+}
+
+/// Names of what starts with the supervisor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Autolaunch {
+    /// Nameservers.
+    pub(crate) nameservers: Vec<String>,
+    /// Daemons.
+    pub(crate) daemons: Vec<String>,
+}
+
+/// The Python that drivers run in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Python {
+    /// The interpreter; `python3` in PATH if absent.
+    pub(crate) executable: Option<PathBuf>,
+    /// Directories to search for modules first.
+    pub(crate) path: Vec<PathBuf>,
+    /// Environment variables.
+    pub(crate) env: BTreeMap<String, String>,
+}
+
+/// All that one daemon process needs to know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DaemonPart {
+    /// The daemon.
+    pub(crate) daemon: Daemon,
+    /// Its services; each one's `python` is complete.
+    pub(crate) services: Vec<Service>,
+    /// The nameservers that it or they are registered with.
+    pub(crate) nameservers: Vec<Nameserver>,
+}
+
+impl Configuration {
+    /// The nameserver of that name.
+    pub(crate) fn nameserver(&self, name: &str) -> Option<&Nameserver> {
+        self.nameservers.iter().find(|nameserver| nameserver.name == name)
+    }
+
+    /// The daemon of that name.
+    pub(crate) fn daemon(&self, name: &str) -> Option<&Daemon> {
+        self.daemons.iter().find(|daemon| daemon.name == name)
+    }
+
+    /// The service of that name.
+    pub(crate) fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.name == name)
+    }
+
+    /// The services that a daemon hosts.
+    pub(crate) fn services_of<'a>(&'a self, daemon: &'a str) -> impl Iterator<Item = &'a Service> {
+        self.services.iter().filter(move |service| service.daemon == daemon)
+    }
+
+    /// The Python of a service: its own settings before its daemon's before the file's.
+    pub(crate) fn python_for(&self, service: &Service) -> Python {
+        let daemon = self.daemon(&service.daemon).map(|daemon| &daemon.python);
+        let wider =
+            daemon.map_or_else(|| self.python.clone(), |python| python.within(&self.python));
+        service.python.within(&wider)
+    }
+
+    /// What to hand to a daemon's process.
+    ///
+    /// A reload restarts the daemon if and only if this has changed.
+    pub(crate) fn part_of(&self, daemon: &str) -> Option<DaemonPart> {
+        let daemon = self.daemon(daemon)?.clone();
+        let services: Vec<Service> = self
+            .services_of(&daemon.name)
+            .map(|service| Service { python: self.python_for(service), ..service.clone() })
+            .collect();
+        let wanted = |name: &String| {
+            daemon.nameservers.contains(name)
+                || services.iter().any(|service| service.nameservers.contains(name))
+        };
+        let nameservers = self.nameservers.iter().filter(|ns| wanted(&ns.name)).cloned().collect();
+        Some(DaemonPart { daemon, services, nameservers })
+    }
+
+    /// Makes the relative paths absolute: from the directory given, usually the file's, or from
+    /// the home directory where they start with `~/`.
+    pub(crate) fn rebase(&mut self, directory: &Path, home: Option<&Path>) {
+        let place = |path: &mut PathBuf| {
+            *path = match (path.strip_prefix("~"), home) {
+                (Ok(rest), Some(home)) => home.join(rest),
+                _ => directory.join(&path),
+            };
+        };
+        let pythons = self.daemons.iter_mut().map(|daemon| &mut daemon.python);
+        let pythons = pythons.chain(self.services.iter_mut().map(|service| &mut service.python));
+        for python in pythons.chain([&mut self.python]) {
+            python.path.iter_mut().for_each(place);
+            // A name alone is looked up in PATH.
+            python
+                .executable
+                .iter_mut()
+                .filter(|path| path.components().count() > 1)
+                .for_each(place);
+        }
+        for nameserver in &mut self.nameservers {
+            if let Storage::Sql(Some(file)) = &mut nameserver.storage {
+                place(file);
+            }
+        }
+        self.daemons.iter_mut().filter_map(|daemon| daemon.unixsocket.as_mut()).for_each(place);
+    }
+}
+
+impl Python {
+    /// These settings where there are some, the wider ones where not. Directories of both are
+    /// searched, these first; variables count one by one.
+    pub(crate) fn within(&self, wider: &Python) -> Python {
+        let mut path = self.path.clone();
+        path.extend(wider.path.iter().filter(|entry| !self.path.contains(entry)).cloned());
+        let mut env = wider.env.clone();
+        env.extend(self.env.clone());
+        Python { executable: self.executable.clone().or(wider.executable.clone()), path, env }
+    }
+}
+
+impl TryFrom<String> for Storage {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Storage, &'static str> {
+        match text.split_once(':') {
+            None if text == "memory" => Ok(Storage::Memory),
+            None if text == "sql" => Ok(Storage::Sql(None)),
+            Some(("sql", file)) if !file.is_empty() => Ok(Storage::Sql(Some(file.into()))),
+            _ => Err("neither memory, sql nor sql:FILE"),
+        }
+    }
+}
+
+impl From<Storage> for String {
+    fn from(storage: Storage) -> String {
+        match storage {
+            Storage::Memory => "memory".to_owned(),
+            Storage::Sql(None) => "sql".to_owned(),
+            Storage::Sql(Some(file)) => format!("sql:{}", file.display()),
+        }
+    }
+}
+
+/// A duration as a number of seconds, of which zero is none.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(
+        duration: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        duration.map_or(0.0, |duration| duration.as_secs_f64()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        let seconds = Option::<f64>::deserialize(deserializer)?.unwrap_or(0.0);
+        let duration = Duration::try_from_secs_f64(seconds).map_err(D::Error::custom)?;
+        Ok(Some(duration).filter(|duration| !duration.is_zero()))
+    }
+}

@@ -1,0 +1,364 @@
+//! What is wrong with a configuration file: each problem with its position and what to do.
+//!
+//! Owns the three forms of a report: snippets for a terminal (miette), plain lines for a log and
+//! JSON for a script. It refuses to know what a configuration may hold.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use miette::{Diagnostic, LabeledSpan, SourceCode};
+use serde::Serialize;
+use serde_json::json;
+
+use super::source::{Place, Source};
+
+/// How many problems are told of one file; more are only counted.
+const MAX_PROBLEMS: usize = 100;
+
+/// Something in the file that is wrong, or that will not do what it seems to.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
+    /// The line, from 1.
+    pub(crate) line: usize,
+    /// The column in characters, from 1.
+    pub(crate) column: usize,
+    /// The keys that lead there: `daemons.bench.port`; empty for the whole file.
+    pub(crate) path: String,
+    /// What is wrong and what was expected.
+    pub(crate) message: String,
+    /// What to write instead.
+    pub(crate) help: Option<String>,
+    /// Whether the file is refused for it.
+    pub(crate) severity: Severity,
+    place: Place,
+    other: Option<(&'static str, Place)>,
+    source: Arc<Source>,
+}
+
+/// A problem for which the file is not refused.
+pub(crate) type Warning = Problem;
+
+/// Whether a problem keeps a file from being loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Severity {
+    /// It does.
+    Error,
+    /// It does not.
+    Warning,
+}
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub(crate) enum ConfigError {
+    /// The file could not be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file has problems.
+    Invalid(Report),
+}
+
+/// All problems of one file, in the order of their positions.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// The file's name.
+    pub(crate) file: String,
+    /// What it is refused for.
+    pub(crate) problems: Vec<Problem>,
+    /// What else is odd about it.
+    pub(crate) warnings: Vec<Warning>,
+    /// How many more problems there are.
+    pub(crate) omitted: usize,
+}
+
+/// Collects problems, each place and message once (an alias leads to one place many times).
+#[derive(Debug)]
+pub(crate) struct Findings {
+    source: Arc<Source>,
+    problems: Vec<Problem>,
+    warnings: Vec<Warning>,
+    omitted: usize,
+    seen: HashSet<(usize, String)>,
+}
+
+impl Findings {
+    /// None yet.
+    pub(crate) fn new(source: Arc<Source>) -> Findings {
+        let (problems, warnings) = (Vec::new(), Vec::new());
+        Findings { source, problems, warnings, omitted: 0, seen: HashSet::new() }
+    }
+
+    /// Adds a problem; an empty help is none.
+    pub(crate) fn error(
+        &mut self,
+        place: Place,
+        path: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.add(Severity::Error, place, None, path, message.into(), help.into());
+    }
+
+    /// Adds a problem between two places; the other one has a name ("first") for the message.
+    pub(crate) fn error_between(
+        &mut self,
+        place: Place,
+        (name, other): (&'static str, Place),
+        path: &str,
+        message: &str,
+        help: impl Into<String>,
+    ) {
+        let (line, column) = self.source.position(other.offset);
+        let message = format!("{message} (the {name} is at {line}:{column})");
+        self.add(Severity::Error, place, Some((name, other)), path, message, help.into());
+    }
+
+    /// Adds a warning.
+    pub(crate) fn warn(
+        &mut self,
+        place: Place,
+        path: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.add(Severity::Warning, place, None, path, message.into(), help.into());
+    }
+
+    /// Whether there are problems already, beside warnings.
+    pub(crate) fn has_problems(&self) -> bool {
+        !self.problems.is_empty()
+    }
+
+    /// Whether further problems will only be counted, so that nobody need search for advice.
+    pub(crate) fn is_full(&self) -> bool {
+        self.problems.len() >= MAX_PROBLEMS
+    }
+
+    /// The warnings, if there are no problems.
+    pub(crate) fn finish(mut self) -> Result<Vec<Warning>, ConfigError> {
+        if !self.problems.is_empty() {
+            return Err(self.fail());
+        }
+        self.warnings.sort_by_key(|problem| problem.place);
+        Ok(self.warnings)
+    }
+
+    /// The refusal of the file.
+    pub(crate) fn fail(mut self) -> ConfigError {
+        self.problems.sort_by_key(|problem| problem.place);
+        self.warnings.sort_by_key(|problem| problem.place);
+        ConfigError::Invalid(Report {
+            file: self.source.name().to_owned(),
+            problems: self.problems,
+            warnings: self.warnings,
+            omitted: self.omitted,
+        })
+    }
+
+    fn add(
+        &mut self,
+        severity: Severity,
+        place: Place,
+        other: Option<(&'static str, Place)>,
+        path: &str,
+        message: String,
+        help: String,
+    ) {
+        let list = match severity {
+            Severity::Error => &mut self.problems,
+            Severity::Warning => &mut self.warnings,
+        };
+        if list.len() >= MAX_PROBLEMS {
+            self.omitted += usize::from(severity == Severity::Error);
+            return;
+        }
+        if !self.seen.insert((place.offset, message.clone())) {
+            return;
+        }
+        let (line, column) = self.source.position(place.offset);
+        let help = Some(help).filter(|help| !help.is_empty());
+        let path = path.to_owned();
+        let source = Arc::clone(&self.source);
+        list.push(Problem { line, column, path, message, help, severity, place, other, source });
+    }
+}
+
+impl Problem {
+    /// One line for a log: `FILE:LINE:COLUMN: PATH: MESSAGE (HELP)`.
+    pub(crate) fn plain(&self) -> String {
+        let place = format!("{}:{}:{}", self.source.name(), self.line, self.column);
+        let mut text = format!("{place}: {}", self.described());
+        if let Some(help) = &self.help {
+            text.push_str(&format!(" ({help})"));
+        }
+        text
+    }
+
+    /// For scripts.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        let other = self.other.map(|(_, place)| {
+            let (line, column) = self.source.position(place.offset);
+            json!({"line": line, "column": column})
+        });
+        json!({
+            "severity": self.severity, "file": self.source.name(),
+            "line": self.line, "column": self.column, "path": self.path,
+            "message": self.message, "help": self.help, "other": other,
+        })
+    }
+
+    fn described(&self) -> String {
+        match self.path.as_str() {
+            "" => self.message.clone(),
+            path => format!("{path}: {}", self.message),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The snippet gives the position; where none can be shown, the text must.
+        if !self.source.can_show(self.place.offset) {
+            write!(f, "{}:{}:{}: ", self.source.name(), self.line, self.column)?;
+        }
+        f.write_str(&self.described())
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl Diagnostic for Problem {
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+        })
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.can_show(self.place.offset).then_some(&*self.source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let here = (self.place.offset, self.source.on_one_line(self.place));
+        let here = LabeledSpan::new_primary_with_span(None, here);
+        let other = self.other.filter(|(_, place)| self.source.can_show(place.offset));
+        let other = other.map(|(name, place)| {
+            let span = (place.offset, self.source.on_one_line(place));
+            LabeledSpan::new_with_span(Some(format!("the {name}")), span)
+        });
+        Some(Box::new(other.into_iter().chain([here])))
+    }
+}
+
+impl ConfigError {
+    /// Lines for a log.
+    pub(crate) fn plain(&self) -> String {
+        let mut text = self.to_string();
+        match self {
+            ConfigError::Unreadable { source, .. } => text.push_str(&format!(": {source}")),
+            ConfigError::Invalid(report) => {
+                for problem in report.problems.iter().chain(&report.warnings) {
+                    text.push_str(&format!("\n{}", problem.plain()));
+                }
+            }
+        }
+        text
+    }
+
+    /// For scripts: the message, the file, and the problems.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        let list =
+            |problems: &[Problem]| -> Vec<_> { problems.iter().map(Problem::to_json).collect() };
+        match self {
+            ConfigError::Unreadable { path, source } => json!({
+                "error": format!("{self}: {source}"), "file": path.display().to_string(),
+                "problems": [], "warnings": [], "omitted": 0,
+            }),
+            ConfigError::Invalid(report) => json!({
+                "error": self.to_string(), "file": report.file,
+                "problems": list(&report.problems), "warnings": list(&report.warnings),
+                "omitted": report.omitted,
+            }),
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::Unreadable { path, .. } => write!(f, "cannot read {}", path.display()),
+            ConfigError::Invalid(report) => {
+                let total = report.problems.len() + report.omitted;
+                let plural = if total == 1 { "" } else { "s" };
+                write!(f, "{total} problem{plural} in {}", report.file)?;
+                if report.omitted > 0 {
+                    write!(f, ", of which the first {}", report.problems.len())?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ConfigError::Unreadable { source, .. } => Some(source),
+            ConfigError::Invalid(_) => None,
+        }
+    }
+}
+
+impl Diagnostic for ConfigError {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        match self {
+            ConfigError::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Some(Box::new("check the path, or write the file first"))
+            }
+            _ => None,
+        }
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        match self {
+            ConfigError::Unreadable { .. } => None,
+            ConfigError::Invalid(report) => {
+                let all = report.problems.iter().chain(&report.warnings);
+                Some(Box::new(all.map(|problem| problem as &dyn Diagnostic)))
+            }
+        }
+    }
+}
+
+/// A text for a message: in backquotes, on one line, not too long.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("`{}`", shortened(text))
+}
+
+/// A text on one line, cut to a length that a message can hold.
+pub(crate) fn shortened(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut short = String::new();
+    for c in text.chars().take(LONGEST) {
+        match c.is_control() {
+            true => short.extend(c.escape_default()),
+            false => short.push(c),
+        }
+    }
+    if text.chars().nth(LONGEST).is_some() {
+        short.push('…');
+    }
+    short
+}

@@ -1,0 +1,370 @@
+//! What the values of a configuration mean to each other: references, limits, conflicts.
+//!
+//! Owns the problems and the warnings that take more than one value to see. It works on the core
+//! types and asks the marks where a value was written and whether it is the one that was meant
+//! (a value that stands in for a wrong one makes no further problems). It refuses to know YAML.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+use super::address::Host;
+use super::model::{Configuration, DaemonClass, Target};
+use super::problem::{Findings, quoted, shortened};
+use super::source::Place;
+use super::walk::{Mark, Marks};
+use super::{Surroundings, advice};
+
+/// Checks a configuration as a whole, and takes repeated names out of its lists.
+pub(crate) fn check(
+    configuration: &mut Configuration,
+    marks: &Marks,
+    surroundings: &Surroundings,
+    findings: &mut Findings,
+) {
+    let mut rules = Rules { configuration, marks, findings };
+    rules.references();
+    rules.threads();
+    rules.listeners();
+    rules.natives(surroundings.natives.as_deref());
+    rules.idle();
+    rules.locks();
+    for nameserver in &configuration.nameservers {
+        warn_of_nameserver(nameserver, marks, findings);
+    }
+    for daemon in &mut configuration.daemons {
+        // Who asks for few connections need not know about threads on standby.
+        daemon.threadpool_size_min = daemon.threadpool_size_min.min(daemon.threadpool_size);
+    }
+    let services = configuration.services.iter_mut().map(|service| &mut service.nameservers);
+    let daemons = configuration.daemons.iter_mut().map(|daemon| &mut daemon.nameservers);
+    let autolaunch = &mut configuration.autolaunch;
+    let launched = [&mut autolaunch.nameservers, &mut autolaunch.daemons];
+    for list in services.chain(daemons).chain(launched) {
+        let mut seen = HashSet::new();
+        list.retain(|name| seen.insert(name.clone()));
+    }
+}
+
+struct Rules<'r> {
+    configuration: &'r Configuration,
+    marks: &'r Marks,
+    findings: &'r mut Findings,
+}
+
+impl Rules<'_> {
+    fn references(&mut self) {
+        let configuration = self.configuration;
+        let nameservers: Vec<&str> =
+            configuration.nameservers.iter().map(|nameserver| nameserver.name.as_str()).collect();
+        let daemons: Vec<&str> =
+            configuration.daemons.iter().map(|daemon| daemon.name.as_str()).collect();
+        let nameservers = self.defined("nameserver", &nameservers);
+        let daemons = self.defined("daemon", &daemons);
+        for service in &configuration.services {
+            let name = service.name.as_str();
+            self.refer(&["services", name, "daemon"], &service.daemon, &daemons);
+            self.refer_all(&["services", name], "nameservers", &service.nameservers, &nameservers);
+        }
+        for daemon in &configuration.daemons {
+            let path = ["daemons", daemon.name.as_str()];
+            self.refer_all(&path, "nameservers", &daemon.nameservers, &nameservers);
+        }
+        let launched = &configuration.autolaunch;
+        self.refer_all(&["autolaunch"], "nameservers", &launched.nameservers, &nameservers);
+        self.refer_all(&["autolaunch"], "daemons", &launched.daemons, &daemons);
+    }
+
+    fn defined<'a>(&self, kind: &'static str, names: &'a [&'a str]) -> Defined<'a> {
+        let section = format!("{kind}s");
+        let sound = self.marks.get(&[&section]).is_none_or(|mark| mark.sound);
+        Defined { kind, names, set: names.iter().copied().collect(), sound }
+    }
+
+    fn refer_all(&mut self, path: &[&str], key: &str, names: &[String], defined: &Defined<'_>) {
+        let mut seen = HashSet::new();
+        for (index, name) in names.iter().enumerate() {
+            let index = index.to_string();
+            let path: Vec<&str> = path.iter().copied().chain([key, index.as_str()]).collect();
+            self.refer(&path, name, defined);
+            if !seen.insert(name)
+                && let Some(mark) = self.marks.get(&path)
+            {
+                let message = format!("{} is in the list twice", quoted(name));
+                self.findings.warn(mark.value, &shown(&path), message, "remove one");
+            }
+        }
+    }
+
+    fn refer(&mut self, path: &[&str], name: &str, defined: &Defined<'_>) {
+        if defined.set.contains(name) || !defined.sound {
+            return;
+        }
+        let Defined { kind, names, .. } = defined;
+        let help = match self.findings.is_full() {
+            true => String::new(),
+            false => advice::for_name(kind, name, names.iter().copied()),
+        };
+        let (place, message) = match (self.marks.get(path), path) {
+            (Some(mark), _) if !mark.sound => return,
+            (Some(mark), _) => (mark.value, format!("the {kind} {} is not defined", quoted(name))),
+            // A default that was not written: the entry that lacks it is what is wrong.
+            (None, [entry @ .., key]) => {
+                let Some(mark) = self.marks.get(entry).filter(|mark| mark.sound) else { return };
+                let why = format!("which it has because no `{key}` is given");
+                (mark.key, format!("the {kind} {}, {why}, is not defined", quoted(name)))
+            }
+            (None, []) => return,
+        };
+        self.findings.error(place, &shown(path), message, help);
+    }
+
+    fn threads(&mut self) {
+        for daemon in &self.configuration.daemons {
+            let name = daemon.name.as_str();
+            let (least, most) = (daemon.threadpool_size_min, daemon.threadpool_size);
+            let path = ["daemons", name, "threadpool_size_min"];
+            if least > most
+                && let Some(mark) = self.sound(&path)
+                && self
+                    .marks
+                    .get(&["daemons", name, "threadpool_size"])
+                    .is_none_or(|mark| mark.sound)
+            {
+                let message = format!("{least} is more than `threadpool_size`, which is {most}");
+                let help = format!("write at most {most}, or raise `threadpool_size`");
+                self.findings.error(mark.value, &shown(&path), message, help);
+            }
+        }
+    }
+
+    /// Two that listen on one address cannot both run.
+    fn listeners(&mut self) {
+        let configuration = self.configuration;
+        let mut taken: HashMap<(Listens, u16), Place> = HashMap::new();
+        let mut everywhere: HashMap<u16, Place> = HashMap::new();
+        let mut here: HashMap<u16, Place> = HashMap::new();
+        for nameserver in &configuration.nameservers {
+            let path = ["nameservers", nameserver.name.as_str()];
+            let Some(mark) = self.sound(&path) else { continue };
+            if nameserver.port == 0 || self.is_wrong(&path, &["host", "ns_port"]) {
+                continue;
+            }
+            let (port, listens) = (nameserver.port, Listens::on(&nameserver.host));
+            let other = taken.get(&(listens.clone(), port)).or(match listens {
+                Listens::Everywhere => here.get(&port),
+                _ if listens.is_here() => everywhere.get(&port),
+                _ => None,
+            });
+            if let Some(first) = other.copied() {
+                let message = format!("two nameservers on port {port} of one host");
+                let help = "give one another `ns_port`, or remove it";
+                let first = ("first", first);
+                self.findings.error_between(mark.key, first, &shown(&path), &message, help);
+                continue;
+            }
+            if listens == Listens::Everywhere {
+                everywhere.insert(port, mark.key);
+            }
+            if listens.is_here() {
+                here.insert(port, mark.key);
+            }
+            taken.insert((listens, port), mark.key);
+        }
+        for daemon in &configuration.daemons {
+            let path = ["daemons", daemon.name.as_str()];
+            let Some(mark) = self.sound(&path) else { continue };
+            if daemon.port == 0 || daemon.unixsocket.is_some() {
+                continue;
+            }
+            let place = (Listens::on(&daemon.host), daemon.port);
+            if taken.insert(place, mark.key).is_some() {
+                let message = format!("port {} of its host is another's too", daemon.port);
+                let help = "only one of them can run at a time; give one another port";
+                self.findings.warn(mark.key, &shown(&path), message, help);
+            }
+        }
+    }
+
+    fn natives(&mut self, natives: Option<&[String]>) {
+        let Some(natives) = natives else { return };
+        for service in &self.configuration.services {
+            let path = ["services", service.name.as_str(), "native"];
+            if let (Target::Native(native), Some(mark)) = (&service.target, self.sound(&path))
+                && !natives.contains(native)
+            {
+                let message = format!("there is no built-in service {}", quoted(native));
+                let names = natives.iter().map(String::as_str);
+                let help = match advice::nearest(native, names) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("the built-in services are {}", natives.join(", ")),
+                };
+                self.findings.error(mark.value, &shown(&path), message, help);
+            }
+        }
+    }
+
+    /// What will run and serve nobody. In a file with problems it may only seem so.
+    fn idle(&mut self) {
+        if self.findings.has_problems() {
+            return;
+        }
+        let configuration = self.configuration;
+        let used: HashSet<&str> =
+            configuration.services.iter().map(|service| service.daemon.as_str()).collect();
+        for daemon in &configuration.daemons {
+            let path = ["daemons", daemon.name.as_str()];
+            let Some(mark) = self.sound(&path) else { continue };
+            if !used.contains(daemon.name.as_str()) {
+                let help =
+                    format!("give a service `daemon: {}`, or remove it", shortened(&daemon.name));
+                self.findings.warn(mark.key, &shown(&path), "no service is hosted by it", help);
+            }
+            if self.sound(&["daemons", &daemon.name, "natport"]).is_some()
+                && daemon.nathost.is_none()
+            {
+                let help = "add `nathost`, the address that clients are told with it";
+                let message = "`natport` has no effect without `nathost`";
+                self.findings.warn(mark.key, &shown(&path), message, help);
+            }
+        }
+        let launched: HashSet<&str> =
+            configuration.autolaunch.nameservers.iter().map(String::as_str).collect();
+        let absent: HashSet<&str> = configuration
+            .nameservers
+            .iter()
+            .filter(|ns| ns.host.is_this_host() && !launched.contains(ns.name.as_str()))
+            .map(|ns| ns.name.as_str())
+            .collect();
+        let mut needs: HashMap<&str, Vec<&str>> = HashMap::new();
+        for service in &configuration.services {
+            let names = service.nameservers.iter().map(String::as_str);
+            needs.entry(&service.daemon).or_default().extend(names);
+        }
+        for daemon in &configuration.daemons {
+            let names = daemon.nameservers.iter().map(String::as_str);
+            needs.entry(&daemon.name).or_default().extend(names);
+        }
+        for (index, name) in configuration.autolaunch.daemons.iter().enumerate() {
+            let path = ["autolaunch", "daemons", &index.to_string()];
+            let Some(mark) = self.sound(&path) else { continue };
+            let mut needed = needs.get(name.as_str()).into_iter().flatten();
+            if let Some(lacking) = needed.find(|needed| absent.contains(*needed)) {
+                let message = format!(
+                    "{} starts by itself, but the nameserver {} that it registers with does not",
+                    quoted(name),
+                    quoted(lacking)
+                );
+                let help = format!("add {} to `nameservers` under `autolaunch`", quoted(lacking));
+                self.findings.warn(mark.value, &shown(&path), message, help);
+            }
+        }
+    }
+
+    fn locks(&mut self) {
+        let configuration = self.configuration;
+        let plain: HashSet<&str> = configuration
+            .daemons
+            .iter()
+            .filter(|daemon| daemon.class == DaemonClass::Plain)
+            .map(|daemon| daemon.name.as_str())
+            .collect();
+        for service in &configuration.services {
+            let path = ["services", service.name.as_str(), "read_while_locked"];
+            if !service.read_while_locked.is_empty()
+                && plain.contains(service.daemon.as_str())
+                && let Some(mark) = self.sound(&path)
+            {
+                let message = format!("its daemon {} has no locks", quoted(&service.daemon));
+                let help = "write `classname: LockableDaemon` in the daemon";
+                self.findings.warn(mark.key, &shown(&path), message, help);
+            }
+        }
+    }
+
+    fn sound(&self, path: &[&str]) -> Option<Mark> {
+        self.marks.get(path).filter(|mark| mark.sound)
+    }
+
+    /// Whether one of the keys of an entry has a value that was reported already.
+    fn is_wrong(&self, entry: &[&str], keys: &[&str]) -> bool {
+        keys.iter().any(|key| {
+            let path: Vec<&str> = entry.iter().copied().chain([*key]).collect();
+            self.marks.get(&path).is_some_and(|mark| !mark.sound)
+        })
+    }
+}
+
+/// The names of a section, for references to it.
+struct Defined<'a> {
+    kind: &'static str,
+    names: &'a [&'a str],
+    set: HashSet<&'a str>,
+    sound: bool,
+}
+
+/// Where a port is taken, as far as two such places can be told to be one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Listens {
+    Everywhere,
+    Loopback,
+    Public,
+    At(IpAddr),
+    Named(String),
+}
+
+impl Listens {
+    fn on(host: &Host) -> Listens {
+        match (host, host.literal()) {
+            (Host::Public, _) => Listens::Public,
+            (_, Some(address)) if address.is_unspecified() => Listens::Everywhere,
+            (_, Some(address)) if address.is_loopback() => Listens::Loopback,
+            (_, Some(address)) => Listens::At(address),
+            (Host::Named(name), None) => Listens::Named(name.to_ascii_lowercase()),
+        }
+    }
+
+    fn is_here(&self) -> bool {
+        matches!(self, Listens::Everywhere | Listens::Loopback | Listens::Public)
+    }
+}
+
+fn warn_of_nameserver(
+    nameserver: &super::model::Nameserver,
+    marks: &Marks,
+    findings: &mut Findings,
+) {
+    let name = nameserver.name.as_str();
+    let sound = |key| marks.get(&["nameservers", name, key]).filter(|mark| mark.sound);
+    if let Some(mark) = sound("broadcast")
+        && nameserver.broadcast
+        && nameserver.host.is_loopback()
+    {
+        let message = "nobody is answered: other hosts cannot reach a nameserver on localhost";
+        let path = ["nameservers", name, "broadcast"];
+        findings.warn(mark.key, &shown(&path), message, "write `host: public`, or remove it");
+    }
+    if let Some(mark) = sound("ns_port")
+        && nameserver.port == 0
+    {
+        let message = "with port 0 nobody knows where to find it";
+        let path = ["nameservers", name, "ns_port"];
+        findings.warn(mark.value, &shown(&path), message, "write a port such as 9090");
+    }
+}
+
+/// A path of marks as problems show it.
+fn shown(path: &[&str]) -> String {
+    let mut text = String::new();
+    for key in path {
+        match key.parse::<usize>() {
+            Ok(index) if !text.is_empty() => text.push_str(&format!("[{index}]")),
+            _ => {
+                if !text.is_empty() {
+                    text.push('.');
+                }
+                text.push_str(&shortened(key));
+            }
+        }
+    }
+    text
+}

@@ -1,0 +1,127 @@
+//! The table of services.
+
+use super::{Field, Kind, PYTHON, Rule, Section};
+
+/// A service.
+pub(crate) static SERVICE: Section = Section {
+    key: "services",
+    one: "a service",
+    doc: "A named object that clients call: a Python class, or a built-in service.",
+    fields: &[
+        Field {
+            key: "module",
+            kind: Kind::Text(Rule::Module),
+            default: "null",
+            example: "pyrolab.drivers.sample",
+            doc: "The Python module that has the class.",
+        },
+        Field {
+            key: "classname",
+            kind: Kind::Text(Rule::Identifier),
+            default: "null",
+            example: "SampleService",
+            doc: "The class.",
+        },
+        Field {
+            key: "native",
+            kind: Kind::Text(Rule::Any),
+            default: "null",
+            example: "demo.thermometer",
+            doc: "A built-in service, instead of `module` and `classname`.",
+        },
+        Field {
+            key: "parameters",
+            kind: Kind::Parameters,
+            default: "{}",
+            example: "{address: COM4}",
+            doc: "What the instrument is connected with: keyword arguments of its `connect()`.",
+        },
+        Field {
+            key: "arguments",
+            kind: Kind::Arguments,
+            default: "[]",
+            example: "{simulate: true}",
+            doc: "What the class is made with: a list of arguments, or a mapping of keyword ones.",
+        },
+        Field {
+            key: "description",
+            kind: Kind::Text(Rule::Any),
+            default: "\"\"",
+            example: "Rotational motion",
+            doc: "What people read in the nameserver.",
+        },
+        Field {
+            key: "instancemode",
+            kind: Kind::Choice(&["session", "single", "percall"]),
+            default: "session",
+            example: "single",
+            doc: "One instance per connection, per daemon or per call.",
+        },
+        Field {
+            key: "daemon",
+            kind: Kind::Name,
+            default: "default",
+            example: "bench",
+            doc: "The daemon that hosts it.",
+        },
+        Field {
+            key: "nameservers",
+            kind: Kind::Names,
+            default: "[]",
+            example: "[local]",
+            doc: "Where it is registered.",
+        },
+        Field {
+            key: "expose",
+            kind: Kind::Expose,
+            default: "null",
+            example: "all",
+            doc: "`all`, or a list of members, for a class without Pyro's decorators.",
+        },
+        Field {
+            key: "isolate",
+            kind: Kind::Flag,
+            default: "false",
+            example: "true",
+            doc: "Whether it has a Python process of its own.",
+        },
+        Field {
+            key: "watchdog",
+            kind: Kind::Seconds { zero: false },
+            default: "null",
+            example: "30",
+            doc: "Restart its Python process when it gives no sign of life for so many seconds.",
+        },
+        Field {
+            key: "read_while_locked",
+            kind: Kind::List(Rule::Identifier),
+            default: "[]",
+            example: "[status, temperature]",
+            doc: "Members that others may use while it is locked.",
+        },
+        Field {
+            key: "on_disconnect",
+            kind: Kind::List(Rule::Identifier),
+            default: "[]",
+            example: "[off, close_shutter]",
+            doc: "Methods to call when the session that held it ends: a safe state.",
+        },
+        Field {
+            key: "python",
+            kind: Kind::Group(&PYTHON),
+            default: "{}",
+            example: "{path: [/opt/lab/drivers]}",
+            doc: "The Python it runs in.",
+        },
+    ],
+    renamed: &[
+        ("server", "daemon"),
+        ("class", "classname"),
+        ("instance_mode", "instancemode"),
+        ("params", "parameters"),
+        ("args", "arguments"),
+        ("kwargs", "arguments"),
+        ("nameserver", "nameservers"),
+        ("module_name", "module"),
+    ],
+};

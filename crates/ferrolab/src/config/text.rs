@@ -1,0 +1,127 @@
+//! What texts must look like: hosts, modules, names in Python, paths, sockets.
+//!
+//! Owns the rules of single texts and the words for breaking them. It refuses to know keys.
+
+use std::net::Ipv6Addr;
+
+use super::schema::Rule;
+
+/// How a text breaks its rule.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    /// What is wrong with it.
+    pub(crate) message: &'static str,
+    /// What to write, where that depends on the text.
+    pub(crate) help: Option<String>,
+}
+
+/// The longest path of a Unix socket that fits `sun_path` everywhere.
+const SOCKET_BYTES: usize = 103;
+
+impl Rule {
+    /// What such a text is, for "expected …".
+    pub(crate) fn what(self) -> &'static str {
+        match self {
+            Rule::Any => "a text",
+            Rule::Host => "a host name or an address",
+            Rule::Module => "a Python module",
+            Rule::Identifier => "a name in Python",
+            Rule::Path => "a path",
+            Rule::Socket => "a path for a Unix socket",
+        }
+    }
+}
+
+/// Whether a text follows a rule.
+pub(crate) fn check(rule: Rule, text: &str) -> Result<(), Fault> {
+    let fault = |message| Err(Fault { message, help: None });
+    match rule {
+        Rule::Any => Ok(()),
+        _ if text.is_empty() => fault("it is empty"),
+        _ if text.contains('\0') => fault("it has a zero byte in it"),
+        Rule::Path => Ok(()),
+        Rule::Host => host(text),
+        Rule::Module => module(text),
+        Rule::Identifier if is_identifier(text) => Ok(()),
+        Rule::Identifier => fault("such a name has letters, digits and `_` only"),
+        Rule::Socket if text.contains(':') || text.contains(char::is_whitespace) => {
+            fault("in a URI it can have no `:` and no spaces")
+        }
+        Rule::Socket if text.len() > SOCKET_BYTES => fault("it is longer than 103 bytes"),
+        Rule::Socket => Ok(()),
+    }
+}
+
+fn host(text: &str) -> Result<(), Fault> {
+    let fault = |message, help| Err(Fault { message, help });
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let address = bare.split('%').next().unwrap_or(bare);
+    if address.parse::<Ipv6Addr>().is_ok() {
+        return Ok(());
+    }
+    if let Some((name, port)) = text.rsplit_once(':')
+        && !port.is_empty()
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+        && host(name).is_ok()
+    {
+        let help = format!("write `{name}` here and {port} under the key of the port");
+        return fault("the port does not belong to it", Some(help));
+    }
+    let usable = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_');
+    if text.chars().all(usable) {
+        return Ok(());
+    }
+    fault("it has characters in it that no host name has", None)
+}
+
+fn module(text: &str) -> Result<(), Fault> {
+    let fault = |message, help| Err(Fault { message, help });
+    if text.split('.').all(is_identifier) && !text.ends_with(".py") {
+        return Ok(());
+    }
+    let path = text.strip_suffix(".py").unwrap_or(text);
+    let dotted = path.trim_matches(['.', '/']).replace(['/', '\\'], ".");
+    let help = match dotted.split('.').all(is_identifier) {
+        true => Some(format!("write `{dotted}`, and its directory under `python: {{path: […]}}`")),
+        false => None,
+    };
+    fault("it is named by words with dots between them, not by a file", help)
+}
+
+fn is_identifier(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_follow_their_rules_or_not() {
+        let long = "/".repeat(104);
+        let cases = [
+            (
+                Rule::Host,
+                "localhost public 0.0.0.0 ::1 [::1] fe80::1%eth0 lab-1.example.edu a_b 5",
+                true,
+            ),
+            (Rule::Host, "a/b a@b http://x a:9090 ::1::2 [a] a:b", false),
+            (Rule::Module, "pyrolab.drivers.sample m _x.y2 módulo", true),
+            (Rule::Module, "a.py a/b .a a. a..b 2a a-b", false),
+            (Rule::Identifier, "Laser _x x2", true),
+            (Rule::Identifier, "a.b 2a a-b a()", false),
+            (Rule::Socket, "/run/x.sock x", true),
+            (Rule::Socket, "/run/x:y", false),
+            (Rule::Socket, &long, false),
+        ];
+        for (rule, texts, right) in cases {
+            for text in texts.split(' ') {
+                assert_eq!(check(rule, text).is_ok(), right, "{rule:?} {text}");
+            }
+        }
+        for rule in [Rule::Host, Rule::Module, Rule::Identifier, Rule::Path, Rule::Socket] {
+            assert!(check(rule, "").is_err());
+        }
+    }
+}

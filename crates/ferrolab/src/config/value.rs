@@ -1,0 +1,370 @@
+//! One value against its kind: the second half of the walk.
+//!
+//! Owns what each kind accepts, which is what PyroLab's models accept of it and what makes
+//! sense besides, and the words for what it does not. It refuses to know sections.
+
+use super::data::Data;
+use super::problem::{quoted, shortened};
+use super::scalar::{Meaning, Scalar, lenient_number, surprise};
+use super::schema::{Field, Kind, Rule};
+use super::text;
+use super::tree::{Content, Node};
+use super::walk::{Walk, found};
+use super::{advice, auto};
+
+/// The longest duration, in seconds: some thirty years.
+const MAX_SECONDS: f64 = 1e9;
+
+impl Walk<'_> {
+    /// The value of a field, or `None` after its problem was reported.
+    pub(super) fn value(&mut self, field: &Field, node: &Node) -> Option<Data> {
+        let scalar = match &*node.content {
+            Content::Broken => return None,
+            Content::Scalar(scalar) => Some(scalar),
+            Content::List(_) | Content::Map(_) => None,
+        };
+        let meaning = scalar.and_then(Scalar::meaning);
+        if field.default == "null" && meaning == Some(Meaning::Null) {
+            return match field.kind {
+                Kind::Expose => Some("decorated".into()),
+                _ => Some(Data::Null),
+            };
+        }
+        match field.kind {
+            Kind::Group(section) => self.group(section, node),
+            Kind::Entries(section) => self.entries(section, node),
+            Kind::Text(rule) => self.text(field, rule, node),
+            Kind::Name => self.text(field, Rule::Any, node),
+            Kind::Version => self.version(field, node),
+            Kind::Choice(choices) => self.choice(field, choices, node),
+            Kind::Storage => self.storage(field, node),
+            Kind::Int { what, min, max } => self.int(field, what, min..=max, node),
+            Kind::Seconds { zero } => self.seconds(field, zero, node),
+            Kind::Flag => self.flag(field, node),
+            Kind::Names => {
+                let what = format!("a list of names of {}", field.key);
+                self.list(field, &what, Rule::Any, node)
+            }
+            Kind::List(rule) => {
+                self.list(field, &format!("a list, each {}", rule.what()), rule, node)
+            }
+            Kind::Environment => self.environment(field, node),
+            Kind::Parameters => match &*node.content {
+                Content::Map(_) => self.data(node),
+                _ => self.not_a_mapping(node, "a mapping from parameters to values", "{}"),
+            },
+            Kind::Arguments => self.arguments(field, node),
+            Kind::Expose => self.expose(field, node),
+        }
+    }
+
+    fn text(&mut self, field: &Field, rule: Rule, node: &Node) -> Option<Data> {
+        // A method may well be called `off`, and there it can be nothing else.
+        let word =
+            scalar(node).filter(|scalar| rule == Rule::Identifier && !scalar.text.is_empty());
+        let Some(text) = written_text(node).or(word.map(|scalar| scalar.text.as_str())) else {
+            return self.expected(field, node, rule.what());
+        };
+        match text::check(rule, text) {
+            Ok(()) => Some(text.into()),
+            Err(fault) => {
+                let message = format!("{} is not {}: {}", quoted(text), rule.what(), fault.message);
+                let help = match fault.help {
+                    Some(help) => help,
+                    None => format!("for example `{}: {}`", field.key, field.example),
+                };
+                self.error(node.place, message, help);
+                None
+            }
+        }
+    }
+
+    fn version(&mut self, field: &Field, node: &Node) -> Option<Data> {
+        let Some(text) = written_text(node) else {
+            return self.expected(field, node, "the version of the format");
+        };
+        match text.split_once('.').unwrap_or((text, "0")) {
+            ("1", minor) if minor.trim_end_matches('0').is_empty() => Some("1.0".into()),
+            ("1", minor) if minor.bytes().all(|byte| byte.is_ascii_digit()) => {
+                let help = "keys that are new in it are refused as unknown";
+                self.warn(node.place, format!("version {text} is newer than 1.0"), help);
+                Some(text.into())
+            }
+            _ => {
+                let message = format!("version {} of the format is not known", quoted(text));
+                self.error(node.place, message, "write `version: \"1.0\"`");
+                None
+            }
+        }
+    }
+
+    fn choice(&mut self, field: &Field, choices: &[&str], node: &Node) -> Option<Data> {
+        let what = choices.iter().map(|choice| quoted(choice)).collect::<Vec<_>>().join(" or ");
+        let Some(text) = written_text(node) else { return self.expected(field, node, &what) };
+        if choices.contains(&text) {
+            return Some(text.into());
+        }
+        let help = match advice::nearest(text, choices.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("for example `{}: {}`", field.key, field.example),
+        };
+        self.error(node.place, format!("expected {what}, found {}", found(node)), help);
+        None
+    }
+
+    fn storage(&mut self, field: &Field, node: &Node) -> Option<Data> {
+        let what = "`memory`, `sql` or `sql:FILE`";
+        let Some(text) = written_text(node) else { return self.expected(field, node, what) };
+        let (kind, file) =
+            text.split_once(':').map_or((text, None), |(kind, file)| (kind, Some(file)));
+        let help = match (kind, file) {
+            ("memory", None) | ("sql", None) => return Some(text.into()),
+            ("sql", Some(file)) if !file.trim().is_empty() => return Some(text.into()),
+            ("sql", Some(_)) => "write the file after `sql:`, or `sql` alone".to_owned(),
+            ("dbm", _) => {
+                "dbm keeps no metadata and is not supported: write `storage: sql`".to_owned()
+            }
+            (kind, _) => match advice::nearest(kind, ["memory", "sql"].into_iter()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "for example `storage: sql`".to_owned(),
+            },
+        };
+        self.error(node.place, format!("expected {what}, found {}", found(node)), help);
+        None
+    }
+
+    fn int(
+        &mut self,
+        field: &Field,
+        what: &str,
+        range: std::ops::RangeInclusive<i64>,
+        node: &Node,
+    ) -> Option<Data> {
+        let value = scalar(node).and_then(|scalar| match scalar.meaning()? {
+            Meaning::Int(value) => Some(i64::try_from(&value).unwrap_or(i64::MAX)),
+            Meaning::Float(value) => whole(value),
+            // PyroLab reads a quoted number as the number.
+            Meaning::Text => lenient_number(&scalar.text).and_then(whole),
+            _ => None,
+        });
+        match value {
+            Some(value) if range.contains(&value) => Some(Data::Int(value)),
+            _ => {
+                let what = format!("{what} from {} to {}", range.start(), range.end());
+                self.expected(field, node, &what)
+            }
+        }
+    }
+
+    fn seconds(&mut self, field: &Field, zero: bool, node: &Node) -> Option<Data> {
+        let value = scalar(node).and_then(|scalar| match scalar.meaning()? {
+            Meaning::Int(value) => value.to_string().parse().ok(),
+            Meaning::Float(value) => Some(value),
+            Meaning::Text => lenient_number(&scalar.text),
+            _ => None,
+        });
+        let least = if zero { 0.0 } else { f64::MIN_POSITIVE };
+        match value {
+            Some(value) if (least..=MAX_SECONDS).contains(&value) => Some(Data::Float(value)),
+            _ if zero => self.expected(field, node, "a number of seconds, or 0 for none"),
+            _ => self.expected(field, node, "a number of seconds greater than 0"),
+        }
+    }
+
+    fn flag(&mut self, field: &Field, node: &Node) -> Option<Data> {
+        let value = scalar(node).and_then(|scalar| match scalar.meaning()? {
+            Meaning::Bool(value) => Some(value),
+            _ => match scalar.text.to_lowercase().as_str() {
+                "true" | "t" | "yes" | "y" | "on" | "1" | "1.0" => Some(true),
+                "false" | "f" | "no" | "n" | "off" | "0" | "0.0" => Some(false),
+                _ => None,
+            },
+        });
+        match value {
+            Some(value) => Some(Data::Bool(value)),
+            None => self.expected(field, node, "`true` or `false`"),
+        }
+    }
+
+    fn list(&mut self, field: &Field, what: &str, rule: Rule, node: &Node) -> Option<Data> {
+        let nodes = match &*node.content {
+            Content::List(nodes) => nodes,
+            Content::Scalar(scalar) => {
+                let help = match scalar.text.as_str() {
+                    "" | "null" | "~" => "write `[]`, or remove the key".to_owned(),
+                    text => format!("write a list: `{}: [{}]`", field.key, shortened(text)),
+                };
+                self.error(node.place, format!("expected {what}, found {}", found(node)), help);
+                return None;
+            }
+            _ => return self.expected(field, node, what),
+        };
+        Some(Data::List(self.items(nodes, |walk, node| walk.text(field, rule, node))))
+    }
+
+    fn expose(&mut self, field: &Field, node: &Node) -> Option<Data> {
+        let what = "`all` or a list of members";
+        if let Content::List(_) = &*node.content {
+            let names = self.list(field, what, Rule::Identifier, node)?;
+            return Some(Data::Map(vec![("names".to_owned(), names)]));
+        }
+        match written_text(node) {
+            Some("all") => Some("all".into()),
+            Some(text) if text::check(Rule::Identifier, text).is_ok() => {
+                let message = format!("expected {what}, found {}", found(node));
+                self.error(
+                    node.place,
+                    message,
+                    format!("write `expose: all` or `expose: [{text}]`"),
+                );
+                None
+            }
+            _ => self.expected(field, node, what),
+        }
+    }
+
+    fn environment(&mut self, field: &Field, node: &Node) -> Option<Data> {
+        let Content::Map(pairs) = &*node.content else {
+            return self.not_a_mapping(node, "a mapping from variables to texts", "{}");
+        };
+        let mut variables = Vec::new();
+        for pair in pairs {
+            let name = &pair.key.text;
+            let usable = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            if name.is_empty()
+                || name.starts_with(|c: char| c.is_ascii_digit())
+                || !name.chars().all(usable)
+            {
+                let message = format!("{} cannot be the name of a variable", quoted(name));
+                self.error(pair.place, message, "use letters, digits and `_`");
+            }
+            let value = self.under(name, |walk| match written_text(&pair.value) {
+                Some(text) if text.contains('\0') => {
+                    walk.error(pair.value.place, "a variable cannot hold a zero byte", "remove it");
+                    None
+                }
+                Some(text) => Some(text.into()),
+                None => {
+                    let what = "the text of a variable";
+                    let field = Field {
+                        kind: Kind::Text(Rule::Any),
+                        key: "NAME",
+                        example: "\"1\"",
+                        ..*field
+                    };
+                    walk.expected(&field, &pair.value, what)
+                }
+            });
+            variables.extend(value.map(|value| (name.clone(), value)));
+        }
+        Some(Data::Map(variables))
+    }
+
+    fn arguments(&mut self, field: &Field, node: &Node) -> Option<Data> {
+        let form = match &*node.content {
+            Content::List(_) => "positional",
+            Content::Map(_) => "keyword",
+            _ => {
+                return self.expected(
+                    field,
+                    node,
+                    "a list of arguments or a mapping of keyword ones",
+                );
+            }
+        };
+        Some(Data::Map(vec![(form.to_owned(), self.data(node)?)]))
+    }
+
+    /// Plain data of any shape. What is wrong in it is left out.
+    fn data(&mut self, node: &Node) -> Option<Data> {
+        let scalar = match &*node.content {
+            Content::Broken => return None,
+            Content::List(nodes) => {
+                let items = nodes.iter().enumerate();
+                let items = items.filter_map(|(index, node)| {
+                    self.under(&format!("[{index}]"), |walk| walk.data(node))
+                });
+                return Some(Data::List(items.collect()));
+            }
+            Content::Map(_) => return Some(self.mapping(node)),
+            Content::Scalar(scalar) => scalar,
+        };
+        let meaning = scalar.meaning()?;
+        if scalar.is_plain()
+            && let Some(surprise) = surprise(&scalar.text, &meaning)
+        {
+            let help = match &meaning {
+                Meaning::Text => "write a number as `1.0e+6` or `0.5`, or a text in quotes",
+                _ => "write the number plainly, or put it in quotes to mean the text",
+            };
+            self.warn(node.place, surprise, help);
+        }
+        let text = &scalar.text;
+        Some(match meaning {
+            Meaning::Null => Data::Null,
+            Meaning::Bool(value) => Data::Bool(value),
+            Meaning::Int(value) => value.into(),
+            Meaning::Float(value) => Data::Float(value),
+            Meaning::Text => text.as_str().into(),
+            Meaning::Date => {
+                let message = format!("{} is a date, which is not plain data", quoted(text));
+                self.error(node.place, message, format!("write \"{}\" in quotes", shortened(text)));
+                return None;
+            }
+            Meaning::TooLong => {
+                let message = format!("a number of {} digits is too long", text.len());
+                self.error(node.place, message, "put it in quotes to mean the text");
+                return None;
+            }
+        })
+    }
+
+    fn mapping(&mut self, node: &Node) -> Data {
+        let Content::Map(pairs) = &*node.content else { return Data::Null };
+        let mut entries: Vec<(String, Data)> = Vec::new();
+        let mut autos = Vec::new();
+        for pair in pairs {
+            let key = &pair.key.text;
+            if !matches!(pair.key.meaning(), Some(Meaning::Text | Meaning::Date)) {
+                let message = format!("expected a text as the key, found {}", quoted(key));
+                let help = format!("write \"{}\" in quotes", shortened(key));
+                self.error(pair.place, message, help);
+                continue;
+            }
+            if auto::is_auto(key) {
+                if autos.contains(&key) {
+                    let message = format!("the key {} is there twice", quoted(key));
+                    self.error(pair.place, message, "remove or rename one");
+                    continue;
+                }
+                autos.push(key);
+            }
+            let value = self.under(key, |walk| walk.data(&pair.value));
+            entries.extend(value.map(|value| (key.clone(), value)));
+        }
+        Data::Map(entries)
+    }
+}
+
+fn scalar(node: &Node) -> Option<&Scalar> {
+    match &*node.content {
+        Content::Scalar(scalar) => Some(scalar),
+        _ => None,
+    }
+}
+
+/// The text of a value that can be taken for one. A number counts as it is written, so that a
+/// version `1.10` stays one; true, false and nothing do not count.
+fn written_text(node: &Node) -> Option<&str> {
+    let scalar = scalar(node)?;
+    match scalar.meaning()? {
+        Meaning::Null | Meaning::Bool(_) => None,
+        _ => Some(&scalar.text),
+    }
+}
+
+fn whole(value: f64) -> Option<i64> {
+    // Bounds are far below this, where every whole number is exact.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    (value.fract() == 0.0).then(|| value.clamp(-EXACT, EXACT) as i64)
+}

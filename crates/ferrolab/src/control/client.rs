@@ -1,0 +1,78 @@
+//! The command line's end of the conversation with the supervisor.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+
+use super::{Answer, Listing, Request};
+
+/// A connection to a running supervisor.
+pub(crate) struct Client {
+    stream: BufReader<UnixStream>,
+}
+
+/// Why the supervisor cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ControlError {
+    /// None is running.
+    #[error("the lab is not up: no supervisor answers at {}", .socket.display())]
+    NotRunning { socket: PathBuf },
+    /// The conversation broke.
+    #[error("lost the connection to the supervisor: {0}")]
+    Lost(#[from] io::Error),
+    /// It said something that this version does not understand.
+    #[error(
+        "the running supervisor speaks another version's language ({0}); run `ferrolab down`, then `ferrolab up`"
+    )]
+    Language(serde_json::Error),
+    /// It refused.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Client {
+    /// Connects to the supervisor at `socket`.
+    pub(crate) async fn connect(socket: &Path) -> Result<Self, ControlError> {
+        match UnixStream::connect(socket).await {
+            Ok(stream) => Ok(Client { stream: BufReader::new(stream) }),
+            Err(error) if absent(&error) => {
+                Err(ControlError::NotRunning { socket: socket.to_path_buf() })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The pid of the supervisor at the other end, where the system tells it.
+    pub(crate) fn supervisor(&self) -> Option<u32> {
+        let credentials = self.stream.get_ref().peer_cred().ok()?;
+        credentials.pid().and_then(|pid| u32::try_from(pid).ok())
+    }
+
+    /// Asks and waits for the end of the answer; `progress` sees what comes before.
+    pub(crate) async fn ask(
+        mut self,
+        request: &Request,
+        mut progress: impl FnMut(&Listing),
+    ) -> Result<Listing, ControlError> {
+        let mut line = serde_json::to_string(request).map_err(ControlError::Language)?;
+        line.push('\n');
+        self.stream.get_mut().write_all(line.as_bytes()).await?;
+        loop {
+            line.clear();
+            if self.stream.read_line(&mut line).await? == 0 {
+                return Err(ControlError::Lost(io::ErrorKind::UnexpectedEof.into()));
+            }
+            match serde_json::from_str(&line).map_err(ControlError::Language)? {
+                Answer::Progress(listing) => progress(&listing),
+                Answer::Done(listing) => return Ok(listing),
+                Answer::Refused { reason } => return Err(ControlError::Refused(reason)),
+            }
+        }
+    }
+}
+
+fn absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}

@@ -1,0 +1,76 @@
+//! The way between the command line and the supervisor: JSON lines over a Unix socket.
+//!
+//! Owns the words of that conversation and both its ends. Only the user who started the lab can
+//! open the socket: it is 0600 in a 0700 directory.
+
+pub(crate) mod client;
+pub(crate) mod server;
+
+use serde::{Deserialize, Serialize};
+
+/// What the command line asks for; one line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub(crate) enum Request {
+    /// Everything there is, as of now.
+    Ps,
+    /// Progress until everything that starts with the host is ready or has failed.
+    Settle {
+        /// The answer comes after this many seconds at the latest.
+        seconds: u64,
+    },
+    /// Stop everything and end.
+    Down,
+}
+
+/// What the supervisor answers; one line each, the last one being `Done` or `Refused`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub(crate) enum Answer {
+    /// How things stand, while the request goes on.
+    Progress(Listing),
+    /// The request is done; how things stand now.
+    Done(Listing),
+    /// The request is not done, and why.
+    Refused {
+        /// For a person.
+        reason: String,
+    },
+}
+
+/// All entries of a lab host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Listing {
+    pub(crate) nameservers: Vec<ProcessRow>,
+    pub(crate) daemons: Vec<ProcessRow>,
+    pub(crate) services: Vec<ServiceRow>,
+}
+
+/// A nameserver or a daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProcessRow {
+    pub(crate) name: String,
+    /// `starting`, `running`, `restarting`, `failed`, `stopping` or `stopped`.
+    pub(crate) status: String,
+    pub(crate) uri: Option<String>,
+    pub(crate) error: Option<String>,
+    pub(crate) pid: Option<u32>,
+    /// When the process started, RFC 3339.
+    pub(crate) since: Option<String>,
+    /// Restarts after crashes, since it was last started by hand.
+    pub(crate) restarts: u32,
+    /// Whether it starts with the host.
+    pub(crate) autolaunch: bool,
+}
+
+/// A service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ServiceRow {
+    pub(crate) name: String,
+    /// As [`ProcessRow::status`].
+    pub(crate) status: String,
+    pub(crate) uri: Option<String>,
+    pub(crate) error: Option<String>,
+    /// The daemon that hosts it.
+    pub(crate) daemon: String,
+}

@@ -1,0 +1,177 @@
+//! Replacing files so that a power cut leaves the old contents or the new, never a torn mixture.
+//!
+//! Owns the order of the steps: a temporary file in the same directory, fsync, rename, fsync of
+//! the directory. It refuses to know what is in a file.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// A step of reading or replacing a file that failed, with the file's name.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} {}", path.display())]
+pub(crate) struct FileError {
+    /// What was tried, as a verb: "write", "rename".
+    pub(crate) operation: &'static str,
+    /// The file it was tried on.
+    pub(crate) path: PathBuf,
+    /// Why it failed.
+    #[source]
+    pub(crate) source: io::Error,
+}
+
+/// Replaces a file that users may read and edit, or makes it.
+///
+/// The mode of an existing file is kept; a new one gets what the umask allows. A symbolic link
+/// is followed, so that a configuration linked into a repository stays linked.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    put(path, bytes, None)
+}
+
+/// Replaces a state file, which only its owner may read (mode 0600).
+pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    put(path, bytes, Some(0o600))
+}
+
+/// Replaces a file that a user edits and keeps its last version as `NAME.previous`.
+///
+/// Does nothing if the contents are the same already, so that saving twice does not push the
+/// real last version out.
+pub(crate) fn replace_keeping_previous(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    match fs::read(path) {
+        Ok(current) if current == bytes => return Ok(()),
+        Ok(current) => replace(&previous(path), &current)?,
+        Err(source) if source.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(FileError { operation: "read", path: path.into(), source }),
+    }
+    replace(path, bytes)
+}
+
+/// Where [`replace_keeping_previous`] keeps the last version of a file.
+pub(crate) fn previous(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".previous");
+    path.with_file_name(name)
+}
+
+fn put(path: &Path, bytes: &[u8], mode: Option<u32>) -> Result<(), FileError> {
+    let failed = |operation: &'static str, path: &Path| {
+        let path = path.to_path_buf();
+        move |source: io::Error| FileError { operation, path, source }
+    };
+    let path = &target(path).map_err(failed("follow the link", path))?;
+    let directory = directory(path);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let prefix = format!(".{name}.");
+
+    // The mode counts from the first byte on: a secret must not be readable for an instant.
+    let at_birth = mode.unwrap_or(0o666);
+    let mut file = tempfile::Builder::new()
+        .prefix(&prefix)
+        .suffix(".tmp")
+        .permissions(Permissions::from_mode(at_birth))
+        .tempfile_in(directory)
+        .map_err(failed("make a temporary file in", directory))?;
+    if mode.is_none()
+        && let Ok(existing) = fs::metadata(path)
+    {
+        let kept = Permissions::from_mode(existing.permissions().mode() & 0o777);
+        file.as_file().set_permissions(kept).map_err(failed("keep the mode of", path))?;
+    }
+    file.write_all(bytes).map_err(failed("write", path))?;
+    file.as_file().sync_all().map_err(failed("flush to the disk", path))?;
+    file.persist(path).map_err(|error| failed("replace", path)(error.error))?;
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(failed("flush the directory", directory))
+}
+
+fn target(path: &Path) -> io::Result<PathBuf> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => fs::canonicalize(path),
+        _ => Ok(path.to_path_buf()),
+    }
+}
+
+fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn replaces_and_leaves_nothing_else_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.yaml");
+        replace(&path, b"one").unwrap();
+        replace(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(names(directory.path()), ["config.yaml"]);
+    }
+
+    #[test]
+    fn keeps_the_mode_of_a_users_file_and_closes_a_state_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.yaml");
+        replace(&path, b"one").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o664)).unwrap();
+        replace(&path, b"two").unwrap();
+        assert_eq!(mode(&path), 0o664);
+        replace_private(&path, b"three").unwrap();
+        assert_eq!(mode(&path), 0o600);
+    }
+
+    #[test]
+    fn keeps_the_last_version_that_differed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.yaml");
+        for text in ["one", "two", "two"] {
+            replace_keeping_previous(&path, text.as_bytes()).unwrap();
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read(previous(&path)).unwrap(), b"one");
+        assert_eq!(names(directory.path()), ["config.yaml", "config.yaml.previous"]);
+    }
+
+    #[test]
+    fn follows_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let real = directory.path().join("real.yaml");
+        let link = directory.path().join("config.yaml");
+        replace(&real, b"one").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        replace(&link, b"two").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&real).unwrap(), b"two");
+    }
+
+    #[test]
+    fn an_error_names_the_operation_and_the_path() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = directory.path().join("missing");
+        let error = replace(&missing.join("file"), b"").unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("cannot make a temporary file in /"), "{text}");
+        assert!(text.ends_with("/missing"), "{text}");
+        assert_eq!(error.source.kind(), io::ErrorKind::NotFound);
+    }
+}

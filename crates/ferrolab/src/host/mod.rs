@@ -1,0 +1,175 @@
+//! The daemon process: services behind one address, in Rust or in Python.
+//!
+//! Owns how a daemon starts, what it reports to its supervisor, and how it stops. Serving is the
+//! `remote` crate's; Python drivers live in [`worker`]s, built-in services in [`native`].
+
+mod address;
+mod face;
+mod native;
+mod parameters;
+mod registrar;
+mod report;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use remote::{Daemon, DaemonConfig, Limits, Listener, Location};
+use supervisor::Lifeline;
+use supervisor::Spawner;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::assignment::DaemonAssignment;
+use crate::config::{self, DaemonClass, DaemonPart, Nameserver, Service, Target};
+use crate::host::registrar::Name;
+use crate::host::report::Reporter;
+use crate::host::worker::{DaemonObjects, Registry, WorkerSet};
+
+pub(crate) use native::NAMES as NATIVE_SERVICES;
+
+/// A service whose driver takes longer than this to load does not hold up its daemon's start.
+const LOADING: Duration = Duration::from_secs(20);
+/// A nameserver that takes longer than this does not either.
+const REGISTERING: Duration = Duration::from_secs(2);
+
+/// Runs a daemon until its supervisor says stop.
+///
+/// # Errors
+/// What keeps it from serving, in words for a person.
+pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Result<(), String> {
+    let DaemonAssignment { part, state_file } = assignment;
+    let DaemonPart { daemon: config, services, nameservers } = &part;
+    if config.class == DaemonClass::Lockable {
+        return Err(format!(
+            "daemon '{}': `classname: LockableDaemon` is not available in this version; without \
+             locks its instruments would not be safe, so it does not start",
+            config.name
+        ));
+    }
+    let listener = address::listen(config, &state_file).await?;
+    let daemon = Daemon::new(settings(config));
+    let spawner = Spawner::permanent()
+        .map_err(|error| format!("cannot start the thread that starts workers: {error}"))?;
+    let registry: Arc<dyn Registry> = DaemonObjects::new(&daemon, &listener);
+    let workers = WorkerSet::start(&spawner, worker::specs(config, services), &registry);
+    let mut reporter = Reporter::new(&daemon, &listener, &config.name, services);
+    register_natives(&daemon, services, &mut reporter);
+    for (id, object) in workers.objects() {
+        daemon.register(&id, object).map_err(|error| error.to_string())?;
+    }
+    let has_face = daemon.register(&config.name, Arc::new(face::Face)).is_ok();
+    if !has_face {
+        warn!(daemon = config.name, "a service has the daemon's name; the daemon itself has none");
+    }
+    let names = names(&daemon, &listener, &part, has_face);
+    let targets = targets(nameservers, names);
+
+    let tasks = TaskTracker::new();
+    let (serving_stop, names_stop) = (CancellationToken::new(), CancellationToken::new());
+    tasks.spawn(daemon.serve(listener, serving_stop.clone()));
+    let stopping = lifeline.stopping();
+    let started = async {
+        // Whoever finds a name should find its service ready.
+        if tokio::time::timeout(LOADING, workers.loaded()).await.is_err() {
+            warn!("some drivers are still loading; going on without them");
+        }
+        let mut registrations = registrar::start(targets, &tasks, &names_stop);
+        let answered =
+            registrations.wait_for(|report| report.values().all(registrar::State::is_registered));
+        // A nameserver that is away is told of in the report, and tried again for ever.
+        let _ = tokio::time::timeout(REGISTERING, answered).await;
+        reporter.follow(lifeline, &workers, registrations).await;
+    };
+    stopping.run_until_cancelled(started).await;
+
+    // First the names, so that nobody is sent here any more; then the calls; then the drivers.
+    names_stop.cancel();
+    serving_stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+    workers.stop().await;
+    Ok(())
+}
+
+/// The daemon's settings as `remote` takes them.
+fn settings(config: &config::Daemon) -> DaemonConfig {
+    let defaults = DaemonConfig::default();
+    DaemonConfig {
+        name: config.name.clone(),
+        server_type: match config.servertype {
+            config::ServerType::Thread => remote::ServerType::Thread,
+            config::ServerType::Multiplex => remote::ServerType::Multiplex,
+        },
+        threadpool_size: config.threadpool_size as usize,
+        comm_timeout: config.commtimeout,
+        limits: Limits { message: config.max_message_size, ..defaults.limits },
+        nat: config.nathost.as_ref().map(|host| (host.resolve(), config.natport)),
+        ..defaults
+    }
+}
+
+/// Serves the built-in services; one that cannot be made is reported, and the others serve.
+fn register_natives(daemon: &Daemon, services: &[Service], reporter: &mut Reporter) {
+    let mut benches = native::Benches::default();
+    for service in services {
+        let Target::Native(native) = &service.target else { continue };
+        let built = native::build(native, &parameters::dict(&service.parameters), &mut benches)
+            .and_then(|object| {
+                daemon.register(&service.name, object).map_err(|error| error.to_string())
+            });
+        if let Err(error) = built {
+            warn!(service = service.name, error, "a native service cannot be made");
+            reporter.native_failed(&service.name, error);
+        }
+    }
+}
+
+/// The names to keep in each nameserver.
+fn names(
+    daemon: &Daemon,
+    listener: &Listener,
+    part: &DaemonPart,
+    has_face: bool,
+) -> BTreeMap<String, Vec<Name>> {
+    let mut names: BTreeMap<String, Vec<Name>> = BTreeMap::new();
+    for service in &part.services {
+        let metadata = Vec::from_iter(
+            Some(service.description.clone()).filter(|description| !description.is_empty()),
+        );
+        for nameserver in &service.nameservers {
+            names.entry(nameserver.clone()).or_default().push(Name {
+                name: service.name.clone(),
+                uri: daemon.uri_for(&service.name, listener),
+                metadata: metadata.clone(),
+            });
+        }
+    }
+    for nameserver in part.daemon.nameservers.iter().filter(|_| has_face) {
+        let services: Vec<&str> =
+            part.services.iter().map(|service| service.name.as_str()).collect();
+        names.entry(nameserver.clone()).or_default().push(Name {
+            name: part.daemon.name.clone(),
+            uri: daemon.uri_for(&part.daemon.name, listener),
+            metadata: vec![format!("Daemon for {}", services.join(", "))],
+        });
+    }
+    names
+}
+
+/// Each nameserver with the names to keep there.
+fn targets(
+    nameservers: &[Nameserver],
+    mut names: BTreeMap<String, Vec<Name>>,
+) -> BTreeMap<String, (registrar::Target, Vec<Name>)> {
+    nameservers
+        .iter()
+        .filter_map(|Nameserver { name, host, port, .. }| {
+            let location = Location::Tcp { host: host.resolve(), port: *port };
+            let target = registrar::Target { name: name.clone(), location };
+            Some((name.clone(), (target, names.remove(name)?)))
+        })
+        .collect()
+}

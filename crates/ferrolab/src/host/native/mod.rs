@@ -1,0 +1,35 @@
+//! Services written in Rust, by the names that a configuration gives as `native:`.
+//!
+//! Owns the list of them. A new one is a module beside this one and a line in [`build`].
+
+mod bench;
+mod members;
+mod multimeter;
+mod power_supply;
+
+use std::sync::Arc;
+
+use remote::{Dict, Object};
+
+pub(crate) use bench::Benches;
+
+/// Names that `native:` knows.
+pub(crate) const NAMES: [&str; 2] = ["simulated.multimeter", "simulated.power_supply"];
+
+/// Makes the native service `native` with `parameters`.
+///
+/// # Errors
+/// There is none of this name, or its parameters make no sense; in words for `ferrolab status`.
+pub(crate) fn build(
+    native: &str,
+    parameters: &Dict,
+    benches: &mut Benches,
+) -> Result<Arc<dyn Object>, String> {
+    match native {
+        "simulated.multimeter" => multimeter::build(parameters, benches),
+        "simulated.power_supply" => power_supply::build(parameters, benches),
+        other => {
+            Err(format!("there is no native service '{other}'; there are {}", NAMES.join(" and ")))
+        }
+    }
+}

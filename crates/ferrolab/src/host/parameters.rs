@@ -1,0 +1,29 @@
+//! A configuration's plain data as values that travel to drivers.
+
+use remote::{Dict, Value};
+
+use crate::config::Data;
+
+/// Plain data as a value.
+pub(super) fn value(data: &Data) -> Value {
+    match data {
+        Data::Null => Value::None,
+        Data::Bool(flag) => Value::Bool(*flag),
+        Data::Int(number) => Value::Int(*number),
+        Data::BigInt(number) => Value::int(number.clone()),
+        Data::Float(number) => Value::Float(*number),
+        Data::Text(text) => Value::from(text.as_str()),
+        Data::List(items) => Value::List(items.iter().map(value).collect()),
+        Data::Map(_) => Value::Dict(dict(data)),
+    }
+}
+
+/// A mapping as a dict; anything else as an empty one.
+pub(super) fn dict(data: &Data) -> Dict {
+    match data {
+        Data::Map(entries) => {
+            entries.iter().map(|(key, data)| (Value::from(key.as_str()), value(data))).collect()
+        }
+        _ => Dict::new(),
+    }
+}

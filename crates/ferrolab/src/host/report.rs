@@ -1,0 +1,125 @@
+//! What a daemon tells its supervisor about itself and its services.
+//!
+//! Owns the shape of that report (the other side is in `fleet`), and when it is sent: once when
+//! the daemon is ready, and again whenever something in it has changed.
+
+use std::collections::BTreeMap;
+
+use remote::{Daemon, Listener};
+use serde_json::{Value, json};
+use supervisor::Lifeline;
+use tokio::sync::watch;
+
+use crate::config::{Service, Target};
+use crate::host::registrar::{Report, State};
+use crate::host::worker::{ServiceStatus, WorkerSet};
+
+/// Makes the reports.
+pub(super) struct Reporter {
+    uri: String,
+    services: BTreeMap<String, Known>,
+}
+
+/// What is known of a service without its worker.
+struct Known {
+    uri: String,
+    is_native: bool,
+    /// Why a native service could not be made.
+    error: Option<String>,
+}
+
+impl Reporter {
+    pub(super) fn new(
+        daemon: &Daemon,
+        listener: &Listener,
+        name: &str,
+        services: &[Service],
+    ) -> Self {
+        let known = |service: &Service| Known {
+            uri: daemon.uri_for(&service.name, listener).to_string(),
+            is_native: matches!(service.target, Target::Native(_)),
+            error: None,
+        };
+        Reporter {
+            uri: daemon.uri_for(name, listener).to_string(),
+            services: services
+                .iter()
+                .map(|service| (service.name.clone(), known(service)))
+                .collect(),
+        }
+    }
+
+    pub(super) fn native_failed(&mut self, service: &str, error: String) {
+        if let Some(known) = self.services.get_mut(service) {
+            known.error = Some(error);
+        }
+    }
+
+    /// Reports that the daemon is ready, then every change, for ever.
+    pub(super) async fn follow(
+        &self,
+        lifeline: &Lifeline,
+        workers: &WorkerSet,
+        mut registrations: watch::Receiver<Report>,
+    ) {
+        let mut changes = workers.changes();
+        let mut last = self.report(workers, &registrations.borrow_and_update());
+        lifeline.ready(last.clone());
+        loop {
+            tokio::select! {
+                () = news(&mut changes) => {}
+                () = news(&mut registrations) => {}
+            }
+            let report = self.report(workers, &registrations.borrow_and_update());
+            if report != last {
+                lifeline.status(report.clone());
+                last = report;
+            }
+        }
+    }
+
+    fn report(&self, workers: &WorkerSet, registrations: &Report) -> Value {
+        let services: BTreeMap<&str, Value> = self
+            .services
+            .iter()
+            .map(|(name, known)| {
+                let (status, error) = known.status(name, workers);
+                let row = json!({ "status": status, "uri": known.uri, "error": error });
+                (name.as_str(), row)
+            })
+            .collect();
+        let unregistered: Vec<String> = registrations
+            .iter()
+            .filter_map(|(nameserver, state)| match state {
+                State::Registered => None,
+                State::Pending => Some(format!("nameserver {nameserver} has not answered yet")),
+                State::Failed(error) => {
+                    Some(format!("not registered with nameserver {nameserver}: {error}"))
+                }
+            })
+            .collect();
+        let warning = (!unregistered.is_empty()).then(|| unregistered.join("; "));
+        json!({ "uri": self.uri, "services": services, "warning": warning })
+    }
+}
+
+/// Waits for a change; for ever where none can come any more (a daemon without nameservers).
+async fn news<T>(receiver: &mut watch::Receiver<T>) {
+    if receiver.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+impl Known {
+    fn status(&self, name: &str, workers: &WorkerSet) -> (&'static str, Option<String>) {
+        match (&self.error, self.is_native) {
+            (Some(error), _) => ("failed", Some(error.clone())),
+            (None, true) => ("running", None),
+            (None, false) => match workers.status(name) {
+                ServiceStatus::Ready => ("running", None),
+                ServiceStatus::Starting => ("starting", None),
+                ServiceStatus::Failed { error } => ("failed", Some(error)),
+            },
+        }
+    }
+}

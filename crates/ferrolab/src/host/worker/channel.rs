@@ -1,0 +1,133 @@
+//! One channel to a worker: a socket with a thread of the worker at its other end.
+//!
+//! Owns the exchange of one request for one answer: in the common case one write and one read, into
+//! buffers that are kept. Knows nothing of sessions.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use wire::EncodeError;
+use wire::value::Value;
+
+use super::frames::{self, AnswerError, Answered, HEAD, LONGEST};
+
+/// What is read at once, and kept from one call to the next.
+const ROOM: usize = 16 * 1024;
+/// A buffer that has grown beyond this is given back after the call.
+const KEEP: usize = 1 << 20;
+
+/// A channel. It carries one request at a time.
+#[derive(Debug)]
+pub(super) struct Channel {
+    stream: UnixStream,
+    /// What has been read and not been used.
+    input: Vec<u8>,
+    /// What is to be written,
+    output: Vec<u8>,
+    /// and how much of it has been.
+    written: usize,
+}
+
+/// Why an exchange has failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ExchangeError {
+    /// The request cannot be sent; nothing has happened.
+    #[error(transparent)]
+    Request(#[from] EncodeError),
+    /// The channel is lost, and with it what became of the request.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The answer cannot be understood; the next one can.
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+}
+
+impl Channel {
+    /// A new channel, and the end of it that is the worker's.
+    ///
+    /// # Errors
+    /// There are no more file descriptors.
+    pub(super) fn pair() -> io::Result<(Channel, OwnedFd)> {
+        let (ours, theirs) = StdStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let stream = UnixStream::from_std(ours)?;
+        let channel =
+            Channel { stream, input: Vec::with_capacity(ROOM), output: Vec::new(), written: 0 };
+        Ok((channel, theirs.into()))
+    }
+
+    /// Adds a frame to what is written next.
+    ///
+    /// # Errors
+    /// The frame's content is nested too deeply.
+    pub(super) fn queue(&mut self, content: &Value) -> Result<(), EncodeError> {
+        frames::append(&mut self.output, content)
+    }
+
+    /// Writes what is queued. May be cancelled and called again.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        while let Some(rest @ [_, ..]) = self.output.get(self.written..) {
+            match self.stream.write(rest).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => self.written += written,
+            }
+        }
+        self.output.clear();
+        self.written = 0;
+        if self.output.capacity() > KEEP {
+            self.output = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Writes a small frame if that is possible now; returns whether it was.
+    pub(super) fn write_now(&mut self, content: &Value) -> bool {
+        let mut frame = Vec::new();
+        self.output.is_empty()
+            && frames::append(&mut frame, content).is_ok()
+            && self.stream.try_write(&frame).is_ok_and(|written| written == frame.len())
+    }
+
+    /// Reads an answer. May be cancelled and called again.
+    ///
+    /// # Errors
+    /// The socket's, or an answer that is none.
+    pub(super) async fn answer(&mut self) -> Result<Answered, ExchangeError> {
+        let length = loop {
+            if let Some(head) = self.input.first_chunk::<HEAD>() {
+                break frames::length(*head);
+            }
+            self.read().await?;
+        };
+        if length > LONGEST {
+            let text = format!("an answer of {length} bytes (at most {LONGEST} are allowed)");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text).into());
+        }
+        let end = HEAD + length;
+        if self.input.len() < end {
+            self.input.try_reserve_exact(end - self.input.len()).map_err(io::Error::other)?;
+        }
+        while self.input.len() < end {
+            self.read().await?;
+        }
+        let answer = frames::answer(self.input.get(HEAD..end).unwrap_or_default());
+        self.input.drain(..end);
+        if self.input.is_empty() && self.input.capacity() > KEEP {
+            self.input = Vec::with_capacity(ROOM);
+        }
+        Ok(answer?)
+    }
+
+    async fn read(&mut self) -> io::Result<()> {
+        match self.stream.read_buf(&mut self.input).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The control socket: what a daemon and a worker say to each other beside the calls.
+//!
+//! ```text
+//! daemon -> worker
+//! ("start", {settings})  + 2 descriptors: the socket for log records, and one whose end means that
+//!                          the daemon is gone
+//! ("load", [{service}, ...])
+//! ("channel",)           + 1 descriptor: a channel to serve
+//! ("close_stream", number)
+//! ("ping", number)
+//! ("answer", number, succeeded, value)
+//! ("stop", seconds)
+//!
+//! worker -> daemon
+//! ("hello", version, {facts})
+//! ("loaded", service, {"methods", "oneway", "attrs"})
+//! ("failed", service, class, text, [traceback])
+//! ("broken", service, class, text, [traceback])
+//! ("mended", service)
+//! ("pong", number)
+//! ("ask", number, what, [arguments])
+//! ```
+//!
+//! Owns these messages and how descriptors travel with them. Knows nothing of processes; the frames'
+//! bytes are [`frames`]'. `python/ferrolab/worker.py` is the other side.
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+
+use remote::Metadata;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::sync::mpsc;
+use wire::value::{Dict, Value};
+
+use super::frames::{self, HEAD};
+use super::spec::ServiceSpec;
+
+/// The version of both protocols that this daemon speaks.
+pub(super) const VERSION: i64 = 1;
+
+/// The longest message of a worker, and the longest log record.
+const LONGEST: usize = 16 << 20;
+
+/// Something to be sent to a worker.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    bytes: Vec<u8>,
+    descriptors: Vec<OwnedFd>,
+}
+
+impl Outgoing {
+    fn new(content: Vec<Value>, descriptors: Vec<OwnedFd>) -> Self {
+        let mut bytes = Vec::new();
+        // Fails for nesting only, and none of our messages is deep: what is sent then is nothing.
+        let _ = frames::append(&mut bytes, &Value::Tuple(content));
+        Outgoing { bytes, descriptors }
+    }
+
+    /// Bytes without meaning to this module.
+    pub(super) fn raw(bytes: Vec<u8>) -> Self {
+        Outgoing { bytes, descriptors: Vec::new() }
+    }
+
+    pub(super) fn start(settings: Dict, log: OwnedFd, life: OwnedFd) -> Self {
+        Outgoing::new(vec!["start".into(), settings.into()], vec![log, life])
+    }
+
+    pub(super) fn load<'a>(services: impl IntoIterator<Item = &'a ServiceSpec>) -> Self {
+        let services = services.into_iter().map(ServiceSpec::to_value).collect::<Vec<_>>();
+        Outgoing::new(vec!["load".into(), services.into()], Vec::new())
+    }
+
+    pub(super) fn channel(end: OwnedFd) -> Self {
+        Outgoing::new(vec!["channel".into()], vec![end])
+    }
+
+    pub(super) fn close_stream(stream: i64) -> Self {
+        Outgoing::new(vec!["close_stream".into(), stream.into()], Vec::new())
+    }
+
+    pub(super) fn ping(number: u64) -> Self {
+        Outgoing::new(vec!["ping".into(), number.into()], Vec::new())
+    }
+
+    pub(super) fn answer(number: i64, answer: Result<Value, String>) -> Self {
+        let succeeded = answer.is_ok();
+        let value = answer.unwrap_or_else(Value::Str);
+        let content = vec!["answer".into(), number.into(), succeeded.into(), value];
+        Outgoing::new(content, Vec::new())
+    }
+
+    pub(super) fn stop(seconds: f64) -> Self {
+        Outgoing::new(vec!["stop".into(), seconds.into()], Vec::new())
+    }
+}
+
+/// Sends what comes, until there is no more or the worker does not listen any more.
+pub(super) async fn send_all(
+    mut socket: OwnedWriteHalf,
+    mut messages: mpsc::UnboundedReceiver<Outgoing>,
+) {
+    while let Some(Outgoing { bytes, descriptors }) = messages.recv().await {
+        let sent = if descriptors.is_empty() {
+            socket.write_all(&bytes).await
+        } else {
+            send_with(&mut socket, &bytes, &descriptors).await
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+async fn send_with(
+    socket: &mut OwnedWriteHalf,
+    bytes: &[u8],
+    descriptors: &[OwnedFd],
+) -> io::Result<()> {
+    let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+    let stream = socket.as_ref();
+    let sent = stream
+        .async_io(Interest::WRITABLE, || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            if !ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+            let parts = [IoSlice::new(bytes)];
+            Ok(sendmsg(stream, &parts, &mut ancillary, SendFlags::NOSIGNAL)?)
+        })
+        .await?;
+    socket.write_all(bytes.get(sent..).unwrap_or_default()).await
+}
+
+/// What a worker says.
+#[derive(Debug, PartialEq)]
+pub(super) enum Message {
+    /// It runs.
+    Hello { version: i64, facts: Facts },
+    /// A service can be called.
+    Loaded { service: String, members: Metadata },
+    /// A service cannot be imported.
+    Failed { service: String, trouble: Trouble },
+    /// The constructor of a service has raised.
+    Broken { service: String, trouble: Trouble },
+    /// The constructor of a service that had raised has succeeded.
+    Mended { service: String },
+    /// It answers a ping.
+    Pong,
+    /// It wants to know or to have something.
+    Ask { number: i64, what: String, arguments: Vec<Value> },
+}
+
+/// What a worker says of its interpreter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// The version: `3.11.7`.
+    pub(crate) version: String,
+    /// What the interpreter believes to be its path.
+    pub(crate) executable: String,
+}
+
+/// An exception that kept a service from working.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Trouble {
+    /// As Python prints it last: `ModuleNotFoundError: No module named 'foo'`.
+    pub(super) text: String,
+    /// As Python prints it in full.
+    pub(super) traceback: Vec<String>,
+}
+
+impl Message {
+    /// Reads a message; `None` for one that is none of ours.
+    pub(super) fn read(content: Value) -> Option<Message> {
+        let Value::Tuple(items) = content else { return None };
+        let mut items = items.into_iter();
+        let kind = text(items.next())?;
+        Some(match kind.as_str() {
+            "hello" => {
+                let version = items.next()?.as_i64()?;
+                let facts = items.next()?;
+                let facts = facts.as_dict()?;
+                let fact =
+                    |name| facts.get(name).and_then(Value::as_str).unwrap_or_default().into();
+                let facts = Facts { version: fact("python"), executable: fact("executable") };
+                Message::Hello { version, facts }
+            }
+            "loaded" => {
+                let service = text(items.next())?;
+                Message::Loaded { service, members: members(&items.next()?)? }
+            }
+            "failed" => Message::Failed { service: text(items.next())?, trouble: trouble(items)? },
+            "broken" => Message::Broken { service: text(items.next())?, trouble: trouble(items)? },
+            "mended" => Message::Mended { service: text(items.next())? },
+            "pong" => Message::Pong,
+            "ask" => Message::Ask {
+                number: items.next()?.as_i64()?,
+                what: text(items.next())?,
+                arguments: items.next()?.as_list()?.to_vec(),
+            },
+            _ => return None,
+        })
+    }
+}
+
+fn text(value: Option<Value>) -> Option<String> {
+    match value {
+        Some(Value::Str(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// A list of names out of a dict of metadata.
+fn names(value: Option<&Value>) -> Vec<String> {
+    let items = value.and_then(Value::as_list).unwrap_or_default();
+    items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// The members of an object, as the worker lists them.
+pub(super) fn members(value: &Value) -> Option<Metadata> {
+    let dict = value.as_dict()?;
+    Some(Metadata {
+        methods: names(dict.get("methods")),
+        oneway: names(dict.get("oneway")),
+        attrs: names(dict.get("attrs")),
+    })
+}
+
+fn trouble(mut items: impl Iterator<Item = Value>) -> Option<Trouble> {
+    let _class = items.next()?;
+    Some(Trouble { text: text(items.next())?, traceback: names(items.next().as_ref()) })
+}
+
+/// Reads frames one after the other.
+pub(super) struct FrameReader<R> {
+    reader: BufReader<R>,
+    content: Vec<u8>,
+}
+
+impl<R: AsyncRead + Unpin> FrameReader<R> {
+    pub(super) fn new(reader: R) -> Self {
+        FrameReader { reader: BufReader::new(reader), content: Vec::new() }
+    }
+
+    /// The content of the next frame; `None` at the end.
+    ///
+    /// # Errors
+    /// The socket's, and a frame that is none: nothing can be read behind it.
+    pub(super) async fn next(&mut self) -> io::Result<Option<Value>> {
+        let mut head = [0; HEAD];
+        match self.reader.read_exact(&mut head).await {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let length = frames::length(head);
+        if length > LONGEST {
+            let text = format!("a message of {length} bytes (at most {LONGEST} are allowed)");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        self.content.clear();
+        self.content.resize(length, 0);
+        self.reader.read_exact(&mut self.content).await?;
+        frames::read(&self.content)
+            .map(Some)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+}

@@ -1,0 +1,243 @@
+//! The bytes between a daemon and its workers.
+//!
+//! ```text
+//! offset  size  content
+//! 0       4     length of the rest, big-endian
+//! 4       n     marshal, version 2
+//!
+//! request                                                            answer
+//! (0, service, method,   [args], {kwargs}, *context)   call          0, 1, 2
+//! (1, service, property, [],      {},      *context)   get           0, 1, 2
+//! (2, service, property, [value], {},      *context)   set           0, 1
+//! (3, service, "", [(method, [args], {kwargs}), ...], {}, *context)  0, 1
+//! (4, stream, serializer)                              next item     0, 1, 3
+//! (5, stream)                                          close stream  none
+//! (6, session, address, object)                        bind          none
+//! (7,)                                                 unbind        none
+//!
+//! context: serializer, flags, sequence number, correlation id, [(key, data), ...], has classes
+//!
+//! (0, value) or (0, value, [(key, data), ...])
+//! (1, class dict)                                      raised
+//! (2, stream) or (2, stream, [(key, data), ...])
+//! (3,)                                                 no further item
+//! ```
+//!
+//! Owns the frames of a channel, both ways. Knows nothing of sockets. `python/ferrolab/calls.py` is
+//! the other side.
+
+use remote::{Context, MethodCall, Operation, Peer, Session};
+use wire::exception::Exception;
+use wire::message::Annotations;
+use wire::value::{Dict, Value};
+use wire::{DecodeError, EncodeError, Limits, marshal};
+
+/// The size of the length in front of a frame.
+pub(super) const HEAD: usize = 4;
+
+/// The longest frame. A daemon's own limit for messages is far below.
+pub(super) const LONGEST: usize = 1 << 30;
+
+const CALL: i64 = 0;
+const GET: i64 = 1;
+const SET: i64 = 2;
+const BATCH: i64 = 3;
+const NEXT: i64 = 4;
+const CLOSE: i64 = 5;
+const BIND: i64 = 6;
+const UNBIND: i64 = 7;
+
+const VALUE: i64 = 0;
+const RAISED: i64 = 1;
+const STREAM: i64 = 2;
+const END: i64 = 3;
+
+/// What a worker answers.
+#[derive(Debug, PartialEq)]
+pub(super) enum Answered {
+    /// A result.
+    Value(Value, Annotations),
+    /// An exception.
+    Raised(Exception),
+    /// The number of an item stream.
+    Stream(i64, Annotations),
+    /// There are no more items.
+    End,
+}
+
+/// A frame that is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AnswerError {
+    /// Its content cannot be read: a result beyond our data model.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// It is of another shape.
+    #[error("an answer of an unknown shape")]
+    Shape,
+}
+
+/// Appends a frame to `out`.
+///
+/// # Errors
+/// A value that marshal has no form for; `out` is then as it was.
+pub(super) fn append(out: &mut Vec<u8>, content: &Value) -> Result<(), EncodeError> {
+    let start = out.len();
+    out.extend_from_slice(&[0; HEAD]);
+    if let Err(error) = marshal::encode(content, out) {
+        out.truncate(start);
+        return Err(error);
+    }
+    let length = u32::try_from(out.len() - start - HEAD).unwrap_or(u32::MAX);
+    if let Some(head) = out.get_mut(start..start + HEAD) {
+        head.copy_from_slice(&length.to_be_bytes());
+    }
+    Ok(())
+}
+
+/// The length that a frame's head announces.
+pub(super) fn length(head: [u8; HEAD]) -> usize {
+    usize::try_from(u32::from_be_bytes(head)).unwrap_or(usize::MAX)
+}
+
+/// Reads the content of a frame.
+pub(super) fn read(content: &[u8]) -> Result<Value, DecodeError> {
+    // an answer is wrapped twice: in a tuple, and in the dict of an exception
+    let limits = Limits { depth: Limits::default().depth + 4, ..Limits::default() };
+    marshal::decode(content, &limits)
+}
+
+/// The frame of an operation on a service.
+pub(super) fn request(service: &str, operation: Operation, context: Context) -> Value {
+    let (kind, member, args, kwargs) = match operation {
+        Operation::Call(call) => (CALL, call.method, call.args, keywords(call.kwargs)),
+        Operation::GetAttr(name) => (GET, name, Vec::new(), Dict::new()),
+        Operation::SetAttr(name, value) => (SET, name, vec![value], Dict::new()),
+        Operation::Batch(calls) => {
+            (BATCH, String::new(), calls.into_iter().map(entry).collect(), Dict::new())
+        }
+    };
+    let has_classes =
+        args.iter().any(has_class) || kwargs.iter().any(|(_, value)| has_class(value));
+    Value::Tuple(vec![
+        kind.into(),
+        service.into(),
+        member.into(),
+        args.into(),
+        kwargs.into(),
+        context.serializer.id().into(),
+        context.flags.bits().into(),
+        context.seq.into(),
+        Value::bytes(context.correlation_id),
+        annotations(context.annotations),
+        has_classes.into(),
+    ])
+}
+
+fn entry(call: MethodCall) -> Value {
+    Value::Tuple(vec![call.method.into(), call.args.into(), keywords(call.kwargs).into()])
+}
+
+fn keywords(kwargs: Vec<(String, Value)>) -> Dict {
+    kwargs.into_iter().map(|(key, value)| (Value::Str(key), value)).collect()
+}
+
+fn annotations(annotations: Annotations) -> Value {
+    let pair = |(key, data): ([u8; 4], Vec<u8>)| {
+        Value::Tuple(vec![String::from_utf8_lossy(&key).into_owned().into(), Value::Bytes(data)])
+    };
+    Value::List(annotations.into_iter().map(pair).collect())
+}
+
+/// Whether a value holds a dict that stands for an object of some class.
+fn has_class(value: &Value) -> bool {
+    match value {
+        Value::List(items) | Value::Tuple(items) => items.iter().any(has_class),
+        Value::Dict(dict) => {
+            dict.contains("__class__") || dict.iter().any(|(_, value)| has_class(value))
+        }
+        // the members of sets are hashable, and dicts are not
+        _ => false,
+    }
+}
+
+/// The frame that asks for an item of a stream.
+pub(super) fn next_item(stream: i64, serializer: u8) -> Value {
+    Value::Tuple(vec![NEXT.into(), stream.into(), serializer.into()])
+}
+
+/// The frame that closes a stream.
+pub(super) fn close_stream(stream: i64) -> Value {
+    Value::Tuple(vec![CLOSE.into(), stream.into()])
+}
+
+/// The frame that makes a channel part of a session.
+pub(super) fn bind(session: &Session) -> Value {
+    let address = match session.peer {
+        Peer::Tcp(address) => {
+            let mut parts = vec![address.ip().to_string().into(), address.port().into()];
+            if let std::net::SocketAddr::V6(address) = address {
+                parts.extend([address.flowinfo().into(), address.scope_id().into()]);
+            }
+            Value::Tuple(parts)
+        }
+        Peer::Unix => Value::from(""),
+    };
+    let id = i64::try_from(session.id).unwrap_or(i64::MAX);
+    Value::Tuple(vec![BIND.into(), id.into(), address, session.object.as_str().into()])
+}
+
+/// The frame that takes a channel out of its session.
+pub(super) fn unbind() -> Value {
+    Value::Tuple(vec![UNBIND.into()])
+}
+
+/// Reads an answer.
+pub(super) fn answer(content: &[u8]) -> Result<Answered, AnswerError> {
+    let Value::Tuple(items) = read(content)? else { return Err(AnswerError::Shape) };
+    let mut items = items.into_iter();
+    let kind = items.next().and_then(|kind| kind.as_i64());
+    let (body, left) = (items.next(), items.next());
+    match (kind, body) {
+        (Some(VALUE), Some(value)) => Ok(Answered::Value(value, left_annotations(left))),
+        (Some(RAISED), Some(state)) => Ok(Answered::Raised(exception(&state))),
+        (Some(STREAM), Some(Value::Int(stream))) => {
+            Ok(Answered::Stream(stream, left_annotations(left)))
+        }
+        (Some(END), None) => Ok(Answered::End),
+        _ => Err(AnswerError::Shape),
+    }
+}
+
+fn left_annotations(left: Option<Value>) -> Annotations {
+    let Some(Value::List(pairs)) = left else { return Annotations::new() };
+    let pair = |pair: Value| match pair {
+        Value::Tuple(pair) => match <[Value; 2]>::try_from(pair) {
+            // Pyro5 refuses other keys, after the call
+            Ok([Value::Str(key), Value::Bytes(data)]) => {
+                Some((<[u8; 4]>::try_from(key.as_bytes()).ok()?, data))
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    pairs.into_iter().filter_map(pair).collect()
+}
+
+/// The exception of a class dict. One that a registered class serializer has made need not have the
+/// usual shape: its entries become attributes.
+pub(super) fn exception(state: &Value) -> Exception {
+    if let Some(exception) = Exception::from_value(state) {
+        return exception;
+    }
+    let Some(dict) = state.as_dict() else {
+        return Exception::pyro_error(format!("an exception that is no class dict: {state}"));
+    };
+    let class = dict.class().unwrap_or("Pyro5.errors.PyroError").to_owned();
+    let args = dict.get("args").and_then(Value::as_list).unwrap_or_default().to_vec();
+    let attributes = dict
+        .iter()
+        .filter(|(key, _)| !matches!(key.as_str(), Some("__class__" | "args")))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    Exception { class, args, attributes }
+}

@@ -1,0 +1,337 @@
+//! Keeps one worker running.
+//!
+//! Owns the decisions: when a worker is started, when it counts as dead, when a service that failed
+//! is tried again. One task per worker owns that state; services are told their phase.
+//!
+//! A worker that dies is started again at once, and after the second death in a row a little later
+//! each time. A service that cannot be imported is tried again by the running worker: after 2 s, then
+//! ever later up to a minute, and whenever a client asks for it, at most once a second.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use supervisor::{Child, Decision, RestartPolicy, Restarts, Spawner};
+use tokio::net::unix::OwnedReadHalf;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use super::attempts::Attempts;
+use super::control::{FrameReader, Message, Outgoing, Trouble};
+use super::registry::{Registered, Registry};
+use super::run::{Run, Started};
+use super::service::{Phase, Service};
+use super::sessions::Sessions;
+use super::spec::WorkerSpec;
+use super::watchdog::Watchdog;
+
+/// Oneway calls that run at the same time; more wait for their turn.
+const ONEWAYS: usize = 64;
+/// How long running calls may take when the worker is stopped.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long the release of instruments may take behind that.
+const RELEASE: Duration = Duration::from_millis(1500);
+/// A worker that has closed its control socket is to be gone after this time.
+const DYING: Duration = Duration::from_secs(2);
+
+/// What services and the keeping task of a worker share.
+pub(super) struct Keeper {
+    spec: WorkerSpec,
+    pub(super) sessions: Arc<Sessions>,
+    retries: mpsc::UnboundedSender<String>,
+    oneways: Semaphore,
+    changes: Arc<watch::Sender<u64>>,
+}
+
+impl Keeper {
+    /// The interpreter, as the configuration names it.
+    pub(super) fn python(&self) -> String {
+        self.spec.python.executable.display().to_string()
+    }
+
+    /// Asks for another attempt to import a service.
+    pub(super) fn retry(&self, service: &str) {
+        let _ = self.retries.send(service.to_owned());
+    }
+
+    /// The right to run one more oneway call.
+    pub(super) async fn oneway_permit(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        self.oneways.acquire().await.ok()
+    }
+
+    /// Something about a service has changed.
+    pub(super) fn changed(&self) {
+        self.changes.send_modify(|version| *version = version.wrapping_add(1));
+    }
+}
+
+/// A worker to be kept.
+pub(super) struct Keeping {
+    keeper: Arc<Keeper>,
+    services: Vec<Service>,
+    spawner: Spawner,
+    registry: Arc<dyn Registry>,
+    retries: mpsc::UnboundedReceiver<String>,
+    stop: CancellationToken,
+}
+
+/// How a run ended.
+struct Ended {
+    /// In words: `was killed by SIGKILL`.
+    fate: String,
+    uptime: Duration,
+}
+
+impl Keeping {
+    pub(super) fn new(
+        spec: WorkerSpec,
+        spawner: Spawner,
+        registry: Arc<dyn Registry>,
+        stop: CancellationToken,
+        changes: Arc<watch::Sender<u64>>,
+    ) -> Self {
+        let (sender, retries) = mpsc::unbounded_channel();
+        let keeper = Arc::new(Keeper {
+            spec,
+            sessions: Arc::default(),
+            retries: sender,
+            oneways: Semaphore::new(ONEWAYS),
+            changes,
+        });
+        let services = keeper
+            .spec
+            .services
+            .iter()
+            .map(|service| Service::new(&service.name, Arc::clone(&keeper)))
+            .collect();
+        Keeping { keeper, services, spawner, registry, retries, stop }
+    }
+
+    /// The services, as the daemon serves them.
+    pub(super) fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// Keeps the worker running until it is to stop.
+    pub(super) async fn run(mut self) {
+        let worker = self.keeper.spec.name.clone();
+        let mut restarts = Restarts::new(policy());
+        for number in 1_u64.. {
+            let starting = Run::start(&self.keeper.spec, &self.spawner, number);
+            let Some(started) = self.stop.run_until_cancelled(starting).await else { break };
+            let ended = match started {
+                Ok(started) => self.serve(started).await,
+                Err(error) => {
+                    Ended { fate: format!("cannot start: {error}"), uptime: Duration::ZERO }
+                }
+            };
+            self.keeper.sessions.forget_run(number);
+            if self.stop.is_cancelled() {
+                break;
+            }
+            let Ended { fate, uptime } = ended;
+            error!(worker, "the Python worker {fate}");
+            match restarts.on_exit(uptime) {
+                Decision::RestartNow => self.set_all(&Phase::Starting),
+                Decision::RestartIn(delay) => {
+                    self.set_all(&Phase::Down(format!(
+                        "its Python worker {fate}; it is started again after {delay:?}"
+                    )));
+                    if self.stop.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
+                        break;
+                    }
+                }
+                Decision::GiveUp => {
+                    self.set_all(&Phase::Down(format!("its Python worker {fate}")));
+                    break;
+                }
+            }
+        }
+        self.set_all(&Phase::Stopped);
+    }
+
+    fn set_all(&self, phase: &Phase) {
+        for service in &self.services {
+            service.set_phase(phase.clone());
+        }
+    }
+
+    /// Serves with one run, until its process has ended.
+    async fn serve(&mut self, started: Started) -> Ended {
+        let Started { run, child, messages, life } = started;
+        let since = Instant::now();
+        let run = Arc::new(run);
+        info!(
+            worker = self.keeper.spec.name,
+            pid = child.pid(),
+            python = run.facts.version,
+            executable = run.facts.executable,
+            "the Python worker is up"
+        );
+        let mut attempts = Attempts::default();
+        let mut registered = Registered::new(Arc::clone(&self.registry));
+        let mut watchdog = Watchdog::new(self.keeper.spec.watchdog);
+        let (sender, mut inbox) = mpsc::channel(64);
+        let reading = tokio::spawn(read_messages(messages, sender));
+        let mut is_listening = true;
+        loop {
+            tokio::select! {
+                biased;
+                _ = child.wait() => break,
+                () = self.stop.cancelled() => {
+                    self.stop_run(&run, &child).await;
+                    break;
+                }
+                message = inbox.recv(), if is_listening => match message {
+                    Some(message) => {
+                        watchdog.sign_of_life();
+                        self.obey(&run, message, &mut attempts, &mut registered);
+                    }
+                    None => {
+                        is_listening = false;
+                        // An end of the process that takes its time, or a driver that has closed
+                        // every file descriptor there is.
+                        if timeout(DYING, child.wait()).await.is_err() {
+                            self.kill(&run, &child, "closed its control socket and was killed");
+                        }
+                    }
+                },
+                Some(service) = self.retries.recv() => {
+                    self.load(&run, &attempts.take_asked_for(&service, Instant::now()));
+                }
+                () = due(attempts.next()) => {
+                    self.load(&run, &attempts.take_overdue(Instant::now()));
+                }
+                () = run.wanted.notified() => run.refill(),
+                alive = watchdog.tick() => if alive {
+                    run.send(Outgoing::ping(run.number));
+                } else {
+                    self.kill(&run, &child, &watchdog.verdict());
+                },
+            }
+        }
+        run.end();
+        registered.clear();
+        reading.abort();
+        drop(life);
+        let fate = run.fate().unwrap_or_else(|| "has ended".to_owned());
+        Ended { fate, uptime: since.elapsed() }
+    }
+
+    fn kill(&self, run: &Run, child: &Child, why: &str) {
+        // Whoever kills first says why.
+        let _ = run.verdict.set(why.to_owned());
+        child.kill_group();
+    }
+
+    async fn stop_run(&self, run: &Run, child: &Child) {
+        self.set_all(&Phase::Stopped);
+        run.send(Outgoing::stop(GRACE.as_secs_f64()));
+        if timeout(GRACE + RELEASE, child.wait()).await.is_err() {
+            warn!(worker = self.keeper.spec.name, "the Python worker does not stop; killing it");
+            child.kill_group();
+            child.wait().await;
+        }
+    }
+
+    fn load(&self, run: &Run, names: &[String]) {
+        let services = &self.keeper.spec.services;
+        let services: Vec<_> =
+            services.iter().filter(|service| names.contains(&service.name)).collect();
+        if !services.is_empty() {
+            run.send(Outgoing::load(services));
+        }
+    }
+
+    fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.name() == name)
+    }
+
+    fn obey(
+        &self,
+        run: &Arc<Run>,
+        message: Message,
+        attempts: &mut Attempts,
+        registered: &mut Registered,
+    ) {
+        match message {
+            Message::Loaded { service: name, members } => {
+                info!(service = name, "ready");
+                attempts.succeeded(&name);
+                if let Some(service) = self.service(&name) {
+                    service.loaded(Arc::clone(run), members);
+                }
+            }
+            Message::Failed { service: name, trouble } => {
+                attempts.failed(&name, Instant::now());
+                let Some(service) = self.service(&name) else { return };
+                let known = matches!(service.phase(), Phase::Failed(before) if before == trouble);
+                if known {
+                    debug!(service = name, "still cannot be loaded: {}", trouble.text);
+                } else {
+                    let traceback = trouble.traceback.concat();
+                    error!(
+                        service = name,
+                        "cannot be loaded: {}\n{}",
+                        trouble.text,
+                        traceback.trim_end()
+                    );
+                    service.set_phase(Phase::Failed(trouble));
+                }
+            }
+            Message::Broken { service, trouble } => self.set_broken(run, &service, Some(trouble)),
+            Message::Mended { service } => self.set_broken(run, &service, None),
+            Message::Ask { number, what, arguments } => {
+                let answer = registered.answer(&self.keeper, run, &what, &arguments);
+                run.send(Outgoing::answer(number, answer));
+            }
+            Message::Pong | Message::Hello { .. } => {}
+        }
+    }
+
+    fn set_broken(&self, run: &Arc<Run>, name: &str, broken: Option<Trouble>) {
+        if let Some(service) = self.service(name)
+            && matches!(service.phase(), Phase::Serving { .. })
+        {
+            service.set_phase(Phase::Serving { run: Arc::clone(run), broken });
+        }
+    }
+}
+
+/// When a worker that has died is started again: at once; it never stays down.
+fn policy() -> RestartPolicy {
+    RestartPolicy {
+        backoff: [250, 500, 1000, 2000, 5000, 15_000].map(Duration::from_millis).to_vec(),
+        give_up_after: None,
+        stable_after: Duration::from_secs(30),
+    }
+}
+
+async fn due(next: Option<Instant>) {
+    match next {
+        Some(next) => sleep_until(next).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn read_messages(mut frames: FrameReader<OwnedReadHalf>, inbox: mpsc::Sender<Message>) {
+    loop {
+        match frames.next().await {
+            Ok(Some(content)) => match Message::read(content) {
+                Some(message) => {
+                    if inbox.send(message).await.is_err() {
+                        return;
+                    }
+                }
+                None => warn!("a Python worker says what this daemon does not understand"),
+            },
+            Ok(None) => return,
+            Err(problem) => {
+                debug!(%problem, "the control socket of a Python worker is lost");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Objects that drivers register at run time, as `self._pyroDaemon.register(...)` does.
+//!
+//! Owns what a worker may ask of its daemon, and the objects of one run. Knows nothing of sockets.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use remote::{Daemon, Listener, Location, Object, Uri, Value};
+
+use super::control;
+use super::keep::Keeper;
+use super::run::Run;
+use super::service::{Phase, Service};
+
+/// The daemon, as workers need it.
+pub(crate) trait Registry: Send + Sync + 'static {
+    /// Where the daemon listens, and its address beyond a router if it has one.
+    fn location(&self) -> (String, Option<String>);
+
+    /// Serves `object` under `id`.
+    ///
+    /// # Errors
+    /// The id is taken; the text says so.
+    fn register(&self, id: &str, object: Arc<dyn Object>) -> Result<(), String>;
+
+    /// Serves the object of that id no more.
+    fn unregister(&self, id: &str);
+}
+
+/// The registry of a daemon at one address.
+pub(crate) struct DaemonObjects {
+    daemon: Daemon,
+    location: String,
+    nat_location: Option<String>,
+}
+
+impl DaemonObjects {
+    /// The objects of `daemon`, which serves at `listener`.
+    pub(crate) fn new(daemon: &Daemon, listener: &Listener) -> Arc<Self> {
+        let location = in_a_uri(listener.location());
+        let public = match daemon.uri_for("", listener) {
+            Uri::Pyro { location, .. } => in_a_uri(&location),
+            Uri::PyroName { .. } | Uri::PyroMeta { .. } => location.clone(),
+        };
+        let nat_location = (public != location).then_some(public);
+        Arc::new(DaemonObjects { daemon: daemon.clone(), location, nat_location })
+    }
+}
+
+/// A location as URIs have it behind the `@`.
+fn in_a_uri(location: &Location) -> String {
+    let uri = Uri::Pyro { object: String::new(), location: location.clone() }.to_string();
+    uri.split_once('@').map(|(_, place)| place.to_owned()).unwrap_or_default()
+}
+
+impl Registry for DaemonObjects {
+    fn location(&self) -> (String, Option<String>) {
+        (self.location.clone(), self.nat_location.clone())
+    }
+
+    fn register(&self, id: &str, object: Arc<dyn Object>) -> Result<(), String> {
+        self.daemon.register(id, object).map_err(|error| error.to_string())
+    }
+
+    fn unregister(&self, id: &str) {
+        self.daemon.unregister(id);
+    }
+}
+
+/// The objects that the drivers of one run have registered; they go with it.
+pub(super) struct Registered {
+    registry: Arc<dyn Registry>,
+    objects: HashMap<String, Service>,
+}
+
+impl Registered {
+    pub(super) fn new(registry: Arc<dyn Registry>) -> Self {
+        Registered { registry, objects: HashMap::new() }
+    }
+
+    /// Does what a worker asks for.
+    ///
+    /// # Errors
+    /// Why that is not possible, for the driver.
+    pub(super) fn answer(
+        &mut self,
+        keeper: &Arc<Keeper>,
+        run: &Arc<Run>,
+        what: &str,
+        arguments: &[Value],
+    ) -> Result<Value, String> {
+        match (what, arguments) {
+            ("location", []) => {
+                let (location, nat_location) = self.registry.location();
+                Ok(Value::List(vec![location.into(), nat_location.into()]))
+            }
+            ("register", [Value::Str(id), members]) => {
+                let members = control::members(members).ok_or("no list of members")?;
+                if let Some(known) = self.objects.get(id) {
+                    known.loaded(Arc::clone(run), members);
+                    return Ok(Value::None);
+                }
+                let service = Service::new(id, Arc::clone(keeper));
+                service.loaded(Arc::clone(run), members);
+                self.registry.register(id, Arc::new(service.clone()))?;
+                self.objects.insert(id.clone(), service);
+                Ok(Value::None)
+            }
+            ("unregister", [Value::Str(id)]) => {
+                if self.objects.remove(id).is_some() {
+                    self.registry.unregister(id);
+                }
+                Ok(Value::None)
+            }
+            _ => Err(format!("this daemon does not know how to '{what}'")),
+        }
+    }
+
+    /// The run has ended.
+    pub(super) fn clear(&mut self) {
+        for (id, service) in self.objects.drain() {
+            self.registry.unregister(&id);
+            service.set_phase(Phase::Down("it has gone with its Python worker".to_owned()));
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! One run of a worker: from the start of its process to its death.
+//!
+//! Owns the process, its control socket and its ready channels. Knows nothing of what happens after
+//! the end; that is [`keep`](super::keep)'s.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use supervisor::{Child, CommandSpec, Control, Exit, Output, Signal, SpawnError, Spawner, Stdin};
+use tokio::net::UnixStream;
+use tokio::net::unix::OwnedReadHalf;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use wire::value::{Dict, Value};
+
+use super::channel::Channel;
+use super::control::{self, Facts, FrameReader, Message, Outgoing};
+use super::output;
+use super::script;
+use super::spec::WorkerSpec;
+
+/// Channels whose threads are up before anyone needs them: THREADPOOL_SIZE_MIN.
+const READY: usize = 4;
+/// Returned channels beyond this many are closed.
+const READY_MOST: usize = 16;
+/// How long an interpreter may take to say hello. A cold start from a network drive is slow.
+const HELLO: Duration = Duration::from_secs(30);
+/// The oldest Python that the worker's program runs with.
+const OLDEST_MINOR: u32 = 8;
+
+/// A worker's process that runs, or that has ended and whose callers still ask why.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// Rises with each start.
+    pub(super) number: u64,
+    /// The process.
+    pub(super) process: Control,
+    /// The interpreter.
+    pub(super) facts: Facts,
+    /// Cancelled when the process has ended.
+    pub(super) over: CancellationToken,
+    /// Why we have killed it, if we have.
+    pub(super) verdict: OnceLock<String>,
+    /// More channels are wanted.
+    pub(super) wanted: Notify,
+    outgoing: mpsc::UnboundedSender<Outgoing>,
+    ready: Mutex<Vec<Channel>>,
+}
+
+/// What comes with a run and belongs to whoever keeps the worker.
+pub(super) struct Started {
+    /// The run.
+    pub(super) run: Run,
+    /// The child; when it is dropped, its process group is killed.
+    pub(super) child: Child,
+    /// What the worker says.
+    pub(super) messages: FrameReader<OwnedReadHalf>,
+    /// Its end tells the worker's guard that this daemon is gone.
+    pub(super) life: StdStream,
+}
+
+/// Why there is no run.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    #[error("{executable} {exit} before its worker was up{last}; Python 3.8 or later is needed")]
+    Died { executable: String, exit: String, last: String },
+    #[error("{0} has not started its worker within 30 s")]
+    Silent(String),
+    #[error("{executable} is Python {version}; 3.8 or later is needed")]
+    TooOld { executable: String, version: String },
+    #[error("the worker speaks version {0} of the protocol")]
+    Version(i64),
+    #[error("cannot talk to the worker: {0}")]
+    Io(#[from] io::Error),
+    #[error("the worker's program cannot be sent: {0}")]
+    Program(#[from] wire::EncodeError),
+}
+
+impl Run {
+    /// Starts a worker.
+    pub(super) async fn start(
+        spec: &WorkerSpec,
+        spawner: &Spawner,
+        number: u64,
+    ) -> Result<Started, StartError> {
+        let program = script::frames()?;
+        let (control, theirs) = socket_pair()?;
+        let mut child = spawner.spawn(command(spec, theirs)).await?;
+        let (reader, writer) = control.into_split();
+        let mut messages = FrameReader::new(reader);
+        let (outgoing, queue) = mpsc::unbounded_channel();
+        tokio::spawn(control::send_all(writer, queue));
+        let send = |message| {
+            // The writing task ends with the worker only, which the reader sees to.
+            let _ = outgoing.send(message);
+        };
+        send(Outgoing::raw(program));
+
+        let only_service = match spec.services.as_slice() {
+            [service] => Some(service.name.clone()),
+            _ => None,
+        };
+        let printed = output::Printed::new(&spec.name, only_service.as_deref());
+        let last_words = output::follow_streams(&mut child, &printed);
+        let process = child.control();
+        let facts = match tokio::time::timeout(HELLO, messages.next()).await {
+            Ok(Ok(Some(content))) => greeting(content)?,
+            Ok(Ok(None) | Err(_)) => {
+                let exit = exit_text(process.wait().await);
+                let last = last_words.get().map(|line| format!(" ({line})")).unwrap_or_default();
+                return Err(StartError::Died { executable: executable(spec), exit, last });
+            }
+            Err(_) => return Err(StartError::Silent(executable(spec))),
+        };
+
+        let (log, log_end) = socket_pair()?;
+        let (life, life_end) = StdStream::pair()?;
+        tokio::spawn(output::follow_records(log, printed));
+        send(Outgoing::start(settings(spec, only_service), log_end, life_end.into()));
+        send(Outgoing::load(&spec.services));
+        let run = Run {
+            number,
+            process,
+            facts,
+            over: CancellationToken::new(),
+            verdict: OnceLock::new(),
+            wanted: Notify::new(),
+            outgoing,
+            ready: Mutex::new(Vec::new()),
+        };
+        run.refill();
+        Ok(Started { run, child, messages, life })
+    }
+
+    /// Sends something to the worker. A worker that is gone gets nothing.
+    pub(super) fn send(&self, message: Outgoing) {
+        let _ = self.outgoing.send(message);
+    }
+
+    /// A channel of the worker's, a ready one if there is one.
+    pub(super) fn channel(&self) -> io::Result<Channel> {
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match ready {
+            Some(channel) => {
+                self.wanted.notify_one();
+                Ok(channel)
+            }
+            None => self.new_channel(),
+        }
+    }
+
+    /// Takes back a channel that belongs to no session any more.
+    pub(super) fn give_back(&self, channel: Channel) {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if ready.len() < READY_MOST && !self.over.is_cancelled() {
+            ready.push(channel);
+        }
+    }
+
+    /// Makes channels until enough are ready.
+    pub(super) fn refill(&self) {
+        let missing = {
+            let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+            READY.saturating_sub(ready.len())
+        };
+        for _ in 0..missing {
+            // Without descriptors there are none ahead; a call that needs one reports it.
+            let Ok(channel) = self.new_channel() else { return };
+            self.ready.lock().unwrap_or_else(PoisonError::into_inner).push(channel);
+        }
+    }
+
+    fn new_channel(&self) -> io::Result<Channel> {
+        let (channel, theirs) = Channel::pair()?;
+        // What is written before the worker has taken its end waits in the socket.
+        self.send(Outgoing::channel(theirs));
+        Ok(channel)
+    }
+
+    /// The process has ended: nothing that waits for it waits any longer.
+    pub(super) fn end(&self) {
+        self.over.cancel();
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// How the process ended, as what one says of a worker: `was killed by SIGSEGV`; `None` while it
+    /// lives.
+    pub(super) fn fate(&self) -> Option<String> {
+        let exit = self.process.exited()?;
+        Some(self.verdict.get().cloned().unwrap_or_else(|| exit_text(exit)))
+    }
+}
+
+/// How a process ended, as what one says of it.
+pub(super) fn exit_text(exit: Exit) -> String {
+    match exit {
+        Exit::Signal(_) => format!("was {exit}"),
+        Exit::Code(_) | Exit::Unknown => exit.to_string(),
+    }
+}
+
+fn executable(spec: &WorkerSpec) -> String {
+    spec.python.executable.display().to_string()
+}
+
+/// Our end of a connected pair, and that for the worker.
+fn socket_pair() -> io::Result<(UnixStream, OwnedFd)> {
+    let (ours, theirs) = StdStream::pair()?;
+    ours.set_nonblocking(true)?;
+    Ok((UnixStream::from_std(ours)?, theirs.into()))
+}
+
+fn command(spec: &WorkerSpec, control: OwnedFd) -> CommandSpec {
+    let mut command = CommandSpec::new(&spec.python.executable).args([
+        "-c",
+        script::BOOTSTRAP,
+        "ferrolab-worker",
+        spec.name.as_str(),
+    ]);
+    command.env = spec.python.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
+    command.stdin = Stdin::Socket(control);
+    command.stdout = Output::Pipe;
+    command.stderr = Output::Pipe;
+    // The worker may release its instruments when we die; its guard sees to it that this takes no
+    // longer than it may.
+    command.parent_death_signal = Signal::Term;
+    command.own_group = true;
+    command
+}
+
+fn settings(spec: &WorkerSpec, only_service: Option<String>) -> Dict {
+    let path = spec.python.path.iter().map(|entry| entry.display().to_string().into()).collect();
+    let mut settings = Dict::with_capacity(4);
+    settings.insert("path", Value::List(path));
+    settings.insert("multiplex", spec.multiplex);
+    settings.insert("only_service", only_service);
+    settings.insert("log_level", output::python_level());
+    settings
+}
+
+fn greeting(content: Value) -> Result<Facts, StartError> {
+    match Message::read(content) {
+        Some(Message::Hello { version: control::VERSION, facts }) => {
+            let mut parts = facts.version.split('.').map(|part| part.parse().unwrap_or(0));
+            let version: (u32, u32) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+            if version < (3, OLDEST_MINOR) {
+                let Facts { version, executable } = facts;
+                return Err(StartError::TooOld { executable, version });
+            }
+            Ok(facts)
+        }
+        Some(Message::Hello { version, .. }) => Err(StartError::Version(version)),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "its first word is no hello").into()),
+    }
+}

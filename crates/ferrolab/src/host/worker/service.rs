@@ -1,0 +1,302 @@
+//! A service in a worker, as the daemon serves it.
+//!
+//! Owns the way of one call: to a worker that has the service, over a channel, and back; and the
+//! words for what goes wrong on it. An exception of Ferrolab's own is a `Pyro5.errors.DaemonError`: a
+//! stock client raises it as what it is and keeps its connection, and with it its lock and its other
+//! services. A `CommunicationError` would make the client drop the connection, and some of those
+//! make it call again by itself, which is not for us to have done with an instrument.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use remote::{
+    Answer, BoxFuture, CallResult, Exception, ItemStream, Metadata, Object, Operation, Reply,
+    ReplyBody, Request, Serializer, Session, Value,
+};
+use tokio::sync::watch;
+
+use super::channel::ExchangeError;
+use super::control::{Outgoing, Trouble};
+use super::frames::{self, Answered};
+use super::keep::Keeper;
+use super::run::Run;
+
+/// How long a call waits for a worker that is just being started.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the news of a worker's death may come behind the end of its sockets.
+const DEATH: Duration = Duration::from_millis(500);
+
+/// How it stands with a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ServiceStatus {
+    /// Its worker is starting, or importing it.
+    Starting,
+    /// It can be called.
+    Ready,
+    /// It cannot be imported, its constructor has raised, or its worker keeps dying. It is tried
+    /// again without being told to.
+    Failed {
+        /// Why.
+        error: String,
+    },
+}
+
+/// Where a service is in its life.
+#[derive(Clone, Debug)]
+pub(super) enum Phase {
+    /// A worker is being started, or imports it.
+    Starting,
+    /// A worker has it. `broken`: its constructor has raised, and not succeeded since.
+    Serving { run: Arc<Run>, broken: Option<Trouble> },
+    /// A worker runs, and cannot import it.
+    Failed(Trouble),
+    /// There is no worker.
+    Down(String),
+    /// The daemon is stopping.
+    Stopped,
+}
+
+/// A service of a worker.
+#[derive(Clone)]
+pub(super) struct Service {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: String,
+    keeper: Arc<Keeper>,
+    phase: watch::Sender<Phase>,
+    /// What it exposes; from an earlier run while there is none.
+    members: watch::Sender<Option<Metadata>>,
+}
+
+impl Service {
+    pub(super) fn new(name: &str, keeper: Arc<Keeper>) -> Self {
+        let (phase, members) = (watch::Sender::new(Phase::Starting), watch::Sender::new(None));
+        Service { inner: Arc::new(Inner { name: name.to_owned(), keeper, phase, members }) }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.inner.phase.borrow().clone()
+    }
+
+    pub(super) fn set_phase(&self, phase: Phase) {
+        if matches!(phase, Phase::Failed(_)) {
+            self.inner.members.send_replace(None);
+        }
+        self.inner.phase.send_replace(phase);
+        self.inner.keeper.changed();
+    }
+
+    pub(super) fn loaded(&self, run: Arc<Run>, members: Metadata) {
+        self.inner.members.send_replace(Some(members));
+        self.set_phase(Phase::Serving { run, broken: None });
+    }
+
+    pub(super) fn status(&self) -> ServiceStatus {
+        let failed = |error: &str| ServiceStatus::Failed { error: error.to_owned() };
+        match &*self.inner.phase.borrow() {
+            Phase::Starting => ServiceStatus::Starting,
+            Phase::Serving { broken: None, .. } => ServiceStatus::Ready,
+            Phase::Serving { broken: Some(trouble), .. } => {
+                failed(&format!("its constructor raised {}", trouble.text))
+            }
+            Phase::Failed(trouble) => failed(&self.inner.with_python(&trouble.text)),
+            Phase::Down(reason) => failed(reason),
+            Phase::Stopped => failed("the daemon is stopping"),
+        }
+    }
+
+    /// Waits until it is known whether the service can be called.
+    pub(super) async fn settled(&self) {
+        let mut phase = self.inner.phase.subscribe();
+        // The sender lives as long as we do.
+        let _ = phase.wait_for(|phase| !matches!(phase, Phase::Starting)).await;
+    }
+}
+
+impl Object for Service {
+    fn metadata(&self) -> Result<Metadata, Exception> {
+        if let Some(members) = &*self.inner.members.borrow() {
+            return Ok(members.clone());
+        }
+        Err(self.inner.not_available(&self.inner.phase.borrow()))
+    }
+
+    fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
+        Answer::Pending(Box::pin(call(Arc::clone(&self.inner), Arc::clone(session), request)))
+    }
+
+    fn session_ended(&self, session: &Session) {
+        self.inner.keeper.sessions.end(session.id);
+    }
+}
+
+async fn call(service: Arc<Inner>, session: Arc<Session>, request: Request) -> CallResult {
+    let Request { operation, context } = request;
+    let serializer = context.serializer;
+    let member = member(&operation);
+    let run = service.run().await?;
+    let sessions = &service.keeper.sessions;
+    let is_oneway = context.is_oneway();
+    let _permit = if is_oneway { service.keeper.oneway_permit().await } else { None };
+    let lease = if is_oneway {
+        sessions.beside(&run, &session).await
+    } else {
+        sessions.lease(&run, &session)
+    };
+    let outcome = match lease {
+        Ok(mut lease) => {
+            let request = frames::request(&service.name, operation, context);
+            lease.exchange(&request).await
+        }
+        Err(error) => Err(error),
+    };
+    let answered = match outcome {
+        Ok(answered) => answered,
+        Err(error) => return Err(service.failure(&run, error, &member).await),
+    };
+    let (body, annotations) = match answered {
+        Answered::Value(value, annotations) => (ReplyBody::Value(value), annotations),
+        Answered::Raised(exception) => return Err(exception),
+        Answered::Stream(number, annotations) => {
+            let service = Arc::clone(&service);
+            let items = Items { service, session, run, number, serializer, member };
+            (ReplyBody::Stream(Box::new(items)), annotations)
+        }
+        Answered::End => return Err(Exception::daemon_error("the worker's answer is none")),
+    };
+    Ok(Reply { body, annotations })
+}
+
+/// What is called, for error texts.
+fn member(operation: &Operation) -> String {
+    match operation {
+        Operation::Call(call) => format!("'{}'", call.method),
+        Operation::GetAttr(name) => format!("reading '{name}'"),
+        Operation::SetAttr(name, _) => format!("setting '{name}'"),
+        Operation::Batch(_) => "a batch".to_owned(),
+    }
+}
+
+impl Inner {
+    /// A run that has the service. One that is being started is waited for, a moment.
+    async fn run(&self) -> Result<Arc<Run>, Exception> {
+        if let Phase::Serving { run, .. } = &*self.phase.borrow()
+            && !run.over.is_cancelled()
+        {
+            return Ok(Arc::clone(run));
+        }
+        if matches!(&*self.phase.borrow(), Phase::Failed(_)) {
+            self.keeper.retry(&self.name);
+        }
+        let mut phase = self.phase.subscribe();
+        let settled = phase.wait_for(|phase| match phase {
+            Phase::Serving { run, .. } => !run.over.is_cancelled(),
+            Phase::Failed(_) | Phase::Stopped => true,
+            Phase::Starting | Phase::Down(_) => false,
+        });
+        let settled = tokio::time::timeout(PATIENCE, settled).await;
+        match settled {
+            Ok(Ok(phase)) => match &*phase {
+                Phase::Serving { run, .. } => Ok(Arc::clone(run)),
+                other => Err(self.not_available(other)),
+            },
+            _ => Err(self.not_available(&self.phase.borrow())),
+        }
+    }
+
+    fn not_available(&self, phase: &Phase) -> Exception {
+        let exception =
+            |reason: &str| Exception::daemon_error(format!("service '{}' {reason}", self.name));
+        match phase {
+            Phase::Starting => exception("is still starting; try again in a moment"),
+            Phase::Serving { .. } => exception("is just being restarted; try again in a moment"),
+            Phase::Failed(trouble) => {
+                self.keeper.retry(&self.name);
+                let text = self.with_python(&trouble.text);
+                exception(&format!("is not available: {text}; see `ferrolab status`"))
+                    .with_traceback(trouble.traceback.clone())
+            }
+            Phase::Down(reason) => exception(&format!("is not available: {reason}")),
+            Phase::Stopped => exception("is not available: its daemon is stopping"),
+        }
+    }
+
+    fn with_python(&self, text: &str) -> String {
+        format!("{text} (python {})", self.keeper.python())
+    }
+
+    /// The exception for a call that got no answer.
+    async fn failure(&self, run: &Run, error: ExchangeError, member: &str) -> Exception {
+        let name = &self.name;
+        match error {
+            ExchangeError::Request(error) => Exception::from(error),
+            ExchangeError::Answer(error) => Exception::value_error(format!(
+                "the result of {member} of service '{name}' cannot be sent: {error}"
+            )),
+            ExchangeError::Io(error) => {
+                // A socket ends a moment before its process is known to have ended.
+                let _ = tokio::time::timeout(DEATH, run.over.cancelled()).await;
+                match run.fate() {
+                    Some(fate) => Exception::daemon_error(format!(
+                        "service '{name}': its Python worker {fate} during {member}; it is being \
+                         restarted"
+                    )),
+                    None => Exception::daemon_error(format!(
+                        "service '{name}': the connection to its Python worker was lost during \
+                         {member}: {error}"
+                    )),
+                }
+            }
+        }
+    }
+}
+
+/// An iterator of a driver's.
+struct Items {
+    service: Arc<Inner>,
+    session: Arc<Session>,
+    run: Arc<Run>,
+    number: i64,
+    serializer: Serializer,
+    member: String,
+}
+
+impl ItemStream for Items {
+    fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>> {
+        let (service, run, session) =
+            (Arc::clone(&self.service), Arc::clone(&self.run), Arc::clone(&self.session));
+        let request = frames::next_item(self.number, self.serializer.id());
+        let member = self.member.clone();
+        Box::pin(async move {
+            let outcome = match service.keeper.sessions.lease(&run, &session) {
+                Ok(mut lease) => lease.exchange(&request).await,
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok(Answered::Value(item, _)) => Ok(Some(item)),
+                Ok(Answered::End) => Ok(None),
+                Ok(Answered::Raised(exception)) => Err(exception),
+                Ok(Answered::Stream(..)) => {
+                    Err(Exception::daemon_error("the worker's answer is none"))
+                }
+                Err(error) => Err(service.failure(&run, error, &member).await),
+            }
+        })
+    }
+}
+
+impl Drop for Items {
+    fn drop(&mut self) {
+        // A generator's last steps run on its session's thread, if that is at hand.
+        let request = frames::close_stream(self.number);
+        if !self.service.keeper.sessions.tell(&self.run, self.session.id, &request) {
+            self.run.send(Outgoing::close_stream(self.number));
+        }
+    }
+}

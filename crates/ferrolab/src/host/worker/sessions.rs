@@ -1,0 +1,274 @@
+//! Which channel carries which call.
+//!
+//! Owns the channels of the daemon's sessions. A session has one channel of its own, so that its
+//! calls run on one thread of the worker and its instances live as long as it does. What runs beside
+//! (a oneway call) borrows a further one.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use remote::Session;
+use wire::value::Value;
+
+use super::channel::{Channel, ExchangeError};
+use super::frames::{self, Answered};
+use super::run::Run;
+
+/// How many ended sessions are remembered, for calls that come late.
+const ENDED: usize = 4096;
+
+/// The sessions of a worker.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    slots: HashMap<u64, Slot>,
+    /// A oneway call may begin when its session is over; it must not open that again.
+    ended: HashSet<u64>,
+    ended_order: VecDeque<u64>,
+}
+
+/// The channel of a session.
+#[derive(Debug)]
+enum Slot {
+    /// It waits for a call.
+    Idle { run: u64, channel: Channel },
+    /// A call has it.
+    Busy { run: u64 },
+}
+
+impl Slot {
+    fn run(&self) -> u64 {
+        match self {
+            Slot::Idle { run, .. } | Slot::Busy { run } => *run,
+        }
+    }
+}
+
+impl Sessions {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A channel for a call of `session`: its own, unless that is in use.
+    pub(super) fn lease(
+        self: &Arc<Self>,
+        run: &Arc<Run>,
+        session: &Arc<Session>,
+    ) -> Result<Lease, ExchangeError> {
+        let mut state = self.lock();
+        let id = session.id;
+        let in_use =
+            matches!(state.slots.get(&id), Some(Slot::Busy { run: of }) if *of == run.number);
+        if in_use || state.ended.contains(&id) {
+            drop(state);
+            return self.extra(run, session);
+        }
+        let previous = state.slots.insert(id, Slot::Busy { run: run.number });
+        drop(state);
+        let own = match previous {
+            Some(Slot::Idle { run: of, channel }) if of == run.number => Ok(channel),
+            _ => bound(run, session),
+        };
+        own.inspect_err(|_| {
+            self.lock().slots.remove(&id);
+        })
+        .map(|channel| self.leased(channel, run, Kind::Own { session: id }))
+    }
+
+    /// A channel for a call that runs beside the others of `session`. The session has its own
+    /// channel from then on: its instances must not end with this call.
+    pub(super) async fn beside(
+        self: &Arc<Self>,
+        run: &Arc<Run>,
+        session: &Arc<Session>,
+    ) -> Result<Lease, ExchangeError> {
+        let opened =
+            self.lock().slots.get(&session.id).is_some_and(|slot| slot.run() == run.number);
+        if !opened {
+            let mut own = self.lease(run, session)?;
+            own.flush().await?;
+        }
+        self.extra(run, session)
+    }
+
+    fn extra(
+        self: &Arc<Self>,
+        run: &Arc<Run>,
+        session: &Arc<Session>,
+    ) -> Result<Lease, ExchangeError> {
+        Ok(self.leased(bound(run, session)?, run, Kind::Borrowed))
+    }
+
+    fn leased(self: &Arc<Self>, channel: Channel, run: &Arc<Run>, kind: Kind) -> Lease {
+        Lease {
+            sessions: Arc::clone(self),
+            run: Arc::clone(run),
+            kind,
+            channel: Some(channel),
+            awaited: false,
+        }
+    }
+
+    /// Writes a frame without an answer on a session's own channel, if that is idle.
+    pub(super) fn tell(&self, run: &Run, session: u64, content: &Value) -> bool {
+        match self.lock().slots.get_mut(&session) {
+            Some(Slot::Idle { run: of, channel }) if *of == run.number => {
+                channel.write_now(content)
+            }
+            _ => false,
+        }
+    }
+
+    /// The session is over: its channel closes, now or behind the call that has it.
+    pub(super) fn end(&self, session: u64) {
+        let mut state = self.lock();
+        let slot = state.slots.remove(&session);
+        if state.ended.insert(session) {
+            state.ended_order.push_back(session);
+            if state.ended_order.len() > ENDED
+                && let Some(oldest) = state.ended_order.pop_front()
+            {
+                state.ended.remove(&oldest);
+            }
+        }
+        drop(state);
+        drop(slot);
+    }
+
+    /// Closes what is left of a run.
+    pub(super) fn forget_run(&self, run: u64) {
+        self.lock().slots.retain(|_, slot| slot.run() != run);
+    }
+
+    fn give_back(&self, kind: Kind, run: &Run, mut channel: Channel) {
+        match kind {
+            Kind::Own { session } => {
+                let mut state = self.lock();
+                match state.slots.get_mut(&session) {
+                    Some(slot @ Slot::Busy { .. }) if slot.run() == run.number => {
+                        *slot = Slot::Idle { run: run.number, channel };
+                    }
+                    // the session has ended meanwhile, and its channel does now
+                    _ => {}
+                }
+            }
+            Kind::Borrowed => {
+                if channel.write_now(&frames::unbind()) {
+                    run.give_back(channel);
+                }
+            }
+        }
+    }
+
+    /// The call has lost the channel.
+    fn lost(&self, kind: Kind, run: &Run) {
+        if let Kind::Own { session } = kind {
+            let mut state = self.lock();
+            if state.slots.get(&session).is_some_and(|slot| slot.run() == run.number) {
+                state.slots.remove(&session);
+            }
+        }
+    }
+}
+
+fn bound(run: &Run, session: &Session) -> Result<Channel, ExchangeError> {
+    let mut channel = run.channel()?;
+    channel.queue(&frames::bind(session))?;
+    Ok(channel)
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// The session's own channel.
+    Own { session: u64 },
+    /// One from the pool, which is part of the session for the time of the call.
+    Borrowed,
+}
+
+/// A channel in the hands of one call. When it is dropped, the channel goes back to where it is
+/// from; while an answer is outstanding, a task waits for that first.
+#[derive(Debug)]
+pub(super) struct Lease {
+    sessions: Arc<Sessions>,
+    run: Arc<Run>,
+    kind: Kind,
+    /// None once it is lost or given back.
+    channel: Option<Channel>,
+    /// A request has been written, and its answer has not been read.
+    awaited: bool,
+}
+
+impl Lease {
+    /// Sends a request and waits for its answer, or for the end of the worker.
+    pub(super) async fn exchange(&mut self, request: &Value) -> Result<Answered, ExchangeError> {
+        let channel = self.channel.as_mut().ok_or_else(not_there)?;
+        channel.queue(request)?;
+        self.awaited = true;
+        let over = self.run.over.cancelled();
+        let outcome = tokio::select! {
+            biased;
+            outcome = async {
+                channel.flush().await?;
+                channel.answer().await
+            } => outcome,
+            () = over => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+        };
+        self.awaited = false;
+        if matches!(outcome, Err(ExchangeError::Io(_))) {
+            self.channel = None;
+            self.sessions.lost(self.kind, &self.run);
+        }
+        outcome
+    }
+
+    async fn flush(&mut self) -> Result<(), ExchangeError> {
+        let channel = self.channel.as_mut().ok_or_else(not_there)?;
+        if let Err(error) = channel.flush().await {
+            self.channel = None;
+            self.sessions.lost(self.kind, &self.run);
+            return Err(error.into());
+        }
+        Ok(())
+    }
+}
+
+fn not_there() -> io::Error {
+    io::ErrorKind::NotConnected.into()
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(mut channel) = self.channel.take() else { return };
+        let (sessions, run, kind) = (Arc::clone(&self.sessions), Arc::clone(&self.run), self.kind);
+        if !self.awaited {
+            sessions.give_back(kind, &run, channel);
+            return;
+        }
+        // The caller has gone, and the call has not: what it has begun goes on, and the channel
+        // is of use only behind it.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            sessions.lost(kind, &run);
+            return;
+        };
+        runtime.spawn(async move {
+            let finished = async {
+                channel.flush().await?;
+                channel.answer().await
+            };
+            let over = run.over.cancelled();
+            let outcome = tokio::select! {
+                outcome = finished => outcome,
+                () = over => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            };
+            match outcome {
+                Err(ExchangeError::Io(_)) => sessions.lost(kind, &run),
+                _ => sessions.give_back(kind, &run, channel),
+            }
+        });
+    }
+}

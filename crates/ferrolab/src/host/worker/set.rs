@@ -1,0 +1,86 @@
+//! The workers of a daemon.
+
+use std::sync::Arc;
+
+use remote::Object;
+use supervisor::Spawner;
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::keep::Keeping;
+use super::registry::Registry;
+use super::service::{Service, ServiceStatus};
+use super::spec::WorkerSpec;
+
+/// Workers that are kept running until this is dropped or stopped.
+pub(crate) struct WorkerSet {
+    services: Vec<Service>,
+    tasks: TaskTracker,
+    changes: Arc<watch::Sender<u64>>,
+    stop: CancellationToken,
+    _stop_when_dropped: DropGuard,
+}
+
+impl WorkerSet {
+    /// Starts workers. To be called within a tokio runtime.
+    pub(crate) fn start(
+        spawner: &Spawner,
+        specs: Vec<WorkerSpec>,
+        registry: &Arc<dyn Registry>,
+    ) -> Self {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let changes = Arc::new(watch::Sender::new(0));
+        let mut services = Vec::new();
+        for spec in specs {
+            let keeping = Keeping::new(
+                spec,
+                spawner.clone(),
+                Arc::clone(registry),
+                stop.clone(),
+                Arc::clone(&changes),
+            );
+            services.extend_from_slice(keeping.services());
+            tasks.spawn(keeping.run());
+        }
+        tasks.close();
+        let _stop_when_dropped = stop.clone().drop_guard();
+        WorkerSet { services, tasks, changes, stop, _stop_when_dropped }
+    }
+
+    /// The services as objects, under their ids. They can be called at once: a call waits a moment
+    /// for a worker that is starting.
+    pub(crate) fn objects(&self) -> Vec<(String, Arc<dyn Object>)> {
+        let object = |service: &Service| {
+            (service.name().to_owned(), Arc::new(service.clone()) as Arc<dyn Object>)
+        };
+        self.services.iter().map(object).collect()
+    }
+
+    /// How it stands with a service.
+    pub(crate) fn status(&self, service: &str) -> ServiceStatus {
+        let known = self.services.iter().find(|known| known.name() == service);
+        known.map_or_else(
+            || ServiceStatus::Failed { error: format!("no worker has a service '{service}'") },
+            Service::status,
+        )
+    }
+
+    /// Changes with every change of a status.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Waits until every service is ready or has failed.
+    pub(crate) async fn loaded(&self) {
+        for service in &self.services {
+            service.settled().await;
+        }
+    }
+
+    /// Stops all workers: running calls may end, instruments are released.
+    pub(crate) async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+}

@@ -1,0 +1,233 @@
+//! What is to be hosted, and in which worker.
+//!
+//! Owns the description of services and interpreters, and the rule which services share a worker.
+//! Knows nothing of configuration files or processes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use wire::value::{Dict, Value};
+
+/// A Python interpreter and what it runs with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PythonEnv {
+    /// The interpreter: a path, or a name that is looked up in PATH.
+    pub(crate) executable: PathBuf,
+    /// Directories to import from, before the interpreter's own.
+    pub(crate) path: Vec<PathBuf>,
+    /// Environment variables, on top of the daemon's.
+    pub(crate) env: Vec<(String, String)>,
+}
+
+impl PythonEnv {
+    /// An interpreter with nothing special about it.
+    pub(crate) fn new(executable: impl Into<PathBuf>) -> Self {
+        PythonEnv { executable: executable.into(), path: Vec::new(), env: Vec::new() }
+    }
+}
+
+/// How instances of a service's class are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InstanceMode {
+    /// One for all.
+    Single,
+    /// One per client connection.
+    Session,
+    /// One per call.
+    PerCall,
+}
+
+impl InstanceMode {
+    fn name(self) -> &'static str {
+        match self {
+            InstanceMode::Single => "single",
+            InstanceMode::Session => "session",
+            InstanceMode::PerCall => "percall",
+        }
+    }
+}
+
+/// Which members of a class are remote.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Expose {
+    /// Those that the class marks itself (`@expose`).
+    #[default]
+    Marked,
+    /// All public ones as well.
+    All,
+    /// Those named as well.
+    Names(Vec<String>),
+}
+
+/// A service: a class of a Python module, served under a name.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ServiceSpec {
+    /// Its name, which is its object id too.
+    pub(crate) name: String,
+    /// The module to import.
+    pub(crate) module: String,
+    /// The class in it; dots go into nested classes.
+    pub(crate) classname: String,
+    /// What `autoconnect()` hands to `connect()`.
+    pub(crate) parameters: Dict,
+    /// Arguments of the constructor: a list, or a dict of keyword arguments, or `None`.
+    pub(crate) arguments: Value,
+    /// How instances are made; the class says it where this does not.
+    pub(crate) instance_mode: Option<InstanceMode>,
+    /// What is remote.
+    pub(crate) expose: Expose,
+    /// Methods to call when a session ends that has an instance of its own.
+    pub(crate) on_disconnect: Vec<String>,
+}
+
+impl ServiceSpec {
+    /// A service as a name, a module and a class, with nothing else said.
+    pub(crate) fn new(
+        name: impl Into<String>,
+        module: impl Into<String>,
+        classname: impl Into<String>,
+    ) -> Self {
+        ServiceSpec {
+            name: name.into(),
+            module: module.into(),
+            classname: classname.into(),
+            parameters: Dict::new(),
+            arguments: Value::None,
+            instance_mode: None,
+            expose: Expose::Marked,
+            on_disconnect: Vec::new(),
+        }
+    }
+
+    /// The dict that the worker reads.
+    pub(super) fn to_value(&self) -> Value {
+        let names = |names: &[String]| Value::List(names.iter().map(Value::from).collect());
+        let mut dict = Dict::with_capacity(8);
+        dict.insert("name", &self.name);
+        dict.insert("module", &self.module);
+        dict.insert("classname", &self.classname);
+        dict.insert("parameters", self.parameters.clone());
+        dict.insert("arguments", self.arguments.clone());
+        dict.insert("instancemode", self.instance_mode.map(InstanceMode::name));
+        dict.insert(
+            "expose",
+            match &self.expose {
+                Expose::Marked => Value::None,
+                Expose::All => Value::from("all"),
+                Expose::Names(listed) => names(listed),
+            },
+        );
+        dict.insert("on_disconnect", names(&self.on_disconnect));
+        Value::Dict(dict)
+    }
+}
+
+/// A worker: services that share a process.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct WorkerSpec {
+    /// Its name in logs.
+    pub(crate) name: String,
+    /// The interpreter.
+    pub(crate) python: PythonEnv,
+    /// What it serves.
+    pub(crate) services: Vec<ServiceSpec>,
+    /// Whether the main thread carries out all calls, as in a multiplex daemon.
+    pub(crate) multiplex: bool,
+    /// After how long without a sign of life it is killed.
+    pub(crate) watchdog: Option<Duration>,
+}
+
+/// A service and what decides about its worker.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Placement {
+    /// The service.
+    pub(crate) service: ServiceSpec,
+    /// The interpreter it needs.
+    pub(crate) python: PythonEnv,
+    /// Whether it wants a worker of its own.
+    pub(crate) isolate: bool,
+    /// After how long without a sign of life its worker is killed.
+    pub(crate) watchdog: Option<Duration>,
+}
+
+/// Puts services into workers: those with the same interpreter, path and environment share one, so
+/// that they can share a controller's handle, unless they are to be isolated.
+///
+/// `name` is that of the daemon. The order of the services decides the order of the workers.
+pub(crate) fn group(name: &str, services: Vec<Placement>, multiplex: bool) -> Vec<WorkerSpec> {
+    let mut workers: Vec<(bool, WorkerSpec)> = Vec::new();
+    for placement in services {
+        let shared = workers
+            .iter_mut()
+            .find(|(isolated, worker)| {
+                !*isolated && !placement.isolate && worker.python == placement.python
+            })
+            .map(|(_, worker)| worker);
+        if let Some(worker) = shared {
+            worker.watchdog = [worker.watchdog, placement.watchdog].into_iter().flatten().min();
+            worker.services.push(placement.service);
+            continue;
+        }
+        let worker_name = if placement.isolate {
+            placement.service.name.clone()
+        } else {
+            match workers.iter().filter(|(isolated, _)| !isolated).count() {
+                0 => name.to_owned(),
+                others => format!("{name}/{}", others + 1),
+            }
+        };
+        workers.push((
+            placement.isolate,
+            WorkerSpec {
+                name: worker_name,
+                python: placement.python,
+                services: vec![placement.service],
+                multiplex,
+                watchdog: placement.watchdog,
+            },
+        ));
+    }
+    workers.into_iter().map(|(_, worker)| worker).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_share_workers() {
+        let place = |name: &str, python: &str, isolate, watchdog: Option<u64>| Placement {
+            service: ServiceSpec::new(name, "m", "C"),
+            python: PythonEnv::new(python),
+            isolate,
+            watchdog: watchdog.map(Duration::from_secs),
+        };
+        let workers = group(
+            "bench",
+            vec![
+                place("a", "p1", false, None),
+                place("b", "p2", false, None),
+                place("c", "p1", true, None),
+                place("d", "p1", false, Some(9)),
+                place("e", "p1", false, Some(5)),
+            ],
+            false,
+        );
+        let got: Vec<(&str, Vec<&str>, Option<u64>)> = workers
+            .iter()
+            .map(|worker| {
+                let services = worker.services.iter().map(|service| service.name.as_str());
+                let watchdog = worker.watchdog.map(|duration| duration.as_secs());
+                (worker.name.as_str(), services.collect(), watchdog)
+            })
+            .collect();
+        assert_eq!(
+            got,
+            [
+                ("bench", vec!["a", "d", "e"], Some(5)),
+                ("bench/2", vec!["b"], None),
+                ("c", vec!["c"], None)
+            ]
+        );
+    }
+}

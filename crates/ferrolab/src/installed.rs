@@ -1,0 +1,84 @@
+//! The configuration that a lab runs with: a copy of the user's file, and where that came from.
+//!
+//! Owns the way of a file into the lab's home and back out. The copy is as the user wrote it;
+//! its relative paths still mean what they meant where it was written, so the folder it came from
+//! is kept beside it.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{ConfigError, Configuration, Surroundings, Warning};
+use crate::files::{self, FileError};
+use crate::host::NATIVE_SERVICES;
+use crate::paths::Paths;
+
+/// Where the installed file came from.
+#[derive(Debug, Serialize, Deserialize)]
+struct Origin {
+    file: PathBuf,
+}
+
+/// Why a file is not installed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InstallError {
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Write(#[from] FileError),
+    #[error("cannot write down where the file came from: {0}")]
+    Origin(#[from] serde_json::Error),
+}
+
+/// Reads and checks a user's file.
+///
+/// # Errors
+/// Every problem in it.
+pub(crate) fn check(file: &Path) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
+    Configuration::load_in(file, &surroundings()).map_err(Box::new)
+}
+
+/// Takes a checked file over as the lab's configuration; the one before is kept beside it.
+///
+/// # Errors
+/// It cannot be read again, or the home cannot be written.
+pub(crate) fn install(file: &Path, paths: &Paths) -> Result<(), InstallError> {
+    let read = |source| InstallError::Read { path: file.to_path_buf(), source };
+    let bytes = std::fs::read(file).map_err(read)?;
+    let origin = Origin { file: std::path::absolute(file).map_err(read)? };
+    files::replace_keeping_previous(&paths.config_file, &bytes)?;
+    files::replace(&paths.config_origin(), &serde_json::to_vec(&origin)?)?;
+    Ok(())
+}
+
+/// Reads the lab's configuration.
+///
+/// # Errors
+/// Every problem in it, or that there is none.
+pub(crate) fn load(paths: &Paths) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
+    let file = &paths.config_file;
+    let unreadable =
+        |source| Box::new(ConfigError::Unreadable { path: file.to_path_buf(), source });
+    let Some(origin) = origin(paths) else { return check(file) };
+    let bytes = std::fs::read(file).map_err(unreadable)?;
+    let name = file.display().to_string();
+    let (mut configuration, warnings) =
+        Configuration::parse(&name, &bytes, &surroundings()).map_err(Box::new)?;
+    let directory = origin.file.parent().unwrap_or(Path::new("/"));
+    configuration.rebase(directory, std::env::home_dir().as_deref());
+    Ok((configuration, warnings))
+}
+
+/// A file that the user wrote into the lab's home has no other origin.
+fn origin(paths: &Paths) -> Option<Origin> {
+    let text = std::fs::read_to_string(paths.config_origin()).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+fn surroundings() -> Surroundings {
+    Surroundings::current(Some(NATIVE_SERVICES.map(str::to_owned).to_vec()))
+}

@@ -1,0 +1,23 @@
+//! Remote laboratory instruments, kept running on a lab host.
+//!
+//! The binary: a command line, a supervisor, and the processes it keeps (see ARCHITECTURE.md).
+
+mod assignment;
+mod cli;
+mod config;
+mod control;
+mod files;
+mod fleet;
+mod host;
+mod installed;
+mod logs;
+mod names;
+mod nameserver;
+mod paths;
+mod supervise;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

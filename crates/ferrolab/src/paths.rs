@@ -1,0 +1,364 @@
+//! Where Ferrolab keeps its files, for one user on one host.
+//!
+//! Owns the names of files and directories and who may enter them. It refuses to know what is in
+//! them, and reads the environment only through [`Environment`], which its caller hands in.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use directories::ProjectDirs;
+
+/// The longest path for the control socket: `sun_path` holds 104 bytes on macOS, 108 on Linux.
+const SOCKET_PATH_BYTES: usize = 100;
+
+/// What the layout depends on.
+#[derive(Clone, Debug)]
+pub(crate) struct Environment {
+    /// `FERROLAB_HOME`: everything under one directory.
+    pub(crate) home: Option<PathBuf>,
+    /// The user's runtime directory: `XDG_RUNTIME_DIR`, or where logind puts it.
+    pub(crate) runtime: Option<PathBuf>,
+    /// The platform's directories; `None` for a user without a home directory.
+    pub(crate) platform: Option<ProjectDirs>,
+    /// The directory for temporary files.
+    pub(crate) temporary: PathBuf,
+}
+
+impl Environment {
+    /// The environment of this process.
+    pub(crate) fn current() -> Environment {
+        Environment::from_variables(|name| std::env::var_os(name))
+    }
+
+    /// An environment from the given variables; only the platform's directories are asked of
+    /// the operating system.
+    pub(crate) fn from_variables(get: impl Fn(&str) -> Option<OsString>) -> Environment {
+        let path = |name| get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        // A shell from cron or `su` lacks the variable, but must find the same supervisor.
+        let logind = || PathBuf::from(format!("/run/user/{}", user()));
+        let runtime = path("XDG_RUNTIME_DIR")
+            .or_else(|| Some(logind()))
+            .filter(|directory| directory.is_absolute() && directory.is_dir());
+        Environment {
+            home: path("FERROLAB_HOME"),
+            runtime,
+            platform: ProjectDirs::from("", "", "ferrolab"),
+            temporary: path("TMPDIR").unwrap_or_else(|| "/tmp".into()),
+        }
+    }
+}
+
+/// The layout could not be settled or made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PathsError {
+    /// No home directory and no `FERROLAB_HOME`.
+    #[error("this user has no home directory: set FERROLAB_HOME to the directory to use")]
+    NoHome,
+    /// A directory could not be made or examined.
+    #[error("cannot {operation} the {what} directory {}", path.display())]
+    Directory {
+        /// What was tried, as a verb.
+        operation: &'static str,
+        /// Which directory: "state", "log".
+        what: &'static str,
+        /// Its path.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// A directory that must be private is not.
+    #[error("the {what} directory {} {fault}: remove it, or make it yours with mode 700", path.display())]
+    Unsafe {
+        /// Which directory.
+        what: &'static str,
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: String,
+    },
+}
+
+/// Where everything is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Paths {
+    /// The configuration in force.
+    pub(crate) config_file: PathBuf,
+    /// What must survive a reboot: last ports, nameserver databases, what was running.
+    pub(crate) state_dir: PathBuf,
+    /// What need not: the control socket.
+    pub(crate) runtime_dir: PathBuf,
+    /// Logs.
+    pub(crate) log_dir: PathBuf,
+    /// `FERROLAB_HOME`, if that is what put everything in one place.
+    pub(crate) home: Option<PathBuf>,
+    temporary: PathBuf,
+}
+
+impl Paths {
+    /// Settles the layout. Makes nothing.
+    pub(crate) fn new(environment: &Environment) -> Result<Paths, PathsError> {
+        let temporary = environment.temporary.clone();
+        if let Some(home) = &environment.home {
+            // Children run in other directories, so a relative path is settled here and now.
+            let home = std::path::absolute(home).map_err(|source| PathsError::Directory {
+                operation: "find",
+                what: "FERROLAB_HOME",
+                path: home.clone(),
+                source,
+            })?;
+            return Ok(Paths {
+                config_file: home.join("config.yaml"),
+                state_dir: home.join("state"),
+                runtime_dir: home.join("run"),
+                log_dir: home.join("logs"),
+                home: Some(home),
+                temporary,
+            });
+        }
+        let platform = environment.platform.as_ref().ok_or(PathsError::NoHome)?;
+        let state_dir = platform.state_dir().unwrap_or(platform.data_local_dir()).to_path_buf();
+        let runtime_dir = match &environment.runtime {
+            Some(runtime) => runtime.join("ferrolab"),
+            None => state_dir.join("run"),
+        };
+        Ok(Paths {
+            config_file: platform.config_dir().join("config.yaml"),
+            log_dir: state_dir.join("logs"),
+            state_dir,
+            runtime_dir,
+            home: None,
+            temporary,
+        })
+    }
+
+    /// Makes the directories, each for its owner only.
+    pub(crate) fn ensure(&self) -> Result<(), PathsError> {
+        if let Some(parent) = self.config_file.parent() {
+            make("configuration", parent)?;
+        }
+        make("state", &self.state_dir)?;
+        make("runtime", &self.runtime_dir)?;
+        make("log", &self.log_dir)?;
+        // The control socket is here: whoever may enter may stop the instruments.
+        check_private("runtime", &self.runtime_dir)
+    }
+
+    /// Where the supervisor listens for the CLI.
+    ///
+    /// A socket's path has a small fixed size. Where the runtime directory is too deep, the socket
+    /// is in a private directory under the temporary one, named by the user and a hash of the
+    /// runtime directory; that directory is made here, and checked, since others may have made it.
+    pub(crate) fn control_socket(&self) -> Result<PathBuf, PathsError> {
+        let socket = self.runtime_dir.join("control.sock");
+        if fits_a_socket(&socket) {
+            return Ok(socket);
+        }
+        let what = "control socket";
+        let real = fs::canonicalize(&self.runtime_dir).unwrap_or(self.runtime_dir.clone());
+        let name = format!("{:016x}.sock", stable_hash(real.as_os_str().as_bytes()));
+        let private = format!("ferrolab-{}", user());
+        let mut directory = self.temporary.join(&private);
+        if !fits_a_socket(&directory.join(&name)) {
+            directory = Path::new("/tmp").join(&private);
+        }
+        make(what, &directory)?;
+        check_private(what, &directory)?;
+        Ok(directory.join(name))
+    }
+
+    /// The file whose lock makes a supervisor the only one of this state directory.
+    pub(crate) fn lock_file(&self) -> PathBuf {
+        self.state_dir.join("supervisor.lock")
+    }
+
+    /// The supervisor's log, into which its children's logs go too.
+    pub(crate) fn log_file(&self) -> PathBuf {
+        self.log_dir.join("ferrolab.log")
+    }
+
+    /// Where it is kept which file the configuration was taken from.
+    pub(crate) fn config_origin(&self) -> PathBuf {
+        self.state_dir.join("config-origin.json")
+    }
+
+    /// Where a daemon's last port is kept.
+    pub(crate) fn daemon_state(&self, daemon: &str) -> PathBuf {
+        self.state_dir.join(format!("daemon-{}.json", file_name(daemon)))
+    }
+
+    /// Where a nameserver with `storage: sql` and no file of its own keeps its names.
+    pub(crate) fn nameserver_database(&self, nameserver: &str) -> PathBuf {
+        self.state_dir.join(format!("nameserver-{}.sql", file_name(nameserver)))
+    }
+}
+
+/// A hash that is the same in every version, on every host (FNV-1a, then mixed so that names
+/// that differ in one letter differ everywhere). Not for secrets.
+pub(crate) fn stable_hash(bytes: &[u8]) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in bytes {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}
+
+/// A file name for a name that may hold anything: other than plain letters, digits, `-`, `_` and
+/// inner dots are written as `%XX`; what would be too long for a file is cut and told apart by
+/// a hash.
+fn file_name(name: &str) -> String {
+    let mut encoded = String::new();
+    for (index, byte) in name.bytes().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => encoded.push(byte.into()),
+            b'.' if index > 0 => encoded.push('.'),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    if encoded.len() > 150 {
+        encoded.truncate(150);
+        encoded.push_str(&format!("~{:016x}", stable_hash(name.as_bytes())));
+    }
+    encoded
+}
+
+fn fits_a_socket(path: &Path) -> bool {
+    path.as_os_str().len() <= SOCKET_PATH_BYTES
+}
+
+fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+fn make(what: &'static str, path: &Path) -> Result<(), PathsError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| {
+        PathsError::Directory { operation: "make", what, path: path.to_path_buf(), source }
+    })
+}
+
+/// Refuses a directory that is a link, is another user's, or that others may enter.
+fn check_private(what: &'static str, path: &Path) -> Result<(), PathsError> {
+    let metadata = fs::symlink_metadata(path).map_err(|source| PathsError::Directory {
+        operation: "examine",
+        what,
+        path: path.to_path_buf(),
+        source,
+    })?;
+    let mode = metadata.permissions().mode() & 0o777;
+    let fault = if !metadata.is_dir() {
+        "is not a directory".to_owned()
+    } else if metadata.uid() != user() {
+        format!("belongs to another user (uid {})", metadata.uid())
+    } else if mode & 0o077 != 0 {
+        format!("is open to others (mode {mode:03o}, not 700)")
+    } else {
+        return Ok(());
+    };
+    Err(PathsError::Unsafe { what, path: path.to_path_buf(), fault })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(home: &Path) -> Environment {
+        Environment {
+            home: Some(home.to_path_buf()),
+            runtime: None,
+            platform: None,
+            temporary: home.join("tmp"),
+        }
+    }
+
+    #[test]
+    fn ferrolab_home_holds_everything() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = directory.path().join("lab");
+        let paths = Paths::new(&at(&home)).unwrap();
+        paths.ensure().unwrap();
+        paths.ensure().unwrap();
+        assert_eq!(paths.config_file, home.join("config.yaml"));
+        assert_eq!(paths.control_socket().unwrap(), home.join("run/control.sock"));
+        assert_eq!(paths.home.as_deref(), Some(home.as_path()));
+        for made in [&paths.state_dir, &paths.runtime_dir, &paths.log_dir, &home] {
+            assert_eq!(fs::metadata(made).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+    }
+
+    #[test]
+    fn without_it_the_platform_decides() {
+        let nobody = Environment { home: None, ..at(Path::new("/nowhere")) };
+        assert!(matches!(Paths::new(&nobody), Err(PathsError::NoHome)));
+
+        let somebody = Environment { platform: ProjectDirs::from("", "", "ferrolab"), ..nobody };
+        let paths = Paths::new(&somebody).unwrap();
+        assert_eq!(paths.runtime_dir, paths.state_dir.join("run"));
+        let logged_in = Environment { runtime: Some("/run/user/7".into()), ..somebody };
+        let paths = Paths::new(&logged_in).unwrap();
+        assert_eq!(paths.runtime_dir, Path::new("/run/user/7/ferrolab"));
+        assert_eq!(paths.home, None);
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_absent() {
+        let environment = Environment::from_variables(|_| Some(OsString::new()));
+        assert_eq!(environment.home, None);
+        assert_eq!(environment.temporary, Path::new("/tmp"));
+    }
+
+    #[test]
+    fn a_deep_runtime_directory_gets_a_short_socket_in_a_private_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = directory.path().join("d".repeat(120));
+        let environment = Environment { temporary: directory.path().into(), ..at(&home) };
+        let paths = Paths::new(&environment).unwrap();
+        let socket = paths.control_socket().unwrap();
+        assert!(fits_a_socket(&socket));
+        assert_eq!(socket, paths.control_socket().unwrap());
+        let private = socket.parent().unwrap();
+        assert_eq!(private.parent().unwrap(), directory.path());
+
+        fs::set_permissions(private, fs::Permissions::from_mode(0o755)).unwrap();
+        let error = paths.control_socket().unwrap_err().to_string();
+        assert!(error.contains("is open to others (mode 755"), "{error}");
+
+        fs::remove_dir(private).unwrap();
+        std::os::unix::fs::symlink(&home, private).unwrap();
+        fs::create_dir(&home).unwrap();
+        let error = paths.control_socket().unwrap_err().to_string();
+        assert!(error.contains("is not a directory"), "{error}");
+    }
+
+    #[test]
+    fn an_error_says_which_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = directory.path().join("file");
+        crate::files::replace(&home, b"").unwrap();
+        let error = Paths::new(&at(&home)).unwrap().ensure().unwrap_err().to_string();
+        assert!(error.starts_with("cannot make the configuration directory /"), "{error}");
+    }
+
+    #[test]
+    fn a_name_becomes_a_file_name_of_its_own() {
+        let long = "é".repeat(200);
+        let cases =
+            [("bench", "bench"), ("a/b", "a%2Fb"), ("..", "%2E."), ("a.b", "a.b"), ("é", "%C3%A9")];
+        for (name, expected) in cases {
+            assert_eq!(file_name(name), expected);
+        }
+        assert!(file_name(&long).len() < 200);
+        assert_ne!(file_name(&long), file_name(&format!("{long}é")));
+    }
+
+    #[test]
+    fn the_hash_never_changes() {
+        assert_eq!(stable_hash(b"ferrolab"), stable_hash(b"ferrolab"));
+        assert_eq!(stable_hash(b""), 0xf52a_15e9_a9b5_e89b);
+    }
+}

@@ -1,0 +1,100 @@
+//! The supervisor process: one for each home, the parent of everything.
+//!
+//! Owns the order of its start and its end. The children are the [`fleet`](crate::fleet)'s, the
+//! conversation with the command line is [`control`](crate::control)'s.
+
+use std::io;
+use std::sync::Arc;
+
+use supervisor::InstanceLock;
+use supervisor::Keeper;
+use supervisor::Spawner;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::ConfigError;
+use crate::control::server;
+use crate::fleet::{Fleet, LaunchError};
+use crate::installed;
+use crate::logs::{self, LogFile};
+use crate::paths::{Paths, PathsError};
+
+/// Why the supervisor cannot run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SuperviseError {
+    /// Another one runs in this home.
+    #[error("this lab is up already: its supervisor has pid {}", .0.map_or("?".into(), |pid| pid.to_string()))]
+    Running(Option<u32>),
+    #[error(transparent)]
+    Paths(#[from] PathsError),
+    #[error(transparent)]
+    Config(#[from] Box<ConfigError>),
+    #[error("cannot {operation}: {source}")]
+    Io {
+        operation: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+}
+
+/// Runs the lab of `paths` until it is told to stop: by the command line, SIGTERM, SIGINT, or
+/// `stop`. With `echo`, the log goes to the terminal too.
+///
+/// # Errors
+/// What keeps the lab from starting.
+pub(crate) async fn run(
+    paths: &Paths,
+    echo: bool,
+    stop: CancellationToken,
+) -> Result<(), SuperviseError> {
+    let failed = |operation: &str| {
+        let operation = operation.to_owned();
+        move |source| SuperviseError::Io { operation, source }
+    };
+    paths.ensure()?;
+    let lock_file = paths.lock_file();
+    let Some(_lock) = InstanceLock::acquire(&lock_file).map_err(failed("lock this home"))? else {
+        return Err(SuperviseError::Running(InstanceLock::holder(&lock_file)));
+    };
+    let (configuration, warnings) = installed::load(paths)?;
+    let log = LogFile::open(&paths.log_file(), echo).map_err(failed("start the log"))?;
+    logs::init_supervisor(&log);
+    for warning in &warnings {
+        warn!(configuration = %paths.config_file.display(), "{}", warning.plain());
+    }
+    // Signals are caught before there is a child that they would orphan.
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed("catch SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed("catch SIGINT"))?;
+    let socket = paths.control_socket()?;
+    let listener = server::bind(&socket)
+        .map_err(failed(&format!("listen for the command line at {}", socket.display())))?;
+    let program = std::env::current_exe().map_err(failed("find this program's own file"))?;
+    let spawner = Spawner::permanent().map_err(failed("start the spawning thread"))?;
+    let keeper = Keeper::start(spawner, log.sink());
+    info!(version = env!("CARGO_PKG_VERSION"), configuration = %paths.config_file.display(),
+        pid = std::process::id(), "the lab starts");
+    let fleet = Arc::new(Fleet::launch(configuration, paths, program, keeper).await?);
+    let ended = CancellationToken::new();
+    let conversations =
+        tokio::spawn(server::serve(listener, Arc::clone(&fleet), stop.clone(), ended.clone()));
+    let reason = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+        () = stop.cancelled() => "a request",
+    };
+    info!(reason, "the lab stops");
+    fleet.shutdown().await;
+    info!("everything has stopped");
+    // Gone before the last answer: whoever hears that the lab is down can start it again.
+    if let Err(error) = std::fs::remove_file(&socket) {
+        warn!(%error, "cannot remove the control socket");
+    }
+    ended.cancel();
+    if let Err(error) = conversations.await {
+        warn!(%error, "the conversations with the command line did not end well");
+    }
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! The command line as it meets the user: help texts, usage errors, exit codes.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+use std::path::Path;
+use std::process::Output;
+
+use assert_cmd::Command;
+
+/// Runs the binary with a home of its own, as on a terminal 100 columns wide.
+fn ferrolab(home: &Path, arguments: &[&str]) -> Output {
+    Command::cargo_bin("ferrolab")
+        .unwrap()
+        .args(arguments)
+        .env("FERROLAB_HOME", home)
+        .env("COLUMNS", "100")
+        .env("NO_COLOR", "1")
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn help_texts() {
+    let home = tempfile::tempdir().unwrap();
+    let commands: &[&[&str]] = &[
+        &[],
+        &["up"],
+        &["down"],
+        &["ps"],
+        &["config"],
+        &["config", "update"],
+        &["nslist"],
+        &["call"],
+        &["demo"],
+    ];
+    for command in commands {
+        let arguments = [*command, &["--help"]].concat();
+        let output = ferrolab(home.path(), &arguments);
+        assert_eq!(output.status.code(), Some(0), "{command:?}");
+        let name = format!("help_{}", command.join("_"));
+        insta::assert_snapshot!(name, text(&output.stdout));
+    }
+}
+
+#[test]
+fn exit_codes_and_errors() {
+    let home = tempfile::tempdir().unwrap();
+    // Arguments, exit code, what standard output or standard error says.
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&[], 2, "Usage"),
+        (&["pss"], 2, "ps"),
+        (&["call"], 2, "required"),
+        (&["call", "x"], 2, "a method is missing"),
+        (&["call", "x", "y", "1 +"], 1, "is not a Python literal"),
+        (&["ps"], 1, "ferrolab up"),
+        (&["down"], 0, "The lab is not up."),
+        (&["up"], 1, "config.yaml"),
+        (&["config", "update", "/nonexistent.yaml"], 1, "/nonexistent.yaml"),
+        (&["run", "nameserver", "x"], 1, "ferrolab up"),
+        (&["--version"], 0, "ferrolab 0."),
+    ];
+    for (arguments, code, said) in cases {
+        let output = ferrolab(home.path(), arguments);
+        let all = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(*code), "{arguments:?}: {all}");
+        assert!(all.contains(said), "{arguments:?} said {all:?}, not {said:?}");
+    }
+}

@@ -1,0 +1,227 @@
+//! A client's connection: handshake, then one request and its answer at a time.
+//!
+//! Owns sequence numbers and what an answer must look like. Knows nothing of methods.
+
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixStream;
+use wire::Limits;
+use wire::message::{Annotations, Flags, FrameWriter, MessageType};
+use wire::serializer::{CallRef, Serializer};
+use wire::uri::Location;
+use wire::value::{Dict, Value};
+
+use crate::error::ConnectError;
+use crate::frames::{Frame, FrameReader, ReadError};
+use crate::net;
+use crate::object::Metadata;
+
+/// A byte stream to a daemon.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// An open connection to a daemon.
+pub(crate) struct Connection {
+    stream: Box<dyn Stream>,
+    reader: FrameReader,
+    out: Vec<u8>,
+    seq: u16,
+    serializer: Serializer,
+    limits: Limits,
+}
+
+/// Why a request got no answer.
+pub(crate) enum Failure {
+    /// The connection is lost.
+    Lost(io::Error),
+    /// The answer is not one; the connection can no longer be trusted.
+    Protocol(String),
+    /// The arguments cannot be serialized; nothing was sent.
+    Arguments(String),
+}
+
+/// An answer's value and what came along.
+pub(crate) struct Response {
+    pub(crate) value: Value,
+    pub(crate) flags: Flags,
+    pub(crate) annotations: Annotations,
+}
+
+impl Connection {
+    /// Connects to `location` and shakes hands for `object`.
+    pub(crate) async fn open(
+        location: &Location,
+        object: &str,
+        handshake: &Value,
+        serializer: Serializer,
+    ) -> Result<(Connection, Metadata), ConnectError> {
+        let stream: Box<dyn Stream> = match location {
+            Location::Tcp { host, port } => Box::new(net::connect_tcp(host, *port).await?),
+            Location::Unix { path } => Box::new(UnixStream::connect(path).await?),
+        };
+        let mut connection = Connection {
+            stream,
+            reader: FrameReader::default(),
+            out: Vec::new(),
+            seq: 0,
+            serializer,
+            limits: Limits::default(),
+        };
+        let metadata = connection.shake_hands(object, handshake).await?;
+        Ok((connection, metadata))
+    }
+
+    /// Sends a request; returns its answer, or nothing for a oneway.
+    pub(crate) async fn request(
+        &mut self,
+        call: CallRef<'_>,
+        flags: Flags,
+    ) -> Result<Option<Response>, Failure> {
+        self.seq = self.seq.wrapping_add(1);
+        self.write_request(call, flags)?;
+        self.send().await.map_err(Failure::Lost)?;
+        if flags.contains(Flags::ONEWAY) {
+            return Ok(None);
+        }
+        let (seq, serializer) = (self.seq, self.serializer);
+        let limits = self.limits.clone();
+        let frame = self.receive(&[MessageType::Result]).await?;
+        if frame.header.seq != seq {
+            return Err(Failure::Protocol(format!(
+                "reply sequence out of sync, got {} expected {seq}",
+                frame.header.seq
+            )));
+        }
+        if frame.header.serializer != serializer.id() {
+            return Err(Failure::Protocol(format!(
+                "invalid serializer in response: {}",
+                frame.header.serializer
+            )));
+        }
+        let value = serializer
+            .decode(&frame.body.payload, &limits)
+            .map_err(|error| Failure::Protocol(error.to_string()))?;
+        let annotations =
+            frame.body.annotations.iter().map(|(id, data)| (*id, data.to_vec())).collect();
+        Ok(Some(Response { value, flags: frame.header.flags, annotations }))
+    }
+
+    /// Asks for a sign of life from the daemon itself.
+    pub(crate) async fn ping(&mut self) -> Result<(), Failure> {
+        self.seq = self.seq.wrapping_add(1);
+        self.out.clear();
+        let mut frame = FrameWriter::begin(
+            &mut self.out,
+            MessageType::Ping,
+            self.serializer.id(),
+            self.seq,
+            &Annotations::new(),
+        )
+        .map_err(|error| Failure::Arguments(error.to_string()))?;
+        frame.payload().extend_from_slice(b"ping");
+        frame
+            .finish(Flags::default(), None, false, usize::MAX)
+            .map_err(|error| Failure::Arguments(error.to_string()))?;
+        self.send().await.map_err(Failure::Lost)?;
+        self.receive(&[MessageType::Ping]).await?;
+        Ok(())
+    }
+
+    async fn shake_hands(
+        &mut self,
+        object: &str,
+        handshake: &Value,
+    ) -> Result<Metadata, ConnectError> {
+        let unsendable = |reason: String| ConnectError::Handshake(reason);
+        let mut hello = Dict::with_capacity(2);
+        hello.insert("handshake", handshake.clone());
+        hello.insert("object", object);
+        let mut frame = FrameWriter::begin(
+            &mut self.out,
+            MessageType::Connect,
+            self.serializer.id(),
+            self.seq,
+            &Annotations::new(),
+        )
+        .map_err(|error| unsendable(error.to_string()))?;
+        self.serializer
+            .encode(&Value::Dict(hello), frame.payload())
+            .map_err(|error| unsendable(error.to_string()))?;
+        frame
+            .finish(Flags::default(), None, false, usize::MAX)
+            .map_err(|error| unsendable(error.to_string()))?;
+        self.send().await?;
+        let limits = self.limits.clone();
+        let frame = self
+            .receive(&[MessageType::ConnectOk, MessageType::ConnectFail])
+            .await
+            .map_err(|failure| match failure {
+                Failure::Lost(error) => ConnectError::Io(error),
+                Failure::Protocol(reason) | Failure::Arguments(reason) => {
+                    ConnectError::Protocol(reason)
+                }
+            })?;
+        let welcome = Serializer::from_id(frame.header.serializer)
+            .ok_or_else(|| {
+                ConnectError::Protocol(format!("unknown serializer {}", frame.header.serializer))
+            })?
+            .decode(&frame.body.payload, &limits)
+            .map_err(|error| ConnectError::Protocol(error.to_string()))?;
+        match frame.header.kind {
+            MessageType::ConnectFail => Err(ConnectError::Refused(
+                welcome.as_str().map_or_else(|| welcome.to_string(), str::to_owned),
+            )),
+            _ => Ok(welcome
+                .as_dict()
+                .and_then(|welcome| welcome.get("meta"))
+                .map(Metadata::from_value)
+                .unwrap_or_default()),
+        }
+    }
+
+    fn write_request(&mut self, call: CallRef<'_>, flags: Flags) -> Result<(), Failure> {
+        self.out.clear();
+        let mut frame = FrameWriter::begin(
+            &mut self.out,
+            MessageType::Invoke,
+            self.serializer.id(),
+            self.seq,
+            &Annotations::new(),
+        )
+        .map_err(|error| Failure::Arguments(error.to_string()))?;
+        self.serializer
+            .encode_call(call, frame.payload())
+            .map_err(|error| Failure::Arguments(error.to_string()))?;
+        frame
+            .finish(flags, None, false, self.limits.message)
+            .map_err(|error| Failure::Arguments(error.to_string()))
+    }
+
+    async fn send(&mut self) -> io::Result<()> {
+        self.stream.write_all(&self.out).await?;
+        self.stream.flush().await?;
+        self.out.clear();
+        Ok(())
+    }
+
+    async fn receive(&mut self, expected: &[MessageType]) -> Result<Frame<'_>, Failure> {
+        let failure = |error: ReadError| match error {
+            ReadError::Io(error) => Failure::Lost(error),
+            ReadError::Frame(error) => Failure::Protocol(error.to_string()),
+        };
+        let header = self
+            .reader
+            .header(&mut self.stream, &self.limits)
+            .await
+            .map_err(failure)?
+            .ok_or_else(|| Failure::Lost(io::ErrorKind::UnexpectedEof.into()))?;
+        if !expected.contains(&header.kind) {
+            return Err(Failure::Protocol(format!(
+                "an unexpected kind of message ({:?})",
+                header.kind
+            )));
+        }
+        self.reader.body(&mut self.stream, header, &self.limits).await.map_err(failure)
+    }
+}

@@ -1,0 +1,191 @@
+//! The nameserver as a client sees it, and the resolution of names into addresses.
+
+use std::time::Duration;
+
+use wire::uri::{Location, Uri};
+use wire::value::Value;
+
+use crate::client::proxy::Proxy;
+use crate::error::Error;
+
+/// The id under which every nameserver serves itself.
+pub const NAMESERVER_NAME: &str = "Pyro.NameServer";
+
+/// Where a nameserver is looked for when a URI does not say (Pyro5's `NS_HOST`, `NS_PORT`).
+const DEFAULT_HOST: &str = "localhost";
+const DEFAULT_PORT: u16 = 9090;
+
+/// A client of a nameserver.
+#[derive(Debug)]
+pub struct NameServer {
+    proxy: Proxy,
+}
+
+impl NameServer {
+    /// The nameserver at `location`; connects at the first call.
+    pub fn at(location: Location, timeout: Option<Duration>) -> Self {
+        let proxy = Proxy::from(Uri::Pyro { object: NAMESERVER_NAME.to_owned(), location });
+        NameServer {
+            proxy: match timeout {
+                None => proxy,
+                Some(timeout) => proxy.with_timeout(timeout),
+            },
+        }
+    }
+
+    /// The address of a name.
+    ///
+    /// # Errors
+    /// `NamingError` from the nameserver for an unknown name; [`Error`] for the way there.
+    pub async fn lookup(&mut self, name: &str) -> Result<Uri, Error> {
+        let answer = self.proxy.call("lookup", vec![name.into()], Vec::new()).await?;
+        Uri::from_value(&answer).ok_or_else(|| nonsense("lookup", "not a URI"))
+    }
+
+    /// Registers `name`, in place of whatever had it.
+    ///
+    /// # Errors
+    /// What the nameserver refuses; [`Error`] for the way there.
+    pub async fn register(
+        &mut self,
+        name: &str,
+        uri: &Uri,
+        metadata: &[String],
+    ) -> Result<(), Error> {
+        let metadata = if metadata.is_empty() {
+            Value::None
+        } else {
+            Value::Set(metadata.iter().map(|tag| Value::from(tag.as_str())).collect())
+        };
+        let args = vec![name.into(), uri.to_string().into()];
+        self.proxy.call("register", args, vec![("metadata".into(), metadata)]).await.map(drop)
+    }
+
+    /// Removes a name; true if it was there.
+    ///
+    /// # Errors
+    /// [`Error`] for the way there.
+    pub async fn remove(&mut self, name: &str) -> Result<bool, Error> {
+        let removed = self.proxy.call("remove", vec![name.into()], Vec::new()).await?;
+        Ok(removed.as_i64() == Some(1))
+    }
+
+    /// Names and their addresses, with tags: those that begin with `prefix`, or all.
+    ///
+    /// # Errors
+    /// [`Error`] for the way there.
+    pub async fn list(&mut self, prefix: Option<&str>) -> Result<Vec<Registration>, Error> {
+        let kwargs = vec![
+            ("prefix".to_owned(), Value::from(prefix)),
+            ("return_metadata".to_owned(), Value::Bool(true)),
+        ];
+        let answer = self.proxy.call("list", Vec::new(), kwargs).await?;
+        registrations("list", answer)
+    }
+
+    /// Names that have all of `tags`.
+    ///
+    /// # Errors
+    /// [`Error`] for the way there.
+    pub async fn with_tags(&mut self, tags: &[String]) -> Result<Vec<Registration>, Error> {
+        let tags: Vec<Value> = tags.iter().map(|tag| Value::from(tag.as_str())).collect();
+        let kwargs = vec![
+            ("meta_all".to_owned(), Value::from(tags)),
+            ("return_metadata".to_owned(), Value::Bool(true)),
+        ];
+        let answer = self.proxy.call("yplookup", Vec::new(), kwargs).await?;
+        registrations("yplookup", answer)
+    }
+
+    /// Whether the nameserver answers.
+    ///
+    /// # Errors
+    /// [`Error`] when it does not.
+    pub async fn ping(&mut self) -> Result<(), Error> {
+        self.proxy.call("ping", Vec::new(), Vec::new()).await.map(drop)
+    }
+}
+
+/// One entry of a nameserver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// The name.
+    pub name: String,
+    /// Its URI, as it was registered.
+    pub uri: String,
+    /// Its tags, sorted.
+    pub metadata: Vec<String>,
+}
+
+/// The direct address that `uri` stands for, asking a nameserver where it must.
+///
+/// # Errors
+/// What the nameserver said, or [`Error`] for the way there.
+pub async fn resolve(uri: &Uri, timeout: Option<Duration>) -> Result<Uri, Error> {
+    match uri {
+        Uri::Pyro { .. } => Ok(uri.clone()),
+        Uri::PyroName { name, location } => nameserver(location, timeout).lookup(name).await,
+        Uri::PyroMeta { tags, location } => {
+            let found = nameserver(location, timeout).with_tags(tags).await?;
+            // Any of them will do; the first by name makes the choice repeatable.
+            let first = found.into_iter().min_by(|a, b| a.name.cmp(&b.name)).ok_or_else(|| {
+                Error::Remote(wire::exception::Exception::naming_error(format!(
+                    "no registrations available with desired metadata properties {}",
+                    tags.join(", ")
+                )))
+            })?;
+            Ok(first.uri.parse()?)
+        }
+    }
+}
+
+fn nameserver(location: &Option<Location>, timeout: Option<Duration>) -> NameServer {
+    let location = location
+        .clone()
+        .unwrap_or_else(|| Location::Tcp { host: DEFAULT_HOST.into(), port: DEFAULT_PORT });
+    NameServer::at(location, timeout)
+}
+
+fn registrations(operation: &'static str, answer: Value) -> Result<Vec<Registration>, Error> {
+    let Value::Dict(answer) = answer else {
+        return Err(nonsense(operation, "not a dict"));
+    };
+    answer
+        .into_iter()
+        .map(|(name, entry)| {
+            registration(&name, &entry)
+                .ok_or_else(|| nonsense(operation, "an entry is not (URI, metadata)"))
+        })
+        .collect()
+}
+
+fn registration(name: &Value, entry: &Value) -> Option<Registration> {
+    let [uri, metadata] = entry.as_list()? else { return None };
+    let mut tags: Vec<String> = match metadata {
+        Value::Set(tags) | Value::FrozenSet(tags) => {
+            tags.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        }
+        other => other.as_list()?.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+    };
+    tags.sort();
+    Some(Registration {
+        name: name.as_str()?.to_owned(),
+        uri: uri.as_str()?.to_owned(),
+        metadata: tags,
+    })
+}
+
+fn nonsense(operation: &'static str, reason: &str) -> Error {
+    Error::Nameserver { operation, reason: reason.to_owned() }
+}
+
+/// An entry as a dict's value: `(uri, {tags})`.
+impl Registration {
+    /// The tuple that a nameserver answers with.
+    pub fn to_value(&self) -> Value {
+        Value::Tuple(vec![
+            self.uri.as_str().into(),
+            Value::Set(self.metadata.iter().map(|tag| Value::from(tag.as_str())).collect()),
+        ])
+    }
+}

@@ -1,0 +1,66 @@
+//! A daemon's settings, with Pyro5's names and defaults where it has them.
+
+use std::time::Duration;
+
+use wire::Limits;
+
+use crate::daemon::streams::StreamLimits;
+
+/// How a daemon shares its time among connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServerType {
+    /// A limited number of connections, served concurrently.
+    #[default]
+    Thread,
+    /// Any number of connections; one call at a time over all of them.
+    Multiplex,
+}
+
+/// A daemon's settings.
+#[derive(Clone, Debug)]
+pub struct DaemonConfig {
+    /// What the daemon is called in logs and errors.
+    pub name: String,
+    /// `thread` or `multiplex`.
+    pub server_type: ServerType,
+    /// Connections served at most by a `thread` daemon (Pyro5's `THREADPOOL_SIZE`).
+    pub threadpool_size: usize,
+    /// Whether answers are compressed (Pyro5's `COMPRESSION`).
+    pub compression: bool,
+    /// A connection that is silent for this long ends (Pyro5's `COMMTIMEOUT`).
+    pub comm_timeout: Option<Duration>,
+    /// How long item streams live, and how many there may be.
+    pub streams: StreamLimits,
+    /// What a peer may send once its handshake is done.
+    pub limits: Limits,
+    /// A handshake must be complete within this time, however its bytes arrive.
+    pub handshake_timeout: Duration,
+    /// Connections whose handshake is not done, at most; with one more, the oldest goes.
+    pub handshakes: usize,
+    /// The same for one address.
+    pub handshakes_per_address: usize,
+    /// Calls that still run at shutdown may take this long to end.
+    pub shutdown_grace: Duration,
+    /// Address to publish instead of the listener's (Pyro5's `NATHOST`, `NATPORT`); a port of 0
+    /// stands for the listener's own.
+    pub nat: Option<(String, u16)>,
+}
+
+impl Default for DaemonConfig {
+    fn default() -> Self {
+        DaemonConfig {
+            name: "daemon".into(),
+            server_type: ServerType::Thread,
+            threadpool_size: 80,
+            compression: false,
+            comm_timeout: None,
+            streams: StreamLimits::default(),
+            limits: Limits::default(),
+            handshake_timeout: Duration::from_secs(5),
+            handshakes: 4096,
+            handshakes_per_address: 1024,
+            shutdown_grace: Duration::from_secs(5),
+            nat: None,
+        }
+    }
+}

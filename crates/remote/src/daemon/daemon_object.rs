@@ -1,0 +1,129 @@
+//! `Pyro.Daemon`: the object by which a daemon speaks of itself.
+
+use std::sync::{Arc, Weak};
+
+use wire::exception::Exception;
+use wire::value::Value;
+
+use crate::arguments::Signature;
+use crate::daemon::config::ServerType;
+use crate::daemon::{DAEMON_NAME, Shared, dispatch};
+use crate::object::{Answer, Metadata, MethodCall, Object, Operation, Request};
+use crate::session::Session;
+
+/// The daemon's own object; weak, since the daemon owns it.
+pub(crate) struct DaemonObject {
+    shared: Weak<Shared>,
+}
+
+impl DaemonObject {
+    pub(crate) fn new(shared: Weak<Shared>) -> Self {
+        DaemonObject { shared }
+    }
+}
+
+impl Object for DaemonObject {
+    fn metadata(&self) -> Result<Metadata, Exception> {
+        Ok(Metadata::methods([
+            "registered",
+            "ping",
+            "info",
+            "get_metadata",
+            "get_next_stream_item",
+            "close_stream",
+        ]))
+    }
+
+    fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
+        let Some(shared) = self.shared.upgrade() else {
+            return Answer::exception(Exception::daemon_error("the daemon is gone"));
+        };
+        match request.operation {
+            Operation::Call(call) => call_method(shared, session, call),
+            Operation::Batch(calls) => {
+                Answer::Pending(Box::pin(batch(shared, Arc::clone(session), calls)))
+            }
+            other => Answer::exception(other.unexposed()),
+        }
+    }
+}
+
+async fn batch(
+    shared: Arc<Shared>,
+    session: Arc<Session>,
+    calls: Vec<MethodCall>,
+) -> crate::object::CallResult {
+    crate::object::batch(calls, |call| call_method(Arc::clone(&shared), &session, call)).await
+}
+
+fn call_method(shared: Arc<Shared>, session: &Arc<Session>, call: MethodCall) -> Answer {
+    match call.method.as_str() {
+        "registered" => Answer::from(
+            REGISTERED
+                .bind(call)
+                .map(|[]| Value::List(shared.ids().into_iter().map(Value::from).collect())),
+        ),
+        "ping" => Answer::from(PING.bind(call).map(|[]| Value::None)),
+        "info" => Answer::from(INFO.bind(call).map(|[]| Value::from(info(&shared)))),
+        "get_metadata" => {
+            Answer::from(text(GET_METADATA, call).and_then(|id| dispatch::metadata(&shared, &id)))
+        }
+        "get_next_stream_item" => match text(GET_NEXT_STREAM_ITEM, call) {
+            Err(exception) => Answer::exception(exception),
+            Ok(id) => {
+                let session = session.id;
+                Answer::Pending(Box::pin(async move {
+                    shared.streams.next(&id, session).await.map(Into::into)
+                }))
+            }
+        },
+        "close_stream" => Answer::from(text(CLOSE_STREAM, call).map(|id| {
+            shared.streams.close(&id, session.id);
+            Value::None
+        })),
+        _ => Answer::exception(Operation::Call(call).unexposed()),
+    }
+}
+
+const REGISTERED: Signature = Signature::none("DaemonObject.registered");
+const PING: Signature = Signature::none("DaemonObject.ping");
+const INFO: Signature = Signature::none("DaemonObject.info");
+const GET_METADATA: Signature = one("DaemonObject.get_metadata", &["objectId"]);
+const GET_NEXT_STREAM_ITEM: Signature = one("DaemonObject.get_next_stream_item", &["streamId"]);
+const CLOSE_STREAM: Signature = one("DaemonObject.close_stream", &["streamId"]);
+
+const fn one(name: &'static str, parameters: &'static [&'static str]) -> Signature {
+    Signature { name, parameters, required: 1 }
+}
+
+/// The one text that a method takes.
+fn text(signature: Signature, call: MethodCall) -> Result<String, Exception> {
+    let [given] = signature.bind(call)?;
+    match given {
+        Some(Value::Str(text)) => Ok(text),
+        other => Err(Exception::type_error(format!(
+            "{}() takes a str, not {}",
+            signature.name,
+            other.as_ref().map_or("nothing", Value::type_name)
+        ))),
+    }
+}
+
+/// One line about the daemon, of the same build as Pyro5's.
+fn info(shared: &Shared) -> String {
+    let nat = match &shared.config.nat {
+        Some((host, port)) => format!("{host}:{port}"),
+        None => "None".to_owned(),
+    };
+    let server = match shared.config.server_type {
+        ServerType::Thread => {
+            format!("thread (at most {} connections)", shared.config.threadpool_size)
+        }
+        ServerType::Multiplex => "multiplex".to_owned(),
+    };
+    format!(
+        "{DAEMON_NAME} bound on {}, NAT {nat}, {} objects registered. Servertype: {server}",
+        shared.locations(),
+        shared.ids().len(),
+    )
+}

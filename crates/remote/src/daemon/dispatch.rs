@@ -1,0 +1,331 @@
+//! From a request's bytes to its answer's bytes.
+//!
+//! Owns the meaning of an INVOKE message: which object, which operation, how an exception is told.
+//! Knows nothing of sockets.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::debug;
+use wire::exception::Exception;
+use wire::message::{Annotations, Flags, FrameWriter, Header, MessageType};
+use wire::serializer::{Call, Serializer};
+use wire::value::Value;
+use wire::{DecodeError, DecodeErrorKind};
+
+use crate::daemon::{DAEMON_NAME, Shared};
+use crate::frames::Frame;
+use crate::object::{CallResult, Context, MethodCall, Operation, Reply, ReplyBody, Request};
+use crate::session::Session;
+
+/// Pyro5's names for the pseudo methods that read and set a property.
+const GET_ATTRIBUTE: &str = "__getattr__";
+const SET_ATTRIBUTE: &str = "__setattr__";
+/// The annotation that carries an item stream's id.
+const STREAM_ANNOTATION: [u8; 4] = *b"STRM";
+
+/// What becomes of the connection behind a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    Continue,
+    Close,
+}
+
+/// Carries out the request in `frame` and appends its answer to `out`; nothing for a oneway.
+pub(crate) async fn answer(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+    frame: Frame<'_>,
+    out: &mut Vec<u8>,
+) -> After {
+    let header = frame.header;
+    let Some(serializer) = Serializer::from_id(header.serializer) else {
+        debug!(peer = %session.peer, serializer = header.serializer, "unknown serializer");
+        return After::Close;
+    };
+    let context = Context {
+        serializer,
+        flags: header.flags,
+        seq: header.seq,
+        correlation_id: correlation(&header),
+        annotations: owned(&frame.body.annotations),
+    };
+    let answer = Answering { shared, session, header, serializer, id: context.correlation_id };
+    let call = match decode(shared, &frame, serializer) {
+        Ok(call) => call,
+        Err(exception) => return answer.exception(exception, "", "", out),
+    };
+    drop(frame);
+    let Call { object: id, method, args, kwargs } = call;
+    let Some(object) = shared.object(&id) else {
+        return answer.exception(unknown_object(shared, &id), &id, &method, out);
+    };
+    let operation = match operation(method, args, kwargs, header.flags) {
+        Ok(operation) => operation,
+        Err(exception) => return answer.exception(exception, &id, "", out),
+    };
+    let name = operation.name().to_owned();
+    let request = Request { operation, context };
+    // Taken before a oneway goes its own way, so that it keeps its place in the order of arrival.
+    let turn = take_turn(shared).await;
+    if header.flags.contains(Flags::ONEWAY) {
+        let session = Arc::clone(session);
+        tokio::spawn(async move {
+            let _turn = turn;
+            if let Err(exception) = object.call(&session, request).wait().await {
+                debug!(peer = %session.peer, object = id, method = name, %exception,
+                    "a oneway call raised");
+            }
+        });
+        return After::Continue;
+    }
+    let result = object.call(session, request).wait().await;
+    drop(turn);
+    answer.result(result, &id, &name, out)
+}
+
+/// The metadata dict of an object.
+pub(crate) fn metadata(shared: &Shared, id: &str) -> Result<Value, Exception> {
+    let object = shared.object(id).ok_or_else(|| unknown_object(shared, id))?;
+    Ok(object.metadata()?.to_value())
+}
+
+/// The request's correlation id, or a new one where it has none.
+pub(crate) fn correlation(header: &Header) -> [u8; 16] {
+    if header.flags.contains(Flags::CORR_ID) {
+        header.correlation_id
+    } else {
+        uuid::Uuid::new_v4().into_bytes()
+    }
+}
+
+/// The right to run a call now; none is needed in a `thread` daemon.
+async fn take_turn(shared: &Shared) -> Option<OwnedSemaphorePermit> {
+    match &shared.turn {
+        None => None,
+        // The semaphore is never closed.
+        Some(turn) => Arc::clone(turn).acquire_owned().await.ok(),
+    }
+}
+
+fn owned(annotations: &[([u8; 4], &[u8])]) -> Annotations {
+    annotations.iter().map(|(id, data)| (*id, data.to_vec())).collect()
+}
+
+fn decode(shared: &Shared, frame: &Frame<'_>, serializer: Serializer) -> Result<Call, Exception> {
+    if frame.header.flags.contains(Flags::KEEPSERIALIZED) {
+        return Err(Exception::serialize_error(
+            "arguments that stay serialized (SerializedBlob) are not supported by this daemon",
+        ));
+    }
+    serializer.decode_call(&frame.body.payload, &shared.config.limits).map_err(unreadable)
+}
+
+/// What a caller is told whose request cannot be read: Python's own words where Python has some.
+fn unreadable(error: DecodeError) -> Exception {
+    match error.kind {
+        DecodeErrorKind::Unhashable(_) => Exception::type_error(error.kind.to_string()),
+        DecodeErrorKind::MapKey(_) => Exception::value_error(error.kind.to_string()),
+        _ => Exception::serialize_error(format!("cannot read the request: {error}")),
+    }
+}
+
+fn operation(
+    method: String,
+    mut args: Vec<Value>,
+    kwargs: Vec<(String, Value)>,
+    flags: Flags,
+) -> Result<Operation, Exception> {
+    if flags.contains(Flags::BATCH) {
+        return args.into_iter().map(batch_entry).collect::<Result<_, _>>().map(Operation::Batch);
+    }
+    let name = |value: Option<Value>| match value {
+        Some(Value::Str(name)) => Ok(name),
+        _ => Err(Exception::type_error("attribute name must be string")),
+    };
+    match (method.as_str(), args.len()) {
+        (GET_ATTRIBUTE, 1..) => name(args.into_iter().next()).map(Operation::GetAttr),
+        (SET_ATTRIBUTE, 2..) => {
+            let value = args.remove(1);
+            Ok(Operation::SetAttr(name(args.into_iter().next())?, value))
+        }
+        (GET_ATTRIBUTE | SET_ATTRIBUTE, _) => Err(Exception::new(
+            "builtins.IndexError",
+            format!("{method} needs the attribute's name, and its value to set it"),
+        )),
+        _ => Ok(Operation::Call(MethodCall { method, args, kwargs })),
+    }
+}
+
+/// One entry of a batch: `(method, args, kwargs)`.
+fn batch_entry(entry: Value) -> Result<MethodCall, Exception> {
+    let malformed = || {
+        Exception::type_error("an entry of a batch must be a tuple (method, arguments, keywords)")
+    };
+    let (Value::Tuple(parts) | Value::List(parts)) = entry else { return Err(malformed()) };
+    let [Value::Str(method), Value::Tuple(args) | Value::List(args), kwargs] =
+        <[Value; 3]>::try_from(parts).map_err(|_| malformed())?
+    else {
+        return Err(malformed());
+    };
+    let kwargs = match kwargs {
+        Value::None => Vec::new(),
+        Value::Dict(kwargs) => kwargs
+            .into_iter()
+            .map(|(key, value)| match key {
+                Value::Str(key) => Ok((key, value)),
+                _ => Err(malformed()),
+            })
+            .collect::<Result<_, _>>()?,
+        _ => return Err(malformed()),
+    };
+    Ok(MethodCall { method, args, kwargs })
+}
+
+fn unknown_object(shared: &Shared, id: &str) -> Exception {
+    let ids = shared.ids();
+    let served: Vec<&str> =
+        ids.iter().map(String::as_str).filter(|id| *id != DAEMON_NAME).take(20).collect();
+    let known = if served.is_empty() { "nothing yet".to_owned() } else { served.join(", ") };
+    Exception::daemon_error(format!(
+        "unknown object: daemon '{}' has no '{id}'; it serves {known}",
+        shared.config.name
+    ))
+}
+
+/// Everything that an answer repeats of its request.
+struct Answering<'a> {
+    shared: &'a Arc<Shared>,
+    session: &'a Arc<Session>,
+    header: Header,
+    serializer: Serializer,
+    id: [u8; 16],
+}
+
+impl Answering<'_> {
+    fn result(&self, result: CallResult, object: &str, method: &str, out: &mut Vec<u8>) -> After {
+        let Reply { body, annotations } = match result {
+            Ok(reply) => reply,
+            Err(exception) => return self.exception(exception, object, method, out),
+        };
+        match body {
+            ReplyBody::Value(value) => {
+                let batch = self.header.flags.contains(Flags::BATCH);
+                let flags = if batch { Flags::BATCH } else { Flags::default() };
+                match self.write(&value, flags, &annotations, out) {
+                    Ok(()) => After::Continue,
+                    Err(Unsent::Value(exception)) | Err(Unsent::Frame(exception)) => {
+                        self.exception(exception, object, method, out)
+                    }
+                }
+            }
+            ReplyBody::Stream(stream) => {
+                let added = self.shared.streams.add(self.session.id, stream, Instant::now());
+                let id = match added {
+                    Ok(id) => id,
+                    Err(exception) => return self.exception(exception, object, method, out),
+                };
+                let mut annotations = annotations;
+                annotations.push((STREAM_ANNOTATION, id.into_bytes()));
+                // An exception beside the flag, as Pyro5 has it, for clients without streaming.
+                let exception = Exception::protocol_error("result of call is an iterator");
+                self.raise(exception, Flags::ITEMSTREAMRESULT, &annotations, out);
+                After::Continue
+            }
+        }
+    }
+
+    /// Answers with an exception; its traceback says where it came from.
+    fn exception(
+        &self,
+        exception: Exception,
+        object: &str,
+        method: &str,
+        out: &mut Vec<u8>,
+    ) -> After {
+        // Pyro5 gives up a connection whose caller tried something forbidden.
+        let after = match exception.class.as_str() {
+            "Pyro5.errors.SecurityError" => After::Close,
+            _ => After::Continue,
+        };
+        if self.header.flags.contains(Flags::ONEWAY) {
+            debug!(peer = %self.session.peer, object, method, %exception, "a oneway call failed");
+            return after;
+        }
+        let exception = if exception.traceback().is_some() {
+            exception
+        } else {
+            let place = format!(
+                "  In daemon '{}', object '{object}', member '{method}'\n",
+                self.shared.config.name
+            );
+            let summary = format!("{exception}\n");
+            exception.with_traceback(vec![
+                "Traceback (most recent call last):\n".into(),
+                place,
+                summary,
+            ])
+        };
+        self.raise(exception, Flags::default(), &Annotations::new(), out);
+        after
+    }
+
+    fn raise(
+        &self,
+        exception: Exception,
+        flags: Flags,
+        annotations: &Annotations,
+        out: &mut Vec<u8>,
+    ) {
+        let flags = flags.with(Flags::EXCEPTION);
+        let Err(unsent) = self.write(&exception.to_value(), flags, annotations, out) else {
+            return;
+        };
+        let (Unsent::Value(reason) | Unsent::Frame(reason)) = unsent;
+        let plain = Exception::pyro_error(format!(
+            "Error serializing exception: {}. Original exception: <class '{}'>: {}",
+            reason.message(),
+            exception.class.strip_prefix("builtins.").unwrap_or(&exception.class),
+            exception.message()
+        ));
+        if let Err(Unsent::Value(reason) | Unsent::Frame(reason)) =
+            self.write(&plain.to_value(), flags, annotations, out)
+        {
+            debug!(peer = %self.session.peer, %reason, "an exception cannot be sent at all");
+        }
+    }
+
+    fn write(
+        &self,
+        value: &Value,
+        flags: Flags,
+        annotations: &Annotations,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unsent> {
+        let unframed = |error: wire::message::FrameError| {
+            Unsent::Frame(Exception::protocol_error(error.to_string()))
+        };
+        let mut frame = FrameWriter::begin(
+            out,
+            MessageType::Result,
+            self.serializer.id(),
+            self.header.seq,
+            annotations,
+        )
+        .map_err(unframed)?;
+        self.serializer
+            .encode(value, frame.payload())
+            .map_err(|error| Unsent::Value(Exception::new(error.class(), error.to_string())))?;
+        let config = &self.shared.config;
+        frame
+            .finish(flags, Some(self.id), config.compression, config.limits.message)
+            .map_err(unframed)
+    }
+}
+
+/// Why an answer could not be written, as the exception to send in its place.
+enum Unsent {
+    Value(Exception),
+    Frame(Exception),
+}

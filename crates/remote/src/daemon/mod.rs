@@ -1,0 +1,264 @@
+//! A daemon: objects under their ids, served on one listening address.
+//!
+//! Owns which objects there are, how many connections are served, and the order in which a
+//! shutdown happens. A connection's own affairs are in [`connection`].
+
+pub(crate) mod config;
+mod connection;
+mod daemon_object;
+mod dispatch;
+mod handshake;
+pub(crate) mod streams;
+mod waiting_room;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+use wire::uri::{Location, Uri};
+
+use crate::daemon::config::{DaemonConfig, ServerType};
+use crate::daemon::daemon_object::DaemonObject;
+use crate::daemon::streams::Streams;
+use crate::daemon::waiting_room::WaitingRoom;
+use crate::net::{self, Listener, ListenerSocket};
+use crate::object::Object;
+use crate::session::Peer;
+
+/// The id under which every Pyro5 daemon serves itself.
+pub const DAEMON_NAME: &str = "Pyro.Daemon";
+
+/// Pause after a failed accept: descriptors may have run out, and come back.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// Between two looks for streams whose time is up.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// Serves objects to Pyro5 clients. Cheap to clone; clones are the same daemon.
+#[derive(Clone)]
+pub struct Daemon {
+    shared: Arc<Shared>,
+}
+
+/// What all connections of a daemon share.
+pub(crate) struct Shared {
+    pub(crate) config: DaemonConfig,
+    objects: RwLock<HashMap<String, Arc<dyn Object>>>,
+    pub(crate) streams: Streams,
+    /// A place for each connection that a `thread` daemon serves.
+    pub(crate) places: Option<Arc<Semaphore>>,
+    /// The right to run a call in a `multiplex` daemon; handed out in order of arrival.
+    pub(crate) turn: Option<Arc<Semaphore>>,
+    waiting_room: Arc<WaitingRoom>,
+    next_session: AtomicU64,
+    locations: RwLock<Vec<Location>>,
+}
+
+/// An object cannot be registered.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an object is already registered with the id '{0}'")]
+pub struct RegisterError(String);
+
+impl Daemon {
+    /// A daemon without objects of its own but `Pyro.Daemon`.
+    pub fn new(config: DaemonConfig) -> Self {
+        let places = match config.server_type {
+            ServerType::Thread => Some(Arc::new(Semaphore::new(config.threadpool_size))),
+            ServerType::Multiplex => None,
+        };
+        let turn = match config.server_type {
+            ServerType::Thread => None,
+            ServerType::Multiplex => Some(Arc::new(Semaphore::new(1))),
+        };
+        let shared = Arc::new_cyclic(|shared| Shared {
+            waiting_room: Arc::new(WaitingRoom::new(
+                config.handshakes,
+                config.handshakes_per_address,
+            )),
+            streams: Streams::new(config.streams.clone()),
+            config,
+            objects: RwLock::new(HashMap::from([(
+                DAEMON_NAME.to_owned(),
+                Arc::new(DaemonObject::new(shared.clone())) as Arc<dyn Object>,
+            )])),
+            places,
+            turn,
+            next_session: AtomicU64::new(1),
+            locations: RwLock::new(Vec::new()),
+        });
+        Daemon { shared }
+    }
+
+    /// Serves `object` under `id` from now on.
+    ///
+    /// # Errors
+    /// The id is taken.
+    pub fn register(&self, id: &str, object: Arc<dyn Object>) -> Result<(), RegisterError> {
+        let mut objects = self.shared.objects.write().unwrap_or_else(PoisonError::into_inner);
+        if objects.contains_key(id) {
+            return Err(RegisterError(id.to_owned()));
+        }
+        objects.insert(id.to_owned(), object);
+        Ok(())
+    }
+
+    /// Stops serving the object of this id; true if there was one.
+    pub fn unregister(&self, id: &str) -> bool {
+        let mut objects = self.shared.objects.write().unwrap_or_else(PoisonError::into_inner);
+        id != DAEMON_NAME && objects.remove(id).is_some()
+    }
+
+    /// The URI of the object `id` at `listener`, or at the NAT address where one is set.
+    pub fn uri_for(&self, id: &str, listener: &Listener) -> Uri {
+        let location = match (&self.shared.config.nat, listener.location()) {
+            (Some((host, port)), Location::Tcp { port: own, .. }) => {
+                Location::Tcp { host: host.clone(), port: if *port == 0 { *own } else { *port } }
+            }
+            (_, location) => location.clone(),
+        };
+        Uri::Pyro { object: id.to_owned(), location }
+    }
+
+    /// Serves connections of `listener` until `stop` is cancelled; then lets running calls end
+    /// (for the time that the configuration gives them) and closes every connection.
+    pub async fn serve(self, listener: Listener, stop: CancellationToken) {
+        let Shared { config, locations, .. } = &*self.shared;
+        locations.write().unwrap_or_else(PoisonError::into_inner).push(listener.location().clone());
+        info!(daemon = %config.name, location = %listener.location(), "serving");
+        let connections = TaskTracker::new();
+        // Connections outlive `stop` by the time their running calls need.
+        let abandon = CancellationToken::new();
+        let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+        loop {
+            let accepted = tokio::select! {
+                accepted = accept(&listener.socket) => accepted,
+                _ = housekeeping.tick() => {
+                    self.shared.streams.expire(Instant::now());
+                    continue;
+                }
+                () = stop.cancelled() => break,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    self.admit(&connections, stream, peer, &stop, &abandon);
+                }
+                Err(error) => {
+                    warn!(daemon = %config.name, %error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_BACKOFF).await;
+                }
+            }
+        }
+        drop(listener);
+        connections.close();
+        if tokio::time::timeout(config.shutdown_grace, connections.wait()).await.is_err() {
+            warn!(
+                daemon = %config.name,
+                connections = connections.len(),
+                "calls still run after {:?}; leaving them",
+                config.shutdown_grace
+            );
+            abandon.cancel();
+            connections.wait().await;
+        }
+        info!(daemon = %config.name, "stopped serving");
+    }
+
+    fn admit(
+        &self,
+        connections: &TaskTracker,
+        stream: Accepted,
+        peer: Peer,
+        stop: &CancellationToken,
+        abandon: &CancellationToken,
+    ) {
+        let stay = self.shared.waiting_room.enter(&peer);
+        let shared = Arc::clone(&self.shared);
+        let (stop, abandon) = (stop.clone(), abandon.clone());
+        connections.spawn(async move {
+            let serving = async {
+                match stream {
+                    Accepted::Tcp(stream) => {
+                        connection::serve(shared, stream, peer, stay, stop).await;
+                    }
+                    Accepted::Unix(stream) => {
+                        connection::serve(shared, stream, peer, stay, stop).await;
+                    }
+                }
+            };
+            abandon.run_until_cancelled(serving).await;
+        });
+    }
+}
+
+impl Shared {
+    pub(crate) fn object(&self, id: &str) -> Option<Arc<dyn Object>> {
+        self.objects.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Every id there is, sorted, `Pyro.Daemon` first.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
+        let mut ids: Vec<String> = objects.keys().cloned().collect();
+        ids.sort_by(|a, b| (a != DAEMON_NAME, a).cmp(&(b != DAEMON_NAME, b)));
+        ids
+    }
+
+    pub(crate) fn session_id(&self) -> u64 {
+        self.next_session.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Where the daemon listens, in the words of `Pyro.Daemon.info()`.
+    pub(crate) fn locations(&self) -> String {
+        let locations = self.locations.read().unwrap_or_else(PoisonError::into_inner);
+        locations.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Tells every object that `session` has ended.
+    pub(crate) fn session_ended(&self, session: &crate::session::Session) {
+        self.streams.end_session(session.id, Instant::now());
+        let objects: Vec<Arc<dyn Object>> = {
+            let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
+            objects.values().cloned().collect()
+        };
+        for object in objects {
+            object.session_ended(session);
+        }
+        debug!(daemon = %self.config.name, session = session.id, peer = %session.peer, "ended");
+    }
+}
+
+impl fmt::Debug for Daemon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Daemon")
+            .field("config", &self.shared.config)
+            .field("objects", &self.shared.ids())
+            .finish_non_exhaustive()
+    }
+}
+
+enum Accepted {
+    Tcp(tokio::net::TcpStream),
+    Unix(tokio::net::UnixStream),
+}
+
+async fn accept(socket: &ListenerSocket) -> io::Result<(Accepted, Peer)> {
+    match socket {
+        ListenerSocket::Tcp(listener) => {
+            let (stream, address) = listener.accept().await?;
+            if let Err(error) = net::tune(&stream) {
+                debug!(%address, %error, "cannot set the options of a new connection");
+            }
+            Ok((Accepted::Tcp(stream), Peer::Tcp(address)))
+        }
+        ListenerSocket::Unix { listener, .. } => {
+            let (stream, _) = listener.accept().await?;
+            Ok((Accepted::Unix(stream), Peer::Unix))
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Item streams: iterators that clients read one item at a time.
+//!
+//! Owns the streams of all connections by their ids. A stream belongs to the connection that it
+//! was made for. When that ends the stream lingers for a while, for a client that comes back: the
+//! next connection to ask for an item owns it from then on. No clock of its own.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use wire::exception::Exception;
+use wire::value::Value;
+
+use crate::object::ItemStream;
+
+/// How long streams live, and how many there may be.
+#[derive(Clone, Debug)]
+pub struct StreamLimits {
+    /// A stream ends this long after it was made (Pyro5's `ITER_STREAM_LIFETIME`).
+    pub lifetime: Option<Duration>,
+    /// A stream whose connection has ended is kept for so long (Pyro5's `ITER_STREAM_LINGER`).
+    pub linger: Duration,
+    /// Open streams of one connection, at most.
+    pub per_connection: usize,
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        StreamLimits { lifetime: None, linger: Duration::from_secs(30), per_connection: 1000 }
+    }
+}
+
+/// The open streams of a daemon.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    limits: StreamLimits,
+    open: Mutex<HashMap<String, Open>>,
+}
+
+struct Open {
+    owner: Owner,
+    made: Instant,
+    /// Away while an item is being made.
+    stream: Option<Box<dyn ItemStream>>,
+}
+
+impl std::fmt::Debug for Open {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Open").field("owner", &self.owner).finish_non_exhaustive()
+    }
+}
+
+/// Whose a stream is.
+#[derive(Debug)]
+enum Owner {
+    /// This session's.
+    Session(u64),
+    /// Nobody's since then: its connection has ended.
+    Nobody { since: Instant },
+}
+
+impl Streams {
+    pub(crate) fn new(limits: StreamLimits) -> Self {
+        Streams { limits, open: Mutex::default() }
+    }
+
+    /// Keeps `stream` for `session`; the id is for the client.
+    ///
+    /// # Errors
+    /// The session has as many as it may.
+    pub(crate) fn add(
+        &self,
+        session: u64,
+        stream: Box<dyn ItemStream>,
+        now: Instant,
+    ) -> Result<String, Exception> {
+        let mut open = self.lock();
+        let most = self.limits.per_connection;
+        if open.values().filter(|entry| entry.owner.is(session)).count() >= most {
+            return Err(Exception::daemon_error(format!(
+                "too many item streams: this connection has {most} open, and may not have more; \
+                 close some, or read them to their end"
+            )));
+        }
+        let id = uuid::Uuid::new_v4().to_string();
+        let entry = Open { owner: Owner::Session(session), made: now, stream: Some(stream) };
+        open.insert(id.clone(), entry);
+        Ok(id)
+    }
+
+    /// The next item, or the exception that ends the stream (`StopIteration` behind the last).
+    pub(crate) async fn next(&self, id: &str, session: u64) -> Result<Value, Exception> {
+        let mut stream = self.borrow(id, session)?;
+        let item = stream.next().await;
+        let mut open = self.lock();
+        match item {
+            Ok(Some(item)) => {
+                // Gone if it was closed, or its time was up, meanwhile.
+                if let Some(entry) = open.get_mut(id) {
+                    entry.stream = Some(stream);
+                }
+                Ok(item)
+            }
+            Ok(None) => {
+                open.remove(id);
+                Err(Exception { args: Vec::new(), ..Exception::new("builtins.StopIteration", "") })
+            }
+            Err(exception) => {
+                open.remove(id);
+                Err(exception)
+            }
+        }
+    }
+
+    /// Ends a stream; nothing happens if it has ended already or is another session's.
+    pub(crate) fn close(&self, id: &str, session: u64) {
+        let mut open = self.lock();
+        // One that lingers may be closed by the connection that its client has made since.
+        if open.get(id).is_some_and(|entry| entry.owner.lets(session)) {
+            open.remove(id);
+        }
+    }
+
+    /// The connection of `session` has ended: its streams linger, or go.
+    pub(crate) fn end_session(&self, session: u64, now: Instant) {
+        let mut open = self.lock();
+        if self.limits.linger.is_zero() {
+            open.retain(|_, entry| !entry.owner.is(session));
+            return;
+        }
+        for entry in open.values_mut().filter(|entry| entry.owner.is(session)) {
+            entry.owner = Owner::Nobody { since: now };
+        }
+    }
+
+    /// Ends the streams whose time is up.
+    pub(crate) fn expire(&self, now: Instant) {
+        let StreamLimits { lifetime, linger, .. } = self.limits;
+        self.lock().retain(|_, entry| {
+            let too_old = lifetime.is_some_and(|most| now.duration_since(entry.made) > most);
+            let forgotten = match entry.owner {
+                Owner::Session(_) => false,
+                Owner::Nobody { since } => now.duration_since(since) > linger,
+            };
+            !too_old && !forgotten
+        });
+    }
+
+    fn borrow(&self, id: &str, session: u64) -> Result<Box<dyn ItemStream>, Exception> {
+        let mut open = self.lock();
+        match open.get_mut(id) {
+            Some(entry) if entry.owner.lets(session) => {
+                entry.owner = Owner::Session(session);
+                entry
+                    .stream
+                    .take()
+                    .ok_or_else(|| Exception::value_error("generator already executing"))
+            }
+            // Another session's stream is nobody's business: as if it were not there.
+            _ => Err(Exception::pyro_error("item stream terminated")),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Owner {
+    fn is(&self, session: u64) -> bool {
+        matches!(self, Owner::Session(owner) if *owner == session)
+    }
+
+    /// Whether `session` may use the stream.
+    fn lets(&self, session: u64) -> bool {
+        self.is(session) || matches!(self, Owner::Nobody { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::BoxFuture;
+
+    /// Counts up to a number.
+    struct Numbers(std::ops::RangeInclusive<i64>);
+
+    impl ItemStream for Numbers {
+        fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>> {
+            let item = self.0.next().map(Value::from);
+            Box::pin(async move { Ok(item) })
+        }
+    }
+
+    fn streams(lifetime: Option<u64>, linger: u64) -> (Streams, Instant) {
+        let limits = StreamLimits {
+            lifetime: lifetime.map(Duration::from_secs),
+            linger: Duration::from_secs(linger),
+            per_connection: 2,
+        };
+        (Streams::new(limits), Instant::now())
+    }
+
+    async fn next(streams: &Streams, id: &str, session: u64) -> String {
+        match streams.next(id, session).await {
+            Ok(item) => item.to_string(),
+            Err(exception) => exception.to_string(),
+        }
+    }
+
+    const ENDED: &str = "PyroError: item stream terminated";
+
+    #[tokio::test]
+    async fn a_stream_gives_its_items_then_stops() {
+        let (streams, now) = streams(None, 0);
+        let id = streams.add(1, Box::new(Numbers(1..=2)), now).unwrap();
+        for expected in ["1", "2", "StopIteration", ENDED] {
+            assert_eq!(next(&streams, &id, 1).await, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_its_connections_own() {
+        let (streams, now) = streams(None, 0);
+        let id = streams.add(1, Box::new(Numbers(1..=9)), now).unwrap();
+        assert_eq!(next(&streams, &id, 2).await, ENDED);
+        streams.close(&id, 2);
+        assert_eq!(next(&streams, &id, 1).await, "1");
+        streams.end_session(1, now);
+        assert_eq!(next(&streams, &id, 1).await, ENDED);
+    }
+
+    #[tokio::test]
+    async fn a_stream_lingers_for_a_client_that_comes_back() {
+        let (streams, start) = streams(None, 10);
+        let id = streams.add(1, Box::new(Numbers(1..=9)), start).unwrap();
+        streams.end_session(1, start);
+        streams.expire(start + Duration::from_secs(9));
+        assert_eq!(next(&streams, &id, 2).await, "1");
+        streams.expire(start + Duration::from_secs(60));
+        assert_eq!(next(&streams, &id, 2).await, "2", "it has an owner again");
+        streams.end_session(2, start + Duration::from_secs(60));
+        streams.expire(start + Duration::from_secs(71));
+        assert_eq!(next(&streams, &id, 3).await, ENDED);
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_its_lifetime() {
+        let (streams, start) = streams(Some(5), 0);
+        let id = streams.add(1, Box::new(Numbers(1..=9)), start).unwrap();
+        streams.expire(start + Duration::from_secs(4));
+        assert_eq!(next(&streams, &id, 1).await, "1");
+        streams.expire(start + Duration::from_secs(6));
+        assert_eq!(next(&streams, &id, 1).await, ENDED);
+    }
+
+    #[tokio::test]
+    async fn a_connection_has_only_so_many_streams() {
+        let (streams, now) = streams(None, 0);
+        let add = |session| streams.add(session, Box::new(Numbers(1..=1)), now);
+        add(1).unwrap();
+        add(1).unwrap();
+        let refused = add(1).unwrap_err();
+        assert!(refused.message().starts_with("too many item streams"), "{refused}");
+        add(2).unwrap();
+        streams.end_session(1, now);
+        add(1).unwrap();
+    }
+}

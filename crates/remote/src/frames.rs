@@ -1,0 +1,119 @@
+//! Whole frames out of a byte stream.
+//!
+//! Owns the read buffer of a connection. A frame's announced length is checked before room for it
+//! is made, and room is made as bytes arrive: a peer that announces much and sends little costs
+//! little.
+
+use std::io;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use wire::Limits;
+use wire::message::{Body, FrameError, HEADER_LEN, Header, PROTOCOL_VERSION};
+
+/// Room made for a read at least; most requests fit.
+const READ_ROOM: usize = 4 * 1024;
+/// Room made ahead of the bytes at most, however long a frame is said to be.
+const READ_AHEAD: usize = 1024 * 1024;
+/// A buffer larger than this is given back once its frame is done.
+const KEEP_ROOM: usize = 256 * 1024;
+
+/// Why no frame could be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    /// The connection failed, or ended within a frame.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The bytes are no frame.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+/// Reads frames from one connection.
+#[derive(Debug, Default)]
+pub(crate) struct FrameReader {
+    buffer: BytesMut,
+    /// Length of the frame handed out last; it goes from the buffer at the next call.
+    used: usize,
+}
+
+/// One frame, borrowed from the reader's buffer.
+#[derive(Debug)]
+pub(crate) struct Frame<'a> {
+    pub(crate) header: Header,
+    pub(crate) body: Body<'a>,
+}
+
+impl FrameReader {
+    /// The next frame's header and its bytes in the buffer; `None` at an orderly end.
+    ///
+    /// Cancel safe: bytes that arrived stay in the buffer.
+    pub(crate) async fn header<R: AsyncRead + Unpin>(
+        &mut self,
+        io: &mut R,
+        limits: &Limits,
+    ) -> Result<Option<Header>, ReadError> {
+        self.release_used();
+        loop {
+            if let Some(bytes) = self.buffer.first_chunk::<HEADER_LEN>() {
+                return Ok(Some(Header::decode(bytes, limits)?));
+            }
+            // Bytes that cannot become a frame are refused now, not when forty of them are here.
+            refuse_early(&self.buffer)?;
+            if !self.fill(io, HEADER_LEN).await? {
+                return if self.buffer.is_empty() { Ok(None) } else { Err(torn().into()) };
+            }
+        }
+    }
+
+    /// The whole frame that `header` begins.
+    pub(crate) async fn body<R: AsyncRead + Unpin>(
+        &mut self,
+        io: &mut R,
+        header: Header,
+        limits: &Limits,
+    ) -> Result<Frame<'_>, ReadError> {
+        let total = HEADER_LEN + header.body_len();
+        while self.buffer.len() < total {
+            if !self.fill(io, total).await? {
+                return Err(torn().into());
+            }
+        }
+        self.used = total;
+        let bytes = self.buffer.get(HEADER_LEN..total).unwrap_or_default();
+        Ok(Frame { header, body: Body::parse(&header, bytes, limits)? })
+    }
+
+    /// Reads once, towards `total` bytes in the buffer; false when the peer has ended.
+    async fn fill<R: AsyncRead + Unpin>(&mut self, io: &mut R, total: usize) -> io::Result<bool> {
+        let missing = total.saturating_sub(self.buffer.len());
+        self.buffer.reserve(missing.clamp(READ_ROOM, READ_AHEAD));
+        Ok(io.read_buf(&mut self.buffer).await? > 0)
+    }
+
+    fn release_used(&mut self) {
+        self.buffer.advance(std::mem::take(&mut self.used));
+        if self.buffer.is_empty() && self.buffer.capacity() > KEEP_ROOM {
+            self.buffer = BytesMut::new();
+        }
+    }
+}
+
+/// Refuses a beginning that no frame of ours has: the name, then the protocol's version.
+fn refuse_early(bytes: &[u8]) -> Result<(), FrameError> {
+    const MAGIC: &[u8; 4] = b"PYRO";
+    let seen = bytes.len().min(MAGIC.len());
+    if bytes.get(..seen) != MAGIC.get(..seen) {
+        return Err(FrameError::NotPyro);
+    }
+    match bytes.get(MAGIC.len()..MAGIC.len() + 2) {
+        Some(&[high, low]) if u16::from_be_bytes([high, low]) != PROTOCOL_VERSION => {
+            Err(FrameError::Version(u16::from_be_bytes([high, low])))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn torn() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ended within a message")
+}

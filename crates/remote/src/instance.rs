@@ -1,0 +1,101 @@
+//! Instance modes of native objects.
+//!
+//! `single` needs nothing: the registered object is the instance. `session` and `percall` make
+//! instances from a factory; this module owns when they are made and when they go.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wire::exception::Exception;
+
+use crate::object::{Answer, Metadata, Object, Request};
+use crate::session::Session;
+
+/// One instance for each connection, made at its first call, dropped when the connection ends.
+pub struct PerSession<F, O> {
+    make: F,
+    metadata: Metadata,
+    instances: Mutex<HashMap<u64, Arc<O>>>,
+}
+
+impl<F, O> PerSession<F, O>
+where
+    F: Fn() -> Result<O, Exception>,
+{
+    /// Serves instances that `make` makes; all of them have `metadata`.
+    pub fn new(metadata: Metadata, make: F) -> Self {
+        PerSession { make, metadata, instances: Mutex::new(HashMap::new()) }
+    }
+
+    fn instance(&self, session: &Session) -> Result<Arc<O>, Exception> {
+        // A session's calls come one after the other, so that nobody makes its instance twice,
+        // and a slow constructor keeps only its own session waiting.
+        if let Some(instance) = self.lock().get(&session.id) {
+            return Ok(Arc::clone(instance));
+        }
+        let instance = Arc::new((self.make)()?);
+        self.lock().insert(session.id, Arc::clone(&instance));
+        Ok(instance)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<O>>> {
+        self.instances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F, O> Object for PerSession<F, O>
+where
+    F: Fn() -> Result<O, Exception> + Send + Sync + 'static,
+    O: Object,
+{
+    fn metadata(&self) -> Result<Metadata, Exception> {
+        Ok(self.metadata.clone())
+    }
+
+    fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
+        match self.instance(session) {
+            Ok(instance) => instance.call(session, request),
+            Err(exception) => Answer::exception(exception),
+        }
+    }
+
+    fn session_ended(&self, session: &Session) {
+        let instance = self.lock().remove(&session.id);
+        if let Some(instance) = instance {
+            instance.session_ended(session);
+        }
+    }
+}
+
+/// A new instance for each call.
+pub struct PerCall<F> {
+    make: F,
+    metadata: Metadata,
+}
+
+impl<F, O> PerCall<F>
+where
+    F: Fn() -> Result<O, Exception>,
+{
+    /// Serves instances that `make` makes; all of them have `metadata`.
+    pub fn new(metadata: Metadata, make: F) -> Self {
+        PerCall { make, metadata }
+    }
+}
+
+impl<F, O> Object for PerCall<F>
+where
+    F: Fn() -> Result<O, Exception> + Send + Sync + 'static,
+    O: Object,
+{
+    fn metadata(&self) -> Result<Metadata, Exception> {
+        Ok(self.metadata.clone())
+    }
+
+    fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
+        match (self.make)() {
+            Ok(instance) => instance.call(session, request),
+            Err(exception) => Answer::exception(exception),
+        }
+    }
+}

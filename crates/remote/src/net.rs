@@ -1,0 +1,159 @@
+//! Sockets: listening, connecting, and the options that every connection gets.
+//!
+//! Owns what is said to the operating system about a connection. Knows no frames.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use wire::uri::Location;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// A silent peer is asked for a sign of life after this long,
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
+/// then at this interval,
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
+/// this many times: a vanished client's session ends within about 12 s.
+const KEEPALIVE_PROBES: u32 = 3;
+/// Sent bytes that nobody acknowledges end a connection after as long.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(11);
+
+/// A listening socket and the location that URIs give for it.
+#[derive(Debug)]
+pub struct Listener {
+    pub(crate) socket: ListenerSocket,
+    location: Location,
+}
+
+#[derive(Debug)]
+pub(crate) enum ListenerSocket {
+    Tcp(TcpListener),
+    Unix { listener: UnixListener, path: PathBuf },
+}
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {hint}")]
+pub struct BindError {
+    address: String,
+    hint: String,
+    /// What the operating system said.
+    #[source]
+    pub source: io::Error,
+}
+
+impl Listener {
+    /// Listens on TCP. A `port` of 0 takes a free one; the URIs keep `host` as it is written.
+    ///
+    /// # Errors
+    /// The host has no address here, the port is taken, or may not be used.
+    pub async fn bind_tcp(host: &str, port: u16) -> Result<Self, BindError> {
+        let fail = |source: io::Error| BindError::new(format!("{host} port {port}"), source);
+        let addresses: Vec<SocketAddr> =
+            tokio::net::lookup_host((bare_host(host), port)).await.map_err(fail)?.collect();
+        // As Pyro5 does, IPv4 is preferred where a name has both: clients try it first.
+        let address = addresses
+            .iter()
+            .find(|address| address.is_ipv4())
+            .or_else(|| addresses.first())
+            .ok_or_else(|| fail(io::Error::from(io::ErrorKind::AddrNotAvailable)))?;
+        let socket = listen(*address).map_err(fail)?;
+        let bound = socket.local_addr().map_err(fail)?;
+        let shown = if host.is_empty() { bound.ip().to_string() } else { bare_host(host).into() };
+        Ok(Listener {
+            socket: ListenerSocket::Tcp(socket),
+            location: Location::Tcp { host: shown, port: bound.port() },
+        })
+    }
+
+    /// Listens on a Unix socket at `path`; a dead socket file in the way is removed.
+    ///
+    /// # Errors
+    /// Somebody listens there already, or the path cannot be used.
+    pub fn bind_unix(path: &Path) -> Result<Self, BindError> {
+        let fail =
+            |source: io::Error| BindError::new(format!("Unix socket {}", path.display()), source);
+        let in_use = std::os::unix::net::UnixStream::connect(path).is_ok();
+        if in_use {
+            return Err(fail(io::Error::from(io::ErrorKind::AddrInUse)));
+        }
+        let is_socket = std::fs::symlink_metadata(path)
+            .is_ok_and(|meta| std::os::unix::fs::FileTypeExt::is_socket(&meta.file_type()));
+        if is_socket {
+            std::fs::remove_file(path).map_err(fail)?;
+        }
+        let listener = UnixListener::bind(path).map_err(fail)?;
+        Ok(Listener {
+            socket: ListenerSocket::Unix { listener, path: path.to_path_buf() },
+            location: Location::Unix { path: path.display().to_string() },
+        })
+    }
+
+    /// Where clients find this listener.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+}
+
+impl Drop for ListenerSocket {
+    fn drop(&mut self) {
+        if let ListenerSocket::Unix { path, .. } = self {
+            // Best effort: whoever binds there next removes a dead file too.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl BindError {
+    fn new(address: String, source: io::Error) -> Self {
+        let hint = match source.kind() {
+            io::ErrorKind::AddrInUse => {
+                "it is already in use by another program; stop that one or choose another".into()
+            }
+            io::ErrorKind::PermissionDenied => "permission denied".into(),
+            io::ErrorKind::AddrNotAvailable => "this machine has no such address".into(),
+            _ => source.to_string(),
+        };
+        BindError { address, hint, source }
+    }
+}
+
+/// Sets what every TCP connection gets, on both sides.
+pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    Ok(())
+}
+
+/// Connects to `host`, trying its addresses in turn.
+pub(crate) async fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((bare_host(host), port)).await?;
+    tune(&stream)?;
+    Ok(stream)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restarted daemon takes its port again while old connections linger.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// An IPv6 address without the brackets that URIs put around it.
+fn bare_host(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
+}

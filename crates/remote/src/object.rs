@@ -1,0 +1,302 @@
+//! What a daemon serves: the `Object` trait and the words of one call.
+//!
+//! Owns the shape of a request and of its answer. Knows nothing of sockets, frames or serializers'
+//! bytes: a request arrives here decoded, an answer leaves here as a value.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use wire::exception::{Exception, wrap_in_batch};
+use wire::message::{Annotations, Flags};
+use wire::serializer::Serializer;
+use wire::value::{Dict, Value};
+
+use crate::session::Session;
+
+/// A boxed future that lives as long as it needs to.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
+
+/// Something that a daemon serves under an object id.
+///
+/// The daemon calls `call` for one request of a connection at a time, and for several connections
+/// concurrently (`thread`) or one after the other (`multiplex`).
+pub trait Object: Send + Sync + 'static {
+    /// The members that a proxy may use, told to it in the handshake.
+    ///
+    /// # Errors
+    /// The reason why this object cannot be used now; the handshake is then refused with its text.
+    fn metadata(&self) -> Result<Metadata, Exception>;
+
+    /// Carries out one request of `session`.
+    ///
+    /// A private name, an unexposed member or an unknown one is the object's to refuse.
+    fn call(&self, session: &Arc<Session>, request: Request) -> Answer;
+
+    /// The connection of `session` has ended: instances, handles and streams it owned go now.
+    fn session_ended(&self, _session: &Session) {}
+}
+
+/// Names of an object's remote members, as Pyro5's metadata has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// Methods that can be called, the oneway ones included.
+    pub methods: Vec<String>,
+    /// Methods whose callers do not wait for an answer.
+    pub oneway: Vec<String>,
+    /// Properties that can be read or set.
+    pub attrs: Vec<String>,
+}
+
+impl Metadata {
+    /// Metadata of an object that has methods only.
+    pub fn methods<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Self {
+        Metadata { methods: names.into_iter().map(Into::into).collect(), ..Metadata::default() }
+    }
+
+    /// What a daemon told of an object; unknown parts count as empty.
+    pub fn from_value(value: &Value) -> Self {
+        let names = |key: &str| -> Vec<String> {
+            let text = |name: &Value| name.as_str().map(str::to_owned);
+            match value.as_dict().and_then(|dict| dict.get(key)) {
+                Some(Value::Set(names) | Value::FrozenSet(names)) => {
+                    names.iter().filter_map(text).collect()
+                }
+                Some(names) => {
+                    names.as_list().unwrap_or_default().iter().filter_map(text).collect()
+                }
+                None => Vec::new(),
+            }
+        };
+        Metadata { methods: names("methods"), oneway: names("oneway"), attrs: names("attrs") }
+    }
+
+    /// Whether nothing can be called or read.
+    pub fn is_empty(&self) -> bool {
+        self.methods.is_empty() && self.attrs.is_empty()
+    }
+
+    /// The dict that proxies read: sets of names, as Pyro5 sends them.
+    pub fn to_value(&self) -> Value {
+        let names = |names: &[String]| {
+            Value::Set(names.iter().map(|name| Value::from(name.as_str())).collect())
+        };
+        let mut dict = Dict::with_capacity(3);
+        dict.insert("methods", names(&self.methods));
+        dict.insert("oneway", names(&self.oneway));
+        dict.insert("attrs", names(&self.attrs));
+        Value::Dict(dict)
+    }
+}
+
+/// One request, decoded.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What to do.
+    pub operation: Operation,
+    /// What came along with it.
+    pub context: Context,
+}
+
+/// What a request asks for.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// Call a method.
+    Call(MethodCall),
+    /// Read a property.
+    GetAttr(String),
+    /// Set a property.
+    SetAttr(String, Value),
+    /// Call several methods in order, stopping behind the first that raises.
+    ///
+    /// The answer is a list with a result for each call made; an exception stands in its place
+    /// as [`wire::exception::wrap_in_batch`] makes it.
+    Batch(Vec<MethodCall>),
+}
+
+impl Operation {
+    /// What the request is about, for logs and errors.
+    pub fn name(&self) -> &str {
+        match self {
+            Operation::Call(call) => &call.method,
+            Operation::GetAttr(name) | Operation::SetAttr(name, _) => name,
+            Operation::Batch(_) => "<batch>",
+        }
+    }
+
+    /// The `AttributeError` for a member that is private, not exposed or not there, in Pyro5's
+    /// words.
+    pub fn unexposed(&self) -> Exception {
+        match self {
+            Operation::Call(call) => unexposed_method(&call.method),
+            Operation::GetAttr(name) | Operation::SetAttr(name, _) => Exception::attribute_error(
+                format!("attempt to access unexposed or unknown remote attribute '{name}'"),
+            ),
+            Operation::Batch(_) => Exception::type_error("a batch cannot be called as one method"),
+        }
+    }
+}
+
+/// The `AttributeError` for a method that cannot be called, in Pyro5's words.
+pub(crate) fn unexposed_method(name: &str) -> Exception {
+    let kind = if is_private(name) { "private" } else { "unexposed" };
+    Exception::attribute_error(format!("attempt to access {kind} attribute '{name}'"))
+}
+
+/// Whether Pyro5 counts a name as private: it begins with an underscore and is not one of the
+/// double-underscore names of Python's data model.
+fn is_private(name: &str) -> bool {
+    let is_dunder = name.len() > 4 && name.starts_with("__") && name.ends_with("__");
+    name.starts_with('_') && !is_dunder
+}
+
+/// A method with its arguments.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MethodCall {
+    /// The method's name.
+    pub method: String,
+    /// Positional arguments.
+    pub args: Vec<Value>,
+    /// Keyword arguments.
+    pub kwargs: Vec<(String, Value)>,
+}
+
+/// Carries out a batch by calling `one` for each entry, stopping behind the first that raises:
+/// what it raised stands in its place in the list.
+pub async fn batch(
+    calls: Vec<MethodCall>,
+    mut one: impl FnMut(MethodCall) -> Answer,
+) -> CallResult {
+    let mut results = Vec::with_capacity(calls.len());
+    for call in calls {
+        let method = call.method.clone();
+        let result = match one(call).wait().await {
+            Ok(Reply { body: ReplyBody::Value(value), .. }) => Ok(value),
+            Ok(Reply { body: ReplyBody::Stream(_), .. }) => Err(Exception::type_error(format!(
+                "'{method}' returns an iterator, which cannot travel in a batch"
+            ))),
+            Err(exception) => Err(exception),
+        };
+        if !push_result(&mut results, result) {
+            break;
+        }
+    }
+    Ok(Reply::from(Value::List(results)))
+}
+
+/// [`batch`] for methods that are done when they return.
+pub fn batch_now(
+    calls: Vec<MethodCall>,
+    mut one: impl FnMut(MethodCall) -> Result<Value, Exception>,
+) -> Answer {
+    let mut results = Vec::with_capacity(calls.len());
+    for call in calls {
+        if !push_result(&mut results, one(call)) {
+            break;
+        }
+    }
+    Answer::value(Value::List(results))
+}
+
+/// Adds a result to a batch's; false where the batch ends.
+fn push_result(results: &mut Vec<Value>, result: Result<Value, Exception>) -> bool {
+    match result {
+        Ok(value) => {
+            results.push(value);
+            true
+        }
+        Err(exception) => {
+            results.push(wrap_in_batch(&exception));
+            false
+        }
+    }
+}
+
+/// What accompanies a request (Pyro5's `current_context`).
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The serializer of the request; its answer uses the same.
+    pub serializer: Serializer,
+    /// The request's flags.
+    pub flags: Flags,
+    /// The request's sequence number.
+    pub seq: u16,
+    /// The caller's correlation id, or one made for this request.
+    pub correlation_id: [u8; 16],
+    /// The request's annotations.
+    pub annotations: Annotations,
+}
+
+impl Context {
+    /// Whether the caller waits for no answer.
+    pub fn is_oneway(&self) -> bool {
+        self.flags.contains(Flags::ONEWAY)
+    }
+}
+
+/// A successful answer.
+pub struct Reply {
+    /// What the caller gets.
+    pub body: ReplyBody,
+    /// Annotations to send along.
+    pub annotations: Annotations,
+}
+
+/// The content of a [`Reply`].
+pub enum ReplyBody {
+    /// A value.
+    Value(Value),
+    /// An iterator, whose items the caller fetches one by one.
+    Stream(Box<dyn ItemStream>),
+}
+
+/// An iterator on the server's side of an item stream.
+pub trait ItemStream: Send + 'static {
+    /// The next item; `None` behind the last one.
+    fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>>;
+}
+
+/// What a call comes to.
+pub type CallResult = Result<Reply, Exception>;
+
+/// The answer to a request: there at once, or later.
+///
+/// `Ready` spares the quick calls of native objects a boxed future each.
+pub enum Answer {
+    /// The call is done.
+    Ready(CallResult),
+    /// The call goes on; dropping the future does not undo what it has begun.
+    Pending(BoxFuture<CallResult>),
+}
+
+impl Answer {
+    /// A finished call that returned `value`.
+    pub fn value(value: impl Into<Value>) -> Self {
+        Answer::Ready(Ok(Reply::from(value.into())))
+    }
+
+    /// A finished call that raised `exception`.
+    pub fn exception(exception: Exception) -> Self {
+        Answer::Ready(Err(exception))
+    }
+
+    /// The call's result, waited for where it is not there yet.
+    pub async fn wait(self) -> CallResult {
+        match self {
+            Answer::Ready(result) => result,
+            Answer::Pending(future) => future.await,
+        }
+    }
+}
+
+impl From<Value> for Reply {
+    fn from(value: Value) -> Self {
+        Reply { body: ReplyBody::Value(value), annotations: Annotations::new() }
+    }
+}
+
+impl From<Result<Value, Exception>> for Answer {
+    fn from(result: Result<Value, Exception>) -> Self {
+        Answer::Ready(result.map(Reply::from))
+    }
+}

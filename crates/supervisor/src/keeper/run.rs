@@ -1,0 +1,346 @@
+//! One run of a child, from its spawn to its end.
+//!
+//! Owns: the process, its pipes, and the ladder of stopping it: the `stop` line, SIGTERM, SIGKILL.
+//! Refuses to know: what happens after the end; it reports and that is all.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWriteExt};
+use tokio::process::{ChildStdin, ChildStdout};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{debug, info, warn};
+
+use super::{EntrySpec, LogSink};
+use crate::child::Child;
+use crate::lines::Lines;
+use crate::process::Exit;
+use crate::protocol::{REPORT_LIMIT, Report, STOP};
+use crate::spawn::{Output, Spawner, Stdin};
+
+/// How long to read on after the end of a process: something that it started may hold the pipe.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// A process that outlives SIGKILL for so long hangs in the kernel.
+const STUCK: Duration = Duration::from_secs(5);
+
+/// How many of the last lines of stderr an error quotes, and how much of each.
+const QUOTED_LINES: usize = 3;
+const QUOTED_CHARS: usize = 300;
+
+/// News of a run.
+#[derive(Debug)]
+pub(super) struct Event {
+    /// The entry.
+    pub(super) id: String,
+    /// Which of its runs.
+    pub(super) run: u64,
+    pub(super) kind: EventKind,
+}
+
+#[derive(Debug)]
+pub(super) enum EventKind {
+    /// The process exists.
+    Spawned { pid: u32, at: SystemTime },
+    /// It serves.
+    Ready { detail: Value },
+    /// It has something new to say about itself.
+    Status { detail: Value },
+    /// It does not end, though it was killed.
+    Stuck { pid: u32 },
+    /// It is gone. The last event of a run.
+    Ended { error: String },
+}
+
+/// What a run needs.
+pub(super) struct Run {
+    pub(super) number: u64,
+    pub(super) spec: Arc<EntrySpec>,
+    pub(super) spawner: Spawner,
+    pub(super) log: LogSink,
+    pub(super) stop: CancellationToken,
+    pub(super) events: mpsc::Sender<Event>,
+}
+
+impl Run {
+    /// Leads the child through its life. Always ends with [`EventKind::Ended`].
+    pub(super) async fn lead(self) {
+        let (id, run, events) = (self.spec.id.clone(), self.number, self.events.clone());
+        // In a task of its own, since the command's factory and the log are others' code: should
+        // they panic, the entry must not wait for ever for a run that is no more.
+        let error = match tokio::spawn(self.live()).await {
+            Ok(error) => error,
+            Err(error) => format!("internal error: {error}"),
+        };
+        // Fails if the keeper is gone, and then nobody wants to know.
+        let _ = events.send(Event { id, run, kind: EventKind::Ended { error } }).await;
+    }
+
+    async fn live(self) -> String {
+        let mut command = (self.spec.command)();
+        command.stdin = Stdin::Pipe;
+        command.stdout = Output::Pipe;
+        command.stderr = Output::Pipe;
+        let mut child = match self.spawner.spawn(command).await {
+            Ok(child) => child,
+            Err(error) => return error.to_string(),
+        };
+        self.tell(EventKind::Spawned { pid: child.pid(), at: SystemTime::now() }).await;
+        let tail = Arc::new(Tail::default());
+        let _feeder = child.stdin.take().map(|pipe| {
+            let task = feed(pipe, self.line(), self.stop.clone());
+            AbortOnDropHandle::new(tokio::spawn(task))
+        });
+        let reader = child.stderr.take().map(|pipe| {
+            let task = read_stderr(pipe, self.spec.id.clone(), self.log.clone(), tail.clone());
+            AbortOnDropHandle::new(tokio::spawn(task))
+        });
+        let mut stdout = child.stdout.take().map(|lines| lines.limited(REPORT_LIMIT));
+        let mut ladder = Ladder::new(&self.spec);
+        let mut failure = None;
+
+        let exit = loop {
+            tokio::select! {
+                exit = child.wait() => break exit,
+                report = next_report(&mut stdout, &self.spec.id, &self.log) => {
+                    self.on_report(report, &mut ladder, &mut failure).await;
+                }
+                () = self.stop.cancelled(), if !ladder.asked => ladder.ask(),
+                () = until(ladder.deadline) => {
+                    if let Some(text) = self.climb(&mut ladder, &child).await {
+                        failure.get_or_insert(text);
+                    }
+                }
+            }
+        };
+
+        // The last words, unless something else holds the pipes.
+        let _ = timeout(DRAIN, async {
+            while stdout.is_some() {
+                let report = next_report(&mut stdout, &self.spec.id, &self.log).await;
+                self.on_report(report, &mut ladder, &mut failure).await;
+            }
+            if let Some(reader) = reader {
+                let _ = reader.await;
+            }
+        })
+        .await;
+        info!(entry = %self.spec.id, pid = child.pid(), %exit, "process ended");
+        failure.unwrap_or_else(|| tail.explain(exit))
+    }
+
+    async fn on_report(
+        &self,
+        report: Option<Report>,
+        ladder: &mut Ladder,
+        failure: &mut Option<String>,
+    ) {
+        match report {
+            Some(Report::Ready { detail }) => {
+                ladder.ready();
+                self.tell(EventKind::Ready { detail }).await;
+            }
+            Some(Report::Status { detail }) => self.tell(EventKind::Status { detail }).await,
+            Some(Report::Failed { error }) => {
+                warn!(entry = %self.spec.id, error, "reports that it has failed");
+                *failure = Some(error);
+                ladder.failed();
+            }
+            None => {}
+        }
+    }
+
+    /// A deadline has passed: takes the next step. Returns an error text if that was a crash.
+    async fn climb(&self, ladder: &mut Ladder, child: &Child) -> Option<String> {
+        let (entry, pid) = (&self.spec.id, child.pid());
+        match ladder.step {
+            Step::Starting => {
+                let timeout = self.spec.ready_timeout;
+                warn!(%entry, pid, ?timeout, "not ready in time: killing it");
+                child.kill_group();
+                ladder.to(Step::Killed, Some(STUCK));
+                return Some(format!("not ready within {timeout:?}"));
+            }
+            Step::Failing => {
+                warn!(%entry, pid, "has failed but does not exit: killing it");
+                child.kill_group();
+                ladder.to(Step::Killed, Some(STUCK));
+            }
+            Step::Asked => {
+                warn!(%entry, pid, after = ?self.spec.stop_grace, "does not stop: sending SIGTERM");
+                child.terminate();
+                ladder.to(Step::Terminated, Some(self.spec.term_grace));
+            }
+            Step::Terminated => {
+                warn!(%entry, pid, after = ?self.spec.term_grace, "does not end: sending SIGKILL");
+                child.kill_group();
+                ladder.to(Step::Killed, Some(STUCK));
+            }
+            Step::Killed => {
+                warn!(%entry, pid, "does not end even when killed: it hangs in the kernel");
+                ladder.to(Step::Killed, None);
+                self.tell(EventKind::Stuck { pid }).await;
+            }
+            Step::Up => {}
+        }
+        None
+    }
+
+    async fn tell(&self, kind: EventKind) {
+        let event = Event { id: self.spec.id.clone(), run: self.number, kind };
+        // Fails if the keeper is gone; its end has cancelled `stop` as well.
+        let _ = self.events.send(event).await;
+    }
+
+    fn line(&self) -> Vec<u8> {
+        format!("{}\n", self.spec.assignment).into_bytes()
+    }
+}
+
+/// How far a run has come, and what is to happen when.
+struct Ladder {
+    step: Step,
+    deadline: Option<Instant>,
+    /// The stop has been seen.
+    asked: bool,
+    stop_grace: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Not ready yet.
+    Starting,
+    /// Ready.
+    Up,
+    /// It says that it has failed, and is to exit by itself.
+    Failing,
+    /// It has been sent the `stop` line.
+    Asked,
+    /// It has been sent SIGTERM.
+    Terminated,
+    /// It has been sent SIGKILL.
+    Killed,
+}
+
+impl Ladder {
+    fn new(spec: &EntrySpec) -> Self {
+        let deadline = Some(Instant::now() + spec.ready_timeout);
+        Self { step: Step::Starting, deadline, asked: false, stop_grace: spec.stop_grace }
+    }
+
+    fn to(&mut self, step: Step, limit: Option<Duration>) {
+        self.step = step;
+        self.deadline = limit.map(|limit| Instant::now() + limit);
+    }
+
+    fn ready(&mut self) {
+        if self.step == Step::Starting {
+            self.to(Step::Up, None);
+        }
+    }
+
+    fn failed(&mut self) {
+        if matches!(self.step, Step::Starting | Step::Up) {
+            self.to(Step::Failing, Some(self.stop_grace));
+        }
+    }
+
+    fn ask(&mut self) {
+        self.asked = true;
+        if self.step != Step::Killed {
+            self.to(Step::Asked, Some(self.stop_grace));
+        }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Writes the parent's lines. A child that does not read them blocks nobody but this task. The
+/// pipe stays open until the task is aborted: its end would mean that we are gone.
+async fn feed(mut pipe: ChildStdin, assignment: Vec<u8>, stop: CancellationToken) {
+    // Errors mean that the child has ended, or does not listen; the ladder sees to both.
+    if let Err(error) = pipe.write_all(&assignment).await {
+        debug!(%error, "a child does not read its assignment");
+    }
+    stop.cancelled().await;
+    let _ = pipe.write_all(format!("{STOP}\n").as_bytes()).await;
+    std::future::pending::<()>().await;
+}
+
+/// The next line of stdout if it is a report; other lines go to the log. Sets `stdout` to None at
+/// its end, and never returns after that.
+async fn next_report(
+    stdout: &mut Option<Lines<ChildStdout>>,
+    id: &str,
+    log: &LogSink,
+) -> Option<Report> {
+    let Some(lines) = stdout else { return std::future::pending().await };
+    match lines.next().await {
+        Ok(Some(line)) => {
+            let report = Report::parse(&line);
+            if report.is_none() {
+                log(id, &line);
+            }
+            report
+        }
+        Ok(None) => {
+            *stdout = None;
+            None
+        }
+        Err(error) => {
+            warn!(entry = %id, %error, "cannot read the reports");
+            *stdout = None;
+            None
+        }
+    }
+}
+
+async fn read_stderr(
+    mut lines: Lines<impl AsyncRead + Unpin>,
+    id: String,
+    log: LogSink,
+    tail: Arc<Tail>,
+) {
+    while let Ok(Some(line)) = lines.next().await {
+        tail.push(&line);
+        log(&id, &line);
+    }
+}
+
+/// The last lines of stderr.
+#[derive(Default)]
+struct Tail(Mutex<VecDeque<String>>);
+
+impl Tail {
+    fn push(&self, line: &str) {
+        let line = line.trim();
+        if line.is_empty() {
+            return;
+        }
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == QUOTED_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line.chars().take(QUOTED_CHARS).collect());
+    }
+
+    /// The cause comes first: the last lines of a long run may have nothing to do with its end.
+    fn explain(&self, exit: Exit) -> String {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.is_empty() {
+            return exit.to_string();
+        }
+        let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+        format!("{exit}: {}", lines.join(" | "))
+    }
+}

@@ -1,0 +1,62 @@
+//! Keeps child processes running: spawn, readiness, stop, restart.
+//!
+//! This crate knows neither Pyro nor YAML nor Python, and it is the only place of the product that
+//! starts processes. It is used twice: the supervisor of a host keeps nameservers and daemons
+//! running, and a daemon its workers.
+//!
+//! - [`Spawner`] starts a [`CommandSpec`], from one permanent thread, so that no [`Child`]
+//!   outlives this process; on Linux the kernel sees to that.
+//! - [`Keeper`] keeps a set of children running, as told by its [`Handle`]s; [`RestartPolicy`]
+//!   says when a crashed one is started again.
+//! - [`Lifeline`] is the other end, in a child that is our own program.
+//! - [`InstanceLock`] makes sure that there is one supervisor per place.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//! use supervisor::{CommandSpec, EntrySpec, Keeper, Phase, Spawner};
+//!
+//! # #[cfg(unix)]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // A child: reads its assignment, says that it is ready, and serves until told to stop.
+//! let script = r#"read assignment; echo '{"event":"ready"}'; read stop"#;
+//! let command = move || CommandSpec::new("/bin/sh").args(["-c", script]);
+//!
+//! let keeper = Keeper::start(Spawner::permanent()?, Arc::new(|id, line| eprintln!("{id}: {line}")));
+//! keeper.add(EntrySpec::new("scope", Arc::new(command))).await?;
+//! keeper.start("scope").await?;
+//! let settled = keeper.wait_settled(&["scope"], Duration::from_secs(10)).await;
+//! assert_eq!(settled[0].phase, Phase::Running);
+//! keeper.shutdown().await;
+//! # Ok(())
+//! # }
+//! # #[cfg(not(unix))]
+//! # fn main() {}
+//! ```
+
+mod child;
+mod detached;
+mod instance;
+mod keeper;
+mod lifeline;
+mod lines;
+mod os;
+mod policy;
+mod process;
+mod protocol;
+mod spawn;
+
+pub use child::Child;
+pub use detached::Detached;
+pub use instance::InstanceLock;
+pub use keeper::{
+    CommandFactory, EntrySpec, Handle, Keeper, KeeperError, LogSink, Phase, StartOutcome, Status,
+    StopOutcome,
+};
+pub use lifeline::{Lifeline, LifelineError, ORPHAN_DEADLINE};
+pub use lines::Lines;
+pub use os::Signal;
+pub use policy::{Decision, RestartPolicy, Restarts};
+pub use process::{Control, Exit};
+pub use spawn::{CommandSpec, Output, SpawnError, Spawner, Stdin};

@@ -1,0 +1,251 @@
+//! The child's side of the [protocol](crate::protocol), for our own processes.
+//!
+//! Owns: the process's standard input and output. Refuses to know: what the assignment says, and
+//! how the process stops what it does.
+//!
+//! A plain thread reads the parent's lines, so that a runtime that is stuck in a driver's call
+//! cannot keep a process alive whose parent is dead.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::os;
+use crate::protocol::{Report, STOP};
+
+/// How long a process may live on when its parent is gone. No orphan is to drive an instrument
+/// for more than two seconds.
+pub const ORPHAN_DEADLINE: Duration = Duration::from_millis(1500);
+
+/// How much longer exit handlers may take, before the process kills itself.
+const EXIT_DEADLINE: Duration = Duration::from_millis(250);
+
+/// The exit code of a process that has outlived its parent for too long.
+const EXIT_ORPHANED: i32 = 75;
+
+/// The longest assignment.
+const ASSIGNMENT_LIMIT: u64 = 64 * 1024 * 1024;
+
+/// The connection of a child process to the parent that supervises it.
+#[derive(Clone)]
+pub struct Lifeline {
+    stopping: CancellationToken,
+    reports: Arc<Mutex<dyn Write + Send>>,
+}
+
+/// Why there is no lifeline.
+#[derive(Debug, thiserror::Error)]
+pub enum LifelineError {
+    /// The standard streams could not be taken over, or not be read.
+    #[error("cannot read the assignment from the supervisor: {0}")]
+    Io(#[from] io::Error),
+    /// There was no whole line on the standard input.
+    #[error("no assignment on the standard input: this command is started by the supervisor")]
+    NoAssignment,
+}
+
+impl Lifeline {
+    /// Takes over the process's standard input and output, and waits for the assignment. Call it
+    /// first thing in `main`.
+    ///
+    /// From then on reading the standard input gives the end of file, and what is printed to the
+    /// standard output goes to standard error. When the parent is gone, the process exits
+    /// [`ORPHAN_DEADLINE`] later at the latest.
+    pub fn take() -> Result<(String, Self), LifelineError> {
+        let (reader, writer) = os::take_stdio()?;
+        Self::over(reader, writer, ORPHAN_DEADLINE, || {
+            // Some library's exit handler may hang, and so may a process without threads to spare.
+            if std::thread::Builder::new()
+                .spawn(|| {
+                    std::thread::sleep(EXIT_DEADLINE);
+                    os::die();
+                })
+                .is_err()
+            {
+                os::die();
+            }
+            std::process::exit(EXIT_ORPHANED);
+        })
+    }
+
+    /// As [`take`](Self::take), over any streams. `orphaned` is called on the reading thread,
+    /// `deadline` after the end of `reader`.
+    pub fn over(
+        reader: impl Read + Send + 'static,
+        writer: impl Write + Send + 'static,
+        deadline: Duration,
+        orphaned: impl FnOnce() + Send + 'static,
+    ) -> Result<(String, Self), LifelineError> {
+        let mut reader = BufReader::new(reader);
+        let mut assignment = String::new();
+        reader.by_ref().take(ASSIGNMENT_LIMIT).read_line(&mut assignment)?;
+        if assignment.pop() != Some('\n') {
+            return Err(LifelineError::NoAssignment);
+        }
+        let stopping = CancellationToken::new();
+        let token = stopping.clone();
+        std::thread::Builder::new().name("lifeline".into()).spawn(move || {
+            follow(reader, &token);
+            tracing::warn!("the supervisor is gone: stopping");
+            token.cancel();
+            std::thread::sleep(deadline);
+            orphaned();
+        })?;
+        Ok((assignment, Self { stopping, reports: Arc::new(Mutex::new(writer)) }))
+    }
+
+    /// Is cancelled when the parent asks the process to stop, or is gone.
+    pub fn stopping(&self) -> CancellationToken {
+        self.stopping.clone()
+    }
+
+    /// Tells the parent that the process serves now.
+    pub fn ready(&self, detail: Value) {
+        self.report(&Report::Ready { detail });
+    }
+
+    /// Replaces the detail that the parent shows about the process.
+    pub fn status(&self, detail: Value) {
+        self.report(&Report::Status { detail });
+    }
+
+    /// Tells the parent why the process is about to exit.
+    pub fn failed(&self, error: impl std::fmt::Display) {
+        self.report(&Report::Failed { error: error.to_string() });
+    }
+
+    fn report(&self, report: &Report) {
+        let line = report.to_line();
+        let mut out = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        // This fails if the parent is gone, which the reading thread sees to.
+        let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+impl std::fmt::Debug for Lifeline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lifeline")
+            .field("stopping", &self.stopping.is_cancelled())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads the parent's lines until there are no more.
+fn follow(mut reader: impl BufRead, stopping: &CancellationToken) {
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match reader.read_until(b'\n', &mut line) {
+            Ok(0) => return,
+            Ok(_) if line.trim_ascii() == STOP.as_bytes() => {
+                tracing::info!("the supervisor asks to stop");
+                stopping.cancel();
+            }
+            // A newer parent may know more words than we do.
+            Ok(_) => {
+                tracing::debug!(line = %line.escape_ascii(), "unknown word from the supervisor")
+            }
+            // BufRead has already retried what was interrupted.
+            Err(error) => {
+                tracing::warn!(%error, "cannot read from the supervisor");
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{PipeReader, pipe};
+    use std::sync::mpsc;
+
+    use serde_json::json;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(5);
+
+    /// A lifeline over pipes: the parent's writer, its reader, the child's side, and a channel
+    /// that says when the child would have exited.
+    fn connect() -> (io::PipeWriter, BufReader<PipeReader>, Lifeline, mpsc::Receiver<()>) {
+        let (commands, mut parent) = pipe().unwrap();
+        let (reports, writer) = pipe().unwrap();
+        let (exited, exit) = mpsc::channel();
+        parent.write_all(b"{\"name\":\"a\"}\n").unwrap();
+        let orphaned = move || exited.send(()).unwrap_or_default();
+        let (assignment, line) =
+            Lifeline::over(commands, writer, Duration::from_millis(10), orphaned).unwrap();
+        assert_eq!(assignment, r#"{"name":"a"}"#);
+        (parent, BufReader::new(reports), line, exit)
+    }
+
+    #[tokio::test]
+    async fn stop_cancels_and_the_end_exits() {
+        let (mut parent, _reports, line, exit) = connect();
+        assert!(!line.stopping().is_cancelled());
+        parent.write_all(b"hello\nstop\n").unwrap();
+        tokio::time::timeout(SOON, line.stopping().cancelled()).await.unwrap();
+        assert!(exit.try_recv().is_err(), "the parent still lives");
+        drop(parent);
+        exit.recv_timeout(SOON).unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_end_alone_cancels_and_exits() {
+        let (parent, _reports, line, exit) = connect();
+        drop(parent);
+        tokio::time::timeout(SOON, line.stopping().cancelled()).await.unwrap();
+        exit.recv_timeout(SOON).unwrap();
+    }
+
+    #[test]
+    fn reports_are_whole_lines_even_from_many_threads() {
+        let (_parent, reports, line, _exit) = connect();
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let line = line.clone();
+                std::thread::spawn(move || {
+                    for n in 0..100 {
+                        line.status(json!({"writer": writer, "n": n, "text": "a\nb"}));
+                    }
+                })
+            })
+            .collect();
+        let lines = reports.lines().take(400).map(|line| Report::parse(&line.unwrap()));
+        assert!(lines.into_iter().all(|report| matches!(report, Some(Report::Status { .. }))));
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+    }
+
+    #[test]
+    fn the_words() {
+        let (_parent, mut reports, line, _exit) = connect();
+        line.ready(json!({"port": 1}));
+        line.failed("no such port");
+        let mut text = String::new();
+        reports.read_line(&mut text).unwrap();
+        reports.read_line(&mut text).unwrap();
+        assert_eq!(
+            text,
+            "{\"event\":\"ready\",\"detail\":{\"port\":1}}\n\
+             {\"event\":\"failed\",\"error\":\"no such port\"}\n"
+        );
+    }
+
+    #[test]
+    fn a_parent_that_is_gone_is_no_error() {
+        let (_parent, reports, line, _exit) = connect();
+        drop(reports);
+        line.ready(Value::Null);
+    }
+
+    #[test]
+    fn no_assignment() {
+        for input in ["", "half a line"] {
+            let result = Lifeline::over(input.as_bytes(), io::sink(), Duration::ZERO, || {});
+            assert!(matches!(result, Err(LifelineError::NoAssignment)), "{input:?}");
+        }
+    }
+}

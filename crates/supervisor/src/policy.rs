@@ -1,0 +1,150 @@
+//! When a child that has ended by itself is started again.
+//!
+//! Owns: the rule and the count of crashes. Refuses to know: clocks, processes. A pure function of
+//! how long each run lasted.
+
+use std::time::Duration;
+
+/// The rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestartPolicy {
+    /// The delays before the second, third, ... restart in a row; the last one repeats. The first
+    /// restart is immediate: most crashes happen once.
+    pub backoff: Vec<Duration>,
+    /// After how many crashes in a row to give up; None means never. With 1 a child is not
+    /// restarted at all.
+    pub give_up_after: Option<u32>,
+    /// A run of this length is a success: the crash that ends it is the first in its row.
+    pub stable_after: Duration,
+}
+
+impl Default for RestartPolicy {
+    fn default() -> Self {
+        Self {
+            backoff: [5, 15, 60, 300].map(Duration::from_secs).to_vec(),
+            give_up_after: Some(5),
+            stable_after: Duration::from_secs(600),
+        }
+    }
+}
+
+/// What to do about a crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Start it again at once.
+    RestartNow,
+    /// Start it again after a delay.
+    RestartIn(Duration),
+    /// Leave it alone until someone starts it by hand.
+    GiveUp,
+}
+
+/// The rule applied to one child: counts its crashes in a row.
+#[derive(Debug, Clone)]
+pub struct Restarts {
+    policy: RestartPolicy,
+    crashes: u32,
+}
+
+impl Restarts {
+    /// Applies `policy` to a child that has not crashed yet.
+    pub fn new(policy: RestartPolicy) -> Self {
+        Self { policy, crashes: 0 }
+    }
+
+    /// The child has ended without having been asked to, `uptime` after it had become ready (zero
+    /// if it never had).
+    pub fn on_exit(&mut self, uptime: Duration) -> Decision {
+        if uptime >= self.policy.stable_after {
+            self.crashes = 0;
+        }
+        self.crashes = self.crashes.saturating_add(1);
+        if self.policy.give_up_after.is_some_and(|limit| self.crashes >= limit) {
+            return Decision::GiveUp;
+        }
+        let Some(step) = self.crashes.checked_sub(2) else { return Decision::RestartNow };
+        let step = usize::try_from(step).unwrap_or(usize::MAX);
+        match self.policy.backoff.get(step).or(self.policy.backoff.last()) {
+            Some(delay) if !delay.is_zero() => Decision::RestartIn(*delay),
+            _ => Decision::RestartNow,
+        }
+    }
+
+    /// Forgets the crashes: someone has started the child by hand.
+    pub fn reset(&mut self) {
+        self.crashes = 0;
+    }
+
+    /// The number of crashes in a row.
+    pub fn crashes(&self) -> u32 {
+        self.crashes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Decision::{GiveUp, RestartNow};
+    use super::*;
+
+    /// A name, a policy, and for each exit the uptime in seconds and the decision.
+    type Case<'a> = (&'a str, RestartPolicy, &'a [(u64, Decision)]);
+
+    fn after(seconds: u64) -> Decision {
+        Decision::RestartIn(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn decisions() {
+        let default = RestartPolicy::default();
+        let with = |backoff: &[u64], give_up_after| RestartPolicy {
+            backoff: backoff.iter().copied().map(Duration::from_secs).collect(),
+            give_up_after,
+            ..RestartPolicy::default()
+        };
+        let cases: &[Case<'_>] = &[
+            (
+                "the first at once, then the backoff, then no more",
+                default.clone(),
+                &[(0, RestartNow), (3, after(5)), (0, after(15)), (599, after(60)), (0, GiveUp)],
+            ),
+            (
+                "a long run resets the count, and gives up no less after that",
+                default.clone(),
+                &[
+                    (0, RestartNow),
+                    (0, after(5)),
+                    (0, after(15)),
+                    (0, after(60)),
+                    (600, RestartNow),
+                    (0, after(5)),
+                    (0, after(15)),
+                    (0, after(60)),
+                    (0, GiveUp),
+                ],
+            ),
+            (
+                "the last delay repeats",
+                with(&[1, 2], None),
+                &[(0, RestartNow), (0, after(1)), (0, after(2)), (0, after(2)), (0, after(2))],
+            ),
+            ("never restarted", with(&[1], Some(1)), &[(0, GiveUp), (9999, GiveUp)]),
+            ("no backoff", with(&[], Some(3)), &[(0, RestartNow), (0, RestartNow), (0, GiveUp)]),
+        ];
+        for (name, policy, exits) in cases {
+            let mut restarts = Restarts::new(policy.clone());
+            for (n, (uptime, decision)) in exits.iter().enumerate() {
+                let got = restarts.on_exit(Duration::from_secs(*uptime));
+                assert_eq!(got, *decision, "{name}: exit {}", n + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_start_by_hand_forgets_the_crashes() {
+        let mut restarts = Restarts::new(RestartPolicy::default());
+        while restarts.on_exit(Duration::ZERO) != GiveUp {}
+        assert_eq!(restarts.crashes(), 5);
+        restarts.reset();
+        assert_eq!(restarts.on_exit(Duration::ZERO), RestartNow);
+    }
+}

@@ -1,0 +1,89 @@
+//! What a parent and its child say to each other over the child's standard streams.
+//!
+//! ```text
+//! parent -> child   <assignment: any text in one line>      once, first
+//!                   stop                                    at most once
+//!                   end of file                             the parent is gone
+//! child -> parent   {"event":"ready","detail":{...}}        once it serves
+//!                   {"event":"status","detail":{...}}       whenever the detail changes
+//!                   {"event":"failed","error":"..."}        before it exits of its own accord
+//! ```
+//!
+//! Any other line of a child is something that it printed, and goes to the log.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The line that asks a child to end.
+pub(crate) const STOP: &str = "stop";
+
+/// The longest report, in bytes; it bounds what a child that prints rubbish can cost us.
+pub(crate) const REPORT_LIMIT: usize = 1024 * 1024;
+
+/// A line from a child.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub(crate) enum Report {
+    /// It serves.
+    Ready {
+        /// What it wants shown about itself.
+        #[serde(default)]
+        detail: Value,
+    },
+    /// It wants something else shown about itself.
+    Status {
+        /// Replaces the last detail.
+        #[serde(default)]
+        detail: Value,
+    },
+    /// It cannot go on, and is about to exit.
+    Failed {
+        /// Why.
+        error: String,
+    },
+}
+
+impl Report {
+    /// Reads a line, or says that it is no report.
+    pub(crate) fn parse(line: &str) -> Option<Self> {
+        line.starts_with('{').then(|| serde_json::from_str(line).ok()).flatten()
+    }
+
+    /// As a line, with its newline.
+    pub(crate) fn to_line(&self) -> String {
+        // Plain data with text keys always has a JSON form.
+        let mut line = serde_json::to_string(self).unwrap_or_default();
+        line.push('\n');
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn lines() {
+        let ready = |detail| Some(Report::Ready { detail });
+        let failed = |error: &str| Some(Report::Failed { error: error.to_owned() });
+        let cases = [
+            (r#"{"event":"ready","detail":{"port":9090}}"#, ready(json!({"port": 9090}))),
+            (r#"{"event":"ready"}"#, ready(Value::Null)),
+            (r#"{"event":"status","detail":1}"#, Some(Report::Status { detail: json!(1) })),
+            (r#"{"event":"failed","error":"port in use","fatal":true}"#, failed("port in use")),
+            (r#"{"event":"failed"}"#, None),
+            (r#"{"event":"dance"}"#, None),
+            (r#"{"not":"ours"}"#, None),
+            ("ready", None),
+            ("", None),
+        ];
+        for (line, report) in cases {
+            assert_eq!(Report::parse(line), report, "{line}");
+            if let Some(report) = report {
+                assert_eq!(Report::parse(report.to_line().trim_end()), Some(report), "{line}");
+            }
+        }
+    }
+}

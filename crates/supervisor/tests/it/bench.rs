@@ -1,0 +1,128 @@
+//! What the tests share: a keeper with its log, scripts, and waiting for conditions.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use supervisor::{
+    CommandSpec, EntrySpec, Handle, Keeper, LogSink, Phase, RestartPolicy, Spawner, Status,
+};
+
+/// Longer than anything takes that works, even on a busy machine.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Reads its assignment, is ready, and stops when told to or when its parent is gone.
+pub(crate) const OBEDIENT: &str = r#"
+    read -r assignment
+    echo '{"event":"ready"}'
+    while read -r line; do [ "$line" = stop ] && exit 0; done"#;
+
+/// A keeper and what its children have printed.
+pub(crate) struct Bench {
+    pub(crate) keeper: Handle,
+    log: Arc<Mutex<Vec<(String, String, Instant)>>>,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let sink: LogSink = {
+            let log = Arc::clone(&log);
+            Arc::new(move |id, line| {
+                log.lock().unwrap().push((id.to_owned(), line.to_owned(), Instant::now()));
+            })
+        };
+        Self { keeper: Keeper::start(Spawner::permanent().unwrap(), sink), log }
+    }
+
+    /// Adds and starts an entry.
+    pub(crate) async fn start(&self, spec: EntrySpec) {
+        let id = spec.id.clone();
+        self.keeper.add(spec).await.unwrap();
+        self.keeper.start(&id).await.unwrap();
+    }
+
+    /// Adds and starts an entry, and waits until it has settled.
+    pub(crate) async fn settle(&self, spec: EntrySpec) -> Status {
+        let id = spec.id.clone();
+        self.start(spec).await;
+        self.keeper.wait_settled(&[&id], DEADLINE).await.remove(0)
+    }
+
+    pub(crate) async fn status(&self, id: &str) -> Option<Status> {
+        self.keeper.snapshot().await.into_iter().find(|status| status.id == id)
+    }
+
+    /// Waits until the entry is as wanted.
+    pub(crate) async fn until(&self, id: &str, wanted: impl Fn(&Status) -> bool) -> Status {
+        let mut version = self.keeper.watch();
+        let mut last = None;
+        let wait = async {
+            loop {
+                version.borrow_and_update();
+                last = self.status(id).await;
+                match &last {
+                    Some(status) if wanted(status) => return status.clone(),
+                    _ => version.changed().await.expect("the keeper lives"),
+                }
+            }
+        };
+        match tokio::time::timeout(DEADLINE, wait).await {
+            Ok(status) => status,
+            Err(_) => panic!("{id} does not become as wanted; it is {last:?}"),
+        }
+    }
+
+    pub(crate) async fn until_phase(&self, id: &str, phase: Phase) -> Status {
+        self.until(id, |status| status.phase == phase).await
+    }
+
+    /// The lines that an entry has printed.
+    pub(crate) fn lines(&self, id: &str) -> Vec<String> {
+        let log = self.log.lock().unwrap();
+        log.iter().filter(|(of, ..)| of == id).map(|(_, line, _)| line.clone()).collect()
+    }
+
+    /// Who has printed `line`, in order.
+    pub(crate) fn who(&self, line: &str) -> Vec<String> {
+        let log = self.log.lock().unwrap();
+        log.iter().filter(|(_, text, _)| text == line).map(|(id, ..)| id.clone()).collect()
+    }
+
+    /// When `line` was printed.
+    pub(crate) fn times(&self, line: &str) -> Vec<Instant> {
+        let log = self.log.lock().unwrap();
+        log.iter().filter(|(_, text, _)| text == line).map(|(.., at)| *at).collect()
+    }
+}
+
+/// An entry that runs a shell script, once.
+pub(crate) fn entry(id: &str, script: impl Into<String>) -> EntrySpec {
+    let script = script.into();
+    let command = move || sh(&script);
+    let restart = RestartPolicy { give_up_after: Some(1), ..RestartPolicy::default() };
+    EntrySpec { restart, ..EntrySpec::new(id, Arc::new(command)) }
+}
+
+pub(crate) fn sh(script: &str) -> CommandSpec {
+    CommandSpec::new("/bin/sh").args(["-c", script])
+}
+
+/// Waits until `condition` holds, or fails after `limit`.
+pub(crate) fn poll(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The state letter of a process in /proc; None if there is no such process.
+pub(crate) fn process_state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// Whether a process can still do anything: zombies cannot.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    !matches!(process_state(pid), None | Some('Z' | 'X'))
+}

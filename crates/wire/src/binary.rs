@@ -1,0 +1,103 @@
+//! Reading binary formats whose containers announce how many items follow.
+//!
+//! Owns the position and the promise that announced items exist: since every item takes a byte at
+//! least, what all open containers still owe can never be more than the bytes left. A container may
+//! therefore allocate for all its items at once, and all containers together allocate no more than
+//! the input is long, times the size of a value.
+
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::serializer::Serializer;
+
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    data: &'a [u8],
+    at: usize,
+    owed: usize,
+    serializer: Serializer,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(serializer: Serializer, data: &'a [u8]) -> Self {
+        Reader { data, at: 0, owed: 0, serializer }
+    }
+
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.at >= self.data.len()
+    }
+
+    /// An error at the position read last from.
+    pub(crate) fn error(&self, at: usize, kind: DecodeErrorKind) -> DecodeError {
+        DecodeError { serializer: self.serializer, at, kind }
+    }
+
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.data.get(self.at).copied()
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8, DecodeError> {
+        let byte = self.peek().ok_or_else(|| self.truncated())?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
+        let bytes = self.data.get(self.at..).and_then(|rest| rest.get(..len));
+        let bytes = bytes.ok_or_else(|| self.truncated())?;
+        self.at += len;
+        Ok(bytes)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let array = self.data.get(self.at..).and_then(|rest| rest.first_chunk());
+        let array = *array.ok_or_else(|| self.truncated())?;
+        self.at += N;
+        Ok(array)
+    }
+
+    /// UTF-8 text; refused with the reason that Python's own `str` could have one more kind of it.
+    pub(crate) fn text(&mut self, len: usize) -> Result<&'a str, DecodeError> {
+        let start = self.at;
+        let bytes = self.bytes(len)?;
+        std::str::from_utf8(bytes).map_err(|error| {
+            let at = error.valid_up_to();
+            let surrogate = matches!(bytes.get(at..), Some([0xed, 0xa0..=0xbf, 0x80..=0xbf, ..]));
+            let kind =
+                if surrogate { DecodeErrorKind::LoneSurrogate } else { DecodeErrorKind::Utf8 };
+            self.error(start + at, kind)
+        })
+    }
+
+    /// Takes note that a container announces so many items; they must fit what is left.
+    pub(crate) fn announce(&mut self, items: usize) -> Result<(), DecodeError> {
+        let left = self.data.len() - self.at.min(self.data.len());
+        if items > left.saturating_sub(self.owed) {
+            return Err(self.error(self.data.len(), DecodeErrorKind::Truncated));
+        }
+        self.owed += items;
+        Ok(())
+    }
+
+    /// Takes note that one of the announced items is read now.
+    pub(crate) fn begin_item(&mut self) {
+        self.owed = self.owed.saturating_sub(1);
+    }
+
+    /// Goes elsewhere in the data; what comes back leads back with [`Reader::resume`].
+    pub(crate) fn jump(&mut self, at: usize) -> (usize, usize) {
+        let here = (self.at, self.owed);
+        (self.at, self.owed) = (at, 0);
+        here
+    }
+
+    pub(crate) fn resume(&mut self, (at, owed): (usize, usize)) {
+        (self.at, self.owed) = (at, owed);
+    }
+
+    fn truncated(&self) -> DecodeError {
+        self.error(self.data.len(), DecodeErrorKind::Truncated)
+    }
+}

@@ -1,0 +1,251 @@
+//! Python exceptions as they travel.
+//!
+//! Owns the class-dict form of an exception, and the text that Python's `str()` gives for one.
+//! Knows nothing of what raises or catches them.
+
+use std::fmt;
+
+use crate::error::{DecodeError, EncodeError};
+use crate::value::{Dict, Value};
+
+/// The attribute in which Pyro5 hands the remote traceback to the caller.
+const TRACEBACK: &str = "_pyroTraceback";
+
+/// An exception of Python's, by the name of its class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exception {
+    /// `builtins.TypeError`, `Pyro5.errors.DaemonError` ...
+    pub class: String,
+    /// What its constructor was given.
+    pub args: Vec<Value>,
+    /// Its further attributes, the remote traceback among them.
+    pub attributes: Dict,
+}
+
+impl Exception {
+    /// An exception with a message as its only argument.
+    pub fn new(class: impl Into<String>, message: impl Into<String>) -> Self {
+        Exception {
+            class: class.into(),
+            args: vec![Value::Str(message.into())],
+            attributes: Dict::new(),
+        }
+    }
+
+    /// The class dict that Pyro5 sends for it.
+    pub fn to_value(&self) -> Value {
+        let mut dict = Dict::with_capacity(4);
+        dict.insert("__class__", self.class.as_str());
+        dict.insert("__exception__", true);
+        dict.insert("args", Value::Tuple(self.args.clone()));
+        dict.insert("attributes", self.attributes.clone());
+        Value::Dict(dict)
+    }
+
+    /// Reads the class dict of an exception; `None` for any other value.
+    pub fn from_value(value: &Value) -> Option<Exception> {
+        let dict = value.as_dict()?;
+        let class = match dict.get("__class__")? {
+            Value::Str(class) => class.as_str(),
+            Value::Bytes(class) => std::str::from_utf8(class).ok()?,
+            _ => return None,
+        };
+        let marked = !matches!(
+            dict.get("__exception__"),
+            None | Some(Value::None | Value::Bool(false) | Value::Int(0))
+        );
+        // Pyro5 takes its own errors without the mark too.
+        if !marked && !class.starts_with("Pyro5.errors.") && class != "struct.error" {
+            return None;
+        }
+        let args = dict.get("args")?.as_list()?.to_vec();
+        let attributes = match dict.get("attributes") {
+            None | Some(Value::None) => Dict::new(),
+            Some(attributes) => attributes.as_dict()?.clone(),
+        };
+        Some(Exception { class: class.to_owned(), args, attributes })
+    }
+
+    /// What Python's `str()` says of it.
+    pub fn message(&self) -> String {
+        match self.args.as_slice() {
+            [] => String::new(),
+            [key] if self.short_class() == "KeyError" => key.to_string(),
+            [Value::Str(text)] => text.clone(),
+            [arg] => arg.to_string(),
+            // The file name, where there is one, is not among the arguments any more.
+            [number, text] if self.is_os_error() => {
+                format!("[Errno {}] {}", plain(number), plain(text))
+            }
+            args => Value::Tuple(args.to_vec()).to_string(),
+        }
+    }
+
+    /// The lines of the remote traceback, where it carries one.
+    pub fn traceback(&self) -> Option<Vec<String>> {
+        match self.attributes.get(TRACEBACK)? {
+            Value::Str(text) => Some(vec![text.clone()]),
+            lines => {
+                Some(lines.as_list()?.iter().filter_map(|l| l.as_str().map(Into::into)).collect())
+            }
+        }
+    }
+
+    /// The exception with these lines as its remote traceback.
+    #[must_use]
+    pub fn with_traceback(mut self, lines: Vec<String>) -> Self {
+        let lines: Vec<Value> = lines.into_iter().map(Value::Str).collect();
+        self.attributes.insert(TRACEBACK, lines);
+        self
+    }
+
+    /// The class without its module: `TypeError`.
+    pub fn short_class(&self) -> &str {
+        self.class.rsplit('.').next().unwrap_or(&self.class)
+    }
+
+    fn is_os_error(&self) -> bool {
+        const OS_ERRORS: [&str; 18] = [
+            "OSError",
+            "IOError",
+            "BlockingIOError",
+            "ChildProcessError",
+            "BrokenPipeError",
+            "ConnectionError",
+            "ConnectionAbortedError",
+            "ConnectionRefusedError",
+            "ConnectionResetError",
+            "FileExistsError",
+            "FileNotFoundError",
+            "InterruptedError",
+            "IsADirectoryError",
+            "NotADirectoryError",
+            "PermissionError",
+            "ProcessLookupError",
+            "gaierror",
+            "timeout",
+        ];
+        OS_ERRORS.contains(&self.short_class()) || self.class == "builtins.TimeoutError"
+    }
+}
+
+macro_rules! shortcuts {
+    ($($name:ident $class:literal)*) => {
+        impl Exception {$(
+            #[doc = concat!("A `", $class, "`.")]
+            pub fn $name(message: impl Into<String>) -> Self {
+                Exception::new($class, message)
+            }
+        )*}
+    };
+}
+
+shortcuts! {
+    type_error "builtins.TypeError"
+    value_error "builtins.ValueError"
+    attribute_error "builtins.AttributeError"
+    runtime_error "builtins.RuntimeError"
+    connection_refused "builtins.ConnectionRefusedError"
+    pyro_error "Pyro5.errors.PyroError"
+    communication_error "Pyro5.errors.CommunicationError"
+    protocol_error "Pyro5.errors.ProtocolError"
+    serialize_error "Pyro5.errors.SerializeError"
+    naming_error "Pyro5.errors.NamingError"
+    daemon_error "Pyro5.errors.DaemonError"
+    security_error "Pyro5.errors.SecurityError"
+}
+
+/// What stands for an exception among the results of a batch.
+pub fn wrap_in_batch(exception: &Exception) -> Value {
+    let mut dict = Dict::with_capacity(2);
+    dict.insert("__class__", "Pyro5.core._ExceptionWrapper");
+    dict.insert("exception", exception.to_value());
+    Value::Dict(dict)
+}
+
+/// The exception among the results of a batch; `None` for an ordinary result.
+pub fn unwrap_from_batch(value: &Value) -> Option<Exception> {
+    let dict = value.as_dict()?;
+    if dict.class() != Some("Pyro5.core._ExceptionWrapper") {
+        return None;
+    }
+    Exception::from_value(dict.get("exception")?)
+}
+
+impl fmt::Display for Exception {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.message() {
+            message if message.is_empty() => f.write_str(self.short_class()),
+            message => write!(f, "{}: {message}", self.short_class()),
+        }
+    }
+}
+
+impl std::error::Error for Exception {}
+
+impl From<EncodeError> for Exception {
+    fn from(error: EncodeError) -> Self {
+        Exception::new(error.class(), error.to_string())
+    }
+}
+
+impl From<DecodeError> for Exception {
+    fn from(error: DecodeError) -> Self {
+        Exception::serialize_error(error.to_string())
+    }
+}
+
+/// `str()` of a value rather than its `repr()`.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_those_of_pythons_str() {
+        let cases: [(&str, Vec<Value>, &str); 8] = [
+            ("builtins.ValueError", vec![], ""),
+            ("builtins.ValueError", vec!["it's wrong".into()], "it's wrong"),
+            ("builtins.ValueError", vec![5.into()], "5"),
+            ("builtins.ValueError", vec!["a".into(), 5.into()], "('a', 5)"),
+            ("builtins.KeyError", vec!["it's".into()], "\"it's\""),
+            ("builtins.KeyError", vec!["a".into(), "b".into()], "('a', 'b')"),
+            ("builtins.FileNotFoundError", vec![2.into(), "No such".into()], "[Errno 2] No such"),
+            ("Pyro5.errors.TimeoutError", vec![2.into(), "x".into()], "(2, 'x')"),
+        ];
+        for (class, args, message) in cases {
+            let exception = Exception { class: class.into(), args, attributes: Dict::new() };
+            assert_eq!(exception.message(), message, "{class}");
+        }
+        assert_eq!(Exception::type_error("no").to_string(), "TypeError: no");
+        let bare = Exception { class: "x.Y".into(), args: vec![], attributes: Dict::new() };
+        assert_eq!(bare.to_string(), "Y");
+    }
+
+    #[test]
+    fn the_class_dict_is_pyros() {
+        let exception = Exception::daemon_error("x").with_traceback(vec!["a\n".into()]);
+        let value = exception.to_value();
+        assert_eq!(
+            value.to_string(),
+            "{'__class__': 'Pyro5.errors.DaemonError', '__exception__': True, 'args': ('x',), \
+             'attributes': {'_pyroTraceback': ['a\\n']}}"
+        );
+        assert_eq!(Exception::from_value(&value), Some(exception.clone()));
+        assert_eq!(exception.traceback(), Some(vec!["a\n".to_owned()]));
+        assert_eq!(unwrap_from_batch(&wrap_in_batch(&exception)), Some(exception));
+    }
+
+    #[test]
+    fn other_values_are_no_exceptions() {
+        let uri: Dict = [("__class__", "Pyro5.core.URI")].into_iter().collect();
+        let bare: Dict = [("__class__", "builtins.ValueError")].into_iter().collect();
+        for value in [Value::None, uri.into(), bare.into()] {
+            assert_eq!(Exception::from_value(&value), None, "{value}");
+            assert_eq!(unwrap_from_batch(&value), None, "{value}");
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Reading json.
+
+use memchr::memchr2;
+use num_bigint::Sign;
+
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::limits::Limits;
+use crate::number::{IntError, decimal, plain_number};
+use crate::serializer::Serializer;
+use crate::text::Cursor;
+use crate::value::{Dict, Value};
+
+/// Reads one value from the whole of `data`.
+///
+/// # Errors
+/// Data that is no json as Python's `json` module takes it, escapes that make a lone surrogate, and
+/// whatever is beyond the limits.
+pub fn decode(data: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
+    let cursor = Cursor::new(Serializer::Json, data, limits.depth)?;
+    let mut decoder = Decoder { cursor, digits: limits.digits };
+    decoder.skip_space();
+    let value = decoder.value()?;
+    decoder.skip_space();
+    match decoder.cursor.peek() {
+        None => Ok(value),
+        Some(_) => Err(decoder.cursor.error(DecodeErrorKind::Trailing)),
+    }
+}
+
+struct Decoder<'a> {
+    cursor: Cursor<'a>,
+    digits: usize,
+}
+
+impl Decoder<'_> {
+    fn value(&mut self) -> Result<Value, DecodeError> {
+        match self.cursor.peek() {
+            Some(b'"') => Ok(Value::Str(self.string()?)),
+            Some(b'[') => self.list(),
+            Some(b'{') => self.dict(),
+            Some(b'0'..=b'9' | b'-') => self.number(),
+            _ => {
+                let words = [
+                    ("null", Value::None),
+                    ("true", Value::Bool(true)),
+                    ("false", Value::Bool(false)),
+                    ("NaN", Value::Float(f64::NAN)),
+                    ("Infinity", Value::Float(f64::INFINITY)),
+                ];
+                for (word, value) in words {
+                    if self.cursor.eat_word(word) {
+                        return Ok(value);
+                    }
+                }
+                Err(self.cursor.syntax("a value is expected"))
+            }
+        }
+    }
+
+    fn list(&mut self) -> Result<Value, DecodeError> {
+        self.cursor.enter()?;
+        self.cursor.at += 1;
+        self.skip_space();
+        let mut items = Vec::new();
+        if !self.cursor.eat(b']') {
+            loop {
+                items.push(self.value()?);
+                self.skip_space();
+                if self.cursor.eat(b']') {
+                    break;
+                }
+                self.expect(b',', "a comma or ] is expected")?;
+                self.skip_space();
+            }
+        }
+        self.cursor.leave();
+        Ok(Value::List(items))
+    }
+
+    fn dict(&mut self) -> Result<Value, DecodeError> {
+        self.cursor.enter()?;
+        self.cursor.at += 1;
+        self.skip_space();
+        let mut dict = Dict::new();
+        if !self.cursor.eat(b'}') {
+            loop {
+                if self.cursor.peek() != Some(b'"') {
+                    return Err(self.cursor.syntax("a name in double quotes is expected"));
+                }
+                let key = self.string()?;
+                self.skip_space();
+                self.expect(b':', "a colon is expected")?;
+                self.skip_space();
+                let value = self.value()?;
+                dict.insert(key, value);
+                self.skip_space();
+                if self.cursor.eat(b'}') {
+                    break;
+                }
+                self.expect(b',', "a comma or } is expected")?;
+                self.skip_space();
+            }
+        }
+        self.cursor.leave();
+        Ok(Value::Dict(dict))
+    }
+
+    fn number(&mut self) -> Result<Value, DecodeError> {
+        if let Some((value, len)) = plain_number(self.cursor.text(), self.cursor.at) {
+            self.cursor.at += len;
+            return Ok(value);
+        }
+        if self.cursor.eat_word("-Infinity") {
+            return Ok(Value::Float(f64::NEG_INFINITY));
+        }
+        let start = self.cursor.at;
+        let sign = if self.cursor.eat(b'-') { Sign::Minus } else { Sign::Plus };
+        let digits = self.cursor.at;
+        // A leading zero stands alone; what follows it is not of this number.
+        if !self.cursor.eat(b'0') && self.skip_digits() == 0 {
+            return Err(self.cursor.syntax("a digit is expected"));
+        }
+        let digits = self.cursor.since(digits);
+        if self.skip_fraction() | self.skip_exponent() {
+            return match self.cursor.since(start).parse() {
+                Ok(float) => Ok(Value::Float(float)),
+                Err(_) => Err(self.cursor.syntax("a number is expected")),
+            };
+        }
+        decimal(sign, digits.as_bytes(), self.digits).map_err(|error| match error {
+            IntError::Digits => self.cursor.error_at(start, DecodeErrorKind::Digits(self.digits)),
+            IntError::Syntax => self.cursor.syntax("a number is expected"),
+        })
+    }
+
+    fn skip_digits(&mut self) -> usize {
+        let rest = self.cursor.rest();
+        let digits = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+        self.cursor.at += digits;
+        digits
+    }
+
+    fn skip_fraction(&mut self) -> bool {
+        let start = self.cursor.at;
+        let fraction = self.cursor.eat(b'.') && self.skip_digits() > 0;
+        if !fraction {
+            self.cursor.at = start;
+        }
+        fraction
+    }
+
+    fn skip_exponent(&mut self) -> bool {
+        let start = self.cursor.at;
+        let mut exponent = self.cursor.eat(b'e') || self.cursor.eat(b'E');
+        if exponent {
+            let _sign = self.cursor.eat(b'-') || self.cursor.eat(b'+');
+            exponent = self.skip_digits() > 0;
+        }
+        if !exponent {
+            self.cursor.at = start;
+        }
+        exponent
+    }
+
+    fn string(&mut self) -> Result<String, DecodeError> {
+        self.cursor.at += 1;
+        let mut string = String::new();
+        loop {
+            let rest = self.cursor.rest();
+            let run = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+            let control = rest.get(..run).unwrap_or_default().iter().position(|&byte| byte < b' ');
+            if let Some(control) = control {
+                self.cursor.at += control;
+                return Err(self.cursor.syntax("a control character must be escaped"));
+            }
+            let start = self.cursor.at;
+            self.cursor.at += run;
+            string.push_str(self.cursor.since(start));
+            if self.cursor.eat(b'"') {
+                return Ok(string);
+            }
+            let start = self.cursor.at;
+            if !self.cursor.eat(b'\\') {
+                return Err(self.cursor.error(DecodeErrorKind::Truncated));
+            }
+            string.push(self.escape(start)?);
+        }
+    }
+
+    fn escape(&mut self, start: usize) -> Result<char, DecodeError> {
+        let letter = self.cursor.peek();
+        let c = match letter {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                self.cursor.at += 1;
+                return self.unicode_escape(start);
+            }
+            _ => return Err(self.cursor.syntax("not an escape of json's")),
+        };
+        self.cursor.at += 1;
+        Ok(c)
+    }
+
+    fn unicode_escape(&mut self, start: usize) -> Result<char, DecodeError> {
+        const FOUR: &str = "four hexadecimal digits are expected";
+        let mut code = self.cursor.hex(4).ok_or_else(|| self.cursor.syntax(FOUR))?;
+        // Characters beyond 16 bits are escaped as a pair of surrogates.
+        if (0xd800..0xdc00).contains(&code) && self.cursor.eat_word("\\u") {
+            let low = self.cursor.hex(4).ok_or_else(|| self.cursor.syntax(FOUR))?;
+            if (0xdc00..0xe000).contains(&low) {
+                code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+            }
+        }
+        char::from_u32(code)
+            .ok_or_else(|| self.cursor.error_at(start, DecodeErrorKind::LoneSurrogate))
+    }
+
+    fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), DecodeError> {
+        if self.cursor.eat(byte) { Ok(()) } else { Err(self.cursor.syntax(expected)) }
+    }
+
+    #[inline]
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.cursor.peek() {
+            self.cursor.at += 1;
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Writing json.
+
+use crate::encode::{all_or_nothing, check_level};
+use crate::error::EncodeError;
+use crate::number::{MAX_DIGITS, write_big_int, write_float, write_int};
+use crate::repr::hex_digit;
+use crate::serializer::{CallRef, Serializer};
+use crate::value::{Dict, Value};
+
+/// Appends a value.
+///
+/// # Errors
+/// bytes, complex and frozenset; dict keys that json has no text for; too deep a nesting; ints too
+/// long for Python. `out` is then as it was.
+pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    all_or_nothing(out, |out| write(value, 0, out))
+}
+
+/// Appends a method call.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    all_or_nothing(out, |out| {
+        out.extend_from_slice(b"{\"object\": ");
+        write_str(call.object, out);
+        out.extend_from_slice(b", \"method\": ");
+        write_str(call.method, out);
+        out.extend_from_slice(b", \"params\": ");
+        write_items(call.args, 1, out)?;
+        out.extend_from_slice(b", \"kwargs\": {");
+        for (number, (key, value)) in call.kwargs.iter().enumerate() {
+            separate(number, out);
+            write_str(key, out);
+            out.extend_from_slice(b": ");
+            write(value, 2, out)?;
+        }
+        out.extend_from_slice(b"}}");
+        Ok(())
+    })
+}
+
+fn write(value: &Value, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    check_level(level)?;
+    match value {
+        Value::None => out.extend_from_slice(b"null"),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Int(int) => write_int(*int, out),
+        Value::BigInt(int) => {
+            if !write_big_int(int, out) {
+                return Err(EncodeError::Digits(MAX_DIGITS));
+            }
+        }
+        Value::Float(float) => write_any_float(*float, out),
+        Value::Str(text) => write_str(text, out),
+        Value::List(items) | Value::Tuple(items) => write_items(items, level, out)?,
+        Value::Set(set) => write_items(set.iter(), level, out)?,
+        Value::Dict(dict) => write_dict(dict, level, out)?,
+        Value::Complex { .. } | Value::Bytes(_) | Value::FrozenSet(_) => {
+            let class = value.type_name();
+            return Err(EncodeError::Class { class, serializer: Serializer::Json });
+        }
+    }
+    Ok(())
+}
+
+fn write_items<'a>(
+    items: impl IntoIterator<Item = &'a Value>,
+    level: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    out.push(b'[');
+    for (number, item) in items.into_iter().enumerate() {
+        separate(number, out);
+        write(item, level + 1, out)?;
+    }
+    out.push(b']');
+    Ok(())
+}
+
+fn write_dict(dict: &Dict, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    out.push(b'{');
+    for (number, (key, value)) in dict.iter().enumerate() {
+        separate(number, out);
+        match key {
+            Value::Str(text) => write_str(text, out),
+            Value::Int(_) | Value::BigInt(_) | Value::Float(_) | Value::Bool(_) | Value::None => {
+                out.push(b'"');
+                write(key, level, out)?;
+                out.push(b'"');
+            }
+            _ => return Err(EncodeError::JsonKey(key.type_name())),
+        }
+        out.extend_from_slice(b": ");
+        write(value, level + 1, out)?;
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+fn separate(number: usize, out: &mut Vec<u8>) {
+    if number > 0 {
+        out.extend_from_slice(b", ");
+    }
+}
+
+fn write_any_float(float: f64, out: &mut Vec<u8>) {
+    if float.is_finite() {
+        write_float(float, out);
+    } else if float.is_nan() {
+        out.extend_from_slice(b"NaN");
+    } else if float > 0.0 {
+        out.extend_from_slice(b"Infinity");
+    } else {
+        out.extend_from_slice(b"-Infinity");
+    }
+}
+
+fn write_str(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    let mut rest = text.as_bytes();
+    loop {
+        let plain = rest.iter().position(|&byte| must_escape(byte)).unwrap_or(rest.len());
+        let (head, tail) = rest.split_at_checked(plain).unwrap_or((rest, &[]));
+        out.extend_from_slice(head);
+        let Some((&byte, tail)) = tail.split_first() else { break };
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x0c => out.extend_from_slice(b"\\f"),
+            other => {
+                out.extend_from_slice(b"\\u00");
+                out.push(hex_digit(u32::from(other >> 4)));
+                out.push(hex_digit(u32::from(other & 0xf)));
+            }
+        }
+        rest = tail;
+    }
+    out.push(b'"');
+}
+
+fn must_escape(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}

@@ -1,0 +1,163 @@
+//! Writing marshal, version 2.
+
+use num_bigint::{BigInt, Sign};
+
+use crate::encode::{all_or_nothing, check_level, length};
+use crate::error::EncodeError;
+use crate::key::unhashable;
+use crate::serializer::{CallRef, Serializer};
+use crate::value::{Dict, Value};
+
+/// Appends a value.
+///
+/// # Errors
+/// Too deep a nesting, and dict keys or set members that Python could not hold. `out` is then as it
+/// was.
+pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    all_or_nothing(out, |out| write(value, 0, out))
+}
+
+/// Appends a method call.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    all_or_nothing(out, |out| {
+        write_head(b'(', "a tuple", 4, out)?;
+        write_str(call.object, out)?;
+        write_str(call.method, out)?;
+        // A list here, as in Pyro5.
+        write_items(b'[', "a list", call.args, call.args.len(), 1, out)?;
+        out.push(b'{');
+        for (key, value) in call.kwargs {
+            write_str(key, out)?;
+            write(value, 2, out)?;
+        }
+        out.push(b'0');
+        Ok(())
+    })
+}
+
+fn write(value: &Value, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    check_level(level)?;
+    match value {
+        Value::None => out.push(b'N'),
+        Value::Bool(false) => out.push(b'F'),
+        Value::Bool(true) => out.push(b'T'),
+        Value::Int(int) => write_int(*int, out),
+        Value::BigInt(int) => write_big_int(int, out)?,
+        Value::Float(float) => put(b'g', &float.to_le_bytes(), out),
+        Value::Complex { re, im } => {
+            put(b'y', &re.to_le_bytes(), out);
+            out.extend_from_slice(&im.to_le_bytes());
+        }
+        Value::Str(text) => write_str(text, out)?,
+        Value::Bytes(bytes) => {
+            write_head(b's', "a bytes", bytes.len(), out)?;
+            out.extend_from_slice(bytes);
+        }
+        Value::List(items) => write_items(b'[', "a list", items, items.len(), level, out)?,
+        Value::Tuple(items) => write_items(b'(', "a tuple", items, items.len(), level, out)?,
+        Value::Set(set) => {
+            set.iter().try_for_each(check_key)?;
+            write_items(b'<', "a set", set.iter(), set.len(), level, out)?;
+        }
+        Value::FrozenSet(set) => {
+            set.iter().try_for_each(check_key)?;
+            write_items(b'>', "a frozenset", set.iter(), set.len(), level, out)?;
+        }
+        Value::Dict(dict) => write_dict(dict, level, out)?,
+    }
+    Ok(())
+}
+
+fn write_dict(dict: &Dict, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    out.push(b'{');
+    for (key, value) in dict {
+        check_key(key)?;
+        write(key, level + 1, out)?;
+        write(value, level + 1, out)?;
+    }
+    out.push(b'0');
+    Ok(())
+}
+
+fn write_items<'a>(
+    code: u8,
+    what: &'static str,
+    items: impl IntoIterator<Item = &'a Value>,
+    len: usize,
+    level: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    write_head(code, what, len, out)?;
+    items.into_iter().try_for_each(|item| write(item, level + 1, out))
+}
+
+fn write_str(text: &str, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    write_head(b'u', "a str", text.len(), out)?;
+    out.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
+fn write_head(
+    code: u8,
+    what: &'static str,
+    len: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    // A signed length: Python reads no more than 2 GiB of anything.
+    let len: i32 = length(Serializer::Marshal, what, len)?;
+    put(code, &len.to_le_bytes(), out);
+    Ok(())
+}
+
+fn write_int(int: i64, out: &mut Vec<u8>) {
+    if let Ok(int) = i32::try_from(int) {
+        return put(b'i', &int.to_le_bytes(), out);
+    }
+    let mut digits = [0u8; 10];
+    let (mut rest, mut count) = (int.unsigned_abs(), 0i32);
+    for digit in digits.as_chunks_mut::<2>().0 {
+        if rest > 0 {
+            *digit = ((rest & 0x7fff) as u16).to_le_bytes();
+            rest >>= 15;
+            count += 1;
+        }
+    }
+    let len = count as usize * 2;
+    put(b'l', &(if int < 0 { -count } else { count }).to_le_bytes(), out);
+    out.extend_from_slice(digits.get(..len).unwrap_or(&digits));
+}
+
+fn write_big_int(int: &BigInt, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let bits = usize::try_from(int.bits()).unwrap_or(usize::MAX);
+    let count: i32 = length(Serializer::Marshal, "an int", bits.div_ceil(15))?;
+    put(b'l', &(if int.sign() == Sign::Minus { -count } else { count }).to_le_bytes(), out);
+    // From 32-bit digits to 15-bit ones.
+    let (mut held, mut held_bits) = (0u64, 0);
+    let mut left = count;
+    for digit in int.iter_u32_digits() {
+        held |= u64::from(digit) << held_bits;
+        held_bits += 32;
+        while held_bits >= 15 && left > 0 {
+            out.extend_from_slice(&((held & 0x7fff) as u16).to_le_bytes());
+            held >>= 15;
+            held_bits -= 15;
+            left -= 1;
+        }
+    }
+    if left > 0 {
+        out.extend_from_slice(&(held as u16).to_le_bytes());
+    }
+    Ok(())
+}
+
+fn check_key(key: &Value) -> Result<(), EncodeError> {
+    unhashable(key).map_or(Ok(()), |name| Err(EncodeError::Unhashable(name)))
+}
+
+fn put(code: u8, data: &[u8], out: &mut Vec<u8>) {
+    out.push(code);
+    out.extend_from_slice(data);
+}

@@ -1,0 +1,104 @@
+//! What follows a header: annotations and the payload.
+
+use std::borrow::Cow;
+
+use flate2::{Decompress, FlushDecompress, Status};
+
+use super::{AnnotationError, Flags, FrameError, Header, InflateError};
+use crate::limits::Limits;
+
+/// A message's annotations and payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body<'a> {
+    /// The annotations in the order of their ids' first appearance; an id given twice has the later
+    /// data.
+    pub annotations: Vec<([u8; 4], &'a [u8])>,
+    /// The payload, inflated if it was compressed.
+    pub payload: Cow<'a, [u8]>,
+}
+
+impl<'a> Body<'a> {
+    /// Reads the bytes that follow `header`.
+    ///
+    /// # Errors
+    /// Another length than the header's, malformed annotations, data that does not inflate, and
+    /// whatever is beyond the limits.
+    pub fn parse(header: &Header, body: &'a [u8], limits: &Limits) -> Result<Body<'a>, FrameError> {
+        if body.len() != header.body_len() {
+            return Err(FrameError::Length);
+        }
+        let (annotations, payload) =
+            body.split_at_checked(header.annotations_len as usize).ok_or(FrameError::Length)?;
+        let annotations = parse_annotations(annotations, limits)?;
+        let payload = if header.flags.contains(Flags::COMPRESSED) {
+            Cow::Owned(inflate(payload, limits.inflated)?)
+        } else {
+            Cow::Borrowed(payload)
+        };
+        Ok(Body { annotations, payload })
+    }
+
+    /// The data of an annotation.
+    pub fn annotation(&self, id: &[u8; 4]) -> Option<&'a [u8]> {
+        self.annotations.iter().find(|(known, _)| known == id).map(|(_, data)| *data)
+    }
+}
+
+fn parse_annotations<'a>(
+    mut bytes: &'a [u8],
+    limits: &Limits,
+) -> Result<Vec<([u8; 4], &'a [u8])>, AnnotationError> {
+    let mut annotations: Vec<([u8; 4], &[u8])> = Vec::new();
+    let mut chunks = 0;
+    while !bytes.is_empty() {
+        chunks += 1;
+        if chunks > limits.annotations {
+            return Err(AnnotationError::TooMany { max: limits.annotations });
+        }
+        let (id, rest) = bytes.split_first_chunk::<4>().ok_or(AnnotationError::ChunkLength)?;
+        let (len, rest) = rest.split_first_chunk::<4>().ok_or(AnnotationError::ChunkLength)?;
+        let (data, rest) = rest
+            .split_at_checked(u32::from_be_bytes(*len) as usize)
+            .ok_or(AnnotationError::ChunkLength)?;
+        if !id.is_ascii() {
+            return Err(AnnotationError::Id);
+        }
+        match annotations.iter_mut().find(|(known, _)| known == id) {
+            Some((_, earlier)) => *earlier = data,
+            None => annotations.push((*id, data)),
+        }
+        bytes = rest;
+    }
+    Ok(annotations)
+}
+
+/// Inflates a zlib stream to at most `max` bytes. As with Python's `zlib`, data behind the stream's
+/// end is ignored.
+fn inflate(data: &[u8], max: usize) -> Result<Vec<u8>, InflateError> {
+    if max == 0 {
+        return Err(InflateError::Refused);
+    }
+    let mut inflate = Decompress::new(true);
+    let mut out = Vec::with_capacity(data.len().saturating_mul(4).clamp(256, max.max(256)));
+    loop {
+        let (read, written) = (inflate.total_in(), out.len());
+        let rest = usize::try_from(read).ok().and_then(|read| data.get(read..)).unwrap_or(&[]);
+        let status = inflate
+            .decompress_vec(rest, &mut out, FlushDecompress::None)
+            .map_err(|_| InflateError::Corrupt)?;
+        if out.len() > max {
+            return Err(InflateError::TooLarge { max });
+        }
+        if status == Status::StreamEnd {
+            return Ok(out);
+        }
+        if out.len() == out.capacity() {
+            // One byte beyond the limit is room enough to see that the limit is passed.
+            let room = out.capacity().min(max.saturating_add(1).saturating_sub(out.len()).max(1));
+            out.reserve_exact(room);
+        } else if inflate.total_in() == read && out.len() == written {
+            // All read, room left, and still no end.
+            return Err(InflateError::Corrupt);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The 40 bytes in front of every message.
+
+use super::{AnnotationError, FrameError};
+use crate::limits::Limits;
+
+/// Length of the header.
+pub const HEADER_LEN: usize = 40;
+/// The protocol version we speak.
+pub const PROTOCOL_VERSION: u16 = 502;
+
+const TAG: [u8; 4] = *b"PYRO";
+const MAGIC: u16 = 0x4dc5;
+
+/// What a message is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MessageType {
+    /// A client asks for a connection to an object.
+    Connect = 1,
+    /// The connection is granted.
+    ConnectOk,
+    /// The connection is refused.
+    ConnectFail,
+    /// A method call.
+    Invoke,
+    /// What a call came to.
+    Result,
+    /// A sign of life, asked for and given.
+    Ping,
+}
+
+impl MessageType {
+    fn from_byte(byte: u8) -> Option<Self> {
+        use MessageType::{Connect, ConnectFail, ConnectOk, Invoke, Ping, Result};
+        [Connect, ConnectOk, ConnectFail, Invoke, Result, Ping]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// A message's flags.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Flags(u16);
+
+impl Flags {
+    /// No flag.
+    pub const NONE: Flags = Flags(0);
+    /// The result is an exception.
+    pub const EXCEPTION: Flags = Flags(1);
+    /// The payload is compressed.
+    pub const COMPRESSED: Flags = Flags(1 << 1);
+    /// The caller waits for no result.
+    pub const ONEWAY: Flags = Flags(1 << 2);
+    /// Several calls in one.
+    pub const BATCH: Flags = Flags(1 << 3);
+    /// The result is an iterator, named in the annotation `STRM`.
+    pub const ITEMSTREAMRESULT: Flags = Flags(1 << 4);
+    /// The payload is passed on as it is; the annotation `BLBI` says what it is.
+    pub const KEEPSERIALIZED: Flags = Flags(1 << 5);
+    /// The header carries a correlation id.
+    pub const CORR_ID: Flags = Flags(1 << 6);
+
+    /// The flags in these bits; unknown ones are kept.
+    pub const fn from_bits(bits: u16) -> Flags {
+        Flags(bits)
+    }
+
+    /// The flags as bits.
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// Whether all of `flags` are set.
+    pub const fn contains(self, flags: Flags) -> bool {
+        self.0 & flags.0 == flags.0
+    }
+
+    /// These flags and those.
+    #[must_use]
+    pub const fn with(self, flags: Flags) -> Flags {
+        Flags(self.0 | flags.0)
+    }
+
+    /// These flags without those.
+    #[must_use]
+    pub const fn without(self, flags: Flags) -> Flags {
+        Flags(self.0 & !flags.0)
+    }
+}
+
+impl std::ops::BitOr for Flags {
+    type Output = Flags;
+
+    fn bitor(self, other: Flags) -> Flags {
+        self.with(other)
+    }
+}
+
+impl std::ops::BitOrAssign for Flags {
+    fn bitor_assign(&mut self, other: Flags) {
+        *self = self.with(other);
+    }
+}
+
+impl std::fmt::Debug for Flags {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const NAMES: [&str; 7] = [
+            "EXCEPTION",
+            "COMPRESSED",
+            "ONEWAY",
+            "BATCH",
+            "ITEMSTREAMRESULT",
+            "KEEPSERIALIZED",
+            "CORR_ID",
+        ];
+        f.write_str("Flags(")?;
+        for (bit, name) in NAMES.iter().enumerate().filter(|(bit, _)| self.0 >> bit & 1 == 1) {
+            let separator = if self.0 & ((1 << bit) - 1) == 0 { "" } else { " | " };
+            write!(f, "{separator}{name}")?;
+        }
+        if self.0 >> NAMES.len() != 0 {
+            write!(f, " + {:#x}", self.0 >> NAMES.len() << NAMES.len())?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// A message's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// What the message is for.
+    pub kind: MessageType,
+    /// The payload's serializer, by id. Not checked here: a ping may carry any.
+    pub serializer: u8,
+    /// The flags.
+    pub flags: Flags,
+    /// The sequence number.
+    pub seq: u16,
+    /// Bytes of the payload as sent.
+    pub data_len: u32,
+    /// Bytes of the annotations.
+    pub annotations_len: u32,
+    /// The correlation id; zeros where there is none.
+    pub correlation_id: [u8; 16],
+}
+
+impl Header {
+    /// Reads a header.
+    ///
+    /// # Errors
+    /// Bytes that are no header, and announced lengths beyond the limits.
+    pub fn decode(bytes: &[u8; HEADER_LEN], limits: &Limits) -> Result<Header, FrameError> {
+        let mut rest = bytes.as_slice();
+        if take::<4>(&mut rest) != TAG {
+            return Err(FrameError::NotPyro);
+        }
+        let version = u16::from_be_bytes(take(&mut rest));
+        if version != PROTOCOL_VERSION {
+            return Err(FrameError::Version(version));
+        }
+        let [kind, serializer] = take(&mut rest);
+        let flags = Flags(u16::from_be_bytes(take(&mut rest)));
+        let seq = u16::from_be_bytes(take(&mut rest));
+        let data_len = u32::from_be_bytes(take(&mut rest));
+        let annotations_len = u32::from_be_bytes(take(&mut rest));
+        let correlation_id = take(&mut rest);
+        let _reserved: [u8; 2] = take(&mut rest);
+        if u16::from_be_bytes(take(&mut rest)) != MAGIC {
+            return Err(FrameError::BadMagic);
+        }
+        let kind = MessageType::from_byte(kind).ok_or(FrameError::UnknownType(kind))?;
+        let header =
+            Header { kind, serializer, flags, seq, data_len, annotations_len, correlation_id };
+
+        let size = header.body_len();
+        if size > limits.message {
+            return Err(FrameError::TooLarge { size, max: limits.message });
+        }
+        let (size, max) = (annotations_len as usize, limits.annotation_bytes);
+        if size > max {
+            return Err(AnnotationError::TooLarge { size, max }.into());
+        }
+        Ok(header)
+    }
+
+    /// The header's bytes.
+    pub fn encode(&self) -> [u8; HEADER_LEN] {
+        let mut bytes = [0; HEADER_LEN];
+        let mut rest = bytes.as_mut_slice();
+        put(&mut rest, TAG);
+        put(&mut rest, PROTOCOL_VERSION.to_be_bytes());
+        put(&mut rest, [self.kind as u8, self.serializer]);
+        put(&mut rest, self.flags.0.to_be_bytes());
+        put(&mut rest, self.seq.to_be_bytes());
+        put(&mut rest, self.data_len.to_be_bytes());
+        put(&mut rest, self.annotations_len.to_be_bytes());
+        put(&mut rest, self.correlation_id);
+        put(&mut rest, [0, 0]);
+        put(&mut rest, MAGIC.to_be_bytes());
+        bytes
+    }
+
+    /// How many bytes follow the header.
+    pub fn body_len(&self) -> usize {
+        // Two 32-bit lengths; only a 32-bit host could not hold their sum, and saturates.
+        (self.data_len as usize).saturating_add(self.annotations_len as usize)
+    }
+}
+
+/// The first `N` bytes; zeros where there are not so many, which the fixed length rules out.
+fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
+    match bytes.split_first_chunk() {
+        Some((head, tail)) => {
+            *bytes = tail;
+            *head
+        }
+        None => [0; N],
+    }
+}
+
+fn put<const N: usize>(bytes: &mut &mut [u8], field: [u8; N]) {
+    if let Some((head, tail)) = std::mem::take(bytes).split_first_chunk_mut() {
+        *head = field;
+        *bytes = tail;
+    }
+}

@@ -1,0 +1,126 @@
+//! Writing a message without a copy: the payload is serialized straight behind its header.
+
+use flate2::{Compress, Compression, FlushCompress, Status};
+
+use super::{AnnotationError, Annotations, Flags, FrameError, HEADER_LEN, Header, MessageType};
+
+/// Pyro5 leaves a payload of up to so many bytes as it is.
+const COMPRESSED_ABOVE: usize = 100;
+
+/// A message being written at the end of a buffer.
+///
+/// Dropped without [`FrameWriter::finish`], it leaves the buffer as it found it.
+#[derive(Debug)]
+pub struct FrameWriter<'a> {
+    out: &'a mut Vec<u8>,
+    start: usize,
+    payload: usize,
+    kind: MessageType,
+    serializer: u8,
+    seq: u16,
+    finished: bool,
+}
+
+impl<'a> FrameWriter<'a> {
+    /// Makes room for the header and writes the annotations.
+    ///
+    /// # Errors
+    /// Annotation ids outside ASCII, and annotations longer than their length field can say.
+    pub fn begin(
+        out: &'a mut Vec<u8>,
+        kind: MessageType,
+        serializer: u8,
+        seq: u16,
+        annotations: &Annotations,
+    ) -> Result<Self, FrameError> {
+        let size: usize = annotations.iter().map(|(_, data)| data.len() + 8).sum();
+        if u32::try_from(size).is_err() {
+            return Err(FrameError::TooLarge { size, max: u32::MAX as usize });
+        }
+        if annotations.iter().any(|(id, _)| !id.is_ascii()) {
+            return Err(AnnotationError::Id.into());
+        }
+        let start = out.len();
+        out.reserve(HEADER_LEN + size);
+        out.extend_from_slice(&[0; HEADER_LEN]);
+        for (id, data) in annotations {
+            out.extend_from_slice(id);
+            out.extend_from_slice(&(data.len() as u32).to_be_bytes());
+            out.extend_from_slice(data);
+        }
+        let payload = out.len();
+        Ok(FrameWriter { out, start, payload, kind, serializer, seq, finished: false })
+    }
+
+    /// Where the payload goes: append to it, and leave alone what is there.
+    pub fn payload(&mut self) -> &mut Vec<u8> {
+        self.out
+    }
+
+    /// Completes the message: compresses the payload if asked to, and fills the header in.
+    ///
+    /// # Errors
+    /// A message beyond `max_len`; the buffer is then as `begin` found it.
+    pub fn finish(
+        mut self,
+        flags: Flags,
+        correlation_id: Option<[u8; 16]>,
+        compress: bool,
+        max_len: usize,
+    ) -> Result<(), FrameError> {
+        let mut flags = flags.without(Flags::COMPRESSED).without(Flags::CORR_ID);
+        if correlation_id.is_some() {
+            flags |= Flags::CORR_ID;
+        }
+        let payload = self.out.get(self.payload..).unwrap_or(&[]);
+        if compress && payload.len() > COMPRESSED_ABOVE {
+            let deflated = deflate(payload);
+            self.out.truncate(self.payload);
+            self.out.extend_from_slice(&deflated);
+            flags |= Flags::COMPRESSED;
+        }
+        let data_len = self.out.len() - self.payload;
+        let annotations_len = self.payload - self.start - HEADER_LEN;
+        let size = data_len + annotations_len;
+        let max = max_len.min(u32::MAX as usize);
+        if size > max {
+            return Err(FrameError::TooLarge { size, max });
+        }
+        let header = Header {
+            kind: self.kind,
+            serializer: self.serializer,
+            flags,
+            seq: self.seq,
+            data_len: data_len as u32,
+            annotations_len: annotations_len as u32,
+            correlation_id: correlation_id.unwrap_or_default(),
+        };
+        if let Some(place) = self.out.get_mut(self.start..self.start + HEADER_LEN) {
+            place.copy_from_slice(&header.encode());
+        }
+        self.finished = true;
+        Ok(())
+    }
+}
+
+impl Drop for FrameWriter<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.out.truncate(self.start);
+        }
+    }
+}
+
+fn deflate(data: &[u8]) -> Vec<u8> {
+    let mut deflate = Compress::new(Compression::new(4), true);
+    let mut out = Vec::with_capacity(data.len() / 2 + 64);
+    loop {
+        let read = usize::try_from(deflate.total_in()).unwrap_or(usize::MAX);
+        let rest = data.get(read..).unwrap_or(&[]);
+        match deflate.compress_vec(rest, &mut out, FlushCompress::Finish) {
+            Ok(Status::StreamEnd) => return out,
+            // Compressing fails only for want of room.
+            Ok(Status::Ok | Status::BufError) | Err(_) => out.reserve(out.capacity().max(64)),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Writing msgpack.
+
+use num_traits::ToPrimitive;
+
+use super::{EXT_COMPLEX, EXT_LONG};
+use crate::encode::{all_or_nothing, check_level, length};
+use crate::error::EncodeError;
+use crate::number::{MAX_DIGITS, write_big_int};
+use crate::serializer::{CallRef, Serializer};
+use crate::value::{Dict, Value};
+
+/// Appends a value.
+///
+/// # Errors
+/// frozenset; too deep a nesting; ints too long for Python. `out` is then as it was.
+pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    all_or_nothing(out, |out| write(value, 0, out))
+}
+
+/// Appends a method call.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    all_or_nothing(out, |out| {
+        out.push(0x94);
+        write_str(call.object, out)?;
+        write_str(call.method, out)?;
+        write_items(call.args, call.args.len(), 1, out)?;
+        write_head(&MAP, call.kwargs.len(), out)?;
+        for (key, value) in call.kwargs {
+            write_str(key, out)?;
+            write(value, 2, out)?;
+        }
+        Ok(())
+    })
+}
+
+fn write(value: &Value, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    check_level(level)?;
+    match value {
+        Value::None => out.push(0xc0),
+        Value::Bool(false) => out.push(0xc2),
+        Value::Bool(true) => out.push(0xc3),
+        Value::Int(int) => write_int(*int, out),
+        Value::BigInt(int) => match int.to_u64() {
+            Some(int) => put(0xcf, &int.to_be_bytes(), out),
+            None => {
+                let mut text = Vec::new();
+                if !write_big_int(int, &mut text) {
+                    return Err(EncodeError::Digits(MAX_DIGITS));
+                }
+                write_ext(EXT_LONG, &text, out)?;
+            }
+        },
+        Value::Float(float) => put(0xcb, &float.to_be_bytes(), out),
+        Value::Complex { re, im } => {
+            let mut data = [0; 16];
+            let (first, second) = data.split_at_mut(8);
+            first.copy_from_slice(&re.to_le_bytes());
+            second.copy_from_slice(&im.to_le_bytes());
+            write_ext(EXT_COMPLEX, &data, out)?;
+        }
+        Value::Str(text) => write_str(text, out)?,
+        Value::Bytes(bytes) => {
+            write_head(&BIN, bytes.len(), out)?;
+            out.extend_from_slice(bytes);
+        }
+        Value::List(items) | Value::Tuple(items) => write_items(items, items.len(), level, out)?,
+        Value::Set(set) => write_items(set.iter(), set.len(), level, out)?,
+        Value::FrozenSet(_) => {
+            let class = value.type_name();
+            return Err(EncodeError::Class { class, serializer: Serializer::Msgpack });
+        }
+        Value::Dict(dict) => write_dict(dict, level, out)?,
+    }
+    Ok(())
+}
+
+fn write_items<'a>(
+    items: impl IntoIterator<Item = &'a Value>,
+    len: usize,
+    level: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    write_head(&ARRAY, len, out)?;
+    items.into_iter().try_for_each(|item| write(item, level + 1, out))
+}
+
+fn write_dict(dict: &Dict, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    write_head(&MAP, dict.len(), out)?;
+    dict.iter().try_for_each(|(key, value)| {
+        write(key, level + 1, out)?;
+        write(value, level + 1, out)
+    })
+}
+
+fn write_str(text: &str, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    write_head(&STR, text.len(), out)?;
+    out.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
+fn write_int(int: i64, out: &mut Vec<u8>) {
+    match int {
+        -32..=0x7f => out.push(int as u8),
+        0x80..=0xff => put(0xcc, &[int as u8], out),
+        0x100..=0xffff => put(0xcd, &(int as u16).to_be_bytes(), out),
+        0x1_0000..=0xffff_ffff => put(0xce, &(int as u32).to_be_bytes(), out),
+        0x1_0000_0000.. => put(0xcf, &int.to_be_bytes(), out),
+        -0x80..=-33 => put(0xd0, &(int as i8).to_be_bytes(), out),
+        -0x8000..=-0x81 => put(0xd1, &(int as i16).to_be_bytes(), out),
+        -0x8000_0000..=-0x8001 => put(0xd2, &(int as i32).to_be_bytes(), out),
+        ..=-0x8000_0001 => put(0xd3, &int.to_be_bytes(), out),
+    }
+}
+
+fn write_ext(code: u8, data: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    match data.len() {
+        1 => out.push(0xd4),
+        2 => out.push(0xd5),
+        4 => out.push(0xd6),
+        8 => out.push(0xd7),
+        16 => out.push(0xd8),
+        len => write_head(&EXT, len, out)?,
+    }
+    out.push(code);
+    out.extend_from_slice(data);
+    Ok(())
+}
+
+/// The codes of a type that has a length.
+struct Codes {
+    what: &'static str,
+    /// The code for lengths below `fixed_below`, to be combined with the length.
+    fixed: u8,
+    fixed_below: usize,
+    len8: Option<u8>,
+    len16: u8,
+    len32: u8,
+}
+
+const STR: Codes = Codes {
+    what: "a str",
+    fixed: 0xa0,
+    fixed_below: 32,
+    len8: Some(0xd9),
+    len16: 0xda,
+    len32: 0xdb,
+};
+const BIN: Codes =
+    Codes { what: "a bytes", fixed: 0, fixed_below: 0, len8: Some(0xc4), len16: 0xc5, len32: 0xc6 };
+const EXT: Codes =
+    Codes { what: "an ext", fixed: 0, fixed_below: 0, len8: Some(0xc7), len16: 0xc8, len32: 0xc9 };
+const ARRAY: Codes =
+    Codes { what: "a list", fixed: 0x90, fixed_below: 16, len8: None, len16: 0xdc, len32: 0xdd };
+const MAP: Codes =
+    Codes { what: "a dict", fixed: 0x80, fixed_below: 16, len8: None, len16: 0xde, len32: 0xdf };
+
+fn write_head(codes: &Codes, len: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    if len < codes.fixed_below {
+        out.push(codes.fixed | len as u8);
+    } else if let (Some(code), Ok(len)) = (codes.len8, u8::try_from(len)) {
+        put(code, &[len], out);
+    } else if let Ok(len) = u16::try_from(len) {
+        put(codes.len16, &len.to_be_bytes(), out);
+    } else {
+        let len: u32 = length(Serializer::Msgpack, codes.what, len)?;
+        put(codes.len32, &len.to_be_bytes(), out);
+    }
+    Ok(())
+}
+
+fn put(code: u8, data: &[u8], out: &mut Vec<u8>) {
+    out.push(code);
+    out.extend_from_slice(data);
+}

@@ -1,0 +1,435 @@
+//! Reading serpent: the structure of Python's literals.
+
+use memchr::{memchr, memchr2};
+
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::limits::Limits;
+use crate::number::plain_number;
+use crate::serializer::Serializer;
+use crate::text::Cursor;
+use crate::value::{Dict, Set, Value};
+
+/// Reads one value from the whole of `data`.
+///
+/// # Errors
+/// Text that is no plain literal as Python's `ast.literal_eval` takes it, named characters
+/// (`\N{...}`), escapes that make a lone surrogate, and whatever is beyond the limits.
+pub fn decode(data: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
+    let cursor = Cursor::new(Serializer::Serpent, data, limits.depth)?;
+    if let Some(at) = memchr(0, data) {
+        return Err(cursor.error_at(at, DecodeErrorKind::Syntax("a zero byte in the text")));
+    }
+    let mut parser = Parser { cursor, brackets: 0, digits: limits.digits };
+    parser.blank_lines();
+    let value = parser.expressions()?;
+    parser.blank_lines();
+    match parser.cursor.peek() {
+        None => Ok(value),
+        Some(_) => Err(parser.cursor.error(DecodeErrorKind::Trailing)),
+    }
+}
+
+pub(super) struct Parser<'a> {
+    pub(super) cursor: Cursor<'a>,
+    /// How many brackets are open: inside them, line breaks are white space.
+    brackets: usize,
+    pub(super) digits: usize,
+}
+
+/// What an expression looks like, for the few places where Python cares.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A number without a sign.
+    Number,
+    /// A number with a sign.
+    Signed,
+    /// The name `set`, to be followed by `()`.
+    SetName,
+    /// Anything else.
+    Other,
+}
+
+/// What may stand where a value is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Any value.
+    Any,
+    /// A dict key or a set member, or a part of one.
+    Key,
+}
+
+impl Parser<'_> {
+    /// Reads the value; without brackets, commas make a tuple of several.
+    fn expressions(&mut self) -> Result<Value, DecodeError> {
+        let first = self.value(Place::Any)?;
+        if self.cursor.peek() != Some(b',') {
+            return Ok(first);
+        }
+        let mut items = vec![first];
+        while self.cursor.eat(b',') {
+            self.space();
+            if let None | Some(b'\n' | b'\r') = self.cursor.peek() {
+                break;
+            }
+            items.push(self.value(Place::Any)?);
+        }
+        Ok(Value::Tuple(items))
+    }
+
+    /// Passes line breaks, white space and comments around the whole. Unlike Python we do not mind an
+    /// indent.
+    fn blank_lines(&mut self) {
+        self.brackets += 1;
+        self.space();
+        self.brackets -= 1;
+    }
+
+    /// Reads a value and the white space behind it.
+    fn value(&mut self, place: Place) -> Result<Value, DecodeError> {
+        let quick = match self.cursor.peek() {
+            Some(b'0'..=b'9' | b'-') => self.quick_number(),
+            Some(b'\'' | b'"') => self.quick_string(),
+            _ => None,
+        };
+        if let Some(value) = quick {
+            return Ok(value);
+        }
+        let start = self.cursor.at;
+        match self.expression(place)? {
+            (_, Form::SetName) => {
+                Err(self.cursor.error_at(start, DecodeErrorKind::NotData("a name")))
+            }
+            (value, _) => Ok(value),
+        }
+    }
+
+    /// The fast path: a number in usual form, with the container's next delimiter right behind it.
+    #[inline]
+    fn quick_number(&mut self) -> Option<Value> {
+        let (number, len) = plain_number(self.cursor.text(), self.cursor.at)?;
+        self.skip_if_delimited(len).then_some(number)
+    }
+
+    /// The fast path: a text without escapes, with the container's next delimiter right behind it.
+    #[inline]
+    fn quick_string(&mut self) -> Option<Value> {
+        let (&quote, rest) = self.cursor.rest().split_first()?;
+        let len = memchr2(quote, b'\\', rest)?;
+        let plain = rest.get(len) == Some(&quote)
+            && !rest.get(..len)?.iter().any(|&byte| byte == b'\n' || byte == b'\r');
+        let start = self.cursor.at + 1;
+        // The first two of three quotes look like an empty text, but no delimiter follows them.
+        if plain && self.skip_if_delimited(len + 2) {
+            return Some(Value::Str(self.cursor.text().get(start..start + len)?.to_owned()));
+        }
+        None
+    }
+
+    #[inline]
+    fn skip_if_delimited(&mut self, len: usize) -> bool {
+        let end = self.cursor.at + len;
+        let delimited = matches!(
+            self.cursor.text().as_bytes().get(end),
+            Some(b',' | b':' | b']' | b')' | b'}')
+        );
+        if delimited {
+            self.cursor.at = end;
+        }
+        delimited
+    }
+
+    /// Reads an expression: a term, or a sum that makes a complex; and the white space behind it.
+    fn expression(&mut self, place: Place) -> Result<(Value, Form), DecodeError> {
+        let start = self.cursor.at;
+        let (left, form) = self.term(place)?;
+        let minus = match self.cursor.peek() {
+            Some(b'+') => false,
+            Some(b'-') => true,
+            _ => return Ok((left, form)),
+        };
+        let real = match (form, &left) {
+            (Form::Number | Form::Signed, Value::Int(_) | Value::BigInt(_)) => left.as_f64(),
+            (Form::Number | Form::Signed, Value::Float(float)) => Some(*float),
+            _ => None,
+        };
+        let Some(real) = real else {
+            return Err(self.cursor.error(DecodeErrorKind::NotData("a sum")));
+        };
+        if real.is_infinite() && !matches!(left, Value::Float(_)) {
+            let kind = DecodeErrorKind::Syntax("int too large to convert to float");
+            return Err(self.cursor.error_at(start, kind));
+        }
+        self.cursor.at += 1;
+        self.space();
+        let at = self.cursor.at;
+        let (Value::Complex { im, .. }, Form::Number) = self.atom(place)? else {
+            return Err(self.cursor.error_at(at, DecodeErrorKind::NotData("a sum")));
+        };
+        // As Python computes it: the real number plus or minus (0 + im j), which loses some -0.0.
+        let value = if minus {
+            Value::Complex { re: real - 0.0, im: 0.0 - im }
+        } else {
+            Value::Complex { re: real + 0.0, im: 0.0 + im }
+        };
+        Ok((value, Form::Other))
+    }
+
+    /// Reads an atom with at most one sign before it.
+    fn term(&mut self, place: Place) -> Result<(Value, Form), DecodeError> {
+        let minus = match self.cursor.peek() {
+            Some(b'-') => true,
+            Some(b'+') => false,
+            _ => return self.atom(place),
+        };
+        self.cursor.at += 1;
+        self.space();
+        let start = self.cursor.at;
+        let (value, Form::Number) = self.atom(place)? else {
+            return Err(self.cursor.error_at(start, DecodeErrorKind::NotData("an operation")));
+        };
+        let value = match value {
+            value if !minus => value,
+            Value::Int(int) => match int.checked_neg() {
+                Some(negative) => Value::Int(negative),
+                None => Value::int(-num_bigint::BigInt::from(int)),
+            },
+            Value::BigInt(int) => Value::int(-*int),
+            Value::Float(float) => Value::Float(-float),
+            Value::Complex { re, im } => Value::Complex { re: -re, im: -im },
+            other => other,
+        };
+        Ok((value, Form::Signed))
+    }
+
+    /// Reads an atom and the white space behind it.
+    fn atom(&mut self, place: Place) -> Result<(Value, Form), DecodeError> {
+        let start = self.cursor.at;
+        let atom = match self.cursor.peek() {
+            Some(b'\'' | b'"') => (self.strings()?, Form::Other),
+            Some(b'0'..=b'9' | b'.') => (self.number()?, Form::Number),
+            Some(b'[') if place == Place::Key => return Err(self.unhashable("list")),
+            Some(b'[') => (self.list()?, Form::Other),
+            Some(b'(') => self.parentheses(place)?,
+            Some(b'{') => (self.braces(place)?, Form::Other),
+            Some(b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80..) => self.word()?,
+            _ => return Err(self.cursor.syntax("a value is expected")),
+        };
+        self.space();
+        if atom.1 == Form::SetName && self.cursor.peek() == Some(b'(') {
+            if place == Place::Key {
+                return Err(self.unhashable("set"));
+            }
+            self.open()?;
+            if self.cursor.peek() != Some(b')') {
+                return Err(self.cursor.error_at(start, DecodeErrorKind::NotData("a call")));
+            }
+            self.close();
+            return Ok((Value::Set(Set::new()), Form::Other));
+        }
+        Ok(atom)
+    }
+
+    fn list(&mut self) -> Result<Value, DecodeError> {
+        self.open()?;
+        let items = self.items(b']', Vec::new(), Place::Any)?;
+        Ok(Value::List(items))
+    }
+
+    /// Reads items, each but the first behind a comma, up to the closing bracket.
+    fn items(
+        &mut self,
+        end: u8,
+        mut items: Vec<Value>,
+        place: Place,
+    ) -> Result<Vec<Value>, DecodeError> {
+        loop {
+            self.space();
+            if self.cursor.peek() == Some(end) {
+                self.close();
+                return Ok(items);
+            }
+            items.push(self.value(place)?);
+            if !self.cursor.eat(b',') && self.cursor.peek() != Some(end) {
+                return Err(self.cursor.syntax("a comma or a closing bracket is expected"));
+            }
+        }
+    }
+
+    /// Reads a tuple, or an expression in parentheses.
+    fn parentheses(&mut self, place: Place) -> Result<(Value, Form), DecodeError> {
+        self.open()?;
+        if self.cursor.peek() == Some(b')') {
+            self.close();
+            return Ok((Value::Tuple(Vec::new()), Form::Other));
+        }
+        let start = self.cursor.at;
+        let (first, form) = self.expression(place)?;
+        if self.cursor.peek() == Some(b')') {
+            self.close();
+            return Ok((first, form));
+        }
+        if form == Form::SetName {
+            return Err(self.cursor.error_at(start, DecodeErrorKind::NotData("a name")));
+        }
+        if !self.cursor.eat(b',') {
+            return Err(self.cursor.syntax("a comma or a closing bracket is expected"));
+        }
+        let items = self.items(b')', vec![first], place)?;
+        Ok((Value::Tuple(items), Form::Other))
+    }
+
+    /// Reads a dict or a set.
+    fn braces(&mut self, place: Place) -> Result<Value, DecodeError> {
+        let start = self.cursor.at;
+        self.open()?;
+        if self.cursor.peek() == Some(b'}') {
+            self.cursor.at = if place == Place::Key { start } else { self.cursor.at };
+            return match place {
+                Place::Key => Err(self.unhashable("dict")),
+                Place::Any => {
+                    self.close();
+                    Ok(Value::Dict(Dict::new()))
+                }
+            };
+        }
+        let first = self.value(Place::Key)?;
+        let is_dict = self.cursor.peek() == Some(b':');
+        if place == Place::Key {
+            self.cursor.at = start;
+            return Err(self.unhashable(if is_dict { "dict" } else { "set" }));
+        }
+        if is_dict { self.dict(start, first) } else { self.set(first) }
+    }
+
+    fn dict(&mut self, start: usize, mut key: Value) -> Result<Value, DecodeError> {
+        let mut dict = Dict::new();
+        let mut is_class = false;
+        loop {
+            if !self.cursor.eat(b':') {
+                return Err(self.cursor.syntax("a colon is expected"));
+            }
+            self.space();
+            let value = self.value(Place::Any)?;
+            is_class |= key.as_str() == Some("__class__");
+            dict.insert(key, value);
+            if !self.next_in_braces()? {
+                break;
+            }
+            key = self.value(Place::Key)?;
+        }
+        if !is_class {
+            return Ok(Value::Dict(dict));
+        }
+        special_float(dict).ok_or_else(|| {
+            let kind = DecodeErrorKind::Syntax("the class dict of a float has no number in it");
+            self.cursor.error_at(start, kind)
+        })
+    }
+
+    fn set(&mut self, first: Value) -> Result<Value, DecodeError> {
+        let mut set = Set::new();
+        set.insert(first);
+        while self.next_in_braces()? {
+            set.insert(self.value(Place::Key)?);
+        }
+        Ok(Value::Set(set))
+    }
+
+    /// Passes what is between two entries; false, and the bracket closed, behind the last.
+    fn next_in_braces(&mut self) -> Result<bool, DecodeError> {
+        let comma = self.cursor.eat(b',');
+        self.space();
+        if self.cursor.peek() == Some(b'}') {
+            self.close();
+            return Ok(false);
+        }
+        if comma { Ok(true) } else { Err(self.cursor.syntax("a comma or } is expected")) }
+    }
+
+    /// Reads a word: a constant, a prefixed string, or something that is no data.
+    fn word(&mut self) -> Result<(Value, Form), DecodeError> {
+        let start = self.cursor.at;
+        let rest = self.cursor.rest();
+        let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte >= 0x80;
+        let len = rest.iter().position(|byte| !is_letter(byte)).unwrap_or(rest.len());
+        if len <= 2 && matches!(rest.get(len), Some(b'\'' | b'"')) {
+            return Ok((self.strings()?, Form::Other));
+        }
+        self.cursor.at += len;
+        match self.cursor.since(start) {
+            "None" => Ok((Value::None, Form::Other)),
+            "True" => Ok((Value::Bool(true), Form::Other)),
+            "False" => Ok((Value::Bool(false), Form::Other)),
+            "set" => Ok((Value::None, Form::SetName)),
+            _ => Err(self.cursor.error_at(start, DecodeErrorKind::NotData("a name"))),
+        }
+    }
+
+    fn unhashable(&self, name: &'static str) -> DecodeError {
+        self.cursor.error(DecodeErrorKind::Unhashable(name))
+    }
+
+    /// Passes an opening bracket and the white space behind it.
+    fn open(&mut self) -> Result<(), DecodeError> {
+        self.cursor.enter()?;
+        self.cursor.at += 1;
+        self.brackets += 1;
+        self.space();
+        Ok(())
+    }
+
+    /// Passes a closing bracket and the white space behind it.
+    fn close(&mut self) {
+        self.cursor.leave();
+        self.cursor.at += 1;
+        self.brackets -= 1;
+        self.space();
+    }
+
+    /// Passes white space and comments, inside brackets also line breaks.
+    #[inline]
+    pub(super) fn space(&mut self) {
+        loop {
+            match self.cursor.peek() {
+                Some(b' ' | b'\t' | b'\x0c') => self.cursor.at += 1,
+                Some(b'\n' | b'\r') if self.brackets > 0 => self.cursor.at += 1,
+                Some(b'#') => self.comment(),
+                Some(b'\\') => {
+                    if !(self.cursor.eat_word("\\\r\n")
+                        || self.cursor.eat_word("\\\n")
+                        || self.cursor.eat_word("\\\r"))
+                    {
+                        return;
+                    }
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Passes a comment, up to the line break.
+    fn comment(&mut self) {
+        let rest = self.cursor.rest();
+        self.cursor.at += memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+    }
+}
+
+/// What a class dict stands for: a nan of a float or a complex, or itself. `None` if it claims to be
+/// a float and has no number.
+fn special_float(dict: Dict) -> Option<Value> {
+    match dict.class() {
+        Some("float") => {
+            let value = dict.get("value")?;
+            let float = value.as_str().map_or_else(|| value.as_f64(), |s| s.trim().parse().ok())?;
+            Some(Value::Float(float))
+        }
+        Some("complex") => {
+            let part = |name| dict.get(name).and_then(Value::as_f64);
+            match (part("real"), part("imag")) {
+                (Some(re), Some(im)) => Some(Value::Complex { re, im }),
+                _ => Some(Value::Dict(dict)),
+            }
+        }
+        _ => Some(Value::Dict(dict)),
+    }
+}

@@ -1,0 +1,169 @@
+//! Writing serpent.
+
+use crate::base64;
+use crate::encode::{all_or_nothing, check_level};
+use crate::error::EncodeError;
+use crate::number::{MAX_DIGITS, write_big_int, write_float, write_int};
+use crate::repr::write_str;
+use crate::serializer::CallRef;
+use crate::value::{Dict, Set, Value};
+
+const HEADER: &[u8] = b"# serpent utf-8 python3.2\n";
+
+/// Appends a value, header line included.
+///
+/// # Errors
+/// Dict keys and set members other than numbers, str, bytes and tuples; too deep a nesting; ints
+/// too long for Python. `out` is then as it was.
+pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    all_or_nothing(out, |out| {
+        out.extend_from_slice(HEADER);
+        write(value, 0, out)
+    })
+}
+
+/// Appends a method call, header line included.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    all_or_nothing(out, |out| {
+        out.extend_from_slice(HEADER);
+        out.push(b'(');
+        write_str(call.object, out);
+        out.push(b',');
+        write_str(call.method, out);
+        out.push(b',');
+        write_tuple(call.args, 1, out)?;
+        out.extend_from_slice(b",{");
+        separated(call.kwargs, out, |(key, value), out| {
+            write_str(key, out);
+            out.push(b':');
+            write(value, 2, out)
+        })?;
+        out.extend_from_slice(b"})");
+        Ok(())
+    })
+}
+
+fn write(value: &Value, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    check_level(level)?;
+    match value {
+        Value::None => out.extend_from_slice(b"None"),
+        Value::Bool(true) => out.extend_from_slice(b"True"),
+        Value::Bool(false) => out.extend_from_slice(b"False"),
+        Value::Int(int) => write_int(*int, out),
+        Value::BigInt(int) => {
+            if !write_big_int(int, out) {
+                return Err(EncodeError::Digits(MAX_DIGITS));
+            }
+        }
+        Value::Float(float) => write_any_float(*float, out),
+        Value::Complex { re, im } => write_complex(*re, *im, out),
+        Value::Str(text) => write_str(text, out),
+        Value::Bytes(bytes) => {
+            out.extend_from_slice(b"{'data': '");
+            base64::encode(bytes, out);
+            out.extend_from_slice(b"', 'encoding': 'base64'}");
+        }
+        Value::List(items) => {
+            out.push(b'[');
+            separated(items, out, |item, out| write(item, level + 1, out))?;
+            out.push(b']');
+        }
+        Value::Tuple(items) => write_tuple(items, level, out)?,
+        Value::Set(set) | Value::FrozenSet(set) => write_set(set, level, out)?,
+        Value::Dict(dict) => write_dict(dict, level, out)?,
+    }
+    Ok(())
+}
+
+fn write_tuple(items: &[Value], level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    out.push(b'(');
+    separated(items, out, |item, out| write(item, level + 1, out))?;
+    out.extend_from_slice(if items.len() == 1 { b",)" } else { b")" });
+    Ok(())
+}
+
+fn write_set(set: &Set, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    if set.is_empty() {
+        // There is no literal for it.
+        out.extend_from_slice(b"()");
+        return Ok(());
+    }
+    out.push(b'{');
+    separated(set.iter(), out, |member, out| {
+        check_key(member)?;
+        write(member, level + 1, out)
+    })?;
+    out.push(b'}');
+    Ok(())
+}
+
+fn write_dict(dict: &Dict, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    out.push(b'{');
+    separated(dict, out, |(key, value), out| {
+        check_key(key)?;
+        write(key, level + 1, out)?;
+        out.push(b':');
+        write(value, level + 1, out)
+    })?;
+    out.push(b'}');
+    Ok(())
+}
+
+fn separated<T>(
+    items: impl IntoIterator<Item = T>,
+    out: &mut Vec<u8>,
+    mut write: impl FnMut(T, &mut Vec<u8>) -> Result<(), EncodeError>,
+) -> Result<(), EncodeError> {
+    let mut first = true;
+    for item in items {
+        if !first {
+            out.push(b',');
+        }
+        first = false;
+        write(item, out)?;
+    }
+    Ok(())
+}
+
+/// serpent's choice of key types; that a bytes key becomes a dict, which is no key, is its affair.
+fn check_key(key: &Value) -> Result<(), EncodeError> {
+    match key {
+        Value::None | Value::List(_) | Value::Set(_) | Value::FrozenSet(_) | Value::Dict(_) => {
+            Err(EncodeError::SerpentKey(key.type_name()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_any_float(float: f64, out: &mut Vec<u8>) {
+    if float.is_finite() {
+        write_float(float, out);
+    } else if float.is_nan() {
+        out.extend_from_slice(b"{'__class__':'float','value':'nan'}");
+    } else if float > 0.0 {
+        out.extend_from_slice(b"1e30000");
+    } else {
+        out.extend_from_slice(b"-1e30000");
+    }
+}
+
+fn write_complex(re: f64, im: f64, out: &mut Vec<u8>) {
+    if re.is_nan() || im.is_nan() {
+        out.extend_from_slice(b"{'__class__':'complex','real':");
+        write_any_float(re, out);
+        out.extend_from_slice(b",'imag':");
+        write_any_float(im, out);
+        out.push(b'}');
+        return;
+    }
+    out.push(b'(');
+    write_any_float(re, out);
+    if im.is_sign_positive() {
+        out.push(b'+');
+    }
+    write_any_float(im, out);
+    out.extend_from_slice(b"j)");
+}

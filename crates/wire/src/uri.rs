@@ -1,0 +1,310 @@
+//! Pyro URIs: `PYRO:object@location`, `PYRONAME:name[@location]`, `PYROMETA:tags[@location]`.
+//!
+//! Owns their text and their class-dict form. Knows nothing of how a name is looked up or a location
+//! reached.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::value::{Dict, Value};
+
+/// The port of a nameserver whose location names none.
+pub const NAMESERVER_PORT: u16 = 9090;
+
+/// Where an object is, or how to find it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Uri {
+    /// An object at a known place.
+    Pyro {
+        /// The object's id.
+        object: String,
+        /// Where its daemon listens.
+        location: Location,
+    },
+    /// A name to look up in the nameserver.
+    PyroName {
+        /// The name.
+        name: String,
+        /// Where the nameserver listens; to be discovered if unsaid.
+        location: Option<Location>,
+    },
+    /// Any object whose metadata has all these tags.
+    PyroMeta {
+        /// The tags.
+        tags: Vec<String>,
+        /// Where the nameserver listens; to be discovered if unsaid.
+        location: Option<Location>,
+    },
+}
+
+/// A listening address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Location {
+    /// A TCP port.
+    Tcp {
+        /// A name or an address; an IPv6 address without its brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A Unix socket.
+    Unix {
+        /// The socket's path.
+        path: String,
+    },
+}
+
+/// A text that is no URI: says what is wrong with it and what a right one looks like.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid uri '{uri}': {problem}")]
+pub struct UriError {
+    /// The text.
+    pub uri: String,
+    /// What is wrong with it.
+    pub problem: UriProblem,
+}
+
+/// What is wrong with the text of a [`UriError`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UriProblem {
+    /// No protocol in front.
+    #[error("it must begin with a protocol, as in PYRO:object@host:port or PYRONAME:name")]
+    NoProtocol,
+    /// A protocol that is none of the three.
+    #[error("unknown protocol {0}; use PYRO:object@host:port, PYRONAME:name or PYROMETA:tag1,tag2")]
+    Protocol(String),
+    /// No object between the protocol and the location, or white space in it.
+    #[error(
+        "the object's name is missing or has white space in it, as it must not in PYRO:object@host:port"
+    )]
+    Object,
+    /// A `PYRO` URI without its location.
+    #[error(
+        "a PYRO uri needs a location, as in PYRO:{0}@host:port; to look the name up, use PYRONAME:{0}"
+    )]
+    NoLocation(String),
+    /// A location without a host.
+    #[error("the location '{0}' has no host; write host:port, an IPv6 host as in [::1]:9090")]
+    NoHost(String),
+    /// A location without a port that needs one.
+    #[error("the location '{0}' has no port; write {0}:port")]
+    NoPort(String),
+    /// Something else than a number as the port.
+    #[error(
+        "the port '{0}' must be a number from 0 to 65535; write host:port, an IPv6 host as in [::1]:9090"
+    )]
+    Port(String),
+    /// A Unix socket's path that is empty or has a colon in it.
+    #[error(
+        "a Unix socket's path must be neither empty nor contain a colon, as in ./u:/run/lab.sock"
+    )]
+    SocketPath,
+    /// Two brackets around an IPv6 address.
+    #[error("the IPv6 address is in too many brackets; write [::1]:9090")]
+    Brackets,
+    /// Something else than an IPv6 address in brackets.
+    #[error(
+        "between brackets must be a numeric IPv6 address, and behind them :port, as in [::1]:9090"
+    )]
+    Ipv6,
+    /// A location with a line break in it.
+    #[error("the location must not have line breaks in it")]
+    LineBreak,
+}
+
+impl Uri {
+    /// The URI of an object at a TCP address.
+    pub fn tcp(object: impl Into<String>, host: impl Into<String>, port: u16) -> Uri {
+        Uri::Pyro { object: object.into(), location: Location::Tcp { host: host.into(), port } }
+    }
+
+    /// The location, where it has one.
+    pub fn location(&self) -> Option<&Location> {
+        match self {
+            Uri::Pyro { location, .. } => Some(location),
+            Uri::PyroName { location, .. } | Uri::PyroMeta { location, .. } => location.as_ref(),
+        }
+    }
+
+    /// The class dict that Pyro5 sends for it.
+    pub fn to_value(&self) -> Value {
+        let (protocol, object) = match self {
+            Uri::Pyro { object, .. } => ("PYRO", Value::from(object)),
+            Uri::PyroName { name, .. } => ("PYRONAME", Value::from(name)),
+            Uri::PyroMeta { tags, .. } => ("PYROMETA", Value::Set(tags.iter().collect())),
+        };
+        let (path, host, port) = match self.location() {
+            Some(Location::Tcp { host, port }) => (Value::None, host.into(), (*port).into()),
+            Some(Location::Unix { path }) => (path.into(), Value::None, Value::None),
+            None => (Value::None, Value::None, Value::None),
+        };
+        let mut dict = Dict::with_capacity(2);
+        dict.insert("__class__", "Pyro5.core.URI");
+        dict.insert("state", Value::Tuple(vec![protocol.into(), object, path, host, port]));
+        Value::Dict(dict)
+    }
+
+    /// Reads the class dict of a URI; `None` for any other value.
+    pub fn from_value(value: &Value) -> Option<Uri> {
+        let dict = value.as_dict()?;
+        if dict.class() != Some("Pyro5.core.URI") {
+            return None;
+        }
+        let [protocol, object, path, host, port] = dict.get("state")?.as_list()? else {
+            return None;
+        };
+        let location = match (path, host) {
+            (Value::Str(path), _) if !path.is_empty() => {
+                Some(Location::Unix { path: path.clone() })
+            }
+            (_, Value::Str(host)) if !host.is_empty() => {
+                let port = u16::try_from(port.as_i64()?).ok()?;
+                Some(Location::Tcp { host: host.clone(), port })
+            }
+            _ => None,
+        };
+        match protocol.as_str()? {
+            "PYRO" => Some(Uri::Pyro { object: object.as_str()?.to_owned(), location: location? }),
+            "PYRONAME" => Some(Uri::PyroName { name: object.as_str()?.to_owned(), location }),
+            "PYROMETA" => Some(Uri::PyroMeta { tags: texts(object)?, location }),
+            _ => None,
+        }
+    }
+}
+
+/// The texts of a set, or of the list that some serializers make of one.
+fn texts(value: &Value) -> Option<Vec<String>> {
+    let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
+    match value {
+        Value::Set(set) | Value::FrozenSet(set) => set.iter().map(text).collect(),
+        list => list.as_list()?.iter().map(text).collect(),
+    }
+}
+
+impl FromStr for Uri {
+    type Err = UriError;
+
+    fn from_str(text: &str) -> Result<Self, UriError> {
+        parse(text).map_err(|problem| UriError { uri: text.to_owned(), problem })
+    }
+}
+
+fn parse(text: &str) -> Result<Uri, UriProblem> {
+    let (protocol, rest) = text.split_once(':').ok_or(UriProblem::NoProtocol)?;
+    let protocol = protocol.to_ascii_uppercase();
+    if !protocol.starts_with("PYRO") || !protocol.bytes().all(|b| b.is_ascii_alphabetic()) {
+        return Err(UriProblem::NoProtocol);
+    }
+    // Python's `$` lets one line break at the end pass.
+    let rest = rest.strip_suffix('\n').unwrap_or(rest);
+    let (object, location) = split_location(rest);
+    if object.is_empty() || object.contains(char::is_whitespace) {
+        return Err(UriProblem::Object);
+    }
+    let object = object.to_owned();
+    match protocol.as_str() {
+        "PYRO" => match location {
+            Some(location) => Ok(Uri::Pyro { object, location: parse_location(location, None)? }),
+            None => Err(UriProblem::NoLocation(object)),
+        },
+        "PYRONAME" => Ok(Uri::PyroName { name: object, location: nameserver(location)? }),
+        "PYROMETA" => {
+            let mut tags: Vec<String> = Vec::new();
+            for tag in object.split(',').map(str::trim) {
+                if !tags.iter().any(|known| known == tag) {
+                    tags.push(tag.to_owned());
+                }
+            }
+            Ok(Uri::PyroMeta { tags, location: nameserver(location)? })
+        }
+        _ => Err(UriProblem::Protocol(protocol)),
+    }
+}
+
+/// Parts the object from the location at the first `@` that has something on both sides.
+fn split_location(text: &str) -> (&str, Option<&str>) {
+    let first = text.chars().next().map_or(0, char::len_utf8);
+    let at = text.get(first..).and_then(|tail| tail.find('@')).map(|at| at + first);
+    match at.and_then(|at| text.split_at_checked(at)) {
+        Some((object, location)) if location.len() > 1 => (object, location.get(1..)),
+        _ => (text, None),
+    }
+}
+
+fn nameserver(location: Option<&str>) -> Result<Option<Location>, UriProblem> {
+    location.map(|location| parse_location(location, Some(NAMESERVER_PORT))).transpose()
+}
+
+fn parse_location(text: &str, default_port: Option<u16>) -> Result<Location, UriProblem> {
+    if text.contains('\n') {
+        return Err(UriProblem::LineBreak);
+    }
+    if let Some(path) = text.strip_prefix("./u:") {
+        if path.is_empty() || path.contains(':') {
+            return Err(UriProblem::SocketPath);
+        }
+        return Ok(Location::Unix { path: path.to_owned() });
+    }
+    let (host, port) = if let Some(bracketed) = text.strip_prefix('[') {
+        if bracketed.starts_with('[') {
+            return Err(UriProblem::Brackets);
+        }
+        let (host, tail) = bracketed.split_once(']').ok_or(UriProblem::Ipv6)?;
+        let numeric = |c: char| c.is_ascii_hexdigit() || c == ':' || c == '%';
+        if host.is_empty() || !host.chars().all(numeric) {
+            return Err(UriProblem::Ipv6);
+        }
+        match tail.strip_prefix(':') {
+            Some(port) => (host, port),
+            None if tail.is_empty() => (host, ""),
+            None => return Err(UriProblem::Ipv6),
+        }
+    } else {
+        text.split_once(':').unwrap_or((text, ""))
+    };
+    if host.is_empty() {
+        return Err(UriProblem::NoHost(text.to_owned()));
+    }
+    let port = match (port.trim(), default_port) {
+        ("", Some(default)) => default,
+        ("", None) => return Err(UriProblem::NoPort(text.trim_end_matches(':').to_owned())),
+        (port, _) => port.parse().map_err(|_| UriProblem::Port(port.to_owned()))?,
+    };
+    Ok(Location::Tcp { host: host.to_owned(), port })
+}
+
+impl FromStr for Location {
+    type Err = UriError;
+
+    /// Reads a location by itself: `host:port`, `[ipv6]:port` or `./u:path`.
+    fn from_str(text: &str) -> Result<Self, UriError> {
+        parse_location(text, None).map_err(|problem| UriError { uri: text.to_owned(), problem })
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Location::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Location::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Location::Unix { path } => write!(f, "./u:{path}"),
+        }
+    }
+}
+
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Uri::Pyro { object, .. } => write!(f, "PYRO:{object}")?,
+            Uri::PyroName { name, .. } => write!(f, "PYRONAME:{name}")?,
+            Uri::PyroMeta { tags, .. } => write!(f, "PYROMETA:{}", tags.join(","))?,
+        }
+        match self.location() {
+            Some(location) => write!(f, "@{location}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! Python's plain data as one Rust type.
+//!
+//! Owns [`Value`] and the conversions into and out of it. Knows nothing of bytes: what a value looks
+//! like on the wire is each codec's business, how Python prints it that of `repr`.
+
+use num_bigint::BigInt;
+use num_traits::ToPrimitive;
+
+pub use crate::dict::Dict;
+pub use crate::set::Set;
+
+/// A value of Python's plain data.
+///
+/// `==` is structural (`Int(1) != Float(1.0)`), save that dicts and sets compare without regard to
+/// order; the keys of a [`Dict`] and the members of a [`Set`] are unique under Python's own `==`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// `None`
+    None,
+    /// `True` or `False`
+    Bool(bool),
+    /// An `int` of 64 bits.
+    Int(i64),
+    /// An `int` that does not fit [`Value::Int`]; make it with [`Value::int`], which keeps it so.
+    BigInt(Box<BigInt>),
+    /// A `float`, nan and the infinities included.
+    Float(f64),
+    /// A `complex`.
+    Complex {
+        /// The real part.
+        re: f64,
+        /// The imaginary part.
+        im: f64,
+    },
+    /// A `str`. Python's lone surrogates have no place in it.
+    Str(String),
+    /// A `bytes`.
+    Bytes(Vec<u8>),
+    /// A `list`.
+    List(Vec<Value>),
+    /// A `tuple`.
+    Tuple(Vec<Value>),
+    /// A `set`.
+    Set(Set),
+    /// A `frozenset`.
+    FrozenSet(Set),
+    /// A `dict`; an instance of a class travels as one with a `"__class__"` entry.
+    Dict(Dict),
+}
+
+impl Value {
+    /// A `bytes` value.
+    pub fn bytes(bytes: impl Into<Vec<u8>>) -> Value {
+        Value::Bytes(bytes.into())
+    }
+
+    /// An `int` of any size, in the form that fits it.
+    pub fn int(int: BigInt) -> Value {
+        match int.to_i64() {
+            Some(small) => Value::Int(small),
+            None => Value::BigInt(Box::new(int)),
+        }
+    }
+
+    /// The text of a `str`.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Value::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The number of an `int` that fits 64 bits; a `bool` is an `int`, as in Python.
+    pub fn as_i64(&self) -> Option<i64> {
+        match self {
+            Value::Int(int) => Some(*int),
+            Value::Bool(bool) => Some(i64::from(*bool)),
+            _ => None,
+        }
+    }
+
+    /// The number of a `float` or an `int`; an `int` beyond a float's range is an infinity.
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            Value::Float(float) => Some(*float),
+            Value::Int(int) => Some(*int as f64),
+            Value::Bool(bool) => Some(f64::from(u8::from(*bool))),
+            Value::BigInt(int) => int.to_f64(),
+            _ => None,
+        }
+    }
+
+    /// The truth of a `bool`.
+    pub fn as_bool(&self) -> Option<bool> {
+        match self {
+            Value::Bool(bool) => Some(*bool),
+            _ => None,
+        }
+    }
+
+    /// The content of a `bytes`.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Value::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The items of a `list` or a `tuple`.
+    pub fn as_list(&self) -> Option<&[Value]> {
+        match self {
+            Value::List(items) | Value::Tuple(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The entries of a `dict`.
+    pub fn as_dict(&self) -> Option<&Dict> {
+        match self {
+            Value::Dict(dict) => Some(dict),
+            _ => None,
+        }
+    }
+
+    /// Whether this is `None`.
+    pub fn is_none(&self) -> bool {
+        matches!(self, Value::None)
+    }
+
+    /// Python's name of the type: `int`, `NoneType`, `frozenset` ...
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Value::None => "NoneType",
+            Value::Bool(_) => "bool",
+            Value::Int(_) | Value::BigInt(_) => "int",
+            Value::Float(_) => "float",
+            Value::Complex { .. } => "complex",
+            Value::Str(_) => "str",
+            Value::Bytes(_) => "bytes",
+            Value::List(_) => "list",
+            Value::Tuple(_) => "tuple",
+            Value::Set(_) => "set",
+            Value::FrozenSet(_) => "frozenset",
+            Value::Dict(_) => "dict",
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Value::Str(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Value::Str(text)
+    }
+}
+
+impl From<&String> for Value {
+    fn from(text: &String) -> Self {
+        Value::Str(text.clone())
+    }
+}
+
+impl From<bool> for Value {
+    fn from(bool: bool) -> Self {
+        Value::Bool(bool)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(float: f64) -> Self {
+        Value::Float(float)
+    }
+}
+
+impl From<u64> for Value {
+    fn from(int: u64) -> Self {
+        match i64::try_from(int) {
+            Ok(small) => Value::Int(small),
+            Err(_) => Value::BigInt(Box::new(BigInt::from(int))),
+        }
+    }
+}
+
+impl From<usize> for Value {
+    fn from(int: usize) -> Self {
+        Value::from(int as u64)
+    }
+}
+
+impl From<BigInt> for Value {
+    fn from(int: BigInt) -> Self {
+        Value::int(int)
+    }
+}
+
+impl From<()> for Value {
+    fn from((): ()) -> Self {
+        Value::None
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(option: Option<T>) -> Self {
+        option.map_or(Value::None, Into::into)
+    }
+}
+
+impl From<Vec<Value>> for Value {
+    fn from(items: Vec<Value>) -> Self {
+        Value::List(items)
+    }
+}
+
+impl From<Dict> for Value {
+    fn from(dict: Dict) -> Self {
+        Value::Dict(dict)
+    }
+}
+
+macro_rules! from_small_ints {
+    ($($int:ty)*) => {$(
+        impl From<$int> for Value {
+            fn from(int: $int) -> Self {
+                Value::Int(i64::from(int))
+            }
+        }
+    )*};
+}
+
+from_small_ints!(i8 i16 i32 i64 u8 u16 u32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_takes_four_words() {
+        assert_eq!(size_of::<Value>(), 32);
+    }
+
+    #[test]
+    fn ints_take_the_form_that_fits() {
+        assert_eq!(Value::int(BigInt::from(-5)), Value::Int(-5));
+        assert_eq!(Value::from(u64::MAX), Value::BigInt(Box::new(BigInt::from(u64::MAX))));
+        assert_eq!(Value::from(i64::MAX as u64), Value::Int(i64::MAX));
+    }
+
+    #[test]
+    fn numbers_read_as_python_sees_them() {
+        assert_eq!(Value::Bool(true).as_i64(), Some(1));
+        assert_eq!(Value::Int(3).as_f64(), Some(3.0));
+        assert_eq!(Value::from("3").as_f64(), None);
+        assert_eq!(Value::from(Option::<i32>::None), Value::None);
+    }
+}

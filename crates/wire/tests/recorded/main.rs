@@ -1,0 +1,45 @@
+//! Bytes that real Pyro5 has sent, read and written again.
+//!
+//! record.py beside this file has made frames.txt and values.txt, and says with which versions.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod frames;
+mod values;
+
+/// An entry of a recording: its title, and below it indented lines of a word and what it is about.
+struct Entry {
+    title: &'static str,
+    lines: Vec<(&'static str, &'static str)>,
+}
+
+impl Entry {
+    fn get(&self, word: &str) -> &'static str {
+        let found = self.lines.iter().find(|(known, _)| *known == word);
+        found.unwrap_or_else(|| panic!("{}: no {word}", self.title)).1
+    }
+}
+
+fn entries(recording: &'static str) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for line in recording.lines().filter(|line| !line.starts_with('#')) {
+        match line.strip_prefix("  ") {
+            None => entries.push(Entry { title: line, lines: Vec::new() }),
+            Some(line) => {
+                let parts = line.split_once(' ').unwrap();
+                entries.last_mut().unwrap().lines.push(parts);
+            }
+        }
+    }
+    assert!(entries.len() > 50);
+    entries
+}
+
+fn unhex(hex: &str) -> Vec<u8> {
+    let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+    (0..hex.len()).step_by(2).map(byte).collect()
+}

@@ -1,0 +1,78 @@
+"""Makes a package of the sources that the daemon sends, and starts the worker.
+
+The command line of a worker holds just enough to read this text from its standard input, which
+is the control socket; `read` and `os` come from there. Nothing of it is a file: a worker runs with
+any interpreter, with nothing installed and nothing written to the disk.
+"""
+
+import importlib.abc
+import importlib.util
+import linecache
+import marshal
+import os
+import sys
+
+# The worker's own package. Drivers may import what is meant for them as `ferrolab`, unless there
+# is an installed package of that name.
+PRIVATE = "_ferrolab_worker"
+PUBLIC = "ferrolab"
+PUBLIC_MODULES = ("__init__", "exposure")
+
+
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Finds the modules of a package among texts."""
+
+    def __init__(self, package, sources):
+        self._package = package
+        self._sources = sources
+
+    def find_spec(self, fullname, path=None, target=None):
+        """The module of that name, if it is ours."""
+        package, _, module = fullname.partition(".")
+        if package != self._package or (module or "__init__") not in self._sources:
+            return None
+        spec = importlib.util.spec_from_loader(fullname, self, is_package=not module)
+        spec.origin = self._file(fullname)
+        spec.has_location = True
+        return spec
+
+    def get_source(self, fullname):
+        """The text of a module."""
+        return self._sources[fullname.partition(".")[2] or "__init__"]
+
+    def is_package(self, fullname):
+        """Whether that is the package itself."""
+        return "." not in fullname
+
+    def exec_module(self, module):
+        """Runs a module; its text is kept for tracebacks."""
+        name = module.__name__
+        file = self._file(name)
+        source = self.get_source(name)
+        linecache.cache[file] = (len(source), None, source.splitlines(True), file)
+        exec(compile(source, file, "exec", dont_inherit=True), module.__dict__)
+
+    def _file(self, fullname):
+        return "<ferrolab>/{}.py".format(fullname.partition(".")[2] or "__init__")
+
+
+def install(sources):
+    """Makes the sources importable."""
+    sys.meta_path.insert(0, Finder(PRIVATE, sources))
+    public = {name: text for name, text in sources.items() if name in PUBLIC_MODULES}
+    sys.meta_path.append(Finder(PUBLIC, public))
+
+
+def main(sources):
+    """Starts the worker."""
+    if sys.path and sys.path[0] == "":
+        # the working directory is no place to import drivers from by accident
+        del sys.path[0]
+    install(sources)
+    from _ferrolab_worker import worker
+
+    worker.main()
+
+
+if "read" in globals():
+    main(marshal.loads(read(int.from_bytes(read(4), "big"))))  # noqa: F821

@@ -1,0 +1,300 @@
+"""The calls of one channel: what a request asks for, and its answer.
+
+Owns the meaning of the frames on a channel. The thread that reads a request carries it out and
+writes its answer; nothing is handed to another thread on the way.
+
+    request                                                           answer
+    (CALL,  service, method, args, kwargs, *context)                  value, raised or stream
+    (GET,   service, property, (), {}, *context)                      value, raised or stream
+    (SET,   service, property, (value,), {}, *context)                value or raised
+    (BATCH, service, "", [(method, args, kwargs), ...], {}, *context) value or raised
+    (NEXT,  stream, serializer)                                       value, raised or end
+    (CLOSE, stream)                                                   none
+    (BIND,  session, address, object)                                 none
+    (UNBIND,)                                                         none
+
+    context: serializer, flags, sequence number, correlation id, [(key, data), ...],
+             whether there are class dicts in the arguments
+
+    (VALUE, value) or (VALUE, value, [(key, data), ...])
+    (RAISED, class dict)
+    (STREAM, number) or (STREAM, number, [(key, data), ...])
+    (END,)
+"""
+
+import itertools
+import logging
+import threading
+from collections.abc import Iterator
+
+from . import convert, framing, output, pyro
+
+CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND = range(8)
+VALUE, RAISED, STREAM, END = range(4)
+
+FLAG_ONEWAY = 4
+
+log = logging.getLogger("ferrolab")
+
+
+class Streams:
+    """The iterators whose items clients fetch one by one."""
+
+    def __init__(self):
+        self._numbers = itertools.count(1)
+        self._open = {}
+
+    def add(self, service, iterator):
+        """Keeps an iterator, and returns its number."""
+        number = next(self._numbers)
+        self._open[number] = (service, iterator)
+        return number
+
+    def next(self, number, serializer, hosted):
+        """The answer to a request for the next item."""
+        service, iterator = self._open.get(number, (None, None))
+        if iterator is None:
+            error = pyro.error_class("PyroError")("item stream terminated")
+            return RAISED, convert.exception(error, serializer)
+        output.current.service = service
+        try:
+            return VALUE, convert.plain(next(iterator), serializer, hosted)
+        except StopIteration:
+            self._open.pop(number, None)
+            return (END,)
+        except Exception as error:
+            self._open.pop(number, None)
+            return RAISED, convert.exception(error, serializer, None, hosted)
+
+    def close(self, number):
+        """Forgets an iterator, which runs what its generator has to do at its end."""
+        service, iterator = self._open.pop(number, (None, None))
+        close = getattr(iterator, "close", None)
+        if close is None:
+            return
+        output.current.service = service
+        try:
+            close()
+        except Exception:
+            log.warning("an error at the end of an item stream", exc_info=True)
+
+
+class Channel:
+    """One channel: the calls of a session, one after the other."""
+
+    def __init__(self, host, sock):
+        self._host = host
+        self._sock = sock
+        self._reader = framing.Reader(sock)
+        self._number = None
+        self._session = None
+
+    def fileno(self):
+        """The number of the socket's file descriptor."""
+        return self._sock.fileno()
+
+    def serve(self):
+        """Carries out requests until the daemon closes the channel."""
+        try:
+            while self.serve_one():
+                pass
+        finally:
+            self.close()
+
+    def serve_one(self):
+        """Reads one request and answers it. Returns whether there can be more."""
+        try:
+            request = self._reader.read()
+            if request is None:
+                return False
+            answer = self._answer(request)
+            if answer is not None:
+                self._write(answer, request)
+            return True
+        except OSError:
+            return False
+
+    def serve_ready(self):
+        """Answers what has arrived. Returns whether there can be more."""
+        while self.serve_one():
+            if not self._reader.buffered():
+                return True
+        return False
+
+    def _write(self, answer, request):
+        try:
+            framing.write(self._sock, answer)
+        except ValueError as error:
+            # somebody else has changed the result since it was looked at
+            serializer = request[5] if request[0] <= BATCH else request[2]
+            framing.write(self._sock, (RAISED, convert.exception(error, serializer)))
+
+    def shut(self):
+        """Lets no more requests in; the one that is being carried out is still answered."""
+        try:
+            self._sock.shutdown(0)
+        except OSError:
+            pass
+
+    def close(self):
+        """Ends the channel; its session ends with its last channel."""
+        self._sock.close()
+        self._unbind()
+
+    def abandon(self):
+        """Closes the socket in a forked child, which has no part in it."""
+        self._sock.close()
+
+    def _unbind(self):
+        session, self._session = self._session, None
+        if session is not None:
+            self._host.sessions.unbind(self._number, session)
+
+    def _answer(self, request):
+        kind = request[0]
+        if kind <= BATCH:
+            return self._carry_out(*request)
+        if kind == NEXT:
+            return self._host.streams.next(request[1], request[2], self._host.daemon)
+        if kind == CLOSE:
+            self._host.streams.close(request[1])
+        elif kind == BIND:
+            self._unbind()
+            self._number = request[1]
+            self._session = self._host.sessions.bind(*request[1:])
+        elif kind == UNBIND:
+            self._unbind()
+        return None
+
+    def _carry_out(
+        self,
+        kind,
+        name,
+        member,
+        args,
+        kwargs,
+        serializer,
+        flags,
+        seq,
+        correlation,
+        annotations,
+        has_classes,
+    ):
+        host, session, current = self._host, self._session, output.current
+        current.service = name
+        is_callback = False
+        try:
+            context = pyro.fill_context(
+                session.connection,
+                session.address,
+                serializer,
+                flags,
+                seq,
+                correlation,
+                annotations,
+            )
+            service = host.services.get(name)
+            if service is None:
+                raise pyro.error_class("DaemonError")("unknown object")
+            if has_classes:
+                args = pyro.recreate(args, serializer)
+                kwargs = pyro.recreate(kwargs, serializer)
+            instance = host.instance(service, session)
+            if kind == CALL:
+                method = service.access.method(instance, member)
+                is_callback = getattr(method, "_pyroCallback", False)
+                value = method(*args, **kwargs)
+            elif kind == GET:
+                value = service.access.get(instance, member)
+            elif kind == SET:
+                value = service.access.set(instance, member, args[0])
+            else:
+                value = self._batch(service, instance, args, serializer)
+            if flags & FLAG_ONEWAY:
+                return VALUE, None
+            if isinstance(value, Iterator) and kind != BATCH:
+                answer = STREAM, host.streams.add(name, value)
+            elif kind == BATCH:
+                answer = VALUE, value
+            else:
+                answer = VALUE, self._plain(value, serializer, member)
+            if context is not None:
+                left = pyro.response_annotations(context)
+                if left:
+                    return answer + (left,)
+            return answer
+        except Exception as error:
+            return self._raised(error, serializer, flags, member, is_callback)
+        except BaseException as error:
+            # it would end a client's program too
+            wrapped = pyro.error_class("DaemonError")(
+                "'{}' of service '{}' raised {}: {}".format(
+                    member, name, type(error).__name__, error
+                )
+            )
+            wrapped.__cause__ = error
+            return self._raised(wrapped, serializer, flags, member, is_callback)
+        finally:
+            if current.partial:
+                output.end_of_call()
+
+    def _raised(self, error, serializer, flags, member, is_callback):
+        if flags & FLAG_ONEWAY:
+            log.warning("an error in the oneway call '%s'", member, exc_info=error)
+            return VALUE, None
+        if is_callback:
+            log.error("an error in the callback '%s'", member, exc_info=error)
+        return RAISED, convert.exception(error, serializer, None, self._host.daemon)
+
+    def _batch(self, service, instance, calls, serializer):
+        results = []
+        for member, args, kwargs in calls:
+            method = service.access.method(instance, member)
+            try:
+                value = self._plain(method(*args, **kwargs), serializer, member)
+            except Exception as error:
+                raised = convert.exception(error, serializer, None, self._host.daemon)
+                results.append(
+                    {"__class__": "Pyro5.core._ExceptionWrapper", "exception": raised}
+                )
+                break
+            results.append(value)
+        return results
+
+    def _plain(self, value, serializer, member):
+        if convert.is_plain(value):
+            return value
+        try:
+            return convert.plain(value, serializer, self._host.daemon)
+        except Exception as error:
+            if len(error.args) == 1 and isinstance(error.args[0], str):
+                error.args = ("{} (in the result of '{}')".format(error.args[0], member),)
+            raise
+
+
+class ChannelThreads:
+    """Channels with a thread each: what a threaded daemon has."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._channels = set()
+
+    def add(self, channel):
+        """Serves a channel."""
+        with self._lock:
+            self._channels.add(channel)
+        threading.Thread(
+            target=self._serve, args=(channel,), name="ferrolab-channel", daemon=True
+        ).start()
+
+    def _serve(self, channel):
+        try:
+            channel.serve()
+        finally:
+            with self._lock:
+                self._channels.discard(channel)
+
+    def channels(self):
+        """The open channels."""
+        with self._lock:
+            return list(self._channels)

@@ -1,0 +1,196 @@
+"""What a driver finds as `self._pyroDaemon`.
+
+Owns the objects that drivers register at run time. The daemon itself is another process; what
+has to be known there is asked for over the control socket.
+"""
+
+import inspect
+import threading
+import uuid
+import weakref
+
+from . import exposure, pyro
+from .services import Service
+
+
+class HostedDaemon:
+    """The part of Pyro5's `Daemon` that served objects use."""
+
+    def __init__(self, services, ask):
+        self._services = services
+        self._ask = ask
+        self._lock = threading.Lock()
+        self._registered = {}
+        self._classes = set()
+        self._known_location = None
+
+    @property
+    def objectsById(self):
+        """The objects that are served here, by their ids."""
+        with self._lock:
+            registered = {key: _alive(entry) for key, entry in self._registered.items()}
+        return dict({name: service.target for name, service in self._services.items()}, **registered)
+
+    @property
+    def locationStr(self):
+        """Where the daemon listens."""
+        return self._location()[0]
+
+    @property
+    def natLocationStr(self):
+        """The address that clients beyond a router use; None if there is none."""
+        return self._location()[1]
+
+    def serves(self, cls):
+        """Remembers that objects of a class may have to be sent as proxies."""
+        self._classes = self._classes | {cls}
+
+    def register(self, obj_or_class, objectId=None, force=False, weak=False):
+        """Serves an object or a class under an id, and returns its URI."""
+        if objectId is not None and not isinstance(objectId, str):
+            raise TypeError("objectId must be a string or None")
+        objectId = objectId or "obj_" + uuid.uuid4().hex
+        is_class = inspect.isclass(obj_or_class)
+        if is_class and weak:
+            raise TypeError("Classes cannot be registered with weak=True.")
+        if is_class and not hasattr(obj_or_class, "_pyroInstancing"):
+            obj_or_class._pyroInstancing = ("session", None)
+        if not force:
+            known = getattr(obj_or_class, "_pyroId", "")
+            if known and self.objectsById.get(known) is obj_or_class:
+                raise pyro.error_class("DaemonError")("object or class already has a Pyro id")
+            if objectId in self.objectsById:
+                raise pyro.error_class("DaemonError")(
+                    "an object or class is already registered with that id"
+                )
+        obj_or_class._pyroId = objectId
+        obj_or_class._pyroDaemon = self
+        if weak:
+            service = _WeakService(objectId, obj_or_class)
+            weakref.finalize(obj_or_class, self.unregister, objectId)
+        else:
+            service = Service(objectId, obj_or_class)
+        with self._lock:
+            self._registered[objectId] = weakref.ref(obj_or_class) if weak else obj_or_class
+            self._services[objectId] = service
+        self.serves(service.cls)
+        try:
+            self._ask("register", objectId, service.members)
+        except BaseException:
+            self._forget(objectId)
+            raise
+        return self.uriFor(objectId)
+
+    def unregister(self, objectOrId):
+        """Serves an object no more."""
+        if objectOrId is None:
+            raise ValueError("object or objectid argument expected")
+        target = None
+        if isinstance(objectOrId, str):
+            objectId = objectOrId
+        else:
+            target, objectId = objectOrId, getattr(objectOrId, "_pyroId", None)
+            if objectId is None:
+                raise pyro.error_class("DaemonError")("object isn't registered")
+        if not self._forget(objectId):
+            return
+        self._ask("unregister", objectId)
+        if target is not None:
+            for name in ("_pyroId", "_pyroDaemon"):
+                try:
+                    delattr(target, name)
+                except AttributeError:
+                    pass
+
+    def _location(self):
+        if self._known_location is None:
+            self._known_location = self._ask("location")
+        return self._known_location
+
+    def _forget(self, objectId):
+        with self._lock:
+            if self._registered.pop(objectId, None) is None:
+                return False
+            self._services.pop(objectId, None)
+        return True
+
+    def uriFor(self, objectOrId, nat=True):
+        """The URI of a registered object, or of an object id."""
+        objectId = objectOrId
+        if not isinstance(objectOrId, str):
+            objectId = getattr(objectOrId, "_pyroId", None)
+            if objectId is None or objectId not in self.objectsById:
+                raise pyro.error_class("DaemonError")(
+                    "object isn't registered in this daemon"
+                )
+        location, nat_location = self._location()
+        text = "PYRO:{}@{}".format(objectId, nat_location if nat and nat_location else location)
+        try:
+            from Pyro5.core import URI
+        except ImportError:
+            return text
+        return URI(text)
+
+    def proxyFor(self, objectOrId, nat=True):
+        """A proxy of a registered object."""
+        from Pyro5.client import Proxy
+
+        uri = self.uriFor(objectOrId, nat)
+        service = self._services.get(uri.object)
+        if service is None:
+            raise pyro.error_class("DaemonError")("object isn't registered in this daemon")
+        proxy = Proxy(uri)
+        proxy._pyroGetMetadata(
+            known_metadata={key: set(names) for key, names in service.members.items()}
+        )
+        return proxy
+
+    def resetMetadataCache(self, objectOrId, nat=True):
+        """Has the members of an object listed anew."""
+        service = self._services.get(self.uriFor(objectOrId, nat).object)
+        if service is not None:
+            service.members = exposure.members(service.cls)
+            self._ask("register", service.name, service.members)
+
+    def proxy_state(self, obj):
+        """What the class dict of a proxy for `obj` holds; None if it is not registered."""
+        # Only objects of classes that are served are asked: the attributes of others may be
+        # remote themselves.
+        if not isinstance(obj, tuple(self._classes)):
+            return None
+        if getattr(obj, "_pyroDaemon", None) is not self:
+            return None
+        service = self._services.get(getattr(obj, "_pyroId", None))
+        if service is None:
+            return None
+        members = service.members
+        return (
+            str(self.uriFor(service.name)),
+            tuple(members["oneway"]),
+            tuple(members["methods"]),
+            tuple(members["attrs"]),
+            "hello",
+            None,
+        )
+
+
+class _WeakService(Service):
+    """A registered object that lives only as long as somebody else keeps it."""
+
+    def __init__(self, name, target):
+        super().__init__(name, type(target), "single")
+        self._reference = weakref.ref(target)
+        self.target = None
+
+    def instance(self, session):
+        instance = self._reference()
+        if instance is None:
+            raise pyro.error_class("DaemonError")("the object has been deleted meanwhile")
+        return instance
+
+    def release_single(self):
+        pass
+
+
+def _alive(entry):
+    return entry() if isinstance(entry, weakref.ref) else entry

@@ -1,0 +1,179 @@
+"""Frames over a socket: a length of four bytes, then that many bytes of marshal.
+
+Owns the bytes between the worker and its daemon. Knows nothing of what the frames say.
+
+    offset  size  content
+    0       4     length of the rest, big-endian
+    4       n     a tuple, `marshal` version 2
+"""
+
+import collections
+import fcntl
+import marshal
+import os
+import resource
+import socket
+import struct
+import threading
+
+MARSHAL_VERSION = 2
+
+_LENGTH = struct.Struct(">I")
+_BUFFER = 64 * 1024
+# From this size on, a second system call is cheaper than copying.
+_LARGE = 32 * 1024
+
+
+def high_fd(fd):
+    """A duplicate of `fd` far from the low numbers, which some drivers close."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    base = 600 if limit == resource.RLIM_INFINITY or limit >= 1024 else limit // 2
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, base)
+    except OSError:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+
+
+def take_socket(fd):
+    """A socket object over a high duplicate of `fd`, which is closed."""
+    high = high_fd(fd)
+    os.close(fd)
+    sock = socket.socket(fileno=high)
+    sock.setblocking(True)
+    return sock
+
+
+class Reader:
+    """Reads frames; one call of the system for a frame that is there in one piece."""
+
+    def __init__(self, sock):
+        self._recv_into = sock.recv_into
+        self._view = memoryview(bytearray(_BUFFER))
+        self._start = 0
+        self._end = 0
+
+    def buffered(self):
+        """Whether the beginning of a further frame has been read already."""
+        return self._end > self._start
+
+    def read(self):
+        """The next frame's content; None at the end."""
+        while self._end - self._start < 4:
+            if not self._fill():
+                return None
+        size = _LENGTH.unpack_from(self._view, self._start)[0]
+        start = self._start + 4
+        stop = start + size
+        if stop <= self._end:
+            frame = marshal.loads(self._view[start:stop])
+            if stop == self._end:
+                self._start = self._end = 0
+            else:
+                self._start = stop
+            return frame
+        return self._read_large(start, size)
+
+    def _fill(self):
+        if self._start == self._end:
+            self._start = self._end = 0
+        elif self._end == _BUFFER:
+            rest = bytes(self._view[self._start : self._end])
+            self._start, self._end = 0, len(rest)
+            self._view[: self._end] = rest
+        count = self._recv_into(self._view[self._end :])
+        self._end += count
+        return count
+
+    def _read_large(self, start, size):
+        whole = bytearray(size)
+        view = memoryview(whole)
+        done = self._end - start
+        view[:done] = self._view[start : self._end]
+        self._start = self._end = 0
+        while done < size:
+            count = self._recv_into(view[done:])
+            if not count:
+                return None
+            done += count
+        return marshal.loads(whole)
+
+
+def write(sock, frame):
+    """Writes one frame."""
+    data = marshal.dumps(frame, MARSHAL_VERSION)
+    head = _LENGTH.pack(len(data))
+    if len(data) < _LARGE:
+        sock.sendall(head + data)
+        return
+    sent = sock.sendmsg([head, data])
+    if sent < 4:  # cannot be, short of a socket without any space
+        sock.sendall(head[sent:])
+        sent = 4
+    if sent < 4 + len(data):
+        sock.sendall(memoryview(data)[sent - 4 :])
+
+
+class Writer:
+    """Writes whole frames to a socket that several threads write to.
+
+    A destructor may log while its thread is in here already, between any two steps; its frame is
+    left to the write that is under way.
+    """
+
+    def __init__(self, sock):
+        self._sock = sock
+        self._lock = threading.Lock()
+        self._owner = None
+        self._frames = collections.deque()
+
+    def write(self, frame):
+        """Writes one frame; a daemon that is gone is no error here."""
+        data = marshal.dumps(frame, MARSHAL_VERSION)
+        self._frames.append(_LENGTH.pack(len(data)) + data)
+        me = threading.get_ident()
+        while self._frames and self._owner != me:
+            with self._lock:
+                self._owner = me
+                try:
+                    while self._frames:
+                        self._sock.sendall(self._frames.popleft())
+                except (OSError, IndexError):
+                    pass
+                finally:
+                    self._owner = None
+
+
+class ControlReader:
+    """Reads frames that may come with file descriptors."""
+
+    def __init__(self, sock):
+        self._sock = sock
+        self._fds = []
+
+    def read(self):
+        """The next frame and the descriptors that have come so far; None at the end."""
+        head = self._exactly(4)
+        if head is None:
+            return None
+        body = self._exactly(_LENGTH.unpack(head)[0])
+        if body is None:
+            return None
+        fds, self._fds = self._fds, []
+        return marshal.loads(body), fds
+
+    def _exactly(self, size):
+        parts = []
+        flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+        while size:
+            data, ancillary, _, _ = self._sock.recvmsg(
+                min(size, 1 << 20), socket.CMSG_SPACE(16 * 4), flags
+            )
+            for level, kind, content in ancillary:
+                if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                    count = len(content) // 4
+                    self._fds.extend(struct.unpack("{}i".format(count), content[: count * 4]))
+            if not data:
+                return None
+            parts.append(data)
+            size -= len(data)
+        return b"".join(parts)

@@ -1,0 +1,184 @@
+"""What a driver prints and logs, on its way to the daemon's log.
+
+Owns the stream of records. A record says which service it belongs to, where that can be known:
+calls run on threads of their own, and each thread knows whose call it carries out.
+
+    ("log", service, level, logger, message, traceback)    a logging record
+    ("out" or "err", service, line)                        a line that Python code printed
+
+What a driver's C code prints goes to the file descriptors 1 and 2, which the daemon reads as
+lines. Records have a pipe of their own, so a driver that floods it holds up nobody's call.
+"""
+
+import io
+import logging
+import sys
+import threading
+import traceback
+
+from . import framing
+
+# A line longer than this is cut into several records.
+_LONGEST = 8 * 1024
+
+
+class _Current(threading.local):
+    """What a thread is about. `partial`: it has printed something without a newline."""
+
+    service = None
+    partial = False
+
+
+current = _Current()
+_only_service = None
+
+
+def service():
+    """The service that the current thread works for, or None."""
+    return current.service or _only_service
+
+
+def set_only_service(name):
+    """Says that whatever is printed belongs to the one service there is; None: to nobody."""
+    global _only_service
+    _only_service = name
+
+
+class RecordHandler(logging.Handler):
+    """Sends the records of `logging` to the daemon."""
+
+    def __init__(self, writer):
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record):
+        """Sends one record."""
+        try:
+            message = record.getMessage()
+        except Exception as error:
+            message = "{!r} % {!r} ({})".format(record.msg, record.args, error)
+        text = None
+        if record.exc_info and record.exc_info[0]:
+            text = "".join(traceback.format_exception(*record.exc_info))
+        elif record.stack_info:
+            text = record.stack_info
+        self._writer.write(
+            ("log", service(), record.levelno, record.name, clean(message), text and clean(text))
+        )
+
+
+class ServiceStream(io.TextIOBase):
+    """Stands for `sys.stdout` or `sys.stderr`, and sends lines with the name of their service."""
+
+    def __init__(self, kind, original, writer):
+        super().__init__()
+        self._kind = kind
+        self.original = original
+        self._writer = writer
+        self._local = threading.local()
+
+    # what drivers ask of a stream besides writing is the original's
+    buffer = property(lambda self: self.original.buffer)
+    encoding = property(lambda self: self.original.encoding)
+    errors = property(lambda self: self.original.errors)
+    name = property(lambda self: self.original.name)
+    mode = "w"
+
+    def fileno(self):
+        """The number of the file descriptor."""
+        return self.original.fileno()
+
+    def isatty(self):
+        """Whether this is a terminal: it is not."""
+        return False
+
+    def writable(self):
+        """Whether this can be written to."""
+        return True
+
+    def write(self, text):
+        """Takes text; whole lines are sent."""
+        if not isinstance(text, str):
+            raise TypeError("write() argument must be str, not " + type(text).__name__)
+        owner = service()
+        if owner is None:
+            return self.original.write(text)
+        parts = getattr(self._local, "parts", None)
+        if parts is None:
+            parts = self._local.parts = []
+        head, newline, rest = text.rpartition("\n")
+        if newline:
+            parts.append(head)
+            lines = "".join(parts).split("\n")
+            parts.clear()
+            for line in lines:
+                self._send(owner, line)
+        if rest:
+            parts.append(rest)
+            if len(parts) > 1024 or len(rest) > _LONGEST:
+                self._send(owner, "".join(parts))
+                parts.clear()
+            current.partial = True
+        return len(text)
+
+    def flush(self):
+        """Sends what has no newline yet and is worth it: nothing, for a line stays a line."""
+        try:
+            self.original.flush()
+        except (OSError, ValueError):
+            pass  # a driver may have closed the descriptor
+
+    def send_rest(self):
+        """Sends what the current thread has printed without a newline."""
+        parts = getattr(self._local, "parts", None)
+        if parts:
+            self._send(service(), "".join(parts))
+            parts.clear()
+
+    def _send(self, owner, line):
+        if line.endswith("\r"):
+            line = line[:-1]
+        for start in range(0, len(line) or 1, _LONGEST):
+            self._writer.write((self._kind, owner, clean(line[start : start + _LONGEST])))
+
+
+def clean(text):
+    """`text` with escapes for what has no place in Unicode."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def start(sock, level):
+    """Sends all output to the daemon from now on."""
+    writer = framing.Writer(sock)
+    for kind, name in (("out", "stdout"), ("err", "stderr")):
+        original = getattr(sys, name)
+        try:
+            original.reconfigure(
+                encoding="utf-8", errors="backslashreplace", line_buffering=True
+            )
+        except (AttributeError, ValueError):
+            pass
+        setattr(sys, name, ServiceStream(kind, original, writer))
+    root = logging.getLogger()
+    root.addHandler(RecordHandler(writer))
+    root.setLevel(level)
+
+
+def detach():
+    """Gives a forked child its plain streams back: the records are the worker's."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, ServiceStream):
+            setattr(sys, name, stream.original)
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler, RecordHandler):
+            root.removeHandler(handler)
+
+
+def end_of_call():
+    """Sends what a call printed without a newline at its end."""
+    current.partial = False
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, ServiceStream):
+            stream.send_rest()

@@ -1,0 +1,197 @@
+"""What a worker shares with Pyro5, where the driver's environment has it.
+
+Owns every look into Pyro5's modules: the call context, the registries of class serializers and
+the classes of errors. Nothing here imports Pyro5 unless a client sent one of its objects: a
+driver that does not use it pays nothing, and a driver without it in its environment works too.
+"""
+
+import sys
+import uuid
+import weakref
+
+# The error classes that a client knows, for environments that have no Pyro5. They travel under
+# the names of the originals, and a stock client raises those.
+_stand_ins = {}
+
+SERIALIZER_CLASSES = {
+    1: "SerpentSerializer",
+    2: "MarshalSerializer",
+    3: "JsonSerializer",
+    4: "MsgpackSerializer",
+}
+
+
+def error_class(name):
+    """The class `Pyro5.errors.NAME`, or one that stands in for it."""
+    module = sys.modules.get("Pyro5.errors")
+    if module is not None:
+        return getattr(module, name)
+    if name not in _stand_ins:
+        _stand_ins[name] = type(name, (Exception,), {"__module__": "Pyro5.errors"})
+    return _stand_ins[name]
+
+
+def is_error(error, name):
+    """Whether `error` is a `Pyro5.errors.NAME`, or of the class that stands in for it."""
+    module = sys.modules.get("Pyro5.errors")
+    classes = (getattr(module, name, None), _stand_ins.get(name))
+    return isinstance(error, tuple(cls for cls in classes if cls is not None))
+
+
+# -- the call context ---------------------------------------------------------------------------
+
+
+class Connection:
+    """What drivers find as `current_context.client`: their client's connection.
+
+    The socket itself is the daemon's; this has what drivers use of it.
+    """
+
+    def __init__(self, address, object_id=None):
+        self.objectId = object_id
+        self.pyroInstances = {}
+        self.tracked_resources = weakref.WeakSet()
+        self.sock = _Socket(address)
+
+    def close_resources(self):
+        """Closes what the driver tracked for this connection."""
+        for resource in list(self.tracked_resources):
+            try:
+                resource.close()
+            except Exception:  # a resource that will not close hinders no other
+                pass
+        self.tracked_resources.clear()
+
+
+class _Socket:
+    def __init__(self, address):
+        self._address = address
+
+    def getpeername(self):
+        return self._address
+
+
+def fill_context(connection, address, serializer, flags, seq, correlation, annotations):
+    """Sets Pyro5's `current_context` for one request, and returns it; None without Pyro5."""
+    module = sys.modules.get("Pyro5.callcontext")
+    if module is None:
+        return None
+    context = module.current_context
+    context.client = connection
+    context.client_sock_addr = address
+    context.serializer_id = serializer
+    context.msg_flags = flags
+    context.seq = seq
+    context.correlation_id = uuid.UUID(bytes=correlation)
+    # Pyro5 hands out views here, and drivers may use their methods
+    context.annotations = {key: memoryview(data) for key, data in annotations}
+    context.response_annotations = {}
+    return context
+
+
+def response_annotations(context):
+    """What the driver left to be sent along with its answer, as `[(key, data)]`."""
+    annotations = context.response_annotations
+    if not annotations:
+        return ()
+    context.response_annotations = {}
+    return [(str(key), bytes(data)) for key, data in annotations.items()]
+
+
+# -- class serializers --------------------------------------------------------------------------
+
+
+def _serializer_base():
+    module = sys.modules.get("Pyro5.serializers")
+    return None if module is None else module.SerializerBase
+
+
+def class_converters():
+    """The functions that make dicts of objects, by class, as registered with Pyro5."""
+    base = _serializer_base()
+    if base is None:
+        return {}
+    return vars(base).get("_SerializerBase__custom_class_to_dict_registry", {})
+
+
+def serpent_converters():
+    """What is registered with serpent itself: `{class: function}`, in order of precedence."""
+    module = sys.modules.get("serpent")
+    return {} if module is None else getattr(module, "_special_classes_registry", {})
+
+
+def type_replacement(kind, serializer):
+    """The function that replaces objects of exactly this class (json and msgpack), or None."""
+    module = sys.modules.get("Pyro5.serializers")
+    if module is None:
+        return None
+    name = SERIALIZER_CLASSES[serializer]
+    cls = getattr(module, name, None)
+    return vars(cls).get("_{}__type_replacements".format(name), {}).get(kind) if cls else None
+
+
+def recreate(value, serializer):
+    """`value` with objects in place of its class dicts, as Pyro5 recreates them.
+
+    Raises what Pyro5 raises for classes that it does not know or refuses.
+    """
+    try:
+        from Pyro5 import serializers
+    except ImportError:
+        return _without_pyro(value)
+    known = serializers.serializers_by_id.get(serializer) or serializers.serializers_by_id[1]
+    if serializer == 4:
+        return _hooked(value, known.dict_to_class)
+    return known.recreate_classes(value)
+
+
+def _hooked(value, dict_to_class):
+    """What msgpack's object hook makes: every dict in turn, the innermost first."""
+    kind = type(value)
+    if kind is list:
+        return [_hooked(item, dict_to_class) for item in value]
+    if kind is tuple:
+        return tuple(_hooked(item, dict_to_class) for item in value)
+    if kind is dict:
+        value = {key: _hooked(item, dict_to_class) for key, item in value.items()}
+        return dict_to_class(value) if "__class__" in value else value
+    return value
+
+
+def _without_pyro(value):
+    """Recreates what needs no Pyro5: the exceptions that are Python's own."""
+    kind = type(value)
+    if kind in (list, tuple, set):
+        return kind(_without_pyro(item) for item in value)
+    if kind is not dict:
+        return value
+    if "__class__" not in value:
+        return {key: _without_pyro(item) for key, item in value.items()}
+    name = value["__class__"]
+    if "__" in name:
+        raise error_class("SecurityError")(
+            "refused to deserialize types with double underscores in their name: " + name
+        )
+    module, _, short = name.rpartition(".")
+    if value.get("__exception__") and module in ("builtins", "exceptions"):
+        import builtins
+
+        cls = getattr(builtins, short, None)
+        if isinstance(cls, type) and issubclass(cls, BaseException):
+            error = cls(*value["args"])
+            for key, item in value.get("attributes", {}).items():
+                setattr(error, key, item)
+            return error
+    raise error_class("SerializeError")("unsupported serialized class: " + name)
+
+
+# -- tracebacks ---------------------------------------------------------------------------------
+
+
+def detailed_traceback(error):
+    """Pyro5's traceback with the values of variables, where its settings ask for it."""
+    module = sys.modules.get("Pyro5.errors")
+    config = getattr(module, "config", None)
+    if not getattr(config, "DETAILED_TRACEBACK", False):
+        return None
+    return module.format_traceback(type(error), error, error.__traceback__, True)

@@ -1,0 +1,243 @@
+"""Services, sessions, and the instances that serve them.
+
+Owns the loading of a driver's class, the instance modes, and the release of instances. Knows
+nothing of sockets or frames.
+"""
+
+import importlib
+import inspect
+import logging
+import sys
+import threading
+import types
+
+from . import exposure, output, pyro
+
+log = logging.getLogger("ferrolab")
+
+
+class Service:
+    """A class (or an object) that is served under a name."""
+
+    def __init__(self, name, target, mode=None, expose=None, arguments=None, on_disconnect=()):
+        self.name = name
+        self._lock = threading.Lock()
+        self._instance = None
+        self._positional, self._keywords = _arguments(arguments)
+        self._on_disconnect = tuple(on_disconnect)
+        if inspect.isclass(target):
+            self.cls = target
+            own_mode, self._creator = getattr(target, "_pyroInstancing", ("session", None))
+            self.mode = mode or own_mode
+        else:
+            self.cls = type(target)
+            self.mode, self._creator, self._instance = "single", None, target
+        self.target = target
+        self.broken = False
+        self.access = exposure.Access(self.cls, expose)
+        self.members = exposure.members(self.cls, expose)
+
+    def instance(self, session):
+        """The instance that serves a call of `session`."""
+        if self.mode == "single":
+            instance = self._instance
+            if instance is None:
+                with self._lock:
+                    if self._instance is None:
+                        self._instance = self._create()
+                    instance = self._instance
+            return instance
+        if self.mode == "session":
+            return session.instance(self)
+        if self.mode == "percall":
+            return self._create()
+        raise pyro.error_class("DaemonError")("invalid instancemode in registered class")
+
+    def _create(self):
+        if self._creator is None:
+            return self.cls(*self._positional, **self._keywords)
+        instance = self._creator(self.cls)
+        if not isinstance(instance, self.cls):
+            raise TypeError("instance creator returned object of different type")
+        return instance
+
+    def release_single(self):
+        """Releases the one instance, if there is one."""
+        with self._lock:
+            instance, self._instance = self._instance, None
+        if instance is not None and instance is not self.target:
+            self.release(instance)
+
+    def release(self, instance):
+        """Brings an instance to rest that nobody will use any more."""
+        output.current.service = self.name
+        for name in self._on_disconnect:
+            try:
+                getattr(instance, name)()
+            except Exception:
+                log.warning("%s() failed at the end of a session", name, exc_info=True)
+        drivers = sys.modules.get("pyrolab.drivers")
+        instrument = getattr(drivers, "Instrument", None)
+        if instrument is not None and isinstance(instance, instrument):
+            try:
+                instance._release()
+            except Exception:
+                log.warning("closing %s failed", type(instance).__name__, exc_info=True)
+
+
+def _arguments(arguments):
+    if arguments is None:
+        return (), {}
+    if isinstance(arguments, dict):
+        return (), arguments
+    return tuple(arguments), {}
+
+
+# -- loading ------------------------------------------------------------------------------------
+
+
+def load(spec, daemon):
+    """The service that a configuration entry describes."""
+    module, classname = spec["module"], spec["classname"]
+    target = _find(module, classname)
+    if inspect.isclass(target):
+        target = _own_class(target)
+        own_mode, creator = getattr(target, "_pyroInstancing", ("session", None))
+        _mark(target, "_pyroInstancing", (spec.get("instancemode") or own_mode, creator))
+        if spec.get("parameters"):
+            _mark(target, "_autoconnect_params", spec["parameters"])
+    elif inspect.isroutine(target) or inspect.ismodule(target):
+        raise TypeError(
+            "{}.{} is a {}, and a service needs a class".format(
+                module, classname, type(target).__name__
+            )
+        )
+    _mark(target, "_pyroId", spec["name"])
+    _mark(target, "_pyroDaemon", daemon)
+    service = Service(
+        spec["name"],
+        target,
+        spec.get("instancemode"),
+        spec.get("expose"),
+        spec.get("arguments"),
+        spec.get("on_disconnect") or (),
+    )
+    if not service.members["methods"] and not service.members["attrs"]:
+        log.warning(
+            "%s.%s exposes nothing: mark its methods with @expose, or give the service "
+            "`expose: all`",
+            module,
+            classname,
+        )
+    return service
+
+
+def _find(module, classname):
+    """The class of that name; a class that is missing is looked for in the file as it is now."""
+    fresh = module not in sys.modules
+    importlib.invalidate_caches()
+    found = importlib.import_module(module)
+    try:
+        for part in classname.split("."):
+            found = getattr(found, part)
+    except AttributeError:
+        if fresh:
+            # so that the next attempt sees what has been written to the file by then
+            sys.modules.pop(module, None)
+        raise AttributeError(
+            "module '{}' has no class '{}'".format(module, classname)
+        ) from None
+    return found
+
+
+def _own_class(cls):
+    """A class like `cls` that no other service shares.
+
+    Two services of one class differ in what is kept on the class: `_autoconnect_params`,
+    `_pyroId`, the instance mode.
+    """
+
+    def fill(namespace):
+        namespace["__module__"] = cls.__module__
+        namespace["__qualname__"] = cls.__qualname__
+        namespace["__doc__"] = cls.__doc__
+
+    try:
+        return types.new_class(cls.__name__, (cls,), {}, fill)
+    except Exception:
+        log.debug("%r cannot be derived from and is served as it is", cls, exc_info=True)
+        return cls
+
+
+def _mark(target, name, value):
+    try:
+        setattr(target, name, value)
+    except (AttributeError, TypeError):
+        pass  # an extension type: nothing that it holds depends on the mark
+
+
+# -- sessions -----------------------------------------------------------------------------------
+
+
+class Session:
+    """One client connection of the daemon, with the instances that are its own."""
+
+    def __init__(self, address, object_id):
+        self.address = address
+        self.connection = pyro.Connection(address, object_id)
+        self.channels = 0
+        self._instances = {}
+        # A oneway call of the session may run beside its other calls.
+        self._lock = threading.Lock()
+
+    def instance(self, service):
+        """The session's own instance of a service."""
+        entry = self._instances.get(service.name)
+        if entry is None or entry[0] is not service:
+            with self._lock:
+                entry = self._instances.get(service.name)
+                if entry is None or entry[0] is not service:
+                    entry = (service, service._create())
+                    self._instances[service.name] = entry
+        return entry[1]
+
+    def release(self):
+        """Releases what belongs to the session."""
+        with self._lock:
+            instances, self._instances = self._instances, {}
+        for service, instance in instances.values():
+            service.release(instance)
+        self.connection.close_resources()
+
+
+class Sessions:
+    """The sessions that have a channel here."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._by_id = {}
+
+    def bind(self, number, address, object_id):
+        """The session of that number, which one more channel now belongs to."""
+        with self._lock:
+            session = self._by_id.get(number)
+            if session is None:
+                session = self._by_id[number] = Session(address, object_id)
+            session.channels += 1
+            return session
+
+    def unbind(self, number, session):
+        """One channel of a session has ended; with the last one its instances go."""
+        with self._lock:
+            session.channels -= 1
+            if session.channels:
+                return
+            self._by_id.pop(number, None)
+        session.release()
+
+    def release_all(self):
+        """Releases what all sessions hold, whether or not their calls still run."""
+        with self._lock:
+            sessions = list(self._by_id.values())
+        for session in sessions:
+            session.release()

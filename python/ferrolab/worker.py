@@ -1,0 +1,385 @@
+"""A worker: the process in which drivers live.
+
+Owns the process: its start, the control socket, its end. Frames of the control socket:
+
+    daemon -> worker
+    ("start", {settings})  with 2 fds: the socket for log records, and one whose end means that
+                           the daemon is gone
+    ("load", [{service}, ...])
+    ("channel",)           with 1 fd: a channel to serve
+    ("close_stream", number)
+    ("ping", number)
+    ("answer", number, succeeded, value)
+    ("stop", seconds)
+
+    worker -> daemon
+    ("hello", version, {facts})
+    ("loaded", service, {"methods", "oneway", "attrs"})
+    ("failed", service, class, text, traceback)   it cannot be imported
+    ("broken", service, class, text, traceback)   its constructor has raised
+    ("mended", service)                           its constructor has succeeded since
+    ("pong", number)
+    ("ask", number, what, [arguments])
+
+One thread reads the control socket, whatever drivers do. The main thread imports drivers, since
+some want that, and in a multiplex daemon it carries out all calls. In a threaded daemon every
+channel has a thread of its own.
+"""
+
+import atexit
+import faulthandler
+import itertools
+import logging
+import os
+import platform
+import queue
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+
+from . import convert, framing, output, services
+from .calls import Channel, ChannelThreads, Streams
+from .daemon import HostedDaemon
+
+PROTOCOL = 1
+
+# A worker whose daemon is gone is gone itself after this time, instruments released or not.
+ORPHAN_SECONDS = 1.3
+
+log = logging.getLogger("ferrolab")
+
+
+class Worker:
+    """The process."""
+
+    def __init__(self, control):
+        self._control = control
+        self._out = framing.Writer(control)
+        self._answers = {}
+        self._numbers = itertools.count(1)
+        self._ending = threading.Lock()
+        self._guard = None
+        self.services = {}
+        self.sessions = services.Sessions()
+        self.streams = Streams()
+        self.daemon = HostedDaemon(self.services, self._ask)
+        self.main = None
+        self.channels = None
+
+    def run(self):
+        """Serves until the end of the process."""
+        self._out.write(("hello", PROTOCOL, _facts()))
+        reader = framing.ControlReader(self._control)
+        first = reader.read()
+        if first is None:
+            os._exit(0)
+        (_, settings), fds = first
+        self._start(settings, fds)
+        threading.Thread(
+            target=self._follow, args=(reader,), name="ferrolab-control", daemon=True
+        ).start()
+        self.main.run()
+
+    def _start(self, settings, fds):
+        sys.path[:0] = settings.get("path", ())
+        output.start(framing.take_socket(fds[0]), settings.get("log_level", logging.INFO))
+        self._guard = _guard(fds[1])
+        output.set_only_service(settings.get("only_service"))
+        if settings.get("multiplex"):
+            self.main = self.channels = SelectingMain()
+        else:
+            self.main = QueueMain()
+            self.channels = ChannelThreads()
+        os.register_at_fork(after_in_child=self._forked)
+        _enable_faulthandler()
+        signal.signal(signal.SIGTERM, self._terminated)
+
+    # -- the control socket -------------------------------------------------------------------
+
+    def _follow(self, reader):
+        try:
+            while True:
+                message = reader.read()
+                if message is None:
+                    break
+                frame, fds = message
+                self._obey(frame, fds)
+        except OSError:
+            pass
+        except Exception:
+            traceback.print_exc()
+        self._end(0.2, ORPHAN_SECONDS)
+
+    def _obey(self, frame, fds):
+        kind = frame[0]
+        if kind == "channel":
+            for fd in fds:
+                self.channels.add(Channel(self, framing.take_socket(fd)))
+        elif kind == "ping":
+            self._out.write(("pong", frame[1]))
+        elif kind == "answer":
+            waiting = self._answers.pop(frame[1], None)
+            if waiting is not None:
+                waiting.put(frame[2:])
+        elif kind == "load":
+            for spec in frame[1]:
+                self.main.submit(self._load, spec)
+        elif kind == "close_stream":
+            self.main.submit(self.streams.close, frame[1])
+        elif kind == "stop":
+            grace = frame[1]
+            threading.Thread(
+                target=self._end, args=(grace, grace + ORPHAN_SECONDS), daemon=True
+            ).start()
+
+    def _ask(self, what, *arguments):
+        """The daemon's answer to a question."""
+        number = next(self._numbers)
+        waiting = self._answers[number] = queue.SimpleQueue()
+        self._out.write(("ask", number, what, list(arguments)))
+        succeeded, value = waiting.get()
+        if succeeded:
+            return value
+        from . import pyro
+
+        raise pyro.error_class("DaemonError")(value)
+
+    # -- services -----------------------------------------------------------------------------
+
+    def _load(self, spec):
+        name = spec["name"]
+        output.current.service = name
+        try:
+            service = services.load(spec, self.daemon)
+        except BaseException as error:
+            self._report_error("failed", name, error)
+        else:
+            self.services[name] = service
+            self.daemon.serves(service.cls)
+            self._out.write(("loaded", name, service.members))
+        finally:
+            output.end_of_call()
+            output.current.service = None
+
+    def _report_error(self, kind, name, error):
+        lines = convert.traceback_lines(error)
+        cls = type(error)
+        text = "".join(traceback.format_exception_only(cls, error)).strip()
+        self._out.write(
+            (kind, name, "{}.{}".format(cls.__module__, cls.__name__), output.clean(text), lines)
+        )
+
+    def instance(self, service, session):
+        """The instance for a call. An error of a constructor is told to the daemon."""
+        try:
+            instance = service.instance(session)
+        except Exception as error:
+            service.broken = True
+            log.exception("an instance of '%s' could not be made", service.name)
+            self._report_error("broken", service.name, error)
+            raise
+        if service.broken:
+            service.broken = False
+            self._out.write(("mended", service.name))
+        return instance
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def _terminated(self, _signal, _frame):
+        threading.Thread(target=self._end, args=(0.5, 0.5 + ORPHAN_SECONDS), daemon=True).start()
+
+    def _end(self, grace, deadline):
+        """Ends the process: lets calls end, releases what there is, runs exit handlers."""
+        if not self._ending.acquire(False):
+            return
+        killer = threading.Timer(deadline, os._exit, (0,))
+        killer.daemon = True
+        killer.start()
+        until = time.monotonic() + grace
+        for channel in self.channels.channels():
+            channel.shut()
+        while self.channels.channels() and time.monotonic() < until:
+            time.sleep(0.005)
+        done = threading.Event()
+        release = Once(self._release, done)
+        self.main.submit(release)
+        if not done.wait(0.1):
+            release()  # the main thread is busy
+            done.wait()
+        os._exit(0)
+
+    def _release(self):
+        self.sessions.release_all()
+        for service in list(self.services.values()):
+            service.release_single()
+        output.current.service = None
+        try:
+            atexit._run_exitfuncs()
+        except BaseException:
+            traceback.print_exc()
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                output.end_of_call()
+                stream.flush()
+            except Exception:
+                pass
+
+    def _forked(self):
+        """In a forked child, which has no part in the worker's sockets."""
+        output.detach()
+        for thing in [self._control] + self.channels.channels():
+            try:
+                (getattr(thing, "abandon", None) or thing.close)()
+            except Exception:
+                pass
+
+
+class Once:
+    """A function that is carried out by the first thread that calls it."""
+
+    def __init__(self, function, done):
+        self._function = function
+        self._done = done
+        self._first = threading.Lock()
+
+    def __call__(self):
+        if self._first.acquire(False):
+            try:
+                self._function()
+            finally:
+                self._done.set()
+
+
+# -- the main thread ----------------------------------------------------------------------------
+
+
+class QueueMain:
+    """The main thread of a threaded daemon's worker: it imports, and waits."""
+
+    def __init__(self):
+        self._jobs = queue.SimpleQueue()
+
+    def submit(self, function, *args):
+        """Has a function carried out on the main thread."""
+        self._jobs.put((function, args))
+
+    def run(self):
+        """Carries out what is submitted, for ever."""
+        while True:
+            try:
+                function, args = self._jobs.get()
+                function(*args)
+            except KeyboardInterrupt:
+                pass
+            except BaseException:
+                traceback.print_exc()
+
+
+class SelectingMain:
+    """The main thread of a multiplex daemon's worker: it carries out all calls too."""
+
+    def __init__(self):
+        self._jobs = queue.SimpleQueue()
+        # No file descriptor of the main loop may be among the low ones, which drivers close.
+        receiver, waker = socket.socketpair()
+        self._receiver = framing.take_socket(receiver.detach())
+        self._waker = framing.take_socket(waker.detach())
+        self._selector = selectors.PollSelector()
+        self._selector.register(self._receiver, selectors.EVENT_READ, None)
+        self._channels = set()
+
+    def submit(self, function, *args):
+        """Has a function carried out on the main thread."""
+        self._jobs.put((function, args))
+        self._waker.send(b"\0")
+
+    def add(self, channel):
+        """Serves a channel."""
+        self.submit(self._add, channel)
+
+    def _add(self, channel):
+        self._channels.add(channel)
+        self._selector.register(channel, selectors.EVENT_READ, channel)
+
+    def channels(self):
+        """The open channels."""
+        return list(self._channels)
+
+    def run(self):
+        """Serves channels and carries out what is submitted, for ever."""
+        while True:
+            try:
+                for key, _ in self._selector.select():
+                    if key.data is None:
+                        self._run_jobs()
+                    elif not key.data.serve_ready():
+                        self._selector.unregister(key.data)
+                        self._channels.discard(key.data)
+                        key.data.close()
+            except KeyboardInterrupt:
+                pass
+            except BaseException:
+                traceback.print_exc()
+
+    def _run_jobs(self):
+        for _ in self._receiver.recv(1024):
+            function, args = self._jobs.get()
+            try:
+                function(*args)
+            except BaseException:
+                traceback.print_exc()
+
+
+# -- the process --------------------------------------------------------------------------------
+
+
+def _facts():
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "executable": sys.executable or "",
+        "prefix": sys.prefix,
+        "pid": os.getpid(),
+    }
+
+
+def _guard(fd):
+    """A process that kills the worker, should it outlive its daemon.
+
+    A driver that blocks in C and holds the interpreter lock lets no Python code run, so nothing in
+    this process could end it then. The shell reads what never comes until the daemon is gone.
+    """
+    try:
+        return subprocess.Popen(
+            ["/bin/sh", "-c", "read _; sleep 1.5; kill -9 0", "ferrolab-guard"],
+            stdin=fd,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _enable_faulthandler():
+    try:
+        faulthandler.enable(file=framing.high_fd(2))
+    except (OSError, ValueError, RuntimeError):
+        pass
+
+
+def main():
+    """Runs the worker whose control socket is the standard input."""
+    control = socket.socket(fileno=framing.high_fd(0))
+    control.setblocking(True)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    sys.argv = ["ferrolab-worker"]
+    Worker(control).run()

@@ -1,0 +1,600 @@
+"""A worker does with drivers what Pyro5's daemon and PyroLab do."""
+
+import os
+import pathlib
+import queue
+import re
+import signal
+import sys
+import time
+
+import pytest
+
+from workers import (
+    BATCH, CALL, CLOSE, END, GET, JSON, MARSHAL, MSGPACK, NEXT, RAISED, SERPENT, SET, STREAM, VALUE,
+    Raised, Worker, service,
+)
+
+DRIVERS = pathlib.Path(__file__).parent / "drivers"
+FLAG_ONEWAY = 4
+
+
+def start(*services, **settings):
+    return Worker(services, path=[DRIVERS], **settings)
+
+
+def probe(**more):
+    return service("lab.probe", "standard", "Probe", **more)
+
+
+@pytest.fixture(scope="module")
+def shared():
+    with start(
+        probe(), service("lab.single", "standard", "Probe", instancemode="single"),
+        service("lab.percall", "standard", "Probe", instancemode="percall"),
+        service("lab.pyro", "pyro", "Service"),
+    ) as worker:
+        yield worker
+
+
+@pytest.fixture
+def channel(shared):
+    channel = shared.channel()
+    yield channel
+    channel.close()
+
+
+def wait_for(condition, seconds=10):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "in vain"
+        time.sleep(0.01)
+
+
+def raises(cls, channel, member, *args, service="lab.probe", kind=CALL, **more):
+    with pytest.raises(Raised) as caught:
+        channel.operation(kind, service, member, args, **more)
+    state = caught.value.state
+    assert state["__class__"] == cls
+    return state["args"][0] if state["args"] else ""
+
+
+def test_members(shared):
+    kind, _, members = shared.loaded["lab.probe"]
+    assert kind == "loaded"
+    assert members["attrs"] == ["fixed", "readings", "value"]
+    assert members["oneway"] == ["later"]
+    assert {"echo", "inherited", "static", "clsmethod", "later", "__len__", "__getitem__"} <= set(
+        members["methods"])
+    assert not {"_private", "_Probe__private", "hidden", "__init__"} & set(members["methods"])
+
+
+@pytest.mark.parametrize("member, args, result", [
+    ("echo", (1, "a"), ((1, "a"), {})), ("inherited", (), "inherited"), ("static", (1,), 2),
+    ("clsmethod", (), "Probe"), ("__len__", (), 3), ("__getitem__", (4,), 8), ("bump", (), 1),
+])
+def test_calls(channel, member, args, result):
+    assert channel.call("lab.probe", member, *args) == result
+
+
+def test_keyword_arguments(channel):
+    assert channel.call("lab.probe", "echo", 1, a=2) == ((1,), {"a": 2})
+
+
+@pytest.mark.parametrize("kind, member, text", [
+    (CALL, "_private", "attempt to access private attribute '_private'"),
+    (CALL, "__init__", "attempt to access private attribute '__init__'"),
+    (CALL, "__class__", "attempt to access private attribute '__class__'"),
+    (CALL, "hidden", "attempt to access unexposed attribute 'hidden'"),
+    (CALL, "count", "attempt to access unexposed attribute 'count'"),
+    (CALL, "nothing", "'Probe' object has no attribute 'nothing'"),
+    (CALL, "echo.__func__", "'Probe' object has no attribute 'echo.__func__'"),
+    (GET, "echo", "attempt to access unexposed or unknown remote attribute 'echo'"),
+    (GET, "setting", "attempt to access unexposed or unknown remote attribute 'setting'"),
+    (SET, "fixed", "attempt to access unexposed or unknown remote attribute 'fixed'"),
+    (GET, "nothing", "type object 'Probe' has no attribute 'nothing'"),
+])
+def test_what_is_refused(channel, kind, member, text):
+    args = (1,) if kind == SET else ()
+    assert raises("builtins.AttributeError", channel, member, *args, kind=kind) == text
+
+
+def test_properties(channel):
+    assert channel.operation(GET, "lab.probe", "value") == (VALUE, 1)
+    assert channel.operation(SET, "lab.probe", "value", ([2],)) == (VALUE, None)
+    assert channel.operation(GET, "lab.probe", "value") == (VALUE, [2])
+    kind, number = channel.operation(GET, "lab.probe", "readings")
+    assert kind == STREAM
+    assert channel.request(NEXT, number, SERPENT) == (VALUE, 1)
+
+
+def test_exceptions(channel):
+    with pytest.raises(Raised) as caught:
+        channel.call("lab.probe", "fail", code=9)
+    state = caught.value.state
+    assert state["__class__"] == "standard.ProbeError"
+    assert state["args"] == ("broken", 9)
+    assert state["attributes"]["code"] == 9
+    lines = state["attributes"]["_pyroTraceback"]
+    assert lines[0] == "Traceback (most recent call last):\n"
+    assert "standard.py" in lines[1] and "ferrolab" not in "".join(lines)
+    assert lines[-1] == "standard.ProbeError: ('broken', 9)\n"
+
+
+def test_an_exit_does_not_reach_the_client(channel):
+    text = raises("Pyro5.errors.DaemonError", channel, "leave")
+    assert text == "'leave' of service 'lab.probe' raised SystemExit: 3"
+
+
+def test_arguments_that_do_not_fit(channel):
+    text = raises("builtins.TypeError", channel, "static")
+    assert "missing 1 required positional argument" in text
+
+
+def test_a_result_that_cannot_be_sent(channel):
+    text = raises("builtins.TypeError", channel, "odd")
+    assert text == ("don't know how to serialize class <class 'object'>. Give it vars() or an "
+                    "appropriate __getstate__ (in the result of 'odd')")
+    text = raises("Pyro5.errors.SerializeError", channel, "odd", serializer=JSON)
+    assert "<class 'object'> using serializer JsonSerializer" in text
+
+
+def test_unknown_service(channel):
+    assert raises("Pyro5.errors.DaemonError", channel, "x", service="no") == "unknown object"
+
+
+def test_instance_modes(shared):
+    one, two = shared.channel(), shared.channel()
+    ids = {name: [c.call(name, "bump") for c in (one, two, one)]
+           for name in ("lab.probe", "lab.single", "lab.percall")}
+    assert ids == {"lab.probe": [1, 1, 2], "lab.single": [1, 2, 3], "lab.percall": [1, 1, 1]}
+
+
+def test_two_services_of_one_class_are_apart(shared):
+    channel = shared.channel()
+    assert channel.call("lab.probe", "whoami") != channel.call("lab.single", "whoami")
+
+
+def test_a_session_may_have_several_channels(shared):
+    one, two = shared.channel(77), shared.channel(77)
+    assert one.call("lab.probe", "whoami") == two.call("lab.probe", "whoami")
+    assert one.call("lab.probe", "thread") != two.call("lab.probe", "thread")
+
+
+def test_single_instances_are_made_once():
+    with start(service("lab.slow", "standard", "Slow", instancemode="single")) as worker:
+        channels = [worker.channel() for _ in range(5)]
+        answers = []
+        for channel in channels:
+            channel.sock.sendall(b"")
+        import threading
+        threads = [threading.Thread(target=lambda c=c: answers.append(c.call("lab.slow", "count")))
+                   for c in channels]
+        [t.start() for t in threads]
+        [t.join() for t in threads]
+        assert answers == [1] * 5
+
+
+def test_instance_creators():
+    with start(service("a", "standard", "Created"), service("b", "standard", "WronglyCreated"),
+               service("c", "standard", "instance")) as worker:
+        channel = worker.channel()
+        assert channel.call("a", "get") == "created"
+        text = raises("builtins.TypeError", channel, "get", service="b")
+        assert text == "instance creator returned object of different type"
+        assert channel.call("c", "get") == "beforehand"
+
+
+def test_streams(shared):
+    channel = shared.channel()
+    kind, number = channel.operation(CALL, "lab.probe", "stream", (2,))
+    assert kind == STREAM
+    assert channel.request(NEXT, number, SERPENT) == (VALUE, {"n": 0})
+    assert channel.call("lab.probe", "bump") == 1
+    assert channel.request(NEXT, number, SERPENT) == (VALUE, {"n": 1})
+    assert channel.request(NEXT, number, SERPENT) == (END,)
+    assert channel.request(NEXT, number, SERPENT)[1]["args"] == ("item stream terminated",)
+
+    kind, number = channel.operation(CALL, "lab.probe", "stream", (2, 0))
+    kind, state = channel.request(NEXT, number, SERPENT)
+    assert (kind, state["__class__"], state["args"]) == (RAISED, "builtins.ValueError", ("at 0",))
+    assert channel.request(NEXT, number, SERPENT)[0] == RAISED
+
+    ended = channel.call("lab.probe", "events").count("stream ended")
+    number = channel.operation(CALL, "lab.probe", "stream", (5,))[1]
+    channel.request(NEXT, number, SERPENT)
+    from workers import frame
+    channel.sock.sendall(frame((CLOSE, number)))
+    assert channel.call("lab.probe", "events").count("stream ended") == ended + 1
+
+    number = channel.operation(CALL, "lab.probe", "stream", (5,))[1]
+    channel.request(NEXT, number, SERPENT)
+    shared.send(("close_stream", number))
+    wait_for(lambda: channel.call("lab.probe", "events").count("stream ended") == ended + 2)
+
+
+def test_batches(channel):
+    calls = [("bump", [], {}), ("echo", [1], {"a": 2}), ("fail", [], {}), ("bump", [], {})]
+    kind, results = channel.operation(BATCH, "lab.probe", "", calls)
+    assert results[:2] == [1, ((1,), {"a": 2})]
+    assert len(results) == 3
+    assert results[2]["__class__"] == "Pyro5.core._ExceptionWrapper"
+    assert results[2]["exception"]["__class__"] == "standard.ProbeError"
+    assert raises("builtins.AttributeError", channel, "", ("_private", [], {}), kind=BATCH)
+
+
+def test_oneway(shared, channel):
+    assert channel.operation(CALL, "lab.probe", "later", flags=FLAG_ONEWAY) == (VALUE, None)
+    assert channel.call("lab.probe", "bump") == 101
+    assert channel.operation(CALL, "lab.probe", "fail", flags=FLAG_ONEWAY) == (VALUE, None)
+    record = shared.record(lambda r: r[0] == "log" and "oneway" in r[4])
+    assert record[1] == "lab.probe" and "ProbeError" in record[5]
+
+
+def test_callbacks_are_reported_here_too(shared, channel):
+    raises("builtins.RuntimeError", channel, "called_back")
+    record = shared.record(lambda r: r[0] == "log" and "callback" in r[4])
+    assert "in a callback" in record[5]
+
+
+def test_context(shared):
+    channel = shared.channel()
+    kind, value, left = channel.operation(
+        CALL, "lab.pyro", "context", annotations=[("ABCD", b"there")], flags=2, serializer=MARSHAL)
+    address = ("127.0.0.1", 5555)
+    assert value == (address, 1, 2, MARSHAL, "01010101-0101-0101-0101-010101010101",
+                     {"ABCD": b"there"}, address)
+    assert left == [("XYZ1", b"back")]
+    channel.call("lab.pyro", "track")
+    channel.close()
+    other = shared.channel()
+    wait_for(lambda: other.call("lab.pyro", "closed") == ["closed"])
+
+
+@pytest.mark.parametrize("serializer", [SERPENT, MARSHAL, JSON, MSGPACK])
+def test_class_dicts(channel, serializer):
+    def kind(value):
+        return channel.operation(CALL, "lab.pyro", "kind", (value,), classes=True,
+                                 serializer=serializer)[1]
+
+    uri = {"__class__": "Pyro5.core.URI", "state": ("PYRO", "obj", None, "localhost", 5)}
+    assert kind(uri) == ("URI", "PYRO:obj@localhost:5")
+    proxy = {"__class__": "Pyro5.client.Proxy",
+             "state": ("PYRO:obj@localhost:5", (), (), (), "hello", None)}
+    assert kind(proxy)[0] == "Proxy"
+    error = {"__class__": "builtins.ValueError", "__exception__": True, "args": ("x",),
+             "attributes": {}}
+    assert kind(error) == ("ValueError", "x")
+    thing = {"__class__": "test.Thing", "n": 4}
+    assert channel.operation(CALL, "lab.pyro", "double", (thing,), classes=True,
+                             serializer=serializer)[1] == {"__class__": "test.Thing", "n": 8}
+    for bad, cls in [({"__class__": "os.system"}, "Pyro5.errors.SerializeError"),
+                     ({"__class__": "a.__b__"}, "Pyro5.errors.SecurityError")]:
+        raises(cls, channel, "kind", [bad], service="lab.pyro", classes=True, serializer=serializer)
+
+
+def test_proxies_and_uris_are_sent_as_class_dicts(shared, channel):
+    assert channel.call("lab.pyro", "proxy")["__class__"] == "Pyro5.client.Proxy"
+
+
+def test_expose_all():
+    with start(
+        service("all", "standard", "Plain", expose="all", arguments=[3]),
+        service("some", "standard", "Plain", expose=["measure", "voltage", "name"],
+                arguments={"channel": 2, "name": "some"}),
+        service("none", "standard", "Plain"),
+    ) as worker:
+        everything = {"methods": ["__len__", "measure", "reset"], "oneway": [],
+                      "attrs": ["voltage"]}
+        assert worker.loaded["all"][2] == everything
+        assert worker.loaded["some"][2] == {"methods": ["measure"], "oneway": [],
+                                            "attrs": ["name", "voltage"]}
+        assert worker.loaded["none"][2] == {"methods": [], "oneway": [], "attrs": []}
+        assert worker.record(lambda r: "exposes nothing" in r[4])[1] == "none"
+        channel = worker.channel()
+        assert channel.call("all", "measure") == ("plain", 3)
+        assert channel.operation(GET, "all", "voltage")[1] == 4.5
+        channel.operation(SET, "all", "voltage", (3.0,))
+        assert channel.call("all", "measure") == ("plain", 2.0)
+        assert channel.call("all", "__len__") == 2
+        assert channel.operation(GET, "some", "name")[1] == "some"
+        raises("builtins.AttributeError", channel, "reset", service="some")
+        raises("builtins.AttributeError", channel, "_secret", service="all", kind=GET)
+
+
+def test_load_errors(tmp_path):
+    (tmp_path / "halfway.py").write_text("import nothing_like_it\n")
+    (tmp_path / "later.py").write_text("")
+    with Worker([
+        service("a", "nosuch", "X"), service("b", "halfway", "X"), service("c", "later", "X"),
+        service("d", "standard", "function"), service("e", "standard", "Probe"),
+    ], path=[DRIVERS, tmp_path]) as worker:
+        errors = {name: message[2:4] for name, message in worker.loaded.items()}
+        module = "builtins.ModuleNotFoundError"
+        assert errors["a"] == (module, "ModuleNotFoundError: No module named 'nosuch'")
+        assert errors["b"] == (module, "ModuleNotFoundError: No module named 'nothing_like_it'")
+        assert "halfway.py" in worker.loaded["b"][4][1]
+        assert errors["c"] == ("builtins.AttributeError",
+                               "AttributeError: module 'later' has no class 'X'")
+        assert errors["d"][1] == ("TypeError: standard.function is a function, and a service needs "
+                                  "a class")
+        assert worker.loaded["e"][0] == "loaded"
+        (tmp_path / "later.py").write_text("import ferrolab\n@ferrolab.expose\nclass X:\n"
+                                           " def x(self): return 'there'\n")
+        worker.send(("load", [service("c", "later", "X")]))
+        assert worker.message()[0] == "loaded"
+        assert worker.channel().call("c", "x") == "there"
+
+
+def test_constructors_that_raise():
+    with start(service("lab.picky", "standard", "Picky")) as worker:
+        channel = worker.channel()
+        for _ in range(2):
+            raises("builtins.OSError", channel, "ok", service="lab.picky")
+            assert worker.message()[:4] == ("broken", "lab.picky", "builtins.OSError",
+                                            "OSError: [Errno 5] no device")
+        assert channel.call("lab.picky", "ok") == 3
+        assert worker.message() == ("mended", "lab.picky")
+
+
+def test_pyrolab():
+    sample = "pyrolab.drivers.sample"
+    with start(
+        service("laser", sample, "SampleAutoconnectInstrument", instancemode="single",
+                parameters={"address": "0.0.0.0", "port": 12345}),
+        service("dark", sample, "SampleAutoconnectInstrument", instancemode="session"),
+    ) as worker:
+        channel = worker.channel()
+        assert channel.call("laser", "autoconnect") is True
+        assert channel.call("laser", "do_something") is True
+        # without parameters nothing is set on the class, and this one's constructor sets nothing
+        raises("builtins.AttributeError", channel, "autoconnect", service="dark")
+
+
+CLOSING = """
+from pyrolab.drivers import Instrument
+from pyrolab.api import expose
+closed = []
+
+@expose
+class Lamp(Instrument):
+    def close(self):
+        print("closed", self._pyroId)
+        closed.append(self._pyroId)
+        if self._pyroId == "bad":
+            raise ValueError("stuck")
+    def closed(self):
+        return closed
+"""
+
+
+def test_instruments_are_released(tmp_path):
+    (tmp_path / "closing.py").write_text(CLOSING)
+    modes = {"one": "session", "bad": "session", "all": "single"}
+    with Worker([service(name, "closing", "Lamp", instancemode=mode)
+                 for name, mode in modes.items()], path=[tmp_path]) as worker:
+        channel, other = worker.channel(), worker.channel()
+        for name in modes:
+            channel.call(name, "closed")
+        channel.close()
+        wait_for(lambda: sorted(other.call("all", "closed")) == ["bad", "one"])
+        assert "stuck" in worker.record(lambda r: r[0] == "log" and "failed" in r[4])[5]
+        other.call("one", "closed")
+        worker.send(("stop", 5.0))
+        assert worker.process.wait(timeout=5) == 0
+        worker.record(lambda r: r == ("out", "one", "closed one"))
+        worker.record(lambda r: r == ("out", "all", "closed all"))
+
+
+def test_what_is_called_on_disconnect():
+    with start(service("rest", "standard", "Resting", on_disconnect=["fail", "rest"])) as worker:
+        channel, other = worker.channel(), worker.channel()
+        channel.call("rest", "events")
+        channel.close()
+        wait_for(lambda: other.call("rest", "events") == ["rest"])
+        assert worker.record(lambda r: r[0] == "log")[1] == "rest"
+
+
+def test_output(shared, channel):
+    while not shared.records.empty():
+        shared.records.get()
+    channel.call("lab.probe", "talk", "one\ntwo")
+    channel.call("lab.probe", "talk", "three", err=True)
+    channel.call("lab.probe", "mutter")
+    channel.call("lab.probe", "talk", "four")
+    channel.call("lab.probe", "log", "five")
+    channel.call("lab.probe", "log_error")
+    got = [shared.records.get(timeout=5) for _ in range(7)]
+    assert got[:6] == [
+        ("out", "lab.probe", "one"), ("out", "lab.probe", "two"), ("err", "lab.probe", "three"),
+        ("out", "lab.probe", "no newline"), ("out", "lab.probe", "four"),
+        ("log", "lab.probe", 30, "standard", "said five", None),
+    ]
+    assert got[6][2:5] == (40, "standard", "went wrong")
+    assert "ZeroDivisionError" in got[6][5]
+    channel.call("lab.probe", "talk_in_thread", "from nowhere")
+    wait_for(lambda: "from nowhere\n" in shared.printed)
+
+
+def test_the_only_service_owns_all_output():
+    with start(probe(), only_service="lab.probe") as worker:
+        worker.channel().call("lab.probe", "talk_in_thread", "from a thread")
+        worker.record(lambda r: r == ("out", "lab.probe", "from a thread"))
+
+
+def test_hostile_drivers():
+    with start(probe()) as worker:
+        channel = worker.channel()
+        channel.call("lab.probe", "write_binary")
+        assert channel.call("lab.probe", "fork") == "parent"
+        wait_for(lambda: "printed by the child\n" in worker.printed)
+        channel.call("lab.probe", "close_low")
+        assert channel.call("lab.probe", "bump") == 1
+        assert worker.channel().call("lab.probe", "bump") == 1
+        worker.send(("ping", 3))
+        assert worker.message() == ("pong", 3)
+        child = channel.call("lab.probe", "spawn")
+        with pytest.raises(EOFError):
+            channel.call("lab.probe", "die", 5)
+        assert worker.process.wait() == 5
+        os.kill(child, 0)
+        os.killpg(worker.process.pid, 9)
+
+
+def test_orphans_end():
+    with start(probe()) as worker:
+        channel = worker.channel()
+        channel.sock.sendall(b"")
+        worker.control.shutdown(2)
+        began = time.monotonic()
+        assert worker.process.wait(timeout=5) == 0
+        assert time.monotonic() - began < 1.5
+
+
+STUCK = """
+import ctypes, ferrolab
+@ferrolab.expose
+class Stuck:
+    def block(self):
+        ctypes.PyDLL(None).sleep(60)
+    def run(self):
+        import time
+        while True:
+            try: time.sleep(60)
+            except BaseException: pass
+"""
+
+
+@pytest.mark.parametrize("method", ["block", "run"])
+@pytest.mark.parametrize("multiplex", [False, True])
+def test_stuck_orphans_end_too(tmp_path, method, multiplex):
+    (tmp_path / "stuck.py").write_text(STUCK)
+    with Worker([service("stuck", "stuck", "Stuck")], path=[tmp_path],
+                multiplex=multiplex) as worker:
+        import threading
+        channel = worker.channel()
+        threading.Thread(target=lambda: pytest.raises(Exception, channel.call, "stuck", method),
+                         daemon=True).start()
+        time.sleep(0.2)
+        began = time.monotonic()
+        worker.control.shutdown(2)
+        worker._life.shutdown(2)
+        worker.process.wait(timeout=5)
+        assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("how", ["stop", "sigterm"])
+def test_a_stop_waits_for_running_calls(how):
+    with start(probe()) as worker:
+        from workers import frame, read_frame
+        channel = worker.channel()
+        channel.sock.sendall(frame((CALL, "lab.probe", "sleep", [0.3], {}, 1, 0, 1, b"\0" * 16, [],
+                                    False)))
+        time.sleep(0.1)
+        if how == "stop":
+            worker.send(("stop", 5.0))
+        else:
+            os.kill(worker.process.pid, signal.SIGTERM)
+        assert read_frame(channel.sock) == (VALUE, "slept")
+        assert worker.process.wait(timeout=5) == 0
+
+
+def test_multiplex():
+    with start(probe(), multiplex=True) as worker:
+        channels = [worker.channel() for _ in range(3)]
+        threads = {channel.call("lab.probe", "thread") for channel in channels}
+        assert len(threads) == 1
+        assert threads.pop()[1] is True
+        assert [channel.call("lab.probe", "bump") for channel in channels] == [1, 1, 1]
+        channels[0].close()
+        assert channels[1].call("lab.probe", "bump") == 2
+        worker.send(("ping", 1))
+        assert worker.message() == ("pong", 1)
+        worker.send(("stop", 1.0))
+        assert worker.process.wait(timeout=5) == 0
+
+
+def answer_asks(worker, answers, seen):
+    message = worker.message()
+    assert message[0] == "ask"
+    seen.append(message[2:])
+    worker.send(("answer", message[1], *answers[message[2]]))
+
+
+def test_objects_registered_at_run_time():
+    with start(service("reg", "standard", "Registering", instancemode="single"),
+               service("lab.pyro", "pyro", "Service")) as worker:
+        import threading
+        answers = {"register": (True, None), "location": (True, ["localhost:77", None]),
+                   "unregister": (True, None)}
+        seen = []
+
+        def serve():
+            try:
+                while True:
+                    answer_asks(worker, answers, seen)
+            except queue.Empty:
+                pass
+
+        threading.Thread(target=serve, daemon=True).start()
+        channel = worker.channel()
+        assert channel.call("reg", "make") == "PYRO:thing@localhost:77"
+        kind, (name, members) = seen[0]
+        assert (kind, name) == ("register", "thing")
+        assert members["methods"] == ["__len__", "measure", "reset"]
+        assert channel.call("thing", "measure") == ("plain", 1)
+        state = channel.call("reg", "give")
+        assert state["__class__"] == "Pyro5.client.Proxy"
+        assert state["state"][0] == "PYRO:thing@localhost:77"
+        assert channel.call("lab.pyro", "uri") == {
+            "__class__": "Pyro5.core.URI", "state": ("PYRO", "lab.pyro", None, "localhost", 77)}
+        (me,), name = channel.call("reg", "me")
+        assert me["state"][0] == "PYRO:reg@localhost:77" and name == "reg"
+        channel.call("reg", "drop")
+        raises("Pyro5.errors.DaemonError", channel, "measure", service="thing")
+
+
+def interpreters():
+    """The interpreters of this machine that a worker can run with."""
+    versions = pathlib.Path(os.environ.get("PYENV_ROOT", pathlib.Path.home() / ".pyenv")) / "versions"
+    found = {sys.executable}
+    for python in list(versions.glob("3.*/bin/python")) + [
+        pathlib.Path("/usr/bin/python3.{}".format(minor)) for minor in range(8, 20)
+    ]:
+        minor = re.search(r"3\.(\d+)", str(python))
+        if python.exists() and minor and int(minor.group(1)) >= 8:
+            found.add(str(python))
+    return sorted(found)
+
+
+@pytest.mark.parametrize("python", interpreters())
+def test_interpreters(python):
+    with start(probe(), service("all", "standard", "Plain", expose="all"), python=python,
+               multiplex="3.9" in python) as worker:
+        channel = worker.channel()
+        assert worker.loaded["lab.probe"][0] == "loaded"
+        assert channel.call("lab.probe", "bump") == 1
+        assert channel.call("all", "measure") == ("plain", 1)
+        assert channel.operation(GET, "lab.probe", "value") == (VALUE, 1)
+        assert raises("standard.ProbeError", channel, "fail") == "broken"
+        kind, number = channel.operation(CALL, "lab.probe", "stream", (1,))
+        assert channel.request(NEXT, number, SERPENT) == (VALUE, {"n": 0})
+        assert channel.request(NEXT, number, SERPENT) == (END,)
+        error = {"__class__": "builtins.OSError", "__exception__": True, "args": (2, "x")}
+        (args, _) = channel.operation(CALL, "lab.probe", "echo", (error,), classes=True)[1]
+        assert args[0]["__class__"].endswith("FileNotFoundError")
+        raises("Pyro5.errors.SerializeError", channel, "echo", {"__class__": "some.thing"},
+               classes=True)
+        raises("Pyro5.errors.SerializeError", channel, "odd", serializer=JSON)
+        channel.call("lab.probe", "talk", "hello")
+        worker.record(lambda r: r == ("out", "lab.probe", "hello"))
+        channel.call("lab.probe", "close_low")
+        assert worker.channel().call("lab.probe", "bump") == 1
+        worker.send(("stop", 1.0))
+        assert worker.process.wait(timeout=5) == 0
+
+
+def test_large_values(channel):
+    for size in (10, 40_000, 65_530, 65_536, 5_000_000):
+        data = b"x" * size
+        assert channel.call("lab.probe", "echo", data) == ((data,), {})

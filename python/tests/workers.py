@@ -1,0 +1,177 @@
+"""A worker process with a daemon's side in Python, for tests."""
+
+import array
+import marshal
+import os
+import pathlib
+import queue
+import socket
+import struct
+import subprocess
+import sys
+import threading
+
+SOURCES = pathlib.Path(__file__).parent.parent / "ferrolab"
+BOOT = (
+    "import os,marshal\n"
+    "def read(n,b=b''):\n"
+    " while len(b)<n:b+=os.read(0,n-len(b))or os._exit(3)\n"
+    " return b\n"
+    "exec(compile(marshal.loads(read(int.from_bytes(read(4),'big'))),'<ferrolab>/boot.py','exec'))"
+)
+
+CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND = range(8)
+VALUE, RAISED, STREAM, END = range(4)
+SERPENT, MARSHAL, JSON, MSGPACK = 1, 2, 3, 4
+TIMEOUT = 20
+
+
+def frame(content):
+    data = marshal.dumps(content, 2)
+    return struct.pack(">I", len(data)) + data
+
+
+def read_frame(sock):
+    head = read_exactly(sock, 4)
+    return marshal.loads(read_exactly(sock, struct.unpack(">I", head)[0]))
+
+
+def read_exactly(sock, size):
+    data = b""
+    while len(data) < size:
+        part = sock.recv(size - len(data))
+        if not part:
+            raise EOFError
+        data += part
+    return data
+
+
+class Raised(Exception):
+    """A call has raised; `.state` is the class dict."""
+
+    def __init__(self, state):
+        super().__init__("{}: {}".format(state.get("__class__"), state.get("args")))
+        self.state = state
+
+
+class Channel:
+    """A session's channel."""
+
+    def __init__(self, sock, session, address=("127.0.0.1", 5555)):
+        self.sock = sock
+        self.sock.settimeout(TIMEOUT)
+        self.sock.sendall(frame((BIND, session, address, "obj")))
+
+    def request(self, *content):
+        self.sock.sendall(frame(content))
+        return read_frame(self.sock)
+
+    def operation(self, kind, service, member, args=(), kwargs=None, serializer=SERPENT, flags=0,
+                  annotations=(), classes=False):
+        answer = self.request(kind, service, member, list(args), kwargs or {}, serializer, flags, 1,
+                              b"\1" * 16, list(annotations), classes)
+        if answer[0] == RAISED:
+            raise Raised(answer[1])
+        return answer
+
+    def call(self, service, member, *args, **kwargs):
+        kind, value, *_ = self.operation(CALL, service, member, args, kwargs)
+        return value
+
+    def close(self):
+        self.sock.close()
+
+
+class Worker:
+    """A worker process."""
+
+    def __init__(self, services, python=sys.executable, path=(), multiplex=False, **settings):
+        ours, theirs = socket.socketpair()
+        self.process = subprocess.Popen(
+            [python, "-c", BOOT, "ferrolab-worker", "test"], stdin=theirs, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        theirs.close()
+        self.control = ours
+        self.control.settimeout(TIMEOUT)
+        self.records = queue.Queue()
+        self.messages = queue.Queue()
+        self.sessions = 0
+        self.printed = []
+        self._log, log = socket.socketpair()
+        self._life, life = socket.socketpair()
+        sources = {file.stem: file.read_text() for file in SOURCES.glob("*.py")}
+        boot = sources.pop("boot")
+        self.control.sendall(frame(boot) + frame(sources))
+        self.hello = read_frame(self.control)
+        self.send(("start", dict(settings, path=[str(p) for p in path], multiplex=multiplex)),
+                  log, life)
+        threading.Thread(target=self._collect, args=(self._log, self.records), daemon=True).start()
+        threading.Thread(target=self._collect, args=(self.control, self.messages),
+                         daemon=True).start()
+        threading.Thread(target=self._print, daemon=True).start()
+        self.loaded = {}
+        if services:
+            self.send(("load", services))
+            for _ in services:
+                message = self.message()
+                self.loaded[message[1]] = message
+
+    def _print(self):
+        for line in self.process.stdout:
+            self.printed.append(line.decode("utf-8", "replace"))
+
+    def _collect(self, sock, target):
+        sock.settimeout(None)
+        try:
+            while True:
+                target.put(read_frame(sock))
+        except (EOFError, OSError):
+            pass
+
+    def send(self, content, *socks):
+        fds = array.array("i", [s.fileno() for s in socks])
+        extra = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)] if socks else []
+        self.control.sendmsg([frame(content)], extra)
+        for sock in socks:
+            sock.close()
+
+    def message(self):
+        return self.messages.get(timeout=TIMEOUT)
+
+    def channel(self, session=None):
+        if session is None:
+            self.sessions += 1
+            session = self.sessions
+        ours, theirs = socket.socketpair()
+        self.send(("channel",), theirs)
+        return Channel(ours, session)
+
+    def record(self, wanted):
+        """The first record for which `wanted` is true."""
+        while True:
+            record = self.records.get(timeout=TIMEOUT)
+            if wanted(record):
+                return record
+
+    def close(self):
+        for sock in (self.control, self._log, self._life):
+            try:
+                sock.shutdown(2)
+            except OSError:
+                pass
+            sock.close()
+        self.process.wait(timeout=TIMEOUT)
+        try:
+            os.killpg(self.process.pid, 9)
+        except ProcessLookupError:
+            pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def service(name, module, classname, **more):
+    return dict(name=name, module=module, classname=classname, **more)

@@ -1,0 +1,4 @@
+"""A driver that is not Python."""
+
+class Camera
+    pass

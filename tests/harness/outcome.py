@@ -1,0 +1,57 @@
+"""What a call came to, in a form that can be compared across two servers."""
+
+import re
+
+import Pyro5.api
+import Pyro5.errors
+from shape import shape
+
+TIMEOUT = 30
+# What differs between two servers that behave alike: addresses, ports, ids made at random.
+SCRUBBED = [
+    (re.compile(r"0x[0-9a-f]+"), "0x…"),
+    (re.compile(r"(localhost|127\.0\.0\.1):\d+"), "HOST:PORT"),
+    (re.compile(r"\('(localhost|127\.0\.0\.1)', \d+\)"), "(HOST, PORT)"),
+    (re.compile(r"obj_[0-9a-f]{32}"), "obj_…"),
+]
+
+
+def proxy(uri, serializer=None, timeout=TIMEOUT):
+    """A stock Pyro5 proxy that never waits for ever."""
+    made = Pyro5.api.Proxy(str(uri))
+    made._pyroTimeout = timeout
+    if serializer is not None:
+        made._pyroSerializer = serializer
+    return made
+
+
+def outcome(function):
+    """The shape of what `function()` returns or raises.
+
+    An exception comes with its class, arguments and attributes, and with whether a remote
+    traceback is there: everything that client code can depend on.
+    """
+    try:
+        return ("returned", scrub(shape(function())))
+    except Exception as exception:
+        return raised(exception)
+
+
+def raised(exception):
+    """The shape of an exception that a call has raised."""
+    attributes = dict(vars(exception))
+    traceback = attributes.pop("_pyroTraceback", None)
+    remote = bool(traceback) and all(isinstance(line, str) for line in traceback)
+    return (
+        "raised",
+        f"{type(exception).__module__}.{type(exception).__qualname__}",
+        scrub(shape(exception.args)),
+        scrub(shape(attributes)),
+        "with a remote traceback" if remote else "without a remote traceback",
+    )
+
+
+def scrub(text):
+    for pattern, replacement in SCRUBBED:
+        text = pattern.sub(replacement, text)
+    return text

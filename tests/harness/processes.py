@@ -1,0 +1,76 @@
+"""The processes of a test, found by what they carry in their environment.
+
+Whatever a lab starts inherits the variable that its test set, so nothing can hide behind a new
+session, a double fork or a dead parent.
+"""
+
+import os
+import signal
+from pathlib import Path
+from typing import NamedTuple
+
+from .wait import wait_for
+
+
+class Process(NamedTuple):
+    pid: int
+    parent: int
+    command: str
+
+    def __str__(self):
+        return f"{self.pid} (child of {self.parent}): {self.command}"
+
+
+def carrying(*variables):
+    """The living processes with one of `variables` ("NAME=value") in their environment."""
+    wanted = {variable.encode() for variable in variables}
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+            continue
+        try:
+            environment = (folder / "environ").read_bytes().split(b"\0")
+            if wanted.isdisjoint(environment):
+                continue
+            found.append(describe(int(folder.name)))
+        except (OSError, ValueError):
+            continue  # it ended while we looked, or is not ours to read
+    return found
+
+
+def describe(pid):
+    """The process `pid`; `ValueError` or `OSError` if there is none or it is a zombie."""
+    folder = Path("/proc") / str(pid)
+    # Behind the command's name, which is in parentheses and may hold anything.
+    state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+    if state in "ZX":
+        raise ValueError(f"{pid} is dead")
+    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return Process(pid, int(parent), command.strip())
+
+
+def alive(pid):
+    try:
+        return bool(describe(pid))
+    except (OSError, ValueError):
+        return False
+
+
+def kill(pid, with_signal=signal.SIGKILL):
+    try:
+        os.kill(pid, with_signal)
+    except ProcessLookupError:
+        pass
+
+
+def assert_none_left(variables, timeout, what):
+    """Fails, naming them, if processes of the test outlive `timeout`; ends them in any case."""
+    try:
+        wait_for(lambda: not carrying(*variables), timeout, what)
+    except AssertionError:
+        left = carrying(*variables)
+        for process in left:
+            kill(process.pid)
+        wait_for(lambda: not carrying(*variables), 10, "the processes left over were killed")
+        names = "\n  ".join(str(process) for process in left)
+        raise AssertionError(f"{what}, but after {timeout} s these are left:\n  {names}") from None

@@ -1,0 +1,76 @@
+"""The same services twice: in a stock Pyro5 daemon and in a lab of ours."""
+
+import contextlib
+import json
+from typing import NamedTuple
+
+from .lab import new_lab
+from .outcome import outcome, proxy
+from .stock import stock_daemon
+
+LAB = """\
+version: "1.0"
+python: {executable: "$python", path: ["$drivers"]}
+daemons:
+  bench: {host: localhost, servertype: thread}
+services: $services
+autolaunch: {daemons: [bench]}
+"""
+
+
+class Service(NamedTuple):
+    """A service as both sides need to know it."""
+
+    module: str
+    classname: str
+    instancemode: str = "session"
+    parameters: dict = {}
+
+    def configuration(self):
+        # JSON is YAML, and needs no indentation.
+        return {"daemon": "bench", **{k: v for k, v in self._asdict().items() if v}}
+
+
+class Side:
+    """One server, seen from its clients."""
+
+    def __init__(self, name, uris):
+        self.name = name
+        self.uris = uris
+
+    def proxy(self, service, **settings):
+        return proxy(self.uris[service], **settings)
+
+
+class Sides:
+    """Both servers."""
+
+    def __init__(self, stock, ours, lab):
+        self.stock = stock
+        self.ours = ours
+        self._lab = lab
+
+    def diagnosis(self):
+        return self._lab.diagnosis()
+
+    def assert_same(self, script, view=lambda outcome: outcome):
+        """Runs `script(side)` on each side; both must come to the same.
+
+        What stands beside the lab is no list of expectations that could be wrong, but Pyro5.
+        `view` picks the part of the outcome to compare.
+        """
+        expected = outcome(lambda: script(self.stock))
+        actual = outcome(lambda: script(self.ours))
+        assert view(actual) == view(expected), f"whole outcome of ours: {actual}"
+        return expected
+
+
+@contextlib.contextmanager
+def both_sides(services):
+    """Serves `services` (name -> `Service`) on both sides."""
+    configuration = {name: service.configuration() for name, service in services.items()}
+    with stock_daemon(services) as stock, new_lab() as lab:
+        lab.config(LAB, services=json.dumps(configuration))
+        lab.up()
+        uris = {entry["name"]: entry["uri"] for entry in lab.ps()["services"]}
+        yield Sides(Side("Pyro5", stock.uris), Side("Ferrolab", uris), lab)

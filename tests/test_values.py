@@ -1,0 +1,95 @@
+"""Every serializer carries every value as Pyro5 does: the same result or the same error."""
+
+import pytest
+from harness import Service, outcome
+from harness.values import HARD, VALUES
+from mirror import MADE
+
+SERIALIZERS = ["serpent", "marshal", "json", "msgpack"]
+SERVICES = {
+    "t.mirror": Service("mirror", "Mirror", "session"),
+    "t.numpy": Service("mirror", "Numpy", "single"),
+}
+
+
+@pytest.fixture(params=SERIALIZERS)
+def serializer(request):
+    return request.param
+
+
+def class_and_own_words(outcome):
+    """A value as it is; of an error its class, and its text where the text is Pyro5's own.
+
+    Texts of Python's built-in errors tell how Python found out, which is nobody's promise.
+    """
+    if outcome[0] == "returned":
+        return outcome
+    return outcome[:3] if outcome[1].startswith("Pyro5.errors.") else outcome[:2]
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_value_comes_back_as_from_pyro5(sides, serializer, name):
+    def script(side):
+        with side.proxy("t.mirror", serializer=serializer) as mirror:
+            return mirror.same(VALUES[name])
+
+    sides.assert_same(script, class_and_own_words)
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_value_arrives_in_the_driver_as_under_pyro5(sides, serializer, name):
+    def script(side):
+        with side.proxy("t.mirror", serializer=serializer) as mirror:
+            return mirror.seen(VALUES[name], VALUES[name], keyword=VALUES[name])
+
+    sides.assert_same(script, class_and_own_words)
+
+
+@pytest.mark.parametrize("name", ["int 200 bits", "nan", "bytes all", "tuple", "set", "dict"])
+def test_a_property_carries_a_value_as_under_pyro5(sides, serializer, name):
+    def script(side):
+        with side.proxy("t.mirror", serializer=serializer) as mirror:
+            before = mirror.held
+            mirror.held = VALUES[name]
+            return before, mirror.held
+
+    sides.assert_same(script)
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_pyro5_carries_out_of_a_driver_ours_carries_alike(sides, serializer, name):
+    """What Pyro5 refuses, ours may refuse or carry, as long as the connection goes on."""
+    expected = outcome(lambda: sides.stock.proxy("t.mirror", serializer=serializer).made(name))
+    with sides.ours.proxy("t.mirror", serializer=serializer) as mirror:
+        actual = outcome(lambda: mirror.made(name))
+        if expected[0] == "returned":
+            assert actual == expected
+        assert mirror.same("still here") == "still here"
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_a_daemon_survives_what_is_hard_to_carry(sides, serializer, name):
+    with sides.ours.proxy("t.mirror", serializer=serializer) as mirror:
+        outcome(lambda: mirror.same(HARD[name]))
+        assert mirror.same("still here") == "still here"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("float64", 1.5),
+        ("float32", 0.5),
+        ("int32", -7),
+        ("uint64", 2**64 - 1),
+        ("bool", True),
+        ("vector", [1.0, 2.0]),
+        ("matrix", [[0, 1, 2], [3, 4, 5]]),
+        ("in a dict", {"trace": [1, 2], "peak": 2.0}),
+    ],
+)
+def test_numpy_becomes_plain_numbers_and_lists(sides, serializer, name, expected):
+    """Stock Pyro5 refuses most of these; they are what instruments' drivers return."""
+    with sides.ours.proxy("t.numpy", serializer=serializer) as numpy:
+        value = numpy.made(name)
+    assert value == expected
+    assert type(value) is type(expected)

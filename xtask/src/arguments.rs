@@ -1,0 +1,137 @@
+//! The command line of `cargo xtask`.
+//!
+//! Owns the words and their meaning; by hand, because a parser crate would have to be built before
+//! the first check of a fresh clone.
+
+/// What `cargo xtask` prints when it is asked for help or was not understood.
+pub(crate) const USAGE: &str = "\
+Usage: cargo xtask COMMAND
+
+Commands:
+  test     run every check and every test; stops at the first step that fails
+             --rust       formatting, clippy, arrows, tidy and the Rust tests only
+             --python     the Python behaviour tests only
+             -k EXPR      run the Python tests whose names match (passed to pytest)
+             --extended   also the tests that take long
+             -- ARGS      passed to pytest
+  lint     formatting, clippy, arrows and tidy
+  arrows   which crate depends on which
+  tidy     the rules of the house that no compiler checks
+  venv     make or update the Python environment of the tests; prints its interpreter";
+
+/// A subcommand, with its options.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Arguments {
+    Help,
+    Test(TestOptions),
+    Lint,
+    Arrows,
+    Tidy,
+    Venv,
+}
+
+/// What `test` runs.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TestOptions {
+    pub(crate) rust: bool,
+    pub(crate) python: bool,
+    pub(crate) extended: bool,
+    pub(crate) expression: Option<String>,
+    pub(crate) pytest: Vec<String>,
+}
+
+impl Arguments {
+    /// Reads the words behind the program's name.
+    pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Self, String> {
+        let mut words = words.into_iter();
+        let Some(command) = words.next() else {
+            return Err("a command is missing".to_owned());
+        };
+        let alone = match command.as_str() {
+            "test" => return test_options(words).map(Arguments::Test),
+            "lint" => Arguments::Lint,
+            "arrows" => Arguments::Arrows,
+            "tidy" => Arguments::Tidy,
+            "venv" => Arguments::Venv,
+            "help" | "--help" | "-h" => Arguments::Help,
+            unknown => return Err(format!("unknown command `{unknown}`")),
+        };
+        match words.next() {
+            None => Ok(alone),
+            Some(word) => Err(format!("`{command}` takes no `{word}`")),
+        }
+    }
+}
+
+fn test_options(mut words: impl Iterator<Item = String>) -> Result<TestOptions, String> {
+    let (mut rust, mut python, mut extended) = (false, false, false);
+    let (mut expression, mut pytest) = (None, Vec::new());
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--rust" => rust = true,
+            "--python" => python = true,
+            "--extended" => extended = true,
+            "-k" => expression = Some(words.next().ok_or("-k needs an expression")?),
+            "--" => pytest.extend(words.by_ref()),
+            unknown => return Err(format!("`test` takes no `{unknown}`")),
+        }
+    }
+    let everything = rust == python;
+    Ok(TestOptions {
+        rust: rust || everything,
+        python: python || everything,
+        extended,
+        expression,
+        pytest,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, String> {
+        Arguments::parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    fn options(rust: bool, python: bool) -> TestOptions {
+        TestOptions { rust, python, extended: false, expression: None, pytest: Vec::new() }
+    }
+
+    #[test]
+    fn commands_and_options() {
+        let picked = TestOptions {
+            extended: true,
+            expression: Some("down".to_owned()),
+            pytest: vec!["-x".to_owned()],
+            ..options(false, true)
+        };
+        let cases = [
+            ("test", Arguments::Test(options(true, true))),
+            ("test --rust", Arguments::Test(options(true, false))),
+            ("test --python", Arguments::Test(options(false, true))),
+            ("test --rust --python", Arguments::Test(options(true, true))),
+            ("test --python --extended -k down -- -x", Arguments::Test(picked)),
+            ("lint", Arguments::Lint),
+            ("venv", Arguments::Venv),
+            ("--help", Arguments::Help),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(parse(line), Ok(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        let cases = [
+            ("", "a command is missing"),
+            ("tset", "`tset`"),
+            ("test --fast", "`--fast`"),
+            ("test -k", "-k needs"),
+            ("lint now", "`now`"),
+        ];
+        for (line, named) in cases {
+            assert!(parse(line).is_err_and(|problem| problem.contains(named)), "{line}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The tidy test: rules of the house that no compiler checks.
+//!
+//! Owns reading the files and telling what was found. The rules are in `rules`, what is excepted
+//! from them in `exceptions`.
+
+mod docs;
+mod exceptions;
+mod rules;
+mod source;
+
+use std::fmt;
+use std::fs;
+
+use crate::failure::{Failure, Outcome};
+use crate::workspace::Workspace;
+use source::Source;
+
+/// A line that breaks a rule.
+#[derive(Debug, PartialEq, Eq)]
+struct Finding {
+    path: String,
+    line: usize,
+    rule: &'static str,
+    what: String,
+    reason: &'static str,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Finding { path, line, rule, what, reason } = self;
+        write!(f, "{path}:{line}: {rule}: {what} [{reason}]")
+    }
+}
+
+/// Reads every file of the workspace and refuses what breaks a rule.
+pub(crate) fn check(workspace: &Workspace) -> Outcome<()> {
+    let mut sources = Vec::new();
+    for path in workspace.files()? {
+        let file = workspace.root().join(&path);
+        let bytes = fs::read(&file).map_err(|error| Failure::file("read", &file, &error))?;
+        // What is no text (an image, recorded bytes) has no lines to check.
+        if let Ok(text) = String::from_utf8(bytes) {
+            sources.push(Source::new(path, text));
+        }
+    }
+    for source in &sources {
+        if let Some(lines) = rules::nearly_too_long(source) {
+            println!("{}:{lines}: note: nears the limit, split it by meaning soon", source.path);
+        }
+    }
+    let mut findings: Vec<_> = sources.iter().flat_map(rules::findings).collect();
+    let unused = exceptions::apply(&mut findings);
+    findings.extend(docs::findings(&sources, &workspace.crates()?));
+    for finding in &findings {
+        println!("{finding}");
+    }
+    for exception in &unused {
+        println!("xtask/src/tidy/exceptions.rs: {exception} excepts nothing any more: remove it");
+    }
+    match findings.len() + unused.len() {
+        0 => println!("{} files, no finding", sources.len()),
+        found => return Err(Failure::new(format!("{found} findings"))),
+    }
+    Ok(())
+}
