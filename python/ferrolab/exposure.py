@@ -208,28 +208,26 @@ class Access:
 
     def get(self, instance, name):
         """The value of the property `name`."""
-        if not is_private(name):
-            member = self._class_member(instance, name)
-            if inspect.isdatadescriptor(member):
-                getter = getattr(member, "fget", None)
-                if getter and getattr(getter, "_pyroExposed", False):
-                    return getter(instance)
-            if name in self._attrs:
-                return getattr(instance, name)
+        member = self._class_member(instance, name)
+        if inspect.isdatadescriptor(member):
+            getter = getattr(member, "fget", None)
+            if getter and getattr(getter, "_pyroExposed", False):
+                return getter(instance)
+        if name in self._attrs:
+            return getattr(instance, name)
         raise _no_property(name)
 
     def set(self, instance, name, value):
         """Sets the property `name`."""
-        if not is_private(name):
-            member = self._class_member(instance, name)
-            if inspect.isdatadescriptor(member):
-                setter = getattr(member, "fset", None)
-                # the mark is looked for on the getter first: one `expose` serves both
-                marked = getattr(member, "fget", None) or setter
-                if setter and getattr(marked, "_pyroExposed", False):
-                    return setter(instance, value)
-            if name in self._attrs:
-                return setattr(instance, name, value)
+        member = self._class_member(instance, name)
+        if inspect.isdatadescriptor(member):
+            setter = getattr(member, "fset", None)
+            # the mark is looked for on the getter first: one `expose` serves both
+            marked = getattr(member, "fget", None) or setter
+            if setter and getattr(marked, "_pyroExposed", False):
+                return setter(instance, value)
+        if name in self._attrs:
+            return setattr(instance, name, value)
         raise _no_property(name)
 
     def _class_member(self, instance, name):

@@ -29,7 +29,7 @@ impl<'a> Reader<'a> {
         self.at >= self.data.len()
     }
 
-    /// An error at the position read last from.
+    /// An error at a position in the data.
     pub(crate) fn error(&self, at: usize, kind: DecodeErrorKind) -> DecodeError {
         DecodeError { serializer: self.serializer, at, kind }
     }

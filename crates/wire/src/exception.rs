@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::error::{DecodeError, EncodeError};
+use crate::message::FrameError;
 use crate::value::{Dict, Value};
 
 /// The attribute in which Pyro5 hands the remote traceback to the caller.
@@ -192,6 +193,12 @@ impl From<EncodeError> for Exception {
 impl From<DecodeError> for Exception {
     fn from(error: DecodeError) -> Self {
         Exception::serialize_error(error.to_string())
+    }
+}
+
+impl From<FrameError> for Exception {
+    fn from(error: FrameError) -> Self {
+        Exception::protocol_error(error.to_string())
     }
 }
 

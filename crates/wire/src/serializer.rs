@@ -149,6 +149,16 @@ pub struct CallRef<'a> {
 }
 
 impl Call {
+    /// The call, borrowed, to be written again.
+    pub fn as_ref(&self) -> CallRef<'_> {
+        CallRef {
+            object: &self.object,
+            method: &self.method,
+            args: &self.args,
+            kwargs: &self.kwargs,
+        }
+    }
+
     fn from_sequence(value: Value) -> Result<Call, &'static str> {
         let (Value::List(items) | Value::Tuple(items)) = value else {
             return Err("a tuple of object, method, arguments, keyword arguments is expected");
@@ -195,17 +205,5 @@ impl Call {
             _ => return Err("the keyword arguments must be a dict"),
         };
         Ok(Call { object, method, args, kwargs })
-    }
-}
-
-impl Call {
-    /// The call, borrowed, to be written again.
-    pub fn as_ref(&self) -> CallRef<'_> {
-        CallRef {
-            object: &self.object,
-            method: &self.method,
-            args: &self.args,
-            kwargs: &self.kwargs,
-        }
     }
 }

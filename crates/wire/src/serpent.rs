@@ -15,6 +15,7 @@
 //! class dicts, the nan dict is understood everywhere, and so is the complex with a nan inside, which
 //! Pyro5 refuses.
 
+mod containers;
 mod decode;
 mod encode;
 mod number;

@@ -15,8 +15,11 @@ use crate::installed;
 /// Check, install and show the configuration
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Take a file over as the lab's configuration, if it has no problem
     Update(File),
-    Check(File),
+    /// Look for problems in a file, and do nothing else
+    Check(Check),
+    /// Print the lab's configuration as it was written
     Export,
 }
 
@@ -27,16 +30,20 @@ pub(super) struct File {
     file: PathBuf,
 }
 
+/// A configuration file, and how to tell of its problems.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    file: File,
+    /// Print one JSON object with every problem
+    #[arg(long)]
+    json: bool,
+}
+
 pub(super) fn run(command: &Command) -> Outcome {
     match command {
         Command::Update(File { file }) => update(file),
-        Command::Check(File { file }) => {
-            let (configuration, warnings) =
-                installed::check(file).map_err(|error| Report::new(*error))?;
-            print_warnings(&warnings);
-            println!("{} is fine: {}.", file.display(), summary(&configuration));
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Check(Check { file: File { file }, json }) => check(file, *json),
         Command::Export => {
             let path = paths()?.config_file;
             let text = std::fs::read_to_string(&path)
@@ -46,6 +53,28 @@ pub(super) fn run(command: &Command) -> Outcome {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn check(file: &Path, json: bool) -> Outcome {
+    let checked = installed::check(file);
+    if !json {
+        let (configuration, warnings) = checked.map_err(|error| Report::new(*error))?;
+        print_warnings(&warnings);
+        println!("{} is fine: {}.", file.display(), summary(&configuration));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (report, code) = match checked {
+        Ok((_, warnings)) => {
+            let warnings: Vec<_> = warnings.iter().map(Warning::to_json).collect();
+            let report = serde_json::json!({
+                "file": file.display().to_string(), "problems": [], "warnings": warnings,
+            });
+            (report, ExitCode::SUCCESS)
+        }
+        Err(error) => (error.to_json(), ExitCode::FAILURE),
+    };
+    println!("{}", serde_json::to_string_pretty(&report).into_diagnostic()?);
+    Ok(code)
 }
 
 /// Takes a file over as the lab's configuration, if it has no problem.

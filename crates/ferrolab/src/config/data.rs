@@ -34,6 +34,7 @@ pub(crate) enum Data {
 
 impl Data {
     /// The entry of a mapping.
+    #[cfg(test)]
     pub(crate) fn get(&self, key: &str) -> Option<&Data> {
         match self {
             Data::Map(entries) => {

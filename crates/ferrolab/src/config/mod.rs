@@ -29,13 +29,13 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-pub(crate) use address::{Host, host_name, public_address};
+pub(crate) use address::host_name;
 pub(crate) use data::Data;
 pub(crate) use model::{
-    Arguments, Autolaunch, Configuration, Daemon, DaemonClass, DaemonPart, Expose, InstanceMode,
-    Nameserver, Python, ServerType, Service, Storage, Target,
+    Arguments, Configuration, Daemon, DaemonClass, DaemonPart, Expose, InstanceMode, Nameserver,
+    ServerType, Service, Storage, Target,
 };
-pub(crate) use problem::{ConfigError, Problem, Report, Severity, Warning};
+pub(crate) use problem::{ConfigError, Warning};
 
 use problem::Findings;
 use source::{Place, Source};
@@ -57,12 +57,8 @@ impl Surroundings {
 }
 
 impl Configuration {
-    /// Reads a file. Relative paths in it are taken from its directory, `~/` from the user's.
-    pub(crate) fn load(path: &Path) -> Result<(Configuration, Vec<Warning>), ConfigError> {
-        Configuration::load_in(path, &Surroundings::current(None))
-    }
-
-    /// Reads a file in the given surroundings.
+    /// Reads a file in the given surroundings. Relative paths in it are taken from its directory,
+    /// `~/` from the user's.
     pub(crate) fn load_in(
         path: &Path,
         surroundings: &Surroundings,

@@ -242,6 +242,7 @@ pub(crate) struct DaemonPart {
 
 impl Configuration {
     /// The nameserver of that name.
+    #[cfg(test)]
     pub(crate) fn nameserver(&self, name: &str) -> Option<&Nameserver> {
         self.nameservers.iter().find(|nameserver| nameserver.name == name)
     }
@@ -252,6 +253,7 @@ impl Configuration {
     }
 
     /// The service of that name.
+    #[cfg(test)]
     pub(crate) fn service(&self, name: &str) -> Option<&Service> {
         self.services.iter().find(|service| service.name == name)
     }

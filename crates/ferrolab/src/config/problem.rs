@@ -263,7 +263,8 @@ impl Diagnostic for Problem {
 }
 
 impl ConfigError {
-    /// Lines for a log.
+    /// Every problem, one a line.
+    #[cfg(test)]
     pub(crate) fn plain(&self) -> String {
         let mut text = self.to_string();
         match self {

@@ -10,6 +10,8 @@ use crate::serializer::Serializer;
 use crate::text::Cursor;
 use crate::value::{Dict, Value};
 
+const VALUE: &str = "a value is expected";
+
 /// Reads one value from the whole of `data`.
 ///
 /// # Errors
@@ -39,22 +41,17 @@ impl Decoder<'_> {
             Some(b'[') => self.list(),
             Some(b'{') => self.dict(),
             Some(b'0'..=b'9' | b'-') => self.number(),
-            _ => {
-                let words = [
-                    ("null", Value::None),
-                    ("true", Value::Bool(true)),
-                    ("false", Value::Bool(false)),
-                    ("NaN", Value::Float(f64::NAN)),
-                    ("Infinity", Value::Float(f64::INFINITY)),
-                ];
-                for (word, value) in words {
-                    if self.cursor.eat_word(word) {
-                        return Ok(value);
-                    }
-                }
-                Err(self.cursor.syntax("a value is expected"))
-            }
+            Some(b'n') => self.word("null", Value::None),
+            Some(b't') => self.word("true", Value::Bool(true)),
+            Some(b'f') => self.word("false", Value::Bool(false)),
+            Some(b'N') => self.word("NaN", Value::Float(f64::NAN)),
+            Some(b'I') => self.word("Infinity", Value::Float(f64::INFINITY)),
+            _ => Err(self.cursor.syntax(VALUE)),
         }
+    }
+
+    fn word(&mut self, word: &str, value: Value) -> Result<Value, DecodeError> {
+        if self.cursor.eat_word(word) { Ok(value) } else { Err(self.cursor.syntax(VALUE)) }
     }
 
     fn list(&mut self) -> Result<Value, DecodeError> {

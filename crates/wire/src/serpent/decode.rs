@@ -1,4 +1,4 @@
-//! Reading serpent: the structure of Python's literals.
+//! Reading serpent: expressions, and the white space between them.
 
 use memchr::{memchr, memchr2};
 
@@ -7,7 +7,7 @@ use crate::limits::Limits;
 use crate::number::plain_number;
 use crate::serializer::Serializer;
 use crate::text::Cursor;
-use crate::value::{Dict, Set, Value};
+use crate::value::{Set, Value};
 
 /// Reads one value from the whole of `data`.
 ///
@@ -32,7 +32,7 @@ pub fn decode(data: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
 pub(super) struct Parser<'a> {
     pub(super) cursor: Cursor<'a>,
     /// How many brackets are open: inside them, line breaks are white space.
-    brackets: usize,
+    pub(super) brackets: usize,
     pub(super) digits: usize,
 }
 
@@ -51,7 +51,7 @@ pub(super) enum Form {
 
 /// What may stand where a value is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     /// Any value.
     Any,
     /// A dict key or a set member, or a part of one.
@@ -85,7 +85,7 @@ impl Parser<'_> {
     }
 
     /// Reads a value and the white space behind it.
-    fn value(&mut self, place: Place) -> Result<Value, DecodeError> {
+    pub(super) fn value(&mut self, place: Place) -> Result<Value, DecodeError> {
         let quick = match self.cursor.peek() {
             Some(b'0'..=b'9' | b'-') => self.quick_number(),
             Some(b'\'' | b'"') => self.quick_string(),
@@ -115,8 +115,8 @@ impl Parser<'_> {
     fn quick_string(&mut self) -> Option<Value> {
         let (&quote, rest) = self.cursor.rest().split_first()?;
         let len = memchr2(quote, b'\\', rest)?;
-        let plain = rest.get(len) == Some(&quote)
-            && !rest.get(..len)?.iter().any(|&byte| byte == b'\n' || byte == b'\r');
+        let plain =
+            rest.get(len) == Some(&quote) && memchr2(b'\n', b'\r', rest.get(..len)?).is_none();
         let start = self.cursor.at + 1;
         // The first two of three quotes look like an empty text, but no delimiter follows them.
         if plain && self.skip_if_delimited(len + 2) {
@@ -130,7 +130,7 @@ impl Parser<'_> {
         let end = self.cursor.at + len;
         let delimited = matches!(
             self.cursor.text().as_bytes().get(end),
-            Some(b',' | b':' | b']' | b')' | b'}')
+            None | Some(b',' | b':' | b']' | b')' | b'}')
         );
         if delimited {
             self.cursor.at = end;
@@ -139,7 +139,7 @@ impl Parser<'_> {
     }
 
     /// Reads an expression: a term, or a sum that makes a complex; and the white space behind it.
-    fn expression(&mut self, place: Place) -> Result<(Value, Form), DecodeError> {
+    pub(super) fn expression(&mut self, place: Place) -> Result<(Value, Form), DecodeError> {
         let start = self.cursor.at;
         let (left, form) = self.term(place)?;
         let minus = match self.cursor.peek() {
@@ -229,123 +229,6 @@ impl Parser<'_> {
         Ok(atom)
     }
 
-    fn list(&mut self) -> Result<Value, DecodeError> {
-        self.open()?;
-        let items = self.items(b']', Vec::new(), Place::Any)?;
-        Ok(Value::List(items))
-    }
-
-    /// Reads items, each but the first behind a comma, up to the closing bracket.
-    fn items(
-        &mut self,
-        end: u8,
-        mut items: Vec<Value>,
-        place: Place,
-    ) -> Result<Vec<Value>, DecodeError> {
-        loop {
-            self.space();
-            if self.cursor.peek() == Some(end) {
-                self.close();
-                return Ok(items);
-            }
-            items.push(self.value(place)?);
-            if !self.cursor.eat(b',') && self.cursor.peek() != Some(end) {
-                return Err(self.cursor.syntax("a comma or a closing bracket is expected"));
-            }
-        }
-    }
-
-    /// Reads a tuple, or an expression in parentheses.
-    fn parentheses(&mut self, place: Place) -> Result<(Value, Form), DecodeError> {
-        self.open()?;
-        if self.cursor.peek() == Some(b')') {
-            self.close();
-            return Ok((Value::Tuple(Vec::new()), Form::Other));
-        }
-        let start = self.cursor.at;
-        let (first, form) = self.expression(place)?;
-        if self.cursor.peek() == Some(b')') {
-            self.close();
-            return Ok((first, form));
-        }
-        if form == Form::SetName {
-            return Err(self.cursor.error_at(start, DecodeErrorKind::NotData("a name")));
-        }
-        if !self.cursor.eat(b',') {
-            return Err(self.cursor.syntax("a comma or a closing bracket is expected"));
-        }
-        let items = self.items(b')', vec![first], place)?;
-        Ok((Value::Tuple(items), Form::Other))
-    }
-
-    /// Reads a dict or a set.
-    fn braces(&mut self, place: Place) -> Result<Value, DecodeError> {
-        let start = self.cursor.at;
-        self.open()?;
-        if self.cursor.peek() == Some(b'}') {
-            self.cursor.at = if place == Place::Key { start } else { self.cursor.at };
-            return match place {
-                Place::Key => Err(self.unhashable("dict")),
-                Place::Any => {
-                    self.close();
-                    Ok(Value::Dict(Dict::new()))
-                }
-            };
-        }
-        let first = self.value(Place::Key)?;
-        let is_dict = self.cursor.peek() == Some(b':');
-        if place == Place::Key {
-            self.cursor.at = start;
-            return Err(self.unhashable(if is_dict { "dict" } else { "set" }));
-        }
-        if is_dict { self.dict(start, first) } else { self.set(first) }
-    }
-
-    fn dict(&mut self, start: usize, mut key: Value) -> Result<Value, DecodeError> {
-        let mut dict = Dict::new();
-        let mut is_class = false;
-        loop {
-            if !self.cursor.eat(b':') {
-                return Err(self.cursor.syntax("a colon is expected"));
-            }
-            self.space();
-            let value = self.value(Place::Any)?;
-            is_class |= key.as_str() == Some("__class__");
-            dict.insert(key, value);
-            if !self.next_in_braces()? {
-                break;
-            }
-            key = self.value(Place::Key)?;
-        }
-        if !is_class {
-            return Ok(Value::Dict(dict));
-        }
-        special_float(dict).ok_or_else(|| {
-            let kind = DecodeErrorKind::Syntax("the class dict of a float has no number in it");
-            self.cursor.error_at(start, kind)
-        })
-    }
-
-    fn set(&mut self, first: Value) -> Result<Value, DecodeError> {
-        let mut set = Set::new();
-        set.insert(first);
-        while self.next_in_braces()? {
-            set.insert(self.value(Place::Key)?);
-        }
-        Ok(Value::Set(set))
-    }
-
-    /// Passes what is between two entries; false, and the bracket closed, behind the last.
-    fn next_in_braces(&mut self) -> Result<bool, DecodeError> {
-        let comma = self.cursor.eat(b',');
-        self.space();
-        if self.cursor.peek() == Some(b'}') {
-            self.close();
-            return Ok(false);
-        }
-        if comma { Ok(true) } else { Err(self.cursor.syntax("a comma or } is expected")) }
-    }
-
     /// Reads a word: a constant, a prefixed string, or something that is no data.
     fn word(&mut self) -> Result<(Value, Form), DecodeError> {
         let start = self.cursor.at;
@@ -363,27 +246,6 @@ impl Parser<'_> {
             "set" => Ok((Value::None, Form::SetName)),
             _ => Err(self.cursor.error_at(start, DecodeErrorKind::NotData("a name"))),
         }
-    }
-
-    fn unhashable(&self, name: &'static str) -> DecodeError {
-        self.cursor.error(DecodeErrorKind::Unhashable(name))
-    }
-
-    /// Passes an opening bracket and the white space behind it.
-    fn open(&mut self) -> Result<(), DecodeError> {
-        self.cursor.enter()?;
-        self.cursor.at += 1;
-        self.brackets += 1;
-        self.space();
-        Ok(())
-    }
-
-    /// Passes a closing bracket and the white space behind it.
-    fn close(&mut self) {
-        self.cursor.leave();
-        self.cursor.at += 1;
-        self.brackets -= 1;
-        self.space();
     }
 
     /// Passes white space and comments, inside brackets also line breaks.
@@ -411,25 +273,5 @@ impl Parser<'_> {
     fn comment(&mut self) {
         let rest = self.cursor.rest();
         self.cursor.at += memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
-    }
-}
-
-/// What a class dict stands for: a nan of a float or a complex, or itself. `None` if it claims to be
-/// a float and has no number.
-fn special_float(dict: Dict) -> Option<Value> {
-    match dict.class() {
-        Some("float") => {
-            let value = dict.get("value")?;
-            let float = value.as_str().map_or_else(|| value.as_f64(), |s| s.trim().parse().ok())?;
-            Some(Value::Float(float))
-        }
-        Some("complex") => {
-            let part = |name| dict.get(name).and_then(Value::as_f64);
-            match (part("real"), part("imag")) {
-                (Some(re), Some(im)) => Some(Value::Complex { re, im }),
-                _ => Some(Value::Dict(dict)),
-            }
-        }
-        _ => Some(Value::Dict(dict)),
     }
 }

@@ -100,8 +100,69 @@ const MSGPACK: &[&[u8]] = &[
     b"\xd8\x30\0\0\0\0\0\0\xf0\x3f\0\0\0\0\0\0\0\0",
 ];
 
+/// Many of them equal, though they look different.
+const KEYS: &[&str] = &[
+    "0",
+    "0.0",
+    "-0.0",
+    "0j",
+    "False",
+    "1",
+    "1.0",
+    "True",
+    "(1+0j)",
+    "-1",
+    "-1.0",
+    "1j",
+    "'1'",
+    "b'1'",
+    "''",
+    "b''",
+    "None",
+    "()",
+    "(1,)",
+    "(1.0,)",
+    "(True,)",
+    "((),)",
+    "(1,2)",
+    "(2,1)",
+    "1e30000",
+    "-1e30000",
+    "0.5",
+    "(0.5,)",
+    "9007199254740992",
+    "9007199254740992.0",
+    "9007199254740993",
+    "9223372036854775808",
+    "9223372036854775808.0",
+    "18446744073709551616",
+    "18446744073709551616.0",
+    "-9223372036854775808",
+    "-9223372036854775808.0",
+    "1000000000000000000000",
+    "1e21",
+    "'a'",
+    "'b'",
+    "('a',)",
+    "'é'",
+    "1e22",
+    "10000000000000000000000",
+];
+
 proptest! {
     #![proptest_config(config(16))]
+
+    #[test]
+    fn equal_keys_are_those_that_python_takes_for_equal(
+        heaps in vec(vec(select(KEYS), 1..40), 1..40),
+    ) {
+        let sets = heaps.iter().map(|keys| format!("{{{}}}", keys.join(",")));
+        let dicts = heaps.iter().map(|keys| {
+            let entries: Vec<_> = keys.iter().enumerate().map(|(n, key)| format!("{key}:{n}")).collect();
+            format!("{{{}}}", entries.join(","))
+        });
+        literals::check(sets.chain(dicts).collect());
+    }
 
     #[test]
     fn heaps_of_literals_are_read_as_by_python(

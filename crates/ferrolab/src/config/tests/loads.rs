@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::super::address::Host;
 use super::super::schema::{SECTIONS, Section};
 use super::*;
 
@@ -263,7 +264,7 @@ nameservers: {n: {storage: sql:names.sql}}
 daemons: {d: {unixsocket: d.sock, python: {executable: venv/bin/python}}}
 ";
     crate::files::replace(&file, text.as_bytes()).unwrap();
-    let (lab, _) = Configuration::load(&file).unwrap();
+    let (lab, _) = Configuration::load_in(&file, &Surroundings::default()).unwrap();
     let at = |name: &str| directory.path().join(name);
     assert_eq!(lab.python.executable.as_deref(), Some(Path::new("python3")));
     assert_eq!(lab.python.path[0], at("drivers"));

@@ -49,7 +49,7 @@ fn problems(text: &str) -> Vec<String> {
     }
 }
 
-fn plain(problem: &Problem) -> String {
+fn plain(problem: &Warning) -> String {
     problem.plain().trim_start_matches("lab.yaml:").to_owned()
 }
 

@@ -172,7 +172,7 @@ impl Keeping {
         );
         let mut attempts = Attempts::default();
         let mut registered = Registered::new(Arc::clone(&self.registry));
-        let mut watchdog = Watchdog::new(self.keeper.spec.watchdog);
+        let mut watchdog = Watchdog::new(self.keeper.spec.watchdog, since);
         let (sender, mut inbox) = mpsc::channel(64);
         let reading = tokio::spawn(read_messages(messages, sender));
         let mut is_listening = true;
@@ -186,7 +186,7 @@ impl Keeping {
                 }
                 message = inbox.recv(), if is_listening => match message {
                     Some(message) => {
-                        watchdog.sign_of_life();
+                        watchdog.sign_of_life(Instant::now());
                         self.obey(&run, message, &mut attempts, &mut registered);
                     }
                     None => {
@@ -205,7 +205,7 @@ impl Keeping {
                     self.load(&run, &attempts.take_overdue(Instant::now()));
                 }
                 () = run.wanted.notified() => run.refill(),
-                alive = watchdog.tick() => if alive {
+                () = due(watchdog.next()) => if watchdog.look(Instant::now()) {
                     run.send(Outgoing::ping(run.number));
                 } else {
                     self.kill(&run, &child, &watchdog.verdict());

@@ -19,6 +19,7 @@ pub(crate) struct PythonEnv {
     pub(crate) env: Vec<(String, String)>,
 }
 
+#[cfg(test)]
 impl PythonEnv {
     /// An interpreter with nothing special about it.
     pub(crate) fn new(executable: impl Into<PathBuf>) -> Self {

@@ -2,11 +2,11 @@
 //!
 //! Owns the rule: a worker is asked four times within its limit, and counts as dead when it has not
 //! answered for the whole of it. A worker whose driver blocks in C while it holds the interpreter lock
-//! does not answer; one that is merely busy does, on a thread of its own.
+//! does not answer; one that is merely busy does, on a thread of its own. Knows no clock.
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 /// The watch over one run.
 #[derive(Debug)]
@@ -18,22 +18,25 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     /// A watch that counts a worker as dead after `limit`; `None`: never.
-    pub(super) fn new(limit: Option<Duration>) -> Self {
-        let now = Instant::now();
+    pub(super) fn new(limit: Option<Duration>, now: Instant) -> Self {
         Watchdog { limit, heard: now, next: now }
     }
 
     /// The worker has said something.
-    pub(super) fn sign_of_life(&mut self) {
-        self.heard = Instant::now();
+    pub(super) fn sign_of_life(&mut self, now: Instant) {
+        self.heard = now;
     }
 
-    /// Waits until the worker is to be asked (true) or counts as dead (false).
-    pub(super) async fn tick(&mut self) -> bool {
-        let Some(limit) = self.limit else { return std::future::pending().await };
-        sleep_until(self.next).await;
-        self.next = Instant::now() + limit / 4;
-        self.heard.elapsed() < limit
+    /// When to look at it next.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.limit.map(|_| self.next)
+    }
+
+    /// Whether the worker is to be asked now (true) or counts as dead (false).
+    pub(super) fn look(&mut self, now: Instant) -> bool {
+        let Some(limit) = self.limit else { return true };
+        self.next = now + limit / 4;
+        now.duration_since(self.heard) < limit
     }
 
     /// What is said of a worker that counts as dead.
@@ -49,15 +52,20 @@ impl Watchdog {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn four_questions_and_then_death() {
-        let mut watchdog = Watchdog::new(Some(Duration::from_secs(8)));
+    #[test]
+    fn four_questions_and_then_death() {
         let start = Instant::now();
-        for _ in 0..3 {
-            assert!(watchdog.tick().await);
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut watchdog = Watchdog::new(Some(Duration::from_secs(8)), start);
+        for now in [0, 2, 4] {
+            assert_eq!(watchdog.next(), Some(at(now)));
+            assert!(watchdog.look(at(now)));
         }
-        watchdog.sign_of_life();
-        while watchdog.tick().await {}
-        assert_eq!(start.elapsed(), Duration::from_secs(12));
+        watchdog.sign_of_life(at(4));
+        for now in [6, 8, 10] {
+            assert!(watchdog.look(at(now)));
+        }
+        assert!(!watchdog.look(at(12)));
+        assert_eq!(Watchdog::new(None, start).next(), None);
     }
 }

@@ -1,0 +1,161 @@
+//! What goes wrong, and harms nobody else.
+
+use std::io::Write;
+
+use super::*;
+
+#[tokio::test]
+async fn deaths_are_told_and_mended() {
+    let bench = Bench::start(vec![
+        worker(vec![probe("lab.probe"), probe("lab.other")]),
+        WorkerSpec { name: "apart".into(), ..worker(vec![probe("lab.apart")]) },
+    ])
+    .await;
+    let neighbour = bench.client();
+    assert_eq!(neighbour.call("lab.apart", "bump", vec![]).await, Ok(Value::Int(1)));
+    let client = bench.client();
+    let cases: [(&str, Vec<Value>, &str); 3] = [
+        ("kill_me", vec![9.into()], "was killed by SIGKILL during 'kill_me'"),
+        ("kill_me", vec![11.into()], "was killed by SIGSEGV during 'kill_me'"),
+        ("die", vec![7.into()], "exited with code 7 during 'die'"),
+    ];
+    for (method, args, fate) in cases {
+        let child = client.call("lab.probe", "spawn", vec![]).await.unwrap().as_i64().unwrap();
+        let sleeping = Operation::Call(call("sleep", vec![60.into()]));
+        let other = bench.client();
+        let other = other.begin("lab.other", sleeping, Flags::default());
+        let (died, other) = tokio::join!(client.call("lab.probe", method, args), other.wait());
+        let died = died.unwrap_err();
+        assert_eq!(died.class, "Pyro5.errors.DaemonError");
+        assert_eq!(
+            died.message(),
+            format!("service 'lab.probe': its Python worker {fate}; it is being restarted")
+        );
+        let other = other.err().unwrap().message();
+        assert!(other.starts_with("service 'lab.other': its Python worker "), "{other}");
+        assert!(other.contains("during 'sleep'"), "{other}");
+        let began = Instant::now();
+        let answered = loop {
+            // the second death in a row costs a moment
+            match client.call("lab.probe", "bump", vec![]).await {
+                Ok(count) => break count,
+                Err(error) => assert!(began.elapsed() < SOON, "{error}"),
+            }
+        };
+        assert_eq!(answered, Value::Int(1), "a new instance");
+        assert!(!is_alive(child), "its children are gone");
+    }
+    assert_eq!(neighbour.call("lab.apart", "bump", vec![]).await, Ok(Value::Int(2)));
+    bench.workers.stop().await;
+}
+
+#[tokio::test]
+async fn failures_are_told_and_retried() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut spec = worker(vec![
+        ServiceSpec::new("a.missing", "nosuch_module", "X"),
+        ServiceSpec::new("b.later", "written_later", "X"),
+        ServiceSpec::new("c.picky", "standard", "Picky"),
+        probe("d.fine"),
+    ]);
+    spec.python.path.push(directory.path().to_owned());
+    let bench = Bench::start(vec![spec]).await;
+    let client = bench.client();
+    let refused = bench.object("a.missing").metadata().unwrap_err();
+    assert_eq!(
+        refused.message(),
+        "service 'a.missing' is not available: ModuleNotFoundError: No module named \
+         'nosuch_module' (python python3); see `ferrolab status`"
+    );
+    assert!(client.error("a.missing", "x", vec![]).await.contains("ModuleNotFoundError"));
+    assert!(matches!(bench.workers.status("a.missing"), ServiceStatus::Failed { error }
+        if error == "ModuleNotFoundError: No module named 'nosuch_module' (python python3)"));
+    assert_eq!(client.call("d.fine", "bump", vec![]).await, Ok(Value::Int(1)));
+
+    let text = "import ferrolab\n@ferrolab.expose\nclass X:\n def x(self): return 'there'\n";
+    let mut file = std::fs::File::create(directory.path().join("written_later.py")).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    bench.until(|| bench.workers.status("b.later") == ServiceStatus::Ready).await;
+    assert_eq!(client.call("b.later", "x", vec![]).await, Ok("there".into()));
+
+    for _ in 0..2 {
+        let text = client.error("c.picky", "ok", vec![]).await;
+        assert_eq!(text, "OSError: [Errno 5] no device");
+        bench.until(|| bench.workers.status("c.picky") != ServiceStatus::Ready).await;
+        assert!(matches!(bench.workers.status("c.picky"), ServiceStatus::Failed { error }
+            if error == "its constructor raised OSError: [Errno 5] no device"));
+    }
+    assert_eq!(client.call("c.picky", "ok", vec![]).await, Ok(Value::Int(3)));
+    bench.until(|| bench.workers.status("c.picky") == ServiceStatus::Ready).await;
+    bench.workers.stop().await;
+}
+
+#[tokio::test]
+async fn interpreters_that_do_not_work_are_named() {
+    let bench = Bench::start(vec![
+        worker_with("/nonexistent/python", vec![probe("none")]),
+        worker_with("/bin/false", vec![probe("false")]),
+    ])
+    .await;
+    for (name, text) in [
+        ("none", "cannot start /nonexistent/python: no such file"),
+        ("false", "/bin/false exited with code 1 before its worker was up; Python 3.8 or later"),
+    ] {
+        bench.until(|| matches!(bench.workers.status(name), ServiceStatus::Failed { .. })).await;
+        let ServiceStatus::Failed { error } = bench.workers.status(name) else { panic!() };
+        assert!(error.contains(text), "{error}");
+    }
+    bench.workers.stop().await;
+}
+
+#[tokio::test]
+async fn printing_and_closing_reach_no_channel() {
+    let bench = Bench::start(vec![worker(vec![probe("lab.probe")])]).await;
+    let client = bench.client();
+    for method in ["write_binary", "flood", "close_low", "bump"] {
+        client.call("lab.probe", method, vec![]).await.unwrap();
+    }
+    assert_eq!(bench.client().call("lab.probe", "bump", vec![]).await, Ok(Value::Int(1)));
+    bench.workers.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_releases_and_leaves_nothing() {
+    let resting = ServiceSpec {
+        instance_mode: Some(InstanceMode::Session),
+        on_disconnect: vec!["rest".into()],
+        ..ServiceSpec::new("rest", "standard", "Resting")
+    };
+    let spec = worker(vec![resting, probe("lab.probe")]);
+    let bench = Bench::start(vec![spec.clone(), WorkerSpec { multiplex: true, ..spec }]).await;
+    let client = bench.client();
+    {
+        let other = bench.client();
+        other.call("rest", "events", vec![]).await.unwrap();
+    }
+    let rested = async || client.call("rest", "events", vec![]).await.unwrap().to_string();
+    let began = Instant::now();
+    while rested().await != "['rest']" {
+        assert!(began.elapsed() < SOON);
+    }
+    let pid = client.call("lab.probe", "pid", vec![]).await.unwrap().as_i64().unwrap();
+    drop(client);
+    let began = Instant::now();
+    bench.workers.stop().await;
+    assert!(!is_alive(pid));
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_watchdog_kills_what_is_stuck() {
+    let spec =
+        WorkerSpec { watchdog: Some(Duration::from_secs(1)), ..worker(vec![probe("lab.probe")]) };
+    let bench = Bench::start(vec![spec]).await;
+    let client = bench.client();
+    let slept = client.call("lab.probe", "sleep", vec![1.5.into()]).await;
+    assert_eq!(slept, Ok("slept".into()), "merely busy");
+    let text = client.error("lab.probe", "hold_the_lock", vec![30.into()]).await;
+    assert!(text.contains("gave no sign of life for 1s and was killed by its watchdog"), "{text}");
+    assert_eq!(client.call("lab.probe", "bump", vec![]).await, Ok(Value::Int(1)));
+    bench.workers.stop().await;
+}

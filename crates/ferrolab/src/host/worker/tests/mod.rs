@@ -1,0 +1,183 @@
+//! Workers with real interpreters: what a client of the daemon would see.
+//!
+//! Drivers are in `python/tests/drivers`. The interpreters are found in the environment variable
+//! `FERROLAB_TEST_PYTHON` (one that has Pyro5, PyroLab and numpy; those tests are left out without it)
+//! and, for drivers that need nothing, as `python3`.
+
+mod calls;
+mod failures;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use remote::{
+    Answer, Context, Dict, Exception, Metadata, MethodCall, Object, Operation, Peer, Reply,
+    ReplyBody, Request, Serializer, Session, Value,
+};
+use supervisor::Spawner;
+use wire::exception::unwrap_from_batch;
+use wire::message::Flags;
+
+use super::registry::Registry;
+use super::service::ServiceStatus;
+use super::set::WorkerSet;
+use super::spec::{Expose, InstanceMode, PythonEnv, ServiceSpec, WorkerSpec};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Objects that drivers register.
+#[derive(Default)]
+struct Objects(Mutex<HashMap<String, Arc<dyn Object>>>);
+
+impl Registry for Objects {
+    fn location(&self) -> (String, Option<String>) {
+        ("localhost:4321".to_owned(), None)
+    }
+    fn register(&self, id: &str, object: Arc<dyn Object>) -> Result<(), String> {
+        match self.0.lock().unwrap().insert(id.to_owned(), object) {
+            None => Ok(()),
+            Some(_) => Err(format!("'{id}' is taken")),
+        }
+    }
+    fn unregister(&self, id: &str) {
+        self.0.lock().unwrap().remove(id);
+    }
+}
+
+/// A daemon's side of workers.
+struct Bench {
+    workers: WorkerSet,
+    objects: HashMap<String, Arc<dyn Object>>,
+    registered: Arc<Objects>,
+}
+
+impl Bench {
+    async fn start(specs: Vec<WorkerSpec>) -> Bench {
+        let bench = Bench::begin(specs);
+        tokio::time::timeout(SOON, bench.workers.loaded()).await.expect("loaded");
+        bench
+    }
+
+    fn begin(specs: Vec<WorkerSpec>) -> Bench {
+        let registered = Arc::new(Objects::default());
+        let registry: Arc<dyn Registry> = registered.clone();
+        let workers = WorkerSet::start(&Spawner::permanent().unwrap(), specs, &registry);
+        let objects = workers.objects().into_iter().collect();
+        Bench { workers, objects, registered }
+    }
+
+    fn client(&self) -> Client<'_> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let session = Session {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            peer: Peer::Tcp("127.0.0.1:5555".parse().unwrap()),
+            object: "lab.probe".to_owned(),
+            handshake: Value::None,
+        };
+        Client { bench: self, session: Arc::new(session) }
+    }
+
+    fn object(&self, name: &str) -> Arc<dyn Object> {
+        let registered = || self.registered.0.lock().unwrap().get(name).cloned();
+        self.objects.get(name).cloned().or_else(registered).expect(name)
+    }
+
+    async fn until(&self, what: impl Fn() -> bool) {
+        let mut changes = self.workers.changes();
+        let done = async {
+            while !what() {
+                tokio::select! {
+                    _ = changes.changed() => {}
+                    () = tokio::time::sleep(Duration::from_millis(10)) => {}
+                }
+            }
+        };
+        tokio::time::timeout(SOON, done).await.expect("in vain");
+    }
+}
+
+/// A connection; it ends when it is dropped.
+struct Client<'a> {
+    bench: &'a Bench,
+    session: Arc<Session>,
+}
+
+impl Drop for Client<'_> {
+    fn drop(&mut self) {
+        for object in self.bench.objects.values() {
+            object.session_ended(&self.session);
+        }
+    }
+}
+
+impl Client<'_> {
+    fn begin(&self, service: &str, operation: Operation, flags: Flags) -> Answer {
+        let context = Context {
+            serializer: Serializer::Serpent,
+            flags,
+            seq: 1,
+            correlation_id: [1; 16],
+            annotations: vec![(*b"ABCD", b"there".to_vec())],
+        };
+        self.bench.object(service).call(&self.session, Request { operation, context })
+    }
+
+    async fn operate(&self, service: &str, operation: Operation) -> Result<Reply, Exception> {
+        let answer = self.begin(service, operation, Flags::default());
+        tokio::time::timeout(SOON, answer.wait()).await.expect("an answer")
+    }
+
+    async fn call(
+        &self,
+        service: &str,
+        method: &str,
+        args: Vec<Value>,
+    ) -> Result<Value, Exception> {
+        value(self.operate(service, Operation::Call(call(method, args))).await?)
+    }
+
+    async fn error(&self, service: &str, method: &str, args: Vec<Value>) -> String {
+        self.call(service, method, args).await.expect_err("an exception").to_string()
+    }
+}
+
+fn call(method: &str, args: Vec<Value>) -> MethodCall {
+    MethodCall { method: method.to_owned(), args, kwargs: Vec::new() }
+}
+
+fn value(reply: Reply) -> Result<Value, Exception> {
+    match reply.body {
+        ReplyBody::Value(value) => Ok(value),
+        ReplyBody::Stream(_) => Err(Exception::type_error("a stream")),
+    }
+}
+
+fn drivers() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../python/tests/drivers"))
+}
+
+fn worker_with(python: &str, services: Vec<ServiceSpec>) -> WorkerSpec {
+    let mut python = PythonEnv::new(python);
+    python.path = vec![drivers()];
+    WorkerSpec { name: "bench".to_owned(), python, services, multiplex: false, watchdog: None }
+}
+
+fn worker(services: Vec<ServiceSpec>) -> WorkerSpec {
+    worker_with("python3", services)
+}
+
+fn probe(name: &str) -> ServiceSpec {
+    ServiceSpec::new(name, "standard", "Probe")
+}
+
+/// An interpreter with Pyro5 and PyroLab.
+fn lab_python() -> Option<String> {
+    std::env::var("FERROLAB_TEST_PYTHON").ok()
+}
+
+fn is_alive(pid: i64) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
