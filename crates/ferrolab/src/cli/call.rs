@@ -23,11 +23,11 @@ use crate::names::nearest;
     ferrolab call lab.sample echo '\"hello\"'\n  \
     ferrolab call lab.laser connect address='\"0.0.0.0\"' port=12345\n  \
     ferrolab call --uri PYRO:lab.sample@localhost:40123 whoami")]
-#[command(allow_negative_numbers = true)]
+#[command(override_usage = "ferrolab call [OPTIONS] NAME METHOD [ARG]...\n       \
+    ferrolab call [OPTIONS] --uri URI METHOD [ARG]...")]
 pub(super) struct Arguments {
     /// The service's name, its method or property, and the arguments
-    #[arg(required = true, num_args = 1.., value_name = "NAME METHOD [ARG]...",
-          allow_hyphen_values = true)]
+    #[arg(required = true, num_args = 1.., value_name = "WORD", allow_hyphen_values = true)]
     words: Vec<String>,
     /// Call the object at this URI; no NAME is given then, and no nameserver is asked
     #[arg(long)]

@@ -147,12 +147,14 @@ async fn nothing_outlives_the_last_handle() {
     let bench = Bench::new();
     let pid = bench.settle(entry("a", OBEDIENT)).await.pid.unwrap();
     drop(bench);
-    let gone = async {
-        while is_alive(pid) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, gone).await.expect("the child ends");
+    tokio::time::timeout(DEADLINE, wait_until(|| !is_alive(pid))).await.expect("the child ends");
+}
+
+/// Looks again and again, and leaves the runtime free meanwhile.
+async fn wait_until(condition: impl Fn() -> bool) {
+    while !condition() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[test]

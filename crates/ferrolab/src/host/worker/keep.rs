@@ -4,10 +4,12 @@
 //! is tried again. One task per worker owns that state; services are told their phase.
 //!
 //! A worker that dies is started again at once, and after the second death in a row a little later
-//! each time. A service that cannot be imported is tried again by the running worker: after 2 s, then
+//! each time; deaths are in a row where the worker has not even answered a call in between, or has
+//! died within a second. A service that cannot be imported is tried again by the running worker: after 2 s, then
 //! ever later up to a minute, and whenever a client asks for it, at most once a second.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use supervisor::{Child, Decision, RestartPolicy, Restarts, Spawner};
@@ -32,6 +34,10 @@ const ONEWAYS: usize = 64;
 const GRACE: Duration = Duration::from_secs(2);
 /// How long the release of instruments may take behind that.
 const RELEASE: Duration = Duration::from_millis(1500);
+/// A worker that has lived this long starts a new row of deaths,
+const STABLE: Duration = Duration::from_secs(30);
+/// and one that has answered a call does so after this time.
+const USEFUL: Duration = Duration::from_secs(1);
 /// A worker that has closed its control socket is to be gone after this time.
 const DYING: Duration = Duration::from_secs(2);
 
@@ -81,6 +87,7 @@ pub(super) struct Keeping {
 struct Ended {
     /// In words: `was killed by SIGKILL`.
     fate: String,
+    /// How long it lived, or counts as having lived.
     uptime: Duration,
 }
 
@@ -217,7 +224,9 @@ impl Keeping {
         reading.abort();
         drop(life);
         let fate = run.fate().unwrap_or_else(|| "has ended".to_owned());
-        Ended { fate, uptime: since.elapsed() }
+        let uptime = since.elapsed();
+        let was_useful = run.answered.load(Ordering::Relaxed) && uptime >= USEFUL;
+        Ended { fate, uptime: if was_useful { STABLE } else { uptime } }
     }
 
     fn kill(&self, run: &Run, child: &Child, why: &str) {
@@ -305,7 +314,7 @@ fn policy() -> RestartPolicy {
     RestartPolicy {
         backoff: [250, 500, 1000, 2000, 5000, 15_000].map(Duration::from_millis).to_vec(),
         give_up_after: None,
-        stable_after: Duration::from_secs(30),
+        stable_after: STABLE,
     }
 }
 

@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub(super) struct Run {
     pub(super) over: CancellationToken,
     /// Why we have killed it, if we have.
     pub(super) verdict: OnceLock<String>,
+    /// Whether it has answered a call.
+    pub(super) answered: AtomicBool,
     /// More channels are wanted.
     pub(super) wanted: Notify,
     outgoing: mpsc::UnboundedSender<Outgoing>,
@@ -129,6 +132,7 @@ impl Run {
             facts,
             over: CancellationToken::new(),
             verdict: OnceLock::new(),
+            answered: AtomicBool::new(false),
             wanted: Notify::new(),
             outgoing,
             ready: Mutex::new(Vec::new()),

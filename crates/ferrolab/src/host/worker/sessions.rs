@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use remote::Session;
@@ -222,6 +223,8 @@ impl Lease {
         if matches!(outcome, Err(ExchangeError::Io(_))) {
             self.channel = None;
             self.sessions.lost(self.kind, &self.run);
+        } else {
+            self.run.answered.store(true, Ordering::Relaxed);
         }
         outcome
     }

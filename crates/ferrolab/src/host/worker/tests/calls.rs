@@ -110,12 +110,16 @@ async fn streams_belong_to_their_session() {
 async fn a_caller_that_leaves_does_not_upset_its_session() {
     let bench = Bench::start(vec![worker(vec![probe("lab.probe")])]).await;
     let client = bench.client();
+    let thread = async || client.call("lab.probe", "thread", vec![]).await.unwrap();
+    let own = thread().await;
     assert_eq!(client.call("lab.probe", "bump", vec![]).await, Ok(Value::Int(1)));
     let sleep = Operation::Call(call("sleep", vec![0.2.into()]));
     let answer = client.begin("lab.probe", sleep, Flags::default());
     assert!(tokio::time::timeout(Duration::from_millis(50), answer.wait()).await.is_err());
+    assert_ne!(thread().await, own, "its own thread is still in the call");
     assert_eq!(client.call("lab.probe", "bump", vec![]).await, Ok(Value::Int(2)));
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let back = async { while thread().await != own {} };
+    tokio::time::timeout(SOON, back).await.expect("its own thread again");
     assert_eq!(client.call("lab.probe", "bump", vec![]).await, Ok(Value::Int(3)));
     bench.workers.stop().await;
 }

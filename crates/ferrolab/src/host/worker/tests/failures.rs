@@ -159,3 +159,54 @@ async fn a_watchdog_kills_what_is_stuck() {
     assert_eq!(client.call("lab.probe", "bump", vec![]).await, Ok(Value::Int(1)));
     bench.workers.stop().await;
 }
+
+/// What the issue asks for: takes some minutes. Run with `--ignored two_hundred`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes"]
+async fn two_hundred_deaths_beside_a_neighbour() {
+    let bench = Bench::start(vec![
+        worker(vec![probe("lab.probe")]),
+        WorkerSpec { name: "apart".into(), ..worker(vec![probe("lab.apart")]) },
+    ])
+    .await;
+    let bench = &bench;
+    let done = tokio_util::sync::CancellationToken::new();
+    let neighbours = (0..4).map(|_| async {
+        let client = bench.client();
+        let mut calls = 0;
+        while !done.is_cancelled() {
+            calls += 1;
+            assert_eq!(client.call("lab.apart", "bump", vec![]).await, Ok(Value::Int(calls)));
+            tokio::task::yield_now().await;
+        }
+        calls
+    });
+    let [one, two, three, four] = <[_; 4]>::try_from(Vec::from_iter(neighbours)).ok().unwrap();
+    let killing = async {
+        let client = bench.client();
+        let mut children = Vec::new();
+        let mut slowest = Duration::ZERO;
+        for round in 0..200 {
+            let number = |value: Value| value.as_i64().unwrap();
+            let pid = number(client.call("lab.probe", "pid", vec![]).await.unwrap());
+            children.push(number(client.call("lab.probe", "spawn", vec![]).await.unwrap()));
+            tokio::time::sleep(Duration::from_millis(1000)).await;
+            match round % 3 {
+                0 => drop(std::process::Command::new("kill").args(["-9", &pid.to_string()]).status()),
+                1 => drop(client.call("lab.probe", "kill_me", vec![11.into()]).await),
+                _ => drop(client.call("lab.probe", "die", vec![1.into()]).await),
+            }
+            let began = Instant::now();
+            while client.call("lab.probe", "bump", vec![]).await.is_err() {
+                assert!(began.elapsed() < Duration::from_secs(1), "round {round}");
+            }
+            slowest = slowest.max(began.elapsed());
+        }
+        done.cancel();
+        (children, slowest)
+    };
+    let ((children, slowest), ..) = tokio::join!(killing, one, two, three, four);
+    println!("answered again within {slowest:?}");
+    assert!(!children.into_iter().any(is_alive));
+    bench.workers.stop().await;
+}
