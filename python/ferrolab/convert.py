@@ -439,12 +439,14 @@ class _Msgpack(_Packed):
         if type(value) in (bytearray, memoryview):
             return bytes(value)
         if isinstance(value, datetime.date):
-            # Pyro5 has codes of its own for these; the data model of the wire has text
+            # Pyro5 has extension codes for these; on the way to Rust they are class dicts
             if getattr(value, "tzinfo", None):
                 raise pyro.error_class("SerializeError")(
                     "msgpack cannot serialize datetime with timezone info"
                 )
-            return value.isoformat()
+            if isinstance(value, datetime.datetime):
+                return {"__class__": "datetime.datetime", "timestamp": value.timestamp()}
+            return {"__class__": "datetime.date", "ordinal": value.toordinal()}
         return self._class_dict(value, depth)
 
 

@@ -5,6 +5,7 @@ the classes of errors. Nothing here imports Pyro5 unless a client sent one of it
 driver that does not use it pays nothing, and a driver without it in its environment works too.
 """
 
+import datetime
 import sys
 import uuid
 import weakref
@@ -135,14 +136,27 @@ def recreate(value, serializer):
 
     Raises what Pyro5 raises for classes that it does not know or refuses.
     """
+    known = _serializer(serializer)
+    if serializer == 4:
+        return _hooked(value, known.dict_to_class if known else _without_pyro)
+    return known.recreate_classes(value) if known else _without_pyro(value)
+
+
+def _serializer(number):
+    """Pyro5's serializer of that number; None without Pyro5."""
     try:
         from Pyro5 import serializers
     except ImportError:
-        return _without_pyro(value)
-    known = serializers.serializers_by_id.get(serializer) or serializers.serializers_by_id[1]
-    if serializer == 4:
-        return _hooked(value, known.dict_to_class)
-    return known.recreate_classes(value)
+        return None
+    # msgpack is an extra; what classes become of dicts is the same for all serializers
+    return serializers.serializers_by_id.get(number) or serializers.serializers_by_id[1]
+
+
+# Class dicts that stand for msgpack's extension codes: the class, the key, what makes the object.
+_DATES = {
+    "datetime.datetime": ("timestamp", datetime.datetime.fromtimestamp),
+    "datetime.date": ("ordinal", datetime.date.fromordinal),
+}
 
 
 def _hooked(value, dict_to_class):
@@ -154,7 +168,10 @@ def _hooked(value, dict_to_class):
         return tuple(_hooked(item, dict_to_class) for item in value)
     if kind is dict:
         value = {key: _hooked(item, dict_to_class) for key, item in value.items()}
-        return dict_to_class(value) if "__class__" in value else value
+        if "__class__" not in value:
+            return value
+        key, make = _DATES.get(value["__class__"], (None, None))
+        return make(value[key]) if key in value else dict_to_class(value)
     return value
 
 

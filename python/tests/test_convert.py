@@ -132,6 +132,9 @@ VALUES = [
 # An enum has no state worth sending; Pyro5 names some part of its class in the error.
 BETTER = {("marshal", Color.RED): SerializeError}
 
+# A date as a key of a dict can be read by no client of Pyro5's.
+UNREADABLE = {("msgpack", "{datetime.date(2020, 1, 1): 1}"): TypeError}
+
 
 def raw(name, data):
     """The bytes as plain data, without the recreation of classes."""
@@ -151,24 +154,31 @@ def outcome(name, make):
         return type(error)
 
 
-def has_date(value):
-    text = repr(value)
-    return "datetime.date(" in text or "datetime.datetime(" in text
+def with_dates(value):
+    """What the daemon makes of the class dicts that stand for dates in msgpack."""
+    if type(value) in (list, tuple):
+        return type(value)(map(with_dates, value))
+    if type(value) is not dict:
+        return value
+    if value.get("__class__") == "datetime.datetime":
+        return datetime.datetime.fromtimestamp(value["timestamp"])
+    if value.get("__class__") == "datetime.date":
+        return datetime.date.fromordinal(value["ordinal"])
+    return {key: with_dates(item) for key, item in value.items()}
 
 
 @pytest.mark.parametrize("name", IDS)
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:60])
 def test_as_pyro5(name, value):
-    if name == "msgpack" and has_date(value):
-        pytest.skip("dates have codes of their own in msgpack, which the daemon writes")
     expected = outcome(name, lambda: value)
     if isinstance(value, Color):
         expected = BETTER.get((name, value), expected)
+    expected = UNREADABLE.get((name, repr(value)), expected)
 
     def made():
         plain = convert.plain(value, IDS[name])
         assert convert.is_plain(plain)
-        return plain
+        return with_dates(plain) if name == "msgpack" else plain
 
     assert outcome(name, made) == expected
 

@@ -268,6 +268,11 @@ def test_class_dicts(channel, serializer):
     thing = {"__class__": "test.Thing", "n": 4}
     assert channel.operation(CALL, "lab.pyro", "double", (thing,), classes=True,
                              serializer=serializer)[1] == {"__class__": "test.Thing", "n": 8}
+    if serializer == MSGPACK:
+        date = {"__class__": "datetime.date", "ordinal": 5}
+        assert kind([date]) == ("list", "[datetime.date(1, 1, 5)]")
+        stamp = {"__class__": "datetime.datetime", "timestamp": 0.5}
+        assert kind(stamp)[0] == "datetime"
     for bad, cls in [({"__class__": "os.system"}, "Pyro5.errors.SerializeError"),
                      ({"__class__": "a.__b__"}, "Pyro5.errors.SecurityError")]:
         raises(cls, channel, "kind", [bad], service="lab.pyro", classes=True, serializer=serializer)
@@ -456,9 +461,11 @@ import ctypes, ferrolab
 @ferrolab.expose
 class Stuck:
     def block(self):
+        print("begun")
         ctypes.PyDLL(None).sleep(60)
     def run(self):
         import time
+        print("begun")
         while True:
             try: time.sleep(60)
             except BaseException: pass
@@ -475,7 +482,7 @@ def test_stuck_orphans_end_too(tmp_path, method, multiplex):
         channel = worker.channel()
         threading.Thread(target=lambda: pytest.raises(Exception, channel.call, "stuck", method),
                          daemon=True).start()
-        time.sleep(0.2)
+        worker.record(lambda r: r == ("out", "stuck", "begun"))
         began = time.monotonic()
         worker.control.shutdown(2)
         worker._life.shutdown(2)
@@ -490,7 +497,7 @@ def test_a_stop_waits_for_running_calls(how):
         channel = worker.channel()
         channel.sock.sendall(frame((CALL, "lab.probe", "sleep", [0.3], {}, 1, 0, 1, b"\0" * 16, [],
                                     False)))
-        time.sleep(0.1)
+        worker.record(lambda r: r == ("out", "lab.probe", "sleeping"))
         if how == "stop":
             worker.send(("stop", 5.0))
         else:

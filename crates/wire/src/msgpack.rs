@@ -8,17 +8,17 @@
 //!
 //! ext 30  complex: two doubles, little-endian
 //!     31  an int beyond 64 bits, as decimal text
-//!     32  datetime: a double, seconds since 1970; read as text in UTC, "2024-05-01T10:00:00+00:00"
-//!     33  date: a 64-bit day number; read as text, "2024-05-01"
+//!     32  datetime: a double, seconds since 1970
+//!     33  date: a 64-bit day number, 1 being 0001-01-01
 //! ```
 //!
 //! Owns the format, and what is lost to it: a tuple and a set become a list. frozenset is refused, as
 //! Pyro5 does; so are map keys other than str and bytes when read. A call is an array of four.
 //!
-//! Python reads ext 32 as local time and drops the zone. The text that stands for it here keeps the
-//! instant instead, whatever the zone of this host.
+//! The value model has no dates, since no other serializer has them: ext 32 is the class dict
+//! `{"__class__": "datetime.datetime", "timestamp": 1714557600.0}`, ext 33 is
+//! `{"__class__": "datetime.date", "ordinal": 739007}`, in both directions.
 
-mod date;
 mod decode;
 mod encode;
 #[cfg(test)]
@@ -31,3 +31,7 @@ const EXT_COMPLEX: u8 = 0x30;
 const EXT_LONG: u8 = 0x31;
 const EXT_DATETIME: u8 = 0x32;
 const EXT_DATE: u8 = 0x33;
+
+/// Classes of the dicts that stand for dates, and the keys of their values.
+const DATETIME: (&str, &str) = ("datetime.datetime", "timestamp");
+const DATE: (&str, &str) = ("datetime.date", "ordinal");

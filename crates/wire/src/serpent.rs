@@ -11,9 +11,9 @@
 //! ```
 //!
 //! Owns the literal syntax: writes what Python's `serpent` writes, to the byte, and reads whatever
-//! Python's `ast.literal_eval` takes for plain data. Beyond Pyro5, which finds them only outside of
-//! class dicts, the nan dict is understood everywhere, and so is the complex with a nan inside, which
-//! Pyro5 refuses.
+//! Python's `ast.literal_eval` takes for plain data. The nan dict is understood everywhere, beyond
+//! Pyro5, which finds it only outside of class dicts. A complex with a nan inside is written as a
+//! class dict that Pyro5 refuses to read; here it stays that dict.
 
 mod containers;
 mod decode;

@@ -182,6 +182,7 @@ class Probe(Base):
         return "parent"
 
     def sleep(self, seconds):
+        print("sleeping")
         time.sleep(seconds)
         return "slept"
 

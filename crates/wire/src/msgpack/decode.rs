@@ -1,6 +1,6 @@
 //! Reading msgpack.
 
-use super::{EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG, date};
+use super::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
 use crate::binary::Reader;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::limits::Limits;
@@ -156,21 +156,23 @@ impl Decoder<'_> {
                 Err(IntError::Digits) => DecodeErrorKind::Digits(self.limits.digits),
                 Err(IntError::Syntax) => DecodeErrorKind::Syntax("an ext long takes a number"),
             },
-            (EXT_DATETIME, data) => {
-                let timestamp = data.try_into().map(f64::from_le_bytes);
-                match timestamp.ok().and_then(date::datetime) {
-                    Some(text) => return Ok(Value::Str(text)),
-                    None => DecodeErrorKind::Syntax("not a datetime of the years 1 to 9999"),
-                }
-            }
+            (EXT_DATETIME, data) => match data.try_into().map(f64::from_le_bytes) {
+                Ok(timestamp) => return Ok(class_dict(DATETIME, timestamp.into())),
+                Err(_) => DecodeErrorKind::Syntax("an ext datetime takes 8 bytes"),
+            },
             (EXT_DATE, data) => match data.try_into().map(i64::from_le_bytes) {
-                Ok(ordinal) if let Some(text) = date::date(ordinal) => {
-                    return Ok(Value::Str(text));
-                }
-                _ => DecodeErrorKind::Syntax("not a date of the years 1 to 9999"),
+                Ok(ordinal) => return Ok(class_dict(DATE, ordinal.into())),
+                Err(_) => DecodeErrorKind::Syntax("an ext date takes 8 bytes"),
             },
             (other, _) => DecodeErrorKind::Ext(other as i8),
         };
         Err(self.input.error(start, kind))
     }
+}
+
+fn class_dict((class, key): (&str, &str), value: Value) -> Value {
+    let mut dict = Dict::with_capacity(2);
+    dict.insert("__class__", class);
+    dict.insert(key, value);
+    Value::Dict(dict)
 }

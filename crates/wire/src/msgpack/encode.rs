@@ -2,7 +2,7 @@
 
 use num_traits::ToPrimitive;
 
-use super::{EXT_COMPLEX, EXT_LONG};
+use super::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
 use crate::encode::{all_or_nothing, check_level, length};
 use crate::error::EncodeError;
 use crate::number::{MAX_DIGITS, write_big_int};
@@ -72,9 +72,33 @@ fn write(value: &Value, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
             let class = value.type_name();
             return Err(EncodeError::Class { class, serializer: Serializer::Msgpack });
         }
-        Value::Dict(dict) => write_dict(dict, level, out)?,
+        Value::Dict(dict) => match as_date(dict) {
+            Some((code, data)) => write_ext(code, &data, out)?,
+            None => write_dict(dict, level, out)?,
+        },
     }
     Ok(())
+}
+
+/// Code and data of the extension that a dict stands for, if it does.
+fn as_date(dict: &Dict) -> Option<(u8, [u8; 8])> {
+    // Few dicts have two entries, fewer a class: the look at every dict is a quick one.
+    if dict.len() != 2 {
+        return None;
+    }
+    let class = dict.class()?;
+    let value = |key| dict.get(key);
+    match class {
+        _ if class == DATETIME.0 => match value(DATETIME.1)? {
+            Value::Float(timestamp) => Some((EXT_DATETIME, timestamp.to_le_bytes())),
+            _ => None,
+        },
+        _ if class == DATE.0 => match value(DATE.1)? {
+            Value::Int(ordinal) => Some((EXT_DATE, ordinal.to_le_bytes())),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 fn write_items<'a>(

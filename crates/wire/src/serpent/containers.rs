@@ -144,21 +144,14 @@ impl Parser<'_> {
     }
 }
 
-/// What a class dict stands for: a nan of a float or a complex, or itself. `None` if it claims to be
-/// a float and has no number.
+/// What a class dict stands for: a nan, or itself. `None` if it claims to be a float and has no
+/// number.
 fn special_float(dict: Dict) -> Option<Value> {
     match dict.class() {
         Some("float") => {
             let value = dict.get("value")?;
             let float = value.as_str().map_or_else(|| value.as_f64(), |s| s.trim().parse().ok())?;
             Some(Value::Float(float))
-        }
-        Some("complex") => {
-            let part = |name| dict.get(name).and_then(Value::as_f64);
-            match (part("real"), part("imag")) {
-                (Some(re), Some(im)) => Some(Value::Complex { re, im }),
-                _ => Some(Value::Dict(dict)),
-            }
         }
         _ => Some(Value::Dict(dict)),
     }

@@ -77,7 +77,6 @@ fn limits_are_kept() {
 fn nan_comes_back_wherever_it_was() {
     for text in [
         "{'__class__':'float','value':'nan'}",
-        "{'__class__':'complex','real':{'__class__':'float','value':'nan'},'imag':1.0}",
         "[1,({'__class__':'float','value':'nan'},)]",
         "{'__class__':'x.Y','args':({'__class__':'float','value':'nan'},)}",
     ] {
@@ -86,7 +85,8 @@ fn nan_comes_back_wherever_it_was() {
     }
     assert_eq!(read("{'__class__':'float','value':' 1.5 '}"), Value::Float(1.5));
     assert_eq!(read("{'__class__':'float','value':2}"), Value::Float(2.0));
-    assert_eq!(read("{'__class__':'complex'}").type_name(), "dict");
+    let complex = "{'__class__':'complex','real':{'__class__':'float','value':'nan'},'imag':1.0}";
+    assert_eq!(read(complex).to_string(), "{'__class__': 'complex', 'real': nan, 'imag': 1.0}");
     assert_eq!(
         error("{{'__class__':'float','value':'nan'}:1}").1,
         DecodeErrorKind::Unhashable("dict")

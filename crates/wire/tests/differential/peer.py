@@ -32,15 +32,12 @@ import serpent
 from Pyro5 import core, serializers
 
 
-
 def understood(data):
     """Turns the nan dicts of serpent to numbers where Pyro5 does not look for them: in class dicts."""
     if type(data) in (list, tuple):
         return type(data)(understood(item) for item in data)
     if type(data) is dict and data.get("__class__") == "float":
         return float(data["value"])
-    if type(data) is dict and data.get("__class__") == "complex":
-        return complex(understood(data["real"]), understood(data["imag"]))
     if type(data) is dict:
         return {key: understood(value) for key, value in data.items()}
     return data
