@@ -64,8 +64,8 @@ fn values_are_read() {
                     assert_eq!(ours.to_string(), expected(theirs), "{what}")
                 }
                 (Err(_), None) => {}
-                // Beyond Pyro5, which cannot read what it has written itself.
-                (Ok(Value::Complex { .. }), None) => {}
+                // Pyro5 cannot read what it has written itself: to it this is an unknown class.
+                (Ok(Value::Dict(dict)), None) if dict.class() == Some("complex") => {}
                 (ours, theirs) => panic!("{what}: we read {ours:?}, Pyro5 {theirs:?}"),
             }
         }

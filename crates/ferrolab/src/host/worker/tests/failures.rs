@@ -192,7 +192,9 @@ async fn two_hundred_deaths_beside_a_neighbour() {
             children.push(number(client.call("lab.probe", "spawn", vec![]).await.unwrap()));
             tokio::time::sleep(Duration::from_millis(1000)).await;
             match round % 3 {
-                0 => drop(std::process::Command::new("kill").args(["-9", &pid.to_string()]).status()),
+                0 => {
+                    drop(std::process::Command::new("kill").args(["-9", &pid.to_string()]).status())
+                }
                 1 => drop(client.call("lab.probe", "kill_me", vec![11.into()]).await),
                 _ => drop(client.call("lab.probe", "die", vec![1.into()]).await),
             }
