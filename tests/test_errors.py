@@ -8,10 +8,17 @@ SERVICES = {"t.faulty": Service("faulty", "Faulty", "session")}
 SERIALIZERS = ["serpent", "marshal", "json", "msgpack"]
 # Their texts hold a memory address or the words of one serializer's implementation.
 TEXT_MAY_DIFFER = {"unserializable argument", "unprintable argument", "exception argument"}
+# Pyro5's daemon fails over its own error message there.
+LOSES_THE_CONNECTION = {("unprintable argument", "marshal")}
 
 
 def class_only(outcome):
     return outcome[:2]
+
+
+def told_at_all(outcome):
+    """Where Pyro5 loses the connection over an exception, ours may tell of it."""
+    return outcome[:1]
 
 
 def invoke(method, *args, **kwargs):
@@ -31,7 +38,10 @@ def test_an_exception_arrives_as_from_pyro5(sides, serializer, name):
         with side.proxy("t.faulty", serializer=serializer) as faulty:
             return faulty.fail(name)
 
-    expected = sides.assert_same(script, class_only if name in TEXT_MAY_DIFFER else lambda o: o)
+    view = class_only if name in TEXT_MAY_DIFFER else lambda outcome: outcome
+    if (name, serializer) in LOSES_THE_CONNECTION:
+        view = told_at_all
+    expected = sides.assert_same(script, view)
     assert expected[0] == "raised"
 
 

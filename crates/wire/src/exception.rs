@@ -78,8 +78,35 @@ impl Exception {
             [number, text] if self.is_os_error() => {
                 format!("[Errno {}] {}", plain(number), plain(text))
             }
+            [encoding, data, start, end, reason] => self
+                .unicode_message([encoding, data, start, end, reason])
+                .unwrap_or_else(|| Value::Tuple(self.args.clone()).to_string()),
             args => Value::Tuple(args.to_vec()).to_string(),
         }
+    }
+
+    /// What Python says of a `UnicodeDecodeError` or `UnicodeEncodeError`.
+    fn unicode_message(&self, args: [&Value; 5]) -> Option<String> {
+        let [encoding, data, start, end, reason] = args;
+        let (verb, what) = match self.short_class() {
+            "UnicodeDecodeError" => ("decode", "byte"),
+            "UnicodeEncodeError" => ("encode", "character"),
+            _ => return None,
+        };
+        let start = usize::try_from(start.as_i64()?).ok()?;
+        let end = usize::try_from(end.as_i64()?).ok()?;
+        let place = match end.checked_sub(start)? {
+            1 => {
+                let culprit = match data {
+                    Value::Str(text) => escaped(text.chars().nth(start)?),
+                    data => format!("0x{:02x}", data.as_bytes()?.get(start)?),
+                };
+                format!("{what} {culprit} in position {start}")
+            }
+            _ => format!("{what}s in position {start}-{}", end.checked_sub(1)?),
+        };
+        let (encoding, reason) = (plain(encoding), plain(reason));
+        Some(format!("'{encoding}' codec can't {verb} {place}: {reason}"))
     }
 
     /// The lines of the remote traceback, where it carries one.
@@ -207,13 +234,41 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), Into::into)
 }
 
+/// A character as Python's Unicode errors show it.
+fn escaped(letter: char) -> String {
+    match u32::from(letter) {
+        code @ 0..=0xff => format!("'\\x{code:02x}'"),
+        code @ 0x100..=0xffff => format!("'\\u{code:04x}'"),
+        code => format!("'\\U{code:08x}'"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn messages_are_those_of_pythons_str() {
-        let cases: [(&str, Vec<Value>, &str); 8] = [
+        let unicode =
+            |data: Value, end: i64| vec!["utf-8".into(), data, 1.into(), end.into(), "bad".into()];
+        let bytes = || Value::bytes(b"a\xff\xfe".to_vec());
+        let cases: [(&str, Vec<Value>, &str); 12] = [
+            (
+                "builtins.UnicodeDecodeError",
+                unicode(bytes(), 2),
+                "'utf-8' codec can't decode byte 0xff in position 1: bad",
+            ),
+            (
+                "builtins.UnicodeDecodeError",
+                unicode(bytes(), 3),
+                "'utf-8' codec can't decode bytes in position 1-2: bad",
+            ),
+            (
+                "builtins.UnicodeEncodeError",
+                unicode("a€".into(), 2),
+                "'utf-8' codec can't encode character '\\u20ac' in position 1: bad",
+            ),
+            ("x.Other", unicode("a".into(), 2), "('utf-8', 'a', 1, 2, 'bad')"),
             ("builtins.ValueError", vec![], ""),
             ("builtins.ValueError", vec!["it's wrong".into()], "it's wrong"),
             ("builtins.ValueError", vec![5.into()], "5"),

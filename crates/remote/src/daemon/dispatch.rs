@@ -288,7 +288,8 @@ impl Answering<'_> {
             reason.message(),
             exception.class.strip_prefix("builtins.").unwrap_or(&exception.class),
             exception.message()
-        ));
+        ))
+        .with_traceback(exception.traceback().unwrap_or_default());
         if let Err(Unsent::Value(reason) | Unsent::Frame(reason)) =
             self.write(&plain.to_value(), flags, annotations, out)
         {
