@@ -183,6 +183,7 @@ class Probe(Base):
 
     def sleep(self, seconds):
         print("sleeping")
+        events.append("sleeping")
         time.sleep(seconds)
         return "slept"
 

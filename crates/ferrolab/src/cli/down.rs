@@ -32,7 +32,7 @@ pub(super) fn run(_: &Arguments) -> Outcome {
             }
             Err(error) => return Err(explain(error)),
         };
-        let mut progress = Progress::new();
+        let mut progress = Progress::down();
         client.ask(&Request::Down, |listing| progress.show(listing)).await.map_err(explain)?;
         let gone = InstanceLock::wait_free(&paths.lock_file(), FAREWELL).await.into_diagnostic()?;
         if !gone {

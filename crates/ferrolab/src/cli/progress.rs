@@ -11,6 +11,8 @@ use crate::logs::for_a_person;
 /// Shows how entries come up or go down, on standard error.
 pub(super) struct Progress {
     bars: Option<MultiProgress>,
+    /// Where entries start from: one that is still there when first seen is no news.
+    from: &'static str,
     shown: BTreeMap<String, Line>,
 }
 
@@ -27,11 +29,21 @@ struct Entry<'a> {
 }
 
 impl Progress {
-    pub(super) fn new() -> Self {
-        Progress { bars: for_a_person().then(MultiProgress::new), shown: BTreeMap::new() }
+    /// For entries that are to run.
+    pub(super) fn up() -> Self {
+        Progress::from("stopped")
     }
 
-    /// Shows what has changed; entries that are stopped and were never shown stay away.
+    /// For entries that are to stop.
+    pub(super) fn down() -> Self {
+        Progress::from("running")
+    }
+
+    fn from(from: &'static str) -> Self {
+        Progress { bars: for_a_person().then(MultiProgress::new), from, shown: BTreeMap::new() }
+    }
+
+    /// Shows what has changed.
     pub(super) fn show(&mut self, listing: &Listing) {
         let entries = listing
             .nameservers
@@ -40,7 +52,7 @@ impl Progress {
             .chain(listing.daemons.iter().map(|row| Entry::process("daemon", row)))
             .chain(listing.services.iter().map(Entry::service));
         for entry in entries {
-            if entry.status == "stopped" && !self.shown.contains_key(&entry.title) {
+            if entry.status == self.from && !self.shown.contains_key(&entry.title) {
                 continue;
             }
             self.show_entry(&entry);

@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 }
 
 /// Prints a listing as tables, errors below them.
-pub(super) fn print(listing: &Listing) {
+fn print(listing: &Listing) {
     let Listing { nameservers, daemons, services } = listing;
     for (heading, rows) in [("NAMESERVER", nameservers), ("DAEMON", daemons)] {
         if !rows.is_empty() {
@@ -68,7 +68,7 @@ fn print_processes(heading: &str, rows: &[ProcessRow]) {
 }
 
 /// Prints a line for each entry that has an error.
-pub(super) fn print_errors(listing: &Listing) {
+fn print_errors(listing: &Listing) {
     let processes = |kind: &'static str, rows: &[ProcessRow]| -> Vec<String> {
         rows.iter()
             .filter_map(|row| Some(format!("{kind} {}: {}", row.name, row.error.as_ref()?)))

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
-use super::{Outcome, explain, paths, ps, runtime};
+use super::{Outcome, explain, paths, runtime};
 use crate::control::client::{Client, ControlError};
 use crate::control::{Listing, Request};
 use crate::installed;
@@ -57,9 +57,8 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     println!("The lab is up, but not all of it:");
-    ps::print_errors(&listing);
-    for title in &failed {
-        println!("{title}");
+    for line in &failed {
+        println!("  {line}");
     }
     Ok(ExitCode::FAILURE)
 }
@@ -98,7 +97,7 @@ async fn bring_up(paths: &Paths, seconds: u64) -> Result<(Listing, bool), Report
         }
         Err(error) => return Err(explain(error)),
     };
-    let mut progress = Progress::new();
+    let mut progress = Progress::up();
     let request = Request::Settle { seconds };
     let listing = client.ask(&request, |listing| progress.show(listing)).await.map_err(explain)?;
     progress.show(&listing);
@@ -144,23 +143,32 @@ async fn start(paths: &Paths, socket: &std::path::Path) -> Result<Client, Report
     }
 }
 
-/// What should run now and does not.
+/// What should run now and does not, and why; a line for each.
 pub(super) fn failures(listing: &Listing) -> Vec<String> {
+    let line = |kind: &str, name: &str, status: &str, error: &Option<String>| {
+        let why = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+        format!("{kind} {name} is {status}{why}")
+    };
     let processes = [("nameserver", &listing.nameservers), ("daemon", &listing.daemons)];
     let mut failed: Vec<String> = processes
         .iter()
         .flat_map(|(kind, rows)| rows.iter().map(move |row| (kind, row)))
         .filter(|(_, row)| row.autolaunch && row.status != "running")
-        .map(|(kind, row)| format!("{kind} {} is {}", row.name, row.status))
+        .map(|(kind, row)| line(kind, &row.name, &row.status, &row.error))
         .collect();
-    let launched: Vec<&str> =
-        listing.daemons.iter().filter(|row| row.autolaunch).map(|row| row.name.as_str()).collect();
+    // A service whose daemon does not run has no failure of its own.
+    let serving: Vec<&str> = listing
+        .daemons
+        .iter()
+        .filter(|row| row.autolaunch && row.status == "running")
+        .map(|row| row.name.as_str())
+        .collect();
     failed.extend(
         listing
             .services
             .iter()
-            .filter(|row| launched.contains(&row.daemon.as_str()) && row.status != "running")
-            .map(|row| format!("service {} is {}", row.name, row.status)),
+            .filter(|row| serving.contains(&row.daemon.as_str()) && row.status != "running")
+            .map(|row| line("service", &row.name, &row.status, &row.error)),
     );
     failed
 }

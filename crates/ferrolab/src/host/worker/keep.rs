@@ -5,8 +5,8 @@
 //!
 //! A worker that dies is started again at once, and after the second death in a row a little later
 //! each time; deaths are in a row where the worker has not even answered a call in between, or has
-//! died within a second. A service that cannot be imported is tried again by the running worker: after 2 s, then
-//! ever later up to a minute, and whenever a client asks for it, at most once a second.
+//! died within a second. A service that cannot be imported is tried again by the running worker: after
+//! 2 s, then ever later up to a minute, and whenever a client asks for it, at most once a second.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -22,9 +22,14 @@ async fn deaths_are_told_and_mended() {
     for (method, args, fate) in cases {
         let child = client.call("lab.probe", "spawn", vec![]).await.unwrap().as_i64().unwrap();
         let sleeping = Operation::Call(call("sleep", vec![60.into()]));
-        let other = bench.client();
-        let other = other.begin("lab.other", sleeping, Flags::default());
-        let (died, other) = tokio::join!(client.call("lab.probe", method, args), other.wait());
+        let sleeper = bench.client();
+        let other = tokio::spawn(sleeper.begin("lab.other", sleeping, Flags::default()).wait());
+        let events = async || client.call("lab.probe", "events", vec![]).await.unwrap().to_string();
+        while events().await != "['sleeping']" {
+            tokio::task::yield_now().await;
+        }
+        let died = client.call("lab.probe", method, args).await;
+        let other = other.await.unwrap();
         let died = died.unwrap_err();
         assert_eq!(died.class, "Pyro5.errors.DaemonError");
         assert_eq!(
