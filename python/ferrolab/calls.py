@@ -27,7 +27,7 @@ import logging
 import threading
 from collections.abc import Iterator
 
-from . import convert, framing, output, pyro
+from . import convert, exceptions, framing, output, pyro
 
 CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND = range(8)
 VALUE, RAISED, STREAM, END = range(4)
@@ -55,7 +55,7 @@ class Streams:
         service, iterator = self._open.get(number, (None, None))
         if iterator is None:
             error = pyro.error_class("PyroError")("item stream terminated")
-            return RAISED, convert.exception(error, serializer)
+            return RAISED, exceptions.exception(error, serializer)
         output.current.service = service
         try:
             return VALUE, convert.plain(next(iterator), serializer, hosted)
@@ -64,7 +64,7 @@ class Streams:
             return (END,)
         except Exception as error:
             self._open.pop(number, None)
-            return RAISED, convert.exception(error, serializer, None, hosted)
+            return RAISED, exceptions.exception(error, serializer, None, hosted)
 
     def close(self, number):
         """Forgets an iterator, which runs what its generator has to do at its end."""
@@ -127,7 +127,7 @@ class Channel:
         except ValueError as error:
             # somebody else has changed the result since it was looked at
             serializer = request[5] if request[0] <= BATCH else request[2]
-            framing.write(self._sock, (RAISED, convert.exception(error, serializer)))
+            framing.write(self._sock, (RAISED, exceptions.exception(error, serializer)))
 
     def shut(self):
         """Lets no more requests in; the one that is being carried out is still answered."""
@@ -244,7 +244,7 @@ class Channel:
             return VALUE, None
         if is_callback:
             log.error("an error in the callback '%s'", member, exc_info=error)
-        return RAISED, convert.exception(error, serializer, None, self._host.daemon)
+        return RAISED, exceptions.exception(error, serializer, None, self._host.daemon)
 
     def _batch(self, service, instance, calls, serializer):
         results = []
@@ -253,7 +253,7 @@ class Channel:
             try:
                 value = self._plain(method(*args, **kwargs), serializer, member)
             except Exception as error:
-                raised = convert.exception(error, serializer, None, self._host.daemon)
+                raised = exceptions.exception(error, serializer, None, self._host.daemon)
                 results.append(
                     {"__class__": "Pyro5.core._ExceptionWrapper", "exception": raised}
                 )

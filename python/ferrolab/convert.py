@@ -1,4 +1,4 @@
-"""What a driver returned, as plain data; what it raised, as a class dict.
+"""What a driver returned, as plain data.
 
 Owns the rules by which objects become data. They are those of Pyro5's serializers, which differ
 from each other: serpent writes a `timedelta` as seconds, json refuses it. The bytes are written
@@ -14,10 +14,8 @@ import collections
 import datetime
 import decimal
 import enum
-import importlib
 import numbers
 import sys
-import traceback
 import uuid
 from collections.abc import ItemsView, KeysView, ValuesView
 
@@ -31,9 +29,6 @@ MAX_DEPTH = 200
 _ATOMS = frozenset((int, float, str, bool, type(None), bytes, complex))
 _CONTAINERS = frozenset((list, tuple, dict, set, frozenset))
 _PLAIN = _ATOMS | _CONTAINERS
-
-# The directory of our own files in tracebacks; see boot.py.
-OWN_FILES = __file__.rpartition("/")[0] + "/"
 
 
 def plain(value, serializer, hosted=None):
@@ -86,7 +81,7 @@ def _sendable_number(value):
     return made
 
 
-def _class_name(obj):
+def class_name(obj):
     return "{}.{}".format(type(obj).__module__, type(obj).__name__)
 
 
@@ -163,7 +158,7 @@ class _Rules:
         if isinstance(value, BaseException):
             return self.convert(
                 {
-                    "__class__": _class_name(value),
+                    "__class__": class_name(value),
                     "__exception__": True,
                     "args": value.args,
                     "attributes": dict(vars(value)),
@@ -180,7 +175,7 @@ class _Rules:
                 "don't know how to serialize class {} using serializer {}. "
                 "Give it vars() or an appropriate __getstate__".format(type(value), self.name)
             )
-        state["__class__"] = _class_name(value)
+        state["__class__"] = class_name(value)
         return self.convert(state, depth)
 
 
@@ -280,7 +275,7 @@ class _Serpent(_Rules):
             if not isinstance(state, dict):
                 return self.convert(state, depth)
             state = dict(state)
-            state.setdefault("__class__", _class_name(value))
+            state.setdefault("__class__", class_name(value))
             return self.convert(state, depth)
         state = _state(value)
         if state is None:
@@ -288,7 +283,7 @@ class _Serpent(_Rules):
                 "don't know how to serialize class {}. Give it vars() or an appropriate "
                 "__getstate__".format(type(value))
             )
-        state["__class__"] = _class_name(value)
+        state["__class__"] = class_name(value)
         return self.convert(state, depth)
 
     _BY_BASE = {
@@ -307,7 +302,7 @@ class _Serpent(_Rules):
         uuid.UUID: str,
         array.array: lambda value: _array(value),
         BaseException: lambda value: {
-            "__class__": _class_name(value),
+            "__class__": class_name(value),
             "__exception__": True,
             "args": value.args,
             "attributes": dict(vars(value)),
@@ -339,8 +334,8 @@ class _Writer:
             return self._take
         raise AttributeError(name)
 
-    def get_class_name(self, obj):
-        return _class_name(obj)
+    def getclass_name(self, obj):
+        return class_name(obj)
 
 
 def _array(value):
@@ -452,64 +447,3 @@ class _Msgpack(_Packed):
 
 _RULES = {SERPENT: _Serpent, MARSHAL: _Marshal, JSON: _Json, MSGPACK: _Msgpack}
 _ID_OF = {rules: number for number, rules in _RULES.items()}
-
-
-# -- exceptions ---------------------------------------------------------------------------------
-
-
-def exception(error, serializer, lines=None, hosted=None):
-    """The class dict of an exception, with its traceback as `_pyroTraceback`."""
-    if lines is None:
-        lines = traceback_lines(error)
-    try:
-        made = plain(_exception_state(error, lines), serializer, hosted)
-    except Exception as problem:
-        made = _exception_state(
-            pyro.error_class("PyroError")(
-                "Error serializing exception: {}. Original exception: {}: {}".format(
-                    problem, type(error), _text(error)
-                )
-            ),
-            lines,
-        )
-    return made
-
-
-def _exception_state(error, lines):
-    for cls, converter in list(pyro.class_converters().items()):
-        if isinstance(error, cls):
-            error._pyroTraceback = lines
-            return converter(error)
-    return {
-        "__class__": _class_name(error),
-        "__exception__": True,
-        "args": error.args,
-        "attributes": dict(vars(error), _pyroTraceback=lines),
-    }
-
-
-def _text(error):
-    try:
-        return str(error)
-    except Exception:
-        return "<no text>"
-
-
-def traceback_lines(error):
-    """The traceback of an exception as a list of texts, without the worker's own frames."""
-    lines = pyro.detailed_traceback(error)
-    if lines is None:
-        lines = traceback.format_exception(type(error), error, driver_frames(error))
-    return [line.encode("utf-8", "backslashreplace").decode("utf-8") for line in lines]
-
-
-def driver_frames(error):
-    """The traceback object from the first frame on that is the driver's; else the whole."""
-    frames = error.__traceback__
-    while frames is not None and _is_machinery(frames.tb_frame.f_code.co_filename):
-        frames = frames.tb_next
-    return frames or error.__traceback__
-
-
-def _is_machinery(file):
-    return file.startswith((OWN_FILES, "<frozen importlib")) or file == importlib.__file__

@@ -42,7 +42,7 @@ import threading
 import time
 import traceback
 
-from . import convert, framing, output, services
+from . import exceptions, framing, output, services
 from .calls import Channel, ChannelThreads, Streams
 from .daemon import HostedDaemon
 
@@ -167,7 +167,7 @@ class Worker:
             output.current.service = None
 
     def _report_error(self, kind, name, error):
-        lines = convert.traceback_lines(error)
+        lines = exceptions.traceback_lines(error)
         cls = type(error)
         text = "".join(traceback.format_exception_only(cls, error)).strip()
         self._out.write(

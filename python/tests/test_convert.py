@@ -20,7 +20,7 @@ from Pyro5.api import URI, Proxy
 from Pyro5.errors import NamingError, SerializeError
 from Pyro5.serializers import SerializerBase, serializers
 
-from ferrolab import convert
+from ferrolab import convert, exceptions
 
 IDS = {"serpent": 1, "marshal": 2, "json": 3, "msgpack": 4}
 
@@ -250,7 +250,7 @@ def test_exceptions(name):
             raise NamingError("no such name", 5)
     except NamingError as error:
         error.detail = (1, 2)
-        made = convert.exception(error, IDS[name])
+        made = exceptions.exception(error, IDS[name])
     assert made["__class__"] == "Pyro5.errors.NamingError"
     assert made["__exception__"] is True
     assert list(made["args"]) == ["no such name", 5]
@@ -260,12 +260,12 @@ def test_exceptions(name):
 
 
 def test_an_exception_that_cannot_be_sent():
-    made = convert.exception(ValueError(object()), 1)
+    made = exceptions.exception(ValueError(object()), 1)
     assert made["__class__"] == "Pyro5.errors.PyroError"
     assert made["args"][0].startswith("Error serializing exception: don't know how to serialize")
     assert "Original exception: <class 'ValueError'>" in made["args"][0]
 
 
 def test_text_that_is_no_unicode_does_not_spoil_a_traceback():
-    made = convert.exception(ValueError("\udc80"), 1)
+    made = exceptions.exception(ValueError("\udc80"), 1)
     "".join(made["attributes"]["_pyroTraceback"]).encode()

@@ -1,0 +1,71 @@
+"""What a driver raised, as a class dict, and where.
+
+Owns the form of exceptions and the texts of tracebacks. What an exception holds becomes plain data
+by the rules of `convert`.
+"""
+
+import importlib
+import traceback
+
+from . import convert, pyro
+
+# The directory of our own files in tracebacks; see boot.py.
+OWN_FILES = __file__.rpartition("/")[0] + "/"
+
+
+def exception(error, serializer, lines=None, hosted=None):
+    """The class dict of an exception, with its traceback as `_pyroTraceback`."""
+    if lines is None:
+        lines = traceback_lines(error)
+    try:
+        made = convert.plain(_exception_state(error, lines), serializer, hosted)
+    except Exception as problem:
+        made = _exception_state(
+            pyro.error_class("PyroError")(
+                "Error serializing exception: {}. Original exception: {}: {}".format(
+                    problem, type(error), _text(error)
+                )
+            ),
+            lines,
+        )
+    return made
+
+
+def _exception_state(error, lines):
+    for cls, converter in list(pyro.class_converters().items()):
+        if isinstance(error, cls):
+            error._pyroTraceback = lines
+            return converter(error)
+    return {
+        "__class__": convert.class_name(error),
+        "__exception__": True,
+        "args": error.args,
+        "attributes": dict(vars(error), _pyroTraceback=lines),
+    }
+
+
+def _text(error):
+    try:
+        return str(error)
+    except Exception:
+        return "<no text>"
+
+
+def traceback_lines(error):
+    """The traceback of an exception as a list of texts, without the worker's own frames."""
+    lines = pyro.detailed_traceback(error)
+    if lines is None:
+        lines = traceback.format_exception(type(error), error, driver_frames(error))
+    return [line.encode("utf-8", "backslashreplace").decode("utf-8") for line in lines]
+
+
+def driver_frames(error):
+    """The traceback object from the first frame on that is the driver's; else the whole."""
+    frames = error.__traceback__
+    while frames is not None and _is_machinery(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    return frames or error.__traceback__
+
+
+def _is_machinery(file):
+    return file.startswith((OWN_FILES, "<frozen importlib")) or file == importlib.__file__
