@@ -10,7 +10,11 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 
+import pytest
+
+DRIVERS = pathlib.Path(__file__).parent / "drivers"
 SOURCES = pathlib.Path(__file__).parent.parent / "ferrolab"
 BOOT = (
     "import os,marshal\n"
@@ -175,3 +179,26 @@ class Worker:
 
 def service(name, module, classname, **more):
     return dict(name=name, module=module, classname=classname, **more)
+
+
+def start(*services, **settings):
+    return Worker(services, path=[DRIVERS], **settings)
+
+
+def probe(**more):
+    return service("lab.probe", "standard", "Probe", **more)
+
+
+def wait_for(condition, seconds=10):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "in vain"
+        time.sleep(0.01)
+
+
+def raises(cls, channel, member, *args, service="lab.probe", kind=CALL, **more):
+    with pytest.raises(Raised) as caught:
+        channel.operation(kind, service, member, args, **more)
+    state = caught.value.state
+    assert state["__class__"] == cls
+    return state["args"][0] if state["args"] else ""

@@ -85,7 +85,7 @@ impl Bench {
         self.objects.get(name).cloned().or_else(registered).expect(name)
     }
 
-    async fn until(&self, what: impl Fn() -> bool) {
+    async fn wait_until(&self, what: impl Fn() -> bool) {
         let mut changes = self.workers.changes();
         let done = async {
             while !what() {

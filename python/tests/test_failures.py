@@ -1,0 +1,117 @@
+"""What drivers print and break stays with them."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from workers import (
+    CALL, VALUE, Worker, probe, raises, read_frame, service, start, wait_for,
+)
+
+
+def test_output(shared, channel):
+    while not shared.records.empty():
+        shared.records.get()
+    channel.call("lab.probe", "talk", "one\ntwo")
+    channel.call("lab.probe", "talk", "three", err=True)
+    channel.call("lab.probe", "mutter")
+    channel.call("lab.probe", "talk", "four")
+    channel.call("lab.probe", "log", "five")
+    channel.call("lab.probe", "log_error")
+    got = [shared.records.get(timeout=5) for _ in range(7)]
+    assert got[:6] == [
+        ("out", "lab.probe", "one"), ("out", "lab.probe", "two"), ("err", "lab.probe", "three"),
+        ("out", "lab.probe", "no newline"), ("out", "lab.probe", "four"),
+        ("log", "lab.probe", 30, "standard", "said five", None),
+    ]
+    assert got[6][2:5] == (40, "standard", "went wrong")
+    assert "ZeroDivisionError" in got[6][5]
+    channel.call("lab.probe", "talk_in_thread", "from nowhere")
+    wait_for(lambda: "from nowhere\n" in shared.printed)
+
+
+def test_the_only_service_owns_all_output():
+    with start(probe(), only_service="lab.probe") as worker:
+        worker.channel().call("lab.probe", "talk_in_thread", "from a thread")
+        worker.record(lambda r: r == ("out", "lab.probe", "from a thread"))
+
+
+def test_hostile_drivers():
+    with start(probe()) as worker:
+        channel = worker.channel()
+        channel.call("lab.probe", "write_binary")
+        assert channel.call("lab.probe", "fork") == "parent"
+        wait_for(lambda: "printed by the child\n" in worker.printed)
+        channel.call("lab.probe", "close_low")
+        assert channel.call("lab.probe", "bump") == 1
+        assert worker.channel().call("lab.probe", "bump") == 1
+        worker.send(("ping", 3))
+        assert worker.message() == ("pong", 3)
+        child = channel.call("lab.probe", "spawn")
+        with pytest.raises(EOFError):
+            channel.call("lab.probe", "die", 5)
+        assert worker.process.wait() == 5
+        os.kill(child, 0)
+        os.killpg(worker.process.pid, 9)
+
+
+def test_orphans_end():
+    with start(probe()) as worker:
+        channel = worker.channel()
+        channel.sock.sendall(b"")
+        worker.control.shutdown(2)
+        began = time.monotonic()
+        assert worker.process.wait(timeout=5) == 0
+        assert time.monotonic() - began < 1.5
+
+
+STUCK = """
+import ctypes, ferrolab
+@ferrolab.expose
+class Stuck:
+    def block(self):
+        print("begun")
+        ctypes.PyDLL(None).sleep(60)
+    def run(self):
+        import time
+        print("begun")
+        while True:
+            try: time.sleep(60)
+            except BaseException: pass
+"""
+
+
+@pytest.mark.parametrize("method", ["block", "run"])
+@pytest.mark.parametrize("multiplex", [False, True])
+def test_stuck_orphans_end_too(tmp_path, method, multiplex):
+    (tmp_path / "stuck.py").write_text(STUCK)
+    with Worker([service("stuck", "stuck", "Stuck")], path=[tmp_path],
+                multiplex=multiplex) as worker:
+        import threading
+        channel = worker.channel()
+        threading.Thread(target=lambda: pytest.raises(Exception, channel.call, "stuck", method),
+                         daemon=True).start()
+        worker.record(lambda r: r == ("out", "stuck", "begun"))
+        began = time.monotonic()
+        worker.control.shutdown(2)
+        worker._life.shutdown(2)
+        worker.process.wait(timeout=5)
+        assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("how", ["stop", "sigterm"])
+def test_a_stop_waits_for_running_calls(how):
+    with start(probe()) as worker:
+        from workers import frame, read_frame
+        channel = worker.channel()
+        channel.sock.sendall(frame((CALL, "lab.probe", "sleep", [0.3], {}, 1, 0, 1, b"\0" * 16, [],
+                                    False)))
+        worker.record(lambda r: r == ("out", "lab.probe", "sleeping"))
+        if how == "stop":
+            worker.send(("stop", 5.0))
+        else:
+            os.kill(worker.process.pid, signal.SIGTERM)
+        assert read_frame(channel.sock) == (VALUE, "slept")
+        assert worker.process.wait(timeout=5) == 0
