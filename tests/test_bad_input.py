@@ -155,6 +155,7 @@ def assert_told(result, *words):
     [
         ("no_such_module_anywhere", "Camera", "no_such_module_anywhere"),
         ("broken_import", "Camera", "vendor_sdk_that_is_not_here"),
+        ("verbose_failure", "Camera", "too much to say"),
         ("broken_syntax", "Camera", "SyntaxError"),
         ("mirror", "Camera", "Camera"),
     ],

@@ -298,3 +298,7 @@ class ChannelThreads:
         """The open channels."""
         with self._lock:
             return list(self._channels)
+
+    def unlocked(self):
+        """The open channels, for a forked child: the lock's holder may not exist there."""
+        return list(self._channels)

@@ -10,6 +10,7 @@ import uuid
 import weakref
 
 from . import exposure, pyro
+from .output import clean
 from .services import Service
 
 
@@ -49,6 +50,8 @@ class HostedDaemon:
         """Serves an object or a class under an id, and returns its URI."""
         if objectId is not None and not isinstance(objectId, str):
             raise TypeError("objectId must be a string or None")
+        if objectId is not None and clean(objectId) != objectId:
+            raise ValueError("an object id must be Unicode text, without lone surrogates")
         objectId = objectId or "obj_" + uuid.uuid4().hex
         is_class = inspect.isclass(obj_or_class)
         if is_class and weak:

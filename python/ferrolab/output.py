@@ -62,9 +62,14 @@ class RecordHandler(logging.Handler):
             text = "".join(traceback.format_exception(*record.exc_info))
         elif record.stack_info:
             text = record.stack_info
-        self._writer.write(
-            ("log", service(), record.levelno, record.name, clean(message), text and clean(text))
-        )
+        try:
+            # Levels may be enums, and names anything: only plain data goes into a frame.
+            level, name = int(record.levelno), clean(str(record.name))
+            self._writer.write(
+                ("log", service(), level, name, clean(message), text and clean(text))
+            )
+        except Exception:
+            self.handleError(record)
 
 
 class ServiceStream(io.TextIOBase):

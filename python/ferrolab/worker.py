@@ -232,7 +232,7 @@ class Worker:
     def _forked(self):
         """In a forked child, which has no part in the worker's sockets."""
         output.detach()
-        for thing in [self._control] + self.channels.channels():
+        for thing in [self._control] + self.channels.unlocked():
             try:
                 (getattr(thing, "abandon", None) or thing.close)()
             except Exception:
@@ -309,6 +309,8 @@ class SelectingMain:
     def channels(self):
         """The open channels."""
         return list(self._channels)
+
+    unlocked = channels
 
     def run(self):
         """Serves channels and carries out what is submitted, for ever."""

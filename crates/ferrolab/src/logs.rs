@@ -9,6 +9,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
@@ -21,6 +22,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// The environment variable that chooses what is logged (`info`, `debug`, `remote=debug`, …).
 pub(crate) const LEVEL_VARIABLE: &str = "FERROLAB_LOG";
+/// What is logged where nothing is said.
+const LEVEL: &str = "info";
 /// A log file is set aside when it is this large,
 const FILE_SIZE: usize = 10 * 1024 * 1024;
 /// and this many of those are kept.
@@ -32,6 +35,8 @@ const BACKLOG: usize = 10_000;
 #[derive(Clone, Debug)]
 pub(crate) struct LogFile {
     lines: SyncSender<(String, String)>,
+    /// Lines that found no room, and are not yet told of.
+    dropped: Arc<AtomicU64>,
 }
 
 /// Sets up logging for a child: JSON lines on standard error.
@@ -48,7 +53,15 @@ fn subscriber<W>(writer: W)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_from_env(LEVEL_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = match std::env::var(LEVEL_VARIABLE) {
+        Err(_) => EnvFilter::new(LEVEL),
+        Ok(wanted) => EnvFilter::try_new(&wanted).unwrap_or_else(|error| {
+            eprintln!(
+                "{LEVEL_VARIABLE}={wanted} makes no sense ({error}); logging from {LEVEL} up"
+            );
+            EnvFilter::new(LEVEL)
+        }),
+    };
     // An error means that logging is set up already, by a test.
     let _ = tracing_subscriber::fmt()
         .json()
@@ -67,6 +80,7 @@ impl LogFile {
     /// No thread can be started.
     pub(crate) fn open(path: &Path, echo: bool) -> io::Result<Self> {
         let (lines, receiver) = sync_channel(BACKLOG);
+        let dropped = Arc::new(AtomicU64::new(0));
         let mut options = OpenOptions::new();
         options.read(true).create(true).append(true).mode(0o600);
         let file = FileRotate::new(
@@ -76,10 +90,11 @@ impl LogFile {
             Compression::None,
             Some(options),
         );
-        thread::Builder::new()
-            .name("log".into())
-            .spawn(move || write_lines(file, &receiver, echo))?;
-        Ok(LogFile { lines })
+        thread::Builder::new().name("log".into()).spawn({
+            let dropped = Arc::clone(&dropped);
+            move || write_lines(file, &receiver, &dropped, echo)
+        })?;
+        Ok(LogFile { lines, dropped })
     }
 
     /// A sink for what children print.
@@ -92,20 +107,34 @@ impl LogFile {
         match self.lines.try_send((entry.to_owned(), line.to_owned())) {
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
             // The disk does not keep up. Services come first: the line is dropped.
-            Err(TrySendError::Full(_)) => {}
+            Err(TrySendError::Full(_)) => {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 }
 
-fn write_lines(mut file: FileRotate<AppendCount>, lines: &Receiver<(String, String)>, echo: bool) {
-    while let Ok((entry, line)) = lines.recv() {
-        let record = record(&entry, &line);
+fn write_lines(
+    mut file: FileRotate<AppendCount>,
+    lines: &Receiver<(String, String)>,
+    dropped: &AtomicU64,
+    echo: bool,
+) {
+    let mut write_line = |entry: &str, line: &str| {
+        let record = record(entry, line);
         let mut text = record.to_string();
         text.push('\n');
         // A full disk must not stop the lab; the file goes on when there is room again.
         let _ = file.write_all(text.as_bytes());
         if echo {
             let _ = writeln!(io::stderr(), "{}", readable(&record));
+        }
+    };
+    while let Ok((entry, line)) = lines.recv() {
+        write_line(&entry, &line);
+        let lost = dropped.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            write_line("supervisor", &format!("the log was too slow: {lost} line(s) are lost"));
         }
     }
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use assert_cmd::Command;
 
@@ -56,9 +56,10 @@ fn exit_codes_and_errors() {
         (&["call"], 2, "required"),
         (&["call", "x"], 2, "a method is missing"),
         (&["call", "x", "y", "1 +"], 1, "is not a Python literal"),
+        (&["up", "--timeout", "18446744073709551615"], 2, "0..=86400"),
+        (&["up"], 1, "ferrolab config update"),
         (&["ps"], 1, "ferrolab up"),
         (&["down"], 0, "The lab is not up."),
-        (&["up"], 1, "config.yaml"),
         (&["config", "update", "/nonexistent.yaml"], 1, "/nonexistent.yaml"),
         (&["run", "nameserver", "x"], 1, "ferrolab up"),
         (&["--version"], 0, "ferrolab 0."),
@@ -68,5 +69,29 @@ fn exit_codes_and_errors() {
         let all = text(&output.stdout) + &text(&output.stderr);
         assert_eq!(output.status.code(), Some(*code), "{arguments:?}: {all}");
         assert!(all.contains(said), "{arguments:?} said {all:?}, not {said:?}");
+    }
+}
+
+#[test]
+fn standard_output_may_be_closed_or_full() {
+    let home = tempfile::tempdir().unwrap();
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let ends: [(Stdio, i32, &str); 2] =
+        [(closed.into(), 141, ""), (full.into(), 1, "cannot write to standard output")];
+    for (stdout, code, said) in ends {
+        let output = std::process::Command::new(assert_cmd::cargo::cargo_bin!("ferrolab"))
+            .arg("down")
+            .env("FERROLAB_HOME", home.path())
+            .stdout(stdout)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+            .wait_with_output()
+            .unwrap();
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{errors}");
+        assert!(errors.contains(said) && !errors.contains("panicked"), "{errors}");
     }
 }

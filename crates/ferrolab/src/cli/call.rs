@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory};
 use miette::{Report, miette};
 use remote::{Error, Exception, NameServer, Proxy, Uri, Value};
 
-use super::nslist::{NameserverArgument, TIMEOUT};
+use super::nslist::{HINT, NameserverArgument, TIMEOUT};
 use super::{Outcome, paths, runtime};
 use crate::names::nearest;
 
@@ -101,13 +101,13 @@ async fn call(
 /// Asks the nameservers in turn; the first that knows the name counts.
 async fn look_up(name: &str, argument: &NameserverArgument) -> Result<Uri, Report> {
     let targets = argument.targets(&paths()?)?;
-    let mut known = Vec::new();
-    let mut asked = Vec::new();
+    let (mut known, mut asked, mut answered) = (Vec::new(), Vec::new(), false);
     for (title, location) in targets {
         let mut nameserver = NameServer::at(location.clone(), Some(TIMEOUT));
         match nameserver.lookup(name).await {
             Ok(uri) => return Ok(uri),
             Err(Error::Remote(_)) => {
+                answered = true;
                 asked.push(format!("nameserver {title} ({location}) does not know it"));
                 if let Ok(names) = nameserver.list(None).await {
                     known.extend(names.into_iter().map(|entry| entry.name));
@@ -118,6 +118,7 @@ async fn look_up(name: &str, argument: &NameserverArgument) -> Result<Uri, Repor
     }
     let help = match nearest(name, known.iter().map(String::as_str)) {
         Some(nearest) => format!("did you mean '{nearest}'?"),
+        None if !answered => HINT.to_owned(),
         None => "see the names with `ferrolab nslist`, the services with `ferrolab ps`; `--uri` \
                  calls without a nameserver"
             .to_owned(),

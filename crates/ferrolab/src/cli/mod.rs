@@ -3,11 +3,23 @@
 //! Owns what all commands share: the exit codes, how errors are shown, and the way to the
 //! supervisor.
 
+/// In the place of the standard library's, which panics when standard output is closed.
+macro_rules! println {
+    () => { $crate::cli::output::print_line(format_args!("")) };
+    ($($text:tt)*) => { $crate::cli::output::print_line(format_args!($($text)*)) };
+}
+
+/// As [`println`], without the end of the line.
+macro_rules! print {
+    ($($text:tt)*) => { $crate::cli::output::print(format_args!($($text)*)) };
+}
+
 mod call;
 mod config;
 mod demo;
 mod down;
 mod nslist;
+pub(crate) mod output;
 mod progress;
 mod ps;
 mod run;

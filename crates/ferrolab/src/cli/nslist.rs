@@ -16,6 +16,9 @@ use crate::paths::Paths;
 /// How long a nameserver may take for an answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What to do where no nameserver answers.
+pub(super) const HINT: &str = "is the lab up? see `ferrolab ps`, start it with `ferrolab up`";
+
 /// List the names in the lab's nameservers
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ferrolab nslist\n  ferrolab nslist lab.\n  \
@@ -69,7 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     });
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&rows).into_diagnostic()?);
-    } else {
+    } else if !rows.is_empty() || silent.is_empty() {
         let mut shown = table::table(&["NAME", "URI", "METADATA", "NAMESERVER"]);
         for row in &rows {
             let metadata = row.metadata.join(", ");
@@ -83,6 +86,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     for line in silent {
         eprintln!("{line}");
     }
+    eprintln!("{HINT}");
     Ok(ExitCode::FAILURE)
 }
 

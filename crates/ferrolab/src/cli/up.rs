@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use miette::{IntoDiagnostic, Report, miette};
-use supervisor::{CommandSpec, Detached};
+use supervisor::{CommandSpec, Detached, InstanceLock};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,10 @@ use crate::supervise::{self, SuperviseError};
 
 /// A supervisor that does not answer by then is broken.
 const ANSWER: Duration = Duration::from_secs(10);
+/// The exit code of a program that Ctrl-C has ended, as a shell reports it.
+const INTERRUPTED: u8 = 128 + 2;
+/// A supervisor that was killed is gone by then.
+const DYING: Duration = Duration::from_secs(5);
 /// Between two looks for its socket.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -34,7 +38,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     foreground: bool,
     /// Wait at most this many seconds for entries to become ready
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60,
+          value_parser = clap::value_parser!(u64).range(..=86_400))]
     timeout: u64,
 }
 
@@ -43,7 +48,16 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     if arguments.foreground {
         return foreground(&paths);
     }
-    let (listing, was_up) = runtime()?.block_on(bring_up(&paths, arguments.timeout))?;
+    let brought_up = runtime()?.block_on(async {
+        tokio::select! {
+            brought_up = bring_up(&paths, arguments.timeout) => brought_up.map(Some),
+            _ = tokio::signal::ctrl_c() => Ok(None),
+        }
+    })?;
+    let Some((listing, was_up)) = brought_up else {
+        println!("The lab goes on starting; see `ferrolab ps`, or stop it with `ferrolab down`.");
+        return Ok(ExitCode::from(INTERRUPTED));
+    };
     if was_up {
         println!("The lab is up already.");
     }
@@ -88,20 +102,38 @@ pub(super) fn report(error: SuperviseError) -> Report {
 async fn bring_up(paths: &Paths, seconds: u64) -> Result<(Listing, bool), Report> {
     paths.ensure().into_diagnostic()?;
     let socket = paths.control_socket().into_diagnostic()?;
-    let (client, was_up) = match Client::connect(&socket).await {
-        Ok(client) => (client, true),
-        Err(ControlError::NotRunning { .. }) => {
-            // Checked here first: problems belong on this terminal, not into a log.
-            installed::load(paths).map_err(|error| Report::new(*error))?;
-            (start(paths, &socket).await?, false)
-        }
+    match Client::connect(&socket).await {
+        Ok(client) => match settle(client, seconds).await {
+            Ok(listing) => return Ok((listing, true)),
+            // It was killed a moment ago, and the kernel is still closing its sockets.
+            Err(ControlError::Lost(_)) => {
+                InstanceLock::wait_free(&paths.lock_file(), DYING).await.into_diagnostic()?;
+            }
+            Err(error) => return Err(explain(error)),
+        },
+        Err(ControlError::NotRunning { .. }) => {}
         Err(error) => return Err(explain(error)),
-    };
+    }
+    // Checked here first: problems belong on this terminal, not into a log.
+    if !paths.config_file.exists() {
+        return Err(miette!(
+            help = "take one over with `ferrolab config update FILE`, or look at `ferrolab demo`",
+            "there is no configuration yet at {}",
+            paths.config_file.display()
+        ));
+    }
+    installed::load(paths).map_err(|error| Report::new(*error))?;
+    let client = start(paths, &socket).await?;
+    Ok((settle(client, seconds).await.map_err(explain)?, false))
+}
+
+/// Shows progress until everything has settled.
+async fn settle(client: Client, seconds: u64) -> Result<Listing, ControlError> {
     let mut progress = Progress::up();
     let request = Request::Settle { seconds };
-    let listing = client.ask(&request, |listing| progress.show(listing)).await.map_err(explain)?;
+    let listing = client.ask(&request, |listing| progress.show(listing)).await?;
     progress.show(&listing);
-    Ok((listing, was_up))
+    Ok(listing)
 }
 
 /// Starts a supervisor in the background and connects to it, or to the one that was quicker.

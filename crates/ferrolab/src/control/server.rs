@@ -19,6 +19,8 @@ use crate::fleet::Fleet;
 
 /// A request is one short line.
 const MAX_REQUEST: u64 = 64 * 1024;
+/// Nobody waits longer than this for entries to settle.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// Pause after a failed accept.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
@@ -92,7 +94,7 @@ async fn converse(
             say(&mut writer, &Answer::Done(listing)).await
         }
         Ok(Request::Settle { seconds }) => {
-            settle(&mut writer, &fleet, Duration::from_secs(seconds), &ended).await
+            settle(&mut writer, &fleet, Duration::from_secs(seconds).min(LONGEST), &ended).await
         }
         Ok(Request::Down) => {
             info!("asked to stop everything");

@@ -25,13 +25,11 @@ use tracing::warn;
 use crate::assignment::DaemonAssignment;
 use crate::config::{self, DaemonClass, DaemonPart, Nameserver, Service, Target};
 use crate::host::registrar::Name;
-use crate::host::report::Reporter;
+use crate::host::report::{LOADING, Reporter};
 use crate::host::worker::{DaemonObjects, Registry, WorkerSet};
 
 pub(crate) use native::NAMES as NATIVE_SERVICES;
 
-/// A service whose driver takes longer than this to load does not hold up its daemon's start.
-const LOADING: Duration = Duration::from_secs(20);
 /// A nameserver that takes longer than this does not either.
 const REGISTERING: Duration = Duration::from_secs(2);
 

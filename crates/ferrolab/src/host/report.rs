@@ -9,13 +9,22 @@ use remote::{Daemon, Listener};
 use serde_json::{Value, json};
 use supervisor::Lifeline;
 use tokio::sync::watch;
+use tokio::time::{Duration, Instant};
 
 use crate::config::{Service, Target};
 use crate::host::registrar::{Report, State};
 use crate::host::worker::{ServiceStatus, WorkerSet};
 
+/// A service whose driver takes longer than this to load is told of as failed, until it is there;
+/// nor does it hold up its daemon's start any longer.
+pub(super) const LOADING: Duration = Duration::from_secs(20);
+
+const SLOW: &str = "not loaded after 20 s: its driver hangs while it is imported, or waits for one \
+                    that does; `isolate: true` gives a service a worker of its own";
+
 /// Makes the reports.
 pub(super) struct Reporter {
+    started: Instant,
     uri: String,
     services: BTreeMap<String, Known>,
 }
@@ -41,6 +50,7 @@ impl Reporter {
             error: None,
         };
         Reporter {
+            started: Instant::now(),
             uri: daemon.uri_for(name, listener).to_string(),
             services: services
                 .iter()
@@ -79,11 +89,12 @@ impl Reporter {
     }
 
     fn report(&self, workers: &WorkerSet, registrations: &Report) -> Value {
+        let slow = self.started.elapsed() >= LOADING;
         let services: BTreeMap<&str, Value> = self
             .services
             .iter()
             .map(|(name, known)| {
-                let (status, error) = known.status(name, workers);
+                let (status, error) = known.status(name, workers, slow);
                 let row = json!({ "status": status, "uri": known.uri, "error": error });
                 (name.as_str(), row)
             })
@@ -111,12 +122,18 @@ async fn news<T>(receiver: &mut watch::Receiver<T>) {
 }
 
 impl Known {
-    fn status(&self, name: &str, workers: &WorkerSet) -> (&'static str, Option<String>) {
+    fn status(
+        &self,
+        name: &str,
+        workers: &WorkerSet,
+        slow: bool,
+    ) -> (&'static str, Option<String>) {
         match (&self.error, self.is_native) {
             (Some(error), _) => ("failed", Some(error.clone())),
             (None, true) => ("running", None),
             (None, false) => match workers.status(name) {
                 ServiceStatus::Ready => ("running", None),
+                ServiceStatus::Starting if slow => ("failed", Some(SLOW.to_owned())),
                 ServiceStatus::Starting => ("starting", None),
                 ServiceStatus::Failed { error } => ("failed", Some(error)),
             },

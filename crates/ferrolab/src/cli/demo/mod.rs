@@ -149,11 +149,11 @@ async fn ready(paths: &Paths) -> Result<Listing, Report> {
     if failed.is_empty() {
         return Ok(listing);
     }
-    Err(miette!(
-        help = "the Python driver needs a `python3` (3.8 or later) in PATH",
-        "the demo's lab did not come up:\n{}",
-        failed.join("\n")
-    ))
+    let help = match failed.iter().any(|line| line.contains("demo.logbook")) {
+        true => "the logbook's driver needs a `python3` (3.8 or later) in PATH",
+        false => "the rest of the demo would have worked",
+    };
+    Err(miette!(help = help, "the demo's lab did not come up:\n{}", failed.join("\n")))
 }
 
 fn welcome(listing: &Listing, home: &Path, port: u16) -> Result<(), Report> {

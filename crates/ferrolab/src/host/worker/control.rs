@@ -229,9 +229,27 @@ pub(super) fn members(value: &Value) -> Option<Metadata> {
     })
 }
 
+/// A driver may raise megabytes of text; what goes into reports, tables and logs is its beginning.
+const MOST_TEXT: usize = 2 * 1024;
+const MOST_LINES: usize = 50;
+
 fn trouble(mut items: impl Iterator<Item = Value>) -> Option<Trouble> {
     let _class = items.next()?;
-    Some(Trouble { text: text(items.next())?, traceback: names(items.next().as_ref()) })
+    let text = cut(text(items.next())?);
+    let mut traceback = names(items.next().as_ref());
+    // The last lines say what happened, and where.
+    let surplus = traceback.len().saturating_sub(MOST_LINES);
+    traceback.drain(..surplus);
+    Some(Trouble { text, traceback: traceback.into_iter().map(cut).collect() })
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > MOST_TEXT {
+        let end = (0..=MOST_TEXT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// Reads frames one after the other.

@@ -338,7 +338,7 @@ async fn read_messages(mut frames: FrameReader<OwnedReadHalf>, inbox: mpsc::Send
             },
             Ok(None) => return,
             Err(problem) => {
-                debug!(%problem, "the control socket of a Python worker is lost");
+                warn!(%problem, "the control socket of a Python worker is lost");
                 return;
             }
         }

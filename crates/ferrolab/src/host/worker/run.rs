@@ -29,6 +29,8 @@ const READY: usize = 4;
 const READY_MOST: usize = 16;
 /// How long an interpreter may take to say hello. A cold start from a network drive is slow.
 const HELLO: Duration = Duration::from_secs(30);
+/// One whose end of the socket is closed must be gone by then.
+const DYING: Duration = Duration::from_secs(2);
 /// The oldest Python that the worker's program runs with.
 const OLDEST_MINOR: u32 = 8;
 
@@ -114,7 +116,14 @@ impl Run {
         let facts = match tokio::time::timeout(HELLO, messages.next()).await {
             Ok(Ok(Some(content))) => greeting(content)?,
             Ok(Ok(None) | Err(_)) => {
-                let exit = exit_text(process.wait().await);
+                // It may have closed its input and live on: not for longer than this.
+                let exit = match tokio::time::timeout(DYING, process.wait()).await {
+                    Ok(exit) => exit_text(exit),
+                    Err(_) => {
+                        process.kill_group();
+                        "closed its standard input, which a worker must not".to_owned()
+                    }
+                };
                 let last = last_words.get().map(|line| format!(" ({line})")).unwrap_or_default();
                 return Err(StartError::Died { executable: executable(spec), exit, last });
             }

@@ -219,7 +219,7 @@ impl Inner {
             Phase::Failed(trouble) => {
                 self.keeper.retry(&self.name);
                 let text = self.with_python(&trouble.text);
-                exception(&format!("is not available: {text}; see `ferrolab status`"))
+                exception(&format!("is not available: {text}; see `ferrolab ps`"))
                     .with_traceback(trouble.traceback.clone())
             }
             Phase::Down(reason) => exception(&format!("is not available: {reason}")),

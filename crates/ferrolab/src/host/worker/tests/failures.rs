@@ -70,7 +70,7 @@ async fn failures_are_told_and_retried() {
     assert_eq!(
         refused.message(),
         "service 'a.missing' is not available: ModuleNotFoundError: No module named \
-         'nosuch_module' (python python3); see `ferrolab status`"
+         'nosuch_module' (python python3); see `ferrolab ps`"
     );
     assert!(client.error("a.missing", "x", vec![]).await.contains("ModuleNotFoundError"));
     assert!(matches!(bench.workers.status("a.missing"), ServiceStatus::Failed { error }

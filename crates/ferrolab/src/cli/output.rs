@@ -1,0 +1,27 @@
+//! Standard output, which may be closed or full at any time.
+
+use std::fmt::Arguments;
+use std::io::{self, Write};
+use std::process::exit;
+
+/// The exit code of a program that SIGPIPE has ended, as a shell reports it.
+const BROKEN_PIPE: i32 = 128 + 13;
+
+/// Prints a line. Where nobody reads it any more (`| head -1`) the program ends like any other
+/// Unix program; where it cannot be written it ends with an error.
+pub(crate) fn print_line(line: Arguments<'_>) {
+    print(format_args!("{line}\n"));
+}
+
+/// Prints a text.
+pub(crate) fn print(text: Arguments<'_>) {
+    match io::stdout().lock().write_fmt(text) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit(BROKEN_PIPE),
+        Err(error) => {
+            // Standard error may be gone as well; there is nobody left to tell then.
+            let _ = writeln!(io::stderr(), "cannot write to standard output: {error}");
+            exit(1)
+        }
+    }
+}
