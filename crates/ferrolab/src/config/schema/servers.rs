@@ -165,7 +165,7 @@ pub(crate) static DAEMON: Section = Section {
             kind: Kind::Seconds { zero: true },
             default: "0.0",
             example: "30.0",
-            doc: "How long a message may take to come or go, in seconds; 0 for ever.",
+            doc: "A connection that is silent for so many seconds is closed, as by Pyro5; 0 for never.",
         },
         Field {
             key: "python",
