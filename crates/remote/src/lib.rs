@@ -49,6 +49,7 @@ mod daemon;
 mod error;
 mod frames;
 mod instance;
+pub mod native;
 mod net;
 mod object;
 mod session;
@@ -61,11 +62,15 @@ pub use daemon::streams::StreamLimits;
 pub use daemon::{DAEMON_NAME, Daemon, RegisterError};
 pub use error::{ConnectError, Error};
 pub use instance::{PerCall, PerSession};
+pub use native::{
+    Caller, Expose, Exposed, FromValue, IntoException, IntoResult, IntoValue, Mismatch,
+};
 pub use net::{BindError, Listener};
 pub use object::{
     Answer, BoxFuture, CallResult, Context, ItemStream, Metadata, MethodCall, Object, Operation,
     Reply, ReplyBody, Request, batch, batch_now,
 };
+pub use remote_macros::{IntoException, expose};
 pub use session::{Peer, Session};
 pub use wire::Limits;
 pub use wire::exception::Exception;

@@ -46,6 +46,9 @@ pub struct Metadata {
     pub oneway: Vec<String>,
     /// Properties that can be read or set.
     pub attrs: Vec<String>,
+    /// The documentation of members, by their names; it stays on this side, since Pyro5's metadata
+    /// has none.
+    pub docs: Vec<(String, String)>,
 }
 
 impl Metadata {
@@ -68,7 +71,12 @@ impl Metadata {
                 None => Vec::new(),
             }
         };
-        Metadata { methods: names("methods"), oneway: names("oneway"), attrs: names("attrs") }
+        Metadata {
+            methods: names("methods"),
+            oneway: names("oneway"),
+            attrs: names("attrs"),
+            docs: Vec::new(),
+        }
     }
 
     /// Whether nothing can be called or read.

@@ -3,13 +3,12 @@
 //! Owns the list of them. A new one is a module beside this one and a line in [`build`].
 
 mod bench;
-mod members;
 mod multimeter;
 mod power_supply;
 
 use std::sync::Arc;
 
-use remote::{Dict, Object};
+use remote::{Dict, Exception, Object};
 
 pub(crate) use bench::Benches;
 
@@ -32,4 +31,12 @@ pub(crate) fn build(
             Err(format!("there is no native service '{other}'; there are {}", NAMES.join(" and ")))
         }
     }
+}
+
+/// Refuses nan and the infinities, which no instrument can be set to.
+fn finite(number: f64, what: &str, unit: &str) -> Result<f64, Exception> {
+    if number.is_finite() {
+        return Ok(number);
+    }
+    Err(Exception::value_error(format!("{what} must be a finite number of {unit}, not {number}")))
 }

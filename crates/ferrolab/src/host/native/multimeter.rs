@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use remote::{Dict, Exception, MethodCall, Object, Signature, Value};
+use remote::{Dict, Exception, Expose, Object};
 
 use super::bench::{Bench, Benches};
-use super::members::{Members, Native, Property, number, plain};
+use super::finite;
 
 /// Volts of noise, root mean square, where nothing else is set.
 const NOISE: f64 = 0.001;
@@ -40,76 +40,64 @@ pub(super) fn build(parameters: &Dict, benches: &mut Benches) -> Result<Arc<dyn 
             .and_then(|seed| u64::try_from(seed).ok())
             .ok_or_else(|| format!("parameter `seed` must be a whole number, not {seed}"))?,
     };
-    let state = Multimeter {
+    let meter = Multimeter {
         bench: benches.of(parameters)?,
         noise: Mutex::new(Noise { rms: noise, state: seed }),
     };
-    Ok(Arc::new(Native { state, members: MEMBERS }))
+    Ok(meter.into_object())
 }
 
-const MEMBERS: Members<Multimeter> = Members {
-    methods: &[
-        ("identify", identify),
-        ("measure_voltage", measure_voltage),
-        ("measure_current", measure_current),
-        ("sample", sample),
-    ],
-    properties: &[Property {
-        name: "noise",
-        get: |meter| meter.noise().rms.into(),
-        set: Some(set_noise),
-    }],
-};
-
+#[remote::expose]
 impl Multimeter {
-    fn noise(&self) -> std::sync::MutexGuard<'_, Noise> {
+    /// Maker, model, serial number and version, as `*IDN?` gives them.
+    pub fn identify(&self) -> &'static str {
+        "Ferrolab,Simulated multimeter,0,1.0"
+    }
+
+    /// Volts across the bench's resistor.
+    pub fn measure_voltage(&self) -> f64 {
+        self.bench.wiring().volts() + self.noise_source().next()
+    }
+
+    /// Amperes through the bench's resistor.
+    pub fn measure_current(&self) -> f64 {
+        let wiring = *self.bench.wiring();
+        wiring.amperes() + self.noise_source().next() / wiring.load
+    }
+
+    /// `count` voltages in a row.
+    pub fn sample(&self, count: i64) -> Result<Vec<f64>, Exception> {
+        if !(0..=MAX_SAMPLES).contains(&count) {
+            return Err(Exception::value_error(format!(
+                "count must be 0 to {MAX_SAMPLES}, not {count}"
+            )));
+        }
+        let volts = self.bench.wiring().volts();
+        let mut noise = self.noise_source();
+        Ok((0..count).map(|_| volts + noise.next()).collect())
+    }
+
+    /// Noise of the meter in volts, root mean square.
+    #[getter]
+    pub fn noise(&self) -> f64 {
+        self.noise_source().rms
+    }
+
+    #[setter]
+    pub fn set_noise(&self, volts: f64) -> Result<(), Exception> {
+        let volts = finite(volts, "noise", "volts")?;
+        if volts < 0.0 {
+            return Err(Exception::value_error(format!(
+                "noise must be 0 volts or more, not {volts}"
+            )));
+        }
+        self.noise_source().rms = volts;
+        Ok(())
+    }
+
+    fn noise_source(&self) -> std::sync::MutexGuard<'_, Noise> {
         self.noise.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn identify(_: &Multimeter, call: MethodCall) -> Result<Value, Exception> {
-    plain(Signature::none("Multimeter.identify"), call, || {
-        Value::from("Ferrolab,Simulated multimeter,0,1.0")
-    })
-}
-
-fn measure_voltage(meter: &Multimeter, call: MethodCall) -> Result<Value, Exception> {
-    plain(Signature::none("Multimeter.measure_voltage"), call, || {
-        (meter.bench.wiring().volts() + meter.noise().next()).into()
-    })
-}
-
-fn measure_current(meter: &Multimeter, call: MethodCall) -> Result<Value, Exception> {
-    plain(Signature::none("Multimeter.measure_current"), call, || {
-        let wiring = *meter.bench.wiring();
-        (wiring.amperes() + meter.noise().next() / wiring.load).into()
-    })
-}
-
-fn sample(meter: &Multimeter, call: MethodCall) -> Result<Value, Exception> {
-    const SAMPLE: Signature =
-        Signature { name: "Multimeter.sample", parameters: &["count"], required: 1 };
-    let [count] = SAMPLE.bind(call)?;
-    let count = count.as_ref().and_then(Value::as_i64).ok_or_else(|| {
-        Exception::type_error("Multimeter.sample() takes a whole number of samples")
-    })?;
-    if !(0..=MAX_SAMPLES).contains(&count) {
-        return Err(Exception::value_error(format!(
-            "count must be 0 to {MAX_SAMPLES}, not {count}"
-        )));
-    }
-    let volts = meter.bench.wiring().volts();
-    let mut noise = meter.noise();
-    Ok(Value::List((0..count).map(|_| Value::Float(volts + noise.next())).collect()))
-}
-
-fn set_noise(meter: &Multimeter, value: Value) -> Result<(), Exception> {
-    let rms = number(&value, "noise", "volts")?;
-    if rms < 0.0 {
-        return Err(Exception::value_error(format!("noise must be 0 volts or more, not {rms}")));
-    }
-    meter.noise().rms = rms;
-    Ok(())
 }
 
 impl Noise {

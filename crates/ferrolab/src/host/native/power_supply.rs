@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use remote::{Dict, Exception, MethodCall, Object, Signature, Value};
+use remote::{Dict, Exception, Expose, Object};
 
 use super::bench::{Bench, Benches, Wiring};
-use super::members::{Members, Native, Property, number, plain};
+use super::finite;
 
 /// Volts that the supply can be set to at most.
 const MAX_VOLTS: f64 = 30.0;
@@ -18,81 +18,70 @@ struct PowerSupply {
 }
 
 pub(super) fn build(parameters: &Dict, benches: &mut Benches) -> Result<Arc<dyn Object>, String> {
-    let state = PowerSupply { bench: benches.of(parameters)? };
-    Ok(Arc::new(Native { state, members: MEMBERS }))
+    Ok(PowerSupply { bench: benches.of(parameters)? }.into_object())
 }
 
-const MEMBERS: Members<PowerSupply> = Members {
-    methods: &[("identify", identify), ("on", on), ("off", off), ("reset", reset)],
-    properties: &[
-        Property {
-            name: "voltage",
-            get: |supply| supply.bench.wiring().voltage.into(),
-            set: Some(set_voltage),
-        },
-        Property {
-            name: "current_limit",
-            get: |supply| supply.bench.wiring().current_limit.into(),
-            set: Some(set_current_limit),
-        },
-        Property {
-            name: "output",
-            get: |supply| supply.bench.wiring().output.into(),
-            set: Some(set_output),
-        },
-    ],
-};
+#[remote::expose]
+impl PowerSupply {
+    /// Maker, model, serial number and version, as `*IDN?` gives them.
+    pub fn identify(&self) -> &'static str {
+        "Ferrolab,Simulated power supply,0,1.0"
+    }
 
-fn identify(_: &PowerSupply, call: MethodCall) -> Result<Value, Exception> {
-    plain(Signature::none("PowerSupply.identify"), call, || {
-        Value::from("Ferrolab,Simulated power supply,0,1.0")
-    })
+    /// Switches the output on.
+    pub fn on(&self) {
+        self.bench.wiring().output = true;
+    }
+
+    /// Switches the output off.
+    pub fn off(&self) {
+        self.bench.wiring().output = false;
+    }
+
+    /// Goes back to the settings of the start: 0 V, output off.
+    pub fn reset(&self) {
+        *self.bench.wiring() = Wiring::default();
+    }
+
+    /// Volts that the output is set to.
+    #[getter]
+    pub fn voltage(&self) -> f64 {
+        self.bench.wiring().voltage
+    }
+
+    #[setter]
+    pub fn set_voltage(&self, volts: f64) -> Result<(), Exception> {
+        self.bench.wiring().voltage = within(volts, "voltage", "volts", MAX_VOLTS)?;
+        Ok(())
+    }
+
+    /// Amperes at which the supply limits.
+    #[getter]
+    pub fn current_limit(&self) -> f64 {
+        self.bench.wiring().current_limit
+    }
+
+    #[setter]
+    pub fn set_current_limit(&self, amperes: f64) -> Result<(), Exception> {
+        let amperes = within(amperes, "current_limit", "amperes", MAX_AMPERES)?;
+        self.bench.wiring().current_limit = amperes;
+        Ok(())
+    }
+
+    /// Whether the output is on.
+    #[getter]
+    pub fn output(&self) -> bool {
+        self.bench.wiring().output
+    }
+
+    #[setter]
+    pub fn set_output(&self, output: bool) {
+        self.bench.wiring().output = output;
+    }
 }
 
-fn on(supply: &PowerSupply, call: MethodCall) -> Result<Value, Exception> {
-    plain(Signature::none("PowerSupply.on"), call, || {
-        supply.bench.wiring().output = true;
-        Value::None
-    })
-}
-
-fn off(supply: &PowerSupply, call: MethodCall) -> Result<Value, Exception> {
-    plain(Signature::none("PowerSupply.off"), call, || {
-        supply.bench.wiring().output = false;
-        Value::None
-    })
-}
-
-fn reset(supply: &PowerSupply, call: MethodCall) -> Result<Value, Exception> {
-    plain(Signature::none("PowerSupply.reset"), call, || {
-        *supply.bench.wiring() = Wiring::default();
-        Value::None
-    })
-}
-
-fn set_voltage(supply: &PowerSupply, value: Value) -> Result<(), Exception> {
-    supply.bench.wiring().voltage = within(&value, "voltage", "volts", MAX_VOLTS)?;
-    Ok(())
-}
-
-fn set_current_limit(supply: &PowerSupply, value: Value) -> Result<(), Exception> {
-    supply.bench.wiring().current_limit = within(&value, "current_limit", "amperes", MAX_AMPERES)?;
-    Ok(())
-}
-
-fn set_output(supply: &PowerSupply, value: Value) -> Result<(), Exception> {
-    let Some(output) = value.as_bool() else {
-        return Err(Exception::type_error(format!(
-            "output must be True or False, not {}",
-            value.type_name()
-        )));
-    };
-    supply.bench.wiring().output = output;
-    Ok(())
-}
-
-fn within(value: &Value, what: &str, unit: &str, most: f64) -> Result<f64, Exception> {
-    let number = number(value, what, unit)?;
+fn within(number: f64, what: &str, unit: &str, most: f64) -> Result<f64, Exception> {
+    let number = finite(number, what, unit)?;
     if (0.0..=most).contains(&number) {
         return Ok(number);
     }

@@ -226,6 +226,7 @@ pub(super) fn members(value: &Value) -> Option<Metadata> {
         methods: names(dict.get("methods")),
         oneway: names(dict.get("oneway")),
         attrs: names(dict.get("attrs")),
+        docs: Vec::new(),
     })
 }
 

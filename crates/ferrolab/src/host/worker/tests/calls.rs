@@ -139,6 +139,7 @@ async fn plain_classes_and_multiplex() {
             methods: ["__len__", "measure", "reset"].map(str::to_owned).to_vec(),
             oneway: vec![],
             attrs: vec!["voltage".to_owned()],
+            docs: vec![],
         }
     );
     let (one, two) = (bench.client(), bench.client());

@@ -1,0 +1,187 @@
+//! `#[derive(IntoException)]`: the class of Python's for each variant of an error.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::parse::Parser;
+use syn::spanned::Spanned;
+use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitStr, Result, Variant};
+
+use crate::attributes;
+
+/// Where nothing is said.
+const DEFAULT: &str = "builtins.RuntimeError";
+
+/// Exceptions that need no module in front of them.
+const BUILTINS: &[&str] = &[
+    "ArithmeticError",
+    "AssertionError",
+    "AttributeError",
+    "BlockingIOError",
+    "BrokenPipeError",
+    "BufferError",
+    "ChildProcessError",
+    "ConnectionAbortedError",
+    "ConnectionError",
+    "ConnectionRefusedError",
+    "ConnectionResetError",
+    "EOFError",
+    "Exception",
+    "FileExistsError",
+    "FileNotFoundError",
+    "FloatingPointError",
+    "IOError",
+    "ImportError",
+    "IndexError",
+    "InterruptedError",
+    "IsADirectoryError",
+    "KeyError",
+    "LookupError",
+    "MemoryError",
+    "ModuleNotFoundError",
+    "NameError",
+    "NotADirectoryError",
+    "NotImplementedError",
+    "OSError",
+    "OverflowError",
+    "PermissionError",
+    "ProcessLookupError",
+    "RecursionError",
+    "ReferenceError",
+    "RuntimeError",
+    "StopIteration",
+    "SyntaxError",
+    "SystemError",
+    "TimeoutError",
+    "TypeError",
+    "UnicodeError",
+    "ValueError",
+    "Warning",
+    "ZeroDivisionError",
+];
+
+/// What an error becomes.
+#[expect(clippy::large_enum_variant, reason = "there are a handful, for a moment")]
+enum Becomes {
+    /// An exception of this class.
+    Class(String),
+    /// What the error inside becomes.
+    Inner(Attribute),
+}
+
+pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
+    let input: DeriveInput = syn::parse2(item)?;
+    let whole = becomes(&input.attrs)?;
+    let (name, (generics, types, bounds)) = (&input.ident, input.generics.split_for_impl());
+    let body = match &input.data {
+        Data::Struct(data) => {
+            let inner = quote!(Self);
+            arm(&inner, &data.fields, whole.as_ref())?
+        }
+        Data::Enum(data) => {
+            let mut arms = TokenStream::new();
+            let mut problems: Option<Error> = None;
+            for variant in &data.variants {
+                match (variant_arm(variant, whole.as_ref()), &mut problems) {
+                    (Ok(arm), _) => arms.extend(arm),
+                    (Err(error), Some(all)) => all.combine(error),
+                    (Err(error), none) => *none = Some(error),
+                }
+            }
+            if let Some(problems) = problems {
+                return Err(problems);
+            }
+            arms
+        }
+        Data::Union(data) => {
+            return Err(Error::new(data.union_token.span, "a union is no error"));
+        }
+    };
+    let body = match &input.data {
+        Data::Enum(data) if data.variants.is_empty() => quote!(match self {}),
+        _ => quote!(match self { #body }),
+    };
+    Ok(quote! {
+        #[automatically_derived]
+        impl #generics ::remote::IntoException for #name #types #bounds {
+            fn into_exception(self) -> ::remote::Exception {
+                #body
+            }
+        }
+    })
+}
+
+fn variant_arm(variant: &Variant, whole: Option<&Becomes>) -> Result<TokenStream> {
+    let ident = &variant.ident;
+    let own = becomes(&variant.attrs)?;
+    let cfgs = attributes::cfgs(&variant.attrs);
+    let arm = arm(&quote!(Self::#ident), &variant.fields, own.as_ref().or(whole))?;
+    Ok(quote!(#(#cfgs)* #arm))
+}
+
+fn arm(path: &TokenStream, fields: &Fields, becomes: Option<&Becomes>) -> Result<TokenStream> {
+    match becomes {
+        Some(Becomes::Inner(attribute)) => {
+            let (Some(field), 1) = (fields.iter().next(), fields.len()) else {
+                return Err(Error::new_spanned(
+                    attribute,
+                    "`transparent` is for an error that holds another and nothing else",
+                ));
+            };
+            let member = match &field.ident {
+                Some(ident) => quote!(#ident),
+                None => quote!(0),
+            };
+            Ok(quote_spanned! {field.ty.span()=>
+                #path { #member: inner } => ::remote::IntoException::into_exception(inner),
+            })
+        }
+        class => {
+            let class = match class {
+                Some(Becomes::Class(class)) => class.as_str(),
+                _ => DEFAULT,
+            };
+            Ok(quote! {
+                #path { .. } => ::remote::Exception::new(#class, ::std::string::ToString::to_string(&self)),
+            })
+        }
+    }
+}
+
+fn becomes(attributes: &[Attribute]) -> Result<Option<Becomes>> {
+    let mut found = attributes.iter().filter(|attribute| attribute.path().is_ident("exception"));
+    let Some(attribute) = found.next() else { return Ok(None) };
+    if let Some(second) = found.next() {
+        return Err(Error::new_spanned(second, "one exception for one error"));
+    }
+    let help = "the class in quotes is expected, as in `#[exception(\"ValueError\")]`, \
+                or `#[exception(transparent)]`";
+    let list = attribute.meta.require_list().map_err(|error| Error::new(error.span(), help))?;
+    if let Ok(word) = Ident::parse_any.parse2(list.tokens.clone())
+        && word == "transparent"
+    {
+        return Ok(Some(Becomes::Inner(attribute.clone())));
+    }
+    let class: LitStr =
+        syn::parse2(list.tokens.clone()).map_err(|error| Error::new(error.span(), help))?;
+    let name = class.value();
+    if BUILTINS.contains(&name.as_str()) {
+        return Ok(Some(Becomes::Class(format!("builtins.{name}"))));
+    }
+    let words: Vec<&str> = name.split('.').collect();
+    let is_name = |word: &&str| {
+        !word.is_empty()
+            && !word.starts_with(|c: char| c.is_ascii_digit())
+            && word.chars().all(|c| c.is_alphanumeric() || c == '_')
+    };
+    if words.len() < 2 || !words.iter().all(is_name) {
+        return Err(Error::new_spanned(
+            &class,
+            format!(
+                "`{name}` is none of Python's own exceptions; write another one with its module, \
+                 as in \"instruments.errors.RangeError\""
+            ),
+        ));
+    }
+    Ok(Some(Becomes::Class(name)))
+}

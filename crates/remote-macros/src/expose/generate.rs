@@ -1,0 +1,266 @@
+//! The code: an implementation of `remote::Expose` from the members of a block.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Expr, ExprLit, Ident, ItemImpl, Lit, ReturnType};
+
+use super::member::{Kind, Member, Runs, SelfAs};
+use super::parameter::{Parameter, Passed, Source, is_named};
+
+pub(super) fn implementation(block: &ItemImpl, class: &str, members: &[Member]) -> TokenStream {
+    let ty = &block.self_ty;
+    let (generics, _, bounds) = block.generics.split_for_impl();
+    let of = |kind| members.iter().filter(move |member| member.kind == kind);
+    let facts = members.iter().map(metadata);
+    let methods = of(Kind::Method).map(|member| method(member, class));
+    let getters = of(Kind::Getter).map(|member| getter(member, class));
+    let setters = of(Kind::Setter).map(|member| setter(member, class));
+    let ended = of(Kind::SessionEnded).map(session_ended);
+    let get_property =
+        property(&quote!(get_property), &quote!(), &quote!(this, caller, name), getters.collect());
+    let set_property = property(
+        &quote!(set_property),
+        &quote!(value: ::remote::Value,),
+        &quote!(this, caller, name, value),
+        setters.collect(),
+    );
+    quote! {
+        #[automatically_derived]
+        #[allow(clippy::all, unused_variables)]
+        impl #generics ::remote::Expose for #ty #bounds {
+            fn metadata() -> ::remote::Metadata {
+                let mut metadata = ::remote::Metadata::default();
+                #(#facts)*
+                metadata
+            }
+
+            fn call_method(
+                this: &::std::sync::Arc<Self>,
+                caller: ::remote::Caller<'_>,
+                call: ::remote::MethodCall,
+            ) -> ::remote::Answer {
+                match call.method.as_str() {
+                    #(#methods)*
+                    _ => ::remote::Answer::exception(::remote::Operation::Call(call).unexposed()),
+                }
+            }
+
+            #get_property
+            #set_property
+            #(#ended)*
+        }
+    }
+}
+
+/// `get_property` or `set_property`, by its arms.
+fn property(
+    function: &TokenStream,
+    value: &TokenStream,
+    unused: &TokenStream,
+    arms: Vec<TokenStream>,
+) -> TokenStream {
+    let body = if arms.is_empty() {
+        quote! {
+            let _ = (#unused);
+            ::core::option::Option::None
+        }
+    } else {
+        quote! {
+            ::core::option::Option::Some(match name {
+                #(#arms)*
+                _ => return ::core::option::Option::None,
+            })
+        }
+    };
+    quote! {
+        fn #function(
+            this: &::std::sync::Arc<Self>,
+            caller: ::remote::Caller<'_>,
+            name: &str,
+            #value
+        ) -> ::core::option::Option<::remote::Answer> {
+            #body
+        }
+    }
+}
+
+/// What the member adds to the metadata.
+fn metadata(member: &Member) -> TokenStream {
+    let Member { name, docs, cfgs, .. } = member;
+    let names = match member.kind {
+        Kind::Method => quote!(methods),
+        Kind::Getter => quote!(attrs),
+        Kind::Setter | Kind::SessionEnded => return TokenStream::new(),
+    };
+    let mut facts = quote!(metadata.#names.push(#name.into()););
+    if member.oneway {
+        facts.extend(quote!(metadata.oneway.push(#name.into());));
+    }
+    if !docs.is_empty() {
+        facts.extend(quote!(metadata.docs.push((#name.into(), #docs.into()));));
+    }
+    quote!(#(#cfgs)* { #facts })
+}
+
+fn method(member: &Member, class: &str) -> TokenStream {
+    let Member { name, cfgs, .. } = member;
+    let qualified = format!("{class}.{name}");
+    let names = member.arguments().map(|parameter| &parameter.name);
+    let required = member.arguments().filter(|parameter| parameter.default.is_none()).count();
+    let places: Vec<Ident> = places(member);
+    let conversions =
+        member.arguments().zip(&places).enumerate().map(|(index, (parameter, place))| {
+            let ty = &parameter.owned;
+            let convert = match &parameter.default {
+                None => quote_spanned! {ty.span()=>
+                    ::remote::native::glue::required::<#ty>(&SIGNATURE, #index, #place)?
+                },
+                Some(default) => {
+                    // What is written "so" is for a `String`, as it is for a `&str`.
+                    let is_text = matches!(default, Expr::Lit(ExprLit { lit: Lit::Str(_), .. }))
+                        && is_named(ty, "String");
+                    let text = is_text.then(|| quote!(.into()));
+                    quote_spanned! {ty.span()=>
+                        ::remote::native::glue::optional::<#ty>(
+                            &SIGNATURE, #index, #place, || #default #text
+                        )?
+                    }
+                }
+            };
+            quote!(#convert,)
+        });
+    let answer = answer(member, &places, &qualified);
+    quote! {
+        #(#cfgs)*
+        #name => {
+            const SIGNATURE: ::remote::Signature = ::remote::Signature {
+                name: #qualified,
+                parameters: &[#(#names),*],
+                required: #required,
+            };
+            let arguments = SIGNATURE
+                .bind(call)
+                .and_then(|[#(#places),*]| ::core::result::Result::Ok((#(#conversions)*)));
+            match arguments {
+                ::core::result::Result::Ok((#(#places,)*)) => #answer,
+                ::core::result::Result::Err(exception) => ::remote::Answer::exception(exception),
+            }
+        }
+    }
+}
+
+fn getter(member: &Member, class: &str) -> TokenStream {
+    let Member { name, cfgs, .. } = member;
+    let answer = answer(member, &[], &format!("{class}.{name}"));
+    quote!(#(#cfgs)* #name => #answer,)
+}
+
+fn setter(member: &Member, class: &str) -> TokenStream {
+    let Member { name, cfgs, .. } = member;
+    let qualified = format!("{class}.{name}");
+    let places = places(member);
+    let answer = answer(member, &places, &qualified);
+    let conversions = member.arguments().map(|parameter| {
+        let ty = &parameter.owned;
+        quote_spanned!(ty.span()=> ::remote::native::glue::assigned::<#ty>(#qualified, value))
+    });
+    quote! {
+        #(#cfgs)*
+        #name => match #(#conversions)* {
+            ::core::result::Result::Ok(#(#places)*) => #answer,
+            ::core::result::Result::Err(exception) => ::remote::Answer::exception(exception),
+        },
+    }
+}
+
+fn session_ended(member: &Member) -> TokenStream {
+    let Member { ident, cfgs, .. } = member;
+    let object = object(member, &quote!(this));
+    let passed = member.parameters.iter().map(|_| quote!(session));
+    quote! {
+        #(#cfgs)*
+        fn session_ended(this: &::std::sync::Arc<Self>, session: &::remote::Session) {
+            Self::#ident(#object, #(#passed),*);
+        }
+    }
+}
+
+/// The names under which the arguments stand.
+fn places(member: &Member) -> Vec<Ident> {
+    (0..member.arguments().count()).map(|index| format_ident!("argument{index}")).collect()
+}
+
+/// The call itself, as an `Answer`.
+fn answer(member: &Member, places: &[Ident], qualified: &str) -> TokenStream {
+    let ident = &member.ident;
+    let mut places = places.iter();
+    let mut passed = Vec::new();
+    let mut kept = vec![quote!(let this = ::std::sync::Arc::clone(this);)];
+    let waits = member.runs != Runs::Now;
+    for parameter in &member.parameters {
+        passed.push(match parameter.source {
+            Source::Argument => pass(parameter, places.next()),
+            Source::Session if waits => {
+                kept.push(quote!(let session = ::std::sync::Arc::clone(caller.session);));
+                quote!(&session)
+            }
+            Source::Context if waits => {
+                kept.push(quote!(let context = ::core::clone::Clone::clone(caller.context);));
+                quote!(&context)
+            }
+            Source::Session => quote!(caller.session),
+            Source::Context => quote!(caller.context),
+        });
+    }
+    let this = if waits { quote!(&this) } else { quote!(this) };
+    let object = object(member, &this);
+    let wait = (member.runs == Runs::Async).then(|| quote!(.await));
+    let wrap = wrap(member);
+    let result = quote!(#wrap(Self::#ident(#object, #(#passed),*) #wait));
+    match member.runs {
+        Runs::Now => quote!(::remote::Answer::Ready(#result)),
+        Runs::Async => quote!({
+            #(#kept)*
+            ::remote::Answer::Pending(::std::boxed::Box::pin(async move { #result }))
+        }),
+        Runs::Blocking => quote!({
+            #(#kept)*
+            ::remote::Answer::Pending(::std::boxed::Box::pin(
+                ::remote::native::glue::blocking(#qualified, move || #result),
+            ))
+        }),
+    }
+}
+
+fn object(member: &Member, this: &TokenStream) -> TokenStream {
+    match member.receiver {
+        SelfAs::Ref | SelfAs::RefArc => this.clone(),
+        SelfAs::Arc => quote!(::std::sync::Arc::clone(#this)),
+    }
+}
+
+fn pass(parameter: &Parameter, place: Option<&Ident>) -> TokenStream {
+    match parameter.passed {
+        Passed::Value => quote!(#place),
+        Passed::Reference => quote!(&#place),
+        Passed::Dereferenced => quote!(#place.as_deref()),
+        Passed::OptionalReference => quote!(#place.as_ref()),
+    }
+}
+
+/// The function that makes an answer of what the member returns.
+fn wrap(member: &Member) -> TokenStream {
+    let (span, fails) = match &member.output {
+        ReturnType::Default => (member.ident.span(), false),
+        ReturnType::Type(_, ty) => (ty.span(), is_named(ty, "Result")),
+    };
+    let blocks = member.runs == Runs::Blocking;
+    match (member.stream, fails, blocks) {
+        (false, ..) => quote_spanned!(span=> ::remote::native::glue::result),
+        (true, false, false) => quote_spanned!(span=> ::remote::native::glue::stream),
+        (true, false, true) => quote_spanned!(span=> ::remote::native::glue::blocking_stream),
+        (true, true, false) => quote_spanned!(span=> ::remote::native::glue::try_stream),
+        (true, true, true) => quote_spanned!(span=> ::remote::native::glue::try_blocking_stream),
+    }
+}

@@ -1,0 +1,309 @@
+//! One method of the block: what it is to a client, and whether it can be that.
+
+use syn::{
+    Attribute, Error, FnArg, GenericParam, Ident, ImplItemFn, Meta, Receiver, Result, ReturnType,
+    Type, Visibility,
+};
+
+use super::parameter::{Parameter, Source, is_named};
+use crate::attributes;
+
+/// A member that clients can use.
+pub(super) struct Member {
+    pub(super) kind: Kind,
+    /// The name for clients.
+    pub(super) name: String,
+    pub(super) ident: Ident,
+    pub(super) receiver: SelfAs,
+    pub(super) parameters: Vec<Parameter>,
+    pub(super) output: ReturnType,
+    pub(super) runs: Runs,
+    pub(super) oneway: bool,
+    pub(super) stream: bool,
+    pub(super) docs: String,
+    pub(super) cfgs: Vec<Attribute>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Method,
+    Getter,
+    Setter,
+    /// Not for clients: called when a connection ends.
+    SessionEnded,
+}
+
+/// Where a member's work is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Runs {
+    /// At once.
+    Now,
+    /// In a future.
+    Async,
+    /// On a thread that may block.
+    Blocking,
+}
+
+/// How a method wants its object.
+#[derive(Clone, Copy)]
+pub(super) enum SelfAs {
+    Ref,
+    Arc,
+    RefArc,
+}
+
+/// The attributes of ours that a method has.
+struct Marks {
+    skip: Option<Attribute>,
+    getter: Option<Attribute>,
+    setter: Option<Attribute>,
+    session_ended: Option<Attribute>,
+    oneway: Option<Attribute>,
+    blocking: Option<Attribute>,
+    stream: Option<Attribute>,
+}
+
+impl Marks {
+    fn take(attributes: &mut Vec<Attribute>) -> Self {
+        let mut take = |name| attributes::take(attributes, name);
+        Marks {
+            skip: take("skip"),
+            getter: take("getter").or_else(|| take("property")),
+            setter: take("setter"),
+            session_ended: take("session_ended"),
+            oneway: take("oneway"),
+            blocking: take("blocking"),
+            stream: take("stream"),
+        }
+    }
+
+    /// Any of them, to say that it is in the wrong place.
+    fn any(&self) -> Option<&Attribute> {
+        let marks = [
+            &self.getter,
+            &self.setter,
+            &self.session_ended,
+            &self.oneway,
+            &self.blocking,
+            &self.stream,
+        ];
+        marks.into_iter().flatten().next()
+    }
+}
+
+impl Member {
+    /// Takes our attributes off `function`; `None` where it is not for clients.
+    pub(super) fn take(function: &mut ImplItemFn) -> Result<Option<Member>> {
+        let marks = Marks::take(&mut function.attrs);
+        let parameters = Parameter::take_all(&mut function.sig);
+        if marks.skip.is_some() {
+            return Ok(None);
+        }
+        let is_public = matches!(function.vis, Visibility::Public(_));
+        let Some(receiver) = function.sig.receiver() else {
+            return refuse(marks.any(), "this needs a method that takes `&self`");
+        };
+        if !is_public && marks.session_ended.is_none() {
+            return refuse(marks.any(), "clients see `pub` methods only: make this one `pub`");
+        }
+        let receiver = self_as(receiver)?;
+        callable(function)?;
+        let kind = kind(&marks)?;
+        let ident = function.sig.ident.clone();
+        let name = name(kind, &ident, &marks)?;
+        let runs = match (&function.sig.asyncness, &marks.blocking) {
+            (Some(_), Some(blocking)) => {
+                let text = "an `async` method must not block: take `async` or `#[blocking]` away";
+                return Err(Error::new_spanned(blocking, text));
+            }
+            (Some(_), None) => Runs::Async,
+            (None, Some(_)) => Runs::Blocking,
+            (None, None) => Runs::Now,
+        };
+        let member = Member {
+            kind,
+            name,
+            ident,
+            receiver,
+            parameters: parameters?,
+            output: function.sig.output.clone(),
+            runs,
+            oneway: marks.oneway.is_some(),
+            stream: marks.stream.is_some(),
+            docs: attributes::docs(&function.attrs),
+            cfgs: attributes::cfgs(&function.attrs),
+        };
+        member.check(&marks, &function.sig)?;
+        // It is reached, by way of what is generated.
+        function.attrs.push(syn::parse_quote!(#[allow(unreachable_pub)]));
+        Ok(Some(member))
+    }
+
+    /// Parameters that clients give arguments for.
+    pub(super) fn arguments(&self) -> impl Iterator<Item = &Parameter> {
+        self.parameters.iter().filter(|parameter| matches!(parameter.source, Source::Argument))
+    }
+
+    fn check(&self, marks: &Marks, signature: &syn::Signature) -> Result<()> {
+        let given = self.arguments().count();
+        match self.kind {
+            Kind::Method => {
+                if let (Some(_), Some(stream)) = (&marks.oneway, &marks.stream) {
+                    return Err(Error::new_spanned(
+                        stream,
+                        "a oneway method has no answer to stream",
+                    ));
+                }
+                if let (Some(stream), ReturnType::Default) = (&marks.stream, &self.output) {
+                    return Err(Error::new_spanned(
+                        stream,
+                        "a stream's method returns an iterator",
+                    ));
+                }
+                return Ok(());
+            }
+            Kind::Getter if given > 0 => {
+                return Err(Error::new_spanned(&signature.inputs, "a getter has no parameters"));
+            }
+            Kind::Setter if given != 1 => {
+                return Err(Error::new_spanned(
+                    &signature.inputs,
+                    "a setter has one parameter, the value",
+                ));
+            }
+            Kind::SessionEnded if given > 0 || self.runs != Runs::Now => {
+                return Err(Error::new_spanned(
+                    signature,
+                    "what is to be done at a session's end is a plain `fn(&self, &Session)`",
+                ));
+            }
+            _ => {}
+        }
+        if let Some(mark) = marks.oneway.as_ref().or(marks.stream.as_ref()) {
+            return Err(Error::new_spanned(mark, "this is for methods, not for properties"));
+        }
+        if let Some(default) = self.parameters.iter().find_map(|one| one.default.as_ref()) {
+            return Err(Error::new_spanned(default, "the value of a property has no default"));
+        }
+        Ok(())
+    }
+}
+
+fn refuse(mark: Option<&Attribute>, text: &str) -> Result<Option<Member>> {
+    mark.map_or(Ok(None), |mark| Err(Error::new_spanned(mark, text)))
+}
+
+/// How the method takes `self`, or why it cannot.
+fn self_as(receiver: &Receiver) -> Result<SelfAs> {
+    let shared = "many connections share a remote object";
+    if receiver.reference.is_some() {
+        return match receiver.mutability {
+            None => Ok(SelfAs::Ref),
+            Some(_) => Err(Error::new_spanned(
+                receiver,
+                format!(
+                    "{shared}: take `&self` and keep what changes in a `Mutex`, or mark the method \
+                     `#[skip]`"
+                ),
+            )),
+        };
+    }
+    match &*receiver.ty {
+        class if is_named(class, "Arc") => Ok(SelfAs::Arc),
+        Type::Reference(reference) if is_named(&reference.elem, "Arc") => Ok(SelfAs::RefArc),
+        _ => Err(Error::new_spanned(
+            receiver,
+            format!(
+                "{shared}, and a call must leave it there: take `&self`, or mark the method \
+                     `#[skip]`"
+            ),
+        )),
+    }
+}
+
+/// Refuses what Python could not call.
+fn callable(function: &ImplItemFn) -> Result<()> {
+    let signature = &function.sig;
+    for parameter in &signature.generics.params {
+        if !matches!(parameter, GenericParam::Lifetime(_)) {
+            return Err(Error::new_spanned(
+                parameter,
+                "a remote method cannot be generic: Python's callers name no types",
+            ));
+        }
+    }
+    if let Some(unsafety) = &signature.unsafety {
+        return Err(Error::new_spanned(unsafety, "a remote method cannot be `unsafe`"));
+    }
+    if let Some(variadic) = &signature.variadic {
+        return Err(Error::new_spanned(variadic, "take a `Vec` instead"));
+    }
+    for input in &signature.inputs {
+        if let FnArg::Typed(typed) = input {
+            match &*typed.ty {
+                Type::ImplTrait(ty) => {
+                    return Err(Error::new_spanned(
+                        ty,
+                        "a remote method cannot be generic: name the type of the argument",
+                    ));
+                }
+                Type::Reference(ty) if ty.mutability.is_some() => {
+                    return Err(Error::new_spanned(
+                        ty,
+                        "arguments arrive by value: nothing that is changed here goes back",
+                    ));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+fn kind(marks: &Marks) -> Result<Kind> {
+    let kinds = [
+        (&marks.getter, Kind::Getter),
+        (&marks.setter, Kind::Setter),
+        (&marks.session_ended, Kind::SessionEnded),
+    ];
+    let mut found = kinds.into_iter().filter_map(|(mark, kind)| Some((mark.as_ref()?, kind)));
+    let first = found.next();
+    if let Some((mark, _)) = found.next() {
+        return Err(Error::new_spanned(mark, "one method, one purpose"));
+    }
+    Ok(first.map_or(Kind::Method, |(_, kind)| kind))
+}
+
+fn name(kind: Kind, ident: &Ident, marks: &Marks) -> Result<String> {
+    let plain = ident.to_string();
+    let plain = plain.strip_prefix("r#").unwrap_or(&plain).to_owned();
+    let given = |mark: &Option<Attribute>| -> Result<Option<String>> {
+        match mark.as_ref().map(|mark| &mark.meta) {
+            Some(Meta::List(list)) => Ok(Some(list.parse_args::<Ident>()?.to_string())),
+            _ => Ok(None),
+        }
+    };
+    let name = match kind {
+        Kind::Method | Kind::SessionEnded => plain,
+        Kind::Getter => given(&marks.getter)?.unwrap_or(plain),
+        Kind::Setter => match (given(&marks.setter)?, plain.strip_prefix("set_")) {
+            (Some(name), _) => name,
+            (None, Some(name)) if !name.is_empty() => name.to_owned(),
+            _ => {
+                return Err(Error::new_spanned(
+                    ident,
+                    "a setter is called `set_` and the property's name, or names the property: \
+                     `#[setter(voltage)]`",
+                ));
+            }
+        },
+    };
+    if name.starts_with('_') && kind != Kind::SessionEnded {
+        return Err(Error::new_spanned(
+            ident,
+            "Pyro5 takes a name with an underscore in front as private: call it otherwise, or mark \
+             the method `#[skip]`",
+        ));
+    }
+    Ok(name)
+}

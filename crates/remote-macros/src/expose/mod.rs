@@ -1,0 +1,154 @@
+//! `#[expose]` on an `impl` block.
+//!
+//! Owns the block as a whole: what may be one, and which members meet under a name. A single
+//! member is [`member`]'s, its parameters are [`parameter`]'s, the code is [`generate`]'s.
+
+mod generate;
+mod member;
+mod parameter;
+
+use std::collections::HashMap;
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote};
+use syn::parse::{Parse, ParseStream};
+use syn::{Error, ImplItem, ItemImpl, LitStr, Result, Token, Type};
+
+use member::{Kind, Member};
+
+/// `#[expose(name = "Multimeter")]`
+struct Options {
+    /// What Python's error texts call the class.
+    name: Option<String>,
+}
+
+impl Parse for Options {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let help = "`name = \"...\"` is all that can be said here";
+        if input.is_empty() {
+            return Ok(Options { name: None });
+        }
+        let key: syn::Ident = input.parse().map_err(|error| Error::new(error.span(), help))?;
+        if key != "name" {
+            return Err(Error::new_spanned(&key, help));
+        }
+        input.parse::<Token![=]>()?;
+        let name: LitStr = input.parse()?;
+        input.parse::<Option<Token![,]>>()?;
+        if input.is_empty() {
+            Ok(Options { name: Some(name.value()) })
+        } else {
+            Err(input.error(help))
+        }
+    }
+}
+
+pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
+    let mut block: ItemImpl = match syn::parse2(item.clone()) {
+        Ok(block) => block,
+        Err(_) => {
+            let error = Error::new(
+                item.into_iter().next().map_or_else(Span::call_site, |token| token.span()),
+                "`#[expose]` goes on the `impl` block whose public methods are to be callable",
+            );
+            return error.into_compile_error();
+        }
+    };
+    let mut problems = Problems::default();
+    let options = problems.keep(syn::parse2(options)).unwrap_or(Options { name: None });
+    let members = members(&mut block, &mut problems);
+    let class = options.name.unwrap_or_else(|| class_name(&block.self_ty));
+    let mut code = block.to_token_stream();
+    // With a problem the block stays as it is written, so that only what is wrong is reported.
+    code.extend(match problems.0 {
+        Some(error) => error.into_compile_error(),
+        None => generate::implementation(&block, &class, &members),
+    });
+    code
+}
+
+/// What is wrong, all of it at once.
+#[derive(Default)]
+struct Problems(Option<Error>);
+
+impl Problems {
+    fn add(&mut self, error: Error) {
+        match &mut self.0 {
+            Some(all) => all.combine(error),
+            none => *none = Some(error),
+        }
+    }
+
+    fn keep<T>(&mut self, result: Result<T>) -> Option<T> {
+        result.map_err(|error| self.add(error)).ok()
+    }
+}
+
+fn members(block: &mut ItemImpl, problems: &mut Problems) -> Vec<Member> {
+    if let Some((_, path, _)) = &block.trait_ {
+        problems.add(Error::new_spanned(
+            path,
+            "`#[expose]` goes on an `impl` block of the type itself, not of a trait: Python calls \
+             methods by their names alone",
+        ));
+    }
+    let mut members = Vec::new();
+    for item in &mut block.items {
+        if let ImplItem::Fn(function) = item
+            && let Some(member) = problems.keep(Member::take(function))
+        {
+            members.extend(member);
+        }
+    }
+    meet(&members, problems);
+    let is_empty = !members.iter().any(|member| !matches!(member.kind, Kind::SessionEnded));
+    if is_empty && problems.0.is_none() {
+        problems.add(Error::new_spanned(
+            &block.self_ty,
+            "nothing is exposed: clients can call the `pub fn`s that take `&self`, and there are none",
+        ));
+    }
+    members
+}
+
+/// Refuses names that stand for two things, and properties that can only be set.
+fn meet(members: &[Member], problems: &mut Problems) {
+    let mut readable: HashMap<&str, &Member> = HashMap::new();
+    let mut settable: HashMap<&str, &Member> = HashMap::new();
+    for member in members.iter().filter(|member| member.cfgs.is_empty()) {
+        let names = match member.kind {
+            Kind::Method | Kind::Getter => &mut readable,
+            Kind::Setter => &mut settable,
+            Kind::SessionEnded => continue,
+        };
+        if names.insert(&member.name, member).is_some() {
+            problems.add(Error::new_spanned(
+                &member.ident,
+                format!("two members would be called `{}`", member.name),
+            ));
+        }
+    }
+    for setter in members.iter().filter(|member| matches!(member.kind, Kind::Setter)) {
+        let name = &setter.name;
+        let is_property =
+            |member: &Member| matches!(member.kind, Kind::Getter) && member.name == *name;
+        if !members.iter().any(is_property) {
+            problems.add(Error::new_spanned(
+                &setter.ident,
+                format!(
+                    "`{name}` can be set but not read: a property needs a getter as well, \
+                     `#[getter] pub fn {name}(&self)`"
+                ),
+            ));
+        }
+    }
+}
+
+/// The last word of the type's path.
+fn class_name(class: &Type) -> String {
+    match class {
+        Type::Path(path) => path.path.segments.last().map(|segment| segment.ident.to_string()),
+        _ => None,
+    }
+    .unwrap_or_else(|| quote!(#class).to_string())
+}

@@ -1,0 +1,169 @@
+//! One parameter of a method: where its value comes from, and how the method wants it.
+
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::{
+    Attribute, Error, Expr, FnArg, GenericArgument, Meta, Pat, PathArguments, Result, Signature,
+    Type, parse_quote,
+};
+
+use crate::attributes;
+
+pub(super) struct Parameter {
+    /// The name by which Python may give the argument.
+    pub(super) name: String,
+    pub(super) source: Source,
+    /// The type that an argument is converted to; it owns what it holds.
+    pub(super) owned: Type,
+    pub(super) passed: Passed,
+    pub(super) default: Option<Expr>,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy)]
+pub(super) enum Source {
+    /// The caller gives it.
+    Argument,
+    /// The daemon does: the caller's connection,
+    Session,
+    /// or what came along with the request.
+    Context,
+}
+
+/// How a method takes it.
+#[derive(Clone, Copy)]
+pub(super) enum Passed {
+    Value,
+    Reference,
+    /// `Option<&str>` and the like: `as_deref()`.
+    Dereferenced,
+    /// `Option<&T>`: `as_ref()`.
+    OptionalReference,
+}
+
+impl Parameter {
+    /// Reads the parameters, and takes our attributes off all of them, whatever is wrong.
+    pub(super) fn take_all(signature: &mut Signature) -> Result<Vec<Parameter>> {
+        let mut parameters: Result<Vec<Parameter>> = Ok(Vec::new());
+        for input in &mut signature.inputs {
+            let FnArg::Typed(typed) = input else { continue };
+            let default = attributes::take(&mut typed.attrs, "default");
+            let parameter = parameter(&typed.pat, &typed.ty, default);
+            match (&mut parameters, parameter) {
+                (Ok(all), Ok(parameter)) => all.push(parameter),
+                (Ok(_), Err(error)) => parameters = Err(error),
+                (Err(_), Ok(_)) => {}
+                (Err(all), Err(error)) => all.combine(error),
+            }
+        }
+        let parameters = parameters?;
+        let mut arguments =
+            parameters.iter().filter(|parameter| matches!(parameter.source, Source::Argument));
+        arguments.by_ref().take_while(|parameter| parameter.default.is_none()).for_each(drop);
+        if let Some(late) = arguments.find(|parameter| parameter.default.is_none()) {
+            return Err(Error::new_spanned(
+                &late.owned,
+                format!(
+                    "`{}` has no default, and stands behind a parameter that has one",
+                    late.name
+                ),
+            ));
+        }
+        Ok(parameters)
+    }
+}
+
+fn parameter(pattern: &Pat, ty: &Type, default: Option<Attribute>) -> Result<Parameter> {
+    let name = match pattern {
+        Pat::Ident(pattern) if pattern.subpat.is_none() => pattern.ident.unraw().to_string(),
+        other => {
+            return Err(Error::new_spanned(
+                other,
+                "a parameter of a remote method is one name: Python's callers may use it",
+            ));
+        }
+    };
+    let source = source(ty);
+    let default = match (source, default) {
+        (_, None) => None,
+        (Source::Argument, Some(attribute)) => Some(default_of(&attribute)?),
+        (_, Some(attribute)) => {
+            return Err(Error::new_spanned(
+                &attribute,
+                "the daemon gives this one, not the caller",
+            ));
+        }
+    };
+    let (owned, passed) = owned(ty);
+    Ok(Parameter { name, source, owned, passed, default })
+}
+
+fn default_of(attribute: &Attribute) -> Result<Expr> {
+    match &attribute.meta {
+        Meta::Path(path) => {
+            let span = path.span();
+            Ok(syn::parse_quote_spanned!(span=> ::core::default::Default::default()))
+        }
+        Meta::List(list) => list.parse_args(),
+        Meta::NameValue(pair) => Ok(pair.value.clone()),
+    }
+}
+
+/// `&Session`, `&Arc<Session>` and `&Context` are the daemon's to give.
+fn source(ty: &Type) -> Source {
+    let Type::Reference(reference) = ty else { return Source::Argument };
+    let inner = match argument_of(&reference.elem, "Arc") {
+        Some(inner) => inner,
+        None => &reference.elem,
+    };
+    if is_named(inner, "Session") {
+        Source::Session
+    } else if is_named(inner, "Context") {
+        Source::Context
+    } else {
+        Source::Argument
+    }
+}
+
+fn owned(ty: &Type) -> (Type, Passed) {
+    if let Type::Reference(reference) = ty {
+        return (owning(&reference.elem), Passed::Reference);
+    }
+    if let Some(Type::Reference(reference)) = argument_of(ty, "Option") {
+        let inner = owning(&reference.elem);
+        let unsized_one =
+            matches!(&*reference.elem, Type::Slice(_)) || is_named(&reference.elem, "str");
+        let passed = if unsized_one { Passed::Dereferenced } else { Passed::OptionalReference };
+        return (parse_quote!(::core::option::Option<#inner>), passed);
+    }
+    (ty.clone(), Passed::Value)
+}
+
+/// The type that owns what a reference to `ty` borrows.
+fn owning(ty: &Type) -> Type {
+    match ty {
+        Type::Slice(slice) => {
+            let item = &slice.elem;
+            parse_quote!(::std::vec::Vec<#item>)
+        }
+        ty if is_named(ty, "str") => parse_quote!(::std::string::String),
+        ty => ty.clone(),
+    }
+}
+
+/// Whether the last word of the type's path is `name`.
+pub(super) fn is_named(ty: &Type, name: &str) -> bool {
+    let Type::Path(path) = ty else { return false };
+    path.path.segments.last().is_some_and(|segment| segment.ident == name)
+}
+
+/// The `T` of a `name<T>`.
+fn argument_of<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
+    let Type::Path(path) = ty else { return None };
+    let segment = path.path.segments.last().filter(|segment| segment.ident == name)?;
+    let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
+    match arguments.args.first()? {
+        GenericArgument::Type(inner) => Some(inner),
+        _ => None,
+    }
+}

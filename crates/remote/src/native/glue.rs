@@ -1,0 +1,134 @@
+//! What the code that `#[remote::expose]` generates calls; nothing here is for people.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wire::exception::Exception;
+use wire::message::Annotations;
+use wire::value::Value;
+
+use crate::arguments::Signature;
+use crate::native::{FromValue, IntoException, IntoResult};
+use crate::object::{BoxFuture, CallResult, ItemStream, Reply, ReplyBody};
+
+/// The argument of the parameter at `index`, which has no default.
+pub fn required<T: FromValue>(
+    signature: &Signature,
+    index: usize,
+    value: Option<Value>,
+) -> Result<T, Exception> {
+    // `Signature::bind` has seen to it that there is one.
+    convert(signature, index, value.unwrap_or(Value::None))
+}
+
+/// The argument of the parameter at `index`, or its default.
+pub fn optional<T: FromValue>(
+    signature: &Signature,
+    index: usize,
+    value: Option<Value>,
+    default: impl FnOnce() -> T,
+) -> Result<T, Exception> {
+    value.map_or_else(|| Ok(default()), |value| convert(signature, index, value))
+}
+
+fn convert<T: FromValue>(
+    signature: &Signature,
+    index: usize,
+    value: Value,
+) -> Result<T, Exception> {
+    T::from_value(value).map_err(|mismatch| {
+        let parameter = signature.parameters.get(index).copied().unwrap_or_default();
+        mismatch.into_exception(&format!("{}() argument '{parameter}'", signature.name))
+    })
+}
+
+/// The value that a property is to be set to; `property` is its qualified name.
+pub fn assigned<T: FromValue>(property: &str, value: Value) -> Result<T, Exception> {
+    T::from_value(value).map_err(|mismatch| mismatch.into_exception(property))
+}
+
+/// What an ordinary method has returned.
+pub fn result<R: IntoResult>(returned: R) -> CallResult {
+    returned.into_result()
+}
+
+/// The stream of what a method's iterator gives.
+pub fn stream<I>(items: I) -> CallResult
+where
+    I: Iterator<Item: IntoResult> + Send + 'static,
+{
+    streaming(Items(items))
+}
+
+/// The same for an iterator that blocks its thread.
+pub fn blocking_stream<I>(items: I) -> CallResult
+where
+    I: Iterator<Item: IntoResult> + Send + 'static,
+{
+    streaming(BlockingItems(Arc::new(Mutex::new(items))))
+}
+
+/// [`stream`], if the method has not failed.
+pub fn try_stream<I, E: IntoException>(items: Result<I, E>) -> CallResult
+where
+    I: Iterator<Item: IntoResult> + Send + 'static,
+{
+    stream(items.map_err(IntoException::into_exception)?)
+}
+
+/// [`blocking_stream`], if the method has not failed.
+pub fn try_blocking_stream<I, E: IntoException>(items: Result<I, E>) -> CallResult
+where
+    I: Iterator<Item: IntoResult> + Send + 'static,
+{
+    blocking_stream(items.map_err(IntoException::into_exception)?)
+}
+
+/// Runs a blocking method where blocking harms nobody.
+pub async fn blocking<T: Send + 'static>(
+    name: &'static str,
+    work: impl FnOnce() -> Result<T, Exception> + Send + 'static,
+) -> Result<T, Exception> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Exception::runtime_error(format!("{name} did not end: {error}"))),
+    }
+}
+
+fn streaming(items: impl ItemStream) -> CallResult {
+    Ok(Reply { body: ReplyBody::Stream(Box::new(items)), annotations: Annotations::new() })
+}
+
+fn item(next: Option<impl IntoResult>) -> Result<Option<Value>, Exception> {
+    match next.map(IntoResult::into_result).transpose()?.map(|reply| reply.body) {
+        None => Ok(None),
+        Some(ReplyBody::Value(value)) => Ok(Some(value)),
+        Some(ReplyBody::Stream(_)) => {
+            Err(Exception::type_error("a stream cannot be an item of a stream"))
+        }
+    }
+}
+
+struct Items<I>(I);
+
+impl<I> ItemStream for Items<I>
+where
+    I: Iterator<Item: IntoResult> + Send + 'static,
+{
+    fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>> {
+        Box::pin(std::future::ready(item(self.0.next())))
+    }
+}
+
+struct BlockingItems<I>(Arc<Mutex<I>>);
+
+impl<I> ItemStream for BlockingItems<I>
+where
+    I: Iterator<Item: IntoResult> + Send + 'static,
+{
+    fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>> {
+        let items = Arc::clone(&self.0);
+        Box::pin(blocking("the next item of a stream", move || {
+            item(items.lock().unwrap_or_else(PoisonError::into_inner).next())
+        }))
+    }
+}

@@ -1,0 +1,466 @@
+//! Plain Rust types as remote objects, called through proxies.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use remote::{
+    Context, Daemon, DaemonConfig, Error, Exception, Expose, Exposed, Listener, Metadata,
+    MethodCall, Object, PerSession, Proxy, Reply, Serializer, ServerType, Session, Value,
+};
+use tokio_util::sync::CancellationToken;
+
+#[derive(Debug, thiserror::Error, remote::IntoException)]
+#[exception("LookupError")]
+enum MeterError {
+    #[error("the range must be 1 to 1000 V, not {0} V")]
+    #[exception("ValueError")]
+    Range(f64),
+    #[error("there is no channel {channel}")]
+    NoChannel { channel: u8 },
+    #[error(transparent)]
+    #[exception(transparent)]
+    Port(#[from] std::io::Error),
+}
+
+/// A meter with one member of each kind.
+#[derive(Default)]
+struct Meter {
+    range: Mutex<f64>,
+    pokes: AtomicU32,
+    /// What was done, in order.
+    log: Mutex<Vec<String>>,
+    ended: Arc<Mutex<Vec<u64>>>,
+}
+
+#[remote::expose]
+impl Meter {
+    /// Not for clients: it has no `self`.
+    pub(crate) fn new() -> Self {
+        Meter { range: Mutex::new(10.0), ..Meter::default() }
+    }
+
+    /// Volts across the probes.
+    ///
+    /// Averages over `samples`.
+    pub fn measure(&self, channel: u8, #[default(1)] samples: u32) -> Result<f64, MeterError> {
+        match channel {
+            1 => Ok(2.5 * f64::from(samples)),
+            2 => Err(std::io::Error::from_raw_os_error(2))?,
+            channel => Err(MeterError::NoChannel { channel }),
+        }
+    }
+
+    /// Volts at full scale.
+    #[getter]
+    pub fn range(&self) -> f64 {
+        *self.range.lock().unwrap()
+    }
+
+    #[setter]
+    pub fn set_range(&self, volts: f64) -> Result<(), MeterError> {
+        if !(1.0..=1000.0).contains(&volts) {
+            return Err(MeterError::Range(volts));
+        }
+        *self.range.lock().unwrap() = volts;
+        Ok(())
+    }
+
+    #[getter(firmware)]
+    #[blocking]
+    pub fn read_firmware(&self) -> String {
+        "1.0".into()
+    }
+
+    #[oneway]
+    pub fn poke(&self) {
+        self.pokes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub fn pokes(&self) -> u32 {
+        self.pokes.load(Ordering::SeqCst)
+    }
+
+    /// Borrowed arguments of several kinds.
+    pub fn borrowed(&self, name: &str, points: &[f64], unit: Option<&str>) -> String {
+        format!("{name} {points:?} {unit:?}")
+    }
+
+    pub fn containers(
+        &self,
+        pairs: Vec<(String, f64)>,
+        #[default] limits: BTreeMap<String, (i16, i16)>,
+    ) -> (BTreeMap<String, f64>, usize) {
+        (pairs.into_iter().collect(), limits.len())
+    }
+
+    pub fn reversed(&self, mut data: Vec<u8>) -> Vec<u8> {
+        data.reverse();
+        data
+    }
+
+    pub async fn later(&self, what: &str) -> String {
+        tokio::task::yield_now().await;
+        self.log.lock().unwrap().push(format!("later {what}"));
+        format!("later {what}")
+    }
+
+    #[blocking]
+    pub fn settle(&self, what: String) -> Result<String, Exception> {
+        self.log.lock().unwrap().push(format!("settle {what}"));
+        if what == "never" {
+            return Err(Exception::new("builtins.TimeoutError", "it does not settle"));
+        }
+        Ok(format!("settled {what}"))
+    }
+
+    #[blocking]
+    pub fn explode(&self) {
+        panic!("as asked");
+    }
+
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    #[stream]
+    pub fn sweep(&self, from: i32, to: i32) -> impl Iterator<Item = i32> + use<> {
+        from..to
+    }
+
+    #[stream]
+    #[blocking]
+    pub fn sweep_slowly(
+        &self,
+        count: u32,
+    ) -> Result<impl Iterator<Item = Result<u32, MeterError>> + use<>, MeterError> {
+        if count > 9 {
+            return Err(MeterError::Range(count.into()));
+        }
+        Ok((0..count).map(|at| if at < 2 { Ok(at) } else { Err(MeterError::Range(at.into())) }))
+    }
+
+    pub fn who(&self, session: &Session, context: &Context) -> String {
+        format!("{} with {}", session.handshake, context.serializer.name())
+    }
+
+    pub async fn who_later(
+        &self,
+        #[default("?")] greeting: String,
+        session: &Arc<Session>,
+    ) -> String {
+        format!("{greeting} {}", session.handshake)
+    }
+
+    pub fn annotated(self: Arc<Self>) -> Reply {
+        Reply { annotations: vec![(*b"TEMP", b"21".to_vec())], ..Reply::from(Value::None) }
+    }
+
+    #[session_ended]
+    fn goodbye(&self, session: &Session) {
+        self.ended.lock().unwrap().push(session.id);
+    }
+
+    fn hidden(&self) -> u32 {
+        1
+    }
+
+    #[skip]
+    #[allow(dead_code, unreachable_pub, reason = "it is here to be skipped")]
+    pub fn skipped(&mut self) -> u32 {
+        self.hidden()
+    }
+}
+
+/// A daemon that serves `object`, and a proxy for it.
+struct Bench {
+    proxy: Proxy,
+    uri: String,
+    stop: CancellationToken,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Bench {
+    async fn with(object: Arc<dyn Object>, server_type: ServerType) -> Self {
+        let daemon = Daemon::new(DaemonConfig { server_type, ..DaemonConfig::default() });
+        daemon.register("meter", object).unwrap();
+        let listener = Listener::bind_tcp("localhost", 0).await.unwrap();
+        let uri = daemon.uri_for("meter", &listener).to_string();
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(daemon.serve(listener, stop.clone()));
+        let proxy = Proxy::new(&uri)
+            .unwrap()
+            .with_timeout(Duration::from_secs(10))
+            .with_handshake("me".into());
+        Bench { proxy, uri, stop, serving }
+    }
+
+    async fn new() -> Self {
+        Self::with(Meter::new().into_object(), ServerType::Thread).await
+    }
+
+    /// The result of a call as Python prints it, or the exception.
+    async fn call(&mut self, method: &str, args: &[Value], kwargs: &[(&str, Value)]) -> String {
+        let kwargs = kwargs.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
+        told(self.proxy.call(method, args.to_vec(), kwargs).await)
+    }
+
+    async fn end(self) {
+        drop(self.proxy);
+        self.stop.cancel();
+        self.serving.await.unwrap();
+    }
+}
+
+fn told(result: Result<Value, Error>) -> String {
+    match result {
+        Ok(value) => value.to_string(),
+        Err(Error::Remote(exception)) => exception.to_string(),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+fn list(items: &[f64]) -> Value {
+    Value::List(items.iter().map(|item| (*item).into()).collect())
+}
+
+#[test]
+fn metadata_has_names_and_documentation() {
+    let Metadata { methods, oneway, attrs, docs } = Meter::metadata();
+    assert_eq!(
+        methods.join(" "),
+        "measure poke pokes borrowed containers reversed later settle explode log sweep \
+         sweep_slowly who who_later annotated"
+    );
+    assert_eq!(oneway, ["poke"]);
+    assert_eq!(attrs, ["range", "firmware"]);
+    let doc = |member: &str| docs.iter().find(|(name, _)| name == member).map(|(_, doc)| &**doc);
+    assert_eq!(doc("measure"), Some("Volts across the probes.\n\nAverages over `samples`."));
+    assert_eq!(doc("range"), Some("Volts at full scale."));
+    assert_eq!(doc("poke"), None);
+}
+
+#[tokio::test]
+async fn arguments_and_results() {
+    let mut bench = Bench::new().await;
+    let text = |text: &str| Value::from(text);
+    let pair = Value::Tuple(vec!["a".into(), 1.into()]);
+    let cases: &[(&str, &[Value], &[(&str, Value)], &str)] = &[
+        ("measure", &[1.into()], &[], "2.5"),
+        ("measure", &[1.into(), 2.into()], &[], "5.0"),
+        ("measure", &[], &[("samples", 4.into()), ("channel", 1.into())], "10.0"),
+        ("measure", &[3.into()], &[], "LookupError: there is no channel 3"),
+        ("measure", &[2.into()], &[], "FileNotFoundError: [Errno 2] No such file or directory"),
+        (
+            "measure",
+            &[],
+            &[],
+            "TypeError: Meter.measure() missing 1 required positional argument: 'channel'",
+        ),
+        (
+            "measure",
+            &[1.into(), 2.into(), 3.into()],
+            &[],
+            "TypeError: Meter.measure() takes from 2 to 3 positional arguments but 4 were given",
+        ),
+        (
+            "measure",
+            &["x".into()],
+            &[],
+            "TypeError: Meter.measure() argument 'channel' must be an int, not str",
+        ),
+        (
+            "measure",
+            &[1.into(), Value::from(-1)],
+            &[],
+            "ValueError: Meter.measure() argument 'samples' must be 0 to 4294967295, not -1",
+        ),
+        ("borrowed", &[text("n"), list(&[1.5]), text("V")], &[], "'n [1.5] Some(\"V\")'"),
+        ("borrowed", &[text("n"), list(&[]), Value::None], &[], "'n [] None'"),
+        ("containers", &[Value::List(vec![pair])], &[], "[{'a': 1.0}, 0]"),
+        ("who", &[], &[], "\"'me' with serpent\""),
+        ("who_later", &[], &[], "\"? 'me'\""),
+        ("who_later", &[], &[("greeting", text("hello"))], "\"hello 'me'\""),
+        ("annotated", &[], &[], "None"),
+        ("settle", &[text("x")], &[], "'settled x'"),
+        ("settle", &[text("never")], &[], "TimeoutError: it does not settle"),
+        ("hidden", &[], &[], "AttributeError: attempt to access unexposed attribute 'hidden'"),
+        ("skipped", &[], &[], "AttributeError: attempt to access unexposed attribute 'skipped'"),
+        ("goodbye", &[], &[], "AttributeError: attempt to access unexposed attribute 'goodbye'"),
+    ];
+    for (method, args, kwargs, expected) in cases {
+        // serpent has no tuples as results' containers; a list arrives.
+        let result = bench.call(method, args, kwargs).await;
+        let as_list = result.strip_prefix('(').and_then(|inner| inner.strip_suffix(')'));
+        let result = as_list.map_or(result.clone(), |inner| format!("[{inner}]"));
+        assert_eq!(result, *expected, "{method}{args:?}");
+    }
+    let exploded = bench.call("explode", &[], &[]).await;
+    assert!(exploded.starts_with("RuntimeError: Meter.explode did not end"), "{exploded}");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn bytes_in_each_serializer_that_has_them() {
+    let bench = Bench::new().await;
+    for serializer in [Serializer::Serpent, Serializer::Marshal, Serializer::Msgpack] {
+        let mut proxy = Proxy::new(&bench.uri).unwrap().with_serializer(serializer);
+        let result = proxy.call("reversed", vec![Value::bytes([1, 2])], Vec::new()).await.unwrap();
+        // serpent makes base64 dicts of them, in both directions.
+        assert_eq!(wire::serpent::to_bytes(&result), Some(vec![2, 1]), "{serializer:?}");
+    }
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn properties() {
+    let mut bench = Bench::new().await;
+    let proxy = &mut bench.proxy;
+    assert_eq!(told(proxy.get("range").await), "10.0");
+    proxy.set("range", 100.into()).await.unwrap();
+    assert_eq!(told(proxy.get("range").await), "100.0");
+    assert_eq!(told(proxy.get("firmware").await), "'1.0'");
+    let cases = [
+        ("range", Value::from(0.5), "ValueError: the range must be 1 to 1000 V, not 0.5 V"),
+        ("range", "wide".into(), "TypeError: Meter.range must be a number, not str"),
+        (
+            "firmware",
+            "2".into(),
+            "AttributeError: attempt to access unexposed or unknown remote attribute 'firmware'",
+        ),
+    ];
+    for (name, value, expected) in cases {
+        assert_eq!(told(proxy.set(name, value).await.map(Value::from)), expected, "{name}");
+    }
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn oneway_calls_are_carried_out() {
+    let mut bench = Bench::new().await;
+    bench.proxy.call_oneway("poke", Vec::new(), Vec::new()).await.unwrap();
+    let wait_for = async {
+        while bench.call("pokes", &[], &[]).await != "1" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait_for).await.unwrap();
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn async_and_blocking_calls_of_a_batch_stay_in_order() {
+    for server_type in [ServerType::Thread, ServerType::Multiplex] {
+        let mut bench = Bench::with(Meter::new().into_object(), server_type).await;
+        let call = |method: &str, what: &str| MethodCall {
+            method: method.into(),
+            args: vec![what.into()],
+            kwargs: Vec::new(),
+        };
+        let calls = vec![
+            call("later", "a"),
+            call("settle", "b"),
+            call("later", "c"),
+            call("settle", "never"),
+            call("later", "d"),
+        ];
+        let results = bench.proxy.batch(calls).await.unwrap();
+        assert_eq!(results.len(), 4, "it ends behind the first that raises");
+        assert!(results[3].is_err());
+        assert_eq!(
+            bench.call("log", &[], &[]).await,
+            "['later a', 'settle b', 'later c', 'settle never']"
+        );
+        bench.end().await;
+    }
+}
+
+#[tokio::test]
+async fn iterators_are_streams() {
+    let mut bench = Bench::new().await;
+    for (method, args, expected) in [
+        ("sweep", vec![3, 5], "3 4 StopIteration"),
+        ("sweep_slowly", vec![5], "0 1 ValueError: the range must be 1 to 1000 V, not 2 V"),
+    ] {
+        let args = args.into_iter().map(Value::from).collect();
+        let items = items(&mut bench.proxy, method, args).await;
+        assert_eq!(items.join(" "), expected, "{method}");
+    }
+    assert_eq!(
+        bench.call("sweep_slowly", &[10.into()], &[]).await,
+        "ValueError: the range must be 1 to 1000 V, not 10 V"
+    );
+    bench.end().await;
+}
+
+/// Reads a stream to its end, the exception that ends it included.
+async fn items(proxy: &mut Proxy, method: &str, args: Vec<Value>) -> Vec<String> {
+    let id = proxy.call(method, args, Vec::new()).await.unwrap();
+    let mut items = Vec::new();
+    loop {
+        let next = proxy.call_daemon("get_next_stream_item", vec![id.clone()]).await;
+        let ended = next.is_err();
+        items.push(told(next));
+        if ended {
+            return items;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_object_hears_of_the_end_of_a_session() {
+    let meter = Arc::new(Meter::new());
+    let exposed = Arc::new(Exposed::shared(Arc::clone(&meter)));
+    let mut bench = Bench::with(exposed, ServerType::Thread).await;
+    bench.call("pokes", &[], &[]).await;
+    bench.end().await;
+    assert_eq!(meter.ended.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_instance_for_each_session() {
+    let make = || Ok(Exposed::new(Meter::new()));
+    let object = PerSession::new(Meter::metadata(), make);
+    let mut bench = Bench::with(Arc::new(object), ServerType::Thread).await;
+    bench.proxy.set("range", 5.into()).await.unwrap();
+    let mut other = Proxy::new(&bench.uri).unwrap();
+    assert_eq!(told(other.get("range").await), "10.0");
+    assert_eq!(told(bench.proxy.get("range").await), "5.0");
+    drop(other);
+    bench.end().await;
+}
+
+/// A type with parameters, under a name for Python.
+struct Ramp<T> {
+    level: T,
+}
+
+#[remote::expose(name = "Ramp")]
+impl<T: Into<f64> + Copy + Send + Sync + 'static> Ramp<T> {
+    pub fn level(&self) -> f64 {
+        self.level.into()
+    }
+
+    #[cfg(any())]
+    pub fn not_here(&self) -> NotHere {}
+}
+
+#[tokio::test]
+async fn types_may_have_parameters() {
+    let object = Ramp { level: 2_u8 }.into_object();
+    let mut bench = Bench::with(object, ServerType::Thread).await;
+    assert_eq!(bench.call("level", &[], &[]).await, "2.0");
+    assert_eq!(
+        bench.call("level", &[1.into()], &[]).await,
+        "TypeError: Ramp.level() takes 1 positional argument but 2 were given"
+    );
+    bench.end().await;
+}
