@@ -169,6 +169,17 @@ impl Daemon {
         info!(daemon = %config.name, "stopped serving");
     }
 
+    /// Serves a connection that is there already, until it ends: how the tests drive a daemon
+    /// without sockets.
+    #[doc(hidden)]
+    pub async fn serve_stream<S>(&self, stream: S, peer: Peer, stop: CancellationToken)
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    {
+        let stay = self.shared.waiting_room.enter(&peer);
+        connection::serve(Arc::clone(&self.shared), stream, peer, stay, stop).await;
+    }
+
     fn admit(
         &self,
         connections: &TaskTracker,

@@ -1,0 +1,92 @@
+//! Makes the seeds in `fuzz/corpus` from what real Pyro5 has sent (`crates/wire/tests/recorded`).
+//!
+//! `cargo run -p fuzz-harness --example seeds`
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a tool of ours that may just stop")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Longer ones teach a fuzzer nothing more.
+const LONGEST: usize = 300;
+/// Seeds for one target, at most.
+const MOST: usize = 40;
+
+fn main() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let recorded = root.join("crates/wire/tests/recorded");
+    let frames = fs::read_to_string(recorded.join("frames.txt")).unwrap();
+    let values = fs::read_to_string(recorded.join("values.txt")).unwrap();
+    let corpus = root.join("fuzz/corpus");
+
+    let sent: Vec<Vec<u8>> = words(&frames, "  frame ").collect();
+    write(&corpus, "frame", sent.iter().cloned());
+    for serializer in ["serpent", "marshal", "json", "msgpack"] {
+        write(&corpus, serializer, words(&values, &format!("  {serializer} writes ")));
+    }
+    // Type 1 is CONNECT, 4 INVOKE, 6 PING; the first byte sends the rest as it is.
+    let of_type =
+        |kinds: &'static [u8]| sent.iter().filter(move |frame| kinds.contains(&frame[6])).cloned();
+    let raw = |frame: Vec<u8>| [vec![0], frame].concat();
+    let payloads = of_type(&[1]).map(|frame| {
+        let manner = [1, frame[7] - 1, 0].to_vec();
+        [manner, frame[40..].to_vec()].concat()
+    });
+    write(&corpus, "handshake", of_type(&[1]).map(raw).chain(payloads));
+
+    let mut conversations = Vec::new();
+    for (manner, hello) in of_type(&[1]).enumerate() {
+        // The same serializer in the handshake and in all that follows.
+        let calls = of_type(&[4, 6]).filter(|frame| frame[7] == hello[7]).flatten();
+        let said: Vec<u8> = hello.iter().copied().chain(calls).collect();
+        conversations.push([vec![u8::try_from(manner).unwrap() << 1], said].concat());
+    }
+    // Steps: calls of every method, streams, batches, pings and noise, in each serializer.
+    for serializer in 0..4_u8 {
+        for (steps, manner) in [(&[3, 0][..], 0), (&[4, 1], 2), (&[5, 2], 4), (&[0, 1], 24)] {
+            let calls = (0..18_u8).flat_map(|method| {
+                let argument = [1, 2, method.wrapping_mul(31), 1];
+                [&[steps[0], steps[1] % 2, method, steps[1], method][..], &argument].concat()
+            });
+            let manner = 1 | manner | (serializer << 6);
+            conversations.push([manner].into_iter().chain(calls).collect());
+        }
+    }
+    let folder = fresh(&corpus, "connection");
+    for (number, conversation) in conversations.iter().enumerate() {
+        fs::write(folder.join(format!("seed-{number:02}")), conversation).unwrap();
+    }
+}
+
+/// The bytes behind `word` in every line that begins with it.
+fn words<'a>(recording: &'a str, word: &str) -> impl Iterator<Item = Vec<u8>> + use<'a> {
+    let word = word.to_owned();
+    let hex = recording.lines().filter_map(move |line| line.strip_prefix(&word));
+    hex.filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit())).map(|hex| {
+        let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+        (0..hex.len() / 2).map(|at| byte(2 * at)).collect()
+    })
+}
+
+fn write(corpus: &Path, target: &str, seeds: impl Iterator<Item = Vec<u8>>) {
+    let folder = fresh(corpus, target);
+    let seeds: BTreeSet<Vec<u8>> = seeds.filter(|seed| seed.len() <= LONGEST).collect();
+    // Evenly from the whole of them.
+    let step = seeds.len().div_ceil(MOST).max(1);
+    for (number, seed) in seeds.iter().step_by(step).enumerate() {
+        fs::write(folder.join(format!("seed-{number:02}")), seed).unwrap();
+    }
+}
+
+/// The target's folder, without the seeds that it had.
+fn fresh(corpus: &Path, target: &str) -> PathBuf {
+    let folder = corpus.join(target);
+    fs::create_dir_all(&folder).unwrap();
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_string_lossy().starts_with("seed-") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    folder
+}

@@ -1,0 +1,151 @@
+//! Bytes of a fuzzer as what a client says.
+//!
+//! Owns the notation, which is told beside each step. Whatever the bytes are, they say something.
+
+use wire::message::{Flags, FrameWriter, MessageType};
+use wire::serializer::{CallRef, Serializer};
+use wire::value::Value;
+
+/// Bytes that are taken from the front, zeros behind their end.
+pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Bytes<'a> {
+    pub(crate) fn next(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    fn take(&mut self, len: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(len.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T], otherwise: T) -> T {
+        let at = usize::from(self.next()) % from.len().max(1);
+        from.get(at).copied().unwrap_or(otherwise)
+    }
+
+    pub(crate) fn serializer(&mut self) -> Serializer {
+        self.pick(&Serializer::ALL, Serializer::Serpent)
+    }
+}
+
+const OBJECTS: [&str; 4] = ["target", "Pyro.Daemon", "nobody", ""];
+const METHODS: [&str; 18] = [
+    "echo",
+    "fail",
+    "later",
+    "count",
+    "poke",
+    "level",
+    "__getattr__",
+    "__setattr__",
+    "registered",
+    "ping",
+    "info",
+    "get_metadata",
+    "get_next_stream_item",
+    "close_stream",
+    "_private",
+    "__len__",
+    "a.b",
+    "<batch>",
+];
+
+/// A whole frame: kind, flags, sequence number, a length, and as much payload.
+fn any_frame(bytes: &mut Bytes<'_>, serializer: Serializer, out: &mut Vec<u8>) {
+    const KINDS: [MessageType; 6] = [
+        MessageType::Connect,
+        MessageType::ConnectOk,
+        MessageType::ConnectFail,
+        MessageType::Invoke,
+        MessageType::Result,
+        MessageType::Ping,
+    ];
+    let kind = bytes.pick(&KINDS, MessageType::Invoke);
+    let flags = Flags::from_bits(bytes.next().into()).without(Flags::COMPRESSED);
+    let seq = bytes.next().into();
+    let annotations = vec![(*b"FUZZ", bytes.take(2).to_vec())];
+    let len = usize::from(bytes.next());
+    let Ok(mut frame) = FrameWriter::begin(out, kind, serializer.id(), seq, &annotations) else {
+        return;
+    };
+    frame.payload().extend_from_slice(bytes.take(len));
+    let compress = len % 2 == 1;
+    // What cannot be written is not said.
+    let _ = frame.finish(flags, None, compress, usize::MAX);
+}
+
+/// A call: object, method, flags, sequence number, and arguments.
+fn call(bytes: &mut Bytes<'_>, serializer: Serializer, out: &mut Vec<u8>) {
+    let object = bytes.pick(&OBJECTS, "target");
+    let method = bytes.pick(&METHODS, "echo");
+    let flags = bytes.pick(
+        &[Flags::NONE, Flags::ONEWAY, Flags::BATCH, Flags::ONEWAY | Flags::BATCH, Flags::CORR_ID],
+        Flags::NONE,
+    );
+    let seq = bytes.next().into();
+    let count = bytes.next() % 4;
+    let args: Vec<Value> = (0..count).map(|_| value(bytes, 3)).collect();
+    let kwargs = match bytes.next() % 4 {
+        0 => vec![("count".to_owned(), value(bytes, 2))],
+        _ => Vec::new(),
+    };
+    let Ok(mut frame) =
+        FrameWriter::begin(out, MessageType::Invoke, serializer.id(), seq, &Vec::new())
+    else {
+        return;
+    };
+    let call = CallRef { object, method, args: &args, kwargs: &kwargs };
+    if serializer.encode_call(call, frame.payload()).is_ok() {
+        let _ = frame.finish(flags, None, false, usize::MAX);
+    }
+}
+
+/// A value: its kind, then what it needs.
+fn value(bytes: &mut Bytes<'_>, depth: u8) -> Value {
+    let few = |bytes: &mut Bytes<'_>| -> Vec<Value> {
+        let count = if depth == 0 { 0 } else { bytes.next() % 4 };
+        (0..count).map(|_| value(bytes, depth - 1)).collect()
+    };
+    match bytes.next() % 10 {
+        0 => Value::None,
+        1 => Value::Bool(bytes.next().is_multiple_of(2)),
+        2 => Value::Int(i64::from(bytes.next()) - 128),
+        3 => Value::Int(i64::MAX - i64::from(bytes.next())),
+        4 => Value::Float(f64::from(bytes.next()) / 8.0),
+        5 => Value::from(bytes.pick(&METHODS, "echo")),
+        6 => Value::List(few(bytes)),
+        7 => Value::Tuple(few(bytes)),
+        8 => Value::bytes(bytes.take(3)),
+        _ => Value::Dict(few(bytes).into_iter().map(|value| ("key", value)).collect()),
+    }
+}
+
+/// A handshake for `object`.
+pub(crate) fn hello(serializer: Serializer, object: &str, out: &mut Vec<u8>) {
+    let data = [("handshake", Value::from("hello")), ("object", Value::from(object))];
+    let data = Value::Dict(data.into_iter().collect());
+    let begun = FrameWriter::begin(out, MessageType::Connect, serializer.id(), 0, &Vec::new());
+    let Ok(mut frame) = begun else { return };
+    if serializer.encode(&data, frame.payload()).is_ok() {
+        let _ = frame.finish(Flags::NONE, None, false, usize::MAX);
+    }
+}
+
+/// Step after step until the bytes end: a step's kind, then what it needs.
+pub(crate) fn steps(mut bytes: Bytes<'_>, mut serializer: Serializer, out: &mut Vec<u8>) {
+    while !bytes.0.is_empty() {
+        match bytes.next() % 8 {
+            0 => any_frame(&mut bytes, serializer, out),
+            1 => {
+                let len = usize::from(bytes.next());
+                out.extend_from_slice(bytes.take(len));
+            }
+            2 => serializer = bytes.serializer(),
+            _ => call(&mut bytes, serializer, out),
+        }
+    }
+}
