@@ -5,6 +5,38 @@
 //! any bytes make a value or one typed error, in memory bounded by a small multiple of their length
 //! and by [`Limits`].
 //!
+//! # Values and serializers
+//!
+//! A [`Value`](value::Value) is a piece of Python's plain data; it prints as Python prints it. Each
+//! serializer writes what Python's own writes, and reads whatever that reads:
+//!
+//! ```
+//! use wire::Limits;
+//! use wire::serializer::Serializer;
+//! use wire::value::{Dict, Value};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let reading: Dict =
+//!     [("volts", Value::from(2.5)), ("range", Value::from(10))].into_iter().collect();
+//! let value = Value::Tuple(vec!["dmm".into(), reading.into(), ().into()]);
+//! assert_eq!(value.to_string(), "('dmm', {'volts': 2.5, 'range': 10}, None)");
+//!
+//! let mut bytes = Vec::new();
+//! Serializer::Json.encode(&value, &mut bytes)?;
+//! assert_eq!(bytes, br#"["dmm", {"volts": 2.5, "range": 10}, null]"#);
+//! // json has no tuples; Python loses them in the same way.
+//! let read = Serializer::Json.decode(&bytes, &Limits::default())?;
+//! assert_eq!(read.to_string(), "['dmm', {'volts': 2.5, 'range': 10}, None]");
+//!
+//! // serpent is what Pyro5 uses where nothing else is set.
+//! let read = Serializer::Serpent.decode(b"{'a': (1, 2.5), 'b': {True}}", &Limits::default())?;
+//! assert_eq!(read.as_dict().and_then(|dict| dict.get("a")).map(Value::type_name), Some("tuple"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Frames
+//!
 //! ```
 //! use wire::Limits;
 //! use wire::message::{Body, Flags, FrameWriter, HEADER_LEN, Header, MessageType};
@@ -38,6 +70,47 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Errors
+//!
+//! What cannot be read says where and why. The same error for the same bytes, every time, and never
+//! a panic, however the bytes were made:
+//!
+//! ```
+//! use wire::serializer::Serializer;
+//! use wire::{DecodeErrorKind, Limits};
+//!
+//! let limits = Limits { depth: 2, ..Limits::default() };
+//! let error = Serializer::Serpent.decode(b"[[[]]]", &limits).unwrap_err();
+//! assert_eq!((error.at, error.kind), (2, DecodeErrorKind::TooDeep(2)));
+//! assert_eq!(
+//!     error.to_string(),
+//!     "invalid serpent data at byte 2: containers nest more than 2 levels deep"
+//! );
+//! ```
+//!
+//! An exception travels as a class dict; [`exception::Exception`] reads and writes it:
+//!
+//! ```
+//! use wire::exception::Exception;
+//!
+//! let sent = Exception::value_error("the range must be 1 to 1000 V").to_value();
+//! let raised = Exception::from_value(&sent).expect("it is one");
+//! assert_eq!(raised.short_class(), "ValueError");
+//! assert_eq!(raised.message(), "the range must be 1 to 1000 V");
+//! ```
+//!
+//! # Addresses
+//!
+//! ```
+//! use wire::uri::{Location, Uri};
+//!
+//! let uri: Uri = "PYRO:lab.laser@[::1]:9091".parse()?;
+//! let Uri::Pyro { object, location: Location::Tcp { host, port } } = &uri else { panic!() };
+//! assert_eq!((object.as_str(), host.as_str(), *port), ("lab.laser", "::1", 9091));
+//! assert_eq!(uri.to_string(), "PYRO:lab.laser@[::1]:9091");
+//! # Ok::<(), wire::uri::UriError>(())
+//! ```
 
 mod base64;
 mod binary;
@@ -64,3 +137,8 @@ pub mod value;
 
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
 pub use limits::Limits;
+
+/// The example in the README is run, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

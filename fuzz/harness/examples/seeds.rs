@@ -78,13 +78,16 @@ fn write(corpus: &Path, target: &str, seeds: impl Iterator<Item = Vec<u8>>) {
     }
 }
 
-/// The target's folder, without the seeds that it had.
+/// The target's folder, without the numbered seeds that it had.
 fn fresh(corpus: &Path, target: &str) -> PathBuf {
     let folder = corpus.join(target);
     fs::create_dir_all(&folder).unwrap();
     for entry in fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.file_name().unwrap().to_string_lossy().starts_with("seed-") {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        // One with a name was a failure once.
+        let number = name.strip_prefix("seed-").unwrap_or_default();
+        if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
             fs::remove_file(path).unwrap();
         }
     }

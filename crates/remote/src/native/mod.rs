@@ -17,6 +17,124 @@ use wire::value::Value;
 use crate::object::{Answer, Context, Metadata, MethodCall, Object, Operation, Request, batch};
 use crate::session::Session;
 
+/// Names the Python exception that an error of this type becomes; see the trait of the same name.
+pub use remote_macros::IntoException;
+/// Makes the public methods of an `impl` block callable from a Pyro5 client.
+///
+/// It implements [`Expose`] for the type; [`Expose::into_object`] makes of a value what a
+/// [`Daemon`](crate::Daemon) serves.
+///
+/// ```
+/// use remote::{Exception, Expose};
+///
+/// struct Meter;
+///
+/// #[remote::expose]
+/// impl Meter {
+///     /// Clients call it as `meter.measure(1)`, or `meter.measure(channel=1, samples=10)`.
+///     pub fn measure(&self, channel: u8, #[default(1)] samples: u32) -> Result<f64, Exception> {
+///         match channel {
+///             1 | 2 => Ok(f64::from(samples)),
+///             _ => Err(Exception::value_error(format!("there is no channel {channel}"))),
+///         }
+///     }
+///
+///     /// `meter.range` ...
+///     #[getter]
+///     pub fn range(&self) -> f64 {
+///         10.0
+///     }
+///
+///     /// ... and `meter.range = 100`.
+///     #[setter]
+///     pub fn set_range(&self, volts: f64) {}
+///
+///     /// Waits without keeping anybody else waiting.
+///     pub async fn settle(&self) {
+///         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+///     }
+///
+///     /// Runs on a thread that may block: for drivers that wait in system calls.
+///     #[blocking]
+///     pub fn calibrate(&self) -> Result<String, std::io::Error> {
+///         std::fs::read_to_string("calibration.txt")
+///     }
+///
+///     /// `for volts in meter.sweep(5):`
+///     #[stream]
+///     pub fn sweep(&self, steps: u32) -> impl Iterator<Item = f64> + use<> {
+///         (0..steps).map(f64::from)
+///     }
+///
+///     /// Callers do not wait for it.
+///     #[oneway]
+///     pub fn beep(&self) {}
+/// }
+///
+/// let object = Meter.into_object();
+/// assert_eq!(object.metadata()?.attrs, ["range"]);
+/// # Ok::<(), Exception>(())
+/// ```
+///
+/// # What is exposed
+///
+/// Methods that are `pub` and take `&self`, `self: Arc<Self>` or `self: &Arc<Self>`. Functions
+/// without `self` (constructors), methods that are not `pub`, and those marked `#[skip]` are not.
+/// Clients share the object: what changes is kept in a `Mutex` or an atomic.
+///
+/// | mark | meaning |
+/// |---|---|
+/// | `#[getter]` or `#[property]` | a property of this name, or of the one in `#[getter(name)]` |
+/// | `#[setter]` on `set_name` | setting it; `#[setter(name)]` for a method of another name |
+/// | `#[blocking]` | the method runs on a thread of its own |
+/// | `#[stream]` | the iterator that it returns (or a `Result` of one) is read item by item |
+/// | `#[oneway]` | callers do not wait |
+/// | `#[session_ended]` | not for clients: called with a [`Session`] that has ended |
+/// | `#[skip]` | not for clients |
+/// | `#[default(...)]` on a parameter | what it is where the caller gives no argument |
+///
+/// `#[expose(name = "Multimeter")]` gives the class another name in the texts of exceptions. The
+/// doc comments are in [`Metadata::docs`].
+///
+/// # Arguments and results
+///
+/// Arguments are converted by [`FromValue`], results by [`IntoValue`]; both have implementations
+/// for the types of the standard library that have a form in Python. `Vec<u8>` is Python's `bytes`.
+/// Wrong, missing and superfluous arguments raise the `TypeError`s of Python. The error of a
+/// `Result` is raised as [`IntoException`] says.
+///
+/// A parameter of type `&Session`, `&Arc<Session>` or `&Context` is no argument: the daemon tells
+/// by it who calls, and what came along.
+///
+/// A type without a form in Python is refused where it stands:
+///
+/// ```compile_fail,E0277
+/// struct Meter;
+///
+/// #[remote::expose]
+/// impl Meter {
+///     pub fn measure(&self, at: std::time::Instant) {}
+/// }
+/// ```
+///
+/// ```compile_fail,E0277
+/// struct Meter;
+///
+/// #[remote::expose]
+/// impl Meter {
+///     pub fn now(&self) -> std::time::Instant {
+///         std::time::Instant::now()
+///     }
+/// }
+/// ```
+///
+/// # Order
+///
+/// The calls of one connection are carried out one after the other, whether they wait, block or do
+/// neither; calls of several connections run at the same time in a `thread` daemon. A blocking
+/// method is carried out to its end even when its caller has gone.
+pub use remote_macros::expose;
+
 pub use exception::IntoException;
 pub use from_value::{FromValue, Mismatch};
 pub use into_value::{IntoResult, IntoValue};
@@ -103,7 +221,10 @@ impl<T: Expose> Object for Exposed<T> {
                 .unwrap_or_else(|| {
                     Answer::exception(Operation::SetAttr(name, Value::None).unexposed())
                 }),
-            Operation::Batch(calls) => {
+            other => {
+                let Operation::Batch(calls) = other else {
+                    return Answer::exception(other.unexposed());
+                };
                 let (this, session) = (Arc::clone(&self.0), Arc::clone(session));
                 Answer::Pending(Box::pin(async move {
                     batch(calls, |call| {
