@@ -1,7 +1,12 @@
 //! Makes the seeds in `fuzz/corpus` from what real Pyro5 has sent (`crates/wire/tests/recorded`).
 //!
 //! `cargo run -p fuzz-harness --example seeds`
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a tool of ours that may just stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a tool for a checkout: it may just stop, and be run again"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;
