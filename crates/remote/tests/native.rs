@@ -292,9 +292,9 @@ async fn arguments_and_results() {
         ("annotated", &[], &[], "None"),
         ("settle", &[text("x")], &[], "'settled x'"),
         ("settle", &[text("never")], &[], "TimeoutError: it does not settle"),
-        ("hidden", &[], &[], "AttributeError: attempt to access unexposed attribute 'hidden'"),
-        ("skipped", &[], &[], "AttributeError: attempt to access unexposed attribute 'skipped'"),
-        ("goodbye", &[], &[], "AttributeError: attempt to access unexposed attribute 'goodbye'"),
+        ("hidden", &[], &[], "AttributeError: 'Meter' object has no attribute 'hidden'"),
+        ("skipped", &[], &[], "AttributeError: 'Meter' object has no attribute 'skipped'"),
+        ("goodbye", &[], &[], "AttributeError: 'Meter' object has no attribute 'goodbye'"),
     ];
     for (method, args, kwargs, expected) in cases {
         // serpent has no tuples as results' containers; a list arrives.

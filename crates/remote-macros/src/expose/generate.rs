@@ -29,6 +29,8 @@ pub(super) fn implementation(block: &ItemImpl, class: &str, members: &[Member]) 
         #[automatically_derived]
         #[allow(clippy::all, unused_variables)]
         impl #generics ::remote::Expose for #ty #bounds {
+            const CLASS: &'static str = #class;
+
             fn metadata() -> ::remote::Metadata {
                 let mut metadata = ::remote::Metadata::default();
                 #(#facts)*
@@ -42,7 +44,9 @@ pub(super) fn implementation(block: &ItemImpl, class: &str, members: &[Member]) 
             ) -> ::remote::Answer {
                 match call.method.as_str() {
                     #(#methods)*
-                    _ => ::remote::Answer::exception(::remote::Operation::Call(call).unexposed()),
+                    name => ::remote::Answer::exception(
+                        ::remote::native::glue::no_method::<Self>(name),
+                    ),
                 }
             }
 

@@ -7,8 +7,8 @@ use wire::message::Annotations;
 use wire::value::Value;
 
 use crate::arguments::Signature;
-use crate::native::{FromValue, IntoException, IntoResult};
-use crate::object::{BoxFuture, CallResult, ItemStream, Reply, ReplyBody};
+use crate::native::{Expose, FromValue, IntoException, IntoResult};
+use crate::object::{BoxFuture, CallResult, ItemStream, Reply, ReplyBody, unexposed_method};
 
 /// The argument of the parameter at `index`, which has no default.
 pub fn required<T: FromValue>(
@@ -44,6 +44,15 @@ fn convert<T: FromValue>(
 /// The value that a property is to be set to; `property` is its qualified name.
 pub fn assigned<T: FromValue>(property: &str, value: Value) -> Result<T, Exception> {
     T::from_value(value).map_err(|mismatch| mismatch.into_exception(property))
+}
+
+/// What Python says where an object has no such member, and Pyro5 where it must not be called.
+pub fn no_method<T: Expose>(name: &str) -> Exception {
+    let is_private = name.starts_with('_');
+    if is_private || T::metadata().attrs.iter().any(|property| property == name) {
+        return unexposed_method(name);
+    }
+    Exception::attribute_error(format!("'{}' object has no attribute '{name}'", T::CLASS))
 }
 
 /// What an ordinary method has returned.

@@ -145,6 +145,9 @@ pub use into_value::{IntoResult, IntoValue};
 /// The functions get the shared pointer, so that an `async` or a blocking method can keep the
 /// object alive for as long as it runs.
 pub trait Expose: Send + Sync + Sized + 'static {
+    /// What Python's error texts call the class.
+    const CLASS: &'static str;
+
     /// The names and the doc comments of the members.
     fn metadata() -> Metadata;
 
@@ -216,10 +219,10 @@ impl<T: Expose> Object for Exposed<T> {
         match operation {
             Operation::Call(call) => T::call_method(&self.0, caller, call),
             Operation::GetAttr(name) => T::get_property(&self.0, caller, &name)
-                .unwrap_or_else(|| Answer::exception(Operation::GetAttr(name).unexposed())),
+                .unwrap_or_else(|| Answer::exception(no_property::<T>(&Operation::GetAttr(name)))),
             Operation::SetAttr(name, value) => T::set_property(&self.0, caller, &name, value)
                 .unwrap_or_else(|| {
-                    Answer::exception(Operation::SetAttr(name, Value::None).unexposed())
+                    Answer::exception(no_property::<T>(&Operation::SetAttr(name, Value::None)))
                 }),
             other => {
                 let Operation::Batch(calls) = other else {
@@ -240,4 +243,20 @@ impl<T: Expose> Object for Exposed<T> {
     fn session_ended(&self, session: &Session) {
         T::session_ended(&self.0, session);
     }
+}
+
+/// What Python says where a class has no member of a property's name, and Pyro5 where it has one.
+fn no_property<T: Expose>(operation: &Operation) -> crate::Exception {
+    let Metadata { methods, attrs, .. } = T::metadata();
+    let name = operation.name();
+    if is_dunder(name) || methods.iter().chain(&attrs).any(|member| member == name) {
+        return operation.unexposed();
+    }
+    let class = T::CLASS;
+    crate::Exception::attribute_error(format!("type object '{class}' has no attribute '{name}'"))
+}
+
+/// Every object of Python's has some of these.
+fn is_dunder(name: &str) -> bool {
+    name.starts_with("__") && name.ends_with("__")
 }
