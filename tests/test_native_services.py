@@ -102,3 +102,14 @@ def test_members_are_told_in_the_handshake(native):
         supply._pyroBind()
         assert supply._pyroMethods == {"identify", "on", "off", "reset"}
         assert supply._pyroAttrs == {"voltage", "current_limit", "output"}
+
+
+def test_the_daemon_tells_what_members_are_for(native):
+    location = native.uri("t.supply").partition("@")[2]
+    with proxy(f"PYRO:Pyro.Daemon@{location}") as daemon:
+        told = daemon.get_metadata("t.supply")
+    assert told["docs"]["on"] == "Switches the output on."
+    with native.proxy("t.supply") as supply:
+        # A client that knows nothing of documentation takes this for metadata as any other.
+        supply._Proxy__processMetadata(told)
+        assert "on" in supply._pyroMethods

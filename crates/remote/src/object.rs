@@ -46,8 +46,8 @@ pub struct Metadata {
     pub oneway: Vec<String>,
     /// Properties that can be read or set.
     pub attrs: Vec<String>,
-    /// The documentation of members, by their names; it stays on this side, since Pyro5's metadata
-    /// has none.
+    /// The documentation of members, by their names. Pyro5's metadata has none: the handshake goes
+    /// without, `Pyro.Daemon`'s `get_metadata` tells it to who asks.
     pub docs: Vec<(String, String)>,
 }
 
@@ -71,11 +71,14 @@ impl Metadata {
                 None => Vec::new(),
             }
         };
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let docs = value.as_dict().and_then(|dict| dict.get("docs")).and_then(Value::as_dict);
+        let docs = docs.into_iter().flat_map(Dict::iter);
         Metadata {
             methods: names("methods"),
             oneway: names("oneway"),
             attrs: names("attrs"),
-            docs: Vec::new(),
+            docs: docs.filter_map(|(name, doc)| Some((text(name)?, text(doc)?))).collect(),
         }
     }
 
@@ -94,6 +97,17 @@ impl Metadata {
         dict.insert("oneway", names(&self.oneway));
         dict.insert("attrs", names(&self.attrs));
         Value::Dict(dict)
+    }
+
+    /// The same dict, with the documentation under `docs` where there is some. Stock clients read
+    /// the other entries and overlook this one.
+    pub fn to_documented_value(&self) -> Value {
+        let mut value = self.to_value();
+        if let (Value::Dict(dict), false) = (&mut value, self.docs.is_empty()) {
+            let docs = self.docs.iter().map(|(name, doc)| (name.as_str(), doc.as_str()));
+            dict.insert("docs", docs.collect::<Dict>());
+        }
+        value
     }
 }
 

@@ -249,6 +249,15 @@ fn metadata_has_names_and_documentation() {
 }
 
 #[tokio::test]
+async fn the_daemon_tells_the_documentation_to_who_asks() {
+    let mut bench = Bench::new().await;
+    let told = bench.proxy.call_daemon("get_metadata", vec!["meter".into()]).await.unwrap();
+    assert_eq!(Metadata::from_value(&told).docs, Meter::metadata().docs);
+    assert!(bench.proxy.metadata().await.unwrap().docs.is_empty(), "it is in the handshake too");
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn arguments_and_results() {
     let mut bench = Bench::new().await;
     let text = |text: &str| Value::from(text);

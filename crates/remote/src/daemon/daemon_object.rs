@@ -65,9 +65,9 @@ fn call_method(shared: Arc<Shared>, session: &Arc<Session>, call: MethodCall) ->
         ),
         "ping" => Answer::from(PING.bind(call).map(|[]| Value::None)),
         "info" => Answer::from(INFO.bind(call).map(|[]| Value::from(info(&shared)))),
-        "get_metadata" => {
-            Answer::from(text(GET_METADATA, call).and_then(|id| dispatch::metadata(&shared, &id)))
-        }
+        "get_metadata" => Answer::from(
+            text(GET_METADATA, call).and_then(|id| dispatch::documented_metadata(&shared, &id)),
+        ),
         "get_next_stream_item" => match text(GET_NEXT_STREAM_ITEM, call) {
             Err(exception) => Answer::exception(exception),
             Ok(id) => {

@@ -91,6 +91,12 @@ pub(crate) fn metadata(shared: &Shared, id: &str) -> Result<Value, Exception> {
     Ok(object.metadata()?.to_value())
 }
 
+/// The same with what the object's members are for.
+pub(crate) fn documented_metadata(shared: &Shared, id: &str) -> Result<Value, Exception> {
+    let object = shared.object(id).ok_or_else(|| unknown_object(shared, id))?;
+    Ok(object.metadata()?.to_documented_value())
+}
+
 /// The request's correlation id, or a new one where it has none.
 pub(crate) fn correlation(header: &Header) -> [u8; 16] {
     if header.flags.contains(Flags::CORR_ID) {
