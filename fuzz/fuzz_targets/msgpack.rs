@@ -1,4 +1,7 @@
 //! The `msgpack` serializer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_harness::serializer(fuzz_harness::Serializer::Msgpack, data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_harness::serializer(
+    fuzz_harness::Serializer::Msgpack,
+    data
+));

@@ -1,4 +1,7 @@
 //! The `serpent` serializer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_harness::serializer(fuzz_harness::Serializer::Serpent, data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_harness::serializer(
+    fuzz_harness::Serializer::Serpent,
+    data
+));

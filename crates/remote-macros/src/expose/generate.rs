@@ -1,6 +1,6 @@
 //! The code: an implementation of `remote::Expose` from the members of a block.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, Ident, ItemImpl, Lit, ReturnType};
@@ -221,7 +221,9 @@ fn answer(member: &Member, places: &[Ident], qualified: &str) -> TokenStream {
     let object = object(member, &this);
     let wait = (member.runs == Runs::Async).then(|| quote!(.await));
     let wrap = wrap(member);
-    let result = quote!(#wrap(Self::#ident(#object, #(#passed),*) #wait));
+    // Where the type of the result is unsuitable, the compiler points at it.
+    let span = output_span(member);
+    let result = quote_spanned!(span=> #wrap(Self::#ident(#object, #(#passed),*) #wait));
     match member.runs {
         Runs::Now => quote!(::remote::Answer::Ready(#result)),
         Runs::Async => quote!({
@@ -255,16 +257,22 @@ fn pass(parameter: &Parameter, place: Option<&Ident>) -> TokenStream {
 
 /// The function that makes an answer of what the member returns.
 fn wrap(member: &Member) -> TokenStream {
-    let (span, fails) = match &member.output {
-        ReturnType::Default => (member.ident.span(), false),
-        ReturnType::Type(_, ty) => (ty.span(), is_named(ty, "Result")),
+    let fails = matches!(&member.output, ReturnType::Type(_, ty) if is_named(ty, "Result"));
+    let function = match (member.stream, fails, member.runs == Runs::Blocking) {
+        (false, false, _) => "result",
+        (false, true, _) => "try_result",
+        (true, false, false) => "stream",
+        (true, false, true) => "blocking_stream",
+        (true, true, false) => "try_stream",
+        (true, true, true) => "try_blocking_stream",
     };
-    let blocks = member.runs == Runs::Blocking;
-    match (member.stream, fails, blocks) {
-        (false, ..) => quote_spanned!(span=> ::remote::native::glue::result),
-        (true, false, false) => quote_spanned!(span=> ::remote::native::glue::stream),
-        (true, false, true) => quote_spanned!(span=> ::remote::native::glue::blocking_stream),
-        (true, true, false) => quote_spanned!(span=> ::remote::native::glue::try_stream),
-        (true, true, true) => quote_spanned!(span=> ::remote::native::glue::try_blocking_stream),
+    let function = Ident::new(function, output_span(member));
+    quote!(::remote::native::glue::#function)
+}
+
+fn output_span(member: &Member) -> Span {
+    match &member.output {
+        ReturnType::Default => member.ident.span(),
+        ReturnType::Type(_, ty) => ty.span(),
     }
 }

@@ -2,10 +2,10 @@
 
 use syn::{
     Attribute, Error, FnArg, GenericParam, Ident, ImplItemFn, Meta, Receiver, Result, ReturnType,
-    Type, Visibility,
+    Type, TypeImplTrait, TypeParamBound, Visibility,
 };
 
-use super::parameter::{Parameter, Source, is_named};
+use super::parameter::{Parameter, Source, argument_of, is_named};
 use crate::attributes;
 
 /// A member that clients can use.
@@ -160,6 +160,15 @@ impl Member {
                         "a stream's method returns an iterator",
                     ));
                 }
+                if self.stream
+                    && let Some(borrowing) = borrowing_iterator(&self.output)
+                {
+                    return Err(Error::new_spanned(
+                        borrowing,
+                        "the iterator is read when the method has long returned, and must not \
+                         borrow from `self`: write `impl Iterator<Item = ...> + use<>`",
+                    ));
+                }
                 return Ok(());
             }
             Kind::Getter if given > 0 => {
@@ -187,6 +196,18 @@ impl Member {
         }
         Ok(())
     }
+}
+
+/// The `impl Iterator` of a stream, where it does not say that it borrows nothing.
+fn borrowing_iterator(output: &ReturnType) -> Option<&TypeImplTrait> {
+    let ReturnType::Type(_, ty) = output else { return None };
+    let Type::ImplTrait(iterator) = argument_of(ty, "Result").unwrap_or(ty) else { return None };
+    let says_so = iterator.bounds.iter().any(|bound| match bound {
+        TypeParamBound::PreciseCapture(_) => true,
+        TypeParamBound::Lifetime(lifetime) => lifetime.ident == "static",
+        _ => false,
+    });
+    (!says_so).then_some(iterator)
 }
 
 fn refuse(mark: Option<&Attribute>, text: &str) -> Result<Option<Member>> {

@@ -60,6 +60,12 @@ pub fn result<R: IntoResult>(returned: R) -> CallResult {
     returned.into_result()
 }
 
+/// What a method has returned that may fail; so that the compiler names the one of both types that
+/// cannot be sent.
+pub fn try_result<T: IntoResult, E: IntoException>(returned: Result<T, E>) -> CallResult {
+    returned.into_result()
+}
+
 /// The stream of what a method's iterator gives.
 pub fn stream<I>(items: I) -> CallResult
 where
