@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use remote::{
     Context, Daemon, DaemonConfig, Error, Exception, Expose, Exposed, Listener, Metadata,
-    MethodCall, Object, PerSession, Proxy, Reply, Serializer, ServerType, Session, Value,
+    MethodCall, Object, Operation, PerSession, Proxy, Reply, ReplyBody, Request, Serializer,
+    ServerType, Session, Value,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +40,7 @@ struct Meter {
     /// What was done, in order.
     log: Mutex<Vec<String>>,
     ended: Arc<Mutex<Vec<u64>>>,
+    caller: Mutex<Option<(Arc<Session>, Context)>>,
 }
 
 #[remote::expose]
@@ -160,6 +162,10 @@ impl Meter {
         format!("{greeting} {}", session.handshake)
     }
 
+    pub fn remember_me(&self, session: &Arc<Session>, context: &Context) {
+        *self.caller.lock().unwrap() = Some((Arc::clone(session), context.clone()));
+    }
+
     pub fn annotated(self: Arc<Self>) -> Reply {
         Reply { annotations: vec![(*b"TEMP", b"21".to_vec())], ..Reply::from(Value::None) }
     }
@@ -238,7 +244,7 @@ fn metadata_has_names_and_documentation() {
     assert_eq!(
         methods.join(" "),
         "measure poke pokes borrowed containers reversed later settle explode log sweep \
-         sweep_slowly who who_later annotated"
+         sweep_slowly who who_later remember_me annotated"
     );
     assert_eq!(oneway, ["poke"]);
     assert_eq!(attrs, ["range", "firmware"]);
@@ -301,9 +307,6 @@ async fn arguments_and_results() {
         ("annotated", &[], &[], "None"),
         ("settle", &[text("x")], &[], "'settled x'"),
         ("settle", &[text("never")], &[], "TimeoutError: it does not settle"),
-        ("hidden", &[], &[], "AttributeError: 'Meter' object has no attribute 'hidden'"),
-        ("skipped", &[], &[], "AttributeError: 'Meter' object has no attribute 'skipped'"),
-        ("goodbye", &[], &[], "AttributeError: 'Meter' object has no attribute 'goodbye'"),
     ];
     for (method, args, kwargs, expected) in cases {
         // serpent has no tuples as results' containers; a list arrives.
@@ -311,6 +314,12 @@ async fn arguments_and_results() {
         let as_list = result.strip_prefix('(').and_then(|inner| inner.strip_suffix(')'));
         let result = as_list.map_or(result.clone(), |inner| format!("[{inner}]"));
         assert_eq!(result, *expected, "{method}{args:?}");
+    }
+    for hidden in ["hidden", "skipped", "goodbye", "new"] {
+        let metadata = bench.proxy.metadata().await.unwrap();
+        assert!(!metadata.methods.iter().any(|method| method == hidden), "{hidden}");
+        let refused = bench.proxy.call(hidden, Vec::new(), Vec::new()).await.unwrap_err();
+        assert!(refused.to_string().contains(&format!("'{hidden}'")), "{refused}");
     }
     let exploded = bench.call("explode", &[], &[]).await;
     assert!(exploded.starts_with("RuntimeError: Meter.explode did not end"), "{exploded}");
@@ -394,13 +403,31 @@ async fn async_and_blocking_calls_of_a_batch_stay_in_order() {
 
 #[tokio::test]
 async fn iterators_are_streams() {
-    let mut bench = Bench::new().await;
+    let meter = Arc::new(Meter::new());
+    let object: Arc<dyn Object> = Arc::new(Exposed::shared(Arc::clone(&meter)));
+    let mut bench = Bench::with(Arc::clone(&object), ServerType::Thread).await;
+    bench.call("remember_me", &[], &[]).await;
+    let (session, context) = meter.caller.lock().unwrap().take().unwrap();
     for (method, args, expected) in [
-        ("sweep", vec![3, 5], "3 4 StopIteration"),
+        ("sweep", vec![3, 5], "3 4 end"),
         ("sweep_slowly", vec![5], "0 1 ValueError: the range must be 1 to 1000 V, not 2 V"),
     ] {
         let args = args.into_iter().map(Value::from).collect();
-        let items = items(&mut bench.proxy, method, args).await;
+        let call = MethodCall { method: method.into(), args, kwargs: Vec::new() };
+        let request = Request { operation: Operation::Call(call), context: context.clone() };
+        let Ok(Reply { body: ReplyBody::Stream(mut stream), .. }) =
+            object.call(&session, request).wait().await
+        else {
+            panic!("{method} gives no stream")
+        };
+        let mut items = Vec::new();
+        loop {
+            match stream.next().await {
+                Ok(Some(item)) => items.push(item.to_string()),
+                Ok(None) => break items.push("end".into()),
+                Err(exception) => break items.push(exception.to_string()),
+            }
+        }
         assert_eq!(items.join(" "), expected, "{method}");
     }
     assert_eq!(
@@ -408,20 +435,6 @@ async fn iterators_are_streams() {
         "ValueError: the range must be 1 to 1000 V, not 10 V"
     );
     bench.end().await;
-}
-
-/// Reads a stream to its end, the exception that ends it included.
-async fn items(proxy: &mut Proxy, method: &str, args: Vec<Value>) -> Vec<String> {
-    let id = proxy.call(method, args, Vec::new()).await.unwrap();
-    let mut items = Vec::new();
-    loop {
-        let next = proxy.call_daemon("get_next_stream_item", vec![id.clone()]).await;
-        let ended = next.is_err();
-        items.push(told(next));
-        if ended {
-            return items;
-        }
-    }
 }
 
 #[tokio::test]
