@@ -127,7 +127,7 @@ async fn talk(config: DaemonConfig, said: &[u8], piece: usize) -> Vec<u8> {
     let (ours, theirs) = tokio::io::duplex(256);
     let peer = Peer::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
     let (mut hear, mut say) = tokio::io::split(ours);
-    let serving = daemon.serve_stream(theirs, peer, CancellationToken::new());
+    let serving = daemon.serve_in_memory(theirs, peer, CancellationToken::new());
     let saying = async {
         for piece in said.chunks(piece) {
             // The daemon may have hung up.

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use tokio::io::DuplexStream;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -169,13 +170,9 @@ impl Daemon {
         info!(daemon = %config.name, "stopped serving");
     }
 
-    /// Serves a connection that is there already, until it ends: how the tests drive a daemon
-    /// without sockets.
+    /// Serves a connection without a socket until it ends: how tests drive a daemon.
     #[doc(hidden)]
-    pub async fn serve_stream<S>(&self, stream: S, peer: Peer, stop: CancellationToken)
-    where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-    {
+    pub async fn serve_in_memory(&self, stream: DuplexStream, peer: Peer, stop: CancellationToken) {
         let stay = self.shared.waiting_room.enter(&peer);
         connection::serve(Arc::clone(&self.shared), stream, peer, stay, stop).await;
     }
