@@ -26,6 +26,8 @@ use crate::supervise::{self, SuperviseError};
 const DRIVERS: &str = include_str!("drivers.py");
 /// Where a nameserver is expected; the demo takes another port if this one is taken.
 const USUAL_PORT: u16 = 9090;
+/// How often another program may be quicker to take a port.
+const TRIES: usize = 3;
 /// The lab must be ready by then.
 const READY: Duration = Duration::from_secs(30);
 /// Between two looks for the supervisor's socket.
@@ -41,8 +43,21 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
+    for _ in 0..TRIES {
+        if let Some(code) = lab(arguments, free_port(USUAL_PORT)?)? {
+            return Ok(code);
+        }
+        // Somebody else took the port between the look at it and the nameserver's start.
+        if let Some(code) = lab(arguments, free_port(0)?)? {
+            return Ok(code);
+        }
+    }
+    Err(miette!("the demo's nameserver found no free port in {TRIES} tries"))
+}
+
+/// Runs the demo with its nameserver at `port`; nothing where that port is taken meanwhile.
+fn lab(arguments: &Arguments, port: u16) -> Result<Option<ExitCode>, Report> {
     let home = tempfile::Builder::new().prefix("ferrolab-demo-").tempdir().into_diagnostic()?;
-    let port = free_port()?;
     prepare(home.path(), port)?;
     let environment = Environment { home: Some(home.path().to_owned()), ..Environment::current() };
     let paths = Paths::new(&environment).into_diagnostic()?;
@@ -50,32 +65,32 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         let stop = CancellationToken::new();
         let lab = supervise::run(&paths, false, stop.clone());
         tokio::pin!(lab);
-        let mut code = ExitCode::SUCCESS;
         let visit = async {
-            let listing = ready(&paths).await?;
+            let Some(listing) = ready(&paths).await? else {
+                stop.cancel();
+                return Ok(None);
+            };
+            let mut code = ExitCode::SUCCESS;
             if arguments.check {
                 code = check::run(port).await;
                 stop.cancel();
             } else {
                 welcome(&listing, home.path(), port)?;
             }
-            Ok::<(), Report>(())
+            Ok::<_, Report>(Some(code))
         };
-        tokio::select! {
-            ended = &mut lab => ended_early(ended)?,
-            visited = visit => {
-                if let Err(error) = visited {
-                    stop.cancel();
-                    lab.await.map_err(up::report)?;
-                    return Err(error);
-                }
-                lab.await.map_err(up::report)?;
-            }
+        let visited = tokio::select! {
+            ended = &mut lab => return ended_early(ended).map(|()| Some(ExitCode::SUCCESS)),
+            visited = visit => visited,
+        };
+        if visited.is_err() {
+            stop.cancel();
         }
-        if !arguments.check {
+        lab.await.map_err(up::report)?;
+        if matches!(visited, Ok(Some(_))) && !arguments.check {
             println!("The demo's lab is down; nothing is left of it.");
         }
-        Ok(code)
+        visited
     })
 }
 
@@ -130,8 +145,8 @@ autolaunch: {{nameservers: [demo], daemons: [bench, python]}}
     ))
 }
 
-/// Waits until everything is ready, or says what is not.
-async fn ready(paths: &Paths) -> Result<Listing, Report> {
+/// Waits until everything is ready, or says what is not; nothing where the port is taken.
+async fn ready(paths: &Paths) -> Result<Option<Listing>, Report> {
     let socket = paths.control_socket().into_diagnostic()?;
     let deadline = Instant::now() + READY;
     let client = loop {
@@ -147,7 +162,11 @@ async fn ready(paths: &Paths) -> Result<Listing, Report> {
     let listing = client.ask(&request, |_| {}).await.map_err(explain)?;
     let failed = up::failures(&listing);
     if failed.is_empty() {
-        return Ok(listing);
+        return Ok(Some(listing));
+    }
+    let taken = |error: &String| error.contains("already in use");
+    if listing.nameservers.iter().any(|row| row.error.as_ref().is_some_and(taken)) {
+        return Ok(None);
     }
     let help = match failed.iter().any(|line| line.contains("demo.logbook")) {
         true => "the logbook's driver needs a `python3` (3.8 or later) in PATH",
@@ -193,9 +212,9 @@ fn quoted(path: &Path) -> String {
     if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// The usual port, or any that is free now.
-fn free_port() -> Result<u16, Report> {
-    let listener = TcpListener::bind(("localhost", USUAL_PORT))
+/// `wanted`, or any that is free now.
+fn free_port(wanted: u16) -> Result<u16, Report> {
+    let listener = TcpListener::bind(("localhost", wanted))
         .or_else(|_| TcpListener::bind(("localhost", 0)))
         .into_diagnostic()?;
     Ok(listener.local_addr().into_diagnostic()?.port())
