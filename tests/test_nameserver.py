@@ -16,19 +16,23 @@ from harness import (
 LAB = """\
 version: "1.0"
 nameservers:
-  local: {host: localhost, ns_port: $ns_port}
+  local: {host: localhost, ns_port: $ns_port, storage: $storage}
 autolaunch: {nameservers: [local]}
 """
+STORAGES = ["memory", "sql"]
 SERIALIZERS = ["serpent", "marshal", "json", "msgpack"]
 URI = "PYRO:object@localhost:1234"
 OTHER = "PYRO:other@localhost:4321"
 
 
-@pytest.fixture(scope="module")
-def nameservers():
+@pytest.fixture(scope="module", params=STORAGES)
+def nameservers(request, tmp_path_factory):
     port = free_port()
-    with stock_nameserver() as stock, new_lab() as lab:
-        lab.config(LAB, ns_port=port)
+    storage = request.param
+    if storage == "sql":
+        storage = f"sql:{tmp_path_factory.mktemp('stock') / 'names.sql'}"
+    with stock_nameserver(storage=storage) as stock, new_lab() as lab:
+        lab.config(LAB, ns_port=port, storage=request.param)
         lab.up()
         ours = f"PYRO:Pyro.NameServer@localhost:{port}"
         yield [Side("Pyro5", stock.uris), Side("Ferrolab", {"nameserver": ours})]
@@ -78,7 +82,13 @@ CASES = {
         ("register", "t.c", URI, 1),
     ],
     "look up what nobody registered": [("lookup", "t.nobody"), ("lookup", "")],
-    "look up what is no name": [("lookup", 5), ("lookup", None)],
+    "look up what is no name": [
+        ("lookup", 5),
+        ("lookup", None),
+        ("lookup", 1.5),
+        ("lookup", True),
+        ("lookup", b"t.a"),
+    ],
     "register twice": [("register", "t.a", URI), ("register", "t.a", OTHER), ("lookup", "t.a")],
     "register twice safely": [
         ("register", "t.a", URI),
@@ -115,6 +125,33 @@ CASES = {
         ("register", "t.a", URI, {"metadata": "text"}),
         ("register", "t.a", URI, {"metadata": 5}),
     ],
+    "metadata in every kind of collection": [
+        ("register", "t.a", URI, {"metadata": {"one", "two"}}),
+        ("register", "t.b", URI, {"metadata": ("one", "two")}),
+        ("register", "t.c", URI, {"metadata": {"one": 1, "two": 2}}),
+        ("register", "t.d", URI, {"metadata": frozenset({"one"})}),
+        ("register", "t.e", URI, {"metadata": ["Grüße 🧪", "a b", ""]}),
+        *LISTING,
+        ("yplookup", {"meta_all": {"one", "two"}}),
+        ("yplookup", {"meta_any": ("two", "three")}),
+        ("yplookup", {"meta_all": {"one": 1}}),
+        ("yplookup", ["Grüße 🧪"]),
+    ],
+    "metadata that is no collection": [
+        ("register", "t.a", URI, {"metadata": 0}),
+        ("register", "t.a", URI, {"metadata": 1.5}),
+        ("register", "t.a", URI, {"metadata": True}),
+        ("register", "t.a", URI, {"metadata": ""}),
+        ("register", "t.a", URI, {"metadata": [["nested"]]}),
+        ("register", "t.b", URI),
+        ("set_metadata", "t.b", 0),
+        ("set_metadata", "t.b", True),
+        ("yplookup", 5),
+        ("yplookup", None, 5),
+        ("yplookup", "", ""),
+        ("yplookup", 0, []),
+        ("lookup", "t.a"),
+    ],
     "a new registration forgets the old metadata": [
         ("register", "t.a", URI, {"metadata": ["one"]}),
         ("register", "t.a", URI),
@@ -147,6 +184,22 @@ CASES = {
         ("list", None, r"t\.."),
         ("list", {"regex": "("}),
     ],
+    "list by Python's expressions": [
+        *THREE,
+        ("list", {"regex": r"t\.a$"}),
+        ("list", {"regex": r"t\.a\Z"}),
+        ("list", {"regex": r"(?i)T\.A"}),
+        ("list", {"regex": r"t.[^]b]$"}),
+        ("list", {"regex": r"t.[[a]"}),
+        ("list", {"regex": r"t.a{,1}b"}),
+        ("list", {"regex": r"t.{a}"}),
+        ("list", {"regex": r"(?P<first>t)\.(?:a|b)$"}),
+        ("list", {"regex": "*"}),
+        ("list", {"regex": "a)|(b"}),
+        ("list", {"regex": 5}),
+        ("list", {"regex": b"t"}),
+    ],
+    "list by what is no prefix": [("list", 5), ("list", True), ("remove", None, 5), *LISTING],
     "list both ways at once": [*THREE, ("list", {"prefix": "t.", "regex": "t"})],
     "list everything": [*THREE, ("list",), ("list", {"return_metadata": True}), ("count",)],
     "remove by name": [
@@ -162,6 +215,19 @@ CASES = {
         ("remove", {"regex": r"t\..b"}),
         ("remove", {"regex": "("}),
         *LISTING,
+    ],
+    "the first way to remove counts": [
+        *THREE,
+        ("remove", "t.nobody", "t."),
+        ("remove", 5, "t."),
+        ("remove", None, None, 5),
+        ("remove", "", "t.b", "t"),
+        *LISTING,
+    ],
+    "in one batch as one by one": [
+        ("register", "t.a", URI, False, ["x"]),
+        ("register", "t.a", OTHER, True),
+        ("lookup", "t.a", True),
     ],
     "remove nothing named": [*THREE, ("remove",), *LISTING],
     "remove the nameserver itself": [

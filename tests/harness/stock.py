@@ -54,9 +54,12 @@ def stock_daemon(services):
 
 
 @contextlib.contextmanager
-def stock_nameserver():
-    """Pyro5's own nameserver, in memory."""
-    with contextlib.closing(StockServer({"nameserver": True})) as server:
+def stock_nameserver(**settings):
+    """Pyro5's own nameserver on localhost, in memory; `settings` are those of its `start_ns`.
+
+    `config` in them is for Pyro5's own settings, by their names.
+    """
+    with contextlib.closing(StockServer({"nameserver": settings})) as server:
         yield server
 
 
@@ -64,8 +67,14 @@ def _serve(specification):
     import Pyro5.api
     import Pyro5.nameserver
 
-    if specification.get("nameserver"):
-        uri, daemon, _ = Pyro5.nameserver.start_ns(host="localhost", port=0, enableBroadcast=False)
+    if "nameserver" in specification:
+        settings = {"host": "localhost", "port": 0, "enableBroadcast": False}
+        settings |= specification["nameserver"]
+        for name, value in settings.pop("config", {}).items():
+            setattr(Pyro5.config, name, value)
+        uri, daemon, discovery = Pyro5.nameserver.start_ns(**settings)
+        if discovery is not None:
+            discovery.runInThread()
         uris = {"nameserver": str(uri)}
     else:
         daemon = Pyro5.api.Daemon(host="localhost")

@@ -13,6 +13,8 @@ use crate::config::{DaemonPart, Nameserver};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct NameserverAssignment {
     pub(crate) config: Nameserver,
+    /// Where it keeps its names with `storage: sql` and no file of its own.
+    pub(crate) database: PathBuf,
 }
 
 /// A daemon to be.
@@ -21,4 +23,7 @@ pub(crate) struct DaemonAssignment {
     pub(crate) part: DaemonPart,
     /// Where it remembers its port.
     pub(crate) state_file: PathBuf,
+    /// Locked while the supervisor removes the names that an earlier process has left; no name is
+    /// registered until then.
+    pub(crate) names_gate: PathBuf,
 }

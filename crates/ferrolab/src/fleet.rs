@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::assignment::{DaemonAssignment, NameserverAssignment};
 use crate::config::{Configuration, Daemon, Nameserver, Service};
 use crate::control::{Listing, ProcessRow, ServiceRow};
+use crate::leftover_names::{BeforeStart, LeftoverNames};
 use crate::paths::Paths;
 
 /// Nameservers outlive the daemons that register with them.
@@ -63,16 +64,23 @@ impl Fleet {
         program: PathBuf,
         keeper: Handle,
     ) -> Result<Self, LaunchError> {
+        let leftovers = LeftoverNames::start(keeper.clone());
         for nameserver in &configuration.nameservers {
-            let assignment = NameserverAssignment { config: nameserver.clone() };
+            let database = paths.nameserver_database(&nameserver.name);
+            let assignment = NameserverAssignment { config: nameserver.clone(), database };
             let assignment = serde_json::to_string(&assignment)?;
-            keeper.add(entry(Kind::Nameserver, &nameserver.name, &program, assignment)).await?;
+            let before: BeforeStart = Arc::new(|| {});
+            let name = &nameserver.name;
+            keeper.add(entry(Kind::Nameserver, name, &program, assignment, before)).await?;
         }
         for Daemon { name, .. } in &configuration.daemons {
             let Some(part) = configuration.part_of(name) else { continue };
-            let assignment = DaemonAssignment { part, state_file: paths.daemon_state(name) };
+            let names_gate = paths.daemon_names_gate(name);
+            let before = leftovers.watch(Kind::Daemon.id(name), &part, names_gate.clone());
+            let state_file = paths.daemon_state(name);
+            let assignment = DaemonAssignment { part, state_file, names_gate };
             let assignment = serde_json::to_string(&assignment)?;
-            keeper.add(entry(Kind::Daemon, name, &program, assignment)).await?;
+            keeper.add(entry(Kind::Daemon, name, &program, assignment, before)).await?;
         }
         for name in &configuration.autolaunch.nameservers {
             keeper.start(&Kind::Nameserver.id(name)).await?;
@@ -143,9 +151,16 @@ pub(crate) enum LaunchError {
     Assignment(#[from] serde_json::Error),
 }
 
-fn entry(kind: Kind, name: &str, program: &std::path::Path, assignment: String) -> EntrySpec {
+fn entry(
+    kind: Kind,
+    name: &str,
+    program: &std::path::Path,
+    assignment: String,
+    before: BeforeStart,
+) -> EntrySpec {
     let (program, name_owned) = (program.to_path_buf(), name.to_owned());
     let command = Arc::new(move || {
+        before();
         let mut command = CommandSpec::new(&program).args(["run", kind.word(), &name_owned]);
         // Asked, not shot: a daemon whose supervisor dies still brings its instruments to rest.
         command.parent_death_signal = Signal::Term;

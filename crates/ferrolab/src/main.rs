@@ -10,6 +10,7 @@ mod files;
 mod fleet;
 mod host;
 mod installed;
+mod leftover_names;
 mod logs;
 mod names;
 mod nameserver;

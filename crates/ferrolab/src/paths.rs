@@ -191,6 +191,11 @@ impl Paths {
         self.state_dir.join(format!("daemon-{}.json", file_name(daemon)))
     }
 
+    /// What is locked while names that a daemon has left are being removed.
+    pub(crate) fn daemon_names_gate(&self, daemon: &str) -> PathBuf {
+        self.state_dir.join(format!("daemon-{}.names", file_name(daemon)))
+    }
+
     /// Where a nameserver with `storage: sql` and no file of its own keeps its names.
     #[allow(dead_code, reason = "for nameservers that keep their names in a database")]
     pub(crate) fn nameserver_database(&self, nameserver: &str) -> PathBuf {

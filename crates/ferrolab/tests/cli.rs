@@ -34,6 +34,11 @@ fn help_texts() {
         &["config"],
         &["config", "update"],
         &["nslist"],
+        &["ns"],
+        &["ns", "lookup"],
+        &["ns", "register"],
+        &["ns", "remove"],
+        &["ns", "set-metadata"],
         &["call"],
         &["demo"],
     ];
@@ -62,6 +67,12 @@ fn exit_codes_and_errors() {
         (&["down"], 0, "The lab is not up."),
         (&["config", "update", "/nonexistent.yaml"], 1, "/nonexistent.yaml"),
         (&["run", "nameserver", "x"], 1, "ferrolab up"),
+        (&["ns", "remove"], 2, "required"),
+        (&["ns", "remove", "x", "--prefix", "y"], 2, "cannot be used with"),
+        (&["ns", "register", "x", "nonsense", "--ns", "localhost:1"], 1, "invalid uri"),
+        (&["ns", "lookup", "x", "--ns", "localhost:1"], 1, "cannot connect"),
+        (&["nslist", "lab", "--regex", "x"], 2, "cannot be used with"),
+        (&["nslist", "--ns", "a@b"], 1, "--ns a@b"),
         (&["--version"], 0, "ferrolab 0."),
     ];
     for (arguments, code, said) in cases {

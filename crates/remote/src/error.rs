@@ -65,6 +65,14 @@ pub enum Error {
     /// The remote side raised an exception.
     #[error("{0}")]
     Remote(Exception),
+    /// No nameserver was found.
+    #[error(
+        "found no nameserver: {tried}; start one, or say where it is (PYRONAME:NAME@HOST:PORT)"
+    )]
+    NoNameserver {
+        /// Where it was searched for.
+        tried: String,
+    },
     /// The nameserver gave an answer that is not one.
     #[error("the nameserver's answer to '{operation}' makes no sense: {reason}")]
     Nameserver {

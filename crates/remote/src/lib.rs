@@ -136,6 +136,7 @@ mod object;
 mod session;
 
 pub use arguments::Signature;
+pub use client::discovery::{Search, locate_ns};
 pub use client::nameserver::{NAMESERVER_NAME, NameServer, Registration, resolve};
 pub use client::proxy::Proxy;
 pub use daemon::config::{DaemonConfig, ServerType};

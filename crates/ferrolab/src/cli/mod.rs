@@ -18,6 +18,7 @@ mod call;
 mod config;
 mod demo;
 mod down;
+mod ns;
 mod nslist;
 pub(crate) mod output;
 mod progress;
@@ -59,6 +60,8 @@ enum Command {
     #[command(subcommand)]
     Config(config::Command),
     Nslist(nslist::Arguments),
+    #[command(subcommand)]
+    Ns(ns::Command),
     Call(call::Arguments),
     Demo(demo::Arguments),
     #[command(subcommand, hide = true)]
@@ -79,6 +82,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Ps(arguments) => ps::run(&arguments),
         Command::Config(command) => config::run(&command),
         Command::Nslist(arguments) => nslist::run(&arguments),
+        Command::Ns(command) => ns::run(&command),
         Command::Call(arguments) => call::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Run(command) => return run::run(&command),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use miette::{IntoDiagnostic, Report, miette};
-use remote::{Location, NameServer};
+use remote::{Error, Location, NameServer, Registration, Search, locate_ns};
 use serde::Serialize;
 
 use super::{Outcome, paths, runtime, table};
@@ -22,10 +22,22 @@ pub(super) const HINT: &str = "is the lab up? see `ferrolab ps`, start it with `
 /// List the names in the lab's nameservers
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ferrolab nslist\n  ferrolab nslist lab.\n  \
+    ferrolab nslist --regex '.*laser'\n  \
+    ferrolab nslist --all camera room2       # names with both tags\n  \
+    ferrolab nslist --any camera laser       # names with one of them\n  \
     ferrolab nslist --ns labserver:9090 --json")]
 pub(super) struct Arguments {
     /// Only names that begin with this
     prefix: Option<String>,
+    /// Only names that match this regular expression at their beginning
+    #[arg(long, value_name = "REGEX", conflicts_with = "prefix")]
+    regex: Option<String>,
+    /// Only names that have all of these metadata tags
+    #[arg(long, value_name = "TAG", num_args = 1.., conflicts_with_all = ["prefix", "regex", "any"])]
+    all: Vec<String>,
+    /// Only names that have at least one of these metadata tags
+    #[arg(long, value_name = "TAG", num_args = 1.., conflicts_with_all = ["prefix", "regex"])]
+    any: Vec<String>,
     #[command(flatten)]
     pub(super) nameserver: NameserverArgument,
     /// Print a JSON list instead of a table
@@ -36,8 +48,8 @@ pub(super) struct Arguments {
 /// Which nameserver to ask.
 #[derive(Debug, Args)]
 pub(super) struct NameserverArgument {
-    /// Ask this nameserver instead of the configuration's
-    #[arg(long = "ns", value_name = "HOST[:PORT]")]
+    /// Ask this nameserver: a name of the configuration, or where it is
+    #[arg(long = "ns", value_name = "NAME|HOST[:PORT]")]
     location: Option<String>,
 }
 
@@ -52,13 +64,15 @@ struct Row {
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
-    let targets = arguments.nameserver.targets(&paths)?;
     let (rows, silent) = runtime()?.block_on(async {
         let mut rows = Vec::new();
         let mut silent = Vec::new();
-        for (name, location) in targets {
+        for (name, location) in arguments.nameserver.targets(&paths).await? {
             let mut nameserver = NameServer::at(location, Some(TIMEOUT));
-            match nameserver.list(arguments.prefix.as_deref()).await {
+            match find(arguments, &mut nameserver).await {
+                Err(Error::Remote(exception)) => {
+                    silent.push(format!("nameserver {name}: {}", exception.message()));
+                }
                 Err(error) => silent.push(format!("nameserver {name}: {error}")),
                 Ok(found) => rows.extend(found.into_iter().map(|entry| Row {
                     name: entry.name,
@@ -68,8 +82,8 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
                 })),
             }
         }
-        (rows, silent)
-    });
+        Ok::<_, Report>((rows, silent))
+    })?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&rows).into_diagnostic()?);
     } else if !rows.is_empty() || silent.is_empty() {
@@ -90,26 +104,56 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     Ok(ExitCode::FAILURE)
 }
 
+/// The names that are asked for, sorted.
+async fn find(
+    arguments: &Arguments,
+    nameserver: &mut NameServer,
+) -> Result<Vec<Registration>, Error> {
+    let Arguments { prefix, regex, all, any, .. } = arguments;
+    let mut found = match (regex, all.as_slice(), any.as_slice()) {
+        (Some(regex), ..) => nameserver.matching(regex).await,
+        (None, [], []) => nameserver.list(prefix.as_deref()).await,
+        (None, [], any) => nameserver.with_any_tag(any).await,
+        (None, all, _) => nameserver.with_tags(all).await,
+    }?;
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
 impl NameserverArgument {
     /// Names and locations of the nameservers to ask: the given one, else the configuration's,
-    /// else the one that Pyro5 would look for.
-    pub(super) fn targets(&self, paths: &Paths) -> Result<Vec<(String, Location)>, Report> {
+    /// else the one that is found on this host or on the network.
+    pub(super) async fn targets(&self, paths: &Paths) -> Result<Vec<(String, Location)>, Report> {
+        let configured = configured(paths);
         if let Some(text) = &self.location {
-            return Ok(vec![(text.clone(), location(text)?)]);
+            let known = configured.unwrap_or_default();
+            return match known.into_iter().find(|(name, _)| name == text) {
+                Some(target) => Ok(vec![target]),
+                None => Ok(vec![(text.clone(), location(text)?)]),
+            };
         }
-        let mut targets = Vec::new();
-        if paths.config_file.exists() {
-            let (configuration, _) = installed::load(paths).map_err(|error| Report::new(*error))?;
-            for Nameserver { name, host, port, .. } in configuration.nameservers {
-                targets.push((name, Location::Tcp { host: host.resolve(), port }));
-            }
+        let targets = configured?;
+        if !targets.is_empty() {
+            return Ok(targets);
         }
-        if targets.is_empty() {
-            let host = "localhost".to_owned();
-            targets.push(("localhost:9090".to_owned(), Location::Tcp { host, port: 9090 }));
-        }
-        Ok(targets)
+        let search = Search { timeout: Some(TIMEOUT), ..Search::default() };
+        let found = locate_ns(&search).await.map_err(|error| {
+            miette!(help = "say where it is with `--ns HOST[:PORT]`", "{error}")
+        })?;
+        Ok(vec![(found.location().to_string(), found.location().clone())])
     }
+}
+
+/// The nameservers of the lab's configuration; none where there is no configuration.
+fn configured(paths: &Paths) -> Result<Vec<(String, Location)>, Report> {
+    if !paths.config_file.exists() {
+        return Ok(Vec::new());
+    }
+    let (configuration, _) = installed::load(paths).map_err(|error| Report::new(*error))?;
+    let target = |Nameserver { name, host, port, .. }: Nameserver| {
+        (name, Location::Tcp { host: host.resolve(), port })
+    };
+    Ok(configuration.nameservers.into_iter().map(target).collect())
 }
 
 /// `HOST`, `HOST:PORT` or `[IPV6]:PORT`, as in a URI.

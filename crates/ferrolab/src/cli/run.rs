@@ -36,7 +36,7 @@ pub(super) fn run(command: &Command) -> ExitCode {
     match command {
         Command::Supervisor => supervisor(),
         Command::Nameserver(_) => child(|assignment: NameserverAssignment, lifeline| {
-            runtime(1, async move { nameserver::run(assignment, &lifeline).await })
+            runtime(daemon_threads(), async move { nameserver::run(assignment, &lifeline).await })
         }),
         Command::Daemon(_) => child(|assignment: DaemonAssignment, lifeline| {
             runtime(daemon_threads(), async move { host::run(assignment, &lifeline).await })

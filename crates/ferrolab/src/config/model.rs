@@ -89,6 +89,8 @@ pub(crate) struct Daemon {
     pub(crate) servertype: ServerType,
     /// Where the daemon itself is registered.
     pub(crate) nameservers: Vec<String>,
+    /// Whether names that somebody else overwrites are taken back.
+    pub(crate) reclaim_names: bool,
     /// How many connections are served at once.
     pub(crate) threadpool_size: u32,
     /// How many threads stay on standby; never more than that.

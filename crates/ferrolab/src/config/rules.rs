@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::address::Host;
 use super::model::{Configuration, DaemonClass, Target};
@@ -29,7 +30,7 @@ pub(crate) fn check(
     rules.idle();
     rules.locks();
     for nameserver in &configuration.nameservers {
-        warn_of_nameserver(nameserver, marks, findings);
+        check_nameserver(nameserver, marks, findings);
     }
     for daemon in &mut configuration.daemons {
         // Who asks for few connections need not know about threads on standby.
@@ -44,6 +45,9 @@ pub(crate) fn check(
         list.retain(|name| seen.insert(name.clone()));
     }
 }
+
+/// As in Pyro5.
+const SHORTEST_AUTOCLEAN: Duration = Duration::from_secs(3);
 
 struct Rules<'r> {
     configuration: &'r Configuration,
@@ -328,11 +332,7 @@ impl Listens {
     }
 }
 
-fn warn_of_nameserver(
-    nameserver: &super::model::Nameserver,
-    marks: &Marks,
-    findings: &mut Findings,
-) {
+fn check_nameserver(nameserver: &super::model::Nameserver, marks: &Marks, findings: &mut Findings) {
     let name = nameserver.name.as_str();
     let sound = |key| marks.get(&["nameservers", name, key]).filter(|mark| mark.sound);
     if let Some(mark) = sound("broadcast")
@@ -342,6 +342,13 @@ fn warn_of_nameserver(
         let message = "nobody is answered: other hosts cannot reach a nameserver on localhost";
         let path = ["nameservers", name, "broadcast"];
         findings.warn(mark.key, &shown(&path), message, "write `host: public`, or remove it");
+    }
+    if let Some(mark) = sound("ns_autoclean")
+        && nameserver.autoclean.is_some_and(|period| period < SHORTEST_AUTOCLEAN)
+    {
+        let path = ["nameservers", name, "ns_autoclean"];
+        let message = "names cannot be checked more often than every 3 seconds";
+        findings.error(mark.value, &shown(&path), message, "write 3 or more, or 0 for never");
     }
     if let Some(mark) = sound("ns_port")
         && nameserver.port == 0

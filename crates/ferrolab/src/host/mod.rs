@@ -5,6 +5,7 @@
 
 mod address;
 mod face;
+mod kept;
 mod native;
 mod parameters;
 mod registrar;
@@ -24,7 +25,8 @@ use tracing::warn;
 
 use crate::assignment::DaemonAssignment;
 use crate::config::{self, DaemonClass, DaemonPart, Nameserver, Service, Target};
-use crate::host::registrar::Name;
+use crate::host::kept::Name;
+use crate::host::registrar::Manner;
 use crate::host::report::{LOADING, Reporter};
 use crate::host::worker::{DaemonObjects, Registry, WorkerSet};
 
@@ -38,7 +40,7 @@ const REGISTERING: Duration = Duration::from_secs(2);
 /// # Errors
 /// What keeps it from serving, in words for a person.
 pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Result<(), String> {
-    let DaemonAssignment { part, state_file } = assignment;
+    let DaemonAssignment { part, state_file, names_gate } = assignment;
     let DaemonPart { daemon: config, services, nameservers } = &part;
     if config.class == DaemonClass::Lockable {
         return Err(format!(
@@ -64,6 +66,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     }
     let names = names(&daemon, &listener, &part, has_face);
     let targets = targets(nameservers, names);
+    let manner = Manner { reclaim: config.reclaim_names, gate: names_gate };
 
     let tasks = TaskTracker::new();
     let (serving_stop, names_stop) = (CancellationToken::new(), CancellationToken::new());
@@ -74,7 +77,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
         if tokio::time::timeout(LOADING, workers.loaded()).await.is_err() {
             warn!("some drivers are still loading; going on without them");
         }
-        let mut registrations = registrar::start(targets, &tasks, &names_stop);
+        let mut registrations = registrar::start(targets, &manner, &tasks, &names_stop);
         let answered =
             registrations.wait_for(|report| report.values().all(registrar::State::is_registered));
         // A nameserver that is away is told of in the report, and tried again for ever.

@@ -2,20 +2,25 @@
 //!
 //! Owns the renewal: whatever a nameserver forgets (a restart, a lost disk) is told to it again
 //! within seconds, and a nameserver that is away when the daemon starts gets the names when it
-//! comes. Never keeps a daemon from serving.
+//! comes. What becomes of one name is in [`kept`](super::kept). Never keeps a daemon from serving.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use remote::{Error, Location, NameServer, Uri};
+use remote::{Error, Location, NameServer};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-/// How long a nameserver may take for an answer.
-const TIMEOUT: Duration = Duration::from_secs(5);
+use crate::host::kept::{Kept, Name};
+
+/// How long a nameserver may take for an answer. With the pauses below, names are back within 5 s
+/// of a nameserver's return, also of one whose host had lost its power.
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two looks at a nameserver that has our names.
 const RENEWAL: Duration = Duration::from_secs(2);
 /// Between two tries at one that does not answer: short while host and daemons start together,
@@ -26,6 +31,9 @@ const EAGER: Duration = Duration::from_secs(3);
 const RETRY: Duration = Duration::from_secs(1);
 /// Removing the names at the end must not hold up the daemon's stop.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// Nor may the removal of an earlier process's names hold up the registration.
+const GATE: Duration = Duration::from_secs(3);
+const GATE_LOOK: Duration = Duration::from_millis(5);
 
 /// A nameserver to register with.
 #[derive(Clone, Debug)]
@@ -35,12 +43,13 @@ pub(crate) struct Target {
     pub(crate) location: Location,
 }
 
-/// A name to keep registered.
+/// How names are kept.
 #[derive(Clone, Debug)]
-pub(crate) struct Name {
-    pub(crate) name: String,
-    pub(crate) uri: Uri,
-    pub(crate) metadata: Vec<String>,
+pub(crate) struct Manner {
+    /// Whether a name that somebody else overwrites is taken back.
+    pub(crate) reclaim: bool,
+    /// A file that is locked while the supervisor removes what an earlier process has left.
+    pub(crate) gate: PathBuf,
 }
 
 /// What became of the registrations with each nameserver.
@@ -53,27 +62,31 @@ pub(crate) enum State {
     Pending,
     /// All names are there.
     Registered,
+    /// It answers, and somebody else wants names of ours; for people to read.
+    Contested(String),
     /// The last try failed.
     Failed(String),
 }
 
 impl State {
-    /// Whether all names are there.
+    /// Whether the nameserver has been told of all names.
     pub(crate) fn is_registered(&self) -> bool {
-        *self == State::Registered
+        matches!(self, State::Registered | State::Contested(_))
     }
 }
 
 /// Starts keeping `names` registered; the receiver tells how it goes.
 pub(crate) fn start(
     names: BTreeMap<String, (Target, Vec<Name>)>,
+    manner: &Manner,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> watch::Receiver<Report> {
     let pending = names.keys().map(|name| (name.clone(), State::Pending)).collect();
     let (report, receiver) = watch::channel::<Report>(pending);
     for (target, names) in names.into_values() {
-        tasks.spawn(keep(target, names, report.clone(), stop.clone()));
+        let (manner, report, stop) = (manner.clone(), report.clone(), stop.clone());
+        tasks.spawn(keep(target, names, manner, report, stop));
     }
     receiver
 }
@@ -81,16 +94,21 @@ pub(crate) fn start(
 async fn keep(
     target: Target,
     names: Vec<Name>,
+    manner: Manner,
     report: watch::Sender<Report>,
     stop: CancellationToken,
 ) {
+    if stop.run_until_cancelled(gate_opens(&manner.gate)).await.is_none() {
+        return;
+    }
     let mut nameserver = NameServer::at(target.location.clone(), Some(TIMEOUT));
+    let mut names: Vec<Kept> = names.into_iter().map(Kept::new).collect();
     let started = Instant::now();
     loop {
-        let pass = register_missing(&target, &mut nameserver, &names);
+        let pass = renew(&target, &mut nameserver, &mut names, manner.reclaim);
         let Some(outcome) = stop.run_until_cancelled(pass).await else { break };
         let pause = match (&outcome, started.elapsed() < EAGER) {
-            (Ok(()), _) => RENEWAL,
+            (Ok(_), _) => RENEWAL,
             (Err(_), true) => EAGER_RETRY,
             (Err(_), false) => RETRY,
         };
@@ -99,29 +117,69 @@ async fn keep(
             break;
         }
     }
-    let farewell = remove_ours(&mut nameserver, &names);
+    let farewell = async {
+        for name in &names {
+            // Otherwise the nameserver is gone, and our names with it or after it.
+            if name.remove_from(&mut nameserver).await.is_err() {
+                break;
+            }
+        }
+    };
     if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
         warn!(nameserver = target.name, "no time to remove the names from the nameserver");
     }
 }
 
-/// Publishes the outcome of a pass, and logs it where it is news.
-fn tell(report: &watch::Sender<Report>, target: &Target, outcome: Result<(), Error>) {
-    let state = match outcome {
-        Ok(()) => State::Registered,
-        Err(error) => State::Failed(error.to_string()),
+/// Waits until nobody removes names of an earlier process any more: it would take ours for those.
+async fn gate_opens(gate: &std::path::Path) {
+    let opens = async {
+        while let Ok(file) = File::open(gate)
+            && let Err(std::fs::TryLockError::WouldBlock) = file.try_lock_shared()
+        {
+            drop(file);
+            tokio::time::sleep(GATE_LOOK).await;
+        }
     };
+    if tokio::time::timeout(GATE, opens).await.is_err() {
+        warn!("the names of an earlier process are still being removed; registering all the same");
+    }
+}
+
+/// Looks after every name; what to report if all went well.
+async fn renew(
+    target: &Target,
+    nameserver: &mut NameServer,
+    names: &mut [Kept],
+    reclaim: bool,
+) -> Result<State, Error> {
+    let mut contested = Vec::new();
+    for name in names {
+        name.renew(&target.name, nameserver, reclaim).await?;
+        contested.extend(name.contested(&target.name, reclaim, Instant::now()));
+    }
+    Ok(match contested.as_slice() {
+        [] => State::Registered,
+        texts => State::Contested(texts.join("; ")),
+    })
+}
+
+/// Publishes the outcome of a pass, and logs it where it is news.
+fn tell(report: &watch::Sender<Report>, target: &Target, outcome: Result<State, Error>) {
+    let state = outcome.unwrap_or_else(|error| State::Failed(error.to_string()));
     report.send_if_modified(|report| {
         let known = report.get(&target.name);
         if known == Some(&state) {
             return false;
         }
         match (&state, known) {
-            (State::Failed(error), Some(State::Pending | State::Registered)) => {
+            (State::Failed(error), Some(State::Failed(_)) | None) => {
+                tracing::debug!(nameserver = target.name, error, "still not registered");
+            }
+            (State::Failed(error), Some(_)) => {
                 warn!(nameserver = target.name, location = %target.location, error,
                     "cannot register; trying on");
             }
-            (State::Registered, _) => {
+            (State::Registered | State::Contested(_), Some(State::Pending | State::Failed(_))) => {
                 info!(nameserver = target.name, location = %target.location, "registered");
             }
             _ => {}
@@ -129,39 +187,4 @@ fn tell(report: &watch::Sender<Report>, target: &Target, outcome: Result<(), Err
         report.insert(target.name.clone(), state);
         true
     });
-}
-
-async fn register_missing(
-    target: &Target,
-    nameserver: &mut NameServer,
-    names: &[Name],
-) -> Result<(), Error> {
-    for Name { name, uri, metadata } in names {
-        match nameserver.lookup(name).await {
-            Ok(known) if known == *uri => continue,
-            Ok(other) => warn!(
-                nameserver = target.name, name, ours = %uri, theirs = %other,
-                "the name points elsewhere; taking it"
-            ),
-            Err(Error::Remote(_)) => {}
-            Err(error) => return Err(error),
-        }
-        nameserver.register(name, uri, metadata).await?;
-    }
-    Ok(())
-}
-
-/// Removes the names that still point to us; one that somebody else took stays theirs.
-async fn remove_ours(nameserver: &mut NameServer, names: &[Name]) {
-    for Name { name, uri, .. } in names {
-        let removed = match nameserver.lookup(name).await {
-            Ok(known) if known == *uri => nameserver.remove(name).await.map(drop),
-            Ok(_) | Err(Error::Remote(_)) => Ok(()),
-            Err(error) => Err(error),
-        };
-        if removed.is_err() {
-            // The nameserver is gone, and our names with it or after it.
-            return;
-        }
-    }
 }

@@ -103,6 +103,7 @@ impl Reporter {
             .iter()
             .filter_map(|(nameserver, state)| match state {
                 State::Registered => None,
+                State::Contested(text) => Some(text.clone()),
                 State::Pending => Some(format!("nameserver {nameserver} has not answered yet")),
                 State::Failed(error) => {
                     Some(format!("not registered with nameserver {nameserver}: {error}"))

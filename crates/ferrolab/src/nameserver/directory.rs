@@ -1,19 +1,20 @@
 //! The directory behind the nameserver's object: Pyro5's operations on names, over a store.
 //!
-//! Owns the rules (which arguments go together, what `safe` means, what cannot be removed) and
-//! Pyro5's errors for breaking them. Knows nothing of calls and values.
+//! Owns the rules (what `safe` means, what cannot be removed, how much is taken) and Pyro5's
+//! errors for breaking them. Knows nothing of calls and values.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use regex::Regex;
 use remote::{Exception, NAMESERVER_NAME, Uri};
 
-use crate::nameserver::store::{Entry, MemoryStore};
+use crate::nameserver::store::{Changed, Entry, Index, Named, Store};
+use crate::nameserver::{limits, pattern};
 
 /// Names and their addresses.
-#[derive(Debug, Default)]
 pub(crate) struct Directory {
-    store: MemoryStore,
+    store: Store,
 }
 
 /// Which names an operation is about.
@@ -32,72 +33,104 @@ pub(crate) enum Tags {
 }
 
 impl Directory {
-    pub(crate) fn count(&self) -> usize {
-        self.store.len()
+    pub(crate) fn new(store: Store) -> Self {
+        Directory { store }
     }
 
-    pub(crate) fn lookup(&self, name: &str) -> Result<&Entry, Exception> {
-        self.store.get(name).ok_or_else(|| unknown(name))
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.store.read().len()
+    }
+
+    pub(crate) fn lookup(&self, name: &str) -> Result<Arc<Entry>, Exception> {
+        self.store.read().get(name).cloned().ok_or_else(|| unknown(name))
+    }
+
+    pub(crate) fn list(&self, filter: &Filter) -> Vec<Named> {
+        matching(&self.store.read(), filter)
+    }
+
+    pub(crate) fn tagged(&self, tags: &Tags) -> Vec<Named> {
+        let index = self.store.read();
+        match tags {
+            Tags::All(tags) => index.with_all(tags),
+            Tags::Any(tags) => index.with_any(tags),
+        }
     }
 
     /// Registers a name; `safe` refuses one that is taken.
     pub(crate) fn register(
-        &mut self,
+        &self,
         name: String,
         uri: String,
         safe: bool,
         metadata: BTreeSet<String>,
-    ) -> Result<(), Exception> {
-        uri.parse::<Uri>().map_err(|error| Exception::pyro_error(error.to_string()))?;
-        if safe && self.store.get(&name).is_some() {
-            return Err(Exception::naming_error(format!("name already registered: {name}")));
+    ) -> Changed {
+        let entry = Entry { uri, metadata };
+        let checked = entry
+            .uri
+            .parse::<Uri>()
+            .map_err(|error| Exception::pyro_error(error.to_string()))
+            .and_then(|_| limits::check_entry(&name, &entry));
+        if let Err(exception) = checked {
+            return Changed::Now(Err(exception));
         }
-        self.store.set(name, Entry { uri, metadata });
-        Ok(())
+        self.store.change(Box::new(move |names| {
+            let index = names.index();
+            match index.get(&name) {
+                Some(_) if safe => {
+                    let message = format!("name already registered: {name}");
+                    return Err(Exception::naming_error(message));
+                }
+                Some(_) => {}
+                None => {
+                    limits::check_room(index.len(), index.bytes(), name.len() + entry.bytes())?;
+                }
+            }
+            names.set(&name, entry);
+            Ok(1)
+        }))
     }
 
-    pub(crate) fn set_metadata(
-        &mut self,
-        name: &str,
-        metadata: BTreeSet<String>,
-    ) -> Result<(), Exception> {
-        let uri = self.lookup(name)?.uri.clone();
-        self.store.set(name.to_owned(), Entry { uri, metadata });
-        Ok(())
+    pub(crate) fn set_metadata(&self, name: String, metadata: BTreeSet<String>) -> Changed {
+        if let Err(exception) = limits::check_tags(&metadata) {
+            return Changed::Now(Err(exception));
+        }
+        self.store.change(Box::new(move |names| {
+            let index = names.index();
+            let uri = index.get(&name).ok_or_else(|| unknown(&name))?.uri.clone();
+            let entry = Entry { uri, metadata };
+            limits::check_room(0, index.bytes(), entry.bytes())?;
+            names.set(&name, entry);
+            Ok(1)
+        }))
     }
 
     /// Removes a name; the number of names removed. The nameserver's own name stays.
-    pub(crate) fn remove(&mut self, name: &str) -> usize {
-        usize::from(name != NAMESERVER_NAME && self.store.remove(name))
+    pub(crate) fn remove(&self, name: String) -> Changed {
+        self.store.change(Box::new(move |names| {
+            Ok(usize::from(name != NAMESERVER_NAME && names.remove(&name)))
+        }))
     }
 
-    /// Removes what `filter` finds; the number of names removed.
-    pub(crate) fn remove_all(&mut self, filter: &Filter) -> usize {
-        let names: Vec<String> = self.list(filter).map(|(name, _)| name.clone()).collect();
-        names.iter().map(|name| self.remove(name)).sum()
+    /// Removes what `filter` finds; the number of names removed. The nameserver's own name stays.
+    pub(crate) fn remove_all(&self, filter: Filter) -> Changed {
+        self.store.change(Box::new(move |names| {
+            let mut found = matching(names.index(), &filter);
+            found.retain(|(name, _)| **name != *NAMESERVER_NAME);
+            Ok(found.iter().filter(|(name, _)| names.remove(name)).count())
+        }))
     }
 
-    pub(crate) fn list<'a>(
-        &'a self,
-        filter: &'a Filter,
-    ) -> Box<dyn Iterator<Item = (&'a String, &'a Entry)> + 'a> {
-        match filter {
-            Filter::All => Box::new(self.store.with_prefix("")),
-            Filter::Prefix(prefix) => Box::new(self.store.with_prefix(prefix)),
-            Filter::Regex(regex) => {
-                Box::new(self.store.with_prefix("").filter(|(name, _)| regex.is_match(name)))
-            }
-        }
-    }
-
-    pub(crate) fn tagged<'a>(
-        &'a self,
-        tags: &'a Tags,
-    ) -> impl Iterator<Item = (&'a String, &'a Entry)> {
-        self.store.with_prefix("").filter(move |(_, entry)| match tags {
-            Tags::All(tags) => tags.is_subset(&entry.metadata),
-            Tags::Any(tags) => !tags.is_disjoint(&entry.metadata),
-        })
+    /// Removes a name unless it points elsewhere by now.
+    pub(crate) fn drop_if_still_at(&self, name: Arc<str>, uri: String) -> Changed {
+        self.store.change(Box::new(move |names| {
+            let is_still_there = names.index().get(&name).is_some_and(|entry| entry.uri == uri);
+            Ok(usize::from(is_still_there && names.remove(&name)))
+        }))
     }
 }
 
@@ -105,15 +138,20 @@ impl Filter {
     /// Names that match `pattern` at their beginning, as Python's `re.match` does.
     ///
     /// # Errors
-    /// `NamingError` for a pattern that is none. Patterns run in linear time; what would not
-    /// (look-around, back-references) is refused.
+    /// `NamingError` for a pattern that is none.
     pub(crate) fn regex(pattern: &str) -> Result<Self, Exception> {
-        let invalid = |reason: String| Exception::naming_error(format!("invalid regex: {reason}"));
-        // Parsed alone first, so that an unbalanced pattern cannot close the group around it.
-        Regex::new(pattern)
-            .and_then(|_| Regex::new(&format!("^(?:{pattern})")))
-            .map(Filter::Regex)
-            .map_err(|error| invalid(error.to_string()))
+        pattern::compile(pattern).map(Filter::Regex)
+    }
+}
+
+fn matching(index: &Index, filter: &Filter) -> Vec<Named> {
+    let named = |(name, entry): (&Arc<str>, &Arc<Entry>)| (Arc::clone(name), Arc::clone(entry));
+    match filter {
+        Filter::All => index.with_prefix("").map(named).collect(),
+        Filter::Prefix(prefix) => index.with_prefix(prefix).map(named).collect(),
+        Filter::Regex(regex) => {
+            index.with_prefix("").filter(|(name, _)| regex.is_match(name)).map(named).collect()
+        }
     }
 }
 
@@ -125,8 +163,15 @@ fn unknown(name: &str) -> Exception {
 mod tests {
     use super::*;
 
+    fn done(changed: Changed) -> Result<usize, Exception> {
+        match changed {
+            Changed::Now(outcome) => outcome,
+            Changed::Later(_) => panic!("names in memory are changed at once"),
+        }
+    }
+
     fn directory() -> Directory {
-        let mut directory = Directory::default();
+        let directory = Directory::new(Store::memory());
         for (name, tags) in [
             (NAMESERVER_NAME, &["class:ns"][..]),
             ("lab.a", &["x", "y"]),
@@ -134,50 +179,33 @@ mod tests {
             ("other", &[]),
         ] {
             let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
-            directory.register(name.into(), "PYRO:o@h:1".into(), false, tags).unwrap();
+            done(directory.register(name.into(), "PYRO:o@h:1".into(), false, tags)).unwrap();
         }
         directory
     }
 
-    fn names<'a>(found: impl Iterator<Item = (&'a String, &'a Entry)>) -> Vec<&'a str> {
-        found.map(|(name, _)| name.as_str()).collect()
-    }
-
-    #[test]
-    fn a_regex_matches_from_the_beginning_only() {
-        let directory = directory();
-        let found = |pattern| names(directory.list(&Filter::regex(pattern).unwrap())).join(" ");
-        assert_eq!(found("lab"), "lab.a lab.b");
-        assert_eq!(found("ab"), "");
-        assert_eq!(found("x|lab"), "lab.a lab.b");
-        for broken in ["(", "a)|(b", "(?=a)"] {
-            let error = Filter::regex(broken).unwrap_err();
-            assert_eq!(error.class, "Pyro5.errors.NamingError", "{broken}");
-        }
-    }
-
-    #[test]
-    fn tags_are_matched_all_or_any() {
-        let directory = directory();
-        let tags = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect();
-        assert_eq!(names(directory.tagged(&Tags::All(tags(&["x", "y"])))), ["lab.a"]);
-        assert_eq!(names(directory.tagged(&Tags::Any(tags(&["x", "y"])))), ["lab.a", "lab.b"]);
-    }
-
     #[test]
     fn the_nameservers_own_name_cannot_be_removed() {
-        let mut directory = directory();
-        assert_eq!(directory.remove(NAMESERVER_NAME), 0);
-        assert_eq!(directory.remove_all(&Filter::regex(".*").unwrap()), 3);
+        let directory = directory();
+        assert_eq!(done(directory.remove(NAMESERVER_NAME.into())), Ok(0));
+        assert_eq!(done(directory.remove_all(Filter::regex(".*").unwrap())), Ok(3));
         assert_eq!(directory.count(), 1);
     }
 
     #[test]
     fn safe_registration_keeps_what_is_there() {
-        let mut directory = directory();
+        let directory = directory();
         let refused =
-            directory.register("other".into(), "PYRO:p@h:2".into(), true, BTreeSet::new());
+            done(directory.register("other".into(), "PYRO:p@h:2".into(), true, BTreeSet::new()));
         assert_eq!(refused.unwrap_err().message(), "name already registered: other");
         assert_eq!(directory.lookup("other").unwrap().uri, "PYRO:o@h:1");
+    }
+
+    #[test]
+    fn a_name_that_points_elsewhere_by_now_is_not_dropped() {
+        let directory = directory();
+        assert_eq!(done(directory.drop_if_still_at("other".into(), "PYRO:p@h:2".into())), Ok(0));
+        assert_eq!(done(directory.drop_if_still_at("other".into(), "PYRO:o@h:1".into())), Ok(1));
+        assert_eq!(done(directory.drop_if_still_at("other".into(), "PYRO:o@h:1".into())), Ok(0));
     }
 }

@@ -3,24 +3,38 @@
 //! Owns how a nameserver starts and what it tells its supervisor. The rules of names are in
 //! [`directory`], their storage in [`store`], Pyro5's view of them in [`object`].
 
+mod arguments;
+mod autoclean;
+mod broadcast;
 mod directory;
+mod limits;
 mod object;
+mod pattern;
 mod store;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
 
-use remote::{Daemon, DaemonConfig, Listener, NAMESERVER_NAME, ServerType};
+use remote::{Daemon, DaemonConfig, Listener, Location, NAMESERVER_NAME, ServerType};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use supervisor::Lifeline;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{info, warn};
 
 use crate::assignment::NameserverAssignment;
-use crate::config::Storage;
+use crate::config::{Nameserver, Storage};
+use crate::nameserver::autoclean::Patience;
 use crate::nameserver::directory::Directory;
 use crate::nameserver::object::NameServerObject;
+use crate::nameserver::store::{Changed, Store};
 
 /// Connections that a nameserver serves at once; they are many and idle.
 const CONNECTIONS: usize = 10_000;
+/// Files that are open besides.
+const OTHER_FILES: u64 = 100;
 
 /// Runs a nameserver until its supervisor says stop.
 ///
@@ -30,32 +44,127 @@ pub(crate) async fn run(
     assignment: NameserverAssignment,
     lifeline: &Lifeline,
 ) -> Result<(), String> {
-    let NameserverAssignment { config } = assignment;
-    if let Storage::Sql(_) = config.storage {
-        return Err(format!(
-            "nameserver '{}': `storage: sql` is not available in this version; write `storage: \
-             memory` (names come back by themselves, daemons renew them)",
-            config.name
-        ));
-    }
+    let NameserverAssignment { config, database } = assignment;
+    let file = match &config.storage {
+        Storage::Memory => None,
+        Storage::Sql(None) => Some(database),
+        Storage::Sql(Some(file)) => Some(file.clone()),
+    };
     let host = config.host.resolve();
     let listener =
         Listener::bind_tcp(&host, config.port).await.map_err(|error| error.to_string())?;
+    let (store, set_aside) = open(&config.name, file.as_deref())?;
+    let directory = Arc::new(Directory::new(store));
     let daemon = Daemon::new(DaemonConfig {
-        name: config.name,
+        name: config.name.clone(),
         server_type: ServerType::Thread,
-        threadpool_size: CONNECTIONS,
+        threadpool_size: places(),
         ..DaemonConfig::default()
     });
     let uri = daemon.uri_for(NAMESERVER_NAME, &listener).to_string();
-    let mut directory = Directory::default();
-    let itself = BTreeSet::from(["class:Pyro5.nameserver.NameServer".to_owned()]);
-    directory
-        .register(NAMESERVER_NAME.to_owned(), uri.clone(), false, itself)
-        .map_err(|exception| exception.to_string())?;
-    let object = NameServerObject::new(Arc::new(Mutex::new(directory)));
+    register_itself(&directory, &uri).await?;
+    let object = NameServerObject::new(Arc::clone(&directory));
     daemon.register(NAMESERVER_NAME, Arc::new(object)).map_err(|error| error.to_string())?;
-    lifeline.ready(json!({ "uri": uri }));
+
+    let (discovery, undiscovered) = answer_searches(&config, listener.location());
+    let _discovery = discovery.map(AbortOnDropHandle::new);
+    let _cleaner = config.autoclean.map(|period| {
+        let cleaning = autoclean::run(Arc::clone(&directory), period, Patience::default());
+        AbortOnDropHandle::new(tokio::spawn(cleaning))
+    });
+    let standing: Vec<String> = set_aside.into_iter().chain(undiscovered).collect();
+    let report = move |trouble: Option<String>| {
+        let warnings: Vec<String> = standing.iter().cloned().chain(trouble).collect();
+        let warning = (!warnings.is_empty()).then(|| warnings.join("; "));
+        json!({ "uri": uri, "warning": warning })
+    };
+    lifeline.ready(report(None));
+    let _reporter = directory.store().trouble().map(|mut trouble| {
+        let lifeline = lifeline.clone();
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            while trouble.changed().await.is_ok() {
+                let trouble = trouble.borrow_and_update().clone();
+                lifeline.status(report(trouble));
+            }
+        }))
+    });
     daemon.serve(listener, lifeline.stopping()).await;
+    directory.store().close().await;
     Ok(())
+}
+
+fn open(name: &str, file: Option<&Path>) -> Result<(Store, Option<String>), String> {
+    let Some(file) = file else { return Ok((Store::memory(), None)) };
+    let opened = Store::open(file).map_err(|error| format!("nameserver '{name}': {error}"))?;
+    info!(file = %file.display(), names = opened.0.read().len(), "opened the database");
+    Ok(opened)
+}
+
+/// As Pyro5's nameserver does. Where it was under another address before, that is replaced.
+async fn register_itself(directory: &Directory, uri: &str) -> Result<(), String> {
+    let metadata = BTreeSet::from(["class:Pyro5.nameserver.NameServer".to_owned()]);
+    let registered =
+        directory.register(NAMESERVER_NAME.to_owned(), uri.to_owned(), false, metadata);
+    let outcome = match registered {
+        Changed::Now(outcome) => outcome,
+        Changed::Later(outcome) => outcome.await,
+    };
+    outcome.map(drop).map_err(|exception| exception.message())
+}
+
+/// Starts answering searches of the network, where that is wanted and makes sense; second, why it
+/// is wanted and does not work. A nameserver that cannot be found that way still serves.
+fn answer_searches(
+    config: &Nameserver,
+    location: &Location,
+) -> (Option<tokio::task::JoinHandle<()>>, Option<String>) {
+    let Location::Tcp { host, .. } = location else { return (None, None) };
+    if !config.broadcast {
+        return (None, None);
+    }
+    let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+    if config.host.is_loopback() || address.is_some_and(|address| address.is_loopback()) {
+        info!("not answering searches of the network: other hosts cannot reach localhost");
+        return (None, None);
+    }
+    if address.is_some_and(|address| address.is_ipv6()) {
+        info!("not answering searches of the network: IPv6 has no broadcast");
+        return (None, None);
+    }
+    let bound = config.broadcast_host.as_ref().map(|host| host.resolve());
+    let port = config.broadcast_port;
+    match broadcast::bind(bound.as_deref(), port) {
+        Ok(socket) => {
+            info!(port, "answering searches of the network");
+            (Some(tokio::spawn(broadcast::serve(socket, location.clone()))), None)
+        }
+        Err(error) => {
+            let shown = bound.as_deref().unwrap_or("all addresses");
+            let told = format!(
+                "searches of the network are not answered: cannot listen on UDP port {port} of \
+                 {shown}: {error}; choose another `ns_bcport`"
+            );
+            warn!("{told}");
+            (None, Some(told))
+        }
+    }
+}
+
+/// How many connections can be served: each takes a file descriptor, of which the usual limit is
+/// low.
+fn places() -> usize {
+    let wanted = CONNECTIONS as u64 + OTHER_FILES;
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(u64::MAX);
+    let mut current = limit.current.unwrap_or(u64::MAX);
+    if current < wanted {
+        let raised = Rlimit { current: Some(wanted.min(most)), maximum: limit.maximum };
+        match setrlimit(Resource::Nofile, raised) {
+            Ok(()) => current = wanted.min(most),
+            Err(error) => warn!(%error, current, "cannot raise the limit of open files"),
+        }
+    }
+    usize::try_from(current.saturating_sub(OTHER_FILES))
+        .unwrap_or(CONNECTIONS)
+        .clamp(1, CONNECTIONS)
 }

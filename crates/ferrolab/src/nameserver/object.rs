@@ -1,67 +1,65 @@
 //! `Pyro.NameServer`: the directory as a Pyro5 object.
 //!
-//! Owns the translation between calls and the directory's operations, argument checks included.
+//! Owns the translation between calls and the directory's operations.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use remote::{
-    Answer, Dict, Exception, Metadata, MethodCall, Object, Operation, Request, Session, Signature,
-    Uri, Value, batch_now,
+    Answer, Dict, Exception, Metadata, MethodCall, Object, Operation, Reply, Request, Session,
+    Signature, Uri, Value, batch,
 };
 
+use crate::nameserver::arguments::{
+    flag, given, known_name, name_of, pattern_of, prefix_of, tags_of, wanted_tags,
+};
 use crate::nameserver::directory::{Directory, Filter, Tags};
-use crate::nameserver::store::Entry;
+use crate::nameserver::limits;
+use crate::nameserver::store::{Changed, Named};
 
 /// The nameserver's object.
-#[derive(Debug)]
+#[derive(Clone)]
 pub(crate) struct NameServerObject {
-    directory: Arc<Mutex<Directory>>,
+    directory: Arc<Directory>,
 }
 
 impl NameServerObject {
-    pub(crate) fn new(directory: Arc<Mutex<Directory>>) -> Self {
+    pub(crate) fn new(directory: Arc<Directory>) -> Self {
         NameServerObject { directory }
     }
 
-    fn directory(&self) -> MutexGuard<'_, Directory> {
-        self.directory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn call_method(&self, call: MethodCall) -> Result<Value, Exception> {
-        match call.method.as_str() {
-            "count" => COUNT.bind(call).map(|[]| self.directory().count().into()),
-            "lookup" => self.lookup(call),
-            "register" => self.register(call),
-            "set_metadata" => self.set_metadata(call),
-            "remove" => self.remove(call),
-            "list" => self.list(call),
-            "yplookup" => self.yplookup(call),
-            "ping" => PING.bind(call).map(|[]| Value::None),
+    fn call_method(&self, call: MethodCall) -> Answer {
+        let answered = match call.method.as_str() {
+            "count" => COUNT.bind(call).map(|[]| Answer::value(self.directory.count())),
+            "lookup" => self.lookup(call).map(Answer::value),
+            "register" => self.register(call).map(|changed| answer(changed, |_| Value::None)),
+            "set_metadata" => {
+                self.set_metadata(call).map(|changed| answer(changed, |_| Value::None))
+            }
+            "remove" => self.remove(call).map(|changed| answer(changed, Value::from)),
+            "list" => self.list(call).map(Answer::value),
+            "yplookup" => self.yplookup(call).map(Answer::value),
+            "ping" => PING.bind(call).map(|[]| Answer::value(Value::None)),
             _ => Err(Operation::Call(call).unexposed()),
-        }
+        };
+        answered.unwrap_or_else(Answer::exception)
     }
 
     fn lookup(&self, call: MethodCall) -> Result<Value, Exception> {
         let [name, return_metadata] = LOOKUP.bind(call)?;
-        let name = match name {
-            Some(Value::Str(name)) => name,
-            other => return Err(unknown_name(other)),
-        };
-        let directory = self.directory();
-        let entry = directory.lookup(&name)?;
+        let entry = self.directory.lookup(&known_name(name)?)?;
         let uri = entry
             .uri
             .parse::<Uri>()
             .map_err(|error| Exception::pyro_error(error.to_string()))?
             .to_value();
-        Ok(match is_true(&return_metadata) {
+        Ok(match flag(&return_metadata) {
             true => Value::Tuple(vec![uri, tags(&entry.metadata)]),
             false => uri,
         })
     }
 
-    fn register(&self, call: MethodCall) -> Result<Value, Exception> {
+    fn register(&self, call: MethodCall) -> Result<Changed, Exception> {
         let [name, uri, safe, metadata] = REGISTER.bind(call)?;
         let uri = match uri {
             Some(Value::Str(uri)) => uri,
@@ -73,66 +71,73 @@ impl NameServerObject {
         // Pyro5 checks the address first, then the name.
         uri.parse::<Uri>().map_err(|error| Exception::pyro_error(error.to_string()))?;
         let name = name_of(name)?;
-        let metadata = tag_set(metadata, "metadata")?.unwrap_or_default();
-        self.directory().register(name, uri, is_true(&safe), metadata)?;
-        Ok(Value::None)
+        Ok(self.directory.register(name, uri, flag(&safe), tags_of(metadata)?))
     }
 
-    fn set_metadata(&self, call: MethodCall) -> Result<Value, Exception> {
+    fn set_metadata(&self, call: MethodCall) -> Result<Changed, Exception> {
         let [name, metadata] = SET_METADATA.bind(call)?;
         let name = name_of(name)?;
-        let metadata = tag_set(metadata, "metadata")?.unwrap_or_default();
-        self.directory().set_metadata(&name, metadata)?;
-        Ok(Value::None)
+        Ok(self.directory.set_metadata(name, tags_of(metadata)?))
     }
 
-    fn remove(&self, call: MethodCall) -> Result<Value, Exception> {
+    fn remove(&self, call: MethodCall) -> Result<Changed, Exception> {
         let [name, prefix, regex] = REMOVE.bind(call)?;
-        let mut directory = self.directory();
         // As Pyro5: the first that is given counts.
-        let removed = if let Some(name) = text(name).filter(|name| name != remote::NAMESERVER_NAME)
-        {
-            directory.remove(&name)
-        } else if let Some(prefix) = text(prefix) {
-            directory.remove_all(&Filter::Prefix(prefix))
-        } else if let Some(regex) = text(regex) {
-            directory.remove_all(&Filter::regex(&regex)?)
-        } else {
-            0
-        };
-        Ok(removed.into())
+        let name = given(name)
+            .filter(|name| !matches!(name, Value::Str(name) if name == remote::NAMESERVER_NAME));
+        Ok(match (name, given(prefix), given(regex)) {
+            (Some(Value::Str(name)), ..) => self.directory.remove(name),
+            // What is no text is nobody's name.
+            (Some(other), ..) => Changed::Now(match other {
+                Value::List(_) | Value::Dict(_) | Value::Set(_) => {
+                    known_name(Some(other)).map(|_| 0)
+                }
+                _ => Ok(0),
+            }),
+            (None, Some(prefix), _) => {
+                self.directory.remove_all(Filter::Prefix(prefix_of(prefix)?))
+            }
+            (None, None, Some(regex)) => {
+                self.directory.remove_all(Filter::regex(&pattern_of(regex)?)?)
+            }
+            (None, None, None) => Changed::Now(Ok(0)),
+        })
     }
 
     fn list(&self, call: MethodCall) -> Result<Value, Exception> {
         let [prefix, regex, return_metadata] = LIST.bind(call)?;
-        let filter = match (text(prefix), text(regex)) {
+        let filter = match (given(prefix), given(regex)) {
             (Some(_), Some(_)) => {
                 return Err(Exception::value_error("you can only filter on one thing at a time"));
             }
-            (Some(prefix), None) => Filter::Prefix(prefix),
-            (None, Some(regex)) => Filter::regex(&regex)?,
+            (Some(prefix), None) => Filter::Prefix(prefix_of(prefix)?),
+            (None, Some(regex)) => Filter::regex(&pattern_of(regex)?)?,
             (None, None) => Filter::All,
         };
-        let directory = self.directory();
-        Ok(entries(directory.list(&filter), is_true(&return_metadata)))
+        entries(&self.directory.list(&filter), flag(&return_metadata))
     }
 
     fn yplookup(&self, call: MethodCall) -> Result<Value, Exception> {
         let [all, any, return_metadata] = YPLOOKUP.bind(call)?;
-        let given = |value: Option<Value>| value.filter(|value| is_true(&Some(value.clone())));
         let tags = match (given(all), given(any)) {
             (Some(_), Some(_)) => {
                 return Err(Exception::value_error(
                     "you can't use meta_all or meta_any at the same time",
                 ));
             }
-            (all @ Some(_), None) => Tags::All(tag_set(all, "metadata_all")?.unwrap_or_default()),
-            (None, any @ Some(_)) => Tags::Any(tag_set(any, "metadata_any")?.unwrap_or_default()),
+            (Some(all), None) => {
+                match wanted_tags(all, "metadata_all")?.into_iter().collect::<Option<_>>() {
+                    Some(tags) => Tags::All(tags),
+                    None => Tags::Any(BTreeSet::new()),
+                }
+            }
+            (None, Some(any)) => {
+                Tags::Any(wanted_tags(any, "metadata_any")?.into_iter().flatten().collect())
+            }
             (None, None) => return Ok(Value::Dict(Dict::new())),
         };
-        let with_metadata = return_metadata.is_none_or(|value| is_true(&Some(value)));
-        let directory = self.directory();
-        Ok(entries(directory.tagged(&tags), with_metadata))
+        let with_metadata = return_metadata.is_none_or(|value| flag(&Some(value)));
+        entries(&self.directory.tagged(&tags), with_metadata)
     }
 }
 
@@ -152,8 +157,13 @@ impl Object for NameServerObject {
 
     fn call(&self, _session: &Arc<Session>, request: Request) -> Answer {
         match request.operation {
-            Operation::Call(call) => Answer::from(self.call_method(call)),
-            Operation::Batch(calls) => batch_now(calls, |call| self.call_method(call)),
+            Operation::Call(call) => self.call_method(call),
+            Operation::Batch(calls) => {
+                let object = self.clone();
+                Answer::Pending(Box::pin(async move {
+                    batch(calls, |call| object.call_method(call)).await
+                }))
+            }
             other => Answer::exception(other.unexposed()),
         }
     }
@@ -183,90 +193,33 @@ const YPLOOKUP: Signature = Signature {
     required: 0,
 };
 
+/// A change as the answer to its call.
+fn answer(changed: Changed, value: fn(usize) -> Value) -> Answer {
+    match changed {
+        Changed::Now(outcome) => Answer::from(outcome.map(value)),
+        Changed::Later(outcome) => {
+            Answer::Pending(Box::pin(async move { outcome.await.map(|n| Reply::from(value(n))) }))
+        }
+    }
+}
+
 /// Names with their URIs, and with their tags where these are wanted.
-fn entries<'a>(found: impl Iterator<Item = (&'a String, &'a Entry)>, with_metadata: bool) -> Value {
-    let pair = |(name, entry): (&String, &Entry)| {
+fn entries(found: &[Named], with_metadata: bool) -> Result<Value, Exception> {
+    let size = |(name, entry): &Named| {
+        name.len() + if with_metadata { entry.bytes() } else { entry.uri.len() }
+    };
+    limits::check_answer(found.len(), found.iter().map(size).sum())?;
+    let pair = |(name, entry): &Named| {
         let uri = Value::from(entry.uri.as_str());
         let value = match with_metadata {
             true => Value::Tuple(vec![uri, tags(&entry.metadata)]),
             false => uri,
         };
-        (Value::from(name.as_str()), value)
+        (Value::from(&**name), value)
     };
-    Value::Dict(found.map(pair).collect::<Dict>())
+    Ok(Value::Dict(found.iter().map(pair).collect::<Dict>()))
 }
 
 fn tags(metadata: &BTreeSet<String>) -> Value {
     Value::Set(metadata.iter().map(|tag| Value::from(tag.as_str())).collect())
-}
-
-fn name_of(value: Option<Value>) -> Result<String, Exception> {
-    match value {
-        Some(Value::Str(name)) => Ok(name),
-        _ => Err(Exception::type_error("name must be a str")),
-    }
-}
-
-/// A text that is given and not empty.
-fn text(value: Option<Value>) -> Option<String> {
-    match value {
-        Some(Value::Str(text)) if !text.is_empty() => Some(text),
-        _ => None,
-    }
-}
-
-/// Python's truth: Pyro5's own clients pass 0.0 where they mean False.
-fn is_true(value: &Option<Value>) -> bool {
-    match value {
-        None | Some(Value::None) => false,
-        Some(Value::Bool(flag)) => *flag,
-        Some(Value::Int(number)) => *number != 0,
-        Some(Value::BigInt(_)) => true,
-        Some(Value::Float(number)) => *number != 0.0,
-        Some(Value::Complex { re, im }) => *re != 0.0 || *im != 0.0,
-        Some(Value::Str(text)) => !text.is_empty(),
-        Some(Value::Bytes(bytes)) => !bytes.is_empty(),
-        Some(Value::List(items) | Value::Tuple(items)) => !items.is_empty(),
-        Some(Value::Set(items) | Value::FrozenSet(items)) => !items.is_empty(),
-        Some(Value::Dict(entries)) => !entries.is_empty(),
-    }
-}
-
-/// A collection of tags; `None` where none is given.
-fn tag_set(value: Option<Value>, parameter: &str) -> Result<Option<BTreeSet<String>>, Exception> {
-    let items: Vec<Value> = match value {
-        None | Some(Value::None) => return Ok(None),
-        Some(Value::Str(_)) => {
-            return Err(Exception::type_error(format!(
-                "{parameter} should not be a str, but another iterable (set, list, etc)"
-            )));
-        }
-        Some(Value::Set(items) | Value::FrozenSet(items)) => items.into_vec(),
-        Some(Value::List(items) | Value::Tuple(items)) => items,
-        Some(other) => {
-            return Err(Exception::type_error(format!(
-                "'{}' object is not iterable",
-                other.type_name()
-            )));
-        }
-    };
-    let tag = |item: Value| match item {
-        Value::Str(tag) => Ok(tag),
-        other => Err(Exception::type_error(format!(
-            "{parameter} must hold str, not {}",
-            other.type_name()
-        ))),
-    };
-    items.into_iter().map(tag).collect::<Result<_, _>>().map(Some)
-}
-
-fn unknown_name(name: Option<Value>) -> Exception {
-    match name {
-        // Python cannot join a str and something else, and says so.
-        Some(other) => Exception::type_error(format!(
-            "can only concatenate str (not \"{}\") to str",
-            other.type_name()
-        )),
-        None => Exception::type_error("name must be a str"),
-    }
 }

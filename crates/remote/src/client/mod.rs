@@ -1,5 +1,6 @@
 //! The client's side: proxies for objects anywhere, and the nameserver as a client sees it.
 
 mod connection;
+pub(crate) mod discovery;
 pub(crate) mod nameserver;
 pub(crate) mod proxy;

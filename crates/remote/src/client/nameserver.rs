@@ -5,32 +5,40 @@ use std::time::Duration;
 use wire::uri::{Location, Uri};
 use wire::value::Value;
 
+use crate::client::discovery::{Search, locate_ns};
 use crate::client::proxy::Proxy;
 use crate::error::Error;
 
 /// The id under which every nameserver serves itself.
 pub const NAMESERVER_NAME: &str = "Pyro.NameServer";
 
-/// Where a nameserver is looked for when a URI does not say (Pyro5's `NS_HOST`, `NS_PORT`).
-const DEFAULT_HOST: &str = "localhost";
-const DEFAULT_PORT: u16 = 9090;
+/// Where a nameserver listens when nothing else is said (Pyro5's `NS_PORT`).
+pub(crate) const DEFAULT_PORT: u16 = 9090;
 
 /// A client of a nameserver.
 #[derive(Debug)]
 pub struct NameServer {
+    location: Location,
     proxy: Proxy,
 }
 
 impl NameServer {
     /// The nameserver at `location`; connects at the first call.
     pub fn at(location: Location, timeout: Option<Duration>) -> Self {
-        let proxy = Proxy::from(Uri::Pyro { object: NAMESERVER_NAME.to_owned(), location });
+        let object = NAMESERVER_NAME.to_owned();
+        let proxy = Proxy::from(Uri::Pyro { object, location: location.clone() });
         NameServer {
+            location,
             proxy: match timeout {
                 None => proxy,
                 Some(timeout) => proxy.with_timeout(timeout),
             },
         }
+    }
+
+    /// Where it is.
+    pub fn location(&self) -> &Location {
+        &self.location
     }
 
     /// The address of a name.
@@ -40,6 +48,19 @@ impl NameServer {
     pub async fn lookup(&mut self, name: &str) -> Result<Uri, Error> {
         let answer = self.proxy.call("lookup", vec![name.into()], Vec::new()).await?;
         Uri::from_value(&answer).ok_or_else(|| nonsense("lookup", "not a URI"))
+    }
+
+    /// The address of a name, with its tags, sorted.
+    ///
+    /// # Errors
+    /// As [`NameServer::lookup`].
+    pub async fn lookup_with_tags(&mut self, name: &str) -> Result<(Uri, Vec<String>), Error> {
+        let answer = self.proxy.call("lookup", vec![name.into(), true.into()], Vec::new()).await?;
+        let entry = match answer.as_list() {
+            Some([uri, tags]) => Uri::from_value(uri).zip(sorted_tags(tags)),
+            _ => None,
+        };
+        entry.ok_or_else(|| nonsense("lookup", "not (URI, metadata)"))
     }
 
     /// Registers `name`, in place of whatever had it.
@@ -52,13 +73,44 @@ impl NameServer {
         uri: &Uri,
         metadata: &[String],
     ) -> Result<(), Error> {
-        let metadata = if metadata.is_empty() {
-            Value::None
-        } else {
-            Value::Set(metadata.iter().map(|tag| Value::from(tag.as_str())).collect())
-        };
+        self.put(name, uri, metadata, false).await
+    }
+
+    /// Registers `name` unless it is taken.
+    ///
+    /// # Errors
+    /// `NamingError` if it is; otherwise as [`NameServer::register`].
+    pub async fn register_new(
+        &mut self,
+        name: &str,
+        uri: &Uri,
+        metadata: &[String],
+    ) -> Result<(), Error> {
+        self.put(name, uri, metadata, true).await
+    }
+
+    async fn put(
+        &mut self,
+        name: &str,
+        uri: &Uri,
+        metadata: &[String],
+        safe: bool,
+    ) -> Result<(), Error> {
         let args = vec![name.into(), uri.to_string().into()];
-        self.proxy.call("register", args, vec![("metadata".into(), metadata)]).await.map(drop)
+        let kwargs = vec![
+            ("safe".to_owned(), Value::Bool(safe)),
+            ("metadata".to_owned(), tag_set(metadata)),
+        ];
+        self.proxy.call("register", args, kwargs).await.map(drop)
+    }
+
+    /// Gives a name other tags.
+    ///
+    /// # Errors
+    /// `NamingError` for an unknown name; [`Error`] for the way there.
+    pub async fn set_metadata(&mut self, name: &str, metadata: &[String]) -> Result<(), Error> {
+        let args = vec![name.into(), tag_set(metadata)];
+        self.proxy.call("set_metadata", args, Vec::new()).await.map(drop)
     }
 
     /// Removes a name; true if it was there.
@@ -83,14 +135,39 @@ impl NameServer {
         registrations("list", answer)
     }
 
+    /// Names that match the pattern `regex` at their beginning, as [`NameServer::list`] has them.
+    ///
+    /// # Errors
+    /// `NamingError` for what is no pattern; [`Error`] for the way there.
+    pub async fn matching(&mut self, regex: &str) -> Result<Vec<Registration>, Error> {
+        let kwargs = vec![
+            ("regex".to_owned(), Value::from(regex)),
+            ("return_metadata".to_owned(), Value::Bool(true)),
+        ];
+        let answer = self.proxy.call("list", Vec::new(), kwargs).await?;
+        registrations("list", answer)
+    }
+
     /// Names that have all of `tags`.
     ///
     /// # Errors
     /// [`Error`] for the way there.
     pub async fn with_tags(&mut self, tags: &[String]) -> Result<Vec<Registration>, Error> {
+        self.tagged("meta_all", tags).await
+    }
+
+    /// Names that have at least one of `tags`.
+    ///
+    /// # Errors
+    /// [`Error`] for the way there.
+    pub async fn with_any_tag(&mut self, tags: &[String]) -> Result<Vec<Registration>, Error> {
+        self.tagged("meta_any", tags).await
+    }
+
+    async fn tagged(&mut self, how: &str, tags: &[String]) -> Result<Vec<Registration>, Error> {
         let tags: Vec<Value> = tags.iter().map(|tag| Value::from(tag.as_str())).collect();
         let kwargs = vec![
-            ("meta_all".to_owned(), Value::from(tags)),
+            (how.to_owned(), Value::from(tags)),
             ("return_metadata".to_owned(), Value::Bool(true)),
         ];
         let answer = self.proxy.call("yplookup", Vec::new(), kwargs).await?;
@@ -124,9 +201,9 @@ pub struct Registration {
 pub async fn resolve(uri: &Uri, timeout: Option<Duration>) -> Result<Uri, Error> {
     match uri {
         Uri::Pyro { .. } => Ok(uri.clone()),
-        Uri::PyroName { name, location } => nameserver(location, timeout).lookup(name).await,
+        Uri::PyroName { name, location } => nameserver(location, timeout).await?.lookup(name).await,
         Uri::PyroMeta { tags, location } => {
-            let found = nameserver(location, timeout).with_tags(tags).await?;
+            let found = nameserver(location, timeout).await?.with_tags(tags).await?;
             // Any of them will do; the first by name makes the choice repeatable.
             let first = found.into_iter().min_by(|a, b| a.name.cmp(&b.name)).ok_or_else(|| {
                 Error::Remote(wire::exception::Exception::naming_error(format!(
@@ -139,11 +216,34 @@ pub async fn resolve(uri: &Uri, timeout: Option<Duration>) -> Result<Uri, Error>
     }
 }
 
-fn nameserver(location: &Option<Location>, timeout: Option<Duration>) -> NameServer {
-    let location = location
-        .clone()
-        .unwrap_or_else(|| Location::Tcp { host: DEFAULT_HOST.into(), port: DEFAULT_PORT });
-    NameServer::at(location, timeout)
+async fn nameserver(
+    location: &Option<Location>,
+    timeout: Option<Duration>,
+) -> Result<NameServer, Error> {
+    match location {
+        Some(location) => Ok(NameServer::at(location.clone(), timeout)),
+        None => locate_ns(&Search { timeout, ..Search::default() }).await,
+    }
+}
+
+/// Tags as they are sent.
+fn tag_set(tags: &[String]) -> Value {
+    match tags {
+        // Serpent has no empty set.
+        [] => Value::None,
+        tags => Value::Set(tags.iter().map(|tag| Value::from(tag.as_str())).collect()),
+    }
+}
+
+fn sorted_tags(metadata: &Value) -> Option<Vec<String>> {
+    let mut tags: Vec<String> = match metadata {
+        Value::Set(tags) | Value::FrozenSet(tags) => {
+            tags.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        }
+        other => other.as_list()?.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+    };
+    tags.sort();
+    Some(tags)
 }
 
 fn registrations(operation: &'static str, answer: Value) -> Result<Vec<Registration>, Error> {
@@ -161,18 +261,8 @@ fn registrations(operation: &'static str, answer: Value) -> Result<Vec<Registrat
 
 fn registration(name: &Value, entry: &Value) -> Option<Registration> {
     let [uri, metadata] = entry.as_list()? else { return None };
-    let mut tags: Vec<String> = match metadata {
-        Value::Set(tags) | Value::FrozenSet(tags) => {
-            tags.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-        }
-        other => other.as_list()?.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-    };
-    tags.sort();
-    Some(Registration {
-        name: name.as_str()?.to_owned(),
-        uri: uri.as_str()?.to_owned(),
-        metadata: tags,
-    })
+    let metadata = sorted_tags(metadata)?;
+    Some(Registration { name: name.as_str()?.to_owned(), uri: uri.as_str()?.to_owned(), metadata })
 }
 
 fn nonsense(operation: &'static str, reason: &str) -> Error {

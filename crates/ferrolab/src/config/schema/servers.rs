@@ -140,6 +140,13 @@ pub(crate) static DAEMON: Section = Section {
             doc: "Where the daemon itself is registered, under its name.",
         },
         Field {
+            key: "reclaim_names",
+            kind: Kind::Flag,
+            default: "true",
+            example: "false",
+            doc: "Whether names of its services that somebody else overwrites are taken back.",
+        },
+        Field {
             key: "threadpool_size",
             kind: Kind::Int { what: "a number of connections", min: 1, max: 100_000 },
             default: "80",

@@ -187,6 +187,7 @@ fn values_have_their_types() {
             &["1:29 (write \"yes\" in quotes to mean the text)"],
         ),
         ("nameservers: {n: {ns_autoclean: often}}", &["1:33 expected a number of seconds"]),
+        ("nameservers: {n: {ns_autoclean: 2.9}}", &["1:33 (write 3 or more, or 0 for never)"]),
         (
             "nameservers: {n: {storage: dbm}}",
             &["1:28 (dbm keeps no metadata and is not supported: write `storage: sql`)"],

@@ -145,7 +145,7 @@ autolaunch:
 fn values_may_be_written_as_pyrolab_accepts_them() {
     let lab = right(
         "version: 1
-nameservers: {n: {ns_port: '9090', ns_bcport: 9091.0, broadcast: 'Yes', ns_autoclean: '2.5'}}
+nameservers: {n: {ns_port: '9090', ns_bcport: 9091.0, broadcast: 'Yes', ns_autoclean: '3.5'}}
 daemons:
   a: &a {port: 0x10, host: 5}
   b: *a
@@ -160,7 +160,7 @@ services:
         (nameserver.port, nameserver.broadcast_port, nameserver.broadcast),
         (9090, 9091, true)
     );
-    assert_eq!(nameserver.autoclean, Some(Duration::from_millis(2500)));
+    assert_eq!(nameserver.autoclean, Some(Duration::from_millis(3500)));
     assert_eq!(lab.daemon("a").unwrap().port, 16);
     assert_eq!(lab.daemon("b").unwrap().host, Host::Named("5".into()));
     assert_eq!(lab.daemon("c").unwrap().port, 7);

@@ -1,0 +1,68 @@
+//! `ferrolab ns lookup`: where a name points.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use miette::{IntoDiagnostic, miette};
+use remote::{Error, NameServer};
+use serde_json::json;
+
+use super::{NameserverArgument, Outcome, TIMEOUT, paths};
+use crate::cli::runtime;
+use crate::names::nearest;
+
+/// Print where a name points
+///
+/// Where there are several nameservers, the first that knows the name counts. Its metadata comes
+/// on the lines after the URI.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab ns lookup lab.laser\n  \
+    ferrolab ns lookup lab.laser --json\n  \
+    ferrolab ns lookup lab.laser --ns labserver:9090")]
+pub(crate) struct Arguments {
+    /// The name
+    name: String,
+    #[command(flatten)]
+    nameserver: NameserverArgument,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Outcome {
+    runtime()?.block_on(look_up(arguments))
+}
+
+async fn look_up(arguments: &Arguments) -> Outcome {
+    let Arguments { name, nameserver, json } = arguments;
+    let mut asked = Vec::new();
+    let mut known = Vec::new();
+    for (title, location) in nameserver.targets(&paths()?).await? {
+        let mut nameserver = NameServer::at(location, Some(TIMEOUT));
+        match nameserver.lookup_with_tags(name).await {
+            Ok((uri, metadata)) if *json => {
+                let uri = uri.to_string();
+                let found =
+                    json!({ "name": name, "uri": uri, "metadata": metadata, "nameserver": title });
+                println!("{}", serde_json::to_string_pretty(&found).into_diagnostic()?);
+                return Ok(ExitCode::SUCCESS);
+            }
+            Ok((uri, metadata)) => {
+                println!("{uri}");
+                metadata.iter().for_each(|tag| println!("  {tag}"));
+                return Ok(ExitCode::SUCCESS);
+            }
+            Err(Error::Remote(exception)) => {
+                asked.push(format!("nameserver {title}: {}", exception.message()));
+                let names = nameserver.list(None).await.unwrap_or_default();
+                known.extend(names.into_iter().map(|entry| entry.name));
+            }
+            Err(error) => asked.push(format!("nameserver {title}: {error}")),
+        }
+    }
+    let help = match nearest(name, known.iter().map(String::as_str)) {
+        Some(nearest) => format!("did you mean '{nearest}'?"),
+        None => "see the names with `ferrolab nslist`".to_owned(),
+    };
+    Err(miette!(help = help, "cannot find '{name}': {}", asked.join("; ")))
+}

@@ -1,0 +1,268 @@
+//! Autoclean: removes the names of servers that do not answer any more.
+//!
+//! Owns who is asked, how, and when a name has failed for long enough. Every address is asked
+//! once for all its names, all at the same time, each with a deadline. Time is the monotonic
+//! clock's.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use remote::{ConnectError, DAEMON_NAME, Error, Location, NAMESERVER_NAME, Proxy, Uri};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, info, warn};
+
+use crate::nameserver::directory::{Directory, Filter};
+use crate::nameserver::store::Changed;
+
+/// An answer takes at most this long.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// Addresses that are asked at the same time.
+const AT_ONCE: usize = 64;
+/// What has failed once is asked again at least this often.
+const RECHECK: Duration = Duration::from_secs(5);
+
+/// How long a name may fail before it is removed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Nobody is there, or somebody who does not speak Pyro's protocol (as in Pyro5).
+    pub(super) absent: Duration,
+    /// Somebody takes the connection and says nothing. A `multiplex` daemon of Pyro5 does so
+    /// during each of its calls, and has a right to measure for a while.
+    pub(super) silent: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience { absent: Duration::from_secs(20), silent: Duration::from_secs(60) }
+    }
+}
+
+/// What asking an address came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    Alive,
+    Absent(String),
+    Silent,
+}
+
+/// A name and where it points.
+type Key = (Arc<str>, String);
+
+/// Since when which names fail.
+#[derive(Debug, Default)]
+struct Failing(HashMap<Key, Instant>);
+
+/// Cleans `directory` every `period`, for ever.
+pub(super) async fn run(directory: Arc<Directory>, period: Duration, patience: Patience) {
+    let mut failing = Failing::default();
+    loop {
+        sleep(if failing.0.is_empty() { period } else { period.min(RECHECK) }).await;
+        let names = names(&directory);
+        let verdicts = ask_all(names.values()).await;
+        for (key, reason) in failing.judge(&names, &verdicts, Instant::now(), patience) {
+            drop_name(&directory, key, &reason).await;
+        }
+        debug!(names = names.len(), failing = failing.0.len(), "autoclean has asked everybody");
+    }
+}
+
+impl Failing {
+    /// Takes note of the verdicts; returns the names that have failed for long enough, each with
+    /// the reason.
+    fn judge(
+        &mut self,
+        names: &BTreeMap<Key, Location>,
+        verdicts: &HashMap<Location, Verdict>,
+        now: Instant,
+        patience: Patience,
+    ) -> Vec<(Key, String)> {
+        // Names that are gone, or point elsewhere by now, begin anew.
+        self.0.retain(|key, _| names.contains_key(key));
+        let mut lost = Vec::new();
+        for (key, location) in names {
+            let (limit, reason) = match verdicts.get(location) {
+                None => continue,
+                Some(Verdict::Alive) => {
+                    self.0.remove(key);
+                    continue;
+                }
+                Some(Verdict::Absent(reason)) => (patience.absent, reason.clone()),
+                Some(Verdict::Silent) => {
+                    (patience.silent, "it takes connections and does not answer".to_owned())
+                }
+            };
+            let since = *self.0.entry(key.clone()).or_insert_with(|| {
+                info!(name = %key.0, uri = key.1, reason, "autoclean: no answer");
+                now
+            });
+            let failed_for = now.saturating_duration_since(since);
+            if failed_for >= limit {
+                self.0.remove(key);
+                lost.push((
+                    key.clone(),
+                    format!("no answer for {} s: {reason}", failed_for.as_secs()),
+                ));
+            }
+        }
+        lost
+    }
+}
+
+/// The names to ask about, with where to ask. A name for another name has no address of its own.
+fn names(directory: &Directory) -> BTreeMap<Key, Location> {
+    let listed = directory.list(&Filter::All).into_iter();
+    let located = listed.filter_map(|(name, entry)| match entry.uri.parse() {
+        Ok(Uri::Pyro { location, .. }) if !matches!(&*name, NAMESERVER_NAME | DAEMON_NAME) => {
+            Some(((name, entry.uri.clone()), location))
+        }
+        _ => None,
+    });
+    located.collect()
+}
+
+async fn ask_all<'a>(locations: impl Iterator<Item = &'a Location>) -> HashMap<Location, Verdict> {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut asking = JoinSet::new();
+    let mut asked = std::collections::HashSet::new();
+    for location in locations.filter(|location| asked.insert(Location::clone(location))) {
+        let (places, location) = (Arc::clone(&places), location.clone());
+        asking.spawn(async move {
+            // The semaphore is never closed.
+            let _place = places.acquire().await;
+            let verdict = ask(&location).await;
+            (location, verdict)
+        });
+    }
+    let mut verdicts = HashMap::new();
+    while let Some(answer) = asking.join_next().await {
+        verdicts.extend(answer);
+    }
+    verdicts
+}
+
+/// Connects, shakes hands with the daemon and pings it. That takes a place of the daemon's for a
+/// moment; one that has none free says so, which is an answer too.
+async fn ask(location: &Location) -> Verdict {
+    let uri = Uri::Pyro { object: DAEMON_NAME.to_owned(), location: location.clone() };
+    let mut proxy = Proxy::from(uri).with_timeout(DEADLINE);
+    match proxy.ping().await {
+        Ok(()) | Err(Error::Connect { source: ConnectError::Refused(_), .. }) => Verdict::Alive,
+        Err(Error::Timeout { .. } | Error::Connect { source: ConnectError::Timeout(_), .. })
+            if connects(location).await =>
+        {
+            Verdict::Silent
+        }
+        Err(error) => Verdict::Absent(error.to_string()),
+    }
+}
+
+async fn connects(location: &Location) -> bool {
+    match location {
+        Location::Tcp { host, port } => {
+            let host = host.trim_matches(['[', ']']);
+            let connecting = tokio::net::TcpStream::connect((host, *port));
+            matches!(timeout(DEADLINE, connecting).await, Ok(Ok(_)))
+        }
+        // A Unix socket that nobody serves refuses at once.
+        Location::Unix { .. } => true,
+    }
+}
+
+async fn drop_name(directory: &Directory, (name, uri): Key, reason: &str) {
+    let outcome = match directory.drop_if_still_at(Arc::clone(&name), uri.clone()) {
+        Changed::Now(outcome) => outcome,
+        Changed::Later(outcome) => outcome.await,
+    };
+    match outcome {
+        Ok(0) => debug!(%name, uri, "autoclean: the name has changed in the meantime"),
+        Ok(_) => warn!(%name, uri, reason, "autoclean: removed the name"),
+        Err(error) => warn!(%name, uri, %error, "autoclean: cannot remove the name"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience =
+        Patience { absent: Duration::from_secs(20), silent: Duration::from_secs(60) };
+
+    fn location(port: u16) -> Location {
+        Location::Tcp { host: "h".into(), port }
+    }
+
+    fn names(keys: &[(&str, u16)]) -> BTreeMap<Key, Location> {
+        let key = |name: &str, port: u16| (Arc::from(name), format!("PYRO:o@h:{port}"));
+        keys.iter().map(|(name, port)| (key(name, *port), location(*port))).collect()
+    }
+
+    #[test]
+    fn a_name_goes_only_after_failing_for_the_whole_period() {
+        let absent = || Verdict::Absent("refused".into());
+        // For each look: its second, what the address said, and whether the name goes.
+        let cases: &[(&str, &[(u64, Verdict, bool)])] = &[
+            ("absent", &[(0, absent(), false), (19, absent(), false), (20, absent(), true)]),
+            (
+                "back in between",
+                &[(0, absent(), false), (10, Verdict::Alive, false), (21, absent(), false)],
+            ),
+            ("silent", &[(0, Verdict::Silent, false), (59, Verdict::Silent, false)]),
+            ("silent too long", &[(0, Verdict::Silent, false), (60, Verdict::Silent, true)]),
+            ("silent, then gone", &[(0, Verdict::Silent, false), (30, absent(), true)]),
+            ("alive", &[(0, Verdict::Alive, false), (100, Verdict::Alive, false)]),
+            ("seldom asked", &[(0, absent(), false), (100, absent(), true)]),
+        ];
+        let start = Instant::now();
+        for (title, looks) in cases {
+            let mut failing = Failing::default();
+            for (second, verdict, goes) in *looks {
+                let verdicts = HashMap::from([(location(1), verdict.clone())]);
+                let now = start + Duration::from_secs(*second);
+                let lost = failing.judge(&names(&[("a", 1)]), &verdicts, now, PATIENCE);
+                assert_eq!(!lost.is_empty(), *goes, "{title} at {second} s");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_comes_later_has_its_own_period() {
+        let mut failing = Failing::default();
+        let verdicts = HashMap::from([(location(1), Verdict::Absent("refused".into()))]);
+        let start = Instant::now();
+        failing.judge(&names(&[("a", 1)]), &verdicts, start, PATIENCE);
+        let later = start + Duration::from_secs(20);
+        let lost = failing.judge(&names(&[("a", 1), ("b", 1)]), &verdicts, later, PATIENCE);
+        let lost: Vec<&str> = lost.iter().map(|((name, _), _)| &**name).collect();
+        assert_eq!(lost, ["a"]);
+        let again = failing.judge(&names(&[("a", 1)]), &verdicts, later, PATIENCE);
+        assert!(again.is_empty(), "registered anew, it begins anew");
+    }
+
+    #[tokio::test]
+    async fn an_address_is_alive_absent_or_no_pyro() {
+        let daemon = remote::Daemon::new(remote::DaemonConfig::default());
+        let listener = remote::Listener::bind_tcp("localhost", 0).await.unwrap();
+        let served = listener.location().clone();
+        let stop = tokio_util::sync::CancellationToken::new();
+        let serving = tokio::spawn(daemon.serve(listener, stop.clone()));
+        assert_eq!(ask(&served).await, Verdict::Alive);
+        stop.cancel();
+        serving.await.unwrap();
+        assert!(matches!(ask(&served).await, Verdict::Absent(_)));
+
+        let stranger = tokio::net::TcpListener::bind("localhost:0").await.unwrap();
+        let port = stranger.local_addr().unwrap().port();
+        let talking = tokio::spawn(async move {
+            let (mut stream, _) = stranger.accept().await.unwrap();
+            let text = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+            tokio::io::AsyncWriteExt::write_all(&mut stream, text).await.unwrap();
+            stream
+        });
+        let location = Location::Tcp { host: "localhost".into(), port };
+        assert!(matches!(ask(&location).await, Verdict::Absent(_)));
+        drop(talking);
+    }
+}

@@ -1,0 +1,102 @@
+//! Discovery: answers clients that ask the whole network where a nameserver is.
+//!
+//! Owns the UDP socket and its one question, `GET_NSURI`; the answer is the nameserver's URI as
+//! text. IPv4 only, as in Pyro5: IPv6 has no broadcast.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+
+use remote::{Location, NAMESERVER_NAME, Uri};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::UdpSocket;
+use tracing::{debug, info};
+
+const QUESTION: &[u8] = b"GET_NSURI";
+/// Longer ones are not the question.
+const LONGEST: usize = 100;
+
+/// Listens for the question at `host` (all addresses if absent).
+///
+/// # Errors
+/// The port is taken by somebody who does not share it, or the address is not IPv4 or not ours.
+pub(super) fn bind(host: Option<&str>, port: u16) -> io::Result<UdpSocket> {
+    let address = match host {
+        None => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+        Some(host) => {
+            (host, port).to_socket_addrs()?.find(SocketAddr::is_ipv4).ok_or_else(|| {
+                io::Error::new(io::ErrorKind::AddrNotAvailable, "it has no IPv4 address")
+            })?
+        }
+    };
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_broadcast(true)?;
+    // Several nameservers of one host, Pyro5's among them, hear the same question.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    UdpSocket::from_std(socket.into())
+}
+
+/// Answers with `location`, for ever.
+pub(super) async fn serve(socket: UdpSocket, location: Location) {
+    let mut question = [0; LONGEST];
+    loop {
+        let (length, peer) = match socket.recv_from(&mut question).await {
+            Ok(received) => received,
+            Err(error) => {
+                // An earlier answer's recipient is gone, mostly; never a reason to end.
+                debug!(%error, "cannot receive a question about the nameserver");
+                tokio::task::yield_now().await;
+                continue;
+            }
+        };
+        if question.get(..length) != Some(QUESTION) {
+            continue;
+        }
+        let location = seen_by(peer.ip(), &location);
+        let uri = Uri::Pyro { object: NAMESERVER_NAME.to_owned(), location }.to_string();
+        debug!(%peer, uri, "told where the nameserver is");
+        if let Err(error) = socket.send_to(uri.as_bytes(), peer).await {
+            info!(%peer, %error, "cannot tell where the nameserver is");
+        }
+    }
+}
+
+/// Where a client at `peer` finds us: "all addresses" is none that it could connect to.
+fn seen_by(peer: IpAddr, location: &Location) -> Location {
+    match location {
+        Location::Tcp { host, port } if host == "0.0.0.0" => {
+            let local = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
+                // Picks the route; nothing is sent.
+                socket.connect((peer, *port))?;
+                socket.local_addr()
+            });
+            let host = local.map_or_else(|_| host.clone(), |address| address.ip().to_string());
+            Location::Tcp { host, port: *port }
+        }
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_question_is_answered_and_nothing_else() {
+        let socket = bind(Some("127.0.0.1"), 0).unwrap();
+        let address = socket.local_addr().unwrap();
+        let everywhere = Location::Tcp { host: "0.0.0.0".into(), port: 9090 };
+        let serving = tokio::spawn(serve(socket, everywhere));
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        for nonsense in [&b""[..], b"GET_NSUR", b"GET_NSURI ", &[0; 500]] {
+            client.send_to(nonsense, address).await.unwrap();
+        }
+        client.send_to(QUESTION, address).await.unwrap();
+        let mut answer = [0; 200];
+        let (length, _) = client.recv_from(&mut answer).await.unwrap();
+        assert_eq!(&answer[..length], b"PYRO:Pyro.NameServer@127.0.0.1:9090");
+        assert!(client.try_recv_from(&mut answer).is_err(), "one question, one answer");
+        serving.abort();
+    }
+}

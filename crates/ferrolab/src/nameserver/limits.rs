@@ -1,0 +1,113 @@
+//! How much a nameserver takes: whoever can reach it must not be able to fill its memory.
+//!
+//! Owns the bounds and the words of their errors. All are far above what a lab needs.
+
+use std::collections::BTreeSet;
+
+use remote::Exception;
+
+use crate::nameserver::store::Entry;
+
+/// The longest name, in bytes.
+const NAME: usize = 1024;
+/// The longest address, in bytes.
+const URI: usize = 2048;
+/// The longest tag, in bytes: PyroLab's daemons register whole descriptions.
+const TAG: usize = 16 * 1024;
+/// Tags of one name.
+const TAGS: usize = 256;
+/// Names in all.
+const NAMES: usize = 1_000_000;
+/// Text in all, in bytes.
+const TEXT: usize = 256 * 1024 * 1024;
+/// The longest pattern, in bytes.
+const PATTERN: usize = 4096;
+/// Text in one answer, in bytes: well below the largest message, which quotes and names swell.
+const ANSWER: usize = 32 * 1024 * 1024;
+
+/// Refuses an entry that is too large in itself.
+pub(super) fn check_entry(name: &str, entry: &Entry) -> Result<(), Exception> {
+    at_most("the name", name.len(), NAME, "bytes")?;
+    at_most("the URI", entry.uri.len(), URI, "bytes")?;
+    check_tags(&entry.metadata)
+}
+
+/// Refuses tags that are too many or too long.
+pub(super) fn check_tags(tags: &BTreeSet<String>) -> Result<(), Exception> {
+    at_most("the metadata", tags.len(), TAGS, "tags")?;
+    tags.iter().try_for_each(|tag| at_most("a metadata tag", tag.len(), TAG, "bytes"))
+}
+
+/// Refuses a pattern that is too long.
+pub(super) fn check_pattern(pattern: &str) -> Result<(), Exception> {
+    at_most("the pattern", pattern.len(), PATTERN, "bytes")
+}
+
+/// Refuses a new entry where there are too many.
+pub(super) fn check_room(names: usize, text: usize, more: usize) -> Result<(), Exception> {
+    if names >= NAMES || text.saturating_add(more) > TEXT {
+        return Err(Exception::naming_error(format!(
+            "the nameserver is full: it takes {NAMES} names and {} MiB of text; remove names that \
+             nobody needs (`ferrolab ns remove`)",
+            TEXT / (1024 * 1024)
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses an answer that would not fit into a message.
+pub(super) fn check_answer(names: usize, text: usize) -> Result<(), Exception> {
+    if text > ANSWER {
+        return Err(Exception::naming_error(format!(
+            "the answer would be too large: {names} names, {} MiB, at most {} MiB; ask for fewer \
+             with a prefix or a regex, or without metadata",
+            text.div_ceil(1024 * 1024),
+            ANSWER / (1024 * 1024)
+        )));
+    }
+    Ok(())
+}
+
+fn at_most(what: &str, given: usize, most: usize, unit: &str) -> Result<(), Exception> {
+    if given <= most {
+        return Ok(());
+    }
+    let verb = if unit == "tags" { "has" } else { "is" };
+    let size = if unit == "tags" { format!("{given} tags") } else { format!("{given} bytes long") };
+    Err(Exception::naming_error(format!("{what} {verb} {size}; at most {most} are allowed")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bounds_are_told() {
+        let entry = |uri: usize, tags: usize, tag: usize| Entry {
+            uri: "u".repeat(uri),
+            metadata: (0..tags).map(|number| format!("{number:0tag$}")).collect(),
+        };
+        let cases = [
+            ("n".repeat(NAME), entry(URI, TAGS, 5), None),
+            (
+                "n".repeat(NAME + 1),
+                entry(1, 0, 1),
+                Some("the name is 1025 bytes long; at most 1024"),
+            ),
+            ("n".into(), entry(URI + 1, 0, 1), Some("the URI is 2049 bytes long")),
+            ("n".into(), entry(1, TAGS + 1, 1), Some("the metadata has 257 tags; at most 256")),
+            ("n".into(), entry(1, 1, TAG + 1), Some("a metadata tag is 16385 bytes long")),
+        ];
+        for (name, entry, expected) in cases {
+            let refused = check_entry(&name, &entry).err().map(|error| error.message());
+            match (&refused, expected) {
+                (None, None) => {}
+                (Some(text), Some(expected)) => assert!(text.contains(expected), "{text}"),
+                _ => panic!("{refused:?}, not {expected:?}"),
+            }
+        }
+        assert!(check_room(NAMES, 0, 1).is_err() && check_room(0, TEXT, 1).is_err());
+        assert!(check_room(NAMES - 1, TEXT - 1, 1).is_ok());
+        assert!(check_answer(1, ANSWER + 1).is_err() && check_answer(1, ANSWER).is_ok());
+    }
+}

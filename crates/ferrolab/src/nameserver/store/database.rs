@@ -1,0 +1,285 @@
+//! The database file: opening, reading, writing, and setting aside one that is corrupt.
+//!
+//! Owns the connection and what its errors mean. While it is open nobody else can use the file:
+//! the names in memory are the truth, and a second writer would make them a lie.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+use tracing::{error, warn};
+
+use super::migrations;
+use super::{Entry, Step};
+
+/// A nameserver that has just been killed may still hold the file.
+const BUSY: Duration = Duration::from_secs(3);
+
+/// An open file.
+pub(super) struct Database {
+    connection: Connection,
+    file: PathBuf,
+}
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DatabaseError {
+    #[error("the database {} is corrupt: {reason}", file.display())]
+    Corrupt { file: PathBuf, reason: String },
+    #[error(
+        "the database {} is in use by another program (another nameserver?); stop that one, or \
+         give each nameserver a file of its own", file.display()
+    )]
+    InUse { file: PathBuf },
+    #[error(
+        "the database {} has format {found}, and this version of Ferrolab knows formats up to \
+         {}; use the version that made it, or another file", file.display(), migrations::LATEST
+    )]
+    Newer { file: PathBuf, found: i64 },
+    #[error(
+        "cannot open the database {}: {source}; its directory must exist, and this user must be \
+         allowed to write there", file.display()
+    )]
+    Open {
+        file: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
+    #[error("cannot {operation} the database {}: {source}", file.display())]
+    Sql {
+        operation: &'static str,
+        file: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
+    #[error("cannot set the corrupt database {} aside: {source}", file.display())]
+    SetAside {
+        file: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot start the thread that writes the database: {0}")]
+    Thread(#[source] io::Error),
+}
+
+type Names = Vec<(String, Entry)>;
+
+impl Database {
+    /// Opens a file with its names; a corrupt one is set aside, in favour of a new one. What is to
+    /// be told about that comes last.
+    pub(super) fn open_or_replace(
+        file: &Path,
+    ) -> Result<(Database, Names, Option<String>), DatabaseError> {
+        let opened = Database::open(file).and_then(|database| {
+            let names = database.names()?;
+            Ok((database, names))
+        });
+        match opened {
+            Ok((database, names)) => Ok((database, names, None)),
+            Err(DatabaseError::Corrupt { reason, .. }) => {
+                let told = set_aside(file, &reason)?;
+                Ok((Database::open(file)?, Names::new(), Some(told)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open(file: &Path) -> Result<Database, DatabaseError> {
+        let failed = |source| match DatabaseError::of("open", file, source) {
+            DatabaseError::Sql { file, source, .. } => DatabaseError::Open { file, source },
+            error => error,
+        };
+        let mut connection = Connection::open(file).map_err(failed)?;
+        connection.busy_timeout(BUSY).map_err(failed)?;
+        connection
+            .execute_batch(
+                // Exclusive before the first access, so that the write-ahead log needs no shared
+                // memory (and works on a network drive). FULL: what is acknowledged must survive
+                // a power cut too; names of programs that are not ours come back by nobody. Many
+                // changes share one wait for the disk (see `writer`).
+                "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; \
+                 PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
+            )
+            .map_err(failed)?;
+        let check: String =
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
+        if check != "ok" {
+            return Err(DatabaseError::Corrupt { file: file.to_path_buf(), reason: check });
+        }
+        let found = migrations::run(&mut connection).map_err(failed)?;
+        if found > migrations::LATEST {
+            return Err(DatabaseError::Newer { file: file.to_path_buf(), found });
+        }
+        Ok(Database { connection, file: file.to_path_buf() })
+    }
+
+    /// Everything in the file. Rows that nobody could have registered are left alone, with a
+    /// warning.
+    fn names(&self) -> Result<Names, DatabaseError> {
+        let mut strange = 0;
+        let names = self.read(&mut strange).map_err(|source| self.error("read", source))?;
+        if strange > 0 {
+            warn!(file = %self.file.display(), strange, "rows of the database hold no text");
+        }
+        Ok(names)
+    }
+
+    fn read(&self, strange: &mut usize) -> rusqlite::Result<Names> {
+        let mut entries: BTreeMap<i64, (String, Entry)> = BTreeMap::new();
+        let mut names = self.connection.prepare("SELECT id, name, uri FROM pyro_names")?;
+        let mut rows = names.query([])?;
+        while let Some(row) = rows.next()? {
+            match (row.get::<_, String>(1), row.get::<_, String>(2)) {
+                (Ok(name), Ok(uri)) => {
+                    let entry = Entry { uri, metadata: BTreeSet::new() };
+                    entries.insert(row.get(0)?, (name, entry));
+                }
+                _ => *strange += 1,
+            }
+        }
+        let mut metadata = self.connection.prepare("SELECT object, metadata FROM pyro_metadata")?;
+        let mut rows = metadata.query([])?;
+        while let Some(row) = rows.next()? {
+            match (entries.get_mut(&row.get(0)?), row.get::<_, String>(1)) {
+                (Some((_, entry)), Ok(tag)) => drop(entry.metadata.insert(tag)),
+                _ => *strange += 1,
+            }
+        }
+        Ok(entries.into_values().collect())
+    }
+
+    /// Writes what the steps come to, all of it or nothing; on the disk when it returns.
+    pub(super) fn write(&mut self, steps: &[Step]) -> Result<(), DatabaseError> {
+        // Only the last word on each name counts.
+        let last: BTreeMap<&str, Option<&Arc<Entry>>> =
+            steps.iter().map(|step| (&*step.name, step.after.as_ref())).collect();
+        self.put(&last).map_err(|source| self.error("write", source))
+    }
+
+    fn put(&mut self, names: &BTreeMap<&str, Option<&Arc<Entry>>>) -> rusqlite::Result<()> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut find =
+                transaction.prepare_cached("SELECT id FROM pyro_names WHERE name = ?")?;
+            let mut untag =
+                transaction.prepare_cached("DELETE FROM pyro_metadata WHERE object = ?")?;
+            let mut forget = transaction.prepare_cached("DELETE FROM pyro_names WHERE id = ?")?;
+            let mut add =
+                transaction.prepare_cached("INSERT INTO pyro_names(name, uri) VALUES (?, ?)")?;
+            let mut point =
+                transaction.prepare_cached("UPDATE pyro_names SET uri = ? WHERE id = ?")?;
+            let mut tag = transaction
+                .prepare_cached("INSERT INTO pyro_metadata(object, metadata) VALUES (?, ?)")?;
+            for (name, entry) in names {
+                let known: Option<i64> = find.query_row([name], |row| row.get(0)).optional()?;
+                if let Some(id) = known {
+                    untag.execute([id])?;
+                }
+                let id = match (known, entry) {
+                    (None, None) => continue,
+                    (Some(id), None) => {
+                        forget.execute([id])?;
+                        continue;
+                    }
+                    (Some(id), Some(entry)) => {
+                        point.execute(params![entry.uri, id])?;
+                        id
+                    }
+                    (None, Some(entry)) => add.insert(params![name, entry.uri])?,
+                };
+                for text in entry.iter().flat_map(|entry| &entry.metadata) {
+                    tag.execute(params![id, text])?;
+                }
+            }
+        }
+        transaction.commit()
+    }
+
+    /// Whether the file is not where it was opened any more: what is written there is lost.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self.file.try_exists(), Ok(false))
+    }
+
+    /// Gives the file up; where it is.
+    pub(super) fn close(self) -> PathBuf {
+        self.file
+    }
+
+    /// A new file that holds what `steps` come to. Whatever is there already is set aside. The
+    /// old one must be closed: at its close SQLite removes the log of whatever has its name then.
+    pub(super) fn begin(file: &Path, reason: &str, steps: &[Step]) -> Result<Self, DatabaseError> {
+        if file.exists() {
+            set_aside(file, reason)?;
+        } else {
+            // A log without its database must not be applied to the next one.
+            for suffix in LEFTOVERS {
+                let _ = std::fs::remove_file(beside(file, suffix));
+            }
+            error!(file = %file.display(), reason, "writing the names to a new database");
+        }
+        let mut database = Database::open(file)?;
+        database.write(steps)?;
+        Ok(database)
+    }
+
+    fn error(&self, operation: &'static str, source: rusqlite::Error) -> DatabaseError {
+        DatabaseError::of(operation, &self.file, source)
+    }
+}
+
+impl DatabaseError {
+    fn of(operation: &'static str, file: &Path, source: rusqlite::Error) -> Self {
+        let file = file.to_path_buf();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                DatabaseError::Corrupt { file, reason: source.to_string() }
+            }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                DatabaseError::InUse { file }
+            }
+            _ => DatabaseError::Sql { operation, file, source },
+        }
+    }
+}
+
+/// Renames a corrupt file, and its log with it; what to tell about it.
+fn set_aside(file: &Path, reason: &str) -> Result<String, DatabaseError> {
+    let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+    let aside = (1..1000)
+        .map(|number| match number {
+            1 => beside(file, &format!(".corrupt-{stamp}")),
+            _ => beside(file, &format!(".corrupt-{stamp}-{number}")),
+        })
+        .find(|path| !path.exists())
+        .unwrap_or_else(|| beside(file, ".corrupt"));
+    std::fs::rename(file, &aside)
+        .map_err(|source| DatabaseError::SetAside { file: file.to_path_buf(), source })?;
+    for suffix in LEFTOVERS {
+        let mut to = OsString::from(&aside);
+        to.push(suffix);
+        // Mostly there is none.
+        let _ = std::fs::rename(beside(file, suffix), to);
+    }
+    let told = format!(
+        "the database {} was corrupt ({reason}) and was set aside as {}; the nameserver has begun \
+         a new one, and running daemons renew their names by themselves",
+        file.display(),
+        aside.display()
+    );
+    error!("{told}");
+    Ok(told)
+}
+
+const LEFTOVERS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut path = OsString::from(file);
+    path.push(suffix);
+    path.into()
+}

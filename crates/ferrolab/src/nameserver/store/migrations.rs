@@ -1,0 +1,66 @@
+//! The database's schema, as numbered steps.
+//!
+//! Owns the tables. Pyro5's two stay as its own nameserver makes them, so that it can use the
+//! file before us and after us; what is ours is beside them. `PRAGMA user_version`, which Pyro5
+//! leaves alone, counts the steps that a file has had.
+
+use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
+
+/// Each brings a file from the version that is its place in the list to the next.
+const MIGRATIONS: &[fn(&Transaction<'_>) -> Result<()>] = &[pyro5_tables, index_of_metadata];
+
+/// The version of a file that has had all of them.
+pub(super) const LATEST: i64 = MIGRATIONS.len() as i64;
+
+/// Brings a file up to date; the version that it had.
+pub(super) fn run(connection: &mut Connection) -> Result<i64> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let done = usize::try_from(found).unwrap_or(0);
+    if done < MIGRATIONS.len() {
+        for migration in MIGRATIONS.iter().skip(done) {
+            migration(&transaction)?;
+        }
+        transaction.pragma_update(None, "user_version", LATEST)?;
+    }
+    transaction.commit()?;
+    Ok(found)
+}
+
+/// 1: the tables of Pyro5's nameserver. A file from before it knew metadata is brought up to
+/// that, as Pyro5 does it.
+fn pyro5_tables(transaction: &Transaction<'_>) -> Result<()> {
+    const NAMES: &str = "CREATE TABLE pyro_names \
+        (id integer PRIMARY KEY, name nvarchar NOT NULL UNIQUE, uri nvarchar NOT NULL)";
+    const METADATA: &str = "CREATE TABLE pyro_metadata \
+        (object integer NOT NULL, metadata nvarchar NOT NULL, \
+         FOREIGN KEY(object) REFERENCES pyro_names(id))";
+    if !exists(transaction, "pyro_names")? {
+        transaction.execute_batch(NAMES)?;
+        if !exists(transaction, "pyro_metadata")? {
+            transaction.execute_batch(METADATA)?;
+        }
+    } else if !exists(transaction, "pyro_metadata")? {
+        transaction.execute_batch(&format!(
+            "ALTER TABLE pyro_names RENAME TO pyro_names_before; {NAMES}; {METADATA}; \
+             INSERT INTO pyro_names(name, uri) SELECT name, uri FROM pyro_names_before; \
+             DROP TABLE pyro_names_before"
+        ))?;
+    }
+    Ok(())
+}
+
+/// 2: without it, a name's tags are found only by reading all tags of all names.
+fn index_of_metadata(transaction: &Transaction<'_>) -> Result<()> {
+    transaction.execute_batch(
+        "CREATE INDEX IF NOT EXISTS ferrolab_metadata_object ON pyro_metadata(object)",
+    )
+}
+
+fn exists(transaction: &Transaction<'_>, table: &str) -> Result<bool> {
+    transaction.query_row(
+        "SELECT EXISTS(SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?)",
+        [table],
+        |row| row.get(0),
+    )
+}

@@ -1,0 +1,206 @@
+//! What a store promises of its database: kept, undone, set aside, and left to Pyro5.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+const URI: &str = "PYRO:o@h:1";
+
+fn set(name: &str, tags: &[&str]) -> Change {
+    let name = name.to_owned();
+    let metadata = tags.iter().map(|tag| (*tag).to_owned()).collect();
+    Box::new(move |names| {
+        names.set(&name, Entry { uri: URI.into(), metadata });
+        Ok(1)
+    })
+}
+
+async fn change(store: &Store, change: Change) -> Result<usize, Exception> {
+    match store.change(change) {
+        Changed::Now(outcome) => outcome,
+        Changed::Later(outcome) => outcome.await,
+    }
+}
+
+fn names(store: &Store) -> Vec<String> {
+    store.read().with_prefix("").map(|(name, _)| name.to_string()).collect()
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let name = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.unwrap().file_name().to_string_lossy().into_owned()
+    };
+    let mut files: Vec<String> = std::fs::read_dir(folder).unwrap().map(name).collect();
+    files.sort();
+    files
+}
+
+fn sql(file: &Path, statements: &str) {
+    rusqlite::Connection::open(file).unwrap().execute_batch(statements).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_acknowledged_is_there_next_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("names.sql");
+    let (store, told) = Store::open(&file).unwrap();
+    assert_eq!(told, None);
+    change(&store, set("a", &["x", "y"])).await.unwrap();
+    change(&store, set("b", &[])).await.unwrap();
+    change(&store, set("a", &["y", "z"])).await.unwrap();
+    change(&store, set("c", &["x"])).await.unwrap();
+    let removed = change(&store, Box::new(|names| Ok(usize::from(names.remove("c"))))).await;
+    assert_eq!(removed, Ok(1));
+    store.close().await;
+    assert_eq!(files(folder.path()), ["names.sql"], "closed, it is one file");
+
+    let (store, _) = Store::open(&file).unwrap();
+    assert_eq!(names(&store), ["a", "b"]);
+    let tags = store.read().get("a").unwrap().metadata.clone();
+    assert_eq!(tags, BTreeSet::from(["y".to_owned(), "z".to_owned()]));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_change_that_refuses_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    for store in [Store::memory(), Store::open(&folder.path().join("x.sql")).unwrap().0] {
+        change(&store, set("a", &[])).await.unwrap();
+        let refused: Change = Box::new(|names| {
+            names.remove("a");
+            names.set("b", Entry { uri: URI.into(), metadata: BTreeSet::new() });
+            Err(Exception::naming_error("no"))
+        });
+        assert_eq!(change(&store, refused).await.unwrap_err().message(), "no");
+        assert_eq!(names(&store), ["a"]);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn many_at_once_are_kept_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("names.sql");
+    let (store, _) = Store::open(&file).unwrap();
+    let store = Arc::new(store);
+    let mut changes = tokio::task::JoinSet::new();
+    for number in 0..2000 {
+        let store = Arc::clone(&store);
+        changes.spawn(async move { change(&store, set(&format!("n{}", number % 500), &[])).await });
+    }
+    while let Some(outcome) = changes.join_next().await {
+        assert_eq!(outcome.unwrap(), Ok(1));
+    }
+    store.close().await;
+    assert!(change(&store, set("late", &[])).await.is_err(), "closed");
+    assert_eq!(names(&Store::open(&file).unwrap().0).len(), 500);
+}
+
+#[tokio::test]
+async fn a_corrupt_file_is_set_aside() {
+    let nonsense: &[(&str, &[u8])] =
+        &[("text", b"this is no database at all, and it is long enough"), ("torn", &[0; 5000])];
+    for (title, bytes) in nonsense {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("names.sql");
+        crate::files::replace(&file, bytes).unwrap();
+        let (store, told) = Store::open(&file).unwrap();
+        assert!(told.as_ref().unwrap().contains("set aside"), "{title}: {told:?}");
+        assert_eq!(names(&store), [""; 0]);
+        change(&store, set("a", &[])).await.unwrap();
+        store.close().await;
+        let kept = files(folder.path());
+        assert_eq!(kept.len(), 2, "{title}: {kept:?}");
+        let aside = folder.path().join(kept.last().unwrap());
+        assert!(kept.last().unwrap().starts_with("names.sql.corrupt-"), "{kept:?}");
+        assert_eq!(std::fs::read(aside).unwrap(), *bytes, "{title}: as it was");
+    }
+}
+
+#[tokio::test]
+async fn a_file_with_a_broken_page_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("names.sql");
+    let (store, _) = Store::open(&file).unwrap();
+    for number in 0..300 {
+        change(&store, set(&format!("a name that is long enough {number}"), &["x"])).await.unwrap();
+    }
+    store.close().await;
+    let mut bytes = std::fs::read(&file).unwrap();
+    let length = bytes.len();
+    bytes[4096..length - 4096].fill(0xa5);
+    crate::files::replace(&file, &bytes).unwrap();
+    let (store, told) = Store::open(&file).unwrap();
+    assert!(told.unwrap().contains("corrupt"));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_deleted_is_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("names.sql");
+    let (store, _) = Store::open(&file).unwrap();
+    change(&store, set("a", &["x"])).await.unwrap();
+    for name in files(folder.path()) {
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+    }
+    change(&store, set("b", &[])).await.unwrap();
+    store.close().await;
+    assert_eq!(names(&Store::open(&file).unwrap().0), ["a", "b"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_is_undone_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("names.sql");
+    sql(
+        &file,
+        "CREATE TABLE pyro_names (id integer PRIMARY KEY, name nvarchar NOT NULL UNIQUE, \
+         uri nvarchar NOT NULL CHECK(name <> 'full')); \
+         CREATE TABLE pyro_metadata (object integer NOT NULL, metadata nvarchar NOT NULL);",
+    );
+    let (store, _) = Store::open(&file).unwrap();
+    let trouble = store.trouble().unwrap();
+    change(&store, set("a", &["x"])).await.unwrap();
+    let refused = change(&store, set("full", &[])).await.unwrap_err();
+    assert_eq!(refused.class, "Pyro5.errors.NamingError");
+    assert!(refused.message().contains("cannot keep this"), "{}", refused.message());
+    assert!(trouble.borrow().is_some());
+    assert_eq!(names(&store), ["a"]);
+    change(&store, set("b", &[])).await.unwrap();
+    assert!(trouble.borrow().is_none());
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_file_in_use_or_from_the_future_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("names.sql");
+    let (store, _) = Store::open(&file).unwrap();
+    let refused = Store::open(&file).err().unwrap().to_string();
+    assert!(refused.contains("in use by another program"), "{refused}");
+    store.close().await;
+    sql(&file, "PRAGMA user_version = 99");
+    let refused = Store::open(&file).err().unwrap().to_string();
+    assert!(refused.contains("format 99"), "{refused}");
+    let missing = Store::open(&folder.path().join("no/names.sql")).err().unwrap().to_string();
+    assert!(missing.contains("directory must exist"), "{missing}");
+    assert_eq!(files(folder.path()), ["names.sql"]);
+}
+
+#[tokio::test]
+async fn a_file_from_before_metadata_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("names.sql");
+    sql(
+        &file,
+        "CREATE TABLE pyro_names (name nvarchar PRIMARY KEY NOT NULL, uri nvarchar NOT NULL); \
+         INSERT INTO pyro_names VALUES ('old', 'PYRO:o@h:1');",
+    );
+    let (store, _) = Store::open(&file).unwrap();
+    change(&store, set("new", &["x"])).await.unwrap();
+    store.close().await;
+    assert_eq!(names(&Store::open(&file).unwrap().0), ["new", "old"]);
+}

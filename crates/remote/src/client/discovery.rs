@@ -1,0 +1,138 @@
+//! Finding a nameserver: on this host, then by asking the network.
+//!
+//! Owns the search, in Pyro5's order. What is asked and answered is a UDP datagram each:
+//! `GET_NSURI`, and the nameserver's URI as text.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, timeout_at};
+use tracing::debug;
+use wire::uri::{Location, Uri};
+
+use crate::client::nameserver::{DEFAULT_PORT, NAMESERVER_NAME, NameServer};
+use crate::error::Error;
+
+/// Pyro5's `NS_BCPORT`.
+const BROADCAST_PORT: u16 = 9091;
+/// How often the network is asked; datagrams get lost.
+const ROUNDS: usize = 3;
+/// How long an answer is waited for, each time.
+const ROUND: Duration = Duration::from_millis(700);
+/// The network's broadcast address, and what means this host where nothing leads to a network.
+const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::BROADCAST, Ipv4Addr::UNSPECIFIED];
+/// This host's; on Debian a host's own name stands for the second.
+const HERE: [&str; 2] = ["localhost", "127.0.1.1"];
+/// A longer answer is none.
+const LONGEST: usize = 2048;
+/// A nameserver that was found takes no longer than this to prove itself.
+const PROOF: Duration = Duration::from_secs(2);
+
+/// Where to search for a nameserver.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// Only this host is asked, if one is given.
+    pub host: Option<String>,
+    /// Its port.
+    pub port: u16,
+    /// Whether the network is asked where this host has none.
+    pub broadcast: bool,
+    /// The UDP port on which nameservers hear that.
+    pub broadcast_port: u16,
+    /// The limit on each call of the nameserver that is found.
+    pub timeout: Option<Duration>,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Search {
+            host: None,
+            port: DEFAULT_PORT,
+            broadcast: true,
+            broadcast_port: BROADCAST_PORT,
+            timeout: None,
+        }
+    }
+}
+
+/// Finds a nameserver that answers.
+///
+/// # Errors
+/// There is none, or not where it was told to be.
+pub async fn locate_ns(search: &Search) -> Result<NameServer, Error> {
+    let Search { host, port, broadcast, broadcast_port, timeout } = search;
+    if let Some(host) = host {
+        let location = Location::Tcp { host: host.clone(), port: *port };
+        let mut nameserver = NameServer::at(location, *timeout);
+        nameserver.ping().await?;
+        return Ok(nameserver);
+    }
+    for host in HERE {
+        let location = Location::Tcp { host: host.to_owned(), port: *port };
+        if answers(&location).await {
+            return Ok(NameServer::at(location, *timeout));
+        }
+    }
+    let mut tried = format!("nobody answers at localhost port {port}");
+    if *broadcast {
+        match ask_network(*broadcast_port).await {
+            Ok(Some(location)) => return Ok(NameServer::at(location, *timeout)),
+            Ok(None) => {
+                tried.push_str(&format!(", nor on the network (UDP port {broadcast_port})"));
+            }
+            Err(error) => tried.push_str(&format!(", and the network cannot be asked: {error}")),
+        }
+    }
+    Err(Error::NoNameserver { tried })
+}
+
+/// Asks everybody on the network; the first nameserver that can be reached.
+async fn ask_network(port: u16) -> io::Result<Option<Location>> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+    socket.set_broadcast(true)?;
+    let mut answer = [0; LONGEST];
+    let mut unreachable = Vec::new();
+    for _ in 0..ROUNDS {
+        for address in ADDRESSES {
+            if let Err(error) = socket.send_to(b"GET_NSURI", (address, port)).await {
+                debug!(%address, %error, "cannot ask for a nameserver there");
+            }
+        }
+        let end = Instant::now() + ROUND;
+        while let Ok(received) = timeout_at(end, socket.recv_from(&mut answer)).await {
+            // An error is somebody's "port unreachable"; another may still answer.
+            let Ok((length, peer)) = received else { continue };
+            let Some(location) = location(answer.get(..length).unwrap_or_default()) else {
+                debug!(%peer, "answered with something that is no nameserver's URI");
+                continue;
+            };
+            if unreachable.contains(&location) {
+                continue;
+            }
+            if answers(&location).await {
+                return Ok(Some(location));
+            }
+            debug!(%peer, %location, "tells of a nameserver that does not answer");
+            unreachable.push(location);
+        }
+    }
+    Ok(None)
+}
+
+fn location(answer: &[u8]) -> Option<Location> {
+    match std::str::from_utf8(answer).ok()?.parse() {
+        Ok(Uri::Pyro { object, location }) if object == NAMESERVER_NAME => Some(location),
+        _ => None,
+    }
+}
+
+async fn answers(location: &Location) -> bool {
+    let mut nameserver = NameServer::at(location.clone(), Some(PROOF));
+    let answer = nameserver.ping().await;
+    if let Err(error) = &answer {
+        debug!(%location, %error, "no nameserver there");
+    }
+    answer.is_ok()
+}
