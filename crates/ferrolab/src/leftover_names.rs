@@ -113,7 +113,7 @@ async fn attend(keeper: Handle, mut queue: mpsc::UnboundedReceiver<Order>) {
                     let Some(daemon) = daemons.get_mut(&id) else { continue };
                     // The process before this one has died a moment ago.
                     if std::mem::replace(&mut daemon.used, true) {
-                        daemon.remove_names(id, gate);
+                        daemon.remove_names(id, gate, false);
                     }
                 }
             },
@@ -142,7 +142,8 @@ impl Watched {
         // on its way here.
         if let Some(gate) = close(&self.gate) {
             self.used = false;
-            self.remove_names(status.id, Some(gate));
+            let was_stopped = status.phase == Phase::Stopped;
+            self.remove_names(status.id, Some(gate), was_stopped);
         }
     }
 
@@ -159,7 +160,7 @@ impl Watched {
     }
 
     /// Removes the names in the background; the gate opens when that is done.
-    fn remove_names(&self, daemon: String, gate: Option<File>) {
+    fn remove_names(&self, daemon: String, gate: Option<File>, was_stopped: bool) {
         let mut removals = JoinSet::new();
         for (location, names) in &self.registrations {
             let names: Vec<(String, Uri)> = names
@@ -167,7 +168,7 @@ impl Watched {
                 .filter_map(|name| Some((name.clone(), self.uris.get(name)?.clone())))
                 .collect();
             if !names.is_empty() {
-                removals.spawn(remove_from(location.clone(), names, daemon.clone()));
+                removals.spawn(remove_from(location.clone(), names, daemon.clone(), was_stopped));
             }
         }
         tokio::spawn(async move {
@@ -177,7 +178,12 @@ impl Watched {
     }
 }
 
-async fn remove_from(location: Location, names: Vec<(String, Uri)>, daemon: String) {
+async fn remove_from(
+    location: Location,
+    names: Vec<(String, Uri)>,
+    daemon: String,
+    was_stopped: bool,
+) {
     let mut nameserver = NameServer::at(location.clone(), Some(DEADLINE));
     let removing = async {
         let mut removed = Vec::new();
@@ -201,6 +207,10 @@ async fn remove_from(location: Location, names: Vec<(String, Uri)>, daemon: Stri
         }
         Ok(Ok(removed)) => info!(entry = daemon, %location, names = removed.join(", "),
             "removed the names of a process that has ended"),
+        // Of one that was told to stop there is mostly nothing to remove.
+        Ok(Err(error)) if was_stopped => {
+            debug!(entry = daemon, %location, %error, "cannot look for left names");
+        }
         Ok(Err(error)) => warn!(entry = daemon, %location, %error,
             "cannot remove the names of a process that has ended"),
         Err(_) => warn!(entry = daemon, %location,

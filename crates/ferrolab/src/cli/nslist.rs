@@ -25,7 +25,8 @@ pub(super) const HINT: &str = "is the lab up? see `ferrolab ps`, start it with `
     ferrolab nslist --regex '.*laser'\n  \
     ferrolab nslist --all camera room2       # names with both tags\n  \
     ferrolab nslist --any camera laser       # names with one of them\n  \
-    ferrolab nslist --ns labserver:9090 --json")]
+    ferrolab nslist --ns labserver:9090 --json\n  \
+    ferrolab nslist --discover               # whichever nameserver the network has")]
 pub(super) struct Arguments {
     /// Only names that begin with this
     prefix: Option<String>,
@@ -51,6 +52,10 @@ pub(super) struct NameserverArgument {
     /// Ask this nameserver: a name of the configuration, or where it is
     #[arg(long = "ns", value_name = "NAME|HOST[:PORT]")]
     location: Option<String>,
+    /// Ask the one that answers a search of the network (on this UDP port, mostly 9091)
+    #[arg(long, value_name = "UDP_PORT", num_args = 0..=1, default_missing_value = "9091",
+          require_equals = true, conflicts_with = "location")]
+    discover: Option<u16>,
 }
 
 /// One name.
@@ -124,6 +129,9 @@ impl NameserverArgument {
     /// Names and locations of the nameservers to ask: the given one, else the configuration's,
     /// else the one that is found on this host or on the network.
     pub(super) async fn targets(&self, paths: &Paths) -> Result<Vec<(String, Location)>, Report> {
+        if let Some(broadcast_port) = self.discover {
+            return discovered(&Search { here: false, broadcast_port, ..Search::default() }).await;
+        }
         let configured = configured(paths);
         if let Some(text) = &self.location {
             let known = configured.unwrap_or_default();
@@ -136,12 +144,15 @@ impl NameserverArgument {
         if !targets.is_empty() {
             return Ok(targets);
         }
-        let search = Search { timeout: Some(TIMEOUT), ..Search::default() };
-        let found = locate_ns(&search).await.map_err(|error| {
-            miette!(help = "say where it is with `--ns HOST[:PORT]`", "{error}")
-        })?;
-        Ok(vec![(found.location().to_string(), found.location().clone())])
+        discovered(&Search::default()).await
     }
+}
+
+async fn discovered(search: &Search) -> Result<Vec<(String, Location)>, Report> {
+    let found = locate_ns(search)
+        .await
+        .map_err(|error| miette!(help = "say where it is with `--ns HOST[:PORT]`", "{error}"))?;
+    Ok(vec![(found.location().to_string(), found.location().clone())])
 }
 
 /// The nameservers of the lab's configuration; none where there is no configuration.

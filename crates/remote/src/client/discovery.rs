@@ -35,8 +35,10 @@ const PROOF: Duration = Duration::from_secs(2);
 pub struct Search {
     /// Only this host is asked, if one is given.
     pub host: Option<String>,
-    /// Its port.
+    /// Its port, or this host's.
     pub port: u16,
+    /// Whether this host is asked where none is given.
+    pub here: bool,
     /// Whether the network is asked where this host has none.
     pub broadcast: bool,
     /// The UDP port on which nameservers hear that.
@@ -50,6 +52,7 @@ impl Default for Search {
         Search {
             host: None,
             port: DEFAULT_PORT,
+            here: true,
             broadcast: true,
             broadcast_port: BROADCAST_PORT,
             timeout: None,
@@ -62,30 +65,33 @@ impl Default for Search {
 /// # Errors
 /// There is none, or not where it was told to be.
 pub async fn locate_ns(search: &Search) -> Result<NameServer, Error> {
-    let Search { host, port, broadcast, broadcast_port, timeout } = search;
+    let Search { host, port, here, broadcast, broadcast_port, timeout } = search;
     if let Some(host) = host {
         let location = Location::Tcp { host: host.clone(), port: *port };
         let mut nameserver = NameServer::at(location, *timeout);
         nameserver.ping().await?;
         return Ok(nameserver);
     }
-    for host in HERE {
-        let location = Location::Tcp { host: host.to_owned(), port: *port };
-        if answers(&location).await {
-            return Ok(NameServer::at(location, *timeout));
+    let mut tried = Vec::new();
+    if *here {
+        for host in HERE {
+            let location = Location::Tcp { host: host.to_owned(), port: *port };
+            if answers(&location).await {
+                return Ok(NameServer::at(location, *timeout));
+            }
         }
+        tried.push(format!("nobody answers at localhost port {port}"));
     }
-    let mut tried = format!("nobody answers at localhost port {port}");
     if *broadcast {
         match ask_network(*broadcast_port).await {
             Ok(Some(location)) => return Ok(NameServer::at(location, *timeout)),
             Ok(None) => {
-                tried.push_str(&format!(", nor on the network (UDP port {broadcast_port})"));
+                tried.push(format!("nobody answers on the network (UDP port {broadcast_port})"));
             }
-            Err(error) => tried.push_str(&format!(", and the network cannot be asked: {error}")),
+            Err(error) => tried.push(format!("the network cannot be asked: {error}")),
         }
     }
-    Err(Error::NoNameserver { tried })
+    Err(Error::NoNameserver { tried: tried.join(", ") })
 }
 
 /// Asks everybody on the network; the first nameserver that can be reached.

@@ -1,0 +1,230 @@
+"""Names come back by themselves, go when their daemon goes, and are taken back from others."""
+
+import contextlib
+
+import Pyro5.api
+import Pyro5.errors
+import pytest
+from harness import free_port, proxy, stock_nameserver, wait_for
+from harness.processes import kill
+
+# A driver that takes a while to load keeps its daemon from registering for as long.
+CONFIGURATION = """\
+version: "1.0"
+python: {executable: "$python", path: ["$drivers"]}
+nameservers:
+  local: {host: localhost, ns_port: $local}
+  other: {host: localhost, ns_port: $other}
+daemons:
+  bench: {host: localhost, nameservers: [local, other], reclaim_names: $reclaim}
+services:
+  lab.supply: {native: simulated.power_supply, daemon: bench, nameservers: [local, other], description: "20 V"}
+  lab.here: {native: simulated.multimeter, daemon: bench, nameservers: [local]}
+autolaunch: {nameservers: [local], daemons: [bench]}
+"""
+SLOW = """
+  lab.slow: {module: slow_to_load, classname: Slow, daemon: bench, nameservers: [local, other]}
+autolaunch:"""
+THEIRS = "PYRO:somebody@localhost:4321"
+# What is promised.
+BACK_WITHIN = 5
+RECOVERY = 30
+
+
+class Names:
+    """The lab's two nameservers; `other` is none that the lab starts: it is elsewhere."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.ports = {"local": free_port(), "other": free_port()}
+
+    def start(self, text=CONFIGURATION, reclaim="true"):
+        self.lab.config(text, reclaim=reclaim, **self.ports)
+        self.lab.up()
+
+    def elsewhere(self):
+        return stock_nameserver(port=self.ports["other"])
+
+    def within(self, nameserver):
+        """The names in a nameserver, its own left out."""
+        with proxy(f"PYRO:Pyro.NameServer@localhost:{self.ports[nameserver]}", timeout=2) as found:
+            return set(found.list()) - {"Pyro.NameServer"}
+
+    def wait(self, nameserver, expected, timeout=BACK_WITHIN):
+        def as_expected():
+            return self.within(nameserver) == expected
+
+        what = f"nameserver {nameserver} has {expected}"
+        wait_for(as_expected, timeout, what, Pyro5.errors.PyroError)
+
+    @contextlib.contextmanager
+    def proxy(self, nameserver):
+        with proxy(f"PYRO:Pyro.NameServer@localhost:{self.ports[nameserver]}") as found:
+            yield found
+
+
+LOCAL = {"bench", "lab.supply", "lab.here"}
+OTHER = {"bench", "lab.supply"}
+
+
+@pytest.fixture
+def names(lab):
+    return Names(lab)
+
+
+def test_a_nameserver_that_was_down_gets_the_names_when_it_comes(names):
+    names.start()
+    names.wait("local", LOCAL)
+    warning = names.lab.entry("daemons", "bench")
+    assert warning["status"] == "running" and "other" in warning["error"]
+    for _ in range(2):  # down at first; then back, and empty
+        with names.elsewhere():
+            names.wait("other", OTHER)
+    with names.elsewhere() as server:
+        names.wait("other", OTHER)
+        uri = names.lab.uri("lab.supply")
+        with proxy(server.uris["nameserver"]) as nameserver:
+            found = nameserver.lookup("lab.supply", return_metadata=True)
+        assert found == (Pyro5.api.URI(uri), {"20 V"})
+        wait_for(
+            lambda: names.lab.entry("daemons", "bench")["error"] is None, RECOVERY, "no warning"
+        )
+
+
+def test_names_follow_a_nameserver_to_another_port(names):
+    names.start()
+    names.wait("local", LOCAL)
+    names.lab.down()
+    names.ports["local"] = free_port()
+    names.start()
+    names.wait("local", LOCAL)
+
+
+def test_a_nameserver_that_forgets_single_names_is_told_again(names):
+    names.start()
+    with names.proxy("local") as nameserver:
+        assert nameserver.remove(prefix="lab.") == 2
+        names.wait("local", LOCAL)
+        nameserver.set_metadata("lab.supply", ["by hand"])
+        nameserver.remove("lab.here")
+        names.wait("local", LOCAL)
+        assert nameserver.lookup("lab.supply", True)[1] == {"by hand"}
+
+
+def test_a_daemon_that_stops_removes_its_names(names):
+    with names.elsewhere():
+        names.start()
+        names.wait("other", OTHER)
+        with names.proxy("other") as nameserver:
+            nameserver.register("lab.supply", THEIRS)
+            names.wait("other", OTHER)
+        names.lab.down()
+        assert names.within("other") <= {"lab.supply"}, "what is somebody else's may stay"
+
+
+def test_the_names_of_a_daemon_that_dies_go_at_once(names):
+    driver = "import time\n\ntime.sleep(4)\n\n\nclass Slow:\n    pass\n"
+    (names.lab.files / "slow_to_load.py").write_text(driver)
+    text = CONFIGURATION.replace('path: ["$drivers"]', f'path: ["{names.lab.files}"]')
+    with names.elsewhere():
+        names.start(text.replace("\nautolaunch:", SLOW))
+        names.wait("local", LOCAL | {"lab.slow"}, RECOVERY)
+        names.wait("other", OTHER | {"lab.slow"}, RECOVERY)
+        with names.proxy("other") as nameserver:
+            nameserver.register("not.ours", THEIRS)
+        before = names.lab.entry("daemons", "bench")
+        kill(before["pid"])
+        names.wait("local", set(), 2)
+        names.wait("other", {"not.ours"}, 2)
+        names.wait("local", LOCAL | {"lab.slow"}, RECOVERY)
+        names.wait("other", OTHER | {"lab.slow", "not.ours"}, RECOVERY)
+        after = names.lab.entry("daemons", "bench")
+        assert after["uri"] == before["uri"] and after["pid"] != before["pid"]
+
+
+def test_a_restarted_daemon_never_loses_a_name_again(names):
+    """What the supervisor removes is the dead process's, never the new one's."""
+    names.start()
+    names.wait("local", LOCAL)
+    for _ in range(3):
+        before = names.lab.entry("daemons", "bench")["pid"]
+        kill(before)
+        with names.proxy("local") as nameserver:
+            seen = []
+
+            def complete():
+                seen.append(set(nameserver.list()) >= LOCAL)
+                return seen[-1] and False in seen
+
+            wait_for(complete, RECOVERY, "the names have gone and come back")
+
+            def restarted():
+                assert set(nameserver.list()) >= LOCAL, "a name was lost again"
+                entry = names.lab.entry("daemons", "bench")
+                return entry["status"] == "running" and entry["pid"] != before
+
+            wait_for(restarted, RECOVERY, "the daemon runs again")
+
+
+def test_a_name_that_is_overwritten_is_told_of_and_taken_back(names):
+    names.start()
+    ours = names.lab.uri("lab.supply")
+    with names.proxy("local") as nameserver:
+        nameserver.register("lab.supply", THEIRS)
+        wait_for(
+            lambda: str(nameserver.lookup("lab.supply")) == ours, BACK_WITHIN, "it is taken back"
+        )
+
+    def told():
+        error = names.lab.entry("daemons", "bench")["error"] or ""
+        return THEIRS in error and ours in error and "taken back" in error
+
+    wait_for(told, RECOVERY, "both URIs are shown")
+    log = (names.lab.home / "logs" / "ferrolab.log").read_text()
+    line = next(line for line in log.splitlines() if "has overwritten the name" in line)
+    assert THEIRS in line and ours in line
+
+
+def test_a_name_that_is_overwritten_is_left_where_that_is_wanted(names):
+    names.start(reclaim="false")
+    ours = names.lab.uri("lab.supply")
+
+    def told():
+        error = names.lab.entry("daemons", "bench")["error"] or ""
+        return THEIRS in error and ours in error and "is left so" in error
+
+    with names.proxy("local") as nameserver:
+        nameserver.register("lab.supply", THEIRS)
+        wait_for(told, RECOVERY, "both URIs are shown")
+        nameserver.remove("lab.here")
+        names.wait("local", LOCAL)
+        assert str(nameserver.lookup("lab.supply")) == THEIRS
+        nameserver.remove("lab.supply")
+        names.wait("local", LOCAL)
+        assert str(nameserver.lookup("lab.supply")) == ours
+        wait_for(lambda: not told(), RECOVERY, "nothing is told any more")
+
+
+def test_autoclean_removes_what_does_not_answer(lab):
+    """Only what fails for the whole period goes, and the log says why."""
+    port = free_port()
+    text = """\
+nameservers:
+  local: {host: localhost, ns_port: $port, ns_autoclean: 3}
+autolaunch: {nameservers: [local]}
+"""
+    lab.config(text, port=port)
+    lab.up()
+    with Pyro5.api.locate_ns("localhost", port) as nameserver, stock_nameserver() as alive:
+        nameserver.register("t.alive", alive.uris["nameserver"])
+        nameserver.register("t.dead", f"PYRO:object@localhost:{free_port()}")
+        nameserver.register("t.name", "PYRONAME:t.alive")
+
+        def gone():
+            return "t.dead" not in nameserver.list()
+
+        wait_for(gone, 40, "the dead one is gone")
+        assert set(nameserver.list(prefix="t.")) == {"t.alive", "t.name"}
+    log = (lab.home / "logs" / "ferrolab.log").read_text()
+    line = next(line for line in log.splitlines() if "autoclean: removed the name" in line)
+    assert "t.dead" in line and "no answer for 2" in line

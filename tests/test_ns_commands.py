@@ -1,0 +1,193 @@
+"""`ferrolab nslist` and `ferrolab ns`: names from the shell; and nameservers found by broadcast."""
+
+import json
+import socket
+
+import Pyro5.api
+import Pyro5.core
+import pytest
+from harness import free_port, new_lab, proxy, stock_nameserver
+
+URI = "PYRO:object@localhost:1234"
+OTHER = "PYRO:other@localhost:4321"
+TWO = """\
+nameservers:
+  first: {host: localhost, ns_port: $first}
+  second: {host: localhost, ns_port: $second, storage: sql}
+autolaunch: {nameservers: [first, second]}
+"""
+
+
+@pytest.fixture(scope="module")
+def two():
+    with new_lab() as lab:
+        lab.ports = {"first": free_port(), "second": free_port()}
+        lab.config(TWO, **lab.ports)
+        lab.up()
+        yield lab
+
+
+@pytest.fixture
+def first(two):
+    with proxy(f"PYRO:Pyro.NameServer@localhost:{two.ports['first']}") as nameserver:
+        nameserver.register("t.laser", URI, metadata=["laser", "room2"])
+        nameserver.register("t.camera", OTHER, metadata=["camera", "room2"])
+        nameserver.register("old.laser", URI, metadata=["laser"])
+        yield nameserver
+        nameserver.remove(regex="(t|old)")
+
+
+# Arguments, and the names that are listed with them; the nameservers' own are left out.
+LISTS = {
+    "all of them": ([], {"t.laser", "t.camera", "old.laser"}),
+    "a prefix": (["t."], {"t.laser", "t.camera"}),
+    "a regex": (["--regex", r"\w+\.laser$"], {"t.laser", "old.laser"}),
+    "all tags": (["--all", "laser", "room2"], {"t.laser"}),
+    "any tag": (["--any", "camera", "laser"], {"t.laser", "t.camera", "old.laser"}),
+    "no such tag": (["--all", "nothing"], set()),
+    "a nameserver of the configuration": (["t.", "--ns", "first"], {"t.laser", "t.camera"}),
+    "the other nameserver": (["t.", "--ns", "second"], set()),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_names_are_listed_with_filters(two, first, name):
+    arguments, expected = LISTS[name]
+    rows = json.loads(two.run("nslist", *arguments, "--json").stdout)
+    assert {row["name"] for row in rows} - {"Pyro.NameServer"} == expected
+    for row in rows:
+        assert set(row) == {"name", "uri", "metadata", "nameserver"}
+        if row["name"] == "t.laser":
+            assert row["uri"] == URI and row["metadata"] == ["laser", "room2"]
+            assert row["nameserver"] == "first"
+    table = two.run("nslist", *arguments).stdout
+    assert all(name in table for name in expected)
+
+
+def test_a_broken_regex_is_told_of(two, first):
+    refused = two.run("nslist", "--regex", "(", check=False)
+    assert refused.returncode == 1 and "invalid regex" in refused.stderr
+
+
+def test_names_are_registered_changed_and_removed(two, first):
+    ns = ["--ns", "first"]
+
+    def tagged():
+        uri, metadata = first.lookup("t.new", return_metadata=True)
+        return str(uri), set(metadata)  # serpent has no empty set
+
+    two.run("ns", "register", "t.new", URI, "--tag", "a", "--tag", "b", *ns)
+    assert tagged() == (URI, {"a", "b"})
+    assert two.run("ns", "lookup", "t.new").stdout.split() == [URI, "a", "b"]
+    found = json.loads(two.run("ns", "lookup", "t.new", "--json").stdout)
+    assert found == {"name": "t.new", "uri": URI, "metadata": ["a", "b"], "nameserver": "first"}
+
+    taken = two.run("ns", "register", "t.new", OTHER, *ns, check=False)
+    assert taken.returncode == 1
+    assert "already registered" in taken.stderr and URI in taken.stderr and "--replace" in taken.stderr
+    two.run("ns", "register", "t.new", OTHER, "--replace", *ns)
+    assert tagged() == (OTHER, set())
+
+    two.run("ns", "set-metadata", "t.new", "x", "y", *ns)
+    assert tagged() == (OTHER, {"x", "y"})
+    two.run("ns", "set-metadata", "t.new", *ns)
+    assert tagged() == (OTHER, set())
+
+    two.run("ns", "remove", "t.new", *ns)
+    assert first.list(prefix="t.new") == {}
+    again = two.run("ns", "remove", "t.new", *ns, check=False)
+    assert again.returncode == 1 and "does not know" in again.stderr
+
+
+def test_many_names_are_removed_only_on_purpose(two, first):
+    ns = ["--ns", "first"]
+    shown = two.run("ns", "remove", "--prefix", "t.", *ns, check=False)
+    assert shown.returncode == 1 and "t.laser" in shown.stdout and "--yes" in shown.stderr
+    assert len(first.list(prefix="t.")) == 2
+    two.run("ns", "remove", "--prefix", "t.", "--yes", *ns)
+    assert first.list(prefix="t.") == {}
+    two.run("ns", "remove", "--regex", ".*", "--yes", *ns)
+    assert set(first.list()) == {"Pyro.NameServer"}
+
+
+MISTAKES = {
+    "which nameserver": (["ns", "register", "t.x", URI], ["several", "first", "second", "--ns"]),
+    "a name that is almost right": (["ns", "lookup", "t.lasre"], ["unknown name", "t.laser"]),
+    "no URI": (["ns", "register", "t.x", "labhost", "--ns", "first"], ["labhost", "PYRO:"]),
+    "an unknown name": (["ns", "set-metadata", "t.x", "--ns", "first"], ["unknown name: t.x"]),
+    "its own name": (["ns", "remove", "Pyro.NameServer", "--ns", "first"], ["cannot be removed"]),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_are_told_with_what_to_do(two, first, name):
+    arguments, words = MISTAKES[name]
+    refused = two.run(*arguments, check=False)
+    assert refused.returncode == 1
+    assert all(word in refused.stderr for word in words), refused.stderr
+
+
+# Discovery
+
+
+def own_address():
+    """This host's address on a network; the tests of discovery need one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this host is on no network")
+        return probe.getsockname()[0]
+
+
+def free_udp_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("", 0))
+        return probe.getsockname()[1]
+
+
+DISCOVERED = """\
+nameservers:
+  local: {host: "$host", ns_port: $port, broadcast: true, ns_bcport: $udp}
+autolaunch: {nameservers: [local]}
+"""
+
+
+def search(udp, monkeypatch):
+    """Stock Pyro5's search of the network, past this host's usual port."""
+    monkeypatch.setattr(Pyro5.config, "NS_HOST", "192.0.2.250")  # so that localhost is not asked
+    monkeypatch.setattr(Pyro5.config, "NS_BCPORT", udp)
+    monkeypatch.setattr(Pyro5.config, "COMMTIMEOUT", 2.0)
+    monkeypatch.setattr(Pyro5.config, "NS_PORT", 1)
+    return Pyro5.api.locate_ns()
+
+
+@pytest.mark.parametrize("host", ["public", "0.0.0.0"])
+def test_stock_clients_find_it_by_broadcast(lab, monkeypatch, host):
+    address, udp, port = own_address(), free_udp_port(), free_port()
+    lab.config(DISCOVERED, host=host, port=port, udp=udp)
+    lab.up()
+    with search(udp, monkeypatch) as found:
+        assert str(found._pyroUri) == f"PYRO:Pyro.NameServer@{found._pyroUri.host}:{port}"
+        assert found._pyroUri.host in (address, "127.0.0.1")
+        found.ping()
+
+
+def test_nobody_is_answered_on_localhost(lab):
+    udp = free_udp_port()
+    lab.config(DISCOVERED, host="localhost", port=free_port(), udp=udp)
+    lab.up()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("", udp))  # not shared: nobody else listens there
+    lost = lab.run("nslist", f"--discover={udp}", check=False)
+    assert lost.returncode == 1 and str(udp) in lost.stderr
+
+
+def test_the_command_line_finds_pyro5s_by_broadcast(lab):
+    address, udp = own_address(), free_udp_port()
+    settings = {"host": address, "bcport": udp, "enableBroadcast": True}
+    with stock_nameserver(**settings) as stock, proxy(stock.uris["nameserver"]) as nameserver:
+        nameserver.register("t.found", URI)
+        rows = json.loads(lab.run("nslist", f"--discover={udp}", "t.", "--json").stdout)
+        assert [(row["name"], row["uri"]) for row in rows] == [("t.found", URI)]
+        assert lab.run("ns", "lookup", "t.found", f"--discover={udp}").stdout.strip() == URI
