@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
-use crate::nameserver::directory::{Directory, Filter};
-use crate::nameserver::store::Changed;
+use crate::nameserver::directory::{Filter, drop_if_still_at, list};
+use crate::nameserver::store::Store;
 
 /// An answer takes at most this long.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -55,15 +55,15 @@ type Key = (Arc<str>, String);
 #[derive(Debug, Default)]
 struct Failing(HashMap<Key, Instant>);
 
-/// Cleans `directory` every `period`, for ever.
-pub(super) async fn run(directory: Arc<Directory>, period: Duration, patience: Patience) {
+/// Cleans `store` every `period`, for ever.
+pub(super) async fn run(store: Arc<Store>, period: Duration, patience: Patience) {
     let mut failing = Failing::default();
     loop {
         sleep(if failing.0.is_empty() { period } else { period.min(RECHECK) }).await;
-        let names = names(&directory);
+        let names = names(&store);
         let verdicts = ask_all(names.values()).await;
         for (key, reason) in failing.judge(&names, &verdicts, Instant::now(), patience) {
-            drop_name(&directory, key, &reason).await;
+            drop_name(&store, key, &reason).await;
         }
         debug!(names = names.len(), failing = failing.0.len(), "autoclean has asked everybody");
     }
@@ -112,8 +112,8 @@ impl Failing {
 }
 
 /// The names to ask about, with where to ask. A name for another name has no address of its own.
-fn names(directory: &Directory) -> BTreeMap<Key, Location> {
-    let listed = directory.list(&Filter::All).into_iter();
+fn names(store: &Store) -> BTreeMap<Key, Location> {
+    let listed = list(&store.read(), &Filter::All).into_iter();
     let located = listed.filter_map(|(name, entry)| match entry.uri.parse() {
         Ok(Uri::Pyro { location, .. }) if !matches!(&*name, NAMESERVER_NAME | DAEMON_NAME) => {
             Some(((name, entry.uri.clone()), location))
@@ -171,11 +171,9 @@ async fn connects(location: &Location) -> bool {
     }
 }
 
-async fn drop_name(directory: &Directory, (name, uri): Key, reason: &str) {
-    let outcome = match directory.drop_if_still_at(Arc::clone(&name), uri.clone()) {
-        Changed::Now(outcome) => outcome,
-        Changed::Later(outcome) => outcome.await,
-    };
+async fn drop_name(store: &Store, (name, uri): Key, reason: &str) {
+    let change = drop_if_still_at(Arc::clone(&name), uri.clone());
+    let outcome = store.change(change).wait().await;
     match outcome {
         Ok(0) => debug!(%name, uri, "autoclean: the name has changed in the meantime"),
         Ok(_) => warn!(%name, uri, reason, "autoclean: removed the name"),

@@ -1,7 +1,7 @@
-//! The directory behind the nameserver's object: Pyro5's operations on names, over a store.
+//! Pyro5's operations on names: questions over the names as they are, and changes to be made.
 //!
 //! Owns the rules (what `safe` means, what cannot be removed, how much is taken) and Pyro5's
-//! errors for breaking them. Knows nothing of calls and values.
+//! errors for breaking them. Knows nothing of calls and values, nor of where names are kept.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,13 +9,8 @@ use std::sync::Arc;
 use regex::Regex;
 use remote::{Exception, NAMESERVER_NAME, Uri};
 
-use crate::nameserver::store::{Changed, Entry, Index, Named, Store};
+use crate::nameserver::store::{Change, Entry, Index, Named};
 use crate::nameserver::{limits, pattern};
-
-/// Names and their addresses.
-pub(crate) struct Directory {
-    store: Store,
-}
 
 /// Which names an operation is about.
 #[derive(Clone, Debug)]
@@ -32,106 +27,88 @@ pub(crate) enum Tags {
     Any(BTreeSet<String>),
 }
 
-impl Directory {
-    pub(crate) fn new(store: Store) -> Self {
-        Directory { store }
-    }
+/// The entry of a name.
+pub(crate) fn lookup(names: &Index, name: &str) -> Result<Arc<Entry>, Exception> {
+    names.get(name).cloned().ok_or_else(|| unknown(name))
+}
 
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
-    }
-
-    pub(crate) fn count(&self) -> usize {
-        self.store.read().len()
-    }
-
-    pub(crate) fn lookup(&self, name: &str) -> Result<Arc<Entry>, Exception> {
-        self.store.read().get(name).cloned().ok_or_else(|| unknown(name))
-    }
-
-    pub(crate) fn list(&self, filter: &Filter) -> Vec<Named> {
-        matching(&self.store.read(), filter)
-    }
-
-    pub(crate) fn tagged(&self, tags: &Tags) -> Vec<Named> {
-        let index = self.store.read();
-        match tags {
-            Tags::All(tags) => index.with_all(tags),
-            Tags::Any(tags) => index.with_any(tags),
+/// The names that `filter` finds.
+pub(crate) fn list(names: &Index, filter: &Filter) -> Vec<Named> {
+    let named = |(name, entry): (&Arc<str>, &Arc<Entry>)| (Arc::clone(name), Arc::clone(entry));
+    match filter {
+        Filter::All => names.with_prefix("").map(named).collect(),
+        Filter::Prefix(prefix) => names.with_prefix(prefix).map(named).collect(),
+        Filter::Regex(regex) => {
+            names.with_prefix("").filter(|(name, _)| regex.is_match(name)).map(named).collect()
         }
     }
+}
 
-    /// Registers a name; `safe` refuses one that is taken.
-    pub(crate) fn register(
-        &self,
-        name: String,
-        uri: String,
-        safe: bool,
-        metadata: BTreeSet<String>,
-    ) -> Changed {
-        let entry = Entry { uri, metadata };
-        let checked = entry
-            .uri
-            .parse::<Uri>()
-            .map_err(|error| Exception::pyro_error(error.to_string()))
-            .and_then(|_| limits::check_entry(&name, &entry));
-        if let Err(exception) = checked {
-            return Changed::Now(Err(exception));
-        }
-        self.store.change(Box::new(move |names| {
-            let index = names.index();
-            match index.get(&name) {
-                Some(_) if safe => {
-                    let message = format!("name already registered: {name}");
-                    return Err(Exception::naming_error(message));
-                }
-                Some(_) => {}
-                None => {
-                    limits::check_room(index.len(), index.bytes(), name.len() + entry.bytes())?;
-                }
+/// The names that have the tags.
+pub(crate) fn tagged(names: &Index, tags: &Tags) -> Vec<Named> {
+    match tags {
+        Tags::All(tags) => names.with_all(tags),
+        Tags::Any(tags) => names.with_any(tags),
+    }
+}
+
+/// Registers a name; `safe` refuses one that is taken.
+pub(crate) fn register(
+    name: String,
+    uri: String,
+    safe: bool,
+    metadata: BTreeSet<String>,
+) -> Result<Change, Exception> {
+    uri.parse::<Uri>().map_err(|error| Exception::pyro_error(error.to_string()))?;
+    let entry = Entry { uri, metadata };
+    limits::check_entry(&name, &entry)?;
+    Ok(Box::new(move |names| {
+        let index = names.index();
+        match index.get(&name) {
+            Some(_) if safe => {
+                return Err(Exception::naming_error(format!("name already registered: {name}")));
             }
-            names.set(&name, entry);
-            Ok(1)
-        }))
-    }
-
-    pub(crate) fn set_metadata(&self, name: String, metadata: BTreeSet<String>) -> Changed {
-        if let Err(exception) = limits::check_tags(&metadata) {
-            return Changed::Now(Err(exception));
+            Some(_) => {}
+            None => limits::check_room(index.len(), index.bytes(), name.len() + entry.bytes())?,
         }
-        self.store.change(Box::new(move |names| {
-            let index = names.index();
-            let uri = index.get(&name).ok_or_else(|| unknown(&name))?.uri.clone();
-            let entry = Entry { uri, metadata };
-            limits::check_room(0, index.bytes(), entry.bytes())?;
-            names.set(&name, entry);
-            Ok(1)
-        }))
-    }
+        names.set(&name, entry);
+        Ok(1)
+    }))
+}
 
-    /// Removes a name; the number of names removed. The nameserver's own name stays.
-    pub(crate) fn remove(&self, name: String) -> Changed {
-        self.store.change(Box::new(move |names| {
-            Ok(usize::from(name != NAMESERVER_NAME && names.remove(&name)))
-        }))
-    }
+/// Gives a name other tags.
+pub(crate) fn set_metadata(name: String, metadata: BTreeSet<String>) -> Result<Change, Exception> {
+    limits::check_tags(&metadata)?;
+    Ok(Box::new(move |names| {
+        let index = names.index();
+        let uri = index.get(&name).ok_or_else(|| unknown(&name))?.uri.clone();
+        let entry = Entry { uri, metadata };
+        limits::check_room(0, index.bytes(), entry.bytes())?;
+        names.set(&name, entry);
+        Ok(1)
+    }))
+}
 
-    /// Removes what `filter` finds; the number of names removed. The nameserver's own name stays.
-    pub(crate) fn remove_all(&self, filter: Filter) -> Changed {
-        self.store.change(Box::new(move |names| {
-            let mut found = matching(names.index(), &filter);
-            found.retain(|(name, _)| **name != *NAMESERVER_NAME);
-            Ok(found.iter().filter(|(name, _)| names.remove(name)).count())
-        }))
-    }
+/// Removes a name; the number of names removed. The nameserver's own name stays.
+pub(crate) fn remove(name: String) -> Change {
+    Box::new(move |names| Ok(usize::from(name != NAMESERVER_NAME && names.remove(&name))))
+}
 
-    /// Removes a name unless it points elsewhere by now.
-    pub(crate) fn drop_if_still_at(&self, name: Arc<str>, uri: String) -> Changed {
-        self.store.change(Box::new(move |names| {
-            let is_still_there = names.index().get(&name).is_some_and(|entry| entry.uri == uri);
-            Ok(usize::from(is_still_there && names.remove(&name)))
-        }))
-    }
+/// Removes what `filter` finds; the number of names removed. The nameserver's own name stays.
+pub(crate) fn remove_all(filter: Filter) -> Change {
+    Box::new(move |names| {
+        let mut found = list(names.index(), &filter);
+        found.retain(|(name, _)| **name != *NAMESERVER_NAME);
+        Ok(found.iter().filter(|(name, _)| names.remove(name)).count())
+    })
+}
+
+/// Removes a name unless it points elsewhere by now.
+pub(crate) fn drop_if_still_at(name: Arc<str>, uri: String) -> Change {
+    Box::new(move |names| {
+        let is_still_there = names.index().get(&name).is_some_and(|entry| entry.uri == uri);
+        Ok(usize::from(is_still_there && names.remove(&name)))
+    })
 }
 
 impl Filter {
@@ -144,17 +121,6 @@ impl Filter {
     }
 }
 
-fn matching(index: &Index, filter: &Filter) -> Vec<Named> {
-    let named = |(name, entry): (&Arc<str>, &Arc<Entry>)| (Arc::clone(name), Arc::clone(entry));
-    match filter {
-        Filter::All => index.with_prefix("").map(named).collect(),
-        Filter::Prefix(prefix) => index.with_prefix(prefix).map(named).collect(),
-        Filter::Regex(regex) => {
-            index.with_prefix("").filter(|(name, _)| regex.is_match(name)).map(named).collect()
-        }
-    }
-}
-
 fn unknown(name: &str) -> Exception {
     Exception::naming_error(format!("unknown name: {name}"))
 }
@@ -162,16 +128,17 @@ fn unknown(name: &str) -> Exception {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nameserver::store::{Changed, Store};
 
-    fn done(changed: Changed) -> Result<usize, Exception> {
-        match changed {
+    fn done(store: &Store, change: Change) -> Result<usize, Exception> {
+        match store.change(change) {
             Changed::Now(outcome) => outcome,
             Changed::Later(_) => panic!("names in memory are changed at once"),
         }
     }
 
-    fn directory() -> Directory {
-        let directory = Directory::new(Store::memory());
+    fn store() -> Store {
+        let store = Store::memory();
         for (name, tags) in [
             (NAMESERVER_NAME, &["class:ns"][..]),
             ("lab.a", &["x", "y"]),
@@ -179,33 +146,35 @@ mod tests {
             ("other", &[]),
         ] {
             let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
-            done(directory.register(name.into(), "PYRO:o@h:1".into(), false, tags)).unwrap();
+            let change = register(name.into(), "PYRO:o@h:1".into(), false, tags).unwrap();
+            done(&store, change).unwrap();
         }
-        directory
+        store
     }
 
     #[test]
     fn the_nameservers_own_name_cannot_be_removed() {
-        let directory = directory();
-        assert_eq!(done(directory.remove(NAMESERVER_NAME.into())), Ok(0));
-        assert_eq!(done(directory.remove_all(Filter::regex(".*").unwrap())), Ok(3));
-        assert_eq!(directory.count(), 1);
+        let store = store();
+        assert_eq!(done(&store, remove(NAMESERVER_NAME.into())), Ok(0));
+        assert_eq!(done(&store, remove_all(Filter::regex(".*").unwrap())), Ok(3));
+        assert_eq!(store.read().len(), 1);
     }
 
     #[test]
     fn safe_registration_keeps_what_is_there() {
-        let directory = directory();
-        let refused =
-            done(directory.register("other".into(), "PYRO:p@h:2".into(), true, BTreeSet::new()));
-        assert_eq!(refused.unwrap_err().message(), "name already registered: other");
-        assert_eq!(directory.lookup("other").unwrap().uri, "PYRO:o@h:1");
+        let store = store();
+        let change = register("other".into(), "PYRO:p@h:2".into(), true, BTreeSet::new()).unwrap();
+        let refused = done(&store, change).unwrap_err();
+        assert_eq!(refused.message(), "name already registered: other");
+        assert_eq!(lookup(&store.read(), "other").unwrap().uri, "PYRO:o@h:1");
     }
 
     #[test]
     fn a_name_that_points_elsewhere_by_now_is_not_dropped() {
-        let directory = directory();
-        assert_eq!(done(directory.drop_if_still_at("other".into(), "PYRO:p@h:2".into())), Ok(0));
-        assert_eq!(done(directory.drop_if_still_at("other".into(), "PYRO:o@h:1".into())), Ok(1));
-        assert_eq!(done(directory.drop_if_still_at("other".into(), "PYRO:o@h:1".into())), Ok(0));
+        let store = store();
+        let drop = |uri: &str| done(&store, drop_if_still_at("other".into(), uri.into()));
+        assert_eq!(drop("PYRO:p@h:2"), Ok(0));
+        assert_eq!(drop("PYRO:o@h:1"), Ok(1));
+        assert_eq!(drop("PYRO:o@h:1"), Ok(0));
     }
 }

@@ -27,9 +27,8 @@ use tracing::{info, warn};
 use crate::assignment::NameserverAssignment;
 use crate::config::{Nameserver, Storage};
 use crate::nameserver::autoclean::Patience;
-use crate::nameserver::directory::Directory;
 use crate::nameserver::object::NameServerObject;
-use crate::nameserver::store::{Changed, Store};
+use crate::nameserver::store::Store;
 
 /// Connections that a nameserver serves at once; they are many and idle.
 const CONNECTIONS: usize = 10_000;
@@ -54,7 +53,7 @@ pub(crate) async fn run(
     let listener =
         Listener::bind_tcp(&host, config.port).await.map_err(|error| error.to_string())?;
     let (store, set_aside) = open(&config.name, file.as_deref())?;
-    let directory = Arc::new(Directory::new(store));
+    let store = Arc::new(store);
     let daemon = Daemon::new(DaemonConfig {
         name: config.name.clone(),
         server_type: ServerType::Thread,
@@ -62,14 +61,14 @@ pub(crate) async fn run(
         ..DaemonConfig::default()
     });
     let uri = daemon.uri_for(NAMESERVER_NAME, &listener).to_string();
-    register_itself(&directory, &uri).await?;
-    let object = NameServerObject::new(Arc::clone(&directory));
+    register_itself(&store, &uri).await?;
+    let object = NameServerObject::new(Arc::clone(&store));
     daemon.register(NAMESERVER_NAME, Arc::new(object)).map_err(|error| error.to_string())?;
 
     let (discovery, undiscovered) = answer_searches(&config, listener.location());
     let _discovery = discovery.map(AbortOnDropHandle::new);
     let _cleaner = config.autoclean.map(|period| {
-        let cleaning = autoclean::run(Arc::clone(&directory), period, Patience::default());
+        let cleaning = autoclean::run(Arc::clone(&store), period, Patience::default());
         AbortOnDropHandle::new(tokio::spawn(cleaning))
     });
     let standing: Vec<String> = set_aside.into_iter().chain(undiscovered).collect();
@@ -79,7 +78,7 @@ pub(crate) async fn run(
         json!({ "uri": uri, "warning": warning })
     };
     lifeline.ready(report(None));
-    let _reporter = directory.store().trouble().map(|mut trouble| {
+    let _reporter = store.trouble().map(|mut trouble| {
         let lifeline = lifeline.clone();
         AbortOnDropHandle::new(tokio::spawn(async move {
             while trouble.changed().await.is_ok() {
@@ -89,7 +88,7 @@ pub(crate) async fn run(
         }))
     });
     daemon.serve(listener, lifeline.stopping()).await;
-    directory.store().close().await;
+    store.close().await;
     Ok(())
 }
 
@@ -101,13 +100,12 @@ fn open(name: &str, file: Option<&Path>) -> Result<(Store, Option<String>), Stri
 }
 
 /// As Pyro5's nameserver does. Where it was under another address before, that is replaced.
-async fn register_itself(directory: &Directory, uri: &str) -> Result<(), String> {
+async fn register_itself(store: &Store, uri: &str) -> Result<(), String> {
     let metadata = BTreeSet::from(["class:Pyro5.nameserver.NameServer".to_owned()]);
-    let registered =
-        directory.register(NAMESERVER_NAME.to_owned(), uri.to_owned(), false, metadata);
-    let outcome = match registered {
-        Changed::Now(outcome) => outcome,
-        Changed::Later(outcome) => outcome.await,
+    let change = directory::register(NAMESERVER_NAME.into(), uri.into(), false, metadata);
+    let outcome = match change {
+        Ok(change) => store.change(change).wait().await,
+        Err(exception) => Err(exception),
     };
     outcome.map(drop).map_err(|exception| exception.message())
 }

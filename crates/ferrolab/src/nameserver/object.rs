@@ -1,144 +1,202 @@
-//! `Pyro.NameServer`: the directory as a Pyro5 object.
+//! `Pyro.NameServer`: the names as a Pyro5 object.
 //!
-//! Owns the translation between calls and the directory's operations.
+//! Owns the translation of calls into questions and changes, and how a batch of them is carried
+//! out.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use remote::{
     Answer, Dict, Exception, Metadata, MethodCall, Object, Operation, Reply, Request, Session,
-    Signature, Uri, Value, batch,
+    Signature, Uri, Value, batch_now,
 };
+use tokio::sync::oneshot;
 
 use crate::nameserver::arguments::{
     flag, given, known_name, name_of, pattern_of, prefix_of, tags_of, wanted_tags,
 };
-use crate::nameserver::directory::{Directory, Filter, Tags};
+use crate::nameserver::directory::{self, Filter, Tags};
 use crate::nameserver::limits;
-use crate::nameserver::store::{Changed, Named};
+use crate::nameserver::store::{Change, Changed, Index, Named, Store};
 
 /// The nameserver's object.
-#[derive(Clone)]
 pub(crate) struct NameServerObject {
-    directory: Arc<Directory>,
+    store: Arc<Store>,
+}
+
+/// What a call comes to.
+enum Plan {
+    /// A question. The answer is put into words after the names have been let go.
+    Ask(Box<dyn FnOnce(&Index) -> Result<Found, Exception> + Send>),
+    /// A change, and what to answer for its count.
+    Change(Change, fn(usize) -> Value),
+}
+
+/// What was found.
+enum Found {
+    Value(Value),
+    Names { names: Vec<Named>, with_metadata: bool },
 }
 
 impl NameServerObject {
-    pub(crate) fn new(directory: Arc<Directory>) -> Self {
-        NameServerObject { directory }
+    pub(crate) fn new(store: Arc<Store>) -> Self {
+        NameServerObject { store }
     }
 
     fn call_method(&self, call: MethodCall) -> Answer {
-        let answered = match call.method.as_str() {
-            "count" => COUNT.bind(call).map(|[]| Answer::value(self.directory.count())),
-            "lookup" => self.lookup(call).map(Answer::value),
-            "register" => self.register(call).map(|changed| answer(changed, |_| Value::None)),
-            "set_metadata" => {
-                self.set_metadata(call).map(|changed| answer(changed, |_| Value::None))
+        match plan(call) {
+            Err(exception) => Answer::exception(exception),
+            Ok(Plan::Ask(ask)) => {
+                let found = ask(&self.store.read());
+                Answer::from(found.and_then(Found::into_value))
             }
-            "remove" => self.remove(call).map(|changed| answer(changed, Value::from)),
-            "list" => self.list(call).map(Answer::value),
-            "yplookup" => self.yplookup(call).map(Answer::value),
-            "ping" => PING.bind(call).map(|[]| Answer::value(Value::None)),
-            _ => Err(Operation::Call(call).unexposed()),
-        };
-        answered.unwrap_or_else(Answer::exception)
+            Ok(Plan::Change(change, value)) => match self.store.change(change) {
+                Changed::Now(outcome) => Answer::from(outcome.map(value)),
+                Changed::Later(outcome) => Answer::Pending(Box::pin(async move {
+                    outcome.await.map(|count| Reply::from(value(count)))
+                })),
+            },
+        }
     }
 
-    fn lookup(&self, call: MethodCall) -> Result<Value, Exception> {
-        let [name, return_metadata] = LOOKUP.bind(call)?;
-        let entry = self.directory.lookup(&known_name(name)?)?;
+    /// Carries out a batch as one change: its registrations wait for the disk once, not each.
+    fn call_batch(&self, calls: Vec<MethodCall>) -> Answer {
+        let (done, results) = oneshot::channel();
+        let batch: Change = Box::new(move |names| {
+            let answer = batch_now(calls, |call| match plan(call)? {
+                Plan::Ask(ask) => ask(names.index())?.into_value(),
+                Plan::Change(change, value) => change(names).map(value),
+            });
+            // Who does not wait any more does not want the results.
+            let _ = done.send(answer);
+            Ok(0)
+        });
+        let changed = self.store.change(batch);
+        Answer::Pending(Box::pin(async move {
+            changed.wait().await?;
+            match results.await {
+                Ok(answer) => answer.wait().await,
+                Err(_) => Err(Exception::naming_error("the nameserver is stopping")),
+            }
+        }))
+    }
+}
+
+/// Reads a call.
+fn plan(call: MethodCall) -> Result<Plan, Exception> {
+    match call.method.as_str() {
+        "count" => {
+            let [] = COUNT.bind(call)?;
+            Ok(Plan::Ask(Box::new(|names| Ok(Found::Value(names.len().into())))))
+        }
+        "ping" => {
+            let [] = PING.bind(call)?;
+            Ok(Plan::Ask(Box::new(|_| Ok(Found::Value(Value::None)))))
+        }
+        "lookup" => lookup(call),
+        "register" => register(call),
+        "set_metadata" => {
+            let [name, metadata] = SET_METADATA.bind(call)?;
+            let change = directory::set_metadata(name_of(name)?, tags_of(metadata)?)?;
+            Ok(Plan::Change(change, |_| Value::None))
+        }
+        "remove" => remove(call).map(|change| Plan::Change(change, Value::from)),
+        "list" => list(call),
+        "yplookup" => yplookup(call),
+        _ => Err(Operation::Call(call).unexposed()),
+    }
+}
+
+fn lookup(call: MethodCall) -> Result<Plan, Exception> {
+    let [name, return_metadata] = LOOKUP.bind(call)?;
+    let (name, with_metadata) = (known_name(name)?, flag(&return_metadata));
+    Ok(Plan::Ask(Box::new(move |names| {
+        let entry = directory::lookup(names, &name)?;
         let uri = entry
             .uri
             .parse::<Uri>()
             .map_err(|error| Exception::pyro_error(error.to_string()))?
             .to_value();
-        Ok(match flag(&return_metadata) {
+        Ok(Found::Value(match with_metadata {
             true => Value::Tuple(vec![uri, tags(&entry.metadata)]),
             false => uri,
-        })
-    }
+        }))
+    })))
+}
 
-    fn register(&self, call: MethodCall) -> Result<Changed, Exception> {
-        let [name, uri, safe, metadata] = REGISTER.bind(call)?;
-        let uri = match uri {
-            Some(Value::Str(uri)) => uri,
-            Some(other) => Uri::from_value(&other)
-                .map(|uri| uri.to_string())
-                .ok_or_else(|| Exception::type_error("only URIs or strings can be registered"))?,
-            None => return Err(Exception::type_error("only URIs or strings can be registered")),
-        };
-        // Pyro5 checks the address first, then the name.
-        uri.parse::<Uri>().map_err(|error| Exception::pyro_error(error.to_string()))?;
-        let name = name_of(name)?;
-        Ok(self.directory.register(name, uri, flag(&safe), tags_of(metadata)?))
-    }
+fn register(call: MethodCall) -> Result<Plan, Exception> {
+    let [name, uri, safe, metadata] = REGISTER.bind(call)?;
+    let uri = match uri {
+        Some(Value::Str(uri)) => uri,
+        Some(other) => Uri::from_value(&other)
+            .map(|uri| uri.to_string())
+            .ok_or_else(|| Exception::type_error("only URIs or strings can be registered"))?,
+        None => return Err(Exception::type_error("only URIs or strings can be registered")),
+    };
+    // Pyro5 checks the address first, then the name.
+    uri.parse::<Uri>().map_err(|error| Exception::pyro_error(error.to_string()))?;
+    let name = name_of(name)?;
+    let change = directory::register(name, uri, flag(&safe), tags_of(metadata)?)?;
+    Ok(Plan::Change(change, |_| Value::None))
+}
 
-    fn set_metadata(&self, call: MethodCall) -> Result<Changed, Exception> {
-        let [name, metadata] = SET_METADATA.bind(call)?;
-        let name = name_of(name)?;
-        Ok(self.directory.set_metadata(name, tags_of(metadata)?))
-    }
+fn remove(call: MethodCall) -> Result<Change, Exception> {
+    let [name, prefix, regex] = REMOVE.bind(call)?;
+    // As Pyro5: the first that is given counts.
+    let name = given(name)
+        .filter(|name| !matches!(name, Value::Str(name) if name == remote::NAMESERVER_NAME));
+    Ok(match (name, given(prefix), given(regex)) {
+        (Some(Value::Str(name)), ..) => directory::remove(name),
+        (Some(unhashable @ (Value::List(_) | Value::Dict(_) | Value::Set(_))), ..) => {
+            known_name(Some(unhashable)).map(directory::remove)?
+        }
+        // What is no text is nobody's name.
+        (Some(_), ..) => Box::new(|_| Ok(0)),
+        (None, Some(prefix), _) => directory::remove_all(Filter::Prefix(prefix_of(prefix)?)),
+        (None, None, Some(regex)) => directory::remove_all(Filter::regex(&pattern_of(regex)?)?),
+        (None, None, None) => Box::new(|_| Ok(0)),
+    })
+}
 
-    fn remove(&self, call: MethodCall) -> Result<Changed, Exception> {
-        let [name, prefix, regex] = REMOVE.bind(call)?;
-        // As Pyro5: the first that is given counts.
-        let name = given(name)
-            .filter(|name| !matches!(name, Value::Str(name) if name == remote::NAMESERVER_NAME));
-        Ok(match (name, given(prefix), given(regex)) {
-            (Some(Value::Str(name)), ..) => self.directory.remove(name),
-            // What is no text is nobody's name.
-            (Some(other), ..) => Changed::Now(match other {
-                Value::List(_) | Value::Dict(_) | Value::Set(_) => {
-                    known_name(Some(other)).map(|_| 0)
-                }
-                _ => Ok(0),
-            }),
-            (None, Some(prefix), _) => {
-                self.directory.remove_all(Filter::Prefix(prefix_of(prefix)?))
-            }
-            (None, None, Some(regex)) => {
-                self.directory.remove_all(Filter::regex(&pattern_of(regex)?)?)
-            }
-            (None, None, None) => Changed::Now(Ok(0)),
-        })
-    }
+fn list(call: MethodCall) -> Result<Plan, Exception> {
+    let [prefix, regex, return_metadata] = LIST.bind(call)?;
+    let filter = match (given(prefix), given(regex)) {
+        (Some(_), Some(_)) => {
+            return Err(Exception::value_error("you can only filter on one thing at a time"));
+        }
+        (Some(prefix), None) => Filter::Prefix(prefix_of(prefix)?),
+        (None, Some(regex)) => Filter::regex(&pattern_of(regex)?)?,
+        (None, None) => Filter::All,
+    };
+    let with_metadata = flag(&return_metadata);
+    Ok(Plan::Ask(Box::new(move |names| {
+        Ok(Found::Names { names: directory::list(names, &filter), with_metadata })
+    })))
+}
 
-    fn list(&self, call: MethodCall) -> Result<Value, Exception> {
-        let [prefix, regex, return_metadata] = LIST.bind(call)?;
-        let filter = match (given(prefix), given(regex)) {
-            (Some(_), Some(_)) => {
-                return Err(Exception::value_error("you can only filter on one thing at a time"));
+fn yplookup(call: MethodCall) -> Result<Plan, Exception> {
+    let [all, any, return_metadata] = YPLOOKUP.bind(call)?;
+    let tags = match (given(all), given(any)) {
+        (Some(_), Some(_)) => {
+            return Err(Exception::value_error(
+                "you can't use meta_all or meta_any at the same time",
+            ));
+        }
+        (Some(all), None) => {
+            match wanted_tags(all, "metadata_all")?.into_iter().collect::<Option<_>>() {
+                Some(tags) => Tags::All(tags),
+                None => Tags::Any(BTreeSet::new()),
             }
-            (Some(prefix), None) => Filter::Prefix(prefix_of(prefix)?),
-            (None, Some(regex)) => Filter::regex(&pattern_of(regex)?)?,
-            (None, None) => Filter::All,
-        };
-        entries(&self.directory.list(&filter), flag(&return_metadata))
-    }
-
-    fn yplookup(&self, call: MethodCall) -> Result<Value, Exception> {
-        let [all, any, return_metadata] = YPLOOKUP.bind(call)?;
-        let tags = match (given(all), given(any)) {
-            (Some(_), Some(_)) => {
-                return Err(Exception::value_error(
-                    "you can't use meta_all or meta_any at the same time",
-                ));
-            }
-            (Some(all), None) => {
-                match wanted_tags(all, "metadata_all")?.into_iter().collect::<Option<_>>() {
-                    Some(tags) => Tags::All(tags),
-                    None => Tags::Any(BTreeSet::new()),
-                }
-            }
-            (None, Some(any)) => {
-                Tags::Any(wanted_tags(any, "metadata_any")?.into_iter().flatten().collect())
-            }
-            (None, None) => return Ok(Value::Dict(Dict::new())),
-        };
-        let with_metadata = return_metadata.is_none_or(|value| flag(&Some(value)));
-        entries(&self.directory.tagged(&tags), with_metadata)
-    }
+        }
+        (None, Some(any)) => {
+            Tags::Any(wanted_tags(any, "metadata_any")?.into_iter().flatten().collect())
+        }
+        (None, None) => Tags::Any(BTreeSet::new()),
+    };
+    let with_metadata = return_metadata.is_none_or(|value| flag(&Some(value)));
+    Ok(Plan::Ask(Box::new(move |names| {
+        Ok(Found::Names { names: directory::tagged(names, &tags), with_metadata })
+    })))
 }
 
 impl Object for NameServerObject {
@@ -158,12 +216,7 @@ impl Object for NameServerObject {
     fn call(&self, _session: &Arc<Session>, request: Request) -> Answer {
         match request.operation {
             Operation::Call(call) => self.call_method(call),
-            Operation::Batch(calls) => {
-                let object = self.clone();
-                Answer::Pending(Box::pin(async move {
-                    batch(calls, |call| object.call_method(call)).await
-                }))
-            }
+            Operation::Batch(calls) => self.call_batch(calls),
             other => Answer::exception(other.unexposed()),
         }
     }
@@ -193,12 +246,11 @@ const YPLOOKUP: Signature = Signature {
     required: 0,
 };
 
-/// A change as the answer to its call.
-fn answer(changed: Changed, value: fn(usize) -> Value) -> Answer {
-    match changed {
-        Changed::Now(outcome) => Answer::from(outcome.map(value)),
-        Changed::Later(outcome) => {
-            Answer::Pending(Box::pin(async move { outcome.await.map(|n| Reply::from(value(n))) }))
+impl Found {
+    fn into_value(self) -> Result<Value, Exception> {
+        match self {
+            Found::Value(value) => Ok(value),
+            Found::Names { names, with_metadata } => entries(&names, with_metadata),
         }
     }
 }

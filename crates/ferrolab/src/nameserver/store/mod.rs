@@ -115,6 +115,16 @@ impl Store {
     }
 }
 
+impl Changed {
+    /// Waits until it is known.
+    pub(crate) async fn wait(self) -> Result<usize, Exception> {
+        match self {
+            Changed::Now(outcome) => outcome,
+            Changed::Later(outcome) => outcome.await,
+        }
+    }
+}
+
 impl Transaction<'_> {
     /// Carries out a change; its outcome and its steps, none if it refused.
     fn run(index: &mut Index, change: Change) -> (Result<usize, Exception>, Vec<Step>) {

@@ -18,10 +18,7 @@ fn set(name: &str, tags: &[&str]) -> Change {
 }
 
 async fn change(store: &Store, change: Change) -> Result<usize, Exception> {
-    match store.change(change) {
-        Changed::Now(outcome) => outcome,
-        Changed::Later(outcome) => outcome.await,
-    }
+    store.change(change).wait().await
 }
 
 fn names(store: &Store) -> Vec<String> {

@@ -1,0 +1,239 @@
+"""Measures our nameserver beside Pyro5's, in one run: `python tests/bench_nameserver.py`.
+
+Not collected by pytest. It needs the interpreter that has Pyro5 (`cargo xtask venv`) and the
+binary in FERROLAB_BIN (a release build). Both nameservers keep their names in a database; the
+clients are the same: stock Pyro5 for what one client does, and for throughput sockets that send
+recorded requests, so that the nameserver is measured and not the client. Pyro5's runs as its
+multiplex server there, since its thread server refuses more than 80 connections.
+
+    python tests/bench_nameserver.py [--names 100000] [--connections 1000] [--seconds 5]
+"""
+
+import argparse
+import contextlib
+import multiprocessing
+import os
+import selectors
+import socket
+import statistics
+import struct
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent
+sys.path[:0] = [str(TESTS), str(TESTS / "drivers")]
+
+import Pyro5.api  # noqa: E402
+import Pyro5.protocol  # noqa: E402
+import Pyro5.serializers  # noqa: E402
+from harness import free_port, new_lab, proxy, stock_nameserver  # noqa: E402
+
+LAB = """\
+version: "1.0"
+nameservers:
+  local: {host: localhost, ns_port: $port, storage: $storage}
+autolaunch: {nameservers: [local]}
+"""
+BATCH = 500
+QUERIES = 5
+
+
+@contextlib.contextmanager
+def ours(storage):
+    with new_lab() as lab:
+        port = free_port()
+        lab.config(LAB, port=port, storage=storage)
+        lab.up()
+        yield f"PYRO:Pyro.NameServer@localhost:{port}"
+
+
+@contextlib.contextmanager
+def pyro5(storage):
+    with tempfile.TemporaryDirectory() as folder:
+        place = f"sql:{folder}/names.sql" if storage == "sql" else storage
+        config = {"SERVERTYPE": "multiplex"}
+        with stock_nameserver(storage=place, config=config) as server:
+            yield server.uris["nameserver"]
+
+
+def name(number):
+    return f"bench.room{number % 100:02}.instrument{number:06}"
+
+
+def tags(number):
+    return [f"room{number % 100:02}", f"kind{number % 1000:03}"]
+
+
+def timed(function):
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+def register(uri, names):
+    """Registers all names in batches, by one client."""
+    with proxy(uri, timeout=600) as nameserver:
+        for first in range(0, names, BATCH):
+            batch = Pyro5.api.BatchProxy(nameserver)
+            for number in range(first, min(first + BATCH, names)):
+                batch.register(name(number), "PYRO:object@localhost:1234", False, tags(number))
+            for _ in batch():
+                pass
+
+
+def register_singly(uri, count=300):
+    with proxy(uri, timeout=600) as nameserver:
+        for number in range(count):
+            nameserver.register(name(number), "PYRO:object@localhost:1234", False, tags(number))
+
+
+def query(uri, expected, *args, method="list", **kwargs):
+    """The median time of a query by one stock client; its answer must be complete."""
+    with proxy(uri, timeout=600) as nameserver:
+        times = []
+        for _ in range(QUERIES):
+            started = time.perf_counter()
+            found = nameserver._pyroInvoke(method, args, kwargs)
+            times.append(time.perf_counter() - started)
+            assert len(found) == expected, (method, args, kwargs, len(found), expected)
+        return statistics.median(times)
+
+
+# Throughput: sockets that send what a stock client would
+
+
+def message(kind, data, flags=0):
+    serializer = Pyro5.serializers.serializers["serpent"]
+    return bytes(Pyro5.protocol.SendingMessage(kind, flags, 1, serializer.serializer_id, data).data)
+
+
+def requests(uri):
+    """A handshake and a lookup, as bytes."""
+    serializer = Pyro5.serializers.serializers["serpent"]
+    target = Pyro5.api.URI(uri).object
+    hello = serializer.dumps({"handshake": "hello", "object": target})
+    call = serializer.dumpsCall(target, "lookup", (name(42),), {})
+    return message(Pyro5.protocol.MSG_CONNECT, hello), message(Pyro5.protocol.MSG_INVOKE, call)
+
+
+def receive(connection):
+    """One whole message; its kind and flags."""
+    data = b""
+    while len(data) < 40:
+        data += connection.recv(40 - len(data)) or sys.exit("a connection was lost")
+    kind, _, flags, _, data_size, annotations_size = struct.unpack("!BBHHIH", data[6:18])
+    left = data_size + annotations_size
+    while left:
+        left -= len(connection.recv(left)) or sys.exit("a connection was lost")
+    return kind, flags
+
+
+def load(uri, connections, seconds, results):
+    """Looks names up over all connections, one request under way on each; how many a second."""
+    hello, lookup = requests(uri)
+    where = Pyro5.api.URI(uri)
+    selector = selectors.DefaultSelector()
+    sockets = []
+    for _ in range(connections):
+        connection = socket.create_connection((where.host, where.port), timeout=60)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(hello)
+        assert receive(connection)[0] == Pyro5.protocol.MSG_CONNECTOK
+        sockets.append(connection)
+    connection.sendall(lookup)
+    kind, flags = receive(connection)
+    assert kind == Pyro5.protocol.MSG_RESULT and not flags & Pyro5.protocol.FLAGS_EXCEPTION
+    connection.sendall(lookup)
+    # Every answer is as long as the first: no need to take them apart.
+    length = len(connection.recv(65536))
+    pending = {}
+    for connection in sockets:
+        connection.setblocking(False)
+        selector.register(connection, selectors.EVENT_READ)
+        pending[connection] = length
+        connection.send(lookup)
+    answered = 0
+    started = time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        for key, _ in selector.select(1):
+            connection = key.fileobj
+            pending[connection] -= len(connection.recv(65536))
+            if pending[connection] <= 0:
+                answered += 1
+                pending[connection] = length
+                connection.send(lookup)
+    results.put(answered / (time.perf_counter() - started))
+
+
+def lookups(uri, connections, seconds, clients=2):
+    """Lookups per second, over `connections` connections of a few client processes."""
+    clients = min(clients, connections)
+    results = multiprocessing.Queue()
+    share = connections // clients
+    processes = [
+        multiprocessing.Process(target=load, args=(uri, share, seconds, results))
+        for _ in range(clients)
+    ]
+    for process in processes:
+        process.start()
+    total = sum(results.get(timeout=seconds + 300) for _ in processes)
+    for process in processes:
+        process.join()
+    return total
+
+
+def lookups_of_one(uri, seconds):
+    """Lookups per second of one stock client."""
+    with proxy(uri) as nameserver:
+        count, started = 0, time.perf_counter()
+        while time.perf_counter() - started < seconds:
+            nameserver.lookup(name(42))
+            count += 1
+        return count / (time.perf_counter() - started)
+
+
+def measure(uri, options):
+    n, connections, seconds = options.names, options.connections, options.seconds
+    yield "300 registrations, one by one", "s", timed(lambda: register_singly(uri))
+    yield f"{n} registrations in batches", "s", timed(lambda: register(uri, n))
+    yield "list all", "s", query(uri, n + 1)
+    yield "list by prefix (1%)", "s", query(uri, n // 100, prefix="bench.room42.")
+    yield "list by regex (1%)", "s", query(uri, n // 100, regex=r"bench\.room4[2]\.")
+    yield "list by regex (10)", "s", query(uri, 10, regex=r".*instrument00001\d$")
+    yield "all of two tags (0.1%)", "s", query(
+        uri, n // 1000, ["room42", "kind042"], method="yplookup"
+    )
+    yield "any of two tags (2%)", "s", query(
+        uri, n // 50, None, ["room42", "room43"], method="yplookup"
+    )
+    yield "lookups, one stock client", "/s", lookups_of_one(uri, seconds)
+    yield "lookups, 1 connection", "/s", lookups(uri, 1, seconds)
+    yield f"lookups, {connections} connections", "/s", lookups(uri, connections, seconds)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--names", type=int, default=100_000)
+    parser.add_argument("--connections", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--storage", choices=["sql", "memory"], default="sql")
+    options = parser.parse_args()
+    if "FERROLAB_BIN" not in os.environ:
+        parser.error("FERROLAB_BIN is not set")
+    columns = {}
+    for title, server in (("Pyro5", pyro5), ("Ferrolab", ours)):
+        with server(options.storage) as uri:
+            for what, unit, value in measure(uri, options):
+                columns.setdefault((what, unit), []).append(value)
+                print(f"# {title}: {what}: {value:.4g} {unit}", file=sys.stderr, flush=True)
+    print(f"storage: {options.storage}\n")
+    print("| | Pyro5 | Ferrolab | times as fast |\n|---|---|---|---|")
+    for (what, unit), (stock, mine) in columns.items():
+        ratio = mine / stock if unit == "/s" else stock / mine
+        print(f"| {what} | {stock:.4g} {unit} | {mine:.4g} {unit} | {ratio:.1f} |")
+
+
+if __name__ == "__main__":
+    main()
