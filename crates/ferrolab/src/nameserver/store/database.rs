@@ -42,7 +42,7 @@ pub(crate) enum DatabaseError {
     )]
     Newer { file: PathBuf, found: i64 },
     #[error(
-        "cannot open the database {}: {source}; its directory must exist, and this user must be \
+        "cannot use the database {}: {source}; its directory must exist, and this user must be \
          allowed to write there", file.display()
     )]
     Open {
@@ -90,10 +90,7 @@ impl Database {
     }
 
     fn open(file: &Path) -> Result<Database, DatabaseError> {
-        let failed = |source| match DatabaseError::of("open", file, source) {
-            DatabaseError::Sql { file, source, .. } => DatabaseError::Open { file, source },
-            error => error,
-        };
+        let failed = |source| DatabaseError::of("open", file, source);
         let mut connection = Connection::open(file).map_err(failed)?;
         connection.busy_timeout(BUSY).map_err(failed)?;
         connection
@@ -242,6 +239,9 @@ impl DatabaseError {
             }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 DatabaseError::InUse { file }
+            }
+            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
+                DatabaseError::Open { file, source }
             }
             _ => DatabaseError::Sql { operation, file, source },
         }
