@@ -138,8 +138,8 @@ pub(crate) struct Service {
     pub(crate) arguments: Arguments,
     /// What people read in the nameserver.
     pub(crate) description: String,
-    /// How long an instance lives.
-    pub(crate) instancemode: InstanceMode,
+    /// How long an instance lives; the class decides if absent.
+    pub(crate) instancemode: Option<InstanceMode>,
     /// The daemon that hosts it.
     pub(crate) daemon: String,
     /// Where it is registered.

@@ -53,9 +53,10 @@ pub(crate) static SERVICE: Section = Section {
         Field {
             key: "instancemode",
             kind: Kind::Choice(&["session", "single", "percall"]),
-            default: "session",
+            default: "null",
             example: "single",
-            doc: "One instance per connection, per daemon or per call.",
+            doc: "One instance per connection, per daemon or per call; as the class says, or else \
+                  `session`, if absent.",
         },
         Field {
             key: "daemon",

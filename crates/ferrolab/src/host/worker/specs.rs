@@ -29,7 +29,7 @@ fn placement(service: &config::Service) -> Option<Placement> {
             }
             config::Arguments::Keyword(map) => parameters::value(map),
         },
-        instance_mode: Some(match service.instancemode {
+        instance_mode: service.instancemode.map(|mode| match mode {
             config::InstanceMode::Single => InstanceMode::Single,
             config::InstanceMode::Session => InstanceMode::Session,
             config::InstanceMode::Percall => InstanceMode::PerCall,
