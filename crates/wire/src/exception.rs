@@ -21,6 +21,9 @@ pub struct Exception {
     pub args: Vec<Value>,
     /// Its further attributes, the remote traceback among them.
     pub attributes: Dict,
+    /// The class dict that travels in place of all that: what a function which the program has
+    /// registered for the class made of it.
+    pub class_dict: Option<Box<Dict>>,
 }
 
 impl Exception {
@@ -30,11 +33,22 @@ impl Exception {
             class: class.into(),
             args: vec![Value::Str(message.into())],
             attributes: Dict::new(),
+            class_dict: None,
         }
+    }
+
+    /// An exception that travels as this class dict, which has a form of its own.
+    pub fn from_class_dict(dict: Dict) -> Self {
+        let class = dict.class().unwrap_or("Pyro5.errors.PyroError").to_owned();
+        let args = dict.get("args").and_then(Value::as_list).unwrap_or_default().to_vec();
+        Exception { class, args, attributes: Dict::new(), class_dict: Some(Box::new(dict)) }
     }
 
     /// The class dict that Pyro5 sends for it.
     pub fn to_value(&self) -> Value {
+        if let Some(dict) = &self.class_dict {
+            return Value::Dict(dict.as_ref().clone());
+        }
         let mut dict = Dict::with_capacity(4);
         dict.insert("__class__", self.class.as_str());
         dict.insert("__exception__", true);
@@ -64,7 +78,7 @@ impl Exception {
             None | Some(Value::None) => Dict::new(),
             Some(attributes) => attributes.as_dict()?.clone(),
         };
-        Some(Exception { class: class.to_owned(), args, attributes })
+        Some(Exception { class: class.to_owned(), args, attributes, class_dict: None })
     }
 
     /// What Python's `str()` says of it.
@@ -279,11 +293,11 @@ mod tests {
             ("Pyro5.errors.TimeoutError", vec![2.into(), "x".into()], "(2, 'x')"),
         ];
         for (class, args, message) in cases {
-            let exception = Exception { class: class.into(), args, attributes: Dict::new() };
+            let exception = Exception { args, ..Exception::new(class, "") };
             assert_eq!(exception.message(), message, "{class}");
         }
         assert_eq!(Exception::type_error("no").to_string(), "TypeError: no");
-        let bare = Exception { class: "x.Y".into(), args: vec![], attributes: Dict::new() };
+        let bare = Exception { args: vec![], ..Exception::new("x.Y", "") };
         assert_eq!(bare.to_string(), "Y");
     }
 
@@ -299,6 +313,14 @@ mod tests {
         assert_eq!(Exception::from_value(&value), Some(exception.clone()));
         assert_eq!(exception.traceback(), Some(vec!["a\n".to_owned()]));
         assert_eq!(unwrap_from_batch(&wrap_in_batch(&exception)), Some(exception));
+    }
+
+    #[test]
+    fn a_class_dict_of_the_programs_own_travels_as_it_is() {
+        let dict: Dict = [("__class__", "lab.OutOfRange"), ("text", "no")].into_iter().collect();
+        let exception = Exception::from_class_dict(dict.clone());
+        assert_eq!(exception.class, "lab.OutOfRange");
+        assert_eq!(exception.to_value(), dict.into());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 import itertools
 
 from Pyro5.api import Proxy, locate_ns
+from Pyro5.errors import CommunicationError
 
 with locate_ns() as ns:
     uri = ns.lookup("market")
@@ -15,5 +16,5 @@ with Proxy(uri) as market, Proxy("PYRONAME:broker") as broker:
     print("looked up:", broker.look_up(str(market._pyroUri)))
     try:
         broker.look_up("PYRO:nobody@" + market._pyroUri.location)
-    except Exception as error:
-        print(type(error).__name__, error)
+    except CommunicationError:
+        print("nobody there")

@@ -152,7 +152,7 @@ fn exceptions_say_what_they_say_in_python() {
     }
     let exceptions: Vec<Exception> = cases
         .into_iter()
-        .map(|(class, args)| Exception { class, args, attributes: Dict::new() })
+        .map(|(class, args)| Exception { args, ..Exception::new(class, "") })
         .collect();
     let asks: Vec<Ask> =
         exceptions.iter().map(|e| Ask::value('x', Serializer::Serpent, &e.to_value())).collect();

@@ -224,7 +224,7 @@ fn left_annotations(left: Option<Value>) -> Annotations {
 }
 
 /// The exception of a class dict. One that a registered class serializer has made need not have the
-/// usual shape: its entries become attributes.
+/// usual shape, and is passed on as it is.
 pub(super) fn exception(state: &Value) -> Exception {
     if let Some(exception) = Exception::from_value(state) {
         return exception;
@@ -232,12 +232,5 @@ pub(super) fn exception(state: &Value) -> Exception {
     let Some(dict) = state.as_dict() else {
         return Exception::pyro_error(format!("an exception that is no class dict: {state}"));
     };
-    let class = dict.class().unwrap_or("Pyro5.errors.PyroError").to_owned();
-    let args = dict.get("args").and_then(Value::as_list).unwrap_or_default().to_vec();
-    let attributes = dict
-        .iter()
-        .filter(|(key, _)| !matches!(key.as_str(), Some("__class__" | "args")))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
-    Exception { class, args, attributes }
+    Exception::from_class_dict(dict.clone())
 }
