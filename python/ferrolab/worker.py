@@ -178,7 +178,7 @@ class Worker:
         """The instance for a call. An error of a constructor is told to the daemon."""
         try:
             instance = service.instance(session)
-        except Exception as error:
+        except BaseException as error:  # a constructor that calls sys.exit() is as broken as any
             service.broken = True
             log.exception("an instance of '%s' could not be made", service.name)
             self._report_error("broken", service.name, error)
@@ -350,15 +350,30 @@ def _facts():
     }
 
 
+# First what has left the process group: it still has the mark that the daemon gave the worker.
+# Where there is no /proc, the loop finds nothing.
+_GUARD = """\
+read _; sleep 1.5
+for process in /proc/[0-9]*; do
+    pid=${process#/proc/}
+    if [ "$FERROLAB_WORKER" ] && [ "$pid" != $$ ] &&
+        grep -qaF "FERROLAB_WORKER=$FERROLAB_WORKER" $process/environ 2>/dev/null
+    then kill -9 $pid 2>/dev/null
+    fi
+done
+kill -9 0
+"""
+
+
 def _guard(fd):
-    """A process that kills the worker, should it outlive its daemon.
+    """A process that kills the worker and what it has started, should it outlive its daemon.
 
     A driver that blocks in C and holds the interpreter lock lets no Python code run, so nothing in
     this process could end it then. The shell reads what never comes until the daemon is gone.
     """
     try:
         return subprocess.Popen(
-            ["/bin/sh", "-c", "read _; sleep 1.5; kill -9 0", "ferrolab-guard"],
+            ["/bin/sh", "-c", _GUARD, "ferrolab-guard"],
             stdin=fd,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

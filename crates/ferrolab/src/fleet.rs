@@ -50,6 +50,8 @@ struct ServiceDetail {
     status: String,
     uri: Option<String>,
     error: Option<String>,
+    #[serde(default)]
+    python: Option<String>,
 }
 
 impl Fleet {
@@ -212,6 +214,7 @@ fn service_row(name: &str, daemon: &str, status: Option<&Status>) -> ServiceRow 
             row.status = detail.status;
             row.uri = detail.uri;
             row.error = detail.error;
+            row.python = detail.python;
         }
         None => row.status = Phase::Starting.to_string(),
     }

@@ -73,4 +73,8 @@ pub(crate) struct ServiceRow {
     pub(crate) error: Option<String>,
     /// The daemon that hosts it.
     pub(crate) daemon: String,
+    /// The Python interpreter that it runs in; none for a native service, or while its daemon
+    /// does not run.
+    #[serde(default)]
+    pub(crate) python: Option<String>,
 }

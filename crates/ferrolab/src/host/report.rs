@@ -95,7 +95,10 @@ impl Reporter {
             .iter()
             .map(|(name, known)| {
                 let (status, error) = known.status(name, workers, slow);
-                let row = json!({ "status": status, "uri": known.uri, "error": error });
+                let python = workers.python(name);
+                let row = json!({
+                    "status": status, "uri": known.uri, "error": error, "python": python
+                });
                 (name.as_str(), row)
             })
             .collect();

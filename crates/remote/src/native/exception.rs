@@ -139,7 +139,7 @@ impl IntoException for io::Error {
                 // Python keeps the number apart: `[Errno 2] No such file or directory`.
                 let text = text.strip_suffix(&format!(" (os error {code})")).unwrap_or(&text);
                 let args = vec![Value::from(code), Value::from(text)];
-                Exception { class, args, attributes: Dict::new() }
+                Exception { args, ..Exception::new(class, "") }
             }
         }
     }

@@ -8,8 +8,8 @@
 //! died within a second. A service that cannot be imported is tried again by the running worker: after
 //! 2 s, then ever later up to a minute, and whenever a client asks for it, at most once a second.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use supervisor::{Child, Decision, RestartPolicy, Restarts, Spawner};
@@ -21,6 +21,7 @@ use tracing::{debug, error, info, warn};
 
 use super::attempts::Attempts;
 use super::control::{FrameReader, Message, Outgoing, Trouble};
+use super::leftovers::Mark;
 use super::registry::{Registered, Registry};
 use super::run::{Run, Started};
 use super::service::{Phase, Service};
@@ -48,12 +49,21 @@ pub(super) struct Keeper {
     retries: mpsc::UnboundedSender<String>,
     oneways: Semaphore,
     changes: Arc<watch::Sender<u64>>,
+    /// The path of the interpreter, as the last worker that has started knew it.
+    interpreter: Mutex<Option<String>>,
 }
 
 impl Keeper {
-    /// The interpreter, as the configuration names it.
+    /// The interpreter: its path, or what the configuration calls it until it has started once.
     pub(super) fn python(&self) -> String {
-        self.spec.python.executable.display().to_string()
+        let known = self.interpreter.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        known.unwrap_or_else(|| self.spec.python.executable.display().to_string())
+    }
+
+    fn runs_with(&self, interpreter: &str) {
+        // An embedded interpreter may not know where it is.
+        let found = Some(interpreter.to_owned()).filter(|path| !path.is_empty());
+        *self.interpreter.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
     /// Asks for another attempt to import a service.
@@ -106,6 +116,7 @@ impl Keeping {
             retries: sender,
             oneways: Semaphore::new(ONEWAYS),
             changes,
+            interpreter: Mutex::default(),
         });
         let services = keeper
             .spec
@@ -167,9 +178,10 @@ impl Keeping {
 
     /// Serves with one run, until its process has ended.
     async fn serve(&mut self, started: Started) -> Ended {
-        let Started { run, child, messages, life } = started;
+        let Started { run, child, messages, life, mark } = started;
         let since = Instant::now();
         let run = Arc::new(run);
+        self.keeper.runs_with(&run.facts.executable);
         info!(
             worker = self.keeper.spec.name,
             pid = child.pid(),
@@ -223,10 +235,19 @@ impl Keeping {
         registered.clear();
         reading.abort();
         drop(life);
+        self.sweep(mark).await;
         let fate = run.fate().unwrap_or_else(|| "has ended".to_owned());
         let uptime = since.elapsed();
         let was_useful = run.answered.load(Ordering::Relaxed) && uptime >= USEFUL;
         Ended { fate, uptime: if was_useful { STABLE } else { uptime } }
+    }
+
+    /// Kills what a worker has left behind in sessions of their own.
+    async fn sweep(&self, mark: Mark) {
+        let killed = tokio::task::spawn_blocking(move || mark.kill_all()).await.unwrap_or(0);
+        if killed > 0 {
+            warn!(worker = self.keeper.spec.name, "killed {killed} processes it has left behind");
+        }
     }
 
     fn kill(&self, run: &Run, child: &Child, why: &str) {

@@ -25,6 +25,7 @@ mod channel;
 mod control;
 mod frames;
 mod keep;
+mod leftovers;
 mod output;
 mod registry;
 mod run;

@@ -19,6 +19,7 @@ use wire::value::{Dict, Value};
 
 use super::channel::Channel;
 use super::control::{self, Facts, FrameReader, Message, Outgoing};
+use super::leftovers::Mark;
 use super::output;
 use super::script;
 use super::spec::WorkerSpec;
@@ -65,6 +66,8 @@ pub(super) struct Started {
     pub(super) messages: FrameReader<OwnedReadHalf>,
     /// Its end tells the worker's guard that this daemon is gone.
     pub(super) life: StdStream,
+    /// What is on everything that the worker starts.
+    pub(super) mark: Mark,
 }
 
 /// Why there is no run.
@@ -95,7 +98,8 @@ impl Run {
     ) -> Result<Started, StartError> {
         let program = script::frames()?;
         let (control, theirs) = socket_pair()?;
-        let mut child = spawner.spawn(command(spec, theirs)).await?;
+        let mark = Mark::new();
+        let mut child = spawner.spawn(command(spec, &mark, theirs)).await?;
         let (reader, writer) = control.into_split();
         let mut messages = FrameReader::new(reader);
         let (outgoing, queue) = mpsc::unbounded_channel();
@@ -147,7 +151,7 @@ impl Run {
             ready: Mutex::new(Vec::new()),
         };
         run.refill();
-        Ok(Started { run, child, messages, life })
+        Ok(Started { run, child, messages, life, mark })
     }
 
     /// Sends something to the worker. A worker that is gone gets nothing.
@@ -228,7 +232,7 @@ fn socket_pair() -> io::Result<(UnixStream, OwnedFd)> {
     Ok((UnixStream::from_std(ours)?, theirs.into()))
 }
 
-fn command(spec: &WorkerSpec, control: OwnedFd) -> CommandSpec {
+fn command(spec: &WorkerSpec, mark: &Mark, control: OwnedFd) -> CommandSpec {
     let mut command = CommandSpec::new(&spec.python.executable).args([
         "-c",
         script::BOOTSTRAP,
@@ -236,6 +240,7 @@ fn command(spec: &WorkerSpec, control: OwnedFd) -> CommandSpec {
         spec.name.as_str(),
     ]);
     command.env = spec.python.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
+    command.env.push(mark.to_environment());
     command.stdin = Stdin::Socket(control);
     command.stdout = Output::Pipe;
     command.stderr = Output::Pipe;

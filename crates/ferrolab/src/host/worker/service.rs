@@ -111,6 +111,11 @@ impl Service {
         }
     }
 
+    /// The interpreter that its worker runs with.
+    pub(super) fn python(&self) -> String {
+        self.inner.keeper.python()
+    }
+
     /// Waits until it is known whether the service can be called.
     pub(super) async fn settled(&self) {
         let mut phase = self.inner.phase.subscribe();

@@ -66,6 +66,11 @@ impl WorkerSet {
         )
     }
 
+    /// The Python that a service runs in.
+    pub(crate) fn python(&self, service: &str) -> Option<String> {
+        self.services.iter().find(|known| known.name() == service).map(Service::python)
+    }
+
     /// Changes with every change of a status.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
