@@ -6,7 +6,7 @@ import time
 
 import pytest
 from harness import proxy, wait_for
-from harness.processes import alive, describe
+from harness.processes import alive, describe, kill
 from Pyro5.errors import DaemonError, PyroError
 
 CONFIGURATION = """\
@@ -198,6 +198,18 @@ def test_down_ends_what_does_not_listen(lab):
             watched.hold_the_interpreter(600)
     lab.down()
     lab.assert_nothing_left(timeout=2)
+
+
+def test_children_go_with_a_daemon_that_is_killed(lab):
+    lab.config(CONFIGURATION, file=lab.files / "instrument")
+    lab.up(check=False)
+    with lab.proxy("lab.hazard") as hazard, lab.proxy("lab.watched") as watched:
+        children = hazard.spawn(3) + [hazard.pid(), watched.pid()]
+        watched._pyroTimeout = 0.3
+        with pytest.raises(PyroError):
+            watched.hold_the_interpreter(600)
+        kill(lab.entry("daemons", "bench")["pid"])
+    wait_for(lambda: not any(map(alive, children)), 5, "workers and their children are gone")
 
 
 FAILURES = {

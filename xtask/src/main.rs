@@ -51,7 +51,7 @@ fn carry_out(arguments: Arguments) -> Outcome<()> {
             return Ok(());
         }
         Arguments::Venv => {
-            println!("{}", venv::ensure(&workspace)?.display());
+            println!("{}", venv::ensure(&workspace, &venv::TESTS)?.display());
             return Ok(());
         }
         Arguments::Arrows => steps.run("dependency arrows", || arrows::check(&workspace))?,
@@ -85,9 +85,14 @@ fn test(workspace: &Workspace, steps: &mut Steps, options: &TestOptions) -> Outc
     if options.rust {
         lint(workspace, steps)?;
     }
-    let mut python = PathBuf::new();
-    steps.run("Python environment", || {
-        python = venv::ensure(workspace)?;
+    let (mut python, mut pymeasure) = (PathBuf::new(), PathBuf::new());
+    let mut libraries = PathBuf::new();
+    steps.run("Python environments", || {
+        python = venv::ensure(workspace, &venv::TESTS)?;
+        pymeasure = venv::ensure(workspace, &venv::PYMEASURE)?;
+        if options.extended {
+            libraries = venv::ensure(workspace, &venv::LIBRARIES)?;
+        }
         Ok(())
     })?;
     steps.run("build", || {
@@ -100,6 +105,8 @@ fn test(workspace: &Workspace, steps: &mut Steps, options: &TestOptions) -> Outc
     })?;
     let environment = [
         ("FERROLAB_TEST_PYTHON", python.clone().into_os_string()),
+        ("FERROLAB_TEST_PYMEASURE", pymeasure.into_os_string()),
+        ("FERROLAB_TEST_LIBRARIES", libraries.into_os_string()),
         ("FERROLAB_BIN", workspace.binary("ferrolab")?.into_os_string()),
         ("FERROLAB_TEST_EXTENDED", if options.extended { "1" } else { "" }.into()),
     ];

@@ -1,6 +1,6 @@
-//! The Python environment of the tests: `target/test-venv`.
+//! The Python environments of the tests: `target/test-venv` and its like.
 //!
-//! Owns finding an interpreter, making the environment from `tests/requirements.txt` and knowing
+//! Owns finding an interpreter, making an environment from its file of exact versions and knowing
 //! when it is out of date. A stamp, written last, tells what it was made from: an interrupted
 //! installation leaves none and is begun anew.
 
@@ -28,21 +28,46 @@ print(' '.join(sys.version.split()))
 print(all(importlib.util.find_spec(name) for name in ('venv', 'ensurepip')))
 ";
 
-/// Makes or updates the environment, if it is not what it should be, and returns its interpreter.
-pub(crate) fn ensure(workspace: &Workspace) -> Outcome<PathBuf> {
-    let requirements = workspace.root().join("tests").join("requirements.txt");
+/// An environment.
+pub(crate) struct Environment {
+    folder: &'static str,
+    /// A file in `tests`.
+    requirements: &'static str,
+    /// Whether pip may add what these need; else the file is taken as it is.
+    resolve: bool,
+}
+
+/// What the tests run with.
+pub(crate) const TESTS: Environment =
+    Environment { folder: "test-venv", requirements: "requirements.txt", resolve: true };
+/// What a second interpreter of the same daemon has.
+pub(crate) const PYMEASURE: Environment = Environment {
+    folder: "test-venv-pymeasure",
+    requirements: "requirements-pymeasure.txt",
+    resolve: false,
+};
+/// What takes long to install.
+pub(crate) const LIBRARIES: Environment = Environment {
+    folder: "test-venv-libraries",
+    requirements: "requirements-libraries.txt",
+    resolve: true,
+};
+
+/// Makes or updates an environment, if it is not what it should be, and returns its interpreter.
+pub(crate) fn ensure(workspace: &Workspace, environment: &Environment) -> Outcome<PathBuf> {
+    let requirements = workspace.root().join("tests").join(environment.requirements);
     let wanted = fs::read_to_string(&requirements)
         .map_err(|error| Failure::file("read", &requirements, &error))?;
     let interpreter = find_interpreter()?;
     let stamp = stamp(&interpreter, &wanted);
 
     let target = workspace.root().join("target");
-    let folder = target.join("test-venv");
+    let folder = target.join(environment.folder);
     let stamp_file = folder.join("made-from.txt");
     let python = folder.join("bin").join("python");
 
     fs::create_dir_all(&target).map_err(|error| Failure::file("make", &target, &error))?;
-    let lock_file = target.join("test-venv.lock");
+    let lock_file = target.join(environment.folder).with_extension("lock");
     let lock =
         File::create(&lock_file).map_err(|error| Failure::file("create", &lock_file, &error))?;
     lock.lock().map_err(|error| Failure::file("lock", &lock_file, &error))?;
@@ -57,8 +82,11 @@ pub(crate) fn ensure(workspace: &Workspace) -> Outcome<PathBuf> {
     }
     process::run(process::command(&interpreter.path).args(["-m", "venv"]).arg(&folder))?;
     let mut pip = process::command(&python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
-    process::run(pip.arg(&requirements)).map_err(|failure| {
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    if !environment.resolve {
+        pip.arg("--no-deps");
+    }
+    process::run(pip.arg("--requirement").arg(&requirements)).map_err(|failure| {
         failure.hint("the packages come from PyPI: is it reachable, or PIP_INDEX_URL set?")
     })?;
     write_stamp(&stamp_file, &stamp)?;
