@@ -133,6 +133,16 @@ def test_sys_exit_ends_the_call_and_not_the_worker(running, other):
         assert hazard.pid() == pid
 
 
+def test_a_driver_does_not_stop_its_daemon(running, other):
+    with running.proxy("lab.hazard") as hazard:
+        pid = hazard.pid()
+        with pytest.raises(DaemonError, match="ferrolab stop daemon"):
+            hazard.stop_the_daemon()
+        with pytest.raises(AttributeError, match="register, unregister"):
+            hazard.look_into_the_daemon()
+        assert hazard.pid() == pid
+
+
 def test_memory_that_python_runs_out_of_is_an_error_of_the_call(running, other):
     with running.proxy("lab.hazard") as hazard:
         pid = hazard.pid()

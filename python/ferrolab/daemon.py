@@ -14,6 +14,18 @@ from .output import clean
 from .services import Service
 
 
+_OFFERED = (
+    "register",
+    "unregister",
+    "uriFor",
+    "proxyFor",
+    "resetMetadataCache",
+    "objectsById",
+    "locationStr",
+    "natLocationStr",
+)
+
+
 class HostedDaemon:
     """The part of Pyro5's `Daemon` that served objects use."""
 
@@ -104,6 +116,21 @@ class HostedDaemon:
                     delattr(target, name)
                 except AttributeError:
                     pass
+
+    def shutdown(self):
+        """Refuses: other services live in the daemon, and its supervisor would start it again."""
+        raise pyro.error_class("DaemonError")(
+            "a driver cannot stop the daemon that hosts it: it belongs to the lab. Stop it with "
+            "`ferrolab stop daemon NAME`"
+        )
+
+    close = requestLoop = shutdown
+
+    def __getattr__(self, name):
+        raise AttributeError(
+            "'_pyroDaemon.{}' is not there: the daemon of a driver that Ferrolab hosts is another "
+            "process, and has {} only".format(name, ", ".join(_OFFERED))
+        )
 
     def _location(self):
         if self._known_location is None:

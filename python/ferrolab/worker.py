@@ -351,16 +351,15 @@ def _facts():
 
 
 # First what has left the process group: it still has the mark that the daemon gave the worker.
-# Where there is no /proc, the loop finds nothing.
+# Where there is no /proc, none is found.
 _GUARD = """\
 read _; sleep 1.5
-for process in /proc/[0-9]*; do
-    pid=${process#/proc/}
-    if [ "$FERROLAB_WORKER" ] && [ "$pid" != $$ ] &&
-        grep -qaF "FERROLAB_WORKER=$FERROLAB_WORKER" $process/environ 2>/dev/null
-    then kill -9 $pid 2>/dev/null
-    fi
-done
+if [ "$FERROLAB_WORKER" ]; then
+    for file in $(grep -lsaF "FERROLAB_WORKER=$FERROLAB_WORKER" /proc/[0-9]*/environ); do
+        pid=${file#/proc/}; pid=${pid%/environ}
+        [ "$pid" = $$ ] || kill -9 "$pid" 2>/dev/null
+    done
+fi
 kill -9 0
 """
 

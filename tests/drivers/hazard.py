@@ -118,6 +118,12 @@ class Hazard:
             libc.signal(int(number), 1)
         return "deaf"
 
+    def stop_the_daemon(self):
+        self._pyroDaemon.shutdown()
+
+    def look_into_the_daemon(self):
+        return self._pyroDaemon.transportServer
+
     # What it says
 
     def talk(self, word):
