@@ -6,7 +6,7 @@ use std::error::Error;
 use std::io;
 
 use wire::exception::Exception;
-use wire::value::{Dict, Value};
+use wire::value::Value;
 
 /// An error that a remote method can fail with.
 ///

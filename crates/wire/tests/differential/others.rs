@@ -3,7 +3,7 @@
 use wire::exception::Exception;
 use wire::serializer::Serializer;
 use wire::uri::Uri;
-use wire::value::{Value};
+use wire::value::Value;
 
 use crate::notation::canonical;
 use crate::peer::{self, Ask, ask};
