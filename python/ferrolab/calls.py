@@ -13,6 +13,8 @@ writes its answer; nothing is handed to another thread on the way.
     (BIND,  session, address, object)                                 none
     (UNBIND,)                                                         none
 
+    With KEEPSERIALIZED among its flags, a CALL has the arguments [info, serializer, payload].
+
     context: serializer, flags, sequence number, correlation id, [(key, data), ...],
              whether there are class dicts in the arguments
 
@@ -33,6 +35,7 @@ CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND = range(8)
 VALUE, RAISED, STREAM, END = range(4)
 
 FLAG_ONEWAY = 4
+FLAG_KEEPSERIALIZED = 32
 
 log = logging.getLogger("ferrolab")
 
@@ -196,7 +199,9 @@ class Channel:
             service = host.services.get(name)
             if service is None:
                 raise pyro.error_class("DaemonError")("unknown object")
-            if has_classes:
+            if flags & FLAG_KEEPSERIALIZED:
+                args = (pyro.blob(*args, flags, seq, correlation, annotations),)
+            elif has_classes:
                 args = pyro.recreate(args, serializer)
                 kwargs = pyro.recreate(kwargs, serializer)
             instance = host.instance(service, session)

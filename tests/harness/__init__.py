@@ -4,6 +4,7 @@ Owns labs in temporary homes, stock Pyro5 servers beside them, processes, ports,
 comparison of both sides. Knows nothing of any single behaviour.
 """
 
+from .certificates import Certificates, tls_client
 from .lab import Lab, new_lab
 from .outcome import outcome, proxy, raised
 from .ports import free_port
@@ -12,6 +13,7 @@ from .stock import StockServer, stock_daemon, stock_nameserver
 from .wait import wait_for
 
 __all__ = [
+    "Certificates",
     "Lab",
     "Service",
     "Side",
@@ -24,5 +26,6 @@ __all__ = [
     "raised",
     "stock_daemon",
     "stock_nameserver",
+    "tls_client",
     "wait_for",
 ]

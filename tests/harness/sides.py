@@ -12,7 +12,7 @@ LAB = """\
 version: "1.0"
 python: {executable: "$python", path: ["$drivers"]}
 daemons:
-  bench: {host: localhost, servertype: thread}
+  bench: $daemon
 services: $services
 autolaunch: {daemons: [bench]}
 """
@@ -41,11 +41,22 @@ class Side:
     def proxy(self, service, **settings):
         return proxy(self.uris[service], **settings)
 
+    def daemon(self, **settings):
+        """A proxy for the daemon itself."""
+        address = next(iter(self.uris.values())).partition("@")[2]
+        return proxy(f"PYRO:Pyro.Daemon@{address}", **settings)
+
+    def address(self):
+        """Host and port, for bare sockets."""
+        host, _, port = next(iter(self.uris.values())).partition("@")[2].rpartition(":")
+        return host, int(port)
+
 
 class Sides:
     """Both servers."""
 
-    def __init__(self, stock, ours, lab):
+    def __init__(self, stock, ours, lab, settings):
+        self.multiplex = settings.get("SERVERTYPE") == "multiplex"
         self.stock = stock
         self.ours = ours
         self._lab = lab
@@ -66,11 +77,15 @@ class Sides:
 
 
 @contextlib.contextmanager
-def both_sides(services):
-    """Serves `services` (name -> `Service`) on both sides."""
+def both_sides(services, **settings):
+    """Serves `services` (name -> `Service`) on both sides.
+
+    `settings` have Pyro5's names; our keys are the same in lower case.
+    """
     configuration = {name: service.configuration() for name, service in services.items()}
-    with stock_daemon(services) as stock, new_lab() as lab:
-        lab.config(LAB, services=json.dumps(configuration))
+    bench = {"host": "localhost"} | {key.lower(): value for key, value in settings.items()}
+    with stock_daemon(services, **settings) as stock, new_lab() as lab:
+        lab.config(LAB, services=json.dumps(configuration), daemon=json.dumps(bench))
         lab.up()
         uris = {entry["name"]: entry["uri"] for entry in lab.ps()["services"]}
-        yield Sides(Side("Pyro5", stock.uris), Side("Ferrolab", uris), lab)
+        yield Sides(Side("Pyro5", stock.uris), Side("Ferrolab", uris), lab, settings)

@@ -46,10 +46,14 @@ class StockServer:
 
 
 @contextlib.contextmanager
-def stock_daemon(services):
-    """A Pyro5 daemon that serves `services` (name -> `Service`) under their names."""
+def stock_daemon(services, **settings):
+    """A Pyro5 daemon that serves `services` (name -> `Service`) under their names.
+
+    `settings` are those of `Pyro5.config`.
+    """
     rows = {name: service._asdict() for name, service in services.items()}
-    with contextlib.closing(StockServer({"services": rows})) as server:
+    specification = {"services": rows, "settings": settings}
+    with contextlib.closing(StockServer(specification)) as server:
         yield server
 
 
@@ -67,6 +71,8 @@ def _serve(specification):
     import Pyro5.api
     import Pyro5.nameserver
 
+    for key, value in specification.get("settings", {}).items():
+        setattr(Pyro5.config, key, value)
     if "nameserver" in specification:
         settings = {"host": "localhost", "port": 0, "enableBroadcast": False}
         settings |= specification["nameserver"]

@@ -14,6 +14,7 @@ mod leftover_names;
 mod logs;
 mod names;
 mod nameserver;
+mod os;
 mod paths;
 mod supervise;
 

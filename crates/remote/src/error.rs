@@ -62,6 +62,20 @@ pub enum Error {
         /// What the serializer said.
         reason: String,
     },
+    /// The object has no such member, by what its daemon told at the handshake; nothing was sent.
+    #[error("remote object '{uri}' has no exposed attribute or method '{name}'")]
+    Unexposed {
+        /// The object.
+        uri: String,
+        /// What it does not have.
+        name: String,
+    },
+    /// The method returns an iterator, and its items were not asked for.
+    #[error("'{operation}' returns an iterator: call it with Proxy::stream to read its items")]
+    IsStream {
+        /// The method called.
+        operation: String,
+    },
     /// The remote side raised an exception.
     #[error("{0}")]
     Remote(Exception),
@@ -83,6 +97,19 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether the same call may succeed on a new connection.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Lost { .. } | Error::Timeout { .. } => true,
+            Error::Connect { source, .. } => {
+                matches!(source, ConnectError::Io(_) | ConnectError::Timeout(_))
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Why no connection came about.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -98,6 +125,12 @@ pub enum ConnectError {
     /// Whatever listens there does not speak Pyro5's protocol.
     #[error("what listens there does not speak Pyro5's protocol: {0}")]
     Protocol(String),
+    /// No TLS with this server: its certificate is not accepted, or ours is not.
+    #[error("TLS: {0}")]
+    Tls(#[source] std::io::Error),
+    /// The daemon's answer to the handshake is not what this client wants.
+    #[error("the daemon's answer to the handshake is not accepted: {0}")]
+    Unwelcome(String),
     /// The handshake's data cannot be serialized.
     #[error("the handshake's data cannot be sent: {0}")]
     Handshake(String),

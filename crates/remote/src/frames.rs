@@ -5,6 +5,7 @@
 //! little.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -35,6 +36,16 @@ pub(crate) struct FrameReader {
     buffer: BytesMut,
     /// Length of the frame handed out last; it goes from the buffer at the next call.
     used: usize,
+    pub(crate) patience: Patience,
+}
+
+/// How long a peer may be silent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Patience {
+    /// In the middle of a message; for ever if absent.
+    pub(crate) within: Option<Duration>,
+    /// Between two messages; for ever if absent.
+    pub(crate) between: Option<Duration>,
 }
 
 /// One frame, borrowed from the reader's buffer.
@@ -88,7 +99,29 @@ impl FrameReader {
     async fn fill<R: AsyncRead + Unpin>(&mut self, io: &mut R, total: usize) -> io::Result<bool> {
         let missing = total.saturating_sub(self.buffer.len());
         self.buffer.reserve(missing.clamp(READ_ROOM, READ_AHEAD));
-        Ok(io.read_buf(&mut self.buffer).await? > 0)
+        let patience =
+            if self.buffer.is_empty() { self.patience.between } else { self.patience.within };
+        let read = io.read_buf(&mut self.buffer);
+        let read = match patience {
+            None => read.await,
+            Some(limit) => {
+                tokio::time::timeout(limit, read).await.map_err(|_| io::ErrorKind::TimedOut)?
+            }
+        };
+        Ok(read? > 0)
+    }
+
+    /// What has been read of the frame that is being read.
+    pub(crate) fn seen(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Gives an empty buffer back.
+    pub(crate) fn rest(&mut self) {
+        self.release_used();
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
     }
 
     fn release_used(&mut self) {

@@ -134,12 +134,15 @@ pub mod native;
 mod net;
 mod object;
 mod session;
+mod tls;
 
 pub use arguments::Signature;
 pub use client::discovery::{Search, locate_ns};
+pub use client::items::Items;
 pub use client::nameserver::{NAMESERVER_NAME, NameServer, Registration, resolve};
 pub use client::proxy::Proxy;
 pub use daemon::config::{DaemonConfig, ServerType};
+pub use daemon::handshake::{Handshake, Welcome};
 pub use daemon::streams::StreamLimits;
 pub use daemon::{DAEMON_NAME, Daemon, RegisterError};
 pub use error::{ConnectError, Error};
@@ -149,12 +152,14 @@ pub use native::{
 };
 pub use net::{BindError, Listener};
 pub use object::{
-    Answer, BoxFuture, CallResult, Context, ItemStream, Metadata, MethodCall, Object, Operation,
-    Reply, ReplyBody, Request, batch, batch_now,
+    Answer, Blob, BoxFuture, CallResult, Context, ItemStream, Metadata, MethodCall, Object,
+    Operation, Reply, ReplyBody, Request, batch, batch_now,
 };
 pub use session::{Peer, Session};
+pub use tls::{ClientTls, Identity, ServerTls, TlsError};
 pub use wire::Limits;
 pub use wire::exception::Exception;
+pub use wire::message::Annotations;
 pub use wire::serializer::Serializer;
 pub use wire::uri::{Location, Uri};
 pub use wire::value::{Dict, Value};

@@ -154,6 +154,6 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// An IPv6 address without the brackets that URIs put around it.
-fn bare_host(host: &str) -> &str {
+pub(crate) fn bare_host(host: &str) -> &str {
     host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
 }

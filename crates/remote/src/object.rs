@@ -7,9 +7,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use wire::Limits;
 use wire::exception::{Exception, wrap_in_batch};
 use wire::message::{Annotations, Flags};
-use wire::serializer::Serializer;
+use wire::serializer::{CallRef, Serializer};
 use wire::value::{Dict, Value};
 
 use crate::session::Session;
@@ -134,6 +135,8 @@ pub enum Operation {
     /// The answer is a list with a result for each call made; an exception stands in its place
     /// as [`wire::exception::wrap_in_batch`] makes it.
     Batch(Vec<MethodCall>),
+    /// Call a method with one argument that stays serialized (Pyro5's `SerializedBlob`).
+    Blob(Blob),
 }
 
 impl Operation {
@@ -143,6 +146,7 @@ impl Operation {
             Operation::Call(call) => &call.method,
             Operation::GetAttr(name) | Operation::SetAttr(name, _) => name,
             Operation::Batch(_) => "<batch>",
+            Operation::Blob(blob) => &blob.method,
         }
     }
 
@@ -155,6 +159,10 @@ impl Operation {
                 format!("attempt to access unexposed or unknown remote attribute '{name}'"),
             ),
             Operation::Batch(_) => Exception::type_error("a batch cannot be called as one method"),
+            Operation::Blob(blob) => Exception::type_error(format!(
+                "{}() takes no SerializedBlob; call it with plain arguments",
+                blob.method
+            )),
         }
     }
 }
@@ -181,6 +189,56 @@ pub struct MethodCall {
     pub args: Vec<Value>,
     /// Keyword arguments.
     pub kwargs: Vec<(String, Value)>,
+}
+
+/// A call whose argument stays as the caller serialized it, for objects that only pass it on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Blob {
+    /// The method's name.
+    pub method: String,
+    /// What the caller says of the blob.
+    pub info: Value,
+    /// The serialized call, as it came.
+    pub payload: Vec<u8>,
+    /// What it is serialized with.
+    pub serializer: Serializer,
+}
+
+impl Blob {
+    /// A call of `method` with `args` that whoever passes it on need not deserialize.
+    ///
+    /// # Errors
+    /// The arguments cannot be serialized.
+    pub fn new(
+        method: &str,
+        info: Value,
+        args: &[Value],
+        serializer: Serializer,
+    ) -> Result<Self, Exception> {
+        let mut payload = Vec::new();
+        let call = CallRef { object: "", method, args, kwargs: &[] };
+        serializer
+            .encode_call(call, &mut payload)
+            .map_err(|error| Exception::new(error.class(), error.to_string()))?;
+        Ok(Blob { method: method.to_owned(), info, payload, serializer })
+    }
+
+    /// The arguments that the blob carries, as a list or tuple.
+    ///
+    /// # Errors
+    /// The payload cannot be read, or is no call.
+    pub fn deserialized(&self, limits: &Limits) -> Result<Value, Exception> {
+        let not_one = || Exception::serialize_error("the blob carries no call");
+        let mut content = self
+            .serializer
+            .decode(&self.payload, limits)
+            .map_err(|error| Exception::serialize_error(format!("cannot read a blob: {error}")))?;
+        match &mut content {
+            Value::List(parts) | Value::Tuple(parts) if parts.len() == 4 => Ok(parts.remove(2)),
+            Value::Dict(call) => call.remove("params").ok_or_else(not_one),
+            _ => Err(not_one()),
+        }
+    }
 }
 
 /// Carries out a batch by calling `one` for each entry, stopping behind the first that raises:

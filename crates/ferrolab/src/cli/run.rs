@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{paths, up};
 use crate::assignment::{DaemonAssignment, NameserverAssignment};
 use crate::supervise::{self, SuperviseError};
-use crate::{host, logs, nameserver};
+use crate::{host, logs, nameserver, os};
 
 /// The exit code of a supervisor that finds another one in its home.
 pub(super) const ALREADY_RUNNING: i32 = 3;
@@ -62,6 +62,7 @@ fn supervisor() -> ExitCode {
 /// Reads the assignment, does the work, and tells the supervisor where it fails.
 fn child<A: DeserializeOwned>(work: impl FnOnce(A, Lifeline) -> Result<(), String>) -> ExitCode {
     logs::init_child();
+    os::raise_file_limit();
     let (assignment, lifeline) = match Lifeline::take() {
         Ok(taken) => taken,
         Err(error) => {

@@ -15,6 +15,7 @@ mod problem;
 mod rules;
 mod scalar;
 mod schema;
+mod secret;
 mod source;
 mod text;
 mod tree;
@@ -36,6 +37,7 @@ pub(crate) use model::{
     ServerType, Service, Storage, Target,
 };
 pub(crate) use problem::{ConfigError, Warning};
+pub(crate) use secret::Secret;
 
 use problem::Findings;
 use source::{Place, Source};

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::address::Host;
 use super::data::Data;
+use super::secret::Secret;
 
 /// Everything in a file, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,6 +101,26 @@ pub(crate) struct Daemon {
     /// How long a message may take; for ever if absent.
     #[serde(with = "seconds")]
     pub(crate) commtimeout: Option<Duration>,
+    /// Whether what it sends is compressed.
+    pub(crate) compression: bool,
+    /// How long an item stream may be read; for ever if absent.
+    #[serde(with = "seconds")]
+    pub(crate) iter_stream_lifetime: Option<Duration>,
+    /// How long it outlives its connection; not at all if absent.
+    #[serde(with = "seconds")]
+    pub(crate) iter_stream_linger: Option<Duration>,
+    /// Whether connections over TCP are encrypted.
+    pub(crate) ssl: bool,
+    /// Its certificate; there is one if they are.
+    pub(crate) ssl_servercert: Option<PathBuf>,
+    /// The certificate's key, if it is in a file of its own.
+    pub(crate) ssl_serverkey: Option<PathBuf>,
+    /// What the key is encrypted with.
+    pub(crate) ssl_serverkeypasswd: Option<Secret>,
+    /// Whether clients must show a certificate.
+    pub(crate) ssl_requireclientcert: bool,
+    /// The certificates of clients that are let in; there are some if clients must show one.
+    pub(crate) ssl_cacerts: Option<PathBuf>,
     /// Its own Python settings; see [`Configuration::python_for`].
     pub(crate) python: Python,
 }
@@ -315,7 +336,12 @@ impl Configuration {
                 place(file);
             }
         }
-        self.daemons.iter_mut().filter_map(|daemon| daemon.unixsocket.as_mut()).for_each(place);
+        for daemon in &mut self.daemons {
+            let certificates =
+                [&mut daemon.ssl_servercert, &mut daemon.ssl_serverkey, &mut daemon.ssl_cacerts];
+            let files = certificates.into_iter().chain([&mut daemon.unixsocket]);
+            files.filter_map(Option::as_mut).for_each(place);
+        }
     }
 }
 

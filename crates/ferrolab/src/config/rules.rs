@@ -4,6 +4,8 @@
 //! types and asks the marks where a value was written and whether it is the one that was meant
 //! (a value that stands in for a wrong one makes no further problems). It refuses to know YAML.
 
+mod certificates;
+
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -25,6 +27,7 @@ pub(crate) fn check(
     let mut rules = Rules { configuration, marks, findings };
     rules.references();
     rules.threads();
+    rules.certificates();
     rules.listeners();
     rules.natives(surroundings.natives.as_deref());
     rules.idle();

@@ -10,13 +10,14 @@ mod native;
 mod parameters;
 mod registrar;
 mod report;
+mod settings;
 mod worker;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use remote::{Daemon, DaemonConfig, Limits, Listener, Location};
+use remote::{Daemon, Listener, Location};
 use supervisor::Lifeline;
 use supervisor::Spawner;
 use tokio_util::sync::CancellationToken;
@@ -24,10 +25,11 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::assignment::DaemonAssignment;
-use crate::config::{self, DaemonClass, DaemonPart, Nameserver, Service, Target};
+use crate::config::{DaemonClass, DaemonPart, Nameserver, Service, Target};
 use crate::host::kept::Name;
 use crate::host::registrar::Manner;
 use crate::host::report::{LOADING, Reporter};
+use crate::host::settings::settings;
 use crate::host::worker::{DaemonObjects, Registry, WorkerSet};
 
 pub(crate) use native::NAMES as NATIVE_SERVICES;
@@ -49,8 +51,9 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
             config.name
         ));
     }
+    let settings = settings(config)?;
     let listener = address::listen(config, &state_file).await?;
-    let daemon = Daemon::new(settings(config));
+    let daemon = Daemon::new(settings);
     let spawner = Spawner::permanent()
         .map_err(|error| format!("cannot start the thread that starts workers: {error}"))?;
     let registry: Arc<dyn Registry> = DaemonObjects::new(&daemon, &listener);
@@ -93,23 +96,6 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     tasks.wait().await;
     workers.stop().await;
     Ok(())
-}
-
-/// The daemon's settings as `remote` takes them.
-fn settings(config: &config::Daemon) -> DaemonConfig {
-    let defaults = DaemonConfig::default();
-    DaemonConfig {
-        name: config.name.clone(),
-        server_type: match config.servertype {
-            config::ServerType::Thread => remote::ServerType::Thread,
-            config::ServerType::Multiplex => remote::ServerType::Multiplex,
-        },
-        threadpool_size: config.threadpool_size as usize,
-        comm_timeout: config.commtimeout,
-        limits: Limits { message: config.max_message_size, ..defaults.limits },
-        nat: config.nathost.as_ref().map(|host| (host.resolve(), config.natport)),
-        ..defaults
-    }
 }
 
 /// Serves the built-in services; one that cannot be made is reported, and the others serve.

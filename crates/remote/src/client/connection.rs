@@ -7,7 +7,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use wire::Limits;
-use wire::message::{Annotations, Flags, FrameWriter, MessageType};
+use wire::message::{Annotations, Flags, FrameError, FrameWriter, MessageType};
 use wire::serializer::{CallRef, Serializer};
 use wire::uri::Location;
 use wire::value::{Dict, Value};
@@ -16,10 +16,25 @@ use crate::error::ConnectError;
 use crate::frames::{Frame, FrameReader, ReadError};
 use crate::net;
 use crate::object::Metadata;
+use crate::tls::ClientTls;
 
 /// A byte stream to a daemon.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// What a client's connections have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) serializer: Serializer,
+    pub(crate) limits: Limits,
+    pub(crate) compression: bool,
+    pub(crate) tls: Option<ClientTls>,
+    /// Data for the daemon's handshake.
+    pub(crate) handshake: Value,
+    /// To send along with everything.
+    pub(crate) annotations: Annotations,
+    pub(crate) correlation_id: Option<[u8; 16]>,
+}
 
 /// An open connection to a daemon.
 pub(crate) struct Connection {
@@ -31,6 +46,14 @@ pub(crate) struct Connection {
     limits: Limits,
 }
 
+/// What the daemon said when it let us in.
+pub(crate) struct Greeting {
+    pub(crate) metadata: Metadata,
+    /// Its answer to our handshake data.
+    pub(crate) response: Value,
+    pub(crate) annotations: Annotations,
+}
+
 /// Why a request got no answer.
 pub(crate) enum Failure {
     /// The connection is lost.
@@ -39,6 +62,14 @@ pub(crate) enum Failure {
     Protocol(String),
     /// The arguments cannot be serialized; nothing was sent.
     Arguments(String),
+}
+
+/// What a request carries.
+pub(crate) enum Content<'a> {
+    /// A call to be serialized.
+    Call(CallRef<'a>),
+    /// A call that somebody has serialized already.
+    Serialized(&'a [u8]),
 }
 
 /// An answer's value and what came along.
@@ -53,33 +84,39 @@ impl Connection {
     pub(crate) async fn open(
         location: &Location,
         object: &str,
-        handshake: &Value,
-        serializer: Serializer,
-    ) -> Result<(Connection, Metadata), ConnectError> {
-        let stream: Box<dyn Stream> = match location {
-            Location::Tcp { host, port } => Box::new(net::connect_tcp(host, *port).await?),
-            Location::Unix { path } => Box::new(UnixStream::connect(path).await?),
+        settings: &Settings,
+    ) -> Result<(Connection, Greeting), ConnectError> {
+        let stream: Box<dyn Stream> = match (location, &settings.tls) {
+            (Location::Tcp { host, port }, None) => Box::new(net::connect_tcp(host, *port).await?),
+            (Location::Tcp { host, port }, Some(tls)) => {
+                let stream = net::connect_tcp(host, *port).await?;
+                let shaken = tls.connect(net::bare_host(host), stream).await;
+                Box::new(shaken.map_err(ConnectError::Tls)?)
+            }
+            (Location::Unix { path }, _) => Box::new(UnixStream::connect(path).await?),
         };
         let mut connection = Connection {
             stream,
             reader: FrameReader::default(),
             out: Vec::new(),
             seq: 0,
-            serializer,
-            limits: Limits::default(),
+            serializer: settings.serializer,
+            limits: settings.limits.clone(),
         };
-        let metadata = connection.shake_hands(object, handshake).await?;
-        Ok((connection, metadata))
+        let greeting = connection.shake_hands(object, settings).await?;
+        Ok((connection, greeting))
     }
 
     /// Sends a request; returns its answer, or nothing for a oneway.
     pub(crate) async fn request(
         &mut self,
-        call: CallRef<'_>,
+        content: Content<'_>,
         flags: Flags,
+        annotations: &Annotations,
+        settings: &Settings,
     ) -> Result<Option<Response>, Failure> {
         self.seq = self.seq.wrapping_add(1);
-        self.write_request(call, flags)?;
+        self.write_request(content, flags, annotations, settings)?;
         self.send().await.map_err(Failure::Lost)?;
         if flags.contains(Flags::ONEWAY) {
             return Ok(None);
@@ -102,8 +139,7 @@ impl Connection {
         let value = serializer
             .decode(&frame.body.payload, &limits)
             .map_err(|error| Failure::Protocol(error.to_string()))?;
-        let annotations =
-            frame.body.annotations.iter().map(|(id, data)| (*id, data.to_vec())).collect();
+        let annotations = owned(&frame);
         Ok(Some(Response { value, flags: frame.header.flags, annotations }))
     }
 
@@ -111,18 +147,7 @@ impl Connection {
     pub(crate) async fn ping(&mut self) -> Result<(), Failure> {
         self.seq = self.seq.wrapping_add(1);
         self.out.clear();
-        let mut frame = FrameWriter::begin(
-            &mut self.out,
-            MessageType::Ping,
-            self.serializer.id(),
-            self.seq,
-            &Annotations::new(),
-        )
-        .map_err(|error| Failure::Arguments(error.to_string()))?;
-        frame.payload().extend_from_slice(b"ping");
-        frame
-            .finish(Flags::default(), None, false, usize::MAX)
-            .map_err(|error| Failure::Arguments(error.to_string()))?;
+        self.write_ping().map_err(|error| Failure::Arguments(error.to_string()))?;
         self.send().await.map_err(Failure::Lost)?;
         self.receive(&[MessageType::Ping]).await?;
         Ok(())
@@ -131,25 +156,25 @@ impl Connection {
     async fn shake_hands(
         &mut self,
         object: &str,
-        handshake: &Value,
-    ) -> Result<Metadata, ConnectError> {
+        settings: &Settings,
+    ) -> Result<Greeting, ConnectError> {
         let unsendable = |reason: String| ConnectError::Handshake(reason);
         let mut hello = Dict::with_capacity(2);
-        hello.insert("handshake", handshake.clone());
+        hello.insert("handshake", settings.handshake.clone());
         hello.insert("object", object);
         let mut frame = FrameWriter::begin(
             &mut self.out,
             MessageType::Connect,
             self.serializer.id(),
             self.seq,
-            &Annotations::new(),
+            &settings.annotations,
         )
         .map_err(|error| unsendable(error.to_string()))?;
         self.serializer
             .encode(&Value::Dict(hello), frame.payload())
             .map_err(|error| unsendable(error.to_string()))?;
         frame
-            .finish(Flags::default(), None, false, usize::MAX)
+            .finish(Flags::default(), settings.correlation_id, false, usize::MAX)
             .map_err(|error| unsendable(error.to_string()))?;
         self.send().await?;
         let limits = self.limits.clone();
@@ -162,40 +187,66 @@ impl Connection {
                     ConnectError::Protocol(reason)
                 }
             })?;
-        let welcome = Serializer::from_id(frame.header.serializer)
+        let mut welcome = Serializer::from_id(frame.header.serializer)
             .ok_or_else(|| {
                 ConnectError::Protocol(format!("unknown serializer {}", frame.header.serializer))
             })?
             .decode(&frame.body.payload, &limits)
             .map_err(|error| ConnectError::Protocol(error.to_string()))?;
-        match frame.header.kind {
-            MessageType::ConnectFail => Err(ConnectError::Refused(
+        if frame.header.kind == MessageType::ConnectFail {
+            return Err(ConnectError::Refused(
                 welcome.as_str().map_or_else(|| welcome.to_string(), str::to_owned),
-            )),
-            _ => Ok(welcome
-                .as_dict()
-                .and_then(|welcome| welcome.get("meta"))
-                .map(Metadata::from_value)
-                .unwrap_or_default()),
+            ));
         }
+        let annotations = owned(&frame);
+        let mut part = |key: &str| match &mut welcome {
+            Value::Dict(welcome) => welcome.remove(key),
+            _ => None,
+        };
+        let metadata = part("meta").as_ref().map(Metadata::from_value).unwrap_or_default();
+        let response = part("handshake").unwrap_or(Value::None);
+        Ok(Greeting { metadata, response, annotations })
     }
 
-    fn write_request(&mut self, call: CallRef<'_>, flags: Flags) -> Result<(), Failure> {
+    fn write_request(
+        &mut self,
+        content: Content<'_>,
+        flags: Flags,
+        annotations: &Annotations,
+        settings: &Settings,
+    ) -> Result<(), Failure> {
         self.out.clear();
+        let unsendable = |error: FrameError| Failure::Arguments(error.to_string());
         let mut frame = FrameWriter::begin(
             &mut self.out,
             MessageType::Invoke,
             self.serializer.id(),
             self.seq,
-            &Annotations::new(),
+            annotations,
         )
-        .map_err(|error| Failure::Arguments(error.to_string()))?;
-        self.serializer
-            .encode_call(call, frame.payload())
-            .map_err(|error| Failure::Arguments(error.to_string()))?;
+        .map_err(unsendable)?;
+        match content {
+            Content::Call(call) => self
+                .serializer
+                .encode_call(call, frame.payload())
+                .map_err(|error| Failure::Arguments(error.to_string()))?,
+            Content::Serialized(payload) => frame.payload().extend_from_slice(payload),
+        }
         frame
-            .finish(flags, None, false, self.limits.message)
-            .map_err(|error| Failure::Arguments(error.to_string()))
+            .finish(flags, settings.correlation_id, settings.compression, self.limits.message)
+            .map_err(unsendable)
+    }
+
+    fn write_ping(&mut self) -> Result<(), FrameError> {
+        let mut frame = FrameWriter::begin(
+            &mut self.out,
+            MessageType::Ping,
+            self.serializer.id(),
+            self.seq,
+            &Annotations::new(),
+        )?;
+        frame.payload().extend_from_slice(b"ping");
+        frame.finish(Flags::default(), None, false, usize::MAX)
     }
 
     async fn send(&mut self) -> io::Result<()> {
@@ -224,4 +275,8 @@ impl Connection {
         }
         self.reader.body(&mut self.stream, header, &self.limits).await.map_err(failure)
     }
+}
+
+fn owned(frame: &Frame<'_>) -> Annotations {
+    frame.body.annotations.iter().map(|(id, data)| (*id, data.to_vec())).collect()
 }

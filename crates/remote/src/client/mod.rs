@@ -2,5 +2,8 @@
 
 mod connection;
 pub(crate) mod discovery;
+mod exchange;
+pub(crate) mod items;
 pub(crate) mod nameserver;
 pub(crate) mod proxy;
+mod settings;

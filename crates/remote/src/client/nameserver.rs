@@ -203,15 +203,17 @@ pub async fn resolve(uri: &Uri, timeout: Option<Duration>) -> Result<Uri, Error>
         Uri::Pyro { .. } => Ok(uri.clone()),
         Uri::PyroName { name, location } => nameserver(location, timeout).await?.lookup(name).await,
         Uri::PyroMeta { tags, location } => {
-            let found = nameserver(location, timeout).await?.with_tags(tags).await?;
-            // Any of them will do; the first by name makes the choice repeatable.
-            let first = found.into_iter().min_by(|a, b| a.name.cmp(&b.name)).ok_or_else(|| {
+            let mut found = nameserver(location, timeout).await?.with_tags(tags).await?;
+            // Any of them will do: by chance, so that equal services share the load.
+            let chance = usize::from(uuid::Uuid::new_v4().as_bytes()[0]) % found.len().max(1);
+            let chosen = (chance < found.len()).then(|| found.swap_remove(chance));
+            let chosen = chosen.ok_or_else(|| {
                 Error::Remote(wire::exception::Exception::naming_error(format!(
                     "no registrations available with desired metadata properties {}",
                     tags.join(", ")
                 )))
             })?;
-            Ok(first.uri.parse()?)
+            Ok(chosen.uri.parse()?)
         }
     }
 }

@@ -1,36 +1,44 @@
 //! `Proxy`: calls on a remote object.
 //!
 //! Owns one connection, made at the first use and made again after it was lost. A call that was
-//! sent is never sent twice by itself: an instrument must not move twice.
+//! sent is never sent twice unless its user has said that this does no harm: an instrument must
+//! not move twice.
 
 use std::fmt;
-use std::future::Future;
 use std::time::Duration;
 
+use wire::Limits;
 use wire::exception::{Exception, unwrap_from_batch};
-use wire::message::Flags;
-use wire::serializer::{CallRef, Serializer};
+use wire::message::{Annotations, Flags};
+use wire::serializer::Serializer;
 use wire::uri::Uri;
 use wire::value::Value;
 
-use crate::client::connection::{Connection, Failure, Response};
+use crate::client::connection::{Connection, Greeting, Settings};
+use crate::client::exchange::{Asked, Got, What, limited, lost};
+use crate::client::items::Items;
 use crate::client::nameserver;
+use crate::client::settings::Judge;
 use crate::error::{ConnectError, Error};
-use crate::object::{Metadata, MethodCall};
+use crate::object::{Blob, Metadata, MethodCall};
 
 /// A client's stand-in for a remote object. One call at a time; make another proxy for more.
 pub struct Proxy {
     uri: Uri,
-    serializer: Serializer,
-    timeout: Option<Duration>,
-    handshake: Value,
-    connected: Option<Connected>,
+    pub(super) settings: Settings,
+    pub(super) timeout: Option<Duration>,
+    pub(super) judge: Option<Judge>,
+    pub(super) retries: u32,
+    pub(super) connected: Option<Connected>,
+    pub(super) received: Annotations,
+    /// Streams that were left before their end, to be closed.
+    pub(super) left: Vec<String>,
 }
 
-struct Connected {
-    connection: Connection,
-    object: String,
-    metadata: Metadata,
+pub(super) struct Connected {
+    pub(super) connection: Connection,
+    pub(super) object: String,
+    pub(super) metadata: Metadata,
 }
 
 impl Proxy {
@@ -43,43 +51,48 @@ impl Proxy {
         Ok(Self::from(uri.parse::<Uri>()?))
     }
 
-    /// The same proxy with a limit on connecting and on each call.
-    #[must_use]
-    pub fn with_timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
-        self
-    }
-
-    /// The same proxy with another serializer than serpent.
-    #[must_use]
-    pub fn with_serializer(mut self, serializer: Serializer) -> Self {
-        self.serializer = serializer;
-        self
-    }
-
-    /// The same proxy with data for the daemon's handshake (`_pyroHandshake`).
-    #[must_use]
-    pub fn with_handshake(mut self, data: Value) -> Self {
-        self.handshake = data;
-        self
-    }
-
     /// The URI that the proxy was made for.
     pub fn uri(&self) -> &Uri {
         &self.uri
     }
 
-    /// Calls a method and waits for its result.
+    /// Calls a method and waits for its result; does not wait if the object calls it oneway.
     ///
     /// # Errors
-    /// [`Error::Remote`] with what the method raised; everything else is about the way there.
+    /// [`Error::Remote`] with what the method raised, [`Error::Unexposed`] for a method that the
+    /// object does not have, [`Error::IsStream`] for one that returns an iterator (see
+    /// [`Proxy::stream`]); everything else is about the way there.
     pub async fn call(
         &mut self,
         method: &str,
         args: Vec<Value>,
         kwargs: Vec<(String, Value)>,
     ) -> Result<Value, Error> {
-        self.invoke(method, &args, &kwargs, Flags::default()).await
+        let flags = self.known_method(method).await?;
+        let what = What::Call { args: &args, kwargs: &kwargs };
+        self.value(Asked { object: None, method, what, flags }).await
+    }
+
+    /// Calls a method that returns an iterator or a generator, to read its items.
+    ///
+    /// # Errors
+    /// As [`Proxy::call`]; [`Error::Protocol`] where the result is no iterator.
+    pub async fn stream(
+        &mut self,
+        method: &str,
+        args: Vec<Value>,
+        kwargs: Vec<(String, Value)>,
+    ) -> Result<Items<'_>, Error> {
+        let flags = self.known_method(method).await?;
+        let what = What::Call { args: &args, kwargs: &kwargs };
+        let asked = Asked { object: None, method, what, flags };
+        match self.ask(asked).await? {
+            Got::Stream(id) => Ok(Items::new(self, id)),
+            Got::Value(value) => Err(self.malformed(
+                method,
+                &format!("not an iterator, but {} (see Proxy::call)", value.type_name()),
+            )),
+        }
     }
 
     /// Calls a method without waiting for it.
@@ -92,7 +105,30 @@ impl Proxy {
         args: Vec<Value>,
         kwargs: Vec<(String, Value)>,
     ) -> Result<(), Error> {
-        self.invoke(method, &args, &kwargs, Flags::ONEWAY).await.map(drop)
+        self.known_method(method).await?;
+        let what = What::Call { args: &args, kwargs: &kwargs };
+        self.value(Asked { object: None, method, what, flags: Flags::ONEWAY }).await.map(drop)
+    }
+
+    /// Passes a blob on as it came (Pyro5's `SerializedBlob`): only who wants to know its content
+    /// deserializes it. The proxy must use the blob's serializer.
+    ///
+    /// # Errors
+    /// As [`Proxy::call`]; [`Error::Arguments`] where the serializers are not the same.
+    pub async fn call_blob(&mut self, blob: &Blob) -> Result<Value, Error> {
+        let flags = self.known_method(&blob.method).await?.with(Flags::KEEPSERIALIZED);
+        if blob.serializer != self.settings.serializer {
+            return Err(Error::Arguments {
+                operation: blob.method.clone(),
+                reason: format!(
+                    "the blob is serialized with {}, and this proxy uses {}",
+                    blob.serializer.name(),
+                    self.settings.serializer.name()
+                ),
+            });
+        }
+        let what = What::Blob(blob);
+        self.value(Asked { object: None, method: &blob.method, what, flags }).await
     }
 
     /// Reads a property.
@@ -100,7 +136,8 @@ impl Proxy {
     /// # Errors
     /// As [`Proxy::call`].
     pub async fn get(&mut self, property: &str) -> Result<Value, Error> {
-        self.invoke("__getattr__", &[property.into()], &[], Flags::default()).await
+        self.known_property(property).await?;
+        self.invoke("__getattr__", &[property.into()], Flags::default()).await
     }
 
     /// Sets a property.
@@ -108,7 +145,8 @@ impl Proxy {
     /// # Errors
     /// As [`Proxy::call`].
     pub async fn set(&mut self, property: &str, value: Value) -> Result<(), Error> {
-        self.invoke("__setattr__", &[property.into(), value], &[], Flags::default()).await.map(drop)
+        self.known_property(property).await?;
+        self.invoke("__setattr__", &[property.into(), value], Flags::default()).await.map(drop)
     }
 
     /// Calls several methods in one message, in order; ends behind the first that raises.
@@ -119,19 +157,20 @@ impl Proxy {
         &mut self,
         calls: Vec<MethodCall>,
     ) -> Result<Vec<Result<Value, Exception>>, Error> {
-        let entries: Vec<Value> = calls
-            .into_iter()
-            .map(|call| {
-                let kwargs =
-                    call.kwargs.into_iter().map(|(key, value)| (Value::from(key), value)).collect();
-                Value::Tuple(vec![call.method.into(), Value::Tuple(call.args), Value::Dict(kwargs)])
-            })
-            .collect();
-        let results = self.invoke("<batch>", &entries, &[], Flags::BATCH).await?;
+        let results = self.invoke("<batch>", &batch_entries(calls), Flags::BATCH).await?;
         let (Value::List(results) | Value::Tuple(results)) = results else {
             return Err(self.malformed("<batch>", "the results are not a list"));
         };
         Ok(results.into_iter().map(unwrap_batch_result).collect())
+    }
+
+    /// As [`Proxy::batch`], without waiting for results.
+    ///
+    /// # Errors
+    /// The request could not be sent.
+    pub async fn batch_oneway(&mut self, calls: Vec<MethodCall>) -> Result<(), Error> {
+        let flags = Flags::BATCH.with(Flags::ONEWAY);
+        self.invoke("<batch>", &batch_entries(calls), flags).await.map(drop)
     }
 
     /// Calls a method of the daemon that the object lives in (`Pyro.Daemon`).
@@ -139,8 +178,9 @@ impl Proxy {
     /// # Errors
     /// As [`Proxy::call`].
     pub async fn call_daemon(&mut self, method: &str, args: Vec<Value>) -> Result<Value, Error> {
-        self.connect().await?;
-        self.exchange(Some(crate::DAEMON_NAME), method, &args, &[], Flags::default()).await
+        let what = What::Call { args: &args, kwargs: &[] };
+        let object = Some(crate::DAEMON_NAME);
+        self.value(Asked { object, method, what, flags: Flags::default() }).await
     }
 
     /// Asks the daemon, not the object, for a sign of life.
@@ -169,18 +209,40 @@ impl Proxy {
         let Uri::Pyro { object, location } = &resolved else {
             return Err(self.malformed("connect", "the nameserver gave no address"));
         };
-        let opening = Connection::open(location, object, &self.handshake, self.serializer);
-        let opened = match self.timeout {
-            None => opening.await,
-            Some(limit) => match tokio::time::timeout(limit, opening).await {
-                Ok(opened) => opened,
-                Err(_) => Err(ConnectError::Timeout(limit)),
-            },
+        let opening = Connection::open(location, object, &self.settings);
+        let opened = match limited(self.timeout, opening).await {
+            Ok(opened) => opened,
+            Err(limit) => Err(ConnectError::Timeout(limit)),
         };
-        let (connection, metadata) =
-            opened.map_err(|source| Error::Connect { uri: resolved.to_string(), source })?;
+        let judged = opened.and_then(|(connection, greeting)| match &self.judge {
+            None => Ok((connection, greeting)),
+            Some(judge) => match judge(&greeting.response) {
+                Ok(()) => Ok((connection, greeting)),
+                Err(reason) => Err(ConnectError::Unwelcome(reason)),
+            },
+        });
+        let (connection, Greeting { metadata, annotations, .. }) =
+            judged.map_err(|source| Error::Connect { uri: resolved.to_string(), source })?;
+        self.received = annotations;
         self.connected = Some(Connected { connection, object: object.clone(), metadata });
         Ok(())
+    }
+
+    /// Closes the connection and makes a new one, trying up to `tries` times with a `pause` in
+    /// between: for a daemon that is just being restarted.
+    ///
+    /// # Errors
+    /// Why the last attempt failed.
+    pub async fn reconnect(&mut self, tries: u32, pause: Duration) -> Result<(), Error> {
+        self.release();
+        let mut attempt = 1;
+        loop {
+            match self.connect().await {
+                Err(_) if attempt < tries => tokio::time::sleep(pause).await,
+                connected => return connected,
+            }
+            attempt += 1;
+        }
     }
 
     /// The object's members as the daemon told them at the handshake; connects for them.
@@ -197,88 +259,29 @@ impl Proxy {
         self.connected = None;
     }
 
-    async fn invoke(
-        &mut self,
-        method: &str,
-        args: &[Value],
-        kwargs: &[(String, Value)],
-        flags: Flags,
-    ) -> Result<Value, Error> {
-        self.connect().await?;
-        self.exchange(None, method, args, kwargs, flags).await
+    /// What came along with the last answer, or with the daemon's welcome.
+    pub fn response_annotations(&self) -> &Annotations {
+        &self.received
     }
 
-    async fn exchange(
-        &mut self,
-        object: Option<&str>,
-        method: &str,
-        args: &[Value],
-        kwargs: &[(String, Value)],
-        flags: Flags,
-    ) -> Result<Value, Error> {
-        // Taken for the time of the exchange: where this future is dropped in the middle of it,
-        // the connection goes too, and nobody takes the late answer for another call's.
-        let Some(mut connected) = self.connected.take() else {
-            return Err(lost(self.uri.to_string(), method));
-        };
-        let object = object.unwrap_or(&connected.object).to_owned();
-        let call = CallRef { object: &object, method, args, kwargs };
-        let outcome = limited(self.timeout, connected.connection.request(call, flags)).await;
-        if matches!(outcome, Ok(Ok(_) | Err(Failure::Arguments(_)))) {
-            self.connected = Some(connected);
-        }
-        match self.settle(outcome, method)? {
-            None => Ok(Value::None),
-            Some(response) => self.result(response, method),
-        }
+    /// A stream is left before its end.
+    pub(super) fn leave(&mut self, stream: String) {
+        self.left.push(stream);
     }
 
-    fn result(&self, response: Response, method: &str) -> Result<Value, Error> {
-        let Response { value, flags, annotations } = response;
-        if flags.contains(Flags::ITEMSTREAMRESULT) {
-            // The id of the stream; its items come from Pyro.Daemon's get_next_stream_item.
-            let id = annotations.into_iter().find(|(id, _)| id == b"STRM").map(|(_, data)| data);
-            return match id.map(String::from_utf8) {
-                Some(Ok(id)) => Ok(Value::from(id)),
-                _ => Err(self.malformed(method, "a stream of items without an id")),
-            };
-        }
-        if !flags.contains(Flags::EXCEPTION) {
-            return Ok(value);
-        }
-        match Exception::from_value(&value) {
-            Some(exception) => Err(Error::Remote(exception)),
-            None => Err(self.malformed(method, "an exception that is not one")),
-        }
-    }
-
-    /// Gives up the connection where the outcome says that it cannot be trusted any more.
-    fn settle<T>(
-        &mut self,
-        outcome: Result<Result<T, Failure>, Duration>,
-        operation: &str,
-    ) -> Result<T, Error> {
-        let operation = operation.to_owned();
-        let uri = self.uri.to_string();
-        let error = match outcome {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(Failure::Arguments(reason))) => {
-                return Err(Error::Arguments { operation, reason });
+    /// Closes the streams that were left.
+    pub(super) async fn close_left(&mut self) -> Result<(), Error> {
+        for id in std::mem::take(&mut self.left) {
+            // Behind a connection that was lost, the daemon closes them by itself.
+            if self.connected.is_some() {
+                let args = [Value::from(id)];
+                let what = What::Call { args: &args, kwargs: &[] };
+                let object = Some(crate::DAEMON_NAME);
+                let flags = Flags::ONEWAY;
+                self.exchange(&Asked { object, method: "close_stream", what, flags }).await?;
             }
-            Ok(Err(Failure::Lost(source))) => Error::Lost { uri, operation, source },
-            Ok(Err(Failure::Protocol(reason))) => Error::Protocol { uri, operation, reason },
-            Err(timeout) => Error::Timeout { uri, operation, timeout },
-        };
-        self.connected = None;
-        Err(error)
-    }
-
-    fn malformed(&self, operation: &str, reason: &str) -> Error {
-        Error::Protocol {
-            uri: self.uri.to_string(),
-            operation: operation.to_owned(),
-            reason: reason.to_owned(),
         }
+        Ok(())
     }
 }
 
@@ -286,10 +289,21 @@ impl From<Uri> for Proxy {
     fn from(uri: Uri) -> Self {
         Proxy {
             uri,
-            serializer: Serializer::Serpent,
+            settings: Settings {
+                serializer: Serializer::Serpent,
+                limits: Limits::default(),
+                compression: false,
+                tls: None,
+                handshake: Value::from("hello"),
+                annotations: Annotations::new(),
+                correlation_id: None,
+            },
             timeout: None,
-            handshake: Value::from("hello"),
+            judge: None,
+            retries: 0,
             connected: None,
+            received: Annotations::new(),
+            left: Vec::new(),
         }
     }
 }
@@ -298,28 +312,21 @@ impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proxy")
             .field("uri", &self.uri.to_string())
-            .field("serializer", &self.serializer)
+            .field("serializer", &self.settings.serializer)
             .field("connected", &self.connected.is_some())
             .finish_non_exhaustive()
     }
 }
 
-async fn limited<T>(
-    timeout: Option<Duration>,
-    work: impl Future<Output = T>,
-) -> Result<T, Duration> {
-    match timeout {
-        None => Ok(work.await),
-        Some(limit) => tokio::time::timeout(limit, work).await.map_err(|_| limit),
-    }
-}
-
-fn lost(uri: String, operation: &str) -> Error {
-    Error::Lost {
-        uri,
-        operation: operation.to_owned(),
-        source: std::io::ErrorKind::NotConnected.into(),
-    }
+fn batch_entries(calls: Vec<MethodCall>) -> Vec<Value> {
+    calls
+        .into_iter()
+        .map(|call| {
+            let kwargs =
+                call.kwargs.into_iter().map(|(key, value)| (Value::from(key), value)).collect();
+            Value::Tuple(vec![call.method.into(), Value::Tuple(call.args), Value::Dict(kwargs)])
+        })
+        .collect()
 }
 
 fn unwrap_batch_result(value: Value) -> Result<Value, Exception> {

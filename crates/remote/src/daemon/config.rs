@@ -5,6 +5,7 @@ use std::time::Duration;
 use wire::Limits;
 
 use crate::daemon::streams::StreamLimits;
+use crate::tls::ServerTls;
 
 /// How a daemon shares its time among connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,8 +28,13 @@ pub struct DaemonConfig {
     pub threadpool_size: usize,
     /// Whether answers are compressed (Pyro5's `COMPRESSION`).
     pub compression: bool,
-    /// A connection that is silent for this long ends (Pyro5's `COMMTIMEOUT`).
+    /// A connection that is silent for this long ends (Pyro5's `COMMTIMEOUT`); in a `multiplex`
+    /// daemon only one that is silent in the middle of a message, as in Pyro5's.
     pub comm_timeout: Option<Duration>,
+    /// Certificates, where connections over TCP are encrypted (Pyro5's `SSL` settings).
+    pub tls: Option<ServerTls>,
+    /// Oneway calls of one connection that have not ended, at most.
+    pub oneways: usize,
     /// How long item streams live, and how many there may be.
     pub streams: StreamLimits,
     /// What a peer may send once its handshake is done.
@@ -54,6 +60,8 @@ impl Default for DaemonConfig {
             threadpool_size: 80,
             compression: false,
             comm_timeout: None,
+            tls: None,
+            oneways: 1000,
             streams: StreamLimits::default(),
             limits: Limits::default(),
             handshake_timeout: Duration::from_secs(5),

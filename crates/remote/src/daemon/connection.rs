@@ -1,66 +1,141 @@
-//! One client connection: handshake, then request after request, then the end of its session.
+//! One client connection: handshakes, then request after request, then the end of its session.
 //!
 //! Owns the order of things on a connection. What a request means is [`dispatch`]'s.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
-use wire::message::{FrameWriter, Header, MessageType};
+use wire::Limits;
+use wire::message::{FrameError, FrameWriter, Header, MessageType};
 
-use crate::daemon::Shared;
-use crate::daemon::dispatch::{self, After};
-use crate::daemon::handshake;
+use crate::daemon::config::{DaemonConfig, ServerType};
+use crate::daemon::dispatch::{self, After, Caller};
+use crate::daemon::handshake::{self, Accepted};
+use crate::daemon::oneway::{Most, Oneways};
 use crate::daemon::waiting_room::Stay;
-use crate::frames::{FrameReader, ReadError};
+use crate::daemon::{Shared, refusal};
+use crate::frames::{FrameReader, Patience, ReadError};
 use crate::session::{Peer, Session};
 
 /// An answer buffer larger than this is given back once the answer is sent.
 const KEEP_ROOM: usize = 256 * 1024;
+/// A connection that waits longer than this for its next request waits without buffers.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// A connection that is not let in yet.
+pub(crate) struct Newcomer {
+    pub(crate) peer: Peer,
+    /// Its place among those whose handshakes are not done.
+    pub(crate) stay: Stay,
+    /// When they must be.
+    pub(crate) deadline: Instant,
+}
 
 /// Serves one connection until either side ends it or `stop` is cancelled between two calls.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     shared: Arc<Shared>,
     stream: S,
-    peer: Peer,
-    stay: Stay,
+    newcomer: Newcomer,
     stop: CancellationToken,
 ) {
-    let shown_out = stay.shown_out();
-    let mut connection = Connection { stream, reader: FrameReader::default(), out: Vec::new() };
-    let handshake = handshake::perform(&shared, &mut connection, peer.clone());
-    let shaken = tokio::select! {
-        shaken = handshake => Some(shaken),
+    match &shared.config.tls {
+        // Who can reach a Unix socket is the file system's to say, and nobody listens in on it.
+        Some(tls) if !matches!(newcomer.peer, Peer::Unix) => {
+            let shaken = limited(&shared, &newcomer, &stop, tls.accept(stream)).await;
+            match shaken {
+                None => {}
+                Some(Ok(stream)) => admit(shared, stream, newcomer, stop).await,
+                Some(Err(error)) => {
+                    let Newcomer { peer, .. } = newcomer;
+                    info!(daemon = %shared.config.name, %peer, %error, "TLS handshake failed");
+                }
+            }
+        }
+        _ => admit(shared, stream, newcomer, stop).await,
+    }
+}
+
+/// Lets a newcomer do what it must do before it is let in; `None` when there is no more time.
+async fn limited<T>(
+    shared: &Shared,
+    newcomer: &Newcomer,
+    stop: &CancellationToken,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let shown_out = newcomer.stay.shown_out();
+    let (daemon, peer) = (&shared.config.name, &newcomer.peer);
+    tokio::select! {
+        done = work => Some(done),
         () = stop.cancelled() => None,
         () = shown_out.cancelled() => {
-            debug!(daemon = %shared.config.name, %peer, "too many handshakes are unfinished");
+            debug!(%daemon, %peer, "too many handshakes are unfinished");
             None
         }
-    };
+        () = tokio::time::sleep_until(newcomer.deadline) => {
+            debug!(%daemon, %peer, "no handshake in time");
+            None
+        }
+    }
+}
+
+async fn admit<S: AsyncRead + AsyncWrite + Unpin>(
+    shared: Arc<Shared>,
+    stream: S,
+    newcomer: Newcomer,
+    stop: CancellationToken,
+) {
+    let mut connection = Connection { stream, reader: FrameReader::default(), out: Vec::new() };
+    let handshake = handshake::perform(&shared, &mut connection, newcomer.peer.clone());
+    let shaken = limited(&shared, &newcomer, &stop, handshake).await;
+    let Newcomer { peer, stay, .. } = newcomer;
     drop(stay);
-    let accepted = match shaken {
-        Some(Ok(Some(accepted))) => accepted,
-        Some(Ok(None)) | None => return,
+    match shaken {
+        Some(Ok(Some(accepted))) => converse(&shared, connection, accepted, &stop).await,
+        Some(Ok(None)) | None => {}
         Some(Err(error)) => {
             info!(daemon = %shared.config.name, %peer, %error, "handshake failed");
-            return;
         }
-    };
-    let session = Arc::new(accepted.session);
+    }
+}
+
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    shared: &Arc<Shared>,
+    mut connection: Connection<S>,
+    accepted: Accepted,
+    stop: &CancellationToken,
+) {
+    let Accepted { session, place } = accepted;
+    let session = Arc::new(session);
     // Objects hear of the end however this function ends, its future being dropped included.
-    let _ended = SessionEnd { shared: &shared, session: &session };
-    let _place = accepted.place;
-    if let Err(error) = requests(&shared, &mut connection, &session, &stop).await {
-        match error {
-            ReadError::Io(error) => {
-                debug!(daemon = %shared.config.name, %peer, %error, "connection lost");
-            }
-            ReadError::Frame(error) => {
-                warn!(daemon = %shared.config.name, %peer, %error,
-                    "closing a connection that does not keep to the protocol");
-            }
+    let ended = SessionEnd { shared, session: &session };
+    connection.reader.patience = patience(&shared.config);
+    let done = requests(shared, &mut connection, &session, stop).await;
+    drop(ended);
+    drop(place);
+    let (daemon, peer) = (&shared.config.name, &session.peer);
+    match done {
+        Ok(()) => {}
+        Err(ReadError::Io(error)) => debug!(%daemon, %peer, %error, "connection lost"),
+        Err(ReadError::Frame(error)) => {
+            warn!(%daemon, %peer, %error, "closing a connection that does not keep to the protocol");
+            refusal::tell(connection, &error).await;
         }
+    }
+}
+
+/// `COMMTIMEOUT` for each server type. A multiplexing Pyro5 waits for the next request with all of
+/// its connections at once, and for as long as it takes.
+fn patience(config: &DaemonConfig) -> Patience {
+    Patience {
+        within: config.comm_timeout,
+        between: match config.server_type {
+            ServerType::Thread => config.comm_timeout,
+            ServerType::Multiplex => None,
+        },
     }
 }
 
@@ -72,11 +147,34 @@ pub(crate) struct Connection<S> {
     pub(crate) out: Vec<u8>,
 }
 
+impl<S: AsyncRead + Unpin> Connection<S> {
+    /// The next request's header; cancel safe.
+    async fn next(&mut self, limits: &Limits) -> Result<Option<Header>, ReadError> {
+        let soon = self.reader.header(&mut self.stream, limits);
+        match tokio::time::timeout(IDLE, soon).await {
+            Ok(header) => header,
+            Err(_) => {
+                self.reader.rest();
+                self.out = Vec::new();
+                self.reader.header(&mut self.stream, limits).await
+            }
+        }
+    }
+}
+
 impl<S: AsyncWrite + Unpin> Connection<S> {
     /// Sends what `out` holds.
     pub(crate) async fn send(&mut self) -> std::io::Result<()> {
-        self.stream.write_all(&self.out).await?;
-        self.stream.flush().await?;
+        let sending = async {
+            self.stream.write_all(&self.out).await?;
+            self.stream.flush().await
+        };
+        match self.reader.patience.within {
+            None => sending.await?,
+            Some(limit) => tokio::time::timeout(limit, sending)
+                .await
+                .map_err(|_| std::io::ErrorKind::TimedOut)??,
+        }
         self.out.clear();
         if self.out.capacity() > KEEP_ROOM {
             self.out = Vec::new();
@@ -103,26 +201,22 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin>(
     stop: &CancellationToken,
 ) -> Result<(), ReadError> {
     let limits = &shared.config.limits;
+    let most = Most { calls: shared.config.oneways, bytes: limits.message };
+    let mut caller = Caller { session: Arc::clone(session), oneways: Oneways::new(most) };
     loop {
-        let next = connection.reader.header(&mut connection.stream, limits);
         let header = tokio::select! {
             biased;
-            header = within_comm_timeout(shared, next) => header?,
+            header = connection.next(limits) => header?,
             () = stop.cancelled() => return Ok(()),
         };
         let Some(header) = header else { return Ok(()) };
-        let body = connection.reader.body(&mut connection.stream, header, limits);
-        let frame = within_comm_timeout(shared, body).await?;
+        let frame = connection.reader.body(&mut connection.stream, header, limits).await?;
         let after = match header.kind {
             MessageType::Ping => pong(&header, &mut connection.out, limits.message),
             MessageType::Invoke => {
-                dispatch::answer(shared, session, frame, &mut connection.out).await
+                dispatch::answer(shared, &mut caller, frame, &mut connection.out).await
             }
-            kind => {
-                warn!(daemon = %shared.config.name, peer = %session.peer, ?kind,
-                    "closing a connection that sent an unexpected kind of message");
-                return Ok(());
-            }
+            kind => return Err(FrameError::UnknownType(kind as u8).into()),
         };
         if !connection.out.is_empty() {
             connection.send().await?;
@@ -130,20 +224,6 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin>(
         if after == After::Close || stop.is_cancelled() {
             return Ok(());
         }
-    }
-}
-
-/// Applies `COMMTIMEOUT`, where one is set.
-async fn within_comm_timeout<T>(
-    shared: &Shared,
-    reading: impl Future<Output = Result<T, ReadError>>,
-) -> Result<T, ReadError> {
-    match shared.config.comm_timeout {
-        None => reading.await,
-        Some(limit) => match tokio::time::timeout(limit, reading).await {
-            Ok(read) => read,
-            Err(_) => Err(ReadError::Io(std::io::ErrorKind::TimedOut.into())),
-        },
     }
 }
 

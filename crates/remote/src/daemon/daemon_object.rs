@@ -78,7 +78,7 @@ fn call_method(shared: Arc<Shared>, session: &Arc<Session>, call: MethodCall) ->
             }
         },
         "close_stream" => Answer::from(text(CLOSE_STREAM, call).map(|id| {
-            shared.streams.close(&id, session.id);
+            shared.streams.close(&id);
             Value::None
         })),
         _ => Answer::exception(Operation::Call(call).unexposed()),

@@ -12,11 +12,12 @@ use wire::exception::Exception;
 use wire::message::{Annotations, Flags, FrameWriter, Header, MessageType};
 use wire::serializer::{Call, Serializer};
 use wire::value::Value;
-use wire::{DecodeError, DecodeErrorKind};
+use wire::{DecodeError, DecodeErrorKind, Limits};
 
+use crate::daemon::oneway::{self, About, Oneways};
 use crate::daemon::{DAEMON_NAME, Shared};
 use crate::frames::Frame;
-use crate::object::{CallResult, Context, MethodCall, Operation, Reply, ReplyBody, Request};
+use crate::object::{Blob, CallResult, Context, MethodCall, Operation, Reply, ReplyBody, Request};
 use crate::session::Session;
 
 /// Pyro5's names for the pseudo methods that read and set a property.
@@ -24,6 +25,8 @@ const GET_ATTRIBUTE: &str = "__getattr__";
 const SET_ATTRIBUTE: &str = "__setattr__";
 /// The annotation that carries an item stream's id.
 const STREAM_ANNOTATION: [u8; 4] = *b"STRM";
+/// The annotation that says what a serialized blob is, and whom it is for.
+const BLOB_ANNOTATION: [u8; 4] = *b"BLBI";
 
 /// What becomes of the connection behind a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +35,20 @@ pub(crate) enum After {
     Close,
 }
 
+/// Whose requests are carried out.
+pub(crate) struct Caller {
+    pub(crate) session: Arc<Session>,
+    pub(crate) oneways: Oneways,
+}
+
 /// Carries out the request in `frame` and appends its answer to `out`; nothing for a oneway.
 pub(crate) async fn answer(
     shared: &Arc<Shared>,
-    session: &Arc<Session>,
+    caller: &mut Caller,
     frame: Frame<'_>,
     out: &mut Vec<u8>,
 ) -> After {
+    let Caller { session, oneways } = caller;
     let header = frame.header;
     let Some(serializer) = Serializer::from_id(header.serializer) else {
         debug!(peer = %session.peer, serializer = header.serializer, "unknown serializer");
@@ -52,34 +62,50 @@ pub(crate) async fn answer(
         annotations: owned(&frame.body.annotations),
     };
     let answer = Answering { shared, session, header, serializer, id: context.correlation_id };
-    let call = match decode(shared, &frame, serializer) {
-        Ok(call) => call,
+    let is_oneway = header.flags.contains(Flags::ONEWAY);
+    if !is_oneway && let Some(exception) = oneways.owed() {
+        return answer.exception(exception, "", "", out);
+    }
+    let bytes = frame.body.payload.len();
+    let (id, operation) = match decode(shared, &frame, serializer) {
+        Ok(decoded) => decoded,
         Err(exception) => return answer.exception(exception, "", "", out),
     };
     drop(frame);
-    let Call { object: id, method, args, kwargs } = call;
-    let Some(object) = shared.object(&id) else {
-        return answer.exception(unknown_object(shared, &id), &id, &method, out);
-    };
-    let operation = match operation(method, args, kwargs, header.flags) {
-        Ok(operation) => operation,
-        Err(exception) => return answer.exception(exception, &id, "", out),
-    };
     let name = operation.name().to_owned();
+    let Some(object) = shared.object(&id) else {
+        return answer.exception(unknown_object(shared, &id), &id, &name, out);
+    };
     let request = Request { operation, context };
-    // Taken before a oneway goes its own way, so that it keeps its place in the order of arrival.
-    let turn = take_turn(shared).await;
-    if header.flags.contains(Flags::ONEWAY) {
-        let session = Arc::clone(session);
-        tokio::spawn(async move {
-            let _turn = turn;
-            if let Err(exception) = object.call(&session, request).wait().await {
-                debug!(peer = %session.peer, object = id, method = name, %exception,
-                    "a oneway call raised");
+    if is_oneway {
+        let Some(place) = oneways.enter(bytes, session, &name) else { return After::Continue };
+        let about = About { session: Arc::clone(session), object: id, method: name };
+        match &shared.turn {
+            None => {
+                let answer = object.call(session, request);
+                oneway::set_going(answer, place, about).await;
             }
-        });
+            // It keeps its place in the order of arrival, and the connection does not wait for it.
+            Some(turn) => {
+                let session = Arc::clone(session);
+                let mut turn = Box::pin(Arc::clone(turn).acquire_owned());
+                let first = std::future::poll_fn(|context| {
+                    std::task::Poll::Ready(turn.as_mut().poll(context))
+                });
+                let at_once = first.await;
+                tokio::spawn(async move {
+                    let turn = match at_once {
+                        std::task::Poll::Ready(turn) => turn,
+                        std::task::Poll::Pending => turn.await,
+                    };
+                    let answer = object.call(&session, request);
+                    oneway::set_going(answer, (turn, place), about).await;
+                });
+            }
+        }
         return After::Continue;
     }
+    let turn = take_turn(shared).await;
     let result = object.call(session, request).wait().await;
     drop(turn);
     answer.result(result, &id, &name, out)
@@ -115,17 +141,49 @@ async fn take_turn(shared: &Shared) -> Option<OwnedSemaphorePermit> {
     }
 }
 
-fn owned(annotations: &[([u8; 4], &[u8])]) -> Annotations {
+/// Annotations that outlive their frame.
+pub(crate) fn owned(annotations: &[([u8; 4], &[u8])]) -> Annotations {
     annotations.iter().map(|(id, data)| (*id, data.to_vec())).collect()
 }
 
-fn decode(shared: &Shared, frame: &Frame<'_>, serializer: Serializer) -> Result<Call, Exception> {
-    if frame.header.flags.contains(Flags::KEEPSERIALIZED) {
-        return Err(Exception::serialize_error(
-            "arguments that stay serialized (SerializedBlob) are not supported by this daemon",
-        ));
+/// The id of the object, and what is asked of it.
+fn decode(
+    shared: &Shared,
+    frame: &Frame<'_>,
+    serializer: Serializer,
+) -> Result<(String, Operation), Exception> {
+    let flags = frame.header.flags;
+    let limits = &shared.config.limits;
+    if flags.contains(Flags::KEEPSERIALIZED) {
+        return blob(frame, serializer, limits);
     }
-    serializer.decode_call(&frame.body.payload, &shared.config.limits).map_err(unreadable)
+    let Call { object, method, args, kwargs } =
+        serializer.decode_call(&frame.body.payload, limits).map_err(unreadable)?;
+    Ok((object, operation(method, args, kwargs, flags)?))
+}
+
+/// A call that stays serialized: an annotation says what it is, with `marshal` and whatever the
+/// serializer.
+fn blob(
+    frame: &Frame<'_>,
+    serializer: Serializer,
+    limits: &Limits,
+) -> Result<(String, Operation), Exception> {
+    let Some(about) = frame.body.annotation(&BLOB_ANNOTATION) else {
+        return Err(Exception::new("builtins.KeyError", "BLBI"));
+    };
+    let about = wire::marshal::decode(about, limits).map_err(unreadable)?;
+    let parts = match about {
+        Value::Tuple(parts) | Value::List(parts) => <[Value; 3]>::try_from(parts).ok(),
+        _ => None,
+    };
+    let Some([info, Value::Str(object), Value::Str(method)]) = parts else {
+        return Err(Exception::serialize_error(
+            "the annotation BLBI must be a tuple (information, object id, method)",
+        ));
+    };
+    let payload = frame.body.payload.to_vec();
+    Ok((object, Operation::Blob(Blob { method, info, payload, serializer })))
 }
 
 /// What a caller is told whose request cannot be read: Python's own words where Python has some.

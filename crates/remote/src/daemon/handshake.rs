@@ -4,20 +4,21 @@
 //! a size limit of its own, and takes a place only when it is complete: a silent, slow or lying
 //! peer costs a timer and a small buffer.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, info};
 use wire::Limits;
 use wire::exception::Exception;
-use wire::message::{Flags, FrameWriter, Header, MessageType};
+use wire::message::{Annotations, Flags, FrameWriter, Header, MessageType};
 use wire::serializer::Serializer;
 use wire::value::{Dict, Value};
 
 use crate::daemon::connection::Connection;
 use crate::daemon::{Shared, dispatch};
 use crate::frames::ReadError;
+use crate::object::BoxFuture;
 use crate::session::{Peer, Session};
 
 /// Pyro5's words for a pool without a free place.
@@ -29,61 +30,79 @@ pub(crate) struct Accepted {
     pub(crate) place: Option<OwnedSemaphorePermit>,
 }
 
+/// What a client says when it connects.
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    /// Where it is.
+    pub peer: Peer,
+    /// The object that it wants.
+    pub object: String,
+    /// The data that its user has set (`_pyroHandshake`).
+    pub data: Value,
+    /// What it sent along.
+    pub annotations: Annotations,
+    /// Its correlation id, or one made for it.
+    pub correlation_id: [u8; 16],
+}
+
+/// What a client that is let in is told.
+#[derive(Clone, Debug)]
+pub struct Welcome {
+    /// For the client's `_pyroValidateHandshake`.
+    pub response: Value,
+    /// To send along.
+    pub annotations: Annotations,
+}
+
+impl Default for Welcome {
+    /// As Pyro5's daemon does, unless told otherwise.
+    fn default() -> Self {
+        Welcome { response: "hello".into(), annotations: Annotations::new() }
+    }
+}
+
+/// Decides who is let in.
+pub(crate) type Validator =
+    Arc<dyn Fn(Handshake) -> BoxFuture<Result<Welcome, Exception>> + Send + Sync>;
+
 /// Reads the handshake and answers it; `None` when the client was refused or left.
+///
+/// The deadline is the caller's matter.
 pub(crate) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     shared: &Arc<Shared>,
     connection: &mut Connection<S>,
     peer: Peer,
 ) -> Result<Option<Accepted>, ReadError> {
-    let deadline = shared.config.handshake_timeout;
-    let reading = read(connection);
-    let hello = match tokio::time::timeout(deadline, reading).await {
-        Ok(Ok(None)) => return Ok(None),
-        Ok(Ok(Some(hello))) => hello,
-        Ok(Err(ReadError::Io(error))) => return Err(error.into()),
+    let (hello, request) = match read(connection).await {
+        Ok(None) => return Ok(None),
+        Ok(Some(read)) => read,
+        Err(ReadError::Io(error)) => return Err(error.into()),
         // Pyro5 answers whatever comes first, a browser's request included; so do we.
-        Ok(Err(ReadError::Frame(error))) => {
-            let hello = Hello::unreadable(format!(
+        Err(ReadError::Frame(error)) => {
+            let reason = format!(
                 "this is a Pyro5 daemon (protocol {}), and what you sent is not a Pyro5 \
                  handshake: {error}",
                 wire::message::PROTOCOL_VERSION
-            ));
-            refuse(shared, connection, &peer, &hello).await?;
-            return Ok(None);
-        }
-        Err(_) => {
-            debug!(daemon = %shared.config.name, %peer, "no handshake within {deadline:?}");
-            return Ok(None);
+            );
+            (Hello { header: None, serializer: Serializer::Marshal }, Err(reason))
         }
     };
-    let (object, handshake) = match &hello.request {
-        Ok((object, handshake)) => (object.clone(), handshake.clone()),
-        Err(_) => {
-            refuse(shared, connection, &peer, &hello).await?;
-            return Ok(None);
-        }
+    let let_in = match request {
+        Err(reason) => Err(reason),
+        Ok(request) => let_in(shared, &hello, request, &peer).await,
     };
-    let welcome = match welcome(shared, &object) {
-        Ok(welcome) => welcome,
-        Err(exception) => {
-            let hello = Hello { request: Err(exception.message()), ..hello };
-            refuse(shared, connection, &peer, &hello).await?;
+    let LetIn { welcome, annotations, place, object, handshake } = match let_in {
+        Ok(let_in) => let_in,
+        Err(reason) => {
+            info!(daemon = %shared.config.name, %peer, reason, "connection refused");
+            let reason = Value::from(reason);
+            let none = Annotations::new();
+            reply(connection, MessageType::ConnectFail, &hello, &reason, &none)?;
+            connection.send().await?;
             return Ok(None);
         }
     };
-    // Last of all, so that nobody waits in a place for the rest of a handshake.
-    let place = match &shared.places {
-        None => None,
-        Some(places) => match Arc::clone(places).try_acquire_owned() {
-            Ok(place) => Some(place),
-            Err(_) => {
-                let hello = Hello { request: Err(NO_PLACE.into()), ..hello };
-                refuse(shared, connection, &peer, &hello).await?;
-                return Ok(None);
-            }
-        },
-    };
-    reply(connection, MessageType::ConnectOk, &hello, &welcome)?;
+    reply(connection, MessageType::ConnectOk, &hello, &welcome, &annotations)?;
     connection.send().await?;
     let session = Session { id: shared.session_id(), peer, object, handshake };
     debug!(daemon = %shared.config.name, session = session.id, peer = %session.peer,
@@ -91,80 +110,113 @@ pub(crate) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(Some(Accepted { session, place }))
 }
 
-/// What a client said first.
+/// A client for which there is an object, and a place.
+struct LetIn {
+    welcome: Value,
+    annotations: Annotations,
+    place: Option<OwnedSemaphorePermit>,
+    object: String,
+    handshake: Value,
+}
+
+/// Decides about a complete handshake; the error is for the client.
+async fn let_in(
+    shared: &Shared,
+    hello: &Hello,
+    request: Wanted,
+    peer: &Peer,
+) -> Result<LetIn, String> {
+    let Wanted { object, data, annotations } = request;
+    let metadata = dispatch::metadata(shared, &object).map_err(|exception| exception.message())?;
+    // Not before all that the client had to say was here, so that nobody waits in a place.
+    let place = match &shared.places {
+        None => None,
+        Some(places) => {
+            Some(Arc::clone(places).try_acquire_owned().map_err(|_| NO_PLACE.to_owned())?)
+        }
+    };
+    let validator =
+        shared.validator.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(Arc::clone);
+    let Welcome { response, annotations } = match validator {
+        None => Welcome::default(),
+        Some(validator) => {
+            let handshake = Handshake {
+                peer: peer.clone(),
+                object: object.clone(),
+                data: data.clone(),
+                annotations,
+                correlation_id: hello.correlation_id(),
+            };
+            validator(handshake).await.map_err(|exception| exception.message())?
+        }
+    };
+    let mut welcome = Dict::with_capacity(2);
+    welcome.insert("handshake", response);
+    welcome.insert("meta", metadata);
+    Ok(LetIn { welcome: Value::Dict(welcome), annotations, place, object, handshake: data })
+}
+
+/// How a client began; Marshal is what Pyro5 answers with before it knows better.
 struct Hello {
     header: Option<Header>,
     serializer: Serializer,
-    /// The object it wants and its handshake data, or why it cannot be understood.
-    request: Result<(String, Value), String>,
 }
 
 impl Hello {
-    /// Nothing that Pyro5 sends. Marshal is what Pyro5 answers with before it knows better.
-    fn unreadable(reason: String) -> Self {
-        Hello { header: None, serializer: Serializer::Marshal, request: Err(reason) }
+    fn correlation_id(&self) -> [u8; 16] {
+        self.header.as_ref().map(dispatch::correlation).unwrap_or_default()
     }
 }
 
+/// What it wants.
+struct Wanted {
+    object: String,
+    data: Value,
+    annotations: Annotations,
+}
+
+/// What it said first, and the reason for the client where that cannot be understood.
+type Read = (Hello, Result<Wanted, String>);
+
 async fn read<S: AsyncRead + Unpin>(
     connection: &mut Connection<S>,
-) -> Result<Option<Hello>, ReadError> {
+) -> Result<Option<Read>, ReadError> {
     let limits = Limits::handshake();
     let Some(header) = connection.reader.header(&mut connection.stream, &limits).await? else {
         return Ok(None);
     };
-    let hello = |serializer, request| Ok(Some(Hello { header: Some(header), serializer, request }));
+    let hello = |serializer| Hello { header: Some(header), serializer };
     let Some(serializer) = Serializer::from_id(header.serializer) else {
-        return hello(
-            Serializer::Marshal,
-            Err(format!(
-                "unknown serializer {}; this daemon has serpent (1), marshal (2), json (3) and \
-                 msgpack (4)",
-                header.serializer
-            )),
+        let reason = format!(
+            "unknown serializer {}; this daemon has serpent (1), marshal (2), json (3) and \
+             msgpack (4)",
+            header.serializer
         );
+        return Ok(Some((hello(Serializer::Marshal), Err(reason))));
     };
+    let hello = hello(serializer);
     if header.kind != MessageType::Connect {
         let got = header.kind as u8;
-        return hello(serializer, Err(format!("invalid msg type {got} received (expected: 1)")));
+        let reason = format!("invalid msg type {got} received (expected: 1)");
+        return Ok(Some((hello, Err(reason))));
     }
     if header.flags.contains(Flags::COMPRESSED) {
-        return hello(serializer, Err("a handshake must not be compressed".into()));
+        return Ok(Some((hello, Err("a handshake must not be compressed".into()))));
     }
     let frame = connection.reader.body(&mut connection.stream, header, &limits).await?;
-    let request = match serializer.decode(&frame.body.payload, &limits) {
+    let annotations = dispatch::owned(&frame.body.annotations);
+    let wanted = match serializer.decode(&frame.body.payload, &limits) {
         Err(error) => Err(format!("the handshake's data cannot be read: {error}")),
-        Ok(Value::Dict(mut data)) => match data.get("object").and_then(Value::as_str) {
-            Some(object) => {
-                Ok((object.to_owned(), data.remove("handshake").unwrap_or(Value::None)))
+        Ok(Value::Dict(mut data)) => match data.remove("object") {
+            Some(Value::Str(object)) => {
+                let data = data.remove("handshake").unwrap_or(Value::None);
+                Ok(Wanted { object, data, annotations })
             }
-            None => Err("the handshake names no object".into()),
+            _ => Err("the handshake names no object".into()),
         },
         Ok(other) => Err(format!("the handshake's data must be a dict, not {}", other.type_name())),
     };
-    hello(serializer, request)
-}
-
-/// The CONNECTOK payload for `object`.
-fn welcome(shared: &Shared, object: &str) -> Result<Value, Exception> {
-    let metadata = dispatch::metadata(shared, object)?;
-    let mut welcome = Dict::with_capacity(2);
-    welcome.insert("handshake", "hello");
-    welcome.insert("meta", metadata);
-    Ok(Value::Dict(welcome))
-}
-
-async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
-    shared: &Shared,
-    connection: &mut Connection<S>,
-    peer: &Peer,
-    hello: &Hello,
-) -> Result<(), ReadError> {
-    let Err(reason) = &hello.request else { return Ok(()) };
-    info!(daemon = %shared.config.name, %peer, reason, "connection refused");
-    reply(connection, MessageType::ConnectFail, hello, &Value::from(reason.as_str()))?;
-    connection.send().await?;
-    Ok(())
+    Ok(Some((hello, wanted)))
 }
 
 fn reply<S>(
@@ -172,11 +224,12 @@ fn reply<S>(
     kind: MessageType,
     hello: &Hello,
     data: &Value,
+    annotations: &Annotations,
 ) -> Result<(), ReadError> {
     let seq = hello.header.map_or(0, |header| header.seq);
     let correlation = hello.header.as_ref().map(dispatch::correlation);
     let mut frame =
-        FrameWriter::begin(&mut connection.out, kind, hello.serializer.id(), seq, &Vec::new())?;
+        FrameWriter::begin(&mut connection.out, kind, hello.serializer.id(), seq, annotations)?;
     hello
         .serializer
         .encode(data, frame.payload())

@@ -7,7 +7,9 @@ pub(crate) mod config;
 mod connection;
 mod daemon_object;
 mod dispatch;
-mod handshake;
+pub(crate) mod handshake;
+mod oneway;
+mod refusal;
 pub(crate) mod streams;
 mod waiting_room;
 
@@ -20,17 +22,21 @@ use std::time::{Duration, Instant};
 
 use tokio::io::DuplexStream;
 use tokio::sync::Semaphore;
+use tokio::time::Instant as Deadline;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
+use wire::exception::Exception;
 use wire::uri::{Location, Uri};
 
 use crate::daemon::config::{DaemonConfig, ServerType};
+use crate::daemon::connection::Newcomer;
 use crate::daemon::daemon_object::DaemonObject;
+use crate::daemon::handshake::{Handshake, Validator, Welcome};
 use crate::daemon::streams::Streams;
 use crate::daemon::waiting_room::WaitingRoom;
 use crate::net::{self, Listener, ListenerSocket};
-use crate::object::Object;
+use crate::object::{BoxFuture, Object};
 use crate::session::Peer;
 
 /// The id under which every Pyro5 daemon serves itself.
@@ -51,6 +57,7 @@ pub struct Daemon {
 pub(crate) struct Shared {
     pub(crate) config: DaemonConfig,
     objects: RwLock<HashMap<String, Arc<dyn Object>>>,
+    pub(crate) validator: RwLock<Option<Validator>>,
     pub(crate) streams: Streams,
     /// A place for each connection that a `thread` daemon serves.
     pub(crate) places: Option<Arc<Semaphore>>,
@@ -88,12 +95,29 @@ impl Daemon {
                 DAEMON_NAME.to_owned(),
                 Arc::new(DaemonObject::new(shared.clone())) as Arc<dyn Object>,
             )])),
+            validator: RwLock::default(),
             places,
             turn,
             next_session: AtomicU64::new(1),
             locations: RwLock::new(Vec::new()),
         });
         Daemon { shared }
+    }
+
+    /// The same daemon, with `validator` to decide which clients are let in, by the data of their
+    /// handshakes (Pyro5's `validateHandshake`).
+    ///
+    /// What it answers is for the client; its exception's message tells the client why it is
+    /// refused. It has what is left of the handshake's time.
+    #[must_use]
+    pub fn with_validator<F>(self, validator: F) -> Self
+    where
+        F: Fn(Handshake) -> BoxFuture<Result<Welcome, Exception>> + Send + Sync + 'static,
+    {
+        let mut place = self.shared.validator.write().unwrap_or_else(PoisonError::into_inner);
+        *place = Some(Arc::new(validator));
+        drop(place);
+        self
     }
 
     /// Serves `object` under `id` from now on.
@@ -186,16 +210,18 @@ impl Daemon {
         abandon: &CancellationToken,
     ) {
         let stay = self.shared.waiting_room.enter(&peer);
+        let deadline = Deadline::now() + self.shared.config.handshake_timeout;
+        let newcomer = Newcomer { peer, stay, deadline };
         let shared = Arc::clone(&self.shared);
         let (stop, abandon) = (stop.clone(), abandon.clone());
         connections.spawn(async move {
             let serving = async {
                 match stream {
                     Accepted::Tcp(stream) => {
-                        connection::serve(shared, stream, peer, stay, stop).await;
+                        connection::serve(shared, stream, newcomer, stop).await;
                     }
                     Accepted::Unix(stream) => {
-                        connection::serve(shared, stream, peer, stay, stop).await;
+                        connection::serve(shared, stream, newcomer, stop).await;
                     }
                 }
             };

@@ -15,6 +15,8 @@
 //! (6, session, address, object)                        bind          none
 //! (7,)                                                 unbind        none
 //!
+//! With the flag KEEPSERIALIZED a call has the arguments [info, serializer, payload].
+//!
 //! context: serializer, flags, sequence number, correlation id, [(key, data), ...], has classes
 //!
 //! (0, value) or (0, value, [(key, data), ...])
@@ -28,7 +30,7 @@
 
 use remote::{Context, MethodCall, Operation, Peer, Session};
 use wire::exception::Exception;
-use wire::message::Annotations;
+use wire::message::{Annotations, Flags};
 use wire::value::{Dict, Value};
 use wire::{DecodeError, EncodeError, Limits, marshal};
 
@@ -115,9 +117,14 @@ pub(super) fn request(service: &str, operation: Operation, context: Context) -> 
         Operation::Batch(calls) => {
             (BATCH, String::new(), calls.into_iter().map(entry).collect(), Dict::new())
         }
+        Operation::Blob(blob) => {
+            let args = vec![blob.info, blob.serializer.id().into(), Value::bytes(blob.payload)];
+            (CALL, blob.method, args, Dict::new())
+        }
     };
-    let has_classes =
-        args.iter().any(has_class) || kwargs.iter().any(|(_, value)| has_class(value));
+    // What is in a blob is not looked at.
+    let has_classes = !context.flags.contains(Flags::KEEPSERIALIZED) && args.iter().any(has_class)
+        || kwargs.iter().any(|(_, value)| has_class(value));
     Value::Tuple(vec![
         kind.into(),
         service.into(),

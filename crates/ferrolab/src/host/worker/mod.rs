@@ -22,6 +22,7 @@
 
 mod attempts;
 mod channel;
+mod collisions;
 mod control;
 mod frames;
 mod keep;

@@ -16,6 +16,7 @@ use remote::{
 use tokio::sync::watch;
 
 use super::channel::ExchangeError;
+use super::collisions;
 use super::control::{Outgoing, Trouble};
 use super::frames::{self, Answered};
 use super::keep::Keeper;
@@ -145,6 +146,7 @@ async fn call(service: Arc<Inner>, session: Arc<Session>, request: Request) -> C
     let Request { operation, context } = request;
     let serializer = context.serializer;
     let member = member(&operation);
+    collisions::check_operation(&operation)?;
     let run = service.run().await?;
     let sessions = &service.keeper.sessions;
     let is_oneway = context.is_oneway();
@@ -182,6 +184,7 @@ async fn call(service: Arc<Inner>, session: Arc<Session>, request: Request) -> C
 fn member(operation: &Operation) -> String {
     match operation {
         Operation::Call(call) => format!("'{}'", call.method),
+        Operation::Blob(blob) => format!("'{}'", blob.method),
         Operation::GetAttr(name) => format!("reading '{name}'"),
         Operation::SetAttr(name, _) => format!("setting '{name}'"),
         Operation::Batch(_) => "a batch".to_owned(),

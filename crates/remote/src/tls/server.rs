@@ -1,0 +1,60 @@
+//! A daemon's side of TLS.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::sign::SingleCertAndKey;
+use tokio_rustls::server::TlsStream;
+
+use super::verify::{Accepted, Clients};
+use super::{Identity, TlsError, files};
+
+/// The certificate of a daemon, and which clients it lets in. Cheap to clone.
+#[derive(Clone)]
+pub struct ServerTls {
+    acceptor: TlsAcceptor,
+}
+
+impl ServerTls {
+    /// Reads the daemon's certificate, and the certificates of `clients` where clients must show
+    /// one: their own, or that of who issued theirs; a file or a folder.
+    ///
+    /// # Errors
+    /// A file cannot be used; the error names it.
+    pub fn load(identity: &Identity, clients: Option<&Path>) -> Result<Self, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let certified = files::identity(identity, &provider)?;
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError::Unfit(error.to_string()))?;
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(path) => {
+                let accepted = Accepted::new(files::authorities(path)?, provider);
+                builder.with_client_cert_verifier(Arc::new(Clients::new(accepted)))
+            }
+        };
+        let config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        Ok(ServerTls { acceptor: TlsAcceptor::from(Arc::new(config)) })
+    }
+
+    /// Shakes hands with a client.
+    pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+    ) -> io::Result<TlsStream<S>> {
+        self.acceptor.accept(stream).await
+    }
+}
+
+impl fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerTls").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,212 @@
+//! Whose certificates are accepted.
+//!
+//! Owns one decision, for both sides: a certificate that is itself among the accepted ones is its
+//! owner's word and is taken as it is; any other must have been issued by one of them. Signatures
+//! in the handshake are always checked.
+
+use std::sync::Arc;
+
+use tokio_rustls::rustls::client::danger::{
+    HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
+};
+use tokio_rustls::rustls::client::verify_server_cert_signed_by_trust_anchor;
+use tokio_rustls::rustls::crypto::{
+    CryptoProvider, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
+use tokio_rustls::rustls::pki_types::{
+    CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
+};
+use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use tokio_rustls::rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use tokio_rustls::rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    SignatureScheme,
+};
+
+use super::certificate;
+
+/// The certificates that one side accepts.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pinned: Vec<CertificateDer<'static>>,
+    roots: Arc<RootCertStore>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Accepted {
+    pub(super) fn new(
+        certificates: Vec<CertificateDer<'static>>,
+        provider: Arc<CryptoProvider>,
+    ) -> Self {
+        let mut roots = RootCertStore::empty();
+        // One that cannot issue others can still be accepted itself.
+        roots.add_parsable_certificates(certificates.iter().cloned());
+        Accepted { pinned: certificates, roots: Arc::new(roots), provider }
+    }
+
+    fn is_pinned(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.pinned.iter().any(|pinned| pinned.as_ref() == certificate.as_ref())
+    }
+
+    fn tls12(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, signature, algorithms)
+    }
+
+    fn tls13(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        match verify_tls13_signature(message, cert, signature, algorithms) {
+            // Only the library's parser is at a loss: the key is there, and so is its signature.
+            Err(Error::InvalidCertificate(
+                CertificateError::BadEncoding | CertificateError::Other(_),
+            )) => {
+                let parts = certificate::parts(cert)
+                    .ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
+                let key = SubjectPublicKeyInfoDer::from(parts.public_key);
+                verify_tls13_signature_with_raw_key(message, &key, signature, algorithms)
+            }
+            verified => verified,
+        }
+    }
+
+    fn schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Accepts servers.
+#[derive(Debug)]
+pub(super) struct Servers(pub(super) Accepted);
+
+impl ServerCertVerifier for Servers {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if self.0.is_pinned(end_entity) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        verify_server_cert_signed_by_trust_anchor(
+            &certificate,
+            &self.0.roots,
+            intermediates,
+            now,
+            self.0.provider.signature_verification_algorithms.all,
+        )?;
+        let named = tokio_rustls::rustls::client::verify_server_name(&certificate, server_name);
+        let parts = certificate::parts(end_entity);
+        // As Python does, the common name counts where there are no alternative names.
+        let by_common_name = parts.is_some_and(|parts| {
+            !parts.has_alternative_names
+                && parts
+                    .common_name
+                    .is_some_and(|name| name.eq_ignore_ascii_case(&server_name.to_str()))
+        });
+        if by_common_name {
+            return Ok(ServerCertVerified::assertion());
+        }
+        named.map(|()| ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.tls12(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.tls13(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.schemes()
+    }
+}
+
+/// Accepts clients; one without a certificate is refused.
+#[derive(Debug)]
+pub(super) struct Clients {
+    accepted: Accepted,
+    /// For those that one of the accepted ones has issued; none of them may be able to.
+    issued: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+impl Clients {
+    pub(super) fn new(accepted: Accepted) -> Self {
+        let issued = WebPkiClientVerifier::builder_with_provider(
+            Arc::clone(&accepted.roots),
+            Arc::clone(&accepted.provider),
+        )
+        .build()
+        .ok();
+        Clients { accepted, issued }
+    }
+}
+
+impl ClientCertVerifier for Clients {
+    /// None: a client shows the certificate that it has, whoever has issued it.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if self.accepted.is_pinned(end_entity) {
+            return Ok(ClientCertVerified::assertion());
+        }
+        match &self.issued {
+            Some(issued) => issued.verify_client_cert(end_entity, intermediates, now),
+            None => Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.accepted.tls12(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.accepted.tls13(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.accepted.schemes()
+    }
+}

@@ -1,0 +1,328 @@
+//! What a daemon's own objects see of the wire: handshakes, blobs, oneway calls, streams, TLS.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on says so by panicking; and it starts openssl"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use remote::{
+    Answer, Blob, BoxFuture, ClientTls, ConnectError, Daemon, DaemonConfig, Error, Exception,
+    Identity, ItemStream, Limits, Listener, Location, Metadata, Object, Operation, Proxy, Reply,
+    ReplyBody, Request, Serializer, ServerTls, ServerType, Session, StreamLimits, Uri, Value,
+    Welcome,
+};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// Notes what it is asked, and tells what came along.
+struct Witness {
+    notes: Mutex<Vec<Value>>,
+    go_on: Arc<Semaphore>,
+}
+
+struct Numbers(std::ops::Range<i64>);
+
+impl ItemStream for Numbers {
+    fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>> {
+        let item = self.0.next().map(Value::from);
+        Box::pin(async move { Ok(item) })
+    }
+}
+
+impl Object for Witness {
+    fn metadata(&self) -> Result<Metadata, Exception> {
+        Ok(Metadata {
+            oneway: vec!["note".into(), "later".into()],
+            ..Metadata::methods([
+                "note", "later", "notes", "context", "blob", "numbers", "session", "large",
+            ])
+        })
+    }
+
+    fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
+        let Request { operation, context } = request;
+        let note = |value: Value| self.notes.lock().unwrap().push(value);
+        let name = operation.name().to_owned();
+        match (name.as_str(), operation) {
+            ("note", Operation::Call(mut call)) => {
+                note(call.args.remove(0));
+                Answer::value(())
+            }
+            ("later", Operation::Call(mut call)) => {
+                note(call.args.remove(0));
+                let go_on = Arc::clone(&self.go_on);
+                Answer::Pending(Box::pin(async move {
+                    go_on.acquire().await.unwrap().forget();
+                    Ok(Value::None.into())
+                }))
+            }
+            ("notes", _) => Answer::value(Value::List(self.notes.lock().unwrap().clone())),
+            ("context", _) => {
+                let reply = Reply {
+                    body: ReplyBody::Value(Value::bytes(context.correlation_id)),
+                    annotations: context.annotations,
+                };
+                Answer::Ready(Ok(reply))
+            }
+            ("blob", Operation::Blob(blob)) => Answer::from(
+                blob.deserialized(&Limits::default())
+                    .map(|content| Value::Tuple(vec![blob.info, content])),
+            ),
+            ("numbers", _) => {
+                let body = ReplyBody::Stream(Box::new(Numbers(0..3)));
+                Answer::Ready(Ok(Reply { body, annotations: Vec::new() }))
+            }
+            ("session", _) => Answer::value(session.handshake.clone()),
+            ("large", _) => Answer::value("x".repeat(5000)),
+            (_, operation) => Answer::exception(operation.unexposed()),
+        }
+    }
+}
+
+struct Serving {
+    location: Location,
+    witness: Arc<Witness>,
+    _stop: tokio_util::sync::DropGuard,
+}
+
+struct Shared(Arc<Witness>);
+
+impl Object for Shared {
+    fn metadata(&self) -> Result<Metadata, Exception> {
+        self.0.metadata()
+    }
+    fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
+        self.0.call(session, request)
+    }
+}
+
+async fn serve(daemon: Daemon) -> Serving {
+    let witness = Arc::new(Witness { notes: Mutex::default(), go_on: Arc::new(Semaphore::new(0)) });
+    daemon.register("witness", Arc::new(Shared(Arc::clone(&witness)))).unwrap();
+    let listener = Listener::bind_tcp("localhost", 0).await.unwrap();
+    let location = listener.location().clone();
+    let stop = CancellationToken::new();
+    tokio::spawn(daemon.serve(listener, stop.clone()));
+    Serving { location, witness, _stop: stop.drop_guard() }
+}
+
+impl Serving {
+    async fn start(config: DaemonConfig) -> Self {
+        serve(Daemon::new(config)).await
+    }
+
+    fn proxy(&self) -> Proxy {
+        Proxy::from(Uri::Pyro { object: "witness".into(), location: self.location.clone() })
+            .with_timeout(Duration::from_secs(20))
+    }
+}
+
+async fn ask(proxy: &mut Proxy, method: &str) -> Value {
+    proxy.call(method, Vec::new(), Vec::new()).await.unwrap()
+}
+
+async fn until(mut condition: impl FnMut() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it takes too long");
+}
+
+#[tokio::test]
+async fn a_validator_sees_the_handshake_and_answers_it() {
+    let daemon = Daemon::new(DaemonConfig::default()).with_validator(|handshake| {
+        Box::pin(async move {
+            if handshake.data != Value::from("please") {
+                return Err(Exception::security_error(format!("not with {}", handshake.data)));
+            }
+            Ok(Welcome {
+                response: Value::from(vec![handshake.object.into(), handshake.data]),
+                annotations: handshake.annotations,
+            })
+        })
+    });
+    let serving = serve(daemon).await;
+    let refused = serving.proxy().with_handshake(5.into()).connect().await;
+    let Err(Error::Connect { source: ConnectError::Refused(reason), .. }) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(reason, "not with 5");
+    let annotations = vec![(*b"ABCD", b"along".to_vec())];
+    let mut proxy = serving
+        .proxy()
+        .with_handshake("please".into())
+        .with_annotations(annotations.clone())
+        .with_handshake_check(|answer| match answer.to_string().as_str() {
+            "['witness', 'please']" => Ok(()),
+            other => Err(other.to_owned()),
+        });
+    proxy.connect().await.unwrap();
+    assert_eq!(proxy.response_annotations(), &annotations);
+    assert_eq!(ask(&mut proxy, "session").await, Value::from("please"));
+}
+
+#[tokio::test]
+async fn annotations_and_correlation_ids_reach_an_object_and_come_back() {
+    let serving = Serving::start(DaemonConfig::default()).await;
+    let annotations = vec![(*b"ABCD", b"one".to_vec()), (*b"EFGH", Vec::new())];
+    let mut proxy =
+        serving.proxy().with_annotations(annotations.clone()).with_correlation_id([7; 16]);
+    proxy = proxy.with_serializer(Serializer::Marshal);
+    assert_eq!(ask(&mut proxy, "context").await, Value::bytes([7; 16]));
+    assert_eq!(proxy.response_annotations(), &annotations);
+    proxy.set_correlation_id(None);
+    let [one, two] = [ask(&mut proxy, "context").await, ask(&mut proxy, "context").await];
+    assert_ne!(one, two, "each call gets one of its own");
+}
+
+#[tokio::test]
+async fn a_blob_reaches_an_object_as_it_was_sent() {
+    let serving = Serving::start(DaemonConfig::default()).await;
+    for serializer in Serializer::ALL {
+        let mut proxy = serving.proxy().with_serializer(serializer);
+        let args = [1.into(), "two".into()];
+        let blob = Blob::new("blob", "about it".into(), &args, serializer).unwrap();
+        let seen = proxy.call_blob(&blob).await.unwrap();
+        let parts = seen.as_list().unwrap();
+        assert_eq!(parts[0], "about it".into());
+        assert_eq!(parts[1].as_list().unwrap(), args, "{serializer:?}");
+        let other = Blob { method: "notes".into(), ..blob };
+        proxy.call_blob(&other).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn oneway_calls_begin_in_order_and_keep_nobody_waiting() {
+    let serving = Serving::start(DaemonConfig::default()).await;
+    let mut proxy = serving.proxy();
+    for number in 0..100 {
+        proxy.call("later", vec![number.into()], Vec::new()).await.unwrap();
+    }
+    let notes = ask(&mut proxy, "notes").await;
+    assert_eq!(notes, Value::List((0..100).map(Value::from).collect()));
+    serving.witness.go_on.add_permits(100);
+}
+
+#[tokio::test]
+async fn in_a_multiplexing_daemon_a_oneway_call_has_its_turn() {
+    let server_type = ServerType::Multiplex;
+    let serving = Serving::start(DaemonConfig { server_type, ..DaemonConfig::default() }).await;
+    let mut proxy = serving.proxy();
+    proxy.call("later", vec![1.into()], Vec::new()).await.unwrap();
+    proxy.call("later", vec![2.into()], Vec::new()).await.unwrap();
+    until(|| !serving.witness.notes.lock().unwrap().is_empty()).await;
+    proxy.ping().await.unwrap();
+    assert_eq!(*serving.witness.notes.lock().unwrap(), [Value::from(1)]);
+    serving.witness.go_on.add_permits(2);
+    assert_eq!(ask(&mut proxy, "notes").await, Value::List(vec![1.into(), 2.into()]));
+}
+
+#[tokio::test]
+async fn too_many_oneway_calls_are_refused_and_the_next_call_says_so() {
+    let config = DaemonConfig { oneways: 3, ..DaemonConfig::default() };
+    let serving = Serving::start(config).await;
+    let mut proxy = serving.proxy();
+    for number in 0..5 {
+        proxy.call("later", vec![number.into()], Vec::new()).await.unwrap();
+    }
+    let told = proxy.call("notes", Vec::new(), Vec::new()).await;
+    let Err(Error::Remote(exception)) = told else { panic!("{told:?}") };
+    assert!(exception.message().starts_with("too many oneway calls: 2 on"), "{exception}");
+    let notes = ask(&mut proxy, "notes").await;
+    assert_eq!(notes, Value::List((0..3).map(Value::from).collect()));
+    serving.witness.go_on.add_permits(3);
+}
+
+#[tokio::test]
+async fn an_item_stream_outlives_its_connection_for_a_while() {
+    let serving = Serving::start(DaemonConfig::default()).await;
+    let mut proxy = serving.proxy();
+    let mut stream = proxy.stream("numbers", Vec::new(), Vec::new()).await.unwrap();
+    assert_eq!(stream.next().await.unwrap(), Some(0.into()));
+    stream.reconnect().await.unwrap();
+    assert_eq!(stream.take(9).await.unwrap(), [1.into(), 2.into()]);
+    let streams = StreamLimits { linger: Duration::ZERO, ..StreamLimits::default() };
+    let serving = Serving::start(DaemonConfig { streams, ..DaemonConfig::default() }).await;
+    let mut proxy = serving.proxy();
+    let mut stream = proxy.stream("numbers", Vec::new(), Vec::new()).await.unwrap();
+    stream.reconnect().await.unwrap();
+    let mut over = stream.next().await;
+    // The daemon may not have seen the end of the first connection yet.
+    while let Ok(Some(_)) = over {
+        over = stream.next().await;
+    }
+    assert!(matches!(over, Err(Error::Remote(_)) | Ok(None)), "{over:?}");
+}
+
+#[tokio::test]
+async fn messages_are_compressed_both_ways() {
+    let config = DaemonConfig { compression: true, ..DaemonConfig::default() };
+    let serving = Serving::start(config).await;
+    let mut proxy = serving.proxy().with_compression();
+    proxy.call("note", vec!["y".repeat(5000).into()], Vec::new()).await.unwrap();
+    assert_eq!(ask(&mut proxy, "large").await, Value::from("x".repeat(5000)));
+}
+
+#[tokio::test]
+async fn a_request_beyond_the_limit_is_refused_with_its_size() {
+    let limits = Limits { message: 10_000, ..Limits::default() };
+    let serving = Serving::start(DaemonConfig { limits, ..DaemonConfig::default() }).await;
+    let mut proxy = serving.proxy();
+    let long = Value::from("y".repeat(8 << 20));
+    let refused = proxy.call("session", vec![long], Vec::new()).await;
+    let Err(Error::Remote(exception)) = refused else { panic!("{refused:?}") };
+    assert!(exception.message().ends_with("max=10000)"), "{exception}");
+    assert_eq!(exception.class, "Pyro5.errors.ProtocolError");
+}
+
+/// A certificate and its key, made by OpenSSL; none where there is none.
+fn certificate(folder: &Path, name: &str, options: &[&str]) -> Option<(PathBuf, PathBuf)> {
+    let file = |end: &str| folder.join(format!("{name}{end}"));
+    let (certificate, key) = (file(".pem"), file(".key"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-days", "2", "-subj", "/CN=localhost"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .args(options)
+        .stderr(Stdio::null())
+        .status()
+        .ok()?;
+    assert!(made.success());
+    Some((certificate, key))
+}
+
+#[tokio::test]
+async fn certificates_as_people_make_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases: &[(&str, &[&str], Option<&str>)] = &[
+        ("plain", &["-nodes"], None),
+        ("no authority", &["-nodes", "-addext", "basicConstraints=CA:FALSE"], None),
+        ("other name", &["-nodes", "-addext", "subjectAltName=DNS:elsewhere"], None),
+        ("encrypted", &["-passout", "pass:secret"], Some("secret")),
+    ];
+    for (name, options, password) in cases {
+        let Some((certificate, key)) = certificate(folder.path(), name, options) else { return };
+        let password = password.map(str::to_owned);
+        let identity = Identity { certificate: certificate.clone(), key: Some(key), password };
+        let tls = Some(ServerTls::load(&identity, None).unwrap());
+        let serving = Serving::start(DaemonConfig { tls, ..DaemonConfig::default() }).await;
+        let tls = ClientTls::trusting(&certificate).unwrap();
+        let mut proxy = serving.proxy().with_tls(tls);
+        assert_eq!(ask(&mut proxy, "session").await, Value::from("hello"), "{name}");
+        // Without TLS there is no talking to it.
+        let plain = serving.proxy().with_timeout(Duration::from_secs(20)).connect().await;
+        assert!(plain.is_err());
+    }
+}

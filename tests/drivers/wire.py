@@ -1,0 +1,168 @@
+"""A driver that uses everything that Pyro5's wire can do."""
+
+import threading
+import time
+
+from Pyro5.api import (
+    Proxy,
+    SerializedBlob,
+    callback,
+    current_context,
+    expose,
+    oneway,
+)
+
+
+@expose
+class Child:
+    """Something that is registered while the daemon runs."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def who(self):
+        return self.name
+
+
+@expose
+class Wire:
+    def __init__(self):
+        self._notes = []
+        self._value = 1
+        self._go_on = threading.Event()
+        self._children = {}
+
+    # what has happened
+
+    def notes(self):
+        return list(self._notes)
+
+    def clear(self):
+        self._notes.clear()
+        self._go_on.clear()
+
+    def echo(self, *args, **kwargs):
+        return [list(args), kwargs]
+
+    def note(self, what):
+        self._notes.append(what)
+        return len(self._notes)
+
+    def fail(self, text):
+        raise ValueError(text, 5)
+
+    @property
+    def value(self):
+        return self._value
+
+    @value.setter
+    def value(self, value):
+        self._value = value
+
+    # oneway
+
+    @oneway
+    def note_later(self, what):
+        self._notes.append(("begun", what))
+        self._go_on.wait(20)
+        self._notes.append(("done", what))
+
+    @oneway
+    def note_oneway(self, what):
+        self._notes.append(what)
+
+    @oneway
+    def fail_oneway(self):
+        self._notes.append("failing")
+        raise ValueError("nobody hears of it")
+
+    def go_on(self):
+        self._go_on.set()
+
+    def slow(self, what, seconds=0.2):
+        self._notes.append(("begin", what))
+        time.sleep(seconds)
+        self._notes.append(("end", what))
+
+    # streams
+
+    def numbers(self, count):
+        try:
+            for number in range(count):
+                yield number
+        finally:
+            self._notes.append(("closed", count))
+
+    def failing(self, count):
+        yield from range(count)
+        raise ZeroDivisionError("in the stream")
+
+    def letters(self):
+        return iter("abc")
+
+    def strange(self):
+        yield (1, {2: b"three"})
+        yield {4, 5}
+
+    @property
+    def stream(self):
+        return iter([1, 2])
+
+    # blobs
+
+    def blob(self, blob):
+        return [type(blob).__name__, blob.info, blob.deserialized()]
+
+    def pass_on(self, blob):
+        """As a dispatcher does: the blob goes to another object as it is."""
+        with Proxy(blob.info) as target:
+            target._pyroSerializer = {1: "serpent", 2: "marshal", 3: "json", 4: "msgpack"}[
+                current_context.serializer_id
+            ]
+            return target.blob(SerializedBlob(blob.info, blob._data, is_blob=True))
+
+    # the context of a call
+
+    def context(self):
+        context = current_context
+        return {
+            "annotations": {key: bytes(data) for key, data in context.annotations.items()},
+            "correlation": str(context.correlation_id),
+            "flags": context.msg_flags,
+            "serializer": context.serializer_id,
+            "seq": context.seq,
+            "address": type(context.client_sock_addr).__name__,
+        }
+
+    def annotate(self, annotations):
+        current_context.response_annotations = {
+            key: bytes(data) for key, data in annotations.items()
+        }
+
+    def annotate_numbers(self):
+        current_context.response_annotations = {"MINE": b"with a stream"}
+        return iter([1])
+
+    # objects that come and go
+
+    def adopt(self, name):
+        child = self._children[name] = Child(name)
+        self._pyroDaemon.register(child, f"child.{name}")
+        return child
+
+    def disown(self, name):
+        self._pyroDaemon.unregister(self._children.pop(name))
+
+    def child_of(self, name):
+        return {"the child": [self._children[name]]}
+
+    def call_back(self, target, what):
+        target._pyroClaimOwnership()
+        return target.hear(what)
+
+    @callback
+    def complain(self):
+        raise ValueError("as a callback")
+
+    def large(self, size):
+        return "x" * size

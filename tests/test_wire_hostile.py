@@ -1,0 +1,315 @@
+"""Peers that are silent, slow, lying or sending garbage cost only themselves."""
+
+import contextlib
+import marshal
+import os
+import random
+import resource
+import selectors
+import socket
+import ssl
+import struct
+import time
+import zlib
+from pathlib import Path
+
+import Pyro5.errors
+import pytest
+from harness import Certificates, proxy, tls_client, wait_for
+from Pyro5 import protocol
+from Pyro5.serializers import serializers
+
+LAB = """\
+version: "1.0"
+python: {executable: "$python", path: ["$drivers"]}
+daemons:
+  bench: $daemon
+services:
+  t.wire: {module: wire, classname: Wire, daemon: bench, instancemode: single}
+autolaunch: {daemons: [bench]}
+"""
+SERIALIZERS = ["serpent", "marshal", "json", "msgpack"]
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="measured on Linux")
+
+
+def serve(lab, daemon):
+    """The URI of the service, and the number of the daemon's process."""
+    lab.config(LAB, daemon=daemon)
+    lab.up()
+    (service,) = lab.ps()["services"]
+    (bench,) = lab.ps()["daemons"]
+    return service["uri"], bench["pid"]
+
+
+def address(uri):
+    host, _, port = uri.partition("@")[2].rpartition(":")
+    return host, int(port)
+
+
+def memory(pid):
+    """Resident memory in MiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+def processor_time(pid):
+    """Seconds of processor time, to 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def allow_open_files(count):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < count:
+        pytest.skip(f"the system allows only {hard} open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
+
+
+def connect_message(serializer="serpent"):
+    data = serializers[serializer].dumps({"handshake": "hello", "object": "t.wire"})
+    number = serializers[serializer].serializer_id
+    return protocol.SendingMessage(protocol.MSG_CONNECT, 0, 1, number, data).data
+
+
+def client_hello():
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    connection = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        connection.do_handshake()
+    return outgoing.read()
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
+def test_a_crowd_that_does_not_shake_hands_is_gone_within_six_seconds(lab, encrypted):
+    allow_open_files(5000)
+    certificate, key = Certificates(lab.files).self_signed("server")
+    daemon = f'{{ssl: true, ssl_servercert: "{certificate}", ssl_serverkey: "{key}"}}'
+    uri, _ = serve(lab, daemon if encrypted else "{}")
+    beginning = client_hello() if encrypted else connect_message()
+    honest = tls_client(certificate) if encrypted else contextlib.nullcontext()
+    with contextlib.ExitStack() as stack, honest:
+        crowd = Crowd(stack, address(uri), beginning, silent=1000, slow=1000)
+        longest, calls = 0, 0
+        while crowd.left():
+            begin = time.monotonic()
+            with proxy(uri) as made:
+                assert made.echo(1) == [[1], {}]
+            longest = max(longest, time.monotonic() - begin)
+            calls += 1
+            crowd.step()
+        print(f"{calls} honest clients, the longest took {longest:.3f} s; {crowd.longest:.2f} s")
+        assert longest < 1
+        assert crowd.longest < 6
+
+
+class Crowd:
+    """Silent sockets, and slow ones that send a byte each second."""
+
+    def __init__(self, stack, address, beginning, silent, slow):
+        self.longest = 0
+        self._open = {}
+        self._selector = stack.enter_context(selectors.DefaultSelector())
+        for number in range(silent + slow):
+            sock = stack.enter_context(socket.create_connection(address, 10))
+            sock.setblocking(False)
+            to_send = bytearray(beginning if number >= silent else b"")
+            self._open[sock] = (time.monotonic(), to_send)
+            self._selector.register(sock, selectors.EVENT_READ)
+        self._last = time.monotonic()
+
+    def left(self):
+        return len(self._open)
+
+    def step(self):
+        now = time.monotonic()
+        if now - self._last >= 1:
+            self._last = now
+            for sock, (_, to_send) in self._open.items():
+                if to_send:
+                    with contextlib.suppress(OSError):
+                        sock.send(bytes([to_send.pop(0)]))
+        for key, _ in self._selector.select(0.01):
+            ended = True
+            with contextlib.suppress(ConnectionError):
+                ended = key.fileobj.recv(4096) == b""
+            if ended:
+                begun, _ = self._open.pop(key.fileobj)
+                self.longest = max(self.longest, now - begun)
+                self._selector.unregister(key.fileobj)
+
+
+def test_five_thousand_idle_connections_take_little_memory(lab):
+    allow_open_files(6000)
+    uri, pid = serve(lab, "{threadpool_size: 5000}")
+    before = memory(pid)
+    connect = connect_message()
+    # Each has made a call with a large answer, too: what that took is given back.
+    data = serializers["serpent"].dumpsCall("Pyro.Daemon", "info", (), {})
+    call = protocol.SendingMessage(protocol.MSG_INVOKE, 0, 2, 1, data).data
+    with contextlib.ExitStack() as stack:
+        crowd = []
+        for _ in range(4999):
+            sock = stack.enter_context(socket.create_connection(address(uri), 10))
+            sock.sendall(connect)
+            crowd.append(sock)
+        for sock in crowd:
+            assert receive(sock)[6] == protocol.MSG_CONNECTOK
+            sock.sendall(call)
+        for sock in crowd:
+            assert receive(sock)[6] == protocol.MSG_RESULT
+        begin = time.monotonic()
+        with proxy(uri) as made:
+            assert made.echo(1) == [[1], {}]
+            took = time.monotonic() - begin
+            with pytest.raises(Pyro5.errors.CommunicationError, match="no free workers"):
+                with proxy(uri) as late:
+                    late._pyroBind()
+        after = memory(pid)
+        print(f"{before:.0f} MiB before, {after:.0f} MiB with 5,000; a call took {took:.3f} s")
+        assert after < 200
+        assert took < 1
+
+
+def receive(sock):
+    """One whole message, or what came of it."""
+    answer = b""
+    wanted = 40
+    while len(answer) < wanted:
+        chunk = sock.recv(65536)
+        if not chunk:
+            break
+        answer += chunk
+        if len(answer) >= 40:
+            wanted = 40 + sum(struct.unpack("!II", answer[12:20]))
+    return answer
+
+
+def message(serializer, payload, flags=0, annotations=b"", seq=5):
+    number = serializers[serializer].serializer_id
+    header = struct.pack(
+        "!4sHBBHHII16sHH",
+        *(b"PYRO", 502, protocol.MSG_INVOKE, number, flags, seq),
+        *(len(payload), len(annotations), b"\0" * 16, 0, 0x4DC5),
+    )
+    return header + annotations + payload
+
+
+def dump(serializer, *args):
+    return serializers[serializer].dumpsCall("t.wire", "echo", args, {})
+
+
+def bomb(serializer):
+    return message(serializer, zlib.compress(b" " * (200 << 20), 9), protocol.FLAGS_COMPRESSED)
+
+
+def annotations(serializer):
+    return message(serializer, dump(serializer, 1), 0, b"ABCD\0\0\0\0" * (4 << 20))
+
+
+def nested(serializer):
+    depth = 100_000
+    payload = {
+        "serpent": b"['t.wire','echo'," + b"[" * depth + b"]" * depth + b",{}]",
+        "json": b'{"object":"t.wire","method":"echo","params":'
+        + (b"[" * depth + b"]" * depth + b',"kwargs":{}}'),
+        "marshal": b"(\4\0\0\0z\6t.wirez\4echo" + b"[\1\0\0\0" * depth + b"N{0",
+        "msgpack": b"\x94\xa6t.wire\xa4echo" + b"\x91" * depth + b"\xc0\x80",
+    }
+    return message(serializer, payload[serializer])
+
+
+def colliding(serializer):
+    # Python's hash of an int is its value modulo this prime: all of these fall together.
+    keys = [number * ((1 << 61) - 1) for number in range(1, 50_000)]
+    if serializer == "json":  # has texts for keys, whose hashes nobody knows beforehand
+        items = b",".join(b'"%d":0' % key for key in keys)
+        body = b'{"object":"t.wire","method":"echo","params":[{' + items + b'}],"kwargs":{}}'
+    elif serializer == "msgpack":  # has no such large numbers
+        items = b"".join(b"\xcf" + struct.pack("!Q", key & (1 << 64) - 1) + b"\0" for key in keys)
+        body = b"\x94\xa6t.wire\xa4echo\x91\xdf" + struct.pack("!I", len(keys)) + items + b"\x80"
+    elif serializer == "marshal":
+        zero = marshal.dumps(0, 2)
+        items = b"".join(marshal.dumps(key, 2) + zero for key in keys)
+        body = b"(\4\0\0\0z\6t.wirez\4echo(\1\0\0\0{" + items + b"0{0"
+    else:
+        items = b",".join(b"%d:0" % key for key in keys)
+        body = b"('t.wire','echo',({" + items + b"},),{})"
+    return message(serializer, body)
+
+
+@pytest.fixture(scope="module")
+def bench(module_lab):
+    return serve(module_lab, "{}")
+
+
+@pytest.mark.parametrize("serializer", SERIALIZERS)
+@pytest.mark.parametrize(
+    ("attack", "says"),
+    [
+        (bomb, "it inflates to more than"),
+        (annotations, "annotations too large"),
+        (nested, "nest"),
+        (colliding, "colliding keys"),
+    ],
+)
+def test_what_costs_a_peer_little_costs_us_little(bench, serializer, attack, says):
+    uri, pid = bench
+    packet = attack(serializer)
+    with proxy(uri) as honest, socket.create_connection(address(uri), 20) as peer:
+        honest._pyroBind()
+        peer.sendall(connect_message(serializer))
+        assert receive(peer)[6] == protocol.MSG_CONNECTOK
+        before, memory_before = processor_time(pid), memory(pid)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            peer.sendall(packet)
+            answer = receive(peer)
+        assert honest.echo(1) == [[1], {}]
+        took = processor_time(pid) - before
+        print(f"{attack.__name__} {serializer}: {took:.2f} s, {memory(pid) - memory_before:.0f} MiB")
+        assert answer[40:], "no answer"
+        if attack is not colliding or serializer in ("serpent", "marshal"):
+            assert says in str(serializers[serializer].loads(answer[40:]))
+        assert took <= 0.1 or os.environ.get("FERROLAB_BIN", "").find("debug") >= 0 and took < 0.5
+
+
+def test_a_oneway_flood_is_refused_and_told(bench):
+    """Ours only: Pyro5 starts a thread for each, until it cannot."""
+    uri, _ = bench
+    with proxy(uri) as made, proxy(uri) as other:
+        made.clear()
+        try:
+            for _ in range(1100):
+                made.note_later(1)
+            with pytest.raises(Pyro5.errors.DaemonError, match="too many oneway calls: 1"):
+                made.echo(1)
+            assert made.echo(2) == [[2], {}]
+        finally:
+            other.go_on()
+        wait_for(lambda: finished(other) >= 900, 30, "the oneway calls have ended")
+
+
+def finished(proxy):
+    return sum(1 for what, *_ in proxy.notes() if what == "done")
+
+
+def test_mutated_packets_harm_nobody(bench):
+    """A short run; `mutations` of the `remote` crate's tests is the long one."""
+    uri, pid = bench
+    generator = random.Random(5)
+    with proxy(uri) as honest:
+        for serializer in SERIALIZERS:
+            whole = message(serializer, dump(serializer, 1, "two", [3.5, None], {"k": True}))
+            for _ in range(200):
+                packet = bytearray(whole)
+                for _ in range(generator.randint(1, 4)):
+                    packet[generator.randrange(len(packet))] = generator.randrange(256)
+                with socket.create_connection(address(uri), 10) as peer:
+                    peer.sendall(connect_message(serializer) + packet)
+                    peer.shutdown(socket.SHUT_WR)
+                    with contextlib.suppress(ConnectionError):
+                        while peer.recv(65536):
+                            pass
+            assert honest.echo(1) == [[1], {}]
+    assert memory(pid) < 200

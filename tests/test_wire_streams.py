@@ -1,0 +1,163 @@
+"""Item streams: iterators and generators that a client reads one item at a time."""
+
+import contextlib
+import gc
+
+import Pyro5.api
+import Pyro5.errors
+import pytest
+from harness import Service, both_sides, wait_for
+
+SERVICES = {"t.wire": Service("wire", "Wire", "single")}
+SERIALIZERS = ["serpent", "marshal", "json", "msgpack"]
+every_serializer = pytest.mark.parametrize("serializer", SERIALIZERS)
+
+
+@pytest.fixture(scope="module", params=["thread", "multiplex"])
+def sides(request):
+    with both_sides(SERVICES, SERVERTYPE=request.param) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def wire(side, serializer="serpent"):
+    with side.proxy("t.wire", serializer=serializer) as made:
+        made.clear()
+        yield made
+
+
+def next_of(stream):
+    """The next item, or what came in its place."""
+    try:
+        return next(stream)
+    except StopIteration:
+        return "end"
+    except Exception as error:
+        return [type(error).__name__, [str(arg) for arg in error.args]]
+
+
+@every_serializer
+@pytest.mark.parametrize("call", ["letters", "strange"])
+def test_items_come_one_by_one(sides, serializer, call):
+    def script(side):
+        with wire(side, serializer) as made:
+            return list(getattr(made, call)())
+
+    sides.assert_same(script)
+
+
+def test_a_property_can_be_a_stream(sides):
+    def script(side):
+        with wire(side) as made:
+            return list(made.stream)
+
+    sides.assert_same(script)
+
+
+@every_serializer
+def test_an_error_ends_a_stream(sides, serializer):
+    def script(side):
+        with wire(side, serializer) as made:
+            stream = made.failing(1)
+            return [next_of(stream), next_of(stream), next_of(stream)]
+
+    sides.assert_same(script)
+
+
+def test_two_streams_and_a_call_between_them(sides):
+    def script(side):
+        with wire(side) as made:
+            one, other = made.numbers(3), made.numbers(4)
+            seen = [next(one), next(other), next(one), made.echo(1), next(other)]
+            return seen + list(one) + list(other)
+
+    sides.assert_same(script)
+
+
+def test_a_stream_that_is_closed_ends_its_generator(sides):
+    def script(side):
+        with wire(side) as made:
+            stream = made.numbers(5)
+            next(stream)
+            stream.close()
+            wait_for(lambda: made.notes(), 20, "the generator was closed")
+            return [made.notes(), next_of(stream)]
+
+    sides.assert_same(script)
+
+
+def test_a_stream_that_is_forgotten_is_closed(sides):
+    """A stock client that has called something else meanwhile makes a connection for it."""
+
+    def script(side):
+        with wire(side) as made:
+            stream = made.numbers(5)
+            next(stream)
+            made.echo("something else")
+            del stream
+            gc.collect()
+            wait_for(lambda: made.notes(), 20, "the generator was closed")
+            return made.notes()
+
+    sides.assert_same(script)
+
+
+def test_a_stream_can_be_read_on_behind_a_new_connection(sides):
+    """For as long as it lingers."""
+
+    def script(side):
+        with wire(side) as made:
+            stream = made.numbers(4)
+            seen = [next(stream), next(stream)]
+            made._pyroRelease()
+            seen.append(next_of(stream))
+            made._pyroReconnect()
+            return seen + list(stream)
+
+    sides.assert_same(script)
+
+
+def test_an_unknown_stream_is_over(sides):
+    def script(side):
+        with side.daemon() as daemon:
+            return daemon.get_next_stream_item("4711")
+
+    sides.assert_same(script)
+
+
+def test_a_client_that_goes_ends_its_generators_where_nothing_lingers():
+    with both_sides(SERVICES, ITER_STREAM_LINGER=0.0) as sides:
+
+        def script(side):
+            with wire(side) as watcher:
+                with side.proxy("t.wire") as made:
+                    stream = made.numbers(3)
+                    next(stream)
+                wait_for(lambda: watcher.notes(), 20, "the generator was closed")
+                made._pyroReconnect()
+                seen = [next_of(stream), watcher.notes()]
+                made._pyroRelease()
+                return seen
+
+        sides.assert_same(script)
+
+
+def test_a_stream_ends_with_its_lifetime():
+    with both_sides(SERVICES, ITER_STREAM_LIFETIME=0.5) as sides, wire(sides.ours) as made:
+        stream = made.numbers(10**9)
+        wait_for(lambda: isinstance(next_of(stream), list), 20, "the stream has ended")
+        assert next_of(stream) == ["PyroError", ["item stream terminated"]]
+        wait_for(lambda: made.notes(), 20, "the generator was closed")
+
+
+def test_a_connection_has_only_so_many_streams(sides):
+    """Ours only: Pyro5 keeps them until its memory ends."""
+    with wire(sides.ours) as made:
+        streams = []
+        with pytest.raises(Pyro5.errors.DaemonError, match="too many item streams"):
+            while len(streams) < 2000:
+                streams.append(made.numbers(1))
+        assert len(streams) == 1000
+        assert made.echo(1) == [[1], {}]
+        for stream in streams:
+            stream.proxy = None

@@ -1,0 +1,118 @@
+"""TLS with Pyro5's settings: the same files for Pyro5's daemon and for ours."""
+
+import Pyro5.errors
+import pytest
+from harness import Certificates, Service, both_sides, tls_client
+
+SERVICES = {"t.wire": Service("wire", "Wire", "single")}
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+def settings(certificate, key, **further):
+    files = {"SSL_SERVERCERT": str(certificate), "SSL_SERVERKEY": str(key)}
+    return {"SSL": True, **files, **further}
+
+
+def script(side):
+    with side.proxy("t.wire") as made:
+        return [made.echo("x" * 100_000), list(made.numbers(3)), made.echo(1)]
+
+
+def refused(side):
+    with pytest.raises(Pyro5.errors.CommunicationError), side.proxy("t.wire") as made:
+        made.echo(1)
+
+
+@pytest.mark.parametrize("servertype", ["thread", "multiplex"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("plain", []),
+        ("alternative", ["-addext", "subjectAltName=DNS:localhost"]),
+        ("elliptic", ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]),
+    ],
+)
+def test_a_self_signed_certificate_works(certificates, servertype, name, options):
+    certificate, key = certificates.self_signed(name, *options)
+    with both_sides(SERVICES, SERVERTYPE=servertype, **settings(certificate, key)) as sides:
+        with tls_client(certificate):
+            sides.assert_same(script)
+        refused(sides.ours)
+        other, _ = certificates.self_signed("other")
+        with tls_client(other):
+            refused(sides.ours)
+
+
+def test_an_encrypted_key_works(certificates):
+    certificate, key = certificates.self_signed("encrypted", password="open sesame")
+    further = {"SSL_SERVERKEYPASSWD": "open sesame"}
+    with both_sides(SERVICES, **settings(certificate, key, **further)) as sides:
+        with tls_client(certificate):
+            sides.assert_same(script)
+
+
+@pytest.mark.parametrize("extensions", [None, "subjectAltName=DNS:localhost"])
+def test_an_issued_certificate_works(certificates, extensions):
+    name = "issued" if extensions is None else "issued with a name"
+    options = () if extensions is None else certificates.extensions(name, extensions)
+    certificate, key, issuer = certificates.issued(name, *options)
+    with both_sides(SERVICES, **settings(certificate, key)) as sides, tls_client(issuer):
+        sides.assert_same(script)
+
+
+def test_clients_must_show_a_certificate_where_the_daemon_says_so(certificates):
+    certificate, key = certificates.self_signed("plain")
+    client, client_key = certificates.self_signed("client")
+    issued, issued_key, issuer = certificates.issued(
+        "issued client", *certificates.extensions("client", "keyUsage=digitalSignature"), subject="me"
+    )
+    for accepted, shown, shown_key in [(client, client, client_key), (issuer, issued, issued_key)]:
+        further = {"SSL_REQUIRECLIENTCERT": True, "SSL_CACERTS": str(accepted)}
+        with both_sides(SERVICES, **settings(certificate, key, **further)) as sides:
+            with tls_client(certificate, shown, shown_key):
+                sides.assert_same(script)
+            with tls_client(certificate):
+                refused(sides.ours)
+            stranger, stranger_key = certificates.self_signed("stranger")
+            with tls_client(certificate, stranger, stranger_key):
+                refused(sides.ours)
+
+
+LAB = """\
+version: "1.0"
+python: {executable: "$python", path: ["$drivers"]}
+daemons:
+  bench: $daemon
+services:
+  t.wire: {module: wire, classname: Wire, daemon: bench}
+autolaunch: {daemons: [bench]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "says"),
+    [
+        ("no such.pem", "good-key.pem", ["no such.pem", "No such file"]),
+        ("good.pem", "no such.pem", ["no such.pem", "No such file"]),
+        ("good-key.pem", "good-key.pem", ["good-key.pem", "no certificate"]),
+        ("good.pem", "good.pem", ["good.pem", "no private key"]),
+        ("good.pem", "other-key.pem", ["do not belong together"]),
+        ("secret.pem", "secret-key.pem", ["secret-key.pem", "ssl_serverkeypasswd"]),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_at_the_start(lab, certificate, key, says):
+    certificates = Certificates(lab.files)
+    certificates.self_signed("good")
+    certificates.self_signed("other")
+    certificates.self_signed("secret", password="open sesame")
+    daemon = f'{{ssl: true, ssl_servercert: "{certificate}", ssl_serverkey: "{key}"}}'
+    lab.config(LAB, daemon=daemon)
+    result = lab.run("up", check=False)
+    assert result.returncode == 1
+    text = " ".join((result.text + lab.run("ps", check=False).text).split())
+    for word in says:
+        assert word in text, text
