@@ -35,6 +35,11 @@ def assert_works(lab):
 # A configuration with a mistake. Each: the file, the line of the mistake, what must be told.
 
 MISTAKES = {
+    "TLS without a certificate": (
+        "daemons:\n  bench:\n    host: localhost\n    ssl: true\n",
+        4,
+        ["ssl", "ssl_servercert"],
+    ),
     "typo in a key of a daemon": (
         "daemons:\n  bench: {host: localhost, servertpye: thread}\n",
         2,

@@ -170,6 +170,18 @@ fn values_have_their_types() {
             ],
         ),
         (
+            "daemons: {d: {ssl: true}}",
+            &["1:20 daemons.d.ssl: `ssl` does nothing without `ssl_servercert`"],
+        ),
+        (
+            "daemons: {d: {ssl_servercert: a.pem}}",
+            &["1:31 does nothing without `ssl` (write `ssl: true` beside it)"],
+        ),
+        (
+            "daemons: {d: {ssl: true, ssl_servercert: a.pem, ssl_requireclientcert: true}}",
+            &["1:72 `ssl_requireclientcert` does nothing without `ssl_cacerts`"],
+        ),
+        (
             "daemons: {d: {threadpool_size_min: 81}}",
             &["1:36 81 is more than `threadpool_size`, which is 80"],
         ),

@@ -285,7 +285,13 @@ fn with(section: &Section, key: &str, value: &str) -> String {
         ("autolaunch" | "python", _) => return format!("{rest}{}: {{{pair}}}\n", section.key),
         ("daemons", _) => {
             let local = "nameservers: {local: {}}";
-            return format!("{local}\ndaemons: {{default: {{}}, x: {{{pair}}}}}\n");
+            let needed = match (key, value) {
+                ("ssl", "true") => "ssl_servercert: a.pem, ",
+                ("ssl_servercert", value) if value != "null" => "ssl: true, ",
+                ("ssl_requireclientcert", "true") => "ssl_cacerts: a.pem, ",
+                _ => "",
+            };
+            return format!("{local}\ndaemons: {{default: {{}}, x: {{{needed}{pair}}}}}\n");
         }
         ("nameservers", _) => return format!("nameservers: {{x: {{{pair}}}}}\n"),
         ("services", "module" | "classname") if value == "null" => "native: demo.clock, ",
