@@ -48,7 +48,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             let shaken = limited(&shared, &newcomer, &stop, tls.accept(stream)).await;
             match shaken {
                 None => {}
-                Some(Ok(stream)) => admit(shared, stream, newcomer, stop).await,
+                // Boxed, so that connections without TLS are no larger for it.
+                Some(Ok(stream)) => Box::pin(admit(shared, stream, newcomer, stop)).await,
                 Some(Err(error)) => {
                     let Newcomer { peer, .. } = newcomer;
                     info!(daemon = %shared.config.name, %peer, %error, "TLS handshake failed");
