@@ -126,6 +126,23 @@ def test_a_oneway_call_has_no_answer(sides, serializer):
     sides.assert_same(script)
 
 
+def test_oneway_calls_begin_in_their_order(sides):
+    """And before whatever the same client calls behind them."""
+
+    def script(side):
+        with wire(side) as made:
+            seen = []
+            for _ in range(5):
+                made.clear()
+                for number in range(50):
+                    made.note_oneway(number)
+                made.note("behind")
+                seen.append(noted(made, 51))
+            return seen
+
+    sides.assert_same(script)
+
+
 def test_a_oneway_call_that_raises_harms_nobody(sides):
     def script(side):
         with wire(side) as made:

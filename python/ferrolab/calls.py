@@ -22,6 +22,7 @@ writes its answer; nothing is handed to another thread on the way.
     (RAISED, class dict)
     (STREAM, number) or (STREAM, number, [(key, data), ...])
     (END,)
+    (BEGUN,)  a oneway method begins; its answer follows
 """
 
 import itertools
@@ -32,7 +33,7 @@ from collections.abc import Iterator
 from . import convert, exceptions, framing, output, pyro
 
 CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND = range(8)
-VALUE, RAISED, STREAM, END = range(4)
+VALUE, RAISED, STREAM, END, BEGUN = range(5)
 
 FLAG_ONEWAY = 4
 FLAG_KEEPSERIALIZED = 32
@@ -208,6 +209,11 @@ class Channel:
             if kind == CALL:
                 method = service.access.method(instance, member)
                 is_callback = getattr(method, "_pyroCallback", False)
+                # Who holds the gate also holds the interpreter's lock when it lets go of it, and so
+                # is in the method before whoever waits for the gate.
+                with session.gate:
+                    if flags & FLAG_ONEWAY:
+                        framing.write(self._sock, (BEGUN,))
                 value = method(*args, **kwargs)
             elif kind == GET:
                 value = service.access.get(instance, member)

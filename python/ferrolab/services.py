@@ -189,6 +189,8 @@ class Session:
         self._instances = {}
         # A oneway call of the session may run beside its other calls.
         self._lock = threading.Lock()
+        # Held by a oneway call that is about to begin: what comes behind it must not overtake it.
+        self.gate = threading.Lock()
 
     def instance(self, service):
         """The session's own instance of a service."""

@@ -77,7 +77,8 @@ pub(crate) async fn answer(
         return answer.exception(unknown_object(shared, &id), &id, &name, out);
     };
     let request = Request { operation, context };
-    if is_oneway {
+    // A oneway batch is carried out in its place, as Pyro5 does.
+    if is_oneway && !header.flags.contains(Flags::BATCH) {
         let Some(place) = oneways.enter(bytes, session, &name) else { return After::Continue };
         let about = About { session: Arc::clone(session), object: id, method: name };
         match &shared.turn {
@@ -108,6 +109,10 @@ pub(crate) async fn answer(
     let turn = take_turn(shared).await;
     let result = object.call(session, request).wait().await;
     drop(turn);
+    if is_oneway {
+        About { session: Arc::clone(session), object: id, method: name }.done(result);
+        return After::Continue;
+    }
     answer.result(result, &id, &name, out)
 }
 

@@ -123,7 +123,8 @@ pub(crate) struct About {
 }
 
 impl About {
-    fn done(&self, result: CallResult) {
+    /// It is done; what it raised goes to the log.
+    pub(crate) fn done(&self, result: CallResult) {
         if let Err(exception) = result {
             let About { session, object, method } = self;
             warn!(peer = %session.peer, object, method, %exception, "a oneway call raised");

@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream as StdStream;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::sync::OwnedMutexGuard;
 use wire::EncodeError;
 use wire::value::Value;
 
@@ -29,6 +30,8 @@ pub(super) struct Channel {
     output: Vec<u8>,
     /// and how much of it has been.
     written: usize,
+    /// Held until the oneway call that the channel carries has begun.
+    pub(super) turn: Option<OwnedMutexGuard<()>>,
 }
 
 /// Why an exchange has failed.
@@ -54,8 +57,13 @@ impl Channel {
         let (ours, theirs) = StdStream::pair()?;
         ours.set_nonblocking(true)?;
         let stream = UnixStream::from_std(ours)?;
-        let channel =
-            Channel { stream, input: Vec::with_capacity(ROOM), output: Vec::new(), written: 0 };
+        let channel = Channel {
+            stream,
+            input: Vec::with_capacity(ROOM),
+            output: Vec::new(),
+            written: 0,
+            turn: None,
+        };
         Ok((channel, theirs.into()))
     }
 
@@ -99,6 +107,18 @@ impl Channel {
     /// # Errors
     /// The socket's, or an answer that is none.
     pub(super) async fn answer(&mut self) -> Result<Answered, ExchangeError> {
+        loop {
+            let answered = self.next_answer().await;
+            // Begun, answered or lost: the next one may go.
+            self.turn = None;
+            match answered {
+                Ok(Answered::Begun) => {}
+                answered => return answered,
+            }
+        }
+    }
+
+    async fn next_answer(&mut self) -> Result<Answered, ExchangeError> {
         let length = loop {
             if let Some(head) = self.input.first_chunk::<HEAD>() {
                 break frames::length(*head);

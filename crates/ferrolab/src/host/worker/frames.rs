@@ -23,6 +23,7 @@
 //! (1, class dict)                                      raised
 //! (2, stream) or (2, stream, [(key, data), ...])
 //! (3,)                                                 no further item
+//! (4,)                                                 a oneway method begins; its answer follows
 //! ```
 //!
 //! Owns the frames of a channel, both ways. Knows nothing of sockets. `python/ferrolab/calls.py` is
@@ -53,6 +54,7 @@ const VALUE: i64 = 0;
 const RAISED: i64 = 1;
 const STREAM: i64 = 2;
 const END: i64 = 3;
+const BEGUN: i64 = 4;
 
 /// What a worker answers.
 #[derive(Debug, PartialEq)]
@@ -65,6 +67,8 @@ pub(super) enum Answered {
     Stream(i64, Annotations),
     /// There are no more items.
     End,
+    /// A oneway method begins; what it comes to follows.
+    Begun,
 }
 
 /// A frame that is no answer.
@@ -211,6 +215,7 @@ pub(super) fn answer(content: &[u8]) -> Result<Answered, AnswerError> {
             Ok(Answered::Stream(stream, left_annotations(left)))
         }
         (Some(END), None) => Ok(Answered::End),
+        (Some(BEGUN), None) => Ok(Answered::Begun),
         _ => Err(AnswerError::Shape),
     }
 }

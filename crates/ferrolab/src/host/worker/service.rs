@@ -152,8 +152,13 @@ async fn call(service: Arc<Inner>, session: Arc<Session>, request: Request) -> C
     let is_oneway = context.is_oneway();
     let _permit = if is_oneway { service.keeper.oneway_permit().await } else { None };
     let lease = if is_oneway {
-        sessions.beside(&run, &session).await
+        let turn = sessions.turn(session.id).await;
+        sessions.beside(&run, &session).await.map(|mut lease| {
+            lease.until_begun(turn);
+            lease
+        })
     } else {
+        sessions.behind_oneways(session.id).await;
         sessions.lease(&run, &session)
     };
     let outcome = match lease {
@@ -175,7 +180,9 @@ async fn call(service: Arc<Inner>, session: Arc<Session>, request: Request) -> C
             let items = Items { service, session, run, number, serializer, member };
             (ReplyBody::Stream(Box::new(items)), annotations)
         }
-        Answered::End => return Err(Exception::daemon_error("the worker's answer is none")),
+        Answered::End | Answered::Begun => {
+            return Err(Exception::daemon_error("the worker's answer is none"));
+        }
     };
     Ok(Reply { body, annotations })
 }
@@ -290,7 +297,7 @@ impl ItemStream for Items {
                 Ok(Answered::Value(item, _)) => Ok(Some(item)),
                 Ok(Answered::End) => Ok(None),
                 Ok(Answered::Raised(exception)) => Err(exception),
-                Ok(Answered::Stream(..)) => {
+                Ok(Answered::Stream(..) | Answered::Begun) => {
                     Err(Exception::daemon_error("the worker's answer is none"))
                 }
                 Err(error) => Err(service.failure(&run, error, &member).await),

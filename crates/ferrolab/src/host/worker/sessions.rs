@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use remote::Session;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use wire::value::Value;
 
 use super::channel::{Channel, ExchangeError};
@@ -28,6 +29,9 @@ pub(super) struct Sessions {
 #[derive(Debug, Default)]
 struct State {
     slots: HashMap<u64, Slot>,
+    /// The right to begin a call, of sessions that have made a oneway call: what follows one must
+    /// not overtake it.
+    turns: HashMap<u64, Arc<AsyncMutex<()>>>,
     /// A oneway call may begin when its session is over; it must not open that again.
     ended: HashSet<u64>,
     ended_order: VecDeque<u64>,
@@ -53,6 +57,20 @@ impl Slot {
 impl Sessions {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the right to begin a oneway call of a session, in the order of arrival.
+    pub(super) async fn turn(&self, session: u64) -> OwnedMutexGuard<()> {
+        let turn = Arc::clone(self.lock().turns.entry(session).or_default());
+        turn.lock_owned().await
+    }
+
+    /// Waits until the oneway calls that a session has made have begun.
+    pub(super) async fn behind_oneways(&self, session: u64) {
+        let turn = self.lock().turns.get(&session).map(Arc::clone);
+        if let Some(turn) = turn {
+            drop(turn.lock().await);
+        }
     }
 
     /// A channel for a call of `session`: its own, unless that is in use.
@@ -129,6 +147,7 @@ impl Sessions {
     pub(super) fn end(&self, session: u64) {
         let mut state = self.lock();
         let slot = state.slots.remove(&session);
+        state.turns.remove(&session);
         if state.ended.insert(session) {
             state.ended_order.push_back(session);
             if state.ended_order.len() > ENDED
@@ -205,6 +224,13 @@ pub(super) struct Lease {
 }
 
 impl Lease {
+    /// Keeps `turn` until the call has begun.
+    pub(super) fn until_begun(&mut self, turn: OwnedMutexGuard<()>) {
+        if let Some(channel) = &mut self.channel {
+            channel.turn = Some(turn);
+        }
+    }
+
     /// Sends a request and waits for its answer, or for the end of the worker.
     pub(super) async fn exchange(&mut self, request: &Value) -> Result<Answered, ExchangeError> {
         let channel = self.channel.as_mut().ok_or_else(not_there)?;
