@@ -197,8 +197,14 @@ impl Daemon {
     /// Serves a connection without a socket until it ends: how tests drive a daemon.
     #[doc(hidden)]
     pub async fn serve_in_memory(&self, stream: DuplexStream, peer: Peer, stop: CancellationToken) {
+        let newcomer = self.newcomer(peer);
+        connection::serve(Arc::clone(&self.shared), stream, newcomer, stop).await;
+    }
+
+    fn newcomer(&self, peer: Peer) -> Newcomer {
         let stay = self.shared.waiting_room.enter(&peer);
-        connection::serve(Arc::clone(&self.shared), stream, peer, stay, stop).await;
+        let deadline = Deadline::now() + self.shared.config.handshake_timeout;
+        Newcomer { peer, stay, deadline }
     }
 
     fn admit(
@@ -209,9 +215,7 @@ impl Daemon {
         stop: &CancellationToken,
         abandon: &CancellationToken,
     ) {
-        let stay = self.shared.waiting_room.enter(&peer);
-        let deadline = Deadline::now() + self.shared.config.handshake_timeout;
-        let newcomer = Newcomer { peer, stay, deadline };
+        let newcomer = self.newcomer(peer);
         let shared = Arc::clone(&self.shared);
         let (stop, abandon) = (stop.clone(), abandon.clone());
         connections.spawn(async move {
