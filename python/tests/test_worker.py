@@ -9,11 +9,9 @@ import sys
 import pytest
 
 from workers import (
-    BATCH, CALL, CLOSE, DRIVERS, END, GET, JSON, MARSHAL, MSGPACK, NEXT, RAISED, SERPENT, SET,
+    BATCH, BEGUN, CALL, CLOSE, DRIVERS, END, GET, JSON, MARSHAL, MSGPACK, NEXT, RAISED, SERPENT, SET,
     STREAM, VALUE, Raised, Worker, probe, raises, service, start, wait_for,
 )
-
-FLAG_ONEWAY = 4
 
 
 def test_members(shared):
@@ -181,9 +179,9 @@ def test_batches(channel):
 
 
 def test_oneway(shared, channel):
-    assert channel.operation(CALL, "lab.probe", "later", flags=FLAG_ONEWAY) == (VALUE, None)
+    assert channel.oneway("lab.probe", "later") == [(BEGUN,), (VALUE, None)]
     assert channel.call("lab.probe", "bump") == 101
-    assert channel.operation(CALL, "lab.probe", "fail", flags=FLAG_ONEWAY) == (VALUE, None)
+    assert channel.oneway("lab.probe", "fail") == [(BEGUN,), (VALUE, None)]
     record = shared.record(lambda r: r[0] == "log" and "oneway" in r[4])
     assert record[1] == "lab.probe" and "ProbeError" in record[5]
 

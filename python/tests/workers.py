@@ -25,8 +25,9 @@ BOOT = (
 )
 
 CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND = range(8)
-VALUE, RAISED, STREAM, END = range(4)
+VALUE, RAISED, STREAM, END, BEGUN = range(5)
 SERPENT, MARSHAL, JSON, MSGPACK = 1, 2, 3, 4
+FLAG_ONEWAY = 4
 TIMEOUT = 20
 
 
@@ -77,6 +78,11 @@ class Channel:
         if answer[0] == RAISED:
             raise Raised(answer[1])
         return answer
+
+    def oneway(self, service, member):
+        """What a oneway call is answered with: that it has begun, and that it is over."""
+        begun = self.operation(CALL, service, member, flags=FLAG_ONEWAY)
+        return [begun, read_frame(self.sock)]
 
     def call(self, service, member, *args, **kwargs):
         kind, value, *_ = self.operation(CALL, service, member, args, kwargs)
