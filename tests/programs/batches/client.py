@@ -2,6 +2,13 @@ import time
 
 from Pyro5.api import BatchProxy, Proxy
 
+
+def wait_until(condition):
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 with Proxy("PYRONAME:sequencer") as sequencer:
     batch = BatchProxy(sequencer)
     print(batch.step("a"), batch.step("b", volts=1, amps=2), batch.divide(10, 4))
@@ -19,8 +26,7 @@ with Proxy("PYRONAME:sequencer") as sequencer:
     print(sequencer.steps())
 
     print("oneway:", batch.step("d"), batch(oneway=True))
-    while len(sequencer.steps()) < 4:
-        time.sleep(0.02)
+    wait_until(lambda: len(sequencer.steps()) == 4)
     print(sequencer.steps())
 
     for attempt in (lambda: batch._hidden(), lambda: batch.unknown()):

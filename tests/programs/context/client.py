@@ -4,6 +4,12 @@ import uuid
 from Pyro5.api import Proxy, current_context
 
 
+def wait_until(condition):
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 def annotations():
     return sorted((k, bytes(v)) for k, v in current_context.response_annotations.items())
 
@@ -23,8 +29,7 @@ with Proxy("PYRONAME:echo") as echo:
         print(error, annotations())
     echo.quietly("hush")
     current_context.annotations = {}
-    while not echo.seen():
-        time.sleep(0.02)
+    wait_until(echo.seen)
     print("seen:", echo.seen())
     print("stream:", list(echo.stream()), annotations())
     print(echo.echo({"x": None}), annotations())

@@ -3,9 +3,9 @@ import time
 from Pyro5.api import Proxy
 
 
-def until(book, count):
+def wait_until(condition):
     deadline = time.monotonic() + 10
-    while book.count() < count and time.monotonic() < deadline:
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
@@ -14,17 +14,17 @@ with Proxy("PYRONAME:logbook") as book:
     print("oneway:", sorted(book._pyroOneway))
     print(book.write("wait"))
     print(book.write("after"))
-    until(book, 1)
+    wait_until(lambda: book.count() == 1)
     print("the first still waits:", book.lines())
     book.open_gate()
-    until(book, 2)
+    wait_until(lambda: book.count() == 2)
     print(book.lines())
     print(book.fail())
-    until(book, 3)
+    wait_until(lambda: book.count() == 3)
     print(book.lines())
     for number in range(50):
         book.write(f"line {number:02}")
-    until(book, 53)
+    wait_until(lambda: book.count() == 53)
     print(book.count(), book.lines()[-3:])
     try:
         book.write("too", "many")

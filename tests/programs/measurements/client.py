@@ -3,6 +3,13 @@ import time
 from Pyro5.api import Proxy
 from Pyro5.errors import PyroError
 
+
+def wait_until(condition):
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 with Proxy("PYRONAME:meter") as meter:
     for reading in meter.readings(4, scale=0.25):
         print(sorted(reading.items()))
@@ -14,8 +21,7 @@ with Proxy("PYRONAME:meter") as meter:
     stream = meter.readings(1000)
     print(type(stream).__name__, next(stream)["index"], next(stream)["index"])
     stream.close()
-    while len(meter.history()) < 4:
-        time.sleep(0.02)
+    wait_until(lambda: len(meter.history()) == 4)
     print("history:", meter.history())
     try:
         next(stream)

@@ -2,6 +2,13 @@ import time
 
 from Pyro5.api import Proxy
 
+
+def wait_until(condition):
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 with Proxy("PYRONAME:resources") as watcher:
     one = Proxy("PYRONAME:resources")
     for name in ("a", "b", "c"):
@@ -16,11 +23,8 @@ with Proxy("PYRONAME:resources") as watcher:
     except KeyError as error:
         print("KeyError", error)
     one._pyroRelease()
-    deadline = time.monotonic() + 10
-    while watcher.book()["c"] == "open" and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: watcher.book()["c"] == "closed")
     print(watcher.book())
     two._pyroRelease()
-    while watcher.book()["d"] == "open" and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: watcher.book()["d"] == "closed")
     print(watcher.book())

@@ -1,7 +1,6 @@
 """State that stays with the thread of a connection."""
 
 import threading
-import time
 
 from Pyro5.api import behavior, expose
 
@@ -14,6 +13,7 @@ class Handles:
     def __init__(self):
         self._inside = 0
         self._most = 0
+        self._met = threading.Event()
         self._lock = threading.Lock()
 
     def open(self, name):
@@ -32,12 +32,12 @@ class Handles:
         with self._lock:
             self._inside += 1
             self._most = max(self._most, self._inside)
-        deadline = time.monotonic() + 10
-        while self._most < others and time.monotonic() < deadline:
-            time.sleep(0.01)
+            if self._most >= others:
+                self._met.set()
+        met = self._met.wait(10)
         with self._lock:
             self._inside -= 1
-        return self._most >= others
+        return met
 
     def is_main(self):
         return threading.current_thread() is threading.main_thread()
