@@ -130,6 +130,8 @@ mod daemon;
 mod error;
 mod frames;
 mod instance;
+#[doc(hidden)]
+pub mod lock;
 pub mod native;
 mod net;
 mod object;
@@ -147,6 +149,10 @@ pub use daemon::streams::StreamLimits;
 pub use daemon::{DAEMON_NAME, Daemon, RegisterError};
 pub use error::{ConnectError, Error};
 pub use instance::{PerCall, PerSession};
+pub use lock::{
+    Break, LockBreaker, LockEvent, LockLog, LockOwner, LockParty, LockRecord, LockSettings, LockStatus,
+    LockWaiter,
+};
 pub use native::{
     Caller, Expose, Exposed, FromValue, IntoException, IntoResult, IntoValue, Mismatch, expose,
 };

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, Interest, Ready};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_rustls::server::TlsStream;
 use wire::uri::Location;
 
 /// Connections that may wait to be accepted.
@@ -21,6 +23,9 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 const KEEPALIVE_PROBES: u32 = 3;
 /// Sent bytes that nobody acknowledges end a connection after as long.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(11);
+
+/// Between two looks at a connection that has unread bytes.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// A listening socket and the location that URIs give for it.
 #[derive(Debug)]
@@ -119,6 +124,52 @@ impl BindError {
             _ => source.to_string(),
         };
         BindError { address, hint, source }
+    }
+}
+
+/// A client's connection, whose end can be seen while nothing is read from it.
+pub(crate) trait ClientStream: AsyncRead + AsyncWrite + Unpin {
+    /// Resolves when the peer has ended the connection, or the system has given it up.
+    fn ended(&self) -> impl Future<Output = ()> + Send;
+}
+
+impl ClientStream for TcpStream {
+    async fn ended(&self) {
+        until_closed(|| self.ready(Interest::READABLE)).await;
+    }
+}
+
+impl ClientStream for UnixStream {
+    async fn ended(&self) {
+        until_closed(|| self.ready(Interest::READABLE)).await;
+    }
+}
+
+impl<S: ClientStream> ClientStream for TlsStream<S> {
+    fn ended(&self) -> impl Future<Output = ()> + Send {
+        self.get_ref().0.ended()
+    }
+}
+
+/// Within this process, where the other end is dropped and not lost: a read tells that.
+impl ClientStream for DuplexStream {
+    async fn ended(&self) {
+        std::future::pending().await
+    }
+}
+
+async fn until_closed<F>(ready: impl Fn() -> F)
+where
+    F: Future<Output = io::Result<Ready>>,
+{
+    loop {
+        match ready().await {
+            Ok(ready) if !ready.is_read_closed() && !ready.is_error() => {}
+            Ok(_) | Err(_) => return,
+        }
+        // The next request is there already, or an event is left over from the last one: the
+        // stream stays readable, and its end can only be seen by looking again.
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 

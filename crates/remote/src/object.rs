@@ -34,6 +34,14 @@ pub trait Object: Send + Sync + 'static {
     /// A private name, an unexposed member or an unknown one is the object's to refuse.
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer;
 
+    /// Calls a method that brings the instrument to a safe state, because `session` has lost its
+    /// lock: without regard to what is exposed, and on no instance that would be made for it.
+    fn bring_to_rest(&self, session: &Arc<Session>, method: &str) -> Answer {
+        let call = MethodCall { method: method.to_owned(), args: Vec::new(), kwargs: Vec::new() };
+        let context = Context::of_our_own();
+        self.call(session, Request { operation: Operation::Call(call), context })
+    }
+
     /// The connection of `session` has ended: instances, handles and streams it owned go now.
     fn session_ended(&self, _session: &Session) {}
 }
@@ -308,6 +316,17 @@ pub struct Context {
 }
 
 impl Context {
+    /// That of a call which no client has made.
+    pub(crate) fn of_our_own() -> Self {
+        Context {
+            serializer: Serializer::Serpent,
+            flags: Flags::default(),
+            seq: 0,
+            correlation_id: uuid::Uuid::new_v4().into_bytes(),
+            annotations: Annotations::new(),
+        }
+    }
+
     /// Whether the caller waits for no answer.
     pub fn is_oneway(&self) -> bool {
         self.flags.contains(Flags::ONEWAY)

@@ -50,6 +50,8 @@ pub struct DaemonConfig {
     /// Address to publish instead of the listener's (Pyro5's `NATHOST`, `NATPORT`); a port of 0
     /// stands for the listener's own.
     pub nat: Option<(String, u16)>,
+    /// Each lock's first epoch. To be above every epoch that the daemon has had in earlier lives.
+    pub first_epoch: u64,
 }
 
 impl Default for DaemonConfig {
@@ -69,6 +71,7 @@ impl Default for DaemonConfig {
             handshakes_per_address: 1024,
             shutdown_grace: Duration::from_secs(5),
             nat: None,
+            first_epoch: 1,
         }
     }
 }

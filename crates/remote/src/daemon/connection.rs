@@ -19,6 +19,8 @@ use crate::daemon::oneway::{Most, Oneways};
 use crate::daemon::waiting_room::Stay;
 use crate::daemon::{Shared, refusal};
 use crate::frames::{FrameReader, Patience, ReadError};
+use crate::lock::table::Locks;
+use crate::net::ClientStream;
 use crate::session::{Peer, Session};
 
 /// An answer buffer larger than this is given back once the answer is sent.
@@ -36,7 +38,7 @@ pub(crate) struct Newcomer {
 }
 
 /// Serves one connection until either side ends it or `stop` is cancelled between two calls.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) async fn serve<S: ClientStream>(
     shared: Arc<Shared>,
     stream: S,
     newcomer: Newcomer,
@@ -83,7 +85,7 @@ async fn limited<T>(
     }
 }
 
-async fn admit<S: AsyncRead + AsyncWrite + Unpin>(
+async fn admit<S: ClientStream>(
     shared: Arc<Shared>,
     stream: S,
     newcomer: Newcomer,
@@ -103,7 +105,7 @@ async fn admit<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+async fn converse<S: ClientStream>(
     shared: &Arc<Shared>,
     mut connection: Connection<S>,
     accepted: Accepted,
@@ -185,8 +187,8 @@ impl<S: AsyncWrite + Unpin> Connection<S> {
 }
 
 struct SessionEnd<'a> {
-    shared: &'a Shared,
-    session: &'a Session,
+    shared: &'a Arc<Shared>,
+    session: &'a Arc<Session>,
 }
 
 impl Drop for SessionEnd<'_> {
@@ -195,7 +197,7 @@ impl Drop for SessionEnd<'_> {
     }
 }
 
-async fn requests<S: AsyncRead + AsyncWrite + Unpin>(
+async fn requests<S: ClientStream>(
     shared: &Arc<Shared>,
     connection: &mut Connection<S>,
     session: &Arc<Session>,
@@ -215,7 +217,9 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin>(
         let after = match header.kind {
             MessageType::Ping => pong(&header, &mut connection.out, limits.message),
             MessageType::Invoke => {
-                dispatch::answer(shared, &mut caller, frame, &mut connection.out).await
+                let answering =
+                    dispatch::answer(shared, &mut caller, frame, &mut connection.out);
+                while_watched(shared, session, &connection.stream, answering).await
             }
             kind => return Err(FrameError::UnknownType(kind as u8).into()),
         };
@@ -224,6 +228,31 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin>(
         }
         if after == After::Close || stop.is_cancelled() {
             return Ok(());
+        }
+    }
+}
+
+/// Carries out a request. Nothing is read meanwhile, so its client's end is looked for beside it:
+/// a lock must not outlive its owner for as long as a call of it runs.
+async fn while_watched<S: ClientStream>(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+    stream: &S,
+    answering: impl Future<Output = After>,
+) -> After {
+    if !shared.locks.any() {
+        return answering.await;
+    }
+    let mut answering = std::pin::pin!(answering);
+    tokio::select! {
+        biased;
+        after = &mut answering => after,
+        () = stream.ended() => {
+            debug!(daemon = %shared.config.name, session = session.id, peer = %session.peer,
+                "the client has gone during a call");
+            Locks::disconnect(shared, session.id);
+            // What it has begun goes on; nobody will read the answer.
+            answering.await
         }
     }
 }

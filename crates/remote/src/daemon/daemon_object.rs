@@ -8,6 +8,9 @@ use wire::value::Value;
 use crate::arguments::Signature;
 use crate::daemon::config::ServerType;
 use crate::daemon::{DAEMON_NAME, Shared, dispatch};
+use crate::lock::LockBreaker;
+use crate::lock::methods;
+use crate::lock::table::Locks;
 use crate::object::{Answer, Metadata, MethodCall, Object, Operation, Request};
 use crate::session::Session;
 
@@ -24,14 +27,18 @@ impl DaemonObject {
 
 impl Object for DaemonObject {
     fn metadata(&self) -> Result<Metadata, Exception> {
-        Ok(Metadata::methods([
+        let mut metadata = Metadata::methods([
             "registered",
             "ping",
             "info",
             "get_metadata",
             "get_next_stream_item",
             "close_stream",
-        ]))
+        ]);
+        if self.shared.upgrade().is_some_and(|shared| shared.locks.any()) {
+            metadata.methods.push("release".to_owned());
+        }
+        Ok(metadata)
     }
 
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
@@ -73,6 +80,9 @@ fn call_method(shared: Arc<Shared>, session: &Arc<Session>, call: MethodCall) ->
             Ok(id) => {
                 let session = session.id;
                 Answer::Pending(Box::pin(async move {
+                    let origin = shared.streams.origin(&id, session).unwrap_or_default();
+                    let _admission =
+                        Locks::admit(&shared, &origin.object, session, Some(&origin.member))?;
                     shared.streams.next(&id, session).await.map(Into::into)
                 }))
             }
@@ -81,6 +91,10 @@ fn call_method(shared: Arc<Shared>, session: &Arc<Session>, call: MethodCall) ->
             shared.streams.close(&id);
             Value::None
         })),
+        "release" if shared.locks.any() => {
+            let breaker = LockBreaker { shared: Arc::downgrade(&shared) };
+            Answer::from(methods::release(&breaker, &session.peer.to_string(), call))
+        }
         _ => Answer::exception(Operation::Call(call).unexposed()),
     }
 }

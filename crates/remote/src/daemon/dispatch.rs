@@ -15,9 +15,10 @@ use wire::value::Value;
 use wire::{DecodeError, DecodeErrorKind, Limits};
 
 use crate::daemon::oneway::{self, About, Oneways};
-use crate::daemon::{DAEMON_NAME, Shared};
+use crate::daemon::streams::Origin;
+use crate::daemon::{DAEMON_NAME, Shared, guarded};
 use crate::frames::Frame;
-use crate::object::{Blob, CallResult, Context, MethodCall, Operation, Reply, ReplyBody, Request};
+use crate::object::{Answer, Blob, CallResult, Context, MethodCall, Operation, Reply, ReplyBody, Request};
 use crate::session::Session;
 
 /// Pyro5's names for the pseudo methods that read and set a property.
@@ -77,10 +78,20 @@ pub(crate) async fn answer(
         return answer.exception(unknown_object(shared, &id), &id, &name, out);
     };
     let request = Request { operation, context };
+    let has_lock = shared.locks.settings(&id).is_some();
     // A oneway batch is carried out in its place, as Pyro5 does.
     if is_oneway && !header.flags.contains(Flags::BATCH) {
         let Some(place) = oneways.enter(bytes, session, &name) else { return After::Continue };
-        let about = About { session: Arc::clone(session), object: id, method: name };
+        let about = About { session: Arc::clone(session), object: id.clone(), method: name };
+        if has_lock {
+            let turn = turn_for(shared, &request).await;
+            let (shared, session) = (Arc::clone(shared), Arc::clone(session));
+            let call = async move {
+                guarded::call(&shared, &session, &id, &object, request, turn).await
+            };
+            oneway::set_going(Answer::Pending(Box::pin(call)), place, about).await;
+            return After::Continue;
+        }
         match &shared.turn {
             None => {
                 let answer = object.call(session, request);
@@ -106,9 +117,15 @@ pub(crate) async fn answer(
         }
         return After::Continue;
     }
-    let turn = take_turn(shared).await;
-    let result = object.call(session, request).wait().await;
-    drop(turn);
+    let result = if has_lock {
+        let turn = turn_for(shared, &request).await;
+        guarded::call(shared, session, &id, &object, request, turn).await
+    } else {
+        let turn = take_turn(shared).await;
+        let result = object.call(session, request).wait().await;
+        drop(turn);
+        result
+    };
     if is_oneway {
         About { session: Arc::clone(session), object: id, method: name }.done(result);
         return After::Continue;
@@ -119,7 +136,11 @@ pub(crate) async fn answer(
 /// The metadata dict of an object.
 pub(crate) fn metadata(shared: &Shared, id: &str) -> Result<Value, Exception> {
     let object = shared.object(id).ok_or_else(|| unknown_object(shared, id))?;
-    Ok(object.metadata()?.to_value())
+    let mut metadata = object.metadata()?;
+    if shared.locks.settings(id).is_some() {
+        guarded::add_methods(&mut metadata);
+    }
+    Ok(metadata.to_value())
 }
 
 /// The same with what the object's members are for.
@@ -137,8 +158,16 @@ pub(crate) fn correlation(header: &Header) -> [u8; 16] {
     }
 }
 
+/// The turn of a call of an object that can be locked; what it asks of the lock needs none.
+async fn turn_for(shared: &Shared, request: &Request) -> Option<OwnedSemaphorePermit> {
+    match guarded::needs_no_turn(&request.operation) {
+        true => None,
+        false => take_turn(shared).await,
+    }
+}
+
 /// The right to run a call now; none is needed in a `thread` daemon.
-async fn take_turn(shared: &Shared) -> Option<OwnedSemaphorePermit> {
+pub(crate) async fn take_turn(shared: &Shared) -> Option<OwnedSemaphorePermit> {
     match &shared.turn {
         None => None,
         // The semaphore is never closed.
@@ -290,7 +319,8 @@ impl Answering<'_> {
                 }
             }
             ReplyBody::Stream(stream) => {
-                let added = self.shared.streams.add(self.session.id, stream, Instant::now());
+                let origin = Origin { object: object.to_owned(), member: method.to_owned() };
+                let added = self.shared.streams.add(self.session.id, stream, origin, Instant::now());
                 let id = match added {
                     Ok(id) => id,
                     Err(exception) => return self.exception(exception, object, method, out),

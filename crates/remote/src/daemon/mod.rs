@@ -7,9 +7,11 @@ pub(crate) mod config;
 mod connection;
 mod daemon_object;
 mod dispatch;
+mod guarded;
 pub(crate) mod handshake;
 mod oneway;
 mod refusal;
+pub(crate) mod rest;
 pub(crate) mod streams;
 mod waiting_room;
 
@@ -21,7 +23,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::io::DuplexStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant as Deadline;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -35,9 +37,11 @@ use crate::daemon::daemon_object::DaemonObject;
 use crate::daemon::handshake::{Handshake, Validator, Welcome};
 use crate::daemon::streams::Streams;
 use crate::daemon::waiting_room::WaitingRoom;
+use crate::lock::table::Locks;
+use crate::lock::{LockBreaker, LockLog, LockSettings, LockStatus};
 use crate::net::{self, Listener, ListenerSocket};
 use crate::object::{BoxFuture, Object};
-use crate::session::Peer;
+use crate::session::{Peer, Session};
 
 /// The id under which every Pyro5 daemon serves itself.
 pub const DAEMON_NAME: &str = "Pyro.Daemon";
@@ -59,6 +63,9 @@ pub(crate) struct Shared {
     objects: RwLock<HashMap<String, Arc<dyn Object>>>,
     pub(crate) validator: RwLock<Option<Validator>>,
     pub(crate) streams: Streams,
+    pub(crate) locks: Locks,
+    /// Objects that are being brought to a safe state.
+    pub(crate) resting: TaskTracker,
     /// A place for each connection that a `thread` daemon serves.
     pub(crate) places: Option<Arc<Semaphore>>,
     /// The right to run a call in a `multiplex` daemon; handed out in order of arrival.
@@ -90,6 +97,8 @@ impl Daemon {
                 config.handshakes_per_address,
             )),
             streams: Streams::new(config.streams.clone()),
+            locks: Locks::new(config.first_epoch),
+            resting: TaskTracker::new(),
             config,
             objects: RwLock::new(HashMap::from([(
                 DAEMON_NAME.to_owned(),
@@ -133,6 +142,43 @@ impl Daemon {
         Ok(())
     }
 
+    /// Serves `object` under `id` from now on, and lets its clients lock it.
+    ///
+    /// # Errors
+    /// The id is taken.
+    pub fn register_lockable(
+        &self,
+        id: &str,
+        object: Arc<dyn Object>,
+        settings: LockSettings,
+    ) -> Result<(), RegisterError> {
+        // The lock first: there must be no moment at which the object has none.
+        if self.shared.object(id).is_none() {
+            self.shared.locks.add(id, settings);
+        }
+        self.register(id, object)
+    }
+
+    /// Hands every record of the locks to `log` from now on, in order.
+    pub fn log_locks(&self, log: LockLog) {
+        self.shared.locks.set_log(log);
+    }
+
+    /// How it stands with the locks, sorted by id.
+    pub fn locks(&self) -> Vec<LockStatus> {
+        self.shared.locks.status()
+    }
+
+    /// Changes whenever [`locks`](Self::locks) may have.
+    pub fn lock_changes(&self) -> watch::Receiver<u64> {
+        self.shared.locks.changes()
+    }
+
+    /// What breaks locks of this daemon; for an object that is its own face.
+    pub fn lock_breaker(&self) -> LockBreaker {
+        LockBreaker { shared: Arc::downgrade(&self.shared) }
+    }
+
     /// Stops serving the object of this id; true if there was one.
     pub fn unregister(&self, id: &str) -> bool {
         let mut objects = self.shared.objects.write().unwrap_or_else(PoisonError::into_inner);
@@ -165,6 +211,7 @@ impl Daemon {
                 accepted = accept(&listener.socket) => accepted,
                 _ = housekeeping.tick() => {
                     self.shared.streams.expire(Instant::now());
+                    Locks::tick(&self.shared);
                     continue;
                 }
                 () = stop.cancelled() => break,
@@ -190,6 +237,10 @@ impl Daemon {
             );
             abandon.cancel();
             connections.wait().await;
+        }
+        self.shared.resting.close();
+        if tokio::time::timeout(rest::LONGEST, self.shared.resting.wait()).await.is_err() {
+            warn!(daemon = %config.name, "some objects have not come to a safe state in time");
         }
         info!(daemon = %config.name, "stopped serving");
     }
@@ -258,14 +309,17 @@ impl Shared {
     }
 
     /// Tells every object that `session` has ended.
-    pub(crate) fn session_ended(&self, session: &crate::session::Session) {
+    pub(crate) fn session_ended(self: &Arc<Self>, session: &Arc<Session>) {
         self.streams.end_session(session.id, Instant::now());
-        let objects: Vec<Arc<dyn Object>> = {
+        Locks::forget(self, session.id);
+        let objects: Vec<(String, Arc<dyn Object>)> = {
             let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
-            objects.values().cloned().collect()
+            objects.iter().map(|(id, object)| (id.clone(), Arc::clone(object))).collect()
         };
-        for object in objects {
-            object.session_ended(session);
+        for (id, object) in objects {
+            if !self.locks.defer_end(&id, session) {
+                object.session_ended(session);
+            }
         }
         debug!(daemon = %self.config.name, session = session.id, peer = %session.peer, "ended");
     }

@@ -39,6 +39,7 @@ pub(crate) struct Streams {
 
 struct Open {
     owner: Owner,
+    origin: Origin,
     made: Instant,
     /// Away while an item is being made.
     stream: Option<Box<dyn ItemStream>>,
@@ -48,6 +49,15 @@ impl std::fmt::Debug for Open {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Open").field("owner", &self.owner).finish_non_exhaustive()
     }
+}
+
+/// What a stream is from: the next item is as much a use of that object as the call was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The object's id.
+    pub(crate) object: String,
+    /// The member that has returned the stream.
+    pub(crate) member: String,
 }
 
 /// Whose a stream is.
@@ -72,6 +82,7 @@ impl Streams {
         &self,
         session: u64,
         stream: Box<dyn ItemStream>,
+        origin: Origin,
         now: Instant,
     ) -> Result<String, Exception> {
         let mut open = self.lock();
@@ -83,9 +94,15 @@ impl Streams {
             )));
         }
         let id = uuid::Uuid::new_v4().to_string();
-        let entry = Open { owner: Owner::Session(session), made: now, stream: Some(stream) };
+        let entry = Open { owner: Owner::Session(session), origin, made: now, stream: Some(stream) };
         open.insert(id.clone(), entry);
         Ok(id)
+    }
+
+    /// What a stream is from, if `session` may read it.
+    pub(crate) fn origin(&self, id: &str, session: u64) -> Option<Origin> {
+        let open = self.lock();
+        open.get(id).filter(|entry| entry.owner.lets(session)).map(|entry| entry.origin.clone())
     }
 
     /// The next item, or the exception that ends the stream (`StopIteration` behind the last).
@@ -214,7 +231,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_gives_its_items_then_stops() {
         let (streams, now) = streams(None, 0);
-        let id = streams.add(1, Box::new(Numbers(1..=2)), now).unwrap();
+        let id = streams.add(1, Box::new(Numbers(1..=2)), Origin::default(), now).unwrap();
         for expected in ["1", "2", "StopIteration", ENDED] {
             assert_eq!(next(&streams, &id, 1).await, expected);
         }
@@ -223,7 +240,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_is_its_connections_own() {
         let (streams, now) = streams(None, 0);
-        let id = streams.add(1, Box::new(Numbers(1..=9)), now).unwrap();
+        let id = streams.add(1, Box::new(Numbers(1..=9)), Origin::default(), now).unwrap();
         assert_eq!(next(&streams, &id, 2).await, ENDED);
         assert_eq!(next(&streams, &id, 1).await, "1");
         streams.end_session(1, now);
@@ -241,7 +258,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_lingers_for_a_client_that_comes_back() {
         let (streams, start) = streams(None, 10);
-        let id = streams.add(1, Box::new(Numbers(1..=9)), start).unwrap();
+        let id = streams.add(1, Box::new(Numbers(1..=9)), Origin::default(), start).unwrap();
         streams.end_session(1, start);
         streams.expire(start + Duration::from_secs(9));
         assert_eq!(next(&streams, &id, 2).await, "1");
@@ -255,7 +272,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_ends_with_its_lifetime() {
         let (streams, start) = streams(Some(5), 0);
-        let id = streams.add(1, Box::new(Numbers(1..=9)), start).unwrap();
+        let id = streams.add(1, Box::new(Numbers(1..=9)), Origin::default(), start).unwrap();
         streams.expire(start + Duration::from_secs(4));
         assert_eq!(next(&streams, &id, 1).await, "1");
         streams.expire(start + Duration::from_secs(6));
@@ -265,7 +282,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_has_only_so_many_streams() {
         let (streams, now) = streams(None, 0);
-        let add = |session| streams.add(session, Box::new(Numbers(1..=1)), now);
+        let add = |session| streams.add(session, Box::new(Numbers(1..=1)), Origin::default(), now);
         add(1).unwrap();
         add(1).unwrap();
         let refused = add(1).unwrap_err();

@@ -1,0 +1,134 @@
+//! Calls of an object that can be locked.
+//!
+//! Owns the order of things in such a call: the daemon's turn, then the lock's word, then the
+//! object; for each entry of a batch anew. A call that has to wait for the lock waits without the
+//! turn. Whose the lock is is the `lock` room's.
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+use wire::exception::{Exception, wrap_in_batch};
+use wire::value::Value;
+
+use crate::daemon::{Shared, dispatch};
+use crate::lock::methods;
+use crate::lock::table::Locks;
+use crate::object::{
+    CallResult, Context, Metadata, MethodCall, Object, Operation, Reply, ReplyBody, Request,
+};
+use crate::session::Session;
+
+/// The right to run a call in a `multiplex` daemon.
+type Turn = Option<OwnedSemaphorePermit>;
+
+/// Whether an operation is one on the lock, which touches no instrument.
+pub(crate) fn needs_no_turn(operation: &Operation) -> bool {
+    matches!(operation, Operation::Call(call) if is_on_the_lock(call))
+}
+
+/// Tells of the lock's methods as well.
+pub(crate) fn add_methods(metadata: &mut Metadata) {
+    for name in methods::METHODS {
+        if !metadata.methods.iter().any(|known| known == name) {
+            metadata.methods.push(name.to_owned());
+        }
+        // The driver's own method of this name is not the one that is called.
+        metadata.oneway.retain(|oneway| oneway != name);
+    }
+}
+
+/// Carries out a request, if the lock lets it.
+pub(crate) async fn call(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+    id: &str,
+    object: &Arc<dyn Object>,
+    request: Request,
+    turn: Turn,
+) -> CallResult {
+    let guarded = Guarded { shared, session, id, object };
+    let Request { operation, context } = request;
+    match operation {
+        Operation::Batch(calls) => guarded.batch(calls, &context, turn).await,
+        Operation::Call(call) if is_on_the_lock(&call) => {
+            methods::call(shared, id, session, call).await.map(Reply::from)
+        }
+        operation => {
+            let _turn = turn;
+            guarded.run(operation, context).await
+        }
+    }
+}
+
+fn is_on_the_lock(call: &MethodCall) -> bool {
+    methods::METHODS.contains(&call.method.as_str())
+}
+
+struct Guarded<'a> {
+    shared: &'a Arc<Shared>,
+    session: &'a Arc<Session>,
+    id: &'a str,
+    object: &'a Arc<dyn Object>,
+}
+
+impl Guarded<'_> {
+    async fn run(&self, operation: Operation, context: Context) -> CallResult {
+        let member = match &operation {
+            Operation::Call(MethodCall { method: name, .. }) | Operation::GetAttr(name) => {
+                Some(name.as_str())
+            }
+            Operation::Blob(blob) => Some(blob.method.as_str()),
+            // To set a property is no reading, whatever may be read.
+            Operation::SetAttr(..) | Operation::Batch(_) => None,
+        };
+        let _admission = Locks::admit(self.shared, self.id, self.session.id, member)?;
+        self.object.call(self.session, Request { operation, context }).wait().await
+    }
+
+    /// Entry by entry, since the lock may change hands between two of them.
+    async fn batch(&self, calls: Vec<MethodCall>, context: &Context, turn: Turn) -> CallResult {
+        let mut turn = turn;
+        let mut results = Vec::with_capacity(calls.len());
+        // What runs keeps the lock where it is until the next entry runs.
+        let mut _running = None;
+        for call in calls {
+            let result = if is_on_the_lock(&call) {
+                _running = None;
+                drop(turn.take());
+                let result = methods::call(self.shared, self.id, self.session, call).await;
+                turn = dispatch::take_turn(self.shared).await;
+                result
+            } else {
+                let id = self.session.id;
+                match Locks::admit(self.shared, self.id, id, Some(&call.method)) {
+                    // As PyroLab, which looks at the lock before the first entry.
+                    Err(refused) if results.is_empty() => return Err(refused),
+                    Err(refused) => Err(refused),
+                    Ok(admission) => {
+                        _running = admission;
+                        self.entry(call, context.clone()).await
+                    }
+                }
+            };
+            match result {
+                Ok(value) => results.push(value),
+                Err(exception) => {
+                    results.push(wrap_in_batch(&exception));
+                    break;
+                }
+            }
+        }
+        Ok(Reply::from(Value::List(results)))
+    }
+
+    async fn entry(&self, call: MethodCall, context: Context) -> Result<Value, Exception> {
+        let method = call.method.clone();
+        let request = Request { operation: Operation::Call(call), context };
+        match self.object.call(self.session, request).wait().await?.body {
+            ReplyBody::Value(value) => Ok(value),
+            ReplyBody::Stream(_) => Err(Exception::type_error(format!(
+                "'{method}' returns an iterator, which cannot travel in a batch"
+            ))),
+        }
+    }
+}

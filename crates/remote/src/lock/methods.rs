@@ -1,0 +1,175 @@
+//! The methods that a lock adds to its object: `lock`, `unlock`, `islocked`, `lock_info`; and
+//! `release`, which a daemon has for those who break a lock.
+//!
+//! Owns their names, arguments and results.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use wire::exception::Exception;
+use wire::uri::Uri;
+use wire::value::{Dict, Value};
+
+use super::table::{LockBreaker, LockWaiter, Locks};
+use super::token::TokenHash;
+use super::words::{Break, Outcome};
+use crate::arguments::Signature;
+use crate::daemon::Shared;
+use crate::object::MethodCall;
+use crate::session::Session;
+
+/// The methods of an object that can be locked, beside its own.
+pub(crate) const METHODS: [&str; 4] = ["lock", "unlock", "islocked", "lock_info"];
+
+const LOCK: Signature = Signature {
+    name: "Lockable.lock",
+    parameters: &["user", "wait", "token", "ttl"],
+    required: 0,
+};
+const UNLOCK: Signature = Signature::none("Lockable.unlock");
+const IS_LOCKED: Signature = Signature::none("Lockable.islocked");
+const LOCK_INFO: Signature = Signature::none("Lockable.lock_info");
+const RELEASE: Signature =
+    Signature { name: "Daemon.release", parameters: &["uri", "reason", "user"], required: 1 };
+
+/// How long a lock with a token outlives its connection where the owner does not say.
+const TTL: Duration = Duration::from_secs(60);
+/// Longer times are taken for this one.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Characters that a name or a reason may have; both are shown to people.
+const LONGEST_TEXT: usize = 256;
+
+/// Carries out one of [`METHODS`].
+pub(crate) async fn call(
+    shared: &Arc<Shared>,
+    id: &str,
+    session: &Arc<Session>,
+    call: MethodCall,
+) -> Result<Value, Exception> {
+    match call.method.as_str() {
+        "lock" => lock(shared, id, session, call).await,
+        "unlock" => {
+            UNLOCK.bind(call).map(|[]| ())?;
+            Ok(Locks::unlock(shared, id, session.id)?.into())
+        }
+        "islocked" => {
+            IS_LOCKED.bind(call).map(|[]| ())?;
+            Ok(shared.locks.info(id).is_some_and(|info| info.hold.is_some()).into())
+        }
+        _ => {
+            LOCK_INFO.bind(call).map(|[]| ())?;
+            Ok(info(shared, id))
+        }
+    }
+}
+
+async fn lock(
+    shared: &Arc<Shared>,
+    id: &str,
+    session: &Arc<Session>,
+    call: MethodCall,
+) -> Result<Value, Exception> {
+    let [user, wait, token, ttl] = LOCK.bind(call)?;
+    let user = text("user", user)?;
+    let wait = seconds("wait", wait)?;
+    let ttl = seconds("ttl", ttl)?;
+    let token = match token.filter(|token| !token.is_none()) {
+        Some(Value::Str(token)) if !token.is_empty() => Some(TokenHash::of(token.as_bytes())),
+        Some(Value::Bytes(token)) if !token.is_empty() => Some(TokenHash::of(&token)),
+        Some(_) => {
+            return Err(Exception::value_error(
+                "lock(): 'token' must be a text that others cannot guess, as \
+                 secrets.token_hex() makes one",
+            ));
+        }
+        None if ttl.is_some() => {
+            return Err(Exception::value_error("lock(): 'ttl' needs a 'token' to come back with"));
+        }
+        None => None,
+    };
+    let token = token.map(|token| (token, ttl.unwrap_or(TTL)));
+    match Locks::request(shared, id, session, user, wait, token).await {
+        Outcome::Granted { .. } => Ok(true.into()),
+        Outcome::TimedOut => Ok(false.into()),
+        Outcome::Refused(refusal) => Err(refusal.into()),
+    }
+}
+
+/// `release(uri, reason="", user="")` on behalf of a client at `address`.
+///
+/// # Errors
+/// The arguments are wrong, or there is no such lock.
+pub(crate) fn release(
+    breaker: &LockBreaker,
+    address: &str,
+    call: MethodCall,
+) -> Result<Value, Exception> {
+    let [uri, reason, user] = RELEASE.bind(call)?;
+    let uri = uri.unwrap_or(Value::None);
+    let uri = match &uri {
+        Value::Str(text) => text.parse::<Uri>().ok(),
+        other => Uri::from_value(other),
+    };
+    let Some(Uri::Pyro { object, .. }) = uri else {
+        return Err(Exception::pyro_error("invalid uri"));
+    };
+    let (reason, user) = (text("reason", reason)?, text("user", user)?);
+    let by = if user.is_empty() { address.to_owned() } else { format!("{user} at {address}") };
+    breaker.break_lock(&object, Break { by, reason }).map(Value::from)
+}
+
+fn info(shared: &Shared, id: &str) -> Value {
+    let Some(info) = shared.locks.info(id) else { return Value::None };
+    let mut dict = Dict::with_capacity(9);
+    let hold = info.hold.as_ref();
+    let owner = hold.map(|(hold, _)| &hold.owner);
+    dict.insert("locked", hold.is_some());
+    dict.insert("user", owner.map(|owner| owner.user.clone()));
+    dict.insert("address", owner.map(|owner| owner.address.clone()));
+    dict.insert("since", hold.map(|(_, since)| timestamp(*since)));
+    dict.insert("epoch", hold.and_then(|(hold, _)| i64::try_from(hold.epoch).ok()));
+    dict.insert("idle", hold.map(|_| info.idle.as_secs_f64()));
+    dict.insert("away", info.expires_in.is_some());
+    dict.insert("expires_in", info.expires_in.map(|left| left.as_secs_f64()));
+    dict.insert("waiting", Value::List(info.waiting.into_iter().map(waiter).collect()));
+    Value::Dict(dict)
+}
+
+fn waiter(waiter: LockWaiter) -> Value {
+    let mut dict = Dict::with_capacity(3);
+    dict.insert("user", waiter.user);
+    dict.insert("address", waiter.address);
+    dict.insert("since", timestamp(waiter.since));
+    Value::Dict(dict)
+}
+
+/// As Python's `time.time()`.
+fn timestamp(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// A text for people. PyroLab takes whatever a client gives as its name, and so do we.
+fn text(name: &str, value: Option<Value>) -> Result<String, Exception> {
+    let text = match value {
+        None | Some(Value::None) => String::new(),
+        Some(Value::Str(text)) => text,
+        Some(other) => other.to_string(),
+    };
+    if text.chars().count() > LONGEST_TEXT {
+        return Err(Exception::value_error(format!(
+            "'{name}' has more than {LONGEST_TEXT} characters"
+        )));
+    }
+    Ok(text)
+}
+
+fn seconds(name: &str, value: Option<Value>) -> Result<Option<Duration>, Exception> {
+    let Some(value) = value.filter(|value| !value.is_none()) else { return Ok(None) };
+    let wrong = || {
+        Exception::value_error(format!(
+            "lock(): '{name}' must be a number of seconds, 0 or more, not {value}"
+        ))
+    };
+    let number = value.as_f64().filter(|number| *number >= 0.0).ok_or_else(wrong)?;
+    Ok(Some(Duration::try_from_secs_f64(number).unwrap_or(LONGEST).min(LONGEST)))
+}

@@ -1,0 +1,19 @@
+//! Locks: who may drive an object, and who drives it next.
+//!
+//! [`policy`] has the rules of one lock and nothing else: no sockets, no clock of its own.
+//! [`table`] is the shell around the locks of one daemon: it brings events and times to the rules
+//! and carries out what they say. [`methods`] are the four methods that clients call. Which calls
+//! are checked, and when, is the `daemon` room's.
+
+#[doc(hidden)]
+pub mod check;
+pub(crate) mod methods;
+pub(crate) mod policy;
+pub(crate) mod table;
+#[cfg(test)]
+mod tests;
+pub(crate) mod token;
+pub(crate) mod words;
+
+pub use table::{LockBreaker, LockLog, LockOwner, LockSettings, LockStatus, LockWaiter};
+pub use words::{Break, Event as LockEvent, Party as LockParty, Record as LockRecord};

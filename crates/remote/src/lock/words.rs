@@ -1,0 +1,159 @@
+//! The words of a lock: who asks, what is answered, why a call is refused, what is recorded.
+//!
+//! Owns these types and the texts that clients read. Decides nothing.
+
+use std::fmt;
+use std::time::Duration;
+
+use wire::exception::Exception;
+
+use super::token::TokenHash;
+
+/// A connection that asks for a lock, or holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Party {
+    /// The connection's session.
+    pub session: u64,
+    /// The name that its client gave; may be empty.
+    pub user: String,
+    /// Where it is.
+    pub address: String,
+}
+
+impl Party {
+    /// What others are told of it: the name it gave, or else its address.
+    pub fn name(&self) -> &str {
+        if self.user.is_empty() { &self.address } else { &self.user }
+    }
+}
+
+/// A request for a lock.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) party: Party,
+    /// How long to wait while another holds it; without it, a lock that is held is refused at once.
+    pub(crate) wait: Option<Duration>,
+    /// The token to keep or to resume it by, and how long it outlives its connection.
+    pub(crate) token: Option<(TokenHash, Duration)>,
+}
+
+/// What a request comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The lock is the asker's, in this epoch.
+    Granted { epoch: u64 },
+    /// It waited for as long as it wanted, in vain.
+    TimedOut,
+    /// It cannot have it.
+    Refused(Refusal),
+}
+
+/// Somebody's decision to take a lock away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Break {
+    /// Who did it: a name, an address, or both.
+    pub by: String,
+    /// Why, in that person's words; may be empty.
+    pub reason: String,
+}
+
+/// How a connection has lost its lock without giving it up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// It was broken.
+    Broken(Break),
+    /// Another connection has presented its token.
+    TakenOver { by: String },
+    /// The connection itself is gone; nobody will read this.
+    Gone,
+}
+
+/// Why a call or a request is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Another has the lock, or is the next to get it.
+    Locked { by: String },
+    /// Nobody has it, and calls of others are still running.
+    Busy,
+    /// The last owner is gone, and the object is being brought to a safe state.
+    Resting { after: String },
+    /// The caller had the lock and has lost it.
+    Lost(Loss),
+    /// Too many wait for it.
+    Crowded { waiting: usize },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // PyroLab's words, which client code may look for.
+            Refusal::Locked { by } => write!(f, "Pyro object is locked (by '{by}')"),
+            Refusal::Busy => f.write_str(
+                "Pyro object is busy: calls of other clients are still running; wait longer for \
+                 its lock with lock(user, wait=SECONDS)",
+            ),
+            Refusal::Resting { after } => write!(
+                f,
+                "Pyro object is being brought to a safe state, since '{after}' has lost its lock; \
+                 try again in a moment"
+            ),
+            Refusal::Lost(Loss::Broken(Break { by, reason })) => {
+                write!(f, "your lock of this Pyro object was broken by {by}")?;
+                if !reason.is_empty() {
+                    write!(f, " ({reason})")?;
+                }
+                f.write_str("; call lock() again before you go on")
+            }
+            Refusal::Lost(Loss::TakenOver { by }) => write!(
+                f,
+                "your lock of this Pyro object was taken over with its token by {by}; this \
+                 connection does not have it any more"
+            ),
+            Refusal::Lost(Loss::Gone) => f.write_str("the connection that had the lock is gone"),
+            Refusal::Crowded { waiting } => {
+                write!(f, "{waiting} requests wait for the lock already; try again later")
+            }
+        }
+    }
+}
+
+impl From<Refusal> for Exception {
+    fn from(refusal: Refusal) -> Self {
+        Exception::connection_refused(refusal.to_string())
+    }
+}
+
+/// Something to be remembered about a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// What has happened.
+    pub event: Event,
+    /// Whose lock it is or was.
+    pub party: Party,
+    /// In which epoch; a resumed lock is in a new one.
+    pub epoch: u64,
+    /// For how long it was held, where it has ended.
+    pub held: Option<Duration>,
+}
+
+/// What can happen to a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Somebody got it.
+    Granted,
+    /// Its owner came back with the token, on a new connection.
+    Resumed,
+    /// Its owner's connection ended; it is kept for the owner's return.
+    Suspended {
+        /// For how long.
+        ttl: Duration,
+    },
+    /// Its owner gave it up.
+    Unlocked,
+    /// Its owner's connection ended, and with it the lock.
+    Disconnected,
+    /// Its owner did not come back in time.
+    Expired,
+    /// Somebody took it away.
+    Broken(Break),
+}
