@@ -12,6 +12,7 @@ writes its answer; nothing is handed to another thread on the way.
     (CLOSE, stream)                                                   none
     (BIND,  session, address, object)                                 none
     (UNBIND,)                                                         none
+    (REST, service, method)                                           value or raised
 
     With KEEPSERIALIZED among its flags, a CALL has the arguments [info, serializer, payload].
 
@@ -32,11 +33,12 @@ from collections.abc import Iterator
 
 from . import convert, exceptions, framing, output, pyro
 
-CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND = range(8)
+CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST = range(9)
 VALUE, RAISED, STREAM, END, BEGUN = range(5)
 
 FLAG_ONEWAY = 4
 FLAG_KEEPSERIALIZED = 32
+SERPENT = 1
 
 log = logging.getLogger("ferrolab")
 
@@ -168,7 +170,23 @@ class Channel:
             self._session = self._host.sessions.bind(*request[1:])
         elif kind == UNBIND:
             self._unbind()
+        elif kind == REST:
+            return self._to_rest(*request[1:])
         return None
+
+    def _to_rest(self, name, member):
+        output.current.service = name
+        try:
+            service = self._host.services.get(name)
+            if service is not None:
+                service.to_rest(self._session, member)
+            return VALUE, None
+        except Exception as error:
+            log.warning("%s() failed when its client had gone", member, exc_info=True)
+            return RAISED, convert.exception(error, SERPENT)
+        finally:
+            if output.current.partial:
+                output.end_of_call()
 
     def _carry_out(
         self,

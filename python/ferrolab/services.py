@@ -61,6 +61,20 @@ class Service:
             raise TypeError("instance creator returned object of different type")
         return instance
 
+    def to_rest(self, session, member):
+        """Calls a method for a session that has lost its lock; no instance is made for it.
+
+        At the end of an instance of the session's own the same would be called again, and is not.
+        """
+        if self.mode == "single":
+            instance = self._instance
+        elif self.mode == "session":
+            instance = session.rested(self)
+        else:
+            instance = None
+        if instance is not None:
+            getattr(instance, member)()
+
     def release_single(self):
         """Releases the one instance, if there is one."""
         with self._lock:
@@ -68,10 +82,10 @@ class Service:
         if instance is not None and instance is not self.target:
             self.release(instance)
 
-    def release(self, instance):
+    def release(self, instance, rested=False):
         """Brings an instance to rest that nobody will use any more."""
         output.current.service = self.name
-        for name in self._on_disconnect:
+        for name in () if rested else self._on_disconnect:
             try:
                 getattr(instance, name)()
             except Exception:
@@ -187,6 +201,8 @@ class Session:
         self.connection = pyro.Connection(address, object_id)
         self.channels = 0
         self._instances = {}
+        # Services whose instance has come to rest and was not used since.
+        self._rested = set()
         # A oneway call of the session may run beside its other calls.
         self._lock = threading.Lock()
         # Held by a oneway call that is about to begin: what comes behind it must not overtake it.
@@ -195,6 +211,8 @@ class Session:
     def instance(self, service):
         """The session's own instance of a service."""
         entry = self._instances.get(service.name)
+        if self._rested:
+            self._rested.discard(service.name)
         if entry is None or entry[0] is not service:
             with self._lock:
                 entry = self._instances.get(service.name)
@@ -203,12 +221,20 @@ class Session:
                     self._instances[service.name] = entry
         return entry[1]
 
+    def rested(self, service):
+        """The session's instance of a service, if there is one, which comes to rest now."""
+        entry = self._instances.get(service.name)
+        if entry is None or entry[0] is not service:
+            return None
+        self._rested.add(service.name)
+        return entry[1]
+
     def release(self):
         """Releases what belongs to the session."""
         with self._lock:
             instances, self._instances = self._instances, {}
         for service, instance in instances.values():
-            service.release(instance)
+            service.release(instance, rested=service.name in self._rested)
         self.connection.close_resources()
 
 

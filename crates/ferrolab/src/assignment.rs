@@ -26,4 +26,15 @@ pub(crate) struct DaemonAssignment {
     /// Locked while the supervisor removes the names that an earlier process has left; no name is
     /// registered until then.
     pub(crate) names_gate: PathBuf,
+    /// Where the traces of its locks are kept.
+    pub(crate) locks: LockFiles,
+}
+
+/// The files of a daemon's locks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct LockFiles {
+    /// What makes epochs rise over restarts.
+    pub(crate) state: PathBuf,
+    /// Who had what, and when.
+    pub(crate) log: PathBuf,
 }

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::assignment::{DaemonAssignment, NameserverAssignment};
 use crate::config::{Configuration, Daemon, Nameserver, Service};
-use crate::control::{Listing, ProcessRow, ServiceRow};
+use crate::control::{Listing, LockRow, ProcessRow, ServiceRow};
 use crate::leftover_names::{BeforeStart, LeftoverNames};
 use crate::paths::Paths;
 
@@ -52,6 +52,7 @@ struct ServiceDetail {
     error: Option<String>,
     #[serde(default)]
     python: Option<String>,
+    lock: Option<LockRow>,
 }
 
 impl Fleet {
@@ -79,8 +80,12 @@ impl Fleet {
             let Some(part) = configuration.part_of(name) else { continue };
             let names_gate = paths.daemon_names_gate(name);
             let before = leftovers.watch(Kind::Daemon.id(name), &part, names_gate.clone());
-            let state_file = paths.daemon_state(name);
-            let assignment = DaemonAssignment { part, state_file, names_gate };
+            let assignment = DaemonAssignment {
+                part,
+                state_file: paths.daemon_state(name),
+                names_gate,
+                locks: paths.lock_files(name),
+            };
             let assignment = serde_json::to_string(&assignment)?;
             keeper.add(entry(Kind::Daemon, name, &program, assignment, before)).await?;
         }
@@ -215,6 +220,10 @@ fn service_row(name: &str, daemon: &str, status: Option<&Status>) -> ServiceRow 
             row.uri = detail.uri;
             row.error = detail.error;
             row.python = detail.python;
+            let owner = detail.lock.as_ref().and_then(|lock| lock.owner.as_ref());
+            row.locked_by = owner.map(|owner| owner.name().to_owned());
+            row.locked_since = owner.map(|owner| owner.since.clone());
+            row.lock = detail.lock;
         }
         None => row.status = Phase::Starting.to_string(),
     }

@@ -11,6 +11,7 @@ mod fleet;
 mod host;
 mod installed;
 mod leftover_names;
+mod locklog;
 mod logs;
 mod names;
 mod nameserver;

@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 
 use directories::ProjectDirs;
 
+use crate::assignment::LockFiles;
+use crate::locklog;
+
 /// The longest path for the control socket: `sun_path` holds 104 bytes on macOS, 108 on Linux.
 const SOCKET_PATH_BYTES: usize = 100;
 
@@ -194,6 +197,15 @@ impl Paths {
     /// What is locked while names that a daemon has left are being removed.
     pub(crate) fn daemon_names_gate(&self, daemon: &str) -> PathBuf {
         self.state_dir.join(format!("daemon-{}.names", file_name(daemon)))
+    }
+
+    /// The files of a daemon's locks.
+    pub(crate) fn lock_files(&self, daemon: &str) -> LockFiles {
+        let name = file_name(daemon);
+        LockFiles {
+            state: self.state_dir.join(format!("locks-{name}.json")),
+            log: locklog::file(&self.log_dir, &name),
+        }
     }
 
     /// Where a nameserver with `storage: sql` and no file of its own keeps its names.

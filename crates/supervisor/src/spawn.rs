@@ -50,6 +50,8 @@ pub struct CommandSpec {
 pub enum Stdin {
     /// Nothing.
     Null,
+    /// What we would read.
+    Inherit,
     /// What we write into [`Child::stdin`].
     Pipe,
     /// A socket (or any other file) of the caller's.
@@ -85,6 +87,19 @@ impl CommandSpec {
         }
     }
 
+    /// A command in our place at the terminal: it has our streams and our group, so that a Ctrl-C
+    /// reaches it. It is asked to end when we die.
+    pub fn foreground(program: impl Into<PathBuf>) -> Self {
+        Self {
+            stdin: Stdin::Inherit,
+            stdout: Output::Inherit,
+            stderr: Output::Inherit,
+            parent_death_signal: Signal::Term,
+            own_group: false,
+            ..Self::new(program)
+        }
+    }
+
     /// Adds arguments.
     pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.args.extend(args.into_iter().map(Into::into));
@@ -114,6 +129,7 @@ impl CommandSpec {
         let mut command = self.bare();
         command.stdin(match self.stdin {
             Stdin::Null => Stdio::null(),
+            Stdin::Inherit => Stdio::inherit(),
             Stdin::Pipe => Stdio::piped(),
             #[cfg(unix)]
             Stdin::Socket(socket) => Stdio::from(socket),

@@ -99,7 +99,7 @@ async fn call(
 }
 
 /// Asks the nameservers in turn; the first that knows the name counts.
-async fn look_up(name: &str, argument: &NameserverArgument) -> Result<Uri, Report> {
+pub(super) async fn look_up(name: &str, argument: &NameserverArgument) -> Result<Uri, Report> {
     let targets = argument.targets(&paths()?).await?;
     let (mut known, mut asked, mut answered) = (Vec::new(), Vec::new(), false);
     for (title, location) in targets {

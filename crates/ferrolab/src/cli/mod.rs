@@ -18,6 +18,8 @@ mod call;
 mod config;
 mod demo;
 mod down;
+mod lock;
+mod locks;
 mod ns;
 mod nslist;
 pub(crate) mod output;
@@ -27,6 +29,7 @@ mod run;
 mod up;
 
 mod table;
+mod unlock;
 
 use std::process::ExitCode;
 
@@ -63,6 +66,9 @@ enum Command {
     #[command(subcommand)]
     Ns(ns::Command),
     Call(call::Arguments),
+    Lock(lock::Arguments),
+    Locks(locks::Arguments),
+    Unlock(unlock::Arguments),
     Demo(demo::Arguments),
     #[command(subcommand, hide = true)]
     Run(run::Command),
@@ -84,6 +90,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Nslist(arguments) => nslist::run(&arguments),
         Command::Ns(command) => ns::run(&command),
         Command::Call(arguments) => call::run(&arguments),
+        Command::Lock(arguments) => lock::run(&arguments),
+        Command::Locks(arguments) => locks::run(&arguments),
+        Command::Unlock(arguments) => unlock::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Run(command) => return run::run(&command),
     };

@@ -126,6 +126,11 @@ async fn find(
 }
 
 impl NameserverArgument {
+    /// Whether a nameserver was asked for.
+    pub(super) fn is_given(&self) -> bool {
+        self.location.is_some()
+    }
+
     /// Names and locations of the nameservers to ask: the given one, else the configuration's,
     /// else the one that is found on this host or on the network.
     pub(super) async fn targets(&self, paths: &Paths) -> Result<Vec<(String, Location)>, Report> {

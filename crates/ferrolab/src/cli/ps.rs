@@ -39,14 +39,19 @@ fn print(listing: &Listing) {
             println!();
         }
     }
-    let mut shown = table::table(&["SERVICE", "STATUS", "DAEMON", "URI"]);
+    // Most labs have no locks, and their tables are wide enough.
+    let has_locks = services.iter().any(|row| row.lock.is_some());
+    let mut headings = vec!["SERVICE", "STATUS", "DAEMON", "URI"];
+    headings.extend(has_locks.then_some("LOCKED BY"));
+    let mut shown = table::table(&headings);
     for row in services {
-        shown.add_row([
-            row.name.as_str(),
-            &row.status,
-            &row.daemon,
-            row.uri.as_deref().unwrap_or("-"),
-        ]);
+        let uri = row.uri.as_deref().unwrap_or("-");
+        let mut cells =
+            vec![row.name.clone(), row.status.clone(), row.daemon.clone(), uri.to_owned()];
+        if has_locks {
+            cells.push(row.locked_by.as_deref().map_or_else(|| "-".to_owned(), table::text));
+        }
+        shown.add_row(cells);
     }
     table::print(&shown);
     print_errors(listing);

@@ -16,3 +16,8 @@ pub(super) fn print(table: &Table) {
         println!("{}", line.trim_end());
     }
 }
+
+/// A text that a client has given: what would move a terminal's cursor is replaced.
+pub(super) fn text(given: &str) -> String {
+    given.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+}

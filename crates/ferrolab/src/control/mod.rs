@@ -77,4 +77,48 @@ pub(crate) struct ServiceRow {
     /// does not run.
     #[serde(default)]
     pub(crate) python: Option<String>,
+    /// Who has its lock: the name that was given, or an address.
+    pub(crate) locked_by: Option<String>,
+    /// Since when, RFC 3339.
+    pub(crate) locked_since: Option<String>,
+    /// All about its lock; null where it has none.
+    pub(crate) lock: Option<LockRow>,
+}
+
+/// The lock of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LockRow {
+    pub(crate) owner: Option<LockOwnerRow>,
+    /// Who waits for it, in order.
+    pub(crate) waiting: Vec<LockWaiterRow>,
+}
+
+/// The owner of a lock.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LockOwnerRow {
+    /// The name that was given; may be empty.
+    pub(crate) user: String,
+    pub(crate) address: String,
+    /// RFC 3339.
+    pub(crate) since: String,
+    pub(crate) epoch: u64,
+    /// Whether the connection is gone, and the lock kept for its owner's return.
+    pub(crate) away: bool,
+}
+
+/// Somebody who waits for a lock.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LockWaiterRow {
+    /// The name that was given; may be empty.
+    pub(crate) user: String,
+    pub(crate) address: String,
+    /// RFC 3339.
+    pub(crate) since: String,
+}
+
+impl LockOwnerRow {
+    /// What people call it.
+    pub(crate) fn name(&self) -> &str {
+        if self.user.is_empty() { &self.address } else { &self.user }
+    }
 }

@@ -1,12 +1,12 @@
 //! The daemon under its own name, as PyroLab's daemons have it.
 //!
 //! PyroLab registers a daemon itself, under an id of its own, beside `Pyro.Daemon`: its `ping`
-//! says True where Pyro5's says nothing.
+//! says True where Pyro5's says nothing, and its `release` breaks locks.
 
 use std::sync::Arc;
 
 use remote::{
-    Answer, Exception, Metadata, MethodCall, Object, Operation, Request, Session, Signature, Value,
+    Answer, Exception, LockBreaker, Metadata, MethodCall, Object, Operation, Request, Session, Signature, Value,
     batch_now,
 };
 
@@ -15,15 +15,22 @@ const PYROLAB_VERSION: &str = "0.5.0";
 
 /// A daemon's own object.
 #[derive(Debug)]
-pub(super) struct Face;
+pub(super) struct Face {
+    /// What breaks locks, where the daemon has locks.
+    pub(super) locks: Option<LockBreaker>,
+}
 
 impl Face {
-    fn call_method(call: MethodCall) -> Result<Value, Exception> {
+    fn call_method(&self, session: &Session, call: MethodCall) -> Result<Value, Exception> {
         const PING: Signature = Signature::none("Daemon.ping");
         const VERSION: Signature = Signature::none("Daemon.pyrolab_version");
         match call.method.as_str() {
             "ping" => PING.bind(call).map(|[]| Value::Bool(true)),
             "pyrolab_version" => VERSION.bind(call).map(|[]| Value::from(PYROLAB_VERSION)),
+            "release" => match &self.locks {
+                Some(locks) => locks.release(session, call),
+                None => Err(Operation::Call(call).unexposed()),
+            },
             _ => Err(Operation::Call(call).unexposed()),
         }
     }
@@ -31,13 +38,14 @@ impl Face {
 
 impl Object for Face {
     fn metadata(&self) -> Result<Metadata, Exception> {
-        Ok(Metadata::methods(["ping", "pyrolab_version"]))
+        let release = self.locks.is_some().then_some("release");
+        Ok(Metadata::methods(["ping", "pyrolab_version"].into_iter().chain(release)))
     }
 
-    fn call(&self, _session: &Arc<Session>, request: Request) -> Answer {
+    fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
         match request.operation {
-            Operation::Call(call) => Answer::from(Face::call_method(call)),
-            Operation::Batch(calls) => batch_now(calls, Face::call_method),
+            Operation::Call(call) => Answer::from(self.call_method(session, call)),
+            Operation::Batch(calls) => batch_now(calls, |call| self.call_method(session, call)),
             other => Answer::exception(other.unexposed()),
         }
     }

@@ -6,6 +6,7 @@
 mod address;
 mod face;
 mod kept;
+mod locks;
 mod native;
 mod parameters;
 mod registrar;
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use remote::{Daemon, Listener, Location};
+use remote::{Daemon, DaemonConfig, Listener, Location};
 use supervisor::Lifeline;
 use supervisor::Spawner;
 use tokio_util::sync::CancellationToken;
@@ -42,28 +43,26 @@ const REGISTERING: Duration = Duration::from_secs(2);
 /// # Errors
 /// What keeps it from serving, in words for a person.
 pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Result<(), String> {
-    let DaemonAssignment { part, state_file, names_gate } = assignment;
+    let DaemonAssignment { part, state_file, names_gate, locks: lock_files } = assignment;
     let DaemonPart { daemon: config, services, nameservers } = &part;
-    if config.class == DaemonClass::Lockable {
-        return Err(format!(
-            "daemon '{}': `classname: LockableDaemon` is not available in this version; without \
-             locks its instruments would not be safe, so it does not start",
-            config.name
-        ));
-    }
     let settings = settings(config)?;
     let listener = address::listen(config, &state_file).await?;
-    let daemon = Daemon::new(settings);
+    let first_epoch = locks::first_epoch(config, &lock_files);
+    let daemon = Daemon::new(DaemonConfig { first_epoch, ..settings });
+    locks::begin_log(&daemon, config, &lock_files);
     let spawner = Spawner::permanent()
         .map_err(|error| format!("cannot start the thread that starts workers: {error}"))?;
     let registry: Arc<dyn Registry> = DaemonObjects::new(&daemon, &listener);
     let workers = WorkerSet::start(&spawner, worker::specs(config, services), &registry);
     let mut reporter = Reporter::new(&daemon, &listener, &config.name, services);
-    register_natives(&daemon, services, &mut reporter);
+    register_natives(&daemon, config.class, services, &mut reporter);
     for (id, object) in workers.objects() {
-        daemon.register(&id, object).map_err(|error| error.to_string())?;
+        let service = services.iter().find(|service| service.name == id);
+        locks::register(&daemon, config.class, service, &id, object)?;
     }
-    let has_face = daemon.register(&config.name, Arc::new(face::Face)).is_ok();
+    let has_locks = config.class == DaemonClass::Lockable;
+    let face = face::Face { locks: has_locks.then(|| daemon.lock_breaker()) };
+    let has_face = daemon.register(&config.name, Arc::new(face)).is_ok();
     if !has_face {
         warn!(daemon = config.name, "a service has the daemon's name; the daemon itself has none");
     }
@@ -99,13 +98,18 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
 }
 
 /// Serves the built-in services; one that cannot be made is reported, and the others serve.
-fn register_natives(daemon: &Daemon, services: &[Service], reporter: &mut Reporter) {
+fn register_natives(
+    daemon: &Daemon,
+    class: DaemonClass,
+    services: &[Service],
+    reporter: &mut Reporter,
+) {
     let mut benches = native::Benches::default();
     for service in services {
         let Target::Native(native) = &service.target else { continue };
         let built = native::build(native, &parameters::dict(&service.parameters), &mut benches)
             .and_then(|object| {
-                daemon.register(&service.name, object).map_err(|error| error.to_string())
+                locks::register(daemon, class, Some(service), &service.name, object)
             });
         if let Err(error) = built {
             warn!(service = service.name, error, "a native service cannot be made");

@@ -4,16 +4,24 @@
 //! the daemon is ready, and again whenever something in it has changed.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
-use remote::{Daemon, Listener};
+use jiff::Timestamp;
+use remote::{Daemon, Listener, LockOwner, LockStatus, LockWaiter};
 use serde_json::{Value, json};
 use supervisor::Lifeline;
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
 use crate::config::{Service, Target};
+use crate::control::{LockOwnerRow, LockRow, LockWaiterRow};
 use crate::host::registrar::{Report, State};
 use crate::host::worker::{ServiceStatus, WorkerSet};
+
+/// Between two reports about locks.
+const BETWEEN_LOCKS: Duration = Duration::from_millis(100);
+/// Of a long queue, only the first are reported.
+const WAITING_SHOWN: usize = 100;
 
 /// A service whose driver takes longer than this to load is told of as failed, until it is there;
 /// nor does it hold up its daemon's start any longer.
@@ -24,6 +32,7 @@ const SLOW: &str = "not loaded after 20 s: its driver hangs while it is imported
 
 /// Makes the reports.
 pub(super) struct Reporter {
+    daemon: Daemon,
     started: Instant,
     uri: String,
     services: BTreeMap<String, Known>,
@@ -51,6 +60,7 @@ impl Reporter {
         };
         Reporter {
             started: Instant::now(),
+            daemon: daemon.clone(),
             uri: daemon.uri_for(name, listener).to_string(),
             services: services
                 .iter()
@@ -73,12 +83,18 @@ impl Reporter {
         mut registrations: watch::Receiver<Report>,
     ) {
         let mut changes = workers.changes();
+        let mut lock_changes = self.daemon.lock_changes();
         let mut last = self.report(workers, &registrations.borrow_and_update());
         lifeline.ready(last.clone());
         loop {
             tokio::select! {
                 () = news(&mut changes) => {}
                 () = news(&mut registrations) => {}
+                () = news(&mut lock_changes) => {
+                    // Locks can change hands thousands of times a second.
+                    tokio::time::sleep(BETWEEN_LOCKS).await;
+                    lock_changes.mark_unchanged();
+                }
             }
             let report = self.report(workers, &registrations.borrow_and_update());
             if report != last {
@@ -90,14 +106,17 @@ impl Reporter {
 
     fn report(&self, workers: &WorkerSet, registrations: &Report) -> Value {
         let slow = self.started.elapsed() >= LOADING;
+        let locks = self.daemon.locks();
         let services: BTreeMap<&str, Value> = self
             .services
             .iter()
             .map(|(name, known)| {
                 let (status, error) = known.status(name, workers, slow);
-                let python = workers.python(name);
+                let lock = locks.iter().find(|lock| lock.id == *name);
+                let error = error.or_else(|| lock.and_then(|lock| lock.trouble.clone()));
                 let row = json!({
-                    "status": status, "uri": known.uri, "error": error, "python": python
+                    "status": status, "uri": known.uri, "error": error,
+                    "python": workers.python(name), "lock": lock.map(lock_row),
                 });
                 (name.as_str(), row)
             })
@@ -116,6 +135,33 @@ impl Reporter {
         let warning = (!unregistered.is_empty()).then(|| unregistered.join("; "));
         json!({ "uri": self.uri, "services": services, "warning": warning })
     }
+}
+
+/// A lock, as people are shown it.
+fn lock_row(lock: &LockStatus) -> LockRow {
+    let owner = |owner: &LockOwner| LockOwnerRow {
+        user: owner.user.clone(),
+        address: owner.address.clone(),
+        since: rfc3339(owner.since),
+        epoch: owner.epoch,
+        away: owner.away,
+    };
+    let waiter = |waiter: &LockWaiter| LockWaiterRow {
+        user: waiter.user.clone(),
+        address: waiter.address.clone(),
+        since: rfc3339(waiter.since),
+    };
+    LockRow {
+        owner: lock.owner.as_ref().map(owner),
+        waiting: lock.waiting.iter().take(WAITING_SHOWN).map(waiter).collect(),
+    }
+}
+
+/// With milliseconds: locks come and go quickly.
+fn rfc3339(time: SystemTime) -> String {
+    Timestamp::try_from(time)
+        .and_then(|time| time.round(jiff::Unit::Millisecond))
+        .map_or_else(|_| String::new(), |time| time.to_string())
 }
 
 /// Waits for a change; for ever where none can come any more (a daemon without nameservers).

@@ -12,10 +12,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{oneshot, watch};
 use wire::exception::Exception;
+use wire::value::Value;
 
+use super::methods;
 use super::policy::{Effect, Hold, Lock, Ticket};
 use super::words::{Break, Event, Outcome, Party, Record, Refusal, Request};
 use crate::daemon::{Shared, rest};
+use crate::object::MethodCall;
 use crate::session::Session;
 
 /// Where the records of a daemon's locks go; called with the object's id, in order.
@@ -449,6 +452,14 @@ pub struct LockBreaker {
 }
 
 impl LockBreaker {
+    /// PyroLab's `release(uri, reason="", user="")`, called by `session`.
+    ///
+    /// # Errors
+    /// The arguments are wrong, or there is no such lock.
+    pub fn release(&self, session: &Session, call: MethodCall) -> Result<Value, Exception> {
+        methods::release(self, &session.peer.to_string(), call)
+    }
+
     /// Takes the lock of an object away from whoever has it; false if nobody does.
     ///
     /// # Errors

@@ -14,6 +14,7 @@
 //! (5, stream)                                          close stream  none
 //! (6, session, address, object)                        bind          none
 //! (7,)                                                 unbind        none
+//! (8, service, method)                                 to rest       0, 1
 //!
 //! With the flag KEEPSERIALIZED a call has the arguments [info, serializer, payload].
 //!
@@ -49,6 +50,7 @@ const NEXT: i64 = 4;
 const CLOSE: i64 = 5;
 const BIND: i64 = 6;
 const UNBIND: i64 = 7;
+const REST: i64 = 8;
 
 const VALUE: i64 = 0;
 const RAISED: i64 = 1;
@@ -200,6 +202,11 @@ pub(super) fn bind(session: &Session) -> Value {
 /// The frame that takes a channel out of its session.
 pub(super) fn unbind() -> Value {
     Value::Tuple(vec![UNBIND.into()])
+}
+
+/// The frame that calls a method which brings an instrument to rest.
+pub(super) fn to_rest(service: &str, method: &str) -> Value {
+    Value::Tuple(vec![REST.into(), service.into(), method.into()])
 }
 
 /// Reads an answer.

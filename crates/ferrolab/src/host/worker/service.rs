@@ -137,6 +137,11 @@ impl Object for Service {
         Answer::Pending(Box::pin(call(Arc::clone(&self.inner), Arc::clone(session), request)))
     }
 
+    fn bring_to_rest(&self, session: &Arc<Session>, method: &str) -> Answer {
+        let (service, session) = (Arc::clone(&self.inner), Arc::clone(session));
+        Answer::Pending(Box::pin(to_rest(service, session, method.to_owned())))
+    }
+
     fn session_ended(&self, session: &Session) {
         self.inner.keeper.sessions.end(session.id);
     }
@@ -185,6 +190,21 @@ async fn call(service: Arc<Inner>, session: Arc<Session>, request: Request) -> C
         }
     };
     Ok(Reply { body, annotations })
+}
+
+/// Calls a method that brings the instrument to rest, on the instance that the session drives; a
+/// worker that has none has nothing to bring to rest.
+async fn to_rest(service: Arc<Inner>, session: Arc<Session>, method: String) -> CallResult {
+    let run = service.run().await?;
+    let outcome = match service.keeper.sessions.lease(&run, &session) {
+        Ok(mut lease) => lease.exchange(&frames::to_rest(&service.name, &method)).await,
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(Answered::Raised(exception)) => Err(exception),
+        Ok(_) => Ok(Reply::from(Value::None)),
+        Err(error) => Err(service.failure(&run, error, &format!("'{method}'")).await),
+    }
 }
 
 /// What is called, for error texts.

@@ -1,0 +1,238 @@
+//! `ferrolab lock`: a command that runs while its caller has a lock.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use miette::{IntoDiagnostic, Report, miette};
+use remote::{Error, Proxy, Uri, Value};
+use supervisor::{Child, CommandSpec, Exit, Spawner};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::nslist::NameserverArgument;
+use super::{Outcome, call, paths, runtime, supervisor};
+use crate::control::Request;
+use crate::paths::Paths;
+
+/// Between two looks whether the lock is still ours; also keeps the connection from being idle.
+const BEAT: Duration = Duration::from_secs(5);
+/// A daemon may take this long to answer, beside the time that we want to wait for the lock.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Hold a service's lock while a command runs
+///
+/// The lock is this process's: it is given back when the command has ended, and also when this
+/// process dies. The command finds the service's URI in FERROLAB_LOCK_URI; to use the service
+/// itself it takes the lock over with the token in FERROLAB_LOCK_TOKEN:
+/// `proxy.lock(token=os.environ["FERROLAB_LOCK_TOKEN"])`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab lock lab.laser -- python3 measure.py\n  \
+    ferrolab lock lab.laser --wait 600 --user ada -- ./align.sh\n\n\
+    The exit code is the command's, 128 and more where a signal has ended it, or 1 where the lock \
+    cannot be had.")]
+pub(super) struct Arguments {
+    /// The service's name, or its URI
+    name: String,
+    /// Wait this many seconds for the lock (default: fail at once where another has it)
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<f64>,
+    /// The name that others are shown (default: yours)
+    #[arg(long)]
+    user: Option<String>,
+    #[command(flatten)]
+    nameserver: NameserverArgument,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Outcome {
+    let paths = paths()?;
+    let wait = arguments.wait.map(seconds).transpose()?;
+    runtime()?.block_on(async {
+        let uri = find(&paths, &arguments.name, &arguments.nameserver).await?;
+        let user = arguments.user.clone().unwrap_or_else(own_name);
+        let mut held = Held::take(arguments, uri, user, wait).await?;
+        let outcome = held.during(&arguments.command).await;
+        held.give_back().await;
+        outcome
+    })
+}
+
+/// The URI of a service of this lab, or of one that a nameserver knows.
+pub(super) async fn find(
+    paths: &Paths,
+    name: &str,
+    nameserver: &NameserverArgument,
+) -> Result<Uri, Report> {
+    if name.starts_with("PYRO") {
+        return name.parse::<Uri>().map_err(|error| miette!("{error}"));
+    }
+    if !nameserver.is_given()
+        && let Ok(client) = supervisor(paths).await
+        && let Ok(listing) = client.ask(&Request::Ps, |_| {}).await
+        && let Some(row) = listing.services.into_iter().find(|row| row.name == name)
+    {
+        let uri = row.uri.ok_or_else(|| {
+            miette!(help = "see `ferrolab ps`", "service '{name}' is {}", row.status)
+        })?;
+        return uri.parse::<Uri>().map_err(|error| miette!("{error}"));
+    }
+    call::look_up(name, nameserver).await
+}
+
+/// Whom locks are taken and broken for, where nobody says.
+pub(super) fn own_name() -> String {
+    let known = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    known.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// What a refused or failed call on a lock is to a person.
+pub(super) fn explain(name: &str, error: &Error) -> Report {
+    match error {
+        Error::Remote(exception) if exception.class == "builtins.AttributeError" => miette!(
+            help = "write `classname: LockableDaemon` in its daemon's configuration",
+            "'{name}' has no lock"
+        ),
+        Error::Remote(exception) => miette!("'{name}': {}", exception.message()),
+        error => miette!("{error}"),
+    }
+}
+
+/// A lock that this process has.
+struct Held {
+    name: String,
+    uri: Uri,
+    proxy: Proxy,
+    user: String,
+    token: String,
+    epoch: Option<i64>,
+}
+
+impl Held {
+    async fn take(
+        arguments: &Arguments,
+        uri: Uri,
+        user: String,
+        wait: Option<Duration>,
+    ) -> Result<Self, Report> {
+        let name = arguments.name.clone();
+        let mut proxy =
+            Proxy::from(uri.clone()).with_timeout(PATIENCE + wait.unwrap_or_default());
+        let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        // A connection of ours that ends takes its lock along: nothing outlives this process.
+        let request = vec![
+            ("user".to_owned(), Value::from(user.as_str())),
+            ("wait".to_owned(), wait.map(|wait| wait.as_secs_f64()).into()),
+            ("token".to_owned(), Value::from(token.as_str())),
+            ("ttl".to_owned(), Value::from(0)),
+        ];
+        let granted = proxy.call("lock", Vec::new(), request).await;
+        if granted.map_err(|error| explain(&name, &error))?.as_bool() != Some(true) {
+            let owner = info(&mut proxy).await.map(|info| info.user).unwrap_or_default();
+            let by = if owner.is_empty() { "another client" } else { owner.as_str() };
+            return Err(miette!(
+                help = "see who waits with `ferrolab locks`",
+                "'{name}' is still locked by {by} after {} s",
+                wait.unwrap_or_default().as_secs_f64()
+            ));
+        }
+        let epoch = info(&mut proxy).await.and_then(|info| info.epoch);
+        Ok(Held { name, uri, proxy: proxy.with_timeout(PATIENCE), user, token, epoch })
+    }
+
+    /// Runs the command. What happens to the lock meanwhile is told, and does not stop it.
+    async fn during(&mut self, command: &[OsString]) -> Outcome {
+        let Some((program, args)) = command.split_first() else { return Ok(ExitCode::SUCCESS) };
+        // From here on these are the command's, which the terminal sends them to as well.
+        let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
+        let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
+        let command = CommandSpec::foreground(program)
+            .args(args)
+            .env("FERROLAB_LOCK_URI", self.uri.to_string())
+            .env("FERROLAB_LOCK_TOKEN", &self.token);
+        let child = Spawner::permanent().into_diagnostic()?.spawn(command).await;
+        let child: Child = child.into_diagnostic()?;
+        let mut beat = tokio::time::interval(BEAT);
+        let mut is_told = false;
+        loop {
+            tokio::select! {
+                exit = child.wait() => return Ok(code(exit)),
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => child.terminate(),
+                _ = beat.tick() => {
+                    let ours = self.is_ours().await;
+                    if !ours && !is_told {
+                        is_told = true;
+                        eprintln!(
+                            "the lock of '{}' is lost while the command runs; see `ferrolab locks \
+                             --history`", self.name
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    async fn is_ours(&mut self) -> bool {
+        let Some(info) = info(&mut self.proxy).await else { return false };
+        // In another epoch it is the command itself that has taken it over.
+        info.locked && (info.epoch == self.epoch || info.user == self.user)
+    }
+
+    async fn give_back(mut self) {
+        if self.proxy.call("unlock", Vec::new(), Vec::new()).await.is_ok() {
+            return;
+        }
+        // The command took it over with the token, and has left it behind.
+        if info(&mut self.proxy).await.is_some_and(|info| info.away) {
+            let request = vec![
+                ("user".to_owned(), Value::from(self.user.as_str())),
+                ("wait".to_owned(), Value::from(0)),
+                ("token".to_owned(), Value::from(self.token.as_str())),
+                ("ttl".to_owned(), Value::from(0)),
+            ];
+            let back = self.proxy.call("lock", Vec::new(), request).await;
+            if back.is_ok_and(|back| back.as_bool() == Some(true)) {
+                // Where that fails, the end of the connection does it.
+                let _ = self.proxy.call("unlock", Vec::new(), Vec::new()).await;
+            }
+        }
+    }
+}
+
+/// Of `lock_info()`, what matters here.
+struct Info {
+    locked: bool,
+    away: bool,
+    user: String,
+    epoch: Option<i64>,
+}
+
+async fn info(proxy: &mut Proxy) -> Option<Info> {
+    let info = proxy.call("lock_info", Vec::new(), Vec::new()).await.ok()?;
+    let info = info.as_dict()?;
+    let flag = |key| info.get(key).and_then(Value::as_bool).unwrap_or(false);
+    Some(Info {
+        locked: flag("locked"),
+        away: flag("away"),
+        user: info.get("user").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        epoch: info.get("epoch").and_then(Value::as_i64),
+    })
+}
+
+fn seconds(seconds: f64) -> Result<Duration, Report> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| miette!("`--wait {seconds}` must be a number of seconds, 0 or more"))
+}
+
+/// As shells have it.
+fn code(exit: Exit) -> ExitCode {
+    let number = match exit {
+        Exit::Code(code) => u8::try_from(code).unwrap_or(1),
+        Exit::Signal(signal) => u8::try_from(signal).unwrap_or(127).saturating_add(128),
+        Exit::Unknown => 1,
+    };
+    ExitCode::from(number)
+}

@@ -1,0 +1,131 @@
+//! `ferrolab locks`: who has which instrument, who waits, and how it was before.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use miette::{Context, IntoDiagnostic};
+use serde::Serialize;
+
+use super::{Outcome, explain, paths, runtime, supervisor, table};
+use crate::control::{LockRow, Request};
+use crate::locklog::{self, Line};
+
+/// Lines of the history in a table, unless another number is asked for.
+const SHOWN: usize = 200;
+
+/// Show who holds which lock and who waits, or who held them before
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab locks\n  ferrolab locks --history lab.laser\n  \
+    ferrolab locks --history --json | jq '.[] | select(.event == \"broken\")'")]
+pub(super) struct Arguments {
+    /// Only the lock of this service
+    name: Option<String>,
+    /// Show the lock log: who held what, and how it ended
+    #[arg(long)]
+    history: bool,
+    /// Of the history, only the last so many lines (default: 200 in a table, all with --json)
+    #[arg(long, value_name = "LINES", requires = "history")]
+    last: Option<usize>,
+    /// Print a JSON list instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// One lock.
+#[derive(Serialize)]
+struct Row {
+    service: String,
+    daemon: String,
+    #[serde(flatten)]
+    lock: LockRow,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Outcome {
+    if arguments.history { history(arguments) } else { now(arguments) }
+}
+
+fn now(arguments: &Arguments) -> Outcome {
+    let paths = paths()?;
+    let listing = runtime()?.block_on(async {
+        supervisor(&paths).await?.ask(&Request::Ps, |_| {}).await.map_err(explain)
+    })?;
+    let wanted = |name: &String| arguments.name.as_ref().is_none_or(|wanted| wanted == name);
+    let rows: Vec<Row> = listing
+        .services
+        .into_iter()
+        .filter(|row| wanted(&row.name))
+        .filter_map(|row| Some(Row { lock: row.lock?, service: row.name, daemon: row.daemon }))
+        .collect();
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&rows).into_diagnostic()?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut shown = table::table(&["SERVICE", "LOCKED BY", "FROM", "SINCE", "EPOCH", "WAITING"]);
+    for Row { service, lock, .. } in &rows {
+        let waiting: Vec<String> = lock
+            .waiting
+            .iter()
+            .map(|waiter| if waiter.user.is_empty() { &waiter.address } else { &waiter.user })
+            .map(|name| table::text(name))
+            .collect();
+        let waiting = if waiting.is_empty() { "-".to_owned() } else { waiting.join(", ") };
+        match &lock.owner {
+            Some(owner) => {
+                let away = if owner.away { " (gone; may come back)" } else { "" };
+                shown.add_row([
+                    service.clone(),
+                    table::text(owner.name()),
+                    format!("{}{away}", owner.address),
+                    owner.since.clone(),
+                    owner.epoch.to_string(),
+                    waiting,
+                ])
+            }
+            None => shown.add_row([service, "-", "-", "-", "-", &waiting]),
+        };
+    }
+    table::print(&shown);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn history(arguments: &Arguments) -> Outcome {
+    let folder = paths()?.log_dir;
+    let mut lines = locklog::read(&folder)
+        .into_diagnostic()
+        .wrap_err_with(|| format!("cannot read the lock log in {}", folder.display()))?;
+    if let Some(name) = &arguments.name {
+        lines.retain(|line| line.service == *name);
+    }
+    let most = arguments.last.or((!arguments.json).then_some(SHOWN)).unwrap_or(usize::MAX);
+    let lines = lines.split_off(lines.len().saturating_sub(most));
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&lines).into_diagnostic()?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let headings = ["TIME", "SERVICE", "EVENT", "USER", "FROM", "EPOCH", "HELD", "WHY"];
+    let mut shown = table::table(&headings);
+    for line in &lines {
+        let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { table::text(text) };
+        shown.add_row([
+            line.time.to_string(),
+            or_none(if line.service.is_empty() { &line.daemon } else { &line.service }),
+            line.event.clone(),
+            or_none(&line.user),
+            or_none(&line.address),
+            line.epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string()),
+            line.duration.map_or_else(|| "-".to_owned(), |held| format!("{held:.3} s")),
+            or_none(&why(line)),
+        ]);
+    }
+    table::print(&shown);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn why(line: &Line) -> String {
+    let reason = line.reason.as_deref().unwrap_or_default();
+    match &line.by {
+        Some(by) if reason.is_empty() => format!("by {by}"),
+        Some(by) => format!("by {by}: {reason}"),
+        None => reason.to_owned(),
+    }
+}

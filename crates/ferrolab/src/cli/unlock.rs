@@ -1,0 +1,59 @@
+//! `ferrolab unlock --break`: a lock taken away from whoever has it.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use miette::miette;
+use remote::{Proxy, Value};
+
+use super::nslist::NameserverArgument;
+use super::{Outcome, lock, paths, runtime};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Break a service's lock
+///
+/// A lock belongs to the connection that took it, and ends with it; this is for the case that its
+/// owner cannot be asked. The owner is told by an error at its next call and drives no more. Who
+/// broke it, when and why is in `ferrolab locks --history`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab unlock --break lab.laser --reason \"ada has gone home\"")]
+pub(super) struct Arguments {
+    /// Yes, take it away from its owner
+    #[arg(long = "break", required = true)]
+    is_break: bool,
+    /// The service's name, or its URI
+    name: String,
+    /// Why; its owner and everybody after is shown this
+    #[arg(long, required = true)]
+    reason: String,
+    /// Who you are (default: your user name)
+    #[arg(long)]
+    user: Option<String>,
+    #[command(flatten)]
+    nameserver: NameserverArgument,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Outcome {
+    let paths = paths()?;
+    runtime()?.block_on(async {
+        let name = &arguments.name;
+        let uri = lock::find(&paths, name, &arguments.nameserver).await?;
+        let user = arguments.user.clone().unwrap_or_else(lock::own_name);
+        let request = vec![
+            Value::from(uri.to_string()),
+            Value::from(arguments.reason.as_str()),
+            Value::from(user),
+        ];
+        let mut proxy = Proxy::from(uri).with_timeout(PATIENCE);
+        let broken = proxy.call_daemon("release", request).await;
+        match broken.map_err(|error| lock::explain(name, &error))?.as_bool() {
+            Some(true) => {
+                println!("broken: {name}");
+                Ok(ExitCode::SUCCESS)
+            }
+            _ => Err(miette!("'{name}' is not locked")),
+        }
+    })
+}
