@@ -515,7 +515,7 @@ def test_a_command_runs_while_the_lock_is_held(running):
 
 
 def test_a_lock_dies_with_the_command_line_that_held_it(running):
-    command = running.start("lock", "lab.stage", "--", "sh", "-c", "echo here; sleep 100")
+    command = running.start("lock", "lab.stage", "--", "sh", "-c", "echo here; exec sleep 100")
     assert command.stdout.readline() == "here\n"
     with running.proxy("lab.stage") as look:
         assert look.islocked() is True

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from workers import (
-    BATCH, BEGUN, CALL, CLOSE, DRIVERS, END, GET, JSON, MARSHAL, MSGPACK, NEXT, RAISED, SERPENT, SET,
-    STREAM, VALUE, Raised, Worker, probe, raises, service, start, wait_for,
+    BATCH, BEGUN, CALL, CLOSE, DRIVERS, END, GET, JSON, MARSHAL, MSGPACK, NEXT, RAISED, REST,
+    SERPENT, SET, STREAM, VALUE, Raised, Worker, probe, raises, service, start, wait_for,
 )
 
 
@@ -454,3 +454,21 @@ def test_large_values(channel):
     for size in (10, 40_000, 65_530, 65_536, 5_000_000):
         data = b"x" * size
         assert channel.call("lab.probe", "echo", data) == ((data,), {})
+
+
+@pytest.mark.parametrize("mode", ["single", "session"])
+def test_an_instance_comes_to_rest_once(mode):
+    """When a lock's owner is gone; the end of the session behind it does not do it again."""
+    settings = {"on_disconnect": ["fail", "rest"], "instancemode": mode}
+    with start(service("rest", "standard", "Resting", **settings)) as worker:
+        first, beside, other = worker.channel(1), worker.channel(1), worker.channel(2)
+        assert beside.request(REST, "rest", "rest") == (VALUE, None)
+        assert first.call("rest", "events") == [], "no instance was made for it"
+        kind, state = beside.request(REST, "rest", "fail")
+        assert (kind, state["__class__"]) == (RAISED, "ValueError")
+        assert beside.request(REST, "rest", "rest") == (VALUE, None)
+        beside.close()
+        first.close()
+        assert other.call("rest", "events") == ["rest"]
+        again = worker.channel(3)
+        assert again.call("rest", "events") == ["rest"]

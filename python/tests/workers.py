@@ -24,7 +24,7 @@ BOOT = (
     "exec(compile(marshal.loads(read(int.from_bytes(read(4),'big'))),'<ferrolab>/boot.py','exec'))"
 )
 
-CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND = range(8)
+CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST = range(9)
 VALUE, RAISED, STREAM, END, BEGUN = range(5)
 SERPENT, MARSHAL, JSON, MSGPACK = 1, 2, 3, 4
 FLAG_ONEWAY = 4

@@ -99,9 +99,8 @@ pub(crate) fn read(log_dir: &Path) -> io::Result<Vec<Line>> {
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name();
-        let is_ours = name
-            .to_str()
-            .is_some_and(|name| name.starts_with(PREFIX) && name.contains(SUFFIX));
+        let is_ours =
+            name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.contains(SUFFIX));
         if !is_ours {
             continue;
         }
@@ -150,8 +149,12 @@ impl Line {
 /// Never waits: a lock must not hang on a disk.
 fn send(lines: &SyncSender<Line>, daemon: &str, service: &str, record: &LockRecord) {
     if let Err(TrySendError::Full(line)) = lines.try_send(Line::of(daemon, service, record)) {
-        tracing::warn!(service = line.service, event = line.event, user = line.user,
-            "the disk does not keep up, and a line of the lock log is lost");
+        tracing::warn!(
+            service = line.service,
+            event = line.event,
+            user = line.user,
+            "the disk does not keep up, and a line of the lock log is lost"
+        );
     }
 }
 
@@ -202,10 +205,9 @@ mod tests {
     fn what_is_written_is_read_even_behind_a_torn_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = file(folder.path(), "bench");
-        std::fs::write(&path, "{\"time\":\"2026-01-01T00:00:00Z\",\"daem\n").unwrap();
+        crate::files::replace(&path, b"{\"time\":\"2026-01-01T00:00:00Z\",\"daem\n").unwrap();
         let log = open(&path, "bench").unwrap();
-        let party =
-            LockParty { session: 1, user: "ada".into(), address: "127.0.0.1:9".into() };
+        let party = LockParty { session: 1, user: "ada".into(), address: "127.0.0.1:9".into() };
         let broken = Break { by: "eve".into(), reason: "lunch".into() };
         for (event, held) in [
             (LockEvent::Granted, None),

@@ -150,8 +150,8 @@ pub use daemon::{DAEMON_NAME, Daemon, RegisterError};
 pub use error::{ConnectError, Error};
 pub use instance::{PerCall, PerSession};
 pub use lock::{
-    Break, LockBreaker, LockEvent, LockLog, LockOwner, LockParty, LockRecord, LockSettings, LockStatus,
-    LockWaiter,
+    Break, LockBreaker, LockEvent, LockLog, LockOwner, LockParty, LockRecord, LockSettings,
+    LockStatus, LockWaiter,
 };
 pub use native::{
     Caller, Expose, Exposed, FromValue, IntoException, IntoResult, IntoValue, Mismatch, expose,

@@ -18,7 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// owner cannot be asked. The owner is told by an error at its next call and drives no more. Who
 /// broke it, when and why is in `ferrolab locks --history`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  ferrolab unlock --break lab.laser --reason \"ada has gone home\"")]
+#[command(
+    after_help = "Examples:\n  ferrolab unlock --break lab.laser --reason \"ada has gone home\""
+)]
 pub(super) struct Arguments {
     /// Yes, take it away from its owner
     #[arg(long = "break", required = true)]

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use remote::{
-    Answer, Exception, LockBreaker, Metadata, MethodCall, Object, Operation, Request, Session, Signature, Value,
-    batch_now,
+    Answer, Exception, LockBreaker, Metadata, MethodCall, Object, Operation, Request, Session,
+    Signature, Value, batch_now,
 };
 
 /// The version of PyroLab whose interface this is.

@@ -83,9 +83,9 @@ fn lives_before(file: &Path) -> u64 {
         }
     };
     let now = Memory { lives: before.lives + 1 };
-    let written = serde_json::to_vec(&now).map_err(|error| error.to_string()).and_then(|bytes| {
-        files::replace_private(file, &bytes).map_err(|error| error.to_string())
-    });
+    let written = serde_json::to_vec(&now)
+        .map_err(|error| error.to_string())
+        .and_then(|bytes| files::replace_private(file, &bytes).map_err(|error| error.to_string()));
     if let Err(error) = written {
         warn!(file = %file.display(), error,
             "cannot remember this life of the daemon; epochs may repeat after its next start");
@@ -108,7 +108,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("locks.json");
         assert_eq!([lives_before(&file), lives_before(&file), lives_before(&file)], [0, 1, 2]);
-        std::fs::write(&file, "{\"liv").unwrap();
+        files::replace_private(&file, b"{\"liv").unwrap();
         let far_above = lives_before(&file);
         assert!(far_above > 400_000, "{far_above}");
         assert_eq!(lives_before(&file), far_above + 1);

@@ -94,7 +94,8 @@ impl Streams {
             )));
         }
         let id = uuid::Uuid::new_v4().to_string();
-        let entry = Open { owner: Owner::Session(session), origin, made: now, stream: Some(stream) };
+        let entry =
+            Open { owner: Owner::Session(session), origin, made: now, stream: Some(stream) };
         open.insert(id.clone(), entry);
         Ok(id)
     }

@@ -21,11 +21,8 @@ use crate::session::Session;
 /// The methods of an object that can be locked, beside its own.
 pub(crate) const METHODS: [&str; 4] = ["lock", "unlock", "islocked", "lock_info"];
 
-const LOCK: Signature = Signature {
-    name: "Lockable.lock",
-    parameters: &["user", "wait", "token", "ttl"],
-    required: 0,
-};
+const LOCK: Signature =
+    Signature { name: "Lockable.lock", parameters: &["user", "wait", "token", "ttl"], required: 0 };
 const UNLOCK: Signature = Signature::none("Lockable.unlock");
 const IS_LOCKED: Signature = Signature::none("Lockable.islocked");
 const LOCK_INFO: Signature = Signature::none("Lockable.lock_info");

@@ -162,7 +162,8 @@ impl Locks {
     /// Every lock, sorted by id.
     pub(crate) fn status(&self) -> Vec<LockStatus> {
         let state = self.state();
-        let mut all: Vec<LockStatus> = state.entries.iter().map(|(id, entry)| entry.status(id)).collect();
+        let mut all: Vec<LockStatus> =
+            state.entries.iter().map(|(id, entry)| entry.status(id)).collect();
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all
     }
@@ -174,7 +175,9 @@ impl Locks {
         let hold = entry.lock.hold();
         Some(Info {
             idle: hold.map_or(Duration::ZERO, |(hold, _)| now.duration_since(hold.used)),
-            expires_in: hold.and_then(|(_, until)| until).map(|at| at.saturating_duration_since(now)),
+            expires_in: hold
+                .and_then(|(_, until)| until)
+                .map(|at| at.saturating_duration_since(now)),
             hold: hold.map(|(hold, _)| (hold.clone(), entry.since())),
             waiting: entry.waiting(),
         })
@@ -245,10 +248,16 @@ impl Locks {
     ) -> Result<Option<Admission>, Exception> {
         let mut state = shared.locks.state();
         let Some(entry) = state.entries.get_mut(id) else { return Ok(None) };
-        let allowed = |member: &str| entry.settings.read_while_locked.iter().any(|name| name == member);
+        let allowed =
+            |member: &str| entry.settings.read_while_locked.iter().any(|name| name == member);
         let read = member.is_some_and(allowed);
         entry.lock.call_start(Instant::now(), session, read)?;
-        Ok(Some(Admission { shared: Arc::clone(shared), id: id.to_owned(), session, counted: !read }))
+        Ok(Some(Admission {
+            shared: Arc::clone(shared),
+            id: id.to_owned(),
+            session,
+            counted: !read,
+        }))
     }
 
     /// The client of `session` is gone, though a call of it may still run.
@@ -379,7 +388,9 @@ fn tick_in(ttl: Duration, shared: &Arc<Shared>, id: &str) {
     runtime.spawn(async move {
         tokio::time::sleep(ttl).await;
         if let Some(shared) = shared.upgrade() {
-            shared.locks.event(&shared, &id, |_, entry, now, effects| entry.lock.tick(now, effects));
+            shared
+                .locks
+                .event(&shared, &id, |_, entry, now, effects| entry.lock.tick(now, effects));
         }
     });
 }

@@ -30,7 +30,8 @@ impl Story {
         let (who, what) = (words.next().unwrap(), words.next().unwrap_or_default());
         let rest: Vec<&str> = words.collect();
         let option = |name: &str| {
-            rest.iter().find_map(|word| word.strip_prefix(name).and_then(|word| word.strip_prefix('=')))
+            rest.iter()
+                .find_map(|word| word.strip_prefix(name).and_then(|word| word.strip_prefix('=')))
         };
         let seconds = |text: &str| Duration::from_secs(text.parse().unwrap());
         let session = u64::from(who.as_bytes()[0]);
@@ -58,6 +59,7 @@ impl Story {
                 result = Some(started.map_or_else(|refusal| short(&refusal), |()| "runs".into()));
             }
             "ends" => self.lock.call_end(now, session, &mut effects),
+            "is" => self.lock.forget(now, session, &mut effects),
             "leaves" => self.lock.disconnect(now, session, &mut effects),
             "breaks" => {
                 let broken = Break { by: who.to_owned(), reason: "why".into() };
@@ -110,66 +112,123 @@ fn short(refusal: &Refusal) -> String {
 fn stories() {
     let plain: &[(&str, &str)] = &[
         // What PyroLab does.
-        ("A asks; B calls; A calls; B asks; B unlocks; A unlocks; B calls",
-         "A has it #1; locked by A; runs; locked by A; locked by A; A unlocked #1; true; runs"),
-        ("A unlocks; A asks; A asks; A leaves; B asks",
-         "false; A has it #1; A disconnected #1; B has it #2"),
+        (
+            "A asks; B calls; A calls; B asks; B unlocks; A unlocks; B calls",
+            "A has it #1; locked by A; runs; locked by A; locked by A; A unlocked #1; true; runs",
+        ),
+        (
+            "A unlocks; A asks; A asks; A leaves; B asks",
+            "false; A has it #1; A disconnected #1; B has it #2",
+        ),
+        (
+            "A asks; A calls; A leaves; A calls; A is over; A calls; A ends; B asks",
+            "A has it #1; runs; A disconnected #1; gone; gone; B has it #2",
+        ),
         // A queue, in order, without those who have left or lost patience.
-        ("A asks; B asks wait=50; C asks wait=5; D asks wait=50; 5 s; B leaves; A unlocks",
-         "A has it #1; in vain; gone; A unlocked #1; D has it #2; true"),
-        ("A asks; B asks wait=0; A unlocks; B asks wait=0",
-         "A has it #1; in vain; A unlocked #1; true; B has it #2"),
-        ("A asks; B asks wait=9; B asks wait=9; A unlocks; B unlocks; C asks",
-         "A has it #1; A unlocked #1; B has it #2; true; B unlocked #2; true; C has it #3"),
+        (
+            "A asks; B asks wait=50; C asks wait=5; D asks wait=50; 5 s; B leaves; A unlocks",
+            "A has it #1; in vain; gone; A unlocked #1; D has it #2; true",
+        ),
+        (
+            "A asks; B asks wait=0; A unlocks; B asks wait=0",
+            "A has it #1; in vain; A unlocked #1; true; B has it #2",
+        ),
+        (
+            "A asks; B asks wait=9; B asks wait=9; A unlocks; B unlocks; C asks",
+            "A has it #1; A unlocked #1; B has it #2; true; B unlocked #2; true; C has it #3",
+        ),
         // A grant waits for calls that run, and new ones wait for the grant.
-        ("B calls; A asks; B calls; C asks; B reads; B ends; A calls",
-         "runs; locked by A; locked by A; runs; A has it #1; runs"),
+        (
+            "B calls; A asks; B calls; C asks; B reads; B ends; A calls",
+            "runs; locked by A; locked by A; runs; A has it #1; runs",
+        ),
         ("B calls; A asks; 10 s; B calls", "runs; busy; runs"),
         ("A calls; A asks; A asks", "runs; A has it #1"),
-        ("A asks; A calls; A leaves; B asks wait=60; B calls; 30 s; A ends; B calls",
-         "A has it #1; runs; A disconnected #1; runs; B has it #2; runs"),
-        ("A asks; A calls; A leaves; B asks; A ends",
-         "A has it #1; runs; A disconnected #1; B has it #2"),
-        ("A asks; A calls; A unlocks; B asks; A ends",
-         "A has it #1; runs; A unlocked #1; true; B has it #2"),
+        (
+            "A asks; A calls; A leaves; B asks wait=60; B calls; 30 s; A ends; B calls",
+            "A has it #1; runs; A disconnected #1; runs; B has it #2; runs",
+        ),
+        (
+            "A asks; A calls; A leaves; B asks; A ends",
+            "A has it #1; runs; A disconnected #1; B has it #2",
+        ),
+        (
+            "A asks; A calls; A unlocks; B asks; A ends",
+            "A has it #1; runs; A unlocked #1; true; B has it #2",
+        ),
         // Reads.
         ("A asks; B reads; B calls; B reads", "A has it #1; runs; locked by A; runs"),
         // Who has lost the lock is told, and drives no more before it asks again.
-        ("A asks; X breaks; A calls; A calls; A reads; A asks; A calls",
-         "A has it #1; A is robbed #1; true; broken; broken; runs; A has it #2; runs"),
-        ("A asks; X breaks; A asks; A asks", "A has it #1; A is robbed #1; true; broken; A has it #2"),
+        (
+            "A asks; X breaks; A calls; A calls; A reads; A asks; A calls",
+            "A has it #1; A is robbed #1; true; broken; broken; runs; A has it #2; runs",
+        ),
+        (
+            "A asks; X breaks; A asks; A asks",
+            "A has it #1; A is robbed #1; true; broken; A has it #2",
+        ),
         ("A asks; X breaks; A unlocks; A calls", "A has it #1; A is robbed #1; true; broken; runs"),
-        ("X breaks; A asks; B asks wait=9; X breaks; A calls",
-         "false; A has it #1; A is robbed #1; B has it #2; true; broken"),
+        (
+            "X breaks; A asks; B asks wait=9; X breaks; A calls",
+            "false; A has it #1; A is robbed #1; B has it #2; true; broken",
+        ),
         // Tokens.
-        ("A asks token=x ttl=10; A leaves; B asks wait=60; B calls; 9 s; C asks token=x ttl=10; C calls",
-         "A has it #1; A is away #1; locked by A; C has it again #2; runs"),
-        ("A asks token=x ttl=10; A leaves; B asks wait=60; 10 s; C asks token=x",
-         "A has it #1; A is away #1; A expired #1; B has it #2; locked by B"),
-        ("A asks token=x ttl=10; A leaves; C asks token=y; C unlocks",
-         "A has it #1; A is away #1; locked by A; locked by A"),
-        ("A asks token=x ttl=10; C asks token=x ttl=10; A calls; A unlocks; C leaves; 10 s",
-         "A has it #1; A is away #1; C has it again #2; takenover; takenover; C is away #2; C expired #2"),
-        ("A asks token=x ttl=10; A calls; A leaves; C asks token=x wait=60; B asks wait=60; 11 s; A ends",
-         "A has it #1; runs; A is away #1; C has it again #2"),
-        ("A asks token=x ttl=10; A calls; A leaves; C asks token=x; 5 s; C leaves; 10 s; B asks",
-         "A has it #1; runs; A is away #1; gone; A expired #1"),
-        ("A asks token=x ttl=10; A leaves; X breaks; C asks token=x; C asks token=x",
-         "A has it #1; A is away #1; A is robbed #1; true; broken; C has it #2"),
-        ("A asks token=x ttl=10; A unlocks; C asks token=x", "A has it #1; A unlocked #1; true; C has it #2"),
+        (
+            "A asks token=x ttl=10; A leaves; B asks wait=60; B calls; 9 s; C asks token=x ttl=10; C calls",
+            "A has it #1; A is away #1; locked by A; C has it again #2; runs",
+        ),
+        (
+            "A asks token=x ttl=10; A leaves; B asks wait=60; 10 s; C asks token=x",
+            "A has it #1; A is away #1; A expired #1; B has it #2; locked by B",
+        ),
+        (
+            "A asks token=x ttl=10; A leaves; C asks token=y; C unlocks",
+            "A has it #1; A is away #1; locked by A; locked by A",
+        ),
+        (
+            "A asks token=x ttl=10; C asks token=x ttl=10; A calls; A unlocks; C leaves; 10 s",
+            "A has it #1; A is away #1; C has it again #2; takenover; takenover; C is away #2; C expired #2",
+        ),
+        (
+            "A asks token=x ttl=10; A calls; A leaves; C asks token=x wait=60; B asks wait=60; 11 s; A ends",
+            "A has it #1; runs; A is away #1; C has it again #2",
+        ),
+        (
+            "A asks token=x ttl=10; A calls; A leaves; C asks token=x; 5 s; C leaves; 10 s; B asks",
+            "A has it #1; runs; A is away #1; gone; A expired #1",
+        ),
+        (
+            "A asks token=x ttl=10; A leaves; X breaks; C asks token=x; C asks token=x",
+            "A has it #1; A is away #1; A is robbed #1; true; broken; C has it #2",
+        ),
+        (
+            "A asks token=x ttl=10; A unlocks; C asks token=x",
+            "A has it #1; A unlocked #1; true; C has it #2",
+        ),
     ];
     let resting: &[(&str, &str)] = &[
-        ("A asks; A leaves; B asks; B calls; X rested; B calls",
-         "A has it #1; A disconnected #1; rest; resting after A; B has it #2; runs"),
-        ("A asks; A calls; A leaves; B asks wait=60; C calls; A ends; C calls; X rested; C calls",
-         "A has it #1; runs; A disconnected #1; resting after A; rest; resting after A; B has it #2; \
-          locked by B"),
+        (
+            "A asks; A leaves; B asks; B calls; X rested; B calls",
+            "A has it #1; A disconnected #1; rest; resting after A; B has it #2; runs",
+        ),
+        (
+            "A asks; A calls; A leaves; B asks wait=60; C calls; A ends; C calls; X rested; C calls",
+            "A has it #1; runs; A disconnected #1; resting after A; rest; resting after A; B has it #2; \
+          locked by B",
+        ),
         ("A asks; A unlocks; B calls", "A has it #1; A unlocked #1; true; runs"),
-        ("A asks; X breaks; X breaks; A calls; X rested; A calls",
-         "A has it #1; A is robbed #1; rest; true; false; broken; broken"),
-        ("A asks token=x ttl=10; A leaves; 10 s; X rested",
-         "A has it #1; A is away #1; A expired #1; rest"),
-        ("A asks token=x ttl=10; A leaves; C asks token=x", "A has it #1; A is away #1; C has it again #2"),
+        (
+            "A asks; X breaks; X breaks; A calls; X rested; A calls",
+            "A has it #1; A is robbed #1; rest; true; false; broken; broken",
+        ),
+        (
+            "A asks token=x ttl=10; A leaves; 10 s; X rested",
+            "A has it #1; A is away #1; A expired #1; rest",
+        ),
+        (
+            "A asks token=x ttl=10; A leaves; C asks token=x",
+            "A has it #1; A is away #1; C has it again #2",
+        ),
     ];
     for (rests, cases) in [(false, plain), (true, resting)] {
         for (story, expected) in cases {

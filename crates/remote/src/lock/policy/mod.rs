@@ -15,7 +15,7 @@
 
 mod steps;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::token::TokenHash;
@@ -52,6 +52,9 @@ pub(crate) struct Lock {
     calls: BTreeMap<u64, u32>,
     /// Sessions that lost the lock, until they have it again or are gone.
     lost: BTreeMap<u64, Lost>,
+    /// Of those, the ones whose session is over while calls of it still run: a batch of a dead client
+    /// must not go on.
+    ghosts: BTreeSet<u64>,
     /// Tokens of locks that were broken while their owner was away.
     revoked: VecDeque<(TokenHash, Break)>,
     next_epoch: u64,
@@ -122,6 +125,7 @@ impl Lock {
             queue: VecDeque::new(),
             calls: BTreeMap::new(),
             lost: BTreeMap::new(),
+            ghosts: BTreeSet::new(),
             revoked: VecDeque::new(),
             next_epoch: first_epoch,
             rests,
@@ -265,10 +269,14 @@ impl Lock {
         self.advance(now, effects);
     }
 
-    /// Nothing more will come of a session.
+    /// Nothing more will come of a session but the ends of its calls.
     pub(crate) fn forget(&mut self, now: Instant, session: u64, effects: &mut Vec<Effect>) {
         self.disconnect(now, session, effects);
-        self.lost.remove(&session);
+        if self.calls.contains_key(&session) {
+            self.ghosts.insert(session);
+        } else {
+            self.lost.remove(&session);
+        }
     }
 
     /// A call wants to run; a `read` is one that others may make while the object is locked.
@@ -317,6 +325,9 @@ impl Lock {
             *running = running.saturating_sub(1);
             if *running == 0 {
                 self.calls.remove(&session);
+                if self.ghosts.remove(&session) {
+                    self.lost.remove(&session);
+                }
             }
         }
         self.advance(now, effects);

@@ -11,7 +11,11 @@ use super::{Effect, Hold, Kind, Lock, Lost, MOST_WAITING, State, Waiting};
 
 impl Lock {
     /// What a request has to wait for; `None` where the lock is the asker's already.
-    pub(super) fn place(&mut self, now: Instant, request: &Request) -> Result<Option<Kind>, Refusal> {
+    pub(super) fn place(
+        &mut self,
+        now: Instant,
+        request: &Request,
+    ) -> Result<Option<Kind>, Refusal> {
         let session = request.party.session;
         // A loss is told once; asking again is how its connection goes on.
         if let Some(lost) = self.lost.get_mut(&session)
@@ -74,7 +78,8 @@ impl Lock {
             stays
         });
         if let State::Held(hold) = &self.state {
-            let (owner, ttl) = (hold.owner.session, hold.token.map_or(Duration::ZERO, |(_, ttl)| ttl));
+            let (owner, ttl) =
+                (hold.owner.session, hold.token.map_or(Duration::ZERO, |(_, ttl)| ttl));
             self.lost.insert(owner, Lost { loss, told: false });
             self.suspend(now, ttl, effects);
         }

@@ -1,0 +1,64 @@
+"""A host of its own for clients: a network namespace, whose cable can be pulled.
+
+Needs Linux, root and iproute2; `network` skips the test elsewhere, saying so.
+"""
+
+import contextlib
+import os
+import random
+import shutil
+import subprocess
+
+import pytest
+
+
+class Network:
+    """A namespace and the cable to it."""
+
+    def __init__(self, name, number):
+        self.name = name
+        self.here = f"10.213.{number}.1"
+        self.there = f"10.213.{number}.2"
+        self.prefix = ["ip", "netns", "exec", name]
+
+    def pull(self):
+        """From now on no packet goes through, and neither side is told."""
+        self._there("link", "set", f"{self.name}t", "down")
+
+    def plug(self):
+        self._there("link", "set", f"{self.name}t", "up")
+
+    def _there(self, *words):
+        ip("-n", self.name, *words)
+
+
+def ip(*words):
+    done = subprocess.run(["ip", *words], capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, f"ip {' '.join(words)}: {done.stderr}"
+
+
+@contextlib.contextmanager
+def network():
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces need root")
+    if shutil.which("ip") is None and shutil.which("apt-get") is not None:
+        subprocess.run(["apt-get", "install", "-y", "iproute2"], capture_output=True)
+    if shutil.which("ip") is None:
+        pytest.skip("network namespaces need iproute2: apt-get install iproute2")
+    number = random.SystemRandom().randrange(1, 250)
+    name = f"fl{number}x{os.getpid() % 10000}"
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, encoding="utf-8")
+    if made.returncode != 0:
+        pytest.skip(f"network namespaces are not allowed here: {made.stderr.strip()}")
+    try:
+        net = Network(name, number)
+        ip("link", "add", f"{name}h", "type", "veth", "peer", "name", f"{name}t")
+        ip("link", "set", f"{name}t", "netns", name)
+        ip("addr", "add", f"{net.here}/24", "dev", f"{name}h")
+        ip("link", "set", f"{name}h", "up")
+        ip("-n", name, "addr", "add", f"{net.there}/24", "dev", f"{name}t")
+        net.plug()
+        yield net
+    finally:
+        # The cable goes with the namespace.
+        subprocess.run(["ip", "netns", "del", name], capture_output=True)
