@@ -183,7 +183,7 @@ class Channel:
             return VALUE, None
         except Exception as error:
             log.warning("%s() failed when its client had gone", member, exc_info=True)
-            return RAISED, convert.exception(error, SERPENT)
+            return RAISED, exceptions.exception(error, SERPENT)
         finally:
             if output.current.partial:
                 output.end_of_call()

@@ -34,8 +34,8 @@ def reset(proxy):
     sock.close()
 
 
-def until_free(proxy):
-    """Asks for the lock until it can be had; how PyroLab's users wait."""
+def wait_for_the_lock(proxy):
+    """Asks for it until it can be had; how PyroLab's users wait."""
     deadline = time.monotonic() + 20
     while True:
         outcome = told(lambda: proxy.lock("next"))
@@ -79,10 +79,10 @@ def pyrolab(uri):
     say("and what others read", lambda: ada.move(1))
     say("too many arguments", lambda: eve.unlock(1))
     eve._pyroRelease()
-    say("after a clean close", lambda: until_free(ada))
+    say("after a clean close", lambda: wait_for_the_lock(ada))
     reset(ada)
     eve._pyroReconnect()
-    say("after an RST", lambda: until_free(eve))
+    say("after an RST", lambda: wait_for_the_lock(eve))
     eve.unlock()
     child = os.fork()
     if child == 0:
@@ -90,7 +90,7 @@ def pyrolab(uri):
         own.lock("child")
         os.kill(os.getpid(), 9)
     os.waitpid(child, 0)
-    say("after a SIGKILL", lambda: until_free(eve))
+    say("after a SIGKILL", lambda: wait_for_the_lock(eve))
 
 
 def hold(uri, user, *arguments):

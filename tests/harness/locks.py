@@ -1,0 +1,95 @@
+"""What the tests of locks share: a lab with lockable services in every mode, and short words."""
+
+import contextlib
+import threading
+
+import pytest
+
+from .lab import new_lab
+from .wait import wait_for
+
+CONFIGURATION = """\
+version: "1.0"
+python: {executable: "$python", path: ["$drivers"]}
+daemons:
+  bench: {classname: LockableDaemon, threadpool_size: 200}
+  turns: {classname: LockableDaemon, servertype: multiplex}
+services:
+  lab.stage:
+    module: stage
+    classname: Stage
+    daemon: bench
+    instancemode: single
+    arguments: {record: "$record"}
+    read_while_locked: [position, temperature, moves]
+  lab.session: {module: stage, classname: Stage, daemon: bench, instancemode: session, arguments: {record: "$record.session"}}
+  lab.percall: {module: stage, classname: Stage, daemon: bench, instancemode: percall, arguments: {record: "$record.percall"}}
+  lab.crowd: {module: stage, classname: Stage, daemon: bench, instancemode: single}
+  lab.supply: {native: simulated.power_supply, daemon: bench, on_disconnect: [off, no_such_method]}
+  lab.turns: {module: stage, classname: Stage, daemon: turns, instancemode: single, arguments: {record: "$record.turns"}}
+  lab.turns.other: {module: stage, classname: Stage, daemon: turns, instancemode: single}
+autolaunch: {daemons: [bench, turns]}
+"""
+EVERY_MODE = ["lab.stage", "lab.session", "lab.percall", "lab.turns"]
+REFUSED = "Pyro object is locked (by 'ada')"
+
+
+@contextlib.contextmanager
+def locking_lab():
+    """A running lab; `record` is the file in which its stage notes what happens to it."""
+    with new_lab() as lab:
+        lab.record = lab.files / "record"
+        lab.config(CONFIGURATION, record=str(lab.record))
+        lab.up()
+        yield lab
+
+
+@contextlib.contextmanager
+def clients(lab, service, number=2):
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(lab.proxy(service)) for _ in range(number)]
+
+
+def refused(function, text=REFUSED):
+    with pytest.raises(ConnectionRefusedError) as caught:
+        function()
+    assert caught.value.args == (text,)
+
+
+def later(function):
+    """Runs a call in a thread; `result()` is what it returned or raised."""
+    outcome = []
+
+    def run():
+        try:
+            outcome.append((True, function()))
+        except Exception as error:
+            outcome.append((False, error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    def result(timeout=30):
+        thread.join(timeout)
+        assert not thread.is_alive(), "the call has not ended"
+        done, value = outcome[0]
+        if not done:
+            raise value
+        return value
+
+    result.is_running = thread.is_alive
+    return result
+
+
+def waiting(proxy):
+    return [waiter["user"] for waiter in proxy.lock_info()["waiting"]]
+
+
+def wait_until_waiting(proxy, names):
+    wait_for(lambda: waiting(proxy) == names, 10, f"{names} wait for the lock")
+
+
+def own(proxy):
+    """Makes a proxy the calling thread's."""
+    proxy._pyroClaimOwnership()
+    return proxy

@@ -1,0 +1,203 @@
+"""Locks: who gets one, in which order, and what becomes of it when its owner is gone."""
+
+import contextlib
+import json
+import os
+import subprocess
+import time
+
+import pytest
+from harness import wait_for
+from harness.holder import CLIENT, Holder
+from harness.lab import interpreter
+from harness.locks import (
+    clients,
+    later,
+    locking_lab,
+    own,
+    refused,
+    wait_until_waiting,
+    waiting,
+)
+
+EXTENDED = os.environ.get("FERROLAB_TEST_EXTENDED")
+CROWD = 100_000 if EXTENDED else int(os.environ.get("FERROLAB_TEST_ACQUISITIONS", "3200"))
+
+
+@pytest.fixture(scope="module")
+def running():
+    with locking_lab() as lab:
+        yield lab
+
+
+# Waiting
+
+
+@pytest.mark.parametrize("service", ["lab.stage", "lab.turns"])
+def test_waiters_are_served_in_order_and_leave_when_they_go(running, service):
+    uri = running.uri(service)
+    with running.proxy(service) as ada, contextlib.ExitStack() as stack:
+        ada.lock("ada")
+        names = [f"w{number}" for number in range(6)]
+        holders = {}
+        for number, name in enumerate(names):
+            holders[name] = stack.enter_context(Holder(uri, name, wait=60))
+            wait_until_waiting(ada, names[: number + 1])
+        # While they wait, the daemon goes on serving, in a multiplex one too.
+        assert isinstance(ada.move(1), int)
+        holders["w2"].kill()
+        wait_until_waiting(ada, [name for name in names if name != "w2"])
+        ada.unlock()
+        epochs = []
+        for name in ["w0", "w1", "w3", "w4", "w5"]:
+            assert holders[name].answer() == ["returned", True]
+            info = ada.lock_info()
+            assert info["user"] == name
+            epochs.append(info["epoch"])
+            holders[name].tell("unlock")
+        assert epochs == sorted(set(epochs))
+
+
+def test_waiting_in_vain(running):
+    with clients(running, "lab.stage") as (ada, eve):
+        ada.lock("ada")
+        begin = time.monotonic()
+        assert eve.lock("eve", wait=0.3) is False
+        assert 0.25 < time.monotonic() - begin < 5
+        assert eve.lock("eve", wait=0) is False
+        assert waiting(eve) == []
+
+
+@pytest.mark.timeout(3600 if EXTENDED else 180)
+def test_a_crowd_never_drives_at_once(running):
+    """64 stock clients; with `--extended` they take the lock 100,000 times."""
+    processes, threads = 4, 16
+    each = -(-CROWD // (processes * threads))
+    crowd = [
+        subprocess.Popen(
+            [interpreter(), str(CLIENT), running.uri("lab.crowd"), "crowd", str(threads), "600", str(each)],
+            stdout=subprocess.PIPE, encoding="utf-8",
+        )
+        for _ in range(processes)
+    ]
+    for process in crowd:
+        assert json.loads(process.communicate()[0]) == []
+    total = processes * threads * each
+    with running.proxy("lab.crowd") as stage:
+        assert stage.overlaps() == []
+        moves = stage.moves()
+    assert len(moves) == total
+
+    def grants():
+        lines = json.loads(running.run("locks", "--history", "--json", "lab.crowd").stdout)
+        granted = [line for line in lines if line["event"] == "granted"]
+        return granted if len(granted) >= total else None
+
+    granted = wait_for(grants, 60, "every grant is in the lock log")
+    epochs = [line["epoch"] for line in granted]
+    assert all(one < next for one, next in zip(epochs, epochs[1:])), "epochs strictly rise"
+    assert [line["user"] for line in granted] == moves, "whom it was granted to has driven"
+    # Served in order: with all of them always asking, nobody is passed over by a whole round.
+    last = {}
+    gaps = []
+    rounds = len(granted) - 2 * processes * threads
+    for number, line in enumerate(granted):
+        if line["user"] in last and number < rounds:
+            gaps.append(number - last[line["user"]])
+        last[line["user"]] = number
+    assert max(gaps, default=0) <= 2 * processes * threads
+
+
+# The end of an owner
+
+
+@pytest.mark.parametrize("service", ["lab.stage", "lab.turns"])
+def test_a_long_call_of_a_dead_owner_ends_before_the_next_grant(running, service, tmp_path):
+    uri, gate = running.uri(service), tmp_path / "gate"
+    record = running.record if service == "lab.stage" else running.record.with_name("record.turns")
+    with (
+        Holder.having(uri, "ada") as ada,
+        Holder(uri, "eve", wait=60) as eve,
+        running.proxy(service) as look,
+    ):
+        wait_until_waiting(look, ["eve"])
+        begun = record.read_text().count("long call begins")
+        ada.tell("wait_for", str(gate))
+        wait_for(lambda: record.read_text().count("long call begins") > begun, 10, "it runs")
+        ada.kill()
+        wait_for(lambda: look.islocked() is False, 12, "the dead owner's lock is gone")
+        assert waiting(look) == ["eve"], "and nobody has it while the call runs"
+        if service == "lab.stage":  # in the other daemon, every call waits for the long one
+            refused(lambda: look.move(1), "Pyro object is locked (by 'eve')")
+        ended = record.read_text().count("long call ends")
+        gate.touch()
+        assert eve.answer() == ["returned", True]
+        assert record.read_text().count("long call ends") == ended + 1
+
+
+def test_a_plain_lock_waits_for_calls_that_run(running, tmp_path):
+    gate = tmp_path / "gate"
+    with clients(running, "lab.stage", 3) as (ada, eve, look):
+        begun = running.record.read_text().count("long call begins")
+        call = later(lambda: own(ada).wait_for(str(gate)))
+        wait_for(lambda: running.record.read_text().count("long call begins") > begun, 10, "it runs")
+        lock = later(lambda: own(eve).lock("eve"))
+        wait_until_waiting(look, ["eve"])
+        assert lock.is_running()
+        gate.touch()
+        assert lock() is True and call() == "waited"
+        own(ada), own(eve)
+
+
+def test_a_token_outlives_its_connection(running):
+    uri = running.uri("lab.stage")
+    token = {"token": "swordfish"}
+    with Holder.having(uri, "ada", ttl=60, **token) as ada, running.proxy("lab.stage") as look:
+        with Holder(uri, "eve", wait=120) as eve:
+            wait_until_waiting(look, ["eve"])
+            epoch = look.lock_info()["epoch"]
+            ada.kill()
+            info = wait_for(lambda: look.lock_info()["away"] and look.lock_info(), 12, "she is away")
+            assert info["user"] == "ada" and 0 < info["expires_in"] <= 60
+            refused(lambda: look.lock("bob", token="herring"))
+            refused(lambda: look.move(1))
+            with Holder.having(uri, "ada", ttl=1, **token) as again:
+                assert waiting(look) == ["eve"]
+                assert look.lock_info()["epoch"] > epoch
+                again.tell("move", 1)
+                assert again.answer()[0] == "returned"
+            assert eve.answer() == ["returned", True], "behind the ttl the next has it"
+            with Holder(uri, "ada", **token) as late:
+                assert late.answer()[2] == ["Pyro object is locked (by 'eve')"]
+    log = (running.home / "logs").rglob("*")
+    assert not any("swordfish" in file.read_text(errors="replace") for file in log if file.is_file())
+
+
+def test_a_token_takes_over_from_a_connection_that_hangs(running):
+    with clients(running, "lab.stage") as (ada, again):
+        assert ada.lock("ada", token="swordfish") is True
+        assert again.lock("ada", token="swordfish") is True
+        with pytest.raises(ConnectionRefusedError, match="taken over with its token by ada"):
+            ada.move(1)
+        assert isinstance(again.move(1), int)
+        again.unlock()
+
+
+def test_a_broken_lock_is_told_to_its_owner(running):
+    with clients(running, "lab.stage") as (ada, eve):
+        ada.lock("ada")
+        done = running.run("unlock", "--break", "lab.stage", "--reason", "lunch", "--user", "eve")
+        assert "broken: lab.stage" in done.stdout
+        told = r"your lock .* was broken by eve at 127\.0\.0\.1:\d+ \(lunch\)"
+        for _ in range(2):
+            with pytest.raises(ConnectionRefusedError, match=told):
+                ada.move(1)
+        assert isinstance(eve.move(1), int)
+        assert ada.lock("ada") is True
+        assert isinstance(ada.move(1), int)
+    again = running.run("unlock", "--break", "lab.stage", "--reason", "x", check=False)
+    assert again.returncode == 1 and "is not locked" in again.text
+    lines = json.loads(running.run("locks", "--history", "--json", "lab.stage").stdout)
+    broken = [line for line in lines if line["event"] == "broken"][-1]
+    assert broken["reason"] == "lunch" and broken["by"].startswith("eve at ")
+    assert broken["user"] == "ada" and broken["duration"] >= 0 and broken["epoch"] > 0

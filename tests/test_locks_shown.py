@@ -1,0 +1,169 @@
+"""Locks from the shell, safe states, and what is left over a restart."""
+
+import json
+
+import pytest
+from harness import wait_for
+from harness.holder import Holder
+from harness.lab import interpreter
+from harness.locks import locking_lab
+
+
+@pytest.fixture(scope="module")
+def running():
+    with locking_lab() as lab:
+        yield lab
+
+
+# Shown to people
+
+
+def test_locks_and_ps_show_who_has_what(running):
+    entry = running.entry("services", "lab.session")
+    assert entry["locked_by"] is None and entry["locked_since"] is None
+    uri = running.uri("lab.session")
+    with Holder.having(uri, "ada \x1b[2J"), Holder(uri, "eve", wait=60):
+
+        def shown():
+            entry = running.entry("services", "lab.session")
+            return entry if entry["lock"]["waiting"] else None
+
+        entry = wait_for(shown, 10, "ps shows the lock and who waits")
+        assert entry["locked_by"] == "ada \x1b[2J" and entry["locked_since"].endswith("Z")
+        rows = json.loads(running.run("locks", "--json").stdout)
+        row = {row["service"]: row for row in rows}["lab.session"]
+        assert row["owner"]["address"].startswith("127.0.0.1:") and row["owner"]["epoch"] > 0
+        assert row["waiting"][0]["user"] == "eve"
+        for words in (["ps"], ["locks"], ["locks", "--history"]):
+            text = running.run(*words).stdout
+            assert "ada" in text and "\x1b" not in text
+        assert "eve" in running.run("locks", "lab.session").stdout
+
+
+def test_a_command_runs_while_the_lock_is_held(running):
+    script = (
+        "import os, sys, Pyro5.api\n"
+        "with Pyro5.api.Proxy(os.environ['FERROLAB_LOCK_URI']) as stage:\n"
+        "    info = stage.lock_info()\n"
+        "    print(info['user'], info['locked'])\n"
+        "    stage.lock('script', token=os.environ['FERROLAB_LOCK_TOKEN'])\n"
+        "    stage.move(1)\n"
+        "    print(stage.lock_info()['user'])\n"
+        "sys.exit(7)\n"
+    )
+    words = ["lock", "lab.stage", "--user", "ada", "--", interpreter(), "-c", script]
+    done = running.run(*words, check=False)
+    assert done.returncode == 7, done.text
+    assert done.stdout.split() == ["ada", "True", "script"]
+    with running.proxy("lab.stage") as look:
+        assert look.islocked() is False
+        look.lock("bob")
+        refusal = running.run("lock", "lab.stage", "--", "true", check=False)
+        assert refusal.returncode == 1 and "locked (by 'bob')" in refusal.text
+        refusal = running.run("lock", "lab.stage", "--wait", "0.2", "--", "true", check=False)
+        assert refusal.returncode == 1 and "still locked by bob" in refusal.text
+    killed = running.run("lock", "lab.stage", "--", "sh", "-c", "kill -9 $$", check=False)
+    assert killed.returncode == 128 + 9
+    for words in (["lock", "lab.stage"], ["unlock", "lab.stage", "--reason", "x"], ["unlock", "--break", "lab.stage"]):
+        assert running.run(*words, check=False).returncode == 2
+    missing = running.run("lock", "lab.stage", "--", "no-such-program", check=False)
+    assert missing.returncode == 1 and "no such program" in missing.text
+
+
+def test_a_lock_dies_with_the_command_line_that_held_it(running):
+    command = running.start("lock", "lab.stage", "--", "sh", "-c", "echo here; exec sleep 100")
+    assert command.stdout.readline() == "here\n"
+    with running.proxy("lab.stage") as look:
+        assert look.islocked() is True
+        command.kill()
+        wait_for(lambda: look.islocked() is False, 5, "the lock is free")
+
+
+# Safe states
+
+
+def test_a_native_instrument_comes_to_rest_and_a_failure_is_shown(running):
+    with running.proxy("lab.supply") as ada, running.proxy("lab.supply") as eve:
+        ada.lock("ada")
+        ada.on()
+        ada._pyroRelease()
+        assert wait_for(lambda: eve.lock("eve"), 12, "the next has it", ConnectionRefusedError)
+        assert eve.output is False
+
+    def error():
+        return running.entry("services", "lab.supply")["error"]
+
+    shown = wait_for(error, 10, "ps shows what failed")
+    assert "on_disconnect: no_such_method() raised AttributeError" in shown
+    assert running.entry("services", "lab.supply")["status"] == "running"
+
+
+RESTING = """\
+version: "1.0"
+python: {executable: "$python", path: ["$drivers"]}
+daemons:
+  bench: {classname: LockableDaemon, servertype: $servertype}
+services:
+  lab.laser:
+    module: stage
+    classname: Laser
+    daemon: bench
+    instancemode: $mode
+    arguments: {record: "$record"}
+    on_disconnect: [fail, off]
+autolaunch: {daemons: [bench]}
+"""
+
+
+@pytest.mark.parametrize(("mode", "servertype"), [("single", "thread"), ("session", "thread"), ("single", "multiplex")])
+def test_a_driver_comes_to_rest_before_the_next_grant(lab, mode, servertype):
+    record = lab.files / "record"
+    lab.config(RESTING, record=str(record), mode=mode, servertype=servertype)
+    lab.up()
+    uri = lab.uri("lab.laser")
+    events = lambda: [line for line in record.read_text().splitlines() if line != "made"]
+    with Holder.having(uri, "ada") as ada, Holder(uri, "eve", wait=60) as eve:
+        ada.tell("beam")
+        ada.answer()
+        ada.kill()
+        assert eve.answer() == ["returned", True]
+        assert events() == ["beam", "fail", "off"], "each once, in order, before the grant"
+        eve.tell("beam")
+        eve.answer()
+        eve.tell("unlock")
+        assert eve.answer() == ["returned", True]
+        assert events() == ["beam", "fail", "off", "beam"], "who gives it up leaves it as it is"
+    wait_for(lambda: "fail" in (lab.entry("services", "lab.laser")["error"] or ""), 10, "shown")
+
+
+# Over restarts
+
+
+def test_epochs_rise_over_restarts_and_the_log_stays(lab):
+    lab.config(RESTING, record=str(lab.files / "record"), mode="single", servertype="thread")
+    epochs = []
+    for _ in range(3):
+        lab.up()
+        with lab.proxy("lab.laser") as ada:
+            for _ in range(3):
+                ada.lock("ada")
+                epochs.append(ada.lock_info()["epoch"])
+                ada.unlock()
+        lab.down()
+    assert epochs == sorted(set(epochs))
+    lines = json.loads(lab.run("locks", "--history", "--json").stdout)
+    assert [line["epoch"] for line in lines if line["event"] == "granted"] == epochs
+    assert [line["event"] for line in lines].count("started") == 3
+
+
+def test_a_daemon_without_locks_has_none(lab):
+    lab.config(RESTING.replace("LockableDaemon", "Daemon"), record=str(lab.files / "record"), mode="single", servertype="thread")
+    lab.up()
+    with lab.proxy("lab.laser") as laser:
+        laser._pyroBind()
+        assert not {"lock", "unlock", "islocked"} & set(laser._pyroMethods)
+        with pytest.raises(AttributeError):
+            laser._pyroInvoke("lock", (), {})
+    assert lab.entry("services", "lab.laser")["lock"] is None
+    failed = lab.run("lock", "lab.laser", "--", "true", check=False)
+    assert failed.returncode == 1 and "has no lock" in failed.text
