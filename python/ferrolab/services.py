@@ -23,6 +23,7 @@ class Service:
         self.name = name
         self._lock = threading.Lock()
         self._instance = None
+        self._rested = False
         self._positional, self._keywords = _arguments(arguments)
         self._on_disconnect = tuple(on_disconnect)
         if inspect.isclass(target):
@@ -40,6 +41,7 @@ class Service:
     def instance(self, session):
         """The instance that serves a call of `session`."""
         if self.mode == "single":
+            self._rested = False
             instance = self._instance
             if instance is None:
                 with self._lock:
@@ -64,10 +66,11 @@ class Service:
     def to_rest(self, session, member):
         """Calls a method for a session that has lost its lock; no instance is made for it.
 
-        At the end of an instance of the session's own the same would be called again, and is not.
+        At the end of an instance that was not used since the same would be called, and is not.
         """
         if self.mode == "single":
             instance = self._instance
+            self._rested = instance is not None
         elif self.mode == "session":
             instance = session.rested(self)
         else:
@@ -80,7 +83,7 @@ class Service:
         with self._lock:
             instance, self._instance = self._instance, None
         if instance is not None and instance is not self.target:
-            self.release(instance)
+            self.release(instance, self._rested)
 
     def release(self, instance, rested=False):
         """Brings an instance to rest that nobody will use any more."""

@@ -34,14 +34,17 @@ def reset(proxy):
     sock.close()
 
 
-def wait_for_the_lock(proxy):
-    """Asks for it until it can be had; how PyroLab's users wait."""
+def wait_until(outcome, wanted):
+    """Asks for an outcome until it is the wanted one, and returns the last."""
     deadline = time.monotonic() + 20
-    while True:
-        outcome = told(lambda: proxy.lock("next"))
-        if outcome == ["returned", True] or time.monotonic() > deadline:
-            return outcome
+    while (last := outcome()) != wanted and time.monotonic() < deadline:
         time.sleep(0.02)
+    return last
+
+
+def wait_for_the_lock(proxy):
+    """How PyroLab's users wait."""
+    return wait_until(lambda: told(lambda: proxy.lock("next")), ["returned", True])
 
 
 def pyrolab(uri):

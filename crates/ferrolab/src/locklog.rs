@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 use file_rotate::compression::Compression;
 use file_rotate::suffix::AppendCount;
@@ -25,6 +26,8 @@ const FILE_SIZE: usize = 5 * 1024 * 1024;
 const FILES_KEPT: usize = 9;
 /// Lines that may wait for a slow disk; more are dropped, and counted in the log.
 const BACKLOG: usize = 100_000;
+/// A daemon that ends waits this long for the last ones.
+const FLUSHING: Duration = Duration::from_secs(2);
 /// What the names of all files begin and go on with.
 const PREFIX: &str = "locks-";
 const SUFFIX: &str = ".jsonl";
@@ -39,7 +42,7 @@ pub(crate) struct Line {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) service: String,
     /// `granted`, `resumed`, `suspended`, `released`, `expired`, `broken`; `started` for the daemon
-    /// (every lock of its last life has ended by then) and `dropped` where lines are missing.
+    /// (every lock of its last life has ended by then).
     pub(crate) event: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) user: String,
@@ -67,7 +70,7 @@ pub(crate) fn file(log_dir: &Path, daemon: &str) -> PathBuf {
 ///
 /// # Errors
 /// No thread can be started.
-pub(crate) fn open(path: &Path, daemon: &str) -> io::Result<LockLog> {
+pub(crate) fn open(path: &Path, daemon: &str) -> io::Result<(LockLog, Flush)> {
     let (lines, receiver) = sync_channel(BACKLOG);
     let mut options = OpenOptions::new();
     options.read(true).create(true).append(true).mode(0o600);
@@ -82,7 +85,32 @@ pub(crate) fn open(path: &Path, daemon: &str) -> io::Result<LockLog> {
     let started = Line { event: "started".into(), ..Line::now(&daemon) };
     let writer = Writer { file, daemon: daemon.clone() };
     thread::Builder::new().name("lock-log".into()).spawn(move || writer.run(started, &receiver))?;
-    Ok(Arc::new(move |service: &str, record: &LockRecord| send(&lines, &daemon, service, record)))
+    let flush = Flush { messages: lines.clone() };
+    let log = move |service: &str, record: &LockRecord| send(&lines, &daemon, service, record);
+    Ok((Arc::new(log), flush))
+}
+
+/// What the writing thread gets.
+enum Message {
+    Line(Box<Line>),
+    /// Answered when everything before it is in the file.
+    Flush(SyncSender<()>),
+}
+
+/// Waits for the disk, when the process is about to end.
+pub(crate) struct Flush {
+    messages: SyncSender<Message>,
+}
+
+impl Flush {
+    /// Returns when everything is written, or the disk does not keep up at all.
+    pub(crate) fn wait(&self) {
+        let (written, answer) = sync_channel(1);
+        if self.messages.try_send(Message::Flush(written)).is_ok() {
+            // An error is what there is nothing to be done about.
+            let _ = answer.recv_timeout(FLUSHING);
+        }
+    }
 }
 
 /// Every line of every daemon, the oldest first. Lines that cannot be read are left out.
@@ -147,8 +175,9 @@ impl Line {
 }
 
 /// Never waits: a lock must not hang on a disk.
-fn send(lines: &SyncSender<Line>, daemon: &str, service: &str, record: &LockRecord) {
-    if let Err(TrySendError::Full(line)) = lines.try_send(Line::of(daemon, service, record)) {
+fn send(lines: &SyncSender<Message>, daemon: &str, service: &str, record: &LockRecord) {
+    let line = Box::new(Line::of(daemon, service, record));
+    if let Err(TrySendError::Full(Message::Line(line))) = lines.try_send(Message::Line(line)) {
         tracing::warn!(
             service = line.service,
             event = line.event,
@@ -164,10 +193,14 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, started: Line, lines: &Receiver<Line>) {
+    fn run(mut self, started: Line, messages: &Receiver<Message>) {
         self.write(&started);
-        while let Ok(line) = lines.recv() {
-            self.write(&line);
+        while let Ok(message) = messages.recv() {
+            match message {
+                Message::Line(line) => self.write(&line),
+                // Fails where nobody waits any more.
+                Message::Flush(written) => drop(written.try_send(())),
+            }
         }
     }
 
@@ -184,29 +217,17 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
 
     use remote::{Break, LockParty};
 
     use super::*;
-
-    fn wait_for<T>(mut condition: impl FnMut() -> Option<T>) -> T {
-        let until = Instant::now() + Duration::from_secs(10);
-        loop {
-            if let Some(value) = condition() {
-                return value;
-            }
-            assert!(Instant::now() < until, "in vain");
-            thread::sleep(Duration::from_millis(2));
-        }
-    }
 
     #[test]
     fn what_is_written_is_read_even_behind_a_torn_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = file(folder.path(), "bench");
         crate::files::replace(&path, b"{\"time\":\"2026-01-01T00:00:00Z\",\"daem\n").unwrap();
-        let log = open(&path, "bench").unwrap();
+        let (log, flush) = open(&path, "bench").unwrap();
         let party = LockParty { session: 1, user: "ada".into(), address: "127.0.0.1:9".into() };
         let broken = Break { by: "eve".into(), reason: "lunch".into() };
         for (event, held) in [
@@ -215,7 +236,8 @@ mod tests {
         ] {
             log("lab.x", &LockRecord { event, party: party.clone(), epoch: 7, held });
         }
-        let lines = wait_for(|| read(folder.path()).ok().filter(|lines| lines.len() == 3));
+        flush.wait();
+        let lines = read(folder.path()).unwrap();
         let events: Vec<&str> = lines.iter().map(|line| line.event.as_str()).collect();
         assert_eq!(events, ["started", "granted", "broken"]);
         let last = lines.last().unwrap();

@@ -40,6 +40,9 @@ fn help_texts() {
         &["ns", "remove"],
         &["ns", "set-metadata"],
         &["call"],
+        &["lock"],
+        &["locks"],
+        &["unlock"],
         &["demo"],
     ];
     for command in commands {
@@ -64,6 +67,10 @@ fn exit_codes_and_errors() {
         (&["up", "--timeout", "18446744073709551615"], 2, "0..=86400"),
         (&["up"], 1, "ferrolab config update"),
         (&["ps"], 1, "ferrolab up"),
+        (&["locks"], 1, "ferrolab up"),
+        (&["locks", "--last", "5"], 2, "--history"),
+        (&["lock", "x"], 2, "COMMAND"),
+        (&["unlock", "x", "--reason", "y"], 2, "--break"),
         (&["down"], 0, "The lab is not up."),
         (&["config", "update", "/nonexistent.yaml"], 1, "/nonexistent.yaml"),
         (&["run", "nameserver", "x"], 1, "ferrolab up"),

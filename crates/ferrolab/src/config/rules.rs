@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::address::Host;
-use super::model::{Configuration, DaemonClass, Target};
+use super::model::{Configuration, DaemonClass, InstanceMode, Service, Target};
 use super::problem::{Findings, quoted, shortened};
 use super::source::Place;
 use super::walk::{Mark, Marks};
@@ -276,15 +276,36 @@ impl Rules<'_> {
             .map(|daemon| daemon.name.as_str())
             .collect();
         for service in &configuration.services {
-            let path = ["services", service.name.as_str(), "read_while_locked"];
-            if !service.read_while_locked.is_empty()
-                && plain.contains(service.daemon.as_str())
-                && let Some(mark) = self.sound(&path)
-            {
+            let is_plain = plain.contains(service.daemon.as_str());
+            if !service.read_while_locked.is_empty() && is_plain {
                 let message = format!("its daemon {} has no locks", quoted(&service.daemon));
                 let help = "write `classname: LockableDaemon` in the daemon";
-                self.findings.warn(mark.key, &shown(&path), message, help);
+                self.warn_of_key(service, "read_while_locked", message, help);
             }
+            let is_python = matches!(service.target, Target::Python { .. });
+            let never = match service.instancemode {
+                _ if service.on_disconnect.is_empty() => continue,
+                InstanceMode::Percall if is_python => {
+                    "an instance that lives for one call is never left by anybody"
+                }
+                InstanceMode::Single if is_plain => {
+                    "an instance that is everybody's is left by nobody while its daemon has no locks"
+                }
+                _ if is_plain && !is_python => {
+                    "it is called for the owner of a lock, and its daemon has none"
+                }
+                _ => continue,
+            };
+            let help =
+                "write `classname: LockableDaemon` in the daemon, and `instancemode: single` here";
+            self.warn_of_key(service, "on_disconnect", never.to_owned(), help);
+        }
+    }
+
+    fn warn_of_key(&mut self, service: &Service, key: &str, message: String, help: &str) {
+        let path = ["services", service.name.as_str(), key];
+        if let Some(mark) = self.sound(&path) {
+            self.findings.warn(mark.key, &shown(&path), message, help);
         }
     }
 

@@ -32,15 +32,25 @@ pub(super) fn first_epoch(config: &config::Daemon, files: &LockFiles) -> u64 {
     }
 }
 
-/// Begins the lock log.
-pub(super) fn begin_log(daemon: &Daemon, config: &config::Daemon, files: &LockFiles) {
+/// Begins the lock log, where the daemon has locks.
+pub(super) fn begin_log(
+    daemon: &Daemon,
+    config: &config::Daemon,
+    files: &LockFiles,
+) -> Option<locklog::Flush> {
     if config.class == DaemonClass::Plain {
-        return;
+        return None;
     }
     match locklog::open(&files.log, &config.name) {
-        Ok(log) => daemon.log_locks(log),
-        // Locks without a log are better than instruments without locks.
-        Err(error) => warn!(file = %files.log.display(), %error, "there will be no lock log"),
+        Ok((log, flush)) => {
+            daemon.log_locks(log);
+            Some(flush)
+        }
+        Err(error) => {
+            // Locks without a log are better than instruments without locks.
+            warn!(file = %files.log.display(), %error, "there will be no lock log");
+            None
+        }
     }
 }
 

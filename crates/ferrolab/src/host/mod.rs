@@ -49,7 +49,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let listener = address::listen(config, &state_file).await?;
     let first_epoch = locks::first_epoch(config, &lock_files);
     let daemon = Daemon::new(DaemonConfig { first_epoch, ..settings });
-    locks::begin_log(&daemon, config, &lock_files);
+    let lock_log = locks::begin_log(&daemon, config, &lock_files);
     let spawner = Spawner::permanent()
         .map_err(|error| format!("cannot start the thread that starts workers: {error}"))?;
     let registry: Arc<dyn Registry> = DaemonObjects::new(&daemon, &listener);
@@ -94,6 +94,9 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     tasks.close();
     tasks.wait().await;
     workers.stop().await;
+    if let Some(log) = lock_log {
+        log.wait();
+    }
     Ok(())
 }
 

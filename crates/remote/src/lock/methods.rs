@@ -10,7 +10,9 @@ use wire::exception::Exception;
 use wire::uri::Uri;
 use wire::value::{Dict, Value};
 
-use super::table::{LockBreaker, LockWaiter, Locks};
+use super::breaker::LockBreaker;
+use super::status::LockWaiter;
+use super::table::Locks;
 use super::token::TokenHash;
 use super::words::{Break, Outcome};
 use crate::arguments::Signature;

@@ -5,15 +5,19 @@
 //! and carries out what they say. [`methods`] are the four methods that clients call. Which calls
 //! are checked, and when, is the `daemon` room's.
 
+mod breaker;
 #[doc(hidden)]
 pub mod check;
 pub(crate) mod methods;
 pub(crate) mod policy;
+mod status;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;
 pub(crate) mod words;
 
-pub use table::{LockBreaker, LockLog, LockOwner, LockSettings, LockStatus, LockWaiter};
+pub use breaker::LockBreaker;
+pub use status::{LockOwner, LockStatus, LockWaiter};
+pub use table::{LockLog, LockSettings};
 pub use words::{Break, Event as LockEvent, Party as LockParty, Record as LockRecord};

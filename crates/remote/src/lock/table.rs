@@ -5,20 +5,17 @@
 //! never across an await.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{oneshot, watch};
 use wire::exception::Exception;
-use wire::value::Value;
 
-use super::methods;
 use super::policy::{Effect, Hold, Lock, Ticket};
+use super::status::{LockOwner, LockStatus, LockWaiter};
 use super::words::{Break, Event, Outcome, Party, Record, Refusal, Request};
 use crate::daemon::{Shared, rest};
-use crate::object::MethodCall;
 use crate::session::Session;
 
 /// Where the records of a daemon's locks go; called with the object's id, in order.
@@ -31,45 +28,6 @@ pub struct LockSettings {
     pub read_while_locked: Vec<String>,
     /// Methods that bring it to a safe state, to be called when its owner is gone.
     pub on_disconnect: Vec<String>,
-}
-
-/// How it stands with one lock.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LockStatus {
-    /// The object's id.
-    pub id: String,
-    /// Who has it and since when, in which epoch.
-    pub owner: Option<LockOwner>,
-    /// Who waits for it, in order.
-    pub waiting: Vec<LockWaiter>,
-    /// What went wrong when it was last brought to a safe state.
-    pub trouble: Option<String>,
-}
-
-/// The owner of a lock.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LockOwner {
-    /// The name that it gave; may be empty.
-    pub user: String,
-    /// Where its connection is, or was.
-    pub address: String,
-    /// Since when it has the lock.
-    pub since: SystemTime,
-    /// The epoch of its possession.
-    pub epoch: u64,
-    /// Whether its connection is gone, and the lock kept for its return.
-    pub away: bool,
-}
-
-/// Somebody who waits for a lock.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LockWaiter {
-    /// The name that it gave; may be empty.
-    pub user: String,
-    /// Where it is.
-    pub address: String,
-    /// Since when it waits.
-    pub since: SystemTime,
 }
 
 /// The locks of a daemon by the ids of their objects.
@@ -453,39 +411,5 @@ impl Drop for Admission {
                 entry.lock.call_end(now, session, effects);
             });
         }
-    }
-}
-
-/// Breaks locks of a daemon; does not keep it alive.
-#[derive(Clone)]
-pub struct LockBreaker {
-    pub(crate) shared: Weak<Shared>,
-}
-
-impl LockBreaker {
-    /// PyroLab's `release(uri, reason="", user="")`, called by `session`.
-    ///
-    /// # Errors
-    /// The arguments are wrong, or there is no such lock.
-    pub fn release(&self, session: &Session, call: MethodCall) -> Result<Value, Exception> {
-        methods::release(self, &session.peer.to_string(), call)
-    }
-
-    /// Takes the lock of an object away from whoever has it; false if nobody does.
-    ///
-    /// # Errors
-    /// There is no such lock.
-    pub fn break_lock(&self, id: &str, broken: Break) -> Result<bool, Exception> {
-        let shared = self.shared.upgrade();
-        shared.and_then(|shared| Locks::break_it(&shared, id, broken)).ok_or_else(|| {
-            // PyroLab's, for whom an unknown object is a missing key.
-            Exception::new("builtins.KeyError", id)
-        })
-    }
-}
-
-impl fmt::Debug for LockBreaker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LockBreaker")
     }
 }
