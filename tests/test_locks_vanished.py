@@ -30,6 +30,7 @@ def net():
 def running(net):
     with new_lab() as lab:
         lab.record = lab.files / "record"
+        lab.record.touch()
         lab.config(CONFIGURATION, host=net.here, record=str(lab.record))
         lab.up()
         yield lab
@@ -49,7 +50,7 @@ def test_a_vanished_client_frees_its_lock_and_drives_no_more(running, net, doing
             if doing == "a long call":
                 ada.tell("wait_for", str(gate))
                 begun = lambda: "long call begins" in running.record.read_text()
-                wait_for(begun, 10, "it runs", FileNotFoundError)
+                wait_for(begun, 10, "it runs")
             net.pull()
             pulled = time.monotonic()
             if doing == "waiting":

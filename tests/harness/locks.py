@@ -39,6 +39,8 @@ def locking_lab():
     """A running lab; `record` is the file in which its stage notes what happens to it."""
     with new_lab() as lab:
         lab.record = lab.files / "record"
+        for suffix in ["", ".session", ".percall", ".turns"]:
+            lab.record.with_name("record" + suffix).touch()
         lab.config(CONFIGURATION, record=str(lab.record))
         lab.up()
         yield lab

@@ -118,7 +118,8 @@ impl Held {
         wait: Option<Duration>,
     ) -> Result<Self, Report> {
         let name = arguments.name.clone();
-        let mut proxy = Proxy::from(uri.clone()).with_timeout(PATIENCE + wait.unwrap_or_default());
+        let mut proxy = Proxy::from(uri.clone())
+            .with_timeout(PATIENCE.saturating_add(wait.unwrap_or_default()));
         let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
         // A connection of ours that ends takes its lock along: nothing outlives this process.
         let request = vec![
