@@ -10,5 +10,6 @@ mod serializers;
 
 pub use connection::{connection, handshake};
 pub use frame::frame;
+pub use remote::lock::check::run_bytes as lock_policy;
 pub use serializers::serializer;
 pub use wire::serializer::Serializer;
