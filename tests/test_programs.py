@@ -66,6 +66,8 @@ def configuration():
             "description": served.description,
             "daemon": "bench",
             "nameservers": ["local"],
+            # As under Pyro5: what the class says of itself counts.
+            "instancemode": "class",
             # A different environment is a different worker.
             "python": {"env": {"PROGRAM": program}},
         }

@@ -159,8 +159,8 @@ pub(crate) struct Service {
     pub(crate) arguments: Arguments,
     /// What people read in the nameserver.
     pub(crate) description: String,
-    /// How long an instance lives; the class decides if absent.
-    pub(crate) instancemode: Option<InstanceMode>,
+    /// How long an instance lives.
+    pub(crate) instancemode: InstanceMode,
     /// The daemon that hosts it.
     pub(crate) daemon: String,
     /// Where it is registered.
@@ -205,6 +205,8 @@ pub(crate) enum InstanceMode {
     Session,
     /// As long as a call.
     Percall,
+    /// As the class says itself.
+    Class,
 }
 
 /// What a class is made with.

@@ -217,8 +217,7 @@ async fn requests<S: ClientStream>(
         let after = match header.kind {
             MessageType::Ping => pong(&header, &mut connection.out, limits.message),
             MessageType::Invoke => {
-                let answering =
-                    dispatch::answer(shared, &mut caller, frame, &mut connection.out);
+                let answering = dispatch::answer(shared, &mut caller, frame, &mut connection.out);
                 while_watched(shared, session, &connection.stream, answering).await
             }
             kind => return Err(FrameError::UnknownType(kind as u8).into()),

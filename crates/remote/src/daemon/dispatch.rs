@@ -18,7 +18,9 @@ use crate::daemon::oneway::{self, About, Oneways};
 use crate::daemon::streams::Origin;
 use crate::daemon::{DAEMON_NAME, Shared, guarded};
 use crate::frames::Frame;
-use crate::object::{Answer, Blob, CallResult, Context, MethodCall, Operation, Reply, ReplyBody, Request};
+use crate::object::{
+    Answer, Blob, CallResult, Context, MethodCall, Operation, Reply, ReplyBody, Request,
+};
 use crate::session::Session;
 
 /// Pyro5's names for the pseudo methods that read and set a property.
@@ -86,9 +88,8 @@ pub(crate) async fn answer(
         if has_lock {
             let turn = turn_for(shared, &request).await;
             let (shared, session) = (Arc::clone(shared), Arc::clone(session));
-            let call = async move {
-                guarded::call(&shared, &session, &id, &object, request, turn).await
-            };
+            let call =
+                async move { guarded::call(&shared, &session, &id, &object, request, turn).await };
             oneway::set_going(Answer::Pending(Box::pin(call)), place, about).await;
             return After::Continue;
         }

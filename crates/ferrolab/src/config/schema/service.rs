@@ -52,11 +52,12 @@ pub(crate) static SERVICE: Section = Section {
         },
         Field {
             key: "instancemode",
-            kind: Kind::Choice(&["session", "single", "percall"]),
-            default: "null",
+            kind: Kind::Choice(&["session", "single", "percall", "class"]),
+            default: "session",
             example: "single",
-            doc: "One instance per connection, per daemon or per call; as the class says, or else \
-                  `session`, if absent.",
+            doc: "One instance per connection (`session`), per daemon (`single`) or per call \
+                  (`percall`); `class` leaves it to the class's own `@behavior`, which counts for \
+                  nothing otherwise, as in PyroLab.",
         },
         Field {
             key: "daemon",

@@ -18,7 +18,7 @@ fn a_lab_loads() {
     assert_eq!((bench.threadpool_size, bench.threadpool_size_min), (80, 4));
     assert_eq!((bench.max_message_size, bench.commtimeout), (64 << 20, None));
     let laser = lab.service("lab.laser").unwrap();
-    assert_eq!(laser.instancemode, Some(InstanceMode::Single));
+    assert_eq!(laser.instancemode, InstanceMode::Single);
     assert_eq!(laser.parameters.get("port").unwrap(), &Data::Int(12345));
     assert_eq!(laser.parameters.get("address").unwrap().as_str(), Some("here"));
     let (module, classname) = ("pyrolab.drivers.sample", "SampleAutoconnectInstrument");

@@ -29,11 +29,12 @@ fn placement(service: &config::Service) -> Option<Placement> {
             }
             config::Arguments::Keyword(map) => parameters::value(map),
         },
-        instance_mode: service.instancemode.map(|mode| match mode {
-            config::InstanceMode::Single => InstanceMode::Single,
-            config::InstanceMode::Session => InstanceMode::Session,
-            config::InstanceMode::Percall => InstanceMode::PerCall,
-        }),
+        instance_mode: match service.instancemode {
+            config::InstanceMode::Single => Some(InstanceMode::Single),
+            config::InstanceMode::Session => Some(InstanceMode::Session),
+            config::InstanceMode::Percall => Some(InstanceMode::PerCall),
+            config::InstanceMode::Class => None,
+        },
         expose: match &service.expose {
             config::Expose::Decorated => Expose::Marked,
             config::Expose::All => Expose::All,
