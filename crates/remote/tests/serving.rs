@@ -14,9 +14,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use remote::{
-    Answer, ConnectError, Daemon, DaemonConfig, Error, Exception, Listener, Location, Metadata,
-    MethodCall, Object, Operation, PerCall, PerSession, Proxy, Request, Serializer, ServerType,
-    Session, Uri, Value,
+    Answer, ConnectError, Daemon, DaemonConfig, Error, Exception, Limits, Listener, Location,
+    Metadata, MethodCall, Object, Operation, PerCall, PerSession, Proxy, Request, Serializer,
+    ServerType, Session, Uri, Value,
 };
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -69,8 +69,12 @@ impl Object for Shared {
             Operation::Call(MethodCall { method, args, .. }) if method == "echo" => {
                 Answer::value(Value::List(args))
             }
-            Operation::Call(call) if call.method == "fail" => {
-                Answer::exception(Exception::value_error("as asked"))
+            Operation::Call(MethodCall { method, args, .. }) if method == "fail" => {
+                let text = match args.first().and_then(Value::as_i64) {
+                    Some(length) => "x".repeat(length as usize),
+                    None => "as asked".to_owned(),
+                };
+                Answer::exception(Exception::value_error(text))
             }
             Operation::Call(call) if call.method == "wait" => {
                 let probe = Arc::clone(probe);
@@ -214,6 +218,19 @@ async fn the_daemon_speaks_of_itself() {
         message(proxy.call("get_metadata", Vec::new(), Vec::new()).await),
         "TypeError: DaemonObject.get_metadata() missing 1 required positional argument: 'objectId'"
     );
+}
+
+#[tokio::test]
+async fn an_exception_that_is_too_long_is_told_of_briefly() {
+    let limits = Limits { message: 2048, ..Limits::default() };
+    let config = DaemonConfig { limits, ..DaemonConfig::default() };
+    let (serving, _probe) = Serving::with_probe(config).await;
+    let mut proxy = serving.proxy("probe");
+    for length in [10, 3_000, 100_000] {
+        let raised = message(proxy.call("fail", vec![length.into()], Vec::new()).await);
+        assert!(raised.contains("xxx"), "{raised}");
+        assert!(raised.contains("too large") == (length > 2048), "{raised}");
+    }
 }
 
 #[tokio::test]

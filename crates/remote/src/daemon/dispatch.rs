@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::debug;
+use tracing::{debug, warn};
 use wire::exception::Exception;
 use wire::message::{Annotations, Flags, FrameWriter, Header, MessageType};
 use wire::serializer::{Call, Serializer};
@@ -331,8 +331,7 @@ impl Answering<'_> {
                 annotations.push((STREAM_ANNOTATION, id.into_bytes()));
                 // An exception beside the flag, as Pyro5 has it, for clients without streaming.
                 let exception = Exception::protocol_error("result of call is an iterator");
-                self.raise(exception, Flags::ITEMSTREAMRESULT, &annotations, out);
-                After::Continue
+                self.raise(exception, Flags::ITEMSTREAMRESULT, &annotations, out)
             }
         }
     }
@@ -368,34 +367,44 @@ impl Answering<'_> {
                 summary,
             ])
         };
-        self.raise(exception, Flags::default(), &Annotations::new(), out);
-        after
+        match self.raise(exception, Flags::default(), &Annotations::new(), out) {
+            After::Close => After::Close,
+            After::Continue => after,
+        }
     }
 
+    /// Sends an exception, or a shorter one where it cannot be sent as it is. A caller always gets
+    /// an answer; where even that is impossible, the end of its connection.
     fn raise(
         &self,
         exception: Exception,
         flags: Flags,
         annotations: &Annotations,
         out: &mut Vec<u8>,
-    ) {
+    ) -> After {
         let flags = flags.with(Flags::EXCEPTION);
         let Err(unsent) = self.write(&exception.to_value(), flags, annotations, out) else {
-            return;
+            return After::Continue;
         };
         let (Unsent::Value(reason) | Unsent::Frame(reason)) = unsent;
-        let plain = Exception::pyro_error(format!(
-            "Error serializing exception: {}. Original exception: <class '{}'>: {}",
-            reason.message(),
-            exception.class.strip_prefix("builtins.").unwrap_or(&exception.class),
-            exception.message()
-        ))
-        .with_traceback(exception.traceback().unwrap_or_default());
-        if let Err(Unsent::Value(reason) | Unsent::Frame(reason)) =
-            self.write(&plain.to_value(), flags, annotations, out)
-        {
-            debug!(peer = %self.session.peer, %reason, "an exception cannot be sent at all");
+        let class = exception.class.strip_prefix("builtins.").unwrap_or(&exception.class);
+        let told = |most: usize| {
+            Exception::pyro_error(format!(
+                "Error serializing exception: {}. Original exception: <class '{class}'>: {}",
+                beginning(&reason.message(), most),
+                beginning(&exception.message(), most)
+            ))
+        };
+        let plain = told(LONG_TEXT).with_traceback(exception.traceback().unwrap_or_default());
+        let none = Annotations::new();
+        let shorter = [(plain, annotations), (told(SHORT_TEXT), &none)];
+        for (exception, annotations) in shorter {
+            if self.write(&exception.to_value(), flags, annotations, out).is_ok() {
+                return After::Continue;
+            }
         }
+        warn!(peer = %self.session.peer, %reason, "an exception cannot be sent at all");
+        After::Close
     }
 
     fn write(
@@ -424,6 +433,17 @@ impl Answering<'_> {
             .finish(flags, Some(self.id), config.compression, config.limits.message)
             .map_err(unframed)
     }
+}
+
+/// How much of a text stands in the exception that tells of one that cannot be sent.
+const LONG_TEXT: usize = 16 * 1024;
+/// The same where that is still too much.
+const SHORT_TEXT: usize = 100;
+
+/// The beginning of a text, of at most so many bytes.
+fn beginning(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
 /// Why an answer could not be written, as the exception to send in its place.

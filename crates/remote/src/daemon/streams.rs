@@ -251,7 +251,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_knows_a_stream_may_close_it() {
         let (streams, now) = streams(None, 0);
-        let id = streams.add(1, Box::new(Numbers(1..=9)), now).unwrap();
+        let id = streams.add(1, Box::new(Numbers(1..=9)), Origin::default(), now).unwrap();
         streams.close(&id);
         assert_eq!(next(&streams, &id, 1).await, ENDED);
     }
