@@ -3,33 +3,49 @@
 //! Owns which child stands for which entry of the configuration. Knows neither sockets nor files;
 //! keeping a child running is the `supervisor` crate's.
 
+mod manager;
+mod memory;
+mod plan;
+
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use supervisor::{CommandSpec, EntrySpec, Handle, KeeperError, Phase, Signal, Status};
-use tokio::sync::watch;
+use supervisor::{Handle, KeeperError, Phase, Status};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::assignment::{DaemonAssignment, NameserverAssignment};
 use crate::config::{Configuration, Daemon, Nameserver, Service};
-use crate::control::{Listing, LockRow, ProcessRow, ServiceRow};
-use crate::leftover_names::{BeforeStart, LeftoverNames};
+use crate::control::{Action, Changes, Listing, LockRow, ProcessRow, ServiceRow};
+use crate::leftover_names::LeftoverNames;
 use crate::paths::Paths;
+use crate::troubles::Troubles;
 
-/// Nameservers outlive the daemons that register with them.
-const NAMESERVER_ORDER: u32 = 0;
-const DAEMON_ORDER: u32 = 1;
+use manager::{Manager, Order};
+use memory::Memory;
+
+/// Orders that may wait for the manager.
+const ORDERS: usize = 64;
 
 /// The children of one lab host.
 pub(crate) struct Fleet {
-    configuration: Configuration,
     keeper: Handle,
+    orders: mpsc::Sender<Order>,
+    force: watch::Receiver<Force>,
+    troubles: Troubles,
+}
+
+/// What is in force: the configuration, and the entries that are to run.
+#[derive(Clone, Debug)]
+struct Force {
+    configuration: std::sync::Arc<Configuration>,
+    wanted: BTreeSet<String>,
 }
 
 /// The two kinds of children.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
     Nameserver,
     Daemon,
@@ -57,7 +73,7 @@ struct ServiceDetail {
 
 impl Fleet {
     /// Gives every entry of the configuration to the keeper, and starts those that start with the
-    /// host.
+    /// host or were running by hand.
     ///
     /// # Errors
     /// The keeper refuses an entry.
@@ -66,36 +82,46 @@ impl Fleet {
         paths: &Paths,
         program: PathBuf,
         keeper: Handle,
+        troubles: Troubles,
     ) -> Result<Self, LaunchError> {
-        let leftovers = LeftoverNames::start(keeper.clone());
-        for nameserver in &configuration.nameservers {
-            let database = paths.nameserver_database(&nameserver.name);
-            let assignment = NameserverAssignment { config: nameserver.clone(), database };
-            let assignment = serde_json::to_string(&assignment)?;
-            let before: BeforeStart = Arc::new(|| {});
-            let name = &nameserver.name;
-            keeper.add(entry(Kind::Nameserver, name, &program, assignment, before)).await?;
-        }
-        for Daemon { name, .. } in &configuration.daemons {
-            let Some(part) = configuration.part_of(name) else { continue };
-            let names_gate = paths.daemon_names_gate(name);
-            let before = leftovers.watch(Kind::Daemon.id(name), &part, names_gate.clone());
-            let assignment = DaemonAssignment {
-                part,
-                state_file: paths.daemon_state(name),
-                names_gate,
-                locks: paths.lock_files(name),
-            };
-            let assignment = serde_json::to_string(&assignment)?;
-            keeper.add(entry(Kind::Daemon, name, &program, assignment, before)).await?;
-        }
-        for name in &configuration.autolaunch.nameservers {
-            keeper.start(&Kind::Nameserver.id(name)).await?;
-        }
-        for name in &configuration.autolaunch.daemons {
-            keeper.start(&Kind::Daemon.id(name)).await?;
-        }
-        Ok(Fleet { configuration, keeper })
+        let (mut manager, force) =
+            Manager::new(configuration, paths, program, keeper.clone(), troubles.clone());
+        manager.launch().await?;
+        let (orders, inbox) = mpsc::channel(ORDERS);
+        tokio::spawn(manager.serve(inbox));
+        Ok(Fleet { keeper, orders, force, troubles })
+    }
+
+    /// Starts, stops or restarts one entry, and remembers it; a stop is waited for. Returns a
+    /// sentence that says what came of it.
+    ///
+    /// # Errors
+    /// Why that was not done, for a person.
+    pub(crate) async fn act(
+        &self,
+        action: Action,
+        kind: Kind,
+        name: String,
+    ) -> Result<String, String> {
+        self.order(|reply| Order::Act { action, kind, name, reply }).await
+    }
+
+    /// Takes up the configuration file; touches only entries whose part of it has changed.
+    ///
+    /// # Errors
+    /// Every problem in the file; what was in force before stays.
+    pub(crate) async fn reload(&self) -> Result<Changes, String> {
+        self.order(|reply| Order::Reload { reply }).await
+    }
+
+    async fn order<T>(
+        &self,
+        order: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Order,
+    ) -> Result<T, String> {
+        let (reply, answer) = oneshot::channel();
+        // An order that nobody follows drops its reply.
+        let _ = self.orders.send(order(reply)).await;
+        answer.await.unwrap_or_else(|_| Err("the lab is being stopped".to_owned()))
     }
 
     /// Stops all children.
@@ -111,27 +137,66 @@ impl Fleet {
     /// Everything there is, as of now.
     pub(crate) async fn listing(&self) -> Listing {
         let states = self.keeper.snapshot().await;
-        let Configuration { nameservers, daemons, services, autolaunch, .. } = &self.configuration;
-        let find = |kind: Kind, name: &str| {
+        let force = self.force.borrow().clone();
+        let Configuration { nameservers, daemons, services, .. } = &*force.configuration;
+        let row = |kind: Kind, name: &str| {
             let id = kind.id(name);
-            states.iter().find(|status| status.id == id)
+            let row = process_row(name, states.iter().find(|status| status.id == id));
+            let autolaunch = autolaunch(&force.configuration, kind, name);
+            ProcessRow { autolaunch, wanted: force.wanted.contains(&id), ..row }
         };
-        let mut listing = Listing::default();
+        let mut listing = Listing { troubles: self.troubles.list(), ..Listing::default() };
         for Nameserver { name, .. } in nameservers {
-            let row = process_row(name, find(Kind::Nameserver, name));
-            let autolaunch = autolaunch.nameservers.contains(name);
-            listing.nameservers.push(ProcessRow { autolaunch, ..row });
+            listing.nameservers.push(row(Kind::Nameserver, name));
         }
         for Daemon { name, .. } in daemons {
-            let row = process_row(name, find(Kind::Daemon, name));
-            let autolaunch = autolaunch.daemons.contains(name);
-            listing.daemons.push(ProcessRow { autolaunch, ..row });
+            listing.daemons.push(row(Kind::Daemon, name));
         }
         for Service { name, daemon, .. } in services {
-            listing.services.push(service_row(name, daemon, find(Kind::Daemon, daemon)));
+            let id = Kind::Daemon.id(daemon);
+            let status = states.iter().find(|status| status.id == id);
+            listing.services.push(service_row(name, daemon, status));
         }
         listing
     }
+}
+
+impl Force {
+    fn new(configuration: Configuration, memory: &Memory) -> Force {
+        let configuration = std::sync::Arc::new(configuration);
+        let force = Force { configuration, wanted: BTreeSet::new() };
+        Force { wanted: force.wanted_by(memory), ..force }
+    }
+
+    /// The entries that are to run.
+    fn wanted_by(&self, memory: &Memory) -> BTreeSet<String> {
+        let Configuration { nameservers, daemons, .. } = &*self.configuration;
+        let nameservers = nameservers.iter().map(|ns| (Kind::Nameserver, &ns.name));
+        let daemons = daemons.iter().map(|daemon| (Kind::Daemon, &daemon.name));
+        nameservers
+            .chain(daemons)
+            .filter(|(kind, name)| {
+                memory.wants(&kind.id(name), autolaunch(&self.configuration, *kind, name))
+            })
+            .map(|(kind, name)| kind.id(name))
+            .collect()
+    }
+
+    fn has(&self, kind: Kind, name: &str) -> bool {
+        match kind {
+            Kind::Nameserver => self.configuration.nameservers.iter().any(|ns| ns.name == name),
+            Kind::Daemon => self.configuration.daemon(name).is_some(),
+        }
+    }
+}
+
+/// Whether the configuration has an entry start with the host.
+fn autolaunch(configuration: &Configuration, kind: Kind, name: &str) -> bool {
+    let names = match kind {
+        Kind::Nameserver => &configuration.autolaunch.nameservers,
+        Kind::Daemon => &configuration.autolaunch.daemons,
+    };
+    names.iter().any(|known| known == name)
 }
 
 impl Kind {
@@ -158,28 +223,6 @@ pub(crate) enum LaunchError {
     Assignment(#[from] serde_json::Error),
 }
 
-fn entry(
-    kind: Kind,
-    name: &str,
-    program: &std::path::Path,
-    assignment: String,
-    before: BeforeStart,
-) -> EntrySpec {
-    let (program, name_owned) = (program.to_path_buf(), name.to_owned());
-    let command = Arc::new(move || {
-        before();
-        let mut command = CommandSpec::new(&program).args(["run", kind.word(), &name_owned]);
-        // Asked, not shot: a daemon whose supervisor dies still brings its instruments to rest.
-        command.parent_death_signal = Signal::Term;
-        command
-    });
-    let order = match kind {
-        Kind::Nameserver => NAMESERVER_ORDER,
-        Kind::Daemon => DAEMON_ORDER,
-    };
-    EntrySpec { order, assignment, ..EntrySpec::new(kind.id(name), command) }
-}
-
 fn process_row(name: &str, status: Option<&Status>) -> ProcessRow {
     let Some(status) = status else {
         return ProcessRow {
@@ -198,6 +241,7 @@ fn process_row(name: &str, status: Option<&Status>) -> ProcessRow {
         since: status.since.and_then(|since| Timestamp::try_from(since).ok()).map(rfc3339),
         restarts: status.restarts,
         autolaunch: false,
+        wanted: false,
     }
 }
 

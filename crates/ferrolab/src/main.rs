@@ -18,6 +18,7 @@ mod nameserver;
 mod os;
 mod paths;
 mod supervise;
+mod troubles;
 
 use std::process::ExitCode;
 

@@ -189,6 +189,11 @@ impl Paths {
         self.state_dir.join("config-origin.json")
     }
 
+    /// Where it is kept what was started and stopped by hand.
+    pub(crate) fn by_hand(&self) -> PathBuf {
+        self.state_dir.join("by-hand.json")
+    }
+
     /// Where a daemon's last port is kept.
     pub(crate) fn daemon_state(&self, daemon: &str) -> PathBuf {
         self.state_dir.join(format!("daemon-{}.json", file_name(daemon)))

@@ -19,6 +19,7 @@ use crate::fleet::{Fleet, LaunchError};
 use crate::installed;
 use crate::logs::{self, LogFile};
 use crate::paths::{Paths, PathsError};
+use crate::troubles::Troubles;
 
 /// Why the supervisor cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +77,9 @@ pub(crate) async fn run(
     let keeper = Keeper::start(spawner, log.sink());
     info!(version = env!("CARGO_PKG_VERSION"), configuration = %paths.config_file.display(),
         pid = std::process::id(), "the lab starts");
-    let fleet = Arc::new(Fleet::launch(configuration, paths, program, keeper).await?);
+    let troubles = Troubles::default();
+    let fleet = Fleet::launch(configuration, paths, program, keeper, troubles).await?;
+    let fleet = Arc::new(fleet);
     let ended = CancellationToken::new();
     let conversations =
         tokio::spawn(server::serve(listener, Arc::clone(&fleet), stop.clone(), ended.clone()));

@@ -12,11 +12,14 @@ use crate::control::client::Client;
 use crate::files;
 use crate::installed;
 
+/// How long entries may take after a reload, in seconds.
+const SETTLING: u64 = 60;
+
 /// Check, install and show the configuration
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Take a file over as the lab's configuration, if it has no problem
-    Update(File),
+    Update(Update),
     /// Look for problems in a file, and do nothing else
     Check(Check),
     /// Print the lab's configuration as it was written
@@ -28,6 +31,18 @@ pub(super) enum Command {
 pub(super) struct File {
     /// A YAML file, PyroLab's or with Ferrolab's own keys
     file: PathBuf,
+}
+
+/// A configuration file, and whether to apply it.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab config update lab.yaml\n  \
+    ferrolab config update lab.yaml --reload")]
+pub(super) struct Update {
+    #[command(flatten)]
+    file: File,
+    /// Let the running lab take it up at once
+    #[arg(long)]
+    reload: bool,
 }
 
 /// A configuration file, and how to tell of its problems.
@@ -42,7 +57,7 @@ pub(super) struct Check {
 
 pub(super) fn run(command: &Command) -> Outcome {
     match command {
-        Command::Update(File { file }) => update(file),
+        Command::Update(Update { file: File { file }, reload }) => update(file, *reload),
         Command::Check(Check { file: File { file }, json }) => check(file, *json),
         Command::Export => {
             let path = paths()?.config_file;
@@ -78,7 +93,7 @@ fn check(file: &Path, json: bool) -> Outcome {
 }
 
 /// Takes a file over as the lab's configuration, if it has no problem.
-fn update(file: &Path) -> Outcome {
+fn update(file: &Path, reload: bool) -> Outcome {
     let paths = paths()?;
     let (configuration, warnings) = installed::check(file).map_err(|error| Report::new(*error))?;
     print_warnings(&warnings);
@@ -90,8 +105,13 @@ fn update(file: &Path) -> Outcome {
     }
     let socket = paths.control_socket().into_diagnostic()?;
     let is_up = super::runtime()?.block_on(Client::connect(&socket)).is_ok();
-    if is_up {
-        println!("The running lab keeps its old one until `ferrolab down` and `ferrolab up`.");
+    match (is_up, reload) {
+        (true, true) => return super::reload::reload(&paths, SETTLING, false),
+        (true, false) => {
+            println!("The running lab keeps the one it has until `ferrolab reload`.");
+        }
+        (false, true) => println!("The lab is not up: `ferrolab up` starts it with this one."),
+        (false, false) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -14,6 +14,7 @@ macro_rules! print {
     ($($text:tt)*) => { $crate::cli::output::print(format_args!($($text)*)) };
 }
 
+mod act;
 mod call;
 mod config;
 mod demo;
@@ -25,6 +26,7 @@ mod nslist;
 pub(crate) mod output;
 mod progress;
 mod ps;
+mod reload;
 mod run;
 mod up;
 
@@ -59,6 +61,10 @@ struct Cli {
 enum Command {
     Up(up::Arguments),
     Down(down::Arguments),
+    Start(act::Start),
+    Stop(act::Stop),
+    Restart(act::Restart),
+    Reload(reload::Arguments),
     Ps(ps::Arguments),
     #[command(subcommand)]
     Config(config::Command),
@@ -85,6 +91,10 @@ pub(crate) fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Up(arguments) => up::run(&arguments),
         Command::Down(arguments) => down::run(&arguments),
+        Command::Start(arguments) => act::start(&arguments),
+        Command::Stop(arguments) => act::stop(&arguments),
+        Command::Restart(arguments) => act::restart(&arguments),
+        Command::Reload(arguments) => reload::run(&arguments),
         Command::Ps(arguments) => ps::run(&arguments),
         Command::Config(command) => config::run(&command),
         Command::Nslist(arguments) => nslist::run(&arguments),

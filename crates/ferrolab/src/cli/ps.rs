@@ -31,8 +31,8 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 }
 
 /// Prints a listing as tables, errors below them.
-fn print(listing: &Listing) {
-    let Listing { nameservers, daemons, services } = listing;
+pub(super) fn print(listing: &Listing) {
+    let Listing { nameservers, daemons, services, .. } = listing;
     for (heading, rows) in [("NAMESERVER", nameservers), ("DAEMON", daemons)] {
         if !rows.is_empty() {
             print_processes(heading, rows);

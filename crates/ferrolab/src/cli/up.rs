@@ -28,6 +28,8 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// Start the lab: everything in the configuration's autolaunch section
 ///
+/// What was started or stopped by hand before is again as it was.
+///
 /// The lab runs in the background until `ferrolab down`. The command returns when every entry is
 /// ready or has failed; it says which failed and why, and then ends with 1.
 #[derive(Debug, Args)]
@@ -63,6 +65,17 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     }
     if listing.daemons.iter().chain(&listing.nameservers).all(|row| !row.autolaunch) {
         println!("Nothing starts with the lab: the configuration's `autolaunch` section is empty.");
+    }
+    let processes = [("nameserver", &listing.nameservers), ("daemon", &listing.daemons)];
+    for (kind, row) in processes.iter().flat_map(|(kind, rows)| rows.iter().map(move |r| (kind, r)))
+    {
+        if row.autolaunch && !row.wanted {
+            let name = &row.name;
+            println!(
+                "{kind} {name} stays stopped: it was stopped by hand \
+                 (`ferrolab start {kind} {name}`)."
+            );
+        }
     }
     let failed = failures(&listing);
     if failed.is_empty() {
@@ -185,14 +198,14 @@ pub(super) fn failures(listing: &Listing) -> Vec<String> {
     let mut failed: Vec<String> = processes
         .iter()
         .flat_map(|(kind, rows)| rows.iter().map(move |row| (kind, row)))
-        .filter(|(_, row)| row.autolaunch && row.status != "running")
+        .filter(|(_, row)| row.wanted && row.status != "running")
         .map(|(kind, row)| line(kind, &row.name, &row.status, &row.error))
         .collect();
     // A service whose daemon does not run has no failure of its own.
     let serving: Vec<&str> = listing
         .daemons
         .iter()
-        .filter(|row| row.autolaunch && row.status == "running")
+        .filter(|row| row.wanted && row.status == "running")
         .map(|row| row.name.as_str())
         .collect();
     failed.extend(

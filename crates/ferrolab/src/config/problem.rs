@@ -264,7 +264,6 @@ impl Diagnostic for Problem {
 
 impl ConfigError {
     /// Every problem, one a line.
-    #[cfg(test)]
     pub(crate) fn plain(&self) -> String {
         let mut text = self.to_string();
         match self {

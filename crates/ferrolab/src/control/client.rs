@@ -6,11 +6,21 @@ use std::path::{Path, PathBuf};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
-use super::{Answer, Listing, Request};
+use super::{Answer, Changes, Listing, Request};
 
 /// A connection to a running supervisor.
 pub(crate) struct Client {
     stream: BufReader<UnixStream>,
+}
+
+/// What comes before the end of an answer.
+pub(crate) enum News<'a> {
+    /// How things stand.
+    Progress(&'a Listing),
+    /// What has come of the request.
+    Note(&'a str),
+    /// What a reload has done.
+    Changes(&'a Changes),
 }
 
 /// Why the supervisor cannot be asked.
@@ -52,9 +62,23 @@ impl Client {
 
     /// Asks and waits for the end of the answer; `progress` sees what comes before.
     pub(crate) async fn ask(
-        mut self,
+        self,
         request: &Request,
         mut progress: impl FnMut(&Listing),
+    ) -> Result<Listing, ControlError> {
+        let news = |news: News<'_>| {
+            if let News::Progress(listing) = news {
+                progress(listing);
+            }
+        };
+        self.ask_for_news(request, news).await
+    }
+
+    /// As [`ask`](Self::ask); `hear` is told all that comes before the end.
+    pub(crate) async fn ask_for_news(
+        mut self,
+        request: &Request,
+        mut hear: impl FnMut(News<'_>),
     ) -> Result<Listing, ControlError> {
         let mut line = serde_json::to_string(request).map_err(ControlError::Language)?;
         line.push('\n');
@@ -65,7 +89,9 @@ impl Client {
                 return Err(ControlError::Lost(io::ErrorKind::UnexpectedEof.into()));
             }
             match serde_json::from_str(&line).map_err(ControlError::Language)? {
-                Answer::Progress(listing) => progress(&listing),
+                Answer::Progress(listing) => hear(News::Progress(&listing)),
+                Answer::Note { text } => hear(News::Note(&text)),
+                Answer::Changes(changes) => hear(News::Changes(&changes)),
                 Answer::Done(listing) => return Ok(listing),
                 Answer::Refused { reason } => return Err(ControlError::Refused(reason)),
             }

@@ -8,6 +8,8 @@ pub(crate) mod server;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fleet::Kind;
+
 /// What the command line asks for; one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
@@ -21,6 +23,84 @@ pub(crate) enum Request {
     },
     /// Stop everything and end.
     Down,
+    /// Start, stop or restart one entry, and answer when it has settled.
+    Act {
+        action: Action,
+        kind: Kind,
+        name: String,
+        /// The answer comes after this many seconds at the latest.
+        seconds: u64,
+    },
+    /// Take up the configuration file, and answer when everything has settled.
+    Reload {
+        /// The answer comes after this many seconds at the latest.
+        seconds: u64,
+    },
+}
+
+/// What can be done with one entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Action {
+    Start,
+    Stop,
+    Restart,
+}
+
+impl Action {
+    /// The word of the command line.
+    pub(crate) fn verb(self) -> &'static str {
+        match self {
+            Action::Start => "start",
+            Action::Stop => "stop",
+            Action::Restart => "restart",
+        }
+    }
+}
+
+/// What a reload has done, by entry (`daemon bench`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Changes {
+    /// New in the configuration.
+    pub(crate) added: Vec<String>,
+    /// No more in the configuration: stopped and forgotten.
+    pub(crate) removed: Vec<String>,
+    /// Running, and restarted because their part of the configuration is another.
+    pub(crate) restarted: Vec<String>,
+    /// Not running, with another part of the configuration for their next start.
+    pub(crate) changed: Vec<String>,
+    /// Started, because the configuration wants them to run now.
+    pub(crate) started: Vec<String>,
+    /// Left alone.
+    pub(crate) unchanged: Vec<String>,
+    /// What could not be done.
+    pub(crate) problems: Vec<String>,
+    /// What is odd about the file.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Changes {
+    /// In one line: `restarted daemon a; unchanged: 3`.
+    pub(crate) fn summary(&self) -> String {
+        let parts = [
+            ("added", &self.added),
+            ("removed", &self.removed),
+            ("restarted", &self.restarted),
+            ("changed, for the next start", &self.changed),
+            ("started", &self.started),
+        ];
+        let mut said: Vec<String> = parts
+            .iter()
+            .filter(|(_, ids)| !ids.is_empty())
+            .map(|(what, ids)| format!("{what}: {}", ids.join(", ")))
+            .collect();
+        if said.is_empty() {
+            said.push("nothing has changed".to_owned());
+        }
+        said.push(format!("left alone: {}", self.unchanged.len()));
+        said.join("; ")
+    }
 }
 
 /// What the supervisor answers; one line each, the last one being `Done` or `Refused`.
@@ -29,6 +109,10 @@ pub(crate) enum Request {
 pub(crate) enum Answer {
     /// How things stand, while the request goes on.
     Progress(Listing),
+    /// What has come of a request so far, for a person.
+    Note { text: String },
+    /// What a reload has done.
+    Changes(Changes),
     /// The request is done; how things stand now.
     Done(Listing),
     /// The request is not done, and why.
@@ -44,6 +128,9 @@ pub(crate) struct Listing {
     pub(crate) nameservers: Vec<ProcessRow>,
     pub(crate) daemons: Vec<ProcessRow>,
     pub(crate) services: Vec<ServiceRow>,
+    /// What is wrong with the host itself, in sentences.
+    #[serde(default)]
+    pub(crate) troubles: Vec<String>,
 }
 
 /// A nameserver or a daemon.
@@ -61,6 +148,9 @@ pub(crate) struct ProcessRow {
     pub(crate) restarts: u32,
     /// Whether it starts with the host.
     pub(crate) autolaunch: bool,
+    /// Whether it is to run: by `autolaunch`, unless somebody has started or stopped it by hand.
+    #[serde(default)]
+    pub(crate) wanted: bool,
 }
 
 /// A service.

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::{Answer, Listing, Request};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Kind};
 
 /// A request is one short line.
 const MAX_REQUEST: u64 = 64 * 1024;
@@ -94,7 +94,25 @@ async fn converse(
             say(&mut writer, &Answer::Done(listing)).await
         }
         Ok(Request::Settle { seconds }) => {
-            settle(&mut writer, &fleet, Duration::from_secs(seconds).min(LONGEST), &ended).await
+            settle(&mut writer, &fleet, Duration::from_secs(seconds).min(LONGEST), &ended, |_| true).await
+        }
+        Ok(Request::Act { action, kind, name, seconds }) => {
+            let text = match fleet.act(action, kind, name.clone()).await {
+                Ok(text) => text,
+                Err(reason) => return say(&mut writer, &Answer::Refused { reason }).await,
+            };
+            say(&mut writer, &Answer::Note { text }).await?;
+            let limit = Duration::from_secs(seconds).min(LONGEST);
+            settle(&mut writer, &fleet, limit, &ended, |(of, entry)| (of, entry) == (kind, &name))
+                .await
+        }
+        Ok(Request::Reload { seconds }) => {
+            let changes = match fleet.reload().await {
+                Ok(changes) => changes,
+                Err(reason) => return say(&mut writer, &Answer::Refused { reason }).await,
+            };
+            say(&mut writer, &Answer::Changes(changes)).await?;
+            settle(&mut writer, &fleet, Duration::from_secs(seconds).min(LONGEST), &ended, |_| true).await
         }
         Ok(Request::Down) => {
             info!("asked to stop everything");
@@ -104,19 +122,20 @@ async fn converse(
     }
 }
 
-/// Tells of changes until everything that was started has settled.
+/// Tells of changes until all `awaited` entries have settled.
 async fn settle(
     writer: &mut OwnedWriteHalf,
     fleet: &Fleet,
     limit: Duration,
     ended: &CancellationToken,
+    awaited: impl Fn((Kind, &str)) -> bool,
 ) -> io::Result<()> {
     let deadline = Instant::now() + limit;
     let mut changes = fleet.changes();
     loop {
         changes.borrow_and_update();
         let listing = fleet.listing().await;
-        if settled(&listing) || Instant::now() >= deadline {
+        if settled(&listing, &awaited) || Instant::now() >= deadline {
             return say(writer, &Answer::Done(listing)).await;
         }
         say(writer, &Answer::Progress(listing)).await?;
@@ -147,12 +166,15 @@ async fn follow(
     say(writer, &Answer::Done(Listing::default())).await
 }
 
-fn settled(listing: &Listing) -> bool {
-    let processes = listing.nameservers.iter().chain(&listing.daemons);
-    let mut states = processes
-        .map(|row| row.status.as_str())
-        .chain(listing.services.iter().map(|row| row.status.as_str()));
-    !states.any(|status| status == "starting" || status == "stopping")
+fn settled(listing: &Listing, awaited: impl Fn((Kind, &str)) -> bool) -> bool {
+    let nameservers =
+        listing.nameservers.iter().map(|row| (Kind::Nameserver, &row.name, &row.status));
+    let daemons = listing.daemons.iter().map(|row| (Kind::Daemon, &row.name, &row.status));
+    let services = listing.services.iter().map(|row| (Kind::Daemon, &row.daemon, &row.status));
+    let mut all = nameservers.chain(daemons).chain(services);
+    !all.any(|(kind, name, status)| {
+        awaited((kind, name)) && matches!(status.as_str(), "starting" | "stopping")
+    })
 }
 
 async fn say(writer: &mut OwnedWriteHalf, answer: &Answer) -> io::Result<()> {

@@ -1,0 +1,135 @@
+//! `ferrolab start`, `stop` and `restart`: one entry of the lab, by hand.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use miette::Report;
+
+use super::progress::Progress;
+use super::{Outcome, explain, paths, runtime, supervisor};
+use crate::control::client::News;
+use crate::control::{Action, Listing, Request};
+use crate::fleet::Kind;
+
+/// Start nameservers or daemons (and their services)
+///
+/// What is started by hand is started again after a restart of the host, until it is stopped by
+/// hand. The command returns when the entry is ready or has failed.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab start daemon bench\n  \
+    ferrolab start nameserver local")]
+pub(super) struct Start {
+    #[command(subcommand)]
+    entry: Entry,
+}
+
+/// Stop nameservers or daemons (and their services)
+///
+/// What is stopped by hand stays so after a restart of the host too, until it is started by hand.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  ferrolab stop daemon bench\n  ferrolab stop daemon bench oven"
+)]
+pub(super) struct Stop {
+    #[command(subcommand)]
+    entry: Entry,
+}
+
+/// Restart nameservers or daemons (and their services), or start them
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab restart daemon bench   # after a change in a driver")]
+pub(super) struct Restart {
+    #[command(subcommand)]
+    entry: Entry,
+}
+
+/// Which entries.
+#[derive(Debug, Subcommand)]
+enum Entry {
+    /// Nameservers, by their names in the configuration
+    Nameserver(Names),
+    /// Daemons, by their names in the configuration
+    Daemon(Names),
+}
+
+/// Names of one kind.
+#[derive(Debug, Args)]
+struct Names {
+    /// The name; several are taken one after the other
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+    /// Wait at most this many seconds for each
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    timeout: u64,
+}
+
+pub(super) fn start(Start { entry }: &Start) -> Outcome {
+    run(Action::Start, entry)
+}
+
+pub(super) fn stop(Stop { entry }: &Stop) -> Outcome {
+    run(Action::Stop, entry)
+}
+
+pub(super) fn restart(Restart { entry }: &Restart) -> Outcome {
+    run(Action::Restart, entry)
+}
+
+fn run(action: Action, entry: &Entry) -> Outcome {
+    let (kind, Names { names, timeout }) = match entry {
+        Entry::Nameserver(names) => (Kind::Nameserver, names),
+        Entry::Daemon(names) => (Kind::Daemon, names),
+    };
+    let paths = paths()?;
+    let runtime = runtime()?;
+    let mut code = ExitCode::SUCCESS;
+    for name in names {
+        let request = Request::Act { action, kind, name: name.clone(), seconds: *timeout };
+        let listing = runtime.block_on(async {
+            let mut progress = Progress::new();
+            let mut note = String::new();
+            let hear = |news: News<'_>| match news {
+                News::Note(text) => text.clone_into(&mut note),
+                News::Progress(listing) => progress.show(&only(listing, kind, name)),
+                News::Changes(_) => {}
+            };
+            let client = supervisor(&paths).await?;
+            let listing = client.ask_for_news(&request, hear).await.map_err(explain)?;
+            progress.show(&only(&listing, kind, name));
+            if action == Action::Stop || note.contains("already") {
+                println!("{note}.");
+            }
+            Ok::<_, Report>(only(&listing, kind, name))
+        })?;
+        if action != Action::Stop && !tell(kind, name, &listing) {
+            code = ExitCode::FAILURE;
+        }
+    }
+    Ok(code)
+}
+
+/// Says how an entry has come up; false if not all of it has.
+fn tell(kind: Kind, name: &str, listing: &Listing) -> bool {
+    let failed = super::up::failures(listing);
+    if failed.is_empty() {
+        let services = listing.services.len();
+        match kind {
+            Kind::Nameserver => println!("nameserver {name} is running."),
+            Kind::Daemon => println!("daemon {name} is running, with {services} service(s)."),
+        }
+        return true;
+    }
+    for title in failed {
+        println!("{title}");
+    }
+    false
+}
+
+/// The part of a listing that is about one entry.
+fn only(listing: &Listing, kind: Kind, name: &str) -> Listing {
+    let mut part = listing.clone();
+    part.nameservers.retain(|row| kind == Kind::Nameserver && row.name == name);
+    part.daemons.retain(|row| kind == Kind::Daemon && row.name == name);
+    part.services.retain(|row| kind == Kind::Daemon && row.daemon == name);
+    part
+}

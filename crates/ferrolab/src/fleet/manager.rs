@@ -1,0 +1,268 @@
+//! The task that decides what is to run: the configuration in force and what people asked for.
+//!
+//! Owns both, and every change of them, one at a time. The children themselves are the keeper's.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use supervisor::{Handle, Phase, StartOutcome, StopOutcome};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use super::memory::Memory;
+use super::plan::{self, Plan};
+use super::{Force, Kind, LaunchError};
+use crate::config::Configuration;
+use crate::control::{Action, Changes};
+use crate::installed;
+use crate::leftover_names::LeftoverNames;
+use crate::names::nearest;
+use crate::paths::Paths;
+use crate::troubles::Troubles;
+
+/// What the manager is asked; each with where the answer goes.
+pub(super) enum Order {
+    /// Start, stop or restart one entry. The answer is a sentence.
+    Act { action: Action, kind: Kind, name: String, reply: oneshot::Sender<Result<String, String>> },
+    /// Take up the configuration file as it is now.
+    Reload { reply: oneshot::Sender<Result<Changes, String>> },
+}
+
+/// The state of the task.
+pub(super) struct Manager {
+    pub(super) paths: Paths,
+    pub(super) program: PathBuf,
+    pub(super) keeper: Handle,
+    pub(super) troubles: Troubles,
+    leftovers: LeftoverNames,
+    memory: Memory,
+    force: watch::Sender<Force>,
+}
+
+impl Manager {
+    /// A manager with the memory of the last one, and what it has in force.
+    pub(super) fn new(
+        configuration: Configuration,
+        paths: &Paths,
+        program: PathBuf,
+        keeper: Handle,
+        troubles: Troubles,
+    ) -> (Manager, watch::Receiver<Force>) {
+        let (memory, problem) = Memory::load(&paths.by_hand());
+        if let Some(problem) = problem {
+            warn!("{problem}");
+            troubles.set("memory", problem);
+        }
+        let (force, receiver) = watch::channel(Force::new(configuration, &memory));
+        let paths = paths.clone();
+        let leftovers = LeftoverNames::start(keeper.clone());
+        (Manager { paths, program, keeper, troubles, leftovers, memory, force }, receiver)
+    }
+
+    /// Gives every entry to the keeper and starts what is to run.
+    pub(super) async fn launch(&mut self) -> Result<(), LaunchError> {
+        let force = self.force.borrow().clone();
+        let plans = plan::all(&force.configuration, &self.paths)?;
+        for plan in plans.values() {
+            self.keeper.add(plan.entry(&self.program, &self.leftovers)).await?;
+        }
+        // Nameservers come first in the order of their ids' kinds.
+        for id in &force.wanted {
+            self.keeper.start(id).await?;
+        }
+        Ok(())
+    }
+
+    /// Follows orders until nobody can give one any more.
+    pub(super) async fn serve(mut self, mut orders: mpsc::Receiver<Order>) {
+        while let Some(order) = orders.recv().await {
+            match order {
+                Order::Act { action, kind, name, reply } => {
+                    self.act(action, kind, &name, reply).await;
+                }
+                Order::Reload { reply } => {
+                    let result = self.reload().await;
+                    match &result {
+                        Ok(changes) => info!(changes = %changes.summary(), "reloaded"),
+                        Err(error) => warn!(error, "not reloaded: the last good one stays"),
+                    }
+                    // Whoever asked may have gone away; it is done all the same.
+                    let _ = reply.send(result);
+                }
+            }
+        }
+    }
+
+    async fn act(
+        &mut self,
+        action: Action,
+        kind: Kind,
+        name: &str,
+        reply: oneshot::Sender<Result<String, String>>,
+    ) {
+        let id = kind.id(name);
+        if !self.force.borrow().has(kind, name) {
+            let _ =
+                reply.send(Err(unknown(&self.force.borrow().configuration, action, kind, name)));
+            return;
+        }
+        info!(entry = %id, ?action, "asked by hand");
+        if self.memory.decide(&id, action != Action::Stop) {
+            self.remember().await;
+        }
+        let memory = &self.memory;
+        self.force.send_modify(|force| force.wanted = force.wanted_by(memory));
+        let keeper = self.keeper.clone();
+        // A stop may take its time; other orders do not wait for it.
+        tokio::spawn(async move {
+            let said = match action {
+                Action::Start => keeper.start(&id).await.map(|outcome| started(&id, outcome)),
+                Action::Restart => keeper.restart(&id).await.map(|outcome| restarted(&id, outcome)),
+                Action::Stop => keeper.stop(&id).await.map(|outcome| stopped(&id, outcome)),
+            };
+            let _ = reply.send(said.map_err(|error| error.to_string()));
+        });
+    }
+
+    async fn reload(&mut self) -> Result<Changes, String> {
+        let (next, warnings) = installed::load(&self.paths).map_err(|error| error.plain())?;
+        let force = self.force.borrow().clone();
+        let failed = |error: LaunchError| error.to_string();
+        let before = plan::all(&force.configuration, &self.paths).map_err(failed)?;
+        let after = plan::all(&next, &self.paths).map_err(failed)?;
+        let mut changes = Changes {
+            warnings: warnings.iter().map(|warning| warning.plain()).collect(),
+            ..Changes::default()
+        };
+        if self.memory.retain(|id| after.contains_key(id)) {
+            self.remember().await;
+        }
+        self.remove_gone(&before, &after, &mut changes).await;
+        let mut active = BTreeMap::new();
+        for status in self.keeper.snapshot().await {
+            active.insert(status.id, status.phase != Phase::Stopped);
+        }
+        let next = Force::new(next, &self.memory);
+        for (id, plan) in &after {
+            let was_active = active.get(id).copied().unwrap_or(false);
+            let entry = || plan.entry(&self.program, &self.leftovers);
+            let done = match before.get(id) {
+                None => self.keeper.add(entry()).await.map(|()| &mut changes.added),
+                Some(old) if old == plan => Ok(&mut changes.unchanged),
+                Some(_) if was_active => {
+                    self.keeper.replace(entry()).await.map(|()| &mut changes.restarted)
+                }
+                Some(_) => self.keeper.replace(entry()).await.map(|()| &mut changes.changed),
+            };
+            match done {
+                Ok(list) => list.push(id.clone()),
+                Err(error) => changes.problems.push(error.to_string()),
+            }
+            // Newly wanted only: what failed on its own is not revived by somebody else's reload.
+            let newly = next.wanted.contains(id) && !force.wanted.contains(id);
+            if newly && !was_active {
+                match self.keeper.start(id).await {
+                    Ok(_) => changes.started.push(id.clone()),
+                    Err(error) => changes.problems.push(error.to_string()),
+                }
+            }
+        }
+        self.force.send_replace(next);
+        Ok(changes)
+    }
+
+    async fn remove_gone(
+        &self,
+        before: &BTreeMap<String, Plan>,
+        after: &BTreeMap<String, Plan>,
+        changes: &mut Changes,
+    ) {
+        let mut removals = JoinSet::new();
+        for id in before.keys().filter(|id| !after.contains_key(*id)) {
+            let (keeper, id) = (self.keeper.clone(), id.clone());
+            removals.spawn(async move { (keeper.remove(&id).await, id) });
+        }
+        while let Some(removed) = removals.join_next().await {
+            match removed {
+                Ok((Ok(_), id)) => changes.removed.push(id),
+                Ok((Err(error), _)) => changes.problems.push(error.to_string()),
+                Err(error) => changes.problems.push(format!("a removal broke off: {error}")),
+            }
+        }
+        changes.removed.sort();
+    }
+
+    /// Writes the memory down. A full disk is told of, and does not stop anybody.
+    async fn remember(&self) {
+        let (memory, path) = (self.memory.clone(), self.paths.by_hand());
+        let saved = tokio::task::spawn_blocking(move || memory.save(&path)).await;
+        let problem = match saved {
+            Ok(Ok(())) => return self.troubles.clear("memory"),
+            Ok(Err(error)) => format!("{error}: {}", error.source),
+            Err(error) => error.to_string(),
+        };
+        let text = format!(
+            "what is started and stopped by hand will be forgotten at the next start: {problem}"
+        );
+        warn!("{text}");
+        self.troubles.set("memory", text);
+    }
+}
+
+fn started(id: &str, outcome: StartOutcome) -> String {
+    match outcome {
+        StartOutcome::Started => format!("{id} starts"),
+        StartOutcome::AlreadyStarting => format!("{id} is being started already"),
+        StartOutcome::AlreadyRunning => format!("{id} is running already"),
+        StartOutcome::AfterStop => format!("{id} will start when it has stopped"),
+    }
+}
+
+fn restarted(id: &str, outcome: StartOutcome) -> String {
+    match outcome {
+        StartOutcome::Started => format!("{id} was not running, and starts"),
+        _ => format!("{id} restarts"),
+    }
+}
+
+fn stopped(id: &str, outcome: StopOutcome) -> String {
+    match outcome {
+        StopOutcome::Stopped => format!("{id} has stopped"),
+        StopOutcome::NotRunning => format!("{id} was not running"),
+    }
+}
+
+/// What to say of a name that there is not, or not of this kind.
+fn unknown(configuration: &Configuration, action: Action, kind: Kind, name: &str) -> String {
+    let what = kind.word();
+    let other = match kind {
+        Kind::Nameserver => Kind::Daemon,
+        Kind::Daemon => Kind::Nameserver,
+    };
+    let verb = action.verb();
+    if names(configuration, other).any(|known| known == name) {
+        let word = other.word();
+        return format!("`{name}` is a {word}: `ferrolab {verb} {word} {name}`");
+    }
+    if let Some(service) = configuration.services.iter().find(|service| service.name == name) {
+        let daemon = &service.daemon;
+        return format!(
+            "`{name}` is a service; it comes and goes with its daemon: `ferrolab {verb} daemon \
+             {daemon}`"
+        );
+    }
+    let known: Vec<&str> = names(configuration, kind).collect();
+    match nearest(name, known.iter().copied()) {
+        Some(near) => format!("there is no {what} `{name}`; did you mean `{near}`?"),
+        None if known.is_empty() => format!("there is no {what} `{name}`; there are none at all"),
+        None => format!("there is no {what} `{name}`; there are: {}", known.join(", ")),
+    }
+}
+
+fn names(configuration: &Configuration, kind: Kind) -> Box<dyn Iterator<Item = &str> + '_> {
+    match kind {
+        Kind::Nameserver => Box::new(configuration.nameservers.iter().map(|ns| ns.name.as_str())),
+        Kind::Daemon => Box::new(configuration.daemons.iter().map(|daemon| daemon.name.as_str())),
+    }
+}

@@ -1,0 +1,105 @@
+//! What was started or stopped by hand, across restarts of the supervisor and the host.
+//!
+//! Owns the file of that, and the one rule: what a person said last counts more than the
+//! configuration's `autolaunch`. Refuses to know processes.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::files::{self, FileError};
+
+/// Decisions of people, by entry (`daemon bench`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Memory {
+    started: BTreeSet<String>,
+    stopped: BTreeSet<String>,
+}
+
+impl Memory {
+    /// Reads the file; without one nothing was decided. A file that makes no sense counts as
+    /// none, and the second value says so.
+    pub(super) fn load(path: &Path) -> (Memory, Option<String>) {
+        let lost = |reason: String| {
+            let text = format!(
+                "what was started and stopped by hand is forgotten: {} cannot be used ({reason})",
+                path.display()
+            );
+            (Memory::default(), Some(text))
+        };
+        match std::fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (Memory::default(), None),
+            Err(error) => lost(error.to_string()),
+            Ok(bytes) => match serde_json::from_slice(&bytes) {
+                Ok(memory) => (memory, None),
+                Err(error) => lost(error.to_string()),
+            },
+        }
+    }
+
+    /// Writes the file.
+    pub(super) fn save(&self, path: &Path) -> Result<(), FileError> {
+        // Sets of text always have a JSON form.
+        files::replace_private(path, &serde_json::to_vec_pretty(self).unwrap_or_default())
+    }
+
+    /// Whether an entry is to run.
+    pub(super) fn wants(&self, id: &str, autolaunch: bool) -> bool {
+        self.started.contains(id) || autolaunch && !self.stopped.contains(id)
+    }
+
+    /// Remembers a decision; false if that is nothing new.
+    pub(super) fn decide(&mut self, id: &str, run: bool) -> bool {
+        let (to, from) = match run {
+            true => (&mut self.started, &mut self.stopped),
+            false => (&mut self.stopped, &mut self.started),
+        };
+        let taken = from.remove(id);
+        to.insert(id.to_owned()) || taken
+    }
+
+    /// Forgets all entries but these; false if there was nothing to forget.
+    pub(super) fn retain(&mut self, known: impl Fn(&str) -> bool) -> bool {
+        let before = self.started.len() + self.stopped.len();
+        self.started.retain(|id| known(id));
+        self.stopped.retain(|id| known(id));
+        before != self.started.len() + self.stopped.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_counts_more_than_autolaunch() {
+        let mut memory = Memory::default();
+        assert!(memory.wants("a", true) && !memory.wants("a", false));
+        assert!(memory.decide("a", false));
+        assert!(!memory.decide("a", false), "nothing new");
+        assert!(!memory.wants("a", true));
+        assert!(memory.decide("a", true));
+        assert!(memory.wants("a", false));
+        assert!(memory.retain(|id| id == "b") && !memory.retain(|id| id == "b"));
+        assert_eq!(memory, Memory::default());
+    }
+
+    #[test]
+    fn a_file_keeps_it_and_a_torn_one_is_told_of() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("by-hand.json");
+        assert_eq!(Memory::load(&path), (Memory::default(), None));
+        let mut memory = Memory::default();
+        memory.decide("daemon a", true);
+        memory.decide("daemon b", false);
+        memory.save(&path).unwrap();
+        assert_eq!(Memory::load(&path), (memory, None));
+        files::replace(&path, b"{\"started\": [").unwrap();
+        let (memory, problem) = Memory::load(&path);
+        assert_eq!(memory, Memory::default());
+        assert!(problem.unwrap().contains("by-hand.json"));
+    }
+}

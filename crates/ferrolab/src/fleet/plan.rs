@@ -1,0 +1,85 @@
+//! Each entry of a configuration as a child to be.
+//!
+//! Owns how an entry's part of the configuration becomes an assignment and a command. Two equal
+//! plans mean that a reload leaves the child alone. Refuses to know what runs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use supervisor::{CommandSpec, EntrySpec, Signal};
+
+use super::{Kind, LaunchError};
+use crate::assignment::{DaemonAssignment, NameserverAssignment};
+use crate::config::{Configuration, Daemon, DaemonPart};
+use crate::leftover_names::{BeforeStart, LeftoverNames};
+use crate::paths::Paths;
+
+/// Nameservers outlive the daemons that register with them.
+const NAMESERVER_ORDER: u32 = 0;
+const DAEMON_ORDER: u32 = 1;
+
+/// A child to be.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Plan {
+    kind: Kind,
+    name: String,
+    assignment: String,
+    /// Of a daemon: what it registers, and the gate before that.
+    names: Option<(DaemonPart, PathBuf)>,
+}
+
+/// The plans of a configuration's entries, by their ids.
+pub(super) fn all(
+    configuration: &Configuration,
+    paths: &Paths,
+) -> Result<BTreeMap<String, Plan>, LaunchError> {
+    let mut plans = BTreeMap::new();
+    for nameserver in &configuration.nameservers {
+        let name = nameserver.name.clone();
+        let database = paths.nameserver_database(&name);
+        let assignment = NameserverAssignment { config: nameserver.clone(), database };
+        let assignment = serde_json::to_string(&assignment)?;
+        let kind = Kind::Nameserver;
+        plans.insert(kind.id(&name), Plan { kind, name, assignment, names: None });
+    }
+    for Daemon { name, .. } in &configuration.daemons {
+        let Some(part) = configuration.part_of(name) else { continue };
+        let gate = paths.daemon_names_gate(name);
+        let names = Some((part.clone(), gate.clone()));
+        let assignment = serde_json::to_string(&DaemonAssignment {
+            part,
+            state_file: paths.daemon_state(name),
+            names_gate: gate,
+            locks: paths.lock_files(name),
+        })?;
+        let (kind, name) = (Kind::Daemon, name.clone());
+        plans.insert(kind.id(&name), Plan { kind, name, assignment, names });
+    }
+    Ok(plans)
+}
+
+impl Plan {
+    /// As the keeper takes it; the child runs this `program`, and `leftovers` looks after the
+    /// names that it may leave. To be called for an entry that is new or has changed only.
+    pub(super) fn entry(&self, program: &Path, leftovers: &LeftoverNames) -> EntrySpec {
+        let (kind, name, program) = (self.kind, self.name.clone(), program.to_path_buf());
+        let before: BeforeStart = match &self.names {
+            Some((part, gate)) => leftovers.watch(kind.id(&name), part, gate.clone()),
+            None => Arc::new(|| {}),
+        };
+        let command = Arc::new(move || {
+            before();
+            let mut command = CommandSpec::new(&program).args(["run", kind.word(), &name]);
+            // Asked, not shot: a daemon whose supervisor dies still brings its instruments to rest.
+            command.parent_death_signal = Signal::Term;
+            command
+        });
+        let order = match kind {
+            Kind::Nameserver => NAMESERVER_ORDER,
+            Kind::Daemon => DAEMON_ORDER,
+        };
+        let assignment = self.assignment.clone();
+        EntrySpec { order, assignment, ..EntrySpec::new(kind.id(&self.name), command) }
+    }
+}

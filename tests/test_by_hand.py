@@ -1,0 +1,158 @@
+"""Entries started, stopped and restarted by hand; a configuration taken up while the lab runs."""
+
+import json
+
+import Pyro5.errors
+import pytest
+from harness import free_port, proxy, wait_for
+from harness.processes import kill
+
+CONFIGURATION = """\
+python: {executable: "$python", path: ["$drivers"]}
+nameservers:
+  local: {host: localhost, ns_port: $ns_port}
+daemons:
+  bench: {host: localhost, nameservers: [local]}
+  other: {host: localhost}
+  spare: {host: localhost}
+services:
+  lab.mirror: {module: mirror, classname: Mirror, daemon: bench, nameservers: [local]}
+  lab.other: {module: counter, classname: Counter, daemon: other, instancemode: single}
+  lab.spare: {native: simulated.multimeter, daemon: spare}
+autolaunch: {nameservers: [local], daemons: [bench, other]}
+"""
+
+
+@pytest.fixture
+def running(lab):
+    lab.ns_port = free_port()
+    lab.config(CONFIGURATION, ns_port=lab.ns_port)
+    lab.up()
+    return lab
+
+
+def statuses(lab):
+    status = lab.ps()
+    return {entry["name"]: entry["status"] for entry in status["daemons"] + status["nameservers"]}
+
+
+def pids(lab):
+    status = lab.ps()
+    return {entry["name"]: entry["pid"] for entry in status["daemons"] + status["nameservers"]}
+
+
+def test_an_entry_starts_stops_and_restarts(running):
+    before = pids(running)
+    said = running.run("stop", "daemon", "bench").text
+    assert "daemon bench has stopped" in said
+    assert statuses(running)["bench"] == "stopped"
+    assert "was not running" in running.run("stop", "daemon", "bench").text
+    assert "running, with 1 service" in running.run("start", "daemon", "bench").text
+    assert "already" in running.run("start", "daemon", "bench").text
+    with running.proxy("lab.mirror") as mirror:
+        assert mirror.same(1) == 1
+    first = pids(running)
+    assert first["local"] == before["local"], "others were not touched"
+    running.run("restart", "daemon", "bench", "other")
+    running.run("restart", "nameserver", "local")
+    second = pids(running)
+    for name in ("bench", "other", "local"):
+        assert second[name] not in (first[name], None)
+
+
+MISTYPED = [
+    (("start", "daemon", "bnech"), "did you mean `bench`?"),
+    (("stop", "nameserver", "lcal"), "did you mean `local`?"),
+    (("restart", "daemon", "local"), "ferrolab restart nameserver local"),
+    (("restart", "daemon", "lab.mirror"), "ferrolab restart daemon bench"),
+    (("start", "daemon", "xyzzy"), "there are: bench, other, spare"),
+]
+
+
+def test_a_wrong_name_is_answered_with_the_right_one(running):
+    for arguments, advice in MISTYPED:
+        result = running.run(*arguments, check=False)
+        assert result.returncode == 1, arguments
+        assert advice in result.text, result.text
+
+
+@pytest.mark.parametrize("end", ["down", "kill"])
+def test_what_was_done_by_hand_is_remembered(running, end):
+    running.run("start", "daemon", "spare")
+    running.run("stop", "daemon", "other")
+    if end == "down":
+        running.down()
+    else:
+        kill(running.supervisor())
+        running.assert_nothing_left(timeout=2)
+    said = running.up().text
+    assert "daemon other stays stopped" in said
+    assert statuses(running) == {
+        "bench": "running", "other": "stopped", "spare": "running", "local": "running",
+    }  # fmt: skip
+
+
+def test_a_start_that_fails_says_why(lab):
+    lab.config("daemons: {bench: {}}\nservices: {x: {module: no_such_module, classname: X, daemon: bench}}\n")
+    lab.up()
+    result = lab.run("start", "daemon", "bench", check=False)
+    assert result.returncode == 1
+    assert "no_such_module" in result.text
+
+
+def test_a_reload_touches_only_what_has_changed(running):
+    before = pids(running)
+    assert running.run("reload").stdout == "Left alone: 4\n"
+    with running.proxy("lab.other") as other, running.proxy("lab.mirror") as mirror:
+        identity = other.who()
+        assert mirror.same(1) == 1
+        # bench gets another setting, spare goes, fresh comes and starts.
+        text = CONFIGURATION.replace(
+            "bench: {host: localhost,", "bench: {host: localhost, threadpool_size: 20,"
+        )
+        text = text.replace("  spare: {host: localhost}\n", "  fresh: {host: localhost}\n")
+        text = text.replace("daemon: spare", "daemon: fresh").replace("lab.spare", "lab.fresh")
+        text = text.replace("[bench, other]", "[bench, other, fresh]")
+        assert "ferrolab reload" in running.config(text, ns_port=running.ns_port).text
+        changes = json.loads(running.run("reload", "--json").stdout)
+        assert changes["restarted"] == ["daemon bench"]
+        assert changes["added"] == changes["started"] == ["daemon fresh"]
+        assert changes["removed"] == ["daemon spare"]
+        assert changes["unchanged"] == ["daemon other", "nameserver local"]
+        assert other.who() == identity, "a client of another daemon notices nothing"
+        with pytest.raises(Pyro5.errors.CommunicationError):
+            mirror.same(2)
+    after = pids(running)
+    assert after["bench"] != before["bench"]
+    assert (after["other"], after["local"]) == (before["other"], before["local"])
+    with running.proxy("lab.mirror") as mirror:
+        assert mirror.same(3) == 3
+
+
+def test_update_with_reload_is_one_step(running):
+    text = CONFIGURATION.replace("lab.mirror", "lab.renamed")
+    file = running.write(text, ns_port=running.ns_port)
+    said = running.run("config", "update", file, "--reload").text
+    assert "Restarted: daemon bench" in said
+    with running.proxy("lab.renamed") as mirror:
+        assert mirror.same(1) == 1
+
+    def only_the_new_name():
+        with proxy(f"PYRO:Pyro.NameServer@localhost:{running.ns_port}") as nameserver:
+            return "lab.mirror" not in (names := nameserver.list()) and "lab.renamed" in names
+
+    wait_for(only_the_new_name, 6, "the nameserver has the new name only")
+
+
+def test_a_broken_file_changes_nothing(running):
+    before = pids(running)
+    file = running.home / "config.yaml"
+    file.write_text(file.read_text() + "\nnonsense: {\n")
+    result = running.run("reload", check=False)
+    assert result.returncode == 1
+    assert "config.yaml" in result.text and "keeps the configuration" in result.text
+    assert pids(running) == before
+    # What is in force is still known, by name.
+    running.run("restart", "daemon", "bench")
+    with running.proxy("lab.mirror") as mirror:
+        assert mirror.same(1) == 1
