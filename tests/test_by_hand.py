@@ -1,6 +1,9 @@
 """Entries started, stopped and restarted by hand; a configuration taken up while the lab runs."""
 
 import json
+import os
+import signal
+import time
 
 import Pyro5.errors
 import pytest
@@ -156,3 +159,73 @@ def test_a_broken_file_changes_nothing(running):
     running.run("restart", "daemon", "bench")
     with running.proxy("lab.mirror") as mirror:
         assert mirror.same(1) == 1
+
+
+SETTINGS = """\
+daemons:
+  bench:
+    supervision: {backoff: [0.2], give_up_after: 3, stable_after: 3600, hang_timeout: 2}
+  patient: {supervision: {hang_timeout: 0}}
+services:
+  lab.meter: {native: simulated.multimeter, daemon: bench}
+autolaunch: {daemons: [bench, patient]}
+"""
+
+
+def test_a_daemon_that_hangs_is_noticed_and_restarted(running):
+    """With the settings that nobody has changed: noticed within 10 s, restarted within 12 s."""
+    before = running.entry("daemons", "bench")
+    nameserver = running.entry("nameservers", "local")
+    began = time.monotonic()
+    os.kill(before["pid"], signal.SIGSTOP)
+    os.kill(nameserver["pid"], signal.SIGSTOP)
+    for kind, entry in (("daemons", before), ("nameservers", nameserver)):
+
+        def again(kind=kind, entry=entry):
+            now = running.entry(kind, entry["name"])
+            return now["pid"] != entry["pid"] and now["status"] == "running"
+
+        wait_for(again, 12 - (time.monotonic() - began), f"{entry['name']} runs again")
+    with running.proxy("lab.mirror") as mirror:
+        assert mirror.same(1) == 1
+    assert running.uri("lab.mirror").split("@")[1] == before["uri"].split("@")[1]
+    log = (running.home / "logs/ferrolab.log").read_text()
+    assert "it hangs: no answer to a call on its own socket within 5 s" in log
+
+
+def test_a_daemon_under_load_is_left_alone(running):
+    """A multiplex daemon, a full pool or a long call are no hang."""
+    text = CONFIGURATION.replace(
+        "bench: {host: localhost,",
+        "bench: {host: localhost, threadpool_size: 1, supervision: {hang_timeout: 1.5},",
+    ).replace("other: {host: localhost}", "other: {servertype: multiplex, supervision: {hang_timeout: 1.5}}")
+    running.config(text, ns_port=running.ns_port)
+    running.run("reload")
+    before = pids(running)
+    began = time.monotonic()
+    with running.proxy("lab.mirror") as mirror:
+        mirror._pyroBind()
+
+        def long_enough():
+            assert mirror.same(1) == 1
+            return time.monotonic() - began > 4
+
+        wait_for(long_enough, 10, "several calls of the supervisor have come and gone")
+    assert pids(running) == before
+
+
+def test_restarts_follow_the_entrys_own_settings(lab):
+    lab.config(SETTINGS)
+    lab.up()
+    for count in (1, 2):
+        kill(lab.entry("daemons", "bench")["pid"])
+
+        def again(count=count):
+            entry = lab.entry("daemons", "bench")
+            return entry["restarts"] == count and entry["status"] == "running"
+
+        wait_for(again, 5, "it is restarted")
+    kill(lab.entry("daemons", "bench")["pid"])
+    failed = lab.wait_for_status("daemons", "bench", "failed", timeout=5)
+    assert "signal 9" in failed["error"] or "SIGKILL" in failed["error"]
+    assert lab.run("start", "daemon", "bench").returncode == 0

@@ -6,6 +6,7 @@
 mod manager;
 mod memory;
 mod plan;
+mod pulse;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -89,6 +90,7 @@ impl Fleet {
         manager.launch().await?;
         let (orders, inbox) = mpsc::channel(ORDERS);
         tokio::spawn(manager.serve(inbox));
+        tokio::spawn(pulse::watch(keeper.clone(), force.clone()));
         Ok(Fleet { keeper, orders, force, troubles })
     }
 

@@ -86,7 +86,10 @@ fn run(action: Action, entry: &Entry) -> Outcome {
     for name in names {
         let request = Request::Act { action, kind, name: name.clone(), seconds: *timeout };
         let listing = runtime.block_on(async {
-            let mut progress = Progress::new();
+            let mut progress = match action {
+                Action::Stop => Progress::down(),
+                Action::Start | Action::Restart => Progress::up(),
+            };
             let mut note = String::new();
             let hear = |news: News<'_>| match news {
                 News::Note(text) => text.clone_into(&mut note),

@@ -42,7 +42,7 @@ pub(super) fn reload(paths: &Paths, seconds: u64, json: bool) -> Outcome {
             eprintln!("The lab keeps the configuration that it has.");
             Report::new(*error)
         })?;
-        let mut progress = Progress::new();
+        let mut progress = Progress::up();
         let mut changes = Changes::default();
         let hear = |news: News<'_>| match news {
             News::Changes(done) => changes = done.clone(),

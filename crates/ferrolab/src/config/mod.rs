@@ -34,7 +34,7 @@ pub(crate) use address::host_name;
 pub(crate) use data::Data;
 pub(crate) use model::{
     Arguments, Configuration, Daemon, DaemonClass, DaemonPart, Expose, InstanceMode, Nameserver,
-    ServerType, Service, Storage, Target,
+    ServerType, Service, Storage, Supervision, Target,
 };
 pub(crate) use problem::{ConfigError, Warning};
 pub(crate) use secret::Secret;

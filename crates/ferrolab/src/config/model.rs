@@ -56,6 +56,8 @@ pub(crate) struct Nameserver {
     pub(crate) autoclean: Option<Duration>,
     /// Where it keeps names.
     pub(crate) storage: Storage,
+    /// How its process is looked after.
+    pub(crate) supervision: Supervision,
 }
 
 /// Where a nameserver keeps its names. Written as in the file.
@@ -123,6 +125,8 @@ pub(crate) struct Daemon {
     pub(crate) ssl_cacerts: Option<PathBuf>,
     /// Its own Python settings; see [`Configuration::python_for`].
     pub(crate) python: Python,
+    /// How its process is looked after.
+    pub(crate) supervision: Supervision,
 }
 
 /// Which of PyroLab's daemons it stands for.
@@ -251,6 +255,31 @@ pub(crate) struct Python {
     pub(crate) path: Vec<PathBuf>,
     /// Environment variables.
     pub(crate) env: BTreeMap<String, String>,
+}
+
+/// How the supervisor looks after a process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Supervision {
+    /// Delays before the second, third, ... restart in a row, in seconds.
+    pub(crate) backoff: Vec<f64>,
+    /// After how many crashes in a row to give up; 0 for never.
+    pub(crate) give_up_after: u32,
+    /// How long a run is a success.
+    #[serde(with = "seconds")]
+    pub(crate) stable_after: Option<Duration>,
+    /// How long it may take to become ready.
+    #[serde(with = "seconds")]
+    pub(crate) ready_timeout: Option<Duration>,
+    /// How long it may take to stop.
+    #[serde(with = "seconds")]
+    pub(crate) stop_grace: Option<Duration>,
+    /// How long it may take to end after that.
+    #[serde(with = "seconds")]
+    pub(crate) term_grace: Option<Duration>,
+    /// How long it may leave a call without an answer; for ever if absent.
+    #[serde(with = "seconds")]
+    pub(crate) hang_timeout: Option<Duration>,
 }
 
 /// All that one daemon process needs to know.

@@ -40,6 +40,7 @@ impl Walk<'_> {
             Kind::Storage => self.storage(field, node),
             Kind::Int { what, min, max } => self.int(field, what, min..=max, node),
             Kind::Seconds { zero } => self.seconds(field, zero, node),
+            Kind::Delays => self.delays(field, node),
             Kind::Flag => self.flag(field, node),
             Kind::Names => {
                 let what = format!("a list of names of {}", field.key);
@@ -168,6 +169,15 @@ impl Walk<'_> {
             Some(value) if (least..=MAX_SECONDS).contains(&value) => Some(Data::Float(value)),
             _ if zero => self.expected(field, node, "a number of seconds, or 0 for none"),
             _ => self.expected(field, node, "a number of seconds greater than 0"),
+        }
+    }
+
+    fn delays(&mut self, field: &Field, node: &Node) -> Option<Data> {
+        match &*node.content {
+            Content::List(nodes) => {
+                Some(Data::List(self.items(nodes, |walk, node| walk.seconds(field, true, node))))
+            }
+            _ => self.expected(field, node, "a list of numbers of seconds"),
         }
     }
 

@@ -67,8 +67,8 @@ impl Manager {
         for plan in plans.values() {
             self.keeper.add(plan.entry(&self.program, &self.leftovers)).await?;
         }
-        // Nameservers come first in the order of their ids' kinds.
-        for id in &force.wanted {
+        // Nameservers first: their ids sort behind those of daemons.
+        for id in force.wanted.iter().rev() {
             self.keeper.start(id).await?;
         }
         Ok(())

@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use supervisor::{CommandSpec, EntrySpec, Signal};
+use supervisor::{CommandSpec, EntrySpec, RestartPolicy, Signal};
 
 use super::{Kind, LaunchError};
 use crate::assignment::{DaemonAssignment, NameserverAssignment};
-use crate::config::{Configuration, Daemon, DaemonPart};
+use crate::config::{Configuration, Daemon, DaemonPart, Supervision};
 use crate::leftover_names::{BeforeStart, LeftoverNames};
 use crate::paths::Paths;
 
@@ -27,6 +28,7 @@ pub(super) struct Plan {
     assignment: String,
     /// Of a daemon: what it registers, and the gate before that.
     names: Option<(DaemonPart, PathBuf)>,
+    supervision: Supervision,
 }
 
 /// The plans of a configuration's entries, by their ids.
@@ -41,9 +43,15 @@ pub(super) fn all(
         let assignment = NameserverAssignment { config: nameserver.clone(), database };
         let assignment = serde_json::to_string(&assignment)?;
         let kind = Kind::Nameserver;
-        plans.insert(kind.id(&name), Plan { kind, name, assignment, names: None });
+        plans.insert(kind.id(&name), Plan {
+            kind,
+            name,
+            assignment,
+            names: None,
+            supervision: nameserver.supervision.clone(),
+        });
     }
-    for Daemon { name, .. } in &configuration.daemons {
+    for Daemon { name, supervision, .. } in &configuration.daemons {
         let Some(part) = configuration.part_of(name) else { continue };
         let gate = paths.daemon_names_gate(name);
         let names = Some((part.clone(), gate.clone()));
@@ -53,8 +61,8 @@ pub(super) fn all(
             names_gate: gate,
             locks: paths.lock_files(name),
         })?;
-        let (kind, name) = (Kind::Daemon, name.clone());
-        plans.insert(kind.id(&name), Plan { kind, name, assignment, names });
+        let (kind, name, supervision) = (Kind::Daemon, name.clone(), supervision.clone());
+        plans.insert(kind.id(&name), Plan { kind, name, assignment, names, supervision });
     }
     Ok(plans)
 }
@@ -79,7 +87,28 @@ impl Plan {
             Kind::Nameserver => NAMESERVER_ORDER,
             Kind::Daemon => DAEMON_ORDER,
         };
-        let assignment = self.assignment.clone();
-        EntrySpec { order, assignment, ..EntrySpec::new(kind.id(&self.name), command) }
+        let usual = EntrySpec::new(kind.id(&self.name), command);
+        let Supervision { ready_timeout, stop_grace, term_grace, .. } = self.supervision;
+        EntrySpec {
+            order,
+            assignment: self.assignment.clone(),
+            ready_timeout: ready_timeout.unwrap_or(usual.ready_timeout),
+            stop_grace: stop_grace.unwrap_or(usual.stop_grace),
+            term_grace: term_grace.unwrap_or(usual.term_grace),
+            restart: self.restart(),
+            ..usual
+        }
+    }
+
+    fn restart(&self) -> RestartPolicy {
+        let usual = RestartPolicy::default();
+        let Supervision { backoff, give_up_after, stable_after, .. } = &self.supervision;
+        // The configuration's bounds are far below what a duration can hold.
+        let delay = |seconds: &f64| Duration::try_from_secs_f64(*seconds).unwrap_or_default();
+        RestartPolicy {
+            backoff: backoff.iter().map(delay).collect(),
+            give_up_after: Some(*give_up_after).filter(|limit| *limit > 0),
+            stable_after: stable_after.unwrap_or(usual.stable_after),
+        }
     }
 }

@@ -34,6 +34,7 @@ use crate::host::settings::settings;
 use crate::host::worker::{DaemonObjects, Registry, WorkerSet};
 
 pub(crate) use native::NAMES as NATIVE_SERVICES;
+pub(crate) use report::local_address;
 
 /// A nameserver that takes longer than this does not either.
 const REGISTERING: Duration = Duration::from_secs(2);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use remote::{Daemon, Listener, LockOwner, LockStatus, LockWaiter};
+use remote::{DAEMON_NAME, Daemon, Listener, LockOwner, LockStatus, LockWaiter, Uri};
 use serde_json::{Value, json};
 use supervisor::Lifeline;
 use tokio::sync::watch;
@@ -35,6 +35,8 @@ pub(super) struct Reporter {
     daemon: Daemon,
     started: Instant,
     uri: String,
+    /// Where it really listens, whatever clients are told.
+    address: String,
     services: BTreeMap<String, Known>,
 }
 
@@ -62,6 +64,7 @@ impl Reporter {
             started: Instant::now(),
             daemon: daemon.clone(),
             uri: daemon.uri_for(name, listener).to_string(),
+            address: local_address(listener),
             services: services
                 .iter()
                 .map(|service| (service.name.clone(), known(service)))
@@ -133,7 +136,7 @@ impl Reporter {
             })
             .collect();
         let warning = (!unregistered.is_empty()).then(|| unregistered.join("; "));
-        json!({ "uri": self.uri, "services": services, "warning": warning })
+        json!({ "uri": self.uri, "address": self.address, "services": services, "warning": warning })
     }
 }
 
@@ -162,6 +165,12 @@ fn rfc3339(time: SystemTime) -> String {
     Timestamp::try_from(time)
         .and_then(|time| time.round(jiff::Unit::Millisecond))
         .map_or_else(|_| String::new(), |time| time.to_string())
+}
+
+/// The daemon object behind a listener, for a supervisor on the same host.
+pub(crate) fn local_address(listener: &Listener) -> String {
+    let (object, location) = (DAEMON_NAME.to_owned(), listener.location().clone());
+    Uri::Pyro { object, location }.to_string()
 }
 
 /// Waits for a change; for ever where none can come any more (a daemon without nameservers).

@@ -26,6 +26,7 @@ use tracing::{info, warn};
 
 use crate::assignment::NameserverAssignment;
 use crate::config::{Nameserver, Storage};
+use crate::host::local_address;
 use crate::nameserver::autoclean::Patience;
 use crate::nameserver::object::NameServerObject;
 use crate::nameserver::store::Store;
@@ -71,11 +72,12 @@ pub(crate) async fn run(
         let cleaning = autoclean::run(Arc::clone(&store), period, Patience::default());
         AbortOnDropHandle::new(tokio::spawn(cleaning))
     });
+    let address = local_address(&listener);
     let standing: Vec<String> = set_aside.into_iter().chain(undiscovered).collect();
     let report = move |trouble: Option<String>| {
         let warnings: Vec<String> = standing.iter().cloned().chain(trouble).collect();
         let warning = (!warnings.is_empty()).then(|| warnings.join("; "));
-        json!({ "uri": uri, "warning": warning })
+        json!({ "uri": uri, "address": address, "warning": warning })
     };
     lifeline.ready(report(None));
     let _reporter = store.trouble().map(|mut trouble| {

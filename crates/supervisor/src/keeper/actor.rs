@@ -107,6 +107,7 @@ impl Keeper {
                 self.ending.get_or_insert_default().push(reply);
             }
             Request::Stop(id, reply) => self.stop(&id, Then::Stay, reply),
+            Request::Condemn(id, pid, reason) => self.condemn(&id, pid, reason),
             Request::Remove(id, reply) => self.stop(&id, Then::Remove, reply),
             Request::Add(_, reply) | Request::Replace(_, reply) if self.ending.is_some() => {
                 answer(Some(reply), Err(KeeperError::ShuttingDown));
@@ -198,6 +199,19 @@ impl Keeper {
         entry.stop(then, Some(reply));
         if then == Then::Remove && matches!(entry.state, State::Stopped) {
             self.entries.remove(id);
+        }
+    }
+
+    fn condemn(&mut self, id: &str, pid: u32, reason: String) {
+        let Some(Entry { state: State::Running { live, .. }, .. }) = self.entries.get_mut(id)
+        else {
+            return;
+        };
+        if live.process.is_some_and(|process| process.pid == pid)
+            && let Some(condemn) = live.condemn.take()
+        {
+            // Fails if it has ended by itself meanwhile.
+            let _ = condemn.send(reason);
         }
     }
 
@@ -307,15 +321,18 @@ impl Keeper {
         let Some(entry) = self.entries.get_mut(id) else { return };
         self.next_run += 1;
         let stop = self.root.child_token();
+        let (condemn, condemned) = oneshot::channel();
         let run = Run {
             number: self.next_run,
             spec: Arc::clone(&entry.spec),
             spawner: self.spawner.clone(),
             log: self.log.clone(),
             stop: stop.clone(),
+            condemned: Some(condemned),
             events: self.reports.clone(),
         };
-        let live = Live { run: run.number, stop, process: None, detail: Value::Null, stuck: false };
+        let (detail, condemn) = (Value::Null, Some(condemn));
+        let live = Live { run: run.number, stop, condemn, process: None, detail, stuck: false };
         entry.state = State::Starting { live, previous };
         tokio::spawn(run.lead());
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::Value;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -58,6 +59,8 @@ pub(super) enum Then {
 pub(super) struct Live {
     pub(super) run: u64,
     pub(super) stop: CancellationToken,
+    /// Takes the reason for which it is to be killed; once.
+    pub(super) condemn: Option<oneshot::Sender<String>>,
     pub(super) process: Option<Process>,
     pub(super) detail: Value,
     /// It was killed, and does not end.
@@ -201,7 +204,14 @@ mod tests {
         let mut entry = Entry::new(EntrySpec::new("a", Arc::new(|| CommandSpec::new("x"))));
         let process = Some(Process { pid: 7, since: SystemTime::UNIX_EPOCH });
         let stop = CancellationToken::new();
-        let live = Live { run: 1, stop: stop.clone(), process, detail: Value::Null, stuck: false };
+        let live = Live {
+            run: 1,
+            stop: stop.clone(),
+            condemn: None,
+            process,
+            detail: Value::Null,
+            stuck: false,
+        };
         entry.state = State::Running { live, ready_at: Instant::now() };
         let stuck = Ok(Err(KeeperError::Stuck { id: "a".into(), pid: 7 }));
 

@@ -78,6 +78,7 @@ pub(super) enum Request {
     Restart(String, Reply<StartOutcome>),
     Stop(String, Reply<StopOutcome>),
     Remove(String, Reply<StopOutcome>),
+    Condemn(String, u32, String),
     Snapshot(oneshot::Sender<Vec<Status>>),
     Shutdown(oneshot::Sender<()>),
 }
@@ -131,6 +132,14 @@ impl Handle {
     /// Stops an entry, waits until its process is gone, and forgets it.
     pub async fn remove(&self, id: &str) -> Result<StopOutcome, KeeperError> {
         self.ask(|reply| Request::Remove(id.to_owned(), reply)).await
+    }
+
+    /// Kills the process `pid` of an entry that runs, as one that does no more what it should;
+    /// that counts as a crash, with this `reason`. Nothing happens if it is another process by
+    /// now, or not running.
+    pub fn condemn(&self, id: &str, pid: u32, reason: impl Into<String>) {
+        // If the keeper is gone, so are its processes.
+        let _ = self.requests.send(Request::Condemn(id.to_owned(), pid, reason.into()));
     }
 
     /// All entries, by order and id; none after a shutdown.

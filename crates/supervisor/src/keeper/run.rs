@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::process::{ChildStdin, ChildStdout};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -64,6 +64,8 @@ pub(super) struct Run {
     pub(super) spawner: Spawner,
     pub(super) log: LogSink,
     pub(super) stop: CancellationToken,
+    /// The reason for which it is to be killed.
+    pub(super) condemned: Option<oneshot::Receiver<String>>,
     pub(super) events: mpsc::Sender<Event>,
 }
 
@@ -81,7 +83,7 @@ impl Run {
         let _ = events.send(Event { id, run, kind: EventKind::Ended { error } }).await;
     }
 
-    async fn live(self) -> String {
+    async fn live(mut self) -> String {
         let mut command = (self.spec.command)();
         command.stdin = Stdin::Pipe;
         command.stdout = Output::Pipe;
@@ -109,6 +111,12 @@ impl Run {
                 exit = child.wait() => break exit,
                 report = next_report(&mut stdout, &self.spec.id, &self.log) => {
                     self.on_report(report, &mut ladder, &mut failure).await;
+                }
+                reason = condemned(&mut self.condemned), if ladder.step == Step::Up => {
+                    warn!(entry = %self.spec.id, pid = child.pid(), reason, "killing it");
+                    child.kill_group();
+                    ladder.to(Step::Killed, Some(STUCK));
+                    failure.get_or_insert(reason);
                 }
                 () = self.stop.cancelled(), if !ladder.asked => ladder.ask(),
                 () = until(ladder.deadline) => {
@@ -256,6 +264,19 @@ impl Ladder {
             self.to(Step::Asked, Some(self.stop_grace));
         }
     }
+}
+
+/// Why the process is to be killed; never returns if it is not.
+async fn condemned(receiver: &mut Option<oneshot::Receiver<String>>) -> String {
+    if let Some(verdict) = receiver {
+        let reason = verdict.await;
+        *receiver = None;
+        // An error means that the keeper has forgotten this run, which `stop` tells too.
+        if let Ok(reason) = reason {
+            return reason;
+        }
+    }
+    std::future::pending().await
 }
 
 async fn until(deadline: Option<Instant>) {

@@ -55,6 +55,24 @@ async fn a_restart_to_come_is_shown_and_can_be_hurried_or_called_off() {
 }
 
 #[tokio::test]
+async fn a_condemned_child_is_killed_and_restarted() {
+    let bench = Bench::new();
+    let spec = EntrySpec { restart: RestartPolicy::default(), ..entry("a", OBEDIENT) };
+    let first = bench.settle(spec).await.pid.unwrap();
+    bench.keeper.condemn("a", first + 1, "another process's fault");
+    bench.keeper.condemn("b", first, "nobody's fault");
+    bench.keeper.condemn("a", first, "it does not answer");
+    bench.keeper.condemn("a", first, "once is enough");
+    let again = bench.until("a", |status| status.restarts == 1).await;
+    assert_ne!(again.pid, Some(first));
+    if again.phase == Phase::Starting {
+        assert_eq!(again.error.as_deref(), Some("it does not answer"));
+    }
+    assert!(!is_alive(first));
+    assert_eq!(bench.until_phase("a", Phase::Running).await.restarts, 1);
+}
+
+#[tokio::test]
 async fn the_error_stays_until_the_next_run_is_ready() {
     let bench = Bench::new();
     let dir = tempfile::tempdir().unwrap();

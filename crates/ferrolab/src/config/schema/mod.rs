@@ -5,10 +5,12 @@
 
 mod servers;
 mod service;
+mod supervision;
 mod top;
 
 pub(crate) use servers::{DAEMON, NAMESERVER};
 pub(crate) use service::SERVICE;
+pub(crate) use supervision::SUPERVISION;
 pub(crate) use top::{AUTOLAUNCH, PYTHON, TOP};
 
 /// A mapping with known keys.
@@ -64,6 +66,8 @@ pub(crate) enum Kind {
         /// Whether zero has a meaning.
         zero: bool,
     },
+    /// A list of durations in seconds.
+    Delays,
     /// True or false.
     Flag,
     /// One of a few words.
@@ -108,5 +112,5 @@ pub(crate) enum Rule {
 }
 
 /// Every section, to say where a misplaced key belongs.
-pub(crate) static SECTIONS: [&Section; 6] =
-    [&TOP, &NAMESERVER, &DAEMON, &SERVICE, &AUTOLAUNCH, &PYTHON];
+pub(crate) static SECTIONS: [&Section; 7] =
+    [&TOP, &NAMESERVER, &DAEMON, &SERVICE, &AUTOLAUNCH, &PYTHON, &SUPERVISION];

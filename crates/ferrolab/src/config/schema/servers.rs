@@ -1,6 +1,6 @@
 //! The tables of the two kinds of processes: nameservers and daemons.
 
-use super::{Field, Kind, PYTHON, Rule, Section};
+use super::{Field, Kind, PYTHON, Rule, SUPERVISION, Section};
 
 const PORT: Kind = Kind::Int { what: "a port number", min: 0, max: 65535 };
 
@@ -58,6 +58,13 @@ pub(crate) static NAMESERVER: Section = Section {
             default: "memory",
             example: "sql",
             doc: "`memory`, `sql` (a database in the state directory) or `sql:FILE`.",
+        },
+        Field {
+            key: "supervision",
+            kind: Kind::Group(&SUPERVISION),
+            default: "{}",
+            example: "{give_up_after: 0}",
+            doc: "When it is started again, and how long it is waited for.",
         },
     ],
     renamed: &[
@@ -243,6 +250,13 @@ pub(crate) static DAEMON: Section = Section {
             default: "{}",
             example: "{executable: /opt/lab/venv/bin/python}",
             doc: "The Python of its services.",
+        },
+        Field {
+            key: "supervision",
+            kind: Kind::Group(&SUPERVISION),
+            default: "{}",
+            example: "{give_up_after: 0}",
+            doc: "When it is started again, and how long it is waited for.",
         },
     ],
     renamed: &[

@@ -283,6 +283,9 @@ fn with(section: &Section, key: &str, value: &str) -> String {
         ("", "nameservers") => return format!("{pair}\n"),
         ("", _) => return format!("{rest}{pair}\n"),
         ("autolaunch" | "python", _) => return format!("{rest}{}: {{{pair}}}\n", section.key),
+        ("supervision", _) => {
+            return format!("daemons: {{default: {{}}, x: {{supervision: {{{pair}}}}}}}\n");
+        }
         ("daemons", _) => {
             let local = "nameservers: {local: {}}";
             let needed = match (key, value) {

@@ -1,0 +1,128 @@
+//! Whether children that run still answer: a real call on each one's own listening socket.
+//!
+//! Owns the calls and the verdict. Killing and restarting are the keeper's. A stopped or hanging
+//! process still has a socket that the kernel connects for it; only an answer tells.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use remote::{ConnectError, Error, Proxy};
+use serde_json::Value;
+use supervisor::{Handle, Phase};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tracing::debug;
+
+use super::{Force, Kind};
+
+/// Between an answer and the next call.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// So many calls in a row to which nobody listens at all are as good as no answer.
+const DEAF: u32 = 5;
+
+/// Follows all children for ever; to be dropped with the fleet.
+pub(super) async fn watch(keeper: Handle, mut force: watch::Receiver<Force>) {
+    let mut watched: HashMap<(String, u32), AbortHandle> = HashMap::new();
+    let mut changes = keeper.watch();
+    loop {
+        changes.borrow_and_update();
+        let limits = force.borrow_and_update().hang_timeouts();
+        let mut running = HashMap::new();
+        for status in keeper.snapshot().await {
+            let address = status.detail.get("address").and_then(Value::as_str);
+            if let (Phase::Running, Some(pid), Some(address), Some(limit)) =
+                (status.phase, status.pid, address, limits.get(&status.id))
+            {
+                running.insert((status.id, pid), (address.to_owned(), *limit));
+            }
+        }
+        watched.retain(|child, task| {
+            let stays = running.contains_key(child) && !task.is_finished();
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for (child, (address, limit)) in running {
+            watched.entry(child).or_insert_with_key(|(id, pid)| {
+                let follow = follow(keeper.clone(), id.clone(), *pid, address, limit);
+                tokio::spawn(follow).abort_handle()
+            });
+        }
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { break },
+            changed = force.changed() => if changed.is_err() { break },
+        }
+    }
+    watched.values().for_each(AbortHandle::abort);
+}
+
+/// Calls one process again and again, until it does not answer.
+async fn follow(keeper: Handle, id: String, pid: u32, address: String, limit: Duration) {
+    let mut deaf = 0;
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        let answer = match Proxy::new(&address) {
+            Ok(proxy) => ask(proxy, limit).await,
+            Err(error) => {
+                debug!(entry = id, %error, "cannot be called, so it is not watched");
+                return;
+            }
+        };
+        deaf = match answer {
+            Answer::Alive => 0,
+            Answer::Deaf => deaf + 1,
+            Answer::None => DEAF,
+        };
+        if deaf >= DEAF {
+            let reason = match answer {
+                Answer::Deaf => "nobody listens on its socket any more".to_owned(),
+                _ => format!(
+                    "it hangs: no answer to a call on its own socket within {} s",
+                    limit.as_secs_f64()
+                ),
+            };
+            keeper.condemn(&id, pid, reason);
+            return;
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Answer {
+    /// Whatever it says, it lives: a refusal too is an answer.
+    Alive,
+    /// Nobody listens.
+    Deaf,
+    /// It was called, and nothing came.
+    None,
+}
+
+async fn ask(mut proxy: Proxy, limit: Duration) -> Answer {
+    // The limit is the whole call's, so the proxy has none of its own for each step.
+    match tokio::time::timeout(limit, proxy.ping()).await {
+        Err(_) => Answer::None,
+        Ok(Err(Error::Connect { source: ConnectError::Io(error), .. }))
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound
+            ) =>
+        {
+            Answer::Deaf
+        }
+        Ok(_) => Answer::Alive,
+    }
+}
+
+impl Force {
+    /// How long each entry may leave a call without an answer, by its id.
+    fn hang_timeouts(&self) -> HashMap<String, Duration> {
+        let nameservers = self.configuration.nameservers.iter();
+        let nameservers =
+            nameservers.map(|ns| (Kind::Nameserver.id(&ns.name), ns.supervision.hang_timeout));
+        let daemons = self.configuration.daemons.iter();
+        let daemons =
+            daemons.map(|daemon| (Kind::Daemon.id(&daemon.name), daemon.supervision.hang_timeout));
+        nameservers.chain(daemons).filter_map(|(id, limit)| Some((id, limit?))).collect()
+    }
+}
