@@ -18,8 +18,7 @@ use supervisor::{Handle, KeeperError, Phase, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::{Configuration, Daemon, Nameserver, Service};
-use crate::control::{Action, Changes, Listing, LockRow, ProcessRow, ServiceRow};
-use crate::leftover_names::LeftoverNames;
+use crate::control::{Action, Changes, Host, Listing, LockRow, ProcessRow, ServiceRow};
 use crate::paths::Paths;
 use crate::troubles::Troubles;
 
@@ -35,12 +34,15 @@ pub(crate) struct Fleet {
     orders: mpsc::Sender<Order>,
     force: watch::Receiver<Force>,
     troubles: Troubles,
+    host: Host,
 }
 
 /// What is in force: the configuration, and the entries that are to run.
 #[derive(Clone, Debug)]
 struct Force {
     configuration: std::sync::Arc<Configuration>,
+    /// The fingerprint of its file.
+    fingerprint: String,
     wanted: BTreeSet<String>,
 }
 
@@ -91,7 +93,13 @@ impl Fleet {
         let (orders, inbox) = mpsc::channel(ORDERS);
         tokio::spawn(manager.serve(inbox));
         tokio::spawn(pulse::watch(keeper.clone(), force.clone()));
-        Ok(Fleet { keeper, orders, force, troubles })
+        let host = Host {
+            pid: std::process::id(),
+            since: rfc3339(Timestamp::now()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            configuration: String::new(),
+        };
+        Ok(Fleet { keeper, orders, force, troubles, host })
     }
 
     /// Starts, stops or restarts one entry, and remembers it; a stop is waited for. Returns a
@@ -147,7 +155,9 @@ impl Fleet {
             let autolaunch = autolaunch(&force.configuration, kind, name);
             ProcessRow { autolaunch, wanted: force.wanted.contains(&id), ..row }
         };
-        let mut listing = Listing { troubles: self.troubles.list(), ..Listing::default() };
+        let host = Host { configuration: force.fingerprint.clone(), ..self.host.clone() };
+        let troubles = self.troubles.list();
+        let mut listing = Listing { troubles, host, ..Listing::default() };
         for Nameserver { name, .. } in nameservers {
             listing.nameservers.push(row(Kind::Nameserver, name));
         }
@@ -164,9 +174,9 @@ impl Fleet {
 }
 
 impl Force {
-    fn new(configuration: Configuration, memory: &Memory) -> Force {
+    fn new(configuration: Configuration, fingerprint: String, memory: &Memory) -> Force {
         let configuration = std::sync::Arc::new(configuration);
-        let force = Force { configuration, wanted: BTreeSet::new() };
+        let force = Force { configuration, fingerprint, wanted: BTreeSet::new() };
         Force { wanted: force.wanted_by(memory), ..force }
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{ConfigError, Configuration, Surroundings, Warning};
 use crate::files::{self, FileError};
 use crate::host::NATIVE_SERVICES;
-use crate::paths::Paths;
+use crate::paths::{Paths, stable_hash};
 
 /// Where the installed file came from.
 #[derive(Debug, Serialize, Deserialize)]
@@ -71,6 +71,17 @@ pub(crate) fn load(paths: &Paths) -> Result<(Configuration, Vec<Warning>), Box<C
     let directory = origin.file.parent().unwrap_or(Path::new("/"));
     configuration.rebase(directory, std::env::home_dir().as_deref());
     Ok((configuration, warnings))
+}
+
+/// A short text that changes with the lab's configuration file.
+pub(crate) fn fingerprint(paths: &Paths) -> Option<String> {
+    let bytes = std::fs::read(&paths.config_file).ok()?;
+    Some(format!("{:016x}", stable_hash(&bytes)))
+}
+
+/// Where the lab's configuration file came from, if `config update` has brought it.
+pub(crate) fn origin_file(paths: &Paths) -> Option<PathBuf> {
+    origin(paths).map(|origin| origin.file)
 }
 
 /// A file that the user wrote into the lab's home has no other origin.

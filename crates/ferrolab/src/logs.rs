@@ -4,14 +4,15 @@
 //! collects them in one rotated file, each line with the entry that it is from. Whatever is not
 //! JSON (a panic, an interpreter's complaint) is wrapped, not lost.
 
-use std::fs::OpenOptions;
-use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use file_rotate::compression::Compression;
 use file_rotate::suffix::AppendCount;
@@ -19,6 +20,9 @@ use file_rotate::{ContentLimit, FileRotate};
 use serde_json::{Map, Value};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+
+use crate::log_query::{self, Line};
+use crate::troubles::Troubles;
 
 /// The environment variable that chooses what is logged (`info`, `debug`, `remote=debug`, …).
 pub(crate) const LEVEL_VARIABLE: &str = "FERROLAB_LOG";
@@ -30,6 +34,13 @@ const FILE_SIZE: usize = 10 * 1024 * 1024;
 const FILES_KEPT: usize = 5;
 /// Lines that may wait for a slow disk; more are dropped, and counted in the log.
 const BACKLOG: usize = 10_000;
+
+/// The entry of the supervisor's own lines.
+const SUPERVISOR: &str = "supervisor";
+/// The message with which a supervisor begins.
+pub(crate) const START: &str = "the lab starts";
+/// How long a log that could not be written is left alone.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Sends log lines to the file; cheap to clone.
 #[derive(Clone, Debug)]
@@ -76,23 +87,17 @@ where
 impl LogFile {
     /// Opens the log at `path`; with `echo`, lines go to standard error too, readable by people.
     ///
+    /// A log that cannot be written (a full disk) is one of the `troubles`, and stops nobody.
+    ///
     /// # Errors
     /// No thread can be started.
-    pub(crate) fn open(path: &Path, echo: bool) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, echo: bool, troubles: Troubles) -> io::Result<Self> {
         let (lines, receiver) = sync_channel(BACKLOG);
         let dropped = Arc::new(AtomicU64::new(0));
-        let mut options = OpenOptions::new();
-        options.read(true).create(true).append(true).mode(0o600);
-        let file = FileRotate::new(
-            path,
-            AppendCount::new(FILES_KEPT),
-            ContentLimit::BytesSurpassed(FILE_SIZE),
-            Compression::None,
-            Some(options),
-        );
+        let writer = Writer::new(path.to_path_buf(), troubles);
         thread::Builder::new().name("log".into()).spawn({
             let dropped = Arc::clone(&dropped);
-            move || write_lines(file, &receiver, &dropped, echo)
+            move || write_lines(writer, &receiver, &dropped, echo)
         })?;
         Ok(LogFile { lines, dropped })
     }
@@ -115,7 +120,7 @@ impl LogFile {
 }
 
 fn write_lines(
-    mut file: FileRotate<AppendCount>,
+    mut writer: Writer,
     lines: &Receiver<(String, String)>,
     dropped: &AtomicU64,
     echo: bool,
@@ -124,8 +129,7 @@ fn write_lines(
         let record = record(entry, line);
         let mut text = record.to_string();
         text.push('\n');
-        // A full disk must not stop the lab; the file goes on when there is room again.
-        let _ = file.write_all(text.as_bytes());
+        writer.write(text.as_bytes());
         if echo {
             let _ = writeln!(io::stderr(), "{}", readable(&record));
         }
@@ -136,6 +140,122 @@ fn write_lines(
         if lost > 0 {
             write_line("supervisor", &format!("the log was too slow: {lost} line(s) are lost"));
         }
+    }
+}
+
+/// The file, opened again when it was lost.
+struct Writer {
+    path: PathBuf,
+    file: Option<FileRotate<AppendCount>>,
+    troubles: Troubles,
+    /// Lines lost since the last one that was written, and when the first of them was.
+    lost: Option<(u64, Instant)>,
+}
+
+impl Writer {
+    fn new(path: PathBuf, troubles: Troubles) -> Self {
+        Writer { path, file: None, troubles, lost: None }
+    }
+
+    /// Writes a line, or counts it as lost. A full disk must not stop the lab; the file goes on
+    /// when there is room again.
+    fn write(&mut self, line: &[u8]) {
+        if let (None, Some((lost, since))) = (&self.file, &mut self.lost)
+            && since.elapsed() < RETRY
+        {
+            *lost += 1;
+            return;
+        }
+        let file = self.file.get_or_insert_with(|| open(&self.path));
+        let result = match self.lost {
+            None => file.write_all(line),
+            Some((lost, _)) => {
+                // The torn end of what was last tried is a line of its own.
+                let text = format!("{lost} line(s) of the log were lost: it could not be written");
+                let record = record(SUPERVISOR, &text);
+                file.write_all(format!("\n{record}\n").as_bytes())
+                    .and_then(|()| file.write_all(line))
+            }
+        };
+        // The library forgets a file that it cannot open, and then writes nowhere.
+        let result = result.and_then(|()| std::fs::metadata(&self.path).map(drop));
+        match result {
+            Ok(()) => {
+                if self.lost.take().is_some() {
+                    self.troubles.clear("log");
+                }
+            }
+            Err(error) => {
+                let lost = self.lost.map_or(0, |(lost, _)| lost) + 1;
+                self.lost = Some((lost, Instant::now()));
+                self.file = None;
+                let path = self.path.display();
+                self.troubles.set("log", format!("the log {path} cannot be written: {error}"));
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> FileRotate<AppendCount> {
+    let mut options = OpenOptions::new();
+    options.read(true).create(true).append(true).mode(0o600);
+    FileRotate::new(
+        path,
+        AppendCount::new(FILES_KEPT),
+        ContentLimit::BytesSurpassed(FILE_SIZE),
+        Compression::None,
+        Some(options),
+    )
+}
+
+/// The current file of a log that grows; finds the next one when it is rotated away.
+pub(crate) struct Tail {
+    path: PathBuf,
+    open: Option<(File, u64)>,
+    /// A line whose end is not written yet.
+    begun: Vec<u8>,
+}
+
+impl Tail {
+    /// From the beginning of the current file on.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Tail { path, open: None, begun: Vec::new() }
+    }
+
+    /// Reads what has come since the last time.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read.
+    pub(crate) fn read(&mut self, mut each: impl FnMut(Line)) -> io::Result<()> {
+        self.read_open(&mut each)?;
+        let metadata = match std::fs::metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            metadata => metadata?,
+        };
+        let same = match &self.open {
+            None => false,
+            Some((file, position)) => {
+                file.metadata()?.ino() == metadata.ino() && metadata.len() >= *position
+            }
+        };
+        if !same {
+            self.begun.clear();
+            self.open = Some((File::open(&self.path)?, 0));
+            self.read_open(&mut each)?;
+        }
+        Ok(())
+    }
+
+    fn read_open(&mut self, each: &mut impl FnMut(Line)) -> io::Result<()> {
+        let Some((file, position)) = &mut self.open else { return Ok(()) };
+        *position += file.read_to_end(&mut self.begun)? as u64;
+        let Some(end) = self.begun.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
+        let rest = self.begun.split_off(end + 1);
+        let whole = std::mem::replace(&mut self.begun, rest);
+        for line in String::from_utf8_lossy(&whole).lines().filter(|line| !line.is_empty()) {
+            each(Line::parse(line.to_owned()));
+        }
+        Ok(())
     }
 }
 
@@ -156,12 +276,32 @@ fn record(entry: &str, line: &str) -> Value {
     Value::Object(record)
 }
 
-/// A record for a person: time, level, entry, message, then the other fields.
+/// The files of the log at `path`, the oldest first.
+pub(crate) fn files(path: &Path) -> Vec<PathBuf> {
+    log_query::files(path, FILES_KEPT)
+}
+
+/// Whether this is the first line of a lab's start.
+pub(crate) fn is_start(line: &Line) -> bool {
+    line.text("entry") == SUPERVISOR && line.text("message") == START
+}
+
+/// A record for a person's eyes while it happens: the time without the date.
 pub(crate) fn readable(record: &Value) -> String {
+    shown(record, "%H:%M:%S%.3f")
+}
+
+/// A record for a person who looks back: with the date.
+pub(crate) fn dated(record: &Value) -> String {
+    shown(record, "%Y-%m-%d %H:%M:%S%.3f")
+}
+
+/// Time, level, entry, message, then the other fields.
+fn shown(record: &Value, format: &str) -> String {
     let text = |key| record.get(key).and_then(Value::as_str).unwrap_or_default();
     let time = text("timestamp").parse::<jiff::Timestamp>().map_or_else(
         |_| text("timestamp").to_owned(),
-        |time| time.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S%.3f").to_string(),
+        |time| time.to_zoned(jiff::tz::TimeZone::system()).strftime(format).to_string(),
     );
     let mut line = format!("{time} {:5} {}  {}", text("level"), text("entry"), text("message"));
     const SHOWN: [&str; 5] = ["timestamp", "level", "entry", "message", "target"];
@@ -204,7 +344,7 @@ impl Drop for SupervisorLine {
         let text = String::from_utf8_lossy(&self.line);
         let line = text.trim_end();
         if !line.is_empty() {
-            self.file.write("supervisor", line);
+            self.file.write(SUPERVISOR, line);
         }
     }
 }

@@ -12,6 +12,7 @@ mod host;
 mod installed;
 mod leftover_names;
 mod locklog;
+mod log_query;
 mod logs;
 mod names;
 mod nameserver;

@@ -61,7 +61,9 @@ pub(crate) async fn run(
         return Err(SuperviseError::Running(InstanceLock::holder(&lock_file)));
     };
     let (configuration, warnings) = installed::load(paths)?;
-    let log = LogFile::open(&paths.log_file(), echo).map_err(failed("start the log"))?;
+    let troubles = Troubles::default();
+    let log = LogFile::open(&paths.log_file(), echo, troubles.clone())
+        .map_err(failed("start the log"))?;
     logs::init_supervisor(&log);
     for warning in &warnings {
         warn!(configuration = %paths.config_file.display(), "{}", warning.plain());
@@ -76,8 +78,7 @@ pub(crate) async fn run(
     let spawner = Spawner::permanent().map_err(failed("start the spawning thread"))?;
     let keeper = Keeper::start(spawner, log.sink());
     info!(version = env!("CARGO_PKG_VERSION"), configuration = %paths.config_file.display(),
-        pid = std::process::id(), "the lab starts");
-    let troubles = Troubles::default();
+        pid = std::process::id(), "{}", logs::START);
     let fleet = Fleet::launch(configuration, paths, program, keeper, troubles).await?;
     let fleet = Arc::new(fleet);
     let ended = CancellationToken::new();

@@ -15,12 +15,16 @@ macro_rules! print {
 }
 
 mod act;
+mod ask;
 mod call;
 mod config;
 mod demo;
+mod diagnosis;
 mod down;
+mod info;
 mod lock;
 mod locks;
+mod logs;
 mod ns;
 mod nslist;
 pub(crate) mod output;
@@ -28,7 +32,10 @@ mod progress;
 mod ps;
 mod reload;
 mod run;
+mod status;
+mod style;
 mod up;
+mod watch;
 
 mod table;
 mod unlock;
@@ -66,6 +73,10 @@ enum Command {
     Restart(act::Restart),
     Reload(reload::Arguments),
     Ps(ps::Arguments),
+    Status(status::Arguments),
+    #[command(subcommand)]
+    Logs(logs::Command),
+    Info(info::Arguments),
     #[command(subcommand)]
     Config(config::Command),
     Nslist(nslist::Arguments),
@@ -96,6 +107,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Restart(arguments) => act::restart(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Ps(arguments) => ps::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Logs(command) => logs::run(&command),
+        Command::Info(arguments) => info::run(&arguments),
         Command::Config(command) => config::run(&command),
         Command::Nslist(arguments) => nslist::run(&arguments),
         Command::Ns(command) => ns::run(&command),

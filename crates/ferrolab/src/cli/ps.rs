@@ -3,24 +3,34 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use comfy_table::Cell;
 use miette::IntoDiagnostic;
 
-use super::{Outcome, explain, paths, runtime, supervisor, table};
+use super::watch::Watch;
+use super::{Outcome, explain, paths, runtime, style, supervisor, table};
 use crate::control::{Listing, ProcessRow, Request};
+use crate::paths::Paths;
 
 /// List nameservers, daemons and services
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  ferrolab ps\n  ferrolab ps --json | jq '.services[].uri'")]
+#[command(after_help = "Examples:\n  ferrolab ps\n  ferrolab ps --json | jq '.services[].uri'\n  \
+    ferrolab ps --watch")]
 pub(super) struct Arguments {
     /// Print one JSON object instead of tables
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
+    arguments.watch.repeat(|| once(&paths, arguments))
+}
+
+fn once(paths: &Paths, arguments: &Arguments) -> Outcome {
     let listing = runtime()?.block_on(async {
-        supervisor(&paths).await?.ask(&Request::Ps, |_| {}).await.map_err(explain)
+        supervisor(paths).await?.ask(&Request::Ps, |_| {}).await.map_err(explain)
     })?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&listing).into_diagnostic()?);
@@ -45,11 +55,15 @@ pub(super) fn print(listing: &Listing) {
     headings.extend(has_locks.then_some("LOCKED BY"));
     let mut shown = table::table(&headings);
     for row in services {
-        let uri = row.uri.as_deref().unwrap_or("-");
-        let mut cells =
-            vec![row.name.clone(), row.status.clone(), row.daemon.clone(), uri.to_owned()];
+        let mut cells = vec![
+            Cell::new(&row.name),
+            style::state(&row.status),
+            Cell::new(&row.daemon),
+            Cell::new(row.uri.as_deref().unwrap_or("-")),
+        ];
         if has_locks {
-            cells.push(row.locked_by.as_deref().map_or_else(|| "-".to_owned(), table::text));
+            let owner = row.locked_by.as_deref().map_or_else(|| "-".to_owned(), table::text);
+            cells.push(Cell::new(owner));
         }
         shown.add_row(cells);
     }
@@ -61,12 +75,12 @@ fn print_processes(heading: &str, rows: &[ProcessRow]) {
     let mut shown = table::table(&[heading, "STATUS", "PID", "SINCE", "RESTARTS", "URI"]);
     for row in rows {
         shown.add_row([
-            row.name.clone(),
-            row.status.clone(),
-            row.pid.map_or_else(|| "-".into(), |pid| pid.to_string()),
-            row.since.clone().unwrap_or_else(|| "-".into()),
-            row.restarts.to_string(),
-            row.uri.clone().unwrap_or_else(|| "-".into()),
+            Cell::new(&row.name),
+            style::state(&row.status),
+            Cell::new(row.pid.map_or_else(|| "-".into(), |pid| pid.to_string())),
+            Cell::new(row.since.as_deref().unwrap_or("-")),
+            Cell::new(row.restarts),
+            Cell::new(row.uri.as_deref().unwrap_or("-")),
         ]);
     }
     table::print(&shown);

@@ -131,6 +131,21 @@ pub(crate) struct Listing {
     /// What is wrong with the host itself, in sentences.
     #[serde(default)]
     pub(crate) troubles: Vec<String>,
+    /// The supervisor.
+    #[serde(default)]
+    pub(crate) host: Host,
+}
+
+/// The supervisor itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Host {
+    pub(crate) pid: u32,
+    /// When it has started, RFC 3339.
+    pub(crate) since: String,
+    pub(crate) version: String,
+    /// The fingerprint of the configuration file that is in force.
+    pub(crate) configuration: String,
 }
 
 /// A nameserver or a daemon.

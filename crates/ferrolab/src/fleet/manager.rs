@@ -54,7 +54,8 @@ impl Manager {
             warn!("{problem}");
             troubles.set("memory", problem);
         }
-        let (force, receiver) = watch::channel(Force::new(configuration, &memory));
+        let (force, receiver) =
+            watch::channel(Force::new(configuration, fingerprint(paths), &memory));
         let paths = paths.clone();
         let leftovers = LeftoverNames::start(keeper.clone());
         (Manager { paths, program, keeper, troubles, leftovers, memory, force }, receiver)
@@ -126,6 +127,8 @@ impl Manager {
     }
 
     async fn reload(&mut self) -> Result<Changes, String> {
+        // Taken first: a file that is written meanwhile shows as another than the one in force.
+        let fingerprint = fingerprint(&self.paths);
         let (next, warnings) = installed::load(&self.paths).map_err(|error| error.plain())?;
         let force = self.force.borrow().clone();
         let failed = |error: LaunchError| error.to_string();
@@ -143,7 +146,7 @@ impl Manager {
         for status in self.keeper.snapshot().await {
             active.insert(status.id, status.phase != Phase::Stopped);
         }
-        let next = Force::new(next, &self.memory);
+        let next = Force::new(next, fingerprint, &self.memory);
         for (id, plan) in &after {
             let was_active = active.get(id).copied().unwrap_or(false);
             let entry = || plan.entry(&self.program, &self.leftovers);
@@ -208,6 +211,10 @@ impl Manager {
         warn!("{text}");
         self.troubles.set("memory", text);
     }
+}
+
+fn fingerprint(paths: &Paths) -> String {
+    installed::fingerprint(paths).unwrap_or_default()
 }
 
 fn started(id: &str, outcome: StartOutcome) -> String {

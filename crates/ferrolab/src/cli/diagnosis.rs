@@ -1,0 +1,220 @@
+//! What is wrong with a lab, and what to do about it, in plain words.
+//!
+//! A pure function of a listing: no sockets, no files. The table of causes is the place for
+//! whatever people ask about more than once.
+
+use serde::Serialize;
+
+use crate::control::{Listing, ProcessRow, ServiceRow};
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    /// What it is about: `daemon bench`, `this host`.
+    pub(super) subject: String,
+    /// What is wrong.
+    pub(super) problem: String,
+    /// What to do.
+    pub(super) advice: String,
+}
+
+/// Parts of errors, and what to do about them; the first that is found counts.
+const CAUSES: &[(&[&str], &str)] = &[
+    (
+        &["already in use", "Address in use"],
+        "another program listens there: `ss -ltnp` shows which; stop it, or give this one another \
+         port in the configuration",
+    ),
+    (
+        &["no such address", "AddrNotAvailable"],
+        "`host` must be an address of this machine: `ip address` lists them; `public` takes the \
+         one that leads to the network",
+    ),
+    (
+        &["No module named", "ModuleNotFoundError"],
+        "the driver's Python lacks that module: install it there (`PYTHON -m pip install …`), or \
+         name its folder under `python: {path: […]}`; `ferrolab info` shows which Python that is",
+    ),
+    (
+        &["no such program in PATH", "No such file or directory (os error 2)", "no such file"],
+        "check the path that it names; a Python is chosen with `python: {executable: …}`",
+    ),
+    (
+        &["has no attribute", "cannot import name"],
+        "check `classname` (and `module`) of the service against the driver's source",
+    ),
+    (
+        &["ermission denied", "PermissionError", "EACCES"],
+        "this user may not use that: for a serial or USB device, add the user to the device's \
+         group (`ls -l` on the device shows it) and log in again",
+    ),
+    (
+        &["VisaIOError", "VI_ERROR", "SerialException", "could not open port"],
+        "the instrument does not answer: check its power, its cable and its address in \
+         `parameters`",
+    ),
+    (
+        &["it hangs", "nobody listens"],
+        "it was killed and started again; if that goes on, look for what blocks it in its log",
+    ),
+    (
+        &["killed by signal 9", "SIGKILL", "signal: 9"],
+        "somebody or the kernel has killed it; `dmesg` tells if memory ran out",
+    ),
+    (
+        &["has not answered yet", "not registered with nameserver"],
+        "its services work under their URIs, not yet under their names: start that nameserver, or \
+         check its `host` and `ns_port`; the names come by themselves",
+    ),
+    (
+        &["No space left on device", "os error 28", "Disk quota"],
+        "make room on that disk: services go on, but what they would write is lost",
+    ),
+    (&["Read-only file system"], "the disk is mounted read-only: repair or remount it"),
+    (
+        &["hangs in a device's driver"],
+        "not even SIGKILL ends it: unplug the device that it talks to, or restart the host",
+    ),
+];
+
+/// Everything that is wrong, what stops other things first.
+pub(super) fn diagnose(listing: &Listing) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = listing
+        .troubles
+        .iter()
+        .map(|trouble| Finding {
+            subject: "this host".to_owned(),
+            problem: trouble.clone(),
+            advice: cause(trouble).unwrap_or("see `ferrolab logs show --level warn`").to_owned(),
+        })
+        .collect();
+    let processes = [("nameserver", &listing.nameservers), ("daemon", &listing.daemons)];
+    for (kind, rows) in processes {
+        findings.extend(rows.iter().filter_map(|row| process(kind, row)));
+    }
+    let runs = |service: &ServiceRow| {
+        let daemon = listing.daemons.iter().find(|row| row.name == service.daemon);
+        daemon.is_some_and(|row| row.status == "running")
+    };
+    // A service whose daemon does not run has no fault of its own.
+    findings.extend(listing.services.iter().filter(|row| runs(row)).filter_map(service));
+    findings
+}
+
+fn process(kind: &str, row: &ProcessRow) -> Option<Finding> {
+    let subject = format!("{kind} {}", row.name);
+    let error = row.error.as_deref();
+    let log = format!("`ferrolab logs show --entry {}`", row.name);
+    let again = format!("`ferrolab restart {kind} {}`", row.name);
+    let known = error.and_then(cause);
+    let (problem, advice) = match (row.status.as_str(), error) {
+        ("failed", error) => {
+            let error = error.unwrap_or("it does not say why");
+            let problem = format!("it has crashed too often and was given up: {error}");
+            let first = known.map_or_else(|| format!("see {log} for the cause"), str::to_owned);
+            (problem, format!("{first}; then {again}"))
+        }
+        ("restarting", error) => {
+            let error = error.unwrap_or("it does not say why");
+            let problem = format!("it has crashed and will be started again: {error}");
+            (problem, known.map_or_else(|| format!("see {log} for the cause"), str::to_owned))
+        }
+        ("running", Some(warning)) => {
+            (warning.to_owned(), known.map_or_else(|| format!("see {log}"), str::to_owned))
+        }
+        ("stopped", _) if row.autolaunch && !row.wanted => {
+            let problem = "it was stopped by hand, although it starts with the lab".to_owned();
+            (problem, format!("`ferrolab start {kind} {}` when it may run again", row.name))
+        }
+        ("stopped", _) if row.wanted => ("it should run and does not".to_owned(), again),
+        ("starting", Some(error)) => {
+            let problem = format!("it is being started again; the last time: {error}");
+            (problem, known.map_or_else(|| format!("see {log}"), str::to_owned))
+        }
+        _ => return None,
+    };
+    Some(Finding { subject, problem, advice })
+}
+
+fn service(row: &ServiceRow) -> Option<Finding> {
+    if row.status == "running" && row.error.is_none() {
+        return None;
+    }
+    let error = row.error.as_deref();
+    if row.status == "starting" && error.is_none() {
+        return None;
+    }
+    let problem = match error {
+        Some(error) => format!("it is {}: {error}", row.status),
+        None => format!("it is {}", row.status),
+    };
+    let log = format!("see `ferrolab logs show --service {}`", row.name);
+    let advice = error.and_then(cause).map_or(log, str::to_owned);
+    Some(Finding { subject: format!("service {}", row.name), problem, advice })
+}
+
+fn cause(error: &str) -> Option<&'static str> {
+    let found = |parts: &&[&str]| parts.iter().any(|part| error.contains(part));
+    CAUSES.iter().find(|(parts, _)| found(parts)).map(|(_, advice)| *advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str, status: &str, error: Option<&str>) -> ProcessRow {
+        ProcessRow {
+            name: name.to_owned(),
+            status: status.to_owned(),
+            error: error.map(str::to_owned),
+            autolaunch: true,
+            wanted: true,
+            ..ProcessRow::default()
+        }
+    }
+
+    #[test]
+    fn a_lab_that_is_well_has_no_findings() {
+        let listing = Listing { daemons: vec![row("a", "running", None)], ..Listing::default() };
+        assert_eq!(diagnose(&listing), []);
+    }
+
+    #[test]
+    fn each_fault_has_its_words() {
+        let port = "cannot listen on localhost port 9090: it is already in use";
+        let stopped = ProcessRow { wanted: false, ..row("b", "stopped", None) };
+        let cases = [
+            (row("a", "failed", Some(port)), "given up", "ss -ltnp"),
+            (row("a", "failed", Some("what?")), "given up: what?", "restart daemon a"),
+            (row("a", "restarting", Some("exited with code 3")), "started again", "--entry a"),
+            (row("a", "running", Some("nameserver x has not answered yet")), "x", "names come"),
+            (stopped, "stopped by hand", "ferrolab start daemon b"),
+        ];
+        for (row, problem, advice) in cases {
+            let listing = Listing { daemons: vec![row], ..Listing::default() };
+            let findings = diagnose(&listing);
+            let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+            assert!(finding.problem.contains(problem), "{finding:?}");
+            assert!(finding.advice.contains(advice), "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn a_service_is_blamed_only_for_its_own_fault() {
+        let service = |daemon: &str| ServiceRow {
+            name: "x".to_owned(),
+            daemon: daemon.to_owned(),
+            status: "failed".to_owned(),
+            error: Some("ModuleNotFoundError: No module named 'y'".to_owned()),
+            ..ServiceRow::default()
+        };
+        let listing = Listing {
+            daemons: vec![row("up", "running", None), row("down", "failed", None)],
+            services: vec![service("up"), service("down")],
+            troubles: vec!["the log cannot be written: No space left on device".to_owned()],
+            ..Listing::default()
+        };
+        let found: Vec<_> = diagnose(&listing).into_iter().map(|f| f.subject).collect();
+        assert_eq!(found, ["this host", "daemon down", "service x"]);
+    }
+}

@@ -1,0 +1,302 @@
+//! `ferrolab logs …`: reading, following, exporting and removing the log.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use miette::{IntoDiagnostic, Report, WrapErr, miette};
+use regex::RegexBuilder;
+
+use super::{Outcome, ask, paths, style};
+use crate::log_query::{self, Filter, Level, Line, moment};
+use crate::logs::{self, Tail};
+use crate::names::nearest;
+use crate::paths::Paths;
+
+/// Between two looks at a log that is followed.
+const LOOK: Duration = Duration::from_millis(200);
+/// How many lines `follow` starts with.
+const BEFORE: usize = 10;
+
+/// Read, follow, export and remove the log
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show the log since the lab's last start
+    #[command(after_help = "Examples:\n  ferrolab logs show\n  \
+        ferrolab logs show --entry bench --level warn\n  \
+        ferrolab logs show --service lab.laser --since 2h\n  \
+        ferrolab logs show --since '2026-05-01 08:00' --grep interlock --json | jq .message")]
+    Show(Show),
+    /// Show the log as it grows, until Ctrl-C
+    #[command(after_help = "Examples:\n  ferrolab logs follow\n  \
+        ferrolab logs follow --service lab.laser --level debug")]
+    Follow(Follow),
+    /// Write the whole log, oldest first, to a file of JSON lines
+    #[command(after_help = "Examples:\n  ferrolab logs export lab.log\n  \
+        ferrolab logs export --since 1d - | gzip > lab.log.gz")]
+    Export(Export),
+    /// Delete the log
+    Clean(Clean),
+}
+
+/// Which lines.
+#[derive(Debug, Args)]
+struct Which {
+    /// Only lines of this nameserver or daemon, or of `supervisor` (may be repeated)
+    #[arg(long, value_name = "NAME")]
+    entry: Vec<String>,
+    /// Only lines about this service (may be repeated)
+    #[arg(long, value_name = "NAME")]
+    service: Vec<String>,
+    /// Only lines that are at least so bad: trace, debug, info, warn or error
+    #[arg(long, value_parser = ["trace", "debug", "info", "warn", "error"])]
+    level: Option<String>,
+    /// Only lines from then on: `10m`, `2h`, `3d` ago, `08:30`, or a date with or without a time
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only lines up to then
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Only lines with this text (a regular expression; letters of any case)
+    #[arg(long, value_name = "TEXT")]
+    grep: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    #[command(flatten)]
+    which: Which,
+    /// Only the last so many of them
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    lines: Option<usize>,
+    /// From the oldest line there is, not from the lab's last start
+    #[arg(long)]
+    all: bool,
+    /// Print the lines as they are in the file: one JSON object each
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Follow {
+    #[command(flatten)]
+    which: Which,
+    /// Print the lines as they are in the file: one JSON object each
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// The file to write; `-` for standard output
+    file: PathBuf,
+    #[command(flatten)]
+    which: Which,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Clean {
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+pub(super) fn run(command: &Command) -> Outcome {
+    let paths = paths()?;
+    match command {
+        Command::Show(arguments) => show(&paths, arguments),
+        Command::Follow(arguments) => follow(&paths, arguments),
+        Command::Export(arguments) => export(&paths, arguments),
+        Command::Clean(arguments) => clean(&paths, arguments),
+    }
+}
+
+impl Which {
+    fn filter(&self) -> Result<Filter, Report> {
+        let time = |text: &Option<String>, option: &str| match text {
+            None => Ok(None),
+            Some(text) => moment(text, &jiff::Zoned::now()).map(Some).ok_or_else(|| {
+                miette!(
+                    help = "write `10m`, `2h`, `3d`, `08:30`, `2026-05-01` or `2026-05-01 08:30`",
+                    "`--{option} {text}` is no time"
+                )
+            }),
+        };
+        let text = match &self.grep {
+            None => None,
+            Some(text) => Some(
+                RegexBuilder::new(text)
+                    .case_insensitive(true)
+                    .build()
+                    .map_err(|error| miette!("`--grep`: {error}"))?,
+            ),
+        };
+        Ok(Filter {
+            entries: self.entry.clone(),
+            services: self.service.clone(),
+            level: self.level.as_deref().and_then(Level::from_name),
+            since: time(&self.since, "since")?,
+            until: time(&self.until, "until")?,
+            text,
+        })
+    }
+}
+
+fn show(paths: &Paths, arguments: &Show) -> Outcome {
+    let filter = arguments.which.filter()?;
+    let from_last_start = !arguments.all && filter.since.is_none();
+    let mut found = VecDeque::new();
+    let mut known = Known::default();
+    log_query::read(&logs::files(&paths.log_file()), |line| {
+        if from_last_start && logs::is_start(&line) {
+            found.clear();
+        }
+        known.see(&line);
+        if filter.wants(&line) {
+            if arguments.lines.is_some_and(|most| found.len() >= most) {
+                found.pop_front();
+            }
+            found.push_back(line);
+        }
+    })
+    .into_diagnostic()
+    .wrap_err_with(|| format!("cannot read the log at {}", paths.log_file().display()))?;
+    if found.is_empty() {
+        known.explain(&arguments.which, paths);
+    }
+    let mut out = io::stdout().lock();
+    for line in &found {
+        // Whoever read this has gone away: `logs show | head` is no error.
+        if print(&mut out, line, arguments.json).is_err() {
+            break;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn follow(paths: &Paths, arguments: &Follow) -> Outcome {
+    let filter = arguments.which.filter()?;
+    let mut tail = Tail::new(paths.log_file());
+    let mut out = io::stdout().lock();
+    let mut first = VecDeque::new();
+    tail.read(|line| {
+        if filter.wants(&line) {
+            if first.len() == BEFORE {
+                first.pop_front();
+            }
+            first.push_back(line);
+        }
+    })
+    .into_diagnostic()?;
+    let mut printed = Ok(());
+    for line in &first {
+        printed = printed.and_then(|()| print(&mut out, line, arguments.json));
+    }
+    while printed.is_ok() {
+        std::thread::sleep(LOOK);
+        tail.read(|line| {
+            if filter.wants(&line) && printed.is_ok() {
+                printed = print(&mut out, &line, arguments.json);
+            }
+        })
+        .into_diagnostic()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(out: &mut impl Write, line: &Line, json: bool) -> io::Result<()> {
+    let text = match json {
+        true => line.raw.clone(),
+        false => style::level(line.text("level"), &logs::dated(&line.record)),
+    };
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+fn export(paths: &Paths, arguments: &Export) -> Outcome {
+    let filter = arguments.which.filter()?;
+    let mut text = Vec::new();
+    let mut count: usize = 0;
+    log_query::read(&logs::files(&paths.log_file()), |line| {
+        if filter.wants(&line) {
+            text.extend_from_slice(line.raw.as_bytes());
+            text.push(b'\n');
+            count += 1;
+        }
+    })
+    .into_diagnostic()?;
+    if arguments.file.as_os_str() == "-" {
+        // As for `show`: a reader that goes away is no error.
+        let _ = io::stdout().lock().write_all(&text);
+        return Ok(ExitCode::SUCCESS);
+    }
+    crate::files::replace(&arguments.file, &text).into_diagnostic()?;
+    println!("{count} line(s) written to {}.", arguments.file.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn clean(paths: &Paths, arguments: &Clean) -> Outcome {
+    let files = logs::files(&paths.log_file());
+    if files.is_empty() {
+        println!("There is no log.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let question = format!("Delete the log in {}?", paths.log_dir.display());
+    if !ask::confirmed(&question, arguments.yes)? {
+        println!("Nothing was deleted.");
+        return Ok(ExitCode::FAILURE);
+    }
+    for file in &files {
+        // A running supervisor goes on writing into the current file, so that one is emptied.
+        let done = match *file == paths.log_file() {
+            true => std::fs::OpenOptions::new().write(true).truncate(true).open(file).map(drop),
+            false => std::fs::remove_file(file),
+        };
+        done.into_diagnostic().wrap_err_with(|| format!("cannot delete {}", file.display()))?;
+    }
+    println!("The log is deleted.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The names that the log knows.
+#[derive(Default)]
+struct Known {
+    entries: BTreeSet<String>,
+    services: BTreeSet<String>,
+}
+
+impl Known {
+    fn see(&mut self, line: &Line) {
+        let entry = line.text("entry");
+        let name = entry.split_once(' ').map_or(entry, |(_, name)| name);
+        for (set, name) in [(&mut self.entries, name), (&mut self.services, line.text("service"))] {
+            if !name.is_empty() && !set.contains(name) {
+                set.insert(name.to_owned());
+            }
+        }
+    }
+
+    /// Says why nothing was found, where a name was mistyped.
+    fn explain(&self, which: &Which, paths: &Paths) {
+        if self.entries.is_empty() {
+            eprintln!("There is no log yet at {}.", paths.log_file().display());
+            return;
+        }
+        eprintln!("No line of the log is like that.");
+        let asked = which.entry.iter().map(|name| (name, &self.entries));
+        let asked = asked.chain(which.service.iter().map(|name| (name, &self.services)));
+        for (name, known) in asked {
+            let short = name.split_once(' ').map_or(name.as_str(), |(_, name)| name);
+            if known.contains(short) {
+                continue;
+            }
+            match nearest(short, known.iter().map(String::as_str)) {
+                Some(near) => eprintln!("Nothing is from `{name}`; did you mean `{near}`?"),
+                None => eprintln!("Nothing is from `{name}`."),
+            }
+        }
+    }
+}

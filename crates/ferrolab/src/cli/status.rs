@@ -1,0 +1,125 @@
+//! `ferrolab status`: is all well, and if not, what is wrong and what to do.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use miette::{IntoDiagnostic, Report};
+use serde_json::json;
+
+use super::diagnosis::{Finding, diagnose};
+use super::watch::Watch;
+use super::{Outcome, explain, paths, runtime, style};
+use crate::control::client::{Client, ControlError};
+use crate::control::{Listing, Request};
+use crate::installed;
+use crate::paths::Paths;
+
+/// Say what is wrong with the lab, and what to do
+///
+/// Exit code 0: all that should run does. 1: something is wrong, or the lab is not up.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab status\n  ferrolab status --watch\n  \
+    ferrolab status --json || mail -s 'lab' me@example.edu")]
+pub(super) struct Arguments {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    watch: Watch,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Outcome {
+    let paths = paths()?;
+    arguments.watch.repeat(|| once(&paths, arguments.json))
+}
+
+fn once(paths: &Paths, as_json: bool) -> Outcome {
+    let listing = runtime()?.block_on(listing(paths))?;
+    let mut findings = match &listing {
+        Some(listing) => diagnose(listing),
+        None => vec![not_up(paths)],
+    };
+    findings.extend(file(paths, listing.as_ref()));
+    if as_json {
+        let report = json!({ "up": listing.is_some(), "findings": findings, "lab": listing });
+        println!("{}", serde_json::to_string_pretty(&report).into_diagnostic()?);
+    } else {
+        if let Some(listing) = &listing {
+            println!("{}", headline(listing));
+        }
+        if listing.is_some() && findings.is_empty() {
+            println!("{}", style::verdict(true, "All is well."));
+        }
+        for Finding { subject, problem, advice } in &findings {
+            println!("\n{}: {problem}\n  -> {advice}", style::verdict(false, subject));
+        }
+    }
+    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn listing(paths: &Paths) -> Result<Option<Listing>, Report> {
+    let socket = paths.control_socket().into_diagnostic()?;
+    match Client::connect(&socket).await {
+        Ok(client) => client.ask(&Request::Ps, |_| {}).await.map(Some).map_err(explain),
+        Err(ControlError::NotRunning { .. }) => Ok(None),
+        Err(error) => Err(explain(error)),
+    }
+}
+
+fn not_up(paths: &Paths) -> Finding {
+    let last = std::fs::read_to_string(paths.log_dir.join("supervisor.stderr"));
+    let last = last.unwrap_or_default();
+    let problem = match last.trim() {
+        "" => "it is not up".to_owned(),
+        said => format!("it is not up; its supervisor's last words: {said}"),
+    };
+    let advice = match paths.config_file.exists() {
+        true => "`ferrolab up` starts it",
+        false => {
+            "give it a configuration with `ferrolab config update FILE`, then `ferrolab up`; or \
+             try `ferrolab demo`"
+        }
+    };
+    Finding { subject: "the lab".to_owned(), problem, advice: advice.to_owned() }
+}
+
+/// What is wrong with the configuration file, or that it is not the one in force.
+fn file(paths: &Paths, listing: Option<&Listing>) -> Option<Finding> {
+    if !paths.config_file.exists() {
+        return None;
+    }
+    let path = paths.config_file.display();
+    let subject = "the configuration file".to_owned();
+    if let Err(error) = installed::load(paths) {
+        let in_force = match listing {
+            Some(_) => "; the lab goes on with the last good one",
+            None => "",
+        };
+        let problem = format!("{error}{in_force}");
+        let advice = format!("`ferrolab config check {path}` shows where; repair it");
+        return Some(Finding { subject, problem, advice });
+    }
+    let in_force = &listing?.host.configuration;
+    if installed::fingerprint(paths).is_none_or(|now| now == *in_force) {
+        return None;
+    }
+    let problem = "it has changed since it was taken up".to_owned();
+    Some(Finding { subject, problem, advice: "`ferrolab reload` takes it up".to_owned() })
+}
+
+fn headline(listing: &Listing) -> String {
+    let count = |rows: &mut dyn Iterator<Item = &String>| {
+        rows.filter(|status| *status == "running").count()
+    };
+    let nameservers = count(&mut listing.nameservers.iter().map(|row| &row.status));
+    let daemons = count(&mut listing.daemons.iter().map(|row| &row.status));
+    let services = count(&mut listing.services.iter().map(|row| &row.status));
+    format!(
+        "The lab is up since {}: {nameservers} of {} nameserver(s), {daemons} of {} daemon(s) and \
+         {services} of {} service(s) run.",
+        listing.host.since,
+        listing.nameservers.len(),
+        listing.daemons.len(),
+        listing.services.len()
+    )
+}

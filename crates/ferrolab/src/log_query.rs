@@ -1,0 +1,247 @@
+//! Reading the log back: which lines, from which files, in order.
+//!
+//! Owns the filters and the order of the rotated files. Refuses to know how a line is shown, and
+//! who writes it.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use regex::Regex;
+use serde_json::Value;
+
+/// A longer line is not one of ours; so much of it is read.
+const LONGEST_LINE: u64 = 4 * 1024 * 1024;
+
+/// How bad a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// Which lines are wanted; an empty filter wants all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter {
+    /// Lines of any of these entries: `daemon bench`, or `bench` alone.
+    pub(crate) entries: Vec<String>,
+    /// Lines about any of these services.
+    pub(crate) services: Vec<String>,
+    /// Lines that are at least so bad.
+    pub(crate) level: Option<Level>,
+    /// Lines from then on.
+    pub(crate) since: Option<Timestamp>,
+    /// Lines up to then.
+    pub(crate) until: Option<Timestamp>,
+    /// Lines in which this is found, in the message or any other field.
+    pub(crate) text: Option<Regex>,
+}
+
+/// A line of the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    /// As it is in the file.
+    pub(crate) raw: String,
+    /// What it says; text that a full disk or a power cut has torn is a message of its own.
+    pub(crate) record: Value,
+}
+
+impl Level {
+    /// All of them, from the mildest.
+    pub(crate) const ALL: [(&'static str, Level); 5] = [
+        ("trace", Level::Trace),
+        ("debug", Level::Debug),
+        ("info", Level::Info),
+        ("warn", Level::Warn),
+        ("error", Level::Error),
+    ];
+
+    /// The level of that name, in letters of any case.
+    pub(crate) fn from_name(name: &str) -> Option<Level> {
+        Level::ALL.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, l)| *l)
+    }
+}
+
+impl Line {
+    /// Reads a line of the file.
+    pub(crate) fn parse(raw: String) -> Line {
+        let record = match serde_json::from_str::<Value>(&raw) {
+            Ok(record @ Value::Object(_)) => record,
+            _ => serde_json::json!({ "level": "WARN", "message": raw }),
+        };
+        Line { raw, record }
+    }
+
+    /// A field that is text.
+    pub(crate) fn text(&self, key: &str) -> &str {
+        self.record.get(key).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.text("timestamp").parse().ok()
+    }
+}
+
+impl Filter {
+    /// Whether a line is wanted.
+    pub(crate) fn wants(&self, line: &Line) -> bool {
+        let entry = line.text("entry");
+        let name = entry.split_once(' ').map_or(entry, |(_, name)| name);
+        let among = |names: &[String], found: &[&str]| {
+            names.is_empty() || names.iter().any(|name| found.contains(&name.as_str()))
+        };
+        among(&self.entries, &[entry, name])
+            && among(&self.services, &[line.text("service")])
+            && self.level.is_none_or(|least| {
+                Level::from_name(line.text("level")).is_none_or(|level| level >= least)
+            })
+            // What has no time is as old as its neighbours; better too much than too little.
+            && self.since.is_none_or(|since| line.time().is_none_or(|time| time >= since))
+            && self.until.is_none_or(|until| line.time().is_none_or(|time| time <= until))
+            && self.text.as_ref().is_none_or(|text| text.is_match(&line.raw))
+    }
+}
+
+/// The files of the log at `path`, the oldest first; those that exist.
+pub(crate) fn files(path: &Path, rotated: usize) -> Vec<PathBuf> {
+    let numbered = |number: usize| {
+        let mut name = path.as_os_str().to_os_string();
+        name.push(format!(".{number}"));
+        PathBuf::from(name)
+    };
+    let all = (1..=rotated).rev().map(numbered).chain([path.to_path_buf()]);
+    all.filter(|file| file.is_file()).collect()
+}
+
+/// Reads all lines of these files in order.
+///
+/// # Errors
+/// A file cannot be read. One that was rotated away meanwhile counts as empty.
+pub(crate) fn read(files: &[PathBuf], mut each: impl FnMut(Line)) -> io::Result<()> {
+    for file in files {
+        let opened = match File::open(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened?,
+        };
+        let mut reader = BufReader::new(opened);
+        while let Some(line) = next(&mut reader)? {
+            each(line);
+        }
+    }
+    Ok(())
+}
+
+/// The next line, complete or not; `None` at the end.
+fn next(reader: &mut impl BufRead) -> io::Result<Option<Line>> {
+    let mut bytes = Vec::new();
+    if io::Read::take(&mut *reader, LONGEST_LINE).read_until(b'\n', &mut bytes)? == 0 {
+        return Ok(None);
+    }
+    while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+        bytes.pop();
+    }
+    Ok(Some(Line::parse(String::from_utf8_lossy(&bytes).into_owned())))
+}
+
+/// A time as people write it: `10m`, `2h`, `3d` ago, a date, or a date and a time (of this
+/// host's zone, unless it names another).
+pub(crate) fn moment(text: &str, now: &jiff::Zoned) -> Option<Timestamp> {
+    let text = text.trim();
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Some(time);
+    }
+    if let Ok(time) = text.parse::<jiff::civil::DateTime>() {
+        return Some(time.to_zoned(now.time_zone().clone()).ok()?.timestamp());
+    }
+    if let Ok(time) = text.parse::<jiff::civil::Time>() {
+        return Some(now.with().time(time).build().ok()?.timestamp());
+    }
+    let (unit, seconds) = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)]
+        .into_iter()
+        .find(|(unit, _)| text.ends_with(*unit))?;
+    let count: f64 = text.strip_suffix(unit)?.trim().parse().ok().filter(|count| *count >= 0.0)?;
+    let ago = jiff::SignedDuration::try_from_secs_f64(count * f64::from(seconds)).ok()?;
+    now.timestamp().checked_sub(ago).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> Line {
+        Line::parse(text.to_owned())
+    }
+
+    #[test]
+    fn each_filter_alone() {
+        let warned = line(
+            r#"{"entry":"daemon bench","service":"lab.laser","level":"WARN",
+            "timestamp":"2026-05-01T10:00:00Z","message":"Door is open"}"#,
+        );
+        let at = |text: &str| text.parse::<Timestamp>().ok();
+        let all = Filter::default();
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let cases = [
+            (Filter { entries: names(&["bench"]), ..all.clone() }, true),
+            (Filter { entries: names(&["x", "daemon bench"]), ..all.clone() }, true),
+            (Filter { entries: names(&["daemon"]), ..all.clone() }, false),
+            (Filter { services: names(&["lab.laser"]), ..all.clone() }, true),
+            (Filter { services: names(&["lab"]), ..all.clone() }, false),
+            (Filter { level: Some(Level::Warn), ..all.clone() }, true),
+            (Filter { level: Some(Level::Error), ..all.clone() }, false),
+            (Filter { since: at("2026-05-01T10:00:00Z"), ..all.clone() }, true),
+            (Filter { since: at("2026-05-01T10:00:01Z"), ..all.clone() }, false),
+            (Filter { until: at("2026-05-01T09:59:59Z"), ..all.clone() }, false),
+            (Filter { text: Regex::new("(?i)door").ok(), ..all.clone() }, true),
+            (Filter { text: Regex::new("window").ok(), ..all.clone() }, false),
+            (all, true),
+        ];
+        for (filter, wanted) in cases {
+            assert_eq!(filter.wants(&warned), wanted, "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn a_torn_line_is_a_message() {
+        let torn = line("{\"entry\":\"daemon b");
+        assert_eq!(torn.text("message"), "{\"entry\":\"daemon b");
+        assert!(Filter { level: Some(Level::Warn), ..Filter::default() }.wants(&torn));
+    }
+
+    #[test]
+    fn files_come_oldest_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.log");
+        for (name, text) in [("a.log", "new"), ("a.log.1", "old\n"), ("a.log.2", "older\n")] {
+            crate::files::replace(&directory.path().join(name), text.as_bytes()).unwrap();
+        }
+        let mut read_lines = Vec::new();
+        read(&files(&path, 5), |line| read_lines.push(line.raw)).unwrap();
+        assert_eq!(read_lines, ["older", "old", "new"]);
+    }
+
+    #[test]
+    fn moments() {
+        let now: jiff::Zoned = "2026-05-01T12:00:00+02:00[Europe/Berlin]".parse().unwrap();
+        let cases = [
+            ("10m", "2026-05-01T09:50:00Z"),
+            ("1.5h", "2026-05-01T08:30:00Z"),
+            ("2d", "2026-04-29T10:00:00Z"),
+            ("2026-05-01T10:00:00Z", "2026-05-01T10:00:00Z"),
+            ("2026-05-01 11:00", "2026-05-01T09:00:00Z"),
+            ("2026-05-01", "2026-04-30T22:00:00Z"),
+            ("11:30", "2026-05-01T09:30:00Z"),
+        ];
+        for (text, expected) in cases {
+            let found = moment(text, &now).map(|time| time.to_string());
+            assert_eq!(found.as_deref(), Some(expected), "{text}");
+        }
+        for text in ["", "yesterday", "-5m", "m", "1e400h", "5"] {
+            assert_eq!(moment(text, &now), None, "{text}");
+        }
+    }
+}

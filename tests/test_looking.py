@@ -1,0 +1,165 @@
+"""What a person asks a lab: status, logs, info; each in plain words and as JSON."""
+
+import json
+import subprocess
+
+import pytest
+from harness import free_port, wait_for
+from harness.processes import kill
+
+CONFIGURATION = """\
+python: {executable: "$python", path: ["$drivers"]}
+nameservers:
+  local: {host: localhost, ns_port: $ns_port}
+daemons:
+  bench: {host: localhost, nameservers: [local]}
+  broken: {host: localhost}
+services:
+  lab.mirror: {module: mirror, classname: Mirror, daemon: bench, nameservers: [local]}
+  lab.missing: {module: no_such_module, classname: X, daemon: broken}
+autolaunch: {nameservers: [local], daemons: [bench]}
+"""
+
+
+@pytest.fixture
+def running(lab):
+    lab.config(CONFIGURATION, ns_port=free_port())
+    lab.up()
+    return lab
+
+
+def findings(lab):
+    result = lab.run("status", "--json", check=False)
+    report = json.loads(result.stdout)
+    assert result.returncode == (1 if report["findings"] else 0)
+    return {f["subject"]: f["problem"] + " -> " + f["advice"] for f in report["findings"]}
+
+
+def test_status_of_a_lab_that_is_not_up(lab):
+    result = lab.run("status", check=False)
+    assert result.returncode == 1
+    assert "not up" in result.text and "ferrolab config update" in result.text
+
+
+def test_status_says_what_is_wrong_and_what_to_do(running):
+    result = running.run("status")
+    assert "All is well." in result.text and "\x1b" not in result.text
+    assert findings(running) == {}
+
+    running.run("start", "daemon", "broken", check=False)
+    found = findings(running)["service lab.missing"]
+    assert "no_such_module" in found and "pip install" in found
+    running.run("stop", "daemon", "broken")
+
+    running.run("stop", "daemon", "bench")
+    assert "ferrolab start daemon bench" in findings(running)["daemon bench"]
+    running.run("start", "daemon", "bench")
+
+    file = running.home / "config.yaml"
+    good = file.read_text()
+    file.write_text(good + "# edited\n")
+    assert "ferrolab reload" in findings(running)["the configuration file"]
+    file.write_text(good + "nonsense: 1\n")
+    assert "last good one" in findings(running)["the configuration file"]
+    file.write_text(good)
+    assert findings(running) == {}
+
+
+def test_status_tells_of_a_daemon_that_cannot_start(lab):
+    """Its neighbours serve, and the cause is named."""
+    port = free_port()
+    lab.config(
+        f"daemons:\n  a: {{port: {port}}}\n  b: {{port: {port}, supervision: {{backoff: [0], give_up_after: 2}}}}\n"
+        "services: {x: {native: simulated.multimeter, daemon: a}}\nautolaunch: {daemons: [a]}\n"
+    )
+    lab.up()
+    assert lab.run("start", "daemon", "b", check=False).returncode == 1
+    found = findings(lab)
+    assert set(found) == {"daemon b"}
+    assert "already in use" in found["daemon b"] and "ss -ltnp" in found["daemon b"]
+    with lab.proxy("x") as meter:
+        meter._pyroBind()
+
+
+def shown(lab, *arguments):
+    return [json.loads(line) for line in lab.run("logs", "show", "--json", *arguments).stdout.splitlines()]
+
+
+def test_logs_are_filtered(running):
+    everything = shown(running)
+    assert everything[0]["message"] == "the lab starts"
+    cases = [
+        (("--entry", "bench"), lambda line: line["entry"] == "daemon bench"),
+        (("--entry", "nameserver local"), lambda line: line["entry"] == "nameserver local"),
+        (("--service", "lab.mirror"), lambda line: line.get("service") == "lab.mirror"),
+        (("--grep", "READY"), lambda line: "ready" in json.dumps(line)),
+    ]
+    for arguments, wanted in cases:
+        lines = shown(running, *arguments)
+        assert lines and all(map(wanted, lines)), (arguments, lines)
+        assert len(lines) == len(list(filter(wanted, everything)))
+    assert len(shown(running, "-n", "2")) == 2
+    assert shown(running, "--level", "error") == []
+    assert shown(running, "--until", "2001-01-01") == []
+    assert len(shown(running, "--since", "1h")) >= len(everything)
+    kill(running.entry("daemons", "bench")["pid"])
+    wait_for(lambda: shown(running, "--level", "warn", "--entry", "bench"), 10, "the crash is in the log")
+
+
+def test_logs_start_with_the_labs_last_start(running):
+    running.down()
+    running.up()
+    starts = [line for line in shown(running, "--all") if line["message"] == "the lab starts"]
+    assert len(starts) == 2
+    assert [line for line in shown(running) if line["message"] == "the lab starts"] == starts[1:]
+
+
+def test_logs_help_with_a_mistyped_name_and_a_wrong_time(running):
+    assert "did you mean `bench`?" in running.run("logs", "show", "--entry", "bnech").text
+    result = running.run("logs", "show", "--since", "yesterday", check=False)
+    assert result.returncode == 1 and "2h" in result.text
+    assert running.run("logs", "show", "--level", "loud", check=False).returncode == 2
+
+
+def test_logs_follow_export_and_clean(running):
+    follow = running.start("logs", "follow", "--entry", "bench")
+    running.run("restart", "daemon", "bench")
+    file = running.files / "out.log"
+    running.run("logs", "export", file)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert lines[0]["message"] == "the lab starts"
+    follow.terminate()
+    said = follow.communicate(timeout=10)[0]
+    assert "daemon bench" in said and "restarting: asked to" in said
+    assert running.run("logs", "clean", check=False).returncode == 1, "nobody is there to answer"
+    running.run("logs", "clean", "--yes")
+    assert shown(running, "--all") == []
+    running.run("restart", "daemon", "bench")
+    assert shown(running), "a running lab goes on with its log"
+
+
+def test_info_tells_where_everything_is(running):
+    report = json.loads(running.run("info", "--json").stdout)
+    assert report["files"]["configuration"] == str(running.home / "config.yaml")
+    assert report["files"]["configuration_from"] == str(running.files / "lab.yaml")
+    assert [daemon["name"] for daemon in report["configuration"]["daemons"]] == ["bench", "broken"]
+    said = running.run("info").text
+    for word in ("lab.mirror", "mirror.Mirror", str(running.home / "logs/ferrolab.log")):
+        assert word in said
+
+
+def test_watching_shows_every_change(running):
+    watching = running.start("ps", "--watch", "0.1")
+    running.run("stop", "daemon", "bench")
+    running.run("start", "daemon", "bench")
+    watching.terminate()
+    said = watching.communicate(timeout=10)[0]
+    assert "stopped" in said and "running" in said and "\x1b" not in said
+
+
+def test_a_pipe_that_closes_is_no_error(running):
+    shell = f"'{running.binary}' logs show --all | head -1"
+    result = subprocess.run(
+        ["sh", "-c", shell], env=running.environment(), capture_output=True, text=True, timeout=30
+    )
+    assert "panic" not in result.stderr, result.stderr
