@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ConfigError, Configuration, Surroundings, Warning};
+use crate::config::{self, ConfigError, Configuration, Entry, RenameError, Surroundings, Warning};
 use crate::files::{self, FileError};
 use crate::host::NATIVE_SERVICES;
 use crate::paths::{Paths, stable_hash};
+
+/// A configuration of nothing.
+const EMPTY: &[u8] = b"version: \"1.0\"\n";
 
 /// Where the installed file came from.
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,8 +52,17 @@ pub(crate) fn check(file: &Path) -> Result<(Configuration, Vec<Warning>), Box<Co
 pub(crate) fn install(file: &Path, paths: &Paths) -> Result<(), InstallError> {
     let read = |source| InstallError::Read { path: file.to_path_buf(), source };
     let bytes = std::fs::read(file).map_err(read)?;
+    install_text(file, &bytes, paths)
+}
+
+/// As [`install`], with another text than the file's.
+///
+/// # Errors
+/// The home cannot be written.
+pub(crate) fn install_text(file: &Path, text: &[u8], paths: &Paths) -> Result<(), InstallError> {
+    let read = |source| InstallError::Read { path: file.to_path_buf(), source };
     let origin = Origin { file: std::path::absolute(file).map_err(read)? };
-    files::replace_keeping_previous(&paths.config_file, &bytes)?;
+    files::replace_keeping_previous(&paths.config_file, text)?;
     files::replace(&paths.config_origin(), &serde_json::to_vec(&origin)?)?;
     Ok(())
 }
@@ -71,6 +83,37 @@ pub(crate) fn load(paths: &Paths) -> Result<(Configuration, Vec<Warning>), Box<C
     let directory = origin.file.parent().unwrap_or(Path::new("/"));
     configuration.rebase(directory, std::env::home_dir().as_deref());
     Ok((configuration, warnings))
+}
+
+/// Puts an empty configuration in the place of the lab's, which is kept beside it.
+///
+/// # Errors
+/// The home cannot be written.
+pub(crate) fn reset(paths: &Paths) -> Result<(), InstallError> {
+    files::replace_keeping_previous(&paths.config_file, EMPTY)?;
+    let origin = paths.config_origin();
+    match std::fs::remove_file(&origin) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(FileError { operation: "remove", path: origin, source }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The text of a file with an entry renamed, and in how many places.
+///
+/// # Errors
+/// Why it cannot be done.
+pub(crate) fn rename(
+    file: &Path,
+    entry: Entry,
+    old: &str,
+    new: &str,
+) -> Result<(String, usize), RenameError> {
+    let unreadable =
+        |source| Box::new(ConfigError::Unreadable { path: file.to_path_buf(), source });
+    let bytes = std::fs::read(file).map_err(unreadable)?;
+    config::rename(&file.display().to_string(), &bytes, &surroundings(), entry, old, new)
 }
 
 /// A short text that changes with the lab's configuration file.

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use miette::{IntoDiagnostic, Report, WrapErr, miette};
 
-use super::{Outcome, paths};
+use super::{Outcome, ask, import, paths};
 use crate::config::{Configuration, Warning};
 use crate::control::client::Client;
 use crate::files;
 use crate::installed;
 
 /// How long entries may take after a reload, in seconds.
-const SETTLING: u64 = 60;
+pub(super) const SETTLING: u64 = 60;
 
 /// Check, install and show the configuration
 #[derive(Debug, Subcommand)]
@@ -22,8 +22,28 @@ pub(super) enum Command {
     Update(Update),
     /// Look for problems in a file, and do nothing else
     Check(Check),
-    /// Print the lab's configuration as it was written
-    Export,
+    /// Print the lab's configuration as it was written, or write it to a file
+    Export(Export),
+    /// Put an empty configuration in the place of the lab's, which is kept beside it
+    Reset(Reset),
+    Import(import::Arguments),
+}
+
+/// Where to.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab config export > lab.yaml\n  \
+    ferrolab config export lab.yaml")]
+pub(super) struct Export {
+    /// A file to write it to; the version before is kept beside it
+    file: Option<PathBuf>,
+}
+
+/// Whether to ask.
+#[derive(Debug, Args)]
+pub(super) struct Reset {
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
 }
 
 /// A configuration file.
@@ -59,15 +79,40 @@ pub(super) fn run(command: &Command) -> Outcome {
     match command {
         Command::Update(Update { file: File { file }, reload }) => update(file, *reload),
         Command::Check(Check { file: File { file }, json }) => check(file, *json),
-        Command::Export => {
-            let path = paths()?.config_file;
-            let text = std::fs::read_to_string(&path)
-                .into_diagnostic()
-                .wrap_err_with(|| missing(&path))?;
-            print!("{text}");
-            Ok(ExitCode::SUCCESS)
+        Command::Export(Export { file }) => export(file.as_deref()),
+        Command::Reset(Reset { yes }) => reset(*yes),
+        Command::Import(arguments) => import::run(arguments),
+    }
+}
+
+fn export(file: Option<&Path>) -> Outcome {
+    let path = paths()?.config_file;
+    let text = std::fs::read_to_string(&path).into_diagnostic().wrap_err_with(|| missing(&path))?;
+    match file {
+        None => print!("{text}"),
+        Some(file) => {
+            files::replace_keeping_previous(file, text.as_bytes()).into_diagnostic()?;
+            println!("Written to {}.", file.display());
         }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn reset(yes: bool) -> Outcome {
+    let paths = paths()?;
+    if !paths.config_file.exists() {
+        println!("There is no configuration.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let question = format!("Empty the configuration at {}?", paths.config_file.display());
+    if !ask::confirmed(&question, yes)? {
+        println!("Nothing was changed.");
+        return Ok(ExitCode::FAILURE);
+    }
+    installed::reset(&paths).into_diagnostic()?;
+    let previous = files::previous(&paths.config_file);
+    println!("The configuration is empty. The one before is kept at {}.", previous.display());
+    Ok(ExitCode::SUCCESS)
 }
 
 fn check(file: &Path, json: bool) -> Outcome {
@@ -116,13 +161,13 @@ fn update(file: &Path, reload: bool) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_warnings(warnings: &[Warning]) {
+pub(super) fn print_warnings(warnings: &[Warning]) {
     for warning in warnings {
         eprintln!("warning: {}", warning.plain());
     }
 }
 
-fn summary(configuration: &Configuration) -> String {
+pub(super) fn summary(configuration: &Configuration) -> String {
     format!(
         "{} nameserver(s), {} daemon(s), {} service(s)",
         configuration.nameservers.len(),

@@ -21,6 +21,7 @@ mod config;
 mod demo;
 mod diagnosis;
 mod down;
+mod import;
 mod info;
 mod lock;
 mod locks;
@@ -31,6 +32,7 @@ pub(crate) mod output;
 mod progress;
 mod ps;
 mod reload;
+mod rename;
 mod run;
 mod status;
 mod style;
@@ -79,6 +81,7 @@ enum Command {
     Info(info::Arguments),
     #[command(subcommand)]
     Config(config::Command),
+    Rename(rename::Arguments),
     Nslist(nslist::Arguments),
     #[command(subcommand)]
     Ns(ns::Command),
@@ -111,6 +114,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Logs(command) => logs::run(&command),
         Command::Info(arguments) => info::run(&arguments),
         Command::Config(command) => config::run(&command),
+        Command::Rename(arguments) => rename::run(&arguments),
         Command::Nslist(arguments) => nslist::run(&arguments),
         Command::Ns(command) => ns::run(&command),
         Command::Call(arguments) => call::run(&arguments),

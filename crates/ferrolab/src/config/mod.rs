@@ -12,6 +12,7 @@ mod data;
 mod finish;
 mod model;
 mod problem;
+mod rename;
 mod rules;
 mod scalar;
 mod schema;
@@ -37,6 +38,7 @@ pub(crate) use model::{
     ServerType, Service, Storage, Supervision, Target,
 };
 pub(crate) use problem::{ConfigError, Warning};
+pub(crate) use rename::{Entry, RenameError, rename};
 pub(crate) use secret::Secret;
 
 use problem::Findings;
@@ -81,6 +83,16 @@ impl Configuration {
         bytes: &[u8],
         surroundings: &Surroundings,
     ) -> Result<(Configuration, Vec<Warning>), ConfigError> {
+        let (configuration, warnings, _) = Configuration::parse_marked(name, bytes, surroundings)?;
+        Ok((configuration, warnings))
+    }
+
+    /// As [`parse`](Self::parse), with the places of all values.
+    fn parse_marked(
+        name: &str,
+        bytes: &[u8],
+        surroundings: &Surroundings,
+    ) -> Result<(Configuration, Vec<Warning>, walk::Marks), ConfigError> {
         let source = match Source::from_bytes(name, bytes) {
             Ok(source) => Arc::new(source),
             Err(refused) => {
@@ -98,7 +110,7 @@ impl Configuration {
             Ok(mut configuration) => {
                 rules::check(&mut configuration, &marks, surroundings, &mut findings);
                 let warnings = findings.finish()?;
-                Ok((configuration, warnings))
+                Ok((configuration, warnings, marks))
             }
             // The walk and the types disagree: our fault, but no reason to panic.
             Err(error) => {

@@ -117,6 +117,11 @@ pub(crate) fn surprise(text: &str, meaning: &Meaning) -> Option<String> {
     Some(format!("{} is read {}", quoted(text), shortened(&what)))
 }
 
+/// Whether a text without quotes is text.
+pub(crate) fn is_plain_text(text: &str) -> bool {
+    matches!(resolve(text), Meaning::Text)
+}
+
 fn resolve(text: &str) -> Meaning {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Meaning::Null,

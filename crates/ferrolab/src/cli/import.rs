@@ -1,0 +1,145 @@
+//! `ferrolab config import`: a PyroLab user's configuration becomes the lab's.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use miette::{IntoDiagnostic, Report, WrapErr, miette};
+
+use super::{Outcome, paths};
+use crate::config::Target;
+use crate::files;
+use crate::installed;
+
+/// Take over the configuration of an installed PyroLab
+///
+/// Without a path, the file that `pyrolab config update` has installed for this user. Drivers run
+/// in the Python that PyroLab is installed in, which is added to the file where it names none.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab config import\n  \
+    ferrolab config import ~/lab/pyrolab.yaml --python ~/lab/venv/bin/python")]
+pub(super) struct Arguments {
+    /// PyroLab's file
+    file: Option<PathBuf>,
+    /// The interpreter in which PyroLab and the drivers are installed
+    #[arg(long, value_name = "PATH")]
+    python: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Outcome {
+    let file = match &arguments.file {
+        Some(file) => file.clone(),
+        None => find()?,
+    };
+    let file = std::path::absolute(&file).into_diagnostic()?;
+    let text = fs::read_to_string(&file)
+        .into_diagnostic()
+        .wrap_err_with(|| format!("cannot read {}", file.display()))?;
+    let (configuration, warnings) = installed::check(&file).map_err(|error| Report::new(*error))?;
+    super::config::print_warnings(&warnings);
+    let mut text = text;
+    let mut changes = Vec::new();
+    let has_drivers = configuration
+        .services
+        .iter()
+        .any(|service| matches!(service.target, Target::Python { .. }));
+    if has_drivers && configuration.python.executable.is_none() {
+        match arguments.python.clone().or_else(pyrolabs_python) {
+            Some(python) => {
+                let python = std::path::absolute(python).into_diagnostic()?;
+                add_python(&mut text, &python);
+                changes.push(format!("drivers run in {}", python.display()));
+            }
+            None => changes.push(
+                "drivers run in the `python3` of PATH: no `pyrolab` is there to tell of another \
+                 (`--python PATH` names one)"
+                    .to_owned(),
+            ),
+        }
+    } else if let Some(python) = &arguments.python {
+        return Err(miette!(
+            help = "change it there, or leave out --python",
+            "{} names its own Python, so {} has no use",
+            file.display(),
+            python.display()
+        ));
+    }
+    let paths = paths()?;
+    paths.ensure().into_diagnostic()?;
+    installed::install_text(&file, text.as_bytes(), &paths).into_diagnostic()?;
+    println!("Imported {}: {}.", file.display(), super::config::summary(&configuration));
+    changes.push("relative paths in it are still taken from its folder".to_owned());
+    if !configuration.nameservers.is_empty() {
+        changes.push(
+            "names that PyroLab's nameservers keep are not copied: daemons register theirs again"
+                .to_owned(),
+        );
+    }
+    println!("What is different:");
+    for change in changes {
+        println!("  - {change}");
+    }
+    let previous = files::previous(&paths.config_file);
+    if previous.exists() {
+        println!("The configuration before is kept at {}.", previous.display());
+    }
+    println!("Stop PyroLab with `pyrolab down` before `ferrolab up`: both want the same ports.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where PyroLab 0.5 keeps its user's configuration.
+fn find() -> Result<PathBuf, Report> {
+    const NAME: &str = "user_configuration.yaml";
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let mut places = Vec::new();
+    if let Some(folder) = variable("PYROLAB_DATA_DIR") {
+        places.push(PathBuf::from(folder).join(NAME));
+    }
+    let home = std::env::home_dir();
+    let config = variable("XDG_CONFIG_HOME").map(PathBuf::from);
+    if let Some(config) = config.or_else(|| Some(home.clone()?.join(".config"))) {
+        places.push(config.join("pyrolab").join(NAME));
+    }
+    if let Some(home) = home {
+        places.push(home.join("Library/Application Support/pyrolab").join(NAME));
+        // Before 0.4 everything was in one folder.
+        places.push(home.join(".pyrolab").join(NAME));
+    }
+    if let Some(found) = places.iter().find(|place| place.is_file()) {
+        return Ok(found.clone());
+    }
+    let looked: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+    Err(miette!(
+        help = "name the file: `ferrolab config import FILE`",
+        "no PyroLab configuration of this user was found; looked for {}",
+        looked.join(", ")
+    ))
+}
+
+/// The interpreter that the `pyrolab` command in PATH runs with, as its first line says.
+fn pyrolabs_python() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let script = std::env::split_paths(&path)
+        .map(|folder| folder.join("pyrolab"))
+        .find(|script| script.is_file())?;
+    let text = fs::read(script).ok()?;
+    let first = text.split(|byte| *byte == b'\n').next()?;
+    let line = String::from_utf8_lossy(first).into_owned();
+    let python = PathBuf::from(line.strip_prefix("#!")?.split_whitespace().next()?);
+    let is_python =
+        python.file_name().is_some_and(|name| name.to_string_lossy().starts_with("python"));
+    (is_python && python.is_file()).then_some(python)
+}
+
+fn add_python(text: &mut String, python: &Path) {
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    // JSON's text is YAML's in double quotes.
+    let quoted = serde_json::Value::from(python.display().to_string());
+    text.push_str(&format!(
+        "\n# Added by `ferrolab config import`: the Python that PyroLab ran in.\n\
+         python:\n  executable: {quoted}\n"
+    ));
+}

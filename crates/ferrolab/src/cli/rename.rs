@@ -1,0 +1,97 @@
+//! `ferrolab rename …`: a new name for an entry, and for every reference to it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use miette::{IntoDiagnostic, Report, miette};
+
+use super::{Outcome, paths, reload, runtime};
+use crate::config::{Entry, RenameError};
+use crate::control::client::Client;
+use crate::files;
+use crate::installed;
+use crate::names::nearest;
+
+/// Rename an entry of the configuration, and every reference to it
+///
+/// Comments, order and quotes of the file stay; the version before is kept beside it.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab rename daemon bench oven\n  \
+    ferrolab rename service lab.laser lab.laser.red --reload\n  \
+    ferrolab rename nameserver local main --file lab.yaml")]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    entry: Kind,
+}
+
+#[derive(Debug, Subcommand)]
+enum Kind {
+    /// A nameserver, with the daemons, services and autolaunch entries that refer to it
+    Nameserver(Names),
+    /// A daemon, with the services and autolaunch entries that refer to it
+    Daemon(Names),
+    /// A service; clients find it under its new name
+    Service(Names),
+}
+
+#[derive(Debug, Args)]
+struct Names {
+    /// The name that it has
+    old: String,
+    /// The name that it gets
+    new: String,
+    /// Rename in this file, and not in the lab's configuration
+    #[arg(long, conflicts_with = "reload")]
+    file: Option<PathBuf>,
+    /// Let the running lab take it up at once
+    #[arg(long)]
+    reload: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Outcome {
+    let (entry, names) = match &arguments.entry {
+        Kind::Nameserver(names) => (Entry::Nameserver, names),
+        Kind::Daemon(names) => (Entry::Daemon, names),
+        Kind::Service(names) => (Entry::Service, names),
+    };
+    let Names { old, new, file, reload } = names;
+    let paths = paths()?;
+    let target = file.as_ref().unwrap_or(&paths.config_file);
+    let (text, count) = installed::rename(target, entry, old, new).map_err(explain)?;
+    files::replace_keeping_previous(target, text.as_bytes()).into_diagnostic()?;
+    if entry == Entry::Daemon && file.is_none() {
+        // Its port goes with it, so that its services keep their URIs; without one it takes another.
+        let _ = std::fs::rename(paths.daemon_state(old), paths.daemon_state(new));
+    }
+    println!("{entry} {old} is {new} now, in {count} place(s) of {}.", target.display());
+    println!("The version before is kept at {}.", files::previous(target).display());
+    if file.is_some() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(origin) = installed::origin_file(&paths) {
+        println!("{} itself, from which it was taken, is as it was.", origin.display());
+    }
+    let socket = paths.control_socket().into_diagnostic()?;
+    let is_up = runtime()?.block_on(Client::connect(&socket)).is_ok();
+    match (is_up, reload) {
+        (true, true) => return reload::reload(&paths, super::config::SETTLING, false),
+        (true, false) => println!("The running lab takes it up with `ferrolab reload`."),
+        (false, _) => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn explain(error: RenameError) -> Report {
+    match error {
+        RenameError::Config(error) => Report::new(*error),
+        RenameError::Unknown { ref name, ref known, .. } => {
+            let help = match nearest(name, known.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there are: {}", known.join(", ")),
+            };
+            miette!(help = help, "{error}")
+        }
+        error => miette!("{error}"),
+    }
+}

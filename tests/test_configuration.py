@@ -1,0 +1,116 @@
+"""The configuration as a file: renaming in it, resetting it, PyroLab's taken over."""
+
+import os
+
+import pytest
+from harness import free_port
+from harness.lab import interpreter
+
+CONFIGURATION = """\
+# The lab of the second floor
+python: {executable: "$python", path: ["$drivers"]}
+nameservers:
+  local: {host: localhost, ns_port: $ns_port}   # for everyone
+daemons:
+  bench:
+    host: localhost
+    nameservers: [local]
+services:
+  lab.mirror: {module: mirror, classname: Mirror, daemon: bench, nameservers: [local]}
+autolaunch: {nameservers: [local], daemons: [bench]}
+"""
+
+
+@pytest.fixture
+def running(lab):
+    lab.config(CONFIGURATION, ns_port=free_port())
+    lab.up()
+    return lab
+
+
+def test_a_daemon_is_renamed_with_every_reference_and_keeps_its_port(running):
+    file = running.home / "config.yaml"
+    before, uri = file.read_text(), running.uri("lab.mirror")
+    said = running.run("rename", "daemon", "bench", "oven", "--reload").text
+    assert "3 place(s)" in said and "Removed: daemon bench" in said
+    assert file.read_text() == before.replace("bench", "oven")
+    assert (running.home / "config.yaml.previous").read_text() == before
+    assert running.uri("lab.mirror") == uri, "clients go on with the URIs that they have"
+    with running.proxy("lab.mirror") as mirror:
+        assert mirror.same(1) == 1
+    assert running.entry("daemons", "oven")["status"] == "running"
+
+
+def test_a_wrong_name_renames_nothing(running):
+    file = running.home / "config.yaml"
+    before = file.read_text()
+    cases = [
+        (("daemon", "bnech", "x"), "did you mean `bench`?"),
+        (("service", "lab.mirror", "a b"), "a_b"),
+        (("nameserver", "x", "y"), "there are: local"),
+    ]
+    for arguments, said in cases:
+        result = running.run("rename", *arguments, check=False)
+        assert result.returncode == 1 and said in result.text, result.text
+    assert file.read_text() == before
+
+
+def test_a_users_own_file_is_renamed_in(lab):
+    file = lab.write("services: {x: {native: simulated.multimeter, daemon: a}}\ndaemons: {a: {}} # one\n")
+    lab.run("rename", "daemon", "a", "b", "--file", file)
+    assert file.read_text() == "services: {x: {native: simulated.multimeter, daemon: b}}\ndaemons: {b: {}} # one\n"
+
+
+def test_export_and_reset(lab):
+    lab.config("daemons: {a: {}}  # mine\n")
+    assert lab.run("config", "export").stdout == "daemons: {a: {}}  # mine\n"
+    lab.run("config", "export", "out.yaml")
+    assert (lab.files / "out.yaml").read_text() == "daemons: {a: {}}  # mine\n"
+    assert lab.run("config", "reset", check=False).returncode == 1, "nobody is there to answer"
+    assert "# mine" in lab.run("config", "export").stdout
+    assert "config.yaml.previous" in lab.run("config", "reset", "--yes").text
+    assert "# mine" not in lab.run("config", "export").stdout
+    assert (lab.home / "config.yaml.previous").read_text() == "daemons: {a: {}}  # mine\n"
+
+
+PYROLABS = """\
+version: '1.0'
+nameservers:
+  ns:
+    host: localhost
+    ns_port: $ns_port
+daemons:
+  bench:
+    module: pyrolab.server
+    classname: Daemon
+    host: localhost
+    nameservers: [ns]
+services:
+  lab.sample:
+    module: pyrolab.drivers.sample
+    classname: SampleService
+    daemon: bench
+    nameservers: [ns]
+autolaunch:
+  nameservers: [ns]
+  daemons: [bench]
+"""
+
+
+def test_a_pyrolab_configuration_is_taken_over_and_runs(lab, monkeypatch):
+    file = lab.write(PYROLABS, "data/user_configuration.yaml", ns_port=free_port())
+    monkeypatch.setattr(lab, "environment", lambda real=lab.environment: real() | {"PYROLAB_DATA_DIR": str(file.parent)})
+    said = lab.run("config", "import").text
+    assert str(file) in said and f"drivers run in {os.path.dirname(interpreter())}" in said
+    installed = (lab.home / "config.yaml").read_text()
+    assert installed.startswith(file.read_text()), "the user's text stays as it is"
+    lab.up()
+    with lab.proxy("lab.sample") as sample:
+        assert sample.echo("hello").startswith("SERVER RECEIVED")
+
+
+def test_an_import_without_a_file_says_where_it_looked(lab, monkeypatch):
+    monkeypatch.setattr(lab, "environment", lambda real=lab.environment: real() | {"HOME": str(lab.files)})
+    result = lab.run("config", "import", check=False)
+    assert result.returncode == 1
+    assert "user_configuration.yaml" in result.text and "ferrolab config import FILE" in result.text
