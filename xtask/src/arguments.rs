@@ -17,6 +17,8 @@ Commands:
   lint     formatting, clippy, arrows and tidy
   arrows   which crate depends on which
   tidy     the rules of the house that no compiler checks
+  docs     write the pages that are generated from the program: the configuration reference and
+             its JSON Schema
   venv     make or update the Python environment of the tests; prints its interpreter";
 
 /// A subcommand, with its options.
@@ -28,6 +30,7 @@ pub(crate) enum Arguments {
     Arrows,
     Tidy,
     Venv,
+    Docs,
 }
 
 /// What `test` runs.
@@ -53,6 +56,7 @@ impl Arguments {
             "arrows" => Arguments::Arrows,
             "tidy" => Arguments::Tidy,
             "venv" => Arguments::Venv,
+            "docs" => Arguments::Docs,
             "help" | "--help" | "-h" => Arguments::Help,
             unknown => return Err(format!("unknown command `{unknown}`")),
         };

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod arrows;
+mod docs;
 mod failure;
 mod process;
 mod steps;
@@ -54,6 +55,7 @@ fn carry_out(arguments: Arguments) -> Outcome<()> {
             println!("{}", venv::ensure(&workspace, &venv::TESTS)?.display());
             return Ok(());
         }
+        Arguments::Docs => steps.run("generated pages", || docs::write(&workspace))?,
         Arguments::Arrows => steps.run("dependency arrows", || arrows::check(&workspace))?,
         Arguments::Tidy => steps.run("tidy", || tidy::check(&workspace))?,
         Arguments::Lint => lint(&workspace, &mut steps)?,

@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::announce;
 use crate::config::ConfigError;
 use crate::control::server;
 use crate::fleet::{Fleet, LaunchError};
@@ -84,12 +85,15 @@ pub(crate) async fn run(
     let ended = CancellationToken::new();
     let conversations =
         tokio::spawn(server::serve(listener, Arc::clone(&fleet), stop.clone(), ended.clone()));
+    let living = tokio::spawn(announce::life(Arc::clone(&fleet)));
     let reason = tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
         () = stop.cancelled() => "a request",
     };
     info!(reason, "the lab stops");
+    living.abort();
+    announce::end();
     fleet.shutdown().await;
     info!("everything has stopped");
     // Gone before the last answer: whoever hears that the lab is down can start it again.

@@ -17,6 +17,7 @@ macro_rules! print {
 mod act;
 mod ask;
 mod call;
+mod completions;
 mod config;
 mod demo;
 mod diagnosis;
@@ -31,9 +32,11 @@ mod nslist;
 pub(crate) mod output;
 mod progress;
 mod ps;
+mod reference;
 mod reload;
 mod rename;
 mod run;
+mod service;
 mod status;
 mod style;
 mod up;
@@ -90,8 +93,14 @@ enum Command {
     Locks(locks::Arguments),
     Unlock(unlock::Arguments),
     Demo(demo::Arguments),
+    #[command(subcommand)]
+    Service(service::Command),
+    Completions(completions::Completions),
+    Man(completions::Man),
     #[command(subcommand, hide = true)]
     Run(run::Command),
+    #[command(hide = true)]
+    Reference(reference::Arguments),
 }
 
 /// Runs the command line of this process.
@@ -122,6 +131,10 @@ pub(crate) fn main() -> ExitCode {
         Command::Locks(arguments) => locks::run(&arguments),
         Command::Unlock(arguments) => unlock::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Service(command) => service::run(&command),
+        Command::Completions(arguments) => completions::completions(&arguments),
+        Command::Man(arguments) => completions::man(&arguments),
+        Command::Reference(arguments) => reference::run(&arguments),
         Command::Run(command) => return run::run(&command),
     };
     outcome.unwrap_or_else(|report| {

@@ -12,6 +12,7 @@ mod data;
 mod finish;
 mod model;
 mod problem;
+mod reference;
 mod rename;
 mod rules;
 mod scalar;
@@ -38,6 +39,7 @@ pub(crate) use model::{
     ServerType, Service, Storage, Supervision, Target,
 };
 pub(crate) use problem::{ConfigError, Warning};
+pub(crate) use reference::{json_schema, markdown};
 pub(crate) use rename::{Entry, RenameError, rename};
 pub(crate) use secret::Secret;
 

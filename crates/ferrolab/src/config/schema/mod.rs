@@ -1,7 +1,7 @@
 //! Which keys a configuration has: for each its type, its default and what it means.
 //!
-//! One table per section, and nothing else: the walk (`walk`), and later the reference and the
-//! JSON Schema, read them here. It refuses to know how a value is checked.
+//! One table per section, and nothing else: the walk (`walk`), the reference and the JSON Schema
+//! (`reference`) read them here. It refuses to know how a value is checked.
 
 mod servers;
 mod service;
@@ -21,7 +21,6 @@ pub(crate) struct Section {
     /// What has its keys, in a sentence: `a daemon`.
     pub(crate) one: &'static str,
     /// What it is.
-    #[allow(dead_code, reason = "for the reference, which is yet to be generated from here")]
     pub(crate) doc: &'static str,
     /// Its keys, in the order in which people write them.
     pub(crate) fields: &'static [Field],
@@ -41,7 +40,6 @@ pub(crate) struct Field {
     /// A value to show, as YAML.
     pub(crate) example: &'static str,
     /// What it means.
-    #[allow(dead_code, reason = "for the reference, which is yet to be generated from here")]
     pub(crate) doc: &'static str,
 }
 

@@ -1,0 +1,64 @@
+//! What a service manager is told of the lab: that it is ready, that it lives, that it ends.
+//!
+//! Owns systemd's notifications (`Type=notify`, watchdog). Without a service manager nothing of
+//! this happens. Refuses to know how the lab is kept running.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::control::Listing;
+use crate::fleet::Fleet;
+
+/// A lab in which something is still starting by then counts as ready.
+const SETTLING: Duration = Duration::from_secs(60);
+
+/// Says that the lab is ready once it is, then that it lives, for ever.
+pub(crate) async fn life(fleet: Arc<Fleet>) {
+    settled(&fleet).await;
+    say(&[NotifyState::Ready, NotifyState::Status(&sentence(&fleet.listing().await))]);
+    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+    let mut ticks = tokio::time::interval(limit / 3);
+    loop {
+        ticks.tick().await;
+        // An answer of the keeper is the sign of life: a supervisor that only ticks is dead.
+        let listing = fleet.listing().await;
+        say(&[NotifyState::Watchdog, NotifyState::Status(&sentence(&listing))]);
+    }
+}
+
+/// Says that the lab ends.
+pub(crate) fn end() {
+    say(&[NotifyState::Stopping]);
+}
+
+async fn settled(fleet: &Fleet) {
+    let deadline = Instant::now() + SETTLING;
+    let mut changes = fleet.changes();
+    loop {
+        changes.borrow_and_update();
+        let listing = fleet.listing().await;
+        let mut processes = listing.nameservers.iter().chain(&listing.daemons);
+        if !processes.any(|row| row.status == "starting") {
+            return;
+        }
+        match tokio::time::timeout_at(deadline, changes.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return,
+        }
+    }
+}
+
+fn sentence(listing: &Listing) -> String {
+    let running = listing.services.iter().filter(|row| row.status == "running").count();
+    format!("{running} of {} service(s) run", listing.services.len())
+}
+
+fn say(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        debug!(%error, "the service manager cannot be told");
+    }
+}

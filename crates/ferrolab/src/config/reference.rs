@@ -1,0 +1,262 @@
+//! What the tables of the schema say, for people and for editors.
+//!
+//! Owns the forms of the reference (Markdown) and of the JSON Schema; both are checked in, and a
+//! test says when they are stale. What a key means is in the tables and nowhere else.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::problem::Findings;
+use super::scalar::Meaning;
+use super::schema::{
+    AUTOLAUNCH, DAEMON, Field, Kind, NAMESERVER, PYTHON, Rule, SERVICE, SUPERVISION, Section, TOP,
+};
+use super::source::Source;
+use super::tree::{self, Content, Node};
+
+/// The sections with a chapter of their own, in the order of the reference.
+const CHAPTERS: [(&str, &Section); 7] = [
+    ("The whole file", &TOP),
+    ("Nameservers", &NAMESERVER),
+    ("Daemons", &DAEMON),
+    ("Services", &SERVICE),
+    ("What starts with the lab", &AUTOLAUNCH),
+    ("Python", &PYTHON),
+    ("Supervision", &SUPERVISION),
+];
+
+const OPENING: &str = "\
+# Configuration reference
+
+<!-- Written by `cargo xtask docs` from the tables in crates/ferrolab/src/config/schema. -->
+
+One YAML file says what runs on a host. It is PyroLab's format, version 1.0, with some keys more:
+a file of PyroLab's loads as it is.
+
+    ferrolab config check lab.yaml     # every problem, with its line
+    ferrolab config update lab.yaml    # take it over
+    ferrolab reload                    # let the running lab take it up
+
+An unknown key is an error, so that a typing mistake is never silently a default. Relative paths
+are taken from the folder that the file was in when it was taken over, `~/` from the user's own.
+Names may be `auto` or `auto N`: a name of N words is made up, always the same one on one host.
+`host: public` stands for this host's address on its network, whatever it is at the time.
+
+For completion and checks in an editor, put this into the first line of a file:
+
+    # yaml-language-server: $schema=PATH/TO/docs/config.schema.json
+";
+
+/// The reference, as Markdown.
+pub(crate) fn markdown() -> String {
+    let mut text = OPENING.to_owned();
+    for (title, section) in CHAPTERS {
+        text.push_str(&format!("\n## {title}\n\n{}\n", section.doc));
+        match section.key {
+            "" => {}
+            "autolaunch" => text.push_str("Under `autolaunch`.\n"),
+            "python" => text.push_str("Under `python` of the file, of a daemon or of a service.\n"),
+            "supervision" => {
+                text.push_str("Under `supervision` of a nameserver or a daemon.\n");
+            }
+            key => text.push_str(&format!("Under `{key}`, by name.\n")),
+        }
+        text.push_str("\n| key | value | default | what it means |\n|---|---|---|---|\n");
+        for field in section.fields {
+            let default = match field.default {
+                "null" => "none".to_owned(),
+                default => format!("`{default}`"),
+            };
+            let doc = cell(field.doc);
+            let (key, what) = (field.key, words(field.kind));
+            text.push_str(&format!("| `{key}` | {what} | {default} | {doc} |\n"));
+        }
+        text.push_str("\nFor example:\n\n");
+        let deep = match section.key {
+            "nameservers" | "daemons" | "services" => {
+                text.push_str(&format!("    {}:\n      NAME:\n", section.key));
+                8
+            }
+            "" => 4,
+            key => {
+                text.push_str(&format!("    {key}:\n"));
+                6
+            }
+        };
+        for field in section.fields {
+            // A service is either a Python class or a built-in.
+            if field.key != "native" {
+                text.push_str(&format!("{:deep$}{}: {}\n", "", field.key, field.example));
+            }
+        }
+    }
+    text
+}
+
+/// The JSON Schema of a file (draft 7, which editors know best).
+pub(crate) fn json_schema() -> Value {
+    let mut definitions = Map::new();
+    for (_, section) in CHAPTERS.iter().filter(|(_, section)| !section.key.is_empty()) {
+        definitions.insert(section.key.to_owned(), object(section));
+    }
+    let mut schema = object(&TOP);
+    if let Value::Object(fields) = &mut schema {
+        fields.insert("$schema".into(), "http://json-schema.org/draft-07/schema#".into());
+        fields.insert("title".into(), "Ferrolab configuration".into());
+        fields.insert("definitions".into(), Value::Object(definitions));
+    }
+    schema
+}
+
+fn object(section: &Section) -> Value {
+    let properties: Map<String, Value> =
+        section.fields.iter().map(|field| (field.key.to_owned(), property(field))).collect();
+    json!({
+        "type": "object", "description": section.doc, "additionalProperties": false,
+        "properties": properties,
+    })
+}
+
+fn property(field: &Field) -> Value {
+    let mut schema = value_schema(field.kind);
+    if let Value::Object(fields) = &mut schema {
+        // In draft 7 nothing counts beside a `$ref`.
+        if let Some(reference) = fields.remove("$ref") {
+            fields.insert("allOf".into(), json!([{ "$ref": reference }]));
+        }
+    }
+    if field.default == "null" {
+        schema = json!({ "anyOf": [schema, { "type": "null" }] });
+    }
+    if let Value::Object(fields) = &mut schema {
+        fields.insert("description".into(), field.doc.into());
+        fields.insert("default".into(), plain(field.default));
+        fields.insert("examples".into(), json!([plain(field.example)]));
+    }
+    schema
+}
+
+fn value_schema(kind: Kind) -> Value {
+    let texts = || json!({ "type": "array", "items": { "type": ["string", "number"] } });
+    match kind {
+        Kind::Version => json!({ "type": ["string", "number"] }),
+        Kind::Text(Rule::Any) | Kind::Name => json!({ "type": ["string", "number"] }),
+        Kind::Text(_) => json!({ "type": "string" }),
+        Kind::Int { min, max, .. } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::Seconds { zero: true } => json!({ "type": "number", "minimum": 0 }),
+        Kind::Seconds { zero: false } => json!({ "type": "number", "exclusiveMinimum": 0 }),
+        Kind::Delays => json!({ "type": "array", "items": { "type": "number", "minimum": 0 } }),
+        Kind::Flag => json!({ "type": "boolean" }),
+        Kind::Choice(choices) => json!({ "enum": choices }),
+        Kind::Storage => json!({ "type": "string", "pattern": "^(memory|sql|sql:.+)$" }),
+        Kind::Names => texts(),
+        Kind::List(_) => json!({ "type": "array", "items": { "type": "string" } }),
+        Kind::Environment => {
+            json!({ "type": "object", "additionalProperties": { "type": ["string", "number"] } })
+        }
+        Kind::Parameters => json!({ "type": "object" }),
+        Kind::Arguments => json!({ "type": ["array", "object"] }),
+        Kind::Expose => {
+            json!({ "anyOf": [{ "const": "all" }, texts()] })
+        }
+        Kind::Group(section) => json!({ "$ref": format!("#/definitions/{}", section.key) }),
+        Kind::Entries(section) => {
+            let entry = json!({ "$ref": format!("#/definitions/{}", section.key) });
+            json!({ "type": "object", "additionalProperties": entry })
+        }
+    }
+}
+
+/// What a value must be, in a few words.
+fn words(kind: Kind) -> String {
+    let word = match kind {
+        Kind::Version => "version",
+        Kind::Text(Rule::Any) => "text",
+        Kind::Text(Rule::Host) => "host or address",
+        Kind::Text(Rule::Module) => "Python module",
+        Kind::Text(Rule::Identifier) => "Python name",
+        Kind::Text(Rule::Path | Rule::Socket) => "path",
+        Kind::Int { min, max, .. } => return format!("whole number, {min} to {max}"),
+        Kind::Seconds { .. } => "seconds",
+        Kind::Delays => "list of seconds",
+        Kind::Flag => "true or false",
+        Kind::Choice(choices) => {
+            let quoted: Vec<String> = choices.iter().map(|choice| format!("`{choice}`")).collect();
+            return quoted.join(" or ");
+        }
+        Kind::Storage => "`memory`, `sql`, `sql:FILE`",
+        Kind::Name => "name",
+        Kind::Names => "list of names",
+        Kind::List(_) => "list of texts",
+        Kind::Environment => "variables",
+        Kind::Parameters => "mapping",
+        Kind::Arguments => "list or mapping",
+        Kind::Expose => "`all` or list of members",
+        Kind::Group(section) => return format!("see [{}](#{})", section.key, anchor(section)),
+        Kind::Entries(section) => return format!("by name, see [{0}](#{0})", section.key),
+    };
+    word.to_owned()
+}
+
+fn anchor(section: &Section) -> &'static str {
+    match section.key {
+        "autolaunch" => "what-starts-with-the-lab",
+        key => key,
+    }
+}
+
+/// As text in a table's cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+/// A YAML text of the tables as JSON.
+fn plain(yaml: &str) -> Value {
+    let mut nothing = Findings::new(Arc::new(Source::new("table", yaml)));
+    tree::parse(&mut nothing, yaml).map_or(Value::Null, |node| data(&node))
+}
+
+fn data(node: &Node) -> Value {
+    match &*node.content {
+        Content::Broken => Value::Null,
+        Content::List(items) => Value::Array(items.iter().map(data).collect()),
+        Content::Map(pairs) => Value::Object(
+            pairs.iter().map(|pair| (pair.key.text.clone(), data(&pair.value))).collect(),
+        ),
+        Content::Scalar(scalar) => match scalar.meaning() {
+            Some(Meaning::Null) | None => Value::Null,
+            Some(Meaning::Bool(value)) => value.into(),
+            Some(Meaning::Int(value)) => i64::try_from(&value).map_or(Value::Null, Value::from),
+            Some(Meaning::Float(value)) => value.into(),
+            Some(Meaning::Text | Meaning::Date | Meaning::TooLong) => scalar.text.clone().into(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STALE: &str = "is stale: run `cargo xtask docs`";
+
+    #[test]
+    fn the_pages_that_are_checked_in_are_fresh() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/");
+        let read = |name: &str| std::fs::read_to_string(format!("{folder}{name}")).unwrap();
+        assert!(read("configuration.md") == markdown(), "docs/configuration.md {STALE}");
+        let schema: Value = serde_json::from_str(&read("config.schema.json")).unwrap();
+        assert!(schema == json_schema(), "docs/config.schema.json {STALE}");
+    }
+
+    #[test]
+    fn every_key_is_in_both() {
+        let (page, schema) = (markdown(), json_schema().to_string());
+        for (_, section) in CHAPTERS {
+            for field in section.fields {
+                assert!(page.contains(&format!("| `{}` |", field.key)), "{}", field.key);
+                assert!(schema.contains(&format!("\"{}\":", field.key)), "{}", field.key);
+            }
+        }
+    }
+}
