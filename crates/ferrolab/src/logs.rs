@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -125,20 +125,28 @@ fn write_lines(
     dropped: &AtomicU64,
     echo: bool,
 ) {
-    let mut write_line = |entry: &str, line: &str| {
-        let record = record(entry, line);
-        let mut text = record.to_string();
-        text.push('\n');
-        writer.write(text.as_bytes());
-        if echo {
-            let _ = writeln!(io::stderr(), "{}", readable(&record));
-        }
-    };
-    while let Ok((entry, line)) = lines.recv() {
+    loop {
+        let (entry, line) = match lines.recv_timeout(writer.patience()) {
+            Ok(received) => received,
+            Err(RecvTimeoutError::Timeout) => {
+                writer.recover();
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let mut write_line = |entry: &str, line: &str| {
+            let record = record(entry, line);
+            let mut text = record.to_string();
+            text.push('\n');
+            writer.write(text.as_bytes());
+            if echo {
+                let _ = writeln!(io::stderr(), "{}", readable(&record));
+            }
+        };
         write_line(&entry, &line);
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            write_line("supervisor", &format!("the log was too slow: {lost} line(s) are lost"));
+            write_line(SUPERVISOR, &format!("the log was too slow: {lost} line(s) are lost"));
         }
     }
 }
@@ -148,8 +156,15 @@ struct Writer {
     path: PathBuf,
     file: Option<FileRotate<AppendCount>>,
     troubles: Troubles,
-    /// Lines lost since the last one that was written, and when the first of them was.
-    lost: Option<(u64, Instant)>,
+    lost: Option<Lost>,
+}
+
+/// Lines that could not be written.
+#[derive(Clone, Copy)]
+struct Lost {
+    count: u64,
+    /// The last attempt.
+    tried: Instant,
 }
 
 impl Writer {
@@ -157,42 +172,50 @@ impl Writer {
         Writer { path, file: None, troubles, lost: None }
     }
 
+    /// How long to wait for a line before there is something else to do.
+    fn patience(&self) -> Duration {
+        if self.lost.is_some() { RETRY } else { Duration::from_secs(3600) }
+    }
+
     /// Writes a line, or counts it as lost. A full disk must not stop the lab; the file goes on
     /// when there is room again.
     fn write(&mut self, line: &[u8]) {
-        if let (None, Some((lost, since))) = (&self.file, &mut self.lost)
-            && since.elapsed() < RETRY
-        {
-            *lost += 1;
+        self.recover();
+        if let Some(lost) = &mut self.lost {
+            lost.count += 1;
+        } else if let Err(error) = self.attempt(line) {
+            self.fail(1, &error);
+        }
+    }
+
+    /// Tries to go on after lines were lost, and says how many.
+    fn recover(&mut self) {
+        let Some(Lost { count, tried }) = self.lost else { return };
+        if tried.elapsed() < RETRY {
             return;
         }
-        let file = self.file.get_or_insert_with(|| open(&self.path));
-        let result = match self.lost {
-            None => file.write_all(line),
-            Some((lost, _)) => {
-                // The torn end of what was last tried is a line of its own.
-                let text = format!("{lost} line(s) of the log were lost: it could not be written");
-                let record = record(SUPERVISOR, &text);
-                file.write_all(format!("\n{record}\n").as_bytes())
-                    .and_then(|()| file.write_all(line))
-            }
-        };
-        // The library forgets a file that it cannot open, and then writes nowhere.
-        let result = result.and_then(|()| std::fs::metadata(&self.path).map(drop));
-        match result {
+        let note = format!("{count} line(s) of the log were lost: it could not be written");
+        // The torn end of what was last tried becomes a line of its own.
+        match self.attempt(format!("\n{}\n", record(SUPERVISOR, &note)).as_bytes()) {
             Ok(()) => {
-                if self.lost.take().is_some() {
-                    self.troubles.clear("log");
-                }
+                self.lost = None;
+                self.troubles.clear("log");
             }
-            Err(error) => {
-                let lost = self.lost.map_or(0, |(lost, _)| lost) + 1;
-                self.lost = Some((lost, Instant::now()));
-                self.file = None;
-                let path = self.path.display();
-                self.troubles.set("log", format!("the log {path} cannot be written: {error}"));
-            }
+            Err(error) => self.fail(count, &error),
         }
+    }
+
+    fn attempt(&mut self, text: &[u8]) -> io::Result<()> {
+        self.file.get_or_insert_with(|| open(&self.path)).write_all(text)?;
+        // The library forgets a file that it cannot open, and then writes nowhere.
+        std::fs::metadata(&self.path).map(drop)
+    }
+
+    fn fail(&mut self, count: u64, error: &io::Error) {
+        self.lost = Some(Lost { count, tried: Instant::now() });
+        self.file = None;
+        let path = self.path.display();
+        self.troubles.set("log", format!("the log {path} cannot be written: {error}"));
     }
 }
 

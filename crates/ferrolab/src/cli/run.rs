@@ -1,5 +1,6 @@
 //! `ferrolab run …`: the processes behind the lab. Hidden: the supervisor starts them.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -54,7 +55,8 @@ fn supervisor() -> ExitCode {
         }
     });
     running.unwrap_or_else(|report| {
-        eprintln!("{report:?}");
+        // Standard error is a file, and its disk may be full: `eprintln!` would panic then.
+        let _ = writeln!(std::io::stderr(), "{report:?}");
         ExitCode::FAILURE
     })
 }

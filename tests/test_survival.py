@@ -1,0 +1,225 @@
+"""Kills at any moment, full disks, many at once: the lab looks after itself.
+
+The ordinary run does a few of each; `cargo xtask test --extended` does as many as are promised,
+and prints what it has measured.
+"""
+
+import os
+import random
+import signal
+import statistics
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import Pyro5.errors
+import pytest
+from harness import free_port, proxy, wait_for
+from harness.processes import describe, kill
+
+EXTENDED = bool(os.environ.get("FERROLAB_TEST_EXTENDED"))
+# Within a test that takes its time.
+LONG = pytest.mark.timeout(1800)
+
+CONFIGURATION = """\
+python: {executable: "$python", path: ["$drivers"]}
+nameservers:
+  local: {host: localhost, ns_port: $ns_port, supervision: {give_up_after: 0, backoff: [0]}}
+daemons:
+  a: {host: localhost, nameservers: [local], supervision: {give_up_after: 0, backoff: [0]}}
+  b: {host: localhost, nameservers: [local], supervision: {give_up_after: 0, backoff: [0]}}
+services:
+  lab.mirror: {module: mirror, classname: Mirror, daemon: a, nameservers: [local]}
+  lab.meter: {native: simulated.multimeter, daemon: b, nameservers: [local]}
+autolaunch: {nameservers: [local], daemons: [a, b]}
+"""
+
+
+def count(few, many):
+    return many if EXTENDED else few
+
+
+def report(what, figures):
+    ordered = sorted(figures)
+    p95 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))]
+    print(
+        f"\n{what}: n={len(figures)} median={statistics.median(figures):.3f} s p95={p95:.3f} s"
+        f" max={ordered[-1]:.3f} s"
+    )
+    return p95
+
+
+@pytest.fixture
+def running(lab):
+    lab.config(CONFIGURATION, ns_port=free_port())
+    lab.up()
+    return lab
+
+
+def answers(uri):
+    with proxy(uri, timeout=2) as service:
+        service._pyroBind()
+        return True
+
+
+def until_served(uri, timeout=15):
+    """Seconds until a stock client is served again."""
+    began = time.monotonic()
+    wait_for(lambda: answers(uri), timeout, f"{uri} is served", Pyro5.errors.PyroError)
+    return time.monotonic() - began
+
+
+@LONG
+def test_a_killed_daemon_is_back_within_a_second_under_its_uri(running):
+    uris = {"a": running.uri("lab.mirror"), "b": running.uri("lab.meter")}
+    times = []
+    for _ in range(count(6, 200)):
+        name = random.choice("ab")
+        pid = running.wait_for_status("daemons", name, "running")["pid"]
+        kill(pid)
+        times.append(until_served(uris[name]))
+    assert {"a": running.uri("lab.mirror"), "b": running.uri("lab.meter")} == uris
+    assert report("recovery of a killed daemon", times) <= 1.0
+
+
+@LONG
+def test_a_killed_supervisor_leaves_no_orphan_and_up_serves_within_3_s(running):
+    uri, times = running.uri("lab.meter"), []
+    for _ in range(count(3, 50)):
+        kill(running.supervisor())
+        running.assert_nothing_left(timeout=2, what="no orphan 2 s after the supervisor's death")
+        began = time.monotonic()
+        running.up()
+        until_served(uri)
+        times.append(time.monotonic() - began)
+    assert running.uri("lab.meter") == uri
+    assert report("`up` after the supervisor was killed", times) <= 3.0
+
+
+@LONG
+def test_everything_killed_in_mid_write_comes_up_again(lab):
+    """Whatever was being written: state, configuration, log. The next `up` always works."""
+    ns_port = free_port()
+    file = lab.write(CONFIGURATION, ns_port=ns_port)
+    lab.config(CONFIGURATION, ns_port=ns_port)
+    times = []
+    for turn in range(count(5, 100)):
+        began = time.monotonic()
+        lab.up()
+        times.append(time.monotonic() - began)
+        writers = [
+            lab.start("stop", "daemon", "b"),
+            lab.start("start", "daemon", "b"),
+            lab.start("config", "update", file, "--reload"),
+            lab.start("rename", "service", f"lab.meter{turn - 1 if turn else ''}", f"lab.meter{turn}"),
+        ]
+        pause = time.monotonic() + random.random() * 0.2
+        wait_for(lambda pause=pause: time.monotonic() >= pause, 5, "a random moment")
+        for process in lab.processes():
+            try:
+                os.kill(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        for writer in writers:
+            writer.wait(timeout=10)
+        lab.assert_nothing_left(timeout=3)
+    lab.up()
+    lab.run("start", "daemon", "b")
+    assert lab.ps()["troubles"] == []
+    report("`up` after everything was killed", times)
+
+
+@LONG
+def test_many_at_once_are_one_lab(lab):
+    lab.config(CONFIGURATION, ns_port=free_port())
+    many = count(20, 100)
+    with ThreadPoolExecutor(many) as pool:
+        results = list(pool.map(lambda _: lab.up(check=False), range(many)))
+    assert [result.text for result in results if result.returncode] == []
+    status = lab.ps()
+    parents = {describe(row["pid"]).parent for row in status["daemons"] + status["nameservers"]}
+    assert len(parents) == 1
+    lab.down()
+    lab.assert_nothing_left(timeout=2)
+
+
+def test_a_daemon_that_always_crashes_harms_no_neighbour(running):
+    text = CONFIGURATION.replace("  b: {", "  crash: {unixsocket: /nonexistent/x.sock}\n  b: {").replace(
+        "[a, b]", "[a, b, crash]"
+    )
+    with running.proxy("lab.mirror") as mirror:
+        assert mirror.same(1) == 1
+        running.config(text, ns_port=int(running.entry("nameservers", "local")["uri"].rsplit(":", 1)[1]))
+        assert running.run("reload", check=False).returncode == 1
+        status = running.run("status", check=False)
+        assert status.returncode == 1
+        assert "daemon crash" in status.text and "/nonexistent/x.sock" in status.text
+        for number in range(50):
+            assert mirror.same(number) == number
+
+
+@pytest.fixture
+def small_disk(lab):
+    """State and logs on a disk that is soon full."""
+    folder = lab.home / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "ferrolab-test", str(folder)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small disk needs root")
+    for name in ("state", "logs"):
+        (folder / name).mkdir(mode=0o700)
+        (lab.home / name).symlink_to(folder / name)
+    yield folder
+    lab.run("down", check=False)
+    subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+def test_a_full_disk_stops_nobody_and_is_told_of(lab, small_disk):
+    lab.config(CONFIGURATION, ns_port=free_port())
+    lab.up()
+    ballast = small_disk / "ballast"
+    with lab.proxy("lab.mirror") as mirror:
+        assert mirror.same(1) == 1
+        try:
+            with open(ballast, "wb", buffering=0) as file:
+                while True:
+                    file.write(b"x" * 1024)
+        except OSError:
+            pass
+        lab.run("stop", "daemon", "b")
+        lab.run("start", "daemon", "b")
+        lab.run("restart", "daemon", "b")
+
+        def told():
+            text = lab.run("status", check=False).text
+            return "cannot be written" in text and "will be forgotten" in text and text
+
+        text = wait_for(told, 20, "status tells of the log and the state")
+        assert "make room" in text
+        assert mirror.same(2) == 2
+        kill(lab.entry("daemons", "b")["pid"])
+        lab.wait_for_status("daemons", "b", "running")
+        with lab.proxy("lab.meter") as meter:
+            meter._pyroBind()
+        ballast.unlink()
+        lab.run("restart", "daemon", "b")
+        lab.run("stop", "daemon", "b")
+        lab.run("start", "daemon", "b")
+        wait_for(lambda: lab.ps()["troubles"] == [], 10, "the troubles are over")
+        assert mirror.same(3) == 3
+    assert "were lost" in lab.run("logs", "show").text
+
+
+def test_up_on_a_full_disk_works(lab, small_disk):
+    lab.config(CONFIGURATION, ns_port=free_port())
+    try:
+        with open(small_disk / "ballast", "wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 1024)
+    except OSError:
+        pass
+    lab.up()
+    with lab.proxy("lab.mirror") as mirror:
+        assert mirror.same(1) == 1
