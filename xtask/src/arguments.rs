@@ -17,6 +17,7 @@ Commands:
   lint     formatting, clippy, arrows and tidy
   arrows   which crate depends on which
   tidy     the rules of the house that no compiler checks
+  compare  measure `up` and idle memory of one lab under PyroLab and under Ferrolab
   docs     write the pages that are generated from the program: the configuration reference and
              its JSON Schema
   venv     make or update the Python environment of the tests; prints its interpreter";
@@ -31,6 +32,7 @@ pub(crate) enum Arguments {
     Tidy,
     Venv,
     Docs,
+    Compare,
 }
 
 /// What `test` runs.
@@ -57,6 +59,7 @@ impl Arguments {
             "tidy" => Arguments::Tidy,
             "venv" => Arguments::Venv,
             "docs" => Arguments::Docs,
+            "compare" => Arguments::Compare,
             "help" | "--help" | "-h" => Arguments::Help,
             unknown => return Err(format!("unknown command `{unknown}`")),
         };

@@ -56,6 +56,7 @@ fn carry_out(arguments: Arguments) -> Outcome<()> {
             return Ok(());
         }
         Arguments::Docs => steps.run("generated pages", || docs::write(&workspace))?,
+        Arguments::Compare => compare(&workspace, &mut steps)?,
         Arguments::Arrows => steps.run("dependency arrows", || arrows::check(&workspace))?,
         Arguments::Tidy => steps.run("tidy", || tidy::check(&workspace))?,
         Arguments::Lint => lint(&workspace, &mut steps)?,
@@ -63,6 +64,20 @@ fn carry_out(arguments: Arguments) -> Outcome<()> {
     }
     println!("\n{}", steps.summary());
     Ok(())
+}
+
+/// The same lab under PyroLab and under a release build of ours.
+fn compare(workspace: &Workspace, steps: &mut Steps) -> Outcome<()> {
+    let python = venv::ensure(workspace)?;
+    steps.run("release build", || {
+        process::run(workspace.cargo().args(["build", "--release", "--package", "ferrolab"]))
+    })?;
+    let binary = workspace.binary_of("release", "ferrolab")?;
+    steps.run("comparison", || {
+        let mut script = process::command(&python);
+        script.current_dir(workspace.root()).args(["tests/compare.py", "--ferrolab"]);
+        process::run(script.arg(&binary))
+    })
 }
 
 fn lint(workspace: &Workspace, steps: &mut Steps) -> Outcome<()> {

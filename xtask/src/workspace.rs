@@ -43,12 +43,17 @@ impl Workspace {
 
     /// The path of a built binary of the development profile.
     pub(crate) fn binary(&self, name: &str) -> Outcome<PathBuf> {
+        self.binary_of("debug", name)
+    }
+
+    /// The path of a built binary of the profile whose folder is given.
+    pub(crate) fn binary_of(&self, profile: &str, name: &str) -> Outcome<PathBuf> {
         let metadata =
             process::output(self.cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
         let target = json_string(&metadata, "target_directory")
             .ok_or_else(|| Failure::new("`cargo metadata` names no target directory"))?;
         let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-        let binary = PathBuf::from(target).join("debug").join(file);
+        let binary = PathBuf::from(target).join(profile).join(file);
         if binary.is_file() {
             return Ok(binary);
         }

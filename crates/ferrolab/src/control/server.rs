@@ -94,7 +94,8 @@ async fn converse(
             say(&mut writer, &Answer::Done(listing)).await
         }
         Ok(Request::Settle { seconds }) => {
-            settle(&mut writer, &fleet, Duration::from_secs(seconds).min(LONGEST), &ended, |_| true).await
+            settle(&mut writer, &fleet, Duration::from_secs(seconds).min(LONGEST), &ended, |_| true)
+                .await
         }
         Ok(Request::Act { action, kind, name, seconds }) => {
             let text = match fleet.act(action, kind, name.clone()).await {
@@ -112,7 +113,8 @@ async fn converse(
                 Err(reason) => return say(&mut writer, &Answer::Refused { reason }).await,
             };
             say(&mut writer, &Answer::Changes(changes)).await?;
-            settle(&mut writer, &fleet, Duration::from_secs(seconds).min(LONGEST), &ended, |_| true).await
+            settle(&mut writer, &fleet, Duration::from_secs(seconds).min(LONGEST), &ended, |_| true)
+                .await
         }
         Ok(Request::Down) => {
             info!("asked to stop everything");

@@ -1,0 +1,75 @@
+"""Every command of the guide, as a reader would run it, page by page.
+
+In the pages a block of `sh` is run line by line, and each line must end with 0; a block of another
+language with a file's name behind it is that file. Blocks of `text` are for reading only.
+"""
+
+import re
+import subprocess
+
+import pytest
+from harness import free_port
+from harness.lab import TESTS
+
+DOCS = TESTS.parent / "docs"
+BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SMALL_LAB = """\
+nameservers: {local: {host: localhost, ns_port: $ns_port}}
+daemons: {bench: {host: localhost}}
+services: {lab.meter: {native: simulated.multimeter, daemon: bench, nameservers: [local]}}
+autolaunch: {nameservers: [local], daemons: [bench]}
+"""
+
+
+def run_page(lab, name, ns_port):
+    said = []
+    for language, file, text in BLOCK.findall((DOCS / name).read_text()):
+        text = text.replace("$NS_PORT", str(ns_port))
+        if file:
+            (lab.files / file).write_text(text)
+        elif language == "sh":
+            for line in text.splitlines():
+                done = subprocess.run(
+                    ["/bin/sh", "-ec", line], cwd=lab.files, env=lab.environment(), capture_output=True, text=True, timeout=60
+                )
+                assert done.returncode == 0, f"{name}: {line}\n{done.stdout}{done.stderr}"
+                said.append(done.stdout)
+    return "".join(said)
+
+
+def test_getting_started(lab):
+    said = run_page(lab, "getting-started.md", free_port())
+    for words in ("lab.lamp", "lamp on COM4 at 70 %", "refused: the level must be from 0 to 100", "The lab is down."):
+        assert words in said, said
+
+
+@pytest.mark.parametrize("page", ["deployment.md", "troubleshooting.md"])
+def test_pages_for_a_running_lab(lab, page):
+    ns_port = free_port()
+    lab.config(SMALL_LAB, ns_port=ns_port)
+    lab.up()
+    run_page(lab, page, ns_port)
+
+
+def test_pages_link_to_pages_that_are_there():
+    anchors = {page.name: {slug(h) for h in re.findall(r"^#+ (.*)$", page.read_text(), re.M)} for page in DOCS.glob("*.md")}
+    for page in DOCS.glob("*.md"):
+        for target, anchor in re.findall(r"\]\(([\w.-]*)#?([\w-]*)\)", page.read_text()):
+            target = target or page.name
+            assert target in anchors, f"{page.name}: {target}"
+            assert not anchor or anchor in anchors[target], f"{page.name}: {target}#{anchor}"
+
+
+def slug(heading):
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def test_every_command_of_pyrolab_has_its_row(lab):
+    page = (DOCS / "moving-from-pyrolab.md").read_text()
+    from pyrolab.cli import app
+
+    names = [command.name or command.callback.__name__ for command in app.registered_commands]
+    for name in names:
+        assert f"pyrolab {name}" in page, name
+    for ours in re.findall(r"\| `ferrolab ([a-z]+)", page):
+        assert lab.run(ours, "--help").returncode == 0, ours
