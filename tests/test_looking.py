@@ -1,6 +1,7 @@
 """What a person asks a lab: status, logs, info; each in plain words and as JSON."""
 
 import json
+import os
 import subprocess
 
 import pytest
@@ -163,3 +164,16 @@ def test_a_pipe_that_closes_is_no_error(running):
         ["sh", "-c", shell], env=running.environment(), capture_output=True, text=True, timeout=30
     )
     assert "panic" not in result.stderr, result.stderr
+
+
+@pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+def test_colours_are_for_a_terminal_that_wants_them(running, variables, coloured):
+    environment = running.environment() | {"TERM": "xterm"}
+    del environment["NO_COLOR"]
+    for words in (["ps"], ["status"]):
+        ours, theirs = os.openpty()
+        subprocess.run([running.binary, *words], env=environment | variables, stdout=theirs, timeout=30)
+        os.close(theirs)
+        said = os.read(ours, 65536).decode()
+        os.close(ours)
+        assert ("\x1b[" in said) == coloured, (words, said)

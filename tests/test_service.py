@@ -69,6 +69,26 @@ def test_a_stopped_supervisor_gives_no_sign_of_life(lab, manager):
     os.kill(process.pid, signal.SIGCONT)
 
 
+def test_a_boot_with_a_mistake_in_the_file_brings_the_last_good_lab_back(lab, manager):
+    lab.config(CONFIGURATION)
+    lab.up()
+    lab.down()
+    file = lab.home / "config.yaml"
+    good = file.read_text()
+    file.write_text(good.replace("bench", "bnech", 1))
+    result = lab.run("up", check=False)
+    assert result.returncode == 1 and "did you mean" in result.text, "a person at a terminal corrects it"
+    manager()
+    assert "READY=1" in lab.notify.recv(4096).decode()
+    assert lab.entry("services", "lab.meter")["status"] == "running"
+    said = lab.run("status", check=False).text
+    assert "last good configuration" in said and "config check" in said
+    file.write_text(good)
+    lab.run("reload")
+    assert lab.run("status").returncode == 0
+    lab.down()
+
+
 def test_the_unit_is_shown_and_is_right(lab):
     lab.config(CONFIGURATION)
     said = lab.run("service", "install", "--print").stdout

@@ -72,15 +72,39 @@ pub(crate) fn install_text(file: &Path, text: &[u8], paths: &Paths) -> Result<()
 /// # Errors
 /// Every problem in it, or that there is none.
 pub(crate) fn load(paths: &Paths) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
-    let file = &paths.config_file;
+    load_from(&paths.config_file, paths)
+}
+
+/// Keeps a copy of the lab's configuration, which has just been found to be right.
+///
+/// # Errors
+/// It cannot be read or written.
+pub(crate) fn keep_good(paths: &Paths) -> Result<(), InstallError> {
+    let read = |source| InstallError::Read { path: paths.config_file.clone(), source };
+    let bytes = std::fs::read(&paths.config_file).map_err(read)?;
+    Ok(files::replace_private(&paths.last_good(), &bytes)?)
+}
+
+/// Reads the last configuration that was in force, if there is one that is still right.
+pub(crate) fn load_good(paths: &Paths) -> Option<Configuration> {
+    load_from(&paths.last_good(), paths).ok().map(|(configuration, _)| configuration)
+}
+
+fn load_from(
+    file: &Path,
+    paths: &Paths,
+) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
     let unreadable =
         |source| Box::new(ConfigError::Unreadable { path: file.to_path_buf(), source });
-    let Some(origin) = origin(paths) else { return check(file) };
-    let bytes = std::fs::read(file).map_err(unreadable)?;
+    let directory = match origin(paths) {
+        Some(origin) => origin.file,
+        None => paths.config_file.clone(),
+    };
+    let bytes = config::read(file).map_err(unreadable)?;
     let name = file.display().to_string();
     let (mut configuration, warnings) =
         Configuration::parse(&name, &bytes, &surroundings()).map_err(Box::new)?;
-    let directory = origin.file.parent().unwrap_or(Path::new("/"));
+    let directory = directory.parent().unwrap_or(Path::new("/"));
     configuration.rebase(directory, std::env::home_dir().as_deref());
     Ok((configuration, warnings))
 }

@@ -189,6 +189,11 @@ impl Paths {
         self.state_dir.join("config-origin.json")
     }
 
+    /// The last configuration that was in force, for a start with a file that has problems.
+    pub(crate) fn last_good(&self) -> PathBuf {
+        self.state_dir.join("config.good.yaml")
+    }
+
     /// Where it is kept what was started and stopped by hand.
     pub(crate) fn by_hand(&self) -> PathBuf {
         self.state_dir.join("by-hand.json")

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::announce;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Configuration, Warning};
 use crate::control::server;
 use crate::fleet::{Fleet, LaunchError};
 use crate::installed;
@@ -61,11 +61,14 @@ pub(crate) async fn run(
     let Some(_lock) = InstanceLock::acquire(&lock_file).map_err(failed("lock this home"))? else {
         return Err(SuperviseError::Running(InstanceLock::holder(&lock_file)));
     };
-    let (configuration, warnings) = installed::load(paths)?;
     let troubles = Troubles::default();
+    let (configuration, warnings) = configuration(paths, &troubles)?;
     let log = LogFile::open(&paths.log_file(), echo, troubles.clone())
         .map_err(failed("start the log"))?;
     logs::init_supervisor(&log);
+    for trouble in troubles.list() {
+        warn!("{trouble}");
+    }
     for warning in &warnings {
         warn!(configuration = %paths.config_file.display(), "{}", warning.plain());
     }
@@ -105,4 +108,27 @@ pub(crate) async fn run(
         warn!(%error, "the conversations with the command line did not end well");
     }
     Ok(())
+}
+
+/// The configuration to start with. A host that boots brings its instruments back even if
+/// somebody has left a mistake in the file: with the last one that was in force.
+fn configuration(
+    paths: &Paths,
+    troubles: &Troubles,
+) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
+    match installed::load(paths) {
+        Ok(loaded) => {
+            // Without a copy there is nothing to fall back to, and that is all.
+            let _ = installed::keep_good(paths);
+            Ok(loaded)
+        }
+        Err(error) => match installed::load_good(paths) {
+            None => Err(error),
+            Some(good) => {
+                let text = format!("the lab was started with its last good configuration: {error}");
+                troubles.set("configuration", text);
+                Ok((good, Vec::new()))
+            }
+        },
+    }
 }

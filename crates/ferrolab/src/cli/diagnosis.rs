@@ -70,6 +70,11 @@ const CAUSES: &[(&[&str], &str)] = &[
         &["No space left on device", "os error 28", "Disk quota"],
         "make room on that disk: services go on, but what they would write is lost",
     ),
+    (
+        &["last good configuration"],
+        "`ferrolab config check` on the file that it names shows the problems; then `ferrolab \
+         reload`",
+    ),
     (&["Read-only file system"], "the disk is mounted read-only: repair or remount it"),
     (
         &["hangs in a device's driver"],

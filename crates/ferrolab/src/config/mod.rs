@@ -43,6 +43,8 @@ pub(crate) use reference::{json_schema, markdown};
 pub(crate) use rename::{Entry, RenameError, rename};
 pub(crate) use secret::Secret;
 
+pub(crate) use source::read;
+
 use problem::Findings;
 use source::{Place, Source};
 

@@ -172,6 +172,12 @@ impl Manager {
             }
         }
         self.force.send_replace(next);
+        self.troubles.clear("configuration");
+        let paths = self.paths.clone();
+        let kept = tokio::task::spawn_blocking(move || installed::keep_good(&paths)).await;
+        if let Ok(Err(error)) = kept {
+            warn!(%error, "no copy is kept of this configuration");
+        }
         Ok(changes)
     }
 
