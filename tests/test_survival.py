@@ -199,10 +199,9 @@ def test_a_full_disk_stops_nobody_and_is_told_of(lab, small_disk):
         text = wait_for(told, 20, "status tells of the log and the state")
         assert "make room" in text
         assert mirror.same(2) == 2
+        uri = lab.uri("lab.meter")
         kill(lab.entry("daemons", "b")["pid"])
-        lab.wait_for_status("daemons", "b", "running")
-        with lab.proxy("lab.meter") as meter:
-            meter._pyroBind()
+        until_served(uri)
         ballast.unlink()
         lab.run("restart", "daemon", "b")
         lab.run("stop", "daemon", "b")
