@@ -68,7 +68,7 @@ fn carry_out(arguments: Arguments) -> Outcome<()> {
 
 /// The same lab under PyroLab and under a release build of ours.
 fn compare(workspace: &Workspace, steps: &mut Steps) -> Outcome<()> {
-    let python = venv::ensure(workspace)?;
+    let python = venv::ensure(workspace, &venv::TESTS)?;
     steps.run("release build", || {
         process::run(workspace.cargo().args(["build", "--release", "--package", "ferrolab"]))
     })?;

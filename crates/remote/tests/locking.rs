@@ -42,7 +42,7 @@ struct Served(Arc<Instrument>);
 
 impl Object for Served {
     fn metadata(&self) -> Result<Metadata, Exception> {
-        Ok(Metadata::methods(["drive", "work", "lock"]))
+        Ok(Metadata::methods(["drive", "look", "work", "lock"]))
     }
 
     fn call(&self, _session: &Arc<Session>, request: Request) -> Answer {

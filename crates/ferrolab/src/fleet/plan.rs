@@ -43,13 +43,16 @@ pub(super) fn all(
         let assignment = NameserverAssignment { config: nameserver.clone(), database };
         let assignment = serde_json::to_string(&assignment)?;
         let kind = Kind::Nameserver;
-        plans.insert(kind.id(&name), Plan {
-            kind,
-            name,
-            assignment,
-            names: None,
-            supervision: nameserver.supervision.clone(),
-        });
+        plans.insert(
+            kind.id(&name),
+            Plan {
+                kind,
+                name,
+                assignment,
+                names: None,
+                supervision: nameserver.supervision.clone(),
+            },
+        );
     }
     for Daemon { name, supervision, .. } in &configuration.daemons {
         let Some(part) = configuration.part_of(name) else { continue };
