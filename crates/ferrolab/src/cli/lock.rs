@@ -90,8 +90,13 @@ pub(super) fn own_name() -> String {
 
 /// What a refused or failed call on a lock is to a person.
 pub(super) fn explain(name: &str, error: &Error) -> Report {
+    let no_lock = match error {
+        Error::Remote(exception) => exception.class == "builtins.AttributeError",
+        Error::Unexposed { .. } => true,
+        _ => false,
+    };
     match error {
-        Error::Remote(exception) if exception.class == "builtins.AttributeError" => miette!(
+        _ if no_lock => miette!(
             help = "write `classname: LockableDaemon` in its daemon's configuration",
             "'{name}' has no lock"
         ),

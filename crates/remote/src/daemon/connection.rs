@@ -54,7 +54,9 @@ pub(crate) async fn serve<S: ClientStream>(
                 Some(Ok(stream)) => Box::pin(admit(shared, stream, newcomer, stop)).await,
                 Some(Err(error)) => {
                     let Newcomer { peer, .. } = newcomer;
-                    info!(daemon = %shared.config.name, %peer, %error, "TLS handshake failed");
+                    // The client is told, and a supervisor that asks for a sign of life, in plain
+                    // words and every second, ends here too.
+                    debug!(daemon = %shared.config.name, %peer, %error, "TLS handshake failed");
                 }
             }
         }
