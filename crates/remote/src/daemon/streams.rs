@@ -22,11 +22,18 @@ pub struct StreamLimits {
     pub linger: Duration,
     /// Open streams of one connection, at most.
     pub per_connection: usize,
+    /// Open streams of the daemon, at most; with one more, the one that has lingered longest goes.
+    pub in_all: usize,
 }
 
 impl Default for StreamLimits {
     fn default() -> Self {
-        StreamLimits { lifetime: None, linger: Duration::from_secs(30), per_connection: 1000 }
+        StreamLimits {
+            lifetime: None,
+            linger: Duration::from_secs(30),
+            per_connection: 1000,
+            in_all: 10_000,
+        }
     }
 }
 
@@ -91,6 +98,12 @@ impl Streams {
             return Err(Exception::daemon_error(format!(
                 "too many item streams: this connection has {most} open, and may not have more; \
                  close some, or read them to their end"
+            )));
+        }
+        if open.len() >= self.limits.in_all && !drop_longest_lingering(&mut open) {
+            return Err(Exception::daemon_error(format!(
+                "too many item streams: this daemon has {} open, and may not have more",
+                open.len()
             )));
         }
         let id = uuid::Uuid::new_v4().to_string();
@@ -185,6 +198,16 @@ impl Streams {
     }
 }
 
+/// Makes room for a stream; false where all are somebody's.
+fn drop_longest_lingering(open: &mut HashMap<String, Open>) -> bool {
+    let lingering = open.iter().filter_map(|(id, entry)| match entry.owner {
+        Owner::Session(_) => None,
+        Owner::Nobody { since } => Some((since, id)),
+    });
+    let longest = lingering.min().map(|(_, id)| id.clone());
+    longest.is_some_and(|id| open.remove(&id).is_some())
+}
+
 impl Owner {
     fn is(&self, session: u64) -> bool {
         matches!(self, Owner::Session(owner) if *owner == session)
@@ -216,6 +239,7 @@ mod tests {
             lifetime: lifetime.map(Duration::from_secs),
             linger: Duration::from_secs(linger),
             per_connection: 2,
+            in_all: 4,
         };
         (Streams::new(limits), Instant::now())
     }
@@ -278,6 +302,20 @@ mod tests {
         assert_eq!(next(&streams, &id, 1).await, "1");
         streams.expire(start + Duration::from_secs(6));
         assert_eq!(next(&streams, &id, 1).await, ENDED);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_lingers_makes_room_where_a_daemon_has_too_many() {
+        let (streams, start) = streams(None, 100);
+        let add =
+            |session| streams.add(session, Box::new(Numbers(1..=9)), Origin::default(), start);
+        let ids: Vec<String> = [1, 2, 3, 4].map(|session| add(session).unwrap()).to_vec();
+        assert!(add(5).unwrap_err().message().starts_with("too many item streams"));
+        streams.end_session(2, start);
+        streams.end_session(1, start + Duration::from_secs(1));
+        add(5).unwrap();
+        assert_eq!(next(&streams, &ids[1], 6).await, ENDED, "it lingered longest");
+        assert_eq!(next(&streams, &ids[0], 6).await, "1");
     }
 
     #[tokio::test]

@@ -24,10 +24,8 @@ use super::output;
 use super::script;
 use super::spec::WorkerSpec;
 
-/// Channels whose threads are up before anyone needs them: THREADPOOL_SIZE_MIN.
-const READY: usize = 4;
-/// Returned channels beyond this many are closed.
-const READY_MOST: usize = 16;
+/// Returned channels beyond this many more than those on standby are closed.
+const SPARE: usize = 12;
 /// How long an interpreter may take to say hello. A cold start from a network drive is slow.
 const HELLO: Duration = Duration::from_secs(30);
 /// One whose end of the socket is closed must be gone by then.
@@ -54,6 +52,8 @@ pub(super) struct Run {
     pub(super) wanted: Notify,
     outgoing: mpsc::UnboundedSender<Outgoing>,
     ready: Mutex<Vec<Channel>>,
+    /// How many channels are kept ready.
+    standby: usize,
 }
 
 /// What comes with a run and belongs to whoever keeps the worker.
@@ -149,6 +149,7 @@ impl Run {
             wanted: Notify::new(),
             outgoing,
             ready: Mutex::new(Vec::new()),
+            standby: spec.standby,
         };
         run.refill();
         Ok(Started { run, child, messages, life, mark })
@@ -174,7 +175,7 @@ impl Run {
     /// Takes back a channel that belongs to no session any more.
     pub(super) fn give_back(&self, channel: Channel) {
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        if ready.len() < READY_MOST && !self.over.is_cancelled() {
+        if ready.len() < self.standby + SPARE && !self.over.is_cancelled() {
             ready.push(channel);
         }
     }
@@ -183,7 +184,7 @@ impl Run {
     pub(super) fn refill(&self) {
         let missing = {
             let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-            READY.saturating_sub(ready.len())
+            self.standby.saturating_sub(ready.len())
         };
         for _ in 0..missing {
             // Without descriptors there are none ahead; a call that needs one reports it.

@@ -136,7 +136,12 @@ pub(crate) struct WorkerSpec {
     pub(crate) multiplex: bool,
     /// After how long without a sign of life it is killed.
     pub(crate) watchdog: Option<Duration>,
+    /// Channels whose threads are up before anyone needs them (Pyro5's `THREADPOOL_SIZE_MIN`).
+    pub(crate) standby: usize,
 }
+
+/// Pyro5's `THREADPOOL_SIZE_MIN` where nothing else is set.
+pub(crate) const STANDBY: usize = 4;
 
 /// A service and what decides about its worker.
 #[derive(Clone, Debug, PartialEq)]
@@ -185,6 +190,7 @@ pub(crate) fn group(name: &str, services: Vec<Placement>, multiplex: bool) -> Ve
                 services: vec![placement.service],
                 multiplex,
                 watchdog: placement.watchdog,
+                standby: STANDBY,
             },
         ));
     }

@@ -10,7 +10,12 @@ use wire::value::Value;
 /// Workers for the Python services of a daemon.
 pub(crate) fn specs(daemon: &config::Daemon, services: &[config::Service]) -> Vec<WorkerSpec> {
     let placements = services.iter().filter_map(placement).collect();
-    group(&daemon.name, placements, daemon.servertype == config::ServerType::Multiplex)
+    let is_multiplex = daemon.servertype == config::ServerType::Multiplex;
+    let mut workers = group(&daemon.name, placements, is_multiplex);
+    for worker in &mut workers {
+        worker.standby = daemon.threadpool_size_min as usize;
+    }
+    workers
 }
 
 fn placement(service: &config::Service) -> Option<Placement> {

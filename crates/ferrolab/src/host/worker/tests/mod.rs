@@ -24,7 +24,7 @@ use wire::message::Flags;
 use super::registry::Registry;
 use super::service::ServiceStatus;
 use super::set::WorkerSet;
-use super::spec::{Expose, InstanceMode, PythonEnv, ServiceSpec, WorkerSpec};
+use super::spec::{Expose, InstanceMode, PythonEnv, STANDBY, ServiceSpec, WorkerSpec};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -162,7 +162,14 @@ fn drivers() -> PathBuf {
 fn worker_with(python: &str, services: Vec<ServiceSpec>) -> WorkerSpec {
     let mut python = PythonEnv::new(python);
     python.path = vec![drivers()];
-    WorkerSpec { name: "bench".to_owned(), python, services, multiplex: false, watchdog: None }
+    WorkerSpec {
+        name: "bench".to_owned(),
+        python,
+        services,
+        multiplex: false,
+        watchdog: None,
+        standby: STANDBY,
+    }
 }
 
 fn worker(services: Vec<ServiceSpec>) -> WorkerSpec {
