@@ -153,9 +153,18 @@ async fn renew(
     reclaim: bool,
 ) -> Result<State, Error> {
     let mut contested = Vec::new();
+    let mut refused = None;
     for name in names {
-        name.renew(&target.name, nameserver, reclaim).await?;
+        match name.renew(&target.name, nameserver, reclaim).await {
+            Ok(_) => {}
+            // What the nameserver refuses of one name says nothing of the others.
+            Err(error @ Error::Remote(_)) => refused = refused.or(Some(error)),
+            Err(error) => return Err(error),
+        }
         contested.extend(name.contested(&target.name, reclaim, Instant::now()));
+    }
+    if let Some(error) = refused {
+        return Err(error);
     }
     Ok(match contested.as_slice() {
         [] => State::Registered,

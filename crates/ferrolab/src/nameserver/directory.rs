@@ -68,7 +68,11 @@ pub(crate) fn register(
             Some(_) if safe => {
                 return Err(Exception::naming_error(format!("name already registered: {name}")));
             }
-            Some(_) => {}
+            // What it has counts no more; another name is not needed.
+            Some(old) => {
+                let rest = index.bytes().saturating_sub(old.bytes());
+                limits::check_room(0, rest, entry.bytes())?;
+            }
             None => limits::check_room(index.len(), index.bytes(), name.len() + entry.bytes())?,
         }
         names.set(&name, entry);
@@ -81,9 +85,10 @@ pub(crate) fn set_metadata(name: String, metadata: BTreeSet<String>) -> Result<C
     limits::check_tags(&metadata)?;
     Ok(Box::new(move |names| {
         let index = names.index();
-        let uri = index.get(&name).ok_or_else(|| unknown(&name))?.uri.clone();
-        let entry = Entry { uri, metadata };
-        limits::check_room(0, index.bytes(), entry.bytes())?;
+        let old = index.get(&name).ok_or_else(|| unknown(&name))?;
+        let rest = index.bytes().saturating_sub(old.bytes());
+        let entry = Entry { uri: old.uri.clone(), metadata };
+        limits::check_room(0, rest, entry.bytes())?;
         names.set(&name, entry);
         Ok(1)
     }))

@@ -11,8 +11,9 @@ use remote::Exception;
 
 use crate::nameserver::limits;
 
-/// The most memory that a compiled pattern may take, in bytes.
-const COMPILED: usize = 4 * 1024 * 1024;
+/// The most memory that a compiled pattern may take, in bytes. A search takes time in proportion to
+/// it, for each letter of each name: this bounds how long one question can keep all others waiting.
+const COMPILED: usize = 256 * 1024;
 
 /// A pattern that matches at the beginning of a name, as Python's `re.match` does.
 ///

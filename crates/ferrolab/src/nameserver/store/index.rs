@@ -85,7 +85,8 @@ impl Index {
     ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<Entry>)> {
         self.entries
             .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
-            .take_while(move |(name, _)| name.starts_with(prefix))
+            // An empty prefix is every name's: no look at each of them.
+            .take_while(move |(name, _)| prefix.is_empty() || name.starts_with(prefix))
     }
 
     /// Entries that have every one of `tags`.
