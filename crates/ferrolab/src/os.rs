@@ -20,3 +20,8 @@ pub(crate) fn raise_file_limit() {
         Err(error) => warn!(%error, "cannot raise the limit on open files"),
     }
 }
+
+/// How many files may be open now.
+pub(crate) fn file_limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}

@@ -18,7 +18,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use remote::{Daemon, DaemonConfig, Listener, Location, NAMESERVER_NAME, ServerType};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use supervisor::Lifeline;
 use tokio_util::task::AbortOnDropHandle;
@@ -30,6 +29,7 @@ use crate::host::local_address;
 use crate::nameserver::autoclean::Patience;
 use crate::nameserver::object::NameServerObject;
 use crate::nameserver::store::Store;
+use crate::os;
 
 /// Connections that a nameserver serves at once; they are many and idle.
 const CONNECTIONS: usize = 10_000;
@@ -150,20 +150,9 @@ fn answer_searches(
     }
 }
 
-/// How many connections can be served: each takes a file descriptor, of which the usual limit is
-/// low.
+/// How many connections can be served: each takes a file descriptor.
 fn places() -> usize {
-    let wanted = CONNECTIONS as u64 + OTHER_FILES;
-    let limit = getrlimit(Resource::Nofile);
-    let most = limit.maximum.unwrap_or(u64::MAX);
-    let mut current = limit.current.unwrap_or(u64::MAX);
-    if current < wanted {
-        let raised = Rlimit { current: Some(wanted.min(most)), maximum: limit.maximum };
-        match setrlimit(Resource::Nofile, raised) {
-            Ok(()) => current = wanted.min(most),
-            Err(error) => warn!(%error, current, "cannot raise the limit of open files"),
-        }
-    }
+    let current = os::file_limit();
     usize::try_from(current.saturating_sub(OTHER_FILES))
         .unwrap_or(CONNECTIONS)
         .clamp(1, CONNECTIONS)
