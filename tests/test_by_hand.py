@@ -229,3 +229,57 @@ def test_restarts_follow_the_entrys_own_settings(lab):
     failed = lab.wait_for_status("daemons", "bench", "failed", timeout=5)
     assert "signal 9" in failed["error"] or "SIGKILL" in failed["error"]
     assert lab.run("start", "daemon", "bench").returncode == 0
+
+
+@pytest.mark.parametrize("up", [True, False], ids=["lab up", "lab down"])
+@pytest.mark.parametrize("act, old", [("start", "spare"), ("stop", "other")])
+def test_what_was_decided_by_hand_goes_with_a_new_name(running, up, act, old):
+    running.run(act, "daemon", old)
+    if not up:
+        running.run("down")
+    running.run("rename", "daemon", old, "renamed")
+    if up:
+        running.run("reload")
+    else:
+        running.up()
+    expected = "running" if act == "start" else "stopped"
+    assert statuses(running)["renamed"] == expected
+    running.run("down")
+    running.up()
+    assert statuses(running)["renamed"] == expected, "it is written down as well"
+
+
+def test_scripts_learn_how_things_stand_as_json(running):
+    def said(*arguments, check=True):
+        return json.loads(running.run(*arguments, "--json", check=check).stdout)
+
+    assert said("call", "lab.mirror", "same", "[-1, 2.5, None, 'ä']") == [-1, 2.5, None, "ä"]
+    assert said("call", "lab.mirror", "same", "-5") == -5
+    stopped = said("stop", "daemon", "bench", "other")
+    assert [row["name"] for row in stopped["daemons"]] == ["bench", "other"]
+    assert {row["status"] for row in stopped["daemons"]} == {"stopped"}
+    started = said("start", "daemon", "bench")
+    assert [row["status"] for row in started["daemons"]] == ["running"]
+    assert [row["name"] for row in started["services"]] == ["lab.mirror"]
+    assert started["failures"] == [] and started["host"]["pid"]
+    assert said("restart", "nameserver", "local")["nameservers"][0]["status"] == "running"
+    assert said("up")["failures"] == []
+    assert said("down") == {"was_up": True}
+    assert said("down") == {"was_up": False}
+
+
+def test_a_script_is_told_what_does_not_run(running):
+    text = CONFIGURATION.replace("classname: Counter", "classname: Missing")
+    running.config(text, ns_port=running.ns_port)
+    running.run("reload", check=False)
+    for command in (["up"], ["restart", "daemon", "other"]):
+        result = running.run(*command, "--json", check=False)
+        assert result.returncode == 1
+        (failure,) = json.loads(result.stdout)["failures"]
+        assert "lab.other" in failure and "Missing" in failure
+
+
+def test_a_result_without_a_json_form_is_refused(running):
+    result = running.run("call", "lab.mirror", "same", "--json", "2j", check=False)
+    assert result.returncode == 1
+    assert "no JSON form" in result.text and "lab.mirror.same" in result.text

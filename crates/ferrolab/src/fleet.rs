@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::{Configuration, Daemon, Nameserver, Service};
 use crate::control::{Action, Changes, Host, Listing, LockRow, ProcessRow, ServiceRow};
+use crate::files::FileError;
 use crate::paths::Paths;
 use crate::troubles::Troubles;
 
@@ -35,6 +36,14 @@ pub(crate) struct Fleet {
     force: watch::Receiver<Force>,
     troubles: Troubles,
     host: Host,
+}
+
+/// As [`Fleet::renamed`], while no supervisor runs.
+///
+/// # Errors
+/// The file of what was decided by hand cannot be written.
+pub(crate) fn renamed(paths: &Paths, kind: Kind, old: &str, new: &str) -> Result<(), FileError> {
+    Memory::rename(&paths.by_hand(), &kind.id(old), &kind.id(new))
 }
 
 /// What is in force: the configuration, and the entries that are to run.
@@ -122,6 +131,16 @@ impl Fleet {
     /// Every problem in the file; what was in force before stays.
     pub(crate) async fn reload(&self) -> Result<Changes, String> {
         self.order(|reply| Order::Reload { reply }).await
+    }
+
+    /// Lets what was decided by hand of an entry hold under its new name too, which it gets with
+    /// the next reload.
+    ///
+    /// # Errors
+    /// The lab is being stopped.
+    pub(crate) async fn renamed(&self, kind: Kind, old: &str, new: &str) -> Result<(), String> {
+        let (old, new) = (kind.id(old), kind.id(new));
+        self.order(|reply| Order::Renamed { old, new, reply }).await
     }
 
     async fn order<T>(

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use miette::Report;
 
+use super::output::print_json;
 use super::progress::Progress;
+use super::up::{Standing, failures};
 use super::{Outcome, explain, paths, runtime, supervisor};
 use crate::control::client::News;
 use crate::control::{Action, Listing, Request};
@@ -61,6 +63,9 @@ struct Names {
     /// Wait at most this many seconds for each
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     timeout: u64,
+    /// Print how they stand then as one JSON object, as `ps --json` does
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn start(Start { entry }: &Start) -> Outcome {
@@ -76,13 +81,13 @@ pub(super) fn restart(Restart { entry }: &Restart) -> Outcome {
 }
 
 fn run(action: Action, entry: &Entry) -> Outcome {
-    let (kind, Names { names, timeout }) = match entry {
+    let (kind, Names { names, timeout, json }) = match entry {
         Entry::Nameserver(names) => (Kind::Nameserver, names),
         Entry::Daemon(names) => (Kind::Daemon, names),
     };
     let paths = paths()?;
     let runtime = runtime()?;
-    let mut code = ExitCode::SUCCESS;
+    let (mut all, mut failed) = (Listing::default(), Vec::new());
     for name in names {
         let request = Request::Act { action, kind, name: name.clone(), seconds: *timeout };
         let listing = runtime.block_on(async {
@@ -99,33 +104,39 @@ fn run(action: Action, entry: &Entry) -> Outcome {
             let client = supervisor(&paths).await?;
             let listing = client.ask_for_news(&request, hear).await.map_err(explain)?;
             progress.show(&only(&listing, kind, name));
-            if action == Action::Stop || note.contains("already") {
+            if !json && (action == Action::Stop || note.contains("already")) {
                 println!("{note}.");
             }
             Ok::<_, Report>(only(&listing, kind, name))
         })?;
-        if action != Action::Stop && !tell(kind, name, &listing) {
-            code = ExitCode::FAILURE;
+        let failures = if action == Action::Stop { Vec::new() } else { failures(&listing) };
+        if action != Action::Stop && !json {
+            tell(kind, name, &listing, &failures);
         }
+        failed.extend(failures);
+        all.nameservers.extend(listing.nameservers);
+        all.daemons.extend(listing.daemons);
+        all.services.extend(listing.services);
+        (all.host, all.troubles) = (listing.host, listing.troubles);
     }
-    Ok(code)
+    if *json {
+        print_json(&Standing::new(&all, &failed))?;
+    }
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Says how an entry has come up; false if not all of it has.
-fn tell(kind: Kind, name: &str, listing: &Listing) -> bool {
-    let failed = super::up::failures(listing);
+/// Says how an entry has come up.
+fn tell(kind: Kind, name: &str, listing: &Listing, failed: &[String]) {
     if failed.is_empty() {
         let services = listing.services.len();
         match kind {
             Kind::Nameserver => println!("nameserver {name} is running."),
             Kind::Daemon => println!("daemon {name} is running, with {services} service(s)."),
         }
-        return true;
     }
     for title in failed {
         println!("{title}");
     }
-    false
 }
 
 /// The part of a listing that is about one entry.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory};
-use miette::{Report, miette};
+use miette::{IntoDiagnostic, Report, miette};
 use remote::{Error, Exception, NameServer, Proxy, Uri, Value};
 
 use super::nslist::{HINT, NameserverArgument, TIMEOUT};
@@ -20,14 +20,16 @@ use crate::names::nearest;
 #[command(after_help = "Examples:\n  ferrolab call demo.supply identify\n  \
     ferrolab call demo.supply voltage 5.0        # sets the property\n  \
     ferrolab call lab.sample add 1 2 3\n  \
+    ferrolab call --json lab.scope trace | jq length\n  \
     ferrolab call lab.sample echo '\"hello\"'\n  \
     ferrolab call lab.laser connect address='\"0.0.0.0\"' port=12345\n  \
     ferrolab call --uri PYRO:lab.sample@localhost:40123 whoami")]
 #[command(override_usage = "ferrolab call [OPTIONS] NAME METHOD [ARG]...\n       \
     ferrolab call [OPTIONS] --uri URI METHOD [ARG]...")]
 pub(super) struct Arguments {
-    /// The service's name, its method or property, and the arguments
-    #[arg(required = true, num_args = 1.., value_name = "WORD", allow_hyphen_values = true)]
+    /// The service's name, its method or property, and the arguments; what begins with
+    /// a dash and is no number goes behind `--`
+    #[arg(required = true, num_args = 1.., value_name = "WORD", allow_negative_numbers = true)]
     words: Vec<String>,
     /// Call the object at this URI; no NAME is given then, and no nameserver is asked
     #[arg(long)]
@@ -37,6 +39,9 @@ pub(super) struct Arguments {
     /// Give up after this many seconds without an answer (default: wait as long as it takes)
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<f64>,
+    /// Print the result as JSON: tuples and sets become lists, bytes a dictionary with base64 text
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
@@ -68,7 +73,10 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         }
         match call(&mut proxy, member, args, kwargs).await {
             Ok(value) => {
-                println!("{value}");
+                match arguments.json {
+                    true => println!("{}", json(&called, member, &value)?),
+                    false => println!("{value}"),
+                }
                 Ok(ExitCode::SUCCESS)
             }
             Err(Error::Remote(exception)) => Err(raised(&called, member, &exception)),
@@ -124,6 +132,18 @@ pub(super) async fn look_up(name: &str, argument: &NameserverArgument) -> Result
             .to_owned(),
     };
     Err(miette!(help = help, "cannot find '{name}': {}", asked.join("; ")))
+}
+
+/// A result for scripts, in one line.
+fn json(called: &str, member: &str, value: &Value) -> Result<String, Report> {
+    let mut text = Vec::new();
+    wire::json::encode(value, &mut text).map_err(|error| {
+        miette!(
+            help = "without `--json` it is printed as Python would print it",
+            "the result of {called}.{member} has no JSON form: {error}"
+        )
+    })?;
+    String::from_utf8(text).into_diagnostic()
 }
 
 fn raised(called: &str, member: &str, exception: &Exception) -> Report {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use miette::{IntoDiagnostic, Report, WrapErr, miette};
 
+use super::output::print_json;
 use super::{Outcome, ask, import, paths};
 use crate::config::{Configuration, Warning};
 use crate::control::client::Client;
@@ -133,7 +134,7 @@ fn check(file: &Path, json: bool) -> Outcome {
         }
         Err(error) => (error.to_json(), ExitCode::FAILURE),
     };
-    println!("{}", serde_json::to_string_pretty(&report).into_diagnostic()?);
+    print_json(&report)?;
     Ok(code)
 }
 

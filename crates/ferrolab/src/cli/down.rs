@@ -7,6 +7,7 @@ use clap::Args;
 use miette::{IntoDiagnostic, miette};
 use supervisor::InstanceLock;
 
+use super::output::print_json;
 use super::progress::Progress;
 use super::{Outcome, explain, paths, runtime};
 use crate::control::Request;
@@ -17,9 +18,14 @@ const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Stop the lab: all services, daemons and nameservers
 #[derive(Debug, Args)]
-pub(super) struct Arguments {}
+#[command(after_help = "Examples:\n  ferrolab down\n  ferrolab down --json")]
+pub(super) struct Arguments {
+    /// Print one JSON object: whether the lab was up
+    #[arg(long)]
+    json: bool,
+}
 
-pub(super) fn run(_: &Arguments) -> Outcome {
+pub(super) fn run(&Arguments { json }: &Arguments) -> Outcome {
     let paths = paths()?;
     runtime()?.block_on(async {
         let socket = paths.control_socket().into_diagnostic()?;
@@ -27,8 +33,7 @@ pub(super) fn run(_: &Arguments) -> Outcome {
             Ok(client) => client,
             // As `docker compose down`: what was asked for is so.
             Err(ControlError::NotRunning { .. }) => {
-                println!("The lab is not up.");
-                return Ok(ExitCode::SUCCESS);
+                return tell(json, false);
             }
             Err(error) => return Err(explain(error)),
         };
@@ -38,7 +43,15 @@ pub(super) fn run(_: &Arguments) -> Outcome {
         if !gone {
             return Err(miette!("everything has stopped, but the supervisor has not ended"));
         }
-        println!("The lab is down.");
-        Ok(ExitCode::SUCCESS)
+        tell(json, true)
     })
+}
+
+fn tell(json: bool, was_up: bool) -> Outcome {
+    match (json, was_up) {
+        (true, _) => print_json(&serde_json::json!({ "was_up": was_up }))?,
+        (false, true) => println!("The lab is down."),
+        (false, false) => println!("The lab is not up."),
+    }
+    Ok(ExitCode::SUCCESS)
 }

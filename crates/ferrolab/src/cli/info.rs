@@ -6,6 +6,7 @@ use clap::Args;
 use miette::{IntoDiagnostic, Report};
 use serde_json::{Value, json};
 
+use super::output::print_json;
 use super::{Outcome, paths, table};
 use crate::config::{Configuration, Service, Target};
 use crate::installed;
@@ -33,7 +34,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         let report = json!({
             "version": env!("CARGO_PKG_VERSION"), "files": files, "configuration": configuration,
         });
-        println!("{}", serde_json::to_string_pretty(&report).into_diagnostic()?);
+        print_json(&report)?;
         return Ok(ExitCode::SUCCESS);
     }
     println!("ferrolab {}\n", env!("CARGO_PKG_VERSION"));

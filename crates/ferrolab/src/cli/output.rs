@@ -4,6 +4,9 @@ use std::fmt::Arguments;
 use std::io::{self, Write};
 use std::process::exit;
 
+use miette::{IntoDiagnostic, Report};
+use serde::Serialize;
+
 /// The exit code of a program that SIGPIPE has ended, as a shell reports it.
 const BROKEN_PIPE: i32 = 128 + 13;
 
@@ -11,6 +14,16 @@ const BROKEN_PIPE: i32 = 128 + 13;
 /// Unix program; where it cannot be written it ends with an error.
 pub(crate) fn print_line(line: Arguments<'_>) {
     print(format_args!("{line}\n"));
+}
+
+/// Prints a value for scripts (`--json`): one JSON value, over several lines.
+///
+/// # Errors
+/// The value has no JSON form.
+pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Report> {
+    let text = serde_json::to_string_pretty(value).into_diagnostic()?;
+    print_line(format_args!("{text}"));
+    Ok(())
 }
 
 /// Prints a text.

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use comfy_table::Cell;
-use miette::IntoDiagnostic;
 
+use super::output::print_json;
 use super::watch::Watch;
 use super::{Outcome, explain, paths, runtime, style, supervisor, table};
 use crate::control::{Listing, ProcessRow, Request};
@@ -33,7 +33,7 @@ fn once(paths: &Paths, arguments: &Arguments) -> Outcome {
         supervisor(paths).await?.ask(&Request::Ps, |_| {}).await.map_err(explain)
     })?;
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&listing).into_diagnostic()?);
+        print_json(&listing)?;
     } else {
         print(&listing);
     }

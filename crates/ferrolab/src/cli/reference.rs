@@ -3,11 +3,10 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
-use miette::IntoDiagnostic;
-
 use super::Outcome;
+use super::output::print_json;
 use crate::config;
+use clap::{Args, ValueEnum};
 
 /// Print a page that is generated from the program itself
 #[derive(Debug, Args)]
@@ -29,7 +28,7 @@ pub(super) fn run(Arguments { page }: &Arguments) -> Outcome {
         Page::Configuration => print!("{}", config::markdown()),
         Page::Schema => {
             let schema = config::json_schema();
-            println!("{}", serde_json::to_string_pretty(&schema).into_diagnostic()?);
+            print_json(&schema)?;
         }
     }
     Ok(ExitCode::SUCCESS)

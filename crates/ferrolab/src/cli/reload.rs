@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use miette::{IntoDiagnostic, Report, miette};
+use miette::{Report, miette};
 
+use super::output::print_json;
 use super::progress::Progress;
 use super::{Outcome, explain, paths, runtime, supervisor, up};
 use crate::control::client::{ControlError, News};
@@ -62,7 +63,7 @@ pub(super) fn reload(paths: &Paths, seconds: u64, json: bool) -> Outcome {
     let failed = up::failures(&listing);
     let whole = failed.is_empty() && changes.problems.is_empty();
     if json {
-        println!("{}", serde_json::to_string_pretty(&changes).into_diagnostic()?);
+        print_json(&changes)?;
     } else {
         tell(&changes, &failed);
     }

@@ -8,10 +8,13 @@ use miette::{IntoDiagnostic, Report, miette};
 
 use super::{Outcome, paths, reload, runtime};
 use crate::config::{Entry, RenameError};
-use crate::control::client::Client;
+use crate::control::Request;
+use crate::control::client::{Client, ControlError};
 use crate::files;
+use crate::fleet;
 use crate::installed;
 use crate::names::nearest;
+use crate::paths::Paths;
 
 /// Rename an entry of the configuration, and every reference to it
 ///
@@ -60,10 +63,6 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let target = file.as_ref().unwrap_or(&paths.config_file);
     let (text, count) = installed::rename(target, entry, old, new).map_err(explain)?;
     files::replace_keeping_previous(target, text.as_bytes()).into_diagnostic()?;
-    if entry == Entry::Daemon && file.is_none() {
-        // Its port goes with it, so that its services keep their URIs; without one it takes another.
-        let _ = std::fs::rename(paths.daemon_state(old), paths.daemon_state(new));
-    }
     println!("{entry} {old} is {new} now, in {count} place(s) of {}.", target.display());
     println!("The version before is kept at {}.", files::previous(target).display());
     if file.is_some() {
@@ -72,14 +71,43 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     if let Some(origin) = installed::origin_file(&paths) {
         println!("{} itself, from which it was taken, is as it was.", origin.display());
     }
-    let socket = paths.control_socket().into_diagnostic()?;
-    let is_up = runtime()?.block_on(Client::connect(&socket)).is_ok();
+    let is_up = runtime()?.block_on(carry_over(&paths, entry, old, new))?;
     match (is_up, reload) {
         (true, true) => return reload::reload(&paths, super::config::SETTLING, false),
         (true, false) => println!("The running lab takes it up with `ferrolab reload`."),
         (false, _) => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Lets what belongs to an entry go with its name: its port, and whether it was started or stopped
+/// by hand. Returns whether the lab is up.
+async fn carry_over(paths: &Paths, entry: Entry, old: &str, new: &str) -> Result<bool, Report> {
+    let kind = match entry {
+        Entry::Nameserver => Some(fleet::Kind::Nameserver),
+        Entry::Daemon => Some(fleet::Kind::Daemon),
+        // Comes and goes with its daemon.
+        Entry::Service => None,
+    };
+    if entry == Entry::Daemon {
+        // So that its services keep their URIs; without the file it takes another port.
+        let _ = std::fs::rename(paths.daemon_state(old), paths.daemon_state(new));
+    }
+    let client = match Client::connect(&paths.control_socket().into_diagnostic()?).await {
+        Ok(client) => Some(client),
+        Err(ControlError::NotRunning { .. }) => None,
+        Err(error) => return Err(super::explain(error)),
+    };
+    let is_up = client.is_some();
+    match (kind, client) {
+        (None, _) => {}
+        (Some(kind), Some(client)) => {
+            let request = Request::Renamed { kind, old: old.to_owned(), new: new.to_owned() };
+            client.ask(&request, |_| {}).await.map_err(super::explain)?;
+        }
+        (Some(kind), None) => fleet::renamed(paths, kind, old, new).into_diagnostic()?,
+    }
+    Ok(is_up)
 }
 
 fn explain(error: RenameError) -> Report {

@@ -7,6 +7,7 @@ use miette::{IntoDiagnostic, Report};
 use serde_json::json;
 
 use super::diagnosis::{Finding, diagnose};
+use super::output::print_json;
 use super::watch::Watch;
 use super::{Outcome, explain, paths, runtime, style};
 use crate::control::client::{Client, ControlError};
@@ -42,7 +43,7 @@ fn once(paths: &Paths, as_json: bool) -> Outcome {
     findings.extend(file(paths, listing.as_ref()));
     if as_json {
         let report = json!({ "up": listing.is_some(), "findings": findings, "lab": listing });
-        println!("{}", serde_json::to_string_pretty(&report).into_diagnostic()?);
+        print_json(&report)?;
     } else {
         if let Some(listing) = &listing {
             println!("{}", headline(listing));

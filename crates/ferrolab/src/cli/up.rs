@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 use miette::{IntoDiagnostic, Report, miette};
+use serde::Serialize;
 use supervisor::{CommandSpec, Detached, InstanceLock};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::output::print_json;
 use super::progress::Progress;
 use super::{Outcome, explain, paths, runtime};
 use crate::control::client::{Client, ControlError};
@@ -33,8 +35,10 @@ const LOOK: Duration = Duration::from_millis(5);
 /// The lab runs in the background until `ferrolab down`. The command returns when every entry is
 /// ready or has failed; it says which failed and why, and then ends with 1.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  ferrolab up\n  ferrolab up --foreground   # for containers \
-    and service managers: logs to the terminal")]
+#[command(
+    after_help = "Examples:\n  ferrolab up\n  ferrolab up --json | jq '.failures[]'\n  ferrolab up --foreground   # for containers \
+    and service managers: logs to the terminal"
+)]
 pub(super) struct Arguments {
     /// Stay in the foreground and log to the terminal; Ctrl-C or SIGTERM stops the lab
     #[arg(long)]
@@ -43,6 +47,24 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 60,
           value_parser = clap::value_parser!(u64).range(..=86_400))]
     timeout: u64,
+    /// Print how everything stands then as one JSON object, as `ps --json` does
+    #[arg(long, conflicts_with = "foreground")]
+    json: bool,
+}
+
+/// How entries stand after a command that has changed something, for scripts.
+#[derive(Debug, Serialize)]
+pub(super) struct Standing<'a> {
+    #[serde(flatten)]
+    listing: &'a Listing,
+    /// What should run and does not, and why; a sentence each.
+    failures: &'a [String],
+}
+
+impl<'a> Standing<'a> {
+    pub(super) fn new(listing: &'a Listing, failures: &'a [String]) -> Self {
+        Standing { listing, failures }
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
@@ -57,9 +79,20 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         }
     })?;
     let Some((listing, was_up)) = brought_up else {
-        println!("The lab goes on starting; see `ferrolab ps`, or stop it with `ferrolab down`.");
+        eprintln!("The lab goes on starting; see `ferrolab ps`, or stop it with `ferrolab down`.");
         return Ok(ExitCode::from(INTERRUPTED));
     };
+    let failed = failures(&listing);
+    let code = if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    if arguments.json {
+        print_json(&Standing::new(&listing, &failed))?;
+        return Ok(code);
+    }
+    tell(&listing, was_up, &failed);
+    Ok(code)
+}
+
+fn tell(listing: &Listing, was_up: bool, failed: &[String]) {
     if was_up {
         println!("The lab is up already.");
     }
@@ -77,17 +110,15 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             );
         }
     }
-    let failed = failures(&listing);
     if failed.is_empty() {
         let running = listing.services.iter().filter(|row| row.status == "running").count();
         println!("The lab is up, with {running} service(s). See `ferrolab ps`.");
-        return Ok(ExitCode::SUCCESS);
+        return;
     }
     println!("The lab is up, but not all of it:");
-    for line in &failed {
+    for line in failed {
         println!("  {line}");
     }
-    Ok(ExitCode::FAILURE)
 }
 
 fn foreground(paths: &Paths) -> Outcome {

@@ -31,6 +31,9 @@ pub(crate) enum Request {
         /// The answer comes after this many seconds at the latest.
         seconds: u64,
     },
+    /// An entry gets another name with the next reload; what was decided of it by hand then holds
+    /// under that name.
+    Renamed { kind: Kind, old: String, new: String },
     /// Take up the configuration file, and answer when everything has settled.
     Reload {
         /// The answer comes after this many seconds at the latest.

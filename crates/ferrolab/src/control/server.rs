@@ -107,6 +107,13 @@ async fn converse(
             settle(&mut writer, &fleet, limit, &ended, |(of, entry)| (of, entry) == (kind, &name))
                 .await
         }
+        Ok(Request::Renamed { kind, old, new }) => {
+            let answer = match fleet.renamed(kind, &old, &new).await {
+                Ok(()) => Answer::Done(fleet.listing().await),
+                Err(reason) => Answer::Refused { reason },
+            };
+            say(&mut writer, &answer).await
+        }
         Ok(Request::Reload { seconds }) => {
             let changes = match fleet.reload().await {
                 Ok(changes) => changes,

@@ -25,6 +25,8 @@ use crate::troubles::Troubles;
 pub(super) enum Order {
     /// Start, stop or restart one entry. The answer is a sentence.
     Act { action: Action, kind: Kind, name: String, reply: oneshot::Sender<Result<String, String>> },
+    /// What was decided of one entry holds for another too: it will have that name.
+    Renamed { old: String, new: String, reply: oneshot::Sender<Result<(), String>> },
     /// Take up the configuration file as it is now.
     Reload { reply: oneshot::Sender<Result<Changes, String>> },
 }
@@ -81,6 +83,13 @@ impl Manager {
             match order {
                 Order::Act { action, kind, name, reply } => {
                     self.act(action, kind, &name, reply).await;
+                }
+                Order::Renamed { old, new, reply } => {
+                    if self.memory.copy(&old, &new) {
+                        info!(old, new, "what was decided by hand holds for the new name");
+                        self.remember().await;
+                    }
+                    let _ = reply.send(Ok(()));
                 }
                 Order::Reload { reply } => {
                     let result = self.reload().await;

@@ -20,6 +20,19 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// As [`Memory::copy`], in the file, while no supervisor runs.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(super) fn rename(path: &Path, old: &str, new: &str) -> Result<(), FileError> {
+        let (mut memory, problem) = Memory::load(path);
+        // A file that makes no sense is told of at the next start, and kept until then.
+        match problem.is_none() && memory.copy(old, new) {
+            true => memory.save(path),
+            false => Ok(()),
+        }
+    }
+
     /// Reads the file; without one nothing was decided. A file that makes no sense counts as
     /// none, and the second value says so.
     pub(super) fn load(path: &Path) -> (Memory, Option<String>) {
@@ -61,6 +74,16 @@ impl Memory {
         to.insert(id.to_owned()) || taken
     }
 
+    /// What was decided of one entry is decided of another too; false if that is nothing new. The
+    /// old one stays until the next [`Memory::retain`]: it may have its name for a while yet.
+    pub(super) fn copy(&mut self, old: &str, new: &str) -> bool {
+        match (self.started.contains(old), self.stopped.contains(old)) {
+            (true, _) => self.decide(new, true),
+            (_, true) => self.decide(new, false),
+            (false, false) => self.started.remove(new) | self.stopped.remove(new),
+        }
+    }
+
     /// Forgets all entries but these; false if there was nothing to forget.
     pub(super) fn retain(&mut self, known: impl Fn(&str) -> bool) -> bool {
         let before = self.started.len() + self.stopped.len();
@@ -83,6 +106,10 @@ mod tests {
         assert!(!memory.wants("a", true));
         assert!(memory.decide("a", true));
         assert!(memory.wants("a", false));
+        assert!(memory.copy("a", "c") && !memory.copy("a", "c"), "renamed");
+        assert!(memory.wants("c", false) && memory.wants("a", false));
+        assert!(memory.copy("unknown", "c"), "whatever had that name before is forgotten");
+        assert!(!memory.wants("c", false));
         assert!(memory.retain(|id| id == "b") && !memory.retain(|id| id == "b"));
         assert_eq!(memory, Memory::default());
     }
