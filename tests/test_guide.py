@@ -43,6 +43,22 @@ def test_getting_started(lab):
         assert words in said, said
 
 
+def test_servers(lab):
+    said = run_page(lab, "servers.md", free_port())
+    for words in (
+        "threaded, 4 callers: 4 at once\nmultiplexed, 8 callers: 1 at once\n",
+        "rejected: no free workers, increase server threadpool size\none has left",
+        "PYRO:mode.single 1 2 3 4\nPYRO:mode.session 1 2 1 2\nPYRO:mode.percall 1 1 1 1\n",
+    ):
+        assert words in said, said
+
+
+def test_services(lab):
+    said = run_page(lab, "services.md", free_port())
+    for words in ("lab.yaml is fine", "Bench supply, 30 V", "lab.meter is lab.dmm now", "3.3\n"):
+        assert words in said, said
+
+
 @pytest.mark.parametrize("page", ["deployment.md", "troubleshooting.md"])
 def test_pages_for_a_running_lab(lab, page):
     ns_port = free_port()
