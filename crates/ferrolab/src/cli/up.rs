@@ -78,17 +78,24 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             _ = tokio::signal::ctrl_c() => Ok(None),
         }
     })?;
-    let Some((listing, was_up)) = brought_up else {
+    let Some(Brought { listing, was_up, fell_back }) = brought_up else {
         eprintln!("The lab goes on starting; see `ferrolab ps`, or stop it with `ferrolab down`.");
         return Ok(ExitCode::from(INTERRUPTED));
     };
     let failed = failures(&listing);
-    let code = if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    let whole = failed.is_empty() && !fell_back;
+    let code = if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if arguments.json {
         print_json(&Standing::new(&listing, &failed))?;
         return Ok(code);
     }
     tell(&listing, was_up, &failed);
+    if fell_back {
+        println!(
+            "It has its last good configuration. Mend {}, then `ferrolab reload`.",
+            paths.config_file.display()
+        );
+    }
     Ok(code)
 }
 
@@ -141,14 +148,21 @@ pub(super) fn report(error: SuperviseError) -> Report {
     }
 }
 
-/// Starts a supervisor where none runs, and waits until its entries have settled; the listing,
-/// and whether the lab was up before.
-async fn bring_up(paths: &Paths, seconds: u64) -> Result<(Listing, bool), Report> {
+/// How the lab has come up.
+struct Brought {
+    listing: Listing,
+    was_up: bool,
+    /// Its file has a problem, which was shown, and the last one that was right is in force.
+    fell_back: bool,
+}
+
+/// Starts a supervisor where none runs, and waits until its entries have settled.
+async fn bring_up(paths: &Paths, seconds: u64) -> Result<Brought, Report> {
     paths.ensure().into_diagnostic()?;
     let socket = paths.control_socket().into_diagnostic()?;
     match Client::connect(&socket).await {
         Ok(client) => match settle(client, seconds).await {
-            Ok(listing) => return Ok((listing, true)),
+            Ok(listing) => return Ok(Brought { listing, was_up: true, fell_back: false }),
             // It was killed a moment ago, and the kernel is still closing its sockets.
             Err(ControlError::Lost(_)) => {
                 InstanceLock::wait_free(&paths.lock_file(), DYING).await.into_diagnostic()?;
@@ -166,9 +180,20 @@ async fn bring_up(paths: &Paths, seconds: u64) -> Result<(Listing, bool), Report
             paths.config_file.display()
         ));
     }
-    installed::load(paths).map_err(|error| Report::new(*error))?;
+    let mut fell_back = false;
+    if let Err(error) = installed::load(paths) {
+        let report = Report::new(*error);
+        // This command may be the one that a host runs when it boots: a mistake that somebody has
+        // left in the file is no reason to leave the instruments dead.
+        if installed::load_good(paths).is_none() {
+            return Err(report);
+        }
+        eprintln!("{report:?}");
+        fell_back = true;
+    }
     let client = start(paths, &socket).await?;
-    Ok((settle(client, seconds).await.map_err(explain)?, false))
+    let listing = settle(client, seconds).await.map_err(explain)?;
+    Ok(Brought { listing, was_up: false, fell_back })
 }
 
 /// Shows progress until everything has settled.

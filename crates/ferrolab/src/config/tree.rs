@@ -331,7 +331,11 @@ impl Builder<'_> {
     }
 
     fn syntax(&mut self, error: &ScanError, text: &str) {
-        let offset = error.marker().byte_offset().unwrap_or(0).min(text.len());
+        let mut offset = error.marker().byte_offset().unwrap_or(0).min(text.len());
+        if *error.kind() == ErrorKind::TabInPlainScalar {
+            // The parser's place is the value before the line that the tab indents.
+            offset += text.get(offset..).and_then(|rest| rest.find('\t')).unwrap_or(0);
+        }
         let place = Place { offset, len: usize::from(offset < text.len()) };
         if *error.kind() == ErrorKind::RecursionLimitExceeded {
             return self.too_deep(place);
@@ -341,10 +345,15 @@ impl Builder<'_> {
             ErrorKind::TabNotAllowed
             | ErrorKind::TabInBlockIndentation
             | ErrorKind::TabInIndentation
+            | ErrorKind::TabInPlainScalar
             | ErrorKind::UnexpectedCharacter { character: '\t' } => "indent with spaces, not tabs",
             ErrorKind::UnexpectedCharacter { .. } => "put the value in quotes",
             ErrorKind::UnknownQuotedScalarEscape => {
                 "write `\\\\` for a backslash, or use single quotes"
+            }
+            ErrorKind::InvalidTrailingDoubleQuotedScalar
+            | ErrorKind::InvalidTrailingSingleQuotedScalar => {
+                "is a quote missing, here or in a line before it?"
             }
             ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => {
                 "indent it as its neighbours, and put a value that contains `: ` in quotes"

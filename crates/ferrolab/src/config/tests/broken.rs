@@ -22,6 +22,8 @@ fn text_that_is_no_yaml_has_one_problem() {
         ("daemons: {bench: {}}\nservices: {x: {module: a, class", &["2:15 torn"]),
         ("daemons:\n  bench: {port: 1}}\n", &["2:19 misplaced bracket"]),
         ("daemons:\n  bench: {host: \"local\n", &["2:17 unclosed quote"]),
+        ("daemons:\n  a:\n    host: x\n\t    port: 1\n", &["4:1 indent with spaces, not tabs"]),
+        ("daemons:\n  a:\n    host: \"x\n    b: \"y\"\n", &["4:9 is a quote missing"]),
         ("daemons:\n  bench: a: b\n", &["2:11 in quotes"]),
         ("daemons:\n  bench:\n    port: 1\n   host: x\n", &["4:4 not YAML"]),
         ("services: {a: {description: \"C:\\lab\"}}", &["1:29 single quotes"]),
