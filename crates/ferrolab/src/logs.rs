@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use serde_json::{Map, Value};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::backlog::{Backlog, NotTaken, Waiting, backlog};
 use crate::log_query::{self, Line};
 use crate::troubles::Troubles;
 
@@ -45,7 +46,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Sends log lines to the file; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct LogFile {
-    lines: SyncSender<(String, String)>,
+    lines: Backlog<(String, String)>,
     /// Lines that found no room, and are not yet told of.
     dropped: Arc<AtomicU64>,
 }
@@ -92,12 +93,12 @@ impl LogFile {
     /// # Errors
     /// No thread can be started.
     pub(crate) fn open(path: &Path, echo: bool, troubles: Troubles) -> io::Result<Self> {
-        let (lines, receiver) = sync_channel(BACKLOG);
+        let (lines, waiting) = backlog(BACKLOG);
         let dropped = Arc::new(AtomicU64::new(0));
         let writer = Writer::new(path.to_path_buf(), troubles);
         thread::Builder::new().name("log".into()).spawn({
             let dropped = Arc::clone(&dropped);
-            move || write_lines(writer, &receiver, &dropped, echo)
+            move || write_lines(writer, &waiting, &dropped, echo)
         })?;
         Ok(LogFile { lines, dropped })
     }
@@ -109,10 +110,10 @@ impl LogFile {
     }
 
     fn write(&self, entry: &str, line: &str) {
-        match self.lines.try_send((entry.to_owned(), line.to_owned())) {
-            Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+        match self.lines.offer((entry.to_owned(), line.to_owned())) {
+            Ok(()) | Err(NotTaken::Closed) => {}
             // The disk does not keep up. Services come first: the line is dropped.
-            Err(TrySendError::Full(_)) => {
+            Err(NotTaken::Full) => {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -121,12 +122,12 @@ impl LogFile {
 
 fn write_lines(
     mut writer: Writer,
-    lines: &Receiver<(String, String)>,
+    lines: &Waiting<(String, String)>,
     dropped: &AtomicU64,
     echo: bool,
 ) {
     loop {
-        let (entry, line) = match lines.recv_timeout(writer.patience()) {
+        let (entry, line) = match lines.take(writer.patience()) {
             Ok(received) => received,
             Err(RecvTimeoutError::Timeout) => {
                 writer.recover();

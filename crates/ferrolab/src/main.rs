@@ -4,6 +4,7 @@
 
 mod announce;
 mod assignment;
+mod backlog;
 mod cli;
 mod config;
 mod control;

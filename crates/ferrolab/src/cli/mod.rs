@@ -110,6 +110,9 @@ pub(crate) fn main() -> ExitCode {
     let _ = miette::set_hook(Box::new(|_| {
         Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).build())
     }));
+    if let Some(command) = run::shortcut(std::env::args_os().skip(1)) {
+        return run::run(&command);
+    }
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Up(arguments) => up::run(&arguments),

@@ -1,6 +1,8 @@
 //! `ferrolab run …`: the processes behind the lab. Hidden: the supervisor starts them.
 
+use std::ffi::OsString;
 use std::io::Write;
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -33,14 +35,31 @@ pub(super) struct Name {
     name: String,
 }
 
+/// The command of a process that the supervisor has started, without clap: to build its tables of
+/// every command and option leaves each of these processes with a fifth of a megabyte of heap that
+/// it never needs again. None where there is anything to say to a person.
+pub(super) fn shortcut(mut words: impl Iterator<Item = OsString>) -> Option<Command> {
+    let mut next = || words.next().and_then(|word| word.into_string().ok());
+    if next()? != "run" {
+        return None;
+    }
+    let command = match (next()?.as_str(), next()) {
+        ("supervisor", None) => Command::Supervisor,
+        ("nameserver", Some(name)) if !name.starts_with('-') => Command::Nameserver(Name { name }),
+        ("daemon", Some(name)) if !name.starts_with('-') => Command::Daemon(Name { name }),
+        _ => return None,
+    };
+    next().is_none().then_some(command)
+}
+
 pub(super) fn run(command: &Command) -> ExitCode {
     match command {
         Command::Supervisor => supervisor(),
         Command::Nameserver(_) => child(|assignment: NameserverAssignment, lifeline| {
-            runtime(daemon_threads(), async move { nameserver::run(assignment, &lifeline).await })
+            runtime(Box::pin(async move { nameserver::run(assignment, &lifeline).await }))
         }),
         Command::Daemon(_) => child(|assignment: DaemonAssignment, lifeline| {
-            runtime(daemon_threads(), async move { host::run(assignment, &lifeline).await })
+            runtime(Box::pin(async move { host::run(assignment, &lifeline).await }))
         }),
     }
 }
@@ -48,7 +67,7 @@ pub(super) fn run(command: &Command) -> ExitCode {
 fn supervisor() -> ExitCode {
     let running = paths().and_then(|paths| {
         let runtime = super::runtime()?;
-        match runtime.block_on(supervise::run(&paths, false, CancellationToken::new())) {
+        match runtime.block_on(Box::pin(supervise::run(&paths, false, CancellationToken::new()))) {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(SuperviseError::Running(_)) => Ok(ExitCode::from(ALREADY_RUNNING as u8)),
             Err(error) => Err(up::report(error)),
@@ -89,15 +108,11 @@ fn child<A: DeserializeOwned>(work: impl FnOnce(A, Lifeline) -> Result<(), Strin
     }
 }
 
-fn runtime(threads: usize, work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
-    let mut builder = match threads {
-        1 => tokio::runtime::Builder::new_current_thread(),
-        _ => tokio::runtime::Builder::new_multi_thread(),
-    };
-    if threads > 1 {
-        builder.worker_threads(threads);
-    }
-    builder
+/// Runs the work of a child. It comes in a box, since `block_on` is compiled once more for every
+/// type of future, and these are large.
+fn runtime(work: Pin<Box<dyn Future<Output = Result<(), String>>>>) -> Result<(), String> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(daemon_threads())
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?
@@ -107,4 +122,31 @@ fn runtime(threads: usize, work: impl Future<Output = Result<(), String>>) -> Re
 /// Enough to use the machine, few enough to cost little memory.
 fn daemon_threads() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    /// What the supervisor writes must mean the same with and without clap.
+    #[test]
+    fn the_shortcut_leads_where_the_long_way_does() {
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        for line in ["run supervisor", "run nameserver local", "run daemon bench.1"] {
+            let long =
+                crate::cli::Cli::try_parse_from([vec!["ferrolab".into()], words(line)].concat());
+            let Ok(crate::cli::Cli { command: crate::cli::Command::Run(long) }) = long else {
+                panic!("{line}")
+            };
+            let short = shortcut(words(line).into_iter());
+            assert_eq!(short.map(|short| format!("{short:?}")), Some(format!("{long:?}")));
+        }
+        for line in
+            ["up", "run", "run daemon", "run daemon --help", "run daemon a b", "run supervisor x"]
+        {
+            assert!(shortcut(words(line).into_iter()).is_none(), "{line}");
+        }
+    }
 }

@@ -131,7 +131,7 @@ fn tell(listing: &Listing, was_up: bool, failed: &[String]) {
 fn foreground(paths: &Paths) -> Outcome {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
-    match runtime.block_on(supervise::run(paths, true, CancellationToken::new())) {
+    match runtime.block_on(Box::pin(supervise::run(paths, true, CancellationToken::new()))) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => Err(report(error)),
     }
