@@ -1,6 +1,8 @@
 """What a driver breaks stays with it: its neighbours serve, and its worker comes back."""
 
+import os
 import signal
+import statistics
 import threading
 import time
 
@@ -13,7 +15,7 @@ CONFIGURATION = """\
 version: "1.0"
 python: {executable: "$python", path: ["$drivers"], env: {HAZARD_FILE: "$file"}}
 daemons:
-  bench: {host: localhost, servertype: thread}
+  bench: {host: localhost, servertype: $servertype}
 services:
   lab.hazard: {module: hazard, classname: Hazard, daemon: bench}
   lab.beside: {module: counter, classname: Counter, instancemode: single, daemon: bench}
@@ -30,13 +32,19 @@ autolaunch: {daemons: [bench]}
 BACK = 1.0
 
 
-@pytest.fixture(scope="module")
-def running(module_lab):
-    module_lab.instrument = module_lab.files / "instrument"
-    module_lab.config(CONFIGURATION, file=module_lab.instrument)
+def start(lab, servertype):
+    lab.instrument = lab.files / "instrument"
+    lab.instrument.unlink(missing_ok=True)
+    lab.config(CONFIGURATION, file=lab.instrument, servertype=servertype)
     # The services that are broken on purpose make it exit 1.
-    module_lab.up(check=False)
-    return module_lab
+    lab.up(check=False)
+    return lab
+
+
+@pytest.fixture(scope="module", params=["thread", "multiplex"])
+def running(module_lab, request):
+    module_lab.run("down")
+    return start(module_lab, request.param)
 
 
 @pytest.fixture
@@ -116,13 +124,58 @@ def test_a_death_is_told_and_mended_beside_a_neighbour(running, other, name):
 
 
 def test_the_first_death_is_mended_within_a_second(lab):
-    lab.config(CONFIGURATION, file=lab.files / "instrument")
-    lab.up(check=False)
+    start(lab, "thread")
     with lab.proxy("lab.hazard") as hazard:
         pid = hazard.pid()
         with pytest.raises(DaemonError):
             hazard.exit(1)
     assert back(lab.uri("lab.hazard"), pid) < BACK
+
+
+EXTENDED = bool(os.environ.get("FERROLAB_TEST_EXTENDED"))
+KILLS = 200 if EXTENDED else 6
+# A run that was of use for so long is started again at once when it ends.
+USEFUL = 1.1
+
+
+@pytest.mark.timeout(1800 if EXTENDED else 120)
+def test_many_deaths_under_load_are_mended_within_a_second(running, other):
+    """With `--extended` 200, as many as are promised."""
+    uri, times, gone = running.uri("lab.hazard"), [], set()
+
+    def load():
+        while not stop.is_set():
+            try:
+                with proxy(uri) as hazard:
+                    while not stop.is_set():
+                        hazard.pid()
+            except PyroError:
+                pass  # in flight at a death, or between two lives
+
+    stop = threading.Event()
+    threads = [threading.Thread(target=load) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(KILLS):
+            with running.proxy("lab.hazard") as hazard:
+                pid = hazard.pid()
+                gone.update(hazard.spawn(1), [pid])
+                pause = time.monotonic() + USEFUL
+                wait_for(lambda pause=pause: time.monotonic() > pause, 5, "it was of use for a while")
+                if number % 3 == 0:
+                    kill(pid)
+                else:
+                    with pytest.raises(DaemonError):
+                        hazard.segfault() if number % 3 == 1 else hazard.exit(1)
+            times.append(back(uri, pid))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    print(f"\nback after {KILLS} deaths: median {statistics.median(times):.3f} s, max {max(times):.3f} s")
+    assert max(times) <= BACK
+    wait_for(lambda: not any(map(alive, gone)), 5, "no process is left of them")
 
 
 def test_sys_exit_ends_the_call_and_not_the_worker(running, other):
@@ -198,8 +251,7 @@ def test_a_watchdog_leaves_long_calls_alone(running):
 
 
 def test_down_ends_what_does_not_listen(lab):
-    lab.config(CONFIGURATION, file=lab.files / "instrument")
-    lab.up(check=False)
+    start(lab, "thread")
     with lab.proxy("lab.hazard") as hazard, lab.proxy("lab.watched") as watched:
         assert hazard.disable_signals() == "deaf"
         hazard.spawn(2)
@@ -211,8 +263,7 @@ def test_down_ends_what_does_not_listen(lab):
 
 
 def test_children_go_with_a_daemon_that_is_killed(lab):
-    lab.config(CONFIGURATION, file=lab.files / "instrument")
-    lab.up(check=False)
+    start(lab, "thread")
     with lab.proxy("lab.hazard") as hazard, lab.proxy("lab.watched") as watched:
         children = hazard.spawn(3) + [hazard.pid(), watched.pid()]
         watched._pyroTimeout = 0.3
