@@ -350,10 +350,11 @@ def _facts():
     }
 
 
+# A second is for releasing instruments: within two of the daemon's death all must be gone.
 # First what has left the process group: it still has the mark that the daemon gave the worker.
 # Where there is no /proc, none is found.
 _GUARD = """\
-read _; sleep 1.5
+read _; sleep 1
 if [ "$FERROLAB_WORKER" ]; then
     for file in $(grep -lsaF "FERROLAB_WORKER=$FERROLAB_WORKER" /proc/[0-9]*/environ); do
         pid=${file#/proc/}; pid=${pid%/environ}
