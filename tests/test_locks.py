@@ -19,7 +19,7 @@ from harness.locks import (
     wait_until_waiting,
     waiting,
 )
-from harness.pyrolab_daemon import pyrolab_daemon
+from harness.stock import pyrolab_daemon
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ and must print the same lines.
 import json
 
 import pytest
-from harness import free_port
-from harness.programs import TESTS, Served, run_client, stock_program
+from harness import free_port, stock_program
+from harness.programs import TESTS, Served, run_client
 
 PROGRAMS = {
     "bank": {"bank.savings": Served("Savings"), "bank.checking": Served("Checking")},

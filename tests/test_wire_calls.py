@@ -10,19 +10,24 @@ import Pyro5.api
 import Pyro5.client
 import Pyro5.errors
 import pytest
-from harness import Service, both_sides, proxy, wait_for
+from harness import (
+    SERIALIZERS,
+    SERVERTYPES,
+    Service,
+    both_sides,
+    every_serializer,
+    proxy,
+    wait_for,
+)
 
 SERVICES = {
     "t.wire": Service("wire", "Wire", "single"),
     "t.session": Service("wire", "Wire", "session"),
     "t.percall": Service("wire", "Wire", "percall"),
 }
-SERIALIZERS = ["serpent", "marshal", "json", "msgpack"]
-SERVERS = ["thread", "multiplex"]
-every_serializer = pytest.mark.parametrize("serializer", SERIALIZERS)
 
 
-@pytest.fixture(scope="module", params=SERVERS)
+@pytest.fixture(scope="module", params=SERVERTYPES)
 def sides(request):
     with both_sides(SERVICES, SERVERTYPE=request.param) as made:
         yield made

@@ -6,14 +6,12 @@ import gc
 import Pyro5.api
 import Pyro5.errors
 import pytest
-from harness import Service, both_sides, wait_for
+from harness import SERVERTYPES, Service, both_sides, every_serializer, wait_for
 
 SERVICES = {"t.wire": Service("wire", "Wire", "single")}
-SERIALIZERS = ["serpent", "marshal", "json", "msgpack"]
-every_serializer = pytest.mark.parametrize("serializer", SERIALIZERS)
 
 
-@pytest.fixture(scope="module", params=["thread", "multiplex"])
+@pytest.fixture(scope="module", params=SERVERTYPES)
 def sides(request):
     with both_sides(SERVICES, SERVERTYPE=request.param) as made:
         yield made

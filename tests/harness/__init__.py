@@ -8,24 +8,37 @@ from .certificates import Certificates, tls_client
 from .lab import Lab, new_lab
 from .outcome import outcome, proxy, raised
 from .ports import free_port
-from .sides import Service, Side, both_sides
-from .stock import StockServer, stock_daemon, stock_nameserver
+from .sides import (
+    SERIALIZERS,
+    SERVERTYPES,
+    Service,
+    Side,
+    both_sides,
+    every_serializer,
+    every_servertype,
+)
+from .stock import pyrolab_daemon, stock_daemon, stock_nameserver, stock_program
 from .wait import wait_for
 
 __all__ = [
+    "SERIALIZERS",
+    "SERVERTYPES",
     "Certificates",
     "Lab",
     "Service",
     "Side",
-    "StockServer",
     "both_sides",
+    "every_serializer",
+    "every_servertype",
     "free_port",
     "new_lab",
     "outcome",
     "proxy",
+    "pyrolab_daemon",
     "raised",
     "stock_daemon",
     "stock_nameserver",
+    "stock_program",
     "tls_client",
     "wait_for",
 ]

@@ -10,7 +10,8 @@ TIMEOUT = 30
 # What differs between two servers that behave alike: addresses, ports, ids made at random.
 SCRUBBED = [
     (re.compile(r"0x[0-9a-f]+"), "0x…"),
-    (re.compile(r"(localhost|127\.0\.0\.1):\d+"), "HOST:PORT"),
+    (re.compile(r"(localhost|127\.0\.0\.1|\[::1\]):\d+"), "HOST:PORT"),
+    (re.compile(r"\./u:[^\s,'\"]+"), "./u:SOCKET"),
     (re.compile(r"\('(localhost|127\.0\.0\.1)', \d+\)"), "(HOST, PORT)"),
     (re.compile(r"obj_[0-9a-f]{32}"), "obj_…"),
 ]

@@ -4,9 +4,16 @@ import contextlib
 import json
 from typing import NamedTuple
 
+import pytest
+
 from .lab import new_lab
 from .outcome import outcome, proxy
 from .stock import stock_daemon
+
+SERIALIZERS = ["serpent", "marshal", "json", "msgpack"]
+SERVERTYPES = ["thread", "multiplex"]
+every_serializer = pytest.mark.parametrize("serializer", SERIALIZERS)
+every_servertype = pytest.mark.parametrize("servertype", SERVERTYPES)
 
 LAB = """\
 version: "1.0"
@@ -34,9 +41,11 @@ class Service(NamedTuple):
 class Side:
     """One server, seen from its clients."""
 
-    def __init__(self, name, uris):
+    def __init__(self, name, uris, listens):
         self.name = name
         self.uris = uris
+        # What the daemon was told of its address: `host`, `port`, `unixsocket`, `nathost`, ...
+        self.listens = listens
 
     def proxy(self, service, **settings):
         return proxy(self.uris[service], **settings)
@@ -77,15 +86,17 @@ class Sides:
 
 
 @contextlib.contextmanager
-def both_sides(services, **settings):
+def both_sides(services, address=lambda: {"host": "localhost"}, **settings):
     """Serves `services` (name -> `Service`) on both sides.
 
-    `settings` have Pyro5's names; our keys are the same in lower case.
+    `settings` have Pyro5's names; our keys are the same in lower case. `address` is called for
+    each side, with what Pyro5's `Daemon` and our daemons are told of where they listen.
     """
     configuration = {name: service.configuration() for name, service in services.items()}
-    bench = {"host": "localhost"} | {key.lower(): value for key, value in settings.items()}
-    with stock_daemon(services, **settings) as stock, new_lab() as lab:
+    theirs, own = address(), address()
+    bench = own | {key.lower(): value for key, value in settings.items()}
+    with stock_daemon(services, theirs, **settings) as stock, new_lab() as lab:
         lab.config(LAB, services=json.dumps(configuration), daemon=json.dumps(bench))
         lab.up()
         uris = {entry["name"]: entry["uri"] for entry in lab.ps()["services"]}
-        yield Sides(Side("Pyro5", stock.uris), Side("Ferrolab", uris), lab, settings)
+        yield Sides(Side("Pyro5", stock.uris, theirs), Side("Ferrolab", uris, own), lab, settings)
