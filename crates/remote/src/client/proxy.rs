@@ -189,12 +189,14 @@ impl Proxy {
     /// There is none.
     pub async fn ping(&mut self) -> Result<(), Error> {
         self.connect().await?;
-        let (uri, timeout) = (self.uri.to_string(), self.timeout);
-        let Some(connected) = &mut self.connected else {
-            return Err(lost(uri, "ping"));
+        // Away for the time of the exchange, as in every other.
+        let Some(mut connected) = self.connected.take() else {
+            return Err(lost(self.uri.to_string(), "ping"));
         };
-        let outcome = limited(timeout, connected.connection.ping()).await;
-        self.settle(outcome, "ping")
+        let outcome = limited(self.timeout, connected.connection.ping()).await;
+        self.settle(outcome, "ping")?;
+        self.connected = Some(connected);
+        Ok(())
     }
 
     /// Connects now, where the proxy is not connected yet.

@@ -168,17 +168,27 @@ impl<S: AsyncRead + Unpin> Connection<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Connection<S> {
-    /// Sends what `out` holds.
+    /// Sends what `out` holds. As in Pyro5, a peer's time is for each part that it takes: a large
+    /// answer over a slow line may take longer than a peer may be silent.
     pub(crate) async fn send(&mut self) -> std::io::Result<()> {
-        let sending = async {
-            self.stream.write_all(&self.out).await?;
-            self.stream.flush().await
-        };
-        match self.reader.patience.within {
-            None => sending.await?,
-            Some(limit) => tokio::time::timeout(limit, sending)
-                .await
-                .map_err(|_| std::io::ErrorKind::TimedOut)??,
+        let Connection { stream, reader, out } = self;
+        match reader.patience.within {
+            None => {
+                stream.write_all(out).await?;
+                stream.flush().await?;
+            }
+            Some(limit) => {
+                let timed_out = |_| std::io::ErrorKind::TimedOut;
+                let mut left = out.as_slice();
+                while !left.is_empty() {
+                    let writing = stream.write(left);
+                    match tokio::time::timeout(limit, writing).await.map_err(timed_out)?? {
+                        0 => return Err(std::io::ErrorKind::WriteZero.into()),
+                        written => left = left.get(written..).unwrap_or_default(),
+                    }
+                }
+                tokio::time::timeout(limit, stream.flush()).await.map_err(timed_out)??;
+            }
         }
         self.out.clear();
         if self.out.capacity() > KEEP_ROOM {

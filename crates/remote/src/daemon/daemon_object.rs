@@ -125,10 +125,7 @@ fn text(signature: Signature, call: MethodCall) -> Result<String, Exception> {
 
 /// One line about the daemon, of the same build as Pyro5's.
 fn info(shared: &Shared) -> String {
-    let nat = match &shared.config.nat {
-        Some((host, port)) => format!("{host}:{port}"),
-        None => "None".to_owned(),
-    };
+    let nat = shared.nat_location().map_or_else(|| "None".to_owned(), |nat| nat.to_string());
     let server = match shared.config.server_type {
         ServerType::Thread => {
             format!("thread (at most {} connections)", shared.config.threadpool_size)

@@ -16,7 +16,7 @@ use wire::serializer::Serializer;
 use wire::value::{Dict, Value};
 
 use crate::daemon::connection::Connection;
-use crate::daemon::{Shared, dispatch};
+use crate::daemon::{Shared, dispatch, refusal};
 use crate::frames::ReadError;
 use crate::object::BoxFuture;
 use crate::session::{Peer, Session};
@@ -98,7 +98,7 @@ pub(crate) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
             let reason = Value::from(reason);
             let none = Annotations::new();
             reply(connection, MessageType::ConnectFail, &hello, &reason, &none)?;
-            connection.send().await?;
+            refusal::say(connection).await;
             return Ok(None);
         }
     };
@@ -128,13 +128,6 @@ async fn let_in(
 ) -> Result<LetIn, String> {
     let Wanted { object, data, annotations } = request;
     let metadata = dispatch::metadata(shared, &object).map_err(|exception| exception.message())?;
-    // Not before all that the client had to say was here, so that nobody waits in a place.
-    let place = match &shared.places {
-        None => None,
-        Some(places) => {
-            Some(Arc::clone(places).try_acquire_owned().map_err(|_| NO_PLACE.to_owned())?)
-        }
-    };
     let validator =
         shared.validator.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(Arc::clone);
     let Welcome { response, annotations } = match validator {
@@ -148,6 +141,14 @@ async fn let_in(
                 correlation_id: hello.correlation_id(),
             };
             validator(handshake).await.map_err(|exception| exception.message())?
+        }
+    };
+    // Not before all is said and decided, so that nobody waits in a place: neither for the client
+    // nor for the validator.
+    let place = match &shared.places {
+        None => None,
+        Some(places) => {
+            Some(Arc::clone(places).try_acquire_owned().map_err(|_| NO_PLACE.to_owned())?)
         }
     };
     let mut welcome = Dict::with_capacity(2);

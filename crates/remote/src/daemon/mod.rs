@@ -84,7 +84,10 @@ impl Daemon {
     /// A daemon without objects of its own but `Pyro.Daemon`.
     pub fn new(config: DaemonConfig) -> Self {
         let places = match config.server_type {
-            ServerType::Thread => Some(Arc::new(Semaphore::new(config.threadpool_size))),
+            ServerType::Thread => Some(Arc::new(Semaphore::new(
+                // More than that is without limit, and the semaphore would panic.
+                config.threadpool_size.min(Semaphore::MAX_PERMITS),
+            ))),
             ServerType::Multiplex => None,
         };
         let turn = match config.server_type {
@@ -187,12 +190,8 @@ impl Daemon {
 
     /// The URI of the object `id` at `listener`, or at the NAT address where one is set.
     pub fn uri_for(&self, id: &str, listener: &Listener) -> Uri {
-        let location = match (&self.shared.config.nat, listener.location()) {
-            (Some((host, port)), Location::Tcp { port: own, .. }) => {
-                Location::Tcp { host: host.clone(), port: if *port == 0 { *own } else { *port } }
-            }
-            (_, location) => location.clone(),
-        };
+        let own = listener.location();
+        let location = self.shared.nat(own).unwrap_or_else(|| own.clone());
         Uri::Pyro { object: id.to_owned(), location }
     }
 
@@ -254,7 +253,7 @@ impl Daemon {
 
     fn newcomer(&self, peer: Peer) -> Newcomer {
         let stay = self.shared.waiting_room.enter(&peer);
-        let deadline = Deadline::now() + self.shared.config.handshake_timeout;
+        let deadline = later(Deadline::now(), self.shared.config.handshake_timeout);
         Newcomer { peer, stay, deadline }
     }
 
@@ -308,6 +307,25 @@ impl Shared {
         locations.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     }
 
+    /// The NAT address that stands for a location of ours.
+    fn nat(&self, own: &Location) -> Option<Location> {
+        match (&self.config.nat, own) {
+            (Some((host, 0)), Location::Tcp { port, .. }) => {
+                Some(Location::Tcp { host: host.clone(), port: *port })
+            }
+            (Some((host, port)), Location::Tcp { .. }) => {
+                Some(Location::Tcp { host: host.clone(), port: *port })
+            }
+            _ => None,
+        }
+    }
+
+    /// The NAT address of the first location, in the words of `Pyro.Daemon.info()`.
+    pub(crate) fn nat_location(&self) -> Option<Location> {
+        let locations = self.locations.read().unwrap_or_else(PoisonError::into_inner);
+        locations.iter().find_map(|own| self.nat(own))
+    }
+
     /// Tells every object that `session` has ended.
     pub(crate) fn session_ended(self: &Arc<Self>, session: &Arc<Session>) {
         self.streams.end_session(session.id, Instant::now());
@@ -332,6 +350,12 @@ impl fmt::Debug for Daemon {
             .field("objects", &self.shared.ids())
             .finish_non_exhaustive()
     }
+}
+
+/// `time` from `now`, or as good as never where the clock cannot say it.
+fn later(now: Deadline, time: Duration) -> Deadline {
+    const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    now.checked_add(time).or_else(|| now.checked_add(NEVER)).unwrap_or(now)
 }
 
 enum Accepted {

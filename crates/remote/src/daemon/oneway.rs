@@ -59,8 +59,12 @@ impl Oneways {
         let fits = calls == 0 || held.saturating_add(bytes) <= self.limits.bytes;
         if calls >= self.limits.calls || !fits {
             self.refused += 1;
-            error!(peer = %session.peer, method, waiting = calls, bytes = held,
-                "too many oneway calls: this one is refused");
+            // Once for a flood: a line for each would wash everything else out of the log.
+            if self.refused == 1 {
+                error!(peer = %session.peer, method, waiting = calls, bytes = held,
+                    "too many oneway calls: this one is refused, and those behind it until there \
+                     is room; the next call with an answer tells how many they were");
+            }
             return None;
         }
         open.calls.fetch_add(1, Ordering::AcqRel);

@@ -18,6 +18,8 @@ use crate::daemon::dispatch;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// and so much of it.
 const MOST: usize = 256 << 20;
+/// At a time.
+const TRASH: usize = 16 * 1024;
 
 /// Tells the peer what is wrong with what it sent, where it waits for an answer.
 pub(crate) async fn tell<S: AsyncRead + AsyncWrite + Unpin>(
@@ -28,10 +30,16 @@ pub(crate) async fn tell<S: AsyncRead + AsyncWrite + Unpin>(
     if write(&mut connection, error).is_none() {
         return;
     }
+    say(&mut connection).await;
+}
+
+/// Sends the last words that `out` holds, and takes in what the peer still sends: where unread
+/// bytes are left behind, the system resets the connection, and nobody reads the words.
+pub(crate) async fn say<S: AsyncRead + AsyncWrite + Unpin>(connection: &mut Connection<S>) {
     let heard = async {
         connection.send().await?;
         connection.stream.shutdown().await?;
-        let mut trash = vec![0; 64 * 1024];
+        let mut trash = vec![0; TRASH];
         let mut taken = 0;
         while taken < MOST {
             match connection.stream.read(&mut trash).await? {

@@ -37,7 +37,8 @@ impl Default for StreamLimits {
     }
 }
 
-/// The open streams of a daemon.
+/// The open streams of a daemon. None of them ends under the lock: what an iterator does at its
+/// end is its own business, and may take its time.
 #[derive(Debug)]
 pub(crate) struct Streams {
     limits: StreamLimits,
@@ -92,6 +93,8 @@ impl Streams {
         origin: Origin,
         now: Instant,
     ) -> Result<String, Exception> {
+        // Whoever has to go for it goes behind the lock.
+        let mut gone = None;
         let mut open = self.lock();
         let most = self.limits.per_connection;
         if open.values().filter(|entry| entry.owner.is(session)).count() >= most {
@@ -100,16 +103,21 @@ impl Streams {
                  close some, or read them to their end"
             )));
         }
-        if open.len() >= self.limits.in_all && !drop_longest_lingering(&mut open) {
-            return Err(Exception::daemon_error(format!(
-                "too many item streams: this daemon has {} open, and may not have more",
-                open.len()
-            )));
+        if open.len() >= self.limits.in_all {
+            gone = take_longest_lingering(&mut open);
+            if gone.is_none() {
+                return Err(Exception::daemon_error(format!(
+                    "too many item streams: this daemon has {} open, and may not have more",
+                    open.len()
+                )));
+            }
         }
         let id = uuid::Uuid::new_v4().to_string();
         let entry =
             Open { owner: Owner::Session(session), origin, made: now, stream: Some(stream) };
         open.insert(id.clone(), entry);
+        drop(open);
+        drop(gone);
         Ok(id)
     }
 
@@ -149,17 +157,15 @@ impl Streams {
     /// connection to close a stream.
     pub(crate) fn close(&self, id: &str) {
         let closed = self.lock().remove(id);
-        // What a generator does at its end is not to be done under the lock.
         drop(closed);
     }
 
     /// The connection of `session` has ended: its streams linger, or go.
     pub(crate) fn end_session(&self, session: u64, now: Instant) {
-        let mut open = self.lock();
         if self.limits.linger.is_zero() {
-            open.retain(|_, entry| !entry.owner.is(session));
-            return;
+            return self.end(|entry| entry.owner.is(session));
         }
+        let mut open = self.lock();
         for entry in open.values_mut().filter(|entry| entry.owner.is(session)) {
             entry.owner = Owner::Nobody { since: now };
         }
@@ -168,14 +174,20 @@ impl Streams {
     /// Ends the streams whose time is up.
     pub(crate) fn expire(&self, now: Instant) {
         let StreamLimits { lifetime, linger, .. } = self.limits;
-        self.lock().retain(|_, entry| {
+        self.end(|entry| {
             let too_old = lifetime.is_some_and(|most| now.duration_since(entry.made) > most);
             let forgotten = match entry.owner {
                 Owner::Session(_) => false,
                 Owner::Nobody { since } => now.duration_since(since) > linger,
             };
-            !too_old && !forgotten
+            too_old || forgotten
         });
+    }
+
+    /// Ends all streams of which `is_over` says so.
+    fn end(&self, is_over: impl Fn(&Open) -> bool) {
+        let over: Vec<_> = self.lock().extract_if(|_, entry| is_over(entry)).collect();
+        drop(over);
     }
 
     fn borrow(&self, id: &str, session: u64) -> Result<Box<dyn ItemStream>, Exception> {
@@ -198,14 +210,14 @@ impl Streams {
     }
 }
 
-/// Makes room for a stream; false where all are somebody's.
-fn drop_longest_lingering(open: &mut HashMap<String, Open>) -> bool {
+/// Makes room for a stream; nothing where all are somebody's.
+fn take_longest_lingering(open: &mut HashMap<String, Open>) -> Option<Open> {
     let lingering = open.iter().filter_map(|(id, entry)| match entry.owner {
         Owner::Session(_) => None,
         Owner::Nobody { since } => Some((since, id)),
     });
     let longest = lingering.min().map(|(_, id)| id.clone());
-    longest.is_some_and(|id| open.remove(&id).is_some())
+    longest.and_then(|id| open.remove(&id))
 }
 
 impl Owner {
@@ -316,6 +328,48 @@ mod tests {
         add(5).unwrap();
         assert_eq!(next(&streams, &ids[1], 6).await, ENDED, "it lingered longest");
         assert_eq!(next(&streams, &ids[0], 6).await, "1");
+    }
+
+    /// Does something with the daemon's streams when it ends.
+    struct Entangled(std::sync::Arc<Streams>, std::sync::mpsc::Sender<bool>);
+
+    impl ItemStream for Entangled {
+        fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>> {
+            Box::pin(async { Ok(Some(Value::None)) })
+        }
+    }
+
+    impl Drop for Entangled {
+        fn drop(&mut self) {
+            let _ = self.1.send(self.0.open.try_lock().is_ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn no_stream_ends_under_the_lock_of_all() {
+        const SECOND: Duration = Duration::from_secs(1);
+        type End = fn(&Streams, &str, Instant);
+        let ends: [(u64, End); 4] = [
+            (0, |streams, id, _| streams.close(id)),
+            (0, |streams, _, now| streams.end_session(1, now)),
+            (9, |streams, _, now| streams.expire(now + 6 * SECOND)),
+            (9, |streams, _, now| {
+                streams.end_session(1, now);
+                for session in [2, 2, 3, 3] {
+                    let further = Box::new(Numbers(1..=1));
+                    streams.add(session, further, Origin::default(), now).unwrap();
+                }
+            }),
+        ];
+        for (number, (linger, end)) in ends.into_iter().enumerate() {
+            let (streams, now) = streams(Some(5), linger);
+            let streams = std::sync::Arc::new(streams);
+            let (ended, was_free) = std::sync::mpsc::channel();
+            let stream = Box::new(Entangled(std::sync::Arc::clone(&streams), ended));
+            let id = streams.add(1, stream, Origin::default(), now).unwrap();
+            end(&streams, &id, now);
+            assert_eq!(was_free.try_recv(), Ok(true), "case {number}");
+        }
     }
 
     #[tokio::test]

@@ -47,7 +47,7 @@ impl ClientTls {
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::Unfit(error.to_string()))?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Servers(accepted)));
+            .with_custom_certificate_verifier(Arc::new(Servers::new(accepted)));
         let config = match identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {

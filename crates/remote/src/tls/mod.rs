@@ -9,6 +9,7 @@ mod client;
 mod files;
 mod server;
 mod verify;
+mod version1;
 
 use std::path::PathBuf;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio_rustls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
-use tokio_rustls::rustls::client::verify_server_cert_signed_by_trust_anchor;
+use tokio_rustls::rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use tokio_rustls::rustls::crypto::{
     CryptoProvider, verify_tls12_signature, verify_tls13_signature,
     verify_tls13_signature_with_raw_key,
@@ -24,12 +24,14 @@ use tokio_rustls::rustls::{
     SignatureScheme,
 };
 
-use super::certificate;
+use super::certificate::{self, Issuing, Parts};
+use super::version1;
 
 /// The certificates that one side accepts.
 #[derive(Debug)]
 pub(super) struct Accepted {
     pinned: Vec<CertificateDer<'static>>,
+    /// Those of them that may issue others.
     roots: Arc<RootCertStore>,
     provider: Arc<CryptoProvider>,
 }
@@ -40,13 +42,32 @@ impl Accepted {
         provider: Arc<CryptoProvider>,
     ) -> Self {
         let mut roots = RootCertStore::empty();
+        // The library takes a root at its owner's word, also one that says that it is none.
+        let may_issue = certificates.iter().filter(|certificate| {
+            certificate::parts(certificate).is_some_and(|parts| parts.issuing != Issuing::Not)
+        });
         // One that cannot issue others can still be accepted itself.
-        roots.add_parsable_certificates(certificates.iter().cloned());
+        roots.add_parsable_certificates(may_issue.cloned());
         Accepted { pinned: certificates, roots: Arc::new(roots), provider }
     }
 
     fn is_pinned(&self, certificate: &CertificateDer<'_>) -> bool {
         self.pinned.iter().any(|pinned| pinned.as_ref() == certificate.as_ref())
+    }
+
+    /// Whether one of the accepted ones has issued a certificate of version 1; `None` where it is
+    /// of a later one, which is the library's to verify.
+    fn has_issued_version_1(
+        &self,
+        parts: Option<&Parts<'_>>,
+        now: UnixTime,
+    ) -> Option<Result<(), Error>> {
+        let parts = parts.filter(|parts| parts.is_version_1)?;
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        Some(
+            version1::verify(parts, &self.pinned, now, algorithms)
+                .map_err(Error::InvalidCertificate),
+        )
     }
 
     fn tls12(
@@ -85,9 +106,45 @@ impl Accepted {
     }
 }
 
+/// The handshake's signatures, by the `accepted` of either verifier: both of the library's traits
+/// ask for the same three methods.
+macro_rules! signatures_as_accepted {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            self.accepted.tls12(message, cert, signature)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            self.accepted.tls13(message, cert, signature)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.accepted.schemes()
+        }
+    };
+}
+
 /// Accepts servers.
 #[derive(Debug)]
-pub(super) struct Servers(pub(super) Accepted);
+pub(super) struct Servers {
+    accepted: Accepted,
+}
+
+impl Servers {
+    pub(super) fn new(accepted: Accepted) -> Self {
+        Servers { accepted }
+    }
+}
 
 impl ServerCertVerifier for Servers {
     fn verify_server_cert(
@@ -98,19 +155,28 @@ impl ServerCertVerifier for Servers {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if self.0.is_pinned(end_entity) {
+        let accepted = &self.accepted;
+        if accepted.is_pinned(end_entity) {
             return Ok(ServerCertVerified::assertion());
         }
-        let certificate = ParsedCertificate::try_from(end_entity)?;
-        verify_server_cert_signed_by_trust_anchor(
-            &certificate,
-            &self.0.roots,
-            intermediates,
-            now,
-            self.0.provider.signature_verification_algorithms.all,
-        )?;
-        let named = tokio_rustls::rustls::client::verify_server_name(&certificate, server_name);
         let parts = certificate::parts(end_entity);
+        let named = match accepted.has_issued_version_1(parts.as_ref(), now) {
+            Some(issued) => {
+                issued?;
+                Err(Error::InvalidCertificate(CertificateError::NotValidForName))
+            }
+            None => {
+                let certificate = ParsedCertificate::try_from(end_entity)?;
+                verify_server_cert_signed_by_trust_anchor(
+                    &certificate,
+                    &accepted.roots,
+                    intermediates,
+                    now,
+                    accepted.provider.signature_verification_algorithms.all,
+                )?;
+                verify_server_name(&certificate, server_name)
+            }
+        };
         // As Python does, the common name counts where there are no alternative names.
         let by_common_name = parts.is_some_and(|parts| {
             !parts.has_alternative_names
@@ -124,27 +190,7 @@ impl ServerCertVerifier for Servers {
         named.map(|()| ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.tls12(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.tls13(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.schemes()
-    }
+    signatures_as_accepted!();
 }
 
 /// Accepts clients; one without a certificate is refused.
@@ -182,31 +228,15 @@ impl ClientCertVerifier for Clients {
         if self.accepted.is_pinned(end_entity) {
             return Ok(ClientCertVerified::assertion());
         }
+        let parts = certificate::parts(end_entity);
+        if let Some(issued) = self.accepted.has_issued_version_1(parts.as_ref(), now) {
+            return issued.map(|()| ClientCertVerified::assertion());
+        }
         match &self.issued {
             Some(issued) => issued.verify_client_cert(end_entity, intermediates, now),
             None => Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
         }
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.accepted.tls12(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.accepted.tls13(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.accepted.schemes()
-    }
+    signatures_as_accepted!();
 }

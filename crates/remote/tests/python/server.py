@@ -1,7 +1,7 @@
 """A stock Pyro5 daemon for the tests of the Rust client.
 
-Takes Pyro5's settings as JSON, prints the URI of its object, and serves until its standard input
-ends, so that it never outlives its test.
+Takes Pyro5's settings as JSON, prints the URI of its object (and that of a nameserver, where one
+is asked for), and serves until its standard input ends, so that it never outlives its test.
 """
 
 import json
@@ -11,6 +11,7 @@ import threading
 
 import Pyro5.api
 import Pyro5.core
+import Pyro5.nameserver
 from Pyro5.api import current_context, expose, oneway
 
 
@@ -68,6 +69,13 @@ class Probe:
     def hang_up(self):
         current_context.client.sock.close()
 
+    def hang_up_times(self, count):
+        """How often it was called, once it has lost the caller's connection so many times."""
+        self._hung_up = getattr(self, "_hung_up", 0) + 1
+        if self._hung_up <= count:
+            current_context.client.sock.close()
+        return self._hung_up
+
 
 class Daemon(Pyro5.api.Daemon):
     def validateHandshake(self, conn, data):
@@ -78,12 +86,25 @@ class Daemon(Pyro5.api.Daemon):
 
 def main():
     settings = json.loads(sys.argv[1])
-    path = settings.pop("unixsocket", None)
+    address = {key: settings.pop(key) for key in ("host", "port", "unixsocket") if key in settings}
+    broadcast_port = settings.pop("nameserver", None)
     for key, value in settings.items():
         setattr(Pyro5.config, key, value)
-    daemon = Daemon(unixsocket=path) if path else Daemon(host="localhost")
-    print(daemon.register(Probe(), "probe"), flush=True)
-    threading.Thread(target=daemon.requestLoop, daemon=True).start()
+    daemon = Daemon(**(address or {"host": "localhost"}))
+    uris = [daemon.register(Probe(), "probe")]
+    daemons = [daemon]
+    if broadcast_port is not None:
+        # On localhost alone it would not listen to the network.
+        nameserver, served, listener = Pyro5.nameserver.start_ns(
+            host="0.0.0.0", port=0, enableBroadcast=True, bcport=broadcast_port
+        )
+        listener.runInThread()
+        served.nameserver.register("lab.probe", uris[0], metadata={"fast", "optical"})
+        uris.append(f"PYRO:{nameserver.object}@localhost:{nameserver.port}")
+        daemons.append(served)
+    for each in daemons:
+        threading.Thread(target=each.requestLoop, daemon=True).start()
+    print(*uris, flush=True)
     sys.stdin.read()
     os._exit(0)
 

@@ -1,46 +1,32 @@
 //! Plain Rust types as remote objects, called through proxies.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
 mod meter;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use remote::{
-    Daemon, DaemonConfig, Error, Expose, Exposed, Listener, Metadata, MethodCall, Object,
-    Operation, PerSession, Proxy, Reply, ReplyBody, Request, Serializer, ServerType, Value,
-};
-use tokio_util::sync::CancellationToken;
-
 use meter::Meter;
+use remote::{
+    DaemonConfig, Error, Expose, Exposed, Metadata, MethodCall, Object, Operation, PerSession,
+    Proxy, Reply, ReplyBody, Request, Serializer, ServerType, Value,
+};
+
+use crate::common::Serving;
 
 /// A daemon that serves `object`, and a proxy for it.
 struct Bench {
     proxy: Proxy,
     uri: String,
-    stop: CancellationToken,
-    serving: tokio::task::JoinHandle<()>,
+    serving: Serving,
 }
 
 impl Bench {
     async fn with(object: Arc<dyn Object>, server_type: ServerType) -> Self {
-        let daemon = Daemon::new(DaemonConfig { server_type, ..DaemonConfig::default() });
-        daemon.register("meter", object).unwrap();
-        let listener = Listener::bind_tcp("localhost", 0).await.unwrap();
-        let uri = daemon.uri_for("meter", &listener).to_string();
-        let stop = CancellationToken::new();
-        let serving = tokio::spawn(daemon.serve(listener, stop.clone()));
-        let proxy = Proxy::new(&uri)
-            .unwrap()
-            .with_timeout(Duration::from_secs(10))
-            .with_handshake("me".into());
-        Bench { proxy, uri, stop, serving }
+        let config = DaemonConfig { server_type, ..DaemonConfig::default() };
+        let serving = Serving::start(config).await;
+        serving.daemon.register("meter", object).unwrap();
+        let proxy = serving.proxy("meter").with_handshake("me".into());
+        Bench { proxy, uri: serving.uri("meter").to_string(), serving }
     }
 
     async fn new() -> Self {
@@ -55,8 +41,7 @@ impl Bench {
 
     async fn end(self) {
         drop(self.proxy);
-        self.stop.cancel();
-        self.serving.await.unwrap();
+        self.serving.end().await;
     }
 }
 

@@ -1,26 +1,16 @@
 //! What a daemon's own objects see of the wire: handshakes, blobs, oneway calls, streams, TLS.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "a test that cannot go on says so by panicking; and it starts openssl"
-)]
-
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use remote::{
-    Answer, Blob, BoxFuture, ClientTls, ConnectError, Daemon, DaemonConfig, Error, Exception,
-    Identity, ItemStream, Limits, Listener, Location, Metadata, Object, Operation, Proxy, Reply,
-    ReplyBody, Request, Serializer, ServerTls, ServerType, Session, StreamLimits, Uri, Value,
-    Welcome,
+    Answer, Blob, BoxFuture, ConnectError, Daemon, DaemonConfig, Error, Exception, ItemStream,
+    Limits, Metadata, Object, Operation, Proxy, Reply, ReplyBody, Request, Serializer, ServerType,
+    Session, StreamLimits, Value, Welcome,
 };
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+
+use crate::common::{Serving, ask, until};
 
 /// Notes what it is asked, and tells what came along.
 struct Witness {
@@ -87,12 +77,6 @@ impl Object for Witness {
     }
 }
 
-struct Serving {
-    location: Location,
-    witness: Arc<Witness>,
-    _stop: tokio_util::sync::DropGuard,
-}
-
 struct Shared(Arc<Witness>);
 
 impl Object for Shared {
@@ -104,38 +88,27 @@ impl Object for Shared {
     }
 }
 
-async fn serve(daemon: Daemon) -> Serving {
-    let witness = Arc::new(Witness { notes: Mutex::default(), go_on: Arc::new(Semaphore::new(0)) });
-    daemon.register("witness", Arc::new(Shared(Arc::clone(&witness)))).unwrap();
-    let listener = Listener::bind_tcp("localhost", 0).await.unwrap();
-    let location = listener.location().clone();
-    let stop = CancellationToken::new();
-    tokio::spawn(daemon.serve(listener, stop.clone()));
-    Serving { location, witness, _stop: stop.drop_guard() }
+/// A daemon that serves a witness.
+struct Bench {
+    serving: Serving,
+    witness: Arc<Witness>,
 }
 
-impl Serving {
+impl Bench {
+    async fn of(daemon: Daemon) -> Self {
+        let witness =
+            Arc::new(Witness { notes: Mutex::default(), go_on: Arc::new(Semaphore::new(0)) });
+        daemon.register("witness", Arc::new(Shared(Arc::clone(&witness)))).unwrap();
+        Bench { serving: Serving::of(daemon).await, witness }
+    }
+
     async fn start(config: DaemonConfig) -> Self {
-        serve(Daemon::new(config)).await
+        Self::of(Daemon::new(config)).await
     }
 
     fn proxy(&self) -> Proxy {
-        Proxy::from(Uri::Pyro { object: "witness".into(), location: self.location.clone() })
-            .with_timeout(Duration::from_secs(20))
+        self.serving.proxy("witness")
     }
-}
-
-async fn ask(proxy: &mut Proxy, method: &str) -> Value {
-    proxy.call(method, Vec::new(), Vec::new()).await.unwrap()
-}
-
-async fn until(mut condition: impl FnMut() -> bool) {
-    let waiting = async {
-        while !condition() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it takes too long");
 }
 
 #[tokio::test]
@@ -151,14 +124,14 @@ async fn a_validator_sees_the_handshake_and_answers_it() {
             })
         })
     });
-    let serving = serve(daemon).await;
-    let refused = serving.proxy().with_handshake(5.into()).connect().await;
+    let bench = Bench::of(daemon).await;
+    let refused = bench.proxy().with_handshake(5.into()).connect().await;
     let Err(Error::Connect { source: ConnectError::Refused(reason), .. }) = refused else {
         panic!("{refused:?}")
     };
     assert_eq!(reason, "not with 5");
     let annotations = vec![(*b"ABCD", b"along".to_vec())];
-    let mut proxy = serving
+    let mut proxy = bench
         .proxy()
         .with_handshake("please".into())
         .with_annotations(annotations.clone())
@@ -173,10 +146,10 @@ async fn a_validator_sees_the_handshake_and_answers_it() {
 
 #[tokio::test]
 async fn annotations_and_correlation_ids_reach_an_object_and_come_back() {
-    let serving = Serving::start(DaemonConfig::default()).await;
+    let bench = Bench::start(DaemonConfig::default()).await;
     let annotations = vec![(*b"ABCD", b"one".to_vec()), (*b"EFGH", Vec::new())];
     let mut proxy =
-        serving.proxy().with_annotations(annotations.clone()).with_correlation_id([7; 16]);
+        bench.proxy().with_annotations(annotations.clone()).with_correlation_id([7; 16]);
     proxy = proxy.with_serializer(Serializer::Marshal);
     assert_eq!(ask(&mut proxy, "context").await, Value::bytes([7; 16]));
     assert_eq!(proxy.response_annotations(), &annotations);
@@ -187,9 +160,9 @@ async fn annotations_and_correlation_ids_reach_an_object_and_come_back() {
 
 #[tokio::test]
 async fn a_blob_reaches_an_object_as_it_was_sent() {
-    let serving = Serving::start(DaemonConfig::default()).await;
+    let bench = Bench::start(DaemonConfig::default()).await;
     for serializer in Serializer::ALL {
-        let mut proxy = serving.proxy().with_serializer(serializer);
+        let mut proxy = bench.proxy().with_serializer(serializer);
         let args = [1.into(), "two".into()];
         let blob = Blob::new("blob", "about it".into(), &args, serializer).unwrap();
         let seen = proxy.call_blob(&blob).await.unwrap();
@@ -203,35 +176,35 @@ async fn a_blob_reaches_an_object_as_it_was_sent() {
 
 #[tokio::test]
 async fn oneway_calls_begin_in_order_and_keep_nobody_waiting() {
-    let serving = Serving::start(DaemonConfig::default()).await;
-    let mut proxy = serving.proxy();
+    let bench = Bench::start(DaemonConfig::default()).await;
+    let mut proxy = bench.proxy();
     for number in 0..100 {
         proxy.call("later", vec![number.into()], Vec::new()).await.unwrap();
     }
     let notes = ask(&mut proxy, "notes").await;
     assert_eq!(notes, Value::List((0..100).map(Value::from).collect()));
-    serving.witness.go_on.add_permits(100);
+    bench.witness.go_on.add_permits(100);
 }
 
 #[tokio::test]
 async fn in_a_multiplexing_daemon_a_oneway_call_has_its_turn() {
     let server_type = ServerType::Multiplex;
-    let serving = Serving::start(DaemonConfig { server_type, ..DaemonConfig::default() }).await;
-    let mut proxy = serving.proxy();
+    let bench = Bench::start(DaemonConfig { server_type, ..DaemonConfig::default() }).await;
+    let mut proxy = bench.proxy();
     proxy.call("later", vec![1.into()], Vec::new()).await.unwrap();
     proxy.call("later", vec![2.into()], Vec::new()).await.unwrap();
-    until(|| !serving.witness.notes.lock().unwrap().is_empty()).await;
+    until(|| !bench.witness.notes.lock().unwrap().is_empty()).await;
     proxy.ping().await.unwrap();
-    assert_eq!(*serving.witness.notes.lock().unwrap(), [Value::from(1)]);
-    serving.witness.go_on.add_permits(2);
+    assert_eq!(*bench.witness.notes.lock().unwrap(), [Value::from(1)]);
+    bench.witness.go_on.add_permits(2);
     assert_eq!(ask(&mut proxy, "notes").await, Value::List(vec![1.into(), 2.into()]));
 }
 
 #[tokio::test]
 async fn too_many_oneway_calls_are_refused_and_the_next_call_says_so() {
     let config = DaemonConfig { oneways: 3, ..DaemonConfig::default() };
-    let serving = Serving::start(config).await;
-    let mut proxy = serving.proxy();
+    let bench = Bench::start(config).await;
+    let mut proxy = bench.proxy();
     for number in 0..5 {
         proxy.call("later", vec![number.into()], Vec::new()).await.unwrap();
     }
@@ -240,20 +213,20 @@ async fn too_many_oneway_calls_are_refused_and_the_next_call_says_so() {
     assert!(exception.message().starts_with("too many oneway calls: 2 on"), "{exception}");
     let notes = ask(&mut proxy, "notes").await;
     assert_eq!(notes, Value::List((0..3).map(Value::from).collect()));
-    serving.witness.go_on.add_permits(3);
+    bench.witness.go_on.add_permits(3);
 }
 
 #[tokio::test]
 async fn an_item_stream_outlives_its_connection_for_a_while() {
-    let serving = Serving::start(DaemonConfig::default()).await;
-    let mut proxy = serving.proxy();
+    let bench = Bench::start(DaemonConfig::default()).await;
+    let mut proxy = bench.proxy();
     let mut stream = proxy.stream("numbers", Vec::new(), Vec::new()).await.unwrap();
     assert_eq!(stream.next().await.unwrap(), Some(0.into()));
     stream.reconnect().await.unwrap();
     assert_eq!(stream.take(9).await.unwrap(), [1.into(), 2.into()]);
     let streams = StreamLimits { linger: Duration::ZERO, ..StreamLimits::default() };
-    let serving = Serving::start(DaemonConfig { streams, ..DaemonConfig::default() }).await;
-    let mut proxy = serving.proxy();
+    let bench = Bench::start(DaemonConfig { streams, ..DaemonConfig::default() }).await;
+    let mut proxy = bench.proxy();
     let mut stream = proxy.stream("numbers", Vec::new(), Vec::new()).await.unwrap();
     stream.reconnect().await.unwrap();
     let mut over = stream.next().await;
@@ -267,8 +240,8 @@ async fn an_item_stream_outlives_its_connection_for_a_while() {
 #[tokio::test]
 async fn messages_are_compressed_both_ways() {
     let config = DaemonConfig { compression: true, ..DaemonConfig::default() };
-    let serving = Serving::start(config).await;
-    let mut proxy = serving.proxy().with_compression();
+    let bench = Bench::start(config).await;
+    let mut proxy = bench.proxy().with_compression();
     proxy.call("note", vec!["y".repeat(5000).into()], Vec::new()).await.unwrap();
     assert_eq!(ask(&mut proxy, "large").await, Value::from("x".repeat(5000)));
 }
@@ -276,53 +249,11 @@ async fn messages_are_compressed_both_ways() {
 #[tokio::test]
 async fn a_request_beyond_the_limit_is_refused_with_its_size() {
     let limits = Limits { message: 10_000, ..Limits::default() };
-    let serving = Serving::start(DaemonConfig { limits, ..DaemonConfig::default() }).await;
-    let mut proxy = serving.proxy();
+    let bench = Bench::start(DaemonConfig { limits, ..DaemonConfig::default() }).await;
+    let mut proxy = bench.proxy();
     let long = Value::from("y".repeat(8 << 20));
     let refused = proxy.call("session", vec![long], Vec::new()).await;
     let Err(Error::Remote(exception)) = refused else { panic!("{refused:?}") };
     assert!(exception.message().ends_with("max=10000)"), "{exception}");
     assert_eq!(exception.class, "Pyro5.errors.ProtocolError");
-}
-
-/// A certificate and its key, made by OpenSSL; none where there is none.
-fn certificate(folder: &Path, name: &str, options: &[&str]) -> Option<(PathBuf, PathBuf)> {
-    let file = |end: &str| folder.join(format!("{name}{end}"));
-    let (certificate, key) = (file(".pem"), file(".key"));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-days", "2", "-subj", "/CN=localhost"])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&certificate)
-        .args(options)
-        .stderr(Stdio::null())
-        .status()
-        .ok()?;
-    assert!(made.success());
-    Some((certificate, key))
-}
-
-#[tokio::test]
-async fn certificates_as_people_make_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let cases: &[(&str, &[&str], Option<&str>)] = &[
-        ("plain", &["-nodes"], None),
-        ("no authority", &["-nodes", "-addext", "basicConstraints=CA:FALSE"], None),
-        ("other name", &["-nodes", "-addext", "subjectAltName=DNS:elsewhere"], None),
-        ("encrypted", &["-passout", "pass:secret"], Some("secret")),
-    ];
-    for (name, options, password) in cases {
-        let Some((certificate, key)) = certificate(folder.path(), name, options) else { return };
-        let password = password.map(str::to_owned);
-        let identity = Identity { certificate: certificate.clone(), key: Some(key), password };
-        let tls = Some(ServerTls::load(&identity, None).unwrap());
-        let serving = Serving::start(DaemonConfig { tls, ..DaemonConfig::default() }).await;
-        let tls = ClientTls::trusting(&certificate).unwrap();
-        let mut proxy = serving.proxy().with_tls(tls);
-        assert_eq!(ask(&mut proxy, "session").await, Value::from("hello"), "{name}");
-        // Without TLS there is no talking to it.
-        let plain = serving.proxy().with_timeout(Duration::from_secs(20)).connect().await;
-        assert!(plain.is_err());
-    }
 }

@@ -3,57 +3,14 @@
 //! `FERROLAB_TEST_PYTHON` names an interpreter that has Pyro5 (`cargo xtask venv` makes one); without
 //! it there is nothing to test against, and the tests pass without a word.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "a test that cannot go on says so by panicking; and it starts its own server"
-)]
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use remote::{Blob, ClientTls, ConnectError, Error, MethodCall, Proxy, Serializer, Value};
 
-use remote::{
-    Blob, ClientTls, ConnectError, Error, Identity, MethodCall, Proxy, Serializer, Value,
-};
-
-/// A running stock daemon; it ends with its standard input.
-struct Python {
-    process: Child,
-    uri: String,
-}
-
-impl Python {
-    fn start(settings: &str) -> Option<Self> {
-        let interpreter = std::env::var_os("FERROLAB_TEST_PYTHON")?;
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/server.py");
-        let mut process = Command::new(interpreter)
-            .arg(script)
-            .arg(settings)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut uri = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut uri).unwrap();
-        assert!(uri.starts_with("PYRO:"), "the daemon did not start");
-        Some(Python { process, uri: uri.trim().to_owned() })
-    }
-
-    fn proxy(&self) -> Proxy {
-        Proxy::new(&self.uri).unwrap().with_timeout(Duration::from_secs(20))
-    }
-}
-
-impl Drop for Python {
-    fn drop(&mut self) {
-        drop(self.process.stdin.take());
-        let _ = self.process.wait();
-    }
-}
+use crate::certificates::Certificates;
+use crate::common::LONGEST;
+use crate::python::Python;
 
 fn none() -> Vec<(String, Value)> {
     Vec::new()
@@ -68,14 +25,14 @@ fn list(items: impl IntoIterator<Item = i64>) -> Value {
 }
 
 async fn notes(proxy: &mut Proxy, count: usize) -> Vec<Value> {
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + LONGEST;
     loop {
         let notes = proxy.call("notes", Vec::new(), none()).await.unwrap();
         let notes = notes.as_list().unwrap().to_vec();
         if notes.len() >= count {
             return notes;
         }
-        assert!(std::time::Instant::now() < deadline, "only {notes:?}");
+        assert!(Instant::now() < deadline, "only {notes:?}");
         tokio::task::yield_now().await;
     }
 }
@@ -254,7 +211,7 @@ async fn timeouts_lost_connections_and_what_comes_behind_them() {
     proxy.set_timeout(Some(Duration::from_millis(200)));
     let late = proxy.call("sleep", vec![5.into()], none()).await;
     assert!(matches!(late, Err(Error::Timeout { .. })), "{late:?}");
-    proxy.set_timeout(Some(Duration::from_secs(20)));
+    proxy.set_timeout(Some(LONGEST));
     let lost = proxy.call("hang_up", Vec::new(), none()).await;
     assert!(matches!(lost, Err(Error::Lost { .. })), "{lost:?}");
     // The next call makes a connection of its own.
@@ -271,6 +228,9 @@ async fn a_call_is_made_again_only_where_its_user_allows_it() {
     // It loses its connection each time.
     let lost = proxy.call("hang_up", Vec::new(), none()).await;
     assert!(matches!(lost, Err(Error::Lost { .. })), "{lost:?}");
+    // It loses it twice, and the third call has an answer.
+    let counted = proxy.call("hang_up_times", vec![2.into()], none()).await.unwrap();
+    assert_eq!(counted, Value::from(3));
     // What an object raises is an answer.
     assert!(matches!(proxy.call("fail", Vec::new(), none()).await, Err(Error::Remote(_))));
     watcher.ping().await.unwrap();
@@ -290,39 +250,43 @@ async fn a_unix_socket() {
     assert_eq!(echoed.as_list().unwrap()[0], list([1]));
 }
 
-/// Makes a certificate and its key as every tutorial says.
-fn self_signed(folder: &Path, name: &str) -> Option<(PathBuf, PathBuf)> {
-    let (certificate, key) =
-        (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj"])
-        .arg("/CN=localhost")
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&certificate)
-        .stderr(Stdio::null())
-        .status()
-        .ok()?;
-    assert!(made.success());
-    Some((certificate, key))
+#[tokio::test]
+async fn ipv6() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return;
+    }
+    let Some(python) = Python::start(r#"{"host": "::1"}"#) else { return };
+    assert!(python.uri.contains("@[::1]:"), "{}", python.uri);
+    let echoed = python.proxy().call("echo", vec![1.into()], none()).await.unwrap();
+    assert_eq!(echoed.as_list().unwrap()[0], list([1]));
+}
+
+#[tokio::test]
+async fn a_daemon_that_comes_back_is_reconnected_to() {
+    let Some(python) = Python::start("{}") else { return };
+    let mut proxy = python.proxy();
+    proxy.call("echo", Vec::new(), none()).await.unwrap();
+    let port = python.uri.rsplit(':').next().unwrap().to_owned();
+    drop(python);
+    assert!(proxy.reconnect(2, Duration::from_millis(1)).await.is_err());
+    let settings = format!(r#"{{"host": "localhost", "port": {port}}}"#);
+    let coming = tokio::task::spawn_blocking(move || Python::start(&settings).unwrap());
+    // Until it is there.
+    let reconnecting = proxy.reconnect(u32::MAX, Duration::from_millis(10));
+    tokio::time::timeout(LONGEST, reconnecting).await.unwrap().unwrap();
+    let _python = coming.await.unwrap();
+    proxy.call("echo", Vec::new(), none()).await.unwrap();
 }
 
 #[tokio::test]
 async fn tls_with_certificates_of_both_sides() {
-    let folder = tempfile::tempdir().unwrap();
-    let Some((server, server_key)) = self_signed(folder.path(), "server") else { return };
-    let Some((client, client_key)) = self_signed(folder.path(), "client") else { return };
-    let settings = format!(
-        r#"{{"SSL": true, "SSL_SERVERCERT": "{}", "SSL_SERVERKEY": "{}",
-            "SSL_REQUIRECLIENTCERT": true, "SSL_CACERTS": "{}"}}"#,
-        server.display(),
-        server_key.display(),
-        client.display(),
-    );
+    let Some(made) = Certificates::new() else { return };
+    let (server, client) =
+        (made.self_signed("server", "localhost", &[]), made.self_signed("client", "me", &[]));
+    let settings = tls_settings(&server.certificate, &server.key, &client.certificate);
     let Some(python) = Python::start(&settings) else { return };
-    let identity = Identity { certificate: client.clone(), key: Some(client_key), password: None };
-    let tls = ClientTls::with_identity(&server, &identity).unwrap();
+    let identity = client.identity();
+    let tls = ClientTls::with_identity(&server.certificate, &identity).unwrap();
     let mut proxy = python.proxy().with_tls(tls);
     let echoed = proxy.call("echo", vec!["x".repeat(50_000).into()], none()).await.unwrap();
     assert_eq!(echoed.as_list().unwrap().len(), 2);
@@ -330,12 +294,37 @@ async fn tls_with_certificates_of_both_sides() {
     assert_eq!(stream.take(5).await.unwrap().len(), 2);
     drop(stream);
     // Another server than the one that is trusted, and a client without a certificate.
-    let other = ClientTls::with_identity(&client, &identity).unwrap();
+    let other = ClientTls::with_identity(&client.certificate, &identity).unwrap();
     let distrusted = python.proxy().with_tls(other).connect().await;
     assert!(
         matches!(distrusted, Err(Error::Connect { source: ConnectError::Tls(_), .. })),
         "{distrusted:?}"
     );
-    let nameless = ClientTls::trusting(&server).unwrap();
+    let nameless = ClientTls::trusting(&server.certificate).unwrap();
     assert!(python.proxy().with_tls(nameless).connect().await.is_err());
+}
+
+/// Of X.509 version 1, since nobody asked OpenSSL for more.
+#[tokio::test]
+async fn tls_with_certificates_that_a_lab_has_issued() {
+    let Some(made) = Certificates::new() else { return };
+    let authority = made.self_signed("authority", "The lab", &[]);
+    let server = made.issued("authority", "server", "localhost", "");
+    let client = made.issued("authority", "client", "me", "");
+    let settings = tls_settings(&server.certificate, &server.key, &authority.certificate);
+    let Some(python) = Python::start(&settings) else { return };
+    let tls = ClientTls::with_identity(&authority.certificate, &client.identity()).unwrap();
+    let mut proxy = python.proxy().with_tls(tls);
+    let echoed = proxy.call("echo", vec![1.into()], none()).await.unwrap();
+    assert_eq!(echoed.as_list().unwrap()[0], list([1]));
+}
+
+fn tls_settings(certificate: &Path, key: &Path, clients: &Path) -> String {
+    format!(
+        r#"{{"SSL": true, "SSL_SERVERCERT": "{}", "SSL_SERVERKEY": "{}",
+            "SSL_REQUIRECLIENTCERT": true, "SSL_CACERTS": "{}"}}"#,
+        certificate.display(),
+        key.display(),
+        clients.display(),
+    )
 }

@@ -2,40 +2,16 @@
 //!
 //! A short run each time; `FERROLAB_MUTATIONS=100000` sends as many for each serializer.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
-use std::sync::Arc;
 use std::time::Duration;
 
-use remote::{
-    Answer, Daemon, DaemonConfig, Exception, Limits, Listener, Location, Metadata, Object,
-    Operation, Proxy, Request, Serializer, Session, Uri, Value,
-};
+use remote::{DaemonConfig, Limits, Location, Serializer, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
 use wire::message::{Flags, FrameWriter, HEADER_LEN, Header, MessageType};
 use wire::serializer::CallRef;
 use wire::value::Dict;
 
-struct Echo;
-
-impl Object for Echo {
-    fn metadata(&self) -> Result<Metadata, Exception> {
-        Ok(Metadata::methods(["echo"]))
-    }
-    fn call(&self, _session: &Arc<Session>, request: Request) -> Answer {
-        match request.operation {
-            Operation::Call(call) => Answer::value(call.args),
-            operation => Answer::exception(operation.unexposed()),
-        }
-    }
-}
+use crate::common::Serving;
 
 /// A small generator: the same packets in every run.
 struct Random(u64);
@@ -91,20 +67,13 @@ fn packet(serializer: Serializer, random: &mut Random) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mutated_packets_harm_nobody() {
     let count = std::env::var("FERROLAB_MUTATIONS").map_or(1000, |count| count.parse().unwrap());
-    let daemon = Daemon::new(DaemonConfig::default());
-    daemon.register("echo", Arc::new(Echo)).unwrap();
-    let listener = Listener::bind_tcp("localhost", 0).await.unwrap();
-    let location = listener.location().clone();
-    let stop = CancellationToken::new();
-    let _guard = stop.clone().drop_guard();
-    tokio::spawn(daemon.serve(listener, stop));
-    let uri = Uri::Pyro { object: "echo".into(), location: location.clone() };
-    let mut honest = Proxy::from(uri).with_timeout(Duration::from_secs(20));
+    let serving = Serving::echo(DaemonConfig::default()).await;
+    let mut honest = serving.proxy("echo");
     let mut random = Random(0x5eed);
     for serializer in Serializer::ALL {
         let mut sent = 0;
         while sent < count {
-            let mut peer = Peer::connect(&location, serializer).await;
+            let mut peer = Peer::connect(&serving.location, serializer).await;
             // As many as it takes for one that ends the connection.
             while sent < count {
                 sent += 1;

@@ -1,21 +1,14 @@
 //! Locks over real sockets: what the policy's own tests cannot see, which is when it is asked.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use remote::{
-    Answer, Break, Daemon, DaemonConfig, Error, Exception, Listener, LockEvent, LockRecord,
-    LockSettings, Metadata, Object, Operation, Proxy, Request, ServerType, Session, Value,
+    Answer, Break, Daemon, DaemonConfig, Error, Exception, LockEvent, LockRecord, LockSettings,
+    Metadata, Object, Operation, Proxy, Request, ServerType, Session, Value,
 };
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+
+use crate::common::{Serving, within};
 
 /// An instrument that writes down what happens to it; `work` runs while its gate is shut.
 struct Instrument {
@@ -75,13 +68,7 @@ struct Fixture {
     uri: String,
     instrument: Arc<Instrument>,
     log: Arc<Mutex<Vec<(LockEvent, u64)>>>,
-    stop: CancellationToken,
-}
-
-impl Drop for Fixture {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
+    _serving: Serving,
 }
 
 async fn serve(server_type: ServerType, on_disconnect: &[&str]) -> Fixture {
@@ -103,11 +90,9 @@ async fn serve(server_type: ServerType, on_disconnect: &[&str]) -> Fixture {
         assert_eq!(id, "instrument");
         records.lock().unwrap().push((record.event.clone(), record.epoch));
     }));
-    let listener = Listener::bind_tcp("127.0.0.1", 0).await.unwrap();
-    let uri = daemon.uri_for("instrument", &listener).to_string();
-    let stop = CancellationToken::new();
-    tokio::spawn(daemon.clone().serve(listener, stop.clone()));
-    Fixture { daemon, uri, instrument, log, stop }
+    let serving = Serving::of(daemon.clone()).await;
+    let uri = serving.uri("instrument").to_string();
+    Fixture { daemon, uri, instrument, log, _serving: serving }
 }
 
 impl Fixture {
@@ -129,10 +114,6 @@ impl Fixture {
     fn events(&self) -> Vec<(LockEvent, u64)> {
         self.log.lock().unwrap().clone()
     }
-}
-
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("in vain")
 }
 
 async fn call(proxy: &mut Proxy, method: &str) -> Result<Value, Error> {

@@ -1,26 +1,19 @@
 //! A daemon and proxies over real sockets: places, turns, sessions, bad peers, shutdown.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on says so by panicking"
-)]
-
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use remote::{
-    Answer, ConnectError, Daemon, DaemonConfig, Error, Exception, Limits, Listener, Location,
-    Metadata, MethodCall, Object, Operation, PerCall, PerSession, Proxy, Request, Serializer,
-    ServerType, Session, Uri, Value,
+    Answer, ConnectError, Daemon, DaemonConfig, Error, Exception, Limits, Listener, Metadata,
+    MethodCall, Object, Operation, PerCall, PerSession, Proxy, Request, Serializer, ServerType,
+    Session, Value,
 };
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::common::{Serving, raised, until, within};
 
 /// An object for tests: counts its calls, waits when it is told to, and knows its sessions.
 struct Probe {
@@ -115,67 +108,17 @@ impl Object for Shared {
     }
 }
 
-/// A daemon that serves in the background until it is dropped.
-struct Serving {
-    daemon: Daemon,
-    location: Location,
-    stop: CancellationToken,
-    task: JoinHandle<()>,
-}
-
-impl Serving {
-    async fn start(config: DaemonConfig) -> Self {
-        let daemon = Daemon::new(config);
-        let listener = Listener::bind_tcp("localhost", 0).await.unwrap();
-        let location = listener.location().clone();
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(daemon.clone().serve(listener, stop.clone()));
-        Serving { daemon, location, stop, task }
-    }
-
-    async fn with_probe(config: DaemonConfig) -> (Self, Arc<Probe>) {
-        let probe = Probe::new();
-        let serving = Serving::start(config).await;
-        serving.daemon.register("probe", Arc::new(Shared(Arc::clone(&probe)))).unwrap();
-        (serving, probe)
-    }
-
-    fn proxy(&self, object: &str) -> Proxy {
-        Proxy::from(Uri::Pyro { object: object.into(), location: self.location.clone() })
-            .with_timeout(Duration::from_secs(20))
-    }
-
-    fn socket(&self) -> TcpStream {
-        let Location::Tcp { host, port } = &self.location else { panic!("TCP only") };
-        let socket = TcpStream::connect((host.as_str(), *port)).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        socket
-    }
-}
-
-async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), work).await.expect("it takes too long")
-}
-
-async fn until(mut condition: impl FnMut() -> bool) {
-    within(async {
-        while !condition() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-}
-
-fn message(result: Result<Value, Error>) -> String {
-    match result {
-        Err(Error::Remote(exception)) => exception.to_string(),
-        other => panic!("no exception but {other:?}"),
-    }
+/// A daemon that serves a probe.
+async fn with_probe(config: DaemonConfig) -> (Serving, Arc<Probe>) {
+    let probe = Probe::new();
+    let serving = Serving::start(config).await;
+    serving.daemon.register("probe", Arc::new(Shared(Arc::clone(&probe)))).unwrap();
+    (serving, probe)
 }
 
 #[tokio::test]
 async fn calls_properties_batches_and_exceptions_with_every_serializer() {
-    let (serving, probe) = Serving::with_probe(DaemonConfig::default()).await;
+    let (serving, probe) = with_probe(DaemonConfig::default()).await;
     for serializer in Serializer::ALL {
         let mut proxy = serving.proxy("probe").with_serializer(serializer);
         let args = vec![Value::from(1), Value::from("two")];
@@ -206,7 +149,7 @@ async fn calls_properties_batches_and_exceptions_with_every_serializer() {
 
 #[tokio::test]
 async fn the_daemon_speaks_of_itself() {
-    let (serving, _probe) = Serving::with_probe(DaemonConfig::default()).await;
+    let (serving, _probe) = with_probe(DaemonConfig::default()).await;
     let mut proxy = serving.proxy("Pyro.Daemon");
     let registered = proxy.call("registered", Vec::new(), Vec::new()).await.unwrap();
     assert_eq!(registered.to_string(), "['Pyro.Daemon', 'probe']");
@@ -215,7 +158,7 @@ async fn the_daemon_speaks_of_itself() {
     let info = proxy.call("info", Vec::new(), Vec::new()).await.unwrap().to_string();
     assert!(info.contains("2 objects registered"), "{info}");
     assert_eq!(
-        message(proxy.call("get_metadata", Vec::new(), Vec::new()).await),
+        raised(proxy.call("get_metadata", Vec::new(), Vec::new()).await),
         "TypeError: DaemonObject.get_metadata() missing 1 required positional argument: 'objectId'"
     );
 }
@@ -224,18 +167,18 @@ async fn the_daemon_speaks_of_itself() {
 async fn an_exception_that_is_too_long_is_told_of_briefly() {
     let limits = Limits { message: 2048, ..Limits::default() };
     let config = DaemonConfig { limits, ..DaemonConfig::default() };
-    let (serving, _probe) = Serving::with_probe(config).await;
+    let (serving, _probe) = with_probe(config).await;
     let mut proxy = serving.proxy("probe");
     for length in [10, 3_000, 100_000] {
-        let raised = message(proxy.call("fail", vec![length.into()], Vec::new()).await);
-        assert!(raised.contains("xxx"), "{raised}");
-        assert!(raised.contains("too large") == (length > 2048), "{raised}");
+        let told = raised(proxy.call("fail", vec![length.into()], Vec::new()).await);
+        assert!(told.contains("xxx"), "{told}");
+        assert!(told.contains("too large") == (length > 2048), "{told}");
     }
 }
 
 #[tokio::test]
 async fn an_unknown_object_is_refused_with_what_there_is() {
-    let (serving, _probe) = Serving::with_probe(DaemonConfig::default()).await;
+    let (serving, _probe) = with_probe(DaemonConfig::default()).await;
     let refused = serving.proxy("prode").call("echo", Vec::new(), Vec::new()).await;
     let Err(Error::Connect { source: ConnectError::Refused(reason), .. }) = refused else {
         panic!("{refused:?}")
@@ -246,7 +189,7 @@ async fn an_unknown_object_is_refused_with_what_there_is() {
 #[tokio::test]
 async fn a_connection_more_than_the_pool_holds_is_refused_until_one_leaves() {
     let config = DaemonConfig { threadpool_size: 2, ..DaemonConfig::default() };
-    let (serving, probe) = Serving::with_probe(config).await;
+    let (serving, probe) = with_probe(config).await;
     let (mut first, mut second) = (serving.proxy("probe"), serving.proxy("probe"));
     first.connect().await.unwrap();
     second.connect().await.unwrap();
@@ -268,7 +211,7 @@ async fn a_connection_more_than_the_pool_holds_is_refused_until_one_leaves() {
 async fn threads_run_calls_side_by_side_and_multiplex_one_after_the_other() {
     for (server_type, at_once) in [(ServerType::Thread, 3), (ServerType::Multiplex, 1)] {
         let config = DaemonConfig { server_type, ..DaemonConfig::default() };
-        let (serving, probe) = Serving::with_probe(config).await;
+        let (serving, probe) = with_probe(config).await;
         let calls: Vec<JoinHandle<Value>> = (0..3)
             .map(|_| {
                 let mut proxy = serving.proxy("probe");
@@ -317,7 +260,7 @@ async fn instances_live_as_long_as_their_mode_says() {
 
 #[tokio::test]
 async fn a_oneway_call_is_carried_out_without_an_answer() {
-    let (serving, probe) = Serving::with_probe(DaemonConfig::default()).await;
+    let (serving, probe) = with_probe(DaemonConfig::default()).await;
     let mut proxy = serving.proxy("probe");
     proxy.call_oneway("echo", Vec::new(), Vec::new()).await.unwrap();
     proxy.call_oneway("fail", Vec::new(), Vec::new()).await.unwrap();
@@ -326,38 +269,8 @@ async fn a_oneway_call_is_carried_out_without_an_answer() {
 }
 
 #[tokio::test]
-async fn bad_peers_harm_only_themselves() {
-    let config =
-        DaemonConfig { handshake_timeout: Duration::from_millis(300), ..DaemonConfig::default() };
-    let (serving, _probe) = Serving::with_probe(config).await;
-    let mut honest = serving.proxy("probe");
-    honest.connect().await.unwrap();
-    let beginnings: &[&[u8]] = &[
-        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"\0\0\0\0",
-        b"PYRO\xff\xff garbage garbage garbage garbage",
-        b"PYRO",
-        b"",
-    ];
-    for beginning in beginnings {
-        let mut socket = serving.socket();
-        socket.write_all(beginning).unwrap();
-        let read = tokio::task::spawn_blocking(move || {
-            let mut answer = Vec::new();
-            // A reset is as good an end as an orderly one.
-            let _ = socket.read_to_end(&mut answer);
-            answer
-        });
-        let answer = within(read).await.unwrap();
-        let is_text = beginning.len() > 4 || beginning.first() == Some(&0);
-        assert_eq!(answer.starts_with(b"PYRO"), is_text, "{beginning:?} got {answer:?}");
-        honest.ping().await.unwrap();
-    }
-}
-
-#[tokio::test]
 async fn a_shutdown_lets_running_calls_end_and_closes_idle_connections() {
-    let (serving, probe) = Serving::with_probe(DaemonConfig::default()).await;
+    let (serving, probe) = with_probe(DaemonConfig::default()).await;
     let mut idle = serving.proxy("probe");
     idle.connect().await.unwrap();
     let mut busy = serving.proxy("probe");
@@ -375,7 +288,7 @@ async fn a_shutdown_lets_running_calls_end_and_closes_idle_connections() {
 async fn a_call_that_does_not_end_is_left_behind_at_shutdown() {
     let config =
         DaemonConfig { shutdown_grace: Duration::from_millis(50), ..DaemonConfig::default() };
-    let (serving, probe) = Serving::with_probe(config).await;
+    let (serving, probe) = with_probe(config).await;
     let mut busy = serving.proxy("probe");
     let call = tokio::spawn(async move { busy.call("wait", Vec::new(), Vec::new()).await });
     probe.wait_for_begun(1).await;
@@ -387,7 +300,7 @@ async fn a_call_that_does_not_end_is_left_behind_at_shutdown() {
 
 #[tokio::test]
 async fn a_call_whose_time_is_up_gives_its_connection_up() {
-    let (serving, probe) = Serving::with_probe(DaemonConfig::default()).await;
+    let (serving, probe) = with_probe(DaemonConfig::default()).await;
     let mut proxy = serving.proxy("probe").with_timeout(Duration::from_millis(100));
     let late = proxy.call("wait", Vec::new(), Vec::new()).await;
     assert!(matches!(late, Err(Error::Timeout { .. })), "{late:?}");

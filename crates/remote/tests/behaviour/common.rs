@@ -1,0 +1,122 @@
+//! What the tests share: a daemon that serves in the background, and waiting that has an end.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use remote::{
+    Answer, Daemon, DaemonConfig, Error, Exception, Listener, Location, Metadata, Object,
+    Operation, Proxy, Request, Session, Uri, Value,
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Whatever takes longer than this has gone wrong.
+pub(crate) const LONGEST: Duration = Duration::from_secs(20);
+
+/// A daemon that serves on localhost until this is dropped.
+pub(crate) struct Serving {
+    pub daemon: Daemon,
+    pub location: Location,
+    pub stop: CancellationToken,
+    pub task: JoinHandle<()>,
+    _end: DropGuard,
+}
+
+impl Serving {
+    pub(crate) async fn start(config: DaemonConfig) -> Self {
+        Self::of(Daemon::new(config)).await
+    }
+
+    pub(crate) async fn of(daemon: Daemon) -> Self {
+        let listener = Listener::bind_tcp("localhost", 0).await.unwrap();
+        let location = listener.location().clone();
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(daemon.clone().serve(listener, stop.clone()));
+        Serving { daemon, location, _end: stop.clone().drop_guard(), stop, task }
+    }
+
+    /// One with an [`Echo`] of the id `echo`.
+    pub(crate) async fn echo(config: DaemonConfig) -> Self {
+        let serving = Self::start(config).await;
+        serving.daemon.register("echo", Arc::new(Echo)).unwrap();
+        serving
+    }
+
+    pub(crate) fn proxy(&self, object: &str) -> Proxy {
+        Proxy::from(self.uri(object)).with_timeout(LONGEST)
+    }
+
+    pub(crate) fn uri(&self, object: &str) -> Uri {
+        Uri::Pyro { object: object.into(), location: self.location.clone() }
+    }
+
+    pub(crate) fn socket(&self) -> TcpStream {
+        let Location::Tcp { host, port } = &self.location else { panic!("TCP only") };
+        let socket = TcpStream::connect((host.as_str(), *port)).unwrap();
+        socket.set_read_timeout(Some(LONGEST)).unwrap();
+        socket
+    }
+
+    /// Everything that comes back from a peer that sends `bytes`.
+    pub(crate) async fn answer_to(&self, bytes: Vec<u8>) -> Vec<u8> {
+        let mut socket = self.socket();
+        let talk = tokio::task::spawn_blocking(move || {
+            let mut answer = Vec::new();
+            // A reset is as good an end as an orderly one.
+            let _ = socket.write_all(&bytes);
+            let _ = socket.read_to_end(&mut answer);
+            answer
+        });
+        within(talk).await.unwrap()
+    }
+
+    /// Stops serving, and waits for the end of it.
+    pub(crate) async fn end(self) {
+        self.stop.cancel();
+        within(self.task).await.unwrap();
+    }
+}
+
+/// Answers a call of `echo` with its arguments.
+pub(crate) struct Echo;
+
+impl Object for Echo {
+    fn metadata(&self) -> Result<Metadata, Exception> {
+        Ok(Metadata::methods(["echo"]))
+    }
+
+    fn call(&self, _session: &Arc<Session>, request: Request) -> Answer {
+        match request.operation {
+            Operation::Call(call) => Answer::value(call.args),
+            operation => Answer::exception(operation.unexposed()),
+        }
+    }
+}
+
+pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LONGEST, work).await.expect("it takes too long")
+}
+
+pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
+    within(async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// A call without arguments that must succeed.
+pub(crate) async fn ask(proxy: &mut Proxy, method: &str) -> Value {
+    proxy.call(method, Vec::new(), Vec::new()).await.unwrap()
+}
+
+/// The exception that a call must have raised, as Python prints it.
+pub(crate) fn raised(result: Result<Value, Error>) -> String {
+    match result {
+        Err(Error::Remote(exception)) => exception.to_string(),
+        other => panic!("no exception but {other:?}"),
+    }
+}

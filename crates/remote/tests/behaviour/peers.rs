@@ -1,0 +1,111 @@
+//! Peers that are silent, slow or lying, and settings at their ends: what they cost others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use remote::{ConnectError, Daemon, DaemonConfig, Error, ServerType, Value, Welcome};
+use tokio::sync::Semaphore;
+
+use crate::common::{Echo, Serving, within};
+
+#[tokio::test]
+async fn bad_peers_harm_only_themselves() {
+    let config =
+        DaemonConfig { handshake_timeout: Duration::from_millis(300), ..DaemonConfig::default() };
+    let serving = Serving::echo(config).await;
+    let mut honest = serving.proxy("echo");
+    honest.connect().await.unwrap();
+    let beginnings: &[&[u8]] = &[
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\0\0\0\0",
+        b"PYRO\xff\xff garbage garbage garbage garbage",
+        b"PYRO",
+        b"",
+    ];
+    for beginning in beginnings {
+        let answer = serving.answer_to(beginning.to_vec()).await;
+        let is_text = beginning.len() > 4 || beginning.first() == Some(&0);
+        assert_eq!(answer.starts_with(b"PYRO"), is_text, "{beginning:?} got {answer:?}");
+        honest.ping().await.unwrap();
+    }
+}
+
+/// Where unread bytes are left behind, a system resets the connection and the reason is lost.
+#[tokio::test]
+async fn a_client_that_says_too_much_at_first_hears_why_it_is_refused() {
+    let serving = Serving::echo(DaemonConfig::default()).await;
+    let long = Value::from("x".repeat(20_000_000));
+    let refused = serving.proxy("echo").with_handshake(long).connect().await;
+    let Err(Error::Connect { source: ConnectError::Refused(reason), .. }) = refused else {
+        panic!("{refused:?}")
+    };
+    assert!(reason.contains("too large") && reason.contains("max=65536"), "{reason}");
+}
+
+#[tokio::test]
+async fn nobody_waits_in_a_place_for_the_validator() {
+    let go_on = Arc::new(Semaphore::new(0));
+    let asked = Arc::new(Semaphore::new(0));
+    let (gate, told) = (Arc::clone(&go_on), Arc::clone(&asked));
+    let config = DaemonConfig { threadpool_size: 1, ..DaemonConfig::default() };
+    let daemon = Daemon::new(config).with_validator(move |handshake| {
+        let (gate, told) = (Arc::clone(&gate), Arc::clone(&told));
+        Box::pin(async move {
+            if handshake.data == Value::from("slow") {
+                told.add_permits(1);
+                gate.acquire().await.unwrap().forget();
+            }
+            Ok(Welcome::default())
+        })
+    });
+    daemon.register("echo", Arc::new(Echo)).unwrap();
+    let serving = Serving::of(daemon).await;
+    let mut slow = serving.proxy("echo").with_handshake("slow".into());
+    let waiting = tokio::spawn(async move { slow.connect().await });
+    within(asked.acquire()).await.unwrap().forget();
+    let mut quick = serving.proxy("echo");
+    quick.connect().await.unwrap();
+    // By now there is no place for the other.
+    go_on.add_permits(1);
+    let refused = within(waiting).await.unwrap();
+    let Err(Error::Connect { source: ConnectError::Refused(reason), .. }) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(reason, "no free workers, increase server threadpool size");
+}
+
+#[tokio::test]
+async fn a_setting_may_be_as_good_as_no_limit() {
+    for server_type in [ServerType::Thread, ServerType::Multiplex] {
+        let config = DaemonConfig {
+            server_type,
+            threadpool_size: usize::MAX,
+            oneways: usize::MAX,
+            handshake_timeout: Duration::MAX,
+            comm_timeout: Some(Duration::MAX),
+            shutdown_grace: Duration::MAX,
+            ..DaemonConfig::default()
+        };
+        let serving = Serving::echo(config).await;
+        let mut proxy = serving.proxy("echo");
+        proxy.call("echo", Vec::new(), Vec::new()).await.unwrap();
+        serving.end().await;
+    }
+}
+
+/// Its answer would be taken for that of the next call.
+#[tokio::test]
+async fn a_ping_that_is_given_up_takes_its_connection_with_it() {
+    let serving = Serving::echo(DaemonConfig::default()).await;
+    let mut proxy = serving.proxy("echo");
+    proxy.connect().await.unwrap();
+    {
+        let mut ping = Box::pin(proxy.ping());
+        let begun = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(ping.as_mut().poll(context).is_pending())
+        });
+        assert!(begun.await, "it was answered at once");
+    }
+    let echoed = proxy.call("echo", vec![5.into()], Vec::new()).await.unwrap();
+    assert_eq!(echoed, Value::List(vec![5.into()]));
+}
