@@ -6,7 +6,14 @@ import gc
 import Pyro5.api
 import Pyro5.errors
 import pytest
-from harness import SERVERTYPES, Service, both_sides, every_serializer, wait_for
+from harness import (
+    SERVERTYPES,
+    Service,
+    both_sides,
+    every_serializer,
+    every_servertype,
+    wait_for,
+)
 
 SERVICES = {"t.wire": Service("wire", "Wire", "single")}
 
@@ -123,8 +130,9 @@ def test_an_unknown_stream_is_over(sides):
     sides.assert_same(script)
 
 
-def test_a_client_that_goes_ends_its_generators_where_nothing_lingers():
-    with both_sides(SERVICES, ITER_STREAM_LINGER=0.0) as sides:
+@every_servertype
+def test_a_client_that_goes_ends_its_generators_where_nothing_lingers(servertype):
+    with both_sides(SERVICES, SERVERTYPE=servertype, ITER_STREAM_LINGER=0.0) as sides:
 
         def script(side):
             with wire(side) as watcher:
@@ -140,12 +148,47 @@ def test_a_client_that_goes_ends_its_generators_where_nothing_lingers():
         sides.assert_same(script)
 
 
-def test_a_stream_ends_with_its_lifetime():
-    with both_sides(SERVICES, ITER_STREAM_LIFETIME=0.5) as sides, wire(sides.ours) as made:
-        stream = made.numbers(10**9)
-        wait_for(lambda: isinstance(next_of(stream), list), 20, "the stream has ended")
-        assert next_of(stream) == ["PyroError", ["item stream terminated"]]
-        wait_for(lambda: made.notes(), 20, "the generator was closed")
+@every_servertype
+def test_a_stream_that_has_lingered_ends(servertype):
+    with both_sides(SERVICES, SERVERTYPE=servertype, ITER_STREAM_LINGER=0.5) as sides:
+
+        def script(side):
+            with wire(side) as watcher:
+                with side.proxy("t.wire") as made:
+                    stream = made.numbers(3)
+                    next(stream)
+                # It is closed at a look around, which both take every few seconds.
+                wait_for(lambda: watcher.notes(), 20, "the generator was closed")
+                made._pyroReconnect()
+                seen = [next_of(stream), watcher.notes()]
+                made._pyroRelease()
+                return seen
+
+        sides.assert_same(script)
+
+
+@every_servertype
+def test_a_stream_ends_with_its_lifetime(servertype):
+    with both_sides(SERVICES, SERVERTYPE=servertype, ITER_STREAM_LIFETIME=0.5) as sides:
+
+        def script(side):
+            with wire(side) as made:
+                stream = made.numbers(10**9)
+                wait_for(lambda: isinstance(next_of(stream), list), 20, "the stream has ended")
+                seen = [next_of(stream)]
+                wait_for(lambda: made.notes(), 20, "the generator was closed")
+                return seen + made.notes()
+
+        sides.assert_same(script)
+
+
+def test_a_stream_is_its_connections_own(sides):
+    """Ours only: Pyro5 gives an item to whoever knows a stream's id."""
+    with wire(sides.ours) as made, sides.ours.daemon() as other:
+        stream = made.numbers(3)
+        with pytest.raises(Pyro5.errors.PyroError, match="item stream terminated"):
+            other.get_next_stream_item(stream.streamId)
+        assert list(stream) == [0, 1, 2]
 
 
 def test_a_connection_has_only_so_many_streams(sides):

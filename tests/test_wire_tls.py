@@ -2,7 +2,7 @@
 
 import Pyro5.errors
 import pytest
-from harness import Certificates, Service, both_sides, tls_client
+from harness import Certificates, Service, both_sides, every_servertype, tls_client
 
 SERVICES = {"t.wire": Service("wire", "Wire", "single")}
 
@@ -27,7 +27,7 @@ def refused(side):
         made.echo(1)
 
 
-@pytest.mark.parametrize("servertype", ["thread", "multiplex"])
+@every_servertype
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -47,39 +47,64 @@ def test_a_self_signed_certificate_works(certificates, servertype, name, options
             refused(sides.ours)
 
 
-def test_an_encrypted_key_works(certificates):
+@every_servertype
+def test_an_encrypted_key_works(certificates, servertype):
     certificate, key = certificates.self_signed("encrypted", password="open sesame")
     further = {"SSL_SERVERKEYPASSWD": "open sesame"}
-    with both_sides(SERVICES, **settings(certificate, key, **further)) as sides:
-        with tls_client(certificate):
-            sides.assert_same(script)
-
-
-@pytest.mark.parametrize("extensions", [None, "subjectAltName=DNS:localhost"])
-def test_an_issued_certificate_works(certificates, extensions):
-    name = "issued" if extensions is None else "issued with a name"
-    options = () if extensions is None else certificates.extensions(name, extensions)
-    certificate, key, issuer = certificates.issued(name, *options)
-    with both_sides(SERVICES, **settings(certificate, key)) as sides, tls_client(issuer):
+    files = settings(certificate, key, **further)
+    with both_sides(SERVICES, SERVERTYPE=servertype, **files) as sides, tls_client(certificate):
         sides.assert_same(script)
 
 
-def test_clients_must_show_a_certificate_where_the_daemon_says_so(certificates):
+@every_servertype
+@pytest.mark.parametrize("extensions", [None, "subjectAltName=DNS:localhost"])
+def test_an_issued_certificate_works(certificates, servertype, extensions):
+    name = "issued" if extensions is None else "issued with a name"
+    options = () if extensions is None else certificates.extensions(name, extensions)
+    certificate, key, issuer = certificates.issued(name, *options)
+    files = settings(certificate, key)
+    with both_sides(SERVICES, SERVERTYPE=servertype, **files) as sides, tls_client(issuer):
+        sides.assert_same(script)
+
+
+def accepted_and_shown(certificates, kind):
+    """What a daemon is told to accept, and what a client shows to it."""
+    if kind == "its own":
+        client, key = certificates.self_signed("client")
+        return client, client, key
+    usage = certificates.extensions("client", "keyUsage=digitalSignature")
+    options = () if kind == "issued, version 1" else usage
+    client, key, issuer = certificates.issued(kind, *options, subject="me")
+    return issuer, client, key
+
+
+@every_servertype
+@pytest.mark.parametrize("kind", ["its own", "issued", "issued, version 1"])
+def test_clients_must_show_a_certificate_where_the_daemon_says_so(certificates, servertype, kind):
     certificate, key = certificates.self_signed("plain")
-    client, client_key = certificates.self_signed("client")
-    issued, issued_key, issuer = certificates.issued(
-        "issued client", *certificates.extensions("client", "keyUsage=digitalSignature"), subject="me"
-    )
-    for accepted, shown, shown_key in [(client, client, client_key), (issuer, issued, issued_key)]:
-        further = {"SSL_REQUIRECLIENTCERT": True, "SSL_CACERTS": str(accepted)}
-        with both_sides(SERVICES, **settings(certificate, key, **further)) as sides:
-            with tls_client(certificate, shown, shown_key):
-                sides.assert_same(script)
-            with tls_client(certificate):
-                refused(sides.ours)
-            stranger, stranger_key = certificates.self_signed("stranger")
-            with tls_client(certificate, stranger, stranger_key):
-                refused(sides.ours)
+    accepted, shown, shown_key = accepted_and_shown(certificates, kind)
+    further = {"SSL_REQUIRECLIENTCERT": True, "SSL_CACERTS": str(accepted)}
+    files = settings(certificate, key, **further)
+    with both_sides(SERVICES, SERVERTYPE=servertype, **files) as sides:
+        with tls_client(certificate, shown, shown_key):
+            sides.assert_same(script)
+        with tls_client(certificate):
+            refused(sides.ours)
+        stranger, stranger_key = certificates.self_signed("stranger")
+        with tls_client(certificate, stranger, stranger_key):
+            refused(sides.ours)
+
+
+def test_who_is_no_authority_issues_no_certificates(certificates):
+    certificate, key = certificates.self_signed("plain")
+    certificates.self_signed("leaf", "-addext", "basicConstraints=CA:FALSE", subject="A leaf")
+    usage = certificates.extensions("client", "keyUsage=digitalSignature")
+    shown, shown_key, leaf = certificates.issued("by a leaf", *usage, subject="me", issuer="leaf")
+    further = {"SSL_REQUIRECLIENTCERT": True, "SSL_CACERTS": str(leaf)}
+    with both_sides(SERVICES, **settings(certificate, key, **further)) as sides:
+        with tls_client(certificate, shown, shown_key):
+            refused(sides.stock)
+            refused(sides.ours)
 
 
 LAB = """\

@@ -39,9 +39,9 @@ class Certificates:
             )
         return certificate, key
 
-    def issued(self, name, *options, subject="localhost"):
+    def issued(self, name, *options, subject="localhost", issuer="authority"):
         """(certificate, key, authority's certificate), without extensions unless by `options`."""
-        issuer, issuer_key = self.self_signed("authority", subject="The lab")
+        issuer, issuer_key = self.self_signed(issuer, subject="The lab")
         certificate, key = self._folder / f"{name}.pem", self._folder / f"{name}-key.pem"
         if not certificate.exists():
             request = self._folder / f"{name}.csr"
