@@ -15,7 +15,7 @@ from pathlib import Path
 
 import Pyro5.errors
 import pytest
-from harness import Certificates, proxy, tls_client, wait_for
+from harness import SERIALIZERS, Certificates, every_serializer, proxy, tls_client, wait_for
 from Pyro5 import protocol
 from Pyro5.serializers import serializers
 
@@ -28,7 +28,6 @@ services:
   t.wire: {module: wire, classname: Wire, daemon: bench, instancemode: single}
 autolaunch: {daemons: [bench]}
 """
-SERIALIZERS = ["serpent", "marshal", "json", "msgpack"]
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="measured on Linux")
 
 
@@ -243,7 +242,7 @@ def bench(module_lab):
     return serve(module_lab, "{}")
 
 
-@pytest.mark.parametrize("serializer", SERIALIZERS)
+@every_serializer
 @pytest.mark.parametrize(
     ("attack", "says"),
     [
@@ -256,22 +255,58 @@ def bench(module_lab):
 def test_what_costs_a_peer_little_costs_us_little(bench, serializer, attack, says):
     uri, pid = bench
     packet = attack(serializer)
+    costs = []
+    # A busy machine makes a moment of processor time longer than it is, now and then.
+    while len(costs) < 3 and not any(cost <= 0.1 for cost in costs):
+        memory_before = memory(pid)
+        answer, cost = attacked(uri, pid, serializer, packet)
+        costs.append(cost)
+        print(f"{attack.__name__} {serializer}: {cost:.2f} s, {memory(pid) - memory_before:.0f} MiB")
+        assert answer, "no answer"
+        if attack is not colliding or serializer in ("serpent", "marshal"):
+            assert says in str(serializers[serializer].loads(answer))
+    assert min(costs) <= 0.1
+
+
+def attacked(uri, pid, serializer, packet):
+    """What is answered to a packet, and what it costs the daemon in processor time."""
     with proxy(uri) as honest, socket.create_connection(address(uri), 20) as peer:
         honest._pyroBind()
         peer.sendall(connect_message(serializer))
         assert receive(peer)[6] == protocol.MSG_CONNECTOK
-        before, memory_before = processor_time(pid), memory(pid)
+        before = processor_time(pid)
         answer = b""
         with contextlib.suppress(ConnectionError):
             peer.sendall(packet)
             answer = receive(peer)
         assert honest.echo(1) == [[1], {}]
-        took = processor_time(pid) - before
-        print(f"{attack.__name__} {serializer}: {took:.2f} s, {memory(pid) - memory_before:.0f} MiB")
-        assert answer[40:], "no answer"
-        if attack is not colliding or serializer in ("serpent", "marshal"):
-            assert says in str(serializers[serializer].loads(answer[40:]))
-        assert took <= 0.1 or os.environ.get("FERROLAB_BIN", "").find("debug") >= 0 and took < 0.5
+        return answer[40:], processor_time(pid) - before
+
+
+def test_where_descriptors_run_out_those_who_are_in_are_served(lab):
+    """Nobody else is let in, which costs next to nothing, until there are descriptors again."""
+    uri, pid = serve(lab, "{}")
+    descriptors = Path(f"/proc/{pid}/fd")
+    with contextlib.ExitStack() as stack:
+        honest = stack.enter_context(proxy(uri))
+        assert honest.echo(1) == [[1], {}]
+        _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        most = max(int(entry.name) for entry in descriptors.iterdir()) + 5
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, hard))
+        for _ in range(40):
+            stack.enter_context(socket.create_connection(address(uri), 10))
+        wait_for(lambda: len(list(descriptors.iterdir())) >= most - 1, 10, "they have run out")
+        begin, before, calls = time.monotonic(), processor_time(pid), 0
+        while time.monotonic() - begin < 2:
+            assert honest.echo(calls) == [[calls], {}]
+            wait_for(lambda due=begin + calls / 50: time.monotonic() >= due, 5, "the next call")
+            calls += 1
+        cost = processor_time(pid) - before
+        print(f"{calls} calls in 2 s with no descriptor left: {cost:.2f} s of processor time")
+        assert cost < 1
+    with proxy(uri) as later:
+        wait_for(later._pyroBind, 10, "room", ignoring=Pyro5.errors.CommunicationError)
+        assert later.echo(1) == [[1], {}]
 
 
 def test_a_oneway_flood_is_refused_and_told(bench):

@@ -1,6 +1,7 @@
 //! Packets with a few wrong bytes, sent to a daemon that must not mind.
 //!
-//! A short run each time; `FERROLAB_MUTATIONS=100000` sends as many for each serializer.
+//! A short run each time; with `FERROLAB_TEST_EXTENDED=1` (`cargo xtask test --extended`) it is
+//! 100,000 packets for each serializer.
 
 use std::time::Duration;
 
@@ -66,7 +67,9 @@ fn packet(serializer: Serializer, random: &mut Random) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mutated_packets_harm_nobody() {
-    let count = std::env::var("FERROLAB_MUTATIONS").map_or(1000, |count| count.parse().unwrap());
+    let extended =
+        std::env::var_os("FERROLAB_TEST_EXTENDED").is_some_and(|value| !value.is_empty());
+    let count = if extended { 100_000 } else { 1000 };
     let serving = Serving::echo(DaemonConfig::default()).await;
     let mut honest = serving.proxy("echo");
     let mut random = Random(0x5eed);
@@ -85,6 +88,20 @@ async fn mutated_packets_harm_nobody() {
         let echoed = honest.call("echo", vec![sent.into()], Vec::new()).await.unwrap();
         assert_eq!(echoed, Value::List(vec![sent.into()]), "{serializer:?}");
     }
+    if let Some(most) = most_memory() {
+        println!("at most {most} MiB");
+        assert!(most < MEMORY, "{most} MiB");
+    }
+}
+
+/// What daemon and peers together, which share this process, may have taken at any time, in MiB.
+const MEMORY: usize = 200;
+
+/// What this process has, as Linux tells it.
+fn most_memory() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(most.split_whitespace().next()?.parse::<usize>().ok()? / 1024)
 }
 
 struct Peer {

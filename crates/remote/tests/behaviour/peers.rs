@@ -1,5 +1,6 @@
 //! Peers that are silent, slow or lying, and settings at their ends: what they cost others.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,22 @@ async fn a_client_that_says_too_much_at_first_hears_why_it_is_refused() {
         panic!("{refused:?}")
     };
     assert!(reason.contains("too large") && reason.contains("max=65536"), "{reason}");
+}
+
+#[tokio::test]
+async fn too_many_unfinished_handshakes_of_an_address_show_the_oldest_out() {
+    let config = DaemonConfig {
+        handshakes_per_address: 2,
+        handshake_timeout: Duration::from_secs(3600),
+        ..DaemonConfig::default()
+    };
+    let serving = Serving::echo(config).await;
+    let mut silent: Vec<_> = (0..3).map(|_| serving.socket()).collect();
+    let mut oldest = silent.remove(0);
+    let ended = tokio::task::spawn_blocking(move || oldest.read(&mut [0]).unwrap_or(0));
+    assert_eq!(within(ended).await.unwrap(), 0);
+    // Nobody is kept out by those that stay.
+    serving.proxy("echo").connect().await.unwrap();
 }
 
 #[tokio::test]
