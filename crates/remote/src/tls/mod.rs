@@ -2,7 +2,9 @@
 //!
 //! Owns how certificates and keys are read, and whose are accepted. A certificate in the file of
 //! accepted ones is accepted as it is, whatever it says of itself: self-signed ones, made with one
-//! line of OpenSSL, are what laboratories have. Knows nothing of messages.
+//! line of OpenSSL, are what laboratories have. Any other must have been issued by an accepted one
+//! that may do so; one of X.509 version 1, which OpenSSL makes where nobody asks for an extension,
+//! by an accepted one itself and not through others in between. Knows nothing of messages.
 
 mod certificate;
 mod client;

@@ -77,7 +77,19 @@ impl Accepted {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, signature, algorithms)
+        match verify_tls12_signature(message, cert, signature, algorithms) {
+            Err(error) if is_the_parsers(&error) => {
+                let parts = certificate::parts(cert).ok_or(error)?;
+                let of_scheme =
+                    algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signature.scheme);
+                let verified = of_scheme.flat_map(|(_, algorithms)| *algorithms).any(|algorithm| {
+                    version1::verifies(*algorithm, &parts, message, signature.signature())
+                });
+                let bad = Error::InvalidCertificate(CertificateError::BadSignature);
+                verified.then(HandshakeSignatureValid::assertion).ok_or(bad)
+            }
+            verified => verified,
+        }
     }
 
     fn tls13(
@@ -88,12 +100,8 @@ impl Accepted {
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
         match verify_tls13_signature(message, cert, signature, algorithms) {
-            // Only the library's parser is at a loss: the key is there, and so is its signature.
-            Err(Error::InvalidCertificate(
-                CertificateError::BadEncoding | CertificateError::Other(_),
-            )) => {
-                let parts = certificate::parts(cert)
-                    .ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
+            Err(error) if is_the_parsers(&error) => {
+                let parts = certificate::parts(cert).ok_or(error)?;
                 let key = SubjectPublicKeyInfoDer::from(parts.public_key);
                 verify_tls13_signature_with_raw_key(message, &key, signature, algorithms)
             }
@@ -104,6 +112,14 @@ impl Accepted {
     fn schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// Whether only the library's parser is at a loss: the key is there, and so is its signature.
+fn is_the_parsers(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::InvalidCertificate(CertificateError::BadEncoding | CertificateError::Other(_))
+    )
 }
 
 /// The handshake's signatures, by the `accepted` of either verifier: both of the library's traits

@@ -51,14 +51,25 @@ fn signed(
     issuer: &Parts<'_>,
     algorithms: &[&dyn SignatureVerificationAlgorithm],
 ) -> Result<(), CertificateError> {
-    let (of_key, key) = certificate::key(issuer.public_key).ok_or(CertificateError::BadEncoding)?;
-    // One kind of signature has an algorithm for each kind of key that can make it.
     let verified = algorithms.iter().any(|algorithm| {
         algorithm.signature_alg_id().as_ref() == leaf.algorithms[0]
-            && algorithm.public_key_alg_id().as_ref() == of_key
-            && algorithm.verify_signature(key, leaf.signed, leaf.signature).is_ok()
+            && verifies(*algorithm, issuer, leaf.signed, leaf.signature)
     });
     verified.then_some(()).ok_or(CertificateError::BadSignature)
+}
+
+/// Whether `signature` is that of a certificate's owner under `message`. Each kind of signature has
+/// an algorithm for each kind of key that can make it; another one says no.
+pub(super) fn verifies(
+    algorithm: &dyn SignatureVerificationAlgorithm,
+    owner: &Parts<'_>,
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
+    certificate::key(owner.public_key).is_some_and(|(kind, key)| {
+        algorithm.public_key_alg_id().as_ref() == kind
+            && algorithm.verify_signature(key, message, signature).is_ok()
+    })
 }
 
 fn in_force(parts: &Parts<'_>, now: UnixTime) -> Result<(), CertificateError> {

@@ -6,6 +6,10 @@ use std::process::{Command, Stdio};
 use remote::Identity;
 use tempfile::TempDir;
 
+/// The options for a key that is made in no time, and for the one of every tutorial.
+const ELLIPTIC: &[&str] = &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
+pub(crate) const RSA: &[&str] = &["-newkey", "rsa:2048"];
+
 /// A folder of certificates that goes when it is dropped.
 pub(crate) struct Certificates {
     folder: TempDir,
@@ -40,9 +44,10 @@ impl Certificates {
         let (certificate, key) = (format!("{name}.pem"), format!("{name}.key"));
         let subject = format!("/CN={subject}");
         let secret: &[&str] = if options.contains(&"-passout") { &[] } else { &["-nodes"] };
-        let request = ["req", "-x509", "-newkey", "rsa:2048", "-days", "2"];
+        let kind: &[&str] = if options.contains(&"-newkey") { &[] } else { ELLIPTIC };
+        let request = ["req", "-x509", "-days", "2"];
         let files = ["-subj", &subject, "-keyout", &key, "-out", &certificate];
-        self.openssl(&[&request[..], &files, secret, options].concat());
+        self.openssl(&[&request[..], &files, kind, secret, options].concat());
         self.made(name)
     }
 
@@ -70,7 +75,8 @@ impl Certificates {
         let subject = format!("/CN={subject}");
         self.openssl(
             &[
-                &["req", "-newkey", "rsa:2048", "-nodes", "-subj", &subject][..],
+                &["req", "-nodes", "-subj", &subject][..],
+                ELLIPTIC,
                 &["-keyout", &key, "-out", "request"],
             ]
             .concat(),

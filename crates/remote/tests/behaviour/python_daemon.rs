@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use remote::{Blob, ClientTls, ConnectError, Error, MethodCall, Proxy, Serializer, Value};
 
-use crate::certificates::Certificates;
+use crate::certificates::{Certificates, RSA};
 use crate::common::LONGEST;
 use crate::python::Python;
 
@@ -308,15 +308,18 @@ async fn tls_with_certificates_of_both_sides() {
 #[tokio::test]
 async fn tls_with_certificates_that_a_lab_has_issued() {
     let Some(made) = Certificates::new() else { return };
-    let authority = made.self_signed("authority", "The lab", &[]);
-    let server = made.issued("authority", "server", "localhost", "");
-    let client = made.issued("authority", "client", "me", "");
-    let settings = tls_settings(&server.certificate, &server.key, &authority.certificate);
-    let Some(python) = Python::start(&settings) else { return };
-    let tls = ClientTls::with_identity(&authority.certificate, &client.identity()).unwrap();
-    let mut proxy = python.proxy().with_tls(tls);
-    let echoed = proxy.call("echo", vec![1.into()], none()).await.unwrap();
-    assert_eq!(echoed.as_list().unwrap()[0], list([1]));
+    for (kind, version) in [(RSA, "TLSv1_3"), (RSA, "TLSv1_2"), (&[], "TLSv1_2")] {
+        let authority = made.self_signed("authority", "The lab", kind);
+        let server = made.issued("authority", "server", "localhost", "");
+        let client = made.issued("authority", "client", "me", "");
+        let settings = tls_settings(&server.certificate, &server.key, &authority.certificate);
+        let settings = settings.replace('{', &format!(r#"{{"tls": "{version}", "#));
+        let Some(python) = Python::start(&settings) else { return };
+        let tls = ClientTls::with_identity(&authority.certificate, &client.identity()).unwrap();
+        let mut proxy = python.proxy().with_tls(tls);
+        let echoed = proxy.call("echo", vec![1.into()], none()).await.unwrap();
+        assert_eq!(echoed.as_list().unwrap()[0], list([1]), "{version}");
+    }
 }
 
 fn tls_settings(certificate: &Path, key: &Path, clients: &Path) -> String {

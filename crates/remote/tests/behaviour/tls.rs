@@ -4,7 +4,7 @@ use std::path::Path;
 
 use remote::{ClientTls, ConnectError, DaemonConfig, Error, Identity, Proxy, ServerTls, Value};
 
-use crate::certificates::{Certificates, Made};
+use crate::certificates::{Certificates, Made, RSA};
 use crate::common::Serving;
 
 async fn serve(server: &Identity, clients: Option<&Path>) -> Serving {
@@ -41,7 +41,8 @@ async fn lets_in(server: &Made, accepted: &Made, client: &Made) -> bool {
 async fn certificates_as_people_make_them() {
     let Some(made) = Certificates::new() else { return };
     let cases: &[(&str, &[&str], Option<&str>)] = &[
-        ("plain", &[], None),
+        ("plain", RSA, None),
+        ("elliptic", &[], None),
         ("no-authority", &["-addext", "basicConstraints=CA:FALSE"], None),
         ("other-name", &["-addext", "subjectAltName=DNS:elsewhere"], None),
         ("encrypted", &["-passout", "pass:secret"], Some("secret")),
@@ -61,13 +62,15 @@ async fn certificates_as_people_make_them() {
 #[tokio::test]
 async fn an_issued_certificate_of_version_1_is_accepted() {
     let Some(made) = Certificates::new() else { return };
-    let authority = made.self_signed("authority", "The lab", &[]);
-    let server = made.issued("authority", "server", "localhost", "");
-    seen(&server, &authority).await.unwrap();
-    let later = made.issued("authority", "later", "localhost", "subjectAltName=DNS:localhost");
-    seen(&later, &authority).await.unwrap();
-    let client = made.issued("authority", "client", "me", "");
-    assert!(lets_in(&server_of_its_own(&made), &authority, &client).await);
+    for kind in [RSA, &[]] {
+        let authority = made.self_signed("authority", "The lab", kind);
+        let server = made.issued("authority", "server", "localhost", "");
+        seen(&server, &authority).await.unwrap();
+        let later = made.issued("authority", "later", "localhost", "subjectAltName=DNS:localhost");
+        seen(&later, &authority).await.unwrap();
+        let client = made.issued("authority", "client", "me", "");
+        assert!(lets_in(&server_of_its_own(&made), &authority, &client).await);
+    }
 }
 
 fn server_of_its_own(made: &Certificates) -> Made {

@@ -6,12 +6,14 @@ is asked for), and serves until its standard input ends, so that it never outliv
 
 import json
 import os
+import ssl
 import sys
 import threading
 
 import Pyro5.api
 import Pyro5.core
 import Pyro5.nameserver
+from Pyro5 import socketutil
 from Pyro5.api import current_context, expose, oneway
 
 
@@ -84,9 +86,23 @@ class Daemon(Pyro5.api.Daemon):
         return ["you said", data]
 
 
+def only_tls(version):
+    """Has Pyro5 speak this version of TLS only."""
+    make = socketutil.get_ssl_context
+
+    def limited(*args, **kwargs):
+        context = make(*args, **kwargs)
+        context.minimum_version = context.maximum_version = version
+        return context
+
+    socketutil.get_ssl_context = limited
+
+
 def main():
     settings = json.loads(sys.argv[1])
     address = {key: settings.pop(key) for key in ("host", "port", "unixsocket") if key in settings}
+    if "tls" in settings:
+        only_tls(getattr(ssl.TLSVersion, settings.pop("tls")))
     broadcast_port = settings.pop("nameserver", None)
     for key, value in settings.items():
         setattr(Pyro5.config, key, value)
