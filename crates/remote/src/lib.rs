@@ -4,7 +4,8 @@
 //! client's side of the same. The bytes are [`wire`]'s; what an object does is its own business.
 //!
 //! Both sides speak to Pyro5's own: a stock `Pyro5.api.Proxy` calls what a [`Daemon`] serves, and
-//! a [`Proxy`] calls what a Python daemon serves.
+//! a [`Proxy`] calls what a Python daemon serves. All of it runs under tokio, whose `time` and `net`
+//! drivers must be on (`#[tokio::main]` does that).
 //!
 //! # Serve
 //!
@@ -48,10 +49,14 @@
 //! type with methods (a gateway, an object whose members are known at run time) implements
 //! [`Object`] itself.
 //!
-//! # Call a Python daemon
+//! A daemon serves whoever reaches its address. [`Daemon::with_validator`] decides about each
+//! client by what its handshake says, [`DaemonConfig::tls`] encrypts and can ask for certificates,
+//! and a Unix socket ([`Listener::bind_unix`]) is for those whom the file system lets at it.
+//!
+//! # Call
 //!
 //! [`Proxy::new`] takes what Pyro5's takes: a `PYRO:` address, a `PYRONAME:` or a `PYROMETA:` that
-//! a nameserver knows.
+//! a nameserver knows. A proxy makes one call at a time; for calls side by side, make more proxies.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), remote::Error> {
@@ -63,6 +68,109 @@
 //! laser.call("set_power", vec![12.5.into()], vec![("unit".into(), "mW".into())]).await?;
 //! let volts = laser.get("voltage").await?.as_f64();
 //! laser.set("shutter", Value::Bool(true)).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Whether Python or Rust is on the other side makes no difference:
+//!
+//! ```
+//! use std::sync::atomic::{AtomicI64, Ordering};
+//!
+//! use remote::{Daemon, DaemonConfig, Expose, Listener, MethodCall, Proxy, Value};
+//!
+//! #[derive(Default)]
+//! struct Stage {
+//!     position: AtomicI64,
+//! }
+//!
+//! #[remote::expose]
+//! impl Stage {
+//!     pub fn move_by(&self, steps: i64) -> i64 {
+//!         self.position.fetch_add(steps, Ordering::Relaxed) + steps
+//!     }
+//!
+//!     #[oneway]
+//!     pub fn stop(&self) {}
+//!
+//!     #[stream]
+//!     pub fn scan(&self, to: i64) -> impl Iterator<Item = i64> + use<> {
+//!         0..to
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let daemon = Daemon::new(DaemonConfig::default());
+//! # daemon.register("stage", Stage::default().into_object())?;
+//! # let listener = Listener::bind_tcp("localhost", 0).await?;
+//! # let uri = daemon.uri_for("stage", &listener).to_string();
+//! # tokio::spawn(daemon.serve(listener, Default::default()));
+//! let mut stage = Proxy::new(&uri)?;
+//!
+//! // Oneway: sent, and not waited for.
+//! stage.call("stop", vec![], vec![]).await?;
+//!
+//! // A batch: several calls in one message, carried out in order.
+//! let step = |steps: i64| MethodCall {
+//!     method: "move_by".into(),
+//!     args: vec![steps.into()],
+//!     kwargs: vec![],
+//! };
+//! let positions = stage.batch(vec![step(5), step(-2)]).await?;
+//! assert_eq!(positions, [Ok(Value::from(5)), Ok(Value::from(3))]);
+//!
+//! // A stream: the items of a remote iterator or generator, fetched one by one.
+//! let mut items = stage.stream("scan", vec![3.into()], vec![]).await?;
+//! let mut sum = 0;
+//! while let Some(item) = items.next().await? {
+//!     sum += item.as_i64().unwrap_or_default();
+//! }
+//! assert_eq!(sum, 3);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A stream belongs to the connection that it was made on; [`StreamLimits`] says how long it lives.
+//! A connection that was lost is made again by the next call. The call that it was lost in is not
+//! made again unless [`Proxy::with_retries`] allows it: an instrument must not move twice.
+//!
+//! # Names
+//!
+//! [`locate_ns`] finds a nameserver on this host or by asking the network, [`NameServer::at`]
+//! stands for one at a known address. This is how a daemon's object gets its name:
+//!
+//! ```no_run
+//! # async fn example(uri: remote::Uri) -> Result<(), remote::Error> {
+//! use remote::{Search, locate_ns};
+//!
+//! let mut nameserver = locate_ns(&Search::default()).await?;
+//! nameserver.register("lab.stage", &uri, &["motion".into()]).await?;
+//! assert_eq!(nameserver.lookup("lab.stage").await?, uri);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # TLS
+//!
+//! With the files that Pyro5's SSL settings name. A self-signed certificate is accepted by whoever
+//! has that certificate in its file of trusted ones; one that an authority has issued, by whoever
+//! has the authority's and calls the server by its name.
+//!
+//! ```no_run
+//! use remote::{ClientTls, DaemonConfig, Identity, Proxy, ServerTls};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Identity {
+//!     certificate: "server.pem".into(),
+//!     key: Some("server-key.pem".into()),
+//!     password: None,
+//! };
+//! let tls = Some(ServerTls::load(&server, None)?);
+//! let config = DaemonConfig { tls, ..DaemonConfig::default() };
+//!
+//! let tls = ClientTls::trusting("server.pem".as_ref())?;
+//! let laser = Proxy::new("PYRO:laser@lab.example.edu:9091")?.with_tls(tls);
 //! # Ok(())
 //! # }
 //! ```
@@ -85,11 +193,6 @@
 //!     }
 //! }
 //! ```
-//!
-//! # Streams
-//!
-//! A method marked `#[stream]` returns an iterator, and its client reads it in a `for` loop, item
-//! by item. A stream belongs to its connection; [`StreamLimits`] says how long it lives.
 //!
 //! # Serializers
 //!
@@ -163,6 +266,8 @@ pub use object::{
 };
 pub use session::{Peer, Session};
 pub use tls::{ClientTls, Identity, ServerTls, TlsError};
+/// Bytes and values; what is used most of it is re-exported here.
+pub use wire;
 pub use wire::Limits;
 pub use wire::exception::Exception;
 pub use wire::message::Annotations;

@@ -50,7 +50,8 @@ impl Proxy {
         self
     }
 
-    /// The same proxy, speaking TLS with daemons on TCP. Nameservers are asked without.
+    /// The same proxy, speaking TLS with daemons on TCP. Nameservers are asked without; where a
+    /// nameserver has TLS too, ask a proxy for its object ([`NAMESERVER_NAME`](crate::NAMESERVER_NAME)).
     #[must_use]
     pub fn with_tls(mut self, tls: ClientTls) -> Self {
         self.settings.tls = Some(tls);

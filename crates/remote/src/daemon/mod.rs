@@ -197,6 +197,9 @@ impl Daemon {
 
     /// Serves connections of `listener` until `stop` is cancelled; then lets running calls end
     /// (for the time that the configuration gives them) and closes every connection.
+    ///
+    /// To end it, cancel `stop` and wait: where this future is only dropped, nobody new is let in,
+    /// but those who are in are served on.
     pub async fn serve(self, listener: Listener, stop: CancellationToken) {
         let Shared { config, locations, .. } = &*self.shared;
         locations.write().unwrap_or_else(PoisonError::into_inner).push(listener.location().clone());
