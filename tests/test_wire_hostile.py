@@ -16,6 +16,7 @@ from pathlib import Path
 import Pyro5.errors
 import pytest
 from harness import SERIALIZERS, Certificates, every_serializer, proxy, tls_client, wait_for
+from harness.bare import connect_message, message, receive
 from Pyro5 import protocol
 from Pyro5.serializers import serializers
 
@@ -62,12 +63,6 @@ def allow_open_files(count):
     if hard < count:
         pytest.skip(f"the system allows only {hard} open files")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
-
-
-def connect_message(serializer="serpent"):
-    data = serializers[serializer].dumps({"handshake": "hello", "object": "t.wire"})
-    number = serializers[serializer].serializer_id
-    return protocol.SendingMessage(protocol.MSG_CONNECT, 0, 1, number, data).data
 
 
 def client_hello():
@@ -168,30 +163,6 @@ def test_five_thousand_idle_connections_take_little_memory(lab):
         print(f"{before:.0f} MiB before, {after:.0f} MiB with 5,000; a call took {took:.3f} s")
         assert after < 200
         assert took < 1
-
-
-def receive(sock):
-    """One whole message, or what came of it."""
-    answer = b""
-    wanted = 40
-    while len(answer) < wanted:
-        chunk = sock.recv(65536)
-        if not chunk:
-            break
-        answer += chunk
-        if len(answer) >= 40:
-            wanted = 40 + sum(struct.unpack("!II", answer[12:20]))
-    return answer
-
-
-def message(serializer, payload, flags=0, annotations=b"", seq=5):
-    number = serializers[serializer].serializer_id
-    header = struct.pack(
-        "!4sHBBHHII16sHH",
-        *(b"PYRO", 502, protocol.MSG_INVOKE, number, flags, seq),
-        *(len(payload), len(annotations), b"\0" * 16, 0, 0x4DC5),
-    )
-    return header + annotations + payload
 
 
 def dump(serializer, *args):

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::Instant;
 use wire::Limits;
 use wire::message::{Body, FrameError, HEADER_LEN, Header, PROTOCOL_VERSION};
 
@@ -37,6 +38,9 @@ pub(crate) struct FrameReader {
     /// Length of the frame handed out last; it goes from the buffer at the next call.
     used: usize,
     pub(crate) patience: Patience,
+    /// Since when the peer is waited for, where its time counts: a reader that is left and taken up
+    /// again goes on waiting.
+    since: Option<Instant>,
 }
 
 /// How long a peer may be silent.
@@ -102,13 +106,13 @@ impl FrameReader {
         let patience =
             if self.buffer.is_empty() { self.patience.between } else { self.patience.within };
         let read = io.read_buf(&mut self.buffer);
-        let read = match patience {
-            None => read.await,
-            Some(limit) => {
-                tokio::time::timeout(limit, read).await.map_err(|_| io::ErrorKind::TimedOut)?
-            }
-        };
-        Ok(read? > 0)
+        // As good as never, where the clock cannot say when.
+        let Some(limit) = patience else { return Ok(read.await? > 0) };
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let Some(end) = since.checked_add(limit) else { return Ok(read.await? > 0) };
+        let read = tokio::time::timeout_at(end, read).await;
+        self.since = None;
+        Ok(read.map_err(|_| io::ErrorKind::TimedOut)?? > 0)
     }
 
     /// What has been read of the frame that is being read.

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use remote::{
     Answer, Daemon, DaemonConfig, Error, Exception, Listener, Location, Metadata, Object,
-    Operation, Proxy, Request, Session, Uri, Value,
+    Operation, Proxy, Request, Serializer, Session, Uri, Value,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use wire::message::{Flags, FrameWriter, MessageType};
+use wire::value::Dict;
 
 /// Whatever takes longer than this has gone wrong.
 pub(crate) const LONGEST: Duration = Duration::from_secs(20);
@@ -119,4 +121,29 @@ pub(crate) fn raised(result: Result<Value, Error>) -> String {
         Err(Error::Remote(exception)) => exception.to_string(),
         other => panic!("no exception but {other:?}"),
     }
+}
+
+/// A message with an annotation.
+pub(crate) fn frame(
+    kind: MessageType,
+    serializer: Serializer,
+    payload: &[u8],
+    compress: bool,
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    let annotations = vec![(*b"ABCD", b"along".to_vec())];
+    let mut frame = FrameWriter::begin(&mut out, kind, serializer.id(), 1, &annotations).unwrap();
+    frame.payload().extend_from_slice(payload);
+    frame.finish(Flags::default(), None, compress, usize::MAX).unwrap();
+    out
+}
+
+/// What a client says first that wants `echo`.
+pub(crate) fn hello(serializer: Serializer) -> Vec<u8> {
+    let mut hello = Dict::new();
+    hello.insert("handshake", "hello");
+    hello.insert("object", "echo");
+    let mut payload = Vec::new();
+    serializer.encode(&Value::Dict(hello), &mut payload).unwrap();
+    frame(MessageType::Connect, serializer, &payload, false)
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use remote::{DaemonConfig, Limits, Location, Serializer, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use wire::message::{Flags, FrameWriter, HEADER_LEN, Header, MessageType};
+use wire::message::{HEADER_LEN, Header, MessageType};
 use wire::serializer::CallRef;
 use wire::value::Dict;
 
-use crate::common::Serving;
+use crate::common::{Serving, frame, hello};
 
 /// A small generator: the same packets in every run.
 struct Random(u64);
@@ -24,24 +24,6 @@ impl Random {
         self.0 ^= self.0 << 17;
         (self.0 % limit.max(1) as u64) as usize
     }
-}
-
-fn frame(kind: MessageType, serializer: Serializer, payload: &[u8], compress: bool) -> Vec<u8> {
-    let mut out = Vec::new();
-    let annotations = vec![(*b"ABCD", b"along".to_vec())];
-    let mut frame = FrameWriter::begin(&mut out, kind, serializer.id(), 1, &annotations).unwrap();
-    frame.payload().extend_from_slice(payload);
-    frame.finish(Flags::default(), None, compress, usize::MAX).unwrap();
-    out
-}
-
-fn hello(serializer: Serializer) -> Vec<u8> {
-    let mut hello = Dict::new();
-    hello.insert("handshake", "hello");
-    hello.insert("object", "echo");
-    let mut payload = Vec::new();
-    serializer.encode(&Value::Dict(hello), &mut payload).unwrap();
-    frame(MessageType::Connect, serializer, &payload, false)
 }
 
 fn packet(serializer: Serializer, random: &mut Random) -> Vec<u8> {

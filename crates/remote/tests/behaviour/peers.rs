@@ -4,10 +4,13 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use remote::{ConnectError, Daemon, DaemonConfig, Error, ServerType, Value, Welcome};
+use remote::{
+    ConnectError, Daemon, DaemonConfig, Error, Peer, Serializer, ServerType, Value, Welcome,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 
-use crate::common::{Echo, Serving, within};
+use crate::common::{Echo, Serving, hello, within};
 
 #[tokio::test]
 async fn bad_peers_harm_only_themselves() {
@@ -89,6 +92,39 @@ async fn nobody_waits_in_a_place_for_the_validator() {
         panic!("{refused:?}")
     };
     assert_eq!(reason, "no free workers, increase server threadpool size");
+}
+
+/// To the millisecond, although a connection that waits for a while is put to rest meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_has_the_time_that_the_daemon_gives_it() {
+    let all = hello(Serializer::Serpent);
+    // Behind its handshake, and in the middle of a message that began when it had been silent.
+    for (server_type, pauses) in [
+        (ServerType::Thread, &[][..]),
+        (ServerType::Thread, &[800, 400]),
+        (ServerType::Multiplex, &[800, 400]),
+    ] {
+        let comm_timeout = Some(Duration::from_millis(1500));
+        let config = DaemonConfig { server_type, comm_timeout, ..DaemonConfig::default() };
+        let daemon = Daemon::new(config);
+        daemon.register("echo", Arc::new(Echo)).unwrap();
+        let (mut client, server) = tokio::io::duplex(64 * 1024);
+        let peer = Peer::Tcp(([127, 0, 0, 1], 1).into());
+        let serving =
+            tokio::spawn(
+                async move { daemon.serve_in_memory(server, peer, Default::default()).await },
+            );
+        client.write_all(&all).await.unwrap();
+        assert!(client.read(&mut vec![0; 4096]).await.unwrap() > 40);
+        for (pause, byte) in pauses.iter().zip(b"PY") {
+            tokio::time::advance(Duration::from_millis(*pause)).await;
+            client.write_all(&[*byte]).await.unwrap();
+        }
+        let begin = tokio::time::Instant::now();
+        serving.await.unwrap();
+        let took = begin.elapsed().as_millis();
+        assert!((1500..1510).contains(&took), "{server_type:?} {pauses:?}: {took} ms");
+    }
 }
 
 #[tokio::test]
