@@ -2,10 +2,9 @@
 
 import pytest
 from faulty import RAISED
-from harness import Service, outcome, proxy
+from harness import Service, every_serializer, outcome, proxy
 
 SERVICES = {"t.faulty": Service("faulty", "Faulty", "session")}
-SERIALIZERS = ["serpent", "marshal", "json", "msgpack"]
 # Their texts hold a memory address or the words of one serializer's implementation.
 TEXT_MAY_DIFFER = {"unserializable argument", "unprintable argument", "exception argument"}
 # Pyro5's daemon fails over its own error message there.
@@ -31,7 +30,7 @@ def invoke(method, *args, **kwargs):
     return script
 
 
-@pytest.mark.parametrize("serializer", SERIALIZERS)
+@every_serializer
 @pytest.mark.parametrize("name", RAISED)
 def test_an_exception_arrives_as_from_pyro5(sides, serializer, name):
     def script(side):

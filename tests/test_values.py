@@ -1,11 +1,10 @@
 """Every serializer carries every value as Pyro5 does: the same result or the same error."""
 
 import pytest
-from harness import Service, outcome
+from harness import SERIALIZERS, Service, outcome
 from harness.values import HARD, VALUES
 from mirror import MADE
 
-SERIALIZERS = ["serpent", "marshal", "json", "msgpack"]
 SERVICES = {
     "t.mirror": Service("mirror", "Mirror", "session"),
     "t.numpy": Service("mirror", "Numpy", "single"),

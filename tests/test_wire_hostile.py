@@ -300,6 +300,21 @@ def finished(proxy):
     return sum(1 for what, *_ in proxy.notes() if what == "done")
 
 
+def test_a_crowd_of_refused_peers_does_not_fill_the_log(lab):
+    """A few of them are told in full, and the number of the others behind them."""
+    uri, _ = serve(lab, "{}")
+    for _ in range(300):
+        with socket.create_connection(address(uri), 10) as peer:
+            peer.sendall(b"GET / HTTP/1.1\r\n\r\n" * 3)
+            assert receive(peer)[6] == protocol.MSG_CONNECTFAIL
+
+    def told():
+        return lab.run("logs", "show").stdout
+
+    wait_for(lambda: "more connections were refused" in told(), 30, "the number of the others")
+    assert 1 <= told().count("connection refused") < 100
+
+
 def test_mutated_packets_harm_nobody(bench):
     """A short run; `mutations` of the `remote` crate's tests is the long one."""
     uri, pid = bench

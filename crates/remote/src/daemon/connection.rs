@@ -102,7 +102,9 @@ async fn admit<S: ClientStream>(
         Some(Ok(Some(accepted))) => converse(&shared, connection, accepted, &stop).await,
         Some(Ok(None)) | None => {}
         Some(Err(error)) => {
-            info!(daemon = %shared.config.name, %peer, %error, "handshake failed");
+            if shared.complaints.one_more(Instant::now().into_std()) {
+                info!(daemon = %shared.config.name, %peer, %error, "handshake failed");
+            }
         }
     }
 }
@@ -126,7 +128,10 @@ async fn converse<S: ClientStream>(
         Ok(()) => {}
         Err(ReadError::Io(error)) => debug!(%daemon, %peer, %error, "connection lost"),
         Err(ReadError::Frame(error)) => {
-            warn!(%daemon, %peer, %error, "closing a connection that does not keep to the protocol");
+            if shared.complaints.one_more(Instant::now().into_std()) {
+                warn!(%daemon, %peer, %error,
+                    "closing a connection that does not keep to the protocol");
+            }
             refusal::tell(connection, &error).await;
         }
     }

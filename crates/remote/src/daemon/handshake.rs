@@ -5,6 +5,7 @@
 //! peer costs a timer and a small buffer.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
@@ -94,7 +95,9 @@ pub(crate) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     let LetIn { welcome, annotations, place, object, handshake } = match let_in {
         Ok(let_in) => let_in,
         Err(reason) => {
-            info!(daemon = %shared.config.name, %peer, reason, "connection refused");
+            if shared.complaints.one_more(Instant::now()) {
+                info!(daemon = %shared.config.name, %peer, reason, "connection refused");
+            }
             let reason = Value::from(reason);
             let none = Annotations::new();
             reply(connection, MessageType::ConnectFail, &hello, &reason, &none)?;

@@ -3,6 +3,7 @@
 //! Owns which objects there are, how many connections are served, and the order in which a
 //! shutdown happens. A connection's own affairs are in [`connection`].
 
+mod complaints;
 pub(crate) mod config;
 mod connection;
 mod daemon_object;
@@ -31,6 +32,7 @@ use tracing::{debug, info, warn};
 use wire::exception::Exception;
 use wire::uri::{Location, Uri};
 
+use crate::daemon::complaints::Complaints;
 use crate::daemon::config::{DaemonConfig, ServerType};
 use crate::daemon::connection::Newcomer;
 use crate::daemon::daemon_object::DaemonObject;
@@ -71,6 +73,7 @@ pub(crate) struct Shared {
     /// The right to run a call in a `multiplex` daemon; handed out in order of arrival.
     pub(crate) turn: Option<Arc<Semaphore>>,
     waiting_room: Arc<WaitingRoom>,
+    pub(crate) complaints: Complaints,
     next_session: AtomicU64,
     locations: RwLock<Vec<Location>>,
 }
@@ -99,6 +102,7 @@ impl Daemon {
                 config.handshakes,
                 config.handshakes_per_address,
             )),
+            complaints: Complaints::default(),
             streams: Streams::new(config.streams.clone()),
             locks: Locks::new(config.first_epoch),
             resting: TaskTracker::new(),
@@ -212,8 +216,13 @@ impl Daemon {
             let accepted = tokio::select! {
                 accepted = accept(&listener.socket) => accepted,
                 _ = housekeeping.tick() => {
-                    self.shared.streams.expire(Instant::now());
+                    let now = Instant::now();
+                    self.shared.streams.expire(now);
                     Locks::tick(&self.shared);
+                    if let Some(count) = self.shared.complaints.kept_back(now) {
+                        warn!(daemon = %config.name, count,
+                            "more connections were refused or sent what is no message");
+                    }
                     continue;
                 }
                 () = stop.cancelled() => break,
