@@ -41,11 +41,11 @@ class Service(NamedTuple):
 class Side:
     """One server, seen from its clients."""
 
-    def __init__(self, name, uris, listens):
+    def __init__(self, name, uris, listens=None):
         self.name = name
         self.uris = uris
         # What the daemon was told of its address: `host`, `port`, `unixsocket`, `nathost`, ...
-        self.listens = listens
+        self.listens = listens or {}
 
     def proxy(self, service, **settings):
         return proxy(self.uris[service], **settings)
