@@ -1,35 +1,38 @@
 //! The lock log: who had which instrument, from when to when, and why not any longer.
 //!
 //! Owns the form of its lines and its files, for the daemons that write and the command line that
-//! reads. Each daemon has a file of its own, so that no two processes write into one; a line is
-//! written whole and never changed, and old files are set aside by size.
+//! reads. Each daemon has files of its own, so that no two processes write into one; a line is
+//! written whole and never changed, and old files are set aside by size. Broken locks have a file
+//! of their own beside: however often a lock comes and goes, those who look for them find them.
 
-use std::fs::OpenOptions;
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::OpenOptionsExt;
+mod history;
+mod limit;
+mod queue;
+mod writer;
+
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use file_rotate::compression::Compression;
-use file_rotate::suffix::AppendCount;
-use file_rotate::{ContentLimit, FileRotate};
 use jiff::Timestamp;
 use remote::{LockEvent, LockLog, LockRecord};
 use serde::{Deserialize, Serialize};
 
-/// A file is set aside when it is this large,
-const FILE_SIZE: usize = 5 * 1024 * 1024;
-/// and this many of those are kept.
-const FILES_KEPT: usize = 9;
-/// Lines that may wait for a slow disk; more are dropped, and counted in the log.
+pub(crate) use history::read;
+use queue::Queue;
+use writer::Writer;
+
+/// Lines that may wait for a slow disk; more are left out, and counted.
 const BACKLOG: usize = 100_000;
 /// A daemon that ends waits this long for the last ones.
 const FLUSHING: Duration = Duration::from_secs(2);
-/// What the names of all files begin and go on with.
+/// What the names of the files begin with,
 const PREFIX: &str = "locks-";
+/// those of broken locks begin with,
+const BREAKS: &str = "lock-breaks-";
+/// and all go on with.
 const SUFFIX: &str = ".jsonl";
 
 /// One line.
@@ -38,11 +41,14 @@ pub(crate) struct Line {
     /// When it happened.
     pub(crate) time: Timestamp,
     pub(crate) daemon: String,
+    /// Its number among the daemon's; rises over restarts, whatever the clock does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seq: Option<u64>,
     /// Empty where the line is about the whole daemon.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) service: String,
-    /// `granted`, `resumed`, `suspended`, `released`, `expired`, `broken`; `started` for the daemon
-    /// (every lock of its last life has ended by then).
+    /// `granted`, `resumed`, `joined`, `suspended`, `released`, `expired`, `broken`; `started` for the
+    /// daemon (every lock of its last life has ended by then); `unrecorded` for lines left out.
     pub(crate) event: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) user: String,
@@ -66,79 +72,48 @@ pub(crate) fn file(log_dir: &Path, daemon: &str) -> PathBuf {
     log_dir.join(format!("{PREFIX}{daemon}{SUFFIX}"))
 }
 
-/// Opens the log of a daemon, and says in it that the daemon has started.
+/// Opens the log of a daemon, and says in it that the daemon has started. Its lines are numbered from
+/// `first` on.
 ///
 /// # Errors
 /// No thread can be started.
-pub(crate) fn open(path: &Path, daemon: &str) -> io::Result<(LockLog, Flush)> {
-    let (lines, receiver) = sync_channel(BACKLOG);
-    let mut options = OpenOptions::new();
-    options.read(true).create(true).append(true).mode(0o600);
-    let file = FileRotate::new(
-        path,
-        AppendCount::new(FILES_KEPT),
-        ContentLimit::BytesSurpassed(FILE_SIZE),
-        Compression::None,
-        Some(options),
-    );
+pub(crate) fn open(path: &Path, daemon: &str, first: u64) -> io::Result<(LockLog, Flush)> {
+    let lines = Arc::new(Queue::new(BACKLOG));
     let daemon = daemon.to_owned();
-    let started = Line { event: "started".into(), ..Line::now(&daemon) };
-    let writer = Writer { file, daemon: daemon.clone() };
-    thread::Builder::new().name("lock-log".into()).spawn(move || writer.run(started, &receiver))?;
-    let flush = Flush { messages: lines.clone() };
-    let log = move |service: &str, record: &LockRecord| send(&lines, &daemon, service, record);
+    lines.push(Line { event: "started".into(), ..Line::now(&daemon) }, true);
+    let writer = Writer::new(path, &daemon, first);
+    let flush = Flush(Arc::clone(&lines));
+    let queue = Arc::clone(&lines);
+    thread::Builder::new().name("lock-log".into()).spawn(move || writer.run(&queue))?;
+    let sender = Sender(lines);
+    // Never waits: a lock must not hang on a disk.
+    let log = move |service: &str, record: &LockRecord| {
+        let line = Line::of(&daemon, service, record);
+        let matters = !line.is_routine();
+        sender.0.push(line, matters);
+    };
     Ok((Arc::new(log), flush))
 }
 
-/// What the writing thread gets.
-enum Message {
-    Line(Box<Line>),
-    /// Answered when everything before it is in the file.
-    Flush(SyncSender<()>),
+/// Ends the writing thread with the last one that could send.
+struct Sender(Arc<Queue<Line>>);
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// Waits for the disk, when the process is about to end.
-pub(crate) struct Flush {
-    messages: SyncSender<Message>,
-}
+pub(crate) struct Flush(Arc<Queue<Line>>);
 
 impl Flush {
     /// Returns when everything is written, or the disk does not keep up at all.
     pub(crate) fn wait(&self) {
-        let (written, answer) = sync_channel(1);
-        if self.messages.try_send(Message::Flush(written)).is_ok() {
-            // An error is what there is nothing to be done about.
-            let _ = answer.recv_timeout(FLUSHING);
+        if !self.0.wait_until_done(FLUSHING) {
+            tracing::warn!("the disk does not keep up, and the end of the lock log is lost");
         }
     }
-}
-
-/// Every line of every daemon, the oldest first. Lines that cannot be read are left out.
-///
-/// # Errors
-/// The directory or a file cannot be read.
-pub(crate) fn read(log_dir: &Path) -> io::Result<Vec<Line>> {
-    let mut lines = Vec::new();
-    let entries = match std::fs::read_dir(log_dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(lines),
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name();
-        let is_ours =
-            name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.contains(SUFFIX));
-        if !is_ours {
-            continue;
-        }
-        for line in BufReader::new(std::fs::File::open(entry.path())?).split(b'\n') {
-            // The last line of a daemon that was killed may be torn.
-            lines.extend(serde_json::from_slice::<Line>(&line?));
-        }
-    }
-    lines.sort_by(|a, b| (a.time, &a.service, a.epoch).cmp(&(b.time, &b.service, b.epoch)));
-    Ok(lines)
 }
 
 impl Line {
@@ -146,14 +121,29 @@ impl Line {
         Line { time: Timestamp::now(), daemon: daemon.to_owned(), ..Line::default() }
     }
 
+    /// Whether it is one of the many by which locks come and go.
+    fn is_routine(&self) -> bool {
+        matches!(self.event.as_str(), "granted" | "released" | "resumed" | "joined" | "suspended")
+    }
+
+    /// Whom it is put down to: a name at a host.
+    fn client(&self) -> String {
+        let host = self.address.rsplit_once(':').map_or(self.address.as_str(), |(host, _)| host);
+        if self.user.is_empty() { host.to_owned() } else { format!("{} at {host}", self.user) }
+    }
+
     fn of(daemon: &str, service: &str, record: &LockRecord) -> Self {
         let (event, by, reason) = match &record.event {
             LockEvent::Granted => ("granted", None, None),
             LockEvent::Resumed => ("resumed", None, None),
+            LockEvent::Joined => ("joined", None, Some("showed the owner's token".to_owned())),
             LockEvent::Suspended { ttl } => {
                 ("suspended", None, Some(format!("connection ended; kept for {ttl:?}")))
             }
             LockEvent::Unlocked => ("released", None, Some("unlock".to_owned())),
+            LockEvent::TakenOver { by } => {
+                ("released", None, Some(format!("taken over with its token by {by}")))
+            }
             LockEvent::Disconnected => ("released", None, Some("connection ended".to_owned())),
             LockEvent::Expired => ("expired", None, Some("its owner did not come back".to_owned())),
             LockEvent::Broken(broken) => {
@@ -165,7 +155,7 @@ impl Line {
             event: event.to_owned(),
             user: record.party.user.clone(),
             address: record.party.address.clone(),
-            epoch: Some(record.epoch),
+            epoch: record.epoch,
             duration: record.held.map(|held| (held.as_secs_f64() * 1e6).round() / 1e6),
             by,
             reason: reason.filter(|reason| !reason.is_empty()),
@@ -174,49 +164,9 @@ impl Line {
     }
 }
 
-/// Never waits: a lock must not hang on a disk.
-fn send(lines: &SyncSender<Message>, daemon: &str, service: &str, record: &LockRecord) {
-    let line = Box::new(Line::of(daemon, service, record));
-    if let Err(TrySendError::Full(Message::Line(line))) = lines.try_send(Message::Line(line)) {
-        tracing::warn!(
-            service = line.service,
-            event = line.event,
-            user = line.user,
-            "the disk does not keep up, and a line of the lock log is lost"
-        );
-    }
-}
-
-struct Writer {
-    file: FileRotate<AppendCount>,
-    daemon: String,
-}
-
-impl Writer {
-    fn run(mut self, started: Line, messages: &Receiver<Message>) {
-        self.write(&started);
-        while let Ok(message) = messages.recv() {
-            match message {
-                Message::Line(line) => self.write(&line),
-                // Fails where nobody waits any more.
-                Message::Flush(written) => drop(written.try_send(())),
-            }
-        }
-    }
-
-    fn write(&mut self, line: &Line) {
-        let written = serde_json::to_string(line).map_err(io::Error::from).and_then(|mut text| {
-            text.push('\n');
-            self.file.write_all(text.as_bytes())
-        });
-        if let Err(error) = written {
-            tracing::warn!(daemon = self.daemon, %error, "cannot write to the lock log");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
 
     use remote::{Break, LockParty};
 
@@ -227,14 +177,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = file(folder.path(), "bench");
         crate::files::replace(&path, b"{\"time\":\"2026-01-01T00:00:00Z\",\"daem\n").unwrap();
-        let (log, flush) = open(&path, "bench").unwrap();
+        let (log, flush) = open(&path, "bench", 1).unwrap();
         let party = LockParty { session: 1, user: "ada".into(), address: "127.0.0.1:9".into() };
         let broken = Break { by: "eve".into(), reason: "lunch".into() };
         for (event, held) in [
             (LockEvent::Granted, None),
             (LockEvent::Broken(broken), Some(Duration::from_millis(1500))),
         ] {
-            log("lab.x", &LockRecord { event, party: party.clone(), epoch: 7, held });
+            log("lab.x", &LockRecord { event, party: party.clone(), epoch: Some(7), held });
         }
         flush.wait();
         let lines = read(folder.path()).unwrap();
@@ -243,6 +193,75 @@ mod tests {
         let last = lines.last().unwrap();
         assert_eq!((last.user.as_str(), last.epoch, last.duration), ("ada", Some(7), Some(1.5)));
         assert_eq!((last.by.as_deref(), last.reason.as_deref()), (Some("eve"), Some("lunch")));
+    }
+
+    fn party(user: &str) -> LockParty {
+        LockParty { session: 1, user: user.into(), address: "127.0.0.1:9".into() }
+    }
+
+    #[test]
+    fn breaks_stay_in_a_history_that_a_flood_has_rolled_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(folder.path(), "bench");
+        let (log, flush) = open(&path, "bench", 1).unwrap();
+        let event = LockEvent::Broken(Break { by: "eve".into(), reason: "lunch".into() });
+        log("lab.x", &LockRecord { event, party: party("ada"), epoch: Some(7), held: None });
+        for epoch in 0..20_000 {
+            let (event, party) = (LockEvent::Granted, party("flood"));
+            log("lab.x", &LockRecord { event, party, epoch: Some(epoch), held: None });
+        }
+        flush.wait();
+        drop(log);
+        wait_for(|| read(folder.path()).unwrap().last().unwrap().event == "unrecorded");
+        let lines = read(folder.path()).unwrap();
+        let told = lines.last().unwrap();
+        assert_eq!(told.user, "flood at 127.0.0.1");
+        let left_out: u64 = lines.iter().filter_map(number).sum();
+        let written = lines.iter().filter(|line| line.event == "granted").count() as u64;
+        assert_eq!(written + left_out, 20_000);
+        assert!(written < 6000, "{written}");
+        // As if the rest had gone too.
+        std::fs::remove_file(&path).unwrap();
+        let lines = read(folder.path()).unwrap();
+        let events: Vec<&str> = lines.iter().map(|line| line.event.as_str()).collect();
+        assert_eq!(events, ["broken"]);
+    }
+
+    fn number(line: &Line) -> Option<u64> {
+        let reason = line.reason.as_ref().filter(|_| line.event == "unrecorded")?;
+        reason.split(' ').next()?.parse().ok()
+    }
+
+    fn wait_for(condition: impl Fn() -> bool) {
+        let begin = Instant::now();
+        while !condition() {
+            assert!(begin.elapsed() < Duration::from_secs(20), "in vain");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn the_order_of_a_daemon_is_that_in_which_it_wrote() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, lines: &[(&str, u64)]| {
+            let text: String = lines
+                .iter()
+                .map(|(event, minute)| {
+                    let time = format!("2026-01-01T00:{minute:02}:00Z");
+                    format!("{{\"time\":\"{time}\",\"daemon\":\"d\",\"event\":\"{event}\"}}\n")
+                })
+                .collect();
+            crate::files::replace(&folder.path().join(name), text.as_bytes()).unwrap();
+        };
+        // The clock of one went back by half an hour.
+        write("locks-a.b.jsonl.2", &[("first", 40)]);
+        write("locks-a.b.jsonl.1", &[("second", 41), ("third", 10)]);
+        write("locks-a.b.jsonl", &[("fourth", 11)]);
+        write("locks-other.jsonl", &[("early", 5), ("late", 50)]);
+        write("lock-breaks-a.b.jsonl", &[("broken", 1), ("third", 10)]);
+        let lines = read(folder.path()).unwrap();
+        let events: Vec<&str> = lines.iter().map(|line| line.event.as_str()).collect();
+        assert_eq!(events, ["broken", "early", "first", "second", "third", "fourth", "late"]);
     }
 
     #[test]

@@ -254,7 +254,7 @@ pub use error::{ConnectError, Error};
 pub use instance::{PerCall, PerSession};
 pub use lock::{
     Break, LockBreaker, LockEvent, LockLog, LockOwner, LockParty, LockRecord, LockSettings,
-    LockStatus, LockWaiter,
+    LockState, LockStatus, LockWaiter,
 };
 pub use native::{
     Caller, Expose, Exposed, FromValue, IntoException, IntoResult, IntoValue, Mismatch, expose,

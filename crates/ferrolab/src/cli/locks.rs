@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use jiff::Timestamp;
 use miette::{Context, IntoDiagnostic};
 use serde::Serialize;
 
@@ -55,12 +56,19 @@ fn now(arguments: &Arguments) -> Outcome {
         .into_iter()
         .filter(|row| wanted(&row.name))
         .filter_map(|row| Some(Row { lock: row.lock?, service: row.name, daemon: row.daemon }))
+        .map(|mut row| {
+            if let Some(owner) = &mut row.lock.owner {
+                owner.idle = owner.idle_at(Timestamp::now());
+            }
+            row
+        })
         .collect();
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&rows).into_diagnostic()?);
         return Ok(ExitCode::SUCCESS);
     }
-    let mut shown = table::table(&["SERVICE", "LOCKED BY", "FROM", "SINCE", "EPOCH", "WAITING"]);
+    let headings = ["SERVICE", "LOCKED BY", "FROM", "SINCE", "IDLE", "EPOCH", "WAITING"];
+    let mut shown = table::table(&headings);
     for Row { service, lock, .. } in &rows {
         let waiting: Vec<String> = lock
             .waiting
@@ -77,11 +85,15 @@ fn now(arguments: &Arguments) -> Outcome {
                     table::text(owner.name()),
                     format!("{}{away}", owner.address),
                     owner.since.clone(),
+                    owner.idle.map_or_else(|| "-".to_owned(), |idle| format!("{idle:.0} s")),
                     owner.epoch.to_string(),
                     waiting,
                 ])
             }
-            None => shown.add_row([service, "-", "-", "-", "-", &waiting]),
+            None => {
+                let note = lock.note.as_deref().map_or_else(|| "-".to_owned(), table::text);
+                shown.add_row([service, &note, "-", "-", "-", "-", &waiting])
+            }
         };
     }
     table::print(&shown);

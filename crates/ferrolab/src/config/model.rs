@@ -180,6 +180,12 @@ pub(crate) struct Service {
     pub(crate) read_while_locked: Vec<String>,
     /// Methods to call when the session that held it ends.
     pub(crate) on_disconnect: Vec<String>,
+    /// The longest time that a client may wait for its lock; none at all if absent.
+    #[serde(with = "seconds")]
+    pub(crate) lock_max_wait: Option<Duration>,
+    /// The longest time that it may outlive its owner's connection; none at all if absent.
+    #[serde(with = "seconds")]
+    pub(crate) lock_max_ttl: Option<Duration>,
     /// Its own Python settings; see [`Configuration::python_for`].
     pub(crate) python: Python,
 }

@@ -32,16 +32,18 @@ pub(super) fn first_epoch(config: &config::Daemon, files: &LockFiles) -> u64 {
     }
 }
 
-/// Begins the lock log, where the daemon has locks.
+/// Begins the lock log, where the daemon has locks. Its lines are numbered as its epochs are: on from
+/// those of earlier lives.
 pub(super) fn begin_log(
     daemon: &Daemon,
     config: &config::Daemon,
     files: &LockFiles,
+    first_epoch: u64,
 ) -> Option<locklog::Flush> {
     if config.class == DaemonClass::Plain {
         return None;
     }
-    match locklog::open(&files.log, &config.name) {
+    match locklog::open(&files.log, &config.name, first_epoch) {
         Ok((log, flush)) => {
             daemon.log_locks(log);
             Some(flush)
@@ -70,6 +72,8 @@ pub(super) fn register(
             let settings = LockSettings {
                 read_while_locked: service.read_while_locked.clone(),
                 on_disconnect: service.on_disconnect.clone(),
+                max_wait: service.lock_max_wait.unwrap_or_default(),
+                max_ttl: service.lock_max_ttl.unwrap_or_default(),
             };
             daemon.register_lockable(id, object, settings)
         }

@@ -50,12 +50,12 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let listener = address::listen(config, &state_file).await?;
     let first_epoch = locks::first_epoch(config, &lock_files);
     let daemon = Daemon::new(DaemonConfig { first_epoch, ..settings });
-    let lock_log = locks::begin_log(&daemon, config, &lock_files);
+    let lock_log = locks::begin_log(&daemon, config, &lock_files, first_epoch);
     let spawner = Spawner::permanent()
         .map_err(|error| format!("cannot start the thread that starts workers: {error}"))?;
     let registry: Arc<dyn Registry> = DaemonObjects::new(&daemon, &listener);
     let workers = WorkerSet::start(&spawner, worker::specs(config, services), &registry);
-    let mut reporter = Reporter::new(&daemon, &listener, &config.name, services);
+    let mut reporter = Reporter::new(&daemon, &listener, &config.name, config.class, services);
     register_natives(&daemon, config.class, services, &mut reporter);
     for (id, object) in workers.objects() {
         let service = services.iter().find(|service| service.name == id);

@@ -7,19 +7,21 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use remote::{DAEMON_NAME, Daemon, Listener, LockOwner, LockStatus, LockWaiter, Uri};
+use remote::{DAEMON_NAME, Daemon, Listener, LockOwner, LockState, LockStatus, LockWaiter, Uri};
 use serde_json::{Value, json};
 use supervisor::Lifeline;
 use tokio::sync::watch;
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, MissedTickBehavior};
 
-use crate::config::{Service, Target};
+use crate::config::{DaemonClass, Service, Target};
 use crate::control::{LockOwnerRow, LockRow, LockWaiterRow};
 use crate::host::registrar::{Report, State};
 use crate::host::worker::{ServiceStatus, WorkerSet};
 
 /// Between two reports about locks.
 const BETWEEN_LOCKS: Duration = Duration::from_millis(100);
+/// How late it may be known that an owner has made a call.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// Of a long queue, only the first are reported.
 const WAITING_SHOWN: usize = 100;
 
@@ -33,6 +35,7 @@ const SLOW: &str = "not loaded after 20 s: its driver hangs while it is imported
 /// Makes the reports.
 pub(super) struct Reporter {
     daemon: Daemon,
+    has_locks: bool,
     started: Instant,
     uri: String,
     /// Where it really listens, whatever clients are told.
@@ -53,6 +56,7 @@ impl Reporter {
         daemon: &Daemon,
         listener: &Listener,
         name: &str,
+        class: DaemonClass,
         services: &[Service],
     ) -> Self {
         let known = |service: &Service| Known {
@@ -63,6 +67,7 @@ impl Reporter {
         Reporter {
             started: Instant::now(),
             daemon: daemon.clone(),
+            has_locks: class == DaemonClass::Lockable,
             uri: daemon.uri_for(name, listener).to_string(),
             address: local_address(listener),
             services: services
@@ -87,6 +92,8 @@ impl Reporter {
     ) {
         let mut changes = workers.changes();
         let mut lock_changes = self.daemon.lock_changes();
+        let mut look = tokio::time::interval(BETWEEN_LOOKS);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = self.report(workers, &registrations.borrow_and_update());
         lifeline.ready(last.clone());
         loop {
@@ -98,6 +105,8 @@ impl Reporter {
                     tokio::time::sleep(BETWEEN_LOCKS).await;
                     lock_changes.mark_unchanged();
                 }
+                // Of calls nobody tells: when an owner's last one was is looked up.
+                _ = look.tick(), if self.has_locks => {}
             }
             let report = self.report(workers, &registrations.borrow_and_update());
             if report != last {
@@ -146,15 +155,21 @@ fn lock_row(lock: &LockStatus) -> LockRow {
         user: owner.user.clone(),
         address: owner.address.clone(),
         since: rfc3339(owner.since),
+        used: rfc3339(owner.used),
+        is_in_use: owner.is_in_use,
+        idle: None,
         epoch: owner.epoch,
-        away: owner.away,
+        away: owner.away.is_some(),
     };
     let waiter = |waiter: &LockWaiter| LockWaiterRow {
         user: waiter.user.clone(),
         address: waiter.address.clone(),
         since: rfc3339(waiter.since),
     };
+    let tells = !matches!(lock.state, LockState::Free | LockState::Locked | LockState::Away);
     LockRow {
+        state: lock.state.word().to_owned(),
+        note: tells.then(|| lock.state.to_string()),
         owner: lock.owner.as_ref().map(owner),
         waiting: lock.waiting.iter().take(WAITING_SHOWN).map(waiter).collect(),
     }

@@ -47,6 +47,8 @@ pub struct DaemonConfig {
     pub handshakes_per_address: usize,
     /// Calls that still run at shutdown may take this long to end.
     pub shutdown_grace: Duration,
+    /// A method that brings an object to rest may take this long before the next one is called.
+    pub rest_timeout: Duration,
     /// Address to publish instead of the listener's (Pyro5's `NATHOST`, `NATPORT`); a port of 0
     /// stands for the listener's own.
     pub nat: Option<(String, u16)>,
@@ -70,6 +72,7 @@ impl Default for DaemonConfig {
             handshakes: 4096,
             handshakes_per_address: 1024,
             shutdown_grace: Duration::from_secs(5),
+            rest_timeout: Duration::from_secs(10),
             nat: None,
             first_epoch: 1,
         }

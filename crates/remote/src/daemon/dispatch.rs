@@ -320,7 +320,8 @@ impl Answering<'_> {
                 }
             }
             ReplyBody::Stream(stream) => {
-                let origin = Origin { object: object.to_owned(), member: method.to_owned() };
+                let home = self.shared.locks.home(object);
+                let origin = Origin { object: home, member: method.to_owned() };
                 let added =
                     self.shared.streams.add(self.session.id, stream, origin, Instant::now());
                 let id = match added {

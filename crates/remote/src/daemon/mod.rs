@@ -166,6 +166,27 @@ impl Daemon {
         self.register(id, object)
     }
 
+    /// Serves `object` under `id` from now on, as a part of the object `with`: its lock, if it has one,
+    /// is the lock of both.
+    ///
+    /// # Errors
+    /// The id is taken.
+    pub fn register_part(
+        &self,
+        id: &str,
+        object: Arc<dyn Object>,
+        with: &str,
+    ) -> Result<(), RegisterError> {
+        let mut objects = self.shared.objects.write().unwrap_or_else(PoisonError::into_inner);
+        if objects.contains_key(id) {
+            return Err(RegisterError(id.to_owned()));
+        }
+        // The lock first, as above.
+        self.shared.locks.share(id, with);
+        objects.insert(id.to_owned(), object);
+        Ok(())
+    }
+
     /// Hands every record of the locks to `log` from now on, in order.
     pub fn log_locks(&self, log: LockLog) {
         self.shared.locks.set_log(log);
@@ -189,7 +210,11 @@ impl Daemon {
     /// Stops serving the object of this id; true if there was one.
     pub fn unregister(&self, id: &str) -> bool {
         let mut objects = self.shared.objects.write().unwrap_or_else(PoisonError::into_inner);
-        id != DAEMON_NAME && objects.remove(id).is_some()
+        let is_gone = id != DAEMON_NAME && objects.remove(id).is_some();
+        if is_gone {
+            self.shared.locks.end_share(id);
+        }
+        is_gone
     }
 
     /// The URI of the object `id` at `listener`, or at the NAT address where one is set.
@@ -218,7 +243,6 @@ impl Daemon {
                 _ = housekeeping.tick() => {
                     let now = Instant::now();
                     self.shared.streams.expire(now);
-                    Locks::tick(&self.shared);
                     if let Some(count) = self.shared.complaints.kept_back(now) {
                         warn!(daemon = %config.name, count,
                             "more connections were refused or sent what is no message");
@@ -250,7 +274,7 @@ impl Daemon {
             connections.wait().await;
         }
         self.shared.resting.close();
-        if tokio::time::timeout(rest::LONGEST, self.shared.resting.wait()).await.is_err() {
+        if tokio::time::timeout(config.rest_timeout, self.shared.resting.wait()).await.is_err() {
             warn!(daemon = %config.name, "some objects have not come to a safe state in time");
         }
         info!(daemon = %config.name, "stopped serving");

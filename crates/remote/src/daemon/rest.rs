@@ -1,20 +1,19 @@
 //! Bringing an object to a safe state when the owner of its lock is gone.
 //!
-//! Owns how its `on_disconnect` methods are called: once, in order, each for a limited time,
-//! whatever becomes of the one before. When is the lock's to say; it is granted to nobody and
-//! nobody's call runs until this is done.
+//! Owns how its `on_disconnect` methods are called: once, in order, whatever becomes of the one
+//! before. One that takes too long is told of, and the next is called; but as long as it runs it may
+//! still drive the instrument. When is the lock's to say; it is granted to nobody and nobody's call
+//! runs until all of this is done.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use tokio::task::{JoinError, JoinHandle};
 use tracing::{info, warn};
 
 use crate::daemon::{Shared, dispatch};
 use crate::lock::table::Locks;
+use crate::object::{CallResult, Object};
 use crate::session::Session;
-
-/// One method may take this long.
-pub(crate) const LONGEST: Duration = Duration::from_secs(10);
 
 /// Brings the object of `id` to rest, for `session`, and reports it to the lock.
 pub(crate) fn start(shared: &Arc<Shared>, id: &str, session: Arc<Session>) {
@@ -28,28 +27,113 @@ pub(crate) fn start(shared: &Arc<Shared>, id: &str, session: Arc<Session>) {
     }
 }
 
+/// An object that is being brought to rest. Whatever happens to this, the lock hears of its end: or
+/// else it would be nobody's for ever.
+struct Rest {
+    shared: Arc<Shared>,
+    id: String,
+    session: Arc<Session>,
+    troubles: Vec<String>,
+    is_done: bool,
+}
+
 async fn rest(shared: &Arc<Shared>, id: &str, session: &Arc<Session>) {
-    let (Some(settings), Some(object)) = (shared.locks.settings(id), shared.object(id)) else {
-        return finish(shared, id, None);
+    let mut rest = Rest {
+        shared: Arc::clone(shared),
+        id: id.to_owned(),
+        session: Arc::clone(session),
+        troubles: Vec::new(),
+        is_done: false,
     };
-    let mut troubles = Vec::new();
-    for method in &settings.on_disconnect {
-        let turn = dispatch::take_turn(shared).await;
-        let called = object.bring_to_rest(session, method).wait();
-        let trouble = match tokio::time::timeout(LONGEST, called).await {
-            Ok(Ok(_)) => {
-                info!(daemon = %shared.config.name, service = id, method, "brought to rest");
-                continue;
+    if let (Some(settings), Some(object)) = (shared.locks.settings(id), shared.object(id)) {
+        let mut late = Vec::new();
+        for method in &settings.on_disconnect {
+            late.extend(rest.call(&object, method).await);
+        }
+        for (method, call) in late {
+            let ended = call.await;
+            info!(daemon = %shared.config.name, service = id, method, "has returned after all");
+            if let Err(trouble) = outcome(ended) {
+                rest.trouble(&method, &trouble);
             }
-            Ok(Err(exception)) => format!("raised {exception}"),
-            Err(_) => format!("has not returned within {} s", LONGEST.as_secs()),
-        };
-        drop(turn);
-        warn!(daemon = %shared.config.name, service = id, method, trouble,
-            "a method of on_disconnect has failed; the instrument may not be in a safe state");
-        troubles.push(format!("on_disconnect: {method}() {trouble}"));
+        }
     }
-    finish(shared, id, (!troubles.is_empty()).then(|| troubles.join("; ")));
+    rest.is_done = true;
+}
+
+impl Rest {
+    /// Calls one method; it is handed back where it takes too long.
+    async fn call(
+        &mut self,
+        object: &Arc<dyn Object>,
+        method: &str,
+    ) -> Option<(String, JoinHandle<CallResult>)> {
+        let shared = Arc::clone(&self.shared);
+        let longest = shared.config.rest_timeout;
+        let mut turn = std::pin::pin!(dispatch::take_turn(&shared));
+        let turn = match tokio::time::timeout(longest, &mut turn).await {
+            Ok(turn) => turn,
+            Err(_) => {
+                // Nothing else runs in this daemon either, as long as that is so.
+                self.trouble(method, "waits for a call of another service, which still runs");
+                let turn = turn.await;
+                self.troubles.pop();
+                turn
+            }
+        };
+        // A task of its own: it goes on when it takes too long, and takes nobody along if it panics.
+        let mut call = tokio::spawn({
+            let (object, session, method) =
+                (Arc::clone(object), Arc::clone(&self.session), method.to_owned());
+            async move { object.bring_to_rest(&session, &method).wait().await }
+        });
+        let ended = tokio::time::timeout(longest, &mut call).await;
+        drop(turn);
+        match ended.map(outcome) {
+            Ok(Ok(())) => {
+                info!(daemon = %self.shared.config.name, service = self.id, method, "brought to rest");
+                None
+            }
+            Ok(Err(trouble)) => {
+                self.trouble(method, &trouble);
+                None
+            }
+            Err(_) => {
+                let trouble = format!(
+                    "has not returned within {} s, and nobody gets the lock before it has",
+                    longest.as_secs_f64()
+                );
+                self.trouble(method, &trouble);
+                Some((method.to_owned(), call))
+            }
+        }
+    }
+
+    fn trouble(&mut self, method: &str, trouble: &str) {
+        warn!(daemon = %self.shared.config.name, service = self.id, method, trouble,
+            "a method of on_disconnect has failed; the instrument may not be in a safe state");
+        self.troubles.push(format!("on_disconnect: {method}() {trouble}"));
+        self.shared.locks.set_trouble(&self.id, self.troubles.join("; "));
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.troubles.push("on_disconnect: has been cut off".to_owned());
+        }
+        let trouble = (!self.troubles.is_empty()).then(|| self.troubles.join("; "));
+        finish(&self.shared, &self.id, trouble);
+    }
+}
+
+/// What is wrong with how a method has ended.
+fn outcome(ended: Result<CallResult, JoinError>) -> Result<(), String> {
+    match ended {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(exception)) => Err(format!("raised {exception}")),
+        Err(_) => Err("has ended in a failure of the daemon's own".to_owned()),
+    }
 }
 
 fn finish(shared: &Arc<Shared>, id: &str, trouble: Option<String>) {

@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::policy::{Effect, Lock};
+use super::policy::{Effect, Lock, PATIENCE, Phase};
 use super::token::TokenHash;
-use super::words::{Break, Event, Outcome, Party, Record, Request};
+use super::words::{Break, Event, Outcome, Party, Record, Refusal, Request};
 
 /// Sessions take part under these numbers; a session that has ended comes back under a new one.
 const CLIENTS: u64 = 4;
@@ -18,11 +18,14 @@ const CLIENTS: u64 = 4;
 /// Something that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A client asks for the lock: seconds to wait, a token.
+    /// A client asks for the lock: seconds to wait, a token. The token says too through which of the
+    /// lock's two objects.
     Request(u8, Option<u8>, Option<u8>),
     /// A client gives it up.
     Unlock(u8),
-    /// A client's connection ends.
+    /// A client's connection ends, and nobody has noticed all that was of it.
+    Vanish(u8),
+    /// A client's connection ends, and its session.
     Disconnect(u8),
     /// A client begins a call, a reading one perhaps.
     Call(u8, bool),
@@ -40,7 +43,7 @@ impl Step {
     /// Any four bytes are a step.
     pub fn from_bytes([kind, who, a, b]: [u8; 4]) -> Self {
         let maybe = |byte: u8| (!byte.is_multiple_of(3)).then_some(byte / 16);
-        match kind % 12 {
+        match kind % 13 {
             0..=2 => Step::Request(who, maybe(a), maybe(b).filter(|_| b > 128)),
             3 => Step::Unlock(who),
             4 => Step::Disconnect(who),
@@ -48,6 +51,7 @@ impl Step {
             7 | 8 => Step::CallEnd(who),
             9 => Step::Rested,
             10 => Step::Pass(a % 20),
+            11 => Step::Vanish(who),
             _ => Step::Break,
         }
     }
@@ -103,12 +107,20 @@ struct World {
     asked: VecDeque<(u64, u64, bool)>,
     running: BTreeMap<u64, u32>,
     owner: Option<u64>,
+    /// Who has joined the owner.
+    members: BTreeSet<u64>,
+    /// Whose connection has ended, and whose session has not.
+    gone: BTreeSet<u64>,
     /// Who lost the lock and has not asked again.
     banned: BTreeSet<u64>,
     epoch: u64,
     /// The owner has gone, and the object has not come to rest since.
     must_rest: bool,
     resting: bool,
+    /// Calls of an owner that has gone still run.
+    trailing: bool,
+    /// Since when calls are refused for the sake of who waits, with no change in what that waits for.
+    shut_since: Option<Instant>,
 }
 
 impl World {
@@ -123,10 +135,14 @@ impl World {
             asked: VecDeque::new(),
             running: BTreeMap::new(),
             owner: None,
+            members: BTreeSet::new(),
+            gone: BTreeSet::new(),
             banned: BTreeSet::new(),
             epoch: 0,
             must_rest: false,
             resting: false,
+            trailing: false,
+            shut_since: None,
         }
     }
 
@@ -141,18 +157,27 @@ impl World {
                 let session = self.session(client);
                 self.next_ticket += 1;
                 self.asked.push_back((self.next_ticket, session, token.is_some()));
+                let via = if token.is_some_and(|token| token & 2 > 0) { "axis" } else { "stage" };
                 let request = Request {
                     party: Party { session, user: format!("user {session}"), address: "a".into() },
+                    via: via.to_owned(),
                     wait: wait.map(|seconds| Duration::from_secs(seconds.into())),
                     token: token.map(|token| {
                         (TokenHash::of(&[token % 2]), Duration::from_secs(u64::from(token) * 3))
                     }),
                 };
                 self.lock.request(now, self.next_ticket, request, &mut effects);
+                if self.gone.contains(&session) {
+                    let refused = matches!(
+                        effects[..],
+                        [Effect::Answer(_, Outcome::Refused(Refusal::Lost(_)))]
+                    );
+                    assert!(refused, "who is gone asks for the lock: {effects:?}");
+                }
             }
             Step::Unlock(client) => {
                 let session = self.session(client);
-                let was_owner = self.owner == Some(session);
+                let was_owner = self.owner == Some(session) || self.members.remove(&session);
                 let unlocked = self.lock.unlock(now, session, &mut effects);
                 assert_eq!(unlocked == Ok(true), was_owner, "unlocked by who is not the owner");
                 if unlocked.is_err() {
@@ -160,22 +185,19 @@ impl World {
                     self.banned.remove(&session);
                 }
             }
+            Step::Vanish(client) => self.vanish(self.session(client)),
             Step::Disconnect(client) => {
                 let session = self.session(client);
                 self.sessions.insert(u64::from(client) % CLIENTS, self.next_session);
                 self.next_session += 1;
-                let was_owner = self.owner == Some(session);
-                self.lock.disconnect(now, session, &mut effects);
-                self.apply(effects);
-                effects = Vec::new();
-                if was_owner {
-                    // A request that was on its way when its connection ended.
-                    let drives = self.lock.call_start(now, session, false).is_ok();
-                    assert!(!drives, "it drives although it is gone");
-                }
-                assert_ne!(self.owner, Some(session), "an owner whose connection has ended");
-                assert!(self.asked.iter().all(|(_, of, _)| *of != session), "it still waits");
+                self.vanish(session);
                 self.lock.forget(now, session, &mut effects);
+                self.gone.remove(&session);
+                if self.running.contains_key(&session) {
+                    // An entry of a batch whose connection has ended.
+                    let drives = self.lock.call_start(now, session, false).is_ok();
+                    assert!(!drives, "it drives although its session is over");
+                }
             }
             Step::Call(client, read) => self.call(self.session(client), read),
             Step::CallEnd(which) => {
@@ -195,7 +217,8 @@ impl World {
                 self.lock.tick(self.now, &mut effects);
             }
             Step::Break => {
-                let had = self.lock.hold().is_some();
+                let is_next = matches!(self.lock.phase(), Phase::Granting(_));
+                let had = self.lock.hold().is_some() || is_next;
                 let broken = Break { by: "b".into(), reason: String::new() };
                 assert_eq!(self.lock.break_it(now, broken, &mut effects), had);
             }
@@ -204,23 +227,50 @@ impl World {
         let holder = self.lock.hold().filter(|(_, until)| until.is_none());
         assert_eq!(holder.map(|(hold, _)| hold.owner.session), self.owner, "who has it");
         let overdue = self.lock.next_deadline().is_some_and(|at| at <= self.now);
-        assert!(!overdue || matches!(step, Step::Disconnect(_)), "a deadline was passed over");
+        let ends = matches!(step, Step::Disconnect(_) | Step::Vanish(_));
+        assert!(!overdue || ends, "a deadline was passed over");
+    }
+
+    /// The connection has ended. A request that was on its way then, and whatever of a batch is left,
+    /// drives no more, whoever has the lock.
+    fn vanish(&mut self, session: u64) {
+        let mut effects = Vec::new();
+        self.lock.disconnect(self.now, session, &mut effects);
+        self.members.remove(&session);
+        self.gone.insert(session);
+        self.apply(effects);
+        self.call(session, false);
+        self.call(session, true);
+        assert_ne!(self.owner, Some(session), "an owner whose connection has ended");
+        assert!(self.asked.iter().all(|(_, of, _)| *of != session), "it still waits");
     }
 
     fn call(&mut self, session: u64, read: bool) {
-        match self.lock.call_start(self.now, session, read) {
+        let is_owner = self.owner == Some(session) || self.members.contains(&session);
+        let started = self.lock.call_start(self.now, session, read);
+        assert!(started.is_err() || !self.gone.contains(&session), "it drives although it is gone");
+        match started {
             Ok(()) if read => {}
             Ok(()) => {
-                assert!(self.owner.is_none_or(|owner| owner == session), "a stranger drives");
+                assert!(self.owner.is_none() || is_owner, "a stranger drives");
                 let kept = self.lock.hold().is_some_and(|(_, until)| until.is_some());
                 assert!(!kept, "a stranger drives while the owner is away");
                 assert!(!self.must_rest, "a call before the object has come to rest");
+                assert!(!self.trailing, "a call beside those of an owner that has gone");
                 assert!(!self.banned.contains(&session), "it drives after it has lost the lock");
                 *self.running.entry(session).or_insert(0) += 1;
             }
+            Err(_) if self.gone.contains(&session) => {}
             Err(refusal) => {
                 assert!(!read, "a read was refused: {refusal}");
-                assert_ne!(self.owner, Some(session), "the owner was refused: {refusal}");
+                assert!(!is_owner, "the owner was refused: {refusal}");
+                if matches!(self.lock.phase(), Phase::Granting(_))
+                    && !self.banned.contains(&session)
+                {
+                    let since = *self.shut_since.get_or_insert(self.now);
+                    let shut = self.now.duration_since(since);
+                    assert!(shut <= PATIENCE, "shut for {shut:?} behind a call that hangs");
+                }
             }
         }
     }
@@ -232,6 +282,8 @@ impl World {
                 self.running.remove(&session);
             }
         }
+        self.trailing &= !self.running.is_empty();
+        self.shut_since = None;
         let mut effects = Vec::new();
         self.lock.call_end(self.now, session, &mut effects);
         self.apply(effects);
@@ -257,18 +309,24 @@ impl World {
             panic!("ticket {ticket} was answered twice, or never asked");
         };
         if let Outcome::Granted { epoch } = outcome {
-            assert_eq!((self.owner, *epoch), (Some(session), self.epoch), "another was told so");
+            let is_theirs = self.owner == Some(session) || self.members.contains(&session);
+            assert!(is_theirs && *epoch == self.epoch, "another was told so");
         }
     }
 
     fn recorded(&mut self, Record { event, party, epoch, .. }: &Record) {
+        let Some(epoch) = *epoch else {
+            assert!(matches!(event, Event::Broken(_)) && self.owner.is_none(), "{event:?}");
+            return;
+        };
         match event {
             Event::Granted | Event::Resumed => {
                 assert_eq!(self.owner, None, "two owners");
-                assert!(*epoch > self.epoch, "epochs rise");
+                assert!(epoch > self.epoch, "epochs rise");
                 assert!(!self.must_rest, "granted before the object has come to rest");
                 let strangers = self.running.keys().any(|session| *session != party.session);
                 assert!(!strangers, "granted while another's call runs");
+                assert!(!self.gone.contains(&party.session), "granted to who is gone");
                 let first = self.asked.iter().position(|(_, of, _)| *of == party.session);
                 let earlier = self.asked.iter().take(first.unwrap_or(0));
                 if *event == Event::Granted {
@@ -277,18 +335,30 @@ impl World {
                     assert!(passed.is_empty(), "served out of order: {passed:?}");
                 }
                 self.banned.remove(&party.session);
-                (self.owner, self.epoch) = (Some(party.session), *epoch);
+                self.shut_since = None;
+                (self.owner, self.epoch) = (Some(party.session), epoch);
             }
-            Event::Suspended { .. } => {
-                let owner = self.owner.take();
-                self.banned.extend(owner);
+            Event::Joined => {
+                assert_eq!(epoch, self.epoch, "joined another's epoch");
+                assert!(self.owner.is_some(), "joined nobody");
+                self.banned.remove(&party.session);
+                self.members.insert(party.session);
             }
-            Event::Unlocked => self.owner = None,
+            Event::Unlocked => {
+                self.owner = None;
+                self.members.clear();
+            }
+            Event::Suspended { .. } | Event::TakenOver { .. } => self.robbed(),
             Event::Disconnected | Event::Expired | Event::Broken(_) => {
-                let owner = self.owner.take();
-                self.banned.extend(owner);
+                self.robbed();
                 self.must_rest = self.rests;
+                self.trailing = !self.running.is_empty();
             }
         }
+    }
+
+    fn robbed(&mut self) {
+        let owner = self.owner.take();
+        self.banned.extend(owner.into_iter().chain(std::mem::take(&mut self.members)));
     }
 }

@@ -4,14 +4,14 @@
 //! Owns their names, arguments and results.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use wire::exception::Exception;
 use wire::uri::Uri;
 use wire::value::{Dict, Value};
 
 use super::breaker::LockBreaker;
-use super::status::LockWaiter;
+use super::status::{LockState, LockWaiter};
 use super::table::Locks;
 use super::token::TokenHash;
 use super::words::{Break, Outcome};
@@ -33,8 +33,6 @@ const RELEASE: Signature =
 
 /// How long a lock with a token outlives its connection where the owner does not say.
 const TTL: Duration = Duration::from_secs(60);
-/// Longer times are taken for this one.
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Characters that a name or a reason may have; both are shown to people.
 const LONGEST_TEXT: usize = 256;
 
@@ -53,7 +51,7 @@ pub(crate) async fn call(
         }
         "islocked" => {
             IS_LOCKED.bind(call).map(|[]| ())?;
-            Ok(shared.locks.info(id).is_some_and(|info| info.hold.is_some()).into())
+            Ok(shared.locks.look(id).is_some_and(|(status, _)| status.owner.is_some()).into())
         }
         _ => {
             LOCK_INFO.bind(call).map(|[]| ())?;
@@ -70,8 +68,9 @@ async fn lock(
 ) -> Result<Value, Exception> {
     let [user, wait, token, ttl] = LOCK.bind(call)?;
     let user = text("user", user)?;
-    let wait = seconds("wait", wait)?;
-    let ttl = seconds("ttl", ttl)?;
+    let settings = shared.locks.settings(id).unwrap_or_default();
+    let wait = seconds("wait", wait, ("lock_max_wait", settings.max_wait))?;
+    let ttl = seconds("ttl", ttl, ("lock_max_ttl", settings.max_ttl))?;
     let token = match token.filter(|token| !token.is_none()) {
         Some(Value::Str(token)) if !token.is_empty() => Some(TokenHash::of(token.as_bytes())),
         Some(Value::Bytes(token)) if !token.is_empty() => Some(TokenHash::of(&token)),
@@ -86,7 +85,7 @@ async fn lock(
         }
         None => None,
     };
-    let token = token.map(|token| (token, ttl.unwrap_or(TTL)));
+    let token = token.map(|token| (token, ttl.unwrap_or(TTL.min(settings.max_ttl))));
     match Locks::request(shared, id, session, user, wait, token).await {
         Outcome::Granted { .. } => Ok(true.into()),
         Outcome::TimedOut => Ok(false.into()),
@@ -118,19 +117,28 @@ pub(crate) fn release(
 }
 
 fn info(shared: &Shared, id: &str) -> Value {
-    let Some(info) = shared.locks.info(id) else { return Value::None };
-    let mut dict = Dict::with_capacity(9);
-    let hold = info.hold.as_ref();
-    let owner = hold.map(|(hold, _)| &hold.owner);
-    dict.insert("locked", hold.is_some());
+    let Some((status, idle)) = shared.locks.look(id) else { return Value::None };
+    let mut dict = Dict::with_capacity(12);
+    let owner = status.owner.as_ref();
+    let away = owner.and_then(|owner| owner.away);
+    let left = away.map(|until| until.saturating_duration_since(Instant::now()));
+    let (next, after) = match &status.state {
+        LockState::Granting { next } => (Some(next.clone()), None),
+        LockState::Ending { after } | LockState::Resting { after } => (None, Some(after.clone())),
+        LockState::Free | LockState::Locked | LockState::Away => (None, None),
+    };
+    dict.insert("locked", owner.is_some());
+    dict.insert("state", status.state.word());
     dict.insert("user", owner.map(|owner| owner.user.clone()));
     dict.insert("address", owner.map(|owner| owner.address.clone()));
-    dict.insert("since", hold.map(|(_, since)| timestamp(*since)));
-    dict.insert("epoch", hold.and_then(|(hold, _)| i64::try_from(hold.epoch).ok()));
-    dict.insert("idle", hold.map(|_| info.idle.as_secs_f64()));
-    dict.insert("away", info.expires_in.is_some());
-    dict.insert("expires_in", info.expires_in.map(|left| left.as_secs_f64()));
-    dict.insert("waiting", Value::List(info.waiting.into_iter().map(waiter).collect()));
+    dict.insert("since", owner.map(|owner| timestamp(owner.since)));
+    dict.insert("epoch", owner.and_then(|owner| i64::try_from(owner.epoch).ok()));
+    dict.insert("idle", owner.map(|_| idle.as_secs_f64()));
+    dict.insert("away", away.is_some());
+    dict.insert("expires_in", left.map(|left| left.as_secs_f64()));
+    dict.insert("next", next);
+    dict.insert("after", after);
+    dict.insert("waiting", Value::List(status.waiting.into_iter().map(waiter).collect()));
     Value::Dict(dict)
 }
 
@@ -162,13 +170,21 @@ fn text(name: &str, value: Option<Value>) -> Result<String, Exception> {
     Ok(text)
 }
 
-fn seconds(name: &str, value: Option<Value>) -> Result<Option<Duration>, Exception> {
+/// A time of at most what the setting of this name says.
+fn seconds(
+    name: &str,
+    value: Option<Value>,
+    (setting, most): (&str, Duration),
+) -> Result<Option<Duration>, Exception> {
     let Some(value) = value.filter(|value| !value.is_none()) else { return Ok(None) };
-    let wrong = || {
+    let wrong = |what: String| {
         Exception::value_error(format!(
-            "lock(): '{name}' must be a number of seconds, 0 or more, not {value}"
+            "lock(): '{name}' must be a number of seconds, 0 or more{what}, not {value}"
         ))
     };
-    let number = value.as_f64().filter(|number| *number >= 0.0).ok_or_else(wrong)?;
-    Ok(Some(Duration::try_from_secs_f64(number).unwrap_or(LONGEST).min(LONGEST)))
+    let number = value.as_f64().filter(|number| *number >= 0.0);
+    let number = number.ok_or_else(|| wrong(String::new()))?;
+    let time = Duration::try_from_secs_f64(number).ok().filter(|time| *time <= most);
+    let limit = || format!(" and at most {} (the service's {setting})", most.as_secs_f64());
+    time.map(Some).ok_or_else(|| wrong(limit()))
 }

@@ -8,6 +8,7 @@
 mod breaker;
 #[doc(hidden)]
 pub mod check;
+mod entry;
 pub(crate) mod methods;
 pub(crate) mod policy;
 mod status;
@@ -18,6 +19,6 @@ pub(crate) mod token;
 pub(crate) mod words;
 
 pub use breaker::LockBreaker;
-pub use status::{LockOwner, LockStatus, LockWaiter};
+pub use status::{LockOwner, LockState, LockStatus, LockWaiter};
 pub use table::{LockLog, LockSettings};
 pub use words::{Break, Event as LockEvent, Party as LockParty, Record as LockRecord};

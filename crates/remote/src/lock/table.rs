@@ -1,8 +1,8 @@
 //! The locks of one daemon.
 //!
-//! Owns the clock, the waiting tasks and the bookkeeping around the rules of each lock: it brings
-//! events to [`Lock`] and carries out what comes back. Its mutex is held for one event at a time,
-//! never across an await.
+//! Owns the clock and the bookkeeping around the rules of each lock: it brings events to
+//! [`Lock`](super::policy::Lock) and carries out what comes back. Its mutex is held for one event at
+//! a time, never across an await.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,8 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{oneshot, watch};
 use wire::exception::Exception;
 
-use super::policy::{Effect, Hold, Lock, Ticket};
-use super::status::{LockOwner, LockStatus, LockWaiter};
+use super::entry::{Asker, Entry};
+use super::policy::{Effect, Ticket};
+use super::status::LockStatus;
 use super::words::{Break, Event, Outcome, Party, Record, Refusal, Request};
 use crate::daemon::{Shared, rest};
 use crate::session::Session;
@@ -22,12 +23,28 @@ use crate::session::Session;
 pub type LockLog = Arc<dyn Fn(&str, &Record) + Send + Sync>;
 
 /// What can be set about the lock of an object.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockSettings {
     /// Members that others may use while it is locked.
     pub read_while_locked: Vec<String>,
     /// Methods that bring it to a safe state, to be called when its owner is gone.
     pub on_disconnect: Vec<String>,
+    /// The longest time that a client may wait for it.
+    pub max_wait: Duration,
+    /// The longest time that it may outlive its owner's connection.
+    pub max_ttl: Duration,
+}
+
+impl Default for LockSettings {
+    fn default() -> Self {
+        let day = Duration::from_secs(24 * 60 * 60);
+        LockSettings {
+            read_while_locked: Vec::new(),
+            on_disconnect: Vec::new(),
+            max_wait: day,
+            max_ttl: day,
+        }
+    }
 }
 
 /// The locks of a daemon by the ids of their objects.
@@ -42,33 +59,22 @@ pub(crate) struct Locks {
 #[derive(Default)]
 struct State {
     entries: HashMap<String, Entry>,
+    /// Objects that share another's lock, each with the id that the lock has.
+    shares: HashMap<String, String>,
     next_ticket: Ticket,
     log: Option<LockLog>,
 }
 
-struct Entry {
-    lock: Lock,
-    settings: Arc<LockSettings>,
-    tickets: HashMap<Ticket, Asker>,
-    owner: Option<(Arc<Session>, SystemTime)>,
-    trouble: Option<String>,
-    /// A session that has ended, and whose object is not told before it has come to rest.
-    ended: Option<Arc<Session>>,
-}
+impl State {
+    /// The object that has the lock of this one: mostly the same.
+    fn home<'a>(&'a self, id: &'a str) -> &'a str {
+        self.shares.get(id).map_or(id, String::as_str)
+    }
 
-struct Asker {
-    session: Arc<Session>,
-    at: SystemTime,
-    answer: oneshot::Sender<Outcome>,
-}
-
-/// What is told of a lock to whoever asks.
-pub(crate) struct Info {
-    pub(crate) hold: Option<(Hold, SystemTime)>,
-    /// How long it is kept for an owner who is away.
-    pub(crate) expires_in: Option<Duration>,
-    pub(crate) idle: Duration,
-    pub(crate) waiting: Vec<LockWaiter>,
+    fn entry(&mut self, id: &str) -> Option<&mut Entry> {
+        let id = self.shares.get(id).map_or(id, String::as_str);
+        self.entries.get_mut(id)
+    }
 }
 
 impl Locks {
@@ -83,16 +89,30 @@ impl Locks {
 
     /// From now on the object of this id has a lock.
     pub(crate) fn add(&self, id: &str, settings: LockSettings) {
-        let entry = Entry {
-            lock: Lock::new(self.first_epoch, !settings.on_disconnect.is_empty()),
-            settings: Arc::new(settings),
-            tickets: HashMap::new(),
-            owner: None,
-            trouble: None,
-            ended: None,
-        };
+        let entry = Entry::new(self.first_epoch, settings);
         self.state().entries.insert(id.to_owned(), entry);
         self.any.store(true, Ordering::Release);
+    }
+
+    /// From now on the lock of `with`, if it has one, is that of the object of this id too.
+    pub(crate) fn share(&self, id: &str, with: &str) {
+        let mut state = self.state();
+        let home = state.home(with).to_owned();
+        if state.entries.contains_key(&home) && !state.entries.contains_key(id) {
+            state.shares.insert(id.to_owned(), home);
+        }
+    }
+
+    /// The object that has the lock of this one.
+    pub(crate) fn home(&self, id: &str) -> String {
+        if self.any() { self.state().home(id).to_owned() } else { id.to_owned() }
+    }
+
+    /// The object of this id is served no more, or has no part in another's lock.
+    pub(crate) fn end_share(&self, id: &str) {
+        if self.any() {
+            self.state().shares.remove(id);
+        }
     }
 
     pub(crate) fn set_log(&self, log: LockLog) {
@@ -114,7 +134,7 @@ impl Locks {
         if !self.any() {
             return None;
         }
-        self.state().entries.get(id).map(|entry| Arc::clone(&entry.settings))
+        self.state().entry(id).map(|entry| Arc::clone(&entry.settings))
     }
 
     /// Every lock, sorted by id.
@@ -126,19 +146,11 @@ impl Locks {
         all
     }
 
-    pub(crate) fn info(&self, id: &str) -> Option<Info> {
-        let now = Instant::now();
-        let state = self.state();
-        let entry = state.entries.get(id)?;
-        let hold = entry.lock.hold();
-        Some(Info {
-            idle: hold.map_or(Duration::ZERO, |(hold, _)| now.duration_since(hold.used)),
-            expires_in: hold
-                .and_then(|(_, until)| until)
-                .map(|at| at.saturating_duration_since(now)),
-            hold: hold.map(|(hold, _)| (hold.clone(), entry.since())),
-            waiting: entry.waiting(),
-        })
+    /// How it stands with the lock of an object, and for how long its owner has done nothing.
+    pub(crate) fn look(&self, id: &str) -> Option<(LockStatus, Duration)> {
+        let mut state = self.state();
+        let entry = state.entry(id)?;
+        Some((entry.status(id), entry.lock.idle(Instant::now())))
     }
 
     /// Asks for a lock on behalf of `session`, and waits for the answer.
@@ -151,29 +163,18 @@ impl Locks {
         token: Option<(super::token::TokenHash, Duration)>,
     ) -> Outcome {
         let party = Party { session: session.id, user, address: session.peer.to_string() };
-        let (answer, mut answered) = oneshot::channel();
+        let (answer, answered) = oneshot::channel();
         let mut ticket = 0;
         shared.locks.event(shared, id, |state_ticket, entry, now, effects| {
             ticket = state_ticket;
             let asker = Asker { session: Arc::clone(session), at: SystemTime::now(), answer };
             entry.tickets.insert(ticket, asker);
-            entry.lock.request(now, ticket, Request { party, wait, token }, effects);
+            let via = id.to_owned();
+            entry.lock.request(now, ticket, Request { party, via, wait, token }, effects);
         });
-        // A request that is dropped in the middle leaves the queue, as its connection would.
-        loop {
-            let Some(deadline) = shared.locks.deadline(id) else {
-                return answered.await.unwrap_or(Outcome::TimedOut);
-            };
-            tokio::select! {
-                biased;
-                outcome = &mut answered => return outcome.unwrap_or(Outcome::TimedOut),
-                () = tokio::time::sleep_until(deadline.into()) => {
-                    shared.locks.event(shared, id, |_, entry, now, effects| {
-                        entry.lock.tick(now, effects);
-                    });
-                }
-            }
-        }
+        // The answer comes in time whatever happens: each lock has a timer. A request that is dropped
+        // in the middle leaves the queue when its connection does.
+        answered.await.unwrap_or(Outcome::TimedOut)
     }
 
     pub(crate) fn unlock(shared: &Arc<Shared>, id: &str, session: u64) -> Result<bool, Refusal> {
@@ -205,17 +206,14 @@ impl Locks {
         member: Option<&str>,
     ) -> Result<Option<Admission>, Exception> {
         let mut state = shared.locks.state();
-        let Some(entry) = state.entries.get_mut(id) else { return Ok(None) };
+        // An object that shares the lock may go while its call runs; the lock stays.
+        let id = state.home(id).to_owned();
+        let Some(entry) = state.entries.get_mut(&id) else { return Ok(None) };
         let allowed =
             |member: &str| entry.settings.read_while_locked.iter().any(|name| name == member);
         let read = member.is_some_and(allowed);
         entry.lock.call_start(Instant::now(), session, read)?;
-        Ok(Some(Admission {
-            shared: Arc::clone(shared),
-            id: id.to_owned(),
-            session,
-            counted: !read,
-        }))
+        Ok(Some(Admission { shared: Arc::clone(shared), id, session, counted: !read }))
     }
 
     /// The client of `session` is gone, though a call of it may still run.
@@ -262,13 +260,20 @@ impl Locks {
         shared.locks.changed();
     }
 
-    /// Time has passed.
-    pub(crate) fn tick(shared: &Arc<Shared>) {
-        for id in shared.locks.ids() {
-            shared.locks.event(shared, &id, |_, entry, now, effects| {
-                entry.lock.tick(now, effects);
-            });
+    /// What goes wrong while the object is brought to rest, before that is over.
+    pub(crate) fn set_trouble(&self, id: &str, trouble: String) {
+        if let Some(entry) = self.state().entry(id) {
+            entry.trouble = Some(trouble);
         }
+        self.changed();
+    }
+
+    /// The timer of a lock has run out.
+    pub(super) fn tick(shared: &Arc<Shared>, id: &str) {
+        shared.locks.event(shared, id, |_, entry, now, effects| {
+            entry.timer = None;
+            entry.lock.tick(now, effects);
+        });
     }
 
     /// Brings one event to the lock of an object, and carries out what follows.
@@ -278,52 +283,49 @@ impl Locks {
         id: &str,
         event: impl FnOnce(Ticket, &mut Entry, Instant, &mut Vec<Effect>),
     ) {
-        let mut rest: Option<Option<Arc<Session>>> = None;
-        let mut suspended = None;
+        let mut rest: Option<(String, Option<Arc<Session>>)> = None;
         let mut changed = false;
         {
             let mut guard = self.state();
             let state = &mut *guard;
-            let Some(entry) = state.entries.get_mut(id) else { return };
             state.next_ticket += 1;
+            let ticket = state.next_ticket;
+            let log = state.log.clone();
+            let id = state.shares.get(id).map_or(id, String::as_str);
+            let Some(entry) = state.entries.get_mut(id) else { return };
             let mut effects = Vec::new();
-            let waiting = entry.lock.waiting().count();
-            event(state.next_ticket, entry, Instant::now(), &mut effects);
-            changed |= !effects.is_empty() || entry.lock.waiting().count() != waiting;
+            let waiting = entry.lock.waiting().len();
+            event(ticket, entry, Instant::now(), &mut effects);
+            changed |= !effects.is_empty() || entry.lock.waiting().len() != waiting;
             for effect in effects {
                 match effect {
                     Effect::Answer(ticket, outcome) => entry.answer(ticket, outcome),
                     Effect::Record(record) => {
-                        match record.event {
-                            // Its ticket's answer, which comes next, says whose it is now.
-                            Event::Granted | Event::Resumed => entry.owner = None,
-                            Event::Suspended { ttl } => suspended = Some(ttl),
-                            _ => {}
+                        // Its ticket's answer, which comes next, says whose it is now.
+                        if matches!(record.event, Event::Granted | Event::Resumed) {
+                            entry.owner = None;
                         }
-                        if let Some(log) = &state.log {
+                        if let Some(log) = &log {
                             log(id, &record);
                         }
                     }
-                    Effect::Rest => rest = Some(entry.owner.take().map(|(session, _)| session)),
+                    Effect::Rest => {
+                        rest =
+                            Some((id.to_owned(), entry.owner.take().map(|(session, _)| session)));
+                    }
                 }
             }
+            entry.set_timer(shared, id);
         }
         if changed {
             self.changed();
         }
-        if let Some(ttl) = suspended {
-            tick_in(ttl, shared, id);
-        }
         match rest {
-            Some(Some(session)) => rest::start(shared, id, session),
+            Some((id, Some(session))) => rest::start(shared, &id, session),
             // Nobody to speak for: there is nothing that could be done.
-            Some(None) => Locks::rested(shared, id, None),
+            Some((id, None)) => Locks::rested(shared, &id, None),
             None => {}
         }
-    }
-
-    fn deadline(&self, id: &str) -> Option<Instant> {
-        self.state().entries.get(id)?.lock.next_deadline()
     }
 
     fn ids(&self) -> Vec<String> {
@@ -336,62 +338,6 @@ impl Locks {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Looks at a lock again when its owner's time to come back is over.
-fn tick_in(ttl: Duration, shared: &Arc<Shared>, id: &str) {
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-    let (shared, id) = (Arc::downgrade(shared), id.to_owned());
-    runtime.spawn(async move {
-        tokio::time::sleep(ttl).await;
-        if let Some(shared) = shared.upgrade() {
-            shared
-                .locks
-                .event(&shared, &id, |_, entry, now, effects| entry.lock.tick(now, effects));
-        }
-    });
-}
-
-impl Entry {
-    fn answer(&mut self, ticket: Ticket, outcome: Outcome) {
-        let Some(asker) = self.tickets.remove(&ticket) else { return };
-        if let Outcome::Granted { .. } = outcome
-            && self.owner.is_none()
-        {
-            self.owner = Some((Arc::clone(&asker.session), SystemTime::now()));
-        }
-        // Nobody listens where the asker's connection has just ended; the lock hears of that next.
-        let _ = asker.answer.send(outcome);
-    }
-
-    fn since(&self) -> SystemTime {
-        self.owner.as_ref().map_or(SystemTime::UNIX_EPOCH, |(_, since)| *since)
-    }
-
-    fn status(&self, id: &str) -> LockStatus {
-        let owner = |(hold, until): (&Hold, Option<Instant>)| LockOwner {
-            user: hold.owner.user.clone(),
-            address: hold.owner.address.clone(),
-            since: self.since(),
-            epoch: hold.epoch,
-            away: until.is_some(),
-        };
-        LockStatus {
-            id: id.to_owned(),
-            owner: self.lock.hold().map(owner),
-            waiting: self.waiting(),
-            trouble: self.trouble.clone(),
-        }
-    }
-
-    fn waiting(&self) -> Vec<LockWaiter> {
-        let waiter = |(ticket, party): (Ticket, &Party)| LockWaiter {
-            user: party.user.clone(),
-            address: party.address.clone(),
-            since: self.tickets.get(&ticket).map_or(SystemTime::UNIX_EPOCH, |asker| asker.at),
-        };
-        self.lock.waiting().map(waiter).collect()
     }
 }
 

@@ -44,7 +44,8 @@ impl Story {
                     (TokenHash::of(token.as_bytes()), option("ttl").map_or(Duration::ZERO, seconds))
                 });
                 let party = Party { session, user: who.to_owned(), address: "here".into() };
-                let request = Request { party, wait: option("wait").map(seconds), token };
+                let via = option("via").unwrap_or_default().to_owned();
+                let request = Request { party, via, wait: option("wait").map(seconds), token };
                 self.lock.request(now, self.ticket, request, &mut effects);
             }
             "unlocks" => {
@@ -86,9 +87,11 @@ impl Story {
                         Event::Resumed => "has it again".to_owned(),
                         Event::Suspended { .. } => "is away".to_owned(),
                         Event::Broken(_) => "is robbed".to_owned(),
+                        Event::TakenOver { .. } => "is replaced".to_owned(),
                         other => format!("{other:?}").to_lowercase(),
                     };
-                    self.log.push(format!("{} {event} #{}", record.party.user, record.epoch));
+                    let epoch = record.epoch.unwrap_or_default();
+                    self.log.push(format!("{} {event} #{epoch}", record.party.user));
                 }
             }
         }
@@ -100,6 +103,7 @@ fn short(refusal: &Refusal) -> String {
     match refusal {
         Refusal::Locked { by } => format!("locked by {by}"),
         Refusal::Busy => "busy".into(),
+        Refusal::Ending { after } => format!("ending after {after}"),
         Refusal::Resting { after } => format!("resting after {after}"),
         Refusal::Lost(loss) => {
             format!("{loss:?}").split([' ', '(', '{']).next().unwrap_or_default().to_lowercase()
@@ -146,7 +150,44 @@ fn stories() {
         ("A calls; A asks; A asks", "runs; A has it #1"),
         (
             "A asks; A calls; A leaves; B asks wait=60; B calls; 30 s; A ends; B calls",
-            "A has it #1; runs; A disconnected #1; runs; B has it #2; runs",
+            "A has it #1; runs; A disconnected #1; ending after A; B has it #2; runs",
+        ),
+        // Nobody's call runs beside one of an owner that has gone, waiters or not.
+        (
+            "A asks; A calls; A leaves; B calls; A is over; B calls; A ends; B calls",
+            "A has it #1; runs; A disconnected #1; ending after A; ending after A; runs",
+        ),
+        (
+            "A asks; A calls; X breaks; B calls; X breaks; A ends; B calls; A calls",
+            "A has it #1; runs; A is robbed #1; true; ending after A; false; runs; broken",
+        ),
+        // Who is gone gets nothing, whatever of it still runs.
+        (
+            "A calls; A leaves; A asks; A asks wait=60; A calls; A reads; A unlocks; A ends; A calls",
+            "runs; gone; gone; gone; gone; gone; gone",
+        ),
+        (
+            "B asks; A calls; A leaves; A asks wait=60; B unlocks; A is over; B calls",
+            "B has it #1; locked by B; gone; B unlocked #1; true; runs",
+        ),
+        // A call that hangs does not let who waits for it shut everybody out, nor can that not be
+        // ended. When those have ended that ran by then, whoever waits has its turn.
+        (
+            "B calls; A asks wait=600; C calls; 9 s; C calls; 10 s; C calls; B ends; C calls; C ends",
+            "runs; locked by A; locked by A; runs; locked by A; A has it #1",
+        ),
+        (
+            "B calls; A asks wait=600; 10 s; C calls; C ends; C calls; B ends; C calls; D calls; 20 s; \
+             D calls; C ends; D ends; A calls",
+            "runs; runs; runs; locked by A; locked by A; runs; A has it #1; runs",
+        ),
+        (
+            "B calls; A asks wait=1; 1 s; A asks wait=9; 9 s; C calls; 10 s; A asks wait=9; C calls",
+            "runs; in vain; locked by A; in vain; runs",
+        ),
+        (
+            "B calls; A asks wait=600; C asks wait=600; X breaks; X breaks; X breaks; C calls; B ends; A calls",
+            "runs; broken; A is robbed #0; true; broken; C is robbed #0; true; false; runs; runs",
         ),
         (
             "A asks; A calls; A leaves; B asks; A ends",
@@ -187,7 +228,43 @@ fn stories() {
         ),
         (
             "A asks token=x ttl=10; C asks token=x ttl=10; A calls; A unlocks; C leaves; 10 s",
-            "A has it #1; A is away #1; C has it again #2; takenover; takenover; C is away #2; C expired #2",
+            "A has it #1; A is replaced #1; C has it again #2; takenover; takenover; C is away #2; C expired #2",
+        ),
+        // Who has the lock keeps it until the one that takes it over can have it.
+        (
+            "A asks token=x ttl=0; A calls; C asks token=x; A calls; 10 s; A asks; A calls; B calls",
+            "A has it #1; runs; runs; busy; runs; locked by A",
+        ),
+        (
+            "A asks token=x ttl=0; A calls; C asks token=x wait=60; 30 s; A ends; A calls; C calls",
+            "A has it #1; runs; A is replaced #1; C has it again #2; takenover; runs",
+        ),
+        (
+            "A asks token=x ttl=0; A calls; C asks token=x; A leaves; 5 s; A ends; C calls",
+            "A has it #1; runs; A is away #1; C has it again #2; runs",
+        ),
+        (
+            "A asks token=x ttl=5; A calls; A leaves; C asks token=x; 10 s; 14 s; C asks token=x; A ends",
+            "A has it #1; runs; A is away #1; busy; C has it again #2",
+        ),
+        // The token shown at another object of the lock joins its owner, as long as that has it.
+        (
+            "A asks token=x ttl=9 via=stage; C asks token=x via=axis; C calls; A calls; D asks token=y via=axis; \
+             C ends; C unlocks; C calls; A calls",
+            "A has it #1; C joined #1; runs; runs; locked by A; true; locked by A; runs",
+        ),
+        (
+            "A asks token=x ttl=9 via=stage; C asks token=x via=axis; A unlocks; C calls; C calls",
+            "A has it #1; C joined #1; A unlocked #1; true; runs; runs",
+        ),
+        (
+            "A asks token=x ttl=9 via=stage; C asks token=x via=axis; A leaves; C calls; \
+             D asks token=x via=stage; C asks token=x via=axis; C calls",
+            "A has it #1; C joined #1; A is away #1; gone; D has it again #2; C joined #2; runs",
+        ),
+        (
+            "A asks token=x ttl=9 via=stage; C asks token=x via=axis; C calls; X breaks; B calls; C ends; C calls",
+            "A has it #1; C joined #1; runs; A is robbed #1; true; ending after A; broken",
         ),
         (
             "A asks token=x ttl=10; A calls; A leaves; C asks token=x wait=60; B asks wait=60; 11 s; A ends",
@@ -213,7 +290,7 @@ fn stories() {
         ),
         (
             "A asks; A calls; A leaves; B asks wait=60; C calls; A ends; C calls; X rested; C calls",
-            "A has it #1; runs; A disconnected #1; resting after A; rest; resting after A; B has it #2; \
+            "A has it #1; runs; A disconnected #1; ending after A; rest; resting after A; B has it #2; \
           locked by B",
         ),
         ("A asks; A unlocks; B calls", "A has it #1; A unlocked #1; true; runs"),

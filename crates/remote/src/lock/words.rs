@@ -33,6 +33,8 @@ pub(crate) struct Request {
     pub(crate) party: Party,
     /// How long to wait while another holds it; without it, a lock that is held is refused at once.
     pub(crate) wait: Option<Duration>,
+    /// The object through which it is asked for; a lock may be that of several.
+    pub(crate) via: String,
     /// The token to keep or to resume it by, and how long it outlives its connection.
     pub(crate) token: Option<(TokenHash, Duration)>,
 }
@@ -64,7 +66,8 @@ pub(crate) enum Loss {
     Broken(Break),
     /// Another connection has presented its token.
     TakenOver { by: String },
-    /// The connection itself is gone; nobody will read this.
+    /// The owner's connection is gone: the connection itself, and then nobody will read this, or the
+    /// one whose possession it had joined.
     Gone,
 }
 
@@ -75,6 +78,8 @@ pub(crate) enum Refusal {
     Locked { by: String },
     /// Nobody has it, and calls of others are still running.
     Busy,
+    /// The last owner has lost the lock, and a call of it still runs.
+    Ending { after: String },
     /// The last owner is gone, and the object is being brought to a safe state.
     Resting { after: String },
     /// The caller had the lock and has lost it.
@@ -91,6 +96,11 @@ impl fmt::Display for Refusal {
             Refusal::Busy => f.write_str(
                 "Pyro object is busy: calls of other clients are still running; wait longer for \
                  its lock with lock(user, wait=SECONDS)",
+            ),
+            Refusal::Ending { after } => write!(
+                f,
+                "Pyro object is busy: a call of '{after}', who has lost its lock, is still running; \
+                 try again when it has ended"
             ),
             Refusal::Resting { after } => write!(
                 f,
@@ -109,7 +119,10 @@ impl fmt::Display for Refusal {
                 "your lock of this Pyro object was taken over with its token by {by}; this \
                  connection does not have it any more"
             ),
-            Refusal::Lost(Loss::Gone) => f.write_str("the connection that had the lock is gone"),
+            Refusal::Lost(Loss::Gone) => f.write_str(
+                "the connection that had the lock of this Pyro object is gone; call lock() again \
+                 before you go on",
+            ),
             Refusal::Crowded { waiting } => {
                 write!(f, "{waiting} requests wait for the lock already; try again later")
             }
@@ -130,8 +143,8 @@ pub struct Record {
     pub event: Event,
     /// Whose lock it is or was.
     pub party: Party,
-    /// In which epoch; a resumed lock is in a new one.
-    pub epoch: u64,
+    /// In which epoch; a resumed lock is in a new one. None where the lock was not its own yet.
+    pub epoch: Option<u64>,
     /// For how long it was held, where it has ended.
     pub held: Option<Duration>,
 }
@@ -143,6 +156,8 @@ pub enum Event {
     Granted,
     /// Its owner came back with the token, on a new connection.
     Resumed,
+    /// A further connection has shown the owner's token, at another object of the lock.
+    Joined,
     /// Its owner's connection ended; it is kept for the owner's return.
     Suspended {
         /// For how long.
@@ -152,6 +167,11 @@ pub enum Event {
     Unlocked,
     /// Its owner's connection ended, and with it the lock.
     Disconnected,
+    /// Its owner has shown the token on another connection, which has it now.
+    TakenOver {
+        /// Who that is.
+        by: String,
+    },
     /// Its owner did not come back in time.
     Expired,
     /// Somebody took it away.

@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use remote::{
-    Answer, Break, Daemon, DaemonConfig, Error, Exception, LockEvent, LockRecord, LockSettings,
-    Metadata, Object, Operation, Proxy, Request, ServerType, Session, Value,
+    Answer, Break, Daemon, DaemonConfig, Error, Exception, LockEvent, LockRecord,
+    LockSettings, LockState, LockStatus, Metadata, Object, Operation, Proxy, Request, ServerType,
+    Session, Value,
 };
 use tokio::sync::watch;
 
@@ -51,6 +52,7 @@ impl Object for Served {
                 Ok(Value::from("done").into())
             })),
             "stuck" => Answer::exception(Exception::runtime_error("stuck")),
+            "panics" => panic!("as it is meant to"),
             method => {
                 instrument.note(method);
                 Answer::value(())
@@ -76,11 +78,17 @@ async fn serve(server_type: ServerType, on_disconnect: &[&str]) -> Fixture {
         seen: watch::Sender::new(Vec::new()),
         open: watch::Sender::new(false),
     });
-    let daemon =
-        Daemon::new(DaemonConfig { server_type, first_epoch: 100, ..DaemonConfig::default() });
+    let daemon = Daemon::new(DaemonConfig {
+        server_type,
+        first_epoch: 100,
+        rest_timeout: Duration::from_millis(50),
+        threadpool_size: 20,
+        ..DaemonConfig::default()
+    });
     let settings = LockSettings {
         read_while_locked: vec!["look".into()],
         on_disconnect: on_disconnect.iter().map(|name| (*name).to_owned()).collect(),
+        ..LockSettings::default()
     };
     let object = Arc::new(Served(Arc::clone(&instrument)));
     daemon.register_lockable("instrument", object, settings).unwrap();
@@ -88,7 +96,7 @@ async fn serve(server_type: ServerType, on_disconnect: &[&str]) -> Fixture {
     let records = Arc::clone(&log);
     daemon.log_locks(Arc::new(move |id: &str, record: &LockRecord| {
         assert_eq!(id, "instrument");
-        records.lock().unwrap().push((record.event.clone(), record.epoch));
+        records.lock().unwrap().push((record.event.clone(), record.epoch.unwrap_or_default()));
     }));
     let serving = Serving::of(daemon.clone()).await;
     let uri = serving.uri("instrument").to_string();
@@ -201,4 +209,120 @@ async fn what_is_refused_never_reaches_the_object() {
     // The object's own method of that name is not asked.
     assert_eq!(lock(&mut ada, "ada", None).await.unwrap(), Value::Bool(true));
     assert_eq!(fixture.instrument.seen(), ["look"]);
+}
+
+#[tokio::test]
+async fn whoever_waits_is_woken_when_its_own_time_is_up_and_a_lock_has_one_timer() {
+    let fixture = serve(ServerType::Thread, &[]).await;
+    let (mut ada, mut eve, mut bob) = (fixture.proxy(), fixture.proxy(), fixture.proxy());
+    lock(&mut ada, "ada", None).await.unwrap();
+    for proxy in [&mut eve, &mut bob] {
+        call(proxy, "islocked").await.unwrap();
+    }
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    let long = tokio::spawn(async move { lock(&mut eve, "eve", Some(600.0)).await });
+    fixture.wait_for_locks(|lock| lock.waiting.len() == 1).await;
+    for _ in 0..20 {
+        assert_eq!(lock(&mut bob, "bob", Some(0.001)).await.unwrap(), Value::Bool(false));
+    }
+    assert!(!long.is_finished());
+    assert!(tasks() <= before + 2, "the one that waits, and the timer: {} {before}", tasks());
+    call(&mut ada, "unlock").await.unwrap();
+    assert_eq!(within(long).await.unwrap().unwrap(), Value::Bool(true));
+    // One that is kept for an owner who comes back again and again.
+    fixture.wait_for_locks(|lock| lock.owner.is_none()).await;
+    for _ in 0..20 {
+        let mut owner = fixture.proxy();
+        let token = vec![("token".to_owned(), "t".into()), ("ttl".to_owned(), 3600.into())];
+        within(owner.call("lock", vec!["ada".into()], token)).await.unwrap();
+        drop(owner);
+        fixture.wait_for_locks(|lock| lock.state == LockState::Away).await;
+    }
+    assert!(tasks() <= before + 2, "one timer: {} {before}", tasks());
+}
+
+#[tokio::test]
+async fn nobody_drives_beside_a_method_that_brings_to_rest_however_long_it_takes() {
+    let fixture = serve(ServerType::Thread, &["work", "panics", "off"]).await;
+    let (mut ada, mut eve) = (fixture.proxy(), fixture.proxy());
+    lock(&mut ada, "ada", None).await.unwrap();
+    drop(ada);
+    // The next are called all the same, one that panics does no harm.
+    fixture.instrument.wait_for("off").await;
+    let late = |lock: &LockStatus| {
+        lock.trouble.as_ref().is_some_and(|trouble| {
+            trouble.contains("work() has not returned within")
+                && trouble.contains("panics() has ended")
+        })
+    };
+    fixture.wait_for_locks(late).await;
+    let Err(Error::Remote(refused)) = call(&mut eve, "drive").await else { panic!("it drives") };
+    assert!(refused.message().contains("safe state, since 'ada' has lost"), "{refused}");
+    let info = call(&mut eve, "lock_info").await.unwrap();
+    let told = |key: &str| info.as_dict().unwrap().get(key).cloned().unwrap();
+    assert_eq!((told("state"), told("after")), ("resting".into(), "ada".into()));
+    let waiting = tokio::spawn(async move { lock(&mut eve, "eve", Some(20.0)).await.map(|_| eve) });
+    fixture.wait_for_locks(|lock| lock.waiting.len() == 1).await;
+    assert!(!fixture.instrument.seen().contains(&"work ends".to_owned()));
+    fixture.instrument.open.send_replace(true);
+    let mut eve = within(waiting).await.unwrap().unwrap();
+    call(&mut eve, "drive").await.unwrap();
+    let seen = fixture.instrument.seen();
+    let position = |what: &str| seen.iter().position(|line| line == what).unwrap();
+    assert!(position("work ends") < position("drive"), "{seen:?}");
+}
+
+#[tokio::test]
+async fn parts_of_an_object_have_its_lock() {
+    let fixture = serve(ServerType::Thread, &[]).await;
+    let part = Arc::new(Served(Arc::clone(&fixture.instrument)));
+    fixture.daemon.register_part("part", part, "instrument").unwrap();
+    let at_part = fixture.uri.replace("instrument", "part");
+    let part = || Proxy::new(&at_part).unwrap();
+    let (mut ada, mut eve, mut hers) = (fixture.proxy(), part(), part());
+    let token = || vec![("token".to_owned(), Value::from("t"))];
+    within(ada.call("lock", vec!["ada".into()], token())).await.unwrap();
+    assert_eq!(call(&mut eve, "islocked").await.unwrap(), Value::Bool(true));
+    for proxy in [&mut eve, &mut hers] {
+        let Err(Error::Remote(refused)) = call(proxy, "drive").await else { panic!("it drives") };
+        assert_eq!(refused.message(), "Pyro object is locked (by 'ada')");
+    }
+    within(hers.call("lock", vec!["ada".into()], token())).await.unwrap();
+    call(&mut hers, "drive").await.unwrap();
+    call(&mut ada, "drive").await.unwrap();
+    call(&mut ada, "unlock").await.unwrap();
+    assert_eq!(lock(&mut eve, "eve", None).await.unwrap(), Value::Bool(true));
+    assert!(call(&mut ada, "drive").await.is_err());
+    // It may go while a call of it runs; the books are kept all the same.
+    let working = tokio::spawn(async move { call(&mut eve, "work").await });
+    fixture.instrument.wait_for("work begins").await;
+    assert!(fixture.daemon.unregister("part"));
+    fixture.instrument.open.send_replace(true);
+    within(working).await.unwrap().unwrap();
+    fixture.wait_for_locks(|lock| lock.state == LockState::Free).await;
+    assert_eq!(lock(&mut ada, "ada", None).await.unwrap(), Value::Bool(true));
+}
+
+#[tokio::test]
+async fn times_have_their_limits() {
+    let fixture = serve(ServerType::Thread, &[]).await;
+    let mut ada = fixture.proxy();
+    for (name, value, limit) in [
+        ("wait", f64::INFINITY, "lock_max_wait"),
+        ("wait", 1e300, "lock_max_wait"),
+        ("wait", 86_401.0, "lock_max_wait"),
+        ("ttl", f64::INFINITY, "lock_max_ttl"),
+        ("ttl", 86_401.0, "lock_max_ttl"),
+        ("wait", f64::NAN, "0 or more"),
+        ("wait", -1.0, "0 or more"),
+    ] {
+        let arguments =
+            vec![(name.to_owned(), value.into()), ("token".to_owned(), Value::from("t"))];
+        let Err(Error::Remote(refused)) = within(ada.call("lock", vec![], arguments)).await else {
+            panic!("{name}={value} is accepted")
+        };
+        assert_eq!(refused.class, "builtins.ValueError");
+        assert!(refused.message().contains(name) && refused.message().contains(limit), "{refused}");
+    }
 }

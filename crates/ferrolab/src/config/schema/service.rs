@@ -109,6 +109,20 @@ pub(crate) static SERVICE: Section = Section {
             doc: "Methods to call when the session that held it ends: a safe state.",
         },
         Field {
+            key: "lock_max_wait",
+            kind: Kind::Seconds { zero: true },
+            default: "86400.0",
+            example: "3600.0",
+            doc: "The longest time that a client may wait for its lock, in seconds; 0 for none.",
+        },
+        Field {
+            key: "lock_max_ttl",
+            kind: Kind::Seconds { zero: true },
+            default: "86400.0",
+            example: "3600.0",
+            doc: "The longest time that its lock may outlive its owner's connection; 0 for none.",
+        },
+        Field {
             key: "python",
             kind: Kind::Group(&PYTHON),
             default: "{}",

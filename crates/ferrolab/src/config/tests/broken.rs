@@ -271,6 +271,7 @@ fn services_are_checked_key_by_key() {
         ("isolate: 2", &["3:41 expected `true` or `false`"]),
         ("watchdog: 0", &["3:42 expected a number of seconds greater than 0"]),
         ("watchdog: soon", &["3:42 found the text `soon`"]),
+        ("lock_max_wait: .inf", &["3:47 expected a number of seconds, or 0 for none"]),
         ("on_disconnect: off", &["3:47 found `off` (that is, false)"]),
         ("on_disconnect: [~]", &["3:48 `~` is not a name in Python"]),
         ("read_while_locked: status", &["3:51 (write a list: `read_while_locked: [status]`)"]),

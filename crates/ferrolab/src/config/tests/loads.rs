@@ -215,6 +215,7 @@ services:
     watchdog: 2.5
     read_while_locked: [status]
     on_disconnect: [off, close_shutter]
+    lock_max_wait: 0
     python: {path: [/c, /a], env: {C: service}}
   other: {module: m, classname: C, arguments: {x: 1}, expose: [read, write]}
 ",
@@ -225,6 +226,8 @@ services:
     assert_eq!((&laser.expose, laser.isolate), (&Expose::All, true));
     assert_eq!(laser.watchdog, Some(Duration::from_millis(2500)));
     assert_eq!(laser.on_disconnect, ["off", "close_shutter"]);
+    let day = Some(Duration::from_secs(86_400));
+    assert_eq!((laser.lock_max_wait, laser.lock_max_ttl), (None, day));
     let other = lab.service("other").unwrap();
     assert_eq!(other.expose, Expose::Names(vec!["read".into(), "write".into()]));
     assert_eq!(other.arguments, Arguments::Keyword(Data::Map(vec![("x".into(), Data::Int(1))])));

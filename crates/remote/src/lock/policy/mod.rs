@@ -6,13 +6,19 @@
 //!
 //! The invariants, which [`check`](super::check) tries to break:
 //!
-//! - One owner at a time, and a new epoch for each; epochs only rise.
-//! - A grant waits until no call of another connection runs. Meanwhile no new one begins.
-//! - Whoever waits is served in order. A token's owner goes first: the lock is its own already.
-//! - Behind an owner that did not give the lock up itself, the object comes to rest before the
-//!   next grant and before anybody's next call.
-//! - A connection that has lost its lock drives no more, until it asks for the lock again.
+//! - One owner at a time, and a new epoch for each; epochs only rise. Connections may join an
+//!   owner's possession by showing its token; it ends with the owner's.
+//! - A grant waits until no call of another connection runs. Meanwhile no new one begins, for
+//!   [`PATIENCE`]: behind that only the calls are waited for that ran by then.
+//! - Whoever waits is served in order. A token's owner goes first: the lock is its own already. A
+//!   connection that has the lock keeps it until the one that takes it over can have it.
+//! - Behind an owner that did not give the lock up itself, its calls end and the object comes to rest
+//!   before the next grant and before anybody's next call.
+//! - A connection that has lost its lock drives no more, until it asks for the lock again; one that
+//!   is gone does neither, whatever of it still runs.
 
+mod calls;
+mod shown;
 mod steps;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,9 +26,11 @@ use std::time::{Duration, Instant};
 
 use super::token::TokenHash;
 use super::words::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request};
+pub(crate) use shown::Phase;
 use steps::locked;
 
-/// How long a plain `lock()` waits for calls that are just running.
+/// How long a plain `lock()` waits for calls that are just running, and how long whoever is next
+/// keeps new ones out.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// Requests that may wait for one lock.
 const MOST_WAITING: usize = 10_000;
@@ -52,9 +60,10 @@ pub(crate) struct Lock {
     calls: BTreeMap<u64, u32>,
     /// Sessions that lost the lock, until they have it again or are gone.
     lost: BTreeMap<u64, Lost>,
-    /// Of those, the ones whose session is over while calls of it still run: a batch of a dead client
-    /// must not go on.
-    ghosts: BTreeSet<u64>,
+    /// Sessions whose client is gone, each with whether the session is over too: what is left of
+    /// them gets no lock and drives no more, a batch's further entries for one.
+    gone: BTreeMap<u64, bool>,
+    block: Block,
     /// Tokens of locks that were broken while their owner was away.
     revoked: VecDeque<(TokenHash, Break)>,
     next_epoch: u64,
@@ -81,15 +90,32 @@ enum State {
     },
 }
 
+/// Whether the next in the queue keeps others' calls out of a lock that is free: or else a stream of
+/// them would keep it from ever being granted.
+#[derive(Debug)]
+enum Block {
+    /// Nobody waits for calls.
+    Idle,
+    /// Until then it does.
+    Until(Instant),
+    /// A call that hangs must not shut everybody out: until one that ran by then has ended, for
+    /// each of these sessions so many, it does not.
+    Over { stuck: BTreeMap<u64, u32> },
+}
+
 /// Somebody's possession of the lock.
 #[derive(Clone, Debug)]
 pub(crate) struct Hold {
     pub(crate) owner: Party,
     pub(crate) epoch: u64,
     pub(crate) since: Instant,
-    /// The owner's last call.
+    /// When the owner's last call began or ended.
     pub(crate) used: Instant,
     token: Option<(TokenHash, Duration)>,
+    /// The object through which it was asked for.
+    via: String,
+    /// Further connections of the owner's, which have shown the token at other objects of the lock.
+    members: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
@@ -125,42 +151,12 @@ impl Lock {
             queue: VecDeque::new(),
             calls: BTreeMap::new(),
             lost: BTreeMap::new(),
-            ghosts: BTreeSet::new(),
+            gone: BTreeMap::new(),
+            block: Block::Idle,
             revoked: VecDeque::new(),
             next_epoch: first_epoch,
             rests,
         }
-    }
-
-    /// Whoever has the lock, and until when it is kept where its owner is away.
-    pub(crate) fn hold(&self) -> Option<(&Hold, Option<Instant>)> {
-        match &self.state {
-            State::Held(hold) => Some((hold, None)),
-            State::Away { hold, until } => Some((hold, Some(*until))),
-            State::Free | State::Ending { .. } | State::Resting { .. } => None,
-        }
-    }
-
-    /// Whether the object is brought to rest because of this session, or is about to be.
-    pub(crate) fn rests_after(&self, session: u64) -> bool {
-        match &self.state {
-            State::Ending { after } | State::Resting { after } => after.session == session,
-            State::Free | State::Held(_) | State::Away { .. } => false,
-        }
-    }
-
-    /// The tickets that wait, in order.
-    pub(crate) fn waiting(&self) -> impl Iterator<Item = (Ticket, &Party)> {
-        self.queue.iter().map(|waiting| (waiting.ticket, &waiting.request.party))
-    }
-
-    /// When [`tick`](Self::tick) has something to do next.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let away = match &self.state {
-            State::Away { until, .. } if !self.is_resuming() => Some(*until),
-            _ => None,
-        };
-        self.queue.iter().map(|waiting| waiting.deadline).chain(away).min()
     }
 
     /// Somebody asks for the lock; the answer comes as an effect, now or later.
@@ -172,7 +168,7 @@ impl Lock {
         effects: &mut Vec<Effect>,
     ) {
         match self.place(now, &request) {
-            Ok(Some(kind)) => {
+            Ok(Place::Queue(kind)) => {
                 let wait = match kind {
                     Kind::Plain => PATIENCE,
                     Kind::Patient => request.wait.unwrap_or(PATIENCE),
@@ -183,15 +179,24 @@ impl Lock {
                     Kind::Resuming => self.queue.push_front(waiting),
                     Kind::Plain | Kind::Patient => self.queue.push_back(waiting),
                 }
-                self.take_over(now, effects);
+                self.replace_resuming(ticket, effects);
                 self.advance(now, effects);
                 // A wait of no time at all ends now.
-                self.tick(now, effects);
+                if wait.is_zero() {
+                    self.tick(now, effects);
+                }
             }
-            Ok(None) => {
+            Ok(place @ (Place::Owner | Place::Member)) => {
                 let State::Held(hold) = &mut self.state else { return };
                 hold.used = now;
-                hold.token = request.token.or(hold.token);
+                if let Place::Owner = place {
+                    hold.token = request.token.or(hold.token);
+                } else if hold.members.insert(request.party.session) {
+                    self.lost.remove(&request.party.session);
+                    let (event, party) = (Event::Joined, request.party);
+                    let epoch = Some(hold.epoch);
+                    effects.push(Effect::Record(Record { event, party, epoch, held: None }));
+                }
                 let granted = Outcome::Granted { epoch: hold.epoch };
                 effects.push(Effect::Answer(ticket, granted));
             }
@@ -199,15 +204,23 @@ impl Lock {
         }
     }
 
-    /// The owner gives the lock up; false if nobody has it.
+    /// The owner gives the lock up, or one that has joined it leaves; false if nobody has it.
     pub(crate) fn unlock(
         &mut self,
         now: Instant,
         session: u64,
         effects: &mut Vec<Effect>,
     ) -> Result<bool, Refusal> {
+        if self.gone.contains_key(&session) {
+            return Err(Refusal::Lost(Loss::Gone));
+        }
         if let Some(Lost { loss, .. }) = self.lost.remove(&session) {
             return Err(Refusal::Lost(loss));
+        }
+        if let State::Held(hold) = &mut self.state
+            && hold.members.remove(&session)
+        {
+            return Ok(true);
         }
         match &self.state {
             State::Held(hold) if hold.owner.session == session => {
@@ -220,27 +233,36 @@ impl Lock {
         }
     }
 
-    /// Somebody takes the lock away from whoever has it; false if nobody does.
+    /// Somebody takes the lock away from whoever has it, or is about to get it; false if nobody is.
     pub(crate) fn break_it(
         &mut self,
         now: Instant,
         broken: Break,
         effects: &mut Vec<Effect>,
     ) -> bool {
+        let loss = Loss::Broken(broken.clone());
         match &self.state {
-            State::Held(hold) => {
-                let loss = Loss::Broken(broken.clone());
-                self.lost.insert(hold.owner.session, Lost { loss, told: false });
-            }
+            State::Held(_) => {}
             State::Away { hold, .. } => {
                 if let Some((token, _)) = hold.token {
                     self.revoked.truncate(MOST_REVOKED - 1);
                     self.revoked.push_front((token, broken.clone()));
                 }
             }
-            State::Free | State::Ending { .. } | State::Resting { .. } => return false,
+            State::Free => {
+                // What it waits for may never end, and so would what it keeps out.
+                let Some(next) = self.queue.front() else { return false };
+                let party = next.request.party.clone();
+                let session = party.session;
+                self.refuse_waiting(&loss, effects, |other| other.request.party.session == session);
+                let event = Event::Broken(broken);
+                effects.push(Effect::Record(Record { event, party, epoch: None, held: None }));
+                self.advance(now, effects);
+                return true;
+            }
+            State::Ending { .. } | State::Resting { .. } => return false,
         }
-        self.refuse_resuming(Loss::Broken(broken.clone()), effects);
+        self.refuse_waiting(&loss, effects, |waiting| waiting.kind == Kind::Resuming);
         self.end(now, Event::Broken(broken), effects);
         self.advance(now, effects);
         true
@@ -248,21 +270,18 @@ impl Lock {
 
     /// The connection of a session has ended. Its calls may still run.
     pub(crate) fn disconnect(&mut self, now: Instant, session: u64, effects: &mut Vec<Effect>) {
-        self.queue.retain(|waiting| {
-            let stays = waiting.request.party.session != session;
-            if !stays {
-                let gone = Outcome::Refused(Refusal::Lost(Loss::Gone));
-                effects.push(Effect::Answer(waiting.ticket, gone));
-            }
-            stays
+        self.gone.entry(session).or_insert(false);
+        self.refuse_waiting(&Loss::Gone, effects, |waiting| {
+            waiting.request.party.session == session
         });
-        match &self.state {
-            State::Held(hold) if hold.owner.session == session => {
-                self.lost.insert(session, Lost { loss: Loss::Gone, told: true });
-                match hold.token {
-                    Some((_, ttl)) if !ttl.is_zero() => self.suspend(now, ttl, effects),
-                    _ => self.end(now, Event::Disconnected, effects),
-                }
+        let is_awaited = self.is_resuming();
+        match &mut self.state {
+            State::Held(hold) if hold.owner.session == session => match hold.token {
+                Some((_, ttl)) if !ttl.is_zero() || is_awaited => self.suspend(now, ttl, effects),
+                _ => self.end(now, Event::Disconnected, effects),
+            },
+            State::Held(hold) => {
+                hold.members.remove(&session);
             }
             _ => {}
         }
@@ -272,65 +291,8 @@ impl Lock {
     /// Nothing more will come of a session but the ends of its calls.
     pub(crate) fn forget(&mut self, now: Instant, session: u64, effects: &mut Vec<Effect>) {
         self.disconnect(now, session, effects);
-        if self.calls.contains_key(&session) {
-            self.ghosts.insert(session);
-        } else {
-            self.lost.remove(&session);
-        }
-    }
-
-    /// A call wants to run; a `read` is one that others may make while the object is locked.
-    ///
-    /// # Errors
-    /// It must not run. Otherwise, and if it is no read, its end has to be reported.
-    pub(crate) fn call_start(
-        &mut self,
-        now: Instant,
-        session: u64,
-        read: bool,
-    ) -> Result<(), Refusal> {
-        if let State::Held(hold) = &mut self.state
-            && hold.owner.session == session
-        {
-            hold.used = now;
-        }
-        if read {
-            return Ok(());
-        }
-        if let Some(lost) = self.lost.get_mut(&session) {
-            lost.told = true;
-            return Err(Refusal::Lost(lost.loss.clone()));
-        }
-        match &self.state {
-            State::Held(hold) if hold.owner.session == session => {}
-            State::Held(hold) | State::Away { hold, .. } => return Err(locked(&hold.owner)),
-            State::Ending { after } | State::Resting { after } => {
-                return Err(Refusal::Resting { after: after.name().to_owned() });
-            }
-            State::Free => match self.queue.front() {
-                // Or else a stream of calls would keep the lock from ever being granted.
-                Some(next) if next.request.party.session != session => {
-                    return Err(locked(&next.request.party));
-                }
-                _ => {}
-            },
-        }
-        *self.calls.entry(session).or_insert(0) += 1;
-        Ok(())
-    }
-
-    /// A call that was let run, and was no read, has ended.
-    pub(crate) fn call_end(&mut self, now: Instant, session: u64, effects: &mut Vec<Effect>) {
-        if let Some(running) = self.calls.get_mut(&session) {
-            *running = running.saturating_sub(1);
-            if *running == 0 {
-                self.calls.remove(&session);
-                if self.ghosts.remove(&session) {
-                    self.lost.remove(&session);
-                }
-            }
-        }
-        self.advance(now, effects);
+        self.gone.insert(session, true);
+        self.forget_if_over(session);
     }
 
     /// The object has come to rest.
@@ -343,9 +305,11 @@ impl Lock {
 
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let mut is_abandoned = false;
         self.queue.retain(|waiting| {
             let stays = now < waiting.deadline;
             if !stays {
+                is_abandoned |= waiting.kind == Kind::Resuming;
                 let outcome = match waiting.kind {
                     Kind::Patient => Outcome::TimedOut,
                     Kind::Plain | Kind::Resuming => Outcome::Refused(Refusal::Busy),
@@ -354,6 +318,23 @@ impl Lock {
             }
             stays
         });
+        // Its owner is there, and told to ask again: it must find its lock when it does.
+        if let State::Away { hold, until } = &mut self.state
+            && is_abandoned
+            && let Some((_, ttl)) = hold.token
+        {
+            *until = (*until).max(now + ttl);
+        }
         self.advance(now, effects);
     }
+}
+
+/// Where a request stands.
+enum Place {
+    /// The lock is the asker's already.
+    Owner,
+    /// The asker has shown the owner's token at another object of the lock, now or before.
+    Member,
+    /// It has to wait, if only for a moment.
+    Queue(Kind),
 }

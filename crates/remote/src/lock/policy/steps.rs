@@ -3,23 +3,25 @@
 //! Owns what follows from an event once it is known what the event is: a place in the queue, a
 //! takeover, the end of a possession, the next grant.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::super::token::TokenHash;
 use super::super::words::{Event, Loss, Outcome, Party, Record, Refusal, Request};
-use super::{Effect, Hold, Kind, Lock, Lost, MOST_WAITING, State, Waiting};
+use super::{
+    Block, Effect, Hold, Kind, Lock, Lost, MOST_WAITING, PATIENCE, Place, State, Ticket, Waiting,
+};
 
 impl Lock {
-    /// What a request has to wait for; `None` where the lock is the asker's already.
-    pub(super) fn place(
-        &mut self,
-        now: Instant,
-        request: &Request,
-    ) -> Result<Option<Kind>, Refusal> {
+    /// What a request has to wait for.
+    pub(super) fn place(&mut self, now: Instant, request: &Request) -> Result<Place, Refusal> {
         let session = request.party.session;
+        if self.gone.contains_key(&session) {
+            return Err(Refusal::Lost(Loss::Gone));
+        }
         // A loss is told once; asking again is how its connection goes on.
         if let Some(lost) = self.lost.get_mut(&session)
-            && (lost.loss == Loss::Gone || !std::mem::replace(&mut lost.told, true))
+            && !std::mem::replace(&mut lost.told, true)
         {
             return Err(Refusal::Lost(lost.loss.clone()));
         }
@@ -33,7 +35,8 @@ impl Lock {
         let next = self.queue.front().map(|waiting| &waiting.request.party);
         let next = next.filter(|next| next.session != session);
         match &self.state {
-            State::Held(hold) if hold.owner.session == session => return Ok(None),
+            State::Held(hold) if hold.owner.session == session => return Ok(Place::Owner),
+            State::Held(hold) if hold.members.contains(&session) => return Ok(Place::Member),
             State::Held(hold) | State::Away { hold, .. } => {
                 let kept = hold.token.map(shown);
                 let in_time = match &self.state {
@@ -41,7 +44,8 @@ impl Lock {
                     _ => true,
                 };
                 if kept.is_some() && kept == request.token.map(shown) && in_time {
-                    return Ok(Some(Kind::Resuming));
+                    let joins = matches!(self.state, State::Held(_)) && hold.via != request.via;
+                    return Ok(if joins { Place::Member } else { Place::Queue(Kind::Resuming) });
                 }
                 if request.wait.is_none() {
                     return Err(locked(&hold.owner));
@@ -58,41 +62,37 @@ impl Lock {
         if self.queue.len() >= MOST_WAITING {
             return Err(Refusal::Crowded { waiting: self.queue.len() });
         }
-        Ok(Some(if request.wait.is_none() { Kind::Plain } else { Kind::Patient }))
+        Ok(Place::Queue(if request.wait.is_none() { Kind::Plain } else { Kind::Patient }))
     }
 
-    /// Where the first ticket has shown the owner's token, the lock is kept for it alone: the
-    /// connection that had it, and an earlier ticket with the same token, lose it.
-    pub(super) fn take_over(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let Some(first) = self.queue.front().filter(|first| first.kind == Kind::Resuming) else {
+    /// Where this ticket has shown the owner's token, an earlier one that has is out of it.
+    pub(super) fn replace_resuming(&mut self, ticket: Ticket, effects: &mut Vec<Effect>) {
+        let first = self.queue.front();
+        let Some(first) =
+            first.filter(|first| (first.ticket, first.kind) == (ticket, Kind::Resuming))
+        else {
             return;
         };
-        let (ticket, by) = (first.ticket, first.request.party.name().to_owned());
-        let loss = Loss::TakenOver { by };
-        self.queue.retain(|waiting| {
-            let stays = waiting.kind != Kind::Resuming || waiting.ticket == ticket;
-            if !stays {
-                let refused = Outcome::Refused(Refusal::Lost(loss.clone()));
-                effects.push(Effect::Answer(waiting.ticket, refused));
-            }
-            stays
+        let loss = Loss::TakenOver { by: first.request.party.name().to_owned() };
+        self.refuse_waiting(&loss, effects, |waiting| {
+            waiting.kind == Kind::Resuming && waiting.ticket != ticket
         });
-        if let State::Held(hold) = &self.state {
-            let (owner, ttl) =
-                (hold.owner.session, hold.token.map_or(Duration::ZERO, |(_, ttl)| ttl));
-            self.lost.insert(owner, Lost { loss, told: false });
-            self.suspend(now, ttl, effects);
-        }
     }
 
-    pub(super) fn refuse_resuming(&mut self, loss: Loss, effects: &mut Vec<Effect>) {
+    /// Sends those away who wait and are `meant`.
+    pub(super) fn refuse_waiting(
+        &mut self,
+        loss: &Loss,
+        effects: &mut Vec<Effect>,
+        meant: impl Fn(&Waiting) -> bool,
+    ) {
         self.queue.retain(|waiting| {
-            let stays = waiting.kind != Kind::Resuming;
-            if !stays {
+            let goes = meant(waiting);
+            if goes {
                 let refused = Outcome::Refused(Refusal::Lost(loss.clone()));
                 effects.push(Effect::Answer(waiting.ticket, refused));
             }
-            stays
+            !goes
         });
     }
 
@@ -102,22 +102,47 @@ impl Lock {
 
     /// Keeps the lock for an owner whose connection is gone.
     pub(super) fn suspend(&mut self, now: Instant, ttl: Duration, effects: &mut Vec<Effect>) {
-        let State::Held(hold) = std::mem::replace(&mut self.state, State::Free) else { return };
+        let State::Held(mut hold) = std::mem::replace(&mut self.state, State::Free) else { return };
         effects.push(record(&hold, Event::Suspended { ttl }, None));
+        self.bereave(&std::mem::take(&mut hold.members), &Loss::Gone);
         self.state = State::Away { hold, until: now + ttl };
     }
 
     /// Ends whoever's possession there is.
     pub(super) fn end(&mut self, now: Instant, event: Event, effects: &mut Vec<Effect>) {
-        let (State::Held(hold) | State::Away { hold, .. }) =
-            std::mem::replace(&mut self.state, State::Free)
-        else {
-            return;
+        let (hold, is_there) = match std::mem::replace(&mut self.state, State::Free) {
+            State::Held(hold) => (hold, true),
+            State::Away { hold, .. } => (hold, false),
+            other @ (State::Free | State::Ending { .. } | State::Resting { .. }) => {
+                self.state = other;
+                return;
+            }
         };
-        if self.rests && event != Event::Unlocked {
+        let loss = match &event {
+            Event::Broken(broken) => Some(Loss::Broken(broken.clone())),
+            Event::TakenOver { by } => Some(Loss::TakenOver { by: by.clone() }),
+            Event::Disconnected => Some(Loss::Gone),
+            _ => None,
+        };
+        if let Some(loss) = loss {
+            self.bereave(&hold.members, &loss);
+            if is_there && loss != Loss::Gone {
+                self.lost.insert(hold.owner.session, Lost { loss, told: false });
+            }
+        }
+        // Who gives it up, or takes it over from itself, leaves the instrument as it wants it.
+        let is_own_will = matches!(event, Event::Unlocked | Event::TakenOver { .. });
+        if !is_own_will && (self.rests || !self.calls.is_empty()) {
             self.state = State::Ending { after: hold.owner.clone() };
         }
         effects.push(record(&hold, event, Some(now.duration_since(hold.since))));
+    }
+
+    /// Those who had joined an owner have lost the lock with it.
+    fn bereave(&mut self, members: &BTreeSet<u64>, loss: &Loss) {
+        for member in members {
+            self.lost.insert(*member, Lost { loss: loss.clone(), told: false });
+        }
     }
 
     /// Does whatever has become possible.
@@ -131,17 +156,30 @@ impl Lock {
         if let State::Ending { after } = &self.state
             && self.calls.is_empty()
         {
-            self.state = State::Resting { after: after.clone() };
-            effects.push(Effect::Rest);
+            if self.rests {
+                self.state = State::Resting { after: after.clone() };
+                effects.push(Effect::Rest);
+            } else {
+                self.state = State::Free;
+            }
         }
         let may_grant = match &self.state {
             State::Free => true,
-            State::Away { .. } => self.is_resuming(),
-            State::Held(_) | State::Ending { .. } | State::Resting { .. } => false,
+            State::Held(_) | State::Away { .. } => self.is_resuming(),
+            State::Ending { .. } | State::Resting { .. } => false,
         };
-        let Some(next) = self.queue.front().map(|next| next.request.party.session) else { return };
-        if may_grant && self.calls.keys().all(|session| *session == next) {
+        let Some(next) = self.queue.front().map(|next| &next.request.party) else { return };
+        if !may_grant {
+            return;
+        }
+        if self.calls.keys().all(|session| *session == next.session) {
+            if let State::Held(_) = &self.state {
+                let by = next.name().to_owned();
+                self.end(now, Event::TakenOver { by }, effects);
+            }
             self.grant(now, effects);
+        } else if let (State::Free, Block::Idle) = (&self.state, &self.block) {
+            self.block = Block::Until(now + PATIENCE);
         }
     }
 
@@ -151,8 +189,16 @@ impl Lock {
         self.next_epoch += 1;
         let session = request.party.session;
         self.lost.remove(&session);
-        let hold =
-            Hold { owner: request.party, epoch, since: now, used: now, token: request.token };
+        self.block = Block::Idle;
+        let hold = Hold {
+            owner: request.party,
+            epoch,
+            since: now,
+            used: now,
+            token: request.token,
+            via: request.via,
+            members: BTreeSet::new(),
+        };
         let event = if kind == Kind::Resuming { Event::Resumed } else { Event::Granted };
         effects.push(record(&hold, event, None));
         effects.push(Effect::Answer(ticket, Outcome::Granted { epoch }));
@@ -173,5 +219,5 @@ pub(super) fn locked(owner: &Party) -> Refusal {
 }
 
 fn record(hold: &Hold, event: Event, held: Option<Duration>) -> Effect {
-    Effect::Record(Record { event, party: hold.owner.clone(), epoch: hold.epoch, held })
+    Effect::Record(Record { event, party: hold.owner.clone(), epoch: Some(hold.epoch), held })
 }

@@ -1,0 +1,104 @@
+//! Which calls may run.
+//!
+//! Owns the books of the calls that run, and the word whether one more may.
+
+use std::time::Instant;
+
+use super::super::words::{Loss, Refusal};
+use super::{Block, Effect, Lock, PATIENCE, State, locked};
+
+impl Lock {
+    /// A call wants to run; a `read` is one that others may make while the object is locked.
+    ///
+    /// # Errors
+    /// It must not run. Otherwise, and if it is no read, its end has to be reported.
+    pub(crate) fn call_start(
+        &mut self,
+        now: Instant,
+        session: u64,
+        read: bool,
+    ) -> Result<(), Refusal> {
+        if self.gone.contains_key(&session) {
+            return Err(Refusal::Lost(Loss::Gone));
+        }
+        if let State::Held(hold) = &mut self.state
+            && hold.is_of(session)
+        {
+            hold.used = now;
+        }
+        if read {
+            return Ok(());
+        }
+        if let Some(lost) = self.lost.get_mut(&session) {
+            lost.told = true;
+            return Err(Refusal::Lost(lost.loss.clone()));
+        }
+        match &self.state {
+            State::Held(hold) if hold.is_of(session) => {}
+            State::Held(hold) | State::Away { hold, .. } => return Err(locked(&hold.owner)),
+            State::Ending { after } => {
+                return Err(Refusal::Ending { after: after.name().to_owned() });
+            }
+            State::Resting { after } => {
+                return Err(Refusal::Resting { after: after.name().to_owned() });
+            }
+            State::Free => match self.queue.front().map(|next| next.request.party.clone()) {
+                Some(next) if next.session != session && self.keeps_out(now) => {
+                    return Err(locked(&next));
+                }
+                _ => {}
+            },
+        }
+        *self.calls.entry(session).or_insert(0) += 1;
+        Ok(())
+    }
+
+    /// A call that was let run, and was no read, has ended.
+    pub(crate) fn call_end(&mut self, now: Instant, session: u64, effects: &mut Vec<Effect>) {
+        if let State::Held(hold) = &mut self.state
+            && hold.is_of(session)
+        {
+            hold.used = now;
+        }
+        if let Some(running) = self.calls.get_mut(&session) {
+            *running = running.saturating_sub(1);
+            if *running == 0 {
+                self.calls.remove(&session);
+                self.forget_if_over(session);
+            }
+        }
+        if let Block::Over { stuck } = &mut self.block {
+            // Of several calls of a session it is not known which has ended: taken for the oldest,
+            // none that began later is ever waited for in its stead.
+            if let Some(calls) = stuck.get_mut(&session) {
+                *calls = calls.saturating_sub(1);
+            }
+            stuck.retain(|_, calls| *calls > 0);
+            if stuck.is_empty() {
+                self.block = Block::Idle;
+            }
+        }
+        if self.calls.is_empty() {
+            self.block = Block::Idle;
+        }
+        self.advance(now, effects);
+    }
+
+    /// Whether the next in the queue keeps others' calls out of a free lock.
+    fn keeps_out(&mut self, now: Instant) -> bool {
+        match self.block {
+            Block::Idle => self.block = Block::Until(now + PATIENCE),
+            Block::Until(end) if now < end => {}
+            Block::Until(_) => self.block = Block::Over { stuck: self.calls.clone() },
+            Block::Over { .. } => {}
+        }
+        !matches!(self.block, Block::Over { .. })
+    }
+
+    pub(super) fn forget_if_over(&mut self, session: u64) {
+        if self.gone.get(&session) == Some(&true) && !self.calls.contains_key(&session) {
+            self.gone.remove(&session);
+            self.lost.remove(&session);
+        }
+    }
+}
