@@ -7,7 +7,9 @@ import time
 
 import Pyro5.api
 import Pyro5.errors
+import Pyro5.protocol
 import pytest
+from harness import wait_for
 from harness.holder import CLIENT
 from harness.lab import interpreter
 from harness.locks import (
@@ -15,11 +17,13 @@ from harness.locks import (
     clients,
     later,
     locking_lab,
+    own,
     refused,
     wait_until_waiting,
     waiting,
 )
-from harness.stock import pyrolab_daemon
+from harness.sides import Service
+from harness.stock import pyrolab_daemon, stock_daemon
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +56,7 @@ def test_pyrolabs_client_sees_what_pyrolabs_daemon_shows(running, service):
         assert ours.pop("other's read")[0] == "returned"
         theirs.pop("other's read")
     # The position is another where instances are.
-    for results in [ours, theirs] if service in ("lab.session", "lab.percall") else []:
+    for results in [ours, theirs] if service.endswith((".session", ".percall")) else []:
         for what in [what for what, result in results.items() if result[0] == "returned"]:
             results[what] = "returned"
     assert ours == theirs
@@ -115,12 +119,13 @@ def test_whatever_others_try_is_refused(running, service, serializer):
         assert eve.islocked() is True
         assert ada.move(0) == before
         ada.unlock()
-        if service != "lab.percall":
+        if not service.endswith(".percall"):
             assert next(stream) == 1, "the stream goes on when the lock is gone"
 
 
 def test_no_instance_is_made_for_a_refused_call(running):
-    for service, suffix in [("lab.session", ".session"), ("lab.percall", ".percall")]:
+    for suffix in [".session", ".percall", ".turns.session", ".turns.percall"]:
+        service = "lab" + suffix
         record = running.record.with_name("record" + suffix)
         with clients(running, service) as (ada, eve):
             ada.lock("ada")
@@ -129,6 +134,74 @@ def test_no_instance_is_made_for_a_refused_call(running):
                 refused(lambda: eve.move(1))
                 assert eve.islocked() is True
             assert record.read_text() == before
+
+
+@pytest.mark.parametrize("service", ["lab.supply", "lab.turns.supply"])
+def test_whatever_others_try_with_a_native_service_is_refused(running, service):
+    with clients(running, service) as (ada, eve):
+        ada.lock("ada")
+        ada.off()
+        refused(lambda: eve.on())
+        refused(lambda: eve.voltage)
+        refused(lambda: setattr(eve, "voltage", 3))
+        batch = Pyro5.api.BatchProxy(eve)
+        batch.on()
+        refused(lambda: list(batch()))
+        batch = Pyro5.api.BatchProxy(eve)
+        batch.on()
+        batch(oneway=True)
+        eve._pyroInvoke("on", (), {}, flags=Pyro5.protocol.FLAGS_ONEWAY)
+        assert eve.islocked() is True
+        assert ada.output is False
+        ada.unlock()
+        eve.on()
+        assert ada.output is True
+
+
+@pytest.mark.parametrize("service", ["lab.percall", "lab.turns.percall"])
+def test_a_batch_has_one_instance_as_with_pyro5(running, service):
+    stock = {"stage": Service("stage", "Stage", instancemode="percall")}
+    with stock_daemon(stock) as theirs:
+        for uri in [theirs.uris["stage"], running.uri(service)]:
+            with Pyro5.api.Proxy(uri) as proxy:
+                numbers = []
+                for _ in range(2):
+                    batch = Pyro5.api.BatchProxy(proxy)
+                    batch.number()
+                    batch.move(5)
+                    batch.position_now()
+                    batch.number()
+                    first, moved, position, last = batch()
+                    assert first == last and moved == position == 5
+                    numbers.append(first)
+                assert numbers[0] != numbers[1] != proxy.number()
+    record = running.record.with_name("record" + service.removeprefix("lab"))
+    with clients(running, service) as (ada, eve):
+        ada.lock("ada")
+        before = record.read_text()
+        batch = Pyro5.api.BatchProxy(eve)
+        batch.move()
+        refused(lambda: list(batch()))
+        assert record.read_text() == before, "and none that does not run"
+
+
+@pytest.mark.parametrize("service", ["lab.stage", "lab.turns"])
+def test_what_a_service_registers_has_its_lock(running, service):
+    token = {"token": "swordfish"}
+    with clients(running, service) as (ada, eve), ada.axis() as hers, eve.axis() as axis:
+        assert axis.turn() == "turned"
+        ada.lock("ada", **token)
+        assert axis.islocked() is True
+        for proxy in (axis, hers):
+            refused(lambda: proxy.turn())
+        assert hers.lock("ada", **token) is True, "the owner's other proxies join with its token"
+        assert hers.turn() == "turned" and isinstance(ada.move(1), int)
+        refused(lambda: axis.turn())
+        refused(lambda: eve.move(1))
+        ada.unlock()
+        assert axis.turn() == "turned"
+        assert axis.lock("eve") is True
+        refused(lambda: ada.move(1), "Pyro object is locked (by 'eve')")
 
 
 def test_a_batch_may_take_the_lock_itself(running):
@@ -195,6 +268,9 @@ def test_lock_info_tells_everyone(running):
         ({"wait": -1}, ValueError),
         ({"wait": "long"}, ValueError),
         ({"wait": float("nan")}, ValueError),
+        ({"wait": float("inf")}, ValueError),
+        ({"wait": 90_000}, ValueError),
+        ({"ttl": float("inf"), "token": "t"}, ValueError),
         ({"ttl": 5}, ValueError),
         ({"token": ""}, ValueError),
         ({"token": 5}, ValueError),
@@ -207,3 +283,33 @@ def test_arguments_that_make_no_sense(running, arguments, error):
         with pytest.raises(error):
             ada.lock(**arguments)
         assert ada.islocked() is False
+
+
+def test_a_service_may_set_the_limits_of_its_times(running):
+    with clients(running, "lab.small") as (ada, eve):
+        with pytest.raises(ValueError, match="at most 100 .the service's lock_max_wait"):
+            ada.lock(wait=101)
+        with pytest.raises(ValueError, match="at most 0 .the service's lock_max_ttl"):
+            ada.lock(token="t", ttl=1)
+        assert ada.lock(token="t", wait=99) is True
+        ada._pyroRelease()
+        wait_for(lambda: eve.islocked() is False, 5, "it does not outlive its connection")
+
+
+def test_idle_is_the_time_since_the_owners_last_call_ended(running, tmp_path):
+    gate = tmp_path / "gate"
+    idle = lambda: look.lock_info()["idle"]
+    with clients(running, "lab.stage", 3) as (ada, eve, look):
+        ada.lock("ada")
+        wait_for(lambda: idle() > 0.2, 10, "she does nothing")
+        begun = running.record.read_text().count("long call begins")
+        call = later(lambda: own(ada).wait_for(str(gate)))
+        wait_for(lambda: running.record.read_text().count("long call begins") > begun, 10, "it runs")
+        begin = time.monotonic()
+        wait_for(lambda: time.monotonic() - begin > 0.3, 10, "it has run for a while")
+        assert idle() == 0
+        gate.touch()
+        call()
+        assert idle() < 0.3, "a call that has just ended"
+        own(ada).unlock()
+        assert idle() is None

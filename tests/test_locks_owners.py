@@ -6,6 +6,8 @@ import os
 import subprocess
 import time
 
+import Pyro5.api
+import Pyro5.errors
 import pytest
 from harness import wait_for
 from harness.holder import CLIENT, Holder
@@ -127,12 +129,115 @@ def test_a_long_call_of_a_dead_owner_ends_before_the_next_grant(running, service
         ada.kill()
         wait_for(lambda: look.islocked() is False, 12, "the dead owner's lock is gone")
         assert waiting(look) == ["eve"], "and nobody has it while the call runs"
+        info = look.lock_info()
+        assert (info["state"], info["after"]) == ("ending", "ada")
         if service == "lab.stage":  # in the other daemon, every call waits for the long one
-            refused(lambda: look.move(1), "Pyro object is locked (by 'eve')")
+            busy = "Pyro object is busy: a call of 'ada', who has lost its lock, is still running; try again when it has ended"
+            refused(lambda: look.move(1), busy)
         ended = record.read_text().count("long call ends")
         gate.touch()
         assert eve.answer() == ["returned", True]
         assert record.read_text().count("long call ends") == ended + 1
+
+
+@pytest.mark.parametrize("service, other", [("lab.stage", "lab.session"), ("lab.turns", "lab.turns.other")])
+def test_what_is_left_of_a_dead_client_gets_no_lock_and_drives_no_more(running, service, other, tmp_path):
+    uri, gate = running.uri(service), tmp_path / "gate"
+    record = running.record if service == "lab.stage" else running.record.with_name("record.turns")
+    with Holder.having(uri, "dead") as dead, running.proxy(service) as eve, running.proxy(other) as look:
+        dead.tell("unlock")
+        dead.answer()
+        # By this its end is seen: its connection has the lock of another service as well.
+        dead.tell("at", other, "lock", "dead")
+        assert dead.answer() == ["returned", True]
+        position = eve.move(0)
+        text = record.read_text()
+        dead.tell("batch", ["wait_for", str(gate)], ["lock", "dead", 60], ["move", 5])
+        wait_for(lambda: record.read_text() == text + "long call begins\n", 10, "it runs")
+        dead.kill()
+        wait_for(lambda: look.islocked() is False, 12, "its end is seen")
+        gate.touch()
+        wait_for(lambda: record.read_text().endswith("long call ends\n"), 10, "its call ends")
+        assert eve.lock("eve", wait=30) is True
+        assert eve.move(0) == position, "the rest of its batch has not run"
+        lines = json.loads(running.run("locks", "--history", "--json", service).stdout)
+        granted = [line["user"] for line in lines if line["event"] == "granted"]
+        assert granted[-2:] == ["dead", "eve"], "that was its first one"
+
+
+def test_who_waits_for_a_call_that_hangs_is_shown_and_can_be_broken(running, tmp_path):
+    gate = tmp_path / "gate"
+    with clients(running, "lab.stage", 3) as (bob, ada, look):
+        begun = running.record.read_text().count("long call begins")
+        call = later(lambda: own(bob).wait_for(str(gate)))
+        wait_for(lambda: running.record.read_text().count("long call begins") > begun, 10, "it runs")
+        lock = later(lambda: own(ada).lock("ada", wait=600))
+        wait_until_waiting(look, ["ada"])
+        info = look.lock_info()
+        assert (info["locked"], info["state"], info["next"]) == (False, "granting", "ada")
+        refused(lambda: look.move(1))
+        shown = lambda: "being granted to ada" in running.run("locks", "lab.stage").stdout
+        wait_for(shown, 10, "the table says so")
+        running.run("unlock", "--break", "lab.stage", "--reason", "bob hangs", "--user", "eve")
+        with pytest.raises(ConnectionRefusedError, match="broken by eve .* .bob hangs."):
+            lock()
+        assert isinstance(look.move(1), int), "everybody else goes on"
+        gate.touch()
+        assert call() == "waited"
+        own(bob), own(ada)
+
+
+def test_a_lock_can_be_broken_however_busy_its_daemon_is(running, tmp_path):
+    gate = tmp_path / "gate"
+    # Every place is taken by somebody who waits for it.
+    uri = running.uri("lab.small")
+    queue = lambda: [waiter["user"] for waiter in running.entry("services", "lab.small")["lock"]["waiting"]]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(Holder.having(uri, "ada"))
+        first = stack.enter_context(Holder(uri, "w1", wait=60))
+        wait_for(lambda: queue() == ["w1"], 10, "one waits")
+        stack.enter_context(Holder(uri, "w2", wait=60))
+        wait_for(lambda: queue() == ["w1", "w2"], 10, "both wait")
+        for name in ["lab.small", "Pyro.Daemon", "small"]:
+            with Pyro5.api.Proxy(f"PYRO:{name}@{Pyro5.api.URI(uri).location}") as proxy:
+                with pytest.raises(Pyro5.errors.CommunicationError, match="no free workers"):
+                    proxy.ping()
+        running.run("unlock", "--break", "lab.small", "--reason", "x")
+        assert first.answer() == ["returned", True]
+        with Pyro5.api.Proxy(f"PYRO:small@{Pyro5.api.URI(uri).location}") as daemon:
+            assert daemon.release(uri, "as PyroLab's users do it") is True
+    # Its owner's call has the one turn there is.
+    with clients(running, "lab.turns") as (ada, look):
+        ada.lock("ada")
+        call = later(lambda: own(ada).wait_for(str(gate)))
+        wait_for(lambda: look.lock_info()["idle"] == 0, 10, "it runs")
+        running.run("unlock", "--break", "lab.turns", "--reason", "x")
+        assert look.lock_info()["state"] == "ending"
+        gate.touch()
+        call()
+        with pytest.raises(ConnectionRefusedError, match="was broken by"):
+            own(ada).move(1)
+
+
+def test_a_takeover_waits_for_the_call_that_runs_and_takes_nothing_before(running, tmp_path):
+    gate = tmp_path / "gate"
+    token = {"token": "swordfish", "ttl": 0}
+    with clients(running, "lab.stage", 3) as (ada, again, look):
+        ada.lock("ada", **token)
+        begun = running.record.read_text().count("long call begins")
+        call = later(lambda: own(ada).wait_for(str(gate)))
+        wait_for(lambda: running.record.read_text().count("long call begins") > begun, 10, "it runs")
+        resumed = later(lambda: own(again).lock("again", wait=60, **token))
+        wait_until_waiting(look, ["again"])
+        assert look.lock_info()["user"] == "ada"
+        gate.touch()
+        assert resumed() is True and call() == "waited"
+        with pytest.raises(ConnectionRefusedError, match="taken over with its token by again"):
+            own(ada).move(1)
+        own(again)
+    lines = json.loads(running.run("locks", "--history", "--json", "lab.stage").stdout)
+    ends = [line["reason"] for line in lines if line["event"] == "released" and line["user"] == "ada"]
+    assert ends[-1] == "taken over with its token by again"
 
 
 def test_a_plain_lock_waits_for_calls_that_run(running, tmp_path):

@@ -38,6 +38,11 @@ def test_locks_and_ps_show_who_has_what(running):
             text = running.run(*words).stdout
             assert "ada" in text and "\x1b" not in text
         assert "eve" in running.run("locks", "lab.session").stdout
+        idle = lambda: json.loads(running.run("locks", "lab.session", "--json").stdout)[0]["owner"]["idle"]
+        first = idle()
+        assert 0 <= first < 60
+        wait_for(lambda: idle() > first, 10, "it rises while ada does nothing")
+        assert "IDLE" in running.run("locks").stdout
 
 
 def test_a_command_runs_while_the_lock_is_held(running):

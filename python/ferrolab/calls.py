@@ -33,7 +33,7 @@ from collections.abc import Iterator
 
 from . import convert, exceptions, framing, output, pyro
 
-CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST = range(9)
+CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST, UNPIN = range(10)
 VALUE, RAISED, STREAM, END, BEGUN = range(5)
 
 FLAG_ONEWAY = 4
@@ -170,6 +170,8 @@ class Channel:
             self._session = self._host.sessions.bind(*request[1:])
         elif kind == UNBIND:
             self._unbind()
+        elif kind == UNPIN:
+            self._session.unpin(request[1])
         elif kind == REST:
             return self._to_rest(*request[1:])
         return None
@@ -201,6 +203,7 @@ class Channel:
         correlation,
         annotations,
         has_classes,
+        pin=0,
     ):
         host, session, current = self._host, self._session, output.current
         current.service = name
@@ -223,7 +226,7 @@ class Channel:
             elif has_classes:
                 args = pyro.recreate(args, serializer)
                 kwargs = pyro.recreate(kwargs, serializer)
-            instance = host.instance(service, session)
+            instance = host.instance(service, session, pin)
             if kind == CALL:
                 method = service.access.method(instance, member)
                 is_callback = getattr(method, "_pyroCallback", False)

@@ -9,7 +9,7 @@ import threading
 import uuid
 import weakref
 
-from . import exposure, pyro
+from . import exposure, output, pyro
 from .output import clean
 from .services import Service
 
@@ -90,7 +90,7 @@ class HostedDaemon:
             self._services[objectId] = service
         self.serves(service.cls)
         try:
-            self._ask("register", objectId, service.members)
+            self._serve(service)
         except BaseException:
             self._forget(objectId)
             raise
@@ -171,7 +171,10 @@ class HostedDaemon:
             raise pyro.error_class("DaemonError")("object isn't registered in this daemon")
         proxy = Proxy(uri)
         proxy._pyroGetMetadata(
-            known_metadata={key: set(names) for key, names in service.members.items()}
+            known_metadata=dict(
+                {key: set(names) for key, names in service.members.items()},
+                methods=set(service.members["methods"]) | set(service.added),
+            )
         )
         return proxy
 
@@ -180,7 +183,12 @@ class HostedDaemon:
         service = self._services.get(self.uriFor(objectOrId, nat).object)
         if service is not None:
             service.members = exposure.members(service.cls)
-            self._ask("register", service.name, service.members)
+            self._serve(service)
+
+    def _serve(self, service):
+        """Has the daemon serve an object, as a part of the service that its driver works for."""
+        added = self._ask("register", service.name, service.members, output.service())
+        service.added = tuple(added or ())
 
     def proxy_state(self, obj):
         """What the class dict of a proxy for `obj` holds; None if it is not registered."""
@@ -197,7 +205,7 @@ class HostedDaemon:
         return (
             str(self.uriFor(service.name)),
             tuple(members["oneway"]),
-            tuple(members["methods"]),
+            tuple(members["methods"]) + service.added,
             tuple(members["attrs"]),
             "hello",
             None,

@@ -35,6 +35,8 @@ class Service:
             self.mode, self._creator, self._instance = "single", None, target
         self.target = target
         self.broken = False
+        # Methods that the daemon adds, to lock it for one.
+        self.added = ()
         self.access = exposure.Access(self.cls, expose)
         self.members = exposure.members(self.cls, expose)
 
@@ -204,6 +206,8 @@ class Session:
         self.connection = pyro.Connection(address, object_id)
         self.channels = 0
         self._instances = {}
+        # Instances for one call each, for as long as a batch that is carried out entry by entry.
+        self._pinned = {}
         # Services whose instance has come to rest and was not used since.
         self._rested = set()
         # A oneway call of the session may run beside its other calls.
@@ -224,6 +228,16 @@ class Session:
                     self._instances[service.name] = entry
         return entry[1]
 
+    def pinned(self, pin, service):
+        """The instance of a batch whose entries come one by one."""
+        if pin not in self._pinned:
+            self._pinned[pin] = service.instance(self)
+        return self._pinned[pin]
+
+    def unpin(self, pin):
+        """The batch has ended."""
+        self._pinned.pop(pin, None)
+
     def rested(self, service):
         """The session's instance of a service, if there is one, which comes to rest now."""
         entry = self._instances.get(service.name)
@@ -236,6 +250,7 @@ class Session:
         """Releases what belongs to the session."""
         with self._lock:
             instances, self._instances = self._instances, {}
+            self._pinned = {}
         for service, instance in instances.values():
             service.release(instance, rested=service.name in self._rested)
         self.connection.close_resources()

@@ -174,10 +174,13 @@ class Worker:
             (kind, name, "{}.{}".format(cls.__module__, cls.__name__), output.clean(text), lines)
         )
 
-    def instance(self, service, session):
-        """The instance for a call. An error of a constructor is told to the daemon."""
+    def instance(self, service, session, pin=0):
+        """The instance for a call; calls of the same `pin` have the same one. An error of a constructor is told to the daemon."""
         try:
-            instance = service.instance(session)
+            if pin and service.mode == "percall":
+                instance = session.pinned(pin, service)
+            else:
+                instance = service.instance(session)
         except BaseException as error:  # a constructor that calls sys.exit() is as broken as any
             service.broken = True
             log.exception("an instance of '%s' could not be made", service.name)

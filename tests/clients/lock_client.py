@@ -101,9 +101,27 @@ def hold(uri, user, *arguments):
     options = json.loads(arguments[0]) if arguments else {}
     proxy = Pyro5.api.Proxy(uri)
     print(json.dumps(told(lambda: proxy.lock(user, **options))), flush=True)
+    special = {"batch": batch, "at": at}
     for line in sys.stdin:
         name, *args = json.loads(line)
-        print(json.dumps(told(lambda: getattr(proxy, name)(*args))), flush=True)
+        if name in special:
+            outcome = told(lambda: special[name](proxy, *args))
+        else:
+            outcome = told(lambda: getattr(proxy, name)(*args))
+        print(json.dumps(outcome), flush=True)
+
+
+def batch(proxy, *entries):
+    """Several calls in one request."""
+    calls = Pyro5.client.BatchProxy(proxy)
+    for name, *args in entries:
+        getattr(calls, name)(*args)
+    return list(calls())
+
+
+def at(proxy, service, name, *args):
+    """A call of another service of the same daemon, on the same connection."""
+    return proxy._pyroInvoke(name, args, {}, objectId=service)
 
 
 def crowd(uri, clients, wait, each):

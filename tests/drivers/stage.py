@@ -9,6 +9,14 @@ from Pyro5.api import expose, oneway
 
 
 @expose
+class Axis:
+    """A part of a stage."""
+
+    def turn(self):
+        return "turned"
+
+
+@expose
 class Stage:
     """A stage with a position, a record of its moves, and an eye for two drivers at once."""
 
@@ -21,6 +29,7 @@ class Stage:
         self._overlaps = []
         self._moves = []
         self._position = 0
+        self._axis = None
         self._lock = threading.Lock()
         self._write("made")
 
@@ -54,6 +63,14 @@ class Stage:
     def moves(self):
         return self._moves
 
+    def axis(self):
+        """An object of its own, registered at run time."""
+        if self._axis is None:
+            axis = Axis()
+            self._pyroDaemon.register(axis)
+            self._axis = axis
+        return self._axis
+
     def count(self, last):
         yield from range(last)
 
@@ -75,6 +92,9 @@ class Stage:
     @position.setter
     def position(self, value):
         self._position = value
+
+    def position_now(self):
+        return self._position
 
     def temperature(self):
         return 21.5

@@ -14,6 +14,7 @@ python: {executable: "$python", path: ["$drivers"]}
 daemons:
   bench: {classname: LockableDaemon, threadpool_size: 200}
   turns: {classname: LockableDaemon, servertype: multiplex}
+  small: {classname: LockableDaemon, threadpool_size: 3}
 services:
   lab.stage:
     module: stage
@@ -27,10 +28,16 @@ services:
   lab.crowd: {module: stage, classname: Stage, daemon: bench, instancemode: single}
   lab.supply: {native: simulated.power_supply, daemon: bench, on_disconnect: [off, no_such_method]}
   lab.turns: {module: stage, classname: Stage, daemon: turns, instancemode: single, arguments: {record: "$record.turns"}}
+  lab.turns.session: {module: stage, classname: Stage, daemon: turns, instancemode: session, arguments: {record: "$record.turns.session"}}
+  lab.turns.percall: {module: stage, classname: Stage, daemon: turns, instancemode: percall, arguments: {record: "$record.turns.percall"}}
+  lab.turns.supply: {native: simulated.power_supply, daemon: turns}
+  lab.small: {module: stage, classname: Stage, daemon: small, instancemode: single, lock_max_wait: 100, lock_max_ttl: 0}
   lab.turns.other: {module: stage, classname: Stage, daemon: turns, instancemode: single}
-autolaunch: {daemons: [bench, turns]}
+autolaunch: {daemons: [bench, turns, small]}
 """
-EVERY_MODE = ["lab.stage", "lab.session", "lab.percall", "lab.turns"]
+EVERY_MODE = ["lab.stage", "lab.session", "lab.percall", "lab.turns", "lab.turns.session", "lab.turns.percall"]
+# A service's record, by what its name has behind `record`.
+RECORDS = ["", ".session", ".percall", ".turns", ".turns.session", ".turns.percall"]
 REFUSED = "Pyro object is locked (by 'ada')"
 
 
@@ -39,7 +46,7 @@ def locking_lab():
     """A running lab; `record` is the file in which its stage notes what happens to it."""
     with new_lab() as lab:
         lab.record = lab.files / "record"
-        for suffix in ["", ".session", ".percall", ".turns"]:
+        for suffix in RECORDS:
             lab.record.with_name("record" + suffix).touch()
         lab.config(CONFIGURATION, record=str(lab.record))
         lab.up()

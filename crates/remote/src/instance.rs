@@ -92,6 +92,11 @@ where
         Ok(self.metadata.clone())
     }
 
+    fn for_batch(&self, _session: &Arc<Session>) -> Result<Option<Arc<dyn Object>>, Exception> {
+        let instance: Arc<dyn Object> = Arc::new((self.make)()?);
+        Ok(Some(instance))
+    }
+
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
         match (self.make)() {
             Ok(instance) => instance.call(session, request),

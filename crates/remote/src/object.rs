@@ -34,6 +34,21 @@ pub trait Object: Send + Sync + 'static {
     /// A private name, an unexposed member or an unknown one is the object's to refuse.
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer;
 
+    /// What carries out the entries of one batch, where that is something else: what makes an
+    /// instance for each call makes one for a batch. It goes when the batch has ended.
+    ///
+    /// # Errors
+    /// There can be none.
+    fn for_batch(&self, _session: &Arc<Session>) -> Result<Option<Arc<dyn Object>>, Exception> {
+        Ok(None)
+    }
+
+    /// Whether `method` is how a lock is broken. That must be possible when everything else hangs: it
+    /// waits for no call, and in a daemon with locks a few further connections are let in for it.
+    fn breaks_locks(&self, _method: &str) -> bool {
+        false
+    }
+
     /// Calls a method that brings the instrument to a safe state, because `session` has lost its
     /// lock: without regard to what is exposed, and on no instance that would be made for it.
     fn bring_to_rest(&self, session: &Arc<Session>, method: &str) -> Answer {

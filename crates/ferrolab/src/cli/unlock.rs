@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use miette::miette;
-use remote::{Proxy, Value};
+use remote::{DAEMON_NAME, Proxy, Uri, Value};
 
 use super::nslist::NameserverArgument;
 use super::{Outcome, lock, paths, runtime};
@@ -48,7 +48,12 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             Value::from(arguments.reason.as_str()),
             Value::from(user),
         ];
-        let mut proxy = Proxy::from(uri).with_timeout(PATIENCE);
+        // Of the daemon itself, which lets us in for this even where all its places are taken.
+        let daemon = match uri {
+            Uri::Pyro { location, .. } => Uri::Pyro { object: DAEMON_NAME.into(), location },
+            other => other,
+        };
+        let mut proxy = Proxy::from(daemon).with_timeout(PATIENCE);
         let broken = proxy.call_daemon("release", request).await;
         match broken.map_err(|error| lock::explain(name, &error))?.as_bool() {
             Some(true) => {

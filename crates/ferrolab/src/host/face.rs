@@ -42,6 +42,10 @@ impl Object for Face {
         Ok(Metadata::methods(["ping", "pyrolab_version"].into_iter().chain(release)))
     }
 
+    fn breaks_locks(&self, method: &str) -> bool {
+        method == "release" && self.locks.is_some()
+    }
+
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
         match request.operation {
             Operation::Call(call) => Answer::from(self.call_method(session, call)),

@@ -14,7 +14,7 @@ use wire::message::{FrameError, FrameWriter, Header, MessageType};
 
 use crate::daemon::config::{DaemonConfig, ServerType};
 use crate::daemon::dispatch::{self, After, Caller};
-use crate::daemon::handshake::{self, Accepted};
+use crate::daemon::handshake::{self, Accepted, May};
 use crate::daemon::oneway::{Most, Oneways};
 use crate::daemon::waiting_room::Stay;
 use crate::daemon::{Shared, refusal};
@@ -25,6 +25,8 @@ use crate::session::{Peer, Session};
 
 /// An answer buffer larger than this is given back once the answer is sent.
 const KEEP_ROOM: usize = 256 * 1024;
+/// A connection in the reserve that is silent for this long ends: the next may need its place.
+const IN_RESERVE: Duration = Duration::from_secs(5);
 /// A connection that waits longer than this for its next request waits without buffers.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -115,12 +117,15 @@ async fn converse<S: ClientStream>(
     accepted: Accepted,
     stop: &CancellationToken,
 ) {
-    let Accepted { session, place } = accepted;
+    let Accepted { session, place, may } = accepted;
     let session = Arc::new(session);
     // Objects hear of the end however this function ends, its future being dropped included.
     let ended = SessionEnd { shared, session: &session };
-    connection.reader.patience = patience(&shared.config);
-    let done = requests(shared, &mut connection, &session, stop).await;
+    connection.reader.patience = match may {
+        May::Everything => patience(&shared.config),
+        May::BreakLocks => Patience { within: Some(IN_RESERVE), between: Some(IN_RESERVE) },
+    };
+    let done = requests(shared, &mut connection, &session, may, stop).await;
     drop(ended);
     drop(place);
     let (daemon, peer) = (&shared.config.name, &session.peer);
@@ -218,11 +223,12 @@ async fn requests<S: ClientStream>(
     shared: &Arc<Shared>,
     connection: &mut Connection<S>,
     session: &Arc<Session>,
+    may: May,
     stop: &CancellationToken,
 ) -> Result<(), ReadError> {
     let limits = &shared.config.limits;
     let most = Most { calls: shared.config.oneways, bytes: limits.message };
-    let mut caller = Caller { session: Arc::clone(session), oneways: Oneways::new(most) };
+    let mut caller = Caller { session: Arc::clone(session), may, oneways: Oneways::new(most) };
     loop {
         let header = tokio::select! {
             biased;

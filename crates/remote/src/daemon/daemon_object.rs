@@ -9,7 +9,7 @@ use crate::arguments::Signature;
 use crate::daemon::config::ServerType;
 use crate::daemon::{DAEMON_NAME, Shared, dispatch};
 use crate::lock::LockBreaker;
-use crate::lock::methods;
+use crate::lock::methods::{self, RELEASE};
 use crate::lock::table::Locks;
 use crate::object::{Answer, Metadata, MethodCall, Object, Operation, Request};
 use crate::session::Session;
@@ -36,9 +36,13 @@ impl Object for DaemonObject {
             "close_stream",
         ]);
         if self.shared.upgrade().is_some_and(|shared| shared.locks.any()) {
-            metadata.methods.push("release".to_owned());
+            metadata.methods.push(RELEASE.to_owned());
         }
         Ok(metadata)
+    }
+
+    fn breaks_locks(&self, method: &str) -> bool {
+        method == RELEASE && self.shared.upgrade().is_some_and(|shared| shared.locks.any())
     }
 
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
@@ -91,7 +95,7 @@ fn call_method(shared: Arc<Shared>, session: &Arc<Session>, call: MethodCall) ->
             shared.streams.close(&id);
             Value::None
         })),
-        "release" if shared.locks.any() => {
+        RELEASE if shared.locks.any() => {
             let breaker = LockBreaker { shared: Arc::downgrade(&shared) };
             Answer::from(methods::release(&breaker, &session.peer.to_string(), call))
         }

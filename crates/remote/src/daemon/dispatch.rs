@@ -14,6 +14,7 @@ use wire::serializer::{Call, Serializer};
 use wire::value::Value;
 use wire::{DecodeError, DecodeErrorKind, Limits};
 
+use crate::daemon::handshake::{May, NO_PLACE};
 use crate::daemon::oneway::{self, About, Oneways};
 use crate::daemon::streams::Origin;
 use crate::daemon::{DAEMON_NAME, Shared, guarded};
@@ -41,6 +42,7 @@ pub(crate) enum After {
 /// Whose requests are carried out.
 pub(crate) struct Caller {
     pub(crate) session: Arc<Session>,
+    pub(crate) may: May,
     pub(crate) oneways: Oneways,
 }
 
@@ -51,7 +53,7 @@ pub(crate) async fn answer(
     frame: Frame<'_>,
     out: &mut Vec<u8>,
 ) -> After {
-    let Caller { session, oneways } = caller;
+    let Caller { session, may, oneways } = caller;
     let header = frame.header;
     let Some(serializer) = Serializer::from_id(header.serializer) else {
         debug!(peer = %session.peer, serializer = header.serializer, "unknown serializer");
@@ -79,6 +81,12 @@ pub(crate) async fn answer(
     let Some(object) = shared.object(&id) else {
         return answer.exception(unknown_object(shared, &id), &id, &name, out);
     };
+    let breaks_lock =
+        matches!(&operation, Operation::Call(call) if object.breaks_locks(&call.method));
+    if *may == May::BreakLocks && !breaks_lock {
+        let refused = Exception::new("Pyro5.errors.CommunicationError", NO_PLACE);
+        return answer.exception(refused, &id, &name, out);
+    }
     let request = Request { operation, context };
     let has_lock = shared.locks.settings(&id).is_some();
     // A oneway batch is carried out in its place, as Pyro5 does.
@@ -122,7 +130,8 @@ pub(crate) async fn answer(
         let turn = turn_for(shared, &request).await;
         guarded::call(shared, session, &id, &object, request, turn).await
     } else {
-        let turn = take_turn(shared).await;
+        // The call that has the turn may be what hangs.
+        let turn = if breaks_lock { None } else { take_turn(shared).await };
         let result = object.call(session, request).wait().await;
         drop(turn);
         result

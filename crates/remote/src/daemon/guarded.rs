@@ -91,6 +91,8 @@ impl Guarded<'_> {
         let mut results = Vec::with_capacity(calls.len());
         // What runs keeps the lock where it is until the next entry runs.
         let mut _running = None;
+        // Made for the first entry that runs, not before.
+        let mut object = None;
         for call in calls {
             let result = if is_on_the_lock(&call) {
                 _running = None;
@@ -106,7 +108,11 @@ impl Guarded<'_> {
                     Err(refused) => Err(refused),
                     Ok(admission) => {
                         _running = admission;
-                        self.entry(call, context.clone()).await
+                        match self.batch_object(&mut object) {
+                            Ok(object) => self.entry(&object, call, context.clone()).await,
+                            // No instance, no batch: as for a call alone.
+                            Err(exception) => return Err(exception),
+                        }
                     }
                 }
             };
@@ -121,10 +127,28 @@ impl Guarded<'_> {
         Ok(Reply::from(Value::List(results)))
     }
 
-    async fn entry(&self, call: MethodCall, context: Context) -> Result<Value, Exception> {
+    fn batch_object(
+        &self,
+        known: &mut Option<Arc<dyn Object>>,
+    ) -> Result<Arc<dyn Object>, Exception> {
+        if let Some(object) = known {
+            return Ok(Arc::clone(object));
+        }
+        let own = self.object.for_batch(self.session)?;
+        let object = own.unwrap_or_else(|| Arc::clone(self.object));
+        *known = Some(Arc::clone(&object));
+        Ok(object)
+    }
+
+    async fn entry(
+        &self,
+        object: &Arc<dyn Object>,
+        call: MethodCall,
+        context: Context,
+    ) -> Result<Value, Exception> {
         let method = call.method.clone();
         let request = Request { operation: Operation::Call(call), context };
-        match self.object.call(self.session, request).wait().await?.body {
+        match object.call(self.session, request).wait().await?.body {
             ReplyBody::Value(value) => Ok(value),
             ReplyBody::Stream(_) => Err(Exception::type_error(format!(
                 "'{method}' returns an iterator, which cannot travel in a batch"

@@ -19,16 +19,26 @@ use wire::value::{Dict, Value};
 use crate::daemon::connection::Connection;
 use crate::daemon::{Shared, dispatch, refusal};
 use crate::frames::ReadError;
+use crate::lock::methods::RELEASE;
 use crate::object::BoxFuture;
 use crate::session::{Peer, Session};
 
 /// Pyro5's words for a pool without a free place.
-const NO_PLACE: &str = "no free workers, increase server threadpool size";
+pub(crate) const NO_PLACE: &str = "no free workers, increase server threadpool size";
 
 /// A client that has been let in.
 pub(crate) struct Accepted {
     pub(crate) session: Session,
     pub(crate) place: Option<OwnedSemaphorePermit>,
+    pub(crate) may: May,
+}
+
+/// What a client that has been let in may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum May {
+    Everything,
+    /// There was no place for it, but for this.
+    BreakLocks,
 }
 
 /// What a client says when it connects.
@@ -92,7 +102,7 @@ pub(crate) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
         Err(reason) => Err(reason),
         Ok(request) => let_in(shared, &hello, request, &peer).await,
     };
-    let LetIn { welcome, annotations, place, object, handshake } = match let_in {
+    let LetIn { welcome, annotations, place, may, object, handshake } = match let_in {
         Ok(let_in) => let_in,
         Err(reason) => {
             if shared.complaints.one_more(Instant::now()) {
@@ -110,7 +120,7 @@ pub(crate) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     let session = Session { id: shared.session_id(), peer, object, handshake };
     debug!(daemon = %shared.config.name, session = session.id, peer = %session.peer,
         object = %session.object, "connected");
-    Ok(Some(Accepted { session, place }))
+    Ok(Some(Accepted { session, place, may }))
 }
 
 /// A client for which there is an object, and a place.
@@ -118,6 +128,7 @@ struct LetIn {
     welcome: Value,
     annotations: Annotations,
     place: Option<OwnedSemaphorePermit>,
+    may: May,
     object: String,
     handshake: Value,
 }
@@ -148,16 +159,25 @@ async fn let_in(
     };
     // Not before all is said and decided, so that nobody waits in a place: neither for the client
     // nor for the validator.
-    let place = match &shared.places {
-        None => None,
-        Some(places) => {
-            Some(Arc::clone(places).try_acquire_owned().map_err(|_| NO_PLACE.to_owned())?)
-        }
+    let (place, may) = match &shared.places {
+        None => (None, May::Everything),
+        Some(places) => match Arc::clone(places).try_acquire_owned() {
+            Ok(place) => (Some(place), May::Everything),
+            Err(_) => (Some(reserved(shared, &object)?), May::BreakLocks),
+        },
     };
     let mut welcome = Dict::with_capacity(2);
     welcome.insert("handshake", response);
     welcome.insert("meta", metadata);
-    Ok(LetIn { welcome: Value::Dict(welcome), annotations, place, object, handshake: data })
+    let welcome = Value::Dict(welcome);
+    Ok(LetIn { welcome, annotations, place, may, object, handshake: data })
+}
+
+/// A place beyond the others, for who comes to where locks are broken.
+fn reserved(shared: &Shared, object: &str) -> Result<OwnedSemaphorePermit, String> {
+    let breaks = shared.object(object).is_some_and(|object| object.breaks_locks(RELEASE));
+    let place = breaks.then(|| Arc::clone(&shared.reserve).try_acquire_owned().ok()).flatten();
+    place.ok_or_else(|| NO_PLACE.to_owned())
 }
 
 /// How a client began; Marshal is what Pyro5 answers with before it knows better.

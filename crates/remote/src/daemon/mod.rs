@@ -39,6 +39,7 @@ use crate::daemon::daemon_object::DaemonObject;
 use crate::daemon::handshake::{Handshake, Validator, Welcome};
 use crate::daemon::streams::Streams;
 use crate::daemon::waiting_room::WaitingRoom;
+use crate::lock::methods;
 use crate::lock::table::Locks;
 use crate::lock::{LockBreaker, LockLog, LockSettings, LockStatus};
 use crate::net::{self, Listener, ListenerSocket};
@@ -50,6 +51,8 @@ pub const DAEMON_NAME: &str = "Pyro.Daemon";
 
 /// Pause after a failed accept: descriptors may have run out, and come back.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// Connections that are let in beyond the others, to break a lock.
+const RESERVE: usize = 4;
 /// Between two looks for streams whose time is up.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
@@ -70,6 +73,8 @@ pub(crate) struct Shared {
     pub(crate) resting: TaskTracker,
     /// A place for each connection that a `thread` daemon serves.
     pub(crate) places: Option<Arc<Semaphore>>,
+    /// Places beyond those, for who comes to break a lock: all others may be waiting for it.
+    pub(crate) reserve: Arc<Semaphore>,
     /// The right to run a call in a `multiplex` daemon; handed out in order of arrival.
     pub(crate) turn: Option<Arc<Semaphore>>,
     waiting_room: Arc<WaitingRoom>,
@@ -113,6 +118,7 @@ impl Daemon {
             )])),
             validator: RwLock::default(),
             places,
+            reserve: Arc::new(Semaphore::new(RESERVE)),
             turn,
             next_session: AtomicU64::new(1),
             locations: RwLock::new(Vec::new()),
@@ -185,6 +191,11 @@ impl Daemon {
         self.shared.locks.share(id, with);
         objects.insert(id.to_owned(), object);
         Ok(())
+    }
+
+    /// The methods by which clients lock the object of this id, if they can.
+    pub fn lock_methods(&self, id: &str) -> &'static [&'static str] {
+        if self.shared.locks.settings(id).is_some() { &methods::METHODS } else { &[] }
     }
 
     /// Hands every record of the locks to `log` from now on, in order.

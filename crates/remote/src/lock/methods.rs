@@ -23,12 +23,15 @@ use crate::session::Session;
 /// The methods of an object that can be locked, beside its own.
 pub(crate) const METHODS: [&str; 4] = ["lock", "unlock", "islocked", "lock_info"];
 
+/// The method of a daemon by which a lock is broken.
+pub(crate) const RELEASE: &str = "release";
+
 const LOCK: Signature =
     Signature { name: "Lockable.lock", parameters: &["user", "wait", "token", "ttl"], required: 0 };
 const UNLOCK: Signature = Signature::none("Lockable.unlock");
 const IS_LOCKED: Signature = Signature::none("Lockable.islocked");
 const LOCK_INFO: Signature = Signature::none("Lockable.lock_info");
-const RELEASE: Signature =
+const RELEASE_SIGNATURE: Signature =
     Signature { name: "Daemon.release", parameters: &["uri", "reason", "user"], required: 1 };
 
 /// How long a lock with a token outlives its connection where the owner does not say.
@@ -102,7 +105,7 @@ pub(crate) fn release(
     address: &str,
     call: MethodCall,
 ) -> Result<Value, Exception> {
-    let [uri, reason, user] = RELEASE.bind(call)?;
+    let [uri, reason, user] = RELEASE_SIGNATURE.bind(call)?;
     let uri = uri.unwrap_or(Value::None);
     let uri = match &uri {
         Value::Str(text) => text.parse::<Uri>().ok(),

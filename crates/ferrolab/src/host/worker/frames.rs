@@ -15,10 +15,14 @@
 //! (6, session, address, object)                        bind          none
 //! (7,)                                                 unbind        none
 //! (8, service, method)                                 to rest       0, 1
+//! (9, pin)                                             unpin         none
 //!
 //! With the flag KEEPSERIALIZED a call has the arguments [info, serializer, payload].
 //!
-//! context: serializer, flags, sequence number, correlation id, [(key, data), ...], has classes
+//! context: serializer, flags, sequence number, correlation id, [(key, data), ...], has classes, pin
+//!
+//! Calls with the same pin, other than 0, are entries of one batch, and have one instance where each
+//! call would have its own; until it is unpinned.
 //!
 //! (0, value) or (0, value, [(key, data), ...])
 //! (1, class dict)                                      raised
@@ -51,6 +55,7 @@ const CLOSE: i64 = 5;
 const BIND: i64 = 6;
 const UNBIND: i64 = 7;
 const REST: i64 = 8;
+const UNPIN: i64 = 9;
 
 const VALUE: i64 = 0;
 const RAISED: i64 = 1;
@@ -115,7 +120,7 @@ pub(super) fn read(content: &[u8]) -> Result<Value, DecodeError> {
 }
 
 /// The frame of an operation on a service.
-pub(super) fn request(service: &str, operation: Operation, context: Context) -> Value {
+pub(super) fn request(service: &str, operation: Operation, context: Context, pin: i64) -> Value {
     let (kind, member, args, kwargs) = match operation {
         Operation::Call(call) => (CALL, call.method, call.args, keywords(call.kwargs)),
         Operation::GetAttr(name) => (GET, name, Vec::new(), Dict::new()),
@@ -143,6 +148,7 @@ pub(super) fn request(service: &str, operation: Operation, context: Context) -> 
         Value::bytes(context.correlation_id),
         annotations(context.annotations),
         has_classes.into(),
+        pin.into(),
     ])
 }
 
@@ -202,6 +208,11 @@ pub(super) fn bind(session: &Session) -> Value {
 /// The frame that takes a channel out of its session.
 pub(super) fn unbind() -> Value {
     Value::Tuple(vec![UNBIND.into()])
+}
+
+/// The frame behind the last entry of a batch.
+pub(super) fn unpin(pin: i64) -> Value {
+    Value::Tuple(vec![UNPIN.into(), pin.into()])
 }
 
 /// The frame that calls a method which brings an instrument to rest.

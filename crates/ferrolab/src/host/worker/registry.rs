@@ -17,11 +17,15 @@ pub(crate) trait Registry: Send + Sync + 'static {
     /// Where the daemon listens, and its address beyond a router if it has one.
     fn location(&self) -> (String, Option<String>);
 
-    /// Serves `object` under `id`.
+    /// Serves `object` under `id`, as a part of the object `with`.
     ///
     /// # Errors
     /// The id is taken; the text says so.
-    fn register(&self, id: &str, object: Arc<dyn Object>) -> Result<(), String>;
+    fn register(&self, id: &str, object: Arc<dyn Object>, with: Option<&str>)
+    -> Result<(), String>;
+
+    /// The methods that the object of that id has beside its own.
+    fn added(&self, id: &str) -> Vec<String>;
 
     /// Serves the object of that id no more.
     fn unregister(&self, id: &str);
@@ -58,13 +62,30 @@ impl Registry for DaemonObjects {
         (self.location.clone(), self.nat_location.clone())
     }
 
-    fn register(&self, id: &str, object: Arc<dyn Object>) -> Result<(), String> {
-        self.daemon.register(id, object).map_err(|error| error.to_string())
+    fn register(
+        &self,
+        id: &str,
+        object: Arc<dyn Object>,
+        with: Option<&str>,
+    ) -> Result<(), String> {
+        let registered = match with {
+            Some(with) => self.daemon.register_part(id, object, with),
+            None => self.daemon.register(id, object),
+        };
+        registered.map_err(|error| error.to_string())
+    }
+
+    fn added(&self, id: &str) -> Vec<String> {
+        self.daemon.lock_methods(id).iter().map(|name| (*name).to_owned()).collect()
     }
 
     fn unregister(&self, id: &str) {
         self.daemon.unregister(id);
     }
+}
+
+fn added(methods: Vec<String>) -> Value {
+    Value::List(methods.into_iter().map(Value::from).collect())
 }
 
 /// The objects that the drivers of one run have registered; they go with it.
@@ -94,17 +115,18 @@ impl Registered {
                 let (location, nat_location) = self.registry.location();
                 Ok(Value::List(vec![location.into(), nat_location.into()]))
             }
-            ("register", [Value::Str(id), members]) => {
+            ("register", [Value::Str(id), members, with]) => {
                 let members = control::members(members).ok_or("no list of members")?;
                 if let Some(known) = self.objects.get(id) {
                     known.loaded(Arc::clone(run), members);
-                    return Ok(Value::None);
+                    return Ok(added(self.registry.added(id)));
                 }
                 let service = Service::new(id, Arc::clone(keeper));
                 service.loaded(Arc::clone(run), members);
-                self.registry.register(id, Arc::new(service.clone()))?;
+                let with = with.as_str();
+                self.registry.register(id, Arc::new(service.clone()), with)?;
                 self.objects.insert(id.clone(), service);
-                Ok(Value::None)
+                Ok(added(self.registry.added(id)))
             }
             ("unregister", [Value::Str(id)]) => {
                 if self.objects.remove(id).is_some() {

@@ -7,6 +7,7 @@
 //! make it call again by itself, which is not for us to have done with an instrument.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use remote::{
@@ -134,7 +135,15 @@ impl Object for Service {
     }
 
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
-        Answer::Pending(Box::pin(call(Arc::clone(&self.inner), Arc::clone(session), request)))
+        Answer::Pending(Box::pin(call(Arc::clone(&self.inner), Arc::clone(session), request, 0)))
+    }
+
+    fn for_batch(&self, session: &Arc<Session>) -> Result<Option<Arc<dyn Object>>, Exception> {
+        Ok(Some(Arc::new(Entries {
+            service: Arc::clone(&self.inner),
+            session: Arc::clone(session),
+            pin: PINS.fetch_add(1, Ordering::Relaxed),
+        })))
     }
 
     fn bring_to_rest(&self, session: &Arc<Session>, method: &str) -> Answer {
@@ -147,7 +156,12 @@ impl Object for Service {
     }
 }
 
-async fn call(service: Arc<Inner>, session: Arc<Session>, request: Request) -> CallResult {
+async fn call(
+    service: Arc<Inner>,
+    session: Arc<Session>,
+    request: Request,
+    pin: i64,
+) -> CallResult {
     let Request { operation, context } = request;
     let serializer = context.serializer;
     let member = member(&operation);
@@ -168,7 +182,7 @@ async fn call(service: Arc<Inner>, session: Arc<Session>, request: Request) -> C
     };
     let outcome = match lease {
         Ok(mut lease) => {
-            let request = frames::request(&service.name, operation, context);
+            let request = frames::request(&service.name, operation, context, pin);
             lease.exchange(&request).await
         }
         Err(error) => Err(error),
@@ -288,6 +302,37 @@ impl Inner {
                     )),
                 }
             }
+        }
+    }
+}
+
+/// The service for the entries of one batch: where each call has an instance of its own, they share
+/// one.
+struct Entries {
+    service: Arc<Inner>,
+    session: Arc<Session>,
+    pin: i64,
+}
+
+static PINS: AtomicI64 = AtomicI64::new(1);
+
+impl Object for Entries {
+    fn metadata(&self) -> Result<Metadata, Exception> {
+        Service { inner: Arc::clone(&self.service) }.metadata()
+    }
+
+    fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
+        let (service, session) = (Arc::clone(&self.service), Arc::clone(session));
+        Answer::Pending(Box::pin(call(service, session, request, self.pin)))
+    }
+}
+
+impl Drop for Entries {
+    fn drop(&mut self) {
+        // Where there is no run any more, nor is there an instance.
+        if let Phase::Serving { run, .. } = &*self.service.phase.borrow() {
+            let unpin = frames::unpin(self.pin);
+            self.service.keeper.sessions.tell(run, self.session.id, &unpin);
         }
     }
 }

@@ -36,11 +36,19 @@ impl Registry for Objects {
     fn location(&self) -> (String, Option<String>) {
         ("localhost:4321".to_owned(), None)
     }
-    fn register(&self, id: &str, object: Arc<dyn Object>) -> Result<(), String> {
+    fn register(
+        &self,
+        id: &str,
+        object: Arc<dyn Object>,
+        _with: Option<&str>,
+    ) -> Result<(), String> {
         match self.0.lock().unwrap().insert(id.to_owned(), object) {
             None => Ok(()),
             Some(_) => Err(format!("'{id}' is taken")),
         }
+    }
+    fn added(&self, _id: &str) -> Vec<String> {
+        Vec::new()
     }
     fn unregister(&self, id: &str) {
         self.0.lock().unwrap().remove(id);
