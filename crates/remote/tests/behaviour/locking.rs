@@ -1,11 +1,12 @@
 //! Locks over real sockets: what the policy's own tests cannot see, which is when it is asked.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use remote::{
     Answer, Break, Daemon, DaemonConfig, Error, Exception, LockEvent, LockRecord,
-    LockSettings, LockState, LockStatus, Metadata, Object, Operation, Proxy, Request, ServerType,
-    Session, Value,
+    LockSettings, LockState, LockStatus, Metadata, MethodCall, Object, Operation, PerCall,
+    PerSession, Proxy, Request, ServerType, Session, Value,
 };
 use tokio::sync::watch;
 
@@ -324,5 +325,44 @@ async fn times_have_their_limits() {
         };
         assert_eq!(refused.class, "builtins.ValueError");
         assert!(refused.message().contains(name) && refused.message().contains(limit), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn objects_of_every_mode_can_be_locked() {
+    for server_type in [ServerType::Thread, ServerType::Multiplex] {
+        for mode in ["single", "session", "percall"] {
+            let fixture = serve(server_type, &[]).await;
+            fixture.daemon.log_locks(Arc::new(|_: &str, _: &LockRecord| {}));
+            let instrument = Arc::clone(&fixture.instrument);
+            let metadata = Metadata::methods(["drive"]);
+            let make = move || {
+                instrument.note("made");
+                Ok(Served(Arc::clone(&instrument)))
+            };
+            let object: Arc<dyn Object> = match mode {
+                "single" => Arc::new(make().unwrap()),
+                "session" => Arc::new(PerSession::new(metadata, make)),
+                _ => Arc::new(PerCall::new(metadata, make)),
+            };
+            fixture.daemon.register_lockable(mode, object, LockSettings::default()).unwrap();
+            let proxy = || Proxy::new(&fixture.uri.replace("instrument", mode)).unwrap();
+            let (mut ada, mut eve) = (proxy(), proxy());
+            lock(&mut ada, "ada", None).await.unwrap();
+            let before = fixture.instrument.seen();
+            let batch = |method: &str| {
+                let call =
+                    MethodCall { method: method.into(), args: Vec::new(), kwargs: Vec::new() };
+                vec![call.clone(), call]
+            };
+            assert!(call(&mut eve, "drive").await.is_err());
+            assert!(within(eve.batch(batch("drive"))).await.is_err());
+            assert_eq!(fixture.instrument.seen(), before, "{mode}: refused before it is made");
+            assert_eq!(within(ada.batch(batch("drive"))).await.unwrap().len(), 2);
+            let seen = fixture.instrument.seen();
+            assert_eq!(seen, ["made", "drive", "drive"], "{mode}: one for a batch");
+            call(&mut ada, "unlock").await.unwrap();
+            call(&mut eve, "drive").await.unwrap();
+        }
     }
 }
