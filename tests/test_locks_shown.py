@@ -120,7 +120,7 @@ autolaunch: {daemons: [bench]}
 """
 
 
-@pytest.mark.parametrize(("mode", "servertype"), [("single", "thread"), ("session", "thread"), ("single", "multiplex")])
+@pytest.mark.parametrize(("mode", "servertype"), [("single", "thread"), ("session", "thread"), ("single", "multiplex"), ("session", "multiplex")])
 def test_a_driver_comes_to_rest_before_the_next_grant(lab, mode, servertype):
     record = lab.files / "record"
     lab.config(RESTING, record=str(record), mode=mode, servertype=servertype)

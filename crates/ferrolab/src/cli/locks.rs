@@ -1,5 +1,6 @@
 //! `ferrolab locks`: who has which instrument, who waits, and how it was before.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -106,7 +107,14 @@ fn history(arguments: &Arguments) -> Outcome {
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot read the lock log in {}", folder.display()))?;
     if let Some(name) = &arguments.name {
-        lines.retain(|line| line.service == *name);
+        let daemons: HashSet<String> = lines
+            .iter()
+            .filter(|line| line.service == *name)
+            .map(|line| line.daemon.clone())
+            .collect();
+        // What is missing may be this one's.
+        let is_gap = |line: &Line| line.event == "unrecorded" && daemons.contains(&line.daemon);
+        lines.retain(|line| line.service == *name || is_gap(line));
     }
     let most = arguments.last.or((!arguments.json).then_some(SHOWN)).unwrap_or(usize::MAX);
     let lines = lines.split_off(lines.len().saturating_sub(most));

@@ -17,9 +17,9 @@ struct State<T> {
     waiting: VecDeque<T>,
     /// Not let in since the last batch.
     lost: u64,
-    pushed: u64,
-    done: u64,
     is_closed: bool,
+    /// The reader has done all that it will do.
+    is_over: bool,
 }
 
 /// What the reader gets.
@@ -30,8 +30,7 @@ pub(super) struct Batch<T> {
 
 impl<T> Queue<T> {
     pub(super) fn new(most: usize) -> Self {
-        let state =
-            State { waiting: VecDeque::new(), lost: 0, pushed: 0, done: 0, is_closed: false };
+        let state = State { waiting: VecDeque::new(), lost: 0, is_closed: false, is_over: false };
         Queue { most, state: Mutex::new(state), news: Condvar::new() }
     }
 
@@ -44,43 +43,43 @@ impl<T> Queue<T> {
             state.lost += 1;
         } else {
             state.waiting.push_back(item);
-            state.pushed += 1;
         }
         drop(state);
         self.news.notify_all();
     }
 
-    /// Everything there is, waited for; what was taken before is done now. Empty when `longest` is
-    /// over, `None` when nothing will come any more.
+    /// Everything there is, waited for. Empty when `longest` is over, `None` when nothing will come
+    /// any more.
     pub(super) fn take(&self, longest: Duration) -> Option<Batch<T>> {
-        let mut state = self.state();
-        state.done = state.pushed - state.waiting.len() as u64;
-        self.news.notify_all();
         let is_idle =
             |state: &mut State<T>| state.waiting.is_empty() && state.lost == 0 && !state.is_closed;
-        let waited = self.news.wait_timeout_while(state, longest, is_idle);
+        let waited = self.news.wait_timeout_while(self.state(), longest, is_idle);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if state.is_closed && state.waiting.is_empty() {
+        if state.is_closed && state.waiting.is_empty() && state.lost == 0 {
             return None;
         }
         let items = std::mem::take(&mut state.waiting);
         Some(Batch { items, lost: std::mem::take(&mut state.lost) })
     }
 
-    /// Waits until everything that was pushed before is done; false where `longest` is too short.
-    pub(super) fn wait_until_done(&self, longest: Duration) -> bool {
-        let state = self.state();
-        let pushed = state.pushed;
-        let is_behind = |state: &mut State<T>| state.done < pushed;
-        let waited = self.news.wait_timeout_while(state, longest, is_behind);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.done >= pushed
-    }
-
     /// Nothing more will be pushed.
     pub(super) fn close(&self) {
         self.state().is_closed = true;
         self.news.notify_all();
+    }
+
+    /// The reader has done what there was to do.
+    pub(super) fn set_over(&self) {
+        self.state().is_over = true;
+        self.news.notify_all();
+    }
+
+    /// Waits until the reader is done with everything; false where `longest` is too short.
+    pub(super) fn wait_until_over(&self, longest: Duration) -> bool {
+        let is_at_work = |state: &mut State<T>| !state.is_over;
+        let waited = self.news.wait_timeout_while(self.state(), longest, is_at_work);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.is_over
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
@@ -108,18 +107,16 @@ mod tests {
     }
 
     #[test]
-    fn everything_pushed_is_waited_for_even_in_a_full_queue() {
+    fn what_is_there_when_it_closes_is_done_first() {
         let queue = Queue::new(1);
         queue.push(1, false);
         queue.push(2, false);
-        assert!(!queue.wait_until_done(SOON));
-        queue.take(SOON).unwrap();
-        assert!(!queue.wait_until_done(SOON), "taken, and not done yet");
-        std::thread::scope(|scope| {
-            scope.spawn(|| queue.take(Duration::from_secs(20)));
-            assert!(queue.wait_until_done(Duration::from_secs(20)));
-            queue.close();
-        });
+        queue.close();
+        assert!(!queue.wait_until_over(SOON));
+        let batch = queue.take(SOON).unwrap();
+        assert_eq!((batch.items.len(), batch.lost), (1, 1));
         assert!(queue.take(SOON).is_none());
+        queue.set_over();
+        assert!(queue.wait_until_over(SOON));
     }
 }

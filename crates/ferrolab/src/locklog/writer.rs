@@ -67,6 +67,7 @@ impl Writer {
             }
         }
         self.tell_left_out();
+        lines.set_over();
     }
 
     fn add(&mut self, line: Line) {
