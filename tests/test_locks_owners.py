@@ -165,6 +165,27 @@ def test_what_is_left_of_a_dead_client_gets_no_lock_and_drives_no_more(running, 
         assert granted[-2:] == ["dead", "eve"], "that was its first one"
 
 
+@pytest.mark.parametrize("service", ["lab.stage", "lab.turns"])
+def test_what_a_client_sends_off_before_it_closes_is_carried_out(running, service, tmp_path):
+    gate = tmp_path / "gate"
+    record = running.record if service == "lab.stage" else running.record.with_name("record.turns")
+    with clients(running, service) as (bob, eve):
+        before = eve.move(0)
+        text = record.read_text()
+        call = later(lambda: own(bob).wait_for(str(gate)))
+        wait_for(lambda: record.read_text() == text + "long call begins\n", 10, "it runs")
+        eve.kick()
+        batch = Pyro5.api.BatchProxy(eve)
+        batch.move(1)
+        batch.move(1)
+        batch(oneway=True)
+        eve.kick()
+        eve._pyroRelease()
+        gate.touch()
+        call()
+        wait_for(lambda: own(bob).move(0) == before + 2002, 10, "all of it is done")
+
+
 def test_who_waits_for_a_call_that_hangs_is_shown_and_can_be_broken(running, tmp_path):
     gate = tmp_path / "gate"
     with clients(running, "lab.stage", 3) as (bob, ada, look):

@@ -85,8 +85,13 @@ fn call_method(shared: Arc<Shared>, session: &Arc<Session>, call: MethodCall) ->
                 let session = session.id;
                 Answer::Pending(Box::pin(async move {
                     let origin = shared.streams.origin(&id, session).unwrap_or_default();
-                    let _admission =
-                        Locks::admit(&shared, &origin.object, session, Some(&origin.member))?;
+                    let _admission = Locks::admit(
+                        &shared,
+                        &origin.object,
+                        session,
+                        Some(&origin.member),
+                        false,
+                    )?;
                     shared.streams.next(&id, session).await.map(Into::into)
                 }))
             }

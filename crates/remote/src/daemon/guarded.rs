@@ -81,7 +81,8 @@ impl Guarded<'_> {
             // To set a property is no reading, whatever may be read.
             Operation::SetAttr(..) | Operation::Batch(_) => None,
         };
-        let _admission = Locks::admit(self.shared, self.id, self.session.id, member)?;
+        let oneway = context.is_oneway();
+        let _admission = Locks::admit(self.shared, self.id, self.session.id, member, oneway)?;
         self.object.call(self.session, Request { operation, context }).wait().await
     }
 
@@ -102,7 +103,8 @@ impl Guarded<'_> {
                 result
             } else {
                 let id = self.session.id;
-                match Locks::admit(self.shared, self.id, id, Some(&call.method)) {
+                let oneway = context.is_oneway();
+                match Locks::admit(self.shared, self.id, id, Some(&call.method), oneway) {
                     // As PyroLab, which looks at the lock before the first entry.
                     Err(refused) if results.is_empty() => return Err(refused),
                     Err(refused) => Err(refused),

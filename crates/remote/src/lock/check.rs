@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::policy::{Effect, Lock, PATIENCE, Phase};
+use super::policy::{Call, Effect, Lock, PATIENCE, Phase};
 use super::token::TokenHash;
 use super::words::{Break, Event, Outcome, Party, Record, Refusal, Request};
 
@@ -27,8 +27,8 @@ pub enum Step {
     Vanish(u8),
     /// A client's connection ends, and its session.
     Disconnect(u8),
-    /// A client begins a call, a reading one perhaps.
-    Call(u8, bool),
+    /// A client begins a call: 0 for a reading one, 1 for one without an answer.
+    Call(u8, u8),
     /// One of the running calls ends.
     CallEnd(u8),
     /// The object has come to rest, if it was asked to.
@@ -47,7 +47,7 @@ impl Step {
             0..=2 => Step::Request(who, maybe(a), maybe(b).filter(|_| b > 128)),
             3 => Step::Unlock(who),
             4 => Step::Disconnect(who),
-            5 | 6 => Step::Call(who, a % 4 == 0),
+            5 | 6 => Step::Call(who, a % 5),
             7 | 8 => Step::CallEnd(who),
             9 => Step::Rested,
             10 => Step::Pass(a % 20),
@@ -195,11 +195,18 @@ impl World {
                 self.gone.remove(&session);
                 if self.running.contains_key(&session) {
                     // An entry of a batch whose connection has ended.
-                    let drives = self.lock.call_start(now, session, false).is_ok();
+                    let drives = self.lock.call_start(now, session, Call::Drive).is_ok();
                     assert!(!drives, "it drives although its session is over");
                 }
             }
-            Step::Call(client, read) => self.call(self.session(client), read),
+            Step::Call(client, kind) => {
+                let call = match kind {
+                    0 => Call::Read,
+                    1 => Call::Send,
+                    _ => Call::Drive,
+                };
+                self.call(self.session(client), call);
+            }
             Step::CallEnd(which) => {
                 let sessions: Vec<u64> = self.running.keys().copied().collect();
                 if let Some(session) = sessions.get(usize::from(which) % sessions.len().max(1)) {
@@ -239,16 +246,18 @@ impl World {
         self.members.remove(&session);
         self.gone.insert(session);
         self.apply(effects);
-        self.call(session, false);
-        self.call(session, true);
+        self.call(session, Call::Drive);
+        self.call(session, Call::Read);
         assert_ne!(self.owner, Some(session), "an owner whose connection has ended");
         assert!(self.asked.iter().all(|(_, of, _)| *of != session), "it still waits");
     }
 
-    fn call(&mut self, session: u64, read: bool) {
+    fn call(&mut self, session: u64, call: Call) {
+        let read = call == Call::Read;
         let is_owner = self.owner == Some(session) || self.members.contains(&session);
-        let started = self.lock.call_start(self.now, session, read);
-        assert!(started.is_err() || !self.gone.contains(&session), "it drives although it is gone");
+        let started = self.lock.call_start(self.now, session, call);
+        let may = !self.gone.contains(&session) || call == Call::Send;
+        assert!(started.is_err() || may, "it drives although it is gone");
         match started {
             Ok(()) if read => {}
             Ok(()) => {

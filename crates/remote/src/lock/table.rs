@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 use wire::exception::Exception;
 
 use super::entry::{Asker, Entry};
-use super::policy::{Effect, Ticket};
+use super::policy::{Call, Effect, Ticket};
 use super::status::LockStatus;
 use super::words::{Break, Event, Outcome, Party, Record, Refusal, Request};
 use crate::daemon::{Shared, rest};
@@ -204,6 +204,7 @@ impl Locks {
         id: &str,
         session: u64,
         member: Option<&str>,
+        is_oneway: bool,
     ) -> Result<Option<Admission>, Exception> {
         let mut state = shared.locks.state();
         // An object that shares the lock may go while its call runs; the lock stays.
@@ -211,9 +212,13 @@ impl Locks {
         let Some(entry) = state.entries.get_mut(&id) else { return Ok(None) };
         let allowed =
             |member: &str| entry.settings.read_while_locked.iter().any(|name| name == member);
-        let read = member.is_some_and(allowed);
-        entry.lock.call_start(Instant::now(), session, read)?;
-        Ok(Some(Admission { shared: Arc::clone(shared), id, session, counted: !read }))
+        let call = match member.is_some_and(allowed) {
+            true => Call::Read,
+            false if is_oneway => Call::Send,
+            false => Call::Drive,
+        };
+        entry.lock.call_start(Instant::now(), session, call)?;
+        Ok(Some(Admission { shared: Arc::clone(shared), id, session, counted: call != Call::Read }))
     }
 
     /// The client of `session` is gone, though a call of it may still run.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::check::{self, Step};
-use super::policy::{Effect, Lock};
+use super::policy::{Call, Effect, Lock};
 use super::token::TokenHash;
 use super::words::{Break, Event, Outcome, Party, Refusal, Request};
 
@@ -55,8 +55,13 @@ impl Story {
                     Err(refusal) => short(&refusal),
                 });
             }
-            "calls" | "reads" => {
-                let started = self.lock.call_start(now, session, what == "reads");
+            "calls" | "reads" | "sends" => {
+                let call = match what {
+                    "calls" => Call::Drive,
+                    "reads" => Call::Read,
+                    _ => Call::Send,
+                };
+                let started = self.lock.call_start(now, session, call);
                 result = Some(started.map_or_else(|refusal| short(&refusal), |()| "runs".into()));
             }
             "ends" => self.lock.call_end(now, session, &mut effects),
@@ -169,6 +174,12 @@ fn stories() {
         (
             "B asks; A calls; A leaves; A asks wait=60; B unlocks; A is over; B calls",
             "B has it #1; locked by B; gone; B unlocked #1; true; runs",
+        ),
+        // What it had sent off before it closed is carried out, unless it had the lock.
+        ("A calls; A leaves; A sends; A calls; A is over; A sends", "runs; runs; gone; runs"),
+        (
+            "A asks; A leaves; A sends; B asks; C leaves; C sends",
+            "A has it #1; A disconnected #1; gone; B has it #2; locked by B",
         ),
         // A call that hangs does not let who waits for it shut everybody out, nor can that not be
         // ended. When those have ended that ran by then, whoever waits has its turn.

@@ -7,8 +7,19 @@ use std::time::Instant;
 use super::super::words::{Loss, Refusal};
 use super::{Block, Effect, Lock, PATIENCE, State, locked};
 
+/// What a call is to a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// It drives the object.
+    Drive,
+    /// The same, and its caller waits for no answer.
+    Send,
+    /// Others may make it while the object is locked.
+    Read,
+}
+
 impl Lock {
-    /// A call wants to run; a `read` is one that others may make while the object is locked.
+    /// A call wants to run.
     ///
     /// # Errors
     /// It must not run. Otherwise, and if it is no read, its end has to be reported.
@@ -16,9 +27,12 @@ impl Lock {
         &mut self,
         now: Instant,
         session: u64,
-        read: bool,
+        call: Call,
     ) -> Result<(), Refusal> {
-        if self.gone.contains_key(&session) {
+        // Who sends something off and closes wants it done, and no answer. It must not have had the
+        // lock: what is done in its name ends with that.
+        let is_sent_off = call == Call::Send && !self.lost.contains_key(&session);
+        if self.gone.contains_key(&session) && !is_sent_off {
             return Err(Refusal::Lost(Loss::Gone));
         }
         if let State::Held(hold) = &mut self.state
@@ -26,7 +40,7 @@ impl Lock {
         {
             hold.used = now;
         }
-        if read {
+        if call == Call::Read {
             return Ok(());
         }
         if let Some(lost) = self.lost.get_mut(&session) {

@@ -15,7 +15,8 @@
 //! - Behind an owner that did not give the lock up itself, its calls end and the object comes to rest
 //!   before the next grant and before anybody's next call.
 //! - A connection that has lost its lock drives no more, until it asks for the lock again; one that
-//!   is gone does neither, whatever of it still runs.
+//!   is gone does neither, whatever of it still runs. Only what it had sent off on a free object is
+//!   carried out.
 
 mod calls;
 mod shown;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use super::token::TokenHash;
 use super::words::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request};
+pub(crate) use calls::Call;
 pub(crate) use shown::Phase;
 use steps::locked;
 

@@ -105,6 +105,7 @@ impl Lock {
         let State::Held(mut hold) = std::mem::replace(&mut self.state, State::Free) else { return };
         effects.push(record(&hold, Event::Suspended { ttl }, None));
         self.bereave(&std::mem::take(&mut hold.members), &Loss::Gone);
+        self.lost.insert(hold.owner.session, Lost { loss: Loss::Gone, told: false });
         self.state = State::Away { hold, until: now + ttl };
     }
 
@@ -126,7 +127,7 @@ impl Lock {
         };
         if let Some(loss) = loss {
             self.bereave(&hold.members, &loss);
-            if is_there && loss != Loss::Gone {
+            if is_there {
                 self.lost.insert(hold.owner.session, Lost { loss, told: false });
             }
         }
