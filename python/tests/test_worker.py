@@ -395,8 +395,8 @@ def test_objects_registered_at_run_time():
         threading.Thread(target=serve, daemon=True).start()
         channel = worker.channel()
         assert channel.call("reg", "make") == "PYRO:thing@localhost:77"
-        kind, (name, members, service) = seen[0]
-        assert (kind, name) == ("register", "thing")
+        kind, (name, members, part_of) = seen[0]
+        assert (kind, name, part_of) == ("register", "thing", "reg")
         assert members["methods"] == ["__len__", "measure", "reset"]
         assert channel.call("thing", "measure") == ("plain", 1)
         state = channel.call("reg", "give")

@@ -11,7 +11,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use fuzz_harness::{Serializer, connection, frame, handshake, serializer};
+use fuzz_harness::{Serializer, connection, frame, handshake, lock_policy, serializer};
 
 /// Of seeds, in bytes, after mutation.
 const LONGEST: usize = 4096;
@@ -138,4 +138,9 @@ fn handshakes() {
 #[test]
 fn connections() {
     run("connection", 1000, connection);
+}
+
+#[test]
+fn locks() {
+    run("lock_policy", 4000, lock_policy);
 }
