@@ -321,7 +321,7 @@ def test_a_broken_lock_is_told_to_its_owner(running):
         assert isinstance(eve.move(1), int)
         assert ada.lock("ada") is True
         assert isinstance(ada.move(1), int)
-    again = running.run("unlock", "--break", "lab.stage", "--reason", "x", check=False)
+    again = running.run("unlock", "--break", running.uri("lab.stage"), "--reason", "x", check=False)
     assert again.returncode == 1 and "is not locked" in again.text
     lines = json.loads(running.run("locks", "--history", "--json", "lab.stage").stdout)
     broken = [line for line in lines if line["event"] == "broken"][-1]

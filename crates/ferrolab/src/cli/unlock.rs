@@ -42,6 +42,8 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     runtime()?.block_on(async {
         let name = &arguments.name;
         let uri = lock::find(&paths, name, &arguments.nameserver).await?;
+        let uri = remote::resolve(&uri, Some(PATIENCE)).await;
+        let uri = uri.map_err(|error| lock::explain(name, &error))?;
         let user = arguments.user.clone().unwrap_or_else(lock::own_name);
         let request = vec![
             Value::from(uri.to_string()),
