@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use remote::{
-    Answer, Break, Daemon, DaemonConfig, Error, Exception, LockEvent, LockRecord,
-    LockSettings, LockState, LockStatus, Metadata, MethodCall, Object, Operation, PerCall,
-    PerSession, Proxy, Request, ServerType, Session, Value,
+    Answer, Break, Daemon, DaemonConfig, Error, Exception, LockEvent, LockRecord, LockSettings,
+    LockState, LockStatus, Metadata, MethodCall, Object, Operation, PerCall, PerSession, Proxy,
+    Request, ServerType, Session, Value,
 };
 use tokio::sync::watch;
 
