@@ -1,72 +1,92 @@
-//! A bounded queue to a thread, which costs nothing while it is empty.
+//! What is to be written, between those who must not wait and the one that does.
 //!
-//! Owns the bound. `std::sync::mpsc::sync_channel` reserves and touches the room for all items at
-//! once: half a megabyte of an idle supervisor was a log queue with nothing in it.
+//! Owns its bound, and the count of what did not fit. Knows neither lines nor files. It costs
+//! nothing while it is empty: `std::sync::mpsc::sync_channel` makes the room for all items at once.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Makes a queue in which at most `limit` items wait.
-pub(crate) fn backlog<T>(limit: usize) -> (Backlog<T>, Waiting<T>) {
-    let (items, receiver) = mpsc::channel();
-    let count = Arc::new(AtomicUsize::new(0));
-    (Backlog { items, count: Arc::clone(&count), limit }, Waiting { receiver, count })
-}
-
-/// The end that puts items in; cheap to clone.
+/// A queue with one reader.
 #[derive(Debug)]
 pub(crate) struct Backlog<T> {
-    items: Sender<T>,
-    count: Arc<AtomicUsize>,
-    limit: usize,
+    most: usize,
+    state: Mutex<State<T>>,
+    news: Condvar,
 }
 
-/// The end that takes them out.
 #[derive(Debug)]
-pub(crate) struct Waiting<T> {
-    receiver: Receiver<T>,
-    count: Arc<AtomicUsize>,
+struct State<T> {
+    waiting: VecDeque<T>,
+    /// Not let in since the last batch.
+    lost: u64,
+    is_closed: bool,
+    /// The reader has done all that it will do.
+    is_over: bool,
 }
 
-/// Why an item was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotTaken {
-    /// As many as may wait do.
-    Full,
-    /// Nobody takes items out any more.
-    Closed,
+/// What the reader gets.
+pub(crate) struct Batch<T> {
+    pub(crate) items: VecDeque<T>,
+    pub(crate) lost: u64,
 }
 
 impl<T> Backlog<T> {
-    /// Puts an item in; never waits.
-    pub(crate) fn offer(&self, item: T) -> Result<(), NotTaken> {
-        // Relaxed: the count only bounds; the channel orders the items.
-        let room = |count| (count < self.limit).then_some(count + 1);
-        if self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
-            return Err(NotTaken::Full);
+    pub(crate) fn new(most: usize) -> Self {
+        let state = State { waiting: VecDeque::new(), lost: 0, is_closed: false, is_over: false };
+        Backlog { most, state: Mutex::new(state), news: Condvar::new() }
+    }
+
+    /// Adds an item without waiting. Where there is no room, it is counted; what `matters` is let
+    /// in all the same, as long as it is not as much again.
+    pub(crate) fn push(&self, item: T, matters: bool) {
+        let mut state = self.state();
+        let most = if matters { self.most * 2 } else { self.most };
+        if state.waiting.len() >= most {
+            state.lost += 1;
+        } else {
+            state.waiting.push_back(item);
         }
-        self.items.send(item).map_err(|_| NotTaken::Closed)
+        drop(state);
+        self.news.notify_all();
     }
-}
 
-impl<T> Clone for Backlog<T> {
-    fn clone(&self) -> Self {
-        let count = Arc::clone(&self.count);
-        Backlog { items: self.items.clone(), count, limit: self.limit }
+    /// Everything there is, waited for. Empty when `longest` is over, `None` when nothing will come
+    /// any more.
+    pub(crate) fn take(&self, longest: Duration) -> Option<Batch<T>> {
+        let is_idle =
+            |state: &mut State<T>| state.waiting.is_empty() && state.lost == 0 && !state.is_closed;
+        let waited = self.news.wait_timeout_while(self.state(), longest, is_idle);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.is_closed && state.waiting.is_empty() && state.lost == 0 {
+            return None;
+        }
+        let items = std::mem::take(&mut state.waiting);
+        Some(Batch { items, lost: std::mem::take(&mut state.lost) })
     }
-}
 
-impl<T> Waiting<T> {
-    /// Takes the next item out, or waits for one.
-    ///
-    /// # Errors
-    /// None has come in time, or none can come any more.
-    pub(crate) fn take(&self, patience: Duration) -> Result<T, RecvTimeoutError> {
-        let item = self.receiver.recv_timeout(patience)?;
-        self.count.fetch_sub(1, Ordering::Relaxed);
-        Ok(item)
+    /// Nothing more will be pushed.
+    pub(crate) fn close(&self) {
+        self.state().is_closed = true;
+        self.news.notify_all();
+    }
+
+    /// The reader has done what there was to do.
+    pub(crate) fn set_over(&self) {
+        self.state().is_over = true;
+        self.news.notify_all();
+    }
+
+    /// Waits until the reader is done with everything; false where `longest` is too short.
+    pub(crate) fn wait_until_over(&self, longest: Duration) -> bool {
+        let is_at_work = |state: &mut State<T>| !state.is_over;
+        let waited = self.news.wait_timeout_while(self.state(), longest, is_at_work);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.is_over
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -74,19 +94,32 @@ impl<T> Waiting<T> {
 mod tests {
     use super::*;
 
+    const SOON: Duration = Duration::from_millis(1);
+
     #[test]
-    fn so_many_wait_and_no_more() {
-        let (offers, waiting) = backlog(2);
-        let other = offers.clone();
-        assert_eq!(offers.offer(1), Ok(()));
-        assert_eq!(other.offer(2), Ok(()));
-        assert_eq!(offers.offer(3), Err(NotTaken::Full));
-        assert_eq!(waiting.take(Duration::ZERO), Ok(1));
-        assert_eq!(offers.offer(4), Ok(()), "one has left");
-        assert_eq!(waiting.take(Duration::ZERO), Ok(2));
-        assert_eq!(waiting.take(Duration::ZERO), Ok(4));
-        assert_eq!(waiting.take(Duration::ZERO), Err(RecvTimeoutError::Timeout));
-        drop(waiting);
-        assert_eq!(offers.offer(5), Err(NotTaken::Closed));
+    fn what_does_not_fit_is_counted_and_what_matters_fits() {
+        let backlog = Backlog::new(2);
+        for item in 0..5 {
+            backlog.push(item, false);
+        }
+        backlog.push(9, true);
+        let batch = backlog.take(SOON).unwrap();
+        assert_eq!((Vec::from(batch.items), batch.lost), (vec![0, 1, 9], 3));
+        let batch = backlog.take(SOON).unwrap();
+        assert_eq!((batch.items.len(), batch.lost), (0, 0));
+    }
+
+    #[test]
+    fn what_is_there_when_it_closes_is_done_first() {
+        let backlog = Backlog::new(1);
+        backlog.push(1, false);
+        backlog.push(2, false);
+        backlog.close();
+        assert!(!backlog.wait_until_over(SOON));
+        let batch = backlog.take(SOON).unwrap();
+        assert_eq!((batch.items.len(), batch.lost), (1, 1));
+        assert!(backlog.take(SOON).is_none());
+        backlog.set_over();
+        assert!(backlog.wait_until_over(SOON));
     }
 }

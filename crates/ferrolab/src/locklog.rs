@@ -7,7 +7,6 @@
 
 mod history;
 mod limit;
-mod queue;
 mod writer;
 
 use std::io;
@@ -21,8 +20,9 @@ use remote::{LockEvent, LockLog, LockRecord};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use history::read;
-use queue::Queue;
 use writer::Writer;
+
+use crate::backlog::Backlog;
 
 /// Lines that may wait for a slow disk; more are left out, and counted.
 const BACKLOG: usize = 100_000;
@@ -78,7 +78,7 @@ pub(crate) fn file(log_dir: &Path, daemon: &str) -> PathBuf {
 /// # Errors
 /// No thread can be started.
 pub(crate) fn open(path: &Path, daemon: &str, first: u64) -> io::Result<(LockLog, Flush)> {
-    let lines = Arc::new(Queue::new(BACKLOG));
+    let lines = Arc::new(Backlog::new(BACKLOG));
     let daemon = daemon.to_owned();
     lines.push(Line { event: "started".into(), ..Line::now(&daemon) }, true);
     let writer = Writer::new(path, &daemon, first);
@@ -96,7 +96,7 @@ pub(crate) fn open(path: &Path, daemon: &str, first: u64) -> io::Result<(LockLog
 }
 
 /// Ends the writing thread with the last one that could send.
-struct Sender(Arc<Queue<Line>>);
+struct Sender(Arc<Backlog<Line>>);
 
 impl Drop for Sender {
     fn drop(&mut self) {
@@ -105,7 +105,7 @@ impl Drop for Sender {
 }
 
 /// Waits for the disk, when the process is about to end.
-pub(crate) struct Flush(Arc<Queue<Line>>);
+pub(crate) struct Flush(Arc<Backlog<Line>>);
 
 impl Flush {
     /// Ends the log; returns when everything is written, or the disk does not keep up at all.

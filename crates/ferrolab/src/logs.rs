@@ -9,8 +9,6 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,7 +19,7 @@ use serde_json::{Map, Value};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::backlog::{Backlog, NotTaken, Waiting, backlog};
+use crate::backlog::Backlog;
 use crate::log_query::{self, Line};
 use crate::troubles::Troubles;
 
@@ -46,9 +44,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Sends log lines to the file; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct LogFile {
-    lines: Backlog<(String, String)>,
-    /// Lines that found no room, and are not yet told of.
-    dropped: Arc<AtomicU64>,
+    /// Entries and their lines.
+    lines: Arc<Backlog<(String, String)>>,
 }
 
 /// Sets up logging for a child: JSON lines on standard error.
@@ -93,14 +90,13 @@ impl LogFile {
     /// # Errors
     /// No thread can be started.
     pub(crate) fn open(path: &Path, echo: bool, troubles: Troubles) -> io::Result<Self> {
-        let (lines, waiting) = backlog(BACKLOG);
-        let dropped = Arc::new(AtomicU64::new(0));
+        let lines = Arc::new(Backlog::new(BACKLOG));
         let writer = Writer::new(path.to_path_buf(), troubles);
         thread::Builder::new().name("log".into()).spawn({
-            let dropped = Arc::clone(&dropped);
-            move || write_lines(writer, &waiting, &dropped, echo)
+            let lines = Arc::clone(&lines);
+            move || write_lines(writer, &lines, echo)
         })?;
-        Ok(LogFile { lines, dropped })
+        Ok(LogFile { lines })
     }
 
     /// A sink for what children print.
@@ -110,31 +106,15 @@ impl LogFile {
     }
 
     fn write(&self, entry: &str, line: &str) {
-        match self.lines.offer((entry.to_owned(), line.to_owned())) {
-            Ok(()) | Err(NotTaken::Closed) => {}
-            // The disk does not keep up. Services come first: the line is dropped.
-            Err(NotTaken::Full) => {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+        // Where the disk does not keep up, services come first: the line is dropped, and counted.
+        self.lines.push((entry.to_owned(), line.to_owned()), false);
     }
 }
 
-fn write_lines(
-    mut writer: Writer,
-    lines: &Waiting<(String, String)>,
-    dropped: &AtomicU64,
-    echo: bool,
-) {
-    loop {
-        let (entry, line) = match lines.take(writer.patience()) {
-            Ok(received) => received,
-            Err(RecvTimeoutError::Timeout) => {
-                writer.recover();
-                continue;
-            }
-            Err(RecvTimeoutError::Disconnected) => return,
-        };
+/// Writes lines as they come, for as long as this process lives.
+fn write_lines(mut writer: Writer, lines: &Backlog<(String, String)>, echo: bool) {
+    while let Some(batch) = lines.take(writer.patience()) {
+        writer.recover();
         let mut write_line = |entry: &str, line: &str| {
             let record = record(entry, line);
             let mut text = record.to_string();
@@ -144,10 +124,14 @@ fn write_lines(
                 let _ = writeln!(io::stderr(), "{}", readable(&record));
             }
         };
-        write_line(&entry, &line);
-        let lost = dropped.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            write_line(SUPERVISOR, &format!("the log was too slow: {lost} line(s) are lost"));
+        for (entry, line) in &batch.items {
+            write_line(entry, line);
+        }
+        if batch.lost > 0 {
+            write_line(
+                SUPERVISOR,
+                &format!("the log was too slow: {} line(s) are lost", batch.lost),
+            );
         }
     }
 }

@@ -13,8 +13,8 @@ use file_rotate::suffix::AppendCount;
 use file_rotate::{ContentLimit, FileRotate};
 
 use super::limit::Limit;
-use super::queue::Queue;
 use super::{BREAKS, Line, PREFIX};
+use crate::backlog::Backlog;
 
 /// A file is set aside when it is this large,
 const FILE_SIZE: usize = 5 * 1024 * 1024;
@@ -46,7 +46,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn run(mut self, lines: &Queue<Line>) {
+    pub(super) fn run(mut self, lines: &Backlog<Line>) {
         let mut told = Instant::now();
         while let Some(batch) = lines.take(TELLING) {
             self.lost += batch.lost;
