@@ -265,7 +265,7 @@ pub use object::{
     Operation, Reply, ReplyBody, Request, batch, batch_now,
 };
 pub use session::{Peer, Session};
-pub use tls::{ClientTls, Identity, ServerTls, TlsError};
+pub use tls::{ClientTls, Identity, ServerTls, TlsError, begins_tls};
 /// Bytes and values; what is used most of it is re-exported here.
 pub use wire;
 pub use wire::Limits;

@@ -3,19 +3,22 @@
 //! Owns who is asked, how, and when a name has failed for long enough. Every address is asked
 //! once for all its names, all at the same time, each with a deadline. Time is the monotonic
 //! clock's.
+//!
+//! A server that speaks TLS cannot be pinged without being trusted by it and trusting it, neither of
+//! which is a nameserver's business: one that begins a TLS handshake is alive.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use remote::{ConnectError, DAEMON_NAME, Error, Location, NAMESERVER_NAME, Proxy, Uri};
+use remote::{ConnectError, DAEMON_NAME, Error, Location, NAMESERVER_NAME, Proxy, Uri, begins_tls};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
-use crate::nameserver::directory::{Filter, drop_if_still_at, list};
-use crate::nameserver::store::Store;
+use crate::nameserver::directory::{drop_if_still, list};
+use crate::nameserver::store::{Entry, Store};
 
 /// An answer takes at most this long.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -48,10 +51,15 @@ enum Verdict {
     Silent,
 }
 
-/// A name and where it points.
-type Key = (Arc<str>, String);
+/// A registration: one that is made again, be it with the same URI, is another and begins anew.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Key {
+    name: Arc<str>,
+    uri: String,
+    registration: u64,
+}
 
-/// Since when which names fail.
+/// Since when which registrations fail.
 #[derive(Debug, Default)]
 struct Failing(HashMap<Key, Instant>);
 
@@ -63,7 +71,17 @@ pub(super) async fn run(store: Arc<Store>, period: Duration, patience: Patience)
         let names = names(&store);
         let verdicts = ask_all(names.values()).await;
         for (key, reason) in failing.judge(&names, &verdicts, Instant::now(), patience) {
-            drop_name(&store, key, &reason).await;
+            // Asking everybody takes a while: whoever is back by now has the last word.
+            let is_back = match names.get(&key) {
+                Some(location) => ask(location).await == Verdict::Alive,
+                None => false,
+            };
+            match is_back {
+                true => {
+                    debug!(name = %key.name, key.uri, "autoclean: it answers at the last moment")
+                }
+                false => drop_name(&store, key, &reason).await,
+            }
         }
         debug!(names = names.len(), failing = failing.0.len(), "autoclean has asked everybody");
     }
@@ -95,7 +113,7 @@ impl Failing {
                 }
             };
             let since = *self.0.entry(key.clone()).or_insert_with(|| {
-                info!(name = %key.0, uri = key.1, reason, "autoclean: no answer");
+                info!(name = %key.name, key.uri, reason, "autoclean: no answer");
                 now
             });
             let failed_for = now.saturating_duration_since(since);
@@ -113,10 +131,11 @@ impl Failing {
 
 /// The names to ask about, with where to ask. A name for another name has no address of its own.
 fn names(store: &Store) -> BTreeMap<Key, Location> {
-    let listed = list(&store.read(), &Filter::All).into_iter();
+    let listed = list(&store.read(), "").into_iter();
     let located = listed.filter_map(|(name, entry)| match entry.uri.parse() {
         Ok(Uri::Pyro { location, .. }) if !matches!(&*name, NAMESERVER_NAME | DAEMON_NAME) => {
-            Some(((name, entry.uri.clone()), location))
+            let Entry { uri, registration, .. } = &*entry;
+            Some((Key { name, uri: uri.clone(), registration: *registration }, location))
         }
         _ => None,
     });
@@ -155,7 +174,10 @@ async fn ask(location: &Location) -> Verdict {
         {
             Verdict::Silent
         }
-        Err(error) => Verdict::Absent(error.to_string()),
+        Err(error) => match begins_tls(location, DEADLINE).await {
+            true => Verdict::Alive,
+            false => Verdict::Absent(error.to_string()),
+        },
     }
 }
 
@@ -171,8 +193,9 @@ async fn connects(location: &Location) -> bool {
     }
 }
 
-async fn drop_name(store: &Store, (name, uri): Key, reason: &str) {
-    let change = drop_if_still_at(Arc::clone(&name), uri.clone());
+async fn drop_name(store: &Store, key: Key, reason: &str) {
+    let Key { name, uri, registration } = key;
+    let change = drop_if_still(Arc::clone(&name), registration);
     let outcome = store.change(change).wait().await;
     match outcome {
         Ok(0) => debug!(%name, uri, "autoclean: the name has changed in the meantime"),
@@ -192,8 +215,12 @@ mod tests {
         Location::Tcp { host: "h".into(), port }
     }
 
-    fn names(keys: &[(&str, u16)]) -> BTreeMap<Key, Location> {
-        let key = |name: &str, port: u16| (Arc::from(name), format!("PYRO:o@h:{port}"));
+    fn keys(keys: &[(&str, u16)]) -> BTreeMap<Key, Location> {
+        let key = |name: &str, port: u16| Key {
+            name: Arc::from(name),
+            uri: format!("PYRO:o@h:{port}"),
+            registration: 1,
+        };
         keys.iter().map(|(name, port)| (key(name, *port), location(*port))).collect()
     }
 
@@ -219,7 +246,7 @@ mod tests {
             for (second, verdict, goes) in *looks {
                 let verdicts = HashMap::from([(location(1), verdict.clone())]);
                 let now = start + Duration::from_secs(*second);
-                let lost = failing.judge(&names(&[("a", 1)]), &verdicts, now, PATIENCE);
+                let lost = failing.judge(&keys(&[("a", 1)]), &verdicts, now, PATIENCE);
                 assert_eq!(!lost.is_empty(), *goes, "{title} at {second} s");
             }
         }
@@ -230,12 +257,12 @@ mod tests {
         let mut failing = Failing::default();
         let verdicts = HashMap::from([(location(1), Verdict::Absent("refused".into()))]);
         let start = Instant::now();
-        failing.judge(&names(&[("a", 1)]), &verdicts, start, PATIENCE);
+        failing.judge(&keys(&[("a", 1)]), &verdicts, start, PATIENCE);
         let later = start + Duration::from_secs(20);
-        let lost = failing.judge(&names(&[("a", 1), ("b", 1)]), &verdicts, later, PATIENCE);
-        let lost: Vec<&str> = lost.iter().map(|((name, _), _)| &**name).collect();
+        let lost = failing.judge(&keys(&[("a", 1), ("b", 1)]), &verdicts, later, PATIENCE);
+        let lost: Vec<&str> = lost.iter().map(|(key, _)| &*key.name).collect();
         assert_eq!(lost, ["a"]);
-        let again = failing.judge(&names(&[("a", 1)]), &verdicts, later, PATIENCE);
+        let again = failing.judge(&keys(&[("a", 1)]), &verdicts, later, PATIENCE);
         assert!(again.is_empty(), "registered anew, it begins anew");
     }
 
@@ -251,16 +278,46 @@ mod tests {
         serving.await.unwrap();
         assert!(matches!(ask(&served).await, Verdict::Absent(_)));
 
-        let stranger = tokio::net::TcpListener::bind("localhost:0").await.unwrap();
-        let port = stranger.local_addr().unwrap().port();
-        let talking = tokio::spawn(async move {
-            let (mut stream, _) = stranger.accept().await.unwrap();
-            let text = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
-            tokio::io::AsyncWriteExt::write_all(&mut stream, text).await.unwrap();
-            stream
-        });
-        let location = Location::Tcp { host: "localhost".into(), port };
-        assert!(matches!(ask(&location).await, Verdict::Absent(_)));
-        drop(talking);
+        for (greeting, expected) in [
+            (&b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"[..], false),
+            // How a TLS server answers what is no handshake, and a handshake.
+            (&[0x15, 3, 3, 0, 2, 2, 70], true),
+            (&[0x16, 3, 3, 0, 90, 2], true),
+        ] {
+            let stranger = tokio::net::TcpListener::bind("localhost:0").await.unwrap();
+            let port = stranger.local_addr().unwrap().port();
+            let talking = tokio::spawn(async move {
+                let mut streams = Vec::new();
+                loop {
+                    let (mut stream, _) = stranger.accept().await.unwrap();
+                    tokio::io::AsyncWriteExt::write_all(&mut stream, greeting).await.unwrap();
+                    streams.push(stream);
+                }
+            });
+            let location = Location::Tcp { host: "localhost".into(), port };
+            let verdict = ask(&location).await;
+            assert_eq!(verdict == Verdict::Alive, expected, "{greeting:?}: {verdict:?}");
+            assert_ne!(verdict, Verdict::Silent);
+            talking.abort();
+        }
+    }
+
+    /// The name of a daemon that is being restarted is taken from nobody.
+    #[tokio::test]
+    async fn a_name_that_is_registered_again_during_a_pass_stays() {
+        let store = Store::memory();
+        let register = |store: &Store| {
+            let uri = "PYRO:o@localhost:1".to_owned();
+            let change = crate::nameserver::directory::register("a".into(), uri, false, [].into());
+            store.change(change.unwrap())
+        };
+        register(&store).wait().await.unwrap();
+        let key = names(&store).into_keys().next().unwrap();
+        register(&store).wait().await.unwrap();
+        drop_name(&store, key, "no answer").await;
+        assert_eq!(store.read().len(), 1);
+        let key = names(&store).into_keys().next().unwrap();
+        drop_name(&store, key, "no answer").await;
+        assert_eq!(store.read().len(), 0);
     }
 }

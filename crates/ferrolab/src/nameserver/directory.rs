@@ -6,19 +6,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use regex::Regex;
 use remote::{Exception, NAMESERVER_NAME, Uri};
 
-use crate::nameserver::store::{Change, Entry, Index, Named};
-use crate::nameserver::{limits, pattern};
-
-/// Which names an operation is about.
-#[derive(Clone, Debug)]
-pub(crate) enum Filter {
-    All,
-    Prefix(String),
-    Regex(Regex),
-}
+use crate::nameserver::limits;
+use crate::nameserver::store::{Change, Entry, Index, Named, Transaction};
 
 /// Tags that a name must have.
 #[derive(Clone, Debug)]
@@ -32,16 +23,10 @@ pub(crate) fn lookup(names: &Index, name: &str) -> Result<Arc<Entry>, Exception>
     names.get(name).cloned().ok_or_else(|| unknown(name))
 }
 
-/// The names that `filter` finds.
-pub(crate) fn list(names: &Index, filter: &Filter) -> Vec<Named> {
+/// The names that begin with `prefix`; all of them for "".
+pub(crate) fn list(names: &Index, prefix: &str) -> Vec<Named> {
     let named = |(name, entry): (&Arc<str>, &Arc<Entry>)| (Arc::clone(name), Arc::clone(entry));
-    match filter {
-        Filter::All => names.with_prefix("").map(named).collect(),
-        Filter::Prefix(prefix) => names.with_prefix(prefix).map(named).collect(),
-        Filter::Regex(regex) => {
-            names.with_prefix("").filter(|(name, _)| regex.is_match(name)).map(named).collect()
-        }
-    }
+    names.with_prefix(prefix).map(named).collect()
 }
 
 /// The names that have the tags.
@@ -60,7 +45,7 @@ pub(crate) fn register(
     metadata: BTreeSet<String>,
 ) -> Result<Change, Exception> {
     uri.parse::<Uri>().map_err(|error| Exception::pyro_error(error.to_string()))?;
-    let entry = Entry { uri, metadata };
+    let entry = Entry::new(uri, metadata);
     limits::check_entry(&name, &entry)?;
     Ok(Box::new(move |names| {
         let index = names.index();
@@ -87,7 +72,7 @@ pub(crate) fn set_metadata(name: String, metadata: BTreeSet<String>) -> Result<C
         let index = names.index();
         let old = index.get(&name).ok_or_else(|| unknown(&name))?;
         let rest = index.bytes().saturating_sub(old.bytes());
-        let entry = Entry { uri: old.uri.clone(), metadata };
+        let entry = old.with_tags(metadata);
         limits::check_room(0, rest, entry.bytes())?;
         names.set(&name, entry);
         Ok(1)
@@ -99,31 +84,32 @@ pub(crate) fn remove(name: String) -> Change {
     Box::new(move |names| Ok(usize::from(name != NAMESERVER_NAME && names.remove(&name))))
 }
 
-/// Removes what `filter` finds; the number of names removed. The nameserver's own name stays.
-pub(crate) fn remove_all(filter: Filter) -> Change {
+/// Removes the names that begin with `prefix`; the number of names removed. The nameserver's own
+/// name stays.
+pub(crate) fn remove_all(prefix: String) -> Change {
     Box::new(move |names| {
-        let mut found = list(names.index(), &filter);
-        found.retain(|(name, _)| **name != *NAMESERVER_NAME);
-        Ok(found.iter().filter(|(name, _)| names.remove(name)).count())
+        let found = list(names.index(), &prefix).into_iter().map(|(name, _)| name);
+        Ok(remove_each(names, found))
     })
 }
 
-/// Removes a name unless it points elsewhere by now.
-pub(crate) fn drop_if_still_at(name: Arc<str>, uri: String) -> Change {
-    Box::new(move |names| {
-        let is_still_there = names.index().get(&name).is_some_and(|entry| entry.uri == uri);
-        Ok(usize::from(is_still_there && names.remove(&name)))
-    })
+/// Removes names that were found; the number of those that were still there. The nameserver's own
+/// name stays.
+pub(crate) fn remove_found(found: Vec<Named>) -> Change {
+    Box::new(move |names| Ok(remove_each(names, found.into_iter().map(|(name, _)| name))))
 }
 
-impl Filter {
-    /// Names that match `pattern` at their beginning, as Python's `re.match` does.
-    ///
-    /// # Errors
-    /// `NamingError` for a pattern that is none.
-    pub(crate) fn regex(pattern: &str) -> Result<Self, Exception> {
-        pattern::compile(pattern).map(Filter::Regex)
-    }
+fn remove_each(names: &mut Transaction<'_>, found: impl Iterator<Item = Arc<str>>) -> usize {
+    found.filter(|name| **name != *NAMESERVER_NAME && names.remove(name)).count()
+}
+
+/// Removes a name unless it was registered again in the meantime, be it with the same URI.
+pub(crate) fn drop_if_still(name: Arc<str>, registration: u64) -> Change {
+    Box::new(move |names| {
+        let entry = names.index().get(&name);
+        let is_the_same = entry.is_some_and(|entry| entry.registration == registration);
+        Ok(usize::from(is_the_same && names.remove(&name)))
+    })
 }
 
 fn unknown(name: &str) -> Exception {
@@ -161,7 +147,7 @@ mod tests {
     fn the_nameservers_own_name_cannot_be_removed() {
         let store = store();
         assert_eq!(done(&store, remove(NAMESERVER_NAME.into())), Ok(0));
-        assert_eq!(done(&store, remove_all(Filter::regex(".*").unwrap())), Ok(3));
+        assert_eq!(done(&store, remove_all(String::new())), Ok(3));
         assert_eq!(store.read().len(), 1);
     }
 
@@ -175,11 +161,17 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_points_elsewhere_by_now_is_not_dropped() {
+    fn a_name_that_was_registered_again_is_not_dropped() {
         let store = store();
-        let drop = |uri: &str| done(&store, drop_if_still_at("other".into(), uri.into()));
-        assert_eq!(drop("PYRO:p@h:2"), Ok(0));
-        assert_eq!(drop("PYRO:o@h:1"), Ok(1));
-        assert_eq!(drop("PYRO:o@h:1"), Ok(0));
+        let registration = || lookup(&store.read(), "other").unwrap().registration;
+        let first = registration();
+        let again = register("other".into(), "PYRO:o@h:1".into(), false, BTreeSet::new()).unwrap();
+        done(&store, again).unwrap();
+        let second = registration();
+        done(&store, set_metadata("other".into(), BTreeSet::from(["x".into()])).unwrap()).unwrap();
+        assert_eq!(registration(), second, "other tags are no registration");
+        assert_eq!(done(&store, drop_if_still("other".into(), first)), Ok(0));
+        assert_eq!(done(&store, drop_if_still("other".into(), second)), Ok(1));
+        assert_eq!(done(&store, drop_if_still("other".into(), second)), Ok(0));
     }
 }

@@ -3,6 +3,7 @@
 //! Owns the bounds and the words of their errors. All are far above what a lab needs.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use remote::Exception;
 
@@ -24,6 +25,8 @@ const TEXT: usize = 256 * 1024 * 1024;
 const PATTERN: usize = 4096;
 /// Text in one answer, in bytes: well below the largest message, which quotes and names swell.
 const ANSWER: usize = 32 * 1024 * 1024;
+/// The time that names are compared with patterns for one request.
+const SEARCHING: Duration = Duration::from_secs(5);
 
 /// Refuses an entry that is too large in itself.
 pub(super) fn check_entry(name: &str, entry: &Entry) -> Result<(), Exception> {
@@ -55,17 +58,37 @@ pub(super) fn check_room(names: usize, text: usize, more: usize) -> Result<(), E
     Ok(())
 }
 
-/// Refuses an answer that would not fit into a message.
-pub(super) fn check_answer(names: usize, text: usize) -> Result<(), Exception> {
-    if text > ANSWER {
-        return Err(Exception::naming_error(format!(
-            "the answer would be too large: {names} names, {} MiB, at most {} MiB; ask for fewer \
-             with a prefix or a regex, or without metadata",
-            text.div_ceil(1024 * 1024),
-            ANSWER / (1024 * 1024)
-        )));
+/// What one request may take, a batch like a single call.
+#[derive(Debug)]
+pub(super) struct Budget {
+    names: usize,
+    text: usize,
+    /// What is left of the time for searches.
+    pub(super) searching: Duration,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Budget { names: 0, text: 0, searching: SEARCHING }
     }
-    Ok(())
+}
+
+impl Budget {
+    /// Takes room for more of the answer; refuses where all of it would not fit into a message.
+    pub(super) fn take(&mut self, names: usize, text: usize) -> Result<(), Exception> {
+        self.names += names;
+        self.text = self.text.saturating_add(text);
+        if self.text > ANSWER {
+            return Err(Exception::naming_error(format!(
+                "the answer would be too large: {} names, {} MiB, at most {} MiB; ask for fewer \
+                 with a prefix or a regex, or without metadata",
+                self.names,
+                self.text.div_ceil(1024 * 1024),
+                ANSWER / (1024 * 1024)
+            )));
+        }
+        Ok(())
+    }
 }
 
 fn at_most(what: &str, given: usize, most: usize, unit: &str) -> Result<(), Exception> {
@@ -83,9 +106,9 @@ mod tests {
 
     #[test]
     fn the_bounds_are_told() {
-        let entry = |uri: usize, tags: usize, tag: usize| Entry {
-            uri: "u".repeat(uri),
-            metadata: (0..tags).map(|number| format!("{number:0tag$}")).collect(),
+        let entry = |uri: usize, tags: usize, tag: usize| {
+            let metadata = (0..tags).map(|number| format!("{number:0tag$}")).collect();
+            Entry::new("u".repeat(uri), metadata)
         };
         let cases = [
             ("n".repeat(NAME), entry(URI, TAGS, 5), None),
@@ -108,6 +131,7 @@ mod tests {
         }
         assert!(check_room(NAMES, 0, 1).is_err() && check_room(0, TEXT, 1).is_err());
         assert!(check_room(NAMES - 1, TEXT - 1, 1).is_ok());
-        assert!(check_answer(1, ANSWER + 1).is_err() && check_answer(1, ANSWER).is_ok());
+        let mut budget = Budget::default();
+        assert!(budget.take(1, ANSWER).is_ok() && budget.take(1, 1).is_err());
     }
 }

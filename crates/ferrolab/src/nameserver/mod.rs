@@ -1,7 +1,8 @@
 //! The nameserver process: a directory of names, served as `Pyro.NameServer`.
 //!
 //! Owns how a nameserver starts and what it tells its supervisor. The rules of names are in
-//! [`directory`], their storage in [`store`], Pyro5's view of them in [`object`].
+//! [`directory`], their storage in [`store`], Pyro5's view of them in [`plan`]
+//! and [`object`].
 
 mod arguments;
 mod autoclean;
@@ -10,6 +11,8 @@ mod directory;
 mod limits;
 mod object;
 mod pattern;
+mod plan;
+mod search;
 mod store;
 
 use std::collections::BTreeSet;

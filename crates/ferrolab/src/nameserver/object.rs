@@ -1,202 +1,208 @@
 //! `Pyro.NameServer`: the names as a Pyro5 object.
 //!
-//! Owns the translation of calls into questions and changes, and how a batch of them is carried
-//! out.
+//! Owns how calls are carried out, alone and in batches. What they come to is [`plan`]'s.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use remote::{
-    Answer, Dict, Exception, Metadata, MethodCall, Object, Operation, Reply, Request, Session,
-    Signature, Uri, Value, batch_now,
+    Answer, CallResult, Exception, Metadata, MethodCall, Object, Operation, Reply, Request,
+    Session, Value,
 };
 use tokio::sync::oneshot;
+use wire::exception::wrap_in_batch;
 
-use crate::nameserver::arguments::{
-    flag, given, known_name, name_of, pattern_of, prefix_of, tags_of, wanted_tags,
-};
-use crate::nameserver::directory::{self, Filter, Tags};
-use crate::nameserver::limits;
-use crate::nameserver::store::{Change, Changed, Index, Named, Store};
+use crate::nameserver::directory;
+use crate::nameserver::limits::Budget;
+use crate::nameserver::plan::{Found, Plan, Question, Then, plan};
+use crate::nameserver::search::Searches;
+use crate::nameserver::store::{Change, Changed, Store};
+
+/// Calls of a batch that are carried out together, at most: others wait as long.
+const TOGETHER: usize = 1000;
 
 /// The nameserver's object.
 pub(crate) struct NameServerObject {
+    desk: Desk,
+}
+
+/// Where calls are carried out.
+#[derive(Clone)]
+struct Desk {
     store: Arc<Store>,
-}
-
-/// What a call comes to.
-enum Plan {
-    /// A question. The answer is put into words after the names have been let go.
-    Ask(Box<dyn FnOnce(&Index) -> Result<Found, Exception> + Send>),
-    /// A change, and what to answer for its count.
-    Change(Change, fn(usize) -> Value),
-}
-
-/// What was found.
-enum Found {
-    Value(Value),
-    Names { names: Vec<Named>, with_metadata: bool },
+    searches: Searches,
 }
 
 impl NameServerObject {
     pub(crate) fn new(store: Arc<Store>) -> Self {
-        NameServerObject { store }
+        let searches = Searches::new(Arc::clone(&store));
+        NameServerObject { desk: Desk { store, searches } }
     }
 
     fn call_method(&self, call: MethodCall) -> Answer {
+        let desk = self.desk.clone();
         match plan(call) {
             Err(exception) => Answer::exception(exception),
-            Ok(Plan::Ask(ask)) => {
-                let found = ask(&self.store.read());
-                Answer::from(found.and_then(Found::into_value))
+            Ok(Plan::Ask(question) | Plan::List(question)) => {
+                let found = question(&desk.store.read());
+                Answer::from(found.and_then(|found| put(found, &mut Budget::default())))
             }
-            Ok(Plan::Change(change, value)) => match self.store.change(change) {
+            Ok(Plan::Change(change, value)) => match desk.store.change(change) {
                 Changed::Now(outcome) => Answer::from(outcome.map(value)),
                 Changed::Later(outcome) => Answer::Pending(Box::pin(async move {
                     outcome.await.map(|count| Reply::from(value(count)))
                 })),
             },
+            Ok(Plan::Search { pattern, then }) => Answer::Pending(Box::pin(async move {
+                desk.search(pattern, then, &mut Budget::default()).await.map(Reply::from)
+            })),
+        }
+    }
+}
+
+/// One step of a batch that takes no time to speak of.
+enum Step {
+    Ask(Question),
+    Change(Change, fn(usize) -> Value),
+}
+
+/// What some steps of a batch came to: as many results as were made, and why there are no more.
+#[derive(Default)]
+struct Results {
+    values: Vec<Value>,
+    failure: Option<Exception>,
+}
+
+impl Desk {
+    /// Carries out a batch in order, up to the first call that raises. All of it together may take
+    /// no more of the answer and of time for searches than a single call.
+    ///
+    /// Changes that follow each other are one change, which waits for the disk once; the small
+    /// questions between them belong to it. What takes longer has its turn between two changes:
+    /// everybody else would wait for it.
+    async fn batch(self, calls: Vec<MethodCall>) -> CallResult {
+        let mut results = Vec::with_capacity(calls.len());
+        let mut budget = Budget::default();
+        let mut calls = calls.into_iter();
+        loop {
+            let (mut steps, mut last, mut failure) = (Vec::new(), None, None);
+            let mut is_done = false;
+            while steps.len() < TOGETHER && last.is_none() && failure.is_none() && !is_done {
+                match calls.next().map(plan) {
+                    Some(Ok(Plan::Ask(question))) => steps.push(Step::Ask(question)),
+                    Some(Ok(Plan::Change(change, value))) => {
+                        steps.push(Step::Change(change, value));
+                    }
+                    Some(Ok(longer)) => last = Some(longer),
+                    Some(Err(exception)) => failure = Some(exception),
+                    None => is_done = true,
+                }
+            }
+            let made = self.take(steps, &mut budget).await?;
+            results.extend(made.values);
+            failure = made.failure.or(failure);
+            if let (None, Some(longer)) = (&failure, last) {
+                match self.list(longer, &mut budget).await {
+                    Ok(value) => results.push(value),
+                    Err(exception) => failure = Some(exception),
+                }
+            }
+            if let Some(exception) = &failure {
+                results.push(wrap_in_batch(exception));
+            }
+            if is_done || failure.is_some() {
+                return Ok(Reply::from(Value::List(results)));
+            }
+            tokio::task::yield_now().await;
         }
     }
 
-    /// Carries out a batch as one change: its registrations wait for the disk once, not each.
-    fn call_batch(&self, calls: Vec<MethodCall>) -> Answer {
-        let (done, results) = oneshot::channel();
-        let batch: Change = Box::new(move |names| {
-            let answer = batch_now(calls, |call| match plan(call)? {
-                Plan::Ask(ask) => ask(names.index())?.into_value(),
-                Plan::Change(change, value) => change(names).map(value),
-            });
+    /// Takes steps in order. Only a change shuts others out meanwhile.
+    async fn take(&self, steps: Vec<Step>, budget: &mut Budget) -> Result<Results, Exception> {
+        let has_change = steps.iter().any(|step| matches!(step, Step::Change(..)));
+        if !has_change {
+            let mut results = Results::default();
+            let names = self.store.read();
+            for step in steps {
+                let Step::Ask(question) = step else { continue };
+                if !results.add(question(&names).and_then(|found| put(found, budget))) {
+                    break;
+                }
+            }
+            return Ok(results);
+        }
+        let (done, made) = oneshot::channel();
+        let mut left = std::mem::take(budget);
+        let change: Change = Box::new(move |names| {
+            let mut results = Results::default();
+            for step in steps {
+                let result = match step {
+                    Step::Ask(question) => {
+                        question(names.index()).and_then(|found| put(found, &mut left))
+                    }
+                    Step::Change(change, value) => change(names).map(value),
+                };
+                if !results.add(result) {
+                    break;
+                }
+            }
             // Who does not wait any more does not want the results.
-            let _ = done.send(answer);
+            let _ = done.send((results, left));
             Ok(0)
         });
-        let changed = self.store.change(batch);
-        Answer::Pending(Box::pin(async move {
-            changed.wait().await?;
-            match results.await {
-                Ok(answer) => answer.wait().await,
-                Err(_) => Err(Exception::naming_error("the nameserver is stopping")),
+        if let Err(refusal) = self.store.change(change).wait().await {
+            // What was kept before stays kept: the batch ends here.
+            return Ok(Results { values: Vec::new(), failure: Some(refusal) });
+        }
+        let (results, left) =
+            made.await.map_err(|_| Exception::naming_error("the nameserver is stopping"))?;
+        *budget = left;
+        Ok(results)
+    }
+
+    /// Carries out what has to do with many names, or with few among many.
+    async fn list(&self, plan: Plan, budget: &mut Budget) -> Result<Value, Exception> {
+        match plan {
+            Plan::Ask(question) | Plan::List(question) => {
+                let found = question(&self.store.read());
+                put(found?, budget)
             }
-        }))
+            Plan::Change(change, value) => self.store.change(change).wait().await.map(value),
+            Plan::Search { pattern, then } => self.search(pattern, then, budget).await,
+        }
+    }
+
+    async fn search(
+        &self,
+        pattern: String,
+        then: Then,
+        budget: &mut Budget,
+    ) -> Result<Value, Exception> {
+        let names = self.searches.matching(pattern, budget).await?;
+        match then {
+            Then::List { with_metadata } => put(Found::Names { names, with_metadata }, budget),
+            Then::Remove => {
+                let change = directory::remove_found(names);
+                self.store.change(change).wait().await.map(Value::from)
+            }
+        }
     }
 }
 
-/// Reads a call.
-fn plan(call: MethodCall) -> Result<Plan, Exception> {
-    match call.method.as_str() {
-        "count" => {
-            let [] = COUNT.bind(call)?;
-            Ok(Plan::Ask(Box::new(|names| Ok(Found::Value(names.len().into())))))
+impl Results {
+    /// False where the batch ends.
+    fn add(&mut self, result: Result<Value, Exception>) -> bool {
+        match result {
+            Ok(value) => self.values.push(value),
+            Err(exception) => self.failure = Some(exception),
         }
-        "ping" => {
-            let [] = PING.bind(call)?;
-            Ok(Plan::Ask(Box::new(|_| Ok(Found::Value(Value::None)))))
-        }
-        "lookup" => lookup(call),
-        "register" => register(call),
-        "set_metadata" => {
-            let [name, metadata] = SET_METADATA.bind(call)?;
-            let change = directory::set_metadata(name_of(name)?, tags_of(metadata)?)?;
-            Ok(Plan::Change(change, |_| Value::None))
-        }
-        "remove" => remove(call).map(|change| Plan::Change(change, Value::from)),
-        "list" => list(call),
-        "yplookup" => yplookup(call),
-        _ => Err(Operation::Call(call).unexposed()),
+        self.failure.is_none()
     }
 }
 
-fn lookup(call: MethodCall) -> Result<Plan, Exception> {
-    let [name, return_metadata] = LOOKUP.bind(call)?;
-    let (name, with_metadata) = (known_name(name)?, flag(&return_metadata));
-    Ok(Plan::Ask(Box::new(move |names| {
-        let entry = directory::lookup(names, &name)?;
-        let uri = entry
-            .uri
-            .parse::<Uri>()
-            .map_err(|error| Exception::pyro_error(error.to_string()))?
-            .to_value();
-        Ok(Found::Value(match with_metadata {
-            true => Value::Tuple(vec![uri, tags(&entry.metadata)]),
-            false => uri,
-        }))
-    })))
-}
-
-fn register(call: MethodCall) -> Result<Plan, Exception> {
-    let [name, uri, safe, metadata] = REGISTER.bind(call)?;
-    let uri = match uri {
-        Some(Value::Str(uri)) => uri,
-        Some(other) => Uri::from_value(&other)
-            .map(|uri| uri.to_string())
-            .ok_or_else(|| Exception::type_error("only URIs or strings can be registered"))?,
-        None => return Err(Exception::type_error("only URIs or strings can be registered")),
-    };
-    // Pyro5 checks the address first, then the name.
-    uri.parse::<Uri>().map_err(|error| Exception::pyro_error(error.to_string()))?;
-    let name = name_of(name)?;
-    let change = directory::register(name, uri, flag(&safe), tags_of(metadata)?)?;
-    Ok(Plan::Change(change, |_| Value::None))
-}
-
-fn remove(call: MethodCall) -> Result<Change, Exception> {
-    let [name, prefix, regex] = REMOVE.bind(call)?;
-    // As Pyro5: the first that is given counts.
-    let name = given(name)
-        .filter(|name| !matches!(name, Value::Str(name) if name == remote::NAMESERVER_NAME));
-    Ok(match (name, given(prefix), given(regex)) {
-        (Some(Value::Str(name)), ..) => directory::remove(name),
-        (Some(unhashable @ (Value::List(_) | Value::Dict(_) | Value::Set(_))), ..) => {
-            known_name(Some(unhashable)).map(directory::remove)?
-        }
-        // What is no text is nobody's name.
-        (Some(_), ..) => Box::new(|_| Ok(0)),
-        (None, Some(prefix), _) => directory::remove_all(Filter::Prefix(prefix_of(prefix)?)),
-        (None, None, Some(regex)) => directory::remove_all(Filter::regex(&pattern_of(regex)?)?),
-        (None, None, None) => Box::new(|_| Ok(0)),
-    })
-}
-
-fn list(call: MethodCall) -> Result<Plan, Exception> {
-    let [prefix, regex, return_metadata] = LIST.bind(call)?;
-    let filter = match (given(prefix), given(regex)) {
-        (Some(_), Some(_)) => {
-            return Err(Exception::value_error("you can only filter on one thing at a time"));
-        }
-        (Some(prefix), None) => Filter::Prefix(prefix_of(prefix)?),
-        (None, Some(regex)) => Filter::regex(&pattern_of(regex)?)?,
-        (None, None) => Filter::All,
-    };
-    let with_metadata = flag(&return_metadata);
-    Ok(Plan::Ask(Box::new(move |names| {
-        Ok(Found::Names { names: directory::list(names, &filter), with_metadata })
-    })))
-}
-
-fn yplookup(call: MethodCall) -> Result<Plan, Exception> {
-    let [all, any, return_metadata] = YPLOOKUP.bind(call)?;
-    let tags = match (given(all), given(any)) {
-        (Some(_), Some(_)) => {
-            return Err(Exception::value_error(
-                "you can't use meta_all or meta_any at the same time",
-            ));
-        }
-        (Some(all), None) => {
-            match wanted_tags(all, "metadata_all")?.into_iter().collect::<Option<_>>() {
-                Some(tags) => Tags::All(tags),
-                None => Tags::Any(BTreeSet::new()),
-            }
-        }
-        (None, Some(any)) => {
-            Tags::Any(wanted_tags(any, "metadata_any")?.into_iter().flatten().collect())
-        }
-        (None, None) => Tags::Any(BTreeSet::new()),
-    };
-    let with_metadata = return_metadata.is_none_or(|value| flag(&Some(value)));
-    Ok(Plan::Ask(Box::new(move |names| {
-        Ok(Found::Names { names: directory::tagged(names, &tags), with_metadata })
-    })))
+/// Puts what was found into words, as far as there is room for it.
+fn put(found: Found, budget: &mut Budget) -> Result<Value, Exception> {
+    found.charge(budget)?;
+    found.into_value()
 }
 
 impl Object for NameServerObject {
@@ -216,62 +222,8 @@ impl Object for NameServerObject {
     fn call(&self, _session: &Arc<Session>, request: Request) -> Answer {
         match request.operation {
             Operation::Call(call) => self.call_method(call),
-            Operation::Batch(calls) => self.call_batch(calls),
+            Operation::Batch(calls) => Answer::Pending(Box::pin(self.desk.clone().batch(calls))),
             other => Answer::exception(other.unexposed()),
         }
     }
-}
-
-const COUNT: Signature = Signature::none("NameServer.count");
-const PING: Signature = Signature::none("NameServer.ping");
-const LOOKUP: Signature =
-    Signature { name: "NameServer.lookup", parameters: &["name", "return_metadata"], required: 1 };
-const REGISTER: Signature = Signature {
-    name: "NameServer.register",
-    parameters: &["name", "uri", "safe", "metadata"],
-    required: 2,
-};
-const SET_METADATA: Signature =
-    Signature { name: "NameServer.set_metadata", parameters: &["name", "metadata"], required: 2 };
-const REMOVE: Signature =
-    Signature { name: "NameServer.remove", parameters: &["name", "prefix", "regex"], required: 0 };
-const LIST: Signature = Signature {
-    name: "NameServer.list",
-    parameters: &["prefix", "regex", "return_metadata"],
-    required: 0,
-};
-const YPLOOKUP: Signature = Signature {
-    name: "NameServer.yplookup",
-    parameters: &["meta_all", "meta_any", "return_metadata"],
-    required: 0,
-};
-
-impl Found {
-    fn into_value(self) -> Result<Value, Exception> {
-        match self {
-            Found::Value(value) => Ok(value),
-            Found::Names { names, with_metadata } => entries(&names, with_metadata),
-        }
-    }
-}
-
-/// Names with their URIs, and with their tags where these are wanted.
-fn entries(found: &[Named], with_metadata: bool) -> Result<Value, Exception> {
-    let size = |(name, entry): &Named| {
-        name.len() + if with_metadata { entry.bytes() } else { entry.uri.len() }
-    };
-    limits::check_answer(found.len(), found.iter().map(size).sum())?;
-    let pair = |(name, entry): &Named| {
-        let uri = Value::from(entry.uri.as_str());
-        let value = match with_metadata {
-            true => Value::Tuple(vec![uri, tags(&entry.metadata)]),
-            false => uri,
-        };
-        (Value::from(&**name), value)
-    };
-    Ok(Value::Dict(found.iter().map(pair).collect::<Dict>()))
-}
-
-fn tags(metadata: &BTreeSet<String>) -> Value {
-    Value::Set(metadata.iter().map(|tag| Value::from(tag.as_str())).collect())
 }

@@ -3,12 +3,14 @@
 //! Owns the search, in Pyro5's order. What is asked and answered is a UDP datagram each:
 //! `GET_NSURI`, and the nameserver's URI as text.
 
+use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
-use tokio::time::{Instant, timeout_at};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 use wire::uri::{Location, Uri};
 
@@ -29,6 +31,10 @@ const HERE: [&str; 2] = ["localhost", "127.0.1.1"];
 const LONGEST: usize = 2048;
 /// A nameserver that was found takes no longer than this to prove itself.
 const PROOF: Duration = Duration::from_secs(2);
+/// Answers that are looked into, at most: anybody on the network can send as many as he likes.
+const CANDIDATES: usize = 64;
+/// Those of one host. Several nameservers on it may answer, each with its own.
+const CANDIDATES_OF_HOST: usize = 8;
 
 /// Where to search for a nameserver.
 #[derive(Clone, Debug)]
@@ -99,7 +105,7 @@ async fn ask_network(port: u16) -> io::Result<Option<Location>> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
     socket.set_broadcast(true)?;
     let mut answer = [0; LONGEST];
-    let mut unreachable = Vec::new();
+    let mut candidates = Candidates::default();
     for _ in 0..ROUNDS {
         for address in ADDRESSES {
             if let Err(error) = socket.send_to(b"GET_NSURI", (address, port)).await {
@@ -107,24 +113,60 @@ async fn ask_network(port: u16) -> io::Result<Option<Location>> {
             }
         }
         let end = Instant::now() + ROUND;
-        while let Ok(received) = timeout_at(end, socket.recv_from(&mut answer)).await {
-            // An error is somebody's "port unreachable"; another may still answer.
-            let Ok((length, peer)) = received else { continue };
-            let Some(location) = location(answer.get(..length).unwrap_or_default()) else {
-                debug!(%peer, "answered with something that is no nameserver's URI");
-                continue;
-            };
-            if unreachable.contains(&location) {
-                continue;
+        loop {
+            tokio::select! {
+                // In this order: whoever floods us with answers takes no more time than others.
+                biased;
+                () = sleep_until(end) => break,
+                Some(found) = candidates.next() => return Ok(Some(found)),
+                received = socket.recv_from(&mut answer) => {
+                    // An error is somebody's "port unreachable"; another may still answer.
+                    let Ok((length, peer)) = received else { continue };
+                    match location(answer.get(..length).unwrap_or_default()) {
+                        Some(location) => candidates.add(peer.ip(), location),
+                        None => debug!(%peer, "answered with something that is no nameserver's URI"),
+                    }
+                }
             }
-            if answers(&location).await {
-                return Ok(Some(location));
-            }
-            debug!(%peer, %location, "tells of a nameserver that does not answer");
-            unreachable.push(location);
         }
     }
-    Ok(None)
+    // Who has answered late may prove itself still.
+    let last = Instant::now() + PROOF;
+    Ok(timeout_at(last, candidates.next()).await.ok().flatten())
+}
+
+/// Nameservers that somebody told of, proving themselves all at the same time.
+#[derive(Default)]
+struct Candidates {
+    known: HashSet<Location>,
+    of_host: HashMap<IpAddr, usize>,
+    proving: JoinSet<Option<Location>>,
+}
+
+impl Candidates {
+    fn add(&mut self, peer: IpAddr, location: Location) {
+        if self.known.len() >= CANDIDATES || self.known.contains(&location) {
+            return;
+        }
+        let of_host = self.of_host.entry(peer).or_default();
+        if *of_host >= CANDIDATES_OF_HOST {
+            return;
+        }
+        *of_host += 1;
+        self.known.insert(location.clone());
+        self.proving.spawn(async move { answers(&location).await.then_some(location) });
+    }
+
+    /// The next that has proved itself; `None` when nobody is left to do so.
+    async fn next(&mut self) -> Option<Location> {
+        while let Some(proved) = self.proving.join_next().await {
+            match proved {
+                Ok(Some(location)) => return Some(location),
+                Ok(None) | Err(_) => {}
+            }
+        }
+        None
+    }
 }
 
 fn location(answer: &[u8]) -> Option<Location> {
@@ -141,4 +183,40 @@ async fn answers(location: &Location) -> bool {
         debug!(%location, %error, "no nameserver there");
     }
     answer.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// A host that answers each question with more and more nameservers that are none.
+    #[tokio::test]
+    async fn a_flood_of_answers_keeps_nobody_for_ever() {
+        let flood = Arc::new(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await.unwrap());
+        let port = flood.local_addr().unwrap().port();
+        // It takes connections and says nothing: each proof takes all of its time.
+        let silent = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
+        let silent_port = silent.local_addr().unwrap().port();
+        let flooding = tokio::spawn(async move {
+            let mut question = [0; 100];
+            let (_, mut peer) = flood.recv_from(&mut question).await.unwrap();
+            for number in 0_u32.. {
+                if let Ok((_, again)) = flood.try_recv_from(&mut question) {
+                    peer = again;
+                }
+                let [_, _, b, c] = number.to_be_bytes();
+                let uri = format!("PYRO:Pyro.NameServer@127.0.{b}.{c}:{silent_port}");
+                let _ = flood.send_to(uri.as_bytes(), peer).await;
+                tokio::task::yield_now().await;
+            }
+        });
+        let started = Instant::now();
+        assert_eq!(ask_network(port).await.unwrap(), None);
+        let rounds = ROUND * u32::try_from(ROUNDS).unwrap();
+        assert!(started.elapsed() < rounds + PROOF + Duration::from_secs(3));
+        flooding.abort();
+        drop(silent);
+    }
 }

@@ -9,6 +9,7 @@
 mod certificate;
 mod client;
 mod files;
+mod probe;
 mod server;
 mod verify;
 mod version1;
@@ -16,6 +17,7 @@ mod version1;
 use std::path::PathBuf;
 
 pub use client::ClientTls;
+pub use probe::begins_tls;
 pub use server::ServerTls;
 
 /// A certificate with its private key, in PEM files.

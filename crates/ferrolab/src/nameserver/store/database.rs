@@ -133,7 +133,7 @@ impl Database {
         while let Some(row) = rows.next()? {
             match (row.get::<_, String>(1), row.get::<_, String>(2)) {
                 (Ok(name), Ok(uri)) => {
-                    let entry = Entry { uri, metadata: BTreeSet::new() };
+                    let entry = Entry::new(uri, BTreeSet::new());
                     entries.insert(row.get(0)?, (name, entry));
                 }
                 _ => *strange += 1,

@@ -6,13 +6,25 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What is known of a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is known of a name. Entries are equal when the same is kept of them.
+#[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) uri: String,
     pub(crate) metadata: BTreeSet<String>,
+    /// Which registration it is of, among all of this process: a name that is registered again, be
+    /// it with the same URI, has another.
+    pub(crate) registration: u64,
 }
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.uri == other.uri && self.metadata == other.metadata
+    }
+}
+
+impl Eq for Entry {}
 
 /// A name with what is known of it; cheap to hand out.
 pub(crate) type Named = (Arc<str>, Arc<Entry>);
@@ -26,6 +38,18 @@ pub(crate) struct Index {
 }
 
 impl Entry {
+    /// A new registration.
+    pub(crate) fn new(uri: String, metadata: BTreeSet<String>) -> Self {
+        static REGISTRATIONS: AtomicU64 = AtomicU64::new(0);
+        let registration = REGISTRATIONS.fetch_add(1, Ordering::Relaxed);
+        Entry { uri, metadata, registration }
+    }
+
+    /// The same registration with other tags.
+    pub(crate) fn with_tags(&self, metadata: BTreeSet<String>) -> Self {
+        Entry { uri: self.uri.clone(), metadata, registration: self.registration }
+    }
+
     /// How much there is of it.
     pub(crate) fn bytes(&self) -> usize {
         self.uri.len() + self.metadata.iter().map(String::len).sum::<usize>()
@@ -123,7 +147,7 @@ mod tests {
 
     fn entry(tags: &[&str]) -> Option<Arc<Entry>> {
         let metadata = tags.iter().map(|tag| (*tag).to_owned()).collect();
-        Some(Arc::new(Entry { uri: "PYRO:o@h:1".into(), metadata }))
+        Some(Arc::new(Entry::new("PYRO:o@h:1".into(), metadata)))
     }
 
     fn index(names: &[(&str, &[&str])]) -> Index {

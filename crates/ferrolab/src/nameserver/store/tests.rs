@@ -12,7 +12,7 @@ fn set(name: &str, tags: &[&str]) -> Change {
     let name = name.to_owned();
     let metadata = tags.iter().map(|tag| (*tag).to_owned()).collect();
     Box::new(move |names| {
-        names.set(&name, Entry { uri: URI.into(), metadata });
+        names.set(&name, Entry::new(URI.into(), metadata));
         Ok(1)
     })
 }
@@ -67,7 +67,7 @@ async fn a_change_that_refuses_leaves_nothing_behind() {
         change(&store, set("a", &[])).await.unwrap();
         let refused: Change = Box::new(|names| {
             names.remove("a");
-            names.set("b", Entry { uri: URI.into(), metadata: BTreeSet::new() });
+            names.set("b", Entry::new(URI.into(), BTreeSet::new()));
             Err(Exception::naming_error("no"))
         });
         assert_eq!(change(&store, refused).await.unwrap_err().message(), "no");
