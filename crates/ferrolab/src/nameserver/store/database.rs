@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,17 @@ const BUSY: Duration = Duration::from_secs(3);
 pub(super) struct Database {
     connection: Connection,
     file: PathBuf,
+    /// Its device and its number there: what has them is this file, whatever its name.
+    identity: Option<(u64, u64)>,
+}
+
+/// Why a file cannot be gone on with.
+#[derive(Clone, Debug)]
+pub(super) enum Loss {
+    Corrupt(String),
+    Deleted,
+    /// Another file has its name.
+    Replaced,
 }
 
 /// Why a database cannot be used.
@@ -57,7 +69,7 @@ pub(crate) enum DatabaseError {
         #[source]
         source: rusqlite::Error,
     },
-    #[error("cannot set the corrupt database {} aside: {source}", file.display())]
+    #[error("cannot set the database {} aside: {source}", file.display())]
     SetAside {
         file: PathBuf,
         #[source]
@@ -82,7 +94,7 @@ impl Database {
         match opened {
             Ok((database, names)) => Ok((database, names, None)),
             Err(DatabaseError::Corrupt { reason, .. }) => {
-                let told = set_aside(file, &reason)?;
+                let told = set_aside(file, &Loss::Corrupt(reason))?;
                 Ok((Database::open(file)?, Names::new(), Some(told)))
             }
             Err(error) => Err(error),
@@ -112,7 +124,8 @@ impl Database {
         if found > migrations::LATEST {
             return Err(DatabaseError::Newer { file: file.to_path_buf(), found });
         }
-        Ok(Database { connection, file: file.to_path_buf() })
+        let identity = std::fs::metadata(file).ok().map(|metadata| identity(&metadata));
+        Ok(Database { connection, file: file.to_path_buf(), identity })
     }
 
     /// Everything in the file. Rows that nobody could have registered are left alone, with a
@@ -199,8 +212,14 @@ impl Database {
     }
 
     /// Whether the file is not where it was opened any more: what is written there is lost.
-    pub(super) fn is_gone(&self) -> bool {
-        matches!(self.file.try_exists(), Ok(false))
+    pub(super) fn loss(&self) -> Option<Loss> {
+        match std::fs::metadata(&self.file) {
+            Ok(metadata) if self.identity == Some(identity(&metadata)) => None,
+            Ok(_) => Some(Loss::Replaced),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Loss::Deleted),
+            // Whether it is there cannot be seen; the next write may tell.
+            Err(_) => None,
+        }
     }
 
     /// Gives the file up; where it is.
@@ -208,21 +227,41 @@ impl Database {
         self.file
     }
 
-    /// A new file that holds what `steps` come to. Whatever is there already is set aside. The
-    /// old one must be closed: at its close SQLite removes the log of whatever has its name then.
-    pub(super) fn begin(file: &Path, reason: &str, steps: &[Step]) -> Result<Self, DatabaseError> {
-        if file.exists() {
-            set_aside(file, reason)?;
-        } else {
-            // A log without its database must not be applied to the next one.
-            for suffix in LEFTOVERS {
-                let _ = std::fs::remove_file(beside(file, suffix));
+    /// A new file that holds what `steps` come to, and what is to be told about it. Whatever is
+    /// there already is set aside. The old one must be closed: at its close SQLite removes the log
+    /// of whatever has its name then.
+    pub(super) fn begin(
+        file: &Path,
+        loss: &Loss,
+        steps: &[Step],
+    ) -> Result<(Self, String), DatabaseError> {
+        let told = match file.exists() {
+            true => set_aside(file, loss)?,
+            false => {
+                // A log without its database must not be applied to the next one.
+                remove_leftovers(file);
+                let told = format!(
+                    "the database {} was deleted while the nameserver ran; all names were written \
+                     to a new one",
+                    file.display()
+                );
+                error!("{told}");
+                told
             }
-            error!(file = %file.display(), reason, "writing the names to a new database");
+        };
+        let begun = Database::open(file).and_then(|mut database| {
+            database.write(steps)?;
+            Ok(database)
+        });
+        match begun {
+            Ok(database) => Ok((database, told)),
+            Err(error) => {
+                // It holds nothing that was there before, and would be set aside the next time.
+                let _ = std::fs::remove_file(file);
+                remove_leftovers(file);
+                Err(error)
+            }
         }
-        let mut database = Database::open(file)?;
-        database.write(steps)?;
-        Ok(database)
     }
 
     fn error(&self, operation: &'static str, source: rusqlite::Error) -> DatabaseError {
@@ -248,16 +287,20 @@ impl DatabaseError {
     }
 }
 
-/// Renames a corrupt file, and its log with it; what to tell about it.
-fn set_aside(file: &Path, reason: &str) -> Result<String, DatabaseError> {
+/// Renames a file, and its log with it; what to tell about it.
+fn set_aside(file: &Path, loss: &Loss) -> Result<String, DatabaseError> {
+    let kind = match loss {
+        Loss::Corrupt(_) => "corrupt",
+        Loss::Deleted | Loss::Replaced => "replaced",
+    };
     let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
     let aside = (1..1000)
         .map(|number| match number {
-            1 => beside(file, &format!(".corrupt-{stamp}")),
-            _ => beside(file, &format!(".corrupt-{stamp}-{number}")),
+            1 => beside(file, &format!(".{kind}-{stamp}")),
+            _ => beside(file, &format!(".{kind}-{stamp}-{number}")),
         })
         .find(|path| !path.exists())
-        .unwrap_or_else(|| beside(file, ".corrupt"));
+        .unwrap_or_else(|| beside(file, &format!(".{kind}")));
     std::fs::rename(file, &aside)
         .map_err(|source| DatabaseError::SetAside { file: file.to_path_buf(), source })?;
     for suffix in LEFTOVERS {
@@ -266,14 +309,30 @@ fn set_aside(file: &Path, reason: &str) -> Result<String, DatabaseError> {
         // Mostly there is none.
         let _ = std::fs::rename(beside(file, suffix), to);
     }
-    let told = format!(
-        "the database {} was corrupt ({reason}) and was set aside as {}; the nameserver has begun \
-         a new one, and running daemons renew their names by themselves",
-        file.display(),
-        aside.display()
-    );
+    let (file, aside) = (file.display(), aside.display());
+    let told = match loss {
+        Loss::Corrupt(reason) => format!(
+            "the database {file} was corrupt ({reason}) and was set aside as {aside}; the \
+             nameserver has begun a new one, and running daemons renew their names by themselves"
+        ),
+        Loss::Deleted | Loss::Replaced => format!(
+            "the database {file} was replaced by another file while the nameserver ran; that one \
+             was set aside as {aside}, and all names were written to a new one (to use another \
+             file, stop the nameserver first)"
+        ),
+    };
     error!("{told}");
     Ok(told)
+}
+
+fn identity(metadata: &std::fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+fn remove_leftovers(file: &Path) {
+    for suffix in LEFTOVERS {
+        let _ = std::fs::remove_file(beside(file, suffix));
+    }
 }
 
 const LEFTOVERS: [&str; 3] = ["-wal", "-shm", "-journal"];

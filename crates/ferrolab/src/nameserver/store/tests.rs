@@ -134,18 +134,88 @@ async fn a_file_with_a_broken_page_is_set_aside() {
     store.close().await;
 }
 
+fn delete_all(folder: &Path) {
+    for name in files(folder) {
+        std::fs::remove_file(folder.join(name)).unwrap();
+    }
+}
+
+async fn wait_for(what: &str, condition: impl Fn() -> bool) {
+    let all = async {
+        while !condition() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), all).await.expect(what);
+}
+
 #[tokio::test]
 async fn a_file_that_is_deleted_is_written_again() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("names.sql");
     let (store, _) = Store::open(&file).unwrap();
     change(&store, set("a", &["x"])).await.unwrap();
-    for name in files(folder.path()) {
-        std::fs::remove_file(folder.path().join(name)).unwrap();
-    }
+    delete_all(folder.path());
     change(&store, set("b", &[])).await.unwrap();
     store.close().await;
     assert_eq!(names(&Store::open(&file).unwrap().0), ["a", "b"]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_deleted_is_missed_without_a_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("names.sql");
+    let (store, _) = Store::open(&file).unwrap();
+    change(&store, set("a", &["x"])).await.unwrap();
+    delete_all(folder.path());
+    let trouble = store.trouble().unwrap();
+    let is_told = || trouble.borrow().as_ref().is_some_and(|told| told.contains("was deleted"));
+    wait_for("it is told of", is_told).await;
+    assert!(file.exists());
+    change(&store, set("b", &[])).await.unwrap();
+    assert!(is_told(), "until the end");
+    // At the last moment.
+    delete_all(folder.path());
+    store.close().await;
+    assert_eq!(names(&Store::open(&file).unwrap().0), ["a", "b"]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_replaced_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("names.sql");
+    let (store, _) = Store::open(&file).unwrap();
+    change(&store, set("a", &["x"])).await.unwrap();
+    let other = folder.path().join("other");
+    crate::files::replace(&other, b"somebody's").unwrap();
+    std::fs::rename(&other, &file).unwrap();
+    let trouble = store.trouble().unwrap();
+    let is_told = || trouble.borrow().as_ref().is_some_and(|told| told.contains("was replaced"));
+    wait_for("it is told of", is_told).await;
+    store.close().await;
+    let aside: Vec<String> =
+        files(folder.path()).into_iter().filter(|name| name.contains("replaced-")).collect();
+    let contents = |name: &String| std::fs::read(folder.path().join(name)).unwrap();
+    assert!(aside.iter().any(|name| contents(name) == b"somebody's"), "{aside:?}");
+    assert_eq!(names(&Store::open(&file).unwrap().0), ["a"]);
+}
+
+#[tokio::test]
+async fn a_folder_that_comes_back_has_the_names_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("state");
+    std::fs::create_dir(&folder).unwrap();
+    let file = folder.join("names.sql");
+    let (store, _) = Store::open(&file).unwrap();
+    change(&store, set("a", &[])).await.unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let refused = change(&store, set("b", &[])).await.unwrap_err();
+    assert!(refused.message().contains("cannot keep this"), "{}", refused.message());
+    std::fs::create_dir(&folder).unwrap();
+    wait_for("it is there again", || file.exists()).await;
+    store.close().await;
+    assert_eq!(files(&folder), ["names.sql"], "nothing was set aside");
+    assert_eq!(names(&Store::open(&file).unwrap().0), ["a"]);
 }
 
 #[tokio::test]
