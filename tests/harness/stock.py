@@ -5,6 +5,7 @@ its standard input closes, so that it never outlives its test.
 """
 
 import contextlib
+import functools
 import importlib
 import json
 import os
@@ -70,7 +71,8 @@ def stock_daemon(services, address=None, **settings):
 def stock_nameserver(**settings):
     """Pyro5's own nameserver on localhost, in memory; `settings` are those of its `start_ns`.
 
-    `config` in them is for Pyro5's own settings, by their names.
+    `config` in them is for Pyro5's own settings, by their names; `pace` is how long, in seconds, it
+    takes over each lookup and removal.
     """
     with contextlib.closing(StockServer("nameserver", settings)) as server:
         yield server
@@ -115,6 +117,19 @@ def _serve_daemon(services, address, settings):
     return uris, [daemon]
 
 
+def _slow_down(nameserver, seconds):
+    """Makes it as slow as a busy host's disk does."""
+    for name in ("lookup", "remove") if seconds else ():
+        quick = getattr(nameserver, name)
+
+        @functools.wraps(quick)
+        def slow(*args, quick=quick, **kwargs):
+            threading.Event().wait(seconds)
+            return quick(*args, **kwargs)
+
+        setattr(nameserver, name, slow)
+
+
 def _serve_nameserver(settings):
     import Pyro5.api
     import Pyro5.nameserver
@@ -122,6 +137,7 @@ def _serve_nameserver(settings):
     settings = {"host": "localhost", "port": 0, "enableBroadcast": False, **settings}
     for name, value in settings.pop("config", {}).items():
         setattr(Pyro5.config, name, value)
+    _slow_down(Pyro5.nameserver.NameServer, settings.pop("pace", 0))
     uri, daemon, discovery = Pyro5.nameserver.start_ns(**settings)
     if discovery is not None:
         discovery.runInThread()

@@ -17,13 +17,18 @@ use serde::Deserialize;
 use supervisor::{Handle, Phase, Status};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::config::DaemonPart;
 
-/// A nameserver that does not answer within this time keeps the names; its autoclean, or the
-/// daemon's next process, sees to them.
-const DEADLINE: Duration = Duration::from_secs(1);
+/// A nameserver that takes longer than this for an answer keeps the names; its autoclean, or the
+/// daemon's next process, sees to them. Pyro5's may need some tenths of a second for each.
+const ANSWER: Duration = Duration::from_secs(2);
+/// The next process registers nothing for this long at most, and somewhat less than it waits for.
+const HURRIED: Duration = Duration::from_millis(2500);
+/// The same where none is about to be started.
+const UNHURRIED: Duration = Duration::from_secs(60);
 
 /// Called before each start of a daemon's process.
 pub(crate) type BeforeStart = Arc<dyn Fn() + Send + Sync>;
@@ -52,6 +57,8 @@ struct Watched {
     uris: BTreeMap<String, Uri>,
     /// Whether a process may have left names.
     used: bool,
+    /// Cancelled when the next process is about to start: whoever removes names has to hurry.
+    next: CancellationToken,
 }
 
 /// What a daemon reports, of which names point where.
@@ -84,6 +91,7 @@ impl LeftoverNames {
             gate: gate.clone(),
             uris: BTreeMap::new(),
             used: false,
+            next: CancellationToken::new(),
         };
         // Fails when the supervisor ends: nobody is started any more then.
         let _ = self.orders.send(Order::Watch { id: id.clone(), watched });
@@ -106,14 +114,18 @@ async fn attend(keeper: Handle, mut queue: mpsc::UnboundedReceiver<Order>) {
                     if let Some(before) = daemons.remove(&id) {
                         watched.uris = before.uris;
                         watched.used = before.used;
+                        watched.next = before.next;
                     }
                     daemons.insert(id, watched);
                 }
                 Some(Order::Starting { id, gate }) => {
                     let Some(daemon) = daemons.get_mut(&id) else { continue };
+                    std::mem::take(&mut daemon.next).cancel();
                     // The process before this one has died a moment ago.
                     if std::mem::replace(&mut daemon.used, true) {
-                        daemon.remove_names(id, gate, false);
+                        let hurry = CancellationToken::new();
+                        hurry.cancel();
+                        daemon.remove_names(id, gate, &hurry, false);
                     }
                 }
             },
@@ -143,7 +155,7 @@ impl Watched {
         if let Some(gate) = close(&self.gate) {
             self.used = false;
             let was_stopped = status.phase == Phase::Stopped;
-            self.remove_names(status.id, Some(gate), was_stopped);
+            self.remove_names(status.id, Some(gate), &self.next, was_stopped);
         }
     }
 
@@ -160,7 +172,13 @@ impl Watched {
     }
 
     /// Removes the names in the background; the gate opens when that is done.
-    fn remove_names(&self, daemon: String, gate: Option<File>, was_stopped: bool) {
+    fn remove_names(
+        &self,
+        daemon: String,
+        gate: Option<File>,
+        hurry: &CancellationToken,
+        was_stopped: bool,
+    ) {
         let mut removals = JoinSet::new();
         for (location, names) in &self.registrations {
             let names: Vec<(String, Uri)> = names
@@ -168,7 +186,8 @@ impl Watched {
                 .filter_map(|name| Some((name.clone(), self.uris.get(name)?.clone())))
                 .collect();
             if !names.is_empty() {
-                removals.spawn(remove_from(location.clone(), names, daemon.clone(), was_stopped));
+                let (hurry, daemon) = (hurry.clone(), daemon.clone());
+                removals.spawn(remove_from(location.clone(), names, daemon, hurry, was_stopped));
             }
         }
         tokio::spawn(async move {
@@ -182,9 +201,10 @@ async fn remove_from(
     location: Location,
     names: Vec<(String, Uri)>,
     daemon: String,
+    hurry: CancellationToken,
     was_stopped: bool,
 ) {
-    let mut nameserver = NameServer::at(location.clone(), Some(DEADLINE));
+    let mut nameserver = NameServer::at(location.clone(), Some(ANSWER));
     let removing = async {
         let mut removed = Vec::new();
         for (name, uri) in &names {
@@ -201,19 +221,27 @@ async fn remove_from(
         }
         Ok(removed)
     };
-    match tokio::time::timeout(DEADLINE, removing).await {
-        Ok(Ok(removed)) if removed.is_empty() => {
+    let time_is_up = async {
+        let _ = tokio::time::timeout(UNHURRIED, hurry.cancelled()).await;
+        tokio::time::sleep(HURRIED).await;
+    };
+    let outcome = tokio::select! {
+        outcome = removing => Some(outcome),
+        () = time_is_up => None,
+    };
+    match outcome {
+        Some(Ok(removed)) if removed.is_empty() => {
             debug!(entry = daemon, %location, "it has left no names");
         }
-        Ok(Ok(removed)) => info!(entry = daemon, %location, names = removed.join(", "),
+        Some(Ok(removed)) => info!(entry = daemon, %location, names = removed.join(", "),
             "removed the names of a process that has ended"),
         // Of one that was told to stop there is mostly nothing to remove.
-        Ok(Err(error)) if was_stopped => {
+        Some(Err(error)) if was_stopped => {
             debug!(entry = daemon, %location, %error, "cannot look for left names");
         }
-        Ok(Err(error)) => warn!(entry = daemon, %location, %error,
+        Some(Err(error)) => warn!(entry = daemon, %location, %error,
             "cannot remove the names of a process that has ended"),
-        Err(_) => warn!(entry = daemon, %location,
+        None => warn!(entry = daemon, %location,
             "no time to remove the names of a process that has ended"),
     }
 }
