@@ -71,6 +71,41 @@ LISTING = [
     ("list", {"prefix": "t.", "return_metadata": True}),
 ]
 
+# One of each kind of value that is no text, and the text that is none.
+VALUES = [0, 5, -1, 2**70, 1.5, True, False, None, b"t.a", b"", ["t."], [], ("t.",), (), {"t.": 1}, ""]
+
+URIS = [
+    "PYRO:o@h:0",
+    "PYRO:o@h:65535",
+    "PYRO:@h:5",
+    "PYRO:o@h",
+    "PYRO:o@h:",
+    "PYRO:o@h:x",
+    "PYRO:o@h:5/x",
+    "PYRO:o o@h:5",
+    " PYRO:o@h:5",
+    "PYRO:o@h:5 ",
+    "pyro:o@h:5",
+    "PYROX:o@h:5",
+    "PYROLOC:o@h:5",
+    "PYRO:o@./u:",
+    "PYRO:o@./u:/a:b",
+    "PYRO:o@./p:x",
+    "PYRO:o@[::1]:5",
+    "PYRO:o@[::1]",
+    "PYRO:o@[::1:5",
+    "PYRO:o@[x]:5",
+    "PYRO:o@::1:5",
+    "PYRONAME:",
+    "PYRONAME:x",
+    "PYRONAME:x@h",
+    "PYRONAME:x@h:5",
+    "PYROMETA:",
+    "PYROMETA:a,a",
+    "PYROMETA:a@h:5",
+    "x" * 30,
+]
+
 CASES = {
     "register and look up": [
         ("register", "t.a", URI),
@@ -265,6 +300,41 @@ CASES = {
         *LISTING,
     ],
     "case matters": [*THREE, ("lookup", "T.A"), ("list", {"prefix": "T."})],
+    "every kind of name": [
+        *THREE,
+        *[(method, value) for method in ("lookup", "remove") for value in VALUES],
+        *[("register", value, URI) for value in VALUES],
+        *[("set_metadata", value, ["x"]) for value in VALUES],
+        *LISTING,
+        ("remove", None, None, "$"),  # the name that is empty
+    ],
+    "every kind of URI": [*[("register", "t.a", value) for value in VALUES], *LISTING],
+    "every kind of prefix": [
+        *THREE,
+        *[("list", value) for value in VALUES if not isinstance(value, tuple)],
+        *[("remove", None, value) for value in VALUES if not isinstance(value, tuple)],
+        *LISTING,
+    ],
+    "every kind of pattern": [
+        *THREE,
+        *[("list", None, value) for value in VALUES],
+        *[("remove", None, None, value) for value in VALUES],
+        *LISTING,
+    ],
+    "every kind of tags to look for": [
+        *THREE,
+        *[("yplookup", value) for value in VALUES],
+        *[("yplookup", None, value) for value in VALUES],
+        *[("yplookup", [value]) for value in VALUES],
+        *[("yplookup", None, [value]) for value in VALUES],
+    ],
+    "tags that are looked for twice": [
+        *THREE,
+        ("yplookup", ["lab", "lab"]),
+        ("yplookup", ["lab", "laser", "lab"]),
+        ("yplookup", None, ["laser", "laser"]),
+    ],
+    "every form of URI": [("register", "t.a", text) for text in URIS] + LISTING,
     "wrong calls": [("lookup",), ("register", "t.a"), ("count", 1), ("list", {"wrong": 1})],
 }
 
@@ -273,6 +343,10 @@ CASES = {
 PYRO5_STORAGES_DISAGREE = {
     "case matters": "its SQL compares prefixes without case, and takes % and _ for wildcards",
     "look up what is no name": "its SQL cannot be asked for everything",
+    "every kind of name": "its SQL cannot be asked for everything",
+    "every kind of prefix": "its SQL puts a wildcard behind it",
+    "every kind of tags to look for": "its SQL cannot be asked for everything",
+    "tags that are looked for twice": "its SQL counts them twice and finds nothing",
 }
 
 
@@ -321,6 +395,31 @@ def order_free(answer):
         if isinstance(metadata, (list, tuple)):
             return type(answer)([uri, (type(metadata).__name__, sorted(metadata))])
     return answer
+
+
+# Where ours differ from Pyro5's on purpose, as docs/nameservers.md says: nobody can connect to these
+# addresses, tags are text, and what Pyro5's two storages take differently is refused.
+DIFFERENT = {
+    "a port that is none": (("register", "t.a", "PYRO:o@h:99999"), "PyroError"),
+    "a port below zero": (("register", "t.a", "PYRO:o@h:-1"), "PyroError"),
+    "a port with an underscore": (("register", "t.a", "PYRO:o@h:5_0"), "PyroError"),
+    "a name on a port that is none": (("register", "t.a", "PYRONAME:x@h:99999"), "PyroError"),
+    "no host": (("register", "t.a", "PYRO:o@:5"), "PyroError"),
+    "a number as a tag": (("register", "t.a", URI, False, [5]), "TypeError"),
+    "nothing as a tag": (("register", "t.a", URI, False, [None]), "TypeError"),
+    "several prefixes": (("list", ("t.", "u.")), "TypeError"),
+    "several prefixes to remove": (("remove", None, ("t.", "u.")), "TypeError"),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_what_is_different_on_purpose(stock_in_memory, ours, name):
+    (method, *args), error = DIFFERENT[name]
+    with stock_in_memory.proxy("nameserver") as stock:
+        assert outcome(lambda: stock._pyroInvoke(method, args, {}))[0] == "returned"
+        stock.remove(prefix="t.")
+    refused = outcome(lambda: ours._pyroInvoke(method, args, {}))
+    assert refused[0] == "raised" and refused[1].endswith(error), refused
 
 
 def test_the_members_are_pyro5s(nameservers):

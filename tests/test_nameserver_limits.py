@@ -1,9 +1,14 @@
 """What is too much for a nameserver is refused in words; what is much is not."""
 
+import threading
 import time
+from pathlib import Path
 
+import Pyro5.api
+import Pyro5.protocol
+import Pyro5.serializers
 import pytest
-from harness import free_port, new_lab, outcome, proxy
+from harness import free_port, new_lab, outcome, proxy, wait_for
 
 LAB = """\
 version: "1.0"
@@ -15,12 +20,17 @@ URI = "PYRO:object@localhost:1234"
 
 
 @pytest.fixture(scope="module", params=["memory", "sql"])
-def nameserver(request):
-    port = free_port()
+def lab_of(request):
     with new_lab() as lab:
-        lab.config(LAB, port=port, storage=request.param)
+        lab.port = free_port()
+        lab.config(LAB, port=lab.port, storage=request.param)
         lab.up()
-        yield f"PYRO:Pyro.NameServer@localhost:{port}"
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def nameserver(lab_of):
+    return f"PYRO:Pyro.NameServer@localhost:{lab_of.port}"
 
 
 @pytest.fixture
@@ -58,6 +68,138 @@ def test_a_pattern_runs_in_linear_time(ours):
     started = time.monotonic()
     assert ours.list(regex=r"t\.(a*)*(a*)*b") == {}
     assert time.monotonic() - started < 5
+
+
+def failing_batch(ours, *calls):
+    """The results of a batch up to its exception, and that."""
+    batch = Pyro5.api.BatchProxy(ours)
+    for method, *args in calls:
+        getattr(batch, method)(*args)
+    results, answers = iter(batch()), []
+    while not answers or answers[-1][0] == "returned":
+        answers.append(outcome(lambda: next(results)))
+    return answers
+
+
+def fill(ours, mebibytes):
+    """Names with so much metadata."""
+    for number in range(mebibytes):
+        ours.register(f"t.{number:03}", URI, False, [f"{tag:02}" * 8191 for tag in range(64)])
+
+
+BIG_CALLS = {
+    "list": ("list", "t.", None, True),
+    "list by regex": ("list", None, r"t\.", True),
+    "yplookup": ("yplookup", None, ["00" * 8191]),
+    "lookup": ("lookup", "t.000", True),
+}
+
+
+@pytest.mark.parametrize("call", BIG_CALLS)
+def test_a_batch_takes_no_more_than_a_call(ours, call):
+    """Its answers have one limit together, and it ends where that is reached."""
+    fill(ours, 3)
+    answers = failing_batch(ours, *[BIG_CALLS[call]] * 50, ("remove", None, "t."))
+    *results, refused = answers
+    assert len(results) == (32 if call == "lookup" else 10)
+    assert refused[1] == "Pyro5.errors.NamingError" and "too large" in refused[2], refused
+    assert len(ours.list("t.")) == 3, "what stands behind is not carried out"
+
+
+def test_a_batch_is_in_order_whatever_takes_longer(ours):
+    """Searches are made between the changes before them and those behind them."""
+    batch = Pyro5.api.BatchProxy(ours)
+    for number in range(3000):
+        batch.register(f"t.{number:04}", URI)
+    batch.list(None, r"t\.29.*[05]$")
+    batch.remove(None, None, r"t\.\d{3}5")
+    batch.register("t.0005", URI)
+    batch.list("t.000")
+    batch.yplookup(["x"])
+    batch.count()
+    results = list(batch())[3000:]
+    assert len(results[0]) == 20
+    assert results[1] == 300
+    assert list(results[3]) == [f"t.000{n}" for n in range(10)]
+    assert results[4:] == [{}, 2702]
+
+
+def test_searches_keep_nobody_waiting(nameserver, ours):
+    """While patterns are compared with many long names, others are answered."""
+    for number in range(300):
+        ours.register("t." + f"{number:04}" + "aB" * 500, URI)
+    stop = threading.Event()
+
+    def search():
+        with proxy(nameserver) as searching:
+            while not stop.is_set():
+                batch = Pyro5.api.BatchProxy(searching)
+                for number in range(20):
+                    batch.list(None, rf"(?i).*(\w+\w+)+{number}x.*y.*z$")
+                list(batch())
+
+    searchers = [threading.Thread(target=search) for _ in range(4)]
+    for searcher in searchers:
+        searcher.start()
+    try:
+        slowest = 0
+        for number in range(50):
+            started = time.monotonic()
+            ours.register(f"t.{number}", URI)
+            ours.lookup(f"t.{number}")
+            slowest = max(slowest, time.monotonic() - started)
+    finally:
+        stop.set()
+        for searcher in searchers:
+            searcher.join()
+    assert slowest < 2
+
+
+def memory(pid):
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if "VmRSS" in line) / 1024
+
+
+def test_answers_that_nobody_reads_take_no_more_than_their_share(nameserver, lab_of, ours):
+    """Who has left them longest is disconnected; who reads is served."""
+    fill(ours, 16)
+    pid = lab_of.entry("nameservers", "local")["pid"]
+    before = memory(pid)
+    serializer = Pyro5.serializers.serializers["serpent"]
+    target = Pyro5.api.URI(nameserver)
+    arguments = {"prefix": "t.", "return_metadata": True}
+    data = serializer.dumpsCall(target.object, "list", (), arguments)
+    message = Pyro5.protocol.SendingMessage(
+        Pyro5.protocol.MSG_INVOKE, 0, 1, serializer.serializer_id, data
+    )
+    idle = []
+    try:
+        for _ in range(40):
+            slow = proxy(nameserver)
+            slow._pyroBind()
+            idle.append(slow)
+            slow._pyroConnection.sock.sendall(message.data)
+            # Somebody else asks and reads.
+            assert len(ours.list(prefix="t.")) == 16
+        assert len(ours.list(prefix="t.", return_metadata=True)) == 16
+        # 640 MiB of answers.
+        wait_for(lambda: memory(pid) - before < 450, 30, "their memory is given back")
+
+        def is_closed(slow):
+            received = slow._pyroConnection.sock
+            received.settimeout(30)
+            while True:
+                try:
+                    if not received.recv(1024 * 1024):
+                        return True
+                except ConnectionError:
+                    return True
+
+        assert is_closed(idle[0]), "the first has waited longest"
+        assert len(ours.list(prefix="t.", return_metadata=True)) == 16
+    finally:
+        for slow in idle:
+            slow._pyroRelease()
 
 
 def test_many_names(ours):

@@ -48,6 +48,10 @@ pub(crate) use source::read;
 use problem::Findings;
 use source::{Place, Source};
 
+/// What a nameserver takes of a name's metadata, in bytes: PyroLab's daemons register whole
+/// descriptions.
+pub(crate) const LONGEST_TAG: usize = 16 * 1024;
+
 /// What a configuration is checked against besides itself.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Surroundings {

@@ -5,6 +5,7 @@
 //! (a value that stands in for a wrong one makes no further problems). It refuses to know YAML.
 
 mod certificates;
+mod registrations;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -28,6 +29,7 @@ pub(crate) fn check(
     rules.references();
     rules.threads();
     rules.certificates();
+    rules.registrations();
     rules.listeners();
     rules.natives(surroundings.natives.as_deref());
     rules.idle();

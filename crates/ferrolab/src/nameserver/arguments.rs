@@ -39,6 +39,8 @@ pub(super) fn given(value: Option<Value>) -> Option<Value> {
 pub(super) fn prefix_of(value: Value) -> Result<String, Exception> {
     match value {
         Value::Str(prefix) => Ok(prefix),
+        // What Python's `startswith` would take, and Pyro5's database would not.
+        Value::Tuple(_) => Err(Exception::type_error("prefix must be str, not tuple")),
         other => Err(Exception::type_error(format!(
             "startswith first arg must be str or a tuple of str, not {}",
             other.type_name()

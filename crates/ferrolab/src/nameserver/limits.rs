@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use remote::Exception;
 
+use crate::config::LONGEST_TAG;
 use crate::nameserver::store::Entry;
 
 /// The longest name, in bytes.
 const NAME: usize = 1024;
 /// The longest address, in bytes.
 const URI: usize = 2048;
-/// The longest tag, in bytes: PyroLab's daemons register whole descriptions.
-const TAG: usize = 16 * 1024;
+/// The longest tag, in bytes.
+const TAG: usize = LONGEST_TAG;
 /// Tags of one name.
 const TAGS: usize = 256;
 /// Names in all.

@@ -36,6 +36,8 @@ use crate::os;
 
 /// Connections that a nameserver serves at once; they are many and idle.
 const CONNECTIONS: usize = 10_000;
+/// Bytes of answers that its clients have not read yet: eight of the largest.
+const UNREAD: usize = 256 * 1024 * 1024;
 /// Files that are open besides.
 const OTHER_FILES: u64 = 100;
 
@@ -62,6 +64,7 @@ pub(crate) async fn run(
         name: config.name.clone(),
         server_type: ServerType::Thread,
         threadpool_size: places(),
+        unread: Some(UNREAD),
         ..DaemonConfig::default()
     });
     let uri = daemon.uri_for(NAMESERVER_NAME, &listener).to_string();

@@ -160,9 +160,8 @@ impl Candidates {
     /// The next that has proved itself; `None` when nobody is left to do so.
     async fn next(&mut self) -> Option<Location> {
         while let Some(proved) = self.proving.join_next().await {
-            match proved {
-                Ok(Some(location)) => return Some(location),
-                Ok(None) | Err(_) => {}
+            if let Ok(Some(location)) = proved {
+                return Some(location);
             }
         }
         None

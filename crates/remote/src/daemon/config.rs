@@ -37,6 +37,9 @@ pub struct DaemonConfig {
     pub oneways: usize,
     /// How long item streams live, and how many there may be.
     pub streams: StreamLimits,
+    /// Bytes of answers that clients have not read yet, at most, over all connections; with more,
+    /// the connection whose answer has waited for longest is closed. Any number if absent.
+    pub unread: Option<usize>,
     /// What a peer may send once its handshake is done.
     pub limits: Limits,
     /// A handshake must be complete within this time, however its bytes arrive.
@@ -67,6 +70,7 @@ impl Default for DaemonConfig {
             tls: None,
             oneways: 1000,
             streams: StreamLimits::default(),
+            unread: None,
             limits: Limits::default(),
             handshake_timeout: Duration::from_secs(5),
             handshakes: 4096,

@@ -17,7 +17,7 @@ use crate::daemon::dispatch::{self, After, Caller};
 use crate::daemon::handshake::{self, Accepted, May};
 use crate::daemon::oneway::{Most, Oneways};
 use crate::daemon::waiting_room::Stay;
-use crate::daemon::{Shared, refusal};
+use crate::daemon::{Shared, refusal, unread};
 use crate::frames::{FrameReader, Patience, ReadError};
 use crate::lock::table::Locks;
 use crate::net::ClientStream;
@@ -246,7 +246,7 @@ async fn requests<S: ClientStream>(
             kind => return Err(FrameError::UnknownType(kind as u8).into()),
         };
         if !connection.out.is_empty() {
-            connection.send().await?;
+            unread::send(shared, session, connection).await?;
         }
         if after == After::Close || stop.is_cancelled() {
             return Ok(());

@@ -14,6 +14,7 @@ mod oneway;
 mod refusal;
 pub(crate) mod rest;
 pub(crate) mod streams;
+mod unread;
 mod waiting_room;
 
 use std::collections::HashMap;
@@ -38,6 +39,7 @@ use crate::daemon::connection::Newcomer;
 use crate::daemon::daemon_object::DaemonObject;
 use crate::daemon::handshake::{Handshake, Validator, Welcome};
 use crate::daemon::streams::Streams;
+use crate::daemon::unread::Unread;
 use crate::daemon::waiting_room::WaitingRoom;
 use crate::lock::methods;
 use crate::lock::table::Locks;
@@ -68,6 +70,7 @@ pub(crate) struct Shared {
     objects: RwLock<HashMap<String, Arc<dyn Object>>>,
     pub(crate) validator: RwLock<Option<Validator>>,
     pub(crate) streams: Streams,
+    pub(crate) unread: Unread,
     pub(crate) locks: Locks,
     /// Objects that are being brought to a safe state.
     pub(crate) resting: TaskTracker,
@@ -109,6 +112,7 @@ impl Daemon {
             )),
             complaints: Complaints::default(),
             streams: Streams::new(config.streams.clone()),
+            unread: Unread::new(config.unread),
             locks: Locks::new(config.first_epoch),
             resting: TaskTracker::new(),
             config,
