@@ -5,7 +5,15 @@ import contextlib
 import Pyro5.api
 import Pyro5.errors
 import pytest
-from harness import free_port, proxy, stock_nameserver, wait_for
+from harness import (
+    Certificates,
+    Service,
+    free_port,
+    proxy,
+    stock_daemon,
+    stock_nameserver,
+    wait_for,
+)
 from harness.processes import kill
 
 # A driver that takes a while to load keeps its daemon from registering for as long.
@@ -89,6 +97,37 @@ def test_a_nameserver_that_was_down_gets_the_names_when_it_comes(names):
         wait_for(
             lambda: names.lab.entry("daemons", "bench")["error"] is None, RECOVERY, "no warning"
         )
+
+
+def test_names_follow_a_nameserver_that_a_reload_moves(names):
+    names.start()
+    names.wait("local", LOCAL)
+    names.ports["local"] = free_port()
+    names.lab.config(CONFIGURATION, reclaim="true", **names.ports)
+    names.lab.run("reload")
+    names.wait("local", LOCAL)
+
+
+@pytest.mark.parametrize("storage", ["memory", "sql"])
+@pytest.mark.parametrize("loses_its_disk", [False, True])
+def test_names_are_back_when_a_nameserver_was_killed(names, storage, loses_its_disk):
+    """Whatever it has forgotten, and whatever it has not."""
+    text = CONFIGURATION.replace("ns_port: $local}", f"ns_port: $local, storage: {storage}}}")
+    names.start(text)
+    names.wait("local", LOCAL)
+    for _ in range(3):
+        if loses_its_disk:
+            for path in names.lab.home.rglob("nameserver-local.sql*"):
+                path.unlink()
+        before = names.lab.entry("nameservers", "local")["pid"]
+        kill(before)
+
+        def is_back(before=before):
+            pid = names.lab.entry("nameservers", "local")["pid"]
+            return pid not in (None, before) and names.within("local") is not None
+
+        wait_for(is_back, RECOVERY, "the nameserver is back", Pyro5.errors.PyroError)
+        names.wait("local", LOCAL)
 
 
 def test_names_follow_a_nameserver_to_another_port(names):
@@ -205,26 +244,46 @@ def test_a_name_that_is_overwritten_is_left_where_that_is_wanted(names):
         wait_for(lambda: not told(), RECOVERY, "nothing is told any more")
 
 
-def test_autoclean_removes_what_does_not_answer(lab):
-    """Only what fails for the whole period goes, and the log says why."""
+def test_autoclean_removes_what_does_not_answer(lab, tmp_path):
+    """Only what fails for the whole period goes, and the log says why. Daemons that speak TLS, ours
+    and Pyro5's, whatever they want of their clients, are alive."""
     port = free_port()
+    certificate, key = Certificates(tmp_path).self_signed("server")
     text = """\
 nameservers:
   local: {host: localhost, ns_port: $port, ns_autoclean: 3}
-autolaunch: {nameservers: [local]}
+daemons:
+  strict: {host: localhost, ssl: true, ssl_servercert: $cert, ssl_serverkey: $key, ssl_cacerts: $cert, ssl_requireclientcert: true}
+services:
+  s: {native: simulated.power_supply, daemon: strict}
+autolaunch: {nameservers: [local], daemons: [strict]}
 """
-    lab.config(text, port=port)
+    lab.config(text, port=port, cert=certificate, key=key)
     lab.up()
-    with Pyro5.api.locate_ns("localhost", port) as nameserver, stock_nameserver() as alive:
+    tls = {"SSL": True, "SSL_SERVERCERT": str(certificate), "SSL_SERVERKEY": str(key)}
+    with (
+        Pyro5.api.locate_ns("localhost", port) as nameserver,
+        stock_nameserver() as alive,
+        stock_daemon({"mirror": Service("mirror", "Mirror")}, **tls) as threaded,
+        stock_daemon(
+            {"mirror": Service("mirror", "Mirror")}, SERVERTYPE="multiplex", **tls
+        ) as multiplexed,
+    ):
         nameserver.register("t.alive", alive.uris["nameserver"])
-        nameserver.register("t.dead", f"PYRO:object@localhost:{free_port()}")
+        nameserver.register("t.ours", lab.uri("s"))
+        nameserver.register("t.threaded", threaded.uris["mirror"])
+        nameserver.register("t.multiplexed", multiplexed.uris["mirror"])
+        nameserver.register("t.very.dead", f"PYRO:object@localhost:{free_port()}")
         nameserver.register("t.name", "PYRONAME:t.alive")
 
         def gone():
-            return "t.dead" not in nameserver.list()
+            return "t.very.dead" not in nameserver.list()
 
         wait_for(gone, 40, "the dead one is gone")
-        assert set(nameserver.list(prefix="t.")) == {"t.alive", "t.name"}
+        # It was registered last of those that are asked: all others have been asked as long.
+        assert set(nameserver.list(prefix="t.")) == {
+            *("t.alive", "t.ours", "t.threaded", "t.multiplexed", "t.name")
+        }
     log = (lab.home / "logs" / "ferrolab.log").read_text()
     line = next(line for line in log.splitlines() if "autoclean: removed the name" in line)
-    assert "t.dead" in line and "no answer for 2" in line
+    assert "t.very.dead" in line and "no answer for 2" in line
