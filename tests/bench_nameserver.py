@@ -4,9 +4,11 @@ Not collected by pytest. It needs the interpreter that has Pyro5 (`cargo xtask v
 binary in FERROLAB_BIN (a release build). Both nameservers keep their names in a database; the
 clients are the same: stock Pyro5 for what one client does, and for throughput sockets that send
 recorded requests, so that the nameserver is measured and not the client. Pyro5's runs as its
-multiplex server there, since its thread server refuses more than 80 connections.
+multiplex server there, since its thread server refuses more than 80 connections. Both run all the
+time, and are measured in turns: whatever else the machine does, it does to both.
 
     python tests/bench_nameserver.py [--names 100000] [--connections 1000] [--seconds 5]
+                                     [--rounds 5] [--storage sql|memory] [--only TEXT]
 """
 
 import argparse
@@ -39,7 +41,6 @@ nameservers:
 autolaunch: {nameservers: [local]}
 """
 BATCH = 500
-QUERIES = 5
 
 
 @contextlib.contextmanager
@@ -108,16 +109,19 @@ def register_singly(uri, count=300):
             nameserver.register(name(number), "PYRO:object@localhost:1234", False, tags(number))
 
 
-def query(uri, expected, *args, method="list", **kwargs):
-    """The median time of a query by one stock client; its answer must be complete."""
-    with proxy(uri, timeout=600) as nameserver:
-        times = []
-        for _ in range(QUERIES):
+def query(expected, *args, method="list", **kwargs):
+    """A query by one stock client; its answer must be complete."""
+
+    def ask(uri):
+        with proxy(uri, timeout=600) as nameserver:
+            nameserver._pyroBind()
             started = time.perf_counter()
             found = nameserver._pyroInvoke(method, args, kwargs)
-            times.append(time.perf_counter() - started)
-            assert len(found) == expected, (method, args, kwargs, len(found), expected)
-        return statistics.median(times)
+            taken = time.perf_counter() - started
+        assert len(found) == expected, (method, args, kwargs, len(found), expected)
+        return taken
+
+    return ask
 
 
 # Throughput: sockets that send what a stock client would
@@ -213,26 +217,69 @@ def lookups_of_one(uri, seconds):
         return count / (time.perf_counter() - started)
 
 
-def measure(uri, fill, options):
+def rows(options):
+    """What is measured, in which unit, how often, and how: a function of a nameserver's URI."""
     n, connections, seconds = options.names, options.connections, options.seconds
-    yield "registrations, one by one", "/s", 300 / timed(lambda: register_singly(uri))
-    # All of them where that does not take for ever.
-    some = n if fill is register else min(n, options.registrations)
-    yield "registrations, in batches", "/s", some / timed(lambda: register(uri, range(some)))
-    fill(uri, range(some, n))
-    yield "list all", "s", query(uri, n + 1)
-    yield "list by prefix (1%)", "s", query(uri, n // 100, prefix="bench.room42.")
-    yield "list by regex (1%)", "s", query(uri, n // 100, regex=r"bench\.room4[2]\.")
-    yield "list by regex (10)", "s", query(uri, 10, regex=r".*instrument00001\d$")
-    yield "all of two tags (0.1%)", "s", query(
-        uri, n // 1000, ["room42", "kind042"], method="yplookup"
-    )
-    yield "any of two tags (2%)", "s", query(
-        uri, n // 50, None, ["room42", "room43"], method="yplookup"
-    )
-    yield "lookups, one stock client", "/s", lookups_of_one(uri, seconds)
-    yield "lookups, 1 connection", "/s", lookups(uri, 1, seconds)
-    yield f"lookups, {connections} connections", "/s", lookups(uri, connections, seconds)
+
+    def search(what, expected, pattern):
+        return f"list by regex ({what})", "s", options.rounds, query(expected, regex=pattern)
+
+    return [
+        ("list all", "s", options.rounds, query(n + 1)),
+        ("list by prefix (1%)", "s", options.rounds, query(n // 100, prefix="bench.room42.")),
+        search("1%, plain beginning", n // 100, r"bench\.room4[2]\."),
+        search("10%, plain beginning", n // 10, r"bench\.room0\d\..*"),
+        search("10 anywhere", 10, r".*instrument00001\d$"),
+        search("10% anywhere", n // 10, r".*9$"),
+        search("10 of either case", 10, r"(?i).*INSTRUMENT00001\d$"),
+        search("alternatives", 3, r".*(000111|000222|000333)$"),
+        search("words and digits", n // 100, r"\w+\.room42\.\w+\d+$"),
+        search("none, plain", 0, r"nomatch"),
+        search("none anywhere", 0, r".*nomatch"),
+        (
+            "all of two tags (0.1%)",
+            "s",
+            options.rounds,
+            query(n // 1000, ["room42", "kind042"], method="yplookup"),
+        ),
+        (
+            "any of two tags (2%)",
+            "s",
+            options.rounds,
+            query(n // 50, None, ["room42", "room43"], method="yplookup"),
+        ),
+        ("lookups, one stock client", "/s", 3, lambda uri: lookups_of_one(uri, seconds)),
+        ("lookups, 1 connection", "/s", 3, lambda uri: lookups(uri, 1, seconds)),
+        (
+            f"lookups, {connections} connections",
+            "/s",
+            3,
+            lambda uri: lookups(uri, connections, seconds),
+        ),
+    ]
+
+
+def fill_all(servers, options):
+    """Registers all names; how fast that went, as rows."""
+    singly, in_batches = [], []
+    for uri, fill in servers:
+        singly.append(300 / timed(lambda uri=uri: register_singly(uri)))
+        # All of them where that does not take for ever.
+        n = options.names
+        some = n if fill is register else min(n, options.registrations)
+        in_batches.append(some / timed(lambda uri=uri, some=some: register(uri, range(some))))
+        fill(uri, range(some, n))
+    yield "registrations, one by one", "/s", singly
+    yield "registrations, in batches", "/s", in_batches
+
+
+def measure(servers, options):
+    """Rows of what was measured, each with the servers' medians."""
+    yield from fill_all(servers, options)
+    for what, unit, rounds, ask in rows(options):
+        if options.only in what:
+            taken = [[ask(uri) for uri, _ in servers] for _ in range(rounds)]
+            yield what, unit, [statistics.median(column) for column in zip(*taken, strict=True)]
 
 
 def main():
@@ -241,21 +288,19 @@ def main():
     parser.add_argument("--registrations", type=int, default=2000, help="of Pyro5's, measured")
     parser.add_argument("--connections", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="rows with this text in their names")
     parser.add_argument("--storage", choices=["sql", "memory"], default="sql")
     options = parser.parse_args()
     if "FERROLAB_BIN" not in os.environ:
         parser.error("FERROLAB_BIN is not set")
-    columns = {}
-    for title, server in (("Pyro5", pyro5), ("Ferrolab", ours)):
-        with server(options.storage) as (uri, fill):
-            for what, unit, value in measure(uri, fill, options):
-                columns.setdefault((what, unit), []).append(value)
-                print(f"# {title}: {what}: {value:.4g} {unit}", file=sys.stderr, flush=True)
     print(f"storage: {options.storage}\n")
     print("| | Pyro5 | Ferrolab | times as fast |\n|---|---|---|---|")
-    for (what, unit), (stock, mine) in columns.items():
-        ratio = mine / stock if unit == "/s" else stock / mine
-        print(f"| {what} | {stock:.4g} {unit} | {mine:.4g} {unit} | {ratio:.1f} |")
+    with pyro5(options.storage) as theirs, ours(options.storage) as mine:
+        for what, unit, (stock, own) in measure([theirs, mine], options):
+            ratio = own / stock if unit == "/s" else stock / own
+            figures = f"{stock:.4g} {unit} | {own:.4g} {unit} | {ratio:.1f}"
+            print(f"| {what} | {figures} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -48,10 +48,21 @@ pub(super) fn range(first: u32, last: u32, flags: Flags) -> ClassUnicode {
     match (flags.ignore_case, flags.ascii) {
         (false, _) => {}
         (true, true) => other_ascii_case(&mut set),
-        // Fails only without Unicode's tables, which are built in.
-        (true, false) => drop(set.try_case_fold_simple()),
+        (true, false) => other_case(&mut set),
     }
     set
+}
+
+fn other_case(set: &mut ClassUnicode) {
+    // Fails only without Unicode's tables, which are built in.
+    let _ = set.try_case_fold_simple();
+    // For Python the Turkish ones are an `i` as well.
+    let letters_i = of(&[('I', 'I'), ('i', 'i'), ('\u{130}', '\u{131}')]);
+    let mut common = letters_i.clone();
+    common.intersect(set);
+    if !common.ranges().is_empty() {
+        set.union(&letters_i);
+    }
 }
 
 fn other_ascii_case(set: &mut ClassUnicode) {
