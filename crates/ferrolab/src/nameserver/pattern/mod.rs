@@ -1,12 +1,14 @@
 //! Python's regular expressions, run in linear time.
 //!
-//! Owns how a pattern is compiled and matched. [`parse`] reads Python's syntax, [`sets`] knows its
-//! sets of characters; the machine is `regex-automata`'s. What no machine runs in linear time
+//! Owns how a pattern is compiled and matched. [`parse`], with
+//! [`groups`] and [`characters`], reads Python's syntax, [`sets`] knows its sets of characters; the machine is `regex-automata`'s. What no machine runs in linear time
 //! (look-around, back-references, atomic groups) is refused, in words.
 //!
 //! One thing is not as in Python: a `$` takes the new line at a name's end that it stands before, so
 //! that nothing behind it can match that new line again.
 
+mod characters;
+mod groups;
 mod parse;
 mod sets;
 
