@@ -489,13 +489,4 @@ fn what_is_odd_but_harmless_is_a_warning() {
     for (daemon, keys, expected) in cases {
         check_warnings(&odd(daemon, keys), expected);
     }
-    let described =
-        |bytes: usize| odd("", &format!("nameservers: [far], description: {}", "x".repeat(bytes)));
-    check_warnings(&described(16 * 1024), &[]);
-    check_warnings(
-        &described(16 * 1024 + 1),
-        &["4:51 it is 16385 bytes long, and a nameserver of Ferrolab takes 16384 at most"],
-    );
-    let unregistered = format!("description: {}", "x".repeat(20_000));
-    check_warnings(&odd("", &unregistered), &[]);
 }

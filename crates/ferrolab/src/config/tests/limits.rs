@@ -127,3 +127,21 @@ fn any_bytes_give_an_answer() {
         }
     }
 }
+
+#[test]
+fn a_description_that_nameservers_would_refuse_is_a_warning() {
+    let described = |registered: &str, bytes: usize| {
+        format!(
+            "nameservers: {{n: {{host: far.example}}}}\ndaemons: {{default: {{}}}}\n\
+             services:\n  s: {{module: m, classname: C, {registered}description: {}}}\n\
+             autolaunch: {{daemons: [default]}}\n",
+            "x".repeat(bytes)
+        )
+    };
+    check_warnings(&described("nameservers: [n], ", 16 * 1024), &[]);
+    check_warnings(
+        &described("nameservers: [n], ", 16 * 1024 + 1),
+        &["4:50 it is 16385 bytes long, and a nameserver of Ferrolab takes 16384 at most"],
+    );
+    check_warnings(&described("", 20_000), &[]);
+}
