@@ -35,6 +35,7 @@ pub(crate) struct Index {
     entries: BTreeMap<Arc<str>, Arc<Entry>>,
     tagged: HashMap<String, BTreeSet<Arc<str>>>,
     bytes: usize,
+    revision: u64,
 }
 
 impl Entry {
@@ -66,12 +67,18 @@ impl Index {
         self.bytes
     }
 
+    /// Another one after every change.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<Entry>> {
         self.entries.get(name)
     }
 
     /// Sets or takes out a name; what was there before.
     pub(crate) fn put(&mut self, name: &Arc<str>, entry: Option<Arc<Entry>>) -> Option<Arc<Entry>> {
+        self.revision += 1;
         let before = match &entry {
             Some(entry) => self.entries.insert(Arc::clone(name), Arc::clone(entry)),
             None => self.entries.remove(name),
@@ -107,8 +114,17 @@ impl Index {
         &'a self,
         prefix: &'a str,
     ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<Entry>)> {
+        self.with_prefix_from(prefix, Bound::Included(prefix))
+    }
+
+    /// The same from one of them on.
+    pub(crate) fn with_prefix_from<'a>(
+        &'a self,
+        prefix: &'a str,
+        first: Bound<&'a str>,
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<Entry>)> {
         self.entries
-            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+            .range::<str, _>((first, Bound::Unbounded))
             // An empty prefix is every name's: no look at each of them.
             .take_while(move |(name, _)| prefix.is_empty() || name.starts_with(prefix))
     }
