@@ -14,8 +14,8 @@ mod sets;
 
 use regex_automata::meta::{Cache, Config, Regex};
 use regex_automata::{Anchored, Input};
-use regex_syntax::hir::Hir;
 use regex_syntax::hir::literal::{ExtractKind, Extractor};
+use regex_syntax::hir::{Dot, Hir, HirKind, Repetition};
 use remote::Exception;
 
 use crate::nameserver::limits;
@@ -31,12 +31,16 @@ const LEARNED: usize = 2 * 1024 * 1024;
 pub(crate) struct Pattern {
     regex: Regex,
     prefix: String,
+    /// What stands behind a `.*` at the beginning: to look for that anywhere is much quicker, and
+    /// the same for names of one line.
+    anywhere: Option<Regex>,
 }
 
 /// A pattern at work; kept from one name to the next.
 pub(crate) struct Matcher<'a> {
     regex: &'a Regex,
     cache: Cache,
+    anywhere: Option<(&'a Regex, Cache)>,
 }
 
 impl Pattern {
@@ -47,20 +51,11 @@ impl Pattern {
     pub(crate) fn new(pattern: &str) -> Result<Self, Exception> {
         limits::check_pattern(pattern)?;
         let syntax = parse::parse(pattern).map_err(|error| invalid(&error.to_string()))?;
-        let config = Config::new()
-            .nfa_size_limit(Some(COMPILED))
-            .onepass_size_limit(Some(COMPILED))
-            .hybrid_cache_capacity(LEARNED);
-        let regex = Regex::builder().configure(config).build_from_hir(&syntax).map_err(
-            |error| match error.size_limit() {
-                Some(limit) => invalid(&format!(
-                    "it grows beyond the size limit of {} KiB; repeat less",
-                    limit / 1024
-                )),
-                None => invalid(&error.to_string()),
-            },
-        )?;
-        Ok(Pattern { regex, prefix: prefix(&syntax) })
+        Ok(Pattern {
+            regex: build(&syntax)?,
+            prefix: prefix(&syntax),
+            anywhere: behind_anything(&syntax).map(|rest| build(&rest)).transpose()?,
+        })
     }
 
     /// What every name that matches begins with.
@@ -70,15 +65,52 @@ impl Pattern {
 
     /// Begins to match names.
     pub(crate) fn matcher(&self) -> Matcher<'_> {
-        Matcher { regex: &self.regex, cache: self.regex.create_cache() }
+        let anywhere = self.anywhere.as_ref().map(|regex| (regex, regex.create_cache()));
+        Matcher { regex: &self.regex, cache: self.regex.create_cache(), anywhere }
     }
 }
 
 impl Matcher<'_> {
     /// Whether the beginning of `name` matches.
     pub(crate) fn matches(&mut self, name: &str) -> bool {
-        let input = Input::new(name).anchored(Anchored::Yes).earliest(true);
+        let input = Input::new(name).earliest(true);
+        if let Some((anywhere, cache)) = &mut self.anywhere
+            && memchr::memchr(b'\n', name.as_bytes()).is_none()
+        {
+            return anywhere.search_half_with(cache, &input).is_some();
+        }
+        let input = input.anchored(Anchored::Yes);
         self.regex.search_half_with(&mut self.cache, &input).is_some()
+    }
+}
+
+fn build(syntax: &Hir) -> Result<Regex, Exception> {
+    let config = Config::new()
+        .nfa_size_limit(Some(COMPILED))
+        .onepass_size_limit(Some(COMPILED))
+        .hybrid_cache_capacity(LEARNED);
+    Regex::builder().configure(config).build_from_hir(syntax).map_err(|error| {
+        match error.size_limit() {
+            Some(limit) => invalid(&format!(
+                "it grows beyond the size limit of {} KiB; repeat less",
+                limit / 1024
+            )),
+            None => invalid(&error.to_string()),
+        }
+    })
+}
+
+/// What stands behind a `.*` at the beginning, where there is one.
+fn behind_anything(syntax: &Hir) -> Option<Hir> {
+    let HirKind::Concat(parts) = syntax.kind() else { return None };
+    let (first, rest) = parts.split_first()?;
+    match first.kind() {
+        HirKind::Repetition(Repetition { min: 0, max: None, sub, .. })
+            if **sub == Hir::dot(Dot::AnyCharExceptLF) || **sub == Hir::dot(Dot::AnyChar) =>
+        {
+            Some(Hir::concat(rest.to_vec()))
+        }
+        _ => None,
     }
 }
 
