@@ -3,13 +3,14 @@
 //! Owns where and for how long that is done: apart from everything else, a few searches at a time, each
 //! with a deadline, and nobody kept waiting for the names.
 //!
-//! A search finds the names as they were at one moment. It looks through them a little at a time,
-//! and lets go of them in between; where somebody has changed them meanwhile, it begins again with
-//! all of them taken out, which takes about twice as long.
+//! A search finds the names as they were at one moment. It goes through the names where they are a
+//! little at a time, and lets go of them in between; where somebody has changed them meanwhile, all
+//! of them are taken out at once. What was taken out serves the next search too, if nothing has
+//! changed: see [`Snapshot`].
 
 use std::num::NonZero;
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
@@ -18,10 +19,9 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tracing::error;
 
-use crate::nameserver::directory;
 use crate::nameserver::limits::Budget;
 use crate::nameserver::pattern::Pattern;
-use crate::nameserver::store::{Named, Store};
+use crate::nameserver::store::{Entry, Named, Store};
 
 /// Names between two looks at the clock.
 const STRIDE: usize = 16;
@@ -33,13 +33,27 @@ const HELD: Duration = Duration::from_millis(1);
 pub(super) struct Searches {
     store: Arc<Store>,
     places: Arc<Semaphore>,
+    /// The last one that was made.
+    snapshot: Arc<Mutex<Option<Arc<Snapshot>>>>,
+}
+
+/// The names at one moment, their texts one behind the other: to go through a hundred thousand of
+/// them where they are is to wait for the memory a hundred thousand times, which takes longer than
+/// to compare them.
+#[derive(Default)]
+struct Snapshot {
+    revision: u64,
+    text: String,
+    /// Where each name ends in the text, in the order of names.
+    ends: Vec<usize>,
+    named: Vec<Named>,
 }
 
 impl Searches {
     pub(super) fn new(store: Arc<Store>) -> Self {
         // More at a time would only take each other's time.
         let places = available_parallelism().map_or(1, NonZero::get);
-        Searches { store, places: Arc::new(Semaphore::new(places)) }
+        Searches { store, places: Arc::new(Semaphore::new(places)), snapshot: Arc::default() }
     }
 
     /// The names that match `pattern` at their beginning, as they were at one moment; takes the
@@ -49,7 +63,7 @@ impl Searches {
         pattern: String,
         budget: &mut Budget,
     ) -> Result<Vec<Named>, Exception> {
-        let store = Arc::clone(&self.store);
+        let searches = self.clone();
         // The semaphore is never closed.
         let place = Arc::clone(&self.places).acquire_owned().await;
         let limit = budget.searching;
@@ -57,13 +71,7 @@ impl Searches {
             let _place = place;
             let started = Instant::now();
             let pattern = Pattern::new(&pattern)?;
-            let found = match look_through(&store, &pattern, started, limit)? {
-                Some(found) => found,
-                None => {
-                    let names = directory::list(&store.read(), pattern.prefix());
-                    search(names, &pattern, started, limit)?
-                }
-            };
+            let found = searches.find(&pattern, Clock { started, limit })?;
             Ok::<_, Exception>((found, started.elapsed()))
         });
         let (found, taken) = match searching.await {
@@ -76,80 +84,142 @@ impl Searches {
         budget.searching = limit.saturating_sub(taken);
         Ok(found)
     }
+
+    fn find(&self, pattern: &Pattern, clock: Clock) -> Result<Vec<Named>, Exception> {
+        let revision = self.store.read().revision();
+        let last = self.last().clone().filter(|snapshot| snapshot.revision == revision);
+        if let Some(snapshot) = last {
+            return snapshot.search(pattern, clock);
+        }
+        // A part of the names is found quickly where they are, and not worth taking all out.
+        if !pattern.prefix().is_empty() {
+            let mut matcher = pattern.matcher();
+            let mut found = Vec::new();
+            let compare = |named: (&Arc<str>, &Arc<Entry>)| {
+                if matcher.matches(named.0) {
+                    found.push((Arc::clone(named.0), Arc::clone(named.1)));
+                }
+            };
+            if go_through(&self.store, pattern.prefix(), clock, compare)?.is_some() {
+                return Ok(found);
+            }
+        }
+        let snapshot = Arc::new(Snapshot::take(&self.store, clock)?);
+        *self.last() = Some(Arc::clone(&snapshot));
+        snapshot.search(pattern, clock)
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Arc<Snapshot>>> {
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Compares names where they are; `None` when somebody has changed them meanwhile.
-fn look_through(
+impl Snapshot {
+    /// Takes all names out, if they stay as they are for so long; otherwise at once.
+    fn take(store: &Store, clock: Clock) -> Result<Snapshot, Exception> {
+        let mut snapshot = Snapshot::default();
+        let whole = go_through(store, "", clock, |named| snapshot.add(named))?;
+        if let Some(revision) = whole {
+            snapshot.revision = revision;
+            return Ok(snapshot);
+        }
+        let names = store.read();
+        let mut snapshot = Snapshot { revision: names.revision(), ..Snapshot::default() };
+        names.with_prefix("").for_each(|named| snapshot.add(named));
+        Ok(snapshot)
+    }
+
+    fn add(&mut self, (name, entry): (&Arc<str>, &Arc<Entry>)) {
+        self.text.push_str(name);
+        self.ends.push(self.text.len());
+        self.named.push((Arc::clone(name), Arc::clone(entry)));
+    }
+
+    fn search(&self, pattern: &Pattern, clock: Clock) -> Result<Vec<Named>, Exception> {
+        let prefix = pattern.prefix();
+        let first = self.named.partition_point(|(name, _)| **name < *prefix);
+        let begins = first.checked_sub(1).and_then(|before| self.ends.get(before));
+        let mut begin = begins.copied().unwrap_or(0);
+        let mut matcher = pattern.matcher();
+        let mut found = Vec::new();
+        let rest = self.ends.iter().zip(&self.named).skip(first);
+        for (compared, (&end, named)) in rest.enumerate() {
+            if compared % STRIDE == 0 {
+                clock.check(compared)?;
+            }
+            let name = self.text.get(begin..end).unwrap_or_default();
+            begin = end;
+            if !name.starts_with(prefix) {
+                break;
+            }
+            if matcher.matches(name) {
+                found.push(named.clone());
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Shows `visit` the names that begin with `prefix`, as they were at one moment; nobody waits long
+/// for them. Returns their revision, or `None` when somebody has changed them before the end.
+fn go_through(
     store: &Store,
-    pattern: &Pattern,
-    started: Instant,
-    limit: Duration,
-) -> Result<Option<Vec<Named>>, Exception> {
-    let mut matcher = pattern.matcher();
-    let mut found = Vec::new();
+    prefix: &str,
+    clock: Clock,
+    mut visit: impl FnMut((&Arc<str>, &Arc<Entry>)),
+) -> Result<Option<u64>, Exception> {
     let mut last: Option<Arc<str>> = None;
     let mut revision = None;
-    let mut compared = 0;
+    let mut seen = 0;
     loop {
-        check_time(started, limit, compared)?;
+        clock.check(seen)?;
         let names = store.read();
-        if *revision.get_or_insert(names.revision()) != names.revision() {
+        let revision = *revision.get_or_insert(names.revision());
+        if revision != names.revision() {
             return Ok(None);
         }
         let held = Instant::now();
-        let first = last.as_deref().map_or(Bound::Included(pattern.prefix()), Bound::Excluded);
+        let first = last.as_deref().map_or(Bound::Included(prefix), Bound::Excluded);
         let mut stopped_at = None;
-        for (name, entry) in names.with_prefix_from(pattern.prefix(), first) {
-            if matcher.matches(name) {
-                found.push((Arc::clone(name), Arc::clone(entry)));
-            }
-            compared += 1;
-            if compared % STRIDE == 0 && held.elapsed() >= HELD {
-                stopped_at = Some(Arc::clone(name));
+        for named in names.with_prefix_from(prefix, first) {
+            visit(named);
+            seen += 1;
+            if seen % STRIDE == 0 && held.elapsed() >= HELD {
+                stopped_at = Some(Arc::clone(named.0));
                 break;
             }
         }
         drop(names);
         if stopped_at.is_none() {
-            return Ok(Some(found));
+            return Ok(Some(revision));
         }
         last = stopped_at;
     }
 }
 
-/// Compares names that were taken out.
-fn search(
-    names: Vec<Named>,
-    pattern: &Pattern,
+/// The time that a search has.
+#[derive(Clone, Copy)]
+struct Clock {
     started: Instant,
     limit: Duration,
-) -> Result<Vec<Named>, Exception> {
-    let mut matcher = pattern.matcher();
-    let mut found = Vec::new();
-    for (compared, named) in names.into_iter().enumerate() {
-        if compared % STRIDE == 0 {
-            check_time(started, limit, compared)?;
-        }
-        if matcher.matches(&named.0) {
-            found.push(named);
-        }
-    }
-    Ok(found)
 }
 
-fn check_time(started: Instant, limit: Duration, compared: usize) -> Result<(), Exception> {
-    if started.elapsed() < limit {
-        return Ok(());
+impl Clock {
+    fn check(self, seen: usize) -> Result<(), Exception> {
+        if self.started.elapsed() < self.limit {
+            return Ok(());
+        }
+        Err(Exception::naming_error(format!(
+            "the search took too long: {seen} names were looked at when its time was up; ask with a \
+             prefix, or with a simpler pattern"
+        )))
     }
-    Err(Exception::naming_error(format!(
-        "the search took too long: {compared} names were compared with the pattern when its time \
-         was up; ask with a prefix, or with a simpler pattern"
-    )))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nameserver::directory;
     use crate::nameserver::store::Changed;
 
     fn register(store: &Store, name: &str) {
@@ -169,24 +239,32 @@ mod tests {
     fn a_search_has_a_deadline() {
         let store = Store::memory();
         register(&store, "a");
-        let pattern = Pattern::new("a").unwrap();
-        let now = Instant::now();
-        for limit in [Duration::MAX, Duration::ZERO] {
-            let named = directory::list(&store.read(), "");
-            let outcomes = [
-                look_through(&store, &pattern, now, limit).map(|found| found.unwrap()),
-                search(named, &pattern, now, limit),
-            ];
-            for outcome in outcomes {
-                match outcome {
-                    Ok(found) => assert_eq!((texts(&found), limit), (vec!["a"], Duration::MAX)),
-                    Err(refused) => {
-                        assert_eq!(refused.class, "Pyro5.errors.NamingError");
-                        assert!(refused.message().contains("took too long"), "{refused}");
-                        assert_eq!(limit, Duration::ZERO);
-                    }
-                }
-            }
+        let searches = Searches::new(Arc::new(store));
+        // With a prefix, without one, and with what is kept of that.
+        for pattern in ["a", ".", "."] {
+            let pattern = Pattern::new(pattern).unwrap();
+            let with = |limit| searches.find(&pattern, Clock { started: Instant::now(), limit });
+            let refused = with(Duration::ZERO).unwrap_err();
+            assert_eq!(refused.class, "Pyro5.errors.NamingError");
+            assert!(refused.message().contains("took too long"), "{refused}");
+            assert_eq!(texts(&with(Duration::MAX).unwrap()), ["a"]);
+        }
+    }
+
+    #[test]
+    fn what_was_kept_of_the_names_is_not_used_when_they_have_changed() {
+        let searches = Searches::new(Arc::new(Store::memory()));
+        let find = |pattern| {
+            let pattern = Pattern::new(pattern).unwrap();
+            let clock = Clock { started: Instant::now(), limit: Duration::MAX };
+            searches.find(&pattern, clock).unwrap()
+        };
+        for (name, all, part) in [("b", "b", "b"), ("a", "a b", "b"), ("bc", "a b bc", "b bc")] {
+            register(&searches.store, name);
+            assert_eq!(texts(&find("b.*")).join(" "), part, "where they are");
+            assert_eq!(texts(&find(".*")).join(" "), all, "taken out");
+            assert_eq!(texts(&find("\\w*$")).join(" "), all, "kept");
+            assert_eq!(texts(&find("b.*")).join(" "), part, "a part of what was kept");
         }
     }
 
