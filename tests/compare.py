@@ -1,8 +1,8 @@
 """The same lab under PyroLab and under Ferrolab, one after the other on this machine.
 
 `cargo xtask compare` runs it. The lab has one nameserver, two daemons and four Python services.
-Measured: how long `up` takes until every service has answered a stock client, and the memory of
-the lab's own processes when idle (proportional set size; for Ferrolab with and without the Python
+Measured: how long `up` takes until every service has answered a stock client, how long `down`
+takes until no process is left, and the memory of the lab's own processes when idle (proportional set size; for Ferrolab with and without the Python
 workers, which hold the users' drivers).
 """
 
@@ -63,8 +63,9 @@ def memory(pid):
     return 0.0
 
 
-def measure(program, folder, mark, variables):
-    """Seconds to `up`, MiB of all processes, MiB of those that are not the users' Python."""
+def measure(program, folder, mark, variables, quiet=3):
+    """Seconds to `up`, MiB of all processes, MiB of those that are not the users' Python, seconds
+    to `down`; memory behind so many seconds of quiet."""
     port = free_port()
     file = folder / "lab.yaml"
     file.write_text(configuration(port))
@@ -79,14 +80,15 @@ def measure(program, folder, mark, variables):
     run("up")
     wait_for(lambda: all_answer(port), 60, "every service answers", (Pyro5.errors.PyroError, OSError))
     seconds = time.monotonic() - began
-    quiet = time.monotonic() + 3
-    wait_for(lambda: time.monotonic() > quiet, 5, "the lab is idle")
+    idle = time.monotonic() + quiet
+    wait_for(lambda: time.monotonic() > idle, quiet + 2, "the lab is idle")
     processes = carrying(mark)
     everything = sum(memory(process.pid) for process in processes)
     own = sum(memory(p.pid) for p in processes if "python" not in os.path.basename(os.readlink(f"/proc/{p.pid}/exe")))
+    began = time.monotonic()
     run("down")
     wait_for(lambda: not carrying(mark), 30, "the lab is down")
-    return seconds, everything, own
+    return seconds, everything, own, time.monotonic() - began
 
 
 def main():
@@ -105,13 +107,14 @@ def main():
             with tempfile.TemporaryDirectory(prefix="compare-") as folder:
                 mark = f"COMPARE_MARK={os.getpid()}-{name}-{number}"
                 results[name].append(measure(program, Path(folder), mark, {home: folder}))
-    (py_up, py_all, _), (fl_up, fl_all, fl_own) = (
+    (py_up, py_all, _, py_down), (fl_up, fl_all, fl_own, fl_down) = (
         [statistics.median(column) for column in zip(*results[name], strict=True)]
         for name in ("pyrolab", "ferrolab")
     )
     figures = {
         "rounds": arguments.rounds,
         "up_seconds": {"pyrolab": round(py_up, 3), "ferrolab": round(fl_up, 3)},
+        "down_seconds": {"pyrolab": round(py_down, 3), "ferrolab": round(fl_down, 3)},
         "idle_mib": {
             "pyrolab": round(py_all, 1),
             "ferrolab_own": round(fl_own, 1),
@@ -123,6 +126,7 @@ def main():
     else:
         print(f"one nameserver, two daemons, four Python services; median of {arguments.rounds}")
         print(f"up until all answer:   PyroLab {py_up:.2f} s, Ferrolab {fl_up:.2f} s ({py_up / fl_up:.1f} times as fast)")
+        print(f"down until all ended:  PyroLab {py_down:.2f} s, Ferrolab {fl_down:.2f} s")
         print(f"idle, own processes:   PyroLab {py_all:.1f} MiB, Ferrolab {fl_own:.1f} MiB ({fl_own / py_all:.1%})")
         print(f"idle, with workers:    Ferrolab {fl_all:.1f} MiB")
     return 0 if fl_up < py_up and fl_own <= py_all / 10 else 1

@@ -17,6 +17,11 @@ Commands:
   lint     formatting, clippy, arrows and tidy
   arrows   which crate depends on which
   tidy     the rules of the house that no compiler checks
+  bench    measure Ferrolab beside Pyro5 and bare TCP; all of it takes ten minutes
+             NAME         only scenarios with NAME in their names (--list names them)
+             --quick      short rounds: under two minutes
+             --json       as JSON, with every round's figures
+             --help       the other options
   compare  measure `up` and idle memory of one lab under PyroLab and under Ferrolab
   docs     write the pages that are generated from the program: the configuration reference and
              its JSON Schema
@@ -33,6 +38,8 @@ pub(crate) enum Arguments {
     Venv,
     Docs,
     Compare,
+    /// With what is passed on to the script.
+    Bench(Vec<String>),
 }
 
 /// What `test` runs.
@@ -54,6 +61,7 @@ impl Arguments {
         };
         let alone = match command.as_str() {
             "test" => return test_options(words).map(Arguments::Test),
+            "bench" => return Ok(Arguments::Bench(words.collect())),
             "lint" => Arguments::Lint,
             "arrows" => Arguments::Arrows,
             "tidy" => Arguments::Tidy,
@@ -121,6 +129,10 @@ mod tests {
             ("test --python --extended -k down -- -x", Arguments::Test(picked)),
             ("lint", Arguments::Lint),
             ("venv", Arguments::Venv),
+            (
+                "bench oneway --quick",
+                Arguments::Bench(["oneway", "--quick"].map(str::to_owned).into()),
+            ),
             ("--help", Arguments::Help),
         ];
         for (line, expected) in cases {

@@ -55,6 +55,8 @@ fn carry_out(arguments: Arguments) -> Outcome<()> {
             println!("{}", venv::ensure(&workspace, &venv::TESTS)?.display());
             return Ok(());
         }
+        // Without headings: its output may be JSON.
+        Arguments::Bench(options) => return bench(&workspace, &options),
         Arguments::Docs => steps.run("generated pages", || docs::write(&workspace))?,
         Arguments::Compare => compare(&workspace, &mut steps)?,
         Arguments::Arrows => steps.run("dependency arrows", || arrows::check(&workspace))?,
@@ -78,6 +80,24 @@ fn compare(workspace: &Workspace, steps: &mut Steps) -> Outcome<()> {
         script.current_dir(workspace.root()).args(["tests/compare.py", "--ferrolab"]);
         process::run(script.arg(&binary))
     })
+}
+
+/// A release build of ours beside Pyro5's servers and a bare one, under load.
+fn bench(workspace: &Workspace, options: &[String]) -> Outcome<()> {
+    let python = venv::ensure(workspace, &venv::TESTS)?;
+    process::run(workspace.cargo().args([
+        "build",
+        "--release",
+        "--package",
+        "ferrolab",
+        "--package",
+        "load",
+    ]))?;
+    let mut script = process::command(&python);
+    script.current_dir(workspace.root()).arg("bench/bench.py").args(options);
+    script.arg("--load").arg(workspace.binary_of("release", "load")?);
+    script.env("FERROLAB_BIN", workspace.binary_of("release", "ferrolab")?);
+    process::run(script.env("FERROLAB_TEST_PYTHON", &python))
 }
 
 fn lint(workspace: &Workspace, steps: &mut Steps) -> Outcome<()> {
@@ -125,6 +145,7 @@ fn test(workspace: &Workspace, steps: &mut Steps, options: &TestOptions) -> Outc
         ("FERROLAB_TEST_PYMEASURE", pymeasure.into_os_string()),
         ("FERROLAB_TEST_LIBRARIES", libraries.into_os_string()),
         ("FERROLAB_BIN", workspace.binary("ferrolab")?.into_os_string()),
+        ("FERROLAB_LOAD", workspace.binary("load")?.into_os_string()),
         ("FERROLAB_TEST_EXTENDED", if options.extended { "1" } else { "" }.into()),
     ];
     if options.rust {

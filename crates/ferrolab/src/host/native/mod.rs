@@ -3,6 +3,7 @@
 //! Owns the list of them. A new one is a module beside this one and a line in [`build`].
 
 mod bench;
+mod loopback;
 mod multimeter;
 mod power_supply;
 
@@ -13,7 +14,8 @@ use remote::{Dict, Exception, Object};
 pub(crate) use bench::Benches;
 
 /// Names that `native:` knows.
-pub(crate) const NAMES: [&str; 2] = ["simulated.multimeter", "simulated.power_supply"];
+pub(crate) const NAMES: [&str; 3] =
+    ["simulated.loopback", "simulated.multimeter", "simulated.power_supply"];
 
 /// Makes the native service `native` with `parameters`.
 ///
@@ -25,10 +27,11 @@ pub(crate) fn build(
     benches: &mut Benches,
 ) -> Result<Arc<dyn Object>, String> {
     match native {
+        "simulated.loopback" => loopback::build(parameters),
         "simulated.multimeter" => multimeter::build(parameters, benches),
         "simulated.power_supply" => power_supply::build(parameters, benches),
         other => {
-            Err(format!("there is no native service '{other}'; there are {}", NAMES.join(" and ")))
+            Err(format!("there is no native service '{other}'; there are {}", NAMES.join(", ")))
         }
     }
 }

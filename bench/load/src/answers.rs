@@ -1,0 +1,167 @@
+//! Counting whole answers in a stream of bytes, without keeping them.
+//!
+//! Owns where an answer ends. Its content is looked at only where it is an exception, which ends
+//! the measurement.
+
+use wire::Limits;
+use wire::exception::Exception;
+use wire::message::{Body, Flags, HEADER_LEN, Header, MessageType};
+use wire::serializer::Serializer;
+
+/// Finds the ends of answers.
+#[derive(Debug)]
+pub(crate) enum Answers {
+    /// Pyro5's messages.
+    Framed { limits: Limits, state: State },
+    /// So many bytes each, and how many of them are missing.
+    Fixed { length: usize, missing: usize },
+}
+
+#[derive(Debug)]
+pub(crate) enum State {
+    /// Within a header, of which so much is there.
+    Header(Vec<u8>),
+    /// So many bytes of the rest are missing.
+    Rest(usize),
+    /// Within an exception, of which so much is there.
+    Exception(Header, Vec<u8>),
+}
+
+impl Answers {
+    pub(crate) fn framed() -> Self {
+        Answers::Framed { limits: Limits::default(), state: State::Header(Vec::new()) }
+    }
+
+    pub(crate) fn fixed(length: usize) -> Self {
+        Answers::Fixed { length, missing: length }
+    }
+
+    /// Takes bytes; returns how many answers they have completed.
+    pub(crate) fn take(&mut self, mut bytes: &[u8]) -> Result<usize, String> {
+        let mut done = 0;
+        match self {
+            Answers::Fixed { length, missing } => {
+                while *missing <= bytes.len() {
+                    bytes = bytes.get(*missing..).unwrap_or_default();
+                    *missing = *length;
+                    done += 1;
+                }
+                *missing -= bytes.len();
+            }
+            Answers::Framed { limits, state } => {
+                while !bytes.is_empty() {
+                    let (left, complete) = state.step(bytes, limits)?;
+                    bytes = left;
+                    done += usize::from(complete);
+                }
+            }
+        }
+        Ok(done)
+    }
+}
+
+impl State {
+    /// Takes what belongs to this state; returns what is left, and whether an answer ended.
+    fn step<'b>(&mut self, bytes: &'b [u8], limits: &Limits) -> Result<(&'b [u8], bool), String> {
+        match self {
+            State::Header(seen) => {
+                // All of it at once, mostly.
+                let part = bytes.len().min(HEADER_LEN - seen.len());
+                let (part, left) = bytes.split_at(part);
+                let header = match (seen.is_empty(), part.first_chunk::<HEADER_LEN>()) {
+                    (true, Some(whole)) => Header::decode(whole, limits),
+                    _ => {
+                        seen.extend_from_slice(part);
+                        match seen.first_chunk::<HEADER_LEN>() {
+                            Some(whole) => Header::decode(whole, limits),
+                            None => return Ok((left, false)),
+                        }
+                    }
+                };
+                let header = header.map_err(|error| format!("not an answer: {error}"))?;
+                if !matches!(header.kind, MessageType::Result) {
+                    return Err(format!("an answer of another type: {:?}", header.kind));
+                }
+                if header.flags.contains(Flags::EXCEPTION) {
+                    *self = State::Exception(header, Vec::new());
+                    return self.step(left, limits);
+                }
+                seen.clear();
+                if header.body_len() == 0 {
+                    return Ok((left, true));
+                }
+                if left.len() >= header.body_len() {
+                    return Ok((left.get(header.body_len()..).unwrap_or_default(), true));
+                }
+                *self = State::Rest(header.body_len());
+                Ok((left, false))
+            }
+            State::Rest(missing) => {
+                let part = bytes.len().min(*missing);
+                *missing -= part;
+                let complete = *missing == 0;
+                if complete {
+                    *self = State::Header(Vec::new());
+                }
+                Ok((bytes.get(part..).unwrap_or_default(), complete))
+            }
+            State::Exception(header, seen) => {
+                seen.extend_from_slice(bytes);
+                if seen.len() < header.body_len() {
+                    return Ok((&[], false));
+                }
+                Err(told(header, seen, limits))
+            }
+        }
+    }
+}
+
+/// The words of an exception.
+fn told(header: &Header, body: &[u8], limits: &Limits) -> String {
+    let exception = Body::parse(header, body, limits).ok().and_then(|body| {
+        let serializer = Serializer::from_id(header.serializer)?;
+        Exception::from_value(&serializer.decode(&body.payload, limits).ok()?)
+    });
+    match exception {
+        Some(exception) => format!("the server raised {exception}"),
+        None => "the server raised an exception".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::message::{Annotations, FrameWriter};
+    use wire::value::Value;
+
+    fn answer(flags: Flags, value: &Value) -> Vec<u8> {
+        let mut out = Vec::new();
+        let none = Annotations::new();
+        let mut frame = FrameWriter::begin(&mut out, MessageType::Result, 2, 0, &none).unwrap();
+        Serializer::Marshal.encode(value, frame.payload()).unwrap();
+        frame.finish(flags, None, false, usize::MAX).unwrap();
+        out
+    }
+
+    #[test]
+    fn answers_are_counted_however_they_arrive() {
+        let three = [1, 20, 300].map(|size| answer(Flags::default(), &Value::bytes(vec![0; size])));
+        let bytes = three.concat();
+        for size in [1, 7, 39, 40, 41, bytes.len()] {
+            let mut answers = Answers::framed();
+            let counted: usize = bytes.chunks(size).map(|part| answers.take(part).unwrap()).sum();
+            assert_eq!(counted, 3, "in pieces of {size}");
+        }
+        let mut fixed = Answers::fixed(10);
+        let counted: Vec<_> = [3, 7, 25].map(|size| fixed.take(&vec![0; size]).unwrap()).into();
+        assert_eq!(counted, [0, 1, 2]);
+    }
+
+    #[test]
+    fn an_exception_ends_it() {
+        let raised = Exception::value_error("no such range").to_value();
+        let bytes = answer(Flags::EXCEPTION, &raised);
+        let error = Answers::framed().take(&bytes).unwrap_err();
+        assert!(error.contains("no such range"), "{error}");
+    }
+}

@@ -1,0 +1,32 @@
+//! Connections: how many a second, and many that are idle.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value as Json, json};
+
+use crate::job::{Connects, Hold};
+use crate::latency::Latencies;
+
+/// One connection with its handshake after the other.
+pub(crate) fn run(job: &Connects) -> Result<Json, String> {
+    let length = Duration::from_secs_f64(job.seconds);
+    let mut latencies = Latencies::default();
+    let started = Instant::now();
+    while started.elapsed() < length {
+        let began = Instant::now();
+        drop(job.target.connect()?);
+        latencies.add(began.elapsed());
+    }
+    Ok(latencies.report(started.elapsed()))
+}
+
+/// Opens connections, tells so, and keeps them until standard input ends.
+pub(crate) fn hold(job: &Hold) -> Result<Json, String> {
+    let held =
+        (0..job.connections).map(|_| job.target.connect()).collect::<Result<Vec<_>, String>>()?;
+    println!("{}", json!({ "held": held.len() }));
+    let mut rest = Vec::new();
+    std::io::stdin().read_to_end(&mut rest).map_err(|error| error.to_string())?;
+    Ok(json!({ "released": held.len() }))
+}

@@ -1,0 +1,168 @@
+//! The bytes of a request, and a connection on which it can be sent.
+
+use std::io::{Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use wire::message::{Annotations, Body, Flags, FrameWriter, HEADER_LEN, Header, MessageType};
+use wire::serializer::{CallRef, Serializer};
+use wire::value::{Dict, Value};
+use wire::{Limits, exception::Exception};
+
+use crate::answers::Answers;
+use crate::job::{Lengths, Target};
+
+/// A server that is silent for so long has failed the measurement.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Target {
+    fn serializer(&self) -> Result<Serializer, String> {
+        Serializer::from_name(&self.serializer)
+            .ok_or_else(|| format!("there is no serializer `{}`", self.serializer))
+    }
+
+    /// The bytes that ask for the call.
+    pub(crate) fn request(&self, flags: Flags) -> Result<Vec<u8>, String> {
+        if let Some(Lengths { request, .. }) = self.raw {
+            return Ok(vec![0; request]);
+        }
+        let serializer = self.serializer()?;
+        let args: Vec<Value> = self.args.iter().map(value).collect();
+        let call = CallRef { object: &self.object, method: &self.method, args: &args, kwargs: &[] };
+        message(MessageType::Invoke, serializer, flags, |out| {
+            serializer.encode_call(call, out).map_err(|error| error.to_string())
+        })
+    }
+
+    /// What finds the ends of the answers.
+    pub(crate) fn answers(&self) -> Answers {
+        match self.raw {
+            None => Answers::framed(),
+            Some(Lengths { answer, .. }) => Answers::fixed(answer),
+        }
+    }
+
+    /// A connection that has shaken hands.
+    pub(crate) fn connect(&self) -> Result<TcpStream, String> {
+        let failed = |what: &str, error: &dyn std::fmt::Display| {
+            format!("cannot {what} {}: {error}", self.address)
+        };
+        let address = self
+            .address
+            .to_socket_addrs()
+            .map_err(|error| failed("resolve", &error))?
+            .next()
+            .ok_or_else(|| failed("resolve", &"no address"))?;
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)
+            .map_err(|error| failed("connect to", &error))?;
+        let set = stream
+            .set_nodelay(true)
+            .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
+            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+        set.map_err(|error| failed("set options of a connection to", &error))?;
+        self.shake_hands(&mut stream).map_err(|error| failed("shake hands with", &error))?;
+        Ok(stream)
+    }
+
+    fn shake_hands(&self, stream: &mut TcpStream) -> Result<(), String> {
+        let io = |error: std::io::Error| error.to_string();
+        if let Some(Lengths { request, answer }) = self.raw {
+            let lengths = [request as u64, answer as u64].map(u64::to_be_bytes).concat();
+            return stream.write_all(&lengths).map_err(io);
+        }
+        let serializer = self.serializer()?;
+        let mut hello = Dict::with_capacity(2);
+        hello.insert("handshake", "hello");
+        hello.insert("object", self.object.as_str());
+        let bytes = message(MessageType::Connect, serializer, Flags::default(), |out| {
+            serializer.encode(&Value::Dict(hello), out).map_err(|error| error.to_string())
+        })?;
+        stream.write_all(&bytes).map_err(io)?;
+        let limits = Limits::default();
+        let mut head = [0; HEADER_LEN];
+        stream.read_exact(&mut head).map_err(io)?;
+        let header = Header::decode(&head, &limits).map_err(|error| error.to_string())?;
+        let mut body = vec![0; header.body_len()];
+        stream.read_exact(&mut body).map_err(io)?;
+        if matches!(header.kind, MessageType::ConnectOk) {
+            return Ok(());
+        }
+        let reason = Body::parse(&header, &body, &limits)
+            .ok()
+            .and_then(|body| serializer.decode(&body.payload, &limits).ok());
+        Err(reason.map_or_else(|| "refused".to_owned(), |reason| reason.to_string()))
+    }
+}
+
+/// One message.
+fn message(
+    kind: MessageType,
+    serializer: Serializer,
+    flags: Flags,
+    payload: impl FnOnce(&mut Vec<u8>) -> Result<(), String>,
+) -> Result<Vec<u8>, String> {
+    let mut out = Vec::new();
+    let none = Annotations::new();
+    let mut frame = FrameWriter::begin(&mut out, kind, serializer.id(), 1, &none)
+        .map_err(|error| error.to_string())?;
+    payload(frame.payload())?;
+    frame.finish(flags, None, false, usize::MAX).map_err(|error| error.to_string())?;
+    Ok(out)
+}
+
+/// Makes one call; returns the whole answer.
+pub(crate) fn call(target: &Target) -> Result<(Header, Vec<u8>), String> {
+    let io = |error: std::io::Error| format!("{}: {error}", target.address);
+    let request = target.request(Flags::default())?;
+    let mut stream = target.connect()?;
+    stream.write_all(&request).map_err(io)?;
+    let limits = Limits::default();
+    let mut head = [0; HEADER_LEN];
+    stream.read_exact(&mut head).map_err(io)?;
+    let header = Header::decode(&head, &limits).map_err(|error| error.to_string())?;
+    let mut body = vec![0; header.body_len()];
+    stream.read_exact(&mut body).map_err(io)?;
+    Ok((header, body))
+}
+
+/// The lengths of a request and of its answer, for a server that answers with bare bytes.
+pub(crate) fn probe(target: &Target) -> Result<Json, String> {
+    let (header, body) = call(target)?;
+    result(target, &header, &body)?;
+    let request = target.request(Flags::default())?.len();
+    Ok(json!({ "request": request, "answer": HEADER_LEN + body.len() }))
+}
+
+/// The value in an answer.
+pub(crate) fn result(target: &Target, header: &Header, body: &[u8]) -> Result<Value, String> {
+    let limits = Limits::default();
+    let body = Body::parse(header, body, &limits).map_err(|error| error.to_string())?;
+    let value = target
+        .serializer()?
+        .decode(&body.payload, &limits)
+        .map_err(|error| format!("an answer that cannot be read: {error}"))?;
+    match Exception::from_value(&value) {
+        Some(exception) if header.flags.contains(Flags::EXCEPTION) => {
+            Err(format!("the server raised {exception}"))
+        }
+        _ => Ok(value),
+    }
+}
+
+/// An argument, out of JSON.
+fn value(json: &Json) -> Value {
+    match json {
+        Json::Null => Value::None,
+        Json::Bool(truth) => Value::Bool(*truth),
+        Json::Number(number) => match number.as_i64() {
+            Some(number) => Value::Int(number),
+            None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => Value::Str(text.clone()),
+        Json::Array(items) => Value::List(items.iter().map(value).collect()),
+        Json::Object(entries) => Value::Dict(
+            entries.iter().map(|(key, item)| (Value::from(key.as_str()), value(item))).collect(),
+        ),
+    }
+}

@@ -1,0 +1,135 @@
+"""The servers that are measured, all of them up for the whole run.
+
+Owns their start and their end. Each is an address with an object, a process and its descendants.
+"""
+
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent
+TESTS = BENCH.parent / "tests"
+sys.path[:0] = [str(TESTS), str(TESTS / "drivers")]
+from harness import Service, free_port, new_lab, stock_daemon, stock_nameserver  # noqa: E402
+
+# A pool that holds every scenario's connections: how they are refused is not measured.
+POOL = 600
+NAMES = 1000
+
+LAB = """\
+version: "1.0"
+python: {executable: "$python", path: ["$drivers"]}
+nameservers:
+  memory: {host: localhost, ns_port: $memory, storage: memory}
+  sql: {host: localhost, ns_port: $sql, storage: sql}
+daemons:
+  native: {host: localhost, threadpool_size: 600}
+  hosted: {host: localhost, threadpool_size: 600}
+services:
+  native: {native: simulated.loopback, daemon: native}
+  hosted: {module: loopback, classname: Loopback, daemon: hosted, instancemode: session}
+autolaunch: {nameservers: [memory, sql], daemons: [native, hosted]}
+"""
+
+
+class Server:
+    """An address to call."""
+
+    def __init__(self, uri, pid):
+        _, _, rest = uri.partition(":")
+        self.object, _, self.address = rest.partition("@")
+        self.pid = pid
+
+    def target(self):
+        return {"address": self.address, "object": self.object}
+
+
+@contextlib.contextmanager
+def ours(wanted):
+    """The servers of one lab: native, hosted, and two nameservers."""
+    if not wanted & {"native", "hosted", "memory", "sql"}:
+        yield {}
+        return
+    with new_lab() as lab:
+        lab.config(LAB, memory=free_port(), sql=free_port())
+        lab.up()
+        status = lab.ps()
+        pids = {entry["name"]: entry["pid"] for entry in status["daemons"]}
+        found = {e["name"]: Server(e["uri"], pids[e["name"]]) for e in status["services"]}
+        for entry in status["nameservers"]:
+            server = Server(entry["uri"], entry["pid"])
+            found[entry["name"]] = server
+            if entry["name"] in wanted:
+                fill(entry["uri"])
+        found["lab"] = lab  # for what is measured by its command line
+        yield found
+
+
+@contextlib.contextmanager
+def pyro5(name, wanted):
+    """A Pyro5 daemon, or one of its nameservers."""
+    if name not in wanted:
+        yield None
+        return
+    kind = name.removeprefix("Pyro5 ")
+    if kind in ("thread", "multiplex"):
+        service = {"loopback": Service("loopback", "Loopback")}
+        # Where these are more than its standard, they are so for ours too.
+        with stock_daemon(service, SERVERTYPE=kind, THREADPOOL_SIZE=POOL) as server:
+            yield Server(server.uris["loopback"], server.process.pid)
+        return
+    with contextlib.ExitStack() as stack:
+        storage = kind
+        if kind == "sql":
+            storage = f"sql:{stack.enter_context(tempfile.TemporaryDirectory())}/names.sql"
+        server = stack.enter_context(stock_nameserver(storage=storage))
+        fill(server.uris["nameserver"])
+        yield Server(server.uris["nameserver"], server.process.pid)
+
+
+def fill(uri):
+    """Registers names, so that there is something to look up."""
+    import Pyro5.api
+
+    with Pyro5.api.Proxy(uri) as nameserver:
+        batch = Pyro5.api.BatchProxy(nameserver)
+        for number in range(NAMES):
+            batch.register(f"bench.instrument{number:04}", "PYRO:object@localhost:1234")
+        for _ in batch():
+            pass
+
+
+@contextlib.contextmanager
+def raw(load, wanted):
+    """The server that only reads and writes bytes."""
+    if "raw TCP" not in wanted:
+        yield None
+        return
+    process = subprocess.Popen(
+        [load, json.dumps({"mode": "raw_server"})], stdout=subprocess.PIPE, encoding="utf-8"
+    )
+    try:
+        address = json.loads(process.stdout.readline())["address"]
+        yield Server(f"PYRO:raw@{address}", process.pid)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@contextlib.contextmanager
+def started(load, wanted):
+    """All servers that are `wanted`, by their names."""
+    with contextlib.ExitStack() as stack:
+        servers = dict(stack.enter_context(ours(wanted)))
+        for name in ("thread", "multiplex", "memory", "sql"):
+            server = stack.enter_context(pyro5(f"Pyro5 {name}", wanted))
+            if server:
+                servers[f"Pyro5 {name}"] = server
+        server = stack.enter_context(raw(load, wanted))
+        if server:
+            servers["raw TCP"] = server
+        yield servers

@@ -1,0 +1,56 @@
+"""The Python twin of `simulated.loopback`: served by Pyro5's daemon and by a worker of ours."""
+
+import threading
+import time
+
+import Pyro5.api
+
+_lock = threading.Lock()
+_GOLDEN = 0.6180339887498949
+
+
+@Pyro5.api.expose
+class Loopback:
+    """Gives back what it is given."""
+
+    _ticks = 0
+
+    def echo(self, value):
+        return value
+
+    def nothing(self):
+        pass
+
+    def floats(self, count):
+        return list(_floats(count))
+
+    def block(self, size):
+        return _block(size)
+
+    def wait(self, seconds):
+        time.sleep(seconds)
+
+    @Pyro5.api.oneway
+    def tick(self):
+        with _lock:
+            Loopback._ticks += 1
+
+    def ticks(self):
+        return Loopback._ticks
+
+
+# What is measured is the way of the data, not its making: it is made once.
+_kept = {}
+
+
+def _floats(count):
+    if count not in _kept:
+        _kept[count] = [i * _GOLDEN % 1.0 for i in range(count)]
+    return _kept[count]
+
+
+def _block(size):
+    key = "block", size
+    if key not in _kept:
+        _kept[key] = b"Z" * size
+    return _kept[key]
