@@ -147,7 +147,7 @@ def neighbour(bench, name, options):
         holder = None
         if busy:
             holder = subprocess.Popen([bench.load, json.dumps(slow)], stdout=subprocess.DEVNULL)
-        job = {"mode": "calls", **bench.job(name, SHORT), "rate": 500}
+        job = {"mode": "calls", **bench.job(name, SHORT)}
         figures[key] = bench.run_load({**job, "seconds": bench.seconds, "warmup": 0.1})
         if holder is not None:
             holder.wait()
