@@ -4,16 +4,20 @@
 //! is made, and room is made as bytes arrive: a peer that announces much and sends little costs
 //! little.
 
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::time::Instant;
 use wire::Limits;
 use wire::message::{Body, FrameError, HEADER_LEN, Header, PROTOCOL_VERSION};
 
-/// Room made for a read at least; most requests fit.
+/// What is read at once at least; most requests fit.
 const READ_ROOM: usize = 4 * 1024;
 /// Room made ahead of the bytes at most, however long a frame is said to be.
 const READ_AHEAD: usize = 1024 * 1024;
@@ -102,10 +106,16 @@ impl FrameReader {
     /// Reads once, towards `total` bytes in the buffer; false when the peer has ended.
     async fn fill<R: AsyncRead + Unpin>(&mut self, io: &mut R, total: usize) -> io::Result<bool> {
         let missing = total.saturating_sub(self.buffer.len());
-        self.buffer.reserve(missing.clamp(READ_ROOM, READ_AHEAD));
         let patience =
             if self.buffer.is_empty() { self.patience.between } else { self.patience.within };
-        let read = io.read_buf(&mut self.buffer);
+        let buffer = &mut self.buffer;
+        let read = async {
+            if missing <= READ_ROOM {
+                return poll_fn(|context| poll_small(io, context, buffer)).await;
+            }
+            buffer.reserve(missing.min(READ_AHEAD));
+            io.read_buf(buffer).await
+        };
         // As good as never, where the clock cannot say when.
         let Some(limit) = patience else { return Ok(read.await? > 0) };
         let since = *self.since.get_or_insert_with(Instant::now);
@@ -134,6 +144,20 @@ impl FrameReader {
             self.buffer = BytesMut::new();
         }
     }
+}
+
+/// Reads once into `buffer`, by way of the stack: a connection that waits holds no room for what may
+/// come, and one with small requests never has more than they need.
+fn poll_small<R: AsyncRead + Unpin>(
+    io: &mut R,
+    context: &mut Context<'_>,
+    buffer: &mut BytesMut,
+) -> Poll<io::Result<usize>> {
+    let mut room = [MaybeUninit::uninit(); READ_ROOM];
+    let mut read = ReadBuf::uninit(&mut room);
+    ready!(Pin::new(io).poll_read(context, &mut read))?;
+    buffer.extend_from_slice(read.filled());
+    Poll::Ready(Ok(read.filled().len()))
 }
 
 /// Refuses a beginning that no frame of ours has: the name, then the protocol's version.

@@ -2,11 +2,12 @@
 //!
 //! Owns the order of things on a connection. What a request means is [`dispatch`]'s.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use wire::Limits;
@@ -27,7 +28,8 @@ use crate::session::{Peer, Session};
 const KEEP_ROOM: usize = 256 * 1024;
 /// A connection in the reserve that is silent for this long ends: the next may need its place.
 const IN_RESERVE: Duration = Duration::from_secs(5);
-/// A connection that waits longer than this for its next request waits without buffers.
+/// A connection that waits longer than this for its next request, or than twice this, waits without
+/// buffers.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// A connection that is not let in yet.
@@ -164,16 +166,64 @@ pub(crate) struct Connection<S> {
 
 impl<S: AsyncRead + Unpin> Connection<S> {
     /// The next request's header; cancel safe.
-    async fn next(&mut self, limits: &Limits) -> Result<Option<Header>, ReadError> {
-        let soon = self.reader.header(&mut self.stream, limits);
-        match tokio::time::timeout(IDLE, soon).await {
-            Ok(header) => header,
-            Err(_) => {
-                self.reader.rest();
-                self.out = Vec::new();
-                self.reader.header(&mut self.stream, limits).await
+    async fn next(
+        &mut self,
+        limits: &Limits,
+        idle: &mut Idle<'_>,
+    ) -> Result<Option<Header>, ReadError> {
+        loop {
+            tokio::select! {
+                biased;
+                header = self.reader.header(&mut self.stream, limits) => {
+                    idle.over();
+                    return header;
+                }
+                () = idle.sleep.as_mut(), if idle.phase != Phase::Resting => {
+                    if idle.lasts() {
+                        self.reader.rest();
+                        self.out = Vec::new();
+                    }
+                }
             }
         }
+    }
+}
+
+/// Finds connections that have been idle for a while, with a timer that is not set anew for each
+/// request: it costs more than what else is done for one.
+struct Idle<'a> {
+    sleep: Pin<&'a mut Sleep>,
+    phase: Phase,
+}
+
+#[derive(PartialEq, Eq)]
+enum Phase {
+    /// There was a request since the timer was set.
+    Busy,
+    /// There was none.
+    Quiet,
+    /// The buffers are given back, and the timer is not set.
+    Resting,
+}
+
+impl Idle<'_> {
+    /// A request has come.
+    fn over(&mut self) {
+        if self.phase == Phase::Resting {
+            self.sleep.as_mut().reset(Instant::now() + IDLE);
+        }
+        self.phase = Phase::Busy;
+    }
+
+    /// The time is up. Whether the buffers are to be given back now.
+    fn lasts(&mut self) -> bool {
+        if self.phase == Phase::Busy {
+            self.phase = Phase::Quiet;
+            self.sleep.as_mut().reset(Instant::now() + IDLE);
+            return false;
+        }
+        self.phase = Phase::Resting;
+        true
     }
 }
 
@@ -229,18 +279,23 @@ async fn requests<S: ClientStream>(
     let limits = &shared.config.limits;
     let most = Most { calls: shared.config.oneways, bytes: limits.message };
     let mut caller = Caller { session: Arc::clone(session), may, oneways: Oneways::new(most) };
+    let mut stopped = pin!(stop.cancelled());
+    let sleep = pin!(tokio::time::sleep(IDLE));
+    let mut idle = Idle { sleep, phase: Phase::Busy };
     loop {
         let header = tokio::select! {
             biased;
-            header = connection.next(limits) => header?,
-            () = stop.cancelled() => return Ok(()),
+            header = connection.next(limits, &mut idle) => header?,
+            () = &mut stopped => return Ok(()),
         };
         let Some(header) = header else { return Ok(()) };
         let frame = connection.reader.body(&mut connection.stream, header, limits).await?;
         let after = match header.kind {
             MessageType::Ping => pong(&header, &mut connection.out, limits.message),
             MessageType::Invoke => {
+                // Pinned here and lent: to hand it on would copy all of its state.
                 let answering = dispatch::answer(shared, &mut caller, frame, &mut connection.out);
+                let answering = pin!(answering);
                 while_watched(shared, session, &connection.stream, answering).await
             }
             kind => return Err(FrameError::UnknownType(kind as u8).into()),
@@ -260,12 +315,11 @@ async fn while_watched<S: ClientStream>(
     shared: &Arc<Shared>,
     session: &Arc<Session>,
     stream: &S,
-    answering: impl Future<Output = After>,
+    mut answering: Pin<&mut impl Future<Output = After>>,
 ) -> After {
     if !shared.locks.any() {
         return answering.await;
     }
-    let mut answering = std::pin::pin!(answering);
     tokio::select! {
         biased;
         after = &mut answering => after,

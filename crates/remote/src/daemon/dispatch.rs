@@ -128,7 +128,8 @@ pub(crate) async fn answer(
     }
     let result = if has_lock {
         let turn = turn_for(shared, &request).await;
-        guarded::call(shared, session, &id, &object, request, turn).await
+        // Boxed, so that connections without locks are no larger for it.
+        Box::pin(guarded::call(shared, session, &id, &object, request, turn)).await
     } else {
         // The call that has the turn may be what hangs.
         let turn = if breaks_lock { None } else { take_turn(shared).await };

@@ -20,6 +20,7 @@ mod waiting_room;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -320,7 +321,8 @@ impl Daemon {
         let shared = Arc::clone(&self.shared);
         let (stop, abandon) = (stop.clone(), abandon.clone());
         connections.spawn(async move {
-            let serving = async {
+            // Pinned here and lent: to hand it on would keep room for it twice.
+            let mut serving = pin!(async {
                 match stream {
                     Accepted::Tcp(stream) => {
                         connection::serve(shared, stream, newcomer, stop).await;
@@ -329,8 +331,11 @@ impl Daemon {
                         connection::serve(shared, stream, newcomer, stop).await;
                     }
                 }
-            };
-            abandon.run_until_cancelled(serving).await;
+            });
+            tokio::select! {
+                () = &mut serving => {}
+                () = abandon.cancelled() => {}
+            }
         });
     }
 }
@@ -418,7 +423,7 @@ async fn accept(socket: &ListenerSocket) -> io::Result<(Accepted, Peer)> {
     match socket {
         ListenerSocket::Tcp(listener) => {
             let (stream, address) = listener.accept().await?;
-            if let Err(error) = net::tune(&stream) {
+            if let Err(error) = net::tune_accepted(&stream) {
                 debug!(%address, %error, "cannot set the options of a new connection");
             }
             Ok((Accepted::Tcp(stream), Peer::Tcp(address)))
