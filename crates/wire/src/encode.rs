@@ -2,6 +2,7 @@
 
 use crate::error::EncodeError;
 use crate::serializer::Serializer;
+use crate::value::Value;
 
 /// How deep an encoder follows containers: serpent's own limit under Python's default recursion
 /// limit, and what our decoders take by default.
@@ -29,3 +30,37 @@ pub(crate) fn length<T: TryFrom<usize>>(
 ) -> Result<T, EncodeError> {
     T::try_from(len).map_err(|_| EncodeError::TooLong { what, len, serializer })
 }
+
+/// Appends the floats that `items` begin with, each as `code` and what `bytes` makes of it; returns
+/// the items behind them. Long lists of numbers are what instruments return: room for many is made
+/// at once, and nothing is asked of each but whether it is one.
+pub(crate) fn leading_floats<'a>(
+    items: &'a [Value],
+    code: u8,
+    bytes: impl Fn(f64) -> [u8; 8],
+    level: usize,
+    out: &mut Vec<u8>,
+) -> &'a [Value] {
+    // Those that are nested too deeply are left to be refused.
+    if level > MAX_LEVEL {
+        return items;
+    }
+    let mut rest = items;
+    while let [Value::Float(_), ..] = rest {
+        let (some, behind) = rest.split_at(rest.len().min(FLOATS_AT_ONCE));
+        out.reserve(some.len() * (1 + 8));
+        for (at, item) in some.iter().enumerate() {
+            let Value::Float(float) = item else { return rest.get(at..).unwrap_or_default() };
+            let mut entry = [code; 1 + 8];
+            if let Some(number) = entry.last_chunk_mut() {
+                *number = bytes(*float);
+            }
+            out.extend_from_slice(&entry);
+        }
+        rest = behind;
+    }
+    rest
+}
+
+/// For how many floats room is made at once: a list may begin with floats and not go on so.
+const FLOATS_AT_ONCE: usize = 1024;

@@ -2,7 +2,7 @@
 
 use num_bigint::{BigInt, Sign};
 
-use crate::encode::{all_or_nothing, check_level, length};
+use crate::encode::{all_or_nothing, check_level, leading_floats, length};
 use crate::error::EncodeError;
 use crate::key::unhashable;
 use crate::serializer::{CallRef, Serializer};
@@ -56,8 +56,8 @@ fn write(value: &Value, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
             write_head(b's', "a bytes", bytes.len(), out)?;
             out.extend_from_slice(bytes);
         }
-        Value::List(items) => write_items(b'[', "a list", items, items.len(), level, out)?,
-        Value::Tuple(items) => write_items(b'(', "a tuple", items, items.len(), level, out)?,
+        Value::List(items) => write_sequence(b'[', "a list", items, level, out)?,
+        Value::Tuple(items) => write_sequence(b'(', "a tuple", items, level, out)?,
         Value::Set(set) => {
             set.iter().try_for_each(check_key)?;
             write_items(b'<', "a set", set.iter(), set.len(), level, out)?;
@@ -80,6 +80,18 @@ fn write_dict(dict: &Dict, level: usize, out: &mut Vec<u8>) -> Result<(), Encode
     }
     out.push(b'0');
     Ok(())
+}
+
+fn write_sequence(
+    code: u8,
+    what: &'static str,
+    items: &[Value],
+    level: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    write_head(code, what, items.len(), out)?;
+    let others = leading_floats(items, b'g', f64::to_le_bytes, level + 1, out);
+    others.iter().try_for_each(|item| write(item, level + 1, out))
 }
 
 fn write_items<'a>(

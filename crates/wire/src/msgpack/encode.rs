@@ -3,7 +3,7 @@
 use num_traits::ToPrimitive;
 
 use super::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
-use crate::encode::{all_or_nothing, check_level, length};
+use crate::encode::{all_or_nothing, check_level, leading_floats, length};
 use crate::error::EncodeError;
 use crate::number::{MAX_DIGITS, write_big_int};
 use crate::serializer::{CallRef, Serializer};
@@ -66,7 +66,11 @@ fn write(value: &Value, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
             write_head(&BIN, bytes.len(), out)?;
             out.extend_from_slice(bytes);
         }
-        Value::List(items) | Value::Tuple(items) => write_items(items, items.len(), level, out)?,
+        Value::List(items) | Value::Tuple(items) => {
+            write_head(&ARRAY, items.len(), out)?;
+            let others = leading_floats(items, 0xcb, f64::to_be_bytes, level + 1, out);
+            others.iter().try_for_each(|item| write(item, level + 1, out))?;
+        }
         Value::Set(set) => write_items(set.iter(), set.len(), level, out)?,
         Value::FrozenSet(_) => {
             let class = value.type_name();

@@ -3,8 +3,8 @@
 //! Owns an instrument without a measurement: what a call of it takes is what lies between a client
 //! and any service. `cargo xtask bench` measures with it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use remote::{Dict, Exception, Expose, Object, Value};
@@ -19,6 +19,8 @@ const MAX_SECONDS: f64 = 60.0;
 #[derive(Debug, Default)]
 struct Loopback {
     ticks: AtomicI64,
+    /// What `floats` gave last: their way is to be measured, and not their making.
+    floats: Mutex<Vec<f64>>,
 }
 
 pub(super) fn build(parameters: &Dict) -> Result<Arc<dyn Object>, String> {
@@ -41,8 +43,12 @@ impl Loopback {
     /// `count` numbers between 0 and 1, the same ones each time.
     pub fn floats(&self, count: i64) -> Result<Vec<f64>, Exception> {
         let count = within(count, "count", MAX_ITEMS)?;
-        // A fractional part of multiples of the golden ratio: all digits are in use.
-        Ok((0..count).map(|i| (i as f64 * 0.618_033_988_749_894_9).fract()).collect())
+        let mut floats = self.floats.lock().unwrap_or_else(PoisonError::into_inner);
+        if usize::try_from(count) != Ok(floats.len()) {
+            // Fractional parts of multiples of the golden ratio: all digits are in use.
+            *floats = (0..count).map(|i| (i as f64 * 0.618_033_988_749_894_9).fract()).collect();
+        }
+        Ok(floats.clone())
     }
 
     /// So many bytes.
