@@ -113,7 +113,8 @@ class Channel:
             request = self._reader.read()
             if request is None:
                 return False
-            answer = self._answer(request)
+            kind = request[0]
+            answer = self._carry_out(*request) if kind <= BATCH else self._answer(kind, request)
             if answer is not None:
                 self._write(answer, request)
             return True
@@ -156,10 +157,7 @@ class Channel:
         if session is not None:
             self._host.sessions.unbind(self._number, session)
 
-    def _answer(self, request):
-        kind = request[0]
-        if kind <= BATCH:
-            return self._carry_out(*request)
+    def _answer(self, kind, request):
         if kind == NEXT:
             return self._host.streams.next(request[1], request[2], self._host.daemon)
         if kind == CLOSE:
@@ -244,10 +242,10 @@ class Channel:
                 value = self._batch(service, instance, args, serializer)
             if flags & FLAG_ONEWAY:
                 return VALUE, None
-            if isinstance(value, Iterator) and kind != BATCH:
-                answer = STREAM, host.streams.add(name, value)
-            elif kind == BATCH:
+            if kind == BATCH or type(value) in convert.ATOMS:
                 answer = VALUE, value
+            elif isinstance(value, Iterator):
+                answer = STREAM, host.streams.add(name, value)
             else:
                 answer = VALUE, self._plain(value, serializer, member)
             if context is not None:

@@ -26,9 +26,9 @@ SERPENT, MARSHAL, JSON, MSGPACK = 1, 2, 3, 4
 # The deepest nesting that the daemon accepts.
 MAX_DEPTH = 200
 
-_ATOMS = frozenset((int, float, str, bool, type(None), bytes, complex))
+ATOMS = frozenset((int, float, str, bool, type(None), bytes, complex))
 _CONTAINERS = frozenset((list, tuple, dict, set, frozenset))
-_PLAIN = _ATOMS | _CONTAINERS
+_PLAIN = ATOMS | _CONTAINERS
 
 
 def plain(value, serializer, hosted=None):
@@ -47,7 +47,7 @@ def plain(value, serializer, hosted=None):
 def is_plain(value, depth=0):
     """Whether `value` consists of the types only that `marshal` writes as what they are."""
     kind = type(value)
-    if kind in _ATOMS:
+    if kind in ATOMS:
         return True
     if kind not in _CONTAINERS or depth > MAX_DEPTH:
         return False
@@ -55,11 +55,11 @@ def is_plain(value, depth=0):
         return True
     if kind is dict:
         # keys that hold anything else than atoms are tuples, and looked at one by one
-        if not set(map(type, value)) <= _ATOMS and not all(is_plain(key, depth + 1) for key in value):
+        if not set(map(type, value)) <= ATOMS and not all(is_plain(key, depth + 1) for key in value):
             return False
         value = value.values()
     kinds = set(map(type, value))
-    if kinds <= _ATOMS:
+    if kinds <= ATOMS:
         return True
     if not kinds <= _PLAIN:
         return False
@@ -102,7 +102,7 @@ class _Rules:
 
     def convert(self, value, depth):
         kind = type(value)
-        if kind in _ATOMS:
+        if kind in ATOMS:
             return value
         if kind in _CONTAINERS:
             return self._nested(value, depth, self._container)
@@ -367,13 +367,13 @@ class _Packed(_Rules):
     def convert(self, value, depth):
         # subclasses count as what they derive from
         kind = type(value)
-        if kind not in _ATOMS and kind not in _CONTAINERS:
+        if kind not in ATOMS and kind not in _CONTAINERS:
             number = _sendable_number(value)
             if number is not value:
                 return self.convert(number, depth)
             for base, rule in self._BASES:
                 if isinstance(value, base):
-                    return rule(value) if base in _ATOMS else super().convert(rule(value), depth)
+                    return rule(value) if base in ATOMS else super().convert(rule(value), depth)
         return super().convert(value, depth)
 
     _BASES = (

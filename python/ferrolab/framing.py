@@ -58,14 +58,23 @@ class Reader:
 
     def read(self):
         """The next frame's content; None at the end."""
+        view = self._view
+        if not self._end:
+            # Mostly one whole frame comes, and nothing else.
+            count = self._recv_into(view)
+            if count > 4 and _LENGTH.unpack_from(view)[0] == count - 4:
+                return marshal.loads(view[4:count])
+            if not count:
+                return None
+            self._end = count
         while self._end - self._start < 4:
             if not self._fill():
                 return None
-        size = _LENGTH.unpack_from(self._view, self._start)[0]
+        size = _LENGTH.unpack_from(view, self._start)[0]
         start = self._start + 4
         stop = start + size
         if stop <= self._end:
-            frame = marshal.loads(self._view[start:stop])
+            frame = marshal.loads(view[start:stop])
             if stop == self._end:
                 self._start = self._end = 0
             else:
