@@ -48,23 +48,32 @@ pub(crate) async fn serve<S: ClientStream>(
     newcomer: Newcomer,
     stop: CancellationToken,
 ) {
-    match &shared.config.tls {
-        // Who can reach a Unix socket is the file system's to say, and nobody listens in on it.
-        Some(tls) if !matches!(newcomer.peer, Peer::Unix) => {
-            let shaken = limited(&shared, &newcomer, &stop, tls.accept(stream)).await;
-            match shaken {
-                None => {}
-                // Boxed, so that connections without TLS are no larger for it.
-                Some(Ok(stream)) => Box::pin(admit(shared, stream, newcomer, stop)).await,
-                Some(Err(error)) => {
-                    let Newcomer { peer, .. } = newcomer;
-                    // The client is told, and a supervisor that asks for a sign of life, in plain
-                    // words and every second, ends here too.
-                    debug!(daemon = %shared.config.name, %peer, %error, "TLS handshake failed");
-                }
-            }
+    // Who can reach a Unix socket is the file system's to say, and nobody listens in on it.
+    if shared.config.tls.is_some() && !matches!(newcomer.peer, Peer::Unix) {
+        // Boxed, so that connections without TLS are no larger for it.
+        Box::pin(serve_tls(shared, stream, newcomer, stop)).await;
+    } else {
+        admit(shared, stream, newcomer, stop).await;
+    }
+}
+
+async fn serve_tls<S: ClientStream>(
+    shared: Arc<Shared>,
+    stream: S,
+    newcomer: Newcomer,
+    stop: CancellationToken,
+) {
+    let Some(tls) = &shared.config.tls else { return };
+    let shaken = limited(&shared, &newcomer, &stop, tls.accept(stream)).await;
+    match shaken {
+        None => {}
+        Some(Ok(stream)) => admit(Arc::clone(&shared), stream, newcomer, stop).await,
+        Some(Err(error)) => {
+            let Newcomer { peer, .. } = newcomer;
+            // The client is told, and a supervisor that asks for a sign of life, in plain words and
+            // every second, ends here too.
+            debug!(daemon = %shared.config.name, %peer, %error, "TLS handshake failed");
         }
-        _ => admit(shared, stream, newcomer, stop).await,
     }
 }
 
@@ -139,7 +148,7 @@ async fn converse<S: ClientStream>(
                 warn!(%daemon, %peer, %error,
                     "closing a connection that does not keep to the protocol");
             }
-            refusal::tell(connection, &error).await;
+            Box::pin(refusal::tell(connection, &error)).await;
         }
     }
 }
