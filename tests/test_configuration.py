@@ -1,9 +1,13 @@
 """The configuration as a file: renaming in it, resetting it, PyroLab's taken over."""
 
+import json
 import os
+import random
+import subprocess
+import time
 
 import pytest
-from harness import free_port
+from harness import free_port, wait_for
 from harness.lab import interpreter
 
 CONFIGURATION = """\
@@ -114,3 +118,62 @@ def test_an_import_without_a_file_says_where_it_looked(lab, monkeypatch):
     result = lab.run("config", "import", check=False)
     assert result.returncode == 1
     assert "user_configuration.yaml" in result.text and "ferrolab config import FILE" in result.text
+
+
+def test_what_was_looked_at_is_what_is_installed(lab):
+    """A pipe can be read once only."""
+    text = "nameservers: {n: {storage: sql:names.sql}}  # from a pipe\n"
+    said = subprocess.run(
+        [lab.binary, "config", "update", "/dev/stdin"],
+        input=text,
+        cwd=lab.files,
+        env=lab.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert said.returncode == 0 and "1 nameserver(s)" in said.stdout, said
+    assert lab.run("config", "export").stdout == text
+    said = lab.run("info").text
+    assert f"sql:{lab.files}/names.sql" in said and "configuration from" not in said
+
+
+def test_updates_at_once_are_whole(lab):
+    """Each file comes with the folder that its paths are taken from, whoever is last, or killed."""
+    folders = [lab.files / name for name in "ab"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "lab.yaml").write_text(f"daemons: {{{folder.name}: {{host: localhost}}}}\n")
+    for turn in range(12):
+        updates = [lab.start("config", "update", folder / "lab.yaml") for folder in folders]
+        if turn % 2:
+            pause = time.monotonic() + random.random() * 0.02
+            wait_for(lambda pause=pause: time.monotonic() >= pause, 5, "a random moment")
+            for update in updates:
+                update.kill()
+        for update in updates:
+            update.wait(timeout=30)
+        if not (lab.home / "config.yaml").exists():
+            continue
+        text = lab.run("config", "export").stdout
+        info = lab.run("info").text
+        name = "a" if "{a:" in text else "b"
+        assert f"/{name}/lab.yaml" in info, f"{text}\n{info}"
+    lab.run("config", "update", folders[0] / "lab.yaml")
+    assert not list(lab.home.glob(".config.yaml.*.tmp"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "python: {path: [drivers]}\n" + PYROLABS,
+        json.dumps({"services": {"x": {"module": "m", "classname": "C", "daemon": "d"}}, "daemons": {"d": {}}}, indent=2),
+        PYROLABS + "...\n",
+    ],
+    ids=["with a python", "in braces", "with an end"],
+)
+def test_an_import_that_would_break_the_file_is_refused(lab, text):
+    file = lab.write(text, "pyrolabs.yaml", ns_port=free_port())
+    result = lab.run("config", "import", file, check=False)
+    assert result.returncode == 1 and "executable:" in result.text and "config update" in result.text
+    assert not (lab.home / "config.yaml").exists()

@@ -6,6 +6,7 @@ The lab that runs meanwhile keeps what it has.
 import json
 import re
 import resource
+import socket
 import subprocess
 
 import pytest
@@ -229,3 +230,36 @@ def test_a_torn_file_costs_nothing(lab, cut):
     assert said.returncode == 1 and "last good configuration" in said.text and "config.yaml:" in said.text
     assert {row["status"] for row in lab.ps()["services"]} == {"running"}
     assert "last good configuration" in lab.run("status", check=False).text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &t " + "x" * 400_000 + "\nservices: {s: {arguments: [" + "*t, " * 30_000 + "]}}\n",
+        "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+        + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 10}]\n" for n in range(1, 30)),
+        "[" * 500_000,
+        "daemons: {d: {host: " + "y" * 900_000,
+    ],
+    ids=["text", "values", "depth", "one value"],
+)
+def test_a_bomb_costs_little(lab, text):
+    """Refused within the limits of `run`, by the command line and by the supervisor."""
+    ns_port = free_port()
+    lab.config(WHOLE, ns_port=ns_port)
+    lab.up()
+    bomb = lab.files / "bomb.yaml"
+    bomb.write_text(text)
+    assert run(lab, "config", "check", bomb).returncode == 1
+    supervisor = lab.ps()["host"]["pid"]
+    (lab.home / "config.yaml").write_text(text)
+    # Past the command, which would refuse it before it asks.
+    with socket.socket(socket.AF_UNIX) as control:
+        control.settimeout(60)
+        control.connect(str(lab.home / "run" / "control.sock"))
+        control.sendall(b'{"request": "reload", "seconds": 1}\n')
+        assert json.loads(control.makefile().readline())["answer"] == "refused"
+    assert {row["status"] for row in lab.ps()["daemons"]} == {"running"}
+    with open(f"/proc/{supervisor}/status") as status:
+        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+    assert peak < 200_000, f"the supervisor took {peak} KiB"

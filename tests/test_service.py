@@ -77,7 +77,9 @@ def test_a_boot_with_a_mistake_in_the_file_brings_the_last_good_lab_back(lab, ma
     good = file.read_text()
     file.write_text(good.replace("bench", "bnech", 1))
     result = lab.run("up", check=False)
-    assert result.returncode == 1 and "did you mean" in result.text, "a person at a terminal corrects it"
+    assert result.returncode == 1 and "did you mean" in result.text and "last good configuration" in result.text
+    assert lab.entry("services", "lab.meter")["status"] == "running", "the crontab line runs `up`, too"
+    lab.down()
     manager()
     assert "READY=1" in lab.notify.recv(4096).decode()
     assert lab.entry("services", "lab.meter")["status"] == "running"

@@ -29,6 +29,33 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     put(path, bytes, None)
 }
 
+/// Waits until nobody else holds the lock of this name, and holds it until the returned file is
+/// dropped, or this process ends.
+///
+/// # Errors
+/// The file cannot be made or locked.
+pub(crate) fn lock(path: &Path) -> Result<File, FileError> {
+    let failed = |source| FileError { operation: "lock", path: path.to_path_buf(), source };
+    let file = File::options().create(true).append(true).open(path).map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
+}
+
+/// Removes what a replacement of `path` has left behind that was killed in the middle of it. Only
+/// for who holds the lock under which it is replaced.
+pub(crate) fn sweep(path: &Path) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let prefix = format!(".{name}.");
+    // What cannot be listed or removed harms nobody.
+    for entry in fs::read_dir(directory(path)).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(&prefix) && name.ends_with(".tmp") {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Replaces a state file, which only its owner may read (mode 0600).
 pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     put(path, bytes, Some(0o600))

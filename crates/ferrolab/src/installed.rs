@@ -16,10 +16,41 @@ use crate::paths::{Paths, stable_hash};
 /// A configuration of nothing.
 const EMPTY: &[u8] = b"version: \"1.0\"\n";
 
-/// Where the installed file came from.
-#[derive(Debug, Serialize, Deserialize)]
+/// Where a configuration came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Origin {
-    file: PathBuf,
+    /// Relative paths in it are taken from here.
+    folder: PathBuf,
+    /// The file, where it was one and not a pipe.
+    file: Option<PathBuf>,
+}
+
+/// Where the installed file came from, such that it fits whatever is installed: the file and this
+/// are two files, and whoever replaces them may be killed between the two.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Origins {
+    /// Of the file that was there before, or of whatever else is there now.
+    current: Option<Origin>,
+    /// Of the text with this fingerprint, which was about to be installed.
+    next: Option<(String, Option<Origin>)>,
+}
+
+/// The last configuration that was in force.
+#[derive(Debug, Serialize, Deserialize)]
+struct Good {
+    origin: Option<Origin>,
+    text: String,
+}
+
+/// A user's file that was read and found right: what was looked at is what is installed.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) configuration: Configuration,
+    pub(crate) warnings: Vec<Warning>,
+    pub(crate) text: Vec<u8>,
+    name: String,
+    origin: Origin,
 }
 
 /// Why a file is not installed.
@@ -37,34 +68,65 @@ pub(crate) enum InstallError {
     Origin(#[from] serde_json::Error),
 }
 
-/// Reads and checks a user's file.
+/// Reads and checks a user's file. It is read once, so it may be a pipe.
 ///
 /// # Errors
 /// Every problem in it.
-pub(crate) fn check(file: &Path) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
-    Configuration::load_in(file, &surroundings()).map_err(Box::new)
+pub(crate) fn check(file: &Path) -> Result<Checked, Box<ConfigError>> {
+    let unreadable =
+        |source| Box::new(ConfigError::Unreadable { path: file.to_path_buf(), source });
+    let origin = Origin::of(file).map_err(unreadable)?;
+    let text = config::read(file).map_err(unreadable)?;
+    Checked::new(file.display().to_string(), text, origin)
 }
 
-/// Takes a checked file over as the lab's configuration; the one before is kept beside it.
-///
-/// # Errors
-/// It cannot be read again, or the home cannot be written.
-pub(crate) fn install(file: &Path, paths: &Paths) -> Result<(), InstallError> {
-    let read = |source| InstallError::Read { path: file.to_path_buf(), source };
-    let bytes = std::fs::read(file).map_err(read)?;
-    install_text(file, &bytes, paths)
+impl Checked {
+    fn new(name: String, text: Vec<u8>, origin: Origin) -> Result<Checked, Box<ConfigError>> {
+        let (configuration, warnings) = parse(&name, &text, &origin.folder)?;
+        Ok(Checked { configuration, warnings, text, name, origin })
+    }
+
+    /// The same file with another text.
+    ///
+    /// # Errors
+    /// Every problem in that.
+    pub(crate) fn with_text(self, text: Vec<u8>) -> Result<Checked, Box<ConfigError>> {
+        Checked::new(self.name, text, self.origin)
+    }
+
+    /// Takes it over as the lab's configuration; the one before is kept beside it.
+    ///
+    /// # Errors
+    /// The home cannot be written.
+    pub(crate) fn install(&self, paths: &Paths) -> Result<(), InstallError> {
+        replace(paths, &self.text, Some(self.origin.clone()))
+    }
 }
 
-/// As [`install`], with another text than the file's.
-///
-/// # Errors
-/// The home cannot be written.
-pub(crate) fn install_text(file: &Path, text: &[u8], paths: &Paths) -> Result<(), InstallError> {
-    let read = |source| InstallError::Read { path: file.to_path_buf(), source };
-    let origin = Origin { file: std::path::absolute(file).map_err(read)? };
+impl Origin {
+    fn of(file: &Path) -> std::io::Result<Origin> {
+        if file.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+            return Ok(Origin { folder: std::env::current_dir()?, file: None });
+        }
+        let file = std::path::absolute(file)?;
+        let folder = file.parent().unwrap_or(Path::new("/")).to_path_buf();
+        Ok(Origin { folder, file: Some(file) })
+    }
+}
+
+/// Replaces the installed file and what is known of its origin. Whenever this is broken off, what
+/// is there afterwards is the one before or the new one, each with its own origin.
+fn replace(paths: &Paths, text: &[u8], origin: Option<Origin>) -> Result<(), InstallError> {
+    let _turn = files::lock(&paths.config_lock())?;
+    files::sweep(&paths.config_file);
+    let before = std::fs::read(&paths.config_file).ok();
+    let current = before.and_then(|before| origin_of(paths, &before));
+    let write = |origins: &Origins| -> Result<(), InstallError> {
+        Ok(files::replace(&paths.config_origin(), &serde_json::to_vec(origins)?)?)
+    };
+    write(&Origins { current, next: Some((fingerprint_of(text), origin.clone())) })?;
     files::replace_keeping_previous(&paths.config_file, text)?;
-    files::replace(&paths.config_origin(), &serde_json::to_vec(&origin)?)?;
-    Ok(())
+    write(&Origins { current: origin, next: None })
 }
 
 /// Reads the lab's configuration.
@@ -72,41 +134,55 @@ pub(crate) fn install_text(file: &Path, text: &[u8], paths: &Paths) -> Result<()
 /// # Errors
 /// Every problem in it, or that there is none.
 pub(crate) fn load(paths: &Paths) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
-    load_from(&paths.config_file, paths)
+    let file = &paths.config_file;
+    let unreadable = |source| Box::new(ConfigError::Unreadable { path: file.clone(), source });
+    let text = config::read(file).map_err(unreadable)?;
+    parse(&file.display().to_string(), &text, &folder(paths, origin_of(paths, &text)))
 }
 
-/// Keeps a copy of the lab's configuration, which has just been found to be right.
+/// Keeps a copy of the lab's configuration, which has just been found to be right, and of what its
+/// paths mean.
 ///
 /// # Errors
 /// It cannot be read or written.
 pub(crate) fn keep_good(paths: &Paths) -> Result<(), InstallError> {
+    let _turn = files::lock(&paths.config_lock())?;
     let read = |source| InstallError::Read { path: paths.config_file.clone(), source };
-    let bytes = std::fs::read(&paths.config_file).map_err(read)?;
-    Ok(files::replace_private(&paths.last_good(), &bytes)?)
+    let text = std::fs::read_to_string(&paths.config_file).map_err(read)?;
+    let origin = origin_of(paths, text.as_bytes());
+    let folder = folder(paths, origin.clone());
+    // Somebody may have written another one since it was looked at.
+    if parse("", text.as_bytes(), &folder).is_err() {
+        return Ok(());
+    }
+    let good = serde_json::to_vec(&Good { origin, text })?;
+    Ok(files::replace_private(&paths.last_good(), &good)?)
 }
 
 /// Reads the last configuration that was in force, if there is one that is still right.
 pub(crate) fn load_good(paths: &Paths) -> Option<Configuration> {
-    load_from(&paths.last_good(), paths).ok().map(|(configuration, _)| configuration)
+    let bytes = std::fs::read(paths.last_good()).ok()?;
+    let Good { origin, text } = serde_json::from_slice(&bytes).ok()?;
+    let name = paths.last_good().display().to_string();
+    let parsed = parse(&name, text.as_bytes(), &folder(paths, origin)).ok()?;
+    Some(parsed.0)
 }
 
-fn load_from(
-    file: &Path,
-    paths: &Paths,
+fn parse(
+    name: &str,
+    text: &[u8],
+    folder: &Path,
 ) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
-    let unreadable =
-        |source| Box::new(ConfigError::Unreadable { path: file.to_path_buf(), source });
-    let directory = match origin(paths) {
-        Some(origin) => origin.file,
-        None => paths.config_file.clone(),
-    };
-    let bytes = config::read(file).map_err(unreadable)?;
-    let name = file.display().to_string();
     let (mut configuration, warnings) =
-        Configuration::parse(&name, &bytes, &surroundings()).map_err(Box::new)?;
-    let directory = directory.parent().unwrap_or(Path::new("/"));
-    configuration.rebase(directory, std::env::home_dir().as_deref());
+        Configuration::parse(name, text, &surroundings()).map_err(Box::new)?;
+    configuration.rebase(folder, std::env::home_dir().as_deref());
     Ok((configuration, warnings))
+}
+
+/// A file that the user wrote into the lab's home has no other origin.
+fn folder(paths: &Paths, origin: Option<Origin>) -> PathBuf {
+    let home = || paths.config_file.parent().unwrap_or(Path::new("/")).to_path_buf();
+    origin.map_or_else(home, |origin| origin.folder)
 }
 
 /// Puts an empty configuration in the place of the lab's, which is kept beside it.
@@ -114,14 +190,17 @@ fn load_from(
 /// # Errors
 /// The home cannot be written.
 pub(crate) fn reset(paths: &Paths) -> Result<(), InstallError> {
-    files::replace_keeping_previous(&paths.config_file, EMPTY)?;
-    let origin = paths.config_origin();
-    match std::fs::remove_file(&origin) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(FileError { operation: "remove", path: origin, source }.into())
-        }
-        _ => Ok(()),
-    }
+    replace(paths, EMPTY, None)
+}
+
+/// Writes a text in the place of the installed one that was made from it.
+///
+/// # Errors
+/// The home cannot be written.
+pub(crate) fn edit(paths: &Paths, text: &[u8]) -> Result<(), InstallError> {
+    let before = std::fs::read(&paths.config_file).ok();
+    let origin = before.and_then(|before| origin_of(paths, &before));
+    replace(paths, text, origin)
 }
 
 /// The text of a file with an entry renamed, and in how many places.
@@ -136,27 +215,145 @@ pub(crate) fn rename(
 ) -> Result<(String, usize), RenameError> {
     let unreadable =
         |source| Box::new(ConfigError::Unreadable { path: file.to_path_buf(), source });
-    let bytes = std::fs::read(file).map_err(unreadable)?;
+    let bytes = config::read(file).map_err(unreadable)?;
     config::rename(&file.display().to_string(), &bytes, &surroundings(), entry, old, new)
 }
 
 /// A short text that changes with the lab's configuration file.
 pub(crate) fn fingerprint(paths: &Paths) -> Option<String> {
-    let bytes = std::fs::read(&paths.config_file).ok()?;
-    Some(format!("{:016x}", stable_hash(&bytes)))
+    std::fs::read(&paths.config_file).ok().map(|text| fingerprint_of(&text))
+}
+
+fn fingerprint_of(text: &[u8]) -> String {
+    format!("{:016x}", stable_hash(text))
 }
 
 /// Where the lab's configuration file came from, if `config update` has brought it.
 pub(crate) fn origin_file(paths: &Paths) -> Option<PathBuf> {
-    origin(paths).map(|origin| origin.file)
+    origin_of(paths, &std::fs::read(&paths.config_file).ok()?)?.file
 }
 
-/// A file that the user wrote into the lab's home has no other origin.
-fn origin(paths: &Paths) -> Option<Origin> {
-    let text = std::fs::read_to_string(paths.config_origin()).ok()?;
-    serde_json::from_str(&text).ok()
+/// Where the installed `text` came from.
+fn origin_of(paths: &Paths, text: &[u8]) -> Option<Origin> {
+    let origins = std::fs::read(paths.config_origin()).ok()?;
+    let Origins { current, next } = serde_json::from_slice(&origins).ok()?;
+    match next {
+        Some((fingerprint, origin)) if fingerprint == fingerprint_of(text) => origin,
+        _ => current,
+    }
 }
 
 fn surroundings() -> Surroundings {
     Surroundings::current(Some(NATIVE_SERVICES.map(str::to_owned).to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::paths::Environment;
+
+    const ONE: &str = "python: {path: [one]}\n";
+    const TWO: &str = "python: {path: [two]}\n";
+
+    struct Home {
+        directory: tempfile::TempDir,
+        paths: Paths,
+    }
+
+    fn home() -> Home {
+        let directory = tempfile::tempdir().unwrap();
+        let variable = |name: &str| (name == "FERROLAB_HOME").then(|| directory.path().into());
+        let paths = Paths::new(&Environment::from_variables(variable)).unwrap();
+        paths.ensure().unwrap();
+        Home { directory, paths }
+    }
+
+    impl Home {
+        /// Takes over a file of this text in a folder of this name.
+        fn install(&self, folder: &str, text: &str) {
+            let folder = self.directory.path().join(folder);
+            fs::create_dir_all(&folder).unwrap();
+            let file = folder.join("lab.yaml");
+            files::replace(&file, text.as_bytes()).unwrap();
+            check(&file).unwrap().install(&self.paths).unwrap();
+        }
+
+        /// Where the drivers of a configuration are, below the home.
+        fn drivers(&self, configuration: Configuration) -> String {
+            let path = &configuration.python.path[0];
+            path.strip_prefix(self.directory.path()).unwrap().display().to_string()
+        }
+
+        fn loaded(&self) -> String {
+            self.drivers(load(&self.paths).unwrap().0)
+        }
+    }
+
+    #[test]
+    fn paths_mean_what_they_meant_where_the_file_was() {
+        let home = home();
+        files::replace(&home.paths.config_file, ONE.as_bytes()).unwrap();
+        assert_eq!(home.loaded(), "one", "a file that was written here");
+        home.install("a", ONE);
+        assert_eq!(home.loaded(), "a/one");
+        assert!(origin_file(&home.paths).unwrap().ends_with("a/lab.yaml"));
+        files::replace(&home.paths.config_file, TWO.as_bytes()).unwrap();
+        assert_eq!(home.loaded(), "a/two", "changed here afterwards");
+        edit(&home.paths, ONE.as_bytes()).unwrap();
+        assert_eq!(home.loaded(), "a/one");
+        reset(&home.paths).unwrap();
+        assert_eq!(origin_file(&home.paths), None);
+    }
+
+    #[test]
+    fn a_replacement_that_is_broken_off_mixes_nothing() {
+        let home = home();
+        home.install("a", ONE);
+        let before = fs::read(&home.paths.config_file).unwrap();
+        home.install("b", TWO);
+        let (after, mut origins) = (fs::read(&home.paths.config_file).unwrap(), Origins::default());
+        let folder = |name: &str| Origin { folder: home.directory.path().join(name), file: None };
+        origins.current = Some(folder("a"));
+        origins.next = Some((fingerprint_of(&after), Some(folder("b"))));
+        files::replace(&home.paths.config_origin(), &serde_json::to_vec(&origins).unwrap())
+            .unwrap();
+        assert_eq!(home.loaded(), "b/two", "killed before the last step");
+        files::replace(&home.paths.config_file, &before).unwrap();
+        assert_eq!(home.loaded(), "a/one", "killed before the second");
+        let left = home.paths.config_file.with_file_name(".config.yaml.Xy12.tmp");
+        files::replace(&left, b"").unwrap();
+        home.install("c", TWO);
+        assert_eq!(home.loaded(), "c/two");
+        assert!(!left.exists(), "what was left behind is swept away");
+    }
+
+    #[test]
+    fn the_last_good_one_keeps_its_folder() {
+        let home = home();
+        home.install("a", ONE);
+        keep_good(&home.paths).unwrap();
+        home.install("b", TWO);
+        files::replace(&home.paths.config_file, b"daemons: {").unwrap();
+        keep_good(&home.paths).unwrap();
+        assert!(load(&home.paths).is_err());
+        assert_eq!(home.drivers(load_good(&home.paths).unwrap()), "a/one");
+    }
+
+    #[test]
+    fn a_file_that_is_large_or_not_there_is_named() {
+        let home = home();
+        let large = home.directory.path().join("large.yaml");
+        files::replace(&large, "# a comment that fills the disk\n".repeat(40_000).as_bytes())
+            .unwrap();
+        for (file, said) in [
+            (large.as_path(), "large.yaml:1:1: the file is larger than 1024 KiB"),
+            (Path::new("/nowhere/lab.yaml"), "cannot read /nowhere/lab.yaml: No such file"),
+            (Path::new("/"), "cannot read /"),
+        ] {
+            let error = check(file).unwrap_err();
+            assert!(error.plain().contains(said), "{}", error.plain());
+        }
+    }
 }

@@ -189,9 +189,14 @@ impl Paths {
         self.state_dir.join("config-origin.json")
     }
 
+    /// What is locked while the configuration is replaced.
+    pub(crate) fn config_lock(&self) -> PathBuf {
+        self.state_dir.join("config.lock")
+    }
+
     /// The last configuration that was in force, for a start with a file that has problems.
     pub(crate) fn last_good(&self) -> PathBuf {
-        self.state_dir.join("config.good.yaml")
+        self.state_dir.join("config-good.json")
     }
 
     /// Where it is kept what was started and stopped by hand.

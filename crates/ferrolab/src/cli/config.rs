@@ -110,6 +110,7 @@ fn reset(yes: bool) -> Outcome {
         println!("Nothing was changed.");
         return Ok(ExitCode::FAILURE);
     }
+    paths.ensure().into_diagnostic()?;
     installed::reset(&paths).into_diagnostic()?;
     let previous = files::previous(&paths.config_file);
     println!("The configuration is empty. The one before is kept at {}.", previous.display());
@@ -119,14 +120,14 @@ fn reset(yes: bool) -> Outcome {
 fn check(file: &Path, json: bool) -> Outcome {
     let checked = installed::check(file);
     if !json {
-        let (configuration, warnings) = checked.map_err(|error| Report::new(*error))?;
-        print_warnings(&warnings);
-        println!("{} is fine: {}.", file.display(), summary(&configuration));
+        let checked = checked.map_err(|error| Report::new(*error))?;
+        print_warnings(&checked.warnings);
+        println!("{} is fine: {}.", file.display(), summary(&checked.configuration));
         return Ok(ExitCode::SUCCESS);
     }
     let (report, code) = match checked {
-        Ok((_, warnings)) => {
-            let warnings: Vec<_> = warnings.iter().map(Warning::to_json).collect();
+        Ok(checked) => {
+            let warnings: Vec<_> = checked.warnings.iter().map(Warning::to_json).collect();
             let report = serde_json::json!({
                 "file": file.display().to_string(), "problems": [], "warnings": warnings,
             });
@@ -141,11 +142,11 @@ fn check(file: &Path, json: bool) -> Outcome {
 /// Takes a file over as the lab's configuration, if it has no problem.
 fn update(file: &Path, reload: bool) -> Outcome {
     let paths = paths()?;
-    let (configuration, warnings) = installed::check(file).map_err(|error| Report::new(*error))?;
-    print_warnings(&warnings);
+    let checked = installed::check(file).map_err(|error| Report::new(*error))?;
+    print_warnings(&checked.warnings);
     paths.ensure().into_diagnostic()?;
-    installed::install(file, &paths).into_diagnostic()?;
-    println!("Configuration updated: {}.", summary(&configuration));
+    checked.install(&paths).into_diagnostic()?;
+    println!("Configuration updated: {}.", summary(&checked.configuration));
     if files::previous(&paths.config_file).exists() {
         println!("The one before is kept at {}.", files::previous(&paths.config_file).display());
     }

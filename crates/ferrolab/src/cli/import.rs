@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use miette::{IntoDiagnostic, Report, WrapErr, miette};
+use miette::{IntoDiagnostic, Report, miette};
 
 use super::{Outcome, paths};
 use crate::config::Target;
 use crate::files;
-use crate::installed;
+use crate::installed::{self, Checked};
 
 /// Take over the configuration of an installed PyroLab
 ///
@@ -33,22 +33,19 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         None => find()?,
     };
     let file = std::path::absolute(&file).into_diagnostic()?;
-    let text = fs::read_to_string(&file)
-        .into_diagnostic()
-        .wrap_err_with(|| format!("cannot read {}", file.display()))?;
-    let (configuration, warnings) = installed::check(&file).map_err(|error| Report::new(*error))?;
-    super::config::print_warnings(&warnings);
-    let mut text = text;
+    let mut checked = installed::check(&file).map_err(|error| Report::new(*error))?;
+    super::config::print_warnings(&checked.warnings);
     let mut changes = Vec::new();
-    let has_drivers = configuration
+    let has_drivers = checked
+        .configuration
         .services
         .iter()
         .any(|service| matches!(service.target, Target::Python { .. }));
-    if has_drivers && configuration.python.executable.is_none() {
+    if has_drivers && checked.configuration.python.executable.is_none() {
         match arguments.python.clone().or_else(pyrolabs_python) {
             Some(python) => {
                 let python = std::path::absolute(python).into_diagnostic()?;
-                add_python(&mut text, &python);
+                checked = add_python(checked, &python)?;
                 changes.push(format!("drivers run in {}", python.display()));
             }
             None => changes.push(
@@ -67,8 +64,9 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     }
     let paths = paths()?;
     paths.ensure().into_diagnostic()?;
-    installed::install_text(&file, text.as_bytes(), &paths).into_diagnostic()?;
-    println!("Imported {}: {}.", file.display(), super::config::summary(&configuration));
+    checked.install(&paths).into_diagnostic()?;
+    let configuration = &checked.configuration;
+    println!("Imported {}: {}.", file.display(), super::config::summary(configuration));
     changes.push("relative paths in it are still taken from its folder".to_owned());
     if !configuration.nameservers.is_empty() {
         changes.push(
@@ -132,14 +130,26 @@ fn pyrolabs_python() -> Option<PathBuf> {
     (is_python && python.is_file()).then_some(python)
 }
 
-fn add_python(text: &mut String, python: &Path) {
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
+/// Adds the interpreter at the end of the file, if that is a place for it.
+fn add_python(checked: Checked, python: &Path) -> Result<Checked, Report> {
+    let mut text = checked.text.clone();
+    if !text.is_empty() && !text.ends_with(b"\n") {
+        text.push(b'\n');
     }
     // JSON's text is YAML's in double quotes.
     let quoted = serde_json::Value::from(python.display().to_string());
-    text.push_str(&format!(
-        "\n# Added by `ferrolab config import`: the Python that PyroLab ran in.\n\
-         python:\n  executable: {quoted}\n"
-    ));
+    let added = format!("python:\n  executable: {quoted}\n");
+    let comment = "\n# Added by `ferrolab config import`: the Python that PyroLab ran in.\n";
+    text.extend_from_slice(comment.as_bytes());
+    text.extend_from_slice(added.as_bytes());
+    checked.with_text(text).map_err(|_| {
+        miette!(
+            help = format!(
+                "add `executable: {quoted}` under `python` to a copy of the file, and take that over \
+                 with `ferrolab config update`"
+            ),
+            "the Python that PyroLab ran in cannot be added to this file: it has a `python` of its \
+             own, or is written in braces, or ends with `...`"
+        )
+    })
 }

@@ -62,7 +62,10 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
     let target = file.as_ref().unwrap_or(&paths.config_file);
     let (text, count) = installed::rename(target, entry, old, new).map_err(explain)?;
-    files::replace_keeping_previous(target, text.as_bytes()).into_diagnostic()?;
+    match file {
+        Some(file) => files::replace_keeping_previous(file, text.as_bytes()).into_diagnostic()?,
+        None => installed::edit(&paths, text.as_bytes()).into_diagnostic()?,
+    }
     println!("{entry} {old} is {new} now, in {count} place(s) of {}.", target.display());
     println!("The version before is kept at {}.", files::previous(target).display());
     if file.is_some() {

@@ -27,7 +27,6 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -69,22 +68,6 @@ impl Surroundings {
 }
 
 impl Configuration {
-    /// Reads a file in the given surroundings. Relative paths in it are taken from its directory,
-    /// `~/` from the user's.
-    pub(crate) fn load_in(
-        path: &Path,
-        surroundings: &Surroundings,
-    ) -> Result<(Configuration, Vec<Warning>), ConfigError> {
-        let unreadable = |source| ConfigError::Unreadable { path: path.to_path_buf(), source };
-        let bytes = source::read(path).map_err(unreadable)?;
-        let name = path.display().to_string();
-        let (mut configuration, warnings) = Configuration::parse(&name, &bytes, surroundings)?;
-        let absolute = std::path::absolute(path).map_err(unreadable)?;
-        let directory = absolute.parent().unwrap_or(Path::new("/"));
-        configuration.rebase(directory, std::env::home_dir().as_deref());
-        Ok((configuration, warnings))
-    }
-
     /// Reads a text under the name that its problems will give; paths stay as they are written.
     pub(crate) fn parse(
         name: &str,

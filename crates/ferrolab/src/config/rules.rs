@@ -228,8 +228,10 @@ impl Rules<'_> {
                     format!("give a service `daemon: {}`, or remove it", shortened(&daemon.name));
                 self.findings.warn(mark.key, &shown(&path), "no service is hosted by it", help);
             }
+            // PyroLab writes 0 into files of its own, and means nothing by it.
             if self.sound(&["daemons", &daemon.name, "natport"]).is_some()
                 && daemon.nathost.is_none()
+                && daemon.natport != 0
             {
                 let help = "add `nathost`, the address that clients are told with it";
                 let message = "`natport` has no effect without `nathost`";

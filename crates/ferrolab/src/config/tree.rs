@@ -12,12 +12,15 @@ use granit_parser::{ErrorKind, Event, Parser, ScanError, Span};
 use super::auto;
 use super::problem::{Findings, quoted, shortened};
 use super::scalar::{Form, Meaning, Scalar, Tag};
-use super::source::Place;
+use super::source::{MAX_BYTES, Place};
 
 /// The deepest nesting of mappings and lists, aliases followed.
 pub(crate) const MAX_DEPTH: usize = 64;
 /// The most nodes, each alias counted as all that it stands for.
 pub(crate) const MAX_NODES: usize = 100_000;
+/// The most text in keys and values, each alias counted as all that it stands for. A file without
+/// aliases has less.
+const MAX_TEXT: usize = 4 * MAX_BYTES;
 
 /// A value and where it is written; an alias is at its own place, what is in it where it was
 /// written first.
@@ -27,8 +30,23 @@ pub(crate) struct Node {
     pub(crate) place: Place,
     /// What it is.
     pub(crate) content: Rc<Content>,
-    nodes: usize,
+    size: Size,
     height: usize,
+}
+
+/// How much there is of something, each alias counted as all that it stands for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    nodes: usize,
+    /// Bytes of keys and values.
+    text: usize,
+}
+
+impl Size {
+    fn plus(self, other: Size) -> Size {
+        let nodes = self.nodes.saturating_add(other.nodes);
+        Size { nodes, text: self.text.saturating_add(other.text) }
+    }
 }
 
 impl Node {
@@ -76,7 +94,8 @@ pub(crate) fn parse(findings: &mut Findings, text: &str) -> Option<Node> {
     };
     options.set_emit_comments(false);
     let (stack, anchors) = (Vec::new(), HashMap::new());
-    let mut builder = Builder { findings, stack, anchors, root: None, documents: 0, nodes: 0 };
+    let mut builder =
+        Builder { findings, stack, anchors, root: None, documents: 0, size: Size::default() };
     for event in Parser::new_from_str_with_options(text, options) {
         match event {
             Ok((event, span)) => builder.event(event, span)?,
@@ -99,7 +118,7 @@ struct Builder<'f> {
     anchors: HashMap<usize, Node>,
     root: Option<Node>,
     documents: usize,
-    nodes: usize,
+    size: Size,
 }
 
 /// A collection that is still open.
@@ -182,7 +201,7 @@ impl Builder<'_> {
             );
             return self.complete(place, Content::Broken, 0);
         };
-        self.add_nodes(target.nodes, place)?;
+        self.add(target.size, place)?;
         if self.stack.len() + target.height > MAX_DEPTH {
             self.too_deep(place);
             return None;
@@ -196,10 +215,17 @@ impl Builder<'_> {
             self.too_deep(place);
             return None;
         }
-        self.add_nodes(1, place)?;
-        let (mut nodes, mut height) = (1, 1);
+        // Of its own; what is in it was counted when it was complete.
+        let text = match &content {
+            Content::Scalar(scalar) => scalar.text.len(),
+            Content::Map(pairs) => pairs.iter().map(|pair| pair.key.text.len()).sum(),
+            Content::List(_) | Content::Broken => 0,
+        };
+        let own = Size { nodes: 1, text };
+        self.add(own, place)?;
+        let (mut size, mut height) = (own, 1);
         let mut count = |child: &Node| {
-            nodes += child.nodes;
+            size = size.plus(child.size);
             height = height.max(child.height + 1);
         };
         match &content {
@@ -207,7 +233,7 @@ impl Builder<'_> {
             Content::Map(pairs) => pairs.iter().for_each(|pair| count(&pair.value)),
             Content::Scalar(_) | Content::Broken => {}
         }
-        let node = Node { place, content: Rc::new(content), nodes, height };
+        let node = Node { place, content: Rc::new(content), size, height };
         if anchor > 0 {
             self.anchors.insert(anchor, node.clone());
         }
@@ -297,12 +323,15 @@ impl Builder<'_> {
         self.findings.error(place, &self.trail(), message, help);
     }
 
-    fn add_nodes(&mut self, nodes: usize, place: Place) -> Option<()> {
-        self.nodes = self.nodes.saturating_add(nodes);
-        if self.nodes <= MAX_NODES {
+    fn add(&mut self, size: Size, place: Place) -> Option<()> {
+        self.size = self.size.plus(size);
+        let message = if self.size.nodes > MAX_NODES {
+            format!("more than {MAX_NODES} values, counting what aliases repeat")
+        } else if self.size.text > MAX_TEXT {
+            format!("more than {} KiB of text, counting what aliases repeat", MAX_TEXT / 1024)
+        } else {
             return Some(());
-        }
-        let message = format!("more than {MAX_NODES} values, counting what aliases repeat");
+        };
         self.findings.error(place, &self.trail(), message, "use fewer values or aliases");
         None
     }

@@ -103,13 +103,3 @@ fn a_long_line_is_named_but_not_shown() {
     assert!(!shown.contains("yyy"), "{shown}");
     assert!(shown.contains("lab.yaml:1:21: daemons.d.port"), "{shown}");
 }
-
-#[test]
-fn a_file_that_is_not_there_is_named() {
-    let error = Configuration::load_in(Path::new("/nowhere/lab.yaml"), &Surroundings::default())
-        .unwrap_err();
-    assert!(error.plain().starts_with("cannot read /nowhere/lab.yaml: No such file"), "{error}");
-    assert_eq!(error.to_json()["problems"].as_array().unwrap().len(), 0);
-    let directory = Configuration::load_in(Path::new("/"), &Surroundings::default()).unwrap_err();
-    assert_eq!(directory.to_string(), "cannot read /");
-}
