@@ -45,6 +45,34 @@ def test_a_daemon_is_renamed_with_every_reference_and_keeps_its_port(running):
     assert running.entry("daemons", "oven")["status"] == "running"
 
 
+@pytest.mark.parametrize("up", [True, False], ids=["lab up", "lab down"])
+def test_what_an_entry_keeps_goes_with_its_name(lab, up):
+    """A nameserver's names, a daemon's port and its locks' epochs."""
+    ns_port = free_port()
+    text = CONFIGURATION.replace("ns_port: $ns_port", "ns_port: $ns_port, storage: sql")
+    lab.config(text.replace("host: localhost\n    name", "classname: LockableDaemon\n    name"), ns_port=ns_port)
+    lab.up()
+    uri = lab.uri("lab.mirror")
+    lab.run("ns", "register", "hand.made", "PYRO:x@localhost:1")
+    with lab.proxy("lab.mirror") as mirror:
+        mirror.lock("ada")
+        epoch = mirror.lock_info()["epoch"]
+    if not up:
+        lab.run("down")
+    lab.run("rename", "nameserver", "local", "first")
+    lab.run("rename", "nameserver", "first", "main")
+    lab.run("rename", "daemon", "bench", "oven")
+    lab.run("reload") if up else lab.up()
+    assert lab.run("ns", "lookup", "hand.made").stdout.startswith("PYRO:x@localhost:1")
+    assert lab.uri("lab.mirror") == uri
+    with lab.proxy("lab.mirror") as mirror:
+        mirror.lock("eve")
+        assert mirror.lock_info()["epoch"] > epoch
+    kept = {file.name for file in (lab.home / "state").iterdir()}
+    assert "nameserver-main.sql" in kept and "daemon-oven.json" in kept
+    assert not {"nameserver-local.sql", "daemon-bench.json", "locks-bench.json"} & kept
+
+
 def test_a_wrong_name_renames_nothing(running):
     file = running.home / "config.yaml"
     before = file.read_text()

@@ -3,6 +3,7 @@
 //! Owns which child stands for which entry of the configuration. Knows neither sockets nor files;
 //! keeping a child running is the `supervisor` crate's.
 
+mod belongings;
 mod manager;
 mod memory;
 mod plan;
@@ -38,12 +39,12 @@ pub(crate) struct Fleet {
     host: Host,
 }
 
-/// As [`Fleet::renamed`], while no supervisor runs.
+/// As [`Fleet::renamed`], while no supervisor runs; the next one does the rest.
 ///
 /// # Errors
 /// The file of what was decided by hand cannot be written.
 pub(crate) fn renamed(paths: &Paths, kind: Kind, old: &str, new: &str) -> Result<(), FileError> {
-    Memory::rename(&paths.by_hand(), &kind.id(old), &kind.id(new))
+    Memory::rename_in(&paths.by_hand(), &kind.id(old), &kind.id(new))
 }
 
 /// What is in force: the configuration, and the entries that are to run.
@@ -133,8 +134,8 @@ impl Fleet {
         self.order(|reply| Order::Reload { reply }).await
     }
 
-    /// Lets what was decided by hand of an entry hold under its new name too, which it gets with
-    /// the next reload.
+    /// Lets what belongs to an entry go with it to a new name, which it gets with the next reload:
+    /// its files, and what was decided of it by hand.
     ///
     /// # Errors
     /// The lab is being stopped.

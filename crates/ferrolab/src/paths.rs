@@ -224,7 +224,6 @@ impl Paths {
     }
 
     /// Where a nameserver with `storage: sql` and no file of its own keeps its names.
-    #[allow(dead_code, reason = "for nameservers that keep their names in a database")]
     pub(crate) fn nameserver_database(&self, nameserver: &str) -> PathBuf {
         self.state_dir.join(format!("nameserver-{}.sql", file_name(nameserver)))
     }

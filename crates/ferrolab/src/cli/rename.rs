@@ -83,8 +83,8 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lets what belongs to an entry go with its name: its port, and whether it was started or stopped
-/// by hand. Returns whether the lab is up.
+/// Lets what belongs to an entry go with its name: its port, its locks' epochs, the names that it
+/// keeps, and whether it was started or stopped by hand. Returns whether the lab is up.
 async fn carry_over(paths: &Paths, entry: Entry, old: &str, new: &str) -> Result<bool, Report> {
     let kind = match entry {
         Entry::Nameserver => Some(fleet::Kind::Nameserver),
@@ -92,10 +92,6 @@ async fn carry_over(paths: &Paths, entry: Entry, old: &str, new: &str) -> Result
         // Comes and goes with its daemon.
         Entry::Service => None,
     };
-    if entry == Entry::Daemon {
-        // So that its services keep their URIs; without the file it takes another port.
-        let _ = std::fs::rename(paths.daemon_state(old), paths.daemon_state(new));
-    }
     let client = match Client::connect(&paths.control_socket().into_diagnostic()?).await {
         Ok(client) => Some(client),
         Err(ControlError::NotRunning { .. }) => None,

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use super::belongings;
 use super::memory::Memory;
 use super::plan::{self, Plan};
 use super::{Force, Kind, LaunchError};
@@ -67,6 +68,7 @@ impl Manager {
     pub(super) async fn launch(&mut self) -> Result<(), LaunchError> {
         let force = self.force.borrow().clone();
         let plans = plan::all(&force.configuration, &self.paths)?;
+        self.carry_over(|id| plans.contains_key(id)).await;
         for plan in plans.values() {
             self.keeper.add(plan.entry(&self.program, &self.leftovers)).await?;
         }
@@ -85,7 +87,7 @@ impl Manager {
                     self.act(action, kind, &name, reply).await;
                 }
                 Order::Renamed { old, new, reply } => {
-                    if self.memory.copy(&old, &new) {
+                    if self.memory.rename(&old, &new) {
                         info!(old, new, "what was decided by hand holds for the new name");
                         self.remember().await;
                     }
@@ -147,10 +149,11 @@ impl Manager {
             warnings: warnings.iter().map(|warning| warning.plain()).collect(),
             ..Changes::default()
         };
+        self.remove_gone(&before, &after, &mut changes).await;
+        self.carry_over(|id| after.contains_key(id)).await;
         if self.memory.retain(|id| after.contains_key(id)) {
             self.remember().await;
         }
-        self.remove_gone(&before, &after, &mut changes).await;
         let mut active = BTreeMap::new();
         for status in self.keeper.snapshot().await {
             active.insert(status.id, status.phase != Phase::Stopped);
@@ -209,6 +212,18 @@ impl Manager {
             }
         }
         changes.removed.sort();
+    }
+
+    /// Gives entries that have new names what belongs to them. Neither they nor those of the old
+    /// names run.
+    async fn carry_over(&mut self, known: impl Fn(&str) -> bool) {
+        let renamed = self.memory.take_renamed(known);
+        for (old, new) in &renamed {
+            belongings::carry_over(&self.paths, old, new);
+        }
+        if !renamed.is_empty() {
+            self.remember().await;
+        }
     }
 
     /// Writes the memory down. A full disk is told of, and does not stop anybody.

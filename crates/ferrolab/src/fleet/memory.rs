@@ -3,7 +3,7 @@
 //! Owns the file of that, and the one rule: what a person said last counts more than the
 //! configuration's `autolaunch`. Refuses to know processes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
@@ -17,17 +17,19 @@ use crate::files::{self, FileError};
 pub(super) struct Memory {
     started: BTreeSet<String>,
     stopped: BTreeSet<String>,
+    /// New names, and those that their files still have.
+    renamed: BTreeMap<String, String>,
 }
 
 impl Memory {
-    /// As [`Memory::copy`], in the file, while no supervisor runs.
+    /// As [`Memory::rename`], in the file, while no supervisor runs.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(super) fn rename(path: &Path, old: &str, new: &str) -> Result<(), FileError> {
+    pub(super) fn rename_in(path: &Path, old: &str, new: &str) -> Result<(), FileError> {
         let (mut memory, problem) = Memory::load(path);
         // A file that makes no sense is told of at the next start, and kept until then.
-        match problem.is_none() && memory.copy(old, new) {
+        match problem.is_none() && memory.rename(old, new) {
             true => memory.save(path),
             false => Ok(()),
         }
@@ -74,9 +76,28 @@ impl Memory {
         to.insert(id.to_owned()) || taken
     }
 
-    /// What was decided of one entry is decided of another too; false if that is nothing new. The
-    /// old one stays until the next [`Memory::retain`]: it may have its name for a while yet.
-    pub(super) fn copy(&mut self, old: &str, new: &str) -> bool {
+    /// What was decided of one entry is decided of another too, and its files will be that one's;
+    /// false if all that is nothing new. The old one stays until the next [`Memory::retain`]: it may
+    /// have its name for a while yet.
+    pub(super) fn rename(&mut self, old: &str, new: &str) -> bool {
+        let first = self.renamed.remove(old).unwrap_or_else(|| old.to_owned());
+        let moved = match first == new {
+            true => true,
+            false => self.renamed.insert(new.to_owned(), first.clone()) != Some(first),
+        };
+        self.copy(old, new) | moved
+    }
+
+    /// The entries that have new names now, old and new; each is told once.
+    pub(super) fn take_renamed(&mut self, known: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+        let done = |new: &str, old: &str| known(new) && !known(old);
+        let taken = self.renamed.iter().filter(|(new, old)| done(new, old));
+        let taken = taken.map(|(new, old)| (old.clone(), new.clone())).collect();
+        self.renamed.retain(|new, old| !done(new, old));
+        taken
+    }
+
+    fn copy(&mut self, old: &str, new: &str) -> bool {
         match (self.started.contains(old), self.stopped.contains(old)) {
             (true, _) => self.decide(new, true),
             (_, true) => self.decide(new, false),
@@ -89,6 +110,7 @@ impl Memory {
         let before = self.started.len() + self.stopped.len();
         self.started.retain(|id| known(id));
         self.stopped.retain(|id| known(id));
+        self.renamed.retain(|new, _| known(new));
         before != self.started.len() + self.stopped.len()
     }
 }
@@ -111,6 +133,20 @@ mod tests {
         assert!(memory.copy("unknown", "c"), "whatever had that name before is forgotten");
         assert!(!memory.wants("c", false));
         assert!(memory.retain(|id| id == "b") && !memory.retain(|id| id == "b"));
+        assert_eq!(memory, Memory::default());
+    }
+
+    #[test]
+    fn files_follow_through_several_names() {
+        let mut memory = Memory::default();
+        assert!(memory.rename("a", "b") && memory.rename("b", "c") && memory.rename("x", "y"));
+        assert!(!memory.rename("x", "y"), "nothing new");
+        assert_eq!(memory.take_renamed(|id| "ac".contains(id)), [], "the old one is still there");
+        let known = |id: &str| id == "c";
+        assert_eq!(memory.take_renamed(known), [("a".to_owned(), "c".to_owned())]);
+        assert_eq!(memory.take_renamed(known), []);
+        assert!(memory.rename("y", "x"), "and back");
+        assert_eq!(memory.take_renamed(|id| id == "x"), []);
         assert_eq!(memory, Memory::default());
     }
 
