@@ -14,7 +14,7 @@ use wire::serializer::{Call, Serializer};
 use wire::value::Value;
 use wire::{DecodeError, DecodeErrorKind, Limits};
 
-use crate::daemon::handshake::{May, NO_PLACE};
+use crate::daemon::handshake::{May, no_place};
 use crate::daemon::oneway::{self, About, Oneways};
 use crate::daemon::streams::Origin;
 use crate::daemon::{DAEMON_NAME, Shared, guarded};
@@ -84,7 +84,7 @@ pub(crate) async fn answer(
     let breaks_lock =
         matches!(&operation, Operation::Call(call) if object.breaks_locks(&call.method));
     if *may == May::BreakLocks && !breaks_lock {
-        let refused = Exception::new("Pyro5.errors.CommunicationError", NO_PLACE);
+        let refused = Exception::new("Pyro5.errors.CommunicationError", no_place(&shared.config));
         return answer.exception(refused, &id, &name, out);
     }
     let request = Request { operation, context };
