@@ -3,6 +3,7 @@
 //! Owns which objects there are, how many connections are served, and the order in which a
 //! shutdown happens. A connection's own affairs are in [`connection`].
 
+pub(crate) mod caught;
 mod complaints;
 pub(crate) mod config;
 mod connection;
@@ -35,6 +36,7 @@ use tracing::{debug, info, warn};
 use wire::exception::Exception;
 use wire::uri::{Location, Uri};
 
+use crate::daemon::caught::What;
 use crate::daemon::complaints::Complaints;
 use crate::daemon::config::{DaemonConfig, ServerType};
 use crate::daemon::connection::Newcomer;
@@ -422,7 +424,13 @@ impl Shared {
         };
         for (id, object) in objects {
             if !self.locks.defer_end(&id, session) {
-                object.session_ended(session);
+                let ended = || {
+                    object.session_ended(session);
+                    Ok(())
+                };
+                // It is in the log, and the others hear of the end all the same.
+                let what = What { object: &id, member: "session_ended" };
+                let _ = caught::run(what, ended);
             }
         }
         debug!(daemon = %self.config.name, session = session.id, peer = %session.peer, "ended");
