@@ -254,30 +254,93 @@ def attacked(uri, pid, serializer, packet):
         return answer[40:], processor_time(pid) - before
 
 
+def without_descriptors(pid, others=5):
+    """Lets the process open only so many more."""
+    descriptors = [int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (max(descriptors) + others, hard))
+
+
+# Longer than the supervisor waits for an answer to its calls.
+BEYOND_A_HANG = 12
+
+
 def test_where_descriptors_run_out_those_who_are_in_are_served(lab):
-    """Nobody else is let in, which costs next to nothing, until there are descriptors again."""
+    """Silent peers have them all: a supervisor that asks is answered, and newcomers get in."""
     uri, pid = serve(lab, "{}")
-    descriptors = Path(f"/proc/{pid}/fd")
     with contextlib.ExitStack() as stack:
         honest = stack.enter_context(proxy(uri))
         assert honest.echo(1) == [[1], {}]
-        _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        most = max(int(entry.name) for entry in descriptors.iterdir()) + 5
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, hard))
+        without_descriptors(pid)
+        silent = []
+
+        def knock():
+            silent.append(stack.enter_context(socket.create_connection(address(uri), 10)))
+
         for _ in range(40):
-            stack.enter_context(socket.create_connection(address(uri), 10))
-        wait_for(lambda: len(list(descriptors.iterdir())) >= most - 1, 10, "they have run out")
-        begin, before, calls = time.monotonic(), processor_time(pid), 0
-        while time.monotonic() - begin < 2:
+            knock()
+        complaint = "cannot accept a connection"
+        wait_for(lambda: complaint in lab.run("logs", "show").stdout, 10, "they have run out")
+        begin, before, calls, newcomers = time.monotonic(), processor_time(pid), 0, 0
+        while time.monotonic() - begin < BEYOND_A_HANG:
             assert honest.echo(calls) == [[calls], {}]
             wait_for(lambda due=begin + calls / 50: time.monotonic() >= due, 5, "the next call")
             calls += 1
+            if calls % 10 == 0:
+                knock()
+            if calls % 50 == 0:
+                with proxy(uri) as newcomer, contextlib.suppress(Pyro5.errors.CommunicationError):
+                    newcomer._pyroBind()
+                    newcomers += 1
         cost = processor_time(pid) - before
-        print(f"{calls} calls in 2 s with no descriptor left: {cost:.2f} s of processor time")
-        assert cost < 1
+        print(f"{calls} calls with no descriptor left: {cost:.2f} s of processor time, "
+              f"{newcomers} newcomers")
+        assert cost < BEYOND_A_HANG / 2
+        assert newcomers > 0
+        (bench,) = lab.ps()["daemons"]
+        assert (bench["pid"], bench["status"]) == (pid, "running")
     with proxy(uri) as later:
         wait_for(later._pyroBind, 10, "room", ignoring=Pyro5.errors.CommunicationError)
         assert later.echo(1) == [[1], {}]
+    told = lab.run("logs", "show").stdout
+    assert 1 <= told.count(complaint) < 100
+
+
+def test_where_those_who_are_in_have_all_descriptors_others_are_refused_by_name(lab):
+    uri, pid = serve(lab, "{servertype: multiplex}")
+    with contextlib.ExitStack() as stack:
+        honest = stack.enter_context(proxy(uri))
+        assert honest.echo(1) == [[1], {}]
+        without_descriptors(pid, 20)
+        refusals = []
+        begin, calls = time.monotonic(), 0
+        while time.monotonic() - begin < BEYOND_A_HANG:
+            assert honest.echo(calls) == [[calls], {}]
+            wait_for(lambda due=begin + calls / 50: time.monotonic() >= due, 5, "the next call")
+            calls += 1
+            if calls < 60:
+                further = stack.enter_context(proxy(uri.replace("t.wire", "Pyro.Daemon")))
+                try:
+                    further._pyroBind()
+                except Pyro5.errors.CommunicationError as error:
+                    refusals.append(str(error))
+        assert any("no file descriptor left" in refusal for refusal in refusals), refusals
+        (bench,) = lab.ps()["daemons"]
+        assert (bench["pid"], bench["status"]) == (pid, "running")
+
+
+def test_a_multiplex_daemon_serves_as_many_connections_as_it_may_open_files(lab):
+    """With 256: a quarter for handshakes, a hundred for files of its own, and two for each."""
+    lab.config(LAB, daemon="{servertype: multiplex}")
+    limited = lab.start("-c", f'ulimit -n 256; exec "{lab.binary}" up', program="/bin/sh")
+    assert limited.wait(60) == 0, limited.stdout.read()
+    (service,) = lab.ps()["services"]
+    uri = service["uri"]
+    with contextlib.ExitStack() as stack:
+        for _ in range(46):
+            stack.enter_context(proxy(uri))._pyroBind()
+        with pytest.raises(Pyro5.errors.CommunicationError, match="serves 46, as many as its limit"):
+            stack.enter_context(proxy(uri))._pyroBind()
 
 
 def test_a_oneway_flood_is_refused_and_told(bench):

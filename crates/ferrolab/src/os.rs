@@ -1,6 +1,6 @@
 //! What a process of the lab asks of the operating system for itself.
 //!
-//! Owns the limit on open files. A connection is one, and so is each channel to a worker; the usual
+//! Owns the limit on open files, and how connections share it. A connection is one, and so is each channel to a worker; the usual
 //! soft limit of 1024 is for programs that use `select`, which we do not.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -21,7 +21,54 @@ pub(crate) fn raise_file_limit() {
     }
 }
 
-/// How many files may be open now.
-pub(crate) fn file_limit() -> u64 {
-    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+/// Files that are open besides connections.
+const OTHER_FILES: u64 = 100;
+
+/// How many connections a process can have open: each takes file descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Connections {
+    /// Served ones.
+    pub(crate) served: usize,
+    /// Those whose handshake is not done, in all: a quarter of the files at most.
+    pub(crate) handshakes: usize,
+    /// The same from one address.
+    pub(crate) handshakes_per_address: usize,
+}
+
+impl Connections {
+    /// What the process's limit allows where a served connection takes `each` files.
+    pub(crate) fn allowed(each: u64) -> Self {
+        Self::within(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX), each)
+    }
+
+    fn within(limit: u64, each: u64) -> Self {
+        let handshakes = (limit / 4).clamp(1, 4096);
+        let served = (limit.saturating_sub(OTHER_FILES + handshakes) / each.max(1)).max(1);
+        let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        Connections {
+            served: count(served),
+            handshakes: count(handshakes),
+            handshakes_per_address: count((handshakes / 2).clamp(1, 1024)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_share_the_limit_on_open_files() {
+        let cases = [
+            (0, 1, 1, 1, 1),
+            (256, 2, 46, 64, 32),
+            (1024, 1, 668, 256, 128),
+            (1024, 2, 334, 256, 128),
+            (1 << 20, 2, 522_190, 4096, 1024),
+        ];
+        for (limit, each, served, handshakes, handshakes_per_address) in cases {
+            let expected = Connections { served, handshakes, handshakes_per_address };
+            assert_eq!(Connections::within(limit, each), expected, "{limit} files");
+        }
+    }
 }

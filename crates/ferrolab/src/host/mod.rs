@@ -32,6 +32,7 @@ use crate::host::registrar::Manner;
 use crate::host::report::{LOADING, Reporter};
 use crate::host::settings::settings;
 use crate::host::worker::{DaemonObjects, Registry, WorkerSet};
+use crate::os::Connections;
 
 pub(crate) use native::NAMES as NATIVE_SERVICES;
 pub(crate) use report::local_address;
@@ -49,7 +50,14 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let settings = settings(config)?;
     let listener = address::listen(config, &state_file).await?;
     let first_epoch = locks::first_epoch(config, &lock_files);
-    let daemon = Daemon::new(DaemonConfig { first_epoch, ..settings });
+    let allowed = connections(services);
+    let daemon = Daemon::new(DaemonConfig {
+        first_epoch,
+        connections: Some(allowed.served),
+        handshakes: allowed.handshakes,
+        handshakes_per_address: allowed.handshakes_per_address,
+        ..settings
+    });
     let lock_log = locks::begin_log(&daemon, config, &lock_files, first_epoch);
     let spawner = Spawner::permanent()
         .map_err(|error| format!("cannot start the thread that starts workers: {error}"))?;
@@ -99,6 +107,12 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
         log.wait();
     }
     Ok(())
+}
+
+/// How many connections there may be: one to a Python service has a channel to its worker besides.
+fn connections(services: &[Service]) -> Connections {
+    let is_python = |service: &Service| matches!(service.target, Target::Python { .. });
+    Connections::allowed(if services.iter().any(is_python) { 2 } else { 1 })
 }
 
 /// Serves the built-in services; one that cannot be made is reported, and the others serve.

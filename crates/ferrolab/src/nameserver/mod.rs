@@ -38,8 +38,6 @@ use crate::os;
 const CONNECTIONS: usize = 10_000;
 /// Bytes of answers that its clients have not read yet: eight of the largest.
 const UNREAD: usize = 256 * 1024 * 1024;
-/// Files that are open besides.
-const OTHER_FILES: u64 = 100;
 
 /// Runs a nameserver until its supervisor says stop.
 ///
@@ -60,10 +58,14 @@ pub(crate) async fn run(
         Listener::bind_tcp(&host, config.port).await.map_err(|error| error.to_string())?;
     let (store, set_aside) = open(&config.name, file.as_deref())?;
     let store = Arc::new(store);
+    let allowed = os::Connections::allowed(1);
     let daemon = Daemon::new(DaemonConfig {
         name: config.name.clone(),
         server_type: ServerType::Thread,
-        threadpool_size: places(),
+        threadpool_size: CONNECTIONS,
+        connections: Some(allowed.served),
+        handshakes: allowed.handshakes,
+        handshakes_per_address: allowed.handshakes_per_address,
         unread: Some(UNREAD),
         ..DaemonConfig::default()
     });
@@ -154,12 +156,4 @@ fn answer_searches(
             (None, Some(told))
         }
     }
-}
-
-/// How many connections can be served: each takes a file descriptor.
-fn places() -> usize {
-    let current = os::file_limit();
-    usize::try_from(current.saturating_sub(OTHER_FILES))
-        .unwrap_or(CONNECTIONS)
-        .clamp(1, CONNECTIONS)
 }

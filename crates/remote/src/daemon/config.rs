@@ -26,6 +26,9 @@ pub struct DaemonConfig {
     pub server_type: ServerType,
     /// Connections served at most by a `thread` daemon (Pyro5's `THREADPOOL_SIZE`).
     pub threadpool_size: usize,
+    /// Connections served at most, by a daemon of either type: what the limit on open files allows.
+    /// Any number if absent.
+    pub connections: Option<usize>,
     /// Whether answers are compressed (Pyro5's `COMPRESSION`).
     pub compression: bool,
     /// A connection that is silent for this long ends (Pyro5's `COMMTIMEOUT`); in a `multiplex`
@@ -65,6 +68,7 @@ impl Default for DaemonConfig {
             name: "daemon".into(),
             server_type: ServerType::Thread,
             threadpool_size: 80,
+            connections: None,
             compression: false,
             comm_timeout: None,
             tls: None,

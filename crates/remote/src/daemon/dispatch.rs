@@ -14,7 +14,8 @@ use wire::serializer::{Call, Serializer};
 use wire::value::Value;
 use wire::{DecodeError, DecodeErrorKind, Limits};
 
-use crate::daemon::handshake::{May, NO_PLACE};
+use crate::daemon::caught::{self, What};
+use crate::daemon::handshake::{May, no_place};
 use crate::daemon::oneway::{self, About, Oneways};
 use crate::daemon::streams::Origin;
 use crate::daemon::{DAEMON_NAME, Shared, guarded};
@@ -84,7 +85,7 @@ pub(crate) async fn answer(
     let breaks_lock =
         matches!(&operation, Operation::Call(call) if object.breaks_locks(&call.method));
     if *may == May::BreakLocks && !breaks_lock {
-        let refused = Exception::new("Pyro5.errors.CommunicationError", NO_PLACE);
+        let refused = Exception::new("Pyro5.errors.CommunicationError", no_place(&shared.config));
         return answer.exception(refused, &id, &name, out);
     }
     let request = Request { operation, context };
@@ -103,7 +104,7 @@ pub(crate) async fn answer(
         }
         match &shared.turn {
             None => {
-                let answer = object.call(session, request);
+                let answer = caught::begin(about.what(), &object, session, request);
                 oneway::set_going(answer, place, about).await;
             }
             // It keeps its place in the order of arrival, and the connection does not wait for it.
@@ -119,7 +120,7 @@ pub(crate) async fn answer(
                         std::task::Poll::Ready(turn) => turn,
                         std::task::Poll::Pending => turn.await,
                     };
-                    let answer = object.call(&session, request);
+                    let answer = caught::begin(about.what(), &object, &session, request);
                     oneway::set_going(answer, (turn, place), about).await;
                 });
             }
@@ -133,7 +134,8 @@ pub(crate) async fn answer(
     } else {
         // The call that has the turn may be what hangs.
         let turn = if breaks_lock { None } else { take_turn(shared).await };
-        let result = object.call(session, request).wait().await;
+        let what = What { object: &id, member: &name };
+        let result = caught::call(what, &object, session, request).await;
         drop(turn);
         result
     };

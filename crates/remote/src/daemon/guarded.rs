@@ -10,6 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use wire::exception::{Exception, wrap_in_batch};
 use wire::value::Value;
 
+use crate::daemon::caught::{self, What};
 use crate::daemon::{Shared, dispatch};
 use crate::lock::methods;
 use crate::lock::table::Locks;
@@ -83,7 +84,10 @@ impl Guarded<'_> {
         };
         let oneway = context.is_oneway();
         let _admission = Locks::admit(self.shared, self.id, self.session.id, member, oneway)?;
-        self.object.call(self.session, Request { operation, context }).wait().await
+        let name = operation.name().to_owned();
+        let what = What { object: self.id, member: &name };
+        let request = Request { operation, context };
+        caught::call(what, self.object, self.session, request).await
     }
 
     /// Entry by entry, since the lock may change hands between two of them.
@@ -136,7 +140,8 @@ impl Guarded<'_> {
         if let Some(object) = known {
             return Ok(Arc::clone(object));
         }
-        let own = self.object.for_batch(self.session)?;
+        let what = What { object: self.id, member: "the constructor" };
+        let own = caught::run(what, || self.object.for_batch(self.session))?;
         let object = own.unwrap_or_else(|| Arc::clone(self.object));
         *known = Some(Arc::clone(&object));
         Ok(object)
@@ -150,7 +155,8 @@ impl Guarded<'_> {
     ) -> Result<Value, Exception> {
         let method = call.method.clone();
         let request = Request { operation: Operation::Call(call), context };
-        match object.call(self.session, request).wait().await?.body {
+        let what = What { object: self.id, member: &method };
+        match caught::call(what, object, self.session, request).await?.body {
             ReplyBody::Value(value) => Ok(value),
             ReplyBody::Stream(_) => Err(Exception::type_error(format!(
                 "'{method}' returns an iterator, which cannot travel in a batch"

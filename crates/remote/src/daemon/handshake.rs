@@ -16,6 +16,7 @@ use wire::message::{Annotations, Flags, FrameWriter, Header, MessageType};
 use wire::serializer::Serializer;
 use wire::value::{Dict, Value};
 
+use crate::daemon::config::{DaemonConfig, ServerType};
 use crate::daemon::connection::Connection;
 use crate::daemon::{Shared, dispatch, refusal};
 use crate::frames::ReadError;
@@ -23,8 +24,12 @@ use crate::lock::methods::RELEASE;
 use crate::object::BoxFuture;
 use crate::session::{Peer, Session};
 
+/// Where there is no place because there are no file descriptors.
+const NO_DESCRIPTOR: &str = "this daemon's process has no file descriptor left for a further \
+    connection; raise its limit on open files (`ulimit -n`, or LimitNOFILE= of the service), or \
+    close some connections";
 /// Pyro5's words for a pool without a free place.
-pub(crate) const NO_PLACE: &str = "no free workers, increase server threadpool size";
+const NO_PLACE: &str = "no free workers, increase server threadpool size";
 
 /// A client that has been let in.
 pub(crate) struct Accepted {
@@ -157,6 +162,10 @@ async fn let_in(
             validator(handshake).await.map_err(|exception| exception.message())?
         }
     };
+    // Its descriptor may be the last one, lent to hear it.
+    if !shared.spares.all_there().await {
+        return Err(NO_DESCRIPTOR.to_owned());
+    }
     // Not before all is said and decided, so that nobody waits in a place: neither for the client
     // nor for the validator.
     let (place, may) = match &shared.places {
@@ -177,7 +186,20 @@ async fn let_in(
 fn reserved(shared: &Shared, object: &str) -> Result<OwnedSemaphorePermit, String> {
     let breaks = shared.object(object).is_some_and(|object| object.breaks_locks(RELEASE));
     let place = breaks.then(|| Arc::clone(&shared.reserve).try_acquire_owned().ok()).flatten();
-    place.ok_or_else(|| NO_PLACE.to_owned())
+    place.ok_or_else(|| no_place(&shared.config))
+}
+
+/// Why there is no place, in words for the client.
+pub(crate) fn no_place(config: &DaemonConfig) -> String {
+    let is_pool = config.server_type == ServerType::Thread;
+    match config.connections {
+        Some(most) if !is_pool || most < config.threadpool_size => format!(
+            "too many connections: daemon '{}' serves {most}, as many as its limit on open files \
+             allows; raise that (`ulimit -n`, or LimitNOFILE= of the service), or close some",
+            config.name
+        ),
+        _ => NO_PLACE.to_owned(),
+    }
 }
 
 /// How a client began; Marshal is what Pyro5 answers with before it knows better.

@@ -3,6 +3,7 @@
 //! Owns which objects there are, how many connections are served, and the order in which a
 //! shutdown happens. A connection's own affairs are in [`connection`].
 
+pub(crate) mod caught;
 mod complaints;
 pub(crate) mod config;
 mod connection;
@@ -13,6 +14,7 @@ pub(crate) mod handshake;
 mod oneway;
 mod refusal;
 pub(crate) mod rest;
+mod spares;
 pub(crate) mod streams;
 mod unread;
 mod waiting_room;
@@ -34,11 +36,13 @@ use tracing::{debug, info, warn};
 use wire::exception::Exception;
 use wire::uri::{Location, Uri};
 
+use crate::daemon::caught::What;
 use crate::daemon::complaints::Complaints;
 use crate::daemon::config::{DaemonConfig, ServerType};
 use crate::daemon::connection::Newcomer;
 use crate::daemon::daemon_object::DaemonObject;
 use crate::daemon::handshake::{Handshake, Validator, Welcome};
+use crate::daemon::spares::Spares;
 use crate::daemon::streams::Streams;
 use crate::daemon::unread::Unread;
 use crate::daemon::waiting_room::WaitingRoom;
@@ -75,13 +79,14 @@ pub(crate) struct Shared {
     pub(crate) locks: Locks,
     /// Objects that are being brought to a safe state.
     pub(crate) resting: TaskTracker,
-    /// A place for each connection that a `thread` daemon serves.
+    /// A place for each connection that is served, where there may be only so many.
     pub(crate) places: Option<Arc<Semaphore>>,
     /// Places beyond those, for who comes to break a lock: all others may be waiting for it.
     pub(crate) reserve: Arc<Semaphore>,
     /// The right to run a call in a `multiplex` daemon; handed out in order of arrival.
     pub(crate) turn: Option<Arc<Semaphore>>,
     waiting_room: Arc<WaitingRoom>,
+    pub(crate) spares: Spares,
     pub(crate) complaints: Complaints,
     next_session: AtomicU64,
     locations: RwLock<Vec<Location>>,
@@ -95,13 +100,14 @@ pub struct RegisterError(String);
 impl Daemon {
     /// A daemon without objects of its own but `Pyro.Daemon`.
     pub fn new(config: DaemonConfig) -> Self {
-        let places = match config.server_type {
-            ServerType::Thread => Some(Arc::new(Semaphore::new(
-                // More than that is without limit, and the semaphore would panic.
-                config.threadpool_size.min(Semaphore::MAX_PERMITS),
-            ))),
+        let pool = match config.server_type {
+            ServerType::Thread => Some(config.threadpool_size),
             ServerType::Multiplex => None,
         };
+        let places = pool.into_iter().chain(config.connections).min().map(|places| {
+            // More than that is without limit, and the semaphore would panic.
+            Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)))
+        });
         let turn = match config.server_type {
             ServerType::Thread => None,
             ServerType::Multiplex => Some(Arc::new(Semaphore::new(1))),
@@ -111,6 +117,7 @@ impl Daemon {
                 config.handshakes,
                 config.handshakes_per_address,
             )),
+            spares: Spares::default(),
             complaints: Complaints::default(),
             streams: Streams::new(config.streams.clone()),
             unread: Unread::new(config.unread),
@@ -253,12 +260,14 @@ impl Daemon {
         // Connections outlive `stop` by the time their running calls need.
         let abandon = CancellationToken::new();
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+        self.shared.spares.refill();
         loop {
             let accepted = tokio::select! {
                 accepted = accept(&listener.socket) => accepted,
                 _ = housekeeping.tick() => {
                     let now = Instant::now();
                     self.shared.streams.expire(now);
+                    self.shared.spares.refill();
                     if let Some(count) = self.shared.complaints.kept_back(now) {
                         warn!(daemon = %config.name, count,
                             "more connections were refused or sent what is no message");
@@ -269,15 +278,28 @@ impl Daemon {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    self.admit(&connections, stream, peer, &stop, &abandon);
+                    if self.shared.has_room() {
+                        self.admit(&connections, stream, peer, &stop, &abandon);
+                    } else {
+                        // Nobody can be heard now: to be sent away at once is an answer too.
+                        drop(stream);
+                        self.shared.spares.refill();
+                    }
                 }
                 Err(error) => {
-                    warn!(daemon = %config.name, %error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_BACKOFF).await;
+                    if self.shared.complaints.one_more(Instant::now()) {
+                        warn!(daemon = %config.name, %error, "cannot accept a connection");
+                    }
+                    // With a spare descriptor the next in line is taken at least.
+                    if !self.shared.spares.lend() {
+                        tokio::time::sleep(ACCEPT_BACKOFF).await;
+                        self.shared.spares.refill();
+                    }
                 }
             }
         }
         drop(listener);
+        self.shared.spares.give_up();
         connections.close();
         if tokio::time::timeout(config.shutdown_grace, connections.wait()).await.is_err() {
             warn!(
@@ -353,6 +375,16 @@ impl Shared {
         ids
     }
 
+    /// Whether a newcomer can be heard. Where descriptors run out, whoever has been about to
+    /// connect for longest goes for it.
+    fn has_room(&self) -> bool {
+        if self.spares.refill() {
+            return true;
+        }
+        self.waiting_room.show_out_longest();
+        self.spares.any()
+    }
+
     pub(crate) fn session_id(&self) -> u64 {
         self.next_session.fetch_add(1, Ordering::Relaxed)
     }
@@ -392,7 +424,13 @@ impl Shared {
         };
         for (id, object) in objects {
             if !self.locks.defer_end(&id, session) {
-                object.session_ended(session);
+                let ended = || {
+                    object.session_ended(session);
+                    Ok(())
+                };
+                // It is in the log, and the others hear of the end all the same.
+                let what = What { object: &id, member: "session_ended" };
+                let _ = caught::run(what, ended);
             }
         }
         debug!(daemon = %self.config.name, session = session.id, peer = %session.peer, "ended");

@@ -5,6 +5,7 @@
 //! than its object works must not fill our memory, and must not believe that all was done.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -12,6 +13,7 @@ use std::task::Poll;
 use tracing::{error, warn};
 use wire::exception::Exception;
 
+use crate::daemon::caught::{self, What};
 use crate::object::{Answer, CallResult};
 use crate::session::Session;
 
@@ -101,7 +103,7 @@ pub(crate) async fn set_going(answer: Answer, keep: impl Send + 'static, about: 
         Answer::Ready(result) => about.done(result),
         Answer::Pending(mut call) => {
             let begun = poll_fn(|context| {
-                Poll::Ready(match call.as_mut().poll(context) {
+                Poll::Ready(match pin!(caught::wait(about.what(), &mut call)).poll(context) {
                     Poll::Ready(result) => Some(result),
                     Poll::Pending => None,
                 })
@@ -112,7 +114,7 @@ pub(crate) async fn set_going(answer: Answer, keep: impl Send + 'static, about: 
             }
             tokio::spawn(async move {
                 let _keep = keep;
-                about.done(call.await);
+                about.done(caught::wait(about.what(), &mut call).await);
             });
         }
     }
@@ -127,6 +129,10 @@ pub(crate) struct About {
 }
 
 impl About {
+    pub(crate) fn what(&self) -> What<'_> {
+        What { object: &self.object, member: &self.method }
+    }
+
     /// It is done; what it raised goes to the log.
     pub(crate) fn done(&self, result: CallResult) {
         if let Err(exception) = result {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use wire::exception::Exception;
 use wire::value::Value;
 
+use crate::daemon::caught::{self, What};
 use crate::object::ItemStream;
 
 /// How long streams live, and how many there may be.
@@ -129,8 +130,13 @@ impl Streams {
 
     /// The next item, or the exception that ends the stream (`StopIteration` behind the last).
     pub(crate) async fn next(&self, id: &str, session: u64) -> Result<Value, Exception> {
-        let mut stream = self.borrow(id, session)?;
-        let item = stream.next().await;
+        let (mut stream, origin) = self.borrow(id, session)?;
+        let Origin { object, member } = &origin;
+        let what = What { object, member };
+        let item = match caught::run(what, || Ok(stream.next())) {
+            Ok(mut next) => caught::wait(what, &mut next).await,
+            Err(broken) => Err(broken),
+        };
         let mut open = self.lock();
         match item {
             Ok(Some(item)) => {
@@ -190,14 +196,14 @@ impl Streams {
         drop(over);
     }
 
-    fn borrow(&self, id: &str, session: u64) -> Result<Box<dyn ItemStream>, Exception> {
+    fn borrow(&self, id: &str, session: u64) -> Result<(Box<dyn ItemStream>, Origin), Exception> {
         let mut open = self.lock();
         match open.get_mut(id) {
             Some(entry) if entry.owner.lets(session) => {
                 entry.owner = Owner::Session(session);
-                entry
-                    .stream
-                    .take()
+                let stream = entry.stream.take();
+                stream
+                    .map(|stream| (stream, entry.origin.clone()))
                     .ok_or_else(|| Exception::value_error("generator already executing"))
             }
             // Another session's stream is nobody's business: as if it were not there.

@@ -65,6 +65,14 @@ impl WaitingRoom {
         Stay { room: Arc::clone(self), number, shown_out }
     }
 
+    /// The one that came first goes.
+    pub(crate) fn show_out_longest(&self) {
+        let mut waiting = self.lock();
+        if let Some(first) = waiting.all.keys().next().copied() {
+            waiting.show_out(first);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -121,6 +129,15 @@ mod tests {
         assert!(!out(&b), "three in all are not too many");
         let e = room.enter(&peer(3));
         assert!(out(&b) && !out(&c) && !out(&d) && !out(&e), "too many in all");
+    }
+
+    #[test]
+    fn the_longest_waiting_goes_where_there_are_no_descriptors() {
+        let room = Arc::new(WaitingRoom::new(9, 9));
+        room.show_out_longest();
+        let [a, b] = [1, 2].map(|host| room.enter(&peer(host)));
+        room.show_out_longest();
+        assert!(a.shown_out().is_cancelled() && !b.shown_out().is_cancelled());
     }
 
     #[test]

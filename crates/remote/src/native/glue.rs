@@ -105,7 +105,11 @@ pub async fn blocking<T: Send + 'static>(
 ) -> Result<T, Exception> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) => Err(Exception::runtime_error(format!("{name} did not end: {error}"))),
+        // The daemon tells of it, as of every other method's.
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(Exception::runtime_error(format!("{name} did not end: {error}"))),
+        },
     }
 }
 

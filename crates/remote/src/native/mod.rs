@@ -80,7 +80,9 @@ pub use remote_macros::IntoException;
 ///
 /// Methods that are `pub` and take `&self`, `self: Arc<Self>` or `self: &Arc<Self>`. Functions
 /// without `self` (constructors), methods that are not `pub`, and those marked `#[skip]` are not.
-/// Clients share the object: what changes is kept in a `Mutex` or an atomic.
+/// Clients share the object: what changes is kept in a `Mutex` or an atomic. A method that panics
+/// raises a `RuntimeError`, its text goes to the log, and the object is served on; so lock a `Mutex`
+/// with `unwrap_or_else(PoisonError::into_inner)`, or every later call panics as well.
 ///
 /// | mark | meaning |
 /// |---|---|
