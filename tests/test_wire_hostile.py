@@ -378,6 +378,34 @@ def test_a_crowd_of_refused_peers_does_not_fill_the_log(lab):
     assert 1 <= told().count("connection refused") < 100
 
 
+@pytest.mark.parametrize(
+    "service, told_of, of_the_others",
+    [
+        ("{module: wire, classname: Wire, daemon: bench}", "an error in the oneway call", "more err"),
+        ("{native: simulated.power_supply, daemon: bench}", "a oneway call raised", "more oneway"),
+    ],
+    ids=["python", "native"],
+)
+def test_a_flood_of_oneway_calls_that_fail_does_not_fill_the_log(
+    lab, service, told_of, of_the_others
+):
+    lab.config(LAB.partition("  t.wire:")[0] + f"  t.flooded: {service}\n", daemon="{}")
+    lab.up()
+    lab.run("start", "daemon", "bench")
+    with lab.proxy("t.flooded") as client:
+        client._pyroBind()
+        client._pyroOneway.add("nothing")
+        client._pyroMethods.add("nothing")
+        for _ in range(900):
+            client.nothing()
+
+        def told():
+            return lab.run("logs", "show").stdout
+
+        wait_for(lambda: of_the_others in told(), 30, "that there are others")
+        assert 1 <= told().count(told_of) < 100
+
+
 def test_mutated_packets_harm_nobody(bench):
     """A short run; `mutations` of the `remote` crate's tests is the long one."""
     uri, pid = bench

@@ -5,6 +5,7 @@ tells whether the connection goes on.
 """
 
 import contextlib
+import marshal
 import socket
 import struct
 
@@ -92,6 +93,8 @@ MESSAGES = {
     "the daemon without waiting": flagged(FLAGS_ONEWAY, "ping", name="Pyro.Daemon"),
 }
 
+ABOUT_A_BLOB = marshal.dumps(("about", "t.wire", "echo"), 4)
+
 # Refused by both, by ours with the reason in words.
 WORSE = {
     "nothing": message("serpent", b""),
@@ -107,6 +110,12 @@ WORSE = {
     "a property without a name": call("__getattr__"),
     "setting a property to nothing": call("__setattr__", "value"),
     "a batch of what is no call": batch(5),
+    "a blob that is a batch": message(
+        "serpent",
+        ECHO,
+        FLAGS_KEEPSERIALIZED | FLAGS_BATCH,
+        b"BLBI" + struct.pack("!I", len(ABOUT_A_BLOB)) + ABOUT_A_BLOB,
+    ),
     "a blob with a wrong annotation": message(
         "serpent", ECHO, FLAGS_KEEPSERIALIZED, b"BLBI" + struct.pack("!I", 1) + b"x"
     ),

@@ -29,6 +29,7 @@ writes its answer; nothing is handed to another thread on the way.
 import itertools
 import logging
 import threading
+import time
 from collections.abc import Iterator
 
 from . import convert, exceptions, framing, output, pyro
@@ -41,6 +42,36 @@ FLAG_KEEPSERIALIZED = 32
 SERPENT = 1
 
 log = logging.getLogger("ferrolab")
+
+
+class Complaints:
+    """How much is told in full, so that no client washes everything else out of the log."""
+
+    IN_FULL, SECONDS = 20, 10
+
+    def __init__(self, what):
+        self._what = what
+        self._lock = threading.Lock()
+        self._since, self._count = 0.0, 0
+
+    def one_more(self):
+        """Whether one more is to be told."""
+        with self._lock:
+            now = time.monotonic()
+            kept_back = 0
+            if now - self._since >= self.SECONDS:
+                kept_back = self._count - self.IN_FULL
+                self._since, self._count = now, 0
+            self._count += 1
+            count = self._count
+        if kept_back > 0:
+            log.warning("%d more %s were not told", kept_back, self._what)
+        if count == self.IN_FULL + 1:
+            log.warning("more %s: counted for %d s, and not told", self._what, self.SECONDS)
+        return count <= self.IN_FULL
+
+
+oneway_errors = Complaints("errors in oneway calls")
 
 
 class Streams:
@@ -270,7 +301,9 @@ class Channel:
 
     def _raised(self, error, serializer, flags, member, is_callback):
         if flags & FLAG_ONEWAY:
-            log.warning("an error in the oneway call '%s'", member, exc_info=error)
+            # Whoever calls what is not there can do so as fast as it can send.
+            if oneway_errors.one_more():
+                log.warning("an error in the oneway call '%s'", member, exc_info=error)
             return VALUE, None
         if is_callback:
             log.error("an error in the callback '%s'", member, exc_info=error)

@@ -1,4 +1,5 @@
-//! What the log says of peers that get nowhere: refused ones, and those who send what is no message.
+//! What the log says of peers that get nowhere: refused ones, those who send what is no message, and
+//! those whose oneway calls raise.
 //!
 //! Owns how much that is: in a while a few in full, and of the others their number. Whoever can
 //! reach the daemon can make it complain, as often as it likes, and must not wash the rest out of

@@ -93,7 +93,12 @@ pub(crate) async fn answer(
     // A oneway batch is carried out in its place, as Pyro5 does.
     if is_oneway && !header.flags.contains(Flags::BATCH) {
         let Some(place) = oneways.enter(bytes, session, &name) else { return After::Continue };
-        let about = About { session: Arc::clone(session), object: id.clone(), method: name };
+        let about = About {
+            shared: Arc::clone(shared),
+            session: Arc::clone(session),
+            object: id.clone(),
+            method: name,
+        };
         if has_lock {
             let turn = turn_for(shared, &request).await;
             let (shared, session) = (Arc::clone(shared), Arc::clone(session));
@@ -140,7 +145,8 @@ pub(crate) async fn answer(
         result
     };
     if is_oneway {
-        About { session: Arc::clone(session), object: id, method: name }.done(result);
+        let (shared, session) = (Arc::clone(shared), Arc::clone(session));
+        About { shared, session, object: id, method: name }.done(result);
         return After::Continue;
     }
     answer.result(result, &id, &name, out)
@@ -202,6 +208,11 @@ fn decode(
     let flags = frame.header.flags;
     let limits = &shared.config.limits;
     if flags.contains(Flags::KEEPSERIALIZED) {
+        if flags.contains(Flags::BATCH) {
+            return Err(Exception::type_error(
+                "a batch cannot stay serialized: its calls could not be told apart",
+            ));
+        }
         return blob(frame, serializer, limits);
     }
     let Call { object, method, args, kwargs } =

@@ -88,6 +88,8 @@ pub(crate) struct Shared {
     waiting_room: Arc<WaitingRoom>,
     pub(crate) spares: Spares,
     pub(crate) complaints: Complaints,
+    /// Of oneway calls that raised: nobody else is told of those.
+    pub(crate) oneway_complaints: Complaints,
     next_session: AtomicU64,
     locations: RwLock<Vec<Location>>,
 }
@@ -119,6 +121,7 @@ impl Daemon {
             )),
             spares: Spares::default(),
             complaints: Complaints::default(),
+            oneway_complaints: Complaints::default(),
             streams: Streams::new(config.streams.clone()),
             unread: Unread::new(config.unread),
             locks: Locks::new(config.first_epoch),
@@ -271,6 +274,9 @@ impl Daemon {
                     if let Some(count) = self.shared.complaints.kept_back(now) {
                         warn!(daemon = %config.name, count,
                             "more connections were refused or sent what is no message");
+                    }
+                    if let Some(count) = self.shared.oneway_complaints.kept_back(now) {
+                        warn!(daemon = %config.name, count, "more oneway calls raised");
                     }
                     continue;
                 }

@@ -9,10 +9,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
+use std::time::Instant;
 
 use tracing::{error, warn};
 use wire::exception::Exception;
 
+use crate::daemon::Shared;
 use crate::daemon::caught::{self, What};
 use crate::object::{Answer, CallResult};
 use crate::session::Session;
@@ -121,8 +123,8 @@ pub(crate) async fn set_going(answer: Answer, keep: impl Send + 'static, about: 
 }
 
 /// What a oneway call was, for the log.
-#[derive(Debug)]
 pub(crate) struct About {
+    pub(crate) shared: Arc<Shared>,
     pub(crate) session: Arc<Session>,
     pub(crate) object: String,
     pub(crate) method: String,
@@ -133,10 +135,14 @@ impl About {
         What { object: &self.object, member: &self.method }
     }
 
-    /// It is done; what it raised goes to the log.
+    /// It is done; what it raised goes to the log, unless there is too much of it.
     pub(crate) fn done(&self, result: CallResult) {
         if let Err(exception) = result {
-            let About { session, object, method } = self;
+            let About { shared, session, object, method } = self;
+            // Whoever calls what is not there, or always raises, can do so as fast as it can send.
+            if !shared.oneway_complaints.one_more(Instant::now()) {
+                return;
+            }
             warn!(peer = %session.peer, object, method, %exception, "a oneway call raised");
         }
     }

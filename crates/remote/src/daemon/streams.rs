@@ -23,7 +23,8 @@ pub struct StreamLimits {
     pub linger: Duration,
     /// Open streams of one connection, at most.
     pub per_connection: usize,
-    /// Open streams of the daemon, at most; with one more, the one that has lingered longest goes.
+    /// Open streams of the daemon, at most; with one more, the one that has lingered longest goes,
+    /// or else the oldest of the connection that has most.
     pub in_all: usize,
 }
 
@@ -105,13 +106,7 @@ impl Streams {
             )));
         }
         if open.len() >= self.limits.in_all {
-            gone = take_longest_lingering(&mut open);
-            if gone.is_none() {
-                return Err(Exception::daemon_error(format!(
-                    "too many item streams: this daemon has {} open, and may not have more",
-                    open.len()
-                )));
-            }
+            gone = take_longest_lingering(&mut open).or_else(|| take_oldest_of_most(&mut open));
         }
         let id = uuid::Uuid::new_v4().to_string();
         let entry =
@@ -214,6 +209,24 @@ impl Streams {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes room for a stream where all are somebody's: at the cost of who has most of them, so that
+/// a few who open as many as they may take none from the others.
+fn take_oldest_of_most(open: &mut HashMap<String, Open>) -> Option<Open> {
+    let mut counts: HashMap<u64, usize> = HashMap::new();
+    for entry in open.values() {
+        if let Owner::Session(session) = entry.owner {
+            *counts.entry(session).or_default() += 1;
+        }
+    }
+    let most = counts.values().max().copied()?;
+    let of_most = open.iter().filter_map(|(id, entry)| match entry.owner {
+        Owner::Session(session) if counts.get(&session) == Some(&most) => Some((entry.made, id)),
+        _ => None,
+    });
+    let oldest = of_most.min().map(|(_, id)| id.clone());
+    oldest.and_then(|id| open.remove(&id))
 }
 
 /// Makes room for a stream; nothing where all are somebody's.
@@ -328,12 +341,28 @@ mod tests {
         let add =
             |session| streams.add(session, Box::new(Numbers(1..=9)), Origin::default(), start);
         let ids: Vec<String> = [1, 2, 3, 4].map(|session| add(session).unwrap()).to_vec();
-        assert!(add(5).unwrap_err().message().starts_with("too many item streams"));
         streams.end_session(2, start);
         streams.end_session(1, start + Duration::from_secs(1));
         add(5).unwrap();
         assert_eq!(next(&streams, &ids[1], 6).await, ENDED, "it lingered longest");
         assert_eq!(next(&streams, &ids[0], 6).await, "1");
+    }
+
+    #[tokio::test]
+    async fn who_has_most_streams_makes_room_for_the_others() {
+        let (streams, start) = streams(None, 100);
+        let add = |session, at| {
+            let at = start + Duration::from_secs(at);
+            streams.add(session, Box::new(Numbers(1..=9)), Origin::default(), at).unwrap()
+        };
+        let small = add(1, 0);
+        let large = [add(2, 1), add(2, 2)];
+        add(3, 3);
+        let newcomer = add(4, 4);
+        assert_eq!(next(&streams, &large[0], 2).await, ENDED, "the oldest of session 2's");
+        for (id, session) in [(&small, 1), (&large[1], 2), (&newcomer, 4)] {
+            assert_eq!(next(&streams, id, session).await, "1");
+        }
     }
 
     /// Does something with the daemon's streams when it ends.
