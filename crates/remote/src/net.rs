@@ -21,7 +21,11 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 /// this many times: a vanished client's session ends within about 12 s.
 const KEEPALIVE_PROBES: u32 = 3;
-/// Sent bytes that nobody acknowledges end a connection after as long.
+/// Sent bytes that nobody acknowledges end a connection after as long. So does a window that stays
+/// closed, though its peer answers each probe of it: Linux counts from the first probe on. A peer that
+/// reads nothing for so long while an answer fills all buffers is lost with those that vanish.
+/// Without the option the kernel would probe a vanished one for a quarter of an hour, and its lock
+/// would not be free. To tell them apart takes TCP_INFO, which no safe library of ours can read.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(11);
 
 /// Between two looks at a connection that has unread bytes.
