@@ -239,6 +239,15 @@ def test_what_costs_a_peer_little_costs_us_little(bench, serializer, attack, say
     assert min(costs) <= 0.1
 
 
+@pytest.mark.parametrize("key", ["(%d,'a')", "(b'a',%d)", "(0.5,(%d,None))", "(1e30,%d)"])
+def test_keys_that_collide_beside_others_are_refused(bench, key):
+    uri, pid = bench
+    items = ",".join(f"{key % (number * ((1 << 61) - 1))}:0" for number in range(1, 20_000))
+    packet = message("serpent", f"('t.wire','echo',({{{items}}},),{{}})".encode())
+    answer, _ = attacked(uri, pid, "serpent", packet)
+    assert "colliding keys" in str(serializers["serpent"].loads(answer))
+
+
 def attacked(uri, pid, serializer, packet):
     """What is answered to a packet, and what it costs the daemon in processor time."""
     with proxy(uri) as honest, socket.create_connection(address(uri), 20) as peer:

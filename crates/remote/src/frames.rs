@@ -92,6 +92,16 @@ impl FrameReader {
         header: Header,
         limits: &Limits,
     ) -> Result<Frame<'_>, ReadError> {
+        self.arrive(io, &header).await?;
+        Ok(self.frame(header, limits)?)
+    }
+
+    /// Waits until all of the frame that `header` begins is here.
+    pub(crate) async fn arrive<R: AsyncRead + Unpin>(
+        &mut self,
+        io: &mut R,
+        header: &Header,
+    ) -> Result<(), ReadError> {
         let total = HEADER_LEN + header.body_len();
         while self.buffer.len() < total {
             if !self.fill(io, total).await? {
@@ -99,7 +109,12 @@ impl FrameReader {
             }
         }
         self.used = total;
-        let bytes = self.buffer.get(HEADER_LEN..total).unwrap_or_default();
+        Ok(())
+    }
+
+    /// The frame that has arrived.
+    pub(crate) fn frame(&self, header: Header, limits: &Limits) -> Result<Frame<'_>, FrameError> {
+        let bytes = self.buffer.get(HEADER_LEN..self.used).unwrap_or_default();
         Ok(Frame { header, body: Body::parse(&header, bytes, limits)? })
     }
 

@@ -228,6 +228,7 @@
 //! ```
 
 mod arguments;
+mod aside;
 mod client;
 mod daemon;
 mod error;

@@ -21,11 +21,12 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 /// this many times: a vanished client's session ends within about 12 s.
 const KEEPALIVE_PROBES: u32 = 3;
-/// Sent bytes that nobody acknowledges end a connection after as long. So does a window that stays
+/// Sent bytes that nobody acknowledges end a daemon's connection after as long. So does a window that stays
 /// closed, though its peer answers each probe of it: Linux counts from the first probe on. A peer that
 /// reads nothing for so long while an answer fills all buffers is lost with those that vanish.
 /// Without the option the kernel would probe a vanished one for a quarter of an hour, and its lock
 /// would not be free. To tell them apart takes TCP_INFO, which no safe library of ours can read.
+#[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(11);
 
 /// Between two looks at a connection that has unread bytes.
@@ -183,17 +184,17 @@ pub(crate) fn tune_accepted(stream: &TcpStream) -> io::Result<()> {
     if cfg!(target_os = "linux") { Ok(()) } else { tune(&SockRef::from(stream)) }
 }
 
-/// Sets what every TCP connection gets, on both sides.
+/// Sets what every TCP connection gets, on both sides; the daemon's has a limit on unacknowledged
+/// bytes, too. A client waits for as long as its timeout says: a daemon that is busy with one call
+/// may leave the bytes of the next where they are, for minutes, and that limit would take it for
+/// dead.
 fn tune(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_IDLE)
         .with_interval(KEEPALIVE_INTERVAL)
         .with_retries(KEEPALIVE_PROBES);
-    socket.set_tcp_keepalive(&keepalive)?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
-    Ok(())
+    socket.set_tcp_keepalive(&keepalive)
 }
 
 /// Connects to `host`, trying its addresses in turn.
@@ -208,8 +209,10 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // A restarted daemon takes its port again while old connections linger.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    if cfg!(target_os = "linux") {
+    #[cfg(target_os = "linux")]
+    {
         tune(&socket)?;
+        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -240,8 +243,10 @@ mod tests {
             assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
             assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
             assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
-            #[cfg(target_os = "linux")]
-            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED));
+        }
+        #[cfg(target_os = "linux")]
+        for (stream, limit) in [(&client, None), (&accepted, Some(UNACKNOWLEDGED))] {
+            assert_eq!(SockRef::from(stream).tcp_user_timeout().unwrap(), limit);
         }
     }
 }

@@ -13,6 +13,7 @@ use wire::message::{Annotations, Flags};
 use wire::serializer::{CallRef, Serializer};
 use wire::value::{Dict, Value};
 
+use crate::daemon::room::Held;
 use crate::session::Session;
 
 /// A boxed future that lives as long as it needs to.
@@ -328,17 +329,20 @@ pub struct Context {
     pub correlation_id: [u8; 16],
     /// The request's annotations.
     pub annotations: Annotations,
+    /// The room that the request takes, where it is large.
+    pub(crate) held: Option<Arc<Held>>,
 }
 
 impl Context {
     /// That of a call which no client has made.
-    pub(crate) fn of_our_own() -> Self {
+    pub fn of_our_own() -> Self {
         Context {
             serializer: Serializer::Serpent,
             flags: Flags::default(),
             seq: 0,
             correlation_id: uuid::Uuid::new_v4().into_bytes(),
             annotations: Annotations::new(),
+            held: None,
         }
     }
 

@@ -3,7 +3,7 @@
 //! Owns the position and the promise that announced items exist: since every item takes a byte at
 //! least, what all open containers still owe can never be more than the bytes left. A container may
 //! therefore allocate for all its items at once, and all containers together allocate no more than
-//! the input is long, times the size of a value.
+//! the input is long, times the size of a value; what a message may take at all is `budget`'s.
 
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::serializer::Serializer;
@@ -32,6 +32,11 @@ impl<'a> Reader<'a> {
     /// An error at a position in the data.
     pub(crate) fn error(&self, at: usize, kind: DecodeErrorKind) -> DecodeError {
         DecodeError { serializer: self.serializer, at, kind }
+    }
+
+    /// An error at the position.
+    pub(crate) fn error_here(&self, kind: DecodeErrorKind) -> DecodeError {
+        self.error(self.at, kind)
     }
 
     pub(crate) fn peek(&self) -> Option<u8> {

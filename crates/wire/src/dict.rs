@@ -95,6 +95,25 @@ impl Dict {
         self.get("__class__")?.as_str()
     }
 
+    /// Bytes of memory that the dict takes beside the `Value` that it is in, without what its keys
+    /// and values own.
+    #[inline]
+    pub(crate) fn room(&self) -> usize {
+        self.table.as_ref().map_or(0, |table| size_of::<Table<Value>>() + table.room())
+    }
+
+    /// The same of a new one with room for so many entries.
+    pub(crate) fn room_for(capacity: usize) -> usize {
+        match capacity {
+            0 => 0,
+            _ => size_of::<Table<Value>>().saturating_add(capacity.saturating_mul(size_of::<(
+                Value,
+                Value,
+            )>(
+            ))),
+        }
+    }
+
     fn entries(&self) -> &[(Value, Value)] {
         self.table.as_ref().map_or(&[], |table| &table.entries)
     }

@@ -122,6 +122,9 @@ pub enum DecodeErrorKind {
     /// References that would expand to far more than the data.
     #[error("references to earlier values expand to too much data")]
     Expansion,
+    /// Values that take more than [`Limits::memory`](crate::Limits::memory).
+    #[error("its values would take more than {} MiB of memory", .0 >> 20)]
+    Memory(usize),
     /// A value that is no call, or one of a wrong shape.
     #[error("not a method call: {0}")]
     Call(&'static str),

@@ -15,4 +15,5 @@ mod encode;
 mod tests;
 
 pub use decode::decode;
+pub(crate) use decode::decode_counted;
 pub use encode::{encode, encode_call};

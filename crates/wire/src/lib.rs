@@ -114,6 +114,7 @@
 
 mod base64;
 mod binary;
+mod budget;
 mod dict;
 mod encode;
 mod error;

@@ -12,29 +12,44 @@ pub struct Limits {
     pub depth: usize,
     /// Digits of an int written in decimal; reading them takes quadratic time.
     pub digits: usize,
+    /// Bytes of memory that the values read from one message may take.
+    pub memory: usize,
     /// Annotation chunks in one message.
     pub annotations: usize,
     /// Bytes of all annotation chunks of one message, their heads included.
     pub annotation_bytes: usize,
 }
 
-impl Limits {
-    /// What a peer may send before the handshake is done: little, and nothing compressed.
-    pub fn handshake() -> Limits {
-        Limits { message: 64 << 10, inflated: 0, ..Limits::default() }
-    }
-}
+/// A message's values may take so many times the memory of the largest message: numbers and the
+/// rows of a table do, and what is made of two or three bytes over and over does not.
+const VALUES_PER_MESSAGE: usize = 6;
+/// What the values of a message may take at least, however short messages must be.
+const LEAST_MEMORY: usize = 8 << 20;
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    /// The limits of a peer whose messages may have so many bytes: compressed ones when they are
+    /// inflated, and with room in memory for their values.
+    pub fn for_messages(message: usize) -> Limits {
         Limits {
-            message: 64 << 20,
-            inflated: 64 << 20,
+            message,
+            inflated: message,
+            memory: message.saturating_mul(VALUES_PER_MESSAGE).max(LEAST_MEMORY),
             depth: 200,
             // CPython's own: sys.get_int_max_str_digits().
             digits: 4300,
             annotations: 64,
             annotation_bytes: 64 << 10,
         }
+    }
+
+    /// What a peer may send before the handshake is done: little, and nothing compressed.
+    pub fn handshake() -> Limits {
+        Limits { inflated: 0, ..Limits::for_messages(64 << 10) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits::for_messages(64 << 20)
     }
 }

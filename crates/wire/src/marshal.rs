@@ -25,4 +25,5 @@ mod encode;
 mod tests;
 
 pub use decode::decode;
+pub(crate) use decode::decode_counted;
 pub use encode::{encode, encode_call};

@@ -25,6 +25,7 @@ mod encode;
 mod tests;
 
 pub use decode::decode;
+pub(crate) use decode::decode_counted;
 pub use encode::{encode, encode_call};
 
 const EXT_COMPLEX: u8 = 0x30;

@@ -99,12 +99,29 @@ impl Serializer {
     /// # Errors
     /// As [`Serializer::decode`], and data that is a value but not the form of a call.
     pub fn decode_call(self, data: &[u8], limits: &Limits) -> Result<Call, DecodeError> {
-        let value = self.decode(data, limits)?;
+        self.decode_call_counted(data, limits).map(|(call, _)| call)
+    }
+
+    /// The same, with the bytes of memory that the call takes, as [`Limits::memory`] counts them.
+    ///
+    /// # Errors
+    /// As [`Serializer::decode_call`].
+    pub fn decode_call_counted(
+        self,
+        data: &[u8],
+        limits: &Limits,
+    ) -> Result<(Call, usize), DecodeError> {
+        let (value, memory) = match self {
+            Serializer::Serpent => serpent::decode_counted(data, limits),
+            Serializer::Marshal => marshal::decode_counted(data, limits),
+            Serializer::Json => json::decode_counted(data, limits),
+            Serializer::Msgpack => msgpack::decode_counted(data, limits),
+        }?;
         let call = match self {
             Serializer::Json => Call::from_json(value),
             _ => Call::from_sequence(value),
         };
-        call.map_err(|reason| DecodeError {
+        call.map(|call| (call, memory)).map_err(|reason| DecodeError {
             serializer: self,
             at: 0,
             kind: DecodeErrorKind::Call(reason),

@@ -24,6 +24,7 @@ mod string;
 mod tests;
 
 pub use decode::decode;
+pub(crate) use decode::decode_counted;
 pub use encode::{encode, encode_call};
 
 use crate::base64;

@@ -80,6 +80,22 @@ impl Set {
         self.into_iter().collect()
     }
 
+    /// Bytes of memory that the set takes beside the `Value` that it is in, without what its
+    /// members own.
+    #[inline]
+    pub(crate) fn room(&self) -> usize {
+        self.members.as_ref().map_or(0, |members| size_of::<Members>() + members.table.room())
+    }
+
+    /// The same of a new one with room for so many members.
+    pub(crate) fn room_for(capacity: usize) -> usize {
+        match capacity {
+            0 => 0,
+            _ => size_of::<Members>()
+                .saturating_add(capacity.saturating_mul(size_of::<(Value, ())>())),
+        }
+    }
+
     /// The hash of a frozenset with these members, whatever their order.
     pub(crate) fn hash(&self) -> Hash {
         self.members.as_ref().map_or(Hash { bits: 0, nan: false }, |members| Hash {

@@ -27,6 +27,11 @@ impl<V> Table<V> {
         Table { entries: Vec::with_capacity(capacity), slots: Vec::new() }
     }
 
+    /// Bytes that the entries and the index take.
+    pub(crate) fn room(&self) -> usize {
+        self.entries.capacity() * size_of::<(Value, V)>() + self.slots.capacity() * size_of::<u64>()
+    }
+
     /// Puts an entry in; an equal key stays where and what it is and only gets the new value.
     pub(crate) fn insert(&mut self, key: Value, value: V) -> Option<V> {
         let hash = if self.entries.len() < SCANNED { None } else { Some(key::hash(&key)) };

@@ -54,6 +54,7 @@ fn through(serializer: Serializer, value: &Value) -> Option<Value> {
                     DecodeErrorKind::TooDeep(_)
                         | DecodeErrorKind::Digits(_)
                         | DecodeErrorKind::MapKey(_)
+                        | DecodeErrorKind::Memory(_)
                         | DecodeErrorKind::Unhashable(_)
                 ),
                 "{serializer:?} does not read what it wrote of {value}: {error}"

@@ -12,6 +12,7 @@ use crate::config::{self, Secret};
 /// A certificate or key cannot be used; the text names the file.
 pub(super) fn settings(config: &config::Daemon) -> Result<DaemonConfig, String> {
     let defaults = DaemonConfig::default();
+    let limits = Limits::for_messages(config.max_message_size);
     Ok(DaemonConfig {
         name: config.name.clone(),
         server_type: match config.servertype {
@@ -26,7 +27,8 @@ pub(super) fn settings(config: &config::Daemon) -> Result<DaemonConfig, String> 
             linger: config.iter_stream_linger.unwrap_or_default(),
             ..defaults.streams
         },
-        limits: Limits { message: config.max_message_size, ..defaults.limits },
+        large_requests: limits.memory.max(defaults.large_requests),
+        limits,
         nat: config.nathost.as_ref().map(|host| (host.resolve(), config.natport)),
         tls: tls(config)?,
         ..defaults

@@ -16,6 +16,9 @@ use crate::client::proxy::{Connected, Proxy};
 use crate::error::Error;
 use crate::object::Blob;
 
+/// The daemon's method that takes the next item from a stream.
+pub(super) const NEXT_ITEM: &str = "get_next_stream_item";
+
 /// What is asked of the daemon.
 pub(super) struct Asked<'a> {
     /// The object; the proxy's own if absent.
@@ -85,7 +88,10 @@ impl Proxy {
     }
 
     pub(super) async fn ask(&mut self, asked: Asked<'_>) -> Result<Got, Error> {
-        let mut left = self.retries;
+        // What the stream has given for an answer that is lost is gone: asked again, it would give
+        // the next item, and nobody would know of the one in between.
+        let takes = asked.object.is_some() && asked.method == NEXT_ITEM;
+        let mut left = if takes { 0 } else { self.retries };
         loop {
             match self.ask_once(&asked).await {
                 Err(error) if left > 0 && error.is_transient() => left -= 1,
@@ -115,9 +121,7 @@ impl Proxy {
 
     pub(super) async fn exchange(&mut self, asked: &Asked<'_>) -> Result<Got, Error> {
         let Asked { object, method, what, flags } = asked;
-        // Taken for the time of the exchange: where this future is dropped in the middle of it,
-        // the connection goes too, and nobody takes the late answer for another call's.
-        let Some(mut connected) = self.connected.take() else {
+        let Some(connected) = &self.connected else {
             return Err(lost(self.uri().to_string(), method));
         };
         let object = object.unwrap_or(&connected.object).to_owned();
@@ -132,6 +136,11 @@ impl Proxy {
                 about_blob.push((*b"BLBI", about(blob, &object)?));
                 (Content::Serialized(&blob.payload), &about_blob)
             }
+        };
+        // Taken for the time of the exchange: where this future is dropped in the middle of it,
+        // the connection goes too, and nobody takes the late answer for another call's.
+        let Some(mut connected) = self.connected.take() else {
+            return Err(lost(self.uri().to_string(), method));
         };
         let request = connected.connection.request(content, *flags, annotations, &self.settings);
         let outcome = limited(self.timeout, request).await;

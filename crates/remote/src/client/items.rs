@@ -7,6 +7,7 @@ use std::fmt;
 use wire::exception::Exception;
 use wire::value::Value;
 
+use crate::client::exchange::NEXT_ITEM;
 use crate::client::proxy::Proxy;
 use crate::error::Error;
 
@@ -35,10 +36,11 @@ impl<'a> Items<'a> {
     /// # Errors
     /// What the remote iterator raised, or what happened on the way. The stream is over then,
     /// unless the answer only came too late or the connection was lost: the daemon keeps the
-    /// stream for a while, and `next` may be called again.
+    /// stream for a while, and `next` may be called again. The item that was asked for may be lost,
+    /// so this is never done by itself, whatever [`Proxy::with_retries`] says.
     pub async fn next(&mut self) -> Result<Option<Value>, Error> {
         let State::Open(id) = &self.state else { return Ok(None) };
-        let next = self.proxy.call_daemon("get_next_stream_item", vec![id.as_str().into()]);
+        let next = self.proxy.call_daemon(NEXT_ITEM, vec![id.as_str().into()]);
         match next.await {
             Ok(item) => Ok(Some(item)),
             Err(Error::Remote(exception)) => {

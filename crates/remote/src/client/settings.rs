@@ -90,7 +90,8 @@ impl Proxy {
     /// its time is up, or when no connection comes about (Pyro5's `MAX_RETRIES`).
     ///
     /// Such a call may have been carried out already: this is for objects whose calls can be made
-    /// twice without harm, and off unless it is asked for.
+    /// twice without harm, and off unless it is asked for. An item of a stream is never asked for
+    /// twice.
     #[must_use]
     pub fn with_retries(mut self, retries: u32) -> Self {
         self.retries = retries;

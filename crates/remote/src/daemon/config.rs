@@ -43,6 +43,9 @@ pub struct DaemonConfig {
     /// Bytes of answers that clients have not read yet, at most, over all connections; with more,
     /// the connection whose answer has waited for longest is closed. Any number if absent.
     pub unread: Option<usize>,
+    /// Bytes of memory for the values of requests beyond 64 KiB, over all connections; with more,
+    /// the next one waits. One that needs more by itself has to be alone.
+    pub large_requests: usize,
     /// What a peer may send once its handshake is done.
     pub limits: Limits,
     /// A handshake must be complete within this time, however its bytes arrive.
@@ -75,6 +78,7 @@ impl Default for DaemonConfig {
             oneways: 1000,
             streams: StreamLimits::default(),
             unread: None,
+            large_requests: Limits::default().memory,
             limits: Limits::default(),
             handshake_timeout: Duration::from_secs(5),
             handshakes: 4096,

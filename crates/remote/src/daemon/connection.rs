@@ -13,12 +13,13 @@ use tracing::{debug, info, warn};
 use wire::Limits;
 use wire::message::{FrameError, FrameWriter, Header, MessageType};
 
+use crate::aside::{aside, give_memory_back, in_steps};
 use crate::daemon::config::{DaemonConfig, ServerType};
 use crate::daemon::dispatch::{self, After, Caller};
 use crate::daemon::handshake::{self, Accepted, May};
 use crate::daemon::oneway::{Most, Oneways};
 use crate::daemon::waiting_room::Stay;
-use crate::daemon::{Shared, refusal, unread};
+use crate::daemon::{Shared, refusal, room, unread};
 use crate::frames::{FrameReader, Patience, ReadError};
 use crate::lock::table::Locks;
 use crate::net::ClientStream;
@@ -26,6 +27,8 @@ use crate::session::{Peer, Session};
 
 /// An answer buffer larger than this is given back once the answer is sent.
 const KEEP_ROOM: usize = 256 * 1024;
+/// Behind a request that took more memory than this, free memory is given back.
+const KEEP_MEMORY: usize = 32 << 20;
 /// A connection in the reserve that is silent for this long ends: the next may need its place.
 const IN_RESERVE: Duration = Duration::from_secs(5);
 /// A connection that waits longer than this for its next request, or than twice this, waits without
@@ -287,7 +290,8 @@ async fn requests<S: ClientStream>(
 ) -> Result<(), ReadError> {
     let limits = &shared.config.limits;
     let most = Most { calls: shared.config.oneways, bytes: limits.message };
-    let mut caller = Caller { session: Arc::clone(session), may, oneways: Oneways::new(most) };
+    let mut caller =
+        Caller { session: Arc::clone(session), may, oneways: Oneways::new(most), took: 0 };
     let mut stopped = pin!(stop.cancelled());
     let sleep = pin!(tokio::time::sleep(IDLE));
     let mut idle = Idle { sleep, phase: Phase::Busy };
@@ -298,19 +302,45 @@ async fn requests<S: ClientStream>(
             () = &mut stopped => return Ok(()),
         };
         let Some(header) = header else { return Ok(()) };
-        let frame = connection.reader.body(&mut connection.stream, header, limits).await?;
+        connection.reader.arrive(&mut connection.stream, &header).await?;
+        let mut held = None;
+        if let Some(need) = room::need(&header, &connection.reader, limits) {
+            // Boxed, so that connections without large requests are no larger for it.
+            match Box::pin(shared.room.enter(need)).await {
+                Ok(room) => held = Some(room),
+                Err(exception) => {
+                    dispatch::refuse(shared, session, header, exception, &mut connection.out);
+                    Box::pin(unread::send(shared, session, connection)).await?;
+                    continue;
+                }
+            }
+        }
+        let frame = match &mut held {
+            None => connection.reader.frame(header, limits)?,
+            Some(held) => {
+                let frame = aside(|| connection.reader.frame(header, limits))?;
+                held.inflated(frame.body.payload.len(), limits);
+                frame
+            }
+        };
         let after = match header.kind {
             MessageType::Ping => pong(&header, &mut connection.out, limits.message),
             MessageType::Invoke => {
+                let is_large = held.is_some();
                 // Pinned here and lent: to hand it on would copy all of its state.
-                let answering = dispatch::answer(shared, &mut caller, frame, &mut connection.out);
+                let answering =
+                    dispatch::answer(shared, &mut caller, frame, held, &mut connection.out);
                 let answering = pin!(answering);
+                let answering = pin!(in_steps(answering, is_large));
                 while_watched(shared, session, &connection.stream, answering).await
             }
             kind => return Err(FrameError::UnknownType(kind as u8).into()),
         };
         if !connection.out.is_empty() {
             unread::send(shared, session, connection).await?;
+        }
+        if std::mem::take(&mut caller.took) > KEEP_MEMORY {
+            aside(give_memory_back);
         }
         if after == After::Close || stop.is_cancelled() {
             return Ok(());

@@ -17,6 +17,7 @@ use wire::{DecodeError, DecodeErrorKind, Limits};
 use crate::daemon::caught::{self, What};
 use crate::daemon::handshake::{May, no_place};
 use crate::daemon::oneway::{self, About, Oneways};
+use crate::daemon::room::Held;
 use crate::daemon::streams::Origin;
 use crate::daemon::{DAEMON_NAME, Shared, guarded};
 use crate::frames::Frame;
@@ -45,6 +46,8 @@ pub(crate) struct Caller {
     pub(crate) session: Arc<Session>,
     pub(crate) may: May,
     pub(crate) oneways: Oneways,
+    /// Bytes that reading the last large request has taken.
+    pub(crate) took: usize,
 }
 
 /// Carries out the request in `frame` and appends its answer to `out`; nothing for a oneway.
@@ -52,20 +55,22 @@ pub(crate) async fn answer(
     shared: &Arc<Shared>,
     caller: &mut Caller,
     frame: Frame<'_>,
+    mut held: Option<Held>,
     out: &mut Vec<u8>,
 ) -> After {
-    let Caller { session, may, oneways } = caller;
+    let Caller { session, may, oneways, took } = caller;
     let header = frame.header;
     let Some(serializer) = Serializer::from_id(header.serializer) else {
         debug!(peer = %session.peer, serializer = header.serializer, "unknown serializer");
         return After::Close;
     };
-    let context = Context {
+    let mut context = Context {
         serializer,
         flags: header.flags,
         seq: header.seq,
         correlation_id: correlation(&header),
         annotations: owned(&frame.body.annotations),
+        held: None,
     };
     let answer = Answering { shared, session, header, serializer, id: context.correlation_id };
     let is_oneway = header.flags.contains(Flags::ONEWAY);
@@ -73,11 +78,17 @@ pub(crate) async fn answer(
         return answer.exception(exception, "", "", out);
     }
     let bytes = frame.body.payload.len();
-    let (id, operation) = match decode(shared, &frame, serializer) {
+    *took = held.as_ref().map_or(0, Held::bytes);
+    let (id, operation, memory) = match decode(shared, &frame, serializer) {
         Ok(decoded) => decoded,
         Err(exception) => return answer.exception(exception, "", "", out),
     };
     drop(frame);
+    if let Some(held) = &mut held {
+        held.shrink(memory);
+        *took = memory;
+    }
+    context.held = held.map(Arc::new);
     let name = operation.name().to_owned();
     let Some(object) = shared.object(&id) else {
         return answer.exception(unknown_object(shared, &id), &id, &name, out);
@@ -152,6 +163,21 @@ pub(crate) async fn answer(
     answer.result(result, &id, &name, out)
 }
 
+/// Answers a request that is not even read.
+pub(crate) fn refuse(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+    header: Header,
+    exception: Exception,
+    out: &mut Vec<u8>,
+) {
+    let Some(serializer) = Serializer::from_id(header.serializer) else { return };
+    warn!(daemon = %shared.config.name, peer = %session.peer, reason = exception.message(),
+        "a request is refused");
+    let answer = Answering { shared, session, header, serializer, id: correlation(&header) };
+    answer.exception(exception, "", "", out);
+}
+
 /// The metadata dict of an object.
 pub(crate) fn metadata(shared: &Shared, id: &str) -> Result<Value, Exception> {
     let object = shared.object(id).ok_or_else(|| unknown_object(shared, id))?;
@@ -199,12 +225,12 @@ pub(crate) fn owned(annotations: &[([u8; 4], &[u8])]) -> Annotations {
     annotations.iter().map(|(id, data)| (*id, data.to_vec())).collect()
 }
 
-/// The id of the object, and what is asked of it.
+/// The id of the object, what is asked of it, and the bytes of memory that this takes.
 fn decode(
     shared: &Shared,
     frame: &Frame<'_>,
     serializer: Serializer,
-) -> Result<(String, Operation), Exception> {
+) -> Result<(String, Operation, usize), Exception> {
     let flags = frame.header.flags;
     let limits = &shared.config.limits;
     if flags.contains(Flags::KEEPSERIALIZED) {
@@ -213,11 +239,13 @@ fn decode(
                 "a batch cannot stay serialized: its calls could not be told apart",
             ));
         }
-        return blob(frame, serializer, limits);
+        let (object, blob) = blob(frame, serializer, limits)?;
+        return Ok((object, blob, frame.body.payload.len()));
     }
-    let Call { object, method, args, kwargs } =
-        serializer.decode_call(&frame.body.payload, limits).map_err(unreadable)?;
-    Ok((object, operation(method, args, kwargs, flags)?))
+    let (call, memory) =
+        serializer.decode_call_counted(&frame.body.payload, limits).map_err(unreadable)?;
+    let Call { object, method, args, kwargs } = call;
+    Ok((object, operation(method, args, kwargs, flags)?, memory))
 }
 
 /// A call that stays serialized: an annotation says what it is, with `marshal` and whatever the

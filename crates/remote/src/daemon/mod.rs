@@ -14,6 +14,7 @@ pub(crate) mod handshake;
 mod oneway;
 mod refusal;
 pub(crate) mod rest;
+pub(crate) mod room;
 mod spares;
 pub(crate) mod streams;
 mod unread;
@@ -42,6 +43,7 @@ use crate::daemon::config::{DaemonConfig, ServerType};
 use crate::daemon::connection::Newcomer;
 use crate::daemon::daemon_object::DaemonObject;
 use crate::daemon::handshake::{Handshake, Validator, Welcome};
+use crate::daemon::room::Room;
 use crate::daemon::spares::Spares;
 use crate::daemon::streams::Streams;
 use crate::daemon::unread::Unread;
@@ -85,6 +87,8 @@ pub(crate) struct Shared {
     pub(crate) reserve: Arc<Semaphore>,
     /// The right to run a call in a `multiplex` daemon; handed out in order of arrival.
     pub(crate) turn: Option<Arc<Semaphore>>,
+    /// For requests that take much memory.
+    pub(crate) room: Room,
     waiting_room: Arc<WaitingRoom>,
     pub(crate) spares: Spares,
     pub(crate) complaints: Complaints,
@@ -120,6 +124,7 @@ impl Daemon {
                 config.handshakes_per_address,
             )),
             spares: Spares::default(),
+            room: Room::new(config.large_requests),
             complaints: Complaints::default(),
             oneway_complaints: Complaints::default(),
             streams: Streams::new(config.streams.clone()),

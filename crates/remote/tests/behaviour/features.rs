@@ -27,12 +27,30 @@ impl ItemStream for Numbers {
     }
 }
 
+/// Its second item takes longer than its reader waits.
+struct Slow(std::ops::Range<i64>);
+
+const READERS_PATIENCE: Duration = Duration::from_millis(100);
+
+impl ItemStream for Slow {
+    fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>> {
+        let item = self.0.next();
+        Box::pin(async move {
+            if item == Some(1) {
+                tokio::time::sleep(READERS_PATIENCE * 3).await;
+            }
+            Ok(item.map(Value::from))
+        })
+    }
+}
+
 impl Object for Witness {
     fn metadata(&self) -> Result<Metadata, Exception> {
         Ok(Metadata {
             oneway: vec!["note".into(), "later".into()],
             ..Metadata::methods([
-                "note", "later", "notes", "context", "blob", "numbers", "session", "large",
+                "note", "later", "notes", "context", "blob", "numbers", "slow", "session", "large",
+                "number",
             ])
         })
     }
@@ -70,7 +88,12 @@ impl Object for Witness {
                 let body = ReplyBody::Stream(Box::new(Numbers(0..3)));
                 Answer::Ready(Ok(Reply { body, annotations: Vec::new() }))
             }
+            ("slow", _) => {
+                let body = ReplyBody::Stream(Box::new(Slow(0..5)));
+                Answer::Ready(Ok(Reply { body, annotations: Vec::new() }))
+            }
             ("session", _) => Answer::value(session.handshake.clone()),
+            ("number", _) => Answer::value(session.id as i64),
             ("large", _) => Answer::value("x".repeat(5000)),
             (_, operation) => Answer::exception(operation.unexposed()),
         }
@@ -214,6 +237,30 @@ async fn too_many_oneway_calls_are_refused_and_the_next_call_says_so() {
     let notes = ask(&mut proxy, "notes").await;
     assert_eq!(notes, Value::List((0..3).map(Value::from).collect()));
     bench.witness.go_on.add_permits(3);
+}
+
+/// What was taken from the stream and is not answered is gone: asking again would pass over it.
+#[tokio::test]
+async fn the_next_item_is_never_asked_for_twice() {
+    let bench = Bench::start(DaemonConfig::default()).await;
+    let mut proxy = bench.proxy().with_timeout(READERS_PATIENCE).with_retries(9);
+    let mut stream = proxy.stream("slow", Vec::new(), Vec::new()).await.unwrap();
+    assert_eq!(stream.next().await.unwrap(), Some(0.into()));
+    let late = stream.next().await;
+    assert!(matches!(late, Err(Error::Timeout { .. })), "{late:?}");
+}
+
+#[tokio::test]
+async fn a_blob_whose_information_cannot_be_sent_costs_no_connection() {
+    let bench = Bench::start(DaemonConfig::default()).await;
+    let mut proxy = bench.proxy().with_serializer(Serializer::Marshal);
+    let too_deep = (0..250).fold(Value::None, |inner, _| Value::List(vec![inner]));
+    let blob = Blob::new("blob", too_deep, &[1.into()], Serializer::Marshal).unwrap();
+    let before = proxy.call("number", Vec::new(), Vec::new()).await.unwrap();
+    let refused = proxy.call_blob(&blob).await;
+    assert!(matches!(refused, Err(Error::Arguments { .. })), "{refused:?}");
+    let after = proxy.call("number", Vec::new(), Vec::new()).await.unwrap();
+    assert_eq!(before, after, "another session");
 }
 
 #[tokio::test]

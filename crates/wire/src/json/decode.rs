@@ -3,6 +3,7 @@
 use memchr::memchr2;
 use num_bigint::Sign;
 
+use crate::budget::Budget;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::limits::Limits;
 use crate::number::{IntError, decimal, plain_number};
@@ -18,13 +19,18 @@ const VALUE: &str = "a value is expected";
 /// Data that is no json as Python's `json` module takes it, escapes that make a lone surrogate, and
 /// whatever is beyond the limits.
 pub fn decode(data: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
+    decode_counted(data, limits).map(|(value, _)| value)
+}
+
+/// The same, with the bytes of memory that the value has been counted for.
+pub(crate) fn decode_counted(data: &[u8], limits: &Limits) -> Result<(Value, usize), DecodeError> {
     let cursor = Cursor::new(Serializer::Json, data, limits.depth)?;
-    let mut decoder = Decoder { cursor, digits: limits.digits };
+    let mut decoder = Decoder { cursor, digits: limits.digits, budget: Budget::new(limits.memory) };
     decoder.skip_space();
     let value = decoder.value()?;
     decoder.skip_space();
     match decoder.cursor.peek() {
-        None => Ok(value),
+        None => Ok((value, decoder.budget.spent())),
         Some(_) => Err(decoder.cursor.error(DecodeErrorKind::Trailing)),
     }
 }
@@ -32,6 +38,7 @@ pub fn decode(data: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
 struct Decoder<'a> {
     cursor: Cursor<'a>,
     digits: usize,
+    budget: Budget,
 }
 
 impl Decoder<'_> {
@@ -61,7 +68,9 @@ impl Decoder<'_> {
         let mut items = Vec::new();
         if !self.cursor.eat(b']') {
             loop {
-                items.push(self.value()?);
+                let item = self.value()?;
+                let paid = self.budget.push(&mut items, item);
+                paid.map_err(|kind| self.cursor.error(kind))?;
                 self.skip_space();
                 if self.cursor.eat(b']') {
                     break;
@@ -78,26 +87,30 @@ impl Decoder<'_> {
         self.cursor.enter()?;
         self.cursor.at += 1;
         self.skip_space();
-        let mut dict = Dict::new();
-        if !self.cursor.eat(b'}') {
-            loop {
-                if self.cursor.peek() != Some(b'"') {
-                    return Err(self.cursor.syntax("a name in double quotes is expected"));
-                }
-                let key = self.string()?;
-                self.skip_space();
-                self.expect(b':', "a colon is expected")?;
-                self.skip_space();
-                let value = self.value()?;
-                dict.insert(key, value);
-                self.skip_space();
-                if self.cursor.eat(b'}') {
-                    break;
-                }
-                self.expect(b',', "a comma or } is expected")?;
-                self.skip_space();
-            }
+        if self.cursor.eat(b'}') {
+            self.cursor.leave();
+            return Ok(Value::Dict(Dict::new()));
         }
+        let mut dict = self.budget.dict_of_some().map_err(|kind| self.cursor.error(kind))?;
+        loop {
+            if self.cursor.peek() != Some(b'"') {
+                return Err(self.cursor.syntax("a name in double quotes is expected"));
+            }
+            let key = self.string()?;
+            self.skip_space();
+            self.expect(b':', "a colon is expected")?;
+            self.skip_space();
+            let value = self.value()?;
+            let paid = self.budget.insert(&mut dict, Value::Str(key), value);
+            paid.map_err(|kind| self.cursor.error(kind))?;
+            self.skip_space();
+            if self.cursor.eat(b'}') {
+                break;
+            }
+            self.expect(b',', "a comma or } is expected")?;
+            self.skip_space();
+        }
+        self.budget.end_dict(&dict);
         self.cursor.leave();
         Ok(Value::Dict(dict))
     }

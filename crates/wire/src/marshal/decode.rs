@@ -3,6 +3,7 @@
 use num_bigint::{BigInt, Sign};
 
 use crate::binary::Reader;
+use crate::budget::Budget;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::limits::Limits;
 use crate::serializer::Serializer;
@@ -23,16 +24,23 @@ const EXPANSION_FLOOR: usize = 16;
 /// Data that is no marshal value, code objects, references that make a value contain itself or that
 /// expand to far more than the data, and whatever is beyond the limits.
 pub fn decode(data: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
+    decode_counted(data, limits).map(|(value, _)| value)
+}
+
+/// The same, with the bytes of memory that the value has been counted for.
+pub(crate) fn decode_counted(data: &[u8], limits: &Limits) -> Result<(Value, usize), DecodeError> {
     let mut decoder = Decoder {
         input: Reader::new(Serializer::Marshal, data),
         depth_left: limits.depth,
         depth: limits.depth,
         targets: Vec::new(),
         replaying: false,
+        memory: Budget::new(limits.memory),
         budget: (data.len().saturating_mul(EXPANSION))
             .saturating_add(limits.message / EXPANSION_FLOOR),
     };
-    decoder.value(false)
+    let value = decoder.value(false)?;
+    Ok((value, decoder.memory.spent()))
 }
 
 struct Decoder<'a> {
@@ -42,6 +50,7 @@ struct Decoder<'a> {
     targets: Vec<Target>,
     /// Whether a value is read for the second time, through a reference.
     replaying: bool,
+    memory: Budget,
     /// What references may still expand to, in bytes.
     budget: usize,
 }
@@ -133,10 +142,12 @@ impl Decoder<'_> {
 
     fn items(&mut self, len: usize, hashable: bool) -> Result<Vec<Value>, DecodeError> {
         self.announce(len)?;
-        let mut items = Vec::with_capacity(len);
+        let mut items = self.memory.list(len).map_err(|kind| self.input.error_here(kind))?;
         for _ in 0..len {
             self.input.begin_item();
-            items.push(self.value(hashable)?);
+            let item = self.value(hashable)?;
+            let paid = self.memory.push(&mut items, item);
+            paid.map_err(|kind| self.input.error_here(kind))?;
         }
         Ok(items)
     }
@@ -144,27 +155,39 @@ impl Decoder<'_> {
     fn members(&mut self) -> Result<Set, DecodeError> {
         let len = self.len32()?;
         self.announce(len)?;
-        let mut set = Set::with_capacity(len);
+        let mut set = self.memory.set(len).map_err(|kind| self.input.error_here(kind))?;
         for _ in 0..len {
             self.input.begin_item();
-            set.insert(self.value(true)?);
+            let member = self.value(true)?;
+            let paid = self.memory.add(&mut set, member);
+            paid.map_err(|kind| self.input.error_here(kind))?;
         }
         Ok(set)
     }
 
     fn dict(&mut self) -> Result<Value, DecodeError> {
-        let mut dict = Dict::new();
+        if self.at_end() {
+            self.input.byte()?;
+            return Ok(Value::Dict(Dict::new()));
+        }
+        let mut dict = self.memory.dict_of_some().map_err(|kind| self.input.error_here(kind))?;
         loop {
-            // The one place where the code 0 stands for something: the end.
-            if self.input.peek().is_some_and(|byte| byte & !FLAG_REF == b'0') {
+            if self.at_end() {
                 self.input.byte()?;
+                self.memory.end_dict(&dict);
                 return Ok(Value::Dict(dict));
             }
             self.charge_values(2)?;
             let key = self.value(true)?;
             let value = self.value(false)?;
-            dict.insert(key, value);
+            let paid = self.memory.insert(&mut dict, key, value);
+            paid.map_err(|kind| self.input.error_here(kind))?;
         }
+    }
+
+    /// Whether a dict ends here: the one place where the code 0 stands for something.
+    fn at_end(&self) -> bool {
+        self.input.peek().is_some_and(|byte| byte & !FLAG_REF == b'0')
     }
 
     fn reference(&mut self, start: usize, hashable: bool) -> Result<Value, DecodeError> {

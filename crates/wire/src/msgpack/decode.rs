@@ -2,11 +2,12 @@
 
 use super::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
 use crate::binary::Reader;
+use crate::budget::Budget;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::limits::Limits;
 use crate::number::{IntError, parse_int};
 use crate::serializer::Serializer;
-use crate::value::{Dict, Value};
+use crate::value::Value;
 
 /// Reads one value from the whole of `data`.
 ///
@@ -14,11 +15,20 @@ use crate::value::{Dict, Value};
 /// Data that is no msgpack value, map keys other than str and bytes, unknown extension types, and
 /// whatever is beyond the limits.
 pub fn decode(data: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
-    let mut decoder =
-        Decoder { input: Reader::new(Serializer::Msgpack, data), depth_left: limits.depth, limits };
+    decode_counted(data, limits).map(|(value, _)| value)
+}
+
+/// The same, with the bytes of memory that the value has been counted for.
+pub(crate) fn decode_counted(data: &[u8], limits: &Limits) -> Result<(Value, usize), DecodeError> {
+    let mut decoder = Decoder {
+        input: Reader::new(Serializer::Msgpack, data),
+        depth_left: limits.depth,
+        budget: Budget::new(limits.memory),
+        limits,
+    };
     let value = decoder.value()?;
     if decoder.input.is_empty() {
-        Ok(value)
+        Ok((value, decoder.budget.spent()))
     } else {
         Err(decoder.input.error(decoder.input.at(), DecodeErrorKind::Trailing))
     }
@@ -27,6 +37,7 @@ pub fn decode(data: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
 struct Decoder<'a> {
     input: Reader<'a>,
     depth_left: usize,
+    budget: Budget,
     limits: &'a Limits,
 }
 
@@ -98,10 +109,12 @@ impl Decoder<'_> {
     fn array(&mut self, len: usize) -> Result<Value, DecodeError> {
         self.enter()?;
         self.input.announce(len)?;
-        let mut items = Vec::with_capacity(len);
+        let mut items = self.budget.list(len).map_err(|kind| self.input.error_here(kind))?;
         for _ in 0..len {
             self.input.begin_item();
-            items.push(self.value()?);
+            let item = self.value()?;
+            let paid = self.budget.push(&mut items, item);
+            paid.map_err(|kind| self.input.error_here(kind))?;
         }
         self.depth_left += 1;
         Ok(Value::List(items))
@@ -110,7 +123,7 @@ impl Decoder<'_> {
     fn map(&mut self, len: usize) -> Result<Value, DecodeError> {
         self.enter()?;
         self.input.announce(len.saturating_mul(2))?;
-        let mut dict = Dict::with_capacity(len);
+        let mut dict = self.budget.dict(len).map_err(|kind| self.input.error_here(kind))?;
         for _ in 0..len {
             let start = self.input.at();
             self.input.begin_item();
@@ -120,7 +133,8 @@ impl Decoder<'_> {
             }
             self.input.begin_item();
             let value = self.value()?;
-            dict.insert(key, value);
+            let paid = self.budget.insert(&mut dict, key, value);
+            paid.map_err(|kind| self.input.error_here(kind))?;
         }
         self.depth_left += 1;
         Ok(Value::Dict(dict))
@@ -132,10 +146,7 @@ impl Decoder<'_> {
                 self.depth_left = left;
                 Ok(())
             }
-            None => {
-                let kind = DecodeErrorKind::TooDeep(self.limits.depth);
-                Err(self.input.error(self.input.at(), kind))
-            }
+            None => Err(self.input.error_here(DecodeErrorKind::TooDeep(self.limits.depth))),
         }
     }
 
@@ -157,22 +168,28 @@ impl Decoder<'_> {
                 Err(IntError::Syntax) => DecodeErrorKind::Syntax("an ext long takes a number"),
             },
             (EXT_DATETIME, data) => match data.try_into().map(f64::from_le_bytes) {
-                Ok(timestamp) => return Ok(class_dict(DATETIME, timestamp.into())),
+                Ok(timestamp) => return self.class_dict(DATETIME, timestamp.into()),
                 Err(_) => DecodeErrorKind::Syntax("an ext datetime takes 8 bytes"),
             },
             (EXT_DATE, data) => match data.try_into().map(i64::from_le_bytes) {
-                Ok(ordinal) => return Ok(class_dict(DATE, ordinal.into())),
+                Ok(ordinal) => return self.class_dict(DATE, ordinal.into()),
                 Err(_) => DecodeErrorKind::Syntax("an ext date takes 8 bytes"),
             },
             (other, _) => DecodeErrorKind::Ext(other as i8),
         };
         Err(self.input.error(start, kind))
     }
-}
 
-fn class_dict((class, key): (&str, &str), value: Value) -> Value {
-    let mut dict = Dict::with_capacity(2);
-    dict.insert("__class__", class);
-    dict.insert(key, value);
-    Value::Dict(dict)
+    fn class_dict(
+        &mut self,
+        (class, key): (&str, &str),
+        value: Value,
+    ) -> Result<Value, DecodeError> {
+        let made = self.budget.dict(2).and_then(|mut dict| {
+            self.budget.insert(&mut dict, "__class__".into(), class.into())?;
+            self.budget.insert(&mut dict, key.into(), value)?;
+            Ok(dict)
+        });
+        made.map(Value::Dict).map_err(|kind| self.input.error_here(kind))
+    }
 }

@@ -24,7 +24,8 @@ impl Parser<'_> {
                 self.close();
                 return Ok(items);
             }
-            items.push(self.value(place)?);
+            let item = self.value(place)?;
+            self.push(&mut items, item)?;
             if !self.cursor.eat(b',') && self.cursor.peek() != Some(end) {
                 return Err(self.cursor.syntax("a comma or a closing bracket is expected"));
             }
@@ -50,7 +51,8 @@ impl Parser<'_> {
         if !self.cursor.eat(b',') {
             return Err(self.cursor.syntax("a comma or a closing bracket is expected"));
         }
-        let items = self.items(b')', vec![first], place)?;
+        let items = self.tuple_of(first)?;
+        let items = self.items(b')', items, place)?;
         Ok((Value::Tuple(items), Form::Other))
     }
 
@@ -78,7 +80,8 @@ impl Parser<'_> {
     }
 
     fn dict(&mut self, start: usize, mut key: Value) -> Result<Value, DecodeError> {
-        let mut dict = Dict::new();
+        let spent = self.budget.spent();
+        let mut dict = self.budget.dict_of_some().map_err(|kind| self.cursor.error(kind))?;
         let mut is_class = false;
         loop {
             if !self.cursor.eat(b':') {
@@ -87,28 +90,50 @@ impl Parser<'_> {
             self.space();
             let value = self.value(Place::Any)?;
             is_class |= key.as_str() == Some("__class__");
-            dict.insert(key, value);
+            let paid = self.budget.insert(&mut dict, key, value);
+            paid.map_err(|kind| self.cursor.error(kind))?;
             if !self.next_in_braces()? {
                 break;
             }
             key = self.value(Place::Key)?;
         }
+        self.budget.end_dict(&dict);
         if !is_class {
             return Ok(Value::Dict(dict));
         }
-        special_float(dict).ok_or_else(|| {
+        let value = special_float(dict).ok_or_else(|| {
             let kind = DecodeErrorKind::Syntax("the class dict of a float has no number in it");
             self.cursor.error_at(start, kind)
-        })
+        })?;
+        if let Value::Float(_) = value {
+            self.budget.refund_to(spent);
+        }
+        Ok(value)
     }
 
     fn set(&mut self, first: Value) -> Result<Value, DecodeError> {
         let mut set = Set::new();
-        set.insert(first);
+        self.add(&mut set, first)?;
         while self.next_in_braces()? {
-            set.insert(self.value(Place::Key)?);
+            let member = self.value(Place::Key)?;
+            self.add(&mut set, member)?;
         }
         Ok(Value::Set(set))
+    }
+
+    fn add(&mut self, set: &mut Set, member: Value) -> Result<(), DecodeError> {
+        self.budget.add(set, member).map_err(|kind| self.cursor.error(kind))
+    }
+
+    pub(super) fn tuple_of(&mut self, first: Value) -> Result<Vec<Value>, DecodeError> {
+        let mut items = self.budget.list(1).map_err(|kind| self.cursor.error(kind))?;
+        self.push(&mut items, first)?;
+        Ok(items)
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, items: &mut Vec<Value>, item: Value) -> Result<(), DecodeError> {
+        self.budget.push(items, item).map_err(|kind| self.cursor.error(kind))
     }
 
     /// Passes what is between two entries; false, and the bracket closed, behind the last.

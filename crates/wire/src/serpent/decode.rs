@@ -2,6 +2,7 @@
 
 use memchr::{memchr, memchr2};
 
+use crate::budget::Budget;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::limits::Limits;
 use crate::number::plain_number;
@@ -15,16 +16,22 @@ use crate::value::{Set, Value};
 /// Text that is no plain literal as Python's `ast.literal_eval` takes it, named characters
 /// (`\N{...}`), escapes that make a lone surrogate, and whatever is beyond the limits.
 pub fn decode(data: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
+    decode_counted(data, limits).map(|(value, _)| value)
+}
+
+/// The same, with the bytes of memory that the value has been counted for.
+pub(crate) fn decode_counted(data: &[u8], limits: &Limits) -> Result<(Value, usize), DecodeError> {
     let cursor = Cursor::new(Serializer::Serpent, data, limits.depth)?;
     if let Some(at) = memchr(0, data) {
         return Err(cursor.error_at(at, DecodeErrorKind::Syntax("a zero byte in the text")));
     }
-    let mut parser = Parser { cursor, brackets: 0, digits: limits.digits };
+    let budget = Budget::new(limits.memory);
+    let mut parser = Parser { cursor, brackets: 0, digits: limits.digits, budget };
     parser.blank_lines();
     let value = parser.expressions()?;
     parser.blank_lines();
     match parser.cursor.peek() {
-        None => Ok(value),
+        None => Ok((value, parser.budget.spent())),
         Some(_) => Err(parser.cursor.error(DecodeErrorKind::Trailing)),
     }
 }
@@ -34,6 +41,7 @@ pub(super) struct Parser<'a> {
     /// How many brackets are open: inside them, line breaks are white space.
     pub(super) brackets: usize,
     pub(super) digits: usize,
+    pub(super) budget: Budget,
 }
 
 /// What an expression looks like, for the few places where Python cares.
@@ -65,13 +73,14 @@ impl Parser<'_> {
         if self.cursor.peek() != Some(b',') {
             return Ok(first);
         }
-        let mut items = vec![first];
+        let mut items = self.tuple_of(first)?;
         while self.cursor.eat(b',') {
             self.space();
             if let None | Some(b'\n' | b'\r') = self.cursor.peek() {
                 break;
             }
-            items.push(self.value(Place::Any)?);
+            let item = self.value(Place::Any)?;
+            self.push(&mut items, item)?;
         }
         Ok(Value::Tuple(items))
     }

@@ -17,17 +17,18 @@ use wire::serializer::Serializer;
 use wire::value::{Dict, Value};
 use wire::{DecodeError, DecodeErrorKind, Limits};
 
-/// A value takes 32 bytes, a dict with one entry ten times that; the shortest codes take one byte or
-/// two, and growing a list whose length is not announced takes half of it again.
-const MEMORY_PER_BYTE: usize = 80;
-const MEMORY_AT_ALL: usize = 4096;
+/// Values may take so much memory per byte of their message, and so much in any case.
+const MEMORY_PER_BYTE: usize = 16;
+const MEMORY_AT_ALL: usize = 64 << 10;
 
 /// Decodes, and sees to it that this took no more memory than it may.
 fn decode(serializer: Serializer, data: &[u8]) -> Result<Value, DecodeError> {
     // Expanding references may take a fixed share of the largest message: here none.
-    let limits = Limits { message: data.len(), ..Limits::default() };
+    let memory = (data.len() * MEMORY_PER_BYTE).max(MEMORY_AT_ALL);
+    let limits = Limits { message: data.len(), memory, ..Limits::default() };
     let (result, peak) = memory::peak(|| serializer.decode(data, &limits));
-    let most = data.len() * MEMORY_PER_BYTE + MEMORY_AT_ALL;
+    // A list that grows is there twice while it moves.
+    let most = memory + memory / 2 + 4096;
     assert!(peak <= most, "{} takes {peak} bytes for {}", serializer.name(), data.len());
     result
 }
@@ -82,6 +83,74 @@ fn the_deepest_nesting_that_is_taken_is_no_danger() {
         let mut again = Vec::new();
         assert_eq!(serializer.encode(&value, &mut again), Ok(()));
         assert_eq!(kind(serializer, &nested(201)), Some(DecodeErrorKind::TooDeep(200)));
+    }
+}
+
+/// Messages of the shortest codes for the largest values.
+#[test]
+fn values_take_no_more_memory_than_their_limit() {
+    const COUNT: u32 = 1_000_000;
+    let count = COUNT as usize;
+    let text = |head: &str, piece: &str, tail: &str| {
+        format!("{head}{}{tail}", piece.repeat(count)).into_bytes()
+    };
+    let msgpack =
+        |code: u8, piece: &[u8]| [&[code][..], &COUNT.to_be_bytes(), &piece.repeat(count)].concat();
+    let marshal =
+        |code: u8, piece: &[u8]| [&[code][..], &COUNT.to_le_bytes(), &piece.repeat(count)].concat();
+    let bombs = [
+        (Serializer::Msgpack, msgpack(0xdd, b"\xc0")),
+        (Serializer::Msgpack, msgpack(0xdd, b"\x81\xa0\xc0")),
+        (Serializer::Msgpack, msgpack(0xdd, b"\x91\xc0")),
+        (Serializer::Msgpack, msgpack(0xdd, b"\xa1a")),
+        (Serializer::Msgpack, msgpack(0xdd, b"\xd7\x32\0\0\0\0\0\0\0\0")),
+        (Serializer::Marshal, marshal(b'[', b"N")),
+        (Serializer::Marshal, marshal(b'[', b"{NN0")),
+        (Serializer::Marshal, marshal(b'[', b")\x01N")),
+        (Serializer::Marshal, marshal(b'[', b"<\x01\0\0\0N")),
+        (Serializer::Json, text("[", "0,", "0]")),
+        (Serializer::Json, text("[", "[0],", "0]")),
+        (Serializer::Json, text("[", "{\"\":0},", "0]")),
+        (Serializer::Serpent, text("[", "0,", "]")),
+        (Serializer::Serpent, text("", "0,", "")),
+        (Serializer::Serpent, text("[", "[0],", "]")),
+        (Serializer::Serpent, text("[", "(0,),", "]")),
+        (Serializer::Serpent, text("[", "{0},", "]")),
+        (Serializer::Serpent, text("[", "{0:0},", "]")),
+        (Serializer::Serpent, text("[", "1e9999j,", "]")),
+    ];
+    for (serializer, bomb) in bombs {
+        let limits = Limits { memory: 4 << 20, ..Limits::default() };
+        let (result, peak) = memory::peak(|| serializer.decode(&bomb, &limits));
+        let kind = result.err().map(|error| error.kind);
+        let name = serializer.name();
+        let start = String::from_utf8_lossy(&bomb[..20]);
+        assert_eq!(kind, Some(DecodeErrorKind::Memory(4 << 20)), "{name}: {start}");
+        assert!(peak <= 6 << 20, "{name} takes {peak} bytes: {start}");
+    }
+}
+
+/// What a lab sends: long lists of numbers, and tables as lists of dicts.
+#[test]
+fn what_is_honest_fits_the_default_limits() {
+    let row = |number: i32| {
+        let time = f64::from(number) * 0.1;
+        [("n", Value::from(number)), ("t", time.into()), ("volts", (time + 0.5).into())]
+    };
+    let values = [
+        (0..1_000_000).map(|number| Value::from(f64::from(number) * 0.1)).collect::<Vec<_>>(),
+        (0..1_000_000).map(|number| row(number).into_iter().collect::<Dict>().into()).collect(),
+    ];
+    for value in values.map(Value::List) {
+        for serializer in Serializer::ALL {
+            let mut data = Vec::new();
+            serializer.encode(&value, &mut data).unwrap();
+            let limits = Limits::default();
+            assert!(data.len() < limits.message);
+            let (result, peak) = memory::peak(|| serializer.decode(&data, &limits).map(drop));
+            assert_eq!(result, Ok(()), "{}", serializer.name());
+            assert!(peak < limits.memory);
+        }
     }
 }
 

@@ -172,7 +172,8 @@ pub(crate) static DAEMON: Section = Section {
             kind: Kind::Int { what: "a number of bytes", min: 1024, max: 0x7fff_ffff },
             default: "67108864",
             example: "67108864",
-            doc: "The largest message that is accepted or sent, in bytes.",
+            doc: "The largest message that is accepted or sent, in bytes, and what a compressed one \
+                  may inflate to. The values of one may take six times as much memory.",
         },
         Field {
             key: "commtimeout",

@@ -3,9 +3,12 @@
 //! Python's hash of a number is the same on every machine, so a caller can send numbers, or tuples
 //! of them, that all have one hash: a worker would be busy for minutes with making a dict of
 //! 100,000 such keys, and hold every other call up meanwhile. Ours are hashed with a secret, so they
-//! are counted here, before a worker sees them. Owns that count, and knows how Python hashes.
+//! are counted here, before a worker sees them. Owns that count, and knows how Python hashes: to the
+//! bit where everybody can know it, and what is equal to what where only the worker does.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 
 use remote::{Exception, MethodCall, Operation, Value};
 use wire::value::Set;
@@ -31,101 +34,161 @@ pub(super) fn check_operation(operation: &Operation) -> Result<(), Exception> {
 
 /// Refuses a value with a dict or set of which too many keys have one hash.
 fn check(value: &Value) -> Result<(), Exception> {
+    look(value, false).map(drop)
+}
+
+/// Looks at every part of a value once: refuses it as [`check`] does, and returns its hash in Python
+/// where that is `wanted`.
+fn look(value: &Value, wanted: bool) -> Result<u64, Exception> {
     match value {
-        Value::List(items) | Value::Tuple(items) => items.iter().try_for_each(check),
+        Value::List(items) => items.iter().try_for_each(check).map(|()| 0),
+        Value::Tuple(items) => tuple(items, wanted),
         Value::Dict(dict) => {
-            count(dict.iter().map(|(key, _)| key), dict.len(), "dict")?;
-            dict.iter().try_for_each(|(key, value)| check(key).and_then(|()| check(value)))
+            let mut keys = Keys::new("dict", dict.len());
+            for (key, value) in dict {
+                keys.look(key, false)?;
+                check(value)?;
+            }
+            Ok(0)
         }
-        Value::Set(set) | Value::FrozenSet(set) => {
-            count(set.iter(), set.len(), "set")?;
-            set.iter().try_for_each(check)
-        }
-        _ => Ok(()),
+        Value::Set(set) | Value::FrozenSet(set) => members(set, wanted),
+        atom if wanted => Ok(hash(atom)),
+        _ => Ok(0),
     }
 }
 
-fn count<'v>(
-    keys: impl Iterator<Item = &'v Value>,
+/// The keys of one dict or set.
+struct Keys {
+    kind: &'static str,
     len: usize,
-    kind: &str,
-) -> Result<(), Exception> {
-    if len <= MOST as usize {
-        return Ok(());
+    /// How many have each hash.
+    seen: HashMap<u64, u32>,
+}
+
+impl Keys {
+    fn new(kind: &'static str, len: usize) -> Self {
+        Keys { kind, len, seen: HashMap::new() }
     }
-    let mut seen: HashMap<u64, u32> = HashMap::new();
-    for hash in keys.filter_map(hash) {
-        let count = seen.entry(hash).or_default();
+
+    fn look(&mut self, key: &Value, wanted: bool) -> Result<u64, Exception> {
+        // By themselves these collide with next to nothing, and are what most keys are.
+        let is_plain = matches!(key, Value::None | Value::Str(_) | Value::Bytes(_));
+        let is_counted = self.len > MOST as usize && !is_plain;
+        let hash = look(key, wanted || is_counted)?;
+        if !is_counted {
+            return Ok(hash);
+        }
+        let count = self.seen.entry(hash).or_default();
         *count += 1;
         if *count > MOST {
+            let Keys { kind, len, .. } = self;
             return Err(Exception::value_error(format!(
                 "colliding keys: a {kind} with {len} keys of which more than {MOST} have the same \
                  hash in Python, which would take it very long to make"
             )));
         }
+        Ok(hash)
     }
-    Ok(())
 }
 
-/// Python's hash; none where it is different in every process, and for floats with fractions, of
-/// which too few are alike.
-fn hash(value: &Value) -> Option<u64> {
+/// Python's hash of what is no container, or its stand-in.
+///
+/// That of text is different in every process, but the same for the same text: inside of tuples
+/// any number will do for it, if only the same text has the same one.
+fn hash(value: &Value) -> u64 {
     match value {
-        Value::Bool(value) => Some(u64::from(*value)),
-        Value::Int(value) => Some(signed(value.unsigned_abs() % MODULUS, *value < 0)),
+        Value::Bool(value) => u64::from(*value),
+        Value::Int(value) => signed(value.unsigned_abs() % MODULUS, *value < 0),
         Value::BigInt(value) => {
             let negative = value.sign() == num_bigint::Sign::Minus;
             let magnitude = value.magnitude() % MODULUS;
-            Some(signed(magnitude.iter_u64_digits().next().unwrap_or(0), negative))
+            signed(magnitude.iter_u64_digits().next().unwrap_or(0), negative)
         }
         Value::Float(value) => float(*value),
         Value::Complex { re, im } => {
-            let sum = float(*re)?.wrapping_add(float(*im)?.wrapping_mul(1_000_003));
-            Some(if sum == u64::MAX { u64::MAX - 1 } else { sum })
+            not_minus_one(float(*re).wrapping_add(float(*im).wrapping_mul(1_000_003)))
         }
-        Value::Tuple(items) => tuple(items),
-        Value::FrozenSet(set) => frozen_set(set),
-        Value::None | Value::Str(_) | Value::Bytes(_) => None,
-        Value::List(_) | Value::Set(_) | Value::Dict(_) => None,
+        // Python's since 3.12; before, it is an address.
+        Value::None => 0xfca8_6420,
+        Value::Bytes(bytes) => buffer(bytes),
+        Value::Str(text) => str_hash(text),
+        Value::List(_) | Value::Tuple(_) | Value::Set(_) | Value::FrozenSet(_) | Value::Dict(_) => {
+            0
+        }
     }
 }
 
 fn signed(magnitude: u64, negative: bool) -> u64 {
-    match (magnitude, negative) {
-        (magnitude, false) => magnitude,
-        // -1 says that there is none.
-        (1, true) => u64::MAX - 1,
-        (magnitude, true) => magnitude.wrapping_neg(),
+    not_minus_one(if negative { magnitude.wrapping_neg() } else { magnitude })
+}
+
+/// -1 says that there is no hash; Python has -2 in its place.
+fn not_minus_one(hash: u64) -> u64 {
+    if hash == u64::MAX { u64::MAX - 1 } else { hash }
+}
+
+/// The fraction that a float is, modulo the prime.
+fn float(value: f64) -> u64 {
+    const INFINITY: u64 = 314_159;
+    if value.is_nan() {
+        // An address since Python 3.10, and this before.
+        return 0;
     }
+    if value.is_infinite() {
+        return signed(INFINITY, value < 0.0);
+    }
+    let bits = value.to_bits();
+    let (exponent, fraction) = ((bits >> 52) & 0x7ff, bits & ((1 << 52) - 1));
+    let (mantissa, exponent) =
+        if exponent == 0 { (fraction, 1) } else { (fraction | 1 << 52, exponent) };
+    // Times 2**(exponent - 1075); 2**61 is 1 here, so that powers of two only turn the bits round.
+    let turn = (exponent + 61 * 18 - 1075) % 61;
+    let turned = ((mantissa << turn) & MODULUS) | (mantissa >> (61 - turn));
+    signed(turned % MODULUS, value < 0.0)
 }
 
-fn float(value: f64) -> Option<u64> {
-    // Up to here a float is an integer's equal and can be taken for one.
-    let is_small = value.abs() < 9.2e18;
-    (is_small && value.fract() == 0.0).then(|| signed((value.abs() as u64) % MODULUS, value < 0.0))
+/// Python hashes text as the bytes that it keeps it in: as many for each character as the largest
+/// one needs. Text and bytes may therefore have one hash.
+fn str_hash(text: &str) -> u64 {
+    if text.is_ascii() {
+        return buffer(text.as_bytes());
+    }
+    let kept: Vec<u8> = match text.chars().max().map_or(0, u32::from) {
+        0..=0xff => text.chars().map(|c| c as u8).collect(),
+        0x100..=0xffff => text.chars().flat_map(|c| (c as u16).to_ne_bytes()).collect(),
+        _ => text.chars().flat_map(|c| u32::from(c).to_ne_bytes()).collect(),
+    };
+    buffer(&kept)
 }
 
-fn tuple(items: &[Value]) -> Option<u64> {
+fn buffer(bytes: &[u8]) -> u64 {
+    static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    // Nothing has the hash of zero in Python, too.
+    if bytes.is_empty() { 0 } else { SECRET.hash_one(bytes) }
+}
+
+fn tuple(items: &[Value], wanted: bool) -> Result<u64, Exception> {
     const PRIMES: [u64; 3] =
         [11_400_714_785_074_694_791, 14_029_467_366_897_019_727, 2_870_177_450_012_600_261];
     let [one, two, five] = PRIMES;
     let mut sum = five;
     for item in items {
-        sum = sum.wrapping_add(hash(item)?.wrapping_mul(two));
+        sum = sum.wrapping_add(look(item, wanted)?.wrapping_mul(two));
         sum = sum.rotate_left(31).wrapping_mul(one);
     }
     sum = sum.wrapping_add(items.len() as u64 ^ (five ^ 3_527_539));
-    Some(if sum == u64::MAX { 1_546_275_796 } else { sum })
+    Ok(if sum == u64::MAX { 1_546_275_796 } else { sum })
 }
 
-fn frozen_set(set: &Set) -> Option<u64> {
+fn members(set: &Set, wanted: bool) -> Result<u64, Exception> {
+    let mut keys = Keys::new("set", set.len());
     let mut sum: u64 = 0;
     for item in set.iter() {
-        let hash = hash(item)?;
+        let hash = keys.look(item, wanted)?;
         sum ^= ((hash ^ 89_869_747) ^ (hash << 16)).wrapping_mul(3_644_798_167);
     }
     // What follows in Python mixes bits, and keeps different sums different.
-    Some(sum ^ (set.len() as u64 + 1).wrapping_mul(1_927_868_237))
+    Ok(sum ^ (set.len() as u64 + 1).wrapping_mul(1_927_868_237))
 }
 
 #[cfg(test)]
@@ -138,7 +201,7 @@ mod tests {
         let pair = |a: i64, b: i64| Value::Tuple(vec![a.into(), b.into()]);
         let big: num_bigint::BigInt = num_bigint::BigInt::from(10).pow(30);
         // As CPython 3.11 says, modulo 2**64.
-        let cases: [(Value, i64); 9] = [
+        let cases: [(Value, i64); 21] = [
             (5.into(), 5),
             ((-1).into(), -2),
             ((-7).into(), -7),
@@ -148,9 +211,21 @@ mod tests {
             (Value::Bool(true), 1),
             (pair(1, 2), -3_550_055_125_485_641_917),
             (Value::Complex { re: 1.0, im: 2.0 }, 2_000_007),
+            (Value::Complex { re: 1.0, im: 0.5 }, 3_458_764_513_820_540_929),
+            (0.0.into(), 0),
+            (0.5.into(), 1_152_921_504_606_846_976),
+            (0.1.into(), 230_584_300_921_369_408),
+            ((-2.5).into(), -1_152_921_504_606_846_978),
+            (1e19.into(), 776_627_963_145_224_196),
+            ((-1e25).into(), -1_590_897_979_269_721_256),
+            (1e300.into(), 1_224_995_262_755_759_164),
+            (5e-324.into(), 16_777_216),
+            (f64::NEG_INFINITY.into(), -314_159),
+            (Value::Tuple(vec![0.1.into()]), -7_683_599_147_182_787_137),
+            ("".into(), 0),
         ];
         for (value, expected) in cases {
-            assert_eq!(hash(&value), Some(expected as u64), "{value}");
+            assert_eq!(look(&value, true), Ok(expected as u64), "{value}");
         }
     }
 
@@ -160,10 +235,37 @@ mod tests {
             Value::Dict((0..1000).map(|number| (key(number), Value::None)).collect::<Dict>())
         };
         let modulus = num_bigint::BigInt::from(MODULUS);
-        let colliding = dict(&|number| Value::int(&modulus * num_bigint::BigInt::from(number)));
-        let within = Value::List(vec![Value::Tuple(vec![colliding.clone()])]);
-        for value in [&colliding, &within] {
-            let refused = check(value).unwrap_err();
+        let multiple = |number: i64| Value::int(&modulus * num_bigint::BigInt::from(number));
+        let beside =
+            |atom: Value| dict(&move |number| Value::Tuple(vec![multiple(number), atom.clone()]));
+        let colliding = dict(&multiple);
+        let frozen =
+            |number| Value::FrozenSet([multiple(number), "a".into()].into_iter().collect());
+        // Each item is one of two that have one hash.
+        let one_of_two = |no: Value, yes: Value| {
+            dict(&move |number| {
+                let item = |bit| if number >> bit & 1 == 0 { no.clone() } else { yes.clone() };
+                Value::Tuple((0i64..10).map(item).collect())
+            })
+        };
+        for value in [
+            Value::List(vec![Value::Tuple(vec![colliding.clone()])]),
+            colliding,
+            beside("a".into()),
+            beside(Value::bytes(*b"a")),
+            beside(Value::None),
+            beside(0.5.into()),
+            beside(1e30.into()),
+            beside(f64::INFINITY.into()),
+            beside(Value::Tuple(vec!["\u{e9}".into()])),
+            dict(&frozen),
+            one_of_two("a".into(), Value::bytes(*b"a")),
+            one_of_two("\u{e9}".into(), Value::bytes([0xe9])),
+            one_of_two("".into(), 0.into()),
+            one_of_two(3.0.into(), (3.0 * 2f64.powi(61)).into()),
+            one_of_two(0.5.into(), (1i64 << 60).into()),
+        ] {
+            let refused = check(&value).unwrap_err();
             assert!(refused.message().starts_with("colliding keys"), "{refused}");
         }
         for value in [
@@ -172,6 +274,11 @@ mod tests {
             dict(&|number| Value::Tuple(vec![number.into(), Value::from("x")])),
             dict(&|number| Value::Tuple(vec![number.into(), number.into()])),
             dict(&|number| Value::Float(number as f64 / 3.0)),
+            dict(&|number| Value::Tuple(vec![number.to_string().into(), Value::None])),
+            dict(&|number| Value::Tuple(vec![(number as f64).into(), f64::NAN.into()])),
+            dict(&|number| {
+                Value::FrozenSet([number.into(), Value::from("x")].into_iter().collect())
+            }),
         ] {
             assert_eq!(check(&value), Ok(()));
         }

@@ -115,7 +115,9 @@ pub(super) fn length(head: [u8; HEAD]) -> usize {
 /// Reads the content of a frame.
 pub(super) fn read(content: &[u8]) -> Result<Value, DecodeError> {
     // an answer is wrapped twice: in a tuple, and in the dict of an exception
-    let limits = Limits { depth: Limits::default().depth + 4, ..Limits::default() };
+    // and what it takes is measured by what may be sent of it, which is known only later
+    let limits =
+        Limits { depth: Limits::default().depth + 4, memory: usize::MAX, ..Limits::default() };
     marshal::decode(content, &limits)
 }
 

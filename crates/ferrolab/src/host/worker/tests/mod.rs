@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use remote::{
     Answer, Context, Dict, Exception, Metadata, MethodCall, Object, Operation, Peer, Reply,
-    ReplyBody, Request, Serializer, Session, Value,
+    ReplyBody, Request, Session, Value,
 };
 use supervisor::Spawner;
 use wire::exception::unwrap_from_batch;
@@ -123,13 +123,11 @@ impl Drop for Client<'_> {
 
 impl Client<'_> {
     fn begin(&self, service: &str, operation: Operation, flags: Flags) -> Answer {
-        let context = Context {
-            serializer: Serializer::Serpent,
-            flags,
-            seq: 1,
-            correlation_id: [1; 16],
-            annotations: vec![(*b"ABCD", b"there".to_vec())],
-        };
+        let mut context = Context::of_our_own();
+        context.flags = flags;
+        context.seq = 1;
+        context.correlation_id = [1; 16];
+        context.annotations = vec![(*b"ABCD", b"there".to_vec())];
         self.bench.object(service).call(&self.session, Request { operation, context })
     }
 

@@ -1,0 +1,128 @@
+//! What the values of one message may cost in memory.
+//!
+//! Owns the counting: a value is paid for where it is put into its container, with what it owns
+//! beside itself, and a container's room when it is made. A short code can stand for a large value
+//! (three bytes of msgpack for a dict that takes a hundred and fifty), and compressed it is shorter
+//! still, so the length of the data says little of what it will take.
+
+use crate::error::DecodeErrorKind;
+use crate::value::{Dict, Set, Value};
+
+const VALUE: usize = size_of::<Value>();
+/// Dicts are made with room for as many entries as the last one had, up to this: the rows of a
+/// table are alike.
+const ALIKE: usize = 16;
+
+#[derive(Debug)]
+pub(crate) struct Budget {
+    limit: usize,
+    left: usize,
+    last_dict: usize,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: usize) -> Self {
+        Budget { limit, left: limit, last_dict: 0 }
+    }
+
+    /// What has been paid so far; for [`Budget::refund_to`].
+    pub(crate) fn spent(&self) -> usize {
+        self.limit - self.left
+    }
+
+    /// Gives back what has been paid since `spent`: it is all dropped.
+    pub(crate) fn refund_to(&mut self, spent: usize) {
+        self.left = self.limit.saturating_sub(spent);
+    }
+
+    /// A list with room for all of its items.
+    pub(crate) fn list(&mut self, len: usize) -> Result<Vec<Value>, DecodeErrorKind> {
+        self.pay(len.saturating_mul(VALUE))?;
+        Ok(Vec::with_capacity(len))
+    }
+
+    /// A dict with room for all of its entries.
+    pub(crate) fn dict(&mut self, len: usize) -> Result<Dict, DecodeErrorKind> {
+        self.pay(Dict::room_for(len))?;
+        Ok(Dict::with_capacity(len))
+    }
+
+    /// A dict of which nobody says how many entries it will have; [`Budget::end_dict`] ends it.
+    pub(crate) fn dict_of_some(&mut self) -> Result<Dict, DecodeErrorKind> {
+        self.dict(self.last_dict)
+    }
+
+    pub(crate) fn end_dict(&mut self, dict: &Dict) {
+        self.last_dict = dict.len().min(ALIKE);
+    }
+
+    /// A set with room for all of its members.
+    pub(crate) fn set(&mut self, len: usize) -> Result<Set, DecodeErrorKind> {
+        self.pay(Set::room_for(len))?;
+        Ok(Set::with_capacity(len))
+    }
+
+    #[inline]
+    pub(crate) fn push(
+        &mut self,
+        items: &mut Vec<Value>,
+        item: Value,
+    ) -> Result<(), DecodeErrorKind> {
+        if items.len() == items.capacity() {
+            // As a `Vec` grows by itself, but paid for before.
+            let room = items.capacity().max(4);
+            self.pay(room.saturating_mul(VALUE))?;
+            items.reserve_exact(room);
+        }
+        self.pay_for(&item)?;
+        items.push(item);
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn insert(
+        &mut self,
+        dict: &mut Dict,
+        key: Value,
+        value: Value,
+    ) -> Result<(), DecodeErrorKind> {
+        self.pay_for(&key)?;
+        self.pay_for(&value)?;
+        let before = dict.room();
+        dict.insert(key, value);
+        self.pay(dict.room().saturating_sub(before))
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, set: &mut Set, member: Value) -> Result<(), DecodeErrorKind> {
+        self.pay_for(&member)?;
+        let before = set.room();
+        set.insert(member);
+        self.pay(set.room().saturating_sub(before))
+    }
+
+    /// Pays for what a value owns beside itself; containers have paid already.
+    #[inline]
+    fn pay_for(&mut self, value: &Value) -> Result<(), DecodeErrorKind> {
+        match value {
+            Value::Str(text) => self.pay(text.capacity()),
+            Value::Bytes(bytes) => self.pay(bytes.capacity()),
+            Value::BigInt(int) => {
+                let digits = usize::try_from(int.bits() / 8).unwrap_or(usize::MAX);
+                self.pay(digits.saturating_add(2 * VALUE))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn pay(&mut self, bytes: usize) -> Result<(), DecodeErrorKind> {
+        match self.left.checked_sub(bytes) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(DecodeErrorKind::Memory(self.limit)),
+        }
+    }
+}

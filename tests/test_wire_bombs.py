@@ -1,0 +1,111 @@
+"""Small compressed requests for large values cost their sender, and nobody else much."""
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+import zlib
+from pathlib import Path
+
+import pytest
+from harness import proxy
+from harness.bare import connect_message, message, receive
+from Pyro5 import protocol
+from Pyro5.serializers import serializers
+
+LAB = """\
+version: "1.0"
+python: {executable: "$python", path: ["$drivers"]}
+daemons:
+  bench: {}
+services:
+  t.wire: {module: wire, classname: Wire, daemon: bench, instancemode: single}
+autolaunch: {daemons: [bench]}
+"""
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="measured on Linux")
+
+# Each inflates to just less than the 64 MiB that are allowed.
+COUNT = 21_000_000
+BOMBS = {
+    "msgpack": b"\x94\xa6t.wire\xa4echo\x91\xdd" + struct.pack("!I", COUNT // 1000)
+    + (b"\xdc\x03\xe8" + b"\x81\xa0\xc0" * 1000) * (COUNT // 1000) + b"\x80",
+    "marshal": b"(\4\0\0\0z\6t.wirez\4echo(\1\0\0\0[" + struct.pack("<I", 3 * COUNT)
+    + b"N" * (3 * COUNT) + b"{0",
+    "json": b'{"object":"t.wire","method":"echo","params":[' + b"[0]," * (COUNT * 3 // 4)
+    + b'0],"kwargs":{}}',
+    "serpent": b"('t.wire','echo',[" + b"[0]," * (COUNT * 3 // 4) + b"],{})",
+}
+# Values may take six times the largest message, and the inflated request is there beside them.
+MOST_MIB = 650
+
+
+@pytest.fixture(scope="module")
+def bench(module_lab):
+    module_lab.config(LAB)
+    module_lab.up()
+    (service,) = module_lab.ps()["services"]
+    return module_lab, service["uri"]
+
+
+def peak(pid):
+    """The most memory that a process has had at once, in MiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+@contextlib.contextmanager
+def honest_client(uri):
+    """Calls while the block runs; how long the longest of its calls took is in the list then."""
+    took, done = [0.0], threading.Event()
+
+    def calls():
+        with proxy(uri) as made:
+            while not done.wait(0.02):
+                begin = time.monotonic()
+                assert made.echo(1) == [[1], {}]
+                took[0] = max(took[0], time.monotonic() - begin)
+
+    thread = threading.Thread(target=calls)
+    thread.start()
+    try:
+        yield took
+    finally:
+        done.set()
+        thread.join(60)
+
+
+@pytest.mark.parametrize("serializer", BOMBS)
+def test_bombs_just_under_the_limit_are_refused_and_hold_nobody_up(bench, serializer):
+    lab, uri = bench
+    (daemon,) = lab.ps()["daemons"]
+    pid = daemon["pid"]
+    host, _, port = uri.partition("@")[2].rpartition(":")
+    packet = message(serializer, zlib.compress(BOMBS[serializer], 9), protocol.FLAGS_COMPRESSED)
+    assert len(packet) < 200_000
+    Path(f"/proc/{pid}/clear_refs").write_text("5")  # forgets the peak of before
+    with honest_client(uri) as took, contextlib.ExitStack() as stack:
+        crowd = [
+            stack.enter_context(socket.create_connection((host, int(port)), 60)) for _ in range(6)
+        ]
+        for peer in crowd:
+            peer.sendall(connect_message(serializer))
+            assert receive(peer)[6] == protocol.MSG_CONNECTOK
+        for peer in crowd:
+            peer.sendall(packet)
+        for peer in crowd:
+            told = str(serializers[serializer].loads(receive(peer)[40:]))
+            assert "would take more than 384 MiB of memory" in told, told
+    print(f"{len(crowd)} times {len(packet)} bytes of {serializer}: {peak(pid):.0f} MiB, "
+          f"the honest client waited for {took[0]:.2f} s")
+    assert peak(pid) < MOST_MIB
+    assert took[0] < 2
+    (daemon,) = lab.ps()["daemons"]
+    assert daemon["pid"] == pid, "the daemon was killed"
+
+
+def test_a_long_honest_table_arrives(bench):
+    _, uri = bench
+    table = [{"n": number, "t": number * 0.1} for number in range(100_000)]
+    with proxy(uri, serializer="marshal") as made:
+        assert made.echo(table) == [[table], {}]
