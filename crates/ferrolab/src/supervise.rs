@@ -96,8 +96,12 @@ pub(crate) async fn run(
     };
     info!(reason, "the lab stops");
     living.abort();
-    announce::end();
-    fleet.shutdown().await;
+    tokio::select! {
+        // The service manager hears of it before the first entry stops.
+        biased;
+        () = announce::end(Arc::clone(&fleet)) => {}
+        () = fleet.shutdown() => {}
+    }
     info!("everything has stopped");
     // Gone before the last answer: whoever hears that the lab is down can start it again.
     if let Err(error) = std::fs::remove_file(&socket) {

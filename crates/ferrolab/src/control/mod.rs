@@ -150,6 +150,8 @@ pub(crate) struct Host {
     pub(crate) version: String,
     /// The fingerprint of the configuration file that is in force.
     pub(crate) configuration: String,
+    /// The service manager that has started it by `service install`: `system` or `user`.
+    pub(crate) manager: Option<String>,
 }
 
 /// A nameserver or a daemon.
