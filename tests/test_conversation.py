@@ -97,3 +97,34 @@ def test_a_removal_that_takes_long_delays_no_other_order(running):
     said = reloading.communicate(timeout=30)[0]
     assert reloading.returncode == 0 and "Removed: daemon other" in said
     assert "Left alone: 1" in again.communicate(timeout=30)[0]
+
+
+def test_up_waits_for_a_lab_that_is_being_stopped_and_starts_it_anew(running):
+    other, supervisor = pid(running, "other"), running.supervisor()
+    os.kill(other, signal.SIGSTOP)
+    stopping = running.start("down")
+    running.wait_for_status("daemons", "other", "stopping")
+    refused = running.run("start", "daemon", "bench", check=False)
+    assert refused.returncode == 1 and "the lab is being stopped" in refused.text
+    starting = running.start("up")
+    assert "being stopped" in starting.stdout.readline()
+    assert stopping.poll() is None and starting.poll() is None
+    os.kill(other, signal.SIGCONT)
+    said = stopping.communicate(timeout=30)[0]
+    assert stopping.returncode == 0, said
+    assert "The lab is down" in said
+    said = starting.communicate(timeout=30)[0]
+    assert starting.returncode == 0 and "already" not in said
+    assert running.entry("daemons", "bench")["status"] == "running"
+    assert running.supervisor() != supervisor
+
+
+def test_down_is_done_although_another_up_was_quick(running):
+    # The next one waits for the end of the last, and has the lock before anybody sees it free.
+    for _ in range(3):
+        down, ups = running.start("down"), [running.start("up") for _ in range(2)]
+        said = down.communicate(timeout=60)[0]
+        assert down.returncode == 0, said
+        for process in ups:
+            process.communicate(timeout=60)
+        running.up()

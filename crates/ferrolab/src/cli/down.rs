@@ -39,13 +39,20 @@ pub(super) fn run(&Arguments { json }: &Arguments) -> Outcome {
             Err(error) => return Err(explain(error)),
         };
         let mut progress = Progress::down();
+        let supervisor = client.supervisor();
         let mut manager = None;
         let hear = |listing: &Listing| {
             manager = listing.host.manager.clone().or(manager.take());
             progress.show(listing);
         };
         client.ask(&Request::Down, hear).await.map_err(explain)?;
-        let gone = InstanceLock::wait_free(&paths.lock_file(), FAREWELL).await.into_diagnostic()?;
+        let lock = paths.lock_file();
+        let gone = match supervisor {
+            // Somebody may bring the next one up at once.
+            Some(pid) => InstanceLock::wait_left(&lock, pid, FAREWELL).await,
+            None => InstanceLock::wait_free(&lock, FAREWELL).await,
+        }
+        .into_diagnostic()?;
         if !gone {
             return Err(miette!("everything has stopped, but the supervisor has not ended"));
         }

@@ -47,6 +47,9 @@ pub(crate) enum ControlError {
     /// It says nothing.
     #[error("the supervisor{} says nothing for {SILENCE:?}: it is stopped, or it hangs", pid(*.supervisor))]
     Silent { supervisor: Option<u32> },
+    /// It is about to end.
+    #[error("the lab is being stopped")]
+    Ending,
     /// It refused.
     #[error("{0}")]
     Refused(String),
@@ -107,6 +110,7 @@ impl Client {
                 Answer::Note { text } => hear(News::Note(&text)),
                 Answer::Changes(changes) => hear(News::Changes(&changes)),
                 Answer::Done(listing) => return Ok(listing),
+                Answer::Ending => return Err(ControlError::Ending),
                 Answer::Refused { reason } => return Err(ControlError::Refused(reason)),
             }
         }

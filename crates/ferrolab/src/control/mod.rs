@@ -119,6 +119,8 @@ pub(crate) enum Answer {
     Changes(Changes),
     /// The request is done; how things stand now.
     Done(Listing),
+    /// The request is not done: the lab is being stopped.
+    Ending,
     /// The request is not done, and why.
     Refused {
         /// For a person.

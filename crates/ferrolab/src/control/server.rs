@@ -99,9 +99,9 @@ async fn converse(
         info!(request = line.trim_end(), "not carried out: whoever asked has gone away");
         return Ok(());
     }
-    let mut talk = Conversation { writer, fleet, ended };
+    let mut talk = Conversation { writer, fleet, stop, ended };
     tokio::select! {
-        answered = talk.answer(&line, stop) => answered,
+        answered = talk.answer(&line) => answered,
         // An order that waits for others is dropped; one that is being carried out goes on.
         () = gone(reader.into_inner().into_inner()) => Ok(()),
     }
@@ -124,13 +124,20 @@ async fn gone(mut reader: OwnedReadHalf) {
 struct Conversation {
     writer: OwnedWriteHalf,
     fleet: Arc<Fleet>,
+    /// Cancelled once everything is to stop.
+    stop: CancellationToken,
+    /// Cancelled once everything has stopped.
     ended: CancellationToken,
 }
 
 impl Conversation {
-    async fn answer(&mut self, line: &str, stop: CancellationToken) -> io::Result<()> {
+    async fn answer(&mut self, line: &str) -> io::Result<()> {
         let fleet = Arc::clone(&self.fleet);
-        match serde_json::from_str::<Request>(line) {
+        let request = serde_json::from_str::<Request>(line);
+        if self.stop.is_cancelled() && !matches!(request, Ok(Request::Ps | Request::Down)) {
+            return self.say(&Answer::Ending).await;
+        }
+        match request {
             Err(error) => {
                 let reason = format!("the supervisor does not understand this request: {error}");
                 self.say(&Answer::Refused { reason }).await
@@ -167,7 +174,7 @@ impl Conversation {
             }
             Ok(Request::Down) => {
                 info!("asked to stop everything");
-                stop.cancel();
+                self.stop.cancel();
                 let ended = self.ended.clone();
                 self.meanwhile(true, ended.cancelled()).await?;
                 self.say(&Answer::Done(Listing::default())).await
@@ -199,9 +206,10 @@ impl Conversation {
         awaited: impl Fn((Kind, &str)) -> bool,
     ) -> io::Result<()> {
         let deadline = Instant::now() + limit;
-        let (fleet, ended) = (Arc::clone(&self.fleet), self.ended.clone());
+        let (fleet, stop) = (Arc::clone(&self.fleet), self.stop.clone());
         let mut changes = fleet.changes();
-        while !ended.is_cancelled() {
+        // What stops with everything else has not settled.
+        while !stop.is_cancelled() {
             changes.borrow_and_update();
             let listing = fleet.listing().await;
             if settled(&listing, &awaited) || Instant::now() >= deadline {
@@ -211,10 +219,10 @@ impl Conversation {
             tokio::select! {
                 () = changed(&mut changes) => {}
                 () = tokio::time::sleep_until(deadline) => {}
-                () = ended.cancelled() => {}
+                () = stop.cancelled() => {}
             }
         }
-        self.say(&Answer::Refused { reason: "the lab is being stopped".into() }).await
+        self.say(&Answer::Ending).await
     }
 
     async fn say(&mut self, answer: &Answer) -> io::Result<()> {
