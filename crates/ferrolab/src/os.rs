@@ -2,10 +2,10 @@
 //!
 //! Owns the limit on open files, how connections share it (each is one, and so is each channel to a
 //! worker; the usual soft limit of 1024 is for programs that use `select`, which we do not), and the
-//! host's users.
+//! host's users and the working directory.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{debug, warn};
@@ -55,6 +55,14 @@ impl Connections {
             handshakes_per_address: count((handshakes / 2).clamp(1, 1024)),
         }
     }
+}
+
+/// Makes `folder` the working directory of this process and its children.
+///
+/// # Errors
+/// It cannot be entered; then nothing changes.
+pub(crate) fn enter(folder: &Path) -> io::Result<()> {
+    std::env::set_current_dir(folder)
 }
 
 /// A user of this host.

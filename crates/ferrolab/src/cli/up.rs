@@ -233,7 +233,13 @@ async fn settle(client: Client, seconds: u64) -> Result<Listing, ControlError> {
 async fn start(paths: &Paths, socket: &std::path::Path) -> Result<Client, Report> {
     let program = std::env::current_exe().into_diagnostic()?;
     let errors = paths.log_dir.join("supervisor.stderr");
-    let command = CommandSpec::new(program).args(["run", "supervisor"]);
+    let mut command = CommandSpec::new(program).args(["run", "supervisor"]);
+    // It keeps no folder busy that has nothing to do with it.
+    command.current_dir = Some("/".into());
+    if let Some(home) = &paths.home {
+        // A relative one means one from here.
+        command = command.env("FERROLAB_HOME", home);
+    }
     let mut started = Detached::start(command, &errors).into_diagnostic()?;
     let deadline = Instant::now() + ANSWER;
     let mut client = None;
