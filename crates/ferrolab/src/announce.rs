@@ -16,6 +16,25 @@ use crate::fleet::Fleet;
 /// A lab in which something is still starting by then counts as ready.
 const SETTLING: Duration = Duration::from_secs(60);
 
+/// Tells the supervisor which service manager's unit has started it; the unit sets it.
+pub(crate) const MANAGER: &str = "FERROLAB_SERVICE";
+/// The host's service manager.
+pub(crate) const SYSTEM: &str = "system";
+/// A user's own service manager.
+pub(crate) const USER: &str = "user";
+
+/// How much longer a service manager is to wait, while the lab comes to rest.
+const MORE_MICROSECONDS: u32 = 30_000_000;
+/// How often it is asked for that.
+const ASKING: Duration = Duration::from_secs(10);
+
+/// The service manager whose unit this is: [`SYSTEM`] or [`USER`].
+pub(crate) fn manager() -> Option<String> {
+    let named = std::env::var(MANAGER).ok().filter(|name| [SYSTEM, USER].contains(&name.as_str()));
+    // The variable alone may have been inherited.
+    named.filter(|_| std::env::var_os("NOTIFY_SOCKET").is_some())
+}
+
 /// Says that the lab is ready once it is, then that it lives, for ever.
 pub(crate) async fn life(fleet: Arc<Fleet>) {
     settled(&fleet).await;
@@ -30,9 +49,18 @@ pub(crate) async fn life(fleet: Arc<Fleet>) {
     }
 }
 
-/// Says that the lab ends.
-pub(crate) fn end() {
-    say(&[NotifyState::Stopping]);
+/// Says that the lab ends, then that it is still at it, for ever.
+pub(crate) async fn end(fleet: Arc<Fleet>) {
+    let alive = [NotifyState::Watchdog, NotifyState::ExtendTimeoutUsec(MORE_MICROSECONDS)];
+    say(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(MORE_MICROSECONDS)]);
+    let pause = sd_notify::watchdog_enabled().map_or(ASKING, |limit| ASKING.min(limit / 3));
+    let mut ticks = tokio::time::interval(pause);
+    loop {
+        ticks.tick().await;
+        // As long as the keeper answers, the graces of its entries are kept.
+        fleet.listing().await;
+        say(&alive);
+    }
 }
 
 async fn settled(fleet: &Fleet) {

@@ -21,6 +21,9 @@ pub(crate) struct NameserverAssignment {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct DaemonAssignment {
     pub(crate) part: DaemonPart,
+    /// Where Python drivers are: the relative paths in them mean the same however the lab was
+    /// started. None where there are no drivers.
+    pub(crate) folder: Option<PathBuf>,
     /// Where it remembers its port.
     pub(crate) state_file: PathBuf,
     /// Locked while the supervisor removes the names that an earlier process has left; no name is

@@ -18,6 +18,7 @@ use serde_json::Value;
 use supervisor::{Handle, KeeperError, Phase, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::announce;
 use crate::config::{Configuration, Daemon, Nameserver, Service};
 use crate::control::{Action, Changes, Host, Listing, LockRow, ProcessRow, ServiceRow};
 use crate::files::FileError;
@@ -108,6 +109,7 @@ impl Fleet {
             since: rfc3339(Timestamp::now()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             configuration: String::new(),
+            manager: announce::manager(),
         };
         Ok(Fleet { keeper, orders, force, troubles, host })
     }

@@ -1,7 +1,11 @@
 //! What a process of the lab asks of the operating system for itself.
 //!
-//! Owns the limit on open files, and how connections share it. A connection is one, and so is each channel to a worker; the usual
-//! soft limit of 1024 is for programs that use `select`, which we do not.
+//! Owns the limit on open files, how connections share it (each is one, and so is each channel to a
+//! worker; the usual soft limit of 1024 is for programs that use `select`, which we do not), and the
+//! host's users and the working directory.
+
+use std::io;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{debug, warn};
@@ -51,6 +55,39 @@ impl Connections {
             handshakes_per_address: count((handshakes / 2).clamp(1, 1024)),
         }
     }
+}
+
+/// Makes `folder` the working directory of this process and its children.
+///
+/// # Errors
+/// It cannot be entered; then nothing changes.
+pub(crate) fn enter(folder: &Path) -> io::Result<()> {
+    std::env::set_current_dir(folder)
+}
+
+/// A user of this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) id: u32,
+    pub(crate) home: PathBuf,
+}
+
+/// The user of this name, wherever the host knows its users from; None if there is none.
+///
+/// # Errors
+/// The host cannot say.
+pub(crate) fn user(name: &str) -> io::Result<Option<User>> {
+    if name.contains('\0') {
+        return Ok(None);
+    }
+    let found = nix::unistd::User::from_name(name).map_err(io::Error::from)?;
+    Ok(found.map(|user| User { name: user.name, id: user.uid.as_raw(), home: user.dir }))
+}
+
+/// The id of the user that this process runs as.
+pub(crate) fn user_id() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 #[cfg(test)]

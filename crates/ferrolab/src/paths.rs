@@ -14,7 +14,10 @@ use directories::ProjectDirs;
 
 use crate::assignment::LockFiles;
 use crate::locklog;
+use crate::os::{User, user_id};
 
+/// The control socket's name.
+const SOCKET: &str = "control.sock";
 /// The longest path for the control socket: `sun_path` holds 104 bytes on macOS, 108 on Linux.
 const SOCKET_PATH_BYTES: usize = 100;
 
@@ -26,12 +29,40 @@ pub(crate) struct Environment {
     /// The user's runtime directory: `XDG_RUNTIME_DIR`, or where logind puts it.
     pub(crate) runtime: Option<PathBuf>,
     /// The platform's directories; `None` for a user without a home directory.
-    pub(crate) platform: Option<ProjectDirs>,
+    pub(crate) platform: Option<Platform>,
     /// The directory for temporary files.
     pub(crate) temporary: PathBuf,
 }
 
+/// The platform's directories for one user.
+#[derive(Clone, Debug)]
+pub(crate) struct Platform {
+    config: PathBuf,
+    state: PathBuf,
+}
+
+impl Platform {
+    fn of_this_user() -> Option<Platform> {
+        let directories = ProjectDirs::from("", "", "ferrolab")?;
+        let state = directories.state_dir().unwrap_or(directories.data_local_dir());
+        Some(Platform { config: directories.config_dir().into(), state: state.into() })
+    }
+
+    /// Where they are on Linux for a user who has set nothing else.
+    fn of_home(home: &Path) -> Platform {
+        let config = home.join(".config/ferrolab");
+        Platform { config, state: home.join(".local/state/ferrolab") }
+    }
+}
+
 impl Environment {
+    /// The environment in which the host's service manager runs the lab of `user`, apart from what
+    /// this process is told with `FERROLAB_HOME`.
+    pub(crate) fn of_service(user: &User) -> Environment {
+        let platform = Some(Platform::of_home(&user.home));
+        Environment { platform, runtime: None, ..Environment::current() }
+    }
+
     /// The environment of this process.
     pub(crate) fn current() -> Environment {
         Environment::from_variables(|name| std::env::var_os(name))
@@ -41,15 +72,17 @@ impl Environment {
     /// the operating system.
     pub(crate) fn from_variables(get: impl Fn(&str) -> Option<OsString>) -> Environment {
         let path = |name| get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        // A shell from cron or `su` lacks the variable, but must find the same supervisor.
-        let logind = || PathBuf::from(format!("/run/user/{}", user()));
+        // A shell from cron or `su` lacks the variable, but must find the same supervisor. The
+        // host's service manager lacks it too, and logind's directory goes when the user logs out.
+        let is_service = path("INVOCATION_ID").is_some();
+        let logind = || (!is_service).then(|| PathBuf::from(format!("/run/user/{}", user_id())));
         let runtime = path("XDG_RUNTIME_DIR")
-            .or_else(|| Some(logind()))
+            .or_else(logind)
             .filter(|directory| directory.is_absolute() && directory.is_dir());
         Environment {
             home: path("FERROLAB_HOME"),
             runtime,
-            platform: ProjectDirs::from("", "", "ferrolab"),
+            platform: Platform::of_this_user(),
             temporary: path("TMPDIR").unwrap_or_else(|| "/tmp".into()),
         }
     }
@@ -124,13 +157,15 @@ impl Paths {
             });
         }
         let platform = environment.platform.as_ref().ok_or(PathsError::NoHome)?;
-        let state_dir = platform.state_dir().unwrap_or(platform.data_local_dir()).to_path_buf();
+        let state_dir = platform.state.clone();
+        let lasting = state_dir.join("run");
         let runtime_dir = match &environment.runtime {
-            Some(runtime) => runtime.join("ferrolab"),
-            None => state_dir.join("run"),
+            // A supervisor that was started without a login is found by those who have logged in.
+            Some(runtime) if !lasting.join(SOCKET).exists() => runtime.join("ferrolab"),
+            _ => lasting,
         };
         Ok(Paths {
-            config_file: platform.config_dir().join("config.yaml"),
+            config_file: platform.config.join("config.yaml"),
             log_dir: state_dir.join("logs"),
             state_dir,
             runtime_dir,
@@ -157,14 +192,14 @@ impl Paths {
     /// is in a private directory under the temporary one, named by the user and a hash of the
     /// runtime directory; that directory is made here, and checked, since others may have made it.
     pub(crate) fn control_socket(&self) -> Result<PathBuf, PathsError> {
-        let socket = self.runtime_dir.join("control.sock");
+        let socket = self.runtime_dir.join(SOCKET);
         if fits_a_socket(&socket) {
             return Ok(socket);
         }
         let what = "control socket";
         let real = fs::canonicalize(&self.runtime_dir).unwrap_or(self.runtime_dir.clone());
         let name = format!("{:016x}.sock", stable_hash(real.as_os_str().as_bytes()));
-        let private = format!("ferrolab-{}", user());
+        let private = format!("ferrolab-{}", user_id());
         let mut directory = self.temporary.join(&private);
         if !fits_a_socket(&directory.join(&name)) {
             directory = Path::new("/tmp").join(&private);
@@ -264,10 +299,6 @@ fn fits_a_socket(path: &Path) -> bool {
     path.as_os_str().len() <= SOCKET_PATH_BYTES
 }
 
-fn user() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
 fn make(what: &'static str, path: &Path) -> Result<(), PathsError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| {
         PathsError::Directory { operation: "make", what, path: path.to_path_buf(), source }
@@ -285,7 +316,7 @@ fn check_private(what: &'static str, path: &Path) -> Result<(), PathsError> {
     let mode = metadata.permissions().mode() & 0o777;
     let fault = if !metadata.is_dir() {
         "is not a directory".to_owned()
-    } else if metadata.uid() != user() {
+    } else if metadata.uid() != user_id() {
         format!("belongs to another user (uid {})", metadata.uid())
     } else if mode & 0o077 != 0 {
         format!("is open to others (mode {mode:03o}, not 700)")
@@ -328,13 +359,28 @@ mod tests {
         let nobody = Environment { home: None, ..at(Path::new("/nowhere")) };
         assert!(matches!(Paths::new(&nobody), Err(PathsError::NoHome)));
 
-        let somebody = Environment { platform: ProjectDirs::from("", "", "ferrolab"), ..nobody };
+        let somebody = Environment { platform: Platform::of_this_user(), ..nobody };
         let paths = Paths::new(&somebody).unwrap();
         assert_eq!(paths.runtime_dir, paths.state_dir.join("run"));
         let logged_in = Environment { runtime: Some("/run/user/7".into()), ..somebody };
         let paths = Paths::new(&logged_in).unwrap();
         assert_eq!(paths.runtime_dir, Path::new("/run/user/7/ferrolab"));
         assert_eq!(paths.home, None);
+    }
+
+    #[test]
+    fn a_service_of_the_host_is_found_by_its_user_whoever_logs_in_and_out() {
+        let home = tempfile::tempdir().unwrap();
+        let lab = User { name: "lab".into(), id: 7, home: home.path().to_path_buf() };
+        let service = Environment { home: None, ..Environment::of_service(&lab) };
+        let logged_in = Environment { runtime: Some("/run/user/7".into()), ..service.clone() };
+        let paths = Paths::new(&service).unwrap();
+        assert_eq!(paths.config_file, home.path().join(".config/ferrolab/config.yaml"));
+        assert_eq!(paths.runtime_dir, home.path().join(".local/state/ferrolab/run"));
+        assert_ne!(Paths::new(&logged_in).unwrap(), paths, "it does not run");
+        paths.ensure().unwrap();
+        crate::files::replace(&paths.control_socket().unwrap(), b"").unwrap();
+        assert_eq!(Paths::new(&logged_in).unwrap(), paths);
     }
 
     #[test]

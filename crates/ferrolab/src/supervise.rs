@@ -43,7 +43,7 @@ pub(crate) enum SuperviseError {
 }
 
 /// Runs the lab of `paths` until it is told to stop: by the command line, SIGTERM, SIGINT, or
-/// `stop`. With `echo`, the log goes to the terminal too.
+/// `stop`, which is cancelled in any case then. With `echo`, the log goes to the terminal too.
 ///
 /// # Errors
 /// What keeps the lab from starting.
@@ -95,9 +95,15 @@ pub(crate) async fn run(
         () = stop.cancelled() => "a request",
     };
     info!(reason, "the lab stops");
+    // Whoever asks for anything from now on is told so.
+    stop.cancel();
     living.abort();
-    announce::end();
-    fleet.shutdown().await;
+    tokio::select! {
+        // The service manager hears of it before the first entry stops.
+        biased;
+        () = announce::end(Arc::clone(&fleet)) => {}
+        () = fleet.shutdown() => {}
+    }
     info!("everything has stopped");
     // Gone before the last answer: whoever hears that the lab is down can start it again.
     if let Err(error) = std::fs::remove_file(&socket) {

@@ -38,6 +38,21 @@ impl InstanceLock {
 
     /// Waits until nobody holds the lock; false if somebody still does after `timeout`.
     pub async fn wait_free(path: &Path, timeout: Duration) -> io::Result<bool> {
+        Self::wait_until(path, timeout, || false).await
+    }
+
+    /// Waits until the process `pid` does not hold the lock any more: nobody does, or another has
+    /// been quick to take it.
+    pub async fn wait_left(path: &Path, pid: u32, timeout: Duration) -> io::Result<bool> {
+        let another = || Self::holder(path).is_some_and(|holder| holder != pid);
+        Self::wait_until(path, timeout, another).await
+    }
+
+    async fn wait_until(
+        path: &Path,
+        timeout: Duration,
+        enough: impl Fn() -> bool,
+    ) -> io::Result<bool> {
         let deadline = Instant::now() + timeout;
         loop {
             match File::open(path) {
@@ -46,6 +61,7 @@ impl InstanceLock {
                 // A shared lock, so that two who wait do not see each other.
                 Ok(file) => match file.try_lock_shared() {
                     Ok(()) => return Ok(true),
+                    Err(TryLockError::WouldBlock) if enough() => return Ok(true),
                     Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
                         return Ok(false);
                     }
@@ -115,6 +131,10 @@ mod tests {
         assert_eq!(InstanceLock::holder(&path), Some(std::process::id()));
         assert!(InstanceLock::acquire(&path).unwrap().is_none());
         assert!(!InstanceLock::wait_free(&path, short).await.unwrap());
+
+        let us = std::process::id();
+        assert!(!InstanceLock::wait_left(&path, us, short).await.unwrap());
+        assert!(InstanceLock::wait_left(&path, us + 1, short).await.unwrap(), "we were quicker");
 
         let waiting = tokio::spawn({
             let path = path.clone();

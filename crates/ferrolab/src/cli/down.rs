@@ -10,8 +10,9 @@ use supervisor::InstanceLock;
 use super::output::print_json;
 use super::progress::Progress;
 use super::{Outcome, explain, paths, runtime};
-use crate::control::Request;
+use crate::announce::SYSTEM;
 use crate::control::client::{Client, ControlError};
+use crate::control::{Listing, Request};
 
 /// The supervisor ends this soon after its last answer.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -33,25 +34,46 @@ pub(super) fn run(&Arguments { json }: &Arguments) -> Outcome {
             Ok(client) => client,
             // As `docker compose down`: what was asked for is so.
             Err(ControlError::NotRunning { .. }) => {
-                return tell(json, false);
+                return tell(json, false, None);
             }
             Err(error) => return Err(explain(error)),
         };
         let mut progress = Progress::down();
-        client.ask(&Request::Down, |listing| progress.show(listing)).await.map_err(explain)?;
-        let gone = InstanceLock::wait_free(&paths.lock_file(), FAREWELL).await.into_diagnostic()?;
+        let supervisor = client.supervisor();
+        let mut manager = None;
+        let hear = |listing: &Listing| {
+            manager = listing.host.manager.clone().or(manager.take());
+            progress.show(listing);
+        };
+        client.ask(&Request::Down, hear).await.map_err(explain)?;
+        let lock = paths.lock_file();
+        let gone = match supervisor {
+            // Somebody may bring the next one up at once.
+            Some(pid) => InstanceLock::wait_left(&lock, pid, FAREWELL).await,
+            None => InstanceLock::wait_free(&lock, FAREWELL).await,
+        }
+        .into_diagnostic()?;
         if !gone {
             return Err(miette!("everything has stopped, but the supervisor has not ended"));
         }
-        tell(json, true)
+        tell(json, true, manager.as_deref())
     })
 }
 
-fn tell(json: bool, was_up: bool) -> Outcome {
+fn tell(json: bool, was_up: bool, manager: Option<&str>) -> Outcome {
     match (json, was_up) {
         (true, _) => print_json(&serde_json::json!({ "was_up": was_up }))?,
         (false, true) => println!("The lab is down."),
         (false, false) => println!("The lab is not up."),
+    }
+    if let (false, Some(manager)) = (json, manager) {
+        let sudo = if manager == SYSTEM { "sudo " } else { "" };
+        println!(
+            "Its systemd unit starts it again with the host; until then it stays down.\n  \
+             now:   {sudo}systemctl --{manager} start ferrolab\n  \
+             never: {sudo}ferrolab service uninstall{}",
+            if manager == SYSTEM { " --system" } else { "" }
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

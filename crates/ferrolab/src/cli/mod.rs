@@ -167,6 +167,16 @@ fn explain(error: ControlError) -> Report {
         ControlError::NotRunning { .. } => {
             miette!(help = "start it with `ferrolab up`", "{error}")
         }
+        ControlError::Silent { supervisor } => {
+            let pid = supervisor.map_or("PID".to_owned(), |pid| pid.to_string());
+            miette!(
+                help = format!(
+                    "`kill -CONT {pid}` if somebody has stopped it; else `kill -KILL {pid}` (all \
+                     that it has started ends with it), then `ferrolab up`"
+                ),
+                "{error}; what was asked will not be done"
+            )
+        }
         error => miette!("{error}"),
     }
 }

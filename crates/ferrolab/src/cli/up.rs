@@ -161,14 +161,11 @@ async fn bring_up(paths: &Paths, seconds: u64) -> Result<Brought, Report> {
     paths.ensure().into_diagnostic()?;
     let socket = paths.control_socket().into_diagnostic()?;
     match Client::connect(&socket).await {
-        Ok(client) => match settle(client, seconds).await {
-            Ok(listing) => return Ok(Brought { listing, was_up: true, fell_back: false }),
-            // It was killed a moment ago, and the kernel is still closing its sockets.
-            Err(ControlError::Lost(_)) => {
-                InstanceLock::wait_free(&paths.lock_file(), DYING).await.into_diagnostic()?;
+        Ok(client) => {
+            if let Some(listing) = standing(paths, client, seconds).await? {
+                return Ok(Brought { listing, was_up: true, fell_back: false });
             }
-            Err(error) => return Err(explain(error)),
-        },
+        }
         Err(ControlError::NotRunning { .. }) => {}
         Err(error) => return Err(explain(error)),
     }
@@ -196,6 +193,33 @@ async fn bring_up(paths: &Paths, seconds: u64) -> Result<Brought, Report> {
     Ok(Brought { listing, was_up: false, fell_back })
 }
 
+/// How a lab that is up already stands; None once it is not any more.
+async fn standing(paths: &Paths, client: Client, seconds: u64) -> Result<Option<Listing>, Report> {
+    let supervisor = client.supervisor();
+    let patience = match settle(client, seconds).await {
+        Ok(listing) => return Ok(Some(listing)),
+        // It was killed a moment ago, and the kernel is still closing its sockets.
+        Err(ControlError::Lost(_)) => DYING,
+        Err(ControlError::Ending) => {
+            eprintln!("The lab is being stopped; it starts anew once it has.");
+            Duration::from_secs(seconds)
+        }
+        Err(error) => return Err(explain(error)),
+    };
+    let lock = paths.lock_file();
+    let left = match supervisor {
+        Some(pid) => InstanceLock::wait_left(&lock, pid, patience).await,
+        None => InstanceLock::wait_free(&lock, patience).await,
+    };
+    match left.into_diagnostic()? {
+        true => Ok(None),
+        false => Err(miette!(
+            help = "`ferrolab ps` shows what it waits for; then `ferrolab up` again",
+            "the lab has been coming to rest for {patience:?} and is still at it"
+        )),
+    }
+}
+
 /// Shows progress until everything has settled.
 async fn settle(client: Client, seconds: u64) -> Result<Listing, ControlError> {
     let mut progress = Progress::up();
@@ -209,7 +233,13 @@ async fn settle(client: Client, seconds: u64) -> Result<Listing, ControlError> {
 async fn start(paths: &Paths, socket: &std::path::Path) -> Result<Client, Report> {
     let program = std::env::current_exe().into_diagnostic()?;
     let errors = paths.log_dir.join("supervisor.stderr");
-    let command = CommandSpec::new(program).args(["run", "supervisor"]);
+    let mut command = CommandSpec::new(program).args(["run", "supervisor"]);
+    // It keeps no folder busy that has nothing to do with it.
+    command.current_dir = Some("/".into());
+    if let Some(home) = &paths.home {
+        // A relative one means one from here.
+        command = command.env("FERROLAB_HOME", home);
+    }
     let mut started = Detached::start(command, &errors).into_diagnostic()?;
     let deadline = Instant::now() + ANSWER;
     let mut client = None;

@@ -30,6 +30,9 @@ pub(crate) struct Configuration {
     pub(crate) autolaunch: Autolaunch,
     /// The Python for drivers, unless a daemon or service says otherwise.
     pub(crate) python: Python,
+    /// Where its relative paths begin, once [`Configuration::rebase`] has said so.
+    #[serde(skip)]
+    pub(crate) folder: Option<PathBuf>,
 }
 
 /// A directory of names.
@@ -351,6 +354,7 @@ impl Configuration {
     /// Makes the relative paths absolute: from the directory given, usually the file's, or from
     /// the home directory where they start with `~/`.
     pub(crate) fn rebase(&mut self, directory: &Path, home: Option<&Path>) {
+        self.folder = Some(directory.to_path_buf());
         let place = |path: &mut PathBuf| {
             *path = match (path.strip_prefix("~"), home) {
                 (Ok(rest), Some(home)) => home.join(rest),

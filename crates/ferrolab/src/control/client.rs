@@ -2,11 +2,18 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 use super::{Answer, Changes, Listing, Request};
+
+/// A supervisor says something this often, however long a request takes.
+pub(super) const SIGN_OF_LIFE: Duration = Duration::from_secs(3);
+/// One that says nothing for so long is stopped or hangs.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// A connection to a running supervisor.
 pub(crate) struct Client {
@@ -37,6 +44,12 @@ pub(crate) enum ControlError {
         "the running supervisor speaks another version's language ({0}); run `ferrolab down`, then `ferrolab up`"
     )]
     Language(serde_json::Error),
+    /// It says nothing.
+    #[error("the supervisor{} says nothing for {SILENCE:?}: it is stopped, or it hangs", pid(*.supervisor))]
+    Silent { supervisor: Option<u32> },
+    /// It is about to end.
+    #[error("the lab is being stopped")]
+    Ending,
     /// It refused.
     #[error("{0}")]
     Refused(String),
@@ -82,10 +95,14 @@ impl Client {
     ) -> Result<Listing, ControlError> {
         let mut line = serde_json::to_string(request).map_err(ControlError::Language)?;
         line.push('\n');
-        self.stream.get_mut().write_all(line.as_bytes()).await?;
+        let supervisor = self.supervisor();
+        let silent = |_| ControlError::Silent { supervisor };
+        let write = self.stream.get_mut().write_all(line.as_bytes());
+        timeout(SILENCE, write).await.map_err(silent)??;
         loop {
             line.clear();
-            if self.stream.read_line(&mut line).await? == 0 {
+            let read = self.stream.read_line(&mut line);
+            if timeout(SILENCE, read).await.map_err(silent)?? == 0 {
                 return Err(ControlError::Lost(io::ErrorKind::UnexpectedEof.into()));
             }
             match serde_json::from_str(&line).map_err(ControlError::Language)? {
@@ -93,10 +110,15 @@ impl Client {
                 Answer::Note { text } => hear(News::Note(&text)),
                 Answer::Changes(changes) => hear(News::Changes(&changes)),
                 Answer::Done(listing) => return Ok(listing),
+                Answer::Ending => return Err(ControlError::Ending),
                 Answer::Refused { reason } => return Err(ControlError::Refused(reason)),
             }
         }
     }
+}
+
+fn pid(supervisor: Option<u32>) -> String {
+    supervisor.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
 }
 
 fn absent(error: &io::Error) -> bool {

@@ -119,6 +119,8 @@ pub(crate) enum Answer {
     Changes(Changes),
     /// The request is done; how things stand now.
     Done(Listing),
+    /// The request is not done: the lab is being stopped.
+    Ending,
     /// The request is not done, and why.
     Refused {
         /// For a person.
@@ -150,6 +152,8 @@ pub(crate) struct Host {
     pub(crate) version: String,
     /// The fingerprint of the configuration file that is in force.
     pub(crate) configuration: String,
+    /// The service manager that has started it by `service install`: `system` or `user`.
+    pub(crate) manager: Option<String>,
 }
 
 /// A nameserver or a daemon.

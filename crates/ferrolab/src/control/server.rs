@@ -6,21 +6,29 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::unix::OwnedWriteHalf;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use super::{Answer, Listing, Request};
+use super::client::SIGN_OF_LIFE;
+use super::{Action, Answer, Listing, Request};
 use crate::fleet::{Fleet, Kind};
 
 /// A request is one short line.
 const MAX_REQUEST: u64 = 64 * 1024;
 /// Nobody waits longer than this for entries to settle.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// A command line that does not take an answer for so long is given up.
+const WRITING: Duration = Duration::from_secs(10);
+/// The last answers have this long when the lab has ended; then the process ends.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Pause after a failed accept.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
@@ -68,7 +76,9 @@ pub(crate) async fn serve(
         }
     }
     conversations.close();
-    conversations.wait().await;
+    if tokio::time::timeout(FAREWELL, conversations.wait()).await.is_err() {
+        warn!(left = conversations.len(), "command lines do not read their last answers");
+    }
 }
 
 async fn converse(
@@ -77,102 +87,166 @@ async fn converse(
     stop: CancellationToken,
     ended: CancellationToken,
 ) -> io::Result<()> {
-    let (reader, mut writer) = stream.into_split();
+    let (reader, writer) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(reader.take(MAX_REQUEST));
     let read = ended.run_until_cancelled(reader.read_line(&mut line)).await;
     if !matches!(read, Some(Ok(1..))) {
         return Ok(());
     }
-    match serde_json::from_str::<Request>(&line) {
-        Err(error) => {
-            let reason = format!("the supervisor does not understand this request: {error}");
-            say(&mut writer, &Answer::Refused { reason }).await
+    if has_left(&writer) {
+        // It has waited while this process was stopped, and told its user that nothing is done.
+        info!(request = line.trim_end(), "not carried out: whoever asked has gone away");
+        return Ok(());
+    }
+    let mut talk = Conversation { writer, fleet, stop, ended };
+    tokio::select! {
+        answered = talk.answer(&line) => answered,
+        // An order that waits for others is dropped; one that is being carried out goes on.
+        () = gone(reader.into_inner().into_inner()) => Ok(()),
+    }
+}
+
+/// Whether the other end is closed: nobody sends a second request, or closes only one direction.
+fn has_left(writer: &OwnedWriteHalf) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    let peeked = rustix::net::recv(writer.as_ref(), &mut [0; 1][..], flags);
+    matches!(peeked, Ok((_, 0)) | Err(Errno::CONNRESET))
+}
+
+/// Returns once the other end is closed.
+async fn gone(mut reader: OwnedReadHalf) {
+    let mut rest = [0; 256];
+    while let Ok(1..) = reader.read(&mut rest).await {}
+}
+
+/// A command line that has asked for something.
+struct Conversation {
+    writer: OwnedWriteHalf,
+    fleet: Arc<Fleet>,
+    /// Cancelled once everything is to stop.
+    stop: CancellationToken,
+    /// Cancelled once everything has stopped.
+    ended: CancellationToken,
+}
+
+impl Conversation {
+    async fn answer(&mut self, line: &str) -> io::Result<()> {
+        let fleet = Arc::clone(&self.fleet);
+        let request = serde_json::from_str::<Request>(line);
+        if self.stop.is_cancelled() && !matches!(request, Ok(Request::Ps | Request::Down)) {
+            return self.say(&Answer::Ending).await;
         }
-        Ok(Request::Ps) => {
+        match request {
+            Err(error) => {
+                let reason = format!("the supervisor does not understand this request: {error}");
+                self.say(&Answer::Refused { reason }).await
+            }
+            Ok(Request::Ps) => {
+                let listing = fleet.listing().await;
+                self.say(&Answer::Done(listing)).await
+            }
+            Ok(Request::Settle { seconds }) => self.settle(limit(seconds), |_| true).await,
+            Ok(Request::Act { action, kind, name, seconds }) => {
+                let act = fleet.act(action, kind, name.clone());
+                let text = match self.meanwhile(action == Action::Stop, act).await? {
+                    Ok(text) => text,
+                    Err(reason) => return self.say(&Answer::Refused { reason }).await,
+                };
+                self.say(&Answer::Note { text }).await?;
+                self.settle(limit(seconds), |entry| entry == (kind, &name)).await
+            }
+            Ok(Request::Renamed { kind, old, new }) => {
+                let renamed = fleet.renamed(kind, &old, &new);
+                let answer = match self.meanwhile(false, renamed).await? {
+                    Ok(()) => Answer::Done(fleet.listing().await),
+                    Err(reason) => Answer::Refused { reason },
+                };
+                self.say(&answer).await
+            }
+            Ok(Request::Reload { seconds }) => {
+                let changes = match self.meanwhile(false, fleet.reload()).await? {
+                    Ok(changes) => changes,
+                    Err(reason) => return self.say(&Answer::Refused { reason }).await,
+                };
+                self.say(&Answer::Changes(changes)).await?;
+                self.settle(limit(seconds), |_| true).await
+            }
+            Ok(Request::Down) => {
+                info!("asked to stop everything");
+                self.stop.cancel();
+                let ended = self.ended.clone();
+                self.meanwhile(true, ended.cancelled()).await?;
+                self.say(&Answer::Done(Listing::default())).await
+            }
+        }
+    }
+
+    /// Gives signs of life until `work` is done; `shown`: how things stand, at every change.
+    async fn meanwhile<T>(&mut self, shown: bool, work: impl Future<Output = T>) -> io::Result<T> {
+        let fleet = Arc::clone(&self.fleet);
+        let mut changes = fleet.changes();
+        let mut work = std::pin::pin!(work);
+        loop {
+            changes.borrow_and_update();
+            let listing = if shown { fleet.listing().await } else { Listing::default() };
+            self.say(&Answer::Progress(listing)).await?;
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                () = changed(&mut changes), if shown => {}
+                () = tokio::time::sleep(SIGN_OF_LIFE) => {}
+            }
+        }
+    }
+
+    /// Tells of changes until all `awaited` entries have settled.
+    async fn settle(
+        &mut self,
+        limit: Duration,
+        awaited: impl Fn((Kind, &str)) -> bool,
+    ) -> io::Result<()> {
+        let deadline = Instant::now() + limit;
+        let (fleet, stop) = (Arc::clone(&self.fleet), self.stop.clone());
+        let mut changes = fleet.changes();
+        // What stops with everything else has not settled.
+        while !stop.is_cancelled() {
+            changes.borrow_and_update();
             let listing = fleet.listing().await;
-            say(&mut writer, &Answer::Done(listing)).await
+            if settled(&listing, &awaited) || Instant::now() >= deadline {
+                return self.say(&Answer::Done(listing)).await;
+            }
+            self.say(&Answer::Progress(listing)).await?;
+            tokio::select! {
+                () = changed(&mut changes) => {}
+                () = tokio::time::sleep_until(deadline) => {}
+                () = stop.cancelled() => {}
+            }
         }
-        Ok(Request::Settle { seconds }) => {
-            settle(&mut writer, &fleet, Duration::from_secs(seconds).min(LONGEST), &ended, |_| true)
-                .await
-        }
-        Ok(Request::Act { action, kind, name, seconds }) => {
-            let text = match fleet.act(action, kind, name.clone()).await {
-                Ok(text) => text,
-                Err(reason) => return say(&mut writer, &Answer::Refused { reason }).await,
-            };
-            say(&mut writer, &Answer::Note { text }).await?;
-            let limit = Duration::from_secs(seconds).min(LONGEST);
-            settle(&mut writer, &fleet, limit, &ended, |(of, entry)| (of, entry) == (kind, &name))
-                .await
-        }
-        Ok(Request::Renamed { kind, old, new }) => {
-            let answer = match fleet.renamed(kind, &old, &new).await {
-                Ok(()) => Answer::Done(fleet.listing().await),
-                Err(reason) => Answer::Refused { reason },
-            };
-            say(&mut writer, &answer).await
-        }
-        Ok(Request::Reload { seconds }) => {
-            let changes = match fleet.reload().await {
-                Ok(changes) => changes,
-                Err(reason) => return say(&mut writer, &Answer::Refused { reason }).await,
-            };
-            say(&mut writer, &Answer::Changes(changes)).await?;
-            settle(&mut writer, &fleet, Duration::from_secs(seconds).min(LONGEST), &ended, |_| true)
-                .await
-        }
-        Ok(Request::Down) => {
-            info!("asked to stop everything");
-            stop.cancel();
-            follow(&mut writer, &fleet, &ended).await
-        }
+        self.say(&Answer::Ending).await
+    }
+
+    async fn say(&mut self, answer: &Answer) -> io::Result<()> {
+        let mut line = serde_json::to_string(answer)?;
+        line.push('\n');
+        let written = tokio::time::timeout(WRITING, self.writer.write_all(line.as_bytes())).await;
+        written
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it does not read its answer"))?
     }
 }
 
-/// Tells of changes until all `awaited` entries have settled.
-async fn settle(
-    writer: &mut OwnedWriteHalf,
-    fleet: &Fleet,
-    limit: Duration,
-    ended: &CancellationToken,
-    awaited: impl Fn((Kind, &str)) -> bool,
-) -> io::Result<()> {
-    let deadline = Instant::now() + limit;
-    let mut changes = fleet.changes();
-    loop {
-        changes.borrow_and_update();
-        let listing = fleet.listing().await;
-        if settled(&listing, &awaited) || Instant::now() >= deadline {
-            return say(writer, &Answer::Done(listing)).await;
-        }
-        say(writer, &Answer::Progress(listing)).await?;
-        tokio::select! {
-            changed = changes.changed() => if changed.is_err() { break },
-            () = tokio::time::sleep_until(deadline) => {}
-            () = ended.cancelled() => break,
-        }
-    }
-    say(writer, &Answer::Refused { reason: "the lab is being stopped".into() }).await
+fn limit(seconds: u64) -> Duration {
+    Duration::from_secs(seconds).min(LONGEST)
 }
 
-/// Tells of changes until the lab has ended.
-async fn follow(
-    writer: &mut OwnedWriteHalf,
-    fleet: &Fleet,
-    ended: &CancellationToken,
-) -> io::Result<()> {
-    let mut changes = fleet.changes();
-    while !ended.is_cancelled() {
-        changes.borrow_and_update();
-        say(writer, &Answer::Progress(fleet.listing().await)).await?;
-        tokio::select! {
-            changed = changes.changed() => if changed.is_err() { ended.cancelled().await },
-            () = ended.cancelled() => {}
+/// Until something changes, or it is time for a sign of life.
+async fn changed(changes: &mut watch::Receiver<u64>) {
+    // An end of changes is no reason to speak more often.
+    let change = async {
+        if changes.changed().await.is_err() {
+            std::future::pending::<()>().await;
         }
-    }
-    say(writer, &Answer::Done(Listing::default())).await
+    };
+    let _ = tokio::time::timeout(SIGN_OF_LIFE, change).await;
 }
 
 fn settled(listing: &Listing, awaited: impl Fn((Kind, &str)) -> bool) -> bool {
@@ -184,10 +258,4 @@ fn settled(listing: &Listing, awaited: impl Fn((Kind, &str)) -> bool) -> bool {
     !all.any(|(kind, name, status)| {
         awaited((kind, name)) && matches!(status.as_str(), "starting" | "stopping")
     })
-}
-
-async fn say(writer: &mut OwnedWriteHalf, answer: &Answer) -> io::Result<()> {
-    let mut line = serde_json::to_string(answer)?;
-    line.push('\n');
-    writer.write_all(line.as_bytes()).await
 }

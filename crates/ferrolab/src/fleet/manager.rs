@@ -1,13 +1,14 @@
 //! The task that decides what is to run: the configuration in force and what people asked for.
 //!
-//! Owns both, and every change of them, one at a time. The children themselves are the keeper's.
+//! Owns both, and every change of them, one at a time; what takes long (stops, the removals of a
+//! reload) is awaited beside it. The children themselves are the keeper's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
 use supervisor::{Handle, Phase, StartOutcome, StopOutcome};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tracing::{info, warn};
 
 use super::belongings;
@@ -31,6 +32,31 @@ pub(super) enum Order {
     /// Take up the configuration file as it is now.
     Reload { reply: oneshot::Sender<Result<Changes, String>> },
 }
+
+impl Order {
+    /// Whether whoever gave it has gone away.
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Order::Act { reply, .. } => reply.is_closed(),
+            Order::Renamed { reply, .. } => reply.is_closed(),
+            Order::Reload { reply } => reply.is_closed(),
+        }
+    }
+}
+
+/// A reload whose removals are under way. What comes in their place may need their addresses and
+/// instruments, so it waits for them; orders of other entries do not.
+struct Reloading {
+    next: Configuration,
+    fingerprint: String,
+    before: BTreeMap<String, Plan>,
+    after: BTreeMap<String, Plan>,
+    changes: Changes,
+    reply: oneshot::Sender<Result<Changes, String>>,
+}
+
+/// What the removals of a reload have come to: the entries that are gone, and what went wrong.
+type Removals = (Vec<String>, Vec<String>);
 
 /// The state of the task.
 pub(super) struct Manager {
@@ -81,27 +107,43 @@ impl Manager {
 
     /// Follows orders until nobody can give one any more.
     pub(super) async fn serve(mut self, mut orders: mpsc::Receiver<Order>) {
-        while let Some(order) = orders.recv().await {
+        let mut reloading: Option<(Reloading, JoinHandle<Removals>)> = None;
+        // Reloads come one after the other, each with the file as it is then.
+        let mut waiting = VecDeque::new();
+        loop {
+            if reloading.is_none()
+                && let Some(reply) = waiting.pop_front()
+            {
+                reloading = self.begin_reload(reply);
+                continue;
+            }
+            let order = match &mut reloading {
+                None => orders.recv().await,
+                Some((_, removals)) => tokio::select! {
+                    removals = removals => {
+                        if let Some((reload, _)) = reloading.take() {
+                            self.finish_reload(reload, removals).await;
+                        }
+                        continue;
+                    }
+                    order = orders.recv() => order,
+                },
+            };
             match order {
-                Order::Act { action, kind, name, reply } => {
+                None => return,
+                // Nobody waits for it any more: it was told that it is not done.
+                Some(order) if order.is_abandoned() => info!("an order was taken back"),
+                Some(Order::Act { action, kind, name, reply }) => {
                     self.act(action, kind, &name, reply).await;
                 }
-                Order::Renamed { old, new, reply } => {
+                Some(Order::Renamed { old, new, reply }) => {
                     if self.memory.rename(&old, &new) {
                         info!(old, new, "what was decided by hand holds for the new name");
                         self.remember().await;
                     }
                     let _ = reply.send(Ok(()));
                 }
-                Order::Reload { reply } => {
-                    let result = self.reload().await;
-                    match &result {
-                        Ok(changes) => info!(changes = %changes.summary(), "reloaded"),
-                        Err(error) => warn!(error, "not reloaded: the last good one stays"),
-                    }
-                    // Whoever asked may have gone away; it is done all the same.
-                    let _ = reply.send(result);
-                }
+                Some(Order::Reload { reply }) => waiting.push_back(reply),
             }
         }
     }
@@ -137,23 +179,55 @@ impl Manager {
         });
     }
 
-    async fn reload(&mut self) -> Result<Changes, String> {
+    /// Reads the file and lets entries go that it has no more; the rest follows when they are gone.
+    fn begin_reload(
+        &self,
+        reply: oneshot::Sender<Result<Changes, String>>,
+    ) -> Option<(Reloading, JoinHandle<Removals>)> {
+        if reply.is_closed() {
+            return None;
+        }
         // Taken first: a file that is written meanwhile shows as another than the one in force.
         let fingerprint = fingerprint(&self.paths);
+        match self.plan_reload() {
+            Ok((next, before, after, changes)) => {
+                let gone = before.keys().filter(|id| !after.contains_key(*id)).cloned().collect();
+                let removals = tokio::spawn(remove(self.keeper.clone(), gone));
+                let reload = Reloading { next, fingerprint, before, after, changes, reply };
+                Some((reload, removals))
+            }
+            Err(error) => {
+                warn!(error, "not reloaded: the last good one stays");
+                let _ = reply.send(Err(error));
+                None
+            }
+        }
+    }
+
+    #[allow(clippy::type_complexity, reason = "the parts of one reload, taken apart at once")]
+    fn plan_reload(
+        &self,
+    ) -> Result<(Configuration, BTreeMap<String, Plan>, BTreeMap<String, Plan>, Changes), String>
+    {
         let (next, warnings) = installed::load(&self.paths).map_err(|error| error.plain())?;
-        let force = self.force.borrow().clone();
         let failed = |error: LaunchError| error.to_string();
-        let before = plan::all(&force.configuration, &self.paths).map_err(failed)?;
+        let before = plan::all(&self.force.borrow().configuration, &self.paths).map_err(failed)?;
         let after = plan::all(&next, &self.paths).map_err(failed)?;
-        let mut changes = Changes {
-            warnings: warnings.iter().map(|warning| warning.plain()).collect(),
-            ..Changes::default()
-        };
-        self.remove_gone(&before, &after, &mut changes).await;
+        let warnings = warnings.iter().map(|warning| warning.plain()).collect();
+        Ok((next, before, after, Changes { warnings, ..Changes::default() }))
+    }
+
+    async fn finish_reload(&mut self, reload: Reloading, removals: Result<Removals, JoinError>) {
+        let Reloading { next, fingerprint, before, after, mut changes, reply } = reload;
+        match removals {
+            Ok((removed, problems)) => (changes.removed, changes.problems) = (removed, problems),
+            Err(error) => changes.problems.push(format!("the removals broke off: {error}")),
+        }
         self.carry_over(|id| after.contains_key(id)).await;
         if self.memory.retain(|id| after.contains_key(id)) {
             self.remember().await;
         }
+        let force = self.force.borrow().clone();
         let mut active = BTreeMap::new();
         for status in self.keeper.snapshot().await {
             active.insert(status.id, status.phase != Phase::Stopped);
@@ -190,28 +264,9 @@ impl Manager {
         if let Ok(Err(error)) = kept {
             warn!(%error, "no copy is kept of this configuration");
         }
-        Ok(changes)
-    }
-
-    async fn remove_gone(
-        &self,
-        before: &BTreeMap<String, Plan>,
-        after: &BTreeMap<String, Plan>,
-        changes: &mut Changes,
-    ) {
-        let mut removals = JoinSet::new();
-        for id in before.keys().filter(|id| !after.contains_key(*id)) {
-            let (keeper, id) = (self.keeper.clone(), id.clone());
-            removals.spawn(async move { (keeper.remove(&id).await, id) });
-        }
-        while let Some(removed) = removals.join_next().await {
-            match removed {
-                Ok((Ok(_), id)) => changes.removed.push(id),
-                Ok((Err(error), _)) => changes.problems.push(error.to_string()),
-                Err(error) => changes.problems.push(format!("a removal broke off: {error}")),
-            }
-        }
-        changes.removed.sort();
+        info!(changes = %changes.summary(), "reloaded");
+        // Whoever asked may have gone away; it is done all the same.
+        let _ = reply.send(Ok(changes));
     }
 
     /// Gives entries that have new names what belongs to them. Neither they nor those of the old
@@ -241,6 +296,24 @@ impl Manager {
         warn!("{text}");
         self.troubles.set("memory", text);
     }
+}
+
+async fn remove(keeper: Handle, gone: Vec<String>) -> Removals {
+    let mut removals = JoinSet::new();
+    for id in gone {
+        let keeper = keeper.clone();
+        removals.spawn(async move { (keeper.remove(&id).await, id) });
+    }
+    let (mut removed, mut problems) = (Vec::new(), Vec::new());
+    while let Some(done) = removals.join_next().await {
+        match done {
+            Ok((Ok(_), id)) => removed.push(id),
+            Ok((Err(error), _)) => problems.push(error.to_string()),
+            Err(error) => problems.push(format!("a removal broke off: {error}")),
+        }
+    }
+    removed.sort();
+    (removed, problems)
 }
 
 fn fingerprint(paths: &Paths) -> String {

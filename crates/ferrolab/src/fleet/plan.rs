@@ -12,7 +12,7 @@ use supervisor::{CommandSpec, EntrySpec, RestartPolicy, Signal};
 
 use super::{Kind, LaunchError};
 use crate::assignment::{DaemonAssignment, NameserverAssignment};
-use crate::config::{Configuration, Daemon, DaemonPart, Supervision};
+use crate::config::{Configuration, Daemon, DaemonPart, Service, Supervision, Target};
 use crate::leftover_names::{BeforeStart, LeftoverNames};
 use crate::paths::Paths;
 
@@ -58,8 +58,11 @@ pub(super) fn all(
         let Some(part) = configuration.part_of(name) else { continue };
         let gate = paths.daemon_names_gate(name);
         let names = Some((part.clone(), gate.clone()));
+        let is_python = |service: &Service| matches!(service.target, Target::Python { .. });
+        let folder = configuration.folder.clone().filter(|_| part.services.iter().any(is_python));
         let assignment = serde_json::to_string(&DaemonAssignment {
             part,
+            folder,
             state_file: paths.daemon_state(name),
             names_gate: gate,
             locks: paths.lock_files(name),
@@ -82,6 +85,9 @@ impl Plan {
         let command = Arc::new(move || {
             before();
             let mut command = CommandSpec::new(&program).args(["run", kind.word(), &name]);
+            // The directory where somebody has typed `up` is no business of ours: it may have to be
+            // unmounted.
+            command.current_dir = Some("/".into());
             // Asked, not shot: a daemon whose supervisor dies still brings its instruments to rest.
             command.parent_death_signal = Signal::Term;
             command

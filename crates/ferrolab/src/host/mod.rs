@@ -32,7 +32,7 @@ use crate::host::registrar::Manner;
 use crate::host::report::{LOADING, Reporter};
 use crate::host::settings::settings;
 use crate::host::worker::{DaemonObjects, Registry, WorkerSet};
-use crate::os::Connections;
+use crate::os::{self, Connections};
 
 pub(crate) use native::NAMES as NATIVE_SERVICES;
 pub(crate) use report::local_address;
@@ -45,7 +45,14 @@ const REGISTERING: Duration = Duration::from_secs(2);
 /// # Errors
 /// What keeps it from serving, in words for a person.
 pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Result<(), String> {
-    let DaemonAssignment { part, state_file, names_gate, locks: lock_files } = assignment;
+    let DaemonAssignment { part, folder, state_file, names_gate, locks: lock_files } = assignment;
+    if let Some(folder) = &folder
+        && let Err(error) = os::enter(folder)
+    {
+        // A driver that needs none of its files serves all the same.
+        warn!(folder = %folder.display(), %error,
+            "the configuration's folder cannot be entered: relative paths in drivers begin at /");
+    }
     let DaemonPart { daemon: config, services, nameservers } = &part;
     let settings = settings(config)?;
     let listener = address::listen(config, &state_file).await?;

@@ -1,7 +1,9 @@
 //! `ferrolab service …`: the lab starts with the host.
 //!
-//! Owns the files and commands of that; the text of the unit is [`unit`]'s.
+//! Owns the files and commands of that; whose lab it is and what it finds is [`owner`]'s, the text
+//! of the unit [`unit`]'s.
 
+mod owner;
 mod unit;
 
 use std::path::{Path, PathBuf};
@@ -11,9 +13,10 @@ use clap::{Args, Subcommand};
 use miette::{IntoDiagnostic, Report, WrapErr, miette};
 use supervisor::{CommandSpec, Exit, Output, Spawner};
 
-use self::unit::Unit;
-use super::{Outcome, paths, runtime};
-use crate::control::client::Client;
+use super::{Outcome, explain, runtime};
+use crate::announce::{SYSTEM, USER};
+use crate::control::Request;
+use crate::control::client::{Client, ControlError};
 use crate::files;
 use crate::paths::Paths;
 
@@ -23,9 +26,12 @@ pub(super) enum Command {
     /// Write and enable a systemd unit; where there is no systemd, print the crontab line
     #[command(after_help = "Examples:\n  ferrolab service install            # for this user\n  \
         sudo ferrolab service install --system --run-as lab\n  \
+        sudo ferrolab service install --system --run-as lab --path /srv/lab/venv/bin:/usr/bin:/bin\n  \
         ferrolab service install --print")]
     Install(Install),
     /// Stop, disable and remove the systemd unit
+    #[command(after_help = "Examples:\n  ferrolab service uninstall\n  \
+        sudo ferrolab service uninstall --system")]
     Uninstall(Uninstall),
 }
 
@@ -36,6 +42,10 @@ pub(super) struct Install {
     /// The user whose lab it is, with --system
     #[arg(long, value_name = "USER", requires = "system")]
     run_as: Option<String>,
+    /// Where programs are looked for, `python3` among them [default: this shell's PATH; with
+    /// --run-as another user, that user's ~/.local/bin and the host's folders]
+    #[arg(long, value_name = "PATH")]
+    path: Option<String>,
     /// Print the unit and what would be run, and do nothing
     #[arg(long)]
     print: bool,
@@ -67,35 +77,34 @@ pub(super) fn run(command: &Command) -> Outcome {
 
 fn install(arguments: &Install) -> Outcome {
     let system = arguments.scope.system;
-    let paths = paths()?;
-    let unit = unit(&paths, system, arguments.run_as.as_deref())?;
+    let (paths, unit) = owner::settle(arguments)?;
     let file = file(system)?;
+    let crontab = match &unit.user {
+        Some(user) => format!("sudo crontab -u {user} -e"),
+        None => "crontab -e".to_owned(),
+    };
     if arguments.print {
         print!("# {}\n{}", file.display(), unit.text());
         for words in enabling(system) {
             println!("# then: {}", words.join(" "));
         }
-        println!("# without systemd, in `crontab -e`:\n# {}", unit.crontab());
+        println!("# without systemd, in `{crontab}`:\n# {}", unit.crontab());
         return Ok(ExitCode::SUCCESS);
     }
     if !has_systemd() {
-        println!("This host has no systemd. Add this line with `crontab -e`:\n");
+        println!("This host has no systemd. Add this line with `{crontab}`:\n");
         println!("{}", unit.crontab());
         return Ok(ExitCode::SUCCESS);
     }
     if !paths.config_file.exists() {
+        let whose = unit.user.as_ref().map(|user| format!(", as {user}")).unwrap_or_default();
         return Err(miette!(
-            help = "`ferrolab config update FILE` gives it one",
-            "the lab has no configuration yet, so there is nothing to start"
+            help = format!("`ferrolab config update FILE`{whose} gives it one"),
+            "the lab has no configuration yet at {}, so there is nothing to start",
+            paths.config_file.display()
         ));
     }
-    let socket = paths.control_socket().into_diagnostic()?;
-    if runtime()?.block_on(Client::connect(&socket)).is_ok() {
-        return Err(miette!(
-            help = "`ferrolab down`, then this again: from then on systemd starts it",
-            "the lab is up already, and not under systemd"
-        ));
-    }
+    let is_up = is_up_as_service(&paths, system)?;
     let folder = file.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(folder)
         .into_diagnostic()
@@ -104,6 +113,14 @@ fn install(arguments: &Install) -> Outcome {
     println!("Written: {}", file.display());
     for words in enabling(system) {
         carry_out(&words)?;
+    }
+    if is_up {
+        // Nobody's measurement ends because of a new line in a unit.
+        println!(
+            "The lab goes on as it was started; what is new in the unit counts from `{}` on.",
+            systemctl(system, &["restart", unit::NAME]).join(" ")
+        );
+        return Ok(ExitCode::SUCCESS);
     }
     println!("The lab is up, and starts with the host from now on. See `ferrolab status`.");
     if !system {
@@ -114,6 +131,32 @@ fn install(arguments: &Install) -> Outcome {
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the lab runs already, under this very service manager: another unit, or one by hand,
+/// would be in the new one's way.
+fn is_up_as_service(paths: &Paths, system: bool) -> Result<bool, Report> {
+    let socket = paths.control_socket().into_diagnostic()?;
+    let asked = runtime()?.block_on(async {
+        let client = Client::connect(&socket).await?;
+        client.ask(&Request::Ps, |_| {}).await
+    });
+    let manager = match asked {
+        Ok(listing) => listing.host.manager,
+        Err(ControlError::NotRunning { .. }) => return Ok(false),
+        Err(error) => return Err(explain(error)),
+    };
+    match manager.as_deref() {
+        Some(manager) if manager == if system { SYSTEM } else { USER } => Ok(true),
+        Some(manager) => Err(miette!(
+            help = "`ferrolab service uninstall` with the other of --system and --user, then this again",
+            "the lab is up already, under the {manager} service manager"
+        )),
+        None => Err(miette!(
+            help = "`ferrolab down`, then this again: from then on systemd starts it",
+            "the lab is up already, and not under systemd"
+        )),
+    }
 }
 
 fn uninstall(system: bool) -> Outcome {
@@ -133,22 +176,6 @@ fn uninstall(system: bool) -> Outcome {
     }
     println!("The service is removed. `ferrolab up` still starts the lab by hand.");
     Ok(ExitCode::SUCCESS)
-}
-
-fn unit(paths: &Paths, system: bool, run_as: Option<&str>) -> Result<Unit, Report> {
-    if system && run_as.is_none() {
-        return Err(miette!(
-            help = "`--run-as USER`: the one who owns the lab's files and may use its devices",
-            "with --system it must be said whose lab it is; as root it would be unsafe"
-        ));
-    }
-    let program = std::env::current_exe().into_diagnostic()?;
-    Ok(Unit {
-        program,
-        home: paths.home.clone(),
-        path: std::env::var("PATH").unwrap_or_default(),
-        user: run_as.map(str::to_owned),
-    })
 }
 
 fn file(system: bool) -> Result<PathBuf, Report> {
@@ -183,10 +210,12 @@ fn carry_out(words: &[String]) -> Result<(), Report> {
         let child = Spawner::permanent().into_diagnostic()?.spawn(command).await;
         Ok::<_, Report>(child.into_diagnostic()?.wait().await)
     })?;
+    let scope = if words.iter().any(|word| word == "--user") { " --user" } else { "" };
+    let journal = format!("journalctl{scope} -u ferrolab");
     match exit {
         Exit::Code(0) => Ok(()),
         exit => Err(miette!(
-            help = "`journalctl --user -u ferrolab` (or without --user) may tell more",
+            help = format!("`{journal}` may tell more"),
             "`{}` {exit}",
             words.join(" ")
         )),

@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 
+use crate::announce::{self, SYSTEM, USER};
+
 /// The unit's name.
 pub(super) const NAME: &str = "ferrolab.service";
+/// Keeps a lab's files in one folder.
+const HOME: &str = "FERROLAB_HOME";
 
 /// What a unit depends on.
 pub(super) struct Unit {
@@ -13,19 +17,35 @@ pub(super) struct Unit {
     pub(super) home: Option<PathBuf>,
     /// Where `python3` and what drivers need is found.
     pub(super) path: String,
+    /// What else decides what an interpreter finds, by name.
+    pub(super) variables: Vec<(String, String)>,
     /// Whom it runs as, for the host's service manager.
     pub(super) user: Option<String>,
 }
+
+/// What of the installing shell's environment an interpreter and its drivers depend on, and where
+/// the lab's files are.
+pub(super) const CARRIED: [&str; 8] = [
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "LD_LIBRARY_PATH",
+    "VIRTUAL_ENV",
+    "LANG",
+    "LC_ALL",
+    "XDG_CONFIG_HOME",
+    "XDG_STATE_HOME",
+];
 
 impl Unit {
     /// The unit file.
     pub(super) fn text(&self) -> String {
         let program = quoted(&self.program.display().to_string());
-        let mut environment = format!("Environment={}\n", quoted(&format!("PATH={}", self.path)));
-        if let Some(home) = &self.home {
-            let home = format!("FERROLAB_HOME={}", home.display());
-            environment.push_str(&format!("Environment={}\n", quoted(&home)));
-        }
+        let manager = if self.user.is_some() { SYSTEM } else { USER };
+        let environment: String = self
+            .environment()
+            .chain([(announce::MANAGER, manager.to_owned())])
+            .map(|(name, value)| format!("Environment={}\n", quoted(&format!("{name}={value}"))))
+            .collect();
         let user = match &self.user {
             Some(user) => format!("User={user}\n"),
             None => String::new(),
@@ -37,16 +57,20 @@ impl Unit {
              Description=Ferrolab: remote laboratory instruments\n\
              Wants=network-online.target\n\
              After=network-online.target\n\
+             # Nobody is there at night: it is tried again and again.\n\
+             StartLimitIntervalSec=0\n\
              \n\
              [Service]\n\
              Type=notify\n\
              ExecStart={program} up --foreground\n\
              ExecReload={program} reload\n\
              {user}{environment}\
-             Restart=always\n\
+             # After `ferrolab down` it stays down.\n\
+             Restart=on-failure\n\
              RestartSec=1\n\
              WatchdogSec=30\n\
              TimeoutStartSec=120\n\
+             # The supervisor asks for more while entries with a longer grace come to rest.\n\
              TimeoutStopSec=60\n\
              # The supervisor stops its children itself, in order.\n\
              KillMode=mixed\n\
@@ -58,17 +82,33 @@ impl Unit {
 
     /// The line for hosts without systemd.
     pub(super) fn crontab(&self) -> String {
-        let home = match &self.home {
-            Some(home) => format!("FERROLAB_HOME={} ", in_shell(&home.display().to_string())),
-            None => String::new(),
-        };
+        let environment: String = self
+            .environment()
+            .map(|(name, value)| format!("{name}={} ", in_shell(&value)))
+            .collect();
+        let program = in_shell(&self.program.display().to_string());
         // Cron reads `%` as the end of the command.
-        let line = format!(
-            "@reboot PATH={} {home}{} up",
-            in_shell(&self.path),
-            in_shell(&self.program.display().to_string())
-        );
-        line.replace('%', "\\%")
+        format!("@reboot {environment}{program} up").replace('%', "\\%")
+    }
+
+    /// What would end a line of either and begin one of its own: no control character has a place
+    /// there.
+    pub(super) fn unfit(&self) -> Option<&'static str> {
+        let control = |text: &str| text.chars().any(char::is_control);
+        let program = self.program.display().to_string();
+        let variables = self.environment().map(|(name, value)| (name, control(&value)));
+        if control(&program) {
+            return Some("this program's path");
+        }
+        let mut unfit = variables.filter(|(_, unfit)| *unfit).map(|(name, _)| name);
+        let unfit = unfit.next()?;
+        CARRIED.into_iter().chain(["PATH", HOME]).find(|name| *name == unfit)
+    }
+
+    fn environment(&self) -> impl Iterator<Item = (&str, String)> {
+        let home = self.home.as_ref().map(|home| (HOME, home.display().to_string()));
+        let variables = self.variables.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        [("PATH", self.path.clone())].into_iter().chain(home).chain(variables)
     }
 }
 
@@ -108,8 +148,16 @@ mod tests {
             program: "/opt/my lab/ferrolab".into(),
             home: Some("/srv/100%lab".into()),
             path: "/usr/bin:/opt/it's".into(),
+            variables: vec![("LANG".into(), "C.UTF-8".into())],
             user: user.map(str::to_owned),
         }
+    }
+
+    #[test]
+    fn no_value_begins_a_line_of_its_own() {
+        assert_eq!(unit(None).unfit(), None);
+        let path = "/bin\nExecStartPre=/bin/evil".to_owned();
+        assert_eq!(Unit { path, ..unit(None) }.unfit(), Some("PATH"));
     }
 
     #[test]
@@ -118,14 +166,17 @@ mod tests {
         for line in [
             "ExecStart=\"/opt/my lab/ferrolab\" up --foreground",
             "Environment=\"FERROLAB_HOME=/srv/100%%lab\"",
+            "Environment=\"LANG=C.UTF-8\"",
             "Type=notify",
+            "Restart=on-failure",
+            "StartLimitIntervalSec=0",
             "WantedBy=default.target",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing:\n{text}");
         }
         assert_eq!(
             unit(None).crontab(),
-            r"@reboot PATH='/usr/bin:/opt/it'\''s' FERROLAB_HOME='/srv/100\%lab' '/opt/my lab/ferrolab' up"
+            r"@reboot PATH='/usr/bin:/opt/it'\''s' FERROLAB_HOME='/srv/100\%lab' LANG=C.UTF-8 '/opt/my lab/ferrolab' up"
         );
     }
 
