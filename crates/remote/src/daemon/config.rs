@@ -40,6 +40,8 @@ pub struct DaemonConfig {
     /// Bytes of answers that clients have not read yet, at most, over all connections; with more,
     /// the connection whose answer has waited for longest is closed. Any number if absent.
     pub unread: Option<usize>,
+    /// Bytes of an answer at most; if absent, as many as a request may have.
+    pub answer: Option<usize>,
     /// What a peer may send once its handshake is done.
     pub limits: Limits,
     /// A handshake must be complete within this time, however its bytes arrive.
@@ -71,6 +73,7 @@ impl Default for DaemonConfig {
             oneways: 1000,
             streams: StreamLimits::default(),
             unread: None,
+            answer: None,
             limits: Limits::default(),
             handshake_timeout: Duration::from_secs(5),
             handshakes: 4096,
