@@ -46,6 +46,7 @@ TOO_MUCH = {
     "many tags": ("register", "t.a", URI, False, [str(n) for n in range(1000)]),
     "a long tag": ("register", "t.a", URI, False, ["x" * 100_000]),
     "many tags later": ("set_metadata", "t.a", [str(n) for n in range(1000)]),
+    "many tags in a question": ("yplookup", None, [str(n) for n in range(300)]),
     "a long pattern": ("list", None, "x" * 10_000),
     "a pattern that grows": ("list", None, "((x{500}){500}){500}"),
     "a pattern that looks around": ("list", None, "(?=t)"),
@@ -101,9 +102,30 @@ def test_a_batch_takes_no_more_than_a_call(ours, call):
     fill(ours, 3)
     answers = failing_batch(ours, *[BIG_CALLS[call]] * 50, ("remove", None, "t."))
     *results, refused = answers
-    assert len(results) == (32 if call == "lookup" else 10)
+    assert len(results) == (31 if call == "lookup" else 10)
     assert refused[1] == "Pyro5.errors.NamingError" and "too large" in refused[2], refused
     assert len(ours.list("t.")) == 3, "what stands behind is not carried out"
+
+
+def test_what_cannot_be_printed_is_counted_as_it_is_written(ours):
+    """In 17 MiB of such tags there are more bytes than an answer may have."""
+    tags = [f"{tag:02}" + "\x01" * 16000 for tag in range(64)]
+    for number in range(17):
+        ours.register(f"t.{number:03}", URI, False, tags)
+    refused = outcome(lambda: ours.list(prefix="t.", return_metadata=True))
+    assert refused[1] == "Pyro5.errors.NamingError" and "too large" in refused[2], refused
+    assert len(ours.list(prefix="t.")) == 17
+
+
+def test_a_request_has_a_limit(nameserver, ours):
+    """An honest one with a hundred thousand names is below it."""
+    batch = Pyro5.api.BatchProxy(ours)
+    for number in range(100_000):
+        batch.register(f"t.lab.room{number % 100}.instrument{number}", URI, False, ["camera"])
+    assert len(list(batch())) == 100_000
+    with proxy(nameserver) as greedy, pytest.raises(Pyro5.errors.CommunicationError):
+        greedy.register("t.x" + "x" * (17 << 20), URI)
+    assert ours.count() == 100_001
 
 
 def test_a_batch_is_in_order_whatever_takes_longer(ours):

@@ -135,7 +135,7 @@ fn names(store: &Store) -> BTreeMap<Key, Location> {
     let located = listed.filter_map(|(name, entry)| match entry.uri.parse() {
         Ok(Uri::Pyro { location, .. }) if !matches!(&*name, NAMESERVER_NAME | DAEMON_NAME) => {
             let Entry { uri, registration, .. } = &*entry;
-            Some((Key { name, uri: uri.clone(), registration: *registration }, location))
+            Some((Key { name, uri: uri.to_string(), registration: *registration }, location))
         }
         _ => None,
     });

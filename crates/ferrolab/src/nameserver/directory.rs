@@ -11,11 +11,52 @@ use remote::{Exception, NAMESERVER_NAME, Uri};
 use crate::nameserver::limits;
 use crate::nameserver::store::{Change, Entry, Index, Named, Transaction};
 
-/// Tags that a name must have.
+/// Which names are asked for.
 #[derive(Clone, Debug)]
-pub(crate) enum Tags {
+pub(crate) enum Which {
+    /// Those that begin with this; all for "".
+    Prefix(String),
+    /// Those that have every one of these tags.
     All(BTreeSet<String>),
+    /// Those that have one of these tags.
     Any(BTreeSet<String>),
+}
+
+impl Which {
+    /// The names, if there are not more than `most` to look at.
+    pub(crate) fn find(&self, names: &Index, most: usize) -> Option<Vec<Named>> {
+        match self {
+            Which::Prefix(prefix) => {
+                let few = names.with_prefix(prefix).take(most.saturating_add(1));
+                let found: Vec<Named> =
+                    few.map(|(name, entry)| (Arc::clone(name), Arc::clone(entry))).collect();
+                (found.len() <= most).then_some(found)
+            }
+            Which::All(tags) => names.with_all(tags, most),
+            Which::Any(tags) => names.with_any(tags, most),
+        }
+    }
+
+    /// What every such name begins with.
+    pub(crate) fn prefix(&self) -> &str {
+        match self {
+            Which::Prefix(prefix) => prefix,
+            Which::All(_) | Which::Any(_) => "",
+        }
+    }
+
+    /// Whether a name that begins with the prefix is one of them.
+    pub(crate) fn is(&self, entry: &Entry) -> bool {
+        match self {
+            Which::Prefix(_) => true,
+            Which::All(tags) => !tags.is_empty() && tags.iter().all(|tag| entry.has(tag)),
+            // Through the shorter of both.
+            Which::Any(tags) if entry.tags.len() < tags.len() => {
+                entry.tags.iter().any(|tag| tags.contains(&**tag))
+            }
+            Which::Any(tags) => tags.iter().any(|tag| entry.has(tag)),
+        }
+    }
 }
 
 /// The entry of a name.
@@ -27,14 +68,6 @@ pub(crate) fn lookup(names: &Index, name: &str) -> Result<Arc<Entry>, Exception>
 pub(crate) fn list(names: &Index, prefix: &str) -> Vec<Named> {
     let named = |(name, entry): (&Arc<str>, &Arc<Entry>)| (Arc::clone(name), Arc::clone(entry));
     names.with_prefix(prefix).map(named).collect()
-}
-
-/// The names that have the tags.
-pub(crate) fn tagged(names: &Index, tags: &Tags) -> Vec<Named> {
-    match tags {
-        Tags::All(tags) => names.with_all(tags),
-        Tags::Any(tags) => names.with_any(tags),
-    }
 }
 
 /// Registers a name; `safe` refuses one that is taken.
@@ -53,12 +86,8 @@ pub(crate) fn register(
             Some(_) if safe => {
                 return Err(Exception::naming_error(format!("name already registered: {name}")));
             }
-            // What it has counts no more; another name is not needed.
-            Some(old) => {
-                let rest = index.bytes().saturating_sub(old.bytes());
-                limits::check_room(0, rest, entry.bytes())?;
-            }
-            None => limits::check_room(index.len(), index.bytes(), name.len() + entry.bytes())?,
+            Some(_) => limits::check_room(index.len(), index.bytes_with(&name, &entry))?,
+            None => limits::check_room(index.len() + 1, index.bytes_with(&name, &entry))?,
         }
         names.set(&name, entry);
         Ok(1)
@@ -71,9 +100,8 @@ pub(crate) fn set_metadata(name: String, metadata: BTreeSet<String>) -> Result<C
     Ok(Box::new(move |names| {
         let index = names.index();
         let old = index.get(&name).ok_or_else(|| unknown(&name))?;
-        let rest = index.bytes().saturating_sub(old.bytes());
         let entry = old.with_tags(metadata);
-        limits::check_room(0, rest, entry.bytes())?;
+        limits::check_room(index.len(), index.bytes_with(&name, &entry))?;
         names.set(&name, entry);
         Ok(1)
     }))
@@ -157,7 +185,7 @@ mod tests {
         let change = register("other".into(), "PYRO:p@h:2".into(), true, BTreeSet::new()).unwrap();
         let refused = done(&store, change).unwrap_err();
         assert_eq!(refused.message(), "name already registered: other");
-        assert_eq!(lookup(&store.read(), "other").unwrap().uri, "PYRO:o@h:1");
+        assert_eq!(&*lookup(&store.read(), "other").unwrap().uri, "PYRO:o@h:1");
     }
 
     #[test]

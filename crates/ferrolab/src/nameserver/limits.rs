@@ -20,11 +20,13 @@ const TAG: usize = LONGEST_TAG;
 const TAGS: usize = 256;
 /// Names in all.
 const NAMES: usize = 1_000_000;
-/// Text in all, in bytes.
-const TEXT: usize = 256 * 1024 * 1024;
+/// Memory for all of them, in bytes, as the index counts it.
+const MEMORY: usize = 512 * 1024 * 1024;
+/// Tags in one question.
+const WANTED: usize = 256;
 /// The longest pattern, in bytes.
 const PATTERN: usize = 4096;
-/// Text in one answer, in bytes: well below the largest message, which quotes and names swell.
+/// Text in one answer, in bytes, as the longest of the serializers writes it.
 const ANSWER: usize = 32 * 1024 * 1024;
 /// The time that names are compared with patterns for one request.
 const SEARCHING: Duration = Duration::from_secs(5);
@@ -33,13 +35,22 @@ const SEARCHING: Duration = Duration::from_secs(5);
 pub(super) fn check_entry(name: &str, entry: &Entry) -> Result<(), Exception> {
     at_most("the name", name.len(), NAME, "bytes")?;
     at_most("the URI", entry.uri.len(), URI, "bytes")?;
-    check_tags(&entry.metadata)
+    check_each(entry.tags.iter().map(|tag| tag.len()))
 }
 
 /// Refuses tags that are too many or too long.
 pub(super) fn check_tags(tags: &BTreeSet<String>) -> Result<(), Exception> {
+    check_each(tags.iter().map(String::len))
+}
+
+fn check_each(mut tags: impl ExactSizeIterator<Item = usize>) -> Result<(), Exception> {
     at_most("the metadata", tags.len(), TAGS, "tags")?;
-    tags.iter().try_for_each(|tag| at_most("a metadata tag", tag.len(), TAG, "bytes"))
+    tags.try_for_each(|bytes| at_most("a metadata tag", bytes, TAG, "bytes"))
+}
+
+/// Refuses to look for too many tags at once.
+pub(super) fn check_wanted(tags: usize) -> Result<(), Exception> {
+    at_most("the question", tags, WANTED, "tags")
 }
 
 /// Refuses a pattern that is too long.
@@ -47,16 +58,27 @@ pub(super) fn check_pattern(pattern: &str) -> Result<(), Exception> {
     at_most("the pattern", pattern.len(), PATTERN, "bytes")
 }
 
-/// Refuses a new entry where there are too many.
-pub(super) fn check_room(names: usize, text: usize, more: usize) -> Result<(), Exception> {
-    if names >= NAMES || text.saturating_add(more) > TEXT {
+/// Refuses so many names, and so much memory for them.
+pub(super) fn check_room(names: usize, memory: usize) -> Result<(), Exception> {
+    if names > NAMES || memory > MEMORY {
         return Err(Exception::naming_error(format!(
-            "the nameserver is full: it takes {NAMES} names and {} MiB of text; remove names that \
-             nobody needs (`ferrolab ns remove`)",
-            TEXT / (1024 * 1024)
+            "the nameserver is full: it takes {NAMES} names and {} MiB of memory for them; remove \
+             names that nobody needs (`ferrolab ns remove`)",
+            MEMORY / (1024 * 1024)
         )));
     }
     Ok(())
+}
+
+/// How long a text may become in an answer: what cannot be printed is written with escapes.
+pub(super) fn written(text: &str) -> usize {
+    let written = |byte: u8| match byte {
+        0..0x20 | 0x7f => 6,
+        b'"' | b'\'' | b'\\' => 2,
+        0x80.. => 3,
+        _ => 1,
+    };
+    text.bytes().map(written).sum()
 }
 
 /// What one request may take, a batch like a single call.
@@ -130,8 +152,9 @@ mod tests {
                 _ => panic!("{refused:?}, not {expected:?}"),
             }
         }
-        assert!(check_room(NAMES, 0, 1).is_err() && check_room(0, TEXT, 1).is_err());
-        assert!(check_room(NAMES - 1, TEXT - 1, 1).is_ok());
+        assert!(check_room(NAMES + 1, 0).is_err() && check_room(0, MEMORY + 1).is_err());
+        assert!(check_room(NAMES, MEMORY).is_ok());
+        assert!(check_wanted(WANTED).is_ok() && check_wanted(WANTED + 1).is_err());
         let mut budget = Budget::default();
         assert!(budget.take(1, ANSWER).is_ok() && budget.take(1, 1).is_err());
     }

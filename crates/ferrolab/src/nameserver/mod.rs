@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use remote::{Daemon, DaemonConfig, Listener, Location, NAMESERVER_NAME, ServerType};
+use remote::{Daemon, DaemonConfig, Limits, Listener, Location, NAMESERVER_NAME, ServerType};
 use serde_json::json;
 use supervisor::Lifeline;
 use tokio_util::task::AbortOnDropHandle;
@@ -38,6 +38,11 @@ use crate::os;
 const CONNECTIONS: usize = 10_000;
 /// Bytes of answers that its clients have not read yet: eight of the largest.
 const UNREAD: usize = 256 * 1024 * 1024;
+/// Bytes of a request, compressed or not: a batch that registers a hundred thousand names has
+/// somewhat less.
+const REQUEST: usize = 16 * 1024 * 1024;
+/// Bytes of an answer: what `limits` allows, and what is around it.
+const ANSWER: usize = 64 * 1024 * 1024;
 
 /// Runs a nameserver until its supervisor says stop.
 ///
@@ -67,6 +72,8 @@ pub(crate) async fn run(
         handshakes: allowed.handshakes,
         handshakes_per_address: allowed.handshakes_per_address,
         unread: Some(UNREAD),
+        answer: Some(ANSWER),
+        limits: Limits { message: REQUEST, inflated: REQUEST, ..Limits::default() },
         ..DaemonConfig::default()
     });
     let uri = daemon.uri_for(NAMESERVER_NAME, &listener).to_string();

@@ -14,11 +14,14 @@ use wire::exception::wrap_in_batch;
 use crate::nameserver::directory;
 use crate::nameserver::limits::Budget;
 use crate::nameserver::plan::{Found, Plan, Question, Then, plan};
-use crate::nameserver::search::Searches;
+use crate::nameserver::search::{Searches, Sought};
 use crate::nameserver::store::{Change, Changed, Store};
 
 /// Calls of a batch that are carried out together, at most: others wait as long.
 const TOGETHER: usize = 1000;
+
+/// Names and tags that are looked at where they are, at most; a question that takes more is a search.
+const FEW: usize = 1000;
 
 /// The nameserver's object.
 pub(crate) struct NameServerObject {
@@ -42,9 +45,23 @@ impl NameServerObject {
         let desk = self.desk.clone();
         match plan(call) {
             Err(exception) => Answer::exception(exception),
-            Ok(Plan::Ask(question) | Plan::List(question)) => {
+            Ok(Plan::Ask(question)) => {
                 let found = question(&desk.store.read());
                 Answer::from(found.and_then(|found| put(found, &mut Budget::default())))
+            }
+            Ok(Plan::List { which, with_metadata }) => {
+                let few = which.find(&desk.store.read(), FEW);
+                match few {
+                    Some(names) => {
+                        let found = Found::Names { names, with_metadata };
+                        Answer::from(put(found, &mut Budget::default()))
+                    }
+                    None => Answer::Pending(Box::pin(async move {
+                        let sought = Sought::Names(which);
+                        let mut budget = Budget::default();
+                        desk.seek(sought, with_metadata, &mut budget).await.map(Reply::from)
+                    })),
+                }
             }
             Ok(Plan::Change(change, value)) => match desk.store.change(change) {
                 Changed::Now(outcome) => Answer::from(outcome.map(value)),
@@ -162,9 +179,16 @@ impl Desk {
     /// Carries out what has to do with many names, or with few among many.
     async fn list(&self, plan: Plan, budget: &mut Budget) -> Result<Value, Exception> {
         match plan {
-            Plan::Ask(question) | Plan::List(question) => {
+            Plan::Ask(question) => {
                 let found = question(&self.store.read());
                 put(found?, budget)
+            }
+            Plan::List { which, with_metadata } => {
+                let few = which.find(&self.store.read(), FEW);
+                match few {
+                    Some(names) => put(Found::Names { names, with_metadata }, budget),
+                    None => self.seek(Sought::Names(which), with_metadata, budget).await,
+                }
             }
             Plan::Change(change, value) => self.store.change(change).wait().await.map(value),
             Plan::Search { pattern, then } => self.search(pattern, then, budget).await,
@@ -177,14 +201,28 @@ impl Desk {
         then: Then,
         budget: &mut Budget,
     ) -> Result<Value, Exception> {
-        let names = self.searches.matching(pattern, budget).await?;
+        let sought = Sought::Pattern(pattern);
         match then {
-            Then::List { with_metadata } => put(Found::Names { names, with_metadata }, budget),
+            Then::List { with_metadata } => self.seek(sought, with_metadata, budget).await,
             Then::Remove => {
+                let names = self.searches.find(sought, budget, |names, _| Ok(names)).await?;
                 let change = directory::remove_found(names);
                 self.store.change(change).wait().await.map(Value::from)
             }
         }
+    }
+}
+
+impl Desk {
+    /// Looks for names, and puts them into words where that keeps nobody waiting either.
+    async fn seek(
+        &self,
+        sought: Sought,
+        with_metadata: bool,
+        budget: &mut Budget,
+    ) -> Result<Value, Exception> {
+        let put = move |names, left: &mut Budget| put(Found::Names { names, with_metadata }, left);
+        self.searches.find(sought, budget, put).await
     }
 }
 

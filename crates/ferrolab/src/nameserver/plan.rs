@@ -10,21 +10,25 @@ use remote::{Dict, Exception, MethodCall, Operation, Signature, Uri, Value};
 use crate::nameserver::arguments::{
     flag, given, known_name, name_of, pattern_of, prefix_of, tags_of, wanted_tags,
 };
-use crate::nameserver::directory::{self, Tags};
-use crate::nameserver::limits::Budget;
+use crate::nameserver::directory::{self, Which};
+use crate::nameserver::limits::{self, Budget};
 use crate::nameserver::store::{Change, Entry, Index, Named};
 
 /// What a call comes to.
 pub(super) enum Plan {
     /// A question about one name, or about none.
     Ask(Question),
-    /// A question that has many names for its answer.
-    List(Question),
+    /// A question that may have many names for its answer.
+    List { which: Which, with_metadata: bool },
     /// Names to be compared with a pattern, which takes its time.
     Search { pattern: String, then: Then },
     /// A change, and what to answer for its count.
     Change(Change, fn(usize) -> Value),
 }
+
+/// What stands around a name in an answer, and around a tag: quotes, brackets, commas.
+const AROUND_NAME: usize = 16;
+const AROUND_TAG: usize = 4;
 
 /// A question. What is found is put into words after the names have been let go.
 pub(super) type Question = Box<dyn FnOnce(&Index) -> Result<Found, Exception> + Send>;
@@ -72,16 +76,15 @@ pub(super) fn plan(call: MethodCall) -> Result<Plan, Exception> {
 impl Found {
     /// Takes the room that the answer needs.
     pub(super) fn charge(&self, budget: &mut Budget) -> Result<(), Exception> {
-        let size = |entry: &Entry, with_metadata: bool| match with_metadata {
-            true => entry.bytes(),
-            false => entry.uri.len(),
-        };
         match self {
             Found::Count(_) | Found::Nothing => Ok(()),
             Found::Entry { entry, with_metadata } => budget.take(1, size(entry, *with_metadata)),
             Found::Names { names, with_metadata } => {
-                let text = |(name, entry): &Named| name.len() + size(entry, *with_metadata);
-                budget.take(names.len(), names.iter().map(text).sum())
+                let with_metadata = *with_metadata;
+                names.iter().try_for_each(|(name, entry)| {
+                    let name = AROUND_NAME + limits::written(name);
+                    budget.take(1, name + size(entry, with_metadata))
+                })
             }
         }
     }
@@ -98,7 +101,7 @@ impl Found {
             }
             Found::Names { names, with_metadata } => {
                 let pair = |(name, entry): &Named| {
-                    let uri = Value::from(entry.uri.as_str());
+                    let uri = Value::from(&*entry.uri);
                     (Value::from(&**name), described(uri, entry, with_metadata))
                 };
                 Value::Dict(names.iter().map(pair).collect::<Dict>())
@@ -107,12 +110,21 @@ impl Found {
     }
 }
 
+/// The room for an entry in an answer.
+fn size(entry: &Entry, with_metadata: bool) -> usize {
+    let tags: usize = match with_metadata {
+        true => entry.tags.iter().map(|tag| AROUND_TAG + limits::written(tag)).sum(),
+        false => 0,
+    };
+    limits::written(&entry.uri) + tags
+}
+
 /// A URI, with the tags where these are wanted.
 fn described(uri: Value, entry: &Entry, with_metadata: bool) -> Value {
     match with_metadata {
         false => uri,
         true => {
-            let tags = entry.metadata.iter().map(|tag| Value::from(tag.as_str()));
+            let tags = entry.tags.iter().map(|tag| Value::from(&**tag));
             Value::Tuple(vec![uri, Value::Set(tags.collect())])
         }
     }
@@ -177,14 +189,12 @@ fn list(call: MethodCall) -> Result<Plan, Exception> {
         (Some(prefix), None) => prefix_of(prefix)?,
         (None, None) => String::new(),
     };
-    Ok(Plan::List(Box::new(move |names| {
-        Ok(Found::Names { names: directory::list(names, &prefix), with_metadata })
-    })))
+    Ok(Plan::List { which: Which::Prefix(prefix), with_metadata })
 }
 
 fn yplookup(call: MethodCall) -> Result<Plan, Exception> {
     let [all, any, return_metadata] = YPLOOKUP.bind(call)?;
-    let tags = match (given(all), given(any)) {
+    let which = match (given(all), given(any)) {
         (Some(_), Some(_)) => {
             return Err(Exception::value_error(
                 "you can't use meta_all or meta_any at the same time",
@@ -192,19 +202,20 @@ fn yplookup(call: MethodCall) -> Result<Plan, Exception> {
         }
         (Some(all), None) => {
             match wanted_tags(all, "metadata_all")?.into_iter().collect::<Option<_>>() {
-                Some(tags) => Tags::All(tags),
-                None => Tags::Any(BTreeSet::new()),
+                Some(tags) => Which::All(tags),
+                None => Which::Any(BTreeSet::new()),
             }
         }
         (None, Some(any)) => {
-            Tags::Any(wanted_tags(any, "metadata_any")?.into_iter().flatten().collect())
+            Which::Any(wanted_tags(any, "metadata_any")?.into_iter().flatten().collect())
         }
-        (None, None) => Tags::Any(BTreeSet::new()),
+        (None, None) => Which::Any(BTreeSet::new()),
     };
+    if let Which::All(tags) | Which::Any(tags) = &which {
+        limits::check_wanted(tags.len())?;
+    }
     let with_metadata = return_metadata.is_none_or(|value| flag(&Some(value)));
-    Ok(Plan::List(Box::new(move |names| {
-        Ok(Found::Names { names: directory::tagged(names, &tags), with_metadata })
-    })))
+    Ok(Plan::List { which, with_metadata })
 }
 
 const COUNT: Signature = Signature::none("NameServer.count");

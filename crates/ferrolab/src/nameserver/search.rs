@@ -1,12 +1,13 @@
-//! Searches: names compared with a pattern.
+//! Searches: names compared with a pattern, or with tags that many have.
 //!
 //! Owns where and for how long that is done: apart from everything else, a few searches at a time, each
 //! with a deadline, and nobody kept waiting for the names.
 //!
-//! A search finds the names as they were at one moment. It goes through the names where they are a
-//! little at a time, and lets go of them in between; where somebody has changed them meanwhile, all
-//! of them are taken out at once. What was taken out serves the next search too, if nothing has
-//! changed: see [`Snapshot`].
+//! A search finds the names as they were at one moment. It takes out those that it may be about, a
+//! little at a time, and lets go of the names in between; where somebody has changed them meanwhile,
+//! all at once. They are compared when nobody waits for them any more, since a single comparison may
+//! take long. Where all were taken out, that serves the next search too, if nothing has changed:
+//! see [`Snapshot`].
 
 use std::num::NonZero;
 use std::ops::Bound;
@@ -19,12 +20,15 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tracing::error;
 
+use crate::nameserver::directory::Which;
 use crate::nameserver::limits::Budget;
 use crate::nameserver::pattern::Pattern;
 use crate::nameserver::store::{Entry, Named, Store};
 
 /// Names between two looks at the clock.
 const STRIDE: usize = 16;
+/// Bytes of names between two looks at the clock: a costly pattern takes its time for each.
+const STRIDE_BYTES: usize = 1024;
 /// Whoever wants to change names waits for so long at most.
 const HELD: Duration = Duration::from_millis(1);
 
@@ -37,7 +41,20 @@ pub(super) struct Searches {
     snapshot: Arc<Mutex<Option<Arc<Snapshot>>>>,
 }
 
-/// The names at one moment, their texts one behind the other: to go through a hundred thousand of
+/// What is looked for.
+pub(super) enum Sought {
+    /// Names that match this at their beginning.
+    Pattern(String),
+    Names(Which),
+}
+
+/// The same, ready to be compared with.
+enum Test {
+    Pattern(Pattern),
+    Names(Which),
+}
+
+/// The names at one moment, or those with some prefix, their texts one behind the other: to go through a hundred thousand of
 /// them where they are is to wait for the memory a hundred thousand times, which takes longer than
 /// to compare them.
 #[derive(Default)]
@@ -56,57 +73,49 @@ impl Searches {
         Searches { store, places: Arc::new(Semaphore::new(places)), snapshot: Arc::default() }
     }
 
-    /// The names that match `pattern` at their beginning, as they were at one moment; takes the
-    /// time from `budget`. Waiting for a place costs none.
-    pub(super) async fn matching(
+    /// The names that are sought, as they were at one moment, handed to `then`; takes the time from
+    /// `budget`. Waiting for a place costs none.
+    pub(super) async fn find<T: Send + 'static>(
         &self,
-        pattern: String,
+        sought: Sought,
         budget: &mut Budget,
-    ) -> Result<Vec<Named>, Exception> {
+        then: impl FnOnce(Vec<Named>, &mut Budget) -> Result<T, Exception> + Send + 'static,
+    ) -> Result<T, Exception> {
         let searches = self.clone();
         // The semaphore is never closed.
         let place = Arc::clone(&self.places).acquire_owned().await;
-        let limit = budget.searching;
+        let mut left = std::mem::take(budget);
         let searching = spawn_blocking(move || {
             let _place = place;
             let started = Instant::now();
-            let pattern = Pattern::new(&pattern)?;
-            let found = searches.find(&pattern, Clock { started, limit })?;
-            Ok::<_, Exception>((found, started.elapsed()))
+            let test = Test::new(sought)?;
+            let found = searches.compare(&test, Clock { started, limit: left.searching })?;
+            left.searching = left.searching.saturating_sub(started.elapsed());
+            let made = then(found, &mut left)?;
+            Ok::<_, Exception>((made, left))
         });
-        let (found, taken) = match searching.await {
+        let (made, left) = match searching.await {
             Ok(outcome) => outcome?,
             Err(error) => {
                 error!(%error, "a search has panicked, or the nameserver is stopping");
                 return Err(Exception::naming_error("the search was broken off"));
             }
         };
-        budget.searching = limit.saturating_sub(taken);
-        Ok(found)
+        *budget = left;
+        Ok(made)
     }
 
-    fn find(&self, pattern: &Pattern, clock: Clock) -> Result<Vec<Named>, Exception> {
+    fn compare(&self, test: &Test, clock: Clock) -> Result<Vec<Named>, Exception> {
         let revision = self.store.read().revision();
         let last = self.last().clone().filter(|snapshot| snapshot.revision == revision);
         if let Some(snapshot) = last {
-            return snapshot.search(pattern, clock);
+            return snapshot.search(test, clock);
         }
-        // A part of the names is found quickly where they are, and not worth taking all out.
-        if !pattern.prefix().is_empty() {
-            let mut matcher = pattern.matcher();
-            let mut found = Vec::new();
-            let compare = |named: (&Arc<str>, &Arc<Entry>)| {
-                if matcher.matches(named.0) {
-                    found.push((Arc::clone(named.0), Arc::clone(named.1)));
-                }
-            };
-            if go_through(&self.store, pattern.prefix(), clock, compare)?.is_some() {
-                return Ok(found);
-            }
+        let snapshot = Arc::new(Snapshot::take(&self.store, test.prefix(), clock)?);
+        if test.prefix().is_empty() {
+            *self.last() = Some(Arc::clone(&snapshot));
         }
-        let snapshot = Arc::new(Snapshot::take(&self.store, clock)?);
-        *self.last() = Some(Arc::clone(&snapshot));
-        snapshot.search(pattern, clock)
+        snapshot.search(test, clock)
     }
 
     fn last(&self) -> MutexGuard<'_, Option<Arc<Snapshot>>> {
@@ -114,18 +123,35 @@ impl Searches {
     }
 }
 
+impl Test {
+    fn new(sought: Sought) -> Result<Test, Exception> {
+        Ok(match sought {
+            Sought::Pattern(pattern) => Test::Pattern(Pattern::new(&pattern)?),
+            Sought::Names(which) => Test::Names(which),
+        })
+    }
+
+    fn prefix(&self) -> &str {
+        match self {
+            Test::Pattern(pattern) => pattern.prefix(),
+            Test::Names(which) => which.prefix(),
+        }
+    }
+}
+
 impl Snapshot {
-    /// Takes all names out, if they stay as they are for so long; otherwise at once.
-    fn take(store: &Store, clock: Clock) -> Result<Snapshot, Exception> {
+    /// Takes the names with a prefix out, a little at a time if they stay as they are for so long;
+    /// otherwise at once.
+    fn take(store: &Store, prefix: &str, clock: Clock) -> Result<Snapshot, Exception> {
         let mut snapshot = Snapshot::default();
-        let whole = go_through(store, "", clock, |named| snapshot.add(named))?;
+        let whole = go_through(store, prefix, clock, |named| snapshot.add(named))?;
         if let Some(revision) = whole {
             snapshot.revision = revision;
             return Ok(snapshot);
         }
         let names = store.read();
         let mut snapshot = Snapshot { revision: names.revision(), ..Snapshot::default() };
-        names.with_prefix("").for_each(|named| snapshot.add(named));
+        names.with_prefix(prefix).for_each(|named| snapshot.add(named));
         Ok(snapshot)
     }
 
@@ -135,24 +161,40 @@ impl Snapshot {
         self.named.push((Arc::clone(name), Arc::clone(entry)));
     }
 
-    fn search(&self, pattern: &Pattern, clock: Clock) -> Result<Vec<Named>, Exception> {
-        let prefix = pattern.prefix();
+    fn search(&self, test: &Test, clock: Clock) -> Result<Vec<Named>, Exception> {
+        match test {
+            Test::Names(which) => self.choose(which.prefix(), clock, |_, entry| which.is(entry)),
+            Test::Pattern(pattern) => {
+                let mut matcher = pattern.matcher();
+                self.choose(pattern.prefix(), clock, |name, _| matcher.matches(name))
+            }
+        }
+    }
+
+    /// Those of the names with a prefix that are wanted.
+    fn choose(
+        &self,
+        prefix: &str,
+        clock: Clock,
+        mut is_wanted: impl FnMut(&str, &Entry) -> bool,
+    ) -> Result<Vec<Named>, Exception> {
         let first = self.named.partition_point(|(name, _)| **name < *prefix);
         let begins = first.checked_sub(1).and_then(|before| self.ends.get(before));
         let mut begin = begins.copied().unwrap_or(0);
-        let mut matcher = pattern.matcher();
+        let mut looked_at = begin;
         let mut found = Vec::new();
         let rest = self.ends.iter().zip(&self.named).skip(first);
         for (compared, (&end, named)) in rest.enumerate() {
-            if compared % STRIDE == 0 {
+            if compared % STRIDE == 0 || end - looked_at >= STRIDE_BYTES {
                 clock.check(compared)?;
+                looked_at = end;
             }
             let name = self.text.get(begin..end).unwrap_or_default();
             begin = end;
             if !name.starts_with(prefix) {
                 break;
             }
-            if matcher.matches(name) {
+            if is_wanted(name, &named.1) {
                 found.push(named.clone());
             }
         }
@@ -235,15 +277,19 @@ mod tests {
         found.iter().map(|(name, _)| &**name).collect()
     }
 
+    fn pattern(pattern: &str) -> Test {
+        Test::Pattern(Pattern::new(pattern).unwrap())
+    }
+
     #[test]
     fn a_search_has_a_deadline() {
         let store = Store::memory();
         register(&store, "a");
         let searches = Searches::new(Arc::new(store));
         // With a prefix, without one, and with what is kept of that.
-        for pattern in ["a", ".", "."] {
-            let pattern = Pattern::new(pattern).unwrap();
-            let with = |limit| searches.find(&pattern, Clock { started: Instant::now(), limit });
+        let all = || Test::Names(Which::Prefix(String::new()));
+        for test in [pattern("a"), pattern("."), pattern("."), all()] {
+            let with = |limit| searches.compare(&test, Clock { started: Instant::now(), limit });
             let refused = with(Duration::ZERO).unwrap_err();
             assert_eq!(refused.class, "Pyro5.errors.NamingError");
             assert!(refused.message().contains("took too long"), "{refused}");
@@ -251,17 +297,76 @@ mod tests {
         }
     }
 
+    /// Each comparison may take long: they are made when nobody waits for the names, and the clock
+    /// is looked at between any two long names.
+    #[test]
+    fn names_are_let_go_before_they_are_compared() {
+        let store = Arc::new(Store::memory());
+        for number in 0..64 {
+            register(&store, &format!("L{number:01000}"));
+        }
+        let clock = Clock { started: Instant::now(), limit: Duration::MAX };
+        let snapshot = Snapshot::take(&store, "L", clock).unwrap();
+        let mut compared = 0;
+        let whole = snapshot.choose("L", clock, |_, _| {
+            // This would wait for ever where the names were held.
+            register(&store, "another");
+            compared += 1;
+            true
+        });
+        assert_eq!((whole.unwrap().len(), compared), (64, 64));
+
+        let limit = Duration::from_millis(10);
+        let clock = Clock { started: Instant::now(), limit };
+        let mut compared = 0;
+        let refused = snapshot.choose("L", clock, |_, _| {
+            while clock.started.elapsed() < limit {}
+            compared += 1;
+            true
+        });
+        assert!(refused.is_err() && compared <= 2, "{compared} names were compared in vain");
+    }
+
+    #[test]
+    fn tags_are_found_in_the_same_way_wherever_they_are_looked_for() {
+        let store = Arc::new(Store::memory());
+        for (name, tags) in [("a", &["x", "y"][..]), ("b", &["y"]), ("c", &[]), ("d", &["z"])] {
+            let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+            let uri = "PYRO:o@h:1".to_owned();
+            store.change(directory::register(name.into(), uri, false, tags).unwrap());
+        }
+        let tags = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect();
+        let cases = [
+            (Which::All(tags(&["x", "y"])), "a"),
+            (Which::All(tags(&["y"])), "a b"),
+            (Which::All(tags(&["y", "w"])), ""),
+            (Which::All(tags(&[])), ""),
+            (Which::Any(tags(&["x", "z"])), "a d"),
+            (Which::Any(tags(&["w"])), ""),
+            (Which::Any(tags(&[])), ""),
+            (Which::Prefix("c".into()), "c"),
+            (Which::Prefix(String::new()), "a b c d"),
+        ];
+        let searches = Searches::new(Arc::clone(&store));
+        for (which, expected) in cases {
+            let quick = which.find(&store.read(), 10).unwrap();
+            assert_eq!(texts(&quick).join(" "), expected, "{which:?}");
+            let clock = Clock { started: Instant::now(), limit: Duration::MAX };
+            let found = searches.compare(&Test::Names(which.clone()), clock).unwrap();
+            assert_eq!(texts(&found).join(" "), expected, "{which:?} in a snapshot");
+        }
+    }
+
     #[test]
     fn what_was_kept_of_the_names_is_not_used_when_they_have_changed() {
         let searches = Searches::new(Arc::new(Store::memory()));
-        let find = |pattern| {
-            let pattern = Pattern::new(pattern).unwrap();
+        let find = |text| {
             let clock = Clock { started: Instant::now(), limit: Duration::MAX };
-            searches.find(&pattern, clock).unwrap()
+            searches.compare(&pattern(text), clock).unwrap()
         };
         for (name, all, part) in [("b", "b", "b"), ("a", "a b", "b"), ("bc", "a b bc", "b bc")] {
             register(&searches.store, name);
-            assert_eq!(texts(&find("b.*")).join(" "), part, "where they are");
+            assert_eq!(texts(&find("b.*")).join(" "), part, "a part, taken out");
             assert_eq!(texts(&find(".*")).join(" "), all, "taken out");
             assert_eq!(texts(&find("\\w*$")).join(" "), all, "kept");
             assert_eq!(texts(&find("b.*")).join(" "), part, "a part of what was kept");
@@ -296,8 +401,9 @@ mod tests {
         let searches = Searches::new(Arc::clone(&store));
         let mut rounds = 0;
         while !moving.is_finished() || rounds == 0 {
-            let found =
-                searches.matching(r".*\.\d+$".into(), &mut Budget::default()).await.unwrap();
+            let sought = Sought::Pattern(r".*\.\d+$".into());
+            let found = searches.find(sought, &mut Budget::default(), |found, _| Ok(found)).await;
+            let found = found.unwrap();
             let moved = texts(&found).into_iter().filter(|name| name.starts_with("b.")).count();
             assert_eq!((found.len(), moved), (20_001, 1));
             rounds += 1;

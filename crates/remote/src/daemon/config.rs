@@ -46,6 +46,8 @@ pub struct DaemonConfig {
     /// Bytes of memory for the values of requests beyond 64 KiB, over all connections; with more,
     /// the next one waits. One that needs more by itself has to be alone.
     pub large_requests: usize,
+    /// Bytes of an answer at most; if absent, as many as a request may have.
+    pub answer: Option<usize>,
     /// What a peer may send once its handshake is done.
     pub limits: Limits,
     /// A handshake must be complete within this time, however its bytes arrive.
@@ -79,6 +81,7 @@ impl Default for DaemonConfig {
             streams: StreamLimits::default(),
             unread: None,
             large_requests: Limits::default().memory,
+            answer: None,
             limits: Limits::default(),
             handshake_timeout: Duration::from_secs(5),
             handshakes: 4096,

@@ -481,9 +481,8 @@ impl Answering<'_> {
             .encode(value, frame.payload())
             .map_err(|error| Unsent::Value(Exception::new(error.class(), error.to_string())))?;
         let config = &self.shared.config;
-        frame
-            .finish(flags, Some(self.id), config.compression, config.limits.message)
-            .map_err(unframed)
+        let most = config.answer.unwrap_or(config.limits.message);
+        frame.finish(flags, Some(self.id), config.compression, most).map_err(unframed)
     }
 }
 

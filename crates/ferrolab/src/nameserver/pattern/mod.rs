@@ -22,7 +22,7 @@ use crate::nameserver::limits;
 
 /// The most memory that a compiled pattern may take, in bytes. A search takes time in proportion to
 /// it, for each letter of each name.
-const COMPILED: usize = 1024 * 1024;
+const COMPILED: usize = 512 * 1024;
 /// The most memory that a search may take for what it has learned of a pattern, in bytes.
 const LEARNED: usize = 2 * 1024 * 1024;
 

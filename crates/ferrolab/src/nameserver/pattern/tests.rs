@@ -107,6 +107,8 @@ fn what_is_no_pattern_is_refused() {
         (r"(a)\1", "back-references"),
         (r"\N{EM DASH}", "write the character itself"),
         ("((a{500}){500}){500}", "size limit"),
+        // Each letter of each name would take its time.
+        (r"L\d*(?:(?:a?b?){70}){70}q", "size limit of 512 KiB"),
         (&deep, "deep"),
     ];
     for (pattern, expected) in cases {
@@ -135,5 +137,12 @@ fn what_all_matches_begin_with_is_known() {
     ];
     for (pattern, expected) in cases {
         assert_eq!(Pattern::new(pattern).unwrap().prefix(), expected, "{pattern}");
+    }
+}
+
+#[test]
+fn what_people_write_is_not_too_large() {
+    for pattern in [r"\w+\.\w+\.\w+\.\w+$", r"\w{1,10}", r"(?i)lab\.\w+", r"[^.]+\.camera\d{1,4}"] {
+        assert!(Pattern::new(pattern).is_ok(), "{pattern}");
     }
 }

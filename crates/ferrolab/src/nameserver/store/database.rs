@@ -140,14 +140,13 @@ impl Database {
     }
 
     fn read(&self, strange: &mut usize) -> rusqlite::Result<Names> {
-        let mut entries: BTreeMap<i64, (String, Entry)> = BTreeMap::new();
+        let mut entries: BTreeMap<i64, (String, String, BTreeSet<String>)> = BTreeMap::new();
         let mut names = self.connection.prepare("SELECT id, name, uri FROM pyro_names")?;
         let mut rows = names.query([])?;
         while let Some(row) = rows.next()? {
             match (row.get::<_, String>(1), row.get::<_, String>(2)) {
                 (Ok(name), Ok(uri)) => {
-                    let entry = Entry::new(uri, BTreeSet::new());
-                    entries.insert(row.get(0)?, (name, entry));
+                    entries.insert(row.get(0)?, (name, uri, BTreeSet::new()));
                 }
                 _ => *strange += 1,
             }
@@ -156,11 +155,12 @@ impl Database {
         let mut rows = metadata.query([])?;
         while let Some(row) = rows.next()? {
             match (entries.get_mut(&row.get(0)?), row.get::<_, String>(1)) {
-                (Some((_, entry)), Ok(tag)) => drop(entry.metadata.insert(tag)),
+                (Some((.., tags)), Ok(tag)) => drop(tags.insert(tag)),
                 _ => *strange += 1,
             }
         }
-        Ok(entries.into_values().collect())
+        let entry = |(name, uri, tags)| (name, Entry::new(uri, tags));
+        Ok(entries.into_values().map(entry).collect())
     }
 
     /// Writes what the steps come to, all of it or nothing; on the disk when it returns.
@@ -203,7 +203,7 @@ impl Database {
                     }
                     (None, Some(entry)) => add.insert(params![name, entry.uri])?,
                 };
-                for text in entry.iter().flat_map(|entry| &entry.metadata) {
+                for text in entry.iter().flat_map(|entry| &entry.tags) {
                     tag.execute(params![id, text])?;
                 }
             }

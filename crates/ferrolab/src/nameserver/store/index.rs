@@ -4,15 +4,25 @@
 //! files, and nothing of what may be registered.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::mem::size_of;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Memory that a name takes beside its texts, in bytes: its places here, its entry, and what the
+/// allocator adds to each. As measured, rounded up.
+const PER_NAME: usize = 200;
+/// The same for each tag of a name.
+const PER_USE: usize = 3 * size_of::<Arc<str>>();
+/// The same for each tag, however many names have it.
+const PER_TAG: usize = 300;
+
 /// What is known of a name. Entries are equal when the same is kept of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    pub(crate) uri: String,
-    pub(crate) metadata: BTreeSet<String>,
+    pub(crate) uri: Box<str>,
+    /// Sorted; each once. The index shares their texts among all entries.
+    pub(crate) tags: Box<[Arc<str>]>,
     /// Which registration it is of, among all of this process: a name that is registered again, be
     /// it with the same URI, has another.
     pub(crate) registration: u64,
@@ -20,7 +30,7 @@ pub(crate) struct Entry {
 
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
-        self.uri == other.uri && self.metadata == other.metadata
+        self.uri == other.uri && self.tags == other.tags
     }
 }
 
@@ -33,7 +43,8 @@ pub(crate) type Named = (Arc<str>, Arc<Entry>);
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     entries: BTreeMap<Arc<str>, Arc<Entry>>,
-    tagged: HashMap<String, BTreeSet<Arc<str>>>,
+    tagged: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
+    /// How much memory all of it takes.
     bytes: usize,
     revision: u64,
 }
@@ -43,18 +54,22 @@ impl Entry {
     pub(crate) fn new(uri: String, metadata: BTreeSet<String>) -> Self {
         static REGISTRATIONS: AtomicU64 = AtomicU64::new(0);
         let registration = REGISTRATIONS.fetch_add(1, Ordering::Relaxed);
-        Entry { uri, metadata, registration }
+        Entry { uri: uri.into(), tags: texts(metadata), registration }
     }
 
     /// The same registration with other tags.
     pub(crate) fn with_tags(&self, metadata: BTreeSet<String>) -> Self {
-        Entry { uri: self.uri.clone(), metadata, registration: self.registration }
+        Entry { uri: self.uri.clone(), tags: texts(metadata), registration: self.registration }
     }
 
-    /// How much there is of it.
-    pub(crate) fn bytes(&self) -> usize {
-        self.uri.len() + self.metadata.iter().map(String::len).sum::<usize>()
+    /// Whether it has a tag.
+    pub(crate) fn has(&self, tag: &str) -> bool {
+        self.tags.binary_search_by(|known| (**known).cmp(tag)).is_ok()
     }
+}
+
+fn texts(metadata: BTreeSet<String>) -> Box<[Arc<str>]> {
+    metadata.into_iter().map(Arc::from).collect()
 }
 
 impl Index {
@@ -62,9 +77,36 @@ impl Index {
         self.entries.len()
     }
 
-    /// How much text there is in all.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    /// How much memory all of it would take with this entry, in place of what the name has.
+    pub(crate) fn bytes_with(&self, name: &str, entry: &Entry) -> usize {
+        let old = self.get(name);
+        let freed = old.map_or(0, |old| self.cost(name, old, |users| users == 1));
+        let is_new = |users: usize, tag: &str| {
+            users == 0 || users == 1 && old.is_some_and(|old| old.has(tag))
+        };
+        let tags = entry.tags.iter();
+        let added: usize = tags.filter(|tag| is_new(self.users(tag), tag)).map(tag_cost).sum();
+        let rest = self.bytes.saturating_sub(freed);
+        rest.saturating_add(own_cost(name, entry)).saturating_add(added)
+    }
+
+    /// What an entry takes, with those of its tags that so many names have.
+    fn cost(&self, name: &str, entry: &Entry, counts: impl Fn(usize) -> bool) -> usize {
+        let tags = entry.tags.iter().filter(|tag| counts(self.users(tag)));
+        own_cost(name, entry) + tags.map(tag_cost).sum::<usize>()
+    }
+
+    fn users(&self, tag: &str) -> usize {
+        self.tagged.get(tag).map_or(0, BTreeSet::len)
+    }
+
+    /// Lets an entry share its tags' texts with the others.
+    pub(crate) fn share(&self, entry: &mut Entry) {
+        for tag in &mut entry.tags {
+            if let Some((known, _)) = self.tagged.get_key_value(&**tag) {
+                *tag = Arc::clone(known);
+            }
+        }
     }
 
     /// Another one after every change.
@@ -79,13 +121,17 @@ impl Index {
     /// Sets or takes out a name; what was there before.
     pub(crate) fn put(&mut self, name: &Arc<str>, entry: Option<Arc<Entry>>) -> Option<Arc<Entry>> {
         self.revision += 1;
+        // One text for all places of a name.
+        let known = self.entries.get_key_value(name).map(|(known, _)| Arc::clone(known));
+        let name = &known.unwrap_or_else(|| Arc::clone(name));
         let before = match &entry {
             Some(entry) => self.entries.insert(Arc::clone(name), Arc::clone(entry)),
             None => self.entries.remove(name),
         };
         if let Some(before) = &before {
-            self.bytes = self.bytes.saturating_sub(name.len() + before.bytes());
-            for tag in &before.metadata {
+            let freed = self.cost(name, before, |users| users == 1);
+            self.bytes = self.bytes.saturating_sub(freed);
+            for tag in &before.tags {
                 if let Some(names) = self.tagged.get_mut(tag) {
                     names.remove(name);
                     if names.is_empty() {
@@ -95,15 +141,9 @@ impl Index {
             }
         }
         if let Some(entry) = entry {
-            self.bytes += name.len() + entry.bytes();
-            for tag in &entry.metadata {
-                // Most tags are there already: no copy for those.
-                match self.tagged.get_mut(tag) {
-                    Some(names) => drop(names.insert(Arc::clone(name))),
-                    None => {
-                        self.tagged.insert(tag.clone(), BTreeSet::from([Arc::clone(name)]));
-                    }
-                }
+            self.bytes += self.cost(name, &entry, |users| users == 0);
+            for tag in &entry.tags {
+                self.tagged.entry(Arc::clone(tag)).or_default().insert(Arc::clone(name));
             }
         }
         before
@@ -129,32 +169,47 @@ impl Index {
             .take_while(move |(name, _)| prefix.is_empty() || name.starts_with(prefix))
     }
 
-    /// Entries that have every one of `tags`.
-    pub(crate) fn with_all(&self, tags: &BTreeSet<String>) -> Vec<Named> {
+    /// Entries that have every one of `tags`; `None` where there are more than `most` to look at.
+    pub(crate) fn with_all(&self, tags: &BTreeSet<String>, most: usize) -> Option<Vec<Named>> {
         let mut sets = Vec::with_capacity(tags.len());
         for tag in tags {
-            match self.tagged.get(tag) {
+            match self.tagged.get(tag.as_str()) {
                 Some(names) => sets.push(names),
-                None => return Vec::new(),
+                None => return Some(Vec::new()),
             }
         }
         // Through the rarest tag, the others only looked up.
         sets.sort_by_key(|names| names.len());
-        let Some((rarest, others)) = sets.split_first() else { return Vec::new() };
+        let Some((rarest, others)) = sets.split_first() else { return Some(Vec::new()) };
+        if rarest.len().saturating_mul(sets.len()) > most {
+            return None;
+        }
         let wanted = rarest.iter().filter(|name| others.iter().all(|names| names.contains(*name)));
-        wanted.filter_map(|name| self.named(name)).collect()
+        Some(wanted.filter_map(|name| self.named(name)).collect())
     }
 
-    /// Entries that have at least one of `tags`.
-    pub(crate) fn with_any(&self, tags: &BTreeSet<String>) -> Vec<Named> {
-        let names: BTreeSet<&Arc<str>> =
-            tags.iter().filter_map(|tag| self.tagged.get(tag)).flatten().collect();
-        names.into_iter().filter_map(|name| self.named(name)).collect()
+    /// Entries that have at least one of `tags`; `None` where there are more than `most` to look at.
+    pub(crate) fn with_any(&self, tags: &BTreeSet<String>, most: usize) -> Option<Vec<Named>> {
+        let sets = || tags.iter().filter_map(|tag| self.tagged.get(tag.as_str()));
+        if sets().map(BTreeSet::len).sum::<usize>() > most {
+            return None;
+        }
+        let names: BTreeSet<&Arc<str>> = sets().flatten().collect();
+        Some(names.into_iter().filter_map(|name| self.named(name)).collect())
     }
 
     fn named(&self, name: &Arc<str>) -> Option<Named> {
         Some((Arc::clone(name), Arc::clone(self.entries.get(name)?)))
     }
+}
+
+/// What a name and its entry take, without its tags' texts.
+fn own_cost(name: &str, entry: &Entry) -> usize {
+    PER_NAME + name.len() + entry.uri.len() + entry.tags.len() * PER_USE
+}
+
+fn tag_cost(tag: &Arc<str>) -> usize {
+    PER_TAG + tag.len()
 }
 
 #[cfg(test)]
@@ -194,24 +249,52 @@ mod tests {
     fn tags_lead_to_names_until_they_change() {
         let mut index = index(&[("a", &["x", "y"]), ("b", &["y"]), ("c", &[])]);
         let tags = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect();
-        assert_eq!(names(&index.with_all(&tags(&["x", "y"]))), ["a"]);
-        assert_eq!(names(&index.with_all(&tags(&["y"]))), ["a", "b"]);
-        assert_eq!(names(&index.with_all(&tags(&["y", "z"]))), [""; 0]);
-        assert_eq!(names(&index.with_any(&tags(&["x", "y", "z"]))), ["a", "b"]);
+        assert_eq!(names(&index.with_all(&tags(&["x", "y"]), 10).unwrap()), ["a"]);
+        assert_eq!(names(&index.with_all(&tags(&["y"]), 10).unwrap()), ["a", "b"]);
+        assert_eq!(names(&index.with_all(&tags(&["y", "z"]), 10).unwrap()), [""; 0]);
+        assert_eq!(names(&index.with_any(&tags(&["x", "y", "z"]), 10).unwrap()), ["a", "b"]);
+        assert!(index.with_any(&tags(&["x", "y"]), 2).is_none(), "three places to look at");
+        assert!(index.with_all(&tags(&["y"]), 1).is_none(), "two names to look at");
         index.put(&Arc::from("a"), entry(&["z"]));
         index.put(&Arc::from("b"), None);
-        assert_eq!(names(&index.with_any(&tags(&["x", "y"]))), [""; 0]);
-        assert_eq!(names(&index.with_any(&tags(&["z"]))), ["a"]);
+        assert_eq!(names(&index.with_any(&tags(&["x", "y"]), 10).unwrap()), [""; 0]);
+        assert_eq!(names(&index.with_any(&tags(&["z"]), 10).unwrap()), ["a"]);
         assert_eq!(index.tagged.len(), 1, "a tag that nobody has is forgotten");
     }
 
     #[test]
-    fn the_text_is_counted() {
-        let mut index = index(&[("a", &["x", "yy"])]);
-        assert_eq!(index.bytes(), 1 + 10 + 3);
-        index.put(&Arc::from("a"), entry(&[]));
-        assert_eq!(index.bytes(), 1 + 10);
-        index.put(&Arc::from("a"), None);
-        assert_eq!((index.bytes(), index.len()), (0, 0));
+    fn the_memory_is_counted() {
+        let mut index = Index::default();
+        let name = 1 + 10 + PER_NAME;
+        let mut put = |name: &str, tags: Option<&[&str]>, expected: usize| {
+            let entry = tags.and_then(entry);
+            if let Some(entry) = &entry {
+                assert_eq!(index.bytes_with(name, entry), expected, "as told before");
+            }
+            index.put(&Arc::from(name), entry);
+            assert_eq!(index.bytes, expected);
+        };
+        let (x, yy) = (PER_TAG + 1, PER_TAG + 2);
+        put("a", Some(&["x", "yy"]), name + 2 * PER_USE + x + yy);
+        put("b", Some(&["x"]), 2 * name + 3 * PER_USE + x + yy);
+        put("a", Some(&["yy", "z"]), 2 * name + 3 * PER_USE + x + yy + x);
+        put("b", None, name + 2 * PER_USE + yy + x);
+        put("a", Some(&[]), name);
+        put("a", None, 0);
+        assert_eq!(index.len(), 0);
+    }
+
+    #[test]
+    fn texts_are_there_once() {
+        let mut index = Index::default();
+        for name in ["a", "b", "a"] {
+            let mut entry = Entry::new("PYRO:o@h:1".into(), BTreeSet::from(["x".to_owned()]));
+            index.share(&mut entry);
+            index.put(&Arc::from(name), Some(Arc::new(entry)));
+        }
+        let tag = |name| &index.get(name).unwrap().tags[0];
+        assert!(Arc::ptr_eq(tag("a"), tag("b")));
+        let kept = index.tagged["x"].first().unwrap();
+        assert!(Arc::ptr_eq(kept, index.entries.get_key_value("a").unwrap().0));
     }
 }

@@ -73,7 +73,8 @@ impl Store {
     pub(crate) fn open(file: &Path) -> Result<(Self, Option<String>), DatabaseError> {
         let (database, names, set_aside) = Database::open_or_replace(file)?;
         let mut index = Index::default();
-        for (name, entry) in names {
+        for (name, mut entry) in names {
+            index.share(&mut entry);
             index.put(&Arc::from(name), Some(Arc::new(entry)));
         }
         let index = Arc::new(RwLock::new(index));
@@ -145,7 +146,8 @@ impl Transaction<'_> {
         self.index
     }
 
-    pub(crate) fn set(&mut self, name: &str, entry: Entry) {
+    pub(crate) fn set(&mut self, name: &str, mut entry: Entry) {
+        self.index.share(&mut entry);
         self.put(name, Some(Arc::new(entry)));
     }
 

@@ -55,8 +55,8 @@ async fn what_is_acknowledged_is_there_next_time() {
 
     let (store, _) = Store::open(&file).unwrap();
     assert_eq!(names(&store), ["a", "b"]);
-    let tags = store.read().get("a").unwrap().metadata.clone();
-    assert_eq!(tags, BTreeSet::from(["y".to_owned(), "z".to_owned()]));
+    let tags = store.read().get("a").unwrap().tags.clone();
+    assert_eq!(*tags, [Arc::from("y"), Arc::from("z")]);
     store.close().await;
 }
 
