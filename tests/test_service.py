@@ -126,11 +126,11 @@ def with_variables(lab, **variables):
 
 def test_a_unit_of_another_user_has_that_users_folders_and_programs(lab):
     other = next(user for user in pwd.getpwall() if user.pw_uid not in (0, os.geteuid()))
-    with_variables(lab, FERROLAB_HOME=None, PATH="/root/bin:/usr/bin", HOME="/root")
+    with_variables(lab, FERROLAB_HOME=None, PATH="/srv/admin/bin:/usr/bin", HOME="/srv/admin")
     install = ("service", "install", "--system", "--print", "--run-as", other.pw_name)
     said = lab.run(*install).stdout
     assert environment(said)["PATH"] == f"{other.pw_dir}/.local/bin:/usr/local/bin:/usr/bin:/bin"
-    assert "/root" not in said and "FERROLAB_HOME" not in said
+    assert "/srv/admin" not in said and "FERROLAB_HOME" not in said
     said = lab.run(*install, "--path", "/srv/venv/bin:/usr/bin").stdout
     assert environment(said)["PATH"] == "/srv/venv/bin:/usr/bin"
 

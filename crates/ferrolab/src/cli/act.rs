@@ -56,6 +56,9 @@ enum Entry {
 
 /// Names of one kind.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples, with `stop` and `restart` in the same way:\n  \
+    ferrolab start daemon bench\n  ferrolab start daemon bench oven --json\n  \
+    ferrolab start nameserver local --timeout 10")]
 struct Names {
     /// The name; several are taken one after the other
     #[arg(required = true, value_name = "NAME")]

@@ -41,6 +41,7 @@ pub(super) struct Export {
 
 /// Whether to ask.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab config reset\n  ferrolab config reset --yes")]
 pub(super) struct Reset {
     /// Do not ask
     #[arg(long, short)]
@@ -68,6 +69,8 @@ pub(super) struct Update {
 
 /// A configuration file, and how to tell of its problems.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab config check lab.yaml\n  \
+    ferrolab config check lab.yaml --json | jq '.problems[]'")]
 pub(super) struct Check {
     #[command(flatten)]
     file: File,

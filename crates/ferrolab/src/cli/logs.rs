@@ -98,6 +98,7 @@ pub(super) struct Export {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab logs clean\n  ferrolab logs clean --yes")]
 pub(super) struct Clean {
     /// Do not ask
     #[arg(long, short)]

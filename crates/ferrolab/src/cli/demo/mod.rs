@@ -36,6 +36,9 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Run a simulated lab until Ctrl-C: two instruments and a Python driver, to be called from
 /// anywhere on this machine
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  ferrolab demo\n  ferrolab demo --check   # call everything once, and stop"
+)]
 pub(super) struct Arguments {
     /// Call every service once, print what it says, and stop; ends with 1 where something fails
     #[arg(long)]

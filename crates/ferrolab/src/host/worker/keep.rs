@@ -234,8 +234,9 @@ impl Keeping {
         run.end();
         registered.clear();
         reading.abort();
-        drop(life);
+        // The guard goes with the rest, before it is told to do the same.
         self.sweep(mark).await;
+        drop(life);
         let fate = run.fate().unwrap_or_else(|| "has ended".to_owned());
         let uptime = since.elapsed();
         let was_useful = run.answered.load(Ordering::Relaxed) && uptime >= USEFUL;
