@@ -93,9 +93,11 @@ def test_bombs_just_under_the_limit_are_refused_and_hold_nobody_up(bench, serial
             assert receive(peer)[6] == protocol.MSG_CONNECTOK
         for peer in crowd:
             peer.sendall(packet)
-        for peer in crowd:
-            told = str(serializers[serializer].loads(receive(peer)[40:]))
-            assert "would take more than 384 MiB of memory" in told, told
+        told = [str(serializers[serializer].loads(receive(peer)[40:])) for peer in crowd]
+        # On a slow machine those at the end of the queue are not even looked at.
+        refused = [text for text in told if "would take more than 384 MiB of memory" in text]
+        waited = [text for text in told if "busy with other large requests" in text]
+        assert refused and len(refused) + len(waited) == len(crowd), told
     print(f"{len(crowd)} times {len(packet)} bytes of {serializer}: {peak(pid):.0f} MiB, "
           f"the honest client waited for {took[0]:.2f} s")
     assert peak(pid) < MOST_MIB
