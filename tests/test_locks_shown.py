@@ -116,6 +116,12 @@ services:
     instancemode: $mode
     arguments: {record: "$record"}
     on_disconnect: [fail, off]
+  lab.sibling:   # of the same Python process
+    module: stage
+    classname: Laser
+    daemon: bench
+    instancemode: $mode
+    arguments: {record: "$record.sibling"}
 autolaunch: {daemons: [bench]}
 """
 

@@ -425,26 +425,31 @@ impl Shared {
         locations.iter().find_map(|own| self.nat(own))
     }
 
-    /// Tells every object that `session` has ended.
+    /// `session` has ended. Its objects hear of it now, or when all that comes to rest because of it
+    /// has: several may have what is the session's from one and the same place.
     pub(crate) fn session_ended(self: &Arc<Self>, session: &Arc<Session>) {
         self.streams.end_session(session.id, Instant::now());
         Locks::forget(self, session.id);
+        if !self.locks.defer_end(session) {
+            self.tell_end(session);
+        }
+        debug!(daemon = %self.config.name, session = session.id, peer = %session.peer, "ended");
+    }
+
+    /// Tells every object that `session` has ended.
+    pub(crate) fn tell_end(&self, session: &Session) {
         let objects: Vec<(String, Arc<dyn Object>)> = {
             let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
             objects.iter().map(|(id, object)| (id.clone(), Arc::clone(object))).collect()
         };
         for (id, object) in objects {
-            if !self.locks.defer_end(&id, session) {
-                let ended = || {
-                    object.session_ended(session);
-                    Ok(())
-                };
-                // It is in the log, and the others hear of the end all the same.
-                let what = What { object: &id, member: "session_ended" };
-                let _ = caught::run(what, ended);
-            }
+            let ended = || {
+                object.session_ended(session);
+                Ok(())
+            };
+            // It is in the log, and the others hear of the end all the same.
+            let _ = caught::run(What { object: &id, member: "session_ended" }, ended);
         }
-        debug!(daemon = %self.config.name, session = session.id, peer = %session.peer, "ended");
     }
 }
 

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use tokio::task::{JoinError, JoinHandle};
 use tracing::{info, warn};
 
-use crate::daemon::caught::{self, What};
 use crate::daemon::{Shared, dispatch};
 use crate::lock::table::Locks;
 use crate::object::{CallResult, Object};
@@ -139,12 +138,8 @@ fn outcome(ended: Result<CallResult, JoinError>) -> Result<(), String> {
 
 fn finish(shared: &Arc<Shared>, id: &str, trouble: Option<String>) {
     let tell = || {
-        if let (Some(session), Some(object)) = (shared.locks.take_ended(id), shared.object(id)) {
-            // It is in the log.
-            let _ = caught::run(What { object: id, member: "session_ended" }, || {
-                object.session_ended(&session);
-                Ok(())
-            });
+        for session in shared.locks.take_ended(id) {
+            shared.tell_end(&session);
         }
     };
     tell();

@@ -24,8 +24,6 @@ pub(super) struct Entry {
     /// Whose the lock is, or was last, since when.
     pub(super) owner: Option<(Arc<Session>, SystemTime)>,
     pub(super) trouble: Option<String>,
-    /// A session that has ended, and whose object is not told before it has come to rest.
-    pub(super) ended: Option<Arc<Session>>,
     pub(super) timer: Option<Timer>,
 }
 
@@ -49,7 +47,6 @@ impl Entry {
             tickets: HashMap::new(),
             owner: None,
             trouble: None,
-            ended: None,
             timer: None,
         }
     }

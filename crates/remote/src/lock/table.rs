@@ -4,7 +4,7 @@
 //! [`Lock`](super::policy::Lock) and carries out what comes back. Its mutex is held for one event at
 //! a time, never across an await.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -63,6 +63,13 @@ struct State {
     shares: HashMap<String, String>,
     next_ticket: Ticket,
     log: Option<LockLog>,
+    ended: Vec<Ended>,
+}
+
+/// A session that has ended, which no object is told before these have come to rest.
+struct Ended {
+    session: Arc<Session>,
+    resting: BTreeSet<String>,
 }
 
 impl State {
@@ -239,21 +246,31 @@ impl Locks {
         }
     }
 
-    /// Keeps the news of a session's end from its object while that comes to rest because of it;
-    /// whether it does.
-    pub(crate) fn defer_end(&self, id: &str, session: &Arc<Session>) -> bool {
-        let mut state = self.state();
-        let Some(entry) = state.entries.get_mut(id) else { return false };
-        let rests = entry.lock.rests_after(session.id);
-        if rests {
-            entry.ended = Some(Arc::clone(session));
+    /// Keeps the news of a session's end from the objects while any of them comes to rest because of
+    /// it; whether one does.
+    pub(crate) fn defer_end(&self, session: &Arc<Session>) -> bool {
+        if !self.any() {
+            return false;
         }
-        rests
+        let mut state = self.state();
+        let resting = state.entries.iter().filter(|(_, entry)| entry.lock.rests_after(session.id));
+        let resting: BTreeSet<String> = resting.map(|(id, _)| id.clone()).collect();
+        let is_deferred = !resting.is_empty();
+        if is_deferred {
+            state.ended.push(Ended { session: Arc::clone(session), resting });
+        }
+        is_deferred
     }
 
-    /// The session whose end was deferred.
-    pub(crate) fn take_ended(&self, id: &str) -> Option<Arc<Session>> {
-        self.state().entries.get_mut(id)?.ended.take()
+    /// The object of this id has come to rest: sessions whose ends were deferred for it, and for no
+    /// other any more.
+    pub(crate) fn take_ended(&self, id: &str) -> Vec<Arc<Session>> {
+        let mut state = self.state();
+        let over = state.ended.extract_if(.., |ended| {
+            ended.resting.remove(id);
+            ended.resting.is_empty()
+        });
+        over.map(|ended| ended.session).collect()
     }
 
     /// The object has come to rest, or as near to it as can be.
