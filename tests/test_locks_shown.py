@@ -147,6 +147,26 @@ def test_a_driver_comes_to_rest_before_the_next_grant(lab, mode, servertype):
     wait_for(lambda: "fail" in (lab.entry("services", "lab.laser")["error"] or ""), 10, "shown")
 
 
+@pytest.mark.parametrize("mode", ["single", "session"])
+def test_a_driver_that_crashed_under_its_owner_comes_to_rest_or_the_failure_is_shown(lab, mode):
+    record = lab.files / "record"
+    lab.config(RESTING.replace("fail, off", "off"), record=str(record), mode=mode, servertype="thread")
+    lab.up()
+    with lab.proxy("lab.laser") as ada, lab.proxy("lab.sibling") as sibling:
+        ada.lock("ada")
+        ada.beam()
+        with pytest.raises(Exception, match="Python worker"):
+            ada.crash()
+        wait_for(lambda: sibling.beam(), 10, "the process is up again", Exception)
+    with lab.proxy("lab.laser") as eve:
+        assert eve.lock("eve", wait=20) is True
+        if mode == "single":
+            assert record.read_text().split() == ["made", "beam", "made", "off"]
+        else:
+            error = wait_for(lambda: lab.entry("services", "lab.laser")["error"], 10, "shown")
+            assert "off() raised" in error and "the safe state was not reached" in error
+
+
 # Over restarts
 
 

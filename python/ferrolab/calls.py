@@ -205,13 +205,13 @@ class Channel:
             return self._to_rest(*request[1:])
         return None
 
-    def _to_rest(self, name, member):
+    def _to_rest(self, name, member, makes_instance):
         output.current.service = name
         try:
             service = self._host.services.get(name)
-            if service is not None:
-                service.to_rest(self._session, member)
-            return VALUE, None
+            if service is None:
+                return VALUE, "none"
+            return VALUE, service.to_rest(self._session, member, makes_instance)
         except Exception as error:
             log.warning("%s() failed when its client had gone", member, exc_info=True)
             return RAISED, exceptions.exception(error, SERPENT)

@@ -65,20 +65,23 @@ class Service:
             raise TypeError("instance creator returned object of different type")
         return instance
 
-    def to_rest(self, session, member):
-        """Calls a method for a session that has lost its lock; no instance is made for it.
+    def to_rest(self, session, member, makes_instance=False):
+        """Calls a method for a session that has lost its lock. Returns the instance mode if there
+        is no instance to call it on; one is made only for a service that has one for all.
 
         At the end of an instance that was not used since the same would be called, and is not.
         """
         if self.mode == "single":
-            instance = self._instance
+            instance = self.instance(session) if makes_instance else self._instance
             self._rested = instance is not None
         elif self.mode == "session":
             instance = session.rested(self)
         else:
             instance = None
-        if instance is not None:
-            getattr(instance, member)()
+        if instance is None:
+            return self.mode
+        getattr(instance, member)()
+        return None
 
     def release_single(self):
         """Releases the one instance, if there is one."""

@@ -1,6 +1,7 @@
 """Instruments that know who drives them."""
 
 import itertools
+import os
 import threading
 import time
 from pathlib import Path
@@ -126,3 +127,7 @@ class Laser(Stage):
     def beam(self):
         self._write("beam")
         return True
+
+    @expose
+    def crash(self):
+        os._exit(3)

@@ -263,7 +263,7 @@ pub use native::{
 pub use net::{BindError, Listener};
 pub use object::{
     Answer, Blob, BoxFuture, CallResult, Context, ItemStream, Metadata, MethodCall, Object,
-    Operation, Reply, ReplyBody, Request, batch, batch_now,
+    Operation, Reply, ReplyBody, Request, Rested, batch, batch_now,
 };
 pub use session::{Peer, Session};
 pub use tls::{ClientTls, Identity, ServerTls, TlsError, begins_tls};

@@ -19,6 +19,9 @@ use crate::session::Session;
 /// A boxed future that lives as long as it needs to.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 
+/// What [`Object::bring_to_rest`] comes to.
+pub type Rested = BoxFuture<Result<bool, Exception>>;
+
 /// Something that a daemon serves under an object id.
 ///
 /// The daemon calls `call` for one request of a connection at a time, and for several connections
@@ -51,11 +54,12 @@ pub trait Object: Send + Sync + 'static {
     }
 
     /// Calls a method that brings the instrument to a safe state, because `session` has lost its
-    /// lock: without regard to what is exposed, and on no instance that would be made for it.
-    fn bring_to_rest(&self, session: &Arc<Session>, method: &str) -> Answer {
+    /// lock: without regard to what is exposed. False where there is nothing to be brought there.
+    fn bring_to_rest(&self, session: &Arc<Session>, method: &str) -> Rested {
         let call = MethodCall { method: method.to_owned(), args: Vec::new(), kwargs: Vec::new() };
         let context = Context::of_our_own();
-        self.call(session, Request { operation: Operation::Call(call), context })
+        let answer = self.call(session, Request { operation: Operation::Call(call), context });
+        Box::pin(async move { answer.wait().await.map(|_| true) })
     }
 
     /// The connection of `session` has ended: instances, handles and streams it owned go now.

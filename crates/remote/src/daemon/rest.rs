@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use tokio::task::{JoinError, JoinHandle};
 use tracing::{info, warn};
+use wire::exception::Exception;
 
 use crate::daemon::{Shared, dispatch};
 use crate::lock::table::Locks;
-use crate::object::{CallResult, Object};
+use crate::object::Object;
 use crate::session::Session;
 
 /// Brings the object of `id` to rest, for `session`, and reports it to the lock.
@@ -67,7 +68,7 @@ impl Rest {
         &mut self,
         object: &Arc<dyn Object>,
         method: &str,
-    ) -> Option<(String, JoinHandle<CallResult>)> {
+    ) -> Option<(String, JoinHandle<Result<bool, Exception>>)> {
         let shared = Arc::clone(&self.shared);
         let longest = shared.config.rest_timeout;
         let mut turn = std::pin::pin!(dispatch::take_turn(&shared));
@@ -85,13 +86,18 @@ impl Rest {
         let mut call = tokio::spawn({
             let (object, session, method) =
                 (Arc::clone(object), Arc::clone(&self.session), method.to_owned());
-            async move { object.bring_to_rest(&session, &method).wait().await }
+            async move { object.bring_to_rest(&session, &method).await }
         });
         let ended = tokio::time::timeout(longest, &mut call).await;
         drop(turn);
         match ended.map(outcome) {
-            Ok(Ok(())) => {
-                info!(daemon = %self.shared.config.name, service = self.id, method, "brought to rest");
+            Ok(Ok(was_called)) => {
+                let daemon = &self.shared.config.name;
+                match was_called {
+                    true => info!(%daemon, service = self.id, method, "brought to rest"),
+                    false => info!(%daemon, service = self.id, method,
+                        "not called: there is no instance that could be brought to rest"),
+                }
                 None
             }
             Ok(Err(trouble)) => {
@@ -128,9 +134,9 @@ impl Drop for Rest {
 }
 
 /// What is wrong with how a method has ended.
-fn outcome(ended: Result<CallResult, JoinError>) -> Result<(), String> {
+fn outcome(ended: Result<Result<bool, Exception>, JoinError>) -> Result<bool, String> {
     match ended {
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(was_called)) => Ok(was_called),
         Ok(Err(exception)) => Err(format!("raised {exception}")),
         Err(_) => Err("has ended in a failure of the daemon's own".to_owned()),
     }

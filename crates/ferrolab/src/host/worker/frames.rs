@@ -217,9 +217,10 @@ pub(super) fn unpin(pin: i64) -> Value {
     Value::Tuple(vec![UNPIN.into(), pin.into()])
 }
 
-/// The frame that calls a method which brings an instrument to rest.
-pub(super) fn to_rest(service: &str, method: &str) -> Value {
-    Value::Tuple(vec![REST.into(), service.into(), method.into()])
+/// The frame that calls a method which brings an instrument to rest; on an instance made for it, if
+/// need be.
+pub(super) fn to_rest(service: &str, method: &str, makes_instance: bool) -> Value {
+    Value::Tuple(vec![REST.into(), service.into(), method.into(), makes_instance.into()])
 }
 
 /// Reads an answer.
