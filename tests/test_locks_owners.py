@@ -186,6 +186,23 @@ def test_what_a_client_sends_off_before_it_closes_is_carried_out(running, servic
         wait_for(lambda: own(bob).move(0) == before + 2002, 10, "all of it is done")
 
 
+def test_what_has_waited_for_its_turn_is_not_carried_out_for_who_has_lost_the_lock(running, tmp_path):
+    gate = tmp_path / "gate"
+    record = running.record.with_name("record.session")
+    begun = lambda: record.read_text().count("long call begins")
+    with clients(running, "lab.session") as (ada, eve):
+        ada.lock("ada")
+        before = begun()
+        for _ in range(200):
+            ada.stroll(str(gate))
+        # more than that do not run at a time
+        wait_for(lambda: begun() == before + 64, 20, "as many run as can")
+        running.run("unlock", "--break", "lab.session", "--reason", "x")
+        gate.touch()
+        assert eve.lock("eve", wait=60) is True
+        assert begun() == before + 64
+
+
 def test_who_waits_for_a_call_that_hangs_is_shown_and_can_be_broken(running, tmp_path):
     gate = tmp_path / "gate"
     with clients(running, "lab.stage", 3) as (bob, ada, look):

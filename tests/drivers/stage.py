@@ -84,6 +84,11 @@ class Stage:
         self._write("long call ends")
         return "waited"
 
+    @oneway
+    def stroll(self, file):
+        """The same for a caller who does not wait."""
+        self.wait_for(file)
+
     # Looking
 
     @property

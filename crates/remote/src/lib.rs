@@ -262,7 +262,7 @@ pub use native::{
 };
 pub use net::{BindError, Listener};
 pub use object::{
-    Answer, Blob, BoxFuture, CallResult, Context, ItemStream, Metadata, MethodCall, Object,
+    Answer, Blob, BoxFuture, CallResult, Context, ItemStream, Leave, Metadata, MethodCall, Object,
     Operation, Reply, ReplyBody, Request, Rested, batch, batch_now,
 };
 pub use session::{Peer, Session};

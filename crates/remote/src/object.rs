@@ -335,6 +335,33 @@ pub struct Context {
     pub annotations: Annotations,
     /// The room that the request takes, where it is large.
     pub(crate) held: Option<Arc<Held>>,
+    /// Whether it may still begin.
+    pub leave: Leave,
+}
+
+/// The word whether a call may still begin. An object that lets a call wait asks for it when its
+/// wait is over: the lock may have changed hands since the call came.
+#[derive(Clone, Default)]
+pub struct Leave(Option<Arc<dyn Fn() -> Result<(), Exception> + Send + Sync>>);
+
+impl Leave {
+    pub(crate) fn by(ask: impl Fn() -> Result<(), Exception> + Send + Sync + 'static) -> Self {
+        Leave(Some(Arc::new(ask)))
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// The call must not begin any more.
+    pub fn ask(&self) -> Result<(), Exception> {
+        self.0.as_ref().map_or(Ok(()), |ask| ask())
+    }
+}
+
+impl std::fmt::Debug for Leave {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Leave").field(&self.0.is_some()).finish()
+    }
 }
 
 impl Context {
@@ -347,6 +374,7 @@ impl Context {
             correlation_id: uuid::Uuid::new_v4().into_bytes(),
             annotations: Annotations::new(),
             held: None,
+            leave: Leave::default(),
         }
     }
 

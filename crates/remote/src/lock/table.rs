@@ -17,6 +17,7 @@ use super::policy::{Call, Effect, Ticket};
 use super::status::LockStatus;
 use super::words::{Break, Event, Outcome, Party, Record, Refusal, Request};
 use crate::daemon::{Shared, rest};
+use crate::object::Leave;
 use crate::session::Session;
 
 /// Where the records of a daemon's locks go; called with the object's id, in order.
@@ -225,7 +226,7 @@ impl Locks {
             false => Call::Drive,
         };
         entry.lock.call_start(Instant::now(), session, call)?;
-        Ok(Some(Admission { shared: Arc::clone(shared), id, session, counted: call != Call::Read }))
+        Ok(Some(Admission { shared: Arc::clone(shared), id, session, call }))
     }
 
     /// The client of `session` is gone, though a call of it may still run.
@@ -368,12 +369,26 @@ pub(crate) struct Admission {
     shared: Arc<Shared>,
     id: String,
     session: u64,
-    counted: bool,
+    call: Call,
+}
+
+impl Admission {
+    /// What the call's object asks when the call has waited there.
+    pub(crate) fn leave(&self) -> Leave {
+        let (shared, id) = (Arc::downgrade(&self.shared), self.id.clone());
+        let (session, call) = (self.session, self.call);
+        Leave::by(move || {
+            let Some(shared) = shared.upgrade() else { return Ok(()) };
+            let mut state = shared.locks.state();
+            let Some(entry) = state.entries.get_mut(&id) else { return Ok(()) };
+            Ok(entry.lock.call_begin(session, call)?)
+        })
+    }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        if self.counted {
+        if self.call != Call::Read {
             let session = self.session;
             self.shared.locks.event(&self.shared, &self.id, |_, entry, now, effects| {
                 entry.lock.call_end(now, session, effects);

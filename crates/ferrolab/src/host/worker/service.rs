@@ -195,6 +195,8 @@ async fn call(
     };
     let outcome = match lease {
         Ok(mut lease) => {
+            // It has waited for its turn, and for as long as that took.
+            context.leave.ask()?;
             let request = frames::request(&service.name, operation, context, pin);
             lease.exchange(&request).await
         }
