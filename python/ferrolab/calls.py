@@ -34,7 +34,7 @@ from collections.abc import Iterator
 
 from . import convert, exceptions, framing, output, pyro
 
-CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST, UNPIN = range(10)
+CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST, UNPIN, FINISH = range(11)
 VALUE, RAISED, STREAM, END, BEGUN = range(5)
 
 FLAG_ONEWAY = 4
@@ -201,6 +201,10 @@ class Channel:
             self._unbind()
         elif kind == UNPIN:
             self._session.unpin(request[1])
+        elif kind == FINISH:
+            # The same as CLOSE for who wants to know when it is done.
+            self._host.streams.close(request[1])
+            return VALUE, None
         elif kind == REST:
             return self._to_rest(*request[1:])
         return None

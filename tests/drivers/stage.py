@@ -75,6 +75,13 @@ class Stage:
     def count(self, last):
         yield from range(last)
 
+    def sweep(self):
+        """Drives as long as it is read, and on its end."""
+        try:
+            yield from itertools.count()
+        finally:
+            self._write("sweep ends")
+
     def wait_for(self, file):
         """A long call: it ends when the file is there."""
         self._write("long call begins")

@@ -404,6 +404,12 @@ pub enum ReplyBody {
 pub trait ItemStream: Send + 'static {
     /// The next item; `None` behind the last one.
     fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>>;
+
+    /// Does what the iterator has to do at its end, where somebody waits for that. It may be dropped
+    /// without.
+    fn close(&mut self) -> BoxFuture<()> {
+        Box::pin(async {})
+    }
 }
 
 /// What a call comes to.

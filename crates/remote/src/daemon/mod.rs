@@ -4,6 +4,7 @@
 //! shutdown happens. A connection's own affairs are in [`connection`].
 
 pub(crate) mod caught;
+mod closing;
 mod complaints;
 pub(crate) mod config;
 mod connection;
@@ -142,6 +143,12 @@ impl Daemon {
             turn,
             next_session: AtomicU64::new(1),
             locations: RwLock::new(Vec::new()),
+        });
+        let weak = Arc::downgrade(&shared);
+        shared.streams.close_by(move |ended| {
+            if let Some(shared) = weak.upgrade() {
+                closing::close(&shared, ended);
+            }
         });
         Daemon { shared }
     }

@@ -4,7 +4,7 @@
 //! [`Lock`](super::policy::Lock) and carries out what comes back. Its mutex is held for one event at
 //! a time, never across an await.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -16,6 +16,7 @@ use super::entry::{Asker, Entry};
 use super::policy::{Call, Effect, Ticket};
 use super::status::LockStatus;
 use super::words::{Break, Event, Outcome, Party, Record, Refusal, Request};
+use crate::daemon::streams::Ended as EndedStream;
 use crate::daemon::{Shared, rest};
 use crate::object::Leave;
 use crate::session::Session;
@@ -229,6 +230,23 @@ impl Locks {
         Ok(Some(Admission { shared: Arc::clone(shared), id, session, call }))
     }
 
+    /// Lets something run that a session has left to be done, until the admission is dropped; not now,
+    /// if none comes back.
+    pub(crate) fn admit_late(shared: &Arc<Shared>, id: &str, session: u64) -> Option<Admission> {
+        let mut state = shared.locks.state();
+        let id = state.home(id).to_owned();
+        let entry = state.entries.get_mut(&id)?;
+        let may = entry.lock.late_start(session);
+        may.then(|| Admission { shared: Arc::clone(shared), id, session, call: Call::Drive })
+    }
+
+    /// Takes out the streams of this object that those had who have lost its lock.
+    pub(crate) fn take_lost_streams(shared: &Shared, id: &str) -> Vec<EndedStream> {
+        let mut state = shared.locks.state();
+        let Some(entry) = state.entry(id) else { return Vec::new() };
+        shared.streams.take_lost(id, |session| entry.lock.has_lost(session))
+    }
+
     /// The client of `session` is gone, though a call of it may still run.
     pub(crate) fn disconnect(shared: &Arc<Shared>, session: u64) {
         for id in shared.locks.ids() {
@@ -254,7 +272,9 @@ impl Locks {
             return false;
         }
         let mut state = self.state();
-        let resting = state.entries.iter().filter(|(_, entry)| entry.lock.rests_after(session.id));
+        let resting = state.entries.iter().filter(|(_, entry)| {
+            !entry.settings.on_disconnect.is_empty() && entry.lock.rests_after(session.id)
+        });
         let resting: BTreeSet<String> = resting.map(|(id, _)| id.clone()).collect();
         let is_deferred = !resting.is_empty();
         if is_deferred {
@@ -320,8 +340,14 @@ impl Locks {
             let waiting = entry.lock.waiting().len();
             event(ticket, entry, Instant::now(), &mut effects);
             changed |= !effects.is_empty() || entry.lock.waiting().len() != waiting;
-            for effect in effects {
+            let mut effects = VecDeque::from(effects);
+            while let Some(effect) = effects.pop_front() {
                 match effect {
+                    Effect::Rest if !entry.has_to_rest(shared, id) => {
+                        let mut further = Vec::new();
+                        entry.lock.rested(Instant::now(), &mut further);
+                        effects.extend(further);
+                    }
                     Effect::Answer(ticket, outcome) => entry.answer(ticket, outcome),
                     Effect::Record(record) => {
                         // Its ticket's answer, which comes next, says whose it is now.

@@ -56,6 +56,7 @@ const BIND: i64 = 6;
 const UNBIND: i64 = 7;
 const REST: i64 = 8;
 const UNPIN: i64 = 9;
+const FINISH: i64 = 10;
 
 const VALUE: i64 = 0;
 const RAISED: i64 = 1;
@@ -189,6 +190,11 @@ pub(super) fn next_item(stream: i64, serializer: u8) -> Value {
 /// The frame that closes a stream.
 pub(super) fn close_stream(stream: i64) -> Value {
     Value::Tuple(vec![CLOSE.into(), stream.into()])
+}
+
+/// The frame that closes a stream and is answered when that is done.
+pub(super) fn finish_stream(stream: i64) -> Value {
+    Value::Tuple(vec![FINISH.into(), stream.into()])
 }
 
 /// The frame that makes a channel part of a session.

@@ -211,7 +211,8 @@ async fn call(
         Answered::Raised(exception) => return Err(exception),
         Answered::Stream(number, annotations) => {
             let service = Arc::clone(&service);
-            let items = Items { service, session, run, number, serializer, member };
+            let items =
+                Items { service, session, run, number, serializer, member, is_closed: false };
             (ReplyBody::Stream(Box::new(items)), annotations)
         }
         Answered::End | Answered::Begun => {
@@ -345,9 +346,23 @@ struct Items {
     number: i64,
     serializer: Serializer,
     member: String,
+    is_closed: bool,
 }
 
 impl ItemStream for Items {
+    fn close(&mut self) -> BoxFuture<()> {
+        self.is_closed = true;
+        let (service, run, session) =
+            (Arc::clone(&self.service), Arc::clone(&self.run), Arc::clone(&self.session));
+        let request = frames::finish_stream(self.number);
+        Box::pin(async move {
+            // Where its worker has ended, so has the generator.
+            if let Ok(mut lease) = service.keeper.sessions.lease(&run, &session) {
+                let _ = lease.exchange(&request).await;
+            }
+        })
+    }
+
     fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>> {
         let (service, run, session) =
             (Arc::clone(&self.service), Arc::clone(&self.run), Arc::clone(&self.session));
@@ -373,6 +388,9 @@ impl ItemStream for Items {
 
 impl Drop for Items {
     fn drop(&mut self) {
+        if self.is_closed {
+            return;
+        }
         // A generator's last steps run on its session's thread, if that is at hand.
         let request = frames::close_stream(self.number);
         if !self.service.keeper.sessions.tell(&self.run, self.session.id, &request) {

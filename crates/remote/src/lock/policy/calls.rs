@@ -58,6 +58,20 @@ impl Lock {
         self.may_drive(session, call)
     }
 
+    /// What a session leaves to be done, the end of an item stream for one, may be done now; its end
+    /// has to be reported like a call's. Later, where this is false.
+    pub(crate) fn late_start(&mut self, session: u64) -> bool {
+        let may = match &self.state {
+            State::Free => true,
+            State::Held(hold) => hold.is_of(session),
+            State::Away { .. } | State::Ending { .. } | State::Resting { .. } => false,
+        };
+        if may {
+            *self.calls.entry(session).or_insert(0) += 1;
+        }
+        may
+    }
+
     fn may_drive(&mut self, session: u64, call: Call) -> Result<(), Refusal> {
         // Who sends something off and closes wants it done, and no answer. It must not have had the
         // lock: what is done in its name ends with that.

@@ -70,6 +70,15 @@ impl Lock {
         }
     }
 
+    /// Whether the session has lost the lock, and has not got it again.
+    pub(crate) fn has_lost(&self, session: u64) -> bool {
+        let is_last = match &self.state {
+            State::Ending { after } | State::Resting { after } => after.session == session,
+            State::Free | State::Held(_) | State::Away { .. } => false,
+        };
+        is_last || self.lost.contains_key(&session)
+    }
+
     /// The tickets that wait, in order.
     pub(crate) fn waiting(&self) -> impl ExactSizeIterator<Item = (Ticket, &Party)> {
         self.queue.iter().map(|waiting| (waiting.ticket, &waiting.request.party))
