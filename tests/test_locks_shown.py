@@ -2,6 +2,7 @@
 
 import json
 
+import Pyro5.errors
 import pytest
 from harness import wait_for
 from harness.holder import Holder
@@ -145,6 +146,42 @@ def test_a_driver_comes_to_rest_before_the_next_grant(lab, mode, servertype):
         assert eve.answer() == ["returned", True]
         assert events() == ["beam", "fail", "off", "beam"], "who gives it up leaves it as it is"
     wait_for(lambda: "fail" in (lab.entry("services", "lab.laser")["error"] or ""), 10, "shown")
+
+
+def test_a_strangers_end_brings_nothing_to_rest_while_another_has_the_lock(lab):
+    record = lab.files / "record"
+    lab.config(RESTING, record=str(record), mode="session", servertype="thread, threadpool_size: 3")
+    lab.up()
+    events = lambda: [line for line in record.read_text().splitlines() if line != "made"]
+    with lab.proxy("lab.laser") as ada, lab.proxy("lab.laser") as bob, lab.proxy("lab.laser") as eve:
+        bob.beam()
+        eve.beam()
+        ada.lock("ada")
+        bob._pyroRelease()
+        with lab.proxy("lab.laser") as next_one:
+            wait_for(next_one._pyroBind, 10, "there is room", Pyro5.errors.CommunicationError)
+        ada.beam()
+        assert events() == ["beam"] * 3
+        ada.unlock()
+        eve._pyroRelease()
+        wait_for(lambda: len(events()) == 5, 10, "who leaves a free one leaves it in a safe state")
+        assert events() == ["beam"] * 3 + ["fail", "off"], "and whose end was overtaken, not at all"
+
+
+def test_a_session_that_is_kept_for_its_token_comes_to_rest_when_that_expires(lab):
+    record = lab.files / "record"
+    lab.config(RESTING, record=str(record), mode="session", servertype="thread")
+    lab.up()
+    events = lambda: [line for line in record.read_text().splitlines() if line != "made"]
+    with lab.proxy("lab.laser") as ada, lab.proxy("lab.laser") as eve:
+        for ttl in (600, 0.2):
+            ada.lock("ada", token="x", ttl=ttl)
+            ada.beam()
+            ada._pyroRelease()
+            # The first time it comes back to it in time.
+            wait_for(lambda: eve.lock_info()["state"] != "locked", 10, "it is known that she has gone")
+        assert eve.lock("eve", wait=20) is True
+        assert events() == ["beam", "beam", "fail", "off"]
 
 
 @pytest.mark.parametrize("mode", ["single", "session"])

@@ -34,7 +34,7 @@ from collections.abc import Iterator
 
 from . import convert, exceptions, framing, output, pyro
 
-CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST, UNPIN, FINISH = range(11)
+CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST, UNPIN, FINISH, LEAVE = range(12)
 VALUE, RAISED, STREAM, END, BEGUN = range(5)
 
 FLAG_ONEWAY = 4
@@ -204,6 +204,11 @@ class Channel:
         elif kind == FINISH:
             # The same as CLOSE for who wants to know when it is done.
             self._host.streams.close(request[1])
+            return VALUE, None
+        elif kind == LEAVE:
+            service = self._host.services.get(request[1])
+            if service is not None:
+                service.leave(self._session, request[2])
             return VALUE, None
         elif kind == REST:
             return self._to_rest(*request[1:])

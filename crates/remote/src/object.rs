@@ -62,6 +62,18 @@ pub trait Object: Send + Sync + 'static {
         Box::pin(async move { answer.wait().await.map(|_| true) })
     }
 
+    /// Whether `session` may have something of its own here that comes to rest when it ends, whether
+    /// it had the lock or not.
+    fn rests_at_end(&self, _session: &Session) -> bool {
+        false
+    }
+
+    /// Brings that to rest, since `session` is about to end; or sees to it that it is not, since
+    /// another has the lock and drives the same instrument.
+    fn leave(&self, _session: &Arc<Session>, _rests: bool) -> BoxFuture<()> {
+        Box::pin(async {})
+    }
+
     /// The connection of `session` has ended: instances, handles and streams it owned go now.
     fn session_ended(&self, _session: &Session) {}
 }

@@ -10,6 +10,7 @@ pub(crate) mod config;
 mod connection;
 mod daemon_object;
 mod dispatch;
+pub(crate) mod farewell;
 mod guarded;
 pub(crate) mod handshake;
 mod oneway;
@@ -438,18 +439,14 @@ impl Shared {
         self.streams.end_session(session.id, Instant::now());
         Locks::forget(self, session.id);
         if !self.locks.defer_end(session) {
-            self.tell_end(session);
+            farewell::say(self, session);
         }
         debug!(daemon = %self.config.name, session = session.id, peer = %session.peer, "ended");
     }
 
     /// Tells every object that `session` has ended.
     pub(crate) fn tell_end(&self, session: &Session) {
-        let objects: Vec<(String, Arc<dyn Object>)> = {
-            let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
-            objects.iter().map(|(id, object)| (id.clone(), Arc::clone(object))).collect()
-        };
-        for (id, object) in objects {
+        for (id, object) in self.objects() {
             let ended = || {
                 object.session_ended(session);
                 Ok(())
@@ -457,6 +454,11 @@ impl Shared {
             // It is in the log, and the others hear of the end all the same.
             let _ = caught::run(What { object: &id, member: "session_ended" }, ended);
         }
+    }
+
+    fn objects(&self) -> Vec<(String, Arc<dyn Object>)> {
+        let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
+        objects.iter().map(|(id, object)| (id.clone(), Arc::clone(object))).collect()
     }
 }
 

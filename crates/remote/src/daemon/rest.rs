@@ -11,7 +11,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tracing::{info, warn};
 use wire::exception::Exception;
 
-use crate::daemon::{Shared, dispatch};
+use crate::daemon::{Shared, dispatch, farewell};
 use crate::lock::table::Locks;
 use crate::session::Session;
 
@@ -151,7 +151,7 @@ fn outcome(ended: Result<Result<bool, Exception>, JoinError>) -> Result<bool, St
 fn finish(shared: &Arc<Shared>, id: &str, trouble: Option<String>) {
     let tell = || {
         for session in shared.locks.take_ended(id) {
-            shared.tell_end(&session);
+            farewell::say(shared, &session);
         }
     };
     tell();

@@ -17,7 +17,7 @@ use super::policy::{Call, Effect, Ticket};
 use super::status::LockStatus;
 use super::words::{Break, Event, Outcome, Party, Record, Refusal, Request};
 use crate::daemon::streams::Ended as EndedStream;
-use crate::daemon::{Shared, rest};
+use crate::daemon::{Shared, farewell, rest};
 use crate::object::Leave;
 use crate::session::Session;
 
@@ -328,6 +328,7 @@ impl Locks {
     ) {
         let mut rest: Option<(String, Option<Arc<Session>>)> = None;
         let mut changed = false;
+        let mut is_resumed = false;
         {
             let mut guard = self.state();
             let state = &mut *guard;
@@ -350,6 +351,7 @@ impl Locks {
                     }
                     Effect::Answer(ticket, outcome) => entry.answer(ticket, outcome),
                     Effect::Record(record) => {
+                        is_resumed |= record.event == Event::Resumed;
                         // Its ticket's answer, which comes next, says whose it is now.
                         if matches!(record.event, Event::Granted | Event::Resumed) {
                             entry.owner = None;
@@ -368,6 +370,12 @@ impl Locks {
         }
         if changed {
             self.changed();
+        }
+        if is_resumed {
+            // Its client is back, on another connection: the object does not come to rest for it.
+            for session in self.take_ended(&self.home(id)) {
+                farewell::say(shared, &session);
+            }
         }
         match rest {
             Some((id, Some(session))) => rest::start(shared, &id, session),

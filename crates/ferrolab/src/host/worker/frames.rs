@@ -57,6 +57,7 @@ const UNBIND: i64 = 7;
 const REST: i64 = 8;
 const UNPIN: i64 = 9;
 const FINISH: i64 = 10;
+const LEAVE: i64 = 11;
 
 const VALUE: i64 = 0;
 const RAISED: i64 = 1;
@@ -227,6 +228,11 @@ pub(super) fn unpin(pin: i64) -> Value {
 /// need be.
 pub(super) fn to_rest(service: &str, method: &str, makes_instance: bool) -> Value {
     Value::Tuple(vec![REST.into(), service.into(), method.into(), makes_instance.into()])
+}
+
+/// The frame by which a session's instance comes to rest at its end, or is spared that.
+pub(super) fn leave(service: &str, rests: bool) -> Value {
+    Value::Tuple(vec![LEAVE.into(), service.into(), rests.into()])
 }
 
 /// Reads an answer.

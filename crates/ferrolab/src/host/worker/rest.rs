@@ -33,6 +33,10 @@ impl Driven {
         runs.by_session.insert(session, run);
     }
 
+    pub(super) fn knows(&self, session: u64) -> bool {
+        self.lock().by_session.contains_key(&session)
+    }
+
     pub(super) fn forget(&self, session: u64) {
         self.lock().by_session.remove(&session);
     }
@@ -73,6 +77,16 @@ pub(super) async fn to_rest(
             )))
         }
         _ => Ok(false),
+    }
+}
+
+/// The session is about to end: its own instance comes to rest now, or not at all.
+pub(super) async fn leave(service: Arc<Inner>, session: Arc<Session>, rests: bool) {
+    // What has gone with its process is not there any more.
+    if let Some(run) = service.serving()
+        && let Ok(mut lease) = service.keeper.sessions.lease(&run, &session)
+    {
+        let _ = lease.exchange(&frames::leave(&service.name, rests)).await;
     }
 }
 

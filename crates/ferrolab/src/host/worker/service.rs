@@ -158,6 +158,14 @@ impl Object for Service {
         Box::pin(rest::to_rest(service, session, method.to_owned()))
     }
 
+    fn rests_at_end(&self, session: &Session) -> bool {
+        self.inner.driven.as_ref().is_some_and(|driven| driven.knows(session.id))
+    }
+
+    fn leave(&self, session: &Arc<Session>, rests: bool) -> BoxFuture<()> {
+        Box::pin(rest::leave(Arc::clone(&self.inner), Arc::clone(session), rests))
+    }
+
     fn session_ended(&self, session: &Session) {
         if let Some(driven) = &self.inner.driven {
             driven.forget(session.id);
@@ -234,12 +242,18 @@ fn member(operation: &Operation) -> String {
 }
 
 impl Inner {
+    /// The run that has the service now.
+    pub(super) fn serving(&self) -> Option<Arc<Run>> {
+        match &*self.phase.borrow() {
+            Phase::Serving { run, .. } if !run.over.is_cancelled() => Some(Arc::clone(run)),
+            _ => None,
+        }
+    }
+
     /// A run that has the service. One that is being started is waited for, a moment.
     pub(super) async fn run(&self) -> Result<Arc<Run>, Exception> {
-        if let Phase::Serving { run, .. } = &*self.phase.borrow()
-            && !run.over.is_cancelled()
-        {
-            return Ok(Arc::clone(run));
+        if let Some(run) = self.serving() {
+            return Ok(run);
         }
         if matches!(&*self.phase.borrow(), Phase::Failed(_)) {
             self.keeper.retry(&self.name);

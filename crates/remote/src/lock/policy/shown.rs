@@ -61,12 +61,14 @@ impl Lock {
         }
     }
 
-    /// Whether the object is brought to rest because of this session, or is about to be.
+    /// Whether the object is brought to rest because of this session, or is about to be, or will be
+    /// if the session's client does not come back.
     pub(crate) fn rests_after(&self, session: u64) -> bool {
         match &self.state {
             State::Ending { after } => self.rests && after.session == session,
             State::Resting { after } => after.session == session,
-            State::Free | State::Held(_) | State::Away { .. } => false,
+            State::Away { hold, .. } => self.rests && hold.owner.session == session,
+            State::Free | State::Held(_) => false,
         }
     }
 
