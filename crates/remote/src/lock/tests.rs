@@ -317,6 +317,10 @@ fn stories() {
             "A has it #1; runs; A disconnected #1; ending after A; rest; resting after A; B has it #2; \
           locked by B",
         ),
+        (
+            "A asks; A leaves; B asks; 10 s; X rested",
+            "A has it #1; A disconnected #1; rest; resting after A",
+        ),
         ("A asks; A unlocks; B calls", "A has it #1; A unlocked #1; true; runs"),
         (
             "A asks; X breaks; X breaks; A calls; X rested; A calls",
