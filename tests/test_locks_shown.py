@@ -76,6 +76,16 @@ def test_a_command_runs_while_the_lock_is_held(running):
     assert missing.returncode == 1 and "no such program" in missing.text
 
 
+def test_a_lock_that_was_lost_under_a_short_command_is_told_of(running, tmp_path):
+    gate = tmp_path / "gate"
+    waiting = f"echo here; until [ -e {gate} ]; do sleep 0.05; done"
+    command = running.start("lock", "lab.stage", "--", "sh", "-c", waiting)
+    assert command.stdout.readline() == "here\n"
+    running.run("unlock", "--break", "lab.stage", "--reason", "lunch")
+    gate.touch()
+    assert command.wait(timeout=20) == 1
+
+
 def test_a_lock_dies_with_the_command_line_that_held_it(running):
     command = running.start("lock", "lab.stage", "--", "sh", "-c", "echo here; exec sleep 100")
     assert command.stdout.readline() == "here\n"
