@@ -13,10 +13,12 @@ from harness import wait_for
 from harness.holder import CLIENT, Holder
 from harness.lab import interpreter
 from harness.locks import (
+    EVERY_MODE,
     clients,
     later,
     locking_lab,
     own,
+    record_of,
     refused,
     wait_until_waiting,
     waiting,
@@ -184,6 +186,55 @@ def test_what_a_client_sends_off_before_it_closes_is_carried_out(running, servic
         gate.touch()
         call()
         wait_for(lambda: own(bob).move(0) == before + 2002, 10, "all of it is done")
+
+
+def test_what_has_waited_for_its_turn_is_not_carried_out_for_who_has_lost_the_lock(running, tmp_path):
+    gate = tmp_path / "gate"
+    record = running.record.with_name("record.session")
+    begun = lambda: record.read_text().count("long call begins")
+    with clients(running, "lab.session") as (ada, eve):
+        ada.lock("ada")
+        before = begun()
+        for _ in range(200):
+            ada.stroll(str(gate))
+        # more than that do not run at a time
+        wait_for(lambda: begun() == before + 64, 20, "as many run as can")
+        running.run("unlock", "--break", "lab.session", "--reason", "x")
+        gate.touch()
+        assert eve.lock("eve", wait=60) is True
+        assert begun() == before + 64
+
+
+@pytest.mark.parametrize("service", EVERY_MODE)
+def test_a_generator_of_who_has_lost_the_lock_ends_before_the_next_grant(running, service):
+    record = record_of(running, service)
+    with clients(running, service) as (ada, eve):
+        ada.lock("ada")
+        items = ada.sweep()
+        assert next(items) == 0
+        before = record.read_text().count("sweep ends")
+        ada._pyroRelease()
+        assert eve.lock("eve", wait=20) is True
+        assert record.read_text().count("sweep ends") == before + 1
+        del items
+
+
+@pytest.mark.parametrize("service", EVERY_MODE)
+def test_a_stranger_ends_no_generator_while_another_has_the_lock(running, service, tmp_path):
+    gate = tmp_path / "gate"
+    gate.touch()
+    record = record_of(running, service)
+    with clients(running, service) as (ada, bob):
+        items = bob.sweep()
+        assert next(items) == 0
+        ada.lock("ada")
+        before = len(record.read_text().splitlines())
+        items.close()
+        ada.wait_for(str(gate))
+        ada.unlock()
+        events = lambda: [line for line in record.read_text().splitlines()[before:] if line != "made"]
+        wait_for(lambda: len(events()) == 3, 10, "the generator has ended")
+        assert events() == ["long call begins", "long call ends", "sweep ends"]
 
 
 def test_who_waits_for_a_call_that_hangs_is_shown_and_can_be_broken(running, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 
+import Pyro5.errors
 import pytest
 from harness import wait_for
 from harness.holder import Holder
@@ -75,6 +76,16 @@ def test_a_command_runs_while_the_lock_is_held(running):
     assert missing.returncode == 1 and "no such program" in missing.text
 
 
+def test_a_lock_that_was_lost_under_a_short_command_is_told_of(running, tmp_path):
+    gate = tmp_path / "gate"
+    waiting = f"echo here; until [ -e {gate} ]; do sleep 0.05; done"
+    command = running.start("lock", "lab.stage", "--", "sh", "-c", waiting)
+    assert command.stdout.readline() == "here\n"
+    running.run("unlock", "--break", "lab.stage", "--reason", "lunch")
+    gate.touch()
+    assert command.wait(timeout=20) == 1
+
+
 def test_a_lock_dies_with_the_command_line_that_held_it(running):
     command = running.start("lock", "lab.stage", "--", "sh", "-c", "echo here; exec sleep 100")
     assert command.stdout.readline() == "here\n"
@@ -116,6 +127,12 @@ services:
     instancemode: $mode
     arguments: {record: "$record"}
     on_disconnect: [fail, off]
+  lab.sibling:   # of the same Python process
+    module: stage
+    classname: Laser
+    daemon: bench
+    instancemode: $mode
+    arguments: {record: "$record.sibling"}
 autolaunch: {daemons: [bench]}
 """
 
@@ -139,6 +156,62 @@ def test_a_driver_comes_to_rest_before_the_next_grant(lab, mode, servertype):
         assert eve.answer() == ["returned", True]
         assert events() == ["beam", "fail", "off", "beam"], "who gives it up leaves it as it is"
     wait_for(lambda: "fail" in (lab.entry("services", "lab.laser")["error"] or ""), 10, "shown")
+
+
+def test_a_strangers_end_brings_nothing_to_rest_while_another_has_the_lock(lab):
+    record = lab.files / "record"
+    lab.config(RESTING, record=str(record), mode="session", servertype="thread, threadpool_size: 3")
+    lab.up()
+    events = lambda: [line for line in record.read_text().splitlines() if line != "made"]
+    with lab.proxy("lab.laser") as ada, lab.proxy("lab.laser") as bob, lab.proxy("lab.laser") as eve:
+        bob.beam()
+        eve.beam()
+        ada.lock("ada")
+        bob._pyroRelease()
+        with lab.proxy("lab.laser") as next_one:
+            wait_for(next_one._pyroBind, 10, "there is room", Pyro5.errors.CommunicationError)
+        ada.beam()
+        assert events() == ["beam"] * 3
+        ada.unlock()
+        eve._pyroRelease()
+        wait_for(lambda: len(events()) == 5, 10, "who leaves a free one leaves it in a safe state")
+        assert events() == ["beam"] * 3 + ["fail", "off"], "and whose end was overtaken, not at all"
+
+
+def test_a_session_that_is_kept_for_its_token_comes_to_rest_when_that_expires(lab):
+    record = lab.files / "record"
+    lab.config(RESTING, record=str(record), mode="session", servertype="thread")
+    lab.up()
+    events = lambda: [line for line in record.read_text().splitlines() if line != "made"]
+    with lab.proxy("lab.laser") as ada, lab.proxy("lab.laser") as eve:
+        for ttl in (600, 0.2):
+            ada.lock("ada", token="x", ttl=ttl)
+            ada.beam()
+            ada._pyroRelease()
+            # The first time it comes back to it in time.
+            wait_for(lambda: eve.lock_info()["state"] != "locked", 10, "it is known that she has gone")
+        assert eve.lock("eve", wait=20) is True
+        assert events() == ["beam", "beam", "fail", "off"]
+
+
+@pytest.mark.parametrize("mode", ["single", "session"])
+def test_a_driver_that_crashed_under_its_owner_comes_to_rest_or_the_failure_is_shown(lab, mode):
+    record = lab.files / "record"
+    lab.config(RESTING.replace("fail, off", "off"), record=str(record), mode=mode, servertype="thread")
+    lab.up()
+    with lab.proxy("lab.laser") as ada, lab.proxy("lab.sibling") as sibling:
+        ada.lock("ada")
+        ada.beam()
+        with pytest.raises(Exception, match="Python worker"):
+            ada.crash()
+        wait_for(lambda: sibling.beam(), 10, "the process is up again", Exception)
+    with lab.proxy("lab.laser") as eve:
+        assert eve.lock("eve", wait=20) is True
+        if mode == "single":
+            assert record.read_text().split() == ["made", "beam", "made", "off"]
+        else:
+            error = wait_for(lambda: lab.entry("services", "lab.laser")["error"], 10, "shown")
+            assert "off() raised" in error and "the safe state was not reached" in error
 
 
 # Over restarts

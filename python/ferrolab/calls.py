@@ -34,7 +34,7 @@ from collections.abc import Iterator
 
 from . import convert, exceptions, framing, output, pyro
 
-CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST, UNPIN = range(10)
+CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST, UNPIN, FINISH, LEAVE = range(12)
 VALUE, RAISED, STREAM, END, BEGUN = range(5)
 
 FLAG_ONEWAY = 4
@@ -201,17 +201,26 @@ class Channel:
             self._unbind()
         elif kind == UNPIN:
             self._session.unpin(request[1])
+        elif kind == FINISH:
+            # The same as CLOSE for who wants to know when it is done.
+            self._host.streams.close(request[1])
+            return VALUE, None
+        elif kind == LEAVE:
+            service = self._host.services.get(request[1])
+            if service is not None:
+                service.leave(self._session, request[2])
+            return VALUE, None
         elif kind == REST:
             return self._to_rest(*request[1:])
         return None
 
-    def _to_rest(self, name, member):
+    def _to_rest(self, name, member, makes_instance):
         output.current.service = name
         try:
             service = self._host.services.get(name)
-            if service is not None:
-                service.to_rest(self._session, member)
-            return VALUE, None
+            if service is None:
+                return VALUE, "none"
+            return VALUE, service.to_rest(self._session, member, makes_instance)
         except Exception as error:
             log.warning("%s() failed when its client had gone", member, exc_info=True)
             return RAISED, exceptions.exception(error, SERPENT)

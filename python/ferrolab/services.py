@@ -65,20 +65,29 @@ class Service:
             raise TypeError("instance creator returned object of different type")
         return instance
 
-    def to_rest(self, session, member):
-        """Calls a method for a session that has lost its lock; no instance is made for it.
+    def to_rest(self, session, member, makes_instance=False):
+        """Calls a method for a session that has lost its lock. Returns the instance mode if there
+        is no instance to call it on; one is made only for a service that has one for all.
 
         At the end of an instance that was not used since the same would be called, and is not.
         """
         if self.mode == "single":
-            instance = self._instance
+            instance = self.instance(session) if makes_instance else self._instance
             self._rested = instance is not None
         elif self.mode == "session":
             instance = session.rested(self)
         else:
             instance = None
-        if instance is not None:
-            getattr(instance, member)()
+        if instance is None:
+            return self.mode
+        getattr(instance, member)()
+        return None
+
+    def leave(self, session, rests):
+        """The session will end: its own instance comes to rest now, or not at all."""
+        instance = session.rested(self, again=False) if self.mode == "session" else None
+        if instance is not None and rests:
+            self._bring_to_rest(instance)
 
     def release_single(self):
         """Releases the one instance, if there is one."""
@@ -87,14 +96,19 @@ class Service:
         if instance is not None and instance is not self.target:
             self.release(instance, self._rested)
 
-    def release(self, instance, rested=False):
-        """Brings an instance to rest that nobody will use any more."""
+    def _bring_to_rest(self, instance):
         output.current.service = self.name
-        for name in () if rested else self._on_disconnect:
+        for name in self._on_disconnect:
             try:
                 getattr(instance, name)()
             except Exception:
                 log.warning("%s() failed at the end of a session", name, exc_info=True)
+
+    def release(self, instance, rested=False):
+        """Brings an instance to rest that nobody will use any more."""
+        output.current.service = self.name
+        if not rested:
+            self._bring_to_rest(instance)
         drivers = sys.modules.get("pyrolab.drivers")
         instrument = getattr(drivers, "Instrument", None)
         if instrument is not None and isinstance(instance, instrument):
@@ -238,10 +252,13 @@ class Session:
         """The batch has ended."""
         self._pinned.pop(pin, None)
 
-    def rested(self, service):
-        """The session's instance of a service, if there is one, which comes to rest now."""
+    def rested(self, service, again=True):
+        """The session's instance of a service, if there is one, which comes to rest now; if it has
+        not been used since it last did, only where that is to be done again."""
         entry = self._instances.get(service.name)
         if entry is None or entry[0] is not service:
+            return None
+        if not again and service.name in self._rested:
             return None
         self._rested.add(service.name)
         return entry[1]

@@ -462,11 +462,11 @@ def test_an_instance_comes_to_rest_once(mode):
     settings = {"on_disconnect": ["fail", "rest"], "instancemode": mode}
     with start(service("rest", "standard", "Resting", **settings)) as worker:
         first, beside, other = worker.channel(1), worker.channel(1), worker.channel(2)
-        assert beside.request(REST, "rest", "rest") == (VALUE, None)
+        assert beside.request(REST, "rest", "rest", False) == (VALUE, mode)
         assert first.call("rest", "events") == [], "no instance was made for it"
-        kind, state = beside.request(REST, "rest", "fail")
+        kind, state = beside.request(REST, "rest", "fail", False)
         assert (kind, state["args"]) == (RAISED, ("cannot rest",))
-        assert beside.request(REST, "rest", "rest") == (VALUE, None)
+        assert beside.request(REST, "rest", "rest", False) == (VALUE, None)
         beside.close()
         first.close()
         assert other.call("rest", "events") == ["rest"]

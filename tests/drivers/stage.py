@@ -1,6 +1,7 @@
 """Instruments that know who drives them."""
 
 import itertools
+import os
 import threading
 import time
 from pathlib import Path
@@ -74,6 +75,13 @@ class Stage:
     def count(self, last):
         yield from range(last)
 
+    def sweep(self):
+        """Drives as long as it is read, and on its end."""
+        try:
+            yield from itertools.count()
+        finally:
+            self._write("sweep ends")
+
     def wait_for(self, file):
         """A long call: it ends when the file is there."""
         self._write("long call begins")
@@ -82,6 +90,11 @@ class Stage:
             time.sleep(0.01)
         self._write("long call ends")
         return "waited"
+
+    @oneway
+    def stroll(self, file):
+        """The same for a caller who does not wait."""
+        self.wait_for(file)
 
     # Looking
 
@@ -126,3 +139,7 @@ class Laser(Stage):
     def beam(self):
         self._write("beam")
         return True
+
+    @expose
+    def crash(self):
+        os._exit(3)

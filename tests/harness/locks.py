@@ -53,6 +53,12 @@ def locking_lab():
         yield lab
 
 
+def record_of(lab, service):
+    """The record of one of EVERY_MODE."""
+    suffix = service.removeprefix("lab").removeprefix(".stage")
+    return lab.record.with_name("record" + suffix)
+
+
 @contextlib.contextmanager
 def clients(lab, service, number=2):
     with contextlib.ExitStack() as stack:

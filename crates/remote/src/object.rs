@@ -19,6 +19,9 @@ use crate::session::Session;
 /// A boxed future that lives as long as it needs to.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 
+/// What [`Object::bring_to_rest`] comes to.
+pub type Rested = BoxFuture<Result<bool, Exception>>;
+
 /// Something that a daemon serves under an object id.
 ///
 /// The daemon calls `call` for one request of a connection at a time, and for several connections
@@ -51,11 +54,24 @@ pub trait Object: Send + Sync + 'static {
     }
 
     /// Calls a method that brings the instrument to a safe state, because `session` has lost its
-    /// lock: without regard to what is exposed, and on no instance that would be made for it.
-    fn bring_to_rest(&self, session: &Arc<Session>, method: &str) -> Answer {
+    /// lock: without regard to what is exposed. False where there is nothing to be brought there.
+    fn bring_to_rest(&self, session: &Arc<Session>, method: &str) -> Rested {
         let call = MethodCall { method: method.to_owned(), args: Vec::new(), kwargs: Vec::new() };
         let context = Context::of_our_own();
-        self.call(session, Request { operation: Operation::Call(call), context })
+        let answer = self.call(session, Request { operation: Operation::Call(call), context });
+        Box::pin(async move { answer.wait().await.map(|_| true) })
+    }
+
+    /// Whether `session` may have something of its own here that comes to rest when it ends, whether
+    /// it had the lock or not.
+    fn rests_at_end(&self, _session: &Session) -> bool {
+        false
+    }
+
+    /// Brings that to rest, since `session` is about to end; or sees to it that it is not, since
+    /// another has the lock and drives the same instrument.
+    fn leave(&self, _session: &Arc<Session>, _rests: bool) -> BoxFuture<()> {
+        Box::pin(async {})
     }
 
     /// The connection of `session` has ended: instances, handles and streams it owned go now.
@@ -331,6 +347,33 @@ pub struct Context {
     pub annotations: Annotations,
     /// The room that the request takes, where it is large.
     pub(crate) held: Option<Arc<Held>>,
+    /// Whether it may still begin.
+    pub leave: Leave,
+}
+
+/// The word whether a call may still begin. An object that lets a call wait asks for it when its
+/// wait is over: the lock may have changed hands since the call came.
+#[derive(Clone, Default)]
+pub struct Leave(Option<Arc<dyn Fn() -> Result<(), Exception> + Send + Sync>>);
+
+impl Leave {
+    pub(crate) fn by(ask: impl Fn() -> Result<(), Exception> + Send + Sync + 'static) -> Self {
+        Leave(Some(Arc::new(ask)))
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// The call must not begin any more.
+    pub fn ask(&self) -> Result<(), Exception> {
+        self.0.as_ref().map_or(Ok(()), |ask| ask())
+    }
+}
+
+impl std::fmt::Debug for Leave {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Leave").field(&self.0.is_some()).finish()
+    }
 }
 
 impl Context {
@@ -343,6 +386,7 @@ impl Context {
             correlation_id: uuid::Uuid::new_v4().into_bytes(),
             annotations: Annotations::new(),
             held: None,
+            leave: Leave::default(),
         }
     }
 
@@ -372,6 +416,12 @@ pub enum ReplyBody {
 pub trait ItemStream: Send + 'static {
     /// The next item; `None` behind the last one.
     fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>>;
+
+    /// Does what the iterator has to do at its end, where somebody waits for that. It may be dropped
+    /// without.
+    fn close(&mut self) -> BoxFuture<()> {
+        Box::pin(async {})
+    }
 }
 
 /// What a call comes to.

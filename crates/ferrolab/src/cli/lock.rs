@@ -55,8 +55,10 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         let user = arguments.user.clone().unwrap_or_else(own_name);
         let mut held = Held::take(arguments, uri, user, wait).await?;
         let outcome = held.during(&arguments.command).await;
-        held.give_back().await;
-        outcome
+        match held.give_back().await {
+            true => outcome,
+            false => outcome.map(|_| ExitCode::FAILURE),
+        }
     })
 }
 
@@ -113,6 +115,7 @@ struct Held {
     user: String,
     token: String,
     epoch: Option<i64>,
+    is_lost: bool,
 }
 
 impl Held {
@@ -144,7 +147,15 @@ impl Held {
             ));
         }
         let epoch = info(&mut proxy).await.and_then(|info| info.epoch);
-        Ok(Held { name, uri, proxy: proxy.with_timeout(PATIENCE), user, token, epoch })
+        Ok(Held {
+            name,
+            uri,
+            proxy: proxy.with_timeout(PATIENCE),
+            user,
+            token,
+            epoch,
+            is_lost: false,
+        })
     }
 
     /// Runs the command. What happens to the lock meanwhile is told, and does not stop it.
@@ -160,7 +171,6 @@ impl Held {
         let child = Spawner::permanent().into_diagnostic()?.spawn(command).await;
         let child: Child = child.into_diagnostic()?;
         let mut beat = tokio::time::interval(BEAT);
-        let mut is_told = false;
         loop {
             tokio::select! {
                 exit = child.wait() => return Ok(code(exit)),
@@ -168,16 +178,20 @@ impl Held {
                 _ = terminate.recv() => child.terminate(),
                 _ = beat.tick() => {
                     let ours = self.is_ours().await;
-                    if !ours && !is_told {
-                        is_told = true;
-                        eprintln!(
-                            "the lock of '{}' is lost while the command runs; see `ferrolab locks \
-                             --history`", self.name
-                        );
+                    if !ours && !self.is_lost {
+                        self.tell_loss();
                     }
                 }
             }
         }
+    }
+
+    fn tell_loss(&mut self) {
+        self.is_lost = true;
+        eprintln!(
+            "the lock of '{}' is lost while the command runs; see `ferrolab locks --history`",
+            self.name
+        );
     }
 
     async fn is_ours(&mut self) -> bool {
@@ -186,9 +200,18 @@ impl Held {
         info.locked && (info.epoch == self.epoch || info.user == self.user)
     }
 
-    async fn give_back(mut self) {
-        if self.proxy.call("unlock", Vec::new(), Vec::new()).await.is_ok() {
-            return;
+    /// Gives the lock up; false if it was not this process's to the end, nor its command's.
+    async fn give_back(mut self) -> bool {
+        match self.proxy.call("unlock", Vec::new(), Vec::new()).await {
+            Ok(unlocked) if unlocked.as_bool() == Some(true) => return true,
+            Err(Error::Remote(refused)) if refused.message().contains("taken over") => {}
+            // It was broken, or went with our connection, perhaps since the last look.
+            _ => {
+                if !self.is_lost {
+                    self.tell_loss();
+                }
+                return false;
+            }
         }
         // The command took it over with the token, and has left it behind.
         if info(&mut self.proxy).await.is_some_and(|info| info.away) {
@@ -204,6 +227,7 @@ impl Held {
                 let _ = self.proxy.call("unlock", Vec::new(), Vec::new()).await;
             }
         }
+        true
     }
 }
 

@@ -22,7 +22,7 @@ use crate::daemon::streams::Origin;
 use crate::daemon::{DAEMON_NAME, Shared, guarded};
 use crate::frames::Frame;
 use crate::object::{
-    Answer, Blob, CallResult, Context, MethodCall, Operation, Reply, ReplyBody, Request,
+    Answer, Blob, CallResult, Context, Leave, MethodCall, Operation, Reply, ReplyBody, Request,
 };
 use crate::session::Session;
 
@@ -71,6 +71,7 @@ pub(crate) async fn answer(
         correlation_id: correlation(&header),
         annotations: owned(&frame.body.annotations),
         held: None,
+        leave: Leave::default(),
     };
     let answer = Answering { shared, session, header, serializer, id: context.correlation_id };
     let is_oneway = header.flags.contains(Flags::ONEWAY);

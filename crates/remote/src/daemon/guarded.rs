@@ -13,7 +13,7 @@ use wire::value::Value;
 use crate::daemon::caught::{self, What};
 use crate::daemon::{Shared, dispatch};
 use crate::lock::methods;
-use crate::lock::table::Locks;
+use crate::lock::table::{Admission, Locks};
 use crate::object::{
     CallResult, Context, Metadata, MethodCall, Object, Operation, Reply, ReplyBody, Request,
 };
@@ -73,7 +73,7 @@ struct Guarded<'a> {
 }
 
 impl Guarded<'_> {
-    async fn run(&self, operation: Operation, context: Context) -> CallResult {
+    async fn run(&self, operation: Operation, mut context: Context) -> CallResult {
         let member = match &operation {
             Operation::Call(MethodCall { method: name, .. }) | Operation::GetAttr(name) => {
                 Some(name.as_str())
@@ -83,7 +83,8 @@ impl Guarded<'_> {
             Operation::SetAttr(..) | Operation::Batch(_) => None,
         };
         let oneway = context.is_oneway();
-        let _admission = Locks::admit(self.shared, self.id, self.session.id, member, oneway)?;
+        let admission = Locks::admit(self.shared, self.id, self.session.id, member, oneway)?;
+        context.leave = admission.as_ref().map(Admission::leave).unwrap_or_default();
         let name = operation.name().to_owned();
         let what = What { object: self.id, member: &name };
         let request = Request { operation, context };
@@ -113,9 +114,12 @@ impl Guarded<'_> {
                     Err(refused) if results.is_empty() => return Err(refused),
                     Err(refused) => Err(refused),
                     Ok(admission) => {
+                        let mut context = context.clone();
+                        context.leave =
+                            admission.as_ref().map(Admission::leave).unwrap_or_default();
                         _running = admission;
                         match self.batch_object(&mut object) {
-                            Ok(object) => self.entry(&object, call, context.clone()).await,
+                            Ok(object) => self.entry(&object, call, context).await,
                             // No instance, no batch: as for a call alone.
                             Err(exception) => return Err(exception),
                         }

@@ -4,11 +4,13 @@
 //! shutdown happens. A connection's own affairs are in [`connection`].
 
 pub(crate) mod caught;
+mod closing;
 mod complaints;
 pub(crate) mod config;
 mod connection;
 mod daemon_object;
 mod dispatch;
+pub(crate) mod farewell;
 mod guarded;
 pub(crate) mod handshake;
 mod oneway;
@@ -142,6 +144,12 @@ impl Daemon {
             turn,
             next_session: AtomicU64::new(1),
             locations: RwLock::new(Vec::new()),
+        });
+        let weak = Arc::downgrade(&shared);
+        shared.streams.close_by(move |ended| {
+            if let Some(shared) = weak.upgrade() {
+                closing::close(&shared, ended);
+            }
         });
         Daemon { shared }
     }
@@ -425,26 +433,32 @@ impl Shared {
         locations.iter().find_map(|own| self.nat(own))
     }
 
-    /// Tells every object that `session` has ended.
+    /// `session` has ended. Its objects hear of it now, or when all that comes to rest because of it
+    /// has: several may have what is the session's from one and the same place.
     pub(crate) fn session_ended(self: &Arc<Self>, session: &Arc<Session>) {
         self.streams.end_session(session.id, Instant::now());
         Locks::forget(self, session.id);
-        let objects: Vec<(String, Arc<dyn Object>)> = {
-            let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
-            objects.iter().map(|(id, object)| (id.clone(), Arc::clone(object))).collect()
-        };
-        for (id, object) in objects {
-            if !self.locks.defer_end(&id, session) {
-                let ended = || {
-                    object.session_ended(session);
-                    Ok(())
-                };
-                // It is in the log, and the others hear of the end all the same.
-                let what = What { object: &id, member: "session_ended" };
-                let _ = caught::run(what, ended);
-            }
+        if !self.locks.defer_end(session) {
+            farewell::say(self, session);
         }
         debug!(daemon = %self.config.name, session = session.id, peer = %session.peer, "ended");
+    }
+
+    /// Tells every object that `session` has ended.
+    pub(crate) fn tell_end(&self, session: &Session) {
+        for (id, object) in self.objects() {
+            let ended = || {
+                object.session_ended(session);
+                Ok(())
+            };
+            // It is in the log, and the others hear of the end all the same.
+            let _ = caught::run(What { object: &id, member: "session_ended" }, ended);
+        }
+    }
+
+    fn objects(&self) -> Vec<(String, Arc<dyn Object>)> {
+        let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
+        objects.iter().map(|(id, object)| (id.clone(), Arc::clone(object))).collect()
     }
 }
 

@@ -9,11 +9,10 @@ use std::sync::Arc;
 
 use tokio::task::{JoinError, JoinHandle};
 use tracing::{info, warn};
+use wire::exception::Exception;
 
-use crate::daemon::caught::{self, What};
-use crate::daemon::{Shared, dispatch};
+use crate::daemon::{Shared, dispatch, farewell};
 use crate::lock::table::Locks;
-use crate::object::{CallResult, Object};
 use crate::session::Session;
 
 /// Brings the object of `id` to rest, for `session`, and reports it to the lock.
@@ -33,7 +32,6 @@ pub(crate) fn start(shared: &Arc<Shared>, id: &str, session: Arc<Session>) {
 struct Rest {
     shared: Arc<Shared>,
     id: String,
-    session: Arc<Session>,
     troubles: Vec<String>,
     is_done: bool,
 }
@@ -42,20 +40,32 @@ async fn rest(shared: &Arc<Shared>, id: &str, session: &Arc<Session>) {
     let mut rest = Rest {
         shared: Arc::clone(shared),
         id: id.to_owned(),
-        session: Arc::clone(session),
         troubles: Vec::new(),
         is_done: false,
     };
     if let (Some(settings), Some(object)) = (shared.locks.settings(id), shared.object(id)) {
         let mut late = Vec::new();
-        for method in &settings.on_disconnect {
-            late.extend(rest.call(&object, method).await);
+        // Generators that wait to be read on; theirs ends here.
+        for ended in Locks::take_lost_streams(shared, id) {
+            let what = format!("the end of the stream of {}()", ended.origin.member);
+            let mut stream = ended.stream;
+            let close = async move {
+                stream.close().await;
+                Ok(true)
+            };
+            late.extend(rest.run(&what, close).await);
         }
-        for (method, call) in late {
+        for method in &settings.on_disconnect {
+            let (object, session) = (Arc::clone(&object), Arc::clone(session));
+            let name = method.clone();
+            let call = async move { object.bring_to_rest(&session, &name).await };
+            late.extend(rest.run(&format!("{method}()"), call).await);
+        }
+        for (what, call) in late {
             let ended = call.await;
-            info!(daemon = %shared.config.name, service = id, method, "has returned after all");
+            info!(daemon = %shared.config.name, service = id, what, "is over after all");
             if let Err(trouble) = outcome(ended) {
-                rest.trouble(&method, &trouble);
+                rest.trouble(&what, &trouble);
             }
         }
     }
@@ -63,12 +73,12 @@ async fn rest(shared: &Arc<Shared>, id: &str, session: &Arc<Session>) {
 }
 
 impl Rest {
-    /// Calls one method; it is handed back where it takes too long.
-    async fn call(
+    /// Has one thing done; it is handed back where it takes too long.
+    async fn run(
         &mut self,
-        object: &Arc<dyn Object>,
-        method: &str,
-    ) -> Option<(String, JoinHandle<CallResult>)> {
+        what: &str,
+        work: impl Future<Output = Result<bool, Exception>> + Send + 'static,
+    ) -> Option<(String, JoinHandle<Result<bool, Exception>>)> {
         let shared = Arc::clone(&self.shared);
         let longest = shared.config.rest_timeout;
         let mut turn = std::pin::pin!(dispatch::take_turn(&shared));
@@ -76,27 +86,28 @@ impl Rest {
             Ok(turn) => turn,
             Err(_) => {
                 // Nothing else runs in this daemon either, as long as that is so.
-                self.trouble(method, "waits for a call of another service, which still runs");
+                self.trouble(what, "waits for a call of another service, which still runs");
                 let turn = turn.await;
                 self.troubles.pop();
                 turn
             }
         };
         // A task of its own: it goes on when it takes too long, and takes nobody along if it panics.
-        let mut call = tokio::spawn({
-            let (object, session, method) =
-                (Arc::clone(object), Arc::clone(&self.session), method.to_owned());
-            async move { object.bring_to_rest(&session, &method).wait().await }
-        });
+        let mut call = tokio::spawn(work);
         let ended = tokio::time::timeout(longest, &mut call).await;
         drop(turn);
         match ended.map(outcome) {
-            Ok(Ok(())) => {
-                info!(daemon = %self.shared.config.name, service = self.id, method, "brought to rest");
+            Ok(Ok(was_called)) => {
+                let daemon = &self.shared.config.name;
+                match was_called {
+                    true => info!(%daemon, service = self.id, what, "brought to rest"),
+                    false => info!(%daemon, service = self.id, what,
+                        "not called: there is no instance that could be brought to rest"),
+                }
                 None
             }
             Ok(Err(trouble)) => {
-                self.trouble(method, &trouble);
+                self.trouble(what, &trouble);
                 None
             }
             Err(_) => {
@@ -104,16 +115,16 @@ impl Rest {
                     "has not returned within {} s, and nobody gets the lock before it has",
                     longest.as_secs_f64()
                 );
-                self.trouble(method, &trouble);
-                Some((method.to_owned(), call))
+                self.trouble(what, &trouble);
+                Some((what.to_owned(), call))
             }
         }
     }
 
-    fn trouble(&mut self, method: &str, trouble: &str) {
-        warn!(daemon = %self.shared.config.name, service = self.id, method, trouble,
-            "a method of on_disconnect has failed; the instrument may not be in a safe state");
-        self.troubles.push(format!("on_disconnect: {method}() {trouble}"));
+    fn trouble(&mut self, what: &str, trouble: &str) {
+        warn!(daemon = %self.shared.config.name, service = self.id, what, trouble,
+            "what brings it to rest has failed; the instrument may not be in a safe state");
+        self.troubles.push(format!("on_disconnect: {what} {trouble}"));
         self.shared.locks.set_trouble(&self.id, self.troubles.join("; "));
     }
 }
@@ -129,9 +140,9 @@ impl Drop for Rest {
 }
 
 /// What is wrong with how a method has ended.
-fn outcome(ended: Result<CallResult, JoinError>) -> Result<(), String> {
+fn outcome(ended: Result<Result<bool, Exception>, JoinError>) -> Result<bool, String> {
     match ended {
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(was_called)) => Ok(was_called),
         Ok(Err(exception)) => Err(format!("raised {exception}")),
         Err(_) => Err("has ended in a failure of the daemon's own".to_owned()),
     }
@@ -139,12 +150,8 @@ fn outcome(ended: Result<CallResult, JoinError>) -> Result<(), String> {
 
 fn finish(shared: &Arc<Shared>, id: &str, trouble: Option<String>) {
     let tell = || {
-        if let (Some(session), Some(object)) = (shared.locks.take_ended(id), shared.object(id)) {
-            // It is in the log.
-            let _ = caught::run(What { object: id, member: "session_ended" }, || {
-                object.session_ended(&session);
-                Ok(())
-            });
+        for session in shared.locks.take_ended(id) {
+            farewell::say(shared, &session);
         }
     };
     tell();

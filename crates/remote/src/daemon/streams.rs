@@ -5,7 +5,7 @@
 //! next connection to ask for an item owns it from then on. No clock of its own.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use wire::exception::Exception;
@@ -45,14 +45,34 @@ impl Default for StreamLimits {
 pub(crate) struct Streams {
     limits: StreamLimits,
     open: Mutex<HashMap<String, Open>>,
+    closer: OnceLock<Closer>,
+}
+
+/// What brings streams to their ends.
+struct Closer(Box<dyn Fn(Ended) + Send + Sync>);
+
+impl std::fmt::Debug for Closer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Closer")
+    }
 }
 
 struct Open {
     owner: Owner,
+    /// The session that has it, or had it last.
+    session: u64,
     origin: Origin,
     made: Instant,
     /// Away while an item is being made.
     stream: Option<Box<dyn ItemStream>>,
+}
+
+/// A stream that nobody can read any more; what its iterator does at its end is still to be done.
+pub(crate) struct Ended {
+    /// The session that had it last.
+    pub(crate) session: u64,
+    pub(crate) origin: Origin,
+    pub(crate) stream: Box<dyn ItemStream>,
 }
 
 impl std::fmt::Debug for Open {
@@ -81,7 +101,12 @@ enum Owner {
 
 impl Streams {
     pub(crate) fn new(limits: StreamLimits) -> Self {
-        Streams { limits, open: Mutex::default() }
+        Streams { limits, open: Mutex::default(), closer: OnceLock::new() }
+    }
+
+    /// Has streams brought to their ends by `closer`, and not just dropped.
+    pub(crate) fn close_by(&self, closer: impl Fn(Ended) + Send + Sync + 'static) {
+        let _ = self.closer.set(Closer(Box::new(closer)));
     }
 
     /// Keeps `stream` for `session`; the id is for the client.
@@ -109,11 +134,16 @@ impl Streams {
             gone = take_longest_lingering(&mut open).or_else(|| take_oldest_of_most(&mut open));
         }
         let id = uuid::Uuid::new_v4().to_string();
-        let entry =
-            Open { owner: Owner::Session(session), origin, made: now, stream: Some(stream) };
+        let entry = Open {
+            owner: Owner::Session(session),
+            session,
+            origin,
+            made: now,
+            stream: Some(stream),
+        };
         open.insert(id.clone(), entry);
         drop(open);
-        drop(gone);
+        self.let_go(gone);
         Ok(id)
     }
 
@@ -132,15 +162,16 @@ impl Streams {
             Ok(mut next) => caught::wait(what, &mut next).await,
             Err(broken) => Err(broken),
         };
+        if let Ok(Some(item)) = item {
+            // Gone if it was closed, or its time was up, meanwhile.
+            if let Some(mut stream) = self.put_back(id, stream) {
+                stream.close().await;
+            }
+            return Ok(item);
+        }
         let mut open = self.lock();
         match item {
-            Ok(Some(item)) => {
-                // Gone if it was closed, or its time was up, meanwhile.
-                if let Some(entry) = open.get_mut(id) {
-                    entry.stream = Some(stream);
-                }
-                Ok(item)
-            }
+            Ok(Some(item)) => Ok(item),
             Ok(None) => {
                 open.remove(id);
                 Err(Exception { args: Vec::new(), ..Exception::new("builtins.StopIteration", "") })
@@ -158,7 +189,23 @@ impl Streams {
     /// connection to close a stream.
     pub(crate) fn close(&self, id: &str) {
         let closed = self.lock().remove(id);
-        drop(closed);
+        self.let_go(closed);
+    }
+
+    /// Whether there is a stream from `object` that is nobody's, or of a session of which `loses`
+    /// says so.
+    pub(crate) fn any_lost(&self, object: &str, loses: impl Fn(u64) -> bool) -> bool {
+        self.lock().values().any(|entry| entry.is_lost(object, &loses))
+    }
+
+    /// Takes these streams out.
+    pub(crate) fn take_lost(&self, object: &str, loses: impl Fn(u64) -> bool) -> Vec<Ended> {
+        let lost: Vec<Open> = self
+            .lock()
+            .extract_if(|_, entry| entry.is_lost(object, &loses))
+            .map(|(_, e)| e)
+            .collect();
+        lost.into_iter().filter_map(Open::ended).collect()
     }
 
     /// The connection of `session` has ended: its streams linger, or go.
@@ -188,7 +235,27 @@ impl Streams {
     /// Ends all streams of which `is_over` says so.
     fn end(&self, is_over: impl Fn(&Open) -> bool) {
         let over: Vec<_> = self.lock().extract_if(|_, entry| is_over(entry)).collect();
-        drop(over);
+        self.let_go(over.into_iter().map(|(_, entry)| entry));
+    }
+
+    fn let_go(&self, over: impl IntoIterator<Item = Open>) {
+        for ended in over.into_iter().filter_map(Open::ended) {
+            match self.closer.get() {
+                Some(Closer(close)) => close(ended),
+                None => drop(ended),
+            }
+        }
+    }
+
+    /// Puts a stream back where it was borrowed; it is handed back where that is not there any more.
+    fn put_back(&self, id: &str, stream: Box<dyn ItemStream>) -> Option<Box<dyn ItemStream>> {
+        match self.lock().get_mut(id) {
+            Some(entry) => {
+                entry.stream = Some(stream);
+                None
+            }
+            None => Some(stream),
+        }
     }
 
     fn borrow(&self, id: &str, session: u64) -> Result<(Box<dyn ItemStream>, Origin), Exception> {
@@ -196,6 +263,7 @@ impl Streams {
         match open.get_mut(id) {
             Some(entry) if entry.owner.lets(session) => {
                 entry.owner = Owner::Session(session);
+                entry.session = session;
                 let stream = entry.stream.take();
                 stream
                     .map(|stream| (stream, entry.origin.clone()))
@@ -237,6 +305,19 @@ fn take_longest_lingering(open: &mut HashMap<String, Open>) -> Option<Open> {
     });
     let longest = lingering.min().map(|(_, id)| id.clone());
     longest.and_then(|id| open.remove(&id))
+}
+
+impl Open {
+    fn is_lost(&self, object: &str, loses: impl Fn(u64) -> bool) -> bool {
+        let is_theirs = || matches!(self.owner, Owner::Nobody { .. }) || loses(self.session);
+        self.origin.object == object && is_theirs()
+    }
+
+    /// None while an item is being made: whoever makes it finds that it has ended.
+    fn ended(self) -> Option<Ended> {
+        let Open { session, origin, stream, .. } = self;
+        stream.map(|stream| Ended { session, origin, stream })
+    }
 }
 
 impl Owner {

@@ -29,6 +29,10 @@ pub enum Step {
     Disconnect(u8),
     /// A client begins a call: 0 for a reading one, 1 for one without an answer.
     Call(u8, u8),
+    /// A call that has waited since it was let run begins.
+    Begin(u8),
+    /// Something is done that a client has left to be done.
+    Late(u8),
     /// One of the running calls ends.
     CallEnd(u8),
     /// The object has come to rest, if it was asked to.
@@ -43,7 +47,7 @@ impl Step {
     /// Any four bytes are a step.
     pub fn from_bytes([kind, who, a, b]: [u8; 4]) -> Self {
         let maybe = |byte: u8| (!byte.is_multiple_of(3)).then_some(byte / 16);
-        match kind % 13 {
+        match kind % 15 {
             0..=2 => Step::Request(who, maybe(a), maybe(b).filter(|_| b > 128)),
             3 => Step::Unlock(who),
             4 => Step::Disconnect(who),
@@ -52,6 +56,8 @@ impl Step {
             9 => Step::Rested,
             10 => Step::Pass(a % 20),
             11 => Step::Vanish(who),
+            12 => Step::Begin(who),
+            13 => Step::Late(who),
             _ => Step::Break,
         }
     }
@@ -207,10 +213,21 @@ impl World {
                 };
                 self.call(self.session(client), call);
             }
+            Step::Begin(which) => {
+                if let Some(session) = self.running(which) {
+                    self.begin(session);
+                }
+            }
+            Step::Late(client) => {
+                let session = self.session(client);
+                if self.lock.late_start(session) {
+                    self.may_run(session);
+                    *self.running.entry(session).or_insert(0) += 1;
+                }
+            }
             Step::CallEnd(which) => {
-                let sessions: Vec<u64> = self.running.keys().copied().collect();
-                if let Some(session) = sessions.get(usize::from(which) % sessions.len().max(1)) {
-                    self.end_call(*session);
+                if let Some(session) = self.running(which) {
+                    self.end_call(session);
                 }
             }
             Step::Rested => {
@@ -282,6 +299,30 @@ impl World {
                 }
             }
         }
+    }
+
+    /// One of the sessions whose calls run.
+    fn running(&self, which: u8) -> Option<u64> {
+        let nth = usize::from(which) % self.running.len().max(1);
+        self.running.keys().nth(nth).copied()
+    }
+
+    /// What was sent in time and has waited is like any other call when it begins.
+    fn begin(&mut self, session: u64) {
+        if self.lock.call_begin(session, Call::Send).is_ok() {
+            self.may_run(session);
+            assert!(!self.banned.contains(&session), "it begins after it has lost the lock");
+        } else {
+            assert_ne!(self.owner, Some(session), "the owner's call does not begin");
+        }
+    }
+
+    fn may_run(&self, session: u64) {
+        let is_owner = self.owner == Some(session) || self.members.contains(&session);
+        assert!(self.owner.is_none() || is_owner, "a stranger's call begins");
+        let kept = self.lock.hold().is_some_and(|(_, until)| until.is_some());
+        assert!(!kept, "a call begins while the owner is away");
+        assert!(!self.must_rest && !self.trailing, "a call begins behind an owner's end");
     }
 
     fn end_call(&mut self, session: u64) {

@@ -24,8 +24,6 @@ pub(super) struct Entry {
     /// Whose the lock is, or was last, since when.
     pub(super) owner: Option<(Arc<Session>, SystemTime)>,
     pub(super) trouble: Option<String>,
-    /// A session that has ended, and whose object is not told before it has come to rest.
-    pub(super) ended: Option<Arc<Session>>,
     pub(super) timer: Option<Timer>,
 }
 
@@ -44,14 +42,20 @@ pub(super) struct Timer {
 impl Entry {
     pub(super) fn new(first_epoch: u64, settings: LockSettings) -> Self {
         Entry {
-            lock: Lock::new(first_epoch, !settings.on_disconnect.is_empty()),
+            // Whether there is anything to do then is looked at when it is time.
+            lock: Lock::new(first_epoch, true),
             settings: Arc::new(settings),
             tickets: HashMap::new(),
             owner: None,
             trouble: None,
-            ended: None,
             timer: None,
         }
+    }
+
+    /// Whether there is anything to do behind an owner that has lost the lock.
+    pub(super) fn has_to_rest(&self, shared: &Shared, id: &str) -> bool {
+        let loses = |session| self.lock.has_lost(session);
+        !self.settings.on_disconnect.is_empty() || shared.streams.any_lost(id, loses)
     }
 
     pub(super) fn answer(&mut self, ticket: Ticket, outcome: Outcome) {

@@ -4,7 +4,7 @@
 //! [`Lock`](super::policy::Lock) and carries out what comes back. Its mutex is held for one event at
 //! a time, never across an await.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -16,7 +16,9 @@ use super::entry::{Asker, Entry};
 use super::policy::{Call, Effect, Ticket};
 use super::status::LockStatus;
 use super::words::{Break, Event, Outcome, Party, Record, Refusal, Request};
-use crate::daemon::{Shared, rest};
+use crate::daemon::streams::Ended as EndedStream;
+use crate::daemon::{Shared, farewell, rest};
+use crate::object::Leave;
 use crate::session::Session;
 
 /// Where the records of a daemon's locks go; called with the object's id, in order.
@@ -63,6 +65,13 @@ struct State {
     shares: HashMap<String, String>,
     next_ticket: Ticket,
     log: Option<LockLog>,
+    ended: Vec<Ended>,
+}
+
+/// A session that has ended, which no object is told before these have come to rest.
+struct Ended {
+    session: Arc<Session>,
+    resting: BTreeSet<String>,
 }
 
 impl State {
@@ -218,7 +227,24 @@ impl Locks {
             false => Call::Drive,
         };
         entry.lock.call_start(Instant::now(), session, call)?;
-        Ok(Some(Admission { shared: Arc::clone(shared), id, session, counted: call != Call::Read }))
+        Ok(Some(Admission { shared: Arc::clone(shared), id, session, call }))
+    }
+
+    /// Lets something run that a session has left to be done, until the admission is dropped; not now,
+    /// if none comes back.
+    pub(crate) fn admit_late(shared: &Arc<Shared>, id: &str, session: u64) -> Option<Admission> {
+        let mut state = shared.locks.state();
+        let id = state.home(id).to_owned();
+        let entry = state.entries.get_mut(&id)?;
+        let may = entry.lock.late_start(session);
+        may.then(|| Admission { shared: Arc::clone(shared), id, session, call: Call::Drive })
+    }
+
+    /// Takes out the streams of this object that those had who have lost its lock.
+    pub(crate) fn take_lost_streams(shared: &Shared, id: &str) -> Vec<EndedStream> {
+        let mut state = shared.locks.state();
+        let Some(entry) = state.entry(id) else { return Vec::new() };
+        shared.streams.take_lost(id, |session| entry.lock.has_lost(session))
     }
 
     /// The client of `session` is gone, though a call of it may still run.
@@ -239,21 +265,33 @@ impl Locks {
         }
     }
 
-    /// Keeps the news of a session's end from its object while that comes to rest because of it;
-    /// whether it does.
-    pub(crate) fn defer_end(&self, id: &str, session: &Arc<Session>) -> bool {
-        let mut state = self.state();
-        let Some(entry) = state.entries.get_mut(id) else { return false };
-        let rests = entry.lock.rests_after(session.id);
-        if rests {
-            entry.ended = Some(Arc::clone(session));
+    /// Keeps the news of a session's end from the objects while any of them comes to rest because of
+    /// it; whether one does.
+    pub(crate) fn defer_end(&self, session: &Arc<Session>) -> bool {
+        if !self.any() {
+            return false;
         }
-        rests
+        let mut state = self.state();
+        let resting = state.entries.iter().filter(|(_, entry)| {
+            !entry.settings.on_disconnect.is_empty() && entry.lock.rests_after(session.id)
+        });
+        let resting: BTreeSet<String> = resting.map(|(id, _)| id.clone()).collect();
+        let is_deferred = !resting.is_empty();
+        if is_deferred {
+            state.ended.push(Ended { session: Arc::clone(session), resting });
+        }
+        is_deferred
     }
 
-    /// The session whose end was deferred.
-    pub(crate) fn take_ended(&self, id: &str) -> Option<Arc<Session>> {
-        self.state().entries.get_mut(id)?.ended.take()
+    /// The object of this id has come to rest: sessions whose ends were deferred for it, and for no
+    /// other any more.
+    pub(crate) fn take_ended(&self, id: &str) -> Vec<Arc<Session>> {
+        let mut state = self.state();
+        let over = state.ended.extract_if(.., |ended| {
+            ended.resting.remove(id);
+            ended.resting.is_empty()
+        });
+        over.map(|ended| ended.session).collect()
     }
 
     /// The object has come to rest, or as near to it as can be.
@@ -290,6 +328,7 @@ impl Locks {
     ) {
         let mut rest: Option<(String, Option<Arc<Session>>)> = None;
         let mut changed = false;
+        let mut is_resumed = false;
         {
             let mut guard = self.state();
             let state = &mut *guard;
@@ -302,10 +341,17 @@ impl Locks {
             let waiting = entry.lock.waiting().len();
             event(ticket, entry, Instant::now(), &mut effects);
             changed |= !effects.is_empty() || entry.lock.waiting().len() != waiting;
-            for effect in effects {
+            let mut effects = VecDeque::from(effects);
+            while let Some(effect) = effects.pop_front() {
                 match effect {
+                    Effect::Rest if !entry.has_to_rest(shared, id) => {
+                        let mut further = Vec::new();
+                        entry.lock.rested(Instant::now(), &mut further);
+                        effects.extend(further);
+                    }
                     Effect::Answer(ticket, outcome) => entry.answer(ticket, outcome),
                     Effect::Record(record) => {
+                        is_resumed |= record.event == Event::Resumed;
                         // Its ticket's answer, which comes next, says whose it is now.
                         if matches!(record.event, Event::Granted | Event::Resumed) {
                             entry.owner = None;
@@ -324,6 +370,12 @@ impl Locks {
         }
         if changed {
             self.changed();
+        }
+        if is_resumed {
+            // Its client is back, on another connection: the object does not come to rest for it.
+            for session in self.take_ended(&self.home(id)) {
+                farewell::say(shared, &session);
+            }
         }
         match rest {
             Some((id, Some(session))) => rest::start(shared, &id, session),
@@ -351,12 +403,26 @@ pub(crate) struct Admission {
     shared: Arc<Shared>,
     id: String,
     session: u64,
-    counted: bool,
+    call: Call,
+}
+
+impl Admission {
+    /// What the call's object asks when the call has waited there.
+    pub(crate) fn leave(&self) -> Leave {
+        let (shared, id) = (Arc::downgrade(&self.shared), self.id.clone());
+        let (session, call) = (self.session, self.call);
+        Leave::by(move || {
+            let Some(shared) = shared.upgrade() else { return Ok(()) };
+            let mut state = shared.locks.state();
+            let Some(entry) = state.entries.get_mut(&id) else { return Ok(()) };
+            Ok(entry.lock.call_begin(session, call)?)
+        })
+    }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        if self.counted {
+        if self.call != Call::Read {
             let session = self.session;
             self.shared.locks.event(&self.shared, &self.id, |_, entry, now, effects| {
                 entry.lock.call_end(now, session, effects);

@@ -64,6 +64,10 @@ impl Story {
                 let started = self.lock.call_start(now, session, call);
                 result = Some(started.map_or_else(|refusal| short(&refusal), |()| "runs".into()));
             }
+            "begins" => {
+                let begun = self.lock.call_begin(session, Call::Send);
+                result = Some(begun.map_or_else(|refusal| short(&refusal), |()| "begins".into()));
+            }
             "ends" => self.lock.call_end(now, session, &mut effects),
             "is" => self.lock.forget(now, session, &mut effects),
             "leaves" => self.lock.disconnect(now, session, &mut effects),
@@ -224,6 +228,15 @@ fn stories() {
             "X breaks; A asks; B asks wait=9; X breaks; A calls",
             "false; A has it #1; A is robbed #1; B has it #2; true; broken",
         ),
+        // What was sent in time and has waited for its turn since.
+        (
+            "A asks; A sends; A sends; A begins; X breaks; A begins; A calls; A ends; A ends; A asks",
+            "A has it #1; runs; runs; begins; A is robbed #1; true; broken; broken; A has it #2",
+        ),
+        (
+            "A sends; A leaves; A is over; A begins; B asks; A ends; B sends; B leaves; B begins",
+            "runs; begins; B has it #1; runs; B disconnected #1; gone",
+        ),
         // Tokens.
         (
             "A asks token=x ttl=10; A leaves; B asks wait=60; B calls; 9 s; C asks token=x ttl=10; C calls",
@@ -303,6 +316,10 @@ fn stories() {
             "A asks; A calls; A leaves; B asks wait=60; C calls; A ends; C calls; X rested; C calls",
             "A has it #1; runs; A disconnected #1; ending after A; rest; resting after A; B has it #2; \
           locked by B",
+        ),
+        (
+            "A asks; A leaves; B asks; 10 s; X rested",
+            "A has it #1; A disconnected #1; rest; resting after A",
         ),
         ("A asks; A unlocks; B calls", "A has it #1; A unlocked #1; true; runs"),
         (

@@ -56,6 +56,8 @@ const BIND: i64 = 6;
 const UNBIND: i64 = 7;
 const REST: i64 = 8;
 const UNPIN: i64 = 9;
+const FINISH: i64 = 10;
+const LEAVE: i64 = 11;
 
 const VALUE: i64 = 0;
 const RAISED: i64 = 1;
@@ -191,6 +193,11 @@ pub(super) fn close_stream(stream: i64) -> Value {
     Value::Tuple(vec![CLOSE.into(), stream.into()])
 }
 
+/// The frame that closes a stream and is answered when that is done.
+pub(super) fn finish_stream(stream: i64) -> Value {
+    Value::Tuple(vec![FINISH.into(), stream.into()])
+}
+
 /// The frame that makes a channel part of a session.
 pub(super) fn bind(session: &Session) -> Value {
     let address = match session.peer {
@@ -217,9 +224,15 @@ pub(super) fn unpin(pin: i64) -> Value {
     Value::Tuple(vec![UNPIN.into(), pin.into()])
 }
 
-/// The frame that calls a method which brings an instrument to rest.
-pub(super) fn to_rest(service: &str, method: &str) -> Value {
-    Value::Tuple(vec![REST.into(), service.into(), method.into()])
+/// The frame that calls a method which brings an instrument to rest; on an instance made for it, if
+/// need be.
+pub(super) fn to_rest(service: &str, method: &str, makes_instance: bool) -> Value {
+    Value::Tuple(vec![REST.into(), service.into(), method.into(), makes_instance.into()])
+}
+
+/// The frame by which a session's instance comes to rest at its end, or is spared that.
+pub(super) fn leave(service: &str, rests: bool) -> Value {
+    Value::Tuple(vec![LEAVE.into(), service.into(), rests.into()])
 }
 
 /// Reads an answer.

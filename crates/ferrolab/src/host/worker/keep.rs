@@ -44,7 +44,7 @@ const DYING: Duration = Duration::from_secs(2);
 
 /// What services and the keeping task of a worker share.
 pub(super) struct Keeper {
-    spec: WorkerSpec,
+    pub(super) spec: WorkerSpec,
     pub(super) sessions: Arc<Sessions>,
     retries: mpsc::UnboundedSender<String>,
     oneways: Semaphore,

@@ -29,6 +29,7 @@ mod keep;
 mod leftovers;
 mod output;
 mod registry;
+mod rest;
 mod run;
 mod script;
 mod service;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use remote::{
     Answer, BoxFuture, CallResult, Exception, ItemStream, Metadata, Object, Operation, Reply,
-    ReplyBody, Request, Serializer, Session, Value,
+    ReplyBody, Request, Rested, Serializer, Session, Value,
 };
 use tokio::sync::watch;
 
@@ -21,6 +21,7 @@ use super::collisions;
 use super::control::{Outgoing, Trouble};
 use super::frames::{self, Answered};
 use super::keep::Keeper;
+use super::rest::{self, Driven};
 use super::run::Run;
 
 /// How long a call waits for a worker that is just being started.
@@ -64,18 +65,24 @@ pub(super) struct Service {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    name: String,
-    keeper: Arc<Keeper>,
+pub(super) struct Inner {
+    pub(super) name: String,
+    pub(super) keeper: Arc<Keeper>,
     phase: watch::Sender<Phase>,
     /// What it exposes; from an earlier run while there is none.
     members: watch::Sender<Option<Metadata>>,
+    /// Who has driven it in which run, where that says what is left to be brought to rest.
+    pub(super) driven: Option<Driven>,
 }
 
 impl Service {
     pub(super) fn new(name: &str, keeper: Arc<Keeper>) -> Self {
+        let mut services = keeper.spec.services.iter();
+        let rests =
+            services.any(|service| service.name == name && !service.on_disconnect.is_empty());
+        let driven = rests.then(Driven::default);
         let (phase, members) = (watch::Sender::new(Phase::Starting), watch::Sender::new(None));
-        Service { inner: Arc::new(Inner { name: name.to_owned(), keeper, phase, members }) }
+        Service { inner: Arc::new(Inner { name: name.to_owned(), keeper, phase, members, driven }) }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -146,12 +153,23 @@ impl Object for Service {
         })))
     }
 
-    fn bring_to_rest(&self, session: &Arc<Session>, method: &str) -> Answer {
+    fn bring_to_rest(&self, session: &Arc<Session>, method: &str) -> Rested {
         let (service, session) = (Arc::clone(&self.inner), Arc::clone(session));
-        Answer::Pending(Box::pin(to_rest(service, session, method.to_owned())))
+        Box::pin(rest::to_rest(service, session, method.to_owned()))
+    }
+
+    fn rests_at_end(&self, session: &Session) -> bool {
+        self.inner.driven.as_ref().is_some_and(|driven| driven.knows(session.id))
+    }
+
+    fn leave(&self, session: &Arc<Session>, rests: bool) -> BoxFuture<()> {
+        Box::pin(rest::leave(Arc::clone(&self.inner), Arc::clone(session), rests))
     }
 
     fn session_ended(&self, session: &Session) {
+        if let Some(driven) = &self.inner.driven {
+            driven.forget(session.id);
+        }
         self.inner.keeper.sessions.end(session.id);
     }
 }
@@ -167,6 +185,9 @@ async fn call(
     let member = member(&operation);
     collisions::check_operation(&operation)?;
     let run = service.run().await?;
+    if let Some(driven) = &service.driven {
+        driven.by(session.id, run.number);
+    }
     let sessions = &service.keeper.sessions;
     let is_oneway = context.is_oneway();
     let _permit = if is_oneway { service.keeper.oneway_permit().await } else { None };
@@ -182,6 +203,8 @@ async fn call(
     };
     let outcome = match lease {
         Ok(mut lease) => {
+            // It has waited for its turn, and for as long as that took.
+            context.leave.ask()?;
             let request = frames::request(&service.name, operation, context, pin);
             lease.exchange(&request).await
         }
@@ -196,7 +219,8 @@ async fn call(
         Answered::Raised(exception) => return Err(exception),
         Answered::Stream(number, annotations) => {
             let service = Arc::clone(&service);
-            let items = Items { service, session, run, number, serializer, member };
+            let items =
+                Items { service, session, run, number, serializer, member, is_closed: false };
             (ReplyBody::Stream(Box::new(items)), annotations)
         }
         Answered::End | Answered::Begun => {
@@ -204,21 +228,6 @@ async fn call(
         }
     };
     Ok(Reply { body, annotations })
-}
-
-/// Calls a method that brings the instrument to rest, on the instance that the session drives; a
-/// worker that has none has nothing to bring to rest.
-async fn to_rest(service: Arc<Inner>, session: Arc<Session>, method: String) -> CallResult {
-    let run = service.run().await?;
-    let outcome = match service.keeper.sessions.lease(&run, &session) {
-        Ok(mut lease) => lease.exchange(&frames::to_rest(&service.name, &method)).await,
-        Err(error) => Err(error),
-    };
-    match outcome {
-        Ok(Answered::Raised(exception)) => Err(exception),
-        Ok(_) => Ok(Reply::from(Value::None)),
-        Err(error) => Err(service.failure(&run, error, &format!("'{method}'")).await),
-    }
 }
 
 /// What is called, for error texts.
@@ -233,12 +242,18 @@ fn member(operation: &Operation) -> String {
 }
 
 impl Inner {
+    /// The run that has the service now.
+    pub(super) fn serving(&self) -> Option<Arc<Run>> {
+        match &*self.phase.borrow() {
+            Phase::Serving { run, .. } if !run.over.is_cancelled() => Some(Arc::clone(run)),
+            _ => None,
+        }
+    }
+
     /// A run that has the service. One that is being started is waited for, a moment.
-    async fn run(&self) -> Result<Arc<Run>, Exception> {
-        if let Phase::Serving { run, .. } = &*self.phase.borrow()
-            && !run.over.is_cancelled()
-        {
-            return Ok(Arc::clone(run));
+    pub(super) async fn run(&self) -> Result<Arc<Run>, Exception> {
+        if let Some(run) = self.serving() {
+            return Ok(run);
         }
         if matches!(&*self.phase.borrow(), Phase::Failed(_)) {
             self.keeper.retry(&self.name);
@@ -281,7 +296,7 @@ impl Inner {
     }
 
     /// The exception for a call that got no answer.
-    async fn failure(&self, run: &Run, error: ExchangeError, member: &str) -> Exception {
+    pub(super) async fn failure(&self, run: &Run, error: ExchangeError, member: &str) -> Exception {
         let name = &self.name;
         match error {
             ExchangeError::Request(error) => Exception::from(error),
@@ -345,9 +360,23 @@ struct Items {
     number: i64,
     serializer: Serializer,
     member: String,
+    is_closed: bool,
 }
 
 impl ItemStream for Items {
+    fn close(&mut self) -> BoxFuture<()> {
+        self.is_closed = true;
+        let (service, run, session) =
+            (Arc::clone(&self.service), Arc::clone(&self.run), Arc::clone(&self.session));
+        let request = frames::finish_stream(self.number);
+        Box::pin(async move {
+            // Where its worker has ended, so has the generator.
+            if let Ok(mut lease) = service.keeper.sessions.lease(&run, &session) {
+                let _ = lease.exchange(&request).await;
+            }
+        })
+    }
+
     fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>> {
         let (service, run, session) =
             (Arc::clone(&self.service), Arc::clone(&self.run), Arc::clone(&self.session));
@@ -373,6 +402,9 @@ impl ItemStream for Items {
 
 impl Drop for Items {
     fn drop(&mut self) {
+        if self.is_closed {
+            return;
+        }
         // A generator's last steps run on its session's thread, if that is at hand.
         let request = frames::close_stream(self.number);
         if !self.service.keeper.sessions.tell(&self.run, self.session.id, &request) {

@@ -29,12 +29,7 @@ impl Lock {
         session: u64,
         call: Call,
     ) -> Result<(), Refusal> {
-        // Who sends something off and closes wants it done, and no answer. It must not have had the
-        // lock: what is done in its name ends with that.
-        let is_sent_off = call == Call::Send && !self.lost.contains_key(&session);
-        if self.gone.contains_key(&session) && !is_sent_off {
-            return Err(Refusal::Lost(Loss::Gone));
-        }
+        self.may_drive(session, call)?;
         if let State::Held(hold) = &mut self.state
             && hold.is_of(session)
         {
@@ -43,28 +38,62 @@ impl Lock {
         if call == Call::Read {
             return Ok(());
         }
-        if let Some(lost) = self.lost.get_mut(&session) {
-            lost.told = true;
-            return Err(Refusal::Lost(lost.loss.clone()));
-        }
-        match &self.state {
-            State::Held(hold) if hold.is_of(session) => {}
-            State::Held(hold) | State::Away { hold, .. } => return Err(locked(&hold.owner)),
-            State::Ending { after } => {
-                return Err(Refusal::Ending { after: after.name().to_owned() });
-            }
-            State::Resting { after } => {
-                return Err(Refusal::Resting { after: after.name().to_owned() });
-            }
-            State::Free => match self.queue.front().map(|next| next.request.party.clone()) {
+        if let State::Free = &self.state {
+            match self.queue.front().map(|next| next.request.party.clone()) {
                 Some(next) if next.session != session && self.keeps_out(now) => {
                     return Err(locked(&next));
                 }
                 _ => {}
-            },
+            }
         }
         *self.calls.entry(session).or_insert(0) += 1;
         Ok(())
+    }
+
+    /// A call that was let run has waited since, and is about to begin.
+    ///
+    /// # Errors
+    /// It must not. Its end has to be reported all the same.
+    pub(crate) fn call_begin(&mut self, session: u64, call: Call) -> Result<(), Refusal> {
+        self.may_drive(session, call)
+    }
+
+    /// What a session leaves to be done, the end of an item stream for one, may be done now; its end
+    /// has to be reported like a call's. Later, where this is false.
+    pub(crate) fn late_start(&mut self, session: u64) -> bool {
+        let may = match &self.state {
+            State::Free => true,
+            State::Held(hold) => hold.is_of(session),
+            State::Away { .. } | State::Ending { .. } | State::Resting { .. } => false,
+        };
+        if may {
+            *self.calls.entry(session).or_insert(0) += 1;
+        }
+        may
+    }
+
+    fn may_drive(&mut self, session: u64, call: Call) -> Result<(), Refusal> {
+        // Who sends something off and closes wants it done, and no answer. It must not have had the
+        // lock: what is done in its name ends with that.
+        let is_sent_off = call == Call::Send && !self.lost.contains_key(&session);
+        if self.gone.contains_key(&session) && !is_sent_off {
+            return Err(Refusal::Lost(Loss::Gone));
+        }
+        if call == Call::Read {
+            return Ok(());
+        }
+        if let Some(lost) = self.lost.get_mut(&session) {
+            // Nobody is told by a call without an answer.
+            lost.told |= call == Call::Drive;
+            return Err(Refusal::Lost(lost.loss.clone()));
+        }
+        match &self.state {
+            State::Held(hold) if hold.is_of(session) => Ok(()),
+            State::Held(hold) | State::Away { hold, .. } => Err(locked(&hold.owner)),
+            State::Ending { after } => Err(Refusal::Ending { after: after.name().to_owned() }),
+            State::Resting { after } => Err(Refusal::Resting { after: after.name().to_owned() }),
+            State::Free => Ok(()),
+        }
     }
 
     /// A call that was let run, and was no read, has ended.

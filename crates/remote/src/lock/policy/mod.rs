@@ -308,13 +308,18 @@ impl Lock {
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let mut is_abandoned = false;
+        let busy = match &self.state {
+            State::Ending { after } => Refusal::Ending { after: after.name().to_owned() },
+            State::Resting { after } => Refusal::Resting { after: after.name().to_owned() },
+            State::Free | State::Held(_) | State::Away { .. } => Refusal::Busy,
+        };
         self.queue.retain(|waiting| {
             let stays = now < waiting.deadline;
             if !stays {
                 is_abandoned |= waiting.kind == Kind::Resuming;
                 let outcome = match waiting.kind {
                     Kind::Patient => Outcome::TimedOut,
-                    Kind::Plain | Kind::Resuming => Outcome::Refused(Refusal::Busy),
+                    Kind::Plain | Kind::Resuming => Outcome::Refused(busy.clone()),
                 };
                 effects.push(Effect::Answer(waiting.ticket, outcome));
             }

@@ -61,13 +61,24 @@ impl Lock {
         }
     }
 
-    /// Whether the object is brought to rest because of this session, or is about to be.
+    /// Whether the object is brought to rest because of this session, or is about to be, or will be
+    /// if the session's client does not come back.
     pub(crate) fn rests_after(&self, session: u64) -> bool {
         match &self.state {
             State::Ending { after } => self.rests && after.session == session,
             State::Resting { after } => after.session == session,
-            State::Free | State::Held(_) | State::Away { .. } => false,
+            State::Away { hold, .. } => self.rests && hold.owner.session == session,
+            State::Free | State::Held(_) => false,
         }
+    }
+
+    /// Whether the session has lost the lock, and has not got it again.
+    pub(crate) fn has_lost(&self, session: u64) -> bool {
+        let is_last = match &self.state {
+            State::Ending { after } | State::Resting { after } => after.session == session,
+            State::Free | State::Held(_) | State::Away { .. } => false,
+        };
+        is_last || self.lost.contains_key(&session)
     }
 
     /// The tickets that wait, in order.

@@ -1,0 +1,114 @@
+//! Bringing a service in a worker to rest.
+//!
+//! Owns what becomes of it where there is nothing to call a method on: mostly nothing has been
+//! driven then, but an instance may have gone with a process that has died, and what it had driven
+//! is as it was left.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use remote::{Exception, Session, Value};
+
+use super::frames::{self, Answered};
+use super::run::Run;
+use super::service::Inner;
+
+/// In which runs of its worker a service was called.
+#[derive(Debug, Default)]
+pub(super) struct Driven {
+    runs: Mutex<Runs>,
+}
+
+#[derive(Debug, Default)]
+struct Runs {
+    last: Option<u64>,
+    by_session: HashMap<u64, u64>,
+}
+
+impl Driven {
+    /// A call of this session is carried out in this run.
+    pub(super) fn by(&self, session: u64, run: u64) {
+        let mut runs = self.lock();
+        runs.last = Some(run);
+        runs.by_session.insert(session, run);
+    }
+
+    pub(super) fn knows(&self, session: u64) -> bool {
+        self.lock().by_session.contains_key(&session)
+    }
+
+    pub(super) fn forget(&self, session: u64) {
+        self.lock().by_session.remove(&session);
+    }
+
+    fn was_before(&self, run: u64) -> bool {
+        self.lock().last.is_some_and(|last| last != run)
+    }
+
+    fn was_before_by(&self, session: u64, run: u64) -> bool {
+        self.lock().by_session.get(&session).is_some_and(|last| *last != run)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Runs> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Calls a method that brings the instrument to rest, on the instance that the session drives. Where
+/// the one instance of all has gone with its process, another is made for it. Whether it was called.
+pub(super) async fn to_rest(
+    service: Arc<Inner>,
+    session: Arc<Session>,
+    method: String,
+) -> Result<bool, Exception> {
+    let run = service.run().await?;
+    let Some(without) = exchange(&service, &run, &session, &method, false).await? else {
+        return Ok(true);
+    };
+    let Some(driven) = &service.driven else { return Ok(false) };
+    match without.as_str() {
+        Some("single") if driven.was_before(run.number) => {
+            exchange(&service, &run, &session, &method, true).await.map(|without| without.is_none())
+        }
+        Some("session") if driven.was_before_by(session.id, run.number) => {
+            Err(Exception::daemon_error(format!(
+                "service '{}': its process ended under the owner; the safe state was not reached",
+                service.name
+            )))
+        }
+        _ => Ok(false),
+    }
+}
+
+/// The session is about to end: its own instance comes to rest now, or not at all.
+pub(super) async fn leave(service: Arc<Inner>, session: Arc<Session>, rests: bool) {
+    // What has gone with its process is not there any more.
+    if let Some(run) = service.serving()
+        && let Ok(mut lease) = service.keeper.sessions.lease(&run, &session)
+    {
+        let _ = lease.exchange(&frames::leave(&service.name, rests)).await;
+    }
+}
+
+/// Has a method called; the instance mode where there is no instance.
+async fn exchange(
+    service: &Inner,
+    run: &Arc<Run>,
+    session: &Arc<Session>,
+    method: &str,
+    makes_instance: bool,
+) -> Result<Option<Value>, Exception> {
+    let outcome = match service.keeper.sessions.lease(run, session) {
+        Ok(mut lease) => {
+            lease.exchange(&frames::to_rest(&service.name, method, makes_instance)).await
+        }
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(Answered::Raised(exception)) => Err(exception),
+        Ok(Answered::Value(Value::None, _)) => Ok(None),
+        Ok(Answered::Value(mode, _)) => Ok(Some(mode)),
+        Ok(_) => Err(Exception::daemon_error("the worker's answer is none")),
+        Err(error) => Err(service.failure(run, error, &format!("'{method}'")).await),
+    }
+}
