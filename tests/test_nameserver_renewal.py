@@ -1,6 +1,7 @@
 """Names come back by themselves, go when their daemon goes, and are taken back from others."""
 
 import contextlib
+import signal
 
 import Pyro5.api
 import Pyro5.errors
@@ -181,6 +182,31 @@ def test_the_names_of_a_daemon_that_dies_go_at_once(names, pace):
         names.wait("other", OTHER | {"lab.slow", "not.ours"}, RECOVERY)
         after = names.lab.entry("daemons", "bench")
         assert after["uri"] == before["uri"] and after["pid"] != before["pid"]
+
+
+GONE = {
+    "a service": (CONFIGURATION.replace("  lab.here:", "#"), LOCAL - {"lab.here"}),
+    "a nameserver": (
+        CONFIGURATION.replace("daemon: bench, nameservers: [local]", "daemon: bench"),
+        LOCAL - {"lab.here"},
+    ),
+    "the daemon": (
+        CONFIGURATION.split("daemons:")[0] + "autolaunch: {nameservers: [local]}\n",
+        set(),
+    ),
+}
+
+
+@pytest.mark.parametrize("gone", GONE)
+def test_what_a_reload_drops_goes_even_if_its_process_must_be_killed(names, gone):
+    names.start()
+    names.wait("local", LOCAL)
+    # It cannot take its names along: it does nothing any more.
+    kill(names.lab.entry("daemons", "bench")["pid"], signal.SIGSTOP)
+    text, expected = GONE[gone]
+    names.lab.config(text, reclaim="true", **names.ports)
+    names.lab.run("reload", timeout=60)
+    names.wait("local", expected, RECOVERY)
 
 
 def test_a_restarted_daemon_never_loses_a_name_again(names):

@@ -6,7 +6,7 @@
 //! since its addresses are mostly the same. Restarts are not held up; only the new process's
 //! registration waits for the gate, for a moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,6 +30,9 @@ const HURRIED: Duration = Duration::from_millis(2500);
 /// The same where none is about to be started.
 const UNHURRIED: Duration = Duration::from_secs(60);
 
+/// Names by the nameserver that they are in.
+type Registrations = Vec<(Location, Vec<String>)>;
+
 /// Called before each start of a daemon's process.
 pub(crate) type BeforeStart = Arc<dyn Fn() + Send + Sync>;
 
@@ -51,7 +54,9 @@ enum Order {
 #[derive(Debug)]
 struct Watched {
     /// Names by nameserver.
-    registrations: Vec<(Location, Vec<String>)>,
+    registrations: Registrations,
+    /// Those of a process that a changed configuration replaces, until it is dead.
+    replaced: Registrations,
     gate: PathBuf,
     /// Where its names have last pointed.
     uris: BTreeMap<String, Uri>,
@@ -88,6 +93,7 @@ impl LeftoverNames {
     pub(crate) fn watch(&self, id: String, part: &DaemonPart, gate: PathBuf) -> BeforeStart {
         let watched = Watched {
             registrations: registrations(part),
+            replaced: Vec::new(),
             gate: gate.clone(),
             uris: BTreeMap::new(),
             used: false,
@@ -115,6 +121,10 @@ async fn attend(keeper: Handle, mut queue: mpsc::UnboundedReceiver<Order>) {
                         watched.uris = before.uris;
                         watched.used = before.used;
                         watched.next = before.next;
+                        if before.used {
+                            watched.replaced = before.replaced;
+                            watched.replaced.extend(before.registrations);
+                        }
                     }
                     daemons.insert(id, watched);
                 }
@@ -133,10 +143,18 @@ async fn attend(keeper: Handle, mut queue: mpsc::UnboundedReceiver<Order>) {
                 if changed.is_err() {
                     return;
                 }
-                for status in keeper.snapshot().await {
+                let snapshot = keeper.snapshot().await;
+                let known: BTreeSet<String> =
+                    snapshot.iter().map(|status| status.id.clone()).collect();
+                for status in snapshot {
                     if let Some(daemon) = daemons.get_mut(&status.id) {
                         daemon.on_status(status);
                     }
+                }
+                // What a configuration has no more is taken out when it is dead, and may not have
+                // been seen so. It is kept here: an entry is watched before it is added.
+                for (id, daemon) in daemons.iter_mut().filter(|(id, _)| !known.contains(*id)) {
+                    daemon.on_death(id.clone(), false);
                 }
             }
         }
@@ -147,15 +165,21 @@ impl Watched {
     fn on_status(&mut self, status: Status) {
         self.remember(&status);
         let is_dead = matches!(status.phase, Phase::Stopped | Phase::Restarting | Phase::Failed);
-        if !self.used || !is_dead {
+        if is_dead {
+            self.on_death(status.id, status.phase == Phase::Stopped);
+        }
+    }
+
+    fn on_death(&mut self, id: String, was_stopped: bool) {
+        if !self.used {
             return;
         }
         // Where the gate is closed already, the next process is about to start, and its order is
         // on its way here.
         if let Some(gate) = close(&self.gate) {
             self.used = false;
-            let was_stopped = status.phase == Phase::Stopped;
-            self.remove_names(status.id, Some(gate), &self.next, was_stopped);
+            let hurry = self.next.clone();
+            self.remove_names(id, Some(gate), &hurry, was_stopped);
         }
     }
 
@@ -173,21 +197,26 @@ impl Watched {
 
     /// Removes the names in the background; the gate opens when that is done.
     fn remove_names(
-        &self,
+        &mut self,
         daemon: String,
         gate: Option<File>,
         hurry: &CancellationToken,
         was_stopped: bool,
     ) {
         let mut removals = JoinSet::new();
-        for (location, names) in &self.registrations {
+        let replaced = std::mem::take(&mut self.replaced);
+        let mut all: HashMap<Location, BTreeSet<&String>> = HashMap::new();
+        for (location, names) in self.registrations.iter().chain(&replaced) {
+            all.entry(location.clone()).or_default().extend(names);
+        }
+        for (location, names) in all {
             let names: Vec<(String, Uri)> = names
-                .iter()
+                .into_iter()
                 .filter_map(|name| Some((name.clone(), self.uris.get(name)?.clone())))
                 .collect();
             if !names.is_empty() {
                 let (hurry, daemon) = (hurry.clone(), daemon.clone());
-                removals.spawn(remove_from(location.clone(), names, daemon, hurry, was_stopped));
+                removals.spawn(remove_from(location, names, daemon, hurry, was_stopped));
             }
         }
         tokio::spawn(async move {

@@ -1,8 +1,8 @@
 //! Autoclean: removes the names of servers that do not answer any more.
 //!
 //! Owns who is asked, how, and when a name has failed for long enough. Every address is asked
-//! once for all its names, all at the same time, each with a deadline. Time is the monotonic
-//! clock's.
+//! once for all its names, 64 at the same time, each with a deadline for all that it is asked. Time is
+//! the monotonic clock's.
 //!
 //! A server that speaks TLS cannot be pinged without being trusted by it and trusting it, neither of
 //! which is a nameserver's business: one that begins a TLS handshake is alive.
@@ -20,8 +20,10 @@ use tracing::{debug, info, warn};
 use crate::nameserver::directory::{drop_if_still, list};
 use crate::nameserver::store::{Entry, Store};
 
-/// An answer takes at most this long.
+/// All that an address is asked takes at most this long.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// The answer to a ping takes at most this long; the rest is for finding out why there is none.
+const ANSWER: Duration = Duration::from_secs(4);
 /// Addresses that are asked at the same time.
 const AT_ONCE: usize = 64;
 /// What has failed once is asked again at least this often.
@@ -70,17 +72,15 @@ pub(super) async fn run(store: Arc<Store>, period: Duration, patience: Patience)
         sleep(if failing.0.is_empty() { period } else { period.min(RECHECK) }).await;
         let names = names(&store);
         let verdicts = ask_all(names.values()).await;
-        for (key, reason) in failing.judge(&names, &verdicts, Instant::now(), patience) {
-            // Asking everybody takes a while: whoever is back by now has the last word.
-            let is_back = match names.get(&key) {
-                Some(location) => ask(location).await == Verdict::Alive,
-                None => false,
-            };
-            match is_back {
-                true => {
+        let lost = failing.judge(&names, &verdicts, Instant::now(), patience);
+        // Asking everybody takes a while: whoever is back by now has the last word.
+        let last_words = ask_all(lost.iter().filter_map(|(key, _)| names.get(key))).await;
+        for (key, reason) in lost {
+            match names.get(&key).and_then(|location| last_words.get(location)) {
+                Some(Verdict::Alive) => {
                     debug!(name = %key.name, key.uri, "autoclean: it answers at the last moment")
                 }
-                false => drop_name(&store, key, &reason).await,
+                _ => drop_name(&store, key, &reason).await,
             }
         }
         debug!(names = names.len(), failing = failing.0.len(), "autoclean has asked everybody");
@@ -166,27 +166,36 @@ async fn ask_all<'a>(locations: impl Iterator<Item = &'a Location>) -> HashMap<L
 /// moment; one that has none free says so, which is an answer too.
 async fn ask(location: &Location) -> Verdict {
     let uri = Uri::Pyro { object: DAEMON_NAME.to_owned(), location: location.clone() };
-    let mut proxy = Proxy::from(uri).with_timeout(DEADLINE);
-    match proxy.ping().await {
-        Ok(()) | Err(Error::Connect { source: ConnectError::Refused(_), .. }) => Verdict::Alive,
-        Err(Error::Timeout { .. } | Error::Connect { source: ConnectError::Timeout(_), .. })
-            if connects(location).await =>
-        {
-            Verdict::Silent
+    let mut proxy = Proxy::from(uri).with_timeout(ANSWER);
+    let until = Instant::now() + DEADLINE;
+    let (reason, is_late) = match timeout(ANSWER, proxy.ping()).await {
+        Ok(Ok(()) | Err(Error::Connect { source: ConnectError::Refused(_), .. })) => {
+            return Verdict::Alive;
         }
-        Err(error) => match begins_tls(location, DEADLINE).await {
-            true => Verdict::Alive,
-            false => Verdict::Absent(error.to_string()),
-        },
+        Ok(Err(error)) => {
+            let is_late = matches!(
+                error,
+                Error::Timeout { .. } | Error::Connect { source: ConnectError::Timeout(_), .. }
+            );
+            (error.to_string(), is_late)
+        }
+        Err(_) => (format!("no answer within {} s", ANSWER.as_secs()), true),
+    };
+    let left = until.saturating_duration_since(Instant::now());
+    match is_late {
+        true if connects(location, left).await => Verdict::Silent,
+        // Who cannot be connected to speaks no TLS either.
+        false if begins_tls(location, left).await => Verdict::Alive,
+        _ => Verdict::Absent(reason),
     }
 }
 
-async fn connects(location: &Location) -> bool {
+async fn connects(location: &Location, within: Duration) -> bool {
     match location {
         Location::Tcp { host, port } => {
             let host = host.trim_matches(['[', ']']);
             let connecting = tokio::net::TcpStream::connect((host, *port));
-            matches!(timeout(DEADLINE, connecting).await, Ok(Ok(_)))
+            matches!(timeout(within, connecting).await, Ok(Ok(_)))
         }
         // A Unix socket that nobody serves refuses at once.
         Location::Unix { .. } => true,
@@ -300,6 +309,33 @@ mod tests {
             assert_ne!(verdict, Verdict::Silent);
             talking.abort();
         }
+    }
+
+    /// Many that are silent delay neither each other nor those that answer, also when they are asked
+    /// for the last time.
+    #[tokio::test]
+    async fn the_silent_are_asked_all_at_once() {
+        let store = Arc::new(Store::memory());
+        let mut silent = Vec::new();
+        for number in 0..10 {
+            let stranger = tokio::net::TcpListener::bind("localhost:0").await.unwrap();
+            let port = stranger.local_addr().unwrap().port();
+            for name in ["a", "b", "c"] {
+                let (name, uri) = (format!("{name}{number}"), format!("PYRO:o@localhost:{port}"));
+                let change =
+                    crate::nameserver::directory::register(name, uri, false, [].into()).unwrap();
+                store.change(change).wait().await.unwrap();
+            }
+            silent.push(stranger);
+        }
+        let patience = Patience { absent: Duration::ZERO, silent: Duration::ZERO };
+        let started = Instant::now();
+        let cleaning = tokio::spawn(run(Arc::clone(&store), Duration::from_millis(1), patience));
+        while store.read().len() > 0 {
+            assert!(started.elapsed() < 3 * DEADLINE, "{} are left", store.read().len());
+            sleep(Duration::from_millis(10)).await;
+        }
+        cleaning.abort();
     }
 
     /// The name of a daemon that is being restarted is taken from nobody.
