@@ -1,7 +1,7 @@
 //! From a request's bytes to its answer's bytes.
 //!
-//! Owns the meaning of an INVOKE message: which object, which operation, how an exception is told.
-//! Knows nothing of sockets.
+//! Owns what is done about an INVOKE message: which object, whose turn, how an exception is told. What
+//! is asked is [`request`]'s. Knows nothing of sockets.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,29 +10,22 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, warn};
 use wire::exception::Exception;
 use wire::message::{Annotations, Flags, FrameWriter, Header, MessageType};
-use wire::serializer::{Call, Serializer};
+use wire::serializer::Serializer;
 use wire::value::Value;
-use wire::{DecodeError, DecodeErrorKind, Limits};
 
 use crate::daemon::caught::{self, What};
 use crate::daemon::handshake::{May, no_place};
 use crate::daemon::oneway::{self, About, Oneways};
+use crate::daemon::request;
 use crate::daemon::room::Held;
 use crate::daemon::streams::Origin;
 use crate::daemon::{DAEMON_NAME, Shared, guarded};
 use crate::frames::Frame;
-use crate::object::{
-    Answer, Blob, CallResult, Context, Leave, MethodCall, Operation, Reply, ReplyBody, Request,
-};
+use crate::object::{Answer, CallResult, Context, Leave, Operation, Reply, ReplyBody, Request};
 use crate::session::Session;
 
-/// Pyro5's names for the pseudo methods that read and set a property.
-const GET_ATTRIBUTE: &str = "__getattr__";
-const SET_ATTRIBUTE: &str = "__setattr__";
 /// The annotation that carries an item stream's id.
 const STREAM_ANNOTATION: [u8; 4] = *b"STRM";
-/// The annotation that says what a serialized blob is, and whom it is for.
-const BLOB_ANNOTATION: [u8; 4] = *b"BLBI";
 
 /// What becomes of the connection behind a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +73,7 @@ pub(crate) async fn answer(
     }
     let bytes = frame.body.payload.len();
     *took = held.as_ref().map_or(0, Held::bytes);
-    let (id, operation, memory) = match decode(shared, &frame, serializer) {
+    let (id, operation, memory) = match request::decode(&frame, serializer, &shared.config.limits) {
         Ok(decoded) => decoded,
         Err(exception) => return answer.exception(exception, "", "", out),
     };
@@ -224,114 +217,6 @@ pub(crate) async fn take_turn(shared: &Shared) -> Option<OwnedSemaphorePermit> {
 /// Annotations that outlive their frame.
 pub(crate) fn owned(annotations: &[([u8; 4], &[u8])]) -> Annotations {
     annotations.iter().map(|(id, data)| (*id, data.to_vec())).collect()
-}
-
-/// The id of the object, what is asked of it, and the bytes of memory that this takes.
-fn decode(
-    shared: &Shared,
-    frame: &Frame<'_>,
-    serializer: Serializer,
-) -> Result<(String, Operation, usize), Exception> {
-    let flags = frame.header.flags;
-    let limits = &shared.config.limits;
-    if flags.contains(Flags::KEEPSERIALIZED) {
-        if flags.contains(Flags::BATCH) {
-            return Err(Exception::type_error(
-                "a batch cannot stay serialized: its calls could not be told apart",
-            ));
-        }
-        let (object, blob) = blob(frame, serializer, limits)?;
-        return Ok((object, blob, frame.body.payload.len()));
-    }
-    let (call, memory) =
-        serializer.decode_call_counted(&frame.body.payload, limits).map_err(unreadable)?;
-    let Call { object, method, args, kwargs } = call;
-    Ok((object, operation(method, args, kwargs, flags)?, memory))
-}
-
-/// A call that stays serialized: an annotation says what it is, with `marshal` and whatever the
-/// serializer.
-fn blob(
-    frame: &Frame<'_>,
-    serializer: Serializer,
-    limits: &Limits,
-) -> Result<(String, Operation), Exception> {
-    let Some(about) = frame.body.annotation(&BLOB_ANNOTATION) else {
-        return Err(Exception::new("builtins.KeyError", "BLBI"));
-    };
-    let about = wire::marshal::decode(about, limits).map_err(unreadable)?;
-    let parts = match about {
-        Value::Tuple(parts) | Value::List(parts) => <[Value; 3]>::try_from(parts).ok(),
-        _ => None,
-    };
-    let Some([info, Value::Str(object), Value::Str(method)]) = parts else {
-        return Err(Exception::serialize_error(
-            "the annotation BLBI must be a tuple (information, object id, method)",
-        ));
-    };
-    let payload = frame.body.payload.to_vec();
-    Ok((object, Operation::Blob(Blob { method, info, payload, serializer })))
-}
-
-/// What a caller is told whose request cannot be read: Python's own words where Python has some.
-fn unreadable(error: DecodeError) -> Exception {
-    match error.kind {
-        DecodeErrorKind::Unhashable(_) => Exception::type_error(error.kind.to_string()),
-        DecodeErrorKind::MapKey(_) => Exception::value_error(error.kind.to_string()),
-        _ => Exception::serialize_error(format!("cannot read the request: {error}")),
-    }
-}
-
-fn operation(
-    method: String,
-    mut args: Vec<Value>,
-    kwargs: Vec<(String, Value)>,
-    flags: Flags,
-) -> Result<Operation, Exception> {
-    if flags.contains(Flags::BATCH) {
-        return args.into_iter().map(batch_entry).collect::<Result<_, _>>().map(Operation::Batch);
-    }
-    let name = |value: Option<Value>| match value {
-        Some(Value::Str(name)) => Ok(name),
-        _ => Err(Exception::type_error("attribute name must be string")),
-    };
-    match (method.as_str(), args.len()) {
-        (GET_ATTRIBUTE, 1..) => name(args.into_iter().next()).map(Operation::GetAttr),
-        (SET_ATTRIBUTE, 2..) => {
-            let value = args.remove(1);
-            Ok(Operation::SetAttr(name(args.into_iter().next())?, value))
-        }
-        (GET_ATTRIBUTE | SET_ATTRIBUTE, _) => Err(Exception::new(
-            "builtins.IndexError",
-            format!("{method} needs the attribute's name, and its value to set it"),
-        )),
-        _ => Ok(Operation::Call(MethodCall { method, args, kwargs })),
-    }
-}
-
-/// One entry of a batch: `(method, args, kwargs)`.
-fn batch_entry(entry: Value) -> Result<MethodCall, Exception> {
-    let malformed = || {
-        Exception::type_error("an entry of a batch must be a tuple (method, arguments, keywords)")
-    };
-    let (Value::Tuple(parts) | Value::List(parts)) = entry else { return Err(malformed()) };
-    let [Value::Str(method), Value::Tuple(args) | Value::List(args), kwargs] =
-        <[Value; 3]>::try_from(parts).map_err(|_| malformed())?
-    else {
-        return Err(malformed());
-    };
-    let kwargs = match kwargs {
-        Value::None => Vec::new(),
-        Value::Dict(kwargs) => kwargs
-            .into_iter()
-            .map(|(key, value)| match key {
-                Value::Str(key) => Ok((key, value)),
-                _ => Err(malformed()),
-            })
-            .collect::<Result<_, _>>()?,
-        _ => return Err(malformed()),
-    };
-    Ok(MethodCall { method, args, kwargs })
 }
 
 fn unknown_object(shared: &Shared, id: &str) -> Exception {

@@ -15,6 +15,7 @@ mod guarded;
 pub(crate) mod handshake;
 mod oneway;
 mod refusal;
+mod request;
 pub(crate) mod rest;
 pub(crate) mod room;
 mod spares;
