@@ -191,3 +191,30 @@ def test_the_command_line_finds_pyro5s_by_broadcast(lab):
         rows = json.loads(lab.run("nslist", f"--discover={udp}", "t.", "--json").stdout)
         assert [(row["name"], row["uri"]) for row in rows] == [("t.found", URI)]
         assert lab.run("ns", "lookup", "t.found", f"--discover={udp}").stdout.strip() == URI
+
+
+def test_what_the_network_says_does_not_move_the_terminal(two, first):
+    """Names and tags are shown without control characters; scripts get them as they are."""
+    name, tag = "t.\x1b[2Jname", "\x1b]0;tag\x07"
+    first.register(name, URI, metadata=[tag])
+    where = ["--ns", "first"]
+    listed = two.run("nslist", "t.", *where).text
+    found = two.run("ns", "lookup", name, *where).text
+    removed = two.run("ns", "remove", "--prefix", "t.\x1b", *where, check=False).text
+    for text in (listed, found, removed):
+        assert "\ufffd" in text and "\x1b" not in text and "\x07" not in text, text
+    rows = json.loads(two.run("nslist", "t.", *where, "--json").stdout)
+    assert [tag] in [row["metadata"] for row in rows if row["name"] == name]
+
+
+@pytest.mark.parametrize("which", ["--prefix", "--regex"])
+def test_not_everything_is_removed_by_mistake(two, first, which):
+    refused = two.run("ns", "remove", which, "", "--yes", "--ns", "first", check=False)
+    assert refused.returncode == 2, refused.text
+    assert len(first.list(prefix="t.")) == 2
+
+
+def test_a_wrong_pattern_is_no_dead_nameserver(two, first):
+    refused = two.run("nslist", "--regex", "(", check=False)
+    assert refused.returncode == 1 and "invalid regex" in refused.text
+    assert "is the lab up?" not in refused.text

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use miette::{Context, IntoDiagnostic};
 use serde::Serialize;
 
+use super::output::print_json;
 use super::{Outcome, explain, paths, runtime, supervisor, table};
 use crate::control::{LockRow, Request};
 use crate::locklog::{self, Line};
@@ -65,7 +66,7 @@ fn now(arguments: &Arguments) -> Outcome {
         })
         .collect();
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&rows).into_diagnostic()?);
+        print_json(&rows)?;
         return Ok(ExitCode::SUCCESS);
     }
     let headings = ["SERVICE", "LOCKED BY", "FROM", "SINCE", "IDLE", "EPOCH", "WAITING"];
@@ -119,7 +120,7 @@ fn history(arguments: &Arguments) -> Outcome {
     let most = arguments.last.or((!arguments.json).then_some(SHOWN)).unwrap_or(usize::MAX);
     let lines = lines.split_off(lines.len().saturating_sub(most));
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&lines).into_diagnostic()?);
+        print_json(&lines)?;
         return Ok(ExitCode::SUCCESS);
     }
     let headings = ["TIME", "SERVICE", "EVENT", "USER", "FROM", "EPOCH", "HELD", "WHY"];

@@ -4,10 +4,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use miette::{IntoDiagnostic, Report, miette};
+use miette::{Report, miette};
 use remote::{Error, Location, NameServer, Registration, Search, locate_ns};
 use serde::Serialize;
 
+use super::output::print_json;
+use super::table::text;
 use super::{Outcome, paths, runtime, table};
 use crate::config::Nameserver;
 use crate::installed;
@@ -69,16 +71,20 @@ struct Row {
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
-    let (rows, silent) = runtime()?.block_on(async {
+    let (rows, failures, is_silent) = runtime()?.block_on(async {
         let mut rows = Vec::new();
-        let mut silent = Vec::new();
+        let mut failures = Vec::new();
+        let mut is_silent = false;
         for (name, location) in arguments.nameserver.targets(&paths).await? {
             let mut nameserver = NameServer::at(location, Some(TIMEOUT));
             match find(arguments, &mut nameserver).await {
                 Err(Error::Remote(exception)) => {
-                    silent.push(format!("nameserver {name}: {}", exception.message()));
+                    failures.push(format!("nameserver {name}: {}", exception.message()));
                 }
-                Err(error) => silent.push(format!("nameserver {name}: {error}")),
+                Err(error) => {
+                    is_silent = true;
+                    failures.push(format!("nameserver {name}: {error}"));
+                }
                 Ok(found) => rows.extend(found.into_iter().map(|entry| Row {
                     name: entry.name,
                     uri: entry.uri,
@@ -87,25 +93,28 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
                 })),
             }
         }
-        Ok::<_, Report>((rows, silent))
+        Ok::<_, Report>((rows, failures, is_silent))
     })?;
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&rows).into_diagnostic()?);
-    } else if !rows.is_empty() || silent.is_empty() {
+        print_json(&rows)?;
+    } else if !rows.is_empty() || failures.is_empty() {
         let mut shown = table::table(&["NAME", "URI", "METADATA", "NAMESERVER"]);
         for row in &rows {
             let metadata = row.metadata.join(", ");
-            shown.add_row([&row.name, &row.uri, &metadata, &row.nameserver]);
+            // Whoever reaches a nameserver can register what they like.
+            shown.add_row([&row.name, &row.uri, &metadata, &row.nameserver].map(|it| text(it)));
         }
         table::print(&shown);
     }
-    if silent.is_empty() {
+    if failures.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    for line in silent {
-        eprintln!("{line}");
+    for line in failures {
+        eprintln!("{}", text(&line));
     }
-    eprintln!("{HINT}");
+    if is_silent {
+        eprintln!("{HINT}");
+    }
     Ok(ExitCode::FAILURE)
 }
 

@@ -3,12 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use miette::{IntoDiagnostic, miette};
+use miette::miette;
 use remote::{Error, NameServer};
 use serde_json::json;
 
 use super::{NameserverArgument, Outcome, TIMEOUT, paths};
+use crate::cli::output::print_json;
 use crate::cli::runtime;
+use crate::cli::table::text;
 use crate::names::nearest;
 
 /// Print where a name points
@@ -44,12 +46,12 @@ async fn look_up(arguments: &Arguments) -> Outcome {
                 let uri = uri.to_string();
                 let found =
                     json!({ "name": name, "uri": uri, "metadata": metadata, "nameserver": title });
-                println!("{}", serde_json::to_string_pretty(&found).into_diagnostic()?);
+                print_json(&found)?;
                 return Ok(ExitCode::SUCCESS);
             }
             Ok((uri, metadata)) => {
-                println!("{uri}");
-                metadata.iter().for_each(|tag| println!("  {tag}"));
+                println!("{}", text(&uri.to_string()));
+                metadata.iter().for_each(|tag| println!("  {}", text(tag)));
                 return Ok(ExitCode::SUCCESS);
             }
             Err(Error::Remote(exception)) => {

@@ -12,6 +12,7 @@ use miette::{Report, miette};
 use remote::{Error, NameServer};
 
 use super::nslist::{NameserverArgument, TIMEOUT};
+use super::table::text;
 use super::{Outcome, paths};
 
 /// Look up, register and remove names in a nameserver
@@ -51,7 +52,7 @@ async fn the_one(argument: &NameserverArgument) -> Result<(String, NameServer), 
 /// An error of a nameserver, in words for a person.
 fn failed(title: &str, error: Error) -> Report {
     match error {
-        Error::Remote(exception) => miette!("nameserver {title}: {}", exception.message()),
+        Error::Remote(exception) => miette!("nameserver {title}: {}", text(&exception.message())),
         error => miette!("nameserver {title}: {error}"),
     }
 }

@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use miette::Report;
 use remote::{NAMESERVER_NAME, NameServer, Registration};
 
 use super::{NameserverArgument, Outcome, failed, the_one};
 use crate::cli::runtime;
+use crate::cli::table::text;
 
 /// Remove names
 ///
@@ -23,10 +25,10 @@ pub(crate) struct Arguments {
     #[arg(group = "which")]
     name: Option<String>,
     /// All names that begin with this
-    #[arg(long, group = "which", value_name = "TEXT")]
+    #[arg(long, group = "which", value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     prefix: Option<String>,
     /// All names that match this regular expression at their beginning
-    #[arg(long, group = "which", value_name = "REGEX")]
+    #[arg(long, group = "which", value_name = "REGEX", value_parser = NonEmptyStringValueParser::new())]
     regex: Option<String>,
     /// Really remove all that `--prefix` or `--regex` finds
     #[arg(long, short)]
@@ -57,7 +59,9 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             return Ok(ExitCode::SUCCESS);
         }
         if !arguments.yes {
-            found.iter().for_each(|entry| println!("{} -> {}", entry.name, entry.uri));
+            found
+                .iter()
+                .for_each(|entry| println!("{} -> {}", text(&entry.name), text(&entry.uri)));
             eprintln!("{} name(s) would be removed; add `--yes` to do it.", found.len());
             return Ok(ExitCode::FAILURE);
         }

@@ -124,6 +124,13 @@ impl Database {
         if found > migrations::LATEST {
             return Err(DatabaseError::Newer { file: file.to_path_buf(), found });
         }
+        // Tags that some tool has left of a name would be those of the next one with its number.
+        connection
+            .execute(
+                "DELETE FROM pyro_metadata WHERE object NOT IN (SELECT id FROM pyro_names)",
+                [],
+            )
+            .map_err(failed)?;
         let identity = std::fs::metadata(file).ok().map(|metadata| identity(&metadata));
         Ok(Database { connection, file: file.to_path_buf(), identity })
     }

@@ -77,6 +77,26 @@ async fn a_change_that_refuses_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn tags_of_nobody_are_given_to_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("names.sql");
+    let (store, _) = Store::open(&file).unwrap();
+    change(&store, set("a", &["x"])).await.unwrap();
+    store.close().await;
+    sql(
+        &file,
+        "PRAGMA foreign_keys = OFF; INSERT INTO pyro_metadata(object, metadata) VALUES (2, 'ghost')",
+    );
+    for _ in 0..2 {
+        let (store, _) = Store::open(&file).unwrap();
+        change(&store, set("b", &[])).await.unwrap();
+        assert_eq!(*store.read().get("b").unwrap().tags, []);
+        assert_eq!(*store.read().get("a").unwrap().tags, [Arc::from("x")]);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
 async fn many_at_once_are_kept_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("names.sql");
