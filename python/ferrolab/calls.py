@@ -28,6 +28,8 @@ writes its answer; nothing is handed to another thread on the way.
 
 import itertools
 import logging
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -74,6 +76,23 @@ class Complaints:
 oneway_errors = Complaints("errors in oneway calls")
 
 
+def _log_error(text):
+    """Logs the current exception; one that cannot be logged is not worth a channel."""
+    try:
+        log.error("%s", text, exc_info=True)
+    except BaseException:
+        pass
+
+
+def _leave():
+    """Ends a forked child."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(0)
+
+
 class Streams:
     """The iterators whose items clients fetch one by one."""
 
@@ -102,6 +121,16 @@ class Streams:
         except Exception as error:
             self._open.pop(number, None)
             return RAISED, exceptions.exception(error, serializer, None, hosted)
+        except BaseException as error:
+            # it would end a client's program too
+            self._open.pop(number, None)
+            wrapped = pyro.error_class("DaemonError")(
+                "an item stream of service '{}' raised {}: {}".format(
+                    service, type(error).__name__, exceptions.text(error)
+                )
+            )
+            wrapped.__cause__ = error
+            return RAISED, exceptions.exception(wrapped, serializer, None, hosted)
 
     def close(self, number):
         """Forgets an iterator, which runs what its generator has to do at its end."""
@@ -112,7 +141,7 @@ class Streams:
         output.current.service = service
         try:
             close()
-        except Exception:
+        except BaseException:
             log.warning("an error at the end of an item stream", exc_info=True)
 
 
@@ -125,6 +154,7 @@ class Channel:
         self._reader = framing.Reader(sock)
         self._number = None
         self._session = None
+        self._abandoned = False
 
     def fileno(self):
         """The number of the socket's file descriptor."""
@@ -139,17 +169,39 @@ class Channel:
             self.close()
 
     def serve_one(self):
-        """Reads one request and answers it. Returns whether there can be more."""
+        """Reads one request and answers it. Returns whether there can be more.
+
+        Whatever is raised on the way: a request that has been read is answered, or else the
+        channel ends. A daemon that waits for an answer would wait for ever.
+        """
         try:
             request = self._reader.read()
-            if request is None:
-                return False
+        except OSError:
+            return False
+        except BaseException:
+            # nobody knows where the next request begins
+            _log_error("a request could not be read, and its channel ends")
+            return False
+        if request is None:
+            return False
+        try:
             kind = request[0]
             answer = self._carry_out(*request) if kind <= BATCH else self._answer(kind, request)
-            if answer is not None:
-                self._write(answer, request)
+        except BaseException as error:
+            answer = self._lost(error, request)
+        if self._abandoned:
+            # A call that has returned in a forked child has nobody to answer. Nothing else may be
+            # done here: what is open belongs to the worker.
+            _leave()
+        if answer is None:
+            return True
+        try:
+            self._write(answer, request)
             return True
         except OSError:
+            return False
+        except BaseException:
+            _log_error("an answer could not be written, and its channel ends")
             return False
 
     def serve_ready(self):
@@ -161,11 +213,27 @@ class Channel:
 
     def _write(self, answer, request):
         try:
-            framing.write(self._sock, answer)
-        except ValueError as error:
-            # somebody else has changed the result since it was looked at
-            serializer = request[5] if request[0] <= BATCH else request[2]
-            framing.write(self._sock, (RAISED, exceptions.exception(error, serializer)))
+            data = framing.encode(answer)
+        except BaseException as error:
+            # no memory, or somebody else has changed the result since it was looked at
+            data = framing.encode(self._lost(error, request))
+        framing.send(self._sock, data)
+
+    def _lost(self, error, request):
+        """The answer to a request for which there is none; None if nobody waits for one."""
+        kind = request[0]
+        if kind in (CLOSE, BIND, UNBIND, UNPIN):
+            _log_error("an error outside of calls")
+            return None
+        what = "'{}' of service '{}'".format(request[2], request[1])
+        if kind == NEXT:
+            what = "an item stream"
+        if isinstance(error, ValueError):
+            text = "the result of {} cannot be sent: {}".format(what, exceptions.text(error))
+        else:
+            text = "{} raised {}: {}".format(what, type(error).__name__, exceptions.text(error))
+        serializer = request[5] if kind <= BATCH else request[2] if kind == NEXT else SERPENT
+        return RAISED, exceptions.exception(pyro.error_class("DaemonError")(text), serializer)
 
     def shut(self):
         """Lets no more requests in; the one that is being carried out is still answered."""
@@ -180,7 +248,9 @@ class Channel:
         self._unbind()
 
     def abandon(self):
-        """Closes the socket in a forked child, which has no part in it."""
+        """In a forked child: the socket and the session are the worker's, instruments too."""
+        self._session = None
+        self._abandoned = True
         self._sock.close()
 
     def _unbind(self):
@@ -299,7 +369,7 @@ class Channel:
             # it would end a client's program too
             wrapped = pyro.error_class("DaemonError")(
                 "'{}' of service '{}' raised {}: {}".format(
-                    member, name, type(error).__name__, error
+                    member, name, type(error).__name__, exceptions.text(error)
                 )
             )
             wrapped.__cause__ = error

@@ -23,7 +23,7 @@ def exception(error, serializer, lines=None, hosted=None):
         made = _exception_state(
             pyro.error_class("PyroError")(
                 "Error serializing exception: {}. Original exception: {}: {}".format(
-                    problem, type(error), _text(error)
+                    problem, type(error), text(error)
                 )
             ),
             lines,
@@ -44,10 +44,11 @@ def _exception_state(error, lines):
     }
 
 
-def _text(error):
+def text(error):
+    """What an exception says; its `__str__` may be broken in any way."""
     try:
         return str(error)
-    except Exception:
+    except BaseException:
         return "<no text>"
 
 

@@ -107,9 +107,18 @@ class Reader:
         return marshal.loads(whole)
 
 
+def encode(frame):
+    """The content of a frame as bytes."""
+    return marshal.dumps(frame, MARSHAL_VERSION)
+
+
 def write(sock, frame):
     """Writes one frame."""
-    data = marshal.dumps(frame, MARSHAL_VERSION)
+    send(sock, encode(frame))
+
+
+def send(sock, data):
+    """Writes one frame with that content."""
     head = _LENGTH.pack(len(data))
     if len(data) < _LARGE:
         sock.sendall(head + data)

@@ -64,6 +64,9 @@ class Worker:
         self._numbers = itertools.count(1)
         self._ending = threading.Lock()
         self._guard = None
+        # A forked child has a copy of all this, and no right to act on it.
+        self._pid = os.getpid()
+        self._fork = threading.local()
         self.services = {}
         self.sessions = services.Sessions()
         self.streams = Streams()
@@ -95,7 +98,9 @@ class Worker:
         else:
             self.main = QueueMain()
             self.channels = ChannelThreads()
-        os.register_at_fork(after_in_child=self._forked)
+        os.register_at_fork(
+            before=self._forking, after_in_parent=self._unmask, after_in_child=self._forked
+        )
         _enable_faulthandler()
         signal.signal(signal.SIGTERM, self._terminated)
 
@@ -193,12 +198,17 @@ class Worker:
 
     # -- the end ------------------------------------------------------------------------------
 
-    def _terminated(self, _signal, _frame):
+    def _terminated(self, number, _frame):
+        if os.getpid() != self._pid:
+            # a forked child, before it has got its own handler back
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
         threading.Thread(target=self._end, args=(0.5, 0.5 + ORPHAN_SECONDS), daemon=True).start()
 
     def _end(self, grace, deadline):
         """Ends the process: lets calls end, releases what there is, runs exit handlers."""
-        if not self._ending.acquire(False):
+        if os.getpid() != self._pid or not self._ending.acquire(False):
             return
         killer = threading.Timer(deadline, os._exit, (0,))
         killer.daemon = True
@@ -232,8 +242,23 @@ class Worker:
             except Exception:
                 pass
 
+    def _forking(self):
+        # A SIGTERM that came before the child has its own handler would be lost.
+        self._fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+
+    def _unmask(self):
+        mask = getattr(self._fork, "mask", None)
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
     def _forked(self):
-        """In a forked child, which has no part in the worker's sockets."""
+        """In a forked child, which has no part in the worker's sockets and instruments."""
+        try:
+            if signal.getsignal(signal.SIGTERM) == self._terminated:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        except ValueError:
+            pass  # not the main thread to Python; the handler looks at the process itself
+        self._unmask()
         output.detach()
         for thing in [self._control] + self.channels.unlocked():
             try:
@@ -322,14 +347,23 @@ class SelectingMain:
                 for key, _ in self._selector.select():
                     if key.data is None:
                         self._run_jobs()
-                    elif not key.data.serve_ready():
-                        self._selector.unregister(key.data)
-                        self._channels.discard(key.data)
-                        key.data.close()
+                    else:
+                        self._serve(key.data)
             except KeyboardInterrupt:
                 pass
             except BaseException:
                 traceback.print_exc()
+
+    def _serve(self, channel):
+        going_on = False
+        try:
+            going_on = channel.serve_ready()
+        finally:
+            # one that raised has lost an answer, which somebody waits for
+            if not going_on:
+                self._channels.discard(channel)
+                self._selector.unregister(channel)
+                channel.close()
 
     def _run_jobs(self):
         for _ in self._receiver.recv(1024):

@@ -3,11 +3,12 @@
 import os
 import signal
 import time
+from unittest.mock import ANY
 
 import pytest
 
 from workers import (
-    CALL, VALUE, Worker, probe, raises, read_frame, service, start, wait_for,
+    CALL, NEXT, RAISED, VALUE, Worker, probe, raises, read_frame, service, start, wait_for,
 )
 
 
@@ -115,3 +116,47 @@ def test_a_stop_waits_for_running_calls(how):
             os.kill(worker.process.pid, signal.SIGTERM)
         assert read_frame(channel.sock) == (VALUE, "slept")
         assert worker.process.wait(timeout=5) == 0
+
+
+@pytest.mark.parametrize("multiplex", [False, True])
+@pytest.mark.parametrize("how", ["terminate", "raise"])
+def test_a_forked_child_releases_nothing(tmp_path, multiplex, how):
+    released = tmp_path / "released"
+    held = service("held", "standard", "Held", expose="all", arguments=[str(released)],
+                   on_disconnect=["close"])
+    with start(held, multiplex=multiplex) as worker:
+        channel = worker.channel()
+        status = channel.call("held", "run_and_terminate", how)
+        assert status == (signal.SIGTERM if how == "terminate" else 0)
+        assert not released.exists()
+        channel.close()
+        wait_for(lambda: released.exists() and released.read_text() == "worker\n")
+
+
+@pytest.mark.parametrize("multiplex", [False, True])
+def test_every_request_is_answered(multiplex):
+    with start(service("ending", "standard", "Ending", expose="all"),
+               service("hopeless", "standard", "Hopeless", expose="all"),
+               multiplex=multiplex) as worker:
+        channel = worker.channel()
+        _, number = channel.operation(CALL, "ending", "exits")
+        assert channel.request(NEXT, number, 1) == (VALUE, 1)
+        kind, state = channel.request(NEXT, number, 1)
+        assert (kind, state["__class__"]) == (RAISED, "Pyro5.errors.DaemonError")
+        assert state["args"] == ("an item stream of service 'ending' raised SystemExit: 4",)
+        for name, member in [("ending", "unspeakable"), ("ending", "exits_while_sent"),
+                             ("hopeless", "fails")]:
+            text = raises(ANY, channel, member, service=name)
+            assert "Unspeakable" in text, text
+        assert channel.call("ending", "fine") == "fine"
+
+
+@pytest.mark.parametrize("multiplex", [False, True])
+def test_a_request_that_cannot_be_read_ends_its_channel_only(multiplex):
+    with start(probe(), multiplex=multiplex) as worker:
+        channel, other = worker.channel(), worker.channel()
+        channel.sock.sendall(b"\xff\xff\xff\xffmore than there is memory for")
+        channel.sock.shutdown(1)
+        with pytest.raises(EOFError):
+            read_frame(channel.sock)
+        assert other.call("lab.probe", "bump") == 1

@@ -295,3 +295,70 @@ instance = Created("beforehand")
 
 def function():
     return 1
+
+
+class Held:
+    """Holds something that only the worker may release."""
+
+    def close(self):
+        print("released in", "worker" if os.getpid() == self.pid else "child")
+        with open(self.path, "a") as file:
+            file.write("worker\n" if os.getpid() == self.pid else "child\n")
+
+    def __init__(self, path=None):
+        self.path, self.pid = path, os.getpid()
+
+    def run_and_terminate(self, how):
+        import signal
+
+        pid = os.fork()
+        if pid == 0:
+            if how == "raise":
+                raise ValueError("in the child")
+            while True:
+                time.sleep(60)
+        if how == "terminate":
+            os.kill(pid, signal.SIGTERM)
+        return os.waitpid(pid, 0)[1]
+
+
+class Unspeakable(BaseException):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class Ending:
+    """Raises what ends programs, wherever it can."""
+
+    def exits(self):
+        yield 1
+        sys.exit(4)
+
+    def unspeakable(self):
+        raise Unspeakable()
+
+    def exits_while_sent(self):
+        return ExitsWhileSent()
+
+    def fine(self):
+        return "fine"
+
+
+class ExitsWhileSent:
+    def __getstate__(self):
+        raise Unspeakable()
+
+
+class UnspeakableError(Exception):
+    def __str__(self):
+        raise Unspeakable()
+
+
+class Hopeless:
+    """Its errors have no text either."""
+
+    def fails(self):
+        raise UnspeakableError(object())
+
+    def fine(self):
+        return "fine"
