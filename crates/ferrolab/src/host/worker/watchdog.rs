@@ -1,7 +1,8 @@
 //! Whether a worker is still alive.
 //!
 //! Owns the rule: a worker is asked four times within its limit, and counts as dead when it has not
-//! answered for the whole of it. A worker whose driver blocks in C while it holds the interpreter lock
+//! answered for the whole of it, nor any of several questions asked in time. A daemon that was late itself
+//! (stopped, or without a processor) knows nothing of its workers, and begins anew. A worker whose driver blocks in C while it holds the interpreter lock
 //! does not answer; one that is merely busy does, on a thread of its own. Knows no clock.
 
 use std::time::Duration;
@@ -14,17 +15,23 @@ pub(super) struct Watchdog {
     limit: Option<Duration>,
     heard: Instant,
     next: Instant,
+    /// Questions since the last sign of life.
+    asked: u32,
 }
+
+/// As many questions must have been without an answer before a worker counts as dead.
+const SILENCES: u32 = 3;
 
 impl Watchdog {
     /// A watch that counts a worker as dead after `limit`; `None`: never.
     pub(super) fn new(limit: Option<Duration>, now: Instant) -> Self {
-        Watchdog { limit, heard: now, next: now }
+        Watchdog { limit, heard: now, next: now, asked: 0 }
     }
 
     /// The worker has said something.
     pub(super) fn sign_of_life(&mut self, now: Instant) {
         self.heard = now;
+        self.asked = 0;
     }
 
     /// When to look at it next.
@@ -35,8 +42,16 @@ impl Watchdog {
     /// Whether the worker is to be asked now (true) or counts as dead (false).
     pub(super) fn look(&mut self, now: Instant) -> bool {
         let Some(limit) = self.limit else { return true };
+        let late = now.saturating_duration_since(self.next) > limit / 4;
         self.next = now + limit / 4;
-        now.duration_since(self.heard) < limit
+        if late {
+            // Its answers may lie unread: however long this look was due, it is one question.
+            self.asked = 0;
+        } else if self.asked >= SILENCES && now.saturating_duration_since(self.heard) >= limit {
+            return false;
+        }
+        self.asked += 1;
+        true
     }
 
     /// What is said of a worker that counts as dead.
@@ -67,5 +82,16 @@ mod tests {
         }
         assert!(!watchdog.look(at(12)));
         assert_eq!(Watchdog::new(None, start).next(), None);
+    }
+
+    #[test]
+    fn a_late_look_is_one_question() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut watchdog = Watchdog::new(Some(Duration::from_secs(8)), start);
+        for now in [0, 2, 4, 6, 60, 62, 64] {
+            assert!(watchdog.look(at(now)), "at {now} s");
+        }
+        assert!(!watchdog.look(at(66)));
     }
 }
