@@ -21,6 +21,12 @@ pub(super) struct Finding {
 /// Parts of errors, and what to do about them; the first that is found counts.
 const CAUSES: &[(&[&str], &str)] = &[
     (
+        // Before all others: what an old interpreter stumbles over reads like a driver's error.
+        &["3.8 or later is needed"],
+        "name a Python of version 3.8 or later with `python: {executable: …}`; its `--version` says \
+         what it is",
+    ),
+    (
         &["already in use", "Address in use"],
         "another program listens there: `ss -ltnp` shows which; stop it, or give this one another \
          port in the configuration",
@@ -202,6 +208,13 @@ mod tests {
             assert!(finding.problem.contains(problem), "{finding:?}");
             assert!(finding.advice.contains(advice), "{finding:?}");
         }
+    }
+
+    #[test]
+    fn an_interpreter_that_is_too_old_is_no_fault_of_the_driver() {
+        let error = "python2.7 exited with code 1 before its worker was up (AttributeError: type \
+                     object 'int' has no attribute 'from_bytes'); Python 3.8 or later is needed";
+        assert!(cause(error).unwrap().contains("python: {executable"), "{:?}", cause(error));
     }
 
     #[test]
