@@ -5,6 +5,8 @@ has to be known there is asked for over the control socket.
 """
 
 import inspect
+import logging
+import queue
 import threading
 import uuid
 import weakref
@@ -13,6 +15,7 @@ from . import exposure, output, pyro
 from .output import clean
 from .services import Service
 
+log = logging.getLogger("ferrolab")
 
 _OFFERED = (
     "register",
@@ -32,8 +35,13 @@ class HostedDaemon:
     def __init__(self, services, ask):
         self._services = services
         self._ask = ask
-        self._lock = threading.Lock()
+        # Reentrant: a destructor may unregister what it owns at any step of its thread.
+        self._lock = threading.RLock()
         self._registered = {}
+        # Objects of `weak=True` that are gone. Destructors run on any thread, the one of the control
+        # socket too, which must not wait for answers that it reads itself.
+        self._dead = queue.SimpleQueue()
+        self._reaper = None
         self._classes = set()
         self._known_location = None
 
@@ -65,6 +73,7 @@ class HostedDaemon:
         if objectId is not None and clean(objectId) != objectId:
             raise ValueError("an object id must be Unicode text, without lone surrogates")
         objectId = objectId or "obj_" + uuid.uuid4().hex
+        self._bury()
         is_class = inspect.isclass(obj_or_class)
         if is_class and weak:
             raise TypeError("Classes cannot be registered with weak=True.")
@@ -78,22 +87,17 @@ class HostedDaemon:
                 raise pyro.error_class("DaemonError")(
                     "an object or class is already registered with that id"
                 )
+        service = (_WeakService if weak else Service)(objectId, obj_or_class)
+        # Asked first: an id that the daemon refuses stays whose it is.
+        self._serve(service)
         obj_or_class._pyroId = objectId
         obj_or_class._pyroDaemon = self
-        if weak:
-            service = _WeakService(objectId, obj_or_class)
-            weakref.finalize(obj_or_class, self.unregister, objectId)
-        else:
-            service = Service(objectId, obj_or_class)
         with self._lock:
             self._registered[objectId] = weakref.ref(obj_or_class) if weak else obj_or_class
             self._services[objectId] = service
         self.serves(service.cls)
-        try:
-            self._serve(service)
-        except BaseException:
-            self._forget(objectId)
-            raise
+        if weak:
+            self._watch(obj_or_class, service)
         return self.uriFor(objectId)
 
     def unregister(self, objectOrId):
@@ -131,6 +135,39 @@ class HostedDaemon:
             "'_pyroDaemon.{}' is not there: the daemon of a driver that Ferrolab hosts is another "
             "process, and has {} only".format(name, ", ".join(_OFFERED))
         )
+
+    def _watch(self, obj, service):
+        """Has an object unregistered when it is gone."""
+        weakref.finalize(obj, self._dead.put, service).atexit = False
+        with self._lock:
+            if self._reaper is None:
+                self._reaper = threading.Thread(
+                    target=self._reap, name="ferrolab-reaper", daemon=True
+                )
+                self._reaper.start()
+
+    def _reap(self):
+        while True:
+            self._unregister_dead(self._dead.get())
+
+    def _bury(self):
+        """Unregisters now what is gone, so that its ids are free."""
+        try:
+            while True:
+                self._unregister_dead(self._dead.get_nowait())
+        except queue.Empty:
+            pass
+
+    def _unregister_dead(self, service):
+        # Its id may have got a new owner meanwhile.
+        with self._lock:
+            if self._services.get(service.name) is not service:
+                return
+            self._forget(service.name)
+        try:
+            self._ask("unregister", service.name)
+        except Exception:
+            log.warning("'%s' is gone and could not be unregistered", service.name, exc_info=True)
 
     def _location(self):
         if self._known_location is None:

@@ -20,6 +20,8 @@ from . import framing
 
 # A line longer than this is cut into several records.
 _LONGEST = 8 * 1024
+# Of a message or a traceback that is longer than this, a part is sent.
+LONGEST_TEXT = 64 * 1024
 
 
 class _Current(threading.local):
@@ -64,9 +66,9 @@ class RecordHandler(logging.Handler):
             text = record.stack_info
         try:
             # Levels may be enums, and names anything: only plain data goes into a frame.
-            level, name = int(record.levelno), clean(str(record.name))
+            level, name = int(record.levelno), str(record.name)
             self._writer.write(
-                ("log", service(), level, name, clean(message), text and clean(text))
+                ("log", service(), level, beginning(name), beginning(message), text and end(text))
             )
         except Exception:
             self.handleError(record)
@@ -88,6 +90,12 @@ class ServiceStream(io.TextIOBase):
     errors = property(lambda self: self.original.errors)
     name = property(lambda self: self.original.name)
     mode = "w"
+
+    def __getattr__(self, name):
+        # `reconfigure` and whatever else a text file has beyond its base class
+        if name == "original":
+            raise AttributeError(name)  # not made yet
+        return getattr(self.original, name)
 
     def fileno(self):
         """The number of the file descriptor."""
@@ -145,6 +153,20 @@ class ServiceStream(io.TextIOBase):
             line = line[:-1]
         for start in range(0, len(line) or 1, _LONGEST):
             self._writer.write((self._kind, owner, clean(line[start : start + _LONGEST])))
+
+
+def beginning(text):
+    """The beginning of a text, as much as a record holds."""
+    if len(text) <= LONGEST_TEXT:
+        return clean(text)
+    return "{}... ({} characters)".format(clean(text[:LONGEST_TEXT]), len(text))
+
+
+def end(text):
+    """The end of a text, as much as a record holds: of a traceback it says what happened."""
+    if len(text) <= LONGEST_TEXT:
+        return clean(text)
+    return "({} characters) ...{}".format(len(text), clean(text[-LONGEST_TEXT:]))
 
 
 def clean(text):

@@ -51,6 +51,9 @@ PROTOCOL = 1
 # A worker whose daemon is gone is gone itself after this time, instruments released or not.
 ORPHAN_SECONDS = 1.3
 
+# How much of a traceback is reported.
+_MOST_LINES = 100
+
 log = logging.getLogger("ferrolab")
 
 
@@ -63,10 +66,10 @@ class Worker:
         self._answers = {}
         self._numbers = itertools.count(1)
         self._ending = threading.Lock()
-        self._guard = None
         # A forked child has a copy of all this, and no right to act on it.
         self._pid = os.getpid()
         self._fork = threading.local()
+        self._follower = None
         self.services = {}
         self.sessions = services.Sessions()
         self.streams = Streams()
@@ -83,15 +86,16 @@ class Worker:
             os._exit(0)
         (_, settings), fds = first
         self._start(settings, fds)
-        threading.Thread(
+        self._follower = threading.Thread(
             target=self._follow, args=(reader,), name="ferrolab-control", daemon=True
-        ).start()
+        )
+        self._follower.start()
         self.main.run()
 
     def _start(self, settings, fds):
         sys.path[:0] = settings.get("path", ())
         output.start(framing.take_socket(fds[0]), settings.get("log_level", logging.INFO))
-        self._guard = _guard(fds[1])
+        _guard(fds[1])
         output.set_only_service(settings.get("only_service"))
         if settings.get("multiplex"):
             self.main = self.channels = SelectingMain()
@@ -145,6 +149,10 @@ class Worker:
     def _ask(self, what, *arguments):
         """The daemon's answer to a question."""
         number = next(self._numbers)
+        if threading.current_thread() is self._follower:
+            # A destructor that runs on the thread that reads answers: it gets none.
+            self._out.write(("ask", number, what, list(arguments)))
+            return None
         waiting = self._answers[number] = queue.SimpleQueue()
         self._out.write(("ask", number, what, list(arguments)))
         succeeded, value = waiting.get()
@@ -174,9 +182,18 @@ class Worker:
     def _report_error(self, kind, name, error):
         lines = exceptions.traceback_lines(error)
         cls = type(error)
-        text = "".join(traceback.format_exception_only(cls, error)).strip()
+        try:
+            text = "".join(traceback.format_exception_only(cls, error)).strip()
+        except BaseException:
+            text = cls.__name__
         self._out.write(
-            (kind, name, "{}.{}".format(cls.__module__, cls.__name__), output.clean(text), lines)
+            (
+                kind,
+                name,
+                output.beginning("{}.{}".format(cls.__module__, cls.__name__)),
+                output.beginning(text),
+                [output.beginning(line) for line in lines[-_MOST_LINES:]],
+            )
         )
 
     def instance(self, service, session, pin=0):
@@ -402,21 +419,26 @@ kill -9 0
 """
 
 
+# A shell gives what it starts in the background an empty input, unless it is told otherwise.
+_FORK_GUARD = 'exec 3<&0; /bin/sh -c "$1" ferrolab-guard <&3 3<&- &'
+
+
 def _guard(fd):
-    """A process that kills the worker and what it has started, should it outlive its daemon.
+    """Starts a process that kills the worker and what it has started, should it outlive its daemon.
 
     A driver that blocks in C and holds the interpreter lock lets no Python code run, so nothing in
     this process could end it then. The shell reads what never comes until the daemon is gone.
     """
     try:
-        return subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "ferrolab-guard"],
+        # The guard is no child of ours: a driver may wait for all of its own to end.
+        subprocess.run(
+            ["/bin/sh", "-c", _FORK_GUARD, "ferrolab-guard", _GUARD],
             stdin=fd,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
     except OSError:
-        return None
+        pass
     finally:
         os.close(fd)
 

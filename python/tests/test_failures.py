@@ -1,5 +1,6 @@
 """What drivers print and break stays with them."""
 
+import concurrent.futures
 import os
 import signal
 import time
@@ -8,7 +9,7 @@ from unittest.mock import ANY
 import pytest
 
 from workers import (
-    CALL, NEXT, RAISED, VALUE, Worker, probe, raises, read_frame, service, start, wait_for,
+    CALL, NEXT, RAISED, VALUE, Raised, Worker, probe, raises, read_frame, service, start, wait_for,
 )
 
 
@@ -160,3 +161,57 @@ def test_a_request_that_cannot_be_read_ends_its_channel_only(multiplex):
         with pytest.raises(EOFError):
             read_frame(channel.sock)
         assert other.call("lab.probe", "bump") == 1
+
+
+def careless(**settings):
+    return start(service("careless", "standard", "Careless", expose="all"),
+                 service("neighbour", "standard", "Careless", expose="all"),
+                 service("talkative", "standard", "Talkative"), **settings)
+
+
+def answer(worker, what, succeeded=True, value=None):
+    kind, number, asked, arguments = worker.message()
+    assert (kind, asked) == ("ask", what)
+    worker.send(("answer", number, succeeded, value))
+    return arguments
+
+
+def test_lost_objects_are_unregistered_by_nobody_who_waits():
+    with careless() as worker, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        channel = worker.channel()
+        lost = pool.submit(channel.call, "careless", "lose")
+        answer(worker, "register")
+        answer(worker, "location", value=["localhost:77", None])
+        assert lost.result(10) == "lost"
+        assert answer(worker, "unregister") == ["thing"]
+
+
+def test_an_id_that_the_daemon_refuses_stays_whose_it_is():
+    with careless() as worker, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        channel = worker.channel()
+        taken = pool.submit(channel.call, "careless", "take_over", "neighbour")
+        answer(worker, "register", False, "there is a service of that name")
+        with pytest.raises(Raised, match="there is a service of that name"):
+            taken.result(10)
+        assert channel.call("neighbour", "fine") == "fine"
+
+
+def test_long_texts_are_cut():
+    with careless() as worker:
+        channel = worker.channel()
+        channel.call("careless", "log_much")
+        record = worker.record(lambda r: r[0] == "log")
+        assert record[4].startswith("xxx") and len(record[4]) < 100000
+        assert record[5].endswith("yyy\n") and len(record[5]) < 100000
+        worker.record(lambda r: r[0] == "log" and r[4] == "and on")
+        assert "zzz" in raises("builtins.ValueError", channel, "ok", service="talkative")
+        kind, name, _, text, lines = worker.message()
+        assert (kind, name) == ("broken", "talkative")
+        assert len(text) < 100000 and sum(map(len, lines)) < 1000000
+
+
+def test_what_drivers_ask_of_their_process():
+    with careless() as worker:
+        channel = worker.channel()
+        assert channel.call("careless", "reconfigure") is True
+        assert channel.call("careless", "wait_for_all") == 1

@@ -362,3 +362,56 @@ class Hopeless:
 
     def fine(self):
         return "fine"
+
+
+class Thing:
+    pass
+
+
+class Careless:
+    """Loses what it has registered, on a thread that is in the middle of something."""
+
+    def lose(self):
+        expose(Thing)
+        thing = Thing()
+        self._pyroDaemon.register(thing, "thing", weak=True)
+        daemon = self._pyroDaemon
+        with daemon._lock:  # as if the collector ran there
+            del thing
+        return "lost"
+
+    def take_over(self, name):
+        self._pyroDaemon.register(Plain(), name, force=True)
+
+    def fine(self):
+        return "fine"
+
+    def log_much(self):
+        try:
+            raise ValueError("y" * (20 << 20))
+        except ValueError:
+            log.exception("x" * (20 << 20))
+        log.warning("and on")
+
+    def reconfigure(self):
+        sys.stdout.reconfigure(line_buffering=True)
+        return sys.stdout.line_buffering
+
+    def wait_for_all(self):
+        subprocess.Popen(["true"])
+        count = 0
+        while True:
+            try:
+                os.wait()
+                count += 1
+            except ChildProcessError:
+                return count
+
+
+@expose
+class Talkative:
+    def __init__(self):
+        raise ValueError("z" * (20 << 20))
+
+    def ok(self):
+        return 1

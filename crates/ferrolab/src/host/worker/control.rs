@@ -33,6 +33,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::mpsc;
+use tracing::warn;
 use wire::value::{Dict, Value};
 
 use super::frames::{self, HEAD};
@@ -264,27 +265,50 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         FrameReader { reader: BufReader::new(reader), content: Vec::new() }
     }
 
-    /// The content of the next frame; `None` at the end.
+    /// The content of the next frame; `None` at the end. What is too long is skipped: it is a log
+    /// record, and the next ones are wanted.
     ///
     /// # Errors
     /// The socket's, and a frame that is none: nothing can be read behind it.
     pub(super) async fn next(&mut self) -> io::Result<Option<Value>> {
-        let mut head = [0; HEAD];
-        match self.reader.read_exact(&mut head).await {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            Err(error) => return Err(error),
-        }
-        let length = frames::length(head);
-        if length > LONGEST {
-            let text = format!("a message of {length} bytes (at most {LONGEST} are allowed)");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-        }
+        let length = loop {
+            let mut head = [0; HEAD];
+            match self.reader.read_exact(&mut head).await {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+                Err(error) => return Err(error),
+            }
+            let length = frames::length(head);
+            if length <= LONGEST {
+                break length;
+            }
+            warn!("skipped a message of a worker of {length} bytes (at most {LONGEST} are taken)");
+            let mut rest = (&mut self.reader).take(u64::try_from(length).unwrap_or(u64::MAX));
+            tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
+        };
         self.content.clear();
         self.content.resize(length, 0);
         self.reader.read_exact(&mut self.content).await?;
         frames::read(&self.content)
             .map(Some)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_too_long_is_skipped() {
+        let mut bytes = Vec::new();
+        let long = Value::Str("x".repeat(LONGEST + 1));
+        for content in [&Value::from("before"), &long, &Value::from("behind")] {
+            frames::append(&mut bytes, content).unwrap();
+        }
+        let mut reader = FrameReader::new(bytes.as_slice());
+        assert_eq!(reader.next().await.unwrap(), Some(Value::from("before")));
+        assert_eq!(reader.next().await.unwrap(), Some(Value::from("behind")));
+        assert_eq!(reader.next().await.unwrap(), None);
     }
 }
