@@ -214,6 +214,13 @@ class Channel:
     def _write(self, answer, request):
         try:
             data = framing.encode(answer)
+            if len(data) > self._host.longest_answer:
+                # Its decoding would hold up everybody, for something that no message holds.
+                size, data = len(data), None
+                raise ValueError(
+                    "it takes {} bytes, and {} are allowed here; `max_message_size` of the "
+                    "daemon sets that".format(size, self._host.longest_answer)
+                )
         except BaseException as error:
             # no memory, or somebody else has changed the result since it was looked at
             data = framing.encode(self._lost(error, request))

@@ -70,6 +70,7 @@ class Worker:
         self._pid = os.getpid()
         self._fork = threading.local()
         self._follower = None
+        self.longest_answer = 1 << 30
         self.services = {}
         self.sessions = services.Sessions()
         self.streams = Streams()
@@ -96,6 +97,7 @@ class Worker:
         sys.path[:0] = settings.get("path", ())
         output.start(framing.take_socket(fds[0]), settings.get("log_level", logging.INFO))
         _guard(fds[1])
+        self.longest_answer = settings.get("longest_answer", self.longest_answer)
         output.set_only_service(settings.get("only_service"))
         if settings.get("multiplex"):
             self.main = self.channels = SelectingMain()

@@ -215,3 +215,11 @@ def test_what_drivers_ask_of_their_process():
         channel = worker.channel()
         assert channel.call("careless", "reconfigure") is True
         assert channel.call("careless", "wait_for_all") == 1
+
+
+def test_an_answer_that_is_too_long_is_an_error_of_its_call():
+    with careless(longest_answer=100000) as worker:
+        channel = worker.channel()
+        text = raises(ANY, channel, "give_much", 100000, service="careless")
+        assert "'give_much' of service 'careless'" in text and "100000 are allowed" in text
+        assert len(channel.call("careless", "give_much", 90000)) == 90000

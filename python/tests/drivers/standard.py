@@ -386,6 +386,9 @@ class Careless:
     def fine(self):
         return "fine"
 
+    def give_much(self, size):
+        return b"x" * size
+
     def log_much(self):
         try:
             raise ValueError("y" * (20 << 20))

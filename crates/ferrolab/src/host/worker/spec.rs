@@ -136,6 +136,8 @@ pub(crate) struct WorkerSpec {
     pub(crate) multiplex: bool,
     /// After how long without a sign of life it is killed.
     pub(crate) watchdog: Option<Duration>,
+    /// The longest answer that it may send, in bytes.
+    pub(crate) longest_answer: usize,
     /// Channels whose threads are up before anyone needs them (Pyro5's `THREADPOOL_SIZE_MIN`).
     pub(crate) standby: usize,
 }
@@ -189,6 +191,7 @@ pub(crate) fn group(name: &str, services: Vec<Placement>, multiplex: bool) -> Ve
                 python: placement.python,
                 services: vec![placement.service],
                 multiplex,
+                longest_answer: super::frames::LONGEST,
                 watchdog: placement.watchdog,
                 standby: STANDBY,
             },

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::frames::LONGEST;
 use super::spec::{Expose, InstanceMode, Placement, PythonEnv, ServiceSpec, WorkerSpec, group};
 use crate::config::{self, Target};
 use crate::host::parameters;
@@ -13,6 +14,8 @@ pub(crate) fn specs(daemon: &config::Daemon, services: &[config::Service]) -> Ve
     let is_multiplex = daemon.servertype == config::ServerType::Multiplex;
     let mut workers = group(&daemon.name, placements, is_multiplex);
     for worker in &mut workers {
+        // What a driver's answer takes in marshal is up to some times what it takes on the wire.
+        worker.longest_answer = daemon.max_message_size.saturating_mul(4).min(LONGEST);
         worker.standby = daemon.threadpool_size_min as usize;
     }
     workers

@@ -173,6 +173,7 @@ fn worker_with(python: &str, services: Vec<ServiceSpec>) -> WorkerSpec {
         python,
         services,
         multiplex: false,
+        longest_answer: 64 << 20,
         watchdog: None,
         standby: STANDBY,
     }
