@@ -245,3 +245,9 @@ def test_a_daemon_without_locks_has_none(lab):
     assert lab.entry("services", "lab.laser")["lock"] is None
     failed = lab.run("lock", "lab.laser", "--", "true", check=False)
     assert failed.returncode == 1 and "has no lock" in failed.text
+
+
+def test_a_service_that_there_is_not_is_told_of(running):
+    for arguments in (["locks", "lab.nope"], ["locks", "--history", "lab.nope"], ["locks", "--history", "--json", "lab.nope"]):
+        result = running.run(*arguments, check=False)
+        assert result.returncode == 1 and "there is no service 'lab.nope'" in result.text, result.text

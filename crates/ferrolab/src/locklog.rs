@@ -175,7 +175,7 @@ mod tests {
     fn what_is_written_is_read_even_behind_a_torn_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = file(folder.path(), "bench");
-        crate::files::replace(&path, b"{\"time\":\"2026-01-01T00:00:00Z\",\"daem\n").unwrap();
+        crate::files::replace(&path, b"{\"time\":\"2026-01-01T00:00:00Z\",\"daem").unwrap();
         let (log, flush) = open(&path, "bench", 1).unwrap();
         let party = LockParty { session: 1, user: "ada".into(), address: "127.0.0.1:9".into() };
         let broken = Break { by: "eve".into(), reason: "lunch".into() };
@@ -192,6 +192,26 @@ mod tests {
         let last = lines.last().unwrap();
         assert_eq!((last.user.as_str(), last.epoch, last.duration), ("ada", Some(7), Some(1.5)));
         assert_eq!((last.by.as_deref(), last.reason.as_deref()), (Some("eve"), Some("lunch")));
+    }
+
+    #[test]
+    fn breaks_in_a_flood_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(folder.path(), "bench");
+        let (log, flush) = open(&path, "bench", 1).unwrap();
+        for epoch in 0..2000 {
+            let event = LockEvent::Broken(Break { by: "eve".into(), reason: "x".repeat(256) });
+            log(
+                "lab.x",
+                &LockRecord { event, party: party("eve"), epoch: Some(epoch), held: None },
+            );
+        }
+        flush.wait();
+        let lines = read(folder.path()).unwrap();
+        let count = |event: &str| lines.iter().filter(|line| line.event == event).count();
+        assert_eq!(count("broken"), 500);
+        let told = lines.iter().rfind(|line| line.event == "unrecorded").unwrap();
+        assert!(told.reason.as_ref().unwrap().starts_with("1500 lines"), "{told:?}");
     }
 
     fn party(user: &str) -> LockParty {

@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[command(after_help = "Examples:\n  ferrolab lock lab.laser -- python3 measure.py\n  \
     ferrolab lock lab.laser --wait 600 --user ada -- ./align.sh\n\n\
     The exit code is the command's, 128 and more where a signal has ended it, or 1 where the lock \
-    cannot be had.")]
+    cannot be had, or was lost before the command had ended.")]
 pub(super) struct Arguments {
     /// The service's name, or its URI
     name: String,

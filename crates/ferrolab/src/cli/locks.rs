@@ -5,13 +5,15 @@ use std::process::ExitCode;
 
 use clap::Args;
 use jiff::Timestamp;
-use miette::{Context, IntoDiagnostic};
+use miette::{Context, IntoDiagnostic, Report, miette};
 use serde::Serialize;
 
 use super::output::print_json;
 use super::{Outcome, explain, paths, runtime, supervisor, table};
 use crate::control::{LockRow, Request};
+use crate::installed;
 use crate::locklog::{self, Line};
+use crate::names::nearest;
 
 /// Lines of the history in a table, unless another number is asked for.
 const SHOWN: usize = 200;
@@ -52,6 +54,9 @@ fn now(arguments: &Arguments) -> Outcome {
     let listing = runtime()?.block_on(async {
         supervisor(&paths).await?.ask(&Request::Ps, |_| {}).await.map_err(explain)
     })?;
+    if let Some(name) = &arguments.name {
+        known(name, listing.services.iter().map(|row| row.name.as_str()))?;
+    }
     let wanted = |name: &String| arguments.name.as_ref().is_none_or(|wanted| wanted == name);
     let rows: Vec<Row> = listing
         .services
@@ -102,12 +107,29 @@ fn now(arguments: &Arguments) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Refuses a name that there is not, with the nearest that there is.
+fn known<'a>(name: &str, names: impl Iterator<Item = &'a str> + Clone) -> Result<(), Report> {
+    if names.clone().any(|known| known == name) {
+        return Ok(());
+    }
+    let help = match nearest(name, names) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None => "see the services with `ferrolab ps`".to_owned(),
+    };
+    Err(miette!(help = help, "there is no service '{name}' here"))
+}
+
 fn history(arguments: &Arguments) -> Outcome {
-    let folder = paths()?.log_dir;
-    let mut lines = locklog::read(&folder)
+    let paths = paths()?;
+    let folder = &paths.log_dir;
+    let mut lines = locklog::read(folder)
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot read the lock log in {}", folder.display()))?;
     if let Some(name) = &arguments.name {
+        // One that is gone has its history still; one that nobody has locked yet has none.
+        let configured = installed::load(&paths).map(|(lab, _)| lab.services).unwrap_or_default();
+        let configured = configured.iter().map(|service| service.name.as_str());
+        known(name, lines.iter().map(|line| line.service.as_str()).chain(configured))?;
         let daemons: HashSet<String> = lines
             .iter()
             .filter(|line| line.service == *name)

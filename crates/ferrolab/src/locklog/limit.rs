@@ -7,16 +7,22 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// So many lines may come at once,
-const BURST: f64 = 5000.0;
-/// and so many a second in the long run.
-const RATE: f64 = 50.0;
+/// What one client may have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance {
+    /// So many lines at once,
+    pub(super) burst: f64,
+    /// and so many a second in the long run.
+    pub(super) rate: f64,
+}
+
 /// Clients that are told apart; those beyond share one account.
 const CLIENTS: usize = 256;
 
 /// Who has had how many lines.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Limit {
+    allowance: Allowance,
     accounts: BTreeMap<String, Account>,
 }
 
@@ -28,16 +34,24 @@ struct Account {
 }
 
 impl Limit {
+    pub(super) fn new(allowance: Allowance) -> Self {
+        Limit { allowance, accounts: BTreeMap::new() }
+    }
+
     /// Whether one more line of `client` may be written; behind one that may not, how many that
     /// were until then.
     pub(super) fn allows(&mut self, client: &str, now: Instant) -> Option<u64> {
+        let allowance = self.allowance;
         if self.accounts.len() >= CLIENTS && !self.accounts.contains_key(client) {
-            self.accounts.retain(|_, account| account.left_out > 0 || account.at(now) < BURST);
+            self.accounts.retain(|_, account| {
+                account.left_out > 0 || account.at(now, allowance) < allowance.burst
+            });
         }
         let is_crowded = self.accounts.len() >= CLIENTS && !self.accounts.contains_key(client);
         let key = if is_crowded { "other clients" } else { client };
-        let account = self.accounts.entry(key.to_owned()).or_insert_with(|| Account::full(now));
-        account.left = account.at(now);
+        let full = || Account { left: allowance.burst, at: now, left_out: 0 };
+        let account = self.accounts.entry(key.to_owned()).or_insert_with(full);
+        account.left = account.at(now, allowance);
         account.at = now;
         if account.left < 1.0 {
             account.left_out += 1;
@@ -58,13 +72,9 @@ impl Limit {
 }
 
 impl Account {
-    fn full(now: Instant) -> Self {
-        Account { left: BURST, at: now, left_out: 0 }
-    }
-
-    fn at(&self, now: Instant) -> f64 {
+    fn at(&self, now: Instant, allowance: Allowance) -> f64 {
         let since: Duration = now.saturating_duration_since(self.at);
-        (self.left + since.as_secs_f64() * RATE).min(BURST)
+        (self.left + since.as_secs_f64() * allowance.rate).min(allowance.burst)
     }
 }
 
@@ -72,9 +82,11 @@ impl Account {
 mod tests {
     use super::*;
 
+    const ALLOWANCE: Allowance = Allowance { burst: 5000.0, rate: 50.0 };
+
     #[test]
     fn a_flood_is_cut_off_and_counted_and_others_are_not() {
-        let (mut limit, start) = (Limit::default(), Instant::now());
+        let (mut limit, start) = (Limit::new(ALLOWANCE), Instant::now());
         let written = (0..6000).filter(|_| limit.allows("eve", start).is_some()).count();
         assert_eq!(written, 5000);
         assert_eq!(limit.allows("ada", start), Some(0));
@@ -90,7 +102,7 @@ mod tests {
 
     #[test]
     fn many_names_are_no_way_around_it() {
-        let (mut limit, now) = (Limit::default(), Instant::now());
+        let (mut limit, now) = (Limit::new(ALLOWANCE), Instant::now());
         let flood = (0..20_000).map(|number| format!("eve {number}"));
         let written = flood.filter(|name| limit.allows(name, now).is_some()).count();
         assert!(written <= 5000 + CLIENTS, "{written}");

@@ -2,8 +2,8 @@
 //!
 //! Owns its files, the numbers of its lines, and what is left out of it.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use file_rotate::compression::Compression;
 use file_rotate::suffix::AppendCount;
 use file_rotate::{ContentLimit, FileRotate};
 
-use super::limit::Limit;
+use super::limit::{Allowance, Limit};
 use super::{BREAKS, Line, PREFIX};
 use crate::backlog::Backlog;
 
@@ -23,26 +23,39 @@ const FILES_KEPT: usize = 9;
 /// What has been left out is told at the latest then.
 const TELLING: Duration = Duration::from_secs(10);
 
+/// Lines of one client about locks that come and go.
+const LINES: Allowance = Allowance { burst: 5000.0, rate: 50.0 };
+/// Lines about broken locks of one owner.
+const BREAKS_OF_ONE: Allowance = Allowance { burst: 500.0, rate: 0.1 };
+
 pub(super) struct Writer {
     file: FileRotate<AppendCount>,
     breaks: FileRotate<AppendCount>,
     daemon: String,
     next: u64,
     limit: Limit,
+    /// Broken locks have an account of their own, so that nobody can roll them out either.
+    limit_of_breaks: Limit,
     /// Lines that could not be written, and are not told of yet.
     lost: u64,
+    /// The last line may have no end: the next one begins with it.
+    is_torn: bool,
 }
 
 impl Writer {
     /// Writes to the file at `path` and to the one of broken locks beside it.
     pub(super) fn new(path: &Path, daemon: &str, first: u64) -> Self {
+        let breaks = breaks_file(path);
+        let is_torn = has_no_end(path) || has_no_end(&breaks);
         Writer {
             file: rotating(path),
-            breaks: rotating(&breaks_file(path)),
+            breaks: rotating(&breaks),
             daemon: daemon.to_owned(),
             next: first,
-            limit: Limit::default(),
+            limit: Limit::new(LINES),
+            limit_of_breaks: Limit::new(BREAKS_OF_ONE),
             lost: 0,
+            is_torn,
         }
     }
 
@@ -71,9 +84,14 @@ impl Writer {
     }
 
     fn add(&mut self, line: Line) {
-        if line.is_routine() {
+        let limit = match line.event.as_str() {
+            "broken" => Some(&mut self.limit_of_breaks),
+            _ if line.is_routine() => Some(&mut self.limit),
+            _ => None,
+        };
+        if let Some(limit) = limit {
             let client = line.client();
-            match self.limit.allows(&client, Instant::now()) {
+            match limit.allows(&client, Instant::now()) {
                 None => return,
                 Some(0) => {}
                 Some(left_out) => self.write(self.left_out(&client, left_out)),
@@ -83,13 +101,14 @@ impl Writer {
     }
 
     fn tell_left_out(&mut self) {
-        for (client, lines) in self.limit.left_out() {
+        let breaks = self.limit_of_breaks.left_out();
+        for (client, lines) in self.limit.left_out().into_iter().chain(breaks) {
             self.write(self.left_out(&client, lines));
         }
     }
 
     fn left_out(&self, client: &str, lines: u64) -> Line {
-        self.unrecorded(client, format!("{lines} lines: it locked and unlocked too often"))
+        self.unrecorded(client, format!("{lines} lines: too many of one kind in a short time"))
     }
 
     fn unrecorded(&self, client: &str, reason: String) -> Line {
@@ -106,11 +125,15 @@ impl Writer {
         self.next += 1;
         let written = serde_json::to_string(&line).map_err(io::Error::from).and_then(|mut text| {
             text.push('\n');
+            if self.is_torn {
+                text.insert(0, '\n');
+            }
             if line.event == "broken" {
                 self.breaks.write_all(text.as_bytes())?;
             }
             self.file.write_all(text.as_bytes())
         });
+        self.is_torn = written.is_err();
         if let Err(error) = written {
             // The first of them says why; then they are counted.
             if self.lost == 0 {
@@ -119,6 +142,20 @@ impl Writer {
             self.lost += 1;
         }
     }
+}
+
+/// Whether the last line of a file has no end: its daemon, or the whole host, was killed while it
+/// was being written.
+fn has_no_end(path: &Path) -> bool {
+    let last = || -> io::Result<u8> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::End(-1))?;
+        let mut byte = [0];
+        file.read_exact(&mut byte)?;
+        Ok(byte[0])
+    };
+    // A file that is not there, or empty, has no line at all.
+    last().is_ok_and(|byte| byte != b'\n')
 }
 
 fn rotating(path: &Path) -> FileRotate<AppendCount> {
