@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from harness import proxy
+from harness import proxy, within
 from harness.bare import connect_message, message, receive
 from Pyro5 import protocol
 from Pyro5.serializers import serializers
@@ -101,7 +101,7 @@ def test_bombs_just_under_the_limit_are_refused_and_hold_nobody_up(bench, serial
     print(f"{len(crowd)} times {len(packet)} bytes of {serializer}: {peak(pid):.0f} MiB, "
           f"the honest client waited for {took[0]:.2f} s")
     assert peak(pid) < MOST_MIB
-    assert took[0] < 2
+    assert took[0] < within(2)
     (daemon,) = lab.ps()["daemons"]
     assert daemon["pid"] == pid, "the daemon was killed"
 

@@ -15,7 +15,15 @@ from pathlib import Path
 
 import Pyro5.errors
 import pytest
-from harness import SERIALIZERS, Certificates, every_serializer, proxy, tls_client, wait_for
+from harness import (
+    SERIALIZERS,
+    Certificates,
+    every_serializer,
+    proxy,
+    tls_client,
+    wait_for,
+    within,
+)
 from harness.bare import connect_message, message, receive
 from Pyro5 import protocol
 from Pyro5.serializers import serializers
@@ -93,8 +101,8 @@ def test_a_crowd_that_does_not_shake_hands_is_gone_within_six_seconds(lab, encry
             calls += 1
             crowd.step()
         print(f"{calls} honest clients, the longest took {longest:.3f} s; {crowd.longest:.2f} s")
-        assert longest < 1
-        assert crowd.longest < 6
+        assert longest < within(1)
+        assert crowd.longest < within(6)
 
 
 class Crowd:
@@ -162,7 +170,7 @@ def test_five_thousand_idle_connections_take_little_memory(lab):
         after = memory(pid)
         print(f"{before:.0f} MiB before, {after:.0f} MiB with 5,000; a call took {took:.3f} s")
         assert after < 200
-        assert took < 1
+        assert took < within(1)
 
 
 def dump(serializer, *args):
@@ -228,7 +236,7 @@ def test_what_costs_a_peer_little_costs_us_little(bench, serializer, attack, say
     packet = attack(serializer)
     costs = []
     # A busy machine makes a moment of processor time longer than it is, now and then.
-    while len(costs) < 3 and not any(cost <= 0.1 for cost in costs):
+    while len(costs) < 5 and not any(cost <= 0.1 for cost in costs):
         memory_before = memory(pid)
         answer, cost = attacked(uri, pid, serializer, packet)
         costs.append(cost)

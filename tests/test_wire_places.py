@@ -58,8 +58,8 @@ def test_connection_81_is_refused_until_one_leaves():
 
         came = sides.assert_same(script)
         assert "rejected: no free workers, increase server threadpool size" in came[1]
-        # The middle one of five: one may meet with a busy machine.
-        assert sorted(took["Ferrolab"])[2] < 0.1, took
+        # The middle one of five, and shorter than any wait for a place.
+        assert sorted(took["Ferrolab"])[2] < 1, took
 
 
 def test_the_pool_is_as_large_as_the_daemons_settings_say():

@@ -10,7 +10,7 @@ import pytest
 
 from workers import (
     BATCH, BEGUN, CALL, CLOSE, DRIVERS, END, GET, JSON, MARSHAL, MSGPACK, NEXT, RAISED, REST,
-    SERPENT, SET, STREAM, VALUE, Raised, Worker, probe, raises, service, start, wait_for,
+    SERPENT, SET, STREAM, TIMEOUT, VALUE, Raised, Worker, probe, raises, service, start, wait_for,
 )
 
 
@@ -341,7 +341,7 @@ def test_instruments_are_released(tmp_path):
         assert "stuck" in worker.record(lambda r: r[0] == "log" and "failed" in r[4])[5]
         other.call("one", "closed")
         worker.send(("stop", 5.0))
-        assert worker.process.wait(timeout=5) == 0
+        assert worker.process.wait(timeout=TIMEOUT) == 0
         worker.record(lambda r: r == ("out", "one", "closed one"))
         worker.record(lambda r: r == ("out", "all", "closed all"))
 
@@ -367,7 +367,7 @@ def test_multiplex():
         worker.send(("ping", 1))
         assert worker.message() == ("pong", 1)
         worker.send(("stop", 1.0))
-        assert worker.process.wait(timeout=5) == 0
+        assert worker.process.wait(timeout=TIMEOUT) == 0
 
 
 def answer_asks(worker, answers, seen):
@@ -447,7 +447,7 @@ def test_interpreters(python):
         channel.call("lab.probe", "close_low")
         assert worker.channel().call("lab.probe", "bump") == 1
         worker.send(("stop", 1.0))
-        assert worker.process.wait(timeout=5) == 0
+        assert worker.process.wait(timeout=TIMEOUT) == 0
 
 
 def test_large_values(channel):

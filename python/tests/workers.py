@@ -195,7 +195,7 @@ def probe(**more):
     return service("lab.probe", "standard", "Probe", **more)
 
 
-def wait_for(condition, seconds=10):
+def wait_for(condition, seconds=TIMEOUT):
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "in vain"

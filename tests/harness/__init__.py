@@ -18,9 +18,10 @@ from .sides import (
     every_servertype,
 )
 from .stock import pyrolab_daemon, stock_daemon, stock_nameserver, stock_program
-from .wait import wait_for
+from .wait import EXTENDED, wait_for, within
 
 __all__ = [
+    "EXTENDED",
     "SERIALIZERS",
     "SERVERTYPES",
     "Certificates",
@@ -41,4 +42,5 @@ __all__ = [
     "stock_program",
     "tls_client",
     "wait_for",
+    "within",
 ]

@@ -31,7 +31,8 @@ fn children_die_with_a_parent_that_is_killed() {
 
     parent.kill().unwrap();
     for (name, pid) in &children {
-        poll(Duration::from_secs(2), name, || !is_alive(*pid));
+        // Promised are 2 s, which `--extended` judges through the binary: this one tells a hang.
+        poll(Duration::from_secs(20), name, || !is_alive(*pid));
     }
     parent.wait().unwrap();
 }

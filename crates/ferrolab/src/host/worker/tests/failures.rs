@@ -150,10 +150,8 @@ async fn a_stop_releases_and_leaves_nothing() {
     }
     let pid = client.call("lab.probe", "pid", vec![]).await.unwrap().as_i64().unwrap();
     drop(client);
-    let began = Instant::now();
-    bench.workers.stop().await;
+    tokio::time::timeout(SOON, bench.workers.stop()).await.expect("stopped");
     assert!(!is_alive(pid));
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
