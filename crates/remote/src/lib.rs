@@ -229,6 +229,7 @@
 
 mod arguments;
 mod aside;
+mod batch;
 mod client;
 mod daemon;
 mod error;
@@ -243,6 +244,7 @@ mod session;
 mod tls;
 
 pub use arguments::Signature;
+pub use batch::{batch, batch_now};
 pub use client::discovery::{Search, locate_ns};
 pub use client::items::Items;
 pub use client::nameserver::{NAMESERVER_NAME, NameServer, Registration, resolve};
@@ -263,7 +265,7 @@ pub use native::{
 pub use net::{BindError, Listener};
 pub use object::{
     Answer, Blob, BoxFuture, CallResult, Context, ItemStream, Leave, Metadata, MethodCall, Object,
-    Operation, Reply, ReplyBody, Request, Rested, batch, batch_now,
+    Operation, Reply, ReplyBody, Request, Rested,
 };
 pub use session::{Peer, Session};
 pub use tls::{ClientTls, Identity, ServerTls, TlsError, begins_tls};

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use wire::Limits;
-use wire::exception::{Exception, wrap_in_batch};
+use wire::exception::Exception;
 use wire::message::{Annotations, Flags};
 use wire::serializer::{CallRef, Serializer};
 use wire::value::{Dict, Value};
@@ -213,11 +213,24 @@ pub(crate) fn unexposed_method(name: &str) -> Exception {
     Exception::attribute_error(format!("attempt to access {kind} attribute '{name}'"))
 }
 
-/// Whether Pyro5 counts a name as private: it begins with an underscore and is not one of the
-/// double-underscore names of Python's data model.
+/// What of Python's data model Pyro5 counts as private, between its underscores.
+#[rustfmt::skip]
+const PRIVATE_DUNDERS: [&str; 42] = [
+    "bool", "call", "class", "cmp", "coerce", "copy", "deepcopy", "del", "delattr", "dir", "enter",
+    "eq", "exit", "format", "ge", "getattr", "getattribute", "getinitargs", "getnewargs",
+    "getstate", "gt", "hasattr", "hash", "init", "init_subclass", "instancecheck", "le", "lt",
+    "module", "ne", "new", "nonzero", "reduce", "reduce_ex", "repr", "setattr", "setstate",
+    "sizeof", "str", "subclasscheck", "subclasshook", "weakref",
+];
+
+/// Whether Pyro5 counts a name as private: it begins with an underscore and is not one of those
+/// double-underscore names of Python's data model that may be called.
 fn is_private(name: &str) -> bool {
-    let is_dunder = name.len() > 4 && name.starts_with("__") && name.ends_with("__");
-    name.starts_with('_') && !is_dunder
+    let dunder = name.strip_prefix("__").and_then(|rest| rest.strip_suffix("__"));
+    match dunder.filter(|inner| !inner.is_empty()) {
+        Some(inner) => PRIVATE_DUNDERS.binary_search(&inner).is_ok(),
+        None => name.starts_with('_'),
+    }
 }
 
 /// A method with its arguments.
@@ -281,57 +294,6 @@ impl Blob {
     }
 }
 
-/// Carries out a batch by calling `one` for each entry, stopping behind the first that raises:
-/// what it raised stands in its place in the list.
-pub async fn batch(
-    calls: Vec<MethodCall>,
-    mut one: impl FnMut(MethodCall) -> Answer,
-) -> CallResult {
-    let mut results = Vec::with_capacity(calls.len());
-    for call in calls {
-        let method = call.method.clone();
-        let result = match one(call).wait().await {
-            Ok(Reply { body: ReplyBody::Value(value), .. }) => Ok(value),
-            Ok(Reply { body: ReplyBody::Stream(_), .. }) => Err(Exception::type_error(format!(
-                "'{method}' returns an iterator, which cannot travel in a batch"
-            ))),
-            Err(exception) => Err(exception),
-        };
-        if !push_result(&mut results, result) {
-            break;
-        }
-    }
-    Ok(Reply::from(Value::List(results)))
-}
-
-/// [`batch`] for methods that are done when they return.
-pub fn batch_now(
-    calls: Vec<MethodCall>,
-    mut one: impl FnMut(MethodCall) -> Result<Value, Exception>,
-) -> Answer {
-    let mut results = Vec::with_capacity(calls.len());
-    for call in calls {
-        if !push_result(&mut results, one(call)) {
-            break;
-        }
-    }
-    Answer::value(Value::List(results))
-}
-
-/// Adds a result to a batch's; false where the batch ends.
-fn push_result(results: &mut Vec<Value>, result: Result<Value, Exception>) -> bool {
-    match result {
-        Ok(value) => {
-            results.push(value);
-            true
-        }
-        Err(exception) => {
-            results.push(wrap_in_batch(&exception));
-            false
-        }
-    }
-}
-
 /// What accompanies a request (Pyro5's `current_context`).
 #[derive(Clone, Debug)]
 pub struct Context {
@@ -345,7 +307,7 @@ pub struct Context {
     pub correlation_id: [u8; 16],
     /// The request's annotations.
     pub annotations: Annotations,
-    /// The room that the request takes, where it is large.
+    /// The room that the request takes, where it is large. Dropped when its arguments are.
     pub(crate) held: Option<Arc<Held>>,
     /// Whether it may still begin.
     pub leave: Leave,
@@ -448,6 +410,17 @@ impl Answer {
         Answer::Ready(Err(exception))
     }
 
+    /// The same, with `room` taken until the call is done: its arguments are the object's now.
+    pub(crate) fn keeping(self, room: Option<Arc<Held>>) -> Self {
+        match (self, room) {
+            (Answer::Pending(call), Some(room)) => Answer::Pending(Box::pin(async move {
+                let _room = room;
+                call.await
+            })),
+            (answer, _) => answer,
+        }
+    }
+
     /// The call's result, waited for where it is not there yet.
     pub async fn wait(self) -> CallResult {
         match self {
@@ -466,5 +439,27 @@ impl From<Value> for Reply {
 impl From<Result<Value, Exception>> for Answer {
     fn from(result: Result<Value, Exception>) -> Self {
         Answer::Ready(result.map(Reply::from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_names_are_told_from_unexposed_ones_as_by_pyro5() {
+        assert!(PRIVATE_DUNDERS.is_sorted());
+        for (name, kind) in [
+            ("reset", "unexposed"),
+            ("__len__", "unexposed"),
+            ("_reset", "private"),
+            ("__reset", "private"),
+            ("____", "private"),
+            ("__init__", "private"),
+            ("__weakref__", "private"),
+        ] {
+            let told = format!("attempt to access {kind} attribute '{name}'");
+            assert_eq!(unexposed_method(name).message(), told);
+        }
     }
 }

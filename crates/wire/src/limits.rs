@@ -42,9 +42,10 @@ impl Limits {
         }
     }
 
-    /// What a peer may send before the handshake is done: little, and nothing compressed.
+    /// What a peer may send before the handshake is done: little, and nothing compressed. What it
+    /// says there is kept for as long as it stays, and any number of peers may say it.
     pub fn handshake() -> Limits {
-        Limits { inflated: 0, ..Limits::for_messages(64 << 10) }
+        Limits { inflated: 0, memory: 256 << 10, ..Limits::for_messages(64 << 10) }
     }
 }
 

@@ -49,6 +49,23 @@ pub enum Value {
 }
 
 impl Value {
+    /// About how many bytes of memory it takes, with all that it holds.
+    pub fn memory(&self) -> usize {
+        let sum = |items: &[Value]| items.iter().map(Value::memory).sum();
+        size_of::<Value>()
+            + match self {
+                Value::Str(text) => text.len(),
+                Value::Bytes(bytes) => bytes.len(),
+                Value::List(items) | Value::Tuple(items) => sum(items),
+                Value::Set(set) | Value::FrozenSet(set) => set.iter().map(Value::memory).sum(),
+                Value::Dict(dict) => {
+                    let pairs = dict.iter().map(|(key, value)| key.memory() + value.memory());
+                    pairs.sum()
+                }
+                _ => 0,
+            }
+    }
+
     /// A `bytes` value.
     pub fn bytes(bytes: impl Into<Vec<u8>>) -> Value {
         Value::Bytes(bytes.into())

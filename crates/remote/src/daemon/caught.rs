@@ -6,14 +6,19 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::Poll;
+use std::time::Instant;
 
 use tracing::error;
 use wire::exception::Exception;
 
+use crate::daemon::complaints::Complaints;
 use crate::object::{Answer, BoxFuture, CallResult, Object, Request};
 use crate::session::Session;
+
+/// What the log has been told of.
+static TOLD: LazyLock<Complaints> = LazyLock::new(Complaints::default);
 
 /// What is called, for the caller and the log.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +87,14 @@ fn broken(what: What<'_>, panic: &(dyn Any + Send)) -> Exception {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("without a text");
-    error!(service = object, member, panic = text, "a call broke off");
+    let now = Instant::now();
+    if let Some(others) = TOLD.kept_back(now) {
+        error!(others, "calls broke off that are not told of one by one");
+    }
+    // Whoever finds such a call can make it as fast as it can send.
+    if TOLD.one_more(now) {
+        error!(service = object, member, panic = text, "a call broke off");
+    }
     Exception::runtime_error(format!(
         "'{object}': {member} broke off by a mistake of its own, which the daemon's log tells of"
     ))

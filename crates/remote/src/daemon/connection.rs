@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use wire::Limits;
-use wire::message::{FrameError, FrameWriter, Header, MessageType};
+use wire::message::{Flags, FrameError, FrameWriter, Header, MessageType};
 
 use crate::aside::{aside, give_memory_back, in_steps};
 use crate::daemon::config::{DaemonConfig, ServerType};
@@ -289,7 +289,7 @@ async fn requests<S: ClientStream>(
     stop: &CancellationToken,
 ) -> Result<(), ReadError> {
     let limits = &shared.config.limits;
-    let most = Most { calls: shared.config.oneways, bytes: limits.message };
+    let most = Most { calls: shared.config.oneways, bytes: limits.memory };
     let mut caller =
         Caller { session: Arc::clone(session), may, oneways: Oneways::new(most), took: 0 };
     let mut stopped = pin!(stop.cancelled());
@@ -309,8 +309,15 @@ async fn requests<S: ClientStream>(
             match Box::pin(shared.room.enter(need)).await {
                 Ok(room) => held = Some(room),
                 Err(exception) => {
-                    dispatch::refuse(shared, session, header, exception, &mut connection.out);
-                    Box::pin(unread::send(shared, session, connection)).await?;
+                    match header.flags.contains(Flags::ONEWAY) {
+                        // It has no answer: the next call that has one tells of it.
+                        true => drop(caller.oneways.refuse()),
+                        false => {
+                            let out = &mut connection.out;
+                            dispatch::refuse(shared, session, header, exception, out);
+                            Box::pin(unread::send(shared, session, connection)).await?;
+                        }
+                    }
                     continue;
                 }
             }
@@ -378,12 +385,7 @@ fn pong(header: &Header, out: &mut Vec<u8>, max: usize) -> After {
         FrameWriter::begin(out, MessageType::Ping, header.serializer, header.seq, &Vec::new())
             .and_then(|mut frame| {
                 frame.payload().extend_from_slice(b"pong");
-                frame.finish(
-                    wire::message::Flags::default(),
-                    Some(dispatch::correlation(header)),
-                    false,
-                    max,
-                )
+                frame.finish(Flags::default(), Some(dispatch::correlation(header)), false, max)
             });
     if written.is_ok() { After::Continue } else { After::Close }
 }

@@ -64,7 +64,7 @@ async fn batch(
     session: Arc<Session>,
     calls: Vec<MethodCall>,
 ) -> crate::object::CallResult {
-    crate::object::batch(calls, |call| call_method(Arc::clone(&shared), &session, call)).await
+    crate::batch::batch(calls, |call| call_method(Arc::clone(&shared), &session, call)).await
 }
 
 fn call_method(shared: Arc<Shared>, session: &Arc<Session>, call: MethodCall) -> Answer {
@@ -137,7 +137,9 @@ fn info(shared: &Shared) -> String {
     let nat = shared.nat_location().map_or_else(|| "None".to_owned(), |nat| nat.to_string());
     let server = match shared.config.server_type {
         ServerType::Thread => {
-            format!("thread (at most {} connections)", shared.config.threadpool_size)
+            let most = shared.config.threadpool_size;
+            let most = shared.config.connections.map_or(most, |connections| connections.min(most));
+            format!("thread (at most {most} connections)")
         }
         ServerType::Multiplex => "multiplex".to_owned(),
     };

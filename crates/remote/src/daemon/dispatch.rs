@@ -13,11 +13,12 @@ use wire::message::{Annotations, Flags, FrameWriter, Header, MessageType};
 use wire::serializer::Serializer;
 use wire::value::Value;
 
+use crate::aside::{aside, give_memory_back};
 use crate::daemon::caught::{self, What};
 use crate::daemon::handshake::{May, no_place};
 use crate::daemon::oneway::{self, About, Oneways};
-use crate::daemon::request;
-use crate::daemon::room::Held;
+use crate::daemon::request::{self, Unread};
+use crate::daemon::room::{Held, Need};
 use crate::daemon::streams::Origin;
 use crate::daemon::{DAEMON_NAME, Shared, guarded};
 use crate::frames::Frame;
@@ -71,11 +72,16 @@ pub(crate) async fn answer(
     if !is_oneway && let Some(exception) = oneways.owed() {
         return answer.exception(exception, "", "", out);
     }
-    let bytes = frame.body.payload.len();
     *took = held.as_ref().map_or(0, Held::bytes);
-    let (id, operation, memory) = match request::decode(&frame, serializer, &shared.config.limits) {
-        Ok(decoded) => decoded,
-        Err(exception) => return answer.exception(exception, "", "", out),
+    let (id, operation, memory) = match read(shared, &frame, serializer, &mut held).await {
+        Ok(read) => read,
+        Err(Unread::Malformed(exception)) => return answer.exception(exception, "", "", out),
+        Err(Unread::TooLarge(exception)) => {
+            if is_oneway {
+                oneways.refuse();
+            }
+            return answer.exception(exception, "", "", out);
+        }
     };
     drop(frame);
     if let Some(held) = &mut held {
@@ -97,7 +103,7 @@ pub(crate) async fn answer(
     let has_lock = shared.locks.settings(&id).is_some();
     // A oneway batch is carried out in its place, as Pyro5 does.
     if is_oneway && !header.flags.contains(Flags::BATCH) {
-        let Some(place) = oneways.enter(bytes, session, &name) else { return After::Continue };
+        let Some(place) = oneways.enter(memory, session, &name) else { return After::Continue };
         let about = About {
             shared: Arc::clone(shared),
             session: Arc::clone(session),
@@ -155,6 +161,39 @@ pub(crate) async fn answer(
         return After::Continue;
     }
     answer.result(result, &id, &name, out)
+}
+
+/// Reads a request within the room that it has, or in more where that is too little.
+async fn read(
+    shared: &Shared,
+    frame: &Frame<'_>,
+    serializer: Serializer,
+    held: &mut Option<Held>,
+) -> Result<(String, Operation, usize), Unread> {
+    let limits = &shared.config.limits;
+    let Some(room) = held else { return request::decode(frame, serializer, limits) };
+    let within = room.limits(limits);
+    let mut read = request::decode(frame, serializer, &within);
+    let most = Need::most(frame.body.payload.len(), limits);
+    if let Err(Unread::TooLarge(_)) = read
+        && within.memory < most.values
+    {
+        give_back(held.take());
+        // Boxed, for it is rare. Without any room: two that waited for more would wait for each
+        // other.
+        *held = Some(Box::pin(shared.room.enter(most)).await.map_err(Unread::TooLarge)?);
+        read = request::decode(frame, serializer, limits);
+    }
+    if let Err(Unread::TooLarge(_)) = read {
+        give_back(held.take());
+    }
+    read
+}
+
+/// Gives back room that was used, and the memory behind it before others use that room.
+fn give_back(held: Option<Held>) {
+    aside(give_memory_back);
+    drop(held);
 }
 
 /// Answers a request that is not even read.
@@ -251,9 +290,7 @@ impl Answering<'_> {
                 let flags = if batch { Flags::BATCH } else { Flags::default() };
                 match self.write(&value, flags, &annotations, out) {
                     Ok(()) => After::Continue,
-                    Err(Unsent::Value(exception)) | Err(Unsent::Frame(exception)) => {
-                        self.exception(exception, object, method, out)
-                    }
+                    Err(exception) => self.exception(exception, object, method, out),
                 }
             }
             ReplyBody::Stream(stream) => {
@@ -321,10 +358,9 @@ impl Answering<'_> {
         out: &mut Vec<u8>,
     ) -> After {
         let flags = flags.with(Flags::EXCEPTION);
-        let Err(unsent) = self.write(&exception.to_value(), flags, annotations, out) else {
+        let Err(reason) = self.write(&exception.to_value(), flags, annotations, out) else {
             return After::Continue;
         };
-        let (Unsent::Value(reason) | Unsent::Frame(reason)) = unsent;
         let class = exception.class.strip_prefix("builtins.").unwrap_or(&exception.class);
         let told = |most: usize| {
             Exception::pyro_error(format!(
@@ -351,10 +387,9 @@ impl Answering<'_> {
         flags: Flags,
         annotations: &Annotations,
         out: &mut Vec<u8>,
-    ) -> Result<(), Unsent> {
-        let unframed = |error: wire::message::FrameError| {
-            Unsent::Frame(Exception::protocol_error(error.to_string()))
-        };
+    ) -> Result<(), Exception> {
+        let unframed =
+            |error: wire::message::FrameError| Exception::protocol_error(error.to_string());
         let mut frame = FrameWriter::begin(
             out,
             MessageType::Result,
@@ -365,7 +400,7 @@ impl Answering<'_> {
         .map_err(unframed)?;
         self.serializer
             .encode(value, frame.payload())
-            .map_err(|error| Unsent::Value(Exception::new(error.class(), error.to_string())))?;
+            .map_err(|error| Exception::new(error.class(), error.to_string()))?;
         let config = &self.shared.config;
         let most = config.answer.unwrap_or(config.limits.message);
         frame.finish(flags, Some(self.id), config.compression, most).map_err(unframed)
@@ -381,10 +416,4 @@ const SHORT_TEXT: usize = 100;
 fn beginning(text: &str, most: usize) -> &str {
     let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     text.get(..end.unwrap_or(0)).unwrap_or_default()
-}
-
-/// Why an answer could not be written, as the exception to send in its place.
-enum Unsent {
-    Value(Exception),
-    Frame(Exception),
 }

@@ -7,16 +7,15 @@
 use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
-use wire::exception::{Exception, wrap_in_batch};
+use wire::exception::Exception;
 use wire::value::Value;
 
+use crate::batch::{self, Results};
 use crate::daemon::caught::{self, What};
 use crate::daemon::{Shared, dispatch};
 use crate::lock::methods;
 use crate::lock::table::{Admission, Locks};
-use crate::object::{
-    CallResult, Context, Metadata, MethodCall, Object, Operation, Reply, ReplyBody, Request,
-};
+use crate::object::{CallResult, Context, Metadata, MethodCall, Object, Operation, Reply, Request};
 use crate::session::Session;
 
 /// The right to run a call in a `multiplex` daemon.
@@ -94,7 +93,7 @@ impl Guarded<'_> {
     /// Entry by entry, since the lock may change hands between two of them.
     async fn batch(&self, calls: Vec<MethodCall>, context: &Context, turn: Turn) -> CallResult {
         let mut turn = turn;
-        let mut results = Vec::with_capacity(calls.len());
+        let mut results = Results::default();
         // What runs keeps the lock where it is until the next entry runs.
         let mut _running = None;
         // Made for the first entry that runs, not before.
@@ -126,15 +125,11 @@ impl Guarded<'_> {
                     }
                 }
             };
-            match result {
-                Ok(value) => results.push(value),
-                Err(exception) => {
-                    results.push(wrap_in_batch(&exception));
-                    break;
-                }
+            if !results.push(result) {
+                break;
             }
         }
-        Ok(Reply::from(Value::List(results)))
+        Ok(Reply::from(results.into_list()))
     }
 
     fn batch_object(
@@ -160,11 +155,6 @@ impl Guarded<'_> {
         let method = call.method.clone();
         let request = Request { operation: Operation::Call(call), context };
         let what = What { object: self.id, member: &method };
-        match caught::call(what, object, self.session, request).await?.body {
-            ReplyBody::Value(value) => Ok(value),
-            ReplyBody::Stream(_) => Err(Exception::type_error(format!(
-                "'{method}' returns an iterator, which cannot travel in a batch"
-            ))),
-        }
+        batch::entry(&method, caught::call(what, object, self.session, request).await)
     }
 }

@@ -32,7 +32,7 @@ pub(crate) struct Oneways {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Most {
     pub(crate) calls: usize,
-    /// Bytes of their requests.
+    /// Bytes of memory that their requests take.
     pub(crate) bytes: usize,
 }
 
@@ -54,7 +54,7 @@ impl Oneways {
         Oneways { limits, open: Arc::default(), refused: 0 }
     }
 
-    /// A place for a call of so many bytes; none if there are too many.
+    /// A place for a call that takes so many bytes of memory; none if there are too many.
     pub(crate) fn enter(&mut self, bytes: usize, session: &Session, method: &str) -> Option<Place> {
         let open = &self.open;
         let (calls, held) =
@@ -62,9 +62,8 @@ impl Oneways {
         // One is let in however large it is: its message was.
         let fits = calls == 0 || held.saturating_add(bytes) <= self.limits.bytes;
         if calls >= self.limits.calls || !fits {
-            self.refused += 1;
             // Once for a flood: a line for each would wash everything else out of the log.
-            if self.refused == 1 {
+            if self.refuse() {
                 error!(peer = %session.peer, method, waiting = calls, bytes = held,
                     "too many oneway calls: this one is refused, and those behind it until there \
                      is room; the next call with an answer tells how many they were");
@@ -74,6 +73,13 @@ impl Oneways {
         open.calls.fetch_add(1, Ordering::AcqRel);
         open.bytes.fetch_add(bytes, Ordering::AcqRel);
         Some(Place { open: Arc::clone(open), bytes })
+    }
+
+    /// Counts a call that is not carried out; true for the first since the last call with an
+    /// answer.
+    pub(crate) fn refuse(&mut self) -> bool {
+        self.refused += 1;
+        self.refused == 1
     }
 
     /// The exception for the call that follows refused ones.

@@ -18,24 +18,46 @@ const SET_ATTRIBUTE: &str = "__setattr__";
 /// The annotation that says what a serialized blob is, and whom it is for.
 const BLOB_ANNOTATION: [u8; 4] = *b"BLBI";
 
+/// Why a request cannot be read, as the exception for its caller.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// Its values take more memory than they may.
+    TooLarge(Exception),
+    /// It is no request.
+    Malformed(Exception),
+}
+
+impl From<Exception> for Unread {
+    fn from(exception: Exception) -> Self {
+        Unread::Malformed(exception)
+    }
+}
+
+impl From<DecodeError> for Unread {
+    fn from(error: DecodeError) -> Self {
+        match error.kind {
+            DecodeErrorKind::Memory(_) => Unread::TooLarge(unreadable(error)),
+            _ => Unread::Malformed(unreadable(error)),
+        }
+    }
+}
+
 /// The id of the object, what is asked of it, and the bytes of memory that this takes.
 pub(crate) fn decode(
     frame: &Frame<'_>,
     serializer: Serializer,
     limits: &Limits,
-) -> Result<(String, Operation, usize), Exception> {
+) -> Result<(String, Operation, usize), Unread> {
     let flags = frame.header.flags;
     if flags.contains(Flags::KEEPSERIALIZED) {
         if flags.contains(Flags::BATCH) {
-            return Err(Exception::type_error(
-                "a batch cannot stay serialized: its calls could not be told apart",
-            ));
+            let reason = "a batch cannot stay serialized: its calls could not be told apart";
+            return Err(Exception::type_error(reason).into());
         }
         let (object, blob) = blob(frame, serializer, limits)?;
         return Ok((object, blob, frame.body.payload.len()));
     }
-    let (call, memory) =
-        serializer.decode_call_counted(&frame.body.payload, limits).map_err(unreadable)?;
+    let (call, memory) = serializer.decode_call_counted(&frame.body.payload, limits)?;
     let Call { object, method, args, kwargs } = call;
     Ok((object, operation(method, args, kwargs, flags)?, memory))
 }

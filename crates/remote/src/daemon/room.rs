@@ -2,9 +2,10 @@
 //!
 //! Owns how much of it there is for all connections together, and the order in which they get it. A
 //! request's bytes say little of what its values take: a few kilobytes, compressed, may be as large
-//! as a message's limit allows. Each is therefore taken for what it could be until it has been read;
-//! then it holds what it is, until its object has done with it. Small requests need none, and never
-//! wait behind large ones.
+//! as a message's limit allows. Each is therefore taken for what it is likely to be, and read within
+//! that; one that turns out to be more waits for all that it could be, and is read again. Then it
+//! holds what it is, until its object has done with it. Small requests need none, and never wait
+//! behind large ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +19,10 @@ use crate::frames::FrameReader;
 
 /// A request whose payload has no more bytes than this needs no room.
 const SMALL: usize = 64 << 10;
-/// A byte of a payload may take so much memory as a part of a value, or somewhat less.
-const VALUE_PER_BYTE: usize = 64;
+/// A byte of a payload takes so much memory as a part of a value, or less, where the value is numbers
+/// or texts as people send them. It may take four times this.
+const LIKELY_PER_BYTE: usize = 16;
+const MOST_PER_BYTE: usize = 64;
 /// A byte may inflate to so many at most.
 const INFLATED_PER_BYTE: usize = 1032;
 /// Room is counted in this, since a permit's count has 32 bits.
@@ -36,7 +39,34 @@ pub(crate) struct Room {
 
 /// Room that a request has.
 #[derive(Debug)]
-pub(crate) struct Held(OwnedSemaphorePermit);
+pub(crate) struct Held {
+    permit: OwnedSemaphorePermit,
+    /// Bytes of it that are for values.
+    values: usize,
+}
+
+/// Room that a request needs, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Need {
+    payload: usize,
+    pub(crate) values: usize,
+}
+
+impl Need {
+    /// What a payload of so many bytes is likely to need.
+    pub(crate) fn likely(payload: usize, limits: &Limits) -> Self {
+        Need { payload, values: values(payload, LIKELY_PER_BYTE, limits) }
+    }
+
+    /// What it can need.
+    pub(crate) fn most(payload: usize, limits: &Limits) -> Self {
+        Need { payload, values: values(payload, MOST_PER_BYTE, limits) }
+    }
+
+    fn bytes(self) -> usize {
+        self.payload.saturating_add(self.values)
+    }
+}
 
 impl Room {
     pub(crate) fn new(bytes: usize) -> Self {
@@ -44,15 +74,16 @@ impl Room {
         Room { units, free: Arc::new(Semaphore::new(units as usize)) }
     }
 
-    /// Waits for room for a message that needs so much of it.
+    /// Waits for so much room.
     ///
     /// # Errors
     /// Others do not leave any.
-    pub(crate) async fn enter(&self, need: usize) -> Result<Held, Exception> {
+    pub(crate) async fn enter(&self, need: Need) -> Result<Held, Exception> {
         // One that needs more than there is has all of it to itself.
-        let waiting = Arc::clone(&self.free).acquire_many_owned(units(need).min(self.units));
+        let share = units(need.bytes()).min(self.units);
+        let waiting = Arc::clone(&self.free).acquire_many_owned(share);
         match tokio::time::timeout(PATIENCE, waiting).await {
-            Ok(Ok(permit)) => Ok(Held(permit)),
+            Ok(Ok(permit)) => Ok(Held { permit, values: need.values }),
             // The semaphore is never closed.
             Ok(Err(_)) | Err(_) => Err(Exception::new(
                 "Pyro5.errors.CommunicationError",
@@ -68,38 +99,43 @@ impl Room {
 
 impl Held {
     /// Its payload, inflated, has so many bytes.
-    pub(crate) fn inflated(&mut self, bytes: usize, limits: &Limits) {
-        self.shrink(bytes.saturating_add(values(bytes, limits)));
+    pub(crate) fn inflated(&mut self, payload: usize, limits: &Limits) {
+        let need = Need::likely(payload, limits);
+        self.values = need.values;
+        self.shrink(need.bytes());
+    }
+
+    /// `limits`, with its room for values.
+    pub(crate) fn limits(&self, limits: &Limits) -> Limits {
+        Limits { memory: self.values, ..limits.clone() }
     }
 
     /// What it holds now.
     pub(crate) fn bytes(&self) -> usize {
-        self.0.num_permits().saturating_mul(UNIT)
+        self.permit.num_permits().saturating_mul(UNIT)
     }
 
     /// Gives back what is beyond so many bytes.
     pub(crate) fn shrink(&mut self, bytes: usize) {
-        let beyond = self.0.num_permits().saturating_sub(units(bytes) as usize);
-        drop(self.0.split(beyond));
+        let beyond = self.permit.num_permits().saturating_sub(units(bytes) as usize);
+        drop(self.permit.split(beyond));
     }
 }
 
-/// The room that the message which has arrived may need; none if it is small.
-pub(crate) fn need(header: &Header, arrived: &FrameReader, limits: &Limits) -> Option<usize> {
+/// The room that the message which has arrived is likely to need; none if it is small.
+pub(crate) fn need(header: &Header, arrived: &FrameReader, limits: &Limits) -> Option<Need> {
     let bytes = header.data_len as usize;
     if !header.flags.contains(Flags::COMPRESSED) {
-        return (bytes > SMALL).then(|| values(bytes, limits));
+        return (bytes > SMALL).then(|| Need { payload: 0, ..Need::likely(bytes, limits) });
     }
     if limits.inflated <= SMALL || inflates_to_little(header, arrived, limits) {
         return None;
     }
-    let inflated = bytes.saturating_mul(INFLATED_PER_BYTE).min(limits.inflated);
-    Some(inflated.saturating_add(values(inflated, limits)))
+    Some(Need::likely(bytes.saturating_mul(INFLATED_PER_BYTE).min(limits.inflated), limits))
 }
 
-/// What the values of a payload may take.
-fn values(payload: usize, limits: &Limits) -> usize {
-    payload.saturating_mul(VALUE_PER_BYTE).min(limits.memory)
+fn values(payload: usize, per_byte: usize, limits: &Limits) -> usize {
+    payload.saturating_mul(per_byte).min(limits.memory)
 }
 
 fn units(bytes: usize) -> u32 {
@@ -139,12 +175,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_holds_what_it_could_take_and_then_what_it_takes() {
+    async fn a_request_holds_what_it_is_likely_to_take_and_then_what_it_takes() {
         let room = Room::new(64 * MIB);
         let cases = [
             (100, false, None),
             (SMALL, false, None),
-            (SMALL + 1, false, Some(4 * MIB)),
+            (SMALL + 1, false, Some(2 * MIB)),
             (SMALL, true, None),
             // What it inflates to, and the values made of that.
             (MIB, true, Some(5 * MIB)),

@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use wire::value::Value;
 
-use crate::object::{Answer, Context, Metadata, MethodCall, Object, Operation, Request, batch};
+use crate::batch::batch;
+use crate::object::{Answer, Context, Metadata, MethodCall, Object, Operation, Request};
 use crate::session::Session;
 
 /// Names the Python exception that an error of this type becomes; see the trait of the same name.
@@ -217,8 +218,9 @@ impl<T: Expose> Object for Exposed<T> {
 
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
         let Request { operation, context } = request;
+        let room = context.held.clone();
         let caller = Caller { session, context: &context };
-        match operation {
+        let answer = match operation {
             Operation::Call(call) => T::call_method(&self.0, caller, call),
             Operation::GetAttr(name) => T::get_property(&self.0, caller, &name)
                 .unwrap_or_else(|| Answer::exception(no_property::<T>(&Operation::GetAttr(name)))),
@@ -239,7 +241,8 @@ impl<T: Expose> Object for Exposed<T> {
                     .await
                 }))
             }
-        }
+        };
+        answer.keeping(room)
     }
 
     fn session_ended(&self, session: &Session) {

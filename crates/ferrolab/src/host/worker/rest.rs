@@ -86,7 +86,7 @@ pub(super) async fn leave(service: Arc<Inner>, session: Arc<Session>, rests: boo
     if let Some(run) = service.serving()
         && let Ok(mut lease) = service.keeper.sessions.lease(&run, &session)
     {
-        let _ = lease.exchange(&frames::leave(&service.name, rests)).await;
+        let _ = lease.exchange(frames::leave(&service.name, rests)).await;
     }
 }
 
@@ -100,7 +100,7 @@ async fn exchange(
 ) -> Result<Option<Value>, Exception> {
     let outcome = match service.keeper.sessions.lease(run, session) {
         Ok(mut lease) => {
-            lease.exchange(&frames::to_rest(&service.name, method, makes_instance)).await
+            lease.exchange(frames::to_rest(&service.name, method, makes_instance)).await
         }
         Err(error) => Err(error),
     };

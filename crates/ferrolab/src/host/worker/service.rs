@@ -185,9 +185,6 @@ async fn call(
     let member = member(&operation);
     collisions::check_operation(&operation)?;
     let run = service.run().await?;
-    if let Some(driven) = &service.driven {
-        driven.by(session.id, run.number);
-    }
     let sessions = &service.keeper.sessions;
     let is_oneway = context.is_oneway();
     let _permit = if is_oneway { service.keeper.oneway_permit().await } else { None };
@@ -205,8 +202,11 @@ async fn call(
         Ok(mut lease) => {
             // It has waited for its turn, and for as long as that took.
             context.leave.ask()?;
+            if let Some(driven) = &service.driven {
+                driven.by(session.id, run.number);
+            }
             let request = frames::request(&service.name, operation, context, pin);
-            lease.exchange(&request).await
+            lease.exchange(request).await
         }
         Err(error) => Err(error),
     };
@@ -372,7 +372,7 @@ impl ItemStream for Items {
         Box::pin(async move {
             // Where its worker has ended, so has the generator.
             if let Ok(mut lease) = service.keeper.sessions.lease(&run, &session) {
-                let _ = lease.exchange(&request).await;
+                let _ = lease.exchange(request).await;
             }
         })
     }
@@ -384,7 +384,7 @@ impl ItemStream for Items {
         let member = self.member.clone();
         Box::pin(async move {
             let outcome = match service.keeper.sessions.lease(&run, &session) {
-                Ok(mut lease) => lease.exchange(&request).await,
+                Ok(mut lease) => lease.exchange(request).await,
                 Err(error) => Err(error),
             };
             match outcome {

@@ -232,9 +232,11 @@ impl Lease {
     }
 
     /// Sends a request and waits for its answer, or for the end of the worker.
-    pub(super) async fn exchange(&mut self, request: &Value) -> Result<Answered, ExchangeError> {
+    pub(super) async fn exchange(&mut self, request: Value) -> Result<Answered, ExchangeError> {
         let channel = self.channel.as_mut().ok_or_else(not_there)?;
-        channel.queue(request)?;
+        channel.queue(&request)?;
+        // Its values are in the worker's hands now; the call may take long.
+        drop(request);
         self.awaited = true;
         let over = self.run.over.cancelled();
         let outcome = tokio::select! {

@@ -1,0 +1,124 @@
+//! Batches: several calls in one request, and their results in one answer.
+//!
+//! Owns where a batch ends: behind the first call that raises, or when its results have become too
+//! many. Knows neither locks nor sessions.
+
+use wire::exception::{Exception, wrap_in_batch};
+use wire::value::Value;
+
+use crate::object::{Answer, CallResult, MethodCall, Reply, ReplyBody};
+
+/// Bytes of memory that the results of a batch may take: a short call, made a million times over in
+/// one small request, may return much each time.
+const MOST: usize = 256 << 20;
+
+/// The results of a batch so far.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    values: Vec<Value>,
+    memory: usize,
+}
+
+impl Results {
+    /// Adds a result; false where the batch ends. What a call raised stands in its place.
+    pub(crate) fn push(&mut self, result: Result<Value, Exception>) -> bool {
+        let result = result.and_then(|value| {
+            self.memory = self.memory.saturating_add(value.memory());
+            if self.memory <= MOST { Ok(value) } else { Err(too_much()) }
+        });
+        match result {
+            Ok(value) => {
+                self.values.push(value);
+                true
+            }
+            Err(exception) => {
+                self.values.push(wrap_in_batch(&exception));
+                false
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The list that a client is sent.
+    pub(crate) fn into_list(self) -> Value {
+        Value::List(self.values)
+    }
+}
+
+fn too_much() -> Exception {
+    Exception::value_error(format!(
+        "the results of this batch take more than {} MiB of memory; its further calls were not \
+         made: make them in a batch of their own",
+        MOST >> 20
+    ))
+}
+
+/// The result of one call of a batch.
+pub(crate) fn entry(method: &str, result: CallResult) -> Result<Value, Exception> {
+    match result?.body {
+        ReplyBody::Value(value) => Ok(value),
+        ReplyBody::Stream(_) => Err(Exception::type_error(format!(
+            "'{method}' returns an iterator, which cannot travel in a batch"
+        ))),
+    }
+}
+
+/// Carries out a batch by calling `one` for each entry, stopping behind the first that raises:
+/// what it raised stands in its place in the list.
+pub async fn batch(
+    calls: Vec<MethodCall>,
+    mut one: impl FnMut(MethodCall) -> Answer,
+) -> CallResult {
+    let mut results = Results::default();
+    for call in calls {
+        let method = call.method.clone();
+        if !results.push(entry(&method, one(call).wait().await)) {
+            break;
+        }
+    }
+    Ok(Reply::from(results.into_list()))
+}
+
+/// [`batch`] for methods that are done when they return.
+pub fn batch_now(
+    calls: Vec<MethodCall>,
+    mut one: impl FnMut(MethodCall) -> Result<Value, Exception>,
+) -> Answer {
+    let mut results = Results::default();
+    for call in calls {
+        if !results.push(one(call)) {
+            break;
+        }
+    }
+    Answer::value(results.into_list())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_ends_where_its_results_take_too_much() {
+        let calls =
+            vec![
+                MethodCall { method: "large".to_owned(), args: Vec::new(), kwargs: Vec::new() };
+                1000
+            ];
+        let mut made = 0;
+        let answer = batch_now(calls, |_| {
+            made += 1;
+            Ok(Value::bytes(vec![0; MOST / 10]))
+        });
+        assert_eq!(made, 10);
+        let Answer::Ready(Ok(Reply { body: ReplyBody::Value(Value::List(results)), .. })) = answer
+        else {
+            panic!("no list");
+        };
+        assert_eq!(results.len(), 10);
+        let last = results.last().map(ToString::to_string).unwrap_or_default();
+        assert!(last.contains("take more than 256 MiB"), "{last}");
+    }
+}
