@@ -301,3 +301,24 @@ def test_a_result_without_a_json_form_is_refused(running):
     result = running.run("call", "lab.mirror", "same", "--json", "2j", check=False)
     assert result.returncode == 1
     assert "no JSON form" in result.text and "lab.mirror.same" in result.text
+
+
+SLOW = """\
+daemons: {other: {host: localhost, supervision: {stop_grace: 60, hang_timeout: 600}}}
+services: {lab.meter: {native: simulated.multimeter, daemon: other}}
+autolaunch: {daemons: [other]}
+"""
+
+
+def test_down_waits_as_long_as_it_is_told_to(lab):
+    lab.config(SLOW)
+    lab.up()
+    other = lab.entry("daemons", "other")["pid"]
+    os.kill(other, signal.SIGSTOP)
+    result = lab.run("down", "--timeout", "1", check=False)
+    assert result.returncode == 1 and "not everything has stopped within 1 s" in result.text
+    assert "ferrolab ps" in result.text
+    os.kill(other, signal.SIGCONT)
+    lab.run("down", "--timeout", "60")
+    assert not lab.processes()
+    assert lab.run("down", "--timeout", "0", check=False).returncode == 2

@@ -56,8 +56,8 @@ struct Which {
     #[arg(long, value_name = "NAME")]
     service: Vec<String>,
     /// Only lines that are at least so bad: trace, debug, info, warn or error
-    #[arg(long, value_parser = ["trace", "debug", "info", "warn", "error"])]
-    level: Option<String>,
+    #[arg(short, long, value_parser = level, value_name = "LEVEL")]
+    level: Option<Level>,
     /// Only lines from then on: `10m`, `2h`, `3d` ago, `08:30`, or a date with or without a time
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
@@ -73,7 +73,7 @@ struct Which {
 pub(super) struct Show {
     #[command(flatten)]
     which: Which,
-    /// Only the last so many of them
+    /// Only the last so many of them; 0 for all
     #[arg(short = 'n', long, value_name = "COUNT")]
     lines: Option<usize>,
     /// From the oldest line there is, not from the lab's last start
@@ -125,6 +125,22 @@ pub(super) fn run(command: &Command) -> Outcome {
     }
 }
 
+/// A level by our name or by Python's, in letters of any case.
+fn level(text: &str) -> Result<Level, String> {
+    let ours = match text.to_ascii_lowercase().as_str() {
+        "warning" => "warn",
+        "critical" => "error",
+        _ => text,
+    };
+    Level::from_name(ours).ok_or_else(|| {
+        let known = Level::ALL.map(|(name, _)| name);
+        match nearest(ours, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are: {}", known.join(", ")),
+        }
+    })
+}
+
 impl Which {
     fn filter(&self) -> Result<Filter, Report> {
         let time = |text: &Option<String>, option: &str| match text {
@@ -148,7 +164,7 @@ impl Which {
         Ok(Filter {
             entries: self.entry.clone(),
             services: self.service.clone(),
-            level: self.level.as_deref().and_then(Level::from_name),
+            level: self.level,
             since: time(&self.since, "since")?,
             until: time(&self.until, "until")?,
             text,
@@ -169,7 +185,7 @@ fn show(paths: &Paths, arguments: &Show) -> Outcome {
     let from = from.unwrap_or_default();
     // Counted first and shown then: of a large log no line has to be kept.
     let mut skipped = match arguments.lines {
-        None => 0,
+        None | Some(0) => 0,
         Some(most) => {
             let mut count: usize = 0;
             log.read(from, |line| {
@@ -191,9 +207,6 @@ fn show(paths: &Paths, arguments: &Show) -> Outcome {
         if skipped > 0 {
             skipped -= 1;
             return ControlFlow::Continue(());
-        }
-        if arguments.lines == Some(0) {
-            return ControlFlow::Break(());
         }
         written = print(&mut out, &line, arguments.json);
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
