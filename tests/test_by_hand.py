@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import Pyro5.errors
 import pytest
@@ -193,25 +194,42 @@ def test_a_daemon_that_hangs_is_noticed_and_restarted(running):
     assert "it hangs: no answer to a call on its own socket within 5 s" in log
 
 
-def test_a_daemon_under_load_is_left_alone(running):
-    """A multiplex daemon, a full pool or a long call are no hang."""
-    text = CONFIGURATION.replace(
-        "bench: {host: localhost,",
-        "bench: {host: localhost, threadpool_size: 1, supervision: {hang_timeout: 1.5},",
-    ).replace("other: {host: localhost}", "other: {servertype: multiplex, supervision: {hang_timeout: 1.5}}")
-    running.config(text, ns_port=running.ns_port)
-    running.run("reload")
-    before = pids(running)
-    began = time.monotonic()
-    with running.proxy("lab.mirror") as mirror:
-        mirror._pyroBind()
+BUSY = """\
+python: {executable: "$python", path: ["$drivers"]}
+daemons:
+  full: {host: localhost, threadpool_size: 1, supervision: {hang_timeout: 5}}
+  queue: {host: localhost, servertype: multiplex, supervision: {hang_timeout: 5}}
+  deaf: {host: localhost, supervision: {hang_timeout: 5}}
+services:
+  lab.full: {module: hazard, classname: Hazard, daemon: full}
+  lab.queue: {module: hazard, classname: Hazard, daemon: queue}
+  lab.deaf: {module: hazard, classname: Hazard, daemon: deaf}
+autolaunch: {daemons: [full, queue, deaf]}
+"""
 
-        def long_enough():
-            assert mirror.same(1) == 1
-            return time.monotonic() - began > 4
 
-        wait_for(long_enough, 10, "several calls of the supervisor have come and gone")
-    assert pids(running) == before
+def test_a_daemon_under_load_is_left_alone(lab):
+    """A full pool, a multiplex daemon's one turn, and a worker whose interpreter is held, each for
+    longer than the supervisor waits for an answer: no hang."""
+    lab.config(BUSY)
+    lab.up()
+    before = pids(lab)
+    calls = [("lab.full", "spin"), ("lab.queue", "spin"), ("lab.deaf", "hold_the_interpreter")]
+    # Two calls of the supervisor fall wholly into it.
+    seconds = 2 * (5 + 1)
+
+    def long_call(service, method):
+        with lab.proxy(service) as proxy:
+            began = time.monotonic()
+            getattr(proxy, method)(seconds)
+            return time.monotonic() - began
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        took = list(pool.map(lambda call: long_call(*call), calls))
+    assert min(took) >= seconds - 1, took
+    assert pids(lab) == before
+    assert [daemon["restarts"] for daemon in lab.ps()["daemons"]] == [0, 0, 0]
+    assert "it hangs" not in (lab.home / "logs/ferrolab.log").read_text()
 
 
 def test_restarts_follow_the_entrys_own_settings(lab):
@@ -283,3 +301,24 @@ def test_a_result_without_a_json_form_is_refused(running):
     result = running.run("call", "lab.mirror", "same", "--json", "2j", check=False)
     assert result.returncode == 1
     assert "no JSON form" in result.text and "lab.mirror.same" in result.text
+
+
+SLOW = """\
+daemons: {other: {host: localhost, supervision: {stop_grace: 60, hang_timeout: 600}}}
+services: {lab.meter: {native: simulated.multimeter, daemon: other}}
+autolaunch: {daemons: [other]}
+"""
+
+
+def test_down_waits_as_long_as_it_is_told_to(lab):
+    lab.config(SLOW)
+    lab.up()
+    other = lab.entry("daemons", "other")["pid"]
+    os.kill(other, signal.SIGSTOP)
+    result = lab.run("down", "--timeout", "1", check=False)
+    assert result.returncode == 1 and "not everything has stopped within 1 s" in result.text
+    assert "ferrolab ps" in result.text
+    os.kill(other, signal.SIGCONT)
+    lab.run("down", "--timeout", "60")
+    assert not lab.processes()
+    assert lab.run("down", "--timeout", "0", check=False).returncode == 2

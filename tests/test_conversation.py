@@ -128,3 +128,28 @@ def test_down_is_done_although_another_up_was_quick(running):
         for process in ups:
             process.communicate(timeout=60)
         running.up()
+
+
+def test_a_configuration_file_that_does_not_answer_holds_up_nobody(running):
+    """As one on a network disk that has gone away: a reload waits for it, and nothing else does."""
+    config = running.home / "config.yaml"
+    good, silent = config.with_name("good"), config.with_name("silent")
+    config.rename(good)
+    os.mkfifo(silent)
+    os.link(silent, config)
+    bench, other = pid(running, "bench"), pid(running, "other")
+    with ask(running, request="reload", seconds=60) as conversation:
+        try:
+            running.run("restart", "daemon", "bench", timeout=30)
+            assert pid(running, "bench") != bench
+        finally:
+            good.replace(config)
+            # Whoever reads the silent one comes to its end, and then finds the good one.
+            os.close(os.open(silent, os.O_WRONLY))
+        conversation.settimeout(60)
+        said = ""
+        while '"unchanged"' not in said:
+            received = conversation.recv(65536).decode()
+            assert received, said
+            said += received
+    assert pid(running, "other") == other

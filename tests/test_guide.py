@@ -81,11 +81,29 @@ def slug(heading):
 
 
 def test_every_command_of_pyrolab_has_its_row(lab):
+    """And every flag of it."""
     page = (DOCS / "moving-from-pyrolab.md").read_text()
+    import typer
     from pyrolab.cli import app
 
-    names = [command.name or command.callback.__name__ for command in app.registered_commands]
-    for name in names:
-        assert f"pyrolab {name}" in page, name
+    rows = [line.split(" | ")[0] for line in page.splitlines() if line.startswith("| `pyrolab")]
+
+    def leaves(command, path):
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            yield path, command
+        for name, child in (inner or {}).items():
+            yield from leaves(child, [*path, name])
+
+    root = typer.main.get_command(app)
+    for path, command in [([], root), *leaves(root, [])]:
+        # `start nameserver` and `daemon` share a row.
+        begin = "| `pyrolab " + (path[0] if path else "-")
+        own = [row for row in rows if row.startswith(begin) and all(word in row for word in path[1:])]
+        assert own, path
+        for option in command.params:
+            flags = [flag for flag in option.opts if flag.startswith("-")]
+            if flags and option.name != "help":
+                assert any(flag in row for flag in flags for row in own), (path, flags)
     for ours in re.findall(r"\| `ferrolab ([a-z]+)", page):
         assert lab.run(ours, "--help").returncode == 0, ours

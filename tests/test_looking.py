@@ -101,6 +101,8 @@ def test_logs_are_filtered(running):
         assert len(lines) == len(list(filter(wanted, everything)))
     assert len(shown(running, "-n", "2")) == 2
     assert shown(running, "--level", "error") == []
+    assert shown(running, "-l", "INFO") == everything == shown(running, "--level", "Debug")
+    assert shown(running, "--level", "WARNING") == shown(running, "--level", "warn")
     assert shown(running, "--until", "2001-01-01") == []
     assert len(shown(running, "--since", "1h")) >= len(everything)
     kill(running.entry("daemons", "bench")["pid"])
@@ -119,7 +121,9 @@ def test_logs_help_with_a_mistyped_name_and_a_wrong_time(running):
     assert "did you mean `bench`?" in running.run("logs", "show", "--entry", "bnech").text
     result = running.run("logs", "show", "--since", "yesterday", check=False)
     assert result.returncode == 1 and "2h" in result.text
-    assert running.run("logs", "show", "--level", "loud", check=False).returncode == 2
+    for wrong, said in (("loud", "there are: trace, debug, info, warn, error"), ("errro", "did you mean `error`?")):
+        result = running.run("logs", "show", "--level", wrong, check=False)
+        assert result.returncode == 2 and said in result.text
 
 
 def test_logs_follow_export_and_clean(running):

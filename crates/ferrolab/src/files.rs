@@ -26,7 +26,15 @@ pub(crate) struct FileError {
 /// The mode of an existing file is kept; a new one gets what the umask allows. A symbolic link
 /// is followed, so that a configuration linked into a repository stays linked.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    put(path, bytes, None)
+    put(path, None, |file| file.write_all(bytes))
+}
+
+/// As [`replace`], with contents that are too large to have at once.
+pub(crate) fn replace_with(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), FileError> {
+    put(path, None, write)
 }
 
 /// Waits until nobody else holds the lock of this name, and holds it until the returned file is
@@ -58,7 +66,7 @@ pub(crate) fn sweep(path: &Path) {
 
 /// Replaces a state file, which only its owner may read (mode 0600).
 pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    put(path, bytes, Some(0o600))
+    put(path, Some(0o600), |file| file.write_all(bytes))
 }
 
 /// Replaces a file that a user edits and keeps its last version as `NAME.previous`.
@@ -82,7 +90,11 @@ pub(crate) fn previous(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn put(path: &Path, bytes: &[u8], mode: Option<u32>) -> Result<(), FileError> {
+fn put(
+    path: &Path,
+    mode: Option<u32>,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), FileError> {
     let failed = |operation: &'static str, path: &Path| {
         let path = path.to_path_buf();
         move |source: io::Error| FileError { operation, path, source }
@@ -106,7 +118,7 @@ fn put(path: &Path, bytes: &[u8], mode: Option<u32>) -> Result<(), FileError> {
         let kept = Permissions::from_mode(existing.permissions().mode() & 0o777);
         file.as_file().set_permissions(kept).map_err(failed("keep the mode of", path))?;
     }
-    file.write_all(bytes).map_err(failed("write", path))?;
+    write(file.as_file_mut()).map_err(failed("write", path))?;
     file.as_file().sync_all().map_err(failed("flush to the disk", path))?;
     file.persist(path).map_err(|error| failed("replace", path)(error.error))?;
     File::open(directory)

@@ -8,6 +8,7 @@ mod manager;
 mod memory;
 mod plan;
 mod pulse;
+mod reload;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

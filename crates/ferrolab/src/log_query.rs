@@ -1,18 +1,20 @@
 //! Reading the log back: which lines, from which files, in order.
 //!
 //! Owns the filters and the order of the rotated files. Refuses to know how a line is shown, and
-//! who writes it.
+//! who writes it. A log may be large: nothing here holds more of it than a line.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
-use std::path::{Path, PathBuf};
+mod snapshot;
+mod tail;
 
 use jiff::Timestamp;
 use regex::Regex;
 use serde_json::Value;
 
-/// A longer line is not one of ours; so much of it is read.
-const LONGEST_LINE: u64 = 4 * 1024 * 1024;
+pub(crate) use snapshot::{Place, Snapshot, files};
+pub(crate) use tail::Tail;
+
+/// A longer line is not one of ours; it is read in parts of this length.
+const LONGEST_LINE: usize = 4 * 1024 * 1024;
 
 /// How bad a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,8 +69,14 @@ impl Level {
 }
 
 impl Line {
-    /// Reads a line of the file.
-    pub(crate) fn parse(raw: String) -> Line {
+    /// Reads a line of the file, with its end or without.
+    fn from_bytes(bytes: &[u8]) -> Line {
+        let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r'));
+        let text = bytes.get(..end.map_or(0, |end| end + 1)).unwrap_or_default();
+        Line::parse(String::from_utf8_lossy(text).into_owned())
+    }
+
+    fn parse(raw: String) -> Line {
         let record = match serde_json::from_str::<Value>(&raw) {
             Ok(record @ Value::Object(_)) => record,
             _ => serde_json::json!({ "level": "WARN", "message": raw }),
@@ -104,47 +112,6 @@ impl Filter {
             && self.until.is_none_or(|until| line.time().is_none_or(|time| time <= until))
             && self.text.as_ref().is_none_or(|text| text.is_match(&line.raw))
     }
-}
-
-/// The files of the log at `path`, the oldest first; those that exist.
-pub(crate) fn files(path: &Path, rotated: usize) -> Vec<PathBuf> {
-    let numbered = |number: usize| {
-        let mut name = path.as_os_str().to_os_string();
-        name.push(format!(".{number}"));
-        PathBuf::from(name)
-    };
-    let all = (1..=rotated).rev().map(numbered).chain([path.to_path_buf()]);
-    all.filter(|file| file.is_file()).collect()
-}
-
-/// Reads all lines of these files in order.
-///
-/// # Errors
-/// A file cannot be read. One that was rotated away meanwhile counts as empty.
-pub(crate) fn read(files: &[PathBuf], mut each: impl FnMut(Line)) -> io::Result<()> {
-    for file in files {
-        let opened = match File::open(file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            opened => opened?,
-        };
-        let mut reader = BufReader::new(opened);
-        while let Some(line) = next(&mut reader)? {
-            each(line);
-        }
-    }
-    Ok(())
-}
-
-/// The next line, complete or not; `None` at the end.
-fn next(reader: &mut impl BufRead) -> io::Result<Option<Line>> {
-    let mut bytes = Vec::new();
-    if io::Read::take(&mut *reader, LONGEST_LINE).read_until(b'\n', &mut bytes)? == 0 {
-        return Ok(None);
-    }
-    while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
-        bytes.pop();
-    }
-    Ok(Some(Line::parse(String::from_utf8_lossy(&bytes).into_owned())))
 }
 
 /// A time as people write it: `10m`, `2h`, `3d` ago, a date, or a date and a time (of this
@@ -210,18 +177,6 @@ mod tests {
         let torn = line("{\"entry\":\"daemon b");
         assert_eq!(torn.text("message"), "{\"entry\":\"daemon b");
         assert!(Filter { level: Some(Level::Warn), ..Filter::default() }.wants(&torn));
-    }
-
-    #[test]
-    fn files_come_oldest_first() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a.log");
-        for (name, text) in [("a.log", "new"), ("a.log.1", "old\n"), ("a.log.2", "older\n")] {
-            crate::files::replace(&directory.path().join(name), text.as_bytes()).unwrap();
-        }
-        let mut read_lines = Vec::new();
-        read(&files(&path, 5), |line| read_lines.push(line.raw)).unwrap();
-        assert_eq!(read_lines, ["older", "old", "new"]);
     }
 
     #[test]

@@ -4,9 +4,9 @@
 //! collects them in one rotated file, each line with the entry that it is from. Whatever is not
 //! JSON (a panic, an interpreter's complaint) is wrapped, not lost.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::OpenOptions;
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -20,7 +20,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::backlog::Backlog;
-use crate::log_query::{self, Line};
+use crate::log_query::{self, Line, Snapshot};
 use crate::troubles::Troubles;
 
 /// The environment variable that chooses what is logged (`info`, `debug`, `remote=debug`, …).
@@ -216,57 +216,6 @@ fn open(path: &Path) -> FileRotate<AppendCount> {
     )
 }
 
-/// The current file of a log that grows; finds the next one when it is rotated away.
-pub(crate) struct Tail {
-    path: PathBuf,
-    open: Option<(File, u64)>,
-    /// A line whose end is not written yet.
-    begun: Vec<u8>,
-}
-
-impl Tail {
-    /// From the beginning of the current file on.
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Tail { path, open: None, begun: Vec::new() }
-    }
-
-    /// Reads what has come since the last time.
-    ///
-    /// # Errors
-    /// The file is there and cannot be read.
-    pub(crate) fn read(&mut self, mut each: impl FnMut(Line)) -> io::Result<()> {
-        self.read_open(&mut each)?;
-        let metadata = match std::fs::metadata(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            metadata => metadata?,
-        };
-        let same = match &self.open {
-            None => false,
-            Some((file, position)) => {
-                file.metadata()?.ino() == metadata.ino() && metadata.len() >= *position
-            }
-        };
-        if !same {
-            self.begun.clear();
-            self.open = Some((File::open(&self.path)?, 0));
-            self.read_open(&mut each)?;
-        }
-        Ok(())
-    }
-
-    fn read_open(&mut self, each: &mut impl FnMut(Line)) -> io::Result<()> {
-        let Some((file, position)) = &mut self.open else { return Ok(()) };
-        *position += file.read_to_end(&mut self.begun)? as u64;
-        let Some(end) = self.begun.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
-        let rest = self.begun.split_off(end + 1);
-        let whole = std::mem::replace(&mut self.begun, rest);
-        for line in String::from_utf8_lossy(&whole).lines().filter(|line| !line.is_empty()) {
-            each(Line::parse(line.to_owned()));
-        }
-        Ok(())
-    }
-}
-
 /// A line as an object, with the entry it is from.
 fn record(entry: &str, line: &str) -> Value {
     let fields = match serde_json::from_str::<Value>(line) {
@@ -287,6 +236,14 @@ fn record(entry: &str, line: &str) -> Value {
 /// The files of the log at `path`, the oldest first.
 pub(crate) fn files(path: &Path) -> Vec<PathBuf> {
     log_query::files(path, FILES_KEPT)
+}
+
+/// The log at `path` as it is now.
+///
+/// # Errors
+/// A file that is there cannot be opened.
+pub(crate) fn snapshot(path: &Path) -> io::Result<Snapshot> {
+    Snapshot::open(path, FILES_KEPT)
 }
 
 /// Whether this is the first line of a lab's start.

@@ -5,13 +5,17 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use miette::{IntoDiagnostic, Report, WrapErr, miette};
+use serde::Serialize;
+use serde_json::json;
 
 use super::output::print_json;
+use super::reload::Reloaded;
 use super::{Outcome, ask, import, paths};
-use crate::config::{Configuration, Warning};
+use crate::config::{ConfigError, Configuration, Warning};
 use crate::control::client::Client;
 use crate::files;
-use crate::installed;
+use crate::installed::{self, Checked};
+use crate::paths::Paths;
 
 /// How long entries may take after a reload, in seconds.
 pub(super) const SETTLING: u64 = 60;
@@ -37,6 +41,9 @@ pub(super) enum Command {
 pub(super) struct Export {
     /// A file to write it to; the version before is kept beside it
     file: Option<PathBuf>,
+    /// Print which file was written as one JSON object
+    #[arg(long, requires = "file")]
+    json: bool,
 }
 
 /// Whether to ask.
@@ -46,6 +53,9 @@ pub(super) struct Reset {
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
+    /// Print what was done as one JSON object
+    #[arg(long, requires = "yes")]
+    json: bool,
 }
 
 /// A configuration file.
@@ -58,13 +68,17 @@ pub(super) struct File {
 /// A configuration file, and whether to apply it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ferrolab config update lab.yaml\n  \
-    ferrolab config update lab.yaml --reload")]
+    ferrolab config update lab.yaml --reload\n  \
+    ferrolab config update lab.yaml --reload --json | jq .reload.restarted")]
 pub(super) struct Update {
     #[command(flatten)]
     file: File,
     /// Let the running lab take it up at once
     #[arg(long)]
     reload: bool,
+    /// Print what was done, or every problem of the file, as one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 /// A configuration file, and how to tell of its problems.
@@ -79,82 +93,144 @@ pub(super) struct Check {
     json: bool,
 }
 
+/// A configuration that was taken over, for scripts.
+#[derive(Debug, Serialize)]
+struct Updated<'a> {
+    #[serde(flatten)]
+    taken: Taken<'a>,
+    is_up: bool,
+    /// What the running lab has done with it, with `--reload`.
+    reload: Option<Reloaded>,
+}
+
+/// A file that is the lab's configuration now, for scripts; it begins as `config check --json`.
+#[derive(Debug, Serialize)]
+pub(super) struct Taken<'a> {
+    file: &'a Path,
+    problems: [(); 0],
+    warnings: Vec<serde_json::Value>,
+    /// Where the lab's configuration is.
+    configuration: &'a Path,
+    /// The one before, if there was one.
+    previous: Option<PathBuf>,
+    nameservers: usize,
+    daemons: usize,
+    services: usize,
+}
+
+impl<'a> Taken<'a> {
+    pub(super) fn new(file: &'a Path, checked: &Checked, paths: &'a Paths) -> Taken<'a> {
+        Taken {
+            file,
+            problems: [],
+            warnings: checked.warnings.iter().map(Warning::to_json).collect(),
+            configuration: &paths.config_file,
+            previous: previous(&paths.config_file),
+            nameservers: checked.configuration.nameservers.len(),
+            daemons: checked.configuration.daemons.len(),
+            services: checked.configuration.services.len(),
+        }
+    }
+}
+
 pub(super) fn run(command: &Command) -> Outcome {
     match command {
-        Command::Update(Update { file: File { file }, reload }) => update(file, *reload),
+        Command::Update(Update { file: File { file }, reload, json }) => {
+            update(file, *reload, *json)
+        }
         Command::Check(Check { file: File { file }, json }) => check(file, *json),
-        Command::Export(Export { file }) => export(file.as_deref()),
-        Command::Reset(Reset { yes }) => reset(*yes),
+        Command::Export(Export { file, json }) => export(file.as_deref(), *json),
+        Command::Reset(Reset { yes, json }) => reset(*yes, *json),
         Command::Import(arguments) => import::run(arguments),
     }
 }
 
-fn export(file: Option<&Path>) -> Outcome {
+fn export(file: Option<&Path>, json: bool) -> Outcome {
     let path = paths()?.config_file;
     let text = std::fs::read_to_string(&path).into_diagnostic().wrap_err_with(|| missing(&path))?;
-    match file {
-        None => print!("{text}"),
-        Some(file) => {
-            files::replace_keeping_previous(file, text.as_bytes()).into_diagnostic()?;
-            println!("Written to {}.", file.display());
-        }
+    let Some(file) = file else {
+        print!("{text}");
+        return Ok(ExitCode::SUCCESS);
+    };
+    files::replace_keeping_previous(file, text.as_bytes()).into_diagnostic()?;
+    match json {
+        true => print_json(&json!({ "file": file, "previous": previous(file) }))?,
+        false => println!("Written to {}.", file.display()),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn reset(yes: bool) -> Outcome {
+fn reset(yes: bool, json: bool) -> Outcome {
     let paths = paths()?;
-    if !paths.config_file.exists() {
-        println!("There is no configuration.");
-        return Ok(ExitCode::SUCCESS);
+    let path = &paths.config_file;
+    let was_there = path.exists();
+    let question = format!("Empty the configuration at {}?", path.display());
+    if was_there {
+        if !ask::confirmed(&question, yes)? {
+            println!("Nothing was changed.");
+            return Ok(ExitCode::FAILURE);
+        }
+        paths.ensure().into_diagnostic()?;
+        installed::reset(&paths).into_diagnostic()?;
     }
-    let question = format!("Empty the configuration at {}?", paths.config_file.display());
-    if !ask::confirmed(&question, yes)? {
-        println!("Nothing was changed.");
-        return Ok(ExitCode::FAILURE);
+    let previous = previous(path).filter(|_| was_there);
+    match (json, &previous) {
+        (true, _) => {
+            let done =
+                json!({ "was_there": was_there, "configuration": path, "previous": previous });
+            print_json(&done)?;
+        }
+        (false, _) if !was_there => println!("There is no configuration."),
+        (false, None) => println!("The configuration is empty."),
+        (false, Some(previous)) => {
+            let kept = previous.display();
+            println!("The configuration is empty. The one before is kept at {kept}.");
+        }
     }
-    paths.ensure().into_diagnostic()?;
-    installed::reset(&paths).into_diagnostic()?;
-    let previous = files::previous(&paths.config_file);
-    println!("The configuration is empty. The one before is kept at {}.", previous.display());
     Ok(ExitCode::SUCCESS)
 }
 
 fn check(file: &Path, json: bool) -> Outcome {
-    let checked = installed::check(file);
-    if !json {
-        let checked = checked.map_err(|error| Report::new(*error))?;
+    let checked = match installed::check(file) {
+        Ok(checked) => checked,
+        Err(error) => return refused(*error, json),
+    };
+    if json {
+        let warnings: Vec<_> = checked.warnings.iter().map(Warning::to_json).collect();
+        print_json(&json!({ "file": file, "problems": [], "warnings": warnings }))?;
+    } else {
         print_warnings(&checked.warnings);
         println!("{} is fine: {}.", file.display(), summary(&checked.configuration));
-        return Ok(ExitCode::SUCCESS);
     }
-    let (report, code) = match checked {
-        Ok(checked) => {
-            let warnings: Vec<_> = checked.warnings.iter().map(Warning::to_json).collect();
-            let report = serde_json::json!({
-                "file": file.display().to_string(), "problems": [], "warnings": warnings,
-            });
-            (report, ExitCode::SUCCESS)
-        }
-        Err(error) => (error.to_json(), ExitCode::FAILURE),
-    };
-    print_json(&report)?;
-    Ok(code)
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Takes a file over as the lab's configuration, if it has no problem.
-fn update(file: &Path, reload: bool) -> Outcome {
+fn update(file: &Path, reload: bool, json: bool) -> Outcome {
     let paths = paths()?;
-    let checked = installed::check(file).map_err(|error| Report::new(*error))?;
-    print_warnings(&checked.warnings);
+    let checked = match installed::check(file) {
+        Ok(checked) => checked,
+        Err(error) => return refused(*error, json),
+    };
     paths.ensure().into_diagnostic()?;
     checked.install(&paths).into_diagnostic()?;
-    println!("Configuration updated: {}.", summary(&checked.configuration));
-    if files::previous(&paths.config_file).exists() {
-        println!("The one before is kept at {}.", files::previous(&paths.config_file).display());
-    }
     let socket = paths.control_socket().into_diagnostic()?;
     let is_up = super::runtime()?.block_on(Client::connect(&socket)).is_ok();
+    let taken = Taken::new(file, &checked, &paths);
+    if json {
+        let reload = match is_up && reload {
+            true => Some(super::reload::perform(&paths, SETTLING)?),
+            false => None,
+        };
+        let code = reload.as_ref().map_or(ExitCode::SUCCESS, Reloaded::code);
+        print_json(&Updated { taken, is_up, reload })?;
+        return Ok(code);
+    }
+    print_warnings(&checked.warnings);
+    println!("Configuration updated: {}.", summary(&checked.configuration));
+    if let Some(previous) = taken.previous {
+        println!("The one before is kept at {}.", previous.display());
+    }
     match (is_up, reload) {
         (true, true) => return super::reload::reload(&paths, SETTLING, false),
         (true, false) => {
@@ -164,6 +240,20 @@ fn update(file: &Path, reload: bool) -> Outcome {
         (false, false) => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells of every problem in a file.
+pub(super) fn refused(error: ConfigError, json: bool) -> Outcome {
+    if !json {
+        return Err(Report::new(error));
+    }
+    print_json(&error.to_json())?;
+    Ok(ExitCode::FAILURE)
+}
+
+/// The version of a file that was kept when it was replaced, if there is one.
+pub(super) fn previous(file: &Path) -> Option<PathBuf> {
+    Some(files::previous(file)).filter(|kept| kept.exists())
 }
 
 pub(super) fn print_warnings(warnings: &[Warning]) {

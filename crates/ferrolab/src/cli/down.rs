@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use miette::{IntoDiagnostic, miette};
 use supervisor::InstanceLock;
+use tokio::time::timeout;
 
 use super::output::print_json;
 use super::progress::Progress;
@@ -19,14 +20,17 @@ const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Stop the lab: all services, daemons and nameservers
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  ferrolab down\n  ferrolab down --json")]
+#[command(after_help = "Examples:\n  ferrolab down\n  ferrolab down --timeout 30 --json")]
 pub(super) struct Arguments {
+    /// Wait at most this many seconds; without, until everything has stopped
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: Option<u64>,
     /// Print one JSON object: whether the lab was up
     #[arg(long)]
     json: bool,
 }
 
-pub(super) fn run(&Arguments { json }: &Arguments) -> Outcome {
+pub(super) fn run(&Arguments { timeout: seconds, json }: &Arguments) -> Outcome {
     let paths = paths()?;
     runtime()?.block_on(async {
         let socket = paths.control_socket().into_diagnostic()?;
@@ -45,7 +49,16 @@ pub(super) fn run(&Arguments { json }: &Arguments) -> Outcome {
             manager = listing.host.manager.clone().or(manager.take());
             progress.show(listing);
         };
-        client.ask(&Request::Down, hear).await.map_err(explain)?;
+        let asked = client.ask(&Request::Down, hear);
+        let limit = seconds.map_or(Duration::MAX, Duration::from_secs);
+        let Ok(stopped) = timeout(limit, asked).await else {
+            return Err(miette!(
+                help = "`ferrolab ps` shows what is left; `ferrolab down` waits for it",
+                "not everything has stopped within {} s; it goes on stopping",
+                limit.as_secs()
+            ));
+        };
+        stopped.map_err(explain)?;
         let lock = paths.lock_file();
         let gone = match supervisor {
             // Somebody may bring the next one up at once.

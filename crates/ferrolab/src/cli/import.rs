@@ -6,10 +6,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use miette::{IntoDiagnostic, Report, miette};
+use serde::Serialize;
 
+use super::config::Taken;
+use super::output::print_json;
 use super::{Outcome, paths};
 use crate::config::Target;
-use crate::files;
 use crate::installed::{self, Checked};
 
 /// Take over the configuration of an installed PyroLab
@@ -25,6 +27,18 @@ pub(super) struct Arguments {
     /// The interpreter in which PyroLab and the drivers are installed
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
+    /// Print what was done, or every problem of the file, as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was taken over, for scripts.
+#[derive(Debug, Serialize)]
+struct Imported<'a> {
+    #[serde(flatten)]
+    taken: Taken<'a>,
+    /// What is different; a sentence each.
+    changes: Vec<String>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
@@ -33,8 +47,10 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         None => find()?,
     };
     let file = std::path::absolute(&file).into_diagnostic()?;
-    let mut checked = installed::check(&file).map_err(|error| Report::new(*error))?;
-    super::config::print_warnings(&checked.warnings);
+    let mut checked = match installed::check(&file) {
+        Ok(checked) => checked,
+        Err(error) => return super::config::refused(*error, arguments.json),
+    };
     let mut changes = Vec::new();
     let has_drivers = checked
         .configuration
@@ -66,7 +82,6 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     paths.ensure().into_diagnostic()?;
     checked.install(&paths).into_diagnostic()?;
     let configuration = &checked.configuration;
-    println!("Imported {}: {}.", file.display(), super::config::summary(configuration));
     changes.push("relative paths in it are still taken from its folder".to_owned());
     if !configuration.nameservers.is_empty() {
         changes.push(
@@ -74,12 +89,18 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
                 .to_owned(),
         );
     }
+    let taken = Taken::new(&file, &checked, &paths);
+    if arguments.json {
+        print_json(&Imported { taken, changes })?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    super::config::print_warnings(&checked.warnings);
+    println!("Imported {}: {}.", file.display(), super::config::summary(configuration));
     println!("What is different:");
     for change in changes {
         println!("  - {change}");
     }
-    let previous = files::previous(&paths.config_file);
-    if previous.exists() {
+    if let Some(previous) = super::config::previous(&paths.config_file) {
         println!("The configuration before is kept at {}.", previous.display());
     }
     println!("Stop PyroLab with `pyrolab down` before `ferrolab up`: both want the same ports.");

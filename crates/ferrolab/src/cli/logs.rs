@@ -1,7 +1,8 @@
 //! `ferrolab logs …`: reading, following, exporting and removing the log.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,10 +10,13 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use miette::{IntoDiagnostic, Report, WrapErr, miette};
 use regex::RegexBuilder;
+use serde_json::json;
 
+use super::output::print_json;
 use super::{Outcome, ask, paths, style};
-use crate::log_query::{self, Filter, Level, Line, moment};
-use crate::logs::{self, Tail};
+use crate::files;
+use crate::log_query::{Filter, Level, Line, Place, Snapshot, Tail, moment};
+use crate::logs;
 use crate::names::nearest;
 use crate::paths::Paths;
 
@@ -52,8 +56,8 @@ struct Which {
     #[arg(long, value_name = "NAME")]
     service: Vec<String>,
     /// Only lines that are at least so bad: trace, debug, info, warn or error
-    #[arg(long, value_parser = ["trace", "debug", "info", "warn", "error"])]
-    level: Option<String>,
+    #[arg(short, long, value_parser = level, value_name = "LEVEL")]
+    level: Option<Level>,
     /// Only lines from then on: `10m`, `2h`, `3d` ago, `08:30`, or a date with or without a time
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
@@ -69,7 +73,7 @@ struct Which {
 pub(super) struct Show {
     #[command(flatten)]
     which: Which,
-    /// Only the last so many of them
+    /// Only the last so many of them; 0 for all
     #[arg(short = 'n', long, value_name = "COUNT")]
     lines: Option<usize>,
     /// From the oldest line there is, not from the lab's last start
@@ -95,6 +99,9 @@ pub(super) struct Export {
     file: PathBuf,
     #[command(flatten)]
     which: Which,
+    /// Print how many lines were written, and where, as one JSON object (with `-`: the lines alone)
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -103,6 +110,9 @@ pub(super) struct Clean {
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
+    /// Print which files were deleted as one JSON object
+    #[arg(long, requires = "yes")]
+    json: bool,
 }
 
 pub(super) fn run(command: &Command) -> Outcome {
@@ -113,6 +123,22 @@ pub(super) fn run(command: &Command) -> Outcome {
         Command::Export(arguments) => export(&paths, arguments),
         Command::Clean(arguments) => clean(&paths, arguments),
     }
+}
+
+/// A level by our name or by Python's, in letters of any case.
+fn level(text: &str) -> Result<Level, String> {
+    let ours = match text.to_ascii_lowercase().as_str() {
+        "warning" => "warn",
+        "critical" => "error",
+        _ => text,
+    };
+    Level::from_name(ours).ok_or_else(|| {
+        let known = Level::ALL.map(|(name, _)| name);
+        match nearest(ours, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are: {}", known.join(", ")),
+        }
+    })
 }
 
 impl Which {
@@ -138,7 +164,7 @@ impl Which {
         Ok(Filter {
             entries: self.entry.clone(),
             services: self.service.clone(),
-            level: self.level.as_deref().and_then(Level::from_name),
+            level: self.level,
             since: time(&self.since, "since")?,
             until: time(&self.until, "until")?,
             text,
@@ -148,34 +174,73 @@ impl Which {
 
 fn show(paths: &Paths, arguments: &Show) -> Outcome {
     let filter = arguments.which.filter()?;
-    let from_last_start = !arguments.all && filter.since.is_none();
-    let mut found = VecDeque::new();
-    let mut known = Known::default();
-    log_query::read(&logs::files(&paths.log_file()), |line| {
-        if from_last_start && logs::is_start(&line) {
-            found.clear();
+    let log = snapshot(paths)?;
+    let unreadable = || format!("cannot read the log at {}", paths.log_file().display());
+    let from = match arguments.all || filter.since.is_some() {
+        true => None,
+        false => {
+            log.last(logs::START, logs::is_start).into_diagnostic().wrap_err_with(unreadable)?
         }
-        known.see(&line);
-        if filter.wants(&line) {
-            if arguments.lines.is_some_and(|most| found.len() >= most) {
-                found.pop_front();
-            }
-            found.push_back(line);
+    };
+    let from = from.unwrap_or_default();
+    // Counted first and shown then: of a large log no line has to be kept.
+    let mut skipped = match arguments.lines {
+        None | Some(0) => 0,
+        Some(most) => {
+            let mut count: usize = 0;
+            log.read(from, |line| {
+                count += usize::from(filter.wants(&line));
+                ControlFlow::Continue(())
+            })
+            .into_diagnostic()
+            .wrap_err_with(unreadable)?;
+            count.saturating_sub(most)
         }
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let (mut found, mut written) = (false, Ok(()));
+    log.read(from, |line| {
+        if !filter.wants(&line) {
+            return ControlFlow::Continue(());
+        }
+        found = true;
+        if skipped > 0 {
+            skipped -= 1;
+            return ControlFlow::Continue(());
+        }
+        written = print(&mut out, &line, arguments.json);
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })
     .into_diagnostic()
-    .wrap_err_with(|| format!("cannot read the log at {}", paths.log_file().display()))?;
-    if found.is_empty() {
+    .wrap_err_with(unreadable)?;
+    if !found {
+        let mut known = Known::default();
+        log.read(Place::default(), |line| {
+            known.see(&line);
+            ControlFlow::Continue(())
+        })
+        .into_diagnostic()
+        .wrap_err_with(unreadable)?;
         known.explain(&arguments.which, paths);
     }
-    let mut out = io::stdout().lock();
-    for line in &found {
-        // Whoever read this has gone away: `logs show | head` is no error.
-        if print(&mut out, line, arguments.json).is_err() {
-            break;
+    end(written.and_then(|()| out.flush()))
+}
+
+fn snapshot(paths: &Paths) -> Result<Snapshot, Report> {
+    let path = paths.log_file();
+    logs::snapshot(&path)
+        .into_diagnostic()
+        .wrap_err_with(|| format!("cannot read the log at {}", path.display()))
+}
+
+/// Whoever read this may have gone away: `logs show | head` is no error. A full disk is one.
+fn end(written: io::Result<()>) -> Outcome {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).into_diagnostic().wrap_err("cannot write to standard output")
         }
+        _ => Ok(ExitCode::SUCCESS),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn follow(paths: &Paths, arguments: &Follow) -> Outcome {
@@ -205,48 +270,60 @@ fn follow(paths: &Paths, arguments: &Follow) -> Outcome {
         })
         .into_diagnostic()?;
     }
-    Ok(ExitCode::SUCCESS)
+    end(printed)
 }
 
 fn print(out: &mut impl Write, line: &Line, json: bool) -> io::Result<()> {
-    let text = match json {
-        true => line.raw.clone(),
-        false => style::level(line.text("level"), &logs::dated(&line.record)),
-    };
-    writeln!(out, "{text}")?;
-    out.flush()
+    match json {
+        true => writeln!(out, "{}", line.raw),
+        false => writeln!(out, "{}", style::level(line.text("level"), &logs::dated(&line.record))),
+    }
 }
 
 fn export(paths: &Paths, arguments: &Export) -> Outcome {
-    let filter = arguments.which.filter()?;
-    let mut text = Vec::new();
-    let mut count: usize = 0;
-    log_query::read(&logs::files(&paths.log_file()), |line| {
-        if filter.wants(&line) {
-            text.extend_from_slice(line.raw.as_bytes());
-            text.push(b'\n');
-            count += 1;
-        }
+    let Export { file, which, json } = arguments;
+    let filter = which.filter()?;
+    let log = snapshot(paths)?;
+    if file.as_os_str() == "-" {
+        return end(copy(&log, &filter, &mut io::stdout().lock()).map(drop));
+    }
+    let mut count = 0;
+    files::replace_with(file, |out| {
+        count = copy(&log, &filter, out)?;
+        Ok(())
     })
     .into_diagnostic()?;
-    if arguments.file.as_os_str() == "-" {
-        // As for `show`: a reader that goes away is no error.
-        let _ = io::stdout().lock().write_all(&text);
-        return Ok(ExitCode::SUCCESS);
+    match json {
+        true => print_json(&json!({ "file": file, "lines": count }))?,
+        false => println!("{count} line(s) written to {}.", file.display()),
     }
-    crate::files::replace(&arguments.file, &text).into_diagnostic()?;
-    println!("{count} line(s) written to {}.", arguments.file.display());
     Ok(ExitCode::SUCCESS)
 }
 
-fn clean(paths: &Paths, arguments: &Clean) -> Outcome {
+/// Writes the lines that are wanted, and says how many those are.
+fn copy(log: &Snapshot, filter: &Filter, out: &mut impl Write) -> io::Result<usize> {
+    let (mut count, mut written) = (0, Ok(()));
+    let mut out = BufWriter::new(out);
+    log.read(Place::default(), |line| {
+        if filter.wants(&line) {
+            written = writeln!(out, "{}", line.raw);
+            count += 1;
+        }
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    written?;
+    out.flush()?;
+    Ok(count)
+}
+
+fn clean(paths: &Paths, &Clean { yes, json }: &Clean) -> Outcome {
     let files = logs::files(&paths.log_file());
-    if files.is_empty() {
+    if files.is_empty() && !json {
         println!("There is no log.");
         return Ok(ExitCode::SUCCESS);
     }
     let question = format!("Delete the log in {}?", paths.log_dir.display());
-    if !ask::confirmed(&question, arguments.yes)? {
+    if !ask::confirmed(&question, yes)? {
         println!("Nothing was deleted.");
         return Ok(ExitCode::FAILURE);
     }
@@ -258,7 +335,10 @@ fn clean(paths: &Paths, arguments: &Clean) -> Outcome {
         };
         done.into_diagnostic().wrap_err_with(|| format!("cannot delete {}", file.display()))?;
     }
-    println!("The log is deleted.");
+    match json {
+        true => print_json(&json!({ "deleted": files }))?,
+        false => println!("The log is deleted."),
+    }
     Ok(ExitCode::SUCCESS)
 }
 

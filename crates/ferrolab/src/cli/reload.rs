@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use miette::{Report, miette};
+use serde::Serialize;
 
 use super::output::print_json;
 use super::progress::Progress;
@@ -34,8 +35,37 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     reload(&paths()?, arguments.timeout, arguments.json)
 }
 
+/// What a reload has come to, for scripts too.
+#[derive(Debug, Serialize)]
+pub(super) struct Reloaded {
+    #[serde(flatten)]
+    changes: Changes,
+    /// What should run and does not, and why; a sentence each.
+    failures: Vec<String>,
+}
+
+impl Reloaded {
+    pub(super) fn code(&self) -> ExitCode {
+        match self.failures.is_empty() && self.changes.problems.is_empty() {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        }
+    }
+}
+
 /// Asks the running supervisor for a reload and tells what it has done.
 pub(super) fn reload(paths: &Paths, seconds: u64, json: bool) -> Outcome {
+    let reloaded = perform(paths, seconds)?;
+    if json {
+        print_json(&reloaded)?;
+    } else {
+        tell(&reloaded);
+    }
+    Ok(reloaded.code())
+}
+
+/// Asks the running supervisor for a reload.
+pub(super) fn perform(paths: &Paths, seconds: u64) -> Result<Reloaded, Report> {
     let (changes, listing) = runtime()?.block_on(async {
         let client = supervisor(paths).await?;
         // Checked here first: here the problems can be shown with the lines that they are in.
@@ -60,17 +90,10 @@ pub(super) fn reload(paths: &Paths, seconds: u64, json: bool) -> Outcome {
         progress.show(&listing);
         Ok::<_, Report>((changes, listing))
     })?;
-    let failed = up::failures(&listing);
-    let whole = failed.is_empty() && changes.problems.is_empty();
-    if json {
-        print_json(&changes)?;
-    } else {
-        tell(&changes, &failed);
-    }
-    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(Reloaded { changes, failures: up::failures(&listing) })
 }
 
-fn tell(changes: &Changes, failed: &[String]) {
+fn tell(Reloaded { changes, failures: failed }: &Reloaded) {
     for warning in &changes.warnings {
         eprintln!("warning: {warning}");
     }

@@ -1,11 +1,14 @@
 //! `ferrolab rename …`: a new name for an entry, and for every reference to it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use miette::{IntoDiagnostic, Report, miette};
+use miette::{IntoDiagnostic, Report, WrapErr, miette};
+use serde::Serialize;
 
+use super::output::print_json;
+use super::reload::Reloaded;
 use super::{Outcome, paths, reload, runtime};
 use crate::config::{Entry, RenameError};
 use crate::control::Request;
@@ -50,6 +53,27 @@ struct Names {
     /// Let the running lab take it up at once
     #[arg(long)]
     reload: bool,
+    /// Print what was done as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was renamed, for scripts.
+#[derive(Debug, Serialize)]
+struct Renamed<'a> {
+    kind: String,
+    old: &'a str,
+    new: &'a str,
+    /// In how many places of the file.
+    places: usize,
+    file: &'a Path,
+    previous: Option<PathBuf>,
+    /// The file that the lab's configuration was taken from; it still has the old name.
+    origin: Option<PathBuf>,
+    /// Of the lab whose configuration this is.
+    is_up: Option<bool>,
+    /// What the running lab has done with it, with `--reload`.
+    reload: Option<Reloaded>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
@@ -58,27 +82,47 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         Kind::Daemon(names) => (Entry::Daemon, names),
         Kind::Service(names) => (Entry::Service, names),
     };
-    let Names { old, new, file, reload } = names;
+    let Names { old, new, file, reload, json } = names;
     let paths = paths()?;
     let target = file.as_ref().unwrap_or(&paths.config_file);
-    let (text, count) = installed::rename(target, entry, old, new).map_err(explain)?;
-    match file {
-        Some(file) => files::replace_keeping_previous(file, text.as_bytes()).into_diagnostic()?,
-        None => installed::edit(&paths, text.as_bytes()).into_diagnostic()?,
+    let (text, places) = installed::rename(target, entry, old, new).map_err(explain)?;
+    let (origin, is_up) = match file {
+        Some(file) => {
+            files::replace_keeping_previous(file, text.as_bytes()).into_diagnostic()?;
+            (None, None)
+        }
+        None => {
+            installed::edit(&paths, text.as_bytes()).into_diagnostic()?;
+            let followed = runtime()?.block_on(carry_over(&paths, entry, old, new));
+            let is_up = followed.wrap_err_with(|| {
+                format!("{entry} {old} is {new} in the file now, but nothing else has its new name")
+            })?;
+            (installed::origin_file(&paths), Some(is_up))
+        }
+    };
+    let reloading = *reload && is_up == Some(true);
+    if *json {
+        let reload = match reloading {
+            true => Some(reload::perform(&paths, super::config::SETTLING)?),
+            false => None,
+        };
+        let code = reload.as_ref().map_or(ExitCode::SUCCESS, Reloaded::code);
+        let (kind, previous) = (entry.to_string(), super::config::previous(target));
+        let (old, new, file) = (old.as_str(), new.as_str(), target.as_path());
+        let done = Renamed { kind, old, new, places, file, previous, origin, is_up, reload };
+        print_json(&done)?;
+        return Ok(code);
     }
-    println!("{entry} {old} is {new} now, in {count} place(s) of {}.", target.display());
+    println!("{entry} {old} is {new} now, in {places} place(s) of {}.", target.display());
     println!("The version before is kept at {}.", files::previous(target).display());
-    if file.is_some() {
-        return Ok(ExitCode::SUCCESS);
-    }
-    if let Some(origin) = installed::origin_file(&paths) {
+    if let Some(origin) = origin {
         println!("{} itself, from which it was taken, is as it was.", origin.display());
     }
-    let is_up = runtime()?.block_on(carry_over(&paths, entry, old, new))?;
-    match (is_up, reload) {
-        (true, true) => return reload::reload(&paths, super::config::SETTLING, false),
-        (true, false) => println!("The running lab takes it up with `ferrolab reload`."),
-        (false, _) => {}
+    if reloading {
+        return reload::reload(&paths, super::config::SETTLING, false);
+    }
+    if is_up == Some(true) {
+        println!("The running lab takes it up with `ferrolab reload`.");
     }
     Ok(ExitCode::SUCCESS)
 }

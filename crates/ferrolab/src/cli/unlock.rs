@@ -6,8 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use miette::miette;
 use remote::{DAEMON_NAME, Proxy, Uri, Value};
+use serde_json::json;
 
 use super::nslist::NameserverArgument;
+use super::output::print_json;
 use super::{Outcome, lock, paths, runtime};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,6 +35,9 @@ pub(super) struct Arguments {
     /// Who you are (default: your user name)
     #[arg(long)]
     user: Option<String>,
+    /// Print what was done as one JSON object
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     nameserver: NameserverArgument,
 }
@@ -48,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         let request = vec![
             Value::from(uri.to_string()),
             Value::from(arguments.reason.as_str()),
-            Value::from(user),
+            Value::from(user.as_str()),
         ];
         // Of the daemon itself, which lets us in for this even where all its places are taken.
         let daemon = match uri {
@@ -59,7 +64,11 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         let broken = proxy.call_daemon("release", request).await;
         match broken.map_err(|error| lock::explain(name, &error))?.as_bool() {
             Some(true) => {
-                println!("broken: {name}");
+                let reason = &arguments.reason;
+                match arguments.json {
+                    true => print_json(&json!({ "broken": name, "by": user, "reason": reason }))?,
+                    false => println!("broken: {name}"),
+                }
                 Ok(ExitCode::SUCCESS)
             }
             _ => Err(miette!("'{name}' is not locked")),

@@ -1,19 +1,21 @@
 //! The task that decides what is to run: the configuration in force and what people asked for.
 //!
-//! Owns both, and every change of them, one at a time; what takes long (stops, the removals of a
-//! reload) is awaited beside it. The children themselves are the keeper's.
+//! Owns both, and every change of them, one at a time; what takes long (stops, the preparation of a
+//! reload) is awaited beside it, and files are read and written on other threads. The children themselves are the keeper's.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use supervisor::{Handle, Phase, StartOutcome, StopOutcome};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle};
 use tracing::{info, warn};
 
 use super::belongings;
 use super::memory::Memory;
-use super::plan::{self, Plan};
+use super::plan;
+use super::reload::{self, Prepared};
 use super::{Force, Kind, LaunchError};
 use crate::config::Configuration;
 use crate::control::{Action, Changes};
@@ -44,19 +46,12 @@ impl Order {
     }
 }
 
-/// A reload whose removals are under way. What comes in their place may need their addresses and
-/// instruments, so it waits for them; orders of other entries do not.
+/// A reload that is being prepared: its file is read, and what it has no more goes. Orders of other
+/// entries do not wait for that.
 struct Reloading {
-    next: Configuration,
-    fingerprint: String,
-    before: BTreeMap<String, Plan>,
-    after: BTreeMap<String, Plan>,
-    changes: Changes,
     reply: oneshot::Sender<Result<Changes, String>>,
+    preparation: JoinHandle<Result<Prepared, String>>,
 }
-
-/// What the removals of a reload have come to: the entries that are gone, and what went wrong.
-type Removals = (Vec<String>, Vec<String>);
 
 /// The state of the task.
 pub(super) struct Manager {
@@ -84,7 +79,7 @@ impl Manager {
             troubles.set("memory", problem);
         }
         let (force, receiver) =
-            watch::channel(Force::new(configuration, fingerprint(paths), &memory));
+            watch::channel(Force::new(configuration, reload::fingerprint(paths), &memory));
         let paths = paths.clone();
         let leftovers = LeftoverNames::start(keeper.clone());
         (Manager { paths, program, keeper, troubles, leftovers, memory, force }, receiver)
@@ -107,7 +102,7 @@ impl Manager {
 
     /// Follows orders until nobody can give one any more.
     pub(super) async fn serve(mut self, mut orders: mpsc::Receiver<Order>) {
-        let mut reloading: Option<(Reloading, JoinHandle<Removals>)> = None;
+        let mut reloading: Option<Reloading> = None;
         // Reloads come one after the other, each with the file as it is then.
         let mut waiting = VecDeque::new();
         loop {
@@ -119,10 +114,10 @@ impl Manager {
             }
             let order = match &mut reloading {
                 None => orders.recv().await,
-                Some((_, removals)) => tokio::select! {
-                    removals = removals => {
-                        if let Some((reload, _)) = reloading.take() {
-                            self.finish_reload(reload, removals).await;
+                Some(Reloading { preparation, .. }) => tokio::select! {
+                    prepared = preparation => {
+                        if let Some(Reloading { reply, .. }) = reloading.take() {
+                            self.reload(prepared, reply).await;
                         }
                         continue;
                     }
@@ -179,50 +174,34 @@ impl Manager {
         });
     }
 
-    /// Reads the file and lets entries go that it has no more; the rest follows when they are gone.
-    fn begin_reload(
-        &self,
-        reply: oneshot::Sender<Result<Changes, String>>,
-    ) -> Option<(Reloading, JoinHandle<Removals>)> {
+    fn begin_reload(&self, reply: oneshot::Sender<Result<Changes, String>>) -> Option<Reloading> {
         if reply.is_closed() {
             return None;
         }
-        // Taken first: a file that is written meanwhile shows as another than the one in force.
-        let fingerprint = fingerprint(&self.paths);
-        match self.plan_reload() {
-            Ok((next, before, after, changes)) => {
-                let gone = before.keys().filter(|id| !after.contains_key(*id)).cloned().collect();
-                let removals = tokio::spawn(remove(self.keeper.clone(), gone));
-                let reload = Reloading { next, fingerprint, before, after, changes, reply };
-                Some((reload, removals))
-            }
+        let in_force = Arc::clone(&self.force.borrow().configuration);
+        let prepare = reload::prepare(self.keeper.clone(), self.paths.clone(), in_force);
+        Some(Reloading { reply, preparation: tokio::spawn(prepare) })
+    }
+
+    async fn reload(
+        &mut self,
+        prepared: Result<Result<Prepared, String>, JoinError>,
+        reply: oneshot::Sender<Result<Changes, String>>,
+    ) {
+        let prepared = prepared.unwrap_or_else(|error| Err(format!("it broke off: {error}")));
+        let done = match prepared {
+            Ok(prepared) => Ok(self.take_up(prepared).await),
             Err(error) => {
                 warn!(error, "not reloaded: the last good one stays");
-                let _ = reply.send(Err(error));
-                None
+                Err(error)
             }
-        }
+        };
+        // Whoever asked may have gone away; it is done all the same.
+        let _ = reply.send(done);
     }
 
-    #[allow(clippy::type_complexity, reason = "the parts of one reload, taken apart at once")]
-    fn plan_reload(
-        &self,
-    ) -> Result<(Configuration, BTreeMap<String, Plan>, BTreeMap<String, Plan>, Changes), String>
-    {
-        let (next, warnings) = installed::load(&self.paths).map_err(|error| error.plain())?;
-        let failed = |error: LaunchError| error.to_string();
-        let before = plan::all(&self.force.borrow().configuration, &self.paths).map_err(failed)?;
-        let after = plan::all(&next, &self.paths).map_err(failed)?;
-        let warnings = warnings.iter().map(|warning| warning.plain()).collect();
-        Ok((next, before, after, Changes { warnings, ..Changes::default() }))
-    }
-
-    async fn finish_reload(&mut self, reload: Reloading, removals: Result<Removals, JoinError>) {
-        let Reloading { next, fingerprint, before, after, mut changes, reply } = reload;
-        match removals {
-            Ok((removed, problems)) => (changes.removed, changes.problems) = (removed, problems),
-            Err(error) => changes.problems.push(format!("the removals broke off: {error}")),
-        }
+    async fn take_up(&mut self, prepared: Prepared) -> Changes {
+        let Prepared { next, fingerprint, before, after, mut changes } = prepared;
         self.carry_over(|id| after.contains_key(id)).await;
         if self.memory.retain(|id| after.contains_key(id)) {
             self.remember().await;
@@ -265,20 +244,26 @@ impl Manager {
             warn!(%error, "no copy is kept of this configuration");
         }
         info!(changes = %changes.summary(), "reloaded");
-        // Whoever asked may have gone away; it is done all the same.
-        let _ = reply.send(Ok(changes));
+        changes
     }
 
     /// Gives entries that have new names what belongs to them. Neither they nor those of the old
     /// names run.
     async fn carry_over(&mut self, known: impl Fn(&str) -> bool) {
         let renamed = self.memory.take_renamed(known);
-        for (old, new) in &renamed {
-            belongings::carry_over(&self.paths, old, new);
+        if renamed.is_empty() {
+            return;
         }
-        if !renamed.is_empty() {
-            self.remember().await;
+        let paths = self.paths.clone();
+        let moved = tokio::task::spawn_blocking(move || {
+            for (old, new) in &renamed {
+                belongings::carry_over(&paths, old, new);
+            }
+        });
+        if let Err(error) = moved.await {
+            warn!(%error, "what belongs to renamed entries did not go with them");
         }
+        self.remember().await;
     }
 
     /// Writes the memory down. A full disk is told of, and does not stop anybody.
@@ -296,28 +281,6 @@ impl Manager {
         warn!("{text}");
         self.troubles.set("memory", text);
     }
-}
-
-async fn remove(keeper: Handle, gone: Vec<String>) -> Removals {
-    let mut removals = JoinSet::new();
-    for id in gone {
-        let keeper = keeper.clone();
-        removals.spawn(async move { (keeper.remove(&id).await, id) });
-    }
-    let (mut removed, mut problems) = (Vec::new(), Vec::new());
-    while let Some(done) = removals.join_next().await {
-        match done {
-            Ok((Ok(_), id)) => removed.push(id),
-            Ok((Err(error), _)) => problems.push(error.to_string()),
-            Err(error) => problems.push(format!("a removal broke off: {error}")),
-        }
-    }
-    removed.sort();
-    (removed, problems)
-}
-
-fn fingerprint(paths: &Paths) -> String {
-    installed::fingerprint(paths).unwrap_or_default()
 }
 
 fn started(id: &str, outcome: StartOutcome) -> String {

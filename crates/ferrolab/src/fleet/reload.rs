@@ -1,0 +1,85 @@
+//! What a reload has to do: found out, and begun, beside the manager.
+//!
+//! Owns reading the file, comparing it with what is in force, and letting entries go that it has no
+//! more. What comes in their place may need their addresses and instruments, so it waits for them.
+//! Refuses to change what is in force: that is the manager's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use supervisor::Handle;
+use tokio::task::JoinSet;
+
+use super::LaunchError;
+use super::plan::{self, Plan};
+use crate::config::Configuration;
+use crate::control::Changes;
+use crate::installed;
+use crate::paths::Paths;
+
+/// A configuration to take up, when what it has no more is gone.
+pub(super) struct Prepared {
+    pub(super) next: Configuration,
+    pub(super) fingerprint: String,
+    /// The entries in force, and those of the next configuration.
+    pub(super) before: BTreeMap<String, Plan>,
+    pub(super) after: BTreeMap<String, Plan>,
+    /// What has been done so far.
+    pub(super) changes: Changes,
+}
+
+/// Reads the file and lets entries go that it has no more.
+///
+/// # Errors
+/// Every problem in the file; nothing was done then.
+pub(super) async fn prepare(
+    keeper: Handle,
+    paths: Paths,
+    in_force: Arc<Configuration>,
+) -> Result<Prepared, String> {
+    // A file may be on a disk that does not answer; the supervisor has one thread.
+    let read = tokio::task::spawn_blocking(move || read(&paths, &in_force)).await;
+    let mut prepared =
+        read.map_err(|error| format!("reading the configuration broke off: {error}"))??;
+    let Prepared { before, after, .. } = &prepared;
+    let gone = before.keys().filter(|id| !after.contains_key(*id)).cloned().collect();
+    let (removed, problems) = remove(keeper, gone).await;
+    (prepared.changes.removed, prepared.changes.problems) = (removed, problems);
+    Ok(prepared)
+}
+
+/// A short text that changes with the lab's configuration file.
+pub(super) fn fingerprint(paths: &Paths) -> String {
+    installed::fingerprint(paths).unwrap_or_default()
+}
+
+fn read(paths: &Paths, in_force: &Configuration) -> Result<Prepared, String> {
+    // Taken first: a file that is written meanwhile shows as another than the one in force.
+    let fingerprint = fingerprint(paths);
+    let (next, warnings) = installed::load(paths).map_err(|error| error.plain())?;
+    let failed = |error: LaunchError| error.to_string();
+    let before = plan::all(in_force, paths).map_err(failed)?;
+    let after = plan::all(&next, paths).map_err(failed)?;
+    let warnings = warnings.iter().map(|warning| warning.plain()).collect();
+    let changes = Changes { warnings, ..Changes::default() };
+    Ok(Prepared { next, fingerprint, before, after, changes })
+}
+
+/// Removes entries; returns those that are gone, and what went wrong.
+async fn remove(keeper: Handle, gone: Vec<String>) -> (Vec<String>, Vec<String>) {
+    let mut removals = JoinSet::new();
+    for id in gone {
+        let keeper = keeper.clone();
+        removals.spawn(async move { (keeper.remove(&id).await, id) });
+    }
+    let (mut removed, mut problems) = (Vec::new(), Vec::new());
+    while let Some(done) = removals.join_next().await {
+        match done {
+            Ok((Ok(_), id)) => removed.push(id),
+            Ok((Err(error), _)) => problems.push(error.to_string()),
+            Err(error) => problems.push(format!("a removal broke off: {error}")),
+        }
+    }
+    removed.sort();
+    (removed, problems)
+}
