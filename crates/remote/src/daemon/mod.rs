@@ -20,7 +20,7 @@ pub(crate) mod rest;
 pub(crate) mod room;
 mod spares;
 pub(crate) mod streams;
-mod unread;
+pub(crate) mod unread;
 mod waiting_room;
 
 use std::collections::HashMap;
@@ -80,7 +80,7 @@ pub(crate) struct Shared {
     objects: RwLock<HashMap<String, Arc<dyn Object>>>,
     pub(crate) validator: RwLock<Option<Validator>>,
     pub(crate) streams: Streams,
-    pub(crate) unread: Unread,
+    pub(crate) unread: Arc<Unread>,
     pub(crate) locks: Locks,
     /// Objects that are being brought to a safe state.
     pub(crate) resting: TaskTracker,
@@ -131,7 +131,7 @@ impl Daemon {
             complaints: Complaints::default(),
             oneway_complaints: Complaints::default(),
             streams: Streams::new(config.streams.clone()),
-            unread: Unread::new(config.unread),
+            unread: Arc::new(Unread::new(config.unread)),
             locks: Locks::new(config.first_epoch),
             resting: TaskTracker::new(),
             config,
