@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import Pyro5.api
@@ -182,46 +183,88 @@ def memory(pid):
     return next(int(line.split()[1]) for line in status.splitlines() if "VmRSS" in line) / 1024
 
 
+def large_list(nameserver):
+    """A question whose answer is large, as bytes."""
+    serializer = Pyro5.serializers.serializers["serpent"]
+    arguments = {"prefix": "t.", "return_metadata": True}
+    data = serializer.dumpsCall(Pyro5.api.URI(nameserver).object, "list", (), arguments)
+    kind, number = Pyro5.protocol.MSG_INVOKE, serializer.serializer_id
+    return bytes(Pyro5.protocol.SendingMessage(kind, 0, 1, number, data).data)
+
+
+def ask(nameserver, question):
+    """A connection over which a question has been asked, and nothing read."""
+    asking = proxy(nameserver, timeout=60)
+    asking._pyroBind()
+    asking._pyroConnection.sock.sendall(question)
+    return asking
+
+
+def is_closed(asking):
+    received = asking._pyroConnection.sock
+    received.settimeout(60)
+    while True:
+        try:
+            if not received.recv(1024 * 1024):
+                return True
+        except ConnectionError:
+            return True
+
+
+def read_answer(asking):
+    """How long the answer is; it must be one, and whole."""
+    received = asking._pyroConnection.sock
+    received.settimeout(120)
+    message = Pyro5.protocol.recv_stub(asking._pyroConnection)
+    assert message.type == Pyro5.protocol.MSG_RESULT
+    assert not message.flags & Pyro5.protocol.FLAGS_EXCEPTION, bytes(message.data[:500])
+    return len(message.data)
+
+
 def test_answers_that_nobody_reads_take_no_more_than_their_share(nameserver, lab_of, ours):
-    """Who has left them longest is disconnected; who reads is served."""
+    """Who does not read is disconnected when others wait; who reads is served."""
     fill(ours, 16)
     pid = lab_of.entry("nameservers", "local")["pid"]
     before = memory(pid)
-    serializer = Pyro5.serializers.serializers["serpent"]
-    target = Pyro5.api.URI(nameserver)
-    arguments = {"prefix": "t.", "return_metadata": True}
-    data = serializer.dumpsCall(target.object, "list", (), arguments)
-    message = Pyro5.protocol.SendingMessage(
-        Pyro5.protocol.MSG_INVOKE, 0, 1, serializer.serializer_id, data
-    )
+    question = large_list(nameserver)
     idle = []
     try:
         for _ in range(40):
-            slow = proxy(nameserver)
-            slow._pyroBind()
-            idle.append(slow)
-            slow._pyroConnection.sock.sendall(message.data)
+            idle.append(ask(nameserver, question))
             # Somebody else asks and reads.
             assert len(ours.list(prefix="t.")) == 16
-        assert len(ours.list(prefix="t.", return_metadata=True)) == 16
+        with proxy(nameserver, timeout=120) as patient:
+            assert len(patient.list(prefix="t.", return_metadata=True)) == 16
         # 640 MiB of answers.
         wait_for(lambda: memory(pid) - before < 450, 30, "their memory is given back")
-
-        def is_closed(slow):
-            received = slow._pyroConnection.sock
-            received.settimeout(30)
-            while True:
-                try:
-                    if not received.recv(1024 * 1024):
-                        return True
-                except ConnectionError:
-                    return True
-
         assert is_closed(idle[0]), "the first has waited longest"
-        assert len(ours.list(prefix="t.", return_metadata=True)) == 16
     finally:
         for slow in idle:
             slow._pyroRelease()
+
+
+def test_who_reads_gets_a_large_answer_however_many_ask(nameserver, lab_of, ours):
+    """All of them together would take several times the memory that there is for answers."""
+    fill(ours, 16)
+    pid = lab_of.entry("nameservers", "local")["pid"]
+    before = memory(pid)
+    question = large_list(nameserver)
+    asking = [ask(nameserver, question) for _ in range(50)]
+    try:
+        most = 0
+        with ThreadPoolExecutor(len(asking)) as readers:
+            read = [readers.submit(read_answer, one) for one in asking]
+            while not all(one.done() for one in read):
+                # Others are served meanwhile.
+                assert ours.lookup("t.000") == Pyro5.api.URI(URI)
+                assert len(ours.list(regex=r"t\.00\d$")) == 10
+                most = max(most, memory(pid) - before)
+        lengths = {one.result() for one in read}
+        assert len(lengths) == 1 and lengths.pop() > 16 << 20
+        assert most < 450
+    finally:
+        for one in asking:
+            one._pyroRelease()
 
 
 def test_many_names(ours):

@@ -110,6 +110,29 @@ def test_many_names_are_removed_only_on_purpose(two, first):
     assert set(first.list()) == {"Pyro.NameServer"}
 
 
+def test_scripts_get_names_in_one_shape(two, first):
+    def run(*arguments, code=0):
+        done = two.run("ns", *arguments, "--ns", "first", "--json", check=False)
+        assert done.returncode == code, done.stderr
+        return json.loads(done.stdout)
+
+    def row(*metadata, **others):
+        entry = {"name": "t.new", "uri": URI, "metadata": [*metadata], "nameserver": "first"}
+        return entry | others
+
+    assert run("register", "t.new", URI, "--tag", "b", "--tag", "a") == row("a", "b")
+    assert run("lookup", "t.new") == row("a", "b")
+    assert run("set-metadata", "t.new", "c") == row("c")
+    assert run("remove", "--prefix", "t.n", code=1) == [row("c", removed=False)]
+    assert run("remove", "--prefix", "t.n", "--yes") == [row("c", removed=True)]
+    assert run("remove", "--prefix", "t.n", "--yes") == []
+    assert run("register", "t.new", URI) == row()
+    assert run("remove", "t.new") == [row(removed=True)]
+    assert run("remove", "t.new", code=1) == []
+    own = run("remove", "Pyro.NameServer", code=1)
+    assert [(one["name"], one["removed"]) for one in own] == [("Pyro.NameServer", False)]
+
+
 MISTAKES = {
     "which nameserver": (["ns", "register", "t.x", URI], ["several", "first", "second", "--ns"]),
     "a name that is almost right": (["ns", "lookup", "t.lasre"], ["unknown name", "t.laser"]),

@@ -252,6 +252,7 @@ pub use client::proxy::Proxy;
 pub use daemon::config::{DaemonConfig, ServerType};
 pub use daemon::handshake::{Handshake, Welcome};
 pub use daemon::streams::StreamLimits;
+pub use daemon::unread::AnswerRoom;
 pub use daemon::{DAEMON_NAME, Daemon, RegisterError};
 pub use error::{ConnectError, Error};
 pub use instance::{PerCall, PerSession};

@@ -14,6 +14,7 @@ use wire::serializer::{CallRef, Serializer};
 use wire::value::{Dict, Value};
 
 use crate::daemon::room::Held;
+use crate::daemon::unread::{AnswerRoom, Unread};
 use crate::session::Session;
 
 /// A boxed future that lives as long as it needs to.
@@ -309,6 +310,8 @@ pub struct Context {
     pub annotations: Annotations,
     /// The room that the request takes, where it is large. Dropped when its arguments are.
     pub(crate) held: Option<Arc<Held>>,
+    /// Where the answer gets room, where a client waits for it.
+    pub(crate) unread: Option<Arc<Unread>>,
     /// Whether it may still begin.
     pub leave: Leave,
 }
@@ -348,8 +351,15 @@ impl Context {
             correlation_id: uuid::Uuid::new_v4().into_bytes(),
             annotations: Annotations::new(),
             held: None,
+            unread: None,
             leave: Leave::default(),
         }
+    }
+
+    /// Room in memory for a large answer, to be taken before that is made and to go along with it
+    /// as [`Reply::room`]; `None` where nobody waits for one.
+    pub fn answer_room(&self) -> Option<AnswerRoom> {
+        self.unread.as_ref().filter(|_| !self.is_oneway()).map(Unread::room)
     }
 
     /// Whether the caller waits for no answer.
@@ -364,6 +374,8 @@ pub struct Reply {
     pub body: ReplyBody,
     /// Annotations to send along.
     pub annotations: Annotations,
+    /// The room that the answer has taken, where it is large; given back when it is sent.
+    pub room: Option<AnswerRoom>,
 }
 
 /// The content of a [`Reply`].
@@ -432,7 +444,7 @@ impl Answer {
 
 impl From<Value> for Reply {
     fn from(value: Value) -> Self {
-        Reply { body: ReplyBody::Value(value), annotations: Annotations::new() }
+        Reply { body: ReplyBody::Value(value), annotations: Annotations::new(), room: None }
     }
 }
 

@@ -60,13 +60,14 @@ pub(super) struct NameserverArgument {
     discover: Option<u16>,
 }
 
-/// One name.
+/// One name as scripts get it, from `ns` too.
 #[derive(Serialize)]
-struct Row {
-    name: String,
-    uri: String,
-    metadata: Vec<String>,
-    nameserver: String,
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) uri: String,
+    /// Sorted.
+    pub(super) metadata: Vec<String>,
+    pub(super) nameserver: String,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {

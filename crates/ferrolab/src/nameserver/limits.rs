@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use remote::Exception;
+use remote::{AnswerRoom, Context, Exception};
 
 use crate::config::LONGEST_TAG;
 use crate::nameserver::store::Entry;
@@ -28,6 +28,10 @@ const WANTED: usize = 256;
 const PATTERN: usize = 4096;
 /// Text in one answer, in bytes, as the longest of the serializers writes it.
 const ANSWER: usize = 32 * 1024 * 1024;
+/// An answer that takes no more memory than this while it is made needs no room for it.
+const SMALL: usize = 64 * 1024;
+/// What a text takes as a value in an answer, beside its letters.
+const PER_TEXT: usize = 80;
 /// The time that names are compared with patterns for one request.
 const SEARCHING: Duration = Duration::from_secs(5);
 
@@ -82,24 +86,39 @@ pub(super) fn written(text: &str) -> usize {
 }
 
 /// What one request may take, a batch like a single call.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Budget {
     names: usize,
+    texts: usize,
+    /// Bytes of those texts.
     text: usize,
     /// What is left of the time for searches.
     pub(super) searching: Duration,
+    /// For a large answer; `None` where nobody waits for one.
+    room: Option<AnswerRoom>,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Budget { names: 0, text: 0, searching: SEARCHING }
+        Budget { names: 0, texts: 0, text: 0, searching: SEARCHING, room: None }
     }
 }
 
 impl Budget {
+    /// For a request whose answer may be large.
+    pub(super) fn of(context: &Context) -> Self {
+        Budget { room: context.answer_room(), ..Budget::default() }
+    }
+
     /// Takes room for more of the answer; refuses where all of it would not fit into a message.
-    pub(super) fn take(&mut self, names: usize, text: usize) -> Result<(), Exception> {
+    pub(super) fn take(
+        &mut self,
+        names: usize,
+        texts: usize,
+        text: usize,
+    ) -> Result<(), Exception> {
         self.names += names;
+        self.texts += texts;
         self.text = self.text.saturating_add(text);
         if self.text > ANSWER {
             return Err(Exception::naming_error(format!(
@@ -111,6 +130,34 @@ impl Budget {
             )));
         }
         Ok(())
+    }
+
+    /// Whether so little was taken that it needs no room in memory.
+    pub(super) fn is_small(&self) -> bool {
+        self.memory() <= SMALL
+    }
+
+    /// Whether there is room in memory for what was taken.
+    pub(super) fn has_room(&self) -> bool {
+        self.is_small() || self.room.as_ref().is_none_or(|room| room.take(self.memory()))
+    }
+
+    /// Waits until there is.
+    pub(super) async fn wait_for_room(&self) -> Result<(), Exception> {
+        match &self.room {
+            Some(room) if !self.has_room() => room.wait(self.memory()).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// The room, to go along with the answer.
+    pub(super) fn room(&self) -> Option<AnswerRoom> {
+        self.room.clone()
+    }
+
+    /// What an answer takes as values and as text.
+    fn memory(&self) -> usize {
+        self.text.saturating_mul(2).saturating_add(self.texts.saturating_mul(PER_TEXT))
     }
 }
 
@@ -156,6 +203,6 @@ mod tests {
         assert!(check_room(NAMES, MEMORY).is_ok());
         assert!(check_wanted(WANTED).is_ok() && check_wanted(WANTED + 1).is_err());
         let mut budget = Budget::default();
-        assert!(budget.take(1, ANSWER).is_ok() && budget.take(1, 1).is_err());
+        assert!(budget.take(1, 1, ANSWER).is_ok() && budget.take(1, 1, 1).is_err());
     }
 }

@@ -13,6 +13,7 @@ mod object;
 mod pattern;
 mod plan;
 mod search;
+mod snapshot;
 mod store;
 
 use std::collections::BTreeSet;

@@ -5,13 +5,13 @@
 use std::sync::Arc;
 
 use remote::{
-    Answer, CallResult, Exception, Metadata, MethodCall, Object, Operation, Reply, Request,
-    Session, Value,
+    Answer, AnswerRoom, CallResult, Context, Exception, Metadata, MethodCall, Object, Operation,
+    Reply, Request, Session, Value,
 };
 use tokio::sync::oneshot;
 use wire::exception::wrap_in_batch;
 
-use crate::nameserver::directory;
+use crate::nameserver::directory::{self, Which};
 use crate::nameserver::limits::Budget;
 use crate::nameserver::plan::{Found, Plan, Question, Then, plan};
 use crate::nameserver::search::{Searches, Sought};
@@ -41,39 +41,59 @@ impl NameServerObject {
         NameServerObject { desk: Desk { store, searches } }
     }
 
-    fn call_method(&self, call: MethodCall) -> Answer {
+    fn call_method(&self, call: MethodCall, context: &Context) -> Answer {
         let desk = self.desk.clone();
-        match plan(call) {
-            Err(exception) => Answer::exception(exception),
+        let longer = match plan(call) {
+            Err(exception) => return Answer::exception(exception),
             Ok(Plan::Ask(question)) => {
                 let found = question(&desk.store.read());
-                Answer::from(found.and_then(|found| put(found, &mut Budget::default())))
-            }
-            Ok(Plan::List { which, with_metadata }) => {
-                let few = which.find(&desk.store.read(), FEW);
-                match few {
-                    Some(names) => {
-                        let found = Found::Names { names, with_metadata };
-                        Answer::from(put(found, &mut Budget::default()))
+                match found {
+                    Err(exception) => return Answer::exception(exception),
+                    Ok(found) if found.is_little() => {
+                        return Answer::from(put(found, &mut Budget::default()));
                     }
-                    None => Answer::Pending(Box::pin(async move {
-                        let sought = Sought::Names(which);
-                        let mut budget = Budget::default();
-                        desk.seek(sought, with_metadata, &mut budget).await.map(Reply::from)
-                    })),
+                    Ok(found) => Longer::Put(found),
                 }
             }
-            Ok(Plan::Change(change, value)) => match desk.store.change(change) {
-                Changed::Now(outcome) => Answer::from(outcome.map(value)),
-                Changed::Later(outcome) => Answer::Pending(Box::pin(async move {
-                    outcome.await.map(|count| Reply::from(value(count)))
-                })),
-            },
-            Ok(Plan::Search { pattern, then }) => Answer::Pending(Box::pin(async move {
-                desk.search(pattern, then, &mut Budget::default()).await.map(Reply::from)
-            })),
-        }
+            Ok(Plan::List { which, with_metadata }) => {
+                let few = desk.few(&which, with_metadata);
+                match few {
+                    Some(few) => return Answer::from(put(few, &mut Budget::default())),
+                    None => Longer::List { sought: Sought::Names(which), with_metadata },
+                }
+            }
+            Ok(Plan::Change(change, value)) => {
+                return match desk.store.change(change) {
+                    Changed::Now(outcome) => Answer::from(outcome.map(value)),
+                    Changed::Later(outcome) => Answer::Pending(Box::pin(async move {
+                        outcome.await.map(|count| Reply::from(value(count)))
+                    })),
+                };
+            }
+            Ok(Plan::Search { pattern, then: Then::List { with_metadata } }) => {
+                Longer::List { sought: Sought::Pattern(pattern), with_metadata }
+            }
+            Ok(Plan::Search { pattern, then: Then::Remove }) => Longer::Remove { pattern },
+        };
+        let mut budget = Budget::of(context);
+        Answer::Pending(Box::pin(async move {
+            let value = desk.take_time(longer, &mut budget).await?;
+            Ok(reply(value, budget.room()))
+        }))
     }
+}
+
+/// What takes longer.
+enum Longer {
+    /// To put something large into words.
+    Put(Found),
+    List {
+        sought: Sought,
+        with_metadata: bool,
+    },
+    Remove {
+        pattern: String,
+    },
 }
 
 /// One step of a batch that takes no time to speak of.
@@ -85,7 +105,7 @@ enum Step {
 /// What some steps of a batch came to: as many results as were made, and why there are no more.
 #[derive(Default)]
 struct Results {
-    values: Vec<Value>,
+    found: Vec<Found>,
     failure: Option<Exception>,
 }
 
@@ -96,9 +116,10 @@ impl Desk {
     /// Changes that follow each other are one change, which waits for the disk once; the small
     /// questions between them belong to it. What takes longer has its turn between two changes:
     /// everybody else would wait for it.
-    async fn batch(self, calls: Vec<MethodCall>) -> CallResult {
+    async fn batch(self, calls: Vec<MethodCall>, mut budget: Budget) -> CallResult {
         let mut results = Vec::with_capacity(calls.len());
-        let mut budget = Budget::default();
+        // Kept here, since the budget goes with the call that fails.
+        let room = budget.room();
         let mut calls = calls.into_iter();
         loop {
             let (mut steps, mut last, mut failure) = (Vec::new(), None, None);
@@ -115,10 +136,10 @@ impl Desk {
                 }
             }
             let made = self.take(steps, &mut budget).await?;
-            results.extend(made.values);
+            results.extend(self.put_all(made.found, &budget).await?);
             failure = made.failure.or(failure);
             if let (None, Some(longer)) = (&failure, last) {
-                match self.list(longer, &mut budget).await {
+                match self.carry_out(longer, &mut budget).await {
                     Ok(value) => results.push(value),
                     Err(exception) => failure = Some(exception),
                 }
@@ -127,7 +148,7 @@ impl Desk {
                 results.push(wrap_in_batch(exception));
             }
             if is_done || failure.is_some() {
-                return Ok(Reply::from(Value::List(results)));
+                return Ok(reply(Value::List(results), room));
             }
             tokio::task::yield_now().await;
         }
@@ -141,7 +162,7 @@ impl Desk {
             let names = self.store.read();
             for step in steps {
                 let Step::Ask(question) = step else { continue };
-                if !results.add(question(&names).and_then(|found| put(found, budget))) {
+                if !results.add(question(&names), budget) {
                     break;
                 }
             }
@@ -153,12 +174,10 @@ impl Desk {
             let mut results = Results::default();
             for step in steps {
                 let result = match step {
-                    Step::Ask(question) => {
-                        question(names.index()).and_then(|found| put(found, &mut left))
-                    }
-                    Step::Change(change, value) => change(names).map(value),
+                    Step::Ask(question) => question(names.index()),
+                    Step::Change(change, value) => change(names).map(value).map(Found::Value),
                 };
-                if !results.add(result) {
+                if !results.add(result, &mut left) {
                     break;
                 }
             }
@@ -168,7 +187,7 @@ impl Desk {
         });
         if let Err(refusal) = self.store.change(change).wait().await {
             // What was kept before stays kept: the batch ends here.
-            return Ok(Results { values: Vec::new(), failure: Some(refusal) });
+            return Ok(Results { found: Vec::new(), failure: Some(refusal) });
         }
         let (results, left) =
             made.await.map_err(|_| Exception::naming_error("the nameserver is stopping"))?;
@@ -176,65 +195,107 @@ impl Desk {
         Ok(results)
     }
 
-    /// Carries out what has to do with many names, or with few among many.
-    async fn list(&self, plan: Plan, budget: &mut Budget) -> Result<Value, Exception> {
-        match plan {
+    /// Carries out one call of a batch.
+    async fn carry_out(&self, plan: Plan, budget: &mut Budget) -> Result<Value, Exception> {
+        let longer = match plan {
             Plan::Ask(question) => {
                 let found = question(&self.store.read());
-                put(found?, budget)
+                Longer::Put(found?)
             }
-            Plan::List { which, with_metadata } => {
-                let few = which.find(&self.store.read(), FEW);
-                match few {
-                    Some(names) => put(Found::Names { names, with_metadata }, budget),
-                    None => self.seek(Sought::Names(which), with_metadata, budget).await,
-                }
+            Plan::Change(change, value) => {
+                return self.store.change(change).wait().await.map(value);
             }
-            Plan::Change(change, value) => self.store.change(change).wait().await.map(value),
-            Plan::Search { pattern, then } => self.search(pattern, then, budget).await,
-        }
+            Plan::List { which, with_metadata } => match self.few(&which, with_metadata) {
+                Some(few) => return put(few, budget),
+                None => Longer::List { sought: Sought::Names(which), with_metadata },
+            },
+            Plan::Search { pattern, then: Then::List { with_metadata } } => {
+                Longer::List { sought: Sought::Pattern(pattern), with_metadata }
+            }
+            Plan::Search { pattern, then: Then::Remove } => Longer::Remove { pattern },
+        };
+        self.take_time(longer, budget).await
     }
 
-    async fn search(
-        &self,
-        pattern: String,
-        then: Then,
-        budget: &mut Budget,
-    ) -> Result<Value, Exception> {
-        let sought = Sought::Pattern(pattern);
-        match then {
-            Then::List { with_metadata } => self.seek(sought, with_metadata, budget).await,
-            Then::Remove => {
+    /// The names that are asked for, where they are few and soon put into words.
+    fn few(&self, which: &Which, with_metadata: bool) -> Option<Found> {
+        let names = which.find(&self.store.read(), FEW)?;
+        Some(Found::Names { names, with_metadata }).filter(Found::is_little)
+    }
+
+    async fn take_time(&self, longer: Longer, budget: &mut Budget) -> Result<Value, Exception> {
+        match longer {
+            Longer::Put(found) => {
+                found.charge(budget)?;
+                self.put_apart(budget, || found.into_value()).await
+            }
+            Longer::List { sought, with_metadata } => {
+                self.seek(sought, with_metadata, budget).await
+            }
+            Longer::Remove { pattern } => {
+                let sought = Sought::Pattern(pattern);
                 let names = self.searches.find(sought, budget, |names, _| Ok(names)).await?;
                 let change = directory::remove_found(names);
                 self.store.change(change).wait().await.map(Value::from)
             }
         }
     }
-}
 
-impl Desk {
-    /// Looks for names, and puts them into words where that keeps nobody waiting either.
+    /// Looks for names, and puts them into words where that keeps nobody waiting either. Where there
+    /// is no room for those, what was found is let go meanwhile, and looked for anew.
     async fn seek(
         &self,
         sought: Sought,
         with_metadata: bool,
         budget: &mut Budget,
     ) -> Result<Value, Exception> {
-        let put = move |names, left: &mut Budget| put(Found::Names { names, with_metadata }, left);
-        self.searches.find(sought, budget, put).await
+        loop {
+            let before = budget.clone();
+            let put = move |names, left: &mut Budget| {
+                let found = Found::Names { names, with_metadata };
+                found.charge(left)?;
+                left.has_room().then(|| found.into_value()).transpose()
+            };
+            if let Some(value) = self.searches.find(sought.clone(), budget, put).await? {
+                return Ok(value);
+            }
+            budget.wait_for_room().await?;
+            *budget = before;
+        }
+    }
+
+    /// Puts into words what `budget` has been charged with.
+    async fn put_all(&self, found: Vec<Found>, budget: &Budget) -> Result<Vec<Value>, Exception> {
+        let put = || found.into_iter().map(Found::into_value).collect();
+        if budget.is_small() { put() } else { self.put_apart(budget, put).await }
+    }
+
+    /// Puts something large into words, when there is room for it and where it keeps nobody waiting.
+    async fn put_apart<T: Send + 'static>(
+        &self,
+        budget: &Budget,
+        put: impl FnOnce() -> Result<T, Exception> + Send + 'static,
+    ) -> Result<T, Exception> {
+        budget.wait_for_room().await?;
+        self.searches.apart(|_| put()).await
     }
 }
 
 impl Results {
     /// False where the batch ends.
-    fn add(&mut self, result: Result<Value, Exception>) -> bool {
-        match result {
-            Ok(value) => self.values.push(value),
+    fn add(&mut self, result: Result<Found, Exception>, budget: &mut Budget) -> bool {
+        let charged = result.and_then(|found| found.charge(budget).map(|()| found));
+        match charged {
+            Ok(found) => self.found.push(found),
             Err(exception) => self.failure = Some(exception),
         }
         self.failure.is_none()
     }
+}
+
+/// An answer with the room that it has taken.
+fn reply(value: Value, room: Option<AnswerRoom>) -> Reply {
+    Reply { room: room.filter(AnswerRoom::is_taken), ..Reply::from(value) }
 }
 
 /// Puts what was found into words, as far as there is room for it.
@@ -259,8 +320,11 @@ impl Object for NameServerObject {
 
     fn call(&self, _session: &Arc<Session>, request: Request) -> Answer {
         match request.operation {
-            Operation::Call(call) => self.call_method(call),
-            Operation::Batch(calls) => Answer::Pending(Box::pin(self.desk.clone().batch(calls))),
+            Operation::Call(call) => self.call_method(call, &request.context),
+            Operation::Batch(calls) => {
+                let budget = Budget::of(&request.context);
+                Answer::Pending(Box::pin(self.desk.clone().batch(calls, budget)))
+            }
             other => Answer::exception(other.unexposed()),
         }
     }

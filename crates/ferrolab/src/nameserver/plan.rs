@@ -30,6 +30,12 @@ pub(super) enum Plan {
 const AROUND_NAME: usize = 16;
 const AROUND_TAG: usize = 4;
 
+/// What is put into words where it is found, at most: bytes of tags, and what stands for the time
+/// that a name and a tag take.
+const LITTLE: usize = 128 * 1024;
+const LITTLE_OF_NAME: usize = 64;
+const LITTLE_OF_TAG: usize = 64;
+
 /// A question. What is found is put into words after the names have been let go.
 pub(super) type Question = Box<dyn FnOnce(&Index) -> Result<Found, Exception> + Send>;
 
@@ -42,10 +48,18 @@ pub(super) enum Then {
 
 /// What was found.
 pub(super) enum Found {
+    /// What has words already.
+    Value(Value),
     Count(usize),
     Nothing,
-    Entry { entry: Arc<Entry>, with_metadata: bool },
-    Names { names: Vec<Named>, with_metadata: bool },
+    Entry {
+        entry: Arc<Entry>,
+        with_metadata: bool,
+    },
+    Names {
+        names: Vec<Named>,
+        with_metadata: bool,
+    },
 }
 
 /// Reads a call.
@@ -74,16 +88,39 @@ pub(super) fn plan(call: MethodCall) -> Result<Plan, Exception> {
 }
 
 impl Found {
+    /// Whether to put it into words takes no time to speak of.
+    pub(super) fn is_little(&self) -> bool {
+        let little = |entry: &Entry, with_metadata: bool| -> usize {
+            let tags = if with_metadata { &*entry.tags } else { &[] };
+            LITTLE_OF_NAME + tags.iter().map(|tag| LITTLE_OF_TAG + tag.len()).sum::<usize>()
+        };
+        match self {
+            Found::Value(_) | Found::Count(_) | Found::Nothing => true,
+            Found::Entry { entry, with_metadata } => little(entry, *with_metadata) <= LITTLE,
+            Found::Names { names, with_metadata } => {
+                let mut sum = 0_usize;
+                names.iter().all(|(_, entry)| {
+                    sum = sum.saturating_add(little(entry, *with_metadata));
+                    sum <= LITTLE
+                })
+            }
+        }
+    }
+
     /// Takes the room that the answer needs.
     pub(super) fn charge(&self, budget: &mut Budget) -> Result<(), Exception> {
         match self {
-            Found::Count(_) | Found::Nothing => Ok(()),
-            Found::Entry { entry, with_metadata } => budget.take(1, size(entry, *with_metadata)),
+            Found::Value(_) | Found::Count(_) | Found::Nothing => Ok(()),
+            Found::Entry { entry, with_metadata } => {
+                let with_metadata = *with_metadata;
+                budget.take(1, texts(entry, with_metadata), size(entry, with_metadata))
+            }
             Found::Names { names, with_metadata } => {
                 let with_metadata = *with_metadata;
                 names.iter().try_for_each(|(name, entry)| {
                     let name = AROUND_NAME + limits::written(name);
-                    budget.take(1, name + size(entry, with_metadata))
+                    let texts = 1 + texts(entry, with_metadata);
+                    budget.take(1, texts, name + size(entry, with_metadata))
                 })
             }
         }
@@ -92,6 +129,7 @@ impl Found {
     /// As it is answered.
     pub(super) fn into_value(self) -> Result<Value, Exception> {
         Ok(match self {
+            Found::Value(value) => value,
             Found::Count(count) => count.into(),
             Found::Nothing => Value::None,
             Found::Entry { entry, with_metadata } => {
@@ -108,6 +146,12 @@ impl Found {
             }
         })
     }
+}
+
+/// The texts of an entry in an answer.
+fn texts(entry: &Entry, with_metadata: bool) -> usize {
+    // A set and the tuple around it are as much as two.
+    if with_metadata { 3 + entry.tags.len() } else { 1 }
 }
 
 /// The room for an entry in an answer.

@@ -41,7 +41,8 @@ pub struct DaemonConfig {
     /// How long item streams live, and how many there may be.
     pub streams: StreamLimits,
     /// Bytes of answers that clients have not read yet, at most, over all connections; with more,
-    /// the connection whose answer has waited for longest is closed. Any number if absent.
+    /// the next one waits, and connections that hardly read are closed. Any number if absent.
+    /// Objects take room for what they make with [`Context::answer_room`](crate::Context).
     pub unread: Option<usize>,
     /// Bytes of memory for the values of requests beyond 64 KiB, over all connections; with more,
     /// the next one waits. One that needs more by itself has to be alone.

@@ -290,8 +290,13 @@ async fn requests<S: ClientStream>(
 ) -> Result<(), ReadError> {
     let limits = &shared.config.limits;
     let most = Most { calls: shared.config.oneways, bytes: limits.memory };
-    let mut caller =
-        Caller { session: Arc::clone(session), may, oneways: Oneways::new(most), took: 0 };
+    let mut caller = Caller {
+        session: Arc::clone(session),
+        may,
+        oneways: Oneways::new(most),
+        took: 0,
+        room: None,
+    };
     let mut stopped = pin!(stop.cancelled());
     let sleep = pin!(tokio::time::sleep(IDLE));
     let mut idle = Idle { sleep, phase: Phase::Busy };
@@ -315,7 +320,7 @@ async fn requests<S: ClientStream>(
                         false => {
                             let out = &mut connection.out;
                             dispatch::refuse(shared, session, header, exception, out);
-                            Box::pin(unread::send(shared, session, connection)).await?;
+                            Box::pin(unread::send(shared, session, connection, None)).await?;
                         }
                     }
                     continue;
@@ -344,7 +349,7 @@ async fn requests<S: ClientStream>(
             kind => return Err(FrameError::UnknownType(kind as u8).into()),
         };
         if !connection.out.is_empty() {
-            unread::send(shared, session, connection).await?;
+            unread::send(shared, session, connection, caller.room.take()).await?;
         }
         if std::mem::take(&mut caller.took) > KEEP_MEMORY {
             aside(give_memory_back);

@@ -20,6 +20,7 @@ use crate::daemon::oneway::{self, About, Oneways};
 use crate::daemon::request::{self, Unread};
 use crate::daemon::room::{Held, Need};
 use crate::daemon::streams::Origin;
+use crate::daemon::unread::AnswerRoom;
 use crate::daemon::{DAEMON_NAME, Shared, guarded};
 use crate::frames::Frame;
 use crate::object::{Answer, CallResult, Context, Leave, Operation, Reply, ReplyBody, Request};
@@ -42,6 +43,8 @@ pub(crate) struct Caller {
     pub(crate) oneways: Oneways,
     /// Bytes that reading the last large request has taken.
     pub(crate) took: usize,
+    /// The room that the answer to the last request has taken, until it is sent.
+    pub(crate) room: Option<AnswerRoom>,
 }
 
 /// Carries out the request in `frame` and appends its answer to `out`; nothing for a oneway.
@@ -52,7 +55,7 @@ pub(crate) async fn answer(
     mut held: Option<Held>,
     out: &mut Vec<u8>,
 ) -> After {
-    let Caller { session, may, oneways, took } = caller;
+    let Caller { session, may, oneways, took, room } = caller;
     let header = frame.header;
     let Some(serializer) = Serializer::from_id(header.serializer) else {
         debug!(peer = %session.peer, serializer = header.serializer, "unknown serializer");
@@ -66,6 +69,7 @@ pub(crate) async fn answer(
         annotations: owned(&frame.body.annotations),
         held: None,
         leave: Leave::default(),
+        unread: Some(Arc::clone(&shared.unread)),
     };
     let answer = Answering { shared, session, header, serializer, id: context.correlation_id };
     let is_oneway = header.flags.contains(Flags::ONEWAY);
@@ -143,7 +147,7 @@ pub(crate) async fn answer(
         }
         return After::Continue;
     }
-    let result = if has_lock {
+    let mut result = if has_lock {
         let turn = turn_for(shared, &request).await;
         // Boxed, so that connections without locks are no larger for it.
         Box::pin(guarded::call(shared, session, &id, &object, request, turn)).await
@@ -160,7 +164,11 @@ pub(crate) async fn answer(
         About { shared, session, object: id, method: name }.done(result);
         return After::Continue;
     }
-    answer.result(result, &id, &name, out)
+    *room = result.as_mut().ok().and_then(|reply| reply.room.take());
+    match room {
+        None => answer.result(result, &id, &name, out),
+        Some(room) => room.make(|| answer.result(result, &id, &name, out)).await,
+    }
 }
 
 /// Reads a request within the room that it has, or in more where that is too little.
@@ -280,7 +288,7 @@ struct Answering<'a> {
 
 impl Answering<'_> {
     fn result(&self, result: CallResult, object: &str, method: &str, out: &mut Vec<u8>) -> After {
-        let Reply { body, annotations } = match result {
+        let Reply { body, annotations, room: _room } = match result {
             Ok(reply) => reply,
             Err(exception) => return self.exception(exception, object, method, out),
         };

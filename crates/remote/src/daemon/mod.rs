@@ -22,7 +22,7 @@ mod serving;
 mod shared;
 mod spares;
 pub(crate) mod streams;
-mod unread;
+pub(crate) mod unread;
 mod waiting_room;
 
 use std::collections::HashMap;
@@ -92,7 +92,7 @@ impl Daemon {
             complaints: Complaints::default(),
             oneway_complaints: Complaints::default(),
             streams: Streams::new(config.streams.clone()),
-            unread: Unread::new(config.unread),
+            unread: Arc::new(Unread::new(config.unread)),
             locks: Locks::new(config.first_epoch),
             resting: TaskTracker::new(),
             config,

@@ -33,7 +33,7 @@ pub(crate) struct Shared {
     pub(super) objects: RwLock<HashMap<String, Arc<dyn Object>>>,
     pub(crate) validator: RwLock<Option<Validator>>,
     pub(crate) streams: Streams,
-    pub(crate) unread: Unread,
+    pub(crate) unread: Arc<Unread>,
     pub(crate) locks: Locks,
     /// Objects that are being brought to a safe state.
     pub(crate) resting: TaskTracker,

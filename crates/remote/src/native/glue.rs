@@ -114,7 +114,11 @@ pub async fn blocking<T: Send + 'static>(
 }
 
 fn streaming(items: impl ItemStream) -> CallResult {
-    Ok(Reply { body: ReplyBody::Stream(Box::new(items)), annotations: Annotations::new() })
+    Ok(Reply {
+        body: ReplyBody::Stream(Box::new(items)),
+        annotations: Annotations::new(),
+        room: None,
+    })
 }
 
 fn item(next: Option<impl IntoResult>) -> Result<Option<Value>, Exception> {

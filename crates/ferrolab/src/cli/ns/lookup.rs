@@ -5,9 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 use miette::miette;
 use remote::{Error, NameServer};
-use serde_json::json;
 
-use super::{NameserverArgument, Outcome, TIMEOUT, paths};
+use super::{NameserverArgument, Outcome, TIMEOUT, entry, paths};
 use crate::cli::output::print_json;
 use crate::cli::runtime;
 use crate::cli::table::text;
@@ -41,17 +40,14 @@ async fn look_up(arguments: &Arguments) -> Outcome {
     let mut known = Vec::new();
     for (title, location) in nameserver.targets(&paths()?).await? {
         let mut nameserver = NameServer::at(location, Some(TIMEOUT));
-        match nameserver.lookup_with_tags(name).await {
-            Ok((uri, metadata)) if *json => {
-                let uri = uri.to_string();
-                let found =
-                    json!({ "name": name, "uri": uri, "metadata": metadata, "nameserver": title });
+        match entry(&title, &mut nameserver, name).await {
+            Ok(found) if *json => {
                 print_json(&found)?;
                 return Ok(ExitCode::SUCCESS);
             }
-            Ok((uri, metadata)) => {
-                println!("{}", text(&uri.to_string()));
-                metadata.iter().for_each(|tag| println!("  {}", text(tag)));
+            Ok(found) => {
+                println!("{}", text(&found.uri));
+                found.metadata.iter().for_each(|tag| println!("  {}", text(tag)));
                 return Ok(ExitCode::SUCCESS);
             }
             Err(Error::Remote(exception)) => {

@@ -11,7 +11,7 @@ use clap::Subcommand;
 use miette::{Report, miette};
 use remote::{Error, NameServer};
 
-use super::nslist::{NameserverArgument, TIMEOUT};
+use super::nslist::{NameserverArgument, Row, TIMEOUT};
 use super::table::text;
 use super::{Outcome, paths};
 
@@ -47,6 +47,13 @@ async fn the_one(argument: &NameserverArgument) -> Result<(String, NameServer), 
     let one = targets.into_iter().next();
     one.map(|(name, location)| (name, NameServer::at(location, Some(TIMEOUT))))
         .ok_or_else(|| miette!("there is no nameserver to ask"))
+}
+
+/// A name as the nameserver has it now.
+async fn entry(title: &str, nameserver: &mut NameServer, name: &str) -> Result<Row, Error> {
+    let (uri, metadata) = nameserver.lookup_with_tags(name).await?;
+    let uri = uri.to_string();
+    Ok(Row { name: name.to_owned(), uri, metadata, nameserver: title.to_owned() })
 }
 
 /// An error of a nameserver, in words for a person.

@@ -6,8 +6,10 @@ use clap::Args;
 use miette::miette;
 use remote::{Error, Uri};
 
-use super::{NameserverArgument, Outcome, failed, the_one};
+use super::{NameserverArgument, Outcome, entry, failed, the_one};
+use crate::cli::output::print_json;
 use crate::cli::runtime;
+use crate::cli::table::text;
 
 /// Register a name for an object that other programs serve
 ///
@@ -30,10 +32,13 @@ pub(crate) struct Arguments {
     replace: bool,
     #[command(flatten)]
     nameserver: NameserverArgument,
+    /// Print the name as it is then as a JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
-    let Arguments { name, uri, tags, replace, nameserver } = arguments;
+    let Arguments { name, uri, tags, replace, nameserver, json } = arguments;
     let uri: Uri = uri
         .parse()
         .map_err(|error| miette!(help = "for example PYRO:camera@labhost:41000", "{error}"))?;
@@ -44,6 +49,11 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             false => nameserver.register_new(name, &uri, tags).await,
         };
         match registered {
+            Ok(()) if *json => {
+                let registered = entry(&title, &mut nameserver, name).await;
+                print_json(&registered.map_err(|error| failed(&title, error))?)?;
+                Ok(ExitCode::SUCCESS)
+            }
             Ok(()) => {
                 println!("Registered {name} with nameserver {title}.");
                 Ok(ExitCode::SUCCESS)
@@ -52,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
                 if !replace && exception.message().starts_with("name already registered") =>
             {
                 let has = match nameserver.lookup(name).await {
-                    Ok(uri) => format!("it points to {uri}; "),
+                    Ok(uri) => format!("it points to {}; ", text(&uri.to_string())),
                     Err(_) => String::new(),
                 };
                 Err(miette!(

@@ -6,8 +6,10 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use miette::Report;
 use remote::{NAMESERVER_NAME, NameServer, Registration};
+use serde::Serialize;
 
-use super::{NameserverArgument, Outcome, failed, the_one};
+use super::{NameserverArgument, Outcome, Row, entry, failed, the_one};
+use crate::cli::output::print_json;
 use crate::cli::runtime;
 use crate::cli::table::text;
 
@@ -35,44 +37,74 @@ pub(crate) struct Arguments {
     yes: bool,
     #[command(flatten)]
     nameserver: NameserverArgument,
+    /// Print a JSON list of the names, each with whether it was removed
+    #[arg(long)]
+    json: bool,
+}
+
+/// A name and what became of it, for scripts.
+#[derive(Serialize)]
+struct Removal {
+    #[serde(flatten)]
+    row: Row,
+    removed: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
+    let Arguments { yes, json, .. } = arguments;
     runtime()?.block_on(async {
         let (title, mut nameserver) = the_one(&arguments.nameserver).await?;
         if let Some(name) = &arguments.name {
-            let removed = nameserver.remove(name).await.map_err(|error| failed(&title, error))?;
-            if removed {
-                println!("Removed {name} from nameserver {title}.");
-                return Ok(ExitCode::SUCCESS);
-            }
-            let reason = match name == NAMESERVER_NAME {
-                true => "its own name cannot be removed",
-                false => "it does not know the name",
-            };
-            eprintln!("Nothing removed from nameserver {title}: {reason}.");
-            return Ok(ExitCode::FAILURE);
+            return remove_one(&title, &mut nameserver, name, *json).await;
         }
         let found = find(arguments, &mut nameserver, &title).await?;
-        if found.is_empty() {
+        if found.is_empty() && !json {
             println!("Nothing to remove: no such name in nameserver {title}.");
             return Ok(ExitCode::SUCCESS);
         }
-        if !arguments.yes {
-            found
-                .iter()
-                .for_each(|entry| println!("{} -> {}", text(&entry.name), text(&entry.uri)));
-            eprintln!("{} name(s) would be removed; add `--yes` to do it.", found.len());
-            return Ok(ExitCode::FAILURE);
+        let count = found.len();
+        let mut removals = Vec::with_capacity(count);
+        for Registration { name, uri, metadata } in found {
+            let removing = async { if *yes { nameserver.remove(&name).await } else { Ok(false) } };
+            let removed = removing.await.map_err(|error| failed(&title, error))?;
+            let row = Row { name, uri, metadata, nameserver: title.clone() };
+            removals.push(Removal { row, removed });
         }
-        let mut removed = 0;
-        for entry in &found {
-            let gone = nameserver.remove(&entry.name).await;
-            removed += usize::from(gone.map_err(|error| failed(&title, error))?);
+        if *json {
+            print_json(&removals)?;
+        } else if *yes {
+            let removed = removals.iter().filter(|removal| removal.removed).count();
+            println!("Removed {removed} name(s) from nameserver {title}.");
+        } else {
+            for Removal { row, .. } in &removals {
+                println!("{} -> {}", text(&row.name), text(&row.uri));
+            }
         }
-        println!("Removed {removed} name(s) from nameserver {title}.");
-        Ok(ExitCode::SUCCESS)
+        if *yes || count == 0 {
+            return Ok(ExitCode::SUCCESS);
+        }
+        eprintln!("{count} name(s) would be removed; add `--yes` to do it.");
+        Ok(ExitCode::FAILURE)
     })
+}
+
+async fn remove_one(title: &str, nameserver: &mut NameServer, name: &str, json: bool) -> Outcome {
+    let row = if json { entry(title, nameserver, name).await.ok() } else { None };
+    let removed = nameserver.remove(name).await.map_err(|error| failed(title, error))?;
+    if json {
+        print_json(&Vec::from_iter(row.map(|row| Removal { row, removed })))?;
+    } else if removed {
+        println!("Removed {name} from nameserver {title}.");
+    }
+    if removed {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let reason = match name == NAMESERVER_NAME {
+        true => "its own name cannot be removed",
+        false => "it does not know the name",
+    };
+    eprintln!("Nothing removed from nameserver {title}: {reason}.");
+    Ok(ExitCode::FAILURE)
 }
 
 async fn find(

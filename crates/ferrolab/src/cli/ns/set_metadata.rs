@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{NameserverArgument, Outcome, failed, the_one};
+use super::{NameserverArgument, Outcome, entry, failed, the_one};
+use crate::cli::output::print_json;
 use crate::cli::runtime;
 
 /// Replace a name's metadata
@@ -19,13 +20,21 @@ pub(crate) struct Arguments {
     tags: Vec<String>,
     #[command(flatten)]
     nameserver: NameserverArgument,
+    /// Print the name as it is then as a JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
-    let Arguments { name, tags, nameserver } = arguments;
+    let Arguments { name, tags, nameserver, json } = arguments;
     runtime()?.block_on(async {
         let (title, mut nameserver) = the_one(nameserver).await?;
         nameserver.set_metadata(name, tags).await.map_err(|error| failed(&title, error))?;
+        if *json {
+            let changed = entry(&title, &mut nameserver, name).await;
+            print_json(&changed.map_err(|error| failed(&title, error))?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         match tags.as_slice() {
             [] => println!("{name} has no metadata any more (nameserver {title})."),
             tags => println!("{name} now has: {} (nameserver {title}).", tags.join(", ")),

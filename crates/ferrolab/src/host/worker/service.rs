@@ -227,7 +227,7 @@ async fn call(
             return Err(Exception::daemon_error("the worker's answer is none"));
         }
     };
-    Ok(Reply { body, annotations })
+    Ok(Reply { body, annotations, room: None })
 }
 
 /// What is called, for error texts.

@@ -1,0 +1,182 @@
+//! The names as they were at one moment, for searches.
+//!
+//! Owns how they are taken out: a little at a time, letting go of the names in between; where somebody
+//! has changed them meanwhile, all at once. They are compared when nobody waits for them any more,
+//! since a single comparison may take long, and by a clock.
+
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use remote::Exception;
+
+use crate::nameserver::store::{Entry, Named, Store};
+
+/// Names between two looks at the clock.
+const STRIDE: usize = 16;
+/// Bytes of names between two looks at the clock: a costly pattern takes its time for each.
+const STRIDE_BYTES: usize = 1024;
+/// Whoever wants to change names waits for so long at most.
+const HELD: Duration = Duration::from_millis(1);
+
+/// The names, or those with some prefix, their texts one behind the other: to go through a hundred
+/// thousand of them where they are is to wait for the memory a hundred thousand times, which takes
+/// longer than to compare them.
+#[derive(Default)]
+pub(super) struct Snapshot {
+    pub(super) revision: u64,
+    text: String,
+    /// Where each name ends in the text, in the order of names.
+    ends: Vec<usize>,
+    named: Vec<Named>,
+}
+
+impl Snapshot {
+    /// Takes the names with a prefix out, a little at a time if they stay as they are for so long;
+    /// otherwise at once.
+    pub(super) fn take(store: &Store, prefix: &str, clock: Clock) -> Result<Snapshot, Exception> {
+        let mut snapshot = Snapshot::default();
+        let whole = go_through(store, prefix, clock, |named| snapshot.add(named))?;
+        if let Some(revision) = whole {
+            snapshot.revision = revision;
+            return Ok(snapshot);
+        }
+        let names = store.read();
+        let mut snapshot = Snapshot { revision: names.revision(), ..Snapshot::default() };
+        names.with_prefix(prefix).for_each(|named| snapshot.add(named));
+        Ok(snapshot)
+    }
+
+    fn add(&mut self, (name, entry): (&Arc<str>, &Arc<Entry>)) {
+        self.text.push_str(name);
+        self.ends.push(self.text.len());
+        self.named.push((Arc::clone(name), Arc::clone(entry)));
+    }
+
+    /// Those of the names with a prefix that are wanted.
+    pub(super) fn choose(
+        &self,
+        prefix: &str,
+        clock: Clock,
+        mut is_wanted: impl FnMut(&str, &Entry) -> bool,
+    ) -> Result<Vec<Named>, Exception> {
+        let first = self.named.partition_point(|(name, _)| **name < *prefix);
+        let begins = first.checked_sub(1).and_then(|before| self.ends.get(before));
+        let mut begin = begins.copied().unwrap_or(0);
+        let mut looked_at = begin;
+        let mut found = Vec::new();
+        let rest = self.ends.iter().zip(&self.named).skip(first);
+        for (compared, (&end, named)) in rest.enumerate() {
+            if compared % STRIDE == 0 || end - looked_at >= STRIDE_BYTES {
+                clock.check(compared)?;
+                looked_at = end;
+            }
+            let name = self.text.get(begin..end).unwrap_or_default();
+            begin = end;
+            if !name.starts_with(prefix) {
+                break;
+            }
+            if is_wanted(name, &named.1) {
+                found.push(named.clone());
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Shows `visit` the names that begin with `prefix`, as they were at one moment; nobody waits long
+/// for them. Returns their revision, or `None` when somebody has changed them before the end.
+fn go_through(
+    store: &Store,
+    prefix: &str,
+    clock: Clock,
+    mut visit: impl FnMut((&Arc<str>, &Arc<Entry>)),
+) -> Result<Option<u64>, Exception> {
+    let mut last: Option<Arc<str>> = None;
+    let mut revision = None;
+    let mut seen = 0;
+    loop {
+        clock.check(seen)?;
+        let names = store.read();
+        let revision = *revision.get_or_insert(names.revision());
+        if revision != names.revision() {
+            return Ok(None);
+        }
+        let held = Instant::now();
+        let first = last.as_deref().map_or(Bound::Included(prefix), Bound::Excluded);
+        let mut stopped_at = None;
+        for named in names.with_prefix_from(prefix, first) {
+            visit(named);
+            seen += 1;
+            if seen % STRIDE == 0 && held.elapsed() >= HELD {
+                stopped_at = Some(Arc::clone(named.0));
+                break;
+            }
+        }
+        drop(names);
+        if stopped_at.is_none() {
+            return Ok(Some(revision));
+        }
+        last = stopped_at;
+    }
+}
+
+/// The time that a search has.
+#[derive(Clone, Copy)]
+pub(super) struct Clock {
+    pub(super) started: Instant,
+    pub(super) limit: Duration,
+}
+
+impl Clock {
+    fn check(self, seen: usize) -> Result<(), Exception> {
+        if self.started.elapsed() < self.limit {
+            return Ok(());
+        }
+        Err(Exception::naming_error(format!(
+            "the search took too long: {seen} names were looked at when its time was up; ask with a \
+             prefix, or with a simpler pattern"
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nameserver::directory;
+
+    fn register(store: &Store, name: &str) {
+        let uri = "PYRO:o@h:1".to_owned();
+        store.change(directory::register(name.into(), uri, false, [].into()).unwrap());
+    }
+
+    /// Each comparison may take long: they are made when nobody waits for the names, and the clock
+    /// is looked at between any two long names.
+    #[test]
+    fn names_are_let_go_before_they_are_compared() {
+        let store = Arc::new(Store::memory());
+        for number in 0..64 {
+            register(&store, &format!("L{number:01000}"));
+        }
+        let clock = Clock { started: Instant::now(), limit: Duration::MAX };
+        let snapshot = Snapshot::take(&store, "L", clock).unwrap();
+        let mut compared = 0;
+        let whole = snapshot.choose("L", clock, |_, _| {
+            // This would wait for ever where the names were held.
+            register(&store, "another");
+            compared += 1;
+            true
+        });
+        assert_eq!((whole.unwrap().len(), compared), (64, 64));
+
+        let limit = Duration::from_millis(10);
+        let clock = Clock { started: Instant::now(), limit };
+        let mut compared = 0;
+        let refused = snapshot.choose("L", clock, |_, _| {
+            while clock.started.elapsed() < limit {}
+            compared += 1;
+            true
+        });
+        assert!(refused.is_err() && compared <= 2, "{compared} names were compared in vain");
+    }
+}
