@@ -9,7 +9,7 @@ from unittest.mock import ANY
 import pytest
 
 from workers import (
-    CALL, NEXT, RAISED, VALUE, Raised, Worker, probe, raises, read_frame, service, start, wait_for,
+    CALL, RAISED, VALUE, Raised, Worker, probe, raises, read_frame, service, start, wait_for,
 )
 
 
@@ -141,8 +141,8 @@ def test_every_request_is_answered(multiplex):
                multiplex=multiplex) as worker:
         channel = worker.channel()
         _, number = channel.operation(CALL, "ending", "exits")
-        assert channel.request(NEXT, number, 1) == (VALUE, 1)
-        kind, state = channel.request(NEXT, number, 1)
+        assert channel.next(number) == (VALUE, 1)
+        kind, state = channel.next(number)
         assert (kind, state["__class__"]) == (RAISED, "Pyro5.errors.DaemonError")
         assert state["args"] == ("an item stream of service 'ending' raised SystemExit: 4",)
         for name, member in [("ending", "unspeakable"), ("ending", "exits_while_sent"),

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from workers import (
-    BATCH, BEGUN, CALL, CLOSE, DRIVERS, END, GET, JSON, MARSHAL, MSGPACK, NEXT, RAISED, REST,
+    BATCH, BEGUN, CALL, CLOSE, DRIVERS, END, GET, JSON, MARSHAL, MSGPACK, RAISED, REST,
     SERPENT, SET, STREAM, VALUE, Raised, Worker, probe, raises, service, start, wait_for,
 )
 
@@ -60,7 +60,7 @@ def test_properties(channel):
     assert channel.operation(GET, "lab.probe", "value") == (VALUE, [2])
     kind, number = channel.operation(GET, "lab.probe", "readings")
     assert kind == STREAM
-    assert channel.request(NEXT, number, SERPENT) == (VALUE, 1)
+    assert channel.next(number) == (VALUE, 1)
 
 
 def test_exceptions(channel):
@@ -144,26 +144,26 @@ def test_streams(shared):
     channel = shared.channel()
     kind, number = channel.operation(CALL, "lab.probe", "stream", (2,))
     assert kind == STREAM
-    assert channel.request(NEXT, number, SERPENT) == (VALUE, {"n": 0})
+    assert channel.next(number) == (VALUE, {"n": 0})
     assert channel.call("lab.probe", "bump") == 1
-    assert channel.request(NEXT, number, SERPENT) == (VALUE, {"n": 1})
-    assert channel.request(NEXT, number, SERPENT) == (END,)
-    assert channel.request(NEXT, number, SERPENT)[1]["args"] == ("item stream terminated",)
+    assert channel.next(number) == (VALUE, {"n": 1})
+    assert channel.next(number) == (END,)
+    assert channel.next(number)[1]["args"] == ("item stream terminated",)
 
     kind, number = channel.operation(CALL, "lab.probe", "stream", (2, 0))
-    kind, state = channel.request(NEXT, number, SERPENT)
+    kind, state = channel.next(number)
     assert (kind, state["__class__"], state["args"]) == (RAISED, "builtins.ValueError", ("at 0",))
-    assert channel.request(NEXT, number, SERPENT)[0] == RAISED
+    assert channel.next(number)[0] == RAISED
 
     ended = channel.call("lab.probe", "events").count("stream ended")
     number = channel.operation(CALL, "lab.probe", "stream", (5,))[1]
-    channel.request(NEXT, number, SERPENT)
+    channel.next(number)
     from workers import frame
     channel.sock.sendall(frame((CLOSE, number)))
     assert channel.call("lab.probe", "events").count("stream ended") == ended + 1
 
     number = channel.operation(CALL, "lab.probe", "stream", (5,))[1]
-    channel.request(NEXT, number, SERPENT)
+    channel.next(number)
     shared.send(("close_stream", number))
     wait_for(lambda: channel.call("lab.probe", "events").count("stream ended") == ended + 2)
 
@@ -434,8 +434,8 @@ def test_interpreters(python):
         assert channel.operation(GET, "lab.probe", "value") == (VALUE, 1)
         assert raises("standard.ProbeError", channel, "fail") == "broken"
         kind, number = channel.operation(CALL, "lab.probe", "stream", (1,))
-        assert channel.request(NEXT, number, SERPENT) == (VALUE, {"n": 0})
-        assert channel.request(NEXT, number, SERPENT) == (END,)
+        assert channel.next(number) == (VALUE, {"n": 0})
+        assert channel.next(number) == (END,)
         error = {"__class__": "builtins.OSError", "__exception__": True, "args": (2, "x")}
         (args, _) = channel.operation(CALL, "lab.probe", "echo", (error,), classes=True)[1]
         assert args[0]["__class__"].endswith("FileNotFoundError")

@@ -234,6 +234,7 @@ mod daemon;
 mod error;
 mod frames;
 mod instance;
+mod items;
 #[doc(hidden)]
 pub mod lock;
 pub mod native;
@@ -243,6 +244,7 @@ mod session;
 mod tls;
 
 pub use arguments::Signature;
+pub use aside::aside;
 pub use client::discovery::{Search, locate_ns};
 pub use client::items::Items;
 pub use client::nameserver::{NAMESERVER_NAME, NameServer, Registration, resolve};
@@ -253,6 +255,7 @@ pub use daemon::streams::StreamLimits;
 pub use daemon::{DAEMON_NAME, Daemon, RegisterError};
 pub use error::{ConnectError, Error};
 pub use instance::{PerCall, PerSession};
+pub use items::{Item, ItemStream};
 pub use lock::{
     Break, LockBreaker, LockEvent, LockLog, LockOwner, LockParty, LockRecord, LockSettings,
     LockState, LockStatus, LockWaiter,
@@ -262,7 +265,7 @@ pub use native::{
 };
 pub use net::{BindError, Listener};
 pub use object::{
-    Answer, Blob, BoxFuture, CallResult, Context, ItemStream, Leave, Metadata, MethodCall, Object,
+    Answer, Blob, BoxFuture, CallResult, Context, Leave, Metadata, MethodCall, Object,
     Operation, Reply, ReplyBody, Request, Rested, batch, batch_now,
 };
 pub use session::{Peer, Session};

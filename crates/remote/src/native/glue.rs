@@ -8,7 +8,8 @@ use wire::value::Value;
 
 use crate::arguments::Signature;
 use crate::native::{Expose, FromValue, IntoException, IntoResult};
-use crate::object::{BoxFuture, CallResult, ItemStream, Reply, ReplyBody, unexposed_method};
+use crate::items::ItemStream;
+use crate::object::{BoxFuture, CallResult, Reply, ReplyBody, unexposed_method};
 
 /// The argument of the parameter at `index`, which has no default.
 pub fn required<T: FromValue>(
