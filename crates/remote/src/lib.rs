@@ -265,8 +265,8 @@ pub use native::{
 };
 pub use net::{BindError, Listener};
 pub use object::{
-    Answer, Blob, BoxFuture, CallResult, Context, Leave, Metadata, MethodCall, Object,
-    Operation, Reply, ReplyBody, Request, Rested, batch, batch_now,
+    Answer, Blob, BoxFuture, CallResult, Context, Leave, Metadata, MethodCall, Object, Operation,
+    Reply, ReplyBody, Request, Rested, batch, batch_now,
 };
 pub use session::{Peer, Session};
 pub use tls::{ClientTls, Identity, ServerTls, TlsError, begins_tls};

@@ -51,9 +51,12 @@ impl Object for DaemonObject {
         };
         match request.operation {
             Operation::Call(call) => call_method(shared, session, call, request.context),
-            Operation::Batch(calls) => {
-                Answer::Pending(Box::pin(batch(shared, Arc::clone(session), calls, request.context)))
-            }
+            Operation::Batch(calls) => Answer::Pending(Box::pin(batch(
+                shared,
+                Arc::clone(session),
+                calls,
+                request.context,
+            ))),
             other => Answer::exception(other.unexposed()),
         }
     }

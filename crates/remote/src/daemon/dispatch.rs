@@ -13,6 +13,7 @@ use wire::message::{Annotations, Flags, FrameWriter, Header, MessageType};
 use wire::serializer::Serializer;
 use wire::value::Value;
 
+use crate::aside::{aside_if, is_long};
 use crate::daemon::caught::{self, What};
 use crate::daemon::handshake::{May, no_place};
 use crate::daemon::oneway::{self, About, Oneways};
@@ -249,7 +250,8 @@ impl Answering<'_> {
             ReplyBody::Value(value) => {
                 let batch = self.header.flags.contains(Flags::BATCH);
                 let flags = if batch { Flags::BATCH } else { Flags::default() };
-                match self.write(&value, flags, &annotations, out) {
+                let write = || self.write(&value, flags, &annotations, out);
+                match aside_if(is_long(&value), write) {
                     Ok(()) => After::Continue,
                     Err(Unsent::Value(exception)) | Err(Unsent::Frame(exception)) => {
                         self.exception(exception, object, method, out)

@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use wire::exception::Exception;
 use crate::daemon::caught::{self, What};
 use crate::items::{Item, ItemStream};
 use crate::object::Context;
 use crate::session::Session;
+use wire::exception::Exception;
 
 /// How long streams live, and how many there may be.
 #[derive(Clone, Debug)]

@@ -7,8 +7,8 @@ use wire::message::Annotations;
 use wire::value::Value;
 
 use crate::arguments::Signature;
-use crate::native::{Expose, FromValue, IntoException, IntoResult};
 use crate::items::ItemStream;
+use crate::native::{Expose, FromValue, IntoException, IntoResult};
 use crate::object::{BoxFuture, CallResult, Reply, ReplyBody, unexposed_method};
 
 /// The argument of the parameter at `index`, which has no default.

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use remote::{
-    Answer, BoxFuture, CallResult, Context, Exception, Item, ItemStream, Metadata, Object, Operation, Reply,
-    ReplyBody, Request, Rested, Serializer, Session, Value,
+    Answer, BoxFuture, CallResult, Context, Exception, Item, ItemStream, Metadata, Object,
+    Operation, Reply, ReplyBody, Request, Rested, Serializer, Session, Value,
 };
 use tokio::sync::watch;
 
