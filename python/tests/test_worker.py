@@ -311,6 +311,48 @@ def test_pyrolab():
         raises("builtins.AttributeError", channel, "autoconnect", service="dark")
 
 
+KIN = """
+import abc, multiprocessing, pickle
+from ferrolab import expose
+
+@expose
+class Kin:
+    def is_itself(self):
+        return type(self) is Kin
+    def pickled(self):
+        self.mark = 7
+        copy = pickle.loads(pickle.dumps(self))
+        return type(copy) is Kin, copy.mark
+    def triple(self, x):
+        return 3 * x
+    def in_a_pool(self):
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            return pool.map(self.triple, [1, 2])
+    def id(self):
+        return self._pyroId
+
+@expose
+class Abstract(Kin, abc.ABC):
+    def is_itself(self):
+        return type(self) is Abstract
+"""
+
+
+@pytest.mark.parametrize("classname", ["Kin", "Abstract"])
+def test_a_class_is_itself_to_pickle(tmp_path, classname):
+    (tmp_path / "kin.py").write_text(KIN)
+    with Worker([service(name, "kin", classname, **more) for name, more in (
+        ("first", {}), ("second", {}), ("connects", {"parameters": {"address": 1}}),
+    )], path=[tmp_path]) as worker:
+        channel = worker.channel()
+        for name in ("first", "second", "connects"):
+            assert channel.call(name, "id") == name
+            assert channel.call(name, "is_itself") == (name == "first")
+            assert channel.call(name, "in_a_pool") == [3, 6]
+        assert channel.call("first", "pickled")[1] == 7
+        assert channel.call("second", "pickled") == (classname == "Kin", 7)
+
+
 CLOSING = """
 from pyrolab.drivers import Instrument
 from pyrolab.api import expose
