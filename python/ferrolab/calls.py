@@ -27,7 +27,6 @@ writes its answer; nothing is handed to another thread on the way.
 """
 
 import itertools
-import logging
 import os
 import sys
 import threading
@@ -35,6 +34,7 @@ import time
 from collections.abc import Iterator
 
 from . import convert, exceptions, framing, output, pyro
+from .records import log
 
 CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST, UNPIN, FINISH, LEAVE = range(12)
 VALUE, RAISED, STREAM, END, BEGUN = range(5)
@@ -42,8 +42,6 @@ VALUE, RAISED, STREAM, END, BEGUN = range(5)
 FLAG_ONEWAY = 4
 FLAG_KEEPSERIALIZED = 32
 SERPENT = 1
-
-log = logging.getLogger("ferrolab")
 
 
 class Complaints:

@@ -6,11 +6,10 @@ service may be given a class of its own, derived from the driver's. To `pickle`,
 """
 
 import copyreg
-import logging
 import operator
 import types
 
-log = logging.getLogger("ferrolab")
+from .records import log
 
 _first = operator.itemgetter(0)
 

@@ -6,13 +6,11 @@ nothing of sockets or frames.
 
 import importlib
 import inspect
-import logging
 import sys
 import threading
 
 from . import exposure, output, own_class, pyro
-
-log = logging.getLogger("ferrolab")
+from .records import log
 
 
 class Service:

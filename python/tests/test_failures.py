@@ -30,8 +30,8 @@ def test_output(shared, channel):
     ]
     assert got[6][2:5] == (40, "standard", "went wrong")
     assert "ZeroDivisionError" in got[6][5]
-    channel.call("lab.probe", "talk_in_thread", "from nowhere")
-    wait_for(lambda: "from nowhere\n" in shared.printed)
+    channel.call("lab.probe", "talk_in_thread", "from a thread")
+    assert shared.records.get(timeout=5) == ("out", "lab.probe", "from a thread")
 
 
 def test_the_only_service_owns_all_output():
