@@ -35,6 +35,7 @@ PROGRAMS = {
         "book.laser": Served("Laser", "optical"),
         "book.camera": Served("Camera", "imaging"),
     },
+    "relatives": {"family": Served("Family")},
     "resources": {"resources": Served("Service")},
     "shapes": {"drawing": Served("Drawing")},
     "shop": {"shop": Served("Shop")},

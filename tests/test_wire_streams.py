@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import uuid
 
 import Pyro5.api
 import Pyro5.errors
@@ -118,6 +119,37 @@ def test_a_stream_can_be_read_on_behind_a_new_connection(sides):
             seen.append(next_of(stream))
             made._pyroReconnect()
             return seen + list(stream)
+
+    sides.assert_same(script)
+
+
+@every_serializer
+def test_the_body_of_a_generator_sees_the_context_of_each_item(sides, serializer):
+    current = Pyro5.api.current_context
+
+    def item(stream, made, number):
+        """An item of a request like no other, and the annotations that came with it."""
+        current.annotations = {"WORD": b"number %d" % number}
+        current.correlation_id = uuid.UUID(int=number)
+        seen = next_of(stream)
+        if isinstance(seen, dict):
+            seen["port"] = seen["port"] == made._pyroConnection.sock.getsockname()[1]
+        left = {key: bytes(data) for key, data in current.response_annotations.items()}
+        return seen, left
+
+    def script(side):
+        try:
+            with wire(side, serializer) as made:
+                current.annotations = {"WORD": b"of the call"}
+                current.correlation_id = uuid.UUID(int=77)
+                stream = made.contexts(fails_at=4)
+                items = [item(stream, made, number) for number in (1, 2)]
+                # a lingering stream is read on by another connection
+                made._pyroRelease()
+                made._pyroReconnect()
+                return items + [item(stream, made, number) for number in (3, 4, 5)]
+        finally:
+            current.annotations, current.correlation_id = {}, None
 
     sides.assert_same(script)
 

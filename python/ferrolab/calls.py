@@ -8,7 +8,7 @@ writes its answer; nothing is handed to another thread on the way.
     (GET,   service, property, (), {}, *context)                      value, raised or stream
     (SET,   service, property, (value,), {}, *context)                value or raised
     (BATCH, service, "", [(method, args, kwargs), ...], {}, *context) value or raised
-    (NEXT,  stream, serializer)                                       value, raised or end
+    (NEXT,  stream, serializer, flags, seq, correlation, annotations) value, raised or end
     (CLOSE, stream)                                                   none
     (BIND,  session, address, object)                                 none
     (UNBIND,)                                                         none
@@ -27,7 +27,6 @@ writes its answer; nothing is handed to another thread on the way.
 """
 
 import itertools
-import logging
 import os
 import sys
 import threading
@@ -35,6 +34,7 @@ import time
 from collections.abc import Iterator
 
 from . import convert, exceptions, framing, output, pyro
+from .records import log
 
 CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST, UNPIN, FINISH, LEAVE = range(12)
 VALUE, RAISED, STREAM, END, BEGUN = range(5)
@@ -42,8 +42,6 @@ VALUE, RAISED, STREAM, END, BEGUN = range(5)
 FLAG_ONEWAY = 4
 FLAG_KEEPSERIALIZED = 32
 SERPENT = 1
-
-log = logging.getLogger("ferrolab")
 
 
 class Complaints:
@@ -106,15 +104,21 @@ class Streams:
         self._open[number] = (service, iterator)
         return number
 
-    def next(self, number, serializer, hosted):
-        """The answer to a request for the next item."""
+    def next(self, session, hosted, number, serializer, *context):
+        """The answer to a request of `session` for the next item. The body of a generator sees the
+        context of that request, and what it leaves there goes along with the item."""
         service, iterator = self._open.get(number, (None, None))
         if iterator is None:
             error = pyro.error_class("PyroError")("item stream terminated")
             return RAISED, exceptions.exception(error, serializer)
         output.current.service = service
         try:
-            return VALUE, convert.plain(next(iterator), serializer, hosted)
+            context = pyro.fill_context(
+                session.connection, session.address, serializer, *context
+            )
+            answer = VALUE, convert.plain(next(iterator), serializer, hosted)
+            left = context is not None and pyro.response_annotations(context)
+            return answer + (left,) if left else answer
         except StopIteration:
             self._open.pop(number, None)
             return (END,)
@@ -267,7 +271,7 @@ class Channel:
 
     def _answer(self, kind, request):
         if kind == NEXT:
-            return self._host.streams.next(request[1], request[2], self._host.daemon)
+            return self._host.streams.next(self._session, self._host.daemon, *request[1:])
         if kind == CLOSE:
             self._host.streams.close(request[1])
         elif kind == BIND:

@@ -5,7 +5,6 @@ has to be known there is asked for over the control socket.
 """
 
 import inspect
-import logging
 import queue
 import threading
 import uuid
@@ -13,9 +12,8 @@ import weakref
 
 from . import exposure, output, pyro
 from .output import clean
+from .records import log
 from .services import Service
-
-log = logging.getLogger("ferrolab")
 
 _OFFERED = (
     "register",

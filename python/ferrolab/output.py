@@ -1,22 +1,18 @@
-"""What a driver prints and logs, on its way to the daemon's log.
+"""What a driver prints, on its way to the daemon's log, and whose it is.
 
 Owns the stream of records. A record says which service it belongs to, where that can be known:
 calls run on threads of their own, and each thread knows whose call it carries out.
 
-    ("log", service, level, logger, message, traceback)    a logging record
-    ("out" or "err", service, line)                        a line that Python code printed
+    ("out" or "err", service, line)    a line that Python code printed
 
 What a driver's C code prints goes to the file descriptors 1 and 2, which the daemon reads as
 lines. Records have a pipe of their own, so a driver that floods it holds up nobody's call.
 """
 
+import functools
 import io
-import logging
 import sys
 import threading
-import traceback
-
-from . import framing
 
 # A line longer than this is cut into several records.
 _LONGEST = 8 * 1024
@@ -37,41 +33,27 @@ _only_service = None
 
 def service():
     """The service that the current thread works for, or None."""
-    return current.service or _only_service
+    return current.service or _only_service or _inherited()
+
+
+def _inherited():
+    """The service of the thread that has started this one."""
+    return getattr(threading.current_thread(), "_ferrolab_service", None)
+
+
+_thread_start = threading.Thread.start
+
+
+@functools.wraps(_thread_start)
+def _start_thread(thread):
+    thread._ferrolab_service = service()
+    return _thread_start(thread)
 
 
 def set_only_service(name):
     """Says that whatever is printed belongs to the one service there is; None: to nobody."""
     global _only_service
     _only_service = name
-
-
-class RecordHandler(logging.Handler):
-    """Sends the records of `logging` to the daemon."""
-
-    def __init__(self, writer):
-        super().__init__()
-        self._writer = writer
-
-    def emit(self, record):
-        """Sends one record."""
-        try:
-            message = record.getMessage()
-        except Exception as error:
-            message = "{!r} % {!r} ({})".format(record.msg, record.args, error)
-        text = None
-        if record.exc_info and record.exc_info[0]:
-            text = "".join(traceback.format_exception(*record.exc_info))
-        elif record.stack_info:
-            text = record.stack_info
-        try:
-            # Levels may be enums, and names anything: only plain data goes into a frame.
-            level, name = int(record.levelno), str(record.name)
-            self._writer.write(
-                ("log", service(), level, beginning(name), beginning(message), text and end(text))
-            )
-        except Exception:
-            self.handleError(record)
 
 
 class ServiceStream(io.TextIOBase):
@@ -90,6 +72,7 @@ class ServiceStream(io.TextIOBase):
     errors = property(lambda self: self.original.errors)
     name = property(lambda self: self.original.name)
     mode = "w"
+    is_detached = False
 
     def __getattr__(self, name):
         # `reconfigure` and whatever else a text file has beyond its base class
@@ -113,7 +96,7 @@ class ServiceStream(io.TextIOBase):
         """Takes text; whole lines are sent."""
         if not isinstance(text, str):
             raise TypeError("write() argument must be str, not " + type(text).__name__)
-        owner = service()
+        owner = None if self.is_detached else service()
         if owner is None:
             return self.original.write(text)
         parts = getattr(self._local, "parts", None)
@@ -174,9 +157,9 @@ def clean(text):
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def start(sock, level):
-    """Sends all output to the daemon from now on."""
-    writer = framing.Writer(sock)
+def start(writer):
+    """Sends what is printed to the daemon from now on."""
+    threading.Thread.start = _start_thread
     for kind, name in (("out", "stdout"), ("err", "stderr")):
         original = getattr(sys, name)
         try:
@@ -186,9 +169,6 @@ def start(sock, level):
         except (AttributeError, ValueError):
             pass
         setattr(sys, name, ServiceStream(kind, original, writer))
-    root = logging.getLogger()
-    root.addHandler(RecordHandler(writer))
-    root.setLevel(level)
 
 
 def detach():
@@ -197,10 +177,8 @@ def detach():
         stream = getattr(sys, name)
         if isinstance(stream, ServiceStream):
             setattr(sys, name, stream.original)
-    root = logging.getLogger()
-    for handler in list(root.handlers):
-        if isinstance(handler, RecordHandler):
-            root.removeHandler(handler)
+    # Who has kept one of the others writes to the original too.
+    ServiceStream.is_detached = True
 
 
 def end_of_call():

@@ -6,14 +6,11 @@ nothing of sockets or frames.
 
 import importlib
 import inspect
-import logging
 import sys
 import threading
-import types
 
-from . import exposure, output, pyro
-
-log = logging.getLogger("ferrolab")
+from . import exposure, output, own_class, pyro
+from .records import log
 
 
 class Service:
@@ -128,17 +125,22 @@ def _arguments(arguments):
 
 # -- loading ------------------------------------------------------------------------------------
 
+# The services whose classes are the drivers' own.
+_first_services = own_class.ByIdentity()
+
 
 def load(spec, daemon):
     """The service that a configuration entry describes."""
     module, classname = spec["module"], spec["classname"]
     target = _find(module, classname)
     if inspect.isclass(target):
-        target = _own_class(target)
-        own_mode, creator = getattr(target, "_pyroInstancing", ("session", None))
-        _mark(target, "_pyroInstancing", (spec.get("instancemode") or own_mode, creator))
+        # What Pyro5's daemon marks is the class itself. A class for the service alone, as PyroLab has
+        # it, is needed where others would see what is kept on it.
         if spec.get("parameters"):
+            target = own_class.derived(target)
             _mark(target, "_autoconnect_params", spec["parameters"])
+        elif _first_services.setdefault(target, spec["name"]) != spec["name"]:
+            target = own_class.derived(target)
     elif inspect.isroutine(target) or inspect.ismodule(target):
         raise TypeError(
             "{}.{} is a {}, and a service needs a class".format(
@@ -181,25 +183,6 @@ def _find(module, classname):
             "module '{}' has no class '{}'".format(module, classname)
         ) from None
     return found
-
-
-def _own_class(cls):
-    """A class like `cls` that no other service shares.
-
-    Two services of one class differ in what is kept on the class: `_autoconnect_params`,
-    `_pyroId`, the instance mode.
-    """
-
-    def fill(namespace):
-        namespace["__module__"] = cls.__module__
-        namespace["__qualname__"] = cls.__qualname__
-        namespace["__doc__"] = cls.__doc__
-
-    try:
-        return types.new_class(cls.__name__, (cls,), {}, fill)
-    except Exception:
-        log.debug("%r cannot be derived from and is served as it is", cls, exc_info=True)
-        return cls
 
 
 def _mark(target, name, value):

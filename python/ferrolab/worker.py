@@ -42,9 +42,10 @@ import threading
 import time
 import traceback
 
-from . import exceptions, framing, output, services
+from . import exceptions, framing, output, records, services
 from .calls import Channel, ChannelThreads, Streams
 from .daemon import HostedDaemon
+from .records import log
 
 PROTOCOL = 1
 
@@ -53,9 +54,6 @@ ORPHAN_SECONDS = 1.3
 
 # How much of a traceback is reported.
 _MOST_LINES = 100
-
-log = logging.getLogger("ferrolab")
-
 
 class Worker:
     """The process."""
@@ -95,7 +93,9 @@ class Worker:
 
     def _start(self, settings, fds):
         sys.path[:0] = settings.get("path", ())
-        output.start(framing.take_socket(fds[0]), settings.get("log_level", logging.INFO))
+        writer = framing.Writer(framing.take_socket(fds[0]))
+        output.start(writer)
+        records.start(writer, settings.get("log_level", logging.INFO))
         _guard(fds[1])
         self.longest_answer = settings.get("longest_answer", self.longest_answer)
         output.set_only_service(settings.get("only_service"))
@@ -279,6 +279,7 @@ class Worker:
             pass  # not the main thread to Python; the handler looks at the process itself
         self._unmask()
         output.detach()
+        records.detach()
         for thing in [self._control] + self.channels.unlocked():
             try:
                 (getattr(thing, "abandon", None) or thing.close)()

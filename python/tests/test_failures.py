@@ -9,7 +9,7 @@ from unittest.mock import ANY
 import pytest
 
 from workers import (
-    CALL, NEXT, RAISED, TIMEOUT, VALUE, Raised, Worker, probe, raises, read_frame, service, start,
+    CALL, RAISED, TIMEOUT, VALUE, Raised, Worker, probe, raises, read_frame, service, start,
     wait_for,
 )
 
@@ -31,8 +31,8 @@ def test_output(shared, channel):
     ]
     assert got[6][2:5] == (40, "standard", "went wrong")
     assert "ZeroDivisionError" in got[6][5]
-    channel.call("lab.probe", "talk_in_thread", "from nowhere")
-    wait_for(lambda: "from nowhere\n" in shared.printed)
+    channel.call("lab.probe", "talk_in_thread", "from a thread")
+    assert shared.records.get(timeout=5) == ("out", "lab.probe", "from a thread")
 
 
 def test_the_only_service_owns_all_output():
@@ -138,8 +138,8 @@ def test_every_request_is_answered(multiplex):
                multiplex=multiplex) as worker:
         channel = worker.channel()
         _, number = channel.operation(CALL, "ending", "exits")
-        assert channel.request(NEXT, number, 1) == (VALUE, 1)
-        kind, state = channel.request(NEXT, number, 1)
+        assert channel.next(number) == (VALUE, 1)
+        kind, state = channel.next(number)
         assert (kind, state["__class__"]) == (RAISED, "Pyro5.errors.DaemonError")
         assert state["args"] == ("an item stream of service 'ending' raised SystemExit: 4",)
         for name, member in [("ending", "unspeakable"), ("ending", "exits_while_sent"),

@@ -88,6 +88,10 @@ class Channel:
         kind, value, *_ = self.operation(CALL, service, member, args, kwargs)
         return value
 
+    def next(self, number, serializer=SERPENT, annotations=()):
+        """The answer to a request for a stream's next item."""
+        return self.request(NEXT, number, serializer, 0, 1, b"\2" * 16, list(annotations))
+
     def close(self):
         self.sock.close()
 

@@ -1,5 +1,6 @@
 """A driver that uses everything that Pyro5's wire can do."""
 
+import itertools
 import threading
 import time
 
@@ -142,6 +143,16 @@ class Wire:
     def annotate_numbers(self):
         current_context.response_annotations = {"MINE": b"with a stream"}
         return iter([1])
+
+    def contexts(self, fails_at=None):
+        """What the body of a generator sees, once for each item."""
+        for number in itertools.count():
+            current_context.response_annotations = {"ITEM": b"item %d" % number}
+            if number == fails_at:
+                raise ValueError(sorted(current_context.annotations))
+            peer = current_context.client.sock.getpeername()
+            is_peer = tuple(current_context.client_sock_addr) == tuple(peer)
+            yield self.context() | {"port": peer[1], "is peer": is_peer}
 
     # objects that come and go
 

@@ -235,6 +235,7 @@ mod daemon;
 mod error;
 mod frames;
 mod instance;
+mod items;
 #[doc(hidden)]
 pub mod lock;
 pub mod native;
@@ -244,6 +245,7 @@ mod session;
 mod tls;
 
 pub use arguments::Signature;
+pub use aside::aside;
 pub use batch::{batch, batch_now};
 pub use client::discovery::{Search, locate_ns};
 pub use client::items::Items;
@@ -256,6 +258,7 @@ pub use daemon::unread::AnswerRoom;
 pub use daemon::{DAEMON_NAME, Daemon, RegisterError};
 pub use error::{ConnectError, Error};
 pub use instance::{PerCall, PerSession};
+pub use items::{Item, ItemStream};
 pub use lock::{
     Break, LockBreaker, LockEvent, LockLog, LockOwner, LockParty, LockRecord, LockSettings,
     LockState, LockStatus, LockWaiter,
@@ -265,8 +268,8 @@ pub use native::{
 };
 pub use net::{BindError, Listener};
 pub use object::{
-    Answer, Blob, BoxFuture, CallResult, Context, ItemStream, Leave, Metadata, MethodCall, Object,
-    Operation, Reply, ReplyBody, Request, Rested,
+    Answer, Blob, BoxFuture, CallResult, Context, Leave, Metadata, MethodCall, Object, Operation,
+    Reply, ReplyBody, Request, Rested,
 };
 pub use session::{Peer, Session};
 pub use tls::{ClientTls, Identity, ServerTls, TlsError, begins_tls};

@@ -15,6 +15,7 @@ use wire::value::{Dict, Value};
 
 use crate::daemon::room::Held;
 use crate::daemon::unread::{AnswerRoom, Unread};
+use crate::items::{Item, ItemStream};
 use crate::session::Session;
 
 /// A boxed future that lives as long as it needs to.
@@ -386,18 +387,6 @@ pub enum ReplyBody {
     Stream(Box<dyn ItemStream>),
 }
 
-/// An iterator on the server's side of an item stream.
-pub trait ItemStream: Send + 'static {
-    /// The next item; `None` behind the last one.
-    fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>>;
-
-    /// Does what the iterator has to do at its end, where somebody waits for that. It may be dropped
-    /// without.
-    fn close(&mut self) -> BoxFuture<()> {
-        Box::pin(async {})
-    }
-}
-
 /// What a call comes to.
 pub type CallResult = Result<Reply, Exception>;
 
@@ -445,6 +434,12 @@ impl Answer {
 impl From<Value> for Reply {
     fn from(value: Value) -> Self {
         Reply { body: ReplyBody::Value(value), annotations: Annotations::new(), room: None }
+    }
+}
+
+impl From<Item> for Reply {
+    fn from(Item { value, annotations }: Item) -> Self {
+        Reply { body: ReplyBody::Value(value), annotations, room: None }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::daemon::{DAEMON_NAME, Shared, dispatch};
 use crate::lock::LockBreaker;
 use crate::lock::methods::{self, RELEASE};
 use crate::lock::table::Locks;
-use crate::object::{Answer, Metadata, MethodCall, Object, Operation, Request};
+use crate::object::{Answer, Context, Metadata, MethodCall, Object, Operation, Request};
 use crate::session::Session;
 
 /// The daemon's own object; weak, since the daemon owns it.
@@ -50,10 +50,13 @@ impl Object for DaemonObject {
             return Answer::exception(Exception::daemon_error("the daemon is gone"));
         };
         match request.operation {
-            Operation::Call(call) => call_method(shared, session, call),
-            Operation::Batch(calls) => {
-                Answer::Pending(Box::pin(batch(shared, Arc::clone(session), calls)))
-            }
+            Operation::Call(call) => call_method(shared, session, call, request.context),
+            Operation::Batch(calls) => Answer::Pending(Box::pin(batch(
+                shared,
+                Arc::clone(session),
+                calls,
+                request.context,
+            ))),
             other => Answer::exception(other.unexposed()),
         }
     }
@@ -63,11 +66,18 @@ async fn batch(
     shared: Arc<Shared>,
     session: Arc<Session>,
     calls: Vec<MethodCall>,
+    context: Context,
 ) -> crate::object::CallResult {
-    crate::batch::batch(calls, |call| call_method(Arc::clone(&shared), &session, call)).await
+    let one = |call| call_method(Arc::clone(&shared), &session, call, context.clone());
+    crate::batch::batch(calls, one).await
 }
 
-fn call_method(shared: Arc<Shared>, session: &Arc<Session>, call: MethodCall) -> Answer {
+fn call_method(
+    shared: Arc<Shared>,
+    session: &Arc<Session>,
+    call: MethodCall,
+    context: Context,
+) -> Answer {
     match call.method.as_str() {
         "registered" => Answer::from(
             REGISTERED
@@ -82,17 +92,17 @@ fn call_method(shared: Arc<Shared>, session: &Arc<Session>, call: MethodCall) ->
         "get_next_stream_item" => match text(GET_NEXT_STREAM_ITEM, call) {
             Err(exception) => Answer::exception(exception),
             Ok(id) => {
-                let session = session.id;
+                let session = Arc::clone(session);
                 Answer::Pending(Box::pin(async move {
-                    let origin = shared.streams.origin(&id, session).unwrap_or_default();
+                    let origin = shared.streams.origin(&id, session.id).unwrap_or_default();
                     let _admission = Locks::admit(
                         &shared,
                         &origin.object,
-                        session,
+                        session.id,
                         Some(&origin.member),
                         false,
                     )?;
-                    shared.streams.next(&id, session).await.map(Into::into)
+                    shared.streams.next(&id, &session, context).await.map(Into::into)
                 }))
             }
         },

@@ -13,7 +13,7 @@ use wire::message::{Annotations, Flags, FrameWriter, Header, MessageType};
 use wire::serializer::Serializer;
 use wire::value::Value;
 
-use crate::aside::{aside, give_memory_back};
+use crate::aside::{aside, aside_if, give_memory_back, is_long};
 use crate::daemon::caught::{self, What};
 use crate::daemon::handshake::{May, no_place};
 use crate::daemon::oneway::{self, About, Oneways};
@@ -296,7 +296,8 @@ impl Answering<'_> {
             ReplyBody::Value(value) => {
                 let batch = self.header.flags.contains(Flags::BATCH);
                 let flags = if batch { Flags::BATCH } else { Flags::default() };
-                match self.write(&value, flags, &annotations, out) {
+                let write = || self.write(&value, flags, &annotations, out);
+                match aside_if(is_long(&value), write) {
                     Ok(()) => After::Continue,
                     Err(exception) => self.exception(exception, object, method, out),
                 }

@@ -5,14 +5,14 @@
 //! next connection to ask for an item owns it from then on. No clock of its own.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use wire::exception::Exception;
-use wire::value::Value;
-
 use crate::daemon::caught::{self, What};
-use crate::object::ItemStream;
+use crate::items::{Item, ItemStream};
+use crate::object::Context;
+use crate::session::Session;
+use wire::exception::Exception;
 
 /// How long streams live, and how many there may be.
 #[derive(Clone, Debug)]
@@ -154,11 +154,16 @@ impl Streams {
     }
 
     /// The next item, or the exception that ends the stream (`StopIteration` behind the last).
-    pub(crate) async fn next(&self, id: &str, session: u64) -> Result<Value, Exception> {
-        let (mut stream, origin) = self.borrow(id, session)?;
+    pub(crate) async fn next(
+        &self,
+        id: &str,
+        session: &Arc<Session>,
+        context: Context,
+    ) -> Result<Item, Exception> {
+        let (mut stream, origin) = self.borrow(id, session.id)?;
         let Origin { object, member } = &origin;
         let what = What { object, member };
-        let item = match caught::run(what, || Ok(stream.next())) {
+        let item = match caught::run(what, || Ok(stream.next_for(session, context))) {
             Ok(mut next) => caught::wait(what, &mut next).await,
             Err(broken) => Err(broken),
         };

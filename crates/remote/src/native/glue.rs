@@ -7,8 +7,9 @@ use wire::message::Annotations;
 use wire::value::Value;
 
 use crate::arguments::Signature;
+use crate::items::ItemStream;
 use crate::native::{Expose, FromValue, IntoException, IntoResult};
-use crate::object::{BoxFuture, CallResult, ItemStream, Reply, ReplyBody, unexposed_method};
+use crate::object::{BoxFuture, CallResult, Reply, ReplyBody, unexposed_method};
 
 /// The argument of the parameter at `index`, which has no default.
 pub fn required<T: FromValue>(

@@ -19,6 +19,8 @@ use super::frames::{self, AnswerError, Answered, HEAD, LONGEST};
 const ROOM: usize = 16 * 1024;
 /// A buffer that has grown beyond this is given back after the call.
 const KEEP: usize = 1 << 20;
+/// An answer that is longer is read beside the runtime's threads: it takes milliseconds or more.
+const LARGE: usize = 256 * 1024;
 
 /// A channel. It carries one request at a time.
 #[derive(Debug)]
@@ -136,7 +138,9 @@ impl Channel {
         while self.input.len() < end {
             self.read().await?;
         }
-        let answer = frames::answer(self.input.get(HEAD..end).unwrap_or_default());
+        let content = self.input.get(HEAD..end).unwrap_or_default();
+        let read = || frames::answer(content);
+        let answer = if length > LARGE { remote::aside(read) } else { read() };
         self.input.drain(..end);
         if self.input.is_empty() && self.input.capacity() > KEEP {
             self.input = Vec::with_capacity(ROOM);
@@ -149,5 +153,41 @@ impl Channel {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// The one thread of the runtime is free for others from the reading of a large answer until its
+    /// task waits for something again; unless that was over before another thread has come up.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_large_answer_is_read_aside() {
+        let reading = async {
+            let (mut channel, theirs) = Channel::pair().unwrap();
+            let items: Vec<Value> = (0..100_000).map(Value::from).collect();
+            let mut frame = Vec::new();
+            let answer = Value::Tuple(vec![0_i64.into(), Value::List(items.clone())]);
+            frames::append(&mut frame, &answer).unwrap();
+            assert!(frame.len() > LARGE);
+            let mut theirs = StdStream::from(theirs);
+            std::thread::spawn(move || while theirs.write_all(&frame).is_ok() {});
+            for _ in 0..20 {
+                let answered = channel.answer().await.unwrap();
+                assert!(matches!(answered, Answered::Value(Value::List(read), _) if read == items));
+                let (others, ran) = mpsc::channel();
+                tokio::spawn(async move { others.send(()) });
+                if ran.recv_timeout(Duration::from_secs(1)).is_ok() {
+                    return true;
+                }
+            }
+            false
+        };
+        assert!(tokio::spawn(reading).await.unwrap());
     }
 }

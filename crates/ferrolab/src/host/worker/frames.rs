@@ -10,7 +10,8 @@
 //! (1, service, property, [],      {},      *context)   get           0, 1, 2
 //! (2, service, property, [value], {},      *context)   set           0, 1
 //! (3, service, "", [(method, [args], {kwargs}), ...], {}, *context)  0, 1
-//! (4, stream, serializer)                              next item     0, 1, 3
+//! (4, stream, serializer, flags, sequence number, correlation id, [(key, data), ...])
+//!                                                      next item     0, 1, 3
 //! (5, stream)                                          close stream  none
 //! (6, session, address, object)                        bind          none
 //! (7,)                                                 unbind        none
@@ -184,8 +185,16 @@ fn has_class(value: &Value) -> bool {
 }
 
 /// The frame that asks for an item of a stream.
-pub(super) fn next_item(stream: i64, serializer: u8) -> Value {
-    Value::Tuple(vec![NEXT.into(), stream.into(), serializer.into()])
+pub(super) fn next_item(stream: i64, context: Context) -> Value {
+    Value::Tuple(vec![
+        NEXT.into(),
+        stream.into(),
+        context.serializer.id().into(),
+        context.flags.bits().into(),
+        context.seq.into(),
+        Value::bytes(context.correlation_id),
+        annotations(context.annotations),
+    ])
 }
 
 /// The frame that closes a stream.

@@ -28,7 +28,7 @@ macro_rules! sources {
 }
 
 const SOURCES: &[(&str, &str)] = sources! {
-    "__init__" "calls" "convert" "daemon" "exceptions" "exposure" "framing" "output" "pyro" "services" "worker"
+    "__init__" "calls" "convert" "daemon" "exceptions" "exposure" "framing" "output" "own_class" "pyro" "records" "services" "worker"
 };
 
 /// The frames that make a worker of an interpreter.

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use remote::{
-    Answer, BoxFuture, CallResult, Exception, ItemStream, Metadata, Object, Operation, Reply,
-    ReplyBody, Request, Rested, Serializer, Session, Value,
+    Answer, BoxFuture, CallResult, Context, Exception, Item, ItemStream, Metadata, Object,
+    Operation, Reply, ReplyBody, Request, Rested, Serializer, Session, Value,
 };
 use tokio::sync::watch;
 
@@ -378,9 +378,23 @@ impl ItemStream for Items {
     }
 
     fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>> {
+        let session = Arc::clone(&self.session);
+        let mut context = Context::of_our_own();
+        context.serializer = self.serializer;
+        let next = self.next_for(&session, context);
+        Box::pin(async move { Ok(next.await?.map(|item| item.value)) })
+    }
+
+    fn next_for(
+        &mut self,
+        session: &Arc<Session>,
+        context: Context,
+    ) -> BoxFuture<Result<Option<Item>, Exception>> {
+        // A stream that has lingered is somebody else's from now on.
+        self.session = Arc::clone(session);
         let (service, run, session) =
-            (Arc::clone(&self.service), Arc::clone(&self.run), Arc::clone(&self.session));
-        let request = frames::next_item(self.number, self.serializer.id());
+            (Arc::clone(&self.service), Arc::clone(&self.run), Arc::clone(session));
+        let request = frames::next_item(self.number, context);
         let member = self.member.clone();
         Box::pin(async move {
             let outcome = match service.keeper.sessions.lease(&run, &session) {
@@ -388,7 +402,7 @@ impl ItemStream for Items {
                 Err(error) => Err(error),
             };
             match outcome {
-                Ok(Answered::Value(item, _)) => Ok(Some(item)),
+                Ok(Answered::Value(value, annotations)) => Ok(Some(Item { value, annotations })),
                 Ok(Answered::End) => Ok(None),
                 Ok(Answered::Raised(exception)) => Err(exception),
                 Ok(Answered::Stream(..) | Answered::Begun) => {

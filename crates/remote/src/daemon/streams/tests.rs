@@ -1,7 +1,10 @@
 //! Streams without a daemon.
 
 use super::*;
+use wire::value::Value;
+
 use crate::object::BoxFuture;
+use crate::session::Peer;
 
 /// Counts up to a number.
 struct Numbers(std::ops::RangeInclusive<i64>);
@@ -23,9 +26,13 @@ fn streams(lifetime: Option<u64>, linger: u64) -> (Streams, Instant) {
     (Streams::new(limits), Instant::now())
 }
 
+fn reader(id: u64) -> Arc<Session> {
+    Arc::new(Session { id, peer: Peer::Unix, object: String::new(), handshake: Value::None })
+}
+
 async fn next(streams: &Streams, id: &str, session: u64) -> String {
-    match streams.next(id, session).await {
-        Ok(item) => item.to_string(),
+    match streams.next(id, &reader(session), Context::of_our_own()).await {
+        Ok(item) => item.value.to_string(),
         Err(exception) => exception.to_string(),
     }
 }

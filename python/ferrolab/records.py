@@ -1,0 +1,104 @@
+"""What a driver logs, on its way to the daemon's log.
+
+Owns the way of a record of `logging` to the daemon, whatever a driver makes of `logging`: nothing of
+ours is among the handlers of the root logger, so the driver's own `basicConfig` works as it would
+in a program of its own, and `dictConfig` takes nothing of ours away.
+
+    ("log", service, level, logger, message, traceback)
+
+A handler that writes to the standard streams is left out: what it would print is in the log already.
+"""
+
+import logging
+import sys
+import traceback
+
+from . import output
+
+# Where records go; None before the start and in forked children.
+_handler = None
+
+_call_handlers = logging.Logger.callHandlers
+
+# The worker's own logger. No other knows it, and none disables it.
+log = logging.Logger("ferrolab")
+
+
+class RecordHandler(logging.Handler):
+    """Sends the records of `logging` to the daemon."""
+
+    def __init__(self, writer, level):
+        # Below DEBUG the daemon makes no difference.
+        super().__init__(level if level > logging.DEBUG else logging.NOTSET)
+        self._writer = writer
+
+    def emit(self, record):
+        """Sends one record."""
+        try:
+            message = record.getMessage()
+        except Exception as error:
+            message = "{!r} % {!r} ({})".format(record.msg, record.args, error)
+        text = None
+        if record.exc_info and record.exc_info[0]:
+            text = "".join(traceback.format_exception(*record.exc_info))
+        elif record.stack_info:
+            text = record.stack_info
+        try:
+            # Levels may be enums, and names anything: only plain data goes into a frame.
+            level, name = int(record.levelno), output.beginning(str(record.name))
+            text = text and output.end(text)
+            self._writer.write(
+                ("log", output.service(), level, name, output.beginning(message), text)
+            )
+        except Exception:
+            self.handleError(record)
+
+
+def start(writer, level):
+    """Sends all records to the daemon from now on."""
+    global _handler
+    _handler = RecordHandler(writer, level)
+    logging.Logger.callHandlers = _call_ours_too
+    logging.getLogger().setLevel(level)
+
+
+def detach():
+    """Sends nothing any more: in a forked child the daemon's end is the worker's."""
+    global _handler
+    _handler = None
+
+
+def _call_ours_too(logger, record):
+    """What `Logger.callHandlers` does, with the daemon as a further handler of the root logger."""
+    ours = _handler
+    if ours is None:
+        return _call_handlers(logger, record)
+    is_ours, others = False, []
+    current = logger
+    while current is not None:
+        for handler in current.handlers:
+            if record.levelno < handler.level:
+                continue
+            if _prints(handler):
+                is_ours = True
+            else:
+                others.append(handler)
+        if not current.propagate:
+            break
+        current = current.parent
+    if current is None:
+        is_ours = True  # it has come up to the root
+    elif not is_ours and not logger.hasHandlers():
+        # as `logging` has it for what nobody wants, on standard error
+        is_ours = record.levelno >= logging.WARNING
+    if is_ours and record.levelno >= ours.level:
+        ours.handle(record)
+    for handler in others:
+        handler.handle(record)
+
+
+def _prints(handler):
+    stream = getattr(handler, "stream", None)
+    if not isinstance(handler, logging.StreamHandler) or stream is None:
+        return False
+    return isinstance(stream, output.ServiceStream) or stream in (sys.__stdout__, sys.__stderr__)
