@@ -1,7 +1,7 @@
 //! A daemon: objects under their ids, served on one listening address.
 //!
-//! Owns which objects there are, how many connections are served, and the order in which a
-//! shutdown happens. A connection's own affairs are in [`connection`].
+//! Owns which objects there are, and what can be asked of a daemon and set in it. How it serves is in
+//! [`serving`], a connection's own affairs are in [`connection`].
 
 pub(crate) mod caught;
 mod closing;
@@ -18,6 +18,8 @@ mod refusal;
 mod request;
 pub(crate) mod rest;
 pub(crate) mod room;
+mod serving;
+mod shared;
 mod spares;
 pub(crate) mod streams;
 mod unread;
@@ -25,28 +27,20 @@ mod waiting_room;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io;
-use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
 
-use tokio::io::DuplexStream;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::Instant as Deadline;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
 use wire::exception::Exception;
-use wire::uri::{Location, Uri};
+use wire::uri::Uri;
 
-use crate::daemon::caught::What;
 use crate::daemon::complaints::Complaints;
 use crate::daemon::config::{DaemonConfig, ServerType};
-use crate::daemon::connection::Newcomer;
 use crate::daemon::daemon_object::DaemonObject;
-use crate::daemon::handshake::{Handshake, Validator, Welcome};
+use crate::daemon::handshake::{Handshake, Welcome};
 use crate::daemon::room::Room;
+pub(crate) use crate::daemon::shared::Shared;
 use crate::daemon::spares::Spares;
 use crate::daemon::streams::Streams;
 use crate::daemon::unread::Unread;
@@ -54,51 +48,18 @@ use crate::daemon::waiting_room::WaitingRoom;
 use crate::lock::methods;
 use crate::lock::table::Locks;
 use crate::lock::{LockBreaker, LockLog, LockSettings, LockStatus};
-use crate::net::{self, Listener, ListenerSocket};
+use crate::net::Listener;
 use crate::object::{BoxFuture, Object};
-use crate::session::{Peer, Session};
 
 /// The id under which every Pyro5 daemon serves itself.
 pub const DAEMON_NAME: &str = "Pyro.Daemon";
 
-/// Pause after a failed accept: descriptors may have run out, and come back.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// Connections that are let in beyond the others, to break a lock.
 const RESERVE: usize = 4;
-/// Between two looks for streams whose time is up.
-const HOUSEKEEPING: Duration = Duration::from_secs(1);
-
 /// Serves objects to Pyro5 clients. Cheap to clone; clones are the same daemon.
 #[derive(Clone)]
 pub struct Daemon {
     shared: Arc<Shared>,
-}
-
-/// What all connections of a daemon share.
-pub(crate) struct Shared {
-    pub(crate) config: DaemonConfig,
-    objects: RwLock<HashMap<String, Arc<dyn Object>>>,
-    pub(crate) validator: RwLock<Option<Validator>>,
-    pub(crate) streams: Streams,
-    pub(crate) unread: Unread,
-    pub(crate) locks: Locks,
-    /// Objects that are being brought to a safe state.
-    pub(crate) resting: TaskTracker,
-    /// A place for each connection that is served, where there may be only so many.
-    pub(crate) places: Option<Arc<Semaphore>>,
-    /// Places beyond those, for who comes to break a lock: all others may be waiting for it.
-    pub(crate) reserve: Arc<Semaphore>,
-    /// The right to run a call in a `multiplex` daemon; handed out in order of arrival.
-    pub(crate) turn: Option<Arc<Semaphore>>,
-    /// For requests that take much memory.
-    pub(crate) room: Room,
-    waiting_room: Arc<WaitingRoom>,
-    pub(crate) spares: Spares,
-    pub(crate) complaints: Complaints,
-    /// Of oneway calls that raised: nobody else is told of those.
-    pub(crate) oneway_complaints: Complaints,
-    next_session: AtomicU64,
-    locations: RwLock<Vec<Location>>,
 }
 
 /// An object cannot be registered.
@@ -263,204 +224,6 @@ impl Daemon {
         let location = self.shared.nat(own).unwrap_or_else(|| own.clone());
         Uri::Pyro { object: id.to_owned(), location }
     }
-
-    /// Serves connections of `listener` until `stop` is cancelled; then lets running calls end
-    /// (for the time that the configuration gives them) and closes every connection.
-    ///
-    /// To end it, cancel `stop` and wait: where this future is only dropped, nobody new is let in,
-    /// but those who are in are served on.
-    pub async fn serve(self, listener: Listener, stop: CancellationToken) {
-        let Shared { config, locations, .. } = &*self.shared;
-        locations.write().unwrap_or_else(PoisonError::into_inner).push(listener.location().clone());
-        info!(daemon = %config.name, location = %listener.location(), "serving");
-        let connections = TaskTracker::new();
-        // Connections outlive `stop` by the time their running calls need.
-        let abandon = CancellationToken::new();
-        let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
-        self.shared.spares.refill();
-        loop {
-            let accepted = tokio::select! {
-                accepted = accept(&listener.socket) => accepted,
-                _ = housekeeping.tick() => {
-                    let now = Instant::now();
-                    self.shared.streams.expire(now);
-                    self.shared.spares.refill();
-                    if let Some(count) = self.shared.complaints.kept_back(now) {
-                        warn!(daemon = %config.name, count,
-                            "more connections were refused or sent what is no message");
-                    }
-                    if let Some(count) = self.shared.oneway_complaints.kept_back(now) {
-                        warn!(daemon = %config.name, count, "more oneway calls raised");
-                    }
-                    continue;
-                }
-                () = stop.cancelled() => break,
-            };
-            match accepted {
-                Ok((stream, peer)) => {
-                    if self.shared.has_room() {
-                        self.admit(&connections, stream, peer, &stop, &abandon);
-                    } else {
-                        // Nobody can be heard now: to be sent away at once is an answer too.
-                        drop(stream);
-                        self.shared.spares.refill();
-                    }
-                }
-                Err(error) => {
-                    if self.shared.complaints.one_more(Instant::now()) {
-                        warn!(daemon = %config.name, %error, "cannot accept a connection");
-                    }
-                    // With a spare descriptor the next in line is taken at least.
-                    if !self.shared.spares.lend() {
-                        tokio::time::sleep(ACCEPT_BACKOFF).await;
-                        self.shared.spares.refill();
-                    }
-                }
-            }
-        }
-        drop(listener);
-        self.shared.spares.give_up();
-        connections.close();
-        if tokio::time::timeout(config.shutdown_grace, connections.wait()).await.is_err() {
-            warn!(
-                daemon = %config.name,
-                connections = connections.len(),
-                "calls still run after {:?}; leaving them",
-                config.shutdown_grace
-            );
-            abandon.cancel();
-            connections.wait().await;
-        }
-        self.shared.resting.close();
-        if tokio::time::timeout(config.rest_timeout, self.shared.resting.wait()).await.is_err() {
-            warn!(daemon = %config.name, "some objects have not come to a safe state in time");
-        }
-        info!(daemon = %config.name, "stopped serving");
-    }
-
-    /// Serves a connection without a socket until it ends: how tests drive a daemon.
-    #[doc(hidden)]
-    pub async fn serve_in_memory(&self, stream: DuplexStream, peer: Peer, stop: CancellationToken) {
-        let newcomer = self.newcomer(peer);
-        connection::serve(Arc::clone(&self.shared), stream, newcomer, stop).await;
-    }
-
-    fn newcomer(&self, peer: Peer) -> Newcomer {
-        let stay = self.shared.waiting_room.enter(&peer);
-        let deadline = later(Deadline::now(), self.shared.config.handshake_timeout);
-        Newcomer { peer, stay, deadline }
-    }
-
-    fn admit(
-        &self,
-        connections: &TaskTracker,
-        stream: Accepted,
-        peer: Peer,
-        stop: &CancellationToken,
-        abandon: &CancellationToken,
-    ) {
-        let newcomer = self.newcomer(peer);
-        let shared = Arc::clone(&self.shared);
-        let (stop, abandon) = (stop.clone(), abandon.clone());
-        connections.spawn(async move {
-            // Pinned here and lent: to hand it on would keep room for it twice.
-            let mut serving = pin!(async {
-                match stream {
-                    Accepted::Tcp(stream) => {
-                        connection::serve(shared, stream, newcomer, stop).await;
-                    }
-                    Accepted::Unix(stream) => {
-                        connection::serve(shared, stream, newcomer, stop).await;
-                    }
-                }
-            });
-            tokio::select! {
-                () = &mut serving => {}
-                () = abandon.cancelled() => {}
-            }
-        });
-    }
-}
-
-impl Shared {
-    pub(crate) fn object(&self, id: &str) -> Option<Arc<dyn Object>> {
-        self.objects.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
-    }
-
-    /// Every id there is, sorted, `Pyro.Daemon` first.
-    pub(crate) fn ids(&self) -> Vec<String> {
-        let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
-        let mut ids: Vec<String> = objects.keys().cloned().collect();
-        ids.sort_by(|a, b| (a != DAEMON_NAME, a).cmp(&(b != DAEMON_NAME, b)));
-        ids
-    }
-
-    /// Whether a newcomer can be heard. Where descriptors run out, whoever has been about to
-    /// connect for longest goes for it.
-    fn has_room(&self) -> bool {
-        if self.spares.refill() {
-            return true;
-        }
-        self.waiting_room.show_out_longest();
-        self.spares.any()
-    }
-
-    pub(crate) fn session_id(&self) -> u64 {
-        self.next_session.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Where the daemon listens, in the words of `Pyro.Daemon.info()`.
-    pub(crate) fn locations(&self) -> String {
-        let locations = self.locations.read().unwrap_or_else(PoisonError::into_inner);
-        locations.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    }
-
-    /// The NAT address that stands for a location of ours.
-    fn nat(&self, own: &Location) -> Option<Location> {
-        match (&self.config.nat, own) {
-            (Some((host, 0)), Location::Tcp { port, .. }) => {
-                Some(Location::Tcp { host: host.clone(), port: *port })
-            }
-            (Some((host, port)), Location::Tcp { .. }) => {
-                Some(Location::Tcp { host: host.clone(), port: *port })
-            }
-            _ => None,
-        }
-    }
-
-    /// The NAT address of the first location, in the words of `Pyro.Daemon.info()`.
-    pub(crate) fn nat_location(&self) -> Option<Location> {
-        let locations = self.locations.read().unwrap_or_else(PoisonError::into_inner);
-        locations.iter().find_map(|own| self.nat(own))
-    }
-
-    /// `session` has ended. Its objects hear of it now, or when all that comes to rest because of it
-    /// has: several may have what is the session's from one and the same place.
-    pub(crate) fn session_ended(self: &Arc<Self>, session: &Arc<Session>) {
-        self.streams.end_session(session.id, Instant::now());
-        Locks::forget(self, session.id);
-        if !self.locks.defer_end(session) {
-            farewell::say(self, session);
-        }
-        debug!(daemon = %self.config.name, session = session.id, peer = %session.peer, "ended");
-    }
-
-    /// Tells every object that `session` has ended.
-    pub(crate) fn tell_end(&self, session: &Session) {
-        for (id, object) in self.objects() {
-            let ended = || {
-                object.session_ended(session);
-                Ok(())
-            };
-            // It is in the log, and the others hear of the end all the same.
-            let _ = caught::run(What { object: &id, member: "session_ended" }, ended);
-        }
-    }
-
-    fn objects(&self) -> Vec<(String, Arc<dyn Object>)> {
-        let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
-        objects.iter().map(|(id, object)| (id.clone(), Arc::clone(object))).collect()
-    }
 }
 
 impl fmt::Debug for Daemon {
@@ -469,32 +232,5 @@ impl fmt::Debug for Daemon {
             .field("config", &self.shared.config)
             .field("objects", &self.shared.ids())
             .finish_non_exhaustive()
-    }
-}
-
-/// `time` from `now`, or as good as never where the clock cannot say it.
-fn later(now: Deadline, time: Duration) -> Deadline {
-    const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-    now.checked_add(time).or_else(|| now.checked_add(NEVER)).unwrap_or(now)
-}
-
-enum Accepted {
-    Tcp(tokio::net::TcpStream),
-    Unix(tokio::net::UnixStream),
-}
-
-async fn accept(socket: &ListenerSocket) -> io::Result<(Accepted, Peer)> {
-    match socket {
-        ListenerSocket::Tcp(listener) => {
-            let (stream, address) = listener.accept().await?;
-            if let Err(error) = net::tune_accepted(&stream) {
-                debug!(%address, %error, "cannot set the options of a new connection");
-            }
-            Ok((Accepted::Tcp(stream), Peer::Tcp(address)))
-        }
-        ListenerSocket::Unix { listener, .. } => {
-            let (stream, _) = listener.accept().await?;
-            Ok((Accepted::Unix(stream), Peer::Unix))
-        }
     }
 }
