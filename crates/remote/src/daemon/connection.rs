@@ -2,26 +2,27 @@
 //!
 //! Owns the order of things on a connection. What a request means is [`dispatch`]'s.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use wire::Limits;
 use wire::message::{FrameError, FrameWriter, Header, MessageType};
 
 use crate::aside::{aside, give_memory_back, in_steps};
+use crate::daemon::abandoned::Place;
 use crate::daemon::config::{DaemonConfig, ServerType};
 use crate::daemon::dispatch::{self, After, Caller};
 use crate::daemon::handshake::{self, Accepted, May};
 use crate::daemon::oneway::{Most, Oneways};
 use crate::daemon::waiting_room::Stay;
+use crate::daemon::watching::{IDLE, Idle, Watch};
 use crate::daemon::{Shared, refusal, room, unread};
 use crate::frames::{FrameReader, Patience, ReadError};
-use crate::lock::table::Locks;
 use crate::net::ClientStream;
 use crate::session::{Peer, Session};
 
@@ -31,10 +32,6 @@ const KEEP_ROOM: usize = 256 * 1024;
 const KEEP_MEMORY: usize = 32 << 20;
 /// A connection in the reserve that is silent for this long ends: the next may need its place.
 const IN_RESERVE: Duration = Duration::from_secs(5);
-/// A connection that waits longer than this for its next request, or than twice this, waits without
-/// buffers.
-const IDLE: Duration = Duration::from_secs(1);
-
 /// A connection that is not let in yet.
 pub(crate) struct Newcomer {
     pub(crate) peer: Peer,
@@ -131,7 +128,7 @@ async fn converse<S: ClientStream>(
     accepted: Accepted,
     stop: &CancellationToken,
 ) {
-    let Accepted { session, place, may } = accepted;
+    let Accepted { session, mut place, may } = accepted;
     let session = Arc::new(session);
     // Objects hear of the end however this function ends, its future being dropped included.
     let ended = SessionEnd { shared, session: &session };
@@ -139,7 +136,7 @@ async fn converse<S: ClientStream>(
         May::Everything => patience(&shared.config),
         May::BreakLocks => Patience { within: Some(IN_RESERVE), between: Some(IN_RESERVE) },
     };
-    let done = requests(shared, &mut connection, &session, may, stop).await;
+    let done = requests(shared, &mut connection, &session, may, &mut place, stop).await;
     drop(ended);
     drop(place);
     let (daemon, peer) = (&shared.config.name, &session.peer);
@@ -190,52 +187,12 @@ impl<S: AsyncRead + Unpin> Connection<S> {
                     idle.over();
                     return header;
                 }
-                () = idle.sleep.as_mut(), if idle.phase != Phase::Resting => {
-                    if idle.lasts() {
-                        self.reader.rest();
-                        self.out = Vec::new();
-                    }
+                () = idle.lasts() => {
+                    self.reader.rest();
+                    self.out = Vec::new();
                 }
             }
         }
-    }
-}
-
-/// Finds connections that have been idle for a while, with a timer that is not set anew for each
-/// request: it costs more than what else is done for one.
-struct Idle<'a> {
-    sleep: Pin<&'a mut Sleep>,
-    phase: Phase,
-}
-
-#[derive(PartialEq, Eq)]
-enum Phase {
-    /// There was a request since the timer was set.
-    Busy,
-    /// There was none.
-    Quiet,
-    /// The buffers are given back, and the timer is not set.
-    Resting,
-}
-
-impl Idle<'_> {
-    /// A request has come.
-    fn over(&mut self) {
-        if self.phase == Phase::Resting {
-            self.sleep.as_mut().reset(Instant::now() + IDLE);
-        }
-        self.phase = Phase::Busy;
-    }
-
-    /// The time is up. Whether the buffers are to be given back now.
-    fn lasts(&mut self) -> bool {
-        if self.phase == Phase::Busy {
-            self.phase = Phase::Quiet;
-            self.sleep.as_mut().reset(Instant::now() + IDLE);
-            return false;
-        }
-        self.phase = Phase::Resting;
-        true
     }
 }
 
@@ -286,6 +243,7 @@ async fn requests<S: ClientStream>(
     connection: &mut Connection<S>,
     session: &Arc<Session>,
     may: May,
+    place: &mut Place,
     stop: &CancellationToken,
 ) -> Result<(), ReadError> {
     let limits = &shared.config.limits;
@@ -294,7 +252,7 @@ async fn requests<S: ClientStream>(
         Caller { session: Arc::clone(session), may, oneways: Oneways::new(most), took: 0 };
     let mut stopped = pin!(stop.cancelled());
     let sleep = pin!(tokio::time::sleep(IDLE));
-    let mut idle = Idle { sleep, phase: Phase::Busy };
+    let mut idle = Idle::new(sleep);
     loop {
         let header = tokio::select! {
             biased;
@@ -332,7 +290,8 @@ async fn requests<S: ClientStream>(
                     dispatch::answer(shared, &mut caller, frame, held, &mut connection.out);
                 let answering = pin!(answering);
                 let answering = pin!(in_steps(answering, is_large));
-                while_watched(shared, session, &connection.stream, answering).await
+                let watch = Watch { shared, session, stream: &connection.stream };
+                watch.while_answering(answering, &mut idle, place).await
             }
             kind => return Err(FrameError::UnknownType(kind as u8).into()),
         };
@@ -344,30 +303,6 @@ async fn requests<S: ClientStream>(
         }
         if after == After::Close || stop.is_cancelled() {
             return Ok(());
-        }
-    }
-}
-
-/// Carries out a request. Nothing is read meanwhile, so its client's end is looked for beside it:
-/// a lock must not outlive its owner for as long as a call of it runs.
-async fn while_watched<S: ClientStream>(
-    shared: &Arc<Shared>,
-    session: &Arc<Session>,
-    stream: &S,
-    mut answering: Pin<&mut impl Future<Output = After>>,
-) -> After {
-    if !shared.locks.any() {
-        return answering.await;
-    }
-    tokio::select! {
-        biased;
-        after = &mut answering => after,
-        () = stream.ended() => {
-            debug!(daemon = %shared.config.name, session = session.id, peer = %session.peer,
-                "the client has gone during a call");
-            Locks::disconnect(shared, session.id);
-            // What it has begun goes on; nobody will read the answer.
-            answering.await
         }
     }
 }

@@ -93,8 +93,17 @@ pub(crate) async fn answer(
         let refused = Exception::new("Pyro5.errors.CommunicationError", no_place(&shared.config));
         return answer.exception(refused, &id, &name, out);
     }
-    let request = Request { operation, context };
     let has_lock = shared.locks.settings(&id).is_some();
+    let is_about_the_lock = has_lock && guarded::needs_no_turn(&operation);
+    // A oneway call keeps nobody waiting, and would not be told.
+    if !is_oneway
+        && !is_about_the_lock
+        && !breaks_lock
+        && let Err(refused) = shared.abandoned.check(&id)
+    {
+        return answer.exception(refused, &id, &name, out);
+    }
+    let request = Request { operation, context };
     // A oneway batch is carried out in its place, as Pyro5 does.
     if is_oneway && !header.flags.contains(Flags::BATCH) {
         let Some(place) = oneways.enter(bytes, session, &name) else { return After::Continue };

@@ -16,6 +16,7 @@ use wire::message::{Annotations, Flags, FrameWriter, Header, MessageType};
 use wire::serializer::Serializer;
 use wire::value::{Dict, Value};
 
+use crate::daemon::abandoned::Place;
 use crate::daemon::config::{DaemonConfig, ServerType};
 use crate::daemon::connection::Connection;
 use crate::daemon::{Shared, dispatch, refusal};
@@ -34,7 +35,7 @@ const NO_PLACE: &str = "no free workers, increase server threadpool size";
 /// A client that has been let in.
 pub(crate) struct Accepted {
     pub(crate) session: Session,
-    pub(crate) place: Option<OwnedSemaphorePermit>,
+    pub(crate) place: Place,
     pub(crate) may: May,
 }
 
@@ -132,7 +133,7 @@ pub(crate) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
 struct LetIn {
     welcome: Value,
     annotations: Annotations,
-    place: Option<OwnedSemaphorePermit>,
+    place: Place,
     may: May,
     object: String,
     handshake: Value,
@@ -178,7 +179,7 @@ async fn let_in(
     let mut welcome = Dict::with_capacity(2);
     welcome.insert("handshake", response);
     welcome.insert("meta", metadata);
-    let welcome = Value::Dict(welcome);
+    let (welcome, place) = (Value::Dict(welcome), Place::new(place));
     Ok(LetIn { welcome, annotations, place, may, object, handshake: data })
 }
 

@@ -3,6 +3,7 @@
 //! Owns which objects there are, and what can be asked of a daemon and set in it. How it serves is in
 //! [`serving`], a connection's own affairs are in [`connection`].
 
+mod abandoned;
 pub(crate) mod caught;
 mod closing;
 mod complaints;
@@ -24,6 +25,7 @@ mod spares;
 pub(crate) mod streams;
 mod unread;
 mod waiting_room;
+mod watching;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -35,6 +37,7 @@ use tokio_util::task::TaskTracker;
 use wire::exception::Exception;
 use wire::uri::Uri;
 
+use crate::daemon::abandoned::Abandoned;
 use crate::daemon::complaints::Complaints;
 use crate::daemon::config::{DaemonConfig, ServerType};
 use crate::daemon::daemon_object::DaemonObject;
@@ -95,6 +98,7 @@ impl Daemon {
             unread: Unread::new(config.unread),
             locks: Locks::new(config.first_epoch),
             resting: TaskTracker::new(),
+            abandoned: Arc::new(Abandoned::new(&config)),
             config,
             objects: RwLock::new(HashMap::from([(
                 DAEMON_NAME.to_owned(),

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 use wire::uri::Location;
 
+use crate::daemon::abandoned::Abandoned;
 use crate::daemon::caught::{self, What};
 use crate::daemon::complaints::Complaints;
 use crate::daemon::config::DaemonConfig;
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) resting: TaskTracker,
     /// A place for each connection that is served, where there may be only so many.
     pub(crate) places: Option<Arc<Semaphore>>,
+    /// Calls that go on without their clients.
+    pub(crate) abandoned: Arc<Abandoned>,
     /// Places beyond those, for who comes to break a lock: all others may be waiting for it.
     pub(crate) reserve: Arc<Semaphore>,
     /// The right to run a call in a `multiplex` daemon; handed out in order of arrival.

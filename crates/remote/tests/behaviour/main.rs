@@ -9,6 +9,7 @@
     reason = "a test that cannot go on says so by panicking; and some start Python and openssl"
 )]
 
+mod abandoned;
 mod breaking;
 mod certificates;
 mod common;
