@@ -30,7 +30,7 @@ use crate::session::{Peer, Session};
 const KEEP_ROOM: usize = 256 * 1024;
 /// Behind a request that took more memory than this, free memory is given back.
 const KEEP_MEMORY: usize = 32 << 20;
-/// A connection in the reserve that is silent for this long ends: the next may need its place.
+/// A connection in the reserve ends after this long, whatever it does: the next may need its place.
 const IN_RESERVE: Duration = Duration::from_secs(5);
 /// A connection that is not let in yet.
 pub(crate) struct Newcomer {
@@ -132,11 +132,18 @@ async fn converse<S: ClientStream>(
     let session = Arc::new(session);
     // Objects hear of the end however this function ends, its future being dropped included.
     let ended = SessionEnd { shared, session: &session };
-    connection.reader.patience = match may {
-        May::Everything => patience(&shared.config),
-        May::BreakLocks => Patience { within: Some(IN_RESERVE), between: Some(IN_RESERVE) },
+    connection.reader.patience = patience(&shared.config);
+    let breaks = matches!(may, May::BreakLocks(_));
+    let done = {
+        // Pinned here and lent: to hand it on would keep room for it twice.
+        let serving = requests(shared, &mut connection, &session, breaks, &mut place, stop);
+        let serving = pin!(serving);
+        match &may {
+            May::Everything => serving.await,
+            // Boxed, so that the others are no larger for it.
+            May::BreakLocks(stay) => Box::pin(in_reserve(serving, stay)).await,
+        }
     };
-    let done = requests(shared, &mut connection, &session, may, &mut place, stop).await;
     drop(ended);
     drop(place);
     let (daemon, peer) = (&shared.config.name, &session.peer);
@@ -150,6 +157,20 @@ async fn converse<S: ClientStream>(
             }
             Box::pin(refusal::tell(connection, &error)).await;
         }
+    }
+}
+
+/// Serves a connection in the reserve until its time is up, or the next comes and needs its place.
+async fn in_reserve(
+    breaking: impl Future<Output = Result<(), ReadError>>,
+    stay: &Stay,
+) -> Result<(), ReadError> {
+    let shown_out = stay.shown_out();
+    tokio::select! {
+        biased;
+        done = breaking => done,
+        () = shown_out.cancelled() => Ok(()),
+        () = tokio::time::sleep(IN_RESERVE) => Ok(()),
     }
 }
 
@@ -242,14 +263,18 @@ async fn requests<S: ClientStream>(
     shared: &Arc<Shared>,
     connection: &mut Connection<S>,
     session: &Arc<Session>,
-    may: May,
+    only_breaks_locks: bool,
     place: &mut Place,
     stop: &CancellationToken,
 ) -> Result<(), ReadError> {
     let limits = &shared.config.limits;
     let most = Most { calls: shared.config.oneways, bytes: limits.message };
-    let mut caller =
-        Caller { session: Arc::clone(session), may, oneways: Oneways::new(most), took: 0 };
+    let mut caller = Caller {
+        session: Arc::clone(session),
+        only_breaks_locks,
+        oneways: Oneways::new(most),
+        took: 0,
+    };
     let mut stopped = pin!(stop.cancelled());
     let sleep = pin!(tokio::time::sleep(IDLE));
     let mut idle = Idle::new(sleep);
@@ -282,6 +307,8 @@ async fn requests<S: ClientStream>(
             }
         };
         let after = match header.kind {
+            // Who has come to break a lock has no need of it.
+            MessageType::Ping if only_breaks_locks => return Ok(()),
             MessageType::Ping => pong(&header, &mut connection.out, limits.message),
             MessageType::Invoke => {
                 let is_large = held.is_some();

@@ -14,7 +14,7 @@ use wire::serializer::Serializer;
 use wire::value::Value;
 
 use crate::daemon::caught::{self, What};
-use crate::daemon::handshake::{May, no_place};
+use crate::daemon::handshake::no_place;
 use crate::daemon::oneway::{self, About, Oneways};
 use crate::daemon::request;
 use crate::daemon::room::Held;
@@ -37,7 +37,8 @@ pub(crate) enum After {
 /// Whose requests are carried out.
 pub(crate) struct Caller {
     pub(crate) session: Arc<Session>,
-    pub(crate) may: May,
+    /// Nothing else: there was no place for it.
+    pub(crate) only_breaks_locks: bool,
     pub(crate) oneways: Oneways,
     /// Bytes that reading the last large request has taken.
     pub(crate) took: usize,
@@ -51,7 +52,7 @@ pub(crate) async fn answer(
     mut held: Option<Held>,
     out: &mut Vec<u8>,
 ) -> After {
-    let Caller { session, may, oneways, took } = caller;
+    let Caller { session, only_breaks_locks, oneways, took } = caller;
     let header = frame.header;
     let Some(serializer) = Serializer::from_id(header.serializer) else {
         debug!(peer = %session.peer, serializer = header.serializer, "unknown serializer");
@@ -89,7 +90,7 @@ pub(crate) async fn answer(
     };
     let breaks_lock =
         matches!(&operation, Operation::Call(call) if object.breaks_locks(&call.method));
-    if *may == May::BreakLocks && !breaks_lock {
+    if *only_breaks_locks && !breaks_lock {
         let refused = Exception::new("Pyro5.errors.CommunicationError", no_place(&shared.config));
         return answer.exception(refused, &id, &name, out);
     }

@@ -59,6 +59,8 @@ pub const DAEMON_NAME: &str = "Pyro.Daemon";
 
 /// Connections that are let in beyond the others, to break a lock.
 const RESERVE: usize = 4;
+/// The same from one address.
+const RESERVE_PER_ADDRESS: usize = 2;
 /// Serves objects to Pyro5 clients. Cheap to clone; clones are the same daemon.
 #[derive(Clone)]
 pub struct Daemon {
@@ -106,7 +108,7 @@ impl Daemon {
             )])),
             validator: RwLock::default(),
             places,
-            reserve: Arc::new(Semaphore::new(RESERVE)),
+            reserve: Arc::new(WaitingRoom::new(RESERVE, RESERVE_PER_ADDRESS)),
             turn,
             next_session: AtomicU64::new(1),
             locations: RwLock::new(Vec::new()),

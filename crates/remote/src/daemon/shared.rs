@@ -42,8 +42,9 @@ pub(crate) struct Shared {
     pub(crate) places: Option<Arc<Semaphore>>,
     /// Calls that go on without their clients.
     pub(crate) abandoned: Arc<Abandoned>,
-    /// Places beyond those, for who comes to break a lock: all others may be waiting for it.
-    pub(crate) reserve: Arc<Semaphore>,
+    /// Places beyond those, for who comes to break a lock: all others may be waiting for it. The next
+    /// one takes the place of the first, so that nobody can keep them.
+    pub(crate) reserve: Arc<WaitingRoom>,
     /// The right to run a call in a `multiplex` daemon; handed out in order of arrival.
     pub(crate) turn: Option<Arc<Semaphore>>,
     /// For requests that take much memory.

@@ -21,5 +21,6 @@ mod peers;
 mod python;
 mod python_daemon;
 mod python_nameserver;
+mod reserve;
 mod serving;
 mod tls;
