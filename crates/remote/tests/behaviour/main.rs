@@ -23,4 +23,5 @@ mod python_daemon;
 mod python_nameserver;
 mod reserve;
 mod serving;
+mod threads;
 mod tls;
