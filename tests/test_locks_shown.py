@@ -137,13 +137,15 @@ def test_a_native_instrument_comes_to_rest_and_a_failure_is_shown(running):
         ada._pyroRelease()
         assert wait_for(lambda: eve.lock("eve"), 12, "the next has it", ConnectionRefusedError)
         assert eve.output is False
+    with running.proxy("lab.echo") as ada:
+        ada.lock("ada")
 
     def error():
-        return running.entry("services", "lab.supply")["error"]
+        return running.entry("services", "lab.echo")["error"]
 
     shown = wait_for(error, 10, "ps shows what failed")
-    assert "on_disconnect: no_such_method() raised AttributeError" in shown
-    assert running.entry("services", "lab.supply")["status"] == "running"
+    assert "on_disconnect: echo() raised TypeError" in shown
+    assert running.entry("services", "lab.echo")["status"] == "running"
 
 
 RESTING = """\
@@ -167,6 +169,21 @@ services:
     arguments: {record: "$record.sibling"}
 autolaunch: {daemons: [bench]}
 """
+
+
+def test_members_that_there_are_not_are_told_of_when_the_class_is_loaded(lab):
+    """And not only when the safe state is needed. The service serves all the same."""
+    text = RESTING.replace("[fail, off]", "[of, fail]\n    read_while_locked: [postion, angle_of_a_part, islocked, moves]")
+    lab.config(text, record=str(lab.files / "record"), mode="single", servertype="thread")
+    lab.up()
+    entry = lab.entry("services", "lab.laser")
+    assert entry["status"] == "running" and entry["error"] == (
+        "on_disconnect: Laser has no method 'of'; did you mean 'off'?; "
+        "read_while_locked: Laser exposes no 'postion'; did you mean 'position'?"
+    )
+    assert "has no method 'of'" in lab.run("status", check=False).text
+    with lab.proxy("lab.laser") as laser:
+        assert laser.move(1) == 1
 
 
 @pytest.mark.parametrize(("mode", "servertype"), [("single", "thread"), ("session", "thread"), ("single", "multiplex"), ("session", "multiplex")])
