@@ -7,7 +7,7 @@ import pytest
 from harness import wait_for
 from harness.holder import Holder
 from harness.lab import interpreter
-from harness.locks import locking_lab
+from harness.locks import later, locking_lab, own
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,38 @@ def test_a_command_runs_while_the_lock_is_held(running):
     assert missing.returncode == 1 and "no such program" in missing.text
 
 
+def test_a_command_that_is_cut_leaves_no_lock_behind(running, tmp_path):
+    """It has taken the lock over, with a token that lives for a minute, and dies during a call of it."""
+    gate = tmp_path / "gate"
+    script = (
+        "import os, signal, sys, threading, time, Pyro5.api\n"
+        "def call():\n"
+        "    with Pyro5.api.Proxy(os.environ['FERROLAB_LOCK_URI']) as stage:\n"
+        "        stage.lock('script', token=os.environ['FERROLAB_LOCK_TOKEN'])\n"
+        "        stage.wait_for(sys.argv[1])\n"
+        "threading.Thread(target=call).start()\n"
+        "record = open(sys.argv[2])\n"
+        "record.seek(int(sys.argv[3]))\n"
+        "while 'long call begins' not in record.read():\n"
+        "    time.sleep(0.01)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    size = running.record.stat().st_size
+    command = [interpreter(), "-c", script, str(gate), str(running.record), str(size)]
+    done = running.run("lock", "lab.stage", "--", *command, check=False)
+    assert done.returncode == 128 + 9, done.text
+    with running.proxy("lab.stage") as look:
+        # The call cannot be ended, and nobody drives beside it; but it is nobody's lock.
+        assert look.lock_info()["state"] == "ending"
+        waiting = later(lambda: own(look).lock("bob", wait=60))
+        gate.touch()
+        assert waiting() is True
+        own(look).unlock()
+    history = json.loads(running.run("locks", "--history", "lab.stage", "--json").stdout)
+    reasons = [line["reason"] for line in history if line["user"] == "script" and line["event"] == "released"]
+    assert reasons[-1].startswith("given up with its token by "), reasons
+
+
 def test_a_lock_that_was_lost_under_a_short_command_is_told_of(running, tmp_path):
     gate = tmp_path / "gate"
     waiting = f"echo here; until [ -e {gate} ]; do sleep 0.05; done"
@@ -105,13 +137,15 @@ def test_a_native_instrument_comes_to_rest_and_a_failure_is_shown(running):
         ada._pyroRelease()
         assert wait_for(lambda: eve.lock("eve"), 12, "the next has it", ConnectionRefusedError)
         assert eve.output is False
+    with running.proxy("lab.echo") as ada:
+        ada.lock("ada")
 
     def error():
-        return running.entry("services", "lab.supply")["error"]
+        return running.entry("services", "lab.echo")["error"]
 
     shown = wait_for(error, 10, "ps shows what failed")
-    assert "on_disconnect: no_such_method() raised AttributeError" in shown
-    assert running.entry("services", "lab.supply")["status"] == "running"
+    assert "on_disconnect: echo() raised TypeError" in shown
+    assert running.entry("services", "lab.echo")["status"] == "running"
 
 
 RESTING = """\
@@ -135,6 +169,21 @@ services:
     arguments: {record: "$record.sibling"}
 autolaunch: {daemons: [bench]}
 """
+
+
+def test_members_that_there_are_not_are_told_of_when_the_class_is_loaded(lab):
+    """And not only when the safe state is needed. The service serves all the same."""
+    text = RESTING.replace("[fail, off]", "[of, fail]\n    read_while_locked: [postion, angle_of_a_part, islocked, moves]")
+    lab.config(text, record=str(lab.files / "record"), mode="single", servertype="thread")
+    lab.up()
+    entry = lab.entry("services", "lab.laser")
+    assert entry["status"] == "running" and entry["error"] == (
+        "on_disconnect: Laser has no method 'of'; did you mean 'off'?; "
+        "read_while_locked: Laser exposes no 'postion'; did you mean 'position'?"
+    )
+    assert "has no method 'of'" in lab.run("status", check=False).text
+    with lab.proxy("lab.laser") as laser:
+        assert laser.move(1) == 1
 
 
 @pytest.mark.parametrize(("mode", "servertype"), [("single", "thread"), ("session", "thread"), ("single", "multiplex"), ("session", "multiplex")])

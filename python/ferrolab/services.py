@@ -36,6 +36,8 @@ class Service:
         self.added = ()
         self.access = exposure.Access(self.cls, expose)
         self.members = exposure.members(self.cls, expose)
+        # What its configuration says of them and does not fit, in words for `ferrolab ps`.
+        self.remarks = []
 
     def instance(self, session):
         """The instance that serves a call of `session`."""
@@ -129,6 +131,43 @@ def _arguments(arguments):
 _first_services = own_class.ByIdentity()
 
 
+# What a lock adds to a service, and answers to everyone.
+_OF_LOCKS = ("lock", "unlock", "islocked", "lock_info")
+
+
+def _remarks(service, on_disconnect, read_while_locked):
+    """What is said of the members of a service and does not fit. It would be found out when it is needed,
+    and a safe state is needed when nobody looks.
+    """
+    found = []
+    name = service.cls.__name__
+    # What a class makes up when it is asked for can only be found out by asking an instance.
+    if not hasattr(service.cls, "__getattr__"):
+        for method in on_disconnect:
+            # Looked at, and not asked: a property may speak to the instrument.
+            known = inspect.getattr_static(service.target, method, None)
+            if known is None or isinstance(known, property):
+                others = [other for other in dir(service.cls) if not other.startswith("__")]
+                near = _nearest(method, others)
+                found.append("on_disconnect: {} has no method '{}'{}".format(name, method, near))
+    members = set(service.members["methods"]) | set(service.members["attrs"])
+    for member in read_while_locked:
+        if member in members or member in _OF_LOCKS:
+            continue
+        # It may be one of a part that the service will register.
+        near = _nearest(member, members)
+        if near:
+            found.append("read_while_locked: {} exposes no '{}'{}".format(name, member, near))
+    return found
+
+
+def _nearest(name, known):
+    import difflib
+
+    near = difflib.get_close_matches(name, sorted(known), 1)
+    return "; did you mean '{}'?".format(near[0]) if near else ""
+
+
 def load(spec, daemon):
     """The service that a configuration entry describes."""
     module, classname = spec["module"], spec["classname"]
@@ -156,6 +195,9 @@ def load(spec, daemon):
         spec.get("expose"),
         spec.get("arguments"),
         spec.get("on_disconnect") or (),
+    )
+    service.remarks = _remarks(
+        service, spec.get("on_disconnect") or (), spec.get("read_while_locked") or ()
     )
     if not service.members["methods"] and not service.members["attrs"]:
         log.warning(

@@ -14,7 +14,7 @@ Owns the process: its start, the control socket, its end. Frames of the control 
 
     worker -> daemon
     ("hello", version, {facts})
-    ("loaded", service, {"methods", "oneway", "attrs"})
+    ("loaded", service, {"methods", "oneway", "attrs"}, [remarks])
     ("failed", service, class, text, traceback)   it cannot be imported
     ("broken", service, class, text, traceback)   its constructor has raised
     ("mended", service)                           its constructor has succeeded since
@@ -176,7 +176,7 @@ class Worker:
         else:
             self.services[name] = service
             self.daemon.serves(service.cls)
-            self._out.write(("loaded", name, service.members))
+            self._out.write(("loaded", name, service.members, service.remarks))
         finally:
             output.end_of_call()
             output.current.service = None

@@ -26,7 +26,8 @@ services:
   lab.session: {module: stage, classname: Stage, daemon: bench, instancemode: session, arguments: {record: "$record.session"}}
   lab.percall: {module: stage, classname: Stage, daemon: bench, instancemode: percall, arguments: {record: "$record.percall"}}
   lab.crowd: {module: stage, classname: Stage, daemon: bench, instancemode: single}
-  lab.supply: {native: simulated.power_supply, daemon: bench, on_disconnect: [off, no_such_method]}
+  lab.supply: {native: simulated.power_supply, daemon: bench, on_disconnect: [off]}
+  lab.echo: {native: simulated.loopback, daemon: bench, on_disconnect: [echo]}
   lab.turns: {module: stage, classname: Stage, daemon: turns, instancemode: single, arguments: {record: "$record.turns"}}
   lab.turns.session: {module: stage, classname: Stage, daemon: turns, instancemode: session, arguments: {record: "$record.turns.session"}}
   lab.turns.percall: {module: stage, classname: Stage, daemon: turns, instancemode: percall, arguments: {record: "$record.turns.percall"}}

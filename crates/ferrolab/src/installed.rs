@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{self, ConfigError, Configuration, Entry, RenameError, Surroundings, Warning};
 use crate::files::{self, FileError};
-use crate::host::NATIVE_SERVICES;
+use crate::host::native_services;
 use crate::paths::{Paths, stable_hash};
 
 /// A configuration of nothing.
@@ -244,7 +244,7 @@ fn origin_of(paths: &Paths, text: &[u8]) -> Option<Origin> {
 }
 
 fn surroundings() -> Surroundings {
-    Surroundings::current(Some(NATIVE_SERVICES.map(str::to_owned).to_vec()))
+    Surroundings::current(Some(native_services()))
 }
 
 #[cfg(test)]

@@ -145,6 +145,9 @@ impl Line {
             LockEvent::TakenOver { by } => {
                 ("released", None, Some(format!("taken over with its token by {by}")))
             }
+            LockEvent::GivenBack { by } => {
+                ("released", None, Some(format!("given up with its token by {by}")))
+            }
             LockEvent::Disconnected => ("released", None, Some("connection ended".to_owned())),
             LockEvent::Expired => ("expired", None, Some("its owner did not come back".to_owned())),
             LockEvent::Broken(broken) => {

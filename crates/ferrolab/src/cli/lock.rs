@@ -200,41 +200,30 @@ impl Held {
         info.locked && (info.epoch == self.epoch || info.user == self.user)
     }
 
-    /// Gives the lock up; false if it was not this process's to the end, nor its command's.
+    /// Gives the lock up, this process's own or the one that its command took over and left behind;
+    /// false if it was not theirs to the end.
     async fn give_back(mut self) -> bool {
-        match self.proxy.call("unlock", Vec::new(), Vec::new()).await {
-            Ok(unlocked) if unlocked.as_bool() == Some(true) => return true,
-            Err(Error::Remote(refused)) if refused.message().contains("taken over") => {}
+        // With the token, since the daemon may not have seen yet that the command is gone. To take the
+        // lock over first would wait for a call that the command has left running.
+        let token = vec![("token".to_owned(), Value::from(self.token.as_str()))];
+        match self.proxy.call("unlock", Vec::new(), token).await {
+            Ok(unlocked) if unlocked.as_bool() == Some(true) => true,
+            // The command took it over, and has given it up itself.
+            Err(Error::Remote(refused)) if refused.message().contains("taken over") => true,
             // It was broken, or went with our connection, perhaps since the last look.
             _ => {
                 if !self.is_lost {
                     self.tell_loss();
                 }
-                return false;
+                false
             }
         }
-        // The command took it over with the token, and has left it behind.
-        if info(&mut self.proxy).await.is_some_and(|info| info.away) {
-            let request = vec![
-                ("user".to_owned(), Value::from(self.user.as_str())),
-                ("wait".to_owned(), Value::from(0)),
-                ("token".to_owned(), Value::from(self.token.as_str())),
-                ("ttl".to_owned(), Value::from(0)),
-            ];
-            let back = self.proxy.call("lock", Vec::new(), request).await;
-            if back.is_ok_and(|back| back.as_bool() == Some(true)) {
-                // Where that fails, the end of the connection does it.
-                let _ = self.proxy.call("unlock", Vec::new(), Vec::new()).await;
-            }
-        }
-        true
     }
 }
 
 /// Of `lock_info()`, what matters here.
 struct Info {
     locked: bool,
-    away: bool,
     user: String,
     epoch: Option<i64>,
 }
@@ -245,7 +234,6 @@ async fn info(proxy: &mut Proxy) -> Option<Info> {
     let flag = |key| info.get(key).and_then(Value::as_bool).unwrap_or(false);
     Some(Info {
         locked: flag("locked"),
-        away: flag("away"),
         user: info.get("user").and_then(Value::as_str).unwrap_or_default().to_owned(),
         epoch: info.get("epoch").and_then(Value::as_i64),
     })

@@ -57,12 +57,21 @@ pub(crate) struct Surroundings {
     /// The name of the host, from which names for `auto` follow.
     pub(crate) host: String,
     /// The built-in services; with `None`, any name of one is accepted.
-    pub(crate) natives: Option<Vec<String>>,
+    pub(crate) natives: Option<Vec<Native>>,
+}
+
+/// A built-in service, as far as a configuration can speak of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Native {
+    pub(crate) name: String,
+    pub(crate) methods: Vec<String>,
+    /// Its properties.
+    pub(crate) attrs: Vec<String>,
 }
 
 impl Surroundings {
     /// Those of this process, which has the given built-in services.
-    pub(crate) fn current(natives: Option<Vec<String>>) -> Surroundings {
+    pub(crate) fn current(natives: Option<Vec<Native>>) -> Surroundings {
         Surroundings { host: host_name(), natives }
     }
 }

@@ -5,6 +5,7 @@
 //! (a value that stands in for a wrong one makes no further problems). It refuses to know YAML.
 
 mod certificates;
+mod natives;
 mod registrations;
 
 use std::collections::{HashMap, HashSet};
@@ -190,24 +191,6 @@ impl Rules<'_> {
                 let message = format!("port {} of its host is another's too", daemon.port);
                 let help = "only one of them can run at a time; give one another port";
                 self.findings.warn(mark.key, &shown(&path), message, help);
-            }
-        }
-    }
-
-    fn natives(&mut self, natives: Option<&[String]>) {
-        let Some(natives) = natives else { return };
-        for service in &self.configuration.services {
-            let path = ["services", service.name.as_str(), "native"];
-            if let (Target::Native(native), Some(mark)) = (&service.target, self.sound(&path))
-                && !natives.contains(native)
-            {
-                let message = format!("there is no built-in service {}", quoted(native));
-                let names = natives.iter().map(String::as_str);
-                let help = match advice::nearest(native, names) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("the built-in services are {}", natives.join(", ")),
-                };
-                self.findings.error(mark.value, &shown(&path), message, help);
             }
         }
     }

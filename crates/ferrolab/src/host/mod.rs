@@ -34,7 +34,7 @@ use crate::host::settings::settings;
 use crate::host::worker::{DaemonObjects, Registry, WorkerSet};
 use crate::os::{self, Connections};
 
-pub(crate) use native::NAMES as NATIVE_SERVICES;
+pub(crate) use native::all as native_services;
 pub(crate) use report::local_address;
 
 /// A nameserver that takes longer than this does not either.

@@ -125,7 +125,9 @@ impl Reporter {
             .map(|(name, known)| {
                 let (status, error) = known.status(name, workers, slow);
                 let lock = locks.iter().find(|lock| lock.id == *name);
-                let error = error.or_else(|| lock.and_then(|lock| lock.trouble.clone()));
+                let error = error
+                    .or_else(|| lock.and_then(|lock| lock.trouble.clone()))
+                    .or_else(|| workers.remarks(name));
                 let row = json!({
                     "status": status, "uri": known.uri, "error": error,
                     "python": workers.python(name), "lock": lock.map(lock_row),

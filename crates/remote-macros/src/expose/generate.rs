@@ -233,7 +233,11 @@ fn answer(member: &Member, places: &[Ident], qualified: &str) -> TokenStream {
         Runs::Blocking => quote!({
             #(#kept)*
             ::remote::Answer::Pending(::std::boxed::Box::pin(
-                ::remote::native::glue::blocking(#qualified, move || #result),
+                ::remote::native::glue::blocking(
+                    #qualified,
+                    caller.context.leave.clone(),
+                    move || #result,
+                ),
             ))
         }),
     }

@@ -2,26 +2,27 @@
 //!
 //! Owns the order of things on a connection. What a request means is [`dispatch`]'s.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use wire::Limits;
 use wire::message::{Flags, FrameError, FrameWriter, Header, MessageType};
 
 use crate::aside::{aside, give_memory_back, in_steps};
+use crate::daemon::abandoned::Place;
 use crate::daemon::config::{DaemonConfig, ServerType};
 use crate::daemon::dispatch::{self, After, Caller};
 use crate::daemon::handshake::{self, Accepted, May};
 use crate::daemon::oneway::{Most, Oneways};
 use crate::daemon::waiting_room::Stay;
+use crate::daemon::watching::{IDLE, Idle, Watch};
 use crate::daemon::{Shared, refusal, room, unread};
 use crate::frames::{FrameReader, Patience, ReadError};
-use crate::lock::table::Locks;
 use crate::net::ClientStream;
 use crate::session::{Peer, Session};
 
@@ -29,12 +30,8 @@ use crate::session::{Peer, Session};
 const KEEP_ROOM: usize = 256 * 1024;
 /// Behind a request that took more memory than this, free memory is given back.
 const KEEP_MEMORY: usize = 32 << 20;
-/// A connection in the reserve that is silent for this long ends: the next may need its place.
+/// A connection in the reserve ends after this long, whatever it does: the next may need its place.
 const IN_RESERVE: Duration = Duration::from_secs(5);
-/// A connection that waits longer than this for its next request, or than twice this, waits without
-/// buffers.
-const IDLE: Duration = Duration::from_secs(1);
-
 /// A connection that is not let in yet.
 pub(crate) struct Newcomer {
     pub(crate) peer: Peer,
@@ -131,15 +128,22 @@ async fn converse<S: ClientStream>(
     accepted: Accepted,
     stop: &CancellationToken,
 ) {
-    let Accepted { session, place, may } = accepted;
+    let Accepted { session, mut place, may } = accepted;
     let session = Arc::new(session);
     // Objects hear of the end however this function ends, its future being dropped included.
     let ended = SessionEnd { shared, session: &session };
-    connection.reader.patience = match may {
-        May::Everything => patience(&shared.config),
-        May::BreakLocks => Patience { within: Some(IN_RESERVE), between: Some(IN_RESERVE) },
+    connection.reader.patience = patience(&shared.config);
+    let breaks = matches!(may, May::BreakLocks(_));
+    let done = {
+        // Pinned here and lent: to hand it on would keep room for it twice.
+        let serving = requests(shared, &mut connection, &session, breaks, &mut place, stop);
+        let serving = pin!(serving);
+        match &may {
+            May::Everything => serving.await,
+            // Boxed, so that the others are no larger for it.
+            May::BreakLocks(stay) => Box::pin(in_reserve(serving, stay)).await,
+        }
     };
-    let done = requests(shared, &mut connection, &session, may, stop).await;
     drop(ended);
     drop(place);
     let (daemon, peer) = (&shared.config.name, &session.peer);
@@ -153,6 +157,20 @@ async fn converse<S: ClientStream>(
             }
             Box::pin(refusal::tell(connection, &error)).await;
         }
+    }
+}
+
+/// Serves a connection in the reserve until its time is up, or the next comes and needs its place.
+async fn in_reserve(
+    breaking: impl Future<Output = Result<(), ReadError>>,
+    stay: &Stay,
+) -> Result<(), ReadError> {
+    let shown_out = stay.shown_out();
+    tokio::select! {
+        biased;
+        done = breaking => done,
+        () = shown_out.cancelled() => Ok(()),
+        () = tokio::time::sleep(IN_RESERVE) => Ok(()),
     }
 }
 
@@ -190,52 +208,12 @@ impl<S: AsyncRead + Unpin> Connection<S> {
                     idle.over();
                     return header;
                 }
-                () = idle.sleep.as_mut(), if idle.phase != Phase::Resting => {
-                    if idle.lasts() {
-                        self.reader.rest();
-                        self.out = Vec::new();
-                    }
+                () = idle.lasts() => {
+                    self.reader.rest();
+                    self.out = Vec::new();
                 }
             }
         }
-    }
-}
-
-/// Finds connections that have been idle for a while, with a timer that is not set anew for each
-/// request: it costs more than what else is done for one.
-struct Idle<'a> {
-    sleep: Pin<&'a mut Sleep>,
-    phase: Phase,
-}
-
-#[derive(PartialEq, Eq)]
-enum Phase {
-    /// There was a request since the timer was set.
-    Busy,
-    /// There was none.
-    Quiet,
-    /// The buffers are given back, and the timer is not set.
-    Resting,
-}
-
-impl Idle<'_> {
-    /// A request has come.
-    fn over(&mut self) {
-        if self.phase == Phase::Resting {
-            self.sleep.as_mut().reset(Instant::now() + IDLE);
-        }
-        self.phase = Phase::Busy;
-    }
-
-    /// The time is up. Whether the buffers are to be given back now.
-    fn lasts(&mut self) -> bool {
-        if self.phase == Phase::Busy {
-            self.phase = Phase::Quiet;
-            self.sleep.as_mut().reset(Instant::now() + IDLE);
-            return false;
-        }
-        self.phase = Phase::Resting;
-        true
     }
 }
 
@@ -285,21 +263,22 @@ async fn requests<S: ClientStream>(
     shared: &Arc<Shared>,
     connection: &mut Connection<S>,
     session: &Arc<Session>,
-    may: May,
+    only_breaks_locks: bool,
+    place: &mut Place,
     stop: &CancellationToken,
 ) -> Result<(), ReadError> {
     let limits = &shared.config.limits;
     let most = Most { calls: shared.config.oneways, bytes: limits.memory };
     let mut caller = Caller {
         session: Arc::clone(session),
-        may,
+        only_breaks_locks,
         oneways: Oneways::new(most),
         took: 0,
         room: None,
     };
     let mut stopped = pin!(stop.cancelled());
     let sleep = pin!(tokio::time::sleep(IDLE));
-    let mut idle = Idle { sleep, phase: Phase::Busy };
+    let mut idle = Idle::new(sleep);
     loop {
         let header = tokio::select! {
             biased;
@@ -336,6 +315,8 @@ async fn requests<S: ClientStream>(
             }
         };
         let after = match header.kind {
+            // Who has come to break a lock has no need of it.
+            MessageType::Ping if only_breaks_locks => return Ok(()),
             MessageType::Ping => pong(&header, &mut connection.out, limits.message),
             MessageType::Invoke => {
                 let is_large = held.is_some();
@@ -344,7 +325,8 @@ async fn requests<S: ClientStream>(
                     dispatch::answer(shared, &mut caller, frame, held, &mut connection.out);
                 let answering = pin!(answering);
                 let answering = pin!(in_steps(answering, is_large));
-                while_watched(shared, session, &connection.stream, answering).await
+                let watch = Watch { shared, session, stream: &connection.stream };
+                watch.while_answering(answering, &mut idle, place).await
             }
             kind => return Err(FrameError::UnknownType(kind as u8).into()),
         };
@@ -356,30 +338,6 @@ async fn requests<S: ClientStream>(
         }
         if after == After::Close || stop.is_cancelled() {
             return Ok(());
-        }
-    }
-}
-
-/// Carries out a request. Nothing is read meanwhile, so its client's end is looked for beside it:
-/// a lock must not outlive its owner for as long as a call of it runs.
-async fn while_watched<S: ClientStream>(
-    shared: &Arc<Shared>,
-    session: &Arc<Session>,
-    stream: &S,
-    mut answering: Pin<&mut impl Future<Output = After>>,
-) -> After {
-    if !shared.locks.any() {
-        return answering.await;
-    }
-    tokio::select! {
-        biased;
-        after = &mut answering => after,
-        () = stream.ended() => {
-            debug!(daemon = %shared.config.name, session = session.id, peer = %session.peer,
-                "the client has gone during a call");
-            Locks::disconnect(shared, session.id);
-            // What it has begun goes on; nobody will read the answer.
-            answering.await
         }
     }
 }

@@ -15,7 +15,7 @@ use wire::value::Value;
 
 use crate::aside::{aside, aside_if, give_memory_back, is_long};
 use crate::daemon::caught::{self, What};
-use crate::daemon::handshake::{May, no_place};
+use crate::daemon::handshake::no_place;
 use crate::daemon::oneway::{self, About, Oneways};
 use crate::daemon::request::{self, Unread};
 use crate::daemon::room::{Held, Need};
@@ -39,7 +39,8 @@ pub(crate) enum After {
 /// Whose requests are carried out.
 pub(crate) struct Caller {
     pub(crate) session: Arc<Session>,
-    pub(crate) may: May,
+    /// Nothing else: there was no place for it.
+    pub(crate) only_breaks_locks: bool,
     pub(crate) oneways: Oneways,
     /// Bytes that reading the last large request has taken.
     pub(crate) took: usize,
@@ -55,7 +56,7 @@ pub(crate) async fn answer(
     mut held: Option<Held>,
     out: &mut Vec<u8>,
 ) -> After {
-    let Caller { session, may, oneways, took, room } = caller;
+    let Caller { session, only_breaks_locks, oneways, took, room } = caller;
     let header = frame.header;
     let Some(serializer) = Serializer::from_id(header.serializer) else {
         debug!(peer = %session.peer, serializer = header.serializer, "unknown serializer");
@@ -99,12 +100,21 @@ pub(crate) async fn answer(
     };
     let breaks_lock =
         matches!(&operation, Operation::Call(call) if object.breaks_locks(&call.method));
-    if *may == May::BreakLocks && !breaks_lock {
+    if *only_breaks_locks && !breaks_lock {
         let refused = Exception::new("Pyro5.errors.CommunicationError", no_place(&shared.config));
         return answer.exception(refused, &id, &name, out);
     }
-    let request = Request { operation, context };
     let has_lock = shared.locks.settings(&id).is_some();
+    let is_about_the_lock = has_lock && guarded::needs_no_turn(&operation);
+    // A oneway call keeps nobody waiting, and would not be told.
+    if !is_oneway
+        && !is_about_the_lock
+        && !breaks_lock
+        && let Err(refused) = shared.abandoned.check(&id)
+    {
+        return answer.exception(refused, &id, &name, out);
+    }
+    let request = Request { operation, context };
     // A oneway batch is carried out in its place, as Pyro5 does.
     if is_oneway && !header.flags.contains(Flags::BATCH) {
         let Some(place) = oneways.enter(memory, session, &name) else { return After::Continue };

@@ -8,7 +8,6 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, info};
 use wire::Limits;
 use wire::exception::Exception;
@@ -16,8 +15,10 @@ use wire::message::{Annotations, Flags, FrameWriter, Header, MessageType};
 use wire::serializer::Serializer;
 use wire::value::{Dict, Value};
 
+use crate::daemon::abandoned::Place;
 use crate::daemon::config::{DaemonConfig, ServerType};
 use crate::daemon::connection::Connection;
+use crate::daemon::waiting_room::Stay;
 use crate::daemon::{Shared, dispatch, refusal};
 use crate::frames::ReadError;
 use crate::lock::methods::RELEASE;
@@ -34,16 +35,16 @@ const NO_PLACE: &str = "no free workers, increase server threadpool size";
 /// A client that has been let in.
 pub(crate) struct Accepted {
     pub(crate) session: Session,
-    pub(crate) place: Option<OwnedSemaphorePermit>,
+    pub(crate) place: Place,
     pub(crate) may: May,
 }
 
 /// What a client that has been let in may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum May {
     Everything,
-    /// There was no place for it, but for this.
-    BreakLocks,
+    /// There was no place for it, but for this, and for so long.
+    BreakLocks(Stay),
 }
 
 /// What a client says when it connects.
@@ -132,7 +133,7 @@ pub(crate) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
 struct LetIn {
     welcome: Value,
     annotations: Annotations,
-    place: Option<OwnedSemaphorePermit>,
+    place: Place,
     may: May,
     object: String,
     handshake: Value,
@@ -172,21 +173,20 @@ async fn let_in(
         None => (None, May::Everything),
         Some(places) => match Arc::clone(places).try_acquire_owned() {
             Ok(place) => (Some(place), May::Everything),
-            Err(_) => (Some(reserved(shared, &object)?), May::BreakLocks),
+            Err(_) => (None, May::BreakLocks(reserved(shared, &object, peer)?)),
         },
     };
     let mut welcome = Dict::with_capacity(2);
     welcome.insert("handshake", response);
     welcome.insert("meta", metadata);
-    let welcome = Value::Dict(welcome);
+    let (welcome, place) = (Value::Dict(welcome), Place::new(place));
     Ok(LetIn { welcome, annotations, place, may, object, handshake: data })
 }
 
 /// A place beyond the others, for who comes to where locks are broken.
-fn reserved(shared: &Shared, object: &str) -> Result<OwnedSemaphorePermit, String> {
+fn reserved(shared: &Shared, object: &str, peer: &Peer) -> Result<Stay, String> {
     let breaks = shared.object(object).is_some_and(|object| object.breaks_locks(RELEASE));
-    let place = breaks.then(|| Arc::clone(&shared.reserve).try_acquire_owned().ok()).flatten();
-    place.ok_or_else(|| no_place(&shared.config))
+    breaks.then(|| shared.reserve.enter(peer)).ok_or_else(|| no_place(&shared.config))
 }
 
 /// Why there is no place, in words for the client.

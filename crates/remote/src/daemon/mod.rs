@@ -3,6 +3,7 @@
 //! Owns which objects there are, and what can be asked of a daemon and set in it. How it serves is in
 //! [`serving`], a connection's own affairs are in [`connection`].
 
+mod abandoned;
 pub(crate) mod caught;
 mod closing;
 mod complaints;
@@ -24,6 +25,7 @@ mod spares;
 pub(crate) mod streams;
 pub(crate) mod unread;
 mod waiting_room;
+mod watching;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -35,6 +37,7 @@ use tokio_util::task::TaskTracker;
 use wire::exception::Exception;
 use wire::uri::Uri;
 
+use crate::daemon::abandoned::Abandoned;
 use crate::daemon::complaints::Complaints;
 use crate::daemon::config::{DaemonConfig, ServerType};
 use crate::daemon::daemon_object::DaemonObject;
@@ -56,6 +59,8 @@ pub const DAEMON_NAME: &str = "Pyro.Daemon";
 
 /// Connections that are let in beyond the others, to break a lock.
 const RESERVE: usize = 4;
+/// The same from one address.
+const RESERVE_PER_ADDRESS: usize = 2;
 /// Serves objects to Pyro5 clients. Cheap to clone; clones are the same daemon.
 #[derive(Clone)]
 pub struct Daemon {
@@ -95,6 +100,7 @@ impl Daemon {
             unread: Arc::new(Unread::new(config.unread)),
             locks: Locks::new(config.first_epoch),
             resting: TaskTracker::new(),
+            abandoned: Arc::new(Abandoned::new(&config)),
             config,
             objects: RwLock::new(HashMap::from([(
                 DAEMON_NAME.to_owned(),
@@ -102,7 +108,7 @@ impl Daemon {
             )])),
             validator: RwLock::default(),
             places,
-            reserve: Arc::new(Semaphore::new(RESERVE)),
+            reserve: Arc::new(WaitingRoom::new(RESERVE, RESERVE_PER_ADDRESS)),
             turn,
             next_session: AtomicU64::new(1),
             locations: RwLock::new(Vec::new()),

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 use wire::uri::Location;
 
+use crate::daemon::abandoned::Abandoned;
 use crate::daemon::caught::{self, What};
 use crate::daemon::complaints::Complaints;
 use crate::daemon::config::DaemonConfig;
@@ -39,8 +40,11 @@ pub(crate) struct Shared {
     pub(crate) resting: TaskTracker,
     /// A place for each connection that is served, where there may be only so many.
     pub(crate) places: Option<Arc<Semaphore>>,
-    /// Places beyond those, for who comes to break a lock: all others may be waiting for it.
-    pub(crate) reserve: Arc<Semaphore>,
+    /// Calls that go on without their clients.
+    pub(crate) abandoned: Arc<Abandoned>,
+    /// Places beyond those, for who comes to break a lock: all others may be waiting for it. The next
+    /// one takes the place of the first, so that nobody can keep them.
+    pub(crate) reserve: Arc<WaitingRoom>,
     /// The right to run a call in a `multiplex` daemon; handed out in order of arrival.
     pub(crate) turn: Option<Arc<Semaphore>>,
     /// For requests that take much memory.

@@ -23,6 +23,8 @@ pub enum Step {
     Request(u8, Option<u8>, Option<u8>),
     /// A client gives it up.
     Unlock(u8),
+    /// A client gives up whatever lock this token is of; with 2 it is nobody's.
+    GiveBack(u8, u8),
     /// A client's connection ends, and nobody has noticed all that was of it.
     Vanish(u8),
     /// A client's connection ends, and its session.
@@ -47,7 +49,7 @@ impl Step {
     /// Any four bytes are a step.
     pub fn from_bytes([kind, who, a, b]: [u8; 4]) -> Self {
         let maybe = |byte: u8| (!byte.is_multiple_of(3)).then_some(byte / 16);
-        match kind % 15 {
+        match kind % 16 {
             0..=2 => Step::Request(who, maybe(a), maybe(b).filter(|_| b > 128)),
             3 => Step::Unlock(who),
             4 => Step::Disconnect(who),
@@ -58,6 +60,7 @@ impl Step {
             11 => Step::Vanish(who),
             12 => Step::Begin(who),
             13 => Step::Late(who),
+            15 => Step::GiveBack(who, a % 3),
             _ => Step::Break,
         }
     }
@@ -190,6 +193,15 @@ impl World {
                     // Told of its loss; from now on it is a client like any other.
                     self.banned.remove(&session);
                 }
+            }
+            Step::GiveBack(client, token) => {
+                let session = self.session(client);
+                let is_own = self.owner == Some(session) || self.members.contains(&session);
+                let held = self.lock.hold().is_some();
+                let token_hash = TokenHash::of(&[token]);
+                let given = self.lock.give_back(now, (session, "b"), token_hash, &mut effects);
+                let may = held && !is_own && token < 2;
+                assert!(given != Ok(true) || may, "given back by who has nothing to give");
             }
             Step::Vanish(client) => self.vanish(self.session(client)),
             Step::Disconnect(client) => {
@@ -399,7 +411,7 @@ impl World {
                 self.members.clear();
             }
             Event::Suspended { .. } | Event::TakenOver { .. } => self.robbed(),
-            Event::Disconnected | Event::Expired | Event::Broken(_) => {
+            Event::Disconnected | Event::GivenBack { .. } | Event::Expired | Event::Broken(_) => {
                 self.robbed();
                 self.must_rest = self.rests;
                 self.trailing = !self.running.is_empty();

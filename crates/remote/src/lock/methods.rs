@@ -28,7 +28,8 @@ pub(crate) const RELEASE: &str = "release";
 
 const LOCK: Signature =
     Signature { name: "Lockable.lock", parameters: &["user", "wait", "token", "ttl"], required: 0 };
-const UNLOCK: Signature = Signature::none("Lockable.unlock");
+const UNLOCK: Signature =
+    Signature { name: "Lockable.unlock", parameters: &["token"], required: 0 };
 const IS_LOCKED: Signature = Signature::none("Lockable.islocked");
 const LOCK_INFO: Signature = Signature::none("Lockable.lock_info");
 const RELEASE_SIGNATURE: Signature =
@@ -49,8 +50,8 @@ pub(crate) async fn call(
     match call.method.as_str() {
         "lock" => lock(shared, id, session, call).await,
         "unlock" => {
-            UNLOCK.bind(call).map(|[]| ())?;
-            Ok(Locks::unlock(shared, id, session.id)?.into())
+            let [token] = UNLOCK.bind(call)?;
+            Ok(Locks::unlock(shared, id, session, hash("unlock", token)?)?.into())
         }
         "islocked" => {
             IS_LOCKED.bind(call).map(|[]| ())?;
@@ -74,20 +75,10 @@ async fn lock(
     let settings = shared.locks.settings(id).unwrap_or_default();
     let wait = seconds("wait", wait, ("lock_max_wait", settings.max_wait))?;
     let ttl = seconds("ttl", ttl, ("lock_max_ttl", settings.max_ttl))?;
-    let token = match token.filter(|token| !token.is_none()) {
-        Some(Value::Str(token)) if !token.is_empty() => Some(TokenHash::of(token.as_bytes())),
-        Some(Value::Bytes(token)) if !token.is_empty() => Some(TokenHash::of(&token)),
-        Some(_) => {
-            return Err(Exception::value_error(
-                "lock(): 'token' must be a text that others cannot guess, as \
-                 secrets.token_hex() makes one",
-            ));
-        }
-        None if ttl.is_some() => {
-            return Err(Exception::value_error("lock(): 'ttl' needs a 'token' to come back with"));
-        }
-        None => None,
-    };
+    let token = hash("lock", token)?;
+    if token.is_none() && ttl.is_some() {
+        return Err(Exception::value_error("lock(): 'ttl' needs a 'token' to come back with"));
+    }
     let token = token.map(|token| (token, ttl.unwrap_or(TTL.min(settings.max_ttl))));
     match Locks::request(shared, id, session, user, wait, token).await {
         Outcome::Granted { .. } => Ok(true.into()),
@@ -171,6 +162,19 @@ fn text(name: &str, value: Option<Value>) -> Result<String, Exception> {
         )));
     }
     Ok(text)
+}
+
+/// The hash of a token, if one was given.
+fn hash(method: &str, token: Option<Value>) -> Result<Option<TokenHash>, Exception> {
+    match token {
+        None | Some(Value::None) => Ok(None),
+        Some(Value::Str(token)) if !token.is_empty() => Ok(Some(TokenHash::of(token.as_bytes()))),
+        Some(Value::Bytes(token)) if !token.is_empty() => Ok(Some(TokenHash::of(&token))),
+        Some(_) => Err(Exception::value_error(format!(
+            "{method}(): 'token' must be a text that others cannot guess, as secrets.token_hex() \
+             makes one"
+        ))),
+    }
 }
 
 /// A time of at most what the setting of this name says.

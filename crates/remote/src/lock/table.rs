@@ -15,6 +15,7 @@ use wire::exception::Exception;
 use super::entry::{Asker, Entry};
 use super::policy::{Call, Effect, Ticket};
 use super::status::LockStatus;
+use super::token::TokenHash;
 use super::words::{Break, Event, Outcome, Party, Record, Refusal, Request};
 use crate::daemon::streams::Ended as EndedStream;
 use crate::daemon::{Shared, farewell, rest};
@@ -169,7 +170,7 @@ impl Locks {
         session: &Arc<Session>,
         user: String,
         wait: Option<Duration>,
-        token: Option<(super::token::TokenHash, Duration)>,
+        token: Option<(TokenHash, Duration)>,
     ) -> Outcome {
         let party = Party { session: session.id, user, address: session.peer.to_string() };
         let (answer, answered) = oneshot::channel();
@@ -186,10 +187,23 @@ impl Locks {
         answered.await.unwrap_or(Outcome::TimedOut)
     }
 
-    pub(crate) fn unlock(shared: &Arc<Shared>, id: &str, session: u64) -> Result<bool, Refusal> {
+    /// Gives a lock up on behalf of `session`, which has it, or shows the token of who does.
+    pub(crate) fn unlock(
+        shared: &Arc<Shared>,
+        id: &str,
+        session: &Session,
+        token: Option<TokenHash>,
+    ) -> Result<bool, Refusal> {
         let mut result = Ok(false);
+        let by = session.peer.to_string();
         shared.locks.event(shared, id, |_, entry, now, effects| {
-            result = entry.lock.unlock(now, session, effects);
+            if let Some(token) = token {
+                result = entry.lock.give_back(now, (session.id, &by), token, effects);
+                if result != Ok(false) {
+                    return;
+                }
+            }
+            result = entry.lock.unlock(now, session.id, effects);
         });
         result
     }

@@ -55,6 +55,12 @@ impl Story {
                     Err(refusal) => short(&refusal),
                 });
             }
+            "returns" => {
+                let token = TokenHash::of(option("token").unwrap().as_bytes());
+                let given = self.lock.give_back(now, (session, who), token, &mut effects);
+                result =
+                    Some(given.map_or_else(|refusal| short(&refusal), |given| given.to_string()));
+            }
             "calls" | "reads" | "sends" => {
                 let call = match what {
                     "calls" => Call::Drive,
@@ -93,6 +99,7 @@ impl Story {
                 Effect::Record(record) => {
                     let event = match record.event {
                         Event::Granted => "has it".to_owned(),
+                        Event::GivenBack { .. } => "is given back".to_owned(),
                         Event::Resumed => "has it again".to_owned(),
                         Event::Suspended { .. } => "is away".to_owned(),
                         Event::Broken(_) => "is robbed".to_owned(),
@@ -302,6 +309,34 @@ fn stories() {
             "A asks token=x ttl=10; A leaves; X breaks; C asks token=x; C asks token=x",
             "A has it #1; A is away #1; A is robbed #1; true; broken; C has it #2",
         ),
+        // Whoever has the token gives the lock up, for an owner that is away, or seems to be there.
+        (
+            "A asks token=x ttl=60; A leaves; B asks wait=60; C returns token=y; C returns token=x; C asks",
+            "A has it #1; A is away #1; false; A is given back #1; B has it #2; true; locked by B",
+        ),
+        (
+            "A asks token=x ttl=60; A calls; A leaves; B asks wait=60; C returns token=x; 30 s; A ends",
+            "A has it #1; runs; A is away #1; A is given back #1; true; B has it #2",
+        ),
+        (
+            "A asks token=x ttl=60; A calls; C returns token=x; A calls; B calls; A ends; A calls; B calls; \
+             A leaves; B calls",
+            "A has it #1; runs; A is given back #1; true; givenback; ending after A; givenback; runs; runs",
+        ),
+        (
+            "A asks token=x ttl=60; A calls; A leaves; C asks token=x wait=60; D returns token=x; A ends; \
+             C returns token=x",
+            "A has it #1; runs; A is away #1; givenback; A is given back #1; true; false",
+        ),
+        (
+            "A asks token=x ttl=60 via=stage; C asks token=x via=axis; A returns token=x; C returns token=x; \
+             D returns token=x; C calls; A calls",
+            "A has it #1; C joined #1; false; false; A is given back #1; true; givenback; givenback",
+        ),
+        (
+            "A asks token=x ttl=60; A leaves; X breaks; C returns token=x; C returns token=x",
+            "A has it #1; A is away #1; A is robbed #1; true; broken; false",
+        ),
         (
             "A asks token=x ttl=10; A unlocks; C asks token=x",
             "A has it #1; A unlocked #1; true; C has it #2",
@@ -333,6 +368,10 @@ fn stories() {
         (
             "A asks token=x ttl=10; A leaves; C asks token=x",
             "A has it #1; A is away #1; C has it again #2",
+        ),
+        (
+            "A asks token=x ttl=60; A leaves; B asks wait=60; C returns token=x; X rested",
+            "A has it #1; A is away #1; A is given back #1; rest; true; B has it #2",
         ),
     ];
     for (rests, cases) in [(false, plain), (true, resting)] {

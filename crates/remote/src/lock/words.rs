@@ -66,6 +66,8 @@ pub(crate) enum Loss {
     Broken(Break),
     /// Another connection has presented its token.
     TakenOver { by: String },
+    /// Whoever has its token has given it up.
+    GivenBack { by: String },
     /// The owner's connection is gone: the connection itself, and then nobody will read this, or the
     /// one whose possession it had joined.
     Gone,
@@ -119,6 +121,11 @@ impl fmt::Display for Refusal {
                 "your lock of this Pyro object was taken over with its token by {by}; this \
                  connection does not have it any more"
             ),
+            Refusal::Lost(Loss::GivenBack { by }) => write!(
+                f,
+                "your lock of this Pyro object was given up with its token by {by}; call lock() again \
+                 before you go on"
+            ),
             Refusal::Lost(Loss::Gone) => f.write_str(
                 "the connection that had the lock of this Pyro object is gone; call lock() again \
                  before you go on",
@@ -169,6 +176,11 @@ pub enum Event {
     Disconnected,
     /// Its owner has shown the token on another connection, which has it now.
     TakenOver {
+        /// Who that is.
+        by: String,
+    },
+    /// Somebody has given it up with the owner's token, on another connection.
+    GivenBack {
         /// Who that is.
         by: String,
     },

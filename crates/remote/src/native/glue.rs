@@ -9,7 +9,7 @@ use wire::value::Value;
 use crate::arguments::Signature;
 use crate::items::ItemStream;
 use crate::native::{Expose, FromValue, IntoException, IntoResult};
-use crate::object::{BoxFuture, CallResult, Reply, ReplyBody, unexposed_method};
+use crate::object::{BoxFuture, CallResult, Leave, Reply, ReplyBody, unexposed_method};
 
 /// The argument of the parameter at `index`, which has no default.
 pub fn required<T: FromValue>(
@@ -99,11 +99,14 @@ where
     blocking_stream(items.map_err(IntoException::into_exception)?)
 }
 
-/// Runs a blocking method where blocking harms nobody.
+/// Runs a blocking method where blocking harms nobody. It may have to wait for a thread there, and asks
+/// for leave when it has one.
 pub async fn blocking<T: Send + 'static>(
     name: &'static str,
+    leave: Leave,
     work: impl FnOnce() -> Result<T, Exception> + Send + 'static,
 ) -> Result<T, Exception> {
+    let work = move || leave.ask().and_then(|()| work());
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         // The daemon tells of it, as of every other method's.
@@ -151,7 +154,7 @@ where
 {
     fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>> {
         let items = Arc::clone(&self.0);
-        Box::pin(blocking("the next item of a stream", move || {
+        Box::pin(blocking("the next item of a stream", Leave::default(), move || {
             item(items.lock().unwrap_or_else(PoisonError::into_inner).next())
         }))
     }

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on says so by panicking; and some start Python and openssl"
 )]
 
+mod abandoned;
 mod breaking;
 mod certificates;
 mod common;
@@ -20,5 +21,7 @@ mod peers;
 mod python;
 mod python_daemon;
 mod python_nameserver;
+mod reserve;
 mod serving;
+mod threads;
 mod tls;

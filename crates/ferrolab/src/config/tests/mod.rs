@@ -3,6 +3,7 @@
 mod broken;
 mod limits;
 mod loads;
+mod natives;
 mod report;
 
 use super::*;
@@ -23,7 +24,14 @@ autolaunch: {nameservers: [local], daemons: [bench]}
 fn surroundings() -> Surroundings {
     Surroundings {
         host: "lab1".into(),
-        natives: Some(vec!["demo.clock".into(), "demo.sine".into()]),
+        natives: Some(vec![
+            Native { name: "demo.clock".into(), ..Native::default() },
+            Native {
+                name: "demo.sine".into(),
+                methods: vec!["start".into(), "stop".into()],
+                attrs: vec!["frequency".into()],
+            },
+        ]),
     }
 }
 

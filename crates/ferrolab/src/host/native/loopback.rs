@@ -17,7 +17,7 @@ const MAX_SECONDS: f64 = 60.0;
 
 /// The instrument.
 #[derive(Debug, Default)]
-struct Loopback {
+pub(super) struct Loopback {
     ticks: AtomicI64,
     /// What `floats` gave last: their way is to be measured, and not their making.
     floats: Mutex<Vec<f64>>,

@@ -9,13 +9,29 @@ mod power_supply;
 
 use std::sync::Arc;
 
-use remote::{Dict, Exception, Object};
+use remote::{Dict, Exception, Expose, Metadata, Object};
+
+use crate::config::Native;
 
 pub(crate) use bench::Benches;
 
 /// Names that `native:` knows.
-pub(crate) const NAMES: [&str; 3] =
-    ["simulated.loopback", "simulated.multimeter", "simulated.power_supply"];
+const NAMES: [&str; 3] = ["simulated.loopback", "simulated.multimeter", "simulated.power_supply"];
+
+/// What a configuration may say of them.
+pub(crate) fn all() -> Vec<Native> {
+    NAMES.iter().filter_map(|name| describe(name)).collect()
+}
+
+fn describe(name: &str) -> Option<Native> {
+    let Metadata { methods, attrs, .. } = match name {
+        "simulated.loopback" => loopback::Loopback::metadata(),
+        "simulated.multimeter" => multimeter::Multimeter::metadata(),
+        "simulated.power_supply" => power_supply::PowerSupply::metadata(),
+        _ => return None,
+    };
+    Some(Native { name: name.to_owned(), methods, attrs })
+}
 
 /// Makes the native service `native` with `parameters`.
 ///
@@ -42,4 +58,15 @@ fn finite(number: f64, what: &str, unit: &str) -> Result<f64, Exception> {
         return Ok(number);
     }
     Err(Exception::value_error(format!("{what} must be a finite number of {unit}, not {number}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_can_be_described() {
+        let described: Vec<String> = all().into_iter().map(|native| native.name).collect();
+        assert_eq!(described, NAMES);
+    }
 }

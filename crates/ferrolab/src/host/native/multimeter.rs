@@ -13,7 +13,7 @@ const NOISE: f64 = 0.001;
 const MAX_SAMPLES: i64 = 1_000_000;
 
 /// The meter.
-struct Multimeter {
+pub(super) struct Multimeter {
     bench: Arc<Bench>,
     noise: Mutex<Noise>,
 }

@@ -13,7 +13,7 @@ const MAX_VOLTS: f64 = 30.0;
 const MAX_AMPERES: f64 = 3.0;
 
 /// The supply; its state is the bench's.
-struct PowerSupply {
+pub(super) struct PowerSupply {
     bench: Arc<Bench>,
 }
 

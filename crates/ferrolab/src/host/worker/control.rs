@@ -13,7 +13,7 @@
 //!
 //! worker -> daemon
 //! ("hello", version, {facts})
-//! ("loaded", service, {"methods", "oneway", "attrs"})
+//! ("loaded", service, {"methods", "oneway", "attrs"}, [remarks])
 //! ("failed", service, class, text, [traceback])
 //! ("broken", service, class, text, [traceback])
 //! ("mended", service)
@@ -141,8 +141,8 @@ async fn send_with(
 pub(super) enum Message {
     /// It runs.
     Hello { version: i64, facts: Facts },
-    /// A service can be called.
-    Loaded { service: String, members: Metadata },
+    /// A service can be called. `remarks`: what is said of its members and does not fit.
+    Loaded { service: String, members: Metadata, remarks: Vec<String> },
     /// A service cannot be imported.
     Failed { service: String, trouble: Trouble },
     /// The constructor of a service has raised.
@@ -191,7 +191,8 @@ impl Message {
             }
             "loaded" => {
                 let service = text(items.next())?;
-                Message::Loaded { service, members: members(&items.next()?)? }
+                let members = members(&items.next()?)?;
+                Message::Loaded { service, members, remarks: names(items.next().as_ref()) }
             }
             "failed" => Message::Failed { service: text(items.next())?, trouble: trouble(items)? },
             "broken" => Message::Broken { service: text(items.next())?, trouble: trouble(items)? },

@@ -288,11 +288,14 @@ impl Keeping {
         registered: &mut Registered,
     ) {
         match message {
-            Message::Loaded { service: name, members } => {
+            Message::Loaded { service: name, members, remarks } => {
                 info!(service = name, "ready");
+                for remark in &remarks {
+                    warn!(service = name, "{remark}");
+                }
                 attempts.succeeded(&name);
                 if let Some(service) = self.service(&name) {
-                    service.loaded(Arc::clone(run), members);
+                    service.loaded(Arc::clone(run), members, remarks);
                 }
             }
             Message::Failed { service: name, trouble } => {

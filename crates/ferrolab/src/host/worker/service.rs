@@ -71,6 +71,8 @@ pub(super) struct Inner {
     phase: watch::Sender<Phase>,
     /// What it exposes; from an earlier run while there is none.
     members: watch::Sender<Option<Metadata>>,
+    /// What is said of them in the configuration and does not fit.
+    remarks: watch::Sender<Vec<String>>,
     /// Who has driven it in which run, where that says what is left to be brought to rest.
     pub(super) driven: Option<Driven>,
 }
@@ -81,8 +83,15 @@ impl Service {
         let rests =
             services.any(|service| service.name == name && !service.on_disconnect.is_empty());
         let driven = rests.then(Driven::default);
-        let (phase, members) = (watch::Sender::new(Phase::Starting), watch::Sender::new(None));
-        Service { inner: Arc::new(Inner { name: name.to_owned(), keeper, phase, members, driven }) }
+        let inner = Inner {
+            name: name.to_owned(),
+            keeper,
+            phase: watch::Sender::new(Phase::Starting),
+            members: watch::Sender::new(None),
+            remarks: watch::Sender::new(Vec::new()),
+            driven,
+        };
+        Service { inner: Arc::new(inner) }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -101,7 +110,8 @@ impl Service {
         self.inner.keeper.changed();
     }
 
-    pub(super) fn loaded(&self, run: Arc<Run>, members: Metadata) {
+    pub(super) fn loaded(&self, run: Arc<Run>, members: Metadata, remarks: Vec<String>) {
+        self.inner.remarks.send_replace(remarks);
         self.inner.members.send_replace(Some(members));
         self.set_phase(Phase::Serving { run, broken: None });
     }
@@ -118,6 +128,11 @@ impl Service {
             Phase::Down(reason) => failed(reason),
             Phase::Stopped => failed("the daemon is stopping"),
         }
+    }
+
+    /// What does not fit, and does not keep it from serving.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        self.inner.remarks.borrow().clone()
     }
 
     /// The interpreter that its worker runs with.

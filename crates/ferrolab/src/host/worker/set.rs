@@ -71,6 +71,13 @@ impl WorkerSet {
         self.services.iter().find(|known| known.name() == service).map(Service::python)
     }
 
+    /// What is said of a service's members and does not fit.
+    pub(crate) fn remarks(&self, service: &str) -> Option<String> {
+        let service = self.services.iter().find(|known| known.name() == service)?;
+        let remarks = service.remarks();
+        (!remarks.is_empty()).then(|| remarks.join("; "))
+    }
+
     /// Changes with every change of a status.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()

@@ -79,6 +79,8 @@ pub(crate) struct ServiceSpec {
     pub(crate) expose: Expose,
     /// Methods to call when a session ends that has an instance of its own.
     pub(crate) on_disconnect: Vec<String>,
+    /// Members that others may use while it is locked: whether there are such is looked at.
+    pub(crate) read_while_locked: Vec<String>,
 }
 
 impl ServiceSpec {
@@ -97,13 +99,14 @@ impl ServiceSpec {
             instance_mode: None,
             expose: Expose::Marked,
             on_disconnect: Vec::new(),
+            read_while_locked: Vec::new(),
         }
     }
 
     /// The dict that the worker reads.
     pub(super) fn to_value(&self) -> Value {
         let names = |names: &[String]| Value::List(names.iter().map(Value::from).collect());
-        let mut dict = Dict::with_capacity(8);
+        let mut dict = Dict::with_capacity(9);
         dict.insert("name", &self.name);
         dict.insert("module", &self.module);
         dict.insert("classname", &self.classname);
@@ -119,6 +122,7 @@ impl ServiceSpec {
             },
         );
         dict.insert("on_disconnect", names(&self.on_disconnect));
+        dict.insert("read_while_locked", names(&self.read_while_locked));
         Value::Dict(dict)
     }
 }

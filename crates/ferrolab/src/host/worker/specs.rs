@@ -49,6 +49,7 @@ fn placement(service: &config::Service) -> Option<Placement> {
             config::Expose::Names(names) => Expose::Names(names.clone()),
         },
         on_disconnect: service.on_disconnect.clone(),
+        read_while_locked: service.read_while_locked.clone(),
         ..ServiceSpec::new(&service.name, module, classname)
     };
     Some(Placement { service: spec, python, isolate: service.isolate, watchdog: service.watchdog })

@@ -235,6 +235,35 @@ impl Lock {
         }
     }
 
+    /// Whoever shows the owner's token on another connection gives the lock up, whether the owner's
+    /// own is gone, or only seems to be there still; false where the token is not the lock's. It is
+    /// the end of an owner that nobody has asked, and the object comes to rest behind it.
+    pub(crate) fn give_back(
+        &mut self,
+        now: Instant,
+        (session, by): (u64, &str),
+        token: TokenHash,
+        effects: &mut Vec<Effect>,
+    ) -> Result<bool, Refusal> {
+        if self.gone.contains_key(&session) {
+            return Err(Refusal::Lost(Loss::Gone));
+        }
+        if let Some(broken) = self.take_revoked(token) {
+            return Err(Refusal::Lost(Loss::Broken(broken)));
+        }
+        match &self.state {
+            State::Held(hold) if hold.has_token(token) && !hold.is_of(session) => {}
+            State::Away { hold, .. } if hold.has_token(token) => {}
+            _ => return Ok(false),
+        }
+        let by = by.to_owned();
+        let loss = Loss::GivenBack { by: by.clone() };
+        self.refuse_waiting(&loss, effects, |waiting| waiting.kind == Kind::Resuming);
+        self.end(now, Event::GivenBack { by }, effects);
+        self.advance(now, effects);
+        Ok(true)
+    }
+
     /// Somebody takes the lock away from whoever has it, or is about to get it; false if nobody is.
     pub(crate) fn break_it(
         &mut self,

@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::token::TokenHash;
 use super::super::words::Party;
 use super::{Hold, Lock, State, Ticket};
 
@@ -97,6 +98,11 @@ impl Lock {
 }
 
 impl Hold {
+    /// Whether this is the token that the lock is kept by.
+    pub(super) fn has_token(&self, shown: TokenHash) -> bool {
+        self.token.is_some_and(|(token, _)| token == shown)
+    }
+
     /// Whether the session is the owner's, or has joined it.
     pub(super) fn is_of(&self, session: u64) -> bool {
         self.owner.session == session || self.members.contains(&session)

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::super::token::TokenHash;
-use super::super::words::{Event, Loss, Outcome, Party, Record, Refusal, Request};
+use super::super::words::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request};
 use super::{
     Block, Effect, Hold, Kind, Lock, Lost, MOST_WAITING, PATIENCE, Place, State, Ticket, Waiting,
 };
@@ -27,8 +27,7 @@ impl Lock {
         }
         let shown = |(token, _): (TokenHash, Duration)| token;
         if let Some(token) = request.token.map(shown)
-            && let Some(at) = self.revoked.iter().position(|(revoked, _)| *revoked == token)
-            && let Some((_, broken)) = self.revoked.remove(at)
+            && let Some(broken) = self.take_revoked(token)
         {
             return Err(Refusal::Lost(Loss::Broken(broken)));
         }
@@ -63,6 +62,12 @@ impl Lock {
             return Err(Refusal::Crowded { waiting: self.queue.len() });
         }
         Ok(Place::Queue(if request.wait.is_none() { Kind::Plain } else { Kind::Patient }))
+    }
+
+    /// How the lock of this token was broken while its owner was away; told once.
+    pub(super) fn take_revoked(&mut self, token: TokenHash) -> Option<Break> {
+        let at = self.revoked.iter().position(|(revoked, _)| *revoked == token)?;
+        self.revoked.remove(at).map(|(_, broken)| broken)
     }
 
     /// Where this ticket has shown the owner's token, an earlier one that has is out of it.
@@ -122,6 +127,7 @@ impl Lock {
         let loss = match &event {
             Event::Broken(broken) => Some(Loss::Broken(broken.clone())),
             Event::TakenOver { by } => Some(Loss::TakenOver { by: by.clone() }),
+            Event::GivenBack { by } => Some(Loss::GivenBack { by: by.clone() }),
             Event::Disconnected => Some(Loss::Gone),
             _ => None,
         };

@@ -1,0 +1,72 @@
+//! What is said of built-in services: their names, and those of their members.
+//!
+//! What a Python class has is seen when it is loaded, and told of then.
+
+use super::{Rules, shown};
+use crate::config::model::{Service, Target};
+use crate::config::problem::quoted;
+use crate::config::{Native, advice};
+
+/// Methods that a lock adds, and answers to everyone.
+const OF_LOCKS: [&str; 4] = ["lock", "unlock", "islocked", "lock_info"];
+
+impl Rules<'_> {
+    pub(super) fn natives(&mut self, natives: Option<&[Native]>) {
+        let Some(natives) = natives else { return };
+        for service in &self.configuration.services {
+            let Target::Native(name) = &service.target else { continue };
+            match natives.iter().find(|native| native.name == *name) {
+                Some(native) => self.members(service, native),
+                None => self.no_native(service, name, natives),
+            }
+        }
+    }
+
+    fn no_native(&mut self, service: &Service, name: &str, natives: &[Native]) {
+        let path = ["services", service.name.as_str(), "native"];
+        let Some(mark) = self.sound(&path) else { return };
+        let message = format!("there is no built-in service {}", quoted(name));
+        let names = || natives.iter().map(|native| native.name.as_str());
+        let help = match advice::nearest(name, names()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the built-in services are {}", names().collect::<Vec<_>>().join(", ")),
+        };
+        self.findings.error(mark.value, &shown(&path), message, help);
+    }
+
+    /// A safe state with a mistake in its name would be found out when it is needed.
+    fn members(&mut self, service: &Service, native: &Native) {
+        let methods = || native.methods.iter().map(String::as_str);
+        for (index, name) in service.on_disconnect.iter().enumerate() {
+            self.member(service, ("on_disconnect", index, name), "method", methods());
+        }
+        let readable = || methods().chain(native.attrs.iter().map(String::as_str));
+        for (index, name) in service.read_while_locked.iter().enumerate() {
+            if !OF_LOCKS.contains(&name.as_str()) {
+                self.member(service, ("read_while_locked", index, name), "member", readable());
+            }
+        }
+    }
+
+    fn member<'a>(
+        &mut self,
+        service: &Service,
+        (key, index, name): (&str, usize, &str),
+        kind: &str,
+        known: impl Iterator<Item = &'a str> + Clone,
+    ) {
+        if known.clone().any(|known| known == name) {
+            return;
+        }
+        let index = index.to_string();
+        let path = ["services", service.name.as_str(), key, index.as_str()];
+        let Some(mark) = self.sound(&path) else { return };
+        let Target::Native(native) = &service.target else { return };
+        let message = format!("{} has no {kind} {}", quoted(native), quoted(name));
+        let help = match advice::nearest(name, known.clone()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("its {kind}s are {}", known.collect::<Vec<_>>().join(", ")),
+        };
+        self.findings.error(mark.value, &shown(&path), message, help);
+    }
+}
