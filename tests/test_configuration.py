@@ -87,6 +87,31 @@ def test_a_wrong_name_renames_nothing(running):
     assert file.read_text() == before
 
 
+def test_it_is_renamed_before_the_first_up_too(lab):
+    lab.config(CONFIGURATION, ns_port=lab.free_port())
+    assert "bench is oven now" in lab.run("rename", "daemon", "bench", "oven").text
+    lab.up()
+    assert lab.entry("daemons", "oven")["status"] == "running"
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_a_name_is_free_when_the_lab_has_taken_up_that_it_was_given_up(lab, up):
+    lab.config("daemons: {a: {}, b: {}}\nautolaunch: {daemons: [a, b]}\n")
+    lab.up()
+    if not up:
+        lab.run("down")
+    lab.run("rename", "daemon", "b", "c")
+    before = (lab.home / "config.yaml").read_text()
+    refused = lab.run("rename", "daemon", "a", "b", check=False)
+    assert refused.returncode == 1
+    assert "daemon b was renamed to c" in refused.text and "ferrolab reload" in refused.text
+    assert (lab.home / "config.yaml").read_text() == before
+    lab.run("rename", "daemon", "c", "b")  # back
+    lab.run("rename", "daemon", "b", "c")
+    lab.run("reload") if up else lab.up()
+    lab.run("rename", "daemon", "a", "b")
+
+
 def test_a_users_own_file_is_renamed_in(lab):
     file = lab.write("services: {x: {native: simulated.multimeter, daemon: a}}\ndaemons: {a: {}} # one\n")
     lab.run("rename", "daemon", "a", "b", "--file", file)

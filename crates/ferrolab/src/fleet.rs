@@ -49,6 +49,13 @@ pub(crate) fn renamed(paths: &Paths, kind: Kind, old: &str, new: &str) -> Result
     Memory::rename_in(&paths.by_hand(), &kind.id(old), &kind.id(new))
 }
 
+/// The new name of an entry whose files still have the name `old`: the lab has not taken that up.
+pub(crate) fn renamed_from(paths: &Paths, kind: Kind, old: &str) -> Option<String> {
+    let (memory, _) = Memory::load(&paths.by_hand());
+    let new = memory.renamed_from(&kind.id(old))?;
+    new.strip_prefix(kind.word()).map(|name| name.trim_start().to_owned())
+}
+
 /// What is in force: the configuration, and the entries that are to run.
 #[derive(Clone, Debug)]
 struct Force {

@@ -92,6 +92,8 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             (None, None)
         }
         None => {
+            paths.ensure().into_diagnostic()?;
+            refuse_taken(&paths, entry, old, new)?;
             installed::edit(&paths, text.as_bytes()).into_diagnostic()?;
             let followed = runtime()?.block_on(carry_over(&paths, entry, old, new));
             let is_up = followed.wrap_err_with(|| {
@@ -127,22 +129,39 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lets what belongs to an entry go with its name: its port, its locks' epochs, the names that it
-/// keeps, and whether it was started or stopped by hand. Returns whether the lab is up.
-async fn carry_over(paths: &Paths, entry: Entry, old: &str, new: &str) -> Result<bool, Report> {
-    let kind = match entry {
+/// The kind of an entry that has files of its own.
+fn kind(entry: Entry) -> Option<fleet::Kind> {
+    match entry {
         Entry::Nameserver => Some(fleet::Kind::Nameserver),
         Entry::Daemon => Some(fleet::Kind::Daemon),
         // Comes and goes with its daemon.
         Entry::Service => None,
-    };
+    }
+}
+
+/// A name that another entry has given up is not free before its files have gone with that one.
+fn refuse_taken(paths: &Paths, entry: Entry, old: &str, new: &str) -> Result<(), Report> {
+    let later = kind(entry).and_then(|kind| fleet::renamed_from(paths, kind, new));
+    match later {
+        Some(later) if later != old => Err(miette!(
+            help = "let the lab take that up first: `ferrolab reload`, or `ferrolab up`",
+            "{entry} {new} was renamed to {later}, and its port, epochs and names are still kept \
+             under {new}; nothing was renamed"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Lets what belongs to an entry go with its name: its port, its locks' epochs, the names that it
+/// keeps, and whether it was started or stopped by hand. Returns whether the lab is up.
+async fn carry_over(paths: &Paths, entry: Entry, old: &str, new: &str) -> Result<bool, Report> {
     let client = match Client::connect(&paths.control_socket().into_diagnostic()?).await {
         Ok(client) => Some(client),
         Err(ControlError::NotRunning { .. }) => None,
         Err(error) => return Err(super::explain(error)),
     };
     let is_up = client.is_some();
-    match (kind, client) {
+    match (kind(entry), client) {
         (None, _) => {}
         (Some(kind), Some(client)) => {
             let request = Request::Renamed { kind, old: old.to_owned(), new: new.to_owned() };

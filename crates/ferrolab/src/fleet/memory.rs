@@ -105,13 +105,23 @@ impl Memory {
         }
     }
 
-    /// Forgets all entries but these; false if there was nothing to forget.
+    /// The new name of an entry whose files still have this one.
+    pub(super) fn renamed_from(&self, old: &str) -> Option<&str> {
+        self.renamed.iter().find(|(_, first)| *first == old).map(|(new, _)| new.as_str())
+    }
+
+    /// Forgets all entries but these; false if there was nothing to forget. An entry that was
+    /// renamed since its file was read is not known yet, and its old name is.
     pub(super) fn retain(&mut self, known: impl Fn(&str) -> bool) -> bool {
-        let before = self.started.len() + self.stopped.len();
-        self.started.retain(|id| known(id));
-        self.stopped.retain(|id| known(id));
-        self.renamed.retain(|new, _| known(new));
-        before != self.started.len() + self.stopped.len()
+        let count =
+            |memory: &Memory| memory.started.len() + memory.stopped.len() + memory.renamed.len();
+        let before = count(self);
+        self.renamed.retain(|new, old| known(new) || known(old));
+        let renamed = &self.renamed;
+        let stays = |id: &String| known(id) || renamed.contains_key(id);
+        self.started.retain(stays);
+        self.stopped.retain(stays);
+        before != count(self)
     }
 }
 
@@ -147,6 +157,21 @@ mod tests {
         assert_eq!(memory.take_renamed(known), []);
         assert!(memory.rename("y", "x"), "and back");
         assert_eq!(memory.take_renamed(|id| id == "x"), []);
+        assert_eq!(memory, Memory::default());
+    }
+
+    #[test]
+    fn a_name_that_is_newer_than_the_file_in_force_is_kept() {
+        let mut memory = Memory::default();
+        memory.decide("a", true);
+        assert!(memory.rename("a", "b"));
+        assert_eq!(memory.renamed_from("a"), Some("b"));
+        assert!(!memory.retain(|id| id == "a"), "read before it was renamed");
+        assert!(memory.wants("b", false));
+        assert_eq!(memory.take_renamed(|id| id == "b"), [("a".to_owned(), "b".to_owned())]);
+        assert_eq!(memory.renamed_from("a"), None);
+        assert!(memory.rename("b", "c"));
+        assert!(memory.retain(|id| id == "d"), "a rename that came to nothing is forgotten too");
         assert_eq!(memory, Memory::default());
     }
 

@@ -66,13 +66,16 @@ impl Writer {
             for line in batch.items {
                 self.add(line);
             }
-            let lost = std::mem::take(&mut self.lost);
+            let lost = self.lost;
             if lost > 0 {
-                tracing::warn!(daemon = self.daemon, lost, "lines of the lock log are lost");
                 let reason = format!("{lost} lines: the disk did not keep up, or was full");
                 self.write(self.unrecorded("", reason));
                 // Where that fails too, they are told of when it does not.
-                self.lost = if self.lost > 0 { lost } else { 0 };
+                let is_told = self.lost == lost;
+                self.lost = if is_told { 0 } else { lost };
+                if is_told {
+                    tracing::warn!(daemon = self.daemon, lost, "lines of the lock log are lost");
+                }
             }
             if told.elapsed() >= TELLING {
                 told = Instant::now();
