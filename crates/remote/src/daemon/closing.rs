@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
-use crate::daemon::Shared;
-use crate::daemon::streams::Ended;
+use crate::daemon::caught::What;
+use crate::daemon::streams::{self, Ended, Origin};
+use crate::daemon::{Shared, dispatch};
 use crate::lock::table::Locks;
 
 /// Brings a stream to its end as soon as the lock lets it.
@@ -26,7 +27,7 @@ pub(crate) fn close(shared: &Arc<Shared>, ended: Ended) {
     }
 }
 
-async fn guarded(shared: &Arc<Shared>, mut ended: Ended) {
+async fn guarded(shared: &Arc<Shared>, ended: Ended) {
     let mut changes = shared.locks.changes();
     let admission = loop {
         changes.borrow_and_update();
@@ -37,6 +38,10 @@ async fn guarded(shared: &Arc<Shared>, mut ended: Ended) {
             return;
         }
     };
-    ended.stream.close().await;
+    // Behind its last item a generator drives the instrument like any call.
+    let turn = dispatch::take_turn(shared).await;
+    let Origin { object, member } = &ended.origin;
+    streams::end(What { object, member }, ended.stream).await;
+    drop(turn);
     drop(admission);
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::daemon::caught::{self, What};
 use crate::items::{Item, ItemStream};
-use crate::object::Context;
+use crate::object::{BoxFuture, Context};
 use crate::session::Session;
 use wire::exception::Exception;
 
@@ -169,23 +169,15 @@ impl Streams {
         };
         if let Ok(Some(item)) = item {
             // Gone if it was closed, or its time was up, meanwhile.
-            if let Some(mut stream) = self.put_back(id, stream) {
-                stream.close().await;
+            if let Some(stream) = self.put_back(id, stream) {
+                end(what, stream).await;
             }
             return Ok(item);
         }
-        let mut open = self.lock();
-        match item {
-            Ok(Some(item)) => Ok(item),
-            Ok(None) => {
-                open.remove(id);
-                Err(Exception { args: Vec::new(), ..Exception::new("builtins.StopIteration", "") })
-            }
-            Err(exception) => {
-                open.remove(id);
-                Err(exception)
-            }
-        }
+        self.lock().remove(id);
+        let stop =
+            || Exception { args: Vec::new(), ..Exception::new("builtins.StopIteration", "") };
+        item.and_then(|item| item.ok_or_else(stop))
     }
 
     /// Ends a stream; nothing happens if it has ended already.
@@ -310,6 +302,16 @@ fn take_longest_lingering(open: &mut HashMap<String, Open>) -> Option<Open> {
     });
     let longest = lingering.min().map(|(_, id)| id.clone());
     longest.and_then(|id| open.remove(&id))
+}
+
+/// Lets an iterator do what it does at its end.
+pub(crate) async fn end(what: What<'_>, mut stream: Box<dyn ItemStream>) {
+    let mut ending: BoxFuture<Result<(), Exception>> = Box::pin(async move {
+        stream.close().await;
+        Ok(())
+    });
+    // What breaks off there is told in the log.
+    let _told = caught::wait(what, &mut ending).await;
 }
 
 impl Open {

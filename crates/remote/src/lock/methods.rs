@@ -177,6 +177,9 @@ fn hash(method: &str, token: Option<Value>) -> Result<Option<TokenHash>, Excepti
     }
 }
 
+/// No time may be longer: clocks end somewhere.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// A time of at most what the setting of this name says.
 fn seconds(
     name: &str,
@@ -191,6 +194,7 @@ fn seconds(
     };
     let number = value.as_f64().filter(|number| *number >= 0.0);
     let number = number.ok_or_else(|| wrong(String::new()))?;
+    let most = most.min(FOR_EVER);
     let time = Duration::try_from_secs_f64(number).ok().filter(|time| *time <= most);
     let limit = || format!(" and at most {} (the service's {setting})", most.as_secs_f64());
     time.map(Some).ok_or_else(|| wrong(limit()))
