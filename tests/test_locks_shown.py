@@ -296,6 +296,13 @@ def test_a_daemon_without_locks_has_none(lab):
     assert failed.returncode == 1 and "has no lock" in failed.text
 
 
+@pytest.mark.parametrize("command", [["lock", "lab.stag", "--", "true"], ["unlock", "--break", "lab.stag", "--reason", "x"]])
+def test_a_mistyped_service_is_told_of_without_a_nameserver(running, command):
+    result = running.run(*command, check=False)
+    assert result.returncode == 1, result.text
+    assert "there is no service 'lab.stag' here" in result.text and "did you mean 'lab.stage'?" in result.text, result.text
+
+
 def test_a_service_that_there_is_not_is_told_of(running):
     for arguments in (["locks", "lab.nope"], ["locks", "--history", "lab.nope"], ["locks", "--history", "--json", "lab.nope"]):
         result = running.run(*arguments, check=False)

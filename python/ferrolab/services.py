@@ -148,7 +148,7 @@ def _remarks(service, on_disconnect, read_while_locked):
             known = inspect.getattr_static(service.target, method, None)
             if known is None or isinstance(known, property):
                 others = [other for other in dir(service.cls) if not other.startswith("__")]
-                near = _nearest(method, others)
+                near = _nearest(method, [other for other in others if other != method])
                 found.append("on_disconnect: {} has no method '{}'{}".format(name, method, near))
     members = set(service.members["methods"]) | set(service.members["attrs"])
     for member in read_while_locked:

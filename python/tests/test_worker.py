@@ -15,13 +15,28 @@ from workers import (
 
 
 def test_members(shared):
-    kind, _, members = shared.loaded["lab.probe"]
-    assert kind == "loaded"
+    kind, _, members, remarks = shared.loaded["lab.probe"]
+    assert kind == "loaded" and remarks == []
     assert members["attrs"] == ["fixed", "readings", "value"]
     assert members["oneway"] == ["later"]
     assert {"echo", "inherited", "static", "clsmethod", "later", "__len__", "__getitem__"} <= set(
         members["methods"])
     assert not {"_private", "_Probe__private", "hidden", "__init__"} & set(members["methods"])
+
+
+@pytest.mark.parametrize("on_disconnect, read_while_locked, expected", [
+    (["_private", "hidden", "static", "clsmethod"], ["echo", "value", "islocked"], []),
+    # A property is no safe state, and what is not exposed is none of others' business.
+    (["value", "nothing_like_it"], ["hiden", "of_a_part"],
+     ["on_disconnect: Probe has no method 'value'", "on_disconnect: Probe has no method 'nothing_like_it'"]),
+    (["clsmethd"], ["vaule"],
+     ["on_disconnect: Probe has no method 'clsmethd'; did you mean 'clsmethod'?",
+      "read_while_locked: Probe exposes no 'vaule'; did you mean 'value'?"]),
+])
+def test_names_of_members_that_there_are_not(on_disconnect, read_while_locked, expected):
+    spec = probe(on_disconnect=on_disconnect, read_while_locked=read_while_locked)
+    with start(spec) as worker:
+        assert worker.loaded["lab.probe"][3] == expected
 
 
 @pytest.mark.parametrize("member, args, result", [

@@ -4,23 +4,19 @@
 //! collects them in one rotated file, each line with the entry that it is from. Whatever is not
 //! JSON (a panic, an interpreter's complaint) is wrapped, not lost.
 
-use std::fs::OpenOptions;
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use file_rotate::compression::Compression;
-use file_rotate::suffix::AppendCount;
-use file_rotate::{ContentLimit, FileRotate};
 use serde_json::{Map, Value};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::backlog::Backlog;
 use crate::log_query::{self, Line, Snapshot};
+use crate::rotated::{self, Rotated};
 use crate::troubles::Troubles;
 
 /// The environment variable that chooses what is logged (`info`, `debug`, `remote=debug`, …).
@@ -139,7 +135,7 @@ fn write_lines(mut writer: Writer, lines: &Backlog<(String, String)>, echo: bool
 /// The file, opened again when it was lost.
 struct Writer {
     path: PathBuf,
-    file: Option<FileRotate<AppendCount>>,
+    file: Option<Rotated>,
     troubles: Troubles,
     lost: Option<Lost>,
 }
@@ -191,7 +187,8 @@ impl Writer {
     }
 
     fn attempt(&mut self, text: &[u8]) -> io::Result<()> {
-        self.file.get_or_insert_with(|| open(&self.path)).write_all(text)?;
+        let open = || rotated::open(&self.path, FILE_SIZE, FILES_KEPT);
+        self.file.get_or_insert_with(open).write_all(text)?;
         // The library forgets a file that it cannot open, and then writes nowhere.
         std::fs::metadata(&self.path).map(drop)
     }
@@ -202,18 +199,6 @@ impl Writer {
         let path = self.path.display();
         self.troubles.set("log", format!("the log {path} cannot be written: {error}"));
     }
-}
-
-fn open(path: &Path) -> FileRotate<AppendCount> {
-    let mut options = OpenOptions::new();
-    options.read(true).create(true).append(true).mode(0o600);
-    FileRotate::new(
-        path,
-        AppendCount::new(FILES_KEPT),
-        ContentLimit::BytesSurpassed(FILE_SIZE),
-        Compression::None,
-        Some(options),
-    )
 }
 
 /// A line as an object, with the entry it is from.

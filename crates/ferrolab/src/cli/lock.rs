@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::nslist::NameserverArgument;
 use super::{Outcome, call, paths, runtime, supervisor};
 use crate::control::Request;
+use crate::names::nearest;
 use crate::paths::Paths;
 
 /// Between two looks whether the lock is still ours; also keeps the connection from being idle.
@@ -71,17 +72,32 @@ pub(super) async fn find(
     if name.starts_with("PYRO") {
         return name.parse::<Uri>().map_err(|error| miette!("{error}"));
     }
+    let mut here = Vec::new();
     if !nameserver.is_given()
         && let Ok(client) = supervisor(paths).await
         && let Ok(listing) = client.ask(&Request::Ps, |_| {}).await
-        && let Some(row) = listing.services.into_iter().find(|row| row.name == name)
     {
-        let uri = row.uri.ok_or_else(|| {
+        here = listing.services;
+    }
+    if let Some(row) = here.iter().find(|row| row.name == name) {
+        let uri = row.uri.as_ref().ok_or_else(|| {
             miette!(help = "see `ferrolab ps`", "service '{name}' is {}", row.status)
         })?;
         return uri.parse::<Uri>().map_err(|error| miette!("{error}"));
     }
-    call::look_up(name, nameserver).await
+    call::look_up(name, nameserver).await.map_err(|elsewhere| {
+        if here.is_empty() {
+            return elsewhere;
+        }
+        let help = match nearest(name, here.iter().map(|row| row.name.as_str())) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => elsewhere.help().map_or_else(
+                || "see the services of this lab with `ferrolab ps`".to_owned(),
+                |help| help.to_string(),
+            ),
+        };
+        miette!(help = help, "there is no service '{name}' here, and elsewhere: {elsewhere}")
+    })
 }
 
 /// Whom locks are taken and broken for, where nobody says.

@@ -92,6 +92,7 @@ impl Reporter {
     ) {
         let mut changes = workers.changes();
         let mut lock_changes = self.daemon.lock_changes();
+        let mut locks_told = Instant::now();
         let mut look = tokio::time::interval(BETWEEN_LOOKS);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = self.report(workers, &registrations.borrow_and_update());
@@ -101,8 +102,10 @@ impl Reporter {
                 () = news(&mut changes) => {}
                 () = news(&mut registrations) => {}
                 () = news(&mut lock_changes) => {
-                    // Locks can change hands thousands of times a second.
-                    tokio::time::sleep(BETWEEN_LOCKS).await;
+                    // Locks can change hands thousands of times a second; the first of many
+                    // changes is told of at once, so that who has locked something finds it shown.
+                    tokio::time::sleep_until(locks_told + BETWEEN_LOCKS).await;
+                    locks_told = Instant::now();
                     lock_changes.mark_unchanged();
                 }
                 // Of calls nobody tells: when an owner's last one was is looked up.

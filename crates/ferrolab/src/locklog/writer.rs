@@ -2,19 +2,15 @@
 //!
 //! Owns its files, the numbers of its lines, and what is left out of it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-use file_rotate::compression::Compression;
-use file_rotate::suffix::AppendCount;
-use file_rotate::{ContentLimit, FileRotate};
 
 use super::limit::{Allowance, Limit};
 use super::{BREAKS, Line, PREFIX};
 use crate::backlog::Backlog;
+use crate::rotated::{self, Rotated};
 
 /// A file is set aside when it is this large,
 const FILE_SIZE: usize = 5 * 1024 * 1024;
@@ -29,8 +25,8 @@ const LINES: Allowance = Allowance { burst: 5000.0, rate: 50.0 };
 const BREAKS_OF_ONE: Allowance = Allowance { burst: 500.0, rate: 0.1 };
 
 pub(super) struct Writer {
-    file: FileRotate<AppendCount>,
-    breaks: FileRotate<AppendCount>,
+    file: Rotated,
+    breaks: Rotated,
     daemon: String,
     next: u64,
     limit: Limit,
@@ -48,8 +44,8 @@ impl Writer {
         let breaks = breaks_file(path);
         let is_torn = has_no_end(path) || has_no_end(&breaks);
         Writer {
-            file: rotating(path),
-            breaks: rotating(&breaks),
+            file: rotated::open(path, FILE_SIZE, FILES_KEPT),
+            breaks: rotated::open(&breaks, FILE_SIZE, FILES_KEPT),
             daemon: daemon.to_owned(),
             next: first,
             limit: Limit::new(LINES),
@@ -159,18 +155,6 @@ fn has_no_end(path: &Path) -> bool {
     };
     // A file that is not there, or empty, has no line at all.
     last().is_ok_and(|byte| byte != b'\n')
-}
-
-fn rotating(path: &Path) -> FileRotate<AppendCount> {
-    let mut options = OpenOptions::new();
-    options.read(true).create(true).append(true).mode(0o600);
-    FileRotate::new(
-        path,
-        AppendCount::new(FILES_KEPT),
-        ContentLimit::BytesSurpassed(FILE_SIZE),
-        Compression::None,
-        Some(options),
-    )
 }
 
 /// Beside `locks-NAME.jsonl`, the file of the broken ones.

@@ -28,8 +28,9 @@ pub(crate) const RELEASE: &str = "release";
 
 const LOCK: Signature =
     Signature { name: "Lockable.lock", parameters: &["user", "wait", "token", "ttl"], required: 0 };
-const UNLOCK: Signature =
-    Signature { name: "Lockable.unlock", parameters: &["token"], required: 0 };
+const UNLOCK: Signature = Signature::none("Lockable.unlock");
+/// `token` is given by its name only: PyroLab's takes no argument.
+const UNLOCK_BY: Signature = Signature { parameters: &["token"], ..UNLOCK };
 const IS_LOCKED: Signature = Signature::none("Lockable.islocked");
 const LOCK_INFO: Signature = Signature::none("Lockable.lock_info");
 const RELEASE_SIGNATURE: Signature =
@@ -50,7 +51,10 @@ pub(crate) async fn call(
     match call.method.as_str() {
         "lock" => lock(shared, id, session, call).await,
         "unlock" => {
-            let [token] = UNLOCK.bind(call)?;
+            let [token] = match call.args.is_empty() {
+                true => UNLOCK_BY.bind(call)?,
+                false => UNLOCK.bind(call).map(|[]| [None])?,
+            };
             Ok(Locks::unlock(shared, id, session, hash("unlock", token)?)?.into())
         }
         "islocked" => {

@@ -77,19 +77,16 @@ impl Accepted {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        match verify_tls12_signature(message, cert, signature, algorithms) {
-            Err(error) if is_the_parsers(&error) => {
-                let parts = certificate::parts(cert).ok_or(error)?;
-                let of_scheme =
-                    algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signature.scheme);
-                let verified = of_scheme.flat_map(|(_, algorithms)| *algorithms).any(|algorithm| {
-                    version1::verifies(*algorithm, &parts, message, signature.signature())
-                });
-                let bad = Error::InvalidCertificate(CertificateError::BadSignature);
-                verified.then(HandshakeSignatureValid::assertion).ok_or(bad)
-            }
-            verified => verified,
-        }
+        let verified = verify_tls12_signature(message, cert, signature, algorithms);
+        or_by_parts(verified, cert, |parts| {
+            let of_scheme =
+                algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signature.scheme);
+            let verified = of_scheme.flat_map(|(_, algorithms)| *algorithms).any(|algorithm| {
+                version1::verifies(*algorithm, parts, message, signature.signature())
+            });
+            let bad = Error::InvalidCertificate(CertificateError::BadSignature);
+            verified.then(HandshakeSignatureValid::assertion).ok_or(bad)
+        })
     }
 
     fn tls13(
@@ -99,18 +96,27 @@ impl Accepted {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        match verify_tls13_signature(message, cert, signature, algorithms) {
-            Err(error) if is_the_parsers(&error) => {
-                let parts = certificate::parts(cert).ok_or(error)?;
-                let key = SubjectPublicKeyInfoDer::from(parts.public_key);
-                verify_tls13_signature_with_raw_key(message, &key, signature, algorithms)
-            }
-            verified => verified,
-        }
+        let verified = verify_tls13_signature(message, cert, signature, algorithms);
+        or_by_parts(verified, cert, |parts| {
+            let key = SubjectPublicKeyInfoDer::from(parts.public_key);
+            verify_tls13_signature_with_raw_key(message, &key, signature, algorithms)
+        })
     }
 
     fn schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// What the library says of a signature, or our own reading of the certificate where it cannot.
+fn or_by_parts(
+    verified: Result<HandshakeSignatureValid, Error>,
+    cert: &CertificateDer<'_>,
+    verify: impl FnOnce(&Parts<'_>) -> Result<HandshakeSignatureValid, Error>,
+) -> Result<HandshakeSignatureValid, Error> {
+    match verified {
+        Err(error) if is_the_parsers(&error) => verify(&certificate::parts(cert).ok_or(error)?),
+        verified => verified,
     }
 }
 

@@ -1,0 +1,55 @@
+"""Clients that give up during a call, and try again: they keep nobody else from being served."""
+
+import Pyro5.errors
+import pytest
+from harness import new_lab, wait_for
+
+LAB = """\
+version: "1.0"
+python: {executable: "$python", path: ["$drivers"]}
+daemons:
+  bench: {threadpool_size: 3}
+services:
+  lab.stuck: {module: stage, classname: Stage, daemon: bench, instancemode: single, arguments: {record: "$record"}}
+  lab.other: {module: stage, classname: Stage, daemon: bench, instancemode: single, isolate: true}
+autolaunch: {daemons: [bench]}
+"""
+
+
+@pytest.fixture(scope="module")
+def running():
+    with new_lab() as lab:
+        lab.record = lab.files / "record"
+        lab.config(LAB, record=str(lab.record))
+        lab.up()
+        yield lab
+
+
+def test_a_driver_that_hangs_and_clients_that_try_again_lock_nobody_out(running, tmp_path):
+    gate = tmp_path / "gate"
+
+    def try_it():
+        """What becomes of one attempt of an impatient client: None if it has given up."""
+        with running.proxy("lab.stuck") as stuck:
+            stuck._pyroTimeout = 0.5
+            try:
+                return stuck.wait_for(str(gate))
+            except Pyro5.errors.TimeoutError:
+                return None
+            except Pyro5.errors.PyroError as error:
+                return f"{type(error).__name__}: {error}"
+
+    # Until the service takes no more of them: a place for each, and no one else's.
+    refusal = wait_for(lambda: (told := try_it()) and "takes no further calls" in told and told, 60, "it is refused")
+    assert refusal.startswith("DaemonError: 'lab.stuck' takes no further calls: "), refusal
+    assert "of clients that are gone have not ended" in refusal
+    ignoring = Pyro5.errors.CommunicationError
+    with running.proxy("lab.other") as other:
+        assert wait_for(other.move, 30, "its neighbour serves", ignoring) == 1
+    begun = running.record.read_text().count("long call begins")
+    assert begun >= 3, "each call that was let in reached the driver"
+    gate.touch()
+    ended = lambda: running.record.read_text().count("long call ends") == begun
+    wait_for(ended, 30, "what they had begun is carried out to its end")
+    # A call that was refused on its way has not reached the driver; now it does again.
+    assert wait_for(lambda: try_it() == "waited", 30, "it serves again")
