@@ -1,5 +1,6 @@
 """What a driver breaks stays with it: its neighbours serve, and its worker comes back."""
 
+import os
 import signal
 import statistics
 import threading

@@ -15,8 +15,8 @@ from workers import (
 
 
 def test_members(shared):
-    kind, _, members = shared.loaded["lab.probe"]
-    assert kind == "loaded"
+    kind, _, members, remarks = shared.loaded["lab.probe"]
+    assert (kind, remarks) == ("loaded", [])
     assert members["attrs"] == ["fixed", "readings", "value"]
     assert members["oneway"] == ["later"]
     assert {"echo", "inherited", "static", "clsmethod", "later", "__len__", "__getitem__"} <= set(
