@@ -409,8 +409,8 @@ class Kin:
         return type(copy) is Kin, copy.mark
     def triple(self, x):
         return 3 * x
-    def in_a_pool(self):
-        with multiprocessing.get_context("fork").Pool(1) as pool:
+    def in_a_pool(self, method="fork"):
+        with multiprocessing.get_context(method).Pool(1) as pool:
             return pool.map(self.triple, [1, 2])
     def id(self):
         return self._pyroId
@@ -435,6 +435,13 @@ def test_a_class_is_itself_to_pickle(tmp_path, classname):
             assert channel.call(name, "in_a_pool") == [3, 6]
         assert channel.call("first", "pickled")[1] == 7
         assert channel.call("second", "pickled") == (classname == "Kin", 7)
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_spawned_process_finds_the_drivers_modules(tmp_path, method):
+    (tmp_path / "kin.py").write_text(KIN)
+    with Worker([service("kin", "kin", "Kin")], path=[tmp_path]) as worker:
+        assert worker.channel().call("kin", "in_a_pool", method) == [3, 6]
 
 
 CLOSING = """

@@ -113,7 +113,7 @@ class Worker:
         self.printed = []
         self._log, log = socket.socketpair()
         sources = {file.stem: file.read_text() for file in SOURCES.glob("*.py")}
-        boot = sources.pop("boot")
+        boot = sources["boot"]
         self.control.sendall(frame(boot) + frame(sources))
         self.hello = read_frame(self.control)
         self.send(("start", dict(settings, path=[str(p) for p in path], multiplex=multiplex)),
