@@ -190,7 +190,7 @@ mod tests {
             let mut command = Command::new("grep");
             command.args(["SigBlk", "/proc/self/status"]);
             if armed {
-                prepare(&mut command, Signal::Kill, true);
+                prepare(&mut command, Some(Signal::Kill), Some(0));
             }
             let output = command.output().unwrap();
             String::from_utf8(output.stdout).unwrap().split_whitespace().last().unwrap().to_owned()
