@@ -59,8 +59,12 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 def install(sources):
     """Makes the sources importable."""
     sys.meta_path.insert(0, Finder(PRIVATE, sources))
-    public = {name: text for name, text in sources.items() if name in PUBLIC_MODULES}
-    sys.meta_path.append(Finder(PUBLIC, public))
+    install_public({name: sources[name] for name in PUBLIC_MODULES})
+
+
+def install_public(sources):
+    """Makes importable what is meant for drivers."""
+    sys.meta_path.append(Finder(PUBLIC, sources))
 
 
 def main(sources):
@@ -69,8 +73,9 @@ def main(sources):
         # the working directory is no place to import drivers from by accident
         del sys.path[0]
     install(sources)
-    from _ferrolab_worker import worker
+    from _ferrolab_worker import spawned, worker
 
+    spawned.watch(sources, PUBLIC_MODULES)
     worker.main()
 
 

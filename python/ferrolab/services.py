@@ -112,7 +112,9 @@ class Service:
         instrument = getattr(drivers, "Instrument", None)
         if instrument is not None and isinstance(instance, instrument):
             try:
-                instance._release()
+                # PyroLab before 0.5, which is what older Pythons have, closes in the destructor.
+                if hasattr(instance, "_release"):
+                    instance._release()
             except Exception:
                 log.warning("closing %s failed", type(instance).__name__, exc_info=True)
 

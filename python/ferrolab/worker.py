@@ -33,10 +33,10 @@ import logging
 import os
 import platform
 import queue
+import resource
 import selectors
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -96,7 +96,7 @@ class Worker:
         writer = framing.Writer(framing.take_socket(fds[0]))
         output.start(writer)
         records.start(writer, settings.get("log_level", logging.INFO))
-        _guard(fds[1])
+        _mark(settings.get("mark"))
         self.longest_answer = settings.get("longest_answer", self.longest_answer)
         output.set_only_service(settings.get("only_service"))
         if settings.get("multiplex"):
@@ -407,43 +407,15 @@ def _facts():
     }
 
 
-# A second is for releasing instruments: within two of the daemon's death all must be gone.
-# First what has left the process group: it still has the mark that the daemon gave the worker.
-# Where there is no /proc, none is found.
-_GUARD = """\
-read _; sleep 1
-if [ "$FERROLAB_WORKER" ]; then
-    for file in $(grep -lsaF "FERROLAB_WORKER=$FERROLAB_WORKER" /proc/[0-9]*/environ); do
-        pid=${file#/proc/}; pid=${pid%/environ}
-        [ "$pid" = $$ ] || kill -9 "$pid" 2>/dev/null
-    done
-fi
-kill -9 0
-"""
-
-
-# A shell gives what it starts in the background an empty input, unless it is told otherwise.
-_FORK_GUARD = 'exec 3<&0; /bin/sh -c "$1" ferrolab-guard <&3 3<&- &'
-
-
-def _guard(fd):
-    """Starts a process that kills the worker and what it has started, should it outlive its daemon.
-
-    A driver that blocks in C and holds the interpreter lock lets no Python code run, so nothing in
-    this process could end it then. The shell reads what never comes until the daemon is gone.
-    """
+def _mark(number):
+    """Puts a mark on all that the drivers start, by which the daemon finds what has left our session
+    and our environment: a limit of real-time processes that is too high to be one."""
     try:
-        # The guard is no child of ours: a driver may wait for all of its own to end.
-        subprocess.run(
-            ["/bin/sh", "-c", _FORK_GUARD, "ferrolab-guard", _GUARD],
-            stdin=fd,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-    except OSError:
-        pass
-    finally:
-        os.close(fd)
+        limit = resource.RLIMIT_RTTIME
+        if number and resource.getrlimit(limit) == (resource.RLIM_INFINITY,) * 2:
+            resource.setrlimit(limit, (number, number))
+    except (AttributeError, OSError, ValueError):
+        pass  # not Linux
 
 
 def _enable_faulthandler():

@@ -11,6 +11,7 @@ import ipaddress
 import json
 import marshal
 import pathlib
+import sys
 import uuid
 
 import msgpack
@@ -174,6 +175,11 @@ def test_as_pyro5(name, value):
     if isinstance(value, Color):
         expected = BETTER.get((name, value), expected)
     expected = UNREADABLE.get((name, repr(value)), expected)
+
+    goes_round = name in ("json", "msgpack") and sys.version_info < (3, 11)
+    if goes_round and expected is ValueError and "Color" in repr(value):
+        # Pyro5 goes round in circles there, through the enum's class
+        expected = SerializeError
 
     def made():
         plain = convert.plain(value, IDS[name])

@@ -5,6 +5,7 @@ import pathlib
 import queue
 import re
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -16,7 +17,7 @@ from workers import (
 
 def test_members(shared):
     kind, _, members, remarks = shared.loaded["lab.probe"]
-    assert kind == "loaded" and remarks == []
+    assert (kind, remarks) == ("loaded", [])
     assert members["attrs"] == ["fixed", "readings", "value"]
     assert members["oneway"] == ["later"]
     assert {"echo", "inherited", "static", "clsmethod", "later", "__len__", "__getitem__"} <= set(
@@ -312,6 +313,11 @@ def test_constructors_that_raise():
         assert worker.message() == ("mended", "lab.picky")
 
 
+pyrolab_as_today = pytest.mark.skipif(
+    metadata.version("pyrolab") < "0.5", reason="an older PyroLab, for an older Python")
+
+
+@pyrolab_as_today
 def test_pyrolab():
     sample = "pyrolab.drivers.sample"
     with start(
@@ -424,8 +430,8 @@ class Kin:
         return type(copy) is Kin, copy.mark
     def triple(self, x):
         return 3 * x
-    def in_a_pool(self):
-        with multiprocessing.get_context("fork").Pool(1) as pool:
+    def in_a_pool(self, method="fork"):
+        with multiprocessing.get_context(method).Pool(1) as pool:
             return pool.map(self.triple, [1, 2])
     def id(self):
         return self._pyroId
@@ -452,6 +458,13 @@ def test_a_class_is_itself_to_pickle(tmp_path, classname):
         assert channel.call("second", "pickled") == (classname == "Kin", 7)
 
 
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_spawned_process_finds_the_drivers_modules(tmp_path, method):
+    (tmp_path / "kin.py").write_text(KIN)
+    with Worker([service("kin", "kin", "Kin")], path=[tmp_path]) as worker:
+        assert worker.channel().call("kin", "in_a_pool", method) == [3, 6]
+
+
 CLOSING = """
 from pyrolab.drivers import Instrument
 from pyrolab.api import expose
@@ -469,6 +482,7 @@ class Lamp(Instrument):
 """
 
 
+@pyrolab_as_today
 def test_instruments_are_released(tmp_path):
     (tmp_path / "closing.py").write_text(CLOSING)
     modes = {"one": "session", "bad": "session", "all": "single"}

@@ -112,13 +112,12 @@ class Worker:
         self.sessions = 0
         self.printed = []
         self._log, log = socket.socketpair()
-        self._life, life = socket.socketpair()
         sources = {file.stem: file.read_text() for file in SOURCES.glob("*.py")}
-        boot = sources.pop("boot")
+        boot = sources["boot"]
         self.control.sendall(frame(boot) + frame(sources))
         self.hello = read_frame(self.control)
         self.send(("start", dict(settings, path=[str(p) for p in path], multiplex=multiplex)),
-                  log, life)
+                  log)
         threading.Thread(target=self._collect, args=(self._log, self.records), daemon=True).start()
         threading.Thread(target=self._collect, args=(self.control, self.messages),
                          daemon=True).start()
@@ -168,7 +167,7 @@ class Worker:
                 return record
 
     def close(self):
-        for sock in (self.control, self._log, self._life):
+        for sock in (self.control, self._log):
             try:
                 sock.shutdown(2)
             except OSError:

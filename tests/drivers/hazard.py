@@ -87,11 +87,28 @@ class Hazard:
                 pass
         return "closed"
 
+    def wait_for_children(self):
+        """What a driver does that wants to be the last of its family."""
+        child = subprocess.Popen([sys.executable, "-c", ""])
+        ended = 0
+        while True:
+            try:
+                os.wait()
+            except ChildProcessError:
+                del child  # which would reap it when it goes
+                return ended
+            ended += 1
+
     def spawn(self, count):
-        """Children that ignore whatever asks them to end, some in sessions of their own."""
+        """Children that ignore whatever asks them to end, some in sessions of their own, and of those
+        some with nothing in their environment."""
         script = "import signal,time; signal.signal(15, 1); signal.signal(1, 1); time.sleep(600)"
         children = [
-            subprocess.Popen([sys.executable, "-c", script], start_new_session=bool(index % 2))
+            subprocess.Popen(
+                [sys.executable, "-c", script],
+                start_new_session=bool(index % 2),
+                env={} if index % 4 == 3 else None,
+            )
             for index in range(count)
         ]
         return [child.pid for child in children]

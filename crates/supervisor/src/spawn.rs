@@ -38,11 +38,15 @@ pub struct CommandSpec {
     pub stdout: Output,
     /// Where its errors go.
     pub stderr: Output,
-    /// What the kernel sends the child when this process dies (Linux only).
-    pub parent_death_signal: Signal,
+    /// What the kernel sends the child when this process dies (Linux only); nothing to one that has
+    /// to live on for a while.
+    pub parent_death_signal: Option<Signal>,
     /// Whether the child leads its own process group. If so, whatever it has started is killed
     /// with it, and a Ctrl-C at our terminal does not reach it.
     pub own_group: bool,
+    /// The leader of the process group that the child joins, where that is neither ours nor its own. It
+    /// must be a child of ours that has not been waited for.
+    pub group_of: Option<u32>,
 }
 
 /// What a child reads.
@@ -82,8 +86,9 @@ impl CommandSpec {
             stdin: Stdin::Null,
             stdout: Output::Null,
             stderr: Output::Null,
-            parent_death_signal: Signal::Kill,
+            parent_death_signal: Some(Signal::Kill),
             own_group: true,
+            group_of: None,
         }
     }
 
@@ -94,7 +99,7 @@ impl CommandSpec {
             stdin: Stdin::Inherit,
             stdout: Output::Inherit,
             stderr: Output::Inherit,
-            parent_death_signal: Signal::Term,
+            parent_death_signal: Some(Signal::Term),
             own_group: false,
             ..Self::new(program)
         }
@@ -135,7 +140,8 @@ impl CommandSpec {
             Stdin::Socket(socket) => Stdio::from(socket),
         });
         command.stdout(self.stdout.stdio()).stderr(self.stderr.stdio());
-        os::prepare(&mut command, self.parent_death_signal, self.own_group);
+        let group = if self.own_group { Some(0) } else { self.group_of };
+        os::prepare(&mut command, self.parent_death_signal, group);
         let (program, dir) = (&self.program, self.current_dir.as_deref());
         let child = command.spawn().map_err(|error| SpawnError::new(program, dir, error))?;
         Process::watch(child, self.own_group).map_err(|error| SpawnError::new(program, None, error))

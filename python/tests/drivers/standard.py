@@ -401,13 +401,14 @@ class Careless:
         return sys.stdout.line_buffering
 
     def wait_for_all(self):
-        subprocess.Popen(["true"])
+        child = subprocess.Popen(["true"])
         count = 0
         while True:
             try:
                 os.wait()
                 count += 1
             except ChildProcessError:
+                del child  # which would reap it when it goes
                 return count
 
 

@@ -89,7 +89,7 @@ impl Plan {
             // unmounted.
             command.current_dir = Some("/".into());
             // Asked, not shot: a daemon whose supervisor dies still brings its instruments to rest.
-            command.parent_death_signal = Signal::Term;
+            command.parent_death_signal = Some(Signal::Term);
             command
         });
         let order = match kind {

@@ -12,7 +12,7 @@ use crate::Exit;
 /// How often a child is looked at, there being no wait that does not also reap.
 const POLL: Duration = Duration::from_millis(20);
 
-pub(crate) fn prepare(_command: &mut Command, _death: Signal, _own_group: bool) {}
+pub(crate) fn prepare(_command: &mut Command, _death: Option<Signal>, _group: Option<u32>) {}
 
 pub(crate) fn wait_exited(_pid: u32, mut finished: impl FnMut() -> bool) -> Held {
     while !finished() {

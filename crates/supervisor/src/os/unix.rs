@@ -15,11 +15,11 @@ use rustix::process::{Pid, WaitId, WaitIdOptions};
 use super::{Held, Signal};
 use crate::Exit;
 
-/// Arms `command` so that its child is killed when this process dies, starts with no signal
-/// blocked, and leads its own process group if asked.
-pub(crate) fn prepare(command: &mut Command, death: Signal, own_group: bool) {
-    if own_group {
-        command.process_group(0);
+/// Arms `command` so that its child is told when this process dies, starts with no signal
+/// blocked, and is in the process group of this leader if asked: 0 is itself.
+pub(crate) fn prepare(command: &mut Command, death: Option<Signal>, group: Option<u32>) {
+    if let Some(leader) = group.and_then(|leader| i32::try_from(leader).ok()) {
+        command.process_group(leader);
     }
     let parent = std::process::id();
     // SAFETY: the closure runs in the child between fork and exec, where other threads' locks may
@@ -28,7 +28,7 @@ pub(crate) fn prepare(command: &mut Command, death: Signal, own_group: bool) {
     unsafe {
         command.pre_exec(move || {
             unblock_signals()?;
-            die_with_parent(parent, death)
+            death.map_or(Ok(()), |death| die_with_parent(parent, death))
         });
     }
 }
@@ -190,7 +190,7 @@ mod tests {
             let mut command = Command::new("grep");
             command.args(["SigBlk", "/proc/self/status"]);
             if armed {
-                prepare(&mut command, Signal::Kill, true);
+                prepare(&mut command, Some(Signal::Kill), Some(0));
             }
             let output = command.output().unwrap();
             String::from_utf8(output.stdout).unwrap().split_whitespace().last().unwrap().to_owned()

@@ -65,7 +65,7 @@ fn stuck() {
 async fn parent() {
     let keeper = Keeper::start(Spawner::permanent().unwrap(), Arc::new(|_, _| {}));
     let with_term = |script: &'static str| {
-        let command = || CommandSpec { parent_death_signal: Signal::Term, ..sh(script) };
+        let command = || CommandSpec { parent_death_signal: Some(Signal::Term), ..sh(script) };
         Arc::new(command) as supervisor::CommandFactory
     };
     let specs = [
@@ -83,7 +83,10 @@ async fn parent() {
         ),
         EntrySpec::new(
             "stuck",
-            Arc::new(|| CommandSpec { parent_death_signal: Signal::Term, ..deaf_command("stuck") }),
+            Arc::new(|| CommandSpec {
+                parent_death_signal: Some(Signal::Term),
+                ..deaf_command("stuck")
+            }),
         ),
     ];
     let ids: Vec<_> = specs.iter().map(|spec| spec.id.clone()).collect();

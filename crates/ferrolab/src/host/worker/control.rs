@@ -2,8 +2,7 @@
 //!
 //! ```text
 //! daemon -> worker
-//! ("start", {settings})  + 2 descriptors: the socket for log records, and one whose end means that
-//!                          the daemon is gone
+//! ("start", {settings})  + 1 descriptor: the socket for log records
 //! ("load", [{service}, ...])
 //! ("channel",)           + 1 descriptor: a channel to serve
 //! ("close_stream", number)
@@ -65,8 +64,8 @@ impl Outgoing {
         Outgoing { bytes, descriptors: Vec::new() }
     }
 
-    pub(super) fn start(settings: Dict, log: OwnedFd, life: OwnedFd) -> Self {
-        Outgoing::new(vec!["start".into(), settings.into()], vec![log, life])
+    pub(super) fn start(settings: Dict, log: OwnedFd) -> Self {
+        Outgoing::new(vec!["start".into(), settings.into()], vec![log])
     }
 
     pub(super) fn load<'a>(services: impl IntoIterator<Item = &'a ServiceSpec>) -> Self {

@@ -178,7 +178,7 @@ impl Keeping {
 
     /// Serves with one run, until its process has ended.
     async fn serve(&mut self, started: Started) -> Ended {
-        let Started { run, child, messages, life, mark } = started;
+        let Started { run, child, messages, guard, mark } = started;
         let since = Instant::now();
         let run = Arc::new(run);
         self.keeper.runs_with(&run.facts.executable);
@@ -236,7 +236,7 @@ impl Keeping {
         reading.abort();
         // The guard goes with the rest, before it is told to do the same.
         self.sweep(mark).await;
-        drop(life);
+        drop(guard);
         let fate = run.fate().unwrap_or_else(|| "has ended".to_owned());
         let uptime = since.elapsed();
         let was_useful = run.answered.load(Ordering::Relaxed) && uptime >= USEFUL;

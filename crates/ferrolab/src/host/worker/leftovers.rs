@@ -2,70 +2,95 @@
 //!
 //! A worker's process group dies with it, but a driver's child may have left that group: a vendor's
 //! server that made itself a session of its own still holds the instrument. Whatever a worker starts
-//! inherits the mark in its environment, and is found by it. Knows nothing of why a worker ended.
+//! inherits two marks: a variable of the environment, and a limit that limits nothing, which a child
+//! with an empty environment has as well. (That the worker or the daemon adopts the orphans would find
+//! them too; but a driver would see strangers among its children, and the daemon could not tell whose
+//! they were.) Knows nothing of why a worker ended.
 
 use std::ffi::OsString;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The environment variable with the mark.
-pub(super) const VARIABLE: &str = "FERROLAB_WORKER";
+const VARIABLE: &str = "FERROLAB_WORKER";
 
-/// How the command line of a worker's guard ends.
+/// How long a process may run under a real-time policy without a pause, in microseconds: some hundred
+/// thousand years. Nobody else sets what is beyond this (`RLIMIT_RTTIME`, Linux only).
+const ENDLESS: u64 = 1 << 62;
+
+/// What that limit is called.
 #[cfg(target_os = "linux")]
-const GUARD: &[u8] = b"\0ferrolab-guard\0";
+const LIMIT: &str = "Max realtime timeout";
 
 /// The mark of one run of a worker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mark(String);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    daemon: u32,
+    run: u32,
+}
 
 impl Mark {
     /// A mark that nothing else on this host has now.
     pub(super) fn new() -> Self {
-        static RUNS: AtomicU64 = AtomicU64::new(0);
-        let number = RUNS.fetch_add(1, Ordering::Relaxed);
-        // It ends with a dot, so that no mark is the beginning of another.
-        Mark(format!("{}-{number}.", std::process::id()))
+        static RUNS: AtomicU32 = AtomicU32::new(0);
+        Mark { daemon: std::process::id(), run: RUNS.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// For the worker's environment.
-    pub(super) fn to_environment(&self) -> (OsString, OsString) {
-        (VARIABLE.into(), self.0.as_str().into())
+    pub(super) fn to_environment(self) -> (OsString, OsString) {
+        (VARIABLE.into(), self.text().into())
     }
 
-    /// Kills everything that has the mark, and returns how many of that a driver has started: the
-    /// worker's own guard is none of them.
+    /// The variable as it stands in an environment.
+    pub(super) fn variable(self) -> String {
+        format!("{VARIABLE}={}", self.text())
+    }
+
+    /// It ends with a dot, so that no mark is the beginning of another.
+    fn text(self) -> String {
+        format!("{}-{}.", self.daemon, self.run)
+    }
+
+    /// The limit.
+    pub(super) fn number(self) -> u64 {
+        // A process id has 22 bits.
+        ENDLESS | u64::from(self.daemon) << 32 | u64::from(self.run)
+    }
+
+    /// Kills everything that has the mark, and returns how many that were.
     #[cfg(target_os = "linux")]
-    pub(super) fn kill_all(&self) -> usize {
-        let wanted = format!("{VARIABLE}={}", self.0).into_bytes();
-        let carries = |pid: i32| {
-            std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
-                environment.split(|byte| *byte == 0).any(|entry| entry == wanted)
-            })
-        };
+    pub(super) fn kill_all(self) -> usize {
         let Ok(processes) = std::fs::read_dir("/proc") else { return 0 };
+        let (variable, number) = (self.variable().into_bytes(), self.number().to_string());
+        let carries =
+            |pid: i32| has_variable(pid, &variable).or_else(|| has_limit(pid, &number)).is_some();
         processes
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
             .filter(|pid| carries(*pid))
-            .map(|pid| (is_guard(pid), rustix::process::Pid::from_raw(pid)))
-            .filter(|(_, pid)| {
-                let kill = |pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-                pid.is_some_and(|pid| kill(pid).is_ok())
+            .filter_map(rustix::process::Pid::from_raw)
+            .filter(|pid| {
+                rustix::process::kill_process(*pid, rustix::process::Signal::KILL).is_ok()
             })
-            .filter(|(is_guard, _)| !is_guard)
             .count()
     }
 
-    /// Elsewhere than on Linux a process cannot be found by its environment.
+    /// Elsewhere than on Linux a process cannot be found by its marks.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn kill_all(&self) -> usize {
+    pub(super) fn kill_all(self) -> usize {
         0
     }
 }
 
-/// Whether it is the shell that a worker starts to be ended by, should it not be able to end itself.
 #[cfg(target_os = "linux")]
-fn is_guard(pid: i32) -> bool {
-    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| words.ends_with(GUARD))
+fn has_variable(pid: i32, variable: &[u8]) -> Option<()> {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    environment.split(|byte| *byte == 0).find(|entry| *entry == variable).map(|_| ())
+}
+
+#[cfg(target_os = "linux")]
+fn has_limit(pid: i32, number: &str) -> Option<()> {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let limit = limits.lines().find(|line| line.starts_with(LIMIT))?;
+    limit.split_whitespace().find(|word| *word == number).map(|_| ())
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -75,21 +100,19 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_guard_goes_too_and_is_not_counted() {
+    async fn what_has_the_mark_is_killed() {
         let mark = Mark::new();
         let spawner = Spawner::permanent().unwrap();
-        let start = |words: &[&str]| {
-            let mut command = CommandSpec::new("/bin/sh").args(words);
-            command.env.push(mark.to_environment());
+        let start = |with_mark: bool| {
+            let mut command = CommandSpec::new("/bin/sh").args(["-c", "read nothing"]);
+            command.env.extend(with_mark.then(|| mark.to_environment()));
             command.stdin = supervisor::Stdin::Pipe;
             spawner.spawn(command)
         };
-        let guard = start(&["-c", "read nothing", "ferrolab-guard"]).await.unwrap();
-        let server = start(&["-c", "read nothing", "a-server"]).await.unwrap();
+        let (server, other) = (start(true).await.unwrap(), start(false).await.unwrap());
         assert_eq!(mark.kill_all(), 1);
-        for child in [guard, server] {
-            assert!(!matches!(child.wait().await, Exit::Code(_)));
-        }
+        assert!(matches!(server.wait().await, Exit::Signal(_)));
         assert_eq!(mark.kill_all(), 0);
+        assert_eq!(other.control().exited(), None);
     }
 }

@@ -25,6 +25,7 @@ mod channel;
 mod collisions;
 mod control;
 mod frames;
+mod guard;
 mod keep;
 mod leftovers;
 mod output;

@@ -19,6 +19,7 @@ use wire::value::{Dict, Value};
 
 use super::channel::Channel;
 use super::control::{self, Facts, FrameReader, Message, Outgoing};
+use super::guard::Guard;
 use super::leftovers::Mark;
 use super::output;
 use super::script;
@@ -64,8 +65,8 @@ pub(super) struct Started {
     pub(super) child: Child,
     /// What the worker says.
     pub(super) messages: FrameReader<OwnedReadHalf>,
-    /// Its end tells the worker's guard that this daemon is gone.
-    pub(super) life: StdStream,
+    /// What ends the worker should this daemon end without having done so.
+    pub(super) guard: Option<Guard>,
     /// What is on everything that the worker starts.
     pub(super) mark: Mark,
 }
@@ -100,6 +101,7 @@ impl Run {
         let (control, theirs) = socket_pair()?;
         let mark = Mark::new();
         let mut child = spawner.spawn(command(spec, &mark, theirs)).await?;
+        let guard = Guard::start(spawner, child.pid(), &mark).await;
         let (reader, writer) = control.into_split();
         let mut messages = FrameReader::new(reader);
         let (outgoing, queue) = mpsc::unbounded_channel();
@@ -135,9 +137,8 @@ impl Run {
         };
 
         let (log, log_end) = socket_pair()?;
-        let (life, life_end) = StdStream::pair()?;
         tokio::spawn(output::follow_records(log, printed));
-        send(Outgoing::start(settings(spec, only_service), log_end, life_end.into()));
+        send(Outgoing::start(settings(spec, &mark, only_service), log_end));
         send(Outgoing::load(&spec.services));
         let run = Run {
             number,
@@ -152,7 +153,7 @@ impl Run {
             standby: spec.standby,
         };
         run.refill();
-        Ok(Started { run, child, messages, life, mark })
+        Ok(Started { run, child, messages, guard, mark })
     }
 
     /// Sends something to the worker. A worker that is gone gets nothing.
@@ -247,14 +248,15 @@ fn command(spec: &WorkerSpec, mark: &Mark, control: OwnedFd) -> CommandSpec {
     command.stderr = Output::Pipe;
     // The worker may release its instruments when we die; its guard sees to it that this takes no
     // longer than it may.
-    command.parent_death_signal = Signal::Term;
+    command.parent_death_signal = Some(Signal::Term);
     command.own_group = true;
     command
 }
 
-fn settings(spec: &WorkerSpec, only_service: Option<String>) -> Dict {
+fn settings(spec: &WorkerSpec, mark: &Mark, only_service: Option<String>) -> Dict {
     let path = spec.python.path.iter().map(|entry| entry.display().to_string().into()).collect();
-    let mut settings = Dict::with_capacity(5);
+    let mut settings = Dict::with_capacity(6);
+    settings.insert("mark", mark.number());
     settings.insert("path", Value::List(path));
     settings.insert("multiplex", spec.multiplex);
     settings.insert("longest_answer", u64::try_from(spec.longest_answer).unwrap_or(u64::MAX));
