@@ -273,12 +273,19 @@ def fill_all(servers, options):
     yield "registrations, in batches", "/s", in_batches
 
 
+def in_turns(ask, servers, number):
+    """One round; who is first changes from one to the next, since the second finds things warm."""
+    turns = list(enumerate(uri for uri, _ in servers))
+    taken = {place: ask(uri) for place, uri in (turns if number % 2 == 0 else reversed(turns))}
+    return [taken[place] for place, _ in turns]
+
+
 def measure(servers, options):
     """Rows of what was measured, each with the servers' medians."""
     yield from fill_all(servers, options)
     for what, unit, rounds, ask in rows(options):
         if options.only in what:
-            taken = [[ask(uri) for uri, _ in servers] for _ in range(rounds)]
+            taken = [in_turns(ask, servers, number) for number in range(rounds)]
             yield what, unit, [statistics.median(column) for column in zip(*taken, strict=True)]
 
 

@@ -165,7 +165,15 @@ def test_a_daemon_that_stops_removes_its_names(names):
 # How long Pyro5's nameserver takes over each name: as good as nothing, or as on a busy host.
 @pytest.mark.parametrize("pace", [0, 0.2])
 def test_the_names_of_a_daemon_that_dies_go_at_once(names, pace):
-    driver = "import time\n\ntime.sleep(4)\n\n\nclass Slow:\n    pass\n"
+    # The next process registers nothing before its services are loaded.
+    gate = names.lab.files / "gate"
+    gate.touch()
+    driver = f"""
+import os, time
+while not os.path.exists({str(gate)!r}):
+    time.sleep(0.01)
+class Slow: pass
+"""
     (names.lab.files / "slow_to_load.py").write_text(driver)
     text = CONFIGURATION.replace('path: ["$drivers"]', f'path: ["{names.lab.files}"]')
     with names.elsewhere(pace=pace):
@@ -175,9 +183,11 @@ def test_the_names_of_a_daemon_that_dies_go_at_once(names, pace):
         with names.proxy("other") as nameserver:
             nameserver.register("not.ours", THEIRS)
         before = names.lab.entry("daemons", "bench")
+        gate.unlink()
         kill(before["pid"])
         names.wait("local", set(), 2)
         names.wait("other", {"not.ours"}, 2 + 6 * pace)
+        gate.touch()
         names.wait("local", LOCAL | {"lab.slow"}, RECOVERY)
         names.wait("other", OTHER | {"lab.slow", "not.ours"}, RECOVERY)
         after = names.lab.entry("daemons", "bench")

@@ -15,6 +15,7 @@ use crate::nameserver::directory::{self, Which};
 use crate::nameserver::limits::Budget;
 use crate::nameserver::plan::{Found, Plan, Question, Then, plan};
 use crate::nameserver::search::{Searches, Sought};
+use crate::nameserver::snapshot::Selection;
 use crate::nameserver::store::{Change, Changed, Store};
 
 /// Calls of a batch that are carried out together, at most: others wait as long.
@@ -234,7 +235,8 @@ impl Desk {
             }
             Longer::Remove { pattern } => {
                 let sought = Sought::Pattern(pattern);
-                let names = self.searches.find(sought, budget, |names, _| Ok(names)).await?;
+                let names = |names: Selection, _: &mut Budget| Ok(names.named().cloned().collect());
+                let names = self.searches.find(sought, budget, names).await?;
                 let change = directory::remove_found(names);
                 self.store.change(change).wait().await.map(Value::from)
             }
@@ -252,7 +254,7 @@ impl Desk {
         loop {
             let before = budget.clone();
             let put = move |names, left: &mut Budget| {
-                let found = Found::Names { names, with_metadata };
+                let found = Found::Many { names, with_metadata };
                 found.charge(left)?;
                 left.has_room().then(|| found.into_value()).transpose()
             };

@@ -12,6 +12,7 @@ use crate::nameserver::arguments::{
 };
 use crate::nameserver::directory::{self, Which};
 use crate::nameserver::limits::{self, Budget};
+use crate::nameserver::snapshot::Selection;
 use crate::nameserver::store::{Change, Entry, Index, Named};
 
 /// What a call comes to.
@@ -54,6 +55,10 @@ pub(super) enum Found {
     Nothing,
     Entry {
         entry: Arc<Entry>,
+        with_metadata: bool,
+    },
+    Many {
+        names: Selection,
         with_metadata: bool,
     },
     Names {
@@ -104,6 +109,7 @@ impl Found {
                     sum <= LITTLE
                 })
             }
+            Found::Many { .. } => false,
         }
     }
 
@@ -112,15 +118,18 @@ impl Found {
         match self {
             Found::Value(_) | Found::Count(_) | Found::Nothing => Ok(()),
             Found::Entry { entry, with_metadata } => {
-                let with_metadata = *with_metadata;
-                budget.take(1, texts(entry, with_metadata), size(entry, with_metadata))
+                let (texts, tags) = described_size(entry, *with_metadata);
+                budget.take(1, texts, limits::written(&entry.uri) + tags)
             }
-            Found::Names { names, with_metadata } => {
-                let with_metadata = *with_metadata;
-                names.iter().try_for_each(|(name, entry)| {
-                    let name = AROUND_NAME + limits::written(name);
-                    let texts = 1 + texts(entry, with_metadata);
-                    budget.take(1, texts, name + size(entry, with_metadata))
+            Found::Names { names, with_metadata } => names.iter().try_for_each(|(name, entry)| {
+                let (texts, tags) = described_size(entry, *with_metadata);
+                let written = limits::written(name) + limits::written(&entry.uri);
+                budget.take(1, 1 + texts, AROUND_NAME + written + tags)
+            }),
+            Found::Many { names, with_metadata } => {
+                names.written().try_for_each(|(written, entry)| {
+                    let (texts, tags) = described_size(entry, *with_metadata);
+                    budget.take(1, 1 + texts, AROUND_NAME + written + tags)
                 })
             }
         }
@@ -144,23 +153,25 @@ impl Found {
                 };
                 Value::Dict(names.iter().map(pair).collect::<Dict>())
             }
+            Found::Many { names, with_metadata } => {
+                let mut dict = Dict::with_capacity(names.len());
+                dict.extend(names.iter().map(|(name, uri, entry)| {
+                    (Value::from(name), described(Value::from(uri), entry, with_metadata))
+                }));
+                Value::Dict(dict)
+            }
         })
     }
 }
 
-/// The texts of an entry in an answer.
-fn texts(entry: &Entry, with_metadata: bool) -> usize {
+/// The texts of an entry in an answer, and the room for its tags.
+fn described_size(entry: &Entry, with_metadata: bool) -> (usize, usize) {
+    if !with_metadata {
+        return (1, 0);
+    }
+    let tags = entry.tags.iter().map(|tag| AROUND_TAG + limits::written(tag)).sum();
     // A set and the tuple around it are as much as two.
-    if with_metadata { 3 + entry.tags.len() } else { 1 }
-}
-
-/// The room for an entry in an answer.
-fn size(entry: &Entry, with_metadata: bool) -> usize {
-    let tags: usize = match with_metadata {
-        true => entry.tags.iter().map(|tag| AROUND_TAG + limits::written(tag)).sum(),
-        false => 0,
-    };
-    limits::written(&entry.uri) + tags
+    (3 + entry.tags.len(), tags)
 }
 
 /// A URI, with the tags where these are wanted.

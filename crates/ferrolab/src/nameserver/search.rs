@@ -19,8 +19,8 @@ use tracing::error;
 use crate::nameserver::directory::Which;
 use crate::nameserver::limits::Budget;
 use crate::nameserver::pattern::Pattern;
-use crate::nameserver::snapshot::{Clock, Snapshot};
-use crate::nameserver::store::{Named, Store};
+use crate::nameserver::snapshot::{Clock, Selection, Snapshot};
+use crate::nameserver::store::Store;
 
 /// The way to search. Cheap to clone; clones share their places.
 #[derive(Clone)]
@@ -58,7 +58,7 @@ impl Searches {
         &self,
         sought: Sought,
         budget: &mut Budget,
-        then: impl FnOnce(Vec<Named>, &mut Budget) -> Result<T, Exception> + Send + 'static,
+        then: impl FnOnce(Selection, &mut Budget) -> Result<T, Exception> + Send + 'static,
     ) -> Result<T, Exception> {
         let mut left = std::mem::take(budget);
         let search = move |searches: &Searches| {
@@ -92,17 +92,17 @@ impl Searches {
         })
     }
 
-    fn compare(&self, test: &Test, clock: Clock) -> Result<Vec<Named>, Exception> {
+    fn compare(&self, test: &Test, clock: Clock) -> Result<Selection, Exception> {
         let revision = self.store.read().revision();
         let last = self.last().clone().filter(|snapshot| snapshot.revision == revision);
         if let Some(snapshot) = last {
-            return test.search(&snapshot, clock);
+            return test.search(snapshot, clock);
         }
         let snapshot = Arc::new(Snapshot::take(&self.store, test.prefix(), clock)?);
         if test.prefix().is_empty() {
             *self.last() = Some(Arc::clone(&snapshot));
         }
-        test.search(&snapshot, clock)
+        test.search(snapshot, clock)
     }
 
     fn last(&self) -> MutexGuard<'_, Option<Arc<Snapshot>>> {
@@ -119,14 +119,15 @@ impl Test {
     }
 
     /// Those of a snapshot that pass.
-    fn search(&self, names: &Snapshot, clock: Clock) -> Result<Vec<Named>, Exception> {
-        match self {
+    fn search(&self, names: Arc<Snapshot>, clock: Clock) -> Result<Selection, Exception> {
+        let chosen = match self {
             Test::Names(which) => names.choose(which.prefix(), clock, |_, entry| which.is(entry)),
             Test::Pattern(pattern) => {
                 let mut matcher = pattern.matcher();
                 names.choose(pattern.prefix(), clock, |name, _| matcher.matches(name))
             }
-        }
+        };
+        Ok(Selection { chosen: chosen?, snapshot: names })
     }
 
     fn prefix(&self) -> &str {
@@ -154,8 +155,8 @@ mod tests {
         }
     }
 
-    fn texts(found: &[Named]) -> Vec<&str> {
-        found.iter().map(|(name, _)| &**name).collect()
+    fn texts(found: &Selection) -> Vec<&str> {
+        found.iter().map(|(name, ..)| name).collect()
     }
 
     fn pattern(pattern: &str) -> Test {
@@ -201,7 +202,8 @@ mod tests {
         let searches = Searches::new(Arc::clone(&store));
         for (which, expected) in cases {
             let quick = which.find(&store.read(), 10).unwrap();
-            assert_eq!(texts(&quick).join(" "), expected, "{which:?}");
+            let quick: Vec<&str> = quick.iter().map(|(name, _)| &**name).collect();
+            assert_eq!(quick.join(" "), expected, "{which:?}");
             let clock = Clock { started: Instant::now(), limit: Duration::MAX };
             let found = searches.compare(&Test::Names(which.clone()), clock).unwrap();
             assert_eq!(texts(&found).join(" "), expected, "{which:?} in a snapshot");

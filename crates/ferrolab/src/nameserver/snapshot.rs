@@ -5,11 +5,12 @@
 //! since a single comparison may take long, and by a clock.
 
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use remote::Exception;
 
+use crate::nameserver::limits;
 use crate::nameserver::store::{Entry, Named, Store};
 
 /// Names between two looks at the clock.
@@ -19,16 +20,121 @@ const STRIDE_BYTES: usize = 1024;
 /// Whoever wants to change names waits for so long at most.
 const HELD: Duration = Duration::from_millis(1);
 
+/// URIs are kept together up to so many bytes: an answer cannot have more.
+const MOST_URIS: usize = 32 << 20;
+
 /// The names, or those with some prefix, their texts one behind the other: to go through a hundred
 /// thousand of them where they are is to wait for the memory a hundred thousand times, which takes
 /// longer than to compare them.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Snapshot {
     pub(super) revision: u64,
-    text: String,
-    /// Where each name ends in the text, in the order of names.
-    ends: Vec<usize>,
+    names: Texts,
     named: Vec<Named>,
+    /// Made for the first large list; `None` where it would be too large.
+    uris: OnceLock<Option<Uris>>,
+}
+
+/// Texts one behind the other.
+#[derive(Debug, Default)]
+struct Texts {
+    text: String,
+    ends: Vec<usize>,
+}
+
+/// All names' URIs.
+#[derive(Debug, Default)]
+struct Uris {
+    texts: Texts,
+    /// How long each name and its URI are together in an answer.
+    written: Vec<u32>,
+}
+
+/// Names of a snapshot, in their order.
+#[derive(Debug)]
+pub(super) struct Selection {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) chosen: Vec<u32>,
+}
+
+impl Texts {
+    fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.ends.push(self.text.len());
+    }
+
+    fn begin(&self, number: usize) -> usize {
+        number.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0)
+    }
+
+    fn get(&self, number: usize) -> &str {
+        let end = self.ends.get(number).copied().unwrap_or(0);
+        self.text.get(self.begin(number)..end).unwrap_or_default()
+    }
+}
+
+impl Selection {
+    pub(super) fn len(&self) -> usize {
+        self.chosen.len()
+    }
+
+    /// Each name with its URI and its entry.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str, &Entry)> {
+        let Selection { snapshot, chosen } = self;
+        let uris = self.uris();
+        chosen.iter().filter_map(move |&number| {
+            let number = number as usize;
+            let (_, entry) = snapshot.named.get(number)?;
+            let uri = uris.map_or_else(|| &*entry.uri, |uris| uris.texts.get(number));
+            Some((snapshot.names.get(number), uri, &**entry))
+        })
+    }
+
+    /// How long each name and its URI are together in an answer, and its entry.
+    pub(super) fn written(&self) -> impl Iterator<Item = (usize, &Entry)> {
+        let Selection { snapshot, chosen } = self;
+        let uris = self.uris();
+        chosen.iter().filter_map(move |&number| {
+            let number = number as usize;
+            let (name, entry) = snapshot.named.get(number)?;
+            let written = match uris {
+                Some(uris) => uris.written.get(number).copied().unwrap_or(0) as usize,
+                None => written(name, entry),
+            };
+            Some((written, &**entry))
+        })
+    }
+
+    pub(super) fn named(&self) -> impl Iterator<Item = &Named> {
+        let Selection { snapshot, chosen } = self;
+        chosen.iter().filter_map(|&number| snapshot.named.get(number as usize))
+    }
+
+    /// All URIs together, where many of them are needed.
+    fn uris(&self) -> Option<&Uris> {
+        let Selection { snapshot, chosen } = self;
+        let are_many = chosen.len() >= snapshot.named.len() / 2;
+        let uris = are_many.then(|| snapshot.uris.get_or_init(|| Uris::of(&snapshot.named)));
+        uris?.as_ref()
+    }
+}
+
+impl Uris {
+    fn of(named: &[Named]) -> Option<Uris> {
+        let mut uris = Uris::default();
+        for (name, entry) in named {
+            uris.texts.push(&entry.uri);
+            uris.written.push(u32::try_from(written(name, entry)).unwrap_or(u32::MAX));
+            if uris.texts.text.len() > MOST_URIS {
+                return None;
+            }
+        }
+        Some(uris)
+    }
+}
+
+fn written(name: &str, entry: &Entry) -> usize {
+    limits::written(name) + limits::written(&entry.uri)
 }
 
 impl Snapshot {
@@ -48,8 +154,7 @@ impl Snapshot {
     }
 
     fn add(&mut self, (name, entry): (&Arc<str>, &Arc<Entry>)) {
-        self.text.push_str(name);
-        self.ends.push(self.text.len());
+        self.names.push(name);
         self.named.push((Arc::clone(name), Arc::clone(entry)));
     }
 
@@ -59,25 +164,28 @@ impl Snapshot {
         prefix: &str,
         clock: Clock,
         mut is_wanted: impl FnMut(&str, &Entry) -> bool,
-    ) -> Result<Vec<Named>, Exception> {
-        let first = self.named.partition_point(|(name, _)| **name < *prefix);
-        let begins = first.checked_sub(1).and_then(|before| self.ends.get(before));
-        let mut begin = begins.copied().unwrap_or(0);
+    ) -> Result<Vec<u32>, Exception> {
+        let first = match prefix {
+            "" => 0,
+            _ => self.named.partition_point(|(name, _)| **name < *prefix),
+        };
+        let mut begin = self.names.begin(first);
         let mut looked_at = begin;
         let mut found = Vec::new();
-        let rest = self.ends.iter().zip(&self.named).skip(first);
-        for (compared, (&end, named)) in rest.enumerate() {
+        let rest = (first..).zip(self.names.ends.iter().zip(&self.named).skip(first));
+        for (compared, (number, (&end, (_, entry)))) in rest.enumerate() {
             if compared % STRIDE == 0 || end - looked_at >= STRIDE_BYTES {
                 clock.check(compared)?;
                 looked_at = end;
             }
-            let name = self.text.get(begin..end).unwrap_or_default();
+            let name = self.names.text.get(begin..end).unwrap_or_default();
             begin = end;
             if !name.starts_with(prefix) {
                 break;
             }
-            if is_wanted(name, &named.1) {
-                found.push(named.clone());
+            if is_wanted(name, entry) {
+                // There are no more names than a million.
+                found.extend(u32::try_from(number));
             }
         }
         Ok(found)

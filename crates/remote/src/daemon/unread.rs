@@ -427,4 +427,18 @@ mod tests {
         let refused = waits.wait(MIB).await.unwrap_err();
         assert!(refused.message().contains("busy with other large answers"), "{refused}");
     }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn others_go_on_while_a_large_answer_is_made() {
+        let room = Unread::room(&unread());
+        let making = tokio::spawn(async move {
+            room.make(|| {
+                let (tell, told) = std::sync::mpsc::channel();
+                tokio::spawn(async move { tell.send(()) });
+                told.recv_timeout(Duration::from_secs(60))
+            })
+            .await
+        });
+        assert_eq!(making.await.unwrap(), Ok(()));
+    }
 }
