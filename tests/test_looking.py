@@ -119,8 +119,16 @@ def test_logs_start_with_the_labs_last_start(running):
 
 def test_logs_help_with_a_mistyped_name_and_a_wrong_time(running):
     assert "did you mean `bench`?" in running.run("logs", "show", "--entry", "bnech").text
-    result = running.run("logs", "show", "--since", "yesterday", check=False)
-    assert result.returncode == 1 and "2h" in result.text
+    for words, said in (
+        (("logs", "show", "--since", "yesterday"), "2h"),
+        (("logs", "export", "x", "--until", "5"), "2h"),
+        (("logs", "follow", "--grep", "["), "unclosed character class"),
+        (("ps", "--watch", "0"), "above 0"),
+        (("status", "--watch", "soon"), "above 0"),
+        (("call", "--timeout", "-1", "lab.mirror", "same"), "0 or more"),
+    ):
+        result = running.run(*words, check=False)
+        assert result.returncode == 2 and said in result.text, (words, result.text)
     for wrong, said in (("loud", "there are: trace, debug, info, warn, error"), ("errro", "did you mean `error`?")):
         result = running.run("logs", "show", "--level", wrong, check=False)
         assert result.returncode == 2 and said in result.text

@@ -37,11 +37,16 @@ pub(super) struct Arguments {
     #[command(flatten)]
     nameserver: NameserverArgument,
     /// Give up after this many seconds without an answer (default: wait as long as it takes)
-    #[arg(long, value_name = "SECONDS")]
-    timeout: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
+    timeout: Option<Duration>,
     /// Print the result as JSON: tuples and sets become lists, bytes a dictionary with base64 text
     #[arg(long)]
     json: bool,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| "it must be a number of seconds, 0 or more".to_owned())
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
@@ -54,12 +59,6 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     };
     let Some((member, literals)) = rest.split_first() else { return Err(usage()) };
     let (args, kwargs) = parse_all(literals)?;
-    let timeout = match arguments.timeout {
-        None => None,
-        Some(seconds) => Some(Duration::try_from_secs_f64(seconds).map_err(|_| {
-            miette!("`--timeout {seconds}` must be a number of seconds, 0 or more")
-        })?),
-    };
     runtime()?.block_on(async {
         let uri = match (&arguments.uri, name) {
             (Some(uri), _) => uri.parse::<Uri>().map_err(|error| miette!("{error}"))?,
@@ -68,7 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         };
         let called = name.cloned().unwrap_or_else(|| uri.to_string());
         let mut proxy = Proxy::from(uri);
-        if let Some(timeout) = timeout {
+        if let Some(timeout) = arguments.timeout {
             proxy = proxy.with_timeout(timeout);
         }
         match call(&mut proxy, member, args, kwargs).await {

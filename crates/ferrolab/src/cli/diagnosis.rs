@@ -50,6 +50,16 @@ const CAUSES: &[(&[&str], &str)] = &[
         "check `classname` (and `module`) of the service against the driver's source",
     ),
     (
+        &["is it an executable file?"],
+        "the lab's user must be able to run that Python, and to enter each folder above it: \
+         `namei -l` on its path shows who may; `python: {executable: …}` chooses another",
+    ),
+    (
+        &["cannot listen"],
+        "ports below 1024 are the system's, and a Unix socket needs a folder that the lab's user may \
+         write into: choose another in the configuration",
+    ),
+    (
         &["ermission denied", "PermissionError", "EACCES"],
         "this user may not use that: for a serial or USB device, add the user to the device's \
          group (`ls -l` on the device shows it) and log in again",
@@ -215,6 +225,18 @@ mod tests {
         let error = "python2.7 exited with code 1 before its worker was up (AttributeError: type \
                      object 'int' has no attribute 'from_bytes'); Python 3.8 or later is needed";
         assert!(cause(error).unwrap().contains("python: {executable"), "{:?}", cause(error));
+    }
+
+    #[test]
+    fn what_is_not_permitted_is_told_apart() {
+        let cases = [
+            ("cannot start /x/python: permission denied (is it an executable file?)", "namei"),
+            ("cannot listen on localhost port 80: permission denied", "below 1024"),
+            ("PermissionError: [Errno 13] /dev/ttyUSB0", "device's group"),
+        ];
+        for (error, advice) in cases {
+            assert!(cause(error).unwrap().contains(advice), "{error}: {:?}", cause(error));
+        }
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use miette::{IntoDiagnostic, Report, WrapErr, miette};
-use regex::RegexBuilder;
+use jiff::Timestamp;
+use miette::{IntoDiagnostic, Report, WrapErr};
+use regex::{Regex, RegexBuilder};
 use serde_json::json;
 
 use super::output::print_json;
@@ -59,14 +60,14 @@ struct Which {
     #[arg(short, long, value_parser = level, value_name = "LEVEL")]
     level: Option<Level>,
     /// Only lines from then on: `10m`, `2h`, `3d` ago, `08:30`, or a date with or without a time
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Timestamp>,
     /// Only lines up to then
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<Timestamp>,
     /// Only lines with this text (a regular expression; letters of any case)
-    #[arg(long, value_name = "TEXT")]
-    grep: Option<String>,
+    #[arg(long, value_name = "TEXT", value_parser = pattern)]
+    grep: Option<Regex>,
 }
 
 #[derive(Debug, Args)]
@@ -141,39 +142,31 @@ fn level(text: &str) -> Result<Level, String> {
     })
 }
 
+fn time(text: &str) -> Result<Timestamp, String> {
+    moment(text, &jiff::Zoned::now()).ok_or_else(|| {
+        "write `10m`, `2h`, `3d`, `08:30`, `2026-05-01` or `2026-05-01 08:30`".to_owned()
+    })
+}
+
+fn pattern(text: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(text).case_insensitive(true).build()
+}
+
 impl Which {
-    fn filter(&self) -> Result<Filter, Report> {
-        let time = |text: &Option<String>, option: &str| match text {
-            None => Ok(None),
-            Some(text) => moment(text, &jiff::Zoned::now()).map(Some).ok_or_else(|| {
-                miette!(
-                    help = "write `10m`, `2h`, `3d`, `08:30`, `2026-05-01` or `2026-05-01 08:30`",
-                    "`--{option} {text}` is no time"
-                )
-            }),
-        };
-        let text = match &self.grep {
-            None => None,
-            Some(text) => Some(
-                RegexBuilder::new(text)
-                    .case_insensitive(true)
-                    .build()
-                    .map_err(|error| miette!("`--grep`: {error}"))?,
-            ),
-        };
-        Ok(Filter {
+    fn filter(&self) -> Filter {
+        Filter {
             entries: self.entry.clone(),
             services: self.service.clone(),
             level: self.level,
-            since: time(&self.since, "since")?,
-            until: time(&self.until, "until")?,
-            text,
-        })
+            since: self.since,
+            until: self.until,
+            text: self.grep.clone(),
+        }
     }
 }
 
 fn show(paths: &Paths, arguments: &Show) -> Outcome {
-    let filter = arguments.which.filter()?;
+    let filter = arguments.which.filter();
     let log = snapshot(paths)?;
     let unreadable = || format!("cannot read the log at {}", paths.log_file().display());
     let from = match arguments.all || filter.since.is_some() {
@@ -244,7 +237,7 @@ fn end(written: io::Result<()>) -> Outcome {
 }
 
 fn follow(paths: &Paths, arguments: &Follow) -> Outcome {
-    let filter = arguments.which.filter()?;
+    let filter = arguments.which.filter();
     let mut tail = Tail::new(paths.log_file());
     let mut out = io::stdout().lock();
     let mut first = VecDeque::new();
@@ -282,7 +275,7 @@ fn print(out: &mut impl Write, line: &Line, json: bool) -> io::Result<()> {
 
 fn export(paths: &Paths, arguments: &Export) -> Outcome {
     let Export { file, which, json } = arguments;
-    let filter = which.filter()?;
+    let filter = which.filter();
     let log = snapshot(paths)?;
     if file.as_os_str() == "-" {
         return end(copy(&log, &filter, &mut io::stdout().lock()).map(drop));

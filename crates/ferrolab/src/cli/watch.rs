@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use miette::miette;
 
 use super::Outcome;
 
@@ -13,19 +12,16 @@ use super::Outcome;
 #[derive(Debug, Args)]
 pub(super) struct Watch {
     /// Show it again every so many seconds (2 where none are given), until Ctrl-C
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2")]
-    watch: Option<f64>,
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+          value_parser = pause)]
+    watch: Option<Duration>,
 }
 
 impl Watch {
     /// Calls `show` once, or for ever. An error is shown like anything else while watching: a lab
     /// that is down may come up again.
     pub(super) fn repeat(&self, mut show: impl FnMut() -> Outcome) -> Outcome {
-        let Some(seconds) = self.watch else { return show() };
-        let pause = Duration::try_from_secs_f64(seconds)
-            .ok()
-            .filter(|pause| !pause.is_zero())
-            .ok_or_else(|| miette!("`--watch {seconds}` must be a number of seconds above 0"))?;
+        let Some(pause) = self.watch else { return show() };
         loop {
             if io::stdout().is_terminal() {
                 // Home, and clear from there: less flicker than to clear first.
@@ -41,4 +37,10 @@ impl Watch {
             std::thread::sleep(pause);
         }
     }
+}
+
+fn pause(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let pause = seconds.filter(|pause| !pause.is_zero());
+    pause.ok_or_else(|| "it must be a number of seconds above 0".to_owned())
 }

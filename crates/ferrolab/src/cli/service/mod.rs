@@ -210,14 +210,16 @@ fn carry_out(words: &[String]) -> Result<(), Report> {
         let child = Spawner::permanent().into_diagnostic()?.spawn(command).await;
         Ok::<_, Report>(child.into_diagnostic()?.wait().await)
     })?;
-    let scope = if words.iter().any(|word| word == "--user") { " --user" } else { "" };
-    let journal = format!("journalctl{scope} -u ferrolab");
+    let help = match words.iter().any(|word| word == "--user") {
+        // Whoever comes by `su` has no service manager to talk to.
+        true => {
+            "`journalctl --user -u ferrolab` may tell more; where there is no bus to connect to, log \
+             in as this user (ssh or the console, not `su` or `sudo`)"
+        }
+        false => "`journalctl -u ferrolab` may tell more",
+    };
     match exit {
         Exit::Code(0) => Ok(()),
-        exit => Err(miette!(
-            help = format!("`{journal}` may tell more"),
-            "`{}` {exit}",
-            words.join(" ")
-        )),
+        exit => Err(miette!(help = help, "`{}` {exit}", words.join(" "))),
     }
 }
