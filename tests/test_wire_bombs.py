@@ -48,6 +48,11 @@ def bench(module_lab):
     return module_lab, service["uri"]
 
 
+def address(uri):
+    host, _, port = uri.partition("@")[2].rpartition(":")
+    return host, int(port)
+
+
 def peak(pid):
     """The most memory that a process has had at once, in MiB."""
     status = Path(f"/proc/{pid}/status").read_text()
@@ -80,13 +85,13 @@ def test_bombs_just_under_the_limit_are_refused_and_hold_nobody_up(bench, serial
     lab, uri = bench
     (daemon,) = lab.ps()["daemons"]
     pid = daemon["pid"]
-    host, _, port = uri.partition("@")[2].rpartition(":")
+    where = address(uri)
     packet = message(serializer, zlib.compress(BOMBS[serializer], 9), protocol.FLAGS_COMPRESSED)
     assert len(packet) < 200_000
     Path(f"/proc/{pid}/clear_refs").write_text("5")  # forgets the peak of before
     with honest_client(uri) as took, contextlib.ExitStack() as stack:
         crowd = [
-            stack.enter_context(socket.create_connection((host, int(port)), 60)) for _ in range(6)
+            stack.enter_context(socket.create_connection(where, 60)) for _ in range(6)
         ]
         for peer in crowd:
             peer.sendall(connect_message(serializer))
@@ -104,6 +109,26 @@ def test_bombs_just_under_the_limit_are_refused_and_hold_nobody_up(bench, serial
     assert took[0] < within(2)
     (daemon,) = lab.ps()["daemons"]
     assert daemon["pid"] == pid, "the daemon was killed"
+
+
+def test_requests_that_stop_in_the_middle_keep_no_memory_from_others(bench):
+    """Each says that it is 60 MiB long, and sends one of them: six are as many as may arrive at once."""
+    lab, uri = bench
+    half = message("msgpack", b"\0" * (60 << 20))[: 1 << 20]
+    with contextlib.ExitStack() as stack:
+        crowd = []
+        for _ in range(8):
+            peer = stack.enter_context(socket.create_connection(address(uri), 60))
+            peer.sendall(connect_message("msgpack"))
+            assert receive(peer)[6] == protocol.MSG_CONNECTOK
+            peer.sendall(half)
+            crowd.append(peer)
+        with proxy(uri, timeout=60) as made:
+            assert made.echo("x" * 10_000_000) == [["x" * 10_000_000], {}]
+        crowd[0].settimeout(60)
+        with contextlib.suppress(ConnectionError):
+            assert crowd[0].recv(1) == b"", "the first of them had to go"
+    assert "hardly anything comes, and others wait" in lab.run("logs", "show").stdout
 
 
 def test_a_long_honest_table_arrives(bench):

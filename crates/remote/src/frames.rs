@@ -102,14 +102,25 @@ impl FrameReader {
         io: &mut R,
         header: &Header,
     ) -> Result<(), ReadError> {
-        let total = HEADER_LEN + header.body_len();
-        while self.buffer.len() < total {
-            if !self.fill(io, total).await? {
-                return Err(torn().into());
-            }
-        }
-        self.used = total;
+        while self.arrive_some(io, header).await?.is_some() {}
         Ok(())
+    }
+
+    /// The same, waiting for some more of it only: how many bytes that were, none if all is here.
+    pub(crate) async fn arrive_some<R: AsyncRead + Unpin>(
+        &mut self,
+        io: &mut R,
+        header: &Header,
+    ) -> Result<Option<usize>, ReadError> {
+        let (total, before) = (HEADER_LEN + header.body_len(), self.buffer.len());
+        if before >= total {
+            self.used = total;
+            return Ok(None);
+        }
+        if !self.fill(io, total).await? {
+            return Err(torn().into());
+        }
+        Ok(Some(self.buffer.len() - before))
     }
 
     /// The frame that has arrived.

@@ -45,7 +45,8 @@ pub struct DaemonConfig {
     /// Objects take room for what they make with [`Context::answer_room`](crate::Context).
     pub unread: Option<usize>,
     /// Bytes of memory for the values of requests beyond 64 KiB, over all connections; with more,
-    /// the next one waits. One that needs more by itself has to be alone.
+    /// the next one waits. One that needs more by itself has to be alone. As much again is for those
+    /// that have not arrived whole.
     pub large_requests: usize,
     /// Bytes of an answer at most; if absent, as many as a request may have.
     pub answer: Option<usize>,

@@ -21,7 +21,7 @@ use crate::daemon::handshake::{self, Accepted, May};
 use crate::daemon::oneway::{Most, Oneways};
 use crate::daemon::waiting_room::Stay;
 use crate::daemon::watching::{IDLE, Idle, Watch};
-use crate::daemon::{Shared, refusal, room, unread};
+use crate::daemon::{Shared, arriving, refusal, room, unread};
 use crate::frames::{FrameReader, Patience, ReadError};
 use crate::net::ClientStream;
 use crate::session::{Peer, Session};
@@ -286,7 +286,7 @@ async fn requests<S: ClientStream>(
             () = &mut stopped => return Ok(()),
         };
         let Some(header) = header else { return Ok(()) };
-        connection.reader.arrive(&mut connection.stream, &header).await?;
+        arriving::arrive(shared, session, connection, &header).await?;
         let mut held = None;
         if let Some(need) = room::need(&header, &connection.reader, limits) {
             // Boxed, so that connections without large requests are no larger for it.

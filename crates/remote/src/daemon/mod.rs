@@ -4,6 +4,7 @@
 //! [`serving`], a connection's own affairs are in [`connection`].
 
 mod abandoned;
+mod arriving;
 pub(crate) mod caught;
 mod closing;
 mod complaints;
@@ -98,6 +99,7 @@ impl Daemon {
             oneway_complaints: Complaints::default(),
             streams: Streams::new(config.streams.clone()),
             unread: Arc::new(Unread::new(config.unread)),
+            arriving: Arc::new(Unread::new(Some(config.large_requests))),
             locks: Locks::new(config.first_epoch),
             resting: TaskTracker::new(),
             abandoned: Arc::new(Abandoned::new(&config)),

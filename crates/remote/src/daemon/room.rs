@@ -18,7 +18,7 @@ use wire::message::{Flags, Header};
 use crate::frames::FrameReader;
 
 /// A request whose payload has no more bytes than this needs no room.
-const SMALL: usize = 64 << 10;
+pub(crate) const SMALL: usize = 64 << 10;
 /// A byte of a payload takes so much memory as a part of a value, or less, where the value is numbers
 /// or texts as people send them. It may take four times this.
 const LIKELY_PER_BYTE: usize = 16;

@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) validator: RwLock<Option<Validator>>,
     pub(crate) streams: Streams,
     pub(crate) unread: Arc<Unread>,
+    /// Large requests that have not arrived whole: the same, the other way.
+    pub(crate) arriving: Arc<Unread>,
     pub(crate) locks: Locks,
     /// Objects that are being brought to a safe state.
     pub(crate) resting: TaskTracker,

@@ -144,6 +144,16 @@ impl AnswerRoom {
         }
     }
 
+    /// As [`Place::begin`].
+    pub(crate) fn begin(&self, bytes: usize) -> CancellationToken {
+        self.0.begin(bytes)
+    }
+
+    /// As [`Place::took`].
+    pub(crate) fn took(&self, bytes: usize) {
+        let _others_wait = self.0.took(bytes);
+    }
+
     /// Makes the answer, beside the runtime's threads and a few at a time.
     pub(crate) async fn make<T>(&self, work: impl FnOnce() -> T) -> T {
         // The semaphore is never closed.
