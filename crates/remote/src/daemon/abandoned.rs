@@ -13,9 +13,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, warn};
 use wire::exception::Exception;
 
-use crate::daemon::config::DaemonConfig;
+use crate::daemon::config::{DaemonConfig, ServerType};
 use crate::daemon::{DAEMON_NAME, Shared};
 use crate::session::Session;
+
+/// Of an object in a `multiplex` daemon at least: its pool says nothing there, and calls that wait for
+/// their turn are no sign of anything wrong.
+const LEAST_IN_TURN: usize = 80;
 
 /// The abandoned calls of a daemon.
 #[derive(Debug)]
@@ -45,9 +49,13 @@ struct One {
 
 impl Abandoned {
     pub(crate) fn new(config: &DaemonConfig) -> Self {
-        let most = config.threadpool_size;
+        let pool = config.threadpool_size;
+        let most = match config.server_type {
+            ServerType::Thread => pool,
+            ServerType::Multiplex => pool.max(LEAST_IN_TURN),
+        };
         let most_without_place =
-            config.connections.map_or(usize::MAX, |all| all.saturating_sub(most));
+            config.connections.map_or(usize::MAX, |all| all.saturating_sub(pool));
         Abandoned {
             most,
             most_without_place,
@@ -68,8 +76,7 @@ impl Abandoned {
         match self.lock().get(object) {
             Some(calls) if *calls >= self.most => Err(Exception::daemon_error(format!(
                 "'{object}' takes no further calls: {calls} of clients that are gone have not ended \
-                 (at most {} may, as many as the threadpool's size); what it drives may hang, and to \
-                 restart its daemon ends them",
+                 (at most {} may); what it drives may hang, and to restart its daemon ends them",
                 self.most
             ))),
             _ => Ok(()),

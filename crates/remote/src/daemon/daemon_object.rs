@@ -10,7 +10,7 @@ use crate::daemon::config::ServerType;
 use crate::daemon::{DAEMON_NAME, Shared, dispatch};
 use crate::lock::LockBreaker;
 use crate::lock::methods::{self, RELEASE};
-use crate::lock::table::Locks;
+use crate::lock::table::{Admission, Locks};
 use crate::object::{Answer, Context, Metadata, MethodCall, Object, Operation, Request};
 use crate::session::Session;
 
@@ -95,13 +95,15 @@ fn call_method(
                 let session = Arc::clone(session);
                 Answer::Pending(Box::pin(async move {
                     let origin = shared.streams.origin(&id, session.id).unwrap_or_default();
-                    let _admission = Locks::admit(
+                    let admission = Locks::admit(
                         &shared,
                         &origin.object,
                         session.id,
                         Some(&origin.member),
                         false,
                     )?;
+                    let leave = admission.as_ref().map(Admission::leave).unwrap_or_default();
+                    let context = Context { leave, ..context };
                     shared.streams.next(&id, &session, context).await.map(Into::into)
                 }))
             }

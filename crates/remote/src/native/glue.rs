@@ -7,9 +7,10 @@ use wire::message::Annotations;
 use wire::value::Value;
 
 use crate::arguments::Signature;
-use crate::items::ItemStream;
+use crate::items::{Item, ItemStream};
 use crate::native::{Expose, FromValue, IntoException, IntoResult};
-use crate::object::{BoxFuture, CallResult, Leave, Reply, ReplyBody, unexposed_method};
+use crate::object::{BoxFuture, CallResult, Context, Leave, Reply, ReplyBody, unexposed_method};
+use crate::session::Session;
 
 /// The argument of the parameter at `index`, which has no default.
 pub fn required<T: FromValue>(
@@ -153,8 +154,26 @@ where
     I: Iterator<Item: IntoResult> + Send + 'static,
 {
     fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>> {
+        self.next_with(Leave::default())
+    }
+
+    fn next_for(
+        &mut self,
+        _session: &Arc<Session>,
+        context: Context,
+    ) -> BoxFuture<Result<Option<Item>, Exception>> {
+        let next = self.next_with(context.leave);
+        Box::pin(async move { Ok(next.await?.map(Item::from)) })
+    }
+}
+
+impl<I> BlockingItems<I>
+where
+    I: Iterator<Item: IntoResult> + Send + 'static,
+{
+    fn next_with(&self, leave: Leave) -> BoxFuture<Result<Option<Value>, Exception>> {
         let items = Arc::clone(&self.0);
-        Box::pin(blocking("the next item of a stream", Leave::default(), move || {
+        Box::pin(blocking("the next item of a stream", leave, move || {
             item(items.lock().unwrap_or_else(PoisonError::into_inner).next())
         }))
     }
