@@ -135,6 +135,9 @@ class Streams:
             )
             wrapped.__cause__ = error
             return RAISED, exceptions.exception(wrapped, serializer, None, hosted)
+        finally:
+            if output.current.partial:
+                output.end_of_call()
 
     def close(self, number):
         """Forgets an iterator, which runs what its generator has to do at its end."""

@@ -371,6 +371,10 @@ class Rig:
     def oneway_fails(self):
         raise RuntimeError("in a oneway call")
     oneway_fails._pyroOneway = True
+    def numbers(self):
+        for number in range(2):
+            print(number, end="")
+            yield number
 """
 
 
@@ -402,6 +406,17 @@ def test_logging_is_the_drivers_own_to_configure(tmp_path, setup, writes):
         # what the worker itself has to say
         channel.oneway("one", "oneway_fails")
         assert "in a oneway call" in worker.record(lambda record: record[0] == "log")[5]
+
+
+def test_what_a_generator_prints_without_a_newline_is_told_with_its_item(tmp_path):
+    (tmp_path / "rig.py").write_text(LOGGING)
+    with Worker([service(name, "rig", "Rig") for name in ("one", "two")],
+                path=[tmp_path]) as worker:
+        channel = worker.channel()
+        _, stream = channel.operation(CALL, "one", "numbers")
+        for number in range(2):
+            assert channel.next(stream) == (VALUE, number)
+            assert worker.record(lambda record: True) == ("out", "one", str(number))
 
 
 def test_threads_work_for_the_service_that_started_them(tmp_path):
