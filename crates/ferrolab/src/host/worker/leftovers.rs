@@ -8,6 +8,8 @@
 //! they were.) Knows nothing of why a worker ended.
 
 use std::ffi::OsString;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The environment variable with the mark.
@@ -28,11 +30,18 @@ pub(super) struct Mark {
     run: u32,
 }
 
+/// A number of 30 bits for this process. Its id would not do: a daemon in a container has the same
+/// as another outside of it, which sees the processes of both.
+static DAEMON: LazyLock<u32> = LazyLock::new(|| {
+    let random = RandomState::new().hash_one(std::process::id());
+    u32::try_from(random >> 34).unwrap_or_default()
+});
+
 impl Mark {
     /// A mark that nothing else on this host has now.
     pub(super) fn new() -> Self {
         static RUNS: AtomicU32 = AtomicU32::new(0);
-        Mark { daemon: std::process::id(), run: RUNS.fetch_add(1, Ordering::Relaxed) }
+        Mark { daemon: *DAEMON, run: RUNS.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// For the worker's environment.
@@ -52,7 +61,6 @@ impl Mark {
 
     /// The limit.
     pub(super) fn number(self) -> u64 {
-        // A process id has 22 bits.
         ENDLESS | u64::from(self.daemon) << 32 | u64::from(self.run)
     }
 
