@@ -21,7 +21,7 @@ use crate::daemon::handshake::{self, Accepted, May};
 use crate::daemon::oneway::{Most, Oneways};
 use crate::daemon::waiting_room::Stay;
 use crate::daemon::watching::{IDLE, Idle, Watch};
-use crate::daemon::{Shared, arriving, refusal, room, unread};
+use crate::daemon::{Shared, arriving, refusal, room, sending};
 use crate::frames::{FrameReader, Patience, ReadError};
 use crate::net::ClientStream;
 use crate::session::{Peer, Session};
@@ -299,7 +299,7 @@ async fn requests<S: ClientStream>(
                         false => {
                             let out = &mut connection.out;
                             dispatch::refuse(shared, session, header, exception, out);
-                            Box::pin(unread::send(shared, session, connection, None)).await?;
+                            Box::pin(sending::send(shared, session, connection, None)).await?;
                         }
                     }
                     continue;
@@ -331,7 +331,7 @@ async fn requests<S: ClientStream>(
             kind => return Err(FrameError::UnknownType(kind as u8).into()),
         };
         if !connection.out.is_empty() {
-            unread::send(shared, session, connection, caller.room.take()).await?;
+            sending::send(shared, session, connection, caller.room.take()).await?;
         }
         if std::mem::take(&mut caller.took) > KEEP_MEMORY {
             aside(give_memory_back);

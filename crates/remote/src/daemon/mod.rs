@@ -20,6 +20,7 @@ mod refusal;
 mod request;
 pub(crate) mod rest;
 pub(crate) mod room;
+mod sending;
 mod serving;
 mod shared;
 mod spares;

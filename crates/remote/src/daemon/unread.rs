@@ -4,37 +4,28 @@
 //! answer before it makes it, and waits where there is none: whoever reads is served in its turn.
 //! Only the first room for an answer is waited for, so that nobody who has some waits for others.
 //! While somebody waits, connections that hardly read go, and what others have read is given back.
-//! A limit for each connection would be none: there are thousands.
+//! A limit for each connection would be none: there are thousands. How an answer is sent is
+//! [`sending`](super::sending)'s.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 use wire::exception::Exception;
 
 use crate::aside::aside;
-use crate::daemon::Shared;
-use crate::daemon::connection::Connection;
-use crate::session::Session;
 
-/// Smaller answers do not count: all connections together can have but so many.
-const SMALL: usize = 16 * 1024;
 /// Who reads no more than this
 const HARDLY: usize = 256 * 1024;
 /// in this time goes where others wait.
 const PERIOD: Duration = Duration::from_secs(5);
 /// An answer waits for room for as long as this; then it is refused.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// What is read of a large answer is given back when it is half of at least so much.
-const WORTH_MOVING: usize = 1 << 20;
 
 /// The answers that are being made and sent.
 #[derive(Debug)]
@@ -78,11 +69,11 @@ struct Waiter {
 /// Room in memory for one answer. It holds none until some is taken, and gives it back when the
 /// answer is sent, or when it is dropped.
 #[derive(Clone, Debug)]
-pub struct AnswerRoom(Arc<Place>);
+pub struct AnswerRoom(pub(super) Arc<Place>);
 
 /// What has a number of its own among the holders or those who wait.
 #[derive(Debug)]
-struct Place {
+pub(super) struct Place {
     unread: Arc<Unread>,
     number: u64,
 }
@@ -162,74 +153,9 @@ impl AnswerRoom {
     }
 }
 
-/// Sends the answer that `connection` holds, which may have room already.
-pub(crate) async fn send<S: AsyncWrite + Unpin>(
-    shared: &Shared,
-    session: &Session,
-    connection: &mut Connection<S>,
-    room: Option<AnswerRoom>,
-) -> io::Result<()> {
-    let bytes = connection.out.len();
-    if bytes < SMALL || shared.unread.most.is_none() {
-        return connection.send().await;
-    }
-    let room = room.unwrap_or_else(|| Unread::room(&shared.unread));
-    // Boxed, so that connections without large answers are no larger for it.
-    Box::pin(send_large(connection, &room.0)).await.unwrap_or_else(|| {
-        warn!(daemon = %shared.config.name, peer = %session.peer, bytes,
-            "closing a connection that hardly reads its answer: others wait for room");
-        Err(io::ErrorKind::TimedOut.into())
-    })
-}
-
-/// `None` where the connection has to go.
-async fn send_large<S: AsyncWrite + Unpin>(
-    connection: &mut Connection<S>,
-    place: &Place,
-) -> Option<io::Result<()>> {
-    let gone = place.begin(connection.out.len());
-    let sent = tokio::select! {
-        biased;
-        sent = write_all(connection, place) => Some(sent),
-        () = gone.cancelled() => None,
-    };
-    connection.out = Vec::new();
-    sent
-}
-
-/// As [`Connection::send`] does, and tells of what is taken.
-async fn write_all<S: AsyncWrite + Unpin>(
-    connection: &mut Connection<S>,
-    place: &Place,
-) -> io::Result<()> {
-    let Connection { stream, reader, out } = connection;
-    let limit = reader.patience.within;
-    let mut sent = 0;
-    while let Some(left) = out.get(sent..).filter(|left| !left.is_empty()) {
-        let written = match limit {
-            None => stream.write(left).await?,
-            Some(limit) => timeout(limit, stream.write(left)).await??,
-        };
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        sent += written;
-        if place.took(written) && out.len() >= WORTH_MOVING && sent >= out.len() / 2 {
-            out.drain(..sent);
-            out.shrink_to_fit();
-            sent = 0;
-            place.shrink(out.len());
-        }
-    }
-    match limit {
-        None => stream.flush().await,
-        Some(limit) => timeout(limit, stream.flush()).await?,
-    }
-}
-
 impl Place {
     /// The answer of so many bytes is made, and is sent from now on.
-    fn begin(&self, bytes: usize) -> CancellationToken {
+    pub(super) fn begin(&self, bytes: usize) -> CancellationToken {
         let mut state = self.unread.lock();
         if !state.holders.contains_key(&self.number) {
             // It is there already: to wait would only keep it longer.
@@ -247,7 +173,7 @@ impl Place {
     }
 
     /// The client has taken so much. True if others wait for room.
-    fn took(&self, bytes: usize) -> bool {
+    pub(super) fn took(&self, bytes: usize) -> bool {
         let mut state = self.unread.lock();
         let holder = state.holders.get_mut(&self.number);
         if let Some(reading) = holder.and_then(|holder| holder.reading.as_mut()) {
@@ -260,7 +186,7 @@ impl Place {
     }
 
     /// It holds so much now.
-    fn shrink(&self, bytes: usize) {
+    pub(super) fn shrink(&self, bytes: usize) {
         self.unread.lock().resize(self.number, |known| known.min(bytes));
         self.unread.settle(Instant::now());
     }
@@ -277,6 +203,11 @@ impl Drop for Place {
 }
 
 impl Unread {
+    /// Whether there is a limit.
+    pub(super) fn is_limited(&self) -> bool {
+        self.most.is_some()
+    }
+
     /// Room for so many bytes; any number if absent.
     pub(crate) fn new(most: Option<usize>) -> Self {
         let turns = available_parallelism().map_or(1, NonZero::get);
