@@ -94,7 +94,12 @@ impl Searches {
 
     fn compare(&self, test: &Test, clock: Clock) -> Result<Selection, Exception> {
         let revision = self.store.read().revision();
-        let last = self.last().clone().filter(|snapshot| snapshot.revision == revision);
+        let last = {
+            let mut last = self.last();
+            // One that is out of date only keeps names that may be gone.
+            *last = last.take().filter(|snapshot| snapshot.revision == revision);
+            last.clone()
+        };
         if let Some(snapshot) = last {
             return test.search(snapshot, clock);
         }

@@ -95,7 +95,9 @@ impl Database {
             Ok((database, names)) => Ok((database, names, None)),
             Err(DatabaseError::Corrupt { reason, .. }) => {
                 let told = set_aside(file, &Loss::Corrupt(reason))?;
-                Ok((Database::open(file)?, Names::new(), Some(told)))
+                let database = Database::open(file)?;
+                error!("{told}");
+                Ok((database, Names::new(), Some(told)))
             }
             Err(error) => Err(error),
         }
@@ -234,41 +236,38 @@ impl Database {
         self.file
     }
 
-    /// A new file that holds what `steps` come to, and what is to be told about it. Whatever is
-    /// there already is set aside. The old one must be closed: at its close SQLite removes the log
-    /// of whatever has its name then.
+    /// A new file that holds what `steps` come to. What is to be told about it when it is there is
+    /// in `told`, also where an attempt has failed: the next one finds no trace of what was lost.
+    /// Whatever is there already is set aside. The old one must be closed: at its close SQLite
+    /// removes the log of whatever has its name then.
     pub(super) fn begin(
         file: &Path,
         loss: &Loss,
         steps: &[Step],
-    ) -> Result<(Self, String), DatabaseError> {
-        let told = match file.exists() {
-            true => set_aside(file, loss)?,
-            false => {
-                // A log without its database must not be applied to the next one.
-                remove_leftovers(file);
-                let told = format!(
+        told: &mut Option<String>,
+    ) -> Result<Self, DatabaseError> {
+        if file.exists() {
+            *told = Some(set_aside(file, loss)?);
+        } else {
+            // A log without its database must not be applied to the next one.
+            remove_leftovers(file);
+            told.get_or_insert_with(|| {
+                format!(
                     "the database {} was deleted while the nameserver ran; all names were written \
                      to a new one",
                     file.display()
-                );
-                error!("{told}");
-                told
-            }
-        };
+                )
+            });
+        }
         let begun = Database::open(file).and_then(|mut database| {
             database.write(steps)?;
             Ok(database)
         });
-        match begun {
-            Ok(database) => Ok((database, told)),
-            Err(error) => {
-                // It holds nothing that was there before, and would be set aside the next time.
-                let _ = std::fs::remove_file(file);
-                remove_leftovers(file);
-                Err(error)
-            }
-        }
+        begun.inspect_err(|_| {
+            // It holds nothing that was there before, and would be set aside the next time.
+            let _ = std::fs::remove_file(file);
+            remove_leftovers(file);
+        })
     }
 
     fn error(&self, operation: &'static str, source: rusqlite::Error) -> DatabaseError {
@@ -328,7 +327,6 @@ fn set_aside(file: &Path, loss: &Loss) -> Result<String, DatabaseError> {
              file, stop the nameserver first)"
         ),
     };
-    error!("{told}");
     Ok(told)
 }
 

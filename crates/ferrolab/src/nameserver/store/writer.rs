@@ -105,7 +105,12 @@ async fn look(orders: mpsc::WeakSender<Order>) {
 enum Place {
     Open(Database),
     /// The database was lost, and there is no new one yet.
-    Lost(PathBuf, Loss),
+    Lost {
+        file: PathBuf,
+        loss: Loss,
+        /// What is to be told when there is one, if that is known already.
+        told: Option<String>,
+    },
 }
 
 struct Loop {
@@ -196,7 +201,7 @@ impl Loop {
     /// Begins a new file where the old one is lost; true if there is a new one.
     fn renew(&mut self) -> Result<bool, DatabaseError> {
         let loss = match &self.place {
-            Place::Lost(_, loss) => Some(loss.clone()),
+            Place::Lost { loss, .. } => Some(loss.clone()),
             Place::Open(database) => database.loss(),
         };
         match loss {
@@ -216,19 +221,22 @@ impl Loop {
             };
             index.with_prefix("").map(step).collect()
         };
-        let gone = Place::Lost(PathBuf::new(), loss.clone());
-        let file = match std::mem::replace(&mut self.place, gone) {
-            Place::Open(database) => database.close(),
-            Place::Lost(file, _) => file,
+        let gone = Place::Lost { file: PathBuf::new(), loss: loss.clone(), told: None };
+        let (file, mut told) = match std::mem::replace(&mut self.place, gone) {
+            Place::Open(database) => (database.close(), None),
+            Place::Lost { file, told, .. } => (file, told),
         };
-        match Database::begin(&file, &loss, &everything) {
-            Ok((database, told)) => {
+        match Database::begin(&file, &loss, &everything, &mut told) {
+            Ok(database) => {
                 self.place = Place::Open(database);
-                self.notice = Some(told);
+                if let Some(told) = &told {
+                    error!("{told}");
+                }
+                self.notice = told;
                 Ok(())
             }
             Err(error) => {
-                self.place = Place::Lost(file, loss);
+                self.place = Place::Lost { file, loss, told };
                 Err(error)
             }
         }
