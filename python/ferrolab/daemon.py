@@ -88,8 +88,13 @@ class HostedDaemon:
         service = (_WeakService if weak else Service)(objectId, obj_or_class)
         # Asked first: an id that the daemon refuses stays whose it is.
         self._serve(service)
-        obj_or_class._pyroId = objectId
-        obj_or_class._pyroDaemon = self
+        try:
+            obj_or_class._pyroId = objectId
+            obj_or_class._pyroDaemon = self
+        except BaseException:
+            # It takes no attributes. Nobody must find an id with nothing behind it.
+            self._ask("unregister", objectId)
+            raise
         with self._lock:
             self._registered[objectId] = weakref.ref(obj_or_class) if weak else obj_or_class
             self._services[objectId] = service

@@ -430,6 +430,9 @@ def test_objects_registered_at_run_time():
         assert me["state"][0] == "PYRO:reg@localhost:77" and name == "reg"
         channel.call("reg", "drop")
         raises("Pyro5.errors.DaemonError", channel, "measure", service="thing")
+        raises("builtins.AttributeError", channel, "rigid", service="reg")
+        assert [(kind, name) for kind, (name, *_) in seen[-2:]] == [
+            ("register", "rigid"), ("unregister", "rigid")]
 
 
 def interpreters():

@@ -272,6 +272,11 @@ class Resting:
 
 
 @expose
+class Rigid:
+    __slots__ = ()
+
+
+@expose
 class Registering:
     def make(self):
         thing = Plain()
@@ -288,6 +293,9 @@ class Registering:
 
     def drop(self):
         self._pyroDaemon.unregister(self.thing)
+
+    def rigid(self):
+        self._pyroDaemon.register(Rigid(), "rigid")
 
 
 instance = Created("beforehand")
