@@ -241,6 +241,7 @@ pub mod lock;
 pub mod native;
 mod net;
 mod object;
+mod serialized;
 mod session;
 mod tls;
 

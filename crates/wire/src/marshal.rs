@@ -26,4 +26,5 @@ mod tests;
 
 pub use decode::decode;
 pub(crate) use decode::decode_counted;
+pub(crate) use encode::encode_bytes_head;
 pub use encode::{encode, encode_call};

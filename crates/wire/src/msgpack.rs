@@ -26,6 +26,7 @@ mod tests;
 
 pub use decode::decode;
 pub(crate) use decode::decode_counted;
+pub(crate) use encode::encode_bytes_head;
 pub use encode::{encode, encode_call};
 
 const EXT_COMPLEX: u8 = 0x30;

@@ -68,6 +68,17 @@ impl Serializer {
         }
     }
 
+    /// Appends what stands before the content of a `bytes` of this length, where the content itself
+    /// then follows as it is and nothing comes behind it: a large one need not be copied. False,
+    /// and nothing appended, where the format has another form for it.
+    pub fn encode_bytes_head(self, len: usize, out: &mut Vec<u8>) -> bool {
+        match self {
+            Serializer::Marshal => marshal::encode_bytes_head(len, out).is_ok(),
+            Serializer::Msgpack => msgpack::encode_bytes_head(len, out).is_ok(),
+            Serializer::Serpent | Serializer::Json => false,
+        }
+    }
+
     /// Reads one value from the whole of `data`.
     ///
     /// # Errors

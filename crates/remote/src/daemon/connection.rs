@@ -275,6 +275,7 @@ async fn requests<S: ClientStream>(
         oneways: Oneways::new(most),
         took: 0,
         room: None,
+        behind: None,
     };
     let mut stopped = pin!(stop.cancelled());
     let sleep = pin!(tokio::time::sleep(IDLE));
@@ -299,7 +300,8 @@ async fn requests<S: ClientStream>(
                         false => {
                             let out = &mut connection.out;
                             dispatch::refuse(shared, session, header, exception, out);
-                            Box::pin(sending::send(shared, session, connection, None)).await?;
+                            Box::pin(sending::send(shared, session, connection, None, None))
+                                .await?;
                         }
                     }
                     continue;
@@ -331,7 +333,8 @@ async fn requests<S: ClientStream>(
             kind => return Err(FrameError::UnknownType(kind as u8).into()),
         };
         if !connection.out.is_empty() {
-            sending::send(shared, session, connection, caller.room.take()).await?;
+            let (room, behind) = (caller.room.take(), caller.behind.take());
+            sending::send(shared, session, connection, room, behind).await?;
         }
         if std::mem::take(&mut caller.took) > KEEP_MEMORY {
             aside(give_memory_back);

@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, warn};
 use wire::exception::Exception;
-use wire::message::{Annotations, Flags, FrameWriter, Header, MessageType};
+use wire::message::{Annotations, Flags, FrameError, FrameWriter, Header, MessageType};
 use wire::serializer::Serializer;
 use wire::value::Value;
 
@@ -24,6 +24,7 @@ use crate::daemon::unread::AnswerRoom;
 use crate::daemon::{DAEMON_NAME, Shared, guarded};
 use crate::frames::Frame;
 use crate::object::{Answer, CallResult, Context, Leave, Operation, Reply, ReplyBody, Request};
+use crate::serialized::{Behind, Serialized};
 use crate::session::Session;
 
 /// The annotation that carries an item stream's id.
@@ -46,6 +47,8 @@ pub(crate) struct Caller {
     pub(crate) took: usize,
     /// The room that the answer to the last request has taken, until it is sent.
     pub(crate) room: Option<AnswerRoom>,
+    /// The end of that answer, where it is not in the connection's buffer.
+    pub(crate) behind: Option<Behind>,
 }
 
 /// Carries out the request in `frame` and appends its answer to `out`; nothing for a oneway.
@@ -56,7 +59,7 @@ pub(crate) async fn answer(
     mut held: Option<Held>,
     out: &mut Vec<u8>,
 ) -> After {
-    let Caller { session, only_breaks_locks, oneways, took, room } = caller;
+    let Caller { session, only_breaks_locks, oneways, took, room, behind } = caller;
     let header = frame.header;
     let Some(serializer) = Serializer::from_id(header.serializer) else {
         debug!(peer = %session.peer, serializer = header.serializer, "unknown serializer");
@@ -176,8 +179,8 @@ pub(crate) async fn answer(
     }
     *room = result.as_mut().ok().and_then(|reply| reply.room.take());
     match room {
-        None => answer.result(result, &id, &name, out),
-        Some(room) => room.make(|| answer.result(result, &id, &name, out)).await,
+        None => answer.result(result, &id, &name, out, behind),
+        Some(room) => room.make(|| answer.result(result, &id, &name, out, behind)).await,
     }
 }
 
@@ -297,7 +300,14 @@ struct Answering<'a> {
 }
 
 impl Answering<'_> {
-    fn result(&self, result: CallResult, object: &str, method: &str, out: &mut Vec<u8>) -> After {
+    fn result(
+        &self,
+        result: CallResult,
+        object: &str,
+        method: &str,
+        out: &mut Vec<u8>,
+        behind: &mut Option<Behind>,
+    ) -> After {
         let Reply { body, annotations, room: _room } = match result {
             Ok(reply) => reply,
             Err(exception) => return self.exception(exception, object, method, out),
@@ -306,6 +316,19 @@ impl Answering<'_> {
             ReplyBody::Value(value) => {
                 let batch = self.header.flags.contains(Flags::BATCH);
                 let flags = if batch { Flags::BATCH } else { Flags::default() };
+                let value = match self.in_parts(value) {
+                    Err(value) => value,
+                    Ok(Serialized { begin, rest }) => {
+                        let written = self.write_before(&begin, &rest, flags, &annotations, out);
+                        return match written {
+                            Ok(()) => {
+                                *behind = Some(rest);
+                                After::Continue
+                            }
+                            Err(exception) => self.exception(exception, object, method, out),
+                        };
+                    }
+                };
                 let write = || self.write(&value, flags, &annotations, out);
                 match aside_if(is_long(&value), write) {
                     Ok(()) => After::Continue,
@@ -400,6 +423,30 @@ impl Answering<'_> {
         After::Close
     }
 
+    /// A value that need not be copied behind its header; else the value again.
+    fn in_parts(&self, value: Value) -> Result<Serialized, Value> {
+        match value {
+            Value::Bytes(bytes) if !self.shared.config.compression => {
+                Serialized::bytes(self.serializer, bytes, 0).map_err(Value::Bytes)
+            }
+            value => Err(value),
+        }
+    }
+
+    fn write_before(
+        &self,
+        begin: &[u8],
+        rest: &Behind,
+        flags: Flags,
+        annotations: &Annotations,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Exception> {
+        let mut frame = self.begin(annotations, out)?;
+        frame.payload().extend_from_slice(begin);
+        let length = rest.bytes().len();
+        frame.finish_before(length, flags, Some(self.id), self.most()).map_err(unframed)
+    }
+
     fn write(
         &self,
         value: &Value,
@@ -407,23 +454,32 @@ impl Answering<'_> {
         annotations: &Annotations,
         out: &mut Vec<u8>,
     ) -> Result<(), Exception> {
-        let unframed =
-            |error: wire::message::FrameError| Exception::protocol_error(error.to_string());
-        let mut frame = FrameWriter::begin(
-            out,
-            MessageType::Result,
-            self.serializer.id(),
-            self.header.seq,
-            annotations,
-        )
-        .map_err(unframed)?;
+        let mut frame = self.begin(annotations, out)?;
         self.serializer
             .encode(value, frame.payload())
             .map_err(|error| Exception::new(error.class(), error.to_string()))?;
-        let config = &self.shared.config;
-        let most = config.answer.unwrap_or(config.limits.message);
-        frame.finish(flags, Some(self.id), config.compression, most).map_err(unframed)
+        let compress = self.shared.config.compression;
+        frame.finish(flags, Some(self.id), compress, self.most()).map_err(unframed)
     }
+
+    fn begin<'a>(
+        &self,
+        annotations: &Annotations,
+        out: &'a mut Vec<u8>,
+    ) -> Result<FrameWriter<'a>, Exception> {
+        let (kind, serializer) = (MessageType::Result, self.serializer.id());
+        FrameWriter::begin(out, kind, serializer, self.header.seq, annotations).map_err(unframed)
+    }
+
+    /// How long an answer may be.
+    fn most(&self) -> usize {
+        let config = &self.shared.config;
+        config.answer.unwrap_or(config.limits.message)
+    }
+}
+
+fn unframed(error: FrameError) -> Exception {
+    Exception::protocol_error(error.to_string())
 }
 
 /// How much of a text stands in the exception that tells of one that cannot be sent.

@@ -5,6 +5,7 @@
 //! to say.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
@@ -13,6 +14,7 @@ use tracing::warn;
 use crate::daemon::Shared;
 use crate::daemon::connection::Connection;
 use crate::daemon::unread::{AnswerRoom, Place, Unread};
+use crate::serialized::{Behind, Sending};
 use crate::session::Session;
 
 /// Smaller answers do not count: all connections together can have but so many.
@@ -20,20 +22,22 @@ const SMALL: usize = 16 * 1024;
 /// What is read of a large answer is given back when it is half of at least so much.
 const WORTH_MOVING: usize = 1 << 20;
 
-/// Sends the answer that `connection` holds, which may have room already.
+/// Sends the answer that `connection` holds and what is `behind` it; it may have room already.
 pub(crate) async fn send<S: AsyncWrite + Unpin>(
     shared: &Shared,
     session: &Session,
     connection: &mut Connection<S>,
     room: Option<AnswerRoom>,
+    behind: Option<Behind>,
 ) -> io::Result<()> {
-    let bytes = connection.out.len();
-    if bytes < SMALL || !shared.unread.is_limited() {
+    let in_parts = behind.as_ref().map(|behind| behind.bytes().len());
+    let bytes = connection.out.len() + in_parts.unwrap_or(0);
+    if in_parts.is_none() && (bytes < SMALL || !shared.unread.is_limited()) {
         return connection.send().await;
     }
     let room = room.unwrap_or_else(|| Unread::room(&shared.unread));
     // Boxed, so that connections without large answers are no larger for it.
-    Box::pin(send_large(connection, &room.0)).await.unwrap_or_else(|| {
+    Box::pin(send_large(connection, behind, &room.0)).await.unwrap_or_else(|| {
         warn!(daemon = %shared.config.name, peer = %session.peer, bytes,
             "closing a connection that hardly reads its answer: others wait for room");
         Err(io::ErrorKind::TimedOut.into())
@@ -43,40 +47,48 @@ pub(crate) async fn send<S: AsyncWrite + Unpin>(
 /// `None` where the connection has to go.
 async fn send_large<S: AsyncWrite + Unpin>(
     connection: &mut Connection<S>,
+    behind: Option<Behind>,
     place: &Place,
 ) -> Option<io::Result<()>> {
-    let gone = place.begin(connection.out.len());
+    let Connection { stream, reader, out } = connection;
+    let sending = Sending::new(out, behind);
+    let gone = place.begin(sending.len());
     let sent = tokio::select! {
         biased;
-        sent = write_all(connection, place) => Some(sent),
+        sent = write_all(stream, sending, reader.patience.within, place) => Some(sent),
         () = gone.cancelled() => None,
     };
-    connection.out = Vec::new();
+    out.clear();
+    if out.capacity() >= SMALL {
+        *out = Vec::new();
+    }
     sent
 }
 
 /// As [`Connection::send`] does, and tells of what is taken.
 async fn write_all<S: AsyncWrite + Unpin>(
-    connection: &mut Connection<S>,
+    stream: &mut S,
+    mut sending: Sending<'_>,
+    limit: Option<Duration>,
     place: &Place,
 ) -> io::Result<()> {
-    let Connection { stream, reader, out } = connection;
-    let limit = reader.patience.within;
-    let mut sent = 0;
-    while let Some(left) = out.get(sent..).filter(|left| !left.is_empty()) {
+    let (mut kept, mut sent) = (sending.len(), 0);
+    while sent < kept {
+        let left = sending.left();
+        let writing = stream.write_vectored(&left);
         let written = match limit {
-            None => stream.write(left).await?,
-            Some(limit) => timeout(limit, stream.write(left)).await??,
+            None => writing.await?,
+            Some(limit) => timeout(limit, writing).await??,
         };
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
+        sending.advance(written);
         sent += written;
-        if place.took(written) && out.len() >= WORTH_MOVING && sent >= out.len() / 2 {
-            out.drain(..sent);
-            out.shrink_to_fit();
-            sent = 0;
-            place.shrink(out.len());
+        if place.took(written) && kept >= WORTH_MOVING && sent >= kept / 2 {
+            sending.give_back();
+            (kept, sent) = (sending.len(), 0);
+            place.shrink(kept);
         }
     }
     match limit {

@@ -180,6 +180,29 @@ fn a_frame_that_is_not_finished_leaves_no_trace() {
 }
 
 #[test]
+fn a_payload_may_go_on_behind_the_buffer() {
+    let ids = vec![(*b"ABCD", vec![1])];
+    let mut whole = Vec::new();
+    let mut writer = FrameWriter::begin(&mut whole, MessageType::Result, 2, 7, &ids).unwrap();
+    writer.payload().extend_from_slice(b"beginning and end");
+    writer.finish(Flags::BATCH, Some([3; 16]), false, 26).unwrap();
+
+    let mut out = Vec::new();
+    let mut writer = FrameWriter::begin(&mut out, MessageType::Result, 2, 7, &ids).unwrap();
+    writer.payload().extend_from_slice(b"beginning ");
+    writer.finish_before(7, Flags::BATCH, Some([3; 16]), 26).unwrap();
+    assert_eq!([out.as_slice(), b"and end"].concat(), whole);
+
+    let mut out = Vec::new();
+    for behind in [18, usize::MAX] {
+        let writer = FrameWriter::begin(&mut out, MessageType::Result, 2, 7, &ids).unwrap();
+        let error = writer.finish_before(behind, Flags::NONE, None, 26).unwrap_err();
+        assert!(matches!(error, FrameError::TooLarge { max: 26, .. }), "{error}");
+        assert!(out.is_empty());
+    }
+}
+
+#[test]
 fn flags_print_by_name() {
     let cases = [
         (Flags::NONE, "Flags()"),

@@ -62,16 +62,13 @@ impl<'a> FrameWriter<'a> {
     /// # Errors
     /// A message beyond `max_len`; the buffer is then as `begin` found it.
     pub fn finish(
-        mut self,
+        self,
         flags: Flags,
         correlation_id: Option<[u8; 16]>,
         compress: bool,
         max_len: usize,
     ) -> Result<(), FrameError> {
-        let mut flags = flags.without(Flags::COMPRESSED).without(Flags::CORR_ID);
-        if correlation_id.is_some() {
-            flags |= Flags::CORR_ID;
-        }
+        let mut flags = flags.without(Flags::COMPRESSED);
         let payload = self.out.get(self.payload..).unwrap_or(&[]);
         if compress && payload.len() > COMPRESSED_ABOVE {
             let deflated = deflate(payload);
@@ -79,9 +76,38 @@ impl<'a> FrameWriter<'a> {
             self.out.extend_from_slice(&deflated);
             flags |= Flags::COMPRESSED;
         }
-        let data_len = self.out.len() - self.payload;
+        self.fill_in(flags, correlation_id, max_len, 0)
+    }
+
+    /// Completes a message whose payload goes on: `behind` further bytes follow the buffer's when
+    /// it is sent. Such a payload is not compressed.
+    ///
+    /// # Errors
+    /// As [`FrameWriter::finish`].
+    pub fn finish_before(
+        self,
+        behind: usize,
+        flags: Flags,
+        correlation_id: Option<[u8; 16]>,
+        max_len: usize,
+    ) -> Result<(), FrameError> {
+        self.fill_in(flags.without(Flags::COMPRESSED), correlation_id, max_len, behind)
+    }
+
+    fn fill_in(
+        mut self,
+        mut flags: Flags,
+        correlation_id: Option<[u8; 16]>,
+        max_len: usize,
+        behind: usize,
+    ) -> Result<(), FrameError> {
+        flags = flags.without(Flags::CORR_ID);
+        if correlation_id.is_some() {
+            flags |= Flags::CORR_ID;
+        }
+        let data_len = (self.out.len() - self.payload).saturating_add(behind);
         let annotations_len = self.payload - self.start - HEADER_LEN;
-        let size = data_len + annotations_len;
+        let size = data_len.saturating_add(annotations_len);
         let max = max_len.min(u32::MAX as usize);
         if size > max {
             return Err(FrameError::TooLarge { size, max });

@@ -36,6 +36,11 @@ pub fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeErr
     })
 }
 
+/// Appends the head of a `bytes` of this length; nothing if there can be none so long.
+pub(crate) fn encode_bytes_head(len: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    write_head(&BIN, len, out)
+}
+
 fn write(value: &Value, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     check_level(level)?;
     match value {
@@ -63,7 +68,7 @@ fn write(value: &Value, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
         }
         Value::Str(text) => write_str(text, out)?,
         Value::Bytes(bytes) => {
-            write_head(&BIN, bytes.len(), out)?;
+            encode_bytes_head(bytes.len(), out)?;
             out.extend_from_slice(bytes);
         }
         Value::List(items) | Value::Tuple(items) => {
