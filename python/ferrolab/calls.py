@@ -33,11 +33,13 @@ import threading
 import time
 from collections.abc import Iterator
 
-from . import convert, exceptions, framing, output, pyro
+from . import convert, exceptions, framing, output, pyro, written
 from .records import log
 
 CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST, UNPIN, FINISH, LEAVE = range(12)
 VALUE, RAISED, STREAM, END, BEGUN = range(5)
+# A value that has its bytes already; it goes out as any other.
+WRITTEN = -1
 
 FLAG_ONEWAY = 4
 FLAG_KEEPSERIALIZED = 32
@@ -219,19 +221,29 @@ class Channel:
         return False
 
     def _write(self, answer, request):
+        begin = b""
         try:
-            data = framing.encode(answer)
-            if len(data) > self._host.longest_answer:
+            parts = None
+            if answer[0] == WRITTEN:
+                parts = answer[1]
+            elif len(answer) == 2 and type(answer[1]) is bytes:
+                parts = written.parts(answer[1])
+            if parts is None:
+                data = framing.encode(answer)
+            else:
+                begin, data = parts
+            size = len(begin) + len(data)
+            if size > self._host.longest_answer:
                 # Its decoding would hold up everybody, for something that no message holds.
-                size, data = len(data), None
+                data = None
                 raise ValueError(
                     "it takes {} bytes, and {} are allowed here; `max_message_size` of the "
                     "daemon sets that".format(size, self._host.longest_answer)
                 )
         except BaseException as error:
             # no memory, or somebody else has changed the result since it was looked at
-            data = framing.encode(self._lost(error, request))
-        framing.send(self._sock, data)
+            begin, data = b"", framing.encode(self._lost(error, request))
+        framing.send(self._sock, data, begin)
 
     def _lost(self, error, request):
         """The answer to a request for which there is none; None if nobody waits for one."""
@@ -371,10 +383,16 @@ class Channel:
             elif isinstance(value, Iterator):
                 answer = STREAM, host.streams.add(name, value)
             else:
-                answer = VALUE, self._plain(value, serializer, member)
+                parts = written.parts(value) if type(value) is list else None
+                if parts is not None:
+                    answer = WRITTEN, parts
+                else:
+                    answer = VALUE, self._plain(value, serializer, member)
             if context is not None:
                 left = pyro.response_annotations(context)
                 if left:
+                    if answer[0] == WRITTEN:
+                        answer = VALUE, value
                     return answer + (left,)
             return answer
         except Exception as error:

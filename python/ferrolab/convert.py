@@ -108,7 +108,7 @@ class _Rules:
             return self._nested(value, depth, self._container)
         number = _sendable_number(value)
         if number is not value:
-            return self.convert(number, depth)
+            return number if is_plain(number, depth) else self.convert(number, depth)
         return self._nested(value, depth, self._object)
 
     def _nested(self, value, depth, convert):
@@ -370,7 +370,7 @@ class _Packed(_Rules):
         if kind not in ATOMS and kind not in _CONTAINERS:
             number = _sendable_number(value)
             if number is not value:
-                return self.convert(number, depth)
+                return number if is_plain(number, depth) else self.convert(number, depth)
             for base, rule in self._BASES:
                 if isinstance(value, base):
                     return rule(value) if base in ATOMS else super().convert(rule(value), depth)

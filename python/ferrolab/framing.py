@@ -21,7 +21,10 @@ MARSHAL_VERSION = 2
 _LENGTH = struct.Struct(">I")
 _BUFFER = 64 * 1024
 # From this size on, a second system call is cheaper than copying.
-_LARGE = 32 * 1024
+LARGE = 32 * 1024
+# From this size on, the socket's own room makes for too many turns of reader and writer.
+_HUGE = 256 * 1024
+_ROOM = 1024 * 1024
 
 
 def high_fd(fd):
@@ -117,18 +120,20 @@ def write(sock, frame):
     send(sock, encode(frame))
 
 
-def send(sock, data):
-    """Writes one frame with that content."""
-    head = _LENGTH.pack(len(data))
-    if len(data) < _LARGE:
+def send(sock, data, begin=b""):
+    """Writes one frame with that content, behind the beginning of it if there is one."""
+    head = _LENGTH.pack(len(begin) + len(data)) + begin
+    if len(data) < LARGE:
         sock.sendall(head + data)
         return
+    if len(data) >= _HUGE:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
     sent = sock.sendmsg([head, data])
-    if sent < 4:  # cannot be, short of a socket without any space
+    if sent < len(head):  # cannot be, short of a socket without any space
         sock.sendall(head[sent:])
-        sent = 4
-    if sent < 4 + len(data):
-        sock.sendall(memoryview(data)[sent - 4 :])
+        sent = len(head)
+    if sent < len(head) + len(data):
+        sock.sendall(memoryview(data)[sent - len(head) :])
 
 
 class Writer:

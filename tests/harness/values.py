@@ -63,6 +63,7 @@ TEXTS = {
     "bytes": b"abc",
     "bytes all": bytes(range(256)),
     "bytes long": bytes(100_000),
+    "bytes of half a megabyte": bytes(range(256)) * 2_000,
     "bytearray": bytearray(b"abc"),
     "memoryview": memoryview(b"abc"),
 }
@@ -73,6 +74,10 @@ COLLECTIONS = {
     "list of nan": [float("nan"), float("inf"), -0.0],
     "list nested 50": nested(50),
     "list of ints": list(range(10_000)),
+    "list of many floats": [number / 7 for number in range(40_000)],
+    "list of many small ints": list(range(-60_000, 60_000)),
+    "list of many kinds": [1.5, 1, "é", None, True, b"x", 2**40, [2.5, 3j]] * 8_000,
+    "list of many floats and an int": [0.5] * 40_000 + [1],
     "list of floats": [index / 7 for index in range(10_000)],
     "list of bytes": [b"a", b"b"],
     "empty tuple": (),

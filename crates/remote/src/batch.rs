@@ -3,6 +3,7 @@
 //! Owns where a batch ends: behind the first call that raises, or when its results have become too
 //! many. Knows neither locks nor sessions.
 
+use wire::DecodeError;
 use wire::exception::{Exception, wrap_in_batch};
 use wire::value::Value;
 
@@ -48,6 +49,11 @@ impl Results {
     }
 }
 
+/// An object has said of bytes that they are a value, and they are none.
+pub(crate) fn unreadable(error: &DecodeError) -> Exception {
+    Exception::daemon_error(format!("a result cannot be read: {error}"))
+}
+
 fn too_much() -> Exception {
     Exception::value_error(format!(
         "the results of this batch take more than {} MiB of memory; its further calls were not \
@@ -60,6 +66,7 @@ fn too_much() -> Exception {
 pub(crate) fn entry(method: &str, result: CallResult) -> Result<Value, Exception> {
     match result?.body {
         ReplyBody::Value(value) => Ok(value),
+        ReplyBody::Serialized(value) => value.read().map_err(|error| unreadable(&error)),
         ReplyBody::Stream(_) => Err(Exception::type_error(format!(
             "'{method}' returns an iterator, which cannot travel in a batch"
         ))),

@@ -272,6 +272,7 @@ pub use object::{
     Answer, Blob, BoxFuture, CallResult, Context, Leave, Metadata, MethodCall, Object, Operation,
     Reply, ReplyBody, Request, Rested,
 };
+pub use serialized::Serialized;
 pub use session::{Peer, Session};
 pub use tls::{ClientTls, Identity, ServerTls, TlsError, begins_tls};
 /// Bytes and values; what is used most of it is re-exported here.

@@ -16,6 +16,7 @@ use wire::value::{Dict, Value};
 use crate::daemon::room::Held;
 use crate::daemon::unread::{AnswerRoom, Unread};
 use crate::items::{Item, ItemStream};
+use crate::serialized::Serialized;
 use crate::session::Session;
 
 /// A boxed future that lives as long as it needs to.
@@ -383,6 +384,8 @@ pub struct Reply {
 pub enum ReplyBody {
     /// A value.
     Value(Value),
+    /// A large value as the request's serializer writes it.
+    Serialized(Serialized),
     /// An iterator, whose items the caller fetches one by one.
     Stream(Box<dyn ItemStream>),
 }

@@ -7,36 +7,53 @@
 use std::io::IoSlice;
 
 use wire::serializer::Serializer;
+use wire::value::Value;
+use wire::{DecodeError, Limits};
 
 /// From this length on a second part of a message is worth its trouble.
 pub(crate) const LARGE: usize = 64 * 1024;
 
 /// A value in the form of one serializer.
-#[derive(Debug)]
-pub(crate) struct Serialized {
+#[derive(Debug, PartialEq)]
+pub struct Serialized {
+    pub(crate) serializer: Serializer,
     pub(crate) begin: Vec<u8>,
     pub(crate) rest: Behind,
 }
 
 impl Serialized {
+    /// The value whose bytes `buffer` holds from `from` on, as the serializer would write them.
+    pub fn value(serializer: Serializer, buffer: Vec<u8>, from: usize) -> Self {
+        Serialized { serializer, begin: Vec::new(), rest: Behind { buffer, from } }
+    }
+
+    /// The value itself.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn read(&self) -> Result<Value, DecodeError> {
+        let bytes = [&self.begin, self.rest.bytes()].concat();
+        // It has its memory already.
+        self.serializer.decode(&bytes, &Limits { memory: usize::MAX, ..Limits::default() })
+    }
+
     /// The `bytes` that `buffer` holds from `from` on, where they are many and stand in a message
     /// as they are; else the buffer again.
-    pub(crate) fn bytes(
-        serializer: Serializer,
-        buffer: Vec<u8>,
-        from: usize,
-    ) -> Result<Self, Vec<u8>> {
+    ///
+    /// # Errors
+    /// It is none of these.
+    pub fn bytes(serializer: Serializer, buffer: Vec<u8>, from: usize) -> Result<Self, Vec<u8>> {
         let length = buffer.len().saturating_sub(from);
         let mut begin = Vec::new();
         if length < LARGE || !serializer.encode_bytes_head(length, &mut begin) {
             return Err(buffer);
         }
-        Ok(Serialized { begin, rest: Behind { buffer, from } })
+        Ok(Serialized { serializer, begin, rest: Behind { buffer, from } })
     }
 }
 
 /// The end of a message, in a buffer of its own.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Behind {
     buffer: Vec<u8>,
     /// What is before has been sent, or is no part of it.
@@ -127,7 +144,8 @@ mod tests {
             for length in [0, LARGE - 1, LARGE, 70_000] {
                 let value = wire::value::Value::Bytes(vec![7; length]);
                 let mut encoded = Vec::new();
-                serializer.encode(&value, &mut encoded).unwrap();
+                // json has no bytes at all.
+                let _ = serializer.encode(&value, &mut encoded);
                 let buffer = [vec![1; 5], vec![7; length]].concat();
                 match Serialized::bytes(serializer, buffer, 5) {
                     Ok(it) => assert_eq!([&it.begin, it.rest.bytes()].concat(), encoded),

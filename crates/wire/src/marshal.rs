@@ -21,6 +21,7 @@
 
 mod decode;
 mod encode;
+mod same;
 #[cfg(test)]
 mod tests;
 
@@ -28,3 +29,4 @@ pub use decode::decode;
 pub(crate) use decode::decode_counted;
 pub(crate) use encode::encode_bytes_head;
 pub use encode::{encode, encode_call};
+pub use same::stays_the_same;

@@ -14,6 +14,7 @@ use wire::serializer::Serializer;
 use wire::value::Value;
 
 use crate::aside::{aside, aside_if, give_memory_back, is_long};
+use crate::batch::unreadable;
 use crate::daemon::caught::{self, What};
 use crate::daemon::handshake::no_place;
 use crate::daemon::oneway::{self, About, Oneways};
@@ -313,28 +314,14 @@ impl Answering<'_> {
             Err(exception) => return self.exception(exception, object, method, out),
         };
         match body {
-            ReplyBody::Value(value) => {
-                let batch = self.header.flags.contains(Flags::BATCH);
-                let flags = if batch { Flags::BATCH } else { Flags::default() };
-                let value = match self.in_parts(value) {
-                    Err(value) => value,
-                    Ok(Serialized { begin, rest }) => {
-                        let written = self.write_before(&begin, &rest, flags, &annotations, out);
-                        return match written {
-                            Ok(()) => {
-                                *behind = Some(rest);
-                                After::Continue
-                            }
-                            Err(exception) => self.exception(exception, object, method, out),
-                        };
-                    }
-                };
-                let write = || self.write(&value, flags, &annotations, out);
-                match aside_if(is_long(&value), write) {
-                    Ok(()) => After::Continue,
-                    Err(exception) => self.exception(exception, object, method, out),
-                }
+            ReplyBody::Value(value) => match self.in_parts(value) {
+                Ok(value) => self.parts(value, &annotations, out, behind),
+                Err(value) => self.value(&value, &annotations, out),
             }
+            .unwrap_or_else(|exception| self.exception(exception, object, method, out)),
+            ReplyBody::Serialized(value) => self
+                .serialized(value, &annotations, out, behind)
+                .unwrap_or_else(|exception| self.exception(exception, object, method, out)),
             ReplyBody::Stream(stream) => {
                 let home = self.shared.locks.home(object);
                 let origin = Origin { object: home, member: method.to_owned() };
@@ -433,18 +420,51 @@ impl Answering<'_> {
         }
     }
 
-    fn write_before(
+    /// Writes what is before the value's second part, which stays where it is.
+    fn parts(
         &self,
-        begin: &[u8],
-        rest: &Behind,
-        flags: Flags,
+        value: Serialized,
         annotations: &Annotations,
         out: &mut Vec<u8>,
-    ) -> Result<(), Exception> {
+        behind: &mut Option<Behind>,
+    ) -> Result<After, Exception> {
         let mut frame = self.begin(annotations, out)?;
-        frame.payload().extend_from_slice(begin);
-        let length = rest.bytes().len();
-        frame.finish_before(length, flags, Some(self.id), self.most()).map_err(unframed)
+        frame.payload().extend_from_slice(&value.begin);
+        let length = value.rest.bytes().len();
+        let finished = frame.finish_before(length, self.flags(), Some(self.id), self.most());
+        finished.map_err(unframed)?;
+        *behind = Some(value.rest);
+        Ok(After::Continue)
+    }
+
+    fn serialized(
+        &self,
+        value: Serialized,
+        annotations: &Annotations,
+        out: &mut Vec<u8>,
+        behind: &mut Option<Behind>,
+    ) -> Result<After, Exception> {
+        if value.serializer == self.serializer && !self.shared.config.compression {
+            return self.parts(value, annotations, out, behind);
+        }
+        let value = aside(|| value.read()).map_err(|error| unreadable(&error))?;
+        self.value(&value, annotations, out)
+    }
+
+    fn value(
+        &self,
+        value: &Value,
+        annotations: &Annotations,
+        out: &mut Vec<u8>,
+    ) -> Result<After, Exception> {
+        let write = || self.write(value, self.flags(), annotations, out);
+        aside_if(is_long(value), write).map(|()| After::Continue)
+    }
+
+    /// Those of an answer that is no exception.
+    fn flags(&self) -> Flags {
+        let batch = self.header.flags.contains(Flags::BATCH);
+        if batch { Flags::BATCH } else { Flags::default() }
     }
 
     fn write(

@@ -7,6 +7,7 @@ use wire::message::Annotations;
 use wire::value::Value;
 
 use crate::arguments::Signature;
+use crate::batch::unreadable;
 use crate::items::{Item, ItemStream};
 use crate::native::{Expose, FromValue, IntoException, IntoResult};
 use crate::object::{BoxFuture, CallResult, Context, Leave, Reply, ReplyBody, unexposed_method};
@@ -130,6 +131,9 @@ fn item(next: Option<impl IntoResult>) -> Result<Option<Value>, Exception> {
     match next.map(IntoResult::into_result).transpose()?.map(|reply| reply.body) {
         None => Ok(None),
         Some(ReplyBody::Value(value)) => Ok(Some(value)),
+        Some(ReplyBody::Serialized(value)) => {
+            value.read().map(Some).map_err(|error| unreadable(&error))
+        }
         Some(ReplyBody::Stream(_)) => {
             Err(Exception::type_error("a stream cannot be an item of a stream"))
         }

@@ -14,6 +14,7 @@ mod breaking;
 mod certificates;
 mod common;
 mod features;
+mod large;
 mod locking;
 mod mutations;
 mod native;

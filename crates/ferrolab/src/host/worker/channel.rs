@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 
+use remote::Serializer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::OwnedMutexGuard;
@@ -104,13 +105,17 @@ impl Channel {
             && self.stream.try_write(&frame).is_ok_and(|written| written == frame.len())
     }
 
-    /// Reads an answer. May be cancelled and called again.
+    /// Reads an answer; where it `passes` to a caller with this serializer as it is, only what that
+    /// takes. May be cancelled and called again.
     ///
     /// # Errors
     /// The socket's, or an answer that is none.
-    pub(super) async fn answer(&mut self) -> Result<Answered, ExchangeError> {
+    pub(super) async fn answer(
+        &mut self,
+        passes: Option<Serializer>,
+    ) -> Result<Answered, ExchangeError> {
         loop {
-            let answered = self.next_answer().await;
+            let answered = self.next_answer(passes).await;
             // Begun, answered or lost: the next one may go.
             self.turn = None;
             match answered {
@@ -120,7 +125,7 @@ impl Channel {
         }
     }
 
-    async fn next_answer(&mut self) -> Result<Answered, ExchangeError> {
+    async fn next_answer(&mut self, passes: Option<Serializer>) -> Result<Answered, ExchangeError> {
         let length = loop {
             if let Some(head) = self.input.first_chunk::<HEAD>() {
                 break frames::length(*head);
@@ -137,6 +142,16 @@ impl Channel {
         }
         while self.input.len() < end {
             self.read().await?;
+        }
+        if let Some(serializer) = passes
+            && length > LARGE
+            && self.input.len() == end
+        {
+            let whole = std::mem::replace(&mut self.input, Vec::with_capacity(ROOM));
+            match remote::aside(|| frames::pass_on(whole, HEAD, serializer)) {
+                Ok(passed) => return Ok(Answered::Serialized(passed)),
+                Err(whole) => self.input = whole,
+            }
         }
         let content = self.input.get(HEAD..end).unwrap_or_default();
         let read = || frames::answer(content);
@@ -178,7 +193,7 @@ mod tests {
             let mut theirs = StdStream::from(theirs);
             std::thread::spawn(move || while theirs.write_all(&frame).is_ok() {});
             for _ in 0..20 {
-                let answered = channel.answer().await.unwrap();
+                let answered = channel.answer(None).await.unwrap();
                 assert!(matches!(answered, Answered::Value(Value::List(read), _) if read == items));
                 let (others, ran) = mpsc::channel();
                 tokio::spawn(async move { others.send(()) });

@@ -35,7 +35,7 @@
 //! Owns the frames of a channel, both ways. Knows nothing of sockets. `python/ferrolab/calls.py` is
 //! the other side.
 
-use remote::{Context, MethodCall, Operation, Peer, Session};
+use remote::{Context, MethodCall, Operation, Peer, Serialized, Serializer, Session};
 use wire::exception::Exception;
 use wire::message::{Annotations, Flags};
 use wire::value::{Dict, Value};
@@ -71,6 +71,8 @@ const BEGUN: i64 = 4;
 pub(super) enum Answered {
     /// A result.
     Value(Value, Annotations),
+    /// A result in the caller's serializer.
+    Serialized(Serialized),
     /// An exception.
     Raised(Exception),
     /// The number of an item stream.
@@ -242,6 +244,31 @@ pub(super) fn to_rest(service: &str, method: &str, makes_instance: bool) -> Valu
 /// The frame by which a session's instance comes to rest at its end, or is spared that.
 pub(super) fn leave(service: &str, rests: bool) -> Value {
     Value::Tuple(vec![LEAVE.into(), service.into(), rests.into()])
+}
+
+/// The beginning of an answer that is a result, without annotations.
+const RESULT: &[u8] = b"(\x02\0\0\0i\0\0\0\0";
+/// A `bytes` begins with its code and its length.
+const BYTES: (u8, usize) = (b's', 5);
+
+/// The result that `buffer` ends with, from `start` on, where it is the same in the caller's
+/// serializer and so need not be read; else the buffer again.
+pub(super) fn pass_on(
+    buffer: Vec<u8>,
+    start: usize,
+    serializer: Serializer,
+) -> Result<Serialized, Vec<u8>> {
+    let content = buffer.get(start..).unwrap_or_default();
+    let Some(value) = content.strip_prefix(RESULT) else { return Err(buffer) };
+    let from = start + RESULT.len();
+    // What else there is to a value is asked of it when it is read.
+    let is_bytes = value.first() == Some(&BYTES.0);
+    match serializer {
+        _ if !(is_bytes || serializer == Serializer::Marshal) => Err(buffer),
+        _ if !marshal::stays_the_same(value) => Err(buffer),
+        Serializer::Marshal => Ok(Serialized::value(serializer, buffer, from)),
+        _ => Serialized::bytes(serializer, buffer, from + BYTES.1),
+    }
 }
 
 /// Reads an answer.

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use remote::{
-    Answer, BoxFuture, CallResult, Context, Exception, Item, ItemStream, Metadata, Object,
-    Operation, Reply, ReplyBody, Request, Rested, Serializer, Session, Value,
+    Annotations, Answer, BoxFuture, CallResult, Context, Exception, Item, ItemStream, Metadata,
+    Object, Operation, Reply, ReplyBody, Request, Rested, Serializer, Session, Value,
 };
 use tokio::sync::watch;
 
@@ -198,6 +198,9 @@ async fn call(
     let Request { operation, context } = request;
     let serializer = context.serializer;
     let member = member(&operation);
+    // The results of several calls make one answer.
+    let is_alone = pin == 0 && !matches!(operation, Operation::Batch(_));
+    let passes = is_alone.then_some(serializer);
     collisions::check_operation(&operation)?;
     let run = service.run().await?;
     let sessions = &service.keeper.sessions;
@@ -221,7 +224,7 @@ async fn call(
                 driven.by(session.id, run.number);
             }
             let request = frames::request(&service.name, operation, context, pin);
-            lease.exchange(request).await
+            lease.exchange_for(passes, request).await
         }
         Err(error) => Err(error),
     };
@@ -231,6 +234,7 @@ async fn call(
     };
     let (body, annotations) = match answered {
         Answered::Value(value, annotations) => (ReplyBody::Value(value), annotations),
+        Answered::Serialized(value) => (ReplyBody::Serialized(value), Annotations::new()),
         Answered::Raised(exception) => return Err(exception),
         Answered::Stream(number, annotations) => {
             let service = Arc::clone(&service);
@@ -420,7 +424,7 @@ impl ItemStream for Items {
                 Ok(Answered::Value(value, annotations)) => Ok(Some(Item { value, annotations })),
                 Ok(Answered::End) => Ok(None),
                 Ok(Answered::Raised(exception)) => Err(exception),
-                Ok(Answered::Stream(..) | Answered::Begun) => {
+                Ok(Answered::Serialized(_) | Answered::Stream(..) | Answered::Begun) => {
                     Err(Exception::daemon_error("the worker's answer is none"))
                 }
                 Err(error) => Err(service.failure(&run, error, &member).await),

@@ -9,7 +9,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use remote::Session;
+use remote::{Serializer, Session};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use wire::value::Value;
 
@@ -233,6 +233,15 @@ impl Lease {
 
     /// Sends a request and waits for its answer, or for the end of the worker.
     pub(super) async fn exchange(&mut self, request: Value) -> Result<Answered, ExchangeError> {
+        self.exchange_for(None, request).await
+    }
+
+    /// The same; an answer that `passes` to a caller with this serializer need not be read.
+    pub(super) async fn exchange_for(
+        &mut self,
+        passes: Option<Serializer>,
+        request: Value,
+    ) -> Result<Answered, ExchangeError> {
         let channel = self.channel.as_mut().ok_or_else(not_there)?;
         channel.queue(&request)?;
         // Its values are in the worker's hands now; the call may take long.
@@ -243,7 +252,7 @@ impl Lease {
             biased;
             outcome = async {
                 channel.flush().await?;
-                channel.answer().await
+                channel.answer(passes).await
             } => outcome,
             () = over => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
         };
@@ -289,7 +298,7 @@ impl Drop for Lease {
         runtime.spawn(async move {
             let finished = async {
                 channel.flush().await?;
-                channel.answer().await
+                channel.answer(None).await
             };
             let over = run.over.cancelled();
             let outcome = tokio::select! {

@@ -87,7 +87,7 @@ async fn streams_belong_to_their_session() {
         let stream = Operation::Call(call("stream", vec![n.into()]));
         match client.operate("lab.probe", stream).await.unwrap().body {
             ReplyBody::Stream(stream) => stream,
-            ReplyBody::Value(value) => panic!("{value}"),
+            _ => panic!("no stream"),
         }
     };
     let mut stream = open(2).await;

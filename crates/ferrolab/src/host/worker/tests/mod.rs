@@ -157,6 +157,7 @@ fn call(method: &str, args: Vec<Value>) -> MethodCall {
 fn value(reply: Reply) -> Result<Value, Exception> {
     match reply.body {
         ReplyBody::Value(value) => Ok(value),
+        ReplyBody::Serialized(value) => Ok(value.read().expect("a value")),
         ReplyBody::Stream(_) => Err(Exception::type_error("a stream")),
     }
 }

@@ -1,0 +1,116 @@
+//! Whether a value is passed on as it is.
+//!
+//! Owns the question whether reading a value and writing it again would change a byte. To answer it
+//! makes nothing of the value.
+
+/// How deep it looks. What is nested deeper is rare, and is read.
+const DEPTH: usize = 16;
+
+/// Whether [`decode`](super::decode) takes `data`, and [`encode`](super::encode) writes the same
+/// bytes for what it reads. A `false` promises nothing: dicts and sets, whose keys would have to be
+/// compared, and ints beyond 32 bits are not looked at.
+pub fn stays_the_same(data: &[u8]) -> bool {
+    behind(data, DEPTH).is_some_and(<[u8]>::is_empty)
+}
+
+/// What is behind the value that `data` begins with, where that stays the same.
+fn behind(data: &[u8], depth: usize) -> Option<&[u8]> {
+    let (code, data) = data.split_first()?;
+    match code {
+        b'N' | b'F' | b'T' => Some(data),
+        b'i' => data.get(4..),
+        b'g' => data.get(8..),
+        b'y' => data.get(16..),
+        b's' => {
+            let (len, data) = len32(data)?;
+            data.get(len..)
+        }
+        b'u' => {
+            let (len, data) = len32(data)?;
+            let (text, data) = data.split_at_checked(len)?;
+            std::str::from_utf8(text).ok().map(|_| data)
+        }
+        b'(' | b'[' => {
+            let depth = depth.checked_sub(1)?;
+            let (len, mut data) = len32(data)?;
+            for _ in 0..len {
+                data = match data {
+                    // Long lists are mostly of these.
+                    [b'g', rest @ ..] => rest.get(8..)?,
+                    [b'i', rest @ ..] => rest.get(4..)?,
+                    _ => behind(data, depth)?,
+                };
+            }
+            Some(data)
+        }
+        _ => None,
+    }
+}
+
+fn len32(data: &[u8]) -> Option<(usize, &[u8])> {
+    let (len, data) = data.split_first_chunk()?;
+    Some((usize::try_from(i32::from_le_bytes(*len)).ok()?, data))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::limits::Limits;
+    use crate::marshal::{decode, encode};
+    use crate::value::{Dict, Value};
+
+    fn encoded(value: &Value) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode(value, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn plain_values_stay_the_same() {
+        let long = Value::List(vec![1.5.into(); 1000]);
+        let nested = |depth| (0..depth).fold(Value::None, |value, _| Value::List(vec![value]));
+        let cases = [
+            (Value::None, true),
+            (Value::Complex { re: 1.0, im: f64::NAN }, true),
+            (Value::bytes(vec![1, 2]), true),
+            (Value::Tuple(vec![1.into(), "é".into(), true.into(), long]), true),
+            (Value::from(1_i64 << 40), false),
+            (Value::Dict(Dict::new()), false),
+            (nested(DEPTH), true),
+            (nested(DEPTH + 1), false),
+        ];
+        for (value, same) in cases {
+            assert_eq!(stays_the_same(&encoded(&value)), same, "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_value_does_not() {
+        let whole = encoded(&Value::List(vec![1.5.into(), 7.into(), "text".into()]));
+        for cut in 0..whole.len() {
+            assert!(!stays_the_same(&whole[..cut]), "{cut}");
+        }
+        let surrogate = b"u\x03\0\0\0\xed\xa0\x80";
+        let endless = b"(\xff\xff\xff\x7fNN";
+        let negative = b"s\xff\xff\xff\xff";
+        for data in [&surrogate[..], endless, negative, &[&whole[..], b"N"].concat()] {
+            assert!(!stays_the_same(data), "{data:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_stays_the_same_does(
+            data in prop::collection::vec(
+                prop::sample::select(b"NFTigysu([{<0\0\0\0\0\x01\x02\x7f\xff\x80".to_vec()), 0..40,
+            )
+        ) {
+            if stays_the_same(&data) {
+                let value = decode(&data, &Limits::default());
+                prop_assert_eq!(value.map(|value| encoded(&value)), Ok(data));
+            }
+        }
+    }
+}
