@@ -91,6 +91,21 @@ impl<'a> Reader<'a> {
         self.owed = self.owed.saturating_sub(1);
     }
 
+    /// The announced items that come next and have `N` bytes each, as far as `read` makes something of
+    /// them, and at most so many.
+    pub(crate) fn entries<T, const N: usize>(
+        &mut self,
+        most: usize,
+        read: impl Fn([u8; N]) -> Option<T>,
+    ) -> impl Iterator<Item = T> {
+        let entries = self.data.get(self.at..).unwrap_or_default().as_chunks::<N>().0;
+        let entries = entries.iter().take(most);
+        entries.map_while(move |entry| read(*entry)).inspect(|_| {
+            self.at += N;
+            self.owed = self.owed.saturating_sub(1);
+        })
+    }
+
     /// Goes elsewhere in the data; what comes back leads back with [`Reader::resume`].
     pub(crate) fn jump(&mut self, at: usize) -> (usize, usize) {
         let here = (self.at, self.owed);

@@ -110,7 +110,16 @@ impl Decoder<'_> {
         self.enter()?;
         self.input.announce(len)?;
         let mut items = self.budget.list(len).map_err(|kind| self.input.error_here(kind))?;
-        for _ in 0..len {
+        while items.len() < len {
+            // Long lists of floats are what instruments return, and they cost nothing beside their
+            // places in the list.
+            let floats = self.input.entries(len - items.len(), |[code, number @ ..]: [u8; 9]| {
+                (code == 0xcb).then(|| Value::Float(f64::from_be_bytes(number)))
+            });
+            items.extend(floats);
+            if items.len() == len {
+                break;
+            }
             self.input.begin_item();
             let item = self.value()?;
             let paid = self.budget.push(&mut items, item);
