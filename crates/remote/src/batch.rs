@@ -3,7 +3,9 @@
 //! Owns where a batch ends: behind the first call that raises, or when its results have become too
 //! many. Knows neither locks nor sessions.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use wire::DecodeError;
+
 use wire::exception::{Exception, wrap_in_batch};
 use wire::value::Value;
 
@@ -12,6 +14,10 @@ use crate::object::{Answer, CallResult, MethodCall, Reply, ReplyBody};
 /// Bytes of memory that the results of a batch may take: a short call, made a million times over in
 /// one small request, may return much each time.
 const MOST: usize = 256 << 20;
+/// The same for all batches of the process together, while they are made: any of their calls may take
+/// long.
+const MOST_IN_ALL: usize = 512 << 20;
+static IN_ALL: AtomicUsize = AtomicUsize::new(0);
 
 /// The results of a batch so far.
 #[derive(Debug, Default)]
@@ -24,8 +30,16 @@ impl Results {
     /// Adds a result; false where the batch ends. What a call raised stands in its place.
     pub(crate) fn push(&mut self, result: Result<Value, Exception>) -> bool {
         let result = result.and_then(|value| {
-            self.memory = self.memory.saturating_add(value.memory());
-            if self.memory <= MOST { Ok(value) } else { Err(too_much()) }
+            let memory = value.memory();
+            let others = IN_ALL.load(Ordering::Relaxed).saturating_sub(self.memory);
+            let wanted = self.memory.saturating_add(memory);
+            // One that is alone may have what one may.
+            if wanted > MOST || (others > 0 && others.saturating_add(wanted) > MOST_IN_ALL) {
+                return Err(too_much());
+            }
+            self.memory = wanted;
+            IN_ALL.fetch_add(memory, Ordering::Relaxed);
+            Ok(value)
         });
         match result {
             Ok(value) => {
@@ -44,8 +58,14 @@ impl Results {
     }
 
     /// The list that a client is sent.
-    pub(crate) fn into_list(self) -> Value {
-        Value::List(self.values)
+    pub(crate) fn into_list(mut self) -> Value {
+        Value::List(std::mem::take(&mut self.values))
+    }
+}
+
+impl Drop for Results {
+    fn drop(&mut self) {
+        IN_ALL.fetch_sub(self.memory, Ordering::Relaxed);
     }
 }
 
@@ -56,9 +76,11 @@ pub(crate) fn unreadable(error: &DecodeError) -> Exception {
 
 fn too_much() -> Exception {
     Exception::value_error(format!(
-        "the results of this batch take more than {} MiB of memory; its further calls were not \
-         made: make them in a batch of their own",
-        MOST >> 20
+        "the results of this batch take more than {} MiB of memory, or those of all batches \
+         together more than {} MiB; its further calls were not made: make them in a batch of their \
+         own",
+        MOST >> 20,
+        MOST_IN_ALL >> 20
     ))
 }
 

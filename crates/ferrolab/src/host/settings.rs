@@ -6,6 +6,10 @@ use remote::{DaemonConfig, Identity, Limits, ServerTls, StreamLimits};
 
 use crate::config::{self, Secret};
 
+/// Answers that clients have not read yet may be so many of the largest before those go who hardly
+/// read.
+const UNREAD: usize = 4;
+
 /// The daemon's settings as `remote` takes them.
 ///
 /// # Errors
@@ -27,6 +31,7 @@ pub(super) fn settings(config: &config::Daemon) -> Result<DaemonConfig, String> 
             linger: config.iter_stream_linger.unwrap_or_default(),
             ..defaults.streams
         },
+        unread: Some(limits.message.saturating_mul(UNREAD)),
         large_requests: limits.memory.max(defaults.large_requests),
         limits,
         nat: config.nathost.as_ref().map(|host| (host.resolve(), config.natport)),

@@ -36,7 +36,8 @@ pub struct DaemonConfig {
     pub comm_timeout: Option<Duration>,
     /// Certificates, where connections over TCP are encrypted (Pyro5's `SSL` settings).
     pub tls: Option<ServerTls>,
-    /// Oneway calls of one connection that have not ended, at most.
+    /// Oneway calls of one connection that have not ended, at most; of all together ten times as
+    /// many.
     pub oneways: usize,
     /// How long item streams live, and how many there may be.
     pub streams: StreamLimits,

@@ -272,7 +272,7 @@ async fn requests<S: ClientStream>(
     let mut caller = Caller {
         session: Arc::clone(session),
         only_breaks_locks,
-        oneways: Oneways::new(most),
+        oneways: Oneways::new(most, Arc::clone(&shared.oneways)),
         took: 0,
         room: None,
         behind: None,

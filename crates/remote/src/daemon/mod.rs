@@ -44,6 +44,7 @@ use crate::daemon::complaints::Complaints;
 use crate::daemon::config::{DaemonConfig, ServerType};
 use crate::daemon::daemon_object::DaemonObject;
 use crate::daemon::handshake::{Handshake, Welcome};
+use crate::daemon::oneway::{AllOneways, Most};
 use crate::daemon::room::Room;
 pub(crate) use crate::daemon::shared::Shared;
 use crate::daemon::spares::Spares;
@@ -59,6 +60,8 @@ use crate::object::{BoxFuture, Object};
 /// The id under which every Pyro5 daemon serves itself.
 pub const DAEMON_NAME: &str = "Pyro.Daemon";
 
+/// Oneway calls that have not ended, of all connections: so many times those of one.
+const ALL_ONEWAYS: usize = 10;
 /// Connections that are let in beyond the others, to break a lock.
 const RESERVE: usize = 4;
 /// The same from one address.
@@ -97,6 +100,10 @@ impl Daemon {
             spares: Spares::default(),
             room: Room::new(config.large_requests),
             complaints: Complaints::default(),
+            oneways: Arc::new(AllOneways::new(Most {
+                calls: config.oneways.saturating_mul(ALL_ONEWAYS),
+                bytes: config.large_requests,
+            })),
             oneway_complaints: Complaints::default(),
             streams: Streams::new(config.streams.clone()),
             unread: Arc::new(Unread::new(config.unread)),

@@ -24,6 +24,8 @@ use crate::session::Session;
 pub(crate) struct Oneways {
     limits: Most,
     open: Arc<Open>,
+    /// Those of all connections, the ended ones too: what they have sent is carried out.
+    all: Arc<AllOneways>,
     /// Refused since the last call with an answer.
     refused: usize,
 }
@@ -36,6 +38,13 @@ pub(crate) struct Most {
     pub(crate) bytes: usize,
 }
 
+/// The oneway calls of a daemon that have not ended.
+#[derive(Debug)]
+pub(crate) struct AllOneways {
+    limits: Most,
+    open: Open,
+}
+
 #[derive(Debug, Default)]
 struct Open {
     calls: AtomicUsize,
@@ -46,33 +55,58 @@ struct Open {
 #[derive(Debug)]
 pub(crate) struct Place {
     open: Arc<Open>,
+    all: Arc<AllOneways>,
     bytes: usize,
 }
 
-impl Oneways {
+impl AllOneways {
+    /// For connections that may have so many each.
     pub(crate) fn new(limits: Most) -> Self {
-        Oneways { limits, open: Arc::default(), refused: 0 }
+        AllOneways { limits, open: Open::default() }
+    }
+}
+
+impl Open {
+    /// Whether one more fits that takes so much. One is let in however large it is: its message was.
+    fn fits(&self, bytes: usize, most: Most) -> bool {
+        let (calls, held) =
+            (self.calls.load(Ordering::Acquire), self.bytes.load(Ordering::Acquire));
+        calls < most.calls && (calls == 0 || held.saturating_add(bytes) <= most.bytes)
+    }
+
+    fn add(&self, bytes: usize) {
+        self.calls.fetch_add(1, Ordering::AcqRel);
+        self.bytes.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    fn remove(&self, bytes: usize) {
+        self.calls.fetch_sub(1, Ordering::AcqRel);
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+    }
+}
+
+impl Oneways {
+    pub(crate) fn new(limits: Most, all: Arc<AllOneways>) -> Self {
+        Oneways { limits, open: Arc::default(), all, refused: 0 }
     }
 
     /// A place for a call that takes so many bytes of memory; none if there are too many.
     pub(crate) fn enter(&mut self, bytes: usize, session: &Session, method: &str) -> Option<Place> {
-        let open = &self.open;
-        let (calls, held) =
-            (open.calls.load(Ordering::Acquire), open.bytes.load(Ordering::Acquire));
-        // One is let in however large it is: its message was.
-        let fits = calls == 0 || held.saturating_add(bytes) <= self.limits.bytes;
-        if calls >= self.limits.calls || !fits {
+        let Oneways { limits, open, all, .. } = self;
+        if !open.fits(bytes, *limits) || !all.open.fits(bytes, all.limits) {
+            let waiting = open.calls.load(Ordering::Acquire);
+            let of_all = all.open.calls.load(Ordering::Acquire);
             // Once for a flood: a line for each would wash everything else out of the log.
             if self.refuse() {
-                error!(peer = %session.peer, method, waiting = calls, bytes = held,
+                error!(peer = %session.peer, method, waiting, of_all,
                     "too many oneway calls: this one is refused, and those behind it until there \
                      is room; the next call with an answer tells how many they were");
             }
             return None;
         }
-        open.calls.fetch_add(1, Ordering::AcqRel);
-        open.bytes.fetch_add(bytes, Ordering::AcqRel);
-        Some(Place { open: Arc::clone(open), bytes })
+        open.add(bytes);
+        all.open.add(bytes);
+        Some(Place { open: Arc::clone(open), all: Arc::clone(all), bytes })
     }
 
     /// Counts a call that is not carried out; true for the first since the last call with an
@@ -89,9 +123,10 @@ impl Oneways {
         (refused > 0).then(|| {
             Exception::daemon_error(format!(
                 "too many oneway calls: {refused} on this connection were not carried out, since \
-                 {most} others (or {} MiB of them) had not ended; and neither was this call, which \
-                 may rely on them",
-                self.limits.bytes >> 20
+                 {most} others (or {} MiB of them), or {} of all connections, had not ended; and \
+                 neither was this call, which may rely on them",
+                self.limits.bytes >> 20,
+                self.all.limits.calls
             ))
         })
     }
@@ -99,8 +134,8 @@ impl Oneways {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.open.calls.fetch_sub(1, Ordering::AcqRel);
-        self.open.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.open.remove(self.bytes);
+        self.all.open.remove(self.bytes);
     }
 }
 
@@ -151,5 +186,39 @@ impl About {
             }
             warn!(peer = %session.peer, object, method, %exception, "a oneway call raised");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::value::Value;
+
+    use super::*;
+    use crate::session::Peer;
+
+    #[test]
+    fn all_connections_together_have_a_limit_too() {
+        let session =
+            Session { id: 1, peer: Peer::Unix, object: "o".to_owned(), handshake: Value::None };
+        let all = Arc::new(AllOneways::new(Most { calls: 3, bytes: 100 }));
+        let connection = || Oneways::new(Most { calls: 2, bytes: 80 }, Arc::clone(&all));
+        let (mut one, mut two) = (connection(), connection());
+        let first = one.enter(10, &session, "m");
+        let second = one.enter(10, &session, "m");
+        assert!(first.is_some() && second.is_some());
+        assert!(one.enter(10, &session, "m").is_none(), "its own limit");
+        assert!(one.owed().is_some() && one.owed().is_none());
+        let third = two.enter(10, &session, "m");
+        assert!(third.is_some());
+        assert!(two.enter(10, &session, "m").is_none(), "that of all");
+        // What a connection has sent counts when that has ended, too.
+        drop(one);
+        assert!(two.enter(10, &session, "m").is_none());
+        drop(first);
+        assert!(two.enter(90, &session, "m").is_none(), "too much memory");
+        assert!(two.enter(10, &session, "m").is_some());
+        drop((second, third));
+        let mut three = connection();
+        assert!(three.enter(1000, &session, "m").is_some(), "one may be as large as its message");
     }
 }

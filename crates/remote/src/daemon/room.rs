@@ -85,14 +85,13 @@ impl Room {
         match tokio::time::timeout(PATIENCE, waiting).await {
             Ok(Ok(permit)) => Ok(Held { permit, values: need.values }),
             // The semaphore is never closed.
-            Ok(Err(_)) | Err(_) => Err(Exception::new(
-                "Pyro5.errors.CommunicationError",
-                format!(
-                    "the daemon is busy with other large requests: no room in memory for this one \
+            // No `CommunicationError`: a stock client would give up its connection for that, and
+            // the locks and instances that it has by it.
+            Ok(Err(_)) | Err(_) => Err(Exception::daemon_error(format!(
+                "the daemon is busy with other large requests: no room in memory for this one \
                      within {} s; it was not carried out, try again later",
-                    PATIENCE.as_secs()
-                ),
-            )),
+                PATIENCE.as_secs()
+            ))),
         }
     }
 }

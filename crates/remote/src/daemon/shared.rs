@@ -18,6 +18,7 @@ use crate::daemon::caught::{self, What};
 use crate::daemon::complaints::Complaints;
 use crate::daemon::config::DaemonConfig;
 use crate::daemon::handshake::Validator;
+use crate::daemon::oneway::AllOneways;
 use crate::daemon::room::Room;
 use crate::daemon::spares::Spares;
 use crate::daemon::streams::Streams;
@@ -54,6 +55,7 @@ pub(crate) struct Shared {
     pub(super) waiting_room: Arc<WaitingRoom>,
     pub(crate) spares: Spares,
     pub(crate) complaints: Complaints,
+    pub(crate) oneways: Arc<AllOneways>,
     /// Of oneway calls that raised: nobody else is told of those.
     pub(crate) oneway_complaints: Complaints,
     pub(super) next_session: AtomicU64,

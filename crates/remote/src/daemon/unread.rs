@@ -24,6 +24,8 @@ use crate::aside::aside;
 const HARDLY: usize = 256 * 1024;
 /// in this time goes where others wait.
 const PERIOD: Duration = Duration::from_secs(5);
+/// or than takes it so many of them for a large one: two minutes.
+const PERIODS: usize = 24;
 /// An answer waits for room for as long as this; then it is refused.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -57,6 +59,8 @@ struct Holder {
 struct Reading {
     since: Instant,
     taken: usize,
+    /// So much is to be taken in a [`PERIOD`].
+    owed: usize,
 }
 
 #[derive(Debug)]
@@ -123,14 +127,14 @@ impl AnswerRoom {
                 () = sleep_until(look_again) => {}
             }
             if now >= deadline {
-                return Err(Exception::new(
-                    "Pyro5.errors.CommunicationError",
-                    format!(
-                        "the daemon is busy with other large answers: no room in memory for this \
+                unread.lock().waiting.retain(|waiter| waiter.number != *number);
+                // No `CommunicationError`: a stock client would give up its connection for that, and
+                // the locks and instances that it has by it.
+                return Err(Exception::daemon_error(format!(
+                    "the daemon is busy with other large answers: no room in memory for this \
                          one within {} s; try again later, or ask for less",
-                        PATIENCE.as_secs()
-                    ),
-                ));
+                    PATIENCE.as_secs()
+                )));
             }
         }
     }
@@ -164,7 +168,8 @@ impl Place {
         state.resize(self.number, |_| bytes);
         let holder = state.holders.get_mut(&self.number);
         let gone = holder.map_or_else(CancellationToken::new, |holder| {
-            holder.reading = Some(Reading { since: Instant::now(), taken: 0 });
+            let owed = (bytes / PERIODS).max(HARDLY);
+            holder.reading = Some(Reading { since: Instant::now(), taken: 0, owed });
             holder.gone.clone()
         });
         drop(state);
@@ -178,8 +183,8 @@ impl Place {
         let holder = state.holders.get_mut(&self.number);
         if let Some(reading) = holder.and_then(|holder| holder.reading.as_mut()) {
             reading.taken += bytes;
-            if reading.taken >= HARDLY {
-                *reading = Reading { since: Instant::now(), taken: 0 };
+            if reading.taken >= reading.owed {
+                *reading = Reading { since: Instant::now(), taken: 0, ..*reading };
             }
         }
         !state.waiting.is_empty()
@@ -229,8 +234,11 @@ impl Unread {
         let most = self.most?;
         let mut state = self.lock();
         loop {
-            let bytes = state.waiting.front()?.bytes;
-            if state.fits(bytes, most) {
+            let next = state.waiting.front().map(|waiter| waiter.bytes);
+            if next.is_none() && state.bytes <= most {
+                return None;
+            }
+            if next.is_some_and(|bytes| state.fits(bytes, most)) {
                 if let Some(Waiter { number, bytes, granted }) = state.waiting.pop_front() {
                     state.hold(number, bytes);
                     // Who has gone meanwhile gives it back at once.
@@ -358,6 +366,26 @@ mod tests {
         assert_eq!(bytes(&unread), 10 * MIB);
         drop(hardly_reads);
         assert_eq!(bytes(&unread), 10 * MIB, "it counts no more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_a_large_one_for_longer_than_two_minutes_goes_for_the_next() {
+        let unread = unread();
+        let room = || Unread::room(&unread);
+        let (slow, small) = (room(), room());
+        let goes = slow.0.begin(9 * MIB * 100);
+        let stays = small.0.begin(MIB / 2);
+        for _ in 0..20 {
+            tokio::time::advance(PERIOD / 10).await;
+            slow.0.took(2 * HARDLY);
+            small.0.took(HARDLY / 9);
+        }
+        assert!(!goes.is_cancelled());
+        // Nobody waits: the next answer is there already.
+        let next = room();
+        let _sent = next.0.begin(MIB);
+        assert!(goes.is_cancelled() && !stays.is_cancelled());
+        assert_eq!(bytes(&unread), MIB + MIB / 2);
     }
 
     #[tokio::test(start_paused = true)]
