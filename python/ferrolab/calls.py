@@ -221,18 +221,13 @@ class Channel:
         return False
 
     def _write(self, answer, request):
-        begin = b""
         try:
-            parts = None
             if answer[0] == WRITTEN:
-                parts = answer[1]
-            elif len(answer) == 2 and type(answer[1]) is bytes:
-                parts = written.parts(answer[1])
-            if parts is None:
-                data = framing.encode(answer)
+                begin, data = answer[1]
+                size = len(begin) + len(data)
             else:
-                begin, data = parts
-            size = len(begin) + len(data)
+                begin, data = None, framing.encode(answer)
+                size = len(data)
             if size > self._host.longest_answer:
                 # Its decoding would hold up everybody, for something that no message holds.
                 data = None
@@ -242,8 +237,11 @@ class Channel:
                 )
         except BaseException as error:
             # no memory, or somebody else has changed the result since it was looked at
-            begin, data = b"", framing.encode(self._lost(error, request))
-        framing.send(self._sock, data, begin)
+            begin, data = None, framing.encode(self._lost(error, request))
+        if begin is None:
+            framing.send(self._sock, data)
+        else:
+            framing.send_parts(self._sock, begin, data)
 
     def _lost(self, error, request):
         """The answer to a request for which there is none; None if nobody waits for one."""
@@ -378,12 +376,12 @@ class Channel:
                 value = self._batch(service, instance, args, serializer)
             if flags & FLAG_ONEWAY:
                 return VALUE, None
-            if kind == BATCH or type(value) in convert.ATOMS:
+            if kind == BATCH or type(value) in convert.ATOMS and type(value) is not bytes:
                 answer = VALUE, value
             elif isinstance(value, Iterator):
                 answer = STREAM, host.streams.add(name, value)
             else:
-                parts = written.parts(value) if type(value) is list else None
+                parts = written.parts(value)
                 if parts is not None:
                     answer = WRITTEN, parts
                 else:

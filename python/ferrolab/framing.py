@@ -120,12 +120,17 @@ def write(sock, frame):
     send(sock, encode(frame))
 
 
-def send(sock, data, begin=b""):
-    """Writes one frame with that content, behind the beginning of it if there is one."""
-    head = _LENGTH.pack(len(begin) + len(data)) + begin
+def send(sock, data):
+    """Writes one frame with that content."""
     if len(data) < LARGE:
-        sock.sendall(head + data)
-        return
+        sock.sendall(_LENGTH.pack(len(data)) + data)
+    else:
+        send_parts(sock, b"", data)
+
+
+def send_parts(sock, begin, data):
+    """Writes one frame whose content begins so and goes on with `data`, which is not copied."""
+    head = _LENGTH.pack(len(begin) + len(data)) + begin
     if len(data) >= _HUGE:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
     sent = sock.sendmsg([head, data])
