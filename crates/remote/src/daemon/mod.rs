@@ -4,6 +4,7 @@
 //! [`serving`], a connection's own affairs are in [`connection`].
 
 mod abandoned;
+mod answering;
 mod arriving;
 pub(crate) mod caught;
 mod closing;
