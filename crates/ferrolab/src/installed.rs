@@ -5,6 +5,7 @@
 //! is kept beside it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,11 @@ use crate::paths::{Paths, stable_hash};
 
 /// A configuration of nothing.
 const EMPTY: &[u8] = b"version: \"1.0\"\n";
+
+/// How long a person waits for their turn to change the configuration.
+const TURN: Duration = Duration::from_secs(10);
+/// How long the lab waits for its turn to copy it: whoever has it may hang, and the lab goes on.
+const COPY: Duration = Duration::from_secs(1);
 
 /// Where a configuration came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +123,7 @@ impl Origin {
 /// Replaces the installed file and what is known of its origin. Whenever this is broken off, what
 /// is there afterwards is the one before or the new one, each with its own origin.
 fn replace(paths: &Paths, text: &[u8], origin: Option<Origin>) -> Result<(), InstallError> {
-    let _turn = files::lock(&paths.config_lock())?;
+    let _turn = files::lock(&paths.config_lock(), TURN)?;
     files::sweep(&paths.config_file);
     let before = std::fs::read(&paths.config_file).ok();
     let current = before.and_then(|before| origin_of(paths, &before));
@@ -141,12 +147,12 @@ pub(crate) fn load(paths: &Paths) -> Result<(Configuration, Vec<Warning>), Box<C
 }
 
 /// Keeps a copy of the lab's configuration, which has just been found to be right, and of what its
-/// paths mean.
+/// paths mean. Waits for nobody who has locked it for long.
 ///
 /// # Errors
-/// It cannot be read or written.
+/// It cannot be locked, read or written.
 pub(crate) fn keep_good(paths: &Paths) -> Result<(), InstallError> {
-    let _turn = files::lock(&paths.config_lock())?;
+    let _turn = files::lock(&paths.config_lock(), COPY)?;
     let read = |source| InstallError::Read { path: paths.config_file.clone(), source };
     let text = std::fs::read_to_string(&paths.config_file).map_err(read)?;
     let origin = origin_of(paths, text.as_bytes());

@@ -4,6 +4,7 @@
 //! reload) is awaited beside it, and files are read and written on other threads. The children themselves are the keeper's.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -196,8 +197,19 @@ impl Manager {
                 Err(error)
             }
         };
-        // Whoever asked may have gone away; it is done all the same.
-        let _ = reply.send(done);
+        let paths = self.paths.clone();
+        // The copy may have to wait for whoever changes the file just now; other orders do not.
+        tokio::spawn(async move {
+            if done.is_ok() {
+                let kept = tokio::task::spawn_blocking(move || installed::keep_good(&paths)).await;
+                if let Ok(Err(error)) = kept {
+                    let reason = error.source().map(ToString::to_string);
+                    warn!(%error, reason, "no copy is kept of this configuration");
+                }
+            }
+            // Whoever asked may have gone away; it is done all the same.
+            let _ = reply.send(done);
+        });
     }
 
     async fn take_up(&mut self, prepared: Prepared) -> Changes {
@@ -238,11 +250,6 @@ impl Manager {
         }
         self.force.send_replace(next);
         self.troubles.clear("configuration");
-        let paths = self.paths.clone();
-        let kept = tokio::task::spawn_blocking(move || installed::keep_good(&paths)).await;
-        if let Ok(Err(error)) = kept {
-            warn!(%error, "no copy is kept of this configuration");
-        }
         info!(changes = %changes.summary(), "reloaded");
         changes
     }
