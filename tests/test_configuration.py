@@ -251,3 +251,31 @@ def test_who_keeps_the_configuration_locked_holds_up_no_lab(running):
         assert running.entry("daemons", "spare")["status"] == "running"
     running.run("rename", "daemon", "spare", "oven", "--reload")
     assert running.entry("daemons", "oven")["status"] == "running"
+
+
+@pytest.mark.parametrize("up", [True, False], ids=["lab up", "lab down"])
+def test_changes_at_the_same_time_are_all_made(lab, up):
+    """Each renames in the file as the other has left it."""
+    names = [f"d{n}" for n in range(4)]
+    entries = "".join(f"  {name}: {{}}  # keeps its place\n" for name in names)
+    lab.config(f"daemons:\n{entries}autolaunch: {{daemons: [d3]}}\n")
+    file = lab.home / "config.yaml"
+    lab.up()
+    lab.run("stop", "daemon", "d3")
+    if not up:
+        lab.down()
+    for turn in range(5):
+        before = file.read_text()
+        renamed = {f"d{n}" + "x" * turn: f"d{n}" + "x" * (turn + 1) for n in range(4)}
+        started = [lab.start("rename", "daemon", old, new) for old, new in renamed.items()]
+        for process in started:
+            said = process.communicate(timeout=90)[0]
+            assert process.returncode == 0, said
+        expected = before
+        for old, new in renamed.items():
+            expected = expected.replace(f"{old}:", f"{new}:").replace(f"[{old}]", f"[{new}]")
+        assert file.read_text() == expected
+        lab.run("reload") if up else None
+    if not up:
+        lab.up()
+    assert lab.entry("daemons", "d3xxxxx")["status"] == "stopped", "what was decided goes along"
