@@ -7,10 +7,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use supervisor::{Handle, Phase, StartOutcome, StopOutcome};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
+use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::belongings;
@@ -54,6 +56,19 @@ struct Reloading {
     preparation: JoinHandle<Result<Prepared, String>>,
 }
 
+/// The end of the preparation, if one goes on; else never.
+async fn preparation(
+    reloading: &mut Option<Reloading>,
+) -> Result<Result<Prepared, String>, JoinError> {
+    match reloading {
+        Some(Reloading { preparation, .. }) => preparation.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How long after a failed attempt the memory is written down again.
+const AGAIN: Duration = Duration::from_secs(3);
+
 /// The state of the task.
 pub(super) struct Manager {
     pub(super) paths: Paths,
@@ -62,6 +77,8 @@ pub(super) struct Manager {
     pub(super) troubles: Troubles,
     leftovers: LeftoverNames,
     memory: Memory,
+    /// The last attempt to write the memory down has failed.
+    unwritten: Option<Instant>,
     force: watch::Sender<Force>,
 }
 
@@ -83,7 +100,11 @@ impl Manager {
             watch::channel(Force::new(configuration, reload::fingerprint(paths), &memory));
         let paths = paths.clone();
         let leftovers = LeftoverNames::start(keeper.clone());
-        (Manager { paths, program, keeper, troubles, leftovers, memory, force }, receiver)
+        let unwritten = None;
+        (
+            Manager { paths, program, keeper, troubles, leftovers, memory, unwritten, force },
+            receiver,
+        )
     }
 
     /// Gives every entry to the keeper and starts what is to run.
@@ -113,17 +134,19 @@ impl Manager {
                 reloading = self.begin_reload(reply);
                 continue;
             }
-            let order = match &mut reloading {
-                None => orders.recv().await,
-                Some(Reloading { preparation, .. }) => tokio::select! {
-                    prepared = preparation => {
-                        if let Some(Reloading { reply, .. }) = reloading.take() {
-                            self.reload(prepared, reply).await;
-                        }
-                        continue;
+            let again = self.unwritten.map(|tried| tried + AGAIN);
+            let order = tokio::select! {
+                prepared = preparation(&mut reloading) => {
+                    if let Some(Reloading { reply, .. }) = reloading.take() {
+                        self.reload(prepared, reply).await;
                     }
-                    order = orders.recv() => order,
-                },
+                    continue;
+                }
+                () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => {
+                    self.remember().await;
+                    continue;
+                }
+                order = orders.recv() => order,
             };
             match order {
                 None => return,
@@ -158,7 +181,7 @@ impl Manager {
             return;
         }
         info!(entry = %id, ?action, "asked by hand");
-        if self.memory.decide(&id, action != Action::Stop) {
+        if self.memory.decide(&id, action != Action::Stop) || self.unwritten.is_some() {
             self.remember().await;
         }
         let memory = &self.memory;
@@ -273,19 +296,27 @@ impl Manager {
         self.remember().await;
     }
 
-    /// Writes the memory down. A full disk is told of, and does not stop anybody.
-    async fn remember(&self) {
+    /// Writes the memory down. A full disk is told of, and does not stop anybody; it is tried again.
+    async fn remember(&mut self) {
         let (memory, path) = (self.memory.clone(), self.paths.by_hand());
         let saved = tokio::task::spawn_blocking(move || memory.save(&path)).await;
         let problem = match saved {
-            Ok(Ok(())) => return self.troubles.clear("memory"),
+            Ok(Ok(())) => {
+                if self.unwritten.take().is_some() {
+                    info!("what is started and stopped by hand is written down again");
+                }
+                return self.troubles.clear("memory");
+            }
             Ok(Err(error)) => format!("{error}: {}", error.source),
             Err(error) => error.to_string(),
         };
         let text = format!(
             "what is started and stopped by hand will be forgotten at the next start: {problem}"
         );
-        warn!("{text}");
+        // Once, and not at each attempt: the disk is full as it is.
+        if self.unwritten.replace(Instant::now()).is_none() {
+            warn!("{text}");
+        }
         self.troubles.set("memory", text);
     }
 }
