@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ python: {executable: "$python", path: ["$drivers"]}
 nameservers:
   local: {host: localhost, ns_port: 0, broadcast: false}
 daemons:
-  bench: {host: localhost, nameservers: [local], supervision: {hang_timeout: 5}}
+  bench: {host: localhost, nameservers: [local], supervision: {hang_timeout: 8}}
 services:
   lab.talker: {module: hazard, classname: Hazard, daemon: bench}
   lab.meter: {native: simulated.multimeter, daemon: bench}
@@ -77,6 +78,25 @@ def test_services_do_not_wait_for_a_stopped_supervisor(running):
     assert len(said(f"on stdout: {WORD}")) == WORDS
     now = running.entry("daemons", "bench")
     assert (now["pid"], now["status"], now["restarts"]) == (bench, "running", 0)
+
+
+def after(seconds):
+    moment = time.monotonic() + seconds
+    wait_for(lambda: time.monotonic() >= moment, seconds + 30, "some time is over")
+
+
+def test_a_supervisor_that_was_paused_itself_blames_no_daemon(running):
+    """It has asked, and the answer comes while it is stopped; the limit is over when it reads on."""
+    bench, supervisor = running.entry("daemons", "bench")["pid"], running.supervisor()
+    with stopped(bench):
+        # There is a second between two of its calls.
+        after(1.5)
+        os.kill(supervisor, signal.SIGSTOP)
+    with stopped(supervisor):
+        after(9)
+    after(3)
+    now = running.entry("daemons", "bench")
+    assert (now["pid"], now["restarts"]) == (bench, 0)
 
 
 def test_control_z_does_not_pause_a_lab_in_the_foreground(lab):
