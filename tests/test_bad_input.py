@@ -296,7 +296,7 @@ def test_an_unknown_object_in_a_uri_is_refused_by_name(garbage_lab):
     ("words", "told"),
     [
         (["lab.miror", "same", "1"], ["lab.miror"]),
-        (["lab.mirror", "smae", "1"], ["smae"]),
+        (["lab.mirror", "smae", "1"], ["smae", "did you mean `same`?"]),
         (["lab.mirror", "same"], ["TypeError", "same"]),
         (["lab.mirror", "made", "'nothing'"], ["KeyError", "nothing"]),
         (["lab.mirror", "_private"], ["_private"]),

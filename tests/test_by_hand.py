@@ -245,7 +245,9 @@ def test_restarts_follow_the_entrys_own_settings(lab):
         wait_for(again, 5, "it is restarted")
     kill(lab.entry("daemons", "bench")["pid"])
     failed = lab.wait_for_status("daemons", "bench", "failed", timeout=5)
-    assert "signal 9" in failed["error"] or "SIGKILL" in failed["error"]
+    assert failed["error"] == "killed by SIGKILL", "and no lines of its log"
+    said = lab.run("status", check=False).stdout
+    assert "killed by SIGKILL" in said and "dmesg" in said and "{" not in said
     assert lab.run("start", "daemon", "bench").returncode == 0
 
 

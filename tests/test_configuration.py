@@ -1,5 +1,6 @@
 """The configuration as a file: renaming in it, resetting it, PyroLab's taken over."""
 
+import fcntl
 import json
 import os
 import random
@@ -230,3 +231,51 @@ def test_an_import_that_would_break_the_file_is_refused(lab, text):
     result = lab.run("config", "import", file, check=False)
     assert result.returncode == 1 and "executable:" in result.text and "config update" in result.text
     assert not (lab.home / "config.yaml").exists()
+
+
+def test_who_keeps_the_configuration_locked_holds_up_no_lab(running):
+    """A command line that hangs, or was stopped, in the middle of a change."""
+    file = running.home / "config.yaml"
+    with open(running.home / "state/config.lock", "ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        file.write_text(file.read_text().replace("  bench:", "  spare: {}\n  bench:"))
+        assert "Added: daemon spare" in running.run("reload").text
+        assert "running" in running.run("start", "daemon", "spare").text
+        said = running.run("rename", "daemon", "spare", "oven", check=False)
+        assert said.returncode == 1
+        # The lines of an error are broken where the terminal ends.
+        text = " ".join(said.text.replace("│", " ").split())
+        assert f"process {os.getpid()} has held it for 10 s" in text
+        running.run("down")
+        running.up()
+        assert running.entry("daemons", "spare")["status"] == "running"
+    running.run("rename", "daemon", "spare", "oven", "--reload")
+    assert running.entry("daemons", "oven")["status"] == "running"
+
+
+@pytest.mark.parametrize("up", [True, False], ids=["lab up", "lab down"])
+def test_changes_at_the_same_time_are_all_made(lab, up):
+    """Each renames in the file as the other has left it."""
+    names = [f"d{n}" for n in range(4)]
+    entries = "".join(f"  {name}: {{}}  # keeps its place\n" for name in names)
+    lab.config(f"daemons:\n{entries}autolaunch: {{daemons: [d3]}}\n")
+    file = lab.home / "config.yaml"
+    lab.up()
+    lab.run("stop", "daemon", "d3")
+    if not up:
+        lab.down()
+    for turn in range(5):
+        before = file.read_text()
+        renamed = {f"d{n}" + "x" * turn: f"d{n}" + "x" * (turn + 1) for n in range(4)}
+        started = [lab.start("rename", "daemon", old, new) for old, new in renamed.items()]
+        for process in started:
+            said = process.communicate(timeout=90)[0]
+            assert process.returncode == 0, said
+        expected = before
+        for old, new in renamed.items():
+            expected = expected.replace(f"{old}:", f"{new}:").replace(f"[{old}]", f"[{new}]")
+        assert file.read_text() == expected
+        lab.run("reload") if up else None
+    if not up:
+        lab.up()
+    assert lab.entry("daemons", "d3xxxxx")["status"] == "stopped", "what was decided goes along"

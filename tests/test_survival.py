@@ -210,6 +210,26 @@ def test_a_full_disk_stops_nobody_and_is_told_of(lab, small_disk):
     assert "were lost" in lab.run("logs", "show").text
 
 
+def test_what_is_decided_while_the_disk_is_full_is_written_down_later(lab, small_disk):
+    lab.config("daemons: {a: {}, b: {}}\nautolaunch: {daemons: [a, b]}\n")
+    lab.up()
+    ballast = small_disk / "ballast"
+    try:
+        with open(ballast, "wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 1024)
+    except OSError:
+        pass
+    lab.run("stop", "daemon", "a")
+    assert any("will be forgotten" in trouble for trouble in lab.ps()["troubles"])
+    ballast.unlink()
+    wait_for(lambda: lab.ps()["troubles"] == [], 30, "the troubles are over, by themselves")
+    lab.down()
+    lab.up()
+    assert lab.entry("daemons", "a")["status"] == "stopped"
+    assert lab.entry("daemons", "b")["status"] == "running"
+
+
 def test_up_on_a_full_disk_works(lab, small_disk):
     lab.config(CONFIGURATION, ns_port=free_port())
     try:

@@ -1,6 +1,6 @@
 //! What is to be written, between those who must not wait and the one that does.
 //!
-//! Owns its bound, and the count of what did not fit. Knows neither lines nor files. It costs
+//! Owns its bound, in items or in what they weigh, and the count of what did not fit. Knows neither lines nor files. It costs
 //! nothing while it is empty: `std::sync::mpsc::sync_channel` makes the room for all items at once.
 
 use std::collections::VecDeque;
@@ -11,6 +11,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Backlog<T> {
     most: usize,
+    weigh: fn(&T) -> usize,
     state: Mutex<State<T>>,
     news: Condvar,
 }
@@ -18,6 +19,8 @@ pub(crate) struct Backlog<T> {
 #[derive(Debug)]
 struct State<T> {
     waiting: VecDeque<T>,
+    /// What those weigh together.
+    weight: usize,
     /// Not let in since the last batch.
     lost: u64,
     is_closed: bool,
@@ -32,9 +35,21 @@ pub(crate) struct Batch<T> {
 }
 
 impl<T> Backlog<T> {
+    /// Room for so many items.
     pub(crate) fn new(most: usize) -> Self {
-        let state = State { waiting: VecDeque::new(), lost: 0, is_closed: false, is_over: false };
-        Backlog { most, state: Mutex::new(state), news: Condvar::new() }
+        Backlog::weighing(most, |_| 1)
+    }
+
+    /// Room for items until they weigh so much together; the last may weigh more than is left.
+    pub(crate) fn weighing(most: usize, weigh: fn(&T) -> usize) -> Self {
+        let state = State {
+            waiting: VecDeque::new(),
+            weight: 0,
+            lost: 0,
+            is_closed: false,
+            is_over: false,
+        };
+        Backlog { most, weigh, state: Mutex::new(state), news: Condvar::new() }
     }
 
     /// Adds an item without waiting. Where there is no room, it is counted; what `matters` is let
@@ -42,9 +57,10 @@ impl<T> Backlog<T> {
     pub(crate) fn push(&self, item: T, matters: bool) {
         let mut state = self.state();
         let most = if matters { self.most * 2 } else { self.most };
-        if state.waiting.len() >= most {
+        if state.weight >= most {
             state.lost += 1;
         } else {
+            state.weight += (self.weigh)(&item);
             state.waiting.push_back(item);
         }
         drop(state);
@@ -62,6 +78,7 @@ impl<T> Backlog<T> {
             return None;
         }
         let items = std::mem::take(&mut state.waiting);
+        state.weight = 0;
         Some(Batch { items, lost: std::mem::take(&mut state.lost) })
     }
 
@@ -107,6 +124,18 @@ mod tests {
         assert_eq!((Vec::from(batch.items), batch.lost), (vec![0, 1, 9], 3));
         let batch = backlog.take(SOON).unwrap();
         assert_eq!((batch.items.len(), batch.lost), (0, 0));
+    }
+
+    #[test]
+    fn the_bound_can_be_of_what_they_weigh() {
+        let backlog = Backlog::weighing(10, |item: &&str| item.len());
+        for item in ["12345678", "123456789", "1"] {
+            backlog.push(item, false);
+        }
+        let batch = backlog.take(SOON).unwrap();
+        assert_eq!((batch.items.len(), batch.lost), (2, 1));
+        backlog.push("1", false);
+        assert_eq!(backlog.take(SOON).unwrap().items.len(), 1);
     }
 
     #[test]

@@ -3,10 +3,17 @@
 //! Owns the order of the steps: a temporary file in the same directory, fsync, rename, fsync of
 //! the directory. It refuses to know what is in a file.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::os;
+
+/// How often a lock that somebody holds is tried.
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
 /// A step of reading or replacing a file that failed, with the file's name.
 #[derive(Debug, thiserror::Error)]
@@ -38,15 +45,39 @@ pub(crate) fn replace_with(
 }
 
 /// Waits until nobody else holds the lock of this name, and holds it until the returned file is
-/// dropped, or this process ends.
+/// dropped, or this process ends. A holder may hang, so this waits no longer than `patience`.
 ///
 /// # Errors
-/// The file cannot be made or locked.
-pub(crate) fn lock(path: &Path) -> Result<File, FileError> {
+/// The file cannot be made or locked, or another process holds it; which one, where that is known.
+pub(crate) fn lock(path: &Path, patience: Duration) -> Result<File, FileError> {
     let failed = |source| FileError { operation: "lock", path: path.to_path_buf(), source };
     let file = File::options().create(true).append(true).open(path).map_err(failed)?;
-    file.lock().map_err(failed)?;
-    Ok(file)
+    let deadline = Instant::now() + patience;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
+                return Err(failed(held(path, &file, patience)));
+            }
+            Err(TryLockError::WouldBlock) => thread::sleep(BETWEEN_TRIES),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+    }
+}
+
+fn held(path: &Path, file: &File, patience: Duration) -> io::Error {
+    let (seconds, path) = (patience.as_secs_f64(), path.display());
+    let text = match os::lock_holder(file) {
+        Some(pid) => format!(
+            "process {pid} has held it for {seconds} s: `ps -f {pid}` shows what it is; end it if \
+             it hangs"
+        ),
+        None => format!(
+            "another process has held it for {seconds} s: `fuser -v {path}` shows which; end it if \
+             it hangs"
+        ),
+    };
+    io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
 /// Removes what a replacement of `path` has left behind that was killed in the middle of it. Only
@@ -201,6 +232,20 @@ mod tests {
         replace(&link, b"two").unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read(&real).unwrap(), b"two");
+    }
+
+    #[test]
+    fn a_lock_that_is_held_says_by_whom() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.lock");
+        let held = lock(&path, Duration::ZERO).unwrap();
+        let error = lock(&path, Duration::from_millis(30)).unwrap_err();
+        let said = error.source.to_string();
+        let known = format!("process {} has held it for 0.03 s", std::process::id());
+        let expected = if cfg!(target_os = "linux") { known.as_str() } else { "fuser -v" };
+        assert!(said.contains(expected), "{said}");
+        drop(held);
+        lock(&path, Duration::ZERO).unwrap();
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! its relative paths still mean what they meant where it was written, so the folder it came from
 //! is kept beside it.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,11 @@ use crate::paths::{Paths, stable_hash};
 
 /// A configuration of nothing.
 const EMPTY: &[u8] = b"version: \"1.0\"\n";
+
+/// How long a person waits for their turn to change the configuration.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the lab waits for its turn to copy it: whoever has it may hang, and the lab goes on.
+const COPY: Duration = Duration::from_secs(1);
 
 /// Where a configuration came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,7 +106,7 @@ impl Checked {
     /// # Errors
     /// The home cannot be written.
     pub(crate) fn install(&self, paths: &Paths) -> Result<(), InstallError> {
-        replace(paths, &self.text, Some(self.origin.clone()))
+        Turn::take(paths)?.replace(paths, &self.text, Some(self.origin.clone()))
     }
 }
 
@@ -114,19 +121,47 @@ impl Origin {
     }
 }
 
-/// Replaces the installed file and what is known of its origin. Whenever this is broken off, what
-/// is there afterwards is the one before or the new one, each with its own origin.
-fn replace(paths: &Paths, text: &[u8], origin: Option<Origin>) -> Result<(), InstallError> {
-    let _turn = files::lock(&paths.config_lock())?;
-    files::sweep(&paths.config_file);
-    let before = std::fs::read(&paths.config_file).ok();
-    let current = before.and_then(|before| origin_of(paths, &before));
-    let write = |origins: &Origins| -> Result<(), InstallError> {
-        Ok(files::replace(&paths.config_origin(), &serde_json::to_vec(origins)?)?)
-    };
-    write(&Origins { current, next: Some((fingerprint_of(text), origin.clone())) })?;
-    files::replace_keeping_previous(&paths.config_file, text)?;
-    write(&Origins { current: origin, next: None })
+/// The right to change the lab's configuration, which one process has at a time, from before it
+/// reads what it changes.
+pub(crate) struct Turn(#[expect(dead_code, reason = "it is held")] File);
+
+impl Turn {
+    /// Waits for it, but not for ever.
+    ///
+    /// # Errors
+    /// Another process has it for long; or the home cannot be written.
+    pub(crate) fn take(paths: &Paths) -> Result<Turn, FileError> {
+        files::lock(&paths.config_lock(), PATIENCE).map(Turn)
+    }
+
+    /// Writes a text in the place of the installed one that was made from it.
+    ///
+    /// # Errors
+    /// The home cannot be written.
+    pub(crate) fn edit(&self, paths: &Paths, text: &[u8]) -> Result<(), InstallError> {
+        let before = std::fs::read(&paths.config_file).ok();
+        let origin = before.and_then(|before| origin_of(paths, &before));
+        self.replace(paths, text, origin)
+    }
+
+    /// Replaces the installed file and what is known of its origin. Whenever this is broken off,
+    /// what is there afterwards is the one before or the new one, each with its own origin.
+    fn replace(
+        &self,
+        paths: &Paths,
+        text: &[u8],
+        origin: Option<Origin>,
+    ) -> Result<(), InstallError> {
+        files::sweep(&paths.config_file);
+        let before = std::fs::read(&paths.config_file).ok();
+        let current = before.and_then(|before| origin_of(paths, &before));
+        let write = |origins: &Origins| -> Result<(), InstallError> {
+            Ok(files::replace(&paths.config_origin(), &serde_json::to_vec(origins)?)?)
+        };
+        write(&Origins { current, next: Some((fingerprint_of(text), origin.clone())) })?;
+        files::replace_keeping_previous(&paths.config_file, text)?;
+        write(&Origins { current: origin, next: None })
+    }
 }
 
 /// Reads the lab's configuration.
@@ -141,12 +176,12 @@ pub(crate) fn load(paths: &Paths) -> Result<(Configuration, Vec<Warning>), Box<C
 }
 
 /// Keeps a copy of the lab's configuration, which has just been found to be right, and of what its
-/// paths mean.
+/// paths mean. Waits for nobody who has locked it for long.
 ///
 /// # Errors
-/// It cannot be read or written.
+/// It cannot be locked, read or written.
 pub(crate) fn keep_good(paths: &Paths) -> Result<(), InstallError> {
-    let _turn = files::lock(&paths.config_lock())?;
+    let _turn = files::lock(&paths.config_lock(), COPY)?;
     let read = |source| InstallError::Read { path: paths.config_file.clone(), source };
     let text = std::fs::read_to_string(&paths.config_file).map_err(read)?;
     let origin = origin_of(paths, text.as_bytes());
@@ -190,17 +225,7 @@ fn folder(paths: &Paths, origin: Option<Origin>) -> PathBuf {
 /// # Errors
 /// The home cannot be written.
 pub(crate) fn reset(paths: &Paths) -> Result<(), InstallError> {
-    replace(paths, EMPTY, None)
-}
-
-/// Writes a text in the place of the installed one that was made from it.
-///
-/// # Errors
-/// The home cannot be written.
-pub(crate) fn edit(paths: &Paths, text: &[u8]) -> Result<(), InstallError> {
-    let before = std::fs::read(&paths.config_file).ok();
-    let origin = before.and_then(|before| origin_of(paths, &before));
-    replace(paths, text, origin)
+    Turn::take(paths)?.replace(paths, EMPTY, None)
 }
 
 /// The text of a file with an entry renamed, and in how many places.
@@ -301,7 +326,7 @@ mod tests {
         assert!(origin_file(&home.paths).unwrap().ends_with("a/lab.yaml"));
         files::replace(&home.paths.config_file, TWO.as_bytes()).unwrap();
         assert_eq!(home.loaded(), "a/two", "changed here afterwards");
-        edit(&home.paths, ONE.as_bytes()).unwrap();
+        Turn::take(&home.paths).unwrap().edit(&home.paths, ONE.as_bytes()).unwrap();
         assert_eq!(home.loaded(), "a/one");
         reset(&home.paths).unwrap();
         assert_eq!(origin_file(&home.paths), None);

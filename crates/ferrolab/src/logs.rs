@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::backlog::Backlog;
+use crate::child_log::{ChildLog, Flush};
 use crate::log_query::{self, Line, Snapshot};
 use crate::rotated::{self, Rotated};
 use crate::troubles::Troubles;
@@ -44,9 +45,20 @@ pub(crate) struct LogFile {
     lines: Arc<Backlog<(String, String)>>,
 }
 
-/// Sets up logging for a child: JSON lines on standard error.
-pub(crate) fn init_child() {
-    subscriber(io::stderr);
+/// Sets up logging for a child: JSON lines on standard error. To be kept until its end.
+pub(crate) fn init_child() -> Option<Flush> {
+    match ChildLog::start(io::stderr()) {
+        Ok((log, flush)) => {
+            subscriber(log);
+            Some(flush)
+        }
+        Err(error) => {
+            // A process that cannot have a thread will not come far, and should say so.
+            subscriber(io::stderr);
+            tracing::warn!(%error, "the log has no thread of its own");
+            None
+        }
+    }
 }
 
 /// Sets up logging for the supervisor: into the file, as the entry "supervisor".

@@ -5,6 +5,7 @@
 mod announce;
 mod assignment;
 mod backlog;
+mod child_log;
 mod cli;
 mod config;
 mod control;

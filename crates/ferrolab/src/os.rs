@@ -4,7 +4,9 @@
 //! worker; the usual soft limit of 1024 is for programs that use `select`, which we do not), and the
 //! host's users and the working directory.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -57,6 +59,26 @@ impl Connections {
     }
 }
 
+/// The process that has locked this file, where the system tells: Linux does.
+pub(crate) fn lock_holder(file: &File) -> Option<u32> {
+    let inode = file.metadata().ok()?.ino();
+    holder_in(&std::fs::read_to_string("/proc/locks").ok()?, inode)
+}
+
+/// Finds it in lines of `NUMBER: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END`. The device's
+/// number is not compared: some file systems tell another one there than elsewhere.
+fn holder_in(locks: &str, inode: u64) -> Option<u32> {
+    locks.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        // Who waits for it has an arrow here.
+        let is_held = words.next()? == "FLOCK";
+        let pid = words.nth(2)?.parse().ok()?;
+        let place = words.next()?.rsplit(':').next()?.parse::<u64>().ok()?;
+        // 0 is a process outside of this container.
+        (is_held && place == inode && pid != 0).then_some(pid)
+    })
+}
+
 /// Makes `folder` the working directory of this process and its children.
 ///
 /// # Errors
@@ -93,6 +115,18 @@ pub(crate) fn user_id() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_holds_a_lock_and_not_who_waits_for_it() {
+        let locks = "1: POSIX  ADVISORY  WRITE 10 fe:00:77 0 EOF\n\
+                     2: FLOCK  ADVISORY  WRITE 11 fe:00:78 0 EOF\n\
+                     2: -> FLOCK  ADVISORY  WRITE 12 fe:00:77 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 0 fe:00:79 0 EOF\n\
+                     4: FLOCK  ADVISORY  WRITE 13 fe:00:77 0 EOF\n";
+        for (inode, holder) in [(77, Some(13)), (78, Some(11)), (79, None), (80, None)] {
+            assert_eq!(holder_in(locks, inode), holder, "{inode}");
+        }
+    }
 
     #[test]
     fn connections_share_the_limit_on_open_files() {

@@ -6,6 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
+use rustix::process::Signal;
 use supervisor::InstanceLock;
 use supervisor::Keeper;
 use supervisor::Spawner;
@@ -75,6 +76,9 @@ pub(crate) async fn run(
     // Signals are caught before there is a child that they would orphan.
     let mut terminate = signal(SignalKind::terminate()).map_err(failed("catch SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed("catch SIGINT"))?;
+    if echo {
+        refuse_to_pause().map_err(failed("catch SIGTSTP"))?;
+    }
     let socket = paths.control_socket()?;
     let listener = server::bind(&socket)
         .map_err(failed(&format!("listen for the command line at {}", socket.display())))?;
@@ -113,6 +117,21 @@ pub(crate) async fn run(
     if let Err(error) = conversations.await {
         warn!(%error, "the conversations with the command line did not end well");
     }
+    Ok(())
+}
+
+/// Goes on at Ctrl-Z: the entries would run on with nobody who restarts what crashes or hangs, or
+/// answers `status`. A handler, and not the signal ignored: children would inherit that.
+fn refuse_to_pause() -> io::Result<()> {
+    let mut pause = signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?;
+    tokio::spawn(async move {
+        while pause.recv().await.is_some() {
+            warn!(
+                "the lab does not pause: its entries would go on, with nobody to look after them; \
+                 Ctrl-C stops it, and `ferrolab up` keeps it in the background"
+            );
+        }
+    });
     Ok(())
 }
 

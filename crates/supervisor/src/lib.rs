@@ -45,6 +45,7 @@ mod os;
 mod policy;
 mod process;
 mod protocol;
+mod reports;
 mod spawn;
 
 pub use child::Child;

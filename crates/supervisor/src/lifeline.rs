@@ -4,10 +4,11 @@
 //! how the process stops what it does.
 //!
 //! A plain thread reads the parent's lines, so that a runtime that is stuck in a driver's call
-//! cannot keep a process alive whose parent is dead.
+//! cannot keep a process alive whose parent is dead. Another one writes the reports, so that a
+//! parent that is stopped, and does not read them, holds nobody up.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::os;
 use crate::protocol::{Report, STOP};
+use crate::reports::Reports;
 
 /// How long a process may live on when its parent is gone. No orphan is to drive an instrument
 /// for more than two seconds.
@@ -22,6 +24,9 @@ pub const ORPHAN_DEADLINE: Duration = Duration::from_millis(1500);
 
 /// How much longer exit handlers may take, before the process kills itself.
 const EXIT_DEADLINE: Duration = Duration::from_millis(250);
+
+/// How long a process that has failed waits for its parent to read why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The exit code of a process that has outlived its parent for too long.
 const EXIT_ORPHANED: i32 = 75;
@@ -33,7 +38,7 @@ const ASSIGNMENT_LIMIT: u64 = 64 * 1024 * 1024;
 #[derive(Clone)]
 pub struct Lifeline {
     stopping: CancellationToken,
-    reports: Arc<Mutex<dyn Write + Send>>,
+    reports: Arc<Reports>,
 }
 
 /// Why there is no lifeline.
@@ -94,7 +99,7 @@ impl Lifeline {
             std::thread::sleep(deadline);
             orphaned();
         })?;
-        Ok((assignment, Self { stopping, reports: Arc::new(Mutex::new(writer)) }))
+        Ok((assignment, Self { stopping, reports: Arc::new(Reports::to(writer)?) }))
     }
 
     /// Is cancelled when the parent asks the process to stop, or is gone.
@@ -104,24 +109,19 @@ impl Lifeline {
 
     /// Tells the parent that the process serves now.
     pub fn ready(&self, detail: Value) {
-        self.report(&Report::Ready { detail });
+        self.reports.push(Report::Ready { detail });
     }
 
-    /// Replaces the detail that the parent shows about the process.
+    /// Replaces the detail that the parent shows about the process. One that the parent has not
+    /// read when the next one comes is left out.
     pub fn status(&self, detail: Value) {
-        self.report(&Report::Status { detail });
+        self.reports.push(Report::Status { detail });
     }
 
-    /// Tells the parent why the process is about to exit.
+    /// Tells the parent why the process is about to exit, and waits a little until that is told.
     pub fn failed(&self, error: impl std::fmt::Display) {
-        self.report(&Report::Failed { error: error.to_string() });
-    }
-
-    fn report(&self, report: &Report) {
-        let line = report.to_line();
-        let mut out = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        // This fails if the parent is gone, which the reading thread sees to.
-        let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+        self.reports.push(Report::Failed { error: error.to_string() });
+        self.reports.wait_until_told(LAST_WORDS);
     }
 }
 
@@ -214,9 +214,39 @@ mod tests {
                 })
             })
             .collect();
-        let lines = reports.lines().take(400).map(|line| Report::parse(&line.unwrap()));
-        assert!(lines.into_iter().all(|report| matches!(report, Some(Report::Status { .. }))));
         writers.into_iter().for_each(|writer| writer.join().unwrap());
+        line.status(json!("the last"));
+        // The writing thread has the pipe no more when it is done.
+        drop(line);
+        let told: Vec<_> = reports.lines().map(|line| Report::parse(&line.unwrap())).collect();
+        assert!(told.iter().all(|report| matches!(report, Some(Report::Status { .. }))));
+        let Some(Some(Report::Status { detail })) = told.last() else { panic!("{told:?}") };
+        assert_eq!(*detail, json!("the last"));
+    }
+
+    #[test]
+    fn a_parent_that_does_not_read_holds_nobody_up() {
+        let (_parent, reports, line, _exit) = connect();
+        line.ready(json!({"port": 1}));
+        // More than fits into the pipe. If a report waited for it, this would never end.
+        let large = "x".repeat(10_000);
+        for n in 0..100 {
+            line.status(json!({"n": n, "text": large}));
+        }
+        line.failed("no such port");
+        drop(line);
+        let told: Vec<_> = reports.lines().map(|line| Report::parse(&line.unwrap())).collect();
+        let [
+            Some(Report::Ready { .. }),
+            ..,
+            Some(Report::Status { detail }),
+            Some(Report::Failed { .. }),
+        ] = told.as_slice()
+        else {
+            panic!("{told:?}")
+        };
+        assert_eq!(detail["n"], 99, "of those that wait it is the last that is told");
+        assert!(told.len() < 100);
     }
 
     #[test]

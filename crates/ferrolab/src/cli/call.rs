@@ -78,10 +78,24 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
                 }
                 Ok(ExitCode::SUCCESS)
             }
-            Err(Error::Remote(exception)) => Err(raised(&called, member, &exception)),
+            Err(Error::Remote(exception)) => {
+                let near = similar(&mut proxy, member).await;
+                Err(raised(&called, member, &exception, near.as_deref()))
+            }
             Err(error) => Err(miette!("{error}")),
         }
     })
+}
+
+/// The member that was meant, where there is none of this name.
+async fn similar(proxy: &mut Proxy, member: &str) -> Option<String> {
+    let metadata = proxy.metadata().await.ok()?;
+    let known = || metadata.methods.iter().chain(&metadata.attrs).map(String::as_str);
+    // An error of a member that there is has another cause.
+    if known().any(|name| name == member) {
+        return None;
+    }
+    nearest(member, known().filter(|name| !name.starts_with('_'))).map(str::to_owned)
 }
 
 /// Calls, reads or sets, whatever the member is for.
@@ -145,10 +159,13 @@ fn json(called: &str, member: &str, value: &Value) -> Result<String, Report> {
     String::from_utf8(text).into_diagnostic()
 }
 
-fn raised(called: &str, member: &str, exception: &Exception) -> Report {
+fn raised(called: &str, member: &str, exception: &Exception, near: Option<&str>) -> Report {
     let traceback = exception.traceback().unwrap_or_default().concat();
     let report = format!("{called}.{member} raised {exception}");
-    if traceback.is_empty() {
+    if let Some(near) = near {
+        // Nothing of the service has run, so its traceback says nothing.
+        miette!(help = format!("did you mean `{near}`?"), "{report}")
+    } else if traceback.is_empty() {
         miette!("{report}")
     } else {
         miette!(help = format!("remote traceback:\n{}", traceback.trim_end()), "{report}")

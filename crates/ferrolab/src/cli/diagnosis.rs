@@ -174,7 +174,16 @@ fn service(row: &ServiceRow) -> Option<Finding> {
     Some(Finding { subject: format!("service {}", row.name), problem, advice })
 }
 
+/// How the end of a process begins; its last words follow behind a colon.
+const ENDS: [&str; 2] = ["killed by ", "exited with code "];
+
 fn cause(error: &str) -> Option<&'static str> {
+    // How it ended is certain. What it has printed may be of long before, about something else.
+    let end = ENDS.iter().any(|end| error.starts_with(end)).then(|| error.split(": ").next());
+    end.flatten().and_then(cause_in).or_else(|| cause_in(error))
+}
+
+fn cause_in(error: &str) -> Option<&'static str> {
     let found = |parts: &&[&str]| parts.iter().any(|part| error.contains(part));
     CAUSES.iter().find(|(parts, _)| found(parts)).map(|(_, advice)| *advice)
 }
@@ -225,6 +234,18 @@ mod tests {
         let error = "python2.7 exited with code 1 before its worker was up (AttributeError: type \
                      object 'int' has no attribute 'from_bytes'); Python 3.8 or later is needed";
         assert!(cause(error).unwrap().contains("python: {executable"), "{:?}", cause(error));
+    }
+
+    #[test]
+    fn how_a_process_ended_counts_more_than_what_it_printed() {
+        let cases = [
+            ("killed by SIGKILL: PermissionError: [Errno 13] /dev/ttyUSB0", "dmesg"),
+            ("killed by SIGKILL", "dmesg"),
+            ("exited with code 1: PermissionError: [Errno 13] /dev/ttyUSB0", "device's group"),
+        ];
+        for (error, advice) in cases {
+            assert!(cause(error).unwrap().contains(advice), "{error}: {:?}", cause(error));
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::control::Request;
 use crate::control::client::{Client, ControlError};
 use crate::files;
 use crate::fleet;
-use crate::installed;
+use crate::installed::{self, Turn};
 use crate::names::nearest;
 use crate::paths::Paths;
 
@@ -34,10 +34,18 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Kind {
     /// A nameserver, with the daemons, services and autolaunch entries that refer to it
+    #[command(after_help = "Examples:\n  ferrolab rename nameserver local main\n  \
+        ferrolab rename nameserver local main --file lab.yaml")]
     Nameserver(Names),
     /// A daemon, with the services and autolaunch entries that refer to it
+    #[command(after_help = "Examples:\n  ferrolab rename daemon bench oven\n  \
+        ferrolab rename daemon bench oven --reload")]
     Daemon(Names),
     /// A service; clients find it under its new name
+    #[command(
+        after_help = "Examples:\n  ferrolab rename service lab.laser lab.laser.red --reload\n  \
+        ferrolab rename service lab.laser lab.laser.red --json | jq .places"
+    )]
     Service(Names),
 }
 
@@ -85,21 +93,15 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let Names { old, new, file, reload, json } = names;
     let paths = paths()?;
     let target = file.as_ref().unwrap_or(&paths.config_file);
-    let (text, places) = installed::rename(target, entry, old, new).map_err(explain)?;
-    let (origin, is_up) = match file {
+    let (places, origin, is_up) = match file {
         Some(file) => {
+            let (text, places) = installed::rename(file, entry, old, new).map_err(explain)?;
             files::replace_keeping_previous(file, text.as_bytes()).into_diagnostic()?;
-            (None, None)
+            (places, None, None)
         }
         None => {
-            paths.ensure().into_diagnostic()?;
-            refuse_taken(&paths, entry, old, new)?;
-            installed::edit(&paths, text.as_bytes()).into_diagnostic()?;
-            let followed = runtime()?.block_on(carry_over(&paths, entry, old, new));
-            let is_up = followed.wrap_err_with(|| {
-                format!("{entry} {old} is {new} in the file now, but nothing else has its new name")
-            })?;
-            (installed::origin_file(&paths), Some(is_up))
+            let (places, is_up) = rename_installed(&paths, entry, old, new)?;
+            (places, installed::origin_file(&paths), Some(is_up))
         }
     };
     let reloading = *reload && is_up == Some(true);
@@ -127,6 +129,27 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         println!("The running lab takes it up with `ferrolab reload`.");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Renames in the lab's configuration; in how many places, and whether the lab is up.
+fn rename_installed(
+    paths: &Paths,
+    entry: Entry,
+    old: &str,
+    new: &str,
+) -> Result<(usize, bool), Report> {
+    paths.ensure().into_diagnostic()?;
+    // Until the end: another change would be lost, or what belongs to the entry would follow it
+    // through its names in another order than the file has.
+    let turn = Turn::take(paths).into_diagnostic()?;
+    let (text, places) = installed::rename(&paths.config_file, entry, old, new).map_err(explain)?;
+    refuse_taken(paths, entry, old, new)?;
+    turn.edit(paths, text.as_bytes()).into_diagnostic()?;
+    let followed = runtime()?.block_on(carry_over(paths, entry, old, new));
+    let is_up = followed.wrap_err_with(|| {
+        format!("{entry} {old} is {new} in the file now, but nothing else has its new name")
+    })?;
+    Ok((places, is_up))
 }
 
 /// The kind of an entry that has files of its own.

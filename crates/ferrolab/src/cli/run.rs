@@ -82,7 +82,7 @@ fn supervisor() -> ExitCode {
 
 /// Reads the assignment, does the work, and tells the supervisor where it fails.
 fn child<A: DeserializeOwned>(work: impl FnOnce(A, Lifeline) -> Result<(), String>) -> ExitCode {
-    logs::init_child();
+    let _log = logs::init_child();
     os::raise_file_limit();
     let (assignment, lifeline) = match Lifeline::take() {
         Ok(taken) => taken,

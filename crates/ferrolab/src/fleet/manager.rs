@@ -4,12 +4,15 @@
 //! reload) is awaited beside it, and files are read and written on other threads. The children themselves are the keeper's.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use supervisor::{Handle, Phase, StartOutcome, StopOutcome};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
+use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::belongings;
@@ -53,6 +56,19 @@ struct Reloading {
     preparation: JoinHandle<Result<Prepared, String>>,
 }
 
+/// The end of the preparation, if one goes on; else never.
+async fn preparation(
+    reloading: &mut Option<Reloading>,
+) -> Result<Result<Prepared, String>, JoinError> {
+    match reloading {
+        Some(Reloading { preparation, .. }) => preparation.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How long after a failed attempt the memory is written down again.
+const AGAIN: Duration = Duration::from_secs(3);
+
 /// The state of the task.
 pub(super) struct Manager {
     pub(super) paths: Paths,
@@ -61,6 +77,8 @@ pub(super) struct Manager {
     pub(super) troubles: Troubles,
     leftovers: LeftoverNames,
     memory: Memory,
+    /// The last attempt to write the memory down has failed.
+    unwritten: Option<Instant>,
     force: watch::Sender<Force>,
 }
 
@@ -82,7 +100,11 @@ impl Manager {
             watch::channel(Force::new(configuration, reload::fingerprint(paths), &memory));
         let paths = paths.clone();
         let leftovers = LeftoverNames::start(keeper.clone());
-        (Manager { paths, program, keeper, troubles, leftovers, memory, force }, receiver)
+        let unwritten = None;
+        (
+            Manager { paths, program, keeper, troubles, leftovers, memory, unwritten, force },
+            receiver,
+        )
     }
 
     /// Gives every entry to the keeper and starts what is to run.
@@ -112,17 +134,19 @@ impl Manager {
                 reloading = self.begin_reload(reply);
                 continue;
             }
-            let order = match &mut reloading {
-                None => orders.recv().await,
-                Some(Reloading { preparation, .. }) => tokio::select! {
-                    prepared = preparation => {
-                        if let Some(Reloading { reply, .. }) = reloading.take() {
-                            self.reload(prepared, reply).await;
-                        }
-                        continue;
+            let again = self.unwritten.map(|tried| tried + AGAIN);
+            let order = tokio::select! {
+                prepared = preparation(&mut reloading) => {
+                    if let Some(Reloading { reply, .. }) = reloading.take() {
+                        self.reload(prepared, reply).await;
                     }
-                    order = orders.recv() => order,
-                },
+                    continue;
+                }
+                () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => {
+                    self.remember().await;
+                    continue;
+                }
+                order = orders.recv() => order,
             };
             match order {
                 None => return,
@@ -157,7 +181,7 @@ impl Manager {
             return;
         }
         info!(entry = %id, ?action, "asked by hand");
-        if self.memory.decide(&id, action != Action::Stop) {
+        if self.memory.decide(&id, action != Action::Stop) || self.unwritten.is_some() {
             self.remember().await;
         }
         let memory = &self.memory;
@@ -196,8 +220,19 @@ impl Manager {
                 Err(error)
             }
         };
-        // Whoever asked may have gone away; it is done all the same.
-        let _ = reply.send(done);
+        let paths = self.paths.clone();
+        // The copy may have to wait for whoever changes the file just now; other orders do not.
+        tokio::spawn(async move {
+            if done.is_ok() {
+                let kept = tokio::task::spawn_blocking(move || installed::keep_good(&paths)).await;
+                if let Ok(Err(error)) = kept {
+                    let reason = error.source().map(ToString::to_string);
+                    warn!(%error, reason, "no copy is kept of this configuration");
+                }
+            }
+            // Whoever asked may have gone away; it is done all the same.
+            let _ = reply.send(done);
+        });
     }
 
     async fn take_up(&mut self, prepared: Prepared) -> Changes {
@@ -238,11 +273,6 @@ impl Manager {
         }
         self.force.send_replace(next);
         self.troubles.clear("configuration");
-        let paths = self.paths.clone();
-        let kept = tokio::task::spawn_blocking(move || installed::keep_good(&paths)).await;
-        if let Ok(Err(error)) = kept {
-            warn!(%error, "no copy is kept of this configuration");
-        }
         info!(changes = %changes.summary(), "reloaded");
         changes
     }
@@ -266,19 +296,27 @@ impl Manager {
         self.remember().await;
     }
 
-    /// Writes the memory down. A full disk is told of, and does not stop anybody.
-    async fn remember(&self) {
+    /// Writes the memory down. A full disk is told of, and does not stop anybody; it is tried again.
+    async fn remember(&mut self) {
         let (memory, path) = (self.memory.clone(), self.paths.by_hand());
         let saved = tokio::task::spawn_blocking(move || memory.save(&path)).await;
         let problem = match saved {
-            Ok(Ok(())) => return self.troubles.clear("memory"),
+            Ok(Ok(())) => {
+                if self.unwritten.take().is_some() {
+                    info!("what is started and stopped by hand is written down again");
+                }
+                return self.troubles.clear("memory");
+            }
             Ok(Err(error)) => format!("{error}: {}", error.source),
             Err(error) => error.to_string(),
         };
         let text = format!(
             "what is started and stopped by hand will be forgotten at the next start: {problem}"
         );
-        warn!("{text}");
+        // Once, and not at each attempt: the disk is full as it is.
+        if self.unwritten.replace(Instant::now()).is_none() {
+            warn!("{text}");
+        }
         self.troubles.set("memory", text);
     }
 }

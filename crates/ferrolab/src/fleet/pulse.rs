@@ -20,6 +20,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// So many calls in a row to which nobody listens at all are as good as no answer.
 const DEAF: u32 = 5;
 
+/// The patience with a call is so many steps.
+const STEPS: u32 = 16;
+
 /// Follows all children for ever; to be dropped with the fleet.
 pub(super) async fn watch(keeper: Handle, mut force: watch::Receiver<Force>) {
     let mut watched: HashMap<(String, u32), AbortHandle> = HashMap::new();
@@ -100,9 +103,14 @@ enum Answer {
 
 async fn ask(mut proxy: Proxy, limit: Duration) -> Answer {
     // The limit is the whole call's, so the proxy has none of its own for each step.
-    match tokio::time::timeout(limit, proxy.ping()).await {
-        Err(_) => Answer::None,
-        Ok(Err(Error::Connect { source: ConnectError::Io(error), .. }))
+    let called = tokio::select! {
+        // What has come counts, also where it is late.
+        biased;
+        called = proxy.ping() => called,
+        () = patience(limit) => return Answer::None,
+    };
+    match called {
+        Err(Error::Connect { source: ConnectError::Io(error), .. })
             if matches!(
                 error.kind(),
                 std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::NotFound
@@ -110,7 +118,15 @@ async fn ask(mut proxy: Proxy, limit: Duration) -> Answer {
         {
             Answer::Deaf
         }
-        Ok(_) => Answer::Alive,
+        _ => Answer::Alive,
+    }
+}
+
+/// So long in which this process itself runs. It may be stopped (Ctrl-Z, a debugger, a frozen
+/// container) while an answer comes; that is one long step here, and leaves it time to read.
+async fn patience(limit: Duration) {
+    for _ in 0..STEPS {
+        tokio::time::sleep(limit / STEPS).await;
     }
 }
 
@@ -124,5 +140,29 @@ impl Force {
         let daemons =
             daemons.map(|daemon| (Kind::Daemon.id(&daemon.name), daemon.supervision.hang_timeout));
         nameservers.chain(daemons).filter_map(|(id, limit)| Some((id, limit?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_of_our_own_does_not_count() {
+        let limit = Duration::from_secs(8);
+        let waiting = tokio::spawn(async move {
+            patience(limit).await;
+            Instant::now()
+        });
+        tokio::task::yield_now().await;
+        // A minute in which nothing of this process runs.
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let again = Instant::now();
+        assert!(waiting.await.unwrap() - again > limit * 3 / 4);
+        let begun = Instant::now();
+        patience(limit).await;
+        assert!(begun.elapsed() < limit + Duration::from_millis(100), "nor does it take longer");
     }
 }

@@ -338,14 +338,17 @@ async fn read_stderr(
     }
 }
 
-/// The last lines of stderr.
+/// The last lines of stderr that are for a reader: panics, what the loader or a shell says. A line of
+/// a structured log is for the log; the last of a long run say what it did, and not why it ended.
 #[derive(Default)]
 struct Tail(Mutex<VecDeque<String>>);
 
 impl Tail {
     fn push(&self, line: &str) {
         let line = line.trim();
-        if line.is_empty() {
+        // One that was cut has no end.
+        let is_record = line.starts_with("{\"");
+        if line.is_empty() || is_record {
             return;
         }
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);

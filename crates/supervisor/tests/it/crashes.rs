@@ -116,6 +116,8 @@ async fn errors_name_the_cause() {
         ("kill -42 $$", "killed by signal 42"),
         ("echo one >&2; echo >&2; echo two >&2; exit 3", "exited with code 3: one | two"),
         ("seq 9 >&2; exit 3", "exited with code 3: 7 | 8 | 9"),
+        (r#"echo '{"level":"INFO"}' >&2; kill -KILL $$"#, "killed by SIGKILL"),
+        (r#"echo panic >&2; echo '{"level":"INFO"}' >&2; exit 3"#, "exited with code 3: panic"),
         (r#"echo '{"event":"failed","error":"no port"}'; echo x >&2; exit 1"#, "no port"),
         (r#"echo '{"event":"failed","error":"no port"}'; exec sleep 1000"#, "no port"),
         (r#"echo '{"event":"ready"}'; echo '{"event":"failed","error":"late"}'; exit"#, "late"),

@@ -39,7 +39,8 @@ pub(super) const CARRIED: [&str; 8] = [
 impl Unit {
     /// The unit file.
     pub(super) fn text(&self) -> String {
-        let program = quoted(&self.program.display().to_string());
+        // A command's words have variables in them; those of the environment have none.
+        let program = quoted(&self.program.display().to_string()).replace('$', "$$");
         let manager = if self.user.is_some() { SYSTEM } else { USER };
         let environment: String = self
             .environment()
@@ -117,13 +118,13 @@ pub(super) fn user_name() -> String {
     std::env::var("USER").unwrap_or_else(|_| "$USER".to_owned())
 }
 
-/// As one word of a unit file: `%`, `$` and quotes have a meaning there.
+/// As one word of a unit file: `%` and quotes have a meaning there.
 fn quoted(text: &str) -> String {
     let mut word = String::from("\"");
     for c in text.chars() {
         match c {
             '"' | '\\' => word.extend(['\\', c]),
-            '%' | '$' => word.extend([c, c]),
+            '%' => word.extend([c, c]),
             c => word.push(c),
         }
     }
@@ -178,6 +179,23 @@ mod tests {
             unit(None).crontab(),
             r"@reboot PATH='/usr/bin:/opt/it'\''s' FERROLAB_HOME='/srv/100\%lab' LANG=C.UTF-8 '/opt/my lab/ferrolab' up"
         );
+    }
+
+    #[test]
+    fn a_dollar_is_doubled_in_commands_only() {
+        let text = Unit {
+            program: "/opt/$lab/ferrolab".into(),
+            home: Some("/srv/$lab".into()),
+            ..unit(None)
+        }
+        .text();
+        for line in [
+            "ExecStart=\"/opt/$$lab/ferrolab\" up --foreground",
+            "ExecReload=\"/opt/$$lab/ferrolab\" reload",
+            "Environment=\"FERROLAB_HOME=/srv/$lab\"",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing:\n{text}");
+        }
     }
 
     #[test]

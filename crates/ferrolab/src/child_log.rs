@@ -1,0 +1,169 @@
+//! The log of a child process: JSON lines on standard error, from a thread of their own.
+//!
+//! Owns the way of a line from whoever logs to the pipe that the supervisor reads. A supervisor
+//! that is stopped or hangs leaves that pipe full, and no call, connection or answer may wait for
+//! it: the lines wait in its place, so many, and more are dropped and counted.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::backlog::Backlog;
+
+/// How many bytes may wait for a supervisor that does not read. What it has not read is in the pipe
+/// (64 KiB), in the writer's hands (at most as much again) and here.
+const BACKLOG: usize = 2 * 1024 * 1024;
+/// How long the end of the process waits for a supervisor that does not read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Between two looks where nothing is logged; only a wake-up more.
+const LOOK: Duration = Duration::from_secs(3600);
+
+/// Takes log lines from everybody; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct ChildLog {
+    lines: Arc<Backlog<Vec<u8>>>,
+}
+
+/// Sees to it that what was logged is written before the process ends.
+#[derive(Debug)]
+pub(crate) struct Flush(ChildLog);
+
+impl ChildLog {
+    /// Writes what is logged from now on to `out`.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub(crate) fn start(out: impl Write + Send + 'static) -> io::Result<(ChildLog, Flush)> {
+        let lines = Arc::new(Backlog::weighing(BACKLOG, |line: &Vec<u8>| line.len()));
+        thread::Builder::new().name("log".into()).spawn({
+            let lines = Arc::clone(&lines);
+            move || write_lines(out, &lines)
+        })?;
+        let log = ChildLog { lines };
+        Ok((log.clone(), Flush(log)))
+    }
+}
+
+fn write_lines(mut out: impl Write, lines: &Backlog<Vec<u8>>) {
+    // An error means that the supervisor is gone, which the lifeline sees to.
+    while let Some(batch) = lines.take(LOOK) {
+        for line in batch.items {
+            let _ = out.write_all(&line);
+        }
+        if batch.lost > 0 {
+            let _ = out.write_all(lost(batch.lost).as_bytes());
+        }
+        let _ = out.flush();
+    }
+    lines.set_over();
+}
+
+fn lost(count: u64) -> String {
+    let line = json!({
+        "timestamp": jiff::Timestamp::now().to_string(),
+        "level": "WARN",
+        "target": "ferrolab::child_log",
+        "message": format!("the supervisor did not read the log: {count} line(s) are lost"),
+        "lost": count,
+    });
+    format!("{line}\n")
+}
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        self.0.lines.close();
+        self.0.lines.wait_until_over(LAST_WORDS);
+    }
+}
+
+impl<'a> MakeWriter<'a> for ChildLog {
+    type Writer = ChildLine;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        ChildLine { log: self.clone(), line: Vec::new() }
+    }
+}
+
+/// One event; handed over when it is complete.
+pub(crate) struct ChildLine {
+    log: ChildLog,
+    line: Vec<u8>,
+}
+
+impl Write for ChildLine {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.line.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for ChildLine {
+    fn drop(&mut self) {
+        if !self.line.is_empty() {
+            self.log.lines.push(std::mem::take(&mut self.line), false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, pipe};
+    use std::time::Instant;
+
+    use super::*;
+
+    fn say(log: &ChildLog, text: &str) {
+        log.make_writer().write_all(text.as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn nobody_waits_for_a_pipe_that_is_not_read() {
+        let (reader, writer) = pipe().unwrap();
+        let (log, flush) = ChildLog::start(writer).unwrap();
+        let line = format!("{{\"message\":\"{}\"}}\n", "x".repeat(1000));
+        // More than fits anywhere. If a line waited for the pipe, this would never end.
+        let said = 8 * BACKLOG / line.len();
+        for _ in 0..said {
+            say(&log, &line);
+        }
+        let read = thread::spawn(move || BufReader::new(reader).lines().collect::<Vec<_>>());
+        drop(flush);
+        // The thread has the other end of the pipe no more when it is over.
+        let lines: Vec<_> = read.join().unwrap().into_iter().map(Result::unwrap).collect();
+        let counted = |line: &String| {
+            let record: serde_json::Value = serde_json::from_str(line).unwrap();
+            record.get("lost").and_then(serde_json::Value::as_u64)
+        };
+        let lost: u64 = lines.iter().filter_map(counted).sum();
+        let whole = lines.iter().filter(|line| counted(line).is_none()).count();
+        assert!(lost > 0);
+        assert_eq!(whole as u64 + lost, said as u64);
+    }
+
+    #[test]
+    fn the_end_waits_for_the_last_line_but_not_for_ever() {
+        let (reader, writer) = pipe().unwrap();
+        let (log, flush) = ChildLog::start(writer).unwrap();
+        say(&log, "the last words\n");
+        drop(flush);
+        let mut line = String::new();
+        let mut reader = BufReader::new(reader);
+        reader.read_line(&mut line).unwrap();
+        assert_eq!(line, "the last words\n");
+
+        let (_reader, writer) = pipe().unwrap();
+        let (log, flush) = ChildLog::start(writer).unwrap();
+        say(&log, &"x".repeat(BACKLOG / 2));
+        let begun = Instant::now();
+        drop(flush);
+        assert!(begun.elapsed() >= LAST_WORDS);
+    }
+}

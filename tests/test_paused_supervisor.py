@@ -1,0 +1,116 @@
+"""A supervisor that is stopped (Ctrl-Z, a debugger, a machine out of memory) and goes on later."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from harness import wait_for
+
+CONFIGURATION = """\
+python: {executable: "$python", path: ["$drivers"]}
+nameservers:
+  local: {host: localhost, ns_port: 0, broadcast: false}
+daemons:
+  bench: {host: localhost, nameservers: [local], supervision: {hang_timeout: 8}}
+services:
+  lab.talker: {module: hazard, classname: Hazard, daemon: bench}
+  lab.meter: {native: simulated.multimeter, daemon: bench}
+autolaunch: {nameservers: [local], daemons: [bench]}
+"""
+# In all far more than the pipe to the supervisor holds: 64 KiB.
+WORD, WORDS = "x" * 2000, 15
+STRANGERS = 400
+
+
+@pytest.fixture
+def running(lab):
+    lab.config(CONFIGURATION)
+    lab.up()
+    lab.wait_for_status("services", "lab.talker", "running")
+    return lab
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def log(lab):
+    return [json.loads(line) for line in (lab.home / "logs/ferrolab.log").read_text().splitlines()]
+
+
+def test_services_do_not_wait_for_a_stopped_supervisor(running):
+    bench = running.entry("daemons", "bench")["pid"]
+    host, port = running.uri("lab.talker").split("@")[1].rsplit(":", 1)
+    supervisor = running.supervisor()
+    with running.proxy("lab.talker") as talker, running.proxy("lab.meter") as meter:
+        talker._pyroTimeout = meter._pyroTimeout = 60
+        with stopped(supervisor):
+            for _ in range(WORDS):
+                talker.talk(WORD)
+                meter.identify()
+            # Each is refused, and most of them are told of in the log.
+            for _ in range(STRANGERS):
+                with socket.create_connection((host, int(port)), timeout=60) as stranger:
+                    stranger.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                    with contextlib.suppress(ConnectionError):
+                        while stranger.recv(65536):
+                            pass
+            talker.talk("still here")
+            assert meter.identify()
+        # Another connection, when it goes on: everything is well, and what was said is in the log.
+        with running.proxy("lab.meter") as again:
+            assert again.identify()
+
+    def said(text):
+        return [record for record in log(running) if text in record["message"]]
+
+    wait_for(lambda: said("on stdout: still here"), 30, "the log goes on")
+    assert len(said(f"on stdout: {WORD}")) == WORDS
+    now = running.entry("daemons", "bench")
+    assert (now["pid"], now["status"], now["restarts"]) == (bench, "running", 0)
+
+
+def after(seconds):
+    moment = time.monotonic() + seconds
+    wait_for(lambda: time.monotonic() >= moment, seconds + 30, "some time is over")
+
+
+def test_a_supervisor_that_was_paused_itself_blames_no_daemon(running):
+    """It has asked, and the answer comes while it is stopped; the limit is over when it reads on."""
+    bench, supervisor = running.entry("daemons", "bench")["pid"], running.supervisor()
+    with stopped(bench):
+        # There is a second between two of its calls.
+        after(1.5)
+        os.kill(supervisor, signal.SIGSTOP)
+    with stopped(supervisor):
+        after(9)
+    after(3)
+    now = running.entry("daemons", "bench")
+    assert (now["pid"], now["restarts"]) == (bench, 0)
+
+
+def test_control_z_does_not_pause_a_lab_in_the_foreground(lab):
+    lab.config(CONFIGURATION)
+    lab.start("up", "--foreground")
+    wait_for(lambda: lab.run("ps", check=False).returncode == 0, 30, "the lab is up")
+    supervisor = lab.supervisor()
+    os.kill(supervisor, signal.SIGTSTP)
+    text = "the lab does not pause"
+    wait_for(lambda: any(text in record["message"] for record in log(lab)), 30, text)
+    assert lab.run("ps").returncode == 0
+    # The signal is the supervisor's to refuse, and not its children's.
+    bench = lab.wait_for_status("daemons", "bench", "running")["pid"]
+    os.kill(bench, signal.SIGTSTP)
+    stat = Path(f"/proc/{bench}/stat")
+    wait_for(lambda: stat.read_text().rpartition(") ")[2][0] == "T", 10, "a child can be stopped")
+    os.kill(bench, signal.SIGCONT)
