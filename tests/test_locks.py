@@ -255,7 +255,10 @@ def test_lock_info_tells_everyone(running):
         assert info["user"] == "ada" and info["locked"] and info["epoch"] > 0
         assert info["address"] == "%s:%d" % ada._pyroConnection.sock.getsockname()[:2]
         assert before - 1 < info["since"] < time.time() + 1
-        assert 0 <= info["idle"] < 30 and info["waiting"] == []
+        assert 0 <= info["idle"] < 30 and info["waiting"] == [] and "yours" not in info
+        assert eve.lock_info(token="t")["yours"] is False
+        assert ada.lock("ada", token="t") is True
+        assert eve.lock_info(token="t")["yours"] is True
         epoch = info["epoch"]
         ada.unlock()
         bob.lock("bob")

@@ -29,8 +29,6 @@ pub(crate) const RELEASE: &str = "release";
 const LOCK: Signature =
     Signature { name: "Lockable.lock", parameters: &["user", "wait", "token", "ttl"], required: 0 };
 const UNLOCK: Signature = Signature::none("Lockable.unlock");
-/// `token` is given by its name only: PyroLab's takes no argument.
-const UNLOCK_BY: Signature = Signature { parameters: &["token"], ..UNLOCK };
 const IS_LOCKED: Signature = Signature::none("Lockable.islocked");
 const LOCK_INFO: Signature = Signature::none("Lockable.lock_info");
 const RELEASE_SIGNATURE: Signature =
@@ -51,19 +49,16 @@ pub(crate) async fn call(
     match call.method.as_str() {
         "lock" => lock(shared, id, session, call).await,
         "unlock" => {
-            let [token] = match call.args.is_empty() {
-                true => UNLOCK_BY.bind(call)?,
-                false => UNLOCK.bind(call).map(|[]| [None])?,
-            };
-            Ok(Locks::unlock(shared, id, session, hash("unlock", token)?)?.into())
+            let token = shown("unlock", UNLOCK, call)?;
+            Ok(Locks::unlock(shared, id, session, token)?.into())
         }
         "islocked" => {
             IS_LOCKED.bind(call).map(|[]| ())?;
             Ok(shared.locks.look(id).is_some_and(|(status, _)| status.owner.is_some()).into())
         }
         _ => {
-            LOCK_INFO.bind(call).map(|[]| ())?;
-            Ok(info(shared, id))
+            let token = shown("lock_info", LOCK_INFO, call)?;
+            Ok(info(shared, id, token))
         }
     }
 }
@@ -114,7 +109,7 @@ pub(crate) fn release(
     breaker.break_lock(&object, Break { by, reason }).map(Value::from)
 }
 
-fn info(shared: &Shared, id: &str) -> Value {
+fn info(shared: &Shared, id: &str, token: Option<TokenHash>) -> Value {
     let Some((status, idle)) = shared.locks.look(id) else { return Value::None };
     let mut dict = Dict::with_capacity(12);
     let owner = status.owner.as_ref();
@@ -136,6 +131,9 @@ fn info(shared: &Shared, id: &str) -> Value {
     dict.insert("expires_in", left.map(|left| left.as_secs_f64()));
     dict.insert("next", next);
     dict.insert("after", after);
+    if let Some(token) = token {
+        dict.insert("yours", shared.locks.is_by(id, token));
+    }
     dict.insert("waiting", Value::List(status.waiting.into_iter().map(waiter).collect()));
     Value::Dict(dict)
 }
@@ -166,6 +164,20 @@ fn text(name: &str, value: Option<Value>) -> Result<String, Exception> {
         )));
     }
     Ok(text)
+}
+
+/// The token that a method without other arguments was given, by its name only: PyroLab's `unlock()`
+/// takes no argument.
+fn shown(
+    method: &str,
+    without: Signature,
+    call: MethodCall,
+) -> Result<Option<TokenHash>, Exception> {
+    let [token] = match call.args.is_empty() {
+        true => Signature { parameters: &["token"], ..without }.bind(call)?,
+        false => without.bind(call).map(|[]| [None])?,
+    };
+    hash(method, token)
 }
 
 /// The hash of a token, if one was given.
