@@ -6,20 +6,17 @@
 
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
 use wire::exception::Exception;
 use wire::value::Value;
 
 use crate::batch::{self, Results};
+use crate::daemon::Shared;
 use crate::daemon::caught::{self, What};
-use crate::daemon::{Shared, dispatch};
+use crate::daemon::turn::{self, Turn};
 use crate::lock::methods;
 use crate::lock::table::{Admission, Locks};
 use crate::object::{CallResult, Context, Metadata, MethodCall, Object, Operation, Reply, Request};
 use crate::session::Session;
-
-/// The right to run a call in a `multiplex` daemon.
-type Turn = Option<OwnedSemaphorePermit>;
 
 /// Whether an operation is one on the lock, which touches no instrument.
 pub(crate) fn needs_no_turn(operation: &Operation) -> bool {
@@ -103,7 +100,7 @@ impl Guarded<'_> {
                 _running = None;
                 drop(turn.take());
                 let result = methods::call(self.shared, self.id, self.session, call).await;
-                turn = dispatch::take_turn(self.shared).await;
+                turn = turn::take(self.shared).await;
                 result
             } else {
                 let id = self.session.id;
