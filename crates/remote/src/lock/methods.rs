@@ -38,6 +38,16 @@ const RELEASE_SIGNATURE: Signature =
 const TTL: Duration = Duration::from_secs(60);
 /// Characters that a name or a reason may have; both are shown to people.
 const LONGEST_TEXT: usize = 256;
+/// Bytes that a token may have.
+const LONGEST_TOKEN: usize = 1024;
+
+/// Whether a call is a `lock` that may wait for as long as it says.
+pub(crate) fn waits(call: &MethodCall) -> bool {
+    let by_place = LOCK.parameters.iter().position(|name| *name == "wait");
+    let by_place = by_place.and_then(|place| call.args.get(place));
+    let by_name = call.kwargs.iter().find(|(name, _)| name == "wait").map(|(_, value)| value);
+    call.method == "lock" && by_place.or(by_name).is_some_and(|wait| !wait.is_none())
+}
 
 /// Carries out one of [`METHODS`].
 pub(crate) async fn call(
@@ -182,6 +192,16 @@ fn shown(
 
 /// The hash of a token, if one was given.
 fn hash(method: &str, token: Option<Value>) -> Result<Option<TokenHash>, Exception> {
+    let length = match &token {
+        Some(Value::Str(token)) => token.len(),
+        Some(Value::Bytes(token)) => token.len(),
+        _ => 0,
+    };
+    if length > LONGEST_TOKEN {
+        return Err(Exception::value_error(format!(
+            "{method}(): 'token' has {length} bytes; at most {LONGEST_TOKEN} will do"
+        )));
+    }
     match token {
         None | Some(Value::None) => Ok(None),
         Some(Value::Str(token)) if !token.is_empty() => Ok(Some(TokenHash::of(token.as_bytes()))),
