@@ -231,6 +231,18 @@ def waits_in_a_batch(uri):
         return list(batch())
 
 
+def test_a_large_batch_does_not_wait_for_the_lock(running):
+    """What stands behind its lock() would take the room for large requests from others meanwhile."""
+    with clients(running, "lab.stage") as (ada, eve):
+        ada.lock("ada")
+        batch = Pyro5.api.BatchProxy(eve)
+        batch.lock("eve", wait=60)
+        batch.move("x" * 100_000)
+        with pytest.raises(ValueError, match=r"call lock\(wait=SECONDS\) before"):
+            list(batch())
+        assert ada.lock_info()["waiting"] == []
+
+
 def test_reads_that_the_configuration_allows(running):
     with clients(running, "lab.stage") as (ada, eve):
         ada.lock("ada")
@@ -255,7 +267,10 @@ def test_lock_info_tells_everyone(running):
         assert info["user"] == "ada" and info["locked"] and info["epoch"] > 0
         assert info["address"] == "%s:%d" % ada._pyroConnection.sock.getsockname()[:2]
         assert before - 1 < info["since"] < time.time() + 1
-        assert 0 <= info["idle"] < 30 and info["waiting"] == []
+        assert 0 <= info["idle"] < 30 and info["waiting"] == [] and "yours" not in info
+        assert eve.lock_info(token="t")["yours"] is False
+        assert ada.lock("ada", token="t") is True
+        assert eve.lock_info(token="t")["yours"] is True
         epoch = info["epoch"]
         ada.unlock()
         bob.lock("bob")
@@ -274,6 +289,7 @@ def test_lock_info_tells_everyone(running):
         ({"ttl": 5}, ValueError),
         ({"token": ""}, ValueError),
         ({"token": 5}, ValueError),
+        ({"token": "x" * 1025}, ValueError),
         ({"user": "x" * 300}, ValueError),
         ({"nobody": 1}, TypeError),
     ],

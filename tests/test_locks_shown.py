@@ -8,6 +8,7 @@ from harness import wait_for
 from harness.holder import Holder
 from harness.lab import interpreter
 from harness.locks import later, locking_lab, own
+from harness.relay import Relay
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +117,42 @@ def test_a_lock_that_was_lost_under_a_short_command_is_told_of(running, tmp_path
     running.run("unlock", "--break", "lab.stage", "--reason", "lunch")
     gate.touch()
     assert command.wait(timeout=20) == 1
+
+
+def test_a_lock_that_its_command_has_taken_over_is_not_lost(running, tmp_path):
+    """Whatever name the command gives: what counts is the token."""
+    gate = tmp_path / "gate"
+    script = (
+        "import os, sys, Pyro5.api\n"
+        "with Pyro5.api.Proxy(os.environ['FERROLAB_LOCK_URI']) as stage:\n"
+        "    stage.lock('script', token=os.environ['FERROLAB_LOCK_TOKEN'])\n"
+        "    print('here', flush=True)\n"
+        "    stage.wait_for(sys.argv[1])\n"
+        "    print(stage.lock_info()['user'])\n"
+    )
+    with Relay(running.uri("lab.stage")) as relay:
+        words = ["lock", relay.uri, "--user", "ada", "--", interpreter(), "-c", script, str(gate)]
+        command = running.start(*words)
+        assert command.stdout.readline() == "here\n"
+        seen = relay.answers[0]
+        wait_for(lambda: relay.answers[0] > seen, 30, "it looks whether it still has the lock")
+        gate.touch()
+        assert command.wait(timeout=20) == 0
+        assert command.stdout.read() == "script\n"
+
+
+def test_a_stranger_of_the_same_name_does_not_keep_a_lock(running, tmp_path):
+    gate = tmp_path / "gate"
+    waiting = f"echo here; until [ -e {gate} ]; do sleep 0.05; done"
+    command = running.start("lock", "lab.stage", "--user", "ada", "--", "sh", "-c", waiting)
+    assert command.stdout.readline() == "here\n"
+    running.run("unlock", "--break", "lab.stage", "--reason", "lunch")
+    with running.proxy("lab.stage") as other:
+        other.lock("ada")
+        assert "is lost while the command runs" in command.stdout.readline()
+        gate.touch()
+        assert command.wait(timeout=20) == 1
+        assert other.lock_info()["user"] == "ada"
 
 
 def test_a_lock_dies_with_the_command_line_that_held_it(running):

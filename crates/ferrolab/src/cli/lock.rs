@@ -128,9 +128,7 @@ struct Held {
     name: String,
     uri: Uri,
     proxy: Proxy,
-    user: String,
     token: String,
-    epoch: Option<i64>,
     is_lost: bool,
 }
 
@@ -154,7 +152,7 @@ impl Held {
         ];
         let granted = proxy.call("lock", Vec::new(), request).await;
         if granted.map_err(|error| explain(&name, &error))?.as_bool() != Some(true) {
-            let owner = info(&mut proxy).await.map(|info| info.user).unwrap_or_default();
+            let owner = owner(&mut proxy).await;
             let by = if owner.is_empty() { "another client" } else { owner.as_str() };
             return Err(miette!(
                 help = "see who waits with `ferrolab locks`",
@@ -162,16 +160,7 @@ impl Held {
                 wait.unwrap_or_default().as_secs_f64()
             ));
         }
-        let epoch = info(&mut proxy).await.and_then(|info| info.epoch);
-        Ok(Held {
-            name,
-            uri,
-            proxy: proxy.with_timeout(PATIENCE),
-            user,
-            token,
-            epoch,
-            is_lost: false,
-        })
+        Ok(Held { name, uri, proxy: proxy.with_timeout(PATIENCE), token, is_lost: false })
     }
 
     /// Runs the command. What happens to the lock meanwhile is told, and does not stop it.
@@ -210,10 +199,13 @@ impl Held {
         );
     }
 
+    /// Whether this process has it, or its command, which has taken it over: by the token alone, since
+    /// the command may give any name, and a stranger the same.
     async fn is_ours(&mut self) -> bool {
-        let Some(info) = info(&mut self.proxy).await else { return false };
-        // In another epoch it is the command itself that has taken it over.
-        info.locked && (info.epoch == self.epoch || info.user == self.user)
+        let token = vec![("token".to_owned(), Value::from(self.token.as_str()))];
+        let info = self.proxy.call("lock_info", Vec::new(), token).await.ok();
+        let info = info.as_ref().and_then(Value::as_dict);
+        info.and_then(|info| info.get("yours")).and_then(Value::as_bool).unwrap_or(false)
     }
 
     /// Gives the lock up, this process's own or the one that its command took over and left behind;
@@ -237,22 +229,11 @@ impl Held {
     }
 }
 
-/// Of `lock_info()`, what matters here.
-struct Info {
-    locked: bool,
-    user: String,
-    epoch: Option<i64>,
-}
-
-async fn info(proxy: &mut Proxy) -> Option<Info> {
-    let info = proxy.call("lock_info", Vec::new(), Vec::new()).await.ok()?;
-    let info = info.as_dict()?;
-    let flag = |key| info.get(key).and_then(Value::as_bool).unwrap_or(false);
-    Some(Info {
-        locked: flag("locked"),
-        user: info.get("user").and_then(Value::as_str).unwrap_or_default().to_owned(),
-        epoch: info.get("epoch").and_then(Value::as_i64),
-    })
+/// Whom others are told to have the lock; empty where that is not known.
+async fn owner(proxy: &mut Proxy) -> String {
+    let info = proxy.call("lock_info", Vec::new(), Vec::new()).await.ok();
+    let user = info.as_ref().and_then(Value::as_dict).and_then(|info| info.get("user"));
+    user.and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 fn seconds(seconds: f64) -> Result<Duration, Report> {

@@ -4,6 +4,9 @@
 //! client's place when the client has long given up, and one that tries again takes the next: in the
 //! end there are no places, and nobody has any. Here the place is free again, and the call goes on
 //! without: it cannot be ended from outside. Its object may have only so many of those.
+//!
+//! Only calls that have begun are counted. In a `multiplex` daemon that is one, and those that wait
+//! for their turn are no sign of anything wrong: nothing is counted there.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,13 +16,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, warn};
 use wire::exception::Exception;
 
-use crate::daemon::config::{DaemonConfig, ServerType};
+use crate::daemon::config::DaemonConfig;
 use crate::daemon::{DAEMON_NAME, Shared};
 use crate::session::Session;
-
-/// Of an object in a `multiplex` daemon at least: its pool says nothing there, and calls that wait for
-/// their turn are no sign of anything wrong.
-const LEAST_IN_TURN: usize = 80;
 
 /// The abandoned calls of a daemon.
 #[derive(Debug)]
@@ -50,14 +49,10 @@ struct One {
 impl Abandoned {
     pub(crate) fn new(config: &DaemonConfig) -> Self {
         let pool = config.threadpool_size;
-        let most = match config.server_type {
-            ServerType::Thread => pool,
-            ServerType::Multiplex => pool.max(LEAST_IN_TURN),
-        };
         let most_without_place =
             config.connections.map_or(usize::MAX, |all| all.saturating_sub(pool));
         Abandoned {
-            most,
+            most: pool,
             most_without_place,
             all: AtomicUsize::new(0),
             by_object: Mutex::default(),
@@ -116,7 +111,7 @@ impl Place {
     pub(crate) fn leave(&mut self, shared: &Shared, session: &Session) {
         debug!(daemon = %shared.config.name, session = session.id, peer = %session.peer,
             "the client has gone during a call");
-        if self.abandoned.is_some() {
+        if self.abandoned.is_some() || shared.turn.is_some() {
             return;
         }
         let without_place = shared.abandoned.all.load(Ordering::Relaxed);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::daemon::caught::What;
 use crate::daemon::streams::{self, Ended, Origin};
-use crate::daemon::{Shared, dispatch};
+use crate::daemon::{Shared, turn};
 use crate::lock::table::Locks;
 
 /// Brings a stream to its end as soon as the lock lets it.
@@ -39,7 +39,7 @@ async fn guarded(shared: &Arc<Shared>, ended: Ended) {
         }
     };
     // Behind its last item a generator drives the instrument like any call.
-    let turn = dispatch::take_turn(shared).await;
+    let turn = turn::take(shared).await;
     let Origin { object, member } = &ended.origin;
     streams::end(What { object, member }, ended.stream).await;
     drop(turn);

@@ -19,6 +19,7 @@ use crate::daemon::config::{DaemonConfig, ServerType};
 use crate::daemon::dispatch::{self, After, Caller};
 use crate::daemon::handshake::{self, Accepted, May};
 use crate::daemon::oneway::{Most, Oneways};
+use crate::daemon::turn::ClientEnd;
 use crate::daemon::waiting_room::Stay;
 use crate::daemon::watching::{IDLE, Idle, Watch};
 use crate::daemon::{Shared, arriving, refusal, room, sending};
@@ -271,6 +272,7 @@ async fn requests<S: ClientStream>(
     let most = Most { calls: shared.config.oneways, bytes: limits.memory };
     let mut caller = Caller {
         session: Arc::clone(session),
+        client: ClientEnd::new(shared),
         only_breaks_locks,
         oneways: Oneways::new(most, Arc::clone(&shared.oneways)),
         took: 0,
@@ -322,12 +324,13 @@ async fn requests<S: ClientStream>(
             MessageType::Ping => pong(&header, &mut connection.out, limits.message),
             MessageType::Invoke => {
                 let is_large = held.is_some();
+                let client = caller.client.clone();
                 // Pinned here and lent: to hand it on would copy all of its state.
                 let answering =
                     dispatch::answer(shared, &mut caller, frame, held, &mut connection.out);
                 let answering = pin!(answering);
                 let answering = pin!(in_steps(answering, is_large));
-                let watch = Watch { shared, session, stream: &connection.stream };
+                let watch = Watch { shared, session, stream: &connection.stream, client };
                 watch.while_answering(answering, &mut idle, place).await
             }
             kind => return Err(FrameError::UnknownType(kind as u8).into()),

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, warn};
 use wire::exception::Exception;
 use wire::message::{Annotations, Flags, Header};
@@ -19,6 +18,7 @@ use crate::daemon::handshake::no_place;
 use crate::daemon::oneway::{self, About, Oneways};
 use crate::daemon::request::{self, Unread};
 use crate::daemon::room::{Held, Need};
+use crate::daemon::turn::{self, ClientEnd};
 use crate::daemon::unread::AnswerRoom;
 use crate::daemon::{DAEMON_NAME, Shared, guarded};
 use crate::frames::Frame;
@@ -36,6 +36,7 @@ pub(crate) enum After {
 /// Whose requests are carried out.
 pub(crate) struct Caller {
     pub(crate) session: Arc<Session>,
+    pub(crate) client: ClientEnd,
     /// Nothing else: there was no place for it.
     pub(crate) only_breaks_locks: bool,
     pub(crate) oneways: Oneways,
@@ -55,7 +56,7 @@ pub(crate) async fn answer(
     mut held: Option<Held>,
     out: &mut Vec<u8>,
 ) -> After {
-    let Caller { session, only_breaks_locks, oneways, took, room, behind } = caller;
+    let Caller { session, client, only_breaks_locks, oneways, took, room, behind } = caller;
     let header = frame.header;
     let Some(serializer) = Serializer::from_id(header.serializer) else {
         debug!(peer = %session.peer, serializer = header.serializer, "unknown serializer");
@@ -124,7 +125,7 @@ pub(crate) async fn answer(
             method: name,
         };
         if has_lock {
-            let turn = turn_for(shared, &request).await;
+            let turn = if is_about_the_lock { None } else { turn::take(shared).await };
             let (shared, session) = (Arc::clone(shared), Arc::clone(session));
             let call =
                 async move { guarded::call(&shared, &session, &id, &object, request, turn).await };
@@ -156,13 +157,21 @@ pub(crate) async fn answer(
         }
         return After::Continue;
     }
+    // The call that has the turn may be what hangs.
+    let turn = if breaks_lock || is_about_the_lock {
+        None
+    } else if is_oneway {
+        turn::take(shared).await
+    } else {
+        match turn::take_for(shared, client).await {
+            Ok(turn) => turn,
+            Err(gone) => return answer.exception(gone, &id, &name, out),
+        }
+    };
     let mut result = if has_lock {
-        let turn = turn_for(shared, &request).await;
         // Boxed, so that connections without locks are no larger for it.
         Box::pin(guarded::call(shared, session, &id, &object, request, turn)).await
     } else {
-        // The call that has the turn may be what hangs.
-        let turn = if breaks_lock { None } else { take_turn(shared).await };
         let what = What { object: &id, member: &name };
         let result = caught::call(what, &object, session, request).await;
         drop(turn);
@@ -250,23 +259,6 @@ pub(crate) fn correlation(header: &Header) -> [u8; 16] {
         header.correlation_id
     } else {
         uuid::Uuid::new_v4().into_bytes()
-    }
-}
-
-/// The turn of a call of an object that can be locked; what it asks of the lock needs none.
-async fn turn_for(shared: &Shared, request: &Request) -> Option<OwnedSemaphorePermit> {
-    match guarded::needs_no_turn(&request.operation) {
-        true => None,
-        false => take_turn(shared).await,
-    }
-}
-
-/// The right to run a call now; none is needed in a `thread` daemon.
-pub(crate) async fn take_turn(shared: &Shared) -> Option<OwnedSemaphorePermit> {
-    match &shared.turn {
-        None => None,
-        // The semaphore is never closed.
-        Some(turn) => Arc::clone(turn).acquire_owned().await.ok(),
     }
 }
 

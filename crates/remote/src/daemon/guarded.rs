@@ -6,20 +6,17 @@
 
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
 use wire::exception::Exception;
 use wire::value::Value;
 
 use crate::batch::{self, Results};
+use crate::daemon::Shared;
 use crate::daemon::caught::{self, What};
-use crate::daemon::{Shared, dispatch};
+use crate::daemon::turn::{self, Turn};
 use crate::lock::methods;
 use crate::lock::table::{Admission, Locks};
 use crate::object::{CallResult, Context, Metadata, MethodCall, Object, Operation, Reply, Request};
 use crate::session::Session;
-
-/// The right to run a call in a `multiplex` daemon.
-type Turn = Option<OwnedSemaphorePermit>;
 
 /// Whether an operation is one on the lock, which touches no instrument.
 pub(crate) fn needs_no_turn(operation: &Operation) -> bool {
@@ -51,6 +48,9 @@ pub(crate) async fn call(
     match operation {
         Operation::Batch(calls) => guarded.batch(calls, &context, turn).await,
         Operation::Call(call) if is_on_the_lock(&call) => {
+            // It may wait for a day, and what it carries is short or refused: not with the room that its
+            // request has taken, which others need.
+            drop(context);
             methods::call(shared, id, session, call).await.map(Reply::from)
         }
         operation => {
@@ -99,11 +99,17 @@ impl Guarded<'_> {
         // Made for the first entry that runs, not before.
         let mut object = None;
         for call in calls {
-            let result = if is_on_the_lock(&call) {
+            let result = if context.held.is_some() && methods::waits(&call) {
+                // What stands behind it would stay in memory for as long, and in the room of others'.
+                Err(Exception::value_error(
+                    "a batch of this size cannot wait for the lock: call lock(wait=SECONDS) before \
+                     the batch",
+                ))
+            } else if is_on_the_lock(&call) {
                 _running = None;
                 drop(turn.take());
                 let result = methods::call(self.shared, self.id, self.session, call).await;
-                turn = dispatch::take_turn(self.shared).await;
+                turn = turn::take(self.shared).await;
                 result
             } else {
                 let id = self.session.id;

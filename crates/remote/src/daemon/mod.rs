@@ -26,6 +26,7 @@ mod serving;
 mod shared;
 mod spares;
 pub(crate) mod streams;
+mod turn;
 pub(crate) mod unread;
 mod waiting_room;
 mod watching;

@@ -11,7 +11,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tracing::{info, warn};
 use wire::exception::Exception;
 
-use crate::daemon::{Shared, dispatch, farewell};
+use crate::daemon::{Shared, farewell, turn};
 use crate::lock::table::Locks;
 use crate::session::Session;
 
@@ -81,7 +81,7 @@ impl Rest {
     ) -> Option<(String, JoinHandle<Result<bool, Exception>>)> {
         let shared = Arc::clone(&self.shared);
         let longest = shared.config.rest_timeout;
-        let mut turn = std::pin::pin!(dispatch::take_turn(&shared));
+        let mut turn = std::pin::pin!(turn::take(&shared));
         let turn = match tokio::time::timeout(longest, &mut turn).await {
             Ok(turn) => turn,
             Err(_) => {

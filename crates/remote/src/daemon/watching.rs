@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep};
 use crate::daemon::Shared;
 use crate::daemon::abandoned::Place;
 use crate::daemon::dispatch::After;
+use crate::daemon::turn::ClientEnd;
 use crate::lock::table::Locks;
 use crate::net::ClientStream;
 use crate::session::Session;
@@ -82,6 +83,7 @@ pub(crate) struct Watch<'a, S> {
     pub(crate) shared: &'a Arc<Shared>,
     pub(crate) session: &'a Arc<Session>,
     pub(crate) stream: &'a S,
+    pub(crate) client: ClientEnd,
 }
 
 impl<S: ClientStream> Watch<'_, S> {
@@ -97,7 +99,7 @@ impl<S: ClientStream> Watch<'_, S> {
         idle: &mut Idle<'_>,
         place: &mut Place,
     ) -> After {
-        let Watch { shared, session, stream } = self;
+        let Watch { shared, session, stream, client } = self;
         if !shared.locks.any() {
             tokio::select! {
                 biased;
@@ -114,6 +116,7 @@ impl<S: ClientStream> Watch<'_, S> {
             Some(after) => after,
             None => {
                 Locks::disconnect(shared, session.id);
+                client.seen();
                 place.leave(shared, session);
                 // What it has begun goes on, and its session with it.
                 answering.await

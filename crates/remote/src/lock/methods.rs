@@ -29,8 +29,6 @@ pub(crate) const RELEASE: &str = "release";
 const LOCK: Signature =
     Signature { name: "Lockable.lock", parameters: &["user", "wait", "token", "ttl"], required: 0 };
 const UNLOCK: Signature = Signature::none("Lockable.unlock");
-/// `token` is given by its name only: PyroLab's takes no argument.
-const UNLOCK_BY: Signature = Signature { parameters: &["token"], ..UNLOCK };
 const IS_LOCKED: Signature = Signature::none("Lockable.islocked");
 const LOCK_INFO: Signature = Signature::none("Lockable.lock_info");
 const RELEASE_SIGNATURE: Signature =
@@ -40,6 +38,16 @@ const RELEASE_SIGNATURE: Signature =
 const TTL: Duration = Duration::from_secs(60);
 /// Characters that a name or a reason may have; both are shown to people.
 const LONGEST_TEXT: usize = 256;
+/// Bytes that a token may have.
+const LONGEST_TOKEN: usize = 1024;
+
+/// Whether a call is a `lock` that may wait for as long as it says.
+pub(crate) fn waits(call: &MethodCall) -> bool {
+    let by_place = LOCK.parameters.iter().position(|name| *name == "wait");
+    let by_place = by_place.and_then(|place| call.args.get(place));
+    let by_name = call.kwargs.iter().find(|(name, _)| name == "wait").map(|(_, value)| value);
+    call.method == "lock" && by_place.or(by_name).is_some_and(|wait| !wait.is_none())
+}
 
 /// Carries out one of [`METHODS`].
 pub(crate) async fn call(
@@ -51,19 +59,16 @@ pub(crate) async fn call(
     match call.method.as_str() {
         "lock" => lock(shared, id, session, call).await,
         "unlock" => {
-            let [token] = match call.args.is_empty() {
-                true => UNLOCK_BY.bind(call)?,
-                false => UNLOCK.bind(call).map(|[]| [None])?,
-            };
-            Ok(Locks::unlock(shared, id, session, hash("unlock", token)?)?.into())
+            let token = shown("unlock", UNLOCK, call)?;
+            Ok(Locks::unlock(shared, id, session, token)?.into())
         }
         "islocked" => {
             IS_LOCKED.bind(call).map(|[]| ())?;
             Ok(shared.locks.look(id).is_some_and(|(status, _)| status.owner.is_some()).into())
         }
         _ => {
-            LOCK_INFO.bind(call).map(|[]| ())?;
-            Ok(info(shared, id))
+            let token = shown("lock_info", LOCK_INFO, call)?;
+            Ok(info(shared, id, token))
         }
     }
 }
@@ -114,7 +119,7 @@ pub(crate) fn release(
     breaker.break_lock(&object, Break { by, reason }).map(Value::from)
 }
 
-fn info(shared: &Shared, id: &str) -> Value {
+fn info(shared: &Shared, id: &str, token: Option<TokenHash>) -> Value {
     let Some((status, idle)) = shared.locks.look(id) else { return Value::None };
     let mut dict = Dict::with_capacity(12);
     let owner = status.owner.as_ref();
@@ -136,6 +141,9 @@ fn info(shared: &Shared, id: &str) -> Value {
     dict.insert("expires_in", left.map(|left| left.as_secs_f64()));
     dict.insert("next", next);
     dict.insert("after", after);
+    if let Some(token) = token {
+        dict.insert("yours", shared.locks.is_by(id, token));
+    }
     dict.insert("waiting", Value::List(status.waiting.into_iter().map(waiter).collect()));
     Value::Dict(dict)
 }
@@ -168,8 +176,32 @@ fn text(name: &str, value: Option<Value>) -> Result<String, Exception> {
     Ok(text)
 }
 
+/// The token that a method without other arguments was given, by its name only: PyroLab's `unlock()`
+/// takes no argument.
+fn shown(
+    method: &str,
+    without: Signature,
+    call: MethodCall,
+) -> Result<Option<TokenHash>, Exception> {
+    let [token] = match call.args.is_empty() {
+        true => Signature { parameters: &["token"], ..without }.bind(call)?,
+        false => without.bind(call).map(|[]| [None])?,
+    };
+    hash(method, token)
+}
+
 /// The hash of a token, if one was given.
 fn hash(method: &str, token: Option<Value>) -> Result<Option<TokenHash>, Exception> {
+    let length = match &token {
+        Some(Value::Str(token)) => token.len(),
+        Some(Value::Bytes(token)) => token.len(),
+        _ => 0,
+    };
+    if length > LONGEST_TOKEN {
+        return Err(Exception::value_error(format!(
+            "{method}(): 'token' has {length} bytes; at most {LONGEST_TOKEN} will do"
+        )));
+    }
     match token {
         None | Some(Value::None) => Ok(None),
         Some(Value::Str(token)) if !token.is_empty() => Ok(Some(TokenHash::of(token.as_bytes()))),

@@ -163,6 +163,11 @@ impl Locks {
         Some((entry.status(id), entry.lock.idle(Instant::now())))
     }
 
+    /// Whether whoever has the lock of an object has this token, be it away or not.
+    pub(crate) fn is_by(&self, id: &str, token: TokenHash) -> bool {
+        self.state().entry(id).is_some_and(|entry| entry.lock.is_by(token))
+    }
+
     /// Asks for a lock on behalf of `session`, and waits for the answer.
     pub(crate) async fn request(
         shared: &Arc<Shared>,

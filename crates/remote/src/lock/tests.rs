@@ -124,6 +124,7 @@ fn short(refusal: &Refusal) -> String {
         Refusal::Lost(loss) => {
             format!("{loss:?}").split([' ', '(', '{']).next().unwrap_or_default().to_lowercase()
         }
+        Refusal::Asked => "waits already".into(),
         Refusal::Crowded { .. } => "crowded".into(),
     }
 }
@@ -155,7 +156,13 @@ fn stories() {
         ),
         (
             "A asks; B asks wait=9; B asks wait=9; A unlocks; B unlocks; C asks",
-            "A has it #1; A unlocked #1; B has it #2; true; B unlocked #2; true; C has it #3",
+            "A has it #1; waits already; A unlocked #1; B has it #2; true; B unlocked #2; true; C has it #3",
+        ),
+        // A connection has one place in the queue, beside what it may do with a token.
+        (
+            "A asks token=x; B asks wait=60; B asks wait=60; B asks; B asks token=x; B unlocks; C asks",
+            "A has it #1; waits already; locked by A; A is replaced #1; B has it again #2; \
+             B unlocked #2; true; C has it #3",
         ),
         // A grant waits for calls that run, and new ones wait for the grant.
         (
@@ -389,8 +396,12 @@ fn stories() {
 fn too_many_waiting_are_refused() {
     let mut told = Story::new(false);
     told.line("A asks");
-    for _ in 0..10_000 {
-        told.line("B asks wait=9");
+    for session in 1000..11_000 {
+        told.ticket += 1;
+        let party = Party { session, user: String::new(), address: "here".into() };
+        let wait = Some(Duration::from_secs(9));
+        let request = Request { party, via: String::new(), wait, token: None };
+        told.lock.request(told.now, told.ticket, request, &mut Vec::new());
     }
     told.line("C asks wait=9");
     assert_eq!(told.log, ["A has it #1", "crowded"]);

@@ -86,6 +86,8 @@ pub(crate) enum Refusal {
     Resting { after: String },
     /// The caller had the lock and has lost it.
     Lost(Loss),
+    /// The caller waits for it already.
+    Asked,
     /// Too many wait for it.
     Crowded { waiting: usize },
 }
@@ -129,6 +131,10 @@ impl fmt::Display for Refusal {
             Refusal::Lost(Loss::Gone) => f.write_str(
                 "the connection that had the lock of this Pyro object is gone; call lock() again \
                  before you go on",
+            ),
+            Refusal::Asked => f.write_str(
+                "this connection waits for the lock of this Pyro object already, with an earlier \
+                 request",
             ),
             Refusal::Crowded { waiting } => {
                 write!(f, "{waiting} requests wait for the lock already; try again later")

@@ -51,8 +51,8 @@ struct Fixture {
 }
 
 const PLACES: usize = 3;
-/// As many abandoned calls an object may have where one call runs at a time.
-const IN_TURN: usize = 80;
+/// More clients than any object may have abandoned calls.
+const IMPATIENT: usize = 100;
 
 async fn serve(server_type: ServerType, connections: Option<usize>) -> Fixture {
     let stuck = Arc::new(Stuck {
@@ -126,52 +126,62 @@ async fn the_place_of_a_client_that_is_gone_is_free_and_its_call_goes_on() {
 
 #[tokio::test]
 async fn an_object_with_too_many_of_them_takes_no_further_call_until_they_have_ended() {
-    for (server_type, most) in [(ServerType::Thread, PLACES), (ServerType::Multiplex, IN_TURN)] {
-        let fixture = serve(server_type, None).await;
-        let mut witness = match server_type {
-            ServerType::Thread => {
-                fixture.abandon(PLACES).await;
-                fixture.let_in("stuck").await
+    let fixture = serve(ServerType::Thread, None).await;
+    fixture.abandon(PLACES).await;
+    let mut witness = fixture.let_in("stuck").await;
+    let refused = within(async {
+        loop {
+            let call = witness.call("work", Vec::new(), Vec::new());
+            let patience = std::time::Duration::from_millis(200);
+            match tokio::time::timeout(patience, call).await {
+                Ok(refused) => return refused,
+                // It hangs as well, as long as they are not all known to be gone.
+                Err(_) => witness = fixture.let_in("stuck").await,
             }
-            // One has the turn, and the others wait for it.
-            ServerType::Multiplex => {
-                fixture.abandon(1).await;
-                for _ in 1..IN_TURN {
-                    let mut socket = fixture.serving.socket();
-                    socket.write_all(&hello_to("stuck")).unwrap();
-                    socket.write_all(&call_of("stuck", "work")).unwrap();
-                }
-                fixture.let_in("stuck").await
-            }
-        };
-        let refused = within(async {
-            loop {
-                let call = witness.call("work", Vec::new(), Vec::new());
-                let patience = std::time::Duration::from_millis(200);
-                match tokio::time::timeout(patience, call).await {
-                    Ok(refused) => return refused,
-                    // It hangs as well, as long as they are not all known to be gone.
-                    Err(_) => witness = fixture.let_in("stuck").await,
-                }
-            }
-        })
-        .await;
-        let refused = raised(refused);
-        assert!(refused.contains("'stuck' takes no further calls: "), "{refused}");
-        assert!(refused.contains(&format!("(at most {most} may)")), "{refused}");
-        // Its neighbours serve; where one call runs at a time, behind the one that hangs.
-        if server_type == ServerType::Thread {
-            ask(&mut fixture.let_in("echo").await, "echo").await;
         }
-        fixture.stuck.open.send_replace(true);
-        ask(&mut fixture.let_in("echo").await, "echo").await;
-        let going_on = async {
-            while witness.call("work", Vec::new(), Vec::new()).await.is_err() {
-                tokio::task::yield_now().await;
-            }
-        };
-        within(going_on).await;
+    })
+    .await;
+    let refused = raised(refused);
+    assert!(refused.contains("'stuck' takes no further calls: "), "{refused}");
+    assert!(refused.contains(&format!("(at most {PLACES} may)")), "{refused}");
+    // Its neighbours serve.
+    ask(&mut fixture.let_in("echo").await, "echo").await;
+    fixture.stuck.open.send_replace(true);
+    let going_on = async {
+        while witness.call("work", Vec::new(), Vec::new()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(going_on).await;
+}
+
+#[tokio::test]
+async fn whose_client_goes_before_its_turn_never_begins_and_shuts_nobody_out() {
+    let fixture = serve(ServerType::Multiplex, None).await;
+    fixture.abandon(1).await;
+    let Stuck { running, open, ended } = &*fixture.stuck;
+    for _ in 0..IMPATIENT {
+        let mut socket = fixture.serving.socket();
+        socket.write_all(&hello_to("stuck")).unwrap();
+        socket.write_all(&call_of("stuck", "work")).unwrap();
     }
+    until(|| *ended.borrow() == IMPATIENT).await;
+    assert_eq!(*running.borrow(), 1, "the one that hangs still does");
+    // Who has only closed its own direction is told.
+    let mut socket = fixture.serving.socket();
+    socket.write_all(&hello_to("stuck")).unwrap();
+    socket.write_all(&call_of("stuck", "work")).unwrap();
+    socket.shutdown(Shutdown::Write).unwrap();
+    let told = tokio::task::spawn_blocking(move || {
+        let mut told = Vec::new();
+        socket.read_to_end(&mut told).map(|_| told)
+    });
+    let told = String::from_utf8_lossy(&within(told).await.unwrap().unwrap()).into_owned();
+    assert!(told.contains("closed the connection before its turn came"), "{told}");
+    let mut patient = fixture.let_in("stuck").await;
+    let call = tokio::spawn(async move { patient.call("work", Vec::new(), Vec::new()).await });
+    open.send_replace(true);
+    assert_eq!(within(call).await.unwrap().unwrap(), Value::from("done"));
 }
 
 #[tokio::test]

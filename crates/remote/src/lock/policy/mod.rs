@@ -128,6 +128,13 @@ struct Waiting {
     kind: Kind,
 }
 
+impl Waiting {
+    /// Whether it has this session's place in the queue; who shows a token has none there.
+    fn is_in_line(&self, session: u64) -> bool {
+        self.request.party.session == session && self.kind != Kind::Resuming
+    }
+}
+
 /// What a ticket waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {

@@ -46,6 +46,11 @@ impl Lock {
         }
     }
 
+    /// Whether whoever has the lock has this token.
+    pub(crate) fn is_by(&self, token: TokenHash) -> bool {
+        self.hold().is_some_and(|(hold, _)| hold.has_token(token))
+    }
+
     /// Whether a call of the owner runs.
     pub(crate) fn is_in_use(&self) -> bool {
         match &self.state {

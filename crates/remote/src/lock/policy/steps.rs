@@ -58,6 +58,10 @@ impl Lock {
                 }
             }
         }
+        // By oneway calls a connection can ask as often as it likes, and would wait in many places.
+        if self.queue.iter().any(|waiting| waiting.is_in_line(session)) {
+            return Err(Refusal::Asked);
+        }
         if self.queue.len() >= MOST_WAITING {
             return Err(Refusal::Crowded { waiting: self.queue.len() });
         }

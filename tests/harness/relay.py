@@ -1,0 +1,51 @@
+"""A relay between a client and a daemon that counts what passes: for what can be seen nowhere else."""
+
+import socket
+import threading
+
+
+class Relay:
+    """`uri` with this in between; `answers` has for each connection the number of its daemon's sends."""
+
+    def __init__(self, uri):
+        target, _, address = str(uri).rpartition("@")
+        host, _, port = address.rpartition(":")
+        self.address = (host, int(port))
+        self.answers = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.uri = f"{target}@127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            daemon = socket.create_connection(self.address)
+            number = len(self.answers)
+            self.answers.append(0)
+            threading.Thread(target=self._pass, args=(client, daemon, None), daemon=True).start()
+            threading.Thread(target=self._pass, args=(daemon, client, number), daemon=True).start()
+
+    def _pass(self, source, target, number):
+        try:
+            while data := source.recv(65536):
+                target.sendall(data)
+                if number is not None:
+                    self.answers[number] += 1
+        except OSError:
+            pass
+        finally:
+            for end in (source, target):
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
