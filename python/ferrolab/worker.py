@@ -18,6 +18,7 @@ Owns the process: its start, the control socket, its end. Frames of the control 
     ("failed", service, class, text, traceback)   it cannot be imported
     ("broken", service, class, text, traceback)   its constructor has raised
     ("mended", service)                           its constructor has succeeded since
+    ("refuses", reason)                           it cannot serve new channels; None: it can again
     ("pong", number)
     ("ask", number, what, [arguments])
 
@@ -27,6 +28,7 @@ channel has a thread of its own.
 """
 
 import atexit
+import errno
 import faulthandler
 import itertools
 import logging
@@ -68,6 +70,8 @@ class Worker:
         self._pid = os.getpid()
         self._fork = threading.local()
         self._follower = None
+        # Why new channels are not served; None while they are.
+        self._refuses = None
         self.longest_answer = 1 << 30
         self.services = {}
         self.sessions = services.Sessions()
@@ -119,18 +123,23 @@ class Worker:
                 if message is None:
                     break
                 frame, fds = message
-                self._obey(frame, fds)
-        except OSError:
+                try:
+                    self._obey(frame, fds)
+                except BaseException:
+                    # The next message is as good as any: a thread less to read them, and
+                    # nobody is answered any more.
+                    traceback.print_exc()
+        except ConnectionError:
             pass
-        except Exception:
+        except BaseException:
             traceback.print_exc()
-        self._end(0.2, ORPHAN_SECONDS)
+        finally:
+            self._end(0.2, ORPHAN_SECONDS)
 
     def _obey(self, frame, fds):
         kind = frame[0]
         if kind == "channel":
-            for fd in fds:
-                self.channels.add(Channel(self, framing.take_socket(fd)))
+            self._take_channel(fds)
         elif kind == "ping":
             self._out.write(("pong", frame[1]))
         elif kind == "answer":
@@ -143,10 +152,30 @@ class Worker:
         elif kind == "close_stream":
             self.main.submit(self.streams.close, frame[1])
         elif kind == "stop":
-            grace = frame[1]
-            threading.Thread(
-                target=self._end, args=(grace, grace + ORPHAN_SECONDS), daemon=True
-            ).start()
+            self._begin_end(frame[1])
+
+    def _take_channel(self, fds):
+        """Serves a channel, or ends it and says why."""
+        try:
+            if not fds:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            for fd in fds:
+                channel = Channel(self, framing.take_socket(fd))
+                try:
+                    self.channels.add(channel)
+                except BaseException:
+                    channel.close()
+                    raise
+        except BaseException as error:
+            if self._refuses is None:
+                log.error("no new clients are served: %s", _reason(error))
+            self._refuses = _reason(error)
+            self._out.write(("refuses", self._refuses))
+        else:
+            if self._refuses is not None:
+                self._refuses = None
+                log.warning("new clients are served again")
+                self._out.write(("refuses", None))
 
     def _ask(self, what, *arguments):
         """The daemon's answer to a question."""
@@ -223,15 +252,33 @@ class Worker:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
-        threading.Thread(target=self._end, args=(0.5, 0.5 + ORPHAN_SECONDS), daemon=True).start()
+        self._begin_end(0.5)
+
+    def _begin_end(self, grace):
+        """Has the process end on a thread of its own, or on this one where there is no other."""
+        arguments = grace, grace + ORPHAN_SECONDS
+        try:
+            threading.Thread(target=self._end, args=arguments, daemon=True).start()
+        except RuntimeError:
+            self._end(*arguments)
 
     def _end(self, grace, deadline):
         """Ends the process: lets calls end, releases what there is, runs exit handlers."""
         if os.getpid() != self._pid or not self._ending.acquire(False):
             return
+        try:
+            self._bring_to_end(grace, deadline)
+        finally:
+            os._exit(1)
+
+    def _bring_to_end(self, grace, deadline):
         killer = threading.Timer(deadline, os._exit, (0,))
         killer.daemon = True
-        killer.start()
+        try:
+            killer.start()
+        except RuntimeError:
+            # The kernel needs no thread for it.
+            signal.setitimer(signal.ITIMER_REAL, deadline)
         until = time.monotonic() + grace
         for channel in self.channels.channels():
             channel.shut()
@@ -395,6 +442,15 @@ class SelectingMain:
 
 
 # -- the process --------------------------------------------------------------------------------
+
+
+def _reason(error):
+    """Why a channel could not be taken, for its client and the log."""
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return "no file descriptors left in the driver's process"
+    if isinstance(error, RuntimeError):
+        return "no further thread can be started in the driver's process"
+    return "{} in the driver's process: {}".format(type(error).__name__, exceptions.text(error))
 
 
 def _facts():

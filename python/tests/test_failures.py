@@ -220,3 +220,66 @@ def test_an_answer_that_is_too_long_is_an_error_of_its_call():
         text = raises(ANY, channel, "give_much", 100000, service="careless")
         assert "'give_much' of service 'careless'" in text and "100000 are allowed" in text
         assert len(channel.call("careless", "give_much", 90000)) == 90000
+
+
+def scarce(**settings):
+    return start(service("scarce", "scarce", "Scarce", expose="all"), **settings)
+
+
+def refused(worker):
+    """A new channel ends; the reason that the daemon is given."""
+    channel = worker.channel()
+    with pytest.raises((EOFError, OSError)):
+        channel.call("scarce", "fine")
+    kind, reason = worker.message()
+    assert kind == "refuses"
+    return reason
+
+
+def test_a_worker_without_threads_refuses_new_clients_and_goes_on():
+    with scarce() as worker:
+        channel = worker.channel()
+        channel.call("scarce", "threads", False)
+        reason = "no further thread can be started in the driver's process"
+        for _ in range(3):
+            assert refused(worker) == reason
+        record = worker.record(lambda r: r[0] == "log")
+        assert record[4] == "no new clients are served: " + reason
+        assert channel.call("scarce", "fine") == "fine"
+        worker.send(("ping", 1))
+        assert worker.message() == ("pong", 1)
+        channel.call("scarce", "threads", True)
+        assert worker.channel().call("scarce", "fine") == "fine"
+        assert worker.message() == ("refuses", None)
+        # The next record is this one: no refusal is told twice.
+        assert worker.record(lambda r: r[0] == "log")[4] == "new clients are served again"
+
+
+@pytest.mark.parametrize("multiplex", [False, True])
+@pytest.mark.parametrize("how", ["stop", "sigterm", "orphan"])
+def test_a_worker_without_threads_ends(how, multiplex):
+    with scarce(multiplex=multiplex) as worker:
+        worker.channel().call("scarce", "threads", False)
+        if how == "stop":
+            worker.send(("stop", 0.2))
+        elif how == "sigterm":
+            os.kill(worker.process.pid, signal.SIGTERM)
+        else:
+            worker.control.shutdown(2)
+        assert worker.process.wait(timeout=TIMEOUT) == 0
+
+
+@pytest.mark.parametrize("multiplex", [False, True])
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_a_worker_without_file_descriptors_refuses_new_clients_and_goes_on(left, multiplex):
+    with scarce(multiplex=multiplex) as worker:
+        channel = worker.channel()
+        channel.call("scarce", "descriptors", left)
+        taken = [worker.channel() for _ in range(left)]
+        assert [one.call("scarce", "fine") for one in taken] == ["fine"] * left
+        for _ in range(3):
+            assert refused(worker) == "no file descriptors left in the driver's process"
+        assert channel.call("scarce", "fine") == "fine"
+        channel.call("scarce", "descriptors", 100)
+        assert worker.channel().call("scarce", "fine") == "fine"
+        assert worker.message() == ("refuses", None)
