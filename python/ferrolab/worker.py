@@ -384,6 +384,8 @@ class SelectingMain:
         receiver, waker = socket.socketpair()
         self._receiver = framing.take_socket(receiver.detach())
         self._waker = framing.take_socket(waker.detach())
+        # Who submits must not wait for this thread: it may wait for what that one reads.
+        self._waker.setblocking(False)
         self._selector = selectors.PollSelector()
         self._selector.register(self._receiver, selectors.EVENT_READ, None)
         self._channels = set()
@@ -391,15 +393,25 @@ class SelectingMain:
     def submit(self, function, *args):
         """Has a function carried out on the main thread."""
         self._jobs.put((function, args))
-        self._waker.send(b"\0")
+        self._wake()
+
+    def _wake(self):
+        try:
+            self._waker.send(b"\0")
+        except BlockingIOError:
+            pass  # it has been woken often enough
 
     def add(self, channel):
         """Serves a channel."""
         self.submit(self._add, channel)
 
     def _add(self, channel):
+        try:
+            self._selector.register(channel, selectors.EVENT_READ, channel)
+        except BaseException:
+            channel.close()
+            raise
         self._channels.add(channel)
-        self._selector.register(channel, selectors.EVENT_READ, channel)
 
     def channels(self):
         """The open channels."""
@@ -417,7 +429,7 @@ class SelectingMain:
                     else:
                         self._serve(key.data)
             except KeyboardInterrupt:
-                pass
+                self._wake()  # for the jobs that are left
             except BaseException:
                 traceback.print_exc()
 
@@ -433,8 +445,12 @@ class SelectingMain:
                 channel.close()
 
     def _run_jobs(self):
-        for _ in self._receiver.recv(1024):
-            function, args = self._jobs.get()
+        self._receiver.recv(4096)
+        while True:
+            try:
+                function, args = self._jobs.get_nowait()
+            except queue.Empty:
+                return
             try:
                 function(*args)
             except BaseException:

@@ -228,9 +228,8 @@ def scarce(**settings):
 
 def refused(worker):
     """A new channel ends; the reason that the daemon is given."""
-    channel = worker.channel()
     with pytest.raises((EOFError, OSError)):
-        channel.call("scarce", "fine")
+        worker.channel().call("scarce", "fine")
     kind, reason = worker.message()
     assert kind == "refuses"
     return reason
@@ -283,3 +282,20 @@ def test_a_worker_without_file_descriptors_refuses_new_clients_and_goes_on(left,
         channel.call("scarce", "descriptors", 100)
         assert worker.channel().call("scarce", "fine") == "fine"
         assert worker.message() == ("refuses", None)
+
+
+@pytest.mark.parametrize("multiplex", [False, True])
+def test_what_waits_for_the_main_thread_holds_up_no_answers(multiplex):
+    """Streams that end while a call is carried out that will ask the daemon for something."""
+    with careless(multiplex=multiplex) as worker, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        channel = worker.channel()
+        call = pool.submit(channel.call, "careless", "register_later", 1)
+        worker.record(lambda r: r == ("out", "careless", "sleeping"))
+        for number in range(2000):
+            worker.send(("close_stream", number))
+        worker.send(("ping", 1))
+        assert worker.message() == ("pong", 1)
+        answer(worker, "register")
+        answer(worker, "location", value=["localhost:77", None])
+        assert call.result(TIMEOUT) == "PYRO:late@localhost:77"
+        assert worker.channel().call("careless", "fine") == "fine"

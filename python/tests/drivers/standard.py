@@ -388,6 +388,11 @@ class Careless:
             del thing
         return "lost"
 
+    def register_later(self, seconds):
+        print("sleeping")
+        time.sleep(seconds)
+        return str(self._pyroDaemon.register(expose(Plain)(), "late"))
+
     def take_over(self, name):
         self._pyroDaemon.register(Plain(), name, force=True)
 
