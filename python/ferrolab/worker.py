@@ -44,7 +44,7 @@ import threading
 import time
 import traceback
 
-from . import exceptions, framing, output, records, services
+from . import ending, exceptions, framing, output, records, services
 from .calls import Channel, ChannelThreads, Streams
 from .daemon import HostedDaemon
 from .records import log
@@ -53,6 +53,9 @@ PROTOCOL = 1
 
 # A worker whose daemon is gone is gone itself after this time, instruments released or not.
 ORPHAN_SECONDS = 1.3
+
+# What of the time to the end is left to exit handlers, where the release of an instrument hangs.
+_EXIT_SECONDS = 0.4
 
 # How much of a traceback is reported.
 _MOST_LINES = 100
@@ -279,23 +282,30 @@ class Worker:
         except RuntimeError:
             # The kernel needs no thread for it.
             signal.setitimer(signal.ITIMER_REAL, deadline)
-        until = time.monotonic() + grace
+        begun = time.monotonic()
+        until = begun + grace
         for channel in self.channels.channels():
             channel.shut()
         while self.channels.channels() and time.monotonic() < until:
             time.sleep(0.005)
+        releases = ending.Releases(self._releases())
+        releases.carry_out(self.main, begun + deadline - _EXIT_SECONDS)
         done = threading.Event()
-        release = Once(self._release, done)
-        self.main.submit(release)
+        handlers = ending.Once(self._run_exit_handlers, done)
+        self.main.submit(handlers)
         if not done.wait(0.1):
-            release()  # the main thread is busy
+            handlers()  # the main thread is busy
             done.wait()
         os._exit(0)
 
-    def _release(self):
-        self.sessions.release_all()
-        for service in list(self.services.values()):
-            service.release_single()
+    def _releases(self):
+        """What releases all there is. Last comes what has to wait for a constructor."""
+        found = self.sessions.releases()
+        found += [(single.is_locked(), single.release_single)
+                  for single in list(self.services.values())]
+        return [release for _, release in sorted(found, key=lambda one: one[0])]
+
+    def _run_exit_handlers(self):
         output.current.service = None
         try:
             atexit._run_exitfuncs()
@@ -332,22 +342,6 @@ class Worker:
                 (getattr(thing, "abandon", None) or thing.close)()
             except Exception:
                 pass
-
-
-class Once:
-    """A function that is carried out by the first thread that calls it."""
-
-    def __init__(self, function, done):
-        self._function = function
-        self._done = done
-        self._first = threading.Lock()
-
-    def __call__(self):
-        if self._first.acquire(False):
-            try:
-                self._function()
-            finally:
-                self._done.set()
 
 
 # -- the main thread ----------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from unittest.mock import ANY
 import pytest
 
 from workers import (
-    CALL, RAISED, TIMEOUT, VALUE, Raised, Worker, probe, raises, read_frame, service, start,
+    CALL, RAISED, TIMEOUT, VALUE, Raised, Worker, frame, probe, raises, read_frame, service, start,
     wait_for,
 )
 
@@ -299,3 +299,28 @@ def test_what_waits_for_the_main_thread_holds_up_no_answers(multiplex):
         answer(worker, "location", value=["localhost:77", None])
         assert call.result(TIMEOUT) == "PYRO:late@localhost:77"
         assert worker.channel().call("careless", "fine") == "fine"
+
+
+@pytest.mark.parametrize("multiplex", [False, True])
+@pytest.mark.parametrize("mode", ["single", "session"])
+@pytest.mark.parametrize("hangs", ["constructor", "close"])
+def test_what_hangs_keeps_nothing_else_from_being_released(tmp_path, multiplex, mode, hangs):
+    released = tmp_path / "released"
+    names = ["a", "hanging", "b", "c"]
+    specs = [service(name, "standard", "Shutter", expose="all", instancemode=mode,
+                     on_disconnect=["close"],
+                     arguments=[str(released), name, hangs if name == "hanging" else ""])
+             for name in names]
+    with start(*specs, multiplex=multiplex) as worker:
+        channel = worker.channel()
+        for name in names:
+            if name != "hanging" or hangs == "close":
+                assert channel.call(name, "fine") == "fine"
+        if hangs == "constructor":
+            beside = worker.channel(channel.session)
+            beside.sock.sendall(frame((CALL, "hanging", "fine", [], {}, 1, 0, 1, b"\0" * 16, [],
+                                       False)))
+            worker.record(lambda r: r == ("out", "hanging", "hanging"))
+        worker.send(("stop", 0.2))
+        assert worker.process.wait(timeout=TIMEOUT) == 0
+    assert sorted(released.read_text().split()) == ["a", "b", "c", "exit"]
