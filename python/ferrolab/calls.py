@@ -455,9 +455,14 @@ class ChannelThreads:
         """Serves a channel."""
         with self._lock:
             self._channels.add(channel)
-        threading.Thread(
-            target=self._serve, args=(channel,), name="ferrolab-channel", daemon=True
-        ).start()
+        try:
+            threading.Thread(
+                target=self._serve, args=(channel,), name="ferrolab-channel", daemon=True
+            ).start()
+        except BaseException:
+            with self._lock:
+                self._channels.discard(channel)
+            raise
 
     def _serve(self, channel):
         try:

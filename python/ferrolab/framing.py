@@ -39,8 +39,12 @@ def high_fd(fd):
 
 def take_socket(fd):
     """A socket object over a high duplicate of `fd`, which is closed."""
-    high = high_fd(fd)
-    os.close(fd)
+    try:
+        high = high_fd(fd)
+    except OSError:
+        high = fd  # there is no other left
+    else:
+        os.close(fd)
     sock = socket.socket(fileno=high)
     sock.setblocking(True)
     return sock

@@ -4,6 +4,7 @@ Owns the loading of a driver's class, the instance modes, and the release of ins
 nothing of sockets or frames.
 """
 
+import functools
 import importlib
 import inspect
 import sys
@@ -87,6 +88,10 @@ class Service:
         instance = session.rested(self, again=False) if self.mode == "session" else None
         if instance is not None and rests:
             self._bring_to_rest(instance)
+
+    def is_locked(self):
+        """Whether a constructor is under way that the release would wait for."""
+        return self._lock.locked()
 
     def release_single(self):
         """Releases the one instance, if there is one."""
@@ -293,11 +298,26 @@ class Session:
     def release(self):
         """Releases what belongs to the session."""
         with self._lock:
-            instances, self._instances = self._instances, {}
             self._pinned = {}
-        for service, instance in instances.values():
-            service.release(instance, rested=service.name in self._rested)
+        # One at a time: where one hangs at the end of the process, others see to the rest.
+        for release in self._take():
+            release()
         self.connection.close_resources()
+
+    def releases(self):
+        """What releases the session, each function with whether it has to wait for a constructor."""
+        return [(False, release) for release in self._take()] + [
+            (self._lock.locked(), self.release)
+        ]
+
+    def _take(self):
+        """Takes the instances out, one after the other, and gives what releases each."""
+        while self._instances:
+            name = next(iter(list(self._instances)), None)
+            entry = self._instances.pop(name, None)
+            if entry is not None:
+                service, instance = entry
+                yield functools.partial(service.release, instance, name in self._rested)
 
 
 class Sessions:
@@ -306,6 +326,8 @@ class Sessions:
     def __init__(self):
         self._lock = threading.Lock()
         self._by_id = {}
+        # Those whose release is under way, and may hang.
+        self._leaving = set()
 
     def bind(self, number, address, object_id):
         """The session of that number, which one more channel now belongs to."""
@@ -323,11 +345,15 @@ class Sessions:
             if session.channels:
                 return
             self._by_id.pop(number, None)
-        session.release()
-
-    def release_all(self):
-        """Releases what all sessions hold, whether or not their calls still run."""
-        with self._lock:
-            sessions = list(self._by_id.values())
-        for session in sessions:
+            self._leaving.add(session)
+        try:
             session.release()
+        finally:
+            with self._lock:
+                self._leaving.discard(session)
+
+    def releases(self):
+        """What releases all sessions, whether or not their calls still run."""
+        with self._lock:
+            sessions = list(self._by_id.values()) + list(self._leaving)
+        return [release for session in sessions for release in session.releases()]

@@ -18,6 +18,7 @@ Owns the process: its start, the control socket, its end. Frames of the control 
     ("failed", service, class, text, traceback)   it cannot be imported
     ("broken", service, class, text, traceback)   its constructor has raised
     ("mended", service)                           its constructor has succeeded since
+    ("refuses", reason)                           it cannot serve new channels; None: it can again
     ("pong", number)
     ("ask", number, what, [arguments])
 
@@ -27,6 +28,7 @@ channel has a thread of its own.
 """
 
 import atexit
+import errno
 import faulthandler
 import itertools
 import logging
@@ -42,7 +44,7 @@ import threading
 import time
 import traceback
 
-from . import exceptions, framing, output, records, services
+from . import ending, exceptions, framing, output, records, services
 from .calls import Channel, ChannelThreads, Streams
 from .daemon import HostedDaemon
 from .records import log
@@ -51,6 +53,9 @@ PROTOCOL = 1
 
 # A worker whose daemon is gone is gone itself after this time, instruments released or not.
 ORPHAN_SECONDS = 1.3
+
+# What of the time to the end is left to exit handlers, where the release of an instrument hangs.
+_EXIT_SECONDS = 0.4
 
 # How much of a traceback is reported.
 _MOST_LINES = 100
@@ -68,6 +73,8 @@ class Worker:
         self._pid = os.getpid()
         self._fork = threading.local()
         self._follower = None
+        # Why new channels are not served; None while they are.
+        self._refuses = None
         self.longest_answer = 1 << 30
         self.services = {}
         self.sessions = services.Sessions()
@@ -119,18 +126,23 @@ class Worker:
                 if message is None:
                     break
                 frame, fds = message
-                self._obey(frame, fds)
-        except OSError:
+                try:
+                    self._obey(frame, fds)
+                except BaseException:
+                    # The next message is as good as any: a thread less to read them, and
+                    # nobody is answered any more.
+                    traceback.print_exc()
+        except ConnectionError:
             pass
-        except Exception:
+        except BaseException:
             traceback.print_exc()
-        self._end(0.2, ORPHAN_SECONDS)
+        finally:
+            self._end(0.2, ORPHAN_SECONDS)
 
     def _obey(self, frame, fds):
         kind = frame[0]
         if kind == "channel":
-            for fd in fds:
-                self.channels.add(Channel(self, framing.take_socket(fd)))
+            self._take_channel(fds)
         elif kind == "ping":
             self._out.write(("pong", frame[1]))
         elif kind == "answer":
@@ -143,10 +155,30 @@ class Worker:
         elif kind == "close_stream":
             self.main.submit(self.streams.close, frame[1])
         elif kind == "stop":
-            grace = frame[1]
-            threading.Thread(
-                target=self._end, args=(grace, grace + ORPHAN_SECONDS), daemon=True
-            ).start()
+            self._begin_end(frame[1])
+
+    def _take_channel(self, fds):
+        """Serves a channel, or ends it and says why."""
+        try:
+            if not fds:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            for fd in fds:
+                channel = Channel(self, framing.take_socket(fd))
+                try:
+                    self.channels.add(channel)
+                except BaseException:
+                    channel.close()
+                    raise
+        except BaseException as error:
+            if self._refuses is None:
+                log.error("no new clients are served: %s", _reason(error))
+            self._refuses = _reason(error)
+            self._out.write(("refuses", self._refuses))
+        else:
+            if self._refuses is not None:
+                self._refuses = None
+                log.warning("new clients are served again")
+                self._out.write(("refuses", None))
 
     def _ask(self, what, *arguments):
         """The daemon's answer to a question."""
@@ -223,32 +255,57 @@ class Worker:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
-        threading.Thread(target=self._end, args=(0.5, 0.5 + ORPHAN_SECONDS), daemon=True).start()
+        self._begin_end(0.5)
+
+    def _begin_end(self, grace):
+        """Has the process end on a thread of its own, or on this one where there is no other."""
+        arguments = grace, grace + ORPHAN_SECONDS
+        try:
+            threading.Thread(target=self._end, args=arguments, daemon=True).start()
+        except RuntimeError:
+            self._end(*arguments)
 
     def _end(self, grace, deadline):
         """Ends the process: lets calls end, releases what there is, runs exit handlers."""
         if os.getpid() != self._pid or not self._ending.acquire(False):
             return
+        try:
+            self._bring_to_end(grace, deadline)
+        finally:
+            os._exit(1)
+
+    def _bring_to_end(self, grace, deadline):
         killer = threading.Timer(deadline, os._exit, (0,))
         killer.daemon = True
-        killer.start()
-        until = time.monotonic() + grace
+        try:
+            killer.start()
+        except RuntimeError:
+            # The kernel needs no thread for it.
+            signal.setitimer(signal.ITIMER_REAL, deadline)
+        begun = time.monotonic()
+        until = begun + grace
         for channel in self.channels.channels():
             channel.shut()
         while self.channels.channels() and time.monotonic() < until:
             time.sleep(0.005)
+        releases = ending.Releases(self._releases())
+        releases.carry_out(self.main, begun + deadline - _EXIT_SECONDS)
         done = threading.Event()
-        release = Once(self._release, done)
-        self.main.submit(release)
+        handlers = ending.Once(self._run_exit_handlers, done)
+        self.main.submit(handlers)
         if not done.wait(0.1):
-            release()  # the main thread is busy
+            handlers()  # the main thread is busy
             done.wait()
         os._exit(0)
 
-    def _release(self):
-        self.sessions.release_all()
-        for service in list(self.services.values()):
-            service.release_single()
+    def _releases(self):
+        """What releases all there is. Last comes what has to wait for a constructor."""
+        found = self.sessions.releases()
+        found += [(single.is_locked(), single.release_single)
+                  for single in list(self.services.values())]
+        return [release for _, release in sorted(found, key=lambda one: one[0])]
+
+    def _run_exit_handlers(self):
         output.current.service = None
         try:
             atexit._run_exitfuncs()
@@ -287,22 +344,6 @@ class Worker:
                 pass
 
 
-class Once:
-    """A function that is carried out by the first thread that calls it."""
-
-    def __init__(self, function, done):
-        self._function = function
-        self._done = done
-        self._first = threading.Lock()
-
-    def __call__(self):
-        if self._first.acquire(False):
-            try:
-                self._function()
-            finally:
-                self._done.set()
-
-
 # -- the main thread ----------------------------------------------------------------------------
 
 
@@ -337,6 +378,8 @@ class SelectingMain:
         receiver, waker = socket.socketpair()
         self._receiver = framing.take_socket(receiver.detach())
         self._waker = framing.take_socket(waker.detach())
+        # Who submits must not wait for this thread: it may wait for what that one reads.
+        self._waker.setblocking(False)
         self._selector = selectors.PollSelector()
         self._selector.register(self._receiver, selectors.EVENT_READ, None)
         self._channels = set()
@@ -344,15 +387,25 @@ class SelectingMain:
     def submit(self, function, *args):
         """Has a function carried out on the main thread."""
         self._jobs.put((function, args))
-        self._waker.send(b"\0")
+        self._wake()
+
+    def _wake(self):
+        try:
+            self._waker.send(b"\0")
+        except BlockingIOError:
+            pass  # it has been woken often enough
 
     def add(self, channel):
         """Serves a channel."""
         self.submit(self._add, channel)
 
     def _add(self, channel):
+        try:
+            self._selector.register(channel, selectors.EVENT_READ, channel)
+        except BaseException:
+            channel.close()
+            raise
         self._channels.add(channel)
-        self._selector.register(channel, selectors.EVENT_READ, channel)
 
     def channels(self):
         """The open channels."""
@@ -370,7 +423,7 @@ class SelectingMain:
                     else:
                         self._serve(key.data)
             except KeyboardInterrupt:
-                pass
+                self._wake()  # for the jobs that are left
             except BaseException:
                 traceback.print_exc()
 
@@ -386,8 +439,12 @@ class SelectingMain:
                 channel.close()
 
     def _run_jobs(self):
-        for _ in self._receiver.recv(1024):
-            function, args = self._jobs.get()
+        self._receiver.recv(4096)
+        while True:
+            try:
+                function, args = self._jobs.get_nowait()
+            except queue.Empty:
+                return
             try:
                 function(*args)
             except BaseException:
@@ -395,6 +452,15 @@ class SelectingMain:
 
 
 # -- the process --------------------------------------------------------------------------------
+
+
+def _reason(error):
+    """Why a channel could not be taken, for its client and the log."""
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return "no file descriptors left in the driver's process"
+    if isinstance(error, RuntimeError):
+        return "no further thread can be started in the driver's process"
+    return "{} in the driver's process: {}".format(type(error).__name__, exceptions.text(error))
 
 
 def _facts():

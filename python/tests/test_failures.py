@@ -9,7 +9,7 @@ from unittest.mock import ANY
 import pytest
 
 from workers import (
-    CALL, RAISED, TIMEOUT, VALUE, Raised, Worker, probe, raises, read_frame, service, start,
+    CALL, RAISED, TIMEOUT, VALUE, Raised, Worker, frame, probe, raises, read_frame, service, start,
     wait_for,
 )
 
@@ -220,3 +220,107 @@ def test_an_answer_that_is_too_long_is_an_error_of_its_call():
         text = raises(ANY, channel, "give_much", 100000, service="careless")
         assert "'give_much' of service 'careless'" in text and "100000 are allowed" in text
         assert len(channel.call("careless", "give_much", 90000)) == 90000
+
+
+def scarce(**settings):
+    return start(service("scarce", "scarce", "Scarce", expose="all"), **settings)
+
+
+def refused(worker):
+    """A new channel ends; the reason that the daemon is given."""
+    with pytest.raises((EOFError, OSError)):
+        worker.channel().call("scarce", "fine")
+    kind, reason = worker.message()
+    assert kind == "refuses"
+    return reason
+
+
+def test_a_worker_without_threads_refuses_new_clients_and_goes_on():
+    with scarce() as worker:
+        channel = worker.channel()
+        channel.call("scarce", "threads", False)
+        reason = "no further thread can be started in the driver's process"
+        for _ in range(3):
+            assert refused(worker) == reason
+        record = worker.record(lambda r: r[0] == "log")
+        assert record[4] == "no new clients are served: " + reason
+        assert channel.call("scarce", "fine") == "fine"
+        worker.send(("ping", 1))
+        assert worker.message() == ("pong", 1)
+        channel.call("scarce", "threads", True)
+        assert worker.channel().call("scarce", "fine") == "fine"
+        assert worker.message() == ("refuses", None)
+        # The next record is this one: no refusal is told twice.
+        assert worker.record(lambda r: r[0] == "log")[4] == "new clients are served again"
+
+
+@pytest.mark.parametrize("multiplex", [False, True])
+@pytest.mark.parametrize("how", ["stop", "sigterm", "orphan"])
+def test_a_worker_without_threads_ends(how, multiplex):
+    with scarce(multiplex=multiplex) as worker:
+        worker.channel().call("scarce", "threads", False)
+        if how == "stop":
+            worker.send(("stop", 0.2))
+        elif how == "sigterm":
+            os.kill(worker.process.pid, signal.SIGTERM)
+        else:
+            worker.control.shutdown(2)
+        assert worker.process.wait(timeout=TIMEOUT) == 0
+
+
+@pytest.mark.parametrize("multiplex", [False, True])
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_a_worker_without_file_descriptors_refuses_new_clients_and_goes_on(left, multiplex):
+    with scarce(multiplex=multiplex) as worker:
+        channel = worker.channel()
+        channel.call("scarce", "descriptors", left)
+        taken = [worker.channel() for _ in range(left)]
+        assert [one.call("scarce", "fine") for one in taken] == ["fine"] * left
+        for _ in range(3):
+            assert refused(worker) == "no file descriptors left in the driver's process"
+        assert channel.call("scarce", "fine") == "fine"
+        channel.call("scarce", "descriptors", 100)
+        assert worker.channel().call("scarce", "fine") == "fine"
+        assert worker.message() == ("refuses", None)
+
+
+@pytest.mark.parametrize("multiplex", [False, True])
+def test_what_waits_for_the_main_thread_holds_up_no_answers(multiplex):
+    """Streams that end while a call is carried out that will ask the daemon for something."""
+    with careless(multiplex=multiplex) as worker, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        channel = worker.channel()
+        call = pool.submit(channel.call, "careless", "register_later", 1)
+        worker.record(lambda r: r == ("out", "careless", "sleeping"))
+        for number in range(2000):
+            worker.send(("close_stream", number))
+        worker.send(("ping", 1))
+        assert worker.message() == ("pong", 1)
+        answer(worker, "register")
+        answer(worker, "location", value=["localhost:77", None])
+        assert call.result(TIMEOUT) == "PYRO:late@localhost:77"
+        assert worker.channel().call("careless", "fine") == "fine"
+
+
+@pytest.mark.parametrize("multiplex", [False, True])
+@pytest.mark.parametrize("mode", ["single", "session"])
+@pytest.mark.parametrize("hangs", ["constructor", "close"])
+def test_what_hangs_keeps_nothing_else_from_being_released(tmp_path, multiplex, mode, hangs):
+    released = tmp_path / "released"
+    names = ["a", "hanging", "b", "c"]
+    specs = [service(name, "standard", "Shutter", expose="all", instancemode=mode,
+                     on_disconnect=["close"],
+                     arguments=[str(released), name, hangs if name == "hanging" else ""])
+             for name in names]
+    with start(*specs, multiplex=multiplex) as worker:
+        channel = worker.channel()
+        for name in names:
+            if name != "hanging" or hangs == "close":
+                assert channel.call(name, "fine") == "fine"
+        if hangs == "constructor":
+            beside = worker.channel(channel.session)
+            beside.sock.sendall(frame((CALL, "hanging", "fine", [], {}, 1, 0, 1, b"\0" * 16, [],
+                                       False)))
+            worker.record(lambda r: r == ("out", "hanging", "hanging"))
+        worker.send(("stop", 0.2))
+        assert worker.process.wait(timeout=TIMEOUT) == 0
+    assert sorted(released.read_text().split()) == ["a", "b", "c", "exit"]

@@ -63,7 +63,7 @@ class Channel:
     """A session's channel."""
 
     def __init__(self, sock, session, address=("127.0.0.1", 5555)):
-        self.sock = sock
+        self.sock, self.session = sock, session
         self.sock.settimeout(TIMEOUT)
         self.sock.sendall(frame((BIND, session, address, "obj")))
 

@@ -1,5 +1,6 @@
 """A driver that needs nothing but Python."""
 
+import atexit
 import logging
 import os
 import subprocess
@@ -388,6 +389,11 @@ class Careless:
             del thing
         return "lost"
 
+    def register_later(self, seconds):
+        print("sleeping")
+        time.sleep(seconds)
+        return str(self._pyroDaemon.register(expose(Plain)(), "late"))
+
     def take_over(self, name):
         self._pyroDaemon.register(Plain(), name, force=True)
 
@@ -427,3 +433,32 @@ class Talkative:
 
     def ok(self):
         return 1
+
+
+class Shutter:
+    """Notes when it is closed, and hangs where it is told to."""
+
+    def __init__(self, path, name, hangs=""):
+        self._path, self._name, self._hangs = path, name, hangs
+        # A busy machine needs more than the usual time.
+        sys.modules["_ferrolab_worker.worker"].ORPHAN_SECONDS = 2.5
+        self._may_hang("constructor")
+        if name == "a":
+            atexit.register(self._note, "exit")
+
+    def _may_hang(self, where):
+        if self._hangs == where:
+            print("hanging")
+            while True:
+                time.sleep(60)
+
+    def _note(self, what):
+        with open(self._path, "a") as file:
+            file.write(what + "\n")
+
+    def close(self):
+        self._may_hang("close")
+        self._note(self._name)
+
+    def fine(self):
+        return "fine"

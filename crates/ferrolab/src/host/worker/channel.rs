@@ -105,6 +105,12 @@ impl Channel {
             && self.stream.try_write(&frame).is_ok_and(|written| written == frame.len())
     }
 
+    /// Whether the worker has closed its end, on a channel without an outstanding answer.
+    pub(super) fn has_ended(&self) -> bool {
+        let waits = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        !self.stream.try_read(&mut [0; 1]).as_ref().is_err_and(waits)
+    }
+
     /// Reads an answer; where it `passes` to a caller with this serializer as it is, only what that
     /// takes. May be cancelled and called again.
     ///

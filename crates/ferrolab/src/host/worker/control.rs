@@ -16,6 +16,7 @@
 //! ("failed", service, class, text, [traceback])
 //! ("broken", service, class, text, [traceback])
 //! ("mended", service)
+//! ("refuses", reason or None)
 //! ("pong", number)
 //! ("ask", number, what, [arguments])
 //! ```
@@ -148,6 +149,8 @@ pub(super) enum Message {
     Broken { service: String, trouble: Trouble },
     /// The constructor of a service that had raised has succeeded.
     Mended { service: String },
+    /// Why it serves no new channels; `None`: it does again.
+    Refuses { reason: Option<String> },
     /// It answers a ping.
     Pong,
     /// It wants to know or to have something.
@@ -196,6 +199,7 @@ impl Message {
             "failed" => Message::Failed { service: text(items.next())?, trouble: trouble(items)? },
             "broken" => Message::Broken { service: text(items.next())?, trouble: trouble(items)? },
             "mended" => Message::Mended { service: text(items.next())? },
+            "refuses" => Message::Refuses { reason: text(items.next()).map(cut) },
             "pong" => Message::Pong,
             "ask" => Message::Ask {
                 number: items.next()?.as_i64()?,

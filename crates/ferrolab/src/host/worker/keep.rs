@@ -317,6 +317,7 @@ impl Keeping {
             }
             Message::Broken { service, trouble } => self.set_broken(run, &service, Some(trouble)),
             Message::Mended { service } => self.set_broken(run, &service, None),
+            Message::Refuses { reason } => run.set_refusal(reason),
             Message::Ask { number, what, arguments } => {
                 let answer = registered.answer(&self.keeper, run, &what, &arguments);
                 run.send(Outgoing::answer(number, answer));

@@ -51,6 +51,8 @@ pub(super) struct Run {
     pub(super) answered: AtomicBool,
     /// More channels are wanted.
     pub(super) wanted: Notify,
+    /// Why it serves no new channels; `None` while it does.
+    refusal: Mutex<Option<String>>,
     outgoing: mpsc::UnboundedSender<Outgoing>,
     ready: Mutex<Vec<Channel>>,
     /// How many channels are kept ready.
@@ -148,6 +150,7 @@ impl Run {
             verdict: OnceLock::new(),
             answered: AtomicBool::new(false),
             wanted: Notify::new(),
+            refusal: Mutex::default(),
             outgoing,
             ready: Mutex::new(Vec::new()),
             standby: spec.standby,
@@ -163,14 +166,24 @@ impl Run {
 
     /// A channel of the worker's, a ready one if there is one.
     pub(super) fn channel(&self) -> io::Result<Channel> {
-        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match ready {
-            Some(channel) => {
-                self.wanted.notify_one();
-                Ok(channel)
+        loop {
+            let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some(channel) = ready else { return self.new_channel() };
+            self.wanted.notify_one();
+            // The worker has closed those that it could not serve when they were made.
+            if !channel.has_ended() {
+                return Ok(channel);
             }
-            None => self.new_channel(),
         }
+    }
+
+    pub(super) fn set_refusal(&self, reason: Option<String>) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    /// Why the worker serves no new channels; `None` while it does.
+    pub(super) fn refusal(&self) -> Option<String> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes back a channel that belongs to no session any more.

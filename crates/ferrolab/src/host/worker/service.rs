@@ -332,7 +332,8 @@ impl Inner {
                     )),
                     None => Exception::daemon_error(format!(
                         "service '{name}': the connection to its Python worker was lost during \
-                         {member}: {error}"
+                         {member}: {}",
+                        run.refusal().unwrap_or_else(|| error.to_string())
                     )),
                 }
             }

@@ -99,6 +99,37 @@ async fn failures_are_told_and_retried() {
 }
 
 #[tokio::test]
+async fn why_new_clients_are_refused_is_told() {
+    let mut service = ServiceSpec::new("scarce", "scarce", "Scarce");
+    service.expose = Expose::All;
+    let bench = Bench::start(vec![worker(vec![service])]).await;
+    let first = bench.client();
+    for (method, [without, with], reason) in [
+        ("threads", [false.into(), true.into()], "no further thread can be started"),
+        ("descriptors", [0.into(), 100.into()], "no file descriptors left"),
+    ] {
+        assert_eq!(first.call("scarce", method, vec![without]).await, Ok(Value::None));
+        let mut served = Vec::new();
+        // There are channels from before.
+        let refused = loop {
+            let client = bench.client();
+            match client.call("scarce", "fine", vec![]).await {
+                Ok(_) => served.push(client),
+                Err(error) => break error.message(),
+            }
+        };
+        let expected = format!(
+            "service 'scarce': the connection to its Python worker was lost during 'fine': \
+             {reason} in the driver's process"
+        );
+        assert_eq!(refused, expected);
+        assert_eq!(first.call("scarce", method, vec![with]).await, Ok(Value::None));
+        assert_eq!(bench.client().call("scarce", "fine", vec![]).await, Ok("fine".into()));
+    }
+    bench.workers.stop().await;
+}
+
+#[tokio::test]
 async fn interpreters_that_do_not_work_are_named() {
     let bench = Bench::start(vec![
         worker_with("/nonexistent/python", vec![probe("none")]),
