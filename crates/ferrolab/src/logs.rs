@@ -17,6 +17,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::backlog::Backlog;
 use crate::child_log::{ChildLog, Flush};
 use crate::log_query::{self, Line, Snapshot};
+use crate::plain;
 use crate::rotated::{self, Rotated};
 use crate::troubles::Troubles;
 
@@ -273,7 +274,9 @@ fn shown(record: &Value, format: &str) -> String {
             line.push_str(&format!("  {key}={value}"));
         }
     }
-    line
+    // Names and messages are what clients and drivers have sent: a record is one line, and moves
+    // no cursor.
+    plain::line(&line)
 }
 
 impl<'a> MakeWriter<'a> for LogFile {
@@ -319,6 +322,16 @@ pub(crate) fn for_a_person() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_is_one_line_whatever_was_sent() {
+        let name = "x\n2026-01-01 00:00:00.000 INFO  supervisor  forged\u{1b}[2J\u{202e}";
+        let sent =
+            serde_json::json!({ "level": "INFO", "message": name, "name": name, name: [name] });
+        let text = dated(&sent);
+        assert!(text.contains("forged"), "{text}");
+        assert!(!text.contains(['\n', '\u{1b}', '\u{202e}']), "{text:?}");
+    }
 
     #[test]
     fn lines_become_records_whatever_they_are() {

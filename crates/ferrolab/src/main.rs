@@ -21,6 +21,7 @@ mod names;
 mod nameserver;
 mod os;
 mod paths;
+mod plain;
 mod rotated;
 mod supervise;
 mod troubles;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::table;
 use crate::control::{Listing, ProcessRow, ServiceRow};
 use crate::logs::for_a_person;
 
@@ -61,7 +62,7 @@ impl Progress {
 
     fn show_entry(&mut self, entry: &Entry<'_>) {
         let text = match entry.error {
-            Some(error) => format!("{} {}: {error}", entry.title, entry.status),
+            Some(error) => format!("{} {}: {}", entry.title, entry.status, table::text(error)),
             None => format!("{} {}", entry.title, entry.status),
         };
         let line = self.shown.entry(entry.title.clone()).or_insert_with(|| Line {

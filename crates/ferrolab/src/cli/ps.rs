@@ -56,10 +56,10 @@ pub(super) fn print(listing: &Listing) {
     let mut shown = table::table(&headings);
     for row in services {
         let mut cells = vec![
-            Cell::new(&row.name),
+            Cell::new(table::text(&row.name)),
             style::state(&row.status),
-            Cell::new(&row.daemon),
-            Cell::new(row.uri.as_deref().unwrap_or("-")),
+            Cell::new(table::text(&row.daemon)),
+            Cell::new(table::text(row.uri.as_deref().unwrap_or("-"))),
         ];
         if has_locks {
             let owner = row.locked_by.as_deref().map_or_else(|| "-".to_owned(), table::text);
@@ -75,12 +75,12 @@ fn print_processes(heading: &str, rows: &[ProcessRow]) {
     let mut shown = table::table(&[heading, "STATUS", "PID", "SINCE", "RESTARTS", "URI"]);
     for row in rows {
         shown.add_row([
-            Cell::new(&row.name),
+            Cell::new(table::text(&row.name)),
             style::state(&row.status),
             Cell::new(row.pid.map_or_else(|| "-".into(), |pid| pid.to_string())),
             Cell::new(row.since.as_deref().unwrap_or("-")),
             Cell::new(row.restarts),
-            Cell::new(row.uri.as_deref().unwrap_or("-")),
+            Cell::new(table::text(row.uri.as_deref().unwrap_or("-"))),
         ]);
     }
     table::print(&shown);
@@ -105,6 +105,7 @@ fn print_errors(listing: &Listing) {
         println!();
     }
     for error in errors {
-        println!("{error}");
+        // Drivers and clients of nameservers have their words in these.
+        println!("{}", table::text(&error));
     }
 }

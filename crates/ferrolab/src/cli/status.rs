@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::diagnosis::{Finding, diagnose};
 use super::output::print_json;
+use super::table::text;
 use super::watch::Watch;
 use super::{Outcome, explain, paths, runtime, style};
 use crate::control::client::{Client, ControlError};
@@ -52,7 +53,9 @@ fn once(paths: &Paths, as_json: bool) -> Outcome {
             println!("{}", style::verdict(true, "All is well."));
         }
         for Finding { subject, problem, advice } in &findings {
-            println!("\n{}: {problem}\n  -> {advice}", style::verdict(false, subject));
+            // Drivers and clients of nameservers have their words in these.
+            let [subject, problem, advice] = [subject, problem, advice].map(|part| text(part));
+            println!("\n{}: {problem}\n  -> {advice}", style::verdict(false, &subject));
         }
     }
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

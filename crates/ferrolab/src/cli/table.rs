@@ -2,6 +2,8 @@
 
 use comfy_table::{ContentArrangement, Table, presets};
 
+use crate::plain;
+
 /// A table with a heading for each column.
 pub(super) fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
@@ -19,5 +21,5 @@ pub(super) fn print(table: &Table) {
 
 /// A text that a client has given: what would move a terminal's cursor is replaced.
 pub(super) fn text(given: &str) -> String {
-    given.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+    plain::line(given)
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::print_json;
 use super::progress::Progress;
-use super::{Outcome, explain, paths, runtime};
+use super::{Outcome, explain, paths, runtime, table};
 use crate::control::client::{Client, ControlError};
 use crate::control::{Listing, Request};
 use crate::installed;
@@ -277,7 +277,8 @@ async fn start(paths: &Paths, socket: &std::path::Path) -> Result<Client, Report
 /// What should run now and does not, and why; a line for each.
 pub(super) fn failures(listing: &Listing) -> Vec<String> {
     let line = |kind: &str, name: &str, status: &str, error: &Option<String>| {
-        let why = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+        let why =
+            error.as_ref().map(|error| format!(": {}", table::text(error))).unwrap_or_default();
         format!("{kind} {name} is {status}{why}")
     };
     let processes = [("nameserver", &listing.nameservers), ("daemon", &listing.daemons)];

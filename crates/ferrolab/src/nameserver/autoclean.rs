@@ -51,6 +51,9 @@ enum Verdict {
     Alive,
     Absent(String),
     Silent,
+    /// Nothing takes a connection, nor refuses one: nobody is there, or its queue of connections is
+    /// full, with ours too.
+    Unreachable(String),
 }
 
 /// A registration: one that is made again, be it with the same URI, is another and begins anew.
@@ -61,9 +64,26 @@ struct Key {
     registration: u64,
 }
 
-/// Since when which registrations fail.
+/// Which registrations fail, and since when.
 #[derive(Debug, Default)]
-struct Failing(HashMap<Key, Instant>);
+struct Failing(HashMap<Key, Failure>);
+
+#[derive(Clone, Copy, Debug)]
+struct Failure {
+    /// There has been no answer since then.
+    since: Instant,
+    kind: Kind,
+}
+
+/// How it fails now.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Silent,
+    /// A daemon that was silent until it ended has as much time to come back as any other.
+    Absent {
+        since: Instant,
+    },
+}
 
 /// Cleans `store` every `period`, for ever.
 pub(super) async fn run(store: Arc<Store>, period: Duration, patience: Patience) {
@@ -101,31 +121,57 @@ impl Failing {
         self.0.retain(|key, _| names.contains_key(key));
         let mut lost = Vec::new();
         for (key, location) in names {
-            let (limit, reason) = match verdicts.get(location) {
-                None => continue,
-                Some(Verdict::Alive) => {
+            let Some(verdict) = verdicts.get(location) else { continue };
+            let before = self.0.get(key).copied();
+            let (is_silent, reason) = match verdict {
+                Verdict::Alive => {
                     self.0.remove(key);
                     continue;
                 }
-                Some(Verdict::Absent(reason)) => (patience.absent, reason.clone()),
-                Some(Verdict::Silent) => {
-                    (patience.silent, "it takes connections and does not answer".to_owned())
+                Verdict::Silent => (true, "it takes connections and does not answer"),
+                Verdict::Unreachable(reason) => {
+                    let was_silent = before.is_some_and(|failure| failure.is_silent());
+                    (was_silent, reason.as_str())
                 }
+                Verdict::Absent(reason) => (false, reason.as_str()),
             };
-            let since = *self.0.entry(key.clone()).or_insert_with(|| {
+            if before.is_none() {
                 info!(name = %key.name, key.uri, reason, "autoclean: no answer");
-                now
-            });
-            let failed_for = now.saturating_duration_since(since);
-            if failed_for >= limit {
+            }
+            let failure = Failure::next(before, is_silent, now);
+            self.0.insert(key.clone(), failure);
+            if failure.is_enough(now, patience) {
                 self.0.remove(key);
-                lost.push((
-                    key.clone(),
-                    format!("no answer for {} s: {reason}", failed_for.as_secs()),
-                ));
+                let failed_for = now.saturating_duration_since(failure.since).as_secs();
+                lost.push((key.clone(), format!("no answer for {failed_for} s: {reason}")));
             }
         }
         lost
+    }
+}
+
+impl Failure {
+    fn next(before: Option<Failure>, is_silent: bool, now: Instant) -> Self {
+        let since = before.map_or(now, |before| before.since);
+        let kind = match before.map(|before| before.kind) {
+            _ if is_silent => Kind::Silent,
+            Some(absent @ Kind::Absent { .. }) => absent,
+            None | Some(Kind::Silent) => Kind::Absent { since: now },
+        };
+        Failure { since, kind }
+    }
+
+    fn is_silent(&self) -> bool {
+        matches!(self.kind, Kind::Silent)
+    }
+
+    fn is_enough(&self, now: Instant, patience: Patience) -> bool {
+        let lasts = |since| now.saturating_duration_since(since);
+        let is_absent_for_long = match self.kind {
+            Kind::Silent => false,
+            Kind::Absent { since } => lasts(since) >= patience.absent,
+        };
+        is_absent_for_long || lasts(self.since) >= patience.silent
     }
 }
 
@@ -182,23 +228,30 @@ async fn ask(location: &Location) -> Verdict {
         Err(_) => (format!("no answer within {} s", ANSWER.as_secs()), true),
     };
     let left = until.saturating_duration_since(Instant::now());
-    match is_late {
-        true if connects(location, left).await => Verdict::Silent,
+    if !is_late {
         // Who cannot be connected to speaks no TLS either.
-        false if begins_tls(location, left).await => Verdict::Alive,
-        _ => Verdict::Absent(reason),
+        return match begins_tls(location, left).await {
+            true => Verdict::Alive,
+            false => Verdict::Absent(reason),
+        };
+    }
+    match connects(location, left).await {
+        Some(true) => Verdict::Silent,
+        Some(false) => Verdict::Absent(reason),
+        None => Verdict::Unreachable(reason),
     }
 }
 
-async fn connects(location: &Location, within: Duration) -> bool {
+/// Whether somebody takes a connection; `None` where nothing comes of it in time.
+async fn connects(location: &Location, within: Duration) -> Option<bool> {
     match location {
         Location::Tcp { host, port } => {
             let host = host.trim_matches(['[', ']']);
             let connecting = tokio::net::TcpStream::connect((host, *port));
-            matches!(timeout(within, connecting).await, Ok(Ok(_)))
+            timeout(within, connecting).await.ok().map(|connected| connected.is_ok())
         }
         // A Unix socket that nobody serves refuses at once.
-        Location::Unix { .. } => true,
+        Location::Unix { .. } => Some(true),
     }
 }
 
@@ -236,6 +289,7 @@ mod tests {
     #[test]
     fn a_name_goes_only_after_failing_for_the_whole_period() {
         let absent = || Verdict::Absent("refused".into());
+        let unreachable = || Verdict::Unreachable("timed out".into());
         // For each look: its second, what the address said, and whether the name goes.
         let cases: &[(&str, &[(u64, Verdict, bool)])] = &[
             ("absent", &[(0, absent(), false), (19, absent(), false), (20, absent(), true)]),
@@ -245,7 +299,36 @@ mod tests {
             ),
             ("silent", &[(0, Verdict::Silent, false), (59, Verdict::Silent, false)]),
             ("silent too long", &[(0, Verdict::Silent, false), (60, Verdict::Silent, true)]),
-            ("silent, then gone", &[(0, Verdict::Silent, false), (30, absent(), true)]),
+            (
+                "silent, then gone",
+                &[
+                    (0, Verdict::Silent, false),
+                    (30, absent(), false),
+                    (49, absent(), false),
+                    (50, absent(), true),
+                ],
+            ),
+            (
+                "silent, gone, and silent again",
+                &[
+                    (0, Verdict::Silent, false),
+                    (10, absent(), false),
+                    (29, Verdict::Silent, false),
+                    (35, absent(), false),
+                    (54, absent(), false),
+                    (60, absent(), true),
+                ],
+            ),
+            (
+                "silent, and its queue is full",
+                &[
+                    (0, Verdict::Silent, false),
+                    (20, unreachable(), false),
+                    (59, unreachable(), false),
+                    (60, unreachable(), true),
+                ],
+            ),
+            ("unreachable", &[(0, unreachable(), false), (20, unreachable(), true)]),
             ("alive", &[(0, Verdict::Alive, false), (100, Verdict::Alive, false)]),
             ("seldom asked", &[(0, absent(), false), (100, absent(), true)]),
         ];

@@ -27,6 +27,10 @@ pub(super) struct Database {
     file: PathBuf,
     /// Its device and its number there: what has them is this file, whatever its name.
     identity: Option<(u64, u64)>,
+    /// Where SQLite keeps what is written before it goes into the file,
+    log: PathBuf,
+    /// and which file that is, once something was written.
+    log_identity: Option<(u64, u64)>,
 }
 
 /// Why a file cannot be gone on with.
@@ -36,6 +40,8 @@ pub(super) enum Loss {
     Deleted,
     /// Another file has its name.
     Replaced,
+    /// The file is there, and the log with its latest changes is not.
+    Log,
 }
 
 /// Why a database cannot be used.
@@ -133,8 +139,15 @@ impl Database {
                 [],
             )
             .map_err(failed)?;
-        let identity = std::fs::metadata(file).ok().map(|metadata| identity(&metadata));
-        Ok(Database { connection, file: file.to_path_buf(), identity })
+        // SQLite has its log beside the file that a link points to.
+        let real = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_path_buf());
+        Ok(Database {
+            connection,
+            file: file.to_path_buf(),
+            identity: identity_of(file),
+            log: beside(&real, LOG),
+            log_identity: None,
+        })
     }
 
     /// Everything in the file. Rows that nobody could have registered are left alone, with a
@@ -177,7 +190,12 @@ impl Database {
         // Only the last word on each name counts.
         let last: BTreeMap<&str, Option<&Arc<Entry>>> =
             steps.iter().map(|step| (&*step.name, step.after.as_ref())).collect();
-        self.put(&last).map_err(|source| self.error("write", source))
+        self.put(&last).map_err(|source| self.error("write", source))?;
+        // There is one by now, and checkpoints go on in the same one until the file is closed.
+        if self.log_identity.is_none() {
+            self.log_identity = identity_of(&self.log);
+        }
+        Ok(())
     }
 
     fn put(&mut self, names: &BTreeMap<&str, Option<&Arc<Entry>>>) -> rusqlite::Result<()> {
@@ -223,7 +241,9 @@ impl Database {
     /// Whether the file is not where it was opened any more: what is written there is lost.
     pub(super) fn loss(&self) -> Option<Loss> {
         match std::fs::metadata(&self.file) {
-            Ok(metadata) if self.identity == Some(identity(&metadata)) => None,
+            Ok(metadata) if self.identity == Some(identity(&metadata)) => {
+                self.has_lost_its_log().then_some(Loss::Log)
+            }
             Ok(_) => Some(Loss::Replaced),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Loss::Deleted),
             // Whether it is there cannot be seen; the next write may tell.
@@ -231,9 +251,26 @@ impl Database {
         }
     }
 
-    /// Gives the file up; where it is.
-    pub(super) fn close(self) -> PathBuf {
-        self.file
+    fn has_lost_its_log(&self) -> bool {
+        let Some(known) = self.log_identity else { return false };
+        match std::fs::metadata(&self.log) {
+            Ok(metadata) => identity(&metadata) != known,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Gives the file up; where it is. Our log stays with a file of ours only: SQLite would apply
+    /// it to a file that has been put in its place.
+    pub(super) fn close(self, loss: &Loss) -> PathBuf {
+        let Database { connection, file, log, log_identity, .. } = self;
+        drop(connection);
+        if matches!(loss, Loss::Replaced)
+            && log_identity.is_some()
+            && identity_of(&log) == log_identity
+        {
+            let _ = std::fs::remove_file(&log);
+        }
+        file
     }
 
     /// A new file that holds what `steps` come to. What is to be told about it when it is there is
@@ -298,6 +335,7 @@ fn set_aside(file: &Path, loss: &Loss) -> Result<String, DatabaseError> {
     let kind = match loss {
         Loss::Corrupt(_) => "corrupt",
         Loss::Deleted | Loss::Replaced => "replaced",
+        Loss::Log => "incomplete",
     };
     let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
     let aside = (1..1000)
@@ -326,6 +364,11 @@ fn set_aside(file: &Path, loss: &Loss) -> Result<String, DatabaseError> {
              was set aside as {aside}, and all names were written to a new one (to use another \
              file, stop the nameserver first)"
         ),
+        Loss::Log => format!(
+            "the log of the database {file} was deleted or replaced while the nameserver ran; what \
+             was left was set aside as {aside}, and all names were written to a new database (leave \
+             `{file}{LOG}` alone while the nameserver runs)"
+        ),
     };
     Ok(told)
 }
@@ -334,13 +377,20 @@ fn identity(metadata: &std::fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
+fn identity_of(file: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(file).ok().map(|metadata| identity(&metadata))
+}
+
 fn remove_leftovers(file: &Path) {
     for suffix in LEFTOVERS {
         let _ = std::fs::remove_file(beside(file, suffix));
     }
 }
 
-const LEFTOVERS: [&str; 3] = ["-wal", "-shm", "-journal"];
+/// What SQLite adds to the file's name for its write-ahead log,
+const LOG: &str = "-wal";
+/// and for all that it may leave beside the file.
+const LEFTOVERS: [&str; 3] = [LOG, "-shm", "-journal"];
 
 fn beside(file: &Path, suffix: &str) -> PathBuf {
     let mut path = OsString::from(file);

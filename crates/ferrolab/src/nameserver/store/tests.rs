@@ -220,6 +220,86 @@ async fn a_file_that_is_replaced_is_set_aside() {
     assert_eq!(names(&Store::open(&file).unwrap().0), ["a"]);
 }
 
+fn names_in(file: &Path) -> Vec<String> {
+    let connection = rusqlite::Connection::open(file).unwrap();
+    let mut names = connection.prepare("SELECT name FROM pyro_names ORDER BY name").unwrap();
+    names.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+/// What somebody puts there is theirs: our log must not be applied to it.
+#[tokio::test]
+async fn a_database_that_was_put_in_the_place_is_kept_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("names.sql");
+    let other = folder.path().join("other");
+    let (theirs, _) = Store::open(&other).unwrap();
+    change(&theirs, set("theirs", &["x"])).await.unwrap();
+    theirs.close().await;
+    let (store, _) = Store::open(&file).unwrap();
+    for number in 0..200 {
+        change(&store, set(&format!("ours {number:03}"), &["x"])).await.unwrap();
+    }
+    std::fs::rename(&other, &file).unwrap();
+    change(&store, set("ours last", &[])).await.unwrap();
+    store.close().await;
+    let beside = files(folder.path());
+    let aside: Vec<_> = beside.iter().filter(|name| name.contains(".replaced-")).collect();
+    assert_eq!(aside.len(), 1, "{beside:?}");
+    for _ in 0..2 {
+        assert_eq!(names_in(&folder.path().join(aside[0])), ["theirs"]);
+        assert_eq!(names_in(&file).len(), 201);
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_is_deleted_or_replaced_is_missed() {
+    for put in [None, Some(&b"somebody's"[..])] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("names.sql");
+        let log = folder.path().join("names.sql-wal");
+        let (store, _) = Store::open(&file).unwrap();
+        change(&store, set("a", &["x"])).await.unwrap();
+        std::fs::remove_file(&log).unwrap();
+        if let Some(bytes) = put {
+            crate::files::replace(&log, bytes).unwrap();
+        }
+        let trouble = store.trouble().unwrap();
+        let is_told = || trouble.borrow().as_ref().is_some_and(|told| told.contains("the log of"));
+        wait_for("it is told of", is_told).await;
+        // What a process that is killed now would leave.
+        let copy = folder.path().join("copy.sql");
+        std::fs::copy(&file, &copy).unwrap();
+        std::fs::copy(&log, folder.path().join("copy.sql-wal")).unwrap();
+        assert_eq!(names_in(&copy), ["a"]);
+        change(&store, set("b", &[])).await.unwrap();
+        store.close().await;
+        assert_eq!(names_in(&file), ["a", "b"]);
+    }
+}
+
+/// The log goes around many times.
+#[tokio::test]
+async fn checkpoints_are_no_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("names.sql");
+    let (store, _) = Store::open(&file).unwrap();
+    let trouble = store.trouble().unwrap();
+    for round in 0..4 {
+        let many: Change = Box::new(move |names| {
+            for number in 0..5000 {
+                let name = format!("{number:0200}.{round}");
+                names.set(&name, Entry::new(URI.into(), BTreeSet::new()));
+            }
+            Ok(5000)
+        });
+        change(&store, many).await.unwrap();
+        assert_eq!(*trouble.borrow(), None);
+    }
+    assert!(std::fs::metadata(&file).unwrap().len() > 4_000_000, "checkpoints were made");
+    store.close().await;
+    assert_eq!(files(folder.path()), ["names.sql"]);
+}
+
 #[tokio::test]
 async fn a_folder_that_comes_back_has_the_names_again() {
     let parent = tempfile::tempdir().unwrap();

@@ -223,7 +223,7 @@ impl Loop {
         };
         let gone = Place::Lost { file: PathBuf::new(), loss: loss.clone(), told: None };
         let (file, mut told) = match std::mem::replace(&mut self.place, gone) {
-            Place::Open(database) => (database.close(), None),
+            Place::Open(database) => (database.close(&loss), None),
             Place::Lost { file, told, .. } => (file, told),
         };
         match Database::begin(&file, &loss, &everything, &mut told) {

@@ -1,0 +1,42 @@
+//! Texts that clients, drivers and nameservers have given, for a person's eyes.
+//!
+//! Owns what of them would move a terminal's cursor, pass for a line of ours, or turn the order of
+//! letters around. What machines read (`--json`, the log file) stays as it is.
+
+/// The text on one line, with nothing in it that a terminal obeys.
+pub(crate) fn line(given: &str) -> String {
+    let mut line = String::with_capacity(given.len());
+    for letter in given.chars() {
+        match letter {
+            '\n' => line.push_str("\\n"),
+            '\t' => line.push(' '),
+            letter if letter.is_control() || turns_around(letter) => line.push('\u{fffd}'),
+            letter => line.push(letter),
+        }
+    }
+    line
+}
+
+/// Marks that change in which direction the letters behind them are shown; and what some terminals
+/// take for the end of a line.
+fn turns_around(letter: char) -> bool {
+    matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_stays_on_its_line() {
+        for (given, shown) in [
+            ("Ünïcode Ω 10 µm", "Ünïcode Ω 10 µm"),
+            ("a\n12:00:00 INFO  forged", "a\\n12:00:00 INFO  forged"),
+            ("a\tb\r\n", "a b\u{fffd}\\n"),
+            ("\u{1b}[2J\u{7}\u{9b}1A", "\u{fffd}[2J\u{fffd}\u{fffd}1A"),
+            ("lab.\u{202e}resal\u{2066}\u{2028}", "lab.\u{fffd}resal\u{fffd}\u{fffd}"),
+        ] {
+            assert_eq!(line(given), shown);
+        }
+    }
+}
