@@ -299,7 +299,7 @@ def test_an_unknown_object_in_a_uri_is_refused_by_name(garbage_lab):
         (["lab.mirror", "smae", "1"], ["smae", "did you mean `same`?"]),
         (["lab.mirror", "same"], ["TypeError", "same"]),
         (["lab.mirror", "made", "'nothing'"], ["KeyError", "nothing"]),
-        (["lab.mirror", "_private"], ["_private"]),
+        (["lab.mirror", "_private"], ["_private", "there are: ", "same"]),
         (["--uri", "PYRO:x@localhost:1", "ping"], ["localhost:1"]),
         (["--uri", "nonsense", "ping"], ["nonsense"]),
     ],

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory};
 use miette::{IntoDiagnostic, Report, miette};
-use remote::{Error, Exception, NameServer, Proxy, Uri, Value};
+use remote::{Error, Exception, Metadata, NameServer, Proxy, Uri, Value};
 
 use super::nslist::{HINT, NameserverArgument, TIMEOUT};
 use super::{Outcome, paths, runtime};
@@ -78,24 +78,26 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
                 }
                 Ok(ExitCode::SUCCESS)
             }
-            Err(Error::Remote(exception)) => {
-                let near = similar(&mut proxy, member).await;
-                Err(raised(&called, member, &exception, near.as_deref()))
+            Err(Error::Remote(exception)) => Err(raised(&called, member, &exception)),
+            Err(error @ Error::Unexposed { .. }) => {
+                let metadata = proxy.metadata().await.into_diagnostic()?;
+                Err(miette!(help = members(&metadata, member), "{error}"))
             }
             Err(error) => Err(miette!("{error}")),
         }
     })
 }
 
-/// The member that was meant, where there is none of this name.
-async fn similar(proxy: &mut Proxy, member: &str) -> Option<String> {
-    let metadata = proxy.metadata().await.ok()?;
-    let known = || metadata.methods.iter().chain(&metadata.attrs).map(String::as_str);
-    // An error of a member that there is has another cause.
-    if known().any(|name| name == member) {
-        return None;
+/// What to call where there is no such member.
+fn members(metadata: &Metadata, member: &str) -> String {
+    let all = metadata.methods.iter().chain(&metadata.attrs).map(String::as_str);
+    // What Python calls by itself is for nobody to type.
+    let known: Vec<&str> = all.filter(|name| !name.starts_with('_')).collect();
+    match nearest(member, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "it exposes nothing".to_owned(),
+        None => format!("there are: {}", known.join(", ")),
     }
-    nearest(member, known().filter(|name| !name.starts_with('_'))).map(str::to_owned)
 }
 
 /// Calls, reads or sets, whatever the member is for.
@@ -159,13 +161,10 @@ fn json(called: &str, member: &str, value: &Value) -> Result<String, Report> {
     String::from_utf8(text).into_diagnostic()
 }
 
-fn raised(called: &str, member: &str, exception: &Exception, near: Option<&str>) -> Report {
+fn raised(called: &str, member: &str, exception: &Exception) -> Report {
     let traceback = exception.traceback().unwrap_or_default().concat();
     let report = format!("{called}.{member} raised {exception}");
-    if let Some(near) = near {
-        // Nothing of the service has run, so its traceback says nothing.
-        miette!(help = format!("did you mean `{near}`?"), "{report}")
-    } else if traceback.is_empty() {
+    if traceback.is_empty() {
         miette!("{report}")
     } else {
         miette!(help = format!("remote traceback:\n{}", traceback.trim_end()), "{report}")
