@@ -73,6 +73,9 @@ def test_a_command_runs_while_the_lock_is_held(running):
     assert killed.returncode == 128 + 9
     for words in (["lock", "lab.stage"], ["unlock", "lab.stage", "--reason", "x"], ["unlock", "--break", "lab.stage"]):
         assert running.run(*words, check=False).returncode == 2
+    for reason in ("", "  "):
+        refusal = running.run("unlock", "--break", "lab.stage", "--reason", reason, check=False)
+        assert refusal.returncode == 2 and "say why" in refusal.text
     missing = running.run("lock", "lab.stage", "--", "no-such-program", check=False)
     assert missing.returncode == 1 and "no such program" in missing.text
 

@@ -26,7 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The lock is this process's: it is given back when the command has ended, and also when this
 /// process dies. The command finds the service's URI in FERROLAB_LOCK_URI; to use the service
 /// itself it takes the lock over with the token in FERROLAB_LOCK_TOKEN:
-/// `proxy.lock(token=os.environ["FERROLAB_LOCK_TOKEN"])`.
+/// `proxy.lock(token=os.environ["FERROLAB_LOCK_TOKEN"])`. From then on the lock is the command's: if
+/// this process is killed, it lasts as long as the command's connection and its `ttl` (60 seconds
+/// if `lock` is not told one), so that the command's next step finds it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ferrolab lock lab.laser -- python3 measure.py\n  \
     ferrolab lock lab.laser --wait 600 --user ada -- ./align.sh\n\n\

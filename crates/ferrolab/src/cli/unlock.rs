@@ -30,7 +30,7 @@ pub(super) struct Arguments {
     /// The service's name, or its URI
     name: String,
     /// Why; its owner and everybody after is shown this
-    #[arg(long, required = true)]
+    #[arg(long, required = true, value_parser = reason)]
     reason: String,
     /// Who you are (default: your user name)
     #[arg(long)]
@@ -40,6 +40,16 @@ pub(super) struct Arguments {
     json: bool,
     #[command(flatten)]
     nameserver: NameserverArgument,
+}
+
+/// Its owner comes back to a refused call, and has nothing else to go by.
+fn reason(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => {
+            Err("say why: the owner of the lock is shown it, and the history keeps it".to_owned())
+        }
+        text => Ok(text.to_owned()),
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {

@@ -293,7 +293,9 @@ async fn requests<S: ClientStream>(
         let mut held = None;
         if let Some(need) = room::need(&header, &connection.reader, limits) {
             // Boxed, so that connections without large requests are no larger for it.
-            match Box::pin(shared.room.enter(need)).await {
+            let client = caller.client.clone();
+            let watch = Watch { shared, session, stream: &connection.stream, client };
+            match Box::pin(watch.while_waiting(shared.room.enter(need))).await {
                 Ok(room) => held = Some(room),
                 Err(exception) => {
                     match header.flags.contains(Flags::ONEWAY) {

@@ -3,7 +3,7 @@
 //!
 //! Owns the one timer that this takes, and when the client's end is looked for.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,6 +87,21 @@ pub(crate) struct Watch<'a, S> {
 }
 
 impl<S: ClientStream> Watch<'_, S> {
+    /// Waits for what a request needs before it can be read; its client's lock does not wait along
+    /// where the client is gone.
+    pub(crate) async fn while_waiting<T>(self, waiting: impl Future<Output = T>) -> T {
+        let Watch { shared, session, stream, .. } = self;
+        let mut waiting = pin!(waiting);
+        if shared.locks.any() {
+            tokio::select! {
+                biased;
+                done = &mut waiting => return done,
+                () = stream.ended() => Locks::disconnect(shared, session.id),
+            }
+        }
+        waiting.await
+    }
+
     /// Carries out a request. Where there are locks the client's end is looked for from the beginning:
     /// none must outlive its owner for as long as a call of it runs. Elsewhere only the place is at
     /// stake, and short calls are not to pay for it.

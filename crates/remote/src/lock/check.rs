@@ -112,8 +112,8 @@ struct World {
     next_session: u64,
     /// The session of each client.
     sessions: BTreeMap<u64, u64>,
-    /// Tickets without an answer, in order, each with its session and whether it has a token.
-    asked: VecDeque<(u64, u64, bool)>,
+    /// Tickets without an answer, in order, each with its session, whether it has a token, and when.
+    asked: VecDeque<(u64, u64, bool, Instant)>,
     running: BTreeMap<u64, u32>,
     owner: Option<u64>,
     /// Who has joined the owner.
@@ -128,6 +128,8 @@ struct World {
     resting: bool,
     /// Calls of an owner that has gone still run.
     trailing: bool,
+    /// Since when the next owner waits for others' calls to end.
+    granting_since: Option<Instant>,
     /// Since when calls are refused for the sake of who waits, with no change in what that waits for.
     shut_since: Option<Instant>,
 }
@@ -151,6 +153,7 @@ impl World {
             must_rest: false,
             resting: false,
             trailing: false,
+            granting_since: None,
             shut_since: None,
         }
     }
@@ -165,7 +168,7 @@ impl World {
             Step::Request(client, wait, token) => {
                 let session = self.session(client);
                 self.next_ticket += 1;
-                self.asked.push_back((self.next_ticket, session, token.is_some()));
+                self.asked.push_back((self.next_ticket, session, token.is_some(), now));
                 let via = if token.is_some_and(|token| token & 2 > 0) { "axis" } else { "stage" };
                 let request = Request {
                     party: Party { session, user: format!("user {session}"), address: "a".into() },
@@ -175,6 +178,10 @@ impl World {
                         (TokenHash::of(&[token % 2]), Duration::from_secs(u64::from(token) * 3))
                     }),
                 };
+                if matches!(self.lock.phase(), Phase::Free) && !self.running.is_empty() {
+                    // Who does not wait at all begins it too: to ask again must not prolong it.
+                    self.granting_since.get_or_insert(now);
+                }
                 self.lock.request(now, self.next_ticket, request, &mut effects);
                 if self.gone.contains(&session) {
                     let refused = matches!(
@@ -260,6 +267,14 @@ impl World {
             }
         }
         self.apply(effects);
+        match self.lock.phase() {
+            Phase::Granting(_) if !self.running.is_empty() => {
+                self.granting_since.get_or_insert(self.now);
+            }
+            // Whoever comes next finds the same calls still running: it is shut for no longer.
+            _ if self.running.is_empty() => self.granting_since = None,
+            _ => {}
+        }
         let holder = self.lock.hold().filter(|(_, until)| until.is_none());
         assert_eq!(holder.map(|(hold, _)| hold.owner.session), self.owner, "who has it");
         let overdue = self.lock.next_deadline().is_some_and(|at| at <= self.now);
@@ -278,12 +293,16 @@ impl World {
         self.call(session, Call::Drive);
         self.call(session, Call::Read);
         assert_ne!(self.owner, Some(session), "an owner whose connection has ended");
-        assert!(self.asked.iter().all(|(_, of, _)| *of != session), "it still waits");
+        assert!(self.asked.iter().all(|(_, of, ..)| *of != session), "it still waits");
     }
 
     fn call(&mut self, session: u64, call: Call) {
         let read = call == Call::Read;
         let is_owner = self.owner == Some(session) || self.members.contains(&session);
+        let next = match self.lock.phase() {
+            Phase::Granting(next) => Some(next.session),
+            _ => None,
+        };
         let started = self.lock.call_start(self.now, session, call);
         let may = !self.gone.contains(&session) || call == Call::Send;
         assert!(started.is_err() || may, "it drives although it is gone");
@@ -296,6 +315,12 @@ impl World {
                 assert!(!self.must_rest, "a call before the object has come to rest");
                 assert!(!self.trailing, "a call beside those of an owner that has gone");
                 assert!(!self.banned.contains(&session), "it drives after it has lost the lock");
+                if next.is_some_and(|next| next != session)
+                    && let Some(since) = self.granting_since
+                {
+                    let shut = self.now.duration_since(since);
+                    assert!(shut >= PATIENCE, "let run while another is about to have the lock");
+                }
                 *self.running.entry(session).or_insert(0) += 1;
             }
             Err(_) if self.gone.contains(&session) => {}
@@ -321,9 +346,20 @@ impl World {
 
     /// What was sent in time and has waited is like any other call when it begins.
     fn begin(&mut self, session: u64) {
-        if self.lock.call_begin(session, Call::Send).is_ok() {
+        if self.lock.call_begin(self.now, session, Call::Send).is_ok() {
             self.may_run(session);
             assert!(!self.banned.contains(&session), "it begins after it has lost the lock");
+            // One that is over is no client's any more.
+            let is_over = self.sessions.values().all(|client| *client != session);
+            let is_gone = is_over || self.gone.contains(&session);
+            let next = match self.lock.phase() {
+                Phase::Granting(next) => Some(next.session),
+                _ => None,
+            };
+            let asked = self.asked.iter().find(|(_, of, _, _)| Some(*of) == next);
+            let late = asked.is_some_and(|(.., at)| self.now.duration_since(*at) >= PATIENCE);
+            let waits = is_gone && next.is_some_and(|next| next != session) && late;
+            assert!(!waits, "what is left of who is gone begins, and another waits for the lock");
         } else {
             assert_ne!(self.owner, Some(session), "the owner's call does not begin");
         }
@@ -367,7 +403,7 @@ impl World {
 
     fn answered(&mut self, ticket: u64, outcome: &Outcome) {
         let at = self.asked.iter().position(|(asked, ..)| *asked == ticket);
-        let Some((_, session, _)) = at.and_then(|at| self.asked.remove(at)) else {
+        let Some((_, session, ..)) = at.and_then(|at| self.asked.remove(at)) else {
             panic!("ticket {ticket} was answered twice, or never asked");
         };
         if let Outcome::Granted { epoch } = outcome {
@@ -389,15 +425,15 @@ impl World {
                 let strangers = self.running.keys().any(|session| *session != party.session);
                 assert!(!strangers, "granted while another's call runs");
                 assert!(!self.gone.contains(&party.session), "granted to who is gone");
-                let first = self.asked.iter().position(|(_, of, _)| *of == party.session);
+                let first = self.asked.iter().position(|(_, of, ..)| *of == party.session);
                 let earlier = self.asked.iter().take(first.unwrap_or(0));
                 if *event == Event::Granted {
                     // Whoever shows the token is put first, and falls back into no queue.
-                    let passed: Vec<_> = earlier.filter(|(.., token)| !token).collect();
+                    let passed: Vec<_> = earlier.filter(|(_, _, token, _)| !token).collect();
                     assert!(passed.is_empty(), "served out of order: {passed:?}");
                 }
                 self.banned.remove(&party.session);
-                self.shut_since = None;
+                (self.shut_since, self.granting_since) = (None, None);
                 (self.owner, self.epoch) = (Some(party.session), epoch);
             }
             Event::Joined => {

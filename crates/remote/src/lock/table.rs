@@ -434,7 +434,7 @@ impl Admission {
             let Some(shared) = shared.upgrade() else { return Ok(()) };
             let mut state = shared.locks.state();
             let Some(entry) = state.entries.get_mut(&id) else { return Ok(()) };
-            Ok(entry.lock.call_begin(session, call)?)
+            Ok(entry.lock.call_begin(Instant::now(), session, call)?)
         })
     }
 }

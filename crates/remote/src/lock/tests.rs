@@ -71,7 +71,7 @@ impl Story {
                 result = Some(started.map_or_else(|refusal| short(&refusal), |()| "runs".into()));
             }
             "begins" => {
-                let begun = self.lock.call_begin(session, Call::Send);
+                let begun = self.lock.call_begin(now, session, Call::Send);
                 result = Some(begun.map_or_else(|refusal| short(&refusal), |()| "begins".into()));
             }
             "ends" => self.lock.call_end(now, session, &mut effects),
@@ -250,6 +250,13 @@ fn stories() {
         (
             "A sends; A leaves; A is over; A begins; B asks; A ends; B sends; B leaves; B begins",
             "runs; begins; B has it #1; runs; B disconnected #1; gone",
+        ),
+        // Sent off before the lock was asked for: whoever is next waits for it, but not for long for
+        // what is left of a client that is gone.
+        (
+            "A sends; A sends; A leaves; B sends; C asks wait=60; 9 s; A begins; B sends; 10 s; A begins; \
+             B begins; A ends; A ends; B ends",
+            "runs; runs; runs; begins; locked by C; gone; begins; C has it #1",
         ),
         // Tokens.
         (

@@ -163,14 +163,14 @@ async fn whose_client_goes_before_its_turn_never_begins_and_shuts_nobody_out() {
     for _ in 0..IMPATIENT {
         let mut socket = fixture.serving.socket();
         socket.write_all(&hello_to("stuck")).unwrap();
-        socket.write_all(&call_of("stuck", "work")).unwrap();
+        socket.write_all(&call_of("stuck", "work", &[])).unwrap();
     }
     until(|| *ended.borrow() == IMPATIENT).await;
     assert_eq!(*running.borrow(), 1, "the one that hangs still does");
     // Who has only closed its own direction is told.
     let mut socket = fixture.serving.socket();
     socket.write_all(&hello_to("stuck")).unwrap();
-    socket.write_all(&call_of("stuck", "work")).unwrap();
+    socket.write_all(&call_of("stuck", "work", &[])).unwrap();
     socket.shutdown(Shutdown::Write).unwrap();
     let told = tokio::task::spawn_blocking(move || {
         let mut told = Vec::new();
@@ -189,7 +189,7 @@ async fn who_closes_only_its_own_direction_gives_up_its_place_and_gets_its_answe
     let fixture = serve(ServerType::Thread, None).await;
     let mut socket = fixture.serving.socket();
     socket.write_all(&hello_to("stuck")).unwrap();
-    socket.write_all(&call_of("stuck", "work")).unwrap();
+    socket.write_all(&call_of("stuck", "work", &[])).unwrap();
     socket.shutdown(Shutdown::Write).unwrap();
     let mut others = Vec::new();
     for _ in 0..PLACES {
@@ -219,7 +219,7 @@ fn is_refused(error: &Error) -> bool {
     matches!(error, Error::Connect { source: ConnectError::Refused(_), .. })
 }
 
-fn hello_to(object: &str) -> Vec<u8> {
+pub(crate) fn hello_to(object: &str) -> Vec<u8> {
     let mut payload = Vec::new();
     let mut greeting = wire::value::Dict::new();
     greeting.insert("handshake", "hello");
@@ -228,9 +228,10 @@ fn hello_to(object: &str) -> Vec<u8> {
     frame(MessageType::Connect, Serializer::Serpent, &payload, false)
 }
 
-fn call_of(object: &str, method: &str) -> Vec<u8> {
+/// Compressed, so that it is sent at once however large.
+pub(crate) fn call_of(object: &str, method: &str, args: &[Value]) -> Vec<u8> {
     let mut payload = Vec::new();
-    let call = wire::serializer::CallRef { object, method, args: &[], kwargs: &[] };
+    let call = wire::serializer::CallRef { object, method, args, kwargs: &[] };
     Serializer::Serpent.encode_call(call, &mut payload).unwrap();
-    frame(MessageType::Invoke, Serializer::Serpent, &payload, false)
+    frame(MessageType::Invoke, Serializer::Serpent, &payload, true)
 }

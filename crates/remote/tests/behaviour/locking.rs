@@ -1,5 +1,7 @@
 //! Locks over real sockets: what the policy's own tests cannot see, which is when it is asked.
 
+use std::io::Write;
+use std::net::Shutdown;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use remote::{
 };
 use tokio::sync::watch;
 
+use crate::abandoned::{call_of, hello_to};
 use crate::common::{Serving, within};
 
 /// An instrument that writes down what happens to it; `work` runs while its gate is shut.
@@ -42,11 +45,14 @@ impl Object for Served {
 
     fn call(&self, _session: &Arc<Session>, request: Request) -> Answer {
         let instrument = Arc::clone(&self.0);
-        let Operation::Call(call) = request.operation else {
-            return Answer::exception(request.operation.unexposed());
+        let Request { operation, context } = request;
+        let Operation::Call(call) = operation else {
+            return Answer::exception(operation.unexposed());
         };
         match call.method.as_str() {
             "work" => Answer::Pending(Box::pin(async move {
+                // With what its request has taken.
+                let _context = context;
                 instrument.note("work begins");
                 let _ = instrument.open.subscribe().wait_for(|open| *open).await;
                 instrument.note("work ends");
@@ -75,16 +81,19 @@ struct Fixture {
 }
 
 async fn serve(server_type: ServerType, on_disconnect: &[&str]) -> Fixture {
+    serve_with(DaemonConfig { server_type, ..DaemonConfig::default() }, on_disconnect).await
+}
+
+async fn serve_with(config: DaemonConfig, on_disconnect: &[&str]) -> Fixture {
     let instrument = Arc::new(Instrument {
         seen: watch::Sender::new(Vec::new()),
         open: watch::Sender::new(false),
     });
     let daemon = Daemon::new(DaemonConfig {
-        server_type,
         first_epoch: 100,
         rest_timeout: Duration::from_millis(50),
         threadpool_size: 20,
-        ..DaemonConfig::default()
+        ..config
     });
     let settings = LockSettings {
         read_while_locked: vec!["look".into()],
@@ -170,6 +179,31 @@ async fn a_client_that_goes_during_its_call_frees_its_lock_at_once() {
             [(LockEvent::Granted, 100), (LockEvent::Disconnected, 100), (LockEvent::Granted, 101)];
         assert_eq!(fixture.events(), epochs);
     }
+}
+
+#[tokio::test]
+async fn an_owner_that_goes_while_its_large_request_waits_for_room_frees_its_lock() {
+    let room = DaemonConfig { large_requests: 256 << 10, ..DaemonConfig::default() };
+    let fixture = serve_with(room, &[]).await;
+    // All of the room is another's, whose call runs.
+    fixture.daemon.register("other", Arc::new(Served(Arc::clone(&fixture.instrument)))).unwrap();
+    let mut other = fixture._serving.proxy("other");
+    let large = vec![Value::from("x".repeat(200_000))];
+    let argument = large.clone();
+    let working = tokio::spawn(async move { other.call("work", argument, Vec::new()).await });
+    fixture.instrument.wait_for("work begins").await;
+    let mut ada = fixture._serving.socket();
+    ada.write_all(&hello_to("instrument")).unwrap();
+    ada.write_all(&call_of("instrument", "lock", &[])).unwrap();
+    fixture.wait_for_locks(|lock| lock.state == LockState::Locked).await;
+    ada.write_all(&call_of("instrument", "drive", &large)).unwrap();
+    // All of it arrives, and behind it the end.
+    ada.shutdown(Shutdown::Write).unwrap();
+    fixture.wait_for_locks(|lock| lock.state == LockState::Free).await;
+    assert!(!working.is_finished(), "the room is another's still");
+    fixture.instrument.open.send_replace(true);
+    within(working).await.unwrap().unwrap();
+    assert!(!fixture.instrument.seen().iter().any(|line| line == "drive"));
 }
 
 #[tokio::test]

@@ -54,8 +54,26 @@ impl Lock {
     ///
     /// # Errors
     /// It must not. Its end has to be reported all the same.
-    pub(crate) fn call_begin(&mut self, session: u64, call: Call) -> Result<(), Refusal> {
-        self.may_drive(session, call)
+    pub(crate) fn call_begin(
+        &mut self,
+        now: Instant,
+        session: u64,
+        call: Call,
+    ) -> Result<(), Refusal> {
+        self.may_drive(session, call)?;
+        // However much a client had sent off before it went, who waits has its turn: those that have
+        // not begun in such a time, nobody is there to miss. Those of one that is there it has to
+        // wait for: they came first, and were accepted.
+        match self.queue.front() {
+            Some(next)
+                if next.request.party.session != session
+                    && self.gone.contains_key(&session)
+                    && now.saturating_duration_since(next.since) >= PATIENCE =>
+            {
+                Err(Refusal::Lost(Loss::Gone))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What a session leaves to be done, the end of an item stream for one, may be done now; its end

@@ -8,8 +8,10 @@
 //!
 //! - One owner at a time, and a new epoch for each; epochs only rise. Connections may join an
 //!   owner's possession by showing its token; it ends with the owner's.
-//! - A grant waits until no call of another connection runs. Meanwhile no new one begins, for
-//!   [`PATIENCE`]: behind that only the calls are waited for that ran by then.
+//! - A grant waits until no call of another connection runs. Meanwhile no new one is let run, for
+//!   [`PATIENCE`]: behind that only the calls are waited for that ran by then. Oneway calls that were
+//!   let run before, and wait in their object, are before it; but for those of a client that is gone
+//!   nobody waits longer than that.
 //! - Whoever waits is served in order. A token's owner goes first: the lock is its own already. A
 //!   connection that has the lock keeps it until the one that takes it over can have it.
 //! - Behind an owner that did not give the lock up itself, its calls end and the object comes to rest
@@ -124,6 +126,7 @@ pub(crate) struct Hold {
 struct Waiting {
     ticket: Ticket,
     request: Request,
+    since: Instant,
     deadline: Instant,
     kind: Kind,
 }
@@ -183,7 +186,7 @@ impl Lock {
                     Kind::Patient => request.wait.unwrap_or(PATIENCE),
                     Kind::Resuming => request.wait.unwrap_or(PATIENCE).max(PATIENCE),
                 };
-                let waiting = Waiting { ticket, request, deadline: now + wait, kind };
+                let waiting = Waiting { ticket, request, since: now, deadline: now + wait, kind };
                 match kind {
                     Kind::Resuming => self.queue.push_front(waiting),
                     Kind::Plain | Kind::Patient => self.queue.push_back(waiting),
