@@ -48,7 +48,8 @@ class HostedDaemon:
         """The objects that are served here, by their ids."""
         with self._lock:
             registered = {key: _alive(entry) for key, entry in self._registered.items()}
-        return dict({name: service.target for name, service in self._services.items()}, **registered)
+            services = dict(self._services)
+        return dict({name: service.target for name, service in services.items()}, **registered)
 
     @property
     def locationStr(self):
@@ -62,7 +63,14 @@ class HostedDaemon:
 
     def serves(self, cls):
         """Remembers that objects of a class may have to be sent as proxies."""
-        self._classes = self._classes | {cls}
+        with self._lock:
+            self._classes = self._classes | {cls}
+
+    def add(self, service):
+        """Serves what the configuration has named."""
+        with self._lock:
+            self._services[service.name] = service
+        self.serves(service.cls)
 
     def register(self, obj_or_class, objectId=None, force=False, weak=False):
         """Serves an object or a class under an id, and returns its URI."""
@@ -79,9 +87,9 @@ class HostedDaemon:
             obj_or_class._pyroInstancing = ("session", None)
         if not force:
             known = getattr(obj_or_class, "_pyroId", "")
-            if known and self.objectsById.get(known) is obj_or_class:
+            if known and self._object(known) is obj_or_class:
                 raise pyro.error_class("DaemonError")("object or class already has a Pyro id")
-            if objectId in self.objectsById:
+            if objectId in self._services:
                 raise pyro.error_class("DaemonError")(
                     "an object or class is already registered with that id"
                 )
@@ -172,6 +180,14 @@ class HostedDaemon:
         except Exception:
             log.warning("'%s' is gone and could not be unregistered", service.name, exc_info=True)
 
+    def _object(self, objectId):
+        """What `objectsById` has under an id, without a copy of it all."""
+        with self._lock:
+            if objectId in self._registered:
+                return _alive(self._registered[objectId])
+            service = self._services.get(objectId)
+        return service and service.target
+
     def _location(self):
         if self._known_location is None:
             self._known_location = self._ask("location")
@@ -189,7 +205,7 @@ class HostedDaemon:
         objectId = objectOrId
         if not isinstance(objectOrId, str):
             objectId = getattr(objectOrId, "_pyroId", None)
-            if objectId is None or objectId not in self.objectsById:
+            if objectId is None or objectId not in self._services:
                 raise pyro.error_class("DaemonError")(
                     "object isn't registered in this daemon"
                 )

@@ -7,7 +7,7 @@ by the rules of `convert`.
 import importlib
 import traceback
 
-from . import convert, pyro
+from . import convert, output, pyro
 
 # The directory of our own files in tracebacks; see boot.py.
 OWN_FILES = __file__.rpartition("/")[0] + "/"
@@ -28,7 +28,20 @@ def exception(error, serializer, lines=None, hosted=None):
             ),
             lines,
         )
-    return made
+    return _clean(made)
+
+
+def _clean(value):
+    """Plain data with escapes for what has no place in Unicode (a file name that is none, for
+    example): no frame holds that, and an error is worth more than the letter of its text."""
+    kind = type(value)
+    if kind is str:
+        return output.clean(value)
+    if kind is dict:
+        return {_clean(key): _clean(item) for key, item in value.items()}
+    if kind in (list, tuple, set, frozenset):
+        return kind(map(_clean, value))
+    return value
 
 
 def _exception_state(error, lines):

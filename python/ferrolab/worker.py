@@ -206,8 +206,7 @@ class Worker:
         except BaseException as error:
             self._report_error("failed", name, error)
         else:
-            self.services[name] = service
-            self.daemon.serves(service.cls)
+            self.daemon.add(service)
             self._out.write(("loaded", name, service.members, service.remarks))
         finally:
             output.end_of_call()

@@ -272,6 +272,12 @@ def test_an_exception_that_cannot_be_sent():
     assert "Original exception: <class 'ValueError'>" in made["args"][0]
 
 
-def test_text_that_is_no_unicode_does_not_spoil_a_traceback():
-    made = exceptions.exception(ValueError("\udc80"), 1)
+@pytest.mark.parametrize("serializer", [1, 2, 3, 4])
+def test_text_that_is_no_unicode_does_not_spoil_an_exception(serializer):
+    error = ValueError("\udc80", ["\udc80"])
+    error.detail = {"\udc80": ("\udc80", {"fine": "\udc80"})}
+    made = exceptions.exception(error, serializer)
+    assert made["__class__"] == "builtins.ValueError"
+    assert made["args"][0] == "\\udc80" and list(made["args"][1]) == ["\\udc80"]
+    assert made["attributes"]["detail"]["\\udc80"][1] == {"fine": "\\udc80"}
     "".join(made["attributes"]["_pyroTraceback"]).encode()

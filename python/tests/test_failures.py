@@ -2,7 +2,9 @@
 
 import concurrent.futures
 import os
+import queue
 import signal
+import threading
 import time
 from unittest.mock import ANY
 
@@ -324,3 +326,21 @@ def test_what_hangs_keeps_nothing_else_from_being_released(tmp_path, multiplex, 
         worker.send(("stop", 0.2))
         assert worker.process.wait(timeout=TIMEOUT) == 0
     assert sorted(released.read_text().split()) == ["a", "b", "c", "exit"]
+
+
+def test_registering_at_the_same_time():
+    with careless() as worker, concurrent.futures.ThreadPoolExecutor(8) as pool:
+        def serve():
+            while True:
+                try:
+                    kind, number, what, _ = worker.message()
+                except queue.Empty:
+                    return
+                value = ["localhost:77", None] if what == "location" else None
+                worker.send(("answer", number, True, value))
+
+        threading.Thread(target=serve, daemon=True).start()
+        channels = [worker.channel() for _ in range(8)]
+        calls = [pool.submit(channel.call, "careless", "register_many", 300)
+                 for channel in channels]
+        assert max(call.result(60) for call in calls) == 8 * 300 + 3

@@ -394,6 +394,11 @@ class Careless:
         time.sleep(seconds)
         return str(self._pyroDaemon.register(expose(Plain)(), "late"))
 
+    def register_many(self, count):
+        for _ in range(count):
+            self._pyroDaemon.register(Thing())
+        return len(self._pyroDaemon.objectsById)
+
     def take_over(self, name):
         self._pyroDaemon.register(Plain(), name, force=True)
 

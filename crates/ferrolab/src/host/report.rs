@@ -29,8 +29,9 @@ const WAITING_SHOWN: usize = 100;
 /// nor does it hold up its daemon's start any longer.
 pub(super) const LOADING: Duration = Duration::from_secs(20);
 
-const SLOW: &str = "not loaded after 20 s: its driver hangs while it is imported, or waits for one \
-                    that does; `isolate: true` gives a service a worker of its own";
+const SLOW: &str = "not loaded after 20 s: its driver hangs while it is imported";
+const SLOW_OR_BEHIND: &str = "not loaded after 20 s: its driver hangs while it is imported, or waits \
+                              for one that does; `isolate: true` gives a service a worker of its own";
 
 /// Makes the reports.
 pub(super) struct Reporter {
@@ -212,7 +213,10 @@ impl Known {
             (None, true) => ("running", None),
             (None, false) => match workers.status(name) {
                 ServiceStatus::Ready => ("running", None),
-                ServiceStatus::Starting if slow => ("failed", Some(SLOW.to_owned())),
+                ServiceStatus::Starting if slow => {
+                    let text = if workers.shares(name) { SLOW_OR_BEHIND } else { SLOW };
+                    ("failed", Some(text.to_owned()))
+                }
                 ServiceStatus::Starting => ("starting", None),
                 ServiceStatus::Failed { error } => ("failed", Some(error)),
             },

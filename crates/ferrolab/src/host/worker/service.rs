@@ -125,7 +125,7 @@ impl Service {
                 failed(&format!("its constructor raised {}", trouble.text))
             }
             Phase::Failed(trouble) => failed(&self.inner.with_python(&trouble.text)),
-            Phase::Down(reason) => failed(reason),
+            Phase::Down(reason) => failed(&self.inner.with_python(reason)),
             Phase::Stopped => failed("the daemon is stopping"),
         }
     }
@@ -133,6 +133,11 @@ impl Service {
     /// What does not fit, and does not keep it from serving.
     pub(super) fn remarks(&self) -> Vec<String> {
         self.inner.remarks.borrow().clone()
+    }
+
+    /// Whether other services live in its worker.
+    pub(super) fn shares(&self) -> bool {
+        self.inner.keeper.spec.services.len() > 1
     }
 
     /// The interpreter that its worker runs with.
@@ -182,10 +187,11 @@ impl Object for Service {
     }
 
     fn session_ended(&self, session: &Session) {
+        // In this order: a call that begins meanwhile looks behind the second for the first.
+        self.inner.keeper.sessions.end(session.id);
         if let Some(driven) = &self.inner.driven {
             driven.forget(session.id);
         }
-        self.inner.keeper.sessions.end(session.id);
     }
 }
 
@@ -222,6 +228,10 @@ async fn call(
             context.leave.ask()?;
             if let Some(driven) = &service.driven {
                 driven.by(session.id, run.number);
+                // Nobody would forget it any more.
+                if sessions.has_ended(session.id) {
+                    driven.forget(session.id);
+                }
             }
             let request = frames::request(&service.name, operation, context, pin);
             lease.exchange_for(passes, request).await
@@ -305,13 +315,17 @@ impl Inner {
                 exception(&format!("is not available: {text}; see `ferrolab ps`"))
                     .with_traceback(trouble.traceback.clone())
             }
-            Phase::Down(reason) => exception(&format!("is not available: {reason}")),
+            Phase::Down(reason) => {
+                exception(&format!("is not available: {}", self.with_python(reason)))
+            }
             Phase::Stopped => exception("is not available: its daemon is stopping"),
         }
     }
 
     fn with_python(&self, text: &str) -> String {
-        format!("{text} (python {})", self.keeper.python())
+        let python = self.keeper.python();
+        // An interpreter that does not start is named already.
+        if text.contains(&python) { text.to_owned() } else { format!("{text} (python {python})") }
     }
 
     /// The exception for a call that got no answer.

@@ -147,17 +147,26 @@ impl Sessions {
     pub(super) fn end(&self, session: u64) {
         let mut state = self.lock();
         let slot = state.slots.remove(&session);
-        state.turns.remove(&session);
+        // Oneway calls that still wait begin in their order.
+        if state.turns.get(&session).is_some_and(|turn| Arc::strong_count(turn) == 1) {
+            state.turns.remove(&session);
+        }
         if state.ended.insert(session) {
             state.ended_order.push_back(session);
             if state.ended_order.len() > ENDED
                 && let Some(oldest) = state.ended_order.pop_front()
             {
                 state.ended.remove(&oldest);
+                state.turns.remove(&oldest);
             }
         }
         drop(state);
         drop(slot);
+    }
+
+    /// Whether the session is over, as far as that is remembered.
+    pub(super) fn has_ended(&self, session: u64) -> bool {
+        self.lock().ended.contains(&session)
     }
 
     /// Closes what is left of a run.
@@ -310,5 +319,36 @@ impl Drop for Lease {
                 _ => sessions.give_back(kind, &run, channel),
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn turns_outlive_their_session_and_are_forgotten() {
+        let sessions = Sessions::default();
+        let first = sessions.turn(1).await;
+        let mut second = pin!(sessions.turn(1));
+        assert!(timeout(Duration::ZERO, second.as_mut()).await.is_err());
+        sessions.end(1);
+        let mut third = pin!(sessions.turn(1));
+        drop(first);
+        let none_yet = timeout(Duration::ZERO, third.as_mut()).await;
+        assert!(none_yet.is_err(), "it does not overtake the second");
+        drop(second.await);
+        drop(third.await);
+        sessions.end(2);
+        drop(sessions.turn(2).await);
+        for session in 0..=ENDED as u64 {
+            sessions.end(10 + session);
+        }
+        assert!(sessions.lock().turns.is_empty());
     }
 }

@@ -71,6 +71,11 @@ impl WorkerSet {
         self.services.iter().find(|known| known.name() == service).map(Service::python)
     }
 
+    /// Whether a service has neighbours in its worker.
+    pub(crate) fn shares(&self, service: &str) -> bool {
+        self.services.iter().any(|known| known.name() == service && known.shares())
+    }
+
     /// What is said of a service's members and does not fit.
     pub(crate) fn remarks(&self, service: &str) -> Option<String> {
         let service = self.services.iter().find(|known| known.name() == service)?;

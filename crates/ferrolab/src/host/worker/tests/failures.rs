@@ -130,6 +130,37 @@ async fn why_new_clients_are_refused_is_told() {
 }
 
 #[tokio::test]
+async fn a_process_that_dies_at_import_names_its_interpreter() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("dies.py"), "import os\nos._exit(3)\n").unwrap();
+    let mut spec = worker(vec![ServiceSpec::new("dies", "dies", "X")]);
+    spec.python.path.push(directory.path().to_owned());
+    let bench = Bench::begin(vec![spec]);
+    let failed = || match bench.workers.status("dies") {
+        ServiceStatus::Failed { error } => Some(error),
+        _ => None,
+    };
+    bench.wait_until(|| failed().is_some_and(|error| error.contains("(python /"))).await;
+    assert!(!bench.workers.shares("dies"));
+    bench.workers.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_behind_its_session_leaves_nothing_to_bring_to_rest() {
+    let mut service = ServiceSpec::new("rest", "standard", "Resting");
+    service.on_disconnect = vec!["rest".to_owned()];
+    let bench = Bench::start(vec![worker(vec![service])]).await;
+    let client = bench.client();
+    assert!(client.call("rest", "events", vec![]).await.is_ok());
+    let object = bench.object("rest");
+    assert!(object.rests_at_end(&client.session));
+    object.session_ended(&client.session);
+    assert!(client.call("rest", "events", vec![]).await.is_ok());
+    assert!(!object.rests_at_end(&client.session));
+    bench.workers.stop().await;
+}
+
+#[tokio::test]
 async fn interpreters_that_do_not_work_are_named() {
     let bench = Bench::start(vec![
         worker_with("/nonexistent/python", vec![probe("none")]),
