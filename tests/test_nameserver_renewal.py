@@ -1,6 +1,7 @@
 """Names come back by themselves, go when their daemon goes, and are taken back from others."""
 
 import contextlib
+import json
 import signal
 
 import Pyro5.api
@@ -160,6 +161,76 @@ def test_a_daemon_that_stops_removes_its_names(names):
             names.wait("other", OTHER)
         names.lab.down()
         assert names.within("other") <= {"lab.supply"}, "what is somebody else's may stay"
+
+
+def owed(lab):
+    """The names that are still to be removed, as the next supervisor would find them."""
+    file = lab.home / "state" / "left-names.json"
+    return {row["name"] for row in json.loads(file.read_text())} if file.exists() else set()
+
+
+REMEMBERS = CONFIGURATION.replace("ns_port: $local}", "ns_port: $local, storage: sql}")
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_a_daemon_that_stops_while_its_nameserver_is_away_leaves_no_names(names, comes_back):
+    names.start(REMEMBERS)
+    names.wait("local", LOCAL)
+    before = names.lab.uri("lab.supply")
+    names.lab.run("stop", "nameserver", "local")
+    names.lab.run("stop", "daemon", "bench")
+    wait_for(lambda: owed(names.lab) == LOCAL, RECOVERY, "it is written down what is left")
+    assert "still has names" not in names.lab.run("status", check=False).text
+    if comes_back:  # with the same URIs: those are nobody's to remove
+        names.lab.run("start", "daemon", "bench")
+        wait_for(lambda: not owed(names.lab), RECOVERY, "they are the new process's")
+        assert names.lab.uri("lab.supply") == before
+    names.lab.run("start", "nameserver", "local")
+    if not comes_back:
+        names.wait("local", set(), RECOVERY)
+        wait_for(lambda: not owed(names.lab), RECOVERY, "nothing is owed any more")
+        return
+    names.wait("local", LOCAL, RECOVERY)
+    with names.proxy("local") as nameserver:
+        for _ in range(500):
+            assert set(nameserver.list()) >= LOCAL, "a name was removed from who lives"
+
+
+def test_names_in_a_nameserver_elsewhere_go_when_it_answers_again(names):
+    """Over a restart of the lab too, and `status` tells of it."""
+    storage = f"sql:{names.lab.files / 'elsewhere.sql'}"
+    text = CONFIGURATION.replace(", daemons: [bench]}", "}")
+    with names.elsewhere(storage=storage):
+        names.start(text)
+        names.lab.run("start", "daemon", "bench")
+        names.wait("other", OTHER, RECOVERY)
+        with names.proxy("other") as nameserver:
+            nameserver.register("not.ours", THEIRS)
+        warning = lambda: names.lab.entry("daemons", "bench")["error"]  # noqa: E731
+        wait_for(lambda: warning() is None, RECOVERY, "the daemon has told of its names")
+    names.lab.run("stop", "daemon", "bench")
+    for _ in range(2):
+        wait_for(lambda: owed(names.lab) == OTHER, RECOVERY, "it is written down what is left")
+        told = names.lab.run("status", check=False)
+        assert told.returncode == 1 and "nameserver other at" in told.text, told.text
+        assert "bench, lab.supply" in told.text, told.text
+        names.lab.down()
+        names.lab.up()
+    with names.elsewhere(storage=storage):
+        names.wait("other", {"not.ours"}, 2 * RECOVERY)
+        wait_for(lambda: not owed(names.lab), RECOVERY, "nothing is owed any more")
+        assert names.lab.run("status").returncode == 0
+
+
+def test_a_lab_that_goes_down_writes_down_what_it_could_not_remove(names):
+    storage = f"sql:{names.lab.files / 'elsewhere.sql'}"
+    with names.elsewhere(storage=storage):
+        names.start()
+        names.wait("other", OTHER, RECOVERY)
+        warning = lambda: names.lab.entry("daemons", "bench")["error"]  # noqa: E731
+        wait_for(lambda: warning() is None, RECOVERY, "the daemon has told of its names")
+    names.lab.down()
+    assert owed(names.lab) >= OTHER
 
 
 # How long Pyro5's nameserver takes over each name: as good as nothing, or as on a busy host.

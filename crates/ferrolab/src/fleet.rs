@@ -23,6 +23,7 @@ use crate::announce;
 use crate::config::{Configuration, Daemon, Nameserver, Service};
 use crate::control::{Action, Changes, Host, Listing, LockRow, ProcessRow, ServiceRow};
 use crate::files::FileError;
+use crate::leftover_names::LeftoverNames;
 use crate::paths::Paths;
 use crate::troubles::Troubles;
 
@@ -38,6 +39,7 @@ pub(crate) struct Fleet {
     orders: mpsc::Sender<Order>,
     force: watch::Receiver<Force>,
     troubles: Troubles,
+    leftovers: LeftoverNames,
     host: Host,
 }
 
@@ -109,6 +111,7 @@ impl Fleet {
         let (mut manager, force) =
             Manager::new(configuration, paths, program, keeper.clone(), troubles.clone());
         manager.launch().await?;
+        let leftovers = manager.leftovers.clone();
         let (orders, inbox) = mpsc::channel(ORDERS);
         tokio::spawn(manager.serve(inbox));
         tokio::spawn(pulse::watch(keeper.clone(), force.clone()));
@@ -119,7 +122,7 @@ impl Fleet {
             configuration: String::new(),
             manager: announce::manager(),
         };
-        Ok(Fleet { keeper, orders, force, troubles, host })
+        Ok(Fleet { keeper, orders, force, troubles, leftovers, host })
     }
 
     /// Starts, stops or restarts one entry, and remembers it; a stop is waited for. Returns a
@@ -164,9 +167,10 @@ impl Fleet {
         answer.await.unwrap_or_else(|_| Err("the lab is being stopped".to_owned()))
     }
 
-    /// Stops all children.
+    /// Stops all children; none of their names is left where that can be helped.
     pub(crate) async fn shutdown(&self) {
         self.keeper.shutdown().await;
+        self.leftovers.settle().await;
     }
 
     /// Tells when the listing may have changed.

@@ -249,6 +249,11 @@ impl Paths {
         self.state_dir.join(format!("daemon-{}.names", file_name(daemon)))
     }
 
+    /// Where it is kept which names are still to be removed from nameservers.
+    pub(crate) fn left_names(&self) -> PathBuf {
+        self.state_dir.join("left-names.json")
+    }
+
     /// The files of a daemon's locks.
     pub(crate) fn lock_files(&self, daemon: &str) -> LockFiles {
         let name = file_name(daemon);

@@ -83,6 +83,11 @@ const CAUSES: &[(&[&str], &str)] = &[
          check its `host` and `ns_port`; the names come by themselves",
     ),
     (
+        &["names of processes that have ended"],
+        "start that nameserver again, or check its `host` and `ns_port`; clients that look such a \
+         name up find nobody",
+    ),
+    (
         &["No space left on device", "os error 28", "Disk quota"],
         "make room on that disk: services go on, but what they would write is lost",
     ),

@@ -75,7 +75,7 @@ pub(super) struct Manager {
     pub(super) program: PathBuf,
     pub(super) keeper: Handle,
     pub(super) troubles: Troubles,
-    leftovers: LeftoverNames,
+    pub(super) leftovers: LeftoverNames,
     memory: Memory,
     /// The last attempt to write the memory down has failed.
     unwritten: Option<Instant>,
@@ -99,7 +99,7 @@ impl Manager {
         let (force, receiver) =
             watch::channel(Force::new(configuration, reload::fingerprint(paths), &memory));
         let paths = paths.clone();
-        let leftovers = LeftoverNames::start(keeper.clone());
+        let leftovers = LeftoverNames::start(keeper.clone(), paths.left_names(), troubles.clone());
         let unwritten = None;
         (
             Manager { paths, program, keeper, troubles, leftovers, memory, unwritten, force },

@@ -119,9 +119,11 @@ async fn keep(
     }
     let farewell = async {
         for name in &names {
-            // Otherwise the nameserver is gone, and our names with it or after it.
-            if name.remove_from(&mut nameserver).await.is_err() {
-                break;
+            match name.remove_from(&mut nameserver).await {
+                // What is refused of one name says nothing of the others.
+                Ok(()) | Err(Error::Remote(_)) => {}
+                // Nobody is there: the supervisor removes them when the nameserver is back.
+                Err(_) => break,
             }
         }
     };

@@ -151,7 +151,14 @@ impl Reporter {
             })
             .collect();
         let warning = (!unregistered.is_empty()).then(|| unregistered.join("; "));
-        json!({ "uri": self.uri, "address": self.address, "services": services, "warning": warning })
+        let registered: Vec<&String> = registrations
+            .iter()
+            .filter_map(|(nameserver, state)| state.is_registered().then_some(nameserver))
+            .collect();
+        json!({
+            "uri": self.uri, "address": self.address, "services": services, "warning": warning,
+            "registered": registered,
+        })
     }
 }
 
