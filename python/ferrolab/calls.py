@@ -72,6 +72,10 @@ class Complaints:
             log.warning("more %s: counted for %d s, and not told", self._what, self.SECONDS)
         return count <= self.IN_FULL
 
+    def is_told(self):
+        """Whether the last one was told."""
+        return self._count <= self.IN_FULL
+
 
 oneway_errors = Complaints("errors in oneway calls")
 

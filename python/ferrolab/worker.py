@@ -36,7 +36,6 @@ import os
 import platform
 import queue
 import resource
-import selectors
 import signal
 import socket
 import sys
@@ -45,8 +44,9 @@ import time
 import traceback
 
 from . import ending, exceptions, framing, output, records, services
-from .calls import Channel, ChannelThreads, Streams
+from .calls import Channel, ChannelThreads, Complaints, Streams
 from .daemon import HostedDaemon
+from .main_thread import QueueMain, SelectingMain
 from .records import log
 
 PROTOCOL = 1
@@ -59,6 +59,10 @@ _EXIT_SECONDS = 0.4
 
 # How much of a traceback is reported.
 _MOST_LINES = 100
+
+# At the last descriptor, every other client is refused.
+_refusals = Complaints("refusals of new clients")
+
 
 class Worker:
     """The process."""
@@ -170,14 +174,15 @@ class Worker:
                     channel.close()
                     raise
         except BaseException as error:
-            if self._refuses is None:
+            if self._refuses is None and _refusals.one_more():
                 log.error("no new clients are served: %s", _reason(error))
             self._refuses = _reason(error)
             self._out.write(("refuses", self._refuses))
         else:
             if self._refuses is not None:
                 self._refuses = None
-                log.warning("new clients are served again")
+                if _refusals.is_told():
+                    log.warning("new clients are served again")
                 self._out.write(("refuses", None))
 
     def _ask(self, what, *arguments):
@@ -341,113 +346,6 @@ class Worker:
                 (getattr(thing, "abandon", None) or thing.close)()
             except Exception:
                 pass
-
-
-# -- the main thread ----------------------------------------------------------------------------
-
-
-class QueueMain:
-    """The main thread of a threaded daemon's worker: it imports, and waits."""
-
-    def __init__(self):
-        self._jobs = queue.SimpleQueue()
-
-    def submit(self, function, *args):
-        """Has a function carried out on the main thread."""
-        self._jobs.put((function, args))
-
-    def run(self):
-        """Carries out what is submitted, for ever."""
-        while True:
-            try:
-                function, args = self._jobs.get()
-                function(*args)
-            except KeyboardInterrupt:
-                pass
-            except BaseException:
-                traceback.print_exc()
-
-
-class SelectingMain:
-    """The main thread of a multiplex daemon's worker: it carries out all calls too."""
-
-    def __init__(self):
-        self._jobs = queue.SimpleQueue()
-        # No file descriptor of the main loop may be among the low ones, which drivers close.
-        receiver, waker = socket.socketpair()
-        self._receiver = framing.take_socket(receiver.detach())
-        self._waker = framing.take_socket(waker.detach())
-        # Who submits must not wait for this thread: it may wait for what that one reads.
-        self._waker.setblocking(False)
-        self._selector = selectors.PollSelector()
-        self._selector.register(self._receiver, selectors.EVENT_READ, None)
-        self._channels = set()
-
-    def submit(self, function, *args):
-        """Has a function carried out on the main thread."""
-        self._jobs.put((function, args))
-        self._wake()
-
-    def _wake(self):
-        try:
-            self._waker.send(b"\0")
-        except BlockingIOError:
-            pass  # it has been woken often enough
-
-    def add(self, channel):
-        """Serves a channel."""
-        self.submit(self._add, channel)
-
-    def _add(self, channel):
-        try:
-            self._selector.register(channel, selectors.EVENT_READ, channel)
-        except BaseException:
-            channel.close()
-            raise
-        self._channels.add(channel)
-
-    def channels(self):
-        """The open channels."""
-        return list(self._channels)
-
-    unlocked = channels
-
-    def run(self):
-        """Serves channels and carries out what is submitted, for ever."""
-        while True:
-            try:
-                for key, _ in self._selector.select():
-                    if key.data is None:
-                        self._run_jobs()
-                    else:
-                        self._serve(key.data)
-            except KeyboardInterrupt:
-                self._wake()  # for the jobs that are left
-            except BaseException:
-                traceback.print_exc()
-
-    def _serve(self, channel):
-        going_on = False
-        try:
-            going_on = channel.serve_ready()
-        finally:
-            # one that raised has lost an answer, which somebody waits for
-            if not going_on:
-                self._channels.discard(channel)
-                self._selector.unregister(channel)
-                channel.close()
-
-    def _run_jobs(self):
-        self._receiver.recv(4096)
-        while True:
-            try:
-                function, args = self._jobs.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                function(*args)
-            except BaseException:
-                traceback.print_exc()
 
 
 # -- the process --------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ macro_rules! sources {
 }
 
 const SOURCES: &[(&str, &str)] = sources! {
-    "__init__" "boot" "calls" "convert" "daemon" "ending" "exceptions" "exposure" "framing" "output" "own_class" "pyro" "records" "services" "spawned" "worker" "written"
+    "__init__" "boot" "calls" "convert" "daemon" "ending" "exceptions" "exposure" "framing" "main_thread" "output" "own_class" "pyro" "records" "services" "spawned" "worker" "written"
 };
 
 /// The frames that make a worker of an interpreter.

@@ -132,7 +132,8 @@ async fn why_new_clients_are_refused_is_told() {
 #[tokio::test]
 async fn a_process_that_dies_at_import_names_its_interpreter() {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("dies.py"), "import os\nos._exit(3)\n").unwrap();
+    let mut file = std::fs::File::create(directory.path().join("dies.py")).unwrap();
+    file.write_all(b"import os\nos._exit(3)\n").unwrap();
     let mut spec = worker(vec![ServiceSpec::new("dies", "dies", "X")]);
     spec.python.path.push(directory.path().to_owned());
     let bench = Bench::begin(vec![spec]);
