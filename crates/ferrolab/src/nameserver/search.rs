@@ -1,7 +1,8 @@
 //! Searches: names compared with a pattern, or with tags that many have.
 //!
 //! Owns where and for how long that is done: apart from everything else, a few searches at a time, each
-//! with a deadline, and nobody kept waiting for the names.
+//! with a deadline, and nobody kept waiting for the names. They take turns: who has a costly pattern
+//! keeps nobody waiting for the whole of its time.
 //!
 //! A search goes through a [`Snapshot`] of the names that it may be about. Where that has all of them,
 //! it serves the next search too, if nothing has changed.
@@ -9,24 +10,32 @@
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
-use std::time::Instant;
+use std::time::Duration;
 
 use remote::Exception;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tracing::error;
 
 use crate::nameserver::directory::Which;
 use crate::nameserver::limits::Budget;
 use crate::nameserver::pattern::Pattern;
-use crate::nameserver::snapshot::{Clock, Selection, Snapshot};
+use crate::nameserver::snapshot::{Chosen, Clock, Selection, Snapshot};
 use crate::nameserver::store::Store;
+
+/// How long a search has its place, while others may wait for one.
+const TURN: Duration = Duration::from_millis(50);
+/// Searches that wait for their next turn, with the names that they are about.
+const UNFINISHED: usize = 16;
 
 /// The way to search. Cheap to clone; clones share their places.
 #[derive(Clone)]
 pub(super) struct Searches {
     store: Arc<Store>,
     places: Arc<Semaphore>,
+    /// For searches that have not come to their end in one turn: what they have found so far, and the
+    /// names that it is from, take room.
+    unfinished: Arc<Semaphore>,
     /// The last one that was made.
     snapshot: Arc<Mutex<Option<Arc<Snapshot>>>>,
 }
@@ -39,6 +48,19 @@ pub(super) enum Sought {
     Names(Which),
 }
 
+/// A search that has had a turn.
+struct Begun {
+    test: Test,
+    snapshot: Arc<Snapshot>,
+    chosen: Chosen,
+}
+
+/// What came of a turn.
+enum Turn<T, F> {
+    Done(T, Budget),
+    More(Begun, Budget, F),
+}
+
 /// The same, ready to be compared with.
 enum Test {
     Pattern(Pattern),
@@ -49,7 +71,9 @@ impl Searches {
     pub(super) fn new(store: Arc<Store>) -> Self {
         // More at a time would only take each other's time.
         let places = available_parallelism().map_or(1, NonZero::get);
-        Searches { store, places: Arc::new(Semaphore::new(places)), snapshot: Arc::default() }
+        let semaphore = |count| Arc::new(Semaphore::new(count));
+        let (places, unfinished) = (semaphore(places), semaphore(UNFINISHED));
+        Searches { store, places, unfinished, snapshot: Arc::default() }
     }
 
     /// The names that are sought, as they were at one moment, handed to `then`; takes the time from
@@ -61,17 +85,46 @@ impl Searches {
         then: impl FnOnce(Selection, &mut Budget) -> Result<T, Exception> + Send + 'static,
     ) -> Result<T, Exception> {
         let mut left = std::mem::take(budget);
-        let search = move |searches: &Searches| {
-            let started = Instant::now();
-            let test = Test::new(sought)?;
-            let found = searches.compare(&test, Clock { started, limit: left.searching })?;
-            left.searching = left.searching.saturating_sub(started.elapsed());
-            let made = then(found, &mut left)?;
-            Ok::<_, Exception>((made, left))
-        };
-        let (made, left) = self.apart(search).await?;
-        *budget = left;
-        Ok(made)
+        let mut then = then;
+        let mut begun: Option<Begun> = None;
+        let mut room: Option<OwnedSemaphorePermit> = None;
+        loop {
+            let sought = sought.clone();
+            let turn = move |searches: &Searches| {
+                let clock = Clock::new(left.searching, TURN);
+                let mut begun = match begun {
+                    Some(begun) => begun,
+                    None => searches.begin(Test::new(sought)?, clock)?,
+                };
+                let is_done = begun.go_on(clock)?;
+                left.searching = left.searching.saturating_sub(clock.started.elapsed());
+                if !is_done {
+                    return Ok(Turn::More(begun, left, then));
+                }
+                let made = then(begun.into_selection(), &mut left)?;
+                Ok(Turn::Done(made, left))
+            };
+            match self.apart(turn).await? {
+                Turn::Done(made, left) => {
+                    *budget = left;
+                    return Ok(made);
+                }
+                Turn::More(unfinished, rest, next) => {
+                    (left, then) = (rest, next);
+                    begun = Some(unfinished);
+                }
+            }
+            if room.is_none() {
+                room = Arc::clone(&self.unfinished).try_acquire_owned().ok();
+            }
+            if room.is_none() {
+                // It begins anew when there is room for what it has to keep between its turns.
+                let kept = begun.take();
+                let _ = spawn_blocking(move || drop(kept)).await;
+                // The semaphore is never closed.
+                room = Arc::clone(&self.unfinished).acquire_owned().await.ok();
+            }
+        }
     }
 
     /// Does something when there is a place, where it keeps nobody waiting.
@@ -92,7 +145,13 @@ impl Searches {
         })
     }
 
-    fn compare(&self, test: &Test, clock: Clock) -> Result<Selection, Exception> {
+    fn begin(&self, test: Test, clock: Clock) -> Result<Begun, Exception> {
+        let snapshot = self.snapshot(&test, clock)?;
+        Ok(Begun { test, snapshot, chosen: Chosen::default() })
+    }
+
+    /// The names as they are now, or those with the prefix of all that are sought.
+    fn snapshot(&self, test: &Test, clock: Clock) -> Result<Arc<Snapshot>, Exception> {
         let revision = self.store.read().revision();
         let last = {
             let mut last = self.last();
@@ -101,13 +160,13 @@ impl Searches {
             last.clone()
         };
         if let Some(snapshot) = last {
-            return test.search(snapshot, clock);
+            return Ok(snapshot);
         }
         let snapshot = Arc::new(Snapshot::take(&self.store, test.prefix(), clock)?);
         if test.prefix().is_empty() {
             *self.last() = Some(Arc::clone(&snapshot));
         }
-        test.search(snapshot, clock)
+        Ok(snapshot)
     }
 
     fn last(&self) -> MutexGuard<'_, Option<Arc<Snapshot>>> {
@@ -123,18 +182,6 @@ impl Test {
         })
     }
 
-    /// Those of a snapshot that pass.
-    fn search(&self, names: Arc<Snapshot>, clock: Clock) -> Result<Selection, Exception> {
-        let chosen = match self {
-            Test::Names(which) => names.choose(which.prefix(), clock, |_, entry| which.is(entry)),
-            Test::Pattern(pattern) => {
-                let mut matcher = pattern.matcher();
-                names.choose(pattern.prefix(), clock, |name, _| matcher.matches(name))
-            }
-        };
-        Ok(Selection { chosen: chosen?, snapshot: names })
-    }
-
     fn prefix(&self) -> &str {
         match self {
             Test::Pattern(pattern) => pattern.prefix(),
@@ -143,10 +190,28 @@ impl Test {
     }
 }
 
+impl Begun {
+    /// Goes on for a turn; whether it has come to the end.
+    fn go_on(&mut self, clock: Clock) -> Result<bool, Exception> {
+        let Begun { test, snapshot, chosen } = self;
+        match test {
+            Test::Names(which) => {
+                snapshot.choose(which.prefix(), clock, chosen, |_, entry| which.is(entry))
+            }
+            Test::Pattern(pattern) => {
+                let mut matcher = pattern.matcher();
+                snapshot.choose(pattern.prefix(), clock, chosen, |name, _| matcher.matches(name))
+            }
+        }
+    }
+
+    fn into_selection(self) -> Selection {
+        Selection { snapshot: self.snapshot, chosen: self.chosen.numbers }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::nameserver::directory;
     use crate::nameserver::store::Changed;
@@ -164,9 +229,54 @@ mod tests {
         found.iter().map(|(name, ..)| name).collect()
     }
 
-    fn pattern(pattern: &str) -> Test {
-        Test::Pattern(Pattern::new(pattern).unwrap())
+    fn pattern(text: &str) -> Sought {
+        Sought::Pattern(text.into())
     }
+
+    fn compare(
+        searches: &Searches,
+        sought: &Sought,
+        limit: Duration,
+    ) -> Result<Selection, Exception> {
+        let clock = Clock::new(limit, Duration::MAX);
+        let mut begun = searches.begin(Test::new(sought.clone())?, clock)?;
+        assert!(begun.go_on(clock)?);
+        Ok(begun.into_selection())
+    }
+
+    /// Costly patterns have turns, and others have theirs in between.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn costly_searches_keep_nobody_from_a_list() {
+        let store = Arc::new(Store::memory());
+        for number in 0..12_000 {
+            register(&store, &format!("{}{number:05}", "a".repeat(900)));
+        }
+        let searches = Searches::new(store);
+        // More than there is room for between two turns.
+        let costly: Vec<_> = (0..UNFINISHED + 4)
+            .map(|_| {
+                let searches = searches.clone();
+                tokio::spawn(async move {
+                    let sought = pattern("(.*a.*){40}b");
+                    let mut budget = Budget::default();
+                    budget.searching = LONG;
+                    searches.find(sought, &mut budget, |found, _| Ok(found.len())).await
+                })
+            })
+            .collect();
+        while searches.unfinished.available_permits() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let sought = Sought::Names(Which::Prefix(String::new()));
+        let mut budget = Budget::default();
+        let all = searches.find(sought, &mut budget, |found, _| Ok(found.len())).await;
+        assert_eq!(all, Ok(12_000));
+        assert!(!costly.iter().any(tokio::task::JoinHandle::is_finished), "they are still at it");
+        costly.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+
+    /// Longer than any test runs.
+    const LONG: Duration = Duration::from_secs(3600);
 
     #[test]
     fn a_search_has_a_deadline() {
@@ -174,9 +284,9 @@ mod tests {
         register(&store, "a");
         let searches = Searches::new(Arc::new(store));
         // With a prefix, without one, and with what is kept of that.
-        let all = || Test::Names(Which::Prefix(String::new()));
-        for test in [pattern("a"), pattern("."), pattern("."), all()] {
-            let with = |limit| searches.compare(&test, Clock { started: Instant::now(), limit });
+        let all = || Sought::Names(Which::Prefix(String::new()));
+        for sought in [pattern("a"), pattern("."), pattern("."), all()] {
+            let with = |limit| compare(&searches, &sought, limit);
             let refused = with(Duration::ZERO).unwrap_err();
             assert_eq!(refused.class, "Pyro5.errors.NamingError");
             assert!(refused.message().contains("took too long"), "{refused}");
@@ -209,8 +319,7 @@ mod tests {
             let quick = which.find(&store.read(), 10).unwrap();
             let quick: Vec<&str> = quick.iter().map(|(name, _)| &**name).collect();
             assert_eq!(quick.join(" "), expected, "{which:?}");
-            let clock = Clock { started: Instant::now(), limit: Duration::MAX };
-            let found = searches.compare(&Test::Names(which.clone()), clock).unwrap();
+            let found = compare(&searches, &Sought::Names(which.clone()), Duration::MAX).unwrap();
             assert_eq!(texts(&found).join(" "), expected, "{which:?} in a snapshot");
         }
     }
@@ -218,10 +327,7 @@ mod tests {
     #[test]
     fn what_was_kept_of_the_names_is_not_used_when_they_have_changed() {
         let searches = Searches::new(Arc::new(Store::memory()));
-        let find = |text| {
-            let clock = Clock { started: Instant::now(), limit: Duration::MAX };
-            searches.compare(&pattern(text), clock).unwrap()
-        };
+        let find = |text| compare(&searches, &pattern(text), Duration::MAX).unwrap();
         for (name, all, part) in [("b", "b", "b"), ("a", "a b", "b"), ("bc", "a b bc", "b bc")] {
             register(&searches.store, name);
             assert_eq!(texts(&find("b.*")).join(" "), part, "a part, taken out");

@@ -50,6 +50,14 @@ struct Uris {
     written: Vec<u32>,
 }
 
+/// How far a search has come.
+#[derive(Debug, Default)]
+pub(super) struct Chosen {
+    /// Where it goes on.
+    next: Option<usize>,
+    pub(super) numbers: Vec<u32>,
+}
+
 /// Names of a snapshot, in their order.
 #[derive(Debug)]
 pub(super) struct Selection {
@@ -158,24 +166,30 @@ impl Snapshot {
         self.named.push((Arc::clone(name), Arc::clone(entry)));
     }
 
-    /// Those of the names with a prefix that are wanted.
+    /// Goes on with choosing those of the names with a prefix that are wanted; whether it came to the
+    /// end in its turn.
     pub(super) fn choose(
         &self,
         prefix: &str,
         clock: Clock,
+        so_far: &mut Chosen,
         mut is_wanted: impl FnMut(&str, &Entry) -> bool,
-    ) -> Result<Vec<u32>, Exception> {
-        let first = match prefix {
+    ) -> Result<bool, Exception> {
+        let Chosen { next, numbers: found } = so_far;
+        let first = next.unwrap_or_else(|| match prefix {
             "" => 0,
             _ => self.named.partition_point(|(name, _)| **name < *prefix),
-        };
+        });
         let mut begin = self.names.begin(first);
         let mut looked_at = begin;
-        let mut found = Vec::new();
         let rest = (first..).zip(self.names.ends.iter().zip(&self.named).skip(first));
         for (compared, (number, (&end, (_, entry)))) in rest.enumerate() {
             if compared % STRIDE == 0 || end - looked_at >= STRIDE_BYTES {
-                clock.check(compared)?;
+                clock.check(number)?;
+                if compared > 0 && clock.is_over() {
+                    *next = Some(number);
+                    return Ok(false);
+                }
                 looked_at = end;
             }
             let name = self.names.text.get(begin..end).unwrap_or_default();
@@ -188,7 +202,7 @@ impl Snapshot {
                 found.extend(u32::try_from(number));
             }
         }
-        Ok(found)
+        Ok(true)
     }
 }
 
@@ -234,9 +248,19 @@ fn go_through(
 pub(super) struct Clock {
     pub(super) started: Instant,
     pub(super) limit: Duration,
+    /// After that somebody else has a turn.
+    pub(super) turn: Duration,
 }
 
 impl Clock {
+    pub(super) fn new(limit: Duration, turn: Duration) -> Self {
+        Clock { started: Instant::now(), limit, turn }
+    }
+
+    fn is_over(self) -> bool {
+        self.started.elapsed() >= self.turn
+    }
+
     fn check(self, seen: usize) -> Result<(), Exception> {
         if self.started.elapsed() < self.limit {
             return Ok(());
@@ -266,21 +290,35 @@ mod tests {
         for number in 0..64 {
             register(&store, &format!("L{number:01000}"));
         }
-        let clock = Clock { started: Instant::now(), limit: Duration::MAX };
+        let clock = Clock::new(Duration::MAX, Duration::MAX);
         let snapshot = Snapshot::take(&store, "L", clock).unwrap();
         let mut compared = 0;
-        let whole = snapshot.choose("L", clock, |_, _| {
+        let mut whole = Chosen::default();
+        let is_done = snapshot.choose("L", clock, &mut whole, |_, _| {
             // This would wait for ever where the names were held.
             register(&store, "another");
             compared += 1;
             true
         });
-        assert_eq!((whole.unwrap().len(), compared), (64, 64));
+        assert_eq!((is_done.unwrap(), whole.numbers.len(), compared), (true, 64, 64));
+
+        // In as many turns as there are looks at the clock, each name is compared once.
+        let clock = Clock::new(Duration::MAX, Duration::ZERO);
+        let (mut parts, mut turns, mut compared) = (Chosen::default(), 1, 0);
+        let mut count = |_: &str, _: &Entry| {
+            compared += 1;
+            true
+        };
+        while !snapshot.choose("L", clock, &mut parts, &mut count).unwrap() {
+            turns += 1;
+        }
+        assert_eq!((parts.numbers, compared), (whole.numbers, 64));
+        assert!(turns > 2, "{turns}");
 
         let limit = Duration::from_millis(10);
-        let clock = Clock { started: Instant::now(), limit };
+        let clock = Clock::new(limit, Duration::MAX);
         let mut compared = 0;
-        let refused = snapshot.choose("L", clock, |_, _| {
+        let refused = snapshot.choose("L", clock, &mut Chosen::default(), |_, _| {
             while clock.started.elapsed() < limit {}
             compared += 1;
             true
