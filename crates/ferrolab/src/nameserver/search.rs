@@ -247,8 +247,10 @@ mod tests {
     /// Costly patterns have turns, and others have theirs in between.
     #[tokio::test(flavor = "multi_thread")]
     async fn costly_searches_keep_nobody_from_a_list() {
+        // So many that a search takes far more than one turn, on any machine.
+        const NAMES: usize = 40_000;
         let store = Arc::new(Store::memory());
-        for number in 0..12_000 {
+        for number in 0..NAMES {
             register(&store, &format!("{}{number:05}", "a".repeat(900)));
         }
         let searches = Searches::new(store);
@@ -264,13 +266,16 @@ mod tests {
                 })
             })
             .collect();
-        while searches.unfinished.available_permits() > 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let all_have_begun = async {
+            while searches.unfinished.available_permits() > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), all_have_begun).await.unwrap();
         let sought = Sought::Names(Which::Prefix(String::new()));
         let mut budget = Budget::default();
         let all = searches.find(sought, &mut budget, |found, _| Ok(found.len())).await;
-        assert_eq!(all, Ok(12_000));
+        assert_eq!(all, Ok(NAMES));
         assert!(!costly.iter().any(tokio::task::JoinHandle::is_finished), "they are still at it");
         costly.iter().for_each(tokio::task::JoinHandle::abort);
     }
