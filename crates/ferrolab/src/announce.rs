@@ -16,24 +16,10 @@ use crate::fleet::Fleet;
 /// A lab in which something is still starting by then counts as ready.
 const SETTLING: Duration = Duration::from_secs(60);
 
-/// Tells the supervisor which service manager's unit has started it; the unit sets it.
-pub(crate) const MANAGER: &str = "FERROLAB_SERVICE";
-/// The host's service manager.
-pub(crate) const SYSTEM: &str = "system";
-/// A user's own service manager.
-pub(crate) const USER: &str = "user";
-
 /// How much longer a service manager is to wait, while the lab comes to rest.
 const MORE_MICROSECONDS: u32 = 30_000_000;
 /// How often it is asked for that.
 const ASKING: Duration = Duration::from_secs(10);
-
-/// The service manager whose unit this is: [`SYSTEM`] or [`USER`].
-pub(crate) fn manager() -> Option<String> {
-    let named = std::env::var(MANAGER).ok().filter(|name| [SYSTEM, USER].contains(&name.as_str()));
-    // The variable alone may have been inherited.
-    named.filter(|_| std::env::var_os("NOTIFY_SOCKET").is_some())
-}
 
 /// Says that the lab is ready once it is, then that it lives, for ever.
 pub(crate) async fn life(fleet: Arc<Fleet>) {

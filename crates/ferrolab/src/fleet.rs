@@ -14,16 +14,17 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use supervisor::{Handle, KeeperError, Phase, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::announce;
 use crate::config::{Configuration, Daemon, Nameserver, Service};
-use crate::control::{Action, Changes, Host, Listing, LockRow, ProcessRow, ServiceRow};
+use crate::control::{Action, Changes, Host, Kind, Listing, ProcessRow, ServiceRow};
 use crate::files::FileError;
+use crate::host::LockRow;
 use crate::leftover_names::LeftoverNames;
+use crate::os;
 use crate::paths::Paths;
 use crate::troubles::Troubles;
 
@@ -65,14 +66,6 @@ struct Force {
     /// The fingerprint of its file.
     fingerprint: String,
     wanted: BTreeSet<String>,
-}
-
-/// The two kinds of children.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
-    Nameserver,
-    Daemon,
 }
 
 /// What a daemon reports about itself, and of it what people are shown.
@@ -120,7 +113,7 @@ impl Fleet {
             since: rfc3339(Timestamp::now()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             configuration: String::new(),
-            manager: announce::manager(),
+            manager: os::manager(),
         };
         Ok(Fleet { keeper, orders, force, troubles, leftovers, host })
     }
@@ -243,21 +236,6 @@ fn autolaunch(configuration: &Configuration, kind: Kind, name: &str) -> bool {
         Kind::Daemon => &configuration.autolaunch.daemons,
     };
     names.iter().any(|known| known == name)
-}
-
-impl Kind {
-    /// The keeper's name for an entry; also what the log shows.
-    pub(crate) fn id(self, name: &str) -> String {
-        format!("{} {name}", self.word())
-    }
-
-    /// The kind in the words of the command line.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Kind::Nameserver => "nameserver",
-            Kind::Daemon => "daemon",
-        }
-    }
 }
 
 /// Why the children cannot be launched.

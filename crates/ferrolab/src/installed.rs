@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{self, ConfigError, Configuration, Entry, RenameError, Surroundings, Warning};
+use crate::config::{
+    self, ConfigError, Configuration, Entry, RenameError, Surroundings, Warning, stable_hash,
+};
 use crate::files::{self, FileError};
 use crate::host::native_services;
-use crate::paths::{Paths, stable_hash};
+use crate::paths::Paths;
 
 /// A configuration of nothing.
 const EMPTY: &[u8] = b"version: \"1.0\"\n";

@@ -3,7 +3,6 @@
 //! The binary: a command line, a supervisor, and the processes it keeps (see ARCHITECTURE.md).
 
 mod announce;
-mod assignment;
 mod backlog;
 mod child_log;
 mod cli;

@@ -87,6 +87,20 @@ pub(crate) fn enter(folder: &Path) -> io::Result<()> {
     std::env::set_current_dir(folder)
 }
 
+/// Tells the supervisor which service manager's unit has started it; the unit sets it.
+pub(crate) const MANAGER: &str = "FERROLAB_SERVICE";
+/// The host's service manager.
+pub(crate) const SYSTEM: &str = "system";
+/// A user's own service manager.
+pub(crate) const USER: &str = "user";
+
+/// The service manager whose unit this is: [`SYSTEM`] or [`USER`].
+pub(crate) fn manager() -> Option<String> {
+    let named = std::env::var(MANAGER).ok().filter(|name| [SYSTEM, USER].contains(&name.as_str()));
+    // The variable alone may have been inherited.
+    named.filter(|_| std::env::var_os("NOTIFY_SOCKET").is_some())
+}
+
 /// A user of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct User {

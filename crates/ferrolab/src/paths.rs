@@ -11,8 +11,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use directories::ProjectDirs;
+use serde::{Deserialize, Serialize};
 
-use crate::assignment::LockFiles;
+use crate::config::stable_hash;
 use crate::locklog;
 use crate::os::{User, user_id};
 
@@ -269,16 +270,13 @@ impl Paths {
     }
 }
 
-/// A hash that is the same in every version, on every host (FNV-1a, then mixed so that names
-/// that differ in one letter differ everywhere). Not for secrets.
-pub(crate) fn stable_hash(bytes: &[u8]) -> u64 {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in bytes {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^ (hash >> 31)
+/// The files of a daemon's locks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct LockFiles {
+    /// What makes epochs rise over restarts.
+    pub(crate) state: PathBuf,
+    /// Who had what, and when.
+    pub(crate) log: PathBuf,
 }
 
 /// A file name for a name that may hold anything: other than plain letters, digits, `-`, `_` and
@@ -437,11 +435,5 @@ mod tests {
         }
         assert!(file_name(&long).len() < 200);
         assert_ne!(file_name(&long), file_name(&format!("{long}é")));
-    }
-
-    #[test]
-    fn the_hash_never_changes() {
-        assert_eq!(stable_hash(b"ferrolab"), stable_hash(b"ferrolab"));
-        assert_eq!(stable_hash(b""), 0xf52a_15e9_a9b5_e89b);
     }
 }

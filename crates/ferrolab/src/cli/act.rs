@@ -10,8 +10,7 @@ use super::progress::Progress;
 use super::up::{Standing, failures};
 use super::{Outcome, explain, paths, runtime, supervisor};
 use crate::control::client::News;
-use crate::control::{Action, Listing, Request};
-use crate::fleet::Kind;
+use crate::control::{Action, Kind, Listing, Request};
 
 /// Start nameservers or daemons (and their services)
 ///

@@ -11,9 +11,9 @@ use tokio::time::timeout;
 use super::output::print_json;
 use super::progress::Progress;
 use super::{Outcome, explain, paths, runtime};
-use crate::announce::SYSTEM;
 use crate::control::client::{Client, ControlError};
 use crate::control::{Listing, Request};
+use crate::os::SYSTEM;
 
 /// The supervisor ends this soon after its last answer.
 const FAREWELL: Duration = Duration::from_secs(10);

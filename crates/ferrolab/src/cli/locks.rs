@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::output::print_json;
 use super::{Outcome, explain, paths, runtime, supervisor, table};
-use crate::control::{LockRow, Request};
+use crate::control::Request;
+use crate::host::LockRow;
 use crate::installed;
 use crate::locklog::{self, Line};
 use crate::names::nearest;

@@ -11,8 +11,8 @@ use super::output::print_json;
 use super::reload::Reloaded;
 use super::{Outcome, paths, reload, runtime};
 use crate::config::{Entry, RenameError};
-use crate::control::Request;
 use crate::control::client::{Client, ControlError};
+use crate::control::{self, Request};
 use crate::files;
 use crate::fleet;
 use crate::installed::{self, Turn};
@@ -153,10 +153,10 @@ fn rename_installed(
 }
 
 /// The kind of an entry that has files of its own.
-fn kind(entry: Entry) -> Option<fleet::Kind> {
+fn kind(entry: Entry) -> Option<control::Kind> {
     match entry {
-        Entry::Nameserver => Some(fleet::Kind::Nameserver),
-        Entry::Daemon => Some(fleet::Kind::Daemon),
+        Entry::Nameserver => Some(control::Kind::Nameserver),
+        Entry::Daemon => Some(control::Kind::Daemon),
         // Comes and goes with its daemon.
         Entry::Service => None,
     }

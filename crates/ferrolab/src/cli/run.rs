@@ -11,7 +11,8 @@ use supervisor::Lifeline;
 use tokio_util::sync::CancellationToken;
 
 use super::{paths, up};
-use crate::assignment::{DaemonAssignment, NameserverAssignment};
+use crate::host::DaemonAssignment;
+use crate::nameserver::NameserverAssignment;
 use crate::supervise::{self, SuperviseError};
 use crate::{host, logs, nameserver, os};
 

@@ -6,7 +6,7 @@
 //! of their own come and go; it changes when an `auto` entry before it is added or removed.
 //! The host is part of it because two hosts may have the same file and one nameserver.
 
-use crate::paths::stable_hash;
+use super::hash::stable_hash;
 
 /// How many words a name has unless its key says otherwise.
 const WORDS: usize = 3;

@@ -10,6 +10,7 @@ mod advice;
 mod auto;
 mod data;
 mod finish;
+mod hash;
 mod model;
 mod problem;
 mod reference;
@@ -33,6 +34,7 @@ use serde::Deserialize;
 
 pub(crate) use address::host_name;
 pub(crate) use data::Data;
+pub(crate) use hash::stable_hash;
 pub(crate) use model::{
     Arguments, Configuration, Daemon, DaemonClass, DaemonPart, Expose, InstanceMode, Nameserver,
     ServerType, Service, Storage, Supervision, Target,

@@ -6,10 +6,9 @@
 pub(crate) mod client;
 pub(crate) mod server;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::fleet::Kind;
+use crate::host::LockRow;
 
 /// What the command line asks for; one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +39,29 @@ pub(crate) enum Request {
         /// The answer comes after this many seconds at the latest.
         seconds: u64,
     },
+}
+
+/// The two kinds of children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    Nameserver,
+    Daemon,
+}
+
+impl Kind {
+    /// The keeper's name for an entry; also what the log shows.
+    pub(crate) fn id(self, name: &str) -> String {
+        format!("{} {name}", self.word())
+    }
+
+    /// The kind in the words of the command line.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Kind::Nameserver => "nameserver",
+            Kind::Daemon => "daemon",
+        }
+    }
 }
 
 /// What can be done with one entry.
@@ -196,65 +218,4 @@ pub(crate) struct ServiceRow {
     pub(crate) locked_since: Option<String>,
     /// All about its lock; null where it has none.
     pub(crate) lock: Option<LockRow>,
-}
-
-/// The lock of a service.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct LockRow {
-    /// `free`, `locked`, `away` (its owner may come back), `granting` (calls of others still run),
-    /// `ending` (calls of its last owner still run) or `resting` (it is brought to a safe state).
-    #[serde(default)]
-    pub(crate) state: String,
-    /// What there is to tell of that.
-    #[serde(default)]
-    pub(crate) note: Option<String>,
-    pub(crate) owner: Option<LockOwnerRow>,
-    /// Who waits for it, in order.
-    pub(crate) waiting: Vec<LockWaiterRow>,
-}
-
-/// The owner of a lock.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct LockOwnerRow {
-    /// The name that was given; may be empty.
-    pub(crate) user: String,
-    pub(crate) address: String,
-    /// RFC 3339.
-    pub(crate) since: String,
-    /// When its last call began or ended, RFC 3339; known a second later.
-    #[serde(default)]
-    pub(crate) used: String,
-    /// Whether a call of it runs.
-    #[serde(default)]
-    pub(crate) is_in_use: bool,
-    /// For how many seconds it has made no call; reckoned by who asks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) idle: Option<f64>,
-    pub(crate) epoch: u64,
-    /// Whether the connection is gone, and the lock kept for its owner's return.
-    pub(crate) away: bool,
-}
-
-/// Somebody who waits for a lock.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LockWaiterRow {
-    /// The name that was given; may be empty.
-    pub(crate) user: String,
-    pub(crate) address: String,
-    /// RFC 3339.
-    pub(crate) since: String,
-}
-
-impl LockOwnerRow {
-    /// For how many seconds it has made no call.
-    pub(crate) fn idle_at(&self, now: Timestamp) -> Option<f64> {
-        let used: Timestamp = self.used.parse().ok()?;
-        let idle = now.duration_since(used).as_secs_f64().max(0.0);
-        Some(if self.is_in_use { 0.0 } else { idle })
-    }
-
-    /// What people call it.
-    pub(crate) fn name(&self) -> &str {
-        if self.user.is_empty() { &self.address } else { &self.user }
-    }
 }

@@ -11,9 +11,10 @@ use std::time::Duration;
 use supervisor::{CommandSpec, EntrySpec, RestartPolicy, Signal};
 
 use super::{Kind, LaunchError};
-use crate::assignment::{DaemonAssignment, NameserverAssignment};
 use crate::config::{Configuration, Daemon, DaemonPart, Service, Supervision, Target};
+use crate::host::DaemonAssignment;
 use crate::leftover_names::{BeforeStart, LeftoverNames};
+use crate::nameserver::NameserverAssignment;
 use crate::paths::Paths;
 
 /// Nameservers outlive the daemons that register with them.

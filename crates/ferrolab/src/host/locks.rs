@@ -10,8 +10,8 @@ use remote::{Daemon, LockSettings, Object};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use crate::assignment::LockFiles;
 use crate::config::{self, DaemonClass, Service};
+use crate::paths::LockFiles;
 use crate::{files, locklog};
 
 /// Epochs that one life of a daemon may use; a thousand grants a second last for months.

@@ -6,6 +6,7 @@
 mod address;
 mod face;
 mod kept;
+mod lock_rows;
 mod locks;
 mod native;
 mod parameters;
@@ -15,17 +16,18 @@ mod settings;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use remote::{Daemon, DaemonConfig, Listener, Location};
+use serde::{Deserialize, Serialize};
 use supervisor::Lifeline;
 use supervisor::Spawner;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::assignment::DaemonAssignment;
 use crate::config::{DaemonClass, DaemonPart, Nameserver, Service, Target};
 use crate::host::kept::Name;
 use crate::host::registrar::Manner;
@@ -33,12 +35,31 @@ use crate::host::report::{LOADING, Reporter};
 use crate::host::settings::settings;
 use crate::host::worker::{DaemonObjects, Registry, WorkerSet};
 use crate::os::{self, Connections};
+use crate::paths::LockFiles;
 
+pub(crate) use lock_rows::LockRow;
 pub(crate) use native::all as native_services;
 pub(crate) use report::local_address;
 
 /// A nameserver that takes longer than this does not either.
 const REGISTERING: Duration = Duration::from_secs(2);
+
+/// What a daemon process is told to be: one line of JSON on its standard input. It reads no
+/// configuration file, but runs what the supervisor has checked and has in force.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct DaemonAssignment {
+    pub(crate) part: DaemonPart,
+    /// Where Python drivers are: the relative paths in them mean the same however the lab was
+    /// started. None where there are no drivers.
+    pub(crate) folder: Option<PathBuf>,
+    /// Where it remembers its port.
+    pub(crate) state_file: PathBuf,
+    /// Locked while the supervisor removes the names that an earlier process has left; no name is
+    /// registered until then.
+    pub(crate) names_gate: PathBuf,
+    /// Where the traces of its locks are kept.
+    pub(crate) locks: LockFiles,
+}
 
 /// Runs a daemon until its supervisor says stop.
 ///

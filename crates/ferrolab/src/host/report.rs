@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::{Duration, Instant, MissedTickBehavior};
 
 use crate::config::{DaemonClass, Service, Target};
-use crate::control::{LockOwnerRow, LockRow, LockWaiterRow};
+use crate::host::lock_rows::{LockOwnerRow, LockRow, LockWaiterRow};
 use crate::host::registrar::{Report, State};
 use crate::host::worker::{ServiceStatus, WorkerSet};
 

@@ -18,16 +18,16 @@ mod store;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use remote::{Daemon, DaemonConfig, Limits, Listener, Location, NAMESERVER_NAME, ServerType};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use supervisor::Lifeline;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use crate::assignment::NameserverAssignment;
 use crate::config::{Nameserver, Storage};
 use crate::host::local_address;
 use crate::nameserver::autoclean::Patience;
@@ -44,6 +44,14 @@ const UNREAD: usize = 256 * 1024 * 1024;
 const REQUEST: usize = 16 * 1024 * 1024;
 /// Bytes of an answer: what `limits` allows, and what is around it.
 const ANSWER: usize = 64 * 1024 * 1024;
+
+/// What a nameserver process is told to be: one line of JSON on its standard input.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct NameserverAssignment {
+    pub(crate) config: Nameserver,
+    /// Where it keeps its names with `storage: sql` and no file of its own.
+    pub(crate) database: PathBuf,
+}
 
 /// Runs a nameserver until its supervisor says stop.
 ///

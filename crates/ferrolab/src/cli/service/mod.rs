@@ -14,10 +14,10 @@ use miette::{IntoDiagnostic, Report, WrapErr, miette};
 use supervisor::{CommandSpec, Exit, Output, Spawner};
 
 use super::{Outcome, explain, runtime};
-use crate::announce::{SYSTEM, USER};
 use crate::control::Request;
 use crate::control::client::{Client, ControlError};
 use crate::files;
+use crate::os::{SYSTEM, USER};
 use crate::paths::Paths;
 
 /// Let the lab start with the host

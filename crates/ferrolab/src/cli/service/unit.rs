@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::announce::{self, SYSTEM, USER};
+use crate::os::{self, SYSTEM, USER};
 
 /// The unit's name.
 pub(super) const NAME: &str = "ferrolab.service";
@@ -44,7 +44,7 @@ impl Unit {
         let manager = if self.user.is_some() { SYSTEM } else { USER };
         let environment: String = self
             .environment()
-            .chain([(announce::MANAGER, manager.to_owned())])
+            .chain([(os::MANAGER, manager.to_owned())])
             .map(|(name, value)| format!("Environment={}\n", quoted(&format!("{name}={value}"))))
             .collect();
         let user = match &self.user {
