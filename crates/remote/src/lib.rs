@@ -227,9 +227,10 @@
 //! # Ok::<(), remote::RegisterError>(())
 //! ```
 
+mod admission;
 mod arguments;
-mod aside;
 mod batch;
+mod blocking;
 mod client;
 mod daemon;
 mod error;
@@ -245,24 +246,24 @@ mod serialized;
 mod session;
 mod tls;
 
+pub use admission::answer_budget::AnswerRoom;
 pub use arguments::Signature;
-pub use aside::aside;
 pub use batch::{batch, batch_now};
+pub use blocking::aside;
 pub use client::discovery::{Search, locate_ns};
 pub use client::items::Items;
 pub use client::nameserver::{NAMESERVER_NAME, NameServer, Registration, resolve};
 pub use client::proxy::Proxy;
-pub use daemon::config::{DaemonConfig, ServerType};
-pub use daemon::handshake::{Handshake, Welcome};
+pub use daemon::config::{DaemonConfig, Handshake, ServerType, Welcome};
+pub use daemon::locks::breaker::LockBreaker;
 pub use daemon::streams::StreamLimits;
-pub use daemon::unread::AnswerRoom;
 pub use daemon::{DAEMON_NAME, Daemon, RegisterError};
 pub use error::{ConnectError, Error};
 pub use instance::{PerCall, PerSession};
 pub use items::{Item, ItemStream};
 pub use lock::{
-    Break, LockBreaker, LockEvent, LockLog, LockOwner, LockParty, LockRecord, LockSettings,
-    LockState, LockStatus, LockWaiter,
+    Break, LockEvent, LockLog, LockOwner, LockParty, LockRecord, LockSettings, LockState,
+    LockStatus, LockWaiter,
 };
 pub use native::{
     Caller, Expose, Exposed, FromValue, IntoException, IntoResult, IntoValue, Mismatch, expose,

@@ -13,8 +13,8 @@ use wire::message::{Annotations, Flags};
 use wire::serializer::{CallRef, Serializer};
 use wire::value::{Dict, Value};
 
-use crate::daemon::room::Held;
-use crate::daemon::unread::{AnswerRoom, Unread};
+use crate::admission::answer_budget::{AnswerRoom, Unread};
+use crate::admission::request_budget::Held;
 use crate::items::{Item, ItemStream};
 use crate::serialized::Serialized;
 use crate::session::Session;

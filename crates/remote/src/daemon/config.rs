@@ -1,10 +1,16 @@
 //! A daemon's settings, with Pyro5's names and defaults where it has them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use wire::Limits;
+use wire::exception::Exception;
+use wire::message::Annotations;
+use wire::value::Value;
 
 use crate::daemon::streams::StreamLimits;
+use crate::object::BoxFuture;
+use crate::session::Peer;
 use crate::tls::ServerTls;
 
 /// How a daemon shares its time among connections.
@@ -94,5 +100,56 @@ impl Default for DaemonConfig {
             nat: None,
             first_epoch: 1,
         }
+    }
+}
+
+/// What a client says when it connects.
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    /// Where it is.
+    pub peer: Peer,
+    /// The object that it wants.
+    pub object: String,
+    /// The data that its user has set (`_pyroHandshake`).
+    pub data: Value,
+    /// What it sent along.
+    pub annotations: Annotations,
+    /// Its correlation id, or one made for it.
+    pub correlation_id: [u8; 16],
+}
+
+/// What a client that is let in is told.
+#[derive(Clone, Debug)]
+pub struct Welcome {
+    /// For the client's `_pyroValidateHandshake`.
+    pub response: Value,
+    /// To send along.
+    pub annotations: Annotations,
+}
+
+impl Default for Welcome {
+    /// As Pyro5's daemon does, unless told otherwise.
+    fn default() -> Self {
+        Welcome { response: "hello".into(), annotations: Annotations::new() }
+    }
+}
+
+/// Decides who is let in.
+pub(crate) type Validator =
+    Arc<dyn Fn(Handshake) -> BoxFuture<Result<Welcome, Exception>> + Send + Sync>;
+
+/// Pyro5's words for a pool without a free place.
+const NO_PLACE: &str = "no free workers, increase server threadpool size";
+
+/// Why there is no place, in words for the client.
+pub(crate) fn no_place(config: &DaemonConfig) -> String {
+    let is_pool = config.server_type == ServerType::Thread;
+    match config.connections {
+        Some(most) if !is_pool || most < config.threadpool_size => format!(
+            "too many connections: daemon '{}' serves {most}, as many as its limit on open files \
+             allows; raise that (`ulimit -n`, or LimitNOFILE= of the service), or close some",
+            config.name
+        ),
+        _ => NO_PLACE.to_owned(),
     }
 }

@@ -3,33 +3,14 @@
 //! Owns which objects there are, and what can be asked of a daemon and set in it. How it serves is in
 //! [`serving`], a connection's own affairs are in [`connection`].
 
-mod abandoned;
-mod answering;
-mod arriving;
-pub(crate) mod caught;
-mod closing;
-mod complaints;
+pub(crate) mod accept;
+pub(crate) mod call;
+pub(crate) mod catch_panic;
 pub(crate) mod config;
-mod connection;
-mod daemon_object;
-mod dispatch;
-pub(crate) mod farewell;
-mod guarded;
-pub(crate) mod handshake;
-mod oneway;
-mod refusal;
-mod request;
-pub(crate) mod rest;
-pub(crate) mod room;
-mod sending;
-mod serving;
+pub(crate) mod locks;
+pub(crate) mod session;
 mod shared;
-mod spares;
 pub(crate) mod streams;
-mod turn;
-pub(crate) mod unread;
-mod waiting_room;
-mod watching;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -41,21 +22,22 @@ use tokio_util::task::TaskTracker;
 use wire::exception::Exception;
 use wire::uri::Uri;
 
-use crate::daemon::abandoned::Abandoned;
-use crate::daemon::complaints::Complaints;
+use crate::admission::answer_budget::Unread;
+use crate::admission::log_limiter::Complaints;
+use crate::admission::orphaned_calls::Abandoned;
+use crate::admission::pending_handshakes::WaitingRoom;
+use crate::admission::request_budget::Room;
+use crate::admission::reserved_fds::Spares;
+use crate::daemon::call::daemon_object::DaemonObject;
+use crate::daemon::call::oneway::{AllOneways, Most};
 use crate::daemon::config::{DaemonConfig, ServerType};
-use crate::daemon::daemon_object::DaemonObject;
-use crate::daemon::handshake::{Handshake, Welcome};
-use crate::daemon::oneway::{AllOneways, Most};
-use crate::daemon::room::Room;
+use crate::daemon::config::{Handshake, Welcome};
+use crate::daemon::locks::breaker::LockBreaker;
+use crate::daemon::locks::table::Locks;
+use crate::daemon::locks::{methods, stream_end};
 pub(crate) use crate::daemon::shared::Shared;
-use crate::daemon::spares::Spares;
 use crate::daemon::streams::Streams;
-use crate::daemon::unread::Unread;
-use crate::daemon::waiting_room::WaitingRoom;
-use crate::lock::methods;
-use crate::lock::table::Locks;
-use crate::lock::{LockBreaker, LockLog, LockSettings, LockStatus};
+use crate::lock::{LockLog, LockSettings, LockStatus};
 use crate::net::Listener;
 use crate::object::{BoxFuture, Object};
 
@@ -128,7 +110,7 @@ impl Daemon {
         let weak = Arc::downgrade(&shared);
         shared.streams.close_by(move |ended| {
             if let Some(shared) = weak.upgrade() {
-                closing::close(&shared, ended);
+                stream_end::close(&shared, ended);
             }
         });
         Daemon { shared }

@@ -13,19 +13,20 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 use wire::uri::Location;
 
-use crate::daemon::abandoned::Abandoned;
-use crate::daemon::caught::{self, What};
-use crate::daemon::complaints::Complaints;
+use crate::admission::answer_budget::Unread;
+use crate::admission::log_limiter::Complaints;
+use crate::admission::orphaned_calls::Abandoned;
+use crate::admission::pending_handshakes::WaitingRoom;
+use crate::admission::request_budget::Room;
+use crate::admission::reserved_fds::Spares;
+use crate::daemon::DAEMON_NAME;
+use crate::daemon::call::oneway::AllOneways;
+use crate::daemon::catch_panic::{self, What};
 use crate::daemon::config::DaemonConfig;
-use crate::daemon::handshake::Validator;
-use crate::daemon::oneway::AllOneways;
-use crate::daemon::room::Room;
-use crate::daemon::spares::Spares;
+use crate::daemon::config::Validator;
+use crate::daemon::locks::session_end;
+use crate::daemon::locks::table::Locks;
 use crate::daemon::streams::Streams;
-use crate::daemon::unread::Unread;
-use crate::daemon::waiting_room::WaitingRoom;
-use crate::daemon::{DAEMON_NAME, farewell};
-use crate::lock::table::Locks;
 use crate::object::Object;
 use crate::session::Session;
 
@@ -120,7 +121,7 @@ impl Shared {
         self.streams.end_session(session.id, Instant::now());
         Locks::forget(self, session.id);
         if !self.locks.defer_end(session) {
-            farewell::say(self, session);
+            session_end::say(self, session);
         }
         debug!(daemon = %self.config.name, session = session.id, peer = %session.peer, "ended");
     }
@@ -133,7 +134,7 @@ impl Shared {
                 Ok(())
             };
             // It is in the log, and the others hear of the end all the same.
-            let _ = caught::run(What { object: &id, member: "session_ended" }, ended);
+            let _ = catch_panic::run(What { object: &id, member: "session_ended" }, ended);
         }
     }
 

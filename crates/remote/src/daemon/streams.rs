@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::daemon::caught::{self, What};
+use crate::daemon::catch_panic::{self, What};
 use crate::items::{Item, ItemStream};
 use crate::object::{BoxFuture, Context};
 use crate::session::Session;
@@ -163,8 +163,8 @@ impl Streams {
         let (mut stream, origin) = self.borrow(id, session.id)?;
         let Origin { object, member } = &origin;
         let what = What { object, member };
-        let item = match caught::run(what, || Ok(stream.next_for(session, context))) {
-            Ok(mut next) => caught::wait(what, &mut next).await,
+        let item = match catch_panic::run(what, || Ok(stream.next_for(session, context))) {
+            Ok(mut next) => catch_panic::wait(what, &mut next).await,
             Err(broken) => Err(broken),
         };
         if let Ok(Some(item)) = item {
@@ -311,7 +311,7 @@ pub(crate) async fn end(what: What<'_>, mut stream: Box<dyn ItemStream>) {
         Ok(())
     });
     // What breaks off there is told in the log.
-    let _told = caught::wait(what, &mut ending).await;
+    let _told = catch_panic::wait(what, &mut ending).await;
 }
 
 impl Open {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::policy::{Call, Effect, Lock, PATIENCE, Phase};
 use super::token::TokenHash;
-use super::words::{Break, Event, Outcome, Party, Record, Refusal, Request};
+use super::types::{Break, Event, Outcome, Party, Record, Refusal, Request};
 
 /// Sessions take part under these numbers; a session that has ended comes back under a new one.
 const CLIENTS: u64 = 4;

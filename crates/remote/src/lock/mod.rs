@@ -5,20 +5,16 @@
 //! and carries out what they say. [`methods`] are the four methods that clients call. Which calls
 //! are checked, and when, is the `daemon` room's.
 
-mod breaker;
 #[doc(hidden)]
 pub mod check;
-mod entry;
-pub(crate) mod methods;
 pub(crate) mod policy;
-mod status;
-pub(crate) mod table;
+pub(crate) mod status;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;
-pub(crate) mod words;
+pub(crate) mod types;
 
-pub use breaker::LockBreaker;
 pub use status::{LockOwner, LockState, LockStatus, LockWaiter};
-pub use table::{LockLog, LockSettings};
-pub use words::{Break, Event as LockEvent, Party as LockParty, Record as LockRecord};
+pub use types::{
+    Break, Event as LockEvent, LockLog, LockSettings, Party as LockParty, Record as LockRecord,
+};

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::check::{self, Step};
 use super::policy::{Call, Effect, Lock};
 use super::token::TokenHash;
-use super::words::{Break, Event, Outcome, Party, Refusal, Request};
+use super::types::{Break, Event, Outcome, Party, Refusal, Request};
 
 /// One lock, a clock, and what has come out of it.
 struct Story {

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use super::super::words::{Loss, Refusal};
+use super::super::types::{Loss, Refusal};
 use super::{Block, Effect, Lock, PATIENCE, State, locked};
 
 /// What a call is to a lock.

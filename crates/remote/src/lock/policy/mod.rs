@@ -28,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::token::TokenHash;
-use super::words::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request};
+use super::types::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request};
 pub(crate) use calls::Call;
 pub(crate) use shown::Phase;
 use steps::locked;

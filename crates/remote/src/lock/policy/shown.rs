@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::super::token::TokenHash;
-use super::super::words::Party;
+use super::super::types::Party;
 use super::{Hold, Lock, State, Ticket};
 
 /// How it stands with a lock.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::super::token::TokenHash;
-use super::super::words::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request};
+use super::super::types::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request};
 use super::{
     Block, Effect, Hold, Kind, Lock, Lost, MOST_WAITING, PATIENCE, Place, State, Ticket, Waiting,
 };

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
+use crate::admission::call_permit::ClientEnd;
+use crate::admission::orphaned_calls::Place;
 use crate::daemon::Shared;
-use crate::daemon::abandoned::Place;
-use crate::daemon::dispatch::After;
-use crate::daemon::turn::ClientEnd;
-use crate::lock::table::Locks;
+use crate::daemon::call::decode::After;
+use crate::daemon::locks::table::Locks;
 use crate::net::ClientStream;
 use crate::session::Session;
 

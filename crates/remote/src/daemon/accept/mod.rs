@@ -3,6 +3,9 @@
 //! Owns the loop that does it, and the order in which a shutdown happens. What is said on a connection
 //! is [`connection`]'s.
 
+pub(crate) mod handshake;
+mod pending;
+
 use std::io;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
@@ -14,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::daemon::connection::{self, Newcomer};
+use crate::daemon::accept::pending::Newcomer;
 use crate::daemon::{Daemon, Shared};
 use crate::net::{self, Listener, ListenerSocket};
 use crate::session::Peer;
@@ -103,7 +106,7 @@ impl Daemon {
     #[doc(hidden)]
     pub async fn serve_in_memory(&self, stream: DuplexStream, peer: Peer, stop: CancellationToken) {
         let newcomer = self.newcomer(peer);
-        connection::serve(Arc::clone(&self.shared), stream, newcomer, stop).await;
+        pending::serve(Arc::clone(&self.shared), stream, newcomer, stop).await;
     }
 
     fn newcomer(&self, peer: Peer) -> Newcomer {
@@ -128,10 +131,10 @@ impl Daemon {
             let mut serving = pin!(async {
                 match stream {
                     Accepted::Tcp(stream) => {
-                        connection::serve(shared, stream, newcomer, stop).await;
+                        pending::serve(shared, stream, newcomer, stop).await;
                     }
                     Accepted::Unix(stream) => {
-                        connection::serve(shared, stream, newcomer, stop).await;
+                        pending::serve(shared, stream, newcomer, stop).await;
                     }
                 }
             });

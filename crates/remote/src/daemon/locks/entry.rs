@@ -10,11 +10,12 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use super::policy::{Hold, Lock, Phase, Ticket};
-use super::status::{LockOwner, LockState, LockStatus, LockWaiter};
-use super::table::{LockSettings, Locks};
-use super::words::{Outcome, Party};
+use super::table::Locks;
 use crate::daemon::Shared;
+use crate::lock::policy::{Hold, Lock, Phase, Ticket};
+use crate::lock::status::{LockOwner, LockState, LockStatus, LockWaiter};
+use crate::lock::types::LockSettings;
+use crate::lock::types::{Outcome, Party};
 use crate::session::Session;
 
 pub(super) struct Entry {

@@ -13,7 +13,7 @@ use std::time::Instant;
 use tracing::error;
 use wire::exception::Exception;
 
-use crate::daemon::complaints::Complaints;
+use crate::admission::log_limiter::Complaints;
 use crate::object::{Answer, BoxFuture, CallResult, Object, Request};
 use crate::session::Session;
 

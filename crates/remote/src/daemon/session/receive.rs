@@ -2,7 +2,7 @@
 //!
 //! Owns the waiting for them. What has come of one takes memory, and its client may stop in the
 //! middle, or send a byte now and then: the rules are those of answers that are not read
-//! ([`unread`](crate::daemon::unread)). While others wait for room, who hardly sends has to go.
+//! ([`unread`](crate::admission::answer_budget)). While others wait for room, who hardly sends has to go.
 
 use std::io;
 
@@ -10,10 +10,10 @@ use tokio::io::AsyncRead;
 use tracing::warn;
 use wire::message::Header;
 
+use crate::admission::answer_budget::Unread;
+use crate::admission::request_budget::SMALL;
 use crate::daemon::Shared;
-use crate::daemon::connection::Connection;
-use crate::daemon::room::SMALL;
-use crate::daemon::unread::Unread;
+use crate::daemon::session::transport::Connection;
 use crate::frames::ReadError;
 use crate::session::Session;
 

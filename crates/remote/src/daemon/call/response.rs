@@ -12,10 +12,10 @@ use wire::message::{Annotations, Flags, FrameError, FrameWriter, Header, Message
 use wire::serializer::Serializer;
 use wire::value::Value;
 
-use crate::aside::{aside, aside_if, is_long};
 use crate::batch::unreadable;
+use crate::blocking::{aside, aside_if, is_long};
 use crate::daemon::Shared;
-use crate::daemon::dispatch::After;
+use crate::daemon::call::decode::After;
 use crate::daemon::streams::Origin;
 use crate::object::{CallResult, Reply, ReplyBody};
 use crate::serialized::{Behind, Serialized};

@@ -6,11 +6,12 @@ use wire::exception::Exception;
 use wire::value::Value;
 
 use crate::arguments::Signature;
+use crate::daemon::call::describe;
 use crate::daemon::config::ServerType;
-use crate::daemon::{DAEMON_NAME, Shared, dispatch};
-use crate::lock::LockBreaker;
-use crate::lock::methods::{self, RELEASE};
-use crate::lock::table::{Admission, Locks};
+use crate::daemon::locks::breaker::LockBreaker;
+use crate::daemon::locks::methods::{self, RELEASE};
+use crate::daemon::locks::table::{Admission, Locks};
+use crate::daemon::{DAEMON_NAME, Shared};
 use crate::object::{Answer, Context, Metadata, MethodCall, Object, Operation, Request};
 use crate::session::Session;
 
@@ -87,7 +88,7 @@ fn call_method(
         "ping" => Answer::from(PING.bind(call).map(|[]| Value::None)),
         "info" => Answer::from(INFO.bind(call).map(|[]| Value::from(info(&shared)))),
         "get_metadata" => Answer::from(
-            text(GET_METADATA, call).and_then(|id| dispatch::documented_metadata(&shared, &id)),
+            text(GET_METADATA, call).and_then(|id| describe::documented_metadata(&shared, &id)),
         ),
         "get_next_stream_item" => match text(GET_NEXT_STREAM_ITEM, call) {
             Err(exception) => Answer::exception(exception),

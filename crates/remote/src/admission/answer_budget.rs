@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use wire::exception::Exception;
 
-use crate::aside::aside;
+use crate::blocking::aside;
 
 /// Who reads no more than this
 const HARDLY: usize = 256 * 1024;
@@ -73,11 +73,11 @@ struct Waiter {
 /// Room in memory for one answer. It holds none until some is taken, and gives it back when the
 /// answer is sent, or when it is dropped.
 #[derive(Clone, Debug)]
-pub struct AnswerRoom(pub(super) Arc<Place>);
+pub struct AnswerRoom(pub(crate) Arc<Place>);
 
 /// What has a number of its own among the holders or those who wait.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     unread: Arc<Unread>,
     number: u64,
 }
@@ -159,7 +159,7 @@ impl AnswerRoom {
 
 impl Place {
     /// The answer of so many bytes is made, and is sent from now on.
-    pub(super) fn begin(&self, bytes: usize) -> CancellationToken {
+    pub(crate) fn begin(&self, bytes: usize) -> CancellationToken {
         let mut state = self.unread.lock();
         if !state.holders.contains_key(&self.number) {
             // It is there already: to wait would only keep it longer.
@@ -178,7 +178,7 @@ impl Place {
     }
 
     /// The client has taken so much. True if others wait for room.
-    pub(super) fn took(&self, bytes: usize) -> bool {
+    pub(crate) fn took(&self, bytes: usize) -> bool {
         let mut state = self.unread.lock();
         let holder = state.holders.get_mut(&self.number);
         if let Some(reading) = holder.and_then(|holder| holder.reading.as_mut()) {
@@ -191,7 +191,7 @@ impl Place {
     }
 
     /// It holds so much now.
-    pub(super) fn shrink(&self, bytes: usize) {
+    pub(crate) fn shrink(&self, bytes: usize) {
         self.unread.lock().resize(self.number, |known| known.min(bytes));
         self.unread.settle(Instant::now());
     }
@@ -209,7 +209,7 @@ impl Drop for Place {
 
 impl Unread {
     /// Whether there is a limit.
-    pub(super) fn is_limited(&self) -> bool {
+    pub(crate) fn is_limited(&self) -> bool {
         self.most.is_some()
     }
 

@@ -11,12 +11,12 @@ use wire::uri::Uri;
 use wire::value::{Dict, Value};
 
 use super::breaker::LockBreaker;
-use super::status::{LockState, LockWaiter};
 use super::table::Locks;
-use super::token::TokenHash;
-use super::words::{Break, Outcome};
 use crate::arguments::Signature;
 use crate::daemon::Shared;
+use crate::lock::status::{LockState, LockWaiter};
+use crate::lock::token::TokenHash;
+use crate::lock::types::{Break, Outcome};
 use crate::object::MethodCall;
 use crate::session::Session;
 

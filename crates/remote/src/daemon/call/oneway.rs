@@ -15,7 +15,7 @@ use tracing::{error, warn};
 use wire::exception::Exception;
 
 use crate::daemon::Shared;
-use crate::daemon::caught::{self, What};
+use crate::daemon::catch_panic::{self, What};
 use crate::object::{Answer, CallResult};
 use crate::session::Session;
 
@@ -146,7 +146,7 @@ pub(crate) async fn set_going(answer: Answer, keep: impl Send + 'static, about: 
         Answer::Ready(result) => about.done(result),
         Answer::Pending(mut call) => {
             let begun = poll_fn(|context| {
-                Poll::Ready(match pin!(caught::wait(about.what(), &mut call)).poll(context) {
+                Poll::Ready(match pin!(catch_panic::wait(about.what(), &mut call)).poll(context) {
                     Poll::Ready(result) => Some(result),
                     Poll::Pending => None,
                 })
@@ -157,7 +157,7 @@ pub(crate) async fn set_going(answer: Answer, keep: impl Send + 'static, about: 
             }
             tokio::spawn(async move {
                 let _keep = keep;
-                about.done(caught::wait(about.what(), &mut call).await);
+                about.done(catch_panic::wait(about.what(), &mut call).await);
             });
         }
     }

@@ -2,128 +2,57 @@
 //!
 //! Owns the order of things on a connection. What a request means is [`dispatch`]'s.
 
+pub(crate) mod receive;
+pub(crate) mod reject;
+pub(crate) mod send;
+pub(crate) mod transport;
+pub(crate) mod watchdog;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
-use wire::Limits;
+use tracing::{debug, warn};
 use wire::message::{Flags, FrameError, FrameWriter, Header, MessageType};
 
-use crate::aside::{aside, give_memory_back, in_steps};
-use crate::daemon::abandoned::Place;
+use crate::admission::call_permit::ClientEnd;
+use crate::admission::orphaned_calls::Place;
+use crate::admission::pending_handshakes::Stay;
+use crate::admission::request_budget;
+use crate::blocking::{aside, give_memory_back, in_steps};
+use crate::daemon::Shared;
+use crate::daemon::call::decode::{self, After};
+use crate::daemon::call::dispatch::{self, Caller};
+use crate::daemon::call::oneway::{Most, Oneways};
 use crate::daemon::config::{DaemonConfig, ServerType};
-use crate::daemon::dispatch::{self, After, Caller};
-use crate::daemon::handshake::{self, Accepted, May};
-use crate::daemon::oneway::{Most, Oneways};
-use crate::daemon::turn::ClientEnd;
-use crate::daemon::waiting_room::Stay;
-use crate::daemon::watching::{IDLE, Idle, Watch};
-use crate::daemon::{Shared, arriving, refusal, room, sending};
-use crate::frames::{FrameReader, Patience, ReadError};
+use crate::daemon::session::transport::Connection;
+use crate::daemon::session::watchdog::{IDLE, Idle, Watch};
+use crate::frames::{Patience, ReadError};
 use crate::net::ClientStream;
-use crate::session::{Peer, Session};
+use crate::session::Session;
 
-/// An answer buffer larger than this is given back once the answer is sent.
-const KEEP_ROOM: usize = 256 * 1024;
 /// Behind a request that took more memory than this, free memory is given back.
 const KEEP_MEMORY: usize = 32 << 20;
 /// A connection in the reserve ends after this long, whatever it does: the next may need its place.
 const IN_RESERVE: Duration = Duration::from_secs(5);
-/// A connection that is not let in yet.
-pub(crate) struct Newcomer {
-    pub(crate) peer: Peer,
-    /// Its place among those whose handshakes are not done.
-    pub(crate) stay: Stay,
-    /// When they must be.
-    pub(crate) deadline: Instant,
+/// A client that has been let in.
+pub(crate) struct Accepted {
+    pub(crate) session: Session,
+    pub(crate) place: Place,
+    pub(crate) may: May,
 }
 
-/// Serves one connection until either side ends it or `stop` is cancelled between two calls.
-pub(crate) async fn serve<S: ClientStream>(
-    shared: Arc<Shared>,
-    stream: S,
-    newcomer: Newcomer,
-    stop: CancellationToken,
-) {
-    // Who can reach a Unix socket is the file system's to say, and nobody listens in on it.
-    if shared.config.tls.is_some() && !matches!(newcomer.peer, Peer::Unix) {
-        // Boxed, so that connections without TLS are no larger for it.
-        Box::pin(serve_tls(shared, stream, newcomer, stop)).await;
-    } else {
-        admit(shared, stream, newcomer, stop).await;
-    }
+/// What a client that has been let in may do.
+#[derive(Debug)]
+pub(crate) enum May {
+    Everything,
+    /// There was no place for it, but for this, and for so long.
+    BreakLocks(Stay),
 }
 
-async fn serve_tls<S: ClientStream>(
-    shared: Arc<Shared>,
-    stream: S,
-    newcomer: Newcomer,
-    stop: CancellationToken,
-) {
-    let Some(tls) = &shared.config.tls else { return };
-    let shaken = limited(&shared, &newcomer, &stop, tls.accept(stream)).await;
-    match shaken {
-        None => {}
-        Some(Ok(stream)) => admit(Arc::clone(&shared), stream, newcomer, stop).await,
-        Some(Err(error)) => {
-            let Newcomer { peer, .. } = newcomer;
-            // The client is told, and a supervisor that asks for a sign of life, in plain words and
-            // every second, ends here too.
-            debug!(daemon = %shared.config.name, %peer, %error, "TLS handshake failed");
-        }
-    }
-}
-
-/// Lets a newcomer do what it must do before it is let in; `None` when there is no more time.
-async fn limited<T>(
-    shared: &Shared,
-    newcomer: &Newcomer,
-    stop: &CancellationToken,
-    work: impl Future<Output = T>,
-) -> Option<T> {
-    let shown_out = newcomer.stay.shown_out();
-    let (daemon, peer) = (&shared.config.name, &newcomer.peer);
-    tokio::select! {
-        done = work => Some(done),
-        () = stop.cancelled() => None,
-        () = shown_out.cancelled() => {
-            debug!(%daemon, %peer, "too many handshakes are unfinished");
-            None
-        }
-        () = tokio::time::sleep_until(newcomer.deadline) => {
-            debug!(%daemon, %peer, "no handshake in time");
-            None
-        }
-    }
-}
-
-async fn admit<S: ClientStream>(
-    shared: Arc<Shared>,
-    stream: S,
-    newcomer: Newcomer,
-    stop: CancellationToken,
-) {
-    let mut connection = Connection { stream, reader: FrameReader::default(), out: Vec::new() };
-    let handshake = handshake::perform(&shared, &mut connection, newcomer.peer.clone());
-    let shaken = limited(&shared, &newcomer, &stop, handshake).await;
-    let Newcomer { peer, stay, .. } = newcomer;
-    drop(stay);
-    match shaken {
-        Some(Ok(Some(accepted))) => converse(&shared, connection, accepted, &stop).await,
-        Some(Ok(None)) | None => {}
-        Some(Err(error)) => {
-            if shared.complaints.one_more(Instant::now().into_std()) {
-                info!(daemon = %shared.config.name, %peer, %error, "handshake failed");
-            }
-        }
-    }
-}
-
-async fn converse<S: ClientStream>(
+pub(crate) async fn converse<S: ClientStream>(
     shared: &Arc<Shared>,
     mut connection: Connection<S>,
     accepted: Accepted,
@@ -156,7 +85,7 @@ async fn converse<S: ClientStream>(
                 warn!(%daemon, %peer, %error,
                     "closing a connection that does not keep to the protocol");
             }
-            Box::pin(refusal::tell(connection, &error)).await;
+            Box::pin(reject::tell(connection, &error)).await;
         }
     }
 }
@@ -184,68 +113,6 @@ fn patience(config: &DaemonConfig) -> Patience {
             ServerType::Thread => config.comm_timeout,
             ServerType::Multiplex => None,
         },
-    }
-}
-
-/// A connection's stream with its buffers.
-pub(crate) struct Connection<S> {
-    pub(crate) stream: S,
-    pub(crate) reader: FrameReader,
-    /// The answer being made; kept from one to the next.
-    pub(crate) out: Vec<u8>,
-}
-
-impl<S: AsyncRead + Unpin> Connection<S> {
-    /// The next request's header; cancel safe.
-    async fn next(
-        &mut self,
-        limits: &Limits,
-        idle: &mut Idle<'_>,
-    ) -> Result<Option<Header>, ReadError> {
-        loop {
-            tokio::select! {
-                biased;
-                header = self.reader.header(&mut self.stream, limits) => {
-                    idle.over();
-                    return header;
-                }
-                () = idle.lasts() => {
-                    self.reader.rest();
-                    self.out = Vec::new();
-                }
-            }
-        }
-    }
-}
-
-impl<S: AsyncWrite + Unpin> Connection<S> {
-    /// Sends what `out` holds. As in Pyro5, a peer's time is for each part that it takes: a large
-    /// answer over a slow line may take longer than a peer may be silent.
-    pub(crate) async fn send(&mut self) -> std::io::Result<()> {
-        let Connection { stream, reader, out } = self;
-        match reader.patience.within {
-            None => {
-                stream.write_all(out).await?;
-                stream.flush().await?;
-            }
-            Some(limit) => {
-                let timed_out = |_| std::io::ErrorKind::TimedOut;
-                let mut left = out.as_slice();
-                while !left.is_empty() {
-                    let writing = stream.write(left);
-                    match tokio::time::timeout(limit, writing).await.map_err(timed_out)?? {
-                        0 => return Err(std::io::ErrorKind::WriteZero.into()),
-                        written => left = left.get(written..).unwrap_or_default(),
-                    }
-                }
-                tokio::time::timeout(limit, stream.flush()).await.map_err(timed_out)??;
-            }
-        }
-        self.out.clear();
-        if self.out.capacity() > KEEP_ROOM {
-            self.out = Vec::new();
-        }
-        Ok(())
     }
 }
 
@@ -289,9 +156,9 @@ async fn requests<S: ClientStream>(
             () = &mut stopped => return Ok(()),
         };
         let Some(header) = header else { return Ok(()) };
-        arriving::arrive(shared, session, connection, &header).await?;
+        receive::arrive(shared, session, connection, &header).await?;
         let mut held = None;
-        if let Some(need) = room::need(&header, &connection.reader, limits) {
+        if let Some(need) = request_budget::need(&header, &connection.reader, limits) {
             // Boxed, so that connections without large requests are no larger for it.
             let client = caller.client.clone();
             let watch = Watch { shared, session, stream: &connection.stream, client };
@@ -304,8 +171,7 @@ async fn requests<S: ClientStream>(
                         false => {
                             let out = &mut connection.out;
                             dispatch::refuse(shared, session, header, exception, out);
-                            Box::pin(sending::send(shared, session, connection, None, None))
-                                .await?;
+                            Box::pin(send::send(shared, session, connection, None, None)).await?;
                         }
                     }
                     continue;
@@ -339,7 +205,7 @@ async fn requests<S: ClientStream>(
         };
         if !connection.out.is_empty() {
             let (room, behind) = (caller.room.take(), caller.behind.take());
-            sending::send(shared, session, connection, room, behind).await?;
+            send::send(shared, session, connection, room, behind).await?;
         }
         if std::mem::take(&mut caller.took) > KEEP_MEMORY {
             aside(give_memory_back);
@@ -356,7 +222,7 @@ fn pong(header: &Header, out: &mut Vec<u8>, max: usize) -> After {
         FrameWriter::begin(out, MessageType::Ping, header.serializer, header.seq, &Vec::new())
             .and_then(|mut frame| {
                 frame.payload().extend_from_slice(b"pong");
-                frame.finish(Flags::default(), Some(dispatch::correlation(header)), false, max)
+                frame.finish(Flags::default(), Some(decode::correlation(header)), false, max)
             });
     if written.is_ok() { After::Continue } else { After::Close }
 }

@@ -4,7 +4,7 @@
 //! objects nor sessions.
 
 use wire::exception::Exception;
-use wire::message::Flags;
+use wire::message::{Annotations, Flags, Header};
 use wire::serializer::{Call, Serializer};
 use wire::value::Value;
 use wire::{DecodeError, DecodeErrorKind, Limits};
@@ -17,6 +17,13 @@ const GET_ATTRIBUTE: &str = "__getattr__";
 const SET_ATTRIBUTE: &str = "__setattr__";
 /// The annotation that says what a serialized blob is, and whom it is for.
 const BLOB_ANNOTATION: [u8; 4] = *b"BLBI";
+
+/// What becomes of the connection behind a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    Continue,
+    Close,
+}
 
 /// Why a request cannot be read, as the exception for its caller.
 #[derive(Debug)]
@@ -60,6 +67,20 @@ pub(crate) fn decode(
     let (call, memory) = serializer.decode_call_counted(&frame.body.payload, limits)?;
     let Call { object, method, args, kwargs } = call;
     Ok((object, operation(method, args, kwargs, flags)?, memory))
+}
+
+/// The request's correlation id, or a new one where it has none.
+pub(crate) fn correlation(header: &Header) -> [u8; 16] {
+    if header.flags.contains(Flags::CORR_ID) {
+        header.correlation_id
+    } else {
+        uuid::Uuid::new_v4().into_bytes()
+    }
+}
+
+/// Annotations that outlive their frame.
+pub(crate) fn owned(annotations: &[([u8; 4], &[u8])]) -> Annotations {
+    annotations.iter().map(|(id, data)| (*id, data.to_vec())).collect()
 }
 
 /// A call that stays serialized: an annotation says what it is, with `marshal` and whatever the

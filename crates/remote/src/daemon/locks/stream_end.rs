@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use crate::daemon::caught::What;
+use crate::admission::call_permit;
+use crate::daemon::Shared;
+use crate::daemon::catch_panic::What;
+use crate::daemon::locks::table::Locks;
 use crate::daemon::streams::{self, Ended, Origin};
-use crate::daemon::{Shared, turn};
-use crate::lock::table::Locks;
 
 /// Brings a stream to its end as soon as the lock lets it.
 pub(crate) fn close(shared: &Arc<Shared>, ended: Ended) {
@@ -39,7 +40,7 @@ async fn guarded(shared: &Arc<Shared>, ended: Ended) {
         }
     };
     // Behind its last item a generator drives the instrument like any call.
-    let turn = turn::take(shared).await;
+    let turn = call_permit::take(shared).await;
     let Origin { object, member } = &ended.origin;
     streams::end(What { object, member }, ended.stream).await;
     drop(turn);

@@ -11,8 +11,10 @@ use tokio::task::{JoinError, JoinHandle};
 use tracing::{info, warn};
 use wire::exception::Exception;
 
-use crate::daemon::{Shared, farewell, turn};
-use crate::lock::table::Locks;
+use crate::admission::call_permit;
+use crate::daemon::Shared;
+use crate::daemon::locks::session_end;
+use crate::daemon::locks::table::Locks;
 use crate::session::Session;
 
 /// Brings the object of `id` to rest, for `session`, and reports it to the lock.
@@ -81,7 +83,7 @@ impl Rest {
     ) -> Option<(String, JoinHandle<Result<bool, Exception>>)> {
         let shared = Arc::clone(&self.shared);
         let longest = shared.config.rest_timeout;
-        let mut turn = std::pin::pin!(turn::take(&shared));
+        let mut turn = std::pin::pin!(call_permit::take(&shared));
         let turn = match tokio::time::timeout(longest, &mut turn).await {
             Ok(turn) => turn,
             Err(_) => {
@@ -151,7 +153,7 @@ fn outcome(ended: Result<Result<bool, Exception>, JoinError>) -> Result<bool, St
 fn finish(shared: &Arc<Shared>, id: &str, trouble: Option<String>) {
     let tell = || {
         for session in shared.locks.take_ended(id) {
-            farewell::say(shared, &session);
+            session_end::say(shared, &session);
         }
     };
     tell();

@@ -1,7 +1,7 @@
 //! The locks of one daemon.
 //!
 //! Owns the clock and the bookkeeping around the rules of each lock: it brings events to
-//! [`Lock`](super::policy::Lock) and carries out what comes back. Its mutex is held for one event at
+//! [`Lock`](crate::lock::policy::Lock) and carries out what comes back. Its mutex is held for one event at
 //! a time, never across an await.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -13,42 +13,16 @@ use tokio::sync::{oneshot, watch};
 use wire::exception::Exception;
 
 use super::entry::{Asker, Entry};
-use super::policy::{Call, Effect, Ticket};
-use super::status::LockStatus;
-use super::token::TokenHash;
-use super::words::{Break, Event, Outcome, Party, Record, Refusal, Request};
+use crate::daemon::Shared;
+use crate::daemon::locks::on_disconnect;
+use crate::daemon::locks::session_end;
 use crate::daemon::streams::Ended as EndedStream;
-use crate::daemon::{Shared, farewell, rest};
+use crate::lock::policy::{Call, Effect, Ticket};
+use crate::lock::status::LockStatus;
+use crate::lock::token::TokenHash;
+use crate::lock::types::{Break, Event, LockLog, LockSettings, Outcome, Party, Refusal, Request};
 use crate::object::Leave;
 use crate::session::Session;
-
-/// Where the records of a daemon's locks go; called with the object's id, in order.
-pub type LockLog = Arc<dyn Fn(&str, &Record) + Send + Sync>;
-
-/// What can be set about the lock of an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LockSettings {
-    /// Members that others may use while it is locked.
-    pub read_while_locked: Vec<String>,
-    /// Methods that bring it to a safe state, to be called when its owner is gone.
-    pub on_disconnect: Vec<String>,
-    /// The longest time that a client may wait for it.
-    pub max_wait: Duration,
-    /// The longest time that it may outlive its owner's connection.
-    pub max_ttl: Duration,
-}
-
-impl Default for LockSettings {
-    fn default() -> Self {
-        let day = Duration::from_secs(24 * 60 * 60);
-        LockSettings {
-            read_while_locked: Vec::new(),
-            on_disconnect: Vec::new(),
-            max_wait: day,
-            max_ttl: day,
-        }
-    }
-}
 
 /// The locks of a daemon by the ids of their objects.
 pub(crate) struct Locks {
@@ -393,11 +367,11 @@ impl Locks {
         if is_resumed {
             // Its client is back, on another connection: the object does not come to rest for it.
             for session in self.take_ended(&self.home(id)) {
-                farewell::say(shared, &session);
+                session_end::say(shared, &session);
             }
         }
         match rest {
-            Some((id, Some(session))) => rest::start(shared, &id, session),
+            Some((id, Some(session))) => on_disconnect::start(shared, &id, session),
             // Nobody to speak for: there is nothing that could be done.
             Some((id, None)) => Locks::rested(shared, &id, None),
             None => {}

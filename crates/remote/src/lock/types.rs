@@ -3,6 +3,7 @@
 //! Owns these types and the texts that clients read. Decides nothing.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wire::exception::Exception;
@@ -194,4 +195,32 @@ pub enum Event {
     Expired,
     /// Somebody took it away.
     Broken(Break),
+}
+
+/// Where the records of a daemon's locks go; called with the object's id, in order.
+pub type LockLog = Arc<dyn Fn(&str, &Record) + Send + Sync>;
+
+/// What can be set about the lock of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockSettings {
+    /// Members that others may use while it is locked.
+    pub read_while_locked: Vec<String>,
+    /// Methods that bring it to a safe state, to be called when its owner is gone.
+    pub on_disconnect: Vec<String>,
+    /// The longest time that a client may wait for it.
+    pub max_wait: Duration,
+    /// The longest time that it may outlive its owner's connection.
+    pub max_ttl: Duration,
+}
+
+impl Default for LockSettings {
+    fn default() -> Self {
+        let day = Duration::from_secs(24 * 60 * 60);
+        LockSettings {
+            read_while_locked: Vec::new(),
+            on_disconnect: Vec::new(),
+            max_wait: day,
+            max_ttl: day,
+        }
+    }
 }

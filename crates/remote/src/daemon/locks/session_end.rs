@@ -6,8 +6,9 @@
 
 use std::sync::Arc;
 
-use crate::daemon::{Shared, turn};
-use crate::lock::table::Locks;
+use crate::admission::call_permit;
+use crate::daemon::Shared;
+use crate::daemon::locks::table::Locks;
 use crate::object::Object;
 use crate::session::Session;
 
@@ -41,7 +42,7 @@ pub(crate) fn say(shared: &Arc<Shared>, session: &Arc<Session>) {
 async fn leave(shared: &Arc<Shared>, session: &Arc<Session>, id: &str, object: &Arc<dyn Object>) {
     let admission = Locks::admit_late(shared, id, session.id);
     let rests = admission.is_some();
-    let turn = if rests { turn::take(shared).await } else { None };
+    let turn = if rests { call_permit::take(shared).await } else { None };
     object.leave(session, rests).await;
     drop((turn, admission));
 }

@@ -10,78 +10,26 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{debug, info};
 use wire::Limits;
-use wire::exception::Exception;
 use wire::message::{Annotations, Flags, FrameWriter, Header, MessageType};
 use wire::serializer::Serializer;
 use wire::value::{Dict, Value};
 
-use crate::daemon::abandoned::Place;
-use crate::daemon::config::{DaemonConfig, ServerType};
-use crate::daemon::connection::Connection;
-use crate::daemon::waiting_room::Stay;
-use crate::daemon::{Shared, dispatch, refusal};
+use crate::admission::orphaned_calls::Place;
+use crate::admission::pending_handshakes::Stay;
+use crate::daemon::Shared;
+use crate::daemon::call::{decode, describe};
+use crate::daemon::config::{self, Handshake, Welcome};
+use crate::daemon::locks::methods::RELEASE;
+use crate::daemon::session::reject;
+use crate::daemon::session::transport::Connection;
+use crate::daemon::session::{Accepted, May};
 use crate::frames::ReadError;
-use crate::lock::methods::RELEASE;
-use crate::object::BoxFuture;
 use crate::session::{Peer, Session};
 
 /// Where there is no place because there are no file descriptors.
 const NO_DESCRIPTOR: &str = "this daemon's process has no file descriptor left for a further \
     connection; raise its limit on open files (`ulimit -n`, or LimitNOFILE= of the service), or \
     close some connections";
-/// Pyro5's words for a pool without a free place.
-const NO_PLACE: &str = "no free workers, increase server threadpool size";
-
-/// A client that has been let in.
-pub(crate) struct Accepted {
-    pub(crate) session: Session,
-    pub(crate) place: Place,
-    pub(crate) may: May,
-}
-
-/// What a client that has been let in may do.
-#[derive(Debug)]
-pub(crate) enum May {
-    Everything,
-    /// There was no place for it, but for this, and for so long.
-    BreakLocks(Stay),
-}
-
-/// What a client says when it connects.
-#[derive(Clone, Debug)]
-pub struct Handshake {
-    /// Where it is.
-    pub peer: Peer,
-    /// The object that it wants.
-    pub object: String,
-    /// The data that its user has set (`_pyroHandshake`).
-    pub data: Value,
-    /// What it sent along.
-    pub annotations: Annotations,
-    /// Its correlation id, or one made for it.
-    pub correlation_id: [u8; 16],
-}
-
-/// What a client that is let in is told.
-#[derive(Clone, Debug)]
-pub struct Welcome {
-    /// For the client's `_pyroValidateHandshake`.
-    pub response: Value,
-    /// To send along.
-    pub annotations: Annotations,
-}
-
-impl Default for Welcome {
-    /// As Pyro5's daemon does, unless told otherwise.
-    fn default() -> Self {
-        Welcome { response: "hello".into(), annotations: Annotations::new() }
-    }
-}
-
-/// Decides who is let in.
-pub(crate) type Validator =
-    Arc<dyn Fn(Handshake) -> BoxFuture<Result<Welcome, Exception>> + Send + Sync>;
-
 /// Reads the handshake and answers it; `None` when the client was refused or left.
 ///
 /// The deadline is the caller's matter.
@@ -117,7 +65,7 @@ pub(crate) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
             let reason = Value::from(reason);
             let none = Annotations::new();
             reply(connection, MessageType::ConnectFail, &hello, &reason, &none)?;
-            refusal::say(connection).await;
+            reject::say(connection).await;
             return Ok(None);
         }
     };
@@ -147,7 +95,7 @@ async fn let_in(
     peer: &Peer,
 ) -> Result<LetIn, String> {
     let Wanted { object, data, annotations } = request;
-    let metadata = dispatch::metadata(shared, &object).map_err(|exception| exception.message())?;
+    let metadata = describe::metadata(shared, &object).map_err(|exception| exception.message())?;
     let validator =
         shared.validator.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(Arc::clone);
     let Welcome { response, annotations } = match validator {
@@ -186,20 +134,7 @@ async fn let_in(
 /// A place beyond the others, for who comes to where locks are broken.
 fn reserved(shared: &Shared, object: &str, peer: &Peer) -> Result<Stay, String> {
     let breaks = shared.object(object).is_some_and(|object| object.breaks_locks(RELEASE));
-    breaks.then(|| shared.reserve.enter(peer)).ok_or_else(|| no_place(&shared.config))
-}
-
-/// Why there is no place, in words for the client.
-pub(crate) fn no_place(config: &DaemonConfig) -> String {
-    let is_pool = config.server_type == ServerType::Thread;
-    match config.connections {
-        Some(most) if !is_pool || most < config.threadpool_size => format!(
-            "too many connections: daemon '{}' serves {most}, as many as its limit on open files \
-             allows; raise that (`ulimit -n`, or LimitNOFILE= of the service), or close some",
-            config.name
-        ),
-        _ => NO_PLACE.to_owned(),
-    }
+    breaks.then(|| shared.reserve.enter(peer)).ok_or_else(|| config::no_place(&shared.config))
 }
 
 /// How a client began; Marshal is what Pyro5 answers with before it knows better.
@@ -210,7 +145,7 @@ struct Hello {
 
 impl Hello {
     fn correlation_id(&self) -> [u8; 16] {
-        self.header.as_ref().map(dispatch::correlation).unwrap_or_default()
+        self.header.as_ref().map(decode::correlation).unwrap_or_default()
     }
 }
 
@@ -250,7 +185,7 @@ async fn read<S: AsyncRead + Unpin>(
         return Ok(Some((hello, Err("a handshake must not be compressed".into()))));
     }
     let frame = connection.reader.body(&mut connection.stream, header, &limits).await?;
-    let annotations = dispatch::owned(&frame.body.annotations);
+    let annotations = decode::owned(&frame.body.annotations);
     let wanted = match serializer.decode(&frame.body.payload, &limits) {
         Err(error) => Err(format!("the handshake's data cannot be read: {error}")),
         Ok(Value::Dict(mut data)) => match data.remove("object") {
@@ -273,7 +208,7 @@ fn reply<S>(
     annotations: &Annotations,
 ) -> Result<(), ReadError> {
     let seq = hello.header.map_or(0, |header| header.seq);
-    let correlation = hello.header.as_ref().map(dispatch::correlation);
+    let correlation = hello.header.as_ref().map(decode::correlation);
     let mut frame =
         FrameWriter::begin(&mut connection.out, kind, hello.serializer.id(), seq, annotations)?;
     hello

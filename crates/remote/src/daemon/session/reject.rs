@@ -11,8 +11,8 @@ use wire::exception::Exception;
 use wire::message::{Annotations, Flags, FrameError, FrameWriter, HEADER_LEN, Header, MessageType};
 use wire::serializer::Serializer;
 
-use crate::daemon::connection::Connection;
-use crate::daemon::dispatch;
+use crate::daemon::call::decode;
+use crate::daemon::session::transport::Connection;
 
 /// What a refused peer still sends is taken in for so long, so that it reads what it was told,
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -76,6 +76,6 @@ fn write<S>(connection: &mut Connection<S>, error: &FrameError) -> Option<()> {
     )
     .ok()?;
     serializer.encode(&exception.to_value(), frame.payload()).ok()?;
-    let correlation = Some(dispatch::correlation(&header));
+    let correlation = Some(decode::correlation(&header));
     frame.finish(Flags::EXCEPTION, correlation, false, usize::MAX).ok()
 }

@@ -10,8 +10,8 @@ use wire::value::Value;
 
 use super::methods;
 use super::table::Locks;
-use super::words::Break;
 use crate::daemon::Shared;
+use crate::lock::types::Break;
 use crate::object::MethodCall;
 use crate::session::Session;
 

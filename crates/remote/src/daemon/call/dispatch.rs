@@ -7,31 +7,26 @@ use std::sync::Arc;
 
 use tracing::{debug, warn};
 use wire::exception::Exception;
-use wire::message::{Annotations, Flags, Header};
+use wire::message::{Flags, Header};
 use wire::serializer::Serializer;
-use wire::value::Value;
 
-use crate::aside::{aside, give_memory_back};
-use crate::daemon::answering::Answering;
-use crate::daemon::caught::{self, What};
-use crate::daemon::handshake::no_place;
-use crate::daemon::oneway::{self, About, Oneways};
-use crate::daemon::request::{self, Unread};
-use crate::daemon::room::{Held, Need};
-use crate::daemon::turn::{self, ClientEnd};
-use crate::daemon::unread::AnswerRoom;
-use crate::daemon::{DAEMON_NAME, Shared, guarded};
+use crate::admission::answer_budget::AnswerRoom;
+use crate::admission::call_permit::{self, ClientEnd};
+use crate::admission::request_budget::{Held, Need};
+use crate::blocking::{aside, give_memory_back};
+use crate::daemon::Shared;
+use crate::daemon::call::decode::{self, Unread};
+use crate::daemon::call::decode::{After, correlation, owned};
+use crate::daemon::call::describe::unknown_object;
+use crate::daemon::call::oneway::{self, About, Oneways};
+use crate::daemon::call::response::Answering;
+use crate::daemon::catch_panic::{self, What};
+use crate::daemon::config::no_place;
+use crate::daemon::locks::lock_gate;
 use crate::frames::Frame;
 use crate::object::{Answer, Context, Leave, Operation, Request};
 use crate::serialized::Behind;
 use crate::session::Session;
-
-/// What becomes of the connection behind a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum After {
-    Continue,
-    Close,
-}
 
 /// Whose requests are carried out.
 pub(crate) struct Caller {
@@ -105,7 +100,7 @@ pub(crate) async fn answer(
         return answer.exception(refused, &id, &name, out);
     }
     let has_lock = shared.locks.settings(&id).is_some();
-    let is_about_the_lock = has_lock && guarded::needs_no_turn(&operation);
+    let is_about_the_lock = has_lock && lock_gate::needs_no_turn(&operation);
     // A oneway call keeps nobody waiting, and would not be told.
     if !is_oneway
         && !is_about_the_lock
@@ -125,16 +120,17 @@ pub(crate) async fn answer(
             method: name,
         };
         if has_lock {
-            let turn = if is_about_the_lock { None } else { turn::take(shared).await };
+            let turn = if is_about_the_lock { None } else { call_permit::take(shared).await };
             let (shared, session) = (Arc::clone(shared), Arc::clone(session));
-            let call =
-                async move { guarded::call(&shared, &session, &id, &object, request, turn).await };
+            let call = async move {
+                lock_gate::call(&shared, &session, &id, &object, request, turn).await
+            };
             oneway::set_going(Answer::Pending(Box::pin(call)), place, about).await;
             return After::Continue;
         }
         match &shared.turn {
             None => {
-                let answer = caught::begin(about.what(), &object, session, request);
+                let answer = catch_panic::begin(about.what(), &object, session, request);
                 oneway::set_going(answer, place, about).await;
             }
             // It keeps its place in the order of arrival, and the connection does not wait for it.
@@ -150,7 +146,7 @@ pub(crate) async fn answer(
                         std::task::Poll::Ready(turn) => turn,
                         std::task::Poll::Pending => turn.await,
                     };
-                    let answer = caught::begin(about.what(), &object, &session, request);
+                    let answer = catch_panic::begin(about.what(), &object, &session, request);
                     oneway::set_going(answer, (turn, place), about).await;
                 });
             }
@@ -161,19 +157,19 @@ pub(crate) async fn answer(
     let turn = if breaks_lock || is_about_the_lock {
         None
     } else if is_oneway {
-        turn::take(shared).await
+        call_permit::take(shared).await
     } else {
-        match turn::take_for(shared, client).await {
+        match call_permit::take_for(shared, client).await {
             Ok(turn) => turn,
             Err(gone) => return answer.exception(gone, &id, &name, out),
         }
     };
     let mut result = if has_lock {
         // Boxed, so that connections without locks are no larger for it.
-        Box::pin(guarded::call(shared, session, &id, &object, request, turn)).await
+        Box::pin(lock_gate::call(shared, session, &id, &object, request, turn)).await
     } else {
         let what = What { object: &id, member: &name };
-        let result = caught::call(what, &object, session, request).await;
+        let result = catch_panic::call(what, &object, session, request).await;
         drop(turn);
         result
     };
@@ -197,9 +193,9 @@ async fn read(
     held: &mut Option<Held>,
 ) -> Result<(String, Operation, usize), Unread> {
     let limits = &shared.config.limits;
-    let Some(room) = held else { return request::decode(frame, serializer, limits) };
+    let Some(room) = held else { return decode::decode(frame, serializer, limits) };
     let within = room.limits(limits);
-    let mut read = request::decode(frame, serializer, &within);
+    let mut read = decode::decode(frame, serializer, &within);
     let most = Need::most(frame.body.payload.len(), limits);
     if let Err(Unread::TooLarge(_)) = read
         && within.memory < most.values
@@ -208,7 +204,7 @@ async fn read(
         // Boxed, for it is rare. Without any room: two that waited for more would wait for each
         // other.
         *held = Some(Box::pin(shared.room.enter(most)).await.map_err(Unread::TooLarge)?);
-        read = request::decode(frame, serializer, limits);
+        read = decode::decode(frame, serializer, limits);
     }
     if let Err(Unread::TooLarge(_)) = read {
         give_back(held.take());
@@ -235,45 +231,4 @@ pub(crate) fn refuse(
         "a request is refused");
     let answer = Answering { shared, session, header, serializer, id: correlation(&header) };
     answer.exception(exception, "", "", out);
-}
-
-/// The metadata dict of an object.
-pub(crate) fn metadata(shared: &Shared, id: &str) -> Result<Value, Exception> {
-    let object = shared.object(id).ok_or_else(|| unknown_object(shared, id))?;
-    let mut metadata = object.metadata()?;
-    if shared.locks.settings(id).is_some() {
-        guarded::add_methods(&mut metadata);
-    }
-    Ok(metadata.to_value())
-}
-
-/// The same with what the object's members are for.
-pub(crate) fn documented_metadata(shared: &Shared, id: &str) -> Result<Value, Exception> {
-    let object = shared.object(id).ok_or_else(|| unknown_object(shared, id))?;
-    Ok(object.metadata()?.to_documented_value())
-}
-
-/// The request's correlation id, or a new one where it has none.
-pub(crate) fn correlation(header: &Header) -> [u8; 16] {
-    if header.flags.contains(Flags::CORR_ID) {
-        header.correlation_id
-    } else {
-        uuid::Uuid::new_v4().into_bytes()
-    }
-}
-
-/// Annotations that outlive their frame.
-pub(crate) fn owned(annotations: &[([u8; 4], &[u8])]) -> Annotations {
-    annotations.iter().map(|(id, data)| (*id, data.to_vec())).collect()
-}
-
-fn unknown_object(shared: &Shared, id: &str) -> Exception {
-    let ids = shared.ids();
-    let served: Vec<&str> =
-        ids.iter().map(String::as_str).filter(|id| *id != DAEMON_NAME).take(20).collect();
-    let known = if served.is_empty() { "nothing yet".to_owned() } else { served.join(", ") };
-    Exception::daemon_error(format!(
-        "unknown object: daemon '{}' has no '{id}'; it serves {known}",
-        shared.config.name
-    ))
 }

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use wire::exception::Exception;
 use wire::value::Value;
 
+use crate::admission::call_permit::{self, Turn};
 use crate::batch::{self, Results};
 use crate::daemon::Shared;
-use crate::daemon::caught::{self, What};
-use crate::daemon::turn::{self, Turn};
-use crate::lock::methods;
-use crate::lock::table::{Admission, Locks};
+use crate::daemon::catch_panic::{self, What};
+use crate::daemon::locks::methods;
+use crate::daemon::locks::table::{Admission, Locks};
 use crate::object::{CallResult, Context, Metadata, MethodCall, Object, Operation, Reply, Request};
 use crate::session::Session;
 
@@ -87,7 +87,7 @@ impl Guarded<'_> {
         let name = operation.name().to_owned();
         let what = What { object: self.id, member: &name };
         let request = Request { operation, context };
-        caught::call(what, self.object, self.session, request).await
+        catch_panic::call(what, self.object, self.session, request).await
     }
 
     /// Entry by entry, since the lock may change hands between two of them.
@@ -109,7 +109,7 @@ impl Guarded<'_> {
                 _running = None;
                 drop(turn.take());
                 let result = methods::call(self.shared, self.id, self.session, call).await;
-                turn = turn::take(self.shared).await;
+                turn = call_permit::take(self.shared).await;
                 result
             } else {
                 let id = self.session.id;
@@ -146,7 +146,7 @@ impl Guarded<'_> {
             return Ok(Arc::clone(object));
         }
         let what = What { object: self.id, member: "the constructor" };
-        let own = caught::run(what, || self.object.for_batch(self.session))?;
+        let own = catch_panic::run(what, || self.object.for_batch(self.session))?;
         let object = own.unwrap_or_else(|| Arc::clone(self.object));
         *known = Some(Arc::clone(&object));
         Ok(object)
@@ -161,6 +161,6 @@ impl Guarded<'_> {
         let method = call.method.clone();
         let request = Request { operation: Operation::Call(call), context };
         let what = What { object: self.id, member: &method };
-        batch::entry(&method, caught::call(what, object, self.session, request).await)
+        batch::entry(&method, catch_panic::call(what, object, self.session, request).await)
     }
 }

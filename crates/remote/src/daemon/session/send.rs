@@ -11,9 +11,9 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tracing::warn;
 
+use crate::admission::answer_budget::{AnswerRoom, Place, Unread};
 use crate::daemon::Shared;
-use crate::daemon::connection::Connection;
-use crate::daemon::unread::{AnswerRoom, Place, Unread};
+use crate::daemon::session::transport::Connection;
 use crate::serialized::{Behind, Sending};
 use crate::session::Session;
 

@@ -1,0 +1,8 @@
+//! One call: decoded, dispatched, answered.
+
+pub(crate) mod daemon_object;
+pub(crate) mod decode;
+pub(crate) mod describe;
+pub(crate) mod dispatch;
+pub(crate) mod oneway;
+pub(crate) mod response;

@@ -1,0 +1,74 @@
+//! A connection's stream with its buffers.
+//!
+//! Reads the next header, sends the answer that is there. What a request means is not known here.
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use wire::Limits;
+use wire::message::Header;
+
+use crate::daemon::session::watchdog::Idle;
+use crate::frames::{FrameReader, ReadError};
+
+/// An answer buffer larger than this is given back once the answer is sent.
+const KEEP_ROOM: usize = 256 * 1024;
+/// A connection's stream with its buffers.
+pub(crate) struct Connection<S> {
+    pub(crate) stream: S,
+    pub(crate) reader: FrameReader,
+    /// The answer being made; kept from one to the next.
+    pub(crate) out: Vec<u8>,
+}
+
+impl<S: AsyncRead + Unpin> Connection<S> {
+    /// The next request's header; cancel safe.
+    pub(super) async fn next(
+        &mut self,
+        limits: &Limits,
+        idle: &mut Idle<'_>,
+    ) -> Result<Option<Header>, ReadError> {
+        loop {
+            tokio::select! {
+                biased;
+                header = self.reader.header(&mut self.stream, limits) => {
+                    idle.over();
+                    return header;
+                }
+                () = idle.lasts() => {
+                    self.reader.rest();
+                    self.out = Vec::new();
+                }
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Connection<S> {
+    /// Sends what `out` holds. As in Pyro5, a peer's time is for each part that it takes: a large
+    /// answer over a slow line may take longer than a peer may be silent.
+    pub(crate) async fn send(&mut self) -> std::io::Result<()> {
+        let Connection { stream, reader, out } = self;
+        match reader.patience.within {
+            None => {
+                stream.write_all(out).await?;
+                stream.flush().await?;
+            }
+            Some(limit) => {
+                let timed_out = |_| std::io::ErrorKind::TimedOut;
+                let mut left = out.as_slice();
+                while !left.is_empty() {
+                    let writing = stream.write(left);
+                    match tokio::time::timeout(limit, writing).await.map_err(timed_out)?? {
+                        0 => return Err(std::io::ErrorKind::WriteZero.into()),
+                        written => left = left.get(written..).unwrap_or_default(),
+                    }
+                }
+                tokio::time::timeout(limit, stream.flush()).await.map_err(timed_out)??;
+            }
+        }
+        self.out.clear();
+        if self.out.capacity() > KEEP_ROOM {
+            self.out = Vec::new();
+        }
+        Ok(())
+    }
+}
