@@ -23,9 +23,10 @@ class Releases:
         self._steps = 0
         self._changed = threading.Condition()
 
-    def carry_out(self, main, until):
-        """Returns when all are done, or at `until`; by then, each has begun at least."""
-        main.submit(self._work)
+    def carry_out(self, submit, until):
+        """Returns when all are done, or at `until`; by then, each has begun at least. `submit` has
+        a function carried out on the main thread."""
+        submit(self._work)
         while self._undone:
             left = until - time.monotonic()
             if left <= 0:

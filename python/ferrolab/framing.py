@@ -101,16 +101,18 @@ class Reader:
         return count
 
     def _read_large(self, start, size):
-        whole = bytearray(size)
-        view = memoryview(whole)
-        done = self._end - start
-        view[:done] = self._view[start : self._end]
+        whole = bytearray(self._view[start : self._end])
+        done = len(whole)
         self._start = self._end = 0
         while done < size:
-            count = self._recv_into(view[done:])
-            if not count:
-                return None
-            done += count
+            # An announced length is no reason to take the memory before the bytes are there.
+            whole.extend(bytes(min(size - done, max(done, _ROOM))))
+            with memoryview(whole) as view:
+                while done < len(whole):
+                    count = self._recv_into(view[done:])
+                    if not count:
+                        return None
+                    done += count
         return marshal.loads(whole)
 
 

@@ -288,15 +288,22 @@ class Worker:
             signal.setitimer(signal.ITIMER_REAL, deadline)
         begun = time.monotonic()
         until = begun + grace
+        submit = self.main.submit
+        if threading.current_thread() is threading.main_thread():
+            # The signal handler, where no other thread could be started: the main thread would
+            # wait for itself.
+            submit = _call
+            if self.main is self.channels:
+                until = begun
         for channel in self.channels.channels():
             channel.shut()
         while self.channels.channels() and time.monotonic() < until:
             time.sleep(0.005)
         releases = ending.Releases(self._releases())
-        releases.carry_out(self.main, begun + deadline - _EXIT_SECONDS)
+        releases.carry_out(submit, begun + deadline - _EXIT_SECONDS)
         done = threading.Event()
         handlers = ending.Once(self._run_exit_handlers, done)
-        self.main.submit(handlers)
+        submit(handlers)
         if not done.wait(0.1):
             handlers()  # the main thread is busy
             done.wait()
@@ -358,6 +365,10 @@ def _reason(error):
     if isinstance(error, RuntimeError):
         return "no further thread can be started in the driver's process"
     return "{} in the driver's process: {}".format(type(error).__name__, exceptions.text(error))
+
+
+def _call(function):
+    function()
 
 
 def _facts():

@@ -76,12 +76,12 @@ import ctypes, ferrolab
 class Stuck:
     def block(self):
         print("begun")
-        ctypes.CDLL(None).sleep(60)
+        ctypes.CDLL(None).sleep(3600)
     def run(self):
         import time
         print("begun")
         while True:
-            try: time.sleep(60)
+            try: time.sleep(3600)
             except BaseException: pass
 """
 
@@ -92,7 +92,6 @@ def test_stuck_orphans_end_too(tmp_path, method, multiplex):
     (tmp_path / "stuck.py").write_text(STUCK)
     with Worker([service("stuck", "stuck", "Stuck")], path=[tmp_path],
                 multiplex=multiplex) as worker:
-        import threading
         channel = worker.channel()
         threading.Thread(target=lambda: pytest.raises(Exception, channel.call, "stuck", method),
                          daemon=True).start()
@@ -105,9 +104,8 @@ def test_stuck_orphans_end_too(tmp_path, method, multiplex):
 @pytest.mark.parametrize("how", ["stop", "sigterm"])
 def test_a_stop_waits_for_running_calls(how):
     with start(probe()) as worker:
-        from workers import frame, read_frame
         channel = worker.channel()
-        channel.sock.sendall(frame((CALL, "lab.probe", "sleep", [0.3], {}, 1, 0, 1, b"\0" * 16, [],
+        channel.sock.sendall(frame((CALL, "lab.probe", "sleep", [0.1], {}, 1, 0, 1, b"\0" * 16, [],
                                     False)))
         worker.record(lambda r: r == ("out", "lab.probe", "sleeping"))
         if how == "stop":
@@ -152,10 +150,13 @@ def test_every_request_is_answered(multiplex):
 
 
 @pytest.mark.parametrize("multiplex", [False, True])
-def test_a_request_that_cannot_be_read_ends_its_channel_only(multiplex):
+@pytest.mark.parametrize("request_bytes", [
+    b"\xff\xff\xff\xffmore than there is memory for", b"\0\0\0\1\xff", b"\0\0\0\0"
+], ids=["4 GiB announced", "no value", "nothing"])
+def test_a_request_that_cannot_be_read_ends_its_channel_only(request_bytes, multiplex):
     with start(probe(), multiplex=multiplex) as worker:
         channel, other = worker.channel(), worker.channel()
-        channel.sock.sendall(b"\xff\xff\xff\xffmore than there is memory for")
+        channel.sock.sendall(request_bytes)
         channel.sock.shutdown(1)
         with pytest.raises(EOFError):
             read_frame(channel.sock)
@@ -181,7 +182,7 @@ def test_lost_objects_are_unregistered_by_nobody_who_waits():
         lost = pool.submit(channel.call, "careless", "lose")
         answer(worker, "register")
         answer(worker, "location", value=["localhost:77", None])
-        assert lost.result(10) == "lost"
+        assert lost.result(TIMEOUT) == "lost"
         assert answer(worker, "unregister") == ["thing"]
 
 
@@ -191,7 +192,7 @@ def test_an_id_that_the_daemon_refuses_stays_whose_it_is():
         taken = pool.submit(channel.call, "careless", "take_over", "neighbour")
         answer(worker, "register", False, "there is a service of that name")
         with pytest.raises(Raised, match="there is a service of that name"):
-            taken.result(10)
+            taken.result(TIMEOUT)
         assert channel.call("neighbour", "fine") == "fine"
 
 
@@ -287,16 +288,17 @@ def test_a_worker_without_file_descriptors_refuses_new_clients_and_goes_on(left,
 
 
 @pytest.mark.parametrize("multiplex", [False, True])
-def test_what_waits_for_the_main_thread_holds_up_no_answers(multiplex):
+def test_what_waits_for_the_main_thread_holds_up_no_answers(tmp_path, multiplex):
     """Streams that end while a call is carried out that will ask the daemon for something."""
     with careless(multiplex=multiplex) as worker, concurrent.futures.ThreadPoolExecutor(1) as pool:
         channel = worker.channel()
-        call = pool.submit(channel.call, "careless", "register_later", 1)
-        worker.record(lambda r: r == ("out", "careless", "sleeping"))
+        call = pool.submit(channel.call, "careless", "register_later", str(tmp_path / "now"))
+        worker.record(lambda r: r == ("out", "careless", "waiting"))
         for number in range(2000):
             worker.send(("close_stream", number))
         worker.send(("ping", 1))
         assert worker.message() == ("pong", 1)
+        (tmp_path / "now").touch()
         answer(worker, "register")
         answer(worker, "location", value=["localhost:77", None])
         assert call.result(TIMEOUT) == "PYRO:late@localhost:77"
@@ -343,4 +345,4 @@ def test_registering_at_the_same_time():
         channels = [worker.channel() for _ in range(8)]
         calls = [pool.submit(channel.call, "careless", "register_many", 300)
                  for channel in channels]
-        assert max(call.result(60) for call in calls) == 8 * 300 + 3
+        assert max(call.result(TIMEOUT) for call in calls) == 8 * 300 + 3

@@ -5,13 +5,15 @@ import pathlib
 import queue
 import re
 import sys
+import threading
 from importlib import metadata
 
 import pytest
 
 from workers import (
     BATCH, BEGUN, CALL, CLOSE, DRIVERS, END, GET, JSON, MARSHAL, MSGPACK, RAISED, REST,
-    SERPENT, SET, STREAM, TIMEOUT, VALUE, Raised, Worker, probe, raises, service, start, wait_for,
+    SERPENT, SET, STREAM, TIMEOUT, VALUE, Raised, Worker, frame, probe, raises, service, start,
+    wait_for,
 )
 
 
@@ -136,9 +138,6 @@ def test_single_instances_are_made_once():
     with start(service("lab.slow", "standard", "Slow", instancemode="single")) as worker:
         channels = [worker.channel() for _ in range(5)]
         answers = []
-        for channel in channels:
-            channel.sock.sendall(b"")
-        import threading
         threads = [threading.Thread(target=lambda c=c: answers.append(c.call("lab.slow", "count")))
                    for c in channels]
         [t.start() for t in threads]
@@ -174,7 +173,6 @@ def test_streams(shared):
     ended = channel.call("lab.probe", "events").count("stream ended")
     number = channel.operation(CALL, "lab.probe", "stream", (5,))[1]
     channel.next(number)
-    from workers import frame
     channel.sock.sendall(frame((CLOSE, number)))
     assert channel.call("lab.probe", "events").count("stream ended") == ended + 1
 
@@ -402,7 +400,6 @@ def answer_asks(worker, answers, seen):
 def test_objects_registered_at_run_time():
     with start(service("reg", "standard", "Registering", instancemode="single"),
                service("lab.pyro", "pyro", "Service")) as worker:
-        import threading
         answers = {"register": (True, None), "location": (True, ["localhost:77", None]),
                    "unregister": (True, None)}
         seen = []

@@ -28,7 +28,8 @@ CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST = range(9)
 VALUE, RAISED, STREAM, END, BEGUN = range(5)
 SERPENT, MARSHAL, JSON, MSGPACK = 1, 2, 3, 4
 FLAG_ONEWAY = 4
-TIMEOUT = 20
+# Seconds after which what has not happened never will, on a machine however busy.
+TIMEOUT = 120
 
 
 def frame(content):

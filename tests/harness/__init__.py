@@ -18,10 +18,11 @@ from .sides import (
     every_servertype,
 )
 from .stock import pyrolab_daemon, stock_daemon, stock_nameserver, stock_program
-from .wait import EXTENDED, wait_for, within
+from .wait import EXTENDED, NEVER, wait_for, within
 
 __all__ = [
     "EXTENDED",
+    "NEVER",
     "SERIALIZERS",
     "SERVERTYPES",
     "Certificates",

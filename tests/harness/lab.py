@@ -137,7 +137,8 @@ class Lab:
         return wait_for(reached, timeout, f"{kind} {name} is {status}")
 
     def uri(self, service):
-        return self.entry("services", service)["uri"]
+        """The URI of a service, once its daemon runs."""
+        return wait_for(lambda: self.entry("services", service)["uri"], 30, f"{service} has a URI")
 
     def proxy(self, service, **settings):
         """A stock Pyro5 proxy of a service."""

@@ -6,7 +6,8 @@ import Pyro5.api
 import Pyro5.errors
 from shape import shape
 
-TIMEOUT = 30
+from .wait import NEVER
+
 # What differs between two servers that behave alike: addresses, ports, ids made at random.
 SCRUBBED = [
     (re.compile(r"0x[0-9a-f]+"), "0x…"),
@@ -17,7 +18,7 @@ SCRUBBED = [
 ]
 
 
-def proxy(uri, serializer=None, timeout=TIMEOUT):
+def proxy(uri, serializer=None, timeout=NEVER):
     """A stock Pyro5 proxy that never waits for ever."""
     made = Pyro5.api.Proxy(str(uri))
     made._pyroTimeout = timeout

@@ -190,7 +190,7 @@ fn python_tests(
         steps.run(step, || {
             let mut tests = process::command(python);
             tests.current_dir(workspace.root()).args(["-m", "pytest", folder]);
-            tests.args(["--timeout", "180"]);
+            tests.args(["--timeout", "900"]);
             if waits {
                 tests.args(["-n", &workers().to_string(), "--dist", "loadgroup"]);
             }

@@ -156,7 +156,7 @@ class Probe(Base):
 
     def kill_me(self, signal):
         os.kill(os.getpid(), signal)
-        time.sleep(60)
+        time.sleep(3600)
 
     def hold_the_lock(self, seconds):
         import ctypes
@@ -325,7 +325,7 @@ class Held:
             if how == "raise":
                 raise ValueError("in the child")
             while True:
-                time.sleep(60)
+                time.sleep(3600)
         if how == "terminate":
             os.kill(pid, signal.SIGTERM)
         return os.waitpid(pid, 0)[1]
@@ -389,9 +389,11 @@ class Careless:
             del thing
         return "lost"
 
-    def register_later(self, seconds):
-        print("sleeping")
-        time.sleep(seconds)
+    def register_later(self, file):
+        """Registers an object once there is such a file."""
+        print("waiting")
+        while not os.path.exists(file):
+            time.sleep(0.01)
         return str(self._pyroDaemon.register(expose(Plain)(), "late"))
 
     def register_many(self, count):
@@ -445,8 +447,9 @@ class Shutter:
 
     def __init__(self, path, name, hangs=""):
         self._path, self._name, self._hangs = path, name, hangs
-        # A busy machine needs more than the usual time.
-        sys.modules["_ferrolab_worker.worker"].ORPHAN_SECONDS = 2.5
+        # A busy machine needs more than the usual time, for exit handlers most of all.
+        worker = sys.modules["_ferrolab_worker.worker"]
+        worker.ORPHAN_SECONDS, worker._EXIT_SECONDS = 3, 2
         self._may_hang("constructor")
         if name == "a":
             atexit.register(self._note, "exit")
@@ -455,7 +458,7 @@ class Shutter:
         if self._hangs == where:
             print("hanging")
             while True:
-                time.sleep(60)
+                time.sleep(3600)
 
     def _note(self, what):
         with open(self._path, "a") as file:
