@@ -115,6 +115,8 @@
 mod base64;
 mod binary;
 mod budget;
+mod call;
+mod codec;
 mod dict;
 mod encode;
 mod error;

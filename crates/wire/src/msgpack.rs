@@ -21,6 +21,7 @@
 
 mod decode;
 mod encode;
+mod ext;
 #[cfg(test)]
 mod tests;
 
@@ -28,12 +29,3 @@ pub use decode::decode;
 pub(crate) use decode::decode_counted;
 pub(crate) use encode::encode_bytes_head;
 pub use encode::{encode, encode_call};
-
-const EXT_COMPLEX: u8 = 0x30;
-const EXT_LONG: u8 = 0x31;
-const EXT_DATETIME: u8 = 0x32;
-const EXT_DATE: u8 = 0x33;
-
-/// Classes of the dicts that stand for dates, and the keys of their values.
-const DATETIME: (&str, &str) = ("datetime.datetime", "timestamp");
-const DATE: (&str, &str) = ("datetime.date", "ordinal");

@@ -1,10 +1,11 @@
 //! Writing json.
 
+use crate::call::CallRef;
 use crate::encode::{all_or_nothing, check_level};
 use crate::error::EncodeError;
 use crate::number::{MAX_DIGITS, write_big_int, write_float, write_int};
 use crate::repr::hex_digit;
-use crate::serializer::{CallRef, Serializer};
+use crate::serializer::Serializer;
 use crate::value::{Dict, Value};
 
 /// Appends a value.

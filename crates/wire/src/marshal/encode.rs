@@ -2,10 +2,11 @@
 
 use num_bigint::{BigInt, Sign};
 
+use crate::call::CallRef;
 use crate::encode::{all_or_nothing, check_level, leading_floats, length};
 use crate::error::EncodeError;
 use crate::key::unhashable;
-use crate::serializer::{CallRef, Serializer};
+use crate::serializer::Serializer;
 use crate::value::{Dict, Value};
 
 /// Appends a value.

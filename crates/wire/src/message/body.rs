@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::{AnnotationError, Flags, FrameError, Header, InflateError};
+use super::error::{AnnotationError, FrameError, InflateError};
+use super::header::{Flags, Header};
 use crate::limits::Limits;
 
 /// A message's annotations and payload.

@@ -1,6 +1,6 @@
 //! The 40 bytes in front of every message.
 
-use super::{AnnotationError, FrameError};
+use super::error::{AnnotationError, FrameError};
 use crate::limits::Limits;
 
 /// Length of the header.

@@ -2,10 +2,14 @@
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 
-use super::{AnnotationError, Annotations, Flags, FrameError, HEADER_LEN, Header, MessageType};
+use super::error::{AnnotationError, FrameError};
+use super::header::{Flags, HEADER_LEN, Header, MessageType};
 
 /// Pyro5 leaves a payload of up to so many bytes as it is.
 const COMPRESSED_ABOVE: usize = 100;
+
+/// Annotations to be sent: ids of four ASCII characters, with their data.
+pub type Annotations = Vec<([u8; 4], Vec<u8>)>;
 
 /// A message being written at the end of a buffer.
 ///

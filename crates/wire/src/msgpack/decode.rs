@@ -1,6 +1,6 @@
 //! Reading msgpack.
 
-use super::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
+use super::ext::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
 use crate::binary::Reader;
 use crate::budget::Budget;
 use crate::error::{DecodeError, DecodeErrorKind};

@@ -2,11 +2,12 @@
 
 use num_traits::ToPrimitive;
 
-use super::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
+use super::ext::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
+use crate::call::CallRef;
 use crate::encode::{all_or_nothing, check_level, leading_floats, length};
 use crate::error::EncodeError;
 use crate::number::{MAX_DIGITS, write_big_int};
-use crate::serializer::{CallRef, Serializer};
+use crate::serializer::Serializer;
 use crate::value::{Dict, Value};
 
 /// Appends a value.

@@ -1,11 +1,11 @@
 //! Writing serpent.
 
 use crate::base64;
+use crate::call::CallRef;
 use crate::encode::{all_or_nothing, check_level};
 use crate::error::EncodeError;
 use crate::number::{MAX_DIGITS, write_big_int, write_float, write_int};
 use crate::repr::write_str;
-use crate::serializer::CallRef;
 use crate::value::{Dict, Set, Value};
 
 const HEADER: &[u8] = b"# serpent utf-8 python3.2\n";

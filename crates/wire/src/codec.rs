@@ -1,0 +1,94 @@
+//! The choice of the codec for a serializer.
+
+use crate::call::{Call, CallRef};
+use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+use crate::limits::Limits;
+use crate::serializer::Serializer;
+use crate::value::Value;
+use crate::{json, marshal, msgpack, serpent};
+
+impl Serializer {
+    /// Appends the value's bytes to `out`.
+    ///
+    /// # Errors
+    /// A value that this serializer has no form for; `out` is then as it was.
+    pub fn encode(self, value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        match self {
+            Serializer::Serpent => serpent::encode(value, out),
+            Serializer::Marshal => marshal::encode(value, out),
+            Serializer::Json => json::encode(value, out),
+            Serializer::Msgpack => msgpack::encode(value, out),
+        }
+    }
+
+    /// Appends what stands before the content of a `bytes` of this length, where the content itself
+    /// then follows as it is and nothing comes behind it: a large one need not be copied. False,
+    /// and nothing appended, where the format has another form for it.
+    pub fn encode_bytes_head(self, len: usize, out: &mut Vec<u8>) -> bool {
+        match self {
+            Serializer::Marshal => marshal::encode_bytes_head(len, out).is_ok(),
+            Serializer::Msgpack => msgpack::encode_bytes_head(len, out).is_ok(),
+            Serializer::Serpent | Serializer::Json => false,
+        }
+    }
+
+    /// Reads one value from the whole of `data`.
+    ///
+    /// # Errors
+    /// Data that is no value of this format, or one beyond the limits.
+    pub fn decode(self, data: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
+        match self {
+            Serializer::Serpent => serpent::decode(data, limits),
+            Serializer::Marshal => marshal::decode(data, limits),
+            Serializer::Json => json::decode(data, limits),
+            Serializer::Msgpack => msgpack::decode(data, limits),
+        }
+    }
+
+    /// Appends a method call's bytes to `out`.
+    ///
+    /// # Errors
+    /// As [`Serializer::encode`].
+    pub fn encode_call(self, call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        match self {
+            Serializer::Serpent => serpent::encode_call(call, out),
+            Serializer::Marshal => marshal::encode_call(call, out),
+            Serializer::Json => json::encode_call(call, out),
+            Serializer::Msgpack => msgpack::encode_call(call, out),
+        }
+    }
+
+    /// Reads a method call from the whole of `data`.
+    ///
+    /// # Errors
+    /// As [`Serializer::decode`], and data that is a value but not the form of a call.
+    pub fn decode_call(self, data: &[u8], limits: &Limits) -> Result<Call, DecodeError> {
+        self.decode_call_counted(data, limits).map(|(call, _)| call)
+    }
+
+    /// The same, with the bytes of memory that the call takes, as [`Limits::memory`] counts them.
+    ///
+    /// # Errors
+    /// As [`Serializer::decode_call`].
+    pub fn decode_call_counted(
+        self,
+        data: &[u8],
+        limits: &Limits,
+    ) -> Result<(Call, usize), DecodeError> {
+        let (value, memory) = match self {
+            Serializer::Serpent => serpent::decode_counted(data, limits),
+            Serializer::Marshal => marshal::decode_counted(data, limits),
+            Serializer::Json => json::decode_counted(data, limits),
+            Serializer::Msgpack => msgpack::decode_counted(data, limits),
+        }?;
+        let call = match self {
+            Serializer::Json => Call::from_json(value),
+            _ => Call::from_sequence(value),
+        };
+        call.map(|call| (call, memory)).map_err(|reason| DecodeError {
+            serializer: self,
+            at: 0,
+            kind: DecodeErrorKind::Call(reason),
+        })
+    }
+}
