@@ -14,7 +14,7 @@ use directories::ProjectDirs;
 use serde::{Deserialize, Serialize};
 
 use crate::config::stable_hash;
-use crate::locklog;
+use crate::log::lock_log;
 use crate::os::{User, user_id};
 
 /// The control socket's name.
@@ -260,7 +260,7 @@ impl Paths {
         let name = file_name(daemon);
         LockFiles {
             state: self.state_dir.join(format!("locks-{name}.json")),
-            log: locklog::file(&self.log_dir, &name),
+            log: lock_log::file(&self.log_dir, &name),
         }
     }
 

@@ -9,8 +9,8 @@ use super::output::print_json;
 use super::progress::Progress;
 use super::up::{Standing, failures};
 use super::{Outcome, explain, paths, runtime, supervisor};
-use crate::control::client::News;
-use crate::control::{Action, Kind, Listing, Request};
+use crate::supervise::control::client::News;
+use crate::supervise::control::{Action, Kind, Listing, Request};
 
 /// Start nameservers or daemons (and their services)
 ///

@@ -12,10 +12,10 @@ use super::output::print_json;
 use super::reload::Reloaded;
 use super::{Outcome, ask, import, paths};
 use crate::config::{ConfigError, Configuration, Warning};
-use crate::control::client::Client;
 use crate::files;
-use crate::installed::{self, Checked};
 use crate::paths::Paths;
+use crate::supervise::active_config::{self, Checked};
+use crate::supervise::control::client::Client;
 
 /// How long entries may take after a reload, in seconds.
 pub(super) const SETTLING: u64 = 60;
@@ -171,7 +171,7 @@ fn reset(yes: bool, json: bool) -> Outcome {
             return Ok(ExitCode::FAILURE);
         }
         paths.ensure().into_diagnostic()?;
-        installed::reset(&paths).into_diagnostic()?;
+        active_config::reset(&paths).into_diagnostic()?;
     }
     let previous = previous(path).filter(|_| was_there);
     match (json, &previous) {
@@ -191,7 +191,7 @@ fn reset(yes: bool, json: bool) -> Outcome {
 }
 
 fn check(file: &Path, json: bool) -> Outcome {
-    let checked = match installed::check(file) {
+    let checked = match active_config::check(file) {
         Ok(checked) => checked,
         Err(error) => return refused(*error, json),
     };
@@ -208,7 +208,7 @@ fn check(file: &Path, json: bool) -> Outcome {
 /// Takes a file over as the lab's configuration, if it has no problem.
 fn update(file: &Path, reload: bool, json: bool) -> Outcome {
     let paths = paths()?;
-    let checked = match installed::check(file) {
+    let checked = match active_config::check(file) {
         Ok(checked) => checked,
         Err(error) => return refused(*error, json),
     };

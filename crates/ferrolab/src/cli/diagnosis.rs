@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::control::{Listing, ProcessRow, ServiceRow};
+use crate::supervise::control::{Listing, ProcessRow, ServiceRow};
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

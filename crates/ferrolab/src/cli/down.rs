@@ -11,9 +11,9 @@ use tokio::time::timeout;
 use super::output::print_json;
 use super::progress::Progress;
 use super::{Outcome, explain, paths, runtime};
-use crate::control::client::{Client, ControlError};
-use crate::control::{Listing, Request};
 use crate::os::SYSTEM;
+use crate::supervise::control::client::{Client, ControlError};
+use crate::supervise::control::{Listing, Request};
 
 /// The supervisor ends this soon after its last answer.
 const FAREWELL: Duration = Duration::from_secs(10);

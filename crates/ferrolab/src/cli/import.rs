@@ -12,7 +12,7 @@ use super::config::Taken;
 use super::output::print_json;
 use super::{Outcome, paths};
 use crate::config::Target;
-use crate::installed::{self, Checked};
+use crate::supervise::active_config::{self, Checked};
 
 /// Take over the configuration of an installed PyroLab
 ///
@@ -47,7 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         None => find()?,
     };
     let file = std::path::absolute(&file).into_diagnostic()?;
-    let mut checked = match installed::check(&file) {
+    let mut checked = match active_config::check(&file) {
         Ok(checked) => checked,
         Err(error) => return super::config::refused(*error, arguments.json),
     };

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::output::print_json;
 use super::{Outcome, paths, table};
 use crate::config::{Configuration, Service, Target};
-use crate::installed;
 use crate::paths::Paths;
+use crate::supervise::active_config;
 
 /// Show where everything is kept, and what the configuration says
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
     let configuration = match paths.config_file.exists() {
-        true => Some(installed::load(&paths).map_err(|error| Report::new(*error))?.0),
+        true => Some(active_config::load(&paths).map_err(|error| Report::new(*error))?.0),
         false => None,
     };
     let files = files(&paths)?;
@@ -58,7 +58,7 @@ fn files(paths: &Paths) -> Result<Vec<(&'static str, String)>, Report> {
         ("log", shown(&paths.log_file())),
         ("control socket", shown(&paths.control_socket().into_diagnostic()?)),
     ];
-    if let Some(origin) = installed::origin_file(paths) {
+    if let Some(origin) = active_config::origin_file(paths) {
         files.insert(1, ("configuration from", shown(&origin)));
     }
     if let Ok(program) = std::env::current_exe() {

@@ -12,9 +12,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::nslist::NameserverArgument;
 use super::{Outcome, call, paths, runtime, supervisor};
-use crate::control::Request;
 use crate::names::nearest;
 use crate::paths::Paths;
+use crate::supervise::control::Request;
 
 /// Between two looks whether the lock is still ours; also keeps the connection from being idle.
 const BEAT: Duration = Duration::from_secs(5);

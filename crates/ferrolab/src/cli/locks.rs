@@ -10,11 +10,11 @@ use serde::Serialize;
 
 use super::output::print_json;
 use super::{Outcome, explain, paths, runtime, supervisor, table};
-use crate::control::Request;
 use crate::host::LockRow;
-use crate::installed;
-use crate::locklog::{self, Line};
+use crate::log::lock_log::{self, Line};
 use crate::names::nearest;
+use crate::supervise::active_config;
+use crate::supervise::control::Request;
 
 /// Lines of the history in a table, unless another number is asked for.
 const SHOWN: usize = 200;
@@ -123,12 +123,13 @@ fn known<'a>(name: &str, names: impl Iterator<Item = &'a str> + Clone) -> Result
 fn history(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
     let folder = &paths.log_dir;
-    let mut lines = locklog::read(folder)
+    let mut lines = lock_log::read(folder)
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot read the lock log in {}", folder.display()))?;
     if let Some(name) = &arguments.name {
         // One that is gone has its history still; one that nobody has locked yet has none.
-        let configured = installed::load(&paths).map(|(lab, _)| lab.services).unwrap_or_default();
+        let configured =
+            active_config::load(&paths).map(|(lab, _)| lab.services).unwrap_or_default();
         let configured = configured.iter().map(|service| service.name.as_str());
         known(name, lines.iter().map(|line| line.service.as_str()).chain(configured))?;
         let daemons: HashSet<String> = lines

@@ -16,8 +16,8 @@ use serde_json::json;
 use super::output::print_json;
 use super::{Outcome, ask, paths, style};
 use crate::files;
-use crate::log_query::{Filter, Level, Line, Place, Snapshot, Tail, moment};
-use crate::logs;
+use crate::log;
+use crate::log::query::{Filter, Level, Line, Place, Snapshot, Tail, moment};
 use crate::names::nearest;
 use crate::paths::Paths;
 
@@ -171,9 +171,7 @@ fn show(paths: &Paths, arguments: &Show) -> Outcome {
     let unreadable = || format!("cannot read the log at {}", paths.log_file().display());
     let from = match arguments.all || filter.since.is_some() {
         true => None,
-        false => {
-            log.last(logs::START, logs::is_start).into_diagnostic().wrap_err_with(unreadable)?
-        }
+        false => log.last(log::START, log::is_start).into_diagnostic().wrap_err_with(unreadable)?,
     };
     let from = from.unwrap_or_default();
     // Counted first and shown then: of a large log no line has to be kept.
@@ -221,7 +219,7 @@ fn show(paths: &Paths, arguments: &Show) -> Outcome {
 
 fn snapshot(paths: &Paths) -> Result<Snapshot, Report> {
     let path = paths.log_file();
-    logs::snapshot(&path)
+    log::snapshot(&path)
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot read the log at {}", path.display()))
 }
@@ -269,7 +267,7 @@ fn follow(paths: &Paths, arguments: &Follow) -> Outcome {
 fn print(out: &mut impl Write, line: &Line, json: bool) -> io::Result<()> {
     match json {
         true => writeln!(out, "{}", line.raw),
-        false => writeln!(out, "{}", style::level(line.text("level"), &logs::dated(&line.record))),
+        false => writeln!(out, "{}", style::level(line.text("level"), &log::dated(&line.record))),
     }
 }
 
@@ -310,7 +308,7 @@ fn copy(log: &Snapshot, filter: &Filter, out: &mut impl Write) -> io::Result<usi
 }
 
 fn clean(paths: &Paths, &Clean { yes, json }: &Clean) -> Outcome {
-    let files = logs::files(&paths.log_file());
+    let files = log::files(&paths.log_file());
     if files.is_empty() && !json {
         println!("There is no log.");
         return Ok(ExitCode::SUCCESS);

@@ -51,8 +51,8 @@ use clap::{Parser, Subcommand};
 use miette::{IntoDiagnostic, Report, miette};
 use tokio::runtime::Runtime;
 
-use crate::control::client::{Client, ControlError};
 use crate::paths::{Environment, Paths};
+use crate::supervise::control::client::{Client, ControlError};
 
 /// What commands return: an exit code of 0 (done) or 1 (not all of it), or an error (1).
 /// Usage errors are clap's, with exit code 2.

@@ -12,8 +12,8 @@ use super::output::print_json;
 use super::table::text;
 use super::{Outcome, paths, runtime, table};
 use crate::config::Nameserver;
-use crate::installed;
 use crate::paths::Paths;
+use crate::supervise::active_config;
 
 /// How long a nameserver may take for an answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
@@ -175,7 +175,7 @@ fn configured(paths: &Paths) -> Result<Vec<(String, Location)>, Report> {
     if !paths.config_file.exists() {
         return Ok(Vec::new());
     }
-    let (configuration, _) = installed::load(paths).map_err(|error| Report::new(*error))?;
+    let (configuration, _) = active_config::load(paths).map_err(|error| Report::new(*error))?;
     let target = |Nameserver { name, host, port, .. }: Nameserver| {
         (name, Location::Tcp { host: host.resolve(), port })
     };

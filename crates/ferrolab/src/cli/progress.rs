@@ -6,8 +6,8 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::table;
-use crate::control::{Listing, ProcessRow, ServiceRow};
-use crate::logs::for_a_person;
+use crate::log::for_a_person;
+use crate::supervise::control::{Listing, ProcessRow, ServiceRow};
 
 /// Shows how entries come up or go down, on standard error.
 pub(super) struct Progress {

@@ -8,8 +8,8 @@ use comfy_table::Cell;
 use super::output::print_json;
 use super::watch::Watch;
 use super::{Outcome, explain, paths, runtime, style, supervisor, table};
-use crate::control::{Listing, ProcessRow, Request};
 use crate::paths::Paths;
+use crate::supervise::control::{Listing, ProcessRow, Request};
 
 /// List nameservers, daemons and services
 #[derive(Debug, Args)]

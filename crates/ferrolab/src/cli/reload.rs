@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::output::print_json;
 use super::progress::Progress;
 use super::{Outcome, explain, paths, runtime, supervisor, up};
-use crate::control::client::{ControlError, News};
-use crate::control::{Changes, Request};
-use crate::installed;
 use crate::paths::Paths;
+use crate::supervise::active_config;
+use crate::supervise::control::client::{ControlError, News};
+use crate::supervise::control::{Changes, Request};
 
 /// Let the running lab take up its configuration file
 ///
@@ -69,7 +69,7 @@ pub(super) fn perform(paths: &Paths, seconds: u64) -> Result<Reloaded, Report> {
     let (changes, listing) = runtime()?.block_on(async {
         let client = supervisor(paths).await?;
         // Checked here first: here the problems can be shown with the lines that they are in.
-        installed::load(paths).map_err(|error| {
+        active_config::load(paths).map_err(|error| {
             eprintln!("The lab keeps the configuration that it has.");
             Report::new(*error)
         })?;

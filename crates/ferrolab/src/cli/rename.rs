@@ -11,13 +11,13 @@ use super::output::print_json;
 use super::reload::Reloaded;
 use super::{Outcome, paths, reload, runtime};
 use crate::config::{Entry, RenameError};
-use crate::control::client::{Client, ControlError};
-use crate::control::{self, Request};
 use crate::files;
-use crate::fleet;
-use crate::installed::{self, Turn};
 use crate::names::nearest;
 use crate::paths::Paths;
+use crate::supervise::active_config::{self, Turn};
+use crate::supervise::control::client::{Client, ControlError};
+use crate::supervise::control::{self, Request};
+use crate::supervise::entries;
 
 /// Rename an entry of the configuration, and every reference to it
 ///
@@ -95,13 +95,13 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let target = file.as_ref().unwrap_or(&paths.config_file);
     let (places, origin, is_up) = match file {
         Some(file) => {
-            let (text, places) = installed::rename(file, entry, old, new).map_err(explain)?;
+            let (text, places) = active_config::rename(file, entry, old, new).map_err(explain)?;
             files::replace_keeping_previous(file, text.as_bytes()).into_diagnostic()?;
             (places, None, None)
         }
         None => {
             let (places, is_up) = rename_installed(&paths, entry, old, new)?;
-            (places, installed::origin_file(&paths), Some(is_up))
+            (places, active_config::origin_file(&paths), Some(is_up))
         }
     };
     let reloading = *reload && is_up == Some(true);
@@ -142,7 +142,8 @@ fn rename_installed(
     // Until the end: another change would be lost, or what belongs to the entry would follow it
     // through its names in another order than the file has.
     let turn = Turn::take(paths).into_diagnostic()?;
-    let (text, places) = installed::rename(&paths.config_file, entry, old, new).map_err(explain)?;
+    let (text, places) =
+        active_config::rename(&paths.config_file, entry, old, new).map_err(explain)?;
     refuse_taken(paths, entry, old, new)?;
     turn.edit(paths, text.as_bytes()).into_diagnostic()?;
     let followed = runtime()?.block_on(carry_over(paths, entry, old, new));
@@ -164,7 +165,7 @@ fn kind(entry: Entry) -> Option<control::Kind> {
 
 /// A name that another entry has given up is not free before its files have gone with that one.
 fn refuse_taken(paths: &Paths, entry: Entry, old: &str, new: &str) -> Result<(), Report> {
-    let later = kind(entry).and_then(|kind| fleet::renamed_from(paths, kind, new));
+    let later = kind(entry).and_then(|kind| entries::renamed_from(paths, kind, new));
     match later {
         Some(later) if later != old => Err(miette!(
             help = "let the lab take that up first: `ferrolab reload`, or `ferrolab up`",
@@ -190,7 +191,7 @@ async fn carry_over(paths: &Paths, entry: Entry, old: &str, new: &str) -> Result
             let request = Request::Renamed { kind, old: old.to_owned(), new: new.to_owned() };
             client.ask(&request, |_| {}).await.map_err(super::explain)?;
         }
-        (Some(kind), None) => fleet::renamed(paths, kind, old, new).into_diagnostic()?,
+        (Some(kind), None) => entries::renamed(paths, kind, old, new).into_diagnostic()?,
     }
     Ok(is_up)
 }

@@ -14,7 +14,7 @@ use super::{paths, up};
 use crate::host::DaemonAssignment;
 use crate::nameserver::NameserverAssignment;
 use crate::supervise::{self, SuperviseError};
-use crate::{host, logs, nameserver, os};
+use crate::{host, log, nameserver, os};
 
 /// The exit code of a supervisor that finds another one in its home.
 pub(super) const ALREADY_RUNNING: i32 = 3;
@@ -83,7 +83,7 @@ fn supervisor() -> ExitCode {
 
 /// Reads the assignment, does the work, and tells the supervisor where it fails.
 fn child<A: DeserializeOwned>(work: impl FnOnce(A, Lifeline) -> Result<(), String>) -> ExitCode {
-    let _log = logs::init_child();
+    let _log = log::init_child();
     os::raise_file_limit();
     let (assignment, lifeline) = match Lifeline::take() {
         Ok(taken) => taken,

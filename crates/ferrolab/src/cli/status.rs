@@ -11,10 +11,10 @@ use super::output::print_json;
 use super::table::text;
 use super::watch::Watch;
 use super::{Outcome, explain, paths, runtime, style};
-use crate::control::client::{Client, ControlError};
-use crate::control::{Listing, Request};
-use crate::installed;
 use crate::paths::Paths;
+use crate::supervise::active_config;
+use crate::supervise::control::client::{Client, ControlError};
+use crate::supervise::control::{Listing, Request};
 
 /// Say what is wrong with the lab, and what to do
 ///
@@ -94,7 +94,7 @@ fn file(paths: &Paths, listing: Option<&Listing>) -> Option<Finding> {
     }
     let path = paths.config_file.display();
     let subject = "the configuration file".to_owned();
-    if let Err(error) = installed::load(paths) {
+    if let Err(error) = active_config::load(paths) {
         let in_force = match listing {
             Some(_) => "; the lab goes on with the last good one",
             None => "",
@@ -104,7 +104,7 @@ fn file(paths: &Paths, listing: Option<&Listing>) -> Option<Finding> {
         return Some(Finding { subject, problem, advice });
     }
     let in_force = &listing?.host.configuration;
-    if installed::fingerprint(paths).is_none_or(|now| now == *in_force) {
+    if active_config::fingerprint(paths).is_none_or(|now| now == *in_force) {
         return None;
     }
     let problem = "it has changed since it was taken up".to_owned();

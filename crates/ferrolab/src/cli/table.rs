@@ -2,7 +2,7 @@
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-use crate::plain;
+use crate::log::sanitize;
 
 /// A table with a heading for each column.
 pub(super) fn table(headings: &[&str]) -> Table {
@@ -21,5 +21,5 @@ pub(super) fn print(table: &Table) {
 
 /// A text that a client has given: what would move a terminal's cursor is replaced.
 pub(super) fn text(given: &str) -> String {
-    plain::line(given)
+    sanitize::line(given)
 }

@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::output::print_json;
 use super::progress::Progress;
 use super::{Outcome, explain, paths, runtime, table};
-use crate::control::client::{Client, ControlError};
-use crate::control::{Listing, Request};
-use crate::installed;
 use crate::paths::Paths;
+use crate::supervise::active_config;
+use crate::supervise::control::client::{Client, ControlError};
+use crate::supervise::control::{Listing, Request};
 use crate::supervise::{self, SuperviseError};
 
 /// A supervisor that does not answer by then is broken.
@@ -178,11 +178,11 @@ async fn bring_up(paths: &Paths, seconds: u64) -> Result<Brought, Report> {
         ));
     }
     let mut fell_back = false;
-    if let Err(error) = installed::load(paths) {
+    if let Err(error) = active_config::load(paths) {
         let report = Report::new(*error);
         // This command may be the one that a host runs when it boots: a mistake that somebody has
         // left in the file is no reason to leave the instruments dead.
-        if installed::load_good(paths).is_none() {
+        if active_config::load_good(paths).is_none() {
             return Err(report);
         }
         eprintln!("{report:?}");

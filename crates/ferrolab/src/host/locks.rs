@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::config::{self, DaemonClass, Service};
+use crate::files;
+use crate::log::lock_log;
 use crate::paths::LockFiles;
-use crate::{files, locklog};
 
 /// Epochs that one life of a daemon may use; a thousand grants a second last for months.
 const EPOCHS_PER_LIFE: u64 = 10_000_000_000;
@@ -39,11 +40,11 @@ pub(super) fn begin_log(
     config: &config::Daemon,
     files: &LockFiles,
     first_epoch: u64,
-) -> Option<locklog::Flush> {
+) -> Option<lock_log::Flush> {
     if config.class == DaemonClass::Plain {
         return None;
     }
-    match locklog::open(&files.log, &config.name, first_epoch) {
+    match lock_log::open(&files.log, &config.name, first_epoch) {
         Ok((log, flush)) => {
             daemon.log_locks(log);
             Some(flush)

@@ -4,12 +4,12 @@
 //! `remote` crate's; Python drivers live in [`worker`]s, built-in services in [`native`].
 
 mod address;
-mod face;
-mod kept;
+mod daemon_object;
 mod lock_rows;
 mod locks;
 mod native;
 mod parameters;
+mod registered_name;
 mod registrar;
 mod report;
 mod settings;
@@ -29,7 +29,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::config::{DaemonClass, DaemonPart, Nameserver, Service, Target};
-use crate::host::kept::Name;
+use crate::host::registered_name::Name;
 use crate::host::registrar::Manner;
 use crate::host::report::{LOADING, Reporter};
 use crate::host::settings::settings;
@@ -98,7 +98,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
         locks::register(&daemon, config.class, service, &id, object)?;
     }
     let has_locks = config.class == DaemonClass::Lockable;
-    let face = face::Face { locks: has_locks.then(|| daemon.lock_breaker()) };
+    let face = daemon_object::Face { locks: has_locks.then(|| daemon.lock_breaker()) };
     let has_face = daemon.register(&config.name, Arc::new(face)).is_ok();
     if !has_face {
         warn!(daemon = config.name, "a service has the daemon's name; the daemon itself has none");

@@ -2,7 +2,7 @@
 //!
 //! Owns the renewal: whatever a nameserver forgets (a restart, a lost disk) is told to it again
 //! within seconds, and a nameserver that is away when the daemon starts gets the names when it
-//! comes. What becomes of one name is in [`kept`](super::kept). Never keeps a daemon from serving.
+//! comes. What becomes of one name is in [`registered_name`](super::registered_name). Never keeps a daemon from serving.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::host::kept::{Kept, Name};
+use crate::host::registered_name::{Kept, Name};
 
 /// How long a nameserver may take for an answer. With the pauses below, names are back within 5 s
 /// of a nameserver's return, also of one whose host had lost its power.

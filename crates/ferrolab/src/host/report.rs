@@ -1,6 +1,6 @@
 //! What a daemon tells its supervisor about itself and its services.
 //!
-//! Owns the shape of that report (the other side is in `fleet`), and when it is sent: once when
+//! Owns the shape of that report (the other side is in `supervise::entries`), and when it is sent: once when
 //! the daemon is ready, and again whenever something in it has changed.
 
 use std::collections::BTreeMap;

@@ -16,10 +16,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Outcome, explain, up};
-use crate::control::client::{Client, ControlError};
-use crate::control::{Listing, Request};
 use crate::files;
 use crate::paths::{Environment, Paths};
+use crate::supervise::control::client::{Client, ControlError};
+use crate::supervise::control::{Listing, Request};
 use crate::supervise::{self, SuperviseError};
 
 /// The driver of the demo's Python service.

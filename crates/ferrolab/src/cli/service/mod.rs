@@ -14,11 +14,11 @@ use miette::{IntoDiagnostic, Report, WrapErr, miette};
 use supervisor::{CommandSpec, Exit, Output, Spawner};
 
 use super::{Outcome, explain, runtime};
-use crate::control::Request;
-use crate::control::client::{Client, ControlError};
 use crate::files;
 use crate::os::{SYSTEM, USER};
 use crate::paths::Paths;
+use crate::supervise::control::Request;
+use crate::supervise::control::client::{Client, ControlError};
 
 /// Let the lab start with the host
 #[derive(Debug, Subcommand)]

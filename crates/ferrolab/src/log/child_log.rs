@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::backlog::Backlog;
+use crate::log::drop_queue::Backlog;
 
 /// How many bytes may wait for a supervisor that does not read. What it has not read is in the pipe
 /// (64 KiB), in the writer's hands (at most as much again) and here.
@@ -66,7 +66,7 @@ fn lost(count: u64) -> String {
     let line = json!({
         "timestamp": jiff::Timestamp::now().to_string(),
         "level": "WARN",
-        "target": "ferrolab::child_log",
+        "target": "ferrolab::log::child_log",
         "message": format!("the supervisor did not read the log: {count} line(s) are lost"),
         "lost": count,
     });

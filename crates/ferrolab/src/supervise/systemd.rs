@@ -10,8 +10,8 @@ use sd_notify::NotifyState;
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::control::Listing;
-use crate::fleet::Fleet;
+use crate::supervise::control::Listing;
+use crate::supervise::entries::Fleet;
 
 /// A lab in which something is still starting by then counts as ready.
 const SETTLING: Duration = Duration::from_secs(60);

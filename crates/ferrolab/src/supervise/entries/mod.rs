@@ -3,12 +3,12 @@
 //! Owns which child stands for which entry of the configuration. Knows neither sockets nor files;
 //! keeping a child running is the `supervisor` crate's.
 
-mod belongings;
+mod liveness;
 mod manager;
 mod memory;
 mod plan;
-mod pulse;
 mod reload;
+mod rename_state;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -20,13 +20,13 @@ use supervisor::{Handle, KeeperError, Phase, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::{Configuration, Daemon, Nameserver, Service};
-use crate::control::{Action, Changes, Host, Kind, Listing, ProcessRow, ServiceRow};
 use crate::files::FileError;
 use crate::host::LockRow;
-use crate::leftover_names::LeftoverNames;
+use crate::log::host_warnings::Troubles;
 use crate::os;
 use crate::paths::Paths;
-use crate::troubles::Troubles;
+use crate::supervise::control::{Action, Changes, Host, Kind, Listing, ProcessRow, ServiceRow};
+use crate::supervise::stale_names::LeftoverNames;
 
 use manager::{Manager, Order};
 use memory::Memory;
@@ -107,7 +107,7 @@ impl Fleet {
         let leftovers = manager.leftovers.clone();
         let (orders, inbox) = mpsc::channel(ORDERS);
         tokio::spawn(manager.serve(inbox));
-        tokio::spawn(pulse::watch(keeper.clone(), force.clone()));
+        tokio::spawn(liveness::watch(keeper.clone(), force.clone()));
         let host = Host {
             pid: std::process::id(),
             since: rfc3339(Timestamp::now()),

@@ -15,18 +15,18 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use super::belongings;
 use super::memory::Memory;
 use super::plan;
 use super::reload::{self, Prepared};
+use super::rename_state;
 use super::{Force, Kind, LaunchError};
 use crate::config::Configuration;
-use crate::control::{Action, Changes};
-use crate::installed;
-use crate::leftover_names::LeftoverNames;
+use crate::log::host_warnings::Troubles;
 use crate::names::nearest;
 use crate::paths::Paths;
-use crate::troubles::Troubles;
+use crate::supervise::active_config;
+use crate::supervise::control::{Action, Changes};
+use crate::supervise::stale_names::LeftoverNames;
 
 /// What the manager is asked; each with where the answer goes.
 pub(super) enum Order {
@@ -224,7 +224,8 @@ impl Manager {
         // The copy may have to wait for whoever changes the file just now; other orders do not.
         tokio::spawn(async move {
             if done.is_ok() {
-                let kept = tokio::task::spawn_blocking(move || installed::keep_good(&paths)).await;
+                let kept =
+                    tokio::task::spawn_blocking(move || active_config::keep_good(&paths)).await;
                 if let Ok(Err(error)) = kept {
                     let reason = error.source().map(ToString::to_string);
                     warn!(%error, reason, "no copy is kept of this configuration");
@@ -287,7 +288,7 @@ impl Manager {
         let paths = self.paths.clone();
         let moved = tokio::task::spawn_blocking(move || {
             for (old, new) in &renamed {
-                belongings::carry_over(&paths, old, new);
+                rename_state::carry_over(&paths, old, new);
             }
         });
         if let Err(error) = moved.await {

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use history::read;
 use writer::Writer;
 
-use crate::backlog::Backlog;
+use crate::log::drop_queue::Backlog;
 
 /// Lines that may wait for a slow disk; more are left out, and counted.
 const BACKLOG: usize = 100_000;

@@ -19,8 +19,8 @@ use tracing::{info, warn};
 
 use super::client::SIGN_OF_LIFE;
 use super::{Action, Answer, Listing, Request};
-use crate::control::Kind;
-use crate::fleet::Fleet;
+use crate::supervise::control::Kind;
+use crate::supervise::entries::Fleet;
 
 /// A request is one short line.
 const MAX_REQUEST: u64 = 64 * 1024;

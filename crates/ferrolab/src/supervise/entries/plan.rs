@@ -13,9 +13,9 @@ use supervisor::{CommandSpec, EntrySpec, RestartPolicy, Signal};
 use super::{Kind, LaunchError};
 use crate::config::{Configuration, Daemon, DaemonPart, Service, Supervision, Target};
 use crate::host::DaemonAssignment;
-use crate::leftover_names::{BeforeStart, LeftoverNames};
 use crate::nameserver::NameserverAssignment;
 use crate::paths::Paths;
+use crate::supervise::stale_names::{BeforeStart, LeftoverNames};
 
 /// Nameservers outlive the daemons that register with them.
 const NAMESERVER_ORDER: u32 = 0;

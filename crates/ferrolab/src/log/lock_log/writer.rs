@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::limit::{Allowance, Limit};
 use super::{BREAKS, Line, PREFIX};
-use crate::backlog::Backlog;
-use crate::rotated::{self, Rotated};
+use crate::log::drop_queue::Backlog;
+use crate::log::rotation::{self, Rotated};
 
 /// A file is set aside when it is this large,
 const FILE_SIZE: usize = 5 * 1024 * 1024;
@@ -44,8 +44,8 @@ impl Writer {
         let breaks = breaks_file(path);
         let is_torn = has_no_end(path) || has_no_end(&breaks);
         Writer {
-            file: rotated::open(path, FILE_SIZE, FILES_KEPT),
-            breaks: rotated::open(&breaks, FILE_SIZE, FILES_KEPT),
+            file: rotation::open(path, FILE_SIZE, FILES_KEPT),
+            breaks: rotation::open(&breaks, FILE_SIZE, FILES_KEPT),
             daemon: daemon.to_owned(),
             next: first,
             limit: Limit::new(LINES),

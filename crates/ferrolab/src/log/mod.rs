@@ -4,6 +4,14 @@
 //! collects them in one rotated file, each line with the entry that it is from. Whatever is not
 //! JSON (a panic, an interpreter's complaint) is wrapped, not lost.
 
+mod child_log;
+mod drop_queue;
+pub(crate) mod host_warnings;
+pub(crate) mod lock_log;
+pub(crate) mod query;
+mod rotation;
+pub(crate) mod sanitize;
+
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,12 +22,11 @@ use serde_json::{Map, Value};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::backlog::Backlog;
-use crate::child_log::{ChildLog, Flush};
-use crate::log_query::{self, Line, Snapshot};
-use crate::plain;
-use crate::rotated::{self, Rotated};
-use crate::troubles::Troubles;
+use crate::log::child_log::{ChildLog, Flush};
+use crate::log::drop_queue::Backlog;
+use crate::log::host_warnings::Troubles;
+use crate::log::query::{Line, Snapshot};
+use crate::log::rotation::Rotated;
 
 /// The environment variable that chooses what is logged (`info`, `debug`, `remote=debug`, …).
 pub(crate) const LEVEL_VARIABLE: &str = "FERROLAB_LOG";
@@ -200,7 +207,7 @@ impl Writer {
     }
 
     fn attempt(&mut self, text: &[u8]) -> io::Result<()> {
-        let open = || rotated::open(&self.path, FILE_SIZE, FILES_KEPT);
+        let open = || rotation::open(&self.path, FILE_SIZE, FILES_KEPT);
         self.file.get_or_insert_with(open).write_all(text)?;
         // The library forgets a file that it cannot open, and then writes nowhere.
         std::fs::metadata(&self.path).map(drop)
@@ -233,7 +240,7 @@ fn record(entry: &str, line: &str) -> Value {
 
 /// The files of the log at `path`, the oldest first.
 pub(crate) fn files(path: &Path) -> Vec<PathBuf> {
-    log_query::files(path, FILES_KEPT)
+    query::files(path, FILES_KEPT)
 }
 
 /// The log at `path` as it is now.
@@ -276,7 +283,7 @@ fn shown(record: &Value, format: &str) -> String {
     }
     // Names and messages are what clients and drivers have sent: a record is one line, and moves
     // no cursor.
-    plain::line(&line)
+    sanitize::line(&line)
 }
 
 impl<'a> MakeWriter<'a> for LogFile {

@@ -1,7 +1,13 @@
 //! The supervisor process: one for each home, the parent of everything.
 //!
-//! Owns the order of its start and its end. The children are the [`fleet`](crate::fleet)'s, the
-//! conversation with the command line is [`control`](crate::control)'s.
+//! Owns the order of its start and its end. The children are the [`entries`]', the
+//! conversation with the command line is [`control`]'s.
+
+pub(crate) mod active_config;
+pub(crate) mod control;
+pub(crate) mod entries;
+mod stale_names;
+mod systemd;
 
 use std::io;
 use std::sync::Arc;
@@ -14,14 +20,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::announce;
 use crate::config::{ConfigError, Configuration, Warning};
-use crate::control::server;
-use crate::fleet::{Fleet, LaunchError};
-use crate::installed;
-use crate::logs::{self, LogFile};
+use crate::log::host_warnings::Troubles;
+use crate::log::{self, LogFile};
 use crate::paths::{Paths, PathsError};
-use crate::troubles::Troubles;
+use crate::supervise::control::server;
+use crate::supervise::entries::{Fleet, LaunchError};
 
 /// Why the supervisor cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +70,7 @@ pub(crate) async fn run(
     let (configuration, warnings) = configuration(paths, &troubles)?;
     let log = LogFile::open(&paths.log_file(), echo, troubles.clone())
         .map_err(failed("start the log"))?;
-    logs::init_supervisor(&log);
+    log::init_supervisor(&log);
     for trouble in troubles.list() {
         warn!("{trouble}");
     }
@@ -86,13 +90,13 @@ pub(crate) async fn run(
     let spawner = Spawner::permanent().map_err(failed("start the spawning thread"))?;
     let keeper = Keeper::start(spawner, log.sink());
     info!(version = env!("CARGO_PKG_VERSION"), configuration = %paths.config_file.display(),
-        pid = std::process::id(), "{}", logs::START);
+        pid = std::process::id(), "{}", log::START);
     let fleet = Fleet::launch(configuration, paths, program, keeper, troubles).await?;
     let fleet = Arc::new(fleet);
     let ended = CancellationToken::new();
     let conversations =
         tokio::spawn(server::serve(listener, Arc::clone(&fleet), stop.clone(), ended.clone()));
-    let living = tokio::spawn(announce::life(Arc::clone(&fleet)));
+    let living = tokio::spawn(systemd::life(Arc::clone(&fleet)));
     let reason = tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
@@ -105,7 +109,7 @@ pub(crate) async fn run(
     tokio::select! {
         // The service manager hears of it before the first entry stops.
         biased;
-        () = announce::end(Arc::clone(&fleet)) => {}
+        () = systemd::end(Arc::clone(&fleet)) => {}
         () = fleet.shutdown() => {}
     }
     info!("everything has stopped");
@@ -141,13 +145,13 @@ fn configuration(
     paths: &Paths,
     troubles: &Troubles,
 ) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
-    match installed::load(paths) {
+    match active_config::load(paths) {
         Ok(loaded) => {
             // Without a copy there is nothing to fall back to, and that is all.
-            let _ = installed::keep_good(paths);
+            let _ = active_config::keep_good(paths);
             Ok(loaded)
         }
-        Err(error) => match installed::load_good(paths) {
+        Err(error) => match active_config::load_good(paths) {
             None => Err(error),
             Some(good) => {
                 let text = format!("the lab was started with its last good configuration: {error}");

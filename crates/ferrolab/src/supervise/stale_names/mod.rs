@@ -5,9 +5,9 @@
 //! keeps a new process from registering them while they are being removed: it would lose them,
 //! since its addresses are mostly the same. Restarts are not held up; only the new process's
 //! registration waits for the gate, for a moment. Names that a nameserver does not answer for are
-//! [`owed`], and removed when it does.
+//! [`pending_removals`], and removed when it does.
 
-mod owed;
+mod pending_removals;
 mod removal;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -26,9 +26,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::DaemonPart;
-use crate::leftover_names::owed::Owed;
-use crate::leftover_names::removal::{ANSWER, Done, Left, Name, remove_from};
-use crate::troubles::Troubles;
+use crate::log::host_warnings::Troubles;
+use crate::supervise::stale_names::pending_removals::Owed;
+use crate::supervise::stale_names::removal::{ANSWER, Done, Left, Name, remove_from};
 
 /// How often it is looked who is to be asked again.
 const LOOK: Duration = Duration::from_millis(250);

@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 use super::LaunchError;
 use super::plan::{self, Plan};
 use crate::config::Configuration;
-use crate::control::Changes;
-use crate::installed;
 use crate::paths::Paths;
+use crate::supervise::active_config;
+use crate::supervise::control::Changes;
 
 /// A configuration to take up, when what it has no more is gone.
 pub(super) struct Prepared {
@@ -50,13 +50,13 @@ pub(super) async fn prepare(
 
 /// A short text that changes with the lab's configuration file.
 pub(super) fn fingerprint(paths: &Paths) -> String {
-    installed::fingerprint(paths).unwrap_or_default()
+    active_config::fingerprint(paths).unwrap_or_default()
 }
 
 fn read(paths: &Paths, in_force: &Configuration) -> Result<Prepared, String> {
     // Taken first: a file that is written meanwhile shows as another than the one in force.
     let fingerprint = fingerprint(paths);
-    let (next, warnings) = installed::load(paths).map_err(|error| error.plain())?;
+    let (next, warnings) = active_config::load(paths).map_err(|error| error.plain())?;
     let failed = |error: LaunchError| error.to_string();
     let before = plan::all(in_force, paths).map_err(failed)?;
     let after = plan::all(&next, paths).map_err(failed)?;

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::files;
-use crate::leftover_names::removal::{Left, Name};
-use crate::troubles::Troubles;
+use crate::log::host_warnings::Troubles;
+use crate::supervise::stale_names::removal::{Left, Name};
 
 /// Between two tries at a nameserver,
 const RETRY: Duration = Duration::from_secs(1);
