@@ -13,7 +13,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::sign::SingleCertAndKey;
 
-use super::verify::{Accepted, Servers};
+use super::verify::Verifier;
 use super::{Identity, TlsError, files};
 
 /// The servers that a client trusts, and its own certificate. Cheap to clone.
@@ -42,12 +42,12 @@ impl ClientTls {
 
     fn load(cacerts: &Path, identity: Option<&Identity>) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let accepted = Accepted::new(files::authorities(cacerts)?, Arc::clone(&provider));
+        let verifier = Verifier::new(files::authorities(cacerts)?, Arc::clone(&provider));
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::Unfit(error.to_string()))?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Servers::new(accepted)));
+            .with_custom_certificate_verifier(Arc::new(verifier));
         let config = match identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {

@@ -12,7 +12,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::sign::SingleCertAndKey;
 use tokio_rustls::server::TlsStream;
 
-use super::verify::{Accepted, Clients};
+use super::verify::Verifier;
 use super::{Identity, TlsError, files};
 
 /// The certificate of a daemon, and which clients it lets in. Cheap to clone.
@@ -36,8 +36,8 @@ impl ServerTls {
         let builder = match clients {
             None => builder.with_no_client_auth(),
             Some(path) => {
-                let accepted = Accepted::new(files::authorities(path)?, provider);
-                builder.with_client_cert_verifier(Arc::new(Clients::new(accepted)))
+                let verifier = Verifier::new(files::authorities(path)?, provider);
+                builder.with_client_cert_verifier(Arc::new(verifier))
             }
         };
         let config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));

@@ -1,44 +1,41 @@
-//! Certificates of X.509 version 1 that an accepted certificate has issued.
+//! Verification of X.509 version 1 certificates against the accepted ones.
 //!
-//! `openssl x509 -req -CA ...` makes them where nobody asks for extensions. Python takes them, and
-//! the TLS library refuses to look into them; so this looks instead. Owns one question: has one of
-//! the accepted certificates, itself and not by way of others, issued this one, and is it in
-//! force? What such a certificate cannot say (a usage, an alternative name) is not asked.
+//! `openssl x509 -req -CA ...` makes version 1 where nobody asks for extensions. Python accepts
+//! such certificates, webpki refuses to read them. Only one step is allowed: an accepted
+//! certificate must have issued this one itself. A key usage or an alternative name, which
+//! version 1 does not have, is not required.
 //!
-//! All arithmetic is the TLS library's: its algorithms verify the signature, and those that it
-//! does not have (MD5, SHA-1, short keys) do not count.
+//! Signatures are verified by the TLS library's algorithms; those that it lacks (MD5, SHA-1,
+//! short keys) are refused.
 
 use std::time::Duration;
 
-use pkcs8::der::Decode;
-use pkcs8::der::asn1::{GeneralizedTime, UtcTime};
 use tokio_rustls::rustls::CertificateError;
-use tokio_rustls::rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
+use tokio_rustls::rustls::pki_types::{SignatureVerificationAlgorithm, UnixTime};
+use x509_cert::der::Encode;
 
-use super::certificate::{self, Issuing, Parts};
+use super::certificate::{Certificate, Issuing, is};
 
-/// Verifies that one of `issuers` has issued `leaf`, which is of version 1.
+/// Verifies that one of `issuers` has issued `leaf`, and that both are in force.
 ///
 /// # Errors
-/// Why it is not accepted; `UnknownIssuer` where nobody has.
-pub(super) fn verify(
-    leaf: &Parts<'_>,
-    issuers: &[CertificateDer<'static>],
+/// Why it is not accepted; `UnknownIssuer` where none of them has.
+pub(super) fn verify<'a>(
+    leaf: &Certificate,
+    issuers: impl Iterator<Item = &'a Certificate>,
     now: UnixTime,
     algorithms: &[&dyn SignatureVerificationAlgorithm],
 ) -> Result<(), CertificateError> {
-    if !leaf.is_version_1 || leaf.algorithms[0] != leaf.algorithms[1] {
-        return Err(CertificateError::BadEncoding);
-    }
-    in_force(leaf, now)?;
+    check_validity(leaf, now)?;
     let mut reason = CertificateError::UnknownIssuer;
-    for issuer in issuers.iter().filter_map(|issuer| certificate::parts(issuer)) {
-        // One whose limits are unknown here issues nothing here.
-        if issuer.issuing != Issuing::Any || issuer.subject != leaf.issuer {
+    for issuer in issuers {
+        // An issuer with limits (Issuing::Limited) issues nothing here: only webpki checks them.
+        let named = issuer.0.tbs_certificate.subject == leaf.0.tbs_certificate.issuer;
+        if issuer.issuing() != Issuing::Any || !named {
             continue;
         }
-        // Another of the same name may have done it.
-        match in_force(&issuer, now).and_then(|()| signed(leaf, &issuer, algorithms)) {
+        // Several issuers may have the same name: all are tried.
+        match check_validity(issuer, now).and_then(|()| check_signature(leaf, issuer, algorithms)) {
             Ok(()) => return Ok(()),
             Err(error) => reason = error,
         }
@@ -46,65 +43,34 @@ pub(super) fn verify(
     Err(reason)
 }
 
-fn signed(
-    leaf: &Parts<'_>,
-    issuer: &Parts<'_>,
+fn check_signature(
+    leaf: &Certificate,
+    issuer: &Certificate,
     algorithms: &[&dyn SignatureVerificationAlgorithm],
 ) -> Result<(), CertificateError> {
+    let leaf = &leaf.0;
+    if leaf.signature_algorithm != leaf.tbs_certificate.signature {
+        return Err(CertificateError::BadEncoding);
+    }
+    let bad = CertificateError::BadSignature;
+    // Bytes that were not DER were refused by the parser, so this gives the ones that were signed.
+    let Ok(signed) = leaf.tbs_certificate.to_der() else { return Err(bad) };
+    let Some(signature) = leaf.signature.as_bytes() else { return Err(bad) };
     let verified = algorithms.iter().any(|algorithm| {
-        algorithm.signature_alg_id().as_ref() == leaf.algorithms[0]
-            && verifies(*algorithm, issuer, leaf.signed, leaf.signature)
+        is(&leaf.signature_algorithm, algorithm.signature_alg_id().as_ref())
+            && issuer.has_signed(*algorithm, &signed, signature)
     });
-    verified.then_some(()).ok_or(CertificateError::BadSignature)
+    verified.then_some(()).ok_or(bad)
 }
 
-/// Whether `signature` is that of a certificate's owner under `message`. Each kind of signature has
-/// an algorithm for each kind of key that can make it; another one says no.
-pub(super) fn verifies(
-    algorithm: &dyn SignatureVerificationAlgorithm,
-    owner: &Parts<'_>,
-    message: &[u8],
-    signature: &[u8],
-) -> bool {
-    certificate::key(owner.public_key).is_some_and(|(kind, key)| {
-        algorithm.public_key_alg_id().as_ref() == kind
-            && algorithm.verify_signature(key, message, signature).is_ok()
-    })
-}
-
-fn in_force(parts: &Parts<'_>, now: UnixTime) -> Result<(), CertificateError> {
-    let [from, to] = parts.validity.map(time);
-    let (Some(from), Some(to)) = (from, to) else { return Err(CertificateError::BadEncoding) };
+fn check_validity(certificate: &Certificate, now: UnixTime) -> Result<(), CertificateError> {
+    let validity = &certificate.0.tbs_certificate.validity;
     let now = Duration::from_secs(now.as_secs());
-    if now < from {
+    if now < validity.not_before.to_unix_duration() {
         return Err(CertificateError::NotValidYet);
     }
-    if now > to {
+    if now > validity.not_after.to_unix_duration() {
         return Err(CertificateError::Expired);
     }
     Ok(())
-}
-
-/// A point of time in either of its two notations, since 1970.
-fn time(der: &[u8]) -> Option<Duration> {
-    let short = UtcTime::from_der(der).map(|time| time.to_unix_duration());
-    short.or_else(|_| GeneralizedTime::from_der(der).map(|time| time.to_unix_duration())).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_in_both_notations() {
-        let cases: [(&[u8], Option<u64>); 4] = [
-            (b"\x17\x0d700101000010Z", Some(10)),
-            (b"\x18\x0f20500101000000Z", Some(2_524_608_000)),
-            (b"\x17\x0d700101000010X", None),
-            (b"\x04\x01a", None),
-        ];
-        for (der, expected) in cases {
-            assert_eq!(time(der), expected.map(Duration::from_secs), "{der:?}");
-        }
-    }
 }
