@@ -3,7 +3,7 @@
 //! Owns the words and their meaning; by hand, because a parser crate would have to be built before
 //! the first check of a fresh clone.
 
-/// What `cargo xtask` prints when it is asked for help or was not understood.
+/// Help text, also printed after a command line that makes no sense.
 pub(crate) const USAGE: &str = "\
 Usage: cargo xtask COMMAND
 
@@ -17,6 +17,7 @@ Commands:
   lint     formatting, clippy, arrows and tidy
   arrows   which crate depends on which
   tidy     the rules of the house that no compiler checks
+             --update-exceptions  write xtask/comments-left.txt anew; it may only become shorter
   bench    measure Ferrolab beside Pyro5 and bare TCP; all of it takes ten minutes
              NAME         only scenarios with NAME in their names (--list names them)
              --quick      short rounds: under two minutes
@@ -34,7 +35,9 @@ pub(crate) enum Arguments {
     Test(TestOptions),
     Lint,
     Arrows,
-    Tidy,
+    Tidy {
+        update: bool,
+    },
     Venv,
     Docs,
     Compare,
@@ -42,7 +45,7 @@ pub(crate) enum Arguments {
     Bench(Vec<String>),
 }
 
-/// What `test` runs.
+/// Options of `test`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TestOptions {
     pub(crate) rust: bool,
@@ -53,7 +56,7 @@ pub(crate) struct TestOptions {
 }
 
 impl Arguments {
-    /// Reads the words behind the program's name.
+    /// Reads the words after the program's name.
     pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Self, String> {
         let mut words = words.into_iter();
         let Some(command) = words.next() else {
@@ -64,7 +67,11 @@ impl Arguments {
             "bench" => return Ok(Arguments::Bench(words.collect())),
             "lint" => Arguments::Lint,
             "arrows" => Arguments::Arrows,
-            "tidy" => Arguments::Tidy,
+            "tidy" => match words.next().as_deref() {
+                None => Arguments::Tidy { update: false },
+                Some("--update-exceptions") => Arguments::Tidy { update: true },
+                Some(word) => return Err(format!("`tidy` takes no `{word}`")),
+            },
             "venv" => Arguments::Venv,
             "docs" => Arguments::Docs,
             "compare" => Arguments::Compare,
@@ -128,6 +135,8 @@ mod tests {
             ("test --rust --python", Arguments::Test(options(true, true))),
             ("test --python --extended -k down -- -x", Arguments::Test(picked)),
             ("lint", Arguments::Lint),
+            ("tidy", Arguments::Tidy { update: false }),
+            ("tidy --update-exceptions", Arguments::Tidy { update: true }),
             ("venv", Arguments::Venv),
             (
                 "bench oneway --quick",

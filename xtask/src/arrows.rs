@@ -27,7 +27,7 @@ const HTTP: &[&str] = &["hyper", "axum", "reqwest", "ureq"];
 const CLI: &[&str] = &["clap", "miette", "indicatif", "comfy-table"];
 const IO: &[&str] = &["tokio", "mio", "async-std", "smol", "futures-util", "socket2", "rustix"];
 
-/// What must not be found anywhere under a crate.
+/// Packages that must not stand anywhere in a crate's dependency tree.
 const BANS: &[(&str, &[&[&str]], &str)] = &[
     (
         "wire",

@@ -1,7 +1,7 @@
 //! The pages that are generated from the program itself.
 //!
-//! Owns which page goes to which file. What is on them is the program's; its own test says when a
-//! file is stale.
+//! Owns which page is written to which file. The program writes the text, and its own test says
+//! when a file is stale.
 
 use std::fs::File;
 use std::io::Write;

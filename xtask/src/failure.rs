@@ -1,6 +1,6 @@
 //! Why a step failed.
 //!
-//! Owns one sentence for a person, with what to do behind it where that is known.
+//! Owns one sentence for a person, followed by the remedy where that is known.
 
 use std::fmt;
 use std::io;

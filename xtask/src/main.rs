@@ -60,7 +60,10 @@ fn carry_out(arguments: Arguments) -> Outcome<()> {
         Arguments::Docs => steps.run("generated pages", || docs::write(&workspace))?,
         Arguments::Compare => compare(&workspace, &mut steps)?,
         Arguments::Arrows => steps.run("dependency arrows", || arrows::check(&workspace))?,
-        Arguments::Tidy => steps.run("tidy", || tidy::check(&workspace))?,
+        Arguments::Tidy { update: false } => steps.run("tidy", || tidy::check(&workspace))?,
+        Arguments::Tidy { update: true } => {
+            steps.run("exceptions", || tidy::update_exceptions(&workspace))?;
+        }
         Arguments::Lint => lint(&workspace, &mut steps)?,
         Arguments::Test(options) => test(&workspace, &mut steps, &options)?,
     }
@@ -157,7 +160,7 @@ fn test(workspace: &Workspace, steps: &mut Steps, options: &TestOptions) -> Outc
     Ok(())
 }
 
-/// What a test finds in its environment.
+/// Environment variables that tests read.
 type Environment = [(&'static str, OsString)];
 
 fn rust_tests(workspace: &Workspace, steps: &mut Steps, environment: &Environment) -> Outcome<()> {

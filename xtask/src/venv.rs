@@ -19,7 +19,7 @@ const OLDEST: (u32, u32) = (3, 11);
 /// Where to look, the usual name first.
 const INTERPRETERS: [&str; 5] = ["python3", "python3.14", "python3.13", "python3.12", "python3.11"];
 
-/// Prints an interpreter's version, its path, its full version and whether it can make environments.
+/// Prints an interpreter's version, path, full version and whether it can make environments.
 const PROBE: &str = "\
 import importlib.util, os, sys
 print('%d.%d' % sys.version_info[:2])
@@ -37,16 +37,16 @@ pub(crate) struct Environment {
     resolve: bool,
 }
 
-/// What the tests run with.
+/// The tests' environment.
 pub(crate) const TESTS: Environment =
     Environment { folder: "test-venv", requirements: "requirements.txt", resolve: true };
-/// What a second interpreter of the same daemon has.
+/// A second interpreter of the same daemon.
 pub(crate) const PYMEASURE: Environment = Environment {
     folder: "test-venv-pymeasure",
     requirements: "requirements-pymeasure.txt",
     resolve: false,
 };
-/// What takes long to install.
+/// Large libraries, for `--extended`.
 pub(crate) const LIBRARIES: Environment = Environment {
     folder: "test-venv-libraries",
     requirements: "requirements-libraries.txt",

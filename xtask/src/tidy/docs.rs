@@ -6,7 +6,7 @@ use super::source::{Source, has_word};
 const PAGES: [&str; 2] = ["ARCHITECTURE.md", "CHANGELOG.md"];
 const REASON: &str = "a crate that the page does not name is one that nobody finds";
 
-/// What the pages leave out.
+/// The crates that a page does not name.
 pub(super) fn findings(sources: &[Source], crates: &[String]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for page in PAGES {

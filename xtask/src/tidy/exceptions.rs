@@ -1,4 +1,4 @@
-//! What is excepted from a rule, each with its reason.
+//! Exceptions from the tidy rules, each with its reason.
 //!
 //! An exception names one file; one that is not needed any more is itself a finding.
 

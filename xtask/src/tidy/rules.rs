@@ -1,6 +1,7 @@
 //! The rules, each with its reason, as a table of functions over one file.
 
 use super::Finding;
+use super::prose;
 use super::source::{Source, has_word};
 
 /// A rule: its name, why it is one, and the lines of a file that break it, with what is there.
@@ -57,6 +58,8 @@ const RULES: &[Rule] = &[
         reason: "tests wait for a condition, in a helper called wait_for, wait_until or poll",
         broken: fixed_sleeps,
     },
+    Rule { name: "plain-words", reason: "docs/style.md", broken: prose::phrases },
+    Rule { name: "comment-width", reason: "docs/style.md", broken: prose::wide_comments },
 ];
 
 const YAML: &[&str] = &["serde_saphyr", "saphyr", "saphyr_parser", "granit_parser", "serde_yaml"];

@@ -1,8 +1,8 @@
 //! A file as the rules read it.
 //!
-//! Owns telling code from comments and strings, and tests from what is shipped. A word in a
-//! comment or in a message breaks no rule, so the rules for code read a text in which both are
-//! blanks and every line keeps its number.
+//! Owns telling code from comments and strings, and tests from the rest. The rules for code read a
+//! text in which comments and strings are blanks, the rules for comments one in which all else is;
+//! every line keeps its number in both.
 
 use std::ops::Range;
 
@@ -12,19 +12,20 @@ pub(super) struct Source {
     pub(super) path: String,
     text: String,
     code: String,
+    comments: String,
     tests: Vec<Range<usize>>,
 }
 
 impl Source {
     pub(super) fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
         let (path, text) = (path.into(), text.into());
-        let code = match extension(&path) {
-            "rs" => blank_rust(&text),
-            "py" => blank_python(&text),
-            _ => String::new(),
+        let (code, comments) = match extension(&path) {
+            "rs" => split_rust(&text),
+            "py" => split_python(&text),
+            _ => Default::default(),
         };
         let tests = test_modules(&code);
-        Source { path, text, code, tests }
+        Source { path, text, code, comments, tests }
     }
 
     pub(super) fn extension(&self) -> &str {
@@ -38,6 +39,11 @@ impl Source {
     /// The lines without comments and without what is in strings, numbered from 1.
     pub(super) fn code_lines(&self) -> impl Iterator<Item = (usize, &str)> {
         self.code.lines().enumerate().map(|(index, line)| (index + 1, line))
+    }
+
+    /// The lines with nothing but their comments, and Python's docstrings.
+    pub(super) fn comment_lines(&self) -> impl Iterator<Item = &str> {
+        self.comments.lines()
     }
 
     /// Whether the line, numbered from 1, is never part of what is shipped.
@@ -114,13 +120,18 @@ fn line_of(code: &str, at: usize) -> usize {
     code[..at].matches('\n').count() + 1
 }
 
-/// As [`blank_rust`]: what a triple-quoted text says is not done by the file that holds it.
-fn blank_python(text: &str) -> String {
-    blank(text, |chars, at| match &chars[at..] {
-        rest @ ['#', ..] => (at + rest.iter().take_while(|c| **c != '\n').count(), 0),
-        rest @ [a @ ('"' | '\''), b, c, ..] if a == b && b == c => (at + triple_quoted(rest), 3),
-        rest @ [quote @ ('"' | '\''), ..] => (at + quoted(rest, *quote), 1),
-        _ => (at, 0),
+/// As [`split_rust`]. A triple-quoted text is not code, and is a comment if it begins a line.
+fn split_python(text: &str) -> (String, String) {
+    split(text, |chars, at| {
+        let begins_line = || chars[..at].iter().rev().find(|c| !" \t".contains(**c)) == Some(&'\n');
+        match &chars[at..] {
+            rest @ ['#', ..] => Part::comment(at, rest.iter().take_while(|c| **c != '\n').count()),
+            rest @ [a @ ('"' | '\''), b, c, ..] if a == b && b == c => {
+                Part { end: at + triple_quoted(rest), kept: 3, comment: at == 0 || begins_line() }
+            }
+            rest @ [quote @ ('"' | '\''), ..] => Part::literal(at, quoted(rest, *quote), 1),
+            _ => Part::code(at),
+        }
     })
 }
 
@@ -136,50 +147,76 @@ fn triple_quoted(rest: &[char]) -> usize {
     rest.len()
 }
 
-/// Replaces comments and the insides of literals by blanks; line breaks stay.
-fn blank_rust(text: &str) -> String {
-    blank(text, literal_or_comment)
+/// The code, with blanks for comments and the insides of literals, and the comments, with blanks
+/// for all else; line breaks stay in both.
+fn split_rust(text: &str) -> (String, String) {
+    split(text, literal_or_comment)
 }
 
-/// Replaces by blanks what `skip` finds: it tells where the comment or literal that begins at a
-/// place ends (at the same place if none does), and how many characters of its edges stay.
-fn blank(text: &str, skip: impl Fn(&[char], usize) -> (usize, usize)) -> String {
+/// A comment or a literal at some place of a text.
+struct Part {
+    /// Where it ends: at the same place if there is no such thing.
+    end: usize,
+    /// How many characters of its edges are code.
+    kept: usize,
+    comment: bool,
+}
+
+impl Part {
+    fn code(at: usize) -> Self {
+        Part { end: at, kept: 0, comment: false }
+    }
+
+    fn comment(at: usize, length: usize) -> Self {
+        Part { end: at + length, kept: 0, comment: true }
+    }
+
+    fn literal(at: usize, length: usize, kept: usize) -> Self {
+        Part { end: at + length, kept, comment: false }
+    }
+}
+
+/// Divides a text by the parts that `part` finds.
+fn split(text: &str, part: impl Fn(&[char], usize) -> Part) -> (String, String) {
     let chars: Vec<char> = text.chars().collect();
-    let mut out = String::with_capacity(text.len());
+    let (mut code, mut comments) = (String::new(), String::new());
     let mut at = 0;
     while at < chars.len() {
-        let (end, kept) = skip(&chars, at);
+        let Part { end, kept, comment } = part(&chars, at);
         let end = end.min(chars.len());
         if end == at {
-            out.push(chars[at]);
+            code.push(chars[at]);
+            comments.push(if chars[at] == '\n' { '\n' } else { ' ' });
             at += 1;
             continue;
         }
         for (index, character) in (at..end).zip(&chars[at..end]) {
-            let keep = *character == '\n' || index < at + kept || index + kept >= end;
-            out.push(if keep { *character } else { ' ' });
+            let edge = index < at + kept || index + kept >= end;
+            let keep = |kept: bool| if kept || *character == '\n' { *character } else { ' ' };
+            code.push(keep(edge));
+            comments.push(keep(comment && !edge));
         }
         at = end;
     }
-    out
+    (code, comments)
 }
 
-fn literal_or_comment(chars: &[char], at: usize) -> (usize, usize) {
+fn literal_or_comment(chars: &[char], at: usize) -> Part {
     let rest = &chars[at..];
     if at > 0 && (chars[at - 1].is_alphanumeric() || chars[at - 1] == '_') && rest[0] != '"' {
-        return (at, 0); // inside of a name, where r and ' begin nothing
+        return Part::code(at); // inside of a name, where r and ' begin nothing
     }
     match rest {
-        ['/', '/', ..] => (at + rest.iter().take_while(|c| **c != '\n').count(), 0),
-        ['/', '*', ..] => (at + block_comment(rest), 0),
-        ['"', ..] => (at + quoted(rest, '"'), 1),
+        ['/', '/', ..] => Part::comment(at, rest.iter().take_while(|c| **c != '\n').count()),
+        ['/', '*', ..] => Part::comment(at, block_comment(rest)),
+        ['"', ..] => Part::literal(at, quoted(rest, '"'), 1),
         ['r', '"' | '#', ..] | ['b', 'r', '"' | '#', ..] => match raw_string(rest) {
-            Some(length) => (at + length, 0),
-            None => (at, 0),
+            Some(length) => Part::literal(at, length, 0),
+            None => Part::code(at),
         },
-        ['\'', '\\', ..] => (at + quoted(rest, '\''), 1),
-        ['\'', _, '\'', ..] => (at + 3, 1),
-        _ => (at, 0), // code, or a lifetime
+        ['\'', '\\', ..] => Part::literal(at, quoted(rest, '\''), 1),
+        ['\'', _, '\'', ..] => Part::literal(at, 3, 1),
+        _ => Part::code(at), // code, or a lifetime
     }
 }
 
@@ -241,7 +278,7 @@ mod tests {
             ("for\"x\"", "for\" \""),
         ];
         for (text, code) in cases {
-            assert_eq!(blank_rust(text), code, "{text}");
+            assert_eq!(split_rust(text).0, code, "{text}");
         }
     }
 
@@ -254,8 +291,15 @@ mod tests {
             ("a = '' + b", "a = '' + b"),
         ];
         for (text, code) in cases {
-            assert_eq!(blank_python(text), code, "{text}");
+            assert_eq!(split_python(text).0, code, "{text}");
         }
+    }
+
+    #[test]
+    fn only_comments_are_left() {
+        assert_eq!(split_rust("a(\"//\"); // b\n'c' /* d */").1, "         // b\n    /* d */");
+        let python = "\"\"\"a\"\"\"\nb = '''c''' # d\n  '''e\nf'''";
+        assert_eq!(split_python(python).1, "   a   \n            # d\n     e\nf   ");
     }
 
     #[test]
