@@ -8,10 +8,10 @@
 use crate::error::DecodeErrorKind;
 use crate::value::{Dict, Set, Value};
 
-const VALUE: usize = size_of::<Value>();
+const VALUE_BYTES: usize = size_of::<Value>();
 /// Dicts are made with room for as many entries as the last one had, up to this: the rows of a
 /// table are alike.
-const ALIKE: usize = 16;
+const MAX_PREALLOCATED_ENTRIES: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -36,34 +36,34 @@ impl Budget {
     }
 
     /// A list with room for all of its items.
-    pub(crate) fn list(&mut self, len: usize) -> Result<Vec<Value>, DecodeErrorKind> {
-        self.pay(len.saturating_mul(VALUE))?;
+    pub(crate) fn new_list(&mut self, len: usize) -> Result<Vec<Value>, DecodeErrorKind> {
+        self.pay(len.saturating_mul(VALUE_BYTES))?;
         Ok(Vec::with_capacity(len))
     }
 
     /// A dict with room for all of its entries.
-    pub(crate) fn dict(&mut self, len: usize) -> Result<Dict, DecodeErrorKind> {
-        self.pay(Dict::room_for(len))?;
+    pub(crate) fn new_dict(&mut self, len: usize) -> Result<Dict, DecodeErrorKind> {
+        self.pay(Dict::heap_bytes_for(len))?;
         Ok(Dict::with_capacity(len))
     }
 
-    /// A dict of which nobody says how many entries it will have; [`Budget::end_dict`] ends it.
-    pub(crate) fn dict_of_some(&mut self) -> Result<Dict, DecodeErrorKind> {
-        self.dict(self.last_dict)
+    /// A dict of which nobody says how many entries it will have; [`Budget::note_dict_len`] ends it.
+    pub(crate) fn new_dict_of_unknown_len(&mut self) -> Result<Dict, DecodeErrorKind> {
+        self.new_dict(self.last_dict)
     }
 
-    pub(crate) fn end_dict(&mut self, dict: &Dict) {
-        self.last_dict = dict.len().min(ALIKE);
+    pub(crate) fn note_dict_len(&mut self, dict: &Dict) {
+        self.last_dict = dict.len().min(MAX_PREALLOCATED_ENTRIES);
     }
 
     /// A set with room for all of its members.
-    pub(crate) fn set(&mut self, len: usize) -> Result<Set, DecodeErrorKind> {
-        self.pay(Set::room_for(len))?;
+    pub(crate) fn new_set(&mut self, len: usize) -> Result<Set, DecodeErrorKind> {
+        self.pay(Set::heap_bytes_for(len))?;
         Ok(Set::with_capacity(len))
     }
 
     #[inline]
-    pub(crate) fn push(
+    pub(crate) fn push_item(
         &mut self,
         items: &mut Vec<Value>,
         item: Value,
@@ -71,45 +71,49 @@ impl Budget {
         if items.len() == items.capacity() {
             // As a `Vec` grows by itself, but paid for before.
             let room = items.capacity().max(4);
-            self.pay(room.saturating_mul(VALUE))?;
+            self.pay(room.saturating_mul(VALUE_BYTES))?;
             items.reserve_exact(room);
         }
-        self.pay_for(&item)?;
+        self.pay_for_owned(&item)?;
         items.push(item);
         Ok(())
     }
 
     #[inline]
-    pub(crate) fn insert(
+    pub(crate) fn insert_entry(
         &mut self,
         dict: &mut Dict,
         key: Value,
         value: Value,
     ) -> Result<(), DecodeErrorKind> {
-        self.pay_for(&key)?;
-        self.pay_for(&value)?;
-        let before = dict.room();
+        self.pay_for_owned(&key)?;
+        self.pay_for_owned(&value)?;
+        let before = dict.heap_bytes();
         dict.insert(key, value);
-        self.pay(dict.room().saturating_sub(before))
+        self.pay(dict.heap_bytes().saturating_sub(before))
     }
 
     #[inline]
-    pub(crate) fn add(&mut self, set: &mut Set, member: Value) -> Result<(), DecodeErrorKind> {
-        self.pay_for(&member)?;
-        let before = set.room();
+    pub(crate) fn insert_member(
+        &mut self,
+        set: &mut Set,
+        member: Value,
+    ) -> Result<(), DecodeErrorKind> {
+        self.pay_for_owned(&member)?;
+        let before = set.heap_bytes();
         set.insert(member);
-        self.pay(set.room().saturating_sub(before))
+        self.pay(set.heap_bytes().saturating_sub(before))
     }
 
     /// Pays for what a value owns beside itself; containers have paid already.
     #[inline]
-    fn pay_for(&mut self, value: &Value) -> Result<(), DecodeErrorKind> {
+    fn pay_for_owned(&mut self, value: &Value) -> Result<(), DecodeErrorKind> {
         match value {
             Value::Str(text) => self.pay(text.capacity()),
             Value::Bytes(bytes) => self.pay(bytes.capacity()),
             Value::BigInt(int) => {
                 let digits = usize::try_from(int.bits() / 8).unwrap_or(usize::MAX);
-                self.pay(digits.saturating_add(2 * VALUE))
+                self.pay(digits.saturating_add(2 * VALUE_BYTES))
             }
             _ => Ok(()),
         }

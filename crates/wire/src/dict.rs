@@ -98,12 +98,12 @@ impl Dict {
     /// Bytes of memory that the dict takes beside the `Value` that it is in, without what its keys
     /// and values own.
     #[inline]
-    pub(crate) fn room(&self) -> usize {
-        self.table.as_ref().map_or(0, |table| size_of::<Table<Value>>() + table.room())
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.table.as_ref().map_or(0, |table| size_of::<Table<Value>>() + table.heap_bytes())
     }
 
     /// The same of a new one with room for so many entries.
-    pub(crate) fn room_for(capacity: usize) -> usize {
+    pub(crate) fn heap_bytes_for(capacity: usize) -> usize {
         match capacity {
             0 => 0,
             _ => size_of::<Table<Value>>().saturating_add(capacity.saturating_mul(size_of::<(

@@ -6,10 +6,10 @@ use crate::value::Value;
 
 /// How deep an encoder follows containers: serpent's own limit under Python's default recursion
 /// limit, and what our decoders take by default.
-pub(crate) const MAX_LEVEL: usize = 200;
+pub(crate) const MAX_DEPTH: usize = 200;
 
 /// Runs `write`; if it fails, takes back what it has appended.
-pub(crate) fn all_or_nothing(
+pub(crate) fn write_or_roll_back(
     out: &mut Vec<u8>,
     write: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
@@ -18,12 +18,12 @@ pub(crate) fn all_or_nothing(
 }
 
 /// Refuses a value inside too many containers.
-pub(crate) fn check_level(level: usize) -> Result<(), EncodeError> {
-    if level > MAX_LEVEL { Err(EncodeError::TooDeep(MAX_LEVEL)) } else { Ok(()) }
+pub(crate) fn check_depth(depth: usize) -> Result<(), EncodeError> {
+    if depth > MAX_DEPTH { Err(EncodeError::TooDeep(MAX_DEPTH)) } else { Ok(()) }
 }
 
 /// A length as its field wants it.
-pub(crate) fn length<T: TryFrom<usize>>(
+pub(crate) fn length_field<T: TryFrom<usize>>(
     serializer: Serializer,
     what: &'static str,
     len: usize,
@@ -34,20 +34,20 @@ pub(crate) fn length<T: TryFrom<usize>>(
 /// Appends the floats that `items` begin with, each as `code` and what `bytes` makes of it; returns
 /// the items behind them. Long lists of numbers are what instruments return: room for many is made
 /// at once, and nothing is asked of each but whether it is one.
-pub(crate) fn leading_floats<'a>(
+pub(crate) fn write_leading_floats<'a>(
     items: &'a [Value],
     code: u8,
     bytes: impl Fn(f64) -> [u8; 8],
-    level: usize,
+    depth: usize,
     out: &mut Vec<u8>,
 ) -> &'a [Value] {
     // Those that are nested too deeply are left to be refused.
-    if level > MAX_LEVEL {
+    if depth > MAX_DEPTH {
         return items;
     }
     let mut rest = items;
     while let [Value::Float(_), ..] = rest {
-        let (some, behind) = rest.split_at(rest.len().min(FLOATS_AT_ONCE));
+        let (some, behind) = rest.split_at(rest.len().min(FLOATS_PER_RESERVE));
         out.reserve(some.len() * (1 + 8));
         for (at, item) in some.iter().enumerate() {
             let Value::Float(float) = item else { return rest.get(at..).unwrap_or_default() };
@@ -63,4 +63,4 @@ pub(crate) fn leading_floats<'a>(
 }
 
 /// For how many floats room is made at once: a list may begin with floats and not go on so.
-const FLOATS_AT_ONCE: usize = 1024;
+const FLOATS_PER_RESERVE: usize = 1024;

@@ -90,17 +90,17 @@ impl Exception {
             [arg] => arg.to_string(),
             // The file name, where there is one, is not among the arguments any more.
             [number, text] if self.is_os_error() => {
-                format!("[Errno {}] {}", plain(number), plain(text))
+                format!("[Errno {}] {}", format_str(number), format_str(text))
             }
             [encoding, data, start, end, reason] => self
-                .unicode_message([encoding, data, start, end, reason])
+                .format_unicode_error([encoding, data, start, end, reason])
                 .unwrap_or_else(|| Value::Tuple(self.args.clone()).to_string()),
             args => Value::Tuple(args.to_vec()).to_string(),
         }
     }
 
     /// What Python says of a `UnicodeDecodeError` or `UnicodeEncodeError`.
-    fn unicode_message(&self, args: [&Value; 5]) -> Option<String> {
+    fn format_unicode_error(&self, args: [&Value; 5]) -> Option<String> {
         let [encoding, data, start, end, reason] = args;
         let (verb, what) = match self.short_class() {
             "UnicodeDecodeError" => ("decode", "byte"),
@@ -112,14 +112,14 @@ impl Exception {
         let place = match end.checked_sub(start)? {
             1 => {
                 let culprit = match data {
-                    Value::Str(text) => escaped(text.chars().nth(start)?),
+                    Value::Str(text) => escape_char(text.chars().nth(start)?),
                     data => format!("0x{:02x}", data.as_bytes()?.get(start)?),
                 };
                 format!("{what} {culprit} in position {start}")
             }
             _ => format!("{what}s in position {start}-{}", end.checked_sub(1)?),
         };
-        let (encoding, reason) = (plain(encoding), plain(reason));
+        let (encoding, reason) = (format_str(encoding), format_str(reason));
         Some(format!("'{encoding}' codec can't {verb} {place}: {reason}"))
     }
 
@@ -244,12 +244,12 @@ impl From<FrameError> for Exception {
 }
 
 /// `str()` of a value rather than its `repr()`.
-fn plain(value: &Value) -> String {
+fn format_str(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), Into::into)
 }
 
 /// A character as Python's Unicode errors show it.
-fn escaped(letter: char) -> String {
+fn escape_char(letter: char) -> String {
     match u32::from(letter) {
         code @ 0..=0xff => format!("'\\x{code:02x}'"),
         code @ 0x100..=0xffff => format!("'\\u{code:04x}'"),

@@ -20,20 +20,20 @@ pub(crate) struct Hash {
 
 /// The hash of `key` under Python's equality.
 pub(crate) fn hash(key: &Value) -> Hash {
-    let mut state = State { hasher: seed().build_hasher(), nan: false };
-    state.value(key);
-    Hash { bits: state.hasher.finish(), nan: state.nan }
+    let mut hasher = KeyHasher { inner: hash_seed().build_hasher(), nan: false };
+    hasher.write_value(key);
+    Hash { bits: hasher.inner.finish(), nan: hasher.nan }
 }
 
 /// The hash of a `str` key, the same as [`hash`] gives.
 pub(crate) fn hash_str(text: &str) -> Hash {
-    let mut state = State { hasher: seed().build_hasher(), nan: false };
-    state.text(text);
-    Hash { bits: state.hasher.finish(), nan: false }
+    let mut hasher = KeyHasher { inner: hash_seed().build_hasher(), nan: false };
+    hasher.write_str(text);
+    Hash { bits: hasher.inner.finish(), nan: false }
 }
 
 /// Whether Python takes `a` and `b` for the same key.
-pub(crate) fn same(a: &Value, b: &Value) -> bool {
+pub(crate) fn are_equal(a: &Value, b: &Value) -> bool {
     use Value::{BigInt, Bool, Bytes, Complex, Dict, Float, FrozenSet, Int, List, Set, Str, Tuple};
     match (a, b) {
         (Str(a), Str(b)) => a == b,
@@ -42,14 +42,14 @@ pub(crate) fn same(a: &Value, b: &Value) -> bool {
         (Bytes(a), Bytes(b)) => a == b,
         (BigInt(a), BigInt(b)) => a == b,
         (Tuple(a), Tuple(b)) | (List(a), List(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| are_equal(a, b))
         }
         (FrozenSet(a) | Set(a), FrozenSet(b) | Set(b)) => a == b,
         (Dict(a), Dict(b)) => a == b,
         (
             Bool(_) | Int(_) | BigInt(_) | Float(_) | Complex { .. },
             Bool(_) | Int(_) | BigInt(_) | Float(_) | Complex { .. },
-        ) => match (number(a), number(b)) {
+        ) => match (normalize_number(a), normalize_number(b)) {
             (Number::Nan, _) | (_, Number::Nan) => false,
             (a, b) => a == b,
         },
@@ -58,15 +58,15 @@ pub(crate) fn same(a: &Value, b: &Value) -> bool {
 }
 
 /// Python's name of the first type inside `value` that makes it useless as a key.
-pub(crate) fn unhashable(value: &Value) -> Option<&'static str> {
+pub(crate) fn unhashable_type(value: &Value) -> Option<&'static str> {
     match value {
         Value::List(_) | Value::Set(_) | Value::Dict(_) => Some(value.type_name()),
-        Value::Tuple(items) => items.iter().find_map(unhashable),
+        Value::Tuple(items) => items.iter().find_map(unhashable_type),
         _ => None,
     }
 }
 
-fn seed() -> &'static RandomState {
+fn hash_seed() -> &'static RandomState {
     static SEED: OnceLock<RandomState> = OnceLock::new();
     SEED.get_or_init(RandomState::new)
 }
@@ -84,21 +84,21 @@ enum Number {
     Other,
 }
 
-fn number(value: &Value) -> Number {
+fn normalize_number(value: &Value) -> Number {
     match value {
         Value::Bool(bool) => Number::Small(i64::from(*bool)),
         Value::Int(int) => Number::Small(*int),
         Value::BigInt(int) => Number::Big(int.clone()),
-        Value::Float(float) => real(*float),
+        Value::Float(float) => normalize_float(*float),
         Value::Complex { re, im } if re.is_nan() || im.is_nan() => Number::Nan,
-        Value::Complex { re, im } if *im == 0.0 => real(*re),
+        Value::Complex { re, im } if *im == 0.0 => normalize_float(*re),
         // Adding 0.0 turns -0.0 into 0.0.
         Value::Complex { re, im } => Number::Complex((re + 0.0).to_bits(), (im + 0.0).to_bits()),
         _ => Number::Other,
     }
 }
 
-fn real(float: f64) -> Number {
+fn normalize_float(float: f64) -> Number {
     const I64_END: f64 = 9_223_372_036_854_775_808.0;
     if float.is_nan() {
         Number::Nan
@@ -111,81 +111,81 @@ fn real(float: f64) -> Number {
     }
 }
 
-struct State<H> {
-    hasher: H,
+struct KeyHasher<H> {
+    inner: H,
     nan: bool,
 }
 
-impl<H: Hasher> State<H> {
-    fn text(&mut self, text: &str) {
-        self.hasher.write_u8(1);
-        self.hasher.write(text.as_bytes());
-        self.hasher.write_u8(0xff);
+impl<H: Hasher> KeyHasher<H> {
+    fn write_str(&mut self, text: &str) {
+        self.inner.write_u8(1);
+        self.inner.write(text.as_bytes());
+        self.inner.write_u8(0xff);
     }
 
-    fn value(&mut self, value: &Value) {
+    fn write_value(&mut self, value: &Value) {
         match value {
-            Value::Str(text) => self.text(text),
-            Value::None => self.hasher.write_u8(2),
+            Value::Str(text) => self.write_str(text),
+            Value::None => self.inner.write_u8(2),
             Value::Bytes(bytes) => {
-                self.hasher.write_u8(3);
-                self.hasher.write_usize(bytes.len());
-                self.hasher.write(bytes);
+                self.inner.write_u8(3);
+                self.inner.write_usize(bytes.len());
+                self.inner.write(bytes);
             }
             Value::Tuple(items) => {
-                self.hasher.write_u8(4);
-                self.items(items);
+                self.inner.write_u8(4);
+                self.write_items(items);
             }
             Value::List(items) => {
-                self.hasher.write_u8(5);
-                self.items(items);
+                self.inner.write_u8(5);
+                self.write_items(items);
             }
             Value::FrozenSet(set) | Value::Set(set) => {
-                self.hasher.write_u8(6);
+                self.inner.write_u8(6);
                 let hash = set.hash();
-                self.hasher.write_u64(hash.bits);
+                self.inner.write_u64(hash.bits);
                 self.nan |= hash.nan;
             }
             // No key of Python's; a program's mistake must still cost no more than a scan.
             Value::Dict(dict) => {
-                self.hasher.write_u8(7);
-                self.hasher.write_usize(dict.len());
+                self.inner.write_u8(7);
+                self.inner.write_usize(dict.len());
             }
             Value::Bool(_)
             | Value::Int(_)
             | Value::BigInt(_)
             | Value::Float(_)
-            | Value::Complex { .. } => self.number(&number(value)),
+            | Value::Complex { .. } => self.write_number(&normalize_number(value)),
         }
     }
 
-    fn items(&mut self, items: &[Value]) {
-        self.hasher.write_usize(items.len());
+    fn write_items(&mut self, items: &[Value]) {
+        self.inner.write_usize(items.len());
         for item in items {
-            self.value(item);
+            self.write_value(item);
         }
     }
 
-    fn number(&mut self, number: &Number) {
+    fn write_number(&mut self, number: &Number) {
         match number {
             Number::Small(int) => {
-                self.hasher.write_u8(8);
-                self.hasher.write_i64(*int);
+                self.inner.write_u8(8);
+                self.inner.write_i64(*int);
             }
             Number::Big(int) => {
-                self.hasher.write_u8(9);
+                self.inner.write_u8(9);
                 for digit in int.iter_u64_digits() {
-                    self.hasher.write_u64(digit);
+                    self.inner.write_u64(digit);
                 }
             }
             Number::Real(bits) => {
-                self.hasher.write_u8(10);
-                self.hasher.write_u64(*bits);
+                self.inner.write_u8(10);
+                self.inner.write_u64(*bits);
             }
             Number::Complex(re, im) => {
-                self.hasher.write_u8(11);
-                self.hasher.write_u64(*re);
-                self.hasher.write_u64(*im);
+                self.inner.write_u8(11);
+                self.inner.write_u64(*re);
+                self.inner.write_u64(*im);
             }
             Number::Nan => self.nan = true,
             Number::Other => {}

@@ -113,7 +113,7 @@
 //! ```
 
 mod base64;
-mod binary;
+mod binary_reader;
 mod budget;
 mod call;
 mod codec;
@@ -134,7 +134,7 @@ pub mod serializer;
 pub mod serpent;
 mod set;
 mod table;
-mod text;
+mod text_cursor;
 pub mod uri;
 pub mod value;
 

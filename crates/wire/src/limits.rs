@@ -22,9 +22,9 @@ pub struct Limits {
 
 /// A message's values may take so many times the memory of the largest message: numbers and the
 /// rows of a table do, and what is made of two or three bytes over and over does not.
-const VALUES_PER_MESSAGE: usize = 6;
+const MEMORY_PER_MESSAGE_BYTE: usize = 6;
 /// What the values of a message may take at least, however short messages must be.
-const LEAST_MEMORY: usize = 8 << 20;
+const MIN_MEMORY_BYTES: usize = 8 << 20;
 
 impl Limits {
     /// The limits of a peer whose messages may have so many bytes: compressed ones when they are
@@ -33,7 +33,7 @@ impl Limits {
         Limits {
             message,
             inflated: message,
-            memory: message.saturating_mul(VALUES_PER_MESSAGE).max(LEAST_MEMORY),
+            memory: message.saturating_mul(MEMORY_PER_MESSAGE_BYTE).max(MIN_MEMORY_BYTES),
             depth: 200,
             // CPython's own: sys.get_int_max_str_digits().
             digits: 4300,

@@ -19,14 +19,14 @@
 //! objects (`c`) are never read: they would be a stranger's program. `S` and `.` (StopIteration,
 //! Ellipsis) are no data either. Bytes behind the value are ignored, as `marshal.loads` does.
 
+mod canonical;
 mod decode;
 mod encode;
-mod same;
 #[cfg(test)]
 mod tests;
 
+pub use canonical::is_canonical;
 pub use decode::decode;
 pub(crate) use decode::decode_counted;
 pub(crate) use encode::encode_bytes_head;
 pub use encode::{encode, encode_call};
-pub use same::stays_the_same;

@@ -75,11 +75,15 @@ pub(crate) fn parse_int(text: &[u8], max_digits: usize) -> Result<Value, IntErro
             _ => return Err(IntError::Syntax),
         }
     }
-    if between { decimal(sign, digits, max_digits) } else { Err(IntError::Syntax) }
+    if between { parse_decimal(sign, digits, max_digits) } else { Err(IntError::Syntax) }
 }
 
 /// The int with these decimal digits, any `_` among them skipped.
-pub(crate) fn decimal(sign: Sign, digits: &[u8], max_digits: usize) -> Result<Value, IntError> {
+pub(crate) fn parse_decimal(
+    sign: Sign,
+    digits: &[u8],
+    max_digits: usize,
+) -> Result<Value, IntError> {
     let mut plain = Vec::new();
     let digits = if digits.contains(&b'_') {
         plain.extend(digits.iter().copied().filter(|&digit| digit != b'_'));
@@ -103,18 +107,18 @@ pub(crate) fn decimal(sign: Sign, digits: &[u8], max_digits: usize) -> Result<Va
 /// `None` for whatever is rare or wrong (ints of more than 18 digits, leading zeros, a point
 /// without digits on both sides ...): each format then looks closer with its own grammar.
 #[inline]
-pub(crate) fn plain_number(text: &str, at: usize) -> Option<(Value, usize)> {
+pub(crate) fn parse_plain_number(text: &str, at: usize) -> Option<(Value, usize)> {
     let bytes = text.as_bytes().get(at..)?;
     let negative = bytes.first() == Some(&b'-');
     let start = usize::from(negative);
-    let (size, end) = digits(bytes, start, 0);
+    let (size, end) = accumulate_digits(bytes, start, 0);
     let whole = end - start;
     if whole == 0 || (whole > 1 && bytes.get(start) == Some(&b'0')) {
         return None;
     }
     let (mantissa, mut end, fraction) = match bytes.get(end) {
         Some(b'.') => {
-            let (mantissa, fraction_end) = digits(bytes, end + 1, size);
+            let (mantissa, fraction_end) = accumulate_digits(bytes, end + 1, size);
             let fraction = fraction_end - end - 1;
             if fraction == 0 {
                 return None;
@@ -133,7 +137,7 @@ pub(crate) fn plain_number(text: &str, at: usize) -> Option<(Value, usize)> {
         let minus = bytes.get(end + 1) == Some(&b'-');
         let signed = minus || bytes.get(end + 1) == Some(&b'+');
         let start = end + 1 + usize::from(signed);
-        let (size, exponent_end) = digits(bytes, start, 0);
+        let (size, exponent_end) = accumulate_digits(bytes, start, 0);
         if !(1..=4).contains(&(exponent_end - start)) {
             return None;
         }
@@ -160,7 +164,7 @@ static POWERS_OF_TEN: [f64; 23] = [
 
 /// Continues a number with the digits from `at`; beyond 19 digits in all it is of no use.
 #[inline]
-fn digits(bytes: &[u8], mut at: usize, mut number: u64) -> (u64, usize) {
+fn accumulate_digits(bytes: &[u8], mut at: usize, mut number: u64) -> (u64, usize) {
     while let Some(digit @ b'0'..=b'9') = bytes.get(at) {
         number = number.wrapping_mul(10).wrapping_add(u64::from(digit & 0xf));
         at += 1;
@@ -269,7 +273,7 @@ mod tests {
         for (text, value, len) in cases {
             let padded = format!("[{text}");
             let expected = value.map(|value| (value, len));
-            assert_eq!(plain_number(&padded, 1), expected, "{text}");
+            assert_eq!(parse_plain_number(&padded, 1), expected, "{text}");
         }
     }
 

@@ -28,7 +28,7 @@ pub(crate) fn write_str(text: &str, out: &mut Vec<u8>) {
         out.push(b'\'');
         return;
     }
-    let quote = quote_for(bytes);
+    let quote = choose_quote(bytes);
     out.push(quote);
     let mut rest = text;
     while !rest.is_empty() {
@@ -46,7 +46,7 @@ pub(crate) fn write_str(text: &str, out: &mut Vec<u8>) {
 
 /// Appends a `bytes` as a literal.
 pub(crate) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
-    let quote = quote_for(bytes);
+    let quote = choose_quote(bytes);
     out.extend_from_slice(&[b'b', quote]);
     for &byte in bytes {
         if byte.is_ascii() {
@@ -146,7 +146,7 @@ fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'\'' && byte != b'\\'
 }
 
-fn quote_for(bytes: &[u8]) -> u8 {
+fn choose_quote(bytes: &[u8]) -> u8 {
     if bytes.contains(&b'\'') && !bytes.contains(&b'"') { b'"' } else { b'\'' }
 }
 

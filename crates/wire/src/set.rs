@@ -83,12 +83,12 @@ impl Set {
     /// Bytes of memory that the set takes beside the `Value` that it is in, without what its
     /// members own.
     #[inline]
-    pub(crate) fn room(&self) -> usize {
-        self.members.as_ref().map_or(0, |members| size_of::<Members>() + members.table.room())
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.members.as_ref().map_or(0, |members| size_of::<Members>() + members.table.heap_bytes())
     }
 
     /// The same of a new one with room for so many members.
-    pub(crate) fn room_for(capacity: usize) -> usize {
+    pub(crate) fn heap_bytes_for(capacity: usize) -> usize {
         match capacity {
             0 => 0,
             _ => size_of::<Members>()

@@ -28,7 +28,7 @@ impl<V> Table<V> {
     }
 
     /// Bytes that the entries and the index take.
-    pub(crate) fn room(&self) -> usize {
+    pub(crate) fn heap_bytes(&self) -> usize {
         self.entries.capacity() * size_of::<(Value, V)>() + self.slots.capacity() * size_of::<u64>()
     }
 
@@ -54,9 +54,9 @@ impl<V> Table<V> {
     /// The number of the entry with this key.
     pub(crate) fn find(&self, key: &Value, hash: Option<Hash>) -> Option<usize> {
         if self.slots.is_empty() {
-            return self.entries.iter().position(|(known, _)| key::same(known, key));
+            return self.entries.iter().position(|(known, _)| key::are_equal(known, key));
         }
-        self.probe(hash.unwrap_or_else(|| key::hash(key)), |known| key::same(known, key))
+        self.probe(hash.unwrap_or_else(|| key::hash(key)), |known| key::are_equal(known, key))
     }
 
     pub(crate) fn find_str(&self, key: &str) -> Option<usize> {

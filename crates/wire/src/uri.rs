@@ -166,14 +166,14 @@ impl Uri {
         match protocol.as_str()? {
             "PYRO" => Some(Uri::Pyro { object: object.as_str()?.to_owned(), location: location? }),
             "PYRONAME" => Some(Uri::PyroName { name: object.as_str()?.to_owned(), location }),
-            "PYROMETA" => Some(Uri::PyroMeta { tags: texts(object)?, location }),
+            "PYROMETA" => Some(Uri::PyroMeta { tags: read_texts(object)?, location }),
             _ => None,
         }
     }
 }
 
 /// The texts of a set, or of the list that some serializers make of one.
-fn texts(value: &Value) -> Option<Vec<String>> {
+fn read_texts(value: &Value) -> Option<Vec<String>> {
     let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
     match value {
         Value::Set(set) | Value::FrozenSet(set) => set.iter().map(text).collect(),
@@ -207,7 +207,9 @@ fn parse(text: &str) -> Result<Uri, UriProblem> {
             Some(location) => Ok(Uri::Pyro { object, location: parse_location(location, None)? }),
             None => Err(UriProblem::NoLocation(object)),
         },
-        "PYRONAME" => Ok(Uri::PyroName { name: object, location: nameserver(location)? }),
+        "PYRONAME" => {
+            Ok(Uri::PyroName { name: object, location: parse_nameserver_location(location)? })
+        }
         "PYROMETA" => {
             let mut tags: Vec<String> = Vec::new();
             for tag in object.split(',').map(str::trim) {
@@ -215,7 +217,7 @@ fn parse(text: &str) -> Result<Uri, UriProblem> {
                     tags.push(tag.to_owned());
                 }
             }
-            Ok(Uri::PyroMeta { tags, location: nameserver(location)? })
+            Ok(Uri::PyroMeta { tags, location: parse_nameserver_location(location)? })
         }
         _ => Err(UriProblem::Protocol(protocol)),
     }
@@ -231,7 +233,7 @@ fn split_location(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn nameserver(location: Option<&str>) -> Result<Option<Location>, UriProblem> {
+fn parse_nameserver_location(location: Option<&str>) -> Result<Option<Location>, UriProblem> {
     location.map(|location| parse_location(location, Some(NAMESERVER_PORT))).transpose()
 }
 

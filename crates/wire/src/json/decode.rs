@@ -6,12 +6,12 @@ use num_bigint::Sign;
 use crate::budget::Budget;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::limits::Limits;
-use crate::number::{IntError, decimal, plain_number};
+use crate::number::{IntError, parse_decimal, parse_plain_number};
 use crate::serializer::Serializer;
-use crate::text::Cursor;
+use crate::text_cursor::Cursor;
 use crate::value::{Dict, Value};
 
-const VALUE: &str = "a value is expected";
+const EXPECTED_VALUE: &str = "a value is expected";
 
 /// Reads one value from the whole of `data`.
 ///
@@ -27,7 +27,7 @@ pub(crate) fn decode_counted(data: &[u8], limits: &Limits) -> Result<(Value, usi
     let cursor = Cursor::new(Serializer::Json, data, limits.depth)?;
     let mut decoder = Decoder { cursor, digits: limits.digits, budget: Budget::new(limits.memory) };
     decoder.skip_space();
-    let value = decoder.value()?;
+    let value = decoder.read_value()?;
     decoder.skip_space();
     match decoder.cursor.peek() {
         None => Ok((value, decoder.budget.spent())),
@@ -42,34 +42,38 @@ struct Decoder<'a> {
 }
 
 impl Decoder<'_> {
-    fn value(&mut self) -> Result<Value, DecodeError> {
+    fn read_value(&mut self) -> Result<Value, DecodeError> {
         match self.cursor.peek() {
-            Some(b'"') => Ok(Value::Str(self.string()?)),
-            Some(b'[') => self.list(),
-            Some(b'{') => self.dict(),
-            Some(b'0'..=b'9' | b'-') => self.number(),
-            Some(b'n') => self.word("null", Value::None),
-            Some(b't') => self.word("true", Value::Bool(true)),
-            Some(b'f') => self.word("false", Value::Bool(false)),
-            Some(b'N') => self.word("NaN", Value::Float(f64::NAN)),
-            Some(b'I') => self.word("Infinity", Value::Float(f64::INFINITY)),
-            _ => Err(self.cursor.syntax(VALUE)),
+            Some(b'"') => Ok(Value::Str(self.read_string()?)),
+            Some(b'[') => self.read_list(),
+            Some(b'{') => self.read_dict(),
+            Some(b'0'..=b'9' | b'-') => self.read_number(),
+            Some(b'n') => self.read_word("null", Value::None),
+            Some(b't') => self.read_word("true", Value::Bool(true)),
+            Some(b'f') => self.read_word("false", Value::Bool(false)),
+            Some(b'N') => self.read_word("NaN", Value::Float(f64::NAN)),
+            Some(b'I') => self.read_word("Infinity", Value::Float(f64::INFINITY)),
+            _ => Err(self.cursor.syntax_error(EXPECTED_VALUE)),
         }
     }
 
-    fn word(&mut self, word: &str, value: Value) -> Result<Value, DecodeError> {
-        if self.cursor.eat_word(word) { Ok(value) } else { Err(self.cursor.syntax(VALUE)) }
+    fn read_word(&mut self, word: &str, value: Value) -> Result<Value, DecodeError> {
+        if self.cursor.eat_word(word) {
+            Ok(value)
+        } else {
+            Err(self.cursor.syntax_error(EXPECTED_VALUE))
+        }
     }
 
-    fn list(&mut self) -> Result<Value, DecodeError> {
-        self.cursor.enter()?;
+    fn read_list(&mut self) -> Result<Value, DecodeError> {
+        self.cursor.enter_container()?;
         self.cursor.at += 1;
         self.skip_space();
         let mut items = Vec::new();
         if !self.cursor.eat(b']') {
             loop {
-                let item = self.value()?;
-                let paid = self.budget.push(&mut items, item);
+                let item = self.read_value()?;
+                let paid = self.budget.push_item(&mut items, item);
                 paid.map_err(|kind| self.cursor.error(kind))?;
                 self.skip_space();
                 if self.cursor.eat(b']') {
@@ -79,29 +83,30 @@ impl Decoder<'_> {
                 self.skip_space();
             }
         }
-        self.cursor.leave();
+        self.cursor.leave_container();
         Ok(Value::List(items))
     }
 
-    fn dict(&mut self) -> Result<Value, DecodeError> {
-        self.cursor.enter()?;
+    fn read_dict(&mut self) -> Result<Value, DecodeError> {
+        self.cursor.enter_container()?;
         self.cursor.at += 1;
         self.skip_space();
         if self.cursor.eat(b'}') {
-            self.cursor.leave();
+            self.cursor.leave_container();
             return Ok(Value::Dict(Dict::new()));
         }
-        let mut dict = self.budget.dict_of_some().map_err(|kind| self.cursor.error(kind))?;
+        let mut dict =
+            self.budget.new_dict_of_unknown_len().map_err(|kind| self.cursor.error(kind))?;
         loop {
             if self.cursor.peek() != Some(b'"') {
-                return Err(self.cursor.syntax("a name in double quotes is expected"));
+                return Err(self.cursor.syntax_error("a name in double quotes is expected"));
             }
-            let key = self.string()?;
+            let key = self.read_string()?;
             self.skip_space();
             self.expect(b':', "a colon is expected")?;
             self.skip_space();
-            let value = self.value()?;
-            let paid = self.budget.insert(&mut dict, Value::Str(key), value);
+            let value = self.read_value()?;
+            let paid = self.budget.insert_entry(&mut dict, Value::Str(key), value);
             paid.map_err(|kind| self.cursor.error(kind))?;
             self.skip_space();
             if self.cursor.eat(b'}') {
@@ -110,13 +115,13 @@ impl Decoder<'_> {
             self.expect(b',', "a comma or } is expected")?;
             self.skip_space();
         }
-        self.budget.end_dict(&dict);
-        self.cursor.leave();
+        self.budget.note_dict_len(&dict);
+        self.cursor.leave_container();
         Ok(Value::Dict(dict))
     }
 
-    fn number(&mut self) -> Result<Value, DecodeError> {
-        if let Some((value, len)) = plain_number(self.cursor.text(), self.cursor.at) {
+    fn read_number(&mut self) -> Result<Value, DecodeError> {
+        if let Some((value, len)) = parse_plain_number(self.cursor.text(), self.cursor.at) {
             self.cursor.at += len;
             return Ok(value);
         }
@@ -128,23 +133,23 @@ impl Decoder<'_> {
         let digits = self.cursor.at;
         // A leading zero stands alone; what follows it is not of this number.
         if !self.cursor.eat(b'0') && self.skip_digits() == 0 {
-            return Err(self.cursor.syntax("a digit is expected"));
+            return Err(self.cursor.syntax_error("a digit is expected"));
         }
         let digits = self.cursor.since(digits);
         if self.skip_fraction() | self.skip_exponent() {
             return match self.cursor.since(start).parse() {
                 Ok(float) => Ok(Value::Float(float)),
-                Err(_) => Err(self.cursor.syntax("a number is expected")),
+                Err(_) => Err(self.cursor.syntax_error("a number is expected")),
             };
         }
-        decimal(sign, digits.as_bytes(), self.digits).map_err(|error| match error {
+        parse_decimal(sign, digits.as_bytes(), self.digits).map_err(|error| match error {
             IntError::Digits => self.cursor.error_at(start, DecodeErrorKind::Digits(self.digits)),
-            IntError::Syntax => self.cursor.syntax("a number is expected"),
+            IntError::Syntax => self.cursor.syntax_error("a number is expected"),
         })
     }
 
     fn skip_digits(&mut self) -> usize {
-        let rest = self.cursor.rest();
+        let rest = self.cursor.remaining();
         let digits = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
         self.cursor.at += digits;
         digits
@@ -172,16 +177,16 @@ impl Decoder<'_> {
         exponent
     }
 
-    fn string(&mut self) -> Result<String, DecodeError> {
+    fn read_string(&mut self) -> Result<String, DecodeError> {
         self.cursor.at += 1;
         let mut string = String::new();
         loop {
-            let rest = self.cursor.rest();
+            let rest = self.cursor.remaining();
             let run = memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
             let control = rest.get(..run).unwrap_or_default().iter().position(|&byte| byte < b' ');
             if let Some(control) = control {
                 self.cursor.at += control;
-                return Err(self.cursor.syntax("a control character must be escaped"));
+                return Err(self.cursor.syntax_error("a control character must be escaped"));
             }
             let start = self.cursor.at;
             self.cursor.at += run;
@@ -193,11 +198,11 @@ impl Decoder<'_> {
             if !self.cursor.eat(b'\\') {
                 return Err(self.cursor.error(DecodeErrorKind::Truncated));
             }
-            string.push(self.escape(start)?);
+            string.push(self.read_escape(start)?);
         }
     }
 
-    fn escape(&mut self, start: usize) -> Result<char, DecodeError> {
+    fn read_escape(&mut self, start: usize) -> Result<char, DecodeError> {
         let letter = self.cursor.peek();
         let c = match letter {
             Some(b'"') => '"',
@@ -210,20 +215,20 @@ impl Decoder<'_> {
             Some(b't') => '\t',
             Some(b'u') => {
                 self.cursor.at += 1;
-                return self.unicode_escape(start);
+                return self.read_unicode_escape(start);
             }
-            _ => return Err(self.cursor.syntax("not an escape of json's")),
+            _ => return Err(self.cursor.syntax_error("not an escape of json's")),
         };
         self.cursor.at += 1;
         Ok(c)
     }
 
-    fn unicode_escape(&mut self, start: usize) -> Result<char, DecodeError> {
+    fn read_unicode_escape(&mut self, start: usize) -> Result<char, DecodeError> {
         const FOUR: &str = "four hexadecimal digits are expected";
-        let mut code = self.cursor.hex(4).ok_or_else(|| self.cursor.syntax(FOUR))?;
+        let mut code = self.cursor.read_hex(4).ok_or_else(|| self.cursor.syntax_error(FOUR))?;
         // Characters beyond 16 bits are escaped as a pair of surrogates.
         if (0xd800..0xdc00).contains(&code) && self.cursor.eat_word("\\u") {
-            let low = self.cursor.hex(4).ok_or_else(|| self.cursor.syntax(FOUR))?;
+            let low = self.cursor.read_hex(4).ok_or_else(|| self.cursor.syntax_error(FOUR))?;
             if (0xdc00..0xe000).contains(&low) {
                 code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
             }
@@ -233,7 +238,7 @@ impl Decoder<'_> {
     }
 
     fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), DecodeError> {
-        if self.cursor.eat(byte) { Ok(()) } else { Err(self.cursor.syntax(expected)) }
+        if self.cursor.eat(byte) { Ok(()) } else { Err(self.cursor.syntax_error(expected)) }
     }
 
     #[inline]

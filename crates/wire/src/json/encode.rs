@@ -1,7 +1,7 @@
 //! Writing json.
 
 use crate::call::CallRef;
-use crate::encode::{all_or_nothing, check_level};
+use crate::encode::{check_depth, write_or_roll_back};
 use crate::error::EncodeError;
 use crate::number::{MAX_DIGITS, write_big_int, write_float, write_int};
 use crate::repr::hex_digit;
@@ -14,7 +14,7 @@ use crate::value::{Dict, Value};
 /// bytes, complex and frozenset; dict keys that json has no text for; too deep a nesting; ints too
 /// long for Python. `out` is then as it was.
 pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    all_or_nothing(out, |out| write(value, 0, out))
+    write_or_roll_back(out, |out| write(value, 0, out))
 }
 
 /// Appends a method call.
@@ -22,7 +22,7 @@ pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
 /// # Errors
 /// As [`encode`].
 pub fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    all_or_nothing(out, |out| {
+    write_or_roll_back(out, |out| {
         out.extend_from_slice(b"{\"object\": ");
         write_str(call.object, out);
         out.extend_from_slice(b", \"method\": ");
@@ -41,8 +41,8 @@ pub fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeErr
     })
 }
 
-fn write(value: &Value, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    check_level(level)?;
+fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    check_depth(depth)?;
     match value {
         Value::None => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
@@ -55,9 +55,9 @@ fn write(value: &Value, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
         }
         Value::Float(float) => write_any_float(*float, out),
         Value::Str(text) => write_str(text, out),
-        Value::List(items) | Value::Tuple(items) => write_items(items, level, out)?,
-        Value::Set(set) => write_items(set.iter(), level, out)?,
-        Value::Dict(dict) => write_dict(dict, level, out)?,
+        Value::List(items) | Value::Tuple(items) => write_items(items, depth, out)?,
+        Value::Set(set) => write_items(set.iter(), depth, out)?,
+        Value::Dict(dict) => write_dict(dict, depth, out)?,
         Value::Complex { .. } | Value::Bytes(_) | Value::FrozenSet(_) => {
             let class = value.type_name();
             return Err(EncodeError::Class { class, serializer: Serializer::Json });
@@ -68,19 +68,19 @@ fn write(value: &Value, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
 
 fn write_items<'a>(
     items: impl IntoIterator<Item = &'a Value>,
-    level: usize,
+    depth: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     out.push(b'[');
     for (number, item) in items.into_iter().enumerate() {
         separate(number, out);
-        write(item, level + 1, out)?;
+        write(item, depth + 1, out)?;
     }
     out.push(b']');
     Ok(())
 }
 
-fn write_dict(dict: &Dict, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn write_dict(dict: &Dict, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     out.push(b'{');
     for (number, (key, value)) in dict.iter().enumerate() {
         separate(number, out);
@@ -88,13 +88,13 @@ fn write_dict(dict: &Dict, level: usize, out: &mut Vec<u8>) -> Result<(), Encode
             Value::Str(text) => write_str(text, out),
             Value::Int(_) | Value::BigInt(_) | Value::Float(_) | Value::Bool(_) | Value::None => {
                 out.push(b'"');
-                write(key, level, out)?;
+                write(key, depth, out)?;
                 out.push(b'"');
             }
             _ => return Err(EncodeError::JsonKey(key.type_name())),
         }
         out.extend_from_slice(b": ");
-        write(value, level + 1, out)?;
+        write(value, depth + 1, out)?;
     }
     out.push(b'}');
     Ok(())

@@ -2,7 +2,7 @@
 
 use num_bigint::{BigInt, Sign};
 
-use crate::binary::Reader;
+use crate::binary_reader::Reader;
 use crate::budget::Budget;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::limits::Limits;
@@ -12,11 +12,11 @@ use crate::value::{Dict, Set, Value};
 /// The bit of a code that makes its value a target of references.
 const FLAG_REF: u8 = 0x80;
 /// What a value read again through a reference costs at least: the size of a [`Value`].
-const COST_OF_VALUE: usize = size_of::<Value>();
+const VALUE_BYTES: usize = size_of::<Value>();
 /// References may expand to so many times the data's length, as plain one-byte codes may ...
-const EXPANSION: usize = COST_OF_VALUE;
+const EXPANSION_PER_BYTE: usize = VALUE_BYTES;
 /// ... and to this fraction of the largest message on top, for small data with large repetitions.
-const EXPANSION_FLOOR: usize = 16;
+const MESSAGE_SHARE_OF_EXPANSION: usize = 16;
 
 /// Reads one value from the beginning of `data`.
 ///
@@ -35,12 +35,12 @@ pub(crate) fn decode_counted(data: &[u8], limits: &Limits) -> Result<(Value, usi
         depth: limits.depth,
         targets: Vec::new(),
         replaying: false,
-        memory: Budget::new(limits.memory),
-        budget: (data.len().saturating_mul(EXPANSION))
-            .saturating_add(limits.message / EXPANSION_FLOOR),
+        budget: Budget::new(limits.memory),
+        expansion_left: (data.len().saturating_mul(EXPANSION_PER_BYTE))
+            .saturating_add(limits.message / MESSAGE_SHARE_OF_EXPANSION),
     };
-    let value = decoder.value(false)?;
-    Ok((value, decoder.memory.spent()))
+    let value = decoder.read_value(false)?;
+    Ok((value, decoder.budget.spent()))
 }
 
 struct Decoder<'a> {
@@ -50,9 +50,9 @@ struct Decoder<'a> {
     targets: Vec<Target>,
     /// Whether a value is read for the second time, through a reference.
     replaying: bool,
-    memory: Budget,
+    budget: Budget,
     /// What references may still expand to, in bytes.
-    budget: usize,
+    expansion_left: usize,
 }
 
 /// A value that references may name: kept as its place in the data, which is read again, rather than
@@ -64,52 +64,57 @@ struct Target {
 
 impl Decoder<'_> {
     /// Reads a value; a `hashable` one must do as a dict key or a set member.
-    fn value(&mut self, hashable: bool) -> Result<Value, DecodeError> {
+    fn read_value(&mut self, hashable: bool) -> Result<Value, DecodeError> {
         let start = self.input.at();
-        let byte = self.input.byte()?;
+        let byte = self.input.read_byte()?;
         let code = byte & !FLAG_REF;
         match code {
             b'N' => return Ok(Value::None),
             b'F' => return Ok(Value::Bool(false)),
             b'T' => return Ok(Value::Bool(true)),
-            b'r' => return self.reference(start, hashable),
+            b'r' => return self.read_reference(start, hashable),
             _ => {}
         }
         if byte & FLAG_REF == 0 || self.replaying {
-            return self.object(start, code, hashable);
+            return self.read_object(start, code, hashable);
         }
         let number = self.targets.len();
         self.targets.push(Target { at: start, complete: false });
-        let value = self.object(start, code, hashable)?;
+        let value = self.read_object(start, code, hashable)?;
         if let Some(target) = self.targets.get_mut(number) {
             target.complete = true;
         }
         Ok(value)
     }
 
-    fn object(&mut self, start: usize, code: u8, hashable: bool) -> Result<Value, DecodeError> {
+    fn read_object(
+        &mut self,
+        start: usize,
+        code: u8,
+        hashable: bool,
+    ) -> Result<Value, DecodeError> {
         match code {
-            b'i' => Ok(Value::Int(i32::from_le_bytes(self.input.array()?).into())),
-            b'I' => Ok(Value::Int(i64::from_le_bytes(self.input.array()?))),
-            b'g' => Ok(Value::Float(f64::from_le_bytes(self.input.array()?))),
+            b'i' => Ok(Value::Int(i32::from_le_bytes(self.input.read_array()?).into())),
+            b'I' => Ok(Value::Int(i64::from_le_bytes(self.input.read_array()?))),
+            b'g' => Ok(Value::Float(f64::from_le_bytes(self.input.read_array()?))),
             b'u' | b't' => {
-                let len = self.len32()?;
-                self.charge(len)?;
-                Ok(Value::Str(self.input.text(len)?.to_owned()))
+                let len = self.read_len32()?;
+                self.pay_for_expansion(len)?;
+                Ok(Value::Str(self.input.read_text(len)?.to_owned()))
             }
-            b'z' | b'Z' => self.len8().and_then(|len| self.latin1(len)),
-            b'a' | b'A' => self.len32().and_then(|len| self.latin1(len)),
+            b'z' | b'Z' => self.read_len8().and_then(|len| self.read_latin1(len)),
+            b'a' | b'A' => self.read_len32().and_then(|len| self.read_latin1(len)),
             b's' => {
-                let len = self.len32()?;
-                self.charge(len)?;
-                Ok(Value::Bytes(self.input.bytes(len)?.to_vec()))
+                let len = self.read_len32()?;
+                self.pay_for_expansion(len)?;
+                Ok(Value::Bytes(self.input.read_bytes(len)?.to_vec()))
             }
-            b'l' => self.long(),
-            b'f' => Ok(Value::Float(self.float_text()?)),
-            b'x' => Ok(Value::Complex { re: self.float_text()?, im: self.float_text()? }),
+            b'l' => self.read_int(),
+            b'f' => Ok(Value::Float(self.read_float_text()?)),
+            b'x' => Ok(Value::Complex { re: self.read_float_text()?, im: self.read_float_text()? }),
             b'y' => {
-                let re = f64::from_le_bytes(self.input.array()?);
-                let im = f64::from_le_bytes(self.input.array()?);
+                let re = f64::from_le_bytes(self.input.read_array()?);
+                let im = f64::from_le_bytes(self.input.read_array()?);
                 Ok(Value::Complex { re, im })
             }
             b'(' | b')' | b'[' | b'<' | b'>' | b'{' => {
@@ -117,94 +122,106 @@ impl Decoder<'_> {
                     .depth_left
                     .checked_sub(1)
                     .ok_or_else(|| self.input.error(start, DecodeErrorKind::TooDeep(self.depth)))?;
-                let value = self.container(start, code, hashable)?;
+                let value = self.read_container(start, code, hashable)?;
                 self.depth_left += 1;
                 Ok(value)
             }
-            code => Err(self.input.error(start, refusal(code))),
+            code => Err(self.input.error(start, refuse_code(code))),
         }
     }
 
-    fn container(&mut self, start: usize, code: u8, hashable: bool) -> Result<Value, DecodeError> {
+    fn read_container(
+        &mut self,
+        start: usize,
+        code: u8,
+        hashable: bool,
+    ) -> Result<Value, DecodeError> {
         let unhashable = |name| Err(self.input.error(start, DecodeErrorKind::Unhashable(name)));
         match code {
             b'[' if hashable => unhashable("list"),
             b'<' if hashable => unhashable("set"),
             b'{' if hashable => unhashable("dict"),
-            b'(' => self.len32().and_then(|len| Ok(Value::Tuple(self.items(len, hashable)?))),
-            b')' => self.len8().and_then(|len| Ok(Value::Tuple(self.items(len, hashable)?))),
-            b'[' => self.len32().and_then(|len| Ok(Value::List(self.items(len, false)?))),
-            b'<' => Ok(Value::Set(self.members()?)),
-            b'>' => Ok(Value::FrozenSet(self.members()?)),
-            _ => self.dict(),
+            b'(' => {
+                self.read_len32().and_then(|len| Ok(Value::Tuple(self.read_items(len, hashable)?)))
+            }
+            b')' => {
+                self.read_len8().and_then(|len| Ok(Value::Tuple(self.read_items(len, hashable)?)))
+            }
+            b'[' => self.read_len32().and_then(|len| Ok(Value::List(self.read_items(len, false)?))),
+            b'<' => Ok(Value::Set(self.read_members()?)),
+            b'>' => Ok(Value::FrozenSet(self.read_members()?)),
+            _ => self.read_dict(),
         }
     }
 
-    fn items(&mut self, len: usize, hashable: bool) -> Result<Vec<Value>, DecodeError> {
-        self.announce(len)?;
-        let mut items = self.memory.list(len).map_err(|kind| self.input.error_here(kind))?;
+    fn read_items(&mut self, len: usize, hashable: bool) -> Result<Vec<Value>, DecodeError> {
+        self.announce_items(len)?;
+        let mut items = self.budget.new_list(len).map_err(|kind| self.input.error_here(kind))?;
         while items.len() < len {
             // Long lists of numbers are what instruments return, and they cost nothing beside
             // their places in the list.
-            let floats = self.input.entries(len - items.len(), |[code, number @ ..]: [u8; 9]| {
-                (code == b'g').then(|| Value::Float(f64::from_le_bytes(number)))
-            });
+            let floats =
+                self.input.take_uniform_items(len - items.len(), |[code, number @ ..]: [u8; 9]| {
+                    (code == b'g').then(|| Value::Float(f64::from_le_bytes(number)))
+                });
             items.extend(floats);
-            let ints = self.input.entries(len - items.len(), |[code, number @ ..]: [u8; 5]| {
-                (code == b'i').then(|| Value::Int(i32::from_le_bytes(number).into()))
-            });
+            let ints =
+                self.input.take_uniform_items(len - items.len(), |[code, number @ ..]: [u8; 5]| {
+                    (code == b'i').then(|| Value::Int(i32::from_le_bytes(number).into()))
+                });
             items.extend(ints);
             if items.len() == len {
                 break;
             }
             self.input.begin_item();
-            let item = self.value(hashable)?;
-            let paid = self.memory.push(&mut items, item);
+            let item = self.read_value(hashable)?;
+            let paid = self.budget.push_item(&mut items, item);
             paid.map_err(|kind| self.input.error_here(kind))?;
         }
         Ok(items)
     }
 
-    fn members(&mut self) -> Result<Set, DecodeError> {
-        let len = self.len32()?;
-        self.announce(len)?;
-        let mut set = self.memory.set(len).map_err(|kind| self.input.error_here(kind))?;
+    fn read_members(&mut self) -> Result<Set, DecodeError> {
+        let len = self.read_len32()?;
+        self.announce_items(len)?;
+        let mut set = self.budget.new_set(len).map_err(|kind| self.input.error_here(kind))?;
         for _ in 0..len {
             self.input.begin_item();
-            let member = self.value(true)?;
-            let paid = self.memory.add(&mut set, member);
+            let member = self.read_value(true)?;
+            let paid = self.budget.insert_member(&mut set, member);
             paid.map_err(|kind| self.input.error_here(kind))?;
         }
         Ok(set)
     }
 
-    fn dict(&mut self) -> Result<Value, DecodeError> {
-        if self.at_end() {
-            self.input.byte()?;
+    fn read_dict(&mut self) -> Result<Value, DecodeError> {
+        if self.is_dict_end() {
+            self.input.read_byte()?;
             return Ok(Value::Dict(Dict::new()));
         }
-        let mut dict = self.memory.dict_of_some().map_err(|kind| self.input.error_here(kind))?;
+        let mut dict =
+            self.budget.new_dict_of_unknown_len().map_err(|kind| self.input.error_here(kind))?;
         loop {
-            if self.at_end() {
-                self.input.byte()?;
-                self.memory.end_dict(&dict);
+            if self.is_dict_end() {
+                self.input.read_byte()?;
+                self.budget.note_dict_len(&dict);
                 return Ok(Value::Dict(dict));
             }
-            self.charge_values(2)?;
-            let key = self.value(true)?;
-            let value = self.value(false)?;
-            let paid = self.memory.insert(&mut dict, key, value);
+            self.pay_for_expanded_values(2)?;
+            let key = self.read_value(true)?;
+            let value = self.read_value(false)?;
+            let paid = self.budget.insert_entry(&mut dict, key, value);
             paid.map_err(|kind| self.input.error_here(kind))?;
         }
     }
 
     /// Whether a dict ends here: the one place where the code 0 stands for something.
-    fn at_end(&self) -> bool {
+    fn is_dict_end(&self) -> bool {
         self.input.peek().is_some_and(|byte| byte & !FLAG_REF == b'0')
     }
 
-    fn reference(&mut self, start: usize, hashable: bool) -> Result<Value, DecodeError> {
-        let index = u32::from_le_bytes(self.input.array()?) as usize;
+    fn read_reference(&mut self, start: usize, hashable: bool) -> Result<Value, DecodeError> {
+        let index = u32::from_le_bytes(self.input.read_array()?) as usize;
         let at = match self.targets.get(index) {
             None => Err("a reference to a value that is not there"),
             Some(target) if !target.complete => Err("a value that contains itself"),
@@ -214,48 +231,48 @@ impl Decoder<'_> {
             at.map_err(|reason| self.input.error(start, DecodeErrorKind::Reference(reason)))?;
         let here = self.input.jump(at);
         let replaying = std::mem::replace(&mut self.replaying, true);
-        self.charge_values(1)?;
-        let value = self.value(hashable)?;
+        self.pay_for_expanded_values(1)?;
+        let value = self.read_value(hashable)?;
         self.replaying = replaying;
         self.input.resume(here);
         Ok(value)
     }
 
-    fn announce(&mut self, items: usize) -> Result<(), DecodeError> {
-        self.charge_values(items)?;
-        self.input.announce(items)
+    fn announce_items(&mut self, items: usize) -> Result<(), DecodeError> {
+        self.pay_for_expanded_values(items)?;
+        self.input.announce_items(items)
     }
 
-    fn charge_values(&mut self, values: usize) -> Result<(), DecodeError> {
-        self.charge(values.saturating_mul(COST_OF_VALUE))
+    fn pay_for_expanded_values(&mut self, values: usize) -> Result<(), DecodeError> {
+        self.pay_for_expansion(values.saturating_mul(VALUE_BYTES))
     }
 
     /// Pays for so many bytes, about to be allocated, where it is through a reference.
-    fn charge(&mut self, bytes: usize) -> Result<(), DecodeError> {
-        match self.budget.checked_sub(bytes) {
+    fn pay_for_expansion(&mut self, bytes: usize) -> Result<(), DecodeError> {
+        match self.expansion_left.checked_sub(bytes) {
             _ if !self.replaying => Ok(()),
             Some(left) => {
-                self.budget = left;
+                self.expansion_left = left;
                 Ok(())
             }
             None => Err(self.input.error(self.input.at(), DecodeErrorKind::Expansion)),
         }
     }
 
-    fn len8(&mut self) -> Result<usize, DecodeError> {
-        Ok(self.input.byte()?.into())
+    fn read_len8(&mut self) -> Result<usize, DecodeError> {
+        Ok(self.input.read_byte()?.into())
     }
 
-    fn len32(&mut self) -> Result<usize, DecodeError> {
+    fn read_len32(&mut self) -> Result<usize, DecodeError> {
         let start = self.input.at();
-        usize::try_from(i32::from_le_bytes(self.input.array()?))
+        usize::try_from(i32::from_le_bytes(self.input.read_array()?))
             .map_err(|_| self.input.error(start, DecodeErrorKind::Syntax("a negative length")))
     }
 
     /// Text that Python promises to be ASCII, and reads as Latin-1 if it is not.
-    fn latin1(&mut self, len: usize) -> Result<Value, DecodeError> {
-        self.charge(len)?;
-        let bytes = self.input.bytes(len)?;
+    fn read_latin1(&mut self, len: usize) -> Result<Value, DecodeError> {
+        self.pay_for_expansion(len)?;
+        let bytes = self.input.read_bytes(len)?;
         let text = match std::str::from_utf8(bytes) {
             Ok(text) if text.is_ascii() => text.to_owned(),
             _ => bytes.iter().copied().map(char::from).collect(),
@@ -263,20 +280,20 @@ impl Decoder<'_> {
         Ok(Value::Str(text))
     }
 
-    fn float_text(&mut self) -> Result<f64, DecodeError> {
+    fn read_float_text(&mut self) -> Result<f64, DecodeError> {
         let start = self.input.at();
-        let len = self.len8()?;
-        let text = std::str::from_utf8(self.input.bytes(len)?).ok();
+        let len = self.read_len8()?;
+        let text = std::str::from_utf8(self.input.read_bytes(len)?).ok();
         text.and_then(|text| text.parse().ok())
             .ok_or_else(|| self.input.error(start, DecodeErrorKind::Syntax("not a float's text")))
     }
 
-    fn long(&mut self) -> Result<Value, DecodeError> {
+    fn read_int(&mut self) -> Result<Value, DecodeError> {
         let start = self.input.at();
-        let count = i32::from_le_bytes(self.input.array()?);
+        let count = i32::from_le_bytes(self.input.read_array()?);
         let len = (count.unsigned_abs() as usize).saturating_mul(2);
-        self.charge(len)?;
-        let digits = self.input.bytes(len)?.as_chunks::<2>().0;
+        self.pay_for_expansion(len)?;
+        let digits = self.input.read_bytes(len)?.as_chunks::<2>().0;
         let digits = digits.iter().map(|digit| u16::from_le_bytes(*digit));
         if digits.clone().any(|digit| digit > 0x7fff) {
             let kind = DecodeErrorKind::Syntax("a digit of an int is out of range");
@@ -304,7 +321,7 @@ impl Decoder<'_> {
     }
 }
 
-fn refusal(code: u8) -> DecodeErrorKind {
+fn refuse_code(code: u8) -> DecodeErrorKind {
     match code {
         b'c' => DecodeErrorKind::NotData("a code object"),
         b'S' => DecodeErrorKind::NotData("StopIteration"),

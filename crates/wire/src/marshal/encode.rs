@@ -3,9 +3,9 @@
 use num_bigint::{BigInt, Sign};
 
 use crate::call::CallRef;
-use crate::encode::{all_or_nothing, check_level, leading_floats, length};
+use crate::encode::{check_depth, length_field, write_leading_floats, write_or_roll_back};
 use crate::error::EncodeError;
-use crate::key::unhashable;
+use crate::key::unhashable_type;
 use crate::serializer::Serializer;
 use crate::value::{Dict, Value};
 
@@ -15,7 +15,7 @@ use crate::value::{Dict, Value};
 /// Too deep a nesting, and dict keys or set members that Python could not hold. `out` is then as it
 /// was.
 pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    all_or_nothing(out, |out| write(value, 0, out))
+    write_or_roll_back(out, |out| write(value, 0, out))
 }
 
 /// Appends a method call.
@@ -23,7 +23,7 @@ pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
 /// # Errors
 /// As [`encode`].
 pub fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    all_or_nothing(out, |out| {
+    write_or_roll_back(out, |out| {
         write_head(b'(', "a tuple", 4, out)?;
         write_str(call.object, out)?;
         write_str(call.method, out)?;
@@ -44,8 +44,8 @@ pub(crate) fn encode_bytes_head(len: usize, out: &mut Vec<u8>) -> Result<(), Enc
     write_head(b's', "a bytes", len, out)
 }
 
-fn write(value: &Value, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    check_level(level)?;
+fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    check_depth(depth)?;
     match value {
         Value::None => out.push(b'N'),
         Value::Bool(false) => out.push(b'F'),
@@ -62,27 +62,27 @@ fn write(value: &Value, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
             encode_bytes_head(bytes.len(), out)?;
             out.extend_from_slice(bytes);
         }
-        Value::List(items) => write_sequence(b'[', "a list", items, level, out)?,
-        Value::Tuple(items) => write_sequence(b'(', "a tuple", items, level, out)?,
+        Value::List(items) => write_sequence(b'[', "a list", items, depth, out)?,
+        Value::Tuple(items) => write_sequence(b'(', "a tuple", items, depth, out)?,
         Value::Set(set) => {
             set.iter().try_for_each(check_key)?;
-            write_items(b'<', "a set", set.iter(), set.len(), level, out)?;
+            write_items(b'<', "a set", set.iter(), set.len(), depth, out)?;
         }
         Value::FrozenSet(set) => {
             set.iter().try_for_each(check_key)?;
-            write_items(b'>', "a frozenset", set.iter(), set.len(), level, out)?;
+            write_items(b'>', "a frozenset", set.iter(), set.len(), depth, out)?;
         }
-        Value::Dict(dict) => write_dict(dict, level, out)?,
+        Value::Dict(dict) => write_dict(dict, depth, out)?,
     }
     Ok(())
 }
 
-fn write_dict(dict: &Dict, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn write_dict(dict: &Dict, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     out.push(b'{');
     for (key, value) in dict {
         check_key(key)?;
-        write(key, level + 1, out)?;
-        write(value, level + 1, out)?;
+        write(key, depth + 1, out)?;
+        write(value, depth + 1, out)?;
     }
     out.push(b'0');
     Ok(())
@@ -92,12 +92,12 @@ fn write_sequence(
     code: u8,
     what: &'static str,
     items: &[Value],
-    level: usize,
+    depth: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     write_head(code, what, items.len(), out)?;
-    let others = leading_floats(items, b'g', f64::to_le_bytes, level + 1, out);
-    others.iter().try_for_each(|item| write(item, level + 1, out))
+    let others = write_leading_floats(items, b'g', f64::to_le_bytes, depth + 1, out);
+    others.iter().try_for_each(|item| write(item, depth + 1, out))
 }
 
 fn write_items<'a>(
@@ -105,11 +105,11 @@ fn write_items<'a>(
     what: &'static str,
     items: impl IntoIterator<Item = &'a Value>,
     len: usize,
-    level: usize,
+    depth: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     write_head(code, what, len, out)?;
-    items.into_iter().try_for_each(|item| write(item, level + 1, out))
+    items.into_iter().try_for_each(|item| write(item, depth + 1, out))
 }
 
 fn write_str(text: &str, out: &mut Vec<u8>) -> Result<(), EncodeError> {
@@ -125,7 +125,7 @@ fn write_head(
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     // A signed length: Python reads no more than 2 GiB of anything.
-    let len: i32 = length(Serializer::Marshal, what, len)?;
+    let len: i32 = length_field(Serializer::Marshal, what, len)?;
     put(code, &len.to_le_bytes(), out);
     Ok(())
 }
@@ -150,7 +150,7 @@ fn write_int(int: i64, out: &mut Vec<u8>) {
 
 fn write_big_int(int: &BigInt, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let bits = usize::try_from(int.bits()).unwrap_or(usize::MAX);
-    let count: i32 = length(Serializer::Marshal, "an int", bits.div_ceil(15))?;
+    let count: i32 = length_field(Serializer::Marshal, "an int", bits.div_ceil(15))?;
     put(b'l', &(if int.sign() == Sign::Minus { -count } else { count }).to_le_bytes(), out);
     // From 32-bit digits to 15-bit ones.
     let (mut held, mut held_bits) = (0u64, 0);
@@ -172,7 +172,7 @@ fn write_big_int(int: &BigInt, out: &mut Vec<u8>) -> Result<(), EncodeError> {
 }
 
 fn check_key(key: &Value) -> Result<(), EncodeError> {
-    unhashable(key).map_or(Ok(()), |name| Err(EncodeError::Unhashable(name)))
+    unhashable_type(key).map_or(Ok(()), |name| Err(EncodeError::Unhashable(name)))
 }
 
 fn put(code: u8, data: &[u8], out: &mut Vec<u8>) {

@@ -150,21 +150,21 @@ impl Header {
     /// Bytes that are no header, and announced lengths beyond the limits.
     pub fn decode(bytes: &[u8; HEADER_LEN], limits: &Limits) -> Result<Header, FrameError> {
         let mut rest = bytes.as_slice();
-        if take::<4>(&mut rest) != TAG {
+        if take_field::<4>(&mut rest) != TAG {
             return Err(FrameError::NotPyro);
         }
-        let version = u16::from_be_bytes(take(&mut rest));
+        let version = u16::from_be_bytes(take_field(&mut rest));
         if version != PROTOCOL_VERSION {
             return Err(FrameError::Version(version));
         }
-        let [kind, serializer] = take(&mut rest);
-        let flags = Flags(u16::from_be_bytes(take(&mut rest)));
-        let seq = u16::from_be_bytes(take(&mut rest));
-        let data_len = u32::from_be_bytes(take(&mut rest));
-        let annotations_len = u32::from_be_bytes(take(&mut rest));
-        let correlation_id = take(&mut rest);
-        let _reserved: [u8; 2] = take(&mut rest);
-        if u16::from_be_bytes(take(&mut rest)) != MAGIC {
+        let [kind, serializer] = take_field(&mut rest);
+        let flags = Flags(u16::from_be_bytes(take_field(&mut rest)));
+        let seq = u16::from_be_bytes(take_field(&mut rest));
+        let data_len = u32::from_be_bytes(take_field(&mut rest));
+        let annotations_len = u32::from_be_bytes(take_field(&mut rest));
+        let correlation_id = take_field(&mut rest);
+        let _reserved: [u8; 2] = take_field(&mut rest);
+        if u16::from_be_bytes(take_field(&mut rest)) != MAGIC {
             return Err(FrameError::BadMagic);
         }
         let kind = MessageType::from_byte(kind).ok_or(FrameError::UnknownType(kind))?;
@@ -186,16 +186,16 @@ impl Header {
     pub fn encode(&self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];
         let mut rest = bytes.as_mut_slice();
-        put(&mut rest, TAG);
-        put(&mut rest, PROTOCOL_VERSION.to_be_bytes());
-        put(&mut rest, [self.kind as u8, self.serializer]);
-        put(&mut rest, self.flags.0.to_be_bytes());
-        put(&mut rest, self.seq.to_be_bytes());
-        put(&mut rest, self.data_len.to_be_bytes());
-        put(&mut rest, self.annotations_len.to_be_bytes());
-        put(&mut rest, self.correlation_id);
-        put(&mut rest, [0, 0]);
-        put(&mut rest, MAGIC.to_be_bytes());
+        put_field(&mut rest, TAG);
+        put_field(&mut rest, PROTOCOL_VERSION.to_be_bytes());
+        put_field(&mut rest, [self.kind as u8, self.serializer]);
+        put_field(&mut rest, self.flags.0.to_be_bytes());
+        put_field(&mut rest, self.seq.to_be_bytes());
+        put_field(&mut rest, self.data_len.to_be_bytes());
+        put_field(&mut rest, self.annotations_len.to_be_bytes());
+        put_field(&mut rest, self.correlation_id);
+        put_field(&mut rest, [0, 0]);
+        put_field(&mut rest, MAGIC.to_be_bytes());
         bytes
     }
 
@@ -207,7 +207,7 @@ impl Header {
 }
 
 /// The first `N` bytes; zeros where there are not so many, which the fixed length rules out.
-fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
+fn take_field<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
     match bytes.split_first_chunk() {
         Some((head, tail)) => {
             *bytes = tail;
@@ -217,7 +217,7 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
     }
 }
 
-fn put<const N: usize>(bytes: &mut &mut [u8], field: [u8; N]) {
+fn put_field<const N: usize>(bytes: &mut &mut [u8], field: [u8; N]) {
     if let Some((head, tail)) = std::mem::take(bytes).split_first_chunk_mut() {
         *head = field;
         *bytes = tail;

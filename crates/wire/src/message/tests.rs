@@ -190,13 +190,13 @@ fn a_payload_may_go_on_behind_the_buffer() {
     let mut out = Vec::new();
     let mut writer = FrameWriter::begin(&mut out, MessageType::Result, 2, 7, &ids).unwrap();
     writer.payload().extend_from_slice(b"beginning ");
-    writer.finish_before(7, Flags::BATCH, Some([3; 16]), 26).unwrap();
+    writer.finish_with_tail(7, Flags::BATCH, Some([3; 16]), 26).unwrap();
     assert_eq!([out.as_slice(), b"and end"].concat(), whole);
 
     let mut out = Vec::new();
     for behind in [18, usize::MAX] {
         let writer = FrameWriter::begin(&mut out, MessageType::Result, 2, 7, &ids).unwrap();
-        let error = writer.finish_before(behind, Flags::NONE, None, 26).unwrap_err();
+        let error = writer.finish_with_tail(behind, Flags::NONE, None, 26).unwrap_err();
         assert!(matches!(error, FrameError::TooLarge { max: 26, .. }), "{error}");
         assert!(out.is_empty());
     }

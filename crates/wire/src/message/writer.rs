@@ -6,7 +6,7 @@ use super::error::{AnnotationError, FrameError};
 use super::header::{Flags, HEADER_LEN, Header, MessageType};
 
 /// Pyro5 leaves a payload of up to so many bytes as it is.
-const COMPRESSED_ABOVE: usize = 100;
+const MAX_UNCOMPRESSED_BYTES: usize = 100;
 
 /// Annotations to be sent: ids of four ASCII characters, with their data.
 pub type Annotations = Vec<([u8; 4], Vec<u8>)>;
@@ -18,7 +18,7 @@ pub type Annotations = Vec<([u8; 4], Vec<u8>)>;
 pub struct FrameWriter<'a> {
     out: &'a mut Vec<u8>,
     start: usize,
-    payload: usize,
+    payload_start: usize,
     kind: MessageType,
     serializer: u8,
     seq: u16,
@@ -52,8 +52,8 @@ impl<'a> FrameWriter<'a> {
             out.extend_from_slice(&(data.len() as u32).to_be_bytes());
             out.extend_from_slice(data);
         }
-        let payload = out.len();
-        Ok(FrameWriter { out, start, payload, kind, serializer, seq, finished: false })
+        let payload_start = out.len();
+        Ok(FrameWriter { out, start, payload_start, kind, serializer, seq, finished: false })
     }
 
     /// Where the payload goes: append to it, and leave alone what is there.
@@ -73,14 +73,14 @@ impl<'a> FrameWriter<'a> {
         max_len: usize,
     ) -> Result<(), FrameError> {
         let mut flags = flags.without(Flags::COMPRESSED);
-        let payload = self.out.get(self.payload..).unwrap_or(&[]);
-        if compress && payload.len() > COMPRESSED_ABOVE {
+        let payload = self.out.get(self.payload_start..).unwrap_or(&[]);
+        if compress && payload.len() > MAX_UNCOMPRESSED_BYTES {
             let deflated = deflate(payload);
-            self.out.truncate(self.payload);
+            self.out.truncate(self.payload_start);
             self.out.extend_from_slice(&deflated);
             flags |= Flags::COMPRESSED;
         }
-        self.fill_in(flags, correlation_id, max_len, 0)
+        self.write_header(flags, correlation_id, max_len, 0)
     }
 
     /// Completes a message whose payload goes on: `behind` further bytes follow the buffer's when
@@ -88,29 +88,29 @@ impl<'a> FrameWriter<'a> {
     ///
     /// # Errors
     /// As [`FrameWriter::finish`].
-    pub fn finish_before(
+    pub fn finish_with_tail(
         self,
-        behind: usize,
+        tail_len: usize,
         flags: Flags,
         correlation_id: Option<[u8; 16]>,
         max_len: usize,
     ) -> Result<(), FrameError> {
-        self.fill_in(flags.without(Flags::COMPRESSED), correlation_id, max_len, behind)
+        self.write_header(flags.without(Flags::COMPRESSED), correlation_id, max_len, tail_len)
     }
 
-    fn fill_in(
+    fn write_header(
         mut self,
         mut flags: Flags,
         correlation_id: Option<[u8; 16]>,
         max_len: usize,
-        behind: usize,
+        tail_len: usize,
     ) -> Result<(), FrameError> {
         flags = flags.without(Flags::CORR_ID);
         if correlation_id.is_some() {
             flags |= Flags::CORR_ID;
         }
-        let data_len = (self.out.len() - self.payload).saturating_add(behind);
-        let annotations_len = self.payload - self.start - HEADER_LEN;
+        let data_len = (self.out.len() - self.payload_start).saturating_add(tail_len);
+        let annotations_len = self.payload_start - self.start - HEADER_LEN;
         let size = data_len.saturating_add(annotations_len);
         let max = max_len.min(u32::MAX as usize);
         if size > max {

@@ -1,7 +1,7 @@
 //! Reading msgpack.
 
 use super::ext::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
-use crate::binary::Reader;
+use crate::binary_reader::Reader;
 use crate::budget::Budget;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::limits::Limits;
@@ -26,7 +26,7 @@ pub(crate) fn decode_counted(data: &[u8], limits: &Limits) -> Result<(Value, usi
         budget: Budget::new(limits.memory),
         limits,
     };
-    let value = decoder.value()?;
+    let value = decoder.read_value()?;
     if decoder.input.is_empty() {
         Ok((value, decoder.budget.spent()))
     } else {
@@ -42,114 +42,115 @@ struct Decoder<'a> {
 }
 
 impl Decoder<'_> {
-    fn value(&mut self) -> Result<Value, DecodeError> {
+    fn read_value(&mut self) -> Result<Value, DecodeError> {
         let start = self.input.at();
-        let code = self.input.byte()?;
+        let code = self.input.read_byte()?;
         Ok(match code {
             0x00..=0x7f => Value::Int(code.into()),
-            0x80..=0x8f => self.map(usize::from(code & 0x0f))?,
-            0x90..=0x9f => self.array(usize::from(code & 0x0f))?,
-            0xa0..=0xbf => self.text(usize::from(code & 0x1f))?,
+            0x80..=0x8f => self.read_map(usize::from(code & 0x0f))?,
+            0x90..=0x9f => self.read_array(usize::from(code & 0x0f))?,
+            0xa0..=0xbf => self.read_text(usize::from(code & 0x1f))?,
             0xc0 => Value::None,
             0xc2 => Value::Bool(false),
             0xc3 => Value::Bool(true),
-            0xc4 => self.len8().and_then(|len| self.bytes(len))?,
-            0xc5 => self.len16().and_then(|len| self.bytes(len))?,
-            0xc6 => self.len32().and_then(|len| self.bytes(len))?,
-            0xc7 => self.len8().and_then(|len| self.ext(len))?,
-            0xc8 => self.len16().and_then(|len| self.ext(len))?,
-            0xc9 => self.len32().and_then(|len| self.ext(len))?,
-            0xca => Value::Float(f32::from_be_bytes(self.input.array()?).into()),
-            0xcb => Value::Float(f64::from_be_bytes(self.input.array()?)),
-            0xcc => Value::Int(self.input.byte()?.into()),
-            0xcd => Value::Int(u16::from_be_bytes(self.input.array()?).into()),
-            0xce => Value::Int(u32::from_be_bytes(self.input.array()?).into()),
-            0xcf => Value::from(u64::from_be_bytes(self.input.array()?)),
-            0xd0 => Value::Int(i8::from_be_bytes(self.input.array()?).into()),
-            0xd1 => Value::Int(i16::from_be_bytes(self.input.array()?).into()),
-            0xd2 => Value::Int(i32::from_be_bytes(self.input.array()?).into()),
-            0xd3 => Value::Int(i64::from_be_bytes(self.input.array()?)),
-            0xd4 => self.ext(1)?,
-            0xd5 => self.ext(2)?,
-            0xd6 => self.ext(4)?,
-            0xd7 => self.ext(8)?,
-            0xd8 => self.ext(16)?,
-            0xd9 => self.len8().and_then(|len| self.text(len))?,
-            0xda => self.len16().and_then(|len| self.text(len))?,
-            0xdb => self.len32().and_then(|len| self.text(len))?,
-            0xdc => self.len16().and_then(|len| self.array(len))?,
-            0xdd => self.len32().and_then(|len| self.array(len))?,
-            0xde => self.len16().and_then(|len| self.map(len))?,
-            0xdf => self.len32().and_then(|len| self.map(len))?,
+            0xc4 => self.read_len8().and_then(|len| self.read_bytes(len))?,
+            0xc5 => self.read_len16().and_then(|len| self.read_bytes(len))?,
+            0xc6 => self.read_len32().and_then(|len| self.read_bytes(len))?,
+            0xc7 => self.read_len8().and_then(|len| self.read_ext(len))?,
+            0xc8 => self.read_len16().and_then(|len| self.read_ext(len))?,
+            0xc9 => self.read_len32().and_then(|len| self.read_ext(len))?,
+            0xca => Value::Float(f32::from_be_bytes(self.input.read_array()?).into()),
+            0xcb => Value::Float(f64::from_be_bytes(self.input.read_array()?)),
+            0xcc => Value::Int(self.input.read_byte()?.into()),
+            0xcd => Value::Int(u16::from_be_bytes(self.input.read_array()?).into()),
+            0xce => Value::Int(u32::from_be_bytes(self.input.read_array()?).into()),
+            0xcf => Value::from(u64::from_be_bytes(self.input.read_array()?)),
+            0xd0 => Value::Int(i8::from_be_bytes(self.input.read_array()?).into()),
+            0xd1 => Value::Int(i16::from_be_bytes(self.input.read_array()?).into()),
+            0xd2 => Value::Int(i32::from_be_bytes(self.input.read_array()?).into()),
+            0xd3 => Value::Int(i64::from_be_bytes(self.input.read_array()?)),
+            0xd4 => self.read_ext(1)?,
+            0xd5 => self.read_ext(2)?,
+            0xd6 => self.read_ext(4)?,
+            0xd7 => self.read_ext(8)?,
+            0xd8 => self.read_ext(16)?,
+            0xd9 => self.read_len8().and_then(|len| self.read_text(len))?,
+            0xda => self.read_len16().and_then(|len| self.read_text(len))?,
+            0xdb => self.read_len32().and_then(|len| self.read_text(len))?,
+            0xdc => self.read_len16().and_then(|len| self.read_array(len))?,
+            0xdd => self.read_len32().and_then(|len| self.read_array(len))?,
+            0xde => self.read_len16().and_then(|len| self.read_map(len))?,
+            0xdf => self.read_len32().and_then(|len| self.read_map(len))?,
             0xe0..=0xff => Value::Int(i64::from(code as i8)),
             0xc1 => return Err(self.input.error(start, DecodeErrorKind::Code(code))),
         })
     }
 
-    fn len8(&mut self) -> Result<usize, DecodeError> {
-        Ok(self.input.byte()?.into())
+    fn read_len8(&mut self) -> Result<usize, DecodeError> {
+        Ok(self.input.read_byte()?.into())
     }
 
-    fn len16(&mut self) -> Result<usize, DecodeError> {
-        Ok(u16::from_be_bytes(self.input.array()?).into())
+    fn read_len16(&mut self) -> Result<usize, DecodeError> {
+        Ok(u16::from_be_bytes(self.input.read_array()?).into())
     }
 
-    fn len32(&mut self) -> Result<usize, DecodeError> {
-        Ok(u32::from_be_bytes(self.input.array()?) as usize)
+    fn read_len32(&mut self) -> Result<usize, DecodeError> {
+        Ok(u32::from_be_bytes(self.input.read_array()?) as usize)
     }
 
-    fn text(&mut self, len: usize) -> Result<Value, DecodeError> {
-        Ok(Value::Str(self.input.text(len)?.to_owned()))
+    fn read_text(&mut self, len: usize) -> Result<Value, DecodeError> {
+        Ok(Value::Str(self.input.read_text(len)?.to_owned()))
     }
 
-    fn bytes(&mut self, len: usize) -> Result<Value, DecodeError> {
-        Ok(Value::Bytes(self.input.bytes(len)?.to_vec()))
+    fn read_bytes(&mut self, len: usize) -> Result<Value, DecodeError> {
+        Ok(Value::Bytes(self.input.read_bytes(len)?.to_vec()))
     }
 
-    fn array(&mut self, len: usize) -> Result<Value, DecodeError> {
-        self.enter()?;
-        self.input.announce(len)?;
-        let mut items = self.budget.list(len).map_err(|kind| self.input.error_here(kind))?;
+    fn read_array(&mut self, len: usize) -> Result<Value, DecodeError> {
+        self.enter_container()?;
+        self.input.announce_items(len)?;
+        let mut items = self.budget.new_list(len).map_err(|kind| self.input.error_here(kind))?;
         while items.len() < len {
             // Long lists of floats are what instruments return, and they cost nothing beside their
             // places in the list.
-            let floats = self.input.entries(len - items.len(), |[code, number @ ..]: [u8; 9]| {
-                (code == 0xcb).then(|| Value::Float(f64::from_be_bytes(number)))
-            });
+            let floats =
+                self.input.take_uniform_items(len - items.len(), |[code, number @ ..]: [u8; 9]| {
+                    (code == 0xcb).then(|| Value::Float(f64::from_be_bytes(number)))
+                });
             items.extend(floats);
             if items.len() == len {
                 break;
             }
             self.input.begin_item();
-            let item = self.value()?;
-            let paid = self.budget.push(&mut items, item);
+            let item = self.read_value()?;
+            let paid = self.budget.push_item(&mut items, item);
             paid.map_err(|kind| self.input.error_here(kind))?;
         }
         self.depth_left += 1;
         Ok(Value::List(items))
     }
 
-    fn map(&mut self, len: usize) -> Result<Value, DecodeError> {
-        self.enter()?;
-        self.input.announce(len.saturating_mul(2))?;
-        let mut dict = self.budget.dict(len).map_err(|kind| self.input.error_here(kind))?;
+    fn read_map(&mut self, len: usize) -> Result<Value, DecodeError> {
+        self.enter_container()?;
+        self.input.announce_items(len.saturating_mul(2))?;
+        let mut dict = self.budget.new_dict(len).map_err(|kind| self.input.error_here(kind))?;
         for _ in 0..len {
             let start = self.input.at();
             self.input.begin_item();
-            let key = self.value()?;
+            let key = self.read_value()?;
             if !matches!(key, Value::Str(_) | Value::Bytes(_)) {
                 return Err(self.input.error(start, DecodeErrorKind::MapKey(key.type_name())));
             }
             self.input.begin_item();
-            let value = self.value()?;
-            let paid = self.budget.insert(&mut dict, key, value);
+            let value = self.read_value()?;
+            let paid = self.budget.insert_entry(&mut dict, key, value);
             paid.map_err(|kind| self.input.error_here(kind))?;
         }
         self.depth_left += 1;
         Ok(Value::Dict(dict))
     }
 
-    fn enter(&mut self) -> Result<(), DecodeError> {
+    fn enter_container(&mut self) -> Result<(), DecodeError> {
         match self.depth_left.checked_sub(1) {
             Some(left) => {
                 self.depth_left = left;
@@ -159,10 +160,10 @@ impl Decoder<'_> {
         }
     }
 
-    fn ext(&mut self, len: usize) -> Result<Value, DecodeError> {
+    fn read_ext(&mut self, len: usize) -> Result<Value, DecodeError> {
         let start = self.input.at();
-        let code = self.input.byte()?;
-        let data = self.input.bytes(len)?;
+        let code = self.input.read_byte()?;
+        let data = self.input.read_bytes(len)?;
         let kind = match (code, data) {
             (EXT_COMPLEX, data) => match data.as_chunks::<8>() {
                 ([re, im], []) => {
@@ -177,11 +178,11 @@ impl Decoder<'_> {
                 Err(IntError::Syntax) => DecodeErrorKind::Syntax("an ext long takes a number"),
             },
             (EXT_DATETIME, data) => match data.try_into().map(f64::from_le_bytes) {
-                Ok(timestamp) => return self.class_dict(DATETIME, timestamp.into()),
+                Ok(timestamp) => return self.new_class_dict(DATETIME, timestamp.into()),
                 Err(_) => DecodeErrorKind::Syntax("an ext datetime takes 8 bytes"),
             },
             (EXT_DATE, data) => match data.try_into().map(i64::from_le_bytes) {
-                Ok(ordinal) => return self.class_dict(DATE, ordinal.into()),
+                Ok(ordinal) => return self.new_class_dict(DATE, ordinal.into()),
                 Err(_) => DecodeErrorKind::Syntax("an ext date takes 8 bytes"),
             },
             (other, _) => DecodeErrorKind::Ext(other as i8),
@@ -189,14 +190,14 @@ impl Decoder<'_> {
         Err(self.input.error(start, kind))
     }
 
-    fn class_dict(
+    fn new_class_dict(
         &mut self,
         (class, key): (&str, &str),
         value: Value,
     ) -> Result<Value, DecodeError> {
-        let made = self.budget.dict(2).and_then(|mut dict| {
-            self.budget.insert(&mut dict, "__class__".into(), class.into())?;
-            self.budget.insert(&mut dict, key.into(), value)?;
+        let made = self.budget.new_dict(2).and_then(|mut dict| {
+            self.budget.insert_entry(&mut dict, "__class__".into(), class.into())?;
+            self.budget.insert_entry(&mut dict, key.into(), value)?;
             Ok(dict)
         });
         made.map(Value::Dict).map_err(|kind| self.input.error_here(kind))

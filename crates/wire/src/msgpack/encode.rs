@@ -4,7 +4,7 @@ use num_traits::ToPrimitive;
 
 use super::ext::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
 use crate::call::CallRef;
-use crate::encode::{all_or_nothing, check_level, leading_floats, length};
+use crate::encode::{check_depth, length_field, write_leading_floats, write_or_roll_back};
 use crate::error::EncodeError;
 use crate::number::{MAX_DIGITS, write_big_int};
 use crate::serializer::Serializer;
@@ -15,7 +15,7 @@ use crate::value::{Dict, Value};
 /// # Errors
 /// frozenset; too deep a nesting; ints too long for Python. `out` is then as it was.
 pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    all_or_nothing(out, |out| write(value, 0, out))
+    write_or_roll_back(out, |out| write(value, 0, out))
 }
 
 /// Appends a method call.
@@ -23,7 +23,7 @@ pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
 /// # Errors
 /// As [`encode`].
 pub fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    all_or_nothing(out, |out| {
+    write_or_roll_back(out, |out| {
         out.push(0x94);
         write_str(call.object, out)?;
         write_str(call.method, out)?;
@@ -42,8 +42,8 @@ pub(crate) fn encode_bytes_head(len: usize, out: &mut Vec<u8>) -> Result<(), Enc
     write_head(&BIN, len, out)
 }
 
-fn write(value: &Value, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    check_level(level)?;
+fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    check_depth(depth)?;
     match value {
         Value::None => out.push(0xc0),
         Value::Bool(false) => out.push(0xc2),
@@ -74,17 +74,17 @@ fn write(value: &Value, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
         }
         Value::List(items) | Value::Tuple(items) => {
             write_head(&ARRAY, items.len(), out)?;
-            let others = leading_floats(items, 0xcb, f64::to_be_bytes, level + 1, out);
-            others.iter().try_for_each(|item| write(item, level + 1, out))?;
+            let others = write_leading_floats(items, 0xcb, f64::to_be_bytes, depth + 1, out);
+            others.iter().try_for_each(|item| write(item, depth + 1, out))?;
         }
-        Value::Set(set) => write_items(set.iter(), set.len(), level, out)?,
+        Value::Set(set) => write_items(set.iter(), set.len(), depth, out)?,
         Value::FrozenSet(_) => {
             let class = value.type_name();
             return Err(EncodeError::Class { class, serializer: Serializer::Msgpack });
         }
         Value::Dict(dict) => match as_date(dict) {
             Some((code, data)) => write_ext(code, &data, out)?,
-            None => write_dict(dict, level, out)?,
+            None => write_dict(dict, depth, out)?,
         },
     }
     Ok(())
@@ -114,18 +114,18 @@ fn as_date(dict: &Dict) -> Option<(u8, [u8; 8])> {
 fn write_items<'a>(
     items: impl IntoIterator<Item = &'a Value>,
     len: usize,
-    level: usize,
+    depth: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     write_head(&ARRAY, len, out)?;
-    items.into_iter().try_for_each(|item| write(item, level + 1, out))
+    items.into_iter().try_for_each(|item| write(item, depth + 1, out))
 }
 
-fn write_dict(dict: &Dict, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn write_dict(dict: &Dict, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     write_head(&MAP, dict.len(), out)?;
     dict.iter().try_for_each(|(key, value)| {
-        write(key, level + 1, out)?;
-        write(value, level + 1, out)
+        write(key, depth + 1, out)?;
+        write(value, depth + 1, out)
     })
 }
 
@@ -199,7 +199,7 @@ fn write_head(codes: &Codes, len: usize, out: &mut Vec<u8>) -> Result<(), Encode
     } else if let Ok(len) = u16::try_from(len) {
         put(codes.len16, &len.to_be_bytes(), out);
     } else {
-        let len: u32 = length(Serializer::Msgpack, codes.what, len)?;
+        let len: u32 = length_field(Serializer::Msgpack, codes.what, len)?;
         put(codes.len32, &len.to_be_bytes(), out);
     }
     Ok(())

@@ -1,107 +1,111 @@
 //! Containers: lists, tuples, dicts and sets, and the class dicts that stand for a nan.
 
-use super::decode::{Form, Parser, Place};
+use super::decode::{Expect, Form, Parser};
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::value::{Dict, Set, Value};
 
 impl Parser<'_> {
-    pub(super) fn list(&mut self) -> Result<Value, DecodeError> {
-        self.open()?;
-        let items = self.items(b']', Vec::new(), Place::Any)?;
+    pub(super) fn read_list(&mut self) -> Result<Value, DecodeError> {
+        self.open_bracket()?;
+        let items = self.read_items(b']', Vec::new(), Expect::AnyValue)?;
         Ok(Value::List(items))
     }
 
     /// Reads items, each but the first behind a comma, up to the closing bracket.
-    fn items(
+    fn read_items(
         &mut self,
         end: u8,
         mut items: Vec<Value>,
-        place: Place,
+        expect: Expect,
     ) -> Result<Vec<Value>, DecodeError> {
         loop {
-            self.space();
+            self.skip_space();
             if self.cursor.peek() == Some(end) {
-                self.close();
+                self.close_bracket();
                 return Ok(items);
             }
-            let item = self.value(place)?;
-            self.push(&mut items, item)?;
+            let item = self.read_value(expect)?;
+            self.push_item(&mut items, item)?;
             if !self.cursor.eat(b',') && self.cursor.peek() != Some(end) {
-                return Err(self.cursor.syntax("a comma or a closing bracket is expected"));
+                return Err(self.cursor.syntax_error("a comma or a closing bracket is expected"));
             }
         }
     }
 
     /// Reads a tuple, or an expression in parentheses.
-    pub(super) fn parentheses(&mut self, place: Place) -> Result<(Value, Form), DecodeError> {
-        self.open()?;
+    pub(super) fn read_parentheses(
+        &mut self,
+        expect: Expect,
+    ) -> Result<(Value, Form), DecodeError> {
+        self.open_bracket()?;
         if self.cursor.peek() == Some(b')') {
-            self.close();
+            self.close_bracket();
             return Ok((Value::Tuple(Vec::new()), Form::Other));
         }
         let start = self.cursor.at;
-        let (first, form) = self.expression(place)?;
+        let (first, form) = self.read_expression(expect)?;
         if self.cursor.peek() == Some(b')') {
-            self.close();
+            self.close_bracket();
             return Ok((first, form));
         }
         if form == Form::SetName {
             return Err(self.cursor.error_at(start, DecodeErrorKind::NotData("a name")));
         }
         if !self.cursor.eat(b',') {
-            return Err(self.cursor.syntax("a comma or a closing bracket is expected"));
+            return Err(self.cursor.syntax_error("a comma or a closing bracket is expected"));
         }
-        let items = self.tuple_of(first)?;
-        let items = self.items(b')', items, place)?;
+        let items = self.start_tuple(first)?;
+        let items = self.read_items(b')', items, expect)?;
         Ok((Value::Tuple(items), Form::Other))
     }
 
     /// Reads a dict or a set.
-    pub(super) fn braces(&mut self, place: Place) -> Result<Value, DecodeError> {
+    pub(super) fn read_braces(&mut self, expect: Expect) -> Result<Value, DecodeError> {
         let start = self.cursor.at;
-        self.open()?;
+        self.open_bracket()?;
         let first = match self.cursor.peek() {
             Some(b'}') => None,
-            _ => Some(self.value(Place::Key)?),
+            _ => Some(self.read_value(Expect::Hashable)?),
         };
         let is_dict = first.is_none() || self.cursor.peek() == Some(b':');
-        if place == Place::Key {
+        if expect == Expect::Hashable {
             self.cursor.at = start;
-            return Err(self.unhashable(if is_dict { "dict" } else { "set" }));
+            return Err(self.unhashable_error(if is_dict { "dict" } else { "set" }));
         }
         match first {
-            Some(key) if is_dict => self.dict(start, key),
-            Some(member) => self.set(member),
+            Some(key) if is_dict => self.read_dict(start, key),
+            Some(member) => self.read_set(member),
             None => {
-                self.close();
+                self.close_bracket();
                 Ok(Value::Dict(Dict::new()))
             }
         }
     }
 
-    fn dict(&mut self, start: usize, mut key: Value) -> Result<Value, DecodeError> {
+    fn read_dict(&mut self, start: usize, mut key: Value) -> Result<Value, DecodeError> {
         let spent = self.budget.spent();
-        let mut dict = self.budget.dict_of_some().map_err(|kind| self.cursor.error(kind))?;
+        let mut dict =
+            self.budget.new_dict_of_unknown_len().map_err(|kind| self.cursor.error(kind))?;
         let mut is_class = false;
         loop {
             if !self.cursor.eat(b':') {
-                return Err(self.cursor.syntax("a colon is expected"));
+                return Err(self.cursor.syntax_error("a colon is expected"));
             }
-            self.space();
-            let value = self.value(Place::Any)?;
+            self.skip_space();
+            let value = self.read_value(Expect::AnyValue)?;
             is_class |= key.as_str() == Some("__class__");
-            let paid = self.budget.insert(&mut dict, key, value);
+            let paid = self.budget.insert_entry(&mut dict, key, value);
             paid.map_err(|kind| self.cursor.error(kind))?;
-            if !self.next_in_braces()? {
+            if !self.skip_to_next_entry()? {
                 break;
             }
-            key = self.value(Place::Key)?;
+            key = self.read_value(Expect::Hashable)?;
         }
-        self.budget.end_dict(&dict);
+        self.budget.note_dict_len(&dict);
         if !is_class {
             return Ok(Value::Dict(dict));
         }
-        let value = special_float(dict).ok_or_else(|| {
+        let value = resolve_float_dict(dict).ok_or_else(|| {
             let kind = DecodeErrorKind::Syntax("the class dict of a float has no number in it");
             self.cursor.error_at(start, kind)
         })?;
@@ -111,67 +115,71 @@ impl Parser<'_> {
         Ok(value)
     }
 
-    fn set(&mut self, first: Value) -> Result<Value, DecodeError> {
+    fn read_set(&mut self, first: Value) -> Result<Value, DecodeError> {
         let mut set = Set::new();
-        self.add(&mut set, first)?;
-        while self.next_in_braces()? {
-            let member = self.value(Place::Key)?;
-            self.add(&mut set, member)?;
+        self.insert_member(&mut set, first)?;
+        while self.skip_to_next_entry()? {
+            let member = self.read_value(Expect::Hashable)?;
+            self.insert_member(&mut set, member)?;
         }
         Ok(Value::Set(set))
     }
 
-    fn add(&mut self, set: &mut Set, member: Value) -> Result<(), DecodeError> {
-        self.budget.add(set, member).map_err(|kind| self.cursor.error(kind))
+    fn insert_member(&mut self, set: &mut Set, member: Value) -> Result<(), DecodeError> {
+        self.budget.insert_member(set, member).map_err(|kind| self.cursor.error(kind))
     }
 
-    pub(super) fn tuple_of(&mut self, first: Value) -> Result<Vec<Value>, DecodeError> {
-        let mut items = self.budget.list(1).map_err(|kind| self.cursor.error(kind))?;
-        self.push(&mut items, first)?;
+    pub(super) fn start_tuple(&mut self, first: Value) -> Result<Vec<Value>, DecodeError> {
+        let mut items = self.budget.new_list(1).map_err(|kind| self.cursor.error(kind))?;
+        self.push_item(&mut items, first)?;
         Ok(items)
     }
 
     #[inline]
-    pub(super) fn push(&mut self, items: &mut Vec<Value>, item: Value) -> Result<(), DecodeError> {
-        self.budget.push(items, item).map_err(|kind| self.cursor.error(kind))
+    pub(super) fn push_item(
+        &mut self,
+        items: &mut Vec<Value>,
+        item: Value,
+    ) -> Result<(), DecodeError> {
+        self.budget.push_item(items, item).map_err(|kind| self.cursor.error(kind))
     }
 
     /// Passes what is between two entries; false, and the bracket closed, behind the last.
-    fn next_in_braces(&mut self) -> Result<bool, DecodeError> {
+    fn skip_to_next_entry(&mut self) -> Result<bool, DecodeError> {
         let comma = self.cursor.eat(b',');
-        self.space();
+        self.skip_space();
         if self.cursor.peek() == Some(b'}') {
-            self.close();
+            self.close_bracket();
             return Ok(false);
         }
-        if comma { Ok(true) } else { Err(self.cursor.syntax("a comma or } is expected")) }
+        if comma { Ok(true) } else { Err(self.cursor.syntax_error("a comma or } is expected")) }
     }
 
-    pub(super) fn unhashable(&self, name: &'static str) -> DecodeError {
+    pub(super) fn unhashable_error(&self, name: &'static str) -> DecodeError {
         self.cursor.error(DecodeErrorKind::Unhashable(name))
     }
 
     /// Passes an opening bracket and the white space behind it.
-    pub(super) fn open(&mut self) -> Result<(), DecodeError> {
-        self.cursor.enter()?;
+    pub(super) fn open_bracket(&mut self) -> Result<(), DecodeError> {
+        self.cursor.enter_container()?;
         self.cursor.at += 1;
         self.brackets += 1;
-        self.space();
+        self.skip_space();
         Ok(())
     }
 
     /// Passes a closing bracket and the white space behind it.
-    pub(super) fn close(&mut self) {
-        self.cursor.leave();
+    pub(super) fn close_bracket(&mut self) {
+        self.cursor.leave_container();
         self.cursor.at += 1;
         self.brackets -= 1;
-        self.space();
+        self.skip_space();
     }
 }
 
 /// What a class dict stands for: a nan, or itself. `None` if it claims to be a float and has no
 /// number.
-fn special_float(dict: Dict) -> Option<Value> {
+fn resolve_float_dict(dict: Dict) -> Option<Value> {
     match dict.class() {
         Some("float") => {
             let value = dict.get("value")?;

@@ -5,9 +5,9 @@ use memchr::{memchr, memchr2};
 use crate::budget::Budget;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::limits::Limits;
-use crate::number::plain_number;
+use crate::number::parse_plain_number;
 use crate::serializer::Serializer;
-use crate::text::Cursor;
+use crate::text_cursor::Cursor;
 use crate::value::{Set, Value};
 
 /// Reads one value from the whole of `data`.
@@ -27,9 +27,9 @@ pub(crate) fn decode_counted(data: &[u8], limits: &Limits) -> Result<(Value, usi
     }
     let budget = Budget::new(limits.memory);
     let mut parser = Parser { cursor, brackets: 0, digits: limits.digits, budget };
-    parser.blank_lines();
-    let value = parser.expressions()?;
-    parser.blank_lines();
+    parser.skip_blank_lines();
+    let value = parser.read_document()?;
+    parser.skip_blank_lines();
     match parser.cursor.peek() {
         None => Ok((value, parser.budget.spent())),
         Some(_) => Err(parser.cursor.error(DecodeErrorKind::Trailing)),
@@ -59,52 +59,52 @@ pub(super) enum Form {
 
 /// What may stand where a value is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Expect {
     /// Any value.
-    Any,
+    AnyValue,
     /// A dict key or a set member, or a part of one.
-    Key,
+    Hashable,
 }
 
 impl Parser<'_> {
     /// Reads the value; without brackets, commas make a tuple of several.
-    fn expressions(&mut self) -> Result<Value, DecodeError> {
-        let first = self.value(Place::Any)?;
+    fn read_document(&mut self) -> Result<Value, DecodeError> {
+        let first = self.read_value(Expect::AnyValue)?;
         if self.cursor.peek() != Some(b',') {
             return Ok(first);
         }
-        let mut items = self.tuple_of(first)?;
+        let mut items = self.start_tuple(first)?;
         while self.cursor.eat(b',') {
-            self.space();
+            self.skip_space();
             if let None | Some(b'\n' | b'\r') = self.cursor.peek() {
                 break;
             }
-            let item = self.value(Place::Any)?;
-            self.push(&mut items, item)?;
+            let item = self.read_value(Expect::AnyValue)?;
+            self.push_item(&mut items, item)?;
         }
         Ok(Value::Tuple(items))
     }
 
     /// Passes line breaks, white space and comments around the whole. Unlike Python we do not mind an
     /// indent.
-    fn blank_lines(&mut self) {
+    fn skip_blank_lines(&mut self) {
         self.brackets += 1;
-        self.space();
+        self.skip_space();
         self.brackets -= 1;
     }
 
     /// Reads a value and the white space behind it.
-    pub(super) fn value(&mut self, place: Place) -> Result<Value, DecodeError> {
+    pub(super) fn read_value(&mut self, expect: Expect) -> Result<Value, DecodeError> {
         let quick = match self.cursor.peek() {
-            Some(b'0'..=b'9' | b'-') => self.quick_number(),
-            Some(b'\'' | b'"') => self.quick_string(),
+            Some(b'0'..=b'9' | b'-') => self.read_number_fast(),
+            Some(b'\'' | b'"') => self.read_string_fast(),
             _ => None,
         };
         if let Some(value) = quick {
             return Ok(value);
         }
         let start = self.cursor.at;
-        match self.expression(place)? {
+        match self.read_expression(expect)? {
             (_, Form::SetName) => {
                 Err(self.cursor.error_at(start, DecodeErrorKind::NotData("a name")))
             }
@@ -114,15 +114,15 @@ impl Parser<'_> {
 
     /// The fast path: a number in usual form, with the container's next delimiter right behind it.
     #[inline]
-    fn quick_number(&mut self) -> Option<Value> {
-        let (number, len) = plain_number(self.cursor.text(), self.cursor.at)?;
+    fn read_number_fast(&mut self) -> Option<Value> {
+        let (number, len) = parse_plain_number(self.cursor.text(), self.cursor.at)?;
         self.skip_if_delimited(len).then_some(number)
     }
 
     /// The fast path: a text without escapes, with the container's next delimiter right behind it.
     #[inline]
-    fn quick_string(&mut self) -> Option<Value> {
-        let (&quote, rest) = self.cursor.rest().split_first()?;
+    fn read_string_fast(&mut self) -> Option<Value> {
+        let (&quote, rest) = self.cursor.remaining().split_first()?;
         let len = memchr2(quote, b'\\', rest)?;
         let plain =
             rest.get(len) == Some(&quote) && memchr2(b'\n', b'\r', rest.get(..len)?).is_none();
@@ -148,9 +148,9 @@ impl Parser<'_> {
     }
 
     /// Reads an expression: a term, or a sum that makes a complex; and the white space behind it.
-    pub(super) fn expression(&mut self, place: Place) -> Result<(Value, Form), DecodeError> {
+    pub(super) fn read_expression(&mut self, expect: Expect) -> Result<(Value, Form), DecodeError> {
         let start = self.cursor.at;
-        let (left, form) = self.term(place)?;
+        let (left, form) = self.read_term(expect)?;
         let minus = match self.cursor.peek() {
             Some(b'+') => false,
             Some(b'-') => true,
@@ -169,9 +169,9 @@ impl Parser<'_> {
             return Err(self.cursor.error_at(start, kind));
         }
         self.cursor.at += 1;
-        self.space();
+        self.skip_space();
         let at = self.cursor.at;
-        let (Value::Complex { im, .. }, Form::Number) = self.atom(place)? else {
+        let (Value::Complex { im, .. }, Form::Number) = self.read_atom(expect)? else {
             return Err(self.cursor.error_at(at, DecodeErrorKind::NotData("a sum")));
         };
         // As Python computes it: the real number plus or minus (0 + im j), which loses some -0.0.
@@ -184,16 +184,16 @@ impl Parser<'_> {
     }
 
     /// Reads an atom with at most one sign before it.
-    fn term(&mut self, place: Place) -> Result<(Value, Form), DecodeError> {
+    fn read_term(&mut self, expect: Expect) -> Result<(Value, Form), DecodeError> {
         let minus = match self.cursor.peek() {
             Some(b'-') => true,
             Some(b'+') => false,
-            _ => return self.atom(place),
+            _ => return self.read_atom(expect),
         };
         self.cursor.at += 1;
-        self.space();
+        self.skip_space();
         let start = self.cursor.at;
-        let (value, Form::Number) = self.atom(place)? else {
+        let (value, Form::Number) = self.read_atom(expect)? else {
             return Err(self.cursor.error_at(start, DecodeErrorKind::NotData("an operation")));
         };
         let value = match value {
@@ -211,41 +211,41 @@ impl Parser<'_> {
     }
 
     /// Reads an atom and the white space behind it.
-    fn atom(&mut self, place: Place) -> Result<(Value, Form), DecodeError> {
+    fn read_atom(&mut self, expect: Expect) -> Result<(Value, Form), DecodeError> {
         let start = self.cursor.at;
         let atom = match self.cursor.peek() {
-            Some(b'\'' | b'"') => (self.strings()?, Form::Other),
-            Some(b'0'..=b'9' | b'.') => (self.number()?, Form::Number),
-            Some(b'[') if place == Place::Key => return Err(self.unhashable("list")),
-            Some(b'[') => (self.list()?, Form::Other),
-            Some(b'(') => self.parentheses(place)?,
-            Some(b'{') => (self.braces(place)?, Form::Other),
-            Some(b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80..) => self.word()?,
-            _ => return Err(self.cursor.syntax("a value is expected")),
+            Some(b'\'' | b'"') => (self.read_strings()?, Form::Other),
+            Some(b'0'..=b'9' | b'.') => (self.read_number()?, Form::Number),
+            Some(b'[') if expect == Expect::Hashable => return Err(self.unhashable_error("list")),
+            Some(b'[') => (self.read_list()?, Form::Other),
+            Some(b'(') => self.read_parentheses(expect)?,
+            Some(b'{') => (self.read_braces(expect)?, Form::Other),
+            Some(b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80..) => self.read_word()?,
+            _ => return Err(self.cursor.syntax_error("a value is expected")),
         };
-        self.space();
+        self.skip_space();
         if atom.1 == Form::SetName && self.cursor.peek() == Some(b'(') {
-            if place == Place::Key {
-                return Err(self.unhashable("set"));
+            if expect == Expect::Hashable {
+                return Err(self.unhashable_error("set"));
             }
-            self.open()?;
+            self.open_bracket()?;
             if self.cursor.peek() != Some(b')') {
                 return Err(self.cursor.error_at(start, DecodeErrorKind::NotData("a call")));
             }
-            self.close();
+            self.close_bracket();
             return Ok((Value::Set(Set::new()), Form::Other));
         }
         Ok(atom)
     }
 
     /// Reads a word: a constant, a prefixed string, or something that is no data.
-    fn word(&mut self) -> Result<(Value, Form), DecodeError> {
+    fn read_word(&mut self) -> Result<(Value, Form), DecodeError> {
         let start = self.cursor.at;
-        let rest = self.cursor.rest();
+        let rest = self.cursor.remaining();
         let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte >= 0x80;
         let len = rest.iter().position(|byte| !is_letter(byte)).unwrap_or(rest.len());
         if len <= 2 && matches!(rest.get(len), Some(b'\'' | b'"')) {
-            return Ok((self.strings()?, Form::Other));
+            return Ok((self.read_strings()?, Form::Other));
         }
         self.cursor.at += len;
         match self.cursor.since(start) {
@@ -259,12 +259,12 @@ impl Parser<'_> {
 
     /// Passes white space and comments, inside brackets also line breaks.
     #[inline]
-    pub(super) fn space(&mut self) {
+    pub(super) fn skip_space(&mut self) {
         loop {
             match self.cursor.peek() {
                 Some(b' ' | b'\t' | b'\x0c') => self.cursor.at += 1,
                 Some(b'\n' | b'\r') if self.brackets > 0 => self.cursor.at += 1,
-                Some(b'#') => self.comment(),
+                Some(b'#') => self.skip_comment(),
                 Some(b'\\') => {
                     if !(self.cursor.eat_word("\\\r\n")
                         || self.cursor.eat_word("\\\n")
@@ -279,8 +279,8 @@ impl Parser<'_> {
     }
 
     /// Passes a comment, up to the line break.
-    fn comment(&mut self) {
-        let rest = self.cursor.rest();
+    fn skip_comment(&mut self) {
+        let rest = self.cursor.remaining();
         self.cursor.at += memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
     }
 }

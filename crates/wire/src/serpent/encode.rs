@@ -2,7 +2,7 @@
 
 use crate::base64;
 use crate::call::CallRef;
-use crate::encode::{all_or_nothing, check_level};
+use crate::encode::{check_depth, write_or_roll_back};
 use crate::error::EncodeError;
 use crate::number::{MAX_DIGITS, write_big_int, write_float, write_int};
 use crate::repr::write_str;
@@ -16,7 +16,7 @@ const HEADER: &[u8] = b"# serpent utf-8 python3.2\n";
 /// Dict keys and set members other than numbers, str, bytes and tuples; too deep a nesting; ints
 /// too long for Python. `out` is then as it was.
 pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    all_or_nothing(out, |out| {
+    write_or_roll_back(out, |out| {
         out.extend_from_slice(HEADER);
         write(value, 0, out)
     })
@@ -27,7 +27,7 @@ pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
 /// # Errors
 /// As [`encode`].
 pub fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    all_or_nothing(out, |out| {
+    write_or_roll_back(out, |out| {
         out.extend_from_slice(HEADER);
         out.push(b'(');
         write_str(call.object, out);
@@ -46,8 +46,8 @@ pub fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeErr
     })
 }
 
-fn write(value: &Value, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    check_level(level)?;
+fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    check_depth(depth)?;
     match value {
         Value::None => out.extend_from_slice(b"None"),
         Value::Bool(true) => out.extend_from_slice(b"True"),
@@ -68,24 +68,24 @@ fn write(value: &Value, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
         }
         Value::List(items) => {
             out.push(b'[');
-            separated(items, out, |item, out| write(item, level + 1, out))?;
+            separated(items, out, |item, out| write(item, depth + 1, out))?;
             out.push(b']');
         }
-        Value::Tuple(items) => write_tuple(items, level, out)?,
-        Value::Set(set) | Value::FrozenSet(set) => write_set(set, level, out)?,
-        Value::Dict(dict) => write_dict(dict, level, out)?,
+        Value::Tuple(items) => write_tuple(items, depth, out)?,
+        Value::Set(set) | Value::FrozenSet(set) => write_set(set, depth, out)?,
+        Value::Dict(dict) => write_dict(dict, depth, out)?,
     }
     Ok(())
 }
 
-fn write_tuple(items: &[Value], level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn write_tuple(items: &[Value], depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     out.push(b'(');
-    separated(items, out, |item, out| write(item, level + 1, out))?;
+    separated(items, out, |item, out| write(item, depth + 1, out))?;
     out.extend_from_slice(if items.len() == 1 { b",)" } else { b")" });
     Ok(())
 }
 
-fn write_set(set: &Set, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn write_set(set: &Set, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     if set.is_empty() {
         // There is no literal for it.
         out.extend_from_slice(b"()");
@@ -94,19 +94,19 @@ fn write_set(set: &Set, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
     out.push(b'{');
     separated(set.iter(), out, |member, out| {
         check_key(member)?;
-        write(member, level + 1, out)
+        write(member, depth + 1, out)
     })?;
     out.push(b'}');
     Ok(())
 }
 
-fn write_dict(dict: &Dict, level: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn write_dict(dict: &Dict, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     out.push(b'{');
     separated(dict, out, |(key, value), out| {
         check_key(key)?;
-        write(key, level + 1, out)?;
+        write(key, depth + 1, out)?;
         out.push(b':');
-        write(value, level + 1, out)
+        write(value, depth + 1, out)
     })?;
     out.push(b'}');
     Ok(())

@@ -1,73 +1,77 @@
-//! Numbers in Python's full grammar, for those that `number::plain_number` leaves.
+//! Numbers in Python's full grammar, for those that `number::parse_plain_number` leaves.
 
 use num_bigint::{BigInt, Sign};
 
 use super::decode::Parser;
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::number::{IntError, decimal};
+use crate::number::{IntError, parse_decimal};
 use crate::value::Value;
 
 const MALFORMED: &str = "a malformed number";
 
 impl Parser<'_> {
     /// Reads a number without a sign.
-    pub(super) fn number(&mut self) -> Result<Value, DecodeError> {
+    pub(super) fn read_number(&mut self) -> Result<Value, DecodeError> {
         let start = self.cursor.at;
-        let value = match self.cursor.rest() {
-            [b'0', b'x' | b'X', ..] => self.radix(16)?,
-            [b'0', b'o' | b'O', ..] => self.radix(8)?,
-            [b'0', b'b' | b'B', ..] => self.radix(2)?,
-            _ => self.decimal_number(start)?,
+        let value = match self.cursor.remaining() {
+            [b'0', b'x' | b'X', ..] => self.read_radix_int(16)?,
+            [b'0', b'o' | b'O', ..] => self.read_radix_int(8)?,
+            [b'0', b'b' | b'B', ..] => self.read_radix_int(2)?,
+            _ => self.read_decimal_number(start)?,
         };
         // `1x` is one malformed token, not a number and a name.
         match self.cursor.peek() {
             Some(b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80..) => {
-                Err(self.cursor.syntax(MALFORMED))
+                Err(self.cursor.syntax_error(MALFORMED))
             }
             _ => Ok(value),
         }
     }
 
-    fn radix(&mut self, radix: u32) -> Result<Value, DecodeError> {
+    fn read_radix_int(&mut self, radix: u32) -> Result<Value, DecodeError> {
         self.cursor.at += 2;
         let start = self.cursor.at;
         let _before_the_first_digit = self.cursor.eat(b'_');
-        if !self.digit_part(radix) {
-            return Err(self.cursor.syntax(MALFORMED));
+        if !self.skip_digits(radix) {
+            return Err(self.cursor.syntax_error(MALFORMED));
         }
         let digits: Vec<u8> = self.cursor.since(start).bytes().filter(|&b| b != b'_').collect();
         match BigInt::parse_bytes(&digits, radix) {
             Some(int) => Ok(Value::int(int)),
-            None => Err(self.cursor.syntax(MALFORMED)),
+            None => Err(self.cursor.syntax_error(MALFORMED)),
         }
     }
 
-    fn decimal_number(&mut self, start: usize) -> Result<Value, DecodeError> {
-        let whole = self.digit_part(10);
+    fn read_decimal_number(&mut self, start: usize) -> Result<Value, DecodeError> {
+        let whole = self.skip_digits(10);
         let mut is_float = false;
         if self.cursor.eat(b'.') {
             is_float = true;
-            if !self.digit_part(10) && !whole {
+            if !self.skip_digits(10) && !whole {
                 self.cursor.at = start;
-                return Err(self.cursor.syntax("a value is expected"));
+                return Err(self.cursor.syntax_error("a value is expected"));
             }
         }
         if let Some(b'e' | b'E') = self.cursor.peek() {
             is_float = true;
             self.cursor.at += 1;
             let _sign = self.cursor.eat(b'-') || self.cursor.eat(b'+');
-            if !self.digit_part(10) {
-                return Err(self.cursor.syntax(MALFORMED));
+            if !self.skip_digits(10) {
+                return Err(self.cursor.syntax_error(MALFORMED));
             }
         }
         let text = self.cursor.since(start);
         if self.cursor.eat(b'j') || self.cursor.eat(b'J') {
-            return Ok(Value::Complex { re: 0.0, im: self.float(text)? });
+            return Ok(Value::Complex { re: 0.0, im: self.parse_float(text)? });
         }
-        if is_float { Ok(Value::Float(self.float(text)?)) } else { self.decimal_int(start, text) }
+        if is_float {
+            Ok(Value::Float(self.parse_float(text)?))
+        } else {
+            self.parse_decimal_int(start, text)
+        }
     }
 
-    fn decimal_int(&self, start: usize, text: &str) -> Result<Value, DecodeError> {
+    fn parse_decimal_int(&self, start: usize, text: &str) -> Result<Value, DecodeError> {
         let malformed = |kind| self.cursor.error_at(start, kind);
         if text.starts_with('0') {
             return if text.bytes().all(|byte| matches!(byte, b'0' | b'_')) {
@@ -77,22 +81,22 @@ impl Parser<'_> {
                 Err(malformed(DecodeErrorKind::Syntax(ZEROS)))
             };
         }
-        decimal(Sign::Plus, text.as_bytes(), self.digits).map_err(|error| match error {
+        parse_decimal(Sign::Plus, text.as_bytes(), self.digits).map_err(|error| match error {
             IntError::Digits => malformed(DecodeErrorKind::Digits(self.digits)),
             IntError::Syntax => malformed(DecodeErrorKind::Syntax(MALFORMED)),
         })
     }
 
-    fn float(&self, text: &str) -> Result<f64, DecodeError> {
+    fn parse_float(&self, text: &str) -> Result<f64, DecodeError> {
         let parsed = if text.contains('_') { text.replace('_', "").parse() } else { text.parse() };
-        parsed.map_err(|_| self.cursor.syntax(MALFORMED))
+        parsed.map_err(|_| self.cursor.syntax_error(MALFORMED))
     }
 
     /// Passes digits with single underscores between them; false if there is no digit.
-    fn digit_part(&mut self, radix: u32) -> bool {
+    fn skip_digits(&mut self, radix: u32) -> bool {
         let mut any = false;
         loop {
-            let rest = self.cursor.rest();
+            let rest = self.cursor.remaining();
             let is_digit = |byte: &u8| char::from(*byte).is_digit(radix);
             let run = rest.iter().position(|byte| !is_digit(byte)).unwrap_or(rest.len());
             self.cursor.at += run;

@@ -9,14 +9,14 @@ use crate::value::Value;
 const UNTERMINATED: &str = "a string is not terminated on its line";
 
 /// What adjacent literals join to.
-enum Joined {
+enum Literal {
     Str(String),
     Bytes(Vec<u8>),
 }
 
 /// How a literal is to be read.
 #[derive(Clone, Copy)]
-struct Style {
+struct LiteralStyle {
     quote: u8,
     triple: bool,
     raw: bool,
@@ -25,32 +25,32 @@ struct Style {
 
 impl Parser<'_> {
     /// Reads one or more adjacent literals.
-    pub(super) fn strings(&mut self) -> Result<Value, DecodeError> {
+    pub(super) fn read_strings(&mut self) -> Result<Value, DecodeError> {
         let mut joined = None;
         loop {
             let start = self.cursor.at;
-            let Some(style) = self.style()? else { break };
+            let Some(style) = self.read_style()? else { break };
             let content = joined.get_or_insert_with(|| match style.bytes {
-                true => Joined::Bytes(Vec::new()),
-                false => Joined::Str(String::new()),
+                true => Literal::Bytes(Vec::new()),
+                false => Literal::Str(String::new()),
             });
-            if style.bytes != matches!(content, Joined::Bytes(_)) {
+            if style.bytes != matches!(content, Literal::Bytes(_)) {
                 let kind = DecodeErrorKind::Syntax("cannot mix bytes and nonbytes literals");
                 return Err(self.cursor.error_at(start, kind));
             }
-            self.content(style, content)?;
-            self.space();
+            self.read_content(style, content)?;
+            self.skip_space();
         }
         match joined {
-            Some(Joined::Str(text)) => Ok(Value::Str(text)),
-            Some(Joined::Bytes(bytes)) => Ok(Value::Bytes(bytes)),
-            None => Err(self.cursor.syntax("a value is expected")),
+            Some(Literal::Str(text)) => Ok(Value::Str(text)),
+            Some(Literal::Bytes(bytes)) => Ok(Value::Bytes(bytes)),
+            None => Err(self.cursor.syntax_error("a value is expected")),
         }
     }
 
     /// Passes the prefix and the opening quotes; `None`, and nothing passed, if no literal follows.
-    fn style(&mut self) -> Result<Option<Style>, DecodeError> {
-        let rest = self.cursor.rest();
+    fn read_style(&mut self) -> Result<Option<LiteralStyle>, DecodeError> {
+        let rest = self.cursor.remaining();
         let quote_at = match rest {
             [b'\'' | b'"', ..] => 0,
             [_, b'\'' | b'"', ..] => 1,
@@ -71,22 +71,30 @@ impl Parser<'_> {
         let Some(&quote) = quotes.first() else { return Ok(None) };
         let triple = quotes.starts_with(&[quote; 3]);
         self.cursor.at += quote_at + if triple { 3 } else { 1 };
-        Ok(Some(Style { quote, triple, raw, bytes }))
+        Ok(Some(LiteralStyle { quote, triple, raw, bytes }))
     }
 
     /// Reads a literal up to and with its closing quotes.
-    fn content(&mut self, style: Style, content: &mut Joined) -> Result<(), DecodeError> {
+    fn read_content(
+        &mut self,
+        style: LiteralStyle,
+        content: &mut Literal,
+    ) -> Result<(), DecodeError> {
         loop {
-            let rest = self.cursor.rest();
+            let rest = self.cursor.remaining();
             let Some(run) = memchr2(style.quote, b'\\', rest) else {
                 self.cursor.at += rest.len();
                 return Err(self.cursor.error(DecodeErrorKind::Truncated));
             };
-            self.run(style, run, content)?;
-            let rest = self.cursor.rest();
+            self.take_run(style, run, content)?;
+            let rest = self.cursor.remaining();
             if rest.first() == Some(&b'\\') {
                 self.cursor.at += 1;
-                if style.raw { self.raw_escape(style, content)? } else { self.escape(content)? }
+                if style.raw {
+                    self.read_raw_escape(style, content)?
+                } else {
+                    self.read_escape(content)?
+                }
             } else if !style.triple {
                 self.cursor.at += 1;
                 return Ok(());
@@ -101,7 +109,12 @@ impl Parser<'_> {
     }
 
     /// Takes the next `len` bytes as they are, line breaks in Python's way.
-    fn run(&mut self, style: Style, len: usize, content: &mut Joined) -> Result<(), DecodeError> {
+    fn take_run(
+        &mut self,
+        style: LiteralStyle,
+        len: usize,
+        content: &mut Literal,
+    ) -> Result<(), DecodeError> {
         let start = self.cursor.at;
         self.cursor.at += len;
         let text = self.cursor.since(start);
@@ -123,7 +136,11 @@ impl Parser<'_> {
     }
 
     /// In a raw literal the backslash stays, and so does what is behind it, be it a quote.
-    fn raw_escape(&mut self, style: Style, content: &mut Joined) -> Result<(), DecodeError> {
+    fn read_raw_escape(
+        &mut self,
+        style: LiteralStyle,
+        content: &mut Literal,
+    ) -> Result<(), DecodeError> {
         content.push(b'\\');
         match self.cursor.peek() {
             Some(byte) if byte == b'\\' || byte == style.quote => {
@@ -133,7 +150,7 @@ impl Parser<'_> {
             }
             Some(b'\n' | b'\r') if !style.triple => {
                 // Unlike elsewhere, a line break behind a backslash is part of the literal.
-                let len = if self.cursor.rest().starts_with(b"\r\n") { 2 } else { 1 };
+                let len = if self.cursor.remaining().starts_with(b"\r\n") { 2 } else { 1 };
                 self.cursor.at += len;
                 content.push(b'\n');
                 Ok(())
@@ -143,12 +160,12 @@ impl Parser<'_> {
     }
 
     /// Reads what follows a backslash.
-    fn escape(&mut self, content: &mut Joined) -> Result<(), DecodeError> {
+    fn read_escape(&mut self, content: &mut Literal) -> Result<(), DecodeError> {
         let start = self.cursor.at - 1;
         let Some(letter) = self.cursor.peek() else {
             return Err(self.cursor.error(DecodeErrorKind::Truncated));
         };
-        let is_str = matches!(content, Joined::Str(_));
+        let is_str = matches!(content, Literal::Str(_));
         self.cursor.at += 1;
         let code = match letter {
             b'\n' => return Ok(()),
@@ -164,10 +181,10 @@ impl Parser<'_> {
             b'r' => 0x0d,
             b't' => 0x09,
             b'v' => 0x0b,
-            b'0'..=b'7' => self.octal(letter),
-            b'x' => self.hex_escape(start, 2)?,
-            b'u' if is_str => self.hex_escape(start, 4)?,
-            b'U' if is_str => self.hex_escape(start, 8)?,
+            b'0'..=b'7' => self.read_octal(letter),
+            b'x' => self.read_hex_escape(start, 2)?,
+            b'u' if is_str => self.read_hex_escape(start, 4)?,
+            b'U' if is_str => self.read_hex_escape(start, 8)?,
             b'N' if is_str => {
                 let kind = DecodeErrorKind::Syntax("named characters (\\N{...}) are not supported");
                 return Err(self.cursor.error_at(start, kind));
@@ -180,11 +197,11 @@ impl Parser<'_> {
         };
         let kind = match content {
             // Octal escapes reach beyond a byte; Python takes the lower bits.
-            Joined::Bytes(bytes) => {
+            Literal::Bytes(bytes) => {
                 bytes.push(code as u8);
                 return Ok(());
             }
-            Joined::Str(text) => match char::from_u32(code) {
+            Literal::Str(text) => match char::from_u32(code) {
                 Some(c) => {
                     text.push(c);
                     return Ok(());
@@ -196,7 +213,7 @@ impl Parser<'_> {
         Err(self.cursor.error_at(start, kind))
     }
 
-    fn octal(&mut self, first: u8) -> u32 {
+    fn read_octal(&mut self, first: u8) -> u32 {
         let mut code = u32::from(first & 7);
         for _ in 0..2 {
             let Some(digit @ b'0'..=b'7') = self.cursor.peek() else { break };
@@ -206,28 +223,28 @@ impl Parser<'_> {
         code
     }
 
-    fn hex_escape(&mut self, start: usize, digits: usize) -> Result<u32, DecodeError> {
-        self.cursor.hex(digits).ok_or_else(|| {
+    fn read_hex_escape(&mut self, start: usize, digits: usize) -> Result<u32, DecodeError> {
+        self.cursor.read_hex(digits).ok_or_else(|| {
             let kind = DecodeErrorKind::Syntax("a truncated escape of hexadecimal digits");
             self.cursor.error_at(start, kind)
         })
     }
 }
 
-impl Joined {
+impl Literal {
     fn push(&mut self, byte: u8) {
         match self {
-            Joined::Str(text) => text.push(char::from(byte)),
-            Joined::Bytes(bytes) => bytes.push(byte),
+            Literal::Str(text) => text.push(char::from(byte)),
+            Literal::Bytes(bytes) => bytes.push(byte),
         }
     }
 
     /// False, and nothing done, for text that bytes cannot take.
     fn push_text(&mut self, text: &str) -> bool {
         match self {
-            Joined::Str(string) => string.push_str(text),
-            Joined::Bytes(bytes) if text.is_ascii() => bytes.extend_from_slice(text.as_bytes()),
-            Joined::Bytes(_) => return false,
+            Literal::Str(string) => string.push_str(text),
+            Literal::Bytes(bytes) if text.is_ascii() => bytes.extend_from_slice(text.as_bytes()),
+            Literal::Bytes(_) => return false,
         }
         true
     }

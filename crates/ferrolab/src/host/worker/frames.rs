@@ -265,7 +265,7 @@ pub(super) fn pass_on(
     let is_bytes = value.first() == Some(&BYTES.0);
     match serializer {
         _ if !(is_bytes || serializer == Serializer::Marshal) => Err(buffer),
-        _ if !marshal::stays_the_same(value) => Err(buffer),
+        _ if !marshal::is_canonical(value) => Err(buffer),
         Serializer::Marshal => Ok(Serialized::value(serializer, buffer, from)),
         _ => Serialized::bytes(serializer, buffer, from + BYTES.1),
     }

@@ -164,7 +164,7 @@ impl Answering<'_> {
         let mut frame = self.begin(annotations, out)?;
         frame.payload().extend_from_slice(&value.begin);
         let length = value.rest.bytes().len();
-        let finished = frame.finish_before(length, self.flags(), Some(self.id), self.most());
+        let finished = frame.finish_with_tail(length, self.flags(), Some(self.id), self.most());
         finished.map_err(unframed)?;
         *behind = Some(value.rest);
         Ok(After::Continue)

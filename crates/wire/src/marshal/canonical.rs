@@ -4,17 +4,17 @@
 //! makes nothing of the value.
 
 /// How deep it looks. What is nested deeper is rare, and is read.
-const DEPTH: usize = 16;
+const MAX_DEPTH: usize = 16;
 
 /// Whether [`decode`](super::decode) takes `data`, and [`encode`](super::encode) writes the same
 /// bytes for what it reads. A `false` promises nothing: dicts and sets, whose keys would have to be
 /// compared, and ints beyond 32 bits are not looked at.
-pub fn stays_the_same(data: &[u8]) -> bool {
-    behind(data, DEPTH).is_some_and(<[u8]>::is_empty)
+pub fn is_canonical(data: &[u8]) -> bool {
+    skip_canonical(data, MAX_DEPTH).is_some_and(<[u8]>::is_empty)
 }
 
 /// What is behind the value that `data` begins with, where that stays the same.
-fn behind(data: &[u8], depth: usize) -> Option<&[u8]> {
+fn skip_canonical(data: &[u8], depth: usize) -> Option<&[u8]> {
     let (code, data) = data.split_first()?;
     match code {
         b'N' | b'F' | b'T' => Some(data),
@@ -22,23 +22,23 @@ fn behind(data: &[u8], depth: usize) -> Option<&[u8]> {
         b'g' => data.get(8..),
         b'y' => data.get(16..),
         b's' => {
-            let (len, data) = len32(data)?;
+            let (len, data) = split_len32(data)?;
             data.get(len..)
         }
         b'u' => {
-            let (len, data) = len32(data)?;
+            let (len, data) = split_len32(data)?;
             let (text, data) = data.split_at_checked(len)?;
             std::str::from_utf8(text).ok().map(|_| data)
         }
         b'(' | b'[' => {
             let depth = depth.checked_sub(1)?;
-            let (len, mut data) = len32(data)?;
+            let (len, mut data) = split_len32(data)?;
             for _ in 0..len {
                 data = match data {
                     // Long lists are mostly of these.
                     [b'g', rest @ ..] => rest.get(8..)?,
                     [b'i', rest @ ..] => rest.get(4..)?,
-                    _ => behind(data, depth)?,
+                    _ => skip_canonical(data, depth)?,
                 };
             }
             Some(data)
@@ -47,7 +47,7 @@ fn behind(data: &[u8], depth: usize) -> Option<&[u8]> {
     }
 }
 
-fn len32(data: &[u8]) -> Option<(usize, &[u8])> {
+fn split_len32(data: &[u8]) -> Option<(usize, &[u8])> {
     let (len, data) = data.split_first_chunk()?;
     Some((usize::try_from(i32::from_le_bytes(*len)).ok()?, data))
 }
@@ -78,11 +78,11 @@ mod tests {
             (Value::Tuple(vec![1.into(), "é".into(), true.into(), long]), true),
             (Value::from(1_i64 << 40), false),
             (Value::Dict(Dict::new()), false),
-            (nested(DEPTH), true),
-            (nested(DEPTH + 1), false),
+            (nested(MAX_DEPTH), true),
+            (nested(MAX_DEPTH + 1), false),
         ];
         for (value, same) in cases {
-            assert_eq!(stays_the_same(&encoded(&value)), same, "{value}");
+            assert_eq!(is_canonical(&encoded(&value)), same, "{value}");
         }
     }
 
@@ -90,13 +90,13 @@ mod tests {
     fn what_is_no_value_does_not() {
         let whole = encoded(&Value::List(vec![1.5.into(), 7.into(), "text".into()]));
         for cut in 0..whole.len() {
-            assert!(!stays_the_same(&whole[..cut]), "{cut}");
+            assert!(!is_canonical(&whole[..cut]), "{cut}");
         }
         let surrogate = b"u\x03\0\0\0\xed\xa0\x80";
         let endless = b"(\xff\xff\xff\x7fNN";
         let negative = b"s\xff\xff\xff\xff";
         for data in [&surrogate[..], endless, negative, &[&whole[..], b"N"].concat()] {
-            assert!(!stays_the_same(data), "{data:?}");
+            assert!(!is_canonical(data), "{data:?}");
         }
     }
 
@@ -107,7 +107,7 @@ mod tests {
                 prop::sample::select(b"NFTigysu([{<0\0\0\0\0\x01\x02\x7f\xff\x80".to_vec()), 0..40,
             )
         ) {
-            if stays_the_same(&data) {
+            if is_canonical(&data) {
                 let value = decode(&data, &Limits::default());
                 prop_assert_eq!(value.map(|value| encoded(&value)), Ok(data));
             }

@@ -35,7 +35,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// What is still to be read.
-    pub(crate) fn rest(&self) -> &'a [u8] {
+    pub(crate) fn remaining(&self) -> &'a [u8] {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
@@ -54,7 +54,7 @@ impl<'a> Cursor<'a> {
 
     /// Passes `word` if it is next.
     pub(crate) fn eat_word(&mut self, word: &str) -> bool {
-        let next = self.rest().starts_with(word.as_bytes());
+        let next = self.remaining().starts_with(word.as_bytes());
         self.at += if next { word.len() } else { 0 };
         next
     }
@@ -64,8 +64,8 @@ impl<'a> Cursor<'a> {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
-    /// Goes one container deeper; back with [`Cursor::leave`].
-    pub(crate) fn enter(&mut self) -> Result<(), DecodeError> {
+    /// Goes one container deeper; back with [`Cursor::leave_container`].
+    pub(crate) fn enter_container(&mut self) -> Result<(), DecodeError> {
         match self.depth_left.checked_sub(1) {
             Some(left) => {
                 self.depth_left = left;
@@ -75,12 +75,12 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    pub(crate) fn leave(&mut self) {
+    pub(crate) fn leave_container(&mut self) {
         self.depth_left += 1;
     }
 
     /// An error at the position; at its end the data is truncated, whatever else was expected.
-    pub(crate) fn syntax(&self, expected: &'static str) -> DecodeError {
+    pub(crate) fn syntax_error(&self, expected: &'static str) -> DecodeError {
         if self.at >= self.text.len() {
             return self.error(DecodeErrorKind::Truncated);
         }
@@ -96,8 +96,8 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads so many hexadecimal digits.
-    pub(crate) fn hex(&mut self, digits: usize) -> Option<u32> {
-        let text = self.rest().get(..digits)?;
+    pub(crate) fn read_hex(&mut self, digits: usize) -> Option<u32> {
+        let text = self.remaining().get(..digits)?;
         let mut number = 0;
         for &byte in text {
             number = number << 4 | char::from(byte).to_digit(16)?;

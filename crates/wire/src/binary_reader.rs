@@ -12,13 +12,13 @@ use crate::serializer::Serializer;
 pub(crate) struct Reader<'a> {
     data: &'a [u8],
     at: usize,
-    owed: usize,
+    announced: usize,
     serializer: Serializer,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(serializer: Serializer, data: &'a [u8]) -> Self {
-        Reader { data, at: 0, owed: 0, serializer }
+        Reader { data, at: 0, announced: 0, serializer }
     }
 
     pub(crate) fn at(&self) -> usize {
@@ -43,20 +43,20 @@ impl<'a> Reader<'a> {
         self.data.get(self.at).copied()
     }
 
-    pub(crate) fn byte(&mut self) -> Result<u8, DecodeError> {
+    pub(crate) fn read_byte(&mut self) -> Result<u8, DecodeError> {
         let byte = self.peek().ok_or_else(|| self.truncated())?;
         self.at += 1;
         Ok(byte)
     }
 
-    pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn read_bytes(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
         let bytes = self.data.get(self.at..).and_then(|rest| rest.get(..len));
         let bytes = bytes.ok_or_else(|| self.truncated())?;
         self.at += len;
         Ok(bytes)
     }
 
-    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+    pub(crate) fn read_array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let array = self.data.get(self.at..).and_then(|rest| rest.first_chunk());
         let array = *array.ok_or_else(|| self.truncated())?;
         self.at += N;
@@ -64,9 +64,9 @@ impl<'a> Reader<'a> {
     }
 
     /// UTF-8 text; refused with the reason that Python's own `str` could have one more kind of it.
-    pub(crate) fn text(&mut self, len: usize) -> Result<&'a str, DecodeError> {
+    pub(crate) fn read_text(&mut self, len: usize) -> Result<&'a str, DecodeError> {
         let start = self.at;
-        let bytes = self.bytes(len)?;
+        let bytes = self.read_bytes(len)?;
         std::str::from_utf8(bytes).map_err(|error| {
             let at = error.valid_up_to();
             let surrogate = matches!(bytes.get(at..), Some([0xed, 0xa0..=0xbf, 0x80..=0xbf, ..]));
@@ -77,23 +77,23 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes note that a container announces so many items; they must fit what is left.
-    pub(crate) fn announce(&mut self, items: usize) -> Result<(), DecodeError> {
+    pub(crate) fn announce_items(&mut self, items: usize) -> Result<(), DecodeError> {
         let left = self.data.len() - self.at.min(self.data.len());
-        if items > left.saturating_sub(self.owed) {
+        if items > left.saturating_sub(self.announced) {
             return Err(self.error(self.data.len(), DecodeErrorKind::Truncated));
         }
-        self.owed += items;
+        self.announced += items;
         Ok(())
     }
 
     /// Takes note that one of the announced items is read now.
     pub(crate) fn begin_item(&mut self) {
-        self.owed = self.owed.saturating_sub(1);
+        self.announced = self.announced.saturating_sub(1);
     }
 
     /// The announced items that come next and have `N` bytes each, as far as `read` makes something of
     /// them, and at most so many.
-    pub(crate) fn entries<T, const N: usize>(
+    pub(crate) fn take_uniform_items<T, const N: usize>(
         &mut self,
         most: usize,
         read: impl Fn([u8; N]) -> Option<T>,
@@ -102,19 +102,19 @@ impl<'a> Reader<'a> {
         let entries = entries.iter().take(most);
         entries.map_while(move |entry| read(*entry)).inspect(|_| {
             self.at += N;
-            self.owed = self.owed.saturating_sub(1);
+            self.announced = self.announced.saturating_sub(1);
         })
     }
 
     /// Goes elsewhere in the data; what comes back leads back with [`Reader::resume`].
     pub(crate) fn jump(&mut self, at: usize) -> (usize, usize) {
-        let here = (self.at, self.owed);
-        (self.at, self.owed) = (at, 0);
+        let here = (self.at, self.announced);
+        (self.at, self.announced) = (at, 0);
         here
     }
 
-    pub(crate) fn resume(&mut self, (at, owed): (usize, usize)) {
-        (self.at, self.owed) = (at, owed);
+    pub(crate) fn resume(&mut self, (at, announced): (usize, usize)) {
+        (self.at, self.announced) = (at, announced);
     }
 
     fn truncated(&self) -> DecodeError {
