@@ -1,8 +1,10 @@
 """Clients that give up during a call, and try again: they keep nobody else from being served."""
 
+from pathlib import Path
+
 import Pyro5.errors
 import pytest
-from harness import new_lab, wait_for
+from harness import EXTENDED, every_servertype, new_lab, wait_for
 
 LAB = """\
 version: "1.0"
@@ -53,3 +55,42 @@ def test_a_driver_that_hangs_and_clients_that_try_again_lock_nobody_out(running,
     wait_for(ended, 30, "what they had begun is carried out to its end")
     # A call that was refused on its way has not reached the driver; now it does again.
     assert wait_for(lambda: try_it() == "waited", 30, "it serves again")
+
+
+LINGERING = """\
+version: "1.0"
+python: {executable: "$python", path: ["$drivers"]}
+daemons:
+  bench: {classname: LockableDaemon, servertype: $servertype, iter_stream_linger: 0.5}
+services:
+  lab.wire: {module: wire, classname: Wire, daemon: bench, instancemode: $mode}
+autolaunch: {daemons: [bench]}
+"""
+# Channels that wait for the next clients, each a thread of the worker and a file at both ends.
+ON_STANDBY = 16
+
+
+@pytest.mark.parametrize("mode", ["single", "session"])
+@every_servertype
+def test_streams_that_nobody_read_to_their_ends_leave_nothing(lab, servertype, mode):
+    """Neither threads nor files: not even those of clients of which nobody knows any more."""
+    lab.config(LINGERING, servertype=servertype, mode=mode)
+    lab.up()
+
+    def count(what):
+        return sum(len(list(Path(f"/proc/{process.pid}/{what}").iterdir())) for process in lab.processes())
+
+    def open_streams(clients):
+        kept = []
+        for _ in range(clients):
+            with lab.proxy("lab.wire") as wire:
+                kept.append(wire.numbers(3))
+                next(kept[-1])
+
+    open_streams(4)
+    before = {what: count(what) for what in ("task", "fd")}
+    open_streams(6000 if EXTENDED else 300)
+    for what, number in before.items():
+        wait_for(lambda: count(what) <= number + 2 * ON_STANDBY, 60, f"no more of {what} than before")
+    with lab.proxy("lab.wire") as wire:
+        assert list(wire.numbers(3)) == [0, 1, 2]

@@ -34,7 +34,11 @@ where
             return Ok(Arc::clone(instance));
         }
         let instance = Arc::new((self.make)()?);
-        self.lock().insert(session.id, Arc::clone(&instance));
+        let mut instances = self.lock();
+        // A oneway call that comes late has an instance to itself: nobody would drop this one.
+        if !session.has_ended() {
+            instances.insert(session.id, Arc::clone(&instance));
+        }
         Ok(instance)
     }
 

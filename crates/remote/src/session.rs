@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use wire::value::Value;
 
@@ -18,6 +19,26 @@ pub struct Session {
     pub object: String,
     /// The data that the client's handshake carried (`_pyroHandshake`).
     pub handshake: Value,
+    ended: AtomicBool,
+}
+
+impl Session {
+    /// A session that has just begun.
+    pub fn new(id: u64, peer: Peer, object: String, handshake: Value) -> Self {
+        Session { id, peer, object, handshake, ended: AtomicBool::new(false) }
+    }
+
+    /// Whether the objects hear of the session's end, or have heard of it. A oneway call may begin
+    /// later still: what an object makes for the session then, nobody asks it to take away again.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    /// Ends the session; before its objects hear of it, so that they need no memory of ended ones.
+    #[doc(hidden)]
+    pub fn set_ended(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+    }
 }
 
 /// A client's address.

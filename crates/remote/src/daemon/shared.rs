@@ -128,6 +128,9 @@ impl Shared {
 
     /// Tells every object that `session` has ended.
     pub(crate) fn tell_end(&self, session: &Session) {
+        session.set_ended();
+        // A oneway call may have read a stream meanwhile, which made that the session's again.
+        self.streams.end_session(session.id, Instant::now());
         for (id, object) in self.objects() {
             let ended = || {
                 object.session_ended(session);

@@ -160,7 +160,7 @@ impl Streams {
         session: &Arc<Session>,
         context: Context,
     ) -> Result<Item, Exception> {
-        let (mut stream, origin) = self.borrow(id, session.id)?;
+        let (mut stream, origin) = self.borrow(id, session)?;
         let Origin { object, member } = &origin;
         let what = What { object, member };
         let item = match catch_panic::run(what, || Ok(stream.next_for(session, context))) {
@@ -255,12 +255,19 @@ impl Streams {
         }
     }
 
-    fn borrow(&self, id: &str, session: u64) -> Result<(Box<dyn ItemStream>, Origin), Exception> {
+    fn borrow(
+        &self,
+        id: &str,
+        session: &Session,
+    ) -> Result<(Box<dyn ItemStream>, Origin), Exception> {
         let mut open = self.lock();
         match open.get_mut(id) {
-            Some(entry) if entry.owner.lets(session) => {
-                entry.owner = Owner::Session(session);
-                entry.session = session;
+            Some(entry) if entry.owner.lets(session.id) => {
+                // What belonged to an ended session would linger for ever.
+                if !session.has_ended() {
+                    entry.owner = Owner::Session(session.id);
+                    entry.session = session.id;
+                }
                 let stream = entry.stream.take();
                 stream
                     .map(|stream| (stream, entry.origin.clone()))

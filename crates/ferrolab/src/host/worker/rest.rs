@@ -27,10 +27,13 @@ struct Runs {
 
 impl Driven {
     /// A call of this session is carried out in this run.
-    pub(super) fn by(&self, session: u64, run: u64) {
+    pub(super) fn by(&self, session: &Session, run: u64) {
         let mut runs = self.lock();
         runs.last = Some(run);
-        runs.by_session.insert(session, run);
+        // Of an ended session nobody would forget it any more.
+        if !session.has_ended() {
+            runs.by_session.insert(session.id, run);
+        }
     }
 
     pub(super) fn knows(&self, session: u64) -> bool {

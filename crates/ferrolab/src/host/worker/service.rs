@@ -14,7 +14,7 @@ use remote::{
     Annotations, Answer, BoxFuture, CallResult, Context, Exception, Item, ItemStream, Metadata,
     Object, Operation, Reply, ReplyBody, Request, Rested, Serializer, Session, Value,
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::channel::ExchangeError;
 use super::collisions;
@@ -28,6 +28,9 @@ use super::run::Run;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the news of a worker's death may come behind the end of its sockets.
 const DEATH: Duration = Duration::from_millis(500);
+/// How many streams end at a time whose clients have gone: each needs a channel, and when a client
+/// with many goes, they all end at once.
+const LATE_ENDS: usize = 16;
 
 /// How it stands with a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +78,7 @@ pub(super) struct Inner {
     remarks: watch::Sender<Vec<String>>,
     /// Who has driven it in which run, where that says what is left to be brought to rest.
     pub(super) driven: Option<Driven>,
+    late_ends: Semaphore,
 }
 
 impl Service {
@@ -90,6 +94,7 @@ impl Service {
             members: watch::Sender::new(None),
             remarks: watch::Sender::new(Vec::new()),
             driven,
+            late_ends: Semaphore::new(LATE_ENDS),
         };
         Service { inner: Arc::new(inner) }
     }
@@ -187,7 +192,6 @@ impl Object for Service {
     }
 
     fn session_ended(&self, session: &Session) {
-        // In this order: a call that begins meanwhile looks behind the second for the first.
         self.inner.keeper.sessions.end(session.id);
         if let Some(driven) = &self.inner.driven {
             driven.forget(session.id);
@@ -227,11 +231,7 @@ async fn call(
             // It has waited for its turn, and for as long as that took.
             context.leave.ask()?;
             if let Some(driven) = &service.driven {
-                driven.by(session.id, run.number);
-                // Nobody would forget it any more.
-                if sessions.has_ended(session.id) {
-                    driven.forget(session.id);
-                }
+                driven.by(&session, run.number);
             }
             let request = frames::request(&service.name, operation, context, pin);
             lease.exchange_for(passes, request).await
@@ -403,10 +403,14 @@ impl ItemStream for Items {
         let (service, run, session) =
             (Arc::clone(&self.service), Arc::clone(&self.run), Arc::clone(&self.session));
         let request = frames::finish_stream(self.number);
+        let by_control = Outgoing::close_stream(self.number);
         Box::pin(async move {
+            let late_ends = &service.late_ends;
+            let _permit = if session.has_ended() { late_ends.acquire().await.ok() } else { None };
             // Where its worker has ended, so has the generator.
-            if let Ok(mut lease) = service.keeper.sessions.lease(&run, &session) {
-                let _ = lease.exchange(request).await;
+            match service.keeper.sessions.lease(&run, &session) {
+                Ok(mut lease) => drop(lease.exchange(request).await),
+                Err(_) => run.send(by_control),
             }
         })
     }

@@ -4,10 +4,10 @@
 //! calls run on one thread of the worker and its instances live as long as it does. What runs beside
 //! (a oneway call) borrows a further one.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use remote::{Serializer, Session};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
@@ -16,9 +16,6 @@ use wire::value::Value;
 use super::channel::{Channel, ExchangeError};
 use super::frames::{self, Answered};
 use super::run::Run;
-
-/// How many ended sessions are remembered, for calls that come late.
-const ENDED: usize = 4096;
 
 /// The sessions of a worker.
 #[derive(Debug, Default)]
@@ -29,12 +26,9 @@ pub(super) struct Sessions {
 #[derive(Debug, Default)]
 struct State {
     slots: HashMap<u64, Slot>,
-    /// The right to begin a call, of sessions that have made a oneway call: what follows one must
-    /// not overtake it.
-    turns: HashMap<u64, Arc<AsyncMutex<()>>>,
-    /// A oneway call may begin when its session is over; it must not open that again.
-    ended: HashSet<u64>,
-    ended_order: VecDeque<u64>,
+    /// The right to begin a call, of sessions whose oneway calls have it or wait for it: what
+    /// follows one must not overtake it, and the session may end before.
+    turns: HashMap<u64, Weak<AsyncMutex<()>>>,
 }
 
 /// The channel of a session.
@@ -61,13 +55,21 @@ impl Sessions {
 
     /// Waits for the right to begin a oneway call of a session, in the order of arrival.
     pub(super) async fn turn(&self, session: u64) -> OwnedMutexGuard<()> {
-        let turn = Arc::clone(self.lock().turns.entry(session).or_default());
+        let turn = {
+            let mut state = self.lock();
+            let kept = state.turns.entry(session).or_default();
+            kept.upgrade().unwrap_or_else(|| {
+                let turn = Arc::default();
+                *kept = Arc::downgrade(&turn);
+                turn
+            })
+        };
         turn.lock_owned().await
     }
 
     /// Waits until the oneway calls that a session has made have begun.
     pub(super) async fn behind_oneways(&self, session: u64) {
-        let turn = self.lock().turns.get(&session).map(Arc::clone);
+        let turn = self.lock().turns.get(&session).and_then(Weak::upgrade);
         if let Some(turn) = turn {
             drop(turn.lock().await);
         }
@@ -83,9 +85,16 @@ impl Sessions {
         let id = session.id;
         let in_use =
             matches!(state.slots.get(&id), Some(Slot::Busy { run: of }) if *of == run.number);
-        if in_use || state.ended.contains(&id) {
+        if in_use {
             drop(state);
             return self.extra(run, session);
+        }
+        // A stream may end, or a call begin, when its session has: without a slot the channel
+        // closes behind that.
+        if session.has_ended() {
+            drop(state);
+            return bound(run, session)
+                .map(|channel| self.leased(channel, run, Kind::Own { session: id }));
         }
         let previous = state.slots.insert(id, Slot::Busy { run: run.number });
         drop(state);
@@ -108,7 +117,7 @@ impl Sessions {
     ) -> Result<Lease, ExchangeError> {
         let opened =
             self.lock().slots.get(&session.id).is_some_and(|slot| slot.run() == run.number);
-        if !opened {
+        if !opened && !session.has_ended() {
             let mut own = self.lease(run, session)?;
             own.flush().await?;
         }
@@ -148,25 +157,9 @@ impl Sessions {
         let mut state = self.lock();
         let slot = state.slots.remove(&session);
         // Oneway calls that still wait begin in their order.
-        if state.turns.get(&session).is_some_and(|turn| Arc::strong_count(turn) == 1) {
-            state.turns.remove(&session);
-        }
-        if state.ended.insert(session) {
-            state.ended_order.push_back(session);
-            if state.ended_order.len() > ENDED
-                && let Some(oldest) = state.ended_order.pop_front()
-            {
-                state.ended.remove(&oldest);
-                state.turns.remove(&oldest);
-            }
-        }
+        state.turns.retain(|_, turn| turn.strong_count() > 0);
         drop(state);
         drop(slot);
-    }
-
-    /// Whether the session is over, as far as that is remembered.
-    pub(super) fn has_ended(&self, session: u64) -> bool {
-        self.lock().ended.contains(&session)
     }
 
     /// Closes what is left of a run.
@@ -344,11 +337,8 @@ mod tests {
         assert!(none_yet.is_err(), "it does not overtake the second");
         drop(second.await);
         drop(third.await);
-        sessions.end(2);
         drop(sessions.turn(2).await);
-        for session in 0..=ENDED as u64 {
-            sessions.end(10 + session);
-        }
+        sessions.end(3);
         assert!(sessions.lock().turns.is_empty());
     }
 }

@@ -71,7 +71,7 @@ pub(crate) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     };
     reply(connection, MessageType::ConnectOk, &hello, &welcome, &annotations)?;
     connection.send().await?;
-    let session = Session { id: shared.session_id(), peer, object, handshake };
+    let session = Session::new(shared.session_id(), peer, object, handshake);
     debug!(daemon = %shared.config.name, session = session.id, peer = %session.peer,
         object = %session.object, "connected");
     Ok(Some(Accepted { session, place, may }))

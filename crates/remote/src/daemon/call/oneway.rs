@@ -198,8 +198,7 @@ mod tests {
 
     #[test]
     fn all_connections_together_have_a_limit_too() {
-        let session =
-            Session { id: 1, peer: Peer::Unix, object: "o".to_owned(), handshake: Value::None };
+        let session = Session::new(1, Peer::Unix, "o".to_owned(), Value::None);
         let all = Arc::new(AllOneways::new(Most { calls: 3, bytes: 100 }));
         let connection = || Oneways::new(Most { calls: 2, bytes: 80 }, Arc::clone(&all));
         let (mut one, mut two) = (connection(), connection());

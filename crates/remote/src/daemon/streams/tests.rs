@@ -27,7 +27,7 @@ fn streams(lifetime: Option<u64>, linger: u64) -> (Streams, Instant) {
 }
 
 fn reader(id: u64) -> Arc<Session> {
-    Arc::new(Session { id, peer: Peer::Unix, object: String::new(), handshake: Value::None })
+    Arc::new(Session::new(id, Peer::Unix, String::new(), Value::None))
 }
 
 async fn next(streams: &Streams, id: &str, session: u64) -> String {
@@ -77,6 +77,18 @@ async fn a_stream_lingers_for_a_client_that_comes_back() {
     assert_eq!(next(&streams, &id, 2).await, "2", "it has an owner again");
     streams.end_session(2, start + Duration::from_secs(60));
     streams.expire(start + Duration::from_secs(71));
+    assert_eq!(next(&streams, &id, 3).await, ENDED);
+}
+
+#[tokio::test]
+async fn a_reader_that_has_ended_keeps_no_stream() {
+    let (streams, start) = streams(None, 10);
+    let id = streams.add(1, Box::new(Numbers(1..=9)), Origin::default(), start).unwrap();
+    streams.end_session(1, start);
+    let late = reader(2);
+    late.set_ended();
+    assert!(streams.next(&id, &late, Context::of_our_own()).await.is_ok());
+    streams.expire(start + Duration::from_secs(11));
     assert_eq!(next(&streams, &id, 3).await, ENDED);
 }
 

@@ -107,6 +107,42 @@ async fn streams_belong_to_their_session() {
 }
 
 #[tokio::test]
+async fn what_comes_after_a_session_keeps_no_channel() {
+    for multiplex in [false, true] {
+        let of = |name: &str, mode| ServiceSpec { instance_mode: Some(mode), ..probe(name) };
+        let services =
+            vec![of("single", InstanceMode::Single), of("session", InstanceMode::Session)];
+        let bench = Bench::start(vec![WorkerSpec { multiplex, ..worker(services) }]).await;
+        let watcher = bench.client();
+        let files = async || match watcher.call("single", "open_files", vec![]).await {
+            Ok(Value::Int(files)) => files,
+            other => panic!("{other:?}"),
+        };
+        // There may not be as many channels on standby yet as there will be.
+        let most = files().await + i64::try_from(STANDBY).unwrap();
+        let mut streams = Vec::new();
+        for service in ["single", "session"].repeat(8) {
+            let client = bench.client();
+            let stream = Operation::Call(call("stream", vec![3.into()]));
+            match client.operate(service, stream).await.unwrap().body {
+                ReplyBody::Stream(stream) => streams.push(stream),
+                _ => panic!("no stream"),
+            }
+        }
+        // However many sessions come and go before their streams do.
+        for _ in 0..10_000 {
+            drop(bench.client());
+        }
+        for mut stream in streams {
+            stream.close().await;
+        }
+        let none_kept = async { while files().await > most {} };
+        tokio::time::timeout(SOON, none_kept).await.expect("their channels close");
+        bench.workers.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_caller_that_leaves_does_not_upset_its_session() {
     let bench = Bench::start(vec![worker(vec![probe("lab.probe")])]).await;
     let client = bench.client();

@@ -155,6 +155,7 @@ async fn a_call_behind_its_session_leaves_nothing_to_bring_to_rest() {
     assert!(client.call("rest", "events", vec![]).await.is_ok());
     let object = bench.object("rest");
     assert!(object.rests_at_end(&client.session));
+    client.session.set_ended();
     object.session_ended(&client.session);
     assert!(client.call("rest", "events", vec![]).await.is_ok());
     assert!(!object.rests_at_end(&client.session));

@@ -79,12 +79,9 @@ impl Bench {
 
     fn client(&self) -> Client<'_> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let session = Session {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            peer: Peer::Tcp("127.0.0.1:5555".parse().unwrap()),
-            object: "lab.probe".to_owned(),
-            handshake: Value::None,
-        };
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let peer = Peer::Tcp("127.0.0.1:5555".parse().unwrap());
+        let session = Session::new(id, peer, "lab.probe".to_owned(), Value::None);
         Client { bench: self, session: Arc::new(session) }
     }
 
@@ -115,6 +112,7 @@ struct Client<'a> {
 
 impl Drop for Client<'_> {
     fn drop(&mut self) {
+        self.session.set_ended();
         for object in self.bench.objects.values() {
             object.session_ended(&self.session);
         }
