@@ -3,6 +3,8 @@
 //! Owns the words and their meaning; by hand, because a parser crate would have to be built before
 //! the first check of a fresh clone.
 
+use std::iter::Peekable;
+
 /// Help text, also printed after a command line that makes no sense.
 pub(crate) const USAGE: &str = "\
 Usage: cargo xtask COMMAND
@@ -15,7 +17,8 @@ Commands:
              --extended   also the tests that take long
              -- ARGS      passed to pytest
   lint     formatting, clippy, arrows and tidy
-  arrows   which crate depends on which
+  arrows   which crate depends on which, and the layers inside the crates
+             --circles    print the circles of files and the names that tie them
   tidy     the rules of the house that no compiler checks
              --update-exceptions  write xtask/comments-left.txt anew; it may only become shorter
   bench    measure Ferrolab beside Pyro5 and bare TCP; all of it takes ten minutes
@@ -34,7 +37,9 @@ pub(crate) enum Arguments {
     Help,
     Test(TestOptions),
     Lint,
-    Arrows,
+    Arrows {
+        circles: bool,
+    },
     Tidy {
         update: bool,
     },
@@ -58,7 +63,7 @@ pub(crate) struct TestOptions {
 impl Arguments {
     /// Reads the words after the program's name.
     pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<Self, String> {
-        let mut words = words.into_iter();
+        let mut words = words.into_iter().peekable();
         let Some(command) = words.next() else {
             return Err("a command is missing".to_owned());
         };
@@ -66,12 +71,8 @@ impl Arguments {
             "test" => return test_options(words).map(Arguments::Test),
             "bench" => return Ok(Arguments::Bench(words.collect())),
             "lint" => Arguments::Lint,
-            "arrows" => Arguments::Arrows,
-            "tidy" => match words.next().as_deref() {
-                None => Arguments::Tidy { update: false },
-                Some("--update-exceptions") => Arguments::Tidy { update: true },
-                Some(word) => return Err(format!("`tidy` takes no `{word}`")),
-            },
+            "arrows" => Arguments::Arrows { circles: flag(&mut words, "--circles") },
+            "tidy" => Arguments::Tidy { update: flag(&mut words, "--update-exceptions") },
             "venv" => Arguments::Venv,
             "docs" => Arguments::Docs,
             "compare" => Arguments::Compare,
@@ -83,6 +84,11 @@ impl Arguments {
             Some(word) => Err(format!("`{command}` takes no `{word}`")),
         }
     }
+}
+
+/// Whether `option` comes next; takes it.
+fn flag(words: &mut Peekable<impl Iterator<Item = String>>, option: &str) -> bool {
+    words.next_if(|word| word == option).is_some()
 }
 
 fn test_options(mut words: impl Iterator<Item = String>) -> Result<TestOptions, String> {

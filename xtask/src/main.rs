@@ -6,7 +6,10 @@ mod arguments;
 mod arrows;
 mod docs;
 mod failure;
+mod imports;
+mod layout;
 mod process;
+mod source;
 mod steps;
 mod tidy;
 mod venv;
@@ -59,7 +62,12 @@ fn carry_out(arguments: Arguments) -> Outcome<()> {
         Arguments::Bench(options) => return bench(&workspace, &options),
         Arguments::Docs => steps.run("generated pages", || docs::write(&workspace))?,
         Arguments::Compare => compare(&workspace, &mut steps)?,
-        Arguments::Arrows => steps.run("dependency arrows", || arrows::check(&workspace))?,
+        Arguments::Arrows { circles: false } => {
+            arrows(&workspace, &mut steps)?;
+        }
+        Arguments::Arrows { circles: true } => {
+            steps.run("circles of files", || layout::print_circles(&workspace))?;
+        }
         Arguments::Tidy { update: false } => steps.run("tidy", || tidy::check(&workspace))?,
         Arguments::Tidy { update: true } => {
             steps.run("exceptions", || tidy::update_exceptions(&workspace))?;
@@ -113,8 +121,14 @@ fn lint(workspace: &Workspace, steps: &mut Steps) -> Outcome<()> {
         clippy.args(["clippy", "--workspace", "--all-targets", "--quiet"]);
         process::run(clippy.args(["--", "-D", "warnings"]))
     })?;
-    steps.run("dependency arrows", || arrows::check(workspace))?;
+    arrows(workspace, steps)?;
     steps.run("tidy", || tidy::check(workspace))
+}
+
+/// The arrows between crates, then those inside each.
+fn arrows(workspace: &Workspace, steps: &mut Steps) -> Outcome<()> {
+    steps.run("dependency arrows", || arrows::check(workspace))?;
+    steps.run("layers", || layout::check(workspace))
 }
 
 /// Everything, from the cheapest step to the dearest.

@@ -1,7 +1,7 @@
 //! The pages that must name every crate.
 
 use super::Finding;
-use super::source::{Source, has_word};
+use crate::source::{Source, has_word};
 
 const PAGES: [&str; 2] = ["ARCHITECTURE.md", "CHANGELOG.md"];
 const REASON: &str = "a crate that the page does not name is one that nobody finds";

@@ -8,15 +8,14 @@ mod exceptions;
 mod prose;
 mod ratchet;
 mod rules;
-mod source;
 mod type_names;
 
 use std::fmt;
 use std::fs;
 
 use crate::failure::{Failure, Outcome};
+use crate::source::Source;
 use crate::workspace::Workspace;
-use source::Source;
 
 /// A line that breaks a rule.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! Owns the phrases and the reading of a comment as sentences, across its line breaks. Reads only
 //! comments, docstrings and the pages about the code: messages to users have their own tests.
 
-use super::source::Source;
+use crate::source::Source;
 
 /// A phrase that is ruled out, with the plain words for it.
 struct Phrase {

@@ -2,7 +2,7 @@
 
 use super::Finding;
 use super::prose;
-use super::source::{Source, has_word};
+use crate::source::{Source, has_word};
 
 /// A rule: its name, why it is one, and the lines of a file that break it, with what is there.
 struct Rule {

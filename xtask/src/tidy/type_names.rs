@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::source::Source;
+use crate::source::Source;
 
 const KINDS: [&str; 3] = ["struct ", "enum ", "trait "];
 /// So many types may share a name; those of [`SHARED_BY_CUSTOM`] mean the same everywhere.

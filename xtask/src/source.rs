@@ -7,9 +7,9 @@
 use std::ops::Range;
 
 /// A text file of the workspace.
-pub(super) struct Source {
+pub(crate) struct Source {
     /// Relative to the workspace, with `/`.
-    pub(super) path: String,
+    pub(crate) path: String,
     text: String,
     code: String,
     comments: String,
@@ -17,7 +17,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
+    pub(crate) fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
         let (path, text) = (path.into(), text.into());
         let (code, comments) = match extension(&path) {
             "rs" => split_rust(&text),
@@ -28,36 +28,36 @@ impl Source {
         Source { path, text, code, comments, tests }
     }
 
-    pub(super) fn extension(&self) -> &str {
+    pub(crate) fn extension(&self) -> &str {
         extension(&self.path)
     }
 
-    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
         self.text.lines()
     }
 
     /// The lines without comments and without what is in strings, numbered from 1.
-    pub(super) fn code_lines(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(crate) fn code_lines(&self) -> impl Iterator<Item = (usize, &str)> {
         self.code.lines().enumerate().map(|(index, line)| (index + 1, line))
     }
 
     /// The lines with nothing but their comments, and Python's docstrings.
-    pub(super) fn comment_lines(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn comment_lines(&self) -> impl Iterator<Item = &str> {
         self.comments.lines()
     }
 
     /// Whether the line, numbered from 1, is never part of what is shipped.
-    pub(super) fn is_test(&self, line: usize) -> bool {
+    pub(crate) fn is_test(&self, line: usize) -> bool {
         self.is_test_file() || self.tests.iter().any(|range| range.contains(&line))
     }
 
     /// Whether the file is a test, a build script or a tool, as a whole.
-    pub(super) fn is_test_file(&self) -> bool {
+    pub(crate) fn is_test_file(&self) -> bool {
         is_test_file(&self.path)
     }
 
     /// The function that the line, numbered from 1, stands in: the nearest `fn` or `def` above.
-    pub(super) fn function(&self, line: usize) -> Option<&str> {
+    pub(crate) fn function(&self, line: usize) -> Option<&str> {
         let keyword = if self.extension() == "py" { "def " } else { "fn " };
         let above: Vec<_> = self.code.lines().take(line).collect();
         above.into_iter().rev().find_map(|text| {
@@ -71,7 +71,7 @@ impl Source {
 }
 
 /// Whether `word` stands in `line` on its own, not as a part of a longer name.
-pub(super) fn has_word(line: &str, word: &str) -> bool {
+pub(crate) fn has_word(line: &str, word: &str) -> bool {
     let part_of_name = |c: char| c.is_alphanumeric() || c == '_';
     line.match_indices(word).any(|(at, _)| {
         !line[..at].ends_with(part_of_name) && !line[at + word.len()..].starts_with(part_of_name)
