@@ -7,7 +7,7 @@ use std::io;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
 use crate::lines::Lines;
-use crate::process::{Control, Exit, Process};
+use crate::process::{Exit, Process, ProcessHandle};
 
 /// A running child process. When it is dropped, the process is killed, its group with it, and
 /// reaped.
@@ -36,7 +36,7 @@ impl Child {
     }
 
     /// A handle that can signal the process and wait for its end, and does not keep it alive.
-    pub fn control(&self) -> Control {
+    pub fn control(&self) -> ProcessHandle {
         self.process.control.clone()
     }
 

@@ -6,7 +6,7 @@
 //!
 //! - [`Spawner`] starts a [`CommandSpec`], from one permanent thread, so that no [`Child`]
 //!   outlives this process; on Linux the kernel sees to that.
-//! - [`Keeper`] keeps a set of children running, as told by its [`Handle`]s; [`RestartPolicy`]
+//! - [`Keeper`] keeps a set of children running, as told by its [`KeeperHandle`]s; [`RestartPolicy`]
 //!   says when a crashed one is started again.
 //! - [`Lifeline`] is the other end, in a child that is our own program.
 //! - [`InstanceLock`] makes sure that there is one supervisor per place.
@@ -14,7 +14,7 @@
 //! ```
 //! use std::sync::Arc;
 //! use std::time::Duration;
-//! use supervisor::{CommandSpec, EntrySpec, Keeper, Phase, Spawner};
+//! use supervisor::{CommandSpec, EntrySpec, Keeper, EntryPhase, Spawner};
 //!
 //! # #[cfg(unix)]
 //! # #[tokio::main(flavor = "current_thread")]
@@ -27,7 +27,7 @@
 //! keeper.add(EntrySpec::new("scope", Arc::new(command))).await?;
 //! keeper.start("scope").await?;
 //! let settled = keeper.wait_settled(&["scope"], Duration::from_secs(10)).await;
-//! assert_eq!(settled[0].phase, Phase::Running);
+//! assert_eq!(settled[0].phase, EntryPhase::Running);
 //! keeper.shutdown().await;
 //! # Ok(())
 //! # }
@@ -37,7 +37,7 @@
 
 mod child;
 mod detached;
-mod instance;
+mod instance_lock;
 mod keeper;
 mod lifeline;
 mod lines;
@@ -45,19 +45,19 @@ mod os;
 mod policy;
 mod process;
 mod protocol;
-mod reports;
+mod report_writer;
 mod spawn;
 
 pub use child::Child;
 pub use detached::Detached;
-pub use instance::InstanceLock;
+pub use instance_lock::InstanceLock;
 pub use keeper::{
-    CommandFactory, EntrySpec, Handle, Keeper, KeeperError, LogSink, Phase, StartOutcome, Status,
-    StopOutcome,
+    CommandFactory, EntryPhase, EntrySpec, EntryStatus, Keeper, KeeperError, KeeperHandle, LogSink,
+    StartOutcome, StopOutcome,
 };
 pub use lifeline::{Lifeline, LifelineError, ORPHAN_DEADLINE};
 pub use lines::Lines;
 pub use os::Signal;
-pub use policy::{Decision, RestartPolicy, Restarts};
-pub use process::{Control, Exit};
+pub use policy::{RestartDecision, RestartPolicy, Restarts};
+pub use process::{Exit, ProcessHandle};
 pub use spawn::{CommandSpec, Output, SpawnError, Spawner, Stdin};

@@ -16,29 +16,29 @@ use tokio_util::sync::CancellationToken;
 
 use crate::os;
 use crate::protocol::{Report, STOP};
-use crate::reports::Reports;
+use crate::report_writer::ReportWriter;
 
 /// How long a process may live on when its parent is gone. No orphan is to drive an instrument
 /// for more than two seconds.
 pub const ORPHAN_DEADLINE: Duration = Duration::from_millis(1500);
 
 /// How much longer exit handlers may take, before the process kills itself.
-const EXIT_DEADLINE: Duration = Duration::from_millis(250);
+const EXIT_HANDLERS_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How long a process that has failed waits for its parent to read why.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const FAILED_REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The exit code of a process that has outlived its parent for too long.
 const EXIT_ORPHANED: i32 = 75;
 
 /// The longest assignment.
-const ASSIGNMENT_LIMIT: u64 = 64 * 1024 * 1024;
+const MAX_ASSIGNMENT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The connection of a child process to the parent that supervises it.
 #[derive(Clone)]
 pub struct Lifeline {
     stopping: CancellationToken,
-    reports: Arc<Reports>,
+    reports: Arc<ReportWriter>,
 }
 
 /// Why there is no lifeline.
@@ -65,12 +65,12 @@ impl Lifeline {
             // Some library's exit handler may hang, and so may a process without threads to spare.
             if std::thread::Builder::new()
                 .spawn(|| {
-                    std::thread::sleep(EXIT_DEADLINE);
-                    os::die();
+                    std::thread::sleep(EXIT_HANDLERS_TIMEOUT);
+                    os::kill_self();
                 })
                 .is_err()
             {
-                os::die();
+                os::kill_self();
             }
             std::process::exit(EXIT_ORPHANED);
         })
@@ -86,20 +86,20 @@ impl Lifeline {
     ) -> Result<(String, Self), LifelineError> {
         let mut reader = BufReader::new(reader);
         let mut assignment = String::new();
-        reader.by_ref().take(ASSIGNMENT_LIMIT).read_line(&mut assignment)?;
+        reader.by_ref().take(MAX_ASSIGNMENT_BYTES).read_line(&mut assignment)?;
         if assignment.pop() != Some('\n') {
             return Err(LifelineError::NoAssignment);
         }
         let stopping = CancellationToken::new();
         let token = stopping.clone();
         std::thread::Builder::new().name("lifeline".into()).spawn(move || {
-            follow(reader, &token);
+            read_commands(reader, &token);
             tracing::warn!("the supervisor is gone: stopping");
             token.cancel();
             std::thread::sleep(deadline);
             orphaned();
         })?;
-        Ok((assignment, Self { stopping, reports: Arc::new(Reports::to(writer)?) }))
+        Ok((assignment, Self { stopping, reports: Arc::new(ReportWriter::to(writer)?) }))
     }
 
     /// Is cancelled when the parent asks the process to stop, or is gone.
@@ -121,7 +121,7 @@ impl Lifeline {
     /// Tells the parent why the process is about to exit, and waits a little until that is told.
     pub fn failed(&self, error: impl std::fmt::Display) {
         self.reports.push(Report::Failed { error: error.to_string() });
-        self.reports.wait_until_told(LAST_WORDS);
+        self.reports.wait_until_written(FAILED_REPORT_TIMEOUT);
     }
 }
 
@@ -134,7 +134,7 @@ impl std::fmt::Debug for Lifeline {
 }
 
 /// Reads the parent's lines until there are no more.
-fn follow(mut reader: impl BufRead, stopping: &CancellationToken) {
+fn read_commands(mut reader: impl BufRead, stopping: &CancellationToken) {
     let mut line = Vec::new();
     loop {
         line.clear();

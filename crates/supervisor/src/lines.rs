@@ -8,7 +8,7 @@ use std::io;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
 /// What is appended to a line that was too long.
-const CUT: &str = " [line cut]";
+const CUT_MARK: &str = " [line cut]";
 
 /// A reader of lines: lossy UTF-8, without their newline, cut at a limit.
 #[derive(Debug)]
@@ -22,14 +22,14 @@ pub struct Lines<R> {
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     /// The longest line, in bytes, unless [`limited`](Self::limited) says otherwise.
-    pub const LIMIT: usize = 64 * 1024;
+    pub const DEFAULT_MAX_BYTES: usize = 64 * 1024;
 
     /// Reads lines from `reader`.
     pub fn new(reader: R) -> Self {
         Self {
             reader: BufReader::new(reader),
             line: Vec::new(),
-            limit: Self::LIMIT,
+            limit: Self::DEFAULT_MAX_BYTES,
             skipping: false,
         }
     }
@@ -65,7 +65,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             self.reader.consume(used);
             if cut {
                 self.skipping = newline.is_none();
-                return Ok(Some(self.take(CUT)));
+                return Ok(Some(self.take(CUT_MARK)));
             }
             if newline.is_some() {
                 if self.line.last() == Some(&b'\r') {
@@ -120,7 +120,7 @@ mod tests {
         let input = [vec![b'x'; 100_000], b"\nnext\n".to_vec()].concat();
         let lines = read(&input, 20_000).await;
         assert_eq!(lines.len(), 2);
-        assert_eq!(lines[0].len(), 20_000 + CUT.len());
+        assert_eq!(lines[0].len(), 20_000 + CUT_MARK.len());
         assert_eq!(lines[1], "next");
     }
 }

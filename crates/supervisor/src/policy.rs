@@ -30,7 +30,7 @@ impl Default for RestartPolicy {
 
 /// What to do about a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
+pub enum RestartDecision {
     /// Start it again at once.
     RestartNow,
     /// Start it again after a delay.
@@ -54,19 +54,19 @@ impl Restarts {
 
     /// The child has ended without having been asked to, `uptime` after it had become ready (zero
     /// if it never had).
-    pub fn on_exit(&mut self, uptime: Duration) -> Decision {
+    pub fn on_exit(&mut self, uptime: Duration) -> RestartDecision {
         if uptime >= self.policy.stable_after {
             self.crashes = 0;
         }
         self.crashes = self.crashes.saturating_add(1);
         if self.policy.give_up_after.is_some_and(|limit| self.crashes >= limit) {
-            return Decision::GiveUp;
+            return RestartDecision::GiveUp;
         }
-        let Some(step) = self.crashes.checked_sub(2) else { return Decision::RestartNow };
+        let Some(step) = self.crashes.checked_sub(2) else { return RestartDecision::RestartNow };
         let step = usize::try_from(step).unwrap_or(usize::MAX);
         match self.policy.backoff.get(step).or(self.policy.backoff.last()) {
-            Some(delay) if !delay.is_zero() => Decision::RestartIn(*delay),
-            _ => Decision::RestartNow,
+            Some(delay) if !delay.is_zero() => RestartDecision::RestartIn(*delay),
+            _ => RestartDecision::RestartNow,
         }
     }
 
@@ -83,14 +83,14 @@ impl Restarts {
 
 #[cfg(test)]
 mod tests {
-    use super::Decision::{GiveUp, RestartNow};
+    use super::RestartDecision::{GiveUp, RestartNow};
     use super::*;
 
     /// A name, a policy, and for each exit the uptime in seconds and the decision.
-    type Case<'a> = (&'a str, RestartPolicy, &'a [(u64, Decision)]);
+    type Case<'a> = (&'a str, RestartPolicy, &'a [(u64, RestartDecision)]);
 
-    fn after(seconds: u64) -> Decision {
-        Decision::RestartIn(Duration::from_secs(seconds))
+    fn after(seconds: u64) -> RestartDecision {
+        RestartDecision::RestartIn(Duration::from_secs(seconds))
     }
 
     #[test]

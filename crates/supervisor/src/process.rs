@@ -50,27 +50,27 @@ impl fmt::Display for Exit {
 ///
 /// It stays valid after the process has ended: signals then do nothing.
 #[derive(Debug, Clone)]
-pub struct Control {
-    shared: Arc<Shared>,
+pub struct ProcessHandle {
+    reaper: Arc<Reaper>,
     exited: watch::Receiver<Option<Exit>>,
 }
 
-impl Control {
+impl ProcessHandle {
     /// The process's id.
     pub fn pid(&self) -> u32 {
-        self.shared.pid
+        self.reaper.pid
     }
 
     /// Sends SIGTERM to the process.
     pub fn terminate(&self) {
-        if self.shared.lock().is_some() {
-            os::signal(self.shared.pid, Signal::Term);
+        if self.reaper.lock().is_some() {
+            os::signal(self.reaper.pid, Signal::Term);
         }
     }
 
     /// Sends SIGKILL to the process. Its group, if it has its own, is killed when it is dead.
     pub fn kill(&self) {
-        if let Some(child) = &mut *self.shared.lock() {
+        if let Some(child) = &mut *self.reaper.lock() {
             // Fails for a process that is dead already.
             let _ = child.kill();
         }
@@ -78,9 +78,9 @@ impl Control {
 
     /// Sends SIGKILL to the process and to its group, if it has its own.
     pub fn kill_group(&self) {
-        if let Some(child) = &mut *self.shared.lock() {
-            if self.shared.own_group {
-                os::signal_group(self.shared.pid, Signal::Kill);
+        if let Some(child) = &mut *self.reaper.lock() {
+            if self.reaper.own_group {
+                os::signal_group(self.reaper.pid, Signal::Kill);
             }
             let _ = child.kill();
         }
@@ -102,7 +102,7 @@ impl Control {
 /// The owner of a running process: when it is dropped, the process is killed.
 #[derive(Debug)]
 pub(crate) struct Process {
-    pub(crate) control: Control,
+    pub(crate) control: ProcessHandle,
     pub(crate) stdin: Option<std::process::ChildStdin>,
     pub(crate) stdout: Option<std::process::ChildStdout>,
     pub(crate) stderr: Option<std::process::ChildStderr>,
@@ -114,18 +114,18 @@ impl Process {
         let (stdin, stdout, stderr) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let pid = child.id();
-        let shared = Arc::new(Shared { pid, own_group, child: Mutex::new(Some(child)) });
+        let reaper = Arc::new(Reaper { pid, own_group, child: Mutex::new(Some(child)) });
         let (report, exited) = watch::channel(None);
         let process = Self {
-            control: Control { shared: Arc::clone(&shared), exited },
+            control: ProcessHandle { reaper: Arc::clone(&reaper), exited },
             stdin,
             stdout,
             stderr,
         };
         let waiter = {
-            let shared = Arc::clone(&shared);
+            let reaper = Arc::clone(&reaper);
             move || {
-                let exit = shared.wait_and_reap();
+                let exit = reaper.wait_and_reap();
                 // Fails if nobody is interested any more.
                 let _ = report.send(Some(exit));
             }
@@ -133,7 +133,7 @@ impl Process {
         let thread = std::thread::Builder::new().name(format!("wait-{pid}")).stack_size(128 * 1024);
         if let Err(error) = thread.spawn(waiter) {
             process.control.kill_group();
-            shared.wait_and_reap();
+            reaper.wait_and_reap();
             return Err(error);
         }
         Ok(process)
@@ -148,14 +148,14 @@ impl Drop for Process {
 
 /// What the waiting thread and the signallers share.
 #[derive(Debug)]
-struct Shared {
+struct Reaper {
     pid: u32,
     own_group: bool,
     /// None once it has been reaped.
     child: Mutex<Option<std::process::Child>>,
 }
 
-impl Shared {
+impl Reaper {
     fn lock(&self) -> MutexGuard<'_, Option<std::process::Child>> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -170,7 +170,7 @@ impl Shared {
         if self.own_group && held == Held::Yes {
             os::signal_group(self.pid, Signal::Kill);
         }
-        let exit = guard.as_mut().and_then(|child| child.wait().ok()).map(os::exit);
+        let exit = guard.as_mut().and_then(|child| child.wait().ok()).map(os::exit_of);
         *guard = None;
         exit.unwrap_or(Exit::Unknown)
     }

@@ -18,7 +18,7 @@ use serde_json::Value;
 pub(crate) const STOP: &str = "stop";
 
 /// The longest report, in bytes; it bounds what a child that prints rubbish can cost us.
-pub(crate) const REPORT_LIMIT: usize = 1024 * 1024;
+pub(crate) const MAX_REPORT_BYTES: usize = 1024 * 1024;
 
 /// A line from a child.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

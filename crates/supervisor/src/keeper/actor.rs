@@ -10,23 +10,25 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, error, info, warn};
 
-use super::entry::{Entry, Live, Process, State, Then, answer};
-use super::handle::{Handle, KeeperError, Reply, Request, StartOutcome, StopOutcome};
-use super::run::{Event, EventKind, Run};
+use super::entry::{ActiveRun, Entry, EntryState, ProcessInfo, StopGoal, send_reply};
+use super::handle::{
+    KeeperError, KeeperHandle, KeeperRequest, ReplySender, StartOutcome, StopOutcome,
+};
+use super::run::{Run, RunEvent, RunEventKind};
 use super::{EntrySpec, LogSink};
-use crate::policy::Decision;
+use crate::policy::RestartDecision;
 use crate::spawn::Spawner;
 
 /// How many events may wait for the keeper, before the runs do.
-const EVENTS: usize = 256;
+const RUN_EVENT_QUEUE: usize = 256;
 
-/// Keeps children running. Reached by its [`Handle`].
+/// Keeps children running. Reached by its [`KeeperHandle`].
 pub struct Keeper {
     entries: BTreeMap<String, Entry>,
-    requests: mpsc::UnboundedReceiver<Request>,
-    events: mpsc::Receiver<Event>,
+    requests: mpsc::UnboundedReceiver<KeeperRequest>,
+    events: mpsc::Receiver<RunEvent>,
     /// Given to every run.
-    reports: mpsc::Sender<Event>,
+    reports: mpsc::Sender<RunEvent>,
     version: watch::Sender<u64>,
     next_run: u64,
     /// Those who wait for the end, once it has begun.
@@ -41,9 +43,9 @@ pub struct Keeper {
 impl Keeper {
     /// Starts a keeper without entries on the current tokio runtime. Lines that the children
     /// print go to `log`.
-    pub fn start(spawner: Spawner, log: LogSink) -> Handle {
+    pub fn start(spawner: Spawner, log: LogSink) -> KeeperHandle {
         let (requests, inbox) = mpsc::unbounded_channel();
-        let (reports, events) = mpsc::channel(EVENTS);
+        let (reports, events) = mpsc::channel(RUN_EVENT_QUEUE);
         let (version, versions) = watch::channel(0);
         let root = CancellationToken::new();
         let keeper = Self {
@@ -60,19 +62,19 @@ impl Keeper {
             root,
         };
         tokio::spawn(keeper.serve());
-        Handle::new(requests, versions)
+        KeeperHandle::new(requests, versions)
     }
 
     async fn serve(mut self) {
         let mut handles_left = true;
-        while !self.ended() {
+        while !self.advance_shutdown() {
             let restart_at = self.next_restart();
             // Not for a snapshot: whoever takes one at every change would keep us busy for ever.
             let mut changed = true;
             tokio::select! {
                 request = self.requests.recv(), if handles_left => match request {
                     Some(request) => {
-                        changed = !matches!(request, Request::Snapshot(_));
+                        changed = !matches!(request, KeeperRequest::Snapshot(_));
                         self.on_request(request);
                     }
                     None => {
@@ -94,36 +96,44 @@ impl Keeper {
         }
     }
 
-    fn on_request(&mut self, request: Request) {
+    fn on_request(&mut self, request: KeeperRequest) {
         match request {
-            Request::Snapshot(reply) => {
+            KeeperRequest::Snapshot(reply) => {
                 let mut entries: Vec<_> = self.entries.values().collect();
                 // Stable: within an order they stay sorted by id.
                 entries.sort_by_key(|entry| entry.spec.order);
                 let _ = reply.send(entries.into_iter().map(Entry::status).collect());
             }
-            Request::Shutdown(reply) => {
+            KeeperRequest::Shutdown(reply) => {
                 self.begin_shutdown("asked to");
                 self.ending.get_or_insert_default().push(reply);
             }
-            Request::Stop(id, reply) => self.stop(&id, Then::Stay, reply),
-            Request::Condemn(id, pid, reason) => self.condemn(&id, pid, reason),
-            Request::Remove(id, reply) => self.stop(&id, Then::Remove, reply),
-            Request::Add(_, reply) | Request::Replace(_, reply) if self.ending.is_some() => {
-                answer(Some(reply), Err(KeeperError::ShuttingDown));
+            KeeperRequest::Stop(id, reply) => self.stop(&id, StopGoal::Stay, reply),
+            KeeperRequest::KillAsCrashed(id, pid, reason) => self.kill_as_crashed(&id, pid, reason),
+            KeeperRequest::Remove(id, reply) => self.stop(&id, StopGoal::Remove, reply),
+            KeeperRequest::Add(_, reply) | KeeperRequest::Replace(_, reply)
+                if self.ending.is_some() =>
+            {
+                send_reply(Some(reply), Err(KeeperError::ShuttingDown));
             }
-            Request::Start(_, reply) | Request::Restart(_, reply) if self.ending.is_some() => {
-                answer(Some(reply), Err(KeeperError::ShuttingDown));
+            KeeperRequest::Start(_, reply) | KeeperRequest::Restart(_, reply)
+                if self.ending.is_some() =>
+            {
+                send_reply(Some(reply), Err(KeeperError::ShuttingDown));
             }
-            Request::Add(spec, reply) => answer(Some(reply), self.add(spec)),
-            Request::Replace(spec, reply) => answer(Some(reply), self.replace(spec)),
-            Request::Start(id, reply) => answer(Some(reply), self.start_entry(&id, false)),
-            Request::Restart(id, reply) => answer(Some(reply), self.start_entry(&id, true)),
+            KeeperRequest::Add(spec, reply) => send_reply(Some(reply), self.add(spec)),
+            KeeperRequest::Replace(spec, reply) => send_reply(Some(reply), self.replace(spec)),
+            KeeperRequest::Start(id, reply) => {
+                send_reply(Some(reply), self.start_entry(&id, false))
+            }
+            KeeperRequest::Restart(id, reply) => {
+                send_reply(Some(reply), self.start_entry(&id, true))
+            }
         }
     }
 
     fn add(&mut self, spec: EntrySpec) -> Result<(), KeeperError> {
-        check(&spec)?;
+        check_assignment(&spec)?;
         if self.entries.contains_key(&spec.id) {
             return Err(KeeperError::Exists { id: spec.id });
         }
@@ -133,15 +143,15 @@ impl Keeper {
     }
 
     fn replace(&mut self, spec: EntrySpec) -> Result<(), KeeperError> {
-        check(&spec)?;
+        check_assignment(&spec)?;
         let id = spec.id.clone();
         let entry = self.get(&id)?;
-        if matches!(entry.state, State::Stopping { then: Then::Remove, .. }) {
+        if matches!(entry.state, EntryState::Stopping { goal: StopGoal::Remove, .. }) {
             return Err(KeeperError::BeingRemoved { id });
         }
-        entry.respecify(spec);
+        entry.replace_spec(spec);
         match entry.state {
-            State::Stopped | State::Stopping { .. } => {
+            EntryState::Stopped | EntryState::Stopping { .. } => {
                 info!(entry = %id, "has a new specification for its next start");
                 Ok(())
             }
@@ -155,114 +165,116 @@ impl Keeper {
     fn start_entry(&mut self, id: &str, again: bool) -> Result<StartOutcome, KeeperError> {
         let entry = self.get(id)?;
         match &mut entry.state {
-            State::Running { .. } | State::Starting { .. } if again => {
+            EntryState::Running { .. } | EntryState::Starting { .. } if again => {
                 info!(entry = %id, "restarting: asked to");
-                entry.stop(Then::Start, None);
+                entry.stop(StopGoal::Start, None);
                 Ok(StartOutcome::AfterStop)
             }
-            State::Running { .. } => {
+            EntryState::Running { .. } => {
                 info!(entry = %id, "not started: it is running");
                 Ok(StartOutcome::AlreadyRunning)
             }
-            State::Starting { .. } => {
+            EntryState::Starting { .. } => {
                 info!(entry = %id, "not started: it is being started");
                 Ok(StartOutcome::AlreadyStarting)
             }
-            State::Stopping { then: Then::Remove, .. } => {
+            EntryState::Stopping { goal: StopGoal::Remove, .. } => {
                 Err(KeeperError::BeingRemoved { id: id.to_owned() })
             }
-            State::Stopping { then, .. } => {
+            EntryState::Stopping { goal, .. } => {
                 info!(entry = %id, "will be started when it has stopped");
-                *then = Then::Start;
+                *goal = StopGoal::Start;
                 Ok(StartOutcome::AfterStop)
             }
-            State::Stopped | State::Restarting { .. } | State::Failed { .. } => {
+            EntryState::Stopped | EntryState::Restarting { .. } | EntryState::Failed { .. } => {
                 info!(entry = %id, "starting: asked to");
                 entry.forget_crashes();
-                self.launch(id, None);
+                self.start_run(id, None);
                 Ok(StartOutcome::Started)
             }
         }
     }
 
-    fn stop(&mut self, id: &str, then: Then, reply: Reply<StopOutcome>) {
+    fn stop(&mut self, id: &str, goal: StopGoal, reply: ReplySender<StopOutcome>) {
         let entry = match self.get(id) {
             Ok(entry) => entry,
-            Err(error) => return answer(Some(reply), Err(error)),
+            Err(error) => return send_reply(Some(reply), Err(error)),
         };
         // Who removes an entry wants it gone, whatever others ask after that.
-        let then = match entry.state {
-            State::Stopping { then: Then::Remove, .. } => Then::Remove,
-            _ => then,
+        let goal = match entry.state {
+            EntryState::Stopping { goal: StopGoal::Remove, .. } => StopGoal::Remove,
+            _ => goal,
         };
-        info!(entry = %id, remove = then == Then::Remove, "stopping: asked to");
-        entry.stop(then, Some(reply));
-        if then == Then::Remove && matches!(entry.state, State::Stopped) {
+        info!(entry = %id, remove = goal == StopGoal::Remove, "stopping: asked to");
+        entry.stop(goal, Some(reply));
+        if goal == StopGoal::Remove && matches!(entry.state, EntryState::Stopped) {
             self.entries.remove(id);
         }
     }
 
-    fn condemn(&mut self, id: &str, pid: u32, reason: String) {
-        let Some(Entry { state: State::Running { live, .. }, .. }) = self.entries.get_mut(id)
+    fn kill_as_crashed(&mut self, id: &str, pid: u32, reason: String) {
+        let Some(Entry { state: EntryState::Running { live, .. }, .. }) = self.entries.get_mut(id)
         else {
             return;
         };
         if live.process.is_some_and(|process| process.pid == pid)
-            && let Some(condemn) = live.condemn.take()
+            && let Some(kill_as_crashed) = live.kill_as_crashed.take()
         {
             // Fails if it has ended by itself meanwhile.
-            let _ = condemn.send(reason);
+            let _ = kill_as_crashed.send(reason);
         }
     }
 
-    fn on_event(&mut self, event: Event) {
-        let Event { id, run, kind } = event;
+    fn on_event(&mut self, event: RunEvent) {
+        let RunEvent { id, run, kind } = event;
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        let Some(live) = entry.live().filter(|live| live.run == run) else { return };
+        let Some(live) = entry.active_run().filter(|live| live.run == run) else { return };
         match kind {
-            EventKind::Spawned { pid, at } => {
+            RunEventKind::Spawned { pid, at } => {
                 info!(entry = %id, pid, "process started");
-                live.process = Some(Process { pid, since: at });
+                live.process = Some(ProcessInfo { pid, since: at });
             }
-            EventKind::Status { detail } => live.detail = detail,
-            EventKind::Ready { detail } => {
+            RunEventKind::Status { detail } => live.detail = detail,
+            RunEventKind::Ready { detail } => {
                 live.detail = detail;
-                let state = std::mem::replace(&mut entry.state, State::Stopped);
+                let state = std::mem::replace(&mut entry.state, EntryState::Stopped);
                 entry.state = match state {
-                    State::Starting { live, .. } => {
+                    EntryState::Starting { live, .. } => {
                         info!(entry = %id, "ready");
-                        State::Running { live, ready_at: Instant::now() }
+                        EntryState::Running { live, ready_at: Instant::now() }
                     }
                     other => other,
                 };
             }
-            EventKind::Stuck { pid } => entry.give_up_waiting(pid),
-            EventKind::Ended { error } => {
-                match std::mem::replace(&mut entry.state, State::Stopped) {
-                    State::Running { ready_at, .. } => {
+            RunEventKind::Stuck { pid } => entry.mark_stuck(pid),
+            RunEventKind::Ended { error } => {
+                match std::mem::replace(&mut entry.state, EntryState::Stopped) {
+                    EntryState::Running { ready_at, .. } => {
                         self.on_crash(&id, ready_at.elapsed(), error);
                     }
-                    State::Stopping { then, waiters, .. } => self.on_stopped(&id, then, waiters),
+                    EntryState::Stopping { goal, waiters, .. } => {
+                        self.on_stopped(&id, goal, waiters)
+                    }
                     _ => self.on_crash(&id, Duration::ZERO, error),
                 }
             }
         }
     }
 
-    fn on_stopped(&mut self, id: &str, then: Then, waiters: Vec<Reply<StopOutcome>>) {
-        info!(entry = %id, ?then, "stopped");
-        match then {
-            Then::Stay => {}
-            Then::Remove => drop(self.entries.remove(id)),
-            Then::Start => {
+    fn on_stopped(&mut self, id: &str, goal: StopGoal, waiters: Vec<ReplySender<StopOutcome>>) {
+        info!(entry = %id, then = ?goal, "stopped");
+        match goal {
+            StopGoal::Stay => {}
+            StopGoal::Remove => drop(self.entries.remove(id)),
+            StopGoal::Start => {
                 if let Some(entry) = self.entries.get_mut(id) {
                     entry.forget_crashes();
-                    self.launch(id, None);
+                    self.start_run(id, None);
                 }
             }
         }
         for waiter in waiters {
-            answer(Some(waiter), Ok(StopOutcome::Stopped));
+            send_reply(Some(waiter), Ok(StopOutcome::Stopped));
         }
     }
 
@@ -275,25 +287,25 @@ impl Keeper {
         let decision = entry.restarts.on_exit(uptime);
         let crashes = entry.restarts.crashes();
         match decision {
-            Decision::RestartNow => {
+            RestartDecision::RestartNow => {
                 warn!(entry = %id, error, ?uptime, crashes, "crashed: restarting it at once");
                 entry.restarted += 1;
-                self.launch(id, Some(error));
+                self.start_run(id, Some(error));
             }
-            Decision::RestartIn(delay) => {
+            RestartDecision::RestartIn(delay) => {
                 warn!(entry = %id, error, ?uptime, crashes, ?delay, "crashed: restarting it later");
-                entry.state = State::Restarting { at: Instant::now() + delay, error };
+                entry.state = EntryState::Restarting { at: Instant::now() + delay, error };
             }
-            Decision::GiveUp => {
+            RestartDecision::GiveUp => {
                 error!(entry = %id, error, ?uptime, crashes, "crashed too often: giving up");
-                entry.state = State::Failed { error };
+                entry.state = EntryState::Failed { error };
             }
         }
     }
 
     fn next_restart(&self) -> Option<Instant> {
         let at = |entry: &Entry| match entry.state {
-            State::Restarting { at, .. } => Some(at),
+            EntryState::Restarting { at, .. } => Some(at),
             _ => None,
         };
         self.entries.values().filter_map(at).min()
@@ -303,7 +315,7 @@ impl Keeper {
         let now = Instant::now();
         let mut due = Vec::new();
         for (id, entry) in &mut self.entries {
-            if let State::Restarting { at, error } = &mut entry.state
+            if let EntryState::Restarting { at, error } = &mut entry.state
                 && *at <= now
             {
                 due.push((id.clone(), std::mem::take(error)));
@@ -312,29 +324,36 @@ impl Keeper {
         }
         for (id, error) in due {
             info!(entry = %id, "restarting: its delay is over");
-            self.launch(&id, Some(error));
+            self.start_run(&id, Some(error));
         }
     }
 
     /// Starts a run. The entry must not have one.
-    fn launch(&mut self, id: &str, previous: Option<String>) {
+    fn start_run(&mut self, id: &str, previous: Option<String>) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         self.next_run += 1;
         let stop = self.root.child_token();
-        let (condemn, condemned) = oneshot::channel();
+        let (kill_as_crashed, kill_reason) = oneshot::channel();
         let run = Run {
             number: self.next_run,
             spec: Arc::clone(&entry.spec),
             spawner: self.spawner.clone(),
             log: self.log.clone(),
             stop: stop.clone(),
-            condemned: Some(condemned),
+            kill_reason: Some(kill_reason),
             events: self.reports.clone(),
         };
-        let (detail, condemn) = (Value::Null, Some(condemn));
-        let live = Live { run: run.number, stop, condemn, process: None, detail, stuck: false };
-        entry.state = State::Starting { live, previous };
-        tokio::spawn(run.lead());
+        let (detail, kill_as_crashed) = (Value::Null, Some(kill_as_crashed));
+        let live = ActiveRun {
+            run: run.number,
+            stop,
+            kill_as_crashed,
+            process: None,
+            detail,
+            stuck: false,
+        };
+        entry.state = EntryState::Starting { live, previous };
+        tokio::spawn(run.run_to_end());
     }
 
     fn begin_shutdown(&mut self, reason: &str) {
@@ -345,15 +364,17 @@ impl Keeper {
         self.ending = Some(Vec::new());
         for entry in self.entries.values_mut() {
             match &mut entry.state {
-                State::Restarting { .. } | State::Failed { .. } => entry.state = State::Stopped,
-                State::Stopping { then: then @ Then::Start, .. } => *then = Then::Stay,
+                EntryState::Restarting { .. } | EntryState::Failed { .. } => {
+                    entry.state = EntryState::Stopped
+                }
+                EntryState::Stopping { goal: goal @ StopGoal::Start, .. } => *goal = StopGoal::Stay,
                 _ => {}
             }
         }
     }
 
     /// Whether the shutdown is complete; if not, asks the next group to stop.
-    fn ended(&mut self) -> bool {
+    fn advance_shutdown(&mut self) -> bool {
         if self.ending.is_none() {
             return false;
         }
@@ -361,14 +382,14 @@ impl Keeper {
         let mut left: Vec<_> = self
             .entries
             .values_mut()
-            .filter_map(|entry| entry.live().is_some_and(|live| !live.stuck).then_some(entry))
+            .filter_map(|entry| entry.active_run().is_some_and(|live| !live.stuck).then_some(entry))
             .collect();
         let Some(order) = left.iter().map(|entry| entry.spec.order).max() else { return true };
         left.retain(|entry| entry.spec.order == order);
         for entry in left {
-            if !matches!(entry.state, State::Stopping { .. }) {
+            if !matches!(entry.state, EntryState::Stopping { .. }) {
                 info!(entry = %entry.spec.id, order, "stopping: shutting down");
-                entry.stop(Then::Stay, None);
+                entry.stop(StopGoal::Stay, None);
             }
         }
         false
@@ -379,7 +400,7 @@ impl Keeper {
     }
 }
 
-fn check(spec: &EntrySpec) -> Result<(), KeeperError> {
+fn check_assignment(spec: &EntrySpec) -> Result<(), KeeperError> {
     if spec.assignment.contains('\n') {
         return Err(KeeperError::BadAssignment { id: spec.id.clone() });
     }

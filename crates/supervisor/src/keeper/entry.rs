@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::handle::{KeeperError, Reply, StopOutcome};
-use super::{EntrySpec, Phase, Status};
+use super::handle::{KeeperError, ReplySender, StopOutcome};
+use super::{EntryPhase, EntrySpec, EntryStatus};
 use crate::policy::Restarts;
 
 pub(super) struct Entry {
@@ -19,18 +19,18 @@ pub(super) struct Entry {
     pub(super) restarts: Restarts,
     /// Restarts after a crash since the last start by hand.
     pub(super) restarted: u32,
-    pub(super) state: State,
+    pub(super) state: EntryState,
 }
 
-pub(super) enum State {
+pub(super) enum EntryState {
     Stopped,
     Starting {
-        live: Live,
+        live: ActiveRun,
         /// Why it had to be started again.
         previous: Option<String>,
     },
     Running {
-        live: Live,
+        live: ActiveRun,
         ready_at: Instant,
     },
     Restarting {
@@ -41,27 +41,27 @@ pub(super) enum State {
         error: String,
     },
     Stopping {
-        live: Live,
-        then: Then,
-        waiters: Vec<Reply<StopOutcome>>,
+        live: ActiveRun,
+        goal: StopGoal,
+        waiters: Vec<ReplySender<StopOutcome>>,
     },
 }
 
 /// What follows a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Then {
+pub(super) enum StopGoal {
     Stay,
     Start,
     Remove,
 }
 
 /// A run that has not ended.
-pub(super) struct Live {
+pub(super) struct ActiveRun {
     pub(super) run: u64,
     pub(super) stop: CancellationToken,
     /// Takes the reason for which it is to be killed; once.
-    pub(super) condemn: Option<oneshot::Sender<String>>,
-    pub(super) process: Option<Process>,
+    pub(super) kill_as_crashed: Option<oneshot::Sender<String>>,
+    pub(super) process: Option<ProcessInfo>,
     pub(super) detail: Value,
     /// It was killed, and does not end.
     pub(super) stuck: bool,
@@ -69,7 +69,7 @@ pub(super) struct Live {
 
 /// Facts about a process, for display.
 #[derive(Clone, Copy)]
-pub(super) struct Process {
+pub(super) struct ProcessInfo {
     pub(super) pid: u32,
     pub(super) since: SystemTime,
 }
@@ -77,11 +77,11 @@ pub(super) struct Process {
 impl Entry {
     pub(super) fn new(spec: EntrySpec) -> Self {
         let restarts = Restarts::new(spec.restart.clone());
-        Self { spec: Arc::new(spec), restarts, restarted: 0, state: State::Stopped }
+        Self { spec: Arc::new(spec), restarts, restarted: 0, state: EntryState::Stopped }
     }
 
     /// Replaces the specification, and forgets the crashes.
-    pub(super) fn respecify(&mut self, spec: EntrySpec) {
+    pub(super) fn replace_spec(&mut self, spec: EntrySpec) {
         self.restarts = Restarts::new(spec.restart.clone());
         self.spec = Arc::new(spec);
     }
@@ -92,43 +92,45 @@ impl Entry {
     }
 
     /// The run, if there is one.
-    pub(super) fn live(&mut self) -> Option<&mut Live> {
+    pub(super) fn active_run(&mut self) -> Option<&mut ActiveRun> {
         match &mut self.state {
-            State::Starting { live, .. }
-            | State::Running { live, .. }
-            | State::Stopping { live, .. } => Some(live),
-            State::Stopped | State::Restarting { .. } | State::Failed { .. } => None,
+            EntryState::Starting { live, .. }
+            | EntryState::Running { live, .. }
+            | EntryState::Stopping { live, .. } => Some(live),
+            EntryState::Stopped | EntryState::Restarting { .. } | EntryState::Failed { .. } => None,
         }
     }
 
     /// Asks the run to stop, if there is one; otherwise calls off what was planned. `reply` is
     /// answered when the process is gone, or at once if there is none or none that can go.
-    pub(super) fn stop(&mut self, then: Then, reply: Option<Reply<StopOutcome>>) {
-        let state = std::mem::replace(&mut self.state, State::Stopped);
+    pub(super) fn stop(&mut self, goal: StopGoal, reply: Option<ReplySender<StopOutcome>>) {
+        let state = std::mem::replace(&mut self.state, EntryState::Stopped);
         let (live, mut waiters) = match state {
-            State::Stopped => return answer(reply, Ok(StopOutcome::NotRunning)),
-            State::Restarting { .. } | State::Failed { .. } => {
-                return answer(reply, Ok(StopOutcome::Stopped));
+            EntryState::Stopped => return send_reply(reply, Ok(StopOutcome::NotRunning)),
+            EntryState::Restarting { .. } | EntryState::Failed { .. } => {
+                return send_reply(reply, Ok(StopOutcome::Stopped));
             }
-            State::Starting { live, .. } | State::Running { live, .. } => (live, Vec::new()),
-            State::Stopping { live, waiters, .. } => (live, waiters),
+            EntryState::Starting { live, .. } | EntryState::Running { live, .. } => {
+                (live, Vec::new())
+            }
+            EntryState::Stopping { live, waiters, .. } => (live, waiters),
         };
         live.stop.cancel();
         match &live.process {
-            Some(process) if live.stuck => answer(reply, Err(self.stuck(process.pid))),
+            Some(process) if live.stuck => send_reply(reply, Err(self.stuck(process.pid))),
             _ => waiters.extend(reply),
         }
-        self.state = State::Stopping { live, then, waiters };
+        self.state = EntryState::Stopping { live, goal, waiters };
     }
 
     /// The process does not end: nobody is to wait for it any more.
-    pub(super) fn give_up_waiting(&mut self, pid: u32) {
+    pub(super) fn mark_stuck(&mut self, pid: u32) {
         let error = self.stuck(pid);
-        if let Some(live) = self.live() {
+        if let Some(live) = self.active_run() {
             live.stuck = true;
         }
-        if let State::Stopping { waiters, .. } = &mut self.state {
-            waiters.drain(..).for_each(|reply| answer(Some(reply), Err(error.clone())));
+        if let EntryState::Stopping { waiters, .. } = &mut self.state {
+            waiters.drain(..).for_each(|reply| send_reply(Some(reply), Err(error.clone())));
         }
     }
 
@@ -136,10 +138,10 @@ impl Entry {
         KeeperError::Stuck { id: self.spec.id.clone(), pid }
     }
 
-    pub(super) fn status(&self) -> Status {
-        let mut status = Status {
+    pub(super) fn status(&self) -> EntryStatus {
+        let mut status = EntryStatus {
             id: self.spec.id.clone(),
-            phase: Phase::Stopped,
+            phase: EntryPhase::Stopped,
             pid: None,
             since: None,
             restarts: self.restarted,
@@ -148,29 +150,29 @@ impl Entry {
             retry_in: None,
         };
         let live = match &self.state {
-            State::Stopped => return status,
-            State::Restarting { at, error } => {
-                status.phase = Phase::Restarting;
+            EntryState::Stopped => return status,
+            EntryState::Restarting { at, error } => {
+                status.phase = EntryPhase::Restarting;
                 status.error = Some(error.clone());
                 status.retry_in = Some(at.saturating_duration_since(Instant::now()));
                 return status;
             }
-            State::Failed { error } => {
-                status.phase = Phase::Failed;
+            EntryState::Failed { error } => {
+                status.phase = EntryPhase::Failed;
                 status.error = Some(error.clone());
                 return status;
             }
-            State::Starting { live, previous } => {
-                status.phase = Phase::Starting;
+            EntryState::Starting { live, previous } => {
+                status.phase = EntryPhase::Starting;
                 status.error.clone_from(previous);
                 live
             }
-            State::Running { live, .. } => {
-                status.phase = Phase::Running;
+            EntryState::Running { live, .. } => {
+                status.phase = EntryPhase::Running;
                 live
             }
-            State::Stopping { live, .. } => {
-                status.phase = Phase::Stopping;
+            EntryState::Stopping { live, .. } => {
+                status.phase = EntryPhase::Stopping;
                 live
             }
         };
@@ -185,7 +187,7 @@ impl Entry {
 }
 
 /// Answers a request, if somebody still waits for it.
-pub(super) fn answer<T>(reply: Option<Reply<T>>, result: Result<T, KeeperError>) {
+pub(super) fn send_reply<T>(reply: Option<ReplySender<T>>, result: Result<T, KeeperError>) {
     if let Some(reply) = reply {
         let _ = reply.send(result);
     }
@@ -202,31 +204,31 @@ mod tests {
     #[test]
     fn nobody_waits_for_what_hangs_in_the_kernel() {
         let mut entry = Entry::new(EntrySpec::new("a", Arc::new(|| CommandSpec::new("x"))));
-        let process = Some(Process { pid: 7, since: SystemTime::UNIX_EPOCH });
+        let process = Some(ProcessInfo { pid: 7, since: SystemTime::UNIX_EPOCH });
         let stop = CancellationToken::new();
-        let live = Live {
+        let live = ActiveRun {
             run: 1,
             stop: stop.clone(),
-            condemn: None,
+            kill_as_crashed: None,
             process,
             detail: Value::Null,
             stuck: false,
         };
-        entry.state = State::Running { live, ready_at: Instant::now() };
+        entry.state = EntryState::Running { live, ready_at: Instant::now() };
         let stuck = Ok(Err(KeeperError::Stuck { id: "a".into(), pid: 7 }));
 
         let (reply, mut answer) = oneshot::channel();
-        entry.stop(Then::Stay, Some(reply));
+        entry.stop(StopGoal::Stay, Some(reply));
         assert!(stop.is_cancelled());
         assert_eq!(answer.try_recv(), Err(oneshot::error::TryRecvError::Empty));
-        entry.give_up_waiting(7);
+        entry.mark_stuck(7);
         assert_eq!(answer.try_recv(), stuck);
 
         let (reply, mut answer) = oneshot::channel();
-        entry.stop(Then::Stay, Some(reply));
+        entry.stop(StopGoal::Stay, Some(reply));
         assert_eq!(answer.try_recv(), stuck, "at once");
         let status = entry.status();
-        assert_eq!((status.phase, status.pid), (Phase::Stopping, Some(7)));
+        assert_eq!((status.phase, status.pid), (EntryPhase::Stopping, Some(7)));
         assert!(status.error.is_some_and(|error| error.contains("hangs")));
     }
 }

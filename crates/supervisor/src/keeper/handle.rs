@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{EntrySpec, Phase, Status};
+use super::{EntryPhase, EntrySpec, EntryStatus};
 
 /// Why a request was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,17 +69,17 @@ pub enum StopOutcome {
     NotRunning,
 }
 
-pub(super) type Reply<T> = oneshot::Sender<Result<T, KeeperError>>;
+pub(super) type ReplySender<T> = oneshot::Sender<Result<T, KeeperError>>;
 
-pub(super) enum Request {
-    Add(EntrySpec, Reply<()>),
-    Replace(EntrySpec, Reply<()>),
-    Start(String, Reply<StartOutcome>),
-    Restart(String, Reply<StartOutcome>),
-    Stop(String, Reply<StopOutcome>),
-    Remove(String, Reply<StopOutcome>),
-    Condemn(String, u32, String),
-    Snapshot(oneshot::Sender<Vec<Status>>),
+pub(super) enum KeeperRequest {
+    Add(EntrySpec, ReplySender<()>),
+    Replace(EntrySpec, ReplySender<()>),
+    Start(String, ReplySender<StartOutcome>),
+    Restart(String, ReplySender<StartOutcome>),
+    Stop(String, ReplySender<StopOutcome>),
+    Remove(String, ReplySender<StopOutcome>),
+    KillAsCrashed(String, u32, String),
+    Snapshot(oneshot::Sender<Vec<EntryStatus>>),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -89,14 +89,14 @@ pub(super) enum Request {
 /// Every request is sent when its future is first polled, and stands even if the future is then
 /// dropped.
 #[derive(Debug, Clone)]
-pub struct Handle {
-    requests: mpsc::UnboundedSender<Request>,
+pub struct KeeperHandle {
+    requests: mpsc::UnboundedSender<KeeperRequest>,
     version: watch::Receiver<u64>,
 }
 
-impl Handle {
+impl KeeperHandle {
     pub(super) fn new(
-        requests: mpsc::UnboundedSender<Request>,
+        requests: mpsc::UnboundedSender<KeeperRequest>,
         version: watch::Receiver<u64>,
     ) -> Self {
         Self { requests, version }
@@ -104,54 +104,54 @@ impl Handle {
 
     /// Adds an entry. It is stopped at first.
     pub async fn add(&self, spec: EntrySpec) -> Result<(), KeeperError> {
-        self.ask(|reply| Request::Add(spec, reply)).await
+        self.ask(|reply| KeeperRequest::Add(spec, reply)).await
     }
 
     /// Gives an entry a new specification. Unless it is stopped it is restarted with it: one that
     /// had failed gets its new chance. Returns before that is done.
     pub async fn replace(&self, spec: EntrySpec) -> Result<(), KeeperError> {
-        self.ask(|reply| Request::Replace(spec, reply)).await
+        self.ask(|reply| KeeperRequest::Replace(spec, reply)).await
     }
 
     /// Starts an entry, forgetting its earlier crashes. Returns before it is ready: see
     /// [`wait_settled`](Self::wait_settled).
     pub async fn start(&self, id: &str) -> Result<StartOutcome, KeeperError> {
-        self.ask(|reply| Request::Start(id.to_owned(), reply)).await
+        self.ask(|reply| KeeperRequest::Start(id.to_owned(), reply)).await
     }
 
     /// Stops an entry if it is running, then starts it. Returns before that is done.
     pub async fn restart(&self, id: &str) -> Result<StartOutcome, KeeperError> {
-        self.ask(|reply| Request::Restart(id.to_owned(), reply)).await
+        self.ask(|reply| KeeperRequest::Restart(id.to_owned(), reply)).await
     }
 
     /// Stops an entry, and waits until its process is gone.
     pub async fn stop(&self, id: &str) -> Result<StopOutcome, KeeperError> {
-        self.ask(|reply| Request::Stop(id.to_owned(), reply)).await
+        self.ask(|reply| KeeperRequest::Stop(id.to_owned(), reply)).await
     }
 
     /// Stops an entry, waits until its process is gone, and forgets it.
     pub async fn remove(&self, id: &str) -> Result<StopOutcome, KeeperError> {
-        self.ask(|reply| Request::Remove(id.to_owned(), reply)).await
+        self.ask(|reply| KeeperRequest::Remove(id.to_owned(), reply)).await
     }
 
     /// Kills the process `pid` of an entry that runs, as one that does no more what it should;
     /// that counts as a crash, with this `reason`. Nothing happens if it is another process by
     /// now, or not running.
-    pub fn condemn(&self, id: &str, pid: u32, reason: impl Into<String>) {
+    pub fn kill_as_crashed(&self, id: &str, pid: u32, reason: impl Into<String>) {
         // If the keeper is gone, so are its processes.
-        let _ = self.requests.send(Request::Condemn(id.to_owned(), pid, reason.into()));
+        let _ = self.requests.send(KeeperRequest::KillAsCrashed(id.to_owned(), pid, reason.into()));
     }
 
     /// All entries, by order and id; none after a shutdown.
-    pub async fn snapshot(&self) -> Vec<Status> {
+    pub async fn snapshot(&self) -> Vec<EntryStatus> {
         let (reply, answer) = oneshot::channel();
         // The request, and its reply with it, is dropped if the keeper is gone.
-        let _ = self.requests.send(Request::Snapshot(reply));
+        let _ = self.requests.send(KeeperRequest::Snapshot(reply));
         answer.await.unwrap_or_default()
     }
 
     /// A number that changes whenever anything in the snapshot does (but for the passing of time in
-    /// [`retry_in`](Status::retry_in)). The first `changed()` may return at once.
+    /// [`retry_in`](EntryStatus::retry_in)). The first `changed()` may return at once.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.version.clone()
     }
@@ -160,23 +160,24 @@ impl Handle {
     /// all processes are gone, except for any that hang in the kernel.
     pub async fn shutdown(&self) {
         let (reply, answer) = oneshot::channel();
-        let _ = self.requests.send(Request::Shutdown(reply));
+        let _ = self.requests.send(KeeperRequest::Shutdown(reply));
         // An error means that the keeper has ended, which is what was asked.
         let _ = answer.await;
     }
 
     /// Waits until each of the entries has settled, at most for `timeout`, and returns them as
     /// they are then. Settled is: running, stopped, failed, or waiting for a restart after a
-    /// crash (the [error](Status::error) says why). An immediate restart is part of the wait.
-    pub async fn wait_settled(&self, ids: &[&str], timeout: Duration) -> Vec<Status> {
+    /// crash (the [error](EntryStatus::error) says why). An immediate restart is part of the wait.
+    pub async fn wait_settled(&self, ids: &[&str], timeout: Duration) -> Vec<EntryStatus> {
         let mut version = self.watch();
         let deadline = tokio::time::Instant::now() + timeout;
         loop {
             version.borrow_and_update();
             let mut all = self.snapshot().await;
             all.retain(|status| ids.contains(&status.id.as_str()));
-            let unsettled =
-                |status: &Status| matches!(status.phase, Phase::Starting | Phase::Stopping);
+            let unsettled = |status: &EntryStatus| {
+                matches!(status.phase, EntryPhase::Starting | EntryPhase::Stopping)
+            };
             if !all.iter().any(unsettled) {
                 return all;
             }
@@ -188,7 +189,10 @@ impl Handle {
         }
     }
 
-    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, KeeperError> {
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(ReplySender<T>) -> KeeperRequest,
+    ) -> Result<T, KeeperError> {
         let (reply, answer) = oneshot::channel();
         let _ = self.requests.send(request(reply));
         answer.await.unwrap_or(Err(KeeperError::ShuttingDown))

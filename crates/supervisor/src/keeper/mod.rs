@@ -1,6 +1,6 @@
 //! Keeping children running.
 //!
-//! Owns: the entries and all that happens to them. [`Handle`]s send messages; one task, the
+//! Owns: the entries and all that happens to them. [`KeeperHandle`]s send messages; one task, the
 //! [`Keeper`], owns the state; one task per running child leads it through its life. Refuses to
 //! know: what the children do.
 
@@ -11,8 +11,8 @@ mod run;
 mod status;
 
 pub use actor::Keeper;
-pub use handle::{Handle, KeeperError, StartOutcome, StopOutcome};
-pub use status::{Phase, Status};
+pub use handle::{KeeperError, KeeperHandle, StartOutcome, StopOutcome};
+pub use status::{EntryPhase, EntryStatus};
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! One run of a child, from its spawn to its end.
 //!
-//! Owns: the process, its pipes, and the ladder of stopping it: the `stop` line, SIGTERM, SIGKILL.
+//! Owns: the process, its pipes, and the escalation of stopping it: the `stop` line, SIGTERM, SIGKILL.
 //! Refuses to know: what happens after the end; it reports and that is all.
 
 use std::collections::VecDeque;
@@ -20,14 +20,14 @@ use super::{EntrySpec, LogSink};
 use crate::child::Child;
 use crate::lines::Lines;
 use crate::process::Exit;
-use crate::protocol::{REPORT_LIMIT, Report, STOP};
+use crate::protocol::{MAX_REPORT_BYTES, Report, STOP};
 use crate::spawn::{Output, Spawner, Stdin};
 
 /// How long to read on after the end of a process: something that it started may hold the pipe.
-const DRAIN: Duration = Duration::from_millis(500);
+const PIPE_DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A process that outlives SIGKILL for so long hangs in the kernel.
-const STUCK: Duration = Duration::from_secs(5);
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many of the last lines of stderr an error quotes, and how much of each.
 const QUOTED_LINES: usize = 3;
@@ -35,16 +35,16 @@ const QUOTED_CHARS: usize = 300;
 
 /// News of a run.
 #[derive(Debug)]
-pub(super) struct Event {
+pub(super) struct RunEvent {
     /// The entry.
     pub(super) id: String,
     /// Which of its runs.
     pub(super) run: u64,
-    pub(super) kind: EventKind,
+    pub(super) kind: RunEventKind,
 }
 
 #[derive(Debug)]
-pub(super) enum EventKind {
+pub(super) enum RunEventKind {
     /// The process exists.
     Spawned { pid: u32, at: SystemTime },
     /// It serves.
@@ -65,25 +65,25 @@ pub(super) struct Run {
     pub(super) log: LogSink,
     pub(super) stop: CancellationToken,
     /// The reason for which it is to be killed.
-    pub(super) condemned: Option<oneshot::Receiver<String>>,
-    pub(super) events: mpsc::Sender<Event>,
+    pub(super) kill_reason: Option<oneshot::Receiver<String>>,
+    pub(super) events: mpsc::Sender<RunEvent>,
 }
 
 impl Run {
-    /// Leads the child through its life. Always ends with [`EventKind::Ended`].
-    pub(super) async fn lead(self) {
+    /// Leads the child through its life. Always ends with [`RunEventKind::Ended`].
+    pub(super) async fn run_to_end(self) {
         let (id, run, events) = (self.spec.id.clone(), self.number, self.events.clone());
         // In a task of its own, since the command's factory and the log are others' code: should
         // they panic, the entry must not wait for ever for a run that is no more.
-        let error = match tokio::spawn(self.live()).await {
+        let error = match tokio::spawn(self.supervise_child()).await {
             Ok(error) => error,
             Err(error) => format!("internal error: {error}"),
         };
         // Fails if the keeper is gone, and then nobody wants to know.
-        let _ = events.send(Event { id, run, kind: EventKind::Ended { error } }).await;
+        let _ = events.send(RunEvent { id, run, kind: RunEventKind::Ended { error } }).await;
     }
 
-    async fn live(mut self) -> String {
+    async fn supervise_child(mut self) -> String {
         let mut command = (self.spec.command)();
         command.stdin = Stdin::Pipe;
         command.stdout = Output::Pipe;
@@ -92,35 +92,35 @@ impl Run {
             Ok(child) => child,
             Err(error) => return error.to_string(),
         };
-        self.tell(EventKind::Spawned { pid: child.pid(), at: SystemTime::now() }).await;
-        let tail = Arc::new(Tail::default());
+        self.send_event(RunEventKind::Spawned { pid: child.pid(), at: SystemTime::now() }).await;
+        let tail = Arc::new(StderrTail::default());
         let _feeder = child.stdin.take().map(|pipe| {
-            let task = feed(pipe, self.line(), self.stop.clone());
+            let task = write_stdin(pipe, self.assignment_line(), self.stop.clone());
             AbortOnDropHandle::new(tokio::spawn(task))
         });
         let reader = child.stderr.take().map(|pipe| {
             let task = read_stderr(pipe, self.spec.id.clone(), self.log.clone(), tail.clone());
             AbortOnDropHandle::new(tokio::spawn(task))
         });
-        let mut stdout = child.stdout.take().map(|lines| lines.limited(REPORT_LIMIT));
-        let mut ladder = Ladder::new(&self.spec);
+        let mut stdout = child.stdout.take().map(|lines| lines.limited(MAX_REPORT_BYTES));
+        let mut escalation = Escalation::new(&self.spec);
         let mut failure = None;
 
         let exit = loop {
             tokio::select! {
                 exit = child.wait() => break exit,
                 report = next_report(&mut stdout, &self.spec.id, &self.log) => {
-                    self.on_report(report, &mut ladder, &mut failure).await;
+                    self.on_report(report, &mut escalation, &mut failure).await;
                 }
-                reason = condemned(&mut self.condemned), if ladder.step == Step::Up => {
+                reason = receive_kill_reason(&mut self.kill_reason), if escalation.stage == RunStage::Up => {
                     warn!(entry = %self.spec.id, pid = child.pid(), reason, "killing it");
                     child.kill_group();
-                    ladder.to(Step::Killed, Some(STUCK));
+                    escalation.enter(RunStage::Killed, Some(KILL_TIMEOUT));
                     failure.get_or_insert(reason);
                 }
-                () = self.stop.cancelled(), if !ladder.asked => ladder.ask(),
-                () = until(ladder.deadline) => {
-                    if let Some(text) = self.climb(&mut ladder, &child).await {
+                () = self.stop.cancelled(), if !escalation.asked => escalation.ask_to_stop(),
+                () = sleep_until_deadline(escalation.deadline) => {
+                    if let Some(text) = self.escalate(&mut escalation, &child).await {
                         failure.get_or_insert(text);
                     }
                 }
@@ -128,10 +128,10 @@ impl Run {
         };
 
         // The last words, unless something else holds the pipes.
-        let _ = timeout(DRAIN, async {
+        let _ = timeout(PIPE_DRAIN_TIMEOUT, async {
             while stdout.is_some() {
                 let report = next_report(&mut stdout, &self.spec.id, &self.log).await;
-                self.on_report(report, &mut ladder, &mut failure).await;
+                self.on_report(report, &mut escalation, &mut failure).await;
             }
             if let Some(reader) = reader {
                 let _ = reader.await;
@@ -145,74 +145,76 @@ impl Run {
     async fn on_report(
         &self,
         report: Option<Report>,
-        ladder: &mut Ladder,
+        escalation: &mut Escalation,
         failure: &mut Option<String>,
     ) {
         match report {
             Some(Report::Ready { detail }) => {
-                ladder.ready();
-                self.tell(EventKind::Ready { detail }).await;
+                escalation.mark_ready();
+                self.send_event(RunEventKind::Ready { detail }).await;
             }
-            Some(Report::Status { detail }) => self.tell(EventKind::Status { detail }).await,
+            Some(Report::Status { detail }) => {
+                self.send_event(RunEventKind::Status { detail }).await
+            }
             Some(Report::Failed { error }) => {
                 warn!(entry = %self.spec.id, error, "reports that it has failed");
                 *failure = Some(error);
-                ladder.failed();
+                escalation.mark_failed();
             }
             None => {}
         }
     }
 
     /// A deadline has passed: takes the next step. Returns an error text if that was a crash.
-    async fn climb(&self, ladder: &mut Ladder, child: &Child) -> Option<String> {
+    async fn escalate(&self, escalation: &mut Escalation, child: &Child) -> Option<String> {
         let (entry, pid) = (&self.spec.id, child.pid());
-        match ladder.step {
-            Step::Starting => {
+        match escalation.stage {
+            RunStage::Starting => {
                 let timeout = self.spec.ready_timeout;
                 warn!(%entry, pid, ?timeout, "not ready in time: killing it");
                 child.kill_group();
-                ladder.to(Step::Killed, Some(STUCK));
+                escalation.enter(RunStage::Killed, Some(KILL_TIMEOUT));
                 return Some(format!("not ready within {timeout:?}"));
             }
-            Step::Failing => {
+            RunStage::Failing => {
                 warn!(%entry, pid, "has failed but does not exit: killing it");
                 child.kill_group();
-                ladder.to(Step::Killed, Some(STUCK));
+                escalation.enter(RunStage::Killed, Some(KILL_TIMEOUT));
             }
-            Step::Asked => {
+            RunStage::Asked => {
                 warn!(%entry, pid, after = ?self.spec.stop_grace, "does not stop: sending SIGTERM");
                 child.terminate();
-                ladder.to(Step::Terminated, Some(self.spec.term_grace));
+                escalation.enter(RunStage::Terminated, Some(self.spec.term_grace));
             }
-            Step::Terminated => {
+            RunStage::Terminated => {
                 warn!(%entry, pid, after = ?self.spec.term_grace, "does not end: sending SIGKILL");
                 child.kill_group();
-                ladder.to(Step::Killed, Some(STUCK));
+                escalation.enter(RunStage::Killed, Some(KILL_TIMEOUT));
             }
-            Step::Killed => {
+            RunStage::Killed => {
                 warn!(%entry, pid, "does not end even when killed: it hangs in the kernel");
-                ladder.to(Step::Killed, None);
-                self.tell(EventKind::Stuck { pid }).await;
+                escalation.enter(RunStage::Killed, None);
+                self.send_event(RunEventKind::Stuck { pid }).await;
             }
-            Step::Up => {}
+            RunStage::Up => {}
         }
         None
     }
 
-    async fn tell(&self, kind: EventKind) {
-        let event = Event { id: self.spec.id.clone(), run: self.number, kind };
+    async fn send_event(&self, kind: RunEventKind) {
+        let event = RunEvent { id: self.spec.id.clone(), run: self.number, kind };
         // Fails if the keeper is gone; its end has cancelled `stop` as well.
         let _ = self.events.send(event).await;
     }
 
-    fn line(&self) -> Vec<u8> {
+    fn assignment_line(&self) -> Vec<u8> {
         format!("{}\n", self.spec.assignment).into_bytes()
     }
 }
 
 /// How far a run has come, and what is to happen when.
-struct Ladder {
-    step: Step,
+struct Escalation {
+    stage: RunStage,
     deadline: Option<Instant>,
     /// The stop has been seen.
     asked: bool,
@@ -220,7 +222,7 @@ struct Ladder {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum RunStage {
     /// Not ready yet.
     Starting,
     /// Ready.
@@ -235,39 +237,39 @@ enum Step {
     Killed,
 }
 
-impl Ladder {
+impl Escalation {
     fn new(spec: &EntrySpec) -> Self {
         let deadline = Some(Instant::now() + spec.ready_timeout);
-        Self { step: Step::Starting, deadline, asked: false, stop_grace: spec.stop_grace }
+        Self { stage: RunStage::Starting, deadline, asked: false, stop_grace: spec.stop_grace }
     }
 
-    fn to(&mut self, step: Step, limit: Option<Duration>) {
-        self.step = step;
+    fn enter(&mut self, stage: RunStage, limit: Option<Duration>) {
+        self.stage = stage;
         self.deadline = limit.map(|limit| Instant::now() + limit);
     }
 
-    fn ready(&mut self) {
-        if self.step == Step::Starting {
-            self.to(Step::Up, None);
+    fn mark_ready(&mut self) {
+        if self.stage == RunStage::Starting {
+            self.enter(RunStage::Up, None);
         }
     }
 
-    fn failed(&mut self) {
-        if matches!(self.step, Step::Starting | Step::Up) {
-            self.to(Step::Failing, Some(self.stop_grace));
+    fn mark_failed(&mut self) {
+        if matches!(self.stage, RunStage::Starting | RunStage::Up) {
+            self.enter(RunStage::Failing, Some(self.stop_grace));
         }
     }
 
-    fn ask(&mut self) {
+    fn ask_to_stop(&mut self) {
         self.asked = true;
-        if self.step != Step::Killed {
-            self.to(Step::Asked, Some(self.stop_grace));
+        if self.stage != RunStage::Killed {
+            self.enter(RunStage::Asked, Some(self.stop_grace));
         }
     }
 }
 
 /// Why the process is to be killed; never returns if it is not.
-async fn condemned(receiver: &mut Option<oneshot::Receiver<String>>) -> String {
+async fn receive_kill_reason(receiver: &mut Option<oneshot::Receiver<String>>) -> String {
     if let Some(verdict) = receiver {
         let reason = verdict.await;
         *receiver = None;
@@ -279,7 +281,7 @@ async fn condemned(receiver: &mut Option<oneshot::Receiver<String>>) -> String {
     std::future::pending().await
 }
 
-async fn until(deadline: Option<Instant>) {
+async fn sleep_until_deadline(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
@@ -288,8 +290,8 @@ async fn until(deadline: Option<Instant>) {
 
 /// Writes the parent's lines. A child that does not read them blocks nobody but this task. The
 /// pipe stays open until the task is aborted: its end would mean that we are gone.
-async fn feed(mut pipe: ChildStdin, assignment: Vec<u8>, stop: CancellationToken) {
-    // Errors mean that the child has ended, or does not listen; the ladder sees to both.
+async fn write_stdin(mut pipe: ChildStdin, assignment: Vec<u8>, stop: CancellationToken) {
+    // Errors mean that the child has ended, or does not listen; the escalation sees to both.
     if let Err(error) = pipe.write_all(&assignment).await {
         debug!(%error, "a child does not read its assignment");
     }
@@ -330,7 +332,7 @@ async fn read_stderr(
     mut lines: Lines<impl AsyncRead + Unpin>,
     id: String,
     log: LogSink,
-    tail: Arc<Tail>,
+    tail: Arc<StderrTail>,
 ) {
     while let Ok(Some(line)) = lines.next().await {
         tail.push(&line);
@@ -341,9 +343,9 @@ async fn read_stderr(
 /// The last lines of stderr that are for a reader: panics, what the loader or a shell says. A line of
 /// a structured log is for the log; the last of a long run say what it did, and not why it ended.
 #[derive(Default)]
-struct Tail(Mutex<VecDeque<String>>);
+struct StderrTail(Mutex<VecDeque<String>>);
 
-impl Tail {
+impl StderrTail {
     fn push(&self, line: &str) {
         let line = line.trim();
         // One that was cut has no end.

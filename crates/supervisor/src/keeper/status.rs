@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// Where an entry is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Phase {
+pub enum EntryPhase {
     /// Not running, and not meant to.
     Stopped,
     /// Its process starts, or is not ready yet.
@@ -22,7 +22,7 @@ pub enum Phase {
     Stopping,
 }
 
-impl Phase {
+impl EntryPhase {
     /// The phase in lower case.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -36,7 +36,7 @@ impl Phase {
     }
 }
 
-impl fmt::Display for Phase {
+impl fmt::Display for EntryPhase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
@@ -44,11 +44,11 @@ impl fmt::Display for Phase {
 
 /// An entry as of now.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Status {
+pub struct EntryStatus {
     /// Its name.
     pub id: String,
     /// Where it is in its life.
-    pub phase: Phase,
+    pub phase: EntryPhase,
     /// The id of its process, if there is one.
     pub pid: Option<u32>,
     /// When that process was started: the wall clock, for display only.

@@ -9,9 +9,9 @@
 //! - `new_session` arms one that shall outlive us and our terminal;
 //! - `wait_exited` blocks until a child is dead and says whether its pid is still held;
 //! - `signal`, `signal_group` send a signal to a pid whose holding the caller has made sure of;
-//! - `exit` turns an exit status into an [`Exit`](crate::Exit);
+//! - `exit_of` turns an exit status into an [`Exit`](crate::Exit);
 //! - `take_stdio` takes the lifeline's pipes out of the standard streams;
-//! - `die` ends our own process without running any exit handler.
+//! - `kill_self` ends our own process without running any exit handler.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -20,14 +20,16 @@ mod linux;
 mod unix;
 #[cfg(unix)]
 pub(crate) use unix::{
-    die, exit, new_session, prepare, signal, signal_group, signal_name, take_stdio, wait_exited,
+    exit_of, kill_self, new_session, prepare, signal, signal_group, signal_name, take_stdio,
+    wait_exited,
 };
 
 #[cfg(not(unix))]
 mod other;
 #[cfg(not(unix))]
 pub(crate) use other::{
-    die, exit, new_session, prepare, signal, signal_group, signal_name, take_stdio, wait_exited,
+    exit_of, kill_self, new_session, prepare, signal, signal_group, signal_name, take_stdio,
+    wait_exited,
 };
 
 /// The signals that the crate sends.

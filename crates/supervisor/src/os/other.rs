@@ -10,13 +10,13 @@ use super::{Held, Signal};
 use crate::Exit;
 
 /// How often a child is looked at, there being no wait that does not also reap.
-const POLL: Duration = Duration::from_millis(20);
+const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 pub(crate) fn prepare(_command: &mut Command, _death: Option<Signal>, _group: Option<u32>) {}
 
 pub(crate) fn wait_exited(_pid: u32, mut finished: impl FnMut() -> bool) -> Held {
     while !finished() {
-        std::thread::sleep(POLL);
+        std::thread::sleep(EXIT_POLL_INTERVAL);
     }
     Held::No
 }
@@ -25,7 +25,7 @@ pub(crate) fn signal(_pid: u32, _signal: Signal) {}
 
 pub(crate) fn signal_group(_pid: u32, _signal: Signal) {}
 
-pub(crate) fn exit(status: ExitStatus) -> Exit {
+pub(crate) fn exit_of(status: ExitStatus) -> Exit {
     status.code().map_or(Exit::Unknown, Exit::Code)
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn take_stdio() -> io::Result<(io::Stdin, io::Stdout)> {
     Ok((io::stdin(), io::stdout()))
 }
 
-pub(crate) fn die() {
+pub(crate) fn kill_self() {
     std::process::abort();
 }
 

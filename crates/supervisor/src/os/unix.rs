@@ -76,7 +76,7 @@ fn die_with_parent(_parent: u32, _death: Signal) -> io::Result<()> {
 
 /// Blocks until the child is dead, and leaves it a zombie, so that its pid stays taken.
 pub(crate) fn wait_exited(pid: u32, _finished: impl FnMut() -> bool) -> Held {
-    let Some(pid) = pid_of(pid) else { return Held::No };
+    let Some(pid) = child_pid(pid) else { return Held::No };
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     loop {
         match rustix::process::waitid(WaitId::Pid(pid), options) {
@@ -89,7 +89,7 @@ pub(crate) fn wait_exited(pid: u32, _finished: impl FnMut() -> bool) -> Held {
 
 /// Signals one process. The caller makes sure that it has not been reaped.
 pub(crate) fn signal(pid: u32, signal: Signal) {
-    if let Some(pid) = pid_of(pid) {
+    if let Some(pid) = child_pid(pid) {
         // It may be a zombie by now, which is as good as having been signalled.
         let _ = rustix::process::kill_process(pid, raw(signal));
     }
@@ -97,13 +97,13 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
 
 /// Signals a process group. The caller makes sure that its leader has not been reaped.
 pub(crate) fn signal_group(pid: u32, signal: Signal) {
-    if let Some(pid) = pid_of(pid) {
+    if let Some(pid) = child_pid(pid) {
         let _ = rustix::process::kill_process_group(pid, raw(signal));
     }
 }
 
 /// How a child ended.
-pub(crate) fn exit(status: ExitStatus) -> Exit {
+pub(crate) fn exit_of(status: ExitStatus) -> Exit {
     match (status.code(), status.signal()) {
         (Some(code), _) => Exit::Code(code),
         (None, Some(signal)) => Exit::Signal(signal),
@@ -152,7 +152,7 @@ fn private(fd: std::os::fd::BorrowedFd<'_>) -> io::Result<File> {
 }
 
 /// Ends this process at once.
-pub(crate) fn die() {
+pub(crate) fn kill_self() {
     let _ = rustix::process::kill_process(rustix::process::getpid(), raw(Signal::Kill));
 }
 
@@ -164,7 +164,7 @@ fn raw(signal: Signal) -> rustix::process::Signal {
 }
 
 /// Nothing but a child's pid gets through: 0 and negative numbers mean whole groups to kill(2).
-fn pid_of(pid: u32) -> Option<Pid> {
+fn child_pid(pid: u32) -> Option<Pid> {
     i32::try_from(pid).ok().filter(|pid| *pid > 1).and_then(Pid::from_raw)
 }
 
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn groups_cannot_be_signalled_by_mistake() {
         for pid in [0, 1, u32::MAX, 1 << 31] {
-            assert_eq!(pid_of(pid), None, "{pid}");
+            assert_eq!(child_pid(pid), None, "{pid}");
         }
     }
 }

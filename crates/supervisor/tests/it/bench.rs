@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use supervisor::{
-    CommandSpec, EntrySpec, Handle, Keeper, LogSink, Phase, RestartPolicy, Spawner, Status,
+    CommandSpec, EntryPhase, EntrySpec, EntryStatus, Keeper, KeeperHandle, LogSink, RestartPolicy,
+    Spawner,
 };
 
 /// Longer than anything takes that works, even on a busy machine.
@@ -18,7 +19,7 @@ pub(crate) const OBEDIENT: &str = r#"
 
 /// A keeper and what its children have printed.
 pub(crate) struct Bench {
-    pub(crate) keeper: Handle,
+    pub(crate) keeper: KeeperHandle,
     log: Arc<Mutex<Vec<(String, String, Instant)>>>,
 }
 
@@ -42,18 +43,22 @@ impl Bench {
     }
 
     /// Adds and starts an entry, and waits until it has settled.
-    pub(crate) async fn settle(&self, spec: EntrySpec) -> Status {
+    pub(crate) async fn settle(&self, spec: EntrySpec) -> EntryStatus {
         let id = spec.id.clone();
         self.start(spec).await;
         self.keeper.wait_settled(&[&id], DEADLINE).await.remove(0)
     }
 
-    pub(crate) async fn status(&self, id: &str) -> Option<Status> {
+    pub(crate) async fn status(&self, id: &str) -> Option<EntryStatus> {
         self.keeper.snapshot().await.into_iter().find(|status| status.id == id)
     }
 
     /// Waits until the entry is as wanted.
-    pub(crate) async fn until(&self, id: &str, wanted: impl Fn(&Status) -> bool) -> Status {
+    pub(crate) async fn until(
+        &self,
+        id: &str,
+        wanted: impl Fn(&EntryStatus) -> bool,
+    ) -> EntryStatus {
         let mut version = self.keeper.watch();
         let mut last = None;
         let wait = async {
@@ -72,7 +77,7 @@ impl Bench {
         }
     }
 
-    pub(crate) async fn until_phase(&self, id: &str, phase: Phase) -> Status {
+    pub(crate) async fn until_phase(&self, id: &str, phase: EntryPhase) -> EntryStatus {
         self.until(id, |status| status.phase == phase).await
     }
 

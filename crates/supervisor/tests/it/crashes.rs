@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use supervisor::{CommandSpec, EntrySpec, Phase, RestartPolicy, Spawner, StartOutcome, Status};
+use supervisor::{
+    CommandSpec, EntryPhase, EntrySpec, EntryStatus, RestartPolicy, Spawner, StartOutcome,
+};
 
 use crate::bench::{Bench, DEADLINE, OBEDIENT, entry, is_alive, poll, sh};
 
@@ -21,7 +23,7 @@ async fn restarts_at_once_then_later_then_never() {
     let spec = entry("a", "echo start >&2; exit 7");
     let status = EntrySpec { restart: policy(&[60, 120], 4), ..spec };
     bench.start(status).await;
-    let failed = bench.until_phase("a", Phase::Failed).await;
+    let failed = bench.until_phase("a", EntryPhase::Failed).await;
     assert_eq!(failed.error.as_deref(), Some("exited with code 7: start"));
     assert_eq!((failed.restarts, failed.pid, failed.retry_in), (3, None, None));
     let starts = bench.times("start");
@@ -31,7 +33,7 @@ async fn restarts_at_once_then_later_then_never() {
     assert!(starts[3] - starts[2] >= Duration::from_millis(120));
 
     assert_eq!(bench.keeper.start("a").await, Ok(StartOutcome::Started));
-    let failed = bench.until_phase("a", Phase::Failed).await;
+    let failed = bench.until_phase("a", EntryPhase::Failed).await;
     assert_eq!((failed.restarts, bench.times("start").len()), (3, 8), "a new count");
 }
 
@@ -40,18 +42,18 @@ async fn a_restart_to_come_is_shown_and_can_be_hurried_or_called_off() {
     let bench = Bench::new();
     let spec = entry("a", "echo 'port in use' >&2; exit 1");
     bench.start(EntrySpec { restart: policy(&[3_600_000], 5), ..spec }).await;
-    let waiting = bench.until_phase("a", Phase::Restarting).await;
+    let waiting = bench.until_phase("a", EntryPhase::Restarting).await;
     assert_eq!(waiting.error.as_deref(), Some("exited with code 1: port in use"));
     assert_eq!((waiting.restarts, waiting.pid), (1, None));
     let retry_in = waiting.retry_in.unwrap();
     assert!((3500..=3600).contains(&retry_in.as_secs()), "{retry_in:?}");
 
     assert_eq!(bench.keeper.start("a").await, Ok(StartOutcome::Started));
-    bench.until_phase("a", Phase::Restarting).await;
+    bench.until_phase("a", EntryPhase::Restarting).await;
     assert_eq!(bench.lines("a").len(), 4);
     bench.keeper.stop("a").await.unwrap();
     let stopped = bench.status("a").await.unwrap();
-    assert_eq!((stopped.phase, stopped.error, stopped.retry_in), (Phase::Stopped, None, None));
+    assert_eq!((stopped.phase, stopped.error, stopped.retry_in), (EntryPhase::Stopped, None, None));
 }
 
 #[tokio::test]
@@ -59,17 +61,17 @@ async fn a_condemned_child_is_killed_and_restarted() {
     let bench = Bench::new();
     let spec = EntrySpec { restart: RestartPolicy::default(), ..entry("a", OBEDIENT) };
     let first = bench.settle(spec).await.pid.unwrap();
-    bench.keeper.condemn("a", first + 1, "another process's fault");
-    bench.keeper.condemn("b", first, "nobody's fault");
-    bench.keeper.condemn("a", first, "it does not answer");
-    bench.keeper.condemn("a", first, "once is enough");
+    bench.keeper.kill_as_crashed("a", first + 1, "another process's fault");
+    bench.keeper.kill_as_crashed("b", first, "nobody's fault");
+    bench.keeper.kill_as_crashed("a", first, "it does not answer");
+    bench.keeper.kill_as_crashed("a", first, "once is enough");
     let again = bench.until("a", |status| status.restarts == 1).await;
     assert_ne!(again.pid, Some(first));
-    if again.phase == Phase::Starting {
+    if again.phase == EntryPhase::Starting {
         assert_eq!(again.error.as_deref(), Some("it does not answer"));
     }
     assert!(!is_alive(first));
-    assert_eq!(bench.until_phase("a", Phase::Running).await.restarts, 1);
+    assert_eq!(bench.until_phase("a", EntryPhase::Running).await.restarts, 1);
 }
 
 #[tokio::test]
@@ -84,10 +86,10 @@ async fn the_error_stays_until_the_next_run_is_ready() {
     );
     bench.start(EntrySpec { restart: policy(&[], 5), ..entry("a", script) }).await;
     let again = bench.until("a", |status| status.restarts == 1).await;
-    assert_eq!(again.phase, Phase::Starting);
+    assert_eq!(again.phase, EntryPhase::Starting);
     assert_eq!(again.error.as_deref(), Some("exited with code 9"));
     std::fs::File::create(go).unwrap();
-    let running = bench.until_phase("a", Phase::Running).await;
+    let running = bench.until_phase("a", EntryPhase::Running).await;
     assert_eq!((running.error, running.restarts), (None, 1));
 }
 
@@ -99,8 +101,8 @@ async fn a_running_child_that_dies_is_restarted() {
     let kill = format!("kill -9 {first}");
     let killer = Spawner::permanent().unwrap().spawn(sh(&kill)).await.unwrap();
     assert!(killer.wait().await.success());
-    let ready = |status: &Status| {
-        status.phase == Phase::Running && status.restarts == 1 && status.pid != Some(first)
+    let ready = |status: &EntryStatus| {
+        status.phase == EntryPhase::Running && status.restarts == 1 && status.pid != Some(first)
     };
     bench.until("a", ready).await;
 }
@@ -131,7 +133,7 @@ async fn errors_name_the_cause() {
         bench.start(EntrySpec { ready_timeout: limit, stop_grace: quick, ..spec }).await;
     }
     for (n, (script, error)) in cases.iter().enumerate() {
-        let failed = bench.until_phase(&n.to_string(), Phase::Failed).await;
+        let failed = bench.until_phase(&n.to_string(), EntryPhase::Failed).await;
         assert_eq!(failed.error.as_deref(), Some(*error), "{script}");
         assert_eq!(failed.pid, None, "{script}");
     }
@@ -170,7 +172,7 @@ async fn what_cannot_be_started_says_so() {
     let bench = Bench::new();
     let spec = EntrySpec::new("a", Arc::new(|| CommandSpec::new("/x/python")));
     let failed = bench.settle(EntrySpec { restart: policy(&[], 1), ..spec }).await;
-    assert_eq!(failed.phase, Phase::Failed);
+    assert_eq!(failed.phase, EntryPhase::Failed);
     assert_eq!(failed.error.as_deref(), Some("cannot start /x/python: no such file"));
 }
 
@@ -179,7 +181,7 @@ async fn a_factory_that_panics_is_a_crash() {
     let bench = Bench::new();
     let spec = EntrySpec::new("a", Arc::new(|| panic!("on purpose")));
     let failed = bench.settle(EntrySpec { restart: policy(&[], 1), ..spec }).await;
-    assert_eq!(failed.phase, Phase::Failed);
+    assert_eq!(failed.phase, EntryPhase::Failed);
     assert!(failed.error.unwrap().contains("on purpose"));
 }
 

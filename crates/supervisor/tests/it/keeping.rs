@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use supervisor::{EntrySpec, KeeperError, Phase, StartOutcome, StopOutcome};
+use supervisor::{EntryPhase, EntrySpec, KeeperError, StartOutcome, StopOutcome};
 
 use crate::bench::{Bench, DEADLINE, OBEDIENT, entry, is_alive};
 use crate::roles;
@@ -22,10 +22,10 @@ async fn an_entry_lives_its_life() {
     let spec = EntrySpec { assignment: r#"{"port":9090}"#.into(), ..entry("a", script) };
     bench.keeper.add(spec).await.unwrap();
     let status = bench.status("a").await.unwrap();
-    assert_eq!((status.phase, status.pid, status.since), (Phase::Stopped, None, None));
+    assert_eq!((status.phase, status.pid, status.since), (EntryPhase::Stopped, None, None));
 
     assert_eq!(bench.keeper.start("a").await, Ok(StartOutcome::Started));
-    let running = bench.until_phase("a", Phase::Running).await;
+    let running = bench.until_phase("a", EntryPhase::Running).await;
     assert_eq!(running.detail, json!({"port": 9090}));
     assert!(is_alive(running.pid.unwrap()));
     assert!(running.since.unwrap() <= SystemTime::now());
@@ -33,7 +33,7 @@ async fn an_entry_lives_its_life() {
 
     assert_eq!(bench.keeper.stop("a").await, Ok(StopOutcome::Stopped));
     let status = bench.status("a").await.unwrap();
-    assert_eq!((status.phase, status.pid, status.detail), (Phase::Stopped, None, Value::Null));
+    assert_eq!((status.phase, status.pid, status.detail), (EntryPhase::Stopped, None, Value::Null));
     assert!(!is_alive(running.pid.unwrap()));
     assert_eq!(bench.lines("a"), ["not a report"]);
 }
@@ -47,7 +47,7 @@ async fn our_own_processes_use_the_lifeline() {
     };
     bench.start(spec).await;
     let status = bench.until("a", |status| status.detail == "still well").await;
-    assert_eq!((status.phase, status.error), (Phase::Running, None));
+    assert_eq!((status.phase, status.error), (EntryPhase::Running, None));
     assert_eq!(bench.keeper.stop("a").await, Ok(StopOutcome::Stopped));
     let lines = bench.lines("a");
     for line in [r#"stdin is empty: Ok("")"#, "stopping"] {
@@ -77,7 +77,7 @@ async fn requests_say_what_came_of_them() {
     assert_eq!(keeper.start("slow").await, Ok(StartOutcome::Started));
     assert_eq!(keeper.start("slow").await, Ok(StartOutcome::AlreadyStarting));
     let starting = keeper.wait_settled(&["slow"], Duration::ZERO).await;
-    assert_eq!(starting[0].phase, Phase::Starting, "the time is up");
+    assert_eq!(starting[0].phase, EntryPhase::Starting, "the time is up");
     assert_eq!(keeper.wait_settled(&["a", "b"], DEADLINE).await.len(), 1, "b is unknown");
 }
 
@@ -87,7 +87,7 @@ async fn restart_means_a_new_process() {
     let first = bench.settle(entry("a", OBEDIENT)).await;
     assert_eq!(bench.keeper.restart("a").await, Ok(StartOutcome::AfterStop));
     let second = bench.keeper.wait_settled(&["a"], DEADLINE).await.remove(0);
-    assert_eq!((second.phase, second.restarts), (Phase::Running, 0));
+    assert_eq!((second.phase, second.restarts), (EntryPhase::Running, 0));
     assert_ne!(first.pid, second.pid);
     bench.keeper.stop("a").await.unwrap();
     assert_eq!(bench.keeper.restart("a").await, Ok(StartOutcome::Started));
@@ -102,7 +102,7 @@ async fn replace_restarts_what_runs_or_has_failed() {
         entry(id, script)
     };
     bench.settle(with("runs", "old")).await;
-    assert_eq!(bench.settle(entry("failed", "exit 1")).await.phase, Phase::Failed);
+    assert_eq!(bench.settle(entry("failed", "exit 1")).await.phase, EntryPhase::Failed);
     bench.keeper.add(with("stopped", "old")).await.unwrap();
     for id in ["runs", "failed", "stopped"] {
         bench.keeper.replace(with(id, "new")).await.unwrap();
@@ -112,9 +112,9 @@ async fn replace_restarts_what_runs_or_has_failed() {
     assert_eq!(
         all,
         [
-            ("failed", Phase::Running, json!("new")),
-            ("runs", Phase::Running, json!("new")),
-            ("stopped", Phase::Stopped, Value::Null),
+            ("failed", EntryPhase::Running, json!("new")),
+            ("runs", EntryPhase::Running, json!("new")),
+            ("stopped", EntryPhase::Stopped, Value::Null),
         ]
     );
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 
-use supervisor::{Child, CommandSpec, Exit, Output, Phase, Spawner, Stdin};
+use supervisor::{Child, CommandSpec, EntryPhase, Exit, Output, Spawner, Stdin};
 use tokio::io::AsyncWriteExt;
 
 use crate::bench::{Bench, DEADLINE, entry, is_alive, poll, process_state, sh};
@@ -97,7 +97,7 @@ async fn a_flood_without_newlines_costs_no_memory() {
         r#"{flood} >&2; {flood}; echo; echo '{{"event":"ready"}}'; read assignment; read stop"#
     );
     let status = bench.settle(entry("a", script)).await;
-    assert_eq!(status.phase, Phase::Running, "{:?}", status.error);
+    assert_eq!(status.phase, EntryPhase::Running, "{:?}", status.error);
     let cost = memory("VmHWM:").saturating_sub(before);
     assert!(cost < 24 * 1024, "{cost} KiB, with all the other tests");
     let lengths: Vec<_> = bench.lines("a").iter().map(String::len).collect();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use supervisor::{EntrySpec, KeeperError, Phase, RestartPolicy, StartOutcome, StopOutcome};
+use supervisor::{EntryPhase, EntrySpec, KeeperError, RestartPolicy, StartOutcome, StopOutcome};
 
 use crate::bench::{Bench, DEADLINE, OBEDIENT, entry, is_alive, poll, process_state};
 
@@ -36,7 +36,7 @@ async fn the_ladder() {
         assert!(start.elapsed() < DEADLINE, "{name}");
         assert_eq!(bench.lines("a"), lines, "{name}");
         let status = bench.status("a").await.unwrap();
-        assert_eq!((status.phase, status.error), (Phase::Stopped, None), "{name}");
+        assert_eq!((status.phase, status.error), (EntryPhase::Stopped, None), "{name}");
         assert_eq!(process_state(running.pid.unwrap()), None, "{name}");
     }
 }
@@ -63,13 +63,13 @@ async fn start_and_stop_while_stopping() {
         let keeper = bench.keeper.clone();
         async move { keeper.stop("a").await }
     });
-    let stopping = bench.until_phase("a", Phase::Stopping).await;
+    let stopping = bench.until_phase("a", EntryPhase::Stopping).await;
     assert_eq!(stopping.pid, first.pid);
     assert_eq!(bench.keeper.start("a").await, Ok(StartOutcome::AfterStop));
     std::fs::File::create(&go).unwrap();
     assert_eq!(stop.await.unwrap(), Ok(StopOutcome::Stopped));
     let second = bench.keeper.wait_settled(&["a"], DEADLINE).await.remove(0);
-    assert_eq!(second.phase, Phase::Running);
+    assert_eq!(second.phase, EntryPhase::Running);
     assert_ne!(first.pid, second.pid);
 
     std::fs::remove_file(&go).unwrap();
@@ -108,7 +108,7 @@ async fn shutdown_goes_by_order_and_together_within_one() {
         ..entry(id, format!("{OBEDIENT_UNTIL}; echo bye >&2"))
     };
     for spec in [last("ns", 0), twin("b", "c"), twin("c", "b"), last("a", 1)] {
-        assert_eq!(bench.settle(spec).await.phase, Phase::Running);
+        assert_eq!(bench.settle(spec).await.phase, EntryPhase::Running);
     }
     let snapshot = bench.keeper.snapshot().await;
     let pids: Vec<_> = snapshot.iter().filter_map(|status| status.pid).collect();
@@ -134,7 +134,7 @@ async fn nothing_is_started_any_more_during_a_shutdown() {
     bench.settle(EntrySpec { order: 1, ..entry("slow", slow) }).await;
     let crashing = entry("crashing", "echo start >&2; exit 1");
     let waiting = bench.settle(EntrySpec { restart, ..crashing }).await;
-    assert_eq!(waiting.phase, Phase::Restarting);
+    assert_eq!(waiting.phase, EntryPhase::Restarting);
     assert_eq!(bench.keeper.restart("slow").await, Ok(StartOutcome::AfterStop));
     let begin = Instant::now();
     bench.keeper.shutdown().await;
@@ -178,7 +178,7 @@ async fn fifty_cycles_leave_no_zombie() {
     for _ in 0..50 {
         bench.keeper.start("a").await.unwrap();
         let running = bench.keeper.wait_settled(&["a"], DEADLINE).await.remove(0);
-        assert_eq!(running.phase, Phase::Running);
+        assert_eq!(running.phase, EntryPhase::Running);
         pids.push(running.pid.unwrap());
         bench.keeper.stop("a").await.unwrap();
     }

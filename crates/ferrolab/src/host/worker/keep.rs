@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use supervisor::{Child, Decision, RestartPolicy, Restarts, Spawner};
+use supervisor::{Child, RestartDecision, RestartPolicy, Restarts, Spawner};
 use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -152,8 +152,8 @@ impl Keeping {
             let Ended { fate, uptime } = ended;
             error!(worker, "the Python worker {fate}");
             match restarts.on_exit(uptime) {
-                Decision::RestartNow => self.set_all(&Phase::Starting),
-                Decision::RestartIn(delay) => {
+                RestartDecision::RestartNow => self.set_all(&Phase::Starting),
+                RestartDecision::RestartIn(delay) => {
                     self.set_all(&Phase::Down(format!(
                         "its Python worker {fate}; it is started again after {delay:?}"
                     )));
@@ -161,7 +161,7 @@ impl Keeping {
                         break;
                     }
                 }
-                Decision::GiveUp => {
+                RestartDecision::GiveUp => {
                     self.set_all(&Phase::Down(format!("its Python worker {fate}")));
                     break;
                 }

@@ -10,7 +10,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use supervisor::{Child, CommandSpec, Control, Exit, Output, Signal, SpawnError, Spawner, Stdin};
+use supervisor::{
+    Child, CommandSpec, Exit, Output, ProcessHandle, Signal, SpawnError, Spawner, Stdin,
+};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::{Notify, mpsc};
@@ -40,7 +42,7 @@ pub(super) struct Run {
     /// Rises with each start.
     pub(super) number: u64,
     /// The process.
-    pub(super) process: Control,
+    pub(super) process: ProcessHandle,
     /// The interpreter.
     pub(super) facts: Facts,
     /// Cancelled when the process has ended.

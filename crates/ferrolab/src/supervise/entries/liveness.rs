@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use remote::{ConnectError, Error, Proxy};
 use serde_json::Value;
-use supervisor::{Handle, Phase};
+use supervisor::{EntryPhase, KeeperHandle};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::debug;
@@ -24,7 +24,7 @@ const DEAF: u32 = 5;
 const STEPS: u32 = 16;
 
 /// Follows all children for ever; to be dropped with the fleet.
-pub(super) async fn watch(keeper: Handle, mut force: watch::Receiver<Force>) {
+pub(super) async fn watch(keeper: KeeperHandle, mut force: watch::Receiver<Force>) {
     let mut watched: HashMap<(String, u32), AbortHandle> = HashMap::new();
     let mut changes = keeper.watch();
     loop {
@@ -33,7 +33,7 @@ pub(super) async fn watch(keeper: Handle, mut force: watch::Receiver<Force>) {
         let mut running = HashMap::new();
         for status in keeper.snapshot().await {
             let address = status.detail.get("address").and_then(Value::as_str);
-            if let (Phase::Running, Some(pid), Some(address), Some(limit)) =
+            if let (EntryPhase::Running, Some(pid), Some(address), Some(limit)) =
                 (status.phase, status.pid, address, limits.get(&status.id))
             {
                 running.insert((status.id, pid), (address.to_owned(), *limit));
@@ -61,7 +61,7 @@ pub(super) async fn watch(keeper: Handle, mut force: watch::Receiver<Force>) {
 }
 
 /// Calls one process again and again, until it does not answer.
-async fn follow(keeper: Handle, id: String, pid: u32, address: String, limit: Duration) {
+async fn follow(keeper: KeeperHandle, id: String, pid: u32, address: String, limit: Duration) {
     let mut deaf = 0;
     loop {
         tokio::time::sleep(INTERVAL).await;
@@ -85,7 +85,7 @@ async fn follow(keeper: Handle, id: String, pid: u32, address: String, limit: Du
                     limit.as_secs_f64()
                 ),
             };
-            keeper.condemn(&id, pid, reason);
+            keeper.kill_as_crashed(&id, pid, reason);
             return;
         }
     }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use supervisor::{Handle, Phase, StartOutcome, StopOutcome};
+use supervisor::{EntryPhase, KeeperHandle, StartOutcome, StopOutcome};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until};
@@ -73,7 +73,7 @@ const AGAIN: Duration = Duration::from_secs(3);
 pub(super) struct Manager {
     pub(super) paths: Paths,
     pub(super) program: PathBuf,
-    pub(super) keeper: Handle,
+    pub(super) keeper: KeeperHandle,
     pub(super) troubles: Troubles,
     pub(super) leftovers: LeftoverNames,
     memory: Memory,
@@ -88,7 +88,7 @@ impl Manager {
         configuration: Configuration,
         paths: &Paths,
         program: PathBuf,
-        keeper: Handle,
+        keeper: KeeperHandle,
         troubles: Troubles,
     ) -> (Manager, watch::Receiver<Force>) {
         let (memory, problem) = Memory::load(&paths.by_hand());
@@ -245,7 +245,7 @@ impl Manager {
         let force = self.force.borrow().clone();
         let mut active = BTreeMap::new();
         for status in self.keeper.snapshot().await {
-            active.insert(status.id, status.phase != Phase::Stopped);
+            active.insert(status.id, status.phase != EntryPhase::Stopped);
         }
         let next = Force::new(next, fingerprint, &self.memory);
         for (id, plan) in &after {

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
-use supervisor::{Handle, KeeperError, Phase, Status};
+use supervisor::{EntryPhase, EntryStatus, KeeperError, KeeperHandle};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::{Configuration, Daemon, Nameserver, Service};
@@ -36,7 +36,7 @@ const ORDERS: usize = 64;
 
 /// The children of one lab host.
 pub(crate) struct Fleet {
-    keeper: Handle,
+    keeper: KeeperHandle,
     orders: mpsc::Sender<Order>,
     force: watch::Receiver<Force>,
     troubles: Troubles,
@@ -98,7 +98,7 @@ impl Fleet {
         configuration: Configuration,
         paths: &Paths,
         program: PathBuf,
-        keeper: Handle,
+        keeper: KeeperHandle,
         troubles: Troubles,
     ) -> Result<Self, LaunchError> {
         let (mut manager, force) =
@@ -247,11 +247,11 @@ pub(crate) enum LaunchError {
     Assignment(#[from] serde_json::Error),
 }
 
-fn process_row(name: &str, status: Option<&Status>) -> ProcessRow {
+fn process_row(name: &str, status: Option<&EntryStatus>) -> ProcessRow {
     let Some(status) = status else {
         return ProcessRow {
             name: name.to_owned(),
-            status: Phase::Stopped.to_string(),
+            status: EntryPhase::Stopped.to_string(),
             ..ProcessRow::default()
         };
     };
@@ -269,8 +269,8 @@ fn process_row(name: &str, status: Option<&Status>) -> ProcessRow {
     }
 }
 
-fn service_row(name: &str, daemon: &str, status: Option<&Status>) -> ServiceRow {
-    let phase = status.map_or(Phase::Stopped, |status| status.phase);
+fn service_row(name: &str, daemon: &str, status: Option<&EntryStatus>) -> ServiceRow {
+    let phase = status.map_or(EntryPhase::Stopped, |status| status.phase);
     let mut row = ServiceRow {
         name: name.to_owned(),
         daemon: daemon.to_owned(),
@@ -278,7 +278,7 @@ fn service_row(name: &str, daemon: &str, status: Option<&Status>) -> ServiceRow 
         ..ServiceRow::default()
     };
     let Some(status) = status else { return row };
-    if phase != Phase::Running {
+    if phase != EntryPhase::Running {
         row.error = status.error.clone();
         return row;
     }
@@ -293,7 +293,7 @@ fn service_row(name: &str, daemon: &str, status: Option<&Status>) -> ServiceRow 
             row.locked_since = owner.map(|owner| owner.since.clone());
             row.lock = detail.lock;
         }
-        None => row.status = Phase::Starting.to_string(),
+        None => row.status = EntryPhase::Starting.to_string(),
     }
     row
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use supervisor::Handle;
+use supervisor::KeeperHandle;
 use tokio::task::JoinSet;
 
 use super::LaunchError;
@@ -33,7 +33,7 @@ pub(super) struct Prepared {
 /// # Errors
 /// Every problem in the file; nothing was done then.
 pub(super) async fn prepare(
-    keeper: Handle,
+    keeper: KeeperHandle,
     paths: Paths,
     in_force: Arc<Configuration>,
 ) -> Result<Prepared, String> {
@@ -66,7 +66,7 @@ fn read(paths: &Paths, in_force: &Configuration) -> Result<Prepared, String> {
 }
 
 /// Removes entries; returns those that are gone, and what went wrong.
-async fn remove(keeper: Handle, gone: Vec<String>) -> (Vec<String>, Vec<String>) {
+async fn remove(keeper: KeeperHandle, gone: Vec<String>) -> (Vec<String>, Vec<String>) {
     let mut removals = JoinSet::new();
     for id in gone {
         let keeper = keeper.clone();

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use remote::{Location, NameServer, Uri};
 use serde::Deserialize;
-use supervisor::{Handle, Phase, Status};
+use supervisor::{EntryPhase, EntryStatus, KeeperHandle};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -101,7 +101,7 @@ struct ServiceDetail {
 
 impl LeftoverNames {
     /// Starts the task on the current runtime. What could not be removed is kept in `file`.
-    pub(crate) fn start(keeper: Handle, file: PathBuf, troubles: Troubles) -> Self {
+    pub(crate) fn start(keeper: KeeperHandle, file: PathBuf, troubles: Troubles) -> Self {
         let (orders, queue) = mpsc::unbounded_channel();
         tokio::spawn(attend(keeper, queue, Owed::load(file, troubles)));
         LeftoverNames { orders }
@@ -135,7 +135,7 @@ impl LeftoverNames {
     }
 }
 
-async fn attend(keeper: Handle, mut queue: mpsc::UnboundedReceiver<Order>, mut owed: Owed) {
+async fn attend(keeper: KeeperHandle, mut queue: mpsc::UnboundedReceiver<Order>, mut owed: Owed) {
     let mut daemons: BTreeMap<String, Watched> = BTreeMap::new();
     let mut removals: JoinSet<Outcome> = JoinSet::new();
     let mut changes = keeper.watch();
@@ -200,7 +200,7 @@ async fn attend(keeper: Handle, mut queue: mpsc::UnboundedReceiver<Order>, mut o
                     snapshot.iter().map(|status| status.id.clone()).collect();
                 for status in snapshot {
                     if let Some(nameserver) = status.id.strip_prefix("nameserver ")
-                        && status.phase == Phase::Running
+                        && status.phase == EntryPhase::Running
                     {
                         owed.on_running(nameserver);
                     }
@@ -269,11 +269,14 @@ fn ask_again(
 }
 
 impl Watched {
-    fn on_status(&mut self, status: &Status, removals: &mut JoinSet<Outcome>) {
+    fn on_status(&mut self, status: &EntryStatus, removals: &mut JoinSet<Outcome>) {
         self.remember(status);
-        let is_dead = matches!(status.phase, Phase::Stopped | Phase::Restarting | Phase::Failed);
+        let is_dead = matches!(
+            status.phase,
+            EntryPhase::Stopped | EntryPhase::Restarting | EntryPhase::Failed
+        );
         if is_dead {
-            self.on_death(&status.id, status.phase == Phase::Stopped, removals);
+            self.on_death(&status.id, status.phase == EntryPhase::Stopped, removals);
         }
     }
 
@@ -296,7 +299,7 @@ impl Watched {
     }
 
     /// Notes where the names point; a process that has not reported yet tells nothing.
-    fn remember(&mut self, status: &Status) {
+    fn remember(&mut self, status: &EntryStatus) {
         let Ok(detail) = Detail::deserialize(&status.detail) else { return };
         self.registered.extend(detail.registered);
         let name = status.id.split_once(' ').map_or(status.id.as_str(), |(_, name)| name);

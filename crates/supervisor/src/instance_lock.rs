@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How often a lock that is held is looked at.
-const POLL: Duration = Duration::from_millis(20);
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How often a lock is tried before it counts as held: [`InstanceLock::wait_free`] of another
 /// process holds it for a moment, and so does a process between our fork and its exec.
-const TRIES: u32 = 10;
+const LOCK_ATTEMPTS: u32 = 10;
 
 /// The lock, held until it is dropped or the process dies.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl InstanceLock {
     /// Takes the lock, or gives None if another process (or another part of this one) holds it.
     /// The file is made if need be; its directory is not.
     pub fn acquire(path: &Path) -> io::Result<Option<Self>> {
-        for _ in 1..TRIES {
+        for _ in 1..LOCK_ATTEMPTS {
             if let Some(lock) = Self::attempt(path)? {
                 return Ok(Some(lock));
             }
@@ -65,7 +65,7 @@ impl InstanceLock {
                     Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
                         return Ok(false);
                     }
-                    Err(TryLockError::WouldBlock) => tokio::time::sleep(POLL).await,
+                    Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_POLL_INTERVAL).await,
                     Err(TryLockError::Error(error)) => return Err(error),
                 },
             }

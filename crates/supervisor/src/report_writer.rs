@@ -11,20 +11,20 @@ use std::time::Duration;
 use crate::protocol::Report;
 
 /// The reporting side; the thread ends, once it has written what waits, when this is dropped.
-pub(crate) struct Reports(Arc<Shared>);
+pub(crate) struct ReportWriter(Arc<SharedQueue>);
 
-struct Shared {
-    state: Mutex<State>,
+struct SharedQueue {
+    state: Mutex<ReportQueue>,
     news: Condvar,
 }
 
-struct State {
+struct ReportQueue {
     waiting: VecDeque<Report>,
-    phase: Phase,
+    phase: WriterPhase,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum WriterPhase {
     /// Nothing is being written.
     Idle,
     /// A report is being written.
@@ -35,11 +35,11 @@ enum Phase {
     Over,
 }
 
-impl Reports {
+impl ReportWriter {
     /// Writes reports to `out` from now on.
     pub(crate) fn to(out: impl Write + Send + 'static) -> io::Result<Self> {
-        let state = State { waiting: VecDeque::new(), phase: Phase::Idle };
-        let shared = Arc::new(Shared { state: Mutex::new(state), news: Condvar::new() });
+        let state = ReportQueue { waiting: VecDeque::new(), phase: WriterPhase::Idle };
+        let shared = Arc::new(SharedQueue { state: Mutex::new(state), news: Condvar::new() });
         std::thread::Builder::new().name("reports".into()).spawn({
             let shared = Arc::clone(&shared);
             move || shared.write_to(out)
@@ -50,7 +50,7 @@ impl Reports {
     /// Adds a report, without waiting for anybody. A status takes the place of one that waits.
     pub(crate) fn push(&self, report: Report) {
         let mut state = self.0.state();
-        if state.phase == Phase::Over {
+        if state.phase == WriterPhase::Over {
             return;
         }
         if matches!(report, Report::Status { .. }) {
@@ -62,28 +62,28 @@ impl Reports {
     }
 
     /// Waits until everything is written that was reported, but not longer than this.
-    pub(crate) fn wait_until_told(&self, longest: Duration) {
-        let is_at_work = |state: &mut State| {
-            state.phase != Phase::Over
-                && (state.phase == Phase::Writing || !state.waiting.is_empty())
+    pub(crate) fn wait_until_written(&self, longest: Duration) {
+        let is_at_work = |state: &mut ReportQueue| {
+            state.phase != WriterPhase::Over
+                && (state.phase == WriterPhase::Writing || !state.waiting.is_empty())
         };
         // Poisoned or too late: there is nothing else to be done about either.
         let _ = self.0.news.wait_timeout_while(self.0.state(), longest, is_at_work);
     }
 }
 
-impl Drop for Reports {
+impl Drop for ReportWriter {
     fn drop(&mut self) {
         let mut state = self.0.state();
-        if state.phase != Phase::Over {
-            state.phase = Phase::Closed;
+        if state.phase != WriterPhase::Over {
+            state.phase = WriterPhase::Closed;
         }
         drop(state);
         self.0.news.notify_all();
     }
 }
 
-impl Shared {
+impl SharedQueue {
     fn write_to(&self, mut out: impl Write) {
         while let Some(report) = self.next() {
             let line = report.to_line();
@@ -93,7 +93,7 @@ impl Shared {
             }
         }
         let mut state = self.state();
-        state.phase = Phase::Over;
+        state.phase = WriterPhase::Over;
         state.waiting.clear();
         drop(state);
         self.news.notify_all();
@@ -102,21 +102,23 @@ impl Shared {
     /// The next report, waited for; None when there will be no more.
     fn next(&self) -> Option<Report> {
         let mut state = self.state();
-        if state.phase == Phase::Writing {
-            state.phase = Phase::Idle;
+        if state.phase == WriterPhase::Writing {
+            state.phase = WriterPhase::Idle;
             self.news.notify_all();
         }
-        let is_idle = |state: &mut State| state.waiting.is_empty() && state.phase != Phase::Closed;
+        let is_idle = |state: &mut ReportQueue| {
+            state.waiting.is_empty() && state.phase != WriterPhase::Closed
+        };
         let waited = self.news.wait_while(state, is_idle);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
         let report = state.waiting.pop_front()?;
-        if state.phase == Phase::Idle {
-            state.phase = Phase::Writing;
+        if state.phase == WriterPhase::Idle {
+            state.phase = WriterPhase::Writing;
         }
         Some(report)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ReportQueue> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
