@@ -92,3 +92,6 @@ impl Serializer {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,6 @@
 
 mod decode;
 mod encode;
-#[cfg(test)]
-mod tests;
 
 pub use decode::decode;
 pub(crate) use decode::decode_counted;

@@ -22,8 +22,6 @@
 mod canonical;
 mod decode;
 mod encode;
-#[cfg(test)]
-mod tests;
 
 pub use canonical::is_canonical;
 pub use decode::decode;

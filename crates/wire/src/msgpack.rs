@@ -22,8 +22,6 @@
 mod decode;
 mod encode;
 mod ext;
-#[cfg(test)]
-mod tests;
 
 pub use decode::decode;
 pub(crate) use decode::decode_counted;

@@ -20,8 +20,6 @@ mod decode;
 mod encode;
 mod number;
 mod string;
-#[cfg(test)]
-mod tests;
 
 pub use decode::decode;
 pub(crate) use decode::decode_counted;
