@@ -1,83 +1,43 @@
-//! Base64, standard alphabet with padding, as serpent's `bytes` dicts have it.
+//! Base64 as Python's `base64` module writes and reads it, for the `bytes` dicts of serpent.
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-const INVALID: u8 = 0xff;
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode::Indifferent;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 
-static VALUES: [u8; 256] = values();
+/// Decoder that accepts missing padding, and any bits after the last whole byte.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(Indifferent),
+);
 
 /// Appends the base64 of `data`.
 pub(crate) fn encode(data: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
-    out.resize(start + data.len().div_ceil(3) * 4, b'=');
-    let (quads, _) = out.get_mut(start..).unwrap_or_default().as_chunks_mut::<4>();
-    let (triples, rest) = data.as_chunks::<3>();
-    for (quad, [a, b, c]) in quads.iter_mut().zip(triples) {
-        *quad = letters(*a, *b, *c);
-    }
-    let last = match *rest {
-        [a] => letters(a, 0, 0),
-        [a, b] => letters(a, b, 0),
-        _ => return,
-    };
-    // One byte makes two letters, two bytes make three; padding follows.
-    if let Some(quad) = quads.last_mut() {
-        quad.iter_mut().zip(last).take(rest.len() + 1).for_each(|(place, letter)| *place = letter);
-    }
+    out.resize(start + data.len().div_ceil(3) * 4, 0);
+    // The slice has the length of the text, so that encoding cannot fail.
+    let _ = STANDARD.encode_slice(data, out.get_mut(start..).unwrap_or_default());
 }
 
-/// The data of a base64 text; characters outside the alphabet are skipped, as Python does.
+/// The data of a base64 text. As Python does, it skips characters outside the alphabet and ends at
+/// the padding that completes a group of four.
 pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut bits, mut count) = (0u32, 0);
-    for (at, &letter) in text.iter().enumerate() {
-        let value = value_of(letter);
-        if value == INVALID {
-            // Padding that completes a group ends the data.
-            let padded = letter == b'=' && (count == 3 || count == 2 && pad_follows(text, at));
-            if padded {
-                break;
-            }
-            continue;
-        }
-        bits = bits << 6 | u32::from(value);
-        count += 1;
-        if count == 4 {
-            let [_, a, b, c] = bits.to_be_bytes();
-            out.extend_from_slice(&[a, b, c]);
-            (bits, count) = (0, 0);
+    if let Ok(data) = LENIENT.decode(text) {
+        return Some(data);
+    }
+    let mut letters = Vec::with_capacity(text.len());
+    for (at, &byte) in text.iter().enumerate() {
+        let more_padding = || text.get(at + 1..).unwrap_or_default().contains(&b'=');
+        match byte {
+            b'=' if letters.len() % 4 == 3 || letters.len() % 4 == 2 && more_padding() => break,
+            b'+' | b'/' => letters.push(byte),
+            byte if byte.is_ascii_alphanumeric() => letters.push(byte),
+            _ => {}
         }
     }
-    match count {
-        0 => {}
-        2 => out.push((bits >> 4) as u8),
-        3 => out.extend_from_slice(&[(bits >> 10) as u8, (bits >> 2) as u8]),
-        _ => return None,
-    }
-    Some(out)
-}
-
-fn pad_follows(text: &[u8], at: usize) -> bool {
-    text.get(at + 1..).unwrap_or_default().contains(&b'=')
-}
-
-fn letters(a: u8, b: u8, c: u8) -> [u8; 4] {
-    let bits = u32::from_be_bytes([0, a, b, c]);
-    [18, 12, 6, 0]
-        .map(|shift| ALPHABET.get((bits >> shift & 0x3f) as usize).copied().unwrap_or_default())
-}
-
-fn value_of(letter: u8) -> u8 {
-    VALUES.get(usize::from(letter)).copied().unwrap_or(INVALID)
-}
-
-const fn values() -> [u8; 256] {
-    let mut values = [INVALID; 256];
-    let mut value = 0;
-    while value < 64 {
-        values[ALPHABET[value as usize] as usize] = value;
-        value += 1;
-    }
-    values
+    LENIENT.decode(letters).ok()
 }
 
 #[cfg(test)]

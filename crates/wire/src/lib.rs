@@ -55,7 +55,7 @@
 //!     kwargs: &[("unit".to_owned(), Value::from("mW"))],
 //! };
 //! serializer.encode_call(call, frame.payload())?;
-//! frame.finish(Flags::NONE, None, false, 64 << 20)?;
+//! frame.finish(Flags::empty(), None, false, 64 << 20)?;
 //!
 //! // A server reads the header, learns from it how much follows, and reads the call.
 //! let limits = Limits::default();

@@ -71,7 +71,7 @@ pub fn handshake(data: &[u8]) {
         );
         let Ok(mut frame) = begun else { return };
         frame.payload().extend_from_slice(bytes.0);
-        if frame.finish(Flags::NONE, None, false, usize::MAX).is_err() {
+        if frame.finish(Flags::empty(), None, false, usize::MAX).is_err() {
             return;
         }
     }

@@ -65,7 +65,7 @@ fn any_frame(bytes: &mut Bytes<'_>, serializer: Serializer, out: &mut Vec<u8>) {
         MessageType::Ping,
     ];
     let kind = bytes.pick(&KINDS, MessageType::Invoke);
-    let flags = Flags::from_bits(bytes.next().into()).without(Flags::COMPRESSED);
+    let flags = Flags::from_bits_retain(bytes.next().into()).difference(Flags::COMPRESSED);
     let seq = bytes.next().into();
     let annotations = vec![(*b"FUZZ", bytes.take(2).to_vec())];
     let len = usize::from(bytes.next());
@@ -83,8 +83,14 @@ fn call(bytes: &mut Bytes<'_>, serializer: Serializer, out: &mut Vec<u8>) {
     let object = bytes.pick(&OBJECTS, "target");
     let method = bytes.pick(&METHODS, "echo");
     let flags = bytes.pick(
-        &[Flags::NONE, Flags::ONEWAY, Flags::BATCH, Flags::ONEWAY | Flags::BATCH, Flags::CORR_ID],
-        Flags::NONE,
+        &[
+            Flags::empty(),
+            Flags::ONEWAY,
+            Flags::BATCH,
+            Flags::ONEWAY | Flags::BATCH,
+            Flags::CORR_ID,
+        ],
+        Flags::empty(),
     );
     let seq = bytes.next().into();
     let count = bytes.next() % 4;
@@ -131,7 +137,7 @@ pub(crate) fn hello(serializer: Serializer, object: &str, out: &mut Vec<u8>) {
     let begun = FrameWriter::begin(out, MessageType::Connect, serializer.id(), 0, &Vec::new());
     let Ok(mut frame) = begun else { return };
     if serializer.encode(&data, frame.payload()).is_ok() {
-        let _ = frame.finish(Flags::NONE, None, false, usize::MAX);
+        let _ = frame.finish(Flags::empty(), None, false, usize::MAX);
     }
 }
 

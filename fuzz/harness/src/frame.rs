@@ -71,7 +71,7 @@ fn write(
     compress: bool,
     out: &mut Vec<u8>,
 ) -> Result<(), FrameError> {
-    let flags = header.flags.without(Flags::COMPRESSED);
+    let flags = header.flags.difference(Flags::COMPRESSED);
     let mut writer =
         FrameWriter::begin(out, header.kind, header.serializer, header.seq, annotations)?;
     writer.payload().extend_from_slice(payload);

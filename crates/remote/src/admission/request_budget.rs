@@ -165,7 +165,7 @@ mod tests {
         let mut frame =
             FrameWriter::begin(&mut bytes, MessageType::Invoke, 4, 1, &annotations).unwrap();
         frame.payload().extend(std::iter::repeat_n(0, payload));
-        frame.finish(Flags::NONE, None, compress, usize::MAX).unwrap();
+        frame.finish(Flags::empty(), None, compress, usize::MAX).unwrap();
         let header = Header::decode(bytes.first_chunk::<HEADER_LEN>().unwrap(), &limits()).unwrap();
         let (mut reader, mut io) = (FrameReader::default(), bytes.as_slice());
         assert!(reader.header(&mut io, &limits()).await.unwrap().is_some());

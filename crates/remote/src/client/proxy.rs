@@ -116,7 +116,7 @@ impl Proxy {
     /// # Errors
     /// As [`Proxy::call`]; [`Error::Arguments`] where the serializers are not the same.
     pub async fn call_blob(&mut self, blob: &Blob) -> Result<Value, Error> {
-        let flags = self.known_method(&blob.method).await?.with(Flags::KEEPSERIALIZED);
+        let flags = self.known_method(&blob.method).await?.union(Flags::KEEPSERIALIZED);
         if blob.serializer != self.settings.serializer {
             return Err(Error::Arguments {
                 operation: blob.method.clone(),
@@ -169,7 +169,7 @@ impl Proxy {
     /// # Errors
     /// The request could not be sent.
     pub async fn batch_oneway(&mut self, calls: Vec<MethodCall>) -> Result<(), Error> {
-        let flags = Flags::BATCH.with(Flags::ONEWAY);
+        let flags = Flags::BATCH | Flags::ONEWAY;
         self.invoke("<batch>", &batch_entries(calls), flags).await.map(drop)
     }
 

@@ -37,90 +37,25 @@ impl MessageType {
     }
 }
 
-/// A message's flags.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Flags(u16);
-
-impl Flags {
-    /// No flag.
-    pub const NONE: Flags = Flags(0);
-    /// The result is an exception.
-    pub const EXCEPTION: Flags = Flags(1);
-    /// The payload is compressed.
-    pub const COMPRESSED: Flags = Flags(1 << 1);
-    /// The caller waits for no result.
-    pub const ONEWAY: Flags = Flags(1 << 2);
-    /// Several calls in one.
-    pub const BATCH: Flags = Flags(1 << 3);
-    /// The result is an iterator, named in the annotation `STRM`.
-    pub const ITEMSTREAMRESULT: Flags = Flags(1 << 4);
-    /// The payload is passed on as it is; the annotation `BLBI` says what it is.
-    pub const KEEPSERIALIZED: Flags = Flags(1 << 5);
-    /// The header carries a correlation id.
-    pub const CORR_ID: Flags = Flags(1 << 6);
-
-    /// The flags in these bits; unknown ones are kept.
-    pub const fn from_bits(bits: u16) -> Flags {
-        Flags(bits)
-    }
-
-    /// The flags as bits.
-    pub const fn bits(self) -> u16 {
-        self.0
-    }
-
-    /// Whether all of `flags` are set.
-    pub const fn contains(self, flags: Flags) -> bool {
-        self.0 & flags.0 == flags.0
-    }
-
-    /// These flags and those.
-    #[must_use]
-    pub const fn with(self, flags: Flags) -> Flags {
-        Flags(self.0 | flags.0)
-    }
-
-    /// These flags without those.
-    #[must_use]
-    pub const fn without(self, flags: Flags) -> Flags {
-        Flags(self.0 & !flags.0)
-    }
-}
-
-impl std::ops::BitOr for Flags {
-    type Output = Flags;
-
-    fn bitor(self, other: Flags) -> Flags {
-        self.with(other)
-    }
-}
-
-impl std::ops::BitOrAssign for Flags {
-    fn bitor_assign(&mut self, other: Flags) {
-        *self = self.with(other);
-    }
-}
-
-impl std::fmt::Debug for Flags {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const NAMES: [&str; 7] = [
-            "EXCEPTION",
-            "COMPRESSED",
-            "ONEWAY",
-            "BATCH",
-            "ITEMSTREAMRESULT",
-            "KEEPSERIALIZED",
-            "CORR_ID",
-        ];
-        f.write_str("Flags(")?;
-        for (bit, name) in NAMES.iter().enumerate().filter(|(bit, _)| self.0 >> bit & 1 == 1) {
-            let separator = if self.0 & ((1 << bit) - 1) == 0 { "" } else { " | " };
-            write!(f, "{separator}{name}")?;
-        }
-        if self.0 >> NAMES.len() != 0 {
-            write!(f, " + {:#x}", self.0 >> NAMES.len() << NAMES.len())?;
-        }
-        f.write_str(")")
+bitflags::bitflags! {
+    /// The flags of a message. Unknown bits are kept.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Flags: u16 {
+        /// The result is an exception.
+        const EXCEPTION = 1;
+        /// The payload is compressed.
+        const COMPRESSED = 1 << 1;
+        /// The client waits for no result.
+        const ONEWAY = 1 << 2;
+        /// The call is a batch of calls.
+        const BATCH = 1 << 3;
+        /// The result is an item stream, whose id is in the annotation `STRM`.
+        const ITEMSTREAMRESULT = 1 << 4;
+        /// The payload is passed on without being decoded; the annotation `BLBI` describes it.
+        const KEEPSERIALIZED = 1 << 5;
+        /// The header has a correlation id.
+        const CORR_ID = 1 << 6;
+        const _ = !0;
     }
 }
 
@@ -158,7 +93,7 @@ impl Header {
             return Err(FrameError::Version(version));
         }
         let [kind, serializer] = take_field(&mut rest);
-        let flags = Flags(u16::from_be_bytes(take_field(&mut rest)));
+        let flags = Flags::from_bits_retain(u16::from_be_bytes(take_field(&mut rest)));
         let seq = u16::from_be_bytes(take_field(&mut rest));
         let data_len = u32::from_be_bytes(take_field(&mut rest));
         let annotations_len = u32::from_be_bytes(take_field(&mut rest));
@@ -189,7 +124,7 @@ impl Header {
         put_field(&mut rest, TAG);
         put_field(&mut rest, PROTOCOL_VERSION.to_be_bytes());
         put_field(&mut rest, [self.kind as u8, self.serializer]);
-        put_field(&mut rest, self.flags.0.to_be_bytes());
+        put_field(&mut rest, self.flags.bits().to_be_bytes());
         put_field(&mut rest, self.seq.to_be_bytes());
         put_field(&mut rest, self.data_len.to_be_bytes());
         put_field(&mut rest, self.annotations_len.to_be_bytes());

@@ -169,7 +169,7 @@ fn a_frame_that_is_not_finished_leaves_no_trace() {
 
     let mut writer = FrameWriter::begin(&mut out, MessageType::Result, 1, 0, &ids).unwrap();
     writer.payload().extend_from_slice(&[0; 11]);
-    let error = writer.finish(Flags::NONE, None, false, 19).unwrap_err();
+    let error = writer.finish(Flags::empty(), None, false, 19).unwrap_err();
     assert_eq!(error.to_string(), "message too large (20, max=19)");
     assert_eq!(out, b"before");
 
@@ -196,7 +196,7 @@ fn a_payload_may_go_on_behind_the_buffer() {
     let mut out = Vec::new();
     for behind in [18, usize::MAX] {
         let writer = FrameWriter::begin(&mut out, MessageType::Result, 2, 7, &ids).unwrap();
-        let error = writer.finish_with_tail(behind, Flags::NONE, None, 26).unwrap_err();
+        let error = writer.finish_with_tail(behind, Flags::empty(), None, 26).unwrap_err();
         assert!(matches!(error, FrameError::TooLarge { max: 26, .. }), "{error}");
         assert!(out.is_empty());
     }
@@ -205,9 +205,9 @@ fn a_payload_may_go_on_behind_the_buffer() {
 #[test]
 fn flags_print_by_name() {
     let cases = [
-        (Flags::NONE, "Flags()"),
+        (Flags::empty(), "Flags(0x0)"),
         (Flags::BATCH | Flags::ONEWAY, "Flags(ONEWAY | BATCH)"),
-        (Flags::from_bits(0x8001), "Flags(EXCEPTION + 0x8000)"),
+        (Flags::from_bits_retain(0x8001), "Flags(EXCEPTION | 0x8000)"),
     ];
     for (flags, text) in cases {
         assert_eq!(format!("{flags:?}"), text);

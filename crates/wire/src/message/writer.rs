@@ -72,7 +72,7 @@ impl<'a> FrameWriter<'a> {
         compress: bool,
         max_len: usize,
     ) -> Result<(), FrameError> {
-        let mut flags = flags.without(Flags::COMPRESSED);
+        let mut flags = flags.difference(Flags::COMPRESSED);
         let payload = self.out.get(self.payload_start..).unwrap_or(&[]);
         if compress && payload.len() > MAX_UNCOMPRESSED_BYTES {
             let deflated = deflate(payload);
@@ -95,7 +95,7 @@ impl<'a> FrameWriter<'a> {
         correlation_id: Option<[u8; 16]>,
         max_len: usize,
     ) -> Result<(), FrameError> {
-        self.write_header(flags.without(Flags::COMPRESSED), correlation_id, max_len, tail_len)
+        self.write_header(flags.difference(Flags::COMPRESSED), correlation_id, max_len, tail_len)
     }
 
     fn write_header(
@@ -105,7 +105,7 @@ impl<'a> FrameWriter<'a> {
         max_len: usize,
         tail_len: usize,
     ) -> Result<(), FrameError> {
-        flags = flags.without(Flags::CORR_ID);
+        flags = flags.difference(Flags::CORR_ID);
         if correlation_id.is_some() {
             flags |= Flags::CORR_ID;
         }

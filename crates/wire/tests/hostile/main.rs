@@ -268,7 +268,7 @@ fn inflating_takes_no_more_memory_than_its_limit() {
     let mut bomb = Vec::new();
     let mut writer = FrameWriter::begin(&mut bomb, MessageType::Invoke, 1, 0, &vec![]).unwrap();
     writer.payload().resize(32 << 20, 0);
-    writer.finish(Flags::NONE, None, true, usize::MAX).unwrap();
+    writer.finish(Flags::empty(), None, true, usize::MAX).unwrap();
     assert!(bomb.len() < 200_000);
 
     let limits = Limits { inflated: 1 << 20, ..Limits::default() };
@@ -331,7 +331,7 @@ proptest! {
         let mut writer =
             FrameWriter::begin(&mut frame, MessageType::Invoke, 1, 0, &annotations).unwrap();
         writer.payload().extend(0..150);
-        writer.finish(Flags::NONE, None, compress, usize::MAX).unwrap();
+        writer.finish(Flags::empty(), None, compress, usize::MAX).unwrap();
         for (at, byte) in changes {
             if let Some(place) = frame.get_mut(at) {
                 *place = byte;

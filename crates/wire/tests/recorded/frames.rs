@@ -176,7 +176,7 @@ fn exceptions_are_read() {
 #[test]
 fn every_type_and_flag_is_among_them() {
     let mut kinds = HashSet::new();
-    let mut flags = Flags::NONE;
+    let mut flags = Flags::empty();
     for Recorded { header, .. } in recorded() {
         kinds.insert(header.kind);
         flags |= header.flags;

@@ -119,7 +119,7 @@ impl Answering<'_> {
         annotations: &Annotations,
         out: &mut Vec<u8>,
     ) -> After {
-        let flags = flags.with(Flags::EXCEPTION);
+        let flags = flags | Flags::EXCEPTION;
         let Err(reason) = self.write(&exception.to_value(), flags, annotations, out) else {
             return After::Continue;
         };
