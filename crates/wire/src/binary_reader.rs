@@ -1,17 +1,19 @@
-//! Reading binary formats whose containers announce how many items follow.
+//! Reader of binary formats whose containers announce the number of their items: marshal, msgpack.
 //!
-//! Owns the position and the promise that announced items exist: since every item takes a byte at
-//! least, what all open containers still owe can never be more than the bytes left. A container may
-//! therefore allocate for all its items at once, and all containers together allocate no more than
-//! the input is long, times the size of a value; what a message may take at all is `budget`'s.
+//! An item takes at least one byte. So the items that all open containers have announced and not yet
+//! read cannot be more than the bytes left, or the data is truncated. A container may therefore
+//! allocate space for all its items at once: all containers together allocate at most the size of a
+//! value for each byte of input. `budget` limits the memory in all.
 
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::serializer::Serializer;
 
+/// Position in binary data.
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {
     data: &'a [u8],
     at: usize,
+    /// Items announced by open containers and not yet read.
     announced: usize,
     serializer: Serializer,
 }
@@ -29,12 +31,12 @@ impl<'a> Reader<'a> {
         self.at >= self.data.len()
     }
 
-    /// An error at a position in the data.
+    /// An error at a given position.
     pub(crate) fn error(&self, at: usize, kind: DecodeErrorKind) -> DecodeError {
         DecodeError { serializer: self.serializer, at, kind }
     }
 
-    /// An error at the position.
+    /// An error at the current position.
     pub(crate) fn error_here(&self, kind: DecodeErrorKind) -> DecodeError {
         self.error(self.at, kind)
     }
@@ -63,7 +65,7 @@ impl<'a> Reader<'a> {
         Ok(array)
     }
 
-    /// UTF-8 text; refused with the reason that Python's own `str` could have one more kind of it.
+    /// Reads UTF-8 text. The surrogates that Python's `str` can hold have an error of their own.
     pub(crate) fn read_text(&mut self, len: usize) -> Result<&'a str, DecodeError> {
         let start = self.at;
         let bytes = self.read_bytes(len)?;
@@ -76,7 +78,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Takes note that a container announces so many items; they must fit what is left.
+    /// Takes note of the items that a container announces, and checks that the data can hold them.
     pub(crate) fn announce_items(&mut self, items: usize) -> Result<(), DecodeError> {
         let left = self.data.len() - self.at.min(self.data.len());
         if items > left.saturating_sub(self.announced) {
@@ -86,13 +88,13 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Takes note that one of the announced items is read now.
+    /// Takes note that one of the announced items is being read.
     pub(crate) fn begin_item(&mut self) {
         self.announced = self.announced.saturating_sub(1);
     }
 
-    /// The announced items that come next and have `N` bytes each, as far as `read` makes something of
-    /// them, and at most so many.
+    /// Takes the next announced items while they have `N` bytes each and `read` returns a value for
+    /// them, at most `most` items.
     pub(crate) fn take_uniform_items<T, const N: usize>(
         &mut self,
         most: usize,
@@ -106,13 +108,14 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Goes elsewhere in the data; what comes back leads back with [`Reader::resume`].
+    /// Moves to another position and returns the state for [`Reader::resume`].
     pub(crate) fn jump(&mut self, at: usize) -> (usize, usize) {
         let here = (self.at, self.announced);
         (self.at, self.announced) = (at, 0);
         here
     }
 
+    /// Returns to where [`Reader::jump`] was called.
     pub(crate) fn resume(&mut self, (at, announced): (usize, usize)) {
         (self.at, self.announced) = (at, announced);
     }

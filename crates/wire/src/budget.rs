@@ -1,62 +1,66 @@
-//! What the values of one message may cost in memory.
+//! Memory budget for the values of one message.
 //!
-//! Owns the counting: a value is paid for where it is put into its container, with what it owns
-//! beside itself, and a container's room when it is made. A short code can stand for a large value
-//! (three bytes of msgpack for a dict that takes a hundred and fifty), and compressed it is shorter
-//! still, so the length of the data says little of what it will take.
+//! The decoder pays for a container's capacity before it allocates it, and for the heap memory of a
+//! string, bytes or large int when it puts the value into a container. The length of the data is no
+//! bound: three bytes of msgpack make a dict of 150 bytes, and compression shortens them further.
 
 use crate::error::DecodeErrorKind;
 use crate::value::{Dict, Set, Value};
 
 const VALUE_BYTES: usize = size_of::<Value>();
-/// Dicts are made with room for as many entries as the last one had, up to this: the rows of a
-/// table are alike.
+/// Largest capacity, in entries, of a dict whose length the format does not announce. Such a dict
+/// gets the capacity of the dict before it, because the rows of a table are alike.
 const MAX_PREALLOCATED_ENTRIES: usize = 16;
 
+/// Bytes of memory that a decoder may still allocate for values.
 #[derive(Debug)]
 pub(crate) struct Budget {
+    /// Bytes.
     limit: usize,
+    /// Bytes.
     left: usize,
-    last_dict: usize,
+    /// Entries of the last dict whose length was not announced.
+    last_dict_len: usize,
 }
 
 impl Budget {
     pub(crate) fn new(limit: usize) -> Self {
-        Budget { limit, left: limit, last_dict: 0 }
+        Budget { limit, left: limit, last_dict_len: 0 }
     }
 
-    /// What has been paid so far; for [`Budget::refund_to`].
+    /// Bytes paid so far.
     pub(crate) fn spent(&self) -> usize {
         self.limit - self.left
     }
 
-    /// Gives back what has been paid since `spent`: it is all dropped.
+    /// Returns all that was paid since [`Budget::spent`] gave `spent`: those values are dropped.
     pub(crate) fn refund_to(&mut self, spent: usize) {
         self.left = self.limit.saturating_sub(spent);
     }
 
-    /// A list with room for all of its items.
+    /// Pays for an empty list of this capacity.
     pub(crate) fn new_list(&mut self, len: usize) -> Result<Vec<Value>, DecodeErrorKind> {
         self.pay(len.saturating_mul(VALUE_BYTES))?;
         Ok(Vec::with_capacity(len))
     }
 
-    /// A dict with room for all of its entries.
+    /// Pays for an empty dict of this capacity.
     pub(crate) fn new_dict(&mut self, len: usize) -> Result<Dict, DecodeErrorKind> {
         self.pay(Dict::heap_bytes_for(len))?;
         Ok(Dict::with_capacity(len))
     }
 
-    /// A dict of which nobody says how many entries it will have; [`Budget::note_dict_len`] ends it.
+    /// Pays for an empty dict whose length the format does not announce. When the dict is complete,
+    /// [`Budget::note_dict_len`] takes note of its length for the next one.
     pub(crate) fn new_dict_of_unknown_len(&mut self) -> Result<Dict, DecodeErrorKind> {
-        self.new_dict(self.last_dict)
+        self.new_dict(self.last_dict_len)
     }
 
     pub(crate) fn note_dict_len(&mut self, dict: &Dict) {
-        self.last_dict = dict.len().min(MAX_PREALLOCATED_ENTRIES);
+        self.last_dict_len = dict.len().min(MAX_PREALLOCATED_ENTRIES);
     }
 
-    /// A set with room for all of its members.
+    /// Pays for an empty set of this capacity.
     pub(crate) fn new_set(&mut self, len: usize) -> Result<Set, DecodeErrorKind> {
         self.pay(Set::heap_bytes_for(len))?;
         Ok(Set::with_capacity(len))
@@ -69,10 +73,10 @@ impl Budget {
         item: Value,
     ) -> Result<(), DecodeErrorKind> {
         if items.len() == items.capacity() {
-            // As a `Vec` grows by itself, but paid for before.
-            let room = items.capacity().max(4);
-            self.pay(room.saturating_mul(VALUE_BYTES))?;
-            items.reserve_exact(room);
+            // Doubles the capacity, as a `Vec` does by itself, but pays first.
+            let more = items.capacity().max(4);
+            self.pay(more.saturating_mul(VALUE_BYTES))?;
+            items.reserve_exact(more);
         }
         self.pay_for_owned(&item)?;
         items.push(item);
@@ -105,7 +109,8 @@ impl Budget {
         self.pay(set.heap_bytes().saturating_sub(before))
     }
 
-    /// Pays for what a value owns beside itself; containers have paid already.
+    /// Pays for the heap memory of a value that is no container. Containers are paid for as they
+    /// grow.
     #[inline]
     fn pay_for_owned(&mut self, value: &Value) -> Result<(), DecodeErrorKind> {
         match value {

@@ -1,24 +1,26 @@
-//! The method calls that all serializers carry.
+//! Method calls: object, method, arguments, keyword arguments.
+//!
+//! json sends a call as an object with these names, the other serializers as a sequence of four.
 
 use crate::value::Value;
 
-/// A method call, read.
+/// A method call that was decoded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// The id of the object called.
+    /// The id of the object.
     pub object: String,
     /// The method's name.
     pub method: String,
     /// Positional arguments.
     pub args: Vec<Value>,
-    /// Keyword arguments; none where the wire has `None`.
+    /// Keyword arguments. `None` on the wire is decoded as none.
     pub kwargs: Vec<(String, Value)>,
 }
 
-/// A method call to be written.
+/// A method call to be encoded.
 #[derive(Clone, Copy, Debug)]
 pub struct CallRef<'a> {
-    /// The id of the object called.
+    /// The id of the object.
     pub object: &'a str,
     /// The method's name.
     pub method: &'a str,
@@ -29,7 +31,7 @@ pub struct CallRef<'a> {
 }
 
 impl Call {
-    /// The call, borrowed, to be written again.
+    /// The call as a reference, to be encoded again.
     pub fn as_ref(&self) -> CallRef<'_> {
         CallRef {
             object: &self.object,

@@ -1,4 +1,4 @@
-//! The choice of the codec for a serializer.
+//! Encoding and decoding by serializer: each method calls the module of the format.
 
 use crate::call::{Call, CallRef};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
@@ -8,10 +8,10 @@ use crate::value::Value;
 use crate::{json, marshal, msgpack, serpent};
 
 impl Serializer {
-    /// Appends the value's bytes to `out`.
+    /// Appends the encoded value to `out`.
     ///
     /// # Errors
-    /// A value that this serializer has no form for; `out` is then as it was.
+    /// A value that this serializer does not support. `out` is then as it was.
     pub fn encode(self, value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         match self {
             Serializer::Serpent => serpent::encode(value, out),
@@ -21,9 +21,9 @@ impl Serializer {
         }
     }
 
-    /// Appends what stands before the content of a `bytes` of this length, where the content itself
-    /// then follows as it is and nothing comes behind it: a large one need not be copied. False,
-    /// and nothing appended, where the format has another form for it.
+    /// Appends the type code and length of a `bytes` of this length, so that the caller can send the
+    /// content itself without copying it. False, and nothing appended, for serpent and json, whose
+    /// form of a `bytes` is not its content.
     pub fn encode_bytes_head(self, len: usize, out: &mut Vec<u8>) -> bool {
         match self {
             Serializer::Marshal => marshal::encode_bytes_head(len, out).is_ok(),
@@ -32,7 +32,7 @@ impl Serializer {
         }
     }
 
-    /// Reads one value from the whole of `data`.
+    /// Decodes `data` as one value.
     ///
     /// # Errors
     /// Data that is no value of this format, or one beyond the limits.
@@ -45,7 +45,7 @@ impl Serializer {
         }
     }
 
-    /// Appends a method call's bytes to `out`.
+    /// Appends the encoded method call to `out`.
     ///
     /// # Errors
     /// As [`Serializer::encode`].
@@ -58,15 +58,16 @@ impl Serializer {
         }
     }
 
-    /// Reads a method call from the whole of `data`.
+    /// Decodes `data` as a method call.
     ///
     /// # Errors
-    /// As [`Serializer::decode`], and data that is a value but not the form of a call.
+    /// As [`Serializer::decode`], and a value that does not have the form of a call.
     pub fn decode_call(self, data: &[u8], limits: &Limits) -> Result<Call, DecodeError> {
         self.decode_call_counted(data, limits).map(|(call, _)| call)
     }
 
-    /// The same, with the bytes of memory that the call takes, as [`Limits::memory`] counts them.
+    /// Decodes `data` as a method call; also returns the bytes of memory that the call takes, as
+    /// [`Limits::memory`] counts them.
     ///
     /// # Errors
     /// As [`Serializer::decode_call`].

@@ -1,6 +1,6 @@
-//! Python's dict: insertion-ordered, keys unique under Python's equality.
+//! Python's `dict`: insertion-ordered, keys unique under Python's equality.
 //!
-//! Owns the public face of the dict; the table below it finds the keys.
+//! The public interface; `table` stores the entries and finds the keys.
 
 use crate::table::Table;
 use crate::value::Value;
@@ -8,7 +8,7 @@ use crate::value::Value;
 /// A `dict`.
 ///
 /// Inserting an equal key (`1 == 1.0 == True`) replaces the value and keeps the first key and its
-/// place. A `list`, `set` or `dict` as a key is not refused here, but by the serializers.
+/// position. The serializers refuse a `list`, `set` or `dict` as a key; this type accepts it.
 #[derive(Clone, Default)]
 pub struct Dict {
     // Boxed, so that a `Value` stays at four words.
@@ -21,7 +21,7 @@ impl Dict {
         Dict { table: None }
     }
 
-    /// An empty dict with room for `capacity` entries.
+    /// An empty dict with space for `capacity` entries.
     pub fn with_capacity(capacity: usize) -> Dict {
         match capacity {
             0 => Dict::new(),
@@ -29,17 +29,17 @@ impl Dict {
         }
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         self.entries().len()
     }
 
-    /// Whether there are no entries.
+    /// Whether the dict has no entries.
     pub fn is_empty(&self) -> bool {
         self.entries().is_empty()
     }
 
-    /// Sets the value of a key; the value it had before comes back.
+    /// Sets the value of a key and returns its previous value.
     pub fn insert(&mut self, key: impl Into<Value>, value: impl Into<Value>) -> Option<Value> {
         self.table.get_or_insert_default().insert(key.into(), value.into())
     }
@@ -50,7 +50,7 @@ impl Dict {
         Some(&table.entries.get(table.find_str(key)?)?.1)
     }
 
-    /// The value of a `str` key, to be changed in its place.
+    /// The value of a `str` key, to be changed.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
         let table = self.table.as_mut()?;
         let number = table.find_str(key)?;
@@ -63,14 +63,14 @@ impl Dict {
         Some(&table.entries.get(table.find(key, None)?)?.1)
     }
 
-    /// Takes the entry of a `str` key out.
+    /// Removes the entry of a `str` key and returns its value.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
         let table = self.table.as_mut()?;
         let number = table.find_str(key)?;
         Some(table.remove(number)?.1)
     }
 
-    /// Whether there is an entry for a `str` key.
+    /// Whether the dict has a `str` key.
     pub fn contains(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
@@ -85,24 +85,23 @@ impl Dict {
         self.entries().iter().map(|(key, _)| key)
     }
 
-    /// The values in the order of their keys' insertion.
+    /// The values in the order of insertion of their keys.
     pub fn values(&self) -> impl ExactSizeIterator<Item = &Value> {
         self.entries().iter().map(|(_, value)| value)
     }
 
-    /// The class that a dict with a `"__class__"` entry stands for.
+    /// The `"__class__"` entry, which a class dict has: the form in which an instance travels.
     pub fn class(&self) -> Option<&str> {
         self.get("__class__")?.as_str()
     }
 
-    /// Bytes of memory that the dict takes beside the `Value` that it is in, without what its keys
-    /// and values own.
+    /// Bytes on the heap, without what the keys and values own.
     #[inline]
     pub(crate) fn heap_bytes(&self) -> usize {
         self.table.as_ref().map_or(0, |table| size_of::<Table<Value>>() + table.heap_bytes())
     }
 
-    /// The same of a new one with room for so many entries.
+    /// [`Dict::heap_bytes`] of a new dict of this capacity.
     pub(crate) fn heap_bytes_for(capacity: usize) -> usize {
         match capacity {
             0 => 0,
@@ -201,7 +200,7 @@ mod tests {
             (Value::Tuple(vec![Value::Int(1)]), Value::Tuple(vec![Value::Bool(true)])),
         ];
         for (first, second) in equal {
-            // Both while the table is scanned and while it is indexed.
+            // Both a short table, which is scanned, and a long one, which has an index.
             for others in [0, 100] {
                 let mut dict: Dict = (0..others).map(|i| (format!("k{i}"), i)).collect();
                 assert_eq!(dict.insert(first.clone(), "a"), None);

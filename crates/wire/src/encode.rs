@@ -1,14 +1,14 @@
-//! What the four encoders have in common.
+//! Helpers shared by the four encoders.
 
 use crate::error::EncodeError;
 use crate::serializer::Serializer;
 use crate::value::Value;
 
-/// How deep an encoder follows containers: serpent's own limit under Python's default recursion
-/// limit, and what our decoders take by default.
+/// Deepest nesting of containers, in levels, that is written. It is serpent's limit under Python's
+/// default recursion limit, and the default of [`Limits::depth`](crate::Limits::depth).
 pub(crate) const MAX_DEPTH: usize = 200;
 
-/// Runs `write`; if it fails, takes back what it has appended.
+/// Runs `write` and, if it fails, removes what it has appended.
 pub(crate) fn write_or_roll_back(
     out: &mut Vec<u8>,
     write: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
@@ -17,12 +17,12 @@ pub(crate) fn write_or_roll_back(
     write(out).inspect_err(|_| out.truncate(start))
 }
 
-/// Refuses a value inside too many containers.
+/// Refuses a value inside more than [`MAX_DEPTH`] containers.
 pub(crate) fn check_depth(depth: usize) -> Result<(), EncodeError> {
     if depth > MAX_DEPTH { Err(EncodeError::TooDeep(MAX_DEPTH)) } else { Ok(()) }
 }
 
-/// A length as its field wants it.
+/// A length in the integer type of its field.
 pub(crate) fn length_field<T: TryFrom<usize>>(
     serializer: Serializer,
     what: &'static str,
@@ -31,9 +31,11 @@ pub(crate) fn length_field<T: TryFrom<usize>>(
     T::try_from(len).map_err(|_| EncodeError::TooLong { what, len, serializer })
 }
 
-/// Appends the floats that `items` begin with, each as `code` and what `bytes` makes of it; returns
-/// the items behind them. Long lists of numbers are what instruments return: room for many is made
-/// at once, and nothing is asked of each but whether it is one.
+/// Appends the floats at the beginning of `items`, each as `code` and `bytes` of the float, and
+/// returns the other items.
+///
+/// The fast path for long lists of numbers, which instruments return: it reserves space for many
+/// floats at once and checks nothing of an item but its type.
 pub(crate) fn write_leading_floats<'a>(
     items: &'a [Value],
     code: u8,
@@ -41,15 +43,15 @@ pub(crate) fn write_leading_floats<'a>(
     depth: usize,
     out: &mut Vec<u8>,
 ) -> &'a [Value] {
-    // Those that are nested too deeply are left to be refused.
+    // The caller refuses items that are nested too deeply.
     if depth > MAX_DEPTH {
         return items;
     }
     let mut rest = items;
     while let [Value::Float(_), ..] = rest {
-        let (some, behind) = rest.split_at(rest.len().min(FLOATS_PER_RESERVE));
-        out.reserve(some.len() * (1 + 8));
-        for (at, item) in some.iter().enumerate() {
+        let (chunk, after) = rest.split_at(rest.len().min(FLOATS_PER_RESERVE));
+        out.reserve(chunk.len() * (1 + 8));
+        for (at, item) in chunk.iter().enumerate() {
             let Value::Float(float) = item else { return rest.get(at..).unwrap_or_default() };
             let mut entry = [code; 1 + 8];
             if let Some(number) = entry.last_chunk_mut() {
@@ -57,10 +59,10 @@ pub(crate) fn write_leading_floats<'a>(
             }
             out.extend_from_slice(&entry);
         }
-        rest = behind;
+        rest = after;
     }
     rest
 }
 
-/// For how many floats room is made at once: a list may begin with floats and not go on so.
+/// Floats for which space is reserved at once. A list may begin with floats and go on with others.
 const FLOATS_PER_RESERVE: usize = 1024;

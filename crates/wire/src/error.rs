@@ -1,26 +1,26 @@
-//! What can be wrong with a value to be written, or with bytes to be read.
+//! Errors of encoding a value and of decoding bytes.
 //!
-//! Encoding errors speak Python's words and know Python's class for them: they reach Python callers,
-//! who know them from Pyro5. Decoding errors say where in the data they are.
+//! Encoding errors have the text and the exception class of Python's, because they reach Python
+//! callers, who know them from Pyro5. Decoding errors have a position in the data.
 
 use crate::serializer::Serializer;
 
-/// A value that a serializer does not take.
+/// A value that a serializer cannot write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
-    /// serpent: a dict key or a set member of a type that it does not take there.
+    /// serpent: a dict key or a set member of a type that serpent refuses there.
     #[error(
         "one of the keys in a dict or set is not of a primitive hashable type: <class '{0}'>. \
          Use simple types as keys or use a list or tuple as container."
     )]
     SerpentKey(&'static str),
-    /// json: a dict key of a type that has no form as a json name.
+    /// json: a dict key of a type that cannot be the name in a json object.
     #[error("keys must be str, int, float, bool or None, not {0}")]
     JsonKey(&'static str),
-    /// A dict key or a set member that Python could not hold as such.
+    /// A dict key or a set member of a type that Python cannot hash.
     #[error("unhashable type: '{0}'")]
     Unhashable(&'static str),
-    /// A type that the serializer has no form for.
+    /// A type that the serializer does not support.
     #[error(
         "don't know how to serialize class <class '{class}'> using serializer {}. \
          Give it vars() or an appropriate __getstate__",
@@ -29,29 +29,29 @@ pub enum EncodeError {
     Class {
         /// Python's name of the type.
         class: &'static str,
-        /// The serializer asked.
+        /// The serializer.
         serializer: Serializer,
     },
-    /// Containers nested too deeply.
+    /// Containers nested deeper than this many levels.
     #[error("Object graph nesting too deep: more than {0} levels of containers")]
     TooDeep(usize),
-    /// An int with more decimal digits than Python writes or reads.
+    /// An int with more than this many decimal digits, Python's limit.
     #[error("Exceeds the limit ({0} digits) for integer string conversion")]
     Digits(usize),
-    /// Something longer than its length field can say.
+    /// A length beyond the range of its field.
     #[error("{what} is too long for {}: {len} items or bytes", serializer.name())]
     TooLong {
-        /// What is too long.
+        /// The type that is too long, with its article: "a str".
         what: &'static str,
-        /// Its length.
+        /// Its length in items or bytes.
         len: usize,
-        /// The serializer asked.
+        /// The serializer.
         serializer: Serializer,
     },
 }
 
 impl EncodeError {
-    /// The Python exception that Pyro5 raises for this, as `module.Class`.
+    /// The Python exception that Pyro5 raises in this case, as `module.Class`.
     pub fn class(&self) -> &'static str {
         match self {
             EncodeError::SerpentKey(_) | EncodeError::JsonKey(_) | EncodeError::Unhashable(_) => {
@@ -65,37 +65,37 @@ impl EncodeError {
     }
 }
 
-/// Bytes that are no value.
+/// Data that is no value of the serializer, or one beyond the limits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid {} data at byte {at}: {kind}", serializer.name())]
 pub struct DecodeError {
-    /// The serializer whose data this should be.
+    /// The serializer that decoded the data.
     pub serializer: Serializer,
-    /// Where in the data it went wrong, in bytes from its start.
+    /// The position of the error, in bytes from the start of the data.
     pub at: usize,
-    /// What went wrong.
+    /// The error.
     pub kind: DecodeErrorKind,
 }
 
-/// What is wrong with the bytes of a [`DecodeError`].
+/// The kind of a [`DecodeError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeErrorKind {
     /// The data ends inside a value.
     #[error("the data ends too early")]
     Truncated,
-    /// There is more data than one value.
+    /// The data goes on after the value.
     #[error("more data behind the end of the value")]
     Trailing,
-    /// Something else should stand here.
+    /// A syntax error: what is expected here, or what is wrong.
     #[error("{0}")]
     Syntax(&'static str),
-    /// Well-formed, but code or an object instead of plain data.
+    /// Well-formed Python or marshal, but code or an object instead of plain data.
     #[error("{0} is not plain data")]
     NotData(&'static str),
     /// Text that is not UTF-8.
     #[error("text is not valid UTF-8")]
     Utf8,
-    /// Text that only Python's `str` can hold.
+    /// Text with half a surrogate pair: Python's `str` can hold it, UTF-8 cannot.
     #[error("text with a lone surrogate")]
     LoneSurrogate,
     /// Containers nested beyond [`Limits::depth`](crate::Limits::depth).
@@ -104,7 +104,7 @@ pub enum DecodeErrorKind {
     /// An int with more digits than [`Limits::digits`](crate::Limits::digits).
     #[error("an int of more than {0} digits")]
     Digits(usize),
-    /// A type code that does not exist or is not accepted.
+    /// A type code that does not exist, or that is refused.
     #[error("unknown type code 0x{0:02x}")]
     Code(u8),
     /// An extension type that Pyro5 does not define.
@@ -116,16 +116,16 @@ pub enum DecodeErrorKind {
     /// A msgpack map key of this type.
     #[error("{0} is not allowed for map key when strict_map_key=True")]
     MapKey(&'static str),
-    /// A reference to no earlier value, or to one that contains it.
+    /// marshal: a reference to no earlier value, or to the value that contains it.
     #[error("{0}")]
     Reference(&'static str),
-    /// References that would expand to far more than the data.
+    /// marshal: references that expand to far more memory than the data has bytes.
     #[error("references to earlier values expand to too much data")]
     Expansion,
     /// Values that take more than [`Limits::memory`](crate::Limits::memory).
     #[error("its values would take more than {} MiB of memory", .0 >> 20)]
     Memory(usize),
-    /// A value that is no call, or one of a wrong shape.
+    /// A value that does not have the form of a method call.
     #[error("not a method call: {0}")]
     Call(&'static str),
 }

@@ -1,7 +1,4 @@
-//! Python exceptions as they travel.
-//!
-//! Owns the class-dict form of an exception, and the text that Python's `str()` gives for one.
-//! Knows nothing of what raises or catches them.
+//! Python exceptions as class dicts, the form in which they travel, and their text in Python.
 
 use std::fmt;
 
@@ -9,20 +6,20 @@ use crate::error::{DecodeError, EncodeError};
 use crate::message::FrameError;
 use crate::value::{Dict, Value};
 
-/// The attribute in which Pyro5 hands the remote traceback to the caller.
+/// Name of the attribute with the remote traceback.
 const TRACEBACK: &str = "_pyroTraceback";
 
-/// An exception of Python's, by the name of its class.
+/// A Python exception: the name of its class, its arguments and attributes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exception {
-    /// `builtins.TypeError`, `Pyro5.errors.DaemonError` ...
+    /// The class with its module: `builtins.TypeError`, `Pyro5.errors.DaemonError`.
     pub class: String,
-    /// What its constructor was given.
+    /// The arguments of its constructor.
     pub args: Vec<Value>,
-    /// Its further attributes, the remote traceback among them.
+    /// Its other attributes, such as the remote traceback.
     pub attributes: Dict,
-    /// The class dict that travels in place of all that: what a function which the program has
-    /// registered for the class made of it.
+    /// The class dict to send instead, made by a function that the program has registered for the
+    /// class.
     pub class_dict: Option<Box<Dict>>,
 }
 
@@ -37,14 +34,14 @@ impl Exception {
         }
     }
 
-    /// An exception that travels as this class dict, which has a form of its own.
+    /// An exception that travels as this class dict, which need not have the usual form.
     pub fn from_class_dict(dict: Dict) -> Self {
         let class = dict.class().unwrap_or("Pyro5.errors.PyroError").to_owned();
         let args = dict.get("args").and_then(Value::as_list).unwrap_or_default().to_vec();
         Exception { class, args, attributes: Dict::new(), class_dict: Some(Box::new(dict)) }
     }
 
-    /// The class dict that Pyro5 sends for it.
+    /// The class dict in which the exception travels.
     pub fn to_value(&self) -> Value {
         if let Some(dict) = &self.class_dict {
             return Value::Dict(dict.as_ref().clone());
@@ -69,7 +66,7 @@ impl Exception {
             dict.get("__exception__"),
             None | Some(Value::None | Value::Bool(false) | Value::Int(0))
         );
-        // Pyro5 takes its own errors without the mark too.
+        // Pyro5 accepts its own errors without the mark.
         if !marked && !class.starts_with("Pyro5.errors.") && class != "struct.error" {
             return None;
         }
@@ -81,14 +78,14 @@ impl Exception {
         Some(Exception { class: class.to_owned(), args, attributes, class_dict: None })
     }
 
-    /// What Python's `str()` says of it.
+    /// Python's `str()` of the exception.
     pub fn message(&self) -> String {
         match self.args.as_slice() {
             [] => String::new(),
             [key] if self.short_class() == "KeyError" => key.to_string(),
             [Value::Str(text)] => text.clone(),
             [arg] => arg.to_string(),
-            // The file name, where there is one, is not among the arguments any more.
+            // An OSError with a file name has it in an attribute, not in the arguments.
             [number, text] if self.is_os_error() => {
                 format!("[Errno {}] {}", format_str(number), format_str(text))
             }
@@ -99,7 +96,7 @@ impl Exception {
         }
     }
 
-    /// What Python says of a `UnicodeDecodeError` or `UnicodeEncodeError`.
+    /// Python's `str()` of a `UnicodeDecodeError` or `UnicodeEncodeError`.
     fn format_unicode_error(&self, args: [&Value; 5]) -> Option<String> {
         let [encoding, data, start, end, reason] = args;
         let (verb, what) = match self.short_class() {
@@ -109,7 +106,7 @@ impl Exception {
         };
         let start = usize::try_from(start.as_i64()?).ok()?;
         let end = usize::try_from(end.as_i64()?).ok()?;
-        let place = match end.checked_sub(start)? {
+        let position = match end.checked_sub(start)? {
             1 => {
                 let culprit = match data {
                     Value::Str(text) => escape_char(text.chars().nth(start)?),
@@ -120,10 +117,10 @@ impl Exception {
             _ => format!("{what}s in position {start}-{}", end.checked_sub(1)?),
         };
         let (encoding, reason) = (format_str(encoding), format_str(reason));
-        Some(format!("'{encoding}' codec can't {verb} {place}: {reason}"))
+        Some(format!("'{encoding}' codec can't {verb} {position}: {reason}"))
     }
 
-    /// The lines of the remote traceback, where it carries one.
+    /// The lines of the remote traceback, if the exception has one.
     pub fn traceback(&self) -> Option<Vec<String>> {
         match self.attributes.get(TRACEBACK)? {
             Value::Str(text) => Some(vec![text.clone()]),
@@ -197,7 +194,7 @@ shortcuts! {
     security_error "Pyro5.errors.SecurityError"
 }
 
-/// What stands for an exception among the results of a batch.
+/// The class dict of an exception among the results of a batch.
 pub fn wrap_in_batch(exception: &Exception) -> Value {
     let mut dict = Dict::with_capacity(2);
     dict.insert("__class__", "Pyro5.core._ExceptionWrapper");
@@ -243,12 +240,12 @@ impl From<FrameError> for Exception {
     }
 }
 
-/// `str()` of a value rather than its `repr()`.
+/// Python's `str()` of a value: a `str` without quotes, anything else as its `repr()`.
 fn format_str(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), Into::into)
 }
 
-/// A character as Python's Unicode errors show it.
+/// A character as the text of a `UnicodeEncodeError` shows it.
 fn escape_char(letter: char) -> String {
     match u32::from(letter) {
         code @ 0..=0xff => format!("'\\x{code:02x}'"),

@@ -1,7 +1,7 @@
 //! Python's equality and hash, for dict keys and set members.
 //!
-//! Owns the rule that `1 == 1.0 == True == (1+0j)`. The hash has a seed drawn once per process: with
-//! a known one a client could send keys that all collide.
+//! In Python `1 == 1.0 == True == (1+0j)`, and all four are one key. The hash has a random seed per
+//! process: with a known seed a client could send keys that all collide.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::OnceLock;
@@ -11,10 +11,11 @@ use num_traits::FromPrimitive;
 
 use crate::value::Value;
 
-/// A key's hash, and whether the key contains a nan, which equals nothing, not even itself.
+/// The hash of a key.
 #[derive(Clone, Copy)]
 pub(crate) struct Hash {
     pub(crate) bits: u64,
+    /// Whether the key is or contains a nan. A nan equals nothing, not even itself.
     pub(crate) nan: bool,
 }
 
@@ -25,14 +26,14 @@ pub(crate) fn hash(key: &Value) -> Hash {
     Hash { bits: hasher.inner.finish(), nan: hasher.nan }
 }
 
-/// The hash of a `str` key, the same as [`hash`] gives.
+/// The hash of a `str` key, equal to that of [`hash`].
 pub(crate) fn hash_str(text: &str) -> Hash {
     let mut hasher = KeyHasher { inner: hash_seed().build_hasher(), nan: false };
     hasher.write_str(text);
     Hash { bits: hasher.inner.finish(), nan: false }
 }
 
-/// Whether Python takes `a` and `b` for the same key.
+/// Whether `a` and `b` are one key for Python.
 pub(crate) fn are_equal(a: &Value, b: &Value) -> bool {
     use Value::{BigInt, Bool, Bytes, Complex, Dict, Float, FrozenSet, Int, List, Set, Str, Tuple};
     match (a, b) {
@@ -57,7 +58,7 @@ pub(crate) fn are_equal(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Python's name of the first type inside `value` that makes it useless as a key.
+/// Python's name of the first type in `value` that cannot be hashed, so that `value` can be no key.
 pub(crate) fn unhashable_type(value: &Value) -> Option<&'static str> {
     match value {
         Value::List(_) | Value::Set(_) | Value::Dict(_) => Some(value.type_name()),
@@ -71,16 +72,17 @@ fn hash_seed() -> &'static RandomState {
     SEED.get_or_init(RandomState::new)
 }
 
-/// A number in the one form that its equals share.
+/// A number in the one form that all numbers equal to it share.
 #[derive(PartialEq)]
 enum Number {
     Small(i64),
     Big(Box<BigInt>),
-    /// Bits of a float that is no whole number.
+    /// The bits of a float with a fraction, or of an infinity.
     Real(u64),
+    /// The bits of both parts.
     Complex(u64, u64),
     Nan,
-    /// Not a number at all.
+    /// No number.
     Other,
 }
 
@@ -111,6 +113,7 @@ fn normalize_float(float: f64) -> Number {
     }
 }
 
+/// Hasher of values: a tag byte for the type, then the content.
 struct KeyHasher<H> {
     inner: H,
     nan: bool,
@@ -146,7 +149,8 @@ impl<H: Hasher> KeyHasher<H> {
                 self.inner.write_u64(hash.bits);
                 self.nan |= hash.nan;
             }
-            // No key of Python's; a program's mistake must still cost no more than a scan.
+            // A dict is no key in Python. If a program makes it one, its length will do: equal dicts
+            // have equal hashes.
             Value::Dict(dict) => {
                 self.inner.write_u8(7);
                 self.inner.write_usize(dict.len());

@@ -1,14 +1,14 @@
-//! Pyro5's wire format (protocol version 502): bytes to values and back.
+//! Codec for Pyro5's wire format, protocol version 502: bytes to values and back.
 //!
-//! Owns the [message] framing, the four [serializers](serializer::Serializer) and the [values](value)
-//! that they carry. Does no input or output, knows no clock, and believes nothing that a peer says:
-//! any bytes make a value or one typed error, in memory bounded by a small multiple of their length
-//! and by [`Limits`].
+//! The crate has the [message] framing, the four [serializers](serializer::Serializer) and the
+//! [values](value) that they carry. It does no input or output and has no clock. It trusts no peer:
+//! any bytes give a value or one typed error. The memory for a value is bounded by a small multiple
+//! of the data's length and by [`Limits`].
 //!
 //! # Values and serializers
 //!
-//! A [`Value`](value::Value) is a piece of Python's plain data; it prints as Python prints it. Each
-//! serializer writes what Python's own writes, and reads whatever that reads:
+//! A [`Value`](value::Value) is a piece of Python's plain data and prints as Python prints it. Each
+//! serializer writes the same bytes as Python's own and reads everything that Python's own reads:
 //!
 //! ```
 //! use wire::Limits;
@@ -24,11 +24,11 @@
 //! let mut bytes = Vec::new();
 //! Serializer::Json.encode(&value, &mut bytes)?;
 //! assert_eq!(bytes, br#"["dmm", {"volts": 2.5, "range": 10}, null]"#);
-//! // json has no tuples; Python loses them in the same way.
+//! // json has no tuples: Python's json module writes them as lists, too.
 //! let read = Serializer::Json.decode(&bytes, &Limits::default())?;
 //! assert_eq!(read.to_string(), "['dmm', {'volts': 2.5, 'range': 10}, None]");
 //!
-//! // serpent is what Pyro5 uses where nothing else is set.
+//! // serpent is Pyro5's default.
 //! let read = Serializer::Serpent.decode(b"{'a': (1, 2.5), 'b': {True}}", &Limits::default())?;
 //! assert_eq!(read.as_dict().and_then(|dict| dict.get("a")).map(Value::type_name), Some("tuple"));
 //! # Ok(())
@@ -44,7 +44,7 @@
 //! use wire::value::Value;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // A client writes a call: the payload goes straight behind its header.
+//! // A client writes a call: the payload is serialized right after its header.
 //! let serializer = Serializer::Serpent;
 //! let mut out = Vec::new();
 //! let mut frame = FrameWriter::begin(&mut out, MessageType::Invoke, serializer.id(), 1, &vec![])?;
@@ -57,7 +57,7 @@
 //! serializer.encode_call(call, frame.payload())?;
 //! frame.finish(Flags::empty(), None, false, 64 << 20)?;
 //!
-//! // A server reads the header, learns from it how much follows, and reads the call.
+//! // A server reads the header, which says how many bytes follow, and then the call.
 //! let limits = Limits::default();
 //! let (head, rest) = out.split_first_chunk::<HEADER_LEN>().ok_or("short")?;
 //! let header = Header::decode(head, &limits)?;
@@ -73,8 +73,8 @@
 //!
 //! # Errors
 //!
-//! What cannot be read says where and why. The same error for the same bytes, every time, and never
-//! a panic, however the bytes were made:
+//! A decoding error says where the data is wrong and why. The same bytes always give the same
+//! error, and no bytes cause a panic:
 //!
 //! ```
 //! use wire::serializer::Serializer;
@@ -141,7 +141,7 @@ pub mod value;
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
 pub use limits::Limits;
 
-/// The example in the README is run, too.
+/// The README, so that its example runs as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

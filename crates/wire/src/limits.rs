@@ -1,49 +1,47 @@
-//! How much a peer may send.
+//! Limits on the messages of a peer.
 
-/// Bounds on what is read from a peer; an announced length is checked against them before anything
-/// is allocated.
+/// Limits on what is read from a peer. An announced length is checked before anything is allocated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a message behind its header, annotations and payload together.
+    /// Bytes of a message after its header: annotations and payload together.
     pub message: usize,
-    /// Bytes that a compressed payload may inflate to; 0 refuses compression altogether.
+    /// Bytes of an inflated payload; 0 refuses compressed payloads.
     pub inflated: usize,
-    /// How deeply containers may nest. Decoders recurse: some thousands need a large stack.
+    /// Levels of nested containers. Decoders recurse: thousands of levels need a large stack.
     pub depth: usize,
-    /// Digits of an int written in decimal; reading them takes quadratic time.
+    /// Decimal digits of an int. Reading an int takes quadratic time.
     pub digits: usize,
-    /// Bytes of memory that the values read from one message may take.
+    /// Bytes of memory for the values of one message.
     pub memory: usize,
     /// Annotation chunks in one message.
     pub annotations: usize,
-    /// Bytes of all annotation chunks of one message, their heads included.
+    /// Bytes of all annotation chunks in one message, ids and lengths included.
     pub annotation_bytes: usize,
 }
 
-/// A message's values may take so many times the memory of the largest message: numbers and the
-/// rows of a table do, and what is made of two or three bytes over and over does not.
+/// Bytes of memory for values, for each byte of the largest message. Enough for lists of numbers and
+/// for tables as lists of dicts; too little for millions of dicts written in two or three bytes each.
 const MEMORY_PER_MESSAGE_BYTE: usize = 6;
-/// What the values of a message may take at least, however short messages must be.
+/// Least limit on the memory for values, in bytes, for peers with small messages.
 const MIN_MEMORY_BYTES: usize = 8 << 20;
 
 impl Limits {
-    /// The limits of a peer whose messages may have so many bytes: compressed ones when they are
-    /// inflated, and with room in memory for their values.
+    /// Limits for messages of at most `message` bytes, before and after inflating.
     pub fn for_messages(message: usize) -> Limits {
         Limits {
             message,
             inflated: message,
             memory: message.saturating_mul(MEMORY_PER_MESSAGE_BYTE).max(MIN_MEMORY_BYTES),
             depth: 200,
-            // CPython's own: sys.get_int_max_str_digits().
+            // CPython's default: sys.get_int_max_str_digits().
             digits: 4300,
             annotations: 64,
             annotation_bytes: 64 << 10,
         }
     }
 
-    /// What a peer may send before the handshake is done: little, and nothing compressed. What it
-    /// says there is kept for as long as it stays, and any number of peers may say it.
+    /// Limits before the end of the handshake: small messages, nothing compressed. Any number of
+    /// peers may send a handshake, and a daemon keeps its data as long as the connection lasts.
     pub fn handshake() -> Limits {
         Limits { inflated: 0, memory: 256 << 10, ..Limits::for_messages(64 << 10) }
     }

@@ -1,12 +1,12 @@
-//! Numbers as Python prints them, for `repr`, serpent and json.
+//! Numbers as text: printed as Python's `repr` prints them, parsed as Python's `int` and `float` do.
 //!
-//! Owns digits only: what a nan or an infinity looks like is each format's own business.
+//! `repr`, serpent and json share this. Each has its own words for nan and the infinities.
 
 use num_bigint::{BigInt, Sign};
 
 use crate::value::Value;
 
-/// The most decimal digits of an int that CPython prints.
+/// Most decimal digits of an int that CPython prints: its default limit.
 pub(crate) const MAX_DIGITS: usize = 4300;
 
 /// Appends a finite float as Python's `repr` prints it.
@@ -14,7 +14,7 @@ pub(crate) fn write_float(float: f64, out: &mut Vec<u8>) {
     let mut buffer = zmij::Buffer::new();
     let shortest = buffer.format_finite(float);
     let size = float.abs();
-    // Where both print positionally they agree to the letter.
+    // In this range `zmij` and `repr` both print without an exponent, and print the same.
     if (1e-4..1e16).contains(&size) || size == 0.0 {
         out.extend_from_slice(shortest.as_bytes());
     } else {
@@ -22,7 +22,7 @@ pub(crate) fn write_float(float: f64, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a finite float as Python's `repr` prints it inside a complex: without a ".0".
+/// Appends a finite float as Python's `repr` prints it in a complex: without a ".0".
 pub(crate) fn write_float_bare(float: f64, out: &mut Vec<u8>) {
     let start = out.len();
     write_float(float, out);
@@ -36,9 +36,10 @@ pub(crate) fn write_int(int: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(int).as_bytes());
 }
 
-/// Appends an int of any size; false, and nothing done, if it has too many digits for CPython.
+/// Appends an int of any size. False, and nothing appended, if it has more than [`MAX_DIGITS`].
 pub(crate) fn write_big_int(int: &BigInt, out: &mut Vec<u8>) -> bool {
-    // Printing takes quadratic time: what is far too long is refused unprinted. 3.33 bits a digit.
+    // Printing takes quadratic time, so an int that is much too long is refused by its bits, of
+    // which a digit has 3.32.
     if int.bits() > MAX_DIGITS as u64 * 10 / 3 {
         return false;
     }
@@ -50,16 +51,16 @@ pub(crate) fn write_big_int(int: &BigInt, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Why a text is no int.
+/// An error of parsing an int.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IntError {
-    /// It has more digits than the limit.
+    /// More digits than the limit.
     Digits,
-    /// It is no number.
+    /// No int.
     Syntax,
 }
 
-/// Reads an int as Python's `int()` does: white space around it, a sign, `_` between digits.
+/// Parses an int as Python's `int()` does: white space around it, a sign, `_` between digits.
 pub(crate) fn parse_int(text: &[u8], max_digits: usize) -> Result<Value, IntError> {
     let text = text.trim_ascii();
     let (sign, digits) = match text.split_first() {
@@ -78,7 +79,7 @@ pub(crate) fn parse_int(text: &[u8], max_digits: usize) -> Result<Value, IntErro
     if between { parse_decimal(sign, digits, max_digits) } else { Err(IntError::Syntax) }
 }
 
-/// The int with these decimal digits, any `_` among them skipped.
+/// Parses decimal digits, with `_` anywhere among them.
 pub(crate) fn parse_decimal(
     sign: Sign,
     digits: &[u8],
@@ -102,10 +103,11 @@ pub(crate) fn parse_decimal(
     Ok(Value::int(if sign == Sign::Minus { -size } else { size }))
 }
 
-/// A number as most are written, and how many bytes it takes.
+/// Parses a number at `at` in its usual form; returns it and its length in bytes.
 ///
-/// `None` for whatever is rare or wrong (ints of more than 18 digits, leading zeros, a point
-/// without digits on both sides ...): each format then looks closer with its own grammar.
+/// The fast path of json and serpent. `None` for a rare form or an error (ints of more than 18
+/// digits, leading zeros, a point without digits on both sides): the format then parses the text by
+/// its own grammar.
 #[inline]
 pub(crate) fn parse_plain_number(text: &str, at: usize) -> Option<(Value, usize)> {
     let bytes = text.as_bytes().get(at..)?;
@@ -145,7 +147,7 @@ pub(crate) fn parse_plain_number(text: &str, at: usize) -> Option<(Value, usize)
         end = exponent_end;
     }
     let exponent = exponent - fraction as i64;
-    // Both factors are exact, so one operation rounds correctly.
+    // Both operands are exact floats, so one operation gives the correctly rounded result.
     let float = if whole + fraction <= 19 && mantissa <= 1 << 53 && exponent.unsigned_abs() <= 22 {
         let power = POWERS_OF_TEN.get(exponent.unsigned_abs() as usize)?;
         let size = mantissa as f64;
@@ -162,7 +164,8 @@ static POWERS_OF_TEN: [f64; 23] = [
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
-/// Continues a number with the digits from `at`; beyond 19 digits in all it is of no use.
+/// Appends the digits from `at` to `number`; returns the result and the end of the digits. Beyond 19
+/// digits in all the result is wrong, and callers do not use it.
 #[inline]
 fn accumulate_digits(bytes: &[u8], mut at: usize, mut number: u64) -> (u64, usize) {
     while let Some(digit @ b'0'..=b'9') = bytes.get(at) {
@@ -172,7 +175,7 @@ fn accumulate_digits(bytes: &[u8], mut at: usize, mut number: u64) -> (u64, usiz
     (number, at)
 }
 
-/// Rewrites a float's shortest digits, in whatever notation, as Python's `1.5e-07` or `1e+16`.
+/// Appends the shortest digits of a float in Python's exponential notation: `1.5e-07`, `1e+16`.
 fn write_exponential(shortest: &str, out: &mut Vec<u8>) {
     let (sign, text) = match shortest.strip_prefix('-') {
         Some(text) => ("-", text),

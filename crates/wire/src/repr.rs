@@ -1,7 +1,4 @@
-//! Python's `repr`.
-//!
-//! Owns how CPython prints plain data: what `Display` for [`Value`] shows, and the text of strings,
-//! numbers and base64 dicts that serpent sends.
+//! Python's `repr` of plain data: `Display` for [`Value`], and the strings that serpent writes.
 
 use std::fmt;
 
@@ -10,7 +7,7 @@ use crate::printable::is_printable;
 use crate::value::Value;
 
 impl fmt::Display for Value {
-    /// As `repr()` prints it in CPython.
+    /// The `repr()` of CPython 3.11.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = Vec::new();
         write_value(self, &mut text);
@@ -18,7 +15,7 @@ impl fmt::Display for Value {
     }
 }
 
-/// Appends a `str` in quotes.
+/// Appends the `repr` of a `str`.
 pub(crate) fn write_str(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     if bytes.iter().all(|&byte| is_plain(byte)) {
@@ -44,7 +41,7 @@ pub(crate) fn write_str(text: &str, out: &mut Vec<u8>) {
     out.push(quote);
 }
 
-/// Appends a `bytes` as a literal.
+/// Appends the `repr` of a `bytes`.
 pub(crate) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     let quote = choose_quote(bytes);
     out.extend_from_slice(&[b'b', quote]);
@@ -65,7 +62,7 @@ fn write_value(value: &Value, out: &mut Vec<u8>) {
         Value::Bool(false) => out.extend_from_slice(b"False"),
         Value::Int(int) => write_int(*int, out),
         Value::BigInt(int) => {
-            // Python refuses to print it, for the time that takes; in hexadecimal it takes none.
+            // Python refuses to print an int this long in decimal, which takes quadratic time.
             if !write_big_int(int, out) {
                 out.extend_from_slice(format!("{:#x}", **int).as_bytes());
             }
@@ -141,7 +138,7 @@ fn write_any_float(float: f64, finite: impl Fn(f64, &mut Vec<u8>), out: &mut Vec
     }
 }
 
-/// Whether a byte of a text stands for itself under any quote.
+/// Whether `repr` prints a byte of a text unchanged, with either quote.
 fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'\'' && byte != b'\\'
 }
@@ -174,7 +171,7 @@ fn write_hex(letter: u8, digits: u32, code: u32, out: &mut Vec<u8>) {
     }
 }
 
-/// The lower-case digit of a number below sixteen.
+/// The hexadecimal digit, in lower case, of a number below 16.
 pub(crate) fn hex_digit(number: u32) -> u8 {
     char::from_digit(number, 16).map_or(b'0', |digit| digit as u8)
 }

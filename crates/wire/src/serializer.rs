@@ -1,13 +1,13 @@
-//! The four serializers by number and name.
+//! Pyro5's serializers, by id and name. `codec` has their encoding and decoding.
 
 pub use crate::call::{Call, CallRef};
 
 /// One of Pyro5's serializers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Serializer {
-    /// Python literals as text; what stock clients use by default.
+    /// serpent: Python literals as text; the default of Pyro5's clients.
     Serpent,
-    /// Python's internal object format; data only, never code.
+    /// Python's internal object format: data only, never code.
     Marshal,
     /// JSON as Python's `json` module writes it.
     Json,
@@ -16,7 +16,7 @@ pub enum Serializer {
 }
 
 impl Serializer {
-    /// All serializers, in the order of their ids.
+    /// All serializers, by ascending id.
     pub const ALL: [Serializer; 4] =
         [Serializer::Serpent, Serializer::Marshal, Serializer::Json, Serializer::Msgpack];
 
@@ -50,7 +50,7 @@ impl Serializer {
         Self::ALL.into_iter().find(|serializer| serializer.name() == name)
     }
 
-    /// The name of Pyro5's class for this serializer, for its error texts.
+    /// The name of Pyro5's class for this serializer, which its error texts contain.
     pub(crate) fn python_class(self) -> &'static str {
         match self {
             Serializer::Serpent => "SerpentSerializer",

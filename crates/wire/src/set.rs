@@ -1,7 +1,7 @@
-//! Python's set and frozenset: members unique under Python's equality, in the order of insertion.
+//! Python's `set` and `frozenset`: members unique under Python's equality.
 //!
-//! Keeps a running sum of its members' hashes, so that a frozenset inside a frozenset inside ... is
-//! hashed once, not once for every level.
+//! A set keeps a running sum of its members' hashes. A frozenset nested n levels deep is therefore
+//! hashed once, not n times.
 
 use crate::key::{self, Hash};
 use crate::table::Table;
@@ -9,8 +9,8 @@ use crate::value::Value;
 
 /// The members of a `set` or a `frozenset`.
 ///
-/// Python's order of a set has no meaning; ours is that of insertion, so that equal inputs give
-/// equal bytes.
+/// The order of a set has no meaning in Python. Here it is the order of insertion, so that equal
+/// inputs give equal bytes.
 #[derive(Clone, Default)]
 pub struct Set {
     // Boxed, so that a `Value` stays at four words.
@@ -20,7 +20,9 @@ pub struct Set {
 #[derive(Clone, Default)]
 struct Members {
     table: Table<()>,
-    sum: u64,
+    /// Wrapping sum of the members' hashes.
+    hash_sum: u64,
+    /// Whether a member is or contains a nan.
     nan: bool,
 }
 
@@ -30,18 +32,18 @@ impl Set {
         Set { members: None }
     }
 
-    /// An empty set with room for `capacity` members.
+    /// An empty set with space for `capacity` members.
     pub fn with_capacity(capacity: usize) -> Set {
         match capacity {
             0 => Set::new(),
             _ => {
                 let table = Table::with_capacity(capacity);
-                Set { members: Some(Box::new(Members { table, sum: 0, nan: false })) }
+                Set { members: Some(Box::new(Members { table, hash_sum: 0, nan: false })) }
             }
         }
     }
 
-    /// Adds a member; false if an equal one was there, which stays.
+    /// Adds a member. False, and nothing changed, if the set has an equal one.
     pub fn insert(&mut self, member: impl Into<Value>) -> bool {
         let member = member.into();
         let hash = key::hash(&member);
@@ -50,27 +52,27 @@ impl Set {
             return false;
         }
         members.table.insert_hashed(member, (), Some(hash));
-        members.sum = members.sum.wrapping_add(hash.bits);
+        members.hash_sum = members.hash_sum.wrapping_add(hash.bits);
         members.nan |= hash.nan;
         true
     }
 
-    /// Whether a member equals `value`.
+    /// Whether the set has a member equal to `value`.
     pub fn contains(&self, value: &Value) -> bool {
         self.members.as_ref().is_some_and(|members| members.table.find(value, None).is_some())
     }
 
-    /// How many members there are.
+    /// The number of members.
     pub fn len(&self) -> usize {
         self.entries().len()
     }
 
-    /// Whether there are no members.
+    /// Whether the set has no members.
     pub fn is_empty(&self) -> bool {
         self.entries().is_empty()
     }
 
-    /// The members in the order of their insertion.
+    /// The members in the order of insertion.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Value> {
         self.entries().iter().map(|(member, ())| member)
     }
@@ -80,14 +82,13 @@ impl Set {
         self.into_iter().collect()
     }
 
-    /// Bytes of memory that the set takes beside the `Value` that it is in, without what its
-    /// members own.
+    /// Bytes on the heap, without what the members own.
     #[inline]
     pub(crate) fn heap_bytes(&self) -> usize {
         self.members.as_ref().map_or(0, |members| size_of::<Members>() + members.table.heap_bytes())
     }
 
-    /// The same of a new one with room for so many members.
+    /// [`Set::heap_bytes`] of a new set of this capacity.
     pub(crate) fn heap_bytes_for(capacity: usize) -> usize {
         match capacity {
             0 => 0,
@@ -96,10 +97,10 @@ impl Set {
         }
     }
 
-    /// The hash of a frozenset with these members, whatever their order.
+    /// The hash of a frozenset with these members; their order makes no difference.
     pub(crate) fn hash(&self) -> Hash {
         self.members.as_ref().map_or(Hash { bits: 0, nan: false }, |members| Hash {
-            bits: members.sum ^ members.table.entries.len() as u64,
+            bits: members.hash_sum ^ members.table.entries.len() as u64,
             nan: members.nan,
         })
     }

@@ -1,20 +1,24 @@
-//! Reading text formats: a position in text that is known to be UTF-8.
+//! Cursor over the text formats, serpent and json: a position in UTF-8 text and the nesting depth.
 
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::serializer::Serializer;
 
+/// Position in text.
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
     text: &'a str,
+    /// Position in bytes.
     pub(crate) at: usize,
+    /// Levels of containers that may still be entered.
     depth_left: usize,
+    /// Limit on the levels of nested containers.
     depth: usize,
     serializer: Serializer,
 }
 
 impl<'a> Cursor<'a> {
     /// # Errors
-    /// Data that is no UTF-8.
+    /// Data that is not UTF-8.
     pub(crate) fn new(
         serializer: Serializer,
         data: &'a [u8],
@@ -34,7 +38,7 @@ impl<'a> Cursor<'a> {
         self.text
     }
 
-    /// What is still to be read.
+    /// The bytes from the position on.
     pub(crate) fn remaining(&self) -> &'a [u8] {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
@@ -44,7 +48,7 @@ impl<'a> Cursor<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Passes `byte` if it is next.
+    /// Skips `byte` if it is next.
     #[inline]
     pub(crate) fn eat(&mut self, byte: u8) -> bool {
         let next = self.peek() == Some(byte);
@@ -52,7 +56,7 @@ impl<'a> Cursor<'a> {
         next
     }
 
-    /// Passes `word` if it is next.
+    /// Skips `word` if it is next.
     pub(crate) fn eat_word(&mut self, word: &str) -> bool {
         let next = self.remaining().starts_with(word.as_bytes());
         self.at += if next { word.len() } else { 0 };
@@ -64,7 +68,7 @@ impl<'a> Cursor<'a> {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
-    /// Goes one container deeper; back with [`Cursor::leave_container`].
+    /// Enters a container; [`Cursor::leave_container`] leaves it.
     pub(crate) fn enter_container(&mut self) -> Result<(), DecodeError> {
         match self.depth_left.checked_sub(1) {
             Some(left) => {
@@ -79,7 +83,7 @@ impl<'a> Cursor<'a> {
         self.depth_left += 1;
     }
 
-    /// An error at the position; at its end the data is truncated, whatever else was expected.
+    /// A syntax error at the position. At the end of the data the error is that it is truncated.
     pub(crate) fn syntax_error(&self, expected: &'static str) -> DecodeError {
         if self.at >= self.text.len() {
             return self.error(DecodeErrorKind::Truncated);
@@ -87,6 +91,7 @@ impl<'a> Cursor<'a> {
         self.error(DecodeErrorKind::Syntax(expected))
     }
 
+    /// An error at the current position.
     pub(crate) fn error(&self, kind: DecodeErrorKind) -> DecodeError {
         self.error_at(self.at, kind)
     }
@@ -95,7 +100,7 @@ impl<'a> Cursor<'a> {
         DecodeError { serializer: self.serializer, at, kind }
     }
 
-    /// Reads so many hexadecimal digits.
+    /// Reads a number of this many hexadecimal digits.
     pub(crate) fn read_hex(&mut self, digits: usize) -> Option<u32> {
         let text = self.remaining().get(..digits)?;
         let mut number = 0;

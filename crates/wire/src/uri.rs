@@ -1,38 +1,39 @@
 //! Pyro URIs: `PYRO:object@location`, `PYRONAME:name[@location]`, `PYROMETA:tags[@location]`.
 //!
-//! Owns their text and their class-dict form. Knows nothing of how a name is looked up or a location
-//! reached.
+//! This module parses and prints them, and converts them to and from their class dict. The grammar
+//! is that of `Pyro5.core.URI`, but for locations that no client could connect to, which are refused.
+//! A location is `host:port`, `[ipv6]:port` or `./u:path`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::value::{Dict, Value};
 
-/// The port of a nameserver whose location names none.
+/// TCP port of a nameserver whose location has no port: Pyro5's default.
 pub const NAMESERVER_PORT: u16 = 9090;
 
-/// Where an object is, or how to find it.
+/// The address of an object, or the name or tags to look it up by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Uri {
-    /// An object at a known place.
+    /// An object at a known location.
     Pyro {
         /// The object's id.
         object: String,
-        /// Where its daemon listens.
+        /// The location of its daemon.
         location: Location,
     },
     /// A name to look up in the nameserver.
     PyroName {
         /// The name.
         name: String,
-        /// Where the nameserver listens; to be discovered if unsaid.
+        /// The location of the nameserver; `None` to discover it.
         location: Option<Location>,
     },
     /// Any object whose metadata has all these tags.
     PyroMeta {
         /// The tags.
         tags: Vec<String>,
-        /// Where the nameserver listens; to be discovered if unsaid.
+        /// The location of the nameserver; `None` to discover it.
         location: Option<Location>,
     },
 }
@@ -42,7 +43,7 @@ pub enum Uri {
 pub enum Location {
     /// A TCP port.
     Tcp {
-        /// A name or an address; an IPv6 address without its brackets.
+        /// A host name or an address; an IPv6 address without its brackets.
         host: String,
         /// The port.
         port: u16,
@@ -54,26 +55,26 @@ pub enum Location {
     },
 }
 
-/// A text that is no URI: says what is wrong with it and what a right one looks like.
+/// An error of parsing a URI. Its text says what is wrong and how to write it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid uri '{uri}': {problem}")]
 pub struct UriError {
     /// The text.
     pub uri: String,
-    /// What is wrong with it.
+    /// The error in it.
     pub problem: UriProblem,
 }
 
-/// What is wrong with the text of a [`UriError`].
+/// The error in the text of a [`UriError`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UriProblem {
-    /// No protocol in front.
+    /// No protocol at the beginning.
     #[error("it must begin with a protocol, as in PYRO:object@host:port or PYRONAME:name")]
     NoProtocol,
-    /// A protocol that is none of the three.
+    /// A protocol other than the three.
     #[error("unknown protocol {0}; use PYRO:object@host:port, PYRONAME:name or PYROMETA:tag1,tag2")]
     Protocol(String),
-    /// No object between the protocol and the location, or white space in it.
+    /// No object, or one with white space in its name.
     #[error(
         "the object's name is missing or has white space in it, as it must not in PYRO:object@host:port"
     )]
@@ -86,10 +87,10 @@ pub enum UriProblem {
     /// A location without a host.
     #[error("the location '{0}' has no host; write host:port, an IPv6 host as in [::1]:9090")]
     NoHost(String),
-    /// A location without a port that needs one.
+    /// A location of a daemon without a port.
     #[error("the location '{0}' has no port; write {0}:port")]
     NoPort(String),
-    /// Something else than a number as the port.
+    /// A port that is no number from 0 to 65535.
     #[error(
         "the port '{0}' must be a number from 0 to 65535; write host:port, an IPv6 host as in [::1]:9090"
     )]
@@ -102,7 +103,7 @@ pub enum UriProblem {
     /// Two brackets around an IPv6 address.
     #[error("the IPv6 address is in too many brackets; write [::1]:9090")]
     Brackets,
-    /// Something else than an IPv6 address in brackets.
+    /// Brackets around something other than an IPv6 address.
     #[error(
         "between brackets must be a numeric IPv6 address, and behind them :port, as in [::1]:9090"
     )]
@@ -118,7 +119,7 @@ impl Uri {
         Uri::Pyro { object: object.into(), location: Location::Tcp { host: host.into(), port } }
     }
 
-    /// The location, where it has one.
+    /// The location, if the URI has one.
     pub fn location(&self) -> Option<&Location> {
         match self {
             Uri::Pyro { location, .. } => Some(location),
@@ -126,7 +127,7 @@ impl Uri {
         }
     }
 
-    /// The class dict that Pyro5 sends for it.
+    /// The class dict in which a URI travels.
     pub fn to_value(&self) -> Value {
         let (protocol, object) = match self {
             Uri::Pyro { object, .. } => ("PYRO", Value::from(object)),
@@ -172,7 +173,7 @@ impl Uri {
     }
 }
 
-/// The texts of a set, or of the list that some serializers make of one.
+/// The strings in a set, or in the list that json and msgpack make of a set.
 fn read_texts(value: &Value) -> Option<Vec<String>> {
     let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
     match value {
@@ -195,7 +196,7 @@ fn parse(text: &str) -> Result<Uri, UriProblem> {
     if !protocol.starts_with("PYRO") || !protocol.bytes().all(|b| b.is_ascii_alphabetic()) {
         return Err(UriProblem::NoProtocol);
     }
-    // Python's `$` lets one line break at the end pass.
+    // The `$` of Pyro5's regular expression matches before a line break at the end, too.
     let rest = rest.strip_suffix('\n').unwrap_or(rest);
     let (object, location) = split_location(rest);
     if object.is_empty() || object.contains(char::is_whitespace) {
@@ -223,7 +224,7 @@ fn parse(text: &str) -> Result<Uri, UriProblem> {
     }
 }
 
-/// Parts the object from the location at the first `@` that has something on both sides.
+/// Splits the object from the location at the first `@` that has text on both sides.
 fn split_location(text: &str) -> (&str, Option<&str>) {
     let first = text.chars().next().map_or(0, char::len_utf8);
     let at = text.get(first..).and_then(|tail| tail.find('@')).map(|at| at + first);
@@ -278,7 +279,7 @@ fn parse_location(text: &str, default_port: Option<u16>) -> Result<Location, Uri
 impl FromStr for Location {
     type Err = UriError;
 
-    /// Reads a location by itself: `host:port`, `[ipv6]:port` or `./u:path`.
+    /// Parses a location on its own: `host:port`, `[ipv6]:port` or `./u:path`.
     fn from_str(text: &str) -> Result<Self, UriError> {
         parse_location(text, None).map_err(|problem| UriError { uri: text.to_owned(), problem })
     }

@@ -1,7 +1,4 @@
-//! Python's plain data as one Rust type.
-//!
-//! Owns [`Value`] and the conversions into and out of it. Knows nothing of bytes: what a value looks
-//! like on the wire is each codec's business, how Python prints it that of `repr`.
+//! Value model of Python's plain data, shared by all serializers.
 
 use num_bigint::BigInt;
 use num_traits::ToPrimitive;
@@ -11,8 +8,8 @@ pub use crate::set::Set;
 
 /// A value of Python's plain data.
 ///
-/// `==` is structural (`Int(1) != Float(1.0)`), save that dicts and sets compare without regard to
-/// order; the keys of a [`Dict`] and the members of a [`Set`] are unique under Python's own `==`.
+/// `==` compares the structure: `Int(1) != Float(1.0)`. Dicts and sets compare without regard to
+/// order. The keys of a [`Dict`] and the members of a [`Set`] are unique under Python's own `==`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// `None`
@@ -21,7 +18,7 @@ pub enum Value {
     Bool(bool),
     /// An `int` of 64 bits.
     Int(i64),
-    /// An `int` that does not fit [`Value::Int`]; make it with [`Value::int`], which keeps it so.
+    /// An `int` beyond 64 bits. Use [`Value::int`], which chooses the variant that fits.
     BigInt(Box<BigInt>),
     /// A `float`, nan and the infinities included.
     Float(f64),
@@ -32,7 +29,7 @@ pub enum Value {
         /// The imaginary part.
         im: f64,
     },
-    /// A `str`. Python's lone surrogates have no place in it.
+    /// A `str`. It cannot hold Python's lone surrogates.
     Str(String),
     /// A `bytes`.
     Bytes(Vec<u8>),
@@ -49,7 +46,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// About how many bytes of memory it takes, with all that it holds.
+    /// Bytes of memory that the value and all it holds take, roughly.
     pub fn memory(&self) -> usize {
         let sum = |items: &[Value]| items.iter().map(Value::memory).sum();
         size_of::<Value>()
@@ -71,7 +68,7 @@ impl Value {
         Value::Bytes(bytes.into())
     }
 
-    /// An `int` of any size, in the form that fits it.
+    /// An `int` of any size, in the variant that fits it.
     pub fn int(int: BigInt) -> Value {
         match int.to_i64() {
             Some(small) => Value::Int(small),
@@ -96,7 +93,7 @@ impl Value {
         }
     }
 
-    /// The number of a `float` or an `int`; an `int` beyond a float's range is an infinity.
+    /// The number of a `float` or an `int`. An `int` beyond the range of a float gives an infinity.
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Value::Float(float) => Some(*float),

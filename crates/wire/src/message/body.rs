@@ -1,4 +1,4 @@
-//! What follows a header: annotations and the payload.
+//! Body of a message: annotations and payload.
 
 use std::borrow::Cow;
 
@@ -11,10 +11,10 @@ use crate::limits::Limits;
 /// A message's annotations and payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body<'a> {
-    /// The annotations in the order of their ids' first appearance; an id given twice has the later
-    /// data.
+    /// The annotations, in the order of their ids' first appearance. If an id appears twice, the
+    /// later data counts.
     pub annotations: Vec<([u8; 4], &'a [u8])>,
-    /// The payload, inflated if it was compressed.
+    /// The payload, inflated if it came compressed.
     pub payload: Cow<'a, [u8]>,
 }
 
@@ -22,8 +22,8 @@ impl<'a> Body<'a> {
     /// Reads the bytes that follow `header`.
     ///
     /// # Errors
-    /// Another length than the header's, malformed annotations, data that does not inflate, and
-    /// whatever is beyond the limits.
+    /// A length other than the header's, malformed annotations, a payload that does not inflate, and
+    /// anything beyond the limits.
     pub fn parse(header: &Header, body: &'a [u8], limits: &Limits) -> Result<Body<'a>, FrameError> {
         if body.len() != header.body_len() {
             return Err(FrameError::Length);
@@ -73,8 +73,10 @@ fn parse_annotations<'a>(
     Ok(annotations)
 }
 
-/// Inflates a zlib stream to at most `max` bytes. As with Python's `zlib`, data behind the stream's
-/// end is ignored.
+/// Inflates a zlib stream to at most `max` bytes. Data after the end of the stream is ignored, as by
+/// Python's `zlib`.
+///
+/// This drives zlib itself, because the readers of `flate2` take a truncated stream for a whole one.
 fn inflate(data: &[u8], max: usize) -> Result<Vec<u8>, InflateError> {
     if max == 0 {
         return Err(InflateError::Refused);
@@ -94,11 +96,11 @@ fn inflate(data: &[u8], max: usize) -> Result<Vec<u8>, InflateError> {
             return Ok(out);
         }
         if out.len() == out.capacity() {
-            // One byte beyond the limit is room enough to see that the limit is passed.
-            let room = out.capacity().min(max.saturating_add(1).saturating_sub(out.len()).max(1));
-            out.reserve_exact(room);
+            // One byte beyond the limit is enough to find out that the stream goes beyond it.
+            let more = out.capacity().min(max.saturating_add(1).saturating_sub(out.len()).max(1));
+            out.reserve_exact(more);
         } else if inflate.total_in() == read && out.len() == written {
-            // All read, room left, and still no end.
+            // All data is read and `out` has space, but the stream has not ended.
             return Err(InflateError::Corrupt);
         }
     }

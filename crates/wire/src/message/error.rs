@@ -1,46 +1,46 @@
-//! What is wrong with a message.
+//! Errors of message framing.
 
-/// A message that is none, or that is beyond the limits.
+/// A malformed message, or one beyond the limits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// The bytes do not begin as a message.
+    /// Bytes that do not begin with "PYRO".
     #[error("invalid data: not a Pyro message")]
     NotPyro,
-    /// A message of another protocol version.
+    /// Another protocol version than 502.
     #[error("invalid protocol version: {0}")]
     Version(u16),
-    /// The header's last two bytes are wrong.
+    /// A wrong magic number at the end of the header.
     #[error("invalid message or protocol version")]
     BadMagic,
-    /// A message type that does not exist.
+    /// A message type other than 1 to 6.
     #[error("invalid msg type {0} received")]
     UnknownType(u8),
-    /// A message beyond the limit.
+    /// A message longer than the limit.
     #[error("message too large ({size}, max={max})")]
     TooLarge {
         /// Bytes of annotations and payload together.
         size: usize,
-        /// The limit.
+        /// The limit in bytes.
         max: usize,
     },
-    /// A body that is not as long as the header says.
+    /// A body of another length than the header announces.
     #[error("payload length doesn't match message header")]
     Length,
     /// Annotations that are malformed or beyond the limits.
     #[error("{0}")]
     Annotation(#[from] AnnotationError),
-    /// A compressed payload that does not inflate.
+    /// A compressed payload that cannot be inflated.
     #[error("cannot inflate the payload: {0}")]
     Inflate(#[from] InflateError),
 }
 
-/// What is wrong with a message's annotations.
+/// Malformed annotations, or annotations beyond the limits.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnnotationError {
-    /// An id outside ASCII.
+    /// An id with characters outside ASCII.
     #[error("annotation identifier must be 4 ascii characters")]
     Id,
-    /// A chunk that reaches beyond the annotations' announced end.
+    /// A chunk that ends after the announced end of the annotations.
     #[error("annotation chunk length exceeds remaining data")]
     ChunkLength,
     /// More bytes of annotations than the limit.
@@ -48,7 +48,7 @@ pub enum AnnotationError {
     TooLarge {
         /// Bytes of all chunks.
         size: usize,
-        /// The limit.
+        /// The limit in bytes.
         max: usize,
     },
     /// More chunks than the limit.
@@ -59,19 +59,19 @@ pub enum AnnotationError {
     },
 }
 
-/// What is wrong with a compressed payload.
+/// A compressed payload that cannot be inflated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InflateError {
-    /// Compression is not accepted, as before the handshake.
+    /// Compression is refused, as it is before the end of the handshake.
     #[error("compression is not accepted here")]
     Refused,
-    /// The data inflates to more than the limit.
+    /// Data that inflates to more than the limit.
     #[error("it inflates to more than {max} bytes")]
     TooLarge {
-        /// The limit.
+        /// The limit in bytes.
         max: usize,
     },
-    /// The data is no zlib stream, or not all of one.
+    /// Data that is no zlib stream, or only part of one.
     #[error("it is no complete zlib stream")]
     Corrupt,
 }

@@ -1,30 +1,30 @@
-//! The 40 bytes in front of every message.
+//! Header of a message: type, flags, lengths. The byte table is in [`message`](super).
 
 use super::error::{AnnotationError, FrameError};
 use crate::limits::Limits;
 
-/// Length of the header.
+/// Length of the header in bytes.
 pub const HEADER_LEN: usize = 40;
-/// The protocol version we speak.
+/// The protocol version of Pyro5.
 pub const PROTOCOL_VERSION: u16 = 502;
 
 const TAG: [u8; 4] = *b"PYRO";
 const MAGIC: u16 = 0x4dc5;
 
-/// What a message is for.
+/// The type of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MessageType {
-    /// A client asks for a connection to an object.
+    /// A client's handshake.
     Connect = 1,
-    /// The connection is granted.
+    /// The daemon accepts the handshake.
     ConnectOk,
-    /// The connection is refused.
+    /// The daemon refuses the handshake.
     ConnectFail,
     /// A method call.
     Invoke,
-    /// What a call came to.
+    /// The result of a call: a value or an exception.
     Result,
-    /// A sign of life, asked for and given.
+    /// A ping, and the answer to one.
     Ping,
 }
 
@@ -62,19 +62,19 @@ bitflags::bitflags! {
 /// A message's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What the message is for.
+    /// The message type.
     pub kind: MessageType,
-    /// The payload's serializer, by id. Not checked here: a ping may carry any.
+    /// The id of the payload's serializer. Not checked: a ping may have any id.
     pub serializer: u8,
     /// The flags.
     pub flags: Flags,
     /// The sequence number.
     pub seq: u16,
-    /// Bytes of the payload as sent.
+    /// Bytes of the payload as sent, which may be compressed.
     pub data_len: u32,
     /// Bytes of the annotations.
     pub annotations_len: u32,
-    /// The correlation id; zeros where there is none.
+    /// The correlation id; zeros without the flag CORR_ID.
     pub correlation_id: [u8; 16],
 }
 
@@ -82,7 +82,7 @@ impl Header {
     /// Reads a header.
     ///
     /// # Errors
-    /// Bytes that are no header, and announced lengths beyond the limits.
+    /// Bytes that are no header, and lengths beyond the limits.
     pub fn decode(bytes: &[u8; HEADER_LEN], limits: &Limits) -> Result<Header, FrameError> {
         let mut rest = bytes.as_slice();
         if take_field::<4>(&mut rest) != TAG {
@@ -134,14 +134,14 @@ impl Header {
         bytes
     }
 
-    /// How many bytes follow the header.
+    /// Bytes after the header: annotations and payload.
     pub fn body_len(&self) -> usize {
-        // Two 32-bit lengths; only a 32-bit host could not hold their sum, and saturates.
+        // The sum of two 32-bit lengths saturates on a 32-bit host.
         (self.data_len as usize).saturating_add(self.annotations_len as usize)
     }
 }
 
-/// The first `N` bytes; zeros where there are not so many, which the fixed length rules out.
+/// Removes the first `N` bytes. The fixed length of the header ensures that there are so many.
 fn take_field<const N: usize>(bytes: &mut &[u8]) -> [u8; N] {
     match bytes.split_first_chunk() {
         Some((head, tail)) => {

@@ -1,19 +1,22 @@
-//! Writing a message without a copy: the payload is serialized straight behind its header.
+//! Writer of messages that serializes the payload in place, right after its header.
+//!
+//! The header has the lengths, which are known last: [`FrameWriter::begin`] leaves space for it, and
+//! [`FrameWriter::finish`] fills it in.
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 
 use super::error::{AnnotationError, FrameError};
 use super::header::{Flags, HEADER_LEN, Header, MessageType};
 
-/// Pyro5 leaves a payload of up to so many bytes as it is.
+/// Largest payload, in bytes, that is never compressed, as in Pyro5.
 const MAX_UNCOMPRESSED_BYTES: usize = 100;
 
-/// Annotations to be sent: ids of four ASCII characters, with their data.
+/// Annotations to be sent: an id of four ASCII characters, and data.
 pub type Annotations = Vec<([u8; 4], Vec<u8>)>;
 
-/// A message being written at the end of a buffer.
+/// A message that is being written at the end of a buffer.
 ///
-/// Dropped without [`FrameWriter::finish`], it leaves the buffer as it found it.
+/// If it is dropped before [`FrameWriter::finish`], the buffer is as it was before.
 #[derive(Debug)]
 pub struct FrameWriter<'a> {
     out: &'a mut Vec<u8>,
@@ -26,10 +29,10 @@ pub struct FrameWriter<'a> {
 }
 
 impl<'a> FrameWriter<'a> {
-    /// Makes room for the header and writes the annotations.
+    /// Leaves space for the header and writes the annotations.
     ///
     /// # Errors
-    /// Annotation ids outside ASCII, and annotations longer than their length field can say.
+    /// Annotation ids outside ASCII, and annotations of more than 4 GiB.
     pub fn begin(
         out: &'a mut Vec<u8>,
         kind: MessageType,
@@ -56,15 +59,16 @@ impl<'a> FrameWriter<'a> {
         Ok(FrameWriter { out, start, payload_start, kind, serializer, seq, finished: false })
     }
 
-    /// Where the payload goes: append to it, and leave alone what is there.
+    /// The buffer to append the payload to. Its present content must stay.
     pub fn payload(&mut self) -> &mut Vec<u8> {
         self.out
     }
 
-    /// Completes the message: compresses the payload if asked to, and fills the header in.
+    /// Completes the message: compresses the payload if `compress` is true, and writes the header.
     ///
     /// # Errors
-    /// A message beyond `max_len`; the buffer is then as `begin` found it.
+    /// A message of more than `max_len` bytes after its header. The buffer is then as it was before
+    /// [`FrameWriter::begin`].
     pub fn finish(
         self,
         flags: Flags,
@@ -83,8 +87,8 @@ impl<'a> FrameWriter<'a> {
         self.write_header(flags, correlation_id, max_len, 0)
     }
 
-    /// Completes a message whose payload goes on: `behind` further bytes follow the buffer's when
-    /// it is sent. Such a payload is not compressed.
+    /// Completes a message whose payload ends with `tail_len` bytes that are not in the buffer: the
+    /// caller sends them after it. Such a payload is not compressed.
     ///
     /// # Errors
     /// As [`FrameWriter::finish`].
@@ -125,8 +129,8 @@ impl<'a> FrameWriter<'a> {
             annotations_len: annotations_len as u32,
             correlation_id: correlation_id.unwrap_or_default(),
         };
-        if let Some(place) = self.out.get_mut(self.start..self.start + HEADER_LEN) {
-            place.copy_from_slice(&header.encode());
+        if let Some(space) = self.out.get_mut(self.start..self.start + HEADER_LEN) {
+            space.copy_from_slice(&header.encode());
         }
         self.finished = true;
         Ok(())
@@ -149,7 +153,7 @@ fn deflate(data: &[u8]) -> Vec<u8> {
         let rest = data.get(read..).unwrap_or(&[]);
         match deflate.compress_vec(rest, &mut out, FlushCompress::Finish) {
             Ok(Status::StreamEnd) => return out,
-            // Compressing fails only for want of room.
+            // Compression fails only if `out` is full.
             Ok(Status::Ok | Status::BufError) | Err(_) => out.reserve(out.capacity().max(64)),
         }
     }
