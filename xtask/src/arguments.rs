@@ -11,12 +11,16 @@ Usage: cargo xtask COMMAND
 
 Commands:
   test     run every check and every test; stops at the first step that fails
-             --rust       formatting, clippy, arrows, tidy and the Rust tests only
-             --python     the Python behaviour tests only
+             --quick      lint, and the tests of what changed since the branch left main
+             --rust       lint and the Rust tests only
+             --python     the Python tests only
+             --services   the tests with other services only (etcd, Prometheus)
+             --browser    the tests of the page in a browser only
+             --wheel      the tests of the Python wheel only
              -k EXPR      run the Python tests whose names match (passed to pytest)
-             --extended   also the tests that take long
+             --extended   all suites, also the tests that take long
              -- ARGS      passed to pytest
-  lint     formatting, clippy, arrows and tidy
+  lint     formatting, clippy, licences (with cargo-deny), arrows and tidy
   arrows   which crate depends on which, and the layers inside the crates
              --circles    print the circles of files and the names that tie them
   tidy     the rules of the house that no compiler checks
@@ -29,6 +33,8 @@ Commands:
   compare  measure `up` and idle memory of one lab under PyroLab and under Ferrolab
   docs     write the pages that are generated from the program: the configuration reference and
              its JSON Schema
+  windows  check `wire` and `remote` for x86_64-pc-windows-gnu, where that can be built
+  tools    install cargo-deny below target/
   venv     make or update the Python environment of the tests; prints its interpreter";
 
 /// A subcommand, with its options.
@@ -44,6 +50,8 @@ pub(crate) enum Arguments {
         update: bool,
     },
     Venv,
+    Tools,
+    Windows,
     Docs,
     Compare,
     /// With what is passed on to the script.
@@ -51,10 +59,14 @@ pub(crate) enum Arguments {
 }
 
 /// Options of `test`.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct TestOptions {
+    pub(crate) quick: bool,
     pub(crate) rust: bool,
     pub(crate) python: bool,
+    pub(crate) services: bool,
+    pub(crate) browser: bool,
+    pub(crate) wheel: bool,
     pub(crate) extended: bool,
     pub(crate) expression: Option<String>,
     pub(crate) pytest: Vec<String>,
@@ -74,6 +86,8 @@ impl Arguments {
             "arrows" => Arguments::Arrows { circles: flag(&mut words, "--circles") },
             "tidy" => Arguments::Tidy { update: flag(&mut words, "--update-exceptions") },
             "venv" => Arguments::Venv,
+            "tools" => Arguments::Tools,
+            "windows" => Arguments::Windows,
             "docs" => Arguments::Docs,
             "compare" => Arguments::Compare,
             "help" | "--help" | "-h" => Arguments::Help,
@@ -92,26 +106,32 @@ fn flag(words: &mut Peekable<impl Iterator<Item = String>>, option: &str) -> boo
 }
 
 fn test_options(mut words: impl Iterator<Item = String>) -> Result<TestOptions, String> {
-    let (mut rust, mut python, mut extended) = (false, false, false);
-    let (mut expression, mut pytest) = (None, Vec::new());
+    let mut options = TestOptions::default();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "--rust" => rust = true,
-            "--python" => python = true,
-            "--extended" => extended = true,
-            "-k" => expression = Some(words.next().ok_or("-k needs an expression")?),
-            "--" => pytest.extend(words.by_ref()),
+            "--quick" => options.quick = true,
+            "--rust" => options.rust = true,
+            "--python" => options.python = true,
+            "--services" => options.services = true,
+            "--browser" => options.browser = true,
+            "--wheel" => options.wheel = true,
+            "--extended" => options.extended = true,
+            "-k" => options.expression = Some(words.next().ok_or("-k needs an expression")?),
+            "--" => options.pytest.extend(words.by_ref()),
             unknown => return Err(format!("`test` takes no `{unknown}`")),
         }
     }
-    let everything = rust == python;
-    Ok(TestOptions {
-        rust: rust || everything,
-        python: python || everything,
-        extended,
-        expression,
-        pytest,
-    })
+    if options.quick && options != (TestOptions { quick: true, ..TestOptions::default() }) {
+        return Err("`--quick` chooses the tests itself: it goes with no other option".to_owned());
+    }
+    let extra = [&mut options.services, &mut options.browser, &mut options.wheel];
+    if !options.quick && !options.rust && !options.python && !extra.iter().any(|chosen| **chosen) {
+        (options.rust, options.python) = (true, true);
+        for suite in extra {
+            *suite = options.extended;
+        }
+    }
+    Ok(options)
 }
 
 #[cfg(test)]
@@ -123,7 +143,7 @@ mod tests {
     }
 
     fn options(rust: bool, python: bool) -> TestOptions {
-        TestOptions { rust, python, extended: false, expression: None, pytest: Vec::new() }
+        TestOptions { rust, python, ..TestOptions::default() }
     }
 
     #[test]
@@ -134,8 +154,19 @@ mod tests {
             pytest: vec!["-x".to_owned()],
             ..options(false, true)
         };
+        let quick = TestOptions { quick: true, ..TestOptions::default() };
+        let browser = TestOptions { browser: true, ..TestOptions::default() };
+        let all = TestOptions {
+            services: true,
+            wheel: true,
+            extended: true,
+            ..TestOptions { rust: true, python: true, browser: true, ..TestOptions::default() }
+        };
         let cases = [
             ("test", Arguments::Test(options(true, true))),
+            ("test --quick", Arguments::Test(quick)),
+            ("test --browser", Arguments::Test(browser)),
+            ("test --extended", Arguments::Test(all)),
             ("test --rust", Arguments::Test(options(true, false))),
             ("test --python", Arguments::Test(options(false, true))),
             ("test --rust --python", Arguments::Test(options(true, true))),
@@ -162,6 +193,7 @@ mod tests {
             ("tset", "`tset`"),
             ("test --fast", "`--fast`"),
             ("test -k", "-k needs"),
+            ("test --quick --rust", "no other option"),
             ("lint now", "`now`"),
         ];
         for (line, named) in cases {

@@ -4,30 +4,27 @@
 
 mod arguments;
 mod arrows;
+mod changed;
 mod docs;
 mod failure;
 mod imports;
 mod layout;
+mod licences;
 mod process;
 mod source;
 mod steps;
+mod suites;
 mod tidy;
 mod venv;
+mod windows;
 mod workspace;
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use crate::arguments::{Arguments, TestOptions};
-use crate::failure::{Failure, Outcome};
+use crate::arguments::Arguments;
+use crate::failure::Outcome;
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-
-/// The suites of the Python tests: the step, the folder, and whether its tests mostly wait for
-/// processes, so that several at a time are worth the starting of pytest's workers.
-const PYTHON_SUITES: [(&str, &str, bool); 2] =
-    [("Python worker tests", "python/tests", false), ("Python behaviour tests", "tests", true)];
 
 fn main() -> ExitCode {
     let arguments = match Arguments::parse(std::env::args().skip(1)) {
@@ -73,7 +70,10 @@ fn carry_out(arguments: Arguments) -> Outcome<()> {
             steps.run("exceptions", || tidy::update_exceptions(&workspace))?;
         }
         Arguments::Lint => lint(&workspace, &mut steps)?,
-        Arguments::Test(options) => test(&workspace, &mut steps, &options)?,
+        Arguments::Test(options) if options.quick => suites::run_quick(&workspace, &mut steps)?,
+        Arguments::Test(options) => suites::run(&workspace, &mut steps, &options)?,
+        Arguments::Windows => windows::check(&workspace, &mut steps)?,
+        Arguments::Tools => steps.run("tools", || licences::install(&workspace))?,
     }
     println!("\n{}", steps.summary());
     Ok(())
@@ -121,6 +121,7 @@ fn lint(workspace: &Workspace, steps: &mut Steps) -> Outcome<()> {
         clippy.args(["clippy", "--workspace", "--all-targets", "--quiet"]);
         process::run(clippy.args(["--", "-D", "warnings"]))
     })?;
+    licences::check(workspace, steps)?;
     arrows(workspace, steps)?;
     steps.run("tidy", || tidy::check(workspace))
 }
@@ -129,109 +130,4 @@ fn lint(workspace: &Workspace, steps: &mut Steps) -> Outcome<()> {
 fn arrows(workspace: &Workspace, steps: &mut Steps) -> Outcome<()> {
     steps.run("dependency arrows", || arrows::check(workspace))?;
     steps.run("layers", || layout::check(workspace))
-}
-
-/// Everything, from the cheapest step to the dearest.
-///
-/// The environment and the binary come before the Rust tests, because those use both; the one
-/// build makes all that the Rust tests, the documentation tests and the Python suites run.
-fn test(workspace: &Workspace, steps: &mut Steps, options: &TestOptions) -> Outcome<()> {
-    if options.rust {
-        lint(workspace, steps)?;
-    }
-    let (mut python, mut pymeasure) = (PathBuf::new(), PathBuf::new());
-    let mut libraries = PathBuf::new();
-    steps.run("Python environments", || {
-        python = venv::ensure(workspace, &venv::TESTS)?;
-        pymeasure = venv::ensure(workspace, &venv::PYMEASURE)?;
-        if options.extended {
-            libraries = venv::ensure(workspace, &venv::LIBRARIES)?;
-        }
-        Ok(())
-    })?;
-    steps.run("build", || {
-        let mut build = workspace.cargo();
-        build.args(["build", "--workspace", "--bins"]);
-        if options.rust {
-            build.args(["--lib", "--tests", "--examples"]);
-        }
-        process::run(&mut build)
-    })?;
-    let environment = [
-        ("FERROLAB_TEST_PYTHON", python.clone().into_os_string()),
-        ("FERROLAB_TEST_PYMEASURE", pymeasure.into_os_string()),
-        ("FERROLAB_TEST_LIBRARIES", libraries.into_os_string()),
-        ("FERROLAB_BIN", workspace.binary("ferrolab")?.into_os_string()),
-        ("FERROLAB_LOAD", workspace.binary("load")?.into_os_string()),
-        ("FERROLAB_TEST_EXTENDED", if options.extended { "1" } else { "" }.into()),
-    ];
-    if options.rust {
-        rust_tests(workspace, steps, &environment)?;
-    }
-    if options.python {
-        python_tests(workspace, steps, options, &python, &environment)?;
-    }
-    Ok(())
-}
-
-/// Environment variables that tests read.
-type Environment = [(&'static str, OsString)];
-
-fn rust_tests(workspace: &Workspace, steps: &mut Steps, environment: &Environment) -> Outcome<()> {
-    steps.run("Rust tests", || {
-        let mut tests = workspace.cargo();
-        if process::succeeds(workspace.cargo().args(["nextest", "--version"])) {
-            tests.args(["nextest", "run", "--workspace"]);
-        } else {
-            println!("cargo-nextest is not installed: using cargo test");
-            tests.args(["test", "--workspace", "--lib", "--bins", "--tests", "--quiet"]);
-        }
-        process::run(tests.envs(environment.iter().cloned()))
-    })?;
-    steps.run("documentation tests", || {
-        let mut tests = workspace.cargo();
-        tests.args(["test", "--workspace", "--doc", "--quiet"]);
-        process::run(tests.envs(environment.iter().cloned()))
-    })
-}
-
-fn python_tests(
-    workspace: &Workspace,
-    steps: &mut Steps,
-    options: &TestOptions,
-    python: &Path,
-    environment: &Environment,
-) -> Outcome<()> {
-    let mut found = false;
-    for (step, folder, waits) in PYTHON_SUITES {
-        steps.run(step, || {
-            let mut tests = process::command(python);
-            tests.current_dir(workspace.root()).args(["-m", "pytest", folder]);
-            tests.args(["--timeout", "900"]);
-            if waits {
-                tests.args(["-n", &workers().to_string(), "--dist", "loadgroup"]);
-            }
-            if let Some(expression) = &options.expression {
-                tests.args(["-k", expression]);
-            }
-            tests.args(&options.pytest).envs(environment.iter().cloned());
-            found |= run_suite(&mut tests, options.expression.is_some())?;
-            Ok(())
-        })?;
-    }
-    if found { Ok(()) } else { Err(Failure::new("no Python test has such a name")) }
-}
-
-/// Runs one suite and returns whether it found a test; that it may have none is `-k`'s doing.
-fn run_suite(tests: &mut Command, may_be_empty: bool) -> Outcome<bool> {
-    const NO_TESTS_COLLECTED: i32 = 5;
-    match process::code(tests)? {
-        Some(NO_TESTS_COLLECTED) if may_be_empty => Ok(false),
-        code => process::judge(tests, code).map(|()| true),
-    }
-}
-
-/// How many pytest workers: one more than there are cores, because tests wait a lot.
-fn workers() -> usize {
-    std::thread::available_parallelism().map_or(2, |cores| cores.get() + 1)
 }

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use crate::failure::Outcome;
 
-/// The steps that a run has passed.
+/// The steps that a run has passed, and those that it has skipped.
 #[derive(Default)]
 pub(crate) struct Steps {
     passed: Vec<(&'static str, Duration)>,
+    skipped: Vec<String>,
 }
 
 impl Steps {
@@ -31,11 +32,24 @@ impl Steps {
         Ok(())
     }
 
-    /// One line that says what passed.
+    /// Records a step that cannot run here, and says why.
+    pub(crate) fn skip(&mut self, name: &str, reason: &str) {
+        println!("\n=== {name}: skipped, {reason}");
+        self.skipped.push(format!("{name} ({reason})"));
+    }
+
+    /// The steps that passed, after a line with those that were skipped.
     pub(crate) fn summary(&self) -> String {
         let names: Vec<_> = self.passed.iter().map(|(name, _)| *name).collect();
         let total: Duration = self.passed.iter().map(|(_, took)| *took).sum();
-        format!("xtask: all passed in {:.0} s: {}", total.as_secs_f64(), names.join(", "))
+        let passed = match &names[..] {
+            [] => "xtask: nothing to run".to_owned(),
+            _ => format!("xtask: all passed in {:.0} s: {}", total.as_secs_f64(), names.join(", ")),
+        };
+        match &self.skipped[..] {
+            [] => passed,
+            skipped => format!("xtask: skipped: {}\n{passed}", skipped.join(", ")),
+        }
     }
 }
 
@@ -54,5 +68,7 @@ mod tests {
             Err("second failed: no luck; try again".to_owned())
         );
         assert!(steps.summary().ends_with(": first"));
+        steps.skip("third", "no tests yet");
+        assert!(steps.summary().starts_with("xtask: skipped: third (no tests yet)\n"));
     }
 }

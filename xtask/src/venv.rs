@@ -53,6 +53,10 @@ pub(crate) const LIBRARIES: Environment = Environment {
     resolve: true,
 };
 
+/// Programs for `cargo xtask lint`.
+pub(crate) const TOOLS: Environment =
+    Environment { folder: "tools", requirements: "requirements-tools.txt", resolve: false };
+
 /// Makes or updates an environment, if it is not what it should be, and returns its interpreter.
 pub(crate) fn ensure(workspace: &Workspace, environment: &Environment) -> Outcome<PathBuf> {
     let requirements = workspace.root().join("tests").join(environment.requirements);

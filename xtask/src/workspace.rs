@@ -74,6 +74,15 @@ impl Workspace {
         Ok(names)
     }
 
+    /// The name of the package in `folder`, which may differ from the folder's.
+    pub(crate) fn package_name(&self, folder: &str) -> Outcome<String> {
+        let path = self.root.join(folder).join("Cargo.toml");
+        let text =
+            fs::read_to_string(&path).map_err(|error| Failure::file("read", &path, &error))?;
+        let name = text.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+        name.map(str::to_owned).ok_or_else(|| Failure::new(format!("{folder} has no package")))
+    }
+
     /// The workspace's own files, relative and with `/`: those that git tracks or would track.
     pub(crate) fn files(&self) -> Outcome<Vec<String>> {
         let mut git = process::command("git");
