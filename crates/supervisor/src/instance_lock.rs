@@ -138,7 +138,7 @@ mod tests {
 
         let waiting = tokio::spawn({
             let path = path.clone();
-            async move { InstanceLock::wait_free(&path, Duration::from_secs(5)).await }
+            async move { InstanceLock::wait_free(&path, Duration::from_secs(120)).await }
         });
         drop(lock);
         assert!(waiting.await.unwrap().unwrap());

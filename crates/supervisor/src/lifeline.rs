@@ -166,7 +166,7 @@ mod tests {
 
     use super::*;
 
-    const SOON: Duration = Duration::from_secs(5);
+    const SOON: Duration = Duration::from_secs(120);
 
     /// A lifeline over pipes: the parent's writer, its reader, the child's side, and a channel
     /// that says when the child would have exited.

@@ -271,7 +271,7 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), all_have_begun).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(120), all_have_begun).await.unwrap();
         let sought = Sought::Names(Which::Prefix(String::new()));
         let mut budget = Budget::default();
         let all = searches.find(sought, &mut budget, |found, _| Ok(found.len())).await;

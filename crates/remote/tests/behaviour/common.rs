@@ -15,7 +15,7 @@ use wire::message::{Flags, FrameWriter, MessageType};
 use wire::value::Dict;
 
 /// Whatever takes longer than this has gone wrong.
-pub(crate) const LONGEST: Duration = Duration::from_secs(20);
+pub(crate) const LONGEST: Duration = Duration::from_secs(120);
 
 /// A daemon that serves on localhost until this is dropped.
 pub(crate) struct Serving {

@@ -156,7 +156,7 @@ async fn a_client_that_goes_during_its_call_frees_its_lock_at_once() {
         // The next waits for the call, and the safe state behind it.
         let mut eve = fixture.proxy();
         let waiting = tokio::spawn(async move {
-            let granted = lock(&mut eve, "eve", Some(20.0)).await;
+            let granted = lock(&mut eve, "eve", Some(600.0)).await;
             (granted, eve)
         });
         fixture.wait_for_locks(|lock| lock.waiting.len() == 1).await;
@@ -212,7 +212,7 @@ async fn a_request_that_waits_holds_nobody_up() {
     let (mut ada, mut eve) = (fixture.proxy(), fixture.proxy());
     lock(&mut ada, "ada", None).await.unwrap();
     let waiting = tokio::spawn(async move {
-        let granted = lock(&mut eve, "eve", Some(20.0)).await;
+        let granted = lock(&mut eve, "eve", Some(600.0)).await;
         (granted, eve)
     });
     fixture.wait_for_locks(|lock| lock.waiting.len() == 1).await;
@@ -297,7 +297,7 @@ async fn nobody_drives_beside_a_method_that_brings_to_rest_however_long_it_takes
     let info = call(&mut eve, "lock_info").await.unwrap();
     let told = |key: &str| info.as_dict().unwrap().get(key).cloned().unwrap();
     assert_eq!((told("state"), told("after")), ("resting".into(), "ada".into()));
-    let waiting = tokio::spawn(async move { lock(&mut eve, "eve", Some(20.0)).await.map(|_| eve) });
+    let waiting = tokio::spawn(async move { lock(&mut eve, "eve", Some(600.0)).await.map(|_| eve) });
     fixture.wait_for_locks(|lock| lock.waiting.len() == 1).await;
     assert!(!fixture.instrument.seen().contains(&"work ends".to_owned()));
     fixture.instrument.open.send_replace(true);

@@ -3,7 +3,6 @@
 //! A short run each time; with `FERROLAB_TEST_EXTENDED=1` (`cargo xtask test --extended`) it is
 //! 100,000 packets for each serializer.
 
-use std::time::Duration;
 
 use remote::{DaemonConfig, Limits, Location, Serializer, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,7 +11,7 @@ use wire::message::{HEADER_LEN, Header, MessageType};
 use wire::serializer::CallRef;
 use wire::value::Dict;
 
-use crate::common::{Serving, frame, hello};
+use crate::common::{LONGEST, Serving, frame, hello};
 
 /// A small generator: the same packets in every run.
 struct Random(u64);
@@ -125,7 +124,7 @@ impl Peer {
         loop {
             let mut head = [0; HEADER_LEN];
             let reading = self.stream.read_exact(&mut head);
-            let read = tokio::time::timeout(Duration::from_secs(20), reading).await;
+            let read = tokio::time::timeout(LONGEST, reading).await;
             if read.expect("no answer").is_err() {
                 return false;
             }

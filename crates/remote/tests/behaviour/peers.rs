@@ -15,7 +15,7 @@ use crate::common::{Echo, Serving, hello, within};
 #[tokio::test]
 async fn bad_peers_harm_only_themselves() {
     let config =
-        DaemonConfig { handshake_timeout: Duration::from_millis(300), ..DaemonConfig::default() };
+        DaemonConfig { handshake_timeout: Duration::from_secs(1), ..DaemonConfig::default() };
     let serving = Serving::echo(config).await;
     let mut honest = serving.proxy("echo");
     honest.connect().await.unwrap();

@@ -208,8 +208,9 @@ async fn the_handshake_and_its_answer() {
 async fn timeouts_lost_connections_and_what_comes_behind_them() {
     let Some(python) = Python::start("{}") else { return };
     let mut proxy = python.proxy();
+    proxy.connect().await.unwrap();
     proxy.set_timeout(Some(Duration::from_millis(200)));
-    let late = proxy.call("sleep", vec![5.into()], none()).await;
+    let late = proxy.call("sleep", vec![60.into()], none()).await;
     assert!(matches!(late, Err(Error::Timeout { .. })), "{late:?}");
     proxy.set_timeout(Some(LONGEST));
     let lost = proxy.call("hang_up", Vec::new(), none()).await;

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{Serving, raised, until, within};
+use crate::common::{LONGEST, Serving, raised, until, within};
 
 /// An object for tests: counts its calls, waits when it is told to, and knows its sessions.
 struct Probe {
@@ -301,12 +301,14 @@ async fn a_call_that_does_not_end_is_left_behind_at_shutdown() {
 #[tokio::test]
 async fn a_call_whose_time_is_up_gives_its_connection_up() {
     let (serving, probe) = with_probe(DaemonConfig::default()).await;
-    let mut proxy = serving.proxy("probe").with_timeout(Duration::from_millis(100));
+    let mut proxy = serving.proxy("probe");
+    proxy.connect().await.unwrap();
+    proxy.set_timeout(Some(Duration::from_millis(100)));
     let late = proxy.call("wait", Vec::new(), Vec::new()).await;
     assert!(matches!(late, Err(Error::Timeout { .. })), "{late:?}");
     probe.go_on.notify_waiters();
     // The next call is on a connection of its own, and gets its own answer.
-    let mut proxy = proxy.with_timeout(Duration::from_secs(20));
+    let mut proxy = proxy.with_timeout(LONGEST);
     let echoed = proxy.call("echo", vec![5.into()], Vec::new()).await.unwrap();
     assert_eq!(echoed, Value::List(vec![5.into()]));
 }

@@ -9,7 +9,7 @@ use supervisor::{
 };
 
 /// Longer than anything takes that works, even on a busy machine.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Reads its assignment, is ready, and stops when told to or when its parent is gone.
 pub(crate) const OBEDIENT: &str = r#"

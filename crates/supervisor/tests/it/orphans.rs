@@ -2,11 +2,10 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::bench::{is_alive, poll};
+use crate::bench::{DEADLINE, is_alive, poll};
 use crate::roles;
 
 #[test]
@@ -32,7 +31,7 @@ fn children_die_with_a_parent_that_is_killed() {
     parent.kill().unwrap();
     for (name, pid) in &children {
         // Promised are 2 s, which `--extended` judges through the binary: this one tells a hang.
-        poll(Duration::from_secs(20), name, || !is_alive(*pid));
+        poll(DEADLINE, name, || !is_alive(*pid));
     }
     parent.wait().unwrap();
 }

@@ -6,7 +6,7 @@ use supervisor::{EntryPhase, EntrySpec, KeeperError, RestartPolicy, StartOutcome
 
 use crate::bench::{Bench, DEADLINE, OBEDIENT, entry, is_alive, poll, process_state};
 
-const GRACE: Duration = Duration::from_millis(80);
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Ignores its input.
 const DEAF: &str = r#"echo '{"event":"ready"}'; while :; do sleep 0.01; done"#;
@@ -26,7 +26,7 @@ async fn the_ladder() {
     for (name, script, graces, lines) in cases {
         let bench = Bench::new();
         let spec = entry("a", script);
-        let long = Duration::from_secs(60);
+        let long = 10 * DEADLINE;
         let stop_grace = if graces == 0 { long } else { GRACE };
         let term_grace = if graces == 1 { long } else { GRACE };
         let running = bench.settle(EntrySpec { stop_grace, term_grace, ..spec }).await;
@@ -128,9 +128,9 @@ async fn shutdown_goes_by_order_and_together_within_one() {
 #[tokio::test]
 async fn nothing_is_started_any_more_during_a_shutdown() {
     let bench = Bench::new();
-    let delay = Duration::from_secs(1);
+    let delay = Duration::from_secs(3);
     let restart = RestartPolicy { backoff: vec![delay], ..RestartPolicy::default() };
-    let slow = format!("echo start >&2; {OBEDIENT_UNTIL}; sleep 1.3");
+    let slow = format!("echo start >&2; {OBEDIENT_UNTIL}; sleep 3.3");
     bench.settle(EntrySpec { order: 1, ..entry("slow", slow) }).await;
     let crashing = entry("crashing", "echo start >&2; exit 1");
     let waiting = bench.settle(EntrySpec { restart, ..crashing }).await;

@@ -166,7 +166,7 @@ async fn wait_for(what: &str, condition: impl Fn() -> bool) {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(30), all).await.expect(what);
+    tokio::time::timeout(std::time::Duration::from_secs(120), all).await.expect(what);
 }
 
 #[tokio::test]

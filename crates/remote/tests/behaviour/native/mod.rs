@@ -3,7 +3,6 @@
 mod meter;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use meter::Meter;
 use remote::{
@@ -11,7 +10,7 @@ use remote::{
     Proxy, Reply, ReplyBody, Request, Serializer, ServerType, Value,
 };
 
-use crate::common::Serving;
+use crate::common::{Serving, within};
 
 /// A daemon that serves `object`, and a proxy for it.
 struct Bench {
@@ -189,7 +188,7 @@ async fn oneway_calls_are_carried_out() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), wait_for).await.unwrap();
+    within(wait_for).await;
     bench.end().await;
 }
 

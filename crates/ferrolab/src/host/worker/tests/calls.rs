@@ -149,7 +149,7 @@ async fn a_caller_that_leaves_does_not_upset_its_session() {
     let thread = async || client.call("lab.probe", "thread", vec![]).await.unwrap();
     let own = thread().await;
     assert_eq!(client.call("lab.probe", "bump", vec![]).await, Ok(Value::Int(1)));
-    let sleep = Operation::Call(call("sleep", vec![0.2.into()]));
+    let sleep = Operation::Call(call("sleep", vec![2.0.into()]));
     let answer = client.begin("lab.probe", sleep, Flags::default());
     assert!(tokio::time::timeout(Duration::from_millis(50), answer.wait()).await.is_err());
     assert_ne!(thread().await, own, "its own thread is still in the call");

@@ -21,7 +21,7 @@ async fn deaths_are_told_and_mended() {
     ];
     for (method, args, fate) in cases {
         let child = client.call("lab.probe", "spawn", vec![]).await.unwrap().as_i64().unwrap();
-        let sleeping = Operation::Call(call("sleep", vec![60.into()]));
+        let sleeping = Operation::Call(call("sleep", vec![3600.into()]));
         let sleeper = bench.client();
         let other = tokio::spawn(sleeper.begin("lab.other", sleeping, Flags::default()).wait());
         let events = async || client.call("lab.probe", "events", vec![]).await.unwrap().to_string();
@@ -221,13 +221,13 @@ async fn a_stop_releases_and_leaves_nothing() {
 #[tokio::test]
 async fn a_watchdog_kills_what_is_stuck() {
     let spec =
-        WorkerSpec { watchdog: Some(Duration::from_secs(1)), ..worker(vec![probe("lab.probe")]) };
+        WorkerSpec { watchdog: Some(Duration::from_secs(3)), ..worker(vec![probe("lab.probe")]) };
     let bench = Bench::start(vec![spec]).await;
     let client = bench.client();
-    let slept = client.call("lab.probe", "sleep", vec![1.5.into()]).await;
+    let slept = client.call("lab.probe", "sleep", vec![4.0.into()]).await;
     assert_eq!(slept, Ok("slept".into()), "merely busy");
-    let text = client.error("lab.probe", "hold_the_lock", vec![30.into()]).await;
-    assert!(text.contains("gave no sign of life for 1s and was killed by its watchdog"), "{text}");
+    let text = client.error("lab.probe", "hold_the_lock", vec![3600.into()]).await;
+    assert!(text.contains("gave no sign of life for 3s and was killed by its watchdog"), "{text}");
     assert_eq!(client.call("lab.probe", "bump", vec![]).await, Ok(Value::Int(1)));
     bench.workers.stop().await;
 }

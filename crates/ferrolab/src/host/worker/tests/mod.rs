@@ -26,7 +26,7 @@ use super::service::ServiceStatus;
 use super::set::WorkerSet;
 use super::spec::{Expose, InstanceMode, PythonEnv, STANDBY, ServiceSpec, WorkerSpec};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(120);
 
 /// Objects that drivers register.
 #[derive(Default)]
