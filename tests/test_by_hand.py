@@ -165,7 +165,7 @@ def test_a_broken_file_changes_nothing(running):
 SETTINGS = """\
 daemons:
   bench:
-    supervision: {backoff: [0.2], give_up_after: 3, stable_after: 3600, hang_timeout: 2}
+    supervision: {backoff: [0.2], give_up_after: 3, stable_after: 3600, hang_timeout: 60}
   patient: {supervision: {hang_timeout: 0}}
 services:
   lab.meter: {native: simulated.multimeter, daemon: bench}

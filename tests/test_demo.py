@@ -8,7 +8,7 @@ import threading
 
 import Pyro5.api
 import pytest
-from harness import new_lab, wait_for
+from harness import NEVER, new_lab, wait_for
 from harness.lab import interpreter
 
 NAMESERVER = "Pyro.NameServer"
@@ -72,7 +72,7 @@ class Demo:
     def run(self, *words):
         """Runs a program as a person would who pastes into another terminal."""
         process = self.lab.start(*words[1:], program=words[0])
-        text, _ = process.communicate(timeout=60)
+        text, _ = process.communicate(timeout=NEVER)
         assert process.returncode == 0, f"{words}: {text}\nthe demo: {self.text}"
         return text
 
@@ -127,7 +127,7 @@ def test_ctrl_c_stops_everything(lab, whom):
         os.kill(demo.process.pid, signal.SIGINT)
     else:
         os.killpg(demo.process.pid, signal.SIGINT)
-    assert demo.process.wait(timeout=20) in (0, 130, -signal.SIGINT), demo.text
+    assert demo.process.wait(timeout=NEVER) in (0, 130, -signal.SIGINT), demo.text
     lab.assert_nothing_left(timeout=2, what="Ctrl-C stops all that the demo started")
 
 

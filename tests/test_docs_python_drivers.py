@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from harness import NEVER
 from harness.lab import TESTS, interpreter
 
 PAGE = (TESTS.parent / "docs" / "python-drivers.md").read_text(encoding="utf-8")
@@ -31,7 +32,7 @@ def test_the_first_driver(lab_with_files):
     for command in re.search(r"```\n(ferrolab .*?)```", PAGE, re.DOTALL)[1].splitlines():
         lab.run(*command.split()[1:])
     client = lab.start("client.py", lab.uri("lab.thermometer"), program=interpreter())
-    text, _ = client.communicate(timeout=60)
+    text, _ = client.communicate(timeout=NEVER)
     assert text.splitlines() == ["21.5", "22.0 0.5", "[22.0, 22.0, 22.0]"]
 
 

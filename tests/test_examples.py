@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from harness import free_port
+from harness import NEVER, free_port
 from harness.lab import TESTS, interpreter
 
 EXAMPLES = TESTS.parent / "examples"
@@ -28,7 +28,7 @@ def catalogue(lab):
 
 def test_the_catalogues_client(catalogue):
     client = catalogue.start(*catalogue.client, program=interpreter())
-    text, _ = client.communicate(timeout=60)
+    text, _ = client.communicate(timeout=NEVER)
     assert client.returncode == 0, text
     for told in [
         "The library holds 4 books",

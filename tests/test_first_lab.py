@@ -4,7 +4,7 @@ import subprocess
 
 import Pyro5.api
 import pytest
-from harness import free_port, new_lab, proxy
+from harness import NEVER, free_port, new_lab, proxy
 from harness.lab import Lab, interpreter
 from harness.processes import alive
 
@@ -40,7 +40,7 @@ def running(module_lab):
 @pytest.fixture
 def nameserver(running):
     with Pyro5.api.locate_ns(host="localhost", port=running.ns_port) as found:
-        found._pyroTimeout = 30
+        found._pyroTimeout = NEVER
         yield found
 
 
@@ -192,7 +192,7 @@ def test_pyrolabs_own_client_works(running: Lab):
         "    print(sample.add(1, 2, 3), sample.pyrolab_version())\n"
     )
     client = running.start("-c", script, program=interpreter())
-    assert client.communicate(timeout=60)[0].split() == ["6", "0.5.0"]
+    assert client.communicate(timeout=NEVER)[0].split() == ["6", "0.5.0"]
     assert client.returncode == 0
 
 
@@ -230,7 +230,7 @@ def test_up_keeps_no_terminal_busy(lab: Lab):
     lab.config(CONFIGURATION + PYTHON, ns_port=free_port())
     piped = lab.start("-c", f'"{lab.binary}" up | cat', program="/bin/sh")
     try:
-        piped.communicate(timeout=60)
+        piped.communicate(timeout=NEVER)
     except subprocess.TimeoutExpired:
         pytest.fail("the lab in the background holds `up`'s standard output open")
     assert lab.entry("daemons", "bench")["status"] == "running"

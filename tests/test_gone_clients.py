@@ -48,11 +48,10 @@ def test_a_driver_that_hangs_and_clients_that_try_again_lock_nobody_out(running,
     ignoring = Pyro5.errors.CommunicationError
     with running.proxy("lab.other") as other:
         assert wait_for(other.move, 30, "its neighbour serves", ignoring) == 1
-    begun = running.record.read_text().count("long call begins")
-    assert begun >= 3, "each call that was let in reached the driver"
+    count = lambda event: running.record.read_text().count(f"long call {event}")
+    wait_for(lambda: count("begins") >= 3, 30, "each call that was let in reaches the driver")
     gate.touch()
-    ended = lambda: running.record.read_text().count("long call ends") == begun
-    wait_for(ended, 30, "what they had begun is carried out to its end")
+    wait_for(lambda: count("ends") == count("begins"), 30, "what they had begun is carried out to its end")
     # A call that was refused on its way has not reached the driver; now it does again.
     assert wait_for(lambda: try_it() == "waited", 30, "it serves again")
 

@@ -8,7 +8,7 @@ import re
 import subprocess
 
 import pytest
-from harness import free_port
+from harness import NEVER, free_port
 from harness.lab import TESTS
 
 DOCS = TESTS.parent / "docs"
@@ -30,7 +30,7 @@ def run_page(lab, name, ns_port):
         elif language == "sh":
             for line in text.splitlines():
                 done = subprocess.run(
-                    ["/bin/sh", "-ec", line], cwd=lab.files, env=lab.environment(), capture_output=True, text=True, timeout=60
+                    ["/bin/sh", "-ec", line], cwd=lab.files, env=lab.environment(), capture_output=True, text=True, timeout=NEVER
                 )
                 assert done.returncode == 0, f"{name}: {line}\n{done.stdout}{done.stderr}"
                 said.append(done.stdout)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import Pyro5.api
 import Pyro5.errors
 import pytest
-from harness import free_port, proxy, wait_for
+from harness import NEVER, free_port, proxy, wait_for
 from harness.processes import alive, describe, kill
 
 CONFIGURATION = """\
@@ -190,7 +190,7 @@ def test_a_lab_that_was_started_from_a_terminal_outlives_it(lab):
     """`up` puts the lab in the background: a hangup of the terminal's group reaches nobody."""
     lab.config(CONFIGURATION, ns_port=free_port())
     up = lab.start("up")
-    up.communicate(timeout=60)
+    up.communicate(timeout=NEVER)
     assert up.returncode == 0
     try:
         os.killpg(up.pid, signal.SIGHUP)

@@ -9,7 +9,7 @@ import Pyro5.api
 import Pyro5.errors
 import Pyro5.protocol
 import pytest
-from harness import wait_for
+from harness import NEVER, wait_for
 from harness.holder import CLIENT
 from harness.lab import interpreter
 from harness.locks import (
@@ -20,7 +20,6 @@ from harness.locks import (
     own,
     refused,
     wait_until_waiting,
-    waiting,
 )
 from harness.sides import Service
 from harness.stock import pyrolab_daemon, stock_daemon
@@ -39,7 +38,7 @@ def documented(uri):
     """What PyroLab's client is told, step by step."""
     client = subprocess.run(
         [interpreter(), str(CLIENT), str(uri), "pyrolab"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", timeout=120,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", timeout=NEVER,
         env={k: v for k, v in os.environ.items() if not k.startswith("PYRO")},
     )
     assert client.returncode == 0, client.stderr
@@ -226,7 +225,7 @@ def test_a_batch_may_take_the_lock_itself(running):
 def waits_in_a_batch(uri):
     with Pyro5.api.Proxy(uri) as proxy:
         batch = Pyro5.api.BatchProxy(proxy)
-        batch.lock("batch", wait=30)
+        batch.lock("batch", wait=300)
         batch.move(0)
         return list(batch())
 
@@ -236,7 +235,7 @@ def test_a_large_batch_does_not_wait_for_the_lock(running):
     with clients(running, "lab.stage") as (ada, eve):
         ada.lock("ada")
         batch = Pyro5.api.BatchProxy(eve)
-        batch.lock("eve", wait=60)
+        batch.lock("eve", wait=NEVER)
         batch.move("x" * 100_000)
         with pytest.raises(ValueError, match=r"call lock\(wait=SECONDS\) before"):
             list(batch())
@@ -267,7 +266,7 @@ def test_lock_info_tells_everyone(running):
         assert info["user"] == "ada" and info["locked"] and info["epoch"] > 0
         assert info["address"] == "%s:%d" % ada._pyroConnection.sock.getsockname()[:2]
         assert before - 1 < info["since"] < time.time() + 1
-        assert 0 <= info["idle"] < 30 and info["waiting"] == [] and "yours" not in info
+        assert 0 <= info["idle"] <= time.time() - before + 1 and info["waiting"] == [] and "yours" not in info
         assert eve.lock_info(token="t")["yours"] is False
         assert ada.lock("ada", token="t") is True
         assert eve.lock_info(token="t")["yours"] is True
@@ -321,11 +320,11 @@ def test_idle_is_the_time_since_the_owners_last_call_ended(running, tmp_path):
         begun = running.record.read_text().count("long call begins")
         call = later(lambda: own(ada).wait_for(str(gate)))
         wait_for(lambda: running.record.read_text().count("long call begins") > begun, 10, "it runs")
-        begin = time.monotonic()
-        wait_for(lambda: time.monotonic() - begin > 0.3, 10, "it has run for a while")
         assert idle() == 0
+        let_go = time.monotonic()
         gate.touch()
         call()
-        assert idle() < 0.3, "a call that has just ended"
+        since = idle()
+        assert since < time.monotonic() - let_go, "counted from the end of the call"
         own(ada).unlock()
         assert idle() is None

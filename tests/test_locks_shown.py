@@ -4,7 +4,7 @@ import json
 
 import Pyro5.errors
 import pytest
-from harness import wait_for
+from harness import NEVER, wait_for
 from harness.holder import Holder
 from harness.lab import interpreter
 from harness.locks import later, locking_lab, own
@@ -24,7 +24,7 @@ def test_locks_and_ps_show_who_has_what(running):
     entry = running.entry("services", "lab.session")
     assert entry["locked_by"] is None and entry["locked_since"] is None
     uri = running.uri("lab.session")
-    with Holder.having(uri, "ada \x1b[2J"), Holder(uri, "eve", wait=60):
+    with Holder.having(uri, "ada \x1b[2J"), Holder(uri, "eve", wait=NEVER):
 
         def shown():
             entry = running.entry("services", "lab.session")
@@ -42,7 +42,7 @@ def test_locks_and_ps_show_who_has_what(running):
         assert "eve" in running.run("locks", "lab.session").stdout
         idle = lambda: json.loads(running.run("locks", "lab.session", "--json").stdout)[0]["owner"]["idle"]
         first = idle()
-        assert 0 <= first < 60
+        assert first >= 0
         wait_for(lambda: idle() > first, 10, "it rises while ada does nothing")
         assert "IDLE" in running.run("locks").stdout
 
@@ -103,7 +103,7 @@ def test_a_command_that_is_cut_leaves_no_lock_behind(running, tmp_path):
     with running.proxy("lab.stage") as look:
         # The call cannot be ended, and nobody drives beside it; but it is nobody's lock.
         assert look.lock_info()["state"] == "ending"
-        waiting = later(lambda: own(look).lock("bob", wait=60))
+        waiting = later(lambda: own(look).lock("bob", wait=NEVER))
         gate.touch()
         assert waiting() is True
         own(look).unlock()
@@ -119,7 +119,7 @@ def test_a_lock_that_was_lost_under_a_short_command_is_told_of(running, tmp_path
     assert command.stdout.readline() == "here\n"
     running.run("unlock", "--break", "lab.stage", "--reason", "lunch")
     gate.touch()
-    assert command.wait(timeout=20) == 1
+    assert command.wait(timeout=NEVER) == 1
 
 
 def test_a_lock_that_its_command_has_taken_over_is_not_lost(running, tmp_path):
@@ -140,7 +140,7 @@ def test_a_lock_that_its_command_has_taken_over_is_not_lost(running, tmp_path):
         seen = relay.answers[0]
         wait_for(lambda: relay.answers[0] > seen, 30, "it looks whether it still has the lock")
         gate.touch()
-        assert command.wait(timeout=20) == 0
+        assert command.wait(timeout=NEVER) == 0
         assert command.stdout.read() == "script\n"
 
 
@@ -154,12 +154,12 @@ def test_a_stranger_of_the_same_name_does_not_keep_a_lock(running, tmp_path):
         other.lock("ada")
         assert "is lost while the command runs" in command.stdout.readline()
         gate.touch()
-        assert command.wait(timeout=20) == 1
+        assert command.wait(timeout=NEVER) == 1
         assert other.lock_info()["user"] == "ada"
 
 
 def test_a_lock_dies_with_the_command_line_that_held_it(running):
-    command = running.start("lock", "lab.stage", "--", "sh", "-c", "echo here; exec sleep 100")
+    command = running.start("lock", "lab.stage", "--", "sh", "-c", "echo here; exec sleep 3600")
     assert command.stdout.readline() == "here\n"
     with running.proxy("lab.stage") as look:
         assert look.islocked() is True
@@ -233,7 +233,7 @@ def test_a_driver_comes_to_rest_before_the_next_grant(lab, mode, servertype):
     lab.up()
     uri = lab.uri("lab.laser")
     events = lambda: [line for line in record.read_text().splitlines() if line != "made"]
-    with Holder.having(uri, "ada") as ada, Holder(uri, "eve", wait=60) as eve:
+    with Holder.having(uri, "ada") as ada, Holder(uri, "eve", wait=NEVER) as eve:
         ada.tell("beam")
         ada.answer()
         ada.kill()
@@ -279,7 +279,7 @@ def test_a_session_that_is_kept_for_its_token_comes_to_rest_when_that_expires(la
             ada._pyroRelease()
             # The first time it comes back to it in time.
             wait_for(lambda: eve.lock_info()["state"] != "locked", 10, "it is known that she has gone")
-        assert eve.lock("eve", wait=20) is True
+        assert eve.lock("eve", wait=NEVER) is True
         assert events() == ["beam", "beam", "fail", "off"]
 
 
@@ -295,7 +295,7 @@ def test_a_driver_that_crashed_under_its_owner_comes_to_rest_or_the_failure_is_s
             ada.crash()
         wait_for(lambda: sibling.beam(), 10, "the process is up again", Exception)
     with lab.proxy("lab.laser") as eve:
-        assert eve.lock("eve", wait=20) is True
+        assert eve.lock("eve", wait=NEVER) is True
         if mode == "single":
             assert record.read_text().split() == ["made", "beam", "made", "off"]
         else:

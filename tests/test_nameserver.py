@@ -15,7 +15,7 @@ from harness import (
     stock_daemon,
     stock_nameserver,
 )
-from harness.nameserver_cases import CASES, LISTING, OTHER, PYRO5_STORAGES_DISAGREE, THREE, URI
+from harness.nameserver_cases import CASES, OTHER, PYRO5_STORAGES_DISAGREE, THREE, URI
 
 LAB = """\
 version: "1.0"

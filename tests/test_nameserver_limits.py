@@ -9,7 +9,7 @@ import Pyro5.api
 import Pyro5.protocol
 import Pyro5.serializers
 import pytest
-from harness import free_port, new_lab, outcome, proxy, wait_for, within
+from harness import NEVER, free_port, new_lab, outcome, proxy, wait_for, within
 
 LAB = """\
 version: "1.0"
@@ -194,7 +194,7 @@ def large_list(nameserver):
 
 def ask(nameserver, question):
     """A connection over which a question has been asked, and nothing read."""
-    asking = proxy(nameserver, timeout=60)
+    asking = proxy(nameserver)
     asking._pyroBind()
     asking._pyroConnection.sock.sendall(question)
     return asking
@@ -202,7 +202,7 @@ def ask(nameserver, question):
 
 def is_closed(asking):
     received = asking._pyroConnection.sock
-    received.settimeout(60)
+    received.settimeout(NEVER)
     while True:
         try:
             if not received.recv(1024 * 1024):
@@ -214,7 +214,7 @@ def is_closed(asking):
 def read_answer(asking):
     """How long the answer is; it must be one, and whole."""
     received = asking._pyroConnection.sock
-    received.settimeout(120)
+    received.settimeout(NEVER)
     message = Pyro5.protocol.recv_stub(asking._pyroConnection)
     assert message.type == Pyro5.protocol.MSG_RESULT
     assert not message.flags & Pyro5.protocol.FLAGS_EXCEPTION, bytes(message.data[:500])
@@ -233,10 +233,10 @@ def test_answers_that_nobody_reads_take_no_more_than_their_share(nameserver, lab
             idle.append(ask(nameserver, question))
             # Somebody else asks and reads.
             assert len(ours.list(prefix="t.")) == 16
-        with proxy(nameserver, timeout=120) as patient:
+        with proxy(nameserver) as patient:
             assert len(patient.list(prefix="t.", return_metadata=True)) == 16
-        # 640 MiB of answers.
-        wait_for(lambda: memory(pid) - before < 450, 30, "their memory is given back")
+        together = len(idle) * 16
+        wait_for(lambda: memory(pid) - before < 0.7 * together, 30, "their memory is given back")
         assert is_closed(idle[0]), "the first has waited longest"
     finally:
         for slow in idle:
@@ -260,8 +260,9 @@ def test_who_reads_gets_a_large_answer_however_many_ask(nameserver, lab_of, ours
                 assert len(ours.list(regex=r"t\.00\d$")) == 10
                 most = max(most, memory(pid) - before)
         lengths = {one.result() for one in read}
-        assert len(lengths) == 1 and lengths.pop() > 16 << 20
-        assert most < 450
+        (length,) = lengths
+        assert length > 16 << 20
+        assert most < 0.55 * len(asking) * length / (1 << 20)
     finally:
         for one in asking:
             one._pyroRelease()

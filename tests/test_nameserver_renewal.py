@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import signal
 
 import Pyro5.api
@@ -286,7 +287,7 @@ def test_what_a_reload_drops_goes_even_if_its_process_must_be_killed(names, gone
     kill(names.lab.entry("daemons", "bench")["pid"], signal.SIGSTOP)
     text, expected = GONE[gone]
     names.lab.config(text, reclaim="true", **names.ports)
-    names.lab.run("reload", timeout=60)
+    names.lab.run("reload")
     names.wait("local", expected, RECOVERY)
 
 
@@ -304,12 +305,13 @@ def test_a_restarted_daemon_never_loses_a_name_again(names):
 
         # Between their going and coming back there may be too little time to see it.
         wait_for(restarted, RECOVERY, "the daemon runs again")
+        names.wait("local", LOCAL, RECOVERY)
         with names.proxy("local") as nameserver:
             for _ in range(500):
                 assert set(nameserver.list()) >= LOCAL, "a name was lost again"
-        log = (names.lab.home / "logs" / "ferrolab.log").read_text()
-        removed = [line for line in log.splitlines() if "removed the names of a process" in line]
-        assert removed, "what the dead process had left was removed"
+        log = names.lab.home / "logs" / "ferrolab.log"
+        removed = lambda: "removed the names of a process" in log.read_text()
+        wait_for(removed, RECOVERY, "what the dead process had left was removed")
 
 
 def test_a_name_that_is_overwritten_is_told_of_and_taken_back(names):
@@ -393,4 +395,5 @@ autolaunch: {nameservers: [local], daemons: [strict]}
         }
     log = (lab.home / "logs" / "ferrolab.log").read_text()
     line = next(line for line in log.splitlines() if "autoclean: removed the name" in line)
-    assert "t.very.dead" in line and "no answer for 2" in line
+    assert "t.very.dead" in line
+    assert int(re.search(r"no answer for (\d+)", line)[1]) >= 20, line

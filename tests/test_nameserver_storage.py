@@ -96,7 +96,8 @@ def test_a_corrupt_database_is_set_aside_and_refills(lab, start, kind):
     file = lab.files / "names.sql"
     file.write_bytes(BROKEN[kind])
     nameserver = start(f"sql:{file}")
-    assert nameserver.lookup("lab.supply"), "the daemon's names are there"
+    known = lambda: nameserver.lookup("lab.supply")
+    wait_for(known, RECOVERY, "the daemon's names are there", Pyro5.errors.NamingError)
     aside = list(lab.files.glob("names.sql.corrupt-*"))
     assert [path.read_bytes() for path in aside] == [BROKEN[kind]]
     entry = lab.entry("nameservers", "local")

@@ -5,23 +5,25 @@ import json
 import os
 import signal
 import socket
-import time
 from pathlib import Path
 
 import pytest
-from harness import wait_for
+from harness import NEVER, wait_for
+from harness.sockets import connections
 
 CONFIGURATION = """\
 python: {executable: "$python", path: ["$drivers"]}
 nameservers:
   local: {host: localhost, ns_port: 0, broadcast: false}
 daemons:
-  bench: {host: localhost, nameservers: [local], supervision: {hang_timeout: 8}}
+  bench: {host: localhost, nameservers: [local], supervision: {hang_timeout: $limit}}
 services:
   lab.talker: {module: hazard, classname: Hazard, daemon: bench}
   lab.meter: {native: simulated.multimeter, daemon: bench}
 autolaunch: {nameservers: [local], daemons: [bench]}
 """
+# Seconds in which a daemon must answer the supervisor.
+LIMIT = 8
 # In all far more than the pipe to the supervisor holds: 64 KiB.
 WORD, WORDS = "x" * 2000, 15
 STRANGERS = 400
@@ -29,7 +31,7 @@ STRANGERS = 400
 
 @pytest.fixture
 def running(lab):
-    lab.config(CONFIGURATION)
+    lab.config(CONFIGURATION, limit=LIMIT)
     lab.up()
     lab.wait_for_status("services", "lab.talker", "running")
     return lab
@@ -53,14 +55,13 @@ def test_services_do_not_wait_for_a_stopped_supervisor(running):
     host, port = running.uri("lab.talker").split("@")[1].rsplit(":", 1)
     supervisor = running.supervisor()
     with running.proxy("lab.talker") as talker, running.proxy("lab.meter") as meter:
-        talker._pyroTimeout = meter._pyroTimeout = 60
         with stopped(supervisor):
             for _ in range(WORDS):
                 talker.talk(WORD)
                 meter.identify()
             # Each is refused, and most of them are told of in the log.
             for _ in range(STRANGERS):
-                with socket.create_connection((host, int(port)), timeout=60) as stranger:
+                with socket.create_connection((host, int(port)), NEVER) as stranger:
                     stranger.sendall(b"GET / HTTP/1.0\r\n\r\n")
                     with contextlib.suppress(ConnectionError):
                         while stranger.recv(65536):
@@ -80,27 +81,29 @@ def test_services_do_not_wait_for_a_stopped_supervisor(running):
     assert (now["pid"], now["status"], now["restarts"]) == (bench, "running", 0)
 
 
-def after(seconds):
-    moment = time.monotonic() + seconds
-    wait_for(lambda: time.monotonic() >= moment, seconds + 30, "some time is over")
-
-
 def test_a_supervisor_that_was_paused_itself_blames_no_daemon(running):
     """It has asked, and the answer comes while it is stopped; the limit is over when it reads on."""
     bench, supervisor = running.entry("daemons", "bench")["pid"], running.supervisor()
-    with stopped(bench):
-        # There is a second between two of its calls.
-        after(1.5)
-        os.kill(supervisor, signal.SIGSTOP)
-    with stopped(supervisor):
-        after(9)
-    after(3)
+    port = int(running.uri("lab.talker").rpartition(":")[2])
+    with running.proxy("lab.talker") as talker:
+        talker._pyroBind()
+        with stopped(bench):
+            asked = lambda: any(end.port == port and end.unread for end in connections())
+            wait_for(asked, 10, "the supervisor has asked")
+            os.kill(supervisor, signal.SIGSTOP)
+        with stopped(supervisor):
+            answered = lambda: any(end.peer_port == port and end.unread for end in connections())
+            wait_for(answered, 10, "the answer is there")
+            talker.hold_the_interpreter(LIMIT + 1)
+            callers = lambda: {end.port for end in connections() if end.peer_port == port}
+            before = callers()
+    wait_for(lambda: len(callers() - before) > 2, 10, "the supervisor asks again, and again")
     now = running.entry("daemons", "bench")
     assert (now["pid"], now["restarts"]) == (bench, 0)
 
 
 def test_control_z_does_not_pause_a_lab_in_the_foreground(lab):
-    lab.config(CONFIGURATION)
+    lab.config(CONFIGURATION, limit=LIMIT)
     lab.start("up", "--foreground")
     wait_for(lambda: lab.run("ps", check=False).returncode == 0, 30, "the lab is up")
     supervisor = lab.supervisor()

@@ -290,7 +290,7 @@ def heavy():
 
 @needs_libraries
 def test_an_instrument_of_qcodes(heavy):
-    with heavy.proxy("lab.dummy", timeout=60) as dummy:
+    with heavy.proxy("lab.dummy") as dummy:
         assert dummy.get("ch1") == 0
         dummy.set("ch1", 1.5)
         assert dummy.get("ch1") == 1.5
@@ -309,11 +309,11 @@ def test_what_pyro5_makes_of_pandas_ours_makes_too(heavy, serializer, name):
     import Pyro5.serializers
 
     def as_pyro5():
-        with heavy.proxy("lab.frames", timeout=60) as frames:
+        with heavy.proxy("lab.frames") as frames:
             data = base64.b64decode(frames.dumped(serializer, name))
         return Pyro5.serializers.serializers[serializer].loads(data)
 
-    with heavy.proxy("lab.frames", serializer=serializer, timeout=60) as frames:
+    with heavy.proxy("lab.frames", serializer=serializer) as frames:
         expected, actual = outcome(as_pyro5), outcome(lambda: frames.made(name))
         if expected[0] == "returned":
             assert actual == expected

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import wait_for
+from harness import NEVER, wait_for
 
 CONFIGURATION = """\
 daemons: {bench: {host: localhost}}
@@ -26,7 +26,7 @@ def manager(lab):
     path = lab.folder / "notify"
     heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     heard.bind(str(path))
-    heard.settimeout(20)
+    heard.settimeout(NEVER)
     lab.notify = heard
 
     def start(**variables):
@@ -50,7 +50,7 @@ def test_a_service_manager_hears_of_readiness_life_and_end(lab, manager):
         assert "WATCHDOG=1" in lab.notify.recv(4096).decode()
     process.send_signal(signal.SIGTERM)
     wait_for(lambda: "STOPPING=1" in lab.notify.recv(4096).decode(), 5, "the end is told")
-    said = process.communicate(timeout=20)[0]
+    said = process.communicate(timeout=NEVER)[0]
     assert process.returncode == 0
     assert "the lab starts" in said, "the log is on the terminal too"
     lab.assert_nothing_left()
@@ -184,7 +184,7 @@ if "enable" in words and not (folder / "home/run/control.sock").exists():
     import socket
     heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     heard.bind(manager["NOTIFY_SOCKET"])
-    heard.settimeout(30)
+    heard.settimeout(300)
     while b"READY=1" not in heard.recv(4096):
         pass
 if "disable" in words:
@@ -212,7 +212,7 @@ def systemd(lab):
 
     def run(*words, code=0):
         command = [*private, "sh", "-c", f'{AS_IF_BOOTED} "$@"', "sh", lab.binary, *words]
-        done = subprocess.run(command, env=lab.environment(), cwd=lab.files, timeout=90,
+        done = subprocess.run(command, env=lab.environment(), cwd=lab.files, timeout=NEVER,
                               capture_output=True, encoding="utf-8")  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
         log = lab.folder / "systemctl.log"
@@ -257,7 +257,7 @@ def test_down_says_that_the_unit_starts_it_again_with_the_host(lab, manager):
     assert "READY=1" in lab.notify.recv(4096).decode()
     said = lab.down().text
     assert "stays down" in said and "systemctl --user start ferrolab" in said
-    assert process.wait(timeout=20) == 0, "a clean end, after which Restart=on-failure starts nothing"
+    assert process.wait(timeout=NEVER) == 0, "a clean end, after which Restart=on-failure starts nothing"
     assert "systemctl" not in lab.down().text
 
 
@@ -267,7 +267,7 @@ def test_the_end_may_take_as_long_as_the_entries_graces(lab, manager):
     assert "READY=1" in lab.notify.recv(4096).decode()
     process.send_signal(signal.SIGTERM)
     wait_for(lambda: "EXTEND_TIMEOUT_USEC=" in lab.notify.recv(4096).decode(), 5, "more time is asked for")
-    process.communicate(timeout=20)
+    process.communicate(timeout=NEVER)
 
 
 @pytest.mark.skipif(Path("/run/systemd/system").exists(), reason="this host has systemd")
@@ -278,7 +278,7 @@ def test_without_systemd_the_crontab_line_is_printed_and_works(lab):
     command = line.removeprefix("@reboot ").replace("\\%", "%")
     # As cron starts it: hardly any environment. The marks are for the end of the test.
     environment = dict(mark.split("=", 1) for mark in lab.marks if "HOME" not in mark)
-    done = subprocess.run(["/bin/sh", "-c", command], env=environment, timeout=60, cwd="/")
+    done = subprocess.run(["/bin/sh", "-c", command], env=environment, timeout=NEVER, cwd="/")
     assert done.returncode == 0
     assert lab.entry("services", "lab.meter")["status"] == "running"
     assert "does not exist" in lab.run("service", "uninstall").text

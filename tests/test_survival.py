@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import Pyro5.errors
 import pytest
-from harness import EXTENDED, free_port, proxy, wait_for, within
-from harness.processes import describe, kill
+from harness import EXTENDED, NEVER, free_port, proxy, wait_for, within
+from harness.processes import describe, kill, wait_for_some_changes
 
 # Within a test that takes its time.
 LONG = pytest.mark.timeout(1800)
@@ -112,15 +112,14 @@ def test_everything_killed_in_mid_write_comes_up_again(lab):
             lab.start("config", "update", file, "--reload"),
             lab.start("rename", "service", f"lab.meter{turn - 1 if turn else ''}", f"lab.meter{turn}"),
         ]
-        pause = time.monotonic() + random.random() * 0.2
-        wait_for(lambda pause=pause: time.monotonic() >= pause, 5, "a random moment")
+        wait_for_some_changes(lab.home, 40, writers)
         for process in lab.processes():
             try:
                 os.kill(process.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
         for writer in writers:
-            writer.wait(timeout=10)
+            writer.wait(timeout=NEVER)
         lab.assert_nothing_left(timeout=3)
     lab.up()
     lab.run("start", "daemon", "b")

@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from harness import proxy, within
+from harness import NEVER, at_most, proxy, wait_for, within
 from harness.bare import connect_message, message, receive
 from Pyro5 import protocol
 from Pyro5.serializers import serializers
@@ -77,7 +77,7 @@ def honest_client(uri):
         yield took
     finally:
         done.set()
-        thread.join(60)
+        thread.join()
 
 
 @pytest.mark.parametrize("serializer", BOMBS)
@@ -91,7 +91,7 @@ def test_bombs_just_under_the_limit_are_refused_and_hold_nobody_up(bench, serial
     Path(f"/proc/{pid}/clear_refs").write_text("5")  # forgets the peak of before
     with honest_client(uri) as took, contextlib.ExitStack() as stack:
         crowd = [
-            stack.enter_context(socket.create_connection(where, 60)) for _ in range(6)
+            stack.enter_context(socket.create_connection(where, NEVER)) for _ in range(6)
         ]
         for peer in crowd:
             peer.sendall(connect_message(serializer))
@@ -105,7 +105,7 @@ def test_bombs_just_under_the_limit_are_refused_and_hold_nobody_up(bench, serial
         assert refused and len(refused) + len(waited) == len(crowd), told
     print(f"{len(crowd)} times {len(packet)} bytes of {serializer}: {peak(pid):.0f} MiB, "
           f"the honest client waited for {took[0]:.2f} s")
-    assert peak(pid) < MOST_MIB
+    assert peak(pid) < at_most(MOST_MIB)
     assert took[0] < within(2)
     (daemon,) = lab.ps()["daemons"]
     assert daemon["pid"] == pid, "the daemon was killed"
@@ -118,17 +118,18 @@ def test_requests_that_stop_in_the_middle_keep_no_memory_from_others(bench):
     with contextlib.ExitStack() as stack:
         crowd = []
         for _ in range(8):
-            peer = stack.enter_context(socket.create_connection(address(uri), 60))
+            peer = stack.enter_context(socket.create_connection(address(uri), NEVER))
             peer.sendall(connect_message("msgpack"))
             assert receive(peer)[6] == protocol.MSG_CONNECTOK
             peer.sendall(half)
             crowd.append(peer)
-        with proxy(uri, timeout=60) as made:
+        with proxy(uri) as made:
             assert made.echo("x" * 10_000_000) == [["x" * 10_000_000], {}]
-        crowd[0].settimeout(60)
+        crowd[0].settimeout(NEVER)
         with contextlib.suppress(ConnectionError):
             assert crowd[0].recv(1) == b"", "the first of them had to go"
-    assert "hardly anything comes, and others wait" in lab.run("logs", "show").stdout
+    told = "hardly anything comes, and others wait"
+    wait_for(lambda: told in lab.run("logs", "show").stdout, 10, "the log says why")
 
 
 def test_a_long_honest_table_arrives(bench):

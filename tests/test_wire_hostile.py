@@ -17,8 +17,10 @@ import Pyro5.errors
 import pytest
 from harness import (
     EXTENDED,
+    NEVER,
     SERIALIZERS,
     Certificates,
+    at_most,
     every_serializer,
     proxy,
     tls_client,
@@ -114,7 +116,7 @@ class Crowd:
         self._open = {}
         self._selector = stack.enter_context(selectors.DefaultSelector())
         for number in range(silent + slow):
-            sock = stack.enter_context(socket.create_connection(address, 10))
+            sock = stack.enter_context(socket.create_connection(address, NEVER))
             sock.setblocking(False)
             to_send = bytearray(beginning if number >= silent else b"")
             self._open[sock] = (time.monotonic(), to_send)
@@ -153,11 +155,15 @@ def test_five_thousand_idle_connections_take_little_memory(lab):
     with contextlib.ExitStack() as stack:
         crowd = []
         for _ in range(4999):
-            sock = stack.enter_context(socket.create_connection(address(uri), 10))
+            sock = stack.enter_context(socket.create_connection(address(uri), NEVER))
             sock.sendall(connect)
             crowd.append(sock)
-        for sock in crowd:
+            # Not many at a time are let in by a busy machine.
+            if len(crowd) >= 100:
+                assert receive(crowd[-100])[6] == protocol.MSG_CONNECTOK
+        for sock in crowd[-99:]:
             assert receive(sock)[6] == protocol.MSG_CONNECTOK
+        for sock in crowd:
             sock.sendall(call)
         for sock in crowd:
             assert receive(sock)[6] == protocol.MSG_RESULT
@@ -170,7 +176,7 @@ def test_five_thousand_idle_connections_take_little_memory(lab):
                     late._pyroBind()
         after = memory(pid)
         print(f"{before:.0f} MiB before, {after:.0f} MiB with 5,000; a call took {took:.3f} s")
-        assert after < 200
+        assert after < at_most(200)
         assert took < within(1)
 
 
@@ -267,7 +273,7 @@ def test_keys_that_collide_beside_others_are_refused(bench, key):
 
 def attacked(uri, pid, serializer, packet):
     """What is answered to a packet, and what it costs the daemon in processor time."""
-    with proxy(uri) as honest, socket.create_connection(address(uri), 20) as peer:
+    with proxy(uri) as honest, socket.create_connection(address(uri), NEVER) as peer:
         honest._pyroBind()
         peer.sendall(connect_message(serializer))
         assert receive(peer)[6] == protocol.MSG_CONNECTOK
@@ -301,7 +307,7 @@ def test_where_descriptors_run_out_those_who_are_in_are_served(lab):
         silent = []
 
         def knock():
-            silent.append(stack.enter_context(socket.create_connection(address(uri), 10)))
+            silent.append(stack.enter_context(socket.create_connection(address(uri), NEVER)))
 
         for _ in range(40):
             knock()
@@ -309,8 +315,7 @@ def test_where_descriptors_run_out_those_who_are_in_are_served(lab):
         wait_for(lambda: complaint in lab.run("logs", "show").stdout, 10, "they have run out")
         begin, before, calls, newcomers = time.monotonic(), processor_time(pid), 0, 0
         while time.monotonic() - begin < BEYOND_A_HANG:
-            assert honest.echo(calls) == [[calls], {}]
-            wait_for(lambda due=begin + calls / 50: time.monotonic() >= due, 5, "the next call")
+            honest.slow("measuring", 0.02)
             calls += 1
             if calls % 10 == 0:
                 knock()
@@ -321,7 +326,7 @@ def test_where_descriptors_run_out_those_who_are_in_are_served(lab):
         cost = processor_time(pid) - before
         print(f"{calls} calls with no descriptor left: {cost:.2f} s of processor time, "
               f"{newcomers} newcomers")
-        assert cost < BEYOND_A_HANG / 2
+        assert cost < (time.monotonic() - begin) / 2
         assert newcomers > 0
         (bench,) = lab.ps()["daemons"]
         assert (bench["pid"], bench["status"]) == (pid, "running")
@@ -341,8 +346,7 @@ def test_where_those_who_are_in_have_all_descriptors_others_are_refused_by_name(
         refusals = []
         begin, calls = time.monotonic(), 0
         while time.monotonic() - begin < BEYOND_A_HANG:
-            assert honest.echo(calls) == [[calls], {}]
-            wait_for(lambda due=begin + calls / 50: time.monotonic() >= due, 5, "the next call")
+            honest.slow("measuring", 0.02)
             calls += 1
             if calls < 60:
                 further = stack.enter_context(proxy(uri.replace("t.wire", "Pyro.Daemon")))
@@ -393,7 +397,7 @@ def test_a_crowd_of_refused_peers_does_not_fill_the_log(lab):
     """A few of them are told in full, and the number of the others behind them."""
     uri, _ = serve(lab, "{}")
     for _ in range(300):
-        with socket.create_connection(address(uri), 10) as peer:
+        with socket.create_connection(address(uri), NEVER) as peer:
             peer.sendall(b"GET / HTTP/1.1\r\n\r\n" * 3)
             assert receive(peer)[6] == protocol.MSG_CONNECTFAIL
 
@@ -443,11 +447,11 @@ def test_mutated_packets_harm_nobody(bench):
                 packet = bytearray(whole)
                 for _ in range(generator.randint(1, 4)):
                     packet[generator.randrange(len(packet))] = generator.randrange(256)
-                with socket.create_connection(address(uri), 10) as peer:
+                with socket.create_connection(address(uri), NEVER) as peer:
                     peer.sendall(connect_message(serializer) + packet)
                     peer.shutdown(socket.SHUT_WR)
                     with contextlib.suppress(ConnectionError):
                         while peer.recv(65536):
                             pass
             assert honest.echo(1) == [[1], {}]
-    assert memory(pid) < 200
+    assert memory(pid) < at_most(200)

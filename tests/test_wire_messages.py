@@ -10,7 +10,7 @@ import socket
 import struct
 
 import pytest
-from harness import SERVERTYPES, Service, both_sides
+from harness import NEVER, SERVERTYPES, Service, both_sides
 from harness.bare import connect_message, message, receive
 from harness.outcome import outcome
 from Pyro5 import protocol
@@ -143,7 +143,7 @@ def meaning(answer):
 
 def answers(side, sent):
     """What is answered to a message, if anything is, and to a call behind it."""
-    with socket.create_connection(side.address(), 10) as peer:
+    with socket.create_connection(side.address(), NEVER) as peer:
         peer.sendall(connect_message())
         assert receive(peer)[6] == protocol.MSG_CONNECTOK
         came = []

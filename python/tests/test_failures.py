@@ -5,7 +5,6 @@ import os
 import queue
 import signal
 import threading
-import time
 from unittest.mock import ANY
 
 import pytest

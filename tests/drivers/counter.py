@@ -2,7 +2,6 @@
 
 import itertools
 import threading
-import time
 import uuid
 
 from Pyro5.api import behavior, expose
@@ -88,20 +87,19 @@ class Threads:
     """Tells how many calls run at the same time."""
 
     def __init__(self):
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._running = 0
+        self._most = 0
 
     def overlap(self, wanted, seconds):
         """Waits until `wanted` calls are inside at once, and returns how many there were."""
-        with self._lock:
+        with self._changed:
             self._running += 1
-        deadline = time.monotonic() + seconds
-        most = 0
-        while most < wanted and time.monotonic() < deadline:
-            most = max(most, self._running)
-            threading.Event().wait(0.005)
-        # Leave late, so that the others still see this one.
-        threading.Event().wait(0.1)
-        with self._lock:
+            self._most = max(self._most, self._running)
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._most >= wanted, seconds)
+            most = self._most
             self._running -= 1
-        return most
+            if not self._running:
+                self._most = 0
+            return most

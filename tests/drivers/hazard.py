@@ -30,7 +30,7 @@ class Hazard:
 
     def signal(self, number):
         os.kill(os.getpid(), number)
-        time.sleep(60)
+        time.sleep(3600)
 
     def segfault(self):
         ctypes.string_at(0)
@@ -102,7 +102,7 @@ class Hazard:
     def spawn(self, count):
         """Children that ignore whatever asks them to end, some in sessions of their own, and of those
         some with nothing in their environment."""
-        script = "import signal,time; signal.signal(15, 1); signal.signal(1, 1); time.sleep(600)"
+        script = "import signal,time; signal.signal(15, 1); signal.signal(1, 1); time.sleep(3600)"
         children = [
             subprocess.Popen(
                 [sys.executable, "-c", script],

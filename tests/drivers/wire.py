@@ -1,6 +1,7 @@
 """A driver that uses everything that Pyro5's wire can do."""
 
 import itertools
+import os
 import threading
 import time
 
@@ -65,7 +66,7 @@ class Wire:
     @oneway
     def note_later(self, what):
         self._notes.append(("begun", what))
-        self._go_on.wait(20)
+        self._go_on.wait(300)
         self._notes.append(("done", what))
 
     @oneway
@@ -83,6 +84,13 @@ class Wire:
     def slow(self, what, seconds=0.2):
         self._notes.append(("begin", what))
         time.sleep(seconds)
+        self._notes.append(("end", what))
+
+    def hold(self, what, file):
+        """A call that ends when the file is there."""
+        self._notes.append(("begin", what))
+        while not os.path.exists(file):
+            time.sleep(0.01)
         self._notes.append(("end", what))
 
     # streams

@@ -18,7 +18,7 @@ from .sides import (
     every_servertype,
 )
 from .stock import pyrolab_daemon, stock_daemon, stock_nameserver, stock_program
-from .wait import EXTENDED, NEVER, wait_for, within
+from .wait import EXTENDED, NEVER, at_most, wait_for, within
 
 __all__ = [
     "EXTENDED",
@@ -29,6 +29,7 @@ __all__ = [
     "Lab",
     "Service",
     "Side",
+    "at_most",
     "both_sides",
     "every_serializer",
     "every_servertype",

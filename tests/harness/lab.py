@@ -152,10 +152,8 @@ class Lab:
         return processes.carrying(*self.marks)
 
     def supervisor(self):
-        """The pid of the supervisor: the parent of the first daemon or nameserver."""
-        status = self.ps()
-        child = (status["daemons"] + status["nameservers"])[0]["pid"]
-        return processes.describe(child).parent
+        """The pid of the supervisor."""
+        return self.ps()["host"]["pid"]
 
     def assert_nothing_left(self, timeout=5, what="no process is left"):
         processes.assert_none_left(self.marks, timeout, what)
@@ -170,7 +168,7 @@ class Lab:
         if not self.processes():
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.run("down", check=False, timeout=30)
+            self.run("down", check=False)
         self.assert_nothing_left(what="`down` leaves no process")
 
     def diagnosis(self):

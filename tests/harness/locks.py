@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from .lab import new_lab
-from .wait import wait_for
+from .wait import NEVER, wait_for
 
 CONFIGURATION = """\
 version: "1.0"
@@ -85,8 +85,8 @@ def later(function):
     thread = threading.Thread(target=run)
     thread.start()
 
-    def result(timeout=30):
-        thread.join(timeout)
+    def result():
+        thread.join(NEVER)
         assert not thread.is_alive(), "the call has not ended"
         done, value = outcome[0]
         if not done:

@@ -4,12 +4,17 @@ Whatever a lab starts inherits the variable that its test set, so nothing can hi
 session, a double fork or a dead parent.
 """
 
+import contextlib
 import os
+import random
 import signal
 from pathlib import Path
 from typing import NamedTuple
 
 from .wait import wait_for
+
+# Seconds between two looks at files that change quickly.
+BRIEF = 0.001
 
 
 class Process(NamedTuple):
@@ -56,11 +61,36 @@ def alive(pid):
         return False
 
 
+def age(pid):
+    """How many seconds ago the process was started."""
+    started = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    now = float(Path("/proc/uptime").read_text().split()[0])
+    return now - started / os.sysconf("SC_CLK_TCK")
+
+
 def kill(pid, with_signal=signal.SIGKILL):
     try:
         os.kill(pid, with_signal)
     except ProcessLookupError:
         pass
+
+
+def wait_for_some_changes(folder, most, processes):
+    """Waits for a random number of changes of the files in `folder`, below `most`, or until all
+    `processes` have ended: a moment in the middle of what they write."""
+    left, before = random.randrange(most), None
+
+    def changed():
+        nonlocal left, before
+        now = set()
+        for path in Path(folder).rglob("*"):
+            with contextlib.suppress(OSError):
+                now.add((path, path.lstat().st_mtime_ns, path.lstat().st_size))
+        if now != before:
+            left, before = left - 1, now
+        return left < 0 or all(process.poll() is not None for process in processes)
+
+    wait_for(changed, 30, "files change", interval=BRIEF)
 
 
 def assert_none_left(variables, timeout, what):

@@ -5,7 +5,7 @@ from Pyro5.api import Proxy, current_context
 
 
 def wait_until(condition):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 300
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)
 

@@ -34,6 +34,6 @@ with Daemon(host="localhost") as daemon:
         print("unsubscribed", subject.unsubscribe(waiting), subject.unsubscribe(waiting))
         print("alarm told", subject.alarm("still too hot"))
         print("value", subject.value)
-    print("waiting:", [waiting.news.get(timeout=10) for _ in range(3)], waiting.news.qsize())
-    print("quick:", [quick.news.get(timeout=10) for _ in range(2)])
+    print("waiting:", [waiting.news.get(timeout=300) for _ in range(3)], waiting.news.qsize())
+    print("quick:", [quick.news.get(timeout=300) for _ in range(2)])
     daemon.shutdown()

@@ -16,7 +16,7 @@ def factors(number):
 def work(name, done):
     with Proxy("PYRONAME:dispatcher") as dispatcher:
         while True:
-            item = dispatcher.get_work(timeout=30)
+            item = dispatcher.get_work(timeout=300)
             if item is None:
                 return
             done.append(name)
@@ -35,7 +35,7 @@ with Proxy("PYRONAME:dispatcher") as dispatcher:
     numbers = [2, 12, 97, 1001, 65536, 99999, 123456, 7919 * 3] * 5
     for number in numbers:
         dispatcher.put_work({"data": number, "nested": {"tags": ("a", "b")}})
-    results = [dispatcher.get_result(timeout=30) for _ in numbers]
+    results = [dispatcher.get_result(timeout=300) for _ in numbers]
     for _ in workers:
         dispatcher.put_work(None)
     for worker in workers:
