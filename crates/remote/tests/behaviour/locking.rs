@@ -297,7 +297,8 @@ async fn nobody_drives_beside_a_method_that_brings_to_rest_however_long_it_takes
     let info = call(&mut eve, "lock_info").await.unwrap();
     let told = |key: &str| info.as_dict().unwrap().get(key).cloned().unwrap();
     assert_eq!((told("state"), told("after")), ("resting".into(), "ada".into()));
-    let waiting = tokio::spawn(async move { lock(&mut eve, "eve", Some(600.0)).await.map(|_| eve) });
+    let waiting =
+        tokio::spawn(async move { lock(&mut eve, "eve", Some(600.0)).await.map(|_| eve) });
     fixture.wait_for_locks(|lock| lock.waiting.len() == 1).await;
     assert!(!fixture.instrument.seen().contains(&"work ends".to_owned()));
     fixture.instrument.open.send_replace(true);

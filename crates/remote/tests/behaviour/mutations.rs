@@ -3,7 +3,6 @@
 //! A short run each time; with `FERROLAB_TEST_EXTENDED=1` (`cargo xtask test --extended`) it is
 //! 100,000 packets for each serializer.
 
-
 use remote::{DaemonConfig, Limits, Location, Serializer, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
