@@ -2,7 +2,7 @@
 
     python bench/serializers.py          (the interpreter of `cargo xtask venv`)
 
-Prints megabytes of encoded data per second, under the names that `cargo bench -p wire` uses. Each
+Prints megabytes of encoded data per second, under the names that `cargo bench -p ferrolab-wire` uses. Each
 is called as Pyro5 calls it.
 """
 

@@ -14,24 +14,28 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("supervisor", &[]),
     ("remote-macros", &[]),
     ("remote", &["wire", "remote-macros"]),
-    ("ferrolab", &["wire", "remote", "supervisor"]),
+    ("lab-config", &["wire"]),
+    ("ferrolab", &["wire", "remote", "supervisor", "lab-config"]),
 ];
 
-const ARROWS_REASON: &str = "a crate exists to keep a dependency out: wire and supervisor are \
-     strangers, remote knows wire, ferrolab knows all (ARCHITECTURE.md); a new crate is added to \
-     the table in xtask/src/arrows.rs with its reason";
+const ARROWS_REASON: &str = "a crate exists to keep a dependency out: wire and supervisor know \
+     none of ours, ferrolab knows all (ARCHITECTURE.md); a new crate is added to the table in xtask/src/arrows.rs with its reason";
+
+/// What the packages of our libraries begin with.
+const PREFIX: &str = "ferrolab-";
 
 const YAML: &[&str] = &["serde-saphyr", "saphyr", "saphyr-parser", "granit-parser", "serde_yaml"];
 const SQL: &[&str] = &["rusqlite", "libsqlite3-sys"];
 const HTTP: &[&str] = &["hyper", "axum", "reqwest", "ureq"];
 const CLI: &[&str] = &["clap", "miette", "indicatif", "comfy-table"];
-const IO: &[&str] = &["tokio", "mio", "async-std", "smol", "futures-util", "socket2", "rustix"];
+const RUNTIMES: &[&str] = &["tokio", "mio", "async-std", "smol", "futures-util"];
+const IO: &[&str] = &["socket2", "rustix"];
 
 /// Packages that must not stand anywhere in a crate's dependency tree.
 const BANS: &[(&str, &[&[&str]], &str)] = &[
     (
         "wire",
-        &[IO, YAML, SQL, HTTP, CLI],
+        &[RUNTIMES, IO, YAML, SQL, HTTP, CLI],
         "wire turns bytes into values: no I/O, no clock, no async",
     ),
     ("remote", &[YAML, SQL, HTTP, CLI], "only the binary knows files, databases and terminals"),
@@ -39,6 +43,11 @@ const BANS: &[(&str, &[&[&str]], &str)] = &[
         "supervisor",
         &[YAML, SQL, HTTP, CLI],
         "supervisor keeps processes running and knows nothing of what they do",
+    ),
+    (
+        "lab-config",
+        &[RUNTIMES, SQL, HTTP, &["clap", "indicatif", "comfy-table"]],
+        "lab-config turns a file into typed values: no runtime, no connections",
     ),
 ];
 
@@ -75,14 +84,22 @@ struct Dependencies {
 
 fn tree(workspace: &Workspace, name: &str, options: &[&str]) -> Outcome<BTreeSet<String>> {
     let mut cargo = workspace.cargo();
-    cargo.args(["tree", "--package", name, "--prefix", "none", "--format", "{p}"]).args(options);
+    cargo
+        .args(["tree", "--package", &package(name), "--prefix", "none", "--format", "{p}"])
+        .args(options);
     Ok(names(&process::output(&mut cargo)?, name))
 }
 
-/// The package names in the output of `cargo tree`, without the root's.
+/// The package of the crate in a folder of `crates/`: names on a registry are everybody's.
+fn package(name: &str) -> String {
+    if name == "ferrolab" { name.to_owned() } else { format!("{PREFIX}{name}") }
+}
+
+/// The crates in the output of `cargo tree`, without the root; ours by the names of their folders.
 fn names(tree: &str, root: &str) -> BTreeSet<String> {
     let words = tree.lines().filter_map(|line| line.split_whitespace().next());
-    words.filter(|name| *name != root && !name.starts_with('[')).map(str::to_owned).collect()
+    let folders = words.map(|package| package.strip_prefix(PREFIX).unwrap_or(package));
+    folders.filter(|name| *name != root && !name.starts_with('[')).map(str::to_owned).collect()
 }
 
 fn problems(graph: &Graph) -> Vec<String> {
@@ -100,7 +117,8 @@ fn problems(graph: &Graph) -> Vec<String> {
                 if dependencies.all.contains(*ban) {
                     problems.push(format!(
                         "crates/{name}: {ban} is in its dependency tree [{reason}] \
-                         (cargo tree --package {name} --invert {ban})"
+                         (cargo tree --package {} --invert {ban})",
+                        package(name)
                     ));
                 }
             }
@@ -129,19 +147,21 @@ mod tests {
             ("supervisor", &[], &["tokio", "mio", "rustix"]),
             ("remote-macros", &[], &["syn"]),
             ("remote", &["wire", "remote-macros"], &["wire", "remote-macros", "tokio"]),
-            ("ferrolab", &["wire", "remote", "supervisor"], &["clap", "serde-saphyr", "rusqlite"]),
+            ("lab-config", &[], &["granit-parser", "rustix"]),
+            ("ferrolab", &["wire", "remote", "lab-config"], &["clap", "granit-parser", "rusqlite"]),
         ]);
         assert_eq!(problems(&graph), Vec::<String>::new());
     }
 
     #[test]
     fn what_is_not_allowed_is_named() {
-        let cases: [(&str, &[&str], &[&str], &str); 6] = [
+        let cases: [(&str, &[&str], &[&str], &str); 7] = [
             ("wire", &[], &["tokio"], "crates/wire: tokio"),
             ("wire", &["supervisor"], &[], "crates/wire: depends on supervisor"),
             ("supervisor", &["wire"], &[], "crates/supervisor: depends on wire"),
             ("supervisor", &["remote"], &[], "crates/supervisor: depends on remote"),
             ("remote", &["wire"], &["serde-saphyr"], "crates/remote: serde-saphyr"),
+            ("lab-config", &[], &["tokio"], "crates/lab-config: tokio"),
             ("gadgets", &[], &[], "crates/gadgets: unknown crate"),
         ];
         for (name, direct, all, expected) in cases {
@@ -153,7 +173,7 @@ mod tests {
 
     #[test]
     fn names_in_a_tree() {
-        let tree = "remote v0.1.0 (/x/crates/remote)\nbytes v1.12.2\ntokio v1.54.1 (*)\n\n[dev-dependencies]\nwire v0.1.0 (/x/crates/wire)\n";
+        let tree = "ferrolab-remote v0.1.0 (/x/crates/remote)\nbytes v1.12.2\ntokio v1.54.1 (*)\n\n[dev-dependencies]\nferrolab-wire v0.1.0 (/x/crates/wire)\n";
         let expected = ["bytes", "tokio", "wire"].map(str::to_owned);
         assert_eq!(names(tree, "remote"), BTreeSet::from(expected));
     }

@@ -3,7 +3,6 @@
 //! The binary: a command line, a supervisor, and the processes it keeps (see ARCHITECTURE.md).
 
 mod cli;
-mod config;
 mod files;
 mod host;
 mod log;

@@ -11,9 +11,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use directories::ProjectDirs;
+use lab_config::stable_hash;
 use serde::{Deserialize, Serialize};
 
-use crate::config::stable_hash;
 use crate::log::lock_log;
 use crate::os::{User, user_id};
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use lab_config::{ConfigError, Configuration, Warning};
 use miette::{IntoDiagnostic, Report, WrapErr, miette};
 use serde::Serialize;
 use serde_json::json;
@@ -11,7 +12,6 @@ use serde_json::json;
 use super::output::print_json;
 use super::reload::Reloaded;
 use super::{Outcome, ask, import, paths};
-use crate::config::{ConfigError, Configuration, Warning};
 use crate::files;
 use crate::paths::Paths;
 use crate::supervise::active_config::{self, Checked};

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use lab_config::Target;
 use miette::{IntoDiagnostic, Report, miette};
 use serde::Serialize;
 
 use super::config::Taken;
 use super::output::print_json;
 use super::{Outcome, paths};
-use crate::config::Target;
 use crate::supervise::active_config::{self, Checked};
 
 /// Take over the configuration of an installed PyroLab

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use lab_config::{Configuration, Service, Target};
 use miette::{IntoDiagnostic, Report};
 use serde_json::{Value, json};
 
 use super::output::print_json;
 use super::{Outcome, paths, table};
-use crate::config::{Configuration, Service, Target};
 use crate::paths::Paths;
 use crate::supervise::active_config;
 

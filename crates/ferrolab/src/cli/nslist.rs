@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use lab_config::Nameserver;
 use miette::{Report, miette};
 use remote::{Error, Location, NameServer, Registration, Search, locate_ns};
 use serde::Serialize;
@@ -11,7 +12,6 @@ use serde::Serialize;
 use super::output::print_json;
 use super::table::text;
 use super::{Outcome, paths, runtime, table};
-use crate::config::Nameserver;
 use crate::paths::Paths;
 use crate::supervise::active_config;
 

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use super::Outcome;
 use super::output::print_json;
-use crate::config;
 use clap::{Args, ValueEnum};
+use lab_config;
 
 /// Print a page that is generated from the program itself
 #[derive(Debug, Args)]
@@ -25,9 +25,9 @@ enum Page {
 
 pub(super) fn run(Arguments { page }: &Arguments) -> Outcome {
     match page {
-        Page::Configuration => print!("{}", config::markdown()),
+        Page::Configuration => print!("{}", lab_config::markdown()),
         Page::Schema => {
-            let schema = config::json_schema();
+            let schema = lab_config::json_schema();
             print_json(&schema)?;
         }
     }

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use lab_config::{Entry, RenameError};
 use miette::{IntoDiagnostic, Report, WrapErr, miette};
 use serde::Serialize;
 
 use super::output::print_json;
 use super::reload::Reloaded;
 use super::{Outcome, paths, reload, runtime};
-use crate::config::{Entry, RenameError};
 use crate::files;
 use crate::names::nearest;
 use crate::paths::Paths;

@@ -5,11 +5,11 @@
 
 use std::path::Path;
 
+use lab_config::Daemon;
 use remote::Listener;
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-use crate::config::Daemon;
 use crate::files;
 
 /// What is remembered of a daemon.

@@ -6,11 +6,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use lab_config::{self, DaemonClass, Service};
 use remote::{Daemon, LockSettings, Object};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use crate::config::{self, DaemonClass, Service};
 use crate::files;
 use crate::log::lock_log;
 use crate::paths::LockFiles;
@@ -26,7 +26,7 @@ struct Memory {
 }
 
 /// The first epoch of this life of a daemon: above all that it has had before.
-pub(super) fn first_epoch(config: &config::Daemon, files: &LockFiles) -> u64 {
+pub(super) fn first_epoch(config: &lab_config::Daemon, files: &LockFiles) -> u64 {
     match config.class {
         DaemonClass::Plain => 1,
         DaemonClass::Lockable => lives_before(&files.state) * EPOCHS_PER_LIFE + 1,
@@ -37,7 +37,7 @@ pub(super) fn first_epoch(config: &config::Daemon, files: &LockFiles) -> u64 {
 /// those of earlier lives.
 pub(super) fn begin_log(
     daemon: &Daemon,
-    config: &config::Daemon,
+    config: &lab_config::Daemon,
     files: &LockFiles,
     first_epoch: u64,
 ) -> Option<lock_log::Flush> {

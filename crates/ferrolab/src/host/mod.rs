@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lab_config::{DaemonClass, DaemonPart, Nameserver, Service, Target};
 use remote::{Daemon, DaemonConfig, Listener, Location};
 use serde::{Deserialize, Serialize};
 use supervisor::Lifeline;
@@ -28,7 +29,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::config::{DaemonClass, DaemonPart, Nameserver, Service, Target};
 use crate::host::registered_name::Name;
 use crate::host::registrar::Manner;
 use crate::host::report::{LOADING, Reporter};

@@ -1,8 +1,7 @@
 //! A configuration's plain data as values that travel to drivers.
 
+use lab_config::Data;
 use remote::{Dict, Value};
-
-use crate::config::Data;
 
 /// Plain data as a value.
 pub(super) fn value(data: &Data) -> Value {

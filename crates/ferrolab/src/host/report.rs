@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
+use lab_config::{DaemonClass, Service, Target};
 use remote::{DAEMON_NAME, Daemon, Listener, LockOwner, LockState, LockStatus, LockWaiter, Uri};
 use serde_json::{Value, json};
 use supervisor::Lifeline;
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, MissedTickBehavior};
 
-use crate::config::{DaemonClass, Service, Target};
 use crate::host::lock_rows::{LockOwnerRow, LockRow, LockWaiterRow};
 use crate::host::registrar::{Report, State};
 use crate::host::worker::{ServiceStatus, WorkerSet};

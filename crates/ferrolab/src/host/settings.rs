@@ -2,9 +2,8 @@
 //!
 //! Owns the reading of certificates at a daemon's start. What a setting may be is `config`'s.
 
+use lab_config::{self, Secret};
 use remote::{DaemonConfig, Identity, Limits, ServerTls, StreamLimits};
-
-use crate::config::{self, Secret};
 
 /// Answers that clients have not read yet may be so many of the largest before those go who hardly
 /// read.
@@ -14,14 +13,14 @@ const UNREAD: usize = 4;
 ///
 /// # Errors
 /// A certificate or key cannot be used; the text names the file.
-pub(super) fn settings(config: &config::Daemon) -> Result<DaemonConfig, String> {
+pub(super) fn settings(config: &lab_config::Daemon) -> Result<DaemonConfig, String> {
     let defaults = DaemonConfig::default();
     let limits = Limits::for_messages(config.max_message_size);
     Ok(DaemonConfig {
         name: config.name.clone(),
         server_type: match config.servertype {
-            config::ServerType::Thread => remote::ServerType::Thread,
-            config::ServerType::Multiplex => remote::ServerType::Multiplex,
+            lab_config::ServerType::Thread => remote::ServerType::Thread,
+            lab_config::ServerType::Multiplex => remote::ServerType::Multiplex,
         },
         threadpool_size: config.threadpool_size as usize,
         comm_timeout: config.commtimeout,
@@ -40,7 +39,7 @@ pub(super) fn settings(config: &config::Daemon) -> Result<DaemonConfig, String> 
     })
 }
 
-fn tls(config: &config::Daemon) -> Result<Option<ServerTls>, String> {
+fn tls(config: &lab_config::Daemon) -> Result<Option<ServerTls>, String> {
     let Some(certificate) = config.ssl_servercert.as_ref().filter(|_| config.ssl) else {
         return Ok(None);
     };

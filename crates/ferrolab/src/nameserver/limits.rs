@@ -5,9 +5,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use lab_config::LONGEST_TAG;
 use remote::{AnswerRoom, Context, Exception};
 
-use crate::config::LONGEST_TAG;
 use crate::nameserver::store::Entry;
 
 /// The longest name, in bytes.

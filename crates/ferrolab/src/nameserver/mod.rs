@@ -21,6 +21,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lab_config::{Nameserver, Storage};
 use remote::{Daemon, DaemonConfig, Limits, Listener, Location, NAMESERVER_NAME, ServerType};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -28,7 +29,6 @@ use supervisor::Lifeline;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use crate::config::{Nameserver, Storage};
 use crate::host::local_address;
 use crate::nameserver::autoclean::Patience;
 use crate::nameserver::object::NameServerObject;

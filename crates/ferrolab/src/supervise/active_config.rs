@@ -8,11 +8,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use crate::config::{
+use lab_config::{
     self, ConfigError, Configuration, Entry, RenameError, Surroundings, Warning, stable_hash,
 };
+use serde::{Deserialize, Serialize};
+
 use crate::files::{self, FileError};
 use crate::host::native_services;
 use crate::paths::Paths;
@@ -85,7 +85,7 @@ pub(crate) fn check(file: &Path) -> Result<Checked, Box<ConfigError>> {
     let unreadable =
         |source| Box::new(ConfigError::Unreadable { path: file.to_path_buf(), source });
     let origin = Origin::of(file).map_err(unreadable)?;
-    let text = config::read(file).map_err(unreadable)?;
+    let text = lab_config::read(file).map_err(unreadable)?;
     Checked::new(file.display().to_string(), text, origin)
 }
 
@@ -173,7 +173,7 @@ impl Turn {
 pub(crate) fn load(paths: &Paths) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
     let file = &paths.config_file;
     let unreadable = |source| Box::new(ConfigError::Unreadable { path: file.clone(), source });
-    let text = config::read(file).map_err(unreadable)?;
+    let text = lab_config::read(file).map_err(unreadable)?;
     parse(&file.display().to_string(), &text, &folder(paths, origin_of(paths, &text)))
 }
 
@@ -242,8 +242,8 @@ pub(crate) fn rename(
 ) -> Result<(String, usize), RenameError> {
     let unreadable =
         |source| Box::new(ConfigError::Unreadable { path: file.to_path_buf(), source });
-    let bytes = config::read(file).map_err(unreadable)?;
-    config::rename(&file.display().to_string(), &bytes, &surroundings(), entry, old, new)
+    let bytes = lab_config::read(file).map_err(unreadable)?;
+    lab_config::rename(&file.display().to_string(), &bytes, &surroundings(), entry, old, new)
 }
 
 /// A short text that changes with the lab's configuration file.

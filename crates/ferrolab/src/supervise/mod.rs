@@ -12,6 +12,7 @@ mod systemd;
 use std::io;
 use std::sync::Arc;
 
+use lab_config::{ConfigError, Configuration, Warning};
 use rustix::process::Signal;
 use supervisor::InstanceLock;
 use supervisor::Keeper;
@@ -20,7 +21,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{ConfigError, Configuration, Warning};
 use crate::log::host_warnings::Troubles;
 use crate::log::{self, LogFile};
 use crate::paths::{Paths, PathsError};

@@ -9,9 +9,8 @@ mod power_supply;
 
 use std::sync::Arc;
 
+use lab_config::Native;
 use remote::{Dict, Exception, Expose, Metadata, Object};
-
-use crate::config::Native;
 
 pub(crate) use bench::Benches;
 

@@ -4,14 +4,17 @@ use std::path::PathBuf;
 
 use super::frames::LONGEST;
 use super::spec::{Expose, InstanceMode, Placement, PythonEnv, ServiceSpec, WorkerSpec, group};
-use crate::config::{self, Target};
 use crate::host::parameters;
+use lab_config::{self, Target};
 use wire::value::Value;
 
 /// Workers for the Python services of a daemon.
-pub(crate) fn specs(daemon: &config::Daemon, services: &[config::Service]) -> Vec<WorkerSpec> {
+pub(crate) fn specs(
+    daemon: &lab_config::Daemon,
+    services: &[lab_config::Service],
+) -> Vec<WorkerSpec> {
     let placements = services.iter().filter_map(placement).collect();
-    let is_multiplex = daemon.servertype == config::ServerType::Multiplex;
+    let is_multiplex = daemon.servertype == lab_config::ServerType::Multiplex;
     let mut workers = group(&daemon.name, placements, is_multiplex);
     for worker in &mut workers {
         // What a driver's answer takes in marshal is up to some times what it takes on the wire.
@@ -21,7 +24,7 @@ pub(crate) fn specs(daemon: &config::Daemon, services: &[config::Service]) -> Ve
     workers
 }
 
-fn placement(service: &config::Service) -> Option<Placement> {
+fn placement(service: &lab_config::Service) -> Option<Placement> {
     let Target::Python { module, classname } = &service.target else { return None };
     let python = PythonEnv {
         executable: service.python.executable.clone().unwrap_or_else(|| PathBuf::from("python3")),
@@ -31,22 +34,22 @@ fn placement(service: &config::Service) -> Option<Placement> {
     let spec = ServiceSpec {
         parameters: parameters::dict(&service.parameters),
         arguments: match &service.arguments {
-            config::Arguments::Positional(items) if items.is_empty() => Value::None,
-            config::Arguments::Positional(items) => {
+            lab_config::Arguments::Positional(items) if items.is_empty() => Value::None,
+            lab_config::Arguments::Positional(items) => {
                 Value::List(items.iter().map(parameters::value).collect())
             }
-            config::Arguments::Keyword(map) => parameters::value(map),
+            lab_config::Arguments::Keyword(map) => parameters::value(map),
         },
         instance_mode: match service.instancemode {
-            config::InstanceMode::Single => Some(InstanceMode::Single),
-            config::InstanceMode::Session => Some(InstanceMode::Session),
-            config::InstanceMode::Percall => Some(InstanceMode::PerCall),
-            config::InstanceMode::Class => None,
+            lab_config::InstanceMode::Single => Some(InstanceMode::Single),
+            lab_config::InstanceMode::Session => Some(InstanceMode::Session),
+            lab_config::InstanceMode::Percall => Some(InstanceMode::PerCall),
+            lab_config::InstanceMode::Class => None,
         },
         expose: match &service.expose {
-            config::Expose::Decorated => Expose::Marked,
-            config::Expose::All => Expose::All,
-            config::Expose::Names(names) => Expose::Names(names.clone()),
+            lab_config::Expose::Decorated => Expose::Marked,
+            lab_config::Expose::All => Expose::All,
+            lab_config::Expose::Names(names) => Expose::Names(names.clone()),
         },
         on_disconnect: service.on_disconnect.clone(),
         read_while_locked: service.read_while_locked.clone(),

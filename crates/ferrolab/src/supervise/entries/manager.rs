@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lab_config::Configuration;
 use supervisor::{EntryPhase, KeeperHandle, StartOutcome, StopOutcome};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
@@ -20,7 +21,6 @@ use super::plan;
 use super::reload::{self, Prepared};
 use super::rename_state;
 use super::{Force, Kind, LaunchError};
-use crate::config::Configuration;
 use crate::log::host_warnings::Troubles;
 use crate::names::nearest;
 use crate::paths::Paths;

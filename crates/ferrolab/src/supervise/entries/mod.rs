@@ -14,12 +14,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use lab_config::{Configuration, Daemon, Nameserver, Service};
 use serde::Deserialize;
 use serde_json::Value;
 use supervisor::{EntryPhase, EntryStatus, KeeperError, KeeperHandle};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::config::{Configuration, Daemon, Nameserver, Service};
 use crate::files::FileError;
 use crate::host::LockRow;
 use crate::log::host_warnings::Troubles;

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lab_config::{Configuration, Daemon, DaemonPart, Service, Supervision, Target};
 use supervisor::{CommandSpec, EntrySpec, RestartPolicy, Signal};
 
 use super::{Kind, LaunchError};
-use crate::config::{Configuration, Daemon, DaemonPart, Service, Supervision, Target};
 use crate::host::DaemonAssignment;
 use crate::nameserver::NameserverAssignment;
 use crate::paths::Paths;

@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use lab_config::Configuration;
 use supervisor::KeeperHandle;
 use tokio::task::JoinSet;
 
 use super::LaunchError;
 use super::plan::{self, Plan};
-use crate::config::Configuration;
 use crate::paths::Paths;
 use crate::supervise::active_config;
 use crate::supervise::control::Changes;

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lab_config::DaemonPart;
 use remote::{Location, NameServer, Uri};
 use serde::Deserialize;
 use supervisor::{EntryPhase, EntryStatus, KeeperHandle};
@@ -25,7 +26,6 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::DaemonPart;
 use crate::log::host_warnings::Troubles;
 use crate::supervise::stale_names::pending_removals::Owed;
 use crate::supervise::stale_names::removal::{ANSWER, Done, Left, Name, remove_from};

@@ -32,55 +32,57 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-pub(crate) use address::host_name;
-pub(crate) use data::Data;
-pub(crate) use hash::stable_hash;
-pub(crate) use model::{
+pub use address::host_name;
+pub use data::Data;
+pub use hash::stable_hash;
+pub use model::{
     Arguments, Configuration, Daemon, DaemonClass, DaemonPart, Expose, InstanceMode, Nameserver,
     ServerType, Service, Storage, Supervision, Target,
 };
-pub(crate) use problem::{ConfigError, Warning};
-pub(crate) use reference::{json_schema, markdown};
-pub(crate) use rename::{Entry, RenameError, rename};
-pub(crate) use secret::Secret;
+pub use problem::{ConfigError, Warning};
+pub use reference::{json_schema, markdown};
+pub use rename::{Entry, RenameError, rename};
+pub use secret::Secret;
 
-pub(crate) use source::read;
+pub use source::read;
 
 use problem::Findings;
 use source::{Place, Source};
 
 /// What a nameserver takes of a name's metadata, in bytes: PyroLab's daemons register whole
 /// descriptions.
-pub(crate) const LONGEST_TAG: usize = 16 * 1024;
+pub const LONGEST_TAG: usize = 16 * 1024;
 
 /// What a configuration is checked against besides itself.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Surroundings {
+pub struct Surroundings {
     /// The name of the host, from which names for `auto` follow.
-    pub(crate) host: String,
+    pub host: String,
     /// The built-in services; with `None`, any name of one is accepted.
-    pub(crate) natives: Option<Vec<Native>>,
+    pub natives: Option<Vec<Native>>,
 }
 
 /// A built-in service, as far as a configuration can speak of it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Native {
-    pub(crate) name: String,
-    pub(crate) methods: Vec<String>,
+pub struct Native {
+    /// Its name, as `native:` of a service gives it.
+    pub name: String,
+    /// Its methods.
+    pub methods: Vec<String>,
     /// Its properties.
-    pub(crate) attrs: Vec<String>,
+    pub attrs: Vec<String>,
 }
 
 impl Surroundings {
     /// Those of this process, which has the given built-in services.
-    pub(crate) fn current(natives: Option<Vec<Native>>) -> Surroundings {
+    pub fn current(natives: Option<Vec<Native>>) -> Surroundings {
         Surroundings { host: host_name(), natives }
     }
 }
 
 impl Configuration {
     /// Reads a text under the name that its problems will give; paths stay as they are written.
-    pub(crate) fn parse(
+    pub fn parse(
         name: &str,
         bytes: &[u8],
         surroundings: &Surroundings,

@@ -27,9 +27,9 @@ const MAX_TEXT: usize = 4 * MAX_BYTES;
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     /// Where it is written.
-    pub(crate) place: Place,
+    pub place: Place,
     /// What it is.
-    pub(crate) content: Rc<Content>,
+    pub content: Rc<Content>,
     size: Size,
     height: usize,
 }
@@ -76,11 +76,11 @@ pub(crate) enum Content {
 #[derive(Debug)]
 pub(crate) struct Pair {
     /// The key as written.
-    pub(crate) key: Scalar,
+    pub key: Scalar,
     /// Where the key is written.
-    pub(crate) place: Place,
+    pub place: Place,
     /// The value.
-    pub(crate) value: Node,
+    pub value: Node,
 }
 
 /// The tree of a text, or `None` when a syntax error (now among the findings) keeps it from

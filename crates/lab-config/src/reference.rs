@@ -29,7 +29,7 @@ const CHAPTERS: [(&str, &Section); 7] = [
 const OPENING: &str = "\
 # Configuration reference
 
-<!-- Written by `cargo xtask docs` from the tables in crates/ferrolab/src/config/schema. -->
+<!-- Written by `cargo xtask docs` from the tables in crates/lab-config/src/schema. -->
 
 One YAML file says what runs on a host. It is PyroLab's format, version 1.0, with some keys more:
 a file of PyroLab's loads as it is.
@@ -49,7 +49,7 @@ For completion and checks in an editor, put this into the first line of a file:
 ";
 
 /// The reference, as Markdown.
-pub(crate) fn markdown() -> String {
+pub fn markdown() -> String {
     let mut text = OPENING.to_owned();
     for (title, section) in CHAPTERS {
         text.push_str(&format!("\n## {title}\n\n{}\n", section.doc));
@@ -95,7 +95,7 @@ pub(crate) fn markdown() -> String {
 }
 
 /// The JSON Schema of a file (draft 7, which editors know best).
-pub(crate) fn json_schema() -> Value {
+pub fn json_schema() -> Value {
     let mut definitions = Map::new();
     for (_, section) in CHAPTERS.iter().filter(|(_, section)| !section.key.is_empty()) {
         definitions.insert(section.key.to_owned(), object(section));

@@ -10,9 +10,9 @@ use super::schema::Rule;
 #[derive(Debug)]
 pub(crate) struct Fault {
     /// What is wrong with it.
-    pub(crate) message: &'static str,
+    pub message: &'static str,
     /// What to write, where that depends on the text.
-    pub(crate) help: Option<String>,
+    pub help: Option<String>,
 }
 
 /// The longest path of a Unix socket that fits `sun_path` everywhere.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 /// Values of any driver's parameters.
 #[derive(Clone, Debug)]
-pub(crate) enum Data {
+pub enum Data {
     /// Nothing; `None` to a driver.
     Null,
     /// True or false.
@@ -35,7 +35,7 @@ pub(crate) enum Data {
 impl Data {
     /// The entry of a mapping.
     #[cfg(test)]
-    pub(crate) fn get(&self, key: &str) -> Option<&Data> {
+    pub fn get(&self, key: &str) -> Option<&Data> {
         match self {
             Data::Map(entries) => {
                 entries.iter().find(|(name, _)| name == key).map(|(_, data)| data)
@@ -45,7 +45,7 @@ impl Data {
     }
 
     /// The text, if it is one.
-    pub(crate) fn as_str(&self) -> Option<&str> {
+    pub fn as_str(&self) -> Option<&str> {
         match self {
             Data::Text(text) => Some(text),
             _ => None,

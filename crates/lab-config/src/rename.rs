@@ -13,27 +13,45 @@ use super::{ConfigError, Configuration, Surroundings};
 
 /// What can be renamed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Entry {
+pub enum Entry {
+    /// A nameserver.
     Nameserver,
+    /// A daemon.
     Daemon,
+    /// A service.
     Service,
 }
 
 /// Why nothing was renamed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum RenameError {
+pub enum RenameError {
     /// The file has problems, before or after.
     #[error(transparent)]
     Config(#[from] Box<ConfigError>),
-    /// There is no such entry; the names that there are.
+    /// There is no such entry.
     #[error("there is no {entry} `{name}` in the configuration")]
-    Unknown { entry: Entry, name: String, known: Vec<String> },
+    Unknown {
+        /// Its kind.
+        entry: Entry,
+        /// The name that was given.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
     /// The new name is taken.
     #[error("there is a {entry} `{name}` already")]
-    Taken { entry: Entry, name: String },
+    Taken {
+        /// Its kind.
+        entry: Entry,
+        /// The new name.
+        name: String,
+    },
     /// The text says it in a way that cannot be edited by machine.
     #[error("{reason}; rename it with an editor")]
-    ByHand { reason: String },
+    ByHand {
+        /// What is in the way.
+        reason: String,
+    },
 }
 
 impl fmt::Display for Entry {
@@ -50,7 +68,7 @@ impl fmt::Display for Entry {
 ///
 /// # Errors
 /// Why it cannot be done.
-pub(crate) fn rename(
+pub fn rename(
     file: &str,
     bytes: &[u8],
     surroundings: &Surroundings,
@@ -149,7 +167,7 @@ fn written_as(name: &str) -> String {
 
 impl Configuration {
     /// The names of one kind of entry.
-    pub(crate) fn names(&self, entry: Entry) -> Vec<String> {
+    pub fn names(&self, entry: Entry) -> Vec<String> {
         match entry {
             Entry::Nameserver => self.nameservers.iter().map(|ns| ns.name.clone()).collect(),
             Entry::Daemon => self.daemons.iter().map(|daemon| daemon.name.clone()).collect(),

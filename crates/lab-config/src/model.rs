@@ -17,56 +17,56 @@ use super::secret::Secret;
 /// Everything in a file, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Configuration {
+pub struct Configuration {
     /// The version of the format.
-    pub(crate) version: String,
+    pub version: String,
     /// Directories, here or elsewhere.
-    pub(crate) nameservers: Vec<Nameserver>,
+    pub nameservers: Vec<Nameserver>,
     /// Server processes.
-    pub(crate) daemons: Vec<Daemon>,
+    pub daemons: Vec<Daemon>,
     /// What they serve.
-    pub(crate) services: Vec<Service>,
+    pub services: Vec<Service>,
     /// What starts with the supervisor.
-    pub(crate) autolaunch: Autolaunch,
+    pub autolaunch: Autolaunch,
     /// The Python for drivers, unless a daemon or service says otherwise.
-    pub(crate) python: Python,
+    pub python: Python,
     /// Where its relative paths begin, once [`Configuration::rebase`] has said so.
     #[serde(skip)]
-    pub(crate) folder: Option<PathBuf>,
+    pub folder: Option<PathBuf>,
 }
 
 /// A directory of names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Nameserver {
+pub struct Nameserver {
     /// Its name.
-    pub(crate) name: String,
+    pub name: String,
     /// Where it listens, or is found.
-    pub(crate) host: Host,
+    pub host: Host,
     /// Its port.
     #[serde(rename = "ns_port")]
-    pub(crate) port: u16,
+    pub port: u16,
     /// Whether it answers searches of the network.
-    pub(crate) broadcast: bool,
+    pub broadcast: bool,
     /// Where it hears them; all addresses if absent.
     #[serde(rename = "ns_bchost")]
-    pub(crate) broadcast_host: Option<Host>,
+    pub broadcast_host: Option<Host>,
     /// On which UDP port.
     #[serde(rename = "ns_bcport")]
-    pub(crate) broadcast_port: u16,
+    pub broadcast_port: u16,
     /// How often it removes what does not answer; never if absent.
     #[serde(rename = "ns_autoclean", with = "seconds")]
-    pub(crate) autoclean: Option<Duration>,
+    pub autoclean: Option<Duration>,
     /// Where it keeps names.
-    pub(crate) storage: Storage,
+    pub storage: Storage,
     /// How its process is looked after.
-    pub(crate) supervision: Supervision,
+    pub supervision: Supervision,
 }
 
 /// Where a nameserver keeps its names. Written as in the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub(crate) enum Storage {
+pub enum Storage {
     /// In memory.
     Memory,
     /// In a database: the given file, or one in the state directory.
@@ -76,66 +76,66 @@ pub(crate) enum Storage {
 /// A server process with one address.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Daemon {
+pub struct Daemon {
     /// Its name.
-    pub(crate) name: String,
+    pub name: String,
     /// Whether its services can be locked.
-    pub(crate) class: DaemonClass,
+    pub class: DaemonClass,
     /// Where it listens.
-    pub(crate) host: Host,
+    pub host: Host,
     /// Its port; 0 for one that is free.
-    pub(crate) port: u16,
+    pub port: u16,
     /// A Unix socket instead.
-    pub(crate) unixsocket: Option<PathBuf>,
+    pub unixsocket: Option<PathBuf>,
     /// The address that clients are told.
-    pub(crate) nathost: Option<Host>,
+    pub nathost: Option<Host>,
     /// The port that they are told with it; 0 for the real one.
-    pub(crate) natport: u16,
+    pub natport: u16,
     /// Whether calls run side by side.
-    pub(crate) servertype: ServerType,
+    pub servertype: ServerType,
     /// Where the daemon itself is registered.
-    pub(crate) nameservers: Vec<String>,
+    pub nameservers: Vec<String>,
     /// Whether names that somebody else overwrites are taken back.
-    pub(crate) reclaim_names: bool,
+    pub reclaim_names: bool,
     /// How many connections are served at once.
-    pub(crate) threadpool_size: u32,
+    pub threadpool_size: u32,
     /// How many threads stay on standby; never more than that.
-    pub(crate) threadpool_size_min: u32,
+    pub threadpool_size_min: u32,
     /// The largest message in bytes.
-    pub(crate) max_message_size: usize,
+    pub max_message_size: usize,
     /// How long a message may take; for ever if absent.
     #[serde(with = "seconds")]
-    pub(crate) commtimeout: Option<Duration>,
+    pub commtimeout: Option<Duration>,
     /// Whether what it sends is compressed.
-    pub(crate) compression: bool,
+    pub compression: bool,
     /// How long an item stream may be read; for ever if absent.
     #[serde(with = "seconds")]
-    pub(crate) iter_stream_lifetime: Option<Duration>,
+    pub iter_stream_lifetime: Option<Duration>,
     /// How long it outlives its connection; not at all if absent.
     #[serde(with = "seconds")]
-    pub(crate) iter_stream_linger: Option<Duration>,
+    pub iter_stream_linger: Option<Duration>,
     /// Whether connections over TCP are encrypted.
-    pub(crate) ssl: bool,
+    pub ssl: bool,
     /// Its certificate; there is one if they are.
-    pub(crate) ssl_servercert: Option<PathBuf>,
+    pub ssl_servercert: Option<PathBuf>,
     /// The certificate's key, if it is in a file of its own.
-    pub(crate) ssl_serverkey: Option<PathBuf>,
+    pub ssl_serverkey: Option<PathBuf>,
     /// What the key is encrypted with.
-    pub(crate) ssl_serverkeypasswd: Option<Secret>,
+    pub ssl_serverkeypasswd: Option<Secret>,
     /// Whether clients must show a certificate.
-    pub(crate) ssl_requireclientcert: bool,
+    pub ssl_requireclientcert: bool,
     /// The certificates of clients that are let in; there are some if clients must show one.
-    pub(crate) ssl_cacerts: Option<PathBuf>,
+    pub ssl_cacerts: Option<PathBuf>,
     /// Its own Python settings; see [`Configuration::python_for`].
-    pub(crate) python: Python,
+    pub python: Python,
     /// How its process is looked after.
-    pub(crate) supervision: Supervision,
+    pub supervision: Supervision,
 }
 
 /// Which of PyroLab's daemons it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum DaemonClass {
+pub enum DaemonClass {
     /// `Daemon`.
     Plain,
     /// `LockableDaemon`: each service has `lock`, `unlock` and `islocked`.
@@ -145,7 +145,7 @@ pub(crate) enum DaemonClass {
 /// Whether calls run side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum ServerType {
+pub enum ServerType {
     /// They do.
     Thread,
     /// One at a time in the whole daemon.
@@ -155,48 +155,48 @@ pub(crate) enum ServerType {
 /// An object that clients call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Service {
+pub struct Service {
     /// Its name, and its object's id.
-    pub(crate) name: String,
+    pub name: String,
     /// What it is an instance of.
-    pub(crate) target: Target,
+    pub target: Target,
     /// What the instrument is connected with; always a mapping.
-    pub(crate) parameters: Data,
+    pub parameters: Data,
     /// What the class is made with.
-    pub(crate) arguments: Arguments,
+    pub arguments: Arguments,
     /// What people read in the nameserver.
-    pub(crate) description: String,
+    pub description: String,
     /// How long an instance lives.
-    pub(crate) instancemode: InstanceMode,
+    pub instancemode: InstanceMode,
     /// The daemon that hosts it.
-    pub(crate) daemon: String,
+    pub daemon: String,
     /// Where it is registered.
-    pub(crate) nameservers: Vec<String>,
+    pub nameservers: Vec<String>,
     /// Which members can be called.
-    pub(crate) expose: Expose,
+    pub expose: Expose,
     /// Whether it has a Python process of its own.
-    pub(crate) isolate: bool,
+    pub isolate: bool,
     /// How long its Python process may be silent; for ever if absent.
     #[serde(with = "seconds")]
-    pub(crate) watchdog: Option<Duration>,
+    pub watchdog: Option<Duration>,
     /// Members that others may use while it is locked.
-    pub(crate) read_while_locked: Vec<String>,
+    pub read_while_locked: Vec<String>,
     /// Methods to call when the session that held it ends.
-    pub(crate) on_disconnect: Vec<String>,
+    pub on_disconnect: Vec<String>,
     /// The longest time that a client may wait for its lock; none at all if absent.
     #[serde(with = "seconds")]
-    pub(crate) lock_max_wait: Option<Duration>,
+    pub lock_max_wait: Option<Duration>,
     /// The longest time that it may outlive its owner's connection; none at all if absent.
     #[serde(with = "seconds")]
-    pub(crate) lock_max_ttl: Option<Duration>,
+    pub lock_max_ttl: Option<Duration>,
     /// Its own Python settings; see [`Configuration::python_for`].
-    pub(crate) python: Python,
+    pub python: Python,
 }
 
 /// What a service is an instance of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub(crate) enum Target {
+pub enum Target {
     /// A class in Python.
     Python {
         /// Its module.
@@ -211,7 +211,7 @@ pub(crate) enum Target {
 /// How long an instance lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum InstanceMode {
+pub enum InstanceMode {
     /// As long as the daemon.
     Single,
     /// As long as a connection.
@@ -225,7 +225,7 @@ pub(crate) enum InstanceMode {
 /// What a class is made with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Arguments {
+pub enum Arguments {
     /// Arguments in order.
     Positional(Vec<Data>),
     /// Keyword arguments; always a mapping.
@@ -235,7 +235,7 @@ pub(crate) enum Arguments {
 /// Which members of a class can be called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Expose {
+pub enum Expose {
     /// Those that the class itself exposes by Pyro's decorators.
     Decorated,
     /// All that are public.
@@ -247,87 +247,87 @@ pub(crate) enum Expose {
 /// Names of what starts with the supervisor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Autolaunch {
+pub struct Autolaunch {
     /// Nameservers.
-    pub(crate) nameservers: Vec<String>,
+    pub nameservers: Vec<String>,
     /// Daemons.
-    pub(crate) daemons: Vec<String>,
+    pub daemons: Vec<String>,
 }
 
 /// The Python that drivers run in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Python {
+pub struct Python {
     /// The interpreter; `python3` in PATH if absent.
-    pub(crate) executable: Option<PathBuf>,
+    pub executable: Option<PathBuf>,
     /// Directories to search for modules first.
-    pub(crate) path: Vec<PathBuf>,
+    pub path: Vec<PathBuf>,
     /// Environment variables.
-    pub(crate) env: BTreeMap<String, String>,
+    pub env: BTreeMap<String, String>,
 }
 
 /// How the supervisor looks after a process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Supervision {
+pub struct Supervision {
     /// Delays before the second, third, ... restart in a row, in seconds.
-    pub(crate) backoff: Vec<f64>,
+    pub backoff: Vec<f64>,
     /// After how many crashes in a row to give up; 0 for never.
-    pub(crate) give_up_after: u32,
+    pub give_up_after: u32,
     /// How long a run is a success.
     #[serde(with = "seconds")]
-    pub(crate) stable_after: Option<Duration>,
+    pub stable_after: Option<Duration>,
     /// How long it may take to become ready.
     #[serde(with = "seconds")]
-    pub(crate) ready_timeout: Option<Duration>,
+    pub ready_timeout: Option<Duration>,
     /// How long it may take to stop.
     #[serde(with = "seconds")]
-    pub(crate) stop_grace: Option<Duration>,
+    pub stop_grace: Option<Duration>,
     /// How long it may take to end after that.
     #[serde(with = "seconds")]
-    pub(crate) term_grace: Option<Duration>,
+    pub term_grace: Option<Duration>,
     /// How long it may leave a call without an answer; for ever if absent.
     #[serde(with = "seconds")]
-    pub(crate) hang_timeout: Option<Duration>,
+    pub hang_timeout: Option<Duration>,
 }
 
 /// All that one daemon process needs to know.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct DaemonPart {
+pub struct DaemonPart {
     /// The daemon.
-    pub(crate) daemon: Daemon,
+    pub daemon: Daemon,
     /// Its services; each one's `python` is complete.
-    pub(crate) services: Vec<Service>,
+    pub services: Vec<Service>,
     /// The nameservers that it or they are registered with.
-    pub(crate) nameservers: Vec<Nameserver>,
+    pub nameservers: Vec<Nameserver>,
 }
 
 impl Configuration {
     /// The nameserver of that name.
     #[cfg(test)]
-    pub(crate) fn nameserver(&self, name: &str) -> Option<&Nameserver> {
+    pub fn nameserver(&self, name: &str) -> Option<&Nameserver> {
         self.nameservers.iter().find(|nameserver| nameserver.name == name)
     }
 
     /// The daemon of that name.
-    pub(crate) fn daemon(&self, name: &str) -> Option<&Daemon> {
+    pub fn daemon(&self, name: &str) -> Option<&Daemon> {
         self.daemons.iter().find(|daemon| daemon.name == name)
     }
 
     /// The service of that name.
     #[cfg(test)]
-    pub(crate) fn service(&self, name: &str) -> Option<&Service> {
+    pub fn service(&self, name: &str) -> Option<&Service> {
         self.services.iter().find(|service| service.name == name)
     }
 
     /// The services that a daemon hosts.
-    pub(crate) fn services_of<'a>(&'a self, daemon: &'a str) -> impl Iterator<Item = &'a Service> {
+    pub fn services_of<'a>(&'a self, daemon: &'a str) -> impl Iterator<Item = &'a Service> {
         self.services.iter().filter(move |service| service.daemon == daemon)
     }
 
     /// The Python of a service: its own settings before its daemon's before the file's.
-    pub(crate) fn python_for(&self, service: &Service) -> Python {
+    pub fn python_for(&self, service: &Service) -> Python {
         let daemon = self.daemon(&service.daemon).map(|daemon| &daemon.python);
         let wider =
             daemon.map_or_else(|| self.python.clone(), |python| python.within(&self.python));
@@ -337,7 +337,7 @@ impl Configuration {
     /// What to hand to a daemon's process.
     ///
     /// A reload restarts the daemon if and only if this has changed.
-    pub(crate) fn part_of(&self, daemon: &str) -> Option<DaemonPart> {
+    pub fn part_of(&self, daemon: &str) -> Option<DaemonPart> {
         let daemon = self.daemon(daemon)?.clone();
         let services: Vec<Service> = self
             .services_of(&daemon.name)
@@ -353,7 +353,7 @@ impl Configuration {
 
     /// Makes the relative paths absolute: from the directory given, usually the file's, or from
     /// the home directory where they start with `~/`.
-    pub(crate) fn rebase(&mut self, directory: &Path, home: Option<&Path>) {
+    pub fn rebase(&mut self, directory: &Path, home: Option<&Path>) {
         self.folder = Some(directory.to_path_buf());
         let place = |path: &mut PathBuf| {
             *path = match (path.strip_prefix("~"), home) {
@@ -389,7 +389,7 @@ impl Configuration {
 impl Python {
     /// These settings where there are some, the wider ones where not. Directories of both are
     /// searched, these first; variables count one by one.
-    pub(crate) fn within(&self, wider: &Python) -> Python {
+    pub fn within(&self, wider: &Python) -> Python {
         let mut path = self.path.clone();
         path.extend(wider.path.iter().filter(|entry| !self.path.contains(entry)).cloned());
         let mut env = wider.env.clone();

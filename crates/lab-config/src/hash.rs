@@ -2,7 +2,7 @@
 
 /// A hash that is the same in every version, on every host (FNV-1a, then mixed so that names
 /// that differ in one letter differ everywhere). Not for secrets.
-pub(crate) fn stable_hash(bytes: &[u8]) -> u64 {
+pub fn stable_hash(bytes: &[u8]) -> u64 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for byte in bytes {
         hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);

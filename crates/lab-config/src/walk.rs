@@ -19,11 +19,11 @@ use super::{advice, auto};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark {
     /// Its key; the value itself in a list.
-    pub(crate) key: Place,
+    pub key: Place,
     /// The value.
-    pub(crate) value: Place,
+    pub value: Place,
     /// Whether the value is the one that was written, and not a default in place of a wrong one.
-    pub(crate) sound: bool,
+    pub sound: bool,
 }
 
 /// The marks of all values that were written, by the keys that lead there; an item of a list has

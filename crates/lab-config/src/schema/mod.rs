@@ -17,30 +17,30 @@ pub(crate) use top::{AUTOLAUNCH, PYTHON, TOP};
 #[derive(Debug)]
 pub(crate) struct Section {
     /// Its key: `daemons`.
-    pub(crate) key: &'static str,
+    pub key: &'static str,
     /// What has its keys, in a sentence: `a daemon`.
-    pub(crate) one: &'static str,
+    pub one: &'static str,
     /// What it is.
-    pub(crate) doc: &'static str,
+    pub doc: &'static str,
     /// Its keys, in the order in which people write them.
-    pub(crate) fields: &'static [Field],
+    pub fields: &'static [Field],
     /// Keys that people write for others: old names, other programs' names.
-    pub(crate) renamed: &'static [(&'static str, &'static str)],
+    pub renamed: &'static [(&'static str, &'static str)],
 }
 
 /// A key of a section.
 #[derive(Debug)]
 pub(crate) struct Field {
     /// The key.
-    pub(crate) key: &'static str,
+    pub key: &'static str,
     /// What its value must be.
-    pub(crate) kind: Kind,
+    pub kind: Kind,
     /// What stands for an absent key, as YAML; with `null`, an explicit null is accepted too.
-    pub(crate) default: &'static str,
+    pub default: &'static str,
     /// A value to show, as YAML.
-    pub(crate) example: &'static str,
+    pub example: &'static str,
     /// What it means.
-    pub(crate) doc: &'static str,
+    pub doc: &'static str,
 }
 
 /// What a value must be.

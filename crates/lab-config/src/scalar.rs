@@ -14,9 +14,9 @@ const MAX_DIGITS: usize = 4300;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scalar {
     /// Its text, after quotes and escapes.
-    pub(crate) text: String,
+    pub text: String,
     /// How it was written.
-    pub(crate) form: Form,
+    pub form: Form,
 }
 
 /// What decides how a scalar's text is taken.

@@ -20,31 +20,31 @@ const MAX_PROBLEMS: usize = 100;
 
 /// Something in the file that is wrong, or that will not do what it seems to.
 #[derive(Clone, Debug)]
-pub(crate) struct Problem {
+pub struct Problem {
     /// The line, from 1.
-    pub(crate) line: usize,
+    pub line: usize,
     /// The column in characters, from 1.
-    pub(crate) column: usize,
+    pub column: usize,
     /// The keys that lead there: `daemons.bench.port`; empty for the whole file.
-    pub(crate) path: String,
+    pub path: String,
     /// What is wrong and what was expected.
-    pub(crate) message: String,
+    pub message: String,
     /// What to write instead.
-    pub(crate) help: Option<String>,
+    pub help: Option<String>,
     /// Whether the file is refused for it.
-    pub(crate) severity: Severity,
+    pub severity: Severity,
     place: Place,
     other: Option<(&'static str, Place)>,
     source: Arc<Source>,
 }
 
 /// A problem for which the file is not refused.
-pub(crate) type Warning = Problem;
+pub type Warning = Problem;
 
 /// Whether a problem keeps a file from being loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Severity {
+pub enum Severity {
     /// It does.
     Error,
     /// It does not.
@@ -53,7 +53,7 @@ pub(crate) enum Severity {
 
 /// Why there is no configuration.
 #[derive(Debug)]
-pub(crate) enum ConfigError {
+pub enum ConfigError {
     /// The file could not be read.
     Unreadable {
         /// The file.
@@ -67,15 +67,15 @@ pub(crate) enum ConfigError {
 
 /// All problems of one file, in the order of their positions.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub struct Report {
     /// The file's name.
-    pub(crate) file: String,
+    pub file: String,
     /// What it is refused for.
-    pub(crate) problems: Vec<Problem>,
+    pub problems: Vec<Problem>,
     /// What else is odd about it.
-    pub(crate) warnings: Vec<Warning>,
+    pub warnings: Vec<Warning>,
     /// How many more problems there are.
-    pub(crate) omitted: usize,
+    pub omitted: usize,
 }
 
 /// Collects problems, each place and message once (an alias leads to one place many times).
@@ -192,7 +192,7 @@ impl Findings {
 
 impl Problem {
     /// One line for a log: `FILE:LINE:COLUMN: PATH: MESSAGE (HELP)`.
-    pub(crate) fn plain(&self) -> String {
+    pub fn plain(&self) -> String {
         let place = format!("{}:{}:{}", self.source.name(), self.line, self.column);
         let mut text = format!("{place}: {}", self.described());
         if let Some(help) = &self.help {
@@ -202,7 +202,7 @@ impl Problem {
     }
 
     /// For scripts.
-    pub(crate) fn to_json(&self) -> serde_json::Value {
+    pub fn to_json(&self) -> serde_json::Value {
         let other = self.other.map(|(_, place)| {
             let (line, column) = self.source.position(place.offset);
             json!({"line": line, "column": column})
@@ -264,7 +264,7 @@ impl Diagnostic for Problem {
 
 impl ConfigError {
     /// Every problem, one a line.
-    pub(crate) fn plain(&self) -> String {
+    pub fn plain(&self) -> String {
         let mut text = self.to_string();
         match self {
             ConfigError::Unreadable { source, .. } => text.push_str(&format!(": {source}")),
@@ -278,7 +278,7 @@ impl ConfigError {
     }
 
     /// For scripts: the message, the file, and the problems.
-    pub(crate) fn to_json(&self) -> serde_json::Value {
+    pub fn to_json(&self) -> serde_json::Value {
         let list =
             |problems: &[Problem]| -> Vec<_> { problems.iter().map(Problem::to_json).collect() };
         match self {

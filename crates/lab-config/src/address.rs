@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// A host as the file names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
-pub(crate) enum Host {
+pub enum Host {
     /// This host's address on its network, whatever it is at the time.
     Public,
     /// A name or an address; an IPv6 address without brackets.
@@ -37,7 +37,7 @@ impl From<Host> for String {
 
 impl Host {
     /// The name or address to listen on, or to connect to.
-    pub(crate) fn resolve(&self) -> String {
+    pub fn resolve(&self) -> String {
         match self {
             Host::Public => public_address().to_string(),
             Host::Named(name) => name.clone(),
@@ -45,7 +45,7 @@ impl Host {
     }
 
     /// The address, if it is written as one. The name `localhost` counts as one.
-    pub(crate) fn literal(&self) -> Option<IpAddr> {
+    pub fn literal(&self) -> Option<IpAddr> {
         match self {
             Host::Named(name) if name.eq_ignore_ascii_case("localhost") => {
                 Some(Ipv4Addr::LOCALHOST.into())
@@ -56,12 +56,12 @@ impl Host {
     }
 
     /// Whether only this host can reach it.
-    pub(crate) fn is_loopback(&self) -> bool {
+    pub fn is_loopback(&self) -> bool {
         self.literal().is_some_and(|address| address.is_loopback())
     }
 
     /// Whether it is this host, as far as that can be told without asking the network.
-    pub(crate) fn is_this_host(&self) -> bool {
+    pub fn is_this_host(&self) -> bool {
         match (self, self.literal()) {
             (Host::Public, _) => true,
             (_, Some(address)) => {
@@ -77,7 +77,7 @@ impl Host {
 }
 
 /// This host's name.
-pub(crate) fn host_name() -> String {
+pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 

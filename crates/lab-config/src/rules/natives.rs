@@ -3,9 +3,9 @@
 //! What a Python class has is seen when it is loaded, and told of then.
 
 use super::{Rules, shown};
-use crate::config::model::{Service, Target};
-use crate::config::problem::quoted;
-use crate::config::{Native, advice};
+use crate::model::{Service, Target};
+use crate::problem::quoted;
+use crate::{Native, advice};
 
 /// Methods that a lock adds, and answers to everyone.
 const OF_LOCKS: [&str; 4] = ["lock", "unlock", "islocked", "lock_info"];

@@ -15,9 +15,9 @@ pub(crate) const MAX_BYTES: usize = 1 << 20;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Place {
     /// Where it starts, in bytes.
-    pub(crate) offset: usize,
+    pub offset: usize,
     /// How many bytes it covers.
-    pub(crate) len: usize,
+    pub len: usize,
 }
 
 /// A text with a name, that can say the line and column of each byte.
@@ -32,17 +32,17 @@ pub(crate) struct Source {
 /// Why bytes are not a text to be read as a configuration, and where.
 pub(crate) struct NotText {
     /// As much of it as can be shown.
-    pub(crate) source: Source,
+    pub source: Source,
     /// Where the fault is.
-    pub(crate) place: Place,
+    pub place: Place,
     /// What it is.
-    pub(crate) message: String,
+    pub message: String,
     /// What to do.
-    pub(crate) help: &'static str,
+    pub help: &'static str,
 }
 
 /// Reads a file, but never more than one byte beyond what [`Source::from_bytes`] accepts.
-pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

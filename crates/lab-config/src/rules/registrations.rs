@@ -1,7 +1,7 @@
 //! What nameservers would refuse to register.
 
 use super::Rules;
-use crate::config::LONGEST_TAG;
+use crate::LONGEST_TAG;
 
 impl Rules<'_> {
     /// A description is its service's metadata. Pyro5's nameservers take any, ours do not.
