@@ -9,11 +9,13 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import against  # noqa: E402
 import figures  # noqa: E402
 import servers  # noqa: E402
 from scenarios import SCENARIOS, Bench  # noqa: E402
@@ -29,9 +31,16 @@ def selected(name):
 
 
 def order(names, number):
-    """The servers of a round: each round begins with another one."""
-    shift = number % len(names)
-    return names[shift:] + names[:shift]
+    """The servers of a round: each pair of rounds begins with other ones, and goes both ways."""
+    shift = number // 2 % len(names)
+    turned = names[shift:] + names[:shift]
+    return turned[::-1] if number % 2 else turned
+
+
+def add_servers_before(scenario):
+    """The other program's servers are measured right beside ours."""
+    pairs = [[name, name + against.BEFORE] if name in against.OURS else [name] for name in scenario.servers]
+    scenario.servers = sum(pairs, [])
 
 
 def measure(bench, scenario, rounds, quick):
@@ -46,14 +55,28 @@ def measure(bench, scenario, rounds, quick):
 
 
 def about(options, seconds):
-    """What has to be said with the figures: where and how they were taken."""
+    """What has to be said with the figures: where and how they were taken, and of which program."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    commit = subprocess.run(git, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8")
+    version = subprocess.run([os.environ["FERROLAB_BIN"], "--version"], stdout=subprocess.PIPE, encoding="utf-8")
     return {
+        "version": version.stdout.strip(),
+        "commit": commit.stdout.strip() or "unknown",
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "rounds": options.rounds,
         "seconds": seconds,
     }
+
+
+def compared(results, record, options):
+    """The comparisons that were asked for: titles and tables."""
+    if options.ferrolab:
+        yield f"Today's program / {options.ferrolab}", against.within_run(results)
+    if record:
+        title = f"Ratios to Pyro5, today's / those in {options.against}"
+        yield title, against.with_record(results, record, options.name or "")
 
 
 def main():
@@ -64,6 +87,10 @@ def main():
     parser.add_argument("--seconds", type=float, help="of a measurement: 1, or 0.2 with --quick")
     parser.add_argument("--json", action="store_true", help="print JSON, with every round's figures")
     parser.add_argument("--list", action="store_true", help="name the scenarios and run none")
+    parser.add_argument("--against", metavar="FILE", help="compare with a record: the JSON of an earlier run")
+    parser.add_argument(
+        "--ferrolab", metavar="PATH", help="another version's program, measured in the same rounds and compared with"
+    )
     parser.add_argument("--load", help="the load generator's binary")
     options = parser.parse_args()
     scenarios = selected(options.name)
@@ -73,12 +100,19 @@ def main():
         return
     if not options.load or "FERROLAB_BIN" not in os.environ:
         parser.error("--load and FERROLAB_BIN are needed: run `cargo xtask bench`")
+    record = options.against and against.Record(options.against)
+    if options.ferrolab:
+        if not os.access(options.ferrolab, os.X_OK):
+            parser.error(f"--ferrolab: {options.ferrolab} is not a program")
+        options.ferrolab = str(Path(options.ferrolab).resolve())
+        for scenario in scenarios:
+            add_servers_before(scenario)
     options.rounds = options.rounds or (3 if options.quick else 7)
     seconds = options.seconds or (0.2 if options.quick else 1.0)
     wanted = set().union(*(scenario.needs() for scenario in scenarios))
     results = {}
-    with servers.started(options.load, wanted) as up:
-        bench = Bench(options.load, up, seconds)
+    with servers.started(options.load, wanted, options.ferrolab) as up:
+        bench = Bench(options.load, up, seconds, options.ferrolab)
         for scenario in scenarios:
             began = time.monotonic()
             results[scenario] = measure(bench, scenario, options.rounds, options.quick)
@@ -87,10 +121,15 @@ def main():
     facts = about(options, seconds)
     if options.json:
         print(json.dumps(figures.as_json(results, facts), indent=2))
+        # The comparison is for people, and what is printed here is the next record.
+        for title, table in compared(results, record, options):
+            print(f"\n{title}\n\n{table}", file=sys.stderr)
         return
     print(f"{facts['date']}, {facts['machine']}; {options.rounds} rounds of {seconds} s\n")
     print(figures.table(results))
     print(f"\n{figures.goals(results)}")
+    for title, table in compared(results, record, options):
+        print(f"\n{title}\n\n{table}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ class Measurement:
 
     def add(self, figures):
         """Takes the figures of a round: a dict with at least the scenario's own one."""
+        if figures.get("cpu_seconds") is not None and figures.get("calls"):
+            figures = {**figures, "cpu_us": figures["cpu_seconds"] / figures["calls"] * 1e6}
         self.rounds.append(figures)
 
     def samples(self, key=None):
@@ -31,24 +33,26 @@ class Measurement:
         return statistics.median(samples) if samples else None
 
     def cpu_per_call(self):
-        """Microseconds of the server's processors for each call, over all rounds.
-
-        The kernel counts in hundredths of a second: one round alone says little.
-        """
+        """Microseconds of the server's processors for each call, over all rounds."""
         rounds = [f for f in self.rounds if f.get("cpu_seconds") is not None and f.get("calls")]
         calls = sum(f["calls"] for f in rounds)
         return sum(f["cpu_seconds"] for f in rounds) / calls * 1e6 if calls else None
 
 
-def ratio(ours, theirs, lower_is_better=False, key=None):
-    """How many times as good `ours` is: the median of the ratios of each round, or None.
+def ratios(ours, theirs, lower_is_better=False, key=None):
+    """How many times as good `ours` is, in each round.
 
     Both were measured within seconds of each other in a round, so what the machine does to one
     round it does to both.
     """
     pairs = zip(ours.samples(key), theirs.samples(key), strict=False)
-    ratios = [(b / a if lower_is_better else a / b) for a, b in pairs if a and b]
-    return statistics.median(ratios) if ratios else None
+    return [(b / a if lower_is_better else a / b) for a, b in pairs if a and b]
+
+
+def ratio(ours, theirs, lower_is_better=False, key=None):
+    """The median of the ratios of each round, or None."""
+    found = ratios(ours, theirs, lower_is_better, key)
+    return statistics.median(found) if found else None
 
 
 class Goal:
@@ -144,8 +148,12 @@ def rows(results):
 
 def table(results):
     """The results as a Markdown table, aligned for reading as it is."""
-    lines = [COLUMNS, *rows(results)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
+    return aligned([COLUMNS, *rows(results)])
+
+
+def aligned(lines):
+    """A Markdown table: its head, and rows of as many cells; numbers stand to the right."""
+    widths = [max(3, *(len(cell) for cell in column)) for column in zip(*lines, strict=True)]
     text = []
     for index, line in enumerate(lines):
         cells = [

@@ -15,6 +15,7 @@ import uuid
 from pathlib import Path
 
 import compare
+from against import BEFORE
 from figures import PYRO5, RAW, Goal
 from processes import cpu_seconds, pin, rss_mib
 
@@ -49,12 +50,16 @@ class Scenario:
 
 
 class Bench:
-    """What a measurement needs: the servers that are up, the load generator, the time to take."""
+    """What a measurement needs: the servers that are up, the load generator, the time to take.
 
-    def __init__(self, load, servers, seconds):
+    `before` is the other program of the run, where there is one.
+    """
+
+    def __init__(self, load, servers, seconds, before=None):
         self.load = load
         self.servers = servers
         self.seconds = seconds
+        self.before = before
         self._lengths = {}
 
     def run_load(self, job):
@@ -187,10 +192,10 @@ def _settled(seconds):
 
 def start(bench, name, _options):
     """A daemon's way from its process to its readiness, by the times of the lab's log."""
-    lab = bench.servers["lab"]
-    lab.run("restart", "daemon", name)
-    bench.servers[name].pid = lab.entry("daemons", name)["pid"]
-    shown = lab.run("logs", "show", "--json", "--entry", name, "--lines", "60").stdout
+    lab, daemon = bench.servers["lab" + suffix(name)], name.removesuffix(BEFORE)
+    lab.run("restart", "daemon", daemon)
+    bench.servers[name].pid = lab.entry("daemons", daemon)["pid"]
+    shown = lab.run("logs", "show", "--json", "--entry", daemon, "--lines", "60").stdout
     times = {}
     for entry in map(json.loads, shown.splitlines()):
         times[entry["message"]] = datetime.datetime.fromisoformat(entry["timestamp"])
@@ -199,10 +204,15 @@ def start(bench, name, _options):
     return {"ready_ms": took.total_seconds() * 1000, "rss_mib": rss_mib(bench.servers[name].pid)}
 
 
-def lab_times(_bench, name, _options):
+def suffix(name):
+    return BEFORE if name.endswith(BEFORE) else ""
+
+
+def lab_times(bench, name, _options):
     """A whole lab's `up` and `down`: one nameserver, two daemons, four Python services."""
     programs = {
         "lab": (os.environ["FERROLAB_BIN"], "FERROLAB_HOME"),
+        "lab" + BEFORE: (bench.before, "FERROLAB_HOME"),
         PYROLAB: (str(Path(sys.executable).parent / "pyrolab"), "PYROLAB_DATA_DIR"),
     }
     program, home = programs[name]

@@ -13,6 +13,7 @@ from pathlib import Path
 BENCH = Path(__file__).resolve().parent
 TESTS = BENCH.parent / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "drivers")]
+from against import BEFORE  # noqa: E402
 from harness import Service, free_port, new_lab, stock_daemon, stock_nameserver  # noqa: E402
 
 # A pool that holds every scenario's connections: how they are refused is not measured.
@@ -48,12 +49,13 @@ class Server:
 
 
 @contextlib.contextmanager
-def ours(wanted):
-    """The servers of one lab: native, hosted, and two nameservers."""
-    if not wanted & {"native", "hosted", "memory", "sql"}:
+def ours(wanted, program=None, suffix=""):
+    """The servers of one lab: native, hosted, and two nameservers; each name with the suffix."""
+    if not wanted & {name + suffix for name in ("native", "hosted", "memory", "sql")}:
         yield {}
         return
     with new_lab() as lab:
+        lab.binary = program or lab.binary
         lab.config(LAB, memory=free_port(), sql=free_port())
         lab.up()
         status = lab.ps()
@@ -62,10 +64,10 @@ def ours(wanted):
         for entry in status["nameservers"]:
             server = Server(entry["uri"], entry["pid"])
             found[entry["name"]] = server
-            if entry["name"] in wanted:
+            if entry["name"] + suffix in wanted:
                 fill(entry["uri"])
         found["lab"] = lab  # for what is measured by its command line
-        yield found
+        yield {name + suffix: server for name, server in found.items()}
 
 
 @contextlib.contextmanager
@@ -121,10 +123,12 @@ def raw(load, wanted):
 
 
 @contextlib.contextmanager
-def started(load, wanted):
-    """All servers that are `wanted`, by their names."""
+def started(load, wanted, before=None):
+    """All servers that are `wanted`, by their names; `before` is the other program to serve with."""
     with contextlib.ExitStack() as stack:
         servers = dict(stack.enter_context(ours(wanted)))
+        if before:
+            servers |= stack.enter_context(ours(wanted, before, BEFORE))
         for name in ("thread", "multiplex", "memory", "sql"):
             server = stack.enter_context(pyro5(f"Pyro5 {name}", wanted))
             if server:

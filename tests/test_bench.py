@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from harness import Service, stock_daemon
 BENCH = Path(__file__).resolve().parent.parent / "bench"
 sys.path.insert(0, str(BENCH))
 
+import against  # noqa: E402
 import bench  # noqa: E402
 import figures  # noqa: E402
+import processes  # noqa: E402
 import scenarios  # noqa: E402
 from figures import Goal, Measurement  # noqa: E402
 
@@ -106,14 +109,138 @@ def test_the_table():
     assert figures.as_json(results, {})["scenarios"]["calls"]["servers"]["ours"]["ratio_to_pyro5"] == 4
 
 
-def test_every_server_is_first_in_some_round():
+# Two versions
+
+
+def recorded(tmp_path, *ours, name="calls", **more):
+    """A record of one scenario, in which Pyro5 comes to 10 in each round."""
+    of = scenario(**more)
+    of.name = name
+    results = {of: {"native": measured(of, "native", *ours), "theirs": measured(of, "theirs", *[10] * len(ours))}}
+    file = tmp_path / "then.json"
+    file.write_text(json.dumps(figures.as_json(results, {"date": "2026-01-02", "commit": "abc"})))
+    return against.Record(file)
+
+
+def results_now(*ours):
+    of = scenario()
+    of.servers = ["native", "hosted", "theirs"]
+    native = measured(of, "native", *ours)
+    return {of: {"native": native, "theirs": measured(of, "theirs", *[20] * len(ours))}}
+
+
+def cells(table):
+    lines = [line for line in table.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_a_record_is_compared_by_its_ratios_to_pyro5(tmp_path):
+    """Twice as fast a machine, and half as good a program."""
+    record = recorded(tmp_path, 80, 78, 82, 80, 79)
+    table = against.with_record(results_now(80, 80, 79, 81, 80), record)
+    [row] = cells(table)
+    assert row[:4] == ["calls", "native", "4.000 (4.000 to 4.000)", "8.000 (7.900 to 8.000)"]
+    assert row[4:] == ["0.500 (0.500 to 0.506)", "worse", "-", "5 / 5"]
+    assert "Recorded: date 2026-01-02, commit abc" in table
+    assert "without a ratio to Pyro5 in this run: calls, hosted" in table
+    assert "fewer than 15 cannot show a change of a few percent" in table
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "verdict"),
+    [
+        ([40, 41, 42, 43], [80, 82, 84, 86], ""),
+        ([40, 41, 42, 43], [82, 84, 86, 88], ""),
+        ([40, 41, 42, 43], [100, 102, 104, 106], "better"),
+        ([40, 80, 40, 80], [100, 102, 104, 106], ""),
+        ([40], [20], ""),
+    ],
+)
+def test_what_the_spread_explains_is_no_change(tmp_path, then, now, verdict):
+    [row] = cells(against.with_record(results_now(*now), recorded(tmp_path, *then)))
+    assert row[5] == verdict
+
+
+def test_a_time_is_better_where_it_is_less(tmp_path):
+    record = recorded(tmp_path, 5, 5, 5, lower_is_better=True)
+    of = scenario(lower_is_better=True)
+    of.servers = ["native"]
+    results = {of: {"native": measured(of, "native", 4, 4, 4), "theirs": measured(of, "theirs", 16, 16, 16)}}
+    [row] = cells(against.with_record(results, record))
+    assert row[2].startswith("4.000") and row[3].startswith("2.000") and row[5] == "better"
+
+
+def test_processor_time_is_compared_too(tmp_path):
+    now = results_now(80, 80, 80)
+    for measurement in next(iter(now.values())).values():
+        for values in measurement.rounds:
+            values |= {"cpu_seconds": 0.1, "calls": 1000 if measurement.server == "native" else 500}
+    record = recorded(tmp_path, 80, 80, 80)
+    for row in record.scenarios["calls"]["servers"].values():
+        row["rounds"] = [{**values, "cpu_seconds": 0.1, "calls": 1000} for values in row["rounds"]]
+    [row] = cells(against.with_record(now, record))
+    assert row[6] == "2"
+
+
+def test_scenarios_that_one_side_lacks_are_named(tmp_path):
+    record = recorded(tmp_path, 8, 8, name="other")
+    told = against.with_record(results_now(8, 8), record)
+    assert "not in the record, or by another figure: calls" in told
+    assert "only in the record: other" in told
+    assert "only in the record" not in against.with_record(results_now(8, 8), record, "calls")
+    record = recorded(tmp_path, 8, 8, figure="p50_us")
+    assert "by another figure: calls" in against.with_record(results_now(8, 8), record)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot read"),
+        ("no JSON", "cannot read"),
+        ("[]", "it has no `scenarios`"),
+        ('{"scenarios": {}}', "it has no `scenarios`"),
+        ('{"scenarios": {"calls": 5}}', "`calls` has no `servers`"),
+        ('{"scenarios": {"calls": {"servers": {"native": {"median": 5}}}}}', "`calls`, native, has no `rounds`"),
+        (
+            '{"scenarios": {"calls": {"servers": {"native": {"rounds": [{"per_second": "many"}]}}}}}',
+            "`calls`, native: `per_second` is not a number",
+        ),
+    ],
+)
+def test_a_file_of_another_shape_is_refused(tmp_path, text, said):
+    file = tmp_path / "then.json"
+    if text is not None:
+        file.write_text(text)
+    script = [sys.executable, str(BENCH / "bench.py"), "--load", "none", "--against", str(file)]
+    environment = {**os.environ, "FERROLAB_BIN": "none"}
+    refused = subprocess.run(script, capture_output=True, encoding="utf-8", env=environment)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("bench: ") and said in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_two_programs_are_compared_round_by_round():
+    of = scenario()
+    of.servers = ["native", "theirs"]
+    bench.add_servers_before(of)
+    assert of.servers == ["native", "native before", "theirs"]
+    # A machine that is faster now and slower then.
+    now, before = measured(of, "native", 11, 22, 5.5), measured(of, "native before", 10, 20, 5)
+    for measurement, cpu in ((now, 0.1), (before, 0.2)):
+        measurement.rounds = [{**values, "cpu_us": cpu} for values in measurement.rounds]
+    [row] = cells(against.within_run({of: {"native": now, "native before": before}}))
+    assert row[:6] == ["calls", "native", "11", "10", "1.100 (1.100 to 1.100)", "better"]
+    assert row[6:] == ["2.000 (2.000 to 2.000)", "3"]
+
+
+def test_every_server_is_first_in_some_round_and_in_front_of_each_other_as_often_as_behind():
     names = ["a", "b", "c"]
-    assert [bench.order(names, number) for number in range(4)] == [
-        ["a", "b", "c"],
-        ["b", "c", "a"],
-        ["c", "a", "b"],
-        ["a", "b", "c"],
-    ]
+    rounds = ["".join(bench.order(names, number)) for number in range(7)]
+    assert rounds == ["abc", "cba", "bca", "acb", "cab", "bac", "abc"]
+
+
+def test_processor_time_is_that_of_the_process():
+    before = time.process_time()
+    assert processes.cpu_seconds(os.getpid()) >= before > 0
 
 
 def test_scenarios_have_names_of_their_own_and_are_found_by_them():
@@ -154,3 +281,19 @@ def test_a_small_scenario_runs(name):
     of = bench.selected(name)[0]
     assert set(results["servers"]) == set(of.servers)
     assert all(figures["median"] > 0 for figures in results["servers"].values())
+
+
+@pytest.mark.skipif("FERROLAB_LOAD" not in os.environ, reason="the load generator is not built")
+@pytest.mark.parametrize("name", ["start", "pinned-serpent", "lookups-memory"])
+def test_a_run_with_another_program_and_a_record(tmp_path, name):
+    script = [sys.executable, str(BENCH / "bench.py"), name, "--rounds", "2", "--seconds", "0.01"]
+    script += ["--json", "--load", os.environ["FERROLAB_LOAD"], "--ferrolab", os.environ["FERROLAB_BIN"]]
+    first = subprocess.run(script, capture_output=True, encoding="utf-8", check=True)
+    assert "now / before" in first.stderr
+    record = tmp_path / "then.json"
+    record.write_text(first.stdout)
+    second = subprocess.run([*script, "--against", str(record)], capture_output=True, encoding="utf-8", check=True)
+    assert "x Pyro5 then" in second.stderr and "Recorded: date" in second.stderr
+    servers = json.loads(second.stdout)["scenarios"][name]["servers"]
+    ours = [server for server in servers if server in against.OURS]
+    assert ours and all(server + against.BEFORE in servers for server in ours)

@@ -29,6 +29,8 @@ Commands:
              NAME         only scenarios with NAME in their names (--list names them)
              --quick      short rounds: under two minutes
              --json       as JSON, with every round's figures
+             --against F  compare with the JSON of an earlier run (bench/records has some)
+             --ferrolab P compare with another version's program, in the same rounds
              --help       the other options
   compare  measure `up` and idle memory of one lab under PyroLab and under Ferrolab
   docs     write the pages that are generated from the program: the configuration reference and
