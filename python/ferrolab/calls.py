@@ -97,6 +97,18 @@ def _leave():
         os._exit(0)
 
 
+def _plain(value, serializer, hosted, member):
+    """The result of a member as plain data."""
+    if convert.is_plain(value):
+        return value
+    try:
+        return convert.plain(value, serializer, hosted, is_result=True)
+    except Exception as error:
+        if len(error.args) == 1 and isinstance(error.args[0], str):
+            error.args = ("{} (in the result of '{}')".format(error.args[0], member),)
+        raise
+
+
 class Streams:
     """The iterators whose items clients fetch one by one."""
 
@@ -104,16 +116,16 @@ class Streams:
         self._numbers = itertools.count(1)
         self._open = {}
 
-    def add(self, service, iterator):
-        """Keeps an iterator, and returns its number."""
+    def add(self, service, member, iterator):
+        """Keeps the iterator that a member has returned, and returns its number."""
         number = next(self._numbers)
-        self._open[number] = (service, iterator)
+        self._open[number] = (service, member, iterator)
         return number
 
     def next(self, session, hosted, number, serializer, *context):
         """The answer to a request of `session` for the next item. The body of a generator sees the
         context of that request, and what it leaves there goes along with the item."""
-        service, iterator = self._open.get(number, (None, None))
+        service, member, iterator = self._open.get(number, (None, None, None))
         if iterator is None:
             error = pyro.error_class("PyroError")("item stream terminated")
             return RAISED, exceptions.exception(error, serializer)
@@ -122,7 +134,7 @@ class Streams:
             context = pyro.fill_context(
                 session.connection, session.address, serializer, *context
             )
-            answer = VALUE, convert.plain(next(iterator), serializer, hosted)
+            answer = VALUE, _plain(next(iterator), serializer, hosted, member)
             left = context is not None and pyro.response_annotations(context)
             return answer + (left,) if left else answer
         except StopIteration:
@@ -147,7 +159,7 @@ class Streams:
 
     def close(self, number):
         """Forgets an iterator, which runs what its generator has to do at its end."""
-        service, iterator = self._open.pop(number, (None, None))
+        service, _, iterator = self._open.pop(number, (None, None, None))
         close = getattr(iterator, "close", None)
         if close is None:
             return
@@ -383,13 +395,13 @@ class Channel:
             if kind == BATCH or type(value) in convert.ATOMS and type(value) is not bytes:
                 answer = VALUE, value
             elif isinstance(value, Iterator):
-                answer = STREAM, host.streams.add(name, value)
+                answer = STREAM, host.streams.add(name, member, value)
             else:
                 parts = written.parts(value)
                 if parts is not None:
                     answer = WRITTEN, parts
                 else:
-                    answer = VALUE, self._plain(value, serializer, member)
+                    answer = VALUE, _plain(value, serializer, host.daemon, member)
             if context is not None:
                 left = pyro.response_annotations(context)
                 if left:
@@ -427,7 +439,7 @@ class Channel:
         for member, args, kwargs in calls:
             method = service.access.method(instance, member)
             try:
-                value = self._plain(method(*args, **kwargs), serializer, member)
+                value = _plain(method(*args, **kwargs), serializer, self._host.daemon, member)
             except Exception as error:
                 raised = exceptions.exception(error, serializer, None, self._host.daemon)
                 results.append(
@@ -436,16 +448,6 @@ class Channel:
                 break
             results.append(value)
         return results
-
-    def _plain(self, value, serializer, member):
-        if convert.is_plain(value):
-            return value
-        try:
-            return convert.plain(value, serializer, self._host.daemon)
-        except Exception as error:
-            if len(error.args) == 1 and isinstance(error.args[0], str):
-                error.args = ("{} (in the result of '{}')".format(error.args[0], member),)
-            raise
 
 
 class ChannelThreads:

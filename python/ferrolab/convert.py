@@ -31,15 +31,16 @@ _CONTAINERS = frozenset((list, tuple, dict, set, frozenset))
 _PLAIN = ATOMS | _CONTAINERS
 
 
-def plain(value, serializer, hosted=None):
+def plain(value, serializer, hosted=None, is_result=False):
     """`value` as plain data, by the rules of the serializer with that id.
 
-    `hosted` finds the proxy of a registered object (`hosted.proxy_state(obj)`), if there is any.
+    `hosted` finds the proxy of a registered object (`hosted.proxy_state(obj)`), if there is any. As
+    the result of a call, no other object of a service's class is sent.
     """
     if is_plain(value):
         return value
     try:
-        return _RULES[serializer](hosted).convert(value, 0)
+        return _RULES[serializer](hosted, is_result).convert(value, 0)
     except RecursionError:
         raise _too_deep() from None
 
@@ -95,9 +96,11 @@ class _Rules:
     """What the serializers have in common: containers, numpy, cycles, objects' state."""
 
     name = ""
+    no_proxy = "a proxy stands for an object that is registered, and for no other of its class"
 
-    def __init__(self, hosted):
+    def __init__(self, hosted, is_result):
         self._hosted = hosted
+        self._is_result = is_result
         self._active = set()
 
     def convert(self, value, depth):
@@ -150,6 +153,14 @@ class _Rules:
         state = None if self._hosted is None else self._hosted.proxy_state(value)
         return None if state is None else {"__class__": "Pyro5.client.Proxy", "state": state}
 
+    def _check_registered(self, value):
+        """Refuses what a client could take for an instrument. It could do nothing with its attributes
+        either, and its own error does not name the method."""
+        if self._is_result and self._hosted is not None and self._hosted.is_of_service_class(value):
+            raise pyro.error_class("SerializeError")(
+                "unsupported serialized class: {}: {}".format(class_name(value), self.no_proxy)
+            )
+
     def _class_dict(self, value, depth):
         """What every serializer but serpent makes of an object that it does not know."""
         for cls, converter in list(pyro.class_converters().items()):
@@ -169,6 +180,7 @@ class _Rules:
             state = value.__getstate__()
             if isinstance(state, dict):
                 return self.convert(state, depth)
+        self._check_registered(value)
         state = _state(value)
         if state is None:
             raise pyro.error_class("SerializeError")(
@@ -277,6 +289,7 @@ class _Serpent(_Rules):
             state = dict(state)
             state.setdefault("__class__", class_name(value))
             return self.convert(state, depth)
+        self._check_registered(value)
         state = _state(value)
         if state is None:
             raise TypeError(
@@ -344,6 +357,7 @@ def _array(value):
 
 class _Marshal(_Rules):
     name = "MarshalSerializer"
+    no_proxy = "with marshal there is no proxy to stand for it"
 
     def _object(self, value, depth):
         if type(value) is array.array:

@@ -10,7 +10,7 @@ import threading
 import uuid
 import weakref
 
-from . import exposure, output, pyro
+from . import exposure, output, own_class, pyro
 from .output import clean
 from .records import log
 from .services import Service
@@ -41,6 +41,7 @@ class HostedDaemon:
         self._dead = queue.SimpleQueue()
         self._reaper = None
         self._classes = set()
+        self._service_classes = ()
         self._known_location = None
 
     @property
@@ -70,6 +71,7 @@ class HostedDaemon:
         """Serves what the configuration has named."""
         with self._lock:
             self._services[service.name] = service
+            self._service_classes += (own_class.original(service.cls),)
         self.serves(service.cls)
 
     def register(self, obj_or_class, objectId=None, force=False, weak=False):
@@ -119,7 +121,7 @@ class HostedDaemon:
         if isinstance(objectOrId, str):
             objectId = objectOrId
         else:
-            target, objectId = objectOrId, getattr(objectOrId, "_pyroId", None)
+            target, objectId = objectOrId, self._id_of(objectOrId)
             if objectId is None:
                 raise pyro.error_class("DaemonError")("object isn't registered")
         if not self._forget(objectId):
@@ -188,6 +190,21 @@ class HostedDaemon:
             service = self._services.get(objectId)
         return service and service.target
 
+    def _id_of(self, obj):
+        """The id of a registered object or class, or of a service that this very object serves.
+
+        What its class says is true of every other object of the class, too.
+        """
+        known = getattr(obj, "_pyroId", None)
+        if inspect.isclass(obj):
+            return known if known and self._object(known) is obj else None
+        with self._lock:
+            services = dict(self._services)
+        if known in services and services[known].is_served_by(obj):
+            return known
+        serving = (name for name, service in services.items() if service.is_served_by(obj))
+        return next(serving, None)
+
     def _location(self):
         if self._known_location is None:
             self._known_location = self._ask("location")
@@ -204,8 +221,8 @@ class HostedDaemon:
         """The URI of a registered object, or of an object id."""
         objectId = objectOrId
         if not isinstance(objectOrId, str):
-            objectId = getattr(objectOrId, "_pyroId", None)
-            if objectId is None or objectId not in self._services:
+            objectId = self._id_of(objectOrId)
+            if objectId is None:
                 raise pyro.error_class("DaemonError")(
                     "object isn't registered in this daemon"
                 )
@@ -252,9 +269,7 @@ class HostedDaemon:
         # remote themselves.
         if not isinstance(obj, tuple(self._classes)):
             return None
-        if getattr(obj, "_pyroDaemon", None) is not self:
-            return None
-        service = self._services.get(getattr(obj, "_pyroId", None))
+        service = self._services.get(self._id_of(obj))
         if service is None:
             return None
         members = service.members
@@ -266,6 +281,10 @@ class HostedDaemon:
             "hello",
             None,
         )
+
+    def is_of_service_class(self, obj):
+        """Whether an object could be taken for what one of the configured services serves."""
+        return isinstance(obj, self._service_classes)
 
 
 class _WeakService(Service):
@@ -281,6 +300,9 @@ class _WeakService(Service):
         if instance is None:
             raise pyro.error_class("DaemonError")("the object has been deleted meanwhile")
         return instance
+
+    def is_served_by(self, obj):
+        return self._reference() is obj
 
     def release_single(self):
         pass

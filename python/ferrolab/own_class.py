@@ -35,6 +35,11 @@ _originals = ByIdentity()
 _metaclasses = ByIdentity()
 
 
+def original(cls):
+    """The driver's class that `cls` was derived from, or `cls` itself."""
+    return _originals.get(cls) or cls
+
+
 def derived(cls):
     """A class like `cls` that no other service shares; `cls` itself if there can be none."""
 
@@ -69,5 +74,5 @@ def _metaclass(base):
 
 
 def _pickled(cls):
-    original = _originals.get(cls)
-    return cls.__qualname__ if original is None else (_first, ((original,),))
+    driver_class = original(cls)
+    return cls.__qualname__ if driver_class is cls else (_first, ((driver_class,),))

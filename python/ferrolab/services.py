@@ -9,6 +9,7 @@ import importlib
 import inspect
 import sys
 import threading
+import weakref
 
 from . import exposure, output, own_class, pyro
 from .records import log
@@ -32,6 +33,8 @@ class Service:
             self.cls = type(target)
             self.mode, self._creator, self._instance = "single", None, target
         self.target = target
+        # What it has made for sessions and single calls, by identity, for as long as it is there.
+        self._made = weakref.WeakValueDictionary()
         self.broken = False
         # Methods that the daemon adds, to lock it for one.
         self.added = ()
@@ -57,12 +60,23 @@ class Service:
             return self._create()
         raise pyro.error_class("DaemonError")("invalid instancemode in registered class")
 
+    def is_served_by(self, obj):
+        """Whether calls go to this very object; another of its class is another instrument."""
+        if self.mode == "single":
+            return self._instance is obj
+        return self._made.get(id(obj)) is obj
+
     def _create(self):
         if self._creator is None:
-            return self.cls(*self._positional, **self._keywords)
-        instance = self._creator(self.cls)
-        if not isinstance(instance, self.cls):
-            raise TypeError("instance creator returned object of different type")
+            instance = self.cls(*self._positional, **self._keywords)
+        else:
+            instance = self._creator(self.cls)
+            if not isinstance(instance, self.cls):
+                raise TypeError("instance creator returned object of different type")
+        try:
+            self._made[id(instance)] = instance
+        except TypeError:
+            pass  # its class has slots, and none for this: only where there is one for all it is known
         return instance
 
     def to_rest(self, session, member, makes_instance=False):
@@ -111,6 +125,7 @@ class Service:
     def release(self, instance, rested=False):
         """Brings an instance to rest that nobody will use any more."""
         output.current.service = self.name
+        self._made.pop(id(instance), None)
         if not rested:
             self._bring_to_rest(instance)
         drivers = sys.modules.get("pyrolab.drivers")

@@ -1,4 +1,4 @@
-"""A class whose instances are pickled and handed out."""
+"""A class whose instances are pickled."""
 
 import pickle
 
@@ -17,17 +17,6 @@ class Family:
     def is_itself(self):
         return type(self) is Family
 
-    def twin(self):
-        """Another of its class, that was never registered."""
-        return Family("twin")
-
-    def heir(self):
-        return Heir("heir")
-
     def copied(self):
         copy = pickle.loads(pickle.dumps(self))
         return type(copy) is Family, vars(copy)
-
-
-class Heir(Family):
-    pass
