@@ -4,12 +4,15 @@
 
 use std::io;
 use std::net::SocketAddr;
+#[cfg(unix)]
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, Interest, Ready};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use tokio::net::{UnixListener, UnixStream};
 use tokio_rustls::server::TlsStream;
 use wire::uri::Location;
 
@@ -42,7 +45,11 @@ pub struct Listener {
 #[derive(Debug)]
 pub(crate) enum ListenerSocket {
     Tcp(TcpListener),
-    Unix { listener: UnixListener, path: PathBuf },
+    #[cfg(unix)]
+    Unix {
+        listener: UnixListener,
+        path: PathBuf,
+    },
 }
 
 /// Why an address cannot be listened on.
@@ -84,6 +91,7 @@ impl Listener {
     ///
     /// # Errors
     /// Somebody listens there already, or the path cannot be used.
+    #[cfg(unix)]
     pub fn bind_unix(path: &Path) -> Result<Self, BindError> {
         let fail =
             |source: io::Error| BindError::new(format!("Unix socket {}", path.display()), source);
@@ -109,6 +117,7 @@ impl Listener {
     }
 }
 
+#[cfg(unix)]
 impl Drop for ListenerSocket {
     fn drop(&mut self) {
         if let ListenerSocket::Unix { path, .. } = self {
@@ -144,6 +153,7 @@ impl ClientStream for TcpStream {
     }
 }
 
+#[cfg(unix)]
 impl ClientStream for UnixStream {
     async fn ended(&self) {
         until_closed(|| self.ready(Interest::READABLE)).await;

@@ -5,7 +5,6 @@
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::UnixStream;
 use wire::Limits;
 use wire::message::{Annotations, Flags, FrameError, FrameWriter, MessageType};
 use wire::serializer::{CallRef, Serializer};
@@ -93,7 +92,13 @@ impl Connection {
                 let shaken = tls.connect(net::bare_host(host), stream).await;
                 Box::new(shaken.map_err(ConnectError::Tls)?)
             }
-            (Location::Unix { path }, _) => Box::new(UnixStream::connect(path).await?),
+            #[cfg(unix)]
+            (Location::Unix { path }, _) => Box::new(tokio::net::UnixStream::connect(path).await?),
+            #[cfg(not(unix))]
+            (Location::Unix { .. }, _) => {
+                let error = "this system has no Unix sockets";
+                return Err(io::Error::new(io::ErrorKind::Unsupported, error).into());
+            }
         };
         let mut connection = Connection {
             stream,

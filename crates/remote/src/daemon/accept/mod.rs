@@ -133,6 +133,7 @@ impl Daemon {
                     Accepted::Tcp(stream) => {
                         pending::serve(shared, stream, newcomer, stop).await;
                     }
+                    #[cfg(unix)]
                     Accepted::Unix(stream) => {
                         pending::serve(shared, stream, newcomer, stop).await;
                     }
@@ -154,6 +155,7 @@ fn later(now: Deadline, time: Duration) -> Deadline {
 
 enum Accepted {
     Tcp(tokio::net::TcpStream),
+    #[cfg(unix)]
     Unix(tokio::net::UnixStream),
 }
 
@@ -166,6 +168,7 @@ async fn accept(socket: &ListenerSocket) -> io::Result<(Accepted, Peer)> {
             }
             Ok((Accepted::Tcp(stream), Peer::Tcp(address)))
         }
+        #[cfg(unix)]
         ListenerSocket::Unix { listener, .. } => {
             let (stream, _) = listener.accept().await?;
             Ok((Accepted::Unix(stream), Peer::Unix))
