@@ -15,7 +15,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("remote-macros", &[]),
     ("remote", &["wire", "remote-macros"]),
     ("lab-config", &["wire"]),
-    ("ferrolab", &["wire", "remote", "supervisor", "lab-config"]),
+    ("nameserver", &["wire", "remote"]),
+    ("ferrolab", &["wire", "remote", "supervisor", "lab-config", "nameserver"]),
 ];
 
 const ARROWS_REASON: &str = "a crate exists to keep a dependency out: wire and supervisor know \
@@ -48,6 +49,11 @@ const BANS: &[(&str, &[&[&str]], &str)] = &[
         "lab-config",
         &[RUNTIMES, SQL, HTTP, &["clap", "indicatif", "comfy-table"]],
         "lab-config turns a file into typed values: no runtime, no connections",
+    ),
+    (
+        "nameserver",
+        &[YAML, HTTP, CLI],
+        "nameserver keeps names: its settings come typed, its process is the binary's",
     ),
 ];
 

@@ -7,7 +7,7 @@ mod files;
 mod host;
 mod log;
 mod names;
-mod nameserver;
+mod nameserver_process;
 mod os;
 mod paths;
 mod supervise;

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{paths, up};
 use crate::host::DaemonAssignment;
-use crate::nameserver::NameserverAssignment;
+use crate::nameserver_process::NameserverAssignment;
 use crate::supervise::{self, SuperviseError};
-use crate::{host, log, nameserver, os};
+use crate::{host, log, nameserver_process, os};
 
 /// The exit code of a supervisor that finds another one in its home.
 pub(super) const ALREADY_RUNNING: i32 = 3;
@@ -57,7 +57,7 @@ pub(super) fn run(command: &Command) -> ExitCode {
     match command {
         Command::Supervisor => supervisor(),
         Command::Nameserver(_) => child(|assignment: NameserverAssignment, lifeline| {
-            runtime(Box::pin(async move { nameserver::run(assignment, &lifeline).await }))
+            runtime(Box::pin(async move { nameserver_process::run(assignment, &lifeline).await }))
         }),
         Command::Daemon(_) => child(|assignment: DaemonAssignment, lifeline| {
             runtime(Box::pin(async move { host::run(assignment, &lifeline).await }))

@@ -13,7 +13,7 @@ use supervisor::{CommandSpec, EntrySpec, RestartPolicy, Signal};
 
 use super::{Kind, LaunchError};
 use crate::host::DaemonAssignment;
-use crate::nameserver::NameserverAssignment;
+use crate::nameserver_process::NameserverAssignment;
 use crate::paths::Paths;
 use crate::supervise::stale_names::{BeforeStart, LeftoverNames};
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 use std::collections::BTreeSet;
+use std::io::Write;
 
 use super::*;
 
@@ -32,6 +33,10 @@ fn files(folder: &Path) -> Vec<String> {
     let mut files: Vec<String> = std::fs::read_dir(folder).unwrap().map(name).collect();
     files.sort();
     files
+}
+
+fn write(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    std::fs::File::create(file)?.write_all(bytes)
 }
 
 fn sql(file: &Path, statements: &str) {
@@ -122,7 +127,7 @@ async fn a_corrupt_file_is_set_aside() {
     for (title, bytes) in nonsense {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("names.sql");
-        crate::files::replace(&file, bytes).unwrap();
+        write(&file, bytes).unwrap();
         let (store, told) = Store::open(&file).unwrap();
         assert!(told.as_ref().unwrap().contains("set aside"), "{title}: {told:?}");
         assert_eq!(names(&store), [""; 0]);
@@ -148,7 +153,7 @@ async fn a_file_with_a_broken_page_is_set_aside() {
     let mut bytes = std::fs::read(&file).unwrap();
     let length = bytes.len();
     bytes[4096..length - 4096].fill(0xa5);
-    crate::files::replace(&file, &bytes).unwrap();
+    write(&file, &bytes).unwrap();
     let (store, told) = Store::open(&file).unwrap();
     assert!(told.unwrap().contains("corrupt"));
     store.close().await;
@@ -207,7 +212,7 @@ async fn a_file_that_is_replaced_is_set_aside() {
     let (store, _) = Store::open(&file).unwrap();
     change(&store, set("a", &["x"])).await.unwrap();
     let other = folder.path().join("other");
-    crate::files::replace(&other, b"somebody's").unwrap();
+    write(&other, b"somebody's").unwrap();
     std::fs::rename(&other, &file).unwrap();
     let trouble = store.trouble().unwrap();
     let is_told = || trouble.borrow().as_ref().is_some_and(|told| told.contains("was replaced"));
@@ -261,7 +266,7 @@ async fn a_log_that_is_deleted_or_replaced_is_missed() {
         change(&store, set("a", &["x"])).await.unwrap();
         std::fs::remove_file(&log).unwrap();
         if let Some(bytes) = put {
-            crate::files::replace(&log, bytes).unwrap();
+            write(&log, bytes).unwrap();
         }
         let trouble = store.trouble().unwrap();
         let is_told = || trouble.borrow().as_ref().is_some_and(|told| told.contains("the log of"));

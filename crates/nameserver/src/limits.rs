@@ -5,17 +5,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lab_config::LONGEST_TAG;
 use remote::{AnswerRoom, Context, Exception};
 
-use crate::nameserver::store::Entry;
+use crate::store::Entry;
 
 /// The longest name, in bytes.
 const NAME: usize = 1024;
 /// The longest address, in bytes.
 const URI: usize = 2048;
-/// The longest tag, in bytes.
-const TAG: usize = LONGEST_TAG;
+/// The longest tag, in bytes: PyroLab's daemons register whole descriptions.
+pub const LONGEST_TAG: usize = 16 * 1024;
 /// Tags of one name.
 const TAGS: usize = 256;
 /// Names in all.
@@ -36,34 +35,34 @@ const PER_TEXT: usize = 80;
 const SEARCHING: Duration = Duration::from_secs(5);
 
 /// Refuses an entry that is too large in itself.
-pub(super) fn check_entry(name: &str, entry: &Entry) -> Result<(), Exception> {
+pub(crate) fn check_entry(name: &str, entry: &Entry) -> Result<(), Exception> {
     at_most("the name", name.len(), NAME, "bytes")?;
     at_most("the URI", entry.uri.len(), URI, "bytes")?;
     check_each(entry.tags.iter().map(|tag| tag.len()))
 }
 
 /// Refuses tags that are too many or too long.
-pub(super) fn check_tags(tags: &BTreeSet<String>) -> Result<(), Exception> {
+pub(crate) fn check_tags(tags: &BTreeSet<String>) -> Result<(), Exception> {
     check_each(tags.iter().map(String::len))
 }
 
 fn check_each(mut tags: impl ExactSizeIterator<Item = usize>) -> Result<(), Exception> {
     at_most("the metadata", tags.len(), TAGS, "tags")?;
-    tags.try_for_each(|bytes| at_most("a metadata tag", bytes, TAG, "bytes"))
+    tags.try_for_each(|bytes| at_most("a metadata tag", bytes, LONGEST_TAG, "bytes"))
 }
 
 /// Refuses to look for too many tags at once.
-pub(super) fn check_wanted(tags: usize) -> Result<(), Exception> {
+pub(crate) fn check_wanted(tags: usize) -> Result<(), Exception> {
     at_most("the question", tags, WANTED, "tags")
 }
 
 /// Refuses a pattern that is too long.
-pub(super) fn check_pattern(pattern: &str) -> Result<(), Exception> {
+pub(crate) fn check_pattern(pattern: &str) -> Result<(), Exception> {
     at_most("the pattern", pattern.len(), PATTERN, "bytes")
 }
 
 /// Refuses so many names, and so much memory for them.
-pub(super) fn check_room(names: usize, memory: usize) -> Result<(), Exception> {
+pub(crate) fn check_room(names: usize, memory: usize) -> Result<(), Exception> {
     if names > NAMES || memory > MEMORY {
         return Err(Exception::naming_error(format!(
             "the nameserver is full: it takes {NAMES} names and {} MiB of memory for them; remove \
@@ -75,7 +74,7 @@ pub(super) fn check_room(names: usize, memory: usize) -> Result<(), Exception> {
 }
 
 /// How long a text may become in an answer: what cannot be printed is written with escapes.
-pub(super) fn written(text: &str) -> usize {
+pub(crate) fn written(text: &str) -> usize {
     let written = |byte: u8| match byte {
         0..0x20 | 0x7f => 6,
         b'"' | b'\'' | b'\\' => 2,
@@ -87,13 +86,13 @@ pub(super) fn written(text: &str) -> usize {
 
 /// What one request may take, a batch like a single call.
 #[derive(Clone, Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     names: usize,
     texts: usize,
     /// Bytes of those texts.
     text: usize,
     /// What is left of the time for searches.
-    pub(super) searching: Duration,
+    pub(crate) searching: Duration,
     /// For a large answer; `None` where nobody waits for one.
     room: Option<AnswerRoom>,
 }
@@ -106,12 +105,12 @@ impl Default for Budget {
 
 impl Budget {
     /// For a request whose answer may be large.
-    pub(super) fn of(context: &Context) -> Self {
+    pub(crate) fn of(context: &Context) -> Self {
         Budget { room: context.answer_room(), ..Budget::default() }
     }
 
     /// Takes room for more of the answer; refuses where all of it would not fit into a message.
-    pub(super) fn take(
+    pub(crate) fn take(
         &mut self,
         names: usize,
         texts: usize,
@@ -133,17 +132,17 @@ impl Budget {
     }
 
     /// Whether so little was taken that it needs no room in memory.
-    pub(super) fn is_small(&self) -> bool {
+    pub(crate) fn is_small(&self) -> bool {
         self.memory() <= SMALL
     }
 
     /// Whether there is room in memory for what was taken.
-    pub(super) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.is_small() || self.room.as_ref().is_none_or(|room| room.take(self.memory()))
     }
 
     /// Waits until there is.
-    pub(super) async fn wait_for_room(&self) -> Result<(), Exception> {
+    pub(crate) async fn wait_for_room(&self) -> Result<(), Exception> {
         match &self.room {
             Some(room) if !self.has_room() => room.wait(self.memory()).await,
             _ => Ok(()),
@@ -151,7 +150,7 @@ impl Budget {
     }
 
     /// The room, to go along with the answer.
-    pub(super) fn room(&self) -> Option<AnswerRoom> {
+    pub(crate) fn room(&self) -> Option<AnswerRoom> {
         self.room.clone()
     }
 
@@ -189,7 +188,7 @@ mod tests {
             ),
             ("n".into(), entry(URI + 1, 0, 1), Some("the URI is 2049 bytes long")),
             ("n".into(), entry(1, TAGS + 1, 1), Some("the metadata has 257 tags; at most 256")),
-            ("n".into(), entry(1, 1, TAG + 1), Some("a metadata tag is 16385 bytes long")),
+            ("n".into(), entry(1, 1, LONGEST_TAG + 1), Some("a metadata tag is 16385 bytes long")),
         ];
         for (name, entry, expected) in cases {
             let refused = check_entry(&name, &entry).err().map(|error| error.message());

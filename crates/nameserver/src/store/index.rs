@@ -19,13 +19,13 @@ const PER_TAG: usize = 300;
 
 /// What is known of a name. Entries are equal when the same is kept of them.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    pub(crate) uri: Box<str>,
+pub struct Entry {
+    pub uri: Box<str>,
     /// Sorted; each once. The index shares their texts among all entries.
-    pub(crate) tags: Box<[Arc<str>]>,
+    pub tags: Box<[Arc<str>]>,
     /// Which registration it is of, among all of this process: a name that is registered again, be
     /// it with the same URI, has another.
-    pub(crate) registration: u64,
+    pub registration: u64,
 }
 
 impl PartialEq for Entry {
@@ -41,7 +41,7 @@ pub(crate) type Named = (Arc<str>, Arc<Entry>);
 
 /// The names.
 #[derive(Debug, Default)]
-pub(crate) struct Index {
+pub struct Index {
     entries: BTreeMap<Arc<str>, Arc<Entry>>,
     tagged: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
     /// How much memory all of it takes.
@@ -51,19 +51,19 @@ pub(crate) struct Index {
 
 impl Entry {
     /// A new registration.
-    pub(crate) fn new(uri: String, metadata: BTreeSet<String>) -> Self {
+    pub fn new(uri: String, metadata: BTreeSet<String>) -> Self {
         static REGISTRATIONS: AtomicU64 = AtomicU64::new(0);
         let registration = REGISTRATIONS.fetch_add(1, Ordering::Relaxed);
         Entry { uri: uri.into(), tags: texts(metadata), registration }
     }
 
     /// The same registration with other tags.
-    pub(crate) fn with_tags(&self, metadata: BTreeSet<String>) -> Self {
+    pub fn with_tags(&self, metadata: BTreeSet<String>) -> Self {
         Entry { uri: self.uri.clone(), tags: texts(metadata), registration: self.registration }
     }
 
     /// Whether it has a tag.
-    pub(crate) fn has(&self, tag: &str) -> bool {
+    pub fn has(&self, tag: &str) -> bool {
         self.tags.binary_search_by(|known| (**known).cmp(tag)).is_ok()
     }
 }
@@ -73,12 +73,12 @@ fn texts(metadata: BTreeSet<String>) -> Box<[Arc<str>]> {
 }
 
 impl Index {
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// How much memory all of it would take with this entry, in place of what the name has.
-    pub(crate) fn bytes_with(&self, name: &str, entry: &Entry) -> usize {
+    pub fn bytes_with(&self, name: &str, entry: &Entry) -> usize {
         let old = self.get(name);
         let freed = old.map_or(0, |old| self.cost(name, old, |users| users == 1));
         let is_new = |users: usize, tag: &str| {
@@ -101,7 +101,7 @@ impl Index {
     }
 
     /// Lets an entry share its tags' texts with the others.
-    pub(crate) fn share(&self, entry: &mut Entry) {
+    pub fn share(&self, entry: &mut Entry) {
         for tag in &mut entry.tags {
             if let Some((known, _)) = self.tagged.get_key_value(&**tag) {
                 *tag = Arc::clone(known);
@@ -110,16 +110,16 @@ impl Index {
     }
 
     /// Another one after every change.
-    pub(crate) fn revision(&self) -> u64 {
+    pub fn revision(&self) -> u64 {
         self.revision
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Entry>> {
+    pub fn get(&self, name: &str) -> Option<&Arc<Entry>> {
         self.entries.get(name)
     }
 
     /// Sets or takes out a name; what was there before.
-    pub(crate) fn put(&mut self, name: &Arc<str>, entry: Option<Arc<Entry>>) -> Option<Arc<Entry>> {
+    pub fn put(&mut self, name: &Arc<str>, entry: Option<Arc<Entry>>) -> Option<Arc<Entry>> {
         self.revision += 1;
         // One text for all places of a name.
         let known = self.entries.get_key_value(name).map(|(known, _)| Arc::clone(known));
@@ -150,7 +150,7 @@ impl Index {
     }
 
     /// Entries whose name begins with `prefix`, in the order of names; all of them for "".
-    pub(crate) fn with_prefix<'a>(
+    pub fn with_prefix<'a>(
         &'a self,
         prefix: &'a str,
     ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<Entry>)> {
@@ -158,7 +158,7 @@ impl Index {
     }
 
     /// The same from one of them on.
-    pub(crate) fn with_prefix_from<'a>(
+    pub fn with_prefix_from<'a>(
         &'a self,
         prefix: &'a str,
         first: Bound<&'a str>,
@@ -170,7 +170,7 @@ impl Index {
     }
 
     /// Entries that have every one of `tags`; `None` where there are more than `most` to look at.
-    pub(crate) fn with_all(&self, tags: &BTreeSet<String>, most: usize) -> Option<Vec<Named>> {
+    pub fn with_all(&self, tags: &BTreeSet<String>, most: usize) -> Option<Vec<Named>> {
         let mut sets = Vec::with_capacity(tags.len());
         for tag in tags {
             match self.tagged.get(tag.as_str()) {
@@ -189,7 +189,7 @@ impl Index {
     }
 
     /// Entries that have at least one of `tags`; `None` where there are more than `most` to look at.
-    pub(crate) fn with_any(&self, tags: &BTreeSet<String>, most: usize) -> Option<Vec<Named>> {
+    pub fn with_any(&self, tags: &BTreeSet<String>, most: usize) -> Option<Vec<Named>> {
         let sets = || tags.iter().filter_map(|tag| self.tagged.get(tag.as_str()));
         if sets().map(BTreeSet::len).sum::<usize>() > most {
             return None;

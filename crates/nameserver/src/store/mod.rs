@@ -16,11 +16,11 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use remote::{BoxFuture, Exception};
 use tokio::sync::watch;
 
-pub(crate) use database::DatabaseError;
+use database::DatabaseError;
 pub(crate) use index::{Entry, Index, Named};
 
-use crate::nameserver::store::database::Database;
-use crate::nameserver::store::writer::Writer;
+use crate::store::database::Database;
+use crate::store::writer::Writer;
 
 /// A change: checks, then acts; the number of names that it was about. One that refuses leaves
 /// nothing behind.
@@ -28,13 +28,13 @@ pub(crate) type Change =
     Box<dyn FnOnce(&mut Transaction<'_>) -> Result<usize, Exception> + Send + 'static>;
 
 /// What came of a change: known at once, or when it is on the disk.
-pub(crate) enum Changed {
+pub enum Changed {
     Now(Result<usize, Exception>),
     Later(BoxFuture<Result<usize, Exception>>),
 }
 
 /// The names, and where they are kept.
-pub(crate) struct Store {
+pub struct Store {
     index: SharedIndex,
     keeping: Keeping,
 }
@@ -47,7 +47,7 @@ enum Keeping {
 type SharedIndex = Arc<RwLock<Index>>;
 
 /// The names while a change is being made, and a note of each step.
-pub(crate) struct Transaction<'a> {
+pub struct Transaction<'a> {
     index: &'a mut Index,
     steps: Vec<Step>,
 }
@@ -61,7 +61,7 @@ pub(crate) struct Step {
 
 impl Store {
     /// Names that are gone with the process.
-    pub(crate) fn memory() -> Self {
+    pub fn memory() -> Self {
         Store { index: SharedIndex::default(), keeping: Keeping::Memory }
     }
 
@@ -70,7 +70,7 @@ impl Store {
     ///
     /// # Errors
     /// The file cannot be used, and is not corrupt.
-    pub(crate) fn open(file: &Path) -> Result<(Self, Option<String>), DatabaseError> {
+    pub fn open(file: &Path) -> Result<(Self, Option<String>), DatabaseError> {
         let (database, names, set_aside) = Database::open_or_replace(file)?;
         let mut index = Index::default();
         for (name, mut entry) in names {
@@ -83,13 +83,13 @@ impl Store {
     }
 
     /// The names as they are now. Not to be held for long: changes wait.
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Index> {
+    pub fn read(&self) -> RwLockReadGuard<'_, Index> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a change. It is visible to others a moment before it is acknowledged, and undone if
     /// it cannot be kept.
-    pub(crate) fn change(&self, change: Change) -> Changed {
+    pub fn change(&self, change: Change) -> Changed {
         match &self.keeping {
             Keeping::Memory => {
                 let mut index = write(&self.index);
@@ -101,7 +101,7 @@ impl Store {
 
     /// Tells when the database stops taking changes, and when it takes them again; `None` where
     /// there is none.
-    pub(crate) fn trouble(&self) -> Option<watch::Receiver<Option<String>>> {
+    pub fn trouble(&self) -> Option<watch::Receiver<Option<String>>> {
         match &self.keeping {
             Keeping::Memory => None,
             Keeping::Database(writer) => Some(writer.trouble()),
@@ -109,7 +109,7 @@ impl Store {
     }
 
     /// Waits until all changes are kept and the file is closed. Changes made after that fail.
-    pub(crate) async fn close(&self) {
+    pub async fn close(&self) {
         if let Keeping::Database(writer) = &self.keeping {
             writer.close().await;
         }
@@ -118,7 +118,7 @@ impl Store {
 
 impl Changed {
     /// Waits until it is known.
-    pub(crate) async fn wait(self) -> Result<usize, Exception> {
+    pub async fn wait(self) -> Result<usize, Exception> {
         match self {
             Changed::Now(outcome) => outcome,
             Changed::Later(outcome) => outcome.await,
@@ -142,17 +142,17 @@ impl Transaction<'_> {
     }
 
     /// The names as the steps before have left them.
-    pub(crate) fn index(&self) -> &Index {
+    pub fn index(&self) -> &Index {
         self.index
     }
 
-    pub(crate) fn set(&mut self, name: &str, mut entry: Entry) {
+    pub fn set(&mut self, name: &str, mut entry: Entry) {
         self.index.share(&mut entry);
         self.put(name, Some(Arc::new(entry)));
     }
 
     /// True if the name was there.
-    pub(crate) fn remove(&mut self, name: &str) -> bool {
+    pub fn remove(&mut self, name: &str) -> bool {
         self.put(name, None)
     }
 

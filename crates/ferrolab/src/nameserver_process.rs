@@ -1,20 +1,7 @@
-//! The nameserver process: a directory of names, served as `Pyro.NameServer`.
+//! The nameserver process: the nameserver of an entry of the configuration, under the supervisor.
 //!
-//! Owns how a nameserver starts and what it tells its supervisor. The rules of names are in
-//! [`directory`], their storage in [`store`], Pyro5's view of them in [`plan`]
-//! and [`object`].
-
-mod arguments;
-mod autoclean;
-mod broadcast;
-mod directory;
-mod limits;
-mod object;
-mod pattern;
-mod plan;
-mod search;
-mod snapshot;
-mod store;
+//! Owns how a nameserver starts and what it tells its supervisor. The rest is the crate
+//! `nameserver`'s.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -22,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lab_config::{Nameserver, Storage};
+use nameserver::autoclean::{self, Patience};
+use nameserver::{NameServerObject, Store, broadcast};
 use remote::{Daemon, DaemonConfig, Limits, Listener, Location, NAMESERVER_NAME, ServerType};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -30,10 +19,10 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::host::local_address;
-use crate::nameserver::autoclean::Patience;
-use crate::nameserver::object::NameServerObject;
-use crate::nameserver::store::Store;
 use crate::os;
+
+/// What a configuration allows, the nameserver takes.
+const _: () = assert!(lab_config::LONGEST_TAG <= nameserver::LONGEST_TAG);
 
 /// Connections that a nameserver serves at once; they are many and idle.
 const CONNECTIONS: usize = 10_000;
@@ -128,7 +117,7 @@ fn open(name: &str, file: Option<&Path>) -> Result<(Store, Option<String>), Stri
 /// As Pyro5's nameserver does. Where it was under another address before, that is replaced.
 async fn register_itself(store: &Store, uri: &str) -> Result<(), String> {
     let metadata = BTreeSet::from(["class:Pyro5.nameserver.NameServer".to_owned()]);
-    let change = directory::register(NAMESERVER_NAME.into(), uri.into(), false, metadata);
+    let change = nameserver::register(NAMESERVER_NAME.into(), uri.into(), false, metadata);
     let outcome = match change {
         Ok(change) => store.change(change).wait().await,
         Err(exception) => Err(exception),

@@ -7,16 +7,16 @@ use std::sync::Arc;
 
 use remote::{Dict, Exception, MethodCall, Operation, Signature, Uri, Value};
 
-use crate::nameserver::arguments::{
+use crate::arguments::{
     flag, given, known_name, name_of, pattern_of, prefix_of, tags_of, wanted_tags,
 };
-use crate::nameserver::directory::{self, Which};
-use crate::nameserver::limits::{self, Budget};
-use crate::nameserver::snapshot::Selection;
-use crate::nameserver::store::{Change, Entry, Index, Named};
+use crate::directory::{self, Which};
+use crate::limits::{self, Budget};
+use crate::snapshot::Selection;
+use crate::store::{Change, Entry, Index, Named};
 
 /// What a call comes to.
-pub(super) enum Plan {
+pub(crate) enum Plan {
     /// A question about one name, or about none.
     Ask(Question),
     /// A question that may have many names for its answer.
@@ -38,17 +38,17 @@ const LITTLE_OF_NAME: usize = 64;
 const LITTLE_OF_TAG: usize = 64;
 
 /// A question. What is found is put into words after the names have been let go.
-pub(super) type Question = Box<dyn FnOnce(&Index) -> Result<Found, Exception> + Send>;
+pub(crate) type Question = Box<dyn FnOnce(&Index) -> Result<Found, Exception> + Send>;
 
 /// What becomes of the names that match.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Then {
+pub(crate) enum Then {
     List { with_metadata: bool },
     Remove,
 }
 
 /// What was found.
-pub(super) enum Found {
+pub(crate) enum Found {
     /// What has words already.
     Value(Value),
     Count(usize),
@@ -68,7 +68,7 @@ pub(super) enum Found {
 }
 
 /// Reads a call.
-pub(super) fn plan(call: MethodCall) -> Result<Plan, Exception> {
+pub(crate) fn plan(call: MethodCall) -> Result<Plan, Exception> {
     match call.method.as_str() {
         "count" => {
             let [] = COUNT.bind(call)?;
@@ -94,7 +94,7 @@ pub(super) fn plan(call: MethodCall) -> Result<Plan, Exception> {
 
 impl Found {
     /// Whether to put it into words takes no time to speak of.
-    pub(super) fn is_little(&self) -> bool {
+    pub(crate) fn is_little(&self) -> bool {
         let little = |entry: &Entry, with_metadata: bool| -> usize {
             let tags = if with_metadata { &*entry.tags } else { &[] };
             LITTLE_OF_NAME + tags.iter().map(|tag| LITTLE_OF_TAG + tag.len()).sum::<usize>()
@@ -114,7 +114,7 @@ impl Found {
     }
 
     /// Takes the room that the answer needs.
-    pub(super) fn charge(&self, budget: &mut Budget) -> Result<(), Exception> {
+    pub(crate) fn charge(&self, budget: &mut Budget) -> Result<(), Exception> {
         match self {
             Found::Value(_) | Found::Count(_) | Found::Nothing => Ok(()),
             Found::Entry { entry, with_metadata } => {
@@ -136,7 +136,7 @@ impl Found {
     }
 
     /// As it is answered.
-    pub(super) fn into_value(self) -> Result<Value, Exception> {
+    pub(crate) fn into_value(self) -> Result<Value, Exception> {
         Ok(match self {
             Found::Value(value) => value,
             Found::Count(count) => count.into(),

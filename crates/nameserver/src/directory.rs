@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use remote::{Exception, NAMESERVER_NAME, Uri};
 
-use crate::nameserver::limits;
-use crate::nameserver::store::{Change, Entry, Index, Named, Transaction};
+use crate::limits;
+use crate::store::{Change, Entry, Index, Named, Transaction};
 
 /// Which names are asked for.
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ pub(crate) fn list(names: &Index, prefix: &str) -> Vec<Named> {
 }
 
 /// Registers a name; `safe` refuses one that is taken.
-pub(crate) fn register(
+pub fn register(
     name: String,
     uri: String,
     safe: bool,
@@ -147,7 +147,7 @@ fn unknown(name: &str) -> Exception {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nameserver::store::{Changed, Store};
+    use crate::store::{Changed, Store};
 
     fn done(store: &Store, change: Change) -> Result<usize, Exception> {
         match store.change(change) {

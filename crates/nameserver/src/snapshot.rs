@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use remote::Exception;
 
-use crate::nameserver::limits;
-use crate::nameserver::store::{Entry, Named, Store};
+use crate::limits;
+use crate::store::{Entry, Named, Store};
 
 /// Names between two looks at the clock.
 const STRIDE: usize = 16;
@@ -27,8 +27,8 @@ const MOST_URIS: usize = 32 << 20;
 /// thousand of them where they are is to wait for the memory a hundred thousand times, which takes
 /// longer than to compare them.
 #[derive(Debug, Default)]
-pub(super) struct Snapshot {
-    pub(super) revision: u64,
+pub(crate) struct Snapshot {
+    pub(crate) revision: u64,
     names: Texts,
     named: Vec<Named>,
     /// Made for the first large list; `None` where it would be too large.
@@ -52,17 +52,17 @@ struct Uris {
 
 /// How far a search has come.
 #[derive(Debug, Default)]
-pub(super) struct Chosen {
+pub(crate) struct Chosen {
     /// Where it goes on.
     next: Option<usize>,
-    pub(super) numbers: Vec<u32>,
+    pub(crate) numbers: Vec<u32>,
 }
 
 /// Names of a snapshot, in their order.
 #[derive(Debug)]
-pub(super) struct Selection {
-    pub(super) snapshot: Arc<Snapshot>,
-    pub(super) chosen: Vec<u32>,
+pub(crate) struct Selection {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) chosen: Vec<u32>,
 }
 
 impl Texts {
@@ -82,12 +82,12 @@ impl Texts {
 }
 
 impl Selection {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.chosen.len()
     }
 
     /// Each name with its URI and its entry.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str, &Entry)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str, &Entry)> {
         let Selection { snapshot, chosen } = self;
         let uris = self.uris();
         chosen.iter().filter_map(move |&number| {
@@ -99,7 +99,7 @@ impl Selection {
     }
 
     /// How long each name and its URI are together in an answer, and its entry.
-    pub(super) fn written(&self) -> impl Iterator<Item = (usize, &Entry)> {
+    pub(crate) fn written(&self) -> impl Iterator<Item = (usize, &Entry)> {
         let Selection { snapshot, chosen } = self;
         let uris = self.uris();
         chosen.iter().filter_map(move |&number| {
@@ -113,7 +113,7 @@ impl Selection {
         })
     }
 
-    pub(super) fn named(&self) -> impl Iterator<Item = &Named> {
+    pub(crate) fn named(&self) -> impl Iterator<Item = &Named> {
         let Selection { snapshot, chosen } = self;
         chosen.iter().filter_map(|&number| snapshot.named.get(number as usize))
     }
@@ -148,7 +148,7 @@ fn written(name: &str, entry: &Entry) -> usize {
 impl Snapshot {
     /// Takes the names with a prefix out, a little at a time if they stay as they are for so long;
     /// otherwise at once.
-    pub(super) fn take(store: &Store, prefix: &str, clock: Clock) -> Result<Snapshot, Exception> {
+    pub(crate) fn take(store: &Store, prefix: &str, clock: Clock) -> Result<Snapshot, Exception> {
         let mut snapshot = Snapshot::default();
         let whole = go_through(store, prefix, clock, |named| snapshot.add(named))?;
         if let Some(revision) = whole {
@@ -168,7 +168,7 @@ impl Snapshot {
 
     /// Goes on with choosing those of the names with a prefix that are wanted; whether it came to the
     /// end in its turn.
-    pub(super) fn choose(
+    pub(crate) fn choose(
         &self,
         prefix: &str,
         clock: Clock,
@@ -245,15 +245,15 @@ fn go_through(
 
 /// The time that a search has.
 #[derive(Clone, Copy)]
-pub(super) struct Clock {
-    pub(super) started: Instant,
-    pub(super) limit: Duration,
+pub(crate) struct Clock {
+    pub(crate) started: Instant,
+    pub(crate) limit: Duration,
     /// After that somebody else has a turn.
-    pub(super) turn: Duration,
+    pub(crate) turn: Duration,
 }
 
 impl Clock {
-    pub(super) fn new(limit: Duration, turn: Duration) -> Self {
+    pub(crate) fn new(limit: Duration, turn: Duration) -> Self {
         Clock { started: Instant::now(), limit, turn }
     }
 
@@ -275,7 +275,7 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nameserver::directory;
+    use crate::directory;
 
     fn register(store: &Store, name: &str) {
         let uri = "PYRO:o@h:1".to_owned();

@@ -17,8 +17,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
-use crate::nameserver::directory::{drop_if_still, list};
-use crate::nameserver::store::{Entry, Store};
+use crate::directory::{drop_if_still, list};
+use crate::store::{Entry, Store};
 
 /// All that an address is asked takes at most this long.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -31,12 +31,12 @@ const RECHECK: Duration = Duration::from_secs(5);
 
 /// How long a name may fail before it is removed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub struct Patience {
     /// Nobody is there, or somebody who does not speak Pyro's protocol (as in Pyro5).
-    pub(super) absent: Duration,
+    pub absent: Duration,
     /// Somebody takes the connection and says nothing. A `multiplex` daemon of Pyro5 does so
     /// during each of its calls, and has a right to measure for a while.
-    pub(super) silent: Duration,
+    pub silent: Duration,
 }
 
 impl Default for Patience {
@@ -86,7 +86,7 @@ enum Kind {
 }
 
 /// Cleans `store` every `period`, for ever.
-pub(super) async fn run(store: Arc<Store>, period: Duration, patience: Patience) {
+pub async fn run(store: Arc<Store>, period: Duration, patience: Patience) {
     let mut failing = Failing::default();
     loop {
         sleep(if failing.0.is_empty() { period } else { period.min(RECHECK) }).await;
@@ -405,8 +405,7 @@ mod tests {
             let port = stranger.local_addr().unwrap().port();
             for name in ["a", "b", "c"] {
                 let (name, uri) = (format!("{name}{number}"), format!("PYRO:o@localhost:{port}"));
-                let change =
-                    crate::nameserver::directory::register(name, uri, false, [].into()).unwrap();
+                let change = crate::directory::register(name, uri, false, [].into()).unwrap();
                 store.change(change).wait().await.unwrap();
             }
             silent.push(stranger);
@@ -427,7 +426,7 @@ mod tests {
         let store = Store::memory();
         let register = |store: &Store| {
             let uri = "PYRO:o@localhost:1".to_owned();
-            let change = crate::nameserver::directory::register("a".into(), uri, false, [].into());
+            let change = crate::directory::register("a".into(), uri, false, [].into());
             store.change(change.unwrap())
         };
         register(&store).wait().await.unwrap();

@@ -11,12 +11,12 @@ use remote::{
 use tokio::sync::oneshot;
 use wire::exception::wrap_in_batch;
 
-use crate::nameserver::directory::{self, Which};
-use crate::nameserver::limits::Budget;
-use crate::nameserver::plan::{Found, Plan, Question, Then, plan};
-use crate::nameserver::search::{Searches, Sought};
-use crate::nameserver::snapshot::Selection;
-use crate::nameserver::store::{Change, Changed, Store};
+use crate::directory::{self, Which};
+use crate::limits::Budget;
+use crate::plan::{Found, Plan, Question, Then, plan};
+use crate::search::{Searches, Sought};
+use crate::snapshot::Selection;
+use crate::store::{Change, Changed, Store};
 
 /// Calls of a batch that are carried out together, at most: others wait as long.
 const TOGETHER: usize = 1000;
@@ -25,7 +25,7 @@ const TOGETHER: usize = 1000;
 const FEW: usize = 1000;
 
 /// The nameserver's object.
-pub(crate) struct NameServerObject {
+pub struct NameServerObject {
     desk: Desk,
 }
 
@@ -37,7 +37,8 @@ struct Desk {
 }
 
 impl NameServerObject {
-    pub(crate) fn new(store: Arc<Store>) -> Self {
+    /// The object over the names of `store`.
+    pub fn new(store: Arc<Store>) -> Self {
         let searches = Searches::new(Arc::clone(&store));
         NameServerObject { desk: Desk { store, searches } }
     }

@@ -19,7 +19,7 @@ const LONGEST: usize = 100;
 ///
 /// # Errors
 /// The port is taken by somebody who does not share it, or the address is not IPv4 or not ours.
-pub(super) fn bind(host: Option<&str>, port: u16) -> io::Result<UdpSocket> {
+pub fn bind(host: Option<&str>, port: u16) -> io::Result<UdpSocket> {
     let address = match host {
         None => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
         Some(host) => {
@@ -38,7 +38,7 @@ pub(super) fn bind(host: Option<&str>, port: u16) -> io::Result<UdpSocket> {
 }
 
 /// Answers with `location`, for ever.
-pub(super) async fn serve(socket: UdpSocket, location: Location) {
+pub async fn serve(socket: UdpSocket, location: Location) {
     let mut question = [0; LONGEST];
     loop {
         let (length, peer) = match socket.recv_from(&mut question).await {

@@ -18,7 +18,7 @@ use regex_syntax::hir::literal::{ExtractKind, Extractor};
 use regex_syntax::hir::{Dot, Hir, HirKind, Repetition};
 use remote::Exception;
 
-use crate::nameserver::limits;
+use crate::limits;
 
 /// The most memory that a compiled pattern may take, in bytes. A search takes time in proportion to
 /// it, for each letter of each name.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use remote::{Exception, Value};
 
 /// A name to register.
-pub(super) fn name_of(value: Option<Value>) -> Result<String, Exception> {
+pub(crate) fn name_of(value: Option<Value>) -> Result<String, Exception> {
     match value {
         Some(Value::Str(name)) => Ok(name),
         _ => Err(Exception::type_error("name must be a str")),
@@ -16,7 +16,7 @@ pub(super) fn name_of(value: Option<Value>) -> Result<String, Exception> {
 }
 
 /// A name to look up.
-pub(super) fn known_name(value: Option<Value>) -> Result<String, Exception> {
+pub(crate) fn known_name(value: Option<Value>) -> Result<String, Exception> {
     match value {
         Some(Value::Str(name)) => Ok(name),
         // Python cannot join a str and something else, and says so.
@@ -31,12 +31,12 @@ pub(super) fn known_name(value: Option<Value>) -> Result<String, Exception> {
 }
 
 /// A value that is given and true, as Python sees it.
-pub(super) fn given(value: Option<Value>) -> Option<Value> {
+pub(crate) fn given(value: Option<Value>) -> Option<Value> {
     value.filter(is_true)
 }
 
 /// A prefix that is given.
-pub(super) fn prefix_of(value: Value) -> Result<String, Exception> {
+pub(crate) fn prefix_of(value: Value) -> Result<String, Exception> {
     match value {
         Value::Str(prefix) => Ok(prefix),
         // What Python's `startswith` would take, and Pyro5's database would not.
@@ -49,7 +49,7 @@ pub(super) fn prefix_of(value: Value) -> Result<String, Exception> {
 }
 
 /// A pattern that is given.
-pub(super) fn pattern_of(value: Value) -> Result<String, Exception> {
+pub(crate) fn pattern_of(value: Value) -> Result<String, Exception> {
     match value {
         Value::Str(pattern) => Ok(pattern),
         Value::Bytes(_) => {
@@ -62,12 +62,12 @@ pub(super) fn pattern_of(value: Value) -> Result<String, Exception> {
 }
 
 /// Whether a flag is set: Pyro5's own clients pass 0.0 where they mean False.
-pub(super) fn flag(value: &Option<Value>) -> bool {
+pub(crate) fn flag(value: &Option<Value>) -> bool {
     value.as_ref().is_some_and(is_true)
 }
 
 /// A collection of tags to register; none where none is given.
-pub(super) fn tags_of(value: Option<Value>) -> Result<BTreeSet<String>, Exception> {
+pub(crate) fn tags_of(value: Option<Value>) -> Result<BTreeSet<String>, Exception> {
     let items = match value {
         None | Some(Value::None) => return Ok(BTreeSet::new()),
         Some(value) => items(value, "metadata")?,
@@ -82,7 +82,7 @@ pub(super) fn tags_of(value: Option<Value>) -> Result<BTreeSet<String>, Exceptio
 }
 
 /// Tags to look for; `None` where one of them is no text, which nobody has.
-pub(super) fn wanted_tags(value: Value, parameter: &str) -> Result<Vec<Option<String>>, Exception> {
+pub(crate) fn wanted_tags(value: Value, parameter: &str) -> Result<Vec<Option<String>>, Exception> {
     let tag = |item: Value| match item {
         Value::Str(tag) => Ok(Some(tag)),
         other => hashable(&other).map(|()| None),

@@ -46,7 +46,7 @@ pub(super) enum Loss {
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum DatabaseError {
+pub enum DatabaseError {
     #[error("the database {} is corrupt: {reason}", file.display())]
     Corrupt { file: PathBuf, reason: String },
     #[error(

@@ -17,11 +17,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tracing::error;
 
-use crate::nameserver::directory::Which;
-use crate::nameserver::limits::Budget;
-use crate::nameserver::pattern::Pattern;
-use crate::nameserver::snapshot::{Chosen, Clock, Selection, Snapshot};
-use crate::nameserver::store::Store;
+use crate::directory::Which;
+use crate::limits::Budget;
+use crate::pattern::Pattern;
+use crate::snapshot::{Chosen, Clock, Selection, Snapshot};
+use crate::store::Store;
 
 /// How long a search has its place, while others may wait for one.
 const TURN: Duration = Duration::from_millis(50);
@@ -30,7 +30,7 @@ const UNFINISHED: usize = 16;
 
 /// The way to search. Cheap to clone; clones share their places.
 #[derive(Clone)]
-pub(super) struct Searches {
+pub(crate) struct Searches {
     store: Arc<Store>,
     places: Arc<Semaphore>,
     /// For searches that have not come to their end in one turn: what they have found so far, and the
@@ -42,7 +42,7 @@ pub(super) struct Searches {
 
 /// What is looked for.
 #[derive(Clone)]
-pub(super) enum Sought {
+pub(crate) enum Sought {
     /// Names that match this at their beginning.
     Pattern(String),
     Names(Which),
@@ -68,7 +68,7 @@ enum Test {
 }
 
 impl Searches {
-    pub(super) fn new(store: Arc<Store>) -> Self {
+    pub(crate) fn new(store: Arc<Store>) -> Self {
         // More at a time would only take each other's time.
         let places = available_parallelism().map_or(1, NonZero::get);
         let semaphore = |count| Arc::new(Semaphore::new(count));
@@ -78,7 +78,7 @@ impl Searches {
 
     /// The names that are sought, as they were at one moment, handed to `then`; takes the time from
     /// `budget`. Waiting for a place costs none.
-    pub(super) async fn find<T: Send + 'static>(
+    pub(crate) async fn find<T: Send + 'static>(
         &self,
         sought: Sought,
         budget: &mut Budget,
@@ -128,7 +128,7 @@ impl Searches {
     }
 
     /// Does something when there is a place, where it keeps nobody waiting.
-    pub(super) async fn apart<T: Send + 'static>(
+    pub(crate) async fn apart<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Searches) -> Result<T, Exception> + Send + 'static,
     ) -> Result<T, Exception> {
@@ -213,8 +213,8 @@ impl Begun {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nameserver::directory;
-    use crate::nameserver::store::Changed;
+    use crate::directory;
+    use crate::store::Changed;
 
     fn register(store: &Store, name: &str) {
         let uri = "PYRO:o@h:1".to_owned();
@@ -356,10 +356,10 @@ mod tests {
                 for number in 0..3000 {
                     let from = format!("b.{number}");
                     let to = format!("b.{}", number + 1);
-                    let change: crate::nameserver::store::Change = Box::new(move |names| {
+                    let change: crate::store::Change = Box::new(move |names| {
                         names.remove(&from);
                         let uri = "PYRO:o@h:1".to_owned();
-                        names.set(&to, crate::nameserver::store::Entry::new(uri, [].into()));
+                        names.set(&to, crate::store::Entry::new(uri, [].into()));
                         Ok(1)
                     });
                     store.change(change);

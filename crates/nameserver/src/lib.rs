@@ -1,0 +1,22 @@
+//! Pyro5's nameserver: a directory of names, served as the object `Pyro.NameServer`.
+//!
+//! Owns the rules of names, their storage ([`Store`]), the object that clients call
+//! ([`NameServerObject`]), autoclean and discovery by broadcast. Refuses to know configuration files,
+//! command lines and the process that it runs in.
+
+mod arguments;
+pub mod autoclean;
+pub mod broadcast;
+mod directory;
+mod limits;
+mod object;
+mod pattern;
+mod plan;
+mod search;
+mod snapshot;
+mod store;
+
+pub use directory::register;
+pub use limits::LONGEST_TAG;
+pub use object::NameServerObject;
+pub use store::Store;
