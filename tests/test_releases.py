@@ -65,6 +65,26 @@ def use(lab, record):
     return epoch
 
 
+@pytest.mark.parametrize(
+    ("samples", "found", "lost"),
+    [
+        ([{"port": 1}], {"port": 2.5, "more": None}, []),
+        ([{"port": 1}], {}, ["it.port is not there"]),
+        ([{"port": 1}], {"port": "1"}, ['it.port is "1"']),
+        ([{"port": 1}], {"port": True}, ["it.port is true"]),
+        ([{"port": 1}], {"port": None}, ["it.port is null"]),
+        ([{"port": 1}, {"port": None}], {"port": None}, []),
+        ([{"port": None}], {}, []),
+        ([{"port": 1}, {}], {}, []),
+        ([[{"a": 1}], [{"a": 1, "b": 2}]], [{"a": 3}, {"b": 4}], ["it[].a is not there"]),
+        ([[]], ["anything"], []),
+        ([{"a": {"b": "c"}}], {"a": {"b": []}}, ["it.a.b is []"]),
+    ],
+)
+def test_what_an_older_reader_would_miss(samples, found, lost):
+    assert missing(samples, found) == lost
+
+
 # A home
 
 
