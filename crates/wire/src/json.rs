@@ -1,13 +1,13 @@
-//! json, as Python's `json` module writes it without ASCII escapes.
+//! json (RFC 8259) as Python's `json.dumps(ensure_ascii=False)` writes it, which Pyro5 calls.
 //!
 //! ```text
 //! null true 12 -1.5 NaN Infinity -Infinity    the last three are Python's additions
-//! "text"   [1, 2]   {"a": 1}                  with a space behind commas and colons
+//! "text"   [1, 2]   {"a": 1}                  with a space after commas and colons
 //! {"object": "id", "method": "name", "params": [...], "kwargs": {...}}     a call
 //! ```
 //!
-//! Owns the syntax, and what is lost to it: a tuple and a set become a list, keys become text.
-//! bytes, complex and frozenset are refused, as Pyro5 does.
+//! As in Pyro5, a tuple and a set become a list and dict keys become strings; bytes, complex and
+//! frozenset are refused.
 
 mod decode;
 mod encode;

@@ -1,9 +1,10 @@
-//! marshal: Python's internal object format, data codes only.
+//! marshal version 2, Python's internal object format: type codes of data, never of code.
 //!
 //! ```text
 //! N None   F False   T True                            (integers are little-endian)
 //! i 4 bytes             int                            I 8 bytes             int, read only
-//! l count, 15-bit digits  int of any size; a negative count is a negative int
+//! l count32, digits     int of any size, in 15-bit digits of 16 bits, the lowest first; a negative
+//!                       count means a negative int
 //! g 8 bytes             float                          f len8, text          float, read only
 //! y 16 bytes            complex                        x two such texts      complex, read only
 //! s len32, data         bytes
@@ -12,12 +13,14 @@
 //! ( len32, items        tuple                          ) len8, items         tuple, read only
 //! [ len32, items        list      < set     > frozenset
 //! { key, value, ... 0   dict
-//! r index32             the value that the index-th code with its high bit set has made, read only
+//! r index32             reference to the value of the index-th code with its high bit set, read only
 //! ```
 //!
-//! Owns the format: writes version 2 of it, which every Python reads; reads versions 0 to 4. Code
-//! objects (`c`) are never read: they would be a stranger's program. `S` and `.` (StopIteration,
-//! Ellipsis) are no data either. Bytes behind the value are ignored, as `marshal.loads` does.
+//! The source of the format is CPython's `Python/marshal.c`; the data codes are compared with it in
+//! `tests/differential`. The encoder writes version 2, which every Python reads; the decoder reads
+//! versions 0 to 4. Code objects (`c`) are refused, because a peer could send a program. `S` and `.`
+//! (StopIteration, Ellipsis) are refused as well. Bytes after the value are ignored, as by
+//! `marshal.loads`.
 
 mod canonical;
 mod decode;

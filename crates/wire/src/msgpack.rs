@@ -1,4 +1,4 @@
-//! msgpack, with Pyro5's extension types.
+//! msgpack, in the form that Python's `msgpack` package writes, with Pyro5's extension types.
 //!
 //! ```text
 //! 00-7f positive int   80-8f map    90-9f array   a0-bf str    e0-ff negative int
@@ -12,12 +12,14 @@
 //!     33  date: a 64-bit day number, 1 being 0001-01-01
 //! ```
 //!
-//! Owns the format, and what is lost to it: a tuple and a set become a list. frozenset is refused, as
-//! Pyro5 does; so are map keys other than str and bytes when read. A call is an array of four.
+//! The source of the format is the msgpack specification (github.com/msgpack/msgpack, `spec.md`), that
+//! of the extension types Pyro5's `MsgpackSerializer`. A call is an array of four.
 //!
-//! The value model has no dates, since no other serializer has them: ext 32 is the class dict
-//! `{"__class__": "datetime.datetime", "timestamp": 1714557600.0}`, ext 33 is
-//! `{"__class__": "datetime.date", "ordinal": 739007}`, in both directions.
+//! As in Pyro5, a tuple and a set become a list; frozenset is refused, and so are map keys other than
+//! str and bytes when read. [`Value`](crate::value::Value) has no dates, because no other serializer
+//! has them. In both directions ext 32 is the class dict
+//! `{"__class__": "datetime.datetime", "timestamp": 1714557600.0}`, and ext 33 is
+//! `{"__class__": "datetime.date", "ordinal": 739007}`.
 
 mod decode;
 mod encode;

@@ -1,7 +1,7 @@
-//! serpent: Python literals as text, the serializer that stock clients use.
+//! serpent: Python literals as text, the default serializer of Pyro5.
 //!
 //! ```text
-//! # serpent utf-8 python3.2\n      a comment in front; not needed when read
+//! # serpent utf-8 python3.2\n      a comment at the beginning; optional when read
 //! None True 12 -1.5 1e30000        inf is a literal that overflows
 //! 'text' "it's"                    str as Python's repr prints it
 //! (1.0-2.0j)                       complex
@@ -10,10 +10,12 @@
 //! {'__class__':'float','value':'nan'}      nan
 //! ```
 //!
-//! Owns the literal syntax: writes what Python's `serpent` writes, to the byte, and reads whatever
-//! Python's `ast.literal_eval` takes for plain data. The nan dict is understood everywhere, beyond
-//! Pyro5, which finds it only outside of class dicts. A complex with a nan inside is written as a
-//! class dict that Pyro5 refuses to read; here it stays that dict.
+//! The sources of the format are Python's `serpent` package, whose bytes the encoder writes, and the
+//! grammar of Python's expressions: the decoder reads the plain data that `ast.literal_eval` accepts.
+//!
+//! Two things differ from Pyro5. The nan dict is decoded everywhere; Pyro5 decodes it only outside
+//! class dicts. A complex with a nan is written as a class dict, as by serpent; Pyro5 refuses to read
+//! that, and here it stays a dict.
 
 mod containers;
 mod decode;
@@ -28,9 +30,8 @@ pub use encode::{encode, encode_call};
 use crate::base64;
 use crate::value::{Dict, Value};
 
-/// The bytes of a value that was `bytes` before serpent made a base64 dict of it (`serpent.tobytes`).
-///
-/// Bytes themselves come back as they are; `None` for anything else.
+/// The content of a `bytes`, or of the base64 dict that serpent makes of one: `serpent.tobytes`.
+/// `None` for any other value.
 pub fn to_bytes(value: &Value) -> Option<Vec<u8>> {
     if let Value::Bytes(bytes) = value {
         return Some(bytes.clone());

@@ -1,4 +1,4 @@
-//! Reading json.
+//! Decoder of json: a recursive descent over the text.
 
 use memchr::memchr2;
 use num_bigint::Sign;
@@ -13,16 +13,16 @@ use crate::value::{Dict, Value};
 
 const EXPECTED_VALUE: &str = "a value is expected";
 
-/// Reads one value from the whole of `data`.
+/// Decodes `data` as one value.
 ///
 /// # Errors
-/// Data that is no json as Python's `json` module takes it, escapes that make a lone surrogate, and
-/// whatever is beyond the limits.
+/// Text that Python's `json.loads` refuses, escapes that make a lone surrogate, and anything beyond
+/// the limits.
 pub fn decode(data: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
     decode_counted(data, limits).map(|(value, _)| value)
 }
 
-/// The same, with the bytes of memory that the value has been counted for.
+/// [`decode`] that also returns the bytes of memory that the budget counted for the value.
 pub(crate) fn decode_counted(data: &[u8], limits: &Limits) -> Result<(Value, usize), DecodeError> {
     let cursor = Cursor::new(Serializer::Json, data, limits.depth)?;
     let mut decoder = Decoder { cursor, digits: limits.digits, budget: Budget::new(limits.memory) };
@@ -37,6 +37,7 @@ pub(crate) fn decode_counted(data: &[u8], limits: &Limits) -> Result<(Value, usi
 
 struct Decoder<'a> {
     cursor: Cursor<'a>,
+    /// Limit on the decimal digits of an int.
     digits: usize,
     budget: Budget,
 }
@@ -131,7 +132,7 @@ impl Decoder<'_> {
         let start = self.cursor.at;
         let sign = if self.cursor.eat(b'-') { Sign::Minus } else { Sign::Plus };
         let digits = self.cursor.at;
-        // A leading zero stands alone; what follows it is not of this number.
+        // After a leading zero the integer part ends: "01" is the number 0 and then trailing data.
         if !self.cursor.eat(b'0') && self.skip_digits() == 0 {
             return Err(self.cursor.syntax_error("a digit is expected"));
         }
@@ -226,7 +227,7 @@ impl Decoder<'_> {
     fn read_unicode_escape(&mut self, start: usize) -> Result<char, DecodeError> {
         const FOUR: &str = "four hexadecimal digits are expected";
         let mut code = self.cursor.read_hex(4).ok_or_else(|| self.cursor.syntax_error(FOUR))?;
-        // Characters beyond 16 bits are escaped as a pair of surrogates.
+        // A character beyond 16 bits is escaped as a pair of surrogates.
         if (0xd800..0xdc00).contains(&code) && self.cursor.eat_word("\\u") {
             let low = self.cursor.read_hex(4).ok_or_else(|| self.cursor.syntax_error(FOUR))?;
             if (0xdc00..0xe000).contains(&low) {

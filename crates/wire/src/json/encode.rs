@@ -1,4 +1,4 @@
-//! Writing json.
+//! Encoder of json.
 
 use crate::call::CallRef;
 use crate::encode::{check_depth, write_or_roll_back};
@@ -8,16 +8,16 @@ use crate::repr::hex_digit;
 use crate::serializer::Serializer;
 use crate::value::{Dict, Value};
 
-/// Appends a value.
+/// Appends an encoded value.
 ///
 /// # Errors
-/// bytes, complex and frozenset; dict keys that json has no text for; too deep a nesting; ints too
-/// long for Python. `out` is then as it was.
+/// bytes, complex and frozenset; dict keys other than str, numbers, bool and None; nesting that is
+/// too deep; ints that are too long for Python. `out` is then as it was.
 pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     write_or_roll_back(out, |out| write(value, 0, out))
 }
 
-/// Appends a method call.
+/// Appends an encoded method call.
 ///
 /// # Errors
 /// As [`encode`].

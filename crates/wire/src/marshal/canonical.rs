@@ -1,19 +1,21 @@
-//! Whether a value is passed on as it is.
+//! Check whether encoded marshal data is what our encoder would write for its value.
 //!
-//! Owns the question whether reading a value and writing it again would change a byte. To answer it
-//! makes nothing of the value.
+//! A daemon passes such data on from a worker to a client without decoding it. The check itself
+//! allocates nothing.
 
-/// How deep it looks. What is nested deeper is rare, and is read.
+/// Deepest nesting, in levels, that the check follows. Deeper data is rare, and is decoded.
 const MAX_DEPTH: usize = 16;
 
-/// Whether [`decode`](super::decode) takes `data`, and [`encode`](super::encode) writes the same
-/// bytes for what it reads. A `false` promises nothing: dicts and sets, whose keys would have to be
-/// compared, and ints beyond 32 bits are not looked at.
+/// Whether [`decode`](super::decode) accepts `data`, and [`encode`](super::encode) of the value gives
+/// the same bytes.
+///
+/// `false` means only that the check did not find out. It stops at dicts and sets, whose keys it
+/// would have to compare, and at ints beyond 32 bits.
 pub fn is_canonical(data: &[u8]) -> bool {
     skip_canonical(data, MAX_DEPTH).is_some_and(<[u8]>::is_empty)
 }
 
-/// What is behind the value that `data` begins with, where that stays the same.
+/// The data after its first value, if that value is canonical.
 fn skip_canonical(data: &[u8], depth: usize) -> Option<&[u8]> {
     let (code, data) = data.split_first()?;
     match code {
@@ -35,7 +37,7 @@ fn skip_canonical(data: &[u8], depth: usize) -> Option<&[u8]> {
             let (len, mut data) = split_len32(data)?;
             for _ in 0..len {
                 data = match data {
-                    // Long lists are mostly of these.
+                    // The items of most long lists.
                     [b'g', rest @ ..] => rest.get(8..)?,
                     [b'i', rest @ ..] => rest.get(4..)?,
                     _ => skip_canonical(data, depth)?,

@@ -1,4 +1,7 @@
-//! Reading marshal.
+//! Decoder of marshal.
+//!
+//! A reference decodes its target again. Data of a few bytes could otherwise make gigabytes by
+//! references to references, so what they expand to has a budget of its own.
 
 use num_bigint::{BigInt, Sign};
 
@@ -9,25 +12,26 @@ use crate::limits::Limits;
 use crate::serializer::Serializer;
 use crate::value::{Dict, Set, Value};
 
-/// The bit of a code that makes its value a target of references.
+/// The bit of a type code that makes its value a target of references.
 const FLAG_REF: u8 = 0x80;
-/// What a value read again through a reference costs at least: the size of a [`Value`].
+/// Bytes of a [`Value`], the least that a value decoded through a reference costs.
 const VALUE_BYTES: usize = size_of::<Value>();
-/// References may expand to so many times the data's length, as plain one-byte codes may ...
+/// Bytes that references may expand to, for each byte of data: as much as one-byte codes make.
 const EXPANSION_PER_BYTE: usize = VALUE_BYTES;
-/// ... and to this fraction of the largest message on top, for small data with large repetitions.
-const MESSAGE_SHARE_OF_EXPANSION: usize = 16;
+/// Divisor of the largest message. References may expand to so many bytes more, so that short data
+/// can repeat a long text.
+const EXPANSION_DIVISOR: usize = 16;
 
-/// Reads one value from the beginning of `data`.
+/// Decodes one value at the beginning of `data`.
 ///
 /// # Errors
 /// Data that is no marshal value, code objects, references that make a value contain itself or that
-/// expand to far more than the data, and whatever is beyond the limits.
+/// expand to far more than the data, and anything beyond the limits.
 pub fn decode(data: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
     decode_counted(data, limits).map(|(value, _)| value)
 }
 
-/// The same, with the bytes of memory that the value has been counted for.
+/// [`decode`] that also returns the bytes of memory that the budget counted for the value.
 pub(crate) fn decode_counted(data: &[u8], limits: &Limits) -> Result<(Value, usize), DecodeError> {
     let mut decoder = Decoder {
         input: Reader::new(Serializer::Marshal, data),
@@ -37,7 +41,7 @@ pub(crate) fn decode_counted(data: &[u8], limits: &Limits) -> Result<(Value, usi
         replaying: false,
         budget: Budget::new(limits.memory),
         expansion_left: (data.len().saturating_mul(EXPANSION_PER_BYTE))
-            .saturating_add(limits.message / MESSAGE_SHARE_OF_EXPANSION),
+            .saturating_add(limits.message / EXPANSION_DIVISOR),
     };
     let value = decoder.read_value(false)?;
     Ok((value, decoder.budget.spent()))
@@ -48,22 +52,24 @@ struct Decoder<'a> {
     depth_left: usize,
     depth: usize,
     targets: Vec<Target>,
-    /// Whether a value is read for the second time, through a reference.
+    /// Whether the value is being decoded again, through a reference.
     replaying: bool,
     budget: Budget,
-    /// What references may still expand to, in bytes.
+    /// Bytes that references may still expand to.
     expansion_left: usize,
 }
 
-/// A value that references may name: kept as its place in the data, which is read again, rather than
-/// as a copy, of which most would never be used.
+/// A value that references may name. It is decoded again rather than copied, because most targets
+/// have no reference.
 struct Target {
+    /// Position in the data.
     at: usize,
+    /// Whether the value has been decoded. A reference to it before would make it contain itself.
     complete: bool,
 }
 
 impl Decoder<'_> {
-    /// Reads a value; a `hashable` one must do as a dict key or a set member.
+    /// Reads a value, which must be `hashable` if it is a dict key or a set member.
     fn read_value(&mut self, hashable: bool) -> Result<Value, DecodeError> {
         let start = self.input.at();
         let byte = self.input.read_byte()?;
@@ -158,8 +164,8 @@ impl Decoder<'_> {
         self.announce_items(len)?;
         let mut items = self.budget.new_list(len).map_err(|kind| self.input.error_here(kind))?;
         while items.len() < len {
-            // Long lists of numbers are what instruments return, and they cost nothing beside
-            // their places in the list.
+            // The fast path for long lists of numbers, which instruments return. Numbers cost no
+            // memory beyond the list, which is paid for.
             let floats =
                 self.input.take_uniform_items(len - items.len(), |[code, number @ ..]: [u8; 9]| {
                     (code == b'g').then(|| Value::Float(f64::from_le_bytes(number)))
@@ -215,7 +221,7 @@ impl Decoder<'_> {
         }
     }
 
-    /// Whether a dict ends here: the one place where the code 0 stands for something.
+    /// Whether the dict ends here. The code 0 has no other meaning.
     fn is_dict_end(&self) -> bool {
         self.input.peek().is_some_and(|byte| byte & !FLAG_REF == b'0')
     }
@@ -247,7 +253,7 @@ impl Decoder<'_> {
         self.pay_for_expansion(values.saturating_mul(VALUE_BYTES))
     }
 
-    /// Pays for so many bytes, about to be allocated, where it is through a reference.
+    /// Pays for bytes about to be allocated, if they are decoded through a reference.
     fn pay_for_expansion(&mut self, bytes: usize) -> Result<(), DecodeError> {
         match self.expansion_left.checked_sub(bytes) {
             _ if !self.replaying => Ok(()),
@@ -269,7 +275,7 @@ impl Decoder<'_> {
             .map_err(|_| self.input.error(start, DecodeErrorKind::Syntax("a negative length")))
     }
 
-    /// Text that Python promises to be ASCII, and reads as Latin-1 if it is not.
+    /// Reads text that should be ASCII. Python reads other bytes as Latin-1.
     fn read_latin1(&mut self, len: usize) -> Result<Value, DecodeError> {
         self.pay_for_expansion(len)?;
         let bytes = self.input.read_bytes(len)?;
@@ -303,7 +309,7 @@ impl Decoder<'_> {
             let kind = DecodeErrorKind::Syntax("an int begins with a zero digit");
             return Err(self.input.error(start, kind));
         }
-        // From 15-bit digits to 32-bit ones.
+        // Converts 15-bit digits to 32-bit digits.
         let mut words = Vec::with_capacity(len / 4 + 1);
         let (mut held, mut held_bits) = (0u64, 0);
         for digit in digits {

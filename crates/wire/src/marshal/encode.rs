@@ -1,4 +1,4 @@
-//! Writing marshal, version 2.
+//! Encoder of marshal, version 2.
 
 use num_bigint::{BigInt, Sign};
 
@@ -9,16 +9,16 @@ use crate::key::unhashable_type;
 use crate::serializer::Serializer;
 use crate::value::{Dict, Value};
 
-/// Appends a value.
+/// Appends an encoded value.
 ///
 /// # Errors
-/// Too deep a nesting, and dict keys or set members that Python could not hold. `out` is then as it
-/// was.
+/// Nesting that is too deep, and dict keys or set members that Python cannot hash. `out` is then as
+/// it was.
 pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     write_or_roll_back(out, |out| write(value, 0, out))
 }
 
-/// Appends a method call.
+/// Appends an encoded method call.
 ///
 /// # Errors
 /// As [`encode`].
@@ -27,7 +27,7 @@ pub fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeErr
         write_head(b'(', "a tuple", 4, out)?;
         write_str(call.object, out)?;
         write_str(call.method, out)?;
-        // A list here, as in Pyro5.
+        // A list, as Pyro5 writes it.
         write_items(b'[', "a list", call.args, call.args.len(), 1, out)?;
         out.push(b'{');
         for (key, value) in call.kwargs {
@@ -39,7 +39,7 @@ pub fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeErr
     })
 }
 
-/// Appends the head of a `bytes` of this length; nothing if there can be none so long.
+/// Appends the type code and length of a `bytes`. Nothing is appended if the length is too large.
 pub(crate) fn encode_bytes_head(len: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     write_head(b's', "a bytes", len, out)
 }
@@ -124,7 +124,7 @@ fn write_head(
     len: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    // A signed length: Python reads no more than 2 GiB of anything.
+    // The length is signed: at most 2 GiB.
     let len: i32 = length_field(Serializer::Marshal, what, len)?;
     put(code, &len.to_le_bytes(), out);
     Ok(())
@@ -152,7 +152,7 @@ fn write_big_int(int: &BigInt, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let bits = usize::try_from(int.bits()).unwrap_or(usize::MAX);
     let count: i32 = length_field(Serializer::Marshal, "an int", bits.div_ceil(15))?;
     put(b'l', &(if int.sign() == Sign::Minus { -count } else { count }).to_le_bytes(), out);
-    // From 32-bit digits to 15-bit ones.
+    // Converts 32-bit digits to 15-bit digits.
     let (mut held, mut held_bits) = (0u64, 0);
     let mut left = count;
     for digit in int.iter_u32_digits() {

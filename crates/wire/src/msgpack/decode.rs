@@ -1,4 +1,4 @@
-//! Reading msgpack.
+//! Decoder of msgpack.
 
 use super::ext::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
 use crate::binary_reader::Reader;
@@ -9,16 +9,16 @@ use crate::number::{IntError, parse_int};
 use crate::serializer::Serializer;
 use crate::value::Value;
 
-/// Reads one value from the whole of `data`.
+/// Decodes `data` as one value.
 ///
 /// # Errors
 /// Data that is no msgpack value, map keys other than str and bytes, unknown extension types, and
-/// whatever is beyond the limits.
+/// anything beyond the limits.
 pub fn decode(data: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
     decode_counted(data, limits).map(|(value, _)| value)
 }
 
-/// The same, with the bytes of memory that the value has been counted for.
+/// [`decode`] that also returns the bytes of memory that the budget counted for the value.
 pub(crate) fn decode_counted(data: &[u8], limits: &Limits) -> Result<(Value, usize), DecodeError> {
     let mut decoder = Decoder {
         input: Reader::new(Serializer::Msgpack, data),
@@ -111,8 +111,8 @@ impl Decoder<'_> {
         self.input.announce_items(len)?;
         let mut items = self.budget.new_list(len).map_err(|kind| self.input.error_here(kind))?;
         while items.len() < len {
-            // Long lists of floats are what instruments return, and they cost nothing beside their
-            // places in the list.
+            // The fast path for long lists of floats, which instruments return. Floats cost no memory
+            // beyond the list, which is paid for.
             let floats =
                 self.input.take_uniform_items(len - items.len(), |[code, number @ ..]: [u8; 9]| {
                     (code == 0xcb).then(|| Value::Float(f64::from_be_bytes(number)))

@@ -1,4 +1,4 @@
-//! Writing msgpack.
+//! Encoder of msgpack.
 
 use num_traits::ToPrimitive;
 
@@ -10,15 +10,15 @@ use crate::number::{MAX_DIGITS, write_big_int};
 use crate::serializer::Serializer;
 use crate::value::{Dict, Value};
 
-/// Appends a value.
+/// Appends an encoded value.
 ///
 /// # Errors
-/// frozenset; too deep a nesting; ints too long for Python. `out` is then as it was.
+/// frozenset; nesting that is too deep; ints that are too long for Python. `out` is then as it was.
 pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     write_or_roll_back(out, |out| write(value, 0, out))
 }
 
-/// Appends a method call.
+/// Appends an encoded method call.
 ///
 /// # Errors
 /// As [`encode`].
@@ -37,7 +37,7 @@ pub fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeErr
     })
 }
 
-/// Appends the head of a `bytes` of this length; nothing if there can be none so long.
+/// Appends the type code and length of a `bytes`. Nothing is appended if the length is too large.
 pub(crate) fn encode_bytes_head(len: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     write_head(&BIN, len, out)
 }
@@ -90,9 +90,9 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
     Ok(())
 }
 
-/// Code and data of the extension that a dict stands for, if it does.
+/// Code and data of the extension type, if the dict is the class dict of a date or datetime.
 fn as_date(dict: &Dict) -> Option<(u8, [u8; 8])> {
-    // Few dicts have two entries, fewer a class: the look at every dict is a quick one.
+    // A fast check, because it runs for every dict.
     if dict.len() != 2 {
         return None;
     }
@@ -163,12 +163,14 @@ fn write_ext(code: u8, data: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError
     Ok(())
 }
 
-/// The codes of a type that has a length.
+/// Type codes of a type with a length.
 struct Codes {
+    /// The type with its article, for errors.
     what: &'static str,
-    /// The code for lengths below `fixed_below`, to be combined with the length.
+    /// The code for lengths below `fixed_below`, which the length is part of.
     fixed: u8,
     fixed_below: usize,
+    /// The code for lengths of 8 bits, and so on.
     len8: Option<u8>,
     len16: u8,
     len32: u8,

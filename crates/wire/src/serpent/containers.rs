@@ -1,4 +1,4 @@
-//! Containers: lists, tuples, dicts and sets, and the class dicts that stand for a nan.
+//! Container literals of serpent: lists, tuples, dicts and sets, and the class dict of a nan.
 
 use super::decode::{Expect, Form, Parser};
 use crate::error::{DecodeError, DecodeErrorKind};
@@ -11,7 +11,7 @@ impl Parser<'_> {
         Ok(Value::List(items))
     }
 
-    /// Reads items, each but the first behind a comma, up to the closing bracket.
+    /// Reads items separated by commas, up to and with the closing bracket.
     fn read_items(
         &mut self,
         end: u8,
@@ -144,7 +144,7 @@ impl Parser<'_> {
         self.budget.push_item(items, item).map_err(|kind| self.cursor.error(kind))
     }
 
-    /// Passes what is between two entries; false, and the bracket closed, behind the last.
+    /// Skips the comma between two entries. False, and the bracket skipped, after the last entry.
     fn skip_to_next_entry(&mut self) -> Result<bool, DecodeError> {
         let comma = self.cursor.eat(b',');
         self.skip_space();
@@ -159,7 +159,7 @@ impl Parser<'_> {
         self.cursor.error(DecodeErrorKind::Unhashable(name))
     }
 
-    /// Passes an opening bracket and the white space behind it.
+    /// Skips an opening bracket and the white space after it.
     pub(super) fn open_bracket(&mut self) -> Result<(), DecodeError> {
         self.cursor.enter_container()?;
         self.cursor.at += 1;
@@ -168,7 +168,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Passes a closing bracket and the white space behind it.
+    /// Skips a closing bracket and the white space after it.
     pub(super) fn close_bracket(&mut self) {
         self.cursor.leave_container();
         self.cursor.at += 1;
@@ -177,8 +177,8 @@ impl Parser<'_> {
     }
 }
 
-/// What a class dict stands for: a nan, or itself. `None` if it claims to be a float and has no
-/// number.
+/// The float that a class dict of class "float" stands for; any other class dict unchanged. `None`
+/// for one of class "float" without a number.
 fn resolve_float_dict(dict: Dict) -> Option<Value> {
     match dict.class() {
         Some("float") => {

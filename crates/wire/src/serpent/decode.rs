@@ -1,4 +1,7 @@
-//! Reading serpent: expressions, and the white space between them.
+//! Decoder of serpent: a recursive descent over Python's expressions, as far as they are plain data.
+//!
+//! This file has the expressions and the white space between them; `containers`, `number` and
+//! `string` have the literals.
 
 use memchr::{memchr, memchr2};
 
@@ -10,16 +13,16 @@ use crate::serializer::Serializer;
 use crate::text_cursor::Cursor;
 use crate::value::{Set, Value};
 
-/// Reads one value from the whole of `data`.
+/// Decodes `data` as one value.
 ///
 /// # Errors
-/// Text that is no plain literal as Python's `ast.literal_eval` takes it, named characters
-/// (`\N{...}`), escapes that make a lone surrogate, and whatever is beyond the limits.
+/// Text that Python's `ast.literal_eval` refuses, named characters (`\N{...}`), escapes that make a
+/// lone surrogate, and anything beyond the limits.
 pub fn decode(data: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
     decode_counted(data, limits).map(|(value, _)| value)
 }
 
-/// The same, with the bytes of memory that the value has been counted for.
+/// [`decode`] that also returns the bytes of memory that the budget counted for the value.
 pub(crate) fn decode_counted(data: &[u8], limits: &Limits) -> Result<(Value, usize), DecodeError> {
     let cursor = Cursor::new(Serializer::Serpent, data, limits.depth)?;
     if let Some(at) = memchr(0, data) {
@@ -38,36 +41,37 @@ pub(crate) fn decode_counted(data: &[u8], limits: &Limits) -> Result<(Value, usi
 
 pub(super) struct Parser<'a> {
     pub(super) cursor: Cursor<'a>,
-    /// How many brackets are open: inside them, line breaks are white space.
+    /// Open brackets. Inside brackets, line breaks are white space.
     pub(super) brackets: usize,
+    /// Limit on the decimal digits of an int.
     pub(super) digits: usize,
     pub(super) budget: Budget,
 }
 
-/// What an expression looks like, for the few places where Python cares.
+/// The syntax of an expression, where Python's rules depend on it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     /// A number without a sign.
     Number,
     /// A number with a sign.
     Signed,
-    /// The name `set`, to be followed by `()`.
+    /// The name `set`, which `()` must follow.
     SetName,
     /// Anything else.
     Other,
 }
 
-/// What may stand where a value is read.
+/// The values that are allowed where one is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expect {
     /// Any value.
     AnyValue,
-    /// A dict key or a set member, or a part of one.
+    /// A dict key or a set member, or an item in one.
     Hashable,
 }
 
 impl Parser<'_> {
-    /// Reads the value; without brackets, commas make a tuple of several.
+    /// Reads the value of the whole text. Commas outside brackets make a tuple.
     fn read_document(&mut self) -> Result<Value, DecodeError> {
         let first = self.read_value(Expect::AnyValue)?;
         if self.cursor.peek() != Some(b',') {
@@ -85,15 +89,15 @@ impl Parser<'_> {
         Ok(Value::Tuple(items))
     }
 
-    /// Passes line breaks, white space and comments around the whole. Unlike Python we do not mind an
-    /// indent.
+    /// Skips line breaks, white space and comments before or after the value. Python refuses an indent
+    /// there; this decoder accepts it.
     fn skip_blank_lines(&mut self) {
         self.brackets += 1;
         self.skip_space();
         self.brackets -= 1;
     }
 
-    /// Reads a value and the white space behind it.
+    /// Reads a value and the white space after it.
     pub(super) fn read_value(&mut self, expect: Expect) -> Result<Value, DecodeError> {
         let quick = match self.cursor.peek() {
             Some(b'0'..=b'9' | b'-') => self.read_number_fast(),
@@ -112,14 +116,14 @@ impl Parser<'_> {
         }
     }
 
-    /// The fast path: a number in usual form, with the container's next delimiter right behind it.
+    /// The fast path for a number in its usual form, with a delimiter right after it.
     #[inline]
     fn read_number_fast(&mut self) -> Option<Value> {
         let (number, len) = parse_plain_number(self.cursor.text(), self.cursor.at)?;
         self.skip_if_delimited(len).then_some(number)
     }
 
-    /// The fast path: a text without escapes, with the container's next delimiter right behind it.
+    /// The fast path for a string without escapes, with a delimiter right after it.
     #[inline]
     fn read_string_fast(&mut self) -> Option<Value> {
         let (&quote, rest) = self.cursor.remaining().split_first()?;
@@ -127,7 +131,7 @@ impl Parser<'_> {
         let plain =
             rest.get(len) == Some(&quote) && memchr2(b'\n', b'\r', rest.get(..len)?).is_none();
         let start = self.cursor.at + 1;
-        // The first two of three quotes look like an empty text, but no delimiter follows them.
+        // The first two of three quotes look like an empty string, but no delimiter follows them.
         if plain && self.skip_if_delimited(len + 2) {
             return Some(Value::Str(self.cursor.text().get(start..start + len)?.to_owned()));
         }
@@ -147,7 +151,7 @@ impl Parser<'_> {
         delimited
     }
 
-    /// Reads an expression: a term, or a sum that makes a complex; and the white space behind it.
+    /// Reads an expression and the white space after it: a term, or a sum that makes a complex.
     pub(super) fn read_expression(&mut self, expect: Expect) -> Result<(Value, Form), DecodeError> {
         let start = self.cursor.at;
         let (left, form) = self.read_term(expect)?;
@@ -174,7 +178,7 @@ impl Parser<'_> {
         let (Value::Complex { im, .. }, Form::Number) = self.read_atom(expect)? else {
             return Err(self.cursor.error_at(at, DecodeErrorKind::NotData("a sum")));
         };
-        // As Python computes it: the real number plus or minus (0 + im j), which loses some -0.0.
+        // Python computes the real number plus or minus (0 + im j), which loses some signs of zeros.
         let value = if minus {
             Value::Complex { re: real - 0.0, im: 0.0 - im }
         } else {
@@ -210,7 +214,7 @@ impl Parser<'_> {
         Ok((value, Form::Signed))
     }
 
-    /// Reads an atom and the white space behind it.
+    /// Reads an atom and the white space after it.
     fn read_atom(&mut self, expect: Expect) -> Result<(Value, Form), DecodeError> {
         let start = self.cursor.at;
         let atom = match self.cursor.peek() {
@@ -238,7 +242,7 @@ impl Parser<'_> {
         Ok(atom)
     }
 
-    /// Reads a word: a constant, a prefixed string, or something that is no data.
+    /// Reads a constant, `set`, or a string with a prefix. Other names are refused.
     fn read_word(&mut self) -> Result<(Value, Form), DecodeError> {
         let start = self.cursor.at;
         let rest = self.cursor.remaining();
@@ -257,7 +261,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Passes white space and comments, inside brackets also line breaks.
+    /// Skips white space and comments, and line breaks inside brackets.
     #[inline]
     pub(super) fn skip_space(&mut self) {
         loop {
@@ -278,7 +282,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Passes a comment, up to the line break.
+    /// Skips a comment up to the line break.
     fn skip_comment(&mut self) {
         let rest = self.cursor.remaining();
         self.cursor.at += memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());

@@ -1,4 +1,4 @@
-//! Writing serpent.
+//! Encoder of serpent.
 
 use crate::base64;
 use crate::call::CallRef;
@@ -8,13 +8,14 @@ use crate::number::{MAX_DIGITS, write_big_int, write_float, write_int};
 use crate::repr::write_str;
 use crate::value::{Dict, Set, Value};
 
+/// The first line of the data.
 const HEADER: &[u8] = b"# serpent utf-8 python3.2\n";
 
-/// Appends a value, header line included.
+/// Appends an encoded value, with the first line.
 ///
 /// # Errors
-/// Dict keys and set members other than numbers, str, bytes and tuples; too deep a nesting; ints
-/// too long for Python. `out` is then as it was.
+/// Dict keys and set members other than numbers, str, bytes and tuples; nesting that is too deep;
+/// ints that are too long for Python. `out` is then as it was.
 pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     write_or_roll_back(out, |out| {
         out.extend_from_slice(HEADER);
@@ -22,7 +23,7 @@ pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     })
 }
 
-/// Appends a method call, header line included.
+/// Appends an encoded method call, with the first line.
 ///
 /// # Errors
 /// As [`encode`].
@@ -87,7 +88,7 @@ fn write_tuple(items: &[Value], depth: usize, out: &mut Vec<u8>) -> Result<(), E
 
 fn write_set(set: &Set, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     if set.is_empty() {
-        // There is no literal for it.
+        // An empty set has no literal; serpent writes a tuple.
         out.extend_from_slice(b"()");
         return Ok(());
     }
@@ -128,7 +129,8 @@ fn separated<T>(
     Ok(())
 }
 
-/// serpent's choice of key types; that a bytes key becomes a dict, which is no key, is its affair.
+/// Refuses the key types that serpent refuses. It accepts bytes, although it writes them as a dict,
+/// which cannot be read as a key.
 fn check_key(key: &Value) -> Result<(), EncodeError> {
     match key {
         Value::None | Value::List(_) | Value::Set(_) | Value::FrozenSet(_) | Value::Dict(_) => {

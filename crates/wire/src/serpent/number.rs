@@ -1,4 +1,5 @@
-//! Numbers in Python's full grammar, for those that `number::parse_plain_number` leaves.
+//! Number literals of serpent in Python's full grammar. Those in the usual form never get here:
+//! `number::parse_plain_number` reads them.
 
 use num_bigint::{BigInt, Sign};
 
@@ -19,7 +20,7 @@ impl Parser<'_> {
             [b'0', b'b' | b'B', ..] => self.read_radix_int(2)?,
             _ => self.read_decimal_number(start)?,
         };
-        // `1x` is one malformed token, not a number and a name.
+        // `1x` is one malformed token, not a number followed by a name.
         match self.cursor.peek() {
             Some(b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80..) => {
                 Err(self.cursor.syntax_error(MALFORMED))
@@ -92,7 +93,7 @@ impl Parser<'_> {
         parsed.map_err(|_| self.cursor.syntax_error(MALFORMED))
     }
 
-    /// Passes digits with single underscores between them; false if there is no digit.
+    /// Skips digits with single underscores between them. False if there is no digit.
     fn skip_digits(&mut self, radix: u32) -> bool {
         let mut any = false;
         loop {

@@ -1,4 +1,5 @@
-//! String and bytes literals: prefixes, quotes, escapes, and the joining of adjacent ones.
+//! String and bytes literals of serpent: prefixes, quotes, escapes, and adjacent literals, which
+//! Python joins.
 
 use memchr::memchr2;
 
@@ -8,13 +9,13 @@ use crate::value::Value;
 
 const UNTERMINATED: &str = "a string is not terminated on its line";
 
-/// What adjacent literals join to.
+/// The content of adjacent literals.
 enum Literal {
     Str(String),
     Bytes(Vec<u8>),
 }
 
-/// How a literal is to be read.
+/// The prefix and quotes of a literal.
 #[derive(Clone, Copy)]
 struct LiteralStyle {
     quote: u8,
@@ -48,7 +49,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Passes the prefix and the opening quotes; `None`, and nothing passed, if no literal follows.
+    /// Skips the prefix and the opening quotes. `None`, and nothing skipped, if no literal follows.
     fn read_style(&mut self) -> Result<Option<LiteralStyle>, DecodeError> {
         let rest = self.cursor.remaining();
         let quote_at = match rest {
@@ -74,7 +75,7 @@ impl Parser<'_> {
         Ok(Some(LiteralStyle { quote, triple, raw, bytes }))
     }
 
-    /// Reads a literal up to and with its closing quotes.
+    /// Reads the content of a literal and its closing quotes.
     fn read_content(
         &mut self,
         style: LiteralStyle,
@@ -108,7 +109,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Takes the next `len` bytes as they are, line breaks in Python's way.
+    /// Takes the next `len` bytes, which have no escapes. Every line break becomes `\n`, as in Python.
     fn take_run(
         &mut self,
         style: LiteralStyle,
@@ -135,7 +136,7 @@ impl Parser<'_> {
         Err(self.cursor.error_at(start, DecodeErrorKind::Syntax(ASCII)))
     }
 
-    /// In a raw literal the backslash stays, and so does what is behind it, be it a quote.
+    /// Takes a backslash of a raw literal and the character after it, even a quote.
     fn read_raw_escape(
         &mut self,
         style: LiteralStyle,
@@ -149,7 +150,7 @@ impl Parser<'_> {
                 Ok(())
             }
             Some(b'\n' | b'\r') if !style.triple => {
-                // Unlike elsewhere, a line break behind a backslash is part of the literal.
+                // Only in a raw literal is a line break after a backslash part of the content.
                 let len = if self.cursor.remaining().starts_with(b"\r\n") { 2 } else { 1 };
                 self.cursor.at += len;
                 content.push(b'\n');
@@ -159,7 +160,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Reads what follows a backslash.
+    /// Reads an escape after its backslash.
     fn read_escape(&mut self, content: &mut Literal) -> Result<(), DecodeError> {
         let start = self.cursor.at - 1;
         let Some(letter) = self.cursor.peek() else {
@@ -189,14 +190,14 @@ impl Parser<'_> {
                 let kind = DecodeErrorKind::Syntax("named characters (\\N{...}) are not supported");
                 return Err(self.cursor.error_at(start, kind));
             }
-            // No escape: the backslash stands for itself.
+            // An unknown escape: the backslash itself.
             _ => {
                 self.cursor.at -= 1;
                 u32::from(b'\\')
             }
         };
         let kind = match content {
-            // Octal escapes reach beyond a byte; Python takes the lower bits.
+            // An octal escape may exceed a byte; Python takes the low 8 bits.
             Literal::Bytes(bytes) => {
                 bytes.push(code as u8);
                 return Ok(());
@@ -239,7 +240,7 @@ impl Literal {
         }
     }
 
-    /// False, and nothing done, for text that bytes cannot take.
+    /// Appends text. False, and nothing appended, for text outside ASCII in a bytes literal.
     fn push_text(&mut self, text: &str) -> bool {
         match self {
             Literal::Str(string) => string.push_str(text),
