@@ -10,7 +10,7 @@ use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitStr, Result, Va
 use crate::attributes;
 
 /// Where nothing is said.
-const DEFAULT: &str = "builtins.RuntimeError";
+const DEFAULT_CLASS: &str = "builtins.RuntimeError";
 
 /// Exceptions that need no module in front of them.
 const BUILTINS: &[&str] = &[
@@ -62,7 +62,7 @@ const BUILTINS: &[&str] = &[
 
 /// What an error becomes.
 #[expect(clippy::large_enum_variant, reason = "there are a handful, for a moment")]
-enum Becomes {
+enum ExceptionSource {
     /// An exception of this class.
     Class(String),
     /// What the error inside becomes.
@@ -71,12 +71,12 @@ enum Becomes {
 
 pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
     let input: DeriveInput = syn::parse2(item)?;
-    let whole = becomes(&input.attrs)?;
+    let whole = read_attribute(&input.attrs)?;
     let (name, (generics, types, bounds)) = (&input.ident, input.generics.split_for_impl());
     let body = match &input.data {
         Data::Struct(data) => {
             let inner = quote!(Self);
-            arm(&inner, &data.fields, whole.as_ref())?
+            match_arm(&inner, &data.fields, whole.as_ref())?
         }
         Data::Enum(data) => {
             let mut arms = TokenStream::new();
@@ -111,17 +111,21 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
     })
 }
 
-fn variant_arm(variant: &Variant, whole: Option<&Becomes>) -> Result<TokenStream> {
+fn variant_arm(variant: &Variant, whole: Option<&ExceptionSource>) -> Result<TokenStream> {
     let ident = &variant.ident;
-    let own = becomes(&variant.attrs)?;
+    let own = read_attribute(&variant.attrs)?;
     let cfgs = attributes::cfgs(&variant.attrs);
-    let arm = arm(&quote!(Self::#ident), &variant.fields, own.as_ref().or(whole))?;
+    let arm = match_arm(&quote!(Self::#ident), &variant.fields, own.as_ref().or(whole))?;
     Ok(quote!(#(#cfgs)* #arm))
 }
 
-fn arm(path: &TokenStream, fields: &Fields, becomes: Option<&Becomes>) -> Result<TokenStream> {
-    match becomes {
-        Some(Becomes::Inner(attribute)) => {
+fn match_arm(
+    path: &TokenStream,
+    fields: &Fields,
+    source: Option<&ExceptionSource>,
+) -> Result<TokenStream> {
+    match source {
+        Some(ExceptionSource::Inner(attribute)) => {
             let (Some(field), 1) = (fields.iter().next(), fields.len()) else {
                 return Err(Error::new_spanned(
                     attribute,
@@ -138,8 +142,8 @@ fn arm(path: &TokenStream, fields: &Fields, becomes: Option<&Becomes>) -> Result
         }
         class => {
             let class = match class {
-                Some(Becomes::Class(class)) => class.as_str(),
-                _ => DEFAULT,
+                Some(ExceptionSource::Class(class)) => class.as_str(),
+                _ => DEFAULT_CLASS,
             };
             Ok(quote! {
                 #path { .. } => ::remote::Exception::new(#class, ::std::string::ToString::to_string(&self)),
@@ -148,7 +152,7 @@ fn arm(path: &TokenStream, fields: &Fields, becomes: Option<&Becomes>) -> Result
     }
 }
 
-fn becomes(attributes: &[Attribute]) -> Result<Option<Becomes>> {
+fn read_attribute(attributes: &[Attribute]) -> Result<Option<ExceptionSource>> {
     let mut found = attributes.iter().filter(|attribute| attribute.path().is_ident("exception"));
     let Some(attribute) = found.next() else { return Ok(None) };
     if let Some(second) = found.next() {
@@ -160,13 +164,13 @@ fn becomes(attributes: &[Attribute]) -> Result<Option<Becomes>> {
     if let Ok(word) = Ident::parse_any.parse2(list.tokens.clone())
         && word == "transparent"
     {
-        return Ok(Some(Becomes::Inner(attribute.clone())));
+        return Ok(Some(ExceptionSource::Inner(attribute.clone())));
     }
     let class: LitStr =
         syn::parse2(list.tokens.clone()).map_err(|error| Error::new(error.span(), help))?;
     let name = class.value();
     if BUILTINS.contains(&name.as_str()) {
-        return Ok(Some(Becomes::Class(format!("builtins.{name}"))));
+        return Ok(Some(ExceptionSource::Class(format!("builtins.{name}"))));
     }
     let words: Vec<&str> = name.split('.').collect();
     let is_name = |word: &&str| {
@@ -183,5 +187,5 @@ fn becomes(attributes: &[Attribute]) -> Result<Option<Becomes>> {
             ),
         ));
     }
-    Ok(Some(Becomes::Class(name)))
+    Ok(Some(ExceptionSource::Class(name)))
 }

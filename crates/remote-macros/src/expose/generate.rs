@@ -5,21 +5,25 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, Ident, ItemImpl, Lit, ReturnType};
 
-use super::member::{Kind, Member, Runs, SelfAs};
-use super::parameter::{Parameter, Passed, Source, is_named};
+use super::member::{Execution, Member, MemberKind, SelfType};
+use super::parameter::{Parameter, Passed, Source, is_type_named};
 
-pub(super) fn implementation(block: &ItemImpl, class: &str, members: &[Member]) -> TokenStream {
+pub(super) fn generate_impl(block: &ItemImpl, class: &str, members: &[Member]) -> TokenStream {
     let ty = &block.self_ty;
     let (generics, _, bounds) = block.generics.split_for_impl();
     let of = |kind| members.iter().filter(move |member| member.kind == kind);
-    let facts = members.iter().map(metadata);
-    let methods = of(Kind::Method).map(|member| method(member, class));
-    let getters = of(Kind::Getter).map(|member| getter(member, class));
-    let setters = of(Kind::Setter).map(|member| setter(member, class));
-    let ended = of(Kind::SessionEnded).map(session_ended);
-    let get_property =
-        property(&quote!(get_property), &quote!(), &quote!(this, caller, name), getters.collect());
-    let set_property = property(
+    let facts = members.iter().map(metadata_statements);
+    let methods = of(MemberKind::Method).map(|member| method_arm(member, class));
+    let getters = of(MemberKind::Getter).map(|member| getter_arm(member, class));
+    let setters = of(MemberKind::Setter).map(|member| setter_arm(member, class));
+    let ended = of(MemberKind::SessionEnded).map(session_ended_fn);
+    let get_property = property_fn(
+        &quote!(get_property),
+        &quote!(),
+        &quote!(this, caller, name),
+        getters.collect(),
+    );
+    let set_property = property_fn(
         &quote!(set_property),
         &quote!(value: ::remote::Value,),
         &quote!(this, caller, name, value),
@@ -58,7 +62,7 @@ pub(super) fn implementation(block: &ItemImpl, class: &str, members: &[Member]) 
 }
 
 /// `get_property` or `set_property`, by its arms.
-fn property(
+fn property_fn(
     function: &TokenStream,
     value: &TokenStream,
     unused: &TokenStream,
@@ -90,12 +94,12 @@ fn property(
 }
 
 /// What the member adds to the metadata.
-fn metadata(member: &Member) -> TokenStream {
+fn metadata_statements(member: &Member) -> TokenStream {
     let Member { name, docs, cfgs, .. } = member;
     let names = match member.kind {
-        Kind::Method => quote!(methods),
-        Kind::Getter => quote!(attrs),
-        Kind::Setter | Kind::SessionEnded => return TokenStream::new(),
+        MemberKind::Method => quote!(methods),
+        MemberKind::Getter => quote!(attrs),
+        MemberKind::Setter | MemberKind::SessionEnded => return TokenStream::new(),
     };
     let mut facts = quote!(metadata.#names.push(#name.into()););
     if member.oneway {
@@ -107,34 +111,34 @@ fn metadata(member: &Member) -> TokenStream {
     quote!(#(#cfgs)* { #facts })
 }
 
-fn method(member: &Member, class: &str) -> TokenStream {
+fn method_arm(member: &Member, class: &str) -> TokenStream {
     let Member { name, cfgs, .. } = member;
     let qualified = format!("{class}.{name}");
     let names = member.arguments().map(|parameter| &parameter.name);
     let required = member.arguments().filter(|parameter| parameter.default.is_none()).count();
-    let places: Vec<Ident> = places(member);
+    let idents: Vec<Ident> = argument_idents(member);
     let conversions =
-        member.arguments().zip(&places).enumerate().map(|(index, (parameter, place))| {
+        member.arguments().zip(&idents).enumerate().map(|(index, (parameter, ident))| {
             let ty = &parameter.owned;
             let convert = match &parameter.default {
                 None => quote_spanned! {ty.span()=>
-                    ::remote::native::glue::required::<#ty>(&SIGNATURE, #index, #place)?
+                    ::remote::native::glue::required::<#ty>(&SIGNATURE, #index, #ident)?
                 },
                 Some(default) => {
                     // What is written "so" is for a `String`, as it is for a `&str`.
                     let is_text = matches!(default, Expr::Lit(ExprLit { lit: Lit::Str(_), .. }))
-                        && is_named(ty, "String");
+                        && is_type_named(ty, "String");
                     let text = is_text.then(|| quote!(.into()));
                     quote_spanned! {ty.span()=>
                         ::remote::native::glue::optional::<#ty>(
-                            &SIGNATURE, #index, #place, || #default #text
+                            &SIGNATURE, #index, #ident, || #default #text
                         )?
                     }
                 }
             };
             quote!(#convert,)
         });
-    let answer = answer(member, &places, &qualified);
+    let answer = answer_expr(member, &idents, &qualified);
     quote! {
         #(#cfgs)*
         #name => {
@@ -145,26 +149,26 @@ fn method(member: &Member, class: &str) -> TokenStream {
             };
             let arguments = SIGNATURE
                 .bind(call)
-                .and_then(|[#(#places),*]| ::core::result::Result::Ok((#(#conversions)*)));
+                .and_then(|[#(#idents),*]| ::core::result::Result::Ok((#(#conversions)*)));
             match arguments {
-                ::core::result::Result::Ok((#(#places,)*)) => #answer,
+                ::core::result::Result::Ok((#(#idents,)*)) => #answer,
                 ::core::result::Result::Err(exception) => ::remote::Answer::exception(exception),
             }
         }
     }
 }
 
-fn getter(member: &Member, class: &str) -> TokenStream {
+fn getter_arm(member: &Member, class: &str) -> TokenStream {
     let Member { name, cfgs, .. } = member;
-    let answer = answer(member, &[], &format!("{class}.{name}"));
+    let answer = answer_expr(member, &[], &format!("{class}.{name}"));
     quote!(#(#cfgs)* #name => #answer,)
 }
 
-fn setter(member: &Member, class: &str) -> TokenStream {
+fn setter_arm(member: &Member, class: &str) -> TokenStream {
     let Member { name, cfgs, .. } = member;
     let qualified = format!("{class}.{name}");
-    let places = places(member);
-    let answer = answer(member, &places, &qualified);
+    let idents = argument_idents(member);
+    let answer = answer_expr(member, &idents, &qualified);
     let conversions = member.arguments().map(|parameter| {
         let ty = &parameter.owned;
         quote_spanned!(ty.span()=> ::remote::native::glue::assigned::<#ty>(#qualified, value))
@@ -172,15 +176,15 @@ fn setter(member: &Member, class: &str) -> TokenStream {
     quote! {
         #(#cfgs)*
         #name => match #(#conversions)* {
-            ::core::result::Result::Ok(#(#places)*) => #answer,
+            ::core::result::Result::Ok(#(#idents)*) => #answer,
             ::core::result::Result::Err(exception) => ::remote::Answer::exception(exception),
         },
     }
 }
 
-fn session_ended(member: &Member) -> TokenStream {
+fn session_ended_fn(member: &Member) -> TokenStream {
     let Member { ident, cfgs, .. } = member;
-    let object = object(member, &quote!(this));
+    let object = receiver_expr(member, &quote!(this));
     let passed = member.parameters.iter().map(|_| quote!(session));
     quote! {
         #(#cfgs)*
@@ -191,20 +195,20 @@ fn session_ended(member: &Member) -> TokenStream {
 }
 
 /// The names under which the arguments stand.
-fn places(member: &Member) -> Vec<Ident> {
+fn argument_idents(member: &Member) -> Vec<Ident> {
     (0..member.arguments().count()).map(|index| format_ident!("argument{index}")).collect()
 }
 
 /// The call itself, as an `Answer`.
-fn answer(member: &Member, places: &[Ident], qualified: &str) -> TokenStream {
+fn answer_expr(member: &Member, idents: &[Ident], qualified: &str) -> TokenStream {
     let ident = &member.ident;
-    let mut places = places.iter();
+    let mut idents = idents.iter();
     let mut passed = Vec::new();
     let mut kept = vec![quote!(let this = ::std::sync::Arc::clone(this);)];
-    let waits = member.runs != Runs::Now;
+    let waits = member.execution != Execution::Immediate;
     for parameter in &member.parameters {
         passed.push(match parameter.source {
-            Source::Argument => pass(parameter, places.next()),
+            Source::Argument => argument_expr(parameter, idents.next()),
             Source::Session if waits => {
                 kept.push(quote!(let session = ::std::sync::Arc::clone(caller.session);));
                 quote!(&session)
@@ -218,19 +222,19 @@ fn answer(member: &Member, places: &[Ident], qualified: &str) -> TokenStream {
         });
     }
     let this = if waits { quote!(&this) } else { quote!(this) };
-    let object = object(member, &this);
-    let wait = (member.runs == Runs::Async).then(|| quote!(.await));
-    let wrap = wrap(member);
+    let object = receiver_expr(member, &this);
+    let wait = (member.execution == Execution::Async).then(|| quote!(.await));
+    let wrap = glue_function(member);
     // Where the type of the result is unsuitable, the compiler points at it.
     let span = output_span(member);
     let result = quote_spanned!(span=> #wrap(Self::#ident(#object, #(#passed),*) #wait));
-    match member.runs {
-        Runs::Now => quote!(::remote::Answer::Ready(#result)),
-        Runs::Async => quote!({
+    match member.execution {
+        Execution::Immediate => quote!(::remote::Answer::Ready(#result)),
+        Execution::Async => quote!({
             #(#kept)*
             ::remote::Answer::Pending(::std::boxed::Box::pin(async move { #result }))
         }),
-        Runs::Blocking => quote!({
+        Execution::Blocking => quote!({
             #(#kept)*
             ::remote::Answer::Pending(::std::boxed::Box::pin(
                 ::remote::native::glue::blocking(
@@ -243,26 +247,26 @@ fn answer(member: &Member, places: &[Ident], qualified: &str) -> TokenStream {
     }
 }
 
-fn object(member: &Member, this: &TokenStream) -> TokenStream {
+fn receiver_expr(member: &Member, this: &TokenStream) -> TokenStream {
     match member.receiver {
-        SelfAs::Ref | SelfAs::RefArc => this.clone(),
-        SelfAs::Arc => quote!(::std::sync::Arc::clone(#this)),
+        SelfType::Ref | SelfType::RefArc => this.clone(),
+        SelfType::Arc => quote!(::std::sync::Arc::clone(#this)),
     }
 }
 
-fn pass(parameter: &Parameter, place: Option<&Ident>) -> TokenStream {
+fn argument_expr(parameter: &Parameter, ident: Option<&Ident>) -> TokenStream {
     match parameter.passed {
-        Passed::Value => quote!(#place),
-        Passed::Reference => quote!(&#place),
-        Passed::Dereferenced => quote!(#place.as_deref()),
-        Passed::OptionalReference => quote!(#place.as_ref()),
+        Passed::Value => quote!(#ident),
+        Passed::Reference => quote!(&#ident),
+        Passed::Dereferenced => quote!(#ident.as_deref()),
+        Passed::OptionalReference => quote!(#ident.as_ref()),
     }
 }
 
 /// The function that makes an answer of what the member returns.
-fn wrap(member: &Member) -> TokenStream {
-    let fails = matches!(&member.output, ReturnType::Type(_, ty) if is_named(ty, "Result"));
-    let function = match (member.stream, fails, member.runs == Runs::Blocking) {
+fn glue_function(member: &Member) -> TokenStream {
+    let fails = matches!(&member.output, ReturnType::Type(_, ty) if is_type_named(ty, "Result"));
+    let function = match (member.stream, fails, member.execution == Execution::Blocking) {
         (false, false, _) => "result",
         (false, true, _) => "try_result",
         (true, false, false) => "stream",

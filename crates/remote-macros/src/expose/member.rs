@@ -5,19 +5,19 @@ use syn::{
     Type, TypeImplTrait, TypeParamBound, Visibility,
 };
 
-use super::parameter::{Parameter, Source, argument_of, is_named};
+use super::parameter::{Parameter, Source, generic_argument, is_type_named};
 use crate::attributes;
 
 /// A member that clients can use.
 pub(super) struct Member {
-    pub(super) kind: Kind,
+    pub(super) kind: MemberKind,
     /// The name for clients.
     pub(super) name: String,
     pub(super) ident: Ident,
-    pub(super) receiver: SelfAs,
+    pub(super) receiver: SelfType,
     pub(super) parameters: Vec<Parameter>,
     pub(super) output: ReturnType,
-    pub(super) runs: Runs,
+    pub(super) execution: Execution,
     pub(super) oneway: bool,
     pub(super) stream: bool,
     pub(super) docs: String,
@@ -25,7 +25,7 @@ pub(super) struct Member {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MemberKind {
     Method,
     Getter,
     Setter,
@@ -35,9 +35,9 @@ pub(super) enum Kind {
 
 /// Where a member's work is done.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Runs {
+pub(super) enum Execution {
     /// At once.
-    Now,
+    Immediate,
     /// In a future.
     Async,
     /// On a thread that may block.
@@ -46,7 +46,7 @@ pub(super) enum Runs {
 
 /// How a method wants its object.
 #[derive(Clone, Copy)]
-pub(super) enum SelfAs {
+pub(super) enum SelfType {
     Ref,
     Arc,
     RefArc,
@@ -101,24 +101,24 @@ impl Member {
         }
         let is_public = matches!(function.vis, Visibility::Public(_));
         let Some(receiver) = function.sig.receiver() else {
-            return refuse(marks.any(), "this needs a method that takes `&self`");
+            return refuse_mark(marks.any(), "this needs a method that takes `&self`");
         };
         if !is_public && marks.session_ended.is_none() {
-            return refuse(marks.any(), "clients see `pub` methods only: make this one `pub`");
+            return refuse_mark(marks.any(), "clients see `pub` methods only: make this one `pub`");
         }
-        let receiver = self_as(receiver)?;
-        callable(function)?;
-        let kind = kind(&marks)?;
+        let receiver = self_type(receiver)?;
+        check_callable(function)?;
+        let kind = member_kind(&marks)?;
         let ident = function.sig.ident.clone();
-        let name = name(kind, &ident, &marks)?;
-        let runs = match (&function.sig.asyncness, &marks.blocking) {
+        let name = client_name(kind, &ident, &marks)?;
+        let execution = match (&function.sig.asyncness, &marks.blocking) {
             (Some(_), Some(blocking)) => {
                 let text = "an `async` method must not block: take `async` or `#[blocking]` away";
                 return Err(Error::new_spanned(blocking, text));
             }
-            (Some(_), None) => Runs::Async,
-            (None, Some(_)) => Runs::Blocking,
-            (None, None) => Runs::Now,
+            (Some(_), None) => Execution::Async,
+            (None, Some(_)) => Execution::Blocking,
+            (None, None) => Execution::Immediate,
         };
         let member = Member {
             kind,
@@ -127,13 +127,13 @@ impl Member {
             receiver,
             parameters: parameters?,
             output: function.sig.output.clone(),
-            runs,
+            execution,
             oneway: marks.oneway.is_some(),
             stream: marks.stream.is_some(),
             docs: attributes::docs(&function.attrs),
             cfgs: attributes::cfgs(&function.attrs),
         };
-        member.check(&marks, &function.sig)?;
+        member.check_marks(&marks, &function.sig)?;
         // It is reached, by way of what is generated.
         function.attrs.push(syn::parse_quote!(#[allow(unreachable_pub)]));
         Ok(Some(member))
@@ -144,10 +144,10 @@ impl Member {
         self.parameters.iter().filter(|parameter| matches!(parameter.source, Source::Argument))
     }
 
-    fn check(&self, marks: &Marks, signature: &syn::Signature) -> Result<()> {
+    fn check_marks(&self, marks: &Marks, signature: &syn::Signature) -> Result<()> {
         let given = self.arguments().count();
         match self.kind {
-            Kind::Method => {
+            MemberKind::Method => {
                 if let (Some(_), Some(stream)) = (&marks.oneway, &marks.stream) {
                     return Err(Error::new_spanned(
                         stream,
@@ -171,16 +171,16 @@ impl Member {
                 }
                 return Ok(());
             }
-            Kind::Getter if given > 0 => {
+            MemberKind::Getter if given > 0 => {
                 return Err(Error::new_spanned(&signature.inputs, "a getter has no parameters"));
             }
-            Kind::Setter if given != 1 => {
+            MemberKind::Setter if given != 1 => {
                 return Err(Error::new_spanned(
                     &signature.inputs,
                     "a setter has one parameter, the value",
                 ));
             }
-            Kind::SessionEnded if given > 0 || self.runs != Runs::Now => {
+            MemberKind::SessionEnded if given > 0 || self.execution != Execution::Immediate => {
                 return Err(Error::new_spanned(
                     signature,
                     "what is to be done at a session's end is a plain `fn(&self, &Session)`",
@@ -201,7 +201,9 @@ impl Member {
 /// The `impl Iterator` of a stream, where it does not say that it borrows nothing.
 fn borrowing_iterator(output: &ReturnType) -> Option<&TypeImplTrait> {
     let ReturnType::Type(_, ty) = output else { return None };
-    let Type::ImplTrait(iterator) = argument_of(ty, "Result").unwrap_or(ty) else { return None };
+    let Type::ImplTrait(iterator) = generic_argument(ty, "Result").unwrap_or(ty) else {
+        return None;
+    };
     let says_so = iterator.bounds.iter().any(|bound| match bound {
         TypeParamBound::PreciseCapture(_) => true,
         TypeParamBound::Lifetime(lifetime) => lifetime.ident == "static",
@@ -210,16 +212,16 @@ fn borrowing_iterator(output: &ReturnType) -> Option<&TypeImplTrait> {
     (!says_so).then_some(iterator)
 }
 
-fn refuse(mark: Option<&Attribute>, text: &str) -> Result<Option<Member>> {
+fn refuse_mark(mark: Option<&Attribute>, text: &str) -> Result<Option<Member>> {
     mark.map_or(Ok(None), |mark| Err(Error::new_spanned(mark, text)))
 }
 
 /// How the method takes `self`, or why it cannot.
-fn self_as(receiver: &Receiver) -> Result<SelfAs> {
+fn self_type(receiver: &Receiver) -> Result<SelfType> {
     let shared = "many connections share a remote object";
     if receiver.reference.is_some() {
         return match receiver.mutability {
-            None => Ok(SelfAs::Ref),
+            None => Ok(SelfType::Ref),
             Some(_) => Err(Error::new_spanned(
                 receiver,
                 format!(
@@ -230,8 +232,8 @@ fn self_as(receiver: &Receiver) -> Result<SelfAs> {
         };
     }
     match &*receiver.ty {
-        class if is_named(class, "Arc") => Ok(SelfAs::Arc),
-        Type::Reference(reference) if is_named(&reference.elem, "Arc") => Ok(SelfAs::RefArc),
+        class if is_type_named(class, "Arc") => Ok(SelfType::Arc),
+        Type::Reference(reference) if is_type_named(&reference.elem, "Arc") => Ok(SelfType::RefArc),
         _ => Err(Error::new_spanned(
             receiver,
             format!(
@@ -243,7 +245,7 @@ fn self_as(receiver: &Receiver) -> Result<SelfAs> {
 }
 
 /// Refuses what Python could not call.
-fn callable(function: &ImplItemFn) -> Result<()> {
+fn check_callable(function: &ImplItemFn) -> Result<()> {
     let signature = &function.sig;
     for parameter in &signature.generics.params {
         if !matches!(parameter, GenericParam::Lifetime(_)) {
@@ -281,21 +283,21 @@ fn callable(function: &ImplItemFn) -> Result<()> {
     Ok(())
 }
 
-fn kind(marks: &Marks) -> Result<Kind> {
+fn member_kind(marks: &Marks) -> Result<MemberKind> {
     let kinds = [
-        (&marks.getter, Kind::Getter),
-        (&marks.setter, Kind::Setter),
-        (&marks.session_ended, Kind::SessionEnded),
+        (&marks.getter, MemberKind::Getter),
+        (&marks.setter, MemberKind::Setter),
+        (&marks.session_ended, MemberKind::SessionEnded),
     ];
     let mut found = kinds.into_iter().filter_map(|(mark, kind)| Some((mark.as_ref()?, kind)));
     let first = found.next();
     if let Some((mark, _)) = found.next() {
         return Err(Error::new_spanned(mark, "one method, one purpose"));
     }
-    Ok(first.map_or(Kind::Method, |(_, kind)| kind))
+    Ok(first.map_or(MemberKind::Method, |(_, kind)| kind))
 }
 
-fn name(kind: Kind, ident: &Ident, marks: &Marks) -> Result<String> {
+fn client_name(kind: MemberKind, ident: &Ident, marks: &Marks) -> Result<String> {
     let plain = ident.to_string();
     let plain = plain.strip_prefix("r#").unwrap_or(&plain).to_owned();
     let given = |mark: &Option<Attribute>| -> Result<Option<String>> {
@@ -305,9 +307,9 @@ fn name(kind: Kind, ident: &Ident, marks: &Marks) -> Result<String> {
         }
     };
     let name = match kind {
-        Kind::Method | Kind::SessionEnded => plain,
-        Kind::Getter => given(&marks.getter)?.unwrap_or(plain),
-        Kind::Setter => match (given(&marks.setter)?, plain.strip_prefix("set_")) {
+        MemberKind::Method | MemberKind::SessionEnded => plain,
+        MemberKind::Getter => given(&marks.getter)?.unwrap_or(plain),
+        MemberKind::Setter => match (given(&marks.setter)?, plain.strip_prefix("set_")) {
             (Some(name), _) => name,
             (None, Some(name)) if !name.is_empty() => name.to_owned(),
             _ => {
@@ -319,7 +321,7 @@ fn name(kind: Kind, ident: &Ident, marks: &Marks) -> Result<String> {
             }
         },
     };
-    if name.starts_with('_') && kind != Kind::SessionEnded {
+    if name.starts_with('_') && kind != MemberKind::SessionEnded {
         return Err(Error::new_spanned(
             ident,
             "Pyro5 takes a name with an underscore in front as private: call it otherwise, or mark \

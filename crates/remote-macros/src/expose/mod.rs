@@ -14,7 +14,7 @@ use quote::{ToTokens, quote};
 use syn::parse::{Parse, ParseStream};
 use syn::{Error, ImplItem, ItemImpl, LitStr, Result, Token, Type};
 
-use member::{Kind, Member};
+use member::{Member, MemberKind};
 
 /// `#[expose(name = "Multimeter")]`
 struct Options {
@@ -56,13 +56,13 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     };
     let mut problems = Problems::default();
     let options = problems.keep(syn::parse2(options)).unwrap_or(Options { name: None });
-    let members = members(&mut block, &mut problems);
+    let members = take_members(&mut block, &mut problems);
     let class = options.name.unwrap_or_else(|| class_name(&block.self_ty));
     let mut code = block.to_token_stream();
     // With a problem the block stays as it is written, so that only what is wrong is reported.
     code.extend(match problems.0 {
         Some(error) => error.into_compile_error(),
-        None => generate::implementation(&block, &class, &members),
+        None => generate::generate_impl(&block, &class, &members),
     });
     code
 }
@@ -84,7 +84,7 @@ impl Problems {
     }
 }
 
-fn members(block: &mut ItemImpl, problems: &mut Problems) -> Vec<Member> {
+fn take_members(block: &mut ItemImpl, problems: &mut Problems) -> Vec<Member> {
     if let Some((_, path, _)) = &block.trait_ {
         problems.add(Error::new_spanned(
             path,
@@ -100,8 +100,8 @@ fn members(block: &mut ItemImpl, problems: &mut Problems) -> Vec<Member> {
             members.extend(member);
         }
     }
-    meet(&members, problems);
-    let is_empty = !members.iter().any(|member| !matches!(member.kind, Kind::SessionEnded));
+    check_names(&members, problems);
+    let is_empty = !members.iter().any(|member| !matches!(member.kind, MemberKind::SessionEnded));
     if is_empty && problems.0.is_none() {
         problems.add(Error::new_spanned(
             &block.self_ty,
@@ -112,14 +112,14 @@ fn members(block: &mut ItemImpl, problems: &mut Problems) -> Vec<Member> {
 }
 
 /// Refuses names that stand for two things, and properties that can only be set.
-fn meet(members: &[Member], problems: &mut Problems) {
+fn check_names(members: &[Member], problems: &mut Problems) {
     let mut readable: HashMap<&str, &Member> = HashMap::new();
     let mut settable: HashMap<&str, &Member> = HashMap::new();
     for member in members.iter().filter(|member| member.cfgs.is_empty()) {
         let names = match member.kind {
-            Kind::Method | Kind::Getter => &mut readable,
-            Kind::Setter => &mut settable,
-            Kind::SessionEnded => continue,
+            MemberKind::Method | MemberKind::Getter => &mut readable,
+            MemberKind::Setter => &mut settable,
+            MemberKind::SessionEnded => continue,
         };
         if names.insert(&member.name, member).is_some() {
             problems.add(Error::new_spanned(
@@ -128,10 +128,10 @@ fn meet(members: &[Member], problems: &mut Problems) {
             ));
         }
     }
-    for setter in members.iter().filter(|member| matches!(member.kind, Kind::Setter)) {
+    for setter in members.iter().filter(|member| matches!(member.kind, MemberKind::Setter)) {
         let name = &setter.name;
         let is_property =
-            |member: &Member| matches!(member.kind, Kind::Getter) && member.name == *name;
+            |member: &Member| matches!(member.kind, MemberKind::Getter) && member.name == *name;
         if !members.iter().any(is_property) {
             problems.add(Error::new_spanned(
                 &setter.ident,

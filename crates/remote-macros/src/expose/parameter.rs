@@ -48,7 +48,7 @@ impl Parameter {
         for input in &mut signature.inputs {
             let FnArg::Typed(typed) = input else { continue };
             let default = attributes::take(&mut typed.attrs, "default");
-            let parameter = parameter(&typed.pat, &typed.ty, default);
+            let parameter = read_parameter(&typed.pat, &typed.ty, default);
             match (&mut parameters, parameter) {
                 (Ok(all), Ok(parameter)) => all.push(parameter),
                 (Ok(_), Err(error)) => parameters = Err(error),
@@ -73,7 +73,7 @@ impl Parameter {
     }
 }
 
-fn parameter(pattern: &Pat, ty: &Type, default: Option<Attribute>) -> Result<Parameter> {
+fn read_parameter(pattern: &Pat, ty: &Type, default: Option<Attribute>) -> Result<Parameter> {
     let name = match pattern {
         Pat::Ident(pattern) if pattern.subpat.is_none() => pattern.ident.unraw().to_string(),
         other => {
@@ -83,10 +83,10 @@ fn parameter(pattern: &Pat, ty: &Type, default: Option<Attribute>) -> Result<Par
             ));
         }
     };
-    let source = source(ty);
+    let source = value_source(ty);
     let default = match (source, default) {
         (_, None) => None,
-        (Source::Argument, Some(attribute)) => Some(default_of(&attribute)?),
+        (Source::Argument, Some(attribute)) => Some(read_default(&attribute)?),
         (_, Some(attribute)) => {
             return Err(Error::new_spanned(
                 &attribute,
@@ -94,11 +94,11 @@ fn parameter(pattern: &Pat, ty: &Type, default: Option<Attribute>) -> Result<Par
             ));
         }
     };
-    let (owned, passed) = owned(ty);
+    let (owned, passed) = owned_type(ty);
     Ok(Parameter { name, source, owned, passed, default })
 }
 
-fn default_of(attribute: &Attribute) -> Result<Expr> {
+fn read_default(attribute: &Attribute) -> Result<Expr> {
     match &attribute.meta {
         Meta::Path(path) => {
             let span = path.span();
@@ -110,29 +110,29 @@ fn default_of(attribute: &Attribute) -> Result<Expr> {
 }
 
 /// `&Session`, `&Arc<Session>` and `&Context` are the daemon's to give.
-fn source(ty: &Type) -> Source {
+fn value_source(ty: &Type) -> Source {
     let Type::Reference(reference) = ty else { return Source::Argument };
-    let inner = match argument_of(&reference.elem, "Arc") {
+    let inner = match generic_argument(&reference.elem, "Arc") {
         Some(inner) => inner,
         None => &reference.elem,
     };
-    if is_named(inner, "Session") {
+    if is_type_named(inner, "Session") {
         Source::Session
-    } else if is_named(inner, "Context") {
+    } else if is_type_named(inner, "Context") {
         Source::Context
     } else {
         Source::Argument
     }
 }
 
-fn owned(ty: &Type) -> (Type, Passed) {
+fn owned_type(ty: &Type) -> (Type, Passed) {
     if let Type::Reference(reference) = ty {
-        return (owning(&reference.elem), Passed::Reference);
+        return (owning_type(&reference.elem), Passed::Reference);
     }
-    if let Some(Type::Reference(reference)) = argument_of(ty, "Option") {
-        let inner = owning(&reference.elem);
+    if let Some(Type::Reference(reference)) = generic_argument(ty, "Option") {
+        let inner = owning_type(&reference.elem);
         let unsized_one =
-            matches!(&*reference.elem, Type::Slice(_)) || is_named(&reference.elem, "str");
+            matches!(&*reference.elem, Type::Slice(_)) || is_type_named(&reference.elem, "str");
         let passed = if unsized_one { Passed::Dereferenced } else { Passed::OptionalReference };
         return (parse_quote!(::core::option::Option<#inner>), passed);
     }
@@ -140,25 +140,25 @@ fn owned(ty: &Type) -> (Type, Passed) {
 }
 
 /// The type that owns what a reference to `ty` borrows.
-fn owning(ty: &Type) -> Type {
+fn owning_type(ty: &Type) -> Type {
     match ty {
         Type::Slice(slice) => {
             let item = &slice.elem;
             parse_quote!(::std::vec::Vec<#item>)
         }
-        ty if is_named(ty, "str") => parse_quote!(::std::string::String),
+        ty if is_type_named(ty, "str") => parse_quote!(::std::string::String),
         ty => ty.clone(),
     }
 }
 
 /// Whether the last word of the type's path is `name`.
-pub(super) fn is_named(ty: &Type, name: &str) -> bool {
+pub(super) fn is_type_named(ty: &Type, name: &str) -> bool {
     let Type::Path(path) = ty else { return false };
     path.path.segments.last().is_some_and(|segment| segment.ident == name)
 }
 
 /// The `T` of a `name<T>`.
-pub(super) fn argument_of<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
+pub(super) fn generic_argument<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
     let Type::Path(path) = ty else { return None };
     let segment = path.path.segments.last().filter(|segment| segment.ident == name)?;
     let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
