@@ -1,4 +1,4 @@
-//! `#[derive(IntoException)]`: the class of Python's for each variant of an error.
+//! `#[derive(IntoException)]`: the Python exception class of each variant of an error type.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -8,11 +8,12 @@ use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Error, Fields, Ident, LitStr, Result, Variant};
 
 use crate::attributes;
+use crate::problems::Problems;
 
-/// Where nothing is said.
+/// Class of an error without an `#[exception]` attribute.
 const DEFAULT_CLASS: &str = "builtins.RuntimeError";
 
-/// Exceptions that need no module in front of them.
+/// Python's built-in exceptions, which may be written without their module.
 const BUILTINS: &[&str] = &[
     "ArithmeticError",
     "AssertionError",
@@ -60,12 +61,12 @@ const BUILTINS: &[&str] = &[
     "ZeroDivisionError",
 ];
 
-/// What an error becomes.
+/// An `#[exception]` attribute.
 #[expect(clippy::large_enum_variant, reason = "there are a handful, for a moment")]
 enum ExceptionSource {
-    /// An exception of this class.
+    /// A class: `#[exception("ValueError")]`.
     Class(String),
-    /// What the error inside becomes.
+    /// The exception of the error inside: `#[exception(transparent)]`.
     Inner(Attribute),
 }
 
@@ -79,18 +80,10 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
             match_arm(&inner, &data.fields, whole.as_ref())?
         }
         Data::Enum(data) => {
-            let mut arms = TokenStream::new();
-            let mut problems: Option<Error> = None;
-            for variant in &data.variants {
-                match (variant_arm(variant, whole.as_ref()), &mut problems) {
-                    (Ok(arm), _) => arms.extend(arm),
-                    (Err(error), Some(all)) => all.combine(error),
-                    (Err(error), none) => *none = Some(error),
-                }
-            }
-            if let Some(problems) = problems {
-                return Err(problems);
-            }
+            let mut problems = Problems::default();
+            let arms = data.variants.iter().map(|variant| variant_arm(variant, whole.as_ref()));
+            let arms = arms.filter_map(|arm| problems.keep(arm)).collect();
+            problems.into_result()?;
             arms
         }
         Data::Union(data) => {

@@ -1,11 +1,12 @@
-//! `#[remote::expose]` and `#[derive(remote::IntoException)]`.
+//! Macros `#[remote::expose]` and `#[derive(remote::IntoException)]`.
 //!
-//! Owns the syntax of both and the errors for what is misused. The code that is generated calls
-//! `remote`, which documents and re-exports them; what a value or an exception is, is said there.
+//! The generated code calls `remote`, which re-exports and documents both. This crate has their
+//! syntax and the compile errors for wrong uses.
 
 mod attributes;
 mod exception;
 mod expose;
+mod problems;
 
 use proc_macro::TokenStream;
 

@@ -1,4 +1,4 @@
-//! The code: an implementation of `remote::Expose` from the members of a block.
+//! Generator of the implementation of `remote::Expose` for the members of a block.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -61,7 +61,7 @@ pub(super) fn generate_impl(block: &ItemImpl, class: &str, members: &[Member]) -
     }
 }
 
-/// `get_property` or `set_property`, by its arms.
+/// The function `get_property` or `set_property` with these match arms.
 fn property_fn(
     function: &TokenStream,
     value: &TokenStream,
@@ -93,7 +93,7 @@ fn property_fn(
     }
 }
 
-/// What the member adds to the metadata.
+/// The statements that add the member to the metadata.
 fn metadata_statements(member: &Member) -> TokenStream {
     let Member { name, docs, cfgs, .. } = member;
     let names = match member.kind {
@@ -125,7 +125,7 @@ fn method_arm(member: &Member, class: &str) -> TokenStream {
                     ::remote::native::glue::required::<#ty>(&SIGNATURE, #index, #ident)?
                 },
                 Some(default) => {
-                    // What is written "so" is for a `String`, as it is for a `&str`.
+                    // A string literal as the default of a `String` needs a conversion.
                     let is_text = matches!(default, Expr::Lit(ExprLit { lit: Lit::Str(_), .. }))
                         && is_type_named(ty, "String");
                     let text = is_text.then(|| quote!(.into()));
@@ -194,12 +194,12 @@ fn session_ended_fn(member: &Member) -> TokenStream {
     }
 }
 
-/// The names under which the arguments stand.
+/// The variables of the arguments.
 fn argument_idents(member: &Member) -> Vec<Ident> {
     (0..member.arguments().count()).map(|index| format_ident!("argument{index}")).collect()
 }
 
-/// The call itself, as an `Answer`.
+/// The expression that calls the method and makes its result an `Answer`.
 fn answer_expr(member: &Member, idents: &[Ident], qualified: &str) -> TokenStream {
     let ident = &member.ident;
     let mut idents = idents.iter();
@@ -225,7 +225,7 @@ fn answer_expr(member: &Member, idents: &[Ident], qualified: &str) -> TokenStrea
     let object = receiver_expr(member, &this);
     let wait = (member.execution == Execution::Async).then(|| quote!(.await));
     let wrap = glue_function(member);
-    // Where the type of the result is unsuitable, the compiler points at it.
+    // The span makes the compiler point at a result type that cannot be converted.
     let span = output_span(member);
     let result = quote_spanned!(span=> #wrap(Self::#ident(#object, #(#passed),*) #wait));
     match member.execution {
@@ -263,7 +263,7 @@ fn argument_expr(parameter: &Parameter, ident: Option<&Ident>) -> TokenStream {
     }
 }
 
-/// The function that makes an answer of what the member returns.
+/// The function of `remote::native::glue` that makes an answer of the member's result.
 fn glue_function(member: &Member) -> TokenStream {
     let fails = matches!(&member.output, ReturnType::Type(_, ty) if is_type_named(ty, "Result"));
     let function = match (member.stream, fails, member.execution == Execution::Blocking) {

@@ -1,4 +1,4 @@
-//! One method of the block: what it is to a client, and whether it can be that.
+//! Member of an exposed block: a method, getter or setter for clients, and its compile errors.
 
 use syn::{
     Attribute, Error, FnArg, GenericParam, Ident, ImplItemFn, Meta, Receiver, Result, ReturnType,
@@ -8,7 +8,7 @@ use syn::{
 use super::parameter::{Parameter, Source, generic_argument, is_type_named};
 use crate::attributes;
 
-/// A member that clients can use.
+/// A method of the block that is exposed or that the daemon calls.
 pub(super) struct Member {
     pub(super) kind: MemberKind,
     /// The name for clients.
@@ -24,27 +24,28 @@ pub(super) struct Member {
     pub(super) cfgs: Vec<Attribute>,
 }
 
+/// The purpose of a member.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum MemberKind {
     Method,
     Getter,
     Setter,
-    /// Not for clients: called when a connection ends.
+    /// Not exposed: the daemon calls it when a session ends.
     SessionEnded,
 }
 
-/// Where a member's work is done.
+/// The way in which a member runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Execution {
-    /// At once.
+    /// On the connection's task, without waiting.
     Immediate,
-    /// In a future.
+    /// As a future.
     Async,
     /// On a thread that may block.
     Blocking,
 }
 
-/// How a method wants its object.
+/// The type of `self`: `&self`, `self: Arc<Self>` or `self: &Arc<Self>`.
 #[derive(Clone, Copy)]
 pub(super) enum SelfType {
     Ref,
@@ -52,7 +53,7 @@ pub(super) enum SelfType {
     RefArc,
 }
 
-/// The attributes of ours that a method has.
+/// Our attributes on a method.
 struct Marks {
     skip: Option<Attribute>,
     getter: Option<Attribute>,
@@ -77,7 +78,7 @@ impl Marks {
         }
     }
 
-    /// Any of them, to say that it is in the wrong place.
+    /// Any of them, for an error about a wrong place.
     fn any(&self) -> Option<&Attribute> {
         let marks = [
             &self.getter,
@@ -92,7 +93,7 @@ impl Marks {
 }
 
 impl Member {
-    /// Takes our attributes off `function`; `None` where it is not for clients.
+    /// Reads a method and removes our attributes from it. `None` if it is no member.
     pub(super) fn take(function: &mut ImplItemFn) -> Result<Option<Member>> {
         let marks = Marks::take(&mut function.attrs);
         let parameters = Parameter::take_all(&mut function.sig);
@@ -134,12 +135,12 @@ impl Member {
             cfgs: attributes::cfgs(&function.attrs),
         };
         member.check_marks(&marks, &function.sig)?;
-        // It is reached, by way of what is generated.
+        // The generated code makes the method reachable, which the lint cannot see.
         function.attrs.push(syn::parse_quote!(#[allow(unreachable_pub)]));
         Ok(Some(member))
     }
 
-    /// Parameters that clients give arguments for.
+    /// The parameters whose values are arguments of the caller.
     pub(super) fn arguments(&self) -> impl Iterator<Item = &Parameter> {
         self.parameters.iter().filter(|parameter| matches!(parameter.source, Source::Argument))
     }
@@ -198,7 +199,7 @@ impl Member {
     }
 }
 
-/// The `impl Iterator` of a stream, where it does not say that it borrows nothing.
+/// The `impl Iterator` of a stream, unless it has `use<>` or `'static`, and so borrows nothing.
 fn borrowing_iterator(output: &ReturnType) -> Option<&TypeImplTrait> {
     let ReturnType::Type(_, ty) = output else { return None };
     let Type::ImplTrait(iterator) = generic_argument(ty, "Result").unwrap_or(ty) else {
@@ -216,7 +217,7 @@ fn refuse_mark(mark: Option<&Attribute>, text: &str) -> Result<Option<Member>> {
     mark.map_or(Ok(None), |mark| Err(Error::new_spanned(mark, text)))
 }
 
-/// How the method takes `self`, or why it cannot.
+/// The type of `self`, or the error of one that remote calls cannot have.
 fn self_type(receiver: &Receiver) -> Result<SelfType> {
     let shared = "many connections share a remote object";
     if receiver.reference.is_some() {
@@ -244,7 +245,7 @@ fn self_type(receiver: &Receiver) -> Result<SelfType> {
     }
 }
 
-/// Refuses what Python could not call.
+/// Refuses a signature that Python cannot call.
 fn check_callable(function: &ImplItemFn) -> Result<()> {
     let signature = &function.sig;
     for parameter in &signature.generics.params {

@@ -1,7 +1,7 @@
 //! `#[expose]` on an `impl` block.
 //!
-//! Owns the block as a whole: what may be one, and which members meet under a name. A single
-//! member is [`member`]'s, its parameters are [`parameter`]'s, the code is [`generate`]'s.
+//! This file checks the block as a whole. [`member`] reads one method, [`parameter`] its parameters;
+//! [`generate`] writes the implementation of `remote::Expose`.
 
 mod generate;
 mod member;
@@ -14,11 +14,12 @@ use quote::{ToTokens, quote};
 use syn::parse::{Parse, ParseStream};
 use syn::{Error, ImplItem, ItemImpl, LitStr, Result, Token, Type};
 
+use crate::problems::Problems;
 use member::{Member, MemberKind};
 
-/// `#[expose(name = "Multimeter")]`
+/// The options of the attribute: `#[expose(name = "Multimeter")]`.
 struct Options {
-    /// What Python's error texts call the class.
+    /// The name of the class in Python's error texts.
     name: Option<String>,
 }
 
@@ -59,30 +60,15 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     let members = take_members(&mut block, &mut problems);
     let class = options.name.unwrap_or_else(|| class_name(&block.self_ty));
     let mut code = block.to_token_stream();
-    // With a problem the block stays as it is written, so that only what is wrong is reported.
-    code.extend(match problems.0 {
-        Some(error) => error.into_compile_error(),
-        None => generate::generate_impl(&block, &class, &members),
+    // After an error only the block itself is emitted, so that the compiler reports no other errors.
+    code.extend(match problems.into_result() {
+        Err(error) => error.into_compile_error(),
+        Ok(()) => generate::generate_impl(&block, &class, &members),
     });
     code
 }
 
-/// What is wrong, all of it at once.
-#[derive(Default)]
-struct Problems(Option<Error>);
-
-impl Problems {
-    fn add(&mut self, error: Error) {
-        match &mut self.0 {
-            Some(all) => all.combine(error),
-            none => *none = Some(error),
-        }
-    }
-
-    fn keep<T>(&mut self, result: Result<T>) -> Option<T> {
-        result.map_err(|error| self.add(error)).ok()
-    }
-}
+/// Reads the members and removes our attributes from the block.
 
 fn take_members(block: &mut ItemImpl, problems: &mut Problems) -> Vec<Member> {
     if let Some((_, path, _)) = &block.trait_ {
@@ -102,7 +88,7 @@ fn take_members(block: &mut ItemImpl, problems: &mut Problems) -> Vec<Member> {
     }
     check_names(&members, problems);
     let is_empty = !members.iter().any(|member| !matches!(member.kind, MemberKind::SessionEnded));
-    if is_empty && problems.0.is_none() {
+    if is_empty && problems.is_empty() {
         problems.add(Error::new_spanned(
             &block.self_ty,
             "nothing is exposed: clients can call the `pub fn`s that take `&self`, and there are none",
@@ -111,7 +97,7 @@ fn take_members(block: &mut ItemImpl, problems: &mut Problems) -> Vec<Member> {
     members
 }
 
-/// Refuses names that stand for two things, and properties that can only be set.
+/// Refuses two members of one name, and a property with a setter only.
 fn check_names(members: &[Member], problems: &mut Problems) {
     let mut readable: HashMap<&str, &Member> = HashMap::new();
     let mut settable: HashMap<&str, &Member> = HashMap::new();
@@ -144,7 +130,7 @@ fn check_names(members: &[Member], problems: &mut Problems) {
     }
 }
 
-/// The last word of the type's path.
+/// The last segment of the type's path.
 fn class_name(class: &Type) -> String {
     match class {
         Type::Path(path) => path.path.segments.last().map(|segment| segment.ident.to_string()),

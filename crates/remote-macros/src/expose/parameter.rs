@@ -1,4 +1,4 @@
-//! One parameter of a method: where its value comes from, and how the method wants it.
+//! Parameter of an exposed method: the source of its value and the form in which it is passed.
 
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
@@ -8,55 +8,52 @@ use syn::{
 };
 
 use crate::attributes;
+use crate::problems::Problems;
 
+/// A parameter other than `self`.
 pub(super) struct Parameter {
-    /// The name by which Python may give the argument.
+    /// The name, which Python may use for a keyword argument.
     pub(super) name: String,
     pub(super) source: Source,
-    /// The type that an argument is converted to; it owns what it holds.
+    /// The owned type that an argument is converted to: `String` for `&str`.
     pub(super) owned: Type,
     pub(super) passed: Passed,
     pub(super) default: Option<Expr>,
 }
 
-/// Where a value comes from.
+/// The source of a parameter's value.
 #[derive(Clone, Copy)]
 pub(super) enum Source {
-    /// The caller gives it.
+    /// An argument of the caller.
     Argument,
-    /// The daemon does: the caller's connection,
+    /// The session of the caller's connection, from the daemon.
     Session,
-    /// or what came along with the request.
+    /// The context of the request, from the daemon.
     Context,
 }
 
-/// How a method takes it.
+/// The form in which the owned value is passed to the method.
 #[derive(Clone, Copy)]
 pub(super) enum Passed {
     Value,
     Reference,
-    /// `Option<&str>` and the like: `as_deref()`.
+    /// `as_deref()`, for `Option<&str>` and `Option<&[T]>`.
     Dereferenced,
-    /// `Option<&T>`: `as_ref()`.
+    /// `as_ref()`, for `Option<&T>`.
     OptionalReference,
 }
 
 impl Parameter {
-    /// Reads the parameters, and takes our attributes off all of them, whatever is wrong.
+    /// Reads the parameters, and removes our attributes from all of them even after an error.
     pub(super) fn take_all(signature: &mut Signature) -> Result<Vec<Parameter>> {
-        let mut parameters: Result<Vec<Parameter>> = Ok(Vec::new());
+        let mut problems = Problems::default();
+        let mut parameters = Vec::new();
         for input in &mut signature.inputs {
             let FnArg::Typed(typed) = input else { continue };
             let default = attributes::take(&mut typed.attrs, "default");
-            let parameter = read_parameter(&typed.pat, &typed.ty, default);
-            match (&mut parameters, parameter) {
-                (Ok(all), Ok(parameter)) => all.push(parameter),
-                (Ok(_), Err(error)) => parameters = Err(error),
-                (Err(_), Ok(_)) => {}
-                (Err(all), Err(error)) => all.combine(error),
-            }
+            parameters.extend(problems.keep(read_parameter(&typed.pat, &typed.ty, default)));
         }
-        let parameters = parameters?;
+        problems.into_result()?;
         let mut arguments =
             parameters.iter().filter(|parameter| matches!(parameter.source, Source::Argument));
         arguments.by_ref().take_while(|parameter| parameter.default.is_none()).for_each(drop);
@@ -109,7 +106,7 @@ fn read_default(attribute: &Attribute) -> Result<Expr> {
     }
 }
 
-/// `&Session`, `&Arc<Session>` and `&Context` are the daemon's to give.
+/// The source by the type: `&Session`, `&Arc<Session>` and `&Context` come from the daemon.
 fn value_source(ty: &Type) -> Source {
     let Type::Reference(reference) = ty else { return Source::Argument };
     let inner = match generic_argument(&reference.elem, "Arc") {
@@ -139,7 +136,7 @@ fn owned_type(ty: &Type) -> (Type, Passed) {
     (ty.clone(), Passed::Value)
 }
 
-/// The type that owns what a reference to `ty` borrows.
+/// The owned type of a value that is passed as `&ty`.
 fn owning_type(ty: &Type) -> Type {
     match ty {
         Type::Slice(slice) => {
@@ -151,13 +148,13 @@ fn owning_type(ty: &Type) -> Type {
     }
 }
 
-/// Whether the last word of the type's path is `name`.
+/// Whether the last segment of the type's path is `name`.
 pub(super) fn is_type_named(ty: &Type, name: &str) -> bool {
     let Type::Path(path) = ty else { return false };
     path.path.segments.last().is_some_and(|segment| segment.ident == name)
 }
 
-/// The `T` of a `name<T>`.
+/// The `T` of a type `name<T>`.
 pub(super) fn generic_argument<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
     let Type::Path(path) = ty else { return None };
     let segment = path.path.segments.last().filter(|segment| segment.ident == name)?;
