@@ -10,15 +10,15 @@ use wire::serializer::Serializer;
 
 /// Finds the ends of answers.
 #[derive(Debug)]
-pub(crate) enum Answers {
+pub(crate) enum AnswerCounter {
     /// Pyro5's messages.
-    Framed { limits: Limits, state: State },
+    Framed { limits: Limits, state: FrameState },
     /// So many bytes each, and how many of them are missing.
     Fixed { length: usize, missing: usize },
 }
 
 #[derive(Debug)]
-pub(crate) enum State {
+pub(crate) enum FrameState {
     /// Within a header, of which so much is there.
     Header(Vec<u8>),
     /// So many bytes of the rest are missing.
@@ -27,20 +27,20 @@ pub(crate) enum State {
     Exception(Header, Vec<u8>),
 }
 
-impl Answers {
+impl AnswerCounter {
     pub(crate) fn framed() -> Self {
-        Answers::Framed { limits: Limits::default(), state: State::Header(Vec::new()) }
+        AnswerCounter::Framed { limits: Limits::default(), state: FrameState::Header(Vec::new()) }
     }
 
     pub(crate) fn fixed(length: usize) -> Self {
-        Answers::Fixed { length, missing: length }
+        AnswerCounter::Fixed { length, missing: length }
     }
 
     /// Takes bytes; returns how many answers they have completed.
-    pub(crate) fn take(&mut self, mut bytes: &[u8]) -> Result<usize, String> {
+    pub(crate) fn count_answers(&mut self, mut bytes: &[u8]) -> Result<usize, String> {
         let mut done = 0;
         match self {
-            Answers::Fixed { length, missing } => {
+            AnswerCounter::Fixed { length, missing } => {
                 while *missing <= bytes.len() {
                     bytes = bytes.get(*missing..).unwrap_or_default();
                     *missing = *length;
@@ -48,9 +48,9 @@ impl Answers {
                 }
                 *missing -= bytes.len();
             }
-            Answers::Framed { limits, state } => {
+            AnswerCounter::Framed { limits, state } => {
                 while !bytes.is_empty() {
-                    let (left, complete) = state.step(bytes, limits)?;
+                    let (left, complete) = state.advance(bytes, limits)?;
                     bytes = left;
                     done += usize::from(complete);
                 }
@@ -60,11 +60,15 @@ impl Answers {
     }
 }
 
-impl State {
+impl FrameState {
     /// Takes what belongs to this state; returns what is left, and whether an answer ended.
-    fn step<'b>(&mut self, bytes: &'b [u8], limits: &Limits) -> Result<(&'b [u8], bool), String> {
+    fn advance<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        limits: &Limits,
+    ) -> Result<(&'b [u8], bool), String> {
         match self {
-            State::Header(seen) => {
+            FrameState::Header(seen) => {
                 // All of it at once, mostly.
                 let part = bytes.len().min(HEADER_LEN - seen.len());
                 let (part, left) = bytes.split_at(part);
@@ -83,8 +87,8 @@ impl State {
                     return Err(format!("an answer of another type: {:?}", header.kind));
                 }
                 if header.flags.contains(Flags::EXCEPTION) {
-                    *self = State::Exception(header, Vec::new());
-                    return self.step(left, limits);
+                    *self = FrameState::Exception(header, Vec::new());
+                    return self.advance(left, limits);
                 }
                 seen.clear();
                 if header.body_len() == 0 {
@@ -93,31 +97,31 @@ impl State {
                 if left.len() >= header.body_len() {
                     return Ok((left.get(header.body_len()..).unwrap_or_default(), true));
                 }
-                *self = State::Rest(header.body_len());
+                *self = FrameState::Rest(header.body_len());
                 Ok((left, false))
             }
-            State::Rest(missing) => {
+            FrameState::Rest(missing) => {
                 let part = bytes.len().min(*missing);
                 *missing -= part;
                 let complete = *missing == 0;
                 if complete {
-                    *self = State::Header(Vec::new());
+                    *self = FrameState::Header(Vec::new());
                 }
                 Ok((bytes.get(part..).unwrap_or_default(), complete))
             }
-            State::Exception(header, seen) => {
+            FrameState::Exception(header, seen) => {
                 seen.extend_from_slice(bytes);
                 if seen.len() < header.body_len() {
                     return Ok((&[], false));
                 }
-                Err(told(header, seen, limits))
+                Err(describe_exception(header, seen, limits))
             }
         }
     }
 }
 
 /// The words of an exception.
-fn told(header: &Header, body: &[u8], limits: &Limits) -> String {
+fn describe_exception(header: &Header, body: &[u8], limits: &Limits) -> String {
     let exception = Body::parse(header, body, limits).ok().and_then(|body| {
         let serializer = Serializer::from_id(header.serializer)?;
         Exception::from_value(&serializer.decode(&body.payload, limits).ok()?)
@@ -148,12 +152,14 @@ mod tests {
         let three = [1, 20, 300].map(|size| answer(Flags::default(), &Value::bytes(vec![0; size])));
         let bytes = three.concat();
         for size in [1, 7, 39, 40, 41, bytes.len()] {
-            let mut answers = Answers::framed();
-            let counted: usize = bytes.chunks(size).map(|part| answers.take(part).unwrap()).sum();
+            let mut answers = AnswerCounter::framed();
+            let counted: usize =
+                bytes.chunks(size).map(|part| answers.count_answers(part).unwrap()).sum();
             assert_eq!(counted, 3, "in pieces of {size}");
         }
-        let mut fixed = Answers::fixed(10);
-        let counted: Vec<_> = [3, 7, 25].map(|size| fixed.take(&vec![0; size]).unwrap()).into();
+        let mut fixed = AnswerCounter::fixed(10);
+        let counted: Vec<_> =
+            [3, 7, 25].map(|size| fixed.count_answers(&vec![0; size]).unwrap()).into();
         assert_eq!(counted, [0, 1, 2]);
     }
 
@@ -161,7 +167,7 @@ mod tests {
     fn an_exception_ends_it() {
         let raised = Exception::value_error("no such range").to_value();
         let bytes = answer(Flags::EXCEPTION, &raised);
-        let error = Answers::framed().take(&bytes).unwrap_err();
+        let error = AnswerCounter::framed().count_answers(&bytes).unwrap_err();
         assert!(error.contains("no such range"), "{error}");
     }
 }

@@ -14,50 +14,52 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use serde_json::Value as Json;
 use wire::message::Flags;
 
-use crate::answers::Answers;
+use crate::answers::AnswerCounter;
 use crate::job::{Calls, Oneway, Target};
 use crate::latency::Latencies;
 use crate::requests;
 
 /// Read at once.
-const ROOM: usize = 256 * 1024;
+const READ_BUFFER_BYTES: usize = 256 * 1024;
 /// Without an answer for so long, a measurement has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Makes calls for a time.
-pub(crate) fn run(job: &Calls) -> Result<Json, String> {
-    let request = job.target.request(Flags::default())?;
-    let mut lines = (0..job.connections.max(1))
-        .map(|_| Line::open(&job.target))
+pub(crate) fn measure_calls(job: &Calls) -> Result<Json, String> {
+    let request = job.target.encode_request(Flags::default())?;
+    let mut connections = (0..job.connections.max(1))
+        .map(|_| Connection::open(&job.target))
         .collect::<Result<Vec<_>, String>>()?;
-    let span = Span::new(job);
-    match (lines.as_mut_slice(), job.rate) {
-        ([line], None) => alone(line, &request, job.pipeline.max(1), span),
-        (lines, None) => closed(lines, &request, job.pipeline.max(1), span),
-        (lines, Some(rate)) => open(lines, &request, rate, span),
+    let period = MeasuredPeriod::new(job);
+    match (connections.as_mut_slice(), job.rate) {
+        ([connection], None) => {
+            run_one_connection(connection, &request, job.pipeline.max(1), period)
+        }
+        (connections, None) => run_closed_loop(connections, &request, job.pipeline.max(1), period),
+        (connections, Some(rate)) => run_open_loop(connections, &request, rate, period),
     }
 }
 
 /// Makes oneway calls in bursts; the time of each ends when the server says that all are done.
-pub(crate) fn oneway(job: &Oneway) -> Result<Json, String> {
+pub(crate) fn measure_oneway(job: &Oneway) -> Result<Json, String> {
     let counter = Target { method: job.counter.clone(), ..job.target.clone() };
-    let mut done = count(&counter)?;
-    let request = job.target.request(Flags::ONEWAY)?.repeat(job.burst);
-    let ask = counter.request(Flags::default())?;
-    let mut line = Line::open(&job.target)?;
-    let mut buffer = vec![0; ROOM];
+    let mut done = fetch_count(&counter)?;
+    let request = job.target.encode_request(Flags::ONEWAY)?.repeat(job.burst);
+    let ask = counter.encode_request(Flags::default())?;
+    let mut connection = Connection::open(&job.target)?;
+    let mut buffer = vec![0; READ_BUFFER_BYTES];
     let mut elapsed = Duration::ZERO;
     for _ in 0..job.bursts {
         done = done.saturating_add(i64::try_from(job.burst).unwrap_or(i64::MAX));
         let started = Instant::now();
-        line.send(&request)?;
+        connection.send(&request)?;
         // An answer on the same connection: everything before it has been read.
-        line.begin(&ask, started)?;
-        while !line.pending.is_empty() {
-            line.receive(&mut buffer, |_| {})?;
+        connection.begin_call(&ask, started)?;
+        while !connection.pending.is_empty() {
+            connection.receive_answers(&mut buffer, |_| {})?;
         }
-        while count(&counter)? < done {
-            if started.elapsed() > PATIENCE {
+        while fetch_count(&counter)? < done {
+            if started.elapsed() > ANSWER_TIMEOUT {
                 return Err("oneway calls were lost".to_owned());
             }
             std::thread::sleep(Duration::from_micros(200));
@@ -72,72 +74,76 @@ pub(crate) fn oneway(job: &Oneway) -> Result<Json, String> {
     }))
 }
 
-fn count(counter: &Target) -> Result<i64, String> {
-    let (header, body) = requests::call(counter)?;
-    let value = requests::result(counter, &header, &body)?;
+fn fetch_count(counter: &Target) -> Result<i64, String> {
+    let (header, body) = requests::call_once(counter)?;
+    let value = requests::decode_result(counter, &header, &body)?;
     value.as_i64().ok_or_else(|| format!("a counter that returns {value}"))
 }
 
 /// When a measurement begins and ends.
 #[derive(Clone, Copy, Debug)]
-struct Span {
+struct MeasuredPeriod {
     /// What is answered before is warming up.
     begin: Instant,
     end: Instant,
 }
 
-impl Span {
+impl MeasuredPeriod {
     fn new(job: &Calls) -> Self {
         let begin = Instant::now() + Duration::from_secs_f64(job.warmup);
-        Span { begin, end: begin + Duration::from_secs_f64(job.seconds) }
+        MeasuredPeriod { begin, end: begin + Duration::from_secs_f64(job.seconds) }
     }
 }
 
-/// Takes the times of calls within a span; says when it is over.
-struct Stopwatch {
-    span: Span,
+/// Takes the times of calls within a period; says when it is over.
+struct Measurement {
+    period: MeasuredPeriod,
     warm: bool,
     latencies: Latencies,
 }
 
-impl Stopwatch {
-    fn new(span: Span) -> Self {
-        Stopwatch { span, warm: false, latencies: Latencies::default() }
+impl Measurement {
+    fn new(period: MeasuredPeriod) -> Self {
+        Measurement { period, warm: false, latencies: Latencies::default() }
     }
 
-    fn answered(&mut self, began: Instant, now: Instant) {
-        if !self.warm && now >= self.span.begin {
+    fn record_answer(&mut self, began: Instant, now: Instant) {
+        if !self.warm && now >= self.period.begin {
             self.warm = true;
             self.latencies.clear();
-            self.span.begin = now;
+            self.period.begin = now;
             return;
         }
         self.latencies.add(now.saturating_duration_since(began));
     }
 
-    fn over(&self, now: Instant) -> bool {
-        now >= self.span.end
+    fn is_over(&self, now: Instant) -> bool {
+        now >= self.period.end
     }
 
     fn report(self, now: Instant) -> Json {
-        self.latencies.report(now.saturating_duration_since(self.span.begin))
+        self.latencies.report(now.saturating_duration_since(self.period.begin))
     }
 }
 
 /// A connection and its calls that are under way.
-struct Line {
+struct Connection {
     stream: TcpStream,
-    answers: Answers,
+    answers: AnswerCounter,
     /// When each began.
     pending: VecDeque<Instant>,
 }
 
-impl Line {
+impl Connection {
     fn open(target: &Target) -> Result<Self, String> {
-        Ok(Line { stream: target.connect()?, answers: target.answers(), pending: VecDeque::new() })
+        Ok(Connection {
+            stream: target.connect()?,
+            answers: target.answer_counter(),
+            pending: VecDeque::new(),
+        })
     }
 
-    fn begin(&mut self, request: &[u8], at: Instant) -> Result<(), String> {
+    fn begin_call(&mut self, request: &[u8], at: Instant) -> Result<(), String> {
         self.send(request)?;
         self.pending.push_back(at);
         Ok(())
@@ -148,7 +154,7 @@ impl Line {
             match self.stream.write(bytes) {
                 Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    wait(&self.stream, PollFlags::OUT, Some(PATIENCE))?;
+                    wait_for_socket(&self.stream, PollFlags::OUT, Some(ANSWER_TIMEOUT))?;
                 }
                 Err(error) => return Err(format!("cannot send: {error}")),
             }
@@ -157,7 +163,7 @@ impl Line {
     }
 
     /// Reads once, and hands over when each call that was answered had begun.
-    fn receive(
+    fn receive_answers(
         &mut self,
         buffer: &mut [u8],
         mut answered: impl FnMut(Instant),
@@ -168,7 +174,7 @@ impl Line {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(format!("no answer: {error}")),
         };
-        let done = self.answers.take(buffer.get(..read).unwrap_or_default())?;
+        let done = self.answers.count_answers(buffer.get(..read).unwrap_or_default())?;
         for began in self.pending.drain(..done.min(self.pending.len())) {
             answered(began);
         }
@@ -177,66 +183,81 @@ impl Line {
 }
 
 /// One connection, blocking.
-fn alone(line: &mut Line, request: &[u8], depth: usize, span: Span) -> Result<Json, String> {
-    let mut stopwatch = Stopwatch::new(span);
-    let mut buffer = vec![0; ROOM];
+fn run_one_connection(
+    connection: &mut Connection,
+    request: &[u8],
+    depth: usize,
+    period: MeasuredPeriod,
+) -> Result<Json, String> {
+    let mut measurement = Measurement::new(period);
+    let mut buffer = vec![0; READ_BUFFER_BYTES];
     let several = request.repeat(depth);
     let mut now = Instant::now();
-    while !stopwatch.over(now) {
-        let missing = depth - line.pending.len();
-        line.send(several.get(..missing * request.len()).unwrap_or_default())?;
-        line.pending.extend(std::iter::repeat_n(now, missing));
-        line.receive(&mut buffer, |began| {
+    while !measurement.is_over(now) {
+        let missing = depth - connection.pending.len();
+        connection.send(several.get(..missing * request.len()).unwrap_or_default())?;
+        connection.pending.extend(std::iter::repeat_n(now, missing));
+        connection.receive_answers(&mut buffer, |began| {
             now = Instant::now();
-            stopwatch.answered(began, now);
+            measurement.record_answer(began, now);
         })?;
-        while line.pending.len() == depth {
-            line.receive(&mut buffer, |began| {
+        while connection.pending.len() == depth {
+            connection.receive_answers(&mut buffer, |began| {
                 now = Instant::now();
-                stopwatch.answered(began, now);
+                measurement.record_answer(began, now);
             })?;
         }
     }
-    Ok(stopwatch.report(now))
+    Ok(measurement.report(now))
 }
 
 /// Several connections, each with so many calls under way.
-fn closed(lines: &mut [Line], request: &[u8], depth: usize, span: Span) -> Result<Json, String> {
-    let mut stopwatch = Stopwatch::new(span);
-    let mut buffer = vec![0; ROOM];
-    let waker = watch(lines)?;
+fn run_closed_loop(
+    connections: &mut [Connection],
+    request: &[u8],
+    depth: usize,
+    period: MeasuredPeriod,
+) -> Result<Json, String> {
+    let mut measurement = Measurement::new(period);
+    let mut buffer = vec![0; READ_BUFFER_BYTES];
+    let epoll_fd = watch_connections(connections)?;
     let several = request.repeat(depth);
-    for line in &mut *lines {
-        line.send(&several)?;
-        line.pending.extend(std::iter::repeat_n(Instant::now(), depth));
+    for connection in &mut *connections {
+        connection.send(&several)?;
+        connection.pending.extend(std::iter::repeat_n(Instant::now(), depth));
     }
     let mut events = Vec::with_capacity(256);
     loop {
-        ready(&waker, &mut events, PATIENCE)?;
+        wait_for_events(&epoll_fd, &mut events, ANSWER_TIMEOUT)?;
         for event in events.drain(..) {
-            let Some(line) = line_of(lines, event) else { continue };
+            let Some(connection) = connection_of(connections, event) else { continue };
             let now = Instant::now();
             let mut answered = 0;
-            line.receive(&mut buffer, |began| {
-                stopwatch.answered(began, now);
+            connection.receive_answers(&mut buffer, |began| {
+                measurement.record_answer(began, now);
                 answered += 1;
             })?;
-            if stopwatch.over(now) {
-                return Ok(stopwatch.report(now));
+            if measurement.is_over(now) {
+                return Ok(measurement.report(now));
             }
             if answered > 0 {
-                line.send(several.get(..answered * request.len()).unwrap_or_default())?;
-                line.pending.extend(std::iter::repeat_n(Instant::now(), answered));
+                connection.send(several.get(..answered * request.len()).unwrap_or_default())?;
+                connection.pending.extend(std::iter::repeat_n(Instant::now(), answered));
             }
         }
     }
 }
 
 /// Calls at a rate, over the connections in turn.
-fn open(lines: &mut [Line], request: &[u8], rate: f64, span: Span) -> Result<Json, String> {
-    let mut stopwatch = Stopwatch::new(span);
-    let mut buffer = vec![0; ROOM];
-    let waker = watch(lines)?;
+fn run_open_loop(
+    connections: &mut [Connection],
+    request: &[u8],
+    rate: f64,
+    period: MeasuredPeriod,
+) -> Result<Json, String> {
+    let mut measurement = Measurement::new(period);
+    let mut buffer = vec![0; READ_BUFFER_BYTES];
+    let epoll_fd = watch_connections(connections)?;
     let interval = Duration::from_secs_f64(1.0 / rate);
     let mut due = Instant::now();
     let mut next = 0;
@@ -247,64 +268,66 @@ fn open(lines: &mut [Line], request: &[u8], rate: f64, span: Span) -> Result<Jso
     loop {
         let mut now = Instant::now();
         while due <= now {
-            let lines_there = lines.len();
-            let Some(line) = lines.get_mut(next % lines_there) else { break };
-            line.begin(request, due)?;
+            let count = connections.len();
+            let Some(connection) = connections.get_mut(next % count) else { break };
+            connection.begin_call(request, due)?;
             next += 1;
             due += interval;
             now = Instant::now();
         }
-        if stopwatch.over(now) {
-            return Ok(stopwatch.report(now));
+        if measurement.is_over(now) {
+            return Ok(measurement.report(now));
         }
-        wait(&waker, PollFlags::IN, Some(due.saturating_duration_since(now)))?;
-        ready(&waker, &mut events, Duration::ZERO)?;
+        wait_for_socket(&epoll_fd, PollFlags::IN, Some(due.saturating_duration_since(now)))?;
+        wait_for_events(&epoll_fd, &mut events, Duration::ZERO)?;
         for event in events.drain(..) {
-            let Some(line) = line_of(lines, event) else { continue };
-            line.receive(&mut buffer, |began| stopwatch.answered(began, Instant::now()))?;
+            let Some(connection) = connection_of(connections, event) else { continue };
+            connection.receive_answers(&mut buffer, |began| {
+                measurement.record_answer(began, Instant::now())
+            })?;
         }
     }
 }
 
 /// Has the kernel watch all connections; none of them blocks from then on.
-fn watch(lines: &[Line]) -> Result<OwnedFd, String> {
+fn watch_connections(connections: &[Connection]) -> Result<OwnedFd, String> {
     let failed = |error: &dyn std::fmt::Display| format!("cannot watch connections: {error}");
-    let waker = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|error| failed(&error))?;
-    for (number, line) in lines.iter().enumerate() {
-        line.stream.set_nonblocking(true).map_err(|error| failed(&error))?;
+    let epoll_fd = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|error| failed(&error))?;
+    for (number, connection) in connections.iter().enumerate() {
+        connection.stream.set_nonblocking(true).map_err(|error| failed(&error))?;
         let data = epoll::EventData::new_u64(number as u64);
-        epoll::add(&waker, &line.stream, data, epoll::EventFlags::IN)
+        epoll::add(&epoll_fd, &connection.stream, data, epoll::EventFlags::IN)
             .map_err(|error| failed(&error))?;
     }
-    Ok(waker)
+    Ok(epoll_fd)
 }
 
 /// Waits for connections that have something.
-fn ready(
-    waker: &OwnedFd,
+fn wait_for_events(
+    epoll_fd: &OwnedFd,
     events: &mut Vec<epoll::Event>,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<(), String> {
-    let timeout = timespec(patience);
-    epoll::wait(waker, rustix::buffer::spare_capacity(events), Some(&timeout))
+    let timespec = timespec(timeout);
+    epoll::wait(epoll_fd, rustix::buffer::spare_capacity(events), Some(&timespec))
         .map_err(|error| format!("cannot wait: {error}"))?;
-    if events.is_empty() && !patience.is_zero() {
-        return Err(format!("no answer for {} seconds", patience.as_secs()));
+    if events.is_empty() && !timeout.is_zero() {
+        return Err(format!("no answer for {} seconds", timeout.as_secs()));
     }
     Ok(())
 }
 
-fn line_of(lines: &mut [Line], event: epoll::Event) -> Option<&mut Line> {
+fn connection_of(connections: &mut [Connection], event: epoll::Event) -> Option<&mut Connection> {
     let number = event.data.u64();
-    lines.get_mut(usize::try_from(number).ok()?)
+    connections.get_mut(usize::try_from(number).ok()?)
 }
 
-fn wait(
+fn wait_for_socket(
     on: &impl std::os::fd::AsFd,
     flags: PollFlags,
-    patience: Option<Duration>,
+    timeout: Option<Duration>,
 ) -> Result<(), String> {
-    let timeout = patience.map(timespec);
+    let timeout = timeout.map(timespec);
     poll(&mut [PollFd::new(on, flags)], timeout.as_ref())
         .map(|_| ())
         .map_err(|error| format!("cannot wait: {error}"))

@@ -9,11 +9,11 @@ use crate::job::{Connects, Hold};
 use crate::latency::Latencies;
 
 /// One connection with its handshake after the other.
-pub(crate) fn run(job: &Connects) -> Result<Json, String> {
-    let length = Duration::from_secs_f64(job.seconds);
+pub(crate) fn measure_connects(job: &Connects) -> Result<Json, String> {
+    let period = Duration::from_secs_f64(job.seconds);
     let mut latencies = Latencies::default();
     let started = Instant::now();
-    while started.elapsed() < length {
+    while started.elapsed() < period {
         let began = Instant::now();
         drop(job.target.connect()?);
         latencies.add(began.elapsed());
@@ -22,11 +22,11 @@ pub(crate) fn run(job: &Connects) -> Result<Json, String> {
 }
 
 /// Opens connections, tells so, and keeps them until standard input ends.
-pub(crate) fn hold(job: &Hold) -> Result<Json, String> {
+pub(crate) fn hold_connections(job: &Hold) -> Result<Json, String> {
     let held =
         (0..job.connections).map(|_| job.target.connect()).collect::<Result<Vec<_>, String>>()?;
     println!("{}", json!({ "held": held.len() }));
-    let mut rest = Vec::new();
-    std::io::stdin().read_to_end(&mut rest).map_err(|error| error.to_string())?;
+    let mut input = Vec::new();
+    std::io::stdin().read_to_end(&mut input).map_err(|error| error.to_string())?;
     Ok(json!({ "released": held.len() }))
 }

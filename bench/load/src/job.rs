@@ -9,12 +9,12 @@ pub(crate) struct Job {
     /// The core to stay on.
     pub(crate) core: Option<usize>,
     #[serde(flatten)]
-    pub(crate) what: What,
+    pub(crate) mode: Mode,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "mode", rename_all = "snake_case")]
-pub(crate) enum What {
+pub(crate) enum Mode {
     /// Calls, as fast as they are answered or at a rate.
     Calls(Calls),
     /// One call: how long its request and its answer are.

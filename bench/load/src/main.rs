@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         eprintln!("usage: load JOB, where JOB is one line of JSON (bench/load/src/job.rs)");
         return ExitCode::from(2);
     };
-    match carry_out(&line) {
+    match run_job(&line) {
         Ok(report) => {
             println!("{report}");
             ExitCode::SUCCESS
@@ -36,23 +36,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn carry_out(line: &str) -> Result<Json, String> {
+fn run_job(line: &str) -> Result<Json, String> {
     let job: Job = serde_json::from_str(line).map_err(|error| format!("not a job: {error}"))?;
     if let Some(core) = job.core {
-        pin(core)?;
+        pin_to_core(core)?;
     }
-    match job.what {
-        job::What::Calls(calls) => calls::run(&calls),
-        job::What::Probe(target) => requests::probe(&target),
-        job::What::Oneway(oneway) => calls::oneway(&oneway),
-        job::What::Connects(connects) => connects::run(&connects),
-        job::What::Hold(hold) => connects::hold(&hold),
-        job::What::RawServer => raw::serve(),
+    match job.mode {
+        job::Mode::Calls(calls) => calls::measure_calls(&calls),
+        job::Mode::Probe(target) => requests::measure_lengths(&target),
+        job::Mode::Oneway(oneway) => calls::measure_oneway(&oneway),
+        job::Mode::Connects(connects) => connects::measure_connects(&connects),
+        job::Mode::Hold(hold) => connects::hold_connections(&hold),
+        job::Mode::RawServer => raw::serve_forever(),
     }
 }
 
 /// Keeps this thread, and those that it starts, on one core.
-fn pin(core: usize) -> Result<(), String> {
+fn pin_to_core(core: usize) -> Result<(), String> {
     let mut set = rustix::thread::CpuSet::new();
     set.set(core);
     rustix::thread::sched_setaffinity(None, &set)

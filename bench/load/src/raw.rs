@@ -9,29 +9,29 @@ use std::net::{TcpListener, TcpStream};
 use serde_json::{Value as Json, json};
 
 /// A peer that announces more is not ours.
-const LONGEST: u64 = 1 << 30;
+const MAX_MESSAGE_BYTES: u64 = 1 << 30;
 
 /// Serves for ever; the port is told on standard output.
-pub(crate) fn serve() -> Result<Json, String> {
+pub(crate) fn serve_forever() -> Result<Json, String> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     println!("{}", json!({ "address": address.to_string() }));
     for stream in listener.incoming() {
         let stream = stream.map_err(|error| format!("cannot accept: {error}"))?;
-        std::thread::spawn(move || answer(stream));
+        std::thread::spawn(move || serve_connection(stream));
     }
     Ok(Json::Null)
 }
 
 /// Ends with the connection.
-fn answer(mut stream: TcpStream) -> Option<()> {
+fn serve_connection(mut stream: TcpStream) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let mut lengths = [[0; 8]; 2];
     for length in &mut lengths {
         stream.read_exact(length).ok()?;
     }
     let [request, answer] = lengths.map(u64::from_be_bytes);
-    if request.max(answer) > LONGEST {
+    if request.max(answer) > MAX_MESSAGE_BYTES {
         return None;
     }
     let mut request = vec![0; usize::try_from(request).ok()?];

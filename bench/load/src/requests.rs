@@ -10,11 +10,11 @@ use wire::serializer::{CallRef, Serializer};
 use wire::value::{Dict, Value};
 use wire::{Limits, exception::Exception};
 
-use crate::answers::Answers;
+use crate::answers::AnswerCounter;
 use crate::job::{Lengths, Target};
 
 /// A server that is silent for so long has failed the measurement.
-const PATIENCE: Duration = Duration::from_secs(20);
+const SERVER_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Target {
     fn serializer(&self) -> Result<Serializer, String> {
@@ -23,23 +23,23 @@ impl Target {
     }
 
     /// The bytes that ask for the call.
-    pub(crate) fn request(&self, flags: Flags) -> Result<Vec<u8>, String> {
+    pub(crate) fn encode_request(&self, flags: Flags) -> Result<Vec<u8>, String> {
         if let Some(Lengths { request, .. }) = self.raw {
             return Ok(vec![0; request]);
         }
         let serializer = self.serializer()?;
-        let args: Vec<Value> = self.args.iter().map(value).collect();
+        let args: Vec<Value> = self.args.iter().map(to_value).collect();
         let call = CallRef { object: &self.object, method: &self.method, args: &args, kwargs: &[] };
-        message(MessageType::Invoke, serializer, flags, |out| {
+        encode_message(MessageType::Invoke, serializer, flags, |out| {
             serializer.encode_call(call, out).map_err(|error| error.to_string())
         })
     }
 
     /// What finds the ends of the answers.
-    pub(crate) fn answers(&self) -> Answers {
+    pub(crate) fn answer_counter(&self) -> AnswerCounter {
         match self.raw {
-            None => Answers::framed(),
-            Some(Lengths { answer, .. }) => Answers::fixed(answer),
+            None => AnswerCounter::framed(),
+            Some(Lengths { answer, .. }) => AnswerCounter::fixed(answer),
         }
     }
 
@@ -54,12 +54,12 @@ impl Target {
             .map_err(|error| failed("resolve", &error))?
             .next()
             .ok_or_else(|| failed("resolve", &"no address"))?;
-        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)
+        let mut stream = TcpStream::connect_timeout(&address, SERVER_TIMEOUT)
             .map_err(|error| failed("connect to", &error))?;
         let set = stream
             .set_nodelay(true)
-            .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
-            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+            .and_then(|()| stream.set_read_timeout(Some(SERVER_TIMEOUT)))
+            .and_then(|()| stream.set_write_timeout(Some(SERVER_TIMEOUT)));
         set.map_err(|error| failed("set options of a connection to", &error))?;
         self.shake_hands(&mut stream).map_err(|error| failed("shake hands with", &error))?;
         Ok(stream)
@@ -75,7 +75,7 @@ impl Target {
         let mut hello = Dict::with_capacity(2);
         hello.insert("handshake", "hello");
         hello.insert("object", self.object.as_str());
-        let bytes = message(MessageType::Connect, serializer, Flags::default(), |out| {
+        let bytes = encode_message(MessageType::Connect, serializer, Flags::default(), |out| {
             serializer.encode(&Value::Dict(hello), out).map_err(|error| error.to_string())
         })?;
         stream.write_all(&bytes).map_err(io)?;
@@ -96,7 +96,7 @@ impl Target {
 }
 
 /// One message.
-fn message(
+fn encode_message(
     kind: MessageType,
     serializer: Serializer,
     flags: Flags,
@@ -112,9 +112,9 @@ fn message(
 }
 
 /// Makes one call; returns the whole answer.
-pub(crate) fn call(target: &Target) -> Result<(Header, Vec<u8>), String> {
+pub(crate) fn call_once(target: &Target) -> Result<(Header, Vec<u8>), String> {
     let io = |error: std::io::Error| format!("{}: {error}", target.address);
-    let request = target.request(Flags::default())?;
+    let request = target.encode_request(Flags::default())?;
     let mut stream = target.connect()?;
     stream.write_all(&request).map_err(io)?;
     let limits = Limits::default();
@@ -127,15 +127,19 @@ pub(crate) fn call(target: &Target) -> Result<(Header, Vec<u8>), String> {
 }
 
 /// The lengths of a request and of its answer, for a server that answers with bare bytes.
-pub(crate) fn probe(target: &Target) -> Result<Json, String> {
-    let (header, body) = call(target)?;
-    result(target, &header, &body)?;
-    let request = target.request(Flags::default())?.len();
+pub(crate) fn measure_lengths(target: &Target) -> Result<Json, String> {
+    let (header, body) = call_once(target)?;
+    decode_result(target, &header, &body)?;
+    let request = target.encode_request(Flags::default())?.len();
     Ok(json!({ "request": request, "answer": HEADER_LEN + body.len() }))
 }
 
 /// The value in an answer.
-pub(crate) fn result(target: &Target, header: &Header, body: &[u8]) -> Result<Value, String> {
+pub(crate) fn decode_result(
+    target: &Target,
+    header: &Header,
+    body: &[u8],
+) -> Result<Value, String> {
     let limits = Limits::default();
     let body = Body::parse(header, body, &limits).map_err(|error| error.to_string())?;
     let value = target
@@ -151,7 +155,7 @@ pub(crate) fn result(target: &Target, header: &Header, body: &[u8]) -> Result<Va
 }
 
 /// An argument, out of JSON.
-fn value(json: &Json) -> Value {
+fn to_value(json: &Json) -> Value {
     match json {
         Json::Null => Value::None,
         Json::Bool(truth) => Value::Bool(*truth),
@@ -160,9 +164,9 @@ fn value(json: &Json) -> Value {
             None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
         },
         Json::String(text) => Value::Str(text.clone()),
-        Json::Array(items) => Value::List(items.iter().map(value).collect()),
+        Json::Array(items) => Value::List(items.iter().map(to_value).collect()),
         Json::Object(entries) => Value::Dict(
-            entries.iter().map(|(key, item)| (Value::from(key.as_str()), value(item))).collect(),
+            entries.iter().map(|(key, item)| (Value::from(key.as_str()), to_value(item))).collect(),
         ),
     }
 }
