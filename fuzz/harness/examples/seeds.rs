@@ -13,9 +13,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Longer ones teach a fuzzer nothing more.
-const LONGEST: usize = 300;
+const MAX_SEED_BYTES: usize = 300;
 /// Seeds for one target, at most.
-const MOST: usize = 40;
+const MAX_SEEDS: usize = 40;
 
 fn main() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -24,10 +24,14 @@ fn main() {
     let values = fs::read_to_string(recorded.join("values.txt")).unwrap();
     let corpus = root.join("fuzz/corpus");
 
-    let sent: Vec<Vec<u8>> = words(&frames, "  frame ").collect();
-    write(&corpus, "frame", sent.iter().cloned());
+    let sent: Vec<Vec<u8>> = recorded_bytes(&frames, "  frame ").collect();
+    write_seeds(&corpus, "frame", sent.iter().cloned());
     for serializer in ["serpent", "marshal", "json", "msgpack"] {
-        write(&corpus, serializer, words(&values, &format!("  {serializer} writes ")));
+        write_seeds(
+            &corpus,
+            serializer,
+            recorded_bytes(&values, &format!("  {serializer} writes ")),
+        );
     }
     // Type 1 is CONNECT, 4 INVOKE, 6 PING; the first byte sends the rest as it is.
     let of_type =
@@ -37,7 +41,7 @@ fn main() {
         let manner = [1, frame[7] - 1, 0].to_vec();
         [manner, frame[40..].to_vec()].concat()
     });
-    write(&corpus, "handshake", of_type(&[1]).map(raw).chain(payloads));
+    write_seeds(&corpus, "handshake", of_type(&[1]).map(raw).chain(payloads));
 
     let mut conversations = Vec::new();
     for (manner, hello) in of_type(&[1]).enumerate() {
@@ -57,14 +61,14 @@ fn main() {
             conversations.push([manner].into_iter().chain(calls).collect());
         }
     }
-    let folder = fresh(&corpus, "connection");
+    let folder = clear_numbered_seeds(&corpus, "connection");
     for (number, conversation) in conversations.iter().enumerate() {
         fs::write(folder.join(format!("seed-{number:02}")), conversation).unwrap();
     }
 }
 
 /// The bytes behind `word` in every line that begins with it.
-fn words<'a>(recording: &'a str, word: &str) -> impl Iterator<Item = Vec<u8>> + use<'a> {
+fn recorded_bytes<'a>(recording: &'a str, word: &str) -> impl Iterator<Item = Vec<u8>> + use<'a> {
     let word = word.to_owned();
     let hex = recording.lines().filter_map(move |line| line.strip_prefix(&word));
     hex.filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit())).map(|hex| {
@@ -73,18 +77,18 @@ fn words<'a>(recording: &'a str, word: &str) -> impl Iterator<Item = Vec<u8>> + 
     })
 }
 
-fn write(corpus: &Path, target: &str, seeds: impl Iterator<Item = Vec<u8>>) {
-    let folder = fresh(corpus, target);
-    let seeds: BTreeSet<Vec<u8>> = seeds.filter(|seed| seed.len() <= LONGEST).collect();
+fn write_seeds(corpus: &Path, target: &str, seeds: impl Iterator<Item = Vec<u8>>) {
+    let folder = clear_numbered_seeds(corpus, target);
+    let seeds: BTreeSet<Vec<u8>> = seeds.filter(|seed| seed.len() <= MAX_SEED_BYTES).collect();
     // Evenly from the whole of them.
-    let step = seeds.len().div_ceil(MOST).max(1);
+    let step = seeds.len().div_ceil(MAX_SEEDS).max(1);
     for (number, seed) in seeds.iter().step_by(step).enumerate() {
         fs::write(folder.join(format!("seed-{number:02}")), seed).unwrap();
     }
 }
 
 /// The target's folder, without the numbered seeds that it had.
-fn fresh(corpus: &Path, target: &str) -> PathBuf {
+fn clear_numbered_seeds(corpus: &Path, target: &str) -> PathBuf {
     let folder = corpus.join(target);
     fs::create_dir_all(&folder).unwrap();
     for entry in fs::read_dir(&folder).unwrap() {

@@ -10,10 +10,10 @@ use wire::Limits;
 use wire::message::{Body, Flags, HEADER_LEN, Header, MessageType};
 use wire::serializer::Serializer;
 
-use crate::conversation::{self, Bytes};
+use crate::conversation::{self, FuzzBytes};
 
 /// On the paused clock: all timeouts of a daemon together are shorter.
-const TOO_LONG: Duration = Duration::from_secs(3600);
+const CONVERSATION_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// The object that is called.
 struct Target;
@@ -55,18 +55,18 @@ impl Target {
 /// The first byte says how: the daemon's settings, the sizes of the pieces, and whether the rest
 /// is sent as it is or as the payload of a handshake with this serializer.
 pub fn handshake(data: &[u8]) {
-    let mut bytes = Bytes(data);
-    let manner = bytes.next();
-    let mut said = Vec::new();
-    if manner & 1 == 0 {
-        said.extend_from_slice(bytes.0);
+    let mut bytes = FuzzBytes(data);
+    let settings = bytes.take_byte();
+    let mut sent = Vec::new();
+    if settings & 1 == 0 {
+        sent.extend_from_slice(bytes.0);
     } else {
         let serializer = bytes.serializer();
         let begun = wire::message::FrameWriter::begin(
-            &mut said,
+            &mut sent,
             MessageType::Connect,
             serializer.id(),
-            bytes.next().into(),
+            bytes.take_byte().into(),
             &Vec::new(),
         );
         let Ok(mut frame) = begun else { return };
@@ -75,7 +75,7 @@ pub fn handshake(data: &[u8]) {
             return;
         }
     }
-    converse(manner, &said);
+    run_conversation(settings, &sent);
 }
 
 /// Sends a handshake and then `data` to a daemon.
@@ -83,26 +83,26 @@ pub fn handshake(data: &[u8]) {
 /// The first byte says how: the daemon's settings, the sizes of the pieces, the serializer, and
 /// whether the rest is sent as it is, without a handshake, or as steps of a conversation.
 pub fn connection(data: &[u8]) {
-    let mut bytes = Bytes(data);
-    let manner = bytes.next();
-    let mut said = Vec::new();
-    if manner & 1 == 0 {
-        said.extend_from_slice(bytes.0);
+    let mut bytes = FuzzBytes(data);
+    let settings = bytes.take_byte();
+    let mut sent = Vec::new();
+    if settings & 1 == 0 {
+        sent.extend_from_slice(bytes.0);
     } else {
-        let serializer = Serializer::ALL[usize::from(manner >> 6)];
-        conversation::hello(serializer, "target", &mut said);
-        conversation::steps(bytes, serializer, &mut said);
+        let serializer = Serializer::ALL[usize::from(settings >> 6)];
+        conversation::write_handshake(serializer, "target", &mut sent);
+        conversation::write_steps(bytes, serializer, &mut sent);
     }
-    converse(manner, &said);
+    run_conversation(settings, &sent);
 }
 
-fn converse(manner: u8, said: &[u8]) {
-    let server_type = if manner & 2 == 0 { ServerType::Thread } else { ServerType::Multiplex };
-    let piece = if manner & 4 == 0 { said.len().max(1) } else { 7 };
+fn run_conversation(settings: u8, sent: &[u8]) {
+    let server_type = if settings & 2 == 0 { ServerType::Thread } else { ServerType::Multiplex };
+    let chunk_len = if settings & 4 == 0 { sent.len().max(1) } else { 7 };
     let config = DaemonConfig {
         server_type,
-        compression: manner & 8 != 0,
-        comm_timeout: (manner & 16 != 0).then(|| Duration::from_secs(1)),
+        compression: settings & 8 != 0,
+        comm_timeout: (settings & 16 != 0).then(|| Duration::from_secs(1)),
         streams: StreamLimits { per_connection: 2, ..StreamLimits::default() },
         limits: Limits { message: 1 << 20, inflated: 1 << 20, ..Limits::default() },
         ..DaemonConfig::default()
@@ -111,44 +111,45 @@ fn converse(manner: u8, said: &[u8]) {
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     assert!(runtime.is_ok(), "no runtime: {runtime:?}");
     let Ok(runtime) = runtime else { return };
-    let answered = runtime.block_on(async {
-        let ended = tokio::time::timeout(TOO_LONG, talk(config, said, piece)).await;
+    let answers = runtime.block_on(async {
+        let ended =
+            tokio::time::timeout(CONVERSATION_TIMEOUT, exchange(config, sent, chunk_len)).await;
         assert!(ended.is_ok(), "the daemon neither answers nor ends");
         ended.unwrap_or_default()
     });
-    check(&answered);
+    check_answers(&answers);
 }
 
 /// Says it in pieces, and returns everything that the daemon answers.
-async fn talk(config: DaemonConfig, said: &[u8], piece: usize) -> Vec<u8> {
+async fn exchange(config: DaemonConfig, sent: &[u8], chunk_len: usize) -> Vec<u8> {
     let daemon = Daemon::new(config);
     let registered = daemon.register("target", Target.into_object());
     assert!(registered.is_ok());
     let (ours, theirs) = tokio::io::duplex(256);
     let peer = Peer::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
-    let (mut hear, mut say) = tokio::io::split(ours);
+    let (mut reader, mut writer) = tokio::io::split(ours);
     let serving = daemon.serve_in_memory(theirs, peer, CancellationToken::new());
-    let saying = async {
-        for piece in said.chunks(piece) {
+    let sending = async {
+        for chunk in sent.chunks(chunk_len) {
             // The daemon may have hung up.
-            if say.write_all(piece).await.is_err() {
+            if writer.write_all(chunk).await.is_err() {
                 return;
             }
         }
-        let _ = say.shutdown().await;
+        let _ = writer.shutdown().await;
     };
-    let mut heard = Vec::new();
-    let hearing = hear.read_to_end(&mut heard);
-    let ((), (), read) = tokio::join!(serving, saying, hearing);
+    let mut received = Vec::new();
+    let receiving = reader.read_to_end(&mut received);
+    let ((), (), read) = tokio::join!(serving, sending, receiving);
     assert!(read.is_ok(), "{read:?}");
-    heard
+    received
 }
 
 /// Whole frames only: one that welcomes or refuses, then answers and pongs.
-fn check(mut answered: &[u8]) {
+fn check_answers(mut answers: &[u8]) {
     let limits = Limits::default();
     let mut greeted = false;
-    while let Some((head, rest)) = answered.split_first_chunk::<HEADER_LEN>() {
+    while let Some((head, rest)) = answers.split_first_chunk::<HEADER_LEN>() {
         let header = Header::decode(head, &limits);
         assert!(header.is_ok(), "{header:?}");
         let Ok(header) = header else { return };
@@ -177,7 +178,7 @@ fn check(mut answered: &[u8]) {
             _ => false,
         };
         assert!(fits, "out of place: {header:?}");
-        answered = behind;
+        answers = behind;
     }
-    assert!(answered.is_empty(), "less than a header: {answered:?}");
+    assert!(answers.is_empty(), "less than a header: {answers:?}");
 }

@@ -7,10 +7,10 @@ use wire::serializer::{CallRef, Serializer};
 use wire::value::Value;
 
 /// Bytes that are taken from the front, zeros behind their end.
-pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
+pub(crate) struct FuzzBytes<'a>(pub(crate) &'a [u8]);
 
-impl<'a> Bytes<'a> {
-    pub(crate) fn next(&mut self) -> u8 {
+impl<'a> FuzzBytes<'a> {
+    pub(crate) fn take_byte(&mut self) -> u8 {
         let Some((first, rest)) = self.0.split_first() else { return 0 };
         self.0 = rest;
         *first
@@ -23,7 +23,7 @@ impl<'a> Bytes<'a> {
     }
 
     fn pick<T: Copy>(&mut self, from: &[T], otherwise: T) -> T {
-        let at = usize::from(self.next()) % from.len().max(1);
+        let at = usize::from(self.take_byte()) % from.len().max(1);
         from.get(at).copied().unwrap_or(otherwise)
     }
 
@@ -55,7 +55,7 @@ const METHODS: [&str; 18] = [
 ];
 
 /// A whole frame: kind, flags, sequence number, a length, and as much payload.
-fn any_frame(bytes: &mut Bytes<'_>, serializer: Serializer, out: &mut Vec<u8>) {
+fn write_frame(bytes: &mut FuzzBytes<'_>, serializer: Serializer, out: &mut Vec<u8>) {
     const KINDS: [MessageType; 6] = [
         MessageType::Connect,
         MessageType::ConnectOk,
@@ -65,10 +65,10 @@ fn any_frame(bytes: &mut Bytes<'_>, serializer: Serializer, out: &mut Vec<u8>) {
         MessageType::Ping,
     ];
     let kind = bytes.pick(&KINDS, MessageType::Invoke);
-    let flags = Flags::from_bits_retain(bytes.next().into()).difference(Flags::COMPRESSED);
-    let seq = bytes.next().into();
+    let flags = Flags::from_bits_retain(bytes.take_byte().into()).difference(Flags::COMPRESSED);
+    let seq = bytes.take_byte().into();
     let annotations = vec![(*b"FUZZ", bytes.take(2).to_vec())];
-    let len = usize::from(bytes.next());
+    let len = usize::from(bytes.take_byte());
     let Ok(mut frame) = FrameWriter::begin(out, kind, serializer.id(), seq, &annotations) else {
         return;
     };
@@ -79,7 +79,7 @@ fn any_frame(bytes: &mut Bytes<'_>, serializer: Serializer, out: &mut Vec<u8>) {
 }
 
 /// A call: object, method, flags, sequence number, and arguments.
-fn call(bytes: &mut Bytes<'_>, serializer: Serializer, out: &mut Vec<u8>) {
+fn write_call(bytes: &mut FuzzBytes<'_>, serializer: Serializer, out: &mut Vec<u8>) {
     let object = bytes.pick(&OBJECTS, "target");
     let method = bytes.pick(&METHODS, "echo");
     let flags = bytes.pick(
@@ -92,11 +92,11 @@ fn call(bytes: &mut Bytes<'_>, serializer: Serializer, out: &mut Vec<u8>) {
         ],
         Flags::empty(),
     );
-    let seq = bytes.next().into();
-    let count = bytes.next() % 4;
-    let args: Vec<Value> = (0..count).map(|_| value(bytes, 3)).collect();
-    let kwargs = match bytes.next() % 4 {
-        0 => vec![("count".to_owned(), value(bytes, 2))],
+    let seq = bytes.take_byte().into();
+    let count = bytes.take_byte() % 4;
+    let args: Vec<Value> = (0..count).map(|_| read_value(bytes, 3)).collect();
+    let kwargs = match bytes.take_byte() % 4 {
+        0 => vec![("count".to_owned(), read_value(bytes, 2))],
         _ => Vec::new(),
     };
     let Ok(mut frame) =
@@ -111,17 +111,17 @@ fn call(bytes: &mut Bytes<'_>, serializer: Serializer, out: &mut Vec<u8>) {
 }
 
 /// A value: its kind, then what it needs.
-fn value(bytes: &mut Bytes<'_>, depth: u8) -> Value {
-    let few = |bytes: &mut Bytes<'_>| -> Vec<Value> {
-        let count = if depth == 0 { 0 } else { bytes.next() % 4 };
-        (0..count).map(|_| value(bytes, depth - 1)).collect()
+fn read_value(bytes: &mut FuzzBytes<'_>, depth: u8) -> Value {
+    let few = |bytes: &mut FuzzBytes<'_>| -> Vec<Value> {
+        let count = if depth == 0 { 0 } else { bytes.take_byte() % 4 };
+        (0..count).map(|_| read_value(bytes, depth - 1)).collect()
     };
-    match bytes.next() % 10 {
+    match bytes.take_byte() % 10 {
         0 => Value::None,
-        1 => Value::Bool(bytes.next().is_multiple_of(2)),
-        2 => Value::Int(i64::from(bytes.next()) - 128),
-        3 => Value::Int(i64::MAX - i64::from(bytes.next())),
-        4 => Value::Float(f64::from(bytes.next()) / 8.0),
+        1 => Value::Bool(bytes.take_byte().is_multiple_of(2)),
+        2 => Value::Int(i64::from(bytes.take_byte()) - 128),
+        3 => Value::Int(i64::MAX - i64::from(bytes.take_byte())),
+        4 => Value::Float(f64::from(bytes.take_byte()) / 8.0),
         5 => Value::from(bytes.pick(&METHODS, "echo")),
         6 => Value::List(few(bytes)),
         7 => Value::Tuple(few(bytes)),
@@ -131,7 +131,7 @@ fn value(bytes: &mut Bytes<'_>, depth: u8) -> Value {
 }
 
 /// A handshake for `object`.
-pub(crate) fn hello(serializer: Serializer, object: &str, out: &mut Vec<u8>) {
+pub(crate) fn write_handshake(serializer: Serializer, object: &str, out: &mut Vec<u8>) {
     let data = [("handshake", Value::from("hello")), ("object", Value::from(object))];
     let data = Value::Dict(data.into_iter().collect());
     let begun = FrameWriter::begin(out, MessageType::Connect, serializer.id(), 0, &Vec::new());
@@ -142,16 +142,16 @@ pub(crate) fn hello(serializer: Serializer, object: &str, out: &mut Vec<u8>) {
 }
 
 /// Step after step until the bytes end: a step's kind, then what it needs.
-pub(crate) fn steps(mut bytes: Bytes<'_>, mut serializer: Serializer, out: &mut Vec<u8>) {
+pub(crate) fn write_steps(mut bytes: FuzzBytes<'_>, mut serializer: Serializer, out: &mut Vec<u8>) {
     while !bytes.0.is_empty() {
-        match bytes.next() % 8 {
-            0 => any_frame(&mut bytes, serializer, out),
+        match bytes.take_byte() % 8 {
+            0 => write_frame(&mut bytes, serializer, out),
             1 => {
-                let len = usize::from(bytes.next());
+                let len = usize::from(bytes.take_byte());
                 out.extend_from_slice(bytes.take(len));
             }
             2 => serializer = bytes.serializer(),
-            _ => call(&mut bytes, serializer, out),
+            _ => write_call(&mut bytes, serializer, out),
         }
     }
 }

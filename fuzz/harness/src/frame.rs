@@ -4,7 +4,7 @@ use wire::Limits;
 use wire::message::{Annotations, Body, Flags, FrameError, FrameWriter, HEADER_LEN, Header};
 
 /// Bytes of a body that is missing are made up to this many.
-const MADE_UP: usize = 1 << 16;
+const MAX_PADDED_BODY_BYTES: usize = 1 << 16;
 
 /// Reads `data` as a frame, as it is and with lengths that fit it.
 pub fn frame(data: &[u8]) {
@@ -22,15 +22,15 @@ pub fn frame(data: &[u8]) {
         assert!(header.body_len() <= limits.message, "{header:?}");
         assert_eq!(Header::decode(&header.encode(), &limits).as_ref(), Ok(&header));
         let mut announced = rest.to_vec();
-        announced.resize(header.body_len().min(MADE_UP), 0);
-        body(&header, &announced, &limits);
+        announced.resize(header.body_len().min(MAX_PADDED_BODY_BYTES), 0);
+        check_body(&header, &announced, &limits);
         let annotations_len = header.annotations_len.min(rest.len() as u32);
         let data_len = rest.len() as u32 - annotations_len;
-        body(&Header { data_len, annotations_len, ..header }, rest, &limits);
+        check_body(&Header { data_len, annotations_len, ..header }, rest, &limits);
     }
 }
 
-fn body(header: &Header, bytes: &[u8], limits: &Limits) {
+fn check_body(header: &Header, bytes: &[u8], limits: &Limits) {
     let Ok(body) = Body::parse(header, bytes, limits) else { return };
     assert_eq!(header.body_len(), bytes.len(), "a body of another length was taken");
     assert!(body.annotations.len() <= limits.annotations);
@@ -43,7 +43,7 @@ fn body(header: &Header, bytes: &[u8], limits: &Limits) {
         body.annotations.iter().map(|(id, data)| (*id, data.to_vec())).collect();
     for compress in [false, true] {
         let mut out = b"before".to_vec();
-        if write(header, &annotations, &body.payload, compress, &mut out).is_err() {
+        if write_frame(header, &annotations, &body.payload, compress, &mut out).is_err() {
             assert_eq!(out, b"before");
             continue;
         }
@@ -64,7 +64,7 @@ fn body(header: &Header, bytes: &[u8], limits: &Limits) {
     }
 }
 
-fn write(
+fn write_frame(
     header: &Header,
     annotations: &Annotations,
     payload: &[u8],

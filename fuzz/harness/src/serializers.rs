@@ -23,19 +23,19 @@ pub fn serializer(serializer: Serializer, data: &[u8]) {
     drop(value.to_string());
     // What a serializer loses is gone in two rounds (the signs of a complex's zeros go one by one
     // in serpent, as they do in Python).
-    if let Some(once) = through(serializer, &value)
-        && let Some(twice) = through(serializer, &once)
-        && let Some(again) = through(serializer, &twice)
+    if let Some(once) = round_trip(serializer, &value)
+        && let Some(twice) = round_trip(serializer, &once)
+        && let Some(again) = round_trip(serializer, &twice)
     {
         assert_eq!(twice.to_string(), again.to_string(), "{serializer:?}");
     }
     for other in Serializer::ALL {
-        through(other, &value);
+        round_trip(other, &value);
     }
 }
 
 /// Writes and reads it; `None` where this serializer does not take it.
-fn through(serializer: Serializer, value: &Value) -> Option<Value> {
+fn round_trip(serializer: Serializer, value: &Value) -> Option<Value> {
     let mut out = b"before".to_vec();
     if let Err(error) = serializer.encode(value, &mut out) {
         assert_eq!(out, b"before", "{error}");

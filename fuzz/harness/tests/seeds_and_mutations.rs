@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use fuzz_harness::{Serializer, connection, frame, handshake, lock_policy, serializer};
 
 /// Of seeds, in bytes, after mutation.
-const LONGEST: usize = 4096;
+const MAX_INPUT_BYTES: usize = 4096;
 
 /// SplitMix64: the same numbers each time.
 struct Random(u64);
@@ -73,7 +73,7 @@ fn mutate(data: &mut Vec<u8>, other: &[u8], random: &mut Random) {
             }
         }
     }
-    data.truncate(LONGEST);
+    data.truncate(MAX_INPUT_BYTES);
 }
 
 fn run(target: &str, mutations: usize, harness: impl Fn(&[u8])) {
