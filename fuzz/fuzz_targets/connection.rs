@@ -1,4 +1,4 @@
-//! A daemon's connection from its handshake to its end.
+//! Connection of a daemon, from its handshake to its end.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_harness::connection(data));

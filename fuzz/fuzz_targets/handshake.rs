@@ -1,4 +1,4 @@
-//! A daemon that is sent anything before its handshake is done.
+//! Handshake of a daemon with any bytes.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_harness::handshake(data));

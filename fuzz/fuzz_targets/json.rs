@@ -1,4 +1,4 @@
-//! The `json` serializer.
+//! Serializer `json`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_harness::serializer(

@@ -1,4 +1,4 @@
-//! Any events in any order against one lock, with its books kept a second time.
+//! Lock policy under any events in any order, compared with a model of it.
 //!
 //! The invariants are in `crates/remote/src/lock/check.rs`.
 

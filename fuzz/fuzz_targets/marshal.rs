@@ -1,4 +1,4 @@
-//! The `marshal` serializer.
+//! Serializer `marshal`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_harness::serializer(

@@ -1,4 +1,4 @@
-//! The `msgpack` serializer.
+//! Serializer `msgpack`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_harness::serializer(

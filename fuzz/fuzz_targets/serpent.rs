@@ -1,4 +1,4 @@
-//! The `serpent` serializer.
+//! Serializer `serpent`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_harness::serializer(

@@ -1,29 +1,30 @@
-//! Counting whole answers in a stream of bytes, without keeping them.
+//! Counter of whole answers in a stream of bytes.
 //!
-//! Owns where an answer ends. Its content is looked at only where it is an exception, which ends
-//! the measurement.
+//! It keeps no bytes but those of an incomplete header. An exception is decoded for its text, and
+//! ends the measurement.
 
 use wire::Limits;
 use wire::exception::Exception;
 use wire::message::{Body, Flags, HEADER_LEN, Header, MessageType};
 use wire::serializer::Serializer;
 
-/// Finds the ends of answers.
+/// The position in a stream of answers.
 #[derive(Debug)]
 pub(crate) enum AnswerCounter {
-    /// Pyro5's messages.
+    /// Messages of Pyro5.
     Framed { limits: Limits, state: FrameState },
-    /// So many bytes each, and how many of them are missing.
+    /// Answers of a fixed length in bytes, and the bytes missing from the present one.
     Fixed { length: usize, missing: usize },
 }
 
+/// The position in a message.
 #[derive(Debug)]
 pub(crate) enum FrameState {
-    /// Within a header, of which so much is there.
+    /// In a header; the bytes of it so far.
     Header(Vec<u8>),
-    /// So many bytes of the rest are missing.
-    Rest(usize),
-    /// Within an exception, of which so much is there.
+    /// In a body; the number of bytes missing.
+    Body(usize),
+    /// In the body of an exception; the bytes of it so far.
     Exception(Header, Vec<u8>),
 }
 
@@ -36,7 +37,7 @@ impl AnswerCounter {
         AnswerCounter::Fixed { length, missing: length }
     }
 
-    /// Takes bytes; returns how many answers they have completed.
+    /// Takes bytes and returns the number of answers that they complete.
     pub(crate) fn count_answers(&mut self, mut bytes: &[u8]) -> Result<usize, String> {
         let mut done = 0;
         match self {
@@ -61,7 +62,7 @@ impl AnswerCounter {
 }
 
 impl FrameState {
-    /// Takes what belongs to this state; returns what is left, and whether an answer ended.
+    /// Takes the bytes that belong to this state; returns the others, and whether an answer ended.
     fn advance<'b>(
         &mut self,
         bytes: &'b [u8],
@@ -69,7 +70,7 @@ impl FrameState {
     ) -> Result<(&'b [u8], bool), String> {
         match self {
             FrameState::Header(seen) => {
-                // All of it at once, mostly.
+                // Most headers arrive whole.
                 let part = bytes.len().min(HEADER_LEN - seen.len());
                 let (part, left) = bytes.split_at(part);
                 let header = match (seen.is_empty(), part.first_chunk::<HEADER_LEN>()) {
@@ -97,10 +98,10 @@ impl FrameState {
                 if left.len() >= header.body_len() {
                     return Ok((left.get(header.body_len()..).unwrap_or_default(), true));
                 }
-                *self = FrameState::Rest(header.body_len());
+                *self = FrameState::Body(header.body_len());
                 Ok((left, false))
             }
-            FrameState::Rest(missing) => {
+            FrameState::Body(missing) => {
                 let part = bytes.len().min(*missing);
                 *missing -= part;
                 let complete = *missing == 0;
@@ -120,7 +121,7 @@ impl FrameState {
     }
 }
 
-/// The words of an exception.
+/// The text of an exception.
 fn describe_exception(header: &Header, body: &[u8], limits: &Limits) -> String {
     let exception = Body::parse(header, body, limits).ok().and_then(|body| {
         let serializer = Serializer::from_id(header.serializer)?;

@@ -1,8 +1,9 @@
-//! Calls over any number of connections: each behind the answer before, or at a rate.
+//! Measurement of calls over any number of connections, in a closed or an open loop, on one thread.
 //!
-//! One thread. A single connection blocks in its read, as a client's does; several are waited for
-//! together. At a rate, a call's time counts from when it was due, not from when it was sent: a
-//! server that stalls is told by every call that had to wait.
+//! In a closed loop each call follows the answer before it. A single connection blocks in its read, as
+//! a client's does; several are watched with epoll. In an open loop the calls have a rate, and the
+//! latency of a call counts from when it was due, not from when it was sent. So a server that stalls
+//! shows in the latency of every call that had to wait.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -19,12 +20,12 @@ use crate::job::{Calls, Oneway, Target};
 use crate::latency::Latencies;
 use crate::requests;
 
-/// Read at once.
+/// Size of the read buffer in bytes.
 const READ_BUFFER_BYTES: usize = 256 * 1024;
-/// Without an answer for so long, a measurement has failed.
+/// Time without an answer after which a measurement has failed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Makes calls for a time.
+/// Makes calls for the job's time.
 pub(crate) fn measure_calls(job: &Calls) -> Result<Json, String> {
     let request = job.target.encode_request(Flags::default())?;
     let mut connections = (0..job.connections.max(1))
@@ -40,7 +41,7 @@ pub(crate) fn measure_calls(job: &Calls) -> Result<Json, String> {
     }
 }
 
-/// Makes oneway calls in bursts; the time of each ends when the server says that all are done.
+/// Makes oneway calls in bursts. A burst ends when the server's counter has counted all of it.
 pub(crate) fn measure_oneway(job: &Oneway) -> Result<Json, String> {
     let counter = Target { method: job.counter.clone(), ..job.target.clone() };
     let mut done = fetch_count(&counter)?;
@@ -53,7 +54,7 @@ pub(crate) fn measure_oneway(job: &Oneway) -> Result<Json, String> {
         done = done.saturating_add(i64::try_from(job.burst).unwrap_or(i64::MAX));
         let started = Instant::now();
         connection.send(&request)?;
-        // An answer on the same connection: everything before it has been read.
+        // An answer on the same connection means that the server has read all calls before it.
         connection.begin_call(&ask, started)?;
         while !connection.pending.is_empty() {
             connection.receive_answers(&mut buffer, |_| {})?;
@@ -80,10 +81,10 @@ fn fetch_count(counter: &Target) -> Result<i64, String> {
     value.as_i64().ok_or_else(|| format!("a counter that returns {value}"))
 }
 
-/// When a measurement begins and ends.
+/// The begin and end of a measurement.
 #[derive(Clone, Copy, Debug)]
 struct MeasuredPeriod {
-    /// What is answered before is warming up.
+    /// Answers before this moment belong to the warm-up.
     begin: Instant,
     end: Instant,
 }
@@ -95,7 +96,7 @@ impl MeasuredPeriod {
     }
 }
 
-/// Takes the times of calls within a period; says when it is over.
+/// The latencies of calls within a period.
 struct Measurement {
     period: MeasuredPeriod,
     warm: bool,
@@ -126,11 +127,11 @@ impl Measurement {
     }
 }
 
-/// A connection and its calls that are under way.
+/// A connection and its calls in flight.
 struct Connection {
     stream: TcpStream,
     answers: AnswerCounter,
-    /// When each began.
+    /// The begin of each call in flight.
     pending: VecDeque<Instant>,
 }
 
@@ -162,7 +163,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads once, and hands over when each call that was answered had begun.
+    /// Reads once, and calls `answered` with the begin of each call that was answered.
     fn receive_answers(
         &mut self,
         buffer: &mut [u8],
@@ -182,7 +183,7 @@ impl Connection {
     }
 }
 
-/// One connection, blocking.
+/// Closed loop on one blocking connection, with `depth` calls in flight.
 fn run_one_connection(
     connection: &mut Connection,
     request: &[u8],
@@ -211,7 +212,7 @@ fn run_one_connection(
     Ok(measurement.report(now))
 }
 
-/// Several connections, each with so many calls under way.
+/// Closed loop over several connections, each with `depth` calls in flight.
 fn run_closed_loop(
     connections: &mut [Connection],
     request: &[u8],
@@ -248,7 +249,7 @@ fn run_closed_loop(
     }
 }
 
-/// Calls at a rate, over the connections in turn.
+/// Open loop: calls at a rate, over the connections in turn.
 fn run_open_loop(
     connections: &mut [Connection],
     request: &[u8],
@@ -262,7 +263,7 @@ fn run_open_loop(
     let mut due = Instant::now();
     let mut next = 0;
     let mut events = Vec::with_capacity(256);
-    // The kernel may wake a thread later than it asked to be; not this one.
+    // By default the kernel may wake a thread up to 50 us late.
     let precise = std::num::NonZeroU64::new(1);
     let _ = rustix::thread::set_current_timer_slack(precise);
     loop {
@@ -289,7 +290,7 @@ fn run_open_loop(
     }
 }
 
-/// Has the kernel watch all connections; none of them blocks from then on.
+/// Makes the connections non-blocking and adds them to an epoll instance.
 fn watch_connections(connections: &[Connection]) -> Result<OwnedFd, String> {
     let failed = |error: &dyn std::fmt::Display| format!("cannot watch connections: {error}");
     let epoll_fd = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|error| failed(&error))?;
@@ -302,7 +303,7 @@ fn watch_connections(connections: &[Connection]) -> Result<OwnedFd, String> {
     Ok(epoll_fd)
 }
 
-/// Waits for connections that have something.
+/// Waits until connections have data to read.
 fn wait_for_events(
     epoll_fd: &OwnedFd,
     events: &mut Vec<epoll::Event>,

@@ -1,4 +1,4 @@
-//! Connections: how many a second, and many that are idle.
+//! Measurements of connections: handshakes per second, and idle connections.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use crate::job::{Connects, Hold};
 use crate::latency::Latencies;
 
-/// One connection with its handshake after the other.
+/// Opens and closes connections, one after the other, for the job's time.
 pub(crate) fn measure_connects(job: &Connects) -> Result<Json, String> {
     let period = Duration::from_secs_f64(job.seconds);
     let mut latencies = Latencies::default();
@@ -21,7 +21,7 @@ pub(crate) fn measure_connects(job: &Connects) -> Result<Json, String> {
     Ok(latencies.report(started.elapsed()))
 }
 
-/// Opens connections, tells so, and keeps them until standard input ends.
+/// Opens connections, prints their number, and keeps them until standard input ends.
 pub(crate) fn hold_connections(job: &Hold) -> Result<Json, String> {
     let held =
         (0..job.connections).map(|_| job.target.connect()).collect::<Result<Vec<_>, String>>()?;

@@ -1,4 +1,4 @@
-//! What can be measured: the words of a job.
+//! Job: the JSON description of one measurement.
 
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 /// One measurement.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Job {
-    /// The core to stay on.
+    /// The core to run on.
     pub(crate) core: Option<usize>,
     #[serde(flatten)]
     pub(crate) mode: Mode,
@@ -15,21 +15,21 @@ pub(crate) struct Job {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "mode", rename_all = "snake_case")]
 pub(crate) enum Mode {
-    /// Calls, as fast as they are answered or at a rate.
+    /// Calls: each after the answer before it (closed loop), or at a rate (open loop).
     Calls(Calls),
-    /// One call: how long its request and its answer are.
+    /// One call, to measure the lengths of its request and its answer.
     Probe(Target),
-    /// Bursts of oneway calls, each until the server has carried out all of them.
+    /// Bursts of oneway calls. A burst ends when the server has executed all of them.
     Oneway(Oneway),
     /// Connections with their handshakes, one after the other.
     Connects(Connects),
-    /// Connections that do nothing until standard input ends.
+    /// Idle connections, until standard input ends.
     Hold(Hold),
-    /// A server that answers so many bytes with so many bytes, and does nothing else.
+    /// A server that exchanges messages of fixed lengths, and does nothing else.
     RawServer,
 }
 
-/// What to call.
+/// The method to call.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Target {
     /// `host:port`.
@@ -41,7 +41,7 @@ pub(crate) struct Target {
     pub(crate) args: Vec<Json>,
     #[serde(default = "serpent")]
     pub(crate) serializer: String,
-    /// The server is a `raw_server`.
+    /// Set if the server is a `raw_server`.
     #[serde(default)]
     pub(crate) raw: Option<Lengths>,
 }
@@ -59,13 +59,13 @@ pub(crate) struct Calls {
     pub(crate) target: Target,
     #[serde(default = "one")]
     pub(crate) connections: usize,
-    /// Calls under way on each connection.
+    /// Calls in flight on each connection.
     #[serde(default = "one")]
     pub(crate) pipeline: usize,
-    /// Calls per second over all connections; without it each call follows the answer before.
+    /// Calls per second over all connections, for an open loop.
     pub(crate) rate: Option<f64>,
     pub(crate) seconds: f64,
-    /// Seconds before the measurement.
+    /// Seconds of calls before the measurement.
     #[serde(default)]
     pub(crate) warmup: f64,
 }
@@ -74,10 +74,10 @@ pub(crate) struct Calls {
 pub(crate) struct Oneway {
     #[serde(flatten)]
     pub(crate) target: Target,
-    /// How many at once, and how often: servers have their limits.
+    /// Calls in a burst. A server limits how many may wait.
     pub(crate) burst: usize,
     pub(crate) bursts: usize,
-    /// The method that tells how many were carried out.
+    /// The method that returns how many calls the server has executed.
     pub(crate) counter: String,
 }
 

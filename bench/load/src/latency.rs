@@ -1,10 +1,10 @@
-//! Times of calls, and what is told of them.
+//! Latencies of calls, and the report about them.
 
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-/// Times of calls, in the order of their ends.
+/// The latencies of calls, in the order of their ends.
 #[derive(Debug, Default)]
 pub(crate) struct Latencies {
     nanoseconds: Vec<u64>,
@@ -19,7 +19,7 @@ impl Latencies {
         self.nanoseconds.clear();
     }
 
-    /// What happened in `elapsed`.
+    /// The report of the calls that ended within `elapsed`.
     pub(crate) fn report(mut self, elapsed: Duration) -> Json {
         self.nanoseconds.sort_unstable();
         let calls = self.nanoseconds.len();
@@ -35,7 +35,7 @@ impl Latencies {
     }
 }
 
-/// The time in microseconds that so many of a hundred calls took at most (nearest rank).
+/// The percentile by nearest rank, in microseconds.
 fn percentile(sorted: &[u64], percent: f64) -> f64 {
     let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).map_or(0.0, |time| *time as f64 / 1e3)

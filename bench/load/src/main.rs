@@ -1,8 +1,7 @@
-//! `load JOB`: one measurement of one server, as a line of JSON in and a line of JSON out.
+//! Load generator `load JOB`: one measurement of one server, JSON in and JSON out.
 //!
-//! Owns the client's side of `cargo xtask bench`, on `wire` and bare sockets: no client of ours or of
-//! Pyro5's is fast enough to measure a server with. Knows nothing of who serves, nor of rounds and
-//! tables: `bench/*.py` has those.
+//! `cargo xtask bench` runs it; `bench/*.py` has the servers, rounds and tables. It uses `wire` and
+//! bare sockets, because neither our client nor Pyro5's is fast enough to measure a server.
 
 mod answers;
 mod calls;
@@ -51,7 +50,7 @@ fn run_job(line: &str) -> Result<Json, String> {
     }
 }
 
-/// Keeps this thread, and those that it starts, on one core.
+/// Pins this thread, and the threads that it starts, to one core.
 fn pin_to_core(core: usize) -> Result<(), String> {
     let mut set = rustix::thread::CpuSet::new();
     set.set(core);

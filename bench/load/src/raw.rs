@@ -1,17 +1,17 @@
-//! The limit: a server that reads so many bytes, writes so many bytes, and does nothing else.
+//! Baseline server: reads a fixed number of bytes, writes a fixed number, and does nothing else.
 //!
-//! A client's first sixteen bytes say how many of each. A thread for each connection, blocking:
-//! nothing that serves one call at a time on a socket does less.
+//! A client's first 16 bytes are the two numbers. The server has a blocking thread per connection,
+//! which is the least work for one call at a time on a socket.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 use serde_json::{Value as Json, json};
 
-/// A peer that announces more is not ours.
+/// Largest message in bytes. A client of ours announces less.
 const MAX_MESSAGE_BYTES: u64 = 1 << 30;
 
-/// Serves for ever; the port is told on standard output.
+/// Serves for ever, after printing its address.
 pub(crate) fn serve_forever() -> Result<Json, String> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
@@ -23,7 +23,7 @@ pub(crate) fn serve_forever() -> Result<Json, String> {
     Ok(Json::Null)
 }
 
-/// Ends with the connection.
+/// Serves a connection until it ends.
 fn serve_connection(mut stream: TcpStream) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let mut lengths = [[0; 8]; 2];

@@ -1,4 +1,4 @@
-//! The bytes of a request, and a connection on which it can be sent.
+//! Client side of the protocol: encoded requests, connections with their handshake, single calls.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -13,7 +13,7 @@ use wire::{Limits, exception::Exception};
 use crate::answers::AnswerCounter;
 use crate::job::{Lengths, Target};
 
-/// A server that is silent for so long has failed the measurement.
+/// Time without an answer after which a measurement has failed.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Target {
@@ -22,7 +22,7 @@ impl Target {
             .ok_or_else(|| format!("there is no serializer `{}`", self.serializer))
     }
 
-    /// The bytes that ask for the call.
+    /// The bytes of the request.
     pub(crate) fn encode_request(&self, flags: Flags) -> Result<Vec<u8>, String> {
         if let Some(Lengths { request, .. }) = self.raw {
             return Ok(vec![0; request]);
@@ -35,7 +35,7 @@ impl Target {
         })
     }
 
-    /// What finds the ends of the answers.
+    /// The counter for this server's answers.
     pub(crate) fn answer_counter(&self) -> AnswerCounter {
         match self.raw {
             None => AnswerCounter::framed(),
@@ -43,7 +43,7 @@ impl Target {
         }
     }
 
-    /// A connection that has shaken hands.
+    /// Opens a connection and does the handshake.
     pub(crate) fn connect(&self) -> Result<TcpStream, String> {
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             format!("cannot {what} {}: {error}", self.address)
@@ -95,7 +95,7 @@ impl Target {
     }
 }
 
-/// One message.
+/// A whole message.
 fn encode_message(
     kind: MessageType,
     serializer: Serializer,
@@ -111,7 +111,7 @@ fn encode_message(
     Ok(out)
 }
 
-/// Makes one call; returns the whole answer.
+/// Makes one call on a connection of its own; returns the whole answer.
 pub(crate) fn call_once(target: &Target) -> Result<(Header, Vec<u8>), String> {
     let io = |error: std::io::Error| format!("{}: {error}", target.address);
     let request = target.encode_request(Flags::default())?;
@@ -126,7 +126,7 @@ pub(crate) fn call_once(target: &Target) -> Result<(Header, Vec<u8>), String> {
     Ok((header, body))
 }
 
-/// The lengths of a request and of its answer, for a server that answers with bare bytes.
+/// Measures the lengths of a request and its answer, which a `raw_server` then exchanges.
 pub(crate) fn measure_lengths(target: &Target) -> Result<Json, String> {
     let (header, body) = call_once(target)?;
     decode_result(target, &header, &body)?;
@@ -154,7 +154,7 @@ pub(crate) fn decode_result(
     }
 }
 
-/// An argument, out of JSON.
+/// An argument from JSON.
 fn to_value(json: &Json) -> Value {
     match json {
         Json::Null => Value::None,

@@ -1,4 +1,5 @@
-//! Makes the seeds in `fuzz/corpus` from what real Pyro5 has sent (`crates/wire/tests/recorded`).
+//! Generator of the seeds in `fuzz/corpus` from recorded messages of Pyro5
+//! (`crates/wire/tests/recorded`).
 //!
 //! `cargo run -p fuzz-harness --example seeds`
 #![allow(
@@ -12,9 +13,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Longer ones teach a fuzzer nothing more.
+/// Longest seed, in bytes. Longer ones reach no more code.
 const MAX_SEED_BYTES: usize = 300;
-/// Seeds for one target, at most.
+/// Most seeds for one target.
 const MAX_SEEDS: usize = 40;
 
 fn main() {
@@ -33,7 +34,7 @@ fn main() {
             recorded_bytes(&values, &format!("  {serializer} writes ")),
         );
     }
-    // Type 1 is CONNECT, 4 INVOKE, 6 PING; the first byte sends the rest as it is.
+    // Type 1 is CONNECT, 4 INVOKE, 6 PING. A first byte of 0 sends the other bytes unchanged.
     let of_type =
         |kinds: &'static [u8]| sent.iter().filter(move |frame| kinds.contains(&frame[6])).cloned();
     let raw = |frame: Vec<u8>| [vec![0], frame].concat();
@@ -45,7 +46,7 @@ fn main() {
 
     let mut conversations = Vec::new();
     for (manner, hello) in of_type(&[1]).enumerate() {
-        // The same serializer in the handshake and in all that follows.
+        // All messages have the serializer of the handshake.
         let calls = of_type(&[4, 6]).filter(|frame| frame[7] == hello[7]).flatten();
         let said: Vec<u8> = hello.iter().copied().chain(calls).collect();
         conversations.push([vec![u8::try_from(manner).unwrap() << 1], said].concat());
@@ -67,7 +68,7 @@ fn main() {
     }
 }
 
-/// The bytes behind `word` in every line that begins with it.
+/// The bytes in hexadecimal after `word`, in every line that begins with it.
 fn recorded_bytes<'a>(recording: &'a str, word: &str) -> impl Iterator<Item = Vec<u8>> + use<'a> {
     let word = word.to_owned();
     let hex = recording.lines().filter_map(move |line| line.strip_prefix(&word));
@@ -80,21 +81,21 @@ fn recorded_bytes<'a>(recording: &'a str, word: &str) -> impl Iterator<Item = Ve
 fn write_seeds(corpus: &Path, target: &str, seeds: impl Iterator<Item = Vec<u8>>) {
     let folder = clear_numbered_seeds(corpus, target);
     let seeds: BTreeSet<Vec<u8>> = seeds.filter(|seed| seed.len() <= MAX_SEED_BYTES).collect();
-    // Evenly from the whole of them.
+    // A selection evenly spread over all seeds.
     let step = seeds.len().div_ceil(MAX_SEEDS).max(1);
     for (number, seed) in seeds.iter().step_by(step).enumerate() {
         fs::write(folder.join(format!("seed-{number:02}")), seed).unwrap();
     }
 }
 
-/// The target's folder, without the numbered seeds that it had.
+/// Removes the numbered seeds from the target's folder and returns the folder.
 fn clear_numbered_seeds(corpus: &Path, target: &str) -> PathBuf {
     let folder = corpus.join(target);
     fs::create_dir_all(&folder).unwrap();
     for entry in fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        // One with a name was a failure once.
+        // A seed with a name is a past failure and stays.
         let number = name.strip_prefix("seed-").unwrap_or_default();
         if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
             fs::remove_file(path).unwrap();

@@ -1,4 +1,4 @@
-//! Connections: a daemon answers whoever says whatever with whole frames, and comes to an end.
+//! Harness of a daemon's connection: the daemon answers any bytes with whole frames, and ends.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -12,10 +12,11 @@ use wire::serializer::Serializer;
 
 use crate::conversation::{self, FuzzBytes};
 
-/// On the paused clock: all timeouts of a daemon together are shorter.
+/// Time on the paused clock within which a conversation must end. All timeouts of a daemon together
+/// are shorter.
 const CONVERSATION_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// The object that is called.
+/// The object that the client calls.
 struct Target;
 
 #[remote::expose]
@@ -52,8 +53,8 @@ impl Target {
 
 /// Sends `data` to a daemon that waits for a handshake.
 ///
-/// The first byte says how: the daemon's settings, the sizes of the pieces, and whether the rest
-/// is sent as it is or as the payload of a handshake with this serializer.
+/// The first byte has the daemon's settings, the size of the chunks, and whether the other bytes are
+/// sent unchanged or as the payload of a handshake.
 pub fn handshake(data: &[u8]) {
     let mut bytes = FuzzBytes(data);
     let settings = bytes.take_byte();
@@ -80,8 +81,8 @@ pub fn handshake(data: &[u8]) {
 
 /// Sends a handshake and then `data` to a daemon.
 ///
-/// The first byte says how: the daemon's settings, the sizes of the pieces, the serializer, and
-/// whether the rest is sent as it is, without a handshake, or as steps of a conversation.
+/// The first byte has the daemon's settings, the size of the chunks, the serializer, and whether the
+/// other bytes are sent unchanged, without a handshake, or as steps of a conversation.
 pub fn connection(data: &[u8]) {
     let mut bytes = FuzzBytes(data);
     let settings = bytes.take_byte();
@@ -120,7 +121,7 @@ fn run_conversation(settings: u8, sent: &[u8]) {
     check_answers(&answers);
 }
 
-/// Says it in pieces, and returns everything that the daemon answers.
+/// Sends the bytes in chunks and returns everything that the daemon answers.
 async fn exchange(config: DaemonConfig, sent: &[u8], chunk_len: usize) -> Vec<u8> {
     let daemon = Daemon::new(config);
     let registered = daemon.register("target", Target.into_object());
@@ -131,7 +132,7 @@ async fn exchange(config: DaemonConfig, sent: &[u8], chunk_len: usize) -> Vec<u8
     let serving = daemon.serve_in_memory(theirs, peer, CancellationToken::new());
     let sending = async {
         for chunk in sent.chunks(chunk_len) {
-            // The daemon may have hung up.
+            // The daemon may have closed the connection.
             if writer.write_all(chunk).await.is_err() {
                 return;
             }
@@ -145,7 +146,7 @@ async fn exchange(config: DaemonConfig, sent: &[u8], chunk_len: usize) -> Vec<u8
     received
 }
 
-/// Whole frames only: one that welcomes or refuses, then answers and pongs.
+/// Checks that the answers are whole frames: CONNECTOK or CONNECTFAIL, then results and pings.
 fn check_answers(mut answers: &[u8]) {
     let limits = Limits::default();
     let mut greeted = false;

@@ -1,12 +1,10 @@
-//! Bytes of a fuzzer as what a client says.
-//!
-//! Owns the notation, which is told beside each step. Whatever the bytes are, they say something.
+//! Translation of a fuzzer's bytes into the messages of a client. Every input gives a conversation.
 
 use wire::message::{Flags, FrameWriter, MessageType};
 use wire::serializer::{CallRef, Serializer};
 use wire::value::Value;
 
-/// Bytes that are taken from the front, zeros behind their end.
+/// The bytes of a fuzzer, taken from the front. After their end come zeros.
 pub(crate) struct FuzzBytes<'a>(pub(crate) &'a [u8]);
 
 impl<'a> FuzzBytes<'a> {
@@ -54,7 +52,7 @@ const METHODS: [&str; 18] = [
     "<batch>",
 ];
 
-/// A whole frame: kind, flags, sequence number, a length, and as much payload.
+/// Writes a frame. Input: type, flags, sequence number, 2 bytes of annotation, length, payload.
 fn write_frame(bytes: &mut FuzzBytes<'_>, serializer: Serializer, out: &mut Vec<u8>) {
     const KINDS: [MessageType; 6] = [
         MessageType::Connect,
@@ -74,11 +72,11 @@ fn write_frame(bytes: &mut FuzzBytes<'_>, serializer: Serializer, out: &mut Vec<
     };
     frame.payload().extend_from_slice(bytes.take(len));
     let compress = len % 2 == 1;
-    // What cannot be written is not said.
+    // A frame that cannot be written is left out.
     let _ = frame.finish(flags, None, compress, usize::MAX);
 }
 
-/// A call: object, method, flags, sequence number, and arguments.
+/// Writes a call. Input: object, method, flags, sequence number, arguments.
 fn write_call(bytes: &mut FuzzBytes<'_>, serializer: Serializer, out: &mut Vec<u8>) {
     let object = bytes.pick(&OBJECTS, "target");
     let method = bytes.pick(&METHODS, "echo");
@@ -110,7 +108,7 @@ fn write_call(bytes: &mut FuzzBytes<'_>, serializer: Serializer, out: &mut Vec<u
     }
 }
 
-/// A value: its kind, then what it needs.
+/// Reads a value. Input: type, then its content.
 fn read_value(bytes: &mut FuzzBytes<'_>, depth: u8) -> Value {
     let few = |bytes: &mut FuzzBytes<'_>| -> Vec<Value> {
         let count = if depth == 0 { 0 } else { bytes.take_byte() % 4 };
@@ -130,7 +128,7 @@ fn read_value(bytes: &mut FuzzBytes<'_>, depth: u8) -> Value {
     }
 }
 
-/// A handshake for `object`.
+/// Writes a handshake for `object`.
 pub(crate) fn write_handshake(serializer: Serializer, object: &str, out: &mut Vec<u8>) {
     let data = [("handshake", Value::from("hello")), ("object", Value::from(object))];
     let data = Value::Dict(data.into_iter().collect());
@@ -141,7 +139,8 @@ pub(crate) fn write_handshake(serializer: Serializer, object: &str, out: &mut Ve
     }
 }
 
-/// Step after step until the bytes end: a step's kind, then what it needs.
+/// Writes steps until the input ends. Input of a step: type (frame, raw bytes, change of serializer,
+/// call), then its content.
 pub(crate) fn write_steps(mut bytes: FuzzBytes<'_>, mut serializer: Serializer, out: &mut Vec<u8>) {
     while !bytes.0.is_empty() {
         match bytes.take_byte() % 8 {

@@ -1,15 +1,15 @@
-//! Frames: what is read can be written and read again; nothing is read beyond its limits.
+//! Harness of message framing: a frame that is read can be written and read again, within its limits.
 
 use wire::Limits;
 use wire::message::{Annotations, Body, Flags, FrameError, FrameWriter, HEADER_LEN, Header};
 
-/// Bytes of a body that is missing are made up to this many.
+/// Longest body, in bytes, for which missing bytes are filled in with zeros.
 const MAX_PADDED_BODY_BYTES: usize = 1 << 16;
 
-/// Reads `data` as a frame, as it is and with lengths that fit it.
+/// Reads `data` as a frame, once with the lengths in its header and once with lengths that fit.
 pub fn frame(data: &[u8]) {
     let Some((head, rest)) = data.split_first_chunk::<HEADER_LEN>() else { return };
-    // Small ones, so that they are met.
+    // Small limits, so that the input reaches them.
     let small = Limits {
         message: 4096,
         inflated: 1 << 16,

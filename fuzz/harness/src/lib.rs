@@ -1,7 +1,7 @@
-//! What must hold whatever bytes arrive: the harnesses of the fuzz targets.
+//! Harnesses of the fuzz targets: properties that must hold for any bytes.
 //!
-//! Owns the claims. A harness panics where one does not hold. Where the bytes come from is the
-//! fuzzer's business, or that of the tests beside this crate, which run seeds and mutations of them.
+//! A harness takes bytes and panics if a property does not hold. The bytes come from libFuzzer, or
+//! from the tests of this crate, which run the seeds and mutations of them.
 
 mod connection;
 mod conversation;

@@ -1,5 +1,5 @@
-//! Serializers: any bytes give a value or an error; a value that was read can be printed, and what
-//! is written of it comes to read the same ever after.
+//! Harness of the serializers: any bytes give a value or an error. A value can be printed, and after
+//! at most two round trips it no longer changes.
 
 use wire::serializer::Serializer;
 use wire::value::Value;
@@ -21,8 +21,8 @@ pub fn serializer(serializer: Serializer, data: &[u8]) {
         }
     };
     drop(value.to_string());
-    // What a serializer loses is gone in two rounds (the signs of a complex's zeros go one by one
-    // in serpent, as they do in Python).
+    // A serializer loses types in the first round trip. serpent loses the signs of a complex number's
+    // zeros one by one, as in Python, which takes two.
     if let Some(once) = round_trip(serializer, &value)
         && let Some(twice) = round_trip(serializer, &once)
         && let Some(again) = round_trip(serializer, &twice)
@@ -34,7 +34,7 @@ pub fn serializer(serializer: Serializer, data: &[u8]) {
     }
 }
 
-/// Writes and reads it; `None` where this serializer does not take it.
+/// Encodes and decodes a value; `None` if this serializer refuses it.
 fn round_trip(serializer: Serializer, value: &Value) -> Option<Value> {
     let mut out = b"before".to_vec();
     if let Err(error) = serializer.encode(value, &mut out) {
@@ -46,8 +46,8 @@ fn round_trip(serializer: Serializer, value: &Value) -> Option<Value> {
     match serializer.decode(written, &Limits::default()) {
         Ok(value) => Some(value),
         Err(error) => {
-            // What has to become a dict to be written takes levels; Python's own reader refuses
-            // some of what its writer writes, too.
+            // A bytes or complex that is written as a dict nests deeper than the value. And Python's
+            // decoders, too, refuse some data of Python's encoders.
             assert!(
                 matches!(
                     error.kind,

@@ -1,6 +1,6 @@
-//! Every harness, briefly: its seeds, and mutations of them that are the same each time.
+//! Every harness with its seeds and some thousand mutations of them, the same in each run.
 //!
-//! `FERROLAB_TEST_EXTENDED=1` makes it 100,000 mutations for each.
+//! `FERROLAB_TEST_EXTENDED=1` runs 100,000 mutations for each harness.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,10 +13,10 @@ use std::path::PathBuf;
 
 use fuzz_harness::{Serializer, connection, frame, handshake, lock_policy, serializer};
 
-/// Of seeds, in bytes, after mutation.
+/// Longest input after mutation, in bytes.
 const MAX_INPUT_BYTES: usize = 4096;
 
-/// SplitMix64: the same numbers each time.
+/// SplitMix64 random numbers: the same in each run.
 struct Random(u64);
 
 impl Random {
@@ -32,11 +32,11 @@ impl Random {
         usize::try_from(self.next() % bound.max(1) as u64).unwrap()
     }
 
-    /// A byte that means something, or any.
+    /// A byte that has a meaning in some format, or any byte.
     fn byte(&mut self) -> u8 {
-        const TELLING: &[u8] = b"\0\x01\x7f\x80\xff()[]{}'\",:eEjx_#\\ .-09";
+        const MEANINGFUL: &[u8] = b"\0\x01\x7f\x80\xff()[]{}'\",:eEjx_#\\ .-09";
         match self.below(2) {
-            0 => TELLING[self.below(TELLING.len())],
+            0 => MEANINGFUL[self.below(MEANINGFUL.len())],
             _ => self.next() as u8,
         }
     }
@@ -46,7 +46,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../corpus").join(target);
     let mut files: Vec<_> =
         fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    // What a fuzzer has left there is not the same everywhere.
+    // A fuzzer leaves other files there, which differ between machines.
     files.retain(|file| file.file_name().unwrap().to_string_lossy().starts_with("seed-"));
     files.sort();
     assert!(files.len() >= 5, "{} has few seeds", folder.display());
@@ -88,7 +88,7 @@ fn run(target: &str, mutations: usize, harness: impl Fn(&[u8])) {
         let mut data = seeds[random.below(seeds.len())].clone();
         let other = &seeds[random.below(seeds.len())];
         mutate(&mut data, other, &mut random);
-        // The bytes of a failure, for a seed of its own.
+        // The bytes of a failure, to be committed as a seed.
         let show = ShowOnPanic(&data);
         harness(&data);
         drop(show);
