@@ -32,32 +32,32 @@ impl Child {
 
     /// The process's id.
     pub fn pid(&self) -> u32 {
-        self.process.control.pid()
+        self.process.handle.pid()
     }
 
     /// A handle that can signal the process and wait for its end, and does not keep it alive.
-    pub fn control(&self) -> ProcessHandle {
-        self.process.control.clone()
+    pub fn handle(&self) -> ProcessHandle {
+        self.process.handle.clone()
     }
 
     /// Sends SIGTERM to the process. Nothing happens if it has ended.
     pub fn terminate(&self) {
-        self.process.control.terminate();
+        self.process.handle.terminate();
     }
 
     /// Sends SIGKILL to the process. Nothing happens if it has ended.
     pub fn kill(&self) {
-        self.process.control.kill();
+        self.process.handle.kill();
     }
 
     /// Sends SIGKILL to the process and to its group, if it has its own.
     pub fn kill_group(&self) {
-        self.process.control.kill_group();
+        self.process.handle.kill_group();
     }
 
     /// Waits until the process has ended and been reaped. Its group, if it has its own, has been
     /// killed by then. May be called again, and may be cancelled.
     pub async fn wait(&self) -> Exit {
-        self.process.control.wait().await
+        self.process.handle.wait().await
     }
 }

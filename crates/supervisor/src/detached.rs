@@ -28,7 +28,7 @@ impl Detached {
         let open = || -> io::Result<Stdio> {
             Ok(OpenOptions::new().create(true).write(true).truncate(true).open(output)?.into())
         };
-        let mut process = command.bare();
+        let mut process = command.to_command();
         process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(open().map_err(failed)?);
         os::new_session(&mut process);
         Ok(Detached { child: process.spawn().map_err(failed)? })

@@ -43,7 +43,7 @@ impl InstanceLock {
 
     /// Waits until the process `pid` does not hold the lock any more: nobody does, or another has
     /// been quick to take it.
-    pub async fn wait_left(path: &Path, pid: u32, timeout: Duration) -> io::Result<bool> {
+    pub async fn wait_released_by(path: &Path, pid: u32, timeout: Duration) -> io::Result<bool> {
         let another = || Self::holder(path).is_some_and(|holder| holder != pid);
         Self::wait_until(path, timeout, another).await
     }
@@ -133,8 +133,11 @@ mod tests {
         assert!(!InstanceLock::wait_free(&path, short).await.unwrap());
 
         let us = std::process::id();
-        assert!(!InstanceLock::wait_left(&path, us, short).await.unwrap());
-        assert!(InstanceLock::wait_left(&path, us + 1, short).await.unwrap(), "we were quicker");
+        assert!(!InstanceLock::wait_released_by(&path, us, short).await.unwrap());
+        assert!(
+            InstanceLock::wait_released_by(&path, us + 1, short).await.unwrap(),
+            "we were quicker"
+        );
 
         let waiting = tokio::spawn({
             let path = path.clone();

@@ -99,7 +99,7 @@ impl Lifeline {
             std::thread::sleep(deadline);
             orphaned();
         })?;
-        Ok((assignment, Self { stopping, reports: Arc::new(ReportWriter::to(writer)?) }))
+        Ok((assignment, Self { stopping, reports: Arc::new(ReportWriter::start(writer)?) }))
     }
 
     /// Is cancelled when the parent asks the process to stop, or is gone.

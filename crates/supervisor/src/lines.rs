@@ -49,7 +49,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             let chunk = self.reader.fill_buf().await?;
             if chunk.is_empty() {
                 self.skipping = false;
-                return Ok((!self.line.is_empty()).then(|| self.take("")));
+                return Ok((!self.line.is_empty()).then(|| self.take_line("")));
             }
             let newline = memchr::memchr(b'\n', chunk);
             let part = &chunk[..newline.unwrap_or(chunk.len())];
@@ -65,18 +65,18 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             self.reader.consume(used);
             if cut {
                 self.skipping = newline.is_none();
-                return Ok(Some(self.take(CUT_MARK)));
+                return Ok(Some(self.take_line(CUT_MARK)));
             }
             if newline.is_some() {
                 if self.line.last() == Some(&b'\r') {
                     self.line.pop();
                 }
-                return Ok(Some(self.take("")));
+                return Ok(Some(self.take_line("")));
             }
         }
     }
 
-    fn take(&mut self, end: &str) -> String {
+    fn take_line(&mut self, end: &str) -> String {
         let mut text = String::from_utf8_lossy(&self.line).into_owned();
         text.push_str(end);
         // One long line must not cost its size for ever.

@@ -102,7 +102,7 @@ impl ProcessHandle {
 /// The owner of a running process: when it is dropped, the process is killed.
 #[derive(Debug)]
 pub(crate) struct Process {
-    pub(crate) control: ProcessHandle,
+    pub(crate) handle: ProcessHandle,
     pub(crate) stdin: Option<std::process::ChildStdin>,
     pub(crate) stdout: Option<std::process::ChildStdout>,
     pub(crate) stderr: Option<std::process::ChildStderr>,
@@ -117,7 +117,7 @@ impl Process {
         let reaper = Arc::new(Reaper { pid, own_group, child: Mutex::new(Some(child)) });
         let (report, exited) = watch::channel(None);
         let process = Self {
-            control: ProcessHandle { reaper: Arc::clone(&reaper), exited },
+            handle: ProcessHandle { reaper: Arc::clone(&reaper), exited },
             stdin,
             stdout,
             stderr,
@@ -132,7 +132,7 @@ impl Process {
         };
         let thread = std::thread::Builder::new().name(format!("wait-{pid}")).stack_size(128 * 1024);
         if let Err(error) = thread.spawn(waiter) {
-            process.control.kill_group();
+            process.handle.kill_group();
             reaper.wait_and_reap();
             return Err(error);
         }
@@ -142,7 +142,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.control.kill_group();
+        self.handle.kill_group();
     }
 }
 

@@ -37,7 +37,7 @@ enum WriterPhase {
 
 impl ReportWriter {
     /// Writes reports to `out` from now on.
-    pub(crate) fn to(out: impl Write + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
         let state = ReportQueue { waiting: VecDeque::new(), phase: WriterPhase::Idle };
         let shared = Arc::new(SharedQueue { state: Mutex::new(state), news: Condvar::new() });
         std::thread::Builder::new().name("reports".into()).spawn({

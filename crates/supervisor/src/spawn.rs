@@ -118,7 +118,7 @@ impl CommandSpec {
     }
 
     /// The command with everything but its standard streams.
-    pub(crate) fn bare(&self) -> Command {
+    pub(crate) fn to_command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
         for name in &self.env_remove {
@@ -131,7 +131,7 @@ impl CommandSpec {
     }
 
     fn start(self) -> Result<Process, SpawnError> {
-        let mut command = self.bare();
+        let mut command = self.to_command();
         command.stdin(match self.stdin {
             Stdin::Null => Stdio::null(),
             Stdin::Inherit => Stdio::inherit(),

@@ -62,7 +62,7 @@ pub(super) fn run(&Arguments { timeout: seconds, json }: &Arguments) -> Outcome 
         let lock = paths.lock_file();
         let gone = match supervisor {
             // Somebody may bring the next one up at once.
-            Some(pid) => InstanceLock::wait_left(&lock, pid, FAREWELL).await,
+            Some(pid) => InstanceLock::wait_released_by(&lock, pid, FAREWELL).await,
             None => InstanceLock::wait_free(&lock, FAREWELL).await,
         }
         .into_diagnostic()?;

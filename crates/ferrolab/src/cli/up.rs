@@ -208,7 +208,7 @@ async fn standing(paths: &Paths, client: Client, seconds: u64) -> Result<Option<
     };
     let lock = paths.lock_file();
     let left = match supervisor {
-        Some(pid) => InstanceLock::wait_left(&lock, pid, patience).await,
+        Some(pid) => InstanceLock::wait_released_by(&lock, pid, patience).await,
         None => InstanceLock::wait_free(&lock, patience).await,
     };
     match left.into_diagnostic()? {

@@ -28,16 +28,16 @@ pub struct Keeper {
     requests: mpsc::UnboundedReceiver<KeeperRequest>,
     events: mpsc::Receiver<RunEvent>,
     /// Given to every run.
-    reports: mpsc::Sender<RunEvent>,
+    event_sender: mpsc::Sender<RunEvent>,
     version: watch::Sender<u64>,
     next_run: u64,
     /// Those who wait for the end, once it has begun.
-    ending: Option<Vec<oneshot::Sender<()>>>,
+    shutdown_waiters: Option<Vec<oneshot::Sender<()>>>,
     spawner: Spawner,
     log: LogSink,
     /// Every run's stop follows this: if the keeper should vanish, its children stop.
-    root: CancellationToken,
-    _guard: DropGuard,
+    stop_all: CancellationToken,
+    _stop_all_guard: DropGuard,
 }
 
 impl Keeper {
@@ -45,21 +45,21 @@ impl Keeper {
     /// print go to `log`.
     pub fn start(spawner: Spawner, log: LogSink) -> KeeperHandle {
         let (requests, inbox) = mpsc::unbounded_channel();
-        let (reports, events) = mpsc::channel(RUN_EVENT_QUEUE);
+        let (event_sender, events) = mpsc::channel(RUN_EVENT_QUEUE);
         let (version, versions) = watch::channel(0);
-        let root = CancellationToken::new();
+        let stop_all = CancellationToken::new();
         let keeper = Self {
             entries: BTreeMap::new(),
             requests: inbox,
             events,
-            reports,
+            event_sender,
             version,
             next_run: 0,
-            ending: None,
+            shutdown_waiters: None,
             spawner,
             log,
-            _guard: root.clone().drop_guard(),
-            root,
+            _stop_all_guard: stop_all.clone().drop_guard(),
+            stop_all,
         };
         tokio::spawn(keeper.serve());
         KeeperHandle::new(requests, versions)
@@ -91,7 +91,7 @@ impl Keeper {
                 self.version.send_modify(|version| *version += 1);
             }
         }
-        for reply in self.ending.take().unwrap_or_default() {
+        for reply in self.shutdown_waiters.take().unwrap_or_default() {
             let _ = reply.send(());
         }
     }
@@ -106,18 +106,18 @@ impl Keeper {
             }
             KeeperRequest::Shutdown(reply) => {
                 self.begin_shutdown("asked to");
-                self.ending.get_or_insert_default().push(reply);
+                self.shutdown_waiters.get_or_insert_default().push(reply);
             }
             KeeperRequest::Stop(id, reply) => self.stop(&id, StopGoal::Stay, reply),
             KeeperRequest::KillAsCrashed(id, pid, reason) => self.kill_as_crashed(&id, pid, reason),
             KeeperRequest::Remove(id, reply) => self.stop(&id, StopGoal::Remove, reply),
             KeeperRequest::Add(_, reply) | KeeperRequest::Replace(_, reply)
-                if self.ending.is_some() =>
+                if self.shutdown_waiters.is_some() =>
             {
                 send_reply(Some(reply), Err(KeeperError::ShuttingDown));
             }
             KeeperRequest::Start(_, reply) | KeeperRequest::Restart(_, reply)
-                if self.ending.is_some() =>
+                if self.shutdown_waiters.is_some() =>
             {
                 send_reply(Some(reply), Err(KeeperError::ShuttingDown));
             }
@@ -280,7 +280,7 @@ impl Keeper {
 
     fn on_crash(&mut self, id: &str, uptime: Duration, error: String) {
         let Some(entry) = self.entries.get_mut(id) else { return };
-        if self.ending.is_some() {
+        if self.shutdown_waiters.is_some() {
             info!(entry = %id, error, "ended by itself; not restarted: shutting down");
             return;
         }
@@ -332,7 +332,7 @@ impl Keeper {
     fn start_run(&mut self, id: &str, previous: Option<String>) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         self.next_run += 1;
-        let stop = self.root.child_token();
+        let stop = self.stop_all.child_token();
         let (kill_as_crashed, kill_reason) = oneshot::channel();
         let run = Run {
             number: self.next_run,
@@ -341,7 +341,7 @@ impl Keeper {
             log: self.log.clone(),
             stop: stop.clone(),
             kill_reason: Some(kill_reason),
-            events: self.reports.clone(),
+            events: self.event_sender.clone(),
         };
         let (detail, kill_as_crashed) = (Value::Null, Some(kill_as_crashed));
         let live = ActiveRun {
@@ -357,11 +357,11 @@ impl Keeper {
     }
 
     fn begin_shutdown(&mut self, reason: &str) {
-        if self.ending.is_some() {
+        if self.shutdown_waiters.is_some() {
             return;
         }
         info!(reason, "shutting down");
-        self.ending = Some(Vec::new());
+        self.shutdown_waiters = Some(Vec::new());
         for entry in self.entries.values_mut() {
             match &mut entry.state {
                 EntryState::Restarting { .. } | EntryState::Failed { .. } => {
@@ -375,7 +375,7 @@ impl Keeper {
 
     /// Whether the shutdown is complete; if not, asks the next group to stop.
     fn advance_shutdown(&mut self) -> bool {
-        if self.ending.is_none() {
+        if self.shutdown_waiters.is_none() {
             return false;
         }
         // What hangs in the kernel cannot be waited for.

@@ -139,14 +139,14 @@ pub(crate) fn signal_name(signal: i32) -> Option<&'static str> {
 /// Takes the lifeline out of the standard streams: reads give the end of file and prints go to
 /// standard error from now on, so that no library can swallow a stop or corrupt a report.
 pub(crate) fn take_stdio() -> io::Result<(File, File)> {
-    let reader = private(rustix::stdio::stdin())?;
-    let writer = private(rustix::stdio::stdout())?;
+    let reader = duplicate(rustix::stdio::stdin())?;
+    let writer = duplicate(rustix::stdio::stdout())?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
     Ok((reader, writer))
 }
 
-fn private(fd: std::os::fd::BorrowedFd<'_>) -> io::Result<File> {
+fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> io::Result<File> {
     let fd: OwnedFd = rustix::io::fcntl_dupfd_cloexec(fd, 3)?;
     Ok(File::from(fd))
 }

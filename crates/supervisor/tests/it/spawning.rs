@@ -27,7 +27,7 @@ async fn pipes_environment_and_directory() {
     assert_eq!(child.stderr.take().unwrap().next().await.unwrap().as_deref(), Some("e"));
     assert_eq!(child.wait().await, Exit::Code(4));
     assert_eq!(child.wait().await, Exit::Code(4), "it can be asked again");
-    assert_eq!(child.control().exited(), Some(Exit::Code(4)));
+    assert_eq!(child.handle().exited(), Some(Exit::Code(4)));
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn a_child_that_is_dropped_is_killed_with_its_group_and_reaped() {
     let mut child = spawn(command).await;
     let line = child.stdout.as_mut().unwrap().next().await.unwrap().unwrap();
     let (pid, grandchild) = (child.pid(), line.parse().unwrap());
-    let control = child.control();
+    let control = child.handle();
     assert!(is_alive(pid) && is_alive(grandchild));
     drop(child);
     assert_eq!(control.wait().await, Exit::Signal(9));
@@ -79,7 +79,7 @@ fn a_child_outlives_the_thread_that_asked_for_it() {
         assert_eq!(replies.next().unwrap().unwrap(), format!("got {word}"));
     }
     ours.shutdown(std::net::Shutdown::Both).unwrap();
-    poll(DEADLINE, "it exits", || child.control().exited() == Some(Exit::Code(0)));
+    poll(DEADLINE, "it exits", || child.handle().exited() == Some(Exit::Code(0)));
 }
 
 fn memory(key: &str) -> u64 {

@@ -15,7 +15,7 @@ const DEAF: &str = r#"echo '{"event":"ready"}'; while :; do sleep 0.01; done"#;
 const OBEDIENT_UNTIL: &str = r#"read -r assignment; echo '{"event":"ready"}'; read -r stop"#;
 
 #[tokio::test]
-async fn the_ladder() {
+async fn stopping_escalates() {
     let stubborn = format!("trap 'echo TERM >&2' TERM; {DEAF}");
     let polite = format!("trap 'echo TERM >&2; exit 5' TERM; {DEAF}");
     let cases: [(&str, &str, u32, &[&str]); 3] = [

@@ -121,6 +121,6 @@ mod tests {
         assert_eq!(mark.kill_all(), 1);
         assert!(matches!(server.wait().await, Exit::Signal(_)));
         assert_eq!(mark.kill_all(), 0);
-        assert_eq!(other.control().exited(), None);
+        assert_eq!(other.handle().exited(), None);
     }
 }

@@ -122,7 +122,7 @@ impl Run {
         };
         let printed = output::Printed::new(&spec.name, only_service.as_deref());
         let last_words = output::follow_streams(&mut child, &printed);
-        let process = child.control();
+        let process = child.handle();
         let facts = match tokio::time::timeout(HELLO, messages.next()).await {
             Ok(Ok(Some(content))) => greeting(content)?,
             Ok(Ok(None) | Err(_)) => {
