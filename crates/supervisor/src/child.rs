@@ -1,6 +1,6 @@
-//! A child as the parent holds it: a process, its pipes as lines.
+//! Child process handle: the process and its standard streams, read line by line.
 //!
-//! Owns: the pipes. Refuses to know: what is said over them.
+//! It does not know the protocol that is spoken over the streams.
 
 use std::io;
 
@@ -9,13 +9,12 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use crate::lines::Lines;
 use crate::process::{Exit, Process, ProcessHandle};
 
-/// A running child process. When it is dropped, the process is killed, its group with it, and
-/// reaped.
+/// Running child process. Dropping it kills and reaps the process and its process group.
 #[derive(Debug)]
 pub struct Child {
-    /// What the child reads, if its stdin is a pipe.
+    /// The writing end of its stdin, if that is a pipe.
     pub stdin: Option<ChildStdin>,
-    /// The lines that the child prints, if its stdout is a pipe.
+    /// The lines of its stdout, if that is a pipe.
     pub stdout: Option<Lines<ChildStdout>>,
     /// The lines of its stderr, if that is a pipe.
     pub stderr: Option<Lines<ChildStderr>>,
@@ -30,33 +29,34 @@ impl Child {
         Ok(Self { stdin, stdout: stdout.map(Lines::new), stderr: stderr.map(Lines::new), process })
     }
 
-    /// The process's id.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.process.handle.pid()
     }
 
-    /// A handle that can signal the process and wait for its end, and does not keep it alive.
+    /// A handle that can signal the process and wait for its end. It does not keep the process
+    /// alive.
     pub fn handle(&self) -> ProcessHandle {
         self.process.handle.clone()
     }
 
-    /// Sends SIGTERM to the process. Nothing happens if it has ended.
+    /// Sends SIGTERM to the process. Does nothing if it has ended.
     pub fn terminate(&self) {
         self.process.handle.terminate();
     }
 
-    /// Sends SIGKILL to the process. Nothing happens if it has ended.
+    /// Sends SIGKILL to the process. Does nothing if it has ended.
     pub fn kill(&self) {
         self.process.handle.kill();
     }
 
-    /// Sends SIGKILL to the process and to its group, if it has its own.
+    /// Sends SIGKILL to the process, and to its process group if it leads one.
     pub fn kill_group(&self) {
         self.process.handle.kill_group();
     }
 
-    /// Waits until the process has ended and been reaped. Its group, if it has its own, has been
-    /// killed by then. May be called again, and may be cancelled.
+    /// Waits until the process has ended and been reaped. A process group that it leads has been
+    /// killed by then. Cancel safe; may be called again.
     pub async fn wait(&self) -> Exit {
         self.process.handle.wait().await
     }

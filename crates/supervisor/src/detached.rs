@@ -1,7 +1,7 @@
-//! A process that outlives us: the one exception to "no orphan".
+//! Background process that outlives its parent: the one exception to "no orphan".
 //!
-//! Owns the start of a background process in a session of its own. It is for a supervisor, which
-//! nobody else looks after; everything else is started by a [`Spawner`](crate::Spawner).
+//! Only a host's supervisor is started like this; everything else is a child of a
+//! [`Spawner`](crate::Spawner) and dies with its parent.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -11,18 +11,18 @@ use std::process::Stdio;
 use crate::os;
 use crate::spawn::{CommandSpec, SpawnError};
 
-/// A process that was started in the background.
+/// Process in a new session, without a terminal.
 #[derive(Debug)]
 pub struct Detached {
     child: std::process::Child,
 }
 
 impl Detached {
-    /// Starts `command` in a new session, without a terminal. It reads nothing, what it prints
-    /// goes to `output`, which is emptied first; the command's own stream settings do not count.
+    /// Starts `command` in a new session. Stdin and stdout are `/dev/null`; stderr is the file
+    /// `output`, which is truncated first. The command's own stream settings are ignored.
     ///
     /// # Errors
-    /// The program cannot be started, or `output` not be written.
+    /// The program cannot be started, or `output` cannot be written.
     pub fn start(command: CommandSpec, output: &Path) -> Result<Self, SpawnError> {
         let failed = |error| SpawnError::new(&command.program, None, error);
         let open = || -> io::Result<Stdio> {
@@ -34,15 +34,15 @@ impl Detached {
         Ok(Detached { child: process.spawn().map_err(failed)? })
     }
 
-    /// Its process id.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The exit code, if it has ended already; -1 where a signal has ended it.
+    /// The exit code if the process has ended, -1 if a signal ended it.
     ///
     /// # Errors
-    /// The system does not say.
+    /// waitpid fails.
     pub fn exited(&mut self) -> io::Result<Option<i32>> {
         Ok(self.child.try_wait()?.map(|status| status.code().unwrap_or(-1)))
     }

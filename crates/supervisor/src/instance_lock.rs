@@ -1,7 +1,7 @@
-//! One instance per place: a lock on a file, which the kernel releases when its holder dies.
+//! Lock file that admits one process at a time. The kernel releases it when the holder dies.
 //!
-//! Owns: the lock file. Refuses to know: what it guards. The file is never deleted: two processes
-//! that lock two files of one name would both believe to be alone.
+//! The file is never deleted: two processes could then lock two files of the same name, and both
+//! would believe that they are alone.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -10,22 +10,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How often a lock that is held is looked at.
+/// Pause between two looks at a lock that another process holds.
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How often a lock is tried before it counts as held: [`InstanceLock::wait_free`] of another
-/// process holds it for a moment, and so does a process between our fork and its exec.
+/// Attempts before a lock counts as held. [`InstanceLock::wait_free`] of another process holds the
+/// lock for a moment, and so does a child between fork and exec.
 const LOCK_ATTEMPTS: u32 = 10;
 
-/// The lock, held until it is dropped or the process dies.
+/// The held lock. Dropping it, or the death of the process, releases it.
 #[derive(Debug)]
 pub struct InstanceLock {
     _file: File,
 }
 
 impl InstanceLock {
-    /// Takes the lock, or gives None if another process (or another part of this one) holds it.
-    /// The file is made if need be; its directory is not.
+    /// Takes the lock; `None` if another process, or another part of this one, holds it. Creates
+    /// the file if it does not exist, but not its directory.
     pub fn acquire(path: &Path) -> io::Result<Option<Self>> {
         for _ in 1..LOCK_ATTEMPTS {
             if let Some(lock) = Self::attempt(path)? {
@@ -36,32 +36,32 @@ impl InstanceLock {
         Self::attempt(path)
     }
 
-    /// Waits until nobody holds the lock; false if somebody still does after `timeout`.
+    /// Waits until the lock is free; false if it is still held after `timeout`.
     pub async fn wait_free(path: &Path, timeout: Duration) -> io::Result<bool> {
         Self::wait_until(path, timeout, || false).await
     }
 
-    /// Waits until the process `pid` does not hold the lock any more: nobody does, or another has
-    /// been quick to take it.
+    /// Waits until the process `pid` no longer holds the lock: it is free, or another process has
+    /// taken it meanwhile.
     pub async fn wait_released_by(path: &Path, pid: u32, timeout: Duration) -> io::Result<bool> {
-        let another = || Self::holder(path).is_some_and(|holder| holder != pid);
-        Self::wait_until(path, timeout, another).await
+        let taken_by_another = || Self::holder(path).is_some_and(|holder| holder != pid);
+        Self::wait_until(path, timeout, taken_by_another).await
     }
 
     async fn wait_until(
         path: &Path,
         timeout: Duration,
-        enough: impl Fn() -> bool,
+        is_enough: impl Fn() -> bool,
     ) -> io::Result<bool> {
         let deadline = Instant::now() + timeout;
         loop {
             match File::open(path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
                 Err(error) => return Err(error),
-                // A shared lock, so that two who wait do not see each other.
+                // A shared lock, so that two waiting processes do not block each other.
                 Ok(file) => match file.try_lock_shared() {
                     Ok(()) => return Ok(true),
-                    Err(TryLockError::WouldBlock) if enough() => return Ok(true),
+                    Err(TryLockError::WouldBlock) if is_enough() => return Ok(true),
                     Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
                         return Ok(false);
                     }
@@ -72,8 +72,8 @@ impl InstanceLock {
         }
     }
 
-    /// The pid that the last holder wrote into the file: for messages to people, never for
-    /// signals, since its process may be long gone.
+    /// The pid that the last holder wrote into the file. For messages only, never for signals: its
+    /// process may have ended long ago.
     pub fn holder(path: &Path) -> Option<u32> {
         let mut text = String::new();
         File::open(path).ok()?.take(32).read_to_string(&mut text).ok()?;
@@ -88,11 +88,11 @@ impl InstanceLock {
         let mut file = options.open(path)?;
         match file.try_lock() {
             Ok(()) if is_still_at(&file, path)? => {}
-            // Somebody has deleted or replaced the file between our opening and locking it.
+            // The file was deleted or replaced between opening and locking it.
             Ok(()) | Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        // Only for messages, so a full disk is no reason not to be the one.
+        // The pid is for messages only, so a full disk does not refuse the lock.
         let _ = file
             .set_len(0)
             .and_then(|()| file.rewind())
@@ -134,10 +134,8 @@ mod tests {
 
         let us = std::process::id();
         assert!(!InstanceLock::wait_released_by(&path, us, short).await.unwrap());
-        assert!(
-            InstanceLock::wait_released_by(&path, us + 1, short).await.unwrap(),
-            "we were quicker"
-        );
+        let taken = InstanceLock::wait_released_by(&path, us + 1, short).await.unwrap();
+        assert!(taken, "another process holds it");
 
         let waiting = tokio::spawn({
             let path = path.clone();

@@ -1,15 +1,14 @@
-//! Keeps child processes running: spawn, readiness, stop, restart.
+//! Process supervisor: spawn, readiness, stop, restart.
 //!
-//! This crate knows neither Pyro nor YAML nor Python, and it is the only place of the product that
-//! starts processes. It is used twice: the supervisor of a host keeps nameservers and daemons
-//! running, and a daemon its workers.
+//! The only crate that starts processes. A host's supervisor keeps nameservers and daemons running
+//! with it, a daemon its workers. It knows neither Pyro nor YAML nor Python.
 //!
-//! - [`Spawner`] starts a [`CommandSpec`], from one permanent thread, so that no [`Child`]
-//!   outlives this process; on Linux the kernel sees to that.
-//! - [`Keeper`] keeps a set of children running, as told by its [`KeeperHandle`]s; [`RestartPolicy`]
-//!   says when a crashed one is started again.
-//! - [`Lifeline`] is the other end, in a child that is our own program.
-//! - [`InstanceLock`] makes sure that there is one supervisor per place.
+//! - [`Spawner`] starts a [`CommandSpec`] from one permanent thread, so that no [`Child`] outlives
+//!   this process.
+//! - [`Keeper`] keeps a set of children running, driven through its [`KeeperHandle`]s;
+//!   [`RestartPolicy`] says when a crashed child is started again.
+//! - [`Lifeline`] is the child's end of the protocol.
+//! - [`InstanceLock`] admits one supervisor per home.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -19,7 +18,7 @@
 //! # #[cfg(unix)]
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // A child: reads its assignment, says that it is ready, and serves until told to stop.
+//! // A child: reads its assignment, reports ready, and serves until it reads `stop`.
 //! let script = r#"read assignment; echo '{"event":"ready"}'; read stop"#;
 //! let command = move || CommandSpec::new("/bin/sh").args(["-c", script]);
 //!

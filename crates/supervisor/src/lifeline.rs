@@ -1,11 +1,8 @@
-//! The child's side of the [protocol](crate::protocol), for our own processes.
+//! Child's end of the supervisor [protocol](crate::protocol), over its standard streams.
 //!
-//! Owns: the process's standard input and output. Refuses to know: what the assignment says, and
-//! how the process stops what it does.
-//!
-//! A plain thread reads the parent's lines, so that a runtime that is stuck in a driver's call
-//! cannot keep a process alive whose parent is dead. Another one writes the reports, so that a
-//! parent that is stopped, and does not read them, holds nobody up.
+//! A thread reads the parent's lines, so that a process whose runtime hangs in a driver's call
+//! still dies with its parent. Another thread writes the reports, so that a stopped parent, which
+//! does not read them, blocks no caller.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::Arc;
@@ -18,51 +15,49 @@ use crate::os;
 use crate::protocol::{Report, STOP};
 use crate::report_writer::ReportWriter;
 
-/// How long a process may live on when its parent is gone. No orphan is to drive an instrument
-/// for more than two seconds.
+/// Time that a process has to end after its parent's death. An orphan drives an instrument for
+/// less than two seconds.
 pub const ORPHAN_DEADLINE: Duration = Duration::from_millis(1500);
 
-/// How much longer exit handlers may take, before the process kills itself.
+/// Time for exit handlers after [`ORPHAN_DEADLINE`], before the process kills itself.
 const EXIT_HANDLERS_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// How long a process that has failed waits for its parent to read why.
+/// Longest wait for the parent to read a `failed` report.
 const FAILED_REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The exit code of a process that has outlived its parent for too long.
+/// Exit code of a process that exceeded [`ORPHAN_DEADLINE`].
 const EXIT_ORPHANED: i32 = 75;
 
-/// The longest assignment.
+/// Longest assignment, in bytes.
 const MAX_ASSIGNMENT_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The connection of a child process to the parent that supervises it.
+/// Connection of a child process to its supervisor.
 #[derive(Clone)]
 pub struct Lifeline {
     stopping: CancellationToken,
     reports: Arc<ReportWriter>,
 }
 
-/// Why there is no lifeline.
+/// Why a lifeline cannot be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LifelineError {
-    /// The standard streams could not be taken over, or not be read.
+    /// The standard streams cannot be taken over or read.
     #[error("cannot read the assignment from the supervisor: {0}")]
     Io(#[from] io::Error),
-    /// There was no whole line on the standard input.
+    /// Standard input ended before a whole line was read.
     #[error("no assignment on the standard input: this command is started by the supervisor")]
     NoAssignment,
 }
 
 impl Lifeline {
-    /// Takes over the process's standard input and output, and waits for the assignment. Call it
-    /// first thing in `main`.
+    /// Takes over standard input and output, and waits for the assignment. Call it first in `main`.
     ///
-    /// From then on reading the standard input gives the end of file, and what is printed to the
-    /// standard output goes to standard error. When the parent is gone, the process exits
-    /// [`ORPHAN_DEADLINE`] later at the latest.
+    /// From then on standard input is at its end, and standard output is written to standard
+    /// error. The process exits at most [`ORPHAN_DEADLINE`] after its parent's death.
     pub fn take() -> Result<(String, Self), LifelineError> {
         let (reader, writer) = os::take_stdio()?;
         Self::over(reader, writer, ORPHAN_DEADLINE, || {
-            // Some library's exit handler may hang, and so may a process without threads to spare.
+            // An exit handler may hang; a process without a spare thread cannot watch for that.
             if std::thread::Builder::new()
                 .spawn(|| {
                     std::thread::sleep(EXIT_HANDLERS_TIMEOUT);
@@ -76,13 +71,13 @@ impl Lifeline {
         })
     }
 
-    /// As [`take`](Self::take), over any streams. `orphaned` is called on the reading thread,
+    /// As [`take`](Self::take), over any streams. The reading thread calls `on_orphaned`,
     /// `deadline` after the end of `reader`.
     pub fn over(
         reader: impl Read + Send + 'static,
         writer: impl Write + Send + 'static,
         deadline: Duration,
-        orphaned: impl FnOnce() + Send + 'static,
+        on_orphaned: impl FnOnce() + Send + 'static,
     ) -> Result<(String, Self), LifelineError> {
         let mut reader = BufReader::new(reader);
         let mut assignment = String::new();
@@ -97,28 +92,28 @@ impl Lifeline {
             tracing::warn!("the supervisor is gone: stopping");
             token.cancel();
             std::thread::sleep(deadline);
-            orphaned();
+            on_orphaned();
         })?;
         Ok((assignment, Self { stopping, reports: Arc::new(ReportWriter::start(writer)?) }))
     }
 
-    /// Is cancelled when the parent asks the process to stop, or is gone.
+    /// The stop signal: cancelled when the parent writes `stop` or dies.
     pub fn stopping(&self) -> CancellationToken {
         self.stopping.clone()
     }
 
-    /// Tells the parent that the process serves now.
+    /// Reports to the parent that the process serves.
     pub fn ready(&self, detail: Value) {
         self.reports.push(Report::Ready { detail });
     }
 
-    /// Replaces the detail that the parent shows about the process. One that the parent has not
-    /// read when the next one comes is left out.
+    /// Replaces the detail that the parent shows about the process. A status that is still unread
+    /// when the next one is reported is skipped.
     pub fn status(&self, detail: Value) {
         self.reports.push(Report::Status { detail });
     }
 
-    /// Tells the parent why the process is about to exit, and waits a little until that is told.
+    /// Reports why the process is about to exit, and waits up to 1 s until the report is written.
     pub fn failed(&self, error: impl std::fmt::Display) {
         self.reports.push(Report::Failed { error: error.to_string() });
         self.reports.wait_until_written(FAILED_REPORT_TIMEOUT);
@@ -133,7 +128,7 @@ impl std::fmt::Debug for Lifeline {
     }
 }
 
-/// Reads the parent's lines until there are no more.
+/// Reads the parent's lines to their end; `stop` cancels `stopping`.
 fn read_commands(mut reader: impl BufRead, stopping: &CancellationToken) {
     let mut line = Vec::new();
     loop {
@@ -144,11 +139,11 @@ fn read_commands(mut reader: impl BufRead, stopping: &CancellationToken) {
                 tracing::info!("the supervisor asks to stop");
                 stopping.cancel();
             }
-            // A newer parent may know more words than we do.
+            // A newer parent may know more commands.
             Ok(_) => {
                 tracing::debug!(line = %line.escape_ascii(), "unknown word from the supervisor")
             }
-            // BufRead has already retried what was interrupted.
+            // BufRead retries after EINTR by itself.
             Err(error) => {
                 tracing::warn!(%error, "cannot read from the supervisor");
                 return;
@@ -168,8 +163,8 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(120);
 
-    /// A lifeline over pipes: the parent's writer, its reader, the child's side, and a channel
-    /// that says when the child would have exited.
+    /// A lifeline over pipes: the parent's writer, its reader, the child's end, and a channel that
+    /// receives when the child would have exited.
     fn connect() -> (io::PipeWriter, BufReader<PipeReader>, Lifeline, mpsc::Receiver<()>) {
         let (commands, mut parent) = pipe().unwrap();
         let (reports, writer) = pipe().unwrap();
@@ -216,7 +211,7 @@ mod tests {
             .collect();
         writers.into_iter().for_each(|writer| writer.join().unwrap());
         line.status(json!("the last"));
-        // The writing thread has the pipe no more when it is done.
+        // The writing thread closes the pipe when it ends.
         drop(line);
         let told: Vec<_> = reports.lines().map(|line| Report::parse(&line.unwrap())).collect();
         assert!(told.iter().all(|report| matches!(report, Some(Report::Status { .. }))));
@@ -228,7 +223,7 @@ mod tests {
     fn a_parent_that_does_not_read_holds_nobody_up() {
         let (_parent, reports, line, _exit) = connect();
         line.ready(json!({"port": 1}));
-        // More than fits into the pipe. If a report waited for it, this would never end.
+        // More than fits into the pipe: a report that waited for it would never return.
         let large = "x".repeat(10_000);
         for n in 0..100 {
             line.status(json!({"n": n, "text": large}));

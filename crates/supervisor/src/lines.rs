@@ -1,27 +1,24 @@
-//! Lines out of a pipe, in bounded memory.
-//!
-//! Owns: the buffer. Whatever a child prints, and be it a gigabyte without a newline, costs the
-//! limit and no more. Refuses to know: what the lines mean.
+//! Line reader in bounded memory: a gigabyte without a newline costs no more than the limit.
 
 use std::io;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
-/// What is appended to a line that was too long.
+/// Appended to a line that was cut.
 const CUT_MARK: &str = " [line cut]";
 
-/// A reader of lines: lossy UTF-8, without their newline, cut at a limit.
+/// Reader of lines: lossy UTF-8, without the newline, cut at a limit.
 #[derive(Debug)]
 pub struct Lines<R> {
     reader: BufReader<R>,
     line: Vec<u8>,
     limit: usize,
-    /// The rest of a line that was cut is being thrown away.
+    /// The remainder of a cut line is being discarded.
     skipping: bool,
 }
 
 impl<R: AsyncRead + Unpin> Lines<R> {
-    /// The longest line, in bytes, unless [`limited`](Self::limited) says otherwise.
+    /// Longest line, in bytes, unless [`limited`](Self::limited) sets another limit.
     pub const DEFAULT_MAX_BYTES: usize = 64 * 1024;
 
     /// Reads lines from `reader`.
@@ -34,16 +31,16 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
-    /// Sets the longest line, in bytes.
+    /// Sets the longest line to `limit` bytes.
     pub fn limited(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
     }
 
-    /// The next line, or None at the end. A last line needs no newline. A line beyond the limit
-    /// is given out as soon as the limit is reached, and its rest is thrown away.
+    /// The next line; `None` at the end. The last line needs no newline. A line beyond the limit is
+    /// returned as soon as the limit is reached; its remainder is discarded.
     ///
-    /// May be cancelled: nothing is lost.
+    /// Cancel safe.
     pub async fn next(&mut self) -> io::Result<Option<String>> {
         loop {
             let chunk = self.reader.fill_buf().await?;
@@ -79,7 +76,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     fn take_line(&mut self, end: &str) -> String {
         let mut text = String::from_utf8_lossy(&self.line).into_owned();
         text.push_str(end);
-        // One long line must not cost its size for ever.
+        // A long line's buffer is freed.
         self.line = Vec::new();
         text
     }

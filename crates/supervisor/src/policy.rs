@@ -1,20 +1,19 @@
-//! When a child that has ended by itself is started again.
+//! Restart policy: when a crashed child is started again.
 //!
-//! Owns: the rule and the count of crashes. Refuses to know: clocks, processes. A pure function of
-//! how long each run lasted.
+//! A pure function of how long each run lasted; it knows no clock and no process.
 
 use std::time::Duration;
 
-/// The rule.
+/// Backoff and limits for restarts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestartPolicy {
-    /// The delays before the second, third, ... restart in a row; the last one repeats. The first
+    /// Delays before the second, third, ... restart in a row; the last one repeats. The first
     /// restart is immediate: most crashes happen once.
     pub backoff: Vec<Duration>,
-    /// After how many crashes in a row to give up; None means never. With 1 a child is not
+    /// Crashes in a row after which the child stays down; `None` means never. With 1 a child is not
     /// restarted at all.
     pub give_up_after: Option<u32>,
-    /// A run of this length is a success: the crash that ends it is the first in its row.
+    /// Uptime that resets the count: the crash that ends such a run is the first in its row.
     pub stable_after: Duration,
 }
 
@@ -28,18 +27,18 @@ impl Default for RestartPolicy {
     }
 }
 
-/// What to do about a crash.
+/// What to do after a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RestartDecision {
-    /// Start it again at once.
+    /// Start the child again at once.
     RestartNow,
-    /// Start it again after a delay.
+    /// Start the child again after a delay.
     RestartIn(Duration),
-    /// Leave it alone until someone starts it by hand.
+    /// Leave the child down until it is started by hand.
     GiveUp,
 }
 
-/// The rule applied to one child: counts its crashes in a row.
+/// Crash counter of one child, with its policy.
 #[derive(Debug, Clone)]
 pub struct Restarts {
     policy: RestartPolicy,
@@ -47,13 +46,13 @@ pub struct Restarts {
 }
 
 impl Restarts {
-    /// Applies `policy` to a child that has not crashed yet.
+    /// A counter for a child that has not crashed yet.
     pub fn new(policy: RestartPolicy) -> Self {
         Self { policy, crashes: 0 }
     }
 
-    /// The child has ended without having been asked to, `uptime` after it had become ready (zero
-    /// if it never had).
+    /// Counts a crash: the child has ended unasked, `uptime` after it became ready (zero if it
+    /// never did).
     pub fn on_exit(&mut self, uptime: Duration) -> RestartDecision {
         if uptime >= self.policy.stable_after {
             self.crashes = 0;
@@ -70,7 +69,7 @@ impl Restarts {
         }
     }
 
-    /// Forgets the crashes: someone has started the child by hand.
+    /// Resets the count: the child has been started by hand.
     pub fn reset(&mut self) {
         self.crashes = 0;
     }
@@ -86,7 +85,7 @@ mod tests {
     use super::RestartDecision::{GiveUp, RestartNow};
     use super::*;
 
-    /// A name, a policy, and for each exit the uptime in seconds and the decision.
+    /// A name, a policy, and for each exit the uptime in seconds and the expected decision.
     type Case<'a> = (&'a str, RestartPolicy, &'a [(u64, RestartDecision)]);
 
     fn after(seconds: u64) -> RestartDecision {

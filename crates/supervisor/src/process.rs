@@ -1,11 +1,10 @@
-//! A running process: its death, and signals to it while it lives.
+//! Running process: its exit, and signals to it until then.
 //!
-//! Owns: the pid. A pid that has been reaped may be another process's a moment later, so the
-//! thread that reaps and whoever signals meet at one lock, and after the reaping nothing is
-//! signalled. Refuses to know: pipes, protocols, policies.
+//! After reaping, the pid may belong to another process. So reaping and signalling share one
+//! lock, and no signal is sent after reaping.
 //!
-//! One thread per process waits for its death: that works in every kernel and container, and it
-//! is how the process group can be killed while the dead leader still holds the group's id.
+//! One thread per process waits for its exit. That works in every kernel and container, and the
+//! process group can be killed while the zombie leader still holds the group's id.
 
 use std::fmt;
 use std::io;
@@ -13,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::os::{self, Held, Signal};
+use crate::os::{self, Signal};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +21,7 @@ pub enum Exit {
     Code(i32),
     /// A signal killed it.
     Signal(i32),
-    /// The system does not say.
+    /// The system has forgotten the process.
     Unknown,
 }
 
@@ -46,9 +45,9 @@ impl fmt::Display for Exit {
     }
 }
 
-/// Signals to a process and news of its end; clones mean the same process.
+/// Handle that signals a process and waits for its exit; clones are for the same process.
 ///
-/// It stays valid after the process has ended: signals then do nothing.
+/// It stays valid after the exit: signals then do nothing.
 #[derive(Debug, Clone)]
 pub struct ProcessHandle {
     reaper: Arc<Reaper>,
@@ -56,7 +55,7 @@ pub struct ProcessHandle {
 }
 
 impl ProcessHandle {
-    /// The process's id.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.reaper.pid
     }
@@ -68,15 +67,15 @@ impl ProcessHandle {
         }
     }
 
-    /// Sends SIGKILL to the process. Its group, if it has its own, is killed when it is dead.
+    /// Sends SIGKILL to the process. A process group that it leads is killed after its exit.
     pub fn kill(&self) {
         if let Some(child) = &mut *self.reaper.lock() {
-            // Fails for a process that is dead already.
+            // Fails if the process has ended.
             let _ = child.kill();
         }
     }
 
-    /// Sends SIGKILL to the process and to its group, if it has its own.
+    /// Sends SIGKILL to the process, and to its process group if it leads one.
     pub fn kill_group(&self) {
         if let Some(child) = &mut *self.reaper.lock() {
             if self.reaper.own_group {
@@ -89,7 +88,7 @@ impl ProcessHandle {
     /// Waits until the process has ended and been reaped.
     pub async fn wait(&self) -> Exit {
         let mut exited = self.exited.clone();
-        // An error means that the waiting thread is gone without a word.
+        // An error means that the waiting thread has panicked.
         exited.wait_for(Option::is_some).await.ok().and_then(|exit| *exit).unwrap_or(Exit::Unknown)
     }
 
@@ -99,7 +98,7 @@ impl ProcessHandle {
     }
 }
 
-/// The owner of a running process: when it is dropped, the process is killed.
+/// Owner of a running process. Dropping it kills the process.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) handle: ProcessHandle,
@@ -109,7 +108,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Takes over a child that has just been spawned.
+    /// Starts the waiting thread of a child that has just been spawned.
     pub(crate) fn watch(mut child: std::process::Child, own_group: bool) -> io::Result<Self> {
         let (stdin, stdout, stderr) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -126,7 +125,7 @@ impl Process {
             let reaper = Arc::clone(&reaper);
             move || {
                 let exit = reaper.wait_and_reap();
-                // Fails if nobody is interested any more.
+                // Fails if no handle is left.
                 let _ = report.send(Some(exit));
             }
         };
@@ -146,12 +145,12 @@ impl Drop for Process {
     }
 }
 
-/// What the waiting thread and the signallers share.
+/// The child as the waiting thread and the handles share it.
 #[derive(Debug)]
 struct Reaper {
     pid: u32,
     own_group: bool,
-    /// None once it has been reaped.
+    /// `None` once it has been reaped.
     child: Mutex<Option<std::process::Child>>,
 }
 
@@ -161,13 +160,13 @@ impl Reaper {
     }
 
     fn wait_and_reap(&self) -> Exit {
-        let held = os::wait_exited(self.pid, || match &mut *self.lock() {
+        let is_zombie = os::wait_exited(self.pid, || match &mut *self.lock() {
             Some(child) => !matches!(child.try_wait(), Ok(None)),
             None => true,
         });
         let mut guard = self.lock();
-        // The zombie still holds its pid, so the group's id cannot be anyone else's yet.
-        if self.own_group && held == Held::Yes {
+        // The zombie holds its pid, so no other group can have this id yet.
+        if self.own_group && is_zombie {
             os::signal_group(self.pid, Signal::Kill);
         }
         let exit = guard.as_mut().and_then(|child| child.wait().ok()).map(os::exit_of);

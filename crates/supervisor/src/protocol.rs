@@ -1,55 +1,55 @@
-//! What a parent and its child say to each other over the child's standard streams.
+//! Protocol between a supervisor and its child, over the child's standard input and output.
 //!
 //! ```text
 //! parent -> child   <assignment: any text in one line>      once, first
 //!                   stop                                    at most once
-//!                   end of file                             the parent is gone
+//!                   end of file                             the parent is dead
 //! child -> parent   {"event":"ready","detail":{...}}        once it serves
 //!                   {"event":"status","detail":{...}}       whenever the detail changes
 //!                   {"event":"failed","error":"..."}        before it exits of its own accord
 //! ```
 //!
-//! Any other line of a child is something that it printed, and goes to the log.
+//! Any other line of a child is output of its program, and is logged.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The line that asks a child to end.
+/// Line that asks a child to end.
 pub(crate) const STOP: &str = "stop";
 
-/// The longest report, in bytes; it bounds what a child that prints rubbish can cost us.
+/// Longest report, in bytes. It bounds the memory for a child that prints without newlines.
 pub(crate) const MAX_REPORT_BYTES: usize = 1024 * 1024;
 
-/// A line from a child.
+/// Report of a child to its supervisor: one line of JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub(crate) enum Report {
-    /// It serves.
+    /// The child serves.
     Ready {
-        /// What it wants shown about itself.
+        /// What is shown about it.
         #[serde(default)]
         detail: Value,
     },
-    /// It wants something else shown about itself.
+    /// What is shown about the child has changed.
     Status {
         /// Replaces the last detail.
         #[serde(default)]
         detail: Value,
     },
-    /// It cannot go on, and is about to exit.
+    /// The child is about to exit.
     Failed {
-        /// Why.
+        /// The reason.
         error: String,
     },
 }
 
 impl Report {
-    /// Reads a line, or says that it is no report.
+    /// Parses a line; `None` if it is no report.
     pub(crate) fn parse(line: &str) -> Option<Self> {
         line.starts_with('{').then(|| serde_json::from_str(line).ok()).flatten()
     }
 
-    /// As a line, with its newline.
+    /// The report as a line, with its newline.
     pub(crate) fn to_line(&self) -> String {
         // Plain data with text keys always has a JSON form.
         let mut line = serde_json::to_string(self).unwrap_or_default();

@@ -1,7 +1,7 @@
-//! What a child reports to its parent, between those who report and the thread that writes.
+//! Queue and thread that write a child's reports, so that a parent that does not read blocks no
+//! caller.
 //!
-//! Owns the thread, and the rule of what may wait: every word of a start and an end, and of the
-//! statuses the last. Refuses to know what a report says.
+//! The queue is bounded by what it keeps: every `ready` and `failed`, and only the last `status`.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -10,36 +10,37 @@ use std::time::Duration;
 
 use crate::protocol::Report;
 
-/// The reporting side; the thread ends, once it has written what waits, when this is dropped.
+/// Producer of reports. Dropping it ends the thread, after it has written the queued reports.
 pub(crate) struct ReportWriter(Arc<SharedQueue>);
 
 struct SharedQueue {
-    state: Mutex<ReportQueue>,
-    news: Condvar,
+    queue: Mutex<ReportQueue>,
+    /// Notified at every change of the queue.
+    changed: Condvar,
 }
 
 struct ReportQueue {
-    waiting: VecDeque<Report>,
+    reports: VecDeque<Report>,
     phase: WriterPhase,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum WriterPhase {
-    /// Nothing is being written.
+    /// The thread waits for a report.
     Idle,
-    /// A report is being written.
+    /// The thread writes a report.
     Writing,
-    /// Nothing more will be reported.
+    /// The producer has been dropped.
     Closed,
-    /// Nothing more will be written.
-    Over,
+    /// The thread has ended.
+    Ended,
 }
 
 impl ReportWriter {
-    /// Writes reports to `out` from now on.
+    /// Starts the thread that writes reports to `out`.
     pub(crate) fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
-        let state = ReportQueue { waiting: VecDeque::new(), phase: WriterPhase::Idle };
-        let shared = Arc::new(SharedQueue { state: Mutex::new(state), news: Condvar::new() });
+        let queue = ReportQueue { reports: VecDeque::new(), phase: WriterPhase::Idle };
+        let shared = Arc::new(SharedQueue { queue: Mutex::new(queue), changed: Condvar::new() });
         std::thread::Builder::new().name("reports".into()).spawn({
             let shared = Arc::clone(&shared);
             move || shared.write_to(out)
@@ -47,39 +48,36 @@ impl ReportWriter {
         Ok(Self(shared))
     }
 
-    /// Adds a report, without waiting for anybody. A status takes the place of one that waits.
+    /// Queues a report without blocking. A status replaces the one that is still queued.
     pub(crate) fn push(&self, report: Report) {
-        let mut state = self.0.state();
-        if state.phase == WriterPhase::Over {
+        let mut queue = self.0.lock();
+        if queue.phase == WriterPhase::Ended {
             return;
         }
         if matches!(report, Report::Status { .. }) {
-            state.waiting.retain(|waiting| !matches!(waiting, Report::Status { .. }));
+            queue.reports.retain(|queued| !matches!(queued, Report::Status { .. }));
         }
-        state.waiting.push_back(report);
-        drop(state);
-        self.0.news.notify_all();
+        queue.reports.push_back(report);
+        self.0.changed.notify_all();
     }
 
-    /// Waits until everything is written that was reported, but not longer than this.
-    pub(crate) fn wait_until_written(&self, longest: Duration) {
-        let is_at_work = |state: &mut ReportQueue| {
-            state.phase != WriterPhase::Over
-                && (state.phase == WriterPhase::Writing || !state.waiting.is_empty())
+    /// Waits until every queued report has been written, at most for `timeout`.
+    pub(crate) fn wait_until_written(&self, timeout: Duration) {
+        let is_unwritten = |queue: &mut ReportQueue| {
+            queue.phase == WriterPhase::Writing || !queue.reports.is_empty()
         };
-        // Poisoned or too late: there is nothing else to be done about either.
-        let _ = self.0.news.wait_timeout_while(self.0.state(), longest, is_at_work);
+        // Nothing can be done if the time is up or the lock is poisoned.
+        let _ = self.0.changed.wait_timeout_while(self.0.lock(), timeout, is_unwritten);
     }
 }
 
 impl Drop for ReportWriter {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        if state.phase != WriterPhase::Over {
-            state.phase = WriterPhase::Closed;
+        let mut queue = self.0.lock();
+        if queue.phase != WriterPhase::Ended {
+            queue.phase = WriterPhase::Closed;
         }
-        drop(state);
-        self.0.news.notify_all();
+        self.0.changed.notify_all();
     }
 }
 
@@ -87,38 +85,37 @@ impl SharedQueue {
     fn write_to(&self, mut out: impl Write) {
         while let Some(report) = self.next() {
             let line = report.to_line();
-            // This fails if the parent is gone, which the lifeline's reading thread sees to.
+            // Fails if the parent is dead; the lifeline's reading thread ends the process then.
             if out.write_all(line.as_bytes()).and_then(|()| out.flush()).is_err() {
                 break;
             }
         }
-        let mut state = self.state();
-        state.phase = WriterPhase::Over;
-        state.waiting.clear();
-        drop(state);
-        self.news.notify_all();
+        let mut queue = self.lock();
+        queue.phase = WriterPhase::Ended;
+        queue.reports.clear();
+        self.changed.notify_all();
     }
 
-    /// The next report, waited for; None when there will be no more.
+    /// Waits for the next report; `None` after the last one.
     fn next(&self) -> Option<Report> {
-        let mut state = self.state();
-        if state.phase == WriterPhase::Writing {
-            state.phase = WriterPhase::Idle;
-            self.news.notify_all();
+        let mut queue = self.lock();
+        if queue.phase == WriterPhase::Writing {
+            queue.phase = WriterPhase::Idle;
+            self.changed.notify_all();
         }
-        let is_idle = |state: &mut ReportQueue| {
-            state.waiting.is_empty() && state.phase != WriterPhase::Closed
+        let is_idle = |queue: &mut ReportQueue| {
+            queue.reports.is_empty() && queue.phase != WriterPhase::Closed
         };
-        let waited = self.news.wait_while(state, is_idle);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
-        let report = state.waiting.pop_front()?;
-        if state.phase == WriterPhase::Idle {
-            state.phase = WriterPhase::Writing;
+        let waited = self.changed.wait_while(queue, is_idle);
+        let mut queue = waited.unwrap_or_else(PoisonError::into_inner);
+        let report = queue.reports.pop_front()?;
+        if queue.phase == WriterPhase::Idle {
+            queue.phase = WriterPhase::Writing;
         }
         Some(report)
     }
 
-    fn state(&self) -> MutexGuard<'_, ReportQueue> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, ReportQueue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,11 +1,7 @@
-//! Starting processes.
+//! Commands, and the one permanent thread that forks.
 //!
-//! Owns: the one permanent thread that forks, and what a command is. Refuses to know: why a
-//! process is started, and what happens to it afterwards.
-//!
-//! Linux ties a child's death signal to the *thread* that forked it. A pool thread that forks and
-//! then idles out would kill the child, so every spawn of the process goes through one thread that
-//! never ends.
+//! Linux ties a child's death signal to the *thread* that forked it: a pool thread that ends when
+//! idle would kill its children. So every spawn goes through one thread that never ends.
 
 use std::ffi::OsString;
 use std::io;
@@ -19,63 +15,63 @@ use crate::child::Child;
 use crate::os::{self, Signal};
 use crate::process::Process;
 
-/// What to run and how.
+/// Command to start: program, arguments, environment, streams, process group.
 #[derive(Debug)]
 pub struct CommandSpec {
     /// The program: a path, or a name that is looked up in PATH.
     pub program: PathBuf,
-    /// Its arguments.
+    /// The arguments.
     pub args: Vec<OsString>,
     /// Environment variables to set, on top of the inherited ones.
     pub env: Vec<(OsString, OsString)>,
-    /// Environment variables to take away.
+    /// Inherited environment variables to remove.
     pub env_remove: Vec<OsString>,
-    /// The working directory, if not ours.
+    /// The working directory; ours if `None`.
     pub current_dir: Option<PathBuf>,
-    /// What the child reads.
+    /// Standard input.
     pub stdin: Stdin,
-    /// Where its output goes.
+    /// Standard output.
     pub stdout: Output,
-    /// Where its errors go.
+    /// Standard error.
     pub stderr: Output,
-    /// What the kernel sends the child when this process dies (Linux only); nothing to one that has
-    /// to live on for a while.
+    /// The signal that the child gets from the kernel when this process dies (Linux only); `None`
+    /// for a child that outlives it for a while.
     pub parent_death_signal: Option<Signal>,
-    /// Whether the child leads its own process group. If so, whatever it has started is killed
-    /// with it, and a Ctrl-C at our terminal does not reach it.
+    /// Whether the child leads its own process group. Its group is then killed with it, and a
+    /// Ctrl-C at our terminal does not reach it.
     pub own_group: bool,
-    /// The leader of the process group that the child joins, where that is neither ours nor its own. It
-    /// must be a child of ours that has not been waited for.
+    /// The leader of another process group that the child joins: a child of ours that has not been
+    /// reaped.
     pub group_of: Option<u32>,
 }
 
-/// What a child reads.
+/// Standard input of a child.
 #[derive(Debug)]
 pub enum Stdin {
-    /// Nothing.
+    /// `/dev/null`.
     Null,
-    /// What we would read.
+    /// Our own.
     Inherit,
-    /// What we write into [`Child::stdin`].
+    /// A pipe: [`Child::stdin`].
     Pipe,
-    /// A socket (or any other file) of the caller's.
+    /// A socket, or another open file.
     #[cfg(unix)]
     Socket(std::os::fd::OwnedFd),
 }
 
-/// Where an output stream of a child goes.
+/// Output stream of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// Away.
+    /// `/dev/null`.
     Null,
-    /// To us, line by line.
+    /// A pipe, read line by line.
     Pipe,
-    /// To where ours goes.
+    /// Our own stream.
     Inherit,
 }
 
 impl CommandSpec {
-    /// A command with nothing on its standard streams, in its own group, killed with its parent.
+    /// A command with null streams, in its own process group, killed with its parent.
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
@@ -92,8 +88,8 @@ impl CommandSpec {
         }
     }
 
-    /// A command in our place at the terminal: it has our streams and our group, so that a Ctrl-C
-    /// reaches it. It is asked to end when we die.
+    /// A command in the foreground of the terminal: it has our streams and our process group, so
+    /// that a Ctrl-C reaches it. It gets SIGTERM when we die.
     pub fn foreground(program: impl Into<PathBuf>) -> Self {
         Self {
             stdin: Stdin::Inherit,
@@ -117,7 +113,7 @@ impl CommandSpec {
         self
     }
 
-    /// The command with everything but its standard streams.
+    /// The standard library's command, without standard streams.
     pub(crate) fn to_command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
@@ -130,7 +126,7 @@ impl CommandSpec {
         command
     }
 
-    fn start(self) -> Result<Process, SpawnError> {
+    fn spawn(self) -> Result<Process, SpawnError> {
         let mut command = self.to_command();
         command.stdin(match self.stdin {
             Stdin::Null => Stdio::null(),
@@ -158,7 +154,7 @@ impl Output {
     }
 }
 
-/// A program could not be started.
+/// Why a program cannot be started.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start {}: {reason}", program.display())]
 pub struct SpawnError {
@@ -187,55 +183,53 @@ impl SpawnError {
         Self { program: program.to_owned(), reason, source }
     }
 
-    /// Why the program could not be started.
+    /// The reason, without the program's name.
     pub fn reason(&self) -> &str {
         &self.reason
     }
 }
 
-type Reply = oneshot::Sender<Result<Process, SpawnError>>;
-type Job = (CommandSpec, Reply);
+type SpawnRequest = (CommandSpec, oneshot::Sender<Result<Process, SpawnError>>);
 
-/// The way to start processes; clones share the one thread.
+/// Handle of the thread that starts processes; clones share the thread.
 #[derive(Debug, Clone)]
 pub struct Spawner {
-    jobs: mpsc::Sender<Job>,
+    requests: mpsc::Sender<SpawnRequest>,
 }
 
 impl Spawner {
-    /// The spawner of this process. The first call starts its thread, which lives as long as the
-    /// process does.
+    /// The spawner of this process. The first call starts its thread, which never ends.
     pub fn permanent() -> io::Result<Self> {
         static SPAWNER: Mutex<Option<Spawner>> = Mutex::new(None);
         let mut spawner = SPAWNER.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(spawner) = &*spawner {
             return Ok(spawner.clone());
         }
-        let (jobs, queue) = mpsc::channel();
+        let (requests, queue) = mpsc::channel();
         std::thread::Builder::new().name("spawner".into()).spawn(move || serve(&queue))?;
-        // The static keeps one sender, so that the queue, and with it the thread, never ends.
-        Ok(spawner.insert(Self { jobs }).clone())
+        // The static keeps one sender, so the queue and the thread never end.
+        Ok(spawner.insert(Self { requests }).clone())
     }
 
-    /// Starts a process. To be called within a tokio runtime, which will drive the child's pipes.
+    /// Starts a process. Must be called within a tokio runtime, which drives the child's pipes.
     ///
-    /// A child whose future is dropped before it is returned is killed.
+    /// If the future is dropped, the child is killed.
     pub async fn spawn(&self, command: CommandSpec) -> Result<Child, SpawnError> {
         let program = command.program.clone();
         let ended = || SpawnError::new(&program, None, io::Error::other("the spawner has failed"));
         let (reply, result) = oneshot::channel();
-        self.jobs.send((command, reply)).map_err(|_| ended())?;
+        self.requests.send((command, reply)).map_err(|_| ended())?;
         let process = result.await.map_err(|_| ended())??;
         Child::new(process).map_err(|error| SpawnError::new(&program, None, error))
     }
 }
 
-fn serve(queue: &mpsc::Receiver<Job>) {
+fn serve(queue: &mpsc::Receiver<SpawnRequest>) {
     for (command, reply) in queue {
-        // Were this thread to unwind, the kernel would kill every child that it has started.
-        let start = std::panic::AssertUnwindSafe(|| command.start());
-        if let Ok(result) = std::panic::catch_unwind(start) {
-            // Nobody waits for it any more: the process is dropped, and thereby killed.
+        // If this thread unwound, the kernel would kill every child that it has started.
+        let spawn = std::panic::AssertUnwindSafe(|| command.spawn());
+        if let Ok(result) = std::panic::catch_unwind(spawn) {
+            // Fails if the caller has gone: the process is dropped, which kills it.
             let _ = reply.send(result);
         }
     }

@@ -1,4 +1,4 @@
-//! The task that owns the entries, and every decision about them.
+//! Task that owns the entries and decides what happens to them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,30 +19,30 @@ use super::{EntrySpec, LogSink};
 use crate::policy::RestartDecision;
 use crate::spawn::Spawner;
 
-/// How many events may wait for the keeper, before the runs do.
+/// Events in the queue of the keeper; when it is full, the runs wait.
 const RUN_EVENT_QUEUE: usize = 256;
 
-/// Keeps children running. Reached by its [`KeeperHandle`].
+/// Actor that keeps children running, driven through its [`KeeperHandle`]s.
 pub struct Keeper {
     entries: BTreeMap<String, Entry>,
     requests: mpsc::UnboundedReceiver<KeeperRequest>,
     events: mpsc::Receiver<RunEvent>,
-    /// Given to every run.
+    /// The sender that every run gets a clone of.
     event_sender: mpsc::Sender<RunEvent>,
     version: watch::Sender<u64>,
     next_run: u64,
-    /// Those who wait for the end, once it has begun.
+    /// Callers that wait for the shutdown; `None` until it begins.
     shutdown_waiters: Option<Vec<oneshot::Sender<()>>>,
     spawner: Spawner,
     log: LogSink,
-    /// Every run's stop follows this: if the keeper should vanish, its children stop.
+    /// Parent of every run's stop signal: the children stop if the keeper is dropped.
     stop_all: CancellationToken,
     _stop_all_guard: DropGuard,
 }
 
 impl Keeper {
-    /// Starts a keeper without entries on the current tokio runtime. Lines that the children
-    /// print go to `log`.
+    /// Starts a keeper without entries on the current tokio runtime. `log` receives the lines that
+    /// the children print.
     pub fn start(spawner: Spawner, log: LogSink) -> KeeperHandle {
         let (requests, inbox) = mpsc::unbounded_channel();
         let (event_sender, events) = mpsc::channel(RUN_EVENT_QUEUE);
@@ -69,7 +69,7 @@ impl Keeper {
         let mut handles_left = true;
         while !self.advance_shutdown() {
             let restart_at = self.next_restart();
-            // Not for a snapshot: whoever takes one at every change would keep us busy for ever.
+            // A snapshot is no change: a watcher that takes one at each change would loop.
             let mut changed = true;
             tokio::select! {
                 request = self.requests.recv(), if handles_left => match request {
@@ -100,7 +100,7 @@ impl Keeper {
         match request {
             KeeperRequest::Snapshot(reply) => {
                 let mut entries: Vec<_> = self.entries.values().collect();
-                // Stable: within an order they stay sorted by id.
+                // A stable sort: entries of one order stay sorted by id.
                 entries.sort_by_key(|entry| entry.spec.order);
                 let _ = reply.send(entries.into_iter().map(Entry::status).collect());
             }
@@ -111,16 +111,6 @@ impl Keeper {
             KeeperRequest::Stop(id, reply) => self.stop(&id, StopGoal::Stay, reply),
             KeeperRequest::KillAsCrashed(id, pid, reason) => self.kill_as_crashed(&id, pid, reason),
             KeeperRequest::Remove(id, reply) => self.stop(&id, StopGoal::Remove, reply),
-            KeeperRequest::Add(_, reply) | KeeperRequest::Replace(_, reply)
-                if self.shutdown_waiters.is_some() =>
-            {
-                send_reply(Some(reply), Err(KeeperError::ShuttingDown));
-            }
-            KeeperRequest::Start(_, reply) | KeeperRequest::Restart(_, reply)
-                if self.shutdown_waiters.is_some() =>
-            {
-                send_reply(Some(reply), Err(KeeperError::ShuttingDown));
-            }
             KeeperRequest::Add(spec, reply) => send_reply(Some(reply), self.add(spec)),
             KeeperRequest::Replace(spec, reply) => send_reply(Some(reply), self.replace(spec)),
             KeeperRequest::Start(id, reply) => {
@@ -133,7 +123,7 @@ impl Keeper {
     }
 
     fn add(&mut self, spec: EntrySpec) -> Result<(), KeeperError> {
-        check_assignment(&spec)?;
+        self.check_spec(&spec)?;
         if self.entries.contains_key(&spec.id) {
             return Err(KeeperError::Exists { id: spec.id });
         }
@@ -143,7 +133,7 @@ impl Keeper {
     }
 
     fn replace(&mut self, spec: EntrySpec) -> Result<(), KeeperError> {
-        check_assignment(&spec)?;
+        self.check_spec(&spec)?;
         let id = spec.id.clone();
         let entry = self.get(&id)?;
         if matches!(entry.state, EntryState::Stopping { goal: StopGoal::Remove, .. }) {
@@ -163,6 +153,7 @@ impl Keeper {
     }
 
     fn start_entry(&mut self, id: &str, again: bool) -> Result<StartOutcome, KeeperError> {
+        self.check_open()?;
         let entry = self.get(id)?;
         match &mut entry.state {
             EntryState::Running { .. } | EntryState::Starting { .. } if again => {
@@ -200,7 +191,7 @@ impl Keeper {
             Ok(entry) => entry,
             Err(error) => return send_reply(Some(reply), Err(error)),
         };
-        // Who removes an entry wants it gone, whatever others ask after that.
+        // A removal is not revoked by a later stop.
         let goal = match entry.state {
             EntryState::Stopping { goal: StopGoal::Remove, .. } => StopGoal::Remove,
             _ => goal,
@@ -220,7 +211,7 @@ impl Keeper {
         if live.process.is_some_and(|process| process.pid == pid)
             && let Some(kill_as_crashed) = live.kill_as_crashed.take()
         {
-            // Fails if it has ended by itself meanwhile.
+            // Fails if the process has ended meanwhile.
             let _ = kill_as_crashed.send(reason);
         }
     }
@@ -279,11 +270,11 @@ impl Keeper {
     }
 
     fn on_crash(&mut self, id: &str, uptime: Duration, error: String) {
-        let Some(entry) = self.entries.get_mut(id) else { return };
-        if self.shutdown_waiters.is_some() {
+        if self.is_shutting_down() {
             info!(entry = %id, error, "ended by itself; not restarted: shutting down");
             return;
         }
+        let Some(entry) = self.entries.get_mut(id) else { return };
         let decision = entry.restarts.on_exit(uptime);
         let crashes = entry.restarts.crashes();
         match decision {
@@ -328,7 +319,7 @@ impl Keeper {
         }
     }
 
-    /// Starts a run. The entry must not have one.
+    /// Starts a run of an entry that has none.
     fn start_run(&mut self, id: &str, previous: Option<String>) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         self.next_run += 1;
@@ -357,7 +348,7 @@ impl Keeper {
     }
 
     fn begin_shutdown(&mut self, reason: &str) {
-        if self.shutdown_waiters.is_some() {
+        if self.is_shutting_down() {
             return;
         }
         info!(reason, "shutting down");
@@ -373,12 +364,17 @@ impl Keeper {
         }
     }
 
-    /// Whether the shutdown is complete; if not, asks the next group to stop.
+    fn is_shutting_down(&self) -> bool {
+        self.shutdown_waiters.is_some()
+    }
+
+    /// During a shutdown, stops the entries of the highest order that still run; true when none
+    /// is left.
     fn advance_shutdown(&mut self) -> bool {
-        if self.shutdown_waiters.is_none() {
+        if !self.is_shutting_down() {
             return false;
         }
-        // What hangs in the kernel cannot be waited for.
+        // A process that hangs in the kernel is not waited for.
         let mut left: Vec<_> = self
             .entries
             .values_mut()
@@ -395,14 +391,19 @@ impl Keeper {
         false
     }
 
+    fn check_spec(&self, spec: &EntrySpec) -> Result<(), KeeperError> {
+        self.check_open()?;
+        if spec.assignment.contains('\n') {
+            return Err(KeeperError::BadAssignment { id: spec.id.clone() });
+        }
+        Ok(())
+    }
+
+    fn check_open(&self) -> Result<(), KeeperError> {
+        if self.is_shutting_down() { Err(KeeperError::ShuttingDown) } else { Ok(()) }
+    }
+
     fn get(&mut self, id: &str) -> Result<&mut Entry, KeeperError> {
         self.entries.get_mut(id).ok_or_else(|| KeeperError::Unknown { id: id.to_owned() })
     }
-}
-
-fn check_assignment(spec: &EntrySpec) -> Result<(), KeeperError> {
-    if spec.assignment.contains('\n') {
-        return Err(KeeperError::BadAssignment { id: spec.id.clone() });
-    }
-    Ok(())
 }

@@ -1,6 +1,6 @@
-//! One entry: its specification, its count of crashes, and its state.
+//! Entry of the keeper: specification, crash count and state of one child.
 //!
-//! Owns: what is true in each phase. Refuses to know: how a run is launched, and the other entries.
+//! It starts no run and knows no other entry.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -17,7 +17,7 @@ use crate::policy::Restarts;
 pub(super) struct Entry {
     pub(super) spec: Arc<EntrySpec>,
     pub(super) restarts: Restarts,
-    /// Restarts after a crash since the last start by hand.
+    /// Restarts after crashes since the last start by hand.
     pub(super) restarted: u32,
     pub(super) state: EntryState,
 }
@@ -26,7 +26,7 @@ pub(super) enum EntryState {
     Stopped,
     Starting {
         live: ActiveRun,
-        /// Why it had to be started again.
+        /// The crash that made this start necessary.
         previous: Option<String>,
     },
     Running {
@@ -47,7 +47,7 @@ pub(super) enum EntryState {
     },
 }
 
-/// What follows a stop.
+/// What follows when the process has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StopGoal {
     Stay,
@@ -59,15 +59,15 @@ pub(super) enum StopGoal {
 pub(super) struct ActiveRun {
     pub(super) run: u64,
     pub(super) stop: CancellationToken,
-    /// Takes the reason for which it is to be killed; once.
+    /// Receives, once, the reason to kill it.
     pub(super) kill_as_crashed: Option<oneshot::Sender<String>>,
     pub(super) process: Option<ProcessInfo>,
     pub(super) detail: Value,
-    /// It was killed, and does not end.
+    /// SIGKILL does not end it.
     pub(super) stuck: bool,
 }
 
-/// Facts about a process, for display.
+/// Process id and start time, for display.
 #[derive(Clone, Copy)]
 pub(super) struct ProcessInfo {
     pub(super) pid: u32,
@@ -80,7 +80,7 @@ impl Entry {
         Self { spec: Arc::new(spec), restarts, restarted: 0, state: EntryState::Stopped }
     }
 
-    /// Replaces the specification, and forgets the crashes.
+    /// Replaces the specification and resets the crash count.
     pub(super) fn replace_spec(&mut self, spec: EntrySpec) {
         self.restarts = Restarts::new(spec.restart.clone());
         self.spec = Arc::new(spec);
@@ -91,7 +91,7 @@ impl Entry {
         self.restarted = 0;
     }
 
-    /// The run, if there is one.
+    /// The current run.
     pub(super) fn active_run(&mut self) -> Option<&mut ActiveRun> {
         match &mut self.state {
             EntryState::Starting { live, .. }
@@ -101,8 +101,8 @@ impl Entry {
         }
     }
 
-    /// Asks the run to stop, if there is one; otherwise calls off what was planned. `reply` is
-    /// answered when the process is gone, or at once if there is none or none that can go.
+    /// Asks the current run to stop, or cancels the planned restart. `reply` is answered when the
+    /// process has ended; at once if there is none, or if it is stuck.
     pub(super) fn stop(&mut self, goal: StopGoal, reply: Option<ReplySender<StopOutcome>>) {
         let state = std::mem::replace(&mut self.state, EntryState::Stopped);
         let (live, mut waiters) = match state {
@@ -123,7 +123,7 @@ impl Entry {
         self.state = EntryState::Stopping { live, goal, waiters };
     }
 
-    /// The process does not end: nobody is to wait for it any more.
+    /// Marks the process as stuck and answers everybody that waits for its end.
     pub(super) fn mark_stuck(&mut self, pid: u32) {
         let error = self.stuck(pid);
         if let Some(live) = self.active_run() {
@@ -139,54 +139,38 @@ impl Entry {
     }
 
     pub(super) fn status(&self) -> EntryStatus {
-        let mut status = EntryStatus {
-            id: self.spec.id.clone(),
-            phase: EntryPhase::Stopped,
-            pid: None,
-            since: None,
-            restarts: self.restarted,
-            error: None,
-            detail: Value::Null,
-            retry_in: None,
-        };
-        let live = match &self.state {
-            EntryState::Stopped => return status,
-            EntryState::Restarting { at, error } => {
-                status.phase = EntryPhase::Restarting;
-                status.error = Some(error.clone());
-                status.retry_in = Some(at.saturating_duration_since(Instant::now()));
-                return status;
-            }
-            EntryState::Failed { error } => {
-                status.phase = EntryPhase::Failed;
-                status.error = Some(error.clone());
-                return status;
-            }
+        let text = |error: &String| Some(error.clone());
+        let (phase, live, error) = match &self.state {
+            EntryState::Stopped => (EntryPhase::Stopped, None, None),
+            EntryState::Restarting { error, .. } => (EntryPhase::Restarting, None, text(error)),
+            EntryState::Failed { error } => (EntryPhase::Failed, None, text(error)),
             EntryState::Starting { live, previous } => {
-                status.phase = EntryPhase::Starting;
-                status.error.clone_from(previous);
-                live
+                (EntryPhase::Starting, Some(live), previous.clone())
             }
-            EntryState::Running { live, .. } => {
-                status.phase = EntryPhase::Running;
-                live
-            }
-            EntryState::Stopping { live, .. } => {
-                status.phase = EntryPhase::Stopping;
-                live
-            }
+            EntryState::Running { live, .. } => (EntryPhase::Running, Some(live), None),
+            EntryState::Stopping { live, .. } => (EntryPhase::Stopping, Some(live), None),
         };
-        status.pid = live.process.map(|process| process.pid);
-        status.since = live.process.map(|process| process.since);
-        status.detail = live.detail.clone();
-        if let (true, Some(pid)) = (live.stuck, status.pid) {
-            status.error = Some(self.stuck(pid).to_string());
+        let process = live.and_then(|live| live.process);
+        let stuck = process.filter(|_| live.is_some_and(|live| live.stuck));
+        EntryStatus {
+            id: self.spec.id.clone(),
+            phase,
+            pid: process.map(|process| process.pid),
+            since: process.map(|process| process.since),
+            restarts: self.restarted,
+            error: stuck.map(|process| self.stuck(process.pid).to_string()).or(error),
+            detail: live.map_or(Value::Null, |live| live.detail.clone()),
+            retry_in: match &self.state {
+                EntryState::Restarting { at, .. } => {
+                    Some(at.saturating_duration_since(Instant::now()))
+                }
+                _ => None,
+            },
         }
-        status
     }
 }
 
-/// Answers a request, if somebody still waits for it.
+/// Answers a request; does nothing if its caller has gone.
 pub(super) fn send_reply<T>(reply: Option<ReplySender<T>>, result: Result<T, KeeperError>) {
     if let Some(reply) = reply {
         let _ = reply.send(result);

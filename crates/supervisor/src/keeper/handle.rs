@@ -1,4 +1,4 @@
-//! The keeper as others see it: every method is a message and its answer.
+//! Handle of the keeper: every method sends a message and waits for its answer.
 
 use std::time::Duration;
 
@@ -9,32 +9,32 @@ use super::{EntryPhase, EntrySpec, EntryStatus};
 /// Why a request was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeeperError {
-    /// There is no such entry.
+    /// No entry has this id.
     #[error("there is no '{id}'")]
     Unknown {
-        /// The name asked for.
+        /// The id asked for.
         id: String,
     },
-    /// There is such an entry already.
+    /// Another entry has this id.
     #[error("there is a '{id}' already")]
     Exists {
-        /// The name asked for.
+        /// The id asked for.
         id: String,
     },
     /// The entry is being removed.
     #[error("'{id}' is being removed")]
     BeingRemoved {
-        /// The name asked for.
+        /// The id asked for.
         id: String,
     },
-    /// An assignment is not one line.
+    /// The assignment is not one line.
     #[error("the assignment of '{id}' contains a newline")]
     BadAssignment {
         /// The entry.
         id: String,
     },
-    /// The process does not go away, not even by SIGKILL: it hangs in the kernel, mostly in a
-    /// device's driver. The entry stays in its phase until the process is gone.
+    /// SIGKILL does not end the process: it hangs in the kernel, mostly in a device's driver. The
+    /// entry keeps its phase until the process ends.
     #[error("process {pid} of '{id}' does not end even when killed: it hangs in a device's driver")]
     Stuck {
         /// The entry.
@@ -42,30 +42,30 @@ pub enum KeeperError {
         /// Its process.
         pid: u32,
     },
-    /// Everything is being stopped, or has been.
+    /// The keeper is shutting down, or has ended.
     #[error("shutting down")]
     ShuttingDown,
 }
 
-/// What came of a start.
+/// Outcome of a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartOutcome {
-    /// It is being started.
+    /// The entry is being started.
     Started,
-    /// Nothing to do: it was being started already.
+    /// The entry was already being started.
     AlreadyStarting,
-    /// Nothing to do: it was running already.
+    /// The entry was already running.
     AlreadyRunning,
-    /// It is being stopped, and will be started after that.
+    /// The entry is being stopped, and will be started after that.
     AfterStop,
 }
 
-/// What came of a stop.
+/// Outcome of a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopOutcome {
-    /// Its process has ended, or its restart was called off.
+    /// The process has ended, or the planned restart was cancelled.
     Stopped,
-    /// Nothing to do: it was not running.
+    /// The entry was not running.
     NotRunning,
 }
 
@@ -83,11 +83,10 @@ pub(super) enum KeeperRequest {
     Shutdown(oneshot::Sender<()>),
 }
 
-/// Requests to a [`Keeper`](super::Keeper); clones reach the same one. When the last handle is
+/// Handle of a [`Keeper`](super::Keeper); clones are for the same one. When the last handle is
 /// dropped, the keeper shuts down.
 ///
-/// Every request is sent when its future is first polled, and stands even if the future is then
-/// dropped.
+/// A request is sent when its future is first polled. Dropping the future does not revoke it.
 #[derive(Debug, Clone)]
 pub struct KeeperHandle {
     requests: mpsc::UnboundedSender<KeeperRequest>,
@@ -102,72 +101,71 @@ impl KeeperHandle {
         Self { requests, version }
     }
 
-    /// Adds an entry. It is stopped at first.
+    /// Adds an entry, stopped.
     pub async fn add(&self, spec: EntrySpec) -> Result<(), KeeperError> {
         self.ask(|reply| KeeperRequest::Add(spec, reply)).await
     }
 
-    /// Gives an entry a new specification. Unless it is stopped it is restarted with it: one that
-    /// had failed gets its new chance. Returns before that is done.
+    /// Replaces an entry's specification, and restarts it unless it is stopped; a failed entry is
+    /// started. Returns before the restart is done.
     pub async fn replace(&self, spec: EntrySpec) -> Result<(), KeeperError> {
         self.ask(|reply| KeeperRequest::Replace(spec, reply)).await
     }
 
-    /// Starts an entry, forgetting its earlier crashes. Returns before it is ready: see
+    /// Starts an entry and resets its crash count. Returns before the entry is ready: see
     /// [`wait_settled`](Self::wait_settled).
     pub async fn start(&self, id: &str) -> Result<StartOutcome, KeeperError> {
         self.ask(|reply| KeeperRequest::Start(id.to_owned(), reply)).await
     }
 
-    /// Stops an entry if it is running, then starts it. Returns before that is done.
+    /// Restarts an entry, or starts one that is not running. Returns before the restart is done.
     pub async fn restart(&self, id: &str) -> Result<StartOutcome, KeeperError> {
         self.ask(|reply| KeeperRequest::Restart(id.to_owned(), reply)).await
     }
 
-    /// Stops an entry, and waits until its process is gone.
+    /// Stops an entry and waits until its process has ended.
     pub async fn stop(&self, id: &str) -> Result<StopOutcome, KeeperError> {
         self.ask(|reply| KeeperRequest::Stop(id.to_owned(), reply)).await
     }
 
-    /// Stops an entry, waits until its process is gone, and forgets it.
+    /// Stops an entry, waits until its process has ended, and removes the entry.
     pub async fn remove(&self, id: &str) -> Result<StopOutcome, KeeperError> {
         self.ask(|reply| KeeperRequest::Remove(id.to_owned(), reply)).await
     }
 
-    /// Kills the process `pid` of an entry that runs, as one that does no more what it should;
-    /// that counts as a crash, with this `reason`. Nothing happens if it is another process by
-    /// now, or not running.
+    /// Kills the process `pid` of a running entry, for example because it hangs. That counts as a
+    /// crash with this `reason`. Does nothing if the entry has another process, or none.
     pub fn kill_as_crashed(&self, id: &str, pid: u32, reason: impl Into<String>) {
-        // If the keeper is gone, so are its processes.
+        // Fails if the keeper has ended, and its processes with it.
         let _ = self.requests.send(KeeperRequest::KillAsCrashed(id.to_owned(), pid, reason.into()));
     }
 
-    /// All entries, by order and id; none after a shutdown.
+    /// All entries, sorted by order and id; empty after a shutdown.
     pub async fn snapshot(&self) -> Vec<EntryStatus> {
         let (reply, answer) = oneshot::channel();
-        // The request, and its reply with it, is dropped if the keeper is gone.
+        // If the keeper has ended, the request and its reply are dropped.
         let _ = self.requests.send(KeeperRequest::Snapshot(reply));
         answer.await.unwrap_or_default()
     }
 
-    /// A number that changes whenever anything in the snapshot does (but for the passing of time in
-    /// [`retry_in`](EntryStatus::retry_in)). The first `changed()` may return at once.
+    /// A version number that changes with the snapshot, except for the time in
+    /// [`retry_in`](EntryStatus::retry_in). The first `changed()` may return at once.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.version.clone()
     }
 
-    /// Stops everything: entries of higher order first, those of one order at once. Returns when
-    /// all processes are gone, except for any that hang in the kernel.
+    /// Stops all entries: higher orders first, those of one order together. Returns when all
+    /// processes have ended, except those that hang in the kernel.
     pub async fn shutdown(&self) {
         let (reply, answer) = oneshot::channel();
         let _ = self.requests.send(KeeperRequest::Shutdown(reply));
-        // An error means that the keeper has ended, which is what was asked.
+        // An error means that the keeper has ended, as asked.
         let _ = answer.await;
     }
 
-    /// Waits until each of the entries has settled, at most for `timeout`, and returns them as
-    /// they are then. Settled is: running, stopped, failed, or waiting for a restart after a
-    /// crash (the [error](EntryStatus::error) says why). An immediate restart is part of the wait.
+    /// Waits until none of the entries is starting or stopping, at most for `timeout`, and returns
+    /// their status. They are then running, stopped, failed, or waiting for a restart after a crash
+    /// (see the [error](EntryStatus::error)). An immediate restart is part of the wait.
     pub async fn wait_settled(&self, ids: &[&str], timeout: Duration) -> Vec<EntryStatus> {
         let mut version = self.watch();
         let deadline = tokio::time::Instant::now() + timeout;
@@ -183,7 +181,7 @@ impl KeeperHandle {
             }
             match tokio::time::timeout_at(deadline, version.changed()).await {
                 Ok(Ok(())) => {}
-                // Out of time, or the keeper is gone.
+                // The time is up, or the keeper has ended.
                 Ok(Err(_)) | Err(_) => return all,
             }
         }

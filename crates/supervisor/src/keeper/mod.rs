@@ -1,8 +1,7 @@
-//! Keeping children running.
+//! Keeper of a set of children: starts, stops and restarts them.
 //!
-//! Owns: the entries and all that happens to them. [`KeeperHandle`]s send messages; one task, the
-//! [`Keeper`], owns the state; one task per running child leads it through its life. Refuses to
-//! know: what the children do.
+//! An actor: [`KeeperHandle`]s send messages, and one task, the [`Keeper`], owns the entries. Each
+//! running child has a task of its own ([`run`]).
 
 mod actor;
 mod entry;
@@ -21,37 +20,38 @@ use std::time::Duration;
 use crate::policy::RestartPolicy;
 use crate::spawn::CommandSpec;
 
-/// Makes the command for each start of a child: a command may hold what can be used only once.
+/// Factory of a child's command, called at each start: a command may hold a socket, which can be
+/// passed on only once.
 pub type CommandFactory = Arc<dyn Fn() -> CommandSpec + Send + Sync>;
 
-/// Receives what the children print: the entry's id and a line. It is called on the runtime, and
-/// must not block for long; while it does, that child's output waits.
+/// Receiver of the lines that children print: the entry's id and a line. It is called on the
+/// runtime and must not block for long; that child's output waits meanwhile.
 pub type LogSink = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
-/// A child to keep running.
+/// Specification of a child to keep running.
 #[derive(Clone)]
 pub struct EntrySpec {
-    /// Its name; unique within the keeper.
+    /// The name; unique within the keeper.
     pub id: String,
-    /// At shutdown higher orders stop first, equal ones together.
+    /// Stop order at shutdown: higher orders first, equal ones together.
     pub order: u32,
-    /// Makes its command. Its standard streams are set to pipes by the keeper.
+    /// Factory of the command. The keeper sets the standard streams to pipes.
     pub command: CommandFactory,
-    /// The first line that it reads. Must not contain a newline.
+    /// First line on the child's standard input. Must not contain a newline.
     pub assignment: String,
-    /// A child that has not reported ready by then is killed, which counts as a crash.
+    /// Time to report ready. A child that takes longer is killed, which counts as a crash.
     pub ready_timeout: Duration,
-    /// How long it may take to follow a `stop` line, before it gets SIGTERM. It has as long to
-    /// exit after it has reported to have failed.
+    /// Time to exit after a `stop` line, before SIGTERM; also after a `failed` report, before
+    /// SIGKILL.
     pub stop_grace: Duration,
-    /// How long it may take to follow SIGTERM, before it gets SIGKILL.
+    /// Time to exit after SIGTERM, before SIGKILL.
     pub term_grace: Duration,
-    /// When it is started again after a crash.
+    /// When the child is started again after a crash.
     pub restart: RestartPolicy,
 }
 
 impl EntrySpec {
-    /// A child with the usual times, an empty assignment and order 0.
+    /// A child with the default times, an empty assignment and order 0.
     pub fn new(id: impl Into<String>, command: CommandFactory) -> Self {
         Self {
             id: id.into(),
@@ -68,7 +68,7 @@ impl EntrySpec {
 
 impl fmt::Debug for EntrySpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the assignment: it may hold what must not be logged.
+        // Without the assignment, which may hold secrets.
         f.debug_struct("EntrySpec")
             .field("id", &self.id)
             .field("order", &self.order)

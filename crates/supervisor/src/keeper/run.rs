@@ -1,7 +1,7 @@
-//! One run of a child, from its spawn to its end.
+//! One run of a child, from its spawn to its exit.
 //!
-//! Owns: the process, its pipes, and the escalation of stopping it: the `stop` line, SIGTERM, SIGKILL.
-//! Refuses to know: what happens after the end; it reports and that is all.
+//! Stopping escalates: the `stop` line, SIGTERM, SIGKILL. What follows the exit is decided by the
+//! keeper, which receives the run's events.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,22 +23,23 @@ use crate::process::Exit;
 use crate::protocol::{MAX_REPORT_BYTES, Report, STOP};
 use crate::spawn::{Output, Spawner, Stdin};
 
-/// How long to read on after the end of a process: something that it started may hold the pipe.
+/// Longest wait for the end of the pipes after the exit: a grandchild may hold them open.
 const PIPE_DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A process that outlives SIGKILL for so long hangs in the kernel.
+/// Time to exit after SIGKILL. A process that takes longer hangs in the kernel.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many of the last lines of stderr an error quotes, and how much of each.
+/// Last lines of stderr that an error quotes.
 const QUOTED_LINES: usize = 3;
+/// Characters of each quoted line.
 const QUOTED_CHARS: usize = 300;
 
-/// News of a run.
+/// Event of a run, for the keeper.
 #[derive(Debug)]
 pub(super) struct RunEvent {
     /// The entry.
     pub(super) id: String,
-    /// Which of its runs.
+    /// The number of the run: an event of an earlier run is ignored.
     pub(super) run: u64,
     pub(super) kind: RunEventKind,
 }
@@ -47,39 +48,39 @@ pub(super) struct RunEvent {
 pub(super) enum RunEventKind {
     /// The process exists.
     Spawned { pid: u32, at: SystemTime },
-    /// It serves.
+    /// The child has reported ready.
     Ready { detail: Value },
-    /// It has something new to say about itself.
+    /// The child has reported a new detail.
     Status { detail: Value },
-    /// It does not end, though it was killed.
+    /// SIGKILL does not end the process.
     Stuck { pid: u32 },
-    /// It is gone. The last event of a run.
+    /// The process has ended. The last event of a run.
     Ended { error: String },
 }
 
-/// What a run needs.
+/// Task of one run.
 pub(super) struct Run {
     pub(super) number: u64,
     pub(super) spec: Arc<EntrySpec>,
     pub(super) spawner: Spawner,
     pub(super) log: LogSink,
     pub(super) stop: CancellationToken,
-    /// The reason for which it is to be killed.
+    /// Receives the reason to kill the process.
     pub(super) kill_reason: Option<oneshot::Receiver<String>>,
     pub(super) events: mpsc::Sender<RunEvent>,
 }
 
 impl Run {
-    /// Leads the child through its life. Always ends with [`RunEventKind::Ended`].
+    /// Runs the child until its exit. The last event is always [`RunEventKind::Ended`].
     pub(super) async fn run_to_end(self) {
         let (id, run, events) = (self.spec.id.clone(), self.number, self.events.clone());
-        // In a task of its own, since the command's factory and the log are others' code: should
-        // they panic, the entry must not wait for ever for a run that is no more.
+        // A separate task, because the command's factory and the log are foreign code: if they
+        // panic, the entry must still get its last event.
         let error = match tokio::spawn(self.supervise_child()).await {
             Ok(error) => error,
             Err(error) => format!("internal error: {error}"),
         };
-        // Fails if the keeper is gone, and then nobody wants to know.
+        // Fails if the keeper has ended.
         let _ = events.send(RunEvent { id, run, kind: RunEventKind::Ended { error } }).await;
     }
 
@@ -94,7 +95,7 @@ impl Run {
         };
         self.send_event(RunEventKind::Spawned { pid: child.pid(), at: SystemTime::now() }).await;
         let tail = Arc::new(StderrTail::default());
-        let _feeder = child.stdin.take().map(|pipe| {
+        let _stdin_writer = child.stdin.take().map(|pipe| {
             let task = write_stdin(pipe, self.assignment_line(), self.stop.clone());
             AbortOnDropHandle::new(tokio::spawn(task))
         });
@@ -127,7 +128,7 @@ impl Run {
             }
         };
 
-        // The last words, unless something else holds the pipes.
+        // The last reports, unless a grandchild holds the pipes open.
         let _ = timeout(PIPE_DRAIN_TIMEOUT, async {
             while stdout.is_some() {
                 let report = next_report(&mut stdout, &self.spec.id, &self.log).await;
@@ -165,7 +166,7 @@ impl Run {
         }
     }
 
-    /// A deadline has passed: takes the next step. Returns an error text if that was a crash.
+    /// Takes the next step after a deadline. Returns the error if the missed deadline is a crash.
     async fn escalate(&self, escalation: &mut Escalation, child: &Child) -> Option<String> {
         let (entry, pid) = (&self.spec.id, child.pid());
         match escalation.stage {
@@ -203,7 +204,7 @@ impl Run {
 
     async fn send_event(&self, kind: RunEventKind) {
         let event = RunEvent { id: self.spec.id.clone(), run: self.number, kind };
-        // Fails if the keeper is gone; its end has cancelled `stop` as well.
+        // Fails if the keeper has ended, which has cancelled `stop` as well.
         let _ = self.events.send(event).await;
     }
 
@@ -212,11 +213,11 @@ impl Run {
     }
 }
 
-/// How far a run has come, and what is to happen when.
+/// Stage of a run, and the deadline after which [`Run::escalate`] takes the next step.
 struct Escalation {
     stage: RunStage,
     deadline: Option<Instant>,
-    /// The stop has been seen.
+    /// The stop signal has been handled.
     asked: bool,
     stop_grace: Duration,
 }
@@ -227,13 +228,13 @@ enum RunStage {
     Starting,
     /// Ready.
     Up,
-    /// It says that it has failed, and is to exit by itself.
+    /// Has reported `failed`, and exits by itself.
     Failing,
-    /// It has been sent the `stop` line.
+    /// The `stop` line has been sent.
     Asked,
-    /// It has been sent SIGTERM.
+    /// SIGTERM has been sent.
     Terminated,
-    /// It has been sent SIGKILL.
+    /// SIGKILL has been sent.
     Killed,
 }
 
@@ -268,12 +269,12 @@ impl Escalation {
     }
 }
 
-/// Why the process is to be killed; never returns if it is not.
+/// Waits for the reason to kill the process; never returns if there is none.
 async fn receive_kill_reason(receiver: &mut Option<oneshot::Receiver<String>>) -> String {
-    if let Some(verdict) = receiver {
-        let reason = verdict.await;
+    if let Some(pending) = receiver {
+        let reason = pending.await;
         *receiver = None;
-        // An error means that the keeper has forgotten this run, which `stop` tells too.
+        // An error means that the keeper has dropped this run, which cancels `stop` too.
         if let Ok(reason) = reason {
             return reason;
         }
@@ -288,10 +289,10 @@ async fn sleep_until_deadline(deadline: Option<Instant>) {
     }
 }
 
-/// Writes the parent's lines. A child that does not read them blocks nobody but this task. The
-/// pipe stays open until the task is aborted: its end would mean that we are gone.
+/// Writes the assignment, then the `stop` line. A child that does not read blocks only this task.
+/// The pipe stays open until the task is aborted: to the child, its end is our death.
 async fn write_stdin(mut pipe: ChildStdin, assignment: Vec<u8>, stop: CancellationToken) {
-    // Errors mean that the child has ended, or does not listen; the escalation sees to both.
+    // An error means that the child has ended or closed its stdin; the deadlines handle both.
     if let Err(error) = pipe.write_all(&assignment).await {
         debug!(%error, "a child does not read its assignment");
     }
@@ -300,8 +301,8 @@ async fn write_stdin(mut pipe: ChildStdin, assignment: Vec<u8>, stop: Cancellati
     std::future::pending::<()>().await;
 }
 
-/// The next line of stdout if it is a report; other lines go to the log. Sets `stdout` to None at
-/// its end, and never returns after that.
+/// Reads a line of stdout. Returns it if it is a report, otherwise logs it. Sets `stdout` to `None`
+/// at its end, and never returns after that.
 async fn next_report(
     stdout: &mut Option<Lines<ChildStdout>>,
     id: &str,
@@ -340,15 +341,15 @@ async fn read_stderr(
     }
 }
 
-/// The last lines of stderr that are for a reader: panics, what the loader or a shell says. A line of
-/// a structured log is for the log; the last of a long run say what it did, and not why it ended.
+/// Last lines of stderr that may explain the exit: a panic, an error of the loader or a shell.
+/// Lines of a structured log are left out: they say what the run did, not why it ended.
 #[derive(Default)]
 struct StderrTail(Mutex<VecDeque<String>>);
 
 impl StderrTail {
     fn push(&self, line: &str) {
         let line = line.trim();
-        // One that was cut has no end.
+        // Only the beginning is checked, because a long record is cut.
         let is_record = line.starts_with("{\"");
         if line.is_empty() || is_record {
             return;
@@ -360,7 +361,7 @@ impl StderrTail {
         lines.push_back(line.chars().take(QUOTED_CHARS).collect());
     }
 
-    /// The cause comes first: the last lines of a long run may have nothing to do with its end.
+    /// The exit, then the lines: those of a long run may have nothing to do with it.
     fn explain(&self, exit: Exit) -> String {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.is_empty() {

@@ -1,24 +1,24 @@
-//! What is shown of an entry.
+//! Status of an entry, for display.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-/// Where an entry is in its life.
+/// Phase of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EntryPhase {
-    /// Not running, and not meant to.
+    /// Not running, and not meant to run.
     Stopped,
-    /// Its process starts, or is not ready yet.
+    /// The process has been started and is not ready yet.
     Starting,
-    /// It has reported ready.
+    /// The process has reported ready.
     Running,
-    /// It has crashed, and will be started again after a delay.
+    /// Crashed; restarts after a delay.
     Restarting,
-    /// It has crashed too often, and waits for a start by hand.
+    /// Crashed too often; stays down until started by hand.
     Failed,
-    /// It has been asked to stop, and its process still exists.
+    /// Asked to stop; the process still exists.
     Stopping,
 }
 
@@ -42,23 +42,23 @@ impl fmt::Display for EntryPhase {
     }
 }
 
-/// An entry as of now.
+/// Status of an entry at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EntryStatus {
-    /// Its name.
+    /// The name.
     pub id: String,
-    /// Where it is in its life.
+    /// The phase.
     pub phase: EntryPhase,
-    /// The id of its process, if there is one.
+    /// The process id, if a process exists.
     pub pid: Option<u32>,
-    /// When that process was started: the wall clock, for display only.
+    /// Start time of that process, by the wall clock, for display only.
     pub since: Option<SystemTime>,
-    /// How often it was restarted after a crash, since it was last started by hand.
+    /// Restarts after crashes since the last start by hand.
     pub restarts: u32,
-    /// Why it is not running: the last crash. Kept while it starts again, gone once it is ready.
+    /// The last crash. Kept during a restart, cleared when the child is ready.
     pub error: Option<String>,
-    /// What its process has last reported about itself; null if nothing.
+    /// The detail that the child reported last; null if none.
     pub detail: Value,
-    /// When restarting: how long until then.
+    /// While restarting: time until the next start.
     pub retry_in: Option<Duration>,
 }

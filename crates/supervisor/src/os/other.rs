@@ -1,24 +1,24 @@
-//! Systems without Unix signals: this compiles and keeps children running there, but a child
-//! learns of its parent's death by the end of its standard input alone, there are no process
-//! groups, and to ask politely is to send the `stop` line.
+//! Systems without Unix signals. Children are kept running, but without process groups: only the
+//! `stop` line asks a child to end, and only the end of its standard input reports its parent's
+//! death.
 
 use std::io;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use super::{Held, Signal};
+use super::Signal;
 use crate::Exit;
 
-/// How often a child is looked at, there being no wait that does not also reap.
+/// Pause between two looks at a child: there is no wait that does not reap.
 const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 pub(crate) fn prepare(_command: &mut Command, _death: Option<Signal>, _group: Option<u32>) {}
 
-pub(crate) fn wait_exited(_pid: u32, mut finished: impl FnMut() -> bool) -> Held {
-    while !finished() {
+pub(crate) fn wait_exited(_pid: u32, mut has_exited: impl FnMut() -> bool) -> bool {
+    while !has_exited() {
         std::thread::sleep(EXIT_POLL_INTERVAL);
     }
-    Held::No
+    false
 }
 
 pub(crate) fn signal(_pid: u32, _signal: Signal) {}
@@ -41,5 +41,5 @@ pub(crate) fn kill_self() {
     std::process::abort();
 }
 
-/// Nothing to do: without Unix there are no sessions.
+/// Does nothing: there are no sessions.
 pub(crate) fn new_session(_command: &mut Command) {}

@@ -1,7 +1,7 @@
-//! Unix: signals, process groups, and waiting without reaping.
+//! Unix signals, process groups, and waiting without reaping.
 //!
-//! Where there is no death signal (everything but Linux), a child learns of its parent's death by
-//! the end of its standard input alone.
+//! Only Linux has a parent death signal; elsewhere only the end of its standard input reports a
+//! parent's death to a child.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -12,11 +12,11 @@ use std::process::{Command, ExitStatus};
 
 use rustix::process::{Pid, WaitId, WaitIdOptions};
 
-use super::{Held, Signal};
+use super::Signal;
 use crate::Exit;
 
-/// Arms `command` so that its child is told when this process dies, starts with no signal
-/// blocked, and is in the process group of this leader if asked: 0 is itself.
+/// Sets up the child of `command`: the signal for our death, no blocked signals, and the process
+/// group of the leader `group` (0: a new group).
 pub(crate) fn prepare(command: &mut Command, death: Option<Signal>, group: Option<u32>) {
     if let Some(leader) = group.and_then(|leader| i32::try_from(leader).ok()) {
         command.process_group(leader);
@@ -33,8 +33,7 @@ pub(crate) fn prepare(command: &mut Command, death: Option<Signal>, group: Optio
     }
 }
 
-/// Arms `command` so that its child leads a session of its own: no terminal's Ctrl-C or hang-up
-/// reaches it.
+/// Makes the child of `command` lead a new session: no terminal's Ctrl-C or hang-up reaches it.
 pub(crate) fn new_session(command: &mut Command) {
     // SAFETY: as in `prepare`; setsid is async-signal-safe, and cannot fail in a fresh child,
     // which leads no process group.
@@ -47,8 +46,8 @@ pub(crate) fn new_session(command: &mut Command) {
     }
 }
 
-/// Since Rust 1.66 a child inherits the mask of the thread that forked. One that has SIGTERM
-/// blocked could not be stopped politely, nor be told of its parent's death.
+/// Clears the signal mask, which a child inherits from the thread that forked. A child with SIGTERM
+/// blocked could not be asked to end, nor signalled on its parent's death.
 fn unblock_signals() -> io::Result<()> {
     // SAFETY: `set` is initialised by sigemptyset before it is read; both functions, and signal,
     // are async-signal-safe, and the forked child has this one thread.
@@ -74,35 +73,36 @@ fn die_with_parent(_parent: u32, _death: Signal) -> io::Result<()> {
     Ok(())
 }
 
-/// Blocks until the child is dead, and leaves it a zombie, so that its pid stays taken.
-pub(crate) fn wait_exited(pid: u32, _finished: impl FnMut() -> bool) -> Held {
-    let Some(pid) = child_pid(pid) else { return Held::No };
+/// Blocks until the child is dead. Leaves it a zombie, so that its pid stays taken; false if the
+/// system has forgotten it (SIGCHLD is ignored, or another waited for it).
+pub(crate) fn wait_exited(pid: u32, _has_exited: impl FnMut() -> bool) -> bool {
+    let Some(pid) = child_pid(pid) else { return false };
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     loop {
         match rustix::process::waitid(WaitId::Pid(pid), options) {
-            Ok(Some(_)) => return Held::Yes,
+            Ok(Some(_)) => return true,
             Ok(None) | Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return Held::No,
+            Err(_) => return false,
         }
     }
 }
 
-/// Signals one process. The caller makes sure that it has not been reaped.
+/// Signals one process, which the caller has not reaped.
 pub(crate) fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = child_pid(pid) {
-        // It may be a zombie by now, which is as good as having been signalled.
+        // A zombie has ended, as the signal asks.
         let _ = rustix::process::kill_process(pid, raw(signal));
     }
 }
 
-/// Signals a process group. The caller makes sure that its leader has not been reaped.
+/// Signals a process group, whose leader the caller has not reaped.
 pub(crate) fn signal_group(pid: u32, signal: Signal) {
     if let Some(pid) = child_pid(pid) {
         let _ = rustix::process::kill_process_group(pid, raw(signal));
     }
 }
 
-/// How a child ended.
+/// An exit status as an [`Exit`].
 pub(crate) fn exit_of(status: ExitStatus) -> Exit {
     match (status.code(), status.signal()) {
         (Some(code), _) => Exit::Code(code),
@@ -111,7 +111,7 @@ pub(crate) fn exit_of(status: ExitStatus) -> Exit {
     }
 }
 
-/// The name of a signal, if it is one that processes die of.
+/// The name of a signal that ends processes.
 pub(crate) fn signal_name(signal: i32) -> Option<&'static str> {
     Some(match signal {
         libc::SIGHUP => "SIGHUP",
@@ -136,8 +136,8 @@ pub(crate) fn signal_name(signal: i32) -> Option<&'static str> {
     })
 }
 
-/// Takes the lifeline out of the standard streams: reads give the end of file and prints go to
-/// standard error from now on, so that no library can swallow a stop or corrupt a report.
+/// Takes the lifeline's pipes out of the standard streams, so that no library can read a `stop` or
+/// corrupt a report: stdin becomes `/dev/null`, stdout a copy of stderr.
 pub(crate) fn take_stdio() -> io::Result<(File, File)> {
     let reader = duplicate(rustix::stdio::stdin())?;
     let writer = duplicate(rustix::stdio::stdout())?;
@@ -163,7 +163,7 @@ fn raw(signal: Signal) -> rustix::process::Signal {
     }
 }
 
-/// Nothing but a child's pid gets through: 0 and negative numbers mean whole groups to kill(2).
+/// A pid that can be a child's. To kill(2), 0 and negative numbers mean whole groups.
 fn child_pid(pid: u32) -> Option<Pid> {
     i32::try_from(pid).ok().filter(|pid| *pid > 1).and_then(Pid::from_raw)
 }

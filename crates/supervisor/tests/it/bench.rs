@@ -1,4 +1,4 @@
-//! What the tests share: a keeper with its log, scripts, and waiting for conditions.
+//! Test helpers: a keeper with its log, scripts, and waiting for conditions.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -8,16 +8,16 @@ use supervisor::{
     Spawner,
 };
 
-/// Longer than anything takes that works, even on a busy machine.
+/// Longest wait for a condition: enough for a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Reads its assignment, is ready, and stops when told to or when its parent is gone.
+/// Script that reads its assignment, reports ready, and ends at `stop` or at its parent's death.
 pub(crate) const OBEDIENT: &str = r#"
     read -r assignment
     echo '{"event":"ready"}'
     while read -r line; do [ "$line" = stop ] && exit 0; done"#;
 
-/// A keeper and what its children have printed.
+/// Keeper, with the lines that its children have printed.
 pub(crate) struct Bench {
     pub(crate) keeper: KeeperHandle,
     log: Arc<Mutex<Vec<(String, String, Instant)>>>,
@@ -53,7 +53,7 @@ impl Bench {
         self.keeper.snapshot().await.into_iter().find(|status| status.id == id)
     }
 
-    /// Waits until the entry is as wanted.
+    /// Waits until the entry's status satisfies the condition.
     pub(crate) async fn until(
         &self,
         id: &str,
@@ -87,7 +87,7 @@ impl Bench {
         log.iter().filter(|(of, ..)| of == id).map(|(_, line, _)| line.clone()).collect()
     }
 
-    /// Who has printed `line`, in order.
+    /// The entries that have printed `line`, in order.
     pub(crate) fn who(&self, line: &str) -> Vec<String> {
         let log = self.log.lock().unwrap();
         log.iter().filter(|(_, text, _)| text == line).map(|(id, ..)| id.clone()).collect()
@@ -121,13 +121,13 @@ pub(crate) fn poll(limit: Duration, what: &str, mut condition: impl FnMut() -> b
     }
 }
 
-/// The state letter of a process in /proc; None if there is no such process.
+/// The state letter of a process in /proc; `None` if it does not exist.
 pub(crate) fn process_state(pid: u32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-/// Whether a process can still do anything: zombies cannot.
+/// Whether a process exists and is no zombie.
 pub(crate) fn is_alive(pid: u32) -> bool {
     !matches!(process_state(pid), None | Some('Z' | 'X'))
 }

@@ -1,4 +1,4 @@
-//! Crashes: restarts, giving up, and what is said about them.
+//! Crashes: restarts, giving up, and error texts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,7 +128,7 @@ async fn errors_name_the_cause() {
     ];
     for (n, (script, error)) in cases.iter().enumerate() {
         let spec = entry(&n.to_string(), *script);
-        // Only those that never get ready are to run into the limit.
+        // Only children that never report ready may reach this limit.
         let limit = if error.starts_with("not ready") { quick } else { spec.ready_timeout };
         bench.start(EntrySpec { ready_timeout: limit, stop_grace: quick, ..spec }).await;
     }
@@ -144,7 +144,7 @@ async fn what_cannot_be_started_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let no_interpreter = dir.path().join("no-interpreter");
     let no_interpreter = no_interpreter.to_str().unwrap();
-    // Not written by us: some other test's fork might hold it open, and then it is "busy".
+    // Not written by this process: a fork of another test might hold it open ("text file busy").
     let write = format!("echo '#!/nowhere/python' > {no_interpreter}; chmod +x {no_interpreter}");
     let writer = Spawner::permanent().unwrap().spawn(sh(&write)).await.unwrap();
     assert!(writer.wait().await.success());

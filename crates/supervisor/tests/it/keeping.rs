@@ -1,4 +1,4 @@
-//! Starting, reporting, replacing, removing.
+//! Entries: start, reports, replacement, removal.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

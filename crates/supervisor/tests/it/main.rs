@@ -1,4 +1,4 @@
-//! The supervisor with real processes: small shell scripts, and this test program itself in other
+//! Behaviour of the supervisor with real processes: shell scripts, and this test program in other
 //! roles (see `roles`).
 #![cfg(target_os = "linux")]
 #![allow(

@@ -1,5 +1,5 @@
-//! Other processes that the tests need, played by this test program: it runs itself with the
-//! name of a role in its environment.
+//! Child processes of the tests: this test program, started with the name of a role in its
+//! environment.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ fn play() {
     }
 }
 
-/// Prints a lot, reports, and stops when told to.
+/// Prints many lines, reports, and ends at `stop`.
 #[tokio::main(flavor = "current_thread")]
 async fn worker() {
     let (assignment, line) = Lifeline::take().unwrap();
@@ -51,7 +51,7 @@ async fn worker() {
     std::process::exit(0);
 }
 
-/// A process whose every thread hangs in some driver.
+/// A process whose threads all hang, as in a driver's call.
 fn stuck() {
     let (_, line) = Lifeline::take().unwrap();
     line.ready(Value::Null);
@@ -60,7 +60,7 @@ fn stuck() {
     }
 }
 
-/// A supervisor with children of several kinds, which prints their pids and waits to be killed.
+/// A supervisor with children of several kinds. It prints their pids and waits to be killed.
 #[tokio::main(flavor = "current_thread")]
 async fn parent() {
     let keeper = Keeper::start(Spawner::permanent().unwrap(), Arc::new(|_, _| {}));
@@ -69,7 +69,7 @@ async fn parent() {
         Arc::new(command) as supervisor::CommandFactory
     };
     let specs = [
-        // Reads nothing: only the kernel's death signal can end it.
+        // Reads nothing: only the parent death signal can end it.
         entry("ignores-eof", r#"echo '{"event":"ready"}'; exec sleep 1000"#),
         EntrySpec::new(
             "obeys-term",

@@ -40,7 +40,7 @@ async fn signals() {
             let child = spawn(CommandSpec { own_group, ..sh("exec sleep 1000") }).await;
             send(&child);
             assert_eq!(child.wait().await, Exit::Signal(signal));
-            // Harmless: its pid is not used any more.
+            // Harmless: its pid is no longer used.
             send(&child);
         }
     }
@@ -61,7 +61,7 @@ async fn a_child_that_is_dropped_is_killed_with_its_group_and_reaped() {
     poll(DEADLINE, "the grandchild dies", || !is_alive(grandchild));
 }
 
-/// The death signal follows the thread that forks: were that the caller's, this child would die.
+/// The death signal follows the thread that forks: if that were the caller's, this child would die.
 #[test]
 fn a_child_outlives_the_thread_that_asked_for_it() {
     let (mut ours, theirs) = UnixStream::pair().unwrap();

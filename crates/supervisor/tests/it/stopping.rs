@@ -1,4 +1,4 @@
-//! The ladder of stopping, and the order of a shutdown.
+//! Stopping: `stop`, SIGTERM, SIGKILL, and the order of a shutdown.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ const GRACE: Duration = Duration::from_millis(500);
 /// Ignores its input.
 const DEAF: &str = r#"echo '{"event":"ready"}'; while :; do sleep 0.01; done"#;
 
-/// Goes on to whatever follows when told to stop.
+/// Reads `stop`, and runs what follows.
 const OBEDIENT_UNTIL: &str = r#"read -r assignment; echo '{"event":"ready"}'; read -r stop"#;
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn nothing_outlives_the_last_handle() {
     tokio::time::timeout(DEADLINE, wait_until(|| !is_alive(pid))).await.expect("the child ends");
 }
 
-/// Looks again and again, and leaves the runtime free meanwhile.
+/// Waits for a condition without blocking the runtime.
 async fn wait_until(condition: impl Fn() -> bool) {
     while !condition() {
         tokio::time::sleep(Duration::from_millis(5)).await;
