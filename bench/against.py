@@ -46,7 +46,7 @@ class Spread:
 
 
 class Record:
-    """What `cargo xtask bench --json` has written."""
+    """Output of `cargo xtask bench --json`."""
 
     def __init__(self, path):
         try:
@@ -78,7 +78,7 @@ class Record:
 
 
 def wrong(content):
-    """What is wrong with the shape of a record; None of one that can be read."""
+    """The fault in the shape of a record; None if it can be read."""
     scenarios = content.get("scenarios") if isinstance(content, dict) else None
     if not isinstance(scenarios, dict) or not scenarios:
         return "it has no `scenarios`"

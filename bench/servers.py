@@ -124,7 +124,7 @@ def raw(load, wanted):
 
 @contextlib.contextmanager
 def started(load, wanted, before=None):
-    """All servers that are `wanted`, by their names; `before` is the other program to serve with."""
+    """The `wanted` servers by their names; `before` is the other program to serve with."""
     with contextlib.ExitStack() as stack:
         servers = dict(stack.enter_context(ours(wanted)))
         if before:
