@@ -3,13 +3,13 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import Pyro5.api
 import Pyro5.protocol
 import Pyro5.serializers
 import pytest
 from harness import NEVER, free_port, new_lab, outcome, proxy, wait_for, within
+from harness.processes import memory
 
 LAB = """\
 version: "1.0"
@@ -176,11 +176,6 @@ def test_searches_keep_nobody_waiting(nameserver, ours):
         for searcher in searchers:
             searcher.join()
     assert slowest < within(2)
-
-
-def memory(pid):
-    status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if "VmRSS" in line) / 1024
 
 
 def large_list(nameserver):

@@ -82,7 +82,7 @@ def test_services_do_not_wait_for_a_stopped_supervisor(running):
 
 
 def test_a_supervisor_that_was_paused_itself_blames_no_daemon(running):
-    """It has asked, and the answer comes while it is stopped; the limit is over when it reads on."""
+    """The answer comes while it is stopped, and the limit is over when it reads on."""
     bench, supervisor = running.entry("daemons", "bench")["pid"], running.supervisor()
     port = int(running.uri("lab.talker").rpartition(":")[2])
     with running.proxy("lab.talker") as talker:

@@ -11,18 +11,11 @@ from pathlib import Path
 import pytest
 from harness import NEVER, at_most, proxy, wait_for, within
 from harness.bare import connect_message, message, receive
+from harness.processes import memory
+from harness.wire_lab import address, serve_wire
 from Pyro5 import protocol
 from Pyro5.serializers import serializers
 
-LAB = """\
-version: "1.0"
-python: {executable: "$python", path: ["$drivers"]}
-daemons:
-  bench: {}
-services:
-  t.wire: {module: wire, classname: Wire, daemon: bench, instancemode: single}
-autolaunch: {daemons: [bench]}
-"""
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="measured on Linux")
 
 # Each inflates to just less than the 64 MiB that are allowed.
@@ -42,21 +35,7 @@ MOST_MIB = 650
 
 @pytest.fixture(scope="module")
 def bench(module_lab):
-    module_lab.config(LAB)
-    module_lab.up()
-    (service,) = module_lab.ps()["services"]
-    return module_lab, service["uri"]
-
-
-def address(uri):
-    host, _, port = uri.partition("@")[2].rpartition(":")
-    return host, int(port)
-
-
-def peak(pid):
-    """The most memory that a process has had at once, in MiB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    return module_lab, *serve_wire(module_lab)
 
 
 @contextlib.contextmanager
@@ -82,9 +61,7 @@ def honest_client(uri):
 
 @pytest.mark.parametrize("serializer", BOMBS)
 def test_bombs_just_under_the_limit_are_refused_and_hold_nobody_up(bench, serializer):
-    lab, uri = bench
-    (daemon,) = lab.ps()["daemons"]
-    pid = daemon["pid"]
+    lab, uri, pid = bench
     where = address(uri)
     packet = message(serializer, zlib.compress(BOMBS[serializer], 9), protocol.FLAGS_COMPRESSED)
     assert len(packet) < 200_000
@@ -103,17 +80,16 @@ def test_bombs_just_under_the_limit_are_refused_and_hold_nobody_up(bench, serial
         refused = [text for text in told if "would take more than 384 MiB of memory" in text]
         waited = [text for text in told if "busy with other large requests" in text]
         assert refused and len(refused) + len(waited) == len(crowd), told
-    print(f"{len(crowd)} times {len(packet)} bytes of {serializer}: {peak(pid):.0f} MiB, "
+    print(f"{len(crowd)} times {len(packet)} bytes of {serializer}: {memory(pid, peak=True):.0f} MiB, "
           f"the honest client waited for {took[0]:.2f} s")
-    assert peak(pid) < at_most(MOST_MIB)
+    assert memory(pid, peak=True) < at_most(MOST_MIB)
     assert took[0] < within(2)
-    (daemon,) = lab.ps()["daemons"]
-    assert daemon["pid"] == pid, "the daemon was killed"
+    assert lab.entry("daemons", "bench")["pid"] == pid, "the daemon was killed"
 
 
 def test_requests_that_stop_in_the_middle_keep_no_memory_from_others(bench):
-    """Each says that it is 60 MiB long, and sends one of them: six are as many as may arrive at once."""
-    lab, uri = bench
+    """Each announces 60 MiB and sends one of them; six such may arrive at once."""
+    lab, uri, _ = bench
     half = message("msgpack", b"\0" * (60 << 20))[: 1 << 20]
     with contextlib.ExitStack() as stack:
         crowd = []
@@ -133,7 +109,7 @@ def test_requests_that_stop_in_the_middle_keep_no_memory_from_others(bench):
 
 
 def test_a_long_honest_table_arrives(bench):
-    _, uri = bench
+    _, uri, _ = bench
     table = [{"n": number, "t": number * 0.1} for number in range(100_000)]
     with proxy(uri, serializer="marshal") as made:
         assert made.echo(table) == [[table], {}]

@@ -15,25 +15,10 @@ from harness import (
     raised,
 )
 from harness.bare import answer, send
+from harness.wire_lab import address, serve_wire
 from Pyro5 import protocol
 
 SERVICES = {"t.wire": Service("wire", "Wire", "single")}
-LAB = """\
-version: "1.0"
-python: {executable: "$python", path: ["$drivers"]}
-daemons:
-  bench: $daemon
-services:
-  t.wire: {module: wire, classname: Wire, daemon: bench, instancemode: single}
-autolaunch: {daemons: [bench]}
-"""
-
-
-def served(lab, daemon):
-    """The URI of the service in a lab with this daemon."""
-    lab.config(LAB, daemon=daemon)
-    lab.up()
-    return lab.uri("t.wire")
 
 
 # time
@@ -170,7 +155,7 @@ def test_instance_modes_in_both_server_types(servertype, mode):
 
 def test_a_handshake_that_is_too_large_is_told_so(lab):
     """Ours only: before the handshake, nobody is listened to for long."""
-    uri = served(lab, "{}")
+    uri, _ = serve_wire(lab)
     with proxy(uri) as made:
         made._pyroHandshake = "x" * 20_000_000
         with pytest.raises(Pyro5.errors.CommunicationError, match="too large .* max=65536"):
@@ -179,8 +164,7 @@ def test_a_handshake_that_is_too_large_is_told_so(lab):
 
 def test_what_a_handshake_may_not_be(lab):
     """Whatever comes first, the peer is told what is wrong, and nobody else is troubled."""
-    uri = served(lab, "{}")
-    host, _, port = uri.partition("@")[2].rpartition(":")
+    uri, _ = serve_wire(lab)
     with proxy(uri) as honest:
         honest._pyroBind()
         for first in (
@@ -191,7 +175,7 @@ def test_what_a_handshake_may_not_be(lab):
             protocol.SendingMessage(protocol.MSG_CONNECT, 0, 1, 1, b"{}").data,
             b"GET / HTTP/1.1\r\n\r\n" * 4,
         ):
-            with socket.create_connection((host, int(port)), NEVER) as peer:
+            with socket.create_connection(address(uri), NEVER) as peer:
                 peer.sendall(first)
                 answer = b""
                 with contextlib.suppress(ConnectionError):
@@ -202,7 +186,7 @@ def test_what_a_handshake_may_not_be(lab):
 
 
 def test_a_lost_daemon_is_the_clients_error(lab):
-    uri = served(lab, "{}")
+    uri, _ = serve_wire(lab)
     with proxy(uri) as made:
         made.echo(1)
         lab.run("down")

@@ -3,6 +3,7 @@
 import Pyro5.errors
 import pytest
 from harness import Certificates, Service, both_sides, every_servertype, tls_client
+from harness.wire_lab import CONFIGURATION
 
 SERVICES = {"t.wire": Service("wire", "Wire", "single")}
 
@@ -107,17 +108,6 @@ def test_who_is_no_authority_issues_no_certificates(certificates):
             refused(sides.ours)
 
 
-LAB = """\
-version: "1.0"
-python: {executable: "$python", path: ["$drivers"]}
-daemons:
-  bench: $daemon
-services:
-  t.wire: {module: wire, classname: Wire, daemon: bench}
-autolaunch: {daemons: [bench]}
-"""
-
-
 @pytest.mark.parametrize(
     ("certificate", "key", "says"),
     [
@@ -135,7 +125,7 @@ def test_a_file_that_cannot_be_used_is_named_at_the_start(lab, certificate, key,
     certificates.self_signed("other")
     certificates.self_signed("secret", password="open sesame")
     daemon = f'{{ssl: true, ssl_servercert: "{certificate}", ssl_serverkey: "{key}"}}'
-    lab.config(LAB, daemon=daemon)
+    lab.config(CONFIGURATION, daemon=daemon)
     result = lab.run("up", check=False)
     assert result.returncode == 1
     text = " ".join((result.text + lab.run("ps", check=False).text).split())

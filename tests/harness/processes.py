@@ -68,6 +68,18 @@ def age(pid):
     return now - started / os.sysconf("SC_CLK_TCK")
 
 
+def memory(pid, peak=False):
+    """Resident memory in MiB, now or at the most."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:" if peak else "VmRSS:")[2].split()[0]) / 1024
+
+
+def processor_time(pid):
+    """Seconds of processor time, to 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def kill(pid, with_signal=signal.SIGKILL):
     try:
         os.kill(pid, with_signal)

@@ -9,6 +9,7 @@ import pytest
 from .lab import new_lab
 from .outcome import outcome, proxy
 from .stock import stock_daemon
+from .wire_lab import address
 
 SERIALIZERS = ["serpent", "marshal", "json", "msgpack"]
 SERVERTYPES = ["thread", "multiplex"]
@@ -57,8 +58,7 @@ class Side:
 
     def address(self):
         """Host and port, for bare sockets."""
-        host, _, port = next(iter(self.uris.values())).partition("@")[2].rpartition(":")
-        return host, int(port)
+        return address(next(iter(self.uris.values())))
 
 
 class Sides:

@@ -7,7 +7,7 @@ from .wait import wait_for
 
 
 class Connection(NamedTuple):
-    """One end of a connection: its own port, its peer's, and the bytes that its owner has not read."""
+    """One end of a connection: its port, its peer's port, and how many bytes wait to be read."""
 
     port: int
     peer_port: int
