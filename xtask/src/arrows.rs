@@ -16,7 +16,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("remote", &["wire", "remote-macros"]),
     ("lab-config", &["wire"]),
     ("nameserver", &["wire", "remote"]),
-    ("ferrolab", &["wire", "remote", "supervisor", "lab-config", "nameserver"]),
+    ("py-worker", &["wire", "remote", "supervisor"]),
+    ("ferrolab", &["wire", "remote", "supervisor", "lab-config", "nameserver", "py-worker"]),
 ];
 
 const ARROWS_REASON: &str = "a crate exists to keep a dependency out: wire and supervisor know \
@@ -54,6 +55,11 @@ const BANS: &[(&str, &[&[&str]], &str)] = &[
         "nameserver",
         &[YAML, HTTP, CLI],
         "nameserver keeps names: its settings come typed, its process is the binary's",
+    ),
+    (
+        "py-worker",
+        &[YAML, SQL, HTTP, CLI],
+        "py-worker hosts drivers: which ones, it is told in typed values",
     ),
 ];
 

@@ -1,7 +1,7 @@
 //! The daemon process: services behind one address, in Rust or in Python.
 //!
 //! Owns how a daemon starts, what it reports to its supervisor, and how it stops. Serving is the
-//! `remote` crate's; Python drivers live in [`worker`]s, built-in services in [`native`].
+//! `remote` crate's; Python drivers live in workers ([`py_worker`]), built-in services in [`native`].
 
 mod address;
 mod daemon_object;
@@ -13,7 +13,7 @@ mod registered_name;
 mod registrar;
 mod report;
 mod settings;
-mod worker;
+mod worker_specs;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lab_config::{DaemonClass, DaemonPart, Nameserver, Service, Target};
+use py_worker::{DaemonObjects, Registry, WorkerSet};
 use remote::{Daemon, DaemonConfig, Listener, Location};
 use serde::{Deserialize, Serialize};
 use supervisor::Lifeline;
@@ -33,7 +34,6 @@ use crate::host::registered_name::Name;
 use crate::host::registrar::Manner;
 use crate::host::report::{LOADING, Reporter};
 use crate::host::settings::settings;
-use crate::host::worker::{DaemonObjects, Registry, WorkerSet};
 use crate::os::{self, Connections};
 use crate::paths::LockFiles;
 
@@ -90,7 +90,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let spawner = Spawner::permanent()
         .map_err(|error| format!("cannot start the thread that starts workers: {error}"))?;
     let registry: Arc<dyn Registry> = DaemonObjects::new(&daemon, &listener);
-    let workers = WorkerSet::start(&spawner, worker::specs(config, services), &registry);
+    let workers = WorkerSet::start(&spawner, worker_specs::specs(config, services), &registry);
     let mut reporter = Reporter::new(&daemon, &listener, &config.name, config.class, services);
     register_natives(&daemon, config.class, services, &mut reporter);
     for (id, object) in workers.objects() {

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 use lab_config::{DaemonClass, Service, Target};
+use py_worker::{ServiceStatus, WorkerSet};
 use remote::{DAEMON_NAME, Daemon, Listener, LockOwner, LockState, LockStatus, LockWaiter, Uri};
 use serde_json::{Value, json};
 use supervisor::Lifeline;
@@ -16,7 +17,6 @@ use tokio::time::{Duration, Instant, MissedTickBehavior};
 
 use crate::host::lock_rows::{LockOwnerRow, LockRow, LockWaiterRow};
 use crate::host::registrar::{Report, State};
-use crate::host::worker::{ServiceStatus, WorkerSet};
 
 /// Between two reports about locks.
 const BETWEEN_LOCKS: Duration = Duration::from_millis(100);

@@ -25,7 +25,7 @@ const LIMIT: &str = "Max realtime timeout";
 
 /// The mark of one run of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(crate) struct Mark {
     daemon: u32,
     run: u32,
 }
@@ -39,18 +39,18 @@ static DAEMON: LazyLock<u32> = LazyLock::new(|| {
 
 impl Mark {
     /// A mark that nothing else on this host has now.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static RUNS: AtomicU32 = AtomicU32::new(0);
         Mark { daemon: *DAEMON, run: RUNS.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// For the worker's environment.
-    pub(super) fn to_environment(self) -> (OsString, OsString) {
+    pub(crate) fn to_environment(self) -> (OsString, OsString) {
         (VARIABLE.into(), self.text().into())
     }
 
     /// The variable as it stands in an environment.
-    pub(super) fn variable(self) -> String {
+    pub(crate) fn variable(self) -> String {
         format!("{VARIABLE}={}", self.text())
     }
 
@@ -60,13 +60,13 @@ impl Mark {
     }
 
     /// The limit.
-    pub(super) fn number(self) -> u64 {
+    pub(crate) fn number(self) -> u64 {
         ENDLESS | u64::from(self.daemon) << 32 | u64::from(self.run)
     }
 
     /// Kills everything that has the mark, and returns how many that were.
     #[cfg(target_os = "linux")]
-    pub(super) fn kill_all(self) -> usize {
+    pub(crate) fn kill_all(self) -> usize {
         let Ok(processes) = std::fs::read_dir("/proc") else { return 0 };
         let (variable, number) = (self.variable().into_bytes(), self.number().to_string());
         let carries =
@@ -83,7 +83,7 @@ impl Mark {
 
     /// Elsewhere than on Linux a process cannot be found by its marks.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn kill_all(self) -> usize {
+    pub fn kill_all(self) -> usize {
         0
     }
 }

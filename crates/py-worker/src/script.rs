@@ -1,17 +1,17 @@
 //! The worker's program.
 //!
-//! Owns the sources of `python/ferrolab/`, which are part of this binary, and how they get into an
+//! Owns the sources of `python/ferrolab/`, which are part of this library, and how they get into an
 //! interpreter: its command line reads the first two frames of the control socket. Nothing is
 //! written to the disk, and nothing has to be installed.
 
 use wire::EncodeError;
 use wire::value::{Dict, Value};
 
-use super::frames;
+use crate::frames;
 
 /// What the interpreter is given with `-c`. It reads a frame, which is a program that reads the
 /// next one; see `boot.py`.
-pub(super) const BOOTSTRAP: &str = "\
+pub(crate) const BOOTSTRAP: &str = "\
 import os,marshal
 def read(n,b=b''):
  while len(b)<n:b+=os.read(0,n-len(b))or os._exit(3)
@@ -19,11 +19,11 @@ def read(n,b=b''):
 exec(compile(marshal.loads(read(int.from_bytes(read(4),'big'))),'<ferrolab>/boot.py','exec'))
 ";
 
-const BOOT: &str = include_str!("../../../../../python/ferrolab/boot.py");
+const BOOT: &str = include_str!("../../../python/ferrolab/boot.py");
 
 macro_rules! sources {
     ($($name:literal)*) => {
-        &[$(($name, include_str!(concat!("../../../../../python/ferrolab/", $name, ".py")))),*]
+        &[$(($name, include_str!(concat!("../../../python/ferrolab/", $name, ".py")))),*]
     };
 }
 
@@ -32,7 +32,7 @@ const SOURCES: &[(&str, &str)] = sources! {
 };
 
 /// The frames that make a worker of an interpreter.
-pub(super) fn frames() -> Result<Vec<u8>, EncodeError> {
+pub(crate) fn frames() -> Result<Vec<u8>, EncodeError> {
     let mut out = Vec::new();
     frames::append(&mut out, &Value::from(BOOT))?;
     let sources: Dict =

@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use supervisor::{Child, CommandSpec, Spawner, Stdin};
 use tracing::debug;
 
-use super::leftovers::Mark;
+use crate::reap_descendants::Mark;
 
 /// What a guard is called.
 const NAME: &str = "ferrolab-guard";
@@ -30,7 +30,7 @@ kill -9 0
 
 /// The guard of a worker; when it is dropped, it is gone.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub(crate) struct Guard {
     _child: Child,
     /// Its end tells the guard that this daemon is gone.
     _life: UnixStream,
@@ -38,7 +38,7 @@ pub(super) struct Guard {
 
 impl Guard {
     /// A guard for the worker with this process id; none where there is no shell.
-    pub(super) async fn start(spawner: &Spawner, worker: u32, mark: &Mark) -> Option<Guard> {
+    pub(crate) async fn start(spawner: &Spawner, worker: u32, mark: &Mark) -> Option<Guard> {
         let started = async {
             let (life, end) = UnixStream::pair().map_err(|error| error.to_string())?;
             let command = command(worker, mark, end.into());

@@ -19,7 +19,7 @@ const MOST: u32 = 64;
 const MODULUS: u64 = (1 << 61) - 1;
 
 /// Refuses what a worker would be busy with for too long.
-pub(super) fn check_operation(operation: &Operation) -> Result<(), Exception> {
+pub(crate) fn check_operation(operation: &Operation) -> Result<(), Exception> {
     let check_call = |call: &MethodCall| {
         call.args.iter().chain(call.kwargs.iter().map(|(_, value)| value)).try_for_each(check)
     };

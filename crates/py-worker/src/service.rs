@@ -16,13 +16,13 @@ use remote::{
 };
 use tokio::sync::{Semaphore, watch};
 
-use super::channel::ExchangeError;
-use super::collisions;
-use super::control::{Outgoing, Trouble};
-use super::frames::{self, Answered};
-use super::keep::Keeper;
-use super::rest::{self, Driven};
-use super::run::Run;
+use crate::channel::ExchangeError;
+use crate::collisions;
+use crate::control::{Outgoing, Trouble};
+use crate::frames::{self, Answered};
+use crate::run::Run;
+use crate::safe_state::{self, Driven};
+use crate::supervise::Keeper;
 
 /// How long a call waits for a worker that is just being started.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -34,7 +34,7 @@ const LATE_ENDS: usize = 16;
 
 /// How it stands with a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ServiceStatus {
+pub enum ServiceStatus {
     /// Its worker is starting, or importing it.
     Starting,
     /// It can be called.
@@ -49,7 +49,7 @@ pub(crate) enum ServiceStatus {
 
 /// Where a service is in its life.
 #[derive(Clone, Debug)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     /// A worker is being started, or imports it.
     Starting,
     /// A worker has it. `broken`: its constructor has raised, and not succeeded since.
@@ -64,25 +64,25 @@ pub(super) enum Phase {
 
 /// A service of a worker.
 #[derive(Clone)]
-pub(super) struct Service {
+pub(crate) struct Service {
     inner: Arc<Inner>,
 }
 
-pub(super) struct Inner {
-    pub(super) name: String,
-    pub(super) keeper: Arc<Keeper>,
+pub(crate) struct Inner {
+    pub name: String,
+    pub keeper: Arc<Keeper>,
     phase: watch::Sender<Phase>,
     /// What it exposes; from an earlier run while there is none.
     members: watch::Sender<Option<Metadata>>,
     /// What is said of them in the configuration and does not fit.
     remarks: watch::Sender<Vec<String>>,
     /// Who has driven it in which run, where that says what is left to be brought to rest.
-    pub(super) driven: Option<Driven>,
+    pub driven: Option<Driven>,
     late_ends: Semaphore,
 }
 
 impl Service {
-    pub(super) fn new(name: &str, keeper: Arc<Keeper>) -> Self {
+    pub(crate) fn new(name: &str, keeper: Arc<Keeper>) -> Self {
         let mut services = keeper.spec.services.iter();
         let rests =
             services.any(|service| service.name == name && !service.on_disconnect.is_empty());
@@ -99,15 +99,15 @@ impl Service {
         Service { inner: Arc::new(inner) }
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.inner.name
     }
 
-    pub(super) fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         self.inner.phase.borrow().clone()
     }
 
-    pub(super) fn set_phase(&self, phase: Phase) {
+    pub(crate) fn set_phase(&self, phase: Phase) {
         if matches!(phase, Phase::Failed(_)) {
             self.inner.members.send_replace(None);
         }
@@ -115,13 +115,13 @@ impl Service {
         self.inner.keeper.changed();
     }
 
-    pub(super) fn loaded(&self, run: Arc<Run>, members: Metadata, remarks: Vec<String>) {
+    pub(crate) fn loaded(&self, run: Arc<Run>, members: Metadata, remarks: Vec<String>) {
         self.inner.remarks.send_replace(remarks);
         self.inner.members.send_replace(Some(members));
         self.set_phase(Phase::Serving { run, broken: None });
     }
 
-    pub(super) fn status(&self) -> ServiceStatus {
+    pub(crate) fn status(&self) -> ServiceStatus {
         let failed = |error: &str| ServiceStatus::Failed { error: error.to_owned() };
         match &*self.inner.phase.borrow() {
             Phase::Starting => ServiceStatus::Starting,
@@ -136,22 +136,22 @@ impl Service {
     }
 
     /// What does not fit, and does not keep it from serving.
-    pub(super) fn remarks(&self) -> Vec<String> {
+    pub(crate) fn remarks(&self) -> Vec<String> {
         self.inner.remarks.borrow().clone()
     }
 
     /// Whether other services live in its worker.
-    pub(super) fn shares(&self) -> bool {
+    pub(crate) fn shares(&self) -> bool {
         self.inner.keeper.spec.services.len() > 1
     }
 
     /// The interpreter that its worker runs with.
-    pub(super) fn python(&self) -> String {
+    pub(crate) fn python(&self) -> String {
         self.inner.keeper.python()
     }
 
     /// Waits until it is known whether the service can be called.
-    pub(super) async fn settled(&self) {
+    pub(crate) async fn settled(&self) {
         let mut phase = self.inner.phase.subscribe();
         // The sender lives as long as we do.
         let _ = phase.wait_for(|phase| !matches!(phase, Phase::Starting)).await;
@@ -180,7 +180,7 @@ impl Object for Service {
 
     fn bring_to_rest(&self, session: &Arc<Session>, method: &str) -> Rested {
         let (service, session) = (Arc::clone(&self.inner), Arc::clone(session));
-        Box::pin(rest::to_rest(service, session, method.to_owned()))
+        Box::pin(safe_state::to_rest(service, session, method.to_owned()))
     }
 
     fn rests_at_end(&self, session: &Session) -> bool {
@@ -188,7 +188,7 @@ impl Object for Service {
     }
 
     fn leave(&self, session: &Arc<Session>, rests: bool) -> BoxFuture<()> {
-        Box::pin(rest::leave(Arc::clone(&self.inner), Arc::clone(session), rests))
+        Box::pin(safe_state::leave(Arc::clone(&self.inner), Arc::clone(session), rests))
     }
 
     fn session_ended(&self, session: &Session) {
@@ -272,7 +272,7 @@ fn member(operation: &Operation) -> String {
 
 impl Inner {
     /// The run that has the service now.
-    pub(super) fn serving(&self) -> Option<Arc<Run>> {
+    pub(crate) fn serving(&self) -> Option<Arc<Run>> {
         match &*self.phase.borrow() {
             Phase::Serving { run, .. } if !run.over.is_cancelled() => Some(Arc::clone(run)),
             _ => None,
@@ -280,7 +280,7 @@ impl Inner {
     }
 
     /// A run that has the service. One that is being started is waited for, a moment.
-    pub(super) async fn run(&self) -> Result<Arc<Run>, Exception> {
+    pub(crate) async fn run(&self) -> Result<Arc<Run>, Exception> {
         if let Some(run) = self.serving() {
             return Ok(run);
         }
@@ -329,7 +329,7 @@ impl Inner {
     }
 
     /// The exception for a call that got no answer.
-    pub(super) async fn failure(&self, run: &Run, error: ExchangeError, member: &str) -> Exception {
+    pub(crate) async fn failure(&self, run: &Run, error: ExchangeError, member: &str) -> Exception {
         let name = &self.name;
         match error {
             ExchangeError::Request(error) => Exception::from(error),

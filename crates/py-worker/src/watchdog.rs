@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 /// The watch over one run.
 #[derive(Debug)]
-pub(super) struct Watchdog {
+pub(crate) struct Watchdog {
     limit: Option<Duration>,
     heard: Instant,
     next: Instant,
@@ -24,23 +24,23 @@ const SILENCES: u32 = 3;
 
 impl Watchdog {
     /// A watch that counts a worker as dead after `limit`; `None`: never.
-    pub(super) fn new(limit: Option<Duration>, now: Instant) -> Self {
+    pub(crate) fn new(limit: Option<Duration>, now: Instant) -> Self {
         Watchdog { limit, heard: now, next: now, asked: 0 }
     }
 
     /// The worker has said something.
-    pub(super) fn sign_of_life(&mut self, now: Instant) {
+    pub(crate) fn sign_of_life(&mut self, now: Instant) {
         self.heard = now;
         self.asked = 0;
     }
 
     /// When to look at it next.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Instant> {
         self.limit.map(|_| self.next)
     }
 
     /// Whether the worker is to be asked now (true) or counts as dead (false).
-    pub(super) fn look(&mut self, now: Instant) -> bool {
+    pub(crate) fn look(&mut self, now: Instant) -> bool {
         let Some(limit) = self.limit else { return true };
         let late = now.saturating_duration_since(self.next) > limit / 4;
         self.next = now + limit / 4;
@@ -55,7 +55,7 @@ impl Watchdog {
     }
 
     /// What is said of a worker that counts as dead.
-    pub(super) fn verdict(&self) -> String {
+    pub(crate) fn verdict(&self) -> String {
         format!(
             "gave no sign of life for {:?} and was killed by its watchdog",
             self.limit.unwrap_or_default()

@@ -36,18 +36,18 @@ use tokio::sync::mpsc;
 use tracing::warn;
 use wire::value::{Dict, Value};
 
-use super::frames::{self, HEAD};
-use super::spec::ServiceSpec;
+use crate::frames::{self, HEAD};
+use crate::spec::ServiceSpec;
 
 /// The version of both protocols that this daemon speaks.
-pub(super) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 1;
 
 /// The longest message of a worker, and the longest log record.
 const LONGEST: usize = 16 << 20;
 
 /// Something to be sent to a worker.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     bytes: Vec<u8>,
     descriptors: Vec<OwnedFd>,
 }
@@ -61,45 +61,45 @@ impl Outgoing {
     }
 
     /// Bytes without meaning to this module.
-    pub(super) fn raw(bytes: Vec<u8>) -> Self {
+    pub(crate) fn raw(bytes: Vec<u8>) -> Self {
         Outgoing { bytes, descriptors: Vec::new() }
     }
 
-    pub(super) fn start(settings: Dict, log: OwnedFd) -> Self {
+    pub(crate) fn start(settings: Dict, log: OwnedFd) -> Self {
         Outgoing::new(vec!["start".into(), settings.into()], vec![log])
     }
 
-    pub(super) fn load<'a>(services: impl IntoIterator<Item = &'a ServiceSpec>) -> Self {
+    pub(crate) fn load<'a>(services: impl IntoIterator<Item = &'a ServiceSpec>) -> Self {
         let services = services.into_iter().map(ServiceSpec::to_value).collect::<Vec<_>>();
         Outgoing::new(vec!["load".into(), services.into()], Vec::new())
     }
 
-    pub(super) fn channel(end: OwnedFd) -> Self {
+    pub(crate) fn channel(end: OwnedFd) -> Self {
         Outgoing::new(vec!["channel".into()], vec![end])
     }
 
-    pub(super) fn close_stream(stream: i64) -> Self {
+    pub(crate) fn close_stream(stream: i64) -> Self {
         Outgoing::new(vec!["close_stream".into(), stream.into()], Vec::new())
     }
 
-    pub(super) fn ping(number: u64) -> Self {
+    pub(crate) fn ping(number: u64) -> Self {
         Outgoing::new(vec!["ping".into(), number.into()], Vec::new())
     }
 
-    pub(super) fn answer(number: i64, answer: Result<Value, String>) -> Self {
+    pub(crate) fn answer(number: i64, answer: Result<Value, String>) -> Self {
         let succeeded = answer.is_ok();
         let value = answer.unwrap_or_else(Value::Str);
         let content = vec!["answer".into(), number.into(), succeeded.into(), value];
         Outgoing::new(content, Vec::new())
     }
 
-    pub(super) fn stop(seconds: f64) -> Self {
+    pub(crate) fn stop(seconds: f64) -> Self {
         Outgoing::new(vec!["stop".into(), seconds.into()], Vec::new())
     }
 }
 
 /// Sends what comes, until there is no more or the worker does not listen any more.
-pub(super) async fn send_all(
+pub(crate) async fn send_all(
     mut socket: OwnedWriteHalf,
     mut messages: mpsc::UnboundedReceiver<Outgoing>,
 ) {
@@ -138,7 +138,7 @@ async fn send_with(
 
 /// What a worker says.
 #[derive(Debug, PartialEq)]
-pub(super) enum Message {
+pub(crate) enum Message {
     /// It runs.
     Hello { version: i64, facts: Facts },
     /// A service can be called. `remarks`: what is said of its members and does not fit.
@@ -161,23 +161,23 @@ pub(super) enum Message {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
     /// The version: `3.11.7`.
-    pub(crate) version: String,
+    pub version: String,
     /// What the interpreter believes to be its path.
-    pub(crate) executable: String,
+    pub executable: String,
 }
 
 /// An exception that kept a service from working.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Trouble {
+pub(crate) struct Trouble {
     /// As Python prints it last: `ModuleNotFoundError: No module named 'foo'`.
-    pub(super) text: String,
+    pub text: String,
     /// As Python prints it in full.
-    pub(super) traceback: Vec<String>,
+    pub traceback: Vec<String>,
 }
 
 impl Message {
     /// Reads a message; `None` for one that is none of ours.
-    pub(super) fn read(content: Value) -> Option<Message> {
+    pub(crate) fn read(content: Value) -> Option<Message> {
         let Value::Tuple(items) = content else { return None };
         let mut items = items.into_iter();
         let kind = text(items.next())?;
@@ -225,7 +225,7 @@ fn names(value: Option<&Value>) -> Vec<String> {
 }
 
 /// The members of an object, as the worker lists them.
-pub(super) fn members(value: &Value) -> Option<Metadata> {
+pub(crate) fn members(value: &Value) -> Option<Metadata> {
     let dict = value.as_dict()?;
     Some(Metadata {
         methods: names(dict.get("methods")),
@@ -259,13 +259,13 @@ fn cut(mut text: String) -> String {
 }
 
 /// Reads frames one after the other.
-pub(super) struct FrameReader<R> {
+pub(crate) struct FrameReader<R> {
     reader: BufReader<R>,
     content: Vec<u8>,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    pub(super) fn new(reader: R) -> Self {
+    pub(crate) fn new(reader: R) -> Self {
         FrameReader { reader: BufReader::new(reader), content: Vec::new() }
     }
 
@@ -274,7 +274,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     ///
     /// # Errors
     /// The socket's, and a frame that is none: nothing can be read behind it.
-    pub(super) async fn next(&mut self) -> io::Result<Option<Value>> {
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Value>> {
         let length = loop {
             let mut head = [0; HEAD];
             match self.reader.read_exact(&mut head).await {

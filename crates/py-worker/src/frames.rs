@@ -42,10 +42,10 @@ use wire::value::{Dict, Value};
 use wire::{DecodeError, EncodeError, Limits, marshal};
 
 /// The size of the length in front of a frame.
-pub(super) const HEAD: usize = 4;
+pub(crate) const HEAD: usize = 4;
 
 /// The longest frame. A daemon's own limit for messages is far below.
-pub(super) const LONGEST: usize = 1 << 30;
+pub const LONGEST: usize = 1 << 30;
 
 const CALL: i64 = 0;
 const GET: i64 = 1;
@@ -68,7 +68,7 @@ const BEGUN: i64 = 4;
 
 /// What a worker answers.
 #[derive(Debug, PartialEq)]
-pub(super) enum Answered {
+pub(crate) enum Answered {
     /// A result.
     Value(Value, Annotations),
     /// A result in the caller's serializer.
@@ -85,7 +85,7 @@ pub(super) enum Answered {
 
 /// A frame that is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AnswerError {
+pub(crate) enum AnswerError {
     /// Its content cannot be read: a result beyond our data model.
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -98,7 +98,7 @@ pub(super) enum AnswerError {
 ///
 /// # Errors
 /// A value that marshal has no form for; `out` is then as it was.
-pub(super) fn append(out: &mut Vec<u8>, content: &Value) -> Result<(), EncodeError> {
+pub(crate) fn append(out: &mut Vec<u8>, content: &Value) -> Result<(), EncodeError> {
     let start = out.len();
     out.extend_from_slice(&[0; HEAD]);
     if let Err(error) = marshal::encode(content, out) {
@@ -113,12 +113,12 @@ pub(super) fn append(out: &mut Vec<u8>, content: &Value) -> Result<(), EncodeErr
 }
 
 /// The length that a frame's head announces.
-pub(super) fn length(head: [u8; HEAD]) -> usize {
+pub(crate) fn length(head: [u8; HEAD]) -> usize {
     usize::try_from(u32::from_be_bytes(head)).unwrap_or(usize::MAX)
 }
 
 /// Reads the content of a frame.
-pub(super) fn read(content: &[u8]) -> Result<Value, DecodeError> {
+pub(crate) fn read(content: &[u8]) -> Result<Value, DecodeError> {
     // an answer is wrapped twice: in a tuple, and in the dict of an exception
     // and what it takes is measured by what may be sent of it, which is known only later
     let limits =
@@ -127,7 +127,7 @@ pub(super) fn read(content: &[u8]) -> Result<Value, DecodeError> {
 }
 
 /// The frame of an operation on a service.
-pub(super) fn request(service: &str, operation: Operation, context: Context, pin: i64) -> Value {
+pub(crate) fn request(service: &str, operation: Operation, context: Context, pin: i64) -> Value {
     let (kind, member, args, kwargs) = match operation {
         Operation::Call(call) => (CALL, call.method, call.args, keywords(call.kwargs)),
         Operation::GetAttr(name) => (GET, name, Vec::new(), Dict::new()),
@@ -187,7 +187,7 @@ fn has_class(value: &Value) -> bool {
 }
 
 /// The frame that asks for an item of a stream.
-pub(super) fn next_item(stream: i64, context: Context) -> Value {
+pub(crate) fn next_item(stream: i64, context: Context) -> Value {
     Value::Tuple(vec![
         NEXT.into(),
         stream.into(),
@@ -200,17 +200,17 @@ pub(super) fn next_item(stream: i64, context: Context) -> Value {
 }
 
 /// The frame that closes a stream.
-pub(super) fn close_stream(stream: i64) -> Value {
+pub(crate) fn close_stream(stream: i64) -> Value {
     Value::Tuple(vec![CLOSE.into(), stream.into()])
 }
 
 /// The frame that closes a stream and is answered when that is done.
-pub(super) fn finish_stream(stream: i64) -> Value {
+pub(crate) fn finish_stream(stream: i64) -> Value {
     Value::Tuple(vec![FINISH.into(), stream.into()])
 }
 
 /// The frame that makes a channel part of a session.
-pub(super) fn bind(session: &Session) -> Value {
+pub(crate) fn bind(session: &Session) -> Value {
     let address = match session.peer {
         Peer::Tcp(address) => {
             let mut parts = vec![address.ip().to_string().into(), address.port().into()];
@@ -226,23 +226,23 @@ pub(super) fn bind(session: &Session) -> Value {
 }
 
 /// The frame that takes a channel out of its session.
-pub(super) fn unbind() -> Value {
+pub(crate) fn unbind() -> Value {
     Value::Tuple(vec![UNBIND.into()])
 }
 
 /// The frame behind the last entry of a batch.
-pub(super) fn unpin(pin: i64) -> Value {
+pub(crate) fn unpin(pin: i64) -> Value {
     Value::Tuple(vec![UNPIN.into(), pin.into()])
 }
 
 /// The frame that calls a method which brings an instrument to rest; on an instance made for it, if
 /// need be.
-pub(super) fn to_rest(service: &str, method: &str, makes_instance: bool) -> Value {
+pub(crate) fn to_rest(service: &str, method: &str, makes_instance: bool) -> Value {
     Value::Tuple(vec![REST.into(), service.into(), method.into(), makes_instance.into()])
 }
 
 /// The frame by which a session's instance comes to rest at its end, or is spared that.
-pub(super) fn leave(service: &str, rests: bool) -> Value {
+pub(crate) fn leave(service: &str, rests: bool) -> Value {
     Value::Tuple(vec![LEAVE.into(), service.into(), rests.into()])
 }
 
@@ -253,7 +253,7 @@ const BYTES: (u8, usize) = (b's', 5);
 
 /// The result that `buffer` ends with, from `start` on, where it is the same in the caller's
 /// serializer and so need not be read; else the buffer again.
-pub(super) fn pass_on(
+pub(crate) fn pass_on(
     buffer: Vec<u8>,
     start: usize,
     serializer: Serializer,
@@ -272,7 +272,7 @@ pub(super) fn pass_on(
 }
 
 /// Reads an answer.
-pub(super) fn answer(content: &[u8]) -> Result<Answered, AnswerError> {
+pub(crate) fn answer(content: &[u8]) -> Result<Answered, AnswerError> {
     let Value::Tuple(items) = read(content)? else { return Err(AnswerError::Shape) };
     let mut items = items.into_iter();
     let kind = items.next().and_then(|kind| kind.as_i64());
@@ -306,7 +306,7 @@ fn left_annotations(left: Option<Value>) -> Annotations {
 
 /// The exception of a class dict. One that a registered class serializer has made need not have the
 /// usual shape, and is passed on as it is.
-pub(super) fn exception(state: &Value) -> Exception {
+pub(crate) fn exception(state: &Value) -> Exception {
     if let Some(exception) = Exception::from_value(state) {
         return exception;
     }

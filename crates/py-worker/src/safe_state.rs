@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use remote::{Exception, Session, Value};
 
-use super::frames::{self, Answered};
-use super::run::Run;
-use super::service::Inner;
+use crate::frames::{self, Answered};
+use crate::run::Run;
+use crate::service::Inner;
 
 /// In which runs of its worker a service was called.
 #[derive(Debug, Default)]
-pub(super) struct Driven {
+pub(crate) struct Driven {
     runs: Mutex<Runs>,
 }
 
@@ -27,7 +27,7 @@ struct Runs {
 
 impl Driven {
     /// A call of this session is carried out in this run.
-    pub(super) fn by(&self, session: &Session, run: u64) {
+    pub(crate) fn by(&self, session: &Session, run: u64) {
         let mut runs = self.lock();
         runs.last = Some(run);
         // Of an ended session nobody would forget it any more.
@@ -36,11 +36,11 @@ impl Driven {
         }
     }
 
-    pub(super) fn knows(&self, session: u64) -> bool {
+    pub(crate) fn knows(&self, session: u64) -> bool {
         self.lock().by_session.contains_key(&session)
     }
 
-    pub(super) fn forget(&self, session: u64) {
+    pub(crate) fn forget(&self, session: u64) {
         self.lock().by_session.remove(&session);
     }
 
@@ -59,7 +59,7 @@ impl Driven {
 
 /// Calls a method that brings the instrument to rest, on the instance that the session drives. Where
 /// the one instance of all has gone with its process, another is made for it. Whether it was called.
-pub(super) async fn to_rest(
+pub(crate) async fn to_rest(
     service: Arc<Inner>,
     session: Arc<Session>,
     method: String,
@@ -84,7 +84,7 @@ pub(super) async fn to_rest(
 }
 
 /// The session is about to end: its own instance comes to rest now, or not at all.
-pub(super) async fn leave(service: Arc<Inner>, session: Arc<Session>, rests: bool) {
+pub(crate) async fn leave(service: Arc<Inner>, session: Arc<Session>, rests: bool) {
     // What has gone with its process is not there any more.
     if let Some(run) = service.serving()
         && let Ok(mut lease) = service.keeper.sessions.lease(&run, &session)

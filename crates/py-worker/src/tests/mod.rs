@@ -21,9 +21,9 @@ use supervisor::Spawner;
 use wire::exception::unwrap_from_batch;
 use wire::message::Flags;
 
+use super::pool::WorkerSet;
 use super::registry::Registry;
 use super::service::ServiceStatus;
-use super::set::WorkerSet;
 use super::spec::{Expose, InstanceMode, PythonEnv, STANDBY, ServiceSpec, WorkerSpec};
 
 const SOON: Duration = Duration::from_secs(120);

@@ -8,13 +8,13 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::keep::Keeping;
-use super::registry::Registry;
-use super::service::{Service, ServiceStatus};
-use super::spec::WorkerSpec;
+use crate::registry::Registry;
+use crate::service::{Service, ServiceStatus};
+use crate::spec::WorkerSpec;
+use crate::supervise::Keeping;
 
 /// Workers that are kept running until this is dropped or stopped.
-pub(crate) struct WorkerSet {
+pub struct WorkerSet {
     services: Vec<Service>,
     tasks: TaskTracker,
     changes: Arc<watch::Sender<u64>>,
@@ -24,11 +24,7 @@ pub(crate) struct WorkerSet {
 
 impl WorkerSet {
     /// Starts workers. To be called within a tokio runtime.
-    pub(crate) fn start(
-        spawner: &Spawner,
-        specs: Vec<WorkerSpec>,
-        registry: &Arc<dyn Registry>,
-    ) -> Self {
+    pub fn start(spawner: &Spawner, specs: Vec<WorkerSpec>, registry: &Arc<dyn Registry>) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let changes = Arc::new(watch::Sender::new(0));
         let mut services = Vec::new();
@@ -50,7 +46,7 @@ impl WorkerSet {
 
     /// The services as objects, under their ids. They can be called at once: a call waits a moment
     /// for a worker that is starting.
-    pub(crate) fn objects(&self) -> Vec<(String, Arc<dyn Object>)> {
+    pub fn objects(&self) -> Vec<(String, Arc<dyn Object>)> {
         let object = |service: &Service| {
             (service.name().to_owned(), Arc::new(service.clone()) as Arc<dyn Object>)
         };
@@ -58,7 +54,7 @@ impl WorkerSet {
     }
 
     /// How it stands with a service.
-    pub(crate) fn status(&self, service: &str) -> ServiceStatus {
+    pub fn status(&self, service: &str) -> ServiceStatus {
         let known = self.services.iter().find(|known| known.name() == service);
         known.map_or_else(
             || ServiceStatus::Failed { error: format!("no worker has a service '{service}'") },
@@ -67,36 +63,36 @@ impl WorkerSet {
     }
 
     /// The Python that a service runs in.
-    pub(crate) fn python(&self, service: &str) -> Option<String> {
+    pub fn python(&self, service: &str) -> Option<String> {
         self.services.iter().find(|known| known.name() == service).map(Service::python)
     }
 
     /// Whether a service has neighbours in its worker.
-    pub(crate) fn shares(&self, service: &str) -> bool {
+    pub fn shares(&self, service: &str) -> bool {
         self.services.iter().any(|known| known.name() == service && known.shares())
     }
 
     /// What is said of a service's members and does not fit.
-    pub(crate) fn remarks(&self, service: &str) -> Option<String> {
+    pub fn remarks(&self, service: &str) -> Option<String> {
         let service = self.services.iter().find(|known| known.name() == service)?;
         let remarks = service.remarks();
         (!remarks.is_empty()).then(|| remarks.join("; "))
     }
 
     /// Changes with every change of a status.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+    pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
     /// Waits until every service is ready or has failed.
-    pub(crate) async fn loaded(&self) {
+    pub async fn loaded(&self) {
         for service in &self.services {
             service.settled().await;
         }
     }
 
     /// Stops all workers: running calls may end, instruments are released.
-    pub(crate) async fn stop(&self) {
+    pub async fn stop(&self) {
         self.stop.cancel();
         self.tasks.wait().await;
     }

@@ -14,7 +14,7 @@ const EAGER: Duration = Duration::from_secs(1);
 
 /// The services that failed.
 #[derive(Debug, Default)]
-pub(super) struct Attempts {
+pub(crate) struct Attempts {
     failed: HashMap<String, Attempt>,
 }
 
@@ -28,12 +28,12 @@ struct Attempt {
 
 impl Attempts {
     /// A service has been loaded.
-    pub(super) fn succeeded(&mut self, service: &str) {
+    pub(crate) fn succeeded(&mut self, service: &str) {
         self.failed.remove(service);
     }
 
     /// A service could not be loaded.
-    pub(super) fn failed(&mut self, service: &str, now: Instant) {
+    pub(crate) fn failed(&mut self, service: &str, now: Instant) {
         let attempt = self.failed.entry(service.to_owned()).or_insert(Attempt {
             count: 0,
             last: now,
@@ -46,17 +46,17 @@ impl Attempts {
     }
 
     /// When the next attempt is due.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Instant> {
         self.failed.values().filter_map(|attempt| attempt.next).min()
     }
 
     /// The services to be tried again now; their attempts are under way from here on.
-    pub(super) fn take_overdue(&mut self, now: Instant) -> Vec<String> {
+    pub(crate) fn take_overdue(&mut self, now: Instant) -> Vec<String> {
         self.take(|_, attempt| attempt.next.is_some_and(|next| next <= now))
     }
 
     /// A client asks for a service: the service, if that is reason enough to try it now.
-    pub(super) fn take_asked_for(&mut self, service: &str, now: Instant) -> Vec<String> {
+    pub(crate) fn take_asked_for(&mut self, service: &str, now: Instant) -> Vec<String> {
         self.take(|name, attempt| {
             name == service && attempt.next.is_some() && now.duration_since(attempt.last) >= EAGER
         })

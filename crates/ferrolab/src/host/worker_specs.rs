@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 
-use super::frames::LONGEST;
-use super::spec::{Expose, InstanceMode, Placement, PythonEnv, ServiceSpec, WorkerSpec, group};
-use crate::host::parameters;
-use lab_config::{self, Target};
+use lab_config::Target;
+use py_worker::{
+    Expose, InstanceMode, LONGEST, Placement, PythonEnv, ServiceSpec, WorkerSpec, group,
+};
 use wire::value::Value;
 
+use crate::host::parameters;
+
 /// Workers for the Python services of a daemon.
-pub(crate) fn specs(
+pub(super) fn specs(
     daemon: &lab_config::Daemon,
     services: &[lab_config::Service],
 ) -> Vec<WorkerSpec> {

@@ -14,18 +14,18 @@ use tracing::level_filters::LevelFilter;
 use tracing::{debug, error, info, warn};
 use wire::value::Value;
 
-use super::control::FrameReader;
+use crate::control::FrameReader;
 
 /// Whose output it is, as far as that is known.
 #[derive(Clone, Debug)]
-pub(super) struct Printed {
+pub(crate) struct Printed {
     worker: Arc<str>,
     /// The worker's only service, where it has but one.
     service: Option<Arc<str>>,
 }
 
 impl Printed {
-    pub(super) fn new(worker: &str, service: Option<&str>) -> Self {
+    pub(crate) fn new(worker: &str, service: Option<&str>) -> Self {
         Printed { worker: worker.into(), service: service.map(Arc::from) }
     }
 
@@ -46,7 +46,7 @@ const INFO: i64 = 20;
 const WARNING: i64 = 30;
 
 /// The lowest level of Python's `logging` that would be seen.
-pub(super) fn python_level() -> i64 {
+pub(crate) fn python_level() -> i64 {
     match LevelFilter::current() {
         LevelFilter::OFF | LevelFilter::ERROR => 40,
         LevelFilter::WARN => 30,
@@ -57,20 +57,20 @@ pub(super) fn python_level() -> i64 {
 
 /// The last line that a process has written to its standard error.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LastWords(Arc<Mutex<Option<String>>>);
+pub(crate) struct LastWords(Arc<Mutex<Option<String>>>);
 
 impl LastWords {
     fn set(&self, line: &str) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(line.to_owned());
     }
 
-    pub(super) fn get(&self) -> Option<String> {
+    pub(crate) fn get(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 /// Logs what a worker prints from now on.
-pub(super) fn follow_streams(child: &mut Child, printed: &Printed) -> LastWords {
+pub(crate) fn follow_streams(child: &mut Child, printed: &Printed) -> LastWords {
     let last = LastWords::default();
     if let Some(lines) = child.stdout.take() {
         tokio::spawn(follow_lines(lines, printed.clone(), "stdout", None));
@@ -99,7 +99,7 @@ async fn follow_lines<R: AsyncRead + Unpin>(
 }
 
 /// Logs the records of a worker until it ends.
-pub(super) async fn follow_records(socket: UnixStream, printed: Printed) {
+pub(crate) async fn follow_records(socket: UnixStream, printed: Printed) {
     let mut frames = FrameReader::new(socket);
     loop {
         match frames.next().await {

@@ -19,15 +19,15 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::attempts::Attempts;
-use super::control::{FrameReader, Message, Outgoing, Trouble};
-use super::leftovers::Mark;
-use super::registry::{Registered, Registry};
-use super::run::{Run, Started};
-use super::service::{Phase, Service};
-use super::sessions::Sessions;
-use super::spec::WorkerSpec;
-use super::watchdog::Watchdog;
+use crate::control::{FrameReader, Message, Outgoing, Trouble};
+use crate::import_backoff::Attempts;
+use crate::reap_descendants::Mark;
+use crate::registry::{Registered, Registry};
+use crate::run::{Run, Started};
+use crate::service::{Phase, Service};
+use crate::sessions::Sessions;
+use crate::spec::WorkerSpec;
+use crate::watchdog::Watchdog;
 
 /// Oneway calls that run at the same time; more wait for their turn.
 const ONEWAYS: usize = 64;
@@ -43,9 +43,9 @@ const USEFUL: Duration = Duration::from_secs(1);
 const DYING: Duration = Duration::from_secs(2);
 
 /// What services and the keeping task of a worker share.
-pub(super) struct Keeper {
-    pub(super) spec: WorkerSpec,
-    pub(super) sessions: Arc<Sessions>,
+pub(crate) struct Keeper {
+    pub spec: WorkerSpec,
+    pub sessions: Arc<Sessions>,
     retries: mpsc::UnboundedSender<String>,
     oneways: Semaphore,
     changes: Arc<watch::Sender<u64>>,
@@ -55,7 +55,7 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// The interpreter: its path, or what the configuration calls it until it has started once.
-    pub(super) fn python(&self) -> String {
+    pub(crate) fn python(&self) -> String {
         let known = self.interpreter.lock().unwrap_or_else(PoisonError::into_inner).clone();
         known.unwrap_or_else(|| self.spec.python.executable.display().to_string())
     }
@@ -67,24 +67,24 @@ impl Keeper {
     }
 
     /// Asks for another attempt to import a service.
-    pub(super) fn retry(&self, service: &str) {
+    pub(crate) fn retry(&self, service: &str) {
         let _ = self.retries.send(service.to_owned());
     }
 
     /// The right to run one more oneway call.
-    pub(super) async fn oneway_permit(&self) -> Option<SemaphorePermit<'_>> {
+    pub(crate) async fn oneway_permit(&self) -> Option<SemaphorePermit<'_>> {
         // The semaphore is never closed.
         self.oneways.acquire().await.ok()
     }
 
     /// Something about a service has changed.
-    pub(super) fn changed(&self) {
+    pub(crate) fn changed(&self) {
         self.changes.send_modify(|version| *version = version.wrapping_add(1));
     }
 }
 
 /// A worker to be kept.
-pub(super) struct Keeping {
+pub(crate) struct Keeping {
     keeper: Arc<Keeper>,
     services: Vec<Service>,
     spawner: Spawner,
@@ -102,7 +102,7 @@ struct Ended {
 }
 
 impl Keeping {
-    pub(super) fn new(
+    pub(crate) fn new(
         spec: WorkerSpec,
         spawner: Spawner,
         registry: Arc<dyn Registry>,
@@ -128,12 +128,12 @@ impl Keeping {
     }
 
     /// The services, as the daemon serves them.
-    pub(super) fn services(&self) -> &[Service] {
+    pub(crate) fn services(&self) -> &[Service] {
         &self.services
     }
 
     /// Keeps the worker running until it is to stop.
-    pub(super) async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let worker = self.keeper.spec.name.clone();
         let mut restarts = Restarts::new(policy());
         for number in 1_u64.. {

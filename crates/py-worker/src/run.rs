@@ -1,7 +1,7 @@
 //! One run of a worker: from the start of its process to its death.
 //!
 //! Owns the process, its control socket and its ready channels. Knows nothing of what happens after
-//! the end; that is [`keep`](super::keep)'s.
+//! the end; that is [`supervise`](crate::supervise)'s.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -19,13 +19,13 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use wire::value::{Dict, Value};
 
-use super::channel::Channel;
-use super::control::{self, Facts, FrameReader, Message, Outgoing};
-use super::guard::Guard;
-use super::leftovers::Mark;
-use super::output;
-use super::script;
-use super::spec::WorkerSpec;
+use crate::channel::Channel;
+use crate::control::{self, Facts, FrameReader, Message, Outgoing};
+use crate::orphan_killer::Guard;
+use crate::output;
+use crate::reap_descendants::Mark;
+use crate::script;
+use crate::spec::WorkerSpec;
 
 /// Returned channels beyond this many more than those on standby are closed.
 const SPARE: usize = 12;
@@ -38,21 +38,21 @@ const OLDEST_MINOR: u32 = 8;
 
 /// A worker's process that runs, or that has ended and whose callers still ask why.
 #[derive(Debug)]
-pub(super) struct Run {
+pub(crate) struct Run {
     /// Rises with each start.
-    pub(super) number: u64,
+    pub number: u64,
     /// The process.
-    pub(super) process: ProcessHandle,
+    pub process: ProcessHandle,
     /// The interpreter.
-    pub(super) facts: Facts,
+    pub facts: Facts,
     /// Cancelled when the process has ended.
-    pub(super) over: CancellationToken,
+    pub over: CancellationToken,
     /// Why we have killed it, if we have.
-    pub(super) verdict: OnceLock<String>,
+    pub verdict: OnceLock<String>,
     /// Whether it has answered a call.
-    pub(super) answered: AtomicBool,
+    pub answered: AtomicBool,
     /// More channels are wanted.
-    pub(super) wanted: Notify,
+    pub wanted: Notify,
     /// Why it serves no new channels; `None` while it does.
     refusal: Mutex<Option<String>>,
     outgoing: mpsc::UnboundedSender<Outgoing>,
@@ -62,22 +62,22 @@ pub(super) struct Run {
 }
 
 /// What comes with a run and belongs to whoever keeps the worker.
-pub(super) struct Started {
+pub(crate) struct Started {
     /// The run.
-    pub(super) run: Run,
+    pub run: Run,
     /// The child; when it is dropped, its process group is killed.
-    pub(super) child: Child,
+    pub child: Child,
     /// What the worker says.
-    pub(super) messages: FrameReader<OwnedReadHalf>,
+    pub messages: FrameReader<OwnedReadHalf>,
     /// What ends the worker should this daemon end without having done so.
-    pub(super) guard: Option<Guard>,
+    pub guard: Option<Guard>,
     /// What is on everything that the worker starts.
-    pub(super) mark: Mark,
+    pub mark: Mark,
 }
 
 /// Why there is no run.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum StartError {
+pub(crate) enum StartError {
     #[error(transparent)]
     Spawn(#[from] SpawnError),
     #[error("{executable} {exit} before its worker was up{last}; Python 3.8 or later is needed")]
@@ -96,7 +96,7 @@ pub(super) enum StartError {
 
 impl Run {
     /// Starts a worker.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         spec: &WorkerSpec,
         spawner: &Spawner,
         number: u64,
@@ -162,12 +162,12 @@ impl Run {
     }
 
     /// Sends something to the worker. A worker that is gone gets nothing.
-    pub(super) fn send(&self, message: Outgoing) {
+    pub(crate) fn send(&self, message: Outgoing) {
         let _ = self.outgoing.send(message);
     }
 
     /// A channel of the worker's, a ready one if there is one.
-    pub(super) fn channel(&self) -> io::Result<Channel> {
+    pub(crate) fn channel(&self) -> io::Result<Channel> {
         loop {
             let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let Some(channel) = ready else { return self.new_channel() };
@@ -179,17 +179,17 @@ impl Run {
         }
     }
 
-    pub(super) fn set_refusal(&self, reason: Option<String>) {
+    pub(crate) fn set_refusal(&self, reason: Option<String>) {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 
     /// Why the worker serves no new channels; `None` while it does.
-    pub(super) fn refusal(&self) -> Option<String> {
+    pub(crate) fn refusal(&self) -> Option<String> {
         self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes back a channel that belongs to no session any more.
-    pub(super) fn give_back(&self, channel: Channel) {
+    pub(crate) fn give_back(&self, channel: Channel) {
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         if ready.len() < self.standby + SPARE && !self.over.is_cancelled() {
             ready.push(channel);
@@ -197,7 +197,7 @@ impl Run {
     }
 
     /// Makes channels until enough are ready.
-    pub(super) fn refill(&self) {
+    pub(crate) fn refill(&self) {
         let missing = {
             let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
             self.standby.saturating_sub(ready.len())
@@ -217,21 +217,21 @@ impl Run {
     }
 
     /// The process has ended: nothing that waits for it waits any longer.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.over.cancel();
         self.ready.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// How the process ended, as what one says of a worker: `was killed by SIGSEGV`; `None` while it
     /// lives.
-    pub(super) fn fate(&self) -> Option<String> {
+    pub(crate) fn fate(&self) -> Option<String> {
         let exit = self.process.exited()?;
         Some(self.verdict.get().cloned().unwrap_or_else(|| exit_text(exit)))
     }
 }
 
 /// How a process ended, as what one says of it.
-pub(super) fn exit_text(exit: Exit) -> String {
+pub(crate) fn exit_text(exit: Exit) -> String {
     match exit {
         Exit::Signal(_) => format!("was {exit}"),
         Exit::Code(_) | Exit::Unknown => exit.to_string(),

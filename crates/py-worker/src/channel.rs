@@ -14,7 +14,7 @@ use tokio::sync::OwnedMutexGuard;
 use wire::EncodeError;
 use wire::value::Value;
 
-use super::frames::{self, AnswerError, Answered, HEAD, LONGEST};
+use crate::frames::{self, AnswerError, Answered, HEAD, LONGEST};
 
 /// What is read at once, and kept from one call to the next.
 const ROOM: usize = 16 * 1024;
@@ -25,7 +25,7 @@ const LARGE: usize = 256 * 1024;
 
 /// A channel. It carries one request at a time.
 #[derive(Debug)]
-pub(super) struct Channel {
+pub(crate) struct Channel {
     stream: UnixStream,
     /// What has been read and not been used.
     input: Vec<u8>,
@@ -34,12 +34,12 @@ pub(super) struct Channel {
     /// and how much of it has been.
     written: usize,
     /// Held until the oneway call that the channel carries has begun.
-    pub(super) turn: Option<OwnedMutexGuard<()>>,
+    pub turn: Option<OwnedMutexGuard<()>>,
 }
 
 /// Why an exchange has failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ExchangeError {
+pub(crate) enum ExchangeError {
     /// The request cannot be sent; nothing has happened.
     #[error(transparent)]
     Request(#[from] EncodeError),
@@ -56,7 +56,7 @@ impl Channel {
     ///
     /// # Errors
     /// There are no more file descriptors.
-    pub(super) fn pair() -> io::Result<(Channel, OwnedFd)> {
+    pub(crate) fn pair() -> io::Result<(Channel, OwnedFd)> {
         let (ours, theirs) = StdStream::pair()?;
         ours.set_nonblocking(true)?;
         let stream = UnixStream::from_std(ours)?;
@@ -74,7 +74,7 @@ impl Channel {
     ///
     /// # Errors
     /// The frame's content is nested too deeply.
-    pub(super) fn queue(&mut self, content: &Value) -> Result<(), EncodeError> {
+    pub(crate) fn queue(&mut self, content: &Value) -> Result<(), EncodeError> {
         frames::append(&mut self.output, content)
     }
 
@@ -82,7 +82,7 @@ impl Channel {
     ///
     /// # Errors
     /// The socket's.
-    pub(super) async fn flush(&mut self) -> io::Result<()> {
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
         while let Some(rest @ [_, ..]) = self.output.get(self.written..) {
             match self.stream.write(rest).await? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
@@ -98,7 +98,7 @@ impl Channel {
     }
 
     /// Writes a small frame if that is possible now; returns whether it was.
-    pub(super) fn write_now(&mut self, content: &Value) -> bool {
+    pub(crate) fn write_now(&mut self, content: &Value) -> bool {
         let mut frame = Vec::new();
         self.output.is_empty()
             && frames::append(&mut frame, content).is_ok()
@@ -106,7 +106,7 @@ impl Channel {
     }
 
     /// Whether the worker has closed its end, on a channel without an outstanding answer.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         let waits = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
         !self.stream.try_read(&mut [0; 1]).as_ref().is_err_and(waits)
     }
@@ -116,7 +116,7 @@ impl Channel {
     ///
     /// # Errors
     /// The socket's, or an answer that is none.
-    pub(super) async fn answer(
+    pub(crate) async fn answer(
         &mut self,
         passes: Option<Serializer>,
     ) -> Result<Answered, ExchangeError> {

@@ -1,14 +1,14 @@
 //! Python workers: the processes in which drivers live.
 //!
 //! A worker is an interpreter of the user's choice that runs our program (`python/ferrolab/`), which
-//! is part of this binary. A [`WorkerSet`] keeps the workers of a daemon running; each service in them
-//! is an [`Object`](remote::Object). The module owns everything between that object and the driver;
-//! it knows neither configuration files nor the clients' protocol.
+//! is part of this library. A [`WorkerSet`] keeps the workers of a daemon running; each service in them
+//! is an [`Object`](remote::Object). The crate owns everything between that object and the driver;
+//! it refuses to know configuration files, command lines and the clients' protocol.
 //!
 //! ```text
 //! Object::call ── sessions: which channel ── channel: one write, one read ──> a thread in the worker
 //!      │
-//!   service: phase, words for failures <── keep: start, restart, retry, watchdog, stop
+//!   service: phase, words for failures <── supervise: start, restart, retry, watchdog, stop
 //!                                              │
 //!                            run: one process, its control socket, its streams ── output ──> log
 //! ```
@@ -20,29 +20,29 @@
 //! | a worker dies | the calls in it, with the name of the service and the reason; it is started again at once |
 //! | the daemon dies | the worker, which releases its instruments and is gone within 2 s |
 
-mod attempts;
 mod channel;
 mod collisions;
 mod control;
 mod frames;
-mod guard;
-mod keep;
-mod leftovers;
+mod import_backoff;
+mod orphan_killer;
 mod output;
+mod pool;
+mod reap_descendants;
 mod registry;
-mod rest;
 mod run;
+mod safe_state;
 mod script;
 mod service;
 mod sessions;
-mod set;
 mod spec;
-mod specs;
+mod supervise;
 #[cfg(test)]
 mod tests;
 mod watchdog;
 
-pub(crate) use registry::{DaemonObjects, Registry};
-pub(crate) use service::ServiceStatus;
-pub(crate) use set::WorkerSet;
-pub(crate) use specs::specs;
+pub use frames::LONGEST;
+pub use pool::WorkerSet;
+pub use registry::{DaemonObjects, Registry};
+pub use service::ServiceStatus;
+pub use spec::{Expose, InstanceMode, Placement, PythonEnv, ServiceSpec, WorkerSpec, group};

@@ -10,26 +10,26 @@ use wire::value::{Dict, Value};
 
 /// A Python interpreter and what it runs with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct PythonEnv {
+pub struct PythonEnv {
     /// The interpreter: a path, or a name that is looked up in PATH.
-    pub(crate) executable: PathBuf,
+    pub executable: PathBuf,
     /// Directories to import from, before the interpreter's own.
-    pub(crate) path: Vec<PathBuf>,
+    pub path: Vec<PathBuf>,
     /// Environment variables, on top of the daemon's.
-    pub(crate) env: Vec<(String, String)>,
+    pub env: Vec<(String, String)>,
 }
 
 #[cfg(test)]
 impl PythonEnv {
     /// An interpreter with nothing special about it.
-    pub(crate) fn new(executable: impl Into<PathBuf>) -> Self {
+    pub fn new(executable: impl Into<PathBuf>) -> Self {
         PythonEnv { executable: executable.into(), path: Vec::new(), env: Vec::new() }
     }
 }
 
 /// How instances of a service's class are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum InstanceMode {
+pub enum InstanceMode {
     /// One for all.
     Single,
     /// One per client connection.
@@ -50,7 +50,7 @@ impl InstanceMode {
 
 /// Which members of a class are remote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Expose {
+pub enum Expose {
     /// Those that the class marks itself (`@expose`).
     #[default]
     Marked,
@@ -62,30 +62,30 @@ pub(crate) enum Expose {
 
 /// A service: a class of a Python module, served under a name.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ServiceSpec {
+pub struct ServiceSpec {
     /// Its name, which is its object id too.
-    pub(crate) name: String,
+    pub name: String,
     /// The module to import.
-    pub(crate) module: String,
+    pub module: String,
     /// The class in it; dots go into nested classes.
-    pub(crate) classname: String,
+    pub classname: String,
     /// What `autoconnect()` hands to `connect()`.
-    pub(crate) parameters: Dict,
+    pub parameters: Dict,
     /// Arguments of the constructor: a list, or a dict of keyword arguments, or `None`.
-    pub(crate) arguments: Value,
+    pub arguments: Value,
     /// How instances are made; the class says it where this does not.
-    pub(crate) instance_mode: Option<InstanceMode>,
+    pub instance_mode: Option<InstanceMode>,
     /// What is remote.
-    pub(crate) expose: Expose,
+    pub expose: Expose,
     /// Methods to call when a session ends that has an instance of its own.
-    pub(crate) on_disconnect: Vec<String>,
+    pub on_disconnect: Vec<String>,
     /// Members that others may use while it is locked: whether there are such is looked at.
-    pub(crate) read_while_locked: Vec<String>,
+    pub read_while_locked: Vec<String>,
 }
 
 impl ServiceSpec {
     /// A service as a name, a module and a class, with nothing else said.
-    pub(crate) fn new(
+    pub fn new(
         name: impl Into<String>,
         module: impl Into<String>,
         classname: impl Into<String>,
@@ -104,7 +104,7 @@ impl ServiceSpec {
     }
 
     /// The dict that the worker reads.
-    pub(super) fn to_value(&self) -> Value {
+    pub fn to_value(&self) -> Value {
         let names = |names: &[String]| Value::List(names.iter().map(Value::from).collect());
         let mut dict = Dict::with_capacity(9);
         dict.insert("name", &self.name);
@@ -129,21 +129,21 @@ impl ServiceSpec {
 
 /// A worker: services that share a process.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct WorkerSpec {
+pub struct WorkerSpec {
     /// Its name in logs.
-    pub(crate) name: String,
+    pub name: String,
     /// The interpreter.
-    pub(crate) python: PythonEnv,
+    pub python: PythonEnv,
     /// What it serves.
-    pub(crate) services: Vec<ServiceSpec>,
+    pub services: Vec<ServiceSpec>,
     /// Whether the main thread carries out all calls, as in a multiplex daemon.
-    pub(crate) multiplex: bool,
+    pub multiplex: bool,
     /// After how long without a sign of life it is killed.
-    pub(crate) watchdog: Option<Duration>,
+    pub watchdog: Option<Duration>,
     /// The longest answer that it may send, in bytes.
-    pub(crate) longest_answer: usize,
+    pub longest_answer: usize,
     /// Channels whose threads are up before anyone needs them (Pyro5's `THREADPOOL_SIZE_MIN`).
-    pub(crate) standby: usize,
+    pub standby: usize,
 }
 
 /// Pyro5's `THREADPOOL_SIZE_MIN` where nothing else is set.
@@ -151,22 +151,22 @@ pub(crate) const STANDBY: usize = 4;
 
 /// A service and what decides about its worker.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Placement {
+pub struct Placement {
     /// The service.
-    pub(crate) service: ServiceSpec,
+    pub service: ServiceSpec,
     /// The interpreter it needs.
-    pub(crate) python: PythonEnv,
+    pub python: PythonEnv,
     /// Whether it wants a worker of its own.
-    pub(crate) isolate: bool,
+    pub isolate: bool,
     /// After how long without a sign of life its worker is killed.
-    pub(crate) watchdog: Option<Duration>,
+    pub watchdog: Option<Duration>,
 }
 
 /// Puts services into workers: those with the same interpreter, path and environment share one, so
 /// that they can share a controller's handle, unless they are to be isolated.
 ///
 /// `name` is that of the daemon. The order of the services decides the order of the workers.
-pub(crate) fn group(name: &str, services: Vec<Placement>, multiplex: bool) -> Vec<WorkerSpec> {
+pub fn group(name: &str, services: Vec<Placement>, multiplex: bool) -> Vec<WorkerSpec> {
     let mut workers: Vec<(bool, WorkerSpec)> = Vec::new();
     for placement in services {
         let shared = workers
@@ -195,7 +195,7 @@ pub(crate) fn group(name: &str, services: Vec<Placement>, multiplex: bool) -> Ve
                 python: placement.python,
                 services: vec![placement.service],
                 multiplex,
-                longest_answer: super::frames::LONGEST,
+                longest_answer: crate::frames::LONGEST,
                 watchdog: placement.watchdog,
                 standby: STANDBY,
             },

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use remote::{Daemon, Listener, Location, Object, Uri, Value};
 
-use super::control;
-use super::keep::Keeper;
-use super::run::Run;
-use super::service::{Phase, Service};
+use crate::control;
+use crate::run::Run;
+use crate::service::{Phase, Service};
+use crate::supervise::Keeper;
 
 /// The daemon, as workers need it.
-pub(crate) trait Registry: Send + Sync + 'static {
+pub trait Registry: Send + Sync + 'static {
     /// Where the daemon listens, and its address beyond a router if it has one.
     fn location(&self) -> (String, Option<String>);
 
@@ -32,7 +32,7 @@ pub(crate) trait Registry: Send + Sync + 'static {
 }
 
 /// The registry of a daemon at one address.
-pub(crate) struct DaemonObjects {
+pub struct DaemonObjects {
     daemon: Daemon,
     location: String,
     nat_location: Option<String>,
@@ -40,7 +40,7 @@ pub(crate) struct DaemonObjects {
 
 impl DaemonObjects {
     /// The objects of `daemon`, which serves at `listener`.
-    pub(crate) fn new(daemon: &Daemon, listener: &Listener) -> Arc<Self> {
+    pub fn new(daemon: &Daemon, listener: &Listener) -> Arc<Self> {
         let location = in_a_uri(listener.location());
         let public = match daemon.uri_for("", listener) {
             Uri::Pyro { location, .. } => in_a_uri(&location),
@@ -89,13 +89,13 @@ fn added(methods: Vec<String>) -> Value {
 }
 
 /// The objects that the drivers of one run have registered; they go with it.
-pub(super) struct Registered {
+pub(crate) struct Registered {
     registry: Arc<dyn Registry>,
     objects: HashMap<String, Service>,
 }
 
 impl Registered {
-    pub(super) fn new(registry: Arc<dyn Registry>) -> Self {
+    pub(crate) fn new(registry: Arc<dyn Registry>) -> Self {
         Registered { registry, objects: HashMap::new() }
     }
 
@@ -103,7 +103,7 @@ impl Registered {
     ///
     /// # Errors
     /// Why that is not possible, for the driver.
-    pub(super) fn answer(
+    pub(crate) fn answer(
         &mut self,
         keeper: &Arc<Keeper>,
         run: &Arc<Run>,
@@ -139,7 +139,7 @@ impl Registered {
     }
 
     /// The run has ended.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         for (id, service) in self.objects.drain() {
             self.registry.unregister(&id);
             service.set_phase(Phase::Down("it has gone with its Python worker".to_owned()));

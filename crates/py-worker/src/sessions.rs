@@ -13,13 +13,13 @@ use remote::{Serializer, Session};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use wire::value::Value;
 
-use super::channel::{Channel, ExchangeError};
-use super::frames::{self, Answered};
-use super::run::Run;
+use crate::channel::{Channel, ExchangeError};
+use crate::frames::{self, Answered};
+use crate::run::Run;
 
 /// The sessions of a worker.
 #[derive(Debug, Default)]
-pub(super) struct Sessions {
+pub(crate) struct Sessions {
     state: Mutex<State>,
 }
 
@@ -54,7 +54,7 @@ impl Sessions {
     }
 
     /// Waits for the right to begin a oneway call of a session, in the order of arrival.
-    pub(super) async fn turn(&self, session: u64) -> OwnedMutexGuard<()> {
+    pub(crate) async fn turn(&self, session: u64) -> OwnedMutexGuard<()> {
         let turn = {
             let mut state = self.lock();
             let kept = state.turns.entry(session).or_default();
@@ -68,7 +68,7 @@ impl Sessions {
     }
 
     /// Waits until the oneway calls that a session has made have begun.
-    pub(super) async fn behind_oneways(&self, session: u64) {
+    pub(crate) async fn behind_oneways(&self, session: u64) {
         let turn = self.lock().turns.get(&session).and_then(Weak::upgrade);
         if let Some(turn) = turn {
             drop(turn.lock().await);
@@ -76,7 +76,7 @@ impl Sessions {
     }
 
     /// A channel for a call of `session`: its own, unless that is in use.
-    pub(super) fn lease(
+    pub(crate) fn lease(
         self: &Arc<Self>,
         run: &Arc<Run>,
         session: &Arc<Session>,
@@ -110,7 +110,7 @@ impl Sessions {
 
     /// A channel for a call that runs beside the others of `session`. The session has its own
     /// channel from then on: its instances must not end with this call.
-    pub(super) async fn beside(
+    pub(crate) async fn beside(
         self: &Arc<Self>,
         run: &Arc<Run>,
         session: &Arc<Session>,
@@ -143,7 +143,7 @@ impl Sessions {
     }
 
     /// Writes a frame without an answer on a session's own channel, if that is idle.
-    pub(super) fn tell(&self, run: &Run, session: u64, content: &Value) -> bool {
+    pub(crate) fn tell(&self, run: &Run, session: u64, content: &Value) -> bool {
         match self.lock().slots.get_mut(&session) {
             Some(Slot::Idle { run: of, channel }) if *of == run.number => {
                 channel.write_now(content)
@@ -153,7 +153,7 @@ impl Sessions {
     }
 
     /// The session is over: its channel closes, now or behind the call that has it.
-    pub(super) fn end(&self, session: u64) {
+    pub(crate) fn end(&self, session: u64) {
         let mut state = self.lock();
         let slot = state.slots.remove(&session);
         // Oneway calls that still wait begin in their order.
@@ -163,7 +163,7 @@ impl Sessions {
     }
 
     /// Closes what is left of a run.
-    pub(super) fn forget_run(&self, run: u64) {
+    pub(crate) fn forget_run(&self, run: u64) {
         self.lock().slots.retain(|_, slot| slot.run() != run);
     }
 
@@ -215,7 +215,7 @@ enum Kind {
 /// A channel in the hands of one call. When it is dropped, the channel goes back to where it is
 /// from; while an answer is outstanding, a task waits for that first.
 #[derive(Debug)]
-pub(super) struct Lease {
+pub(crate) struct Lease {
     sessions: Arc<Sessions>,
     run: Arc<Run>,
     kind: Kind,
@@ -227,19 +227,19 @@ pub(super) struct Lease {
 
 impl Lease {
     /// Keeps `turn` until the call has begun.
-    pub(super) fn until_begun(&mut self, turn: OwnedMutexGuard<()>) {
+    pub(crate) fn until_begun(&mut self, turn: OwnedMutexGuard<()>) {
         if let Some(channel) = &mut self.channel {
             channel.turn = Some(turn);
         }
     }
 
     /// Sends a request and waits for its answer, or for the end of the worker.
-    pub(super) async fn exchange(&mut self, request: Value) -> Result<Answered, ExchangeError> {
+    pub(crate) async fn exchange(&mut self, request: Value) -> Result<Answered, ExchangeError> {
         self.exchange_for(None, request).await
     }
 
     /// The same; an answer that `passes` to a caller with this serializer need not be read.
-    pub(super) async fn exchange_for(
+    pub(crate) async fn exchange_for(
         &mut self,
         passes: Option<Serializer>,
         request: Value,
