@@ -13,6 +13,6 @@ A driver that Ferrolab hosts may use Pyro5's decorators or these; they set the s
 Nothing has to be installed for it: a worker of Ferrolab brings this module along.
 """
 
-from .exposure import behavior, callback, expose, oneway
+from .client.decorators import behavior, callback, expose, oneway
 
 __all__ = ["behavior", "callback", "expose", "oneway"]

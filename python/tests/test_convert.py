@@ -21,7 +21,7 @@ from Pyro5.api import URI, Proxy
 from Pyro5.errors import NamingError, SerializeError
 from Pyro5.serializers import SerializerBase, serializers
 
-from ferrolab import convert, exceptions
+from ferrolab.worker import convert, exceptions
 
 IDS = {"serpent": 1, "marshal": 2, "json": 3, "msgpack": 4}
 

@@ -21,7 +21,7 @@ BOOT = (
     "def read(n,b=b''):\n"
     " while len(b)<n:b+=os.read(0,n-len(b))or os._exit(3)\n"
     " return b\n"
-    "exec(compile(marshal.loads(read(int.from_bytes(read(4),'big'))),'<ferrolab>/boot.py','exec'))"
+    "exec(compile(marshal.loads(read(int.from_bytes(read(4),'big'))),'<ferrolab>/worker/boot.py','exec'))"
 )
 
 CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST = range(9)
@@ -113,8 +113,9 @@ class Worker:
         self.sessions = 0
         self.printed = []
         self._log, log = socket.socketpair()
-        sources = {file.stem: file.read_text() for file in SOURCES.glob("*.py")}
-        boot = sources["boot"]
+        sources = {file.relative_to(SOURCES).with_suffix("").as_posix(): file.read_text()
+                   for file in SOURCES.rglob("*.py")}
+        boot = sources["worker/boot"]
         self.control.sendall(frame(boot) + frame(sources))
         self.hello = read_frame(self.control)
         self.send(("start", dict(settings, path=[str(p) for p in path], multiplex=multiplex)),

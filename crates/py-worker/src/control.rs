@@ -22,7 +22,7 @@
 //! ```
 //!
 //! Owns these messages and how descriptors travel with them. Knows nothing of processes; the frames'
-//! bytes are [`frames`]'. `python/ferrolab/worker.py` is the other side.
+//! bytes are [`frames`]'. `python/ferrolab/worker/process.py` is the other side.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;

@@ -32,7 +32,7 @@
 //! (4,)                                                 a oneway method begins; its answer follows
 //! ```
 //!
-//! Owns the frames of a channel, both ways. Knows nothing of sockets. `python/ferrolab/calls.py` is
+//! Owns the frames of a channel, both ways. Knows nothing of sockets. `python/ferrolab/worker/calls.py` is
 //! the other side.
 
 use remote::{Context, MethodCall, Operation, Peer, Serialized, Serializer, Session};

@@ -1,7 +1,7 @@
 //! What drivers print and log, on its way to the log.
 //!
 //! Owns the reading of a worker's streams: the lines of its standard output and error, and the
-//! records that its Python code sends (`python/ferrolab/output.py`). All become tracing events of the
+//! records that its Python code sends (`python/ferrolab/worker/stdio.py`). All become tracing events of the
 //! target `driver`, with the service's name where that can be known. Nothing that a driver writes
 //! reaches a channel.
 

@@ -16,19 +16,23 @@ import os,marshal
 def read(n,b=b''):
  while len(b)<n:b+=os.read(0,n-len(b))or os._exit(3)
  return b
-exec(compile(marshal.loads(read(int.from_bytes(read(4),'big'))),'<ferrolab>/boot.py','exec'))
+exec(compile(marshal.loads(read(int.from_bytes(read(4),'big'))),'<ferrolab>/worker/boot.py','exec'))
 ";
 
-const BOOT: &str = include_str!("../../../python/ferrolab/boot.py");
+const BOOT: &str = include_str!("../python/worker/boot.py");
 
 macro_rules! sources {
     ($($name:literal)*) => {
-        &[$(($name, include_str!(concat!("../../../python/ferrolab/", $name, ".py")))),*]
+        &[$(($name, include_str!(concat!("../python/", $name, ".py")))),*]
     };
 }
 
 const SOURCES: &[(&str, &str)] = sources! {
-    "__init__" "boot" "calls" "convert" "daemon" "ending" "exceptions" "exposure" "framing" "main_thread" "output" "own_class" "pyro" "records" "services" "spawned" "worker" "written"
+    "__init__" "client/__init__" "client/decorators" "worker/__init__" "worker/boot"
+    "worker/calls" "worker/class_copy" "worker/convert" "worker/daemon" "worker/exceptions"
+    "worker/exposure" "worker/fast_encode" "worker/framing" "worker/logging_bridge"
+    "worker/main_thread" "worker/process" "worker/pyro" "worker/services" "worker/shutdown"
+    "worker/spawned" "worker/stdio"
 };
 
 /// The frames that make a worker of an interpreter.
@@ -43,23 +47,25 @@ pub(crate) fn frames() -> Result<Vec<u8>, EncodeError> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
     fn every_source_is_embedded() {
-        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../python/ferrolab");
-        let mut files: Vec<String> = std::fs::read_dir(directory)
-            .unwrap()
-            .filter_map(|entry| {
-                entry
-                    .unwrap()
-                    .file_name()
-                    .into_string()
-                    .unwrap()
-                    .strip_suffix(".py")
-                    .map(str::to_owned)
-            })
-            .collect();
+        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/python"));
+        let mut files = Vec::new();
+        let mut folders = vec![root.to_path_buf()];
+        while let Some(folder) = folders.pop() {
+            for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "py") {
+                    let name = path.strip_prefix(root).unwrap().with_extension("");
+                    files.push(name.to_str().unwrap().to_owned());
+                }
+            }
+        }
         files.sort();
         let embedded: Vec<&str> = SOURCES.iter().map(|(name, _)| *name).collect();
         assert_eq!(files, embedded);

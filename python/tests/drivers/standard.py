@@ -451,7 +451,7 @@ class Shutter:
     def __init__(self, path, name, hangs=""):
         self._path, self._name, self._hangs = path, name, hangs
         # A busy machine needs more than the usual time, for exit handlers most of all.
-        worker = sys.modules["_ferrolab_worker.worker"]
+        worker = sys.modules["_ferrolab_worker.worker.process"]
         worker.ORPHAN_SECONDS, worker._EXIT_SECONDS = 3, 2
         self._may_hang("constructor")
         if name == "a":

@@ -10,9 +10,9 @@ import threading
 import uuid
 import weakref
 
-from . import exposure, output, own_class, pyro
-from .output import clean
-from .records import log
+from . import class_copy, exposure, pyro, stdio
+from .stdio import clean
+from .logging_bridge import log
 from .services import Service
 
 _OFFERED = (
@@ -71,7 +71,7 @@ class HostedDaemon:
         """Serves what the configuration has named."""
         with self._lock:
             self._services[service.name] = service
-            self._service_classes += (own_class.original(service.cls),)
+            self._service_classes += (class_copy.original(service.cls),)
         self.serves(service.cls)
 
     def register(self, obj_or_class, objectId=None, force=False, weak=False):
@@ -260,7 +260,7 @@ class HostedDaemon:
 
     def _serve(self, service):
         """Has the daemon serve an object, as a part of the service that its driver works for."""
-        added = self._ask("register", service.name, service.members, output.service())
+        added = self._ask("register", service.name, service.members, stdio.service())
         service.added = tuple(added or ())
 
     def proxy_state(self, obj):

@@ -13,7 +13,7 @@ import logging
 import sys
 import traceback
 
-from . import output
+from . import stdio
 
 # Where records go; None before the start and in forked children.
 _handler = None
@@ -45,10 +45,10 @@ class RecordHandler(logging.Handler):
             text = record.stack_info
         try:
             # Levels may be enums, and names anything: only plain data goes into a frame.
-            level, name = int(record.levelno), output.beginning(str(record.name))
-            text = text and output.end(text)
+            level, name = int(record.levelno), stdio.beginning(str(record.name))
+            text = text and stdio.end(text)
             self._writer.write(
-                ("log", output.service(), level, name, output.beginning(message), text)
+                ("log", stdio.service(), level, name, stdio.beginning(message), text)
             )
         except Exception:
             self.handleError(record)
@@ -101,4 +101,4 @@ def _prints(handler):
     stream = getattr(handler, "stream", None)
     if not isinstance(handler, logging.StreamHandler) or stream is None:
         return False
-    return isinstance(stream, output.ServiceStream) or stream in (sys.__stdout__, sys.__stderr__)
+    return isinstance(stream, stdio.ServiceStream) or stream in (sys.__stdout__, sys.__stderr__)

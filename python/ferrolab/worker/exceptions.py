@@ -7,10 +7,10 @@ by the rules of `convert`.
 import importlib
 import traceback
 
-from . import convert, output, pyro
+from . import convert, pyro, stdio
 
 # The directory of our own files in tracebacks; see boot.py.
-OWN_FILES = __file__.rpartition("/")[0] + "/"
+OWN_FILES = __file__.rsplit("/", 2)[0] + "/"
 
 
 def exception(error, serializer, lines=None, hosted=None):
@@ -36,7 +36,7 @@ def _clean(value):
     example): no frame holds that, and an error is worth more than the letter of its text."""
     kind = type(value)
     if kind is str:
-        return output.clean(value)
+        return stdio.clean(value)
     if kind is dict:
         return {_clean(key): _clean(item) for key, item in value.items()}
     if kind in (list, tuple, set, frozenset):

@@ -11,8 +11,8 @@ import sys
 import threading
 import weakref
 
-from . import exposure, output, own_class, pyro
-from .records import log
+from . import class_copy, exposure, pyro, stdio
+from .logging_bridge import log
 
 
 class Service:
@@ -115,7 +115,7 @@ class Service:
             self.release(instance, self._rested)
 
     def _bring_to_rest(self, instance):
-        output.current.service = self.name
+        stdio.current.service = self.name
         for name in self._on_disconnect:
             try:
                 getattr(instance, name)()
@@ -124,7 +124,7 @@ class Service:
 
     def release(self, instance, rested=False):
         """Brings an instance to rest that nobody will use any more."""
-        output.current.service = self.name
+        stdio.current.service = self.name
         self._made.pop(id(instance), None)
         if not rested:
             self._bring_to_rest(instance)
@@ -150,7 +150,7 @@ def _arguments(arguments):
 # -- loading ------------------------------------------------------------------------------------
 
 # The services whose classes are the drivers' own.
-_first_services = own_class.ByIdentity()
+_first_services = class_copy.ByIdentity()
 
 
 # What a lock adds to a service, and answers to everyone.
@@ -198,10 +198,10 @@ def load(spec, daemon):
         # What Pyro5's daemon marks is the class itself. A class for the service alone, as PyroLab has
         # it, is needed where others would see what is kept on it.
         if spec.get("parameters"):
-            target = own_class.derived(target)
+            target = class_copy.derived(target)
             _mark(target, "_autoconnect_params", spec["parameters"])
         elif _first_services.setdefault(target, spec["name"]) != spec["name"]:
-            target = own_class.derived(target)
+            target = class_copy.derived(target)
     elif inspect.isroutine(target) or inspect.ismodule(target):
         raise TypeError(
             "{}.{} is a {}, and a service needs a class".format(

@@ -62,7 +62,7 @@ def _bring_along(module, package):
 
 def watch(sources, public):
     """Has spawned processes find the package that these sources are; `public` are its modules."""
-    package = _Package(sources["boot"], {name: sources[name] for name in public})
+    package = _Package(sources["worker/boot"], {name: sources[name] for name in public})
     if _MODULE in sys.modules:
         _bring_along(sys.modules[_MODULE], package)
     else:

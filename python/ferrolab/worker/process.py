@@ -43,11 +43,11 @@ import threading
 import time
 import traceback
 
-from . import ending, exceptions, framing, output, records, services
+from . import exceptions, framing, logging_bridge, services, shutdown, stdio
 from .calls import Channel, ChannelThreads, Complaints, Streams
 from .daemon import HostedDaemon
 from .main_thread import QueueMain, SelectingMain
-from .records import log
+from .logging_bridge import log
 
 PROTOCOL = 1
 
@@ -105,11 +105,11 @@ class Worker:
     def _start(self, settings, fds):
         sys.path[:0] = settings.get("path", ())
         writer = framing.Writer(framing.take_socket(fds[0]))
-        output.start(writer)
-        records.start(writer, settings.get("log_level", logging.INFO))
+        stdio.start(writer)
+        logging_bridge.start(writer, settings.get("log_level", logging.INFO))
         _mark(settings.get("mark"))
         self.longest_answer = settings.get("longest_answer", self.longest_answer)
-        output.set_only_service(settings.get("only_service"))
+        stdio.set_only_service(settings.get("only_service"))
         if settings.get("multiplex"):
             self.main = self.channels = SelectingMain()
         else:
@@ -205,7 +205,7 @@ class Worker:
 
     def _load(self, spec):
         name = spec["name"]
-        output.current.service = name
+        stdio.current.service = name
         try:
             service = services.load(spec, self.daemon)
         except BaseException as error:
@@ -214,8 +214,8 @@ class Worker:
             self.daemon.add(service)
             self._out.write(("loaded", name, service.members, service.remarks))
         finally:
-            output.end_of_call()
-            output.current.service = None
+            stdio.end_of_call()
+            stdio.current.service = None
 
     def _report_error(self, kind, name, error):
         lines = exceptions.traceback_lines(error)
@@ -228,9 +228,9 @@ class Worker:
             (
                 kind,
                 name,
-                output.beginning("{}.{}".format(cls.__module__, cls.__name__)),
-                output.beginning(text),
-                [output.beginning(line) for line in lines[-_MOST_LINES:]],
+                stdio.beginning("{}.{}".format(cls.__module__, cls.__name__)),
+                stdio.beginning(text),
+                [stdio.beginning(line) for line in lines[-_MOST_LINES:]],
             )
         )
 
@@ -299,10 +299,10 @@ class Worker:
             channel.shut()
         while self.channels.channels() and time.monotonic() < until:
             time.sleep(0.005)
-        releases = ending.Releases(self._releases())
+        releases = shutdown.Releases(self._releases())
         releases.carry_out(submit, begun + deadline - _EXIT_SECONDS)
         done = threading.Event()
-        handlers = ending.Once(self._run_exit_handlers, done)
+        handlers = shutdown.Once(self._run_exit_handlers, done)
         submit(handlers)
         if not done.wait(0.1):
             handlers()  # the main thread is busy
@@ -317,14 +317,14 @@ class Worker:
         return [release for _, release in sorted(found, key=lambda one: one[0])]
 
     def _run_exit_handlers(self):
-        output.current.service = None
+        stdio.current.service = None
         try:
             atexit._run_exitfuncs()
         except BaseException:
             traceback.print_exc()
         for stream in (sys.stdout, sys.stderr):
             try:
-                output.end_of_call()
+                stdio.end_of_call()
                 stream.flush()
             except Exception:
                 pass
@@ -346,8 +346,8 @@ class Worker:
         except ValueError:
             pass  # not the main thread to Python; the handler looks at the process itself
         self._unmask()
-        output.detach()
-        records.detach()
+        stdio.detach()
+        logging_bridge.detach()
         for thing in [self._control] + self.channels.unlocked():
             try:
                 (getattr(thing, "abandon", None) or thing.close)()

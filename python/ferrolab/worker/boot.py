@@ -16,11 +16,11 @@ import sys
 # is an installed package of that name.
 PRIVATE = "_ferrolab_worker"
 PUBLIC = "ferrolab"
-PUBLIC_MODULES = ("__init__", "exposure")
+PUBLIC_MODULES = ("__init__", "client/__init__", "client/decorators")
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
-    """Finds the modules of a package among texts."""
+    """Finds the modules of a package among texts, by their paths in it (`client/decorators`)."""
 
     def __init__(self, package, sources):
         self._package = package
@@ -28,21 +28,20 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
     def find_spec(self, fullname, path=None, target=None):
         """The module of that name, if it is ours."""
-        package, _, module = fullname.partition(".")
-        if package != self._package or (module or "__init__") not in self._sources:
+        if fullname.partition(".")[0] != self._package or self._path(fullname) not in self._sources:
             return None
-        spec = importlib.util.spec_from_loader(fullname, self, is_package=not module)
+        spec = importlib.util.spec_from_loader(fullname, self, is_package=self.is_package(fullname))
         spec.origin = self._file(fullname)
         spec.has_location = True
         return spec
 
     def get_source(self, fullname):
         """The text of a module."""
-        return self._sources[fullname.partition(".")[2] or "__init__"]
+        return self._sources[self._path(fullname)]
 
     def is_package(self, fullname):
-        """Whether that is the package itself."""
-        return "." not in fullname
+        """Whether a module is a folder."""
+        return self._path(fullname).endswith("__init__")
 
     def exec_module(self, module):
         """Runs a module; its text is kept for tracebacks."""
@@ -53,7 +52,12 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         exec(compile(source, file, "exec", dont_inherit=True), module.__dict__)
 
     def _file(self, fullname):
-        return "<ferrolab>/{}.py".format(fullname.partition(".")[2] or "__init__")
+        return "<ferrolab>/{}.py".format(self._path(fullname))
+
+    def _path(self, fullname):
+        path = fullname.partition(".")[2].replace(".", "/")
+        folder = (path + "/__init__").lstrip("/")
+        return folder if folder in self._sources else path
 
 
 def install(sources):
@@ -73,10 +77,10 @@ def main(sources):
         # the working directory is no place to import drivers from by accident
         del sys.path[0]
     install(sources)
-    from _ferrolab_worker import spawned, worker
+    from _ferrolab_worker.worker import process, spawned
 
     spawned.watch(sources, PUBLIC_MODULES)
-    worker.main()
+    process.main()
 
 
 if "read" in globals():

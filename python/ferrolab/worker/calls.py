@@ -33,8 +33,8 @@ import threading
 import time
 from collections.abc import Iterator
 
-from . import convert, exceptions, framing, output, pyro, written
-from .records import log
+from . import convert, exceptions, fast_encode, framing, pyro, stdio
+from .logging_bridge import log
 
 CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST, UNPIN, FINISH, LEAVE = range(12)
 VALUE, RAISED, STREAM, END, BEGUN = range(5)
@@ -129,7 +129,7 @@ class Streams:
         if iterator is None:
             error = pyro.error_class("PyroError")("item stream terminated")
             return RAISED, exceptions.exception(error, serializer)
-        output.current.service = service
+        stdio.current.service = service
         try:
             context = pyro.fill_context(
                 session.connection, session.address, serializer, *context
@@ -154,8 +154,8 @@ class Streams:
             wrapped.__cause__ = error
             return RAISED, exceptions.exception(wrapped, serializer, None, hosted)
         finally:
-            if output.current.partial:
-                output.end_of_call()
+            if stdio.current.partial:
+                stdio.end_of_call()
 
     def close(self, number):
         """Forgets an iterator, which runs what its generator has to do at its end."""
@@ -163,7 +163,7 @@ class Streams:
         close = getattr(iterator, "close", None)
         if close is None:
             return
-        output.current.service = service
+        stdio.current.service = service
         try:
             close()
         except BaseException:
@@ -325,7 +325,7 @@ class Channel:
         return None
 
     def _to_rest(self, name, member, makes_instance):
-        output.current.service = name
+        stdio.current.service = name
         try:
             service = self._host.services.get(name)
             if service is None:
@@ -335,8 +335,8 @@ class Channel:
             log.warning("%s() failed when its client had gone", member, exc_info=True)
             return RAISED, exceptions.exception(error, SERPENT)
         finally:
-            if output.current.partial:
-                output.end_of_call()
+            if stdio.current.partial:
+                stdio.end_of_call()
 
     def _carry_out(
         self,
@@ -353,7 +353,7 @@ class Channel:
         has_classes,
         pin=0,
     ):
-        host, session, current = self._host, self._session, output.current
+        host, session, current = self._host, self._session, stdio.current
         current.service = name
         is_callback = False
         try:
@@ -397,7 +397,7 @@ class Channel:
             elif isinstance(value, Iterator):
                 answer = STREAM, host.streams.add(name, member, value)
             else:
-                parts = written.parts(value)
+                parts = fast_encode.parts(value)
                 if parts is not None:
                     answer = WRITTEN, parts
                 else:
@@ -422,7 +422,7 @@ class Channel:
             return self._raised(wrapped, serializer, flags, member, is_callback)
         finally:
             if current.partial:
-                output.end_of_call()
+                stdio.end_of_call()
 
     def _raised(self, error, serializer, flags, member, is_callback):
         if flags & FLAG_ONEWAY:

@@ -9,7 +9,7 @@ import copyreg
 import operator
 import types
 
-from .records import log
+from .logging_bridge import log
 
 _first = operator.itemgetter(0)
 

@@ -1,0 +1,1 @@
+"""What users and drivers import; `ferrolab` itself exposes it."""

@@ -1,0 +1,1 @@
+"""The program of a worker, which the daemon sends to an interpreter."""
