@@ -1,10 +1,10 @@
-//! How fast each serializer writes and reads its messages, in bytes of the encoded data.
+//! Throughput of each serializer in both directions, in bytes of the encoded data per second.
 //!
 //! ```text
-//! cargo bench -p wire
+//! cargo bench -p ferrolab-wire
 //! ```
 //!
-//! `bench/serializers.py` makes the same values and prints Python's own figures.
+//! `bench/serializers.py` prints Python's figures for the same values.
 
 #![expect(missing_docs, reason = "the macros of criterion make public functions")]
 
@@ -16,6 +16,7 @@ use wire::Limits;
 use wire::serializer::{Call, CallRef, Serializer};
 use wire::value::{Dict, Value};
 
+/// Items in a long list.
 const LONG: i64 = 100_000;
 
 fn serializers(criterion: &mut Criterion) {
@@ -54,7 +55,7 @@ fn serializers(criterion: &mut Criterion) {
     }
 }
 
-/// A call as instruments get them.
+/// A typical call of an instrument.
 fn call() -> Call {
     Call {
         object: "lab.supply".into(),
@@ -65,7 +66,7 @@ fn call() -> Call {
 }
 
 fn values() -> Vec<(&'static str, Value)> {
-    // Fractional parts of multiples of the golden ratio: all digits are in use.
+    // The fractional parts of multiples of the golden ratio have all their digits.
     let floats = (0..LONG).map(|i| ((i as f64 * 0.618_033_988_749_894_9) % 1.0).into());
     let short = (0..LONG).map(|i| (i as f64 / 64.0).into());
     let ints = (0..LONG).map(|i| (i * 37 % 65_536).into());

@@ -1,4 +1,4 @@
-//! Heaps of tokens: hardly any is a value, but those that are must be read as Python reads them.
+//! Comparison with Python on random sequences of tokens, few of which are a value.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -100,7 +100,7 @@ const MSGPACK: &[&[u8]] = &[
     b"\xd8\x30\0\0\0\0\0\0\xf0\x3f\0\0\0\0\0\0\0\0",
 ];
 
-/// Many of them equal, though they look different.
+/// Keys, many of which are equal for Python though they look different.
 const KEYS: &[&str] = &[
     "0",
     "0.0",

@@ -1,4 +1,4 @@
-//! Texts that nobody's serializer writes, but that Python's `ast.literal_eval` takes, or does not.
+//! Comparison with `ast.literal_eval` on texts that no serializer writes.
 
 use wire::Limits;
 use wire::serializer::Serializer;
@@ -6,7 +6,7 @@ use wire::serializer::Serializer;
 use crate::notation::canonical;
 use crate::peer::{self, Ask, ask};
 
-/// Each is read as Python reads it, or refused as Python refuses it.
+/// Texts that Python and our decoder read as the same value, or both refuse.
 const TEXTS: &[&str] = &[
     // Layout.
     "\n\n1\n\n",
@@ -305,7 +305,7 @@ const TEXTS: &[&str] = &[
     "[None,]",
 ];
 
-/// Where we know better than Python, or less.
+/// Texts that only one side accepts: true for ours.
 const DIFFERENT: &[(&str, bool)] = &[
     // Layout.
     ("# c\n  1", true),
@@ -313,7 +313,7 @@ const DIFFERENT: &[(&str, bool)] = &[
     ("1\\\n", true),
     ("...", false),
     ("'\\N{BULLET}'", false),
-    // What a str of Python's holds, but no UTF-8.
+    // A str of Python can hold these, UTF-8 cannot.
     ("'\\ud800'", false),
     ("'\\ud83d\\ude00'", false),
 ];
@@ -357,7 +357,7 @@ pub fn check(texts: Vec<String>) {
         match (read(text), theirs) {
             (Ok(ours), Ok(theirs)) => assert_eq!(ours, canonical(&theirs), "{text:?}"),
             (Err(_), Err(_)) => {}
-            // We do not mind where a line begins, nor a backslash at the very end.
+            // Our decoder accepts an indent and a backslash at the end.
             (Ok(_), Err(reason)) if reason.starts_with("builtins.IndentationError") => {}
             (Ok(_), Err(reason)) if reason.contains("unexpected EOF while parsing") => {}
             (ours, theirs) => panic!("{text:?}: we read {ours:?}, Python {theirs:?}"),

@@ -1,8 +1,8 @@
-//! Both directions against Python's own serializers: what one side writes the other reads as the
-//! same value, the bytes are the same, and what one side refuses the other does too.
+//! Comparison with Python's own serializers on generated values, in both directions: both sides
+//! write the same bytes, read the same value, and refuse the same data.
 //!
-//! Needs a Python with Pyro5, serpent and msgpack: FERROLAB_TEST_PYTHON names it, or
-//! `cargo xtask test` makes one.
+//! The tests need a Python with Pyro5, serpent and msgpack: `cargo xtask test` installs one, and
+//! FERROLAB_TEST_PYTHON chooses another.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -27,7 +27,7 @@ use wire::value::{Dict, Set, Value};
 use notation::canonical;
 use peer::{Answer, Ask, ask, value};
 
-/// The same cases in every run: a test that fails must fail again.
+/// The same cases in every run, so that a test that fails will fail again.
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
         cases,
@@ -52,7 +52,7 @@ proptest! {
                     String::from_utf8_lossy(&theirs),
                     "{}", serializer.name()
                 ),
-                // Where Python makes a list of a set, its order is lost to chance.
+                // Python writes a set as a list here, in an order that we cannot know.
                 (Ok(()), Ok(_)) if serializer.id() > 2 => {}
                 (Ok(()), Ok(theirs)) => {
                     let asks = [&ours, &theirs].map(|data| Ask::bytes('l', serializer, data));
@@ -111,7 +111,7 @@ proptest! {
             let mut ours = Vec::new();
             serializer.encode_call(call, &mut ours).unwrap();
             if serializer == Serializer::Marshal {
-                // Pyro5 writes version 4; ours is 2, of the same value.
+                // Pyro5 writes version 4 and we write version 2.
                 let answers = ask(&[Ask::value('2', serializer, &parts(Value::List(args.clone())))]);
                 prop_assert_eq!(&ours, answers[0].as_ref().unwrap());
             } else {
@@ -163,7 +163,7 @@ fn agree(
             );
         }
         (Err(_), Err(_)) => {}
-        // Python finds out late: the dict of a complex with a nan is no class that it knows.
+        // The class dict of a complex with a nan, a class that Pyro5 does not know.
         (Ok(_), Err(reason)) if reason.ends_with("unsupported serialized class: complex") => {}
         (ours, theirs) => prop_assert!(
             false,
@@ -178,7 +178,7 @@ fn outcome(answer: &Answer) -> Result<String, String> {
     value(answer).map(|value| canonical(&value))
 }
 
-/// Whether the value has no sets whose order Python is free to choose.
+/// Whether the value has no set of two or more members, whose order Python is free to choose.
 fn has_one_order(value: &Value) -> bool {
     let one = |set: &Set| set.len() < 2 && set.iter().all(has_one_order);
     match value {

@@ -1,4 +1,4 @@
-//! The notation in which values travel to and from Python; peer.py describes it.
+//! Notation of values between Rust and Python, which peer.py describes.
 
 use num_bigint::BigInt;
 use num_traits::Num;
@@ -11,15 +11,15 @@ pub fn write(value: &Value) -> Vec<u8> {
     out
 }
 
-/// A form that is equal for values that are the same in every respect: types, the order of dicts,
-/// signs of zeros; save the order of sets and the bits of nans.
+/// A text that is equal for two values if they are: with types, the order of dicts and the signs of
+/// zeros, but without the order of sets and the bits of nans.
 pub fn canonical(value: &Value) -> String {
     let mut out = Vec::new();
     write_into(value, true, &mut out);
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// The value that a notation means.
+/// The value of a notation.
 pub fn read(notation: &[u8]) -> Value {
     let mut rest = notation;
     let value = read_from(&mut rest);

@@ -1,4 +1,4 @@
-//! URIs and exceptions, which are no serializer's, against Pyro5's and Python's own.
+//! Comparison of URIs with Pyro5 and of exception texts with Python.
 
 use wire::exception::Exception;
 use wire::serializer::Serializer;
@@ -83,7 +83,7 @@ fn uris_are_read_as_by_pyro() {
     }
 }
 
-/// Pyro5 takes these, for want of looking closer, and fails when it comes to connect.
+/// Pyro5 accepts these and fails later, when it connects.
 #[test]
 fn uris_that_lead_nowhere_are_refused() {
     let texts =
@@ -95,7 +95,7 @@ fn uris_that_lead_nowhere_are_refused() {
     }
 }
 
-/// What peer.py shows of a URI: its text, unless it has a set in it, and its state.
+/// A URI as peer.py shows it: its text, unless that has a set, and its state.
 fn shown(uri: &Uri) -> Value {
     let value = uri.to_value();
     let state =

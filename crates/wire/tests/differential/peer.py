@@ -1,6 +1,6 @@
-"""The Python half of the differential tests: does what Pyro5's own serializers do, for the Rust half.
+"""Python side of the differential tests: runs Pyro5's own serializers for the Rust side.
 
-Reads batches from standard input and answers each on standard output. All integers are big-endian.
+It reads batches from standard input and answers each on standard output. Integers are big-endian.
 
     request   count32, then per command:  op8  serializer8  length32  payload
     answer    per command:                failed8  length32  payload, or "module.Class: message"
@@ -17,7 +17,7 @@ Reads batches from standard input and answers each on standard output. All integ
     u   uri text       str(URI), its state
     x   exception      str(exception)
 
-A value travels in a notation of its own, which shares no code with any serializer:
+Values have a notation that shares no code with any serializer:
 
     N T F    i<hexadecimal>;    f<16 hex digits>;    c<32 hex digits>;    s<length>:<UTF-8>    b<length>:<bytes>
     l<count>;<items>  t<count>;<items>  e<count>;<set>  z<count>;<frozenset>  d<count>;<keys and values>
@@ -33,7 +33,7 @@ from Pyro5 import core, serializers
 
 
 def understood(data):
-    """Turns the nan dicts of serpent to numbers where Pyro5 does not look for them: in class dicts."""
+    """Converts the nan dicts of serpent in class dicts, where Pyro5 does not."""
     if type(data) in (list, tuple):
         return type(data)(understood(item) for item in data)
     if type(data) is dict and data.get("__class__") == "float":
@@ -43,10 +43,10 @@ def understood(data):
     return data
 
 
-# A dict with a class in it stays the dict it was, instead of becoming an object.
+# A class dict of this class stays a dict instead of becoming an object.
 CLASS = "test.Class"
 serializers.SerializerBase.register_dict_to_class(CLASS, lambda name, data: understood(data))
-# Python 3.11 warns of odd escapes; we ask for them.
+# Python 3.11 warns of unknown escapes, which the tests contain.
 warnings.simplefilter("ignore")
 
 
@@ -139,14 +139,14 @@ def uri(text):
     made = core.URI(text)
     protocol, name, *location = made.__getstate__()
     if protocol == "PYROMETA":
-        # The order of a set of str changes from run to run.
+        # The text has a set of str, whose order changes from run to run.
         return written((protocol, name, *location))
     return written((str(made), protocol, name, *location))
 
 
 def perform(op, serializer, payload):
     if op in "lC":
-        # As they come from the socket.
+        # The type that Pyro5 reads from a socket.
         payload = bytearray(payload)
         return written(serializer.loads(payload) if op == "l" else serializer.loadsCall(payload))
     if op == "v":

@@ -1,4 +1,4 @@
-//! The running Python and the conversation with it.
+//! Python process that runs peer.py, and the requests to it.
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -10,10 +10,10 @@ use wire::value::Value;
 
 use crate::notation;
 
-/// What Python answers: bytes, or the text of an exception.
+/// An answer of Python: bytes, or the text of an exception.
 pub type Answer = Result<Vec<u8>, String>;
 
-/// One thing for Python to do; peer.py says what the letters mean.
+/// One command for Python; peer.py lists the letters.
 pub struct Ask {
     op: u8,
     serializer: Serializer,
@@ -30,21 +30,21 @@ impl Ask {
     }
 }
 
-/// Has Python do all of it in one round trip.
+/// Sends all commands in one round trip.
 pub fn ask(asks: &[Ask]) -> Vec<Answer> {
     static PEER: Mutex<Option<Peer>> = Mutex::new(None);
-    // One test's failure must not fail the others: a batch is asked for and answered as a whole.
+    // A test that fails poisons the mutex, but leaves no half of a batch behind.
     let mut peer = PEER.lock().unwrap_or_else(PoisonError::into_inner);
     peer.get_or_insert_with(Peer::start).ask(asks)
 }
 
-/// A value that Python answers with.
+/// The value in an answer.
 pub fn value(answer: &Answer) -> Result<Value, String> {
     answer.as_ref().map(|bytes| notation::read(bytes)).map_err(Clone::clone)
 }
 
 struct Peer {
-    // Ends when its standard input does, with this process.
+    // It ends with this process, when its standard input does.
     _child: Child,
     stdin: ChildStdin,
     stdout: ChildStdout,

@@ -1,11 +1,11 @@
-//! Strategies that make values.
+//! Generators of values.
 
 use num_bigint::{BigInt, Sign};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use wire::value::{Dict, Value};
 
-/// Any value, of some dozens of parts.
+/// Any value, with some dozens of parts.
 pub fn any_value() -> impl Strategy<Value = Value> {
     leaf().prop_recursive(4, 48, 6, |inner| {
         prop_oneof![
@@ -20,7 +20,7 @@ pub fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A value that all serializers take and return, if for the types of its containers.
+/// A value that all serializers write and read unchanged.
 pub fn simple_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::None),
@@ -37,7 +37,7 @@ pub fn simple_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Text with everything that needs an escape somewhere.
+/// Text with every character that some format escapes.
 pub fn text() -> impl Strategy<Value = Value> {
     let c = prop_oneof![
         8 => proptest::char::range(' ', '~'),
@@ -63,7 +63,7 @@ fn leaf() -> impl Strategy<Value = Value> {
 fn int() -> impl Strategy<Value = Value> {
     prop_oneof![
         2 => (-300i64..300).prop_map(Value::Int),
-        // Around the places where a format changes its mind.
+        // Around the powers of two, where the form of an int changes.
         2 => (0u32..66, -2i64..3, any::<bool>()).prop_map(|(bits, offset, minus)| {
             let int = (BigInt::from(1) << bits) + offset;
             Value::int(if minus { -int } else { int })

@@ -1,5 +1,5 @@
-//! Bytes that mean harm: every decoder answers each with a value or one error, in little memory and
-//! without deep recursion.
+//! Hostile bytes: every decoder gives a value or one error, in little memory and without deep
+//! recursion.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,17 +17,18 @@ use wire::serializer::Serializer;
 use wire::value::{Dict, Value};
 use wire::{DecodeError, DecodeErrorKind, Limits};
 
-/// Values may take so much memory per byte of their message, and so much in any case.
+/// Bytes of memory that values may take, for each byte of their message.
 const MEMORY_PER_BYTE: usize = 16;
-const MEMORY_AT_ALL: usize = 64 << 10;
+/// Bytes of memory that values may take however short their message is.
+const MIN_MEMORY_BYTES: usize = 64 << 10;
 
-/// Decodes, and sees to it that this took no more memory than it may.
+/// Decodes, and checks how much memory that took.
 fn decode(serializer: Serializer, data: &[u8]) -> Result<Value, DecodeError> {
-    // Expanding references may take a fixed share of the largest message: here none.
-    let memory = (data.len() * MEMORY_PER_BYTE).max(MEMORY_AT_ALL);
+    // References may expand to a fraction of the largest message as well, which is small here.
+    let memory = (data.len() * MEMORY_PER_BYTE).max(MIN_MEMORY_BYTES);
     let limits = Limits { message: data.len(), memory, ..Limits::default() };
     let (result, peak) = memory::peak(|| serializer.decode(data, &limits));
-    // A list that grows is there twice while it moves.
+    // A list that grows takes twice its memory while it moves.
     let most = memory + memory / 2 + 4096;
     assert!(peak <= most, "{} takes {peak} bytes for {}", serializer.name(), data.len());
     result
@@ -76,7 +77,7 @@ fn the_deepest_nesting_that_is_taken_is_no_danger() {
     for (serializer, open, inside, close) in cases {
         let nested = |depth| [&open.repeat(depth), inside, &close.repeat(depth)].concat();
         let value = decode(serializer, &nested(200)).unwrap();
-        // Whatever else recurses.
+        // Everything else that recurses.
         assert!(value.to_string().len() > 400);
         assert!(format!("{value:?}").len() > 400);
         assert_eq!(value.clone(), value);
@@ -86,7 +87,7 @@ fn the_deepest_nesting_that_is_taken_is_no_danger() {
     }
 }
 
-/// Messages of the shortest codes for the largest values.
+/// Messages of the shortest data for the largest values.
 #[test]
 fn values_take_no_more_memory_than_their_limit() {
     const COUNT: u32 = 1_000_000;
@@ -130,7 +131,7 @@ fn values_take_no_more_memory_than_their_limit() {
     }
 }
 
-/// What a lab sends: long lists of numbers, and tables as lists of dicts.
+/// Typical data of a lab: long lists of numbers, and tables as lists of dicts.
 #[test]
 fn what_is_honest_fits_the_default_limits() {
     let row = |number: i32| {
@@ -165,7 +166,7 @@ fn announced_lengths_are_not_believed() {
         let data = [&[code, 0xff, 0xff, 0xff, 0x7f][..], &[b'N'; 100]].concat();
         assert_eq!(kind(Serializer::Marshal, &data), truncated, "{}", char::from(code));
     }
-    // Lists in lists that each announce as many items as there are bytes left.
+    // Nested lists that each announce as many items as there are bytes left.
     let mut msgpack = Vec::new();
     let mut marshal = Vec::new();
     for level in 0..150u32 {
@@ -180,7 +181,7 @@ fn announced_lengths_are_not_believed() {
     assert_eq!(kind(Serializer::Marshal, &marshal), truncated);
 }
 
-/// In quadratic time these would take minutes.
+/// Quadratic time would be minutes for each.
 #[test]
 fn long_data_takes_no_quadratic_time() {
     const LEN: usize = 1 << 19;
@@ -257,7 +258,7 @@ fn keys_do_not_collide_at_will() {
     let mut data = Vec::new();
     Serializer::Marshal.encode(&keys(100_000).collect::<Dict>().into(), &mut data).unwrap();
     assert!(decode(Serializer::Marshal, &data).is_ok());
-    // Nans are equal to nothing, and all alike.
+    // Nans equal nothing, and all have the same bits.
     let nans = [&b"<\xa0\x86\x01\0"[..], &b"g\0\0\0\0\0\0\xf8\x7f".repeat(100_000)].concat();
     let value = decode(Serializer::Marshal, &nans).unwrap();
     assert!(matches!(value, Value::Set(set) if set.len() == 100_000));
@@ -296,7 +297,7 @@ proptest! {
         answered(text.as_bytes());
     }
 
-    /// Good data with a few bytes changed, cut out or put in.
+    /// Valid data with a few bytes changed, removed or inserted.
     #[test]
     fn mutated_data_is_answered(
         sample in 0usize..SAMPLES,
@@ -341,7 +342,7 @@ proptest! {
         for limits in [Limits::default(), Limits::handshake()] {
             if let Ok(header) = Header::decode(head, &limits) {
                 prop_assert!(header.body_len() <= limits.message);
-                // The header may ask for more or less than there is.
+                // The header may announce more or less than there is.
                 let mut body = body.to_vec();
                 body.resize(header.body_len().min(10_000), 0);
                 let _value_or_error = Body::parse(&header, &body, &limits);
@@ -350,7 +351,7 @@ proptest! {
     }
 }
 
-/// Has every decoder read it, as a value and as a call; a value can be printed and written again.
+/// Runs every decoder, for a value and for a call, and prints and encodes the value.
 fn answered(data: &[u8]) {
     for serializer in Serializer::ALL {
         let _call_or_error = serializer.decode_call(data, &Limits::default());

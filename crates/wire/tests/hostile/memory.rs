@@ -1,4 +1,4 @@
-//! Counts what a thread allocates.
+//! Allocator that counts the bytes that a thread holds.
 #![allow(unsafe_code, reason = "an allocator is unsafe to implement; it only counts")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -12,7 +12,7 @@ thread_local! {
     static PEAK: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Runs `run`, and says how many bytes more than before this thread has held at most.
+/// Runs `run`; also returns the most bytes that this thread held meanwhile, beyond those before.
 pub(crate) fn peak<T>(run: impl FnOnce() -> T) -> (T, usize) {
     let before = NOW.get();
     PEAK.set(before);
@@ -37,7 +37,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // While it moves, both are there.
+        // While the data moves, the thread holds both.
         add(size);
         subtract(layout.size());
         // SAFETY: the caller's promise is passed on.
@@ -50,7 +50,7 @@ fn add(bytes: usize) {
     PEAK.set(PEAK.get().max(NOW.get()));
 }
 
-/// What another thread has allocated may be freed here.
+/// Saturates, because a thread may free what another one has allocated.
 fn subtract(bytes: usize) {
     NOW.set(NOW.get().saturating_sub(bytes));
 }

@@ -1,4 +1,4 @@
-//! Whole messages, of every type and with every flag.
+//! Recorded messages, of every type and with every flag.
 
 use std::collections::HashSet;
 
@@ -28,9 +28,9 @@ impl Recorded {
         serializer.decode(&self.body().payload, &Limits::default()).unwrap()
     }
 
-    /// The payload's value as Python has read it.
+    /// The payload's value as Python reads it.
     fn expected(&self) -> Value {
-        // Sets are the only values here whose order may differ: they are compared, not their text.
+        // Values are compared, not their text, in which the order of a set may differ.
         wire::serpent::decode(self.entry.get("value").as_bytes(), &Limits::default()).unwrap()
     }
 }
@@ -101,7 +101,7 @@ fn frames_are_written_to_the_byte() {
         writer.finish(flags, id, compressed, usize::MAX).unwrap();
 
         if compressed {
-            // Another zlib may find other bytes; they must inflate to the same.
+            // Another zlib may write other bytes, which must inflate to the same payload.
             let header = Header::decode(out[start..].first_chunk().unwrap(), &Limits::default());
             let header = header.unwrap();
             assert_eq!(header.flags, flags);

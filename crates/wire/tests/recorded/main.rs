@@ -1,6 +1,6 @@
-//! Bytes that real Pyro5 has sent, read and written again.
+//! Recorded bytes of real Pyro5, read and written again.
 //!
-//! record.py beside this file has made frames.txt and values.txt, and says with which versions.
+//! record.py in this folder made frames.txt and values.txt; their first line has the versions.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,7 +11,7 @@
 mod frames;
 mod values;
 
-/// An entry of a recording: its title, and below it indented lines of a word and what it is about.
+/// An entry of a recording: its title and its lines, each a word and a text.
 struct Entry {
     title: &'static str,
     lines: Vec<(&'static str, &'static str)>,

@@ -1,14 +1,14 @@
-"""Records what real Pyro5 sends: frames.txt and values.txt beside this file.
+"""Recorder of real Pyro5: writes frames.txt and values.txt in this folder.
 
     python -m venv v && v/bin/pip install Pyro5==5.17 serpent==1.43 msgpack==1.2.4
     TZ=UTC PYTHONHASHSEED=0 v/bin/python crates/wire/tests/recorded/record.py
 
-frames.txt: the frames of conversations between Pyro5's own Proxy and Daemon, and what Pyro5's own
-parser finds in them. values.txt: what each of Pyro5's serializers makes of a corpus of values, and
-what it reads back. Values are shown as `repr` prints them.
+frames.txt has the frames of conversations between Pyro5's Proxy and Daemon, as Pyro5's own parser
+reads them. values.txt has a corpus of values as each of Pyro5's serializers writes and reads it.
+Values are printed by `repr`.
 
-The versions are pinned: with others the bytes may rightly differ. Ids that would be random are
-counted instead, and tracebacks are cut, so that every run writes the same files.
+The versions are pinned, because the bytes may differ between versions. Random ids are replaced by
+numbers and tracebacks are cut, so that every run writes the same files.
 """
 
 import ast
@@ -94,7 +94,7 @@ class Thing:
 
 
 def plain(serializer_id, data):
-    """The payload as plain data: classes are left as the dicts they travel as."""
+    """The payload as plain data: class dicts stay dicts."""
     data = bytes(data)
     if serializer_id == 1:
         return ast.literal_eval(data.decode("utf-8"))
@@ -123,7 +123,7 @@ def describe(name, frame):
 
 
 def conversations():
-    """Yields a name and a function to call with a connected proxy, for whatever can be sent."""
+    """A name and a function of a connected proxy for every kind of message."""
     yield "call", lambda p: p.echo(1, 2.5, "three", key=[None, True])
     yield "exception", lambda p: p.divide(1, 0)
     yield "pyro-exception", lambda p: p.refuse()
@@ -248,7 +248,7 @@ def failure(x):
 
 def record_values(out):
     for name, value in [(None, value) for value in CORPUS] + SPECIAL:
-        # Marshal loses nothing: from it the test knows the value. A special one is known by name only.
+        # marshal loses nothing, so the test reads the value from it. A special value has a name only.
         out.append(name or "value %s" % marshal.dumps(value, 2).hex())
         if not name:
             out.append("  repr %r" % (value,))
@@ -267,9 +267,9 @@ def record_values(out):
 
 
 def main():
-    # Neither the hour of a datetime nor the order of a set must depend on where this runs.
+    # The hour of a datetime and the order of a set must not depend on the machine.
     assert os.environ.get("TZ") == "UTC" and os.environ.get("PYTHONHASHSEED") == "0", "see above"
-    # It stays the dict it travels as.
+    # Its class dict stays a dict.
     serializers.SerializerBase.register_dict_to_class("test.Class", lambda name, data: data)
     for name, record in [("frames.txt", record_frames), ("values.txt", record_values)]:
         lines = []

@@ -1,4 +1,4 @@
-//! A corpus of values, through every serializer.
+//! Recorded values, in every serializer.
 
 use wire::Limits;
 use wire::serializer::Serializer;
@@ -6,7 +6,7 @@ use wire::value::Value;
 
 use crate::{Entry, entries, unhex};
 
-/// What Pyro5 writes for `serializer` and a corpus entry, with the rest of its lines.
+/// The lines of an entry about `serializer`.
 fn lines(entry: &Entry, serializer: Serializer) -> Vec<(&'static str, &'static str)> {
     let lines = entry.lines.iter().filter(|(word, _)| *word == serializer.name());
     lines.map(|(_, line)| line.split_once(' ').unwrap()).collect()
@@ -16,7 +16,7 @@ fn line(lines: &[(&str, &'static str)], word: &str) -> Option<&'static str> {
     lines.iter().find(|(known, _)| *known == word).map(|(_, rest)| *rest)
 }
 
-/// The value that an entry is about, where Rust has one.
+/// The value of an entry, if the value model has it.
 fn value(entry: &Entry) -> Option<(Vec<u8>, Value)> {
     let marshal = unhex(entry.title.strip_prefix("value ")?);
     let value = Serializer::Marshal.decode(&marshal, &Limits::default()).unwrap();
@@ -32,7 +32,7 @@ fn values_are_printed_and_written_to_the_byte() {
             let lines = lines(&entry, serializer);
             let mut data = Vec::new();
             match (serializer.encode(&value, &mut data), line(&lines, "writes")) {
-                // Pyro5 writes version 4; the version that we write is the entry's title.
+                // Pyro5 writes version 4. Version 2, which we write, is in the entry's title.
                 (Ok(()), Some(_)) if serializer == Serializer::Marshal => assert_eq!(data, marshal),
                 (Ok(()), Some(theirs)) => assert_eq!(
                     String::from_utf8_lossy(&data),
@@ -64,7 +64,7 @@ fn values_are_read() {
                     assert_eq!(ours.to_string(), expected(theirs), "{what}")
                 }
                 (Err(_), None) => {}
-                // Pyro5 cannot read what it has written itself: to it this is an unknown class.
+                // Pyro5 cannot read this, which it has written itself: the class is unknown to it.
                 (Ok(Value::Dict(dict)), None) if dict.class() == Some("complex") => {}
                 (ours, theirs) => panic!("{what}: we read {ours:?}, Pyro5 {theirs:?}"),
             }
@@ -72,7 +72,7 @@ fn values_are_read() {
     }
 }
 
-/// What stands for the two types that Python has and we do not.
+/// The class dict for a value of the two types that the value model does not have.
 fn expected(theirs: &str) -> &str {
     match theirs {
         "datetime.datetime(2024, 5, 1, 10, 0, 0, 250000)" => {
