@@ -101,7 +101,7 @@ pub(crate) enum AnswerError {
 pub(crate) fn append(out: &mut Vec<u8>, content: &Value) -> Result<(), EncodeError> {
     let start = out.len();
     out.extend_from_slice(&[0; HEAD]);
-    if let Err(error) = marshal::encode(content, out) {
+    if let Err(error) = Serializer::Marshal.encode(content, out) {
         out.truncate(start);
         return Err(error);
     }
@@ -123,7 +123,7 @@ pub(crate) fn read(content: &[u8]) -> Result<Value, DecodeError> {
     // and what it takes is measured by what may be sent of it, which is known only later
     let limits =
         Limits { depth: Limits::default().depth + 4, memory: usize::MAX, ..Limits::default() };
-    marshal::decode(content, &limits)
+    Serializer::Marshal.decode(content, &limits)
 }
 
 /// The frame of an operation on a service.

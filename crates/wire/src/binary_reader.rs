@@ -4,9 +4,10 @@
 //! read cannot be more than the bytes left, or the data is truncated. A container may therefore
 //! allocate space for all its items at once: all containers together allocate at most the size of a
 //! value for each byte of input. `budget` limits the memory in all.
+//!
+//! An error is at the position of the reader.
 
-use crate::error::{DecodeError, DecodeErrorKind};
-use crate::serializer::Serializer;
+use crate::error::{DecodeErrorKind, Result};
 
 /// Position in binary data.
 #[derive(Debug)]
@@ -15,12 +16,11 @@ pub(crate) struct Reader<'a> {
     at: usize,
     /// Items announced by open containers and not yet read.
     announced: usize,
-    serializer: Serializer,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(serializer: Serializer, data: &'a [u8]) -> Self {
-        Reader { data, at: 0, announced: 0, serializer }
+    pub(crate) fn new(data: &'a [u8]) -> Self {
+        Reader { data, at: 0, announced: 0 }
     }
 
     pub(crate) fn at(&self) -> usize {
@@ -31,42 +31,38 @@ impl<'a> Reader<'a> {
         self.at >= self.data.len()
     }
 
-    /// An error at a given position.
-    pub(crate) fn error(&self, at: usize, kind: DecodeErrorKind) -> DecodeError {
-        DecodeError { serializer: self.serializer, at, kind }
-    }
-
-    /// An error at the current position.
-    pub(crate) fn error_here(&self, kind: DecodeErrorKind) -> DecodeError {
-        self.error(self.at, kind)
+    /// Moves to the position of an error.
+    pub(crate) fn fail_at(&mut self, at: usize, kind: DecodeErrorKind) -> DecodeErrorKind {
+        self.at = at;
+        kind
     }
 
     pub(crate) fn peek(&self) -> Option<u8> {
         self.data.get(self.at).copied()
     }
 
-    pub(crate) fn read_byte(&mut self) -> Result<u8, DecodeError> {
-        let byte = self.peek().ok_or_else(|| self.truncated())?;
+    pub(crate) fn read_byte(&mut self) -> Result<u8> {
+        let Some(byte) = self.peek() else { return Err(self.truncated()) };
         self.at += 1;
         Ok(byte)
     }
 
-    pub(crate) fn read_bytes(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn read_bytes(&mut self, len: usize) -> Result<&'a [u8]> {
         let bytes = self.data.get(self.at..).and_then(|rest| rest.get(..len));
-        let bytes = bytes.ok_or_else(|| self.truncated())?;
+        let Some(bytes) = bytes else { return Err(self.truncated()) };
         self.at += len;
         Ok(bytes)
     }
 
-    pub(crate) fn read_array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+    pub(crate) fn read_array<const N: usize>(&mut self) -> Result<[u8; N]> {
         let array = self.data.get(self.at..).and_then(|rest| rest.first_chunk());
-        let array = *array.ok_or_else(|| self.truncated())?;
+        let Some(array) = array else { return Err(self.truncated()) };
         self.at += N;
-        Ok(array)
+        Ok(*array)
     }
 
     /// Reads UTF-8 text. The surrogates that Python's `str` can hold have an error of their own.
-    pub(crate) fn read_text(&mut self, len: usize) -> Result<&'a str, DecodeError> {
+    pub(crate) fn read_text(&mut self, len: usize) -> Result<&'a str> {
         let start = self.at;
         let bytes = self.read_bytes(len)?;
         std::str::from_utf8(bytes).map_err(|error| {
@@ -74,15 +70,15 @@ impl<'a> Reader<'a> {
             let surrogate = matches!(bytes.get(at..), Some([0xed, 0xa0..=0xbf, 0x80..=0xbf, ..]));
             let kind =
                 if surrogate { DecodeErrorKind::LoneSurrogate } else { DecodeErrorKind::Utf8 };
-            self.error(start + at, kind)
+            self.fail_at(start + at, kind)
         })
     }
 
     /// Takes note of the items that a container announces, and checks that the data can hold them.
-    pub(crate) fn announce_items(&mut self, items: usize) -> Result<(), DecodeError> {
+    pub(crate) fn announce_items(&mut self, items: usize) -> Result<()> {
         let left = self.data.len() - self.at.min(self.data.len());
         if items > left.saturating_sub(self.announced) {
-            return Err(self.error(self.data.len(), DecodeErrorKind::Truncated));
+            return Err(self.truncated());
         }
         self.announced += items;
         Ok(())
@@ -95,7 +91,7 @@ impl<'a> Reader<'a> {
 
     /// Takes the next announced items while they have `N` bytes each and `read` returns a value for
     /// them, at most `most` items.
-    pub(crate) fn take_uniform_items<T, const N: usize>(
+    pub(crate) fn take_uniform<T, const N: usize>(
         &mut self,
         most: usize,
         read: impl Fn([u8; N]) -> Option<T>,
@@ -120,7 +116,7 @@ impl<'a> Reader<'a> {
         (self.at, self.announced) = (at, announced);
     }
 
-    fn truncated(&self) -> DecodeError {
-        self.error(self.data.len(), DecodeErrorKind::Truncated)
+    fn truncated(&mut self) -> DecodeErrorKind {
+        self.fail_at(self.data.len(), DecodeErrorKind::Truncated)
     }
 }

@@ -1,10 +1,11 @@
-//! Memory budget for the values of one message.
+//! Budget of one message: the memory of its values, and the depth of their nesting.
 //!
 //! The decoder pays for a container's capacity before it allocates it, and for the heap memory of a
 //! string, bytes or large int when it puts the value into a container. The length of the data is no
 //! bound: three bytes of msgpack make a dict of 150 bytes, and compression shortens them further.
 
-use crate::error::DecodeErrorKind;
+use crate::error::{DecodeErrorKind, Result};
+use crate::limits::Limits;
 use crate::value::{Dict, Set, Value};
 
 const VALUE_BYTES: usize = size_of::<Value>();
@@ -12,20 +13,36 @@ const VALUE_BYTES: usize = size_of::<Value>();
 /// gets the capacity of the dict before it, because the rows of a table are alike.
 const MAX_PREALLOCATED_ENTRIES: usize = 16;
 
-/// Bytes of memory that a decoder may still allocate for values.
+/// The memory and depth that a decoder may still use.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    /// Bytes.
+    /// Limit on the memory, in bytes.
     limit: usize,
-    /// Bytes.
+    /// Memory left, in bytes.
     left: usize,
+    /// Limit on the levels of nested containers.
+    depth: usize,
+    /// Levels left.
+    depth_left: usize,
     /// Entries of the last dict whose length was not announced.
     last_dict_len: usize,
 }
 
 impl Budget {
-    pub(crate) fn new(limit: usize) -> Self {
-        Budget { limit, left: limit, last_dict_len: 0 }
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let Limits { memory, depth, .. } = *limits;
+        Budget { limit: memory, left: memory, depth, depth_left: depth, last_dict_len: 0 }
+    }
+
+    /// Enters a container; [`Budget::leave_container`] leaves it.
+    pub(crate) fn enter_container(&mut self) -> Result<()> {
+        let left = self.depth_left.checked_sub(1);
+        self.depth_left = left.ok_or(DecodeErrorKind::TooDeep(self.depth))?;
+        Ok(())
+    }
+
+    pub(crate) fn leave_container(&mut self) {
+        self.depth_left += 1;
     }
 
     /// Bytes paid so far.
@@ -39,20 +56,20 @@ impl Budget {
     }
 
     /// Pays for an empty list of this capacity.
-    pub(crate) fn new_list(&mut self, len: usize) -> Result<Vec<Value>, DecodeErrorKind> {
+    pub(crate) fn new_list(&mut self, len: usize) -> Result<Vec<Value>> {
         self.pay(len.saturating_mul(VALUE_BYTES))?;
         Ok(Vec::with_capacity(len))
     }
 
     /// Pays for an empty dict of this capacity.
-    pub(crate) fn new_dict(&mut self, len: usize) -> Result<Dict, DecodeErrorKind> {
+    pub(crate) fn new_dict(&mut self, len: usize) -> Result<Dict> {
         self.pay(Dict::heap_bytes_for(len))?;
         Ok(Dict::with_capacity(len))
     }
 
     /// Pays for an empty dict whose length the format does not announce. When the dict is complete,
     /// [`Budget::note_dict_len`] takes note of its length for the next one.
-    pub(crate) fn new_dict_of_unknown_len(&mut self) -> Result<Dict, DecodeErrorKind> {
+    pub(crate) fn new_dict_of_unknown_len(&mut self) -> Result<Dict> {
         self.new_dict(self.last_dict_len)
     }
 
@@ -61,17 +78,13 @@ impl Budget {
     }
 
     /// Pays for an empty set of this capacity.
-    pub(crate) fn new_set(&mut self, len: usize) -> Result<Set, DecodeErrorKind> {
+    pub(crate) fn new_set(&mut self, len: usize) -> Result<Set> {
         self.pay(Set::heap_bytes_for(len))?;
         Ok(Set::with_capacity(len))
     }
 
     #[inline]
-    pub(crate) fn push_item(
-        &mut self,
-        items: &mut Vec<Value>,
-        item: Value,
-    ) -> Result<(), DecodeErrorKind> {
+    pub(crate) fn push_item(&mut self, items: &mut Vec<Value>, item: Value) -> Result<()> {
         if items.len() == items.capacity() {
             // Doubles the capacity, as a `Vec` does by itself, but pays first.
             let more = items.capacity().max(4);
@@ -84,12 +97,7 @@ impl Budget {
     }
 
     #[inline]
-    pub(crate) fn insert_entry(
-        &mut self,
-        dict: &mut Dict,
-        key: Value,
-        value: Value,
-    ) -> Result<(), DecodeErrorKind> {
+    pub(crate) fn insert_entry(&mut self, dict: &mut Dict, key: Value, value: Value) -> Result<()> {
         self.pay_for_owned(&key)?;
         self.pay_for_owned(&value)?;
         let before = dict.heap_bytes();
@@ -98,11 +106,7 @@ impl Budget {
     }
 
     #[inline]
-    pub(crate) fn insert_member(
-        &mut self,
-        set: &mut Set,
-        member: Value,
-    ) -> Result<(), DecodeErrorKind> {
+    pub(crate) fn insert_member(&mut self, set: &mut Set, member: Value) -> Result<()> {
         self.pay_for_owned(&member)?;
         let before = set.heap_bytes();
         set.insert(member);
@@ -112,7 +116,7 @@ impl Budget {
     /// Pays for the heap memory of a value that is no container. Containers are paid for as they
     /// grow.
     #[inline]
-    fn pay_for_owned(&mut self, value: &Value) -> Result<(), DecodeErrorKind> {
+    fn pay_for_owned(&mut self, value: &Value) -> Result<()> {
         match value {
             Value::Str(text) => self.pay(text.capacity()),
             Value::Bytes(bytes) => self.pay(bytes.capacity()),
@@ -125,13 +129,9 @@ impl Budget {
     }
 
     #[inline]
-    fn pay(&mut self, bytes: usize) -> Result<(), DecodeErrorKind> {
-        match self.left.checked_sub(bytes) {
-            Some(left) => {
-                self.left = left;
-                Ok(())
-            }
-            None => Err(DecodeErrorKind::Memory(self.limit)),
-        }
+    fn pay(&mut self, bytes: usize) -> Result<()> {
+        let left = self.left.checked_sub(bytes);
+        self.left = left.ok_or(DecodeErrorKind::Memory(self.limit))?;
+        Ok(())
     }
 }

@@ -37,12 +37,18 @@ impl Serializer {
     /// # Errors
     /// Data that is no value of this format, or one beyond the limits.
     pub fn decode(self, data: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
-        match self {
-            Serializer::Serpent => serpent::decode(data, limits),
-            Serializer::Marshal => marshal::decode(data, limits),
-            Serializer::Json => json::decode(data, limits),
-            Serializer::Msgpack => msgpack::decode(data, limits),
-        }
+        self.decode_counted(data, limits).map(|(value, _)| value)
+    }
+
+    /// [`Serializer::decode`] that also returns the bytes of memory that the value takes.
+    fn decode_counted(self, data: &[u8], limits: &Limits) -> Result<(Value, usize), DecodeError> {
+        let decode = match self {
+            Serializer::Serpent => serpent::decode,
+            Serializer::Marshal => marshal::decode,
+            Serializer::Json => json::decode,
+            Serializer::Msgpack => msgpack::decode,
+        };
+        decode(data, limits).map_err(|(at, kind)| DecodeError { serializer: self, at, kind })
     }
 
     /// Appends the encoded method call to `out`.
@@ -76,12 +82,7 @@ impl Serializer {
         data: &[u8],
         limits: &Limits,
     ) -> Result<(Call, usize), DecodeError> {
-        let (value, memory) = match self {
-            Serializer::Serpent => serpent::decode_counted(data, limits),
-            Serializer::Marshal => marshal::decode_counted(data, limits),
-            Serializer::Json => json::decode_counted(data, limits),
-            Serializer::Msgpack => msgpack::decode_counted(data, limits),
-        }?;
+        let (value, memory) = self.decode_counted(data, limits)?;
         let call = match self {
             Serializer::Json => Call::from_json(value),
             _ => Call::from_sequence(value),

@@ -5,6 +5,11 @@
 
 use crate::serializer::Serializer;
 
+/// The result of a step of a decoder, whose position is that of an error.
+pub(crate) type Result<T, E = DecodeErrorKind> = std::result::Result<T, E>;
+/// The result of a decoder, with the position of an error in bytes.
+pub(crate) type Decoded<T> = Result<T, (usize, DecodeErrorKind)>;
+
 /// A value that a serializer cannot write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {

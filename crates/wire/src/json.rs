@@ -12,6 +12,5 @@
 mod decode;
 mod encode;
 
-pub use decode::decode;
-pub(crate) use decode::decode_counted;
-pub use encode::{encode, encode_call};
+pub(crate) use decode::decode;
+pub(crate) use encode::{encode, encode_call};

@@ -25,7 +25,5 @@ mod decode;
 mod encode;
 mod ext;
 
-pub use decode::decode;
-pub(crate) use decode::decode_counted;
-pub(crate) use encode::encode_bytes_head;
-pub use encode::{encode, encode_call};
+pub(crate) use decode::decode;
+pub(crate) use encode::{encode, encode_bytes_head, encode_call};

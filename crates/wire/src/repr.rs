@@ -2,9 +2,12 @@
 
 use std::fmt;
 
-use crate::number::{write_big_int, write_float, write_float_bare, write_int};
+use crate::number::{write_any_float, write_big_int, write_float, write_float_bare, write_int};
 use crate::printable::is_printable;
 use crate::value::Value;
+
+/// The `repr` of nan, inf and -inf.
+const NON_FINITE: [&str; 3] = ["nan", "inf", "-inf"];
 
 impl fmt::Display for Value {
     /// The `repr()` of CPython 3.11.
@@ -67,7 +70,7 @@ fn write_value(value: &Value, out: &mut Vec<u8>) {
                 out.extend_from_slice(format!("{:#x}", **int).as_bytes());
             }
         }
-        Value::Float(float) => write_any_float(*float, write_float, out),
+        Value::Float(float) => write_any_float(*float, NON_FINITE, write_float, out),
         Value::Complex { re, im } => write_complex(*re, *im, out),
         Value::Str(text) => write_str(text, out),
         Value::Bytes(bytes) => write_bytes(bytes, out),
@@ -113,29 +116,22 @@ fn write_items<'a>(
 
 fn write_complex(re: f64, im: f64, out: &mut Vec<u8>) {
     if re == 0.0 && re.is_sign_positive() {
-        write_any_float(im, write_float_bare, out);
+        write_part(im, out);
         out.push(b'j');
         return;
     }
     out.push(b'(');
-    write_any_float(re, write_float_bare, out);
+    write_part(re, out);
     if im.is_nan() || im.is_sign_positive() {
         out.push(b'+');
     }
-    write_any_float(im, write_float_bare, out);
+    write_part(im, out);
     out.extend_from_slice(b"j)");
 }
 
-fn write_any_float(float: f64, finite: impl Fn(f64, &mut Vec<u8>), out: &mut Vec<u8>) {
-    if float.is_finite() {
-        finite(float, out);
-    } else if float.is_nan() {
-        out.extend_from_slice(b"nan");
-    } else if float > 0.0 {
-        out.extend_from_slice(b"inf");
-    } else {
-        out.extend_from_slice(b"-inf");
-    }
+/// Appends a part of a complex.
+fn write_part(float: f64, out: &mut Vec<u8>) {
+    write_any_float(float, NON_FINITE, write_float_bare, out);
 }
 
 /// Whether `repr` prints a byte of a text unchanged, with either quote.

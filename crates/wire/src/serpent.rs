@@ -23,9 +23,8 @@ mod encode;
 mod number;
 mod string;
 
-pub use decode::decode;
-pub(crate) use decode::decode_counted;
-pub use encode::{encode, encode_call};
+pub(crate) use decode::decode;
+pub(crate) use encode::{encode, encode_call};
 
 use crate::base64;
 use crate::value::{Dict, Value};

@@ -1,7 +1,8 @@
-//! Cursor over the text formats, serpent and json: a position in UTF-8 text and the nesting depth.
+//! Cursor over the text formats, serpent and json: a position in UTF-8 text.
+//!
+//! An error is at the position of the cursor.
 
-use crate::error::{DecodeError, DecodeErrorKind};
-use crate::serializer::Serializer;
+use crate::error::{DecodeErrorKind, Decoded};
 
 /// Position in text.
 #[derive(Debug)]
@@ -9,28 +10,15 @@ pub(crate) struct Cursor<'a> {
     text: &'a str,
     /// Position in bytes.
     pub(crate) at: usize,
-    /// Levels of containers that may still be entered.
-    depth_left: usize,
-    /// Limit on the levels of nested containers.
-    depth: usize,
-    serializer: Serializer,
 }
 
 impl<'a> Cursor<'a> {
     /// # Errors
     /// Data that is not UTF-8.
-    pub(crate) fn new(
-        serializer: Serializer,
-        data: &'a [u8],
-        depth: usize,
-    ) -> Result<Self, DecodeError> {
+    pub(crate) fn new(data: &'a [u8]) -> Decoded<Self> {
         match std::str::from_utf8(data) {
-            Ok(text) => Ok(Cursor { text, at: 0, depth_left: depth, depth, serializer }),
-            Err(error) => Err(DecodeError {
-                serializer,
-                at: error.valid_up_to(),
-                kind: DecodeErrorKind::Utf8,
-            }),
+            Ok(text) => Ok(Cursor { text, at: 0 }),
+            Err(error) => Err((error.valid_up_to(), DecodeErrorKind::Utf8)),
         }
     }
 
@@ -68,36 +56,18 @@ impl<'a> Cursor<'a> {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
-    /// Enters a container; [`Cursor::leave_container`] leaves it.
-    pub(crate) fn enter_container(&mut self) -> Result<(), DecodeError> {
-        match self.depth_left.checked_sub(1) {
-            Some(left) => {
-                self.depth_left = left;
-                Ok(())
-            }
-            None => Err(self.error(DecodeErrorKind::TooDeep(self.depth))),
-        }
-    }
-
-    pub(crate) fn leave_container(&mut self) {
-        self.depth_left += 1;
-    }
-
-    /// A syntax error at the position. At the end of the data the error is that it is truncated.
-    pub(crate) fn syntax_error(&self, expected: &'static str) -> DecodeError {
+    /// A syntax error, or at the end of the text the error that it is truncated.
+    pub(crate) fn syntax_error(&self, expected: &'static str) -> DecodeErrorKind {
         if self.at >= self.text.len() {
-            return self.error(DecodeErrorKind::Truncated);
+            return DecodeErrorKind::Truncated;
         }
-        self.error(DecodeErrorKind::Syntax(expected))
+        DecodeErrorKind::Syntax(expected)
     }
 
-    /// An error at the current position.
-    pub(crate) fn error(&self, kind: DecodeErrorKind) -> DecodeError {
-        self.error_at(self.at, kind)
-    }
-
-    pub(crate) fn error_at(&self, at: usize, kind: DecodeErrorKind) -> DecodeError {
-        DecodeError { serializer: self.serializer, at, kind }
+    /// Moves to the position of an error.
+    pub(crate) fn fail_at(&mut self, at: usize, kind: DecodeErrorKind) -> DecodeErrorKind {
+        self.at = at;
+        kind
     }
 
     /// Reads a number of this many hexadecimal digits.

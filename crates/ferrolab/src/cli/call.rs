@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory};
 use miette::{IntoDiagnostic, Report, miette};
-use remote::{Error, Exception, Metadata, NameServer, Proxy, Uri, Value};
+use remote::{Error, Exception, Metadata, NameServer, Proxy, Serializer, Uri, Value};
 
 use super::nslist::{HINT, NameserverArgument, TIMEOUT};
 use super::{Outcome, paths, runtime};
@@ -152,7 +152,7 @@ pub(super) async fn look_up(name: &str, argument: &NameserverArgument) -> Result
 /// A result for scripts, in one line.
 fn json(called: &str, member: &str, value: &Value) -> Result<String, Report> {
     let mut text = Vec::new();
-    wire::json::encode(value, &mut text).map_err(|error| {
+    Serializer::Json.encode(value, &mut text).map_err(|error| {
         miette!(
             help = "without `--json` it is printed as Python would print it",
             "the result of {called}.{member} has no JSON form: {error}"
@@ -201,7 +201,7 @@ fn keyword(text: &str) -> Option<(&str, &str)> {
 }
 
 fn parse(literal: &str) -> Result<Value, Report> {
-    wire::serpent::decode(literal.as_bytes(), &wire::Limits::default()).map_err(|error| {
+    Serializer::Serpent.decode(literal.as_bytes(), &wire::Limits::default()).map_err(|error| {
         miette!(
             help = "numbers, True, None, [1, 2], {'a': 1.5} are written as in Python; text needs \
                     its own quotes inside the shell's: '\"hello\"'",

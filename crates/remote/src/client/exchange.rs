@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wire::exception::Exception;
 use wire::message::{Annotations, Flags};
-use wire::serializer::CallRef;
+use wire::serializer::{CallRef, Serializer};
 use wire::value::Value;
 
 use crate::client::connection::{Content, Failure, Response};
@@ -224,7 +224,7 @@ pub(super) fn lost(uri: String, operation: &str) -> Error {
 fn about(blob: &Blob, object: &str) -> Result<Vec<u8>, Error> {
     let about = Value::Tuple(vec![blob.info.clone(), object.into(), blob.method.as_str().into()]);
     let mut bytes = Vec::new();
-    wire::marshal::encode(&about, &mut bytes).map_err(|error| Error::Arguments {
+    Serializer::Marshal.encode(&about, &mut bytes).map_err(|error| Error::Arguments {
         operation: blob.method.clone(),
         reason: format!("the blob's information: {error}"),
     })?;

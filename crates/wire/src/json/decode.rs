@@ -4,35 +4,24 @@ use memchr::memchr2;
 use num_bigint::Sign;
 
 use crate::budget::Budget;
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::error::{DecodeErrorKind, Decoded, Result};
 use crate::limits::Limits;
-use crate::number::{IntError, parse_decimal, parse_plain_number};
-use crate::serializer::Serializer;
+use crate::number::{parse_decimal, parse_plain_number};
 use crate::text_cursor::Cursor;
 use crate::value::{Dict, Value};
 
 const EXPECTED_VALUE: &str = "a value is expected";
 
-/// Decodes `data` as one value.
+/// Decodes `data` as one value; also returns the bytes of memory that the budget counted for it.
 ///
 /// # Errors
 /// Text that Python's `json.loads` refuses, escapes that make a lone surrogate, and anything beyond
 /// the limits.
-pub fn decode(data: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
-    decode_counted(data, limits).map(|(value, _)| value)
-}
-
-/// [`decode`] that also returns the bytes of memory that the budget counted for the value.
-pub(crate) fn decode_counted(data: &[u8], limits: &Limits) -> Result<(Value, usize), DecodeError> {
-    let cursor = Cursor::new(Serializer::Json, data, limits.depth)?;
-    let mut decoder = Decoder { cursor, digits: limits.digits, budget: Budget::new(limits.memory) };
-    decoder.skip_space();
-    let value = decoder.read_value()?;
-    decoder.skip_space();
-    match decoder.cursor.peek() {
-        None => Ok((value, decoder.budget.spent())),
-        Some(_) => Err(decoder.cursor.error(DecodeErrorKind::Trailing)),
-    }
+pub(crate) fn decode(data: &[u8], limits: &Limits) -> Decoded<(Value, usize)> {
+    let cursor = Cursor::new(data)?;
+    let mut decoder = Decoder { cursor, digits: limits.digits, budget: Budget::new(limits) };
+    let value = decoder.read_document().map_err(|kind| (decoder.cursor.at, kind))?;
+    Ok((value, decoder.budget.spent()))
 }
 
 struct Decoder<'a> {
@@ -43,7 +32,14 @@ struct Decoder<'a> {
 }
 
 impl Decoder<'_> {
-    fn read_value(&mut self) -> Result<Value, DecodeError> {
+    fn read_document(&mut self) -> Result<Value> {
+        self.skip_space();
+        let value = self.read_value()?;
+        self.skip_space();
+        if self.cursor.peek().is_some() { Err(DecodeErrorKind::Trailing) } else { Ok(value) }
+    }
+
+    fn read_value(&mut self) -> Result<Value> {
         match self.cursor.peek() {
             Some(b'"') => Ok(Value::Str(self.read_string()?)),
             Some(b'[') => self.read_list(),
@@ -58,7 +54,7 @@ impl Decoder<'_> {
         }
     }
 
-    fn read_word(&mut self, word: &str, value: Value) -> Result<Value, DecodeError> {
+    fn read_word(&mut self, word: &str, value: Value) -> Result<Value> {
         if self.cursor.eat_word(word) {
             Ok(value)
         } else {
@@ -66,16 +62,15 @@ impl Decoder<'_> {
         }
     }
 
-    fn read_list(&mut self) -> Result<Value, DecodeError> {
-        self.cursor.enter_container()?;
+    fn read_list(&mut self) -> Result<Value> {
+        self.budget.enter_container()?;
         self.cursor.at += 1;
         self.skip_space();
         let mut items = Vec::new();
         if !self.cursor.eat(b']') {
             loop {
                 let item = self.read_value()?;
-                let paid = self.budget.push_item(&mut items, item);
-                paid.map_err(|kind| self.cursor.error(kind))?;
+                self.budget.push_item(&mut items, item)?;
                 self.skip_space();
                 if self.cursor.eat(b']') {
                     break;
@@ -84,20 +79,19 @@ impl Decoder<'_> {
                 self.skip_space();
             }
         }
-        self.cursor.leave_container();
+        self.budget.leave_container();
         Ok(Value::List(items))
     }
 
-    fn read_dict(&mut self) -> Result<Value, DecodeError> {
-        self.cursor.enter_container()?;
+    fn read_dict(&mut self) -> Result<Value> {
+        self.budget.enter_container()?;
         self.cursor.at += 1;
         self.skip_space();
         if self.cursor.eat(b'}') {
-            self.cursor.leave_container();
+            self.budget.leave_container();
             return Ok(Value::Dict(Dict::new()));
         }
-        let mut dict =
-            self.budget.new_dict_of_unknown_len().map_err(|kind| self.cursor.error(kind))?;
+        let mut dict = self.budget.new_dict_of_unknown_len()?;
         loop {
             if self.cursor.peek() != Some(b'"') {
                 return Err(self.cursor.syntax_error("a name in double quotes is expected"));
@@ -107,8 +101,7 @@ impl Decoder<'_> {
             self.expect(b':', "a colon is expected")?;
             self.skip_space();
             let value = self.read_value()?;
-            let paid = self.budget.insert_entry(&mut dict, Value::Str(key), value);
-            paid.map_err(|kind| self.cursor.error(kind))?;
+            self.budget.insert_entry(&mut dict, Value::Str(key), value)?;
             self.skip_space();
             if self.cursor.eat(b'}') {
                 break;
@@ -117,11 +110,11 @@ impl Decoder<'_> {
             self.skip_space();
         }
         self.budget.note_dict_len(&dict);
-        self.cursor.leave_container();
+        self.budget.leave_container();
         Ok(Value::Dict(dict))
     }
 
-    fn read_number(&mut self) -> Result<Value, DecodeError> {
+    fn read_number(&mut self) -> Result<Value> {
         if let Some((value, len)) = parse_plain_number(self.cursor.text(), self.cursor.at) {
             self.cursor.at += len;
             return Ok(value);
@@ -143,10 +136,8 @@ impl Decoder<'_> {
                 Err(_) => Err(self.cursor.syntax_error("a number is expected")),
             };
         }
-        parse_decimal(sign, digits.as_bytes(), self.digits).map_err(|error| match error {
-            IntError::Digits => self.cursor.error_at(start, DecodeErrorKind::Digits(self.digits)),
-            IntError::Syntax => self.cursor.syntax_error("a number is expected"),
-        })
+        parse_decimal(sign, digits.as_bytes(), self.digits)
+            .map_err(|kind| self.cursor.fail_at(start, kind))
     }
 
     fn skip_digits(&mut self) -> usize {
@@ -178,7 +169,7 @@ impl Decoder<'_> {
         exponent
     }
 
-    fn read_string(&mut self) -> Result<String, DecodeError> {
+    fn read_string(&mut self) -> Result<String> {
         self.cursor.at += 1;
         let mut string = String::new();
         loop {
@@ -197,13 +188,13 @@ impl Decoder<'_> {
             }
             let start = self.cursor.at;
             if !self.cursor.eat(b'\\') {
-                return Err(self.cursor.error(DecodeErrorKind::Truncated));
+                return Err(DecodeErrorKind::Truncated);
             }
             string.push(self.read_escape(start)?);
         }
     }
 
-    fn read_escape(&mut self, start: usize) -> Result<char, DecodeError> {
+    fn read_escape(&mut self, start: usize) -> Result<char> {
         let letter = self.cursor.peek();
         let c = match letter {
             Some(b'"') => '"',
@@ -224,7 +215,7 @@ impl Decoder<'_> {
         Ok(c)
     }
 
-    fn read_unicode_escape(&mut self, start: usize) -> Result<char, DecodeError> {
+    fn read_unicode_escape(&mut self, start: usize) -> Result<char> {
         const FOUR: &str = "four hexadecimal digits are expected";
         let mut code = self.cursor.read_hex(4).ok_or_else(|| self.cursor.syntax_error(FOUR))?;
         // A character beyond 16 bits is escaped as a pair of surrogates.
@@ -235,10 +226,10 @@ impl Decoder<'_> {
             }
         }
         char::from_u32(code)
-            .ok_or_else(|| self.cursor.error_at(start, DecodeErrorKind::LoneSurrogate))
+            .ok_or_else(|| self.cursor.fail_at(start, DecodeErrorKind::LoneSurrogate))
     }
 
-    fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), DecodeError> {
+    fn expect(&mut self, byte: u8, expected: &'static str) -> Result<()> {
         if self.cursor.eat(byte) { Ok(()) } else { Err(self.cursor.syntax_error(expected)) }
     }
 

@@ -3,17 +3,20 @@
 use crate::call::CallRef;
 use crate::encode::{check_depth, write_or_roll_back};
 use crate::error::EncodeError;
-use crate::number::{MAX_DIGITS, write_big_int, write_float, write_int};
+use crate::number::{MAX_DIGITS, write_any_float, write_big_int, write_float, write_int};
 use crate::repr::hex_digit;
 use crate::serializer::Serializer;
 use crate::value::{Dict, Value};
+
+/// The words for nan, inf and -inf, which are additions of Python's to json.
+const NON_FINITE: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 
 /// Appends an encoded value.
 ///
 /// # Errors
 /// bytes, complex and frozenset; dict keys other than str, numbers, bool and None; nesting that is
 /// too deep; ints that are too long for Python. `out` is then as it was.
-pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(crate) fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     write_or_roll_back(out, |out| write(value, 0, out))
 }
 
@@ -21,7 +24,7 @@ pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
 ///
 /// # Errors
 /// As [`encode`].
-pub fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(crate) fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     write_or_roll_back(out, |out| {
         out.extend_from_slice(b"{\"object\": ");
         write_str(call.object, out);
@@ -53,7 +56,7 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
                 return Err(EncodeError::Digits(MAX_DIGITS));
             }
         }
-        Value::Float(float) => write_any_float(*float, out),
+        Value::Float(float) => write_any_float(*float, NON_FINITE, write_float, out),
         Value::Str(text) => write_str(text, out),
         Value::List(items) | Value::Tuple(items) => write_items(items, depth, out)?,
         Value::Set(set) => write_items(set.iter(), depth, out)?,
@@ -103,18 +106,6 @@ fn write_dict(dict: &Dict, depth: usize, out: &mut Vec<u8>) -> Result<(), Encode
 fn separate(number: usize, out: &mut Vec<u8>) {
     if number > 0 {
         out.extend_from_slice(b", ");
-    }
-}
-
-fn write_any_float(float: f64, out: &mut Vec<u8>) {
-    if float.is_finite() {
-        write_float(float, out);
-    } else if float.is_nan() {
-        out.extend_from_slice(b"NaN");
-    } else if float > 0.0 {
-        out.extend_from_slice(b"Infinity");
-    } else {
-        out.extend_from_slice(b"-Infinity");
     }
 }
 

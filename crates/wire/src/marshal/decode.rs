@@ -7,9 +7,8 @@ use num_bigint::{BigInt, Sign};
 
 use crate::binary_reader::Reader;
 use crate::budget::Budget;
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::error::{DecodeErrorKind, Decoded, Result};
 use crate::limits::Limits;
-use crate::serializer::Serializer;
 use crate::value::{Dict, Set, Value};
 
 /// The bit of a type code that makes its value a target of references.
@@ -22,35 +21,27 @@ const EXPANSION_PER_BYTE: usize = VALUE_BYTES;
 /// can repeat a long text.
 const EXPANSION_DIVISOR: usize = 16;
 
-/// Decodes one value at the beginning of `data`.
+/// Decodes one value at the beginning of `data`; also returns the bytes of memory that the budget
+/// counted for it.
 ///
 /// # Errors
 /// Data that is no marshal value, code objects, references that make a value contain itself or that
 /// expand to far more than the data, and anything beyond the limits.
-pub fn decode(data: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
-    decode_counted(data, limits).map(|(value, _)| value)
-}
-
-/// [`decode`] that also returns the bytes of memory that the budget counted for the value.
-pub(crate) fn decode_counted(data: &[u8], limits: &Limits) -> Result<(Value, usize), DecodeError> {
+pub(crate) fn decode(data: &[u8], limits: &Limits) -> Decoded<(Value, usize)> {
     let mut decoder = Decoder {
-        input: Reader::new(Serializer::Marshal, data),
-        depth_left: limits.depth,
-        depth: limits.depth,
+        input: Reader::new(data),
         targets: Vec::new(),
         replaying: false,
-        budget: Budget::new(limits.memory),
+        budget: Budget::new(limits),
         expansion_left: (data.len().saturating_mul(EXPANSION_PER_BYTE))
             .saturating_add(limits.message / EXPANSION_DIVISOR),
     };
-    let value = decoder.read_value(false)?;
+    let value = decoder.read_value(false).map_err(|kind| (decoder.input.at(), kind))?;
     Ok((value, decoder.budget.spent()))
 }
 
 struct Decoder<'a> {
     input: Reader<'a>,
-    depth_left: usize,
-    depth: usize,
     targets: Vec<Target>,
     /// Whether the value is being decoded again, through a reference.
     replaying: bool,
@@ -70,7 +61,7 @@ struct Target {
 
 impl Decoder<'_> {
     /// Reads a value, which must be `hashable` if it is a dict key or a set member.
-    fn read_value(&mut self, hashable: bool) -> Result<Value, DecodeError> {
+    fn read_value(&mut self, hashable: bool) -> Result<Value> {
         let start = self.input.at();
         let byte = self.input.read_byte()?;
         let code = byte & !FLAG_REF;
@@ -93,12 +84,7 @@ impl Decoder<'_> {
         Ok(value)
     }
 
-    fn read_object(
-        &mut self,
-        start: usize,
-        code: u8,
-        hashable: bool,
-    ) -> Result<Value, DecodeError> {
+    fn read_object(&mut self, start: usize, code: u8, hashable: bool) -> Result<Value> {
         match code {
             b'i' => Ok(Value::Int(i32::from_le_bytes(self.input.read_array()?).into())),
             b'I' => Ok(Value::Int(i64::from_le_bytes(self.input.read_array()?))),
@@ -124,25 +110,19 @@ impl Decoder<'_> {
                 Ok(Value::Complex { re, im })
             }
             b'(' | b')' | b'[' | b'<' | b'>' | b'{' => {
-                self.depth_left = self
-                    .depth_left
-                    .checked_sub(1)
-                    .ok_or_else(|| self.input.error(start, DecodeErrorKind::TooDeep(self.depth)))?;
+                let entered = self.budget.enter_container();
+                entered.map_err(|kind| self.input.fail_at(start, kind))?;
                 let value = self.read_container(start, code, hashable)?;
-                self.depth_left += 1;
+                self.budget.leave_container();
                 Ok(value)
             }
-            code => Err(self.input.error(start, refuse_code(code))),
+            code => Err(self.input.fail_at(start, refuse_code(code))),
         }
     }
 
-    fn read_container(
-        &mut self,
-        start: usize,
-        code: u8,
-        hashable: bool,
-    ) -> Result<Value, DecodeError> {
-        let unhashable = |name| Err(self.input.error(start, DecodeErrorKind::Unhashable(name)));
+    fn read_container(&mut self, start: usize, code: u8, hashable: bool) -> Result<Value> {
+        let mut unhashable =
+            |name| Err(self.input.fail_at(start, DecodeErrorKind::Unhashable(name)));
         match code {
             b'[' if hashable => unhashable("list"),
             b'<' if hashable => unhashable("set"),
@@ -160,19 +140,19 @@ impl Decoder<'_> {
         }
     }
 
-    fn read_items(&mut self, len: usize, hashable: bool) -> Result<Vec<Value>, DecodeError> {
+    fn read_items(&mut self, len: usize, hashable: bool) -> Result<Vec<Value>> {
         self.announce_items(len)?;
-        let mut items = self.budget.new_list(len).map_err(|kind| self.input.error_here(kind))?;
+        let mut items = self.budget.new_list(len)?;
         while items.len() < len {
             // The fast path for long lists of numbers, which instruments return. Numbers cost no
             // memory beyond the list, which is paid for.
             let floats =
-                self.input.take_uniform_items(len - items.len(), |[code, number @ ..]: [u8; 9]| {
+                self.input.take_uniform(len - items.len(), |[code, number @ ..]: [u8; 9]| {
                     (code == b'g').then(|| Value::Float(f64::from_le_bytes(number)))
                 });
             items.extend(floats);
             let ints =
-                self.input.take_uniform_items(len - items.len(), |[code, number @ ..]: [u8; 5]| {
+                self.input.take_uniform(len - items.len(), |[code, number @ ..]: [u8; 5]| {
                     (code == b'i').then(|| Value::Int(i32::from_le_bytes(number).into()))
                 });
             items.extend(ints);
@@ -181,32 +161,29 @@ impl Decoder<'_> {
             }
             self.input.begin_item();
             let item = self.read_value(hashable)?;
-            let paid = self.budget.push_item(&mut items, item);
-            paid.map_err(|kind| self.input.error_here(kind))?;
+            self.budget.push_item(&mut items, item)?;
         }
         Ok(items)
     }
 
-    fn read_members(&mut self) -> Result<Set, DecodeError> {
+    fn read_members(&mut self) -> Result<Set> {
         let len = self.read_len32()?;
         self.announce_items(len)?;
-        let mut set = self.budget.new_set(len).map_err(|kind| self.input.error_here(kind))?;
+        let mut set = self.budget.new_set(len)?;
         for _ in 0..len {
             self.input.begin_item();
             let member = self.read_value(true)?;
-            let paid = self.budget.insert_member(&mut set, member);
-            paid.map_err(|kind| self.input.error_here(kind))?;
+            self.budget.insert_member(&mut set, member)?;
         }
         Ok(set)
     }
 
-    fn read_dict(&mut self) -> Result<Value, DecodeError> {
+    fn read_dict(&mut self) -> Result<Value> {
         if self.is_dict_end() {
             self.input.read_byte()?;
             return Ok(Value::Dict(Dict::new()));
         }
-        let mut dict =
-            self.budget.new_dict_of_unknown_len().map_err(|kind| self.input.error_here(kind))?;
+        let mut dict = self.budget.new_dict_of_unknown_len()?;
         loop {
             if self.is_dict_end() {
                 self.input.read_byte()?;
@@ -216,8 +193,7 @@ impl Decoder<'_> {
             self.pay_for_expanded_values(2)?;
             let key = self.read_value(true)?;
             let value = self.read_value(false)?;
-            let paid = self.budget.insert_entry(&mut dict, key, value);
-            paid.map_err(|kind| self.input.error_here(kind))?;
+            self.budget.insert_entry(&mut dict, key, value)?;
         }
     }
 
@@ -226,7 +202,7 @@ impl Decoder<'_> {
         self.input.peek().is_some_and(|byte| byte & !FLAG_REF == b'0')
     }
 
-    fn read_reference(&mut self, start: usize, hashable: bool) -> Result<Value, DecodeError> {
+    fn read_reference(&mut self, start: usize, hashable: bool) -> Result<Value> {
         let index = u32::from_le_bytes(self.input.read_array()?) as usize;
         let at = match self.targets.get(index) {
             None => Err("a reference to a value that is not there"),
@@ -234,7 +210,7 @@ impl Decoder<'_> {
             Some(target) => Ok(target.at),
         };
         let at =
-            at.map_err(|reason| self.input.error(start, DecodeErrorKind::Reference(reason)))?;
+            at.map_err(|reason| self.input.fail_at(start, DecodeErrorKind::Reference(reason)))?;
         let here = self.input.jump(at);
         let replaying = std::mem::replace(&mut self.replaying, true);
         self.pay_for_expanded_values(1)?;
@@ -244,39 +220,39 @@ impl Decoder<'_> {
         Ok(value)
     }
 
-    fn announce_items(&mut self, items: usize) -> Result<(), DecodeError> {
+    fn announce_items(&mut self, items: usize) -> Result<()> {
         self.pay_for_expanded_values(items)?;
         self.input.announce_items(items)
     }
 
-    fn pay_for_expanded_values(&mut self, values: usize) -> Result<(), DecodeError> {
+    fn pay_for_expanded_values(&mut self, values: usize) -> Result<()> {
         self.pay_for_expansion(values.saturating_mul(VALUE_BYTES))
     }
 
     /// Pays for bytes about to be allocated, if they are decoded through a reference.
-    fn pay_for_expansion(&mut self, bytes: usize) -> Result<(), DecodeError> {
+    fn pay_for_expansion(&mut self, bytes: usize) -> Result<()> {
         match self.expansion_left.checked_sub(bytes) {
             _ if !self.replaying => Ok(()),
             Some(left) => {
                 self.expansion_left = left;
                 Ok(())
             }
-            None => Err(self.input.error(self.input.at(), DecodeErrorKind::Expansion)),
+            None => Err(self.input.fail_at(self.input.at(), DecodeErrorKind::Expansion)),
         }
     }
 
-    fn read_len8(&mut self) -> Result<usize, DecodeError> {
+    fn read_len8(&mut self) -> Result<usize> {
         Ok(self.input.read_byte()?.into())
     }
 
-    fn read_len32(&mut self) -> Result<usize, DecodeError> {
+    fn read_len32(&mut self) -> Result<usize> {
         let start = self.input.at();
         usize::try_from(i32::from_le_bytes(self.input.read_array()?))
-            .map_err(|_| self.input.error(start, DecodeErrorKind::Syntax("a negative length")))
+            .map_err(|_| self.input.fail_at(start, DecodeErrorKind::Syntax("a negative length")))
     }
 
     /// Reads text that should be ASCII. Python reads other bytes as Latin-1.
-    fn read_latin1(&mut self, len: usize) -> Result<Value, DecodeError> {
+    fn read_latin1(&mut self, len: usize) -> Result<Value> {
         self.pay_for_expansion(len)?;
         let bytes = self.input.read_bytes(len)?;
         let text = match std::str::from_utf8(bytes) {
@@ -286,15 +262,15 @@ impl Decoder<'_> {
         Ok(Value::Str(text))
     }
 
-    fn read_float_text(&mut self) -> Result<f64, DecodeError> {
+    fn read_float_text(&mut self) -> Result<f64> {
         let start = self.input.at();
         let len = self.read_len8()?;
         let text = std::str::from_utf8(self.input.read_bytes(len)?).ok();
         text.and_then(|text| text.parse().ok())
-            .ok_or_else(|| self.input.error(start, DecodeErrorKind::Syntax("not a float's text")))
+            .ok_or_else(|| self.input.fail_at(start, DecodeErrorKind::Syntax("not a float's text")))
     }
 
-    fn read_int(&mut self) -> Result<Value, DecodeError> {
+    fn read_int(&mut self) -> Result<Value> {
         let start = self.input.at();
         let count = i32::from_le_bytes(self.input.read_array()?);
         let len = (count.unsigned_abs() as usize).saturating_mul(2);
@@ -303,11 +279,11 @@ impl Decoder<'_> {
         let digits = digits.iter().map(|digit| u16::from_le_bytes(*digit));
         if digits.clone().any(|digit| digit > 0x7fff) {
             let kind = DecodeErrorKind::Syntax("a digit of an int is out of range");
-            return Err(self.input.error(start, kind));
+            return Err(self.input.fail_at(start, kind));
         }
         if digits.clone().next_back() == Some(0) {
             let kind = DecodeErrorKind::Syntax("an int begins with a zero digit");
-            return Err(self.input.error(start, kind));
+            return Err(self.input.fail_at(start, kind));
         }
         // Converts 15-bit digits to 32-bit digits.
         let mut words = Vec::with_capacity(len / 4 + 1);

@@ -1,48 +1,44 @@
 //! Decoder of msgpack.
 
+use num_bigint::Sign;
+
 use super::ext::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
 use crate::binary_reader::Reader;
 use crate::budget::Budget;
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::error::{DecodeErrorKind, Decoded, Result};
 use crate::limits::Limits;
-use crate::number::{IntError, parse_int};
-use crate::serializer::Serializer;
+use crate::number::parse_decimal;
 use crate::value::Value;
 
-/// Decodes `data` as one value.
+/// The error of an int that is no number.
+const NO_NUMBER: &str = "an ext long takes a number";
+
+/// Decodes `data` as one value; also returns the bytes of memory that the budget counted for it.
 ///
 /// # Errors
 /// Data that is no msgpack value, map keys other than str and bytes, unknown extension types, and
 /// anything beyond the limits.
-pub fn decode(data: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
-    decode_counted(data, limits).map(|(value, _)| value)
-}
-
-/// [`decode`] that also returns the bytes of memory that the budget counted for the value.
-pub(crate) fn decode_counted(data: &[u8], limits: &Limits) -> Result<(Value, usize), DecodeError> {
-    let mut decoder = Decoder {
-        input: Reader::new(Serializer::Msgpack, data),
-        depth_left: limits.depth,
-        budget: Budget::new(limits.memory),
-        limits,
-    };
-    let value = decoder.read_value()?;
-    if decoder.input.is_empty() {
-        Ok((value, decoder.budget.spent()))
-    } else {
-        Err(decoder.input.error(decoder.input.at(), DecodeErrorKind::Trailing))
-    }
+pub(crate) fn decode(data: &[u8], limits: &Limits) -> Decoded<(Value, usize)> {
+    let input = Reader::new(data);
+    let mut decoder = Decoder { input, digits: limits.digits, budget: Budget::new(limits) };
+    let value = decoder.read_document().map_err(|kind| (decoder.input.at(), kind))?;
+    Ok((value, decoder.budget.spent()))
 }
 
 struct Decoder<'a> {
     input: Reader<'a>,
-    depth_left: usize,
+    /// Limit on the decimal digits of an int.
+    digits: usize,
     budget: Budget,
-    limits: &'a Limits,
 }
 
 impl Decoder<'_> {
-    fn read_value(&mut self) -> Result<Value, DecodeError> {
+    fn read_document(&mut self) -> Result<Value> {
+        let value = self.read_value()?;
+        if self.input.is_empty() { Ok(value) } else { Err(DecodeErrorKind::Trailing) }
+    }
+
+    fn read_value(&mut self) -> Result<Value> {
         let start = self.input.at();
         let code = self.input.read_byte()?;
         Ok(match code {
@@ -82,39 +78,39 @@ impl Decoder<'_> {
             0xde => self.read_len16().and_then(|len| self.read_map(len))?,
             0xdf => self.read_len32().and_then(|len| self.read_map(len))?,
             0xe0..=0xff => Value::Int(i64::from(code as i8)),
-            0xc1 => return Err(self.input.error(start, DecodeErrorKind::Code(code))),
+            0xc1 => return Err(self.input.fail_at(start, DecodeErrorKind::Code(code))),
         })
     }
 
-    fn read_len8(&mut self) -> Result<usize, DecodeError> {
+    fn read_len8(&mut self) -> Result<usize> {
         Ok(self.input.read_byte()?.into())
     }
 
-    fn read_len16(&mut self) -> Result<usize, DecodeError> {
+    fn read_len16(&mut self) -> Result<usize> {
         Ok(u16::from_be_bytes(self.input.read_array()?).into())
     }
 
-    fn read_len32(&mut self) -> Result<usize, DecodeError> {
+    fn read_len32(&mut self) -> Result<usize> {
         Ok(u32::from_be_bytes(self.input.read_array()?) as usize)
     }
 
-    fn read_text(&mut self, len: usize) -> Result<Value, DecodeError> {
+    fn read_text(&mut self, len: usize) -> Result<Value> {
         Ok(Value::Str(self.input.read_text(len)?.to_owned()))
     }
 
-    fn read_bytes(&mut self, len: usize) -> Result<Value, DecodeError> {
+    fn read_bytes(&mut self, len: usize) -> Result<Value> {
         Ok(Value::Bytes(self.input.read_bytes(len)?.to_vec()))
     }
 
-    fn read_array(&mut self, len: usize) -> Result<Value, DecodeError> {
-        self.enter_container()?;
+    fn read_array(&mut self, len: usize) -> Result<Value> {
+        self.budget.enter_container()?;
         self.input.announce_items(len)?;
-        let mut items = self.budget.new_list(len).map_err(|kind| self.input.error_here(kind))?;
+        let mut items = self.budget.new_list(len)?;
         while items.len() < len {
             // The fast path for long lists of floats, which instruments return. Floats cost no memory
             // beyond the list, which is paid for.
             let floats =
-                self.input.take_uniform_items(len - items.len(), |[code, number @ ..]: [u8; 9]| {
+                self.input.take_uniform(len - items.len(), |[code, number @ ..]: [u8; 9]| {
                     (code == 0xcb).then(|| Value::Float(f64::from_be_bytes(number)))
                 });
             items.extend(floats);
@@ -123,44 +119,32 @@ impl Decoder<'_> {
             }
             self.input.begin_item();
             let item = self.read_value()?;
-            let paid = self.budget.push_item(&mut items, item);
-            paid.map_err(|kind| self.input.error_here(kind))?;
+            self.budget.push_item(&mut items, item)?;
         }
-        self.depth_left += 1;
+        self.budget.leave_container();
         Ok(Value::List(items))
     }
 
-    fn read_map(&mut self, len: usize) -> Result<Value, DecodeError> {
-        self.enter_container()?;
+    fn read_map(&mut self, len: usize) -> Result<Value> {
+        self.budget.enter_container()?;
         self.input.announce_items(len.saturating_mul(2))?;
-        let mut dict = self.budget.new_dict(len).map_err(|kind| self.input.error_here(kind))?;
+        let mut dict = self.budget.new_dict(len)?;
         for _ in 0..len {
             let start = self.input.at();
             self.input.begin_item();
             let key = self.read_value()?;
             if !matches!(key, Value::Str(_) | Value::Bytes(_)) {
-                return Err(self.input.error(start, DecodeErrorKind::MapKey(key.type_name())));
+                return Err(self.input.fail_at(start, DecodeErrorKind::MapKey(key.type_name())));
             }
             self.input.begin_item();
             let value = self.read_value()?;
-            let paid = self.budget.insert_entry(&mut dict, key, value);
-            paid.map_err(|kind| self.input.error_here(kind))?;
+            self.budget.insert_entry(&mut dict, key, value)?;
         }
-        self.depth_left += 1;
+        self.budget.leave_container();
         Ok(Value::Dict(dict))
     }
 
-    fn enter_container(&mut self) -> Result<(), DecodeError> {
-        match self.depth_left.checked_sub(1) {
-            Some(left) => {
-                self.depth_left = left;
-                Ok(())
-            }
-            None => Err(self.input.error_here(DecodeErrorKind::TooDeep(self.limits.depth))),
-        }
-    }
-
-    fn read_ext(&mut self, len: usize) -> Result<Value, DecodeError> {
+    fn read_ext(&mut self, len: usize) -> Result<Value> {
         let start = self.input.at();
         let code = self.input.read_byte()?;
         let data = self.input.read_bytes(len)?;
@@ -172,10 +156,9 @@ impl Decoder<'_> {
                 }
                 _ => DecodeErrorKind::Syntax("an ext complex takes 16 bytes"),
             },
-            (EXT_LONG, data) => match parse_int(data, self.limits.digits) {
+            (EXT_LONG, data) => match parse_int(data, self.digits) {
                 Ok(int) => return Ok(int),
-                Err(IntError::Digits) => DecodeErrorKind::Digits(self.limits.digits),
-                Err(IntError::Syntax) => DecodeErrorKind::Syntax("an ext long takes a number"),
+                Err(kind) => kind,
             },
             (EXT_DATETIME, data) => match data.try_into().map(f64::from_le_bytes) {
                 Ok(timestamp) => return self.new_class_dict(DATETIME, timestamp.into()),
@@ -187,19 +170,64 @@ impl Decoder<'_> {
             },
             (other, _) => DecodeErrorKind::Ext(other as i8),
         };
-        Err(self.input.error(start, kind))
+        Err(self.input.fail_at(start, kind))
     }
 
-    fn new_class_dict(
-        &mut self,
-        (class, key): (&str, &str),
-        value: Value,
-    ) -> Result<Value, DecodeError> {
-        let made = self.budget.new_dict(2).and_then(|mut dict| {
-            self.budget.insert_entry(&mut dict, "__class__".into(), class.into())?;
-            self.budget.insert_entry(&mut dict, key.into(), value)?;
-            Ok(dict)
-        });
-        made.map(Value::Dict).map_err(|kind| self.input.error_here(kind))
+    fn new_class_dict(&mut self, (class, key): (&str, &str), value: Value) -> Result<Value> {
+        let mut dict = self.budget.new_dict(2)?;
+        self.budget.insert_entry(&mut dict, "__class__".into(), class.into())?;
+        self.budget.insert_entry(&mut dict, key.into(), value)?;
+        Ok(Value::Dict(dict))
+    }
+}
+
+/// Parses an int as Python's `int()` does: white space around it, a sign, `_` between digits.
+fn parse_int(text: &[u8], max_digits: usize) -> Result<Value> {
+    let text = text.trim_ascii();
+    let (sign, digits) = match text.split_first() {
+        Some((b'-', digits)) => (Sign::Minus, digits),
+        Some((b'+', digits)) => (Sign::Plus, digits),
+        _ => (Sign::Plus, text),
+    };
+    let mut between = false;
+    for &byte in digits {
+        match byte {
+            b'0'..=b'9' => between = true,
+            b'_' if between => between = false,
+            _ => return Err(DecodeErrorKind::Syntax(NO_NUMBER)),
+        }
+    }
+    if between {
+        parse_decimal(sign, digits, max_digits)
+    } else {
+        Err(DecodeErrorKind::Syntax(NO_NUMBER))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ints_are_read_as_in_python() {
+        let cases = [
+            ("12", Ok("12")),
+            (" -1_000 ", Ok("-1000")),
+            ("+7", Ok("7")),
+            ("-9223372036854775808", Ok("-9223372036854775808")),
+            ("9223372036854775808", Ok("9223372036854775808")),
+            ("12345678901234567890", Ok("12345678901234567890")),
+            ("123456789012345678901", Err(DecodeErrorKind::Digits(20))),
+            ("", Err(DecodeErrorKind::Syntax(NO_NUMBER))),
+            ("-", Err(DecodeErrorKind::Syntax(NO_NUMBER))),
+            ("1__0", Err(DecodeErrorKind::Syntax(NO_NUMBER))),
+            ("_1", Err(DecodeErrorKind::Syntax(NO_NUMBER))),
+            ("1_", Err(DecodeErrorKind::Syntax(NO_NUMBER))),
+            ("1.0", Err(DecodeErrorKind::Syntax(NO_NUMBER))),
+        ];
+        for (text, printed) in cases {
+            let int = parse_int(text.as_bytes(), 20).map(|int| int.to_string());
+            assert_eq!(int.as_deref().map_err(|kind| *kind), printed, "{text}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::value::{Dict, Value};
 ///
 /// # Errors
 /// frozenset; nesting that is too deep; ints that are too long for Python. `out` is then as it was.
-pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(crate) fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     write_or_roll_back(out, |out| write(value, 0, out))
 }
 
@@ -22,7 +22,7 @@ pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
 ///
 /// # Errors
 /// As [`encode`].
-pub fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(crate) fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     write_or_roll_back(out, |out| {
         out.push(0x94);
         write_str(call.object, out)?;

@@ -1,23 +1,18 @@
 //! Container literals of serpent: lists, tuples, dicts and sets, and the class dict of a nan.
 
 use super::decode::{Expect, Form, Parser};
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::error::{DecodeErrorKind, Result};
 use crate::value::{Dict, Set, Value};
 
 impl Parser<'_> {
-    pub(super) fn read_list(&mut self) -> Result<Value, DecodeError> {
+    pub(super) fn read_list(&mut self) -> Result<Value> {
         self.open_bracket()?;
         let items = self.read_items(b']', Vec::new(), Expect::AnyValue)?;
         Ok(Value::List(items))
     }
 
     /// Reads items separated by commas, up to and with the closing bracket.
-    fn read_items(
-        &mut self,
-        end: u8,
-        mut items: Vec<Value>,
-        expect: Expect,
-    ) -> Result<Vec<Value>, DecodeError> {
+    fn read_items(&mut self, end: u8, mut items: Vec<Value>, expect: Expect) -> Result<Vec<Value>> {
         loop {
             self.skip_space();
             if self.cursor.peek() == Some(end) {
@@ -25,7 +20,7 @@ impl Parser<'_> {
                 return Ok(items);
             }
             let item = self.read_value(expect)?;
-            self.push_item(&mut items, item)?;
+            self.budget.push_item(&mut items, item)?;
             if !self.cursor.eat(b',') && self.cursor.peek() != Some(end) {
                 return Err(self.cursor.syntax_error("a comma or a closing bracket is expected"));
             }
@@ -33,10 +28,7 @@ impl Parser<'_> {
     }
 
     /// Reads a tuple, or an expression in parentheses.
-    pub(super) fn read_parentheses(
-        &mut self,
-        expect: Expect,
-    ) -> Result<(Value, Form), DecodeError> {
+    pub(super) fn read_parentheses(&mut self, expect: Expect) -> Result<(Value, Form)> {
         self.open_bracket()?;
         if self.cursor.peek() == Some(b')') {
             self.close_bracket();
@@ -49,7 +41,7 @@ impl Parser<'_> {
             return Ok((first, form));
         }
         if form == Form::SetName {
-            return Err(self.cursor.error_at(start, DecodeErrorKind::NotData("a name")));
+            return Err(self.cursor.fail_at(start, DecodeErrorKind::NotData("a name")));
         }
         if !self.cursor.eat(b',') {
             return Err(self.cursor.syntax_error("a comma or a closing bracket is expected"));
@@ -60,7 +52,7 @@ impl Parser<'_> {
     }
 
     /// Reads a dict or a set.
-    pub(super) fn read_braces(&mut self, expect: Expect) -> Result<Value, DecodeError> {
+    pub(super) fn read_braces(&mut self, expect: Expect) -> Result<Value> {
         let start = self.cursor.at;
         self.open_bracket()?;
         let first = match self.cursor.peek() {
@@ -70,7 +62,7 @@ impl Parser<'_> {
         let is_dict = first.is_none() || self.cursor.peek() == Some(b':');
         if expect == Expect::Hashable {
             self.cursor.at = start;
-            return Err(self.unhashable_error(if is_dict { "dict" } else { "set" }));
+            return Err(DecodeErrorKind::Unhashable(if is_dict { "dict" } else { "set" }));
         }
         match first {
             Some(key) if is_dict => self.read_dict(start, key),
@@ -82,10 +74,9 @@ impl Parser<'_> {
         }
     }
 
-    fn read_dict(&mut self, start: usize, mut key: Value) -> Result<Value, DecodeError> {
+    fn read_dict(&mut self, start: usize, mut key: Value) -> Result<Value> {
         let spent = self.budget.spent();
-        let mut dict =
-            self.budget.new_dict_of_unknown_len().map_err(|kind| self.cursor.error(kind))?;
+        let mut dict = self.budget.new_dict_of_unknown_len()?;
         let mut is_class = false;
         loop {
             if !self.cursor.eat(b':') {
@@ -94,8 +85,7 @@ impl Parser<'_> {
             self.skip_space();
             let value = self.read_value(Expect::AnyValue)?;
             is_class |= key.as_str() == Some("__class__");
-            let paid = self.budget.insert_entry(&mut dict, key, value);
-            paid.map_err(|kind| self.cursor.error(kind))?;
+            self.budget.insert_entry(&mut dict, key, value)?;
             if !self.skip_to_next_entry()? {
                 break;
             }
@@ -107,7 +97,7 @@ impl Parser<'_> {
         }
         let value = resolve_float_dict(dict).ok_or_else(|| {
             let kind = DecodeErrorKind::Syntax("the class dict of a float has no number in it");
-            self.cursor.error_at(start, kind)
+            self.cursor.fail_at(start, kind)
         })?;
         if let Value::Float(_) = value {
             self.budget.refund_to(spent);
@@ -115,37 +105,24 @@ impl Parser<'_> {
         Ok(value)
     }
 
-    fn read_set(&mut self, first: Value) -> Result<Value, DecodeError> {
+    fn read_set(&mut self, first: Value) -> Result<Value> {
         let mut set = Set::new();
-        self.insert_member(&mut set, first)?;
+        self.budget.insert_member(&mut set, first)?;
         while self.skip_to_next_entry()? {
             let member = self.read_value(Expect::Hashable)?;
-            self.insert_member(&mut set, member)?;
+            self.budget.insert_member(&mut set, member)?;
         }
         Ok(Value::Set(set))
     }
 
-    fn insert_member(&mut self, set: &mut Set, member: Value) -> Result<(), DecodeError> {
-        self.budget.insert_member(set, member).map_err(|kind| self.cursor.error(kind))
-    }
-
-    pub(super) fn start_tuple(&mut self, first: Value) -> Result<Vec<Value>, DecodeError> {
-        let mut items = self.budget.new_list(1).map_err(|kind| self.cursor.error(kind))?;
-        self.push_item(&mut items, first)?;
+    pub(super) fn start_tuple(&mut self, first: Value) -> Result<Vec<Value>> {
+        let mut items = self.budget.new_list(1)?;
+        self.budget.push_item(&mut items, first)?;
         Ok(items)
     }
 
-    #[inline]
-    pub(super) fn push_item(
-        &mut self,
-        items: &mut Vec<Value>,
-        item: Value,
-    ) -> Result<(), DecodeError> {
-        self.budget.push_item(items, item).map_err(|kind| self.cursor.error(kind))
-    }
-
     /// Skips the comma between two entries. False, and the bracket skipped, after the last entry.
-    fn skip_to_next_entry(&mut self) -> Result<bool, DecodeError> {
+    fn skip_to_next_entry(&mut self) -> Result<bool> {
         let comma = self.cursor.eat(b',');
         self.skip_space();
         if self.cursor.peek() == Some(b'}') {
@@ -155,13 +132,9 @@ impl Parser<'_> {
         if comma { Ok(true) } else { Err(self.cursor.syntax_error("a comma or } is expected")) }
     }
 
-    pub(super) fn unhashable_error(&self, name: &'static str) -> DecodeError {
-        self.cursor.error(DecodeErrorKind::Unhashable(name))
-    }
-
     /// Skips an opening bracket and the white space after it.
-    pub(super) fn open_bracket(&mut self) -> Result<(), DecodeError> {
-        self.cursor.enter_container()?;
+    pub(super) fn open_bracket(&mut self) -> Result<()> {
+        self.budget.enter_container()?;
         self.cursor.at += 1;
         self.brackets += 1;
         self.skip_space();
@@ -170,7 +143,7 @@ impl Parser<'_> {
 
     /// Skips a closing bracket and the white space after it.
     pub(super) fn close_bracket(&mut self) {
-        self.cursor.leave_container();
+        self.budget.leave_container();
         self.cursor.at += 1;
         self.brackets -= 1;
         self.skip_space();

@@ -6,37 +6,26 @@
 use memchr::{memchr, memchr2};
 
 use crate::budget::Budget;
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::error::{DecodeErrorKind, Decoded, Result};
 use crate::limits::Limits;
 use crate::number::parse_plain_number;
-use crate::serializer::Serializer;
 use crate::text_cursor::Cursor;
 use crate::value::{Set, Value};
 
-/// Decodes `data` as one value.
+/// Decodes `data` as one value; also returns the bytes of memory that the budget counted for it.
 ///
 /// # Errors
 /// Text that Python's `ast.literal_eval` refuses, named characters (`\N{...}`), escapes that make a
 /// lone surrogate, and anything beyond the limits.
-pub fn decode(data: &[u8], limits: &Limits) -> Result<Value, DecodeError> {
-    decode_counted(data, limits).map(|(value, _)| value)
-}
-
-/// [`decode`] that also returns the bytes of memory that the budget counted for the value.
-pub(crate) fn decode_counted(data: &[u8], limits: &Limits) -> Result<(Value, usize), DecodeError> {
-    let cursor = Cursor::new(Serializer::Serpent, data, limits.depth)?;
+pub(crate) fn decode(data: &[u8], limits: &Limits) -> Decoded<(Value, usize)> {
+    let cursor = Cursor::new(data)?;
     if let Some(at) = memchr(0, data) {
-        return Err(cursor.error_at(at, DecodeErrorKind::Syntax("a zero byte in the text")));
+        return Err((at, DecodeErrorKind::Syntax("a zero byte in the text")));
     }
-    let budget = Budget::new(limits.memory);
+    let budget = Budget::new(limits);
     let mut parser = Parser { cursor, brackets: 0, digits: limits.digits, budget };
-    parser.skip_blank_lines();
-    let value = parser.read_document()?;
-    parser.skip_blank_lines();
-    match parser.cursor.peek() {
-        None => Ok((value, parser.budget.spent())),
-        Some(_) => Err(parser.cursor.error(DecodeErrorKind::Trailing)),
-    }
+    let value = parser.read_document().map_err(|kind| (parser.cursor.at, kind))?;
+    Ok((value, parser.budget.spent()))
 }
 
 pub(super) struct Parser<'a> {
@@ -71,8 +60,15 @@ pub(super) enum Expect {
 }
 
 impl Parser<'_> {
-    /// Reads the value of the whole text. Commas outside brackets make a tuple.
-    fn read_document(&mut self) -> Result<Value, DecodeError> {
+    fn read_document(&mut self) -> Result<Value> {
+        self.skip_blank_lines();
+        let value = self.read_expressions()?;
+        self.skip_blank_lines();
+        if self.cursor.peek().is_some() { Err(DecodeErrorKind::Trailing) } else { Ok(value) }
+    }
+
+    /// Reads one value, or several separated by commas, which make a tuple.
+    fn read_expressions(&mut self) -> Result<Value> {
         let first = self.read_value(Expect::AnyValue)?;
         if self.cursor.peek() != Some(b',') {
             return Ok(first);
@@ -84,7 +80,7 @@ impl Parser<'_> {
                 break;
             }
             let item = self.read_value(Expect::AnyValue)?;
-            self.push_item(&mut items, item)?;
+            self.budget.push_item(&mut items, item)?;
         }
         Ok(Value::Tuple(items))
     }
@@ -98,7 +94,7 @@ impl Parser<'_> {
     }
 
     /// Reads a value and the white space after it.
-    pub(super) fn read_value(&mut self, expect: Expect) -> Result<Value, DecodeError> {
+    pub(super) fn read_value(&mut self, expect: Expect) -> Result<Value> {
         let quick = match self.cursor.peek() {
             Some(b'0'..=b'9' | b'-') => self.read_number_fast(),
             Some(b'\'' | b'"') => self.read_string_fast(),
@@ -110,7 +106,7 @@ impl Parser<'_> {
         let start = self.cursor.at;
         match self.read_expression(expect)? {
             (_, Form::SetName) => {
-                Err(self.cursor.error_at(start, DecodeErrorKind::NotData("a name")))
+                Err(self.cursor.fail_at(start, DecodeErrorKind::NotData("a name")))
             }
             (value, _) => Ok(value),
         }
@@ -152,7 +148,7 @@ impl Parser<'_> {
     }
 
     /// Reads an expression and the white space after it: a term, or a sum that makes a complex.
-    pub(super) fn read_expression(&mut self, expect: Expect) -> Result<(Value, Form), DecodeError> {
+    pub(super) fn read_expression(&mut self, expect: Expect) -> Result<(Value, Form)> {
         let start = self.cursor.at;
         let (left, form) = self.read_term(expect)?;
         let minus = match self.cursor.peek() {
@@ -165,18 +161,16 @@ impl Parser<'_> {
             (Form::Number | Form::Signed, Value::Float(float)) => Some(*float),
             _ => None,
         };
-        let Some(real) = real else {
-            return Err(self.cursor.error(DecodeErrorKind::NotData("a sum")));
-        };
+        let real = real.ok_or(DecodeErrorKind::NotData("a sum"))?;
         if real.is_infinite() && !matches!(left, Value::Float(_)) {
             let kind = DecodeErrorKind::Syntax("int too large to convert to float");
-            return Err(self.cursor.error_at(start, kind));
+            return Err(self.cursor.fail_at(start, kind));
         }
         self.cursor.at += 1;
         self.skip_space();
         let at = self.cursor.at;
         let (Value::Complex { im, .. }, Form::Number) = self.read_atom(expect)? else {
-            return Err(self.cursor.error_at(at, DecodeErrorKind::NotData("a sum")));
+            return Err(self.cursor.fail_at(at, DecodeErrorKind::NotData("a sum")));
         };
         // Python computes the real number plus or minus (0 + im j), which loses some signs of zeros.
         let value = if minus {
@@ -188,7 +182,7 @@ impl Parser<'_> {
     }
 
     /// Reads an atom with at most one sign before it.
-    fn read_term(&mut self, expect: Expect) -> Result<(Value, Form), DecodeError> {
+    fn read_term(&mut self, expect: Expect) -> Result<(Value, Form)> {
         let minus = match self.cursor.peek() {
             Some(b'-') => true,
             Some(b'+') => false,
@@ -198,7 +192,7 @@ impl Parser<'_> {
         self.skip_space();
         let start = self.cursor.at;
         let (value, Form::Number) = self.read_atom(expect)? else {
-            return Err(self.cursor.error_at(start, DecodeErrorKind::NotData("an operation")));
+            return Err(self.cursor.fail_at(start, DecodeErrorKind::NotData("an operation")));
         };
         let value = match value {
             value if !minus => value,
@@ -215,12 +209,14 @@ impl Parser<'_> {
     }
 
     /// Reads an atom and the white space after it.
-    fn read_atom(&mut self, expect: Expect) -> Result<(Value, Form), DecodeError> {
+    fn read_atom(&mut self, expect: Expect) -> Result<(Value, Form)> {
         let start = self.cursor.at;
         let atom = match self.cursor.peek() {
             Some(b'\'' | b'"') => (self.read_strings()?, Form::Other),
             Some(b'0'..=b'9' | b'.') => (self.read_number()?, Form::Number),
-            Some(b'[') if expect == Expect::Hashable => return Err(self.unhashable_error("list")),
+            Some(b'[') if expect == Expect::Hashable => {
+                return Err(DecodeErrorKind::Unhashable("list"));
+            }
             Some(b'[') => (self.read_list()?, Form::Other),
             Some(b'(') => self.read_parentheses(expect)?,
             Some(b'{') => (self.read_braces(expect)?, Form::Other),
@@ -230,11 +226,11 @@ impl Parser<'_> {
         self.skip_space();
         if atom.1 == Form::SetName && self.cursor.peek() == Some(b'(') {
             if expect == Expect::Hashable {
-                return Err(self.unhashable_error("set"));
+                return Err(DecodeErrorKind::Unhashable("set"));
             }
             self.open_bracket()?;
             if self.cursor.peek() != Some(b')') {
-                return Err(self.cursor.error_at(start, DecodeErrorKind::NotData("a call")));
+                return Err(self.cursor.fail_at(start, DecodeErrorKind::NotData("a call")));
             }
             self.close_bracket();
             return Ok((Value::Set(Set::new()), Form::Other));
@@ -243,7 +239,7 @@ impl Parser<'_> {
     }
 
     /// Reads a constant, `set`, or a string with a prefix. Other names are refused.
-    fn read_word(&mut self) -> Result<(Value, Form), DecodeError> {
+    fn read_word(&mut self) -> Result<(Value, Form)> {
         let start = self.cursor.at;
         let rest = self.cursor.remaining();
         let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte >= 0x80;
@@ -257,7 +253,7 @@ impl Parser<'_> {
             "True" => Ok((Value::Bool(true), Form::Other)),
             "False" => Ok((Value::Bool(false), Form::Other)),
             "set" => Ok((Value::None, Form::SetName)),
-            _ => Err(self.cursor.error_at(start, DecodeErrorKind::NotData("a name"))),
+            _ => Err(self.cursor.fail_at(start, DecodeErrorKind::NotData("a name"))),
         }
     }
 

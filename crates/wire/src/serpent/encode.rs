@@ -4,19 +4,22 @@ use crate::base64;
 use crate::call::CallRef;
 use crate::encode::{check_depth, write_or_roll_back};
 use crate::error::EncodeError;
-use crate::number::{MAX_DIGITS, write_big_int, write_float, write_int};
+use crate::number::{MAX_DIGITS, write_any_float, write_big_int, write_float, write_int};
 use crate::repr::write_str;
 use crate::value::{Dict, Set, Value};
 
 /// The first line of the data.
 const HEADER: &[u8] = b"# serpent utf-8 python3.2\n";
 
+/// The literals for nan, inf and -inf. Python's parser makes an infinity of a float that is too large.
+const NON_FINITE: [&str; 3] = ["{'__class__':'float','value':'nan'}", "1e30000", "-1e30000"];
+
 /// Appends an encoded value, with the first line.
 ///
 /// # Errors
 /// Dict keys and set members other than numbers, str, bytes and tuples; nesting that is too deep;
 /// ints that are too long for Python. `out` is then as it was.
-pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(crate) fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     write_or_roll_back(out, |out| {
         out.extend_from_slice(HEADER);
         write(value, 0, out)
@@ -27,7 +30,7 @@ pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
 ///
 /// # Errors
 /// As [`encode`].
-pub fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(crate) fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     write_or_roll_back(out, |out| {
         out.extend_from_slice(HEADER);
         out.push(b'(');
@@ -59,7 +62,7 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
                 return Err(EncodeError::Digits(MAX_DIGITS));
             }
         }
-        Value::Float(float) => write_any_float(*float, out),
+        Value::Float(float) => write_float_literal(*float, out),
         Value::Complex { re, im } => write_complex(*re, *im, out),
         Value::Str(text) => write_str(text, out),
         Value::Bytes(bytes) => {
@@ -140,32 +143,24 @@ fn check_key(key: &Value) -> Result<(), EncodeError> {
     }
 }
 
-fn write_any_float(float: f64, out: &mut Vec<u8>) {
-    if float.is_finite() {
-        write_float(float, out);
-    } else if float.is_nan() {
-        out.extend_from_slice(b"{'__class__':'float','value':'nan'}");
-    } else if float > 0.0 {
-        out.extend_from_slice(b"1e30000");
-    } else {
-        out.extend_from_slice(b"-1e30000");
-    }
+fn write_float_literal(float: f64, out: &mut Vec<u8>) {
+    write_any_float(float, NON_FINITE, write_float, out);
 }
 
 fn write_complex(re: f64, im: f64, out: &mut Vec<u8>) {
     if re.is_nan() || im.is_nan() {
         out.extend_from_slice(b"{'__class__':'complex','real':");
-        write_any_float(re, out);
+        write_float_literal(re, out);
         out.extend_from_slice(b",'imag':");
-        write_any_float(im, out);
+        write_float_literal(im, out);
         out.push(b'}');
         return;
     }
     out.push(b'(');
-    write_any_float(re, out);
+    write_float_literal(re, out);
     if im.is_sign_positive() {
         out.push(b'+');
     }
-    write_any_float(im, out);
+    write_float_literal(im, out);
     out.extend_from_slice(b"j)");
 }

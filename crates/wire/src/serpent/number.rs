@@ -4,15 +4,13 @@
 use num_bigint::{BigInt, Sign};
 
 use super::decode::Parser;
-use crate::error::{DecodeError, DecodeErrorKind};
-use crate::number::{IntError, parse_decimal};
+use crate::error::{DecodeErrorKind, Result};
+use crate::number::{MALFORMED_NUMBER, parse_decimal};
 use crate::value::Value;
-
-const MALFORMED: &str = "a malformed number";
 
 impl Parser<'_> {
     /// Reads a number without a sign.
-    pub(super) fn read_number(&mut self) -> Result<Value, DecodeError> {
+    pub(super) fn read_number(&mut self) -> Result<Value> {
         let start = self.cursor.at;
         let value = match self.cursor.remaining() {
             [b'0', b'x' | b'X', ..] => self.read_radix_int(16)?,
@@ -23,27 +21,27 @@ impl Parser<'_> {
         // `1x` is one malformed token, not a number followed by a name.
         match self.cursor.peek() {
             Some(b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80..) => {
-                Err(self.cursor.syntax_error(MALFORMED))
+                Err(self.cursor.syntax_error(MALFORMED_NUMBER))
             }
             _ => Ok(value),
         }
     }
 
-    fn read_radix_int(&mut self, radix: u32) -> Result<Value, DecodeError> {
+    fn read_radix_int(&mut self, radix: u32) -> Result<Value> {
         self.cursor.at += 2;
         let start = self.cursor.at;
         let _before_the_first_digit = self.cursor.eat(b'_');
         if !self.skip_digits(radix) {
-            return Err(self.cursor.syntax_error(MALFORMED));
+            return Err(self.cursor.syntax_error(MALFORMED_NUMBER));
         }
         let digits: Vec<u8> = self.cursor.since(start).bytes().filter(|&b| b != b'_').collect();
         match BigInt::parse_bytes(&digits, radix) {
             Some(int) => Ok(Value::int(int)),
-            None => Err(self.cursor.syntax_error(MALFORMED)),
+            None => Err(self.cursor.syntax_error(MALFORMED_NUMBER)),
         }
     }
 
-    fn read_decimal_number(&mut self, start: usize) -> Result<Value, DecodeError> {
+    fn read_decimal_number(&mut self, start: usize) -> Result<Value> {
         let whole = self.skip_digits(10);
         let mut is_float = false;
         if self.cursor.eat(b'.') {
@@ -58,7 +56,7 @@ impl Parser<'_> {
             self.cursor.at += 1;
             let _sign = self.cursor.eat(b'-') || self.cursor.eat(b'+');
             if !self.skip_digits(10) {
-                return Err(self.cursor.syntax_error(MALFORMED));
+                return Err(self.cursor.syntax_error(MALFORMED_NUMBER));
             }
         }
         let text = self.cursor.since(start);
@@ -72,25 +70,19 @@ impl Parser<'_> {
         }
     }
 
-    fn parse_decimal_int(&self, start: usize, text: &str) -> Result<Value, DecodeError> {
-        let malformed = |kind| self.cursor.error_at(start, kind);
-        if text.starts_with('0') {
-            return if text.bytes().all(|byte| matches!(byte, b'0' | b'_')) {
-                Ok(Value::Int(0))
-            } else {
-                const ZEROS: &str = "leading zeros in decimal integer literals are not permitted";
-                Err(malformed(DecodeErrorKind::Syntax(ZEROS)))
-            };
-        }
-        parse_decimal(Sign::Plus, text.as_bytes(), self.digits).map_err(|error| match error {
-            IntError::Digits => malformed(DecodeErrorKind::Digits(self.digits)),
-            IntError::Syntax => malformed(DecodeErrorKind::Syntax(MALFORMED)),
-        })
+    fn parse_decimal_int(&mut self, start: usize, text: &str) -> Result<Value> {
+        const ZEROS: &str = "leading zeros in decimal integer literals are not permitted";
+        let int = match text.trim_start_matches(['0', '_']) {
+            "" => Ok(Value::Int(0)),
+            _ if text.starts_with('0') => Err(DecodeErrorKind::Syntax(ZEROS)),
+            _ => parse_decimal(Sign::Plus, text.as_bytes(), self.digits),
+        };
+        int.map_err(|kind| self.cursor.fail_at(start, kind))
     }
 
-    fn parse_float(&self, text: &str) -> Result<f64, DecodeError> {
+    fn parse_float(&self, text: &str) -> Result<f64> {
         let parsed = if text.contains('_') { text.replace('_', "").parse() } else { text.parse() };
-        parsed.map_err(|_| self.cursor.syntax_error(MALFORMED))
+        parsed.map_err(|_| self.cursor.syntax_error(MALFORMED_NUMBER))
     }
 
     /// Skips digits with single underscores between them. False if there is no digit.

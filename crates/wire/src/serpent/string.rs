@@ -4,7 +4,7 @@
 use memchr::memchr2;
 
 use super::decode::Parser;
-use crate::error::{DecodeError, DecodeErrorKind};
+use crate::error::{DecodeErrorKind, Result};
 use crate::value::Value;
 
 const UNTERMINATED: &str = "a string is not terminated on its line";
@@ -26,7 +26,7 @@ struct LiteralStyle {
 
 impl Parser<'_> {
     /// Reads one or more adjacent literals.
-    pub(super) fn read_strings(&mut self) -> Result<Value, DecodeError> {
+    pub(super) fn read_strings(&mut self) -> Result<Value> {
         let mut joined = None;
         loop {
             let start = self.cursor.at;
@@ -37,7 +37,7 @@ impl Parser<'_> {
             });
             if style.bytes != matches!(content, Literal::Bytes(_)) {
                 let kind = DecodeErrorKind::Syntax("cannot mix bytes and nonbytes literals");
-                return Err(self.cursor.error_at(start, kind));
+                return Err(self.cursor.fail_at(start, kind));
             }
             self.read_content(style, content)?;
             self.skip_space();
@@ -50,7 +50,7 @@ impl Parser<'_> {
     }
 
     /// Skips the prefix and the opening quotes. `None`, and nothing skipped, if no literal follows.
-    fn read_style(&mut self) -> Result<Option<LiteralStyle>, DecodeError> {
+    fn read_style(&mut self) -> Result<Option<LiteralStyle>> {
         let rest = self.cursor.remaining();
         let quote_at = match rest {
             [b'\'' | b'"', ..] => 0,
@@ -65,7 +65,7 @@ impl Parser<'_> {
             b"b" | b"B" => (false, true),
             [b'r' | b'R', b'b' | b'B'] | [b'b' | b'B', b'r' | b'R'] => (true, true),
             [b'f' | b'F', ..] | [_, b'f' | b'F'] => {
-                return Err(self.cursor.error(DecodeErrorKind::NotData("an f-string")));
+                return Err(DecodeErrorKind::NotData("an f-string"));
             }
             _ => return Ok(None),
         };
@@ -76,16 +76,12 @@ impl Parser<'_> {
     }
 
     /// Reads the content of a literal and its closing quotes.
-    fn read_content(
-        &mut self,
-        style: LiteralStyle,
-        content: &mut Literal,
-    ) -> Result<(), DecodeError> {
+    fn read_content(&mut self, style: LiteralStyle, content: &mut Literal) -> Result<()> {
         loop {
             let rest = self.cursor.remaining();
             let Some(run) = memchr2(style.quote, b'\\', rest) else {
                 self.cursor.at += rest.len();
-                return Err(self.cursor.error(DecodeErrorKind::Truncated));
+                return Err(DecodeErrorKind::Truncated);
             };
             self.take_run(style, run, content)?;
             let rest = self.cursor.remaining();
@@ -110,19 +106,14 @@ impl Parser<'_> {
     }
 
     /// Takes the next `len` bytes, which have no escapes. Every line break becomes `\n`, as in Python.
-    fn take_run(
-        &mut self,
-        style: LiteralStyle,
-        len: usize,
-        content: &mut Literal,
-    ) -> Result<(), DecodeError> {
+    fn take_run(&mut self, style: LiteralStyle, len: usize, content: &mut Literal) -> Result<()> {
         let start = self.cursor.at;
         self.cursor.at += len;
         let text = self.cursor.since(start);
         let line_break = memchr2(b'\n', b'\r', text.as_bytes());
         if let (Some(at), false) = (line_break, style.triple) {
             let kind = DecodeErrorKind::Syntax(UNTERMINATED);
-            return Err(self.cursor.error_at(start + at, kind));
+            return Err(self.cursor.fail_at(start + at, kind));
         }
         let ok = if line_break.is_some() && text.contains('\r') {
             content.push_text(&text.replace("\r\n", "\n").replace('\r', "\n"))
@@ -133,15 +124,11 @@ impl Parser<'_> {
             return Ok(());
         }
         const ASCII: &str = "bytes can only contain ASCII literal characters";
-        Err(self.cursor.error_at(start, DecodeErrorKind::Syntax(ASCII)))
+        Err(self.cursor.fail_at(start, DecodeErrorKind::Syntax(ASCII)))
     }
 
     /// Takes a backslash of a raw literal and the character after it, even a quote.
-    fn read_raw_escape(
-        &mut self,
-        style: LiteralStyle,
-        content: &mut Literal,
-    ) -> Result<(), DecodeError> {
+    fn read_raw_escape(&mut self, style: LiteralStyle, content: &mut Literal) -> Result<()> {
         content.push(b'\\');
         match self.cursor.peek() {
             Some(byte) if byte == b'\\' || byte == style.quote => {
@@ -161,10 +148,10 @@ impl Parser<'_> {
     }
 
     /// Reads an escape after its backslash.
-    fn read_escape(&mut self, content: &mut Literal) -> Result<(), DecodeError> {
+    fn read_escape(&mut self, content: &mut Literal) -> Result<()> {
         let start = self.cursor.at - 1;
         let Some(letter) = self.cursor.peek() else {
-            return Err(self.cursor.error(DecodeErrorKind::Truncated));
+            return Err(DecodeErrorKind::Truncated);
         };
         let is_str = matches!(content, Literal::Str(_));
         self.cursor.at += 1;
@@ -188,7 +175,7 @@ impl Parser<'_> {
             b'U' if is_str => self.read_hex_escape(start, 8)?,
             b'N' if is_str => {
                 let kind = DecodeErrorKind::Syntax("named characters (\\N{...}) are not supported");
-                return Err(self.cursor.error_at(start, kind));
+                return Err(self.cursor.fail_at(start, kind));
             }
             // An unknown escape: the backslash itself.
             _ => {
@@ -211,7 +198,7 @@ impl Parser<'_> {
                 None => DecodeErrorKind::LoneSurrogate,
             },
         };
-        Err(self.cursor.error_at(start, kind))
+        Err(self.cursor.fail_at(start, kind))
     }
 
     fn read_octal(&mut self, first: u8) -> u32 {
@@ -224,10 +211,10 @@ impl Parser<'_> {
         code
     }
 
-    fn read_hex_escape(&mut self, start: usize, digits: usize) -> Result<u32, DecodeError> {
+    fn read_hex_escape(&mut self, start: usize, digits: usize) -> Result<u32> {
         self.cursor.read_hex(digits).ok_or_else(|| {
             let kind = DecodeErrorKind::Syntax("a truncated escape of hexadecimal digits");
-            self.cursor.error_at(start, kind)
+            self.cursor.fail_at(start, kind)
         })
     }
 }

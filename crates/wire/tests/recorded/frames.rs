@@ -31,7 +31,7 @@ impl Recorded {
     /// The payload's value as Python reads it.
     fn expected(&self) -> Value {
         // Values are compared, not their text, in which the order of a set may differ.
-        wire::serpent::decode(self.entry.get("value").as_bytes(), &Limits::default()).unwrap()
+        Serializer::Serpent.decode(self.entry.get("value").as_bytes(), &Limits::default()).unwrap()
     }
 }
 

@@ -93,7 +93,7 @@ fn blob(
     let Some(about) = frame.body.annotation(&BLOB_ANNOTATION) else {
         return Err(Exception::new("builtins.KeyError", "BLBI"));
     };
-    let about = wire::marshal::decode(about, limits).map_err(unreadable)?;
+    let about = Serializer::Marshal.decode(about, limits).map_err(unreadable)?;
     let parts = match about {
         Value::Tuple(parts) | Value::List(parts) => <[Value; 3]>::try_from(parts).ok(),
         _ => None,
