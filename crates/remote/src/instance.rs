@@ -108,3 +108,41 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wire::value::Value;
+
+    use super::*;
+    use crate::object::{Context, MethodCall, Operation};
+    use crate::session::Peer;
+
+    struct Nothing;
+
+    impl Object for Nothing {
+        fn metadata(&self) -> Result<Metadata, Exception> {
+            Ok(Metadata::default())
+        }
+
+        fn call(&self, _session: &Arc<Session>, _request: Request) -> Answer {
+            Answer::from(Ok(Value::None))
+        }
+    }
+
+    #[test]
+    fn a_call_behind_its_session_leaves_no_instance() {
+        let object = PerSession::new(Metadata::default(), || Ok(Nothing));
+        let session = Arc::new(Session::new(1, Peer::Unix, String::new(), Value::None));
+        let instances_after_call = || {
+            let call = MethodCall { method: "m".to_owned(), args: Vec::new(), kwargs: Vec::new() };
+            let request =
+                Request { operation: Operation::Call(call), context: Context::of_our_own() };
+            drop(object.call(&session, request));
+            object.lock().len()
+        };
+        assert_eq!(instances_after_call(), 1);
+        session.set_ended();
+        object.session_ended(&session);
+        assert_eq!(instances_after_call(), 0);
+    }
+}

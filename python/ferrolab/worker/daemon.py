@@ -198,12 +198,12 @@ class HostedDaemon:
         known = getattr(obj, "_pyroId", None)
         if inspect.isclass(obj):
             return known if known and self._object(known) is obj else None
-        with self._lock:
-            services = dict(self._services)
-        if known in services and services[known].is_served_by(obj):
+        service = self._services.get(known)
+        if service is not None and service.is_served_by(obj):
             return known
-        serving = (name for name, service in services.items() if service.is_served_by(obj))
-        return next(serving, None)
+        with self._lock:
+            services = list(self._services.values())
+        return next((service.name for service in services if service.is_served_by(obj)), None)
 
     def _location(self):
         if self._known_location is None:
