@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 use wire::message::Flags;
 
 use crate::answers::AnswerCounter;
-use crate::job::{Calls, Oneway, Target};
+use crate::job::{CallTarget, Calls, Oneway};
 use crate::latency::Latencies;
 use crate::requests;
 
@@ -29,7 +29,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) fn measure_calls(job: &Calls) -> Result<Json, String> {
     let request = job.target.encode_request(Flags::default())?;
     let mut connections = (0..job.connections.max(1))
-        .map(|_| Connection::open(&job.target))
+        .map(|_| LoadConnection::open(&job.target))
         .collect::<Result<Vec<_>, String>>()?;
     let period = MeasuredPeriod::new(job);
     match (connections.as_mut_slice(), job.rate) {
@@ -43,11 +43,11 @@ pub(crate) fn measure_calls(job: &Calls) -> Result<Json, String> {
 
 /// Makes oneway calls in bursts. A burst ends when the server's counter has counted all of it.
 pub(crate) fn measure_oneway(job: &Oneway) -> Result<Json, String> {
-    let counter = Target { method: job.counter.clone(), ..job.target.clone() };
+    let counter = CallTarget { method: job.counter.clone(), ..job.target.clone() };
     let mut done = fetch_count(&counter)?;
     let request = job.target.encode_request(Flags::ONEWAY)?.repeat(job.burst);
     let ask = counter.encode_request(Flags::default())?;
-    let mut connection = Connection::open(&job.target)?;
+    let mut connection = LoadConnection::open(&job.target)?;
     let mut buffer = vec![0; READ_BUFFER_BYTES];
     let mut elapsed = Duration::ZERO;
     for _ in 0..job.bursts {
@@ -75,7 +75,7 @@ pub(crate) fn measure_oneway(job: &Oneway) -> Result<Json, String> {
     }))
 }
 
-fn fetch_count(counter: &Target) -> Result<i64, String> {
+fn fetch_count(counter: &CallTarget) -> Result<i64, String> {
     let (header, body) = requests::call_once(counter)?;
     let value = requests::decode_result(counter, &header, &body)?;
     value.as_i64().ok_or_else(|| format!("a counter that returns {value}"))
@@ -128,16 +128,16 @@ impl Measurement {
 }
 
 /// A connection and its calls in flight.
-struct Connection {
+struct LoadConnection {
     stream: TcpStream,
     answers: AnswerCounter,
     /// The begin of each call in flight.
     pending: VecDeque<Instant>,
 }
 
-impl Connection {
-    fn open(target: &Target) -> Result<Self, String> {
-        Ok(Connection {
+impl LoadConnection {
+    fn open(target: &CallTarget) -> Result<Self, String> {
+        Ok(LoadConnection {
             stream: target.connect()?,
             answers: target.answer_counter(),
             pending: VecDeque::new(),
@@ -185,7 +185,7 @@ impl Connection {
 
 /// Closed loop on one blocking connection, with `depth` calls in flight.
 fn run_one_connection(
-    connection: &mut Connection,
+    connection: &mut LoadConnection,
     request: &[u8],
     depth: usize,
     period: MeasuredPeriod,
@@ -214,7 +214,7 @@ fn run_one_connection(
 
 /// Closed loop over several connections, each with `depth` calls in flight.
 fn run_closed_loop(
-    connections: &mut [Connection],
+    connections: &mut [LoadConnection],
     request: &[u8],
     depth: usize,
     period: MeasuredPeriod,
@@ -251,7 +251,7 @@ fn run_closed_loop(
 
 /// Open loop: calls at a rate, over the connections in turn.
 fn run_open_loop(
-    connections: &mut [Connection],
+    connections: &mut [LoadConnection],
     request: &[u8],
     rate: f64,
     period: MeasuredPeriod,
@@ -291,7 +291,7 @@ fn run_open_loop(
 }
 
 /// Makes the connections non-blocking and adds them to an epoll instance.
-fn watch_connections(connections: &[Connection]) -> Result<OwnedFd, String> {
+fn watch_connections(connections: &[LoadConnection]) -> Result<OwnedFd, String> {
     let failed = |error: &dyn std::fmt::Display| format!("cannot watch connections: {error}");
     let epoll_fd = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|error| failed(&error))?;
     for (number, connection) in connections.iter().enumerate() {
@@ -318,7 +318,10 @@ fn wait_for_events(
     Ok(())
 }
 
-fn connection_of(connections: &mut [Connection], event: epoll::Event) -> Option<&mut Connection> {
+fn connection_of(
+    connections: &mut [LoadConnection],
+    event: epoll::Event,
+) -> Option<&mut LoadConnection> {
     let number = event.data.u64();
     connections.get_mut(usize::try_from(number).ok()?)
 }

@@ -18,7 +18,7 @@ pub(crate) enum Mode {
     /// Calls: each after the answer before it (closed loop), or at a rate (open loop).
     Calls(Calls),
     /// One call, to measure the lengths of its request and its answer.
-    Probe(Target),
+    Probe(CallTarget),
     /// Bursts of oneway calls. A burst ends when the server has executed all of them.
     Oneway(Oneway),
     /// Connections with their handshakes, one after the other.
@@ -31,7 +31,7 @@ pub(crate) enum Mode {
 
 /// The method to call.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Target {
+pub(crate) struct CallTarget {
     /// `host:port`.
     pub(crate) address: String,
     pub(crate) object: String,
@@ -56,7 +56,7 @@ pub(crate) struct Lengths {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Calls {
     #[serde(flatten)]
-    pub(crate) target: Target,
+    pub(crate) target: CallTarget,
     #[serde(default = "one")]
     pub(crate) connections: usize,
     /// Calls in flight on each connection.
@@ -73,7 +73,7 @@ pub(crate) struct Calls {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Oneway {
     #[serde(flatten)]
-    pub(crate) target: Target,
+    pub(crate) target: CallTarget,
     /// Calls in a burst. A server limits how many may wait.
     pub(crate) burst: usize,
     pub(crate) bursts: usize,
@@ -84,14 +84,14 @@ pub(crate) struct Oneway {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Connects {
     #[serde(flatten)]
-    pub(crate) target: Target,
+    pub(crate) target: CallTarget,
     pub(crate) seconds: f64,
 }
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Hold {
     #[serde(flatten)]
-    pub(crate) target: Target,
+    pub(crate) target: CallTarget,
     pub(crate) connections: usize,
 }
 

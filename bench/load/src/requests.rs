@@ -11,12 +11,12 @@ use wire::value::{Dict, Value};
 use wire::{Limits, exception::Exception};
 
 use crate::answers::AnswerCounter;
-use crate::job::{Lengths, Target};
+use crate::job::{CallTarget, Lengths};
 
 /// Time without an answer after which a measurement has failed.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(20);
 
-impl Target {
+impl CallTarget {
     fn serializer(&self) -> Result<Serializer, String> {
         Serializer::from_name(&self.serializer)
             .ok_or_else(|| format!("there is no serializer `{}`", self.serializer))
@@ -111,8 +111,8 @@ fn encode_message(
     Ok(out)
 }
 
-/// Makes one call on a connection of its own; returns the whole answer.
-pub(crate) fn call_once(target: &Target) -> Result<(Header, Vec<u8>), String> {
+/// Opens a connection and makes one call; returns the whole answer.
+pub(crate) fn call_once(target: &CallTarget) -> Result<(Header, Vec<u8>), String> {
     let io = |error: std::io::Error| format!("{}: {error}", target.address);
     let request = target.encode_request(Flags::default())?;
     let mut stream = target.connect()?;
@@ -127,7 +127,7 @@ pub(crate) fn call_once(target: &Target) -> Result<(Header, Vec<u8>), String> {
 }
 
 /// Measures the lengths of a request and its answer, which a `raw_server` then exchanges.
-pub(crate) fn measure_lengths(target: &Target) -> Result<Json, String> {
+pub(crate) fn measure_lengths(target: &CallTarget) -> Result<Json, String> {
     let (header, body) = call_once(target)?;
     decode_result(target, &header, &body)?;
     let request = target.encode_request(Flags::default())?.len();
@@ -136,7 +136,7 @@ pub(crate) fn measure_lengths(target: &Target) -> Result<Json, String> {
 
 /// The value in an answer.
 pub(crate) fn decode_result(
-    target: &Target,
+    target: &CallTarget,
     header: &Header,
     body: &[u8],
 ) -> Result<Value, String> {

@@ -61,7 +61,7 @@ impl<'a> Reader<'a> {
         Ok(*array)
     }
 
-    /// Reads UTF-8 text. The surrogates that Python's `str` can hold have an error of their own.
+    /// Reads UTF-8 text. The surrogates that Python's `str` can hold are a separate error.
     pub(crate) fn read_text(&mut self, len: usize) -> Result<&'a str> {
         let start = self.at;
         let bytes = self.read_bytes(len)?;

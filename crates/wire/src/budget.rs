@@ -8,14 +8,15 @@ use crate::error::{DecodeErrorKind, Result};
 use crate::limits::Limits;
 use crate::value::{Dict, Set, Value};
 
-const VALUE_BYTES: usize = size_of::<Value>();
+/// Size of a [`Value`] in bytes.
+pub(crate) const VALUE_BYTES: usize = size_of::<Value>();
 /// Largest capacity, in entries, of a dict whose length the format does not announce. Such a dict
 /// gets the capacity of the dict before it, because the rows of a table are alike.
 const MAX_PREALLOCATED_ENTRIES: usize = 16;
 
 /// The memory and depth that a decoder may still use.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub(crate) struct DecodeBudget {
     /// Limit on the memory, in bytes.
     limit: usize,
     /// Memory left, in bytes.
@@ -28,13 +29,13 @@ pub(crate) struct Budget {
     last_dict_len: usize,
 }
 
-impl Budget {
+impl DecodeBudget {
     pub(crate) fn new(limits: &Limits) -> Self {
         let Limits { memory, depth, .. } = *limits;
-        Budget { limit: memory, left: memory, depth, depth_left: depth, last_dict_len: 0 }
+        DecodeBudget { limit: memory, left: memory, depth, depth_left: depth, last_dict_len: 0 }
     }
 
-    /// Enters a container; [`Budget::leave_container`] leaves it.
+    /// Enters a container; [`DecodeBudget::leave_container`] leaves it.
     pub(crate) fn enter_container(&mut self) -> Result<()> {
         let left = self.depth_left.checked_sub(1);
         self.depth_left = left.ok_or(DecodeErrorKind::TooDeep(self.depth))?;
@@ -50,7 +51,7 @@ impl Budget {
         self.limit - self.left
     }
 
-    /// Returns all that was paid since [`Budget::spent`] gave `spent`: those values are dropped.
+    /// Returns all that was paid since [`DecodeBudget::spent`] gave `spent`: those values are dropped.
     pub(crate) fn refund_to(&mut self, spent: usize) {
         self.left = self.limit.saturating_sub(spent);
     }
@@ -68,7 +69,7 @@ impl Budget {
     }
 
     /// Pays for an empty dict whose length the format does not announce. When the dict is complete,
-    /// [`Budget::note_dict_len`] takes note of its length for the next one.
+    /// [`DecodeBudget::note_dict_len`] takes note of its length for the next one.
     pub(crate) fn new_dict_of_unknown_len(&mut self) -> Result<Dict> {
         self.new_dict(self.last_dict_len)
     }

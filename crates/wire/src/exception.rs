@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_dict_of_the_programs_own_travels_as_it_is() {
+    fn a_registered_class_dict_travels_unchanged() {
         let dict: Dict = [("__class__", "lab.OutOfRange"), ("text", "no")].into_iter().collect();
         let exception = Exception::from_class_dict(dict.clone());
         assert_eq!(exception.class, "lab.OutOfRange");

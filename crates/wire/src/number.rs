@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_numbers_are_read_or_left_to_a_closer_look() {
+    fn numbers_in_usual_form_are_parsed() {
         let float = |float: f64| Some(Value::Float(float));
         let cases = [
             ("0", Some(Value::Int(0)), 1),

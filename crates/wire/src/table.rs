@@ -15,21 +15,21 @@ const MAX_SCANNED: usize = 8;
 pub(crate) struct Table<V> {
     pub(crate) entries: Vec<(Value, V)>,
     /// Empty, or a slot for each entry.
-    index: HashTable<Slot>,
+    index: HashTable<IndexSlot>,
 }
 
 /// An entry in the index.
 #[derive(Clone, Copy, Debug)]
-struct Slot {
+struct IndexSlot {
     /// The high half of the key's hash.
     hash: u32,
     /// The entry's position. 32 bits do: a message has at most 4 GiB, an entry several bytes.
     number: u32,
 }
 
-impl Slot {
+impl IndexSlot {
     fn new(hash: u64, number: usize) -> Self {
-        Slot { hash: (hash >> 32) as u32, number: number as u32 }
+        IndexSlot { hash: (hash >> 32) as u32, number: number as u32 }
     }
 
     /// The hash for the index, which uses both ends of its 64 bits.
@@ -115,8 +115,8 @@ impl<V> Table<V> {
         if hash.nan {
             return None;
         }
-        let wanted = Slot::new(hash.bits, 0);
-        let is_entry = |slot: &Slot| {
+        let wanted = IndexSlot::new(hash.bits, 0);
+        let is_entry = |slot: &IndexSlot| {
             slot.hash == wanted.hash
                 && self.entries.get(slot.number as usize).is_some_and(|(known, _)| is_key(known))
         };
@@ -125,7 +125,7 @@ impl<V> Table<V> {
 
     fn rebuild_index(&mut self) {
         self.index.clear();
-        self.index.reserve(self.entries.len(), Slot::spread_hash);
+        self.index.reserve(self.entries.len(), IndexSlot::spread_hash);
         for number in 0..self.entries.len() {
             self.index_entry(number, None);
         }
@@ -137,7 +137,7 @@ impl<V> Table<V> {
         // A key with a nan is never found again. Its own hash, which all of them share, would make
         // the index slow.
         let bits = if hash.nan { key::hash(&Value::from(number)).bits } else { hash.bits };
-        let slot = Slot::new(bits, number);
-        self.index.insert_unique(slot.spread_hash(), slot, Slot::spread_hash);
+        let slot = IndexSlot::new(bits, number);
+        self.index.insert_unique(slot.spread_hash(), slot, IndexSlot::spread_hash);
     }
 }

@@ -17,10 +17,10 @@ use crate::conversation::{self, FuzzBytes};
 const CONVERSATION_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// The object that the client calls.
-struct Target;
+struct FuzzedObject;
 
 #[remote::expose]
-impl Target {
+impl FuzzedObject {
     pub fn echo(&self, #[default(Value::None)] value: Value) -> Value {
         value
     }
@@ -124,7 +124,7 @@ fn run_conversation(settings: u8, sent: &[u8]) {
 /// Sends the bytes in chunks and returns everything that the daemon answers.
 async fn exchange(config: DaemonConfig, sent: &[u8], chunk_len: usize) -> Vec<u8> {
     let daemon = Daemon::new(config);
-    let registered = daemon.register("target", Target.into_object());
+    let registered = daemon.register("target", FuzzedObject.into_object());
     assert!(registered.is_ok());
     let (ours, theirs) = tokio::io::duplex(256);
     let peer = Peer::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));

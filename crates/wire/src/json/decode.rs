@@ -3,7 +3,7 @@
 use memchr::memchr2;
 use num_bigint::Sign;
 
-use crate::budget::Budget;
+use crate::budget::DecodeBudget;
 use crate::error::{DecodeErrorKind, Decoded, Result};
 use crate::limits::Limits;
 use crate::number::{parse_decimal, parse_plain_number};
@@ -19,7 +19,7 @@ const EXPECTED_VALUE: &str = "a value is expected";
 /// the limits.
 pub(crate) fn decode(data: &[u8], limits: &Limits) -> Decoded<(Value, usize)> {
     let cursor = Cursor::new(data)?;
-    let mut decoder = Decoder { cursor, digits: limits.digits, budget: Budget::new(limits) };
+    let mut decoder = Decoder { cursor, digits: limits.digits, budget: DecodeBudget::new(limits) };
     let value = decoder.read_document().map_err(|kind| (decoder.cursor.at, kind))?;
     Ok((value, decoder.budget.spent()))
 }
@@ -28,7 +28,7 @@ struct Decoder<'a> {
     cursor: Cursor<'a>,
     /// Limit on the decimal digits of an int.
     digits: usize,
-    budget: Budget,
+    budget: DecodeBudget,
 }
 
 impl Decoder<'_> {

@@ -4,14 +4,14 @@
 //! allocates nothing.
 
 /// Deepest nesting, in levels, that the check follows. Deeper data is rare, and is decoded.
-const MAX_DEPTH: usize = 16;
+const MAX_CHECKED_DEPTH: usize = 16;
 
 /// Whether the decoder accepts `data`, and the encoder writes the same bytes for the value.
 ///
 /// `false` means only that the check did not find out. It stops at dicts and sets, whose keys it
 /// would have to compare, and at ints beyond 32 bits.
 pub fn is_canonical(data: &[u8]) -> bool {
-    skip_canonical(data, MAX_DEPTH).is_some_and(<[u8]>::is_empty)
+    skip_canonical(data, MAX_CHECKED_DEPTH).is_some_and(<[u8]>::is_empty)
 }
 
 /// The data after its first value, if that value is canonical.
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_values_stay_the_same() {
+    fn plain_values_are_canonical() {
         let long = Value::List(vec![1.5.into(); 1000]);
         let nested = |depth| (0..depth).fold(Value::None, |value, _| Value::List(vec![value]));
         let cases = [
@@ -79,8 +79,8 @@ mod tests {
             (Value::Tuple(vec![1.into(), "é".into(), true.into(), long]), true),
             (Value::from(1_i64 << 40), false),
             (Value::Dict(Dict::new()), false),
-            (nested(MAX_DEPTH), true),
-            (nested(MAX_DEPTH + 1), false),
+            (nested(MAX_CHECKED_DEPTH), true),
+            (nested(MAX_CHECKED_DEPTH + 1), false),
         ];
         for (value, same) in cases {
             assert_eq!(is_canonical(&encoded(&value)), same, "{value}");
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_value_does_not() {
+    fn invalid_data_is_not_canonical() {
         let whole = encoded(&Value::List(vec![1.5.into(), 7.into(), "text".into()]));
         for cut in 0..whole.len() {
             assert!(!is_canonical(&whole[..cut]), "{cut}");
@@ -103,7 +103,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_stays_the_same_does(
+        fn canonical_data_is_encoded_the_same(
             data in prop::collection::vec(
                 prop::sample::select(b"NFTigysu([{<0\0\0\0\0\x01\x02\x7f\xff\x80".to_vec()), 0..40,
             )

@@ -1,23 +1,21 @@
 //! Decoder of marshal.
 //!
 //! A reference decodes its target again. Data of a few bytes could otherwise make gigabytes by
-//! references to references, so what they expand to has a budget of its own.
+//! references to references, so what they expand to has a separate budget.
 
 use num_bigint::{BigInt, Sign};
 
 use crate::binary_reader::Reader;
-use crate::budget::Budget;
+use crate::budget::{DecodeBudget, VALUE_BYTES};
 use crate::error::{DecodeErrorKind, Decoded, Result};
 use crate::limits::Limits;
 use crate::value::{Dict, Set, Value};
 
 /// The bit of a type code that makes its value a target of references.
 const FLAG_REF: u8 = 0x80;
-/// Bytes of a [`Value`], the least that a value decoded through a reference costs.
-const VALUE_BYTES: usize = size_of::<Value>();
 /// Bytes that references may expand to, for each byte of data: as much as one-byte codes make.
 const EXPANSION_PER_BYTE: usize = VALUE_BYTES;
-/// Divisor of the largest message. References may expand to so many bytes more, so that short data
+/// Divisor of the largest message. References may expand to that many bytes more, so that short data
 /// can repeat a long text.
 const EXPANSION_DIVISOR: usize = 16;
 
@@ -32,7 +30,7 @@ pub(crate) fn decode(data: &[u8], limits: &Limits) -> Decoded<(Value, usize)> {
         input: Reader::new(data),
         targets: Vec::new(),
         replaying: false,
-        budget: Budget::new(limits),
+        budget: DecodeBudget::new(limits),
         expansion_left: (data.len().saturating_mul(EXPANSION_PER_BYTE))
             .saturating_add(limits.message / EXPANSION_DIVISOR),
     };
@@ -42,17 +40,17 @@ pub(crate) fn decode(data: &[u8], limits: &Limits) -> Decoded<(Value, usize)> {
 
 struct Decoder<'a> {
     input: Reader<'a>,
-    targets: Vec<Target>,
+    targets: Vec<ReferenceTarget>,
     /// Whether the value is being decoded again, through a reference.
     replaying: bool,
-    budget: Budget,
+    budget: DecodeBudget,
     /// Bytes that references may still expand to.
     expansion_left: usize,
 }
 
 /// A value that references may name. It is decoded again rather than copied, because most targets
 /// have no reference.
-struct Target {
+struct ReferenceTarget {
     /// Position in the data.
     at: usize,
     /// Whether the value has been decoded. A reference to it before would make it contain itself.
@@ -76,7 +74,7 @@ impl Decoder<'_> {
             return self.read_object(start, code, hashable);
         }
         let number = self.targets.len();
-        self.targets.push(Target { at: start, complete: false });
+        self.targets.push(ReferenceTarget { at: start, complete: false });
         let value = self.read_object(start, code, hashable)?;
         if let Some(target) = self.targets.get_mut(number) {
             target.complete = true;

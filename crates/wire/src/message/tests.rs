@@ -48,7 +48,7 @@ fn small_payloads_stay_uncompressed() {
 }
 
 #[test]
-fn headers_that_are_none_are_refused() {
+fn invalid_headers_are_refused() {
     let good = frame(&Annotations::new(), b"", false);
     let cases: [(usize, u8, FrameError, &str); 5] = [
         (0, b'p', FrameError::NotPyro, "invalid data: not a Pyro message"),
@@ -114,7 +114,7 @@ fn malformed_annotations_are_refused() {
 }
 
 #[test]
-fn of_two_annotations_with_one_id_the_later_wins() {
+fn the_later_of_two_annotations_with_one_id_counts() {
     let frame =
         frame(&vec![(*b"ABCD", vec![1]), (*b"XXXX", vec![]), (*b"ABCD", vec![2])], b"", false);
     let body = parse(&frame, &Limits::default()).unwrap();
@@ -138,7 +138,7 @@ fn inflating_is_limited() {
 }
 
 #[test]
-fn what_does_not_inflate_is_refused() {
+fn payloads_that_do_not_inflate_are_refused() {
     let good = frame(&Annotations::new(), &(0..=255).collect::<Vec<u8>>(), true);
     let corrupt = Err(FrameError::Inflate(InflateError::Corrupt));
     let with_payload = |payload: &[u8]| {
@@ -158,7 +158,7 @@ fn what_does_not_inflate_is_refused() {
 }
 
 #[test]
-fn a_frame_that_is_not_finished_leaves_no_trace() {
+fn an_unfinished_frame_leaves_the_buffer_unchanged() {
     let mut out = b"before".to_vec();
     let ids = vec![(*b"ABCD", vec![1])];
     {
@@ -180,7 +180,7 @@ fn a_frame_that_is_not_finished_leaves_no_trace() {
 }
 
 #[test]
-fn a_payload_may_go_on_behind_the_buffer() {
+fn the_tail_of_a_payload_may_stay_out_of_the_buffer() {
     let ids = vec![(*b"ABCD", vec![1])];
     let mut whole = Vec::new();
     let mut writer = FrameWriter::begin(&mut whole, MessageType::Result, 2, 7, &ids).unwrap();

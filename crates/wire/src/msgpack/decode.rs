@@ -4,7 +4,7 @@ use num_bigint::Sign;
 
 use super::ext::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
 use crate::binary_reader::Reader;
-use crate::budget::Budget;
+use crate::budget::DecodeBudget;
 use crate::error::{DecodeErrorKind, Decoded, Result};
 use crate::limits::Limits;
 use crate::number::parse_decimal;
@@ -20,7 +20,7 @@ const NO_NUMBER: &str = "an ext long takes a number";
 /// anything beyond the limits.
 pub(crate) fn decode(data: &[u8], limits: &Limits) -> Decoded<(Value, usize)> {
     let input = Reader::new(data);
-    let mut decoder = Decoder { input, digits: limits.digits, budget: Budget::new(limits) };
+    let mut decoder = Decoder { input, digits: limits.digits, budget: DecodeBudget::new(limits) };
     let value = decoder.read_document().map_err(|kind| (decoder.input.at(), kind))?;
     Ok((value, decoder.budget.spent()))
 }
@@ -29,7 +29,7 @@ struct Decoder<'a> {
     input: Reader<'a>,
     /// Limit on the decimal digits of an int.
     digits: usize,
-    budget: Budget,
+    budget: DecodeBudget,
 }
 
 impl Decoder<'_> {

@@ -1,6 +1,6 @@
 //! Container literals of serpent: lists, tuples, dicts and sets, and the class dict of a nan.
 
-use super::decode::{Expect, Form, Parser};
+use super::decode::{Expect, ExpressionForm, Parser};
 use crate::error::{DecodeErrorKind, Result};
 use crate::value::{Dict, Set, Value};
 
@@ -28,11 +28,11 @@ impl Parser<'_> {
     }
 
     /// Reads a tuple, or an expression in parentheses.
-    pub(super) fn read_parentheses(&mut self, expect: Expect) -> Result<(Value, Form)> {
+    pub(super) fn read_parentheses(&mut self, expect: Expect) -> Result<(Value, ExpressionForm)> {
         self.open_bracket()?;
         if self.cursor.peek() == Some(b')') {
             self.close_bracket();
-            return Ok((Value::Tuple(Vec::new()), Form::Other));
+            return Ok((Value::Tuple(Vec::new()), ExpressionForm::Other));
         }
         let start = self.cursor.at;
         let (first, form) = self.read_expression(expect)?;
@@ -40,7 +40,7 @@ impl Parser<'_> {
             self.close_bracket();
             return Ok((first, form));
         }
-        if form == Form::SetName {
+        if form == ExpressionForm::SetName {
             return Err(self.cursor.fail_at(start, DecodeErrorKind::NotData("a name")));
         }
         if !self.cursor.eat(b',') {
@@ -48,7 +48,7 @@ impl Parser<'_> {
         }
         let items = self.start_tuple(first)?;
         let items = self.read_items(b')', items, expect)?;
-        Ok((Value::Tuple(items), Form::Other))
+        Ok((Value::Tuple(items), ExpressionForm::Other))
     }
 
     /// Reads a dict or a set.

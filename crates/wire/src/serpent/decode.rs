@@ -5,7 +5,7 @@
 
 use memchr::{memchr, memchr2};
 
-use crate::budget::Budget;
+use crate::budget::DecodeBudget;
 use crate::error::{DecodeErrorKind, Decoded, Result};
 use crate::limits::Limits;
 use crate::number::parse_plain_number;
@@ -22,7 +22,7 @@ pub(crate) fn decode(data: &[u8], limits: &Limits) -> Decoded<(Value, usize)> {
     if let Some(at) = memchr(0, data) {
         return Err((at, DecodeErrorKind::Syntax("a zero byte in the text")));
     }
-    let budget = Budget::new(limits);
+    let budget = DecodeBudget::new(limits);
     let mut parser = Parser { cursor, brackets: 0, digits: limits.digits, budget };
     let value = parser.read_document().map_err(|kind| (parser.cursor.at, kind))?;
     Ok((value, parser.budget.spent()))
@@ -34,12 +34,12 @@ pub(super) struct Parser<'a> {
     pub(super) brackets: usize,
     /// Limit on the decimal digits of an int.
     pub(super) digits: usize,
-    pub(super) budget: Budget,
+    pub(super) budget: DecodeBudget,
 }
 
 /// The syntax of an expression, where Python's rules depend on it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum ExpressionForm {
     /// A number without a sign.
     Number,
     /// A number with a sign.
@@ -105,7 +105,7 @@ impl Parser<'_> {
         }
         let start = self.cursor.at;
         match self.read_expression(expect)? {
-            (_, Form::SetName) => {
+            (_, ExpressionForm::SetName) => {
                 Err(self.cursor.fail_at(start, DecodeErrorKind::NotData("a name")))
             }
             (value, _) => Ok(value),
@@ -148,7 +148,7 @@ impl Parser<'_> {
     }
 
     /// Reads an expression and the white space after it: a term, or a sum that makes a complex.
-    pub(super) fn read_expression(&mut self, expect: Expect) -> Result<(Value, Form)> {
+    pub(super) fn read_expression(&mut self, expect: Expect) -> Result<(Value, ExpressionForm)> {
         let start = self.cursor.at;
         let (left, form) = self.read_term(expect)?;
         let minus = match self.cursor.peek() {
@@ -157,8 +157,10 @@ impl Parser<'_> {
             _ => return Ok((left, form)),
         };
         let real = match (form, &left) {
-            (Form::Number | Form::Signed, Value::Int(_) | Value::BigInt(_)) => left.as_f64(),
-            (Form::Number | Form::Signed, Value::Float(float)) => Some(*float),
+            (ExpressionForm::Number | ExpressionForm::Signed, Value::Int(_) | Value::BigInt(_)) => {
+                left.as_f64()
+            }
+            (ExpressionForm::Number | ExpressionForm::Signed, Value::Float(float)) => Some(*float),
             _ => None,
         };
         let real = real.ok_or(DecodeErrorKind::NotData("a sum"))?;
@@ -169,7 +171,7 @@ impl Parser<'_> {
         self.cursor.at += 1;
         self.skip_space();
         let at = self.cursor.at;
-        let (Value::Complex { im, .. }, Form::Number) = self.read_atom(expect)? else {
+        let (Value::Complex { im, .. }, ExpressionForm::Number) = self.read_atom(expect)? else {
             return Err(self.cursor.fail_at(at, DecodeErrorKind::NotData("a sum")));
         };
         // Python computes the real number plus or minus (0 + im j), which loses some signs of zeros.
@@ -178,11 +180,11 @@ impl Parser<'_> {
         } else {
             Value::Complex { re: real + 0.0, im: 0.0 + im }
         };
-        Ok((value, Form::Other))
+        Ok((value, ExpressionForm::Other))
     }
 
     /// Reads an atom with at most one sign before it.
-    fn read_term(&mut self, expect: Expect) -> Result<(Value, Form)> {
+    fn read_term(&mut self, expect: Expect) -> Result<(Value, ExpressionForm)> {
         let minus = match self.cursor.peek() {
             Some(b'-') => true,
             Some(b'+') => false,
@@ -191,7 +193,7 @@ impl Parser<'_> {
         self.cursor.at += 1;
         self.skip_space();
         let start = self.cursor.at;
-        let (value, Form::Number) = self.read_atom(expect)? else {
+        let (value, ExpressionForm::Number) = self.read_atom(expect)? else {
             return Err(self.cursor.fail_at(start, DecodeErrorKind::NotData("an operation")));
         };
         let value = match value {
@@ -205,26 +207,26 @@ impl Parser<'_> {
             Value::Complex { re, im } => Value::Complex { re: -re, im: -im },
             other => other,
         };
-        Ok((value, Form::Signed))
+        Ok((value, ExpressionForm::Signed))
     }
 
     /// Reads an atom and the white space after it.
-    fn read_atom(&mut self, expect: Expect) -> Result<(Value, Form)> {
+    fn read_atom(&mut self, expect: Expect) -> Result<(Value, ExpressionForm)> {
         let start = self.cursor.at;
         let atom = match self.cursor.peek() {
-            Some(b'\'' | b'"') => (self.read_strings()?, Form::Other),
-            Some(b'0'..=b'9' | b'.') => (self.read_number()?, Form::Number),
+            Some(b'\'' | b'"') => (self.read_strings()?, ExpressionForm::Other),
+            Some(b'0'..=b'9' | b'.') => (self.read_number()?, ExpressionForm::Number),
             Some(b'[') if expect == Expect::Hashable => {
                 return Err(DecodeErrorKind::Unhashable("list"));
             }
-            Some(b'[') => (self.read_list()?, Form::Other),
+            Some(b'[') => (self.read_list()?, ExpressionForm::Other),
             Some(b'(') => self.read_parentheses(expect)?,
-            Some(b'{') => (self.read_braces(expect)?, Form::Other),
+            Some(b'{') => (self.read_braces(expect)?, ExpressionForm::Other),
             Some(b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80..) => self.read_word()?,
             _ => return Err(self.cursor.syntax_error("a value is expected")),
         };
         self.skip_space();
-        if atom.1 == Form::SetName && self.cursor.peek() == Some(b'(') {
+        if atom.1 == ExpressionForm::SetName && self.cursor.peek() == Some(b'(') {
             if expect == Expect::Hashable {
                 return Err(DecodeErrorKind::Unhashable("set"));
             }
@@ -233,26 +235,26 @@ impl Parser<'_> {
                 return Err(self.cursor.fail_at(start, DecodeErrorKind::NotData("a call")));
             }
             self.close_bracket();
-            return Ok((Value::Set(Set::new()), Form::Other));
+            return Ok((Value::Set(Set::new()), ExpressionForm::Other));
         }
         Ok(atom)
     }
 
     /// Reads a constant, `set`, or a string with a prefix. Other names are refused.
-    fn read_word(&mut self) -> Result<(Value, Form)> {
+    fn read_word(&mut self) -> Result<(Value, ExpressionForm)> {
         let start = self.cursor.at;
         let rest = self.cursor.remaining();
         let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte >= 0x80;
         let len = rest.iter().position(|byte| !is_letter(byte)).unwrap_or(rest.len());
         if len <= 2 && matches!(rest.get(len), Some(b'\'' | b'"')) {
-            return Ok((self.read_strings()?, Form::Other));
+            return Ok((self.read_strings()?, ExpressionForm::Other));
         }
         self.cursor.at += len;
         match self.cursor.since(start) {
-            "None" => Ok((Value::None, Form::Other)),
-            "True" => Ok((Value::Bool(true), Form::Other)),
-            "False" => Ok((Value::Bool(false), Form::Other)),
-            "set" => Ok((Value::None, Form::SetName)),
+            "None" => Ok((Value::None, ExpressionForm::Other)),
+            "True" => Ok((Value::Bool(true), ExpressionForm::Other)),
+            "False" => Ok((Value::Bool(false), ExpressionForm::Other)),
+            "set" => Ok((Value::None, ExpressionForm::SetName)),
             _ => Err(self.cursor.fail_at(start, DecodeErrorKind::NotData("a name"))),
         }
     }

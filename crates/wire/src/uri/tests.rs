@@ -30,7 +30,7 @@ fn good_uris_print_as_pyro_prints_them() {
 }
 
 #[test]
-fn bad_uris_are_told_what_is_wrong() {
+fn errors_say_what_is_wrong() {
     let cases = [
         ("", "must begin with a protocol"),
         ("obj@host:1", "must begin with a protocol"),

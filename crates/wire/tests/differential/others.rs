@@ -85,7 +85,7 @@ fn uris_are_read_as_by_pyro() {
 
 /// Pyro5 accepts these and fails later, when it connects.
 #[test]
-fn uris_that_lead_nowhere_are_refused() {
+fn uris_that_no_client_could_connect_to_are_refused() {
     let texts =
         ["PYRO:obj@:1", "PYRO:obj@h:65536", "PYRO:obj@h:-1", "PYRO:obj@h:1_0", "PYRONAME:n@[::1]x"];
     let asks = texts.map(|text| Ask::bytes('u', Serializer::Serpent, text.as_bytes()));
@@ -108,7 +108,7 @@ fn shown(uri: &Uri) -> Value {
 }
 
 #[test]
-fn exceptions_say_what_they_say_in_python() {
+fn exceptions_have_the_text_of_python() {
     let list = |items: &[&str]| items.iter().map(|item| Value::from(*item)).collect::<Vec<_>>();
     let mut cases = Vec::new();
     for class in [

@@ -67,7 +67,7 @@ fn nesting_is_limited() {
 }
 
 #[test]
-fn the_deepest_nesting_that_is_taken_is_no_danger() {
+fn the_deepest_nesting_is_safe() {
     let cases: [(Serializer, &[u8], &[u8], &[u8]); 4] = [
         (Serializer::Serpent, b"[", b"1", b"]"),
         (Serializer::Json, b"[", b"1", b"]"),
@@ -133,7 +133,7 @@ fn values_take_no_more_memory_than_their_limit() {
 
 /// Typical data of a lab: long lists of numbers, and tables as lists of dicts.
 #[test]
-fn what_is_honest_fits_the_default_limits() {
+fn typical_data_fits_the_default_limits() {
     let row = |number: i32| {
         let time = f64::from(number) * 0.1;
         [("n", Value::from(number)), ("t", time.into()), ("volts", (time + 0.5).into())]
@@ -156,7 +156,7 @@ fn what_is_honest_fits_the_default_limits() {
 }
 
 #[test]
-fn announced_lengths_are_not_believed() {
+fn announced_lengths_are_checked() {
     let truncated = Some(DecodeErrorKind::Truncated);
     for code in [0xdb, 0xc6, 0xdd, 0xdf, 0xc9] {
         let data = [&[code, 0xff, 0xff, 0xff, 0xff][..], &[0; 100]].concat();
@@ -253,7 +253,7 @@ fn long_data_takes_no_quadratic_time() {
 }
 
 #[test]
-fn keys_do_not_collide_at_will() {
+fn a_client_cannot_make_keys_collide() {
     let keys = |count: i64| (0..count).map(|i| (Value::Int(i << 32), Value::Int(i)));
     let mut data = Vec::new();
     Serializer::Marshal.encode(&keys(100_000).collect::<Dict>().into(), &mut data).unwrap();

@@ -174,7 +174,7 @@ fn exceptions_are_read() {
 }
 
 #[test]
-fn every_type_and_flag_is_among_them() {
+fn every_type_and_flag_is_recorded() {
     let mut kinds = HashSet::new();
     let mut flags = Flags::empty();
     for Recorded { header, .. } in recorded() {
