@@ -78,16 +78,11 @@ impl CallTarget {
         let bytes = encode_message(MessageType::Connect, serializer, Flags::default(), |out| {
             serializer.encode(&Value::Dict(hello), out).map_err(|error| error.to_string())
         })?;
-        stream.write_all(&bytes).map_err(io)?;
-        let limits = Limits::default();
-        let mut head = [0; HEADER_LEN];
-        stream.read_exact(&mut head).map_err(io)?;
-        let header = Header::decode(&head, &limits).map_err(|error| error.to_string())?;
-        let mut body = vec![0; header.body_len()];
-        stream.read_exact(&mut body).map_err(io)?;
+        let (header, body) = exchange(stream, &bytes)?;
         if matches!(header.kind, MessageType::ConnectOk) {
             return Ok(());
         }
+        let limits = Limits::default();
         let reason = Body::parse(&header, &body, &limits)
             .ok()
             .and_then(|body| serializer.decode(&body.payload, &limits).ok());
@@ -113,14 +108,18 @@ fn encode_message(
 
 /// Opens a connection and makes one call; returns the whole answer.
 pub(crate) fn call_once(target: &CallTarget) -> Result<(Header, Vec<u8>), String> {
-    let io = |error: std::io::Error| format!("{}: {error}", target.address);
     let request = target.encode_request(Flags::default())?;
     let mut stream = target.connect()?;
-    stream.write_all(&request).map_err(io)?;
-    let limits = Limits::default();
+    exchange(&mut stream, &request).map_err(|error| format!("{}: {error}", target.address))
+}
+
+/// Sends a message and reads the answer.
+fn exchange(stream: &mut TcpStream, message: &[u8]) -> Result<(Header, Vec<u8>), String> {
+    let io = |error: std::io::Error| error.to_string();
+    stream.write_all(message).map_err(io)?;
     let mut head = [0; HEADER_LEN];
     stream.read_exact(&mut head).map_err(io)?;
-    let header = Header::decode(&head, &limits).map_err(|error| error.to_string())?;
+    let header = Header::decode(&head, &Limits::default()).map_err(|error| error.to_string())?;
     let mut body = vec![0; header.body_len()];
     stream.read_exact(&mut body).map_err(io)?;
     Ok((header, body))
