@@ -69,8 +69,8 @@ pub(crate) async fn run(
         connections: Some(allowed.served),
         handshakes: allowed.handshakes,
         handshakes_per_address: allowed.handshakes_per_address,
-        unread: Some(UNREAD),
-        answer: Some(ANSWER),
+        answer_memory: Some(UNREAD),
+        max_answer: Some(ANSWER),
         limits: Limits { message: REQUEST, inflated: REQUEST, ..Limits::default() },
         ..DaemonConfig::default()
     });

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use remote::{AnswerRoom, Context, Exception};
+use remote::{AnswerMemory, Context, Exception};
 
 use crate::store::Entry;
 
@@ -94,7 +94,7 @@ pub(crate) struct Budget {
     /// What is left of the time for searches.
     pub(crate) searching: Duration,
     /// For a large answer; `None` where nobody waits for one.
-    room: Option<AnswerRoom>,
+    room: Option<AnswerMemory>,
 }
 
 impl Default for Budget {
@@ -106,7 +106,7 @@ impl Default for Budget {
 impl Budget {
     /// For a request whose answer may be large.
     pub(crate) fn of(context: &Context) -> Self {
-        Budget { room: context.answer_room(), ..Budget::default() }
+        Budget { room: context.answer_memory(), ..Budget::default() }
     }
 
     /// Takes room for more of the answer; refuses where all of it would not fit into a message.
@@ -138,19 +138,19 @@ impl Budget {
 
     /// Whether there is room in memory for what was taken.
     pub(crate) fn has_room(&self) -> bool {
-        self.is_small() || self.room.as_ref().is_none_or(|room| room.take(self.memory()))
+        self.is_small() || self.room.as_ref().is_none_or(|room| room.try_reserve(self.memory()))
     }
 
     /// Waits until there is.
     pub(crate) async fn wait_for_room(&self) -> Result<(), Exception> {
         match &self.room {
-            Some(room) if !self.has_room() => room.wait(self.memory()).await,
+            Some(room) if !self.has_room() => room.reserve(self.memory()).await,
             _ => Ok(()),
         }
     }
 
     /// The room, to go along with the answer.
-    pub(crate) fn room(&self) -> Option<AnswerRoom> {
+    pub(crate) fn room(&self) -> Option<AnswerMemory> {
         self.room.clone()
     }
 

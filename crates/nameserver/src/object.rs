@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use remote::{
-    Answer, AnswerRoom, CallResult, Context, Exception, Metadata, MethodCall, Object, Operation,
+    Answer, AnswerMemory, CallResult, Context, Exception, Metadata, MethodCall, Object, Operation,
     Reply, Request, Session, Value,
 };
 use tokio::sync::oneshot;
@@ -297,8 +297,8 @@ impl Results {
 }
 
 /// An answer with the room that it has taken.
-fn reply(value: Value, room: Option<AnswerRoom>) -> Reply {
-    Reply { room: room.filter(AnswerRoom::is_taken), ..Reply::from(value) }
+fn reply(value: Value, room: Option<AnswerMemory>) -> Reply {
+    Reply { memory: room.filter(AnswerMemory::is_reserved), ..Reply::from(value) }
 }
 
 /// Puts what was found into words, as far as there is room for it.

@@ -7,10 +7,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 
-use remote::Serializer;
+use remote::{OnewayTurn, Serializer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::OwnedMutexGuard;
 use wire::EncodeError;
 use wire::value::Value;
 
@@ -34,7 +33,7 @@ pub(crate) struct Channel {
     /// and how much of it has been.
     written: usize,
     /// Held until the oneway call that the channel carries has begun.
-    pub turn: Option<OwnedMutexGuard<()>>,
+    pub turn: Option<OnewayTurn>,
 }
 
 /// Why an exchange has failed.
@@ -154,14 +153,14 @@ impl Channel {
             && self.input.len() == end
         {
             let whole = std::mem::replace(&mut self.input, Vec::with_capacity(ROOM));
-            match remote::aside(|| frames::pass_on(whole, HEAD, serializer)) {
+            match remote::run_blocking(|| frames::pass_on(whole, HEAD, serializer)) {
                 Ok(passed) => return Ok(Answered::Serialized(passed)),
                 Err(whole) => self.input = whole,
             }
         }
         let content = self.input.get(HEAD..end).unwrap_or_default();
         let read = || frames::answer(content);
-        let answer = if length > LARGE { remote::aside(read) } else { read() };
+        let answer = if length > LARGE { remote::run_blocking(read) } else { read() };
         self.input.drain(..end);
         if self.input.is_empty() && self.input.capacity() > KEEP {
             self.input = Vec::with_capacity(ROOM);

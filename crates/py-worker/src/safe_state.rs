@@ -83,14 +83,19 @@ pub(crate) async fn to_rest(
     }
 }
 
-/// The session is about to end: its own instance comes to rest now, or not at all.
-pub(crate) async fn leave(service: Arc<Inner>, session: Arc<Session>, rests: bool) {
+/// The session ends: its own instance is brought to a safe state now if it `may_drive`, or not at all.
+pub(crate) async fn end_session(
+    service: Arc<Inner>,
+    session: Arc<Session>,
+    may_drive: bool,
+) -> Result<bool, Exception> {
     // What has gone with its process is not there any more.
     if let Some(run) = service.serving()
         && let Ok(mut lease) = service.keeper.sessions.lease(&run, &session)
     {
-        let _ = lease.exchange(frames::leave(&service.name, rests)).await;
+        let _ = lease.exchange(frames::leave(&service.name, may_drive)).await;
     }
+    Ok(may_drive)
 }
 
 /// Has a method called; the instance mode where there is no instance.

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use remote::{
     Annotations, Answer, BoxFuture, CallResult, Context, Exception, Item, ItemStream, Metadata,
-    Object, Operation, Reply, ReplyBody, Request, Rested, Serializer, Session, Value,
+    Object, Operation, Reply, ReplyBody, Request, SafeState, SafeStateReached, Serializer, Session,
+    Value,
 };
 use tokio::sync::{Semaphore, watch};
 
@@ -178,17 +179,19 @@ impl Object for Service {
         })))
     }
 
-    fn bring_to_rest(&self, session: &Arc<Session>, method: &str) -> Rested {
+    fn safe_state(&self, session: &Arc<Session>, reason: SafeState) -> Option<SafeStateReached> {
         let (service, session) = (Arc::clone(&self.inner), Arc::clone(session));
-        Box::pin(safe_state::to_rest(service, session, method.to_owned()))
-    }
-
-    fn rests_at_end(&self, session: &Session) -> bool {
-        self.inner.driven.as_ref().is_some_and(|driven| driven.knows(session.id))
-    }
-
-    fn leave(&self, session: &Arc<Session>, rests: bool) -> BoxFuture<()> {
-        Box::pin(safe_state::leave(Arc::clone(&self.inner), Arc::clone(session), rests))
+        match reason {
+            SafeState::LockLost { method } => {
+                Some(Box::pin(safe_state::to_rest(service, session, method)))
+            }
+            SafeState::SessionEnds { may_drive } => {
+                let drives = |driven: &Driven| driven.knows(session.id);
+                service.driven.as_ref().is_some_and(drives).then(|| -> SafeStateReached {
+                    Box::pin(safe_state::end_session(Arc::clone(&service), session, may_drive))
+                })
+            }
+        }
     }
 
     fn session_ended(&self, session: &Session) {
@@ -217,19 +220,19 @@ async fn call(
     let is_oneway = context.is_oneway();
     let _permit = if is_oneway { service.keeper.oneway_permit().await } else { None };
     let lease = if is_oneway {
-        let turn = sessions.turn(session.id).await;
+        let turn = session.oneway_turn().await;
         sessions.beside(&run, &session).await.map(|mut lease| {
             lease.until_begun(turn);
             lease
         })
     } else {
-        sessions.behind_oneways(session.id).await;
+        session.oneways_begun().await;
         sessions.lease(&run, &session)
     };
     let outcome = match lease {
         Ok(mut lease) => {
             // It has waited for its turn, and for as long as that took.
-            context.leave.ask()?;
+            context.may_start.check()?;
             if let Some(driven) = &service.driven {
                 driven.by(&session, run.number);
             }
@@ -256,7 +259,7 @@ async fn call(
             return Err(Exception::daemon_error("the worker's answer is none"));
         }
     };
-    Ok(Reply { body, annotations, room: None })
+    Ok(Reply { body, annotations, memory: None })
 }
 
 /// What is called, for error texts.
@@ -417,7 +420,7 @@ impl ItemStream for Items {
 
     fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>> {
         let session = Arc::clone(&self.session);
-        let mut context = Context::of_our_own();
+        let mut context = Context::internal();
         context.serializer = self.serializer;
         let next = self.next_for(&session, context);
         Box::pin(async move { Ok(next.await?.map(|item| item.value)) })

@@ -7,10 +7,9 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use remote::{Serializer, Session};
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use remote::{OnewayTurn, Serializer, Session};
 use wire::value::Value;
 
 use crate::channel::{Channel, ExchangeError};
@@ -26,9 +25,6 @@ pub(crate) struct Sessions {
 #[derive(Debug, Default)]
 struct State {
     slots: HashMap<u64, Slot>,
-    /// The right to begin a call, of sessions whose oneway calls have it or wait for it: what
-    /// follows one must not overtake it, and the session may end before.
-    turns: HashMap<u64, Weak<AsyncMutex<()>>>,
 }
 
 /// The channel of a session.
@@ -51,28 +47,6 @@ impl Slot {
 impl Sessions {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for the right to begin a oneway call of a session, in the order of arrival.
-    pub(crate) async fn turn(&self, session: u64) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut state = self.lock();
-            let kept = state.turns.entry(session).or_default();
-            kept.upgrade().unwrap_or_else(|| {
-                let turn = Arc::default();
-                *kept = Arc::downgrade(&turn);
-                turn
-            })
-        };
-        turn.lock_owned().await
-    }
-
-    /// Waits until the oneway calls that a session has made have begun.
-    pub(crate) async fn behind_oneways(&self, session: u64) {
-        let turn = self.lock().turns.get(&session).and_then(Weak::upgrade);
-        if let Some(turn) = turn {
-            drop(turn.lock().await);
-        }
     }
 
     /// A channel for a call of `session`: its own, unless that is in use.
@@ -156,8 +130,6 @@ impl Sessions {
     pub(crate) fn end(&self, session: u64) {
         let mut state = self.lock();
         let slot = state.slots.remove(&session);
-        // Oneway calls that still wait begin in their order.
-        state.turns.retain(|_, turn| turn.strong_count() > 0);
         drop(state);
         drop(slot);
     }
@@ -227,7 +199,7 @@ pub(crate) struct Lease {
 
 impl Lease {
     /// Keeps `turn` until the call has begun.
-    pub(crate) fn until_begun(&mut self, turn: OwnedMutexGuard<()>) {
+    pub(crate) fn until_begun(&mut self, turn: OnewayTurn) {
         if let Some(channel) = &mut self.channel {
             channel.turn = Some(turn);
         }
@@ -312,33 +284,5 @@ impl Drop for Lease {
                 _ => sessions.give_back(kind, &run, channel),
             }
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::pin::pin;
-    use std::time::Duration;
-
-    use tokio::time::timeout;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn turns_outlive_their_session_and_are_forgotten() {
-        let sessions = Sessions::default();
-        let first = sessions.turn(1).await;
-        let mut second = pin!(sessions.turn(1));
-        assert!(timeout(Duration::ZERO, second.as_mut()).await.is_err());
-        sessions.end(1);
-        let mut third = pin!(sessions.turn(1));
-        drop(first);
-        let none_yet = timeout(Duration::ZERO, third.as_mut()).await;
-        assert!(none_yet.is_err(), "it does not overtake the second");
-        drop(second.await);
-        drop(third.await);
-        drop(sessions.turn(2).await);
-        sessions.end(3);
-        assert!(sessions.lock().turns.is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! Batches: several calls in one request, and their results in one answer.
 //!
-//! Owns where a batch ends: behind the first call that raises, or when its results have become too
-//! many. Knows neither locks nor sessions.
+//! A batch ends after the first call that raises, or when its results take too much memory. Knows
+//! neither locks nor sessions.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wire::DecodeError;
@@ -11,13 +11,12 @@ use wire::value::Value;
 
 use crate::object::{Answer, CallResult, MethodCall, Reply, ReplyBody};
 
-/// Bytes of memory that the results of a batch may take: a short call, made a million times over in
-/// one small request, may return much each time.
-const MOST: usize = 256 << 20;
-/// The same for all batches of the process together, while they are made: any of their calls may take
-/// long.
-const MOST_IN_ALL: usize = 512 << 20;
-static IN_ALL: AtomicUsize = AtomicUsize::new(0);
+/// Bytes of memory for the results of a batch: a short call, made a million times in one small request,
+/// may return much each time.
+pub(crate) const MAX_BYTES: usize = 256 << 20;
+/// The same for all unfinished batches of the process together.
+pub(crate) const MAX_BYTES_IN_ALL: usize = 512 << 20;
+static BYTES_IN_ALL: AtomicUsize = AtomicUsize::new(0);
 
 /// The results of a batch so far.
 #[derive(Debug, Default)]
@@ -31,14 +30,16 @@ impl Results {
     pub(crate) fn push(&mut self, result: Result<Value, Exception>) -> bool {
         let result = result.and_then(|value| {
             let memory = value.memory();
-            let others = IN_ALL.load(Ordering::Relaxed).saturating_sub(self.memory);
+            let others = BYTES_IN_ALL.load(Ordering::Relaxed).saturating_sub(self.memory);
             let wanted = self.memory.saturating_add(memory);
             // One that is alone may have what one may.
-            if wanted > MOST || (others > 0 && others.saturating_add(wanted) > MOST_IN_ALL) {
+            if wanted > MAX_BYTES
+                || (others > 0 && others.saturating_add(wanted) > MAX_BYTES_IN_ALL)
+            {
                 return Err(too_much());
             }
             self.memory = wanted;
-            IN_ALL.fetch_add(memory, Ordering::Relaxed);
+            BYTES_IN_ALL.fetch_add(memory, Ordering::Relaxed);
             Ok(value)
         });
         match result {
@@ -65,7 +66,7 @@ impl Results {
 
 impl Drop for Results {
     fn drop(&mut self) {
-        IN_ALL.fetch_sub(self.memory, Ordering::Relaxed);
+        BYTES_IN_ALL.fetch_sub(self.memory, Ordering::Relaxed);
     }
 }
 
@@ -79,8 +80,8 @@ fn too_much() -> Exception {
         "the results of this batch take more than {} MiB of memory, or those of all batches \
          together more than {} MiB; its further calls were not made: make them in a batch of their \
          own",
-        MOST >> 20,
-        MOST_IN_ALL >> 20
+        MAX_BYTES >> 20,
+        MAX_BYTES_IN_ALL >> 20
     ))
 }
 
@@ -139,7 +140,7 @@ mod tests {
         let mut made = 0;
         let answer = batch_now(calls, |_| {
             made += 1;
-            Ok(Value::bytes(vec![0; MOST / 10]))
+            Ok(Value::bytes(vec![0; MAX_BYTES / 10]))
         });
         assert_eq!(made, 10);
         let Answer::Ready(Ok(Reply { body: ReplyBody::Value(Value::List(results)), .. })) = answer

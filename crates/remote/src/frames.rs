@@ -156,8 +156,8 @@ impl FrameReader {
         &self.buffer
     }
 
-    /// Gives an empty buffer back.
-    pub(crate) fn rest(&mut self) {
+    /// Frees the buffer, if it is empty.
+    pub(crate) fn free_buffer(&mut self) {
         self.release_used();
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();

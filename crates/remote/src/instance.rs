@@ -136,7 +136,7 @@ mod tests {
         let instances_after_call = || {
             let call = MethodCall { method: "m".to_owned(), args: Vec::new(), kwargs: Vec::new() };
             let request =
-                Request { operation: Operation::Call(call), context: Context::of_our_own() };
+                Request { operation: Operation::Call(call), context: Context::internal() };
             drop(object.call(&session, request));
             object.lock().len()
         };

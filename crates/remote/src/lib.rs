@@ -232,11 +232,11 @@ mod arguments;
 mod batch;
 mod blocking;
 mod client;
+mod config;
 mod daemon;
 mod error;
 mod frames;
 mod instance;
-mod items;
 #[doc(hidden)]
 pub mod lock;
 pub mod native;
@@ -246,21 +246,20 @@ mod serialized;
 mod session;
 mod tls;
 
-pub use admission::answer_budget::AnswerRoom;
+pub use admission::limits::{Limit, limits};
 pub use arguments::Signature;
 pub use batch::{batch, batch_now};
-pub use blocking::aside;
+pub use blocking::run_blocking;
 pub use client::discovery::{Search, locate_ns};
 pub use client::items::Items;
 pub use client::nameserver::{NAMESERVER_NAME, NameServer, Registration, resolve};
 pub use client::proxy::Proxy;
-pub use daemon::config::{DaemonConfig, Handshake, ServerType, Welcome};
-pub use daemon::locks::breaker::LockBreaker;
-pub use daemon::streams::StreamLimits;
-pub use daemon::{DAEMON_NAME, Daemon, RegisterError};
+pub use config::{DAEMON_NAME, DaemonConfig, ServerType, StreamLimits};
+pub use daemon::locks::LockBreaker;
+pub use daemon::validator::{Handshake, Welcome};
+pub use daemon::{Daemon, RegisterError};
 pub use error::{ConnectError, Error};
 pub use instance::{PerCall, PerSession};
-pub use items::{Item, ItemStream};
 pub use lock::{
     Break, LockEvent, LockLog, LockOwner, LockParty, LockRecord, LockSettings, LockState,
     LockStatus, LockWaiter,
@@ -270,11 +269,12 @@ pub use native::{
 };
 pub use net::{BindError, Listener};
 pub use object::{
-    Answer, Blob, BoxFuture, CallResult, Context, Leave, Metadata, MethodCall, Object, Operation,
-    Reply, ReplyBody, Request, Rested,
+    Answer, AnswerMemory, Blob, BoxFuture, CallResult, Context, Item, ItemStream, Metadata,
+    MethodCall, Object, Operation, Reply, ReplyBody, Request, SafeState, SafeStateReached,
+    StartCheck,
 };
 pub use serialized::Serialized;
-pub use session::{Peer, Session};
+pub use session::{OnewayTurn, Peer, Session};
 pub use tls::{ClientTls, Identity, ServerTls, TlsError, begins_tls};
 /// Bytes and values; what is used most of it is re-exported here.
 pub use wire;

@@ -30,8 +30,8 @@ pub(super) fn settings(config: &lab_config::Daemon) -> Result<DaemonConfig, Stri
             linger: config.iter_stream_linger.unwrap_or_default(),
             ..defaults.streams
         },
-        unread: Some(limits.message.saturating_mul(UNREAD)),
-        large_requests: limits.memory.max(defaults.large_requests),
+        answer_memory: Some(limits.message.saturating_mul(UNREAD)),
+        request_memory: limits.memory.max(defaults.request_memory),
         limits,
         nat: config.nathost.as_ref().map(|host| (host.resolve(), config.natport)),
         tls: tls(config)?,

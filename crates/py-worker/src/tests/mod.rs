@@ -121,7 +121,7 @@ impl Drop for Client<'_> {
 
 impl Client<'_> {
     fn begin(&self, service: &str, operation: Operation, flags: Flags) -> Answer {
-        let mut context = Context::of_our_own();
+        let mut context = Context::internal();
         context.flags = flags;
         context.seq = 1;
         context.correlation_id = [1; 16];

@@ -239,7 +239,7 @@ fn answer_expr(member: &Member, idents: &[Ident], qualified: &str) -> TokenStrea
             ::remote::Answer::Pending(::std::boxed::Box::pin(
                 ::remote::native::glue::blocking(
                     #qualified,
-                    caller.context.leave.clone(),
+                    caller.context.may_start.clone(),
                     move || #result,
                 ),
             ))

@@ -1,60 +1,72 @@
-//! The turn of a `multiplex` daemon: one call at a time in all of it.
+//! The permit to run a call. A `multiplex` daemon has one: one call at a time in all of it.
 //!
-//! Owns the wait for it, and when that ends without: a call whose client has gone before its turn
-//! never begins. Its client has given up and may have asked again, and to carry out all that was
-//! given up is how a busy instrument never becomes free. A oneway call is different: whoever sends one
-//! waits for nothing, and it is carried out.
+//! Permits are given in order of arrival. A call whose client has gone before it got one never
+//! begins: the client has given up and may have asked again, and a busy instrument would never
+//! become free. A oneway call is carried out, since its client waits for nothing.
 
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use wire::exception::Exception;
 
-use crate::daemon::Shared;
+use crate::admission::slots::{Slot, Slots};
 
-/// The right to run a call; none is needed in a `thread` daemon.
-pub(crate) type Turn = Option<OwnedSemaphorePermit>;
+/// The permit of one call; `None` in a `thread` daemon, which needs none.
+pub(crate) type CallPermit = Option<Slot>;
 
-/// Whether a connection's client is known to be gone.
+/// The permits of a daemon.
 #[derive(Clone, Debug)]
-pub(crate) struct ClientEnd(Option<CancellationToken>);
+pub(crate) struct CallPermits(Option<Arc<Slots>>);
 
-impl ClientEnd {
-    /// Of a new connection. Where nothing waits for its turn nobody needs to know.
-    pub(crate) fn new(shared: &Shared) -> Self {
-        ClientEnd(shared.turn.as_ref().map(|_| CancellationToken::new()))
+/// Whether a connection's client is known to be gone. Only calls that wait for a permit ask.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientGone(Option<CancellationToken>);
+
+impl CallPermits {
+    pub(crate) fn new(is_multiplex: bool) -> Self {
+        CallPermits(is_multiplex.then(|| Slots::of(1)))
     }
 
-    pub(crate) fn seen(&self) {
-        if let Some(end) = &self.0 {
-            end.cancel();
+    pub(crate) fn is_multiplex(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// For a new connection.
+    pub(crate) fn client(&self) -> ClientGone {
+        ClientGone(self.0.as_ref().map(|_| CancellationToken::new()))
+    }
+
+    /// Waits for a permit. The order is that of the first polls; cancel safe.
+    pub(crate) async fn take(&self) -> CallPermit {
+        match &self.0 {
+            None => None,
+            Some(slots) => Arc::clone(slots).take().await,
+        }
+    }
+
+    /// Waits for the permit of a call that has an answer.
+    ///
+    /// # Errors
+    /// Its client has gone before.
+    pub(crate) async fn take_for(&self, client: &ClientGone) -> Result<CallPermit, Exception> {
+        let Some(gone) = &client.0 else { return Ok(None) };
+        tokio::select! {
+            biased;
+            // A client that has closed only its own direction can still read this.
+            () = gone.cancelled() => Err(Exception::new(
+                "Pyro5.errors.CommunicationError",
+                "the call was not carried out: its client has closed the connection before its \
+                 turn came",
+            )),
+            permit = self.take() => Ok(permit),
         }
     }
 }
 
-/// Waits for the turn.
-pub(crate) async fn take(shared: &Shared) -> Turn {
-    match &shared.turn {
-        None => None,
-        // The semaphore is never closed.
-        Some(turn) => Arc::clone(turn).acquire_owned().await.ok(),
-    }
-}
-
-/// Waits for the turn of a call that has an answer.
-///
-/// # Errors
-/// Its client has gone before.
-pub(crate) async fn take_for(shared: &Shared, client: &ClientEnd) -> Result<Turn, Exception> {
-    let Some(end) = &client.0 else { return Ok(None) };
-    tokio::select! {
-        biased;
-        // Who has closed only its own direction can still read this.
-        () = end.cancelled() => Err(Exception::new(
-            "Pyro5.errors.CommunicationError",
-            "the call was not carried out: its client has closed the connection before its turn came",
-        )),
-        turn = take(shared) => Ok(turn),
+impl ClientGone {
+    pub(crate) fn report(&self) {
+        if let Some(gone) = &self.0 {
+            gone.cancel();
+        }
     }
 }

@@ -1,9 +1,103 @@
-//! Who may wait for what: counts, and budgets of bytes.
+//! Admission: who may wait for what, and how much there may be of it.
+//!
+//! [`Slots`] count, [`ByteBudget`]s keep to a number of bytes; [`limits`] is the table of all of
+//! them. Nothing here knows sockets or objects.
 
-pub(crate) mod answer_budget;
+mod answer_memory;
+pub(crate) mod byte_budget;
 pub(crate) mod call_permit;
-pub(crate) mod log_limiter;
-pub(crate) mod orphaned_calls;
-pub(crate) mod pending_handshakes;
-pub(crate) mod request_budget;
+pub(crate) mod limits;
+pub(crate) mod pool;
+pub(crate) mod request_memory;
 pub(crate) mod reserved_fds;
+pub(crate) mod slots;
+
+use std::net::IpAddr;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use crate::admission::byte_budget::ByteBudget;
+use crate::admission::call_permit::CallPermits;
+use crate::admission::reserved_fds::ReservedFds;
+use crate::admission::slots::{EvictableSlot, Slots};
+use crate::config::{DaemonConfig, ServerType};
+
+/// Connections are counted by it; those of Unix sockets have none.
+pub(crate) type Address = Option<IpAddr>;
+/// The slot of an unfinished handshake.
+pub(crate) type HandshakeSlot = EvictableSlot<Address>;
+
+/// All slots and budgets of a daemon.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    /// Connections whose handshake is not done.
+    pub(crate) handshakes: Arc<Slots<Address>>,
+    /// File descriptors for connections that would find none.
+    pub(crate) reserved_fds: ReservedFds,
+    /// Connections that are served, where their number is limited.
+    pub(crate) pool: Option<Arc<Slots>>,
+    /// Connections beyond the pool, which only break locks: all others may wait for one.
+    pub(crate) lock_breakers: Arc<Slots<Address>>,
+    pub(crate) calls: CallPermits,
+    /// Running calls whose clients are gone, by object.
+    pub(crate) orphans: Arc<Slots<String>>,
+    /// Orphaned calls of one object; with as many it takes no further call.
+    pub(crate) max_orphans: usize,
+    /// Orphaned calls without a slot in the pool; their connections still have their descriptors.
+    pub(crate) max_orphans_without_slot: usize,
+    /// Oneway calls that have not ended, by session.
+    pub(crate) oneways: Arc<Slots<u64>>,
+    /// Memory for the requests of oneway calls.
+    pub(crate) oneway_memory: Arc<ByteBudget>,
+    /// Memory for large requests that have not arrived completely.
+    pub(crate) arriving: Arc<ByteBudget>,
+    /// Memory for large requests.
+    pub(crate) requests: Arc<ByteBudget>,
+    /// Memory for large answers, until they are sent.
+    pub(crate) answers: Arc<ByteBudget>,
+    /// Large answers that are serialized at a time: more would only share the processors.
+    pub(crate) encoders: Arc<Slots>,
+}
+
+impl Admission {
+    pub(crate) fn new(config: &DaemonConfig) -> Self {
+        let pool = config.threadpool_size;
+        let served = match config.server_type {
+            ServerType::Thread => Some(pool),
+            ServerType::Multiplex => None,
+        };
+        let served = served.into_iter().chain(config.connections).min();
+        let budget = |limit, deadline| ByteBudget::new(limit, deadline);
+        let (request_memory, wait) = (Some(config.request_memory), limits::TRANSFER_MEMORY_WAIT);
+        let oneways_in_all = config.oneways.saturating_mul(limits::ONEWAYS_IN_ALL);
+        Admission {
+            handshakes: Slots::new(config.handshakes, config.handshakes_per_address),
+            reserved_fds: ReservedFds::default(),
+            pool: served.map(Slots::of),
+            lock_breakers: Slots::new(limits::LOCK_BREAKERS, limits::LOCK_BREAKERS_PER_ADDRESS),
+            calls: CallPermits::new(config.server_type == ServerType::Multiplex),
+            orphans: Slots::new(usize::MAX, usize::MAX),
+            max_orphans: pool,
+            max_orphans_without_slot: config
+                .connections
+                .map_or(usize::MAX, |all| all.saturating_sub(pool)),
+            oneways: Slots::new(oneways_in_all, config.oneways),
+            oneway_memory: budget(request_memory, wait),
+            arriving: budget(request_memory, wait),
+            requests: budget(request_memory, limits::REQUEST_MEMORY_WAIT),
+            answers: budget(config.answer_memory, wait),
+            encoders: Slots::of(available_parallelism().map_or(1, NonZero::get)),
+        }
+    }
+
+    /// Whether another connection can be heard. Where descriptors run out, the oldest unfinished
+    /// handshake is closed for it.
+    pub(crate) fn can_hear_another(&self) -> bool {
+        if self.reserved_fds.refill() {
+            return true;
+        }
+        self.handshakes.evict_oldest();
+        self.reserved_fds.any()
+    }
+}

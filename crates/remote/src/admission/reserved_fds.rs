@@ -12,23 +12,23 @@ use tracing::debug;
 
 /// Kept back: as many newcomers can be heard at the same time. More than one, since between the
 /// moment that one is lent and that it is used, another thread may take it for a file of its own.
-const MOST: usize = 8;
+const MAX_RESERVED: usize = 8;
 /// Looks for descriptors that are about to be free,
-const LOOKS: usize = 10;
+const MAX_LOOKS: usize = 10;
 /// and the time between two of them.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The spare descriptors of a daemon.
 #[derive(Debug, Default)]
-pub(crate) struct Spares {
+pub(crate) struct ReservedFds {
     held: Mutex<Vec<Socket>>,
 }
 
-impl Spares {
+impl ReservedFds {
     /// Takes back what was lent, as far as there are descriptors; whether all are there.
     pub(crate) fn refill(&self) -> bool {
         let mut held = self.lock();
-        while held.len() < MOST {
+        while held.len() < MAX_RESERVED {
             // A socket that is bound to nothing: it needs no file, and nobody can reach it.
             match Socket::new(Domain::UNIX, Type::DGRAM, None) {
                 Ok(spare) => held.push(spare),
@@ -42,12 +42,12 @@ impl Spares {
     }
 
     /// Whether all are there, or will be in a moment: who is shown out takes one to go.
-    pub(crate) async fn all_there(&self) -> bool {
-        for _ in 0..LOOKS {
+    pub(crate) async fn wait_for_all(&self) -> bool {
+        for _ in 0..MAX_LOOKS {
             if self.refill() {
                 return true;
             }
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(LOOK_INTERVAL).await;
         }
         self.refill()
     }
@@ -64,7 +64,7 @@ impl Spares {
     }
 
     /// Gives them all up.
-    pub(crate) fn give_up(&self) {
+    pub(crate) fn release_all(&self) {
         self.lock().clear();
     }
 
@@ -79,13 +79,13 @@ mod tests {
 
     #[test]
     fn what_is_lent_is_taken_back() {
-        let spares = Spares::default();
-        assert!(!spares.any() && !spares.lend());
-        assert!(spares.refill());
-        assert_eq!((0..MOST + 1).filter(|_| spares.lend()).count(), MOST);
-        assert!(!spares.any());
-        assert!(spares.refill() && spares.any());
-        spares.give_up();
-        assert!(!spares.any());
+        let fds = ReservedFds::default();
+        assert!(!fds.any() && !fds.lend());
+        assert!(fds.refill());
+        assert_eq!((0..MAX_RESERVED + 1).filter(|_| fds.lend()).count(), MAX_RESERVED);
+        assert!(!fds.any());
+        assert!(fds.refill() && fds.any());
+        fds.release_all();
+        assert!(!fds.any());
     }
 }

@@ -1,55 +1,41 @@
 //! A daemon: objects under their ids, served on one listening address.
 //!
-//! Owns which objects there are, and what can be asked of a daemon and set in it. How it serves is in
-//! [`serving`], a connection's own affairs are in [`connection`].
+//! Its rooms, each of which knows only those after it: [`accept`] (listening, handshakes, the pool),
+//! [`session`] (one connection), [`call`] (one request) and [`locks`].
 
 pub(crate) mod accept;
 pub(crate) mod call;
 pub(crate) mod catch_panic;
-pub(crate) mod config;
 pub(crate) mod locks;
+pub(crate) mod log_limiter;
+pub(crate) mod registry;
 pub(crate) mod session;
 mod shared;
 pub(crate) mod streams;
+pub(crate) mod validator;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::{Semaphore, watch};
-use tokio_util::task::TaskTracker;
+use tokio::sync::watch;
 use wire::exception::Exception;
 use wire::uri::Uri;
 
-use crate::admission::answer_budget::Unread;
-use crate::admission::log_limiter::Complaints;
-use crate::admission::orphaned_calls::Abandoned;
-use crate::admission::pending_handshakes::WaitingRoom;
-use crate::admission::request_budget::Room;
-use crate::admission::reserved_fds::Spares;
+use crate::admission::Admission;
+use crate::config::{DAEMON_NAME, DaemonConfig};
 use crate::daemon::call::daemon_object::DaemonObject;
-use crate::daemon::call::oneway::{AllOneways, Most};
-use crate::daemon::config::{DaemonConfig, ServerType};
-use crate::daemon::config::{Handshake, Welcome};
-use crate::daemon::locks::breaker::LockBreaker;
-use crate::daemon::locks::table::Locks;
-use crate::daemon::locks::{methods, stream_end};
+use crate::daemon::locks::table::{LockTable, Surroundings};
+use crate::daemon::locks::{LockBreaker, methods, safe_state};
+use crate::daemon::registry::Registry;
+use crate::daemon::shared::LogLimits;
 pub(crate) use crate::daemon::shared::Shared;
 use crate::daemon::streams::Streams;
+use crate::daemon::validator::{Handshake, Welcome};
 use crate::lock::{LockLog, LockSettings, LockStatus};
 use crate::net::Listener;
 use crate::object::{BoxFuture, Object};
 
-/// The id under which every Pyro5 daemon serves itself.
-pub const DAEMON_NAME: &str = "Pyro.Daemon";
-
-/// Oneway calls that have not ended, of all connections: so many times those of one.
-const ALL_ONEWAYS: usize = 10;
-/// Connections that are let in beyond the others, to break a lock.
-const RESERVE: usize = 4;
-/// The same from one address.
-const RESERVE_PER_ADDRESS: usize = 2;
 /// Serves objects to Pyro5 clients. Cheap to clone; clones are the same daemon.
 #[derive(Clone)]
 pub struct Daemon {
@@ -64,55 +50,36 @@ pub struct RegisterError(String);
 impl Daemon {
     /// A daemon without objects of its own but `Pyro.Daemon`.
     pub fn new(config: DaemonConfig) -> Self {
-        let pool = match config.server_type {
-            ServerType::Thread => Some(config.threadpool_size),
-            ServerType::Multiplex => None,
-        };
-        let places = pool.into_iter().chain(config.connections).min().map(|places| {
-            // More than that is without limit, and the semaphore would panic.
-            Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)))
-        });
-        let turn = match config.server_type {
-            ServerType::Thread => None,
-            ServerType::Multiplex => Some(Arc::new(Semaphore::new(1))),
-        };
-        let shared = Arc::new_cyclic(|shared| Shared {
-            waiting_room: Arc::new(WaitingRoom::new(
-                config.handshakes,
-                config.handshakes_per_address,
-            )),
-            spares: Spares::default(),
-            room: Room::new(config.large_requests),
-            complaints: Complaints::default(),
-            oneways: Arc::new(AllOneways::new(Most {
-                calls: config.oneways.saturating_mul(ALL_ONEWAYS),
-                bytes: config.large_requests,
-            })),
-            oneway_complaints: Complaints::default(),
-            streams: Streams::new(config.streams.clone()),
-            unread: Arc::new(Unread::new(config.unread)),
-            arriving: Arc::new(Unread::new(Some(config.large_requests))),
-            locks: Locks::new(config.first_epoch),
-            resting: TaskTracker::new(),
-            abandoned: Arc::new(Abandoned::new(&config)),
-            config,
-            objects: RwLock::new(HashMap::from([(
-                DAEMON_NAME.to_owned(),
-                Arc::new(DaemonObject::new(shared.clone())) as Arc<dyn Object>,
-            )])),
-            validator: RwLock::default(),
-            places,
-            reserve: Arc::new(WaitingRoom::new(RESERVE, RESERVE_PER_ADDRESS)),
-            turn,
-            next_session: AtomicU64::new(1),
-            locations: RwLock::new(Vec::new()),
-        });
-        let weak = Arc::downgrade(&shared);
-        shared.streams.close_by(move |ended| {
-            if let Some(shared) = weak.upgrade() {
-                stream_end::close(&shared, ended);
+        let admission = Admission::new(&config);
+        let registry = Arc::new(Registry::default());
+        let streams = Arc::new(Streams::new(config.streams.clone()));
+        let locks = Arc::new(LockTable::new(Surroundings {
+            daemon: config.name.clone(),
+            registry: Arc::clone(&registry),
+            streams: Arc::clone(&streams),
+            calls: admission.calls.clone(),
+            safe_state_timeout: config.safe_state_timeout,
+            first_epoch: config.first_epoch,
+        }));
+        let weak = Arc::downgrade(&locks);
+        streams.close_by(move |ended| {
+            if let Some(locks) = weak.upgrade() {
+                safe_state::end_stream(&locks, ended);
             }
         });
+        let shared = Arc::new(Shared {
+            validator: RwLock::default(),
+            registry,
+            streams,
+            locks,
+            admission,
+            log_limits: LogLimits::default(),
+            next_session: AtomicU64::new(1),
+            locations: RwLock::default(),
+            config,
+        });
+        let own = DaemonObject::new(Arc::downgrade(&shared));
+        shared.registry.add(DAEMON_NAME, Arc::new(own), || ());
         Daemon { shared }
     }
 
@@ -126,9 +93,8 @@ impl Daemon {
     where
         F: Fn(Handshake) -> BoxFuture<Result<Welcome, Exception>> + Send + Sync + 'static,
     {
-        let mut place = self.shared.validator.write().unwrap_or_else(PoisonError::into_inner);
-        *place = Some(Arc::new(validator));
-        drop(place);
+        let validators = self.shared.validator.write();
+        *validators.unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(validator));
         self
     }
 
@@ -137,12 +103,7 @@ impl Daemon {
     /// # Errors
     /// The id is taken.
     pub fn register(&self, id: &str, object: Arc<dyn Object>) -> Result<(), RegisterError> {
-        let mut objects = self.shared.objects.write().unwrap_or_else(PoisonError::into_inner);
-        if objects.contains_key(id) {
-            return Err(RegisterError(id.to_owned()));
-        }
-        objects.insert(id.to_owned(), object);
-        Ok(())
+        self.add(id, object, || ())
     }
 
     /// Serves `object` under `id` from now on, and lets its clients lock it.
@@ -155,11 +116,7 @@ impl Daemon {
         object: Arc<dyn Object>,
         settings: LockSettings,
     ) -> Result<(), RegisterError> {
-        // The lock first: there must be no moment at which the object has none.
-        if self.shared.object(id).is_none() {
-            self.shared.locks.add(id, settings);
-        }
-        self.register(id, object)
+        self.add(id, object, || self.shared.locks.add(id, settings))
     }
 
     /// Serves `object` under `id` from now on, as a part of the object `with`: its lock, if it has one,
@@ -173,14 +130,18 @@ impl Daemon {
         object: Arc<dyn Object>,
         with: &str,
     ) -> Result<(), RegisterError> {
-        let mut objects = self.shared.objects.write().unwrap_or_else(PoisonError::into_inner);
-        if objects.contains_key(id) {
-            return Err(RegisterError(id.to_owned()));
-        }
-        // The lock first, as above.
-        self.shared.locks.share(id, with);
-        objects.insert(id.to_owned(), object);
-        Ok(())
+        self.add(id, object, || self.shared.locks.share(id, with))
+    }
+
+    /// The lock comes first: there must be no moment at which the object has none.
+    fn add(
+        &self,
+        id: &str,
+        object: Arc<dyn Object>,
+        add_lock: impl FnOnce(),
+    ) -> Result<(), RegisterError> {
+        let is_added = self.shared.registry.add(id, object, add_lock);
+        if is_added { Ok(()) } else { Err(RegisterError(id.to_owned())) }
     }
 
     /// The methods by which clients lock the object of this id, if they can.
@@ -193,7 +154,7 @@ impl Daemon {
         self.shared.locks.set_log(log);
     }
 
-    /// How it stands with the locks, sorted by id.
+    /// The status of every lock, sorted by id.
     pub fn locks(&self) -> Vec<LockStatus> {
         self.shared.locks.status()
     }
@@ -203,19 +164,18 @@ impl Daemon {
         self.shared.locks.changes()
     }
 
-    /// What breaks locks of this daemon; for an object that is its own face.
+    /// A handle that breaks locks of this daemon, for objects that it serves.
     pub fn lock_breaker(&self) -> LockBreaker {
-        LockBreaker { shared: Arc::downgrade(&self.shared) }
+        LockBreaker { locks: Arc::downgrade(&self.shared.locks) }
     }
 
     /// Stops serving the object of this id; true if there was one.
     pub fn unregister(&self, id: &str) -> bool {
-        let mut objects = self.shared.objects.write().unwrap_or_else(PoisonError::into_inner);
-        let is_gone = id != DAEMON_NAME && objects.remove(id).is_some();
-        if is_gone {
+        let is_removed = self.shared.registry.remove(id);
+        if is_removed {
             self.shared.locks.end_share(id);
         }
-        is_gone
+        is_removed
     }
 
     /// The URI of the object `id` at `listener`, or at the NAT address where one is set.
@@ -230,7 +190,7 @@ impl fmt::Debug for Daemon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Daemon")
             .field("config", &self.shared.config)
-            .field("objects", &self.shared.ids())
+            .field("objects", &self.shared.registry.ids())
             .finish_non_exhaustive()
     }
 }

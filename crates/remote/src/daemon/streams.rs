@@ -1,46 +1,21 @@
 //! Item streams: iterators that clients read one item at a time.
 //!
-//! Owns the streams of all connections by their ids. A stream belongs to the connection that it
-//! was made for. When that ends the stream lingers for a while, for a client that comes back: the
-//! next connection to ask for an item owns it from then on. No clock of its own.
+//! A stream belongs to the connection that it was made for. When that ends, the stream lingers for a
+//! while, for a client that comes back: the next connection that asks for an item owns it from then
+//! on. Has no clock of its own.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::daemon::catch_panic::{self, What};
-use crate::items::{Item, ItemStream};
-use crate::object::{BoxFuture, Context};
+use crate::config::StreamLimits;
+use crate::daemon::catch_panic::{self, CallName};
+use crate::object::{BoxFuture, Context, Item, ItemStream};
 use crate::session::Session;
 use wire::exception::Exception;
 
-/// How long streams live, and how many there may be.
-#[derive(Clone, Debug)]
-pub struct StreamLimits {
-    /// A stream ends this long after it was made (Pyro5's `ITER_STREAM_LIFETIME`).
-    pub lifetime: Option<Duration>,
-    /// A stream whose connection has ended is kept for so long (Pyro5's `ITER_STREAM_LINGER`).
-    pub linger: Duration,
-    /// Open streams of one connection, at most.
-    pub per_connection: usize,
-    /// Open streams of the daemon, at most; with one more, the one that has lingered longest goes,
-    /// or else the oldest of the connection that has most.
-    pub in_all: usize,
-}
-
-impl Default for StreamLimits {
-    fn default() -> Self {
-        StreamLimits {
-            lifetime: None,
-            linger: Duration::from_secs(30),
-            per_connection: 1000,
-            in_all: 10_000,
-        }
-    }
-}
-
-/// The open streams of a daemon. None of them ends under the lock: what an iterator does at its
-/// end is its own business, and may take its time.
+/// The open streams of a daemon. None of them ends under the lock: what an iterator does at its end
+/// may take long.
 #[derive(Debug)]
 pub(crate) struct Streams {
     limits: StreamLimits,
@@ -48,8 +23,8 @@ pub(crate) struct Streams {
     closer: OnceLock<Closer>,
 }
 
-/// What brings streams to their ends.
-struct Closer(Box<dyn Fn(Ended) + Send + Sync>);
+/// Ends streams.
+struct Closer(Box<dyn Fn(EndedStream) + Send + Sync>);
 
 impl std::fmt::Debug for Closer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -67,8 +42,8 @@ struct Open {
     stream: Option<Box<dyn ItemStream>>,
 }
 
-/// A stream that nobody can read any more; what its iterator does at its end is still to be done.
-pub(crate) struct Ended {
+/// A stream that nobody can read any longer, and that is still to be ended.
+pub(crate) struct EndedStream {
     /// The session that had it last.
     pub(crate) session: u64,
     pub(crate) origin: Origin,
@@ -81,7 +56,7 @@ impl std::fmt::Debug for Open {
     }
 }
 
-/// What a stream is from: the next item is as much a use of that object as the call was.
+/// The call that has returned a stream: its next item uses the object as much as that call did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Origin {
     /// The object's id.
@@ -90,12 +65,12 @@ pub(crate) struct Origin {
     pub(crate) member: String,
 }
 
-/// Whose a stream is.
+/// The owner of a stream.
 #[derive(Debug)]
 enum Owner {
     /// This session's.
     Session(u64),
-    /// Nobody's since then: its connection has ended.
+    /// No session's since then: its connection has ended.
     Nobody { since: Instant },
 }
 
@@ -104,8 +79,8 @@ impl Streams {
         Streams { limits, open: Mutex::default(), closer: OnceLock::new() }
     }
 
-    /// Has streams brought to their ends by `closer`, and not just dropped.
-    pub(crate) fn close_by(&self, closer: impl Fn(Ended) + Send + Sync + 'static) {
+    /// Has streams ended by `closer` instead of being dropped.
+    pub(crate) fn close_by(&self, closer: impl Fn(EndedStream) + Send + Sync + 'static) {
         let _ = self.closer.set(Closer(Box::new(closer)));
     }
 
@@ -120,8 +95,8 @@ impl Streams {
         origin: Origin,
         now: Instant,
     ) -> Result<String, Exception> {
-        // Whoever has to go for it goes behind the lock.
-        let mut gone = None;
+        // A stream that is closed for this one ends after the lock is released.
+        let mut closed = None;
         let mut open = self.lock();
         let most = self.limits.per_connection;
         if open.values().filter(|entry| entry.owner.is(session)).count() >= most {
@@ -131,7 +106,7 @@ impl Streams {
             )));
         }
         if open.len() >= self.limits.in_all {
-            gone = take_longest_lingering(&mut open).or_else(|| take_oldest_of_most(&mut open));
+            closed = take_longest_lingering(&mut open).or_else(|| take_oldest_of_most(&mut open));
         }
         let id = uuid::Uuid::new_v4().to_string();
         let entry = Open {
@@ -143,17 +118,17 @@ impl Streams {
         };
         open.insert(id.clone(), entry);
         drop(open);
-        self.let_go(gone);
+        self.close_all(closed);
         Ok(id)
     }
 
-    /// What a stream is from, if `session` may read it.
+    /// The origin of a stream, if `session` may read it.
     pub(crate) fn origin(&self, id: &str, session: u64) -> Option<Origin> {
         let open = self.lock();
         open.get(id).filter(|entry| entry.owner.lets(session)).map(|entry| entry.origin.clone())
     }
 
-    /// The next item, or the exception that ends the stream (`StopIteration` behind the last).
+    /// The next item, or the exception that ends the stream (`StopIteration` after the last).
     pub(crate) async fn next(
         &self,
         id: &str,
@@ -162,15 +137,15 @@ impl Streams {
     ) -> Result<Item, Exception> {
         let (mut stream, origin) = self.borrow(id, session)?;
         let Origin { object, member } = &origin;
-        let what = What { object, member };
-        let item = match catch_panic::run(what, || Ok(stream.next_for(session, context))) {
-            Ok(mut next) => catch_panic::wait(what, &mut next).await,
+        let name = CallName { object, member };
+        let item = match catch_panic::run(name, || Ok(stream.next_for(session, context))) {
+            Ok(mut next) => catch_panic::wait(name, &mut next).await,
             Err(broken) => Err(broken),
         };
         if let Ok(Some(item)) = item {
             // Gone if it was closed, or its time was up, meanwhile.
             if let Some(stream) = self.put_back(id, stream) {
-                end(what, stream).await;
+                end(name, stream).await;
             }
             return Ok(item);
         }
@@ -182,21 +157,21 @@ impl Streams {
 
     /// Ends a stream; nothing happens if it has ended already.
     ///
-    /// Whoever knows its id may: a stock client that is busy with another call makes a further
-    /// connection to close a stream.
+    /// Every client that knows its id may: a stock client that is busy with another call makes a
+    /// further connection to close a stream.
     pub(crate) fn close(&self, id: &str) {
         let closed = self.lock().remove(id);
-        self.let_go(closed);
+        self.close_all(closed);
     }
 
-    /// Whether there is a stream from `object` that is nobody's, or of a session of which `loses`
-    /// says so.
+    /// Whether there is a stream from `object` that has no owner, or whose session has lost the lock,
+    /// as `loses` says.
     pub(crate) fn any_lost(&self, object: &str, loses: impl Fn(u64) -> bool) -> bool {
         self.lock().values().any(|entry| entry.is_lost(object, &loses))
     }
 
     /// Takes these streams out.
-    pub(crate) fn take_lost(&self, object: &str, loses: impl Fn(u64) -> bool) -> Vec<Ended> {
+    pub(crate) fn take_lost(&self, object: &str, loses: impl Fn(u64) -> bool) -> Vec<EndedStream> {
         let lost: Vec<Open> = self
             .lock()
             .extract_if(|_, entry| entry.is_lost(object, &loses))
@@ -232,10 +207,10 @@ impl Streams {
     /// Ends all streams of which `is_over` says so.
     fn end(&self, is_over: impl Fn(&Open) -> bool) {
         let over: Vec<_> = self.lock().extract_if(|_, entry| is_over(entry)).collect();
-        self.let_go(over.into_iter().map(|(_, entry)| entry));
+        self.close_all(over.into_iter().map(|(_, entry)| entry));
     }
 
-    fn let_go(&self, over: impl IntoIterator<Item = Open>) {
+    fn close_all(&self, over: impl IntoIterator<Item = Open>) {
         for ended in over.into_iter().filter_map(Open::ended) {
             match self.closer.get() {
                 Some(Closer(close)) => close(ended),
@@ -273,7 +248,7 @@ impl Streams {
                     .map(|stream| (stream, entry.origin.clone()))
                     .ok_or_else(|| Exception::value_error("generator already executing"))
             }
-            // Another session's stream is nobody's business: as if it were not there.
+            // Another session's stream is treated as if it did not exist.
             _ => Err(Exception::pyro_error("item stream terminated")),
         }
     }
@@ -283,8 +258,8 @@ impl Streams {
     }
 }
 
-/// Makes room for a stream where all are somebody's: at the cost of who has most of them, so that
-/// a few who open as many as they may take none from the others.
+/// Takes out a stream of the session that has most of them, so that a few sessions that open as many as
+/// they may close none of the others'.
 fn take_oldest_of_most(open: &mut HashMap<String, Open>) -> Option<Open> {
     let mut counts: HashMap<u64, usize> = HashMap::new();
     for entry in open.values() {
@@ -301,7 +276,7 @@ fn take_oldest_of_most(open: &mut HashMap<String, Open>) -> Option<Open> {
     oldest.and_then(|id| open.remove(&id))
 }
 
-/// Makes room for a stream; nothing where all are somebody's.
+/// Takes out the stream that has lingered longest; `None` if all have owners.
 fn take_longest_lingering(open: &mut HashMap<String, Open>) -> Option<Open> {
     let lingering = open.iter().filter_map(|(id, entry)| match entry.owner {
         Owner::Session(_) => None,
@@ -311,14 +286,14 @@ fn take_longest_lingering(open: &mut HashMap<String, Open>) -> Option<Open> {
     longest.and_then(|id| open.remove(&id))
 }
 
-/// Lets an iterator do what it does at its end.
-pub(crate) async fn end(what: What<'_>, mut stream: Box<dyn ItemStream>) {
+/// Runs what an iterator does at its end.
+pub(crate) async fn end(name: CallName<'_>, mut stream: Box<dyn ItemStream>) {
     let mut ending: BoxFuture<Result<(), Exception>> = Box::pin(async move {
         stream.close().await;
         Ok(())
     });
-    // What breaks off there is told in the log.
-    let _told = catch_panic::wait(what, &mut ending).await;
+    // A panic there is in the log.
+    let _logged = catch_panic::wait(name, &mut ending).await;
 }
 
 impl Open {
@@ -327,10 +302,10 @@ impl Open {
         self.origin.object == object && is_theirs()
     }
 
-    /// None while an item is being made: whoever makes it finds that it has ended.
-    fn ended(self) -> Option<Ended> {
+    /// `None` while an item is being made: the task that makes it finds that it has ended.
+    fn ended(self) -> Option<EndedStream> {
         let Open { session, origin, stream, .. } = self;
-        stream.map(|stream| Ended { session, origin, stream })
+        stream.map(|stream| EndedStream { session, origin, stream })
     }
 }
 

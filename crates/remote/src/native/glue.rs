@@ -8,9 +8,11 @@ use wire::value::Value;
 
 use crate::arguments::Signature;
 use crate::batch::unreadable;
-use crate::items::{Item, ItemStream};
 use crate::native::{Expose, FromValue, IntoException, IntoResult};
-use crate::object::{BoxFuture, CallResult, Context, Leave, Reply, ReplyBody, unexposed_method};
+use crate::object::{
+    BoxFuture, CallResult, Context, Item, ItemStream, Reply, ReplyBody, StartCheck,
+    unexposed_method,
+};
 use crate::session::Session;
 
 /// The argument of the parameter at `index`, which has no default.
@@ -101,14 +103,14 @@ where
     blocking_stream(items.map_err(IntoException::into_exception)?)
 }
 
-/// Runs a blocking method where blocking harms nobody. It may have to wait for a thread there, and asks
-/// for leave when it has one.
+/// Runs a blocking method on a thread for such work. It may have to wait for the thread, and checks
+/// afterwards whether the call may still start.
 pub async fn blocking<T: Send + 'static>(
     name: &'static str,
-    leave: Leave,
+    may_start: StartCheck,
     work: impl FnOnce() -> Result<T, Exception> + Send + 'static,
 ) -> Result<T, Exception> {
-    let work = move || leave.ask().and_then(|()| work());
+    let work = move || may_start.check().and_then(|()| work());
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         // The daemon tells of it, as of every other method's.
@@ -123,7 +125,7 @@ fn streaming(items: impl ItemStream) -> CallResult {
     Ok(Reply {
         body: ReplyBody::Stream(Box::new(items)),
         annotations: Annotations::new(),
-        room: None,
+        memory: None,
     })
 }
 
@@ -158,7 +160,7 @@ where
     I: Iterator<Item: IntoResult> + Send + 'static,
 {
     fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>> {
-        self.next_with(Leave::default())
+        self.next_with(StartCheck::default())
     }
 
     fn next_for(
@@ -166,7 +168,7 @@ where
         _session: &Arc<Session>,
         context: Context,
     ) -> BoxFuture<Result<Option<Item>, Exception>> {
-        let next = self.next_with(context.leave);
+        let next = self.next_with(context.may_start);
         Box::pin(async move { Ok(next.await?.map(Item::from)) })
     }
 }
@@ -175,9 +177,9 @@ impl<I> BlockingItems<I>
 where
     I: Iterator<Item: IntoResult> + Send + 'static,
 {
-    fn next_with(&self, leave: Leave) -> BoxFuture<Result<Option<Value>, Exception>> {
+    fn next_with(&self, may_start: StartCheck) -> BoxFuture<Result<Option<Value>, Exception>> {
         let items = Arc::clone(&self.0);
-        Box::pin(blocking("the next item of a stream", leave, move || {
+        Box::pin(blocking("the next item of a stream", may_start, move || {
             item(items.lock().unwrap_or_else(PoisonError::into_inner).next())
         }))
     }

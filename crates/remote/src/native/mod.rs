@@ -218,7 +218,7 @@ impl<T: Expose> Object for Exposed<T> {
 
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
         let Request { operation, context } = request;
-        let room = context.held.clone();
+        let memory = context.request_memory.clone();
         let caller = Caller { session, context: &context };
         let answer = match operation {
             Operation::Call(call) => T::call_method(&self.0, caller, call),
@@ -242,7 +242,7 @@ impl<T: Expose> Object for Exposed<T> {
                 }))
             }
         };
-        answer.keeping(room)
+        answer.keeping(memory)
     }
 
     fn session_ended(&self, session: &Session) {

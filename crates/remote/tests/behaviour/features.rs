@@ -75,7 +75,7 @@ impl Object for Witness {
                 let reply = Reply {
                     body: ReplyBody::Value(Value::bytes(context.correlation_id)),
                     annotations: context.annotations,
-                    room: None,
+                    memory: None,
                 };
                 Answer::Ready(Ok(reply))
             }
@@ -85,11 +85,11 @@ impl Object for Witness {
             ),
             ("numbers", _) => {
                 let body = ReplyBody::Stream(Box::new(Numbers(0..3)));
-                Answer::Ready(Ok(Reply { body, annotations: Vec::new(), room: None }))
+                Answer::Ready(Ok(Reply { body, annotations: Vec::new(), memory: None }))
             }
             ("slow", _) => {
                 let body = ReplyBody::Stream(Box::new(Slow(0..5)));
-                Answer::Ready(Ok(Reply { body, annotations: Vec::new(), room: None }))
+                Answer::Ready(Ok(Reply { body, annotations: Vec::new(), memory: None }))
             }
             ("session", _) => Answer::value(session.handshake.clone()),
             ("number", _) => Answer::value(session.id as i64),

@@ -30,7 +30,7 @@ impl Object for Large {
             _ => ReplyBody::Serialized(Serialized::value(marshal, b"no value".to_vec(), 0)),
         };
         let annotations: Annotations = vec![(*b"LARG", vec![1, 2, 3])];
-        Answer::Ready(Ok(Reply { body, annotations, room: None }))
+        Answer::Ready(Ok(Reply { body, annotations, memory: None }))
     }
 }
 

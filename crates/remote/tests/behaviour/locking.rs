@@ -91,7 +91,7 @@ async fn serve_with(config: DaemonConfig, on_disconnect: &[&str]) -> Fixture {
     });
     let daemon = Daemon::new(DaemonConfig {
         first_epoch: 100,
-        rest_timeout: Duration::from_millis(50),
+        safe_state_timeout: Duration::from_millis(50),
         threadpool_size: 20,
         ..config
     });
@@ -183,7 +183,7 @@ async fn a_client_that_goes_during_its_call_frees_its_lock_at_once() {
 
 #[tokio::test]
 async fn an_owner_that_goes_while_its_large_request_waits_for_room_frees_its_lock() {
-    let room = DaemonConfig { large_requests: 256 << 10, ..DaemonConfig::default() };
+    let room = DaemonConfig { request_memory: 256 << 10, ..DaemonConfig::default() };
     let fixture = serve_with(room, &[]).await;
     // All of the room is another's, whose call runs.
     fixture.daemon.register("other", Arc::new(Served(Arc::clone(&fixture.instrument)))).unwrap();

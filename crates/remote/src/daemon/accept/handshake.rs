@@ -1,8 +1,7 @@
-//! The handshake: who connects, for which object, and whether there is a place.
+//! The handshake: which client connects, for which object, and whether there is a slot for it.
 //!
-//! Owns the answers CONNECTOK and CONNECTFAIL. A handshake has a deadline for the whole of it and
-//! a size limit of its own, and takes a place only when it is complete: a silent, slow or lying
-//! peer costs a timer and a small buffer.
+//! Answers CONNECTOK or CONNECTFAIL. A handshake has a size limit of its own, and takes a slot in the
+//! pool only when it is complete: a silent, slow or lying peer costs a timer and a small buffer.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -14,30 +13,29 @@ use wire::message::{Annotations, Flags, FrameWriter, Header, MessageType};
 use wire::serializer::Serializer;
 use wire::value::{Dict, Value};
 
-use crate::admission::orphaned_calls::Place;
-use crate::admission::pending_handshakes::Stay;
+use crate::admission::HandshakeSlot;
+use crate::admission::pool::PoolSlot;
+use crate::config;
 use crate::daemon::Shared;
 use crate::daemon::call::{decode, describe};
-use crate::daemon::config::{self, Handshake, Welcome};
 use crate::daemon::locks::methods::RELEASE;
-use crate::daemon::session::reject;
 use crate::daemon::session::transport::Connection;
-use crate::daemon::session::{Accepted, May};
+use crate::daemon::session::{AcceptedClient, Access, reject};
+use crate::daemon::validator::{Handshake, Welcome};
 use crate::frames::ReadError;
 use crate::session::{Peer, Session};
 
-/// Where there is no place because there are no file descriptors.
+/// The reason of a refusal where no file descriptor is left.
 const NO_DESCRIPTOR: &str = "this daemon's process has no file descriptor left for a further \
     connection; raise its limit on open files (`ulimit -n`, or LimitNOFILE= of the service), or \
     close some connections";
-/// Reads the handshake and answers it; `None` when the client was refused or left.
-///
-/// The deadline is the caller's matter.
+/// Reads the handshake and answers it; `None` when the client was refused or left. The caller sees to
+/// the deadline.
 pub(crate) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     shared: &Arc<Shared>,
     connection: &mut Connection<S>,
     peer: Peer,
-) -> Result<Option<Accepted>, ReadError> {
+) -> Result<Option<AcceptedClient>, ReadError> {
     let (hello, request) = match read(connection).await {
         Ok(None) => return Ok(None),
         Ok(Some(read)) => read,
@@ -56,16 +54,16 @@ pub(crate) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
         Err(reason) => Err(reason),
         Ok(request) => let_in(shared, &hello, request, &peer).await,
     };
-    let LetIn { welcome, annotations, place, may, object, handshake } = match let_in {
+    let LetIn { welcome, annotations, access, object, handshake } = match let_in {
         Ok(let_in) => let_in,
         Err(reason) => {
-            if shared.complaints.one_more(Instant::now()) {
+            if shared.log_limits.peers.allow(Instant::now()) {
                 info!(daemon = %shared.config.name, %peer, reason, "connection refused");
             }
             let reason = Value::from(reason);
             let none = Annotations::new();
             reply(connection, MessageType::ConnectFail, &hello, &reason, &none)?;
-            reject::say(connection).await;
+            reject::send_last_words(connection).await;
             return Ok(None);
         }
     };
@@ -74,15 +72,14 @@ pub(crate) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     let session = Session::new(shared.session_id(), peer, object, handshake);
     debug!(daemon = %shared.config.name, session = session.id, peer = %session.peer,
         object = %session.object, "connected");
-    Ok(Some(Accepted { session, place, may }))
+    Ok(Some(AcceptedClient { session, access }))
 }
 
-/// A client for which there is an object, and a place.
+/// A client for which there is an object, and a slot.
 struct LetIn {
     welcome: Value,
     annotations: Annotations,
-    place: Place,
-    may: May,
+    access: Access,
     object: String,
     handshake: Value,
 }
@@ -112,32 +109,33 @@ async fn let_in(
         }
     };
     // Its descriptor may be the last one, lent to hear it.
-    if !shared.spares.all_there().await {
+    if !shared.admission.reserved_fds.wait_for_all().await {
         return Err(NO_DESCRIPTOR.to_owned());
     }
-    // Not before all is said and decided, so that nobody waits in a place: neither for the client
-    // nor for the validator.
-    let (place, may) = match &shared.places {
-        None => (None, May::Everything),
-        Some(places) => match Arc::clone(places).try_acquire_owned() {
-            Ok(place) => (Some(place), May::Everything),
-            Err(_) => (None, May::BreakLocks(reserved(shared, &object, peer)?)),
-        },
-    };
+    // After all else is decided, so that nobody waits with a slot: for the client or the validator.
+    let access = take_slot(shared, &object, peer)?;
     let mut welcome = Dict::with_capacity(2);
     welcome.insert("handshake", response);
     welcome.insert("meta", metadata);
-    let (welcome, place) = (Value::Dict(welcome), Place::new(place));
-    Ok(LetIn { welcome, annotations, place, may, object, handshake: data })
+    Ok(LetIn { welcome: Value::Dict(welcome), annotations, access, object, handshake: data })
 }
 
-/// A place beyond the others, for who comes to where locks are broken.
-fn reserved(shared: &Shared, object: &str, peer: &Peer) -> Result<Stay, String> {
-    let breaks = shared.object(object).is_some_and(|object| object.breaks_locks(RELEASE));
-    breaks.then(|| shared.reserve.enter(peer)).ok_or_else(|| config::no_place(&shared.config))
+/// Takes a slot in the pool; or one beyond it, for a client that can break locks there.
+fn take_slot(shared: &Shared, object: &str, peer: &Peer) -> Result<Access, String> {
+    let Some(pool) = &shared.admission.pool else { return Ok(Access::Full(PoolSlot::new(None))) };
+    if let Some(slot) = pool.try_take() {
+        return Ok(Access::Full(PoolSlot::new(Some(slot))));
+    }
+    let breaks_locks =
+        shared.registry.get(object).is_some_and(|object| object.breaks_locks(RELEASE));
+    let slot = || -> HandshakeSlot { shared.admission.lock_breakers.take_evicting(peer.address()) };
+    match breaks_locks {
+        true => Ok(Access::BreakLocksOnly(slot())),
+        false => Err(config::pool_full_text(&shared.config)),
+    }
 }
 
-/// How a client began; Marshal is what Pyro5 answers with before it knows better.
+/// How a client began. Pyro5 answers in marshal before it knows the client's serializer.
 struct Hello {
     header: Option<Header>,
     serializer: Serializer,
@@ -149,14 +147,14 @@ impl Hello {
     }
 }
 
-/// What it wants.
+/// What a client wants.
 struct Wanted {
     object: String,
     data: Value,
     annotations: Annotations,
 }
 
-/// What it said first, and the reason for the client where that cannot be understood.
+/// A client's handshake, or the reason why it is refused.
 type Read = (Hello, Result<Wanted, String>);
 
 async fn read<S: AsyncRead + Unpin>(

@@ -1,7 +1,8 @@
-//! A daemon at work: accepting connections, keeping house, stopping.
+//! Accepting connections: the accept loop, housekeeping, and the order of a shutdown.
 //!
-//! Owns the loop that does it, and the order in which a shutdown happens. What is said on a connection
-//! is [`connection`]'s.
+//! [`pending`] does the handshakes of one connection; afterwards it is its [`session`]'s.
+//!
+//! [`session`]: crate::daemon::session
 
 pub(crate) mod handshake;
 mod pending;
@@ -17,73 +18,87 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::daemon::accept::pending::Newcomer;
+use crate::daemon::accept::pending::PendingConnection;
 use crate::daemon::{Daemon, Shared};
 use crate::net::{self, Listener, ListenerSocket};
 use crate::session::Peer;
 
-/// Pause after a failed accept: descriptors may have run out, and come back.
+/// Pause after a failed accept: file descriptors may have run out, and come back.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-/// Between two looks for streams whose time is up.
-const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// Time between two looks for streams that have expired.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Daemon {
     /// Serves connections of `listener` until `stop` is cancelled; then lets running calls end
     /// (for the time that the configuration gives them) and closes every connection.
     ///
-    /// To end it, cancel `stop` and wait: where this future is only dropped, nobody new is let in,
-    /// but those who are in are served on.
+    /// To end it, cancel `stop` and wait. If this future is only dropped, no new connection is let
+    /// in, but those that are in are served on.
     pub async fn serve(self, listener: Listener, stop: CancellationToken) {
-        let Shared { config, locations, .. } = &*self.shared;
+        let Shared { config, locations, admission, .. } = &*self.shared;
         locations.write().unwrap_or_else(PoisonError::into_inner).push(listener.location().clone());
         info!(daemon = %config.name, location = %listener.location(), "serving");
         let connections = TaskTracker::new();
-        // Connections outlive `stop` by the time their running calls need.
+        // Connections outlive `stop` by the time that their running calls need.
         let abandon = CancellationToken::new();
-        let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
-        self.shared.spares.refill();
+        let mut housekeeping = tokio::time::interval(HOUSEKEEPING_INTERVAL);
+        admission.reserved_fds.refill();
         loop {
             let accepted = tokio::select! {
                 accepted = accept(&listener.socket) => accepted,
                 _ = housekeeping.tick() => {
-                    let now = Instant::now();
-                    self.shared.streams.expire(now);
-                    self.shared.spares.refill();
-                    if let Some(count) = self.shared.complaints.kept_back(now) {
-                        warn!(daemon = %config.name, count,
-                            "more connections were refused or sent what is no message");
-                    }
-                    if let Some(count) = self.shared.oneway_complaints.kept_back(now) {
-                        warn!(daemon = %config.name, count, "more oneway calls raised");
-                    }
+                    self.keep_house();
                     continue;
                 }
                 () = stop.cancelled() => break,
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    if self.shared.has_room() {
-                        self.admit(&connections, stream, peer, &stop, &abandon);
+                    if admission.can_hear_another() {
+                        self.spawn_connection(&connections, stream, peer, &stop, &abandon);
                     } else {
-                        // Nobody can be heard now: to be sent away at once is an answer too.
+                        // No client can be heard now: to be closed at once is an answer too.
                         drop(stream);
-                        self.shared.spares.refill();
+                        admission.reserved_fds.refill();
                     }
                 }
-                Err(error) => {
-                    if self.shared.complaints.one_more(Instant::now()) {
-                        warn!(daemon = %config.name, %error, "cannot accept a connection");
-                    }
-                    // With a spare descriptor the next in line is taken at least.
-                    if !self.shared.spares.lend() {
-                        tokio::time::sleep(ACCEPT_BACKOFF).await;
-                        self.shared.spares.refill();
-                    }
-                }
+                Err(error) => self.accept_failed(&error).await,
             }
         }
         drop(listener);
-        self.shared.spares.give_up();
+        admission.reserved_fds.release_all();
+        self.shut_down(connections, abandon).await;
+    }
+
+    fn keep_house(&self) {
+        let now = Instant::now();
+        let Shared { config, streams, admission, log_limits, .. } = &*self.shared;
+        streams.expire(now);
+        admission.reserved_fds.refill();
+        if let Some(count) = log_limits.peers.take_suppressed(now) {
+            warn!(daemon = %config.name, count,
+                "more connections were refused or sent what is no message");
+        }
+        if let Some(count) = log_limits.oneways.take_suppressed(now) {
+            warn!(daemon = %config.name, count, "more oneway calls raised");
+        }
+    }
+
+    async fn accept_failed(&self, error: &io::Error) {
+        let Shared { config, admission, log_limits, .. } = &*self.shared;
+        if log_limits.peers.allow(Instant::now()) {
+            warn!(daemon = %config.name, %error, "cannot accept a connection");
+        }
+        // With a reserved descriptor the next connection in line is accepted at least.
+        if !admission.reserved_fds.lend() {
+            tokio::time::sleep(ACCEPT_BACKOFF).await;
+            admission.reserved_fds.refill();
+        }
+    }
+
+    /// Lets running calls end, then safe states, each for as long as the configuration says.
+    async fn shut_down(&self, connections: TaskTracker, abandon: CancellationToken) {
+        let Shared { config, locks, .. } = &*self.shared;
         connections.close();
         if tokio::time::timeout(config.shutdown_grace, connections.wait()).await.is_err() {
             warn!(
@@ -95,8 +110,7 @@ impl Daemon {
             abandon.cancel();
             connections.wait().await;
         }
-        self.shared.resting.close();
-        if tokio::time::timeout(config.rest_timeout, self.shared.resting.wait()).await.is_err() {
+        if !locks.safe_states_reached_within(config.safe_state_timeout).await {
             warn!(daemon = %config.name, "some objects have not come to a safe state in time");
         }
         info!(daemon = %config.name, "stopped serving");
@@ -105,17 +119,17 @@ impl Daemon {
     /// Serves a connection without a socket until it ends: how tests drive a daemon.
     #[doc(hidden)]
     pub async fn serve_in_memory(&self, stream: DuplexStream, peer: Peer, stop: CancellationToken) {
-        let newcomer = self.newcomer(peer);
-        pending::serve(Arc::clone(&self.shared), stream, newcomer, stop).await;
+        let pending = self.pending(peer);
+        pending::serve(Arc::clone(&self.shared), stream, pending, stop).await;
     }
 
-    fn newcomer(&self, peer: Peer) -> Newcomer {
-        let stay = self.shared.waiting_room.enter(&peer);
+    fn pending(&self, peer: Peer) -> PendingConnection {
+        let slot = self.shared.admission.handshakes.take_evicting(peer.address());
         let deadline = later(Deadline::now(), self.shared.config.handshake_timeout);
-        Newcomer { peer, stay, deadline }
+        PendingConnection { peer, slot, deadline }
     }
 
-    fn admit(
+    fn spawn_connection(
         &self,
         connections: &TaskTracker,
         stream: Accepted,
@@ -123,20 +137,16 @@ impl Daemon {
         stop: &CancellationToken,
         abandon: &CancellationToken,
     ) {
-        let newcomer = self.newcomer(peer);
+        let pending = self.pending(peer);
         let shared = Arc::clone(&self.shared);
         let (stop, abandon) = (stop.clone(), abandon.clone());
         connections.spawn(async move {
-            // Pinned here and lent: to hand it on would keep room for it twice.
+            // Pinned here and lent: handing it on would take its memory twice.
             let mut serving = pin!(async {
                 match stream {
-                    Accepted::Tcp(stream) => {
-                        pending::serve(shared, stream, newcomer, stop).await;
-                    }
+                    Accepted::Tcp(stream) => pending::serve(shared, stream, pending, stop).await,
                     #[cfg(unix)]
-                    Accepted::Unix(stream) => {
-                        pending::serve(shared, stream, newcomer, stop).await;
-                    }
+                    Accepted::Unix(stream) => pending::serve(shared, stream, pending, stop).await,
                 }
             });
             tokio::select! {

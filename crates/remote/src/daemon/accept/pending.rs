@@ -1,86 +1,61 @@
-//! A connection that is not let in yet.
+//! A connection that is not let in yet: TLS and then Pyro5's handshake, within one deadline for both.
 //!
-//! TLS and then Pyro5's handshake, within one deadline for both.
+//! It has one of the slots for unfinished handshakes, and loses it to a newer one when there are too
+//! many: an honest handshake takes milliseconds, so the oldest is the least likely to be honest.
 
 use std::sync::Arc;
+use std::time::Instant as LogTime;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use crate::admission::pending_handshakes::Stay;
+use crate::admission::HandshakeSlot;
 use crate::daemon::Shared;
 use crate::daemon::accept::handshake;
-use crate::daemon::session;
-use crate::daemon::session::transport::Connection;
-use crate::frames::FrameReader;
+use crate::daemon::session::{self, transport::Connection};
 use crate::net::ClientStream;
 use crate::session::Peer;
 
 /// A connection that is not let in yet.
-pub(crate) struct Newcomer {
-    pub(crate) peer: Peer,
-    /// Its place among those whose handshakes are not done.
-    pub(crate) stay: Stay,
-    /// When they must be.
-    pub(crate) deadline: Instant,
+pub(super) struct PendingConnection {
+    pub(super) peer: Peer,
+    pub(super) slot: HandshakeSlot,
+    /// When its handshakes must be done.
+    pub(super) deadline: Instant,
 }
 
 /// Serves one connection until either side ends it or `stop` is cancelled between two calls.
-pub(crate) async fn serve<S: ClientStream>(
+pub(super) async fn serve<S: ClientStream>(
     shared: Arc<Shared>,
     stream: S,
-    newcomer: Newcomer,
+    pending: PendingConnection,
     stop: CancellationToken,
 ) {
-    // Who can reach a Unix socket is the file system's to say, and nobody listens in on it.
-    if shared.config.tls.is_some() && !matches!(newcomer.peer, Peer::Unix) {
+    // The file system says who can reach a Unix socket, and nobody listens in on it.
+    if shared.config.tls.is_some() && !matches!(pending.peer, Peer::Unix) {
         // Boxed, so that connections without TLS are no larger for it.
-        Box::pin(serve_tls(shared, stream, newcomer, stop)).await;
+        Box::pin(serve_tls(shared, stream, pending, stop)).await;
     } else {
-        admit(shared, stream, newcomer, stop).await;
+        admit(shared, stream, pending, stop).await;
     }
 }
 
 async fn serve_tls<S: ClientStream>(
     shared: Arc<Shared>,
     stream: S,
-    newcomer: Newcomer,
+    pending: PendingConnection,
     stop: CancellationToken,
 ) {
     let Some(tls) = &shared.config.tls else { return };
-    let shaken = limited(&shared, &newcomer, &stop, tls.accept(stream)).await;
-    match shaken {
+    match within_deadline(&shared, &pending, &stop, tls.accept(stream)).await {
         None => {}
-        Some(Ok(stream)) => admit(Arc::clone(&shared), stream, newcomer, stop).await,
+        Some(Ok(stream)) => admit(Arc::clone(&shared), stream, pending, stop).await,
+        // The client is told. A supervisor that asks every second in plain words whether the daemon
+        // answers ends here too.
         Some(Err(error)) => {
-            let Newcomer { peer, .. } = newcomer;
-            // The client is told, and a supervisor that asks for a sign of life, in plain words and
-            // every second, ends here too.
-            debug!(daemon = %shared.config.name, %peer, %error, "TLS handshake failed");
-        }
-    }
-}
-
-/// Lets a newcomer do what it must do before it is let in; `None` when there is no more time.
-async fn limited<T>(
-    shared: &Shared,
-    newcomer: &Newcomer,
-    stop: &CancellationToken,
-    work: impl Future<Output = T>,
-) -> Option<T> {
-    let shown_out = newcomer.stay.shown_out();
-    let (daemon, peer) = (&shared.config.name, &newcomer.peer);
-    tokio::select! {
-        done = work => Some(done),
-        () = stop.cancelled() => None,
-        () = shown_out.cancelled() => {
-            debug!(%daemon, %peer, "too many handshakes are unfinished");
-            None
-        }
-        () = tokio::time::sleep_until(newcomer.deadline) => {
-            debug!(%daemon, %peer, "no handshake in time");
-            None
+            debug!(daemon = %shared.config.name, peer = %pending.peer, %error,
+                "TLS handshake failed");
         }
     }
 }
@@ -88,21 +63,46 @@ async fn limited<T>(
 async fn admit<S: ClientStream>(
     shared: Arc<Shared>,
     stream: S,
-    newcomer: Newcomer,
+    pending: PendingConnection,
     stop: CancellationToken,
 ) {
-    let mut connection = Connection { stream, reader: FrameReader::default(), out: Vec::new() };
-    let handshake = handshake::perform(&shared, &mut connection, newcomer.peer.clone());
-    let shaken = limited(&shared, &newcomer, &stop, handshake).await;
-    let Newcomer { peer, stay, .. } = newcomer;
-    drop(stay);
+    let mut connection = Connection::new(stream);
+    let shaking = handshake::perform(&shared, &mut connection, pending.peer.clone());
+    let shaken = within_deadline(&shared, &pending, &stop, shaking).await;
+    let PendingConnection { peer, slot, .. } = pending;
+    drop(slot);
     match shaken {
-        Some(Ok(Some(accepted))) => session::converse(&shared, connection, accepted, &stop).await,
+        Some(Ok(Some(accepted))) => {
+            session::serve_requests(&shared, connection, accepted, &stop).await;
+        }
         Some(Ok(None)) | None => {}
         Some(Err(error)) => {
-            if shared.complaints.one_more(Instant::now().into_std()) {
+            if shared.log_limits.peers.allow(LogTime::now()) {
                 info!(daemon = %shared.config.name, %peer, %error, "handshake failed");
             }
+        }
+    }
+}
+
+/// Does `work` before the deadline; `None` if the time is up, or the slot is another's.
+async fn within_deadline<T>(
+    shared: &Shared,
+    pending: &PendingConnection,
+    stop: &CancellationToken,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let evicted = pending.slot.evicted();
+    let (daemon, peer) = (&shared.config.name, &pending.peer);
+    tokio::select! {
+        done = work => Some(done),
+        () = stop.cancelled() => None,
+        () = evicted.cancelled() => {
+            debug!(%daemon, %peer, "too many handshakes are unfinished");
+            None
+        }
+        () = tokio::time::sleep_until(pending.deadline) => {
+            debug!(%daemon, %peer, "no handshake in time");
+            None
         }
     }
 }

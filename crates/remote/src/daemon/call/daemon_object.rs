@@ -6,12 +6,12 @@ use wire::exception::Exception;
 use wire::value::Value;
 
 use crate::arguments::Signature;
+use crate::config::{DAEMON_NAME, ServerType};
+use crate::daemon::Shared;
 use crate::daemon::call::describe;
-use crate::daemon::config::ServerType;
-use crate::daemon::locks::breaker::LockBreaker;
-use crate::daemon::locks::methods::{self, RELEASE};
-use crate::daemon::locks::table::{Admission, Locks};
-use crate::daemon::{DAEMON_NAME, Shared};
+use crate::daemon::locks::LockBreaker;
+use crate::daemon::locks::methods::RELEASE;
+use crate::daemon::locks::table::RunningCall;
 use crate::object::{Answer, Context, Metadata, MethodCall, Object, Operation, Request};
 use crate::session::Session;
 
@@ -80,11 +80,11 @@ fn call_method(
     context: Context,
 ) -> Answer {
     match call.method.as_str() {
-        "registered" => Answer::from(
-            REGISTERED
-                .bind(call)
-                .map(|[]| Value::List(shared.ids().into_iter().map(Value::from).collect())),
-        ),
+        "registered" => {
+            Answer::from(REGISTERED.bind(call).map(|[]| {
+                Value::List(shared.registry.ids().into_iter().map(Value::from).collect())
+            }))
+        }
         "ping" => Answer::from(PING.bind(call).map(|[]| Value::None)),
         "info" => Answer::from(INFO.bind(call).map(|[]| Value::from(info(&shared)))),
         "get_metadata" => Answer::from(
@@ -96,15 +96,11 @@ fn call_method(
                 let session = Arc::clone(session);
                 Answer::Pending(Box::pin(async move {
                     let origin = shared.streams.origin(&id, session.id).unwrap_or_default();
-                    let admission = Locks::admit(
-                        &shared,
-                        &origin.object,
-                        session.id,
-                        Some(&origin.member),
-                        false,
-                    )?;
-                    let leave = admission.as_ref().map(Admission::leave).unwrap_or_default();
-                    let context = Context { leave, ..context };
+                    let (object, member) = (&origin.object, Some(origin.member.as_str()));
+                    let running = shared.locks.start_call(object, session.id, member, false)?;
+                    let may_start =
+                        running.as_ref().map(RunningCall::start_check).unwrap_or_default();
+                    let context = Context { may_start, ..context };
                     shared.streams.next(&id, &session, context).await.map(Into::into)
                 }))
             }
@@ -114,8 +110,8 @@ fn call_method(
             Value::None
         })),
         RELEASE if shared.locks.any() => {
-            let breaker = LockBreaker { shared: Arc::downgrade(&shared) };
-            Answer::from(methods::release(&breaker, &session.peer.to_string(), call))
+            let breaker = LockBreaker { locks: Arc::downgrade(&shared.locks) };
+            Answer::from(breaker.release(session, call))
         }
         _ => Answer::exception(Operation::Call(call).unexposed()),
     }
@@ -159,6 +155,6 @@ fn info(shared: &Shared) -> String {
     format!(
         "{DAEMON_NAME} bound on {}, NAT {nat}, {} objects registered. Servertype: {server}",
         shared.locations(),
-        shared.ids().len(),
+        shared.registry.ids().len(),
     )
 }

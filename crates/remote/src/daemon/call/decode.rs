@@ -1,7 +1,7 @@
-//! What a request asks for, read from its payload and its annotations.
+//! Decoding a request: a call, a property, a batch, or a call that stays serialized, as Pyro5 has
+//! them.
 //!
-//! Owns Pyro5's ways to ask: a call, a property, a batch, a call that stays serialized. Knows neither
-//! objects nor sessions.
+//! Knows neither objects nor sessions.
 
 use wire::exception::Exception;
 use wire::message::{Annotations, Flags, Header};
@@ -15,46 +15,67 @@ use crate::object::{Blob, MethodCall, Operation};
 /// Pyro5's names for the pseudo methods that read and set a property.
 const GET_ATTRIBUTE: &str = "__getattr__";
 const SET_ATTRIBUTE: &str = "__setattr__";
-/// The annotation that says what a serialized blob is, and whom it is for.
+/// The annotation that describes a serialized blob and names its object.
 const BLOB_ANNOTATION: [u8; 4] = *b"BLBI";
 
-/// What becomes of the connection behind a request.
+/// What becomes of the connection after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
     Continue,
     Close,
 }
 
-/// Why a request cannot be read, as the exception for its caller.
+/// A decoded request.
 #[derive(Debug)]
-pub(crate) enum Unread {
+pub(crate) struct Decoded {
+    /// The id of its object.
+    pub(crate) object: String,
+    pub(crate) operation: Operation,
+    /// Bytes of memory that it takes.
+    pub(crate) memory: usize,
+}
+
+/// Why a request cannot be decoded, as the exception for its caller.
+#[derive(Debug)]
+pub(crate) enum Undecodable {
     /// Its values take more memory than they may.
     TooLarge(Exception),
-    /// It is no request.
+    /// It is not a request.
     Malformed(Exception),
 }
 
-impl From<Exception> for Unread {
-    fn from(exception: Exception) -> Self {
-        Unread::Malformed(exception)
+impl Undecodable {
+    pub(crate) fn is_too_large(&self) -> bool {
+        matches!(self, Undecodable::TooLarge(_))
+    }
+
+    pub(crate) fn into_exception(self) -> Exception {
+        let (Undecodable::TooLarge(exception) | Undecodable::Malformed(exception)) = self;
+        exception
     }
 }
 
-impl From<DecodeError> for Unread {
+impl From<Exception> for Undecodable {
+    fn from(exception: Exception) -> Self {
+        Undecodable::Malformed(exception)
+    }
+}
+
+impl From<DecodeError> for Undecodable {
     fn from(error: DecodeError) -> Self {
         match error.kind {
-            DecodeErrorKind::Memory(_) => Unread::TooLarge(unreadable(error)),
-            _ => Unread::Malformed(unreadable(error)),
+            DecodeErrorKind::Memory(_) => Undecodable::TooLarge(unreadable(error)),
+            _ => Undecodable::Malformed(unreadable(error)),
         }
     }
 }
 
-/// The id of the object, what is asked of it, and the bytes of memory that this takes.
+/// Decodes a request within `limits`.
 pub(crate) fn decode(
     frame: &Frame<'_>,
     serializer: Serializer,
     limits: &Limits,
-) -> Result<(String, Operation, usize), Unread> {
+) -> Result<Decoded, Undecodable> {
     let flags = frame.header.flags;
     if flags.contains(Flags::KEEPSERIALIZED) {
         if flags.contains(Flags::BATCH) {
@@ -62,11 +83,11 @@ pub(crate) fn decode(
             return Err(Exception::type_error(reason).into());
         }
         let (object, blob) = blob(frame, serializer, limits)?;
-        return Ok((object, blob, frame.body.payload.len()));
+        return Ok(Decoded { object, operation: blob, memory: frame.body.payload.len() });
     }
     let (call, memory) = serializer.decode_call_counted(&frame.body.payload, limits)?;
     let Call { object, method, args, kwargs } = call;
-    Ok((object, operation(method, args, kwargs, flags)?, memory))
+    Ok(Decoded { object, operation: operation(method, args, kwargs, flags)?, memory })
 }
 
 /// The request's correlation id, or a new one where it has none.
@@ -83,8 +104,7 @@ pub(crate) fn owned(annotations: &[([u8; 4], &[u8])]) -> Annotations {
     annotations.iter().map(|(id, data)| (*id, data.to_vec())).collect()
 }
 
-/// A call that stays serialized: an annotation says what it is, with `marshal` and whatever the
-/// serializer.
+/// A call that stays serialized. An annotation describes it, in `marshal` with every serializer.
 fn blob(
     frame: &Frame<'_>,
     serializer: Serializer,
@@ -107,7 +127,7 @@ fn blob(
     Ok((object, Operation::Blob(Blob { method, info, payload, serializer })))
 }
 
-/// What a caller is told whose request cannot be read: Python's own words where Python has some.
+/// The exception for a request that cannot be decoded: Python's own text where Python has one.
 fn unreadable(error: DecodeError) -> Exception {
     match error.kind {
         DecodeErrorKind::Unhashable(_) => Exception::type_error(error.kind.to_string()),

@@ -1,46 +1,63 @@
-//! From a request's bytes to its answer's bytes.
+//! From a request's bytes to its answer's bytes: which object is called, and when.
 //!
-//! Owns what is done about an INVOKE message: which object, and whose turn. What is asked is
-//! [`request`]'s, how the answer is written [`answering`](super::answering)'s. Knows nothing of sockets.
+//! The steps of an INVOKE message: decode it within its memory, find its object, wait for the call
+//! permit, call, respond. Knows nothing of sockets.
 
 use std::sync::Arc;
 
 use tracing::{debug, warn};
 use wire::exception::Exception;
-use wire::message::{Flags, Header};
+use wire::message::Header;
 use wire::serializer::Serializer;
 
-use crate::admission::answer_budget::AnswerRoom;
-use crate::admission::call_permit::{self, ClientEnd};
-use crate::admission::request_budget::{Held, Need};
-use crate::blocking::{aside, give_memory_back};
+use crate::admission::call_permit::{CallPermit, ClientGone};
+use crate::admission::pool;
+use crate::admission::request_memory::{MemoryNeed, RequestPermit, release_freed};
+use crate::config;
 use crate::daemon::Shared;
-use crate::daemon::call::decode::{self, Unread};
-use crate::daemon::call::decode::{After, correlation, owned};
-use crate::daemon::call::describe::unknown_object;
-use crate::daemon::call::oneway::{self, About, Oneways};
-use crate::daemon::call::response::Answering;
-use crate::daemon::catch_panic::{self, What};
-use crate::daemon::config::no_place;
-use crate::daemon::locks::lock_gate;
+use crate::daemon::call::decode::{self, After, Decoded, Undecodable};
+use crate::daemon::call::describe;
+use crate::daemon::call::oneway::{OnewayCall, RefusedOneways};
+use crate::daemon::call::response::{Responder, Response};
+use crate::daemon::catch_panic::{self, CallName};
+use crate::daemon::locks::lock_gate::{self, GatedObject};
 use crate::frames::Frame;
-use crate::object::{Answer, Context, Leave, Operation, Request};
-use crate::serialized::Behind;
+use crate::object::{AnswerBudget, CallResult, Context, Object, Operation, Request, StartCheck};
 use crate::session::Session;
 
-/// Whose requests are carried out.
+/// A connection's client, as its requests need to know it.
 pub(crate) struct Caller {
     pub(crate) session: Arc<Session>,
-    pub(crate) client: ClientEnd,
-    /// Nothing else: there was no place for it.
+    pub(crate) client: ClientGone,
+    /// The pool was full when it came.
     pub(crate) only_breaks_locks: bool,
-    pub(crate) oneways: Oneways,
-    /// Bytes that reading the last large request has taken.
-    pub(crate) took: usize,
-    /// The room that the answer to the last request has taken, until it is sent.
-    pub(crate) room: Option<AnswerRoom>,
-    /// The end of that answer, where it is not in the connection's buffer.
-    pub(crate) behind: Option<Behind>,
+    pub(crate) oneways: RefusedOneways,
+}
+
+impl Caller {
+    pub(crate) fn new(shared: &Shared, session: &Arc<Session>, only_breaks_locks: bool) -> Self {
+        Caller {
+            session: Arc::clone(session),
+            client: shared.admission.calls.client(),
+            only_breaks_locks,
+            oneways: RefusedOneways::default(),
+        }
+    }
+}
+
+/// A decoded request with its object.
+pub(super) struct Call {
+    pub(super) id: String,
+    /// The member that is called, for logs and errors.
+    pub(super) member: String,
+    pub(super) object: Arc<dyn Object>,
+    pub(super) has_lock: bool,
+    /// Whether it calls one of the lock's own methods, or breaks a lock. Such a call needs no permit:
+    /// the call that has one may be what hangs.
+    pub(super) is_about_lock: bool,
+    pub(super) request: Request,
+    /// Bytes of memory that its arguments take.
+    pub(super) memory: usize,
 }
 
 /// Carries out the request in `frame` and appends its answer to `out`; nothing for a oneway.
@@ -48,187 +65,174 @@ pub(crate) async fn answer(
     shared: &Arc<Shared>,
     caller: &mut Caller,
     frame: Frame<'_>,
-    mut held: Option<Held>,
+    permit: Option<RequestPermit>,
     out: &mut Vec<u8>,
-) -> After {
-    let Caller { session, client, only_breaks_locks, oneways, took, room, behind } = caller;
-    let header = frame.header;
-    let Some(serializer) = Serializer::from_id(header.serializer) else {
-        debug!(peer = %session.peer, serializer = header.serializer, "unknown serializer");
-        return After::Close;
+) -> Response {
+    let Some(serializer) = Serializer::from_id(frame.header.serializer) else {
+        debug!(peer = %caller.session.peer, serializer = frame.header.serializer,
+            "unknown serializer");
+        return Response::without_memory(After::Close);
     };
-    let mut context = Context {
-        serializer,
-        flags: header.flags,
-        seq: header.seq,
-        correlation_id: correlation(&header),
-        annotations: owned(&frame.body.annotations),
-        held: None,
-        leave: Leave::default(),
-        unread: Some(Arc::clone(&shared.unread)),
-    };
-    let answer = Answering { shared, session, header, serializer, id: context.correlation_id };
-    let is_oneway = header.flags.contains(Flags::ONEWAY);
-    if !is_oneway && let Some(exception) = oneways.owed() {
-        return answer.exception(exception, "", "", out);
+    let session = Arc::clone(&caller.session);
+    let responder = Responder::new(shared, &session, frame.header, serializer);
+    let is_oneway = responder.is_oneway();
+    if !is_oneway && let Some(exception) = caller.oneways.take_exception(shared) {
+        return responder.exception(exception, "", "", out);
     }
-    *took = held.as_ref().map_or(0, Held::bytes);
-    let (id, operation, memory) = match read(shared, &frame, serializer, &mut held).await {
-        Ok(read) => read,
-        Err(Unread::Malformed(exception)) => return answer.exception(exception, "", "", out),
-        Err(Unread::TooLarge(exception)) => {
-            if is_oneway {
-                oneways.refuse();
+    let (decoded, context) = match decode_within(shared, &frame, &responder, permit).await {
+        Ok(decoded) => decoded,
+        Err(undecodable) => {
+            if is_oneway && undecodable.is_too_large() {
+                caller.oneways.count_refused();
             }
-            return answer.exception(exception, "", "", out);
+            return responder.exception(undecodable.into_exception(), "", "", out);
         }
     };
     drop(frame);
-    if let Some(held) = &mut held {
-        held.shrink(memory);
-        *took = memory;
+    let call = match find_object(shared, caller, decoded, context) {
+        Ok(call) => call,
+        Err((exception, id, member)) => return responder.exception(exception, &id, &member, out),
+    };
+    if is_oneway {
+        return carry_out_oneway(shared, caller, call).await;
     }
-    context.held = held.map(Arc::new);
-    let name = operation.name().to_owned();
-    let Some(object) = shared.object(&id) else {
-        return answer.exception(unknown_object(shared, &id), &id, &name, out);
+    let permit = match call.is_about_lock {
+        true => Ok(None),
+        false => shared.admission.calls.take_for(&caller.client).await,
+    };
+    let (result, id, member) = match permit {
+        Ok(permit) => call.run(shared, &session, permit).await,
+        Err(client_gone) => (Err(client_gone), call.id, call.member),
+    };
+    responder.result(result, &id, &member, out).await
+}
+
+/// Decodes a request within the memory that it has, or within more if that is too little.
+async fn decode_within(
+    shared: &Shared,
+    frame: &Frame<'_>,
+    responder: &Responder<'_>,
+    mut permit: Option<RequestPermit>,
+) -> Result<(Decoded, Context), Undecodable> {
+    let (limits, serializer) = (&shared.config.limits, responder.serializer);
+    let within = permit.as_ref().map(|permit| permit.limits(limits));
+    let mut decoded = decode::decode(frame, serializer, within.as_ref().unwrap_or(limits));
+    if let (Some(within), Err(Undecodable::TooLarge(_))) = (within, &decoded) {
+        let most = MemoryNeed::most(frame.body.payload.len(), limits);
+        if within.memory < most.values {
+            // Without any memory meanwhile: two requests that wait for more would wait for each
+            // other.
+            release_freed(permit.take());
+            // Boxed, for it is rare.
+            let waiting = Box::pin(RequestPermit::wait(&shared.admission.requests, most));
+            permit = Some(waiting.await.map_err(Undecodable::TooLarge)?);
+            decoded = decode::decode(frame, serializer, limits);
+        }
+    }
+    if permit.is_some() && decoded.as_ref().is_err_and(Undecodable::is_too_large) {
+        release_freed(permit.take());
+    }
+    let decoded = decoded?;
+    if let Some(permit) = &mut permit {
+        permit.shrink(decoded.memory);
+    }
+    let answers = Arc::clone(&shared.admission.answers);
+    let context = Context {
+        serializer,
+        flags: frame.header.flags,
+        seq: frame.header.seq,
+        correlation_id: responder.correlation_id,
+        annotations: decode::owned(&frame.body.annotations),
+        may_start: StartCheck::default(),
+        request_memory: permit.map(|permit| Arc::new(permit) as _),
+        answer_budget: Some(answers as Arc<dyn AnswerBudget>),
+    };
+    Ok((decoded, context))
+}
+
+/// An exception, with the object and the member that it is about.
+type Refused = (Exception, String, String);
+
+/// Finds the object of a request, and refuses what must not reach it now.
+fn find_object(
+    shared: &Shared,
+    caller: &Caller,
+    decoded: Decoded,
+    context: Context,
+) -> Result<Call, Refused> {
+    let Decoded { object: id, operation, memory } = decoded;
+    let member = operation.name().to_owned();
+    let Some(object) = shared.registry.get(&id) else {
+        return Err((describe::unknown_object(shared, &id), id, member));
     };
     let breaks_lock =
         matches!(&operation, Operation::Call(call) if object.breaks_locks(&call.method));
-    if *only_breaks_locks && !breaks_lock {
-        let refused = Exception::new("Pyro5.errors.CommunicationError", no_place(&shared.config));
-        return answer.exception(refused, &id, &name, out);
+    if caller.only_breaks_locks && !breaks_lock {
+        let reason = config::pool_full_text(&shared.config);
+        return Err((Exception::new("Pyro5.errors.CommunicationError", reason), id, member));
     }
     let has_lock = shared.locks.settings(&id).is_some();
-    let is_about_the_lock = has_lock && lock_gate::needs_no_turn(&operation);
-    // A oneway call keeps nobody waiting, and would not be told.
-    if !is_oneway
-        && !is_about_the_lock
-        && !breaks_lock
-        && let Err(refused) = shared.abandoned.check(&id)
+    let is_about_lock = breaks_lock || has_lock && lock_gate::is_lock_method(&operation);
+    // A oneway call keeps nobody waiting, and its client would not hear of it.
+    if !context.is_oneway()
+        && !is_about_lock
+        && let Err(refused) = pool::check_orphans(&shared.admission, &id)
     {
-        return answer.exception(refused, &id, &name, out);
+        return Err((refused, id, member));
     }
     let request = Request { operation, context };
-    // A oneway batch is carried out in its place, as Pyro5 does.
-    if is_oneway && !header.flags.contains(Flags::BATCH) {
-        let Some(place) = oneways.enter(memory, session, &name) else { return After::Continue };
-        let about = About {
-            shared: Arc::clone(shared),
-            session: Arc::clone(session),
-            object: id.clone(),
-            method: name,
+    Ok(Call { id, member, object, has_lock, is_about_lock, request, memory })
+}
+
+impl Call {
+    /// Carries out the call; then the result, and the names of object and member.
+    pub(super) async fn run(
+        self,
+        shared: &Arc<Shared>,
+        session: &Arc<Session>,
+        permit: CallPermit,
+    ) -> (CallResult, String, String) {
+        let Call { id, member, object, has_lock, request, .. } = self;
+        let result = if has_lock {
+            let (locks, id, object) = (&shared.locks, &id, &object);
+            let gated = GatedObject { locks, session, id, object };
+            // Boxed, so that connections without locks are no larger for it.
+            Box::pin(gated.call(request, permit)).await
+        } else {
+            let name = CallName { object: &id, member: &member };
+            let result = catch_panic::call_object(name, &object, session, request).await;
+            drop(permit);
+            result
         };
-        if has_lock {
-            let turn = if is_about_the_lock { None } else { call_permit::take(shared).await };
-            let (shared, session) = (Arc::clone(shared), Arc::clone(session));
-            let call = async move {
-                lock_gate::call(&shared, &session, &id, &object, request, turn).await
-            };
-            oneway::set_going(Answer::Pending(Box::pin(call)), place, about).await;
-            return After::Continue;
-        }
-        match &shared.turn {
-            None => {
-                let answer = catch_panic::begin(about.what(), &object, session, request);
-                oneway::set_going(answer, place, about).await;
-            }
-            // It keeps its place in the order of arrival, and the connection does not wait for it.
-            Some(turn) => {
-                let session = Arc::clone(session);
-                let mut turn = Box::pin(Arc::clone(turn).acquire_owned());
-                let first = std::future::poll_fn(|context| {
-                    std::task::Poll::Ready(turn.as_mut().poll(context))
-                });
-                let at_once = first.await;
-                tokio::spawn(async move {
-                    let turn = match at_once {
-                        std::task::Poll::Ready(turn) => turn,
-                        std::task::Poll::Pending => turn.await,
-                    };
-                    let answer = catch_panic::begin(about.what(), &object, &session, request);
-                    oneway::set_going(answer, (turn, place), about).await;
-                });
-            }
-        }
-        return After::Continue;
-    }
-    // The call that has the turn may be what hangs.
-    let turn = if breaks_lock || is_about_the_lock {
-        None
-    } else if is_oneway {
-        call_permit::take(shared).await
-    } else {
-        match call_permit::take_for(shared, client).await {
-            Ok(turn) => turn,
-            Err(gone) => return answer.exception(gone, &id, &name, out),
-        }
-    };
-    let mut result = if has_lock {
-        // Boxed, so that connections without locks are no larger for it.
-        Box::pin(lock_gate::call(shared, session, &id, &object, request, turn)).await
-    } else {
-        let what = What { object: &id, member: &name };
-        let result = catch_panic::call(what, &object, session, request).await;
-        drop(turn);
-        result
-    };
-    if is_oneway {
-        let (shared, session) = (Arc::clone(shared), Arc::clone(session));
-        About { shared, session, object: id, method: name }.done(result);
-        return After::Continue;
-    }
-    *room = result.as_mut().ok().and_then(|reply| reply.room.take());
-    match room {
-        None => answer.result(result, &id, &name, out, behind),
-        Some(room) => room.make(|| answer.result(result, &id, &name, out, behind)).await,
+        (result, id, member)
     }
 }
 
-/// Reads a request within the room that it has, or in more where that is too little.
-async fn read(
-    shared: &Shared,
-    frame: &Frame<'_>,
-    serializer: Serializer,
-    held: &mut Option<Held>,
-) -> Result<(String, Operation, usize), Unread> {
-    let limits = &shared.config.limits;
-    let Some(room) = held else { return decode::decode(frame, serializer, limits) };
-    let within = room.limits(limits);
-    let mut read = decode::decode(frame, serializer, &within);
-    let most = Need::most(frame.body.payload.len(), limits);
-    if let Err(Unread::TooLarge(_)) = read
-        && within.memory < most.values
-    {
-        give_back(held.take());
-        // Boxed, for it is rare. Without any room: two that waited for more would wait for each
-        // other.
-        *held = Some(Box::pin(shared.room.enter(most)).await.map_err(Unread::TooLarge)?);
-        read = decode::decode(frame, serializer, limits);
+/// Starts a oneway call; a oneway batch is carried out here, as in Pyro5.
+async fn carry_out_oneway(shared: &Arc<Shared>, caller: &mut Caller, call: Call) -> Response {
+    let session = &caller.session;
+    if let Operation::Batch(_) = call.request.operation {
+        let permit = if call.is_about_lock { None } else { shared.admission.calls.take().await };
+        let (result, object, member) = call.run(shared, session, permit).await;
+        OnewayCall::new(shared, session, object, member).log(result);
+    } else if let Some(slot) = caller.oneways.take_slot(shared, session, &call) {
+        super::oneway::start(shared, session, call, slot).await;
     }
-    if let Err(Unread::TooLarge(_)) = read {
-        give_back(held.take());
-    }
-    read
+    Response::without_memory(After::Continue)
 }
 
-/// Gives back room that was used, and the memory behind it before others use that room.
-fn give_back(held: Option<Held>) {
-    aside(give_memory_back);
-    drop(held);
-}
-
-/// Answers a request that is not even read.
-pub(crate) fn refuse(
+/// Answers a request that is not even decoded.
+pub(crate) fn refuse_unread(
     shared: &Arc<Shared>,
     session: &Arc<Session>,
     header: Header,
     exception: Exception,
     out: &mut Vec<u8>,
-) {
-    let Some(serializer) = Serializer::from_id(header.serializer) else { return };
+) -> Response {
+    let Some(serializer) = Serializer::from_id(header.serializer) else {
+        return Response::without_memory(After::Continue);
+    };
     warn!(daemon = %shared.config.name, peer = %session.peer, reason = exception.message(),
         "a request is refused");
-    let answer = Answering { shared, session, header, serializer, id: correlation(&header) };
-    answer.exception(exception, "", "", out);
+    Responder::new(shared, session, header, serializer).exception(exception, "", "", out)
 }

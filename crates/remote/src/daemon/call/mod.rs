@@ -1,4 +1,4 @@
-//! One call: decoded, dispatched, answered.
+//! One call: decoded, dispatched to its object, answered.
 
 pub(crate) mod daemon_object;
 pub(crate) mod decode;

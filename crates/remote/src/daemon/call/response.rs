@@ -1,7 +1,7 @@
-//! The answer to a request, as the bytes of a message.
+//! The answer to a request, written as a message: a result, an item stream or an exception.
 //!
-//! Owns how a result, an item stream or an exception is written: in one part or in two, shorter where it
-//! cannot be sent as it is. What the answer is has been decided in [`dispatch`](super::dispatch).
+//! A large result is written in two parts, so that its bytes are not copied. An exception that cannot
+//! be sent is replaced by a shorter one.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,82 +13,130 @@ use wire::serializer::Serializer;
 use wire::value::Value;
 
 use crate::batch::unreadable;
-use crate::blocking::{aside, aside_if, is_long};
+use crate::blocking::{is_long, run_blocking, run_blocking_if};
 use crate::daemon::Shared;
-use crate::daemon::call::decode::After;
+use crate::daemon::call::decode::{self, After};
 use crate::daemon::streams::Origin;
-use crate::object::{CallResult, Reply, ReplyBody};
+use crate::object::{AnswerMemory, CallResult, ItemStream, Reply, ReplyBody};
 use crate::serialized::{Behind, Serialized};
 use crate::session::Session;
 
 /// The annotation that carries an item stream's id.
 const STREAM_ANNOTATION: [u8; 4] = *b"STRM";
 
-/// Everything that an answer repeats of its request.
-pub(super) struct Answering<'a> {
-    pub(super) shared: &'a Arc<Shared>,
-    pub(super) session: &'a Arc<Session>,
-    pub(super) header: Header,
-    pub(super) serializer: Serializer,
-    pub(super) id: [u8; 16],
+/// What is left to do for a request whose answer has been written.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) after: After,
+    /// The memory of a large answer, until that is sent.
+    pub(crate) memory: Option<AnswerMemory>,
+    /// The end of the answer, where it is not in the connection's buffer.
+    pub(crate) rest: Option<Behind>,
 }
 
-impl Answering<'_> {
-    pub(super) fn result(
+impl Response {
+    /// One that has no memory reserved and is written completely, or needs no answer.
+    pub(crate) fn without_memory(after: After) -> Self {
+        Response { after, memory: None, rest: None }
+    }
+}
+
+/// Writes the answer to one request.
+pub(super) struct Responder<'a> {
+    shared: &'a Arc<Shared>,
+    session: &'a Arc<Session>,
+    header: Header,
+    pub(super) serializer: Serializer,
+    pub(super) correlation_id: [u8; 16],
+}
+
+impl<'a> Responder<'a> {
+    pub(super) fn new(
+        shared: &'a Arc<Shared>,
+        session: &'a Arc<Session>,
+        header: Header,
+        serializer: Serializer,
+    ) -> Self {
+        let correlation_id = decode::correlation(&header);
+        Responder { shared, session, header, serializer, correlation_id }
+    }
+
+    /// Whether the client waits for no answer.
+    pub(super) fn is_oneway(&self) -> bool {
+        self.header.flags.contains(Flags::ONEWAY)
+    }
+
+    /// Answers with the result of a call of `method`. One for which memory is reserved is written on
+    /// a thread that may take long, and few at a time.
+    pub(super) async fn result(
+        &self,
+        mut result: CallResult,
+        object: &str,
+        method: &str,
+        out: &mut Vec<u8>,
+    ) -> Response {
+        let memory = result.as_mut().ok().and_then(|reply| reply.memory.take());
+        let Some(memory) = memory else { return self.write_result(result, object, method, out) };
+        let _slot = Arc::clone(&self.shared.admission.encoders).take().await;
+        let response = run_blocking(|| self.write_result(result, object, method, out));
+        Response { memory: Some(memory), ..response }
+    }
+
+    fn write_result(
         &self,
         result: CallResult,
         object: &str,
         method: &str,
         out: &mut Vec<u8>,
-        behind: &mut Option<Behind>,
-    ) -> After {
-        let Reply { body, annotations, room: _room } = match result {
-            Ok(reply) => reply,
-            Err(exception) => return self.exception(exception, object, method, out),
-        };
-        match body {
-            ReplyBody::Value(value) => match self.in_parts(value) {
-                Ok(value) => self.parts(value, &annotations, out, behind),
-                Err(value) => self.value(&value, &annotations, out),
-            }
-            .unwrap_or_else(|exception| self.exception(exception, object, method, out)),
-            ReplyBody::Serialized(value) => self
-                .serialized(value, &annotations, out, behind)
-                .unwrap_or_else(|exception| self.exception(exception, object, method, out)),
+    ) -> Response {
+        let written = result.and_then(|Reply { body, annotations, .. }| match body {
+            ReplyBody::Value(value) => match self.in_two_parts(value) {
+                Ok(value) => self.write_parts(value, &annotations, out),
+                Err(value) => self.write_value(&value, &annotations, out),
+            },
+            ReplyBody::Serialized(value) => self.write_serialized(value, &annotations, out),
             ReplyBody::Stream(stream) => {
-                let home = self.shared.locks.home(object);
-                let origin = Origin { object: home, member: method.to_owned() };
-                let added =
-                    self.shared.streams.add(self.session.id, stream, origin, Instant::now());
-                let id = match added {
-                    Ok(id) => id,
-                    Err(exception) => return self.exception(exception, object, method, out),
-                };
-                let mut annotations = annotations;
-                annotations.push((STREAM_ANNOTATION, id.into_bytes()));
-                // An exception beside the flag, as Pyro5 has it, for clients without streaming.
-                let exception = Exception::protocol_error("result of call is an iterator");
-                self.raise(exception, Flags::ITEMSTREAMRESULT, &annotations, out)
+                let after = self.write_stream(stream, annotations, object, method, out)?;
+                Ok(Response::without_memory(after))
             }
-        }
+        });
+        written.unwrap_or_else(|exception| self.exception(exception, object, method, out))
     }
 
-    /// Answers with an exception; its traceback says where it came from.
+    /// Keeps an item stream for its client, and answers with its id.
+    fn write_stream(
+        &self,
+        stream: Box<dyn ItemStream>,
+        mut annotations: Annotations,
+        object: &str,
+        method: &str,
+        out: &mut Vec<u8>,
+    ) -> Result<After, Exception> {
+        let object = self.shared.locks.lock_id(object);
+        let origin = Origin { object, member: method.to_owned() };
+        let id = self.shared.streams.add(self.session.id, stream, origin, Instant::now())?;
+        annotations.push((STREAM_ANNOTATION, id.into_bytes()));
+        // An exception beside the flag, as Pyro5 has it, for clients without streaming.
+        let exception = Exception::protocol_error("result of call is an iterator");
+        Ok(self.raise(exception, Flags::ITEMSTREAMRESULT, &annotations, out))
+    }
+
+    /// Answers with an exception, whose traceback names daemon, object and member.
     pub(super) fn exception(
         &self,
         exception: Exception,
         object: &str,
         method: &str,
         out: &mut Vec<u8>,
-    ) -> After {
-        // Pyro5 gives up a connection whose caller tried something forbidden.
+    ) -> Response {
+        // Pyro5 closes a connection whose caller tried something forbidden.
         let after = match exception.class.as_str() {
             "Pyro5.errors.SecurityError" => After::Close,
             _ => After::Continue,
         };
-        if self.header.flags.contains(Flags::ONEWAY) {
+        if self.is_oneway() {
             debug!(peer = %self.session.peer, object, method, %exception, "a oneway call failed");
-            return after;
+            return Response::without_memory(after);
         }
         let exception = if exception.traceback().is_some() {
             exception
@@ -104,14 +152,16 @@ impl Answering<'_> {
                 summary,
             ])
         };
-        match self.raise(exception, Flags::default(), &Annotations::new(), out) {
-            After::Close => After::Close,
-            After::Continue => after,
-        }
+        Response::without_memory(
+            match self.raise(exception, Flags::default(), &Annotations::new(), out) {
+                After::Close => After::Close,
+                After::Continue => after,
+            },
+        )
     }
 
-    /// Sends an exception, or a shorter one where it cannot be sent as it is. A caller always gets
-    /// an answer; where even that is impossible, the end of its connection.
+    /// Writes an exception, or a shorter one if it cannot be written as it is. A caller always gets an
+    /// answer; where even that is impossible, its connection is closed.
     fn raise(
         &self,
         exception: Exception,
@@ -131,9 +181,9 @@ impl Answering<'_> {
                 beginning(&exception.message(), most)
             ))
         };
-        let plain = told(LONG_TEXT).with_traceback(exception.traceback().unwrap_or_default());
+        let plain = told(LONG_TEXT_BYTES).with_traceback(exception.traceback().unwrap_or_default());
         let none = Annotations::new();
-        let shorter = [(plain, annotations), (told(SHORT_TEXT), &none)];
+        let shorter = [(plain, annotations), (told(SHORT_TEXT_BYTES), &none)];
         for (exception, annotations) in shorter {
             if self.write(&exception.to_value(), flags, annotations, out).is_ok() {
                 return After::Continue;
@@ -143,8 +193,8 @@ impl Answering<'_> {
         After::Close
     }
 
-    /// A value that need not be copied behind its header; else the value again.
-    fn in_parts(&self, value: Value) -> Result<Serialized, Value> {
+    /// A value that need not be copied after its header; else the value again.
+    fn in_two_parts(&self, value: Value) -> Result<Serialized, Value> {
         match value {
             Value::Bytes(bytes) if !self.shared.config.compression => {
                 Serialized::bytes(self.serializer, bytes, 0).map_err(Value::Bytes)
@@ -153,48 +203,50 @@ impl Answering<'_> {
         }
     }
 
-    /// Writes what is before the value's second part, which stays where it is.
-    fn parts(
+    /// Writes the first part of a value; its second part stays where it is.
+    fn write_parts(
         &self,
         value: Serialized,
         annotations: &Annotations,
         out: &mut Vec<u8>,
-        behind: &mut Option<Behind>,
-    ) -> Result<After, Exception> {
+    ) -> Result<Response, Exception> {
         let mut frame = self.begin(annotations, out)?;
         frame.payload().extend_from_slice(&value.begin);
         let length = value.rest.bytes().len();
-        let finished = frame.finish_with_tail(length, self.flags(), Some(self.id), self.most());
+        let finished = frame.finish_with_tail(
+            length,
+            self.flags(),
+            Some(self.correlation_id),
+            self.max_bytes(),
+        );
         finished.map_err(unframed)?;
-        *behind = Some(value.rest);
-        Ok(After::Continue)
+        Ok(Response { after: After::Continue, memory: None, rest: Some(value.rest) })
     }
 
-    fn serialized(
+    fn write_serialized(
         &self,
         value: Serialized,
         annotations: &Annotations,
         out: &mut Vec<u8>,
-        behind: &mut Option<Behind>,
-    ) -> Result<After, Exception> {
+    ) -> Result<Response, Exception> {
         if value.serializer == self.serializer && !self.shared.config.compression {
-            return self.parts(value, annotations, out, behind);
+            return self.write_parts(value, annotations, out);
         }
-        let value = aside(|| value.read()).map_err(|error| unreadable(&error))?;
-        self.value(&value, annotations, out)
+        let value = run_blocking(|| value.read()).map_err(|error| unreadable(&error))?;
+        self.write_value(&value, annotations, out)
     }
 
-    fn value(
+    fn write_value(
         &self,
         value: &Value,
         annotations: &Annotations,
         out: &mut Vec<u8>,
-    ) -> Result<After, Exception> {
+    ) -> Result<Response, Exception> {
         let write = || self.write(value, self.flags(), annotations, out);
-        aside_if(is_long(value), write).map(|()| After::Continue)
+        run_blocking_if(is_long(value), write).map(|()| Response::without_memory(After::Continue))
     }
 
-    /// Those of an answer that is no exception.
+    /// The flags of an answer that is not an exception.
     fn flags(&self) -> Flags {
         let batch = self.header.flags.contains(Flags::BATCH);
         if batch { Flags::BATCH } else { Flags::default() }
@@ -212,22 +264,22 @@ impl Answering<'_> {
             .encode(value, frame.payload())
             .map_err(|error| Exception::new(error.class(), error.to_string()))?;
         let compress = self.shared.config.compression;
-        frame.finish(flags, Some(self.id), compress, self.most()).map_err(unframed)
+        frame.finish(flags, Some(self.correlation_id), compress, self.max_bytes()).map_err(unframed)
     }
 
-    fn begin<'a>(
+    fn begin<'o>(
         &self,
         annotations: &Annotations,
-        out: &'a mut Vec<u8>,
-    ) -> Result<FrameWriter<'a>, Exception> {
+        out: &'o mut Vec<u8>,
+    ) -> Result<FrameWriter<'o>, Exception> {
         let (kind, serializer) = (MessageType::Result, self.serializer.id());
         FrameWriter::begin(out, kind, serializer, self.header.seq, annotations).map_err(unframed)
     }
 
-    /// How long an answer may be.
-    fn most(&self) -> usize {
+    /// Bytes of an answer at most.
+    fn max_bytes(&self) -> usize {
         let config = &self.shared.config;
-        config.answer.unwrap_or(config.limits.message)
+        config.max_answer.unwrap_or(config.limits.message)
     }
 }
 
@@ -235,10 +287,10 @@ fn unframed(error: FrameError) -> Exception {
     Exception::protocol_error(error.to_string())
 }
 
-/// How much of a text stands in the exception that tells of one that cannot be sent.
-const LONG_TEXT: usize = 16 * 1024;
+/// Bytes of a text that are kept in the exception for one that cannot be sent.
+const LONG_TEXT_BYTES: usize = 16 * 1024;
 /// The same where that is still too much.
-const SHORT_TEXT: usize = 100;
+const SHORT_TEXT_BYTES: usize = 100;
 
 /// The beginning of a text, of at most so many bytes.
 fn beginning(text: &str, most: usize) -> &str {

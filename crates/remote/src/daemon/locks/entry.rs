@@ -1,7 +1,7 @@
-//! One lock of a daemon, with what its rules need not know.
+//! One lock of a daemon, with the facts that its rules need not know.
 //!
-//! Owns who waits for which answer, the sessions behind the numbers, the wall clock, and the one
-//! timer that the lock has.
+//! The requests that wait for an answer, the sessions of the rules' numbers, the wall clock, and the
+//! one timer of the lock.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,15 +10,14 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use super::table::Locks;
-use crate::daemon::Shared;
+use crate::daemon::streams::Streams;
 use crate::lock::policy::{Hold, Lock, Phase, Ticket};
 use crate::lock::status::{LockOwner, LockState, LockStatus, LockWaiter};
 use crate::lock::types::LockSettings;
 use crate::lock::types::{Outcome, Party};
 use crate::session::Session;
 
-pub(super) struct Entry {
+pub(super) struct LockEntry {
     pub(super) lock: Lock,
     pub(super) settings: Arc<LockSettings>,
     pub(super) tickets: HashMap<Ticket, Asker>,
@@ -34,15 +33,15 @@ pub(super) struct Asker {
     pub(super) answer: oneshot::Sender<Outcome>,
 }
 
-/// Looks at a lock when its next deadline is there.
+/// Looks at a lock at its next deadline.
 pub(super) struct Timer {
     at: Instant,
     task: AbortHandle,
 }
 
-impl Entry {
+impl LockEntry {
     pub(super) fn new(first_epoch: u64, settings: LockSettings) -> Self {
-        Entry {
+        LockEntry {
             // Whether there is anything to do then is looked at when it is time.
             lock: Lock::new(first_epoch, true),
             settings: Arc::new(settings),
@@ -53,10 +52,10 @@ impl Entry {
         }
     }
 
-    /// Whether there is anything to do behind an owner that has lost the lock.
-    pub(super) fn has_to_rest(&self, shared: &Shared, id: &str) -> bool {
+    /// Whether there is anything to do for a safe state after an owner has lost the lock.
+    pub(super) fn needs_safe_state(&self, streams: &Streams, id: &str) -> bool {
         let loses = |session| self.lock.has_lost(session);
-        !self.settings.on_disconnect.is_empty() || shared.streams.any_lost(id, loses)
+        !self.settings.on_disconnect.is_empty() || streams.any_lost(id, loses)
     }
 
     pub(super) fn answer(&mut self, ticket: Ticket, outcome: Outcome) {
@@ -70,18 +69,18 @@ impl Entry {
         let _ = asker.answer.send(outcome);
     }
 
-    /// Makes sure that the lock is looked at when its next deadline is there. A timer that runs out
-    /// too early looks in vain and is set anew, which costs less than one for each change.
-    pub(super) fn set_timer(&mut self, shared: &Arc<Shared>, id: &str) {
+    /// Has `start` set a timer for the lock's next deadline. A timer that runs out too early looks in
+    /// vain and is set again, which costs less than setting one for each change.
+    pub(super) fn set_timer(&mut self, start: impl FnOnce(Instant) -> Option<AbortHandle>) {
         let next = self.lock.next_deadline();
-        let will_do = |timer: &Timer| next.is_some_and(|next| timer.at <= next);
-        if self.timer.as_ref().is_some_and(will_do) {
+        let is_early_enough = |timer: &Timer| next.is_some_and(|next| timer.at <= next);
+        if self.timer.as_ref().is_some_and(is_early_enough) {
             return;
         }
         if let Some(timer) = self.timer.take() {
             timer.task.abort();
         }
-        self.timer = next.and_then(|at| Timer::start(at, shared, id));
+        self.timer = next.and_then(|at| Some(Timer { at, task: start(at)? }));
     }
 
     pub(super) fn status(&self, id: &str) -> LockStatus {
@@ -124,20 +123,5 @@ impl Entry {
 
     fn since(&self) -> SystemTime {
         self.owner.as_ref().map_or(SystemTime::UNIX_EPOCH, |(_, since)| *since)
-    }
-}
-
-impl Timer {
-    /// None where the runtime has ended, and with it whoever could wait.
-    fn start(at: Instant, shared: &Arc<Shared>, id: &str) -> Option<Self> {
-        let runtime = tokio::runtime::Handle::try_current().ok()?;
-        let (shared, id) = (Arc::downgrade(shared), id.to_owned());
-        let task = runtime.spawn(async move {
-            tokio::time::sleep_until(at.into()).await;
-            if let Some(shared) = shared.upgrade() {
-                Locks::tick(&shared, &id);
-            }
-        });
-        Some(Timer { at, task: task.abort_handle() })
     }
 }

@@ -1,29 +1,31 @@
-//! Calls of an object that can be locked.
+//! The gate before objects with a lock: each call asks the lock before it reaches the object.
 //!
-//! Owns the order of things in such a call: the daemon's turn, then the lock's word, then the
-//! object; for each entry of a batch anew. A call that has to wait for the lock waits without the
-//! turn. Whose the lock is is the `lock` room's.
+//! Each entry of a batch asks anew. A call of the lock's own methods waits without a call permit.
+//! Which client has the lock is decided in [`lock`](crate::lock).
 
 use std::sync::Arc;
 
 use wire::exception::Exception;
 use wire::value::Value;
 
-use crate::admission::call_permit::{self, Turn};
+use crate::admission::call_permit::CallPermit;
 use crate::batch::{self, Results};
-use crate::daemon::Shared;
-use crate::daemon::catch_panic::{self, What};
+use crate::daemon::catch_panic::{self, CallName};
 use crate::daemon::locks::methods;
-use crate::daemon::locks::table::{Admission, Locks};
+use crate::daemon::locks::table::{LockTable, RunningCall};
 use crate::object::{CallResult, Context, Metadata, MethodCall, Object, Operation, Reply, Request};
 use crate::session::Session;
 
-/// Whether an operation is one on the lock, which touches no instrument.
-pub(crate) fn needs_no_turn(operation: &Operation) -> bool {
-    matches!(operation, Operation::Call(call) if is_on_the_lock(call))
+/// Whether an operation is a call of a lock's own methods, which touch no instrument.
+pub(crate) fn is_lock_method(operation: &Operation) -> bool {
+    matches!(operation, Operation::Call(call) if is_lock_call(call))
 }
 
-/// Tells of the lock's methods as well.
+fn is_lock_call(call: &MethodCall) -> bool {
+    methods::METHODS.contains(&call.method.as_str())
+}
+
+/// Adds the lock's methods to an object's metadata.
 pub(crate) fn add_methods(metadata: &mut Metadata) {
     for name in methods::METHODS {
         if !metadata.methods.iter().any(|known| known == name) {
@@ -34,100 +36,97 @@ pub(crate) fn add_methods(metadata: &mut Metadata) {
     }
 }
 
-/// Carries out a request, if the lock lets it.
-pub(crate) async fn call(
-    shared: &Arc<Shared>,
-    session: &Arc<Session>,
-    id: &str,
-    object: &Arc<dyn Object>,
-    request: Request,
-    turn: Turn,
-) -> CallResult {
-    let guarded = Guarded { shared, session, id, object };
-    let Request { operation, context } = request;
-    match operation {
-        Operation::Batch(calls) => guarded.batch(calls, &context, turn).await,
-        Operation::Call(call) if is_on_the_lock(&call) => {
-            // It may wait for a day, and what it carries is short or refused: not with the room that its
-            // request has taken, which others need.
-            drop(context);
-            methods::call(shared, id, session, call).await.map(Reply::from)
-        }
-        operation => {
-            let _turn = turn;
-            guarded.run(operation, context).await
+/// An object with a lock, and the session that calls it.
+pub(crate) struct GatedObject<'a> {
+    pub(crate) locks: &'a Arc<LockTable>,
+    pub(crate) session: &'a Arc<Session>,
+    pub(crate) id: &'a str,
+    pub(crate) object: &'a Arc<dyn Object>,
+}
+
+impl GatedObject<'_> {
+    /// Carries out a request, if the lock lets it.
+    pub(crate) async fn call(&self, request: Request, permit: CallPermit) -> CallResult {
+        let Request { operation, context } = request;
+        match operation {
+            Operation::Batch(calls) => self.batch(calls, &context, permit).await,
+            Operation::Call(call) if is_lock_call(&call) => {
+                // It may wait for a day, and what it carries is short or refused: others need the
+                // memory that its request has reserved.
+                drop(context);
+                methods::call(self.locks, self.id, self.session, call).await.map(Reply::from)
+            }
+            operation => {
+                let _permit = permit;
+                self.run(operation, context).await
+            }
         }
     }
-}
 
-fn is_on_the_lock(call: &MethodCall) -> bool {
-    methods::METHODS.contains(&call.method.as_str())
-}
-
-struct Guarded<'a> {
-    shared: &'a Arc<Shared>,
-    session: &'a Arc<Session>,
-    id: &'a str,
-    object: &'a Arc<dyn Object>,
-}
-
-impl Guarded<'_> {
     async fn run(&self, operation: Operation, mut context: Context) -> CallResult {
         let member = match &operation {
             Operation::Call(MethodCall { method: name, .. }) | Operation::GetAttr(name) => {
                 Some(name.as_str())
             }
             Operation::Blob(blob) => Some(blob.method.as_str()),
-            // To set a property is no reading, whatever may be read.
+            // Setting a property is no reading, whatever may be read.
             Operation::SetAttr(..) | Operation::Batch(_) => None,
         };
-        let oneway = context.is_oneway();
-        let admission = Locks::admit(self.shared, self.id, self.session.id, member, oneway)?;
-        context.leave = admission.as_ref().map(Admission::leave).unwrap_or_default();
+        let _running = self.start(member, &mut context)?;
         let name = operation.name().to_owned();
-        let what = What { object: self.id, member: &name };
+        let name = CallName { object: self.id, member: &name };
         let request = Request { operation, context };
-        catch_panic::call(what, self.object, self.session, request).await
+        catch_panic::call_object(name, self.object, self.session, request).await
     }
 
-    /// Entry by entry, since the lock may change hands between two of them.
-    async fn batch(&self, calls: Vec<MethodCall>, context: &Context, turn: Turn) -> CallResult {
-        let mut turn = turn;
+    /// Asks the lock; the call counts as running until the result is dropped.
+    fn start(
+        &self,
+        member: Option<&str>,
+        context: &mut Context,
+    ) -> Result<Option<RunningCall>, Exception> {
+        let is_oneway = context.is_oneway();
+        let running = self.locks.start_call(self.id, self.session.id, member, is_oneway)?;
+        context.may_start = running.as_ref().map(RunningCall::start_check).unwrap_or_default();
+        Ok(running)
+    }
+
+    /// Carries out a batch entry by entry, since the lock may change hands between two of them.
+    async fn batch(
+        &self,
+        calls: Vec<MethodCall>,
+        context: &Context,
+        mut permit: CallPermit,
+    ) -> CallResult {
         let mut results = Results::default();
-        // What runs keeps the lock where it is until the next entry runs.
+        // The entry that runs keeps the lock where it is until the next entry runs.
         let mut _running = None;
         // Made for the first entry that runs, not before.
         let mut object = None;
         for call in calls {
-            let result = if context.held.is_some() && methods::waits(&call) {
-                // What stands behind it would stay in memory for as long, and in the room of others'.
+            let result = if context.request_memory.is_some() && methods::waits(&call) {
+                // The entries after it would keep the memory that others need for as long.
                 Err(Exception::value_error(
                     "a batch of this size cannot wait for the lock: call lock(wait=SECONDS) before \
                      the batch",
                 ))
-            } else if is_on_the_lock(&call) {
+            } else if is_lock_call(&call) {
                 _running = None;
-                drop(turn.take());
-                let result = methods::call(self.shared, self.id, self.session, call).await;
-                turn = call_permit::take(self.shared).await;
+                drop(permit.take());
+                let result = methods::call(self.locks, self.id, self.session, call).await;
+                permit = self.locks.calls.take().await;
                 result
             } else {
-                let id = self.session.id;
-                let oneway = context.is_oneway();
-                match Locks::admit(self.shared, self.id, id, Some(&call.method), oneway) {
+                let mut context = context.clone();
+                match self.start(Some(&call.method), &mut context) {
                     // As PyroLab, which looks at the lock before the first entry.
                     Err(refused) if results.is_empty() => return Err(refused),
                     Err(refused) => Err(refused),
-                    Ok(admission) => {
-                        let mut context = context.clone();
-                        context.leave =
-                            admission.as_ref().map(Admission::leave).unwrap_or_default();
-                        _running = admission;
-                        match self.batch_object(&mut object) {
-                            Ok(object) => self.entry(&object, call, context).await,
-                            // No instance, no batch: as for a call alone.
-                            Err(exception) => return Err(exception),
-                        }
+                    Ok(running) => {
+                        _running = running;
+                        // No instance, no batch: as for a single call.
+                        let object = self.batch_object(&mut object)?;
+                        self.batch_entry(&object, call, context).await
                     }
                 }
             };
@@ -145,14 +144,14 @@ impl Guarded<'_> {
         if let Some(object) = known {
             return Ok(Arc::clone(object));
         }
-        let what = What { object: self.id, member: "the constructor" };
-        let own = catch_panic::run(what, || self.object.for_batch(self.session))?;
+        let name = CallName { object: self.id, member: "the constructor" };
+        let own = catch_panic::run(name, || self.object.for_batch(self.session))?;
         let object = own.unwrap_or_else(|| Arc::clone(self.object));
         *known = Some(Arc::clone(&object));
         Ok(object)
     }
 
-    async fn entry(
+    async fn batch_entry(
         &self,
         object: &Arc<dyn Object>,
         call: MethodCall,
@@ -160,7 +159,8 @@ impl Guarded<'_> {
     ) -> Result<Value, Exception> {
         let method = call.method.clone();
         let request = Request { operation: Operation::Call(call), context };
-        let what = What { object: self.id, member: &method };
-        batch::entry(&method, catch_panic::call(what, object, self.session, request).await)
+        let name = CallName { object: self.id, member: &method };
+        let result = catch_panic::call_object(name, object, self.session, request).await;
+        batch::entry(&method, result)
     }
 }

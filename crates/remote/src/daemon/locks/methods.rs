@@ -1,22 +1,19 @@
 //! The methods that a lock adds to its object: `lock`, `unlock`, `islocked`, `lock_info`; and
-//! `release`, which a daemon has for those who break a lock.
+//! `release` of a daemon, which breaks a lock.
 //!
-//! Owns their names, arguments and results.
+//! Their names, arguments and results.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use wire::exception::Exception;
-use wire::uri::Uri;
 use wire::value::{Dict, Value};
 
-use super::breaker::LockBreaker;
-use super::table::Locks;
 use crate::arguments::Signature;
-use crate::daemon::Shared;
+use crate::daemon::locks::table::LockTable;
 use crate::lock::status::{LockState, LockWaiter};
 use crate::lock::token::TokenHash;
-use crate::lock::types::{Break, Outcome};
+use crate::lock::types::Outcome;
 use crate::object::MethodCall;
 use crate::session::Session;
 
@@ -31,17 +28,15 @@ const LOCK: Signature =
 const UNLOCK: Signature = Signature::none("Lockable.unlock");
 const IS_LOCKED: Signature = Signature::none("Lockable.islocked");
 const LOCK_INFO: Signature = Signature::none("Lockable.lock_info");
-const RELEASE_SIGNATURE: Signature =
-    Signature { name: "Daemon.release", parameters: &["uri", "reason", "user"], required: 1 };
 
-/// How long a lock with a token outlives its connection where the owner does not say.
-const TTL: Duration = Duration::from_secs(60);
-/// Characters that a name or a reason may have; both are shown to people.
-const LONGEST_TEXT: usize = 256;
-/// Bytes that a token may have.
-const LONGEST_TOKEN: usize = 1024;
+/// How long a lock with a token outlives its connection by default.
+const DEFAULT_TTL: Duration = Duration::from_secs(60);
+/// Characters of a name or a reason; both are shown to people.
+const MAX_TEXT_CHARS: usize = 256;
+/// Bytes of a token.
+const MAX_TOKEN_BYTES: usize = 1024;
 
-/// Whether a call is a `lock` that may wait for as long as it says.
+/// Whether a call is a `lock` with a `wait`.
 pub(crate) fn waits(call: &MethodCall) -> bool {
     let by_place = LOCK.parameters.iter().position(|name| *name == "wait");
     let by_place = by_place.and_then(|place| call.args.get(place));
@@ -51,76 +46,53 @@ pub(crate) fn waits(call: &MethodCall) -> bool {
 
 /// Carries out one of [`METHODS`].
 pub(crate) async fn call(
-    shared: &Arc<Shared>,
+    locks: &Arc<LockTable>,
     id: &str,
     session: &Arc<Session>,
     call: MethodCall,
 ) -> Result<Value, Exception> {
     match call.method.as_str() {
-        "lock" => lock(shared, id, session, call).await,
+        "lock" => lock(locks, id, session, call).await,
         "unlock" => {
-            let token = shown("unlock", UNLOCK, call)?;
-            Ok(Locks::unlock(shared, id, session, token)?.into())
+            let token = token_argument("unlock", UNLOCK, call)?;
+            Ok(locks.unlock(id, session, token)?.into())
         }
         "islocked" => {
             IS_LOCKED.bind(call).map(|[]| ())?;
-            Ok(shared.locks.look(id).is_some_and(|(status, _)| status.owner.is_some()).into())
+            Ok(locks.status_of(id).is_some_and(|(status, _)| status.owner.is_some()).into())
         }
         _ => {
-            let token = shown("lock_info", LOCK_INFO, call)?;
-            Ok(info(shared, id, token))
+            let token = token_argument("lock_info", LOCK_INFO, call)?;
+            Ok(info(locks, id, token))
         }
     }
 }
 
 async fn lock(
-    shared: &Arc<Shared>,
+    locks: &Arc<LockTable>,
     id: &str,
     session: &Arc<Session>,
     call: MethodCall,
 ) -> Result<Value, Exception> {
     let [user, wait, token, ttl] = LOCK.bind(call)?;
     let user = text("user", user)?;
-    let settings = shared.locks.settings(id).unwrap_or_default();
+    let settings = locks.settings(id).unwrap_or_default();
     let wait = seconds("wait", wait, ("lock_max_wait", settings.max_wait))?;
     let ttl = seconds("ttl", ttl, ("lock_max_ttl", settings.max_ttl))?;
-    let token = hash("lock", token)?;
+    let token = hash_token("lock", token)?;
     if token.is_none() && ttl.is_some() {
         return Err(Exception::value_error("lock(): 'ttl' needs a 'token' to come back with"));
     }
-    let token = token.map(|token| (token, ttl.unwrap_or(TTL.min(settings.max_ttl))));
-    match Locks::request(shared, id, session, user, wait, token).await {
+    let token = token.map(|token| (token, ttl.unwrap_or(DEFAULT_TTL.min(settings.max_ttl))));
+    match locks.request(id, session, user, wait, token).await {
         Outcome::Granted { .. } => Ok(true.into()),
         Outcome::TimedOut => Ok(false.into()),
         Outcome::Refused(refusal) => Err(refusal.into()),
     }
 }
 
-/// `release(uri, reason="", user="")` on behalf of a client at `address`.
-///
-/// # Errors
-/// The arguments are wrong, or there is no such lock.
-pub(crate) fn release(
-    breaker: &LockBreaker,
-    address: &str,
-    call: MethodCall,
-) -> Result<Value, Exception> {
-    let [uri, reason, user] = RELEASE_SIGNATURE.bind(call)?;
-    let uri = uri.unwrap_or(Value::None);
-    let uri = match &uri {
-        Value::Str(text) => text.parse::<Uri>().ok(),
-        other => Uri::from_value(other),
-    };
-    let Some(Uri::Pyro { object, .. }) = uri else {
-        return Err(Exception::pyro_error("invalid uri"));
-    };
-    let (reason, user) = (text("reason", reason)?, text("user", user)?);
-    let by = if user.is_empty() { address.to_owned() } else { format!("{user} at {address}") };
-    breaker.break_lock(&object, Break { by, reason }).map(Value::from)
-}
-
-fn info(shared: &Shared, id: &str, token: Option<TokenHash>) -> Value {
-    let Some((status, idle)) = shared.locks.look(id) else { return Value::None };
+fn info(locks: &LockTable, id: &str, token: Option<TokenHash>) -> Value {
+    let Some((status, idle)) = locks.status_of(id) else { return Value::None };
     let mut dict = Dict::with_capacity(12);
     let owner = status.owner.as_ref();
     let away = owner.and_then(|owner| owner.away);
@@ -142,7 +114,7 @@ fn info(shared: &Shared, id: &str, token: Option<TokenHash>) -> Value {
     dict.insert("next", next);
     dict.insert("after", after);
     if let Some(token) = token {
-        dict.insert("yours", shared.locks.is_by(id, token));
+        dict.insert("yours", locks.is_held_with(id, token));
     }
     dict.insert("waiting", Value::List(status.waiting.into_iter().map(waiter).collect()));
     Value::Dict(dict)
@@ -161,24 +133,24 @@ fn timestamp(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// A text for people. PyroLab takes whatever a client gives as its name, and so do we.
-fn text(name: &str, value: Option<Value>) -> Result<String, Exception> {
+/// A text for people. As in PyroLab, any value that a client gives as its name will do.
+pub(super) fn text(name: &str, value: Option<Value>) -> Result<String, Exception> {
     let text = match value {
         None | Some(Value::None) => String::new(),
         Some(Value::Str(text)) => text,
         Some(other) => other.to_string(),
     };
-    if text.chars().count() > LONGEST_TEXT {
+    if text.chars().count() > MAX_TEXT_CHARS {
         return Err(Exception::value_error(format!(
-            "'{name}' has more than {LONGEST_TEXT} characters"
+            "'{name}' has more than {MAX_TEXT_CHARS} characters"
         )));
     }
     Ok(text)
 }
 
-/// The token that a method without other arguments was given, by its name only: PyroLab's `unlock()`
-/// takes no argument.
-fn shown(
+/// The token given to a method without other arguments, by keyword only: PyroLab's `unlock()` takes
+/// no argument.
+fn token_argument(
     method: &str,
     without: Signature,
     call: MethodCall,
@@ -187,19 +159,19 @@ fn shown(
         true => Signature { parameters: &["token"], ..without }.bind(call)?,
         false => without.bind(call).map(|[]| [None])?,
     };
-    hash(method, token)
+    hash_token(method, token)
 }
 
 /// The hash of a token, if one was given.
-fn hash(method: &str, token: Option<Value>) -> Result<Option<TokenHash>, Exception> {
+fn hash_token(method: &str, token: Option<Value>) -> Result<Option<TokenHash>, Exception> {
     let length = match &token {
         Some(Value::Str(token)) => token.len(),
         Some(Value::Bytes(token)) => token.len(),
         _ => 0,
     };
-    if length > LONGEST_TOKEN {
+    if length > MAX_TOKEN_BYTES {
         return Err(Exception::value_error(format!(
-            "{method}(): 'token' has {length} bytes; at most {LONGEST_TOKEN} will do"
+            "{method}(): 'token' has {length} bytes; at most {MAX_TOKEN_BYTES} will do"
         )));
     }
     match token {
@@ -213,8 +185,8 @@ fn hash(method: &str, token: Option<Value>) -> Result<Option<TokenHash>, Excepti
     }
 }
 
-/// No time may be longer: clocks end somewhere.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// No time is longer than this: clocks end somewhere.
+const MAX_TIME: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// A time of at most what the setting of this name says.
 fn seconds(
@@ -230,7 +202,7 @@ fn seconds(
     };
     let number = value.as_f64().filter(|number| *number >= 0.0);
     let number = number.ok_or_else(|| wrong(String::new()))?;
-    let most = most.min(FOR_EVER);
+    let most = most.min(MAX_TIME);
     let time = Duration::try_from_secs_f64(number).ok().filter(|time| *time <= most);
     let limit = || format!(" and at most {} (the service's {setting})", most.as_secs_f64());
     time.map(Some).ok_or_else(|| wrong(limit()))

@@ -1,10 +1,11 @@
-//! The locks of a daemon around the rules of [`lock`](crate::lock): clock, queue, log, safe state.
+//! The locks of a daemon, around the rules of [`lock`](crate::lock): the clock, the queue of
+//! requests, the log, the check of each call, and safe states.
 
-pub(crate) mod breaker;
+mod breaker;
 mod entry;
 pub(crate) mod lock_gate;
 pub(crate) mod methods;
-pub(crate) mod on_disconnect;
-pub(crate) mod session_end;
-pub(crate) mod stream_end;
+pub(crate) mod safe_state;
 pub(crate) mod table;
+
+pub use breaker::LockBreaker;

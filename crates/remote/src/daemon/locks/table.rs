@@ -1,8 +1,7 @@
-//! The locks of one daemon.
+//! The locks of one daemon: the clock and the bookkeeping around the rules of each lock.
 //!
-//! Owns the clock and the bookkeeping around the rules of each lock: it brings events to
-//! [`Lock`](crate::lock::policy::Lock) and carries out what comes back. Its mutex is held for one event at
-//! a time, never across an await.
+//! Brings events to [`Lock`](crate::lock::policy::Lock) and carries out the effects that come back.
+//! Its mutex is held for one event at a time, never across an await.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,60 +9,89 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{oneshot, watch};
+use tokio::task::AbortHandle;
+use tokio_util::task::TaskTracker;
 use wire::exception::Exception;
 
-use super::entry::{Asker, Entry};
-use crate::daemon::Shared;
-use crate::daemon::locks::on_disconnect;
-use crate::daemon::locks::session_end;
-use crate::daemon::streams::Ended as EndedStream;
+use crate::admission::call_permit::CallPermits;
+use crate::daemon::locks::entry::{Asker, LockEntry};
+use crate::daemon::locks::safe_state;
+use crate::daemon::registry::Registry;
+use crate::daemon::streams::{EndedStream, Streams};
 use crate::lock::policy::{Call, Effect, Ticket};
 use crate::lock::status::LockStatus;
 use crate::lock::token::TokenHash;
 use crate::lock::types::{Break, Event, LockLog, LockSettings, Outcome, Party, Refusal, Request};
-use crate::object::Leave;
+use crate::object::StartCheck;
 use crate::session::Session;
 
 /// The locks of a daemon by the ids of their objects.
-pub(crate) struct Locks {
+pub(crate) struct LockTable {
+    /// The daemon's name, for the log.
+    pub(super) daemon: String,
+    pub(super) registry: Arc<Registry>,
+    pub(super) streams: Arc<Streams>,
+    pub(super) calls: CallPermits,
+    /// An `on_disconnect` method may take this long before the next one is called.
+    pub(super) safe_state_timeout: Duration,
+    /// Objects that are being brought to a safe state.
+    pub(super) safe_states: TaskTracker,
     first_epoch: u64,
-    /// Spares the daemons without locks the look into `state`.
+    /// Saves daemons without locks the look into `state`.
     any: AtomicBool,
     state: Mutex<State>,
     changes: watch::Sender<u64>,
 }
 
+/// What a lock table knows of its daemon.
+pub(crate) struct Surroundings {
+    pub(crate) daemon: String,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) streams: Arc<Streams>,
+    pub(crate) calls: CallPermits,
+    pub(crate) safe_state_timeout: Duration,
+    pub(crate) first_epoch: u64,
+}
+
 #[derive(Default)]
 struct State {
-    entries: HashMap<String, Entry>,
+    entries: HashMap<String, LockEntry>,
     /// Objects that share another's lock, each with the id that the lock has.
     shares: HashMap<String, String>,
     next_ticket: Ticket,
     log: Option<LockLog>,
-    ended: Vec<Ended>,
+    deferred: Vec<DeferredEnd>,
 }
 
-/// A session that has ended, which no object is told before these have come to rest.
-struct Ended {
+/// The end of a session, which objects are told when these have reached a safe state.
+struct DeferredEnd {
     session: Arc<Session>,
-    resting: BTreeSet<String>,
+    waits_for: BTreeSet<String>,
 }
 
 impl State {
-    /// The object that has the lock of this one: mostly the same.
-    fn home<'a>(&'a self, id: &'a str) -> &'a str {
+    /// The id of the object that has the lock of this one: mostly the same.
+    fn lock_id<'a>(&'a self, id: &'a str) -> &'a str {
         self.shares.get(id).map_or(id, String::as_str)
     }
 
-    fn entry(&mut self, id: &str) -> Option<&mut Entry> {
+    fn entry(&mut self, id: &str) -> Option<&mut LockEntry> {
         let id = self.shares.get(id).map_or(id, String::as_str);
         self.entries.get_mut(id)
     }
 }
 
-impl Locks {
-    pub(crate) fn new(first_epoch: u64) -> Self {
-        Locks {
+impl LockTable {
+    pub(crate) fn new(surroundings: Surroundings) -> Self {
+        let Surroundings { daemon, registry, streams, calls, safe_state_timeout, first_epoch } =
+            surroundings;
+        LockTable {
+            daemon,
+            registry,
+            streams,
+            calls,
+            safe_state_timeout,
+            safe_states: TaskTracker::new(),
             first_epoch,
             any: AtomicBool::new(false),
             state: Mutex::default(),
@@ -73,7 +101,7 @@ impl Locks {
 
     /// From now on the object of this id has a lock.
     pub(crate) fn add(&self, id: &str, settings: LockSettings) {
-        let entry = Entry::new(self.first_epoch, settings);
+        let entry = LockEntry::new(self.first_epoch, settings);
         self.state().entries.insert(id.to_owned(), entry);
         self.any.store(true, Ordering::Release);
     }
@@ -81,18 +109,18 @@ impl Locks {
     /// From now on the lock of `with`, if it has one, is that of the object of this id too.
     pub(crate) fn share(&self, id: &str, with: &str) {
         let mut state = self.state();
-        let home = state.home(with).to_owned();
-        if state.entries.contains_key(&home) && !state.entries.contains_key(id) {
-            state.shares.insert(id.to_owned(), home);
+        let lock_id = state.lock_id(with).to_owned();
+        if state.entries.contains_key(&lock_id) && !state.entries.contains_key(id) {
+            state.shares.insert(id.to_owned(), lock_id);
         }
     }
 
-    /// The object that has the lock of this one.
-    pub(crate) fn home(&self, id: &str) -> String {
-        if self.any() { self.state().home(id).to_owned() } else { id.to_owned() }
+    /// The id of the object that has the lock of this one.
+    pub(crate) fn lock_id(&self, id: &str) -> String {
+        if self.any() { self.state().lock_id(id).to_owned() } else { id.to_owned() }
     }
 
-    /// The object of this id is served no more, or has no part in another's lock.
+    /// The object of this id is not served any longer, or shares another's lock no longer.
     pub(crate) fn end_share(&self, id: &str) {
         if self.any() {
             self.state().shares.remove(id);
@@ -121,6 +149,13 @@ impl Locks {
         self.state().entry(id).map(|entry| Arc::clone(&entry.settings))
     }
 
+    /// Waits for the safe states that are under way; false if that takes longer than `time`. For the
+    /// end of the daemon.
+    pub(crate) async fn safe_states_reached_within(&self, time: Duration) -> bool {
+        self.safe_states.close();
+        tokio::time::timeout(time, self.safe_states.wait()).await.is_ok()
+    }
+
     /// Every lock, sorted by id.
     pub(crate) fn status(&self) -> Vec<LockStatus> {
         let state = self.state();
@@ -130,21 +165,21 @@ impl Locks {
         all
     }
 
-    /// How it stands with the lock of an object, and for how long its owner has done nothing.
-    pub(crate) fn look(&self, id: &str) -> Option<(LockStatus, Duration)> {
+    /// The status of an object's lock, and for how long its owner has been idle.
+    pub(crate) fn status_of(&self, id: &str) -> Option<(LockStatus, Duration)> {
         let mut state = self.state();
         let entry = state.entry(id)?;
         Some((entry.status(id), entry.lock.idle(Instant::now())))
     }
 
-    /// Whether whoever has the lock of an object has this token, be it away or not.
-    pub(crate) fn is_by(&self, id: &str, token: TokenHash) -> bool {
+    /// Whether the owner of an object's lock has this token, be the owner away or not.
+    pub(crate) fn is_held_with(&self, id: &str, token: TokenHash) -> bool {
         self.state().entry(id).is_some_and(|entry| entry.lock.is_by(token))
     }
 
     /// Asks for a lock on behalf of `session`, and waits for the answer.
     pub(crate) async fn request(
-        shared: &Arc<Shared>,
+        self: &Arc<Self>,
         id: &str,
         session: &Arc<Session>,
         user: String,
@@ -154,7 +189,7 @@ impl Locks {
         let party = Party { session: session.id, user, address: session.peer.to_string() };
         let (answer, answered) = oneshot::channel();
         let mut ticket = 0;
-        shared.locks.event(shared, id, |state_ticket, entry, now, effects| {
+        self.event(id, |state_ticket, entry, now, effects| {
             ticket = state_ticket;
             let asker = Asker { session: Arc::clone(session), at: SystemTime::now(), answer };
             entry.tickets.insert(ticket, asker);
@@ -168,14 +203,14 @@ impl Locks {
 
     /// Gives a lock up on behalf of `session`, which has it, or shows the token of who does.
     pub(crate) fn unlock(
-        shared: &Arc<Shared>,
+        self: &Arc<Self>,
         id: &str,
         session: &Session,
         token: Option<TokenHash>,
     ) -> Result<bool, Refusal> {
         let mut result = Ok(false);
         let by = session.peer.to_string();
-        shared.locks.event(shared, id, |_, entry, now, effects| {
+        self.event(id, |_, entry, now, effects| {
             if let Some(token) = token {
                 result = entry.lock.give_back(now, (session.id, &by), token, effects);
                 if result != Ok(false) {
@@ -188,29 +223,29 @@ impl Locks {
     }
 
     /// Breaks a lock; false if nobody had it, `None` if there is no such lock.
-    pub(crate) fn break_it(shared: &Arc<Shared>, id: &str, broken: Break) -> Option<bool> {
+    pub(crate) fn break_lock(self: &Arc<Self>, id: &str, broken: Break) -> Option<bool> {
         let mut result = None;
-        shared.locks.event(shared, id, |_, entry, now, effects| {
+        self.event(id, |_, entry, now, effects| {
             result = Some(entry.lock.break_it(now, broken, effects));
         });
         result
     }
 
-    /// Lets a driving call of `member` run until the admission is dropped; `None` where the object
-    /// has no lock.
+    /// Starts a call of `member` that drives the object; it counts as running until the result is
+    /// dropped. `None` where the object has no lock.
     ///
     /// # Errors
     /// It must not run.
-    pub(crate) fn admit(
-        shared: &Arc<Shared>,
+    pub(crate) fn start_call(
+        self: &Arc<Self>,
         id: &str,
         session: u64,
         member: Option<&str>,
         is_oneway: bool,
-    ) -> Result<Option<Admission>, Exception> {
-        let mut state = shared.locks.state();
+    ) -> Result<Option<RunningCall>, Exception> {
+        let mut state = self.state();
         // An object that shares the lock may go while its call runs; the lock stays.
-        let id = state.home(id).to_owned();
+        let id = state.lock_id(id).to_owned();
         let Some(entry) = state.entries.get_mut(&id) else { return Ok(None) };
         let allowed =
             |member: &str| entry.settings.read_while_locked.iter().any(|name| name == member);
@@ -220,84 +255,84 @@ impl Locks {
             false => Call::Drive,
         };
         entry.lock.call_start(Instant::now(), session, call)?;
-        Ok(Some(Admission { shared: Arc::clone(shared), id, session, call }))
+        Ok(Some(RunningCall { locks: Arc::clone(self), id, session, call }))
     }
 
-    /// Lets something run that a session has left to be done, until the admission is dropped; not now,
-    /// if none comes back.
-    pub(crate) fn admit_late(shared: &Arc<Shared>, id: &str, session: u64) -> Option<Admission> {
-        let mut state = shared.locks.state();
-        let id = state.home(id).to_owned();
+    /// Starts what a session has left to be done; it counts as running until the result is dropped.
+    /// `None` if another has the lock now.
+    pub(crate) fn start_late(self: &Arc<Self>, id: &str, session: u64) -> Option<RunningCall> {
+        let mut state = self.state();
+        let id = state.lock_id(id).to_owned();
         let entry = state.entries.get_mut(&id)?;
         let may = entry.lock.late_start(session);
-        may.then(|| Admission { shared: Arc::clone(shared), id, session, call: Call::Drive })
+        may.then(|| RunningCall { locks: Arc::clone(self), id, session, call: Call::Drive })
     }
 
-    /// Takes out the streams of this object that those had who have lost its lock.
-    pub(crate) fn take_lost_streams(shared: &Shared, id: &str) -> Vec<EndedStream> {
-        let mut state = shared.locks.state();
+    /// Takes out the streams of this object whose sessions have lost its lock.
+    pub(crate) fn take_lost_streams(&self, id: &str) -> Vec<EndedStream> {
+        let mut state = self.state();
         let Some(entry) = state.entry(id) else { return Vec::new() };
-        shared.streams.take_lost(id, |session| entry.lock.has_lost(session))
+        self.streams.take_lost(id, |session| entry.lock.has_lost(session))
     }
 
     /// The client of `session` is gone, though a call of it may still run.
-    pub(crate) fn disconnect(shared: &Arc<Shared>, session: u64) {
-        for id in shared.locks.ids() {
-            shared.locks.event(shared, &id, |_, entry, now, effects| {
+    pub(crate) fn disconnect(self: &Arc<Self>, session: u64) {
+        for id in self.ids() {
+            self.event(&id, |_, entry, now, effects| {
                 entry.lock.disconnect(now, session, effects);
             });
         }
     }
 
     /// The session has ended.
-    pub(crate) fn forget(shared: &Arc<Shared>, session: u64) {
-        for id in shared.locks.ids() {
-            shared.locks.event(shared, &id, |_, entry, now, effects| {
+    pub(crate) fn forget(self: &Arc<Self>, session: u64) {
+        for id in self.ids() {
+            self.event(&id, |_, entry, now, effects| {
                 entry.lock.forget(now, session, effects);
             });
         }
     }
 
-    /// Keeps the news of a session's end from the objects while any of them comes to rest because of
-    /// it; whether one does.
-    pub(crate) fn defer_end(&self, session: &Arc<Session>) -> bool {
+    /// Defers telling objects of a session's end while any of them is brought to a safe state because
+    /// of it; whether one is.
+    pub(super) fn defer_end(&self, session: &Arc<Session>) -> bool {
         if !self.any() {
             return false;
         }
         let mut state = self.state();
-        let resting = state.entries.iter().filter(|(_, entry)| {
+        let waits_for = state.entries.iter().filter(|(_, entry)| {
             !entry.settings.on_disconnect.is_empty() && entry.lock.rests_after(session.id)
         });
-        let resting: BTreeSet<String> = resting.map(|(id, _)| id.clone()).collect();
-        let is_deferred = !resting.is_empty();
+        let waits_for: BTreeSet<String> = waits_for.map(|(id, _)| id.clone()).collect();
+        let is_deferred = !waits_for.is_empty();
         if is_deferred {
-            state.ended.push(Ended { session: Arc::clone(session), resting });
+            state.deferred.push(DeferredEnd { session: Arc::clone(session), waits_for });
         }
         is_deferred
     }
 
-    /// The object of this id has come to rest: sessions whose ends were deferred for it, and for no
-    /// other any more.
-    pub(crate) fn take_ended(&self, id: &str) -> Vec<Arc<Session>> {
+    /// The object of this id has reached its safe state: the sessions whose ends were deferred for
+    /// it, and now for no other.
+    pub(super) fn take_deferred(&self, id: &str) -> Vec<Arc<Session>> {
         let mut state = self.state();
-        let over = state.ended.extract_if(.., |ended| {
-            ended.resting.remove(id);
-            ended.resting.is_empty()
+        let over = state.deferred.extract_if(.., |ended| {
+            ended.waits_for.remove(id);
+            ended.waits_for.is_empty()
         });
         over.map(|ended| ended.session).collect()
     }
 
-    /// The object has come to rest, or as near to it as can be.
-    pub(crate) fn rested(shared: &Arc<Shared>, id: &str, trouble: Option<String>) {
-        shared.locks.event(shared, id, |_, entry, now, effects| {
+    /// The object has reached its safe state, or as near to it as can be.
+    pub(super) fn safe_state_reached(self: &Arc<Self>, id: &str, trouble: Option<String>) {
+        self.event(id, |_, entry, now, effects| {
             entry.trouble = trouble;
             entry.lock.rested(now, effects);
         });
-        shared.locks.changed();
+        self.changed();
     }
 
-    /// What goes wrong while the object is brought to rest, before that is over.
-    pub(crate) fn set_trouble(&self, id: &str, trouble: String) {
+    /// What went wrong so far while the object is brought to its safe state.
+    pub(super) fn set_trouble(&self, id: &str, trouble: String) {
         if let Some(entry) = self.state().entry(id) {
             entry.trouble = Some(trouble);
         }
@@ -305,21 +340,20 @@ impl Locks {
     }
 
     /// The timer of a lock has run out.
-    pub(super) fn tick(shared: &Arc<Shared>, id: &str) {
-        shared.locks.event(shared, id, |_, entry, now, effects| {
+    fn tick(self: &Arc<Self>, id: &str) {
+        self.event(id, |_, entry, now, effects| {
             entry.timer = None;
             entry.lock.tick(now, effects);
         });
     }
 
-    /// Brings one event to the lock of an object, and carries out what follows.
+    /// Brings one event to the lock of an object, and carries out the effects.
     fn event(
-        &self,
-        shared: &Arc<Shared>,
+        self: &Arc<Self>,
         id: &str,
-        event: impl FnOnce(Ticket, &mut Entry, Instant, &mut Vec<Effect>),
+        event: impl FnOnce(Ticket, &mut LockEntry, Instant, &mut Vec<Effect>),
     ) {
-        let mut rest: Option<(String, Option<Arc<Session>>)> = None;
+        let mut safe_state: Option<(String, Option<Arc<Session>>)> = None;
         let mut changed = false;
         let mut is_resumed = false;
         {
@@ -337,7 +371,7 @@ impl Locks {
             let mut effects = VecDeque::from(effects);
             while let Some(effect) = effects.pop_front() {
                 match effect {
-                    Effect::Rest if !entry.has_to_rest(shared, id) => {
+                    Effect::Rest if !entry.needs_safe_state(&self.streams, id) => {
                         let mut further = Vec::new();
                         entry.lock.rested(Instant::now(), &mut further);
                         effects.extend(further);
@@ -354,28 +388,39 @@ impl Locks {
                         }
                     }
                     Effect::Rest => {
-                        rest =
-                            Some((id.to_owned(), entry.owner.take().map(|(session, _)| session)));
+                        let owner = entry.owner.take().map(|(session, _)| session);
+                        safe_state = Some((id.to_owned(), owner));
                     }
                 }
             }
-            entry.set_timer(shared, id);
+            entry.set_timer(|at| self.start_timer(at, id));
         }
         if changed {
             self.changed();
         }
         if is_resumed {
-            // Its client is back, on another connection: the object does not come to rest for it.
-            for session in self.take_ended(&self.home(id)) {
-                session_end::say(shared, &session);
-            }
+            // Its client is back on another connection: no safe state because of the first one.
+            safe_state::end_deferred(self, &self.lock_id(id));
         }
-        match rest {
-            Some((id, Some(session))) => on_disconnect::start(shared, &id, session),
-            // Nobody to speak for: there is nothing that could be done.
-            Some((id, None)) => Locks::rested(shared, &id, None),
+        match safe_state {
+            Some((id, Some(session))) => safe_state::start(self, &id, session),
+            // No owner to call methods for: nothing can be done.
+            Some((id, None)) => self.safe_state_reached(&id, None),
             None => {}
         }
+    }
+
+    /// `None` where the runtime has ended, and with it every client that could wait.
+    fn start_timer(self: &Arc<Self>, at: Instant, id: &str) -> Option<AbortHandle> {
+        let runtime = tokio::runtime::Handle::try_current().ok()?;
+        let (locks, id) = (Arc::downgrade(self), id.to_owned());
+        let task = runtime.spawn(async move {
+            tokio::time::sleep_until(at.into()).await;
+            if let Some(locks) = locks.upgrade() {
+                locks.tick(&id);
+            }
+        });
+        Some(task.abort_handle())
     }
 
     fn ids(&self) -> Vec<String> {
@@ -391,33 +436,33 @@ impl Locks {
     }
 }
 
-/// A call that runs; its end is the end of this.
-pub(crate) struct Admission {
-    shared: Arc<Shared>,
+/// A running call of an object with a lock. It has ended when this is dropped.
+pub(crate) struct RunningCall {
+    locks: Arc<LockTable>,
     id: String,
     session: u64,
     call: Call,
 }
 
-impl Admission {
-    /// What the call's object asks when the call has waited there.
-    pub(crate) fn leave(&self) -> Leave {
-        let (shared, id) = (Arc::downgrade(&self.shared), self.id.clone());
+impl RunningCall {
+    /// The check whether the call may still start, for an object that has made it wait.
+    pub(crate) fn start_check(&self) -> StartCheck {
+        let (locks, id) = (Arc::downgrade(&self.locks), self.id.clone());
         let (session, call) = (self.session, self.call);
-        Leave::by(move || {
-            let Some(shared) = shared.upgrade() else { return Ok(()) };
-            let mut state = shared.locks.state();
+        StartCheck::by(move || {
+            let Some(locks) = locks.upgrade() else { return Ok(()) };
+            let mut state = locks.state();
             let Some(entry) = state.entries.get_mut(&id) else { return Ok(()) };
             Ok(entry.lock.call_begin(Instant::now(), session, call)?)
         })
     }
 }
 
-impl Drop for Admission {
+impl Drop for RunningCall {
     fn drop(&mut self) {
         if self.call != Call::Read {
             let session = self.session;
-            self.shared.locks.event(&self.shared, &self.id, |_, entry, now, effects| {
+            self.locks.event(&self.id, |_, entry, now, effects| {
                 entry.lock.call_end(now, session, effects);
             });
         }

@@ -1,6 +1,7 @@
-//! One client connection: handshakes, then request after request, then the end of its session.
+//! One connection after its handshake: request after request, then the end of its session.
 //!
-//! Owns the order of things on a connection. What a request means is [`dispatch`]'s.
+//! Reads a request whole, reserves memory for a large one, has it carried out by [`dispatch`], and
+//! sends the answer. What a request means is not known here.
 
 pub(crate) mod receive;
 pub(crate) mod reject;
@@ -10,102 +11,99 @@ pub(crate) mod watchdog;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use wire::message::{Flags, FrameError, FrameWriter, Header, MessageType};
 
-use crate::admission::call_permit::ClientEnd;
-use crate::admission::orphaned_calls::Place;
-use crate::admission::pending_handshakes::Stay;
-use crate::admission::request_budget;
-use crate::blocking::{aside, give_memory_back, in_steps};
+use crate::admission::HandshakeSlot;
+use crate::admission::limits::LOCK_BREAKER_TIME;
+use crate::admission::pool::PoolSlot;
+use crate::admission::request_memory::{MemoryNeed, RequestPermit};
+use crate::blocking::{poll_blocking_if, run_blocking_if};
+use crate::config::{DaemonConfig, ServerType};
 use crate::daemon::Shared;
 use crate::daemon::call::decode::{self, After};
 use crate::daemon::call::dispatch::{self, Caller};
-use crate::daemon::call::oneway::{Most, Oneways};
-use crate::daemon::config::{DaemonConfig, ServerType};
+use crate::daemon::call::response::Response;
+use crate::daemon::locks::safe_state;
 use crate::daemon::session::transport::Connection;
-use crate::daemon::session::watchdog::{IDLE, Idle, Watch};
+use crate::daemon::session::watchdog::{ClientWatch, IDLE, IdleTimer};
 use crate::frames::{Patience, ReadError};
 use crate::net::ClientStream;
 use crate::session::Session;
 
-/// Behind a request that took more memory than this, free memory is given back.
-const KEEP_MEMORY: usize = 32 << 20;
-/// A connection in the reserve ends after this long, whatever it does: the next may need its place.
-const IN_RESERVE: Duration = Duration::from_secs(5);
 /// A client that has been let in.
-pub(crate) struct Accepted {
+pub(crate) struct AcceptedClient {
     pub(crate) session: Session,
-    pub(crate) place: Place,
-    pub(crate) may: May,
+    pub(crate) access: Access,
 }
 
 /// What a client that has been let in may do.
-#[derive(Debug)]
-pub(crate) enum May {
-    Everything,
-    /// There was no place for it, but for this, and for so long.
-    BreakLocks(Stay),
+pub(crate) enum Access {
+    Full(PoolSlot),
+    /// The pool is full. It may break locks, for a short time, or until another needs the slot.
+    BreakLocksOnly(HandshakeSlot),
 }
 
-pub(crate) async fn converse<S: ClientStream>(
+/// Serves a client until either side ends the connection or `stop` is cancelled between two calls.
+pub(crate) async fn serve_requests<S: ClientStream>(
     shared: &Arc<Shared>,
     mut connection: Connection<S>,
-    accepted: Accepted,
+    client: AcceptedClient,
     stop: &CancellationToken,
 ) {
-    let Accepted { session, mut place, may } = accepted;
-    let session = Arc::new(session);
+    let session = Arc::new(client.session);
     // Objects hear of the end however this function ends, its future being dropped included.
     let ended = SessionEnd { shared, session: &session };
     connection.reader.patience = patience(&shared.config);
-    let breaks = matches!(may, May::BreakLocks(_));
+    let (mut slot, beyond_pool) = match client.access {
+        Access::Full(slot) => (slot, None),
+        Access::BreakLocksOnly(slot) => (PoolSlot::default(), Some(slot)),
+    };
+    let mut caller = Caller::new(shared, &session, beyond_pool.is_some());
     let done = {
-        // Pinned here and lent: to hand it on would keep room for it twice.
-        let serving = requests(shared, &mut connection, &session, breaks, &mut place, stop);
-        let serving = pin!(serving);
-        match &may {
-            May::Everything => serving.await,
-            // Boxed, so that the others are no larger for it.
-            May::BreakLocks(stay) => Box::pin(in_reserve(serving, stay)).await,
+        // Pinned here and lent: handing it on would take its memory twice.
+        let serving = pin!(requests(shared, &mut connection, &mut caller, &mut slot, stop));
+        match &beyond_pool {
+            None => serving.await,
+            // Boxed, so that the other connections are no larger for it.
+            Some(slot) => Box::pin(for_a_short_time(serving, slot)).await,
         }
     };
     drop(ended);
-    drop(place);
+    drop(slot);
     let (daemon, peer) = (&shared.config.name, &session.peer);
     match done {
         Ok(()) => {}
         Err(ReadError::Io(error)) => debug!(%daemon, %peer, %error, "connection lost"),
         Err(ReadError::Frame(error)) => {
-            if shared.complaints.one_more(Instant::now().into_std()) {
+            if shared.log_limits.peers.allow(Instant::now().into_std()) {
                 warn!(%daemon, %peer, %error,
                     "closing a connection that does not keep to the protocol");
             }
-            Box::pin(reject::tell(connection, &error)).await;
+            Box::pin(reject::reject(connection, &error)).await;
         }
     }
 }
 
-/// Serves a connection in the reserve until its time is up, or the next comes and needs its place.
-async fn in_reserve(
-    breaking: impl Future<Output = Result<(), ReadError>>,
-    stay: &Stay,
+/// Serves a connection beyond the pool until its time is up, or another needs its slot.
+async fn for_a_short_time(
+    serving: impl Future<Output = Result<(), ReadError>>,
+    slot: &HandshakeSlot,
 ) -> Result<(), ReadError> {
-    let shown_out = stay.shown_out();
+    let evicted = slot.evicted();
     tokio::select! {
         biased;
-        done = breaking => done,
-        () = shown_out.cancelled() => Ok(()),
-        () = tokio::time::sleep(IN_RESERVE) => Ok(()),
+        done = serving => done,
+        () = evicted.cancelled() => Ok(()),
+        () = tokio::time::sleep(LOCK_BREAKER_TIME) => Ok(()),
     }
 }
 
 /// `COMMTIMEOUT` for each server type. A multiplexing Pyro5 waits for the next request with all of
-/// its connections at once, and for as long as it takes.
+/// its connections at once, for as long as it takes.
 fn patience(config: &DaemonConfig) -> Patience {
     Patience {
         within: config.comm_timeout,
@@ -123,32 +121,25 @@ struct SessionEnd<'a> {
 
 impl Drop for SessionEnd<'_> {
     fn drop(&mut self) {
-        self.shared.session_ended(self.session);
+        let SessionEnd { shared, session } = self;
+        safe_state::end_session(&shared.locks, session);
+        debug!(daemon = %shared.config.name, session = session.id, peer = %session.peer, "ended");
     }
 }
 
+/// Carries out request after request. An error ends the connection.
 async fn requests<S: ClientStream>(
     shared: &Arc<Shared>,
     connection: &mut Connection<S>,
-    session: &Arc<Session>,
-    only_breaks_locks: bool,
-    place: &mut Place,
+    caller: &mut Caller,
+    slot: &mut PoolSlot,
     stop: &CancellationToken,
 ) -> Result<(), ReadError> {
+    let session = Arc::clone(&caller.session);
     let limits = &shared.config.limits;
-    let most = Most { calls: shared.config.oneways, bytes: limits.memory };
-    let mut caller = Caller {
-        session: Arc::clone(session),
-        client: ClientEnd::new(shared),
-        only_breaks_locks,
-        oneways: Oneways::new(most, Arc::clone(&shared.oneways)),
-        took: 0,
-        room: None,
-        behind: None,
-    };
     let mut stopped = pin!(stop.cancelled());
     let sleep = pin!(tokio::time::sleep(IDLE));
-    let mut idle = Idle::new(sleep);
+    let mut idle = IdleTimer::new(sleep);
     loop {
         let header = tokio::select! {
             biased;
@@ -156,59 +147,39 @@ async fn requests<S: ClientStream>(
             () = &mut stopped => return Ok(()),
         };
         let Some(header) = header else { return Ok(()) };
-        receive::arrive(shared, session, connection, &header).await?;
-        let mut held = None;
-        if let Some(need) = request_budget::need(&header, &connection.reader, limits) {
+        receive::receive_body(shared, &session, connection, &header).await?;
+        let mut permit = None;
+        if let Some(need) = MemoryNeed::of(&header, &connection.reader, limits) {
             // Boxed, so that connections without large requests are no larger for it.
-            let client = caller.client.clone();
-            let watch = Watch { shared, session, stream: &connection.stream, client };
-            match Box::pin(watch.while_waiting(shared.room.enter(need))).await {
-                Ok(room) => held = Some(room),
-                Err(exception) => {
-                    match header.flags.contains(Flags::ONEWAY) {
-                        // It has no answer: the next call that has one tells of it.
-                        true => drop(caller.oneways.refuse()),
-                        false => {
-                            let out = &mut connection.out;
-                            dispatch::refuse(shared, session, header, exception, out);
-                            Box::pin(send::send(shared, session, connection, None, None)).await?;
-                        }
-                    }
-                    continue;
-                }
+            permit = Box::pin(wait_for_memory(shared, connection, caller, header, need)).await?;
+            if permit.is_none() {
+                continue;
             }
         }
-        let frame = match &mut held {
-            None => connection.reader.frame(header, limits)?,
-            Some(held) => {
-                let frame = aside(|| connection.reader.frame(header, limits))?;
-                held.inflated(frame.body.payload.len(), limits);
-                frame
-            }
-        };
-        let after = match header.kind {
-            // Who has come to break a lock has no need of it.
-            MessageType::Ping if only_breaks_locks => return Ok(()),
+        let is_large = permit.is_some();
+        let frame = run_blocking_if(is_large, || connection.reader.frame(header, limits))?;
+        if let Some(permit) = &mut permit {
+            permit.inflated(frame.body.payload.len(), limits);
+        }
+        let response = match header.kind {
+            // A client that is here to break a lock does not need it.
+            MessageType::Ping if caller.only_breaks_locks => return Ok(()),
             MessageType::Ping => pong(&header, &mut connection.out, limits.message),
             MessageType::Invoke => {
-                let is_large = held.is_some();
                 let client = caller.client.clone();
-                // Pinned here and lent: to hand it on would copy all of its state.
+                // Pinned here and lent: handing it on would copy all of its state.
                 let answering =
-                    dispatch::answer(shared, &mut caller, frame, held, &mut connection.out);
-                let answering = pin!(answering);
-                let answering = pin!(in_steps(answering, is_large));
-                let watch = Watch { shared, session, stream: &connection.stream, client };
-                watch.while_answering(answering, &mut idle, place).await
+                    pin!(dispatch::answer(shared, caller, frame, permit, &mut connection.out));
+                let answering = pin!(poll_blocking_if(answering, is_large));
+                let watch =
+                    ClientWatch { shared, session: &session, stream: &connection.stream, client };
+                watch.while_answering(answering, &mut idle, slot).await
             }
             kind => return Err(FrameError::UnknownType(kind as u8).into()),
         };
+        let after = response.after;
         if !connection.out.is_empty() {
-            let (room, behind) = (caller.room.take(), caller.behind.take());
-            send::send(shared, session, connection, room, behind).await?;
-        }
-        if std::mem::take(&mut caller.took) > KEEP_MEMORY {
-            aside(give_memory_back);
+            send::send(shared, &session, connection, response).await?;
         }
         if after == After::Close || stop.is_cancelled() {
             return Ok(());
@@ -216,13 +187,41 @@ async fn requests<S: ClientStream>(
     }
 }
 
+/// Reserves memory for a large request that has arrived; `None` if there is none, and the request is
+/// answered. While it waits, a client that is gone loses its locks.
+async fn wait_for_memory<S: ClientStream>(
+    shared: &Arc<Shared>,
+    connection: &mut Connection<S>,
+    caller: &mut Caller,
+    header: Header,
+    need: MemoryNeed,
+) -> Result<Option<RequestPermit>, ReadError> {
+    let session = Arc::clone(&caller.session);
+    let client = caller.client.clone();
+    let watch = ClientWatch { shared, session: &session, stream: &connection.stream, client };
+    let waiting = RequestPermit::wait(&shared.admission.requests, need);
+    let exception = match watch.while_waiting(waiting).await {
+        Ok(permit) => return Ok(Some(permit)),
+        Err(exception) => exception,
+    };
+    if header.flags.contains(Flags::ONEWAY) {
+        // It has no answer: the next call that has one tells of it.
+        caller.oneways.count_refused();
+    } else {
+        let response =
+            dispatch::refuse_unread(shared, &session, header, exception, &mut connection.out);
+        send::send(shared, &session, connection, response).await?;
+    }
+    Ok(None)
+}
+
 /// The answer to a ping: same sequence number, fixed payload.
-fn pong(header: &Header, out: &mut Vec<u8>, max: usize) -> After {
+fn pong(header: &Header, out: &mut Vec<u8>, max: usize) -> Response {
     let written =
         FrameWriter::begin(out, MessageType::Ping, header.serializer, header.seq, &Vec::new())
             .and_then(|mut frame| {
                 frame.payload().extend_from_slice(b"pong");
                 frame.finish(Flags::default(), Some(decode::correlation(header)), false, max)
             });
-    if written.is_ok() { After::Continue } else { After::Close }
+    Response::without_memory(if written.is_ok() { After::Continue } else { After::Close })
 }

@@ -1,8 +1,8 @@
-//! Large requests that have not arrived whole.
+//! Receiving the body of a request, with a budget for large ones.
 //!
-//! Owns the waiting for them. What has come of one takes memory, and its client may stop in the
-//! middle, or send a byte now and then: the rules are those of answers that are not read
-//! ([`unread`](crate::admission::answer_budget)). While others wait for room, who hardly sends has to go.
+//! The part of a large request that has arrived takes memory, and its client may stop in the middle,
+//! or send a byte now and then. While others wait for memory, a client that hardly sends is
+//! disconnected.
 
 use std::io;
 
@@ -10,8 +10,7 @@ use tokio::io::AsyncRead;
 use tracing::warn;
 use wire::message::Header;
 
-use crate::admission::answer_budget::Unread;
-use crate::admission::request_budget::SMALL;
+use crate::admission::request_memory::SMALL_REQUEST_BYTES;
 use crate::daemon::Shared;
 use crate::daemon::session::transport::Connection;
 use crate::frames::ReadError;
@@ -21,20 +20,20 @@ use crate::session::Session;
 ///
 /// # Errors
 /// The connection has ended, or has to.
-pub(crate) async fn arrive<S: AsyncRead + Unpin>(
+pub(crate) async fn receive_body<S: AsyncRead + Unpin>(
     shared: &Shared,
     session: &Session,
     connection: &mut Connection<S>,
     header: &Header,
 ) -> Result<(), ReadError> {
-    if header.body_len() <= SMALL {
+    if header.body_len() <= SMALL_REQUEST_BYTES {
         return connection.reader.arrive(&mut connection.stream, header).await;
     }
     // Boxed, so that connections without large requests are no larger for it.
-    Box::pin(arrive_large(shared, session, connection, header)).await
+    Box::pin(receive_large(shared, session, connection, header)).await
 }
 
-async fn arrive_large<S: AsyncRead + Unpin>(
+async fn receive_large<S: AsyncRead + Unpin>(
     shared: &Shared,
     session: &Session,
     connection: &mut Connection<S>,
@@ -46,21 +45,23 @@ async fn arrive_large<S: AsyncRead + Unpin>(
             "closing a connection whose request does not arrive");
         ReadError::from(io::Error::from(io::ErrorKind::TimedOut))
     };
-    let room = Unread::room(&shared.arriving);
-    if room.wait(bytes).await.is_err() {
+    let memory = shared.admission.arriving.reservation();
+    if memory.reserve(bytes).await.is_err() {
         return Err(closing("too many large requests are arriving at the same time"));
     }
-    let gone = room.begin(bytes);
+    let evicted = memory.begin_transfer(bytes);
     let Connection { stream, reader, .. } = connection;
-    let arriving = async {
+    let receiving = async {
         while let Some(read) = reader.arrive_some(stream, header).await? {
-            room.took(read);
+            memory.transferred(read);
         }
         Ok(())
     };
     tokio::select! {
         biased;
-        arrived = arriving => arrived,
-        () = gone.cancelled() => Err(closing("hardly anything comes, and others wait for room")),
+        received = receiving => received,
+        () = evicted.cancelled() => {
+            Err(closing("hardly anything comes, and others wait for room"))
+        }
     }
 }

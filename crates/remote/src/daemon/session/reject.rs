@@ -1,7 +1,8 @@
-//! The last words on a connection whose peer does not keep to the protocol or the limits.
+//! The last answer on a connection that is closed for a reason: a refused handshake, or a peer that
+//! does not keep to the protocol or the limits.
 //!
-//! Owns that they are said, and heard: a caller that is still sending a message that is too large
-//! would otherwise see nothing but a broken connection.
+//! A caller that is still sending a message that is too large would otherwise see nothing but a broken
+//! connection.
 
 use std::time::Duration;
 
@@ -14,15 +15,15 @@ use wire::serializer::Serializer;
 use crate::daemon::call::decode;
 use crate::daemon::session::transport::Connection;
 
-/// What a refused peer still sends is taken in for so long, so that it reads what it was told,
-const PATIENCE: Duration = Duration::from_secs(1);
-/// and so much of it.
-const MOST: usize = 256 << 20;
-/// At a time.
-const TRASH: usize = 16 * 1024;
+/// How long the bytes that a rejected peer still sends are read, so that it reads the answer.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+/// How many of them are read.
+const MAX_DRAIN_BYTES: usize = 256 << 20;
+/// Bytes that are read and dropped at a time.
+const DRAIN_BUFFER_BYTES: usize = 16 * 1024;
 
-/// Tells the peer what is wrong with what it sent, where it waits for an answer.
-pub(crate) async fn tell<S: AsyncRead + AsyncWrite + Unpin>(
+/// Answers a peer that waits for an answer with the reason why it is disconnected.
+pub(crate) async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
     mut connection: Connection<S>,
     error: &FrameError,
 ) {
@@ -30,18 +31,20 @@ pub(crate) async fn tell<S: AsyncRead + AsyncWrite + Unpin>(
     if write(&mut connection, error).is_none() {
         return;
     }
-    say(&mut connection).await;
+    send_last_words(&mut connection).await;
 }
 
-/// Sends the last words that `out` holds, and takes in what the peer still sends: where unread
-/// bytes are left behind, the system resets the connection, and nobody reads the words.
-pub(crate) async fn say<S: AsyncRead + AsyncWrite + Unpin>(connection: &mut Connection<S>) {
-    let heard = async {
+/// Sends the last answer, in `out`, and reads what the peer still sends: if bytes are left unread, the
+/// system resets the connection, and the peer cannot read the answer.
+pub(crate) async fn send_last_words<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<S>,
+) {
+    let sent = async {
         connection.send().await?;
         connection.stream.shutdown().await?;
-        let mut trash = vec![0; TRASH];
+        let mut trash = vec![0; DRAIN_BUFFER_BYTES];
         let mut taken = 0;
-        while taken < MOST {
+        while taken < MAX_DRAIN_BYTES {
             match connection.stream.read(&mut trash).await? {
                 0 => break,
                 read => taken += read,
@@ -49,8 +52,8 @@ pub(crate) async fn say<S: AsyncRead + AsyncWrite + Unpin>(connection: &mut Conn
         }
         std::io::Result::Ok(())
     };
-    // Whoever does not listen is not told.
-    let _ = tokio::time::timeout(PATIENCE, heard).await;
+    // A peer that does not read is not waited for any longer.
+    let _ = tokio::time::timeout(DRAIN_TIME, sent).await;
 }
 
 fn write<S>(connection: &mut Connection<S>, error: &FrameError) -> Option<()> {

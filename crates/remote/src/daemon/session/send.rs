@@ -1,8 +1,8 @@
 //! Sending an answer.
 //!
-//! Owns how a large one goes out: counted among those that are unread, telling how its client reads,
-//! given back in parts while others wait for room. Who goes for that is [`unread`](super::unread)'s
-//! to say.
+//! A large one is counted in the daemon's budget for answers until its client has read it, and is
+//! released in parts while others wait for memory. Which client is disconnected for that is the
+//! [budget](crate::admission::byte_budget)'s decision.
 
 use std::io;
 use std::time::Duration;
@@ -11,66 +11,79 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::admission::answer_budget::{AnswerRoom, Place, Unread};
+use crate::admission::byte_budget::ByteBudget;
 use crate::daemon::Shared;
+use crate::daemon::call::response::Response;
 use crate::daemon::session::transport::Connection;
+use crate::object::AnswerMemory;
 use crate::serialized::{Behind, Sending};
 use crate::session::Session;
 
-/// Smaller answers do not count: all connections together can have but so many.
-const SMALL: usize = 16 * 1024;
-/// What is read of a large answer is given back when it is half of at least so much.
-const WORTH_MOVING: usize = 1 << 20;
+/// Answers below this many bytes do not count: all connections together can have but so many.
+const SMALL_ANSWER_BYTES: usize = 16 * 1024;
+/// Bytes of an answer whose sent half is worth releasing.
+const WORTH_RELEASING_BYTES: usize = 1 << 20;
 
-/// Sends the answer that `connection` holds and what is `behind` it; it may have room already.
+/// Sends the answer that `connection` holds, and the rest of it in `response`.
 pub(crate) async fn send<S: AsyncWrite + Unpin>(
     shared: &Shared,
     session: &Session,
     connection: &mut Connection<S>,
-    room: Option<AnswerRoom>,
-    behind: Option<Behind>,
+    response: Response,
 ) -> io::Result<()> {
-    let in_parts = behind.as_ref().map(|behind| behind.bytes().len());
-    let bytes = connection.out.len() + in_parts.unwrap_or(0);
-    if in_parts.is_none() && (bytes < SMALL || !shared.unread.is_limited()) {
+    let Response { memory, rest, .. } = response;
+    let in_rest = rest.as_ref().map(|rest| rest.bytes().len());
+    let bytes = connection.out.len() + in_rest.unwrap_or(0);
+    let answers = &shared.admission.answers;
+    if in_rest.is_none() && (bytes < SMALL_ANSWER_BYTES || !answers.is_limited()) {
         return connection.send().await;
     }
-    let room = room.unwrap_or_else(|| Unread::room(&shared.unread));
+    let memory = memory.unwrap_or_else(|| {
+        let answers: std::sync::Arc<ByteBudget> = std::sync::Arc::clone(answers);
+        AnswerMemory::of(answers)
+    });
+    let counted = Counted { answers, number: memory.number() };
     // Boxed, so that connections without large answers are no larger for it.
-    Box::pin(send_large(connection, behind, &room.0)).await.unwrap_or_else(|| {
+    Box::pin(send_large(connection, rest, counted)).await.unwrap_or_else(|| {
         warn!(daemon = %shared.config.name, peer = %session.peer, bytes,
             "closing a connection that hardly reads its answer: others wait for room");
         Err(io::ErrorKind::TimedOut.into())
     })
 }
 
-/// `None` where the connection has to go.
+/// An answer that is counted in the budget.
+struct Counted<'a> {
+    answers: &'a ByteBudget,
+    number: u64,
+}
+
+/// `None` where the client is disconnected.
 async fn send_large<S: AsyncWrite + Unpin>(
     connection: &mut Connection<S>,
-    behind: Option<Behind>,
-    place: &Place,
+    rest: Option<Behind>,
+    counted: Counted<'_>,
 ) -> Option<io::Result<()>> {
     let Connection { stream, reader, out } = connection;
-    let sending = Sending::new(out, behind);
-    let gone = place.begin(sending.len());
+    let sending = Sending::new(out, rest);
+    let evicted = counted.answers.begin_transfer(counted.number, sending.len());
     let sent = tokio::select! {
         biased;
-        sent = write_all(stream, sending, reader.patience.within, place) => Some(sent),
-        () = gone.cancelled() => None,
+        sent = write_all(stream, sending, reader.patience.within, counted) => Some(sent),
+        () = evicted.cancelled() => None,
     };
     out.clear();
-    if out.capacity() >= SMALL {
+    if out.capacity() >= SMALL_ANSWER_BYTES {
         *out = Vec::new();
     }
     sent
 }
 
-/// As [`Connection::send`] does, and tells of what is taken.
+/// As [`Connection::send`] does, and tells the budget of what the client takes.
 async fn write_all<S: AsyncWrite + Unpin>(
     stream: &mut S,
     mut sending: Sending<'_>,
     limit: Option<Duration>,
-    place: &Place,
+    Counted { answers, number }: Counted<'_>,
 ) -> io::Result<()> {
     let (mut kept, mut sent) = (sending.len(), 0);
     while sent < kept {
@@ -85,10 +98,11 @@ async fn write_all<S: AsyncWrite + Unpin>(
         }
         sending.advance(written);
         sent += written;
-        if place.took(written) && kept >= WORTH_MOVING && sent >= kept / 2 {
+        let others_wait = answers.transferred(number, written);
+        if others_wait && kept >= WORTH_RELEASING_BYTES && sent >= kept / 2 {
             sending.give_back();
             (kept, sent) = (sending.len(), 0);
-            place.shrink(kept);
+            answers.shrink(number, kept);
         }
     }
     match limit {

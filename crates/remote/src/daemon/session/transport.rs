@@ -1,40 +1,47 @@
 //! A connection's stream with its buffers.
 //!
-//! Reads the next header, sends the answer that is there. What a request means is not known here.
+//! Reads the next header and sends what has been written. What a request means is not known here.
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use wire::Limits;
 use wire::message::Header;
 
-use crate::daemon::session::watchdog::Idle;
+use crate::daemon::session::watchdog::IdleTimer;
 use crate::frames::{FrameReader, ReadError};
 
-/// An answer buffer larger than this is given back once the answer is sent.
-const KEEP_ROOM: usize = 256 * 1024;
+/// Bytes of an answer buffer that is kept for the next answer; a larger one is freed.
+const KEPT_BUFFER_BYTES: usize = 256 * 1024;
+
 /// A connection's stream with its buffers.
 pub(crate) struct Connection<S> {
     pub(crate) stream: S,
     pub(crate) reader: FrameReader,
-    /// The answer being made; kept from one to the next.
+    /// The answer that is being written; kept from one to the next.
     pub(crate) out: Vec<u8>,
 }
 
+impl<S> Connection<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Connection { stream, reader: FrameReader::default(), out: Vec::new() }
+    }
+}
+
 impl<S: AsyncRead + Unpin> Connection<S> {
-    /// The next request's header; cancel safe.
+    /// The next request's header. Cancel safe.
     pub(super) async fn next(
         &mut self,
         limits: &Limits,
-        idle: &mut Idle<'_>,
+        idle: &mut IdleTimer<'_>,
     ) -> Result<Option<Header>, ReadError> {
         loop {
             tokio::select! {
                 biased;
                 header = self.reader.header(&mut self.stream, limits) => {
-                    idle.over();
+                    idle.reset();
                     return header;
                 }
-                () = idle.lasts() => {
-                    self.reader.rest();
+                () = idle.elapsed() => {
+                    self.reader.free_buffer();
                     self.out = Vec::new();
                 }
             }
@@ -66,7 +73,7 @@ impl<S: AsyncWrite + Unpin> Connection<S> {
             }
         }
         self.out.clear();
-        if self.out.capacity() > KEEP_ROOM {
+        if self.out.capacity() > KEPT_BUFFER_BYTES {
             self.out = Vec::new();
         }
         Ok(())

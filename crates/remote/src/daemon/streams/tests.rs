@@ -1,5 +1,7 @@
 //! Streams without a daemon.
 
+use std::time::Duration;
+
 use super::*;
 use wire::value::Value;
 
@@ -31,7 +33,7 @@ fn reader(id: u64) -> Arc<Session> {
 }
 
 async fn next(streams: &Streams, id: &str, session: u64) -> String {
-    match streams.next(id, &reader(session), Context::of_our_own()).await {
+    match streams.next(id, &reader(session), Context::internal()).await {
         Ok(item) => item.value.to_string(),
         Err(exception) => exception.to_string(),
     }
@@ -87,7 +89,7 @@ async fn a_reader_that_has_ended_keeps_no_stream() {
     streams.end_session(1, start);
     let late = reader(2);
     late.set_ended();
-    assert!(streams.next(&id, &late, Context::of_our_own()).await.is_ok());
+    assert!(streams.next(&id, &late, Context::internal()).await.is_ok());
     streams.expire(start + Duration::from_secs(11));
     assert_eq!(next(&streams, &id, 3).await, ENDED);
 }

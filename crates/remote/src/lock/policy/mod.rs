@@ -37,9 +37,9 @@ use steps::locked;
 /// keeps new ones out.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// Requests that may wait for one lock.
-const MOST_WAITING: usize = 10_000;
+pub(crate) const MAX_WAITING: usize = 10_000;
 /// Tokens of broken locks that are remembered until their owners are told.
-const MOST_REVOKED: usize = 16;
+const MAX_REVOKED: usize = 16;
 
 /// One request's number; the shell makes it and never uses it twice.
 pub(crate) type Ticket = u64;
@@ -286,7 +286,7 @@ impl Lock {
             State::Held(_) => {}
             State::Away { hold, .. } => {
                 if let Some((token, _)) = hold.token {
-                    self.revoked.truncate(MOST_REVOKED - 1);
+                    self.revoked.truncate(MAX_REVOKED - 1);
                     self.revoked.push_front((token, broken.clone()));
                 }
             }

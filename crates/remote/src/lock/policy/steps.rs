@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::super::token::TokenHash;
 use super::super::types::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request};
 use super::{
-    Block, Effect, Hold, Kind, Lock, Lost, MOST_WAITING, PATIENCE, Place, State, Ticket, Waiting,
+    Block, Effect, Hold, Kind, Lock, Lost, MAX_WAITING, PATIENCE, Place, State, Ticket, Waiting,
 };
 
 impl Lock {
@@ -62,7 +62,7 @@ impl Lock {
         if self.queue.iter().any(|waiting| waiting.is_in_line(session)) {
             return Err(Refusal::Asked);
         }
-        if self.queue.len() >= MOST_WAITING {
+        if self.queue.len() >= MAX_WAITING {
             return Err(Refusal::Crowded { waiting: self.queue.len() });
         }
         Ok(Place::Queue(if request.wait.is_none() { Kind::Plain } else { Kind::Patient }))

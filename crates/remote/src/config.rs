@@ -1,17 +1,13 @@
 //! A daemon's settings, with Pyro5's names and defaults where it has them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use wire::Limits;
-use wire::exception::Exception;
-use wire::message::Annotations;
-use wire::value::Value;
 
-use crate::daemon::streams::StreamLimits;
-use crate::object::BoxFuture;
-use crate::session::Peer;
 use crate::tls::ServerTls;
+
+/// The id under which every Pyro5 daemon serves itself.
+pub const DAEMON_NAME: &str = "Pyro.Daemon";
 
 /// How a daemon shares its time among connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +19,31 @@ pub enum ServerType {
     Multiplex,
 }
 
+/// How long item streams live, and how many there may be.
+#[derive(Clone, Debug)]
+pub struct StreamLimits {
+    /// A stream ends this long after it was made (Pyro5's `ITER_STREAM_LIFETIME`).
+    pub lifetime: Option<Duration>,
+    /// A stream whose connection has ended is kept for so long (Pyro5's `ITER_STREAM_LINGER`).
+    pub linger: Duration,
+    /// Open streams of one connection, at most.
+    pub per_connection: usize,
+    /// Open streams of the daemon, at most. One more closes the one that has lingered longest, or
+    /// else the oldest of the connection that has most.
+    pub in_all: usize,
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        StreamLimits {
+            lifetime: None,
+            linger: Duration::from_secs(30),
+            per_connection: 1000,
+            in_all: 10_000,
+        }
+    }
+}
+
 /// A daemon's settings.
 #[derive(Clone, Debug)]
 pub struct DaemonConfig {
@@ -32,8 +53,8 @@ pub struct DaemonConfig {
     pub server_type: ServerType,
     /// Connections served at most by a `thread` daemon (Pyro5's `THREADPOOL_SIZE`).
     pub threadpool_size: usize,
-    /// Connections served at most, by a daemon of either type: what the limit on open files allows.
-    /// Any number if absent.
+    /// Connections served at most, by a daemon of either type, as the limit on open files allows.
+    /// No limit if absent.
     pub connections: Option<usize>,
     /// Whether answers are compressed (Pyro5's `COMPRESSION`).
     pub compression: bool,
@@ -47,32 +68,32 @@ pub struct DaemonConfig {
     pub oneways: usize,
     /// How long item streams live, and how many there may be.
     pub streams: StreamLimits,
-    /// Bytes of answers that clients have not read yet, at most, over all connections; with more,
-    /// the next one waits, and connections that hardly read are closed. Any number if absent.
-    /// Objects take room for what they make with [`Context::answer_room`](crate::Context).
-    pub unread: Option<usize>,
-    /// Bytes of memory for the values of requests beyond 64 KiB, over all connections; with more,
-    /// the next one waits. One that needs more by itself has to be alone. As much again is for those
-    /// that have not arrived whole.
-    pub large_requests: usize,
+    /// Bytes of answers that clients have not read yet, over all connections. With more, the next
+    /// answer waits, and connections that hardly read are closed. No limit if absent. Objects
+    /// reserve with [`Context::answer_memory`](crate::Context::answer_memory).
+    pub answer_memory: Option<usize>,
+    /// Bytes of memory for requests beyond 64 KiB, over all connections. With more, the next one
+    /// waits; one that needs more by itself has to be alone. As much again is for requests that have
+    /// not arrived completely.
+    pub request_memory: usize,
     /// Bytes of an answer at most; if absent, as many as a request may have.
-    pub answer: Option<usize>,
+    pub max_answer: Option<usize>,
     /// What a peer may send once its handshake is done.
     pub limits: Limits,
     /// A handshake must be complete within this time, however its bytes arrive.
     pub handshake_timeout: Duration,
-    /// Connections whose handshake is not done, at most; with one more, the oldest goes.
+    /// Connections whose handshake is not done, at most; one more closes the oldest.
     pub handshakes: usize,
     /// The same for one address.
     pub handshakes_per_address: usize,
     /// Calls that still run at shutdown may take this long to end.
     pub shutdown_grace: Duration,
-    /// A method that brings an object to rest may take this long before the next one is called.
-    pub rest_timeout: Duration,
+    /// An `on_disconnect` method may take this long before the next one is called.
+    pub safe_state_timeout: Duration,
     /// Address to publish instead of the listener's (Pyro5's `NATHOST`, `NATPORT`); a port of 0
     /// stands for the listener's own.
     pub nat: Option<(String, u16)>,
-    /// Each lock's first epoch. To be above every epoch that the daemon has had in earlier lives.
+    /// Each lock's first epoch, above every epoch of earlier processes of this daemon.
     pub first_epoch: u64,
 }
 
@@ -88,61 +109,26 @@ impl Default for DaemonConfig {
             tls: None,
             oneways: 1000,
             streams: StreamLimits::default(),
-            unread: None,
-            large_requests: Limits::default().memory,
-            answer: None,
+            answer_memory: None,
+            request_memory: Limits::default().memory,
+            max_answer: None,
             limits: Limits::default(),
             handshake_timeout: Duration::from_secs(5),
             handshakes: 4096,
             handshakes_per_address: 1024,
             shutdown_grace: Duration::from_secs(5),
-            rest_timeout: Duration::from_secs(10),
+            safe_state_timeout: Duration::from_secs(10),
             nat: None,
             first_epoch: 1,
         }
     }
 }
 
-/// What a client says when it connects.
-#[derive(Clone, Debug)]
-pub struct Handshake {
-    /// Where it is.
-    pub peer: Peer,
-    /// The object that it wants.
-    pub object: String,
-    /// The data that its user has set (`_pyroHandshake`).
-    pub data: Value,
-    /// What it sent along.
-    pub annotations: Annotations,
-    /// Its correlation id, or one made for it.
-    pub correlation_id: [u8; 16],
-}
+/// Pyro5's words for a pool without a free slot.
+const POOL_FULL: &str = "no free workers, increase server threadpool size";
 
-/// What a client that is let in is told.
-#[derive(Clone, Debug)]
-pub struct Welcome {
-    /// For the client's `_pyroValidateHandshake`.
-    pub response: Value,
-    /// To send along.
-    pub annotations: Annotations,
-}
-
-impl Default for Welcome {
-    /// As Pyro5's daemon does, unless told otherwise.
-    fn default() -> Self {
-        Welcome { response: "hello".into(), annotations: Annotations::new() }
-    }
-}
-
-/// Decides who is let in.
-pub(crate) type Validator =
-    Arc<dyn Fn(Handshake) -> BoxFuture<Result<Welcome, Exception>> + Send + Sync>;
-
-/// Pyro5's words for a pool without a free place.
-const NO_PLACE: &str = "no free workers, increase server threadpool size";
-
-/// Why there is no place, in words for the client.
-pub(crate) fn no_place(config: &DaemonConfig) -> String {
+/// Why a connection more is refused, in words for the client.
+pub(crate) fn pool_full_text(config: &DaemonConfig) -> String {
     let is_pool = config.server_type == ServerType::Thread;
     match config.connections {
         Some(most) if !is_pool || most < config.threadpool_size => format!(
@@ -150,6 +136,6 @@ pub(crate) fn no_place(config: &DaemonConfig) -> String {
              allows; raise that (`ulimit -n`, or LimitNOFILE= of the service), or close some",
             config.name
         ),
-        _ => NO_PLACE.to_owned(),
+        _ => POOL_FULL.to_owned(),
     }
 }

@@ -1,0 +1,176 @@
+//! All limits of a daemon in one table: what each protects, its default, and what a client sees.
+//!
+//! A further limit is a row here, and slots or a budget in [`Admission`](super::Admission). The
+//! table in docs/servers.md is printed from this one.
+
+use std::time::Duration;
+
+use crate::batch;
+use crate::config::{DaemonConfig, ServerType};
+use crate::lock::policy;
+
+/// Connections that are let in beyond the pool, to break a lock.
+pub(crate) const LOCK_BREAKERS: usize = 4;
+/// The same from one address.
+pub(crate) const LOCK_BREAKERS_PER_ADDRESS: usize = 2;
+/// How long a connection beyond the pool may stay.
+pub(crate) const LOCK_BREAKER_TIME: Duration = Duration::from_secs(5);
+/// Oneway calls of all connections, as a multiple of those of one.
+pub(crate) const ONEWAYS_IN_ALL: usize = 10;
+/// How long a large request waits for memory.
+pub(crate) const REQUEST_MEMORY_WAIT: Duration = Duration::from_secs(20);
+/// How long a large answer waits for memory, or a large request until it may arrive.
+pub(crate) const TRANSFER_MEMORY_WAIT: Duration = Duration::from_secs(120);
+
+/// One limit of a daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// What is limited.
+    pub name: &'static str,
+    /// The limit where the configuration gives no other.
+    pub default: String,
+    /// What would fail without it.
+    pub protects: &'static str,
+    /// What happens to a client, or is said to it, at the limit.
+    pub client_sees: String,
+}
+
+/// The limits of a daemon with these settings.
+pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
+    let handshake = seconds(config.handshake_timeout);
+    let pool = DaemonConfig { server_type: ServerType::Thread, ..config.clone() }.threadpool_size;
+    let row = |name, default: String, protects, client_sees: &str| Limit {
+        name,
+        default,
+        protects,
+        client_sees: client_sees.to_owned(),
+    };
+    vec![
+        row(
+            "unfinished handshakes",
+            format!(
+                "{} in all, {} from one address, {handshake} each",
+                config.handshakes, config.handshakes_per_address
+            ),
+            "the accept loop and open files against peers that connect and say nothing",
+            "the oldest unfinished handshake is closed for the new one",
+        ),
+        row(
+            "connections of a `thread` daemon",
+            format!("{pool} (`threadpool_size`)"),
+            "the driver's threads",
+            "\"no free workers, increase server threadpool size\"",
+        ),
+        row(
+            "connections of either type",
+            "what the limit on open files allows".into(),
+            "open files",
+            "\"too many connections: daemon 'NAME' serves N, as many as its limit on open files \
+             allows\"",
+        ),
+        row(
+            "connections beyond these that only call `release`",
+            format!(
+                "{LOCK_BREAKERS} in all, {LOCK_BREAKERS_PER_ADDRESS} from one address, {} each",
+                seconds(LOCK_BREAKER_TIME)
+            ),
+            "breaking a lock when all connections wait for it",
+            "the oldest of them is closed for the next one",
+        ),
+        row(
+            "calls at a time of a `multiplex` daemon",
+            "1".into(),
+            "drivers that must not be entered twice",
+            "the call waits in order; it is dropped if its client goes before it started",
+        ),
+        row(
+            "running calls whose clients are gone",
+            format!("{pool} for each service (`threadpool_size`)"),
+            "the pool and memory, when an instrument hangs",
+            "`DaemonError`: \"takes no further calls\"",
+        ),
+        row(
+            "oneway calls that have not ended",
+            format!(
+                "{} of one connection, {} of all, {} of memory",
+                config.oneways,
+                config.oneways.saturating_mul(ONEWAYS_IN_ALL),
+                bytes(config.request_memory)
+            ),
+            "memory, against clients that send faster than the driver works",
+            "the call is dropped; the next call with an answer raises `DaemonError`: \"too many \
+             oneway calls: N on this connection were not carried out\"",
+        ),
+        row(
+            "bytes of one request",
+            format!("{}, inflated {}", bytes(config.limits.message), bytes(config.limits.inflated)),
+            "memory",
+            "`ProtocolError`, and the connection is closed",
+        ),
+        row(
+            "memory for large requests (beyond 64 KiB)",
+            bytes(config.request_memory),
+            "memory",
+            &format!(
+                "the request waits for up to {}, then `DaemonError`: \"the daemon is busy with \
+                 other large requests\"",
+                seconds(REQUEST_MEMORY_WAIT)
+            ),
+        ),
+        row(
+            "large requests that have not arrived completely",
+            bytes(config.request_memory),
+            "memory, against clients that stop in the middle of a request",
+            &format!(
+                "while others wait, a client that sends less than 256 KiB in 5 s is disconnected; \
+                 so is one that waits for {}",
+                seconds(TRANSFER_MEMORY_WAIT)
+            ),
+        ),
+        row(
+            "memory for large answers that are not read",
+            config.answer_memory.map_or_else(|| "no limit".into(), bytes),
+            "memory, against clients that ask for much and do not read it",
+            &format!(
+                "while others wait, a client that reads less than 256 KiB in 5 s is disconnected; \
+                 an answer that waits for {} raises `DaemonError`: \"the daemon is busy with other \
+                 large answers\"",
+                seconds(TRANSFER_MEMORY_WAIT)
+            ),
+        ),
+        row(
+            "memory for the results of a batch",
+            format!("{}, {} of all", bytes(batch::MAX_BYTES), bytes(batch::MAX_BYTES_IN_ALL)),
+            "memory, against many calls with large results in one small request",
+            "the batch ends there, with a `ValueError`",
+        ),
+        row(
+            "open item streams",
+            format!(
+                "{} of one connection, {} of all",
+                config.streams.per_connection, config.streams.in_all
+            ),
+            "memory, and generators that drive an instrument",
+            "of one connection: `DaemonError`: \"too many item streams\"; of all: the longest \
+             lingering one is closed",
+        ),
+        row(
+            "requests that wait for one lock",
+            policy::MAX_WAITING.to_string(),
+            "memory",
+            "`ConnectionRefusedError`: \"requests wait for the lock already\"",
+        ),
+    ]
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_secs_f64())
+}
+
+fn bytes(bytes: usize) -> String {
+    match bytes >> 20 {
+        0 => format!("{} KiB", bytes >> 10),
+        mib if mib % 1024 == 0 => format!("{} GiB", mib >> 10),
+        mib => format!("{mib} MiB"),
+    }
+}

@@ -1,0 +1,45 @@
+//! The daemon's validator: which clients are let in, by the data of their handshakes.
+
+use std::sync::Arc;
+
+use wire::exception::Exception;
+use wire::message::Annotations;
+use wire::value::Value;
+
+use crate::object::BoxFuture;
+use crate::session::Peer;
+
+/// What a client says when it connects.
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    /// Its address.
+    pub peer: Peer,
+    /// The id of the object that it wants.
+    pub object: String,
+    /// The data that its user has set (`_pyroHandshake`).
+    pub data: Value,
+    /// The annotations of its handshake.
+    pub annotations: Annotations,
+    /// Its correlation id, or one made for it.
+    pub correlation_id: [u8; 16],
+}
+
+/// What the validator answers to a client that it accepts.
+#[derive(Clone, Debug)]
+pub struct Welcome {
+    /// For the client's `_pyroValidateHandshake`.
+    pub response: Value,
+    /// Annotations of the answer.
+    pub annotations: Annotations,
+}
+
+impl Default for Welcome {
+    /// As Pyro5's daemon does, unless told otherwise.
+    fn default() -> Self {
+        Welcome { response: "hello".into(), annotations: Annotations::new() }
+    }
+}
+
+/// Decides which clients are let in.
+pub(crate) type Validator =
+    Arc<dyn Fn(Handshake) -> BoxFuture<Result<Welcome, Exception>> + Send + Sync>;

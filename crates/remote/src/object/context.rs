@@ -1,0 +1,150 @@
+//! What accompanies a request (Pyro5's `current_context`), and what its object may ask of the daemon.
+//!
+//! An object reserves memory through [`AnswerMemory`] and checks through [`StartCheck`] whether a
+//! call may still start. How the daemon answers is not known here.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use wire::exception::Exception;
+use wire::message::{Annotations, Flags};
+use wire::serializer::Serializer;
+
+/// A boxed future that lives as long as it needs to.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
+
+/// What accompanies a request (Pyro5's `current_context`).
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The serializer of the request; its answer uses the same.
+    pub serializer: Serializer,
+    /// The request's flags.
+    pub flags: Flags,
+    /// The request's sequence number.
+    pub seq: u16,
+    /// The caller's correlation id, or one made for this request.
+    pub correlation_id: [u8; 16],
+    /// The request's annotations.
+    pub annotations: Annotations,
+    /// Whether the call may still start.
+    pub may_start: StartCheck,
+    /// Memory reserved for a large request, released when this is dropped with the arguments.
+    pub(crate) request_memory: Option<Arc<dyn Any + Send + Sync>>,
+    /// Where memory for a large answer is reserved; `None` where no client waits for an answer.
+    pub(crate) answer_budget: Option<Arc<dyn AnswerBudget>>,
+}
+
+impl Context {
+    /// The context of a call that no client has made.
+    pub fn internal() -> Self {
+        Context {
+            serializer: Serializer::Serpent,
+            flags: Flags::default(),
+            seq: 0,
+            correlation_id: uuid::Uuid::new_v4().into_bytes(),
+            annotations: Annotations::new(),
+            may_start: StartCheck::default(),
+            request_memory: None,
+            answer_budget: None,
+        }
+    }
+
+    /// Memory for a large answer, to be reserved before the answer is built and to be handed on as
+    /// [`Reply::memory`](crate::Reply); `None` where nobody waits for an answer.
+    pub fn answer_memory(&self) -> Option<AnswerMemory> {
+        let budget = self.answer_budget.as_ref().filter(|_| !self.is_oneway());
+        budget.map(|budget| AnswerMemory::of(Arc::clone(budget)))
+    }
+
+    /// Whether the caller waits for no answer.
+    pub fn is_oneway(&self) -> bool {
+        self.flags.contains(Flags::ONEWAY)
+    }
+}
+
+/// The check whether a call may still start. An object that made a call wait asks after the wait:
+/// the lock may have changed hands since the call came.
+#[derive(Clone, Default)]
+pub struct StartCheck(Option<Arc<dyn Fn() -> Result<(), Exception> + Send + Sync>>);
+
+impl StartCheck {
+    pub(crate) fn by(check: impl Fn() -> Result<(), Exception> + Send + Sync + 'static) -> Self {
+        StartCheck(Some(Arc::new(check)))
+    }
+
+    /// Checks now.
+    ///
+    /// # Errors
+    /// The call must not start any more.
+    pub fn check(&self) -> Result<(), Exception> {
+        self.0.as_ref().map_or(Ok(()), |check| check())
+    }
+}
+
+impl fmt::Debug for StartCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StartCheck").field(&self.0.is_some()).finish()
+    }
+}
+
+/// Where memory for answers is reserved. Each answer has a number of its own.
+pub(crate) trait AnswerBudget: fmt::Debug + Send + Sync {
+    fn next_number(&self) -> u64;
+    fn try_reserve(&self, number: u64, bytes: usize) -> bool;
+    fn reserve(self: Arc<Self>, number: u64, bytes: usize) -> BoxFuture<Result<(), Exception>>;
+    fn is_reserved(&self, number: u64) -> bool;
+    fn release(&self, number: u64);
+}
+
+/// Memory for one answer. None is reserved at first; what is reserved is released when the answer is
+/// sent, or when the last clone of this is dropped.
+#[derive(Clone, Debug)]
+pub struct AnswerMemory(Arc<Numbered>);
+
+#[derive(Debug)]
+struct Numbered {
+    budget: Arc<dyn AnswerBudget>,
+    number: u64,
+}
+
+impl AnswerMemory {
+    pub(crate) fn of(budget: Arc<dyn AnswerBudget>) -> Self {
+        let number = budget.next_number();
+        AnswerMemory(Arc::new(Numbered { budget, number }))
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number
+    }
+
+    /// Reserves `bytes` in all, if some are reserved already or others leave as many. True if they
+    /// are reserved then.
+    pub fn try_reserve(&self, bytes: usize) -> bool {
+        self.0.budget.try_reserve(self.0.number, bytes)
+    }
+
+    /// As [`try_reserve`](Self::try_reserve), waiting in a queue where others leave less.
+    ///
+    /// # Errors
+    /// Others do not release any in time, though their clients do read.
+    pub async fn reserve(&self, bytes: usize) -> Result<(), Exception> {
+        if self.try_reserve(bytes) {
+            return Ok(());
+        }
+        Arc::clone(&self.0.budget).reserve(self.0.number, bytes).await
+    }
+
+    /// Whether any is reserved.
+    pub fn is_reserved(&self) -> bool {
+        self.0.budget.is_reserved(self.0.number)
+    }
+}
+
+impl Drop for Numbered {
+    fn drop(&mut self) {
+        self.budget.release(self.number);
+    }
+}

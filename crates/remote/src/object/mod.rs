@@ -1,0 +1,88 @@
+//! The `Object` trait: what a daemon serves under an object id.
+//!
+//! A request arrives decoded, and an answer leaves as a value. Knows neither sockets, frames,
+//! locks nor budgets.
+
+mod answer;
+mod context;
+mod metadata;
+mod request;
+
+use std::sync::Arc;
+
+use wire::exception::Exception;
+
+pub use answer::{Answer, CallResult, Item, ItemStream, Reply, ReplyBody};
+pub(crate) use context::AnswerBudget;
+pub use context::{AnswerMemory, BoxFuture, Context, StartCheck};
+pub use metadata::Metadata;
+pub(crate) use request::unexposed_method;
+pub use request::{Blob, MethodCall, Operation, Request};
+
+use crate::session::Session;
+
+/// Why an object is brought to a safe state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SafeState {
+    /// The session has lost the object's lock. The daemon names the methods one after the other.
+    LockLost {
+        /// The method to be called.
+        method: String,
+    },
+    /// The session ends, whether it had the lock or not: instances that are its own come to rest.
+    SessionEnds {
+        /// False where another client has the lock and drives the instrument: nothing may be called
+        /// now, nor when the instances are dropped.
+        may_drive: bool,
+    },
+}
+
+/// The future of [`Object::safe_state`].
+pub type SafeStateReached = BoxFuture<Result<bool, Exception>>;
+
+/// Something that a daemon serves under an object id.
+///
+/// The daemon calls `call` for one request of a connection at a time, and for several connections
+/// concurrently (`thread`) or one after the other (`multiplex`).
+pub trait Object: Send + Sync + 'static {
+    /// The members that a proxy may use; the handshake tells them.
+    ///
+    /// # Errors
+    /// The reason why this object cannot be used now; the handshake is then refused with its text.
+    fn metadata(&self) -> Result<Metadata, Exception>;
+
+    /// Carries out one request of `session`.
+    ///
+    /// A private name, an unexposed member or an unknown one is the object's to refuse.
+    fn call(&self, session: &Arc<Session>, request: Request) -> Answer;
+
+    /// Another object for the entries of one batch: an object that makes an instance for each call
+    /// makes one for a batch. It is dropped when the batch has ended.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    fn for_batch(&self, _session: &Arc<Session>) -> Result<Option<Arc<dyn Object>>, Exception> {
+        Ok(None)
+    }
+
+    /// Whether `method` breaks locks. That must be possible when everything else hangs: it waits for no
+    /// call, and a daemon with locks lets in some further connections for it.
+    fn breaks_locks(&self, _method: &str) -> bool {
+        false
+    }
+
+    /// Brings the instrument to a safe state, for the `reason` given; `None` where there is nothing
+    /// to do. The result is whether a method was called: there may be no instance.
+    ///
+    /// What is exposed does not matter here: the methods are those of the configuration.
+    fn safe_state(&self, session: &Arc<Session>, reason: SafeState) -> Option<SafeStateReached> {
+        let SafeState::LockLost { method } = reason else { return None };
+        let call = MethodCall { method, args: Vec::new(), kwargs: Vec::new() };
+        let context = Context::internal();
+        let answer = self.call(session, Request { operation: Operation::Call(call), context });
+        Some(Box::pin(async move { answer.wait().await.map(|_| true) }))
+    }
+
+    /// The connection of `session` has ended: its instances, handles and streams are to be dropped.
+    fn session_ended(&self, _session: &Session) {}
+}
