@@ -160,61 +160,35 @@ impl Value {
     }
 }
 
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Value::Str(text.to_owned())
-    }
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Value::Str(text)
-    }
-}
-
-impl From<&String> for Value {
-    fn from(text: &String) -> Self {
-        Value::Str(text.clone())
-    }
-}
-
-impl From<bool> for Value {
-    fn from(bool: bool) -> Self {
-        Value::Bool(bool)
-    }
-}
-
-impl From<f64> for Value {
-    fn from(float: f64) -> Self {
-        Value::Float(float)
-    }
-}
-
-impl From<u64> for Value {
-    fn from(int: u64) -> Self {
-        match i64::try_from(int) {
-            Ok(small) => Value::Int(small),
-            Err(_) => Value::BigInt(Box::new(BigInt::from(int))),
+macro_rules! conversions {
+    ($($type:ty, $from:ident => $value:expr;)*) => {$(
+        impl From<$type> for Value {
+            fn from($from: $type) -> Self {
+                $value
+            }
         }
-    }
+    )*};
 }
 
-impl From<usize> for Value {
-    fn from(int: usize) -> Self {
-        Value::from(int as u64)
-    }
-}
-
-impl From<BigInt> for Value {
-    fn from(int: BigInt) -> Self {
-        Value::int(int)
-    }
-}
-
-impl From<()> for Value {
-    fn from((): ()) -> Self {
-        Value::None
-    }
+conversions! {
+    bool, bool => Value::Bool(bool);
+    i8, int => Value::Int(int.into());
+    i16, int => Value::Int(int.into());
+    i32, int => Value::Int(int.into());
+    i64, int => Value::Int(int);
+    u8, int => Value::Int(int.into());
+    u16, int => Value::Int(int.into());
+    u32, int => Value::Int(int.into());
+    u64, int => i64::try_from(int).map_or_else(|_| Value::BigInt(Box::new(int.into())), Value::Int);
+    usize, int => Value::from(int as u64);
+    BigInt, int => Value::int(int);
+    f64, float => Value::Float(float);
+    &str, text => Value::Str(text.to_owned());
+    &String, text => Value::Str(text.clone());
+    String, text => Value::Str(text);
+    Vec<Value>, items => Value::List(items);
+    Dict, dict => Value::Dict(dict);
+    (), _unit => Value::None;
 }
 
 impl<T: Into<Value>> From<Option<T>> for Value {
@@ -222,30 +196,6 @@ impl<T: Into<Value>> From<Option<T>> for Value {
         option.map_or(Value::None, Into::into)
     }
 }
-
-impl From<Vec<Value>> for Value {
-    fn from(items: Vec<Value>) -> Self {
-        Value::List(items)
-    }
-}
-
-impl From<Dict> for Value {
-    fn from(dict: Dict) -> Self {
-        Value::Dict(dict)
-    }
-}
-
-macro_rules! from_small_ints {
-    ($($int:ty)*) => {$(
-        impl From<$int> for Value {
-            fn from(int: $int) -> Self {
-                Value::Int(i64::from(int))
-            }
-        }
-    )*};
-}
-
-from_small_ints!(i8 i16 i32 i64 u8 u16 u32);
 
 #[cfg(test)]
 mod tests {
