@@ -1,9 +1,9 @@
 //! Measurement of calls over any number of connections, in a closed or an open loop, on one thread.
 //!
-//! In a closed loop each call follows the answer before it. A single connection blocks in its read, as
-//! a client's does; several are watched with epoll. In an open loop the calls have a rate, and the
-//! latency of a call counts from when it was due, not from when it was sent. So a server that stalls
-//! shows in the latency of every call that had to wait.
+//! In a closed loop each call follows the answer before it. A single connection blocks in its read,
+//! as a client's does; several are watched with epoll. In an open loop the calls have a rate, and
+//! the latency of a call counts from when it was due, not from when it was sent. So a server that
+//! stalls shows in the latency of every call that had to wait.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};

@@ -1,7 +1,7 @@
 //! Reader of binary formats whose containers announce the number of their items: marshal, msgpack.
 //!
-//! An item takes at least one byte. So the items that all open containers have announced and not yet
-//! read cannot be more than the bytes left, or the data is truncated. A container may therefore
+//! An item takes at least one byte. So the items that all open containers have announced and not
+//! yet read cannot be more than the bytes left, or the data is truncated. A container may therefore
 //! allocate space for all its items at once: all containers together allocate at most the size of a
 //! value for each byte of input. `budget` limits the memory in all.
 //!

@@ -51,7 +51,8 @@ impl DecodeBudget {
         self.limit - self.left
     }
 
-    /// Returns all that was paid since [`DecodeBudget::spent`] gave `spent`: those values are dropped.
+    /// Returns all that was paid since [`DecodeBudget::spent`] gave `spent`: those values are
+    /// dropped.
     pub(crate) fn refund_to(&mut self, spent: usize) {
         self.left = self.limit.saturating_sub(spent);
     }

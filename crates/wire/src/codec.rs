@@ -21,9 +21,9 @@ impl Serializer {
         }
     }
 
-    /// Appends the type code and length of a `bytes` of this length, so that the caller can send the
-    /// content itself without copying it. False, and nothing appended, for serpent and json, whose
-    /// form of a `bytes` is not its content.
+    /// Appends the type code and length of a `bytes` of this length, so that the caller can send
+    /// the content itself without copying it. False, and nothing appended, for serpent and json,
+    /// whose form of a `bytes` is not its content.
     pub fn encode_bytes_head(self, len: usize, out: &mut Vec<u8>) -> bool {
         match self {
             Serializer::Marshal => marshal::encode_bytes_head(len, out).is_ok(),

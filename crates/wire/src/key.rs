@@ -149,8 +149,8 @@ impl<H: Hasher> KeyHasher<H> {
                 self.inner.write_u64(hash.bits);
                 self.nan |= hash.nan;
             }
-            // A dict is no key in Python. If a program makes it one, its length will do: equal dicts
-            // have equal hashes.
+            // A dict is no key in Python. If a program makes it one, its length will do: equal
+            // dicts have equal hashes.
             Value::Dict(dict) => {
                 self.inner.write_u8(7);
                 self.inner.write_usize(dict.len());

@@ -19,8 +19,9 @@ pub struct Limits {
     pub annotation_bytes: usize,
 }
 
-/// Bytes of memory for values, for each byte of the largest message. Enough for lists of numbers and
-/// for tables as lists of dicts; too little for millions of dicts written in two or three bytes each.
+/// Bytes of memory for values, for each byte of the largest message. Enough for lists of numbers
+/// and for tables as lists of dicts; too little for millions of dicts written in two or three bytes
+/// each.
 const MEMORY_PER_MESSAGE_BYTE: usize = 6;
 /// Least limit on the memory for values, in bytes, for peers with small messages.
 const MIN_MEMORY_BYTES: usize = 8 << 20;

@@ -18,8 +18,8 @@
 //!
 //! The source of the format is CPython's `Python/marshal.c`; the data codes are compared with it in
 //! `tests/differential`. The encoder writes version 2, which every Python reads; the decoder reads
-//! versions 0 to 4. Code objects (`c`) are refused, because a peer could send a program. `S` and `.`
-//! (StopIteration, Ellipsis) are refused as well. Bytes after the value are ignored, as by
+//! versions 0 to 4. Code objects (`c`) are refused, because a peer could send a program. `S` and
+//! `.` (StopIteration, Ellipsis) are refused as well. Bytes after the value are ignored, as by
 //! `marshal.loads`.
 
 mod canonical;

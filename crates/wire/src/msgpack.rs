@@ -12,14 +12,14 @@
 //!     33  date: a 64-bit day number, 1 being 0001-01-01
 //! ```
 //!
-//! The source of the format is the msgpack specification (github.com/msgpack/msgpack, `spec.md`), that
-//! of the extension types Pyro5's `MsgpackSerializer`. A call is an array of four.
+//! The source of the format is the msgpack specification (github.com/msgpack/msgpack, `spec.md`),
+//! that of the extension types Pyro5's `MsgpackSerializer`. A call is an array of four.
 //!
-//! As in Pyro5, a tuple and a set become a list; frozenset is refused, and so are map keys other than
-//! str and bytes when read. [`Value`](crate::value::Value) has no dates, because no other serializer
-//! has them. In both directions ext 32 is the class dict
-//! `{"__class__": "datetime.datetime", "timestamp": 1714557600.0}`, and ext 33 is
-//! `{"__class__": "datetime.date", "ordinal": 739007}`.
+//! As in Pyro5, a tuple and a set become a list; frozenset is refused, and so are map keys other
+//! than str and bytes when read. [`Value`](crate::value::Value) has no dates, because no other
+//! serializer has them. In both directions ext 32 is the class dict `{"__class__":
+//! "datetime.datetime", "timestamp": 1714557600.0}`, and ext 33 is `{"__class__": "datetime.date",
+//! "ordinal": 739007}`.
 
 mod decode;
 mod encode;

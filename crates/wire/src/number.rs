@@ -1,4 +1,5 @@
-//! Numbers as text: printed as Python's `repr` prints them, parsed as Python's `int` and `float` do.
+//! Numbers as text: printed as Python's `repr` prints them, parsed as Python's `int` and `float`
+//! do.
 //!
 //! `repr`, serpent and json share this. Each has its own words for nan and the infinities.
 
@@ -152,8 +153,8 @@ static POWERS_OF_TEN: [f64; 23] = [
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
-/// Appends the digits from `at` to `number`; returns the result and the end of the digits. Beyond 19
-/// digits in all the result is wrong, and callers do not use it.
+/// Appends the digits from `at` to `number`; returns the result and the end of the digits. Beyond
+/// 19 digits in all the result is wrong, and callers do not use it.
 #[inline]
 fn accumulate_digits(bytes: &[u8], mut at: usize, mut number: u64) -> (u64, usize) {
     while let Some(digit @ b'0'..=b'9') = bytes.get(at) {

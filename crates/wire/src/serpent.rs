@@ -10,12 +10,13 @@
 //! {'__class__':'float','value':'nan'}      nan
 //! ```
 //!
-//! The sources of the format are Python's `serpent` package, whose bytes the encoder writes, and the
-//! grammar of Python's expressions: the decoder reads the plain data that `ast.literal_eval` accepts.
+//! The sources of the format are Python's `serpent` package, whose bytes the encoder writes, and
+//! the grammar of Python's expressions: the decoder reads the plain data that `ast.literal_eval`
+//! accepts.
 //!
 //! Two things differ from Pyro5. The nan dict is decoded everywhere; Pyro5 decodes it only outside
-//! class dicts. A complex with a nan is written as a class dict, as by serpent; Pyro5 refuses to read
-//! that, and here it stays a dict.
+//! class dicts. A complex with a nan is written as a class dict, as by serpent; Pyro5 refuses to
+//! read that, and here it stays a dict.
 
 mod containers;
 mod decode;

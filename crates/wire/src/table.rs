@@ -1,7 +1,7 @@
 //! Insertion-ordered hash table under Python's equality, which stores dicts and sets.
 //!
-//! A short table is scanned; a long one has an index from hashes to entries. The index keeps 32 bits
-//! of each hash, so that its growth never hashes a key again.
+//! A short table is scanned; a long one has an index from hashes to entries. The index keeps 32
+//! bits of each hash, so that its growth never hashes a key again.
 
 use hashbrown::HashTable;
 
@@ -54,8 +54,8 @@ impl<V> Table<V> {
         self.entries.capacity() * size_of::<(Value, V)>() + self.index.allocation_size()
     }
 
-    /// Inserts an entry. If the table has an equal key, that key keeps its position and gets the new
-    /// value; its old value is returned.
+    /// Inserts an entry. If the table has an equal key, that key keeps its position and gets the
+    /// new value; its old value is returned.
     pub(crate) fn insert(&mut self, key: Value, value: V) -> Option<V> {
         let hash = if self.entries.len() < MAX_SCANNED { None } else { Some(key::hash(&key)) };
         self.insert_hashed(key, value, hash)

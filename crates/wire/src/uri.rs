@@ -1,8 +1,8 @@
 //! Pyro URIs: `PYRO:object@location`, `PYRONAME:name[@location]`, `PYROMETA:tags[@location]`.
 //!
 //! This module parses and prints them, and converts them to and from their class dict. The grammar
-//! is that of `Pyro5.core.URI`, but for locations that no client could connect to, which are refused.
-//! A location is `host:port`, `[ipv6]:port` or `./u:path`.
+//! is that of `Pyro5.core.URI`, but for locations that no client could connect to, which are
+//! refused. A location is `host:port`, `[ipv6]:port` or `./u:path`.
 
 use std::fmt;
 use std::str::FromStr;

@@ -53,8 +53,8 @@ impl FuzzedObject {
 
 /// Sends `data` to a daemon that waits for a handshake.
 ///
-/// The first byte has the daemon's settings, the size of the chunks, and whether the other bytes are
-/// sent unchanged or as the payload of a handshake.
+/// The first byte has the daemon's settings, the size of the chunks, and whether the other bytes
+/// are sent unchanged or as the payload of a handshake.
 pub fn handshake(data: &[u8]) {
     let mut bytes = FuzzBytes(data);
     let settings = bytes.take_byte();
@@ -81,8 +81,8 @@ pub fn handshake(data: &[u8]) {
 
 /// Sends a handshake and then `data` to a daemon.
 ///
-/// The first byte has the daemon's settings, the size of the chunks, the serializer, and whether the
-/// other bytes are sent unchanged, without a handshake, or as steps of a conversation.
+/// The first byte has the daemon's settings, the size of the chunks, the serializer, and whether
+/// the other bytes are sent unchanged, without a handshake, or as steps of a conversation.
 pub fn connection(data: &[u8]) {
     let mut bytes = FuzzBytes(data);
     let settings = bytes.take_byte();

@@ -139,8 +139,8 @@ pub(crate) fn write_handshake(serializer: Serializer, object: &str, out: &mut Ve
     }
 }
 
-/// Writes steps until the input ends. Input of a step: type (frame, raw bytes, change of serializer,
-/// call), then its content.
+/// Writes steps until the input ends. Input of a step: type (frame, raw bytes, change of
+/// serializer, call), then its content.
 pub(crate) fn write_steps(mut bytes: FuzzBytes<'_>, mut serializer: Serializer, out: &mut Vec<u8>) {
     while !bytes.0.is_empty() {
         match bytes.take_byte() % 8 {

@@ -1,4 +1,5 @@
-//! Harness of message framing: a frame that is read can be written and read again, within its limits.
+//! Harness of message framing: a frame that is read can be written and read again, within its
+//! limits.
 
 use wire::Limits;
 use wire::message::{Annotations, Body, Flags, FrameError, FrameWriter, HEADER_LEN, Header};

@@ -1,5 +1,5 @@
-//! Harness of the serializers: any bytes give a value or an error. A value can be printed, and after
-//! at most two round trips it no longer changes.
+//! Harness of the serializers: any bytes give a value or an error. A value can be printed, and
+//! after at most two round trips it no longer changes.
 
 use wire::serializer::Serializer;
 use wire::value::Value;
@@ -21,8 +21,8 @@ pub fn serializer(serializer: Serializer, data: &[u8]) {
         }
     };
     drop(value.to_string());
-    // A serializer loses types in the first round trip. serpent loses the signs of a complex number's
-    // zeros one by one, as in Python, which takes two.
+    // A serializer loses types in the first round trip. serpent loses the signs of a complex
+    // number's zeros one by one, as in Python, which takes two.
     if let Some(once) = round_trip(serializer, &value)
         && let Some(twice) = round_trip(serializer, &once)
         && let Some(again) = round_trip(serializer, &twice)
@@ -46,8 +46,8 @@ fn round_trip(serializer: Serializer, value: &Value) -> Option<Value> {
     match serializer.decode(written, &Limits::default()) {
         Ok(value) => Some(value),
         Err(error) => {
-            // A bytes or complex that is written as a dict nests deeper than the value. And Python's
-            // decoders, too, refuse some data of Python's encoders.
+            // A bytes or complex that is written as a dict nests deeper than the value. And
+            // Python's decoders, too, refuse some data of Python's encoders.
             assert!(
                 matches!(
                     error.kind,

@@ -1,7 +1,7 @@
 //! `#[expose]` on an `impl` block.
 //!
-//! This file checks the block as a whole. [`member`] reads one method, [`parameter`] its parameters;
-//! [`generate`] writes the implementation of `remote::Expose`.
+//! This file checks the block as a whole. [`member`] reads one method, [`parameter`] its
+//! parameters; [`generate`] writes the implementation of `remote::Expose`.
 
 mod generate;
 mod member;
@@ -60,7 +60,8 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     let members = take_members(&mut block, &mut problems);
     let class = options.name.unwrap_or_else(|| class_name(&block.self_ty));
     let mut code = block.to_token_stream();
-    // After an error only the block itself is emitted, so that the compiler reports no other errors.
+    // After an error only the block itself is emitted, so that the compiler reports no other
+    // errors.
     code.extend(match problems.into_result() {
         Err(error) => error.into_compile_error(),
         Ok(()) => generate::generate_impl(&block, &class, &members),

@@ -15,8 +15,8 @@ use crate::value::{Dict, Set, Value};
 const FLAG_REF: u8 = 0x80;
 /// Bytes that references may expand to, for each byte of data: as much as one-byte codes make.
 const EXPANSION_PER_BYTE: usize = VALUE_BYTES;
-/// Divisor of the largest message. References may expand to that many bytes more, so that short data
-/// can repeat a long text.
+/// Divisor of the largest message. References may expand to that many bytes more, so that short
+/// data can repeat a long text.
 const EXPANSION_DIVISOR: usize = 16;
 
 /// Decodes one value at the beginning of `data`; also returns the bytes of memory that the budget

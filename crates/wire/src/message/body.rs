@@ -22,8 +22,8 @@ impl<'a> Body<'a> {
     /// Reads the bytes that follow `header`.
     ///
     /// # Errors
-    /// A length other than the header's, malformed annotations, a payload that does not inflate, and
-    /// anything beyond the limits.
+    /// A length other than the header's, malformed annotations, a payload that does not inflate,
+    /// and anything beyond the limits.
     pub fn parse(header: &Header, body: &'a [u8], limits: &Limits) -> Result<Body<'a>, FrameError> {
         if body.len() != header.body_len() {
             return Err(FrameError::Length);
@@ -73,10 +73,11 @@ fn parse_annotations<'a>(
     Ok(annotations)
 }
 
-/// Inflates a zlib stream to at most `max` bytes. Data after the end of the stream is ignored, as by
-/// Python's `zlib`.
+/// Inflates a zlib stream to at most `max` bytes. Data after the end of the stream is ignored, as
+/// by Python's `zlib`.
 ///
-/// This drives zlib itself, because the readers of `flate2` take a truncated stream for a whole one.
+/// This drives zlib itself, because the readers of `flate2` take a truncated stream for a whole
+/// one.
 fn inflate(data: &[u8], max: usize) -> Result<Vec<u8>, InflateError> {
     if max == 0 {
         return Err(InflateError::Refused);

@@ -1,7 +1,7 @@
 //! Writer of messages that serializes the payload in place, right after its header.
 //!
-//! The header has the lengths, which are known last: [`FrameWriter::begin`] leaves space for it, and
-//! [`FrameWriter::finish`] fills it in.
+//! The header has the lengths, which are known last: [`FrameWriter::begin`] leaves space for it,
+//! and [`FrameWriter::finish`] fills it in.
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 

@@ -107,8 +107,8 @@ impl Decoder<'_> {
         self.input.announce_items(len)?;
         let mut items = self.budget.new_list(len)?;
         while items.len() < len {
-            // The fast path for long lists of floats, which instruments return. Floats cost no memory
-            // beyond the list, which is paid for.
+            // The fast path for long lists of floats, which instruments return. Floats cost no
+            // memory beyond the list, which is paid for.
             let floats =
                 self.input.take_uniform(len - items.len(), |[code, number @ ..]: [u8; 9]| {
                     (code == 0xcb).then(|| Value::Float(f64::from_be_bytes(number)))

@@ -1,4 +1,5 @@
-//! Decoder of serpent: a recursive descent over Python's expressions, as far as they are plain data.
+//! Decoder of serpent: a recursive descent over Python's expressions, as far as they are plain
+//! data.
 //!
 //! This file has the expressions and the white space between them; `containers`, `number` and
 //! `string` have the literals.
@@ -85,8 +86,8 @@ impl Parser<'_> {
         Ok(Value::Tuple(items))
     }
 
-    /// Skips line breaks, white space and comments before or after the value. Python refuses an indent
-    /// there; this decoder accepts it.
+    /// Skips line breaks, white space and comments before or after the value. Python refuses an
+    /// indent there; this decoder accepts it.
     fn skip_blank_lines(&mut self) {
         self.brackets += 1;
         self.skip_space();
@@ -174,7 +175,8 @@ impl Parser<'_> {
         let (Value::Complex { im, .. }, ExpressionForm::Number) = self.read_atom(expect)? else {
             return Err(self.cursor.fail_at(at, DecodeErrorKind::NotData("a sum")));
         };
-        // Python computes the real number plus or minus (0 + im j), which loses some signs of zeros.
+        // Python computes the real number plus or minus (0 + im j), which loses some signs of
+        // zeros.
         let value = if minus {
             Value::Complex { re: real - 0.0, im: 0.0 - im }
         } else {

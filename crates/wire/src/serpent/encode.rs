@@ -11,7 +11,8 @@ use crate::value::{Dict, Set, Value};
 /// The first line of the data.
 const HEADER: &[u8] = b"# serpent utf-8 python3.2\n";
 
-/// The literals for nan, inf and -inf. Python's parser makes an infinity of a float that is too large.
+/// The literals for nan, inf and -inf. Python's parser makes an infinity of a float that is too
+/// large.
 const NON_FINITE: [&str; 3] = ["{'__class__':'float','value':'nan'}", "1e30000", "-1e30000"];
 
 /// Appends an encoded value, with the first line.

@@ -19,8 +19,10 @@ It reads batches from standard input and answers each on standard output. Intege
 
 Values have a notation that shares no code with any serializer:
 
-    N T F    i<hexadecimal>;    f<16 hex digits>;    c<32 hex digits>;    s<length>:<UTF-8>    b<length>:<bytes>
-    l<count>;<items>  t<count>;<items>  e<count>;<set>  z<count>;<frozenset>  d<count>;<keys and values>
+    N T F  i<hexadecimal>;  f<16 hex digits>;  c<32 hex digits>;
+    s<length>:<UTF-8>  b<length>:<bytes>
+    l<count>;<items>  t<count>;<items>  e<count>;<set>  z<count>;<frozenset>
+    d<count>;<keys and values>
 """
 
 import marshal

@@ -248,7 +248,7 @@ def failure(x):
 
 def record_values(out):
     for name, value in [(None, value) for value in CORPUS] + SPECIAL:
-        # marshal loses nothing, so the test reads the value from it. A special value has a name only.
+        # marshal loses nothing, so the test reads the value from it. A special value is named.
         out.append(name or "value %s" % marshal.dumps(value, 2).hex())
         if not name:
             out.append("  repr %r" % (value,))
