@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::policy::{Call, Effect, Lock, PATIENCE, Phase};
 use super::token::TokenHash;
-use super::types::{Break, Event, Outcome, Party, Record, Refusal, Request};
+use super::types::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request};
 
 /// Sessions take part under these numbers; a session that has ended comes back under a new one.
 const CLIENTS: u64 = 4;
@@ -189,6 +189,12 @@ impl World {
                         [Effect::Answer(_, Outcome::Refused(Refusal::Lost(_)))]
                     );
                     assert!(refused, "who is gone asks for the lock: {effects:?}");
+                }
+                let forgotten = Outcome::Refused(Refusal::Lost(Loss::Forgotten));
+                if effects.iter().any(
+                    |effect| matches!(effect, Effect::Answer(_, outcome) if *outcome == forgotten),
+                ) {
+                    self.banned.insert(session);
                 }
             }
             Step::Unlock(client) => {

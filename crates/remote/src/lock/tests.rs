@@ -400,6 +400,30 @@ fn stories() {
 }
 
 #[test]
+fn an_owner_whose_broken_lock_is_forgotten_is_told_of_it() {
+    let mut told = Story::new(false);
+    for token in 0..17 {
+        let of = format!("A asks token={token} ttl=9; A is over; X breaks");
+        of.split("; ").for_each(|line| told.line(line));
+    }
+    told.log.clear();
+    // The last one is remembered, the first is not, and who is new learns it by asking again.
+    for line in ["B asks token=16", "C asks token=0", "C calls", "C asks token=0", "C unlocks"] {
+        told.line(line);
+    }
+    assert_eq!(
+        told.log,
+        ["broken", "forgotten", "forgotten", "C has it #18", "C unlocked #18", "true"]
+    );
+    told.log.clear();
+    // Nobody whose lock is forgotten can come back any more.
+    for line in ["D asks", "D unlocks", "9 s", "E asks token=0"] {
+        told.line(line);
+    }
+    assert_eq!(told.log, ["D has it #19", "D unlocked #19", "true", "E has it #20"]);
+}
+
+#[test]
 fn too_many_waiting_are_refused() {
     let mut told = Story::new(false);
     told.line("A asks");

@@ -72,6 +72,8 @@ pub(crate) enum Loss {
     /// The owner's connection is gone: the connection itself, and then nobody will read this, or the
     /// one whose possession it had joined.
     Gone,
+    /// It shows a token, and it is not known any more whether the lock of that was broken.
+    Forgotten,
 }
 
 /// Why a call or a request is refused.
@@ -132,6 +134,10 @@ impl fmt::Display for Refusal {
             Refusal::Lost(Loss::Gone) => f.write_str(
                 "the connection that had the lock of this Pyro object is gone; call lock() again \
                  before you go on",
+            ),
+            Refusal::Lost(Loss::Forgotten) => f.write_str(
+                "if this token has kept a lock of this Pyro object, that may have been broken: more were \
+                 than are remembered; call lock() again before you go on",
             ),
             Refusal::Asked => f.write_str(
                 "this connection waits for the lock of this Pyro object already, with an earlier \

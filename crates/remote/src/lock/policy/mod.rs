@@ -38,7 +38,8 @@ use steps::locked;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// Requests that may wait for one lock.
 pub(crate) const MAX_WAITING: usize = 10_000;
-/// Tokens of broken locks that are remembered until their owners are told.
+/// Tokens of broken locks that are remembered until their owners are told; of more, only until when
+/// those owners may come back.
 const MAX_REVOKED: usize = 16;
 
 /// One request's number; the shell makes it and never uses it twice.
@@ -69,7 +70,9 @@ pub(crate) struct Lock {
     gone: BTreeMap<u64, bool>,
     block: Block,
     /// Tokens of locks that were broken while their owner was away.
-    revoked: VecDeque<(TokenHash, Break)>,
+    revoked: VecDeque<Revoked>,
+    /// Until then any token may be that of a broken lock which is not among them any more.
+    forgotten_until: Option<Instant>,
     next_epoch: u64,
     /// Whether there is anything to do at an owner's unwanted end.
     rests: bool,
@@ -149,6 +152,15 @@ enum Kind {
     Resuming,
 }
 
+/// A lock that was broken while its owner was away.
+#[derive(Debug)]
+struct Revoked {
+    token: TokenHash,
+    broken: Break,
+    /// The lock was kept for the owner until then.
+    until: Instant,
+}
+
 #[derive(Debug)]
 struct Lost {
     loss: Loss,
@@ -166,6 +178,7 @@ impl Lock {
             gone: BTreeMap::new(),
             block: Block::Idle,
             revoked: VecDeque::new(),
+            forgotten_until: None,
             next_epoch: first_epoch,
             rests,
         }
@@ -284,10 +297,15 @@ impl Lock {
         let loss = Loss::Broken(broken.clone());
         match &self.state {
             State::Held(_) => {}
-            State::Away { hold, .. } => {
+            State::Away { hold, until } => {
                 if let Some((token, _)) = hold.token {
-                    self.revoked.truncate(MAX_REVOKED - 1);
-                    self.revoked.push_front((token, broken.clone()));
+                    let revoked = Revoked { token, broken: broken.clone(), until: *until };
+                    self.revoked.push_back(revoked);
+                }
+                if self.revoked.len() > MAX_REVOKED
+                    && let Some(Revoked { until, .. }) = self.revoked.pop_front()
+                {
+                    self.forgotten_until = self.forgotten_until.max(Some(until));
                 }
             }
             State::Free => {

@@ -58,6 +58,14 @@ impl Lock {
                 }
             }
         }
+        // An owner that nobody remembers would go on as if nobody had broken its lock.
+        if request.token.is_some()
+            && self.forgotten_until.is_some_and(|until| now < until)
+            && !self.lost.contains_key(&session)
+        {
+            self.lost.insert(session, Lost { loss: Loss::Forgotten, told: true });
+            return Err(Refusal::Lost(Loss::Forgotten));
+        }
         // By oneway calls a connection can ask as often as it likes, and would wait in many places.
         if self.queue.iter().any(|waiting| waiting.is_in_line(session)) {
             return Err(Refusal::Asked);
@@ -70,8 +78,9 @@ impl Lock {
 
     /// How the lock of this token was broken while its owner was away; told once.
     pub(super) fn take_revoked(&mut self, token: TokenHash) -> Option<Break> {
-        let at = self.revoked.iter().position(|(revoked, _)| *revoked == token)?;
-        self.revoked.remove(at).map(|(_, broken)| broken)
+        // From the latest: a token may have kept more than one.
+        let at = self.revoked.iter().rposition(|revoked| revoked.token == token)?;
+        self.revoked.remove(at).map(|revoked| revoked.broken)
     }
 
     /// Where this ticket has shown the owner's token, an earlier one that has is out of it.
