@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Args;
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory};
 use miette::{IntoDiagnostic, Report, miette};
 use remote::{Error, Exception, Metadata, NameServer, Proxy, Serializer, Uri, Value};
 
@@ -49,21 +49,22 @@ fn seconds(text: &str) -> Result<Duration, String> {
     seconds.ok_or_else(|| "it must be a number of seconds, 0 or more".to_owned())
 }
 
-pub(super) fn run(arguments: &Arguments) -> Outcome {
+/// `whole` is the whole command line, whose usage an error shows.
+pub(super) fn run(arguments: &Arguments, whole: fn() -> clap::Command) -> Outcome {
     let (name, rest) = match &arguments.uri {
         Some(_) => (None, arguments.words.as_slice()),
         None => match arguments.words.split_first() {
             Some((name, rest)) => (Some(name), rest),
-            None => return Err(usage()),
+            None => return Err(usage(whole())),
         },
     };
-    let Some((member, literals)) = rest.split_first() else { return Err(usage()) };
+    let Some((member, literals)) = rest.split_first() else { return Err(usage(whole())) };
     let (args, kwargs) = parse_all(literals)?;
     runtime()?.block_on(async {
         let uri = match (&arguments.uri, name) {
             (Some(uri), _) => uri.parse::<Uri>().map_err(|error| miette!("{error}"))?,
             (None, Some(name)) => look_up(name, &arguments.nameserver).await?,
-            (None, None) => return Err(usage()),
+            (None, None) => return Err(usage(whole())),
         };
         let called = name.cloned().unwrap_or_else(|| uri.to_string());
         let mut proxy = Proxy::from(uri);
@@ -212,8 +213,8 @@ fn parse(literal: &str) -> Result<Value, Report> {
 }
 
 /// Ends like any other usage error, with exit code 2.
-fn usage() -> Report {
-    super::Cli::command()
+fn usage(mut command: clap::Command) -> Report {
+    command
         .error(
             ErrorKind::MissingRequiredArgument,
             "a method is missing: ferrolab call NAME METHOD [ARG]..., or \

@@ -4,11 +4,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 use miette::{IntoDiagnostic, WrapErr};
 
-use super::{Cli, Outcome};
+use super::Outcome;
 use crate::files;
 
 /// Print the completions for a shell
@@ -31,19 +31,21 @@ pub(super) struct Man {
     folder: PathBuf,
 }
 
-pub(super) fn completions(Completions { shell }: &Completions) -> Outcome {
+pub(super) fn completions(
+    Completions { shell }: &Completions,
+    mut command: clap::Command,
+) -> Outcome {
     let mut text = Vec::new();
-    clap_complete::generate(*shell, &mut Cli::command(), "ferrolab", &mut text);
+    clap_complete::generate(*shell, &mut command, "ferrolab", &mut text);
     // A reader that goes away is no error.
     let _ = io::stdout().lock().write_all(&text);
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn man(Man { folder }: &Man) -> Outcome {
+pub(super) fn man(Man { folder }: &Man, mut command: clap::Command) -> Outcome {
     std::fs::create_dir_all(folder)
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot make {}", folder.display()))?;
-    let mut command = Cli::command();
     command.build();
     let count = write(&command, "ferrolab", folder)?;
     println!("{count} page(s) written to {}.", folder.display());

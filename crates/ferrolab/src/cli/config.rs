@@ -4,21 +4,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use lab_config::{ConfigError, Configuration, Warning};
+use lab_config::Warning;
 use miette::{IntoDiagnostic, Report, WrapErr, miette};
 use serde::Serialize;
 use serde_json::json;
 
+use super::installed::{Taken, previous, print_warnings, refused, summary};
 use super::output::print_json;
-use super::reload::Reloaded;
+use super::reload::{Reloaded, SETTLING};
 use super::{Outcome, ask, import, paths};
 use crate::files;
-use crate::paths::Paths;
-use crate::supervise::active_config::{self, Checked};
+use crate::supervise::active_config;
 use crate::supervise::control::client::Client;
-
-/// How long entries may take after a reload, in seconds.
-pub(super) const SETTLING: u64 = 60;
 
 /// Check, install and show the configuration
 #[derive(Debug, Subcommand)]
@@ -101,36 +98,6 @@ struct Updated<'a> {
     is_up: bool,
     /// What the running lab has done with it, with `--reload`.
     reload: Option<Reloaded>,
-}
-
-/// A file that is the lab's configuration now, for scripts; it begins as `config check --json`.
-#[derive(Debug, Serialize)]
-pub(super) struct Taken<'a> {
-    file: &'a Path,
-    problems: [(); 0],
-    warnings: Vec<serde_json::Value>,
-    /// Where the lab's configuration is.
-    configuration: &'a Path,
-    /// The one before, if there was one.
-    previous: Option<PathBuf>,
-    nameservers: usize,
-    daemons: usize,
-    services: usize,
-}
-
-impl<'a> Taken<'a> {
-    pub(super) fn new(file: &'a Path, checked: &Checked, paths: &'a Paths) -> Taken<'a> {
-        Taken {
-            file,
-            problems: [],
-            warnings: checked.warnings.iter().map(Warning::to_json).collect(),
-            configuration: &paths.config_file,
-            previous: previous(&paths.config_file),
-            nameservers: checked.configuration.nameservers.len(),
-            daemons: checked.configuration.daemons.len(),
-            services: checked.configuration.services.len(),
-        }
-    }
 }
 
 pub(super) fn run(command: &Command) -> Outcome {
@@ -240,35 +207,6 @@ fn update(file: &Path, reload: bool, json: bool) -> Outcome {
         (false, false) => {}
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Tells of every problem in a file.
-pub(super) fn refused(error: ConfigError, json: bool) -> Outcome {
-    if !json {
-        return Err(Report::new(error));
-    }
-    print_json(&error.to_json())?;
-    Ok(ExitCode::FAILURE)
-}
-
-/// The version of a file that was kept when it was replaced, if there is one.
-pub(super) fn previous(file: &Path) -> Option<PathBuf> {
-    Some(files::previous(file)).filter(|kept| kept.exists())
-}
-
-pub(super) fn print_warnings(warnings: &[Warning]) {
-    for warning in warnings {
-        eprintln!("warning: {}", warning.plain());
-    }
-}
-
-pub(super) fn summary(configuration: &Configuration) -> String {
-    format!(
-        "{} nameserver(s), {} daemon(s), {} service(s)",
-        configuration.nameservers.len(),
-        configuration.daemons.len(),
-        configuration.services.len()
-    )
 }
 
 fn missing(path: &Path) -> Report {

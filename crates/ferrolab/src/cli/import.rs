@@ -9,7 +9,7 @@ use lab_config::Target;
 use miette::{IntoDiagnostic, Report, miette};
 use serde::Serialize;
 
-use super::config::Taken;
+use super::installed::{Taken, previous, print_warnings, refused, summary};
 use super::output::print_json;
 use super::{Outcome, paths};
 use crate::supervise::active_config::{self, Checked};
@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let file = std::path::absolute(&file).into_diagnostic()?;
     let mut checked = match active_config::check(&file) {
         Ok(checked) => checked,
-        Err(error) => return super::config::refused(*error, arguments.json),
+        Err(error) => return refused(*error, arguments.json),
     };
     let mut changes = Vec::new();
     let has_drivers = checked
@@ -94,13 +94,13 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         print_json(&Imported { taken, changes })?;
         return Ok(ExitCode::SUCCESS);
     }
-    super::config::print_warnings(&checked.warnings);
-    println!("Imported {}: {}.", file.display(), super::config::summary(configuration));
+    print_warnings(&checked.warnings);
+    println!("Imported {}: {}.", file.display(), summary(configuration));
     println!("What is different:");
     for change in changes {
         println!("  - {change}");
     }
-    if let Some(previous) = super::config::previous(&paths.config_file) {
+    if let Some(previous) = previous(&paths.config_file) {
         println!("The configuration before is kept at {}.", previous.display());
     }
     println!("Stop PyroLab with `pyrolab down` before `ferrolab up`: both want the same ports.");

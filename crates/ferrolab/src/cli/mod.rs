@@ -1,7 +1,6 @@
 //! The command line: one file for each command, with its arguments and its run function.
 //!
-//! Owns what all commands share: the exit codes, how errors are shown, and the way to the
-//! supervisor.
+//! Owns the list of them, and how errors are shown.
 
 /// In the place of the standard library's, which panics when standard output is closed.
 macro_rules! println {
@@ -17,6 +16,7 @@ macro_rules! print {
 mod act;
 mod ask;
 mod call;
+mod common;
 mod completions;
 mod config;
 mod demo;
@@ -24,6 +24,7 @@ mod diagnosis;
 mod down;
 mod import;
 mod info;
+mod installed;
 mod lock;
 mod locks;
 mod logs;
@@ -47,16 +48,9 @@ mod unlock;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use miette::{IntoDiagnostic, Report, miette};
-use tokio::runtime::Runtime;
+use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::paths::{Environment, Paths};
-use crate::supervise::control::client::{Client, ControlError};
-
-/// What commands return: an exit code of 0 (done) or 1 (not all of it), or an error (1).
-/// Usage errors are clap's, with exit code 2.
-type Outcome = Result<ExitCode, Report>;
+use common::{Outcome, explain, paths, runtime, supervisor};
 
 /// Remote laboratory instruments: nameservers, daemons and services, kept running on this host.
 #[derive(Debug, Parser)]
@@ -129,14 +123,14 @@ pub(crate) fn main() -> ExitCode {
         Command::Rename(arguments) => rename::run(&arguments),
         Command::Nslist(arguments) => nslist::run(&arguments),
         Command::Ns(command) => ns::run(&command),
-        Command::Call(arguments) => call::run(&arguments),
+        Command::Call(arguments) => call::run(&arguments, Cli::command),
         Command::Lock(arguments) => lock::run(&arguments),
         Command::Locks(arguments) => locks::run(&arguments),
         Command::Unlock(arguments) => unlock::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Service(command) => service::run(&command),
-        Command::Completions(arguments) => completions::completions(&arguments),
-        Command::Man(arguments) => completions::man(&arguments),
+        Command::Completions(arguments) => completions::completions(&arguments, Cli::command()),
+        Command::Man(arguments) => completions::man(&arguments, Cli::command()),
         Command::Reference(arguments) => reference::run(&arguments),
         Command::Run(command) => return run::run(&command),
     };
@@ -144,39 +138,4 @@ pub(crate) fn main() -> ExitCode {
         eprintln!("{report:?}");
         ExitCode::FAILURE
     })
-}
-
-/// Where this user's lab keeps its files.
-fn paths() -> Result<Paths, Report> {
-    Paths::new(&Environment::current()).into_diagnostic()
-}
-
-/// A runtime for a command that talks to others.
-fn runtime() -> Result<Runtime, Report> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()
-}
-
-/// A connection to the running supervisor, or an error that says how to start one.
-async fn supervisor(paths: &Paths) -> Result<Client, Report> {
-    let socket = paths.control_socket().into_diagnostic()?;
-    Client::connect(&socket).await.map_err(explain)
-}
-
-fn explain(error: ControlError) -> Report {
-    match error {
-        ControlError::NotRunning { .. } => {
-            miette!(help = "start it with `ferrolab up`", "{error}")
-        }
-        ControlError::Silent { supervisor } => {
-            let pid = supervisor.map_or("PID".to_owned(), |pid| pid.to_string());
-            miette!(
-                help = format!(
-                    "`kill -CONT {pid}` if somebody has stopped it; else `kill -KILL {pid}` (all \
-                     that it has started ends with it), then `ferrolab up`"
-                ),
-                "{error}; what was asked will not be done"
-            )
-        }
-        error => miette!("{error}"),
-    }
 }

@@ -14,6 +14,9 @@ use crate::supervise::active_config;
 use crate::supervise::control::client::{ControlError, News};
 use crate::supervise::control::{Changes, Request};
 
+/// How long entries may take after a reload, in seconds.
+pub(super) const SETTLING: u64 = 60;
+
 /// Let the running lab take up its configuration file
 ///
 /// Only entries whose part of the configuration has changed are touched; all others go on

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::output::print_json;
 use super::reload::Reloaded;
-use super::{Outcome, paths, reload, runtime};
+use super::{Outcome, installed, paths, reload, runtime};
 use crate::files;
 use crate::names::nearest;
 use crate::paths::Paths;
@@ -107,11 +107,11 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let reloading = *reload && is_up == Some(true);
     if *json {
         let reload = match reloading {
-            true => Some(reload::perform(&paths, super::config::SETTLING)?),
+            true => Some(reload::perform(&paths, reload::SETTLING)?),
             false => None,
         };
         let code = reload.as_ref().map_or(ExitCode::SUCCESS, Reloaded::code);
-        let (kind, previous) = (entry.to_string(), super::config::previous(target));
+        let (kind, previous) = (entry.to_string(), installed::previous(target));
         let (old, new, file) = (old.as_str(), new.as_str(), target.as_path());
         let done = Renamed { kind, old, new, places, file, previous, origin, is_up, reload };
         print_json(&done)?;
@@ -123,7 +123,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         println!("{} itself, from which it was taken, is as it was.", origin.display());
     }
     if reloading {
-        return reload::reload(&paths, super::config::SETTLING, false);
+        return reload::reload(&paths, reload::SETTLING, false);
     }
     if is_up == Some(true) {
         println!("The running lab takes it up with `ferrolab reload`.");

@@ -16,9 +16,6 @@ use crate::nameserver_process::NameserverAssignment;
 use crate::supervise::{self, SuperviseError};
 use crate::{host, log, nameserver_process, os};
 
-/// The exit code of a supervisor that finds another one in its home.
-pub(super) const ALREADY_RUNNING: i32 = 3;
-
 /// Run one process of the lab (for the supervisor's use)
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -70,7 +67,7 @@ fn supervisor() -> ExitCode {
         let runtime = super::runtime()?;
         match runtime.block_on(Box::pin(supervise::run(&paths, false, CancellationToken::new()))) {
             Ok(()) => Ok(ExitCode::SUCCESS),
-            Err(SuperviseError::Running(_)) => Ok(ExitCode::from(ALREADY_RUNNING as u8)),
+            Err(SuperviseError::Running(_)) => Ok(ExitCode::from(up::ALREADY_RUNNING as u8)),
             Err(error) => Err(up::report(error)),
         }
     });

@@ -19,6 +19,9 @@ use crate::supervise::control::client::{Client, ControlError};
 use crate::supervise::control::{Listing, Request};
 use crate::supervise::{self, SuperviseError};
 
+/// The exit code of a supervisor that finds another one in its home.
+pub(super) const ALREADY_RUNNING: i32 = 3;
+
 /// A supervisor that does not answer by then is broken.
 const ANSWER: Duration = Duration::from_secs(10);
 /// The exit code of a program that Ctrl-C has ended, as a shell reports it.
@@ -260,7 +263,7 @@ async fn start(paths: &Paths, socket: &std::path::Path) -> Result<Client, Report
             // Another `up` was quicker. Ours must have seen that and ended before this command
             // does: it would take the lock of a lab that is taken down meanwhile.
             (Some(client), Some(_)) => return Ok(client),
-            (None, Some(code)) if code != super::run::ALREADY_RUNNING => {
+            (None, Some(code)) if code != ALREADY_RUNNING => {
                 let said = std::fs::read_to_string(&errors).unwrap_or_default();
                 return Err(miette!("the supervisor ended at once with code {code}:\n{said}"));
             }

@@ -6,10 +6,11 @@ use clap::Args;
 use miette::miette;
 use remote::{Error, NameServer};
 
-use super::{NameserverArgument, Outcome, TIMEOUT, entry, paths};
+use super::entry::entry;
+use crate::cli::nslist::{NameserverArgument, TIMEOUT};
 use crate::cli::output::print_json;
-use crate::cli::runtime;
 use crate::cli::table::text;
+use crate::cli::{Outcome, paths, runtime};
 use crate::names::nearest;
 
 /// Print where a name points

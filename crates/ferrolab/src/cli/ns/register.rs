@@ -6,10 +6,11 @@ use clap::Args;
 use miette::miette;
 use remote::{Error, Uri};
 
-use super::{NameserverArgument, Outcome, entry, failed, the_one};
+use super::entry::{entry, failed, the_one};
+use crate::cli::nslist::NameserverArgument;
 use crate::cli::output::print_json;
-use crate::cli::runtime;
 use crate::cli::table::text;
+use crate::cli::{Outcome, runtime};
 
 /// Register a name for an object that other programs serve
 ///

@@ -8,10 +8,11 @@ use miette::Report;
 use remote::{NAMESERVER_NAME, NameServer, Registration};
 use serde::Serialize;
 
-use super::{NameserverArgument, Outcome, Row, entry, failed, the_one};
+use super::entry::{entry, failed, the_one};
+use crate::cli::nslist::{NameserverArgument, Row};
 use crate::cli::output::print_json;
-use crate::cli::runtime;
 use crate::cli::table::text;
+use crate::cli::{Outcome, runtime};
 
 /// Remove names
 ///

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{NameserverArgument, Outcome, entry, failed, the_one};
+use super::entry::{entry, failed, the_one};
+use crate::cli::nslist::NameserverArgument;
 use crate::cli::output::print_json;
-use crate::cli::runtime;
+use crate::cli::{Outcome, runtime};
 
 /// Replace a name's metadata
 #[derive(Debug, Args)]

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use miette::{IntoDiagnostic, Report, WrapErr, miette};
 
-use super::Install;
 use super::unit::{CARRIED, Unit};
 use crate::cli::paths;
 use crate::os::{self, User};
@@ -14,8 +13,12 @@ use crate::paths::{Environment, Paths};
 const HOST_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// The lab's folders, and its unit.
-pub(super) fn settle(arguments: &Install) -> Result<(Paths, Unit), Report> {
-    let user = match (&arguments.run_as, arguments.scope.system) {
+pub(super) fn settle(
+    run_as: Option<&str>,
+    path: Option<&str>,
+    system: bool,
+) -> Result<(Paths, Unit), Report> {
+    let user = match (run_as, system) {
         (Some(name), _) => Some(existing(name)?),
         (None, true) => {
             return Err(miette!(
@@ -31,7 +34,7 @@ pub(super) fn settle(arguments: &Install) -> Result<(Paths, Unit), Report> {
         Some(user) => Paths::new(&Environment::of_service(user)).into_diagnostic()?,
         None => paths()?,
     };
-    let path = match (&arguments.path, other) {
+    let path = match (path, other) {
         (Some(path), _) => absolute(path)?,
         (None, Some(user)) => format!("{}:{HOST_PATH}", user.home.join(".local/bin").display()),
         (None, None) => {

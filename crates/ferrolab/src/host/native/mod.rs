@@ -3,6 +3,7 @@
 //! Owns the list of them. A new one is a module beside this one and a line in [`build`].
 
 mod bench;
+mod finite;
 mod loopback;
 mod multimeter;
 mod power_supply;
@@ -10,7 +11,7 @@ mod power_supply;
 use std::sync::Arc;
 
 use lab_config::Native;
-use remote::{Dict, Exception, Expose, Metadata, Object};
+use remote::{Dict, Expose, Metadata, Object};
 
 pub(crate) use bench::Benches;
 
@@ -49,14 +50,6 @@ pub(crate) fn build(
             Err(format!("there is no native service '{other}'; there are {}", NAMES.join(", ")))
         }
     }
-}
-
-/// Refuses nan and the infinities, which no instrument can be set to.
-fn finite(number: f64, what: &str, unit: &str) -> Result<f64, Exception> {
-    if number.is_finite() {
-        return Ok(number);
-    }
-    Err(Exception::value_error(format!("{what} must be a finite number of {unit}, not {number}")))
 }
 
 #[cfg(test)]

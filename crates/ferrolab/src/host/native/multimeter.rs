@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use remote::{Dict, Exception, Expose, Object};
 
 use super::bench::{Bench, Benches};
-use super::finite;
+use super::finite::finite;
 
 /// Volts of noise, root mean square, where nothing else is set.
 const NOISE: f64 = 0.001;

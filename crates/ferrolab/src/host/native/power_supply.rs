@@ -5,7 +5,7 @@ use std::sync::Arc;
 use remote::{Dict, Exception, Expose, Object};
 
 use super::bench::{Bench, Benches, Wiring};
-use super::finite;
+use super::finite::finite;
 
 /// Volts that the supply can be set to at most.
 const MAX_VOLTS: f64 = 30.0;

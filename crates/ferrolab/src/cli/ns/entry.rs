@@ -1,0 +1,43 @@
+//! One nameserver and one name in it, for the commands that change it.
+
+use miette::{Report, miette};
+use remote::{Error, NameServer};
+
+use crate::cli::nslist::{NameserverArgument, Row, TIMEOUT};
+use crate::cli::paths;
+use crate::cli::table::text;
+
+/// The one nameserver to change, with its title: where there are several, it must be said which.
+pub(super) async fn the_one(argument: &NameserverArgument) -> Result<(String, NameServer), Report> {
+    let targets = argument.targets(&paths()?).await?;
+    if targets.len() > 1 {
+        let names: Vec<&str> = targets.iter().map(|(name, _)| name.as_str()).collect();
+        return Err(miette!(
+            help = format!("for example `--ns {}`", names.first().unwrap_or(&"")),
+            "there are several nameservers ({}); choose one with `--ns`",
+            names.join(", ")
+        ));
+    }
+    let one = targets.into_iter().next();
+    one.map(|(name, location)| (name, NameServer::at(location, Some(TIMEOUT))))
+        .ok_or_else(|| miette!("there is no nameserver to ask"))
+}
+
+/// A name as the nameserver has it now.
+pub(super) async fn entry(
+    title: &str,
+    nameserver: &mut NameServer,
+    name: &str,
+) -> Result<Row, Error> {
+    let (uri, metadata) = nameserver.lookup_with_tags(name).await?;
+    let uri = uri.to_string();
+    Ok(Row { name: name.to_owned(), uri, metadata, nameserver: title.to_owned() })
+}
+
+/// An error of a nameserver, in words for a person.
+pub(super) fn failed(title: &str, error: Error) -> Report {
+    match error {
+        Error::Remote(exception) => miette!("nameserver {title}: {}", text(&exception.message())),
+        error => miette!("nameserver {title}: {error}"),
+    }
+}
