@@ -18,11 +18,11 @@ use wire::Limits;
 use wire::message::{Body, FrameError, HEADER_LEN, Header, PROTOCOL_VERSION};
 
 /// What is read at once at least; most requests fit.
-const READ_ROOM: usize = 4 * 1024;
+const SMALL_READ_BYTES: usize = 4 * 1024;
 /// Room made ahead of the bytes at most, however long a frame is said to be.
-const READ_AHEAD: usize = 1024 * 1024;
+const READ_AHEAD_BYTES: usize = 1024 * 1024;
 /// A buffer larger than this is given back once its frame is done.
-const KEEP_ROOM: usize = 256 * 1024;
+const KEPT_BUFFER_BYTES: usize = 256 * 1024;
 
 /// Why no frame could be read.
 #[derive(Debug, thiserror::Error)]
@@ -41,19 +41,19 @@ pub(crate) struct FrameReader {
     buffer: BytesMut,
     /// Length of the frame handed out last; it goes from the buffer at the next call.
     used: usize,
-    pub(crate) patience: Patience,
+    pub(crate) timeouts: ReadTimeouts,
     /// Since when the peer is waited for, where its time counts: a reader that is left and taken up
     /// again goes on waiting.
-    since: Option<Instant>,
+    waiting_since: Option<Instant>,
 }
 
 /// How long a peer may be silent.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Patience {
+pub(crate) struct ReadTimeouts {
     /// In the middle of a message; for ever if absent.
-    pub(crate) within: Option<Duration>,
+    pub(crate) within_message: Option<Duration>,
     /// Between two messages; for ever if absent.
-    pub(crate) between: Option<Duration>,
+    pub(crate) between_messages: Option<Duration>,
 }
 
 /// One frame, borrowed from the reader's buffer.
@@ -67,7 +67,7 @@ impl FrameReader {
     /// The next frame's header and its bytes in the buffer; `None` at an orderly end.
     ///
     /// Cancel safe: bytes that arrived stay in the buffer.
-    pub(crate) async fn header<R: AsyncRead + Unpin>(
+    pub(crate) async fn read_header<R: AsyncRead + Unpin>(
         &mut self,
         io: &mut R,
         limits: &Limits,
@@ -80,34 +80,34 @@ impl FrameReader {
             // Bytes that cannot become a frame are refused now, not when forty of them are here.
             refuse_early(&self.buffer)?;
             if !self.fill(io, HEADER_LEN).await? {
-                return if self.buffer.is_empty() { Ok(None) } else { Err(torn().into()) };
+                return if self.buffer.is_empty() { Ok(None) } else { Err(truncated().into()) };
             }
         }
     }
 
     /// The whole frame that `header` begins.
-    pub(crate) async fn body<R: AsyncRead + Unpin>(
+    pub(crate) async fn read_frame<R: AsyncRead + Unpin>(
         &mut self,
         io: &mut R,
         header: Header,
         limits: &Limits,
     ) -> Result<Frame<'_>, ReadError> {
-        self.arrive(io, &header).await?;
-        Ok(self.frame(header, limits)?)
+        self.receive_body(io, &header).await?;
+        Ok(self.parse_frame(header, limits)?)
     }
 
     /// Waits until all of the frame that `header` begins is here.
-    pub(crate) async fn arrive<R: AsyncRead + Unpin>(
+    pub(crate) async fn receive_body<R: AsyncRead + Unpin>(
         &mut self,
         io: &mut R,
         header: &Header,
     ) -> Result<(), ReadError> {
-        while self.arrive_some(io, header).await?.is_some() {}
+        while self.receive_some(io, header).await?.is_some() {}
         Ok(())
     }
 
     /// The same, waiting for some more of it only: how many bytes that were, none if all is here.
-    pub(crate) async fn arrive_some<R: AsyncRead + Unpin>(
+    pub(crate) async fn receive_some<R: AsyncRead + Unpin>(
         &mut self,
         io: &mut R,
         header: &Header,
@@ -118,13 +118,17 @@ impl FrameReader {
             return Ok(None);
         }
         if !self.fill(io, total).await? {
-            return Err(torn().into());
+            return Err(truncated().into());
         }
         Ok(Some(self.buffer.len() - before))
     }
 
     /// The frame that has arrived.
-    pub(crate) fn frame(&self, header: Header, limits: &Limits) -> Result<Frame<'_>, FrameError> {
+    pub(crate) fn parse_frame(
+        &self,
+        header: Header,
+        limits: &Limits,
+    ) -> Result<Frame<'_>, FrameError> {
         let bytes = self.buffer.get(HEADER_LEN..self.used).unwrap_or_default();
         Ok(Frame { header, body: Body::parse(&header, bytes, limits)? })
     }
@@ -132,27 +136,30 @@ impl FrameReader {
     /// Reads once, towards `total` bytes in the buffer; false when the peer has ended.
     async fn fill<R: AsyncRead + Unpin>(&mut self, io: &mut R, total: usize) -> io::Result<bool> {
         let missing = total.saturating_sub(self.buffer.len());
-        let patience =
-            if self.buffer.is_empty() { self.patience.between } else { self.patience.within };
+        let patience = if self.buffer.is_empty() {
+            self.timeouts.between_messages
+        } else {
+            self.timeouts.within_message
+        };
         let buffer = &mut self.buffer;
         let read = async {
-            if missing <= READ_ROOM {
+            if missing <= SMALL_READ_BYTES {
                 return poll_fn(|context| poll_small(io, context, buffer)).await;
             }
-            buffer.reserve(missing.min(READ_AHEAD));
+            buffer.reserve(missing.min(READ_AHEAD_BYTES));
             io.read_buf(buffer).await
         };
         // As good as never, where the clock cannot say when.
         let Some(limit) = patience else { return Ok(read.await? > 0) };
-        let since = *self.since.get_or_insert_with(Instant::now);
+        let since = *self.waiting_since.get_or_insert_with(Instant::now);
         let Some(end) = since.checked_add(limit) else { return Ok(read.await? > 0) };
         let read = tokio::time::timeout_at(end, read).await;
-        self.since = None;
+        self.waiting_since = None;
         Ok(read.map_err(|_| io::ErrorKind::TimedOut)?? > 0)
     }
 
     /// What has been read of the frame that is being read.
-    pub(crate) fn seen(&self) -> &[u8] {
+    pub(crate) fn buffered(&self) -> &[u8] {
         &self.buffer
     }
 
@@ -166,7 +173,7 @@ impl FrameReader {
 
     fn release_used(&mut self) {
         self.buffer.advance(std::mem::take(&mut self.used));
-        if self.buffer.is_empty() && self.buffer.capacity() > KEEP_ROOM {
+        if self.buffer.is_empty() && self.buffer.capacity() > KEPT_BUFFER_BYTES {
             self.buffer = BytesMut::new();
         }
     }
@@ -179,7 +186,7 @@ fn poll_small<R: AsyncRead + Unpin>(
     context: &mut Context<'_>,
     buffer: &mut BytesMut,
 ) -> Poll<io::Result<usize>> {
-    let mut room = [MaybeUninit::uninit(); READ_ROOM];
+    let mut room = [MaybeUninit::uninit(); SMALL_READ_BYTES];
     let mut read = ReadBuf::uninit(&mut room);
     ready!(Pin::new(io).poll_read(context, &mut read))?;
     buffer.extend_from_slice(read.filled());
@@ -201,6 +208,6 @@ fn refuse_early(bytes: &[u8]) -> Result<(), FrameError> {
     }
 }
 
-fn torn() -> io::Error {
+fn truncated() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ended within a message")
 }

@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 use wire::uri::Location;
 
 /// Connections that may wait to be accepted.
-const BACKLOG: i32 = 1024;
+const LISTEN_BACKLOG: i32 = 1024;
 /// A silent peer is asked for a sign of life after this long,
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
 /// then at this interval,
@@ -30,10 +30,10 @@ const KEEPALIVE_PROBES: u32 = 3;
 /// Without the option the kernel would probe a vanished one for a quarter of an hour, and its lock
 /// would not be free. To tell them apart takes TCP_INFO, which no safe library of ours can read.
 #[cfg(target_os = "linux")]
-const UNACKNOWLEDGED: Duration = Duration::from_secs(11);
+const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(11);
 
 /// Between two looks at a connection that has unread bytes.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+const CLOSE_POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A listening socket and the location that URIs give for it.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl Listener {
             .find(|address| address.is_ipv4())
             .or_else(|| addresses.first())
             .ok_or_else(|| fail(io::Error::from(io::ErrorKind::AddrNotAvailable)))?;
-        let socket = listen(*address).map_err(fail)?;
+        let socket = listen_on(*address).map_err(fail)?;
         let bound = socket.local_addr().map_err(fail)?;
         let shown = if host.is_empty() { bound.ip().to_string() } else { bare_host(host).into() };
         Ok(Listener {
@@ -144,36 +144,36 @@ impl BindError {
 /// A client's connection, whose end can be seen while nothing is read from it.
 pub(crate) trait ClientStream: AsyncRead + AsyncWrite + Unpin {
     /// Resolves when the peer has ended the connection, or the system has given it up.
-    fn ended(&self) -> impl Future<Output = ()> + Send;
+    fn wait_closed(&self) -> impl Future<Output = ()> + Send;
 }
 
 impl ClientStream for TcpStream {
-    async fn ended(&self) {
-        until_closed(|| self.ready(Interest::READABLE)).await;
+    async fn wait_closed(&self) {
+        poll_until_closed(|| self.ready(Interest::READABLE)).await;
     }
 }
 
 #[cfg(unix)]
 impl ClientStream for UnixStream {
-    async fn ended(&self) {
-        until_closed(|| self.ready(Interest::READABLE)).await;
+    async fn wait_closed(&self) {
+        poll_until_closed(|| self.ready(Interest::READABLE)).await;
     }
 }
 
 impl<S: ClientStream> ClientStream for TlsStream<S> {
-    fn ended(&self) -> impl Future<Output = ()> + Send {
-        self.get_ref().0.ended()
+    fn wait_closed(&self) -> impl Future<Output = ()> + Send {
+        self.get_ref().0.wait_closed()
     }
 }
 
 /// Within this process, where the other end is dropped and not lost: a read tells that.
 impl ClientStream for DuplexStream {
-    async fn ended(&self) {
+    async fn wait_closed(&self) {
         std::future::pending().await
     }
 }
 
-async fn until_closed<F>(ready: impl Fn() -> F)
+async fn poll_until_closed<F>(ready: impl Fn() -> F)
 where
     F: Future<Output = io::Result<Ready>>,
 {
@@ -184,21 +184,21 @@ where
         }
         // The next request is there already, or an event is left over from the last one: the
         // stream stays readable, and its end can only be seen by looking again.
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(CLOSE_POLL_INTERVAL).await;
     }
 }
 
 /// Sets what a connection that was accepted gets.
-pub(crate) fn tune_accepted(stream: &TcpStream) -> io::Result<()> {
+pub(crate) fn set_accepted_options(stream: &TcpStream) -> io::Result<()> {
     // Linux has given it what the listener has, which spares six calls of the system for each.
-    if cfg!(target_os = "linux") { Ok(()) } else { tune(&SockRef::from(stream)) }
+    if cfg!(target_os = "linux") { Ok(()) } else { set_options(&SockRef::from(stream)) }
 }
 
 /// Sets what every TCP connection gets, on both sides; the daemon's has a limit on unacknowledged
 /// bytes, too. A client waits for as long as its timeout says: a daemon that is busy with one call
 /// may leave the bytes of the next where they are, for minutes, and that limit would take it for
 /// dead.
-fn tune(socket: &Socket) -> io::Result<()> {
+fn set_options(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_IDLE)
@@ -210,22 +210,22 @@ fn tune(socket: &Socket) -> io::Result<()> {
 /// Connects to `host`, trying its addresses in turn.
 pub(crate) async fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     let stream = TcpStream::connect((bare_host(host), port)).await?;
-    tune(&SockRef::from(&stream))?;
+    set_options(&SockRef::from(&stream))?;
     Ok(stream)
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted daemon takes its port again while old connections linger.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     #[cfg(target_os = "linux")]
     {
-        tune(&socket)?;
-        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+        set_options(&socket)?;
+        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT))?;
     }
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(LISTEN_BACKLOG)?;
     TcpListener::from_std(socket.into())
 }
 
@@ -239,13 +239,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_accepted_connection_is_tuned() {
+    async fn an_accepted_connection_has_its_options() {
         let listener = Listener::bind_tcp("localhost", 0).await.unwrap();
         let Location::Tcp { host, port } = listener.location() else { panic!("a TCP location") };
         let ListenerSocket::Tcp(socket) = &listener.socket else { panic!("a TCP socket") };
         let (client, accepted) = tokio::join!(connect_tcp(host, *port), socket.accept());
         let (client, (accepted, _)) = (client.unwrap(), accepted.unwrap());
-        tune_accepted(&accepted).unwrap();
+        set_accepted_options(&accepted).unwrap();
         for stream in [&client, &accepted] {
             let socket = SockRef::from(stream);
             assert!(socket.tcp_nodelay().unwrap());
@@ -255,7 +255,7 @@ mod tests {
             assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
         }
         #[cfg(target_os = "linux")]
-        for (stream, limit) in [(&client, None), (&accepted, Some(UNACKNOWLEDGED))] {
+        for (stream, limit) in [(&client, None), (&accepted, Some(UNACKNOWLEDGED_TIMEOUT))] {
             assert_eq!(SockRef::from(stream).tcp_user_timeout().unwrap(), limit);
         }
     }

@@ -144,7 +144,9 @@ fn values(payload: usize, per_byte: usize, limits: &Limits) -> usize {
 
 /// Most compressed requests are small, which is soon seen; bytes that are no frame are refused later.
 fn inflates_to_little(header: &Header, arrived: &FrameReader, limits: &Limits) -> bool {
-    arrived.frame(*header, &Limits { inflated: SMALL_REQUEST_BYTES, ..limits.clone() }).is_ok()
+    arrived
+        .parse_frame(*header, &Limits { inflated: SMALL_REQUEST_BYTES, ..limits.clone() })
+        .is_ok()
 }
 
 #[cfg(test)]
@@ -171,8 +173,8 @@ mod tests {
         frame.finish(Flags::empty(), None, compress, usize::MAX).unwrap();
         let header = Header::decode(bytes.first_chunk::<HEADER_LEN>().unwrap(), &limits()).unwrap();
         let (mut reader, mut io) = (FrameReader::default(), bytes.as_slice());
-        assert!(reader.header(&mut io, &limits()).await.unwrap().is_some());
-        reader.arrive(&mut io, &header).await.unwrap();
+        assert!(reader.read_header(&mut io, &limits()).await.unwrap().is_some());
+        reader.receive_body(&mut io, &header).await.unwrap();
         (header, reader)
     }
 

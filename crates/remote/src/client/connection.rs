@@ -23,7 +23,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// What a client's connections have in common.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct ConnectionSettings {
     pub(crate) serializer: Serializer,
     pub(crate) limits: Limits,
     pub(crate) compression: bool,
@@ -36,7 +36,7 @@ pub(crate) struct Settings {
 }
 
 /// An open connection to a daemon.
-pub(crate) struct Connection {
+pub(crate) struct ClientConnection {
     stream: Box<dyn Stream>,
     reader: FrameReader,
     out: Vec<u8>,
@@ -54,7 +54,7 @@ pub(crate) struct Greeting {
 }
 
 /// Why a request got no answer.
-pub(crate) enum Failure {
+pub(crate) enum RequestFailure {
     /// The connection is lost.
     Lost(io::Error),
     /// The answer is not one; the connection can no longer be trusted.
@@ -64,7 +64,7 @@ pub(crate) enum Failure {
 }
 
 /// What a request carries.
-pub(crate) enum Content<'a> {
+pub(crate) enum RequestContent<'a> {
     /// A call to be serialized.
     Call(CallRef<'a>),
     /// A call that somebody has serialized already.
@@ -78,13 +78,13 @@ pub(crate) struct Response {
     pub(crate) annotations: Annotations,
 }
 
-impl Connection {
+impl ClientConnection {
     /// Connects to `location` and shakes hands for `object`.
     pub(crate) async fn open(
         location: &Location,
         object: &str,
-        settings: &Settings,
-    ) -> Result<(Connection, Greeting), ConnectError> {
+        settings: &ConnectionSettings,
+    ) -> Result<(ClientConnection, Greeting), ConnectError> {
         let stream: Box<dyn Stream> = match (location, &settings.tls) {
             (Location::Tcp { host, port }, None) => Box::new(net::connect_tcp(host, *port).await?),
             (Location::Tcp { host, port }, Some(tls)) => {
@@ -100,7 +100,7 @@ impl Connection {
                 return Err(io::Error::new(io::ErrorKind::Unsupported, error).into());
             }
         };
-        let mut connection = Connection {
+        let mut connection = ClientConnection {
             stream,
             reader: FrameReader::default(),
             out: Vec::new(),
@@ -108,21 +108,21 @@ impl Connection {
             serializer: settings.serializer,
             limits: settings.limits.clone(),
         };
-        let greeting = connection.shake_hands(object, settings).await?;
+        let greeting = connection.handshake(object, settings).await?;
         Ok((connection, greeting))
     }
 
     /// Sends a request; returns its answer, or nothing for a oneway.
     pub(crate) async fn request(
         &mut self,
-        content: Content<'_>,
+        content: RequestContent<'_>,
         flags: Flags,
         annotations: &Annotations,
-        settings: &Settings,
-    ) -> Result<Option<Response>, Failure> {
+        settings: &ConnectionSettings,
+    ) -> Result<Option<Response>, RequestFailure> {
         self.seq = self.seq.wrapping_add(1);
         self.write_request(content, flags, annotations, settings)?;
-        self.send().await.map_err(Failure::Lost)?;
+        self.send().await.map_err(RequestFailure::Lost)?;
         if flags.contains(Flags::ONEWAY) {
             return Ok(None);
         }
@@ -130,38 +130,38 @@ impl Connection {
         let limits = self.limits.clone();
         let frame = self.receive(&[MessageType::Result]).await?;
         if frame.header.seq != seq {
-            return Err(Failure::Protocol(format!(
+            return Err(RequestFailure::Protocol(format!(
                 "reply sequence out of sync, got {} expected {seq}",
                 frame.header.seq
             )));
         }
         if frame.header.serializer != serializer.id() {
-            return Err(Failure::Protocol(format!(
+            return Err(RequestFailure::Protocol(format!(
                 "invalid serializer in response: {}",
                 frame.header.serializer
             )));
         }
         let value = serializer
             .decode(&frame.body.payload, &limits)
-            .map_err(|error| Failure::Protocol(error.to_string()))?;
-        let annotations = owned(&frame);
+            .map_err(|error| RequestFailure::Protocol(error.to_string()))?;
+        let annotations = copy_annotations(&frame);
         Ok(Some(Response { value, flags: frame.header.flags, annotations }))
     }
 
     /// Asks for a sign of life from the daemon itself.
-    pub(crate) async fn ping(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn ping(&mut self) -> Result<(), RequestFailure> {
         self.seq = self.seq.wrapping_add(1);
         self.out.clear();
-        self.write_ping().map_err(|error| Failure::Arguments(error.to_string()))?;
-        self.send().await.map_err(Failure::Lost)?;
+        self.write_ping().map_err(|error| RequestFailure::Arguments(error.to_string()))?;
+        self.send().await.map_err(RequestFailure::Lost)?;
         self.receive(&[MessageType::Ping]).await?;
         Ok(())
     }
 
-    async fn shake_hands(
+    async fn handshake(
         &mut self,
         object: &str,
-        settings: &Settings,
+        settings: &ConnectionSettings,
     ) -> Result<Greeting, ConnectError> {
         let unsendable = |reason: String| ConnectError::Handshake(reason);
         let mut hello = Dict::with_capacity(2);
@@ -187,8 +187,8 @@ impl Connection {
             .receive(&[MessageType::ConnectOk, MessageType::ConnectFail])
             .await
             .map_err(|failure| match failure {
-                Failure::Lost(error) => ConnectError::Io(error),
-                Failure::Protocol(reason) | Failure::Arguments(reason) => {
+                RequestFailure::Lost(error) => ConnectError::Io(error),
+                RequestFailure::Protocol(reason) | RequestFailure::Arguments(reason) => {
                     ConnectError::Protocol(reason)
                 }
             })?;
@@ -203,7 +203,7 @@ impl Connection {
                 welcome.as_str().map_or_else(|| welcome.to_string(), str::to_owned),
             ));
         }
-        let annotations = owned(&frame);
+        let annotations = copy_annotations(&frame);
         let mut part = |key: &str| match &mut welcome {
             Value::Dict(welcome) => welcome.remove(key),
             _ => None,
@@ -215,13 +215,13 @@ impl Connection {
 
     fn write_request(
         &mut self,
-        content: Content<'_>,
+        content: RequestContent<'_>,
         flags: Flags,
         annotations: &Annotations,
-        settings: &Settings,
-    ) -> Result<(), Failure> {
+        settings: &ConnectionSettings,
+    ) -> Result<(), RequestFailure> {
         self.out.clear();
-        let unsendable = |error: FrameError| Failure::Arguments(error.to_string());
+        let unsendable = |error: FrameError| RequestFailure::Arguments(error.to_string());
         let mut frame = FrameWriter::begin(
             &mut self.out,
             MessageType::Invoke,
@@ -231,11 +231,11 @@ impl Connection {
         )
         .map_err(unsendable)?;
         match content {
-            Content::Call(call) => self
+            RequestContent::Call(call) => self
                 .serializer
                 .encode_call(call, frame.payload())
-                .map_err(|error| Failure::Arguments(error.to_string()))?,
-            Content::Serialized(payload) => frame.payload().extend_from_slice(payload),
+                .map_err(|error| RequestFailure::Arguments(error.to_string()))?,
+            RequestContent::Serialized(payload) => frame.payload().extend_from_slice(payload),
         }
         frame
             .finish(flags, settings.correlation_id, settings.compression, self.limits.message)
@@ -261,27 +261,27 @@ impl Connection {
         Ok(())
     }
 
-    async fn receive(&mut self, expected: &[MessageType]) -> Result<Frame<'_>, Failure> {
+    async fn receive(&mut self, expected: &[MessageType]) -> Result<Frame<'_>, RequestFailure> {
         let failure = |error: ReadError| match error {
-            ReadError::Io(error) => Failure::Lost(error),
-            ReadError::Frame(error) => Failure::Protocol(error.to_string()),
+            ReadError::Io(error) => RequestFailure::Lost(error),
+            ReadError::Frame(error) => RequestFailure::Protocol(error.to_string()),
         };
         let header = self
             .reader
-            .header(&mut self.stream, &self.limits)
+            .read_header(&mut self.stream, &self.limits)
             .await
             .map_err(failure)?
-            .ok_or_else(|| Failure::Lost(io::ErrorKind::UnexpectedEof.into()))?;
+            .ok_or_else(|| RequestFailure::Lost(io::ErrorKind::UnexpectedEof.into()))?;
         if !expected.contains(&header.kind) {
-            return Err(Failure::Protocol(format!(
+            return Err(RequestFailure::Protocol(format!(
                 "an unexpected kind of message ({:?})",
                 header.kind
             )));
         }
-        self.reader.body(&mut self.stream, header, &self.limits).await.map_err(failure)
+        self.reader.read_frame(&mut self.stream, header, &self.limits).await.map_err(failure)
     }
 }
 
-fn owned(frame: &Frame<'_>) -> Annotations {
+fn copy_annotations(frame: &Frame<'_>) -> Annotations {
     frame.body.annotations.iter().map(|(id, data)| (*id, data.to_vec())).collect()
 }

@@ -20,21 +20,21 @@ use crate::error::Error;
 /// Pyro5's `NS_BCPORT`.
 const BROADCAST_PORT: u16 = 9091;
 /// How often the network is asked; datagrams get lost.
-const ROUNDS: usize = 3;
+const BROADCAST_ROUNDS: usize = 3;
 /// How long an answer is waited for, each time.
-const ROUND: Duration = Duration::from_millis(700);
+const BROADCAST_ROUND_TIME: Duration = Duration::from_millis(700);
 /// The network's broadcast address, and what means this host where nothing leads to a network.
-const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::BROADCAST, Ipv4Addr::UNSPECIFIED];
+const BROADCAST_ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::BROADCAST, Ipv4Addr::UNSPECIFIED];
 /// This host's; on Debian a host's own name stands for the second.
-const HERE: [&str; 2] = ["localhost", "127.0.1.1"];
+const LOCAL_HOSTS: [&str; 2] = ["localhost", "127.0.1.1"];
 /// A longer answer is none.
-const LONGEST: usize = 2048;
+const MAX_ANSWER_BYTES: usize = 2048;
 /// A nameserver that was found takes no longer than this to prove itself.
-const PROOF: Duration = Duration::from_secs(2);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Answers that are looked into, at most: anybody on the network can send as many as he likes.
-const CANDIDATES: usize = 64;
+const MAX_CANDIDATES: usize = 64;
 /// Those of one host. Several nameservers on it may answer, each with its own.
-const CANDIDATES_OF_HOST: usize = 8;
+const MAX_CANDIDATES_PER_HOST: usize = 8;
 
 /// Where to search for a nameserver.
 #[derive(Clone, Debug)]
@@ -80,9 +80,9 @@ pub async fn locate_ns(search: &Search) -> Result<NameServer, Error> {
     }
     let mut tried = Vec::new();
     if *here {
-        for host in HERE {
+        for host in LOCAL_HOSTS {
             let location = Location::Tcp { host: host.to_owned(), port: *port };
-            if answers(&location).await {
+            if is_alive(&location).await {
                 return Ok(NameServer::at(location, *timeout));
             }
         }
@@ -104,15 +104,15 @@ pub async fn locate_ns(search: &Search) -> Result<NameServer, Error> {
 async fn ask_network(port: u16) -> io::Result<Option<Location>> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
     socket.set_broadcast(true)?;
-    let mut answer = [0; LONGEST];
+    let mut answer = [0; MAX_ANSWER_BYTES];
     let mut candidates = Candidates::default();
-    for _ in 0..ROUNDS {
-        for address in ADDRESSES {
+    for _ in 0..BROADCAST_ROUNDS {
+        for address in BROADCAST_ADDRESSES {
             if let Err(error) = socket.send_to(b"GET_NSURI", (address, port)).await {
                 debug!(%address, %error, "cannot ask for a nameserver there");
             }
         }
-        let end = Instant::now() + ROUND;
+        let end = Instant::now() + BROADCAST_ROUND_TIME;
         loop {
             tokio::select! {
                 // In this order: whoever floods us with answers takes no more time than others.
@@ -122,7 +122,7 @@ async fn ask_network(port: u16) -> io::Result<Option<Location>> {
                 received = socket.recv_from(&mut answer) => {
                     // An error is somebody's "port unreachable"; another may still answer.
                     let Ok((length, peer)) = received else { continue };
-                    match location(answer.get(..length).unwrap_or_default()) {
+                    match parse_answer(answer.get(..length).unwrap_or_default()) {
                         Some(location) => candidates.add(peer.ip(), location),
                         None => debug!(%peer, "answered with something that is no nameserver's URI"),
                     }
@@ -131,35 +131,35 @@ async fn ask_network(port: u16) -> io::Result<Option<Location>> {
         }
     }
     // Who has answered late may prove itself still.
-    let last = Instant::now() + PROOF;
+    let last = Instant::now() + PING_TIMEOUT;
     Ok(timeout_at(last, candidates.next()).await.ok().flatten())
 }
 
-/// Nameservers that somebody told of, proving themselves all at the same time.
+/// Nameservers that somebody told of, pinging themselves all at the same time.
 #[derive(Default)]
 struct Candidates {
     known: HashSet<Location>,
-    of_host: HashMap<IpAddr, usize>,
-    proving: JoinSet<Option<Location>>,
+    by_host: HashMap<IpAddr, usize>,
+    pinging: JoinSet<Option<Location>>,
 }
 
 impl Candidates {
     fn add(&mut self, peer: IpAddr, location: Location) {
-        if self.known.len() >= CANDIDATES || self.known.contains(&location) {
+        if self.known.len() >= MAX_CANDIDATES || self.known.contains(&location) {
             return;
         }
-        let of_host = self.of_host.entry(peer).or_default();
-        if *of_host >= CANDIDATES_OF_HOST {
+        let candidates = self.by_host.entry(peer).or_default();
+        if *candidates >= MAX_CANDIDATES_PER_HOST {
             return;
         }
-        *of_host += 1;
+        *candidates += 1;
         self.known.insert(location.clone());
-        self.proving.spawn(async move { answers(&location).await.then_some(location) });
+        self.pinging.spawn(async move { is_alive(&location).await.then_some(location) });
     }
 
     /// The next that has proved itself; `None` when nobody is left to do so.
     async fn next(&mut self) -> Option<Location> {
-        while let Some(proved) = self.proving.join_next().await {
+        while let Some(proved) = self.pinging.join_next().await {
             if let Ok(Some(location)) = proved {
                 return Some(location);
             }
@@ -168,15 +168,15 @@ impl Candidates {
     }
 }
 
-fn location(answer: &[u8]) -> Option<Location> {
+fn parse_answer(answer: &[u8]) -> Option<Location> {
     match std::str::from_utf8(answer).ok()?.parse() {
         Ok(Uri::Pyro { object, location }) if object == NAMESERVER_NAME => Some(location),
         _ => None,
     }
 }
 
-async fn answers(location: &Location) -> bool {
-    let mut nameserver = NameServer::at(location.clone(), Some(PROOF));
+async fn is_alive(location: &Location) -> bool {
+    let mut nameserver = NameServer::at(location.clone(), Some(PING_TIMEOUT));
     let answer = nameserver.ping().await;
     if let Err(error) = &answer {
         debug!(%location, %error, "no nameserver there");
@@ -213,8 +213,8 @@ mod tests {
         });
         let started = Instant::now();
         assert_eq!(ask_network(port).await.unwrap(), None);
-        let rounds = ROUND * u32::try_from(ROUNDS).unwrap();
-        assert!(started.elapsed() < rounds + PROOF + Duration::from_secs(120));
+        let rounds = BROADCAST_ROUND_TIME * u32::try_from(BROADCAST_ROUNDS).unwrap();
+        assert!(started.elapsed() < rounds + PING_TIMEOUT + Duration::from_secs(120));
         flooding.abort();
         drop(silent);
     }

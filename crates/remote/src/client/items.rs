@@ -16,19 +16,19 @@ use crate::error::Error;
 /// Dropped before its end, it is closed by the proxy's next request; [`Items::close`] does so now.
 pub struct Items<'a> {
     proxy: &'a mut Proxy,
-    state: State,
+    state: StreamState,
 }
 
-enum State {
+enum StreamState {
     /// The daemon has the stream with this id.
     Open(String),
     /// It has it no more.
-    Over,
+    Ended,
 }
 
 impl<'a> Items<'a> {
     pub(crate) fn new(proxy: &'a mut Proxy, id: String) -> Self {
-        Items { proxy, state: State::Open(id) }
+        Items { proxy, state: StreamState::Open(id) }
     }
 
     /// The next item; `None` behind the last one.
@@ -39,12 +39,12 @@ impl<'a> Items<'a> {
     /// stream for a while, and `next` may be called again. The item that was asked for may be lost,
     /// so this is never done by itself, whatever [`Proxy::with_retries`] says.
     pub async fn next(&mut self) -> Result<Option<Value>, Error> {
-        let State::Open(id) = &self.state else { return Ok(None) };
+        let StreamState::Open(id) = &self.state else { return Ok(None) };
         let next = self.proxy.call_daemon(NEXT_ITEM, vec![id.as_str().into()]);
         match next.await {
             Ok(item) => Ok(Some(item)),
             Err(Error::Remote(exception)) => {
-                self.state = State::Over;
+                self.state = StreamState::Ended;
                 if is_end(&exception) { Ok(None) } else { Err(Error::Remote(exception)) }
             }
             Err(error) => Err(error),
@@ -81,11 +81,11 @@ impl<'a> Items<'a> {
     /// # Errors
     /// The connection is lost; the daemon closes the stream by itself, later.
     pub async fn close(mut self) -> Result<(), Error> {
-        match std::mem::replace(&mut self.state, State::Over) {
-            State::Over => Ok(()),
-            State::Open(id) => {
-                self.proxy.leave(id);
-                self.proxy.close_left().await
+        match std::mem::replace(&mut self.state, StreamState::Ended) {
+            StreamState::Ended => Ok(()),
+            StreamState::Open(id) => {
+                self.proxy.abandon_stream(id);
+                self.proxy.close_abandoned_streams().await
             }
         }
     }
@@ -93,15 +93,15 @@ impl<'a> Items<'a> {
 
 impl Drop for Items<'_> {
     fn drop(&mut self) {
-        if let State::Open(id) = std::mem::replace(&mut self.state, State::Over) {
-            self.proxy.leave(id);
+        if let StreamState::Open(id) = std::mem::replace(&mut self.state, StreamState::Ended) {
+            self.proxy.abandon_stream(id);
         }
     }
 }
 
 impl fmt::Debug for Items<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_open = matches!(self.state, State::Open(_));
+        let is_open = matches!(self.state, StreamState::Open(_));
         f.debug_struct("Items").field("open", &is_open).finish_non_exhaustive()
     }
 }

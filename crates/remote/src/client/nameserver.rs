@@ -47,7 +47,7 @@ impl NameServer {
     /// `NamingError` from the nameserver for an unknown name; [`Error`] for the way there.
     pub async fn lookup(&mut self, name: &str) -> Result<Uri, Error> {
         let answer = self.proxy.call("lookup", vec![name.into()], Vec::new()).await?;
-        Uri::from_value(&answer).ok_or_else(|| nonsense("lookup", "not a URI"))
+        Uri::from_value(&answer).ok_or_else(|| bad_answer("lookup", "not a URI"))
     }
 
     /// The address of a name, with its tags, sorted.
@@ -60,7 +60,7 @@ impl NameServer {
             Some([uri, tags]) => Uri::from_value(uri).zip(sorted_tags(tags)),
             _ => None,
         };
-        entry.ok_or_else(|| nonsense("lookup", "not (URI, metadata)"))
+        entry.ok_or_else(|| bad_answer("lookup", "not (URI, metadata)"))
     }
 
     /// Registers `name`, in place of whatever had it.
@@ -73,7 +73,7 @@ impl NameServer {
         uri: &Uri,
         metadata: &[String],
     ) -> Result<(), Error> {
-        self.put(name, uri, metadata, false).await
+        self.register_with(name, uri, metadata, false).await
     }
 
     /// Registers `name` unless it is taken.
@@ -86,10 +86,10 @@ impl NameServer {
         uri: &Uri,
         metadata: &[String],
     ) -> Result<(), Error> {
-        self.put(name, uri, metadata, true).await
+        self.register_with(name, uri, metadata, true).await
     }
 
-    async fn put(
+    async fn register_with(
         &mut self,
         name: &str,
         uri: &Uri,
@@ -153,7 +153,7 @@ impl NameServer {
     /// # Errors
     /// [`Error`] for the way there.
     pub async fn with_tags(&mut self, tags: &[String]) -> Result<Vec<Registration>, Error> {
-        self.tagged("meta_all", tags).await
+        self.list_tagged("meta_all", tags).await
     }
 
     /// Names that have at least one of `tags`.
@@ -161,10 +161,14 @@ impl NameServer {
     /// # Errors
     /// [`Error`] for the way there.
     pub async fn with_any_tag(&mut self, tags: &[String]) -> Result<Vec<Registration>, Error> {
-        self.tagged("meta_any", tags).await
+        self.list_tagged("meta_any", tags).await
     }
 
-    async fn tagged(&mut self, how: &str, tags: &[String]) -> Result<Vec<Registration>, Error> {
+    async fn list_tagged(
+        &mut self,
+        how: &str,
+        tags: &[String],
+    ) -> Result<Vec<Registration>, Error> {
         let tags: Vec<Value> = tags.iter().map(|tag| Value::from(tag.as_str())).collect();
         let kwargs = vec![
             (how.to_owned(), Value::from(tags)),
@@ -201,9 +205,11 @@ pub struct Registration {
 pub async fn resolve(uri: &Uri, timeout: Option<Duration>) -> Result<Uri, Error> {
     match uri {
         Uri::Pyro { .. } => Ok(uri.clone()),
-        Uri::PyroName { name, location } => nameserver(location, timeout).await?.lookup(name).await,
+        Uri::PyroName { name, location } => {
+            find_nameserver(location, timeout).await?.lookup(name).await
+        }
         Uri::PyroMeta { tags, location } => {
-            let mut found = nameserver(location, timeout).await?.with_tags(tags).await?;
+            let mut found = find_nameserver(location, timeout).await?.with_tags(tags).await?;
             // Any of them will do: by chance, so that equal services share the load.
             let chance = usize::from(uuid::Uuid::new_v4().as_bytes()[0]) % found.len().max(1);
             let chosen = (chance < found.len()).then(|| found.swap_remove(chance));
@@ -218,7 +224,7 @@ pub async fn resolve(uri: &Uri, timeout: Option<Duration>) -> Result<Uri, Error>
     }
 }
 
-async fn nameserver(
+async fn find_nameserver(
     location: &Option<Location>,
     timeout: Option<Duration>,
 ) -> Result<NameServer, Error> {
@@ -250,13 +256,13 @@ fn sorted_tags(metadata: &Value) -> Option<Vec<String>> {
 
 fn registrations(operation: &'static str, answer: Value) -> Result<Vec<Registration>, Error> {
     let Value::Dict(answer) = answer else {
-        return Err(nonsense(operation, "not a dict"));
+        return Err(bad_answer(operation, "not a dict"));
     };
     answer
         .into_iter()
         .map(|(name, entry)| {
             registration(&name, &entry)
-                .ok_or_else(|| nonsense(operation, "an entry is not (URI, metadata)"))
+                .ok_or_else(|| bad_answer(operation, "an entry is not (URI, metadata)"))
         })
         .collect()
 }
@@ -267,7 +273,7 @@ fn registration(name: &Value, entry: &Value) -> Option<Registration> {
     Some(Registration { name: name.as_str()?.to_owned(), uri: uri.as_str()?.to_owned(), metadata })
 }
 
-fn nonsense(operation: &'static str, reason: &str) -> Error {
+fn bad_answer(operation: &'static str, reason: &str) -> Error {
     Error::Nameserver { operation, reason: reason.to_owned() }
 }
 

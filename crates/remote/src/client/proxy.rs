@@ -14,29 +14,29 @@ use wire::serializer::Serializer;
 use wire::uri::Uri;
 use wire::value::Value;
 
-use crate::client::connection::{Connection, Greeting, Settings};
-use crate::client::exchange::{Asked, Got, What, limited, lost};
+use crate::client::connection::{ClientConnection, ConnectionSettings, Greeting};
+use crate::client::exchange::{CallOutcome, Payload, ProxyRequest, not_connected, within_timeout};
 use crate::client::items::Items;
 use crate::client::nameserver;
-use crate::client::settings::Judge;
+use crate::client::settings::HandshakeCheck;
 use crate::error::{ConnectError, Error};
 use crate::object::{Blob, Metadata, MethodCall};
 
 /// A client's stand-in for a remote object. One call at a time; make another proxy for more.
 pub struct Proxy {
     uri: Uri,
-    pub(super) settings: Settings,
+    pub(super) settings: ConnectionSettings,
     pub(super) timeout: Option<Duration>,
-    pub(super) judge: Option<Judge>,
+    pub(super) handshake_check: Option<HandshakeCheck>,
     pub(super) retries: u32,
     pub(super) connected: Option<Connected>,
-    pub(super) received: Annotations,
+    pub(super) received_annotations: Annotations,
     /// Streams that were left before their end, to be closed.
-    pub(super) left: Vec<String>,
+    pub(super) abandoned_streams: Vec<String>,
 }
 
 pub(super) struct Connected {
-    pub(super) connection: Connection,
+    pub(super) connection: ClientConnection,
     pub(super) object: String,
     pub(super) metadata: Metadata,
 }
@@ -68,9 +68,9 @@ impl Proxy {
         args: Vec<Value>,
         kwargs: Vec<(String, Value)>,
     ) -> Result<Value, Error> {
-        let flags = self.known_method(method).await?;
-        let what = What::Call { args: &args, kwargs: &kwargs };
-        self.value(Asked { object: None, method, what, flags }).await
+        let flags = self.check_method(method).await?;
+        let payload = Payload::Call { args: &args, kwargs: &kwargs };
+        self.request_value(ProxyRequest { object: None, method, payload, flags }).await
     }
 
     /// Calls a method that returns an iterator or a generator, to read its items.
@@ -83,12 +83,12 @@ impl Proxy {
         args: Vec<Value>,
         kwargs: Vec<(String, Value)>,
     ) -> Result<Items<'_>, Error> {
-        let flags = self.known_method(method).await?;
-        let what = What::Call { args: &args, kwargs: &kwargs };
-        let asked = Asked { object: None, method, what, flags };
-        match self.ask(asked).await? {
-            Got::Stream(id) => Ok(Items::new(self, id)),
-            Got::Value(value) => Err(self.malformed(
+        let flags = self.check_method(method).await?;
+        let payload = Payload::Call { args: &args, kwargs: &kwargs };
+        let request = ProxyRequest { object: None, method, payload, flags };
+        match self.request(request).await? {
+            CallOutcome::Stream(id) => Ok(Items::new(self, id)),
+            CallOutcome::Value(value) => Err(self.protocol_error(
                 method,
                 &format!("not an iterator, but {} (see Proxy::call)", value.type_name()),
             )),
@@ -105,9 +105,11 @@ impl Proxy {
         args: Vec<Value>,
         kwargs: Vec<(String, Value)>,
     ) -> Result<(), Error> {
-        self.known_method(method).await?;
-        let what = What::Call { args: &args, kwargs: &kwargs };
-        self.value(Asked { object: None, method, what, flags: Flags::ONEWAY }).await.map(drop)
+        self.check_method(method).await?;
+        let payload = Payload::Call { args: &args, kwargs: &kwargs };
+        self.request_value(ProxyRequest { object: None, method, payload, flags: Flags::ONEWAY })
+            .await
+            .map(drop)
     }
 
     /// Passes a blob on as it came (Pyro5's `SerializedBlob`): only who wants to know its content
@@ -116,7 +118,7 @@ impl Proxy {
     /// # Errors
     /// As [`Proxy::call`]; [`Error::Arguments`] where the serializers are not the same.
     pub async fn call_blob(&mut self, blob: &Blob) -> Result<Value, Error> {
-        let flags = self.known_method(&blob.method).await?.union(Flags::KEEPSERIALIZED);
+        let flags = self.check_method(&blob.method).await?.union(Flags::KEEPSERIALIZED);
         if blob.serializer != self.settings.serializer {
             return Err(Error::Arguments {
                 operation: blob.method.clone(),
@@ -127,8 +129,9 @@ impl Proxy {
                 ),
             });
         }
-        let what = What::Blob(blob);
-        self.value(Asked { object: None, method: &blob.method, what, flags }).await
+        let payload = Payload::Blob(blob);
+        self.request_value(ProxyRequest { object: None, method: &blob.method, payload, flags })
+            .await
     }
 
     /// Reads a property.
@@ -136,7 +139,7 @@ impl Proxy {
     /// # Errors
     /// As [`Proxy::call`].
     pub async fn get(&mut self, property: &str) -> Result<Value, Error> {
-        self.known_property(property).await?;
+        self.check_property(property).await?;
         self.invoke("__getattr__", &[property.into()], Flags::default()).await
     }
 
@@ -145,7 +148,7 @@ impl Proxy {
     /// # Errors
     /// As [`Proxy::call`].
     pub async fn set(&mut self, property: &str, value: Value) -> Result<(), Error> {
-        self.known_property(property).await?;
+        self.check_property(property).await?;
         self.invoke("__setattr__", &[property.into(), value], Flags::default()).await.map(drop)
     }
 
@@ -159,7 +162,7 @@ impl Proxy {
     ) -> Result<Vec<Result<Value, Exception>>, Error> {
         let results = self.invoke("<batch>", &batch_entries(calls), Flags::BATCH).await?;
         let (Value::List(results) | Value::Tuple(results)) = results else {
-            return Err(self.malformed("<batch>", "the results are not a list"));
+            return Err(self.protocol_error("<batch>", "the results are not a list"));
         };
         Ok(results.into_iter().map(unwrap_batch_result).collect())
     }
@@ -178,9 +181,9 @@ impl Proxy {
     /// # Errors
     /// As [`Proxy::call`].
     pub async fn call_daemon(&mut self, method: &str, args: Vec<Value>) -> Result<Value, Error> {
-        let what = What::Call { args: &args, kwargs: &[] };
+        let payload = Payload::Call { args: &args, kwargs: &[] };
         let object = Some(crate::DAEMON_NAME);
-        self.value(Asked { object, method, what, flags: Flags::default() }).await
+        self.request_value(ProxyRequest { object, method, payload, flags: Flags::default() }).await
     }
 
     /// Asks the daemon, not the object, for a sign of life.
@@ -191,10 +194,10 @@ impl Proxy {
         self.connect().await?;
         // Away for the time of the exchange, as in every other.
         let Some(mut connected) = self.connected.take() else {
-            return Err(lost(self.uri.to_string(), "ping"));
+            return Err(not_connected(self.uri.to_string(), "ping"));
         };
-        let outcome = limited(self.timeout, connected.connection.ping()).await;
-        self.settle(outcome, "ping")?;
+        let outcome = within_timeout(self.timeout, connected.connection.ping()).await;
+        self.check_outcome(outcome, "ping")?;
         self.connected = Some(connected);
         Ok(())
     }
@@ -209,14 +212,14 @@ impl Proxy {
         }
         let resolved = Box::pin(nameserver::resolve(&self.uri, self.timeout)).await?;
         let Uri::Pyro { object, location } = &resolved else {
-            return Err(self.malformed("connect", "the nameserver gave no address"));
+            return Err(self.protocol_error("connect", "the nameserver gave no address"));
         };
-        let opening = Connection::open(location, object, &self.settings);
-        let opened = match limited(self.timeout, opening).await {
+        let opening = ClientConnection::open(location, object, &self.settings);
+        let opened = match within_timeout(self.timeout, opening).await {
             Ok(opened) => opened,
             Err(limit) => Err(ConnectError::Timeout(limit)),
         };
-        let judged = opened.and_then(|(connection, greeting)| match &self.judge {
+        let judged = opened.and_then(|(connection, greeting)| match &self.handshake_check {
             None => Ok((connection, greeting)),
             Some(judge) => match judge(&greeting.response) {
                 Ok(()) => Ok((connection, greeting)),
@@ -225,7 +228,7 @@ impl Proxy {
         });
         let (connection, Greeting { metadata, annotations, .. }) =
             judged.map_err(|source| Error::Connect { uri: resolved.to_string(), source })?;
-        self.received = annotations;
+        self.received_annotations = annotations;
         self.connected = Some(Connected { connection, object: object.clone(), metadata });
         Ok(())
     }
@@ -263,24 +266,25 @@ impl Proxy {
 
     /// What came along with the last answer, or with the daemon's welcome.
     pub fn response_annotations(&self) -> &Annotations {
-        &self.received
+        &self.received_annotations
     }
 
     /// A stream is left before its end.
-    pub(super) fn leave(&mut self, stream: String) {
-        self.left.push(stream);
+    pub(super) fn abandon_stream(&mut self, stream: String) {
+        self.abandoned_streams.push(stream);
     }
 
     /// Closes the streams that were left.
-    pub(super) async fn close_left(&mut self) -> Result<(), Error> {
-        for id in std::mem::take(&mut self.left) {
+    pub(super) async fn close_abandoned_streams(&mut self) -> Result<(), Error> {
+        for id in std::mem::take(&mut self.abandoned_streams) {
             // Behind a connection that was lost, the daemon closes them by itself.
             if self.connected.is_some() {
                 let args = [Value::from(id)];
-                let what = What::Call { args: &args, kwargs: &[] };
+                let payload = Payload::Call { args: &args, kwargs: &[] };
                 let object = Some(crate::DAEMON_NAME);
                 let flags = Flags::ONEWAY;
-                self.exchange(&Asked { object, method: "close_stream", what, flags }).await?;
+                self.exchange(&ProxyRequest { object, method: "close_stream", payload, flags })
+                    .await?;
             }
         }
         Ok(())
@@ -291,7 +295,7 @@ impl From<Uri> for Proxy {
     fn from(uri: Uri) -> Self {
         Proxy {
             uri,
-            settings: Settings {
+            settings: ConnectionSettings {
                 serializer: Serializer::Serpent,
                 limits: Limits::default(),
                 compression: false,
@@ -301,11 +305,11 @@ impl From<Uri> for Proxy {
                 correlation_id: None,
             },
             timeout: None,
-            judge: None,
+            handshake_check: None,
             retries: 0,
             connected: None,
-            received: Annotations::new(),
-            left: Vec::new(),
+            received_annotations: Annotations::new(),
+            abandoned_streams: Vec::new(),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::client::proxy::Proxy;
 use crate::tls::ClientTls;
 
 /// Judges a daemon's answer to the handshake data; the error is the reason to stay away.
-pub(crate) type Judge = Arc<dyn Fn(&Value) -> Result<(), String> + Send + Sync>;
+pub(crate) type HandshakeCheck = Arc<dyn Fn(&Value) -> Result<(), String> + Send + Sync>;
 
 impl Proxy {
     /// The same proxy with a limit on connecting and on each call.
@@ -46,7 +46,7 @@ impl Proxy {
         mut self,
         judge: impl Fn(&Value) -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
-        self.judge = Some(Arc::new(judge));
+        self.handshake_check = Some(Arc::new(judge));
         self
     }
 

@@ -42,7 +42,7 @@ impl ClientTls {
 
     fn load(cacerts: &Path, identity: Option<&Identity>) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let verifier = Verifier::new(files::authorities(cacerts)?, Arc::clone(&provider));
+        let verifier = Verifier::new(files::read_accepted(cacerts)?, Arc::clone(&provider));
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::Unfit(error.to_string()))?
@@ -51,7 +51,7 @@ impl ClientTls {
         let config = match identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
-                let certified = files::identity(identity, &provider)?;
+                let certified = files::read_identity(identity, &provider)?;
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
             }
         };

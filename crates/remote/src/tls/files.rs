@@ -18,13 +18,13 @@ const ENCRYPTED_BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 const ENCRYPTED_END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
 
 /// The certificate and key of `identity`, which belong together.
-pub(super) fn identity(
+pub(super) fn read_identity(
     identity: &Identity,
     provider: &CryptoProvider,
 ) -> Result<Arc<CertifiedKey>, TlsError> {
-    let chain = certificates(&identity.certificate)?;
+    let chain = read_certificates(&identity.certificate)?;
     let key_path = identity.key.as_ref().unwrap_or(&identity.certificate);
-    let key = private_key(key_path, identity.password.as_deref())?;
+    let key = read_private_key(key_path, identity.password.as_deref())?;
     let signing = provider.key_provider.load_private_key(key).map_err(|error| {
         content(key_path, format!("the private key is of a kind that cannot be used ({error})"))
     })?;
@@ -44,7 +44,7 @@ pub(super) fn identity(
 }
 
 /// Every certificate of a PEM file, at least one.
-pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bytes = read("certificate file", path)?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
         .collect::<Result<_, _>>()
@@ -60,9 +60,9 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 }
 
 /// The certificates to accept: those of a file, or of every file of a folder.
-pub(super) fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn read_accepted(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     if !path.is_dir() {
-        return certificates(path);
+        return read_certificates(path);
     }
     let fail = |source| TlsError::Read { what: "certificate folder", path: path.into(), source };
     let mut files: Vec<PathBuf> = std::fs::read_dir(path)
@@ -74,7 +74,7 @@ pub(super) fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, T
     let mut found: Vec<CertificateDer<'static>> = Vec::new();
     for file in files.into_iter().filter(|file| file.is_file()) {
         // Such a folder may hold other things too.
-        for certificate in certificates(&file).unwrap_or_default() {
+        for certificate in read_certificates(&file).unwrap_or_default() {
             if !found.contains(&certificate) {
                 found.push(certificate);
             }
@@ -86,7 +86,10 @@ pub(super) fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, T
     Ok(found)
 }
 
-fn private_key(path: &Path, password: Option<&str>) -> Result<PrivateKeyDer<'static>, TlsError> {
+fn read_private_key(
+    path: &Path,
+    password: Option<&str>,
+) -> Result<PrivateKeyDer<'static>, TlsError> {
     let bytes = read("private key", path)?;
     if let Ok(key) = PrivateKeyDer::from_pem_slice(&bytes) {
         return Ok(key);

@@ -25,7 +25,7 @@ pub async fn begins_tls(location: &Location, within: Duration) -> bool {
     let Location::Tcp { host, port } = location else { return false };
     let asking = async {
         let mut stream = net::connect_tcp(host, *port).await?;
-        stream.write_all(&hello(net::bare_host(host))?).await?;
+        stream.write_all(&client_hello(net::bare_host(host))?).await?;
         let mut answer = [0; 2];
         stream.read_exact(&mut answer).await?;
         io::Result::Ok(answer)
@@ -37,7 +37,7 @@ pub async fn begins_tls(location: &Location, within: Duration) -> bool {
 }
 
 /// A client's first record.
-fn hello(host: &str) -> io::Result<Vec<u8>> {
+fn client_hello(host: &str) -> io::Result<Vec<u8>> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?

@@ -29,14 +29,14 @@ impl ServerTls {
     /// A file cannot be used; the error names it.
     pub fn load(identity: &Identity, clients: Option<&Path>) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let certified = files::identity(identity, &provider)?;
+        let certified = files::read_identity(identity, &provider)?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::Unfit(error.to_string()))?;
         let builder = match clients {
             None => builder.with_no_client_auth(),
             Some(path) => {
-                let verifier = Verifier::new(files::authorities(path)?, provider);
+                let verifier = Verifier::new(files::read_accepted(path)?, provider);
                 builder.with_client_cert_verifier(Arc::new(verifier))
             }
         };

@@ -161,7 +161,7 @@ async fn read<S: AsyncRead + Unpin>(
     connection: &mut Connection<S>,
 ) -> Result<Option<Read>, ReadError> {
     let limits = Limits::handshake();
-    let Some(header) = connection.reader.header(&mut connection.stream, &limits).await? else {
+    let Some(header) = connection.reader.read_header(&mut connection.stream, &limits).await? else {
         return Ok(None);
     };
     let hello = |serializer| Hello { header: Some(header), serializer };
@@ -182,7 +182,7 @@ async fn read<S: AsyncRead + Unpin>(
     if header.flags.contains(Flags::COMPRESSED) {
         return Ok(Some((hello, Err("a handshake must not be compressed".into()))));
     }
-    let frame = connection.reader.body(&mut connection.stream, header, &limits).await?;
+    let frame = connection.reader.read_frame(&mut connection.stream, header, &limits).await?;
     let annotations = decode::owned(&frame.body.annotations);
     let wanted = match serializer.decode(&frame.body.payload, &limits) {
         Err(error) => Err(format!("the handshake's data cannot be read: {error}")),

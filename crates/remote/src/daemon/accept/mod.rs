@@ -173,7 +173,7 @@ async fn accept(socket: &ListenerSocket) -> io::Result<(Accepted, Peer)> {
     match socket {
         ListenerSocket::Tcp(listener) => {
             let (stream, address) = listener.accept().await?;
-            if let Err(error) = net::tune_accepted(&stream) {
+            if let Err(error) = net::set_accepted_options(&stream) {
                 debug!(%address, %error, "cannot set the options of a new connection");
             }
             Ok((Accepted::Tcp(stream), Peer::Tcp(address)))

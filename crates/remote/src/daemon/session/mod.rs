@@ -30,7 +30,7 @@ use crate::daemon::call::response::Response;
 use crate::daemon::locks::safe_state;
 use crate::daemon::session::transport::Connection;
 use crate::daemon::session::watchdog::{ClientWatch, IDLE, IdleTimer};
-use crate::frames::{Patience, ReadError};
+use crate::frames::{ReadError, ReadTimeouts};
 use crate::net::ClientStream;
 use crate::session::Session;
 
@@ -57,7 +57,7 @@ pub(crate) async fn serve_requests<S: ClientStream>(
     let session = Arc::new(client.session);
     // Objects hear of the end however this function ends, its future being dropped included.
     let ended = SessionEnd { shared, session: &session };
-    connection.reader.patience = patience(&shared.config);
+    connection.reader.timeouts = read_timeouts(&shared.config);
     let (mut slot, beyond_pool) = match client.access {
         Access::Full(slot) => (slot, None),
         Access::BreakLocksOnly(slot) => (PoolSlot::default(), Some(slot)),
@@ -104,10 +104,10 @@ async fn for_a_short_time(
 
 /// `COMMTIMEOUT` for each server type. A multiplexing Pyro5 waits for the next request with all of
 /// its connections at once, for as long as it takes.
-fn patience(config: &DaemonConfig) -> Patience {
-    Patience {
-        within: config.comm_timeout,
-        between: match config.server_type {
+fn read_timeouts(config: &DaemonConfig) -> ReadTimeouts {
+    ReadTimeouts {
+        within_message: config.comm_timeout,
+        between_messages: match config.server_type {
             ServerType::Thread => config.comm_timeout,
             ServerType::Multiplex => None,
         },
@@ -157,7 +157,7 @@ async fn requests<S: ClientStream>(
             }
         }
         let is_large = permit.is_some();
-        let frame = run_blocking_if(is_large, || connection.reader.frame(header, limits))?;
+        let frame = run_blocking_if(is_large, || connection.reader.parse_frame(header, limits))?;
         if let Some(permit) = &mut permit {
             permit.inflated(frame.body.payload.len(), limits);
         }

@@ -27,7 +27,7 @@ pub(crate) async fn receive_body<S: AsyncRead + Unpin>(
     header: &Header,
 ) -> Result<(), ReadError> {
     if header.body_len() <= SMALL_REQUEST_BYTES {
-        return connection.reader.arrive(&mut connection.stream, header).await;
+        return connection.reader.receive_body(&mut connection.stream, header).await;
     }
     // Boxed, so that connections without large requests are no larger for it.
     Box::pin(receive_large(shared, session, connection, header)).await
@@ -52,7 +52,7 @@ async fn receive_large<S: AsyncRead + Unpin>(
     let evicted = memory.begin_transfer(bytes);
     let Connection { stream, reader, .. } = connection;
     let receiving = async {
-        while let Some(read) = reader.arrive_some(stream, header).await? {
+        while let Some(read) = reader.receive_some(stream, header).await? {
             memory.transferred(read);
         }
         Ok(())

@@ -57,7 +57,7 @@ pub(crate) async fn send_last_words<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 fn write<S>(connection: &mut Connection<S>, error: &FrameError) -> Option<()> {
-    let bytes = connection.reader.seen().first_chunk::<HEADER_LEN>()?;
+    let bytes = connection.reader.buffered().first_chunk::<HEADER_LEN>()?;
     // Its own announcements may be what is wrong.
     let unlimited =
         Limits { message: usize::MAX, annotation_bytes: usize::MAX, ..Limits::default() };

@@ -68,7 +68,7 @@ async fn send_large<S: AsyncWrite + Unpin>(
     let evicted = counted.answers.begin_transfer(counted.number, sending.len());
     let sent = tokio::select! {
         biased;
-        sent = write_all(stream, sending, reader.patience.within, counted) => Some(sent),
+        sent = write_all(stream, sending, reader.timeouts.within_message, counted) => Some(sent),
         () = evicted.cancelled() => None,
     };
     out.clear();

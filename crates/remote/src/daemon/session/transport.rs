@@ -36,7 +36,7 @@ impl<S: AsyncRead + Unpin> Connection<S> {
         loop {
             tokio::select! {
                 biased;
-                header = self.reader.header(&mut self.stream, limits) => {
+                header = self.reader.read_header(&mut self.stream, limits) => {
                     idle.reset();
                     return header;
                 }
@@ -54,7 +54,7 @@ impl<S: AsyncWrite + Unpin> Connection<S> {
     /// answer over a slow line may take longer than a peer may be silent.
     pub(crate) async fn send(&mut self) -> std::io::Result<()> {
         let Connection { stream, reader, out } = self;
-        match reader.patience.within {
+        match reader.timeouts.within_message {
             None => {
                 stream.write_all(out).await?;
                 stream.flush().await?;

@@ -86,7 +86,7 @@ impl<S: ClientStream> ClientWatch<'_, S> {
             tokio::select! {
                 biased;
                 done = &mut waiting => return done,
-                () = stream.ended() => shared.locks.disconnect(session.id),
+                () = stream.wait_closed() => shared.locks.disconnect(session.id),
             }
         }
         waiting.await
@@ -115,7 +115,7 @@ impl<S: ClientStream> ClientWatch<'_, S> {
         let response = tokio::select! {
             biased;
             response = &mut answering => Some(response),
-            () = stream.ended() => None,
+            () = stream.wait_closed() => None,
         };
         let response = match response {
             Some(response) => response,
