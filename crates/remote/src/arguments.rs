@@ -1,21 +1,21 @@
-//! Python's rules for arguments, for native methods.
+//! Argument binding for native methods, by Python's rules.
 //!
-//! Owns how positional and keyword arguments meet parameters, and the `TypeError`s where they do
-//! not; the words are CPython's, since callers know them.
+//! The `TypeError`s for missing, superfluous and unknown arguments have CPython's texts, which
+//! callers know.
 
 use wire::exception::Exception;
 use wire::value::Value;
 
 use crate::object::MethodCall;
 
-/// A native method's parameters.
+/// Parameters of a native method.
 #[derive(Clone, Copy, Debug)]
 pub struct Signature {
     /// The method's qualified name, as Python shows it: `NameServer.lookup`.
     pub name: &'static str,
     /// Names of the parameters, the required ones first.
     pub parameters: &'static [&'static str],
-    /// How many of them have no default.
+    /// The number of parameters without a default.
     pub required: usize,
 }
 
@@ -35,8 +35,8 @@ impl Signature {
         if given > self.parameters.len() {
             return Err(self.too_many(given));
         }
-        for (place, value) in bound.iter_mut().zip(call.args) {
-            *place = Some(value);
+        for (slot, value) in bound.iter_mut().zip(call.args) {
+            *slot = Some(value);
         }
         for (key, value) in call.kwargs {
             let position = self.parameters.iter().position(|name| *name == key);
@@ -47,7 +47,7 @@ impl Signature {
                 Some(Some(_)) => {
                     return Err(self.error(format!("got multiple values for argument '{key}'")));
                 }
-                Some(place) => *place = Some(value),
+                Some(slot) => *slot = Some(value),
             }
         }
         let missing: Vec<&str> = self

@@ -1,7 +1,7 @@
-//! What can go wrong for a caller.
+//! Errors of a [`Proxy`](crate::Proxy): the connection, the protocol, the remote exception.
 //!
-//! Every error names the operation and keeps its source. An exception that the remote object
-//! raised is an answer like any other and travels whole in [`Error::Remote`].
+//! Each names the operation and keeps its source. An exception of the remote object is whole in
+//! [`Error::Remote`].
 
 use std::time::Duration;
 
@@ -13,70 +13,70 @@ pub enum Error {
     /// The address is not a Pyro URI.
     #[error(transparent)]
     Uri(#[from] wire::uri::UriError),
-    /// No connection came about.
+    /// The connection could not be made.
     #[error("cannot connect to {uri}: {source}")]
     Connect {
-        /// Where to.
+        /// The daemon's address.
         uri: String,
-        /// Why not.
+        /// The reason.
         #[source]
         source: ConnectError,
     },
     /// The connection broke; whether the call was carried out is not known.
     #[error("the connection to {uri} was lost during '{operation}': {source}")]
     Lost {
-        /// Where to.
+        /// The daemon's address.
         uri: String,
-        /// What was being done.
+        /// The method, or the step of the protocol.
         operation: String,
-        /// What the connection said.
+        /// The connection's error.
         #[source]
         source: std::io::Error,
     },
-    /// No answer within the proxy's timeout; the connection is given up, since a late answer
-    /// would be taken for that of the next call.
+    /// No answer within the proxy's timeout. The connection is closed: a late answer would be taken
+    /// for that of the next call.
     #[error("no answer from {uri} to '{operation}' within {} s", .timeout.as_secs_f64())]
     Timeout {
-        /// Where to.
+        /// The daemon's address.
         uri: String,
-        /// What was being done.
+        /// The method, or the step of the protocol.
         operation: String,
-        /// The limit that ran out.
+        /// The timeout.
         timeout: Duration,
     },
-    /// The other side does not keep to the protocol.
+    /// The daemon violates the protocol.
     #[error("{uri} sent something that is not an answer to '{operation}': {reason}")]
     Protocol {
-        /// Where to.
+        /// The daemon's address.
         uri: String,
-        /// What was being done.
+        /// The method, or the step of the protocol.
         operation: String,
-        /// What is wrong with it.
+        /// The violation.
         reason: String,
     },
-    /// The arguments cannot be sent with the proxy's serializer.
+    /// The proxy's serializer cannot encode the arguments; nothing was sent.
     #[error("the arguments of '{operation}' cannot be sent: {reason}")]
     Arguments {
-        /// The method called.
+        /// The method.
         operation: String,
-        /// What the serializer said.
+        /// The serializer's error.
         reason: String,
     },
-    /// The object has no such member, by what its daemon told at the handshake; nothing was sent.
+    /// The object has no such member, by the metadata of the handshake; nothing was sent.
     #[error("remote object '{uri}' has no exposed attribute or method '{name}'")]
     Unexposed {
         /// The object.
         uri: String,
-        /// What it does not have.
+        /// The member.
         name: String,
     },
-    /// The method returns an iterator, and its items were not asked for.
+    /// The method returns an iterator and must be called with [`Proxy::stream`](crate::Proxy::stream).
     #[error("'{operation}' returns an iterator: call it with Proxy::stream to read its items")]
     IsStream {
-        /// The method called.
+        /// The method.
         operation: String,
     },
-    /// The remote side raised an exception.
+    /// The remote object or its daemon raised an exception.
     #[error("{0}")]
     Remote(Exception),
     /// No nameserver was found.
@@ -84,15 +84,15 @@ pub enum Error {
         "found no nameserver: {tried}; start one, or say where it is (PYRONAME:NAME@HOST:PORT)"
     )]
     NoNameserver {
-        /// Where it was searched for.
+        /// The addresses that were asked.
         tried: String,
     },
-    /// The nameserver gave an answer that is not one.
+    /// The nameserver's answer has the wrong form.
     #[error("the nameserver's answer to '{operation}' makes no sense: {reason}")]
     Nameserver {
-        /// What it was asked.
+        /// The nameserver's method.
         operation: &'static str,
-        /// What is wrong with the answer.
+        /// The mistake in the answer.
         reason: String,
     },
 }
@@ -110,10 +110,10 @@ impl Error {
     }
 }
 
-/// Why no connection came about.
+/// Why a connection could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The network says no.
+    /// The operating system's error.
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// No answer in time.
@@ -122,13 +122,13 @@ pub enum ConnectError {
     /// The daemon refused, with a reason.
     #[error("refused: {0}")]
     Refused(String),
-    /// Whatever listens there does not speak Pyro5's protocol.
+    /// The server does not speak Pyro5's protocol.
     #[error("what listens there does not speak Pyro5's protocol: {0}")]
     Protocol(String),
-    /// No TLS with this server: its certificate is not accepted, or ours is not.
+    /// The TLS handshake failed: one side does not accept the other's certificate.
     #[error("TLS: {0}")]
     Tls(#[source] std::io::Error),
-    /// The daemon's answer to the handshake is not what this client wants.
+    /// The proxy's [handshake check](crate::Proxy::with_handshake_check) refused the daemon's answer.
     #[error("the daemon's answer to the handshake is not accepted: {0}")]
     Unwelcome(String),
     /// The handshake's data cannot be serialized.

@@ -1,8 +1,7 @@
-//! Whole frames out of a byte stream.
+//! Frame reader: whole frames from a byte stream.
 //!
-//! Owns the read buffer of a connection. A frame's announced length is checked before room for it
-//! is made, and room is made as bytes arrive: a peer that announces much and sends little costs
-//! little.
+//! A frame's announced length is checked before memory is allocated, and memory is allocated as
+//! bytes arrive: a peer that announces much and sends little costs little.
 
 use std::future::poll_fn;
 use std::io;
@@ -17,11 +16,11 @@ use tokio::time::Instant;
 use wire::Limits;
 use wire::message::{Body, FrameError, HEADER_LEN, Header, PROTOCOL_VERSION};
 
-/// What is read at once at least; most requests fit.
+/// Bytes of a small read, which most requests fit into.
 const SMALL_READ_BYTES: usize = 4 * 1024;
-/// Room made ahead of the bytes at most, however long a frame is said to be.
+/// Largest allocation ahead of the received bytes, whatever length a frame announces.
 const READ_AHEAD_BYTES: usize = 1024 * 1024;
-/// A buffer larger than this is given back once its frame is done.
+/// Largest buffer that is kept after its frame has been handled.
 const KEPT_BUFFER_BYTES: usize = 256 * 1024;
 
 /// Why no frame could be read.
@@ -30,33 +29,33 @@ pub(crate) enum ReadError {
     /// The connection failed, or ended within a frame.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The bytes are no frame.
+    /// The bytes are not a frame.
     #[error(transparent)]
     Frame(#[from] FrameError),
 }
 
-/// Reads frames from one connection.
+/// Reader of frames, with the receive buffer of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct FrameReader {
     buffer: BytesMut,
-    /// Length of the frame handed out last; it goes from the buffer at the next call.
+    /// Bytes of the last frame, which the next call removes from the buffer.
     used: usize,
     pub(crate) timeouts: ReadTimeouts,
-    /// Since when the peer is waited for, where its time counts: a reader that is left and taken up
-    /// again goes on waiting.
+    /// Start of the current wait under a timeout. A read that is cancelled and repeated does not
+    /// restart it.
     waiting_since: Option<Instant>,
 }
 
-/// How long a peer may be silent.
+/// Longest silence of a peer; `None` is unlimited.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ReadTimeouts {
-    /// In the middle of a message; for ever if absent.
+    /// In the middle of a message.
     pub(crate) within_message: Option<Duration>,
-    /// Between two messages; for ever if absent.
+    /// Between two messages.
     pub(crate) between_messages: Option<Duration>,
 }
 
-/// One frame, borrowed from the reader's buffer.
+/// Frame, borrowed from the reader's buffer.
 #[derive(Debug)]
 pub(crate) struct Frame<'a> {
     pub(crate) header: Header,
@@ -64,7 +63,7 @@ pub(crate) struct Frame<'a> {
 }
 
 impl FrameReader {
-    /// The next frame's header and its bytes in the buffer; `None` at an orderly end.
+    /// Reads the next frame's header; `None` if the stream ends between two frames.
     ///
     /// Cancel safe: bytes that arrived stay in the buffer.
     pub(crate) async fn read_header<R: AsyncRead + Unpin>(
@@ -77,7 +76,7 @@ impl FrameReader {
             if let Some(bytes) = self.buffer.first_chunk::<HEADER_LEN>() {
                 return Ok(Some(Header::decode(bytes, limits)?));
             }
-            // Bytes that cannot become a frame are refused now, not when forty of them are here.
+            // Bytes that cannot become a frame are refused before a whole header is there.
             refuse_early(&self.buffer)?;
             if !self.fill(io, HEADER_LEN).await? {
                 return if self.buffer.is_empty() { Ok(None) } else { Err(truncated().into()) };
@@ -85,7 +84,7 @@ impl FrameReader {
         }
     }
 
-    /// The whole frame that `header` begins.
+    /// Reads the rest of the frame that `header` begins.
     pub(crate) async fn read_frame<R: AsyncRead + Unpin>(
         &mut self,
         io: &mut R,
@@ -96,7 +95,7 @@ impl FrameReader {
         Ok(self.parse_frame(header, limits)?)
     }
 
-    /// Waits until all of the frame that `header` begins is here.
+    /// Waits until the whole frame that `header` begins is in the buffer.
     pub(crate) async fn receive_body<R: AsyncRead + Unpin>(
         &mut self,
         io: &mut R,
@@ -106,7 +105,8 @@ impl FrameReader {
         Ok(())
     }
 
-    /// The same, waiting for some more of it only: how many bytes that were, none if all is here.
+    /// Reads once towards the frame that `header` begins, and returns the number of new bytes;
+    /// `None` if the whole frame is in the buffer.
     pub(crate) async fn receive_some<R: AsyncRead + Unpin>(
         &mut self,
         io: &mut R,
@@ -123,7 +123,7 @@ impl FrameReader {
         Ok(Some(self.buffer.len() - before))
     }
 
-    /// The frame that has arrived.
+    /// Parses the frame that is in the buffer.
     pub(crate) fn parse_frame(
         &self,
         header: Header,
@@ -133,14 +133,11 @@ impl FrameReader {
         Ok(Frame { header, body: Body::parse(&header, bytes, limits)? })
     }
 
-    /// Reads once, towards `total` bytes in the buffer; false when the peer has ended.
+    /// Reads once, towards `total` bytes in the buffer; false at the end of the stream.
     async fn fill<R: AsyncRead + Unpin>(&mut self, io: &mut R, total: usize) -> io::Result<bool> {
         let missing = total.saturating_sub(self.buffer.len());
-        let patience = if self.buffer.is_empty() {
-            self.timeouts.between_messages
-        } else {
-            self.timeouts.within_message
-        };
+        let ReadTimeouts { within_message, between_messages } = self.timeouts;
+        let timeout = if self.buffer.is_empty() { between_messages } else { within_message };
         let buffer = &mut self.buffer;
         let read = async {
             if missing <= SMALL_READ_BYTES {
@@ -149,21 +146,21 @@ impl FrameReader {
             buffer.reserve(missing.min(READ_AHEAD_BYTES));
             io.read_buf(buffer).await
         };
-        // As good as never, where the clock cannot say when.
-        let Some(limit) = patience else { return Ok(read.await? > 0) };
+        let Some(timeout) = timeout else { return Ok(read.await? > 0) };
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
-        let Some(end) = since.checked_add(limit) else { return Ok(read.await? > 0) };
-        let read = tokio::time::timeout_at(end, read).await;
+        // A deadline beyond the clock's range is never reached.
+        let Some(deadline) = since.checked_add(timeout) else { return Ok(read.await? > 0) };
+        let read = tokio::time::timeout_at(deadline, read).await;
         self.waiting_since = None;
         Ok(read.map_err(|_| io::ErrorKind::TimedOut)?? > 0)
     }
 
-    /// What has been read of the frame that is being read.
+    /// The bytes in the buffer: the beginning of a frame, or a whole one.
     pub(crate) fn buffered(&self) -> &[u8] {
         &self.buffer
     }
 
-    /// Frees the buffer, if it is empty.
+    /// Frees the buffer if it is empty.
     pub(crate) fn free_buffer(&mut self) {
         self.release_used();
         if self.buffer.is_empty() {
@@ -179,21 +176,21 @@ impl FrameReader {
     }
 }
 
-/// Reads once into `buffer`, by way of the stack: a connection that waits holds no room for what may
-/// come, and one with small requests never has more than they need.
+/// Reads once into `buffer`, through the stack: an idle connection holds no memory, and one with
+/// small requests only as much as they need.
 fn poll_small<R: AsyncRead + Unpin>(
     io: &mut R,
     context: &mut Context<'_>,
     buffer: &mut BytesMut,
 ) -> Poll<io::Result<usize>> {
-    let mut room = [MaybeUninit::uninit(); SMALL_READ_BYTES];
-    let mut read = ReadBuf::uninit(&mut room);
+    let mut bytes = [MaybeUninit::uninit(); SMALL_READ_BYTES];
+    let mut read = ReadBuf::uninit(&mut bytes);
     ready!(Pin::new(io).poll_read(context, &mut read))?;
     buffer.extend_from_slice(read.filled());
     Poll::Ready(Ok(read.filled().len()))
 }
 
-/// Refuses a beginning that no frame of ours has: the name, then the protocol's version.
+/// Refuses bytes that no frame begins with: another magic, or another protocol version.
 fn refuse_early(bytes: &[u8]) -> Result<(), FrameError> {
     const MAGIC: &[u8; 4] = b"PYRO";
     let seen = bytes.len().min(MAGIC.len());

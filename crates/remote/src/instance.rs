@@ -1,7 +1,6 @@
-//! Instance modes of native objects.
+//! Instance modes `session` and `percall` of native objects: instances made by a factory.
 //!
-//! `single` needs nothing: the registered object is the instance. `session` and `percall` make
-//! instances from a factory; this module owns when they are made and when they go.
+//! `single` needs no code: the registered object is the instance.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +10,7 @@ use wire::exception::Exception;
 use crate::object::{Answer, Metadata, Object, Request};
 use crate::session::Session;
 
-/// One instance for each connection, made at its first call, dropped when the connection ends.
+/// Object with one instance per connection, made at its first call, dropped when it ends.
 pub struct PerSession<F, O> {
     make: F,
     metadata: Metadata,
@@ -22,14 +21,14 @@ impl<F, O> PerSession<F, O>
 where
     F: Fn() -> Result<O, Exception>,
 {
-    /// Serves instances that `make` makes; all of them have `metadata`.
+    /// Serves instances that `make` returns; all of them have `metadata`.
     pub fn new(metadata: Metadata, make: F) -> Self {
         PerSession { make, metadata, instances: Mutex::new(HashMap::new()) }
     }
 
     fn instance(&self, session: &Session) -> Result<Arc<O>, Exception> {
-        // A session's calls come one after the other, so that nobody makes its instance twice,
-        // and a slow constructor keeps only its own session waiting.
+        // The calls of a session run one after the other, so its instance is made once. The lock is
+        // not held meanwhile: a slow constructor delays only its own session.
         if let Some(instance) = self.lock().get(&session.id) {
             return Ok(Arc::clone(instance));
         }
@@ -71,7 +70,7 @@ where
     }
 }
 
-/// A new instance for each call.
+/// Object with a new instance for each call.
 pub struct PerCall<F> {
     make: F,
     metadata: Metadata,
@@ -81,7 +80,7 @@ impl<F, O> PerCall<F>
 where
     F: Fn() -> Result<O, Exception>,
 {
-    /// Serves instances that `make` makes; all of them have `metadata`.
+    /// Serves instances that `make` returns; all of them have `metadata`.
     pub fn new(metadata: Metadata, make: F) -> Self {
         PerCall { make, metadata }
     }

@@ -1,6 +1,4 @@
-//! Sockets: listening, connecting, and the options that every connection gets.
-//!
-//! Owns what is said to the operating system about a connection. Knows no frames.
+//! Sockets: listeners, connections, and the options that are set on them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,26 +14,27 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_rustls::server::TlsStream;
 use wire::uri::Location;
 
-/// Connections that may wait to be accepted.
+/// Connections that the kernel queues until they are accepted.
 const LISTEN_BACKLOG: i32 = 1024;
-/// A silent peer is asked for a sign of life after this long,
+/// Silence of a peer before the first TCP keepalive probe.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
-/// then at this interval,
+/// Pause between two keepalive probes.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
-/// this many times: a vanished client's session ends within about 12 s.
+/// Unanswered probes that end a connection: a vanished client's session ends within about 12 s.
 const KEEPALIVE_PROBES: u32 = 3;
-/// Sent bytes that nobody acknowledges end a daemon's connection after as long. So does a window that stays
-/// closed, though its peer answers each probe of it: Linux counts from the first probe on. A peer that
-/// reads nothing for so long while an answer fills all buffers is lost with those that vanish.
-/// Without the option the kernel would probe a vanished one for a quarter of an hour, and its lock
-/// would not be free. To tell them apart takes TCP_INFO, which no safe library of ours can read.
+/// TCP_USER_TIMEOUT of a daemon's connections: unacknowledged bytes end one after this time.
+///
+/// Without it the kernel probes a vanished client for a quarter of an hour, and its lock stays
+/// taken. It also ends the connection of a client that reads nothing for so long while an answer
+/// fills all buffers: Linux counts a closed window from its first probe on. Only TCP_INFO tells the
+/// two apart, which no safe library in use can read.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(11);
 
-/// Between two looks at a connection that has unread bytes.
+/// Pause between two checks whether a connection with unread bytes is closed.
 const CLOSE_POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A listening socket and the location that URIs give for it.
+/// Listening socket, with the location for its URIs.
 #[derive(Debug)]
 pub struct Listener {
     pub(crate) socket: ListenerSocket,
@@ -58,21 +57,21 @@ pub(crate) enum ListenerSocket {
 pub struct BindError {
     address: String,
     hint: String,
-    /// What the operating system said.
+    /// The operating system's error.
     #[source]
     pub source: io::Error,
 }
 
 impl Listener {
-    /// Listens on TCP. A `port` of 0 takes a free one; the URIs keep `host` as it is written.
+    /// Listens on TCP. Port 0 means a free one. The URIs keep `host` as it is written.
     ///
     /// # Errors
-    /// The host has no address here, the port is taken, or may not be used.
+    /// The host has no address on this machine, or the port is taken or not permitted.
     pub async fn bind_tcp(host: &str, port: u16) -> Result<Self, BindError> {
         let fail = |source: io::Error| BindError::new(format!("{host} port {port}"), source);
         let addresses: Vec<SocketAddr> =
             tokio::net::lookup_host((bare_host(host), port)).await.map_err(fail)?.collect();
-        // As Pyro5 does, IPv4 is preferred where a name has both: clients try it first.
+        // As in Pyro5, IPv4 is preferred if a name has both: clients try it first.
         let address = addresses
             .iter()
             .find(|address| address.is_ipv4())
@@ -87,10 +86,10 @@ impl Listener {
         })
     }
 
-    /// Listens on a Unix socket at `path`; a dead socket file in the way is removed.
+    /// Listens on a Unix socket at `path`. The socket file of a dead process is replaced.
     ///
     /// # Errors
-    /// Somebody listens there already, or the path cannot be used.
+    /// Another process listens there, or the path cannot be used.
     #[cfg(unix)]
     pub fn bind_unix(path: &Path) -> Result<Self, BindError> {
         let fail =
@@ -111,7 +110,7 @@ impl Listener {
         })
     }
 
-    /// Where clients find this listener.
+    /// The address for clients.
     pub fn location(&self) -> &Location {
         &self.location
     }
@@ -121,7 +120,7 @@ impl Listener {
 impl Drop for ListenerSocket {
     fn drop(&mut self) {
         if let ListenerSocket::Unix { path, .. } = self {
-            // Best effort: whoever binds there next removes a dead file too.
+            // Best effort: the next `bind_unix` replaces a dead file too.
             let _ = std::fs::remove_file(path);
         }
     }
@@ -141,9 +140,9 @@ impl BindError {
     }
 }
 
-/// A client's connection, whose end can be seen while nothing is read from it.
+/// Connection to a client. Its end is noticed without reading.
 pub(crate) trait ClientStream: AsyncRead + AsyncWrite + Unpin {
-    /// Resolves when the peer has ended the connection, or the system has given it up.
+    /// Waits until the peer or the operating system has closed the connection.
     fn wait_closed(&self) -> impl Future<Output = ()> + Send;
 }
 
@@ -166,7 +165,7 @@ impl<S: ClientStream> ClientStream for TlsStream<S> {
     }
 }
 
-/// Within this process, where the other end is dropped and not lost: a read tells that.
+/// In-memory stream: its end is only noticed by a read.
 impl ClientStream for DuplexStream {
     async fn wait_closed(&self) {
         std::future::pending().await
@@ -182,22 +181,22 @@ where
             Ok(ready) if !ready.is_read_closed() && !ready.is_error() => {}
             Ok(_) | Err(_) => return,
         }
-        // The next request is there already, or an event is left over from the last one: the
-        // stream stays readable, and its end can only be seen by looking again.
+        // The stream stays readable while the next request is unread, or by an event of the last
+        // one. Its end can only be noticed by checking again.
         tokio::time::sleep(CLOSE_POLL_INTERVAL).await;
     }
 }
 
-/// Sets what a connection that was accepted gets.
+/// Sets the options of an accepted connection.
 pub(crate) fn set_accepted_options(stream: &TcpStream) -> io::Result<()> {
-    // Linux has given it what the listener has, which spares six calls of the system for each.
+    // On Linux it inherits the listener's, which saves six system calls.
     if cfg!(target_os = "linux") { Ok(()) } else { set_options(&SockRef::from(stream)) }
 }
 
-/// Sets what every TCP connection gets, on both sides; the daemon's has a limit on unacknowledged
-/// bytes, too. A client waits for as long as its timeout says: a daemon that is busy with one call
-/// may leave the bytes of the next where they are, for minutes, and that limit would take it for
-/// dead.
+/// Sets the options of every TCP connection, on both sides.
+///
+/// A client has no [`UNACKNOWLEDGED_TIMEOUT`]: a daemon that is busy with one call may leave the
+/// bytes of the next unread for minutes and is not dead.
 fn set_options(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
@@ -207,7 +206,7 @@ fn set_options(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_keepalive(&keepalive)
 }
 
-/// Connects to `host`, trying its addresses in turn.
+/// Connects to `host`, trying its addresses one after the other.
 pub(crate) async fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     let stream = TcpStream::connect((bare_host(host), port)).await?;
     set_options(&SockRef::from(&stream))?;
@@ -216,7 +215,7 @@ pub(crate) async fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> 
 
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restarted daemon takes its port again while old connections linger.
+    // A restarted daemon binds its port again although old connections linger.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     #[cfg(target_os = "linux")]
@@ -229,7 +228,7 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// An IPv6 address without the brackets that URIs put around it.
+/// A host without the brackets that URIs put around an IPv6 address.
 pub(crate) fn bare_host(host: &str) -> &str {
     host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
 }

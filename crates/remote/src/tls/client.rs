@@ -1,4 +1,4 @@
-//! A client's side of TLS.
+//! TLS settings and handshake of a client.
 
 use std::fmt;
 use std::io;
@@ -16,15 +16,16 @@ use tokio_rustls::rustls::sign::SingleCertAndKey;
 use super::verify::Verifier;
 use super::{Identity, TlsError, files};
 
-/// The servers that a client trusts, and its own certificate. Cheap to clone.
+/// TLS settings of a client: the servers that it trusts, and its own certificate. Cheap to clone.
 #[derive(Clone)]
 pub struct ClientTls {
     connector: TlsConnector,
 }
 
 impl ClientTls {
-    /// Trusts the certificates of `cacerts`, a file or a folder (Pyro5's `SSL_CACERTS`): servers
-    /// that show one of them, and servers that show their host's name issued by one of them.
+    /// Trusts the certificates of `cacerts`, a file or a folder (Pyro5's `SSL_CACERTS`). A server
+    /// is trusted with one of these certificates, or with one for its host's name that one of these
+    /// has issued.
     ///
     /// # Errors
     /// A file cannot be used; the error names it.
@@ -32,7 +33,7 @@ impl ClientTls {
         Self::load(cacerts, None)
     }
 
-    /// As [`ClientTls::trusting`], and shows a certificate to servers that ask for one.
+    /// As [`ClientTls::trusting`], with a client certificate for servers that request one.
     ///
     /// # Errors
     /// A file cannot be used; the error names it.
@@ -58,7 +59,7 @@ impl ClientTls {
         Ok(ClientTls { connector: TlsConnector::from(Arc::new(config)) })
     }
 
-    /// Shakes hands with the server at `host`.
+    /// Does the TLS handshake with the server at `host`.
     pub(crate) async fn connect(
         &self,
         host: &str,

@@ -1,6 +1,6 @@
-//! Certificates and keys out of PEM files.
+//! PEM files with certificates and private keys.
 //!
-//! Owns what is said of a file that cannot be used: which one, why, and what to do.
+//! The error for a file that cannot be used names the file, the reason and the remedy.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::{Identity, TlsError};
 const ENCRYPTED_BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 const ENCRYPTED_END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
 
-/// The certificate and key of `identity`, which belong together.
+/// Reads the certificate chain and the private key of `identity`, and checks that they match.
 pub(super) fn read_identity(
     identity: &Identity,
     provider: &CryptoProvider,
@@ -29,8 +29,8 @@ pub(super) fn read_identity(
         content(key_path, format!("the private key is of a kind that cannot be used ({error})"))
     })?;
     let certified = CertifiedKey::new(chain, signing);
-    // A certificate that cannot be looked into (of X.509 version 1, say) is used all the same, as
-    // Pyro5 does.
+    // A certificate that rustls cannot parse, such as one of X.509 version 1, is used unchecked, as
+    // in Pyro5.
     if let Err(tokio_rustls::rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) =
         certified.keys_match()
     {
@@ -43,8 +43,8 @@ pub(super) fn read_identity(
     Ok(Arc::new(certified))
 }
 
-/// Every certificate of a PEM file, at least one.
-pub(super) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// Reads every certificate of a PEM file, at least one.
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bytes = read("certificate file", path)?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
         .collect::<Result<_, _>>()
@@ -59,7 +59,7 @@ pub(super) fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'stati
     Ok(found)
 }
 
-/// The certificates to accept: those of a file, or of every file of a folder.
+/// Reads the certificates to accept: those of a file, or of every file in a folder.
 pub(super) fn read_accepted(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     if !path.is_dir() {
         return read_certificates(path);
@@ -73,7 +73,7 @@ pub(super) fn read_accepted(path: &Path) -> Result<Vec<CertificateDer<'static>>,
     files.sort();
     let mut found: Vec<CertificateDer<'static>> = Vec::new();
     for file in files.into_iter().filter(|file| file.is_file()) {
-        // Such a folder may hold other things too.
+        // Other files in the folder are skipped.
         for certificate in read_certificates(&file).unwrap_or_default() {
             if !found.contains(&certificate) {
                 found.push(certificate);

@@ -1,10 +1,10 @@
-//! TLS for daemons and proxies, with what Pyro5's SSL settings name: PEM files.
+//! TLS for daemons and proxies, configured with the PEM files of Pyro5's SSL settings.
 //!
-//! Owns how certificates and keys are read, and whose are accepted. A certificate in the file of
-//! accepted ones is accepted as it is, whatever it says of itself: self-signed ones, made with one
-//! line of OpenSSL, are what laboratories have. Any other must have been issued by an accepted one
-//! that may do so; one of X.509 version 1, which OpenSSL makes where nobody asks for an extension,
-//! by an accepted one itself and not through others in between. Knows nothing of messages.
+//! | certificate of the peer | accepted if |
+//! |---|---|
+//! | in the file of accepted ones | always: laboratories have self-signed ones, made with one line of OpenSSL |
+//! | of X.509 version 3 | issued by an accepted certificate that may issue others |
+//! | of X.509 version 1, which OpenSSL makes without extensions | issued by an accepted certificate directly |
 
 mod certificate;
 mod client;
@@ -20,20 +20,20 @@ pub use client::ClientTls;
 pub use probe::begins_tls;
 pub use server::ServerTls;
 
-/// A certificate with its private key, in PEM files.
+/// Certificate with its private key, in PEM files.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// The certificate, with those that it was issued by behind it where there are some.
+    /// The certificate, followed by the intermediate ones that issued it.
     pub certificate: PathBuf,
-    /// The private key; none where it is in the certificate's file.
+    /// The private key; `None` if it is in the certificate's file.
     pub key: Option<PathBuf>,
-    /// What the private key is encrypted with, if it is.
+    /// The password of an encrypted private key.
     pub password: Option<String>,
 }
 
 impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The password is nobody's business.
+        // The password must not be logged.
         f.debug_struct("Identity")
             .field("certificate", &self.certificate)
             .field("key", &self.key)
@@ -41,29 +41,29 @@ impl std::fmt::Debug for Identity {
     }
 }
 
-/// Why TLS cannot be used with the given files.
+/// Why TLS cannot be set up with the given files.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("cannot read the {what} {}: {source}", .path.display())]
     Read {
-        /// What it should hold.
+        /// The file's expected content.
         what: &'static str,
-        /// Where it is.
+        /// The file's path.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         #[source]
         source: std::io::Error,
     },
-    /// A file does not hold what it should.
+    /// A file lacks the expected content.
     #[error("{}: {problem}", .path.display())]
     Content {
-        /// Where it is.
+        /// The file's path.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// The problem and its remedy.
         problem: String,
     },
-    /// The files do not go together.
+    /// Certificate and key do not match, or rustls refuses the settings.
     #[error("{0}")]
     Unfit(String),
 }

@@ -1,6 +1,6 @@
-//! Whether somebody speaks TLS: for those who look after servers and need not trust them.
+//! TLS probe: whether a server answers a ClientHello.
 //!
-//! Owns the first record each way. No certificate is looked at, and no handshake is completed.
+//! A liveness check needs no trust: no certificate is read and no handshake is completed.
 
 use std::io;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use wire::uri::Location;
 
 use crate::net;
 
-/// The types of record that can answer a client's first: an alert, or the server's hello.
+/// Types of the record that can answer a ClientHello: an alert, or the server's hello.
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
-/// The first byte of every version's number so far.
+/// First byte of the version in every TLS record.
 const MAJOR_VERSION: u8 = 3;
 
-/// Whether the server at `location` answers the beginning of a TLS handshake with TLS.
+/// Whether the server at `location` answers a ClientHello with TLS, within the time `within`.
 pub async fn begins_tls(location: &Location, within: Duration) -> bool {
     let Location::Tcp { host, port } = location else { return false };
     let asking = async {
@@ -36,7 +36,7 @@ pub async fn begins_tls(location: &Location, within: Duration) -> bool {
     }
 }
 
-/// A client's first record.
+/// The record with the ClientHello.
 fn client_hello(host: &str) -> io::Result<Vec<u8>> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()

@@ -1,4 +1,4 @@
-//! A daemon's side of TLS.
+//! TLS settings and handshake of a daemon.
 
 use std::fmt;
 use std::io;
@@ -15,15 +15,15 @@ use tokio_rustls::server::TlsStream;
 use super::verify::Verifier;
 use super::{Identity, TlsError, files};
 
-/// The certificate of a daemon, and which clients it lets in. Cheap to clone.
+/// TLS settings of a daemon: its certificate, and the clients that it accepts. Cheap to clone.
 #[derive(Clone)]
 pub struct ServerTls {
     acceptor: TlsAcceptor,
 }
 
 impl ServerTls {
-    /// Reads the daemon's certificate, and the certificates of `clients` where clients must show
-    /// one: their own, or that of who issued theirs; a file or a folder.
+    /// Reads the daemon's certificate. With `clients`, a file or a folder, clients must show a
+    /// certificate that is in it, or that one in it has issued.
     ///
     /// # Errors
     /// A file cannot be used; the error names it.
@@ -44,7 +44,7 @@ impl ServerTls {
         Ok(ServerTls { acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 
-    /// Shakes hands with a client.
+    /// Does the TLS handshake with a client.
     pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
