@@ -5,7 +5,6 @@ use std::time::Duration;
 use wire::uri::{Location, Uri};
 use wire::value::Value;
 
-use crate::client::discovery::{Search, locate_ns};
 use crate::client::proxy::Proxy;
 use crate::error::Error;
 
@@ -196,42 +195,6 @@ pub struct Registration {
     pub uri: String,
     /// Its tags, sorted.
     pub metadata: Vec<String>,
-}
-
-/// The direct address that `uri` stands for, asking a nameserver where it must.
-///
-/// # Errors
-/// What the nameserver said, or [`Error`] for the way there.
-pub async fn resolve(uri: &Uri, timeout: Option<Duration>) -> Result<Uri, Error> {
-    match uri {
-        Uri::Pyro { .. } => Ok(uri.clone()),
-        Uri::PyroName { name, location } => {
-            find_nameserver(location, timeout).await?.lookup(name).await
-        }
-        Uri::PyroMeta { tags, location } => {
-            let mut found = find_nameserver(location, timeout).await?.with_tags(tags).await?;
-            // Any of them will do: by chance, so that equal services share the load.
-            let chance = usize::from(uuid::Uuid::new_v4().as_bytes()[0]) % found.len().max(1);
-            let chosen = (chance < found.len()).then(|| found.swap_remove(chance));
-            let chosen = chosen.ok_or_else(|| {
-                Error::Remote(wire::exception::Exception::naming_error(format!(
-                    "no registrations available with desired metadata properties {}",
-                    tags.join(", ")
-                )))
-            })?;
-            Ok(chosen.uri.parse()?)
-        }
-    }
-}
-
-async fn find_nameserver(
-    location: &Option<Location>,
-    timeout: Option<Duration>,
-) -> Result<NameServer, Error> {
-    match location {
-        Some(location) => Ok(NameServer::at(location.clone(), timeout)),
-        None => locate_ns(&Search { timeout, ..Search::default() }).await,
-    }
 }
 
 /// Tags as they are sent.

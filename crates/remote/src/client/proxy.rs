@@ -5,26 +5,26 @@
 //! not move twice.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wire::Limits;
-use wire::exception::{Exception, unwrap_from_batch};
-use wire::message::{Annotations, Flags};
+use wire::message::Annotations;
 use wire::serializer::Serializer;
 use wire::uri::Uri;
 use wire::value::Value;
 
-use crate::client::connection::{ClientConnection, ConnectionSettings, Greeting};
-use crate::client::exchange::{CallOutcome, Payload, ProxyRequest, not_connected, within_timeout};
-use crate::client::items::Items;
-use crate::client::nameserver;
-use crate::client::settings::HandshakeCheck;
-use crate::error::{ConnectError, Error};
-use crate::object::{Blob, Metadata, MethodCall};
+use crate::client::connection::{ClientConnection, ConnectionSettings};
+use crate::error::Error;
+use crate::object::Metadata;
+use crate::tls::ClientTls;
+
+/// Judges a daemon's answer to the handshake data; the error is the reason to stay away.
+pub(crate) type HandshakeCheck = Arc<dyn Fn(&Value) -> Result<(), String> + Send + Sync>;
 
 /// A client's stand-in for a remote object. One call at a time; make another proxy for more.
 pub struct Proxy {
-    uri: Uri,
+    pub(super) uri: Uri,
     pub(super) settings: ConnectionSettings,
     pub(super) timeout: Option<Duration>,
     pub(super) handshake_check: Option<HandshakeCheck>,
@@ -56,209 +56,6 @@ impl Proxy {
         &self.uri
     }
 
-    /// Calls a method and waits for its result; does not wait if the object calls it oneway.
-    ///
-    /// # Errors
-    /// [`Error::Remote`] with what the method raised, [`Error::Unexposed`] for a method that the
-    /// object does not have, [`Error::IsStream`] for one that returns an iterator (see
-    /// [`Proxy::stream`]); everything else is about the way there.
-    pub async fn call(
-        &mut self,
-        method: &str,
-        args: Vec<Value>,
-        kwargs: Vec<(String, Value)>,
-    ) -> Result<Value, Error> {
-        let flags = self.check_method(method).await?;
-        let payload = Payload::Call { args: &args, kwargs: &kwargs };
-        self.request_value(ProxyRequest { object: None, method, payload, flags }).await
-    }
-
-    /// Calls a method that returns an iterator or a generator, to read its items.
-    ///
-    /// # Errors
-    /// As [`Proxy::call`]; [`Error::Protocol`] where the result is no iterator.
-    pub async fn stream(
-        &mut self,
-        method: &str,
-        args: Vec<Value>,
-        kwargs: Vec<(String, Value)>,
-    ) -> Result<Items<'_>, Error> {
-        let flags = self.check_method(method).await?;
-        let payload = Payload::Call { args: &args, kwargs: &kwargs };
-        let request = ProxyRequest { object: None, method, payload, flags };
-        match self.request(request).await? {
-            CallOutcome::Stream(id) => Ok(Items::new(self, id)),
-            CallOutcome::Value(value) => Err(self.protocol_error(
-                method,
-                &format!("not an iterator, but {} (see Proxy::call)", value.type_name()),
-            )),
-        }
-    }
-
-    /// Calls a method without waiting for it.
-    ///
-    /// # Errors
-    /// The request could not be sent.
-    pub async fn call_oneway(
-        &mut self,
-        method: &str,
-        args: Vec<Value>,
-        kwargs: Vec<(String, Value)>,
-    ) -> Result<(), Error> {
-        self.check_method(method).await?;
-        let payload = Payload::Call { args: &args, kwargs: &kwargs };
-        self.request_value(ProxyRequest { object: None, method, payload, flags: Flags::ONEWAY })
-            .await
-            .map(drop)
-    }
-
-    /// Passes a blob on as it came (Pyro5's `SerializedBlob`): only who wants to know its content
-    /// deserializes it. The proxy must use the blob's serializer.
-    ///
-    /// # Errors
-    /// As [`Proxy::call`]; [`Error::Arguments`] where the serializers are not the same.
-    pub async fn call_blob(&mut self, blob: &Blob) -> Result<Value, Error> {
-        let flags = self.check_method(&blob.method).await?.union(Flags::KEEPSERIALIZED);
-        if blob.serializer != self.settings.serializer {
-            return Err(Error::Arguments {
-                operation: blob.method.clone(),
-                reason: format!(
-                    "the blob is serialized with {}, and this proxy uses {}",
-                    blob.serializer.name(),
-                    self.settings.serializer.name()
-                ),
-            });
-        }
-        let payload = Payload::Blob(blob);
-        self.request_value(ProxyRequest { object: None, method: &blob.method, payload, flags })
-            .await
-    }
-
-    /// Reads a property.
-    ///
-    /// # Errors
-    /// As [`Proxy::call`].
-    pub async fn get(&mut self, property: &str) -> Result<Value, Error> {
-        self.check_property(property).await?;
-        self.invoke("__getattr__", &[property.into()], Flags::default()).await
-    }
-
-    /// Sets a property.
-    ///
-    /// # Errors
-    /// As [`Proxy::call`].
-    pub async fn set(&mut self, property: &str, value: Value) -> Result<(), Error> {
-        self.check_property(property).await?;
-        self.invoke("__setattr__", &[property.into(), value], Flags::default()).await.map(drop)
-    }
-
-    /// Calls several methods in one message, in order; ends behind the first that raises.
-    ///
-    /// # Errors
-    /// Those of the way there; what a method raised is in the list.
-    pub async fn batch(
-        &mut self,
-        calls: Vec<MethodCall>,
-    ) -> Result<Vec<Result<Value, Exception>>, Error> {
-        let results = self.invoke("<batch>", &batch_entries(calls), Flags::BATCH).await?;
-        let (Value::List(results) | Value::Tuple(results)) = results else {
-            return Err(self.protocol_error("<batch>", "the results are not a list"));
-        };
-        Ok(results.into_iter().map(unwrap_batch_result).collect())
-    }
-
-    /// As [`Proxy::batch`], without waiting for results.
-    ///
-    /// # Errors
-    /// The request could not be sent.
-    pub async fn batch_oneway(&mut self, calls: Vec<MethodCall>) -> Result<(), Error> {
-        let flags = Flags::BATCH | Flags::ONEWAY;
-        self.invoke("<batch>", &batch_entries(calls), flags).await.map(drop)
-    }
-
-    /// Calls a method of the daemon that the object lives in (`Pyro.Daemon`).
-    ///
-    /// # Errors
-    /// As [`Proxy::call`].
-    pub async fn call_daemon(&mut self, method: &str, args: Vec<Value>) -> Result<Value, Error> {
-        let payload = Payload::Call { args: &args, kwargs: &[] };
-        let object = Some(crate::DAEMON_NAME);
-        self.request_value(ProxyRequest { object, method, payload, flags: Flags::default() }).await
-    }
-
-    /// Asks the daemon, not the object, for a sign of life.
-    ///
-    /// # Errors
-    /// There is none.
-    pub async fn ping(&mut self) -> Result<(), Error> {
-        self.connect().await?;
-        // Away for the time of the exchange, as in every other.
-        let Some(mut connected) = self.connected.take() else {
-            return Err(not_connected(self.uri.to_string(), "ping"));
-        };
-        let outcome = within_timeout(self.timeout, connected.connection.ping()).await;
-        self.check_outcome(outcome, "ping")?;
-        self.connected = Some(connected);
-        Ok(())
-    }
-
-    /// Connects now, where the proxy is not connected yet.
-    ///
-    /// # Errors
-    /// [`Error::Connect`], or what the nameserver said for a name.
-    pub async fn connect(&mut self) -> Result<(), Error> {
-        if self.connected.is_some() {
-            return Ok(());
-        }
-        let resolved = Box::pin(nameserver::resolve(&self.uri, self.timeout)).await?;
-        let Uri::Pyro { object, location } = &resolved else {
-            return Err(self.protocol_error("connect", "the nameserver gave no address"));
-        };
-        let opening = ClientConnection::open(location, object, &self.settings);
-        let opened = match within_timeout(self.timeout, opening).await {
-            Ok(opened) => opened,
-            Err(limit) => Err(ConnectError::Timeout(limit)),
-        };
-        let judged = opened.and_then(|(connection, greeting)| match &self.handshake_check {
-            None => Ok((connection, greeting)),
-            Some(judge) => match judge(&greeting.response) {
-                Ok(()) => Ok((connection, greeting)),
-                Err(reason) => Err(ConnectError::Unwelcome(reason)),
-            },
-        });
-        let (connection, Greeting { metadata, annotations, .. }) =
-            judged.map_err(|source| Error::Connect { uri: resolved.to_string(), source })?;
-        self.received_annotations = annotations;
-        self.connected = Some(Connected { connection, object: object.clone(), metadata });
-        Ok(())
-    }
-
-    /// Closes the connection and makes a new one, trying up to `tries` times with a `pause` in
-    /// between: for a daemon that is just being restarted.
-    ///
-    /// # Errors
-    /// Why the last attempt failed.
-    pub async fn reconnect(&mut self, tries: u32, pause: Duration) -> Result<(), Error> {
-        self.release();
-        let mut attempt = 1;
-        loop {
-            match self.connect().await {
-                Err(_) if attempt < tries => tokio::time::sleep(pause).await,
-                connected => return connected,
-            }
-            attempt += 1;
-        }
-    }
-
-    /// The object's members as the daemon told them at the handshake; connects for them.
-    ///
-    /// # Errors
-    /// As [`Proxy::connect`].
-    pub async fn metadata(&mut self) -> Result<Metadata, Error> {
-        self.connect().await?;
-        Ok(self.connected.as_ref().map(|connected| connected.metadata.clone()).unwrap_or_default())
-    }
-
     /// Closes the connection; the next call makes a new one.
     pub fn release(&mut self) {
         self.connected = None;
@@ -274,20 +71,99 @@ impl Proxy {
         self.abandoned_streams.push(stream);
     }
 
-    /// Closes the streams that were left.
-    pub(super) async fn close_abandoned_streams(&mut self) -> Result<(), Error> {
-        for id in std::mem::take(&mut self.abandoned_streams) {
-            // Behind a connection that was lost, the daemon closes them by itself.
-            if self.connected.is_some() {
-                let args = [Value::from(id)];
-                let payload = Payload::Call { args: &args, kwargs: &[] };
-                let object = Some(crate::DAEMON_NAME);
-                let flags = Flags::ONEWAY;
-                self.exchange(&ProxyRequest { object, method: "close_stream", payload, flags })
-                    .await?;
-            }
-        }
-        Ok(())
+    /// The same proxy with a limit on connecting and on each call.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// The same proxy with another serializer than serpent.
+    #[must_use]
+    pub fn with_serializer(mut self, serializer: Serializer) -> Self {
+        self.settings.serializer = serializer;
+        self
+    }
+
+    /// The same proxy with data for the daemon's handshake (`_pyroHandshake`).
+    #[must_use]
+    pub fn with_handshake(mut self, data: Value) -> Self {
+        self.settings.handshake = data;
+        self
+    }
+
+    /// The same proxy with a judge of what the daemon answers to the handshake
+    /// (`_pyroValidateHandshake`); where it gives an error, the connection is given up.
+    #[must_use]
+    pub fn with_handshake_check(
+        mut self,
+        judge: impl Fn(&Value) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.handshake_check = Some(Arc::new(judge));
+        self
+    }
+
+    /// The same proxy, speaking TLS with daemons on TCP. Nameservers are asked without; where a
+    /// nameserver has TLS too, ask a proxy for its object ([`NAMESERVER_NAME`](crate::NAMESERVER_NAME)).
+    #[must_use]
+    pub fn with_tls(mut self, tls: ClientTls) -> Self {
+        self.settings.tls = Some(tls);
+        self
+    }
+
+    /// The same proxy, compressing what it sends.
+    #[must_use]
+    pub fn with_compression(mut self) -> Self {
+        self.settings.compression = true;
+        self
+    }
+
+    /// The same proxy with other limits on what it sends and receives.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.settings.limits = limits;
+        self
+    }
+
+    /// The same proxy, sending these annotations along with everything.
+    #[must_use]
+    pub fn with_annotations(mut self, annotations: Annotations) -> Self {
+        self.settings.annotations = annotations;
+        self
+    }
+
+    /// The same proxy with a correlation id on all of its requests.
+    #[must_use]
+    pub fn with_correlation_id(mut self, id: [u8; 16]) -> Self {
+        self.settings.correlation_id = Some(id);
+        self
+    }
+
+    /// The same proxy, making a call up to `retries` times more when its connection is lost, when
+    /// its time is up, or when no connection comes about (Pyro5's `MAX_RETRIES`).
+    ///
+    /// Such a call may have been carried out already: this is for objects whose calls can be made
+    /// twice without harm, and off unless it is asked for. An item of a stream is never asked for
+    /// twice.
+    #[must_use]
+    pub fn with_retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// What the next requests send along, from now on.
+    pub fn set_annotations(&mut self, annotations: Annotations) {
+        self.settings.annotations = annotations;
+    }
+
+    /// The correlation id of the next requests; none leaves it to the daemon.
+    pub fn set_correlation_id(&mut self, id: Option<[u8; 16]>) {
+        self.settings.correlation_id = id;
+    }
+
+    /// The limit on connecting and on each call from now on.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) {
+        self.timeout = timeout;
     }
 }
 
@@ -321,23 +197,5 @@ impl fmt::Debug for Proxy {
             .field("serializer", &self.settings.serializer)
             .field("connected", &self.connected.is_some())
             .finish_non_exhaustive()
-    }
-}
-
-fn batch_entries(calls: Vec<MethodCall>) -> Vec<Value> {
-    calls
-        .into_iter()
-        .map(|call| {
-            let kwargs =
-                call.kwargs.into_iter().map(|(key, value)| (Value::from(key), value)).collect();
-            Value::Tuple(vec![call.method.into(), Value::Tuple(call.args), Value::Dict(kwargs)])
-        })
-        .collect()
-}
-
-fn unwrap_batch_result(value: Value) -> Result<Value, Exception> {
-    match unwrap_from_batch(&value) {
-        Some(exception) => Err(exception),
-        None => Ok(value),
     }
 }
