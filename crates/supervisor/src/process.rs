@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::io;
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -29,6 +30,13 @@ impl Exit {
     /// Whether it exited by itself with code 0.
     pub fn success(self) -> bool {
         self == Self::Code(0)
+    }
+}
+
+impl From<ExitStatus> for Exit {
+    fn from(status: ExitStatus) -> Self {
+        let signal = os::ending_signal(status).map_or(Self::Unknown, Self::Signal);
+        status.code().map_or(signal, Self::Code)
     }
 }
 
@@ -169,7 +177,7 @@ impl Reaper {
         if self.own_group && is_zombie {
             os::signal_group(self.pid, Signal::Kill);
         }
-        let exit = guard.as_mut().and_then(|child| child.wait().ok()).map(os::exit_of);
+        let exit = guard.as_mut().and_then(|child| child.wait().ok()).map(Exit::from);
         *guard = None;
         exit.unwrap_or(Exit::Unknown)
     }

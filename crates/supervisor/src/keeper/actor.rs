@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, error, info, warn};
 
-use super::entry::{ActiveRun, Entry, EntryState, ProcessInfo, StopGoal, send_reply};
+use super::entry::{ActiveRun, EntryState, KeeperEntry, ProcessInfo, StopGoal, send_reply};
 use super::handle::{
     KeeperError, KeeperHandle, KeeperRequest, ReplySender, StartOutcome, StopOutcome,
 };
@@ -24,7 +24,7 @@ const RUN_EVENT_QUEUE: usize = 256;
 
 /// Actor that keeps children running, driven through its [`KeeperHandle`]s.
 pub struct Keeper {
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, KeeperEntry>,
     requests: mpsc::UnboundedReceiver<KeeperRequest>,
     events: mpsc::Receiver<RunEvent>,
     /// The sender that every run gets a clone of.
@@ -102,7 +102,7 @@ impl Keeper {
                 let mut entries: Vec<_> = self.entries.values().collect();
                 // A stable sort: entries of one order stay sorted by id.
                 entries.sort_by_key(|entry| entry.spec.order);
-                let _ = reply.send(entries.into_iter().map(Entry::status).collect());
+                let _ = reply.send(entries.into_iter().map(KeeperEntry::status).collect());
             }
             KeeperRequest::Shutdown(reply) => {
                 self.begin_shutdown("asked to");
@@ -128,7 +128,7 @@ impl Keeper {
             return Err(KeeperError::Exists { id: spec.id });
         }
         debug!(entry = %spec.id, order = spec.order, "added");
-        self.entries.insert(spec.id.clone(), Entry::new(spec));
+        self.entries.insert(spec.id.clone(), KeeperEntry::new(spec));
         Ok(())
     }
 
@@ -204,7 +204,8 @@ impl Keeper {
     }
 
     fn kill_as_crashed(&mut self, id: &str, pid: u32, reason: String) {
-        let Some(Entry { state: EntryState::Running { live, .. }, .. }) = self.entries.get_mut(id)
+        let Some(KeeperEntry { state: EntryState::Running { live, .. }, .. }) =
+            self.entries.get_mut(id)
         else {
             return;
         };
@@ -295,7 +296,7 @@ impl Keeper {
     }
 
     fn next_restart(&self) -> Option<Instant> {
-        let at = |entry: &Entry| match entry.state {
+        let at = |entry: &KeeperEntry| match entry.state {
             EntryState::Restarting { at, .. } => Some(at),
             _ => None,
         };
@@ -403,7 +404,7 @@ impl Keeper {
         if self.is_shutting_down() { Err(KeeperError::ShuttingDown) } else { Ok(()) }
     }
 
-    fn get(&mut self, id: &str) -> Result<&mut Entry, KeeperError> {
+    fn get(&mut self, id: &str) -> Result<&mut KeeperEntry, KeeperError> {
         self.entries.get_mut(id).ok_or_else(|| KeeperError::Unknown { id: id.to_owned() })
     }
 }

@@ -14,7 +14,7 @@ use super::handle::{KeeperError, ReplySender, StopOutcome};
 use super::{EntryPhase, EntrySpec, EntryStatus};
 use crate::policy::Restarts;
 
-pub(super) struct Entry {
+pub(super) struct KeeperEntry {
     pub(super) spec: Arc<EntrySpec>,
     pub(super) restarts: Restarts,
     /// Restarts after crashes since the last start by hand.
@@ -74,7 +74,7 @@ pub(super) struct ProcessInfo {
     pub(super) since: SystemTime,
 }
 
-impl Entry {
+impl KeeperEntry {
     pub(super) fn new(spec: EntrySpec) -> Self {
         let restarts = Restarts::new(spec.restart.clone());
         Self { spec: Arc::new(spec), restarts, restarted: 0, state: EntryState::Stopped }
@@ -187,7 +187,7 @@ mod tests {
     /// No test can make a process hang in the kernel, so the state alone is tested.
     #[test]
     fn nobody_waits_for_what_hangs_in_the_kernel() {
-        let mut entry = Entry::new(EntrySpec::new("a", Arc::new(|| CommandSpec::new("x"))));
+        let mut entry = KeeperEntry::new(EntrySpec::new("a", Arc::new(|| CommandSpec::new("x"))));
         let process = Some(ProcessInfo { pid: 7, since: SystemTime::UNIX_EPOCH });
         let stop = CancellationToken::new();
         let live = ActiveRun {

@@ -7,7 +7,7 @@
 //! - `wait_exited` blocks until a child is dead; true if it is a zombie, whose pid and process
 //!   group id cannot be given to others, false if the system has forgotten it;
 //! - `signal`, `signal_group` send a signal to a child that the caller has not reaped;
-//! - `exit_of` converts an exit status to an [`Exit`](crate::Exit);
+//! - `ending_signal` is the signal that ended a process;
 //! - `take_stdio` takes the lifeline's pipes out of the standard streams;
 //! - `kill_self` ends this process without running exit handlers.
 
@@ -18,7 +18,7 @@ mod linux;
 mod unix;
 #[cfg(unix)]
 pub(crate) use unix::{
-    exit_of, kill_self, new_session, prepare, signal, signal_group, signal_name, take_stdio,
+    ending_signal, kill_self, new_session, prepare, signal, signal_group, signal_name, take_stdio,
     wait_exited,
 };
 
@@ -26,7 +26,7 @@ pub(crate) use unix::{
 mod other;
 #[cfg(not(unix))]
 pub(crate) use other::{
-    exit_of, kill_self, new_session, prepare, signal, signal_group, signal_name, take_stdio,
+    ending_signal, kill_self, new_session, prepare, signal, signal_group, signal_name, take_stdio,
     wait_exited,
 };
 

@@ -7,7 +7,6 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use super::Signal;
-use crate::Exit;
 
 /// Pause between two looks at a child: there is no wait that does not reap.
 const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -25,8 +24,8 @@ pub(crate) fn signal(_pid: u32, _signal: Signal) {}
 
 pub(crate) fn signal_group(_pid: u32, _signal: Signal) {}
 
-pub(crate) fn exit_of(status: ExitStatus) -> Exit {
-    status.code().map_or(Exit::Unknown, Exit::Code)
+pub(crate) fn ending_signal(_status: ExitStatus) -> Option<i32> {
+    None
 }
 
 pub(crate) fn signal_name(_signal: i32) -> Option<&'static str> {

@@ -13,7 +13,6 @@ use std::process::{Command, ExitStatus};
 use rustix::process::{Pid, WaitId, WaitIdOptions};
 
 use super::Signal;
-use crate::Exit;
 
 /// Sets up the child of `command`: the signal for our death, no blocked signals, and the process
 /// group of the leader `group` (0: a new group).
@@ -102,13 +101,9 @@ pub(crate) fn signal_group(pid: u32, signal: Signal) {
     }
 }
 
-/// An exit status as an [`Exit`].
-pub(crate) fn exit_of(status: ExitStatus) -> Exit {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, Some(signal)) => Exit::Signal(signal),
-        (None, None) => Exit::Unknown,
-    }
+/// The signal that ended a process.
+pub(crate) fn ending_signal(status: ExitStatus) -> Option<i32> {
+    status.signal()
 }
 
 /// The name of a signal that ends processes.
