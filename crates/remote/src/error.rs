@@ -70,7 +70,7 @@ pub enum Error {
         /// The member.
         name: String,
     },
-    /// The method returns an iterator and must be called with [`Proxy::stream`](crate::Proxy::stream).
+    /// The method returns an iterator: see [`Proxy::stream`](crate::Proxy::stream).
     #[error("'{operation}' returns an iterator: call it with Proxy::stream to read its items")]
     IsStream {
         /// The method.
@@ -128,7 +128,7 @@ pub enum ConnectError {
     /// The TLS handshake failed: one side does not accept the other's certificate.
     #[error("TLS: {0}")]
     Tls(#[source] std::io::Error),
-    /// The proxy's [handshake check](crate::Proxy::with_handshake_check) refused the daemon's answer.
+    /// The [check](crate::Proxy::with_handshake_check) of the handshake refused the daemon's answer.
     #[error("the daemon's answer to the handshake is not accepted: {0}")]
     Unwelcome(String),
     /// The handshake's data cannot be serialized.

@@ -1,4 +1,4 @@
-//! Calls of a proxy.
+//! Calls of a proxy: methods, properties, batches, streams, oneway.
 
 use wire::exception::{Exception, unwrap_from_batch};
 use wire::message::Flags;
@@ -11,12 +11,12 @@ use crate::error::Error;
 use crate::object::{Blob, MethodCall};
 
 impl Proxy {
-    /// Calls a method and waits for its result; does not wait if the object calls it oneway.
+    /// Calls a method and waits for its result, unless the object exposes it as oneway.
     ///
     /// # Errors
-    /// [`Error::Remote`] with what the method raised, [`Error::Unexposed`] for a method that the
-    /// object does not have, [`Error::IsStream`] for one that returns an iterator (see
-    /// [`Proxy::stream`]); everything else is about the way there.
+    /// [`Error::Remote`] with the method's exception; [`Error::Unexposed`] for a method that the
+    /// object does not have; [`Error::IsStream`] for one that returns an iterator (see
+    /// [`Proxy::stream`]); other errors for the connection and the protocol.
     pub async fn call(
         &mut self,
         method: &str,
@@ -31,7 +31,7 @@ impl Proxy {
     /// Calls a method that returns an iterator or a generator, to read its items.
     ///
     /// # Errors
-    /// As [`Proxy::call`]; [`Error::Protocol`] where the result is no iterator.
+    /// As [`Proxy::call`]; [`Error::Protocol`] if the result is not an iterator.
     pub async fn stream(
         &mut self,
         method: &str,
@@ -50,10 +50,10 @@ impl Proxy {
         }
     }
 
-    /// Calls a method without waiting for it.
+    /// Calls a method without waiting for its result.
     ///
     /// # Errors
-    /// The request could not be sent.
+    /// The request cannot be sent.
     pub async fn call_oneway(
         &mut self,
         method: &str,
@@ -67,11 +67,11 @@ impl Proxy {
             .map(drop)
     }
 
-    /// Passes a blob on as it came (Pyro5's `SerializedBlob`): only who wants to know its content
-    /// deserializes it. The proxy must use the blob's serializer.
+    /// Forwards a blob without deserializing it (Pyro5's `SerializedBlob`). The proxy must use the
+    /// blob's serializer.
     ///
     /// # Errors
-    /// As [`Proxy::call`]; [`Error::Arguments`] where the serializers are not the same.
+    /// As [`Proxy::call`]; [`Error::Arguments`] if the serializers differ.
     pub async fn call_blob(&mut self, blob: &Blob) -> Result<Value, Error> {
         let flags = self.check_method(&blob.method).await?.union(Flags::KEEPSERIALIZED);
         if blob.serializer != self.settings.serializer {
@@ -107,10 +107,10 @@ impl Proxy {
         self.invoke("__setattr__", &[property.into(), value], Flags::default()).await.map(drop)
     }
 
-    /// Calls several methods in one message, in order; ends behind the first that raises.
+    /// Calls several methods in one message, in order, up to the first that raises an exception.
     ///
     /// # Errors
-    /// Those of the way there; what a method raised is in the list.
+    /// Errors of the connection and the protocol. A method's exception is in the list.
     pub async fn batch(
         &mut self,
         calls: Vec<MethodCall>,
@@ -125,13 +125,13 @@ impl Proxy {
     /// As [`Proxy::batch`], without waiting for results.
     ///
     /// # Errors
-    /// The request could not be sent.
+    /// The request cannot be sent.
     pub async fn batch_oneway(&mut self, calls: Vec<MethodCall>) -> Result<(), Error> {
         let flags = Flags::BATCH | Flags::ONEWAY;
         self.invoke("<batch>", &batch_entries(calls), flags).await.map(drop)
     }
 
-    /// Calls a method of the daemon that the object lives in (`Pyro.Daemon`).
+    /// Calls a method of the object's daemon (`Pyro.Daemon`).
     ///
     /// # Errors
     /// As [`Proxy::call`].
@@ -141,13 +141,13 @@ impl Proxy {
         self.request_value(ProxyRequest { object, method, payload, flags: Flags::default() }).await
     }
 
-    /// Asks the daemon, not the object, for a sign of life.
+    /// Sends a PING message, which the daemon answers without the object.
     ///
     /// # Errors
-    /// There is none.
+    /// As [`Proxy::connect`]; no answer.
     pub async fn ping(&mut self) -> Result<(), Error> {
         self.connect().await?;
-        // Away for the time of the exchange, as in every other.
+        // Taken out during the exchange: see `exchange`.
         let Some(mut connected) = self.connected.take() else {
             return Err(not_connected(self.uri.to_string(), "ping"));
         };
@@ -157,10 +157,10 @@ impl Proxy {
         Ok(())
     }
 
-    /// Closes the streams that were left.
+    /// Asks the daemon to close the abandoned streams.
     pub(super) async fn close_abandoned_streams(&mut self) -> Result<(), Error> {
         for id in std::mem::take(&mut self.abandoned_streams) {
-            // Behind a connection that was lost, the daemon closes them by itself.
+            // After a lost connection the daemon closes them by itself.
             if self.connected.is_some() {
                 let args = [Value::from(id)];
                 let payload = Payload::Call { args: &args, kwargs: &[] };

@@ -1,4 +1,4 @@
-//! Connecting a proxy.
+//! Connecting a proxy: the name is resolved, the connection opened, the handshake checked.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::error::{ConnectError, Error};
 use crate::object::Metadata;
 
 impl Proxy {
-    /// Connects now, where the proxy is not connected yet.
+    /// Connects the proxy if it is not connected.
     ///
     /// # Errors
-    /// [`Error::Connect`], or what the nameserver said for a name.
+    /// [`Error::Connect`]; for a name, those of [`resolve`].
     pub async fn connect(&mut self) -> Result<(), Error> {
         if self.connected.is_some() {
             return Ok(());
@@ -30,25 +30,25 @@ impl Proxy {
             Ok(opened) => opened,
             Err(limit) => Err(ConnectError::Timeout(limit)),
         };
-        let judged = opened.and_then(|(connection, greeting)| match &self.handshake_check {
-            None => Ok((connection, greeting)),
-            Some(judge) => match judge(&greeting.response) {
-                Ok(()) => Ok((connection, greeting)),
-                Err(reason) => Err(ConnectError::Unwelcome(reason)),
-            },
+        let checked = opened.and_then(|(connection, greeting)| {
+            let check = self.handshake_check.as_ref();
+            check
+                .map_or(Ok(()), |check| check(&greeting.response))
+                .map_err(ConnectError::Unwelcome)?;
+            Ok((connection, greeting))
         });
         let (connection, Greeting { metadata, annotations, .. }) =
-            judged.map_err(|source| Error::Connect { uri: resolved.to_string(), source })?;
+            checked.map_err(|source| Error::Connect { uri: resolved.to_string(), source })?;
         self.received_annotations = annotations;
         self.connected = Some(Connected { connection, object: object.clone(), metadata });
         Ok(())
     }
 
-    /// Closes the connection and makes a new one, trying up to `tries` times with a `pause` in
-    /// between: for a daemon that is just being restarted.
+    /// Closes the connection and opens a new one, in up to `tries` attempts with a `pause` between
+    /// them: for a daemon that is being restarted.
     ///
     /// # Errors
-    /// Why the last attempt failed.
+    /// The error of the last attempt.
     pub async fn reconnect(&mut self, tries: u32, pause: Duration) -> Result<(), Error> {
         self.release();
         let mut attempt = 1;
@@ -61,7 +61,7 @@ impl Proxy {
         }
     }
 
-    /// The object's members as the daemon told them at the handshake; connects for them.
+    /// The object's members, from the handshake. Connects the proxy if it is not connected.
     ///
     /// # Errors
     /// As [`Proxy::connect`].
@@ -71,10 +71,10 @@ impl Proxy {
     }
 }
 
-/// The direct address that `uri` stands for, asking a nameserver where it must.
+/// Resolves `PYRONAME:` and `PYROMETA:` URIs into `PYRO:` ones, by a nameserver.
 ///
 /// # Errors
-/// What the nameserver said, or [`Error`] for the way there.
+/// `NamingError` from the nameserver for an unknown name; [`Error`] if it cannot be asked.
 pub async fn resolve(uri: &Uri, timeout: Option<Duration>) -> Result<Uri, Error> {
     match uri {
         Uri::Pyro { .. } => Ok(uri.clone()),
@@ -83,7 +83,7 @@ pub async fn resolve(uri: &Uri, timeout: Option<Duration>) -> Result<Uri, Error>
         }
         Uri::PyroMeta { tags, location } => {
             let mut found = find_nameserver(location, timeout).await?.with_tags(tags).await?;
-            // Any of them will do: by chance, so that equal services share the load.
+            // A random one, so that equal services share the load.
             let chance = usize::from(uuid::Uuid::new_v4().as_bytes()[0]) % found.len().max(1);
             let chosen = (chance < found.len()).then(|| found.swap_remove(chance));
             let chosen = chosen.ok_or_else(|| {

@@ -1,6 +1,6 @@
-//! A client's connection: handshake, then one request and its answer at a time.
+//! Connection of a client: the handshake, then one request and its answer at a time.
 //!
-//! Owns sequence numbers and what an answer must look like. Knows nothing of methods.
+//! It checks sequence numbers, message types and serializers of the answers. It knows no methods.
 
 use std::io;
 
@@ -17,25 +17,25 @@ use crate::net;
 use crate::object::Metadata;
 use crate::tls::ClientTls;
 
-/// A byte stream to a daemon.
+/// Byte stream to a daemon: TCP, TLS or a Unix socket.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-/// What a client's connections have in common.
+/// Settings of a proxy's connections.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionSettings {
     pub(crate) serializer: Serializer,
     pub(crate) limits: Limits,
     pub(crate) compression: bool,
     pub(crate) tls: Option<ClientTls>,
-    /// Data for the daemon's handshake.
+    /// Handshake data for the daemon.
     pub(crate) handshake: Value,
-    /// To send along with everything.
+    /// Annotations of every message.
     pub(crate) annotations: Annotations,
     pub(crate) correlation_id: Option<[u8; 16]>,
 }
 
-/// An open connection to a daemon.
+/// Open connection to a daemon.
 pub(crate) struct ClientConnection {
     stream: Box<dyn Stream>,
     reader: FrameReader,
@@ -45,33 +45,33 @@ pub(crate) struct ClientConnection {
     limits: Limits,
 }
 
-/// What the daemon said when it let us in.
+/// The daemon's CONNECTOK message.
 pub(crate) struct Greeting {
     pub(crate) metadata: Metadata,
-    /// Its answer to our handshake data.
+    /// The answer to the handshake data.
     pub(crate) response: Value,
     pub(crate) annotations: Annotations,
 }
 
-/// Why a request got no answer.
+/// Why a request has no answer.
 pub(crate) enum RequestFailure {
     /// The connection is lost.
     Lost(io::Error),
-    /// The answer is not one; the connection can no longer be trusted.
+    /// The answer violates the protocol; the connection can no longer be used.
     Protocol(String),
     /// The arguments cannot be serialized; nothing was sent.
     Arguments(String),
 }
 
-/// What a request carries.
+/// Content of a request.
 pub(crate) enum RequestContent<'a> {
-    /// A call to be serialized.
+    /// A call that must be serialized.
     Call(CallRef<'a>),
-    /// A call that somebody has serialized already.
+    /// A serialized call.
     Serialized(&'a [u8]),
 }
 
-/// An answer's value and what came along.
+/// Answer to a request.
 pub(crate) struct Response {
     pub(crate) value: Value,
     pub(crate) flags: Flags,
@@ -79,7 +79,7 @@ pub(crate) struct Response {
 }
 
 impl ClientConnection {
-    /// Connects to `location` and shakes hands for `object`.
+    /// Connects to `location` and does the handshake for `object`.
     pub(crate) async fn open(
         location: &Location,
         object: &str,
@@ -112,7 +112,7 @@ impl ClientConnection {
         Ok((connection, greeting))
     }
 
-    /// Sends a request; returns its answer, or nothing for a oneway.
+    /// Sends a request and returns its answer; `None` for a oneway request.
     pub(crate) async fn request(
         &mut self,
         content: RequestContent<'_>,
@@ -148,7 +148,7 @@ impl ClientConnection {
         Ok(Some(Response { value, flags: frame.header.flags, annotations }))
     }
 
-    /// Asks for a sign of life from the daemon itself.
+    /// Sends a PING and waits for its answer.
     pub(crate) async fn ping(&mut self) -> Result<(), RequestFailure> {
         self.seq = self.seq.wrapping_add(1);
         self.out.clear();

@@ -1,7 +1,9 @@
-//! Finding a nameserver: on this host, then by asking the network.
+//! Nameserver discovery, in Pyro5's order: this host, then a UDP broadcast.
 //!
-//! Owns the search, in Pyro5's order. What is asked and answered is a UDP datagram each:
-//! `GET_NSURI`, and the nameserver's URI as text.
+//! ```text
+//! client -> broadcast   GET_NSURI
+//! nameserver -> client  PYRO:Pyro.NameServer@HOST:PORT
+//! ```
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -17,39 +19,39 @@ use wire::uri::{Location, Uri};
 use crate::client::nameserver::{DEFAULT_PORT, NAMESERVER_NAME, NameServer};
 use crate::error::Error;
 
-/// Pyro5's `NS_BCPORT`.
+/// UDP port of broadcast requests (Pyro5's `NS_BCPORT`).
 const BROADCAST_PORT: u16 = 9091;
-/// How often the network is asked; datagrams get lost.
+/// Number of broadcasts: datagrams get lost.
 const BROADCAST_ROUNDS: usize = 3;
-/// How long an answer is waited for, each time.
+/// Wait for answers after each broadcast.
 const BROADCAST_ROUND_TIME: Duration = Duration::from_millis(700);
-/// The network's broadcast address, and what means this host where nothing leads to a network.
+/// The network's broadcast address, and an address that reaches this host without a network.
 const BROADCAST_ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::BROADCAST, Ipv4Addr::UNSPECIFIED];
-/// This host's; on Debian a host's own name stands for the second.
+/// Names of this host. Debian gives the second address to the host's own name.
 const LOCAL_HOSTS: [&str; 2] = ["localhost", "127.0.1.1"];
-/// A longer answer is none.
+/// Longest answer, in bytes.
 const MAX_ANSWER_BYTES: usize = 2048;
-/// A nameserver that was found takes no longer than this to prove itself.
+/// Time for a nameserver that was found to answer a call.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
-/// Answers that are looked into, at most: anybody on the network can send as many as he likes.
+/// Largest number of answers that are checked: any host on the network can send more.
 const MAX_CANDIDATES: usize = 64;
-/// Those of one host. Several nameservers on it may answer, each with its own.
+/// Largest number of answers from one host, which may have several nameservers.
 const MAX_CANDIDATES_PER_HOST: usize = 8;
 
-/// Where to search for a nameserver.
+/// Settings of a search for a nameserver.
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// Only this host is asked, if one is given.
+    /// The only host that is asked.
     pub host: Option<String>,
-    /// Its port, or this host's.
+    /// The port on `host`, or on this host.
     pub port: u16,
-    /// Whether this host is asked where none is given.
+    /// Whether this host is asked if `host` is `None`.
     pub here: bool,
-    /// Whether the network is asked where this host has none.
+    /// Whether a broadcast is sent if this host has no nameserver.
     pub broadcast: bool,
-    /// The UDP port on which nameservers hear that.
+    /// UDP port of the broadcast.
     pub broadcast_port: u16,
-    /// The limit on each call of the nameserver that is found.
+    /// Limit on each call of the nameserver that is found.
     pub timeout: Option<Duration>,
 }
 
@@ -69,7 +71,7 @@ impl Default for Search {
 /// Finds a nameserver that answers.
 ///
 /// # Errors
-/// There is none, or not where it was told to be.
+/// No nameserver answers.
 pub async fn locate_ns(search: &Search) -> Result<NameServer, Error> {
     let Search { host, port, here, broadcast, broadcast_port, timeout } = search;
     if let Some(host) = host {
@@ -100,7 +102,7 @@ pub async fn locate_ns(search: &Search) -> Result<NameServer, Error> {
     Err(Error::NoNameserver { tried: tried.join(", ") })
 }
 
-/// Asks everybody on the network; the first nameserver that can be reached.
+/// Broadcasts requests and returns the first nameserver that can be reached.
 async fn ask_network(port: u16) -> io::Result<Option<Location>> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
     socket.set_broadcast(true)?;
@@ -115,12 +117,12 @@ async fn ask_network(port: u16) -> io::Result<Option<Location>> {
         let end = Instant::now() + BROADCAST_ROUND_TIME;
         loop {
             tokio::select! {
-                // In this order: whoever floods us with answers takes no more time than others.
+                // In this order, so that a flood of answers cannot extend the search.
                 biased;
                 () = sleep_until(end) => break,
                 Some(found) = candidates.next() => return Ok(Some(found)),
                 received = socket.recv_from(&mut answer) => {
-                    // An error is somebody's "port unreachable"; another may still answer.
+                    // An error is a host's "port unreachable"; another may still answer.
                     let Ok((length, peer)) = received else { continue };
                     match parse_answer(answer.get(..length).unwrap_or_default()) {
                         Some(location) => candidates.add(peer.ip(), location),
@@ -130,12 +132,12 @@ async fn ask_network(port: u16) -> io::Result<Option<Location>> {
             }
         }
     }
-    // Who has answered late may prove itself still.
+    // A candidate of the last round gets its time to answer.
     let last = Instant::now() + PING_TIMEOUT;
     Ok(timeout_at(last, candidates.next()).await.ok().flatten())
 }
 
-/// Nameservers that somebody told of, pinging themselves all at the same time.
+/// Answers to a broadcast, all being checked at the same time.
 #[derive(Default)]
 struct Candidates {
     known: HashSet<Location>,
@@ -157,10 +159,10 @@ impl Candidates {
         self.pinging.spawn(async move { is_alive(&location).await.then_some(location) });
     }
 
-    /// The next that has proved itself; `None` when nobody is left to do so.
+    /// Waits for the next nameserver that answers; `None` if no candidate is left.
     async fn next(&mut self) -> Option<Location> {
-        while let Some(proved) = self.pinging.join_next().await {
-            if let Ok(Some(location)) = proved {
+        while let Some(answered) = self.pinging.join_next().await {
+            if let Ok(Some(location)) = answered {
                 return Some(location);
             }
         }
@@ -190,12 +192,12 @@ mod tests {
 
     use super::*;
 
-    /// A host that answers each question with more and more nameservers that are none.
+    /// A host that answers each request with ever more addresses that have no nameserver.
     #[tokio::test]
     async fn a_flood_of_answers_keeps_nobody_for_ever() {
         let flood = Arc::new(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await.unwrap());
         let port = flood.local_addr().unwrap().port();
-        // It takes connections and says nothing: each proof takes all of its time.
+        // It accepts connections and sends nothing, so each check takes all of its time.
         let silent = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
         let silent_port = silent.local_addr().unwrap().port();
         let flooding = tokio::spawn(async move {

@@ -1,7 +1,7 @@
-//! One request of a [`Proxy`] and what comes of it.
+//! Request of a [`Proxy`] and its outcome.
 //!
-//! Owns what is checked before a request is sent, when it is sent again, and what its outcome means
-//! for the connection.
+//! A member is checked before a request is sent. A failed request is repeated only as often as the
+//! user allowed, and a failure may close the connection.
 
 use std::future::Future;
 use std::time::Duration;
@@ -19,9 +19,9 @@ use crate::object::Blob;
 /// The daemon's method that takes the next item from a stream.
 pub(super) const NEXT_ITEM: &str = "get_next_stream_item";
 
-/// What is asked of the daemon.
+/// Request to a daemon.
 pub(super) struct ProxyRequest<'a> {
-    /// The object; the proxy's own if absent.
+    /// The object's id; `None` for the proxy's object.
     pub(super) object: Option<&'a str>,
     pub(super) method: &'a str,
     pub(super) payload: Payload<'a>,
@@ -33,7 +33,7 @@ pub(super) enum Payload<'a> {
     Blob(&'a Blob),
 }
 
-/// What an answer is.
+/// Content of an answer.
 pub(super) enum CallOutcome {
     Value(Value),
     /// The id of an item stream.
@@ -41,7 +41,7 @@ pub(super) enum CallOutcome {
 }
 
 impl Proxy {
-    /// The flags for a method of the object.
+    /// Checks that the object has a method, and returns the flags of its requests.
     pub(super) async fn check_method(&mut self, method: &str) -> Result<Flags, Error> {
         self.connect_with_retries().await?;
         let Some(Connected { metadata, .. }) = &self.connected else {
@@ -94,13 +94,13 @@ impl Proxy {
         &mut self,
         request: ProxyRequest<'_>,
     ) -> Result<CallOutcome, Error> {
-        // What the stream has given for an answer that is lost is gone: asked again, it would give
-        // the next item, and nobody would know of the one in between.
-        let takes = request.object.is_some() && request.method == NEXT_ITEM;
-        let mut left = if takes { 0 } else { self.retries };
+        // Never for a stream's item: if its answer is lost, the item is lost, and a repeated
+        // request would skip it silently.
+        let takes_item = request.object.is_some() && request.method == NEXT_ITEM;
+        let mut retries = if takes_item { 0 } else { self.retries };
         loop {
             match self.request_once(&request).await {
-                Err(error) if left > 0 && error.is_transient() => left -= 1,
+                Err(error) if retries > 0 && error.is_transient() => retries -= 1,
                 done => return done,
             }
         }
@@ -114,12 +114,12 @@ impl Proxy {
         self.exchange(request).await
     }
 
-    /// Connects, trying again as often as the user has allowed.
+    /// Connects, with as many retries as the user allowed.
     async fn connect_with_retries(&mut self) -> Result<(), Error> {
-        let mut left = self.retries;
+        let mut retries = self.retries;
         loop {
             match self.connect().await {
-                Err(error) if left > 0 && error.is_transient() => left -= 1,
+                Err(error) if retries > 0 && error.is_transient() => retries -= 1,
                 done => return done,
             }
         }
@@ -146,8 +146,8 @@ impl Proxy {
                 (RequestContent::Serialized(&blob.payload), &about_blob)
             }
         };
-        // Taken for the time of the exchange: where this future is dropped in the middle of it,
-        // the connection goes too, and nobody takes the late answer for another call's.
+        // Taken out during the exchange. If this future is dropped in the middle of it, the
+        // connection is dropped too, so the late answer cannot be taken for another call's.
         let Some(mut connected) = self.connected.take() else {
             return Err(not_connected(self.uri().to_string(), method));
         };
@@ -181,7 +181,7 @@ impl Proxy {
         }
     }
 
-    /// Gives up the connection where the outcome says that it cannot be trusted any more.
+    /// The value of an exchange, or its error. Closes the connection if it can no longer be used.
     pub(super) fn check_outcome<T>(
         &mut self,
         outcome: Result<Result<T, RequestFailure>, Duration>,
@@ -229,7 +229,7 @@ pub(super) fn not_connected(uri: String, operation: &str) -> Error {
     }
 }
 
-/// What the annotation of a blob says: whom it is for, with `marshal` and whatever the serializer.
+/// The `BLBI` annotation of a blob: its information, object and method, always with `marshal`.
 fn blob_annotation(blob: &Blob, object: &str) -> Result<Vec<u8>, Error> {
     let about = Value::Tuple(vec![blob.info.clone(), object.into(), blob.method.as_str().into()]);
     let mut bytes = Vec::new();

@@ -1,6 +1,6 @@
-//! Item streams as a client reads them: one item for each request.
+//! Reader of a remote item stream: one request for each item.
 //!
-//! Owns when a stream is over, and that the daemon learns of one that is not read to its end.
+//! A stream that is not read to its end is closed at the daemon.
 
 use std::fmt;
 
@@ -11,18 +11,19 @@ use crate::client::exchange::NEXT_ITEM;
 use crate::client::proxy::Proxy;
 use crate::error::Error;
 
-/// The items of a remote iterator or generator, fetched one by one over its proxy.
+/// Items of a remote iterator or generator, fetched one by one.
 ///
-/// Dropped before its end, it is closed by the proxy's next request; [`Items::close`] does so now.
+/// If it is dropped before its end, the proxy's next request closes the stream; [`Items::close`]
+/// closes it at once.
 pub struct Items<'a> {
     proxy: &'a mut Proxy,
     state: StreamState,
 }
 
 enum StreamState {
-    /// The daemon has the stream with this id.
+    /// The daemon has a stream with this id.
     Open(String),
-    /// It has it no more.
+    /// The daemon has closed the stream.
     Ended,
 }
 
@@ -31,13 +32,12 @@ impl<'a> Items<'a> {
         Items { proxy, state: StreamState::Open(id) }
     }
 
-    /// The next item; `None` behind the last one.
+    /// The next item; `None` after the last one.
     ///
     /// # Errors
-    /// What the remote iterator raised, or what happened on the way. The stream is over then,
-    /// unless the answer only came too late or the connection was lost: the daemon keeps the
-    /// stream for a while, and `next` may be called again. The item that was asked for may be lost,
-    /// so this is never done by itself, whatever [`Proxy::with_retries`] says.
+    /// [`Error::Remote`] with the iterator's exception, which ends the stream. After a timeout or a
+    /// lost connection the daemon keeps the stream for a while, and `next` may be called again. The
+    /// requested item may be lost then, so [`Proxy::with_retries`] never repeats this request.
     pub async fn next(&mut self) -> Result<Option<Value>, Error> {
         let StreamState::Open(id) = &self.state else { return Ok(None) };
         let next = self.proxy.call_daemon(NEXT_ITEM, vec![id.as_str().into()]);
@@ -51,13 +51,13 @@ impl<'a> Items<'a> {
         }
     }
 
-    /// The items that are left, at most `most` of them.
+    /// The next items, at most `count`.
     ///
     /// # Errors
     /// As [`Items::next`].
-    pub async fn take(&mut self, most: usize) -> Result<Vec<Value>, Error> {
+    pub async fn take(&mut self, count: usize) -> Result<Vec<Value>, Error> {
         let mut items = Vec::new();
-        while items.len() < most {
+        while items.len() < count {
             match self.next().await? {
                 Some(item) => items.push(item),
                 None => break,
@@ -66,8 +66,8 @@ impl<'a> Items<'a> {
         Ok(items)
     }
 
-    /// Makes a new connection to read on from, for as long as the daemon lets the stream linger
-    /// (Pyro5's `ITER_STREAM_LINGER`).
+    /// Opens a new connection, over which the stream is read on. The daemon keeps the stream for a
+    /// while (Pyro5's `ITER_STREAM_LINGER`).
     ///
     /// # Errors
     /// As [`Proxy::connect`].
@@ -76,10 +76,10 @@ impl<'a> Items<'a> {
         self.proxy.connect().await
     }
 
-    /// Ends the stream; the daemon lets go of the iterator.
+    /// Closes the stream at the daemon.
     ///
     /// # Errors
-    /// The connection is lost; the daemon closes the stream by itself, later.
+    /// The connection is lost; the daemon closes the stream later by itself.
     pub async fn close(mut self) -> Result<(), Error> {
         match std::mem::replace(&mut self.state, StreamState::Ended) {
             StreamState::Ended => Ok(()),

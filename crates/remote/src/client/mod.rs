@@ -1,4 +1,4 @@
-//! The client's side: proxies for objects anywhere, and the nameserver as a client sees it.
+//! Client side: proxies of remote objects, and a client of the nameserver.
 
 mod calls;
 pub(crate) mod connect;

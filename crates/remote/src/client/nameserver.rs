@@ -1,4 +1,4 @@
-//! The nameserver as a client sees it, and the resolution of names into addresses.
+//! Client of a nameserver.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use wire::value::Value;
 use crate::client::proxy::Proxy;
 use crate::error::Error;
 
-/// The id under which every nameserver serves itself.
+/// Object id of every nameserver.
 pub const NAMESERVER_NAME: &str = "Pyro.NameServer";
 
-/// Where a nameserver listens when nothing else is said (Pyro5's `NS_PORT`).
+/// Default port of a nameserver (Pyro5's `NS_PORT`).
 pub(crate) const DEFAULT_PORT: u16 = 9090;
 
-/// A client of a nameserver.
+/// Client of a nameserver.
 #[derive(Debug)]
 pub struct NameServer {
     location: Location,
@@ -22,7 +22,7 @@ pub struct NameServer {
 }
 
 impl NameServer {
-    /// The nameserver at `location`; connects at the first call.
+    /// A client of the nameserver at `location`; connects at the first call.
     pub fn at(location: Location, timeout: Option<Duration>) -> Self {
         let object = NAMESERVER_NAME.to_owned();
         let proxy = Proxy::from(Uri::Pyro { object, location: location.clone() });
@@ -35,21 +35,21 @@ impl NameServer {
         }
     }
 
-    /// Where it is.
+    /// The nameserver's address.
     pub fn location(&self) -> &Location {
         &self.location
     }
 
-    /// The address of a name.
+    /// The URI of a name.
     ///
     /// # Errors
-    /// `NamingError` from the nameserver for an unknown name; [`Error`] for the way there.
+    /// `NamingError` for an unknown name; other [`Error`]s as of [`Proxy::call`].
     pub async fn lookup(&mut self, name: &str) -> Result<Uri, Error> {
         let answer = self.proxy.call("lookup", vec![name.into()], Vec::new()).await?;
         Uri::from_value(&answer).ok_or_else(|| bad_answer("lookup", "not a URI"))
     }
 
-    /// The address of a name, with its tags, sorted.
+    /// The URI of a name, with its sorted metadata tags.
     ///
     /// # Errors
     /// As [`NameServer::lookup`].
@@ -62,10 +62,10 @@ impl NameServer {
         entry.ok_or_else(|| bad_answer("lookup", "not (URI, metadata)"))
     }
 
-    /// Registers `name`, in place of whatever had it.
+    /// Registers `name`, replacing an earlier registration.
     ///
     /// # Errors
-    /// What the nameserver refuses; [`Error`] for the way there.
+    /// `NamingError` for a refused name; other [`Error`]s as of [`Proxy::call`].
     pub async fn register(
         &mut self,
         name: &str,
@@ -75,10 +75,10 @@ impl NameServer {
         self.register_with(name, uri, metadata, false).await
     }
 
-    /// Registers `name` unless it is taken.
+    /// Registers `name` if it is free.
     ///
     /// # Errors
-    /// `NamingError` if it is; otherwise as [`NameServer::register`].
+    /// `NamingError` for a name that is taken; otherwise as [`NameServer::register`].
     pub async fn register_new(
         &mut self,
         name: &str,
@@ -103,28 +103,28 @@ impl NameServer {
         self.proxy.call("register", args, kwargs).await.map(drop)
     }
 
-    /// Gives a name other tags.
+    /// Replaces the metadata tags of a name.
     ///
     /// # Errors
-    /// `NamingError` for an unknown name; [`Error`] for the way there.
+    /// `NamingError` for an unknown name; other [`Error`]s as of [`Proxy::call`].
     pub async fn set_metadata(&mut self, name: &str, metadata: &[String]) -> Result<(), Error> {
         let args = vec![name.into(), tag_set(metadata)];
         self.proxy.call("set_metadata", args, Vec::new()).await.map(drop)
     }
 
-    /// Removes a name; true if it was there.
+    /// Removes a name; true if it existed.
     ///
     /// # Errors
-    /// [`Error`] for the way there.
+    /// As of [`Proxy::call`].
     pub async fn remove(&mut self, name: &str) -> Result<bool, Error> {
         let removed = self.proxy.call("remove", vec![name.into()], Vec::new()).await?;
         Ok(removed.as_i64() == Some(1))
     }
 
-    /// Names and their addresses, with tags: those that begin with `prefix`, or all.
+    /// The registrations whose names begin with `prefix`; all if it is `None`.
     ///
     /// # Errors
-    /// [`Error`] for the way there.
+    /// As of [`Proxy::call`].
     pub async fn list(&mut self, prefix: Option<&str>) -> Result<Vec<Registration>, Error> {
         let kwargs = vec![
             ("prefix".to_owned(), Value::from(prefix)),
@@ -134,10 +134,10 @@ impl NameServer {
         registrations("list", answer)
     }
 
-    /// Names that match the pattern `regex` at their beginning, as [`NameServer::list`] has them.
+    /// The registrations whose names match the regular expression `regex` at their beginning.
     ///
     /// # Errors
-    /// `NamingError` for what is no pattern; [`Error`] for the way there.
+    /// `NamingError` for an invalid expression; other [`Error`]s as of [`Proxy::call`].
     pub async fn matching(&mut self, regex: &str) -> Result<Vec<Registration>, Error> {
         let kwargs = vec![
             ("regex".to_owned(), Value::from(regex)),
@@ -147,18 +147,18 @@ impl NameServer {
         registrations("list", answer)
     }
 
-    /// Names that have all of `tags`.
+    /// The registrations with all of `tags`.
     ///
     /// # Errors
-    /// [`Error`] for the way there.
+    /// As of [`Proxy::call`].
     pub async fn with_tags(&mut self, tags: &[String]) -> Result<Vec<Registration>, Error> {
         self.list_tagged("meta_all", tags).await
     }
 
-    /// Names that have at least one of `tags`.
+    /// The registrations with at least one of `tags`.
     ///
     /// # Errors
-    /// [`Error`] for the way there.
+    /// As of [`Proxy::call`].
     pub async fn with_any_tag(&mut self, tags: &[String]) -> Result<Vec<Registration>, Error> {
         self.list_tagged("meta_any", tags).await
     }
@@ -177,30 +177,30 @@ impl NameServer {
         registrations("yplookup", answer)
     }
 
-    /// Whether the nameserver answers.
+    /// Checks that the nameserver answers.
     ///
     /// # Errors
-    /// [`Error`] when it does not.
+    /// It does not answer.
     pub async fn ping(&mut self) -> Result<(), Error> {
         self.proxy.call("ping", Vec::new(), Vec::new()).await.map(drop)
     }
 }
 
-/// One entry of a nameserver.
+/// Registration of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
     /// The name.
     pub name: String,
-    /// Its URI, as it was registered.
+    /// The URI, as it was registered.
     pub uri: String,
-    /// Its tags, sorted.
+    /// The metadata tags, sorted.
     pub metadata: Vec<String>,
 }
 
-/// Tags as they are sent.
+/// Metadata tags for the wire.
 fn tag_set(tags: &[String]) -> Value {
     match tags {
-        // Serpent has no empty set.
+        // Serpent cannot write an empty set.
         [] => Value::None,
         tags => Value::Set(tags.iter().map(|tag| Value::from(tag.as_str())).collect()),
     }
@@ -240,9 +240,8 @@ fn bad_answer(operation: &'static str, reason: &str) -> Error {
     Error::Nameserver { operation, reason: reason.to_owned() }
 }
 
-/// An entry as a dict's value: `(uri, {tags})`.
 impl Registration {
-    /// The tuple that a nameserver answers with.
+    /// The value of a nameserver's dict: `(uri, {tags})`.
     pub fn to_value(&self) -> Value {
         Value::Tuple(vec![
             self.uri.as_str().into(),

@@ -1,8 +1,7 @@
-//! `Proxy`: calls on a remote object.
+//! `Proxy`, the client's stand-in for a remote object, and its settings.
 //!
-//! Owns one connection, made at the first use and made again after it was lost. A call that was
-//! sent is never sent twice unless its user has said that this does no harm: an instrument must
-//! not move twice.
+//! It opens its connection at the first use, and again after a loss. A request that was sent is
+//! never repeated without [`Proxy::with_retries`]: an instrument must not move twice.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,10 +18,10 @@ use crate::error::Error;
 use crate::object::Metadata;
 use crate::tls::ClientTls;
 
-/// Judges a daemon's answer to the handshake data; the error is the reason to stay away.
+/// Check of a daemon's answer to the handshake data; its error is the reason to refuse the daemon.
 pub(crate) type HandshakeCheck = Arc<dyn Fn(&Value) -> Result<(), String> + Send + Sync>;
 
-/// A client's stand-in for a remote object. One call at a time; make another proxy for more.
+/// Stand-in for a remote object. One call at a time; make another proxy for concurrent calls.
 pub struct Proxy {
     pub(super) uri: Uri,
     pub(super) settings: ConnectionSettings,
@@ -31,7 +30,7 @@ pub struct Proxy {
     pub(super) retries: u32,
     pub(super) connected: Option<Connected>,
     pub(super) received_annotations: Annotations,
-    /// Streams that were left before their end, to be closed.
+    /// Ids of streams that were dropped before their end; the next request closes them.
     pub(super) abandoned_streams: Vec<String>,
 }
 
@@ -51,117 +50,116 @@ impl Proxy {
         Ok(Self::from(uri.parse::<Uri>()?))
     }
 
-    /// The URI that the proxy was made for.
+    /// The proxy's URI, as it was given.
     pub fn uri(&self) -> &Uri {
         &self.uri
     }
 
-    /// Closes the connection; the next call makes a new one.
+    /// Closes the connection; the next call opens a new one.
     pub fn release(&mut self) {
         self.connected = None;
     }
 
-    /// What came along with the last answer, or with the daemon's welcome.
+    /// The annotations of the last answer; after a connect, those of the handshake.
     pub fn response_annotations(&self) -> &Annotations {
         &self.received_annotations
     }
 
-    /// A stream is left before its end.
+    /// Marks a stream that was dropped before its end.
     pub(super) fn abandon_stream(&mut self, stream: String) {
         self.abandoned_streams.push(stream);
     }
 
-    /// The same proxy with a limit on connecting and on each call.
+    /// Sets a limit on connecting and on each call.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// The same proxy with another serializer than serpent.
+    /// Sets the serializer; the default is serpent.
     #[must_use]
     pub fn with_serializer(mut self, serializer: Serializer) -> Self {
         self.settings.serializer = serializer;
         self
     }
 
-    /// The same proxy with data for the daemon's handshake (`_pyroHandshake`).
+    /// Sets the handshake data for the daemon (`_pyroHandshake`).
     #[must_use]
     pub fn with_handshake(mut self, data: Value) -> Self {
         self.settings.handshake = data;
         self
     }
 
-    /// The same proxy with a judge of what the daemon answers to the handshake
-    /// (`_pyroValidateHandshake`); where it gives an error, the connection is given up.
+    /// Sets a check of the daemon's answer to the handshake (`_pyroValidateHandshake`). If it
+    /// returns an error, the connection is closed.
     #[must_use]
     pub fn with_handshake_check(
         mut self,
-        judge: impl Fn(&Value) -> Result<(), String> + Send + Sync + 'static,
+        check: impl Fn(&Value) -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
-        self.handshake_check = Some(Arc::new(judge));
+        self.handshake_check = Some(Arc::new(check));
         self
     }
 
-    /// The same proxy, speaking TLS with daemons on TCP. Nameservers are asked without; where a
-    /// nameserver has TLS too, ask a proxy for its object ([`NAMESERVER_NAME`](crate::NAMESERVER_NAME)).
+    /// Sets TLS for daemons on TCP. Names are resolved without TLS: for a nameserver with TLS, use
+    /// a proxy of its object ([`NAMESERVER_NAME`](crate::NAMESERVER_NAME)).
     #[must_use]
     pub fn with_tls(mut self, tls: ClientTls) -> Self {
         self.settings.tls = Some(tls);
         self
     }
 
-    /// The same proxy, compressing what it sends.
+    /// Compresses the requests.
     #[must_use]
     pub fn with_compression(mut self) -> Self {
         self.settings.compression = true;
         self
     }
 
-    /// The same proxy with other limits on what it sends and receives.
+    /// Sets the limits on messages, both ways.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;
         self
     }
 
-    /// The same proxy, sending these annotations along with everything.
+    /// Sets the annotations of every request.
     #[must_use]
     pub fn with_annotations(mut self, annotations: Annotations) -> Self {
         self.settings.annotations = annotations;
         self
     }
 
-    /// The same proxy with a correlation id on all of its requests.
+    /// Sets the correlation id of every request.
     #[must_use]
     pub fn with_correlation_id(mut self, id: [u8; 16]) -> Self {
         self.settings.correlation_id = Some(id);
         self
     }
 
-    /// The same proxy, making a call up to `retries` times more when its connection is lost, when
-    /// its time is up, or when no connection comes about (Pyro5's `MAX_RETRIES`).
+    /// Repeats a failed call up to `retries` times: after a lost connection, a timeout, or a failed
+    /// connect (Pyro5's `MAX_RETRIES`). The default is 0.
     ///
-    /// Such a call may have been carried out already: this is for objects whose calls can be made
-    /// twice without harm, and off unless it is asked for. An item of a stream is never asked for
-    /// twice.
+    /// The failed call may have been carried out, so this is for objects whose calls do no harm
+    /// when they are made twice. The request for a stream's item is never repeated.
     #[must_use]
     pub fn with_retries(mut self, retries: u32) -> Self {
         self.retries = retries;
         self
     }
 
-    /// What the next requests send along, from now on.
+    /// Replaces the annotations of the following requests.
     pub fn set_annotations(&mut self, annotations: Annotations) {
         self.settings.annotations = annotations;
     }
 
-    /// The correlation id of the next requests; none leaves it to the daemon.
+    /// Replaces the correlation id of the following requests; with `None` the daemon makes one.
     pub fn set_correlation_id(&mut self, id: Option<[u8; 16]>) {
         self.settings.correlation_id = id;
     }
 
-    /// The limit on connecting and on each call from now on.
+    /// Replaces the limit on connecting and on each call; `None` means no limit.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.timeout = timeout;
     }

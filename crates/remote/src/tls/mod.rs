@@ -1,10 +1,10 @@
 //! TLS for daemons and proxies, configured with the PEM files of Pyro5's SSL settings.
 //!
-//! | certificate of the peer | accepted if |
+//! | certificate of the peer | accepted |
 //! |---|---|
-//! | in the file of accepted ones | always: laboratories have self-signed ones, made with one line of OpenSSL |
-//! | of X.509 version 3 | issued by an accepted certificate that may issue others |
-//! | of X.509 version 1, which OpenSSL makes without extensions | issued by an accepted certificate directly |
+//! | in the file of accepted ones | always: laboratories have self-signed ones |
+//! | X.509 version 3 | if an accepted certificate that may issue others has issued it |
+//! | X.509 version 1 (OpenSSL without extensions) | the same, without intermediate ones |
 
 mod certificate;
 mod client;
