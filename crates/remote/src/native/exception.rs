@@ -1,6 +1,4 @@
-//! Errors: from what a Rust method fails with to the exception that its caller catches.
-//!
-//! Owns the mapping of the standard library's errors to Python's classes.
+//! Conversion of a native method's error into the Python exception for its caller.
 
 use std::error::Error;
 use std::io;
@@ -8,9 +6,9 @@ use std::io;
 use wire::exception::Exception;
 use wire::value::Value;
 
-/// An error that a remote method can fail with.
+/// Error of a remote method.
 ///
-/// Derive it, to name the class of Python's that the caller catches; the message is the error's
+/// Derive it to choose the Python class that the caller catches. The message is the error's
 /// `Display`:
 ///
 /// ```
@@ -22,11 +20,11 @@ use wire::value::Value;
 ///     #[error("the meter is warming up")]
 ///     #[exception("meters.NotReady")]
 ///     NotReady,
-///     // As the error within.
+///     // The exception of the inner error.
 ///     #[error(transparent)]
 ///     #[exception(transparent)]
 ///     Port(#[from] std::io::Error),
-///     // A RuntimeError, where nothing is said.
+///     // Without the attribute: a RuntimeError.
 ///     #[error("the meter is on fire")]
 ///     Fire,
 /// }
@@ -41,7 +39,7 @@ use wire::value::Value;
     note = "derive `remote::IntoException` for it, implement it, or return `remote::Exception`"
 )]
 pub trait IntoException {
-    /// The exception that the caller gets.
+    /// The exception for the caller.
     fn into_exception(self) -> Exception;
 }
 
@@ -71,7 +69,7 @@ impl IntoException for std::convert::Infallible {
 
 impl IntoException for Box<dyn Error + Send + Sync> {
     fn into_exception(self) -> Exception {
-        // What is known inside keeps its class.
+        // An inner `Exception` or `io::Error` keeps its class.
         let unknown = match self.downcast::<Exception>() {
             Ok(exception) => return *exception,
             Err(unknown) => unknown,
@@ -113,22 +111,22 @@ impl IntoException for tokio::time::error::Elapsed {
     }
 }
 
-/// An `OSError`, or the one of its subclasses that Python raises for it.
+/// `OSError`, or the subclass that Python raises for the error's kind.
 impl IntoException for io::Error {
     fn into_exception(self) -> Exception {
-        use io::ErrorKind as Kind;
+        use io::ErrorKind;
         let class = match self.kind() {
-            Kind::NotFound => "FileNotFoundError",
-            Kind::PermissionDenied => "PermissionError",
-            Kind::AlreadyExists => "FileExistsError",
-            Kind::TimedOut => "TimeoutError",
-            Kind::Interrupted => "InterruptedError",
-            Kind::WouldBlock => "BlockingIOError",
-            Kind::BrokenPipe => "BrokenPipeError",
-            Kind::ConnectionRefused => "ConnectionRefusedError",
-            Kind::ConnectionReset => "ConnectionResetError",
-            Kind::ConnectionAborted => "ConnectionAbortedError",
-            Kind::UnexpectedEof => "EOFError",
+            ErrorKind::NotFound => "FileNotFoundError",
+            ErrorKind::PermissionDenied => "PermissionError",
+            ErrorKind::AlreadyExists => "FileExistsError",
+            ErrorKind::TimedOut => "TimeoutError",
+            ErrorKind::Interrupted => "InterruptedError",
+            ErrorKind::WouldBlock => "BlockingIOError",
+            ErrorKind::BrokenPipe => "BrokenPipeError",
+            ErrorKind::ConnectionRefused => "ConnectionRefusedError",
+            ErrorKind::ConnectionReset => "ConnectionResetError",
+            ErrorKind::ConnectionAborted => "ConnectionAbortedError",
+            ErrorKind::UnexpectedEof => "EOFError",
             _ => "OSError",
         };
         let class = format!("builtins.{class}");
@@ -136,7 +134,7 @@ impl IntoException for io::Error {
             None => Exception::new(class, self.to_string()),
             Some(code) => {
                 let text = self.to_string();
-                // Python keeps the number apart: `[Errno 2] No such file or directory`.
+                // Python's first argument is the number: `[Errno 2] No such file or directory`.
                 let text = text.strip_suffix(&format!(" (os error {code})")).unwrap_or(&text);
                 let args = vec![Value::from(code), Value::from(text)];
                 Exception { args, ..Exception::new(class, "") }

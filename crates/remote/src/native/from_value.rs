@@ -1,7 +1,7 @@
-//! Arguments: from what a caller sent to what a Rust method takes.
+//! Conversion of a caller's argument into the Rust type of a native method's parameter.
 //!
-//! Owns the conversions and the words for what does not fit. They are strict where a mistake would
-//! reach an instrument: a `bool` is no number here, and a number out of a type's range is refused.
+//! It is strict, because a mistake would reach an instrument: a `bool` is not a number, and a
+//! number out of a type's range is refused.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, Hash};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use wire::exception::Exception;
 use wire::value::{Dict, Value};
 
-/// A type that a remote method can take as an argument.
+/// Type of a remote method's parameter.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a remote method",
     label = "cannot be made from a Python value",
@@ -18,59 +18,53 @@ use wire::value::{Dict, Value};
             `remote::Value`, or a type of yours that implements `remote::FromValue`"
 )]
 pub trait FromValue: Sized {
-    /// Takes the value as this type.
+    /// Converts the value.
     ///
     /// # Errors
-    /// It is of another type, or out of this one's range.
+    /// The value has another type, or is out of this type's range.
     fn from_value(value: Value) -> Result<Self, Mismatch>;
 
-    /// Takes a list of them; `bytes` are the one list that is not written as a list.
+    /// Converts a list of values. Only a list of `u8` has another form: `bytes`.
     #[doc(hidden)]
     fn from_sequence(value: Value) -> Result<Vec<Self>, Mismatch> {
         match value {
-            Value::List(items) | Value::Tuple(items) => items
-                .into_iter()
-                .enumerate()
-                .map(|(index, item)| {
-                    Self::from_value(item).map_err(|mismatch| mismatch.within(index))
-                })
-                .collect(),
+            Value::List(items) | Value::Tuple(items) => convert_items(items),
             other => Err(Mismatch::expected("a list", &other)),
         }
     }
 }
 
-/// Why a value does not fit; says what was expected and what was given.
+/// Why a value cannot be converted: the expected type or range, and the given value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
     class: &'static str,
-    /// `[3]['volts']`: where in the argument.
-    place: String,
+    /// Path within the argument, such as `[3]['volts']`.
+    path: String,
     text: String,
 }
 
 impl Mismatch {
-    /// A value of another type, told as Python's `TypeError`; `what` reads as in "must be {what}".
-    pub fn expected(what: &str, found: &Value) -> Self {
-        let text = format!("must be {what}, not {}", found.type_name());
-        Mismatch { class: "builtins.TypeError", place: String::new(), text }
+    /// A `TypeError`: a value of another type. `expected` completes "must be {expected}".
+    pub fn expected(expected: &str, found: &Value) -> Self {
+        let text = format!("must be {expected}, not {}", found.type_name());
+        Mismatch { class: "builtins.TypeError", path: String::new(), text }
     }
 
-    /// A value that makes no sense, told as `ValueError`; `text` as in "must be 1 to 4, not 5".
+    /// A `ValueError`: a value that is not allowed. `text` is such as "must be 1 to 4, not 5".
     pub fn invalid(text: impl Into<String>) -> Self {
-        Mismatch { class: "builtins.ValueError", place: String::new(), text: text.into() }
+        Mismatch { class: "builtins.ValueError", path: String::new(), text: text.into() }
     }
 
-    /// The same mismatch, found inside of a container.
+    /// Prepends the key of a container to the path.
     #[must_use]
     pub fn within(mut self, key: impl std::fmt::Display) -> Self {
-        self.place = format!("[{key}]{}", self.place);
+        self.path = format!("[{key}]{}", self.path);
         self
     }
 
-    /// The exception for the caller; `subject` is what the value was given for.
+    /// The exception for the caller; `subject` names the parameter.
     pub fn into_exception(self, subject: &str) -> Exception {
-        Exception::new(self.class, format!("{subject}{} {}", self.place, self.text))
+        Exception::new(self.class, format!("{subject}{} {}", self.path, self.text))
     }
 }
 
@@ -90,7 +84,7 @@ macro_rules! ints {
     ($($int:ident)*) => {$(
         impl FromValue for $int {
             fn from_value(value: Value) -> Result<Self, Mismatch> {
-                int(&value, &(<$int>::MIN, <$int>::MAX))
+                convert_int(&value, &(<$int>::MIN, <$int>::MAX))
             }
         }
     )*};
@@ -100,18 +94,14 @@ ints!(i8 i16 i32 i64 isize u16 u32 u64 usize);
 
 impl FromValue for u8 {
     fn from_value(value: Value) -> Result<Self, Mismatch> {
-        int(&value, &(u8::MIN, u8::MAX))
+        convert_int(&value, &(u8::MIN, u8::MAX))
     }
 
     fn from_sequence(value: Value) -> Result<Vec<Self>, Mismatch> {
         match value {
             Value::Bytes(bytes) => Ok(bytes),
-            Value::List(items) | Value::Tuple(items) => items
-                .into_iter()
-                .enumerate()
-                .map(|(index, item)| u8::from_value(item).map_err(|wrong| wrong.within(index)))
-                .collect(),
-            // How serpent writes bytes.
+            Value::List(items) | Value::Tuple(items) => convert_items(items),
+            // Serpent writes bytes as a dict.
             other => {
                 wire::serpent::to_bytes(&other).ok_or_else(|| Mismatch::expected("bytes", &other))
             }
@@ -119,7 +109,12 @@ impl FromValue for u8 {
     }
 }
 
-fn int<T>(value: &Value, (least, most): &(T, T)) -> Result<T, Mismatch>
+fn convert_items<T: FromValue>(items: Vec<Value>) -> Result<Vec<T>, Mismatch> {
+    let convert = |(index, item)| T::from_value(item).map_err(|mismatch| mismatch.within(index));
+    items.into_iter().enumerate().map(convert).collect()
+}
+
+fn convert_int<T>(value: &Value, (least, most): &(T, T)) -> Result<T, Mismatch>
 where
     T: TryFrom<i64> + TryFrom<u64> + std::fmt::Display,
 {
@@ -180,7 +175,7 @@ impl FromValue for char {
     }
 }
 
-/// Seconds, as Python's `time.sleep` takes them.
+/// Seconds, as in Python's `time.sleep`.
 impl FromValue for Duration {
     fn from_value(value: Value) -> Result<Self, Mismatch> {
         let seconds = f64::from_value(value)?;
@@ -248,7 +243,7 @@ impl<K: FromValue + Ord, V: FromValue> FromValue for BTreeMap<K, V> {
     }
 }
 
-/// The members of a set; a list or a tuple will do, since not every serializer has sets.
+/// Converts the members of a set, a list or a tuple: not every serializer has sets.
 fn members<T: FromValue, C: FromIterator<T>>(value: Value) -> Result<C, Mismatch> {
     let members = match value {
         Value::Set(set) | Value::FrozenSet(set) => set.into_vec(),

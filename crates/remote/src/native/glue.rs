@@ -1,4 +1,4 @@
-//! What the code that `#[remote::expose]` generates calls; nothing here is for people.
+//! Functions for the code that `#[remote::expose]` generates. Not part of the public interface.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,17 +15,17 @@ use crate::object::{
 };
 use crate::session::Session;
 
-/// The argument of the parameter at `index`, which has no default.
+/// Converts the argument of the parameter at `index`, which has no default.
 pub fn required<T: FromValue>(
     signature: &Signature,
     index: usize,
     value: Option<Value>,
 ) -> Result<T, Exception> {
-    // `Signature::bind` has seen to it that there is one.
+    // `Signature::bind` has checked that it is given.
     convert(signature, index, value.unwrap_or(Value::None))
 }
 
-/// The argument of the parameter at `index`, or its default.
+/// Converts the argument of the parameter at `index`, or makes its default.
 pub fn optional<T: FromValue>(
     signature: &Signature,
     index: usize,
@@ -46,12 +46,13 @@ fn convert<T: FromValue>(
     })
 }
 
-/// The value that a property is to be set to; `property` is its qualified name.
+/// Converts the value for a property; `property` is its qualified name.
 pub fn assigned<T: FromValue>(property: &str, value: Value) -> Result<T, Exception> {
     T::from_value(value).map_err(|mismatch| mismatch.into_exception(property))
 }
 
-/// What Python says where an object has no such member, and Pyro5 where it must not be called.
+/// The exception for a method that cannot be called: Python's for an unknown one, Pyro5's for one
+/// that is not exposed.
 pub fn no_method<T: Expose>(name: &str) -> Exception {
     let is_private = name.starts_with('_');
     if is_private || T::metadata().attrs.iter().any(|property| property == name) {
@@ -60,34 +61,34 @@ pub fn no_method<T: Expose>(name: &str) -> Exception {
     Exception::attribute_error(format!("'{}' object has no attribute '{name}'", T::CLASS))
 }
 
-/// What an ordinary method has returned.
+/// Result of an ordinary method.
 pub fn result<R: IntoResult>(returned: R) -> CallResult {
     returned.into_result()
 }
 
-/// What a method has returned that may fail; so that the compiler names the one of both types that
-/// cannot be sent.
+/// Result of a method that returns a `Result`. Separate from [`result`], so that the compiler names
+/// the one of the two types that cannot be sent.
 pub fn try_result<T: IntoResult, E: IntoException>(returned: Result<T, E>) -> CallResult {
     returned.into_result()
 }
 
-/// The stream of what a method's iterator gives.
+/// Item stream over a method's iterator.
 pub fn stream<I>(items: I) -> CallResult
 where
     I: Iterator<Item: IntoResult> + Send + 'static,
 {
-    streaming(Items(items))
+    reply_stream(IteratorStream(items))
 }
 
-/// The same for an iterator that blocks its thread.
+/// Item stream over an iterator that blocks its thread.
 pub fn blocking_stream<I>(items: I) -> CallResult
 where
     I: Iterator<Item: IntoResult> + Send + 'static,
 {
-    streaming(BlockingItems(Arc::new(Mutex::new(items))))
+    reply_stream(BlockingStream(Arc::new(Mutex::new(items))))
 }
 
-/// [`stream`], if the method has not failed.
+/// [`stream`] for a method that returns a `Result`.
 pub fn try_stream<I, E: IntoException>(items: Result<I, E>) -> CallResult
 where
     I: Iterator<Item: IntoResult> + Send + 'static,
@@ -95,7 +96,7 @@ where
     stream(items.map_err(IntoException::into_exception)?)
 }
 
-/// [`blocking_stream`], if the method has not failed.
+/// [`blocking_stream`] for a method that returns a `Result`.
 pub fn try_blocking_stream<I, E: IntoException>(items: Result<I, E>) -> CallResult
 where
     I: Iterator<Item: IntoResult> + Send + 'static,
@@ -103,7 +104,7 @@ where
     blocking_stream(items.map_err(IntoException::into_exception)?)
 }
 
-/// Runs a blocking method on a thread for such work. It may have to wait for the thread, and checks
+/// Runs a blocking method on a thread of the blocking pool. It may wait for a thread, so it checks
 /// afterwards whether the call may still start.
 pub async fn blocking<T: Send + 'static>(
     name: &'static str,
@@ -113,7 +114,7 @@ pub async fn blocking<T: Send + 'static>(
     let work = move || may_start.check().and_then(|()| work());
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        // The daemon tells of it, as of every other method's.
+        // The daemon reports it, as for every other method.
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(error) => Err(Exception::runtime_error(format!("{name} did not end: {error}"))),
@@ -121,7 +122,7 @@ pub async fn blocking<T: Send + 'static>(
     }
 }
 
-fn streaming(items: impl ItemStream) -> CallResult {
+fn reply_stream(items: impl ItemStream) -> CallResult {
     Ok(Reply {
         body: ReplyBody::Stream(Box::new(items)),
         annotations: Annotations::new(),
@@ -129,7 +130,7 @@ fn streaming(items: impl ItemStream) -> CallResult {
     })
 }
 
-fn item(next: Option<impl IntoResult>) -> Result<Option<Value>, Exception> {
+fn convert_item(next: Option<impl IntoResult>) -> Result<Option<Value>, Exception> {
     match next.map(IntoResult::into_result).transpose()?.map(|reply| reply.body) {
         None => Ok(None),
         Some(ReplyBody::Value(value)) => Ok(Some(value)),
@@ -142,20 +143,20 @@ fn item(next: Option<impl IntoResult>) -> Result<Option<Value>, Exception> {
     }
 }
 
-struct Items<I>(I);
+struct IteratorStream<I>(I);
 
-impl<I> ItemStream for Items<I>
+impl<I> ItemStream for IteratorStream<I>
 where
     I: Iterator<Item: IntoResult> + Send + 'static,
 {
     fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>> {
-        Box::pin(std::future::ready(item(self.0.next())))
+        Box::pin(std::future::ready(convert_item(self.0.next())))
     }
 }
 
-struct BlockingItems<I>(Arc<Mutex<I>>);
+struct BlockingStream<I>(Arc<Mutex<I>>);
 
-impl<I> ItemStream for BlockingItems<I>
+impl<I> ItemStream for BlockingStream<I>
 where
     I: Iterator<Item: IntoResult> + Send + 'static,
 {
@@ -173,14 +174,14 @@ where
     }
 }
 
-impl<I> BlockingItems<I>
+impl<I> BlockingStream<I>
 where
     I: Iterator<Item: IntoResult> + Send + 'static,
 {
     fn next_with(&self, may_start: StartCheck) -> BoxFuture<Result<Option<Value>, Exception>> {
         let items = Arc::clone(&self.0);
         Box::pin(blocking("the next item of a stream", may_start, move || {
-            item(items.lock().unwrap_or_else(PoisonError::into_inner).next())
+            convert_item(items.lock().unwrap_or_else(PoisonError::into_inner).next())
         }))
     }
 }

@@ -1,6 +1,6 @@
-//! Results: from what a Rust method returns to what its caller gets.
+//! Conversion of a native method's result into the value for its caller.
 //!
-//! Owns the conversions. A `Result`'s error becomes an exception ([`IntoException`]).
+//! The error of a `Result` becomes an exception ([`IntoException`]).
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -13,7 +13,7 @@ use wire::value::{Dict, Set, Value};
 use crate::native::IntoException;
 use crate::object::{CallResult, Reply};
 
-/// A type that a remote method can return, or a stream give.
+/// Type of a remote method's result, or of a stream's item.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be returned by a remote method",
     label = "has no form in Python",
@@ -22,17 +22,17 @@ use crate::object::{CallResult, Reply};
             one of them"
 )]
 pub trait IntoValue: Sized {
-    /// The value that the caller gets.
+    /// The value for the caller.
     fn into_value(self) -> Value;
 
-    /// A list of them; `bytes` are the one list that is not written as a list.
+    /// Converts a list of values. Only a list of `u8` has another form: `bytes`.
     #[doc(hidden)]
     fn sequence_into_value(items: Vec<Self>) -> Value {
         Value::List(items.into_iter().map(IntoValue::into_value).collect())
     }
 }
 
-/// What a remote method may come to: a value, a [`Reply`] with annotations, or a `Result` of either.
+/// Outcome of a remote method: a value, a [`Reply`] with annotations, or a `Result` of either.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be returned by a remote method",
     label = "has no form in Python"
@@ -41,7 +41,7 @@ pub trait IntoResult {
     /// The answer to the call.
     ///
     /// # Errors
-    /// The exception that the method raised.
+    /// The exception of the method.
     fn into_result(self) -> CallResult;
 }
 
@@ -66,7 +66,7 @@ impl<T: IntoResult, E: IntoException> IntoResult for Result<T, E> {
     }
 }
 
-macro_rules! as_wire_has_it {
+macro_rules! by_value_from {
     ($($type:ty)*) => {$(
         impl IntoValue for $type {
             fn into_value(self) -> Value {
@@ -76,7 +76,7 @@ macro_rules! as_wire_has_it {
     )*};
 }
 
-as_wire_has_it!(() bool f64 i8 i16 i32 i64 u16 u32 u64 usize String &str Dict);
+by_value_from!(() bool f64 i8 i16 i32 i64 u16 u32 u64 usize String &str Dict);
 
 impl IntoValue for Value {
     fn into_value(self) -> Value {
@@ -131,7 +131,7 @@ impl IntoValue for Uri {
     }
 }
 
-/// An exception that is returned rather than raised.
+/// Exception that is returned instead of raised.
 impl IntoValue for Exception {
     fn into_value(self) -> Value {
         self.to_value()

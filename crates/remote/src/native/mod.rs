@@ -1,7 +1,7 @@
-//! Native services: plain Rust types as remote objects.
+//! Native services: Rust types as remote objects, by `#[remote::expose]`.
 //!
-//! Owns what `#[remote::expose]` generates code against: the [`Expose`] trait, the conversions of
-//! arguments and results, and the way from a request to a method. Knows no bytes and no sockets.
+//! The macro implements the [`Expose`] trait; this room converts arguments and results, and calls
+//! the method of a request. It knows no bytes and no sockets.
 
 mod exception;
 mod from_value;
@@ -18,12 +18,12 @@ use crate::batch::batch;
 use crate::object::{Answer, Context, Metadata, MethodCall, Object, Operation, Request};
 use crate::session::Session;
 
-/// Names the Python exception that an error of this type becomes; see the trait of the same name.
+/// Derives the trait of the same name: the Python exception for an error type.
 pub use remote_macros::IntoException;
-/// Makes the public methods of an `impl` block callable from a Pyro5 client.
+/// Exposes the public methods of an `impl` block to Pyro5 clients.
 ///
-/// It implements [`Expose`] for the type; [`Expose::into_object`] makes of a value what a
-/// [`Daemon`](crate::Daemon) serves.
+/// It implements [`Expose`] for the type. [`Expose::into_object`] converts a value into the object
+/// that a [`Daemon`](crate::Daemon) serves.
 ///
 /// ```
 /// use remote::{Exception, Expose};
@@ -50,12 +50,12 @@ pub use remote_macros::IntoException;
 ///     #[setter]
 ///     pub fn set_range(&self, volts: f64) {}
 ///
-///     /// Waits without keeping anybody else waiting.
+///     /// Waits without delaying other callers.
 ///     pub async fn settle(&self) {
 ///         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
 ///     }
 ///
-///     /// Runs on a thread that may block: for drivers that wait in system calls.
+///     /// Runs on a thread of the blocking pool: for drivers that wait in system calls.
 ///     #[blocking]
 ///     pub fn calibrate(&self) -> Result<String, std::io::Error> {
 ///         std::fs::read_to_string("calibration.txt")
@@ -81,35 +81,36 @@ pub use remote_macros::IntoException;
 ///
 /// Methods that are `pub` and take `&self`, `self: Arc<Self>` or `self: &Arc<Self>`. Functions
 /// without `self` (constructors), methods that are not `pub`, and those marked `#[skip]` are not.
-/// Clients share the object: what changes is kept in a `Mutex` or an atomic. A method that panics
-/// raises a `RuntimeError`, its text goes to the log, and the object is served on; so lock a `Mutex`
-/// with `unwrap_or_else(PoisonError::into_inner)`, or every later call panics as well.
+///
+/// Clients share the object, so its state is kept in a `Mutex` or an atomic. A method that panics
+/// raises a `RuntimeError`, the panic is logged, and the object stays served. Lock a `Mutex` with
+/// `unwrap_or_else(PoisonError::into_inner)`: otherwise every later call panics as well.
 ///
 /// | mark | meaning |
 /// |---|---|
 /// | `#[getter]` or `#[property]` | a property of this name, or of the one in `#[getter(name)]` |
 /// | `#[setter]` on `set_name` | setting it; `#[setter(name)]` for a method of another name |
-/// | `#[blocking]` | the method runs on a thread of its own |
+/// | `#[blocking]` | the method runs on a separate thread |
 /// | `#[stream]` | the iterator that it returns (or a `Result` of one) is read item by item |
 /// | `#[oneway]` | callers do not wait |
 /// | `#[session_ended]` | not for clients: called with a [`Session`] that has ended |
 /// | `#[skip]` | not for clients |
-/// | `#[default(...)]` on a parameter | what it is where the caller gives no argument |
+/// | `#[default(...)]` on a parameter | its value if the caller gives no argument |
 ///
-/// `#[expose(name = "Multimeter")]` gives the class another name in the texts of exceptions. The
-/// doc comments are in [`Metadata::docs`].
+/// `#[expose(name = "Multimeter")]` sets the class's name in the texts of exceptions. The doc
+/// comments are in [`Metadata::docs`].
 ///
 /// # Arguments and results
 ///
 /// Arguments are converted by [`FromValue`], results by [`IntoValue`]; both have implementations
 /// for the types of the standard library that have a form in Python. `Vec<u8>` is Python's `bytes`.
-/// Wrong, missing and superfluous arguments raise the `TypeError`s of Python. The error of a
-/// `Result` is raised as [`IntoException`] says.
+/// Wrong, missing and superfluous arguments raise Python's `TypeError`s. The error of a `Result` is
+/// converted by [`IntoException`].
 ///
-/// A parameter of type `&Session`, `&Arc<Session>` or `&Context` is no argument: the daemon tells
-/// by it who calls, and what came along.
+/// A parameter of type `&Session`, `&Arc<Session>` or `&Context` takes no argument: the daemon
+/// passes the caller's session, or the request's context.
 ///
-/// A type without a form in Python is refused where it stands:
+/// A type without a form in Python is a compile error:
 ///
 /// ```compile_fail,E0277
 /// struct Meter;
@@ -133,34 +134,33 @@ pub use remote_macros::IntoException;
 ///
 /// # Order
 ///
-/// The calls of one connection are carried out one after the other, whether they wait, block or do
-/// neither; calls of several connections run at the same time in a `thread` daemon. A blocking
-/// method is carried out to its end even when its caller has gone.
+/// The calls of one connection run one after the other. Calls of several connections run
+/// concurrently in a `thread` daemon. A blocking method runs to its end even if its caller
+/// disconnects.
 pub use remote_macros::expose;
 
 pub use exception::IntoException;
 pub use from_value::{FromValue, Mismatch};
 pub use into_value::{IntoResult, IntoValue};
 
-/// A type whose members can be called remotely; `#[remote::expose]` on an `impl` block implements
-/// it.
+/// Type with remote members, implemented by `#[remote::expose]` on an `impl` block.
 ///
-/// The functions get the shared pointer, so that an `async` or a blocking method can keep the
-/// object alive for as long as it runs.
+/// The functions get the `Arc`, so that an `async` or a blocking method keeps the object alive
+/// while it runs.
 pub trait Expose: Send + Sync + Sized + 'static {
-    /// What Python's error texts call the class.
+    /// Name of the class in the texts of exceptions.
     const CLASS: &'static str;
 
-    /// The names and the doc comments of the members.
+    /// Names and doc comments of the members.
     fn metadata() -> Metadata;
 
     /// Calls a method.
     fn call_method(this: &Arc<Self>, caller: Caller<'_>, call: MethodCall) -> Answer;
 
-    /// Reads a property; `None` where there is none of this name.
+    /// Reads a property; `None` if it does not exist.
     fn get_property(this: &Arc<Self>, caller: Caller<'_>, name: &str) -> Option<Answer>;
 
-    /// Sets a property; `None` where there is none of this name that can be set.
+    /// Sets a property; `None` if it does not exist or cannot be set.
     fn set_property(
         this: &Arc<Self>,
         caller: Caller<'_>,
@@ -168,7 +168,7 @@ pub trait Expose: Send + Sync + Sized + 'static {
         value: Value,
     ) -> Option<Answer>;
 
-    /// A connection has ended.
+    /// Called when a connection has ended.
     fn session_ended(_this: &Arc<Self>, _session: &Session) {}
 
     /// The object that a [`Daemon`](crate::Daemon) serves.
@@ -177,20 +177,19 @@ pub trait Expose: Send + Sync + Sized + 'static {
     }
 }
 
-/// On whose behalf a member is called.
+/// Caller of a member.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'a> {
     /// The client's connection.
     pub session: &'a Arc<Session>,
-    /// What came along with the request.
+    /// The context of the request.
     pub context: &'a Context,
 }
 
-/// A `T` as an [`Object`]: one instance for everybody.
+/// `T` as an [`Object`], one instance for all clients.
 ///
-/// [`Expose::into_object`] makes one. Use [`Exposed::shared`] to keep a hand on what is served, and
-/// return one from the factories of [`PerSession`](crate::PerSession) and
-/// [`PerCall`](crate::PerCall).
+/// [`Expose::into_object`] makes one. Use [`Exposed::shared`] to keep access to the served value.
+/// The factories of [`PerSession`](crate::PerSession) and [`PerCall`](crate::PerCall) return one.
 pub struct Exposed<T>(Arc<T>);
 
 impl<T> Exposed<T> {
@@ -199,7 +198,7 @@ impl<T> Exposed<T> {
         Exposed(Arc::new(object))
     }
 
-    /// Serves what others have a hand on too.
+    /// Serves `object`, which the caller may share.
     pub fn shared(object: Arc<T>) -> Self {
         Exposed(object)
     }
@@ -250,7 +249,8 @@ impl<T: Expose> Object for Exposed<T> {
     }
 }
 
-/// What Python says where a class has no member of a property's name, and Pyro5 where it has one.
+/// The exception for a property that cannot be used: Python's for an unknown name, Pyro5's for a
+/// member that is not a property.
 fn no_property<T: Expose>(operation: &Operation) -> crate::Exception {
     let Metadata { methods, attrs, .. } = T::metadata();
     let name = operation.name();
@@ -261,7 +261,7 @@ fn no_property<T: Expose>(operation: &Operation) -> crate::Exception {
     crate::Exception::attribute_error(format!("type object '{class}' has no attribute '{name}'"))
 }
 
-/// Every object of Python's has some of these.
+/// Whether Python's objects may have a member of this name (`__class__`).
 fn is_dunder(name: &str) -> bool {
     name.starts_with("__") && name.ends_with("__")
 }
