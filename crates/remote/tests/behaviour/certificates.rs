@@ -1,4 +1,4 @@
-//! Certificates, as people make them with OpenSSL.
+//! Certificates made with OpenSSL, for the tests of TLS.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 use remote::Identity;
 use tempfile::TempDir;
 
-/// The options for a key that is made in no time, and for the one of every tutorial.
+/// OpenSSL's options for a key that is made quickly, and for the one of every tutorial.
 const ELLIPTIC: &[&str] = &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
 pub(crate) const RSA: &[&str] = &["-newkey", "rsa:2048"];
 
-/// A folder of certificates that goes when it is dropped.
+/// Temporary folder of certificates.
 pub(crate) struct Certificates {
     folder: TempDir,
 }
@@ -33,13 +33,13 @@ impl Made {
 }
 
 impl Certificates {
-    /// `None` where there is no OpenSSL to make them with.
+    /// A new folder; `None` if OpenSSL is not installed.
     pub(crate) fn new() -> Option<Self> {
         openssl(Path::new("."), &["version"])?;
         Some(Certificates { folder: tempfile::tempdir().unwrap() })
     }
 
-    /// A key and a certificate that it has signed itself; `options` say more of them.
+    /// A key and a self-signed certificate, with OpenSSL's `options`.
     pub(crate) fn self_signed(&self, name: &str, subject: &str, options: &[&str]) -> Made {
         let (certificate, key) = (format!("{name}.pem"), format!("{name}.key"));
         let subject = format!("/CN={subject}");
@@ -51,13 +51,13 @@ impl Certificates {
         self.made(name)
     }
 
-    /// A key and a certificate that `issuer` has signed: of X.509 version 1, since nothing asks
-    /// for an extension, unless `extensions` does.
+    /// A key and a certificate that `issuer` has signed. Without `extensions` it is of X.509
+    /// version 1.
     pub(crate) fn issued(&self, issuer: &str, name: &str, subject: &str, extensions: &str) -> Made {
         self.issued_with(issuer, name, subject, extensions, "2")
     }
 
-    /// As [`Certificates::issued`], without extensions and for so many days.
+    /// As [`Certificates::issued`], without extensions, valid for `days`.
     pub(crate) fn issued_for(&self, issuer: &str, name: &str, subject: &str, days: &str) -> Made {
         self.issued_with(issuer, name, subject, "", days)
     }
@@ -105,7 +105,7 @@ impl Certificates {
     }
 }
 
-/// Whether it succeeded; `None` where there is none.
+/// Runs OpenSSL; true if it succeeds, `None` if it is not installed.
 fn openssl(folder: &Path, arguments: &[&str]) -> Option<bool> {
     let quiet = Stdio::null;
     let mut command = Command::new("openssl");

@@ -1,4 +1,4 @@
-//! TLS: certificates as people make them, and the ones that must not be accepted.
+//! TLS with certificates of OpenSSL's one-liners, and with those that must be refused.
 
 use std::path::Path;
 
@@ -19,7 +19,8 @@ async fn greets(proxy: Proxy, tls: ClientTls) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a client without a certificate, who trusts `trusted`, makes of `server`.
+/// Connects without a client certificate to `server`, trusting `trusted`; the error of TLS if it
+/// is refused.
 async fn seen(server: &Made, trusted: &Made) -> Result<(), String> {
     let serving = serve(&server.identity(), None).await;
     let tls = ClientTls::trusting(&trusted.certificate).unwrap();
@@ -30,7 +31,7 @@ async fn seen(server: &Made, trusted: &Made) -> Result<(), String> {
     }
 }
 
-/// Whether `server`, who accepts `accepted`, lets in a client with this certificate.
+/// Whether `server`, which accepts `accepted`, admits a client with this certificate.
 async fn lets_in(server: &Made, accepted: &Made, client: &Made) -> bool {
     let serving = serve(&server.identity(), Some(&accepted.certificate)).await;
     let tls = ClientTls::with_identity(&server.certificate, &client.identity()).unwrap();
@@ -53,12 +54,12 @@ async fn certificates_as_people_make_them() {
         let serving = serve(&identity, None).await;
         let tls = ClientTls::trusting(&server.certificate).unwrap();
         greets(serving.proxy("echo"), tls).await.expect(name);
-        // Without TLS there is no talking to it.
+        // A client without TLS cannot connect.
         assert!(serving.proxy("echo").connect().await.is_err());
     }
 }
 
-/// `openssl x509 -req` makes certificates of version 1 where nobody asks for an extension.
+/// `openssl x509 -req` makes certificates of version 1 if no extension is requested.
 #[tokio::test]
 async fn an_issued_certificate_of_version_1_is_accepted() {
     let Some(made) = Certificates::new() else { return };
@@ -82,10 +83,10 @@ async fn a_certificate_of_version_1_is_looked_at_as_any_other() {
     let Some(made) = Certificates::new() else { return };
     let authority = made.self_signed("authority", "The lab", &[]);
     let own = server_of_its_own(&made);
-    // Another one of the same name.
+    // Another authority of the same name.
     made.self_signed("impostor", "The lab", &[]);
     made.self_signed("stranger", "Somebody", &[]);
-    // One who may not issue any, and one with limits that nobody looks at for version 1.
+    // One that may not issue others, and one with limits, which are not checked for version 1.
     let leaf = made.self_signed("leaf", "A leaf", &["-addext", "basicConstraints=CA:FALSE"]);
     let limits = "nameConstraints=critical,permitted;DNS:elsewhere";
     let limited = made.self_signed("limited", "Limited", &["-addext", limits]);
@@ -102,12 +103,12 @@ async fn a_certificate_of_version_1_is_looked_at_as_any_other() {
         assert!(refused.contains(reason), "{issuer}: {refused}");
         let client = made.issued(issuer, "client", "me", "");
         let let_in = lets_in(&own, trusted, &client).await;
-        // A client has no name to be looked at.
+        // A client's name is not checked.
         assert_eq!(let_in, reason == "NotValidForName", "{issuer}");
     }
 }
 
-/// Where it says that it is no authority, Python does not take it for one either.
+/// As in Python, a certificate that says that it is no authority issues none.
 #[tokio::test]
 async fn only_an_authority_issues_certificates() {
     let Some(made) = Certificates::new() else { return };
@@ -125,7 +126,7 @@ async fn only_an_authority_issues_certificates() {
 async fn a_time_that_is_over_is_over() {
     let Some(made) = Certificates::new() else { return };
     let authority = made.self_signed("authority", "The lab", &[]);
-    // Its days are over before they have begun.
+    // It expires before it begins.
     let server = made.issued_for("authority", "server", "localhost", "-1");
     let refused = seen(&server, &authority).await.unwrap_err();
     assert!(refused.contains("xpired"), "{refused}");
