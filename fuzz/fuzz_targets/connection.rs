@@ -1,4 +1,4 @@
 //! Connection of a daemon, from its handshake to its end.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_harness::connection(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_harness::check_connection(data));

@@ -4,4 +4,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_harness::lock_policy(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_harness::check_lock_policy(data));

@@ -1,7 +1,7 @@
 //! Serializer `marshal`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_harness::serializer(
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_harness::check_serializer(
     fuzz_harness::Serializer::Marshal,
     data
 ));

@@ -231,7 +231,7 @@ fn run_closed_loop(
     loop {
         wait_for_events(&epoll_fd, &mut events, ANSWER_TIMEOUT)?;
         for event in events.drain(..) {
-            let Some(connection) = connection_of(connections, event) else { continue };
+            let Some(connection) = find_connection(connections, event) else { continue };
             let now = Instant::now();
             let mut answered = 0;
             connection.receive_answers(&mut buffer, |began| {
@@ -282,7 +282,7 @@ fn run_open_loop(
         wait_for_socket(&epoll_fd, PollFlags::IN, Some(due.saturating_duration_since(now)))?;
         wait_for_events(&epoll_fd, &mut events, Duration::ZERO)?;
         for event in events.drain(..) {
-            let Some(connection) = connection_of(connections, event) else { continue };
+            let Some(connection) = find_connection(connections, event) else { continue };
             connection.receive_answers(&mut buffer, |began| {
                 measurement.record_answer(began, Instant::now())
             })?;
@@ -318,7 +318,7 @@ fn wait_for_events(
     Ok(())
 }
 
-fn connection_of(
+fn find_connection(
     connections: &mut [LoadConnection],
     event: epoll::Event,
 ) -> Option<&mut LoadConnection> {

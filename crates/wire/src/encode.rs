@@ -22,8 +22,8 @@ pub(crate) fn check_depth(depth: usize) -> Result<(), EncodeError> {
     if depth > MAX_DEPTH { Err(EncodeError::TooDeep(MAX_DEPTH)) } else { Ok(()) }
 }
 
-/// A length in the integer type of its field.
-pub(crate) fn length_field<T: TryFrom<usize>>(
+/// A length in the integer type of its field; an error if it does not fit.
+pub(crate) fn checked_length<T: TryFrom<usize>>(
     serializer: Serializer,
     what: &'static str,
     len: usize,

@@ -55,7 +55,7 @@ impl FuzzedObject {
 ///
 /// The first byte has the daemon's settings, the size of the chunks, and whether the other bytes
 /// are sent unchanged or as the payload of a handshake.
-pub fn handshake(data: &[u8]) {
+pub fn check_handshake(data: &[u8]) {
     let mut bytes = FuzzBytes(data);
     let settings = bytes.take_byte();
     let mut sent = Vec::new();
@@ -83,7 +83,7 @@ pub fn handshake(data: &[u8]) {
 ///
 /// The first byte has the daemon's settings, the size of the chunks, the serializer, and whether
 /// the other bytes are sent unchanged, without a handshake, or as steps of a conversation.
-pub fn connection(data: &[u8]) {
+pub fn check_connection(data: &[u8]) {
     let mut bytes = FuzzBytes(data);
     let settings = bytes.take_byte();
     let mut sent = Vec::new();

@@ -8,7 +8,7 @@ use wire::message::{Annotations, Body, Flags, FrameError, FrameWriter, HEADER_LE
 const MAX_PADDED_BODY_BYTES: usize = 1 << 16;
 
 /// Reads `data` as a frame, once with the lengths in its header and once with lengths that fit.
-pub fn frame(data: &[u8]) {
+pub fn check_frame(data: &[u8]) {
     let Some((head, rest)) = data.split_first_chunk::<HEADER_LEN>() else { return };
     // Small limits, so that the input reaches them.
     let small = Limits {

@@ -8,8 +8,8 @@ mod conversation;
 mod frame;
 mod serializers;
 
-pub use connection::{connection, handshake};
-pub use frame::frame;
-pub use remote::lock::check::run_bytes as lock_policy;
-pub use serializers::serializer;
+pub use connection::{check_connection, check_handshake};
+pub use frame::check_frame;
+pub use remote::lock::check::run_bytes as check_lock_policy;
+pub use serializers::check_serializer;
 pub use wire::serializer::Serializer;

@@ -6,7 +6,7 @@ use wire::value::Value;
 use wire::{DecodeErrorKind, EncodeError, Limits};
 
 /// Reads `data` as a value and as a call of `serializer`.
-pub fn serializer(serializer: Serializer, data: &[u8]) {
+pub fn check_serializer(serializer: Serializer, data: &[u8]) {
     let limits = Limits::default();
     if let Err(error) = serializer.decode_call(data, &limits) {
         assert!(error.at <= data.len(), "{error}");

@@ -11,7 +11,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use fuzz_harness::{Serializer, connection, frame, handshake, lock_policy, serializer};
+use fuzz_harness::{
+    Serializer, check_connection, check_frame, check_handshake, check_lock_policy, check_serializer,
+};
 
 /// Longest input after mutation, in bytes.
 const MAX_INPUT_BYTES: usize = 4096;
@@ -42,7 +44,7 @@ impl Random {
     }
 }
 
-fn seeds(target: &str) -> Vec<Vec<u8>> {
+fn read_seeds(target: &str) -> Vec<Vec<u8>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../corpus").join(target);
     let mut files: Vec<_> =
         fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -76,8 +78,8 @@ fn mutate(data: &mut Vec<u8>, other: &[u8], random: &mut Random) {
     data.truncate(MAX_INPUT_BYTES);
 }
 
-fn run(target: &str, mutations: usize, harness: impl Fn(&[u8])) {
-    let seeds = seeds(target);
+fn run_harness(target: &str, mutations: usize, harness: impl Fn(&[u8])) {
+    let seeds = read_seeds(target);
     for seed in &seeds {
         harness(seed);
     }
@@ -107,40 +109,40 @@ impl Drop for ShowOnPanic<'_> {
 
 #[test]
 fn frames() {
-    run("frame", 4000, frame);
+    run_harness("frame", 4000, check_frame);
 }
 
 #[test]
 fn serpent() {
-    run("serpent", 4000, |data| serializer(Serializer::Serpent, data));
+    run_harness("serpent", 4000, |data| check_serializer(Serializer::Serpent, data));
 }
 
 #[test]
 fn marshal() {
-    run("marshal", 4000, |data| serializer(Serializer::Marshal, data));
+    run_harness("marshal", 4000, |data| check_serializer(Serializer::Marshal, data));
 }
 
 #[test]
 fn json() {
-    run("json", 4000, |data| serializer(Serializer::Json, data));
+    run_harness("json", 4000, |data| check_serializer(Serializer::Json, data));
 }
 
 #[test]
 fn msgpack() {
-    run("msgpack", 4000, |data| serializer(Serializer::Msgpack, data));
+    run_harness("msgpack", 4000, |data| check_serializer(Serializer::Msgpack, data));
 }
 
 #[test]
 fn handshakes() {
-    run("handshake", 1000, handshake);
+    run_harness("handshake", 1000, check_handshake);
 }
 
 #[test]
 fn connections() {
-    run("connection", 1000, connection);
+    run_harness("connection", 1000, check_connection);
 }
 
 #[test]
 fn locks() {
-    run("lock_policy", 4000, lock_policy);
+    run_harness("lock_policy", 4000, check_lock_policy);
 }

@@ -3,7 +3,7 @@
 use num_bigint::{BigInt, Sign};
 
 use crate::call::CallRef;
-use crate::encode::{check_depth, length_field, write_leading_floats, write_or_roll_back};
+use crate::encode::{check_depth, checked_length, write_leading_floats, write_or_roll_back};
 use crate::error::EncodeError;
 use crate::key::unhashable_type;
 use crate::serializer::Serializer;
@@ -125,7 +125,7 @@ fn write_head(
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     // The length is signed: at most 2 GiB.
-    let len: i32 = length_field(Serializer::Marshal, what, len)?;
+    let len: i32 = checked_length(Serializer::Marshal, what, len)?;
     put(code, &len.to_le_bytes(), out);
     Ok(())
 }
@@ -150,7 +150,7 @@ fn write_int(int: i64, out: &mut Vec<u8>) {
 
 fn write_big_int(int: &BigInt, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let bits = usize::try_from(int.bits()).unwrap_or(usize::MAX);
-    let count: i32 = length_field(Serializer::Marshal, "an int", bits.div_ceil(15))?;
+    let count: i32 = checked_length(Serializer::Marshal, "an int", bits.div_ceil(15))?;
     put(b'l', &(if int.sign() == Sign::Minus { -count } else { count }).to_le_bytes(), out);
     // Converts 32-bit digits to 15-bit digits.
     let (mut held, mut held_bits) = (0u64, 0);

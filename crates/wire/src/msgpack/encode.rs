@@ -4,7 +4,7 @@ use num_traits::ToPrimitive;
 
 use super::ext::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
 use crate::call::CallRef;
-use crate::encode::{check_depth, length_field, write_leading_floats, write_or_roll_back};
+use crate::encode::{check_depth, checked_length, write_leading_floats, write_or_roll_back};
 use crate::error::EncodeError;
 use crate::number::{MAX_DIGITS, write_big_int};
 use crate::serializer::Serializer;
@@ -201,7 +201,7 @@ fn write_head(codes: &Codes, len: usize, out: &mut Vec<u8>) -> Result<(), Encode
     } else if let Ok(len) = u16::try_from(len) {
         put(codes.len16, &len.to_be_bytes(), out);
     } else {
-        let len: u32 = length_field(Serializer::Msgpack, codes.what, len)?;
+        let len: u32 = checked_length(Serializer::Msgpack, codes.what, len)?;
         put(codes.len32, &len.to_be_bytes(), out);
     }
     Ok(())

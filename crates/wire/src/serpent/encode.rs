@@ -41,7 +41,7 @@ pub(crate) fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), En
         out.push(b',');
         write_tuple(call.args, 1, out)?;
         out.extend_from_slice(b",{");
-        separated(call.kwargs, out, |(key, value), out| {
+        write_separated(call.kwargs, out, |(key, value), out| {
             write_str(key, out);
             out.push(b':');
             write(value, 2, out)
@@ -73,7 +73,7 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
         }
         Value::List(items) => {
             out.push(b'[');
-            separated(items, out, |item, out| write(item, depth + 1, out))?;
+            write_separated(items, out, |item, out| write(item, depth + 1, out))?;
             out.push(b']');
         }
         Value::Tuple(items) => write_tuple(items, depth, out)?,
@@ -85,7 +85,7 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
 
 fn write_tuple(items: &[Value], depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     out.push(b'(');
-    separated(items, out, |item, out| write(item, depth + 1, out))?;
+    write_separated(items, out, |item, out| write(item, depth + 1, out))?;
     out.extend_from_slice(if items.len() == 1 { b",)" } else { b")" });
     Ok(())
 }
@@ -97,7 +97,7 @@ fn write_set(set: &Set, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
         return Ok(());
     }
     out.push(b'{');
-    separated(set.iter(), out, |member, out| {
+    write_separated(set.iter(), out, |member, out| {
         check_key(member)?;
         write(member, depth + 1, out)
     })?;
@@ -107,7 +107,7 @@ fn write_set(set: &Set, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
 
 fn write_dict(dict: &Dict, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     out.push(b'{');
-    separated(dict, out, |(key, value), out| {
+    write_separated(dict, out, |(key, value), out| {
         check_key(key)?;
         write(key, depth + 1, out)?;
         out.push(b':');
@@ -117,7 +117,7 @@ fn write_dict(dict: &Dict, depth: usize, out: &mut Vec<u8>) -> Result<(), Encode
     Ok(())
 }
 
-fn separated<T>(
+fn write_separated<T>(
     items: impl IntoIterator<Item = T>,
     out: &mut Vec<u8>,
     mut write: impl FnMut(T, &mut Vec<u8>) -> Result<(), EncodeError>,
