@@ -1,4 +1,11 @@
 //! Python exceptions as class dicts, the form in which they travel, and their text in Python.
+//!
+//! ```text
+//! {'__class__': 'builtins.ValueError', '__exception__': True, 'args': (...), 'attributes': {...}}
+//! {'__class__': 'Pyro5.core._ExceptionWrapper', 'exception': {...}}    among results of a batch
+//! ```
+//!
+//! The source of the form is `Pyro5/serializers.py`.
 
 use std::fmt;
 

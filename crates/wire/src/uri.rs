@@ -1,8 +1,12 @@
 //! Pyro URIs: `PYRO:object@location`, `PYRONAME:name[@location]`, `PYROMETA:tags[@location]`.
 //!
-//! This module parses and prints them, and converts them to and from their class dict. The grammar
-//! is that of `Pyro5.core.URI`, but for locations that no client could connect to, which are
-//! refused. A location is `host:port`, `[ipv6]:port` or `./u:path`.
+//! A location is `host:port`, `[ipv6]:port` or `./u:path`. The grammar is that of `Pyro5.core.URI`,
+//! but for locations that no client could connect to, which are refused. A URI travels as this class
+//! dict, with a path or a host and port:
+//!
+//! ```text
+//! {'__class__': 'Pyro5.core.URI', 'state': (protocol, object, path, host, port)}
+//! ```
 
 use std::fmt;
 use std::str::FromStr;
