@@ -7,6 +7,7 @@ use std::fs;
 
 use crate::failure::{Failure, Outcome};
 use crate::imports::{self, Imports};
+use crate::python_imports;
 use crate::source::Source;
 use crate::workspace::Workspace;
 
@@ -142,7 +143,7 @@ fn all_imports<'a>(
     workspace: &Workspace,
     sources: &'a [Source],
 ) -> Outcome<Vec<(String, Imports<'a>)>> {
-    let python = imports::of_package("python/ferrolab/", sources);
+    let python = python_imports::of_package("python/ferrolab/", sources);
     let mut all = vec![("python/ferrolab".to_owned(), python)];
     for name in workspace.crates()? {
         let imports = imports::of_crate(&format!("crates/{name}/src/"), sources);

@@ -11,6 +11,7 @@ mod imports;
 mod layout;
 mod licences;
 mod process;
+mod python_imports;
 mod source;
 mod steps;
 mod suites;

@@ -9,6 +9,7 @@ mod prose;
 mod ratchet;
 mod rules;
 mod type_names;
+mod versions;
 
 use std::fmt;
 use std::fs;
@@ -48,6 +49,7 @@ pub(crate) fn check(workspace: &Workspace) -> Outcome<()> {
     let mut findings: Vec<_> = sources.iter().flat_map(rules::findings).collect();
     ratchet::apply(workspace, &mut findings)?;
     let unused = exceptions::apply(&mut findings);
+    findings.extend(versions::findings(&sources));
     findings.extend(docs::findings(&sources, &workspace.crates()?));
     for finding in &findings {
         println!("{finding}");
