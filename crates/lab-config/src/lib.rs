@@ -20,6 +20,7 @@ mod scalar;
 mod schema;
 mod secret;
 mod source;
+mod surroundings;
 mod text;
 mod tree;
 mod value;
@@ -43,8 +44,8 @@ pub use problem::{ConfigError, Warning};
 pub use reference::{json_schema, markdown};
 pub use rename::{Entry, RenameError, rename};
 pub use secret::Secret;
-
 pub use source::read;
+pub use surroundings::{Native, Surroundings};
 
 use problem::Findings;
 use source::{Place, Source};
@@ -52,33 +53,6 @@ use source::{Place, Source};
 /// What a nameserver takes of a name's metadata, in bytes: PyroLab's daemons register whole
 /// descriptions.
 pub const LONGEST_TAG: usize = 16 * 1024;
-
-/// What a configuration is checked against besides itself.
-#[derive(Clone, Debug, Default)]
-pub struct Surroundings {
-    /// The name of the host, from which names for `auto` follow.
-    pub host: String,
-    /// The built-in services; with `None`, any name of one is accepted.
-    pub natives: Option<Vec<Native>>,
-}
-
-/// A built-in service, as far as a configuration can speak of it.
-#[derive(Clone, Debug, Default)]
-pub struct Native {
-    /// Its name, as `native:` of a service gives it.
-    pub name: String,
-    /// Its methods.
-    pub methods: Vec<String>,
-    /// Its properties.
-    pub attrs: Vec<String>,
-}
-
-impl Surroundings {
-    /// Those of this process, which has the given built-in services.
-    pub fn current(natives: Option<Vec<Native>>) -> Surroundings {
-        Surroundings { host: host_name(), natives }
-    }
-}
 
 impl Configuration {
     /// Reads a text under the name that its problems will give; paths stay as they are written.

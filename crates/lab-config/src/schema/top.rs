@@ -1,6 +1,6 @@
-//! The tables of the whole file, of what starts by itself, and of Python.
+//! The tables of the whole file and of `autolaunch`.
 
-use super::{DAEMON, Field, Kind, NAMESERVER, Rule, SERVICE, Section};
+use super::{DAEMON, Field, Kind, NAMESERVER, PYTHON, SERVICE, Section};
 
 /// The whole file.
 pub(crate) static TOP: Section = Section {
@@ -84,41 +84,4 @@ pub(crate) static AUTOLAUNCH: Section = Section {
         },
     ],
     renamed: &[("nameserver", "nameservers"), ("daemon", "daemons")],
-};
-
-/// An interpreter.
-pub(crate) static PYTHON: Section = Section {
-    key: "python",
-    one: "`python`",
-    doc: "The Python that drivers run in. The nearest setting counts: the service's, the daemon's, \
-          the file's.",
-    fields: &[
-        Field {
-            key: "executable",
-            kind: Kind::Text(Rule::Path),
-            default: "null",
-            example: "/opt/lab/venv/bin/python",
-            doc: "The interpreter: a path, or a name to be found in PATH.",
-        },
-        Field {
-            key: "path",
-            kind: Kind::List(Rule::Path),
-            default: "[]",
-            example: "[/opt/lab/drivers]",
-            doc: "Directories to search for modules first.",
-        },
-        Field {
-            key: "env",
-            kind: Kind::Environment,
-            default: "{}",
-            example: "{SANTEC_LOG: debug}",
-            doc: "Environment variables.",
-        },
-    ],
-    renamed: &[
-        ("interpreter", "executable"),
-        ("paths", "path"),
-        ("pythonpath", "path"),
-        ("environment", "env"),
-    ],
 };

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::{BREAKS, Line, PREFIX, SUFFIX};
+use super::line::{BREAKS, Line, PREFIX, SUFFIX};
 
 /// Every line of every daemon: those of one daemon in the order in which they were written, whatever
 /// its clock did, and among each other by their times. Lines that cannot be read are left out.

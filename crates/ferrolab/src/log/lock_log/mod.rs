@@ -7,6 +7,7 @@
 
 mod history;
 mod limit;
+mod line;
 mod writer;
 
 use std::io;
@@ -15,11 +16,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use remote::{LockEvent, LockLog, LockRecord};
-use serde::{Deserialize, Serialize};
+use remote::{LockLog, LockRecord};
 
 pub(crate) use history::read;
+pub(crate) use line::Line;
+use line::{PREFIX, SUFFIX};
 use writer::Writer;
 
 use crate::log::drop_queue::Backlog;
@@ -28,45 +29,6 @@ use crate::log::drop_queue::Backlog;
 const BACKLOG: usize = 100_000;
 /// A daemon that ends waits this long for the last ones.
 const FLUSHING: Duration = Duration::from_secs(2);
-/// What the names of the files begin with,
-const PREFIX: &str = "locks-";
-/// those of broken locks begin with,
-const BREAKS: &str = "lock-breaks-";
-/// and all go on with.
-const SUFFIX: &str = ".jsonl";
-
-/// One line.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Line {
-    /// When it happened.
-    pub(crate) time: Timestamp,
-    pub(crate) daemon: String,
-    /// Its number among the daemon's; rises over restarts, whatever the clock does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) seq: Option<u64>,
-    /// Empty where the line is about the whole daemon.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(crate) service: String,
-    /// `granted`, `resumed`, `joined`, `suspended`, `released`, `expired`, `broken`; `started` for the
-    /// daemon (every lock of its last life has ended by then); `unrecorded` for lines left out.
-    pub(crate) event: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(crate) user: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(crate) address: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) epoch: Option<u64>,
-    /// How long the lock was held, in seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) duration: Option<f64>,
-    /// Who broke it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) by: Option<String>,
-    /// Why it has ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) reason: Option<String>,
-}
-
 /// The file of a daemon, by the name that it has in file names.
 pub(crate) fn file(log_dir: &Path, daemon: &str) -> PathBuf {
     log_dir.join(format!("{PREFIX}{daemon}{SUFFIX}"))
@@ -117,60 +79,9 @@ impl Flush {
     }
 }
 
-impl Line {
-    fn now(daemon: &str) -> Self {
-        Line { time: Timestamp::now(), daemon: daemon.to_owned(), ..Line::default() }
-    }
-
-    /// Whether it is one of the many by which locks come and go.
-    fn is_routine(&self) -> bool {
-        matches!(self.event.as_str(), "granted" | "released" | "resumed" | "joined" | "suspended")
-    }
-
-    /// Whom it is put down to: a name at a host.
-    fn client(&self) -> String {
-        let host = self.address.rsplit_once(':').map_or(self.address.as_str(), |(host, _)| host);
-        if self.user.is_empty() { host.to_owned() } else { format!("{} at {host}", self.user) }
-    }
-
-    fn of(daemon: &str, service: &str, record: &LockRecord) -> Self {
-        let (event, by, reason) = match &record.event {
-            LockEvent::Granted => ("granted", None, None),
-            LockEvent::Resumed => ("resumed", None, None),
-            LockEvent::Joined => ("joined", None, Some("showed the owner's token".to_owned())),
-            LockEvent::Suspended { ttl } => {
-                ("suspended", None, Some(format!("connection ended; kept for {ttl:?}")))
-            }
-            LockEvent::Unlocked => ("released", None, Some("unlock".to_owned())),
-            LockEvent::TakenOver { by } => {
-                ("released", None, Some(format!("taken over with its token by {by}")))
-            }
-            LockEvent::GivenBack { by } => {
-                ("released", None, Some(format!("given up with its token by {by}")))
-            }
-            LockEvent::Disconnected => ("released", None, Some("connection ended".to_owned())),
-            LockEvent::Expired => ("expired", None, Some("its owner did not come back".to_owned())),
-            LockEvent::Broken(broken) => {
-                ("broken", Some(broken.by.clone()), Some(broken.reason.clone()))
-            }
-        };
-        Line {
-            service: service.to_owned(),
-            event: event.to_owned(),
-            user: record.party.user.clone(),
-            address: record.party.address.clone(),
-            epoch: record.epoch,
-            duration: record.held.map(|held| (held.as_secs_f64() * 1e6).round() / 1e6),
-            by,
-            reason: reason.filter(|reason| !reason.is_empty()),
-            ..Line::now(daemon)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use remote::{Break, LockParty};
+    use remote::{Break, LockEvent, LockParty};
 
     use super::*;
 

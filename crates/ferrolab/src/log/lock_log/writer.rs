@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::limit::{Allowance, Limit};
-use super::{BREAKS, Line, PREFIX};
+use super::line::{BREAKS, Line, PREFIX};
 use crate::log::drop_queue::Backlog;
 use crate::log::rotation::{self, Rotated};
 

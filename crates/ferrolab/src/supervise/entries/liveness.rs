@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::debug;
 
-use super::{Force, Kind};
+use super::Kind;
+use super::in_force::InForce;
 
 /// Between an answer and the next call.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -24,7 +25,7 @@ const DEAF: u32 = 5;
 const STEPS: u32 = 16;
 
 /// Follows all children for ever; to be dropped with the fleet.
-pub(super) async fn watch(keeper: KeeperHandle, mut force: watch::Receiver<Force>) {
+pub(super) async fn watch(keeper: KeeperHandle, mut force: watch::Receiver<InForce>) {
     let mut watched: HashMap<(String, u32), AbortHandle> = HashMap::new();
     let mut changes = keeper.watch();
     loop {
@@ -130,7 +131,7 @@ async fn patience(limit: Duration) {
     }
 }
 
-impl Force {
+impl InForce {
     /// How long each entry may leave a call without an answer, by its id.
     fn hang_timeouts(&self) -> HashMap<String, Duration> {
         let nameservers = self.configuration.nameservers.iter();

@@ -16,11 +16,12 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
+use super::Kind;
+use super::in_force::InForce;
 use super::memory::Memory;
-use super::plan;
+use super::plan::{self, LaunchError};
 use super::reload::{self, Prepared};
 use super::rename_state;
-use super::{Force, Kind, LaunchError};
 use crate::log::host_warnings::Troubles;
 use crate::names::nearest;
 use crate::paths::Paths;
@@ -79,7 +80,7 @@ pub(super) struct Manager {
     memory: Memory,
     /// The last attempt to write the memory down has failed.
     unwritten: Option<Instant>,
-    force: watch::Sender<Force>,
+    force: watch::Sender<InForce>,
 }
 
 impl Manager {
@@ -90,14 +91,14 @@ impl Manager {
         program: PathBuf,
         keeper: KeeperHandle,
         troubles: Troubles,
-    ) -> (Manager, watch::Receiver<Force>) {
+    ) -> (Manager, watch::Receiver<InForce>) {
         let (memory, problem) = Memory::load(&paths.by_hand());
         if let Some(problem) = problem {
             warn!("{problem}");
             troubles.set("memory", problem);
         }
         let (force, receiver) =
-            watch::channel(Force::new(configuration, reload::fingerprint(paths), &memory));
+            watch::channel(InForce::new(configuration, reload::fingerprint(paths), &memory));
         let paths = paths.clone();
         let leftovers = LeftoverNames::start(keeper.clone(), paths.left_names(), troubles.clone());
         let unwritten = None;
@@ -247,7 +248,7 @@ impl Manager {
         for status in self.keeper.snapshot().await {
             active.insert(status.id, status.phase != EntryPhase::Stopped);
         }
-        let next = Force::new(next, fingerprint, &self.memory);
+        let next = InForce::new(next, fingerprint, &self.memory);
         for (id, plan) in &after {
             let was_active = active.get(id).copied().unwrap_or(false);
             let entry = || plan.entry(&self.program, &self.leftovers);

@@ -3,6 +3,7 @@
 //! Owns which child stands for which entry of the configuration. Knows neither sockets nor files;
 //! keeping a child running is the `supervisor` crate's.
 
+mod in_force;
 mod liveness;
 mod manager;
 mod memory;
@@ -10,14 +11,13 @@ mod plan;
 mod reload;
 mod rename_state;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use lab_config::{Configuration, Daemon, Nameserver, Service};
 use serde::Deserialize;
 use serde_json::Value;
-use supervisor::{EntryPhase, EntryStatus, KeeperError, KeeperHandle};
+use supervisor::{EntryPhase, EntryStatus, KeeperHandle};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::files::FileError;
@@ -28,8 +28,10 @@ use crate::paths::Paths;
 use crate::supervise::control::{Action, Changes, Host, Kind, Listing, ProcessRow, ServiceRow};
 use crate::supervise::stale_names::LeftoverNames;
 
+use in_force::{InForce, autolaunch};
 use manager::{Manager, Order};
 use memory::Memory;
+pub(crate) use plan::LaunchError;
 
 /// Orders that may wait for the manager.
 const ORDERS: usize = 64;
@@ -38,7 +40,7 @@ const ORDERS: usize = 64;
 pub(crate) struct Fleet {
     keeper: KeeperHandle,
     orders: mpsc::Sender<Order>,
-    force: watch::Receiver<Force>,
+    force: watch::Receiver<InForce>,
     troubles: Troubles,
     leftovers: LeftoverNames,
     host: Host,
@@ -57,15 +59,6 @@ pub(crate) fn renamed_from(paths: &Paths, kind: Kind, old: &str) -> Option<Strin
     let (memory, _) = Memory::load(&paths.by_hand());
     let new = memory.renamed_from(&kind.id(old))?;
     new.strip_prefix(kind.word()).map(|name| name.trim_start().to_owned())
-}
-
-/// What is in force: the configuration, and the entries that are to run.
-#[derive(Clone, Debug)]
-struct Force {
-    configuration: std::sync::Arc<Configuration>,
-    /// The fingerprint of its file.
-    fingerprint: String,
-    wanted: BTreeSet<String>,
 }
 
 /// What a daemon reports about itself, and of it what people are shown.
@@ -198,53 +191,6 @@ impl Fleet {
         }
         listing
     }
-}
-
-impl Force {
-    fn new(configuration: Configuration, fingerprint: String, memory: &Memory) -> Force {
-        let configuration = std::sync::Arc::new(configuration);
-        let force = Force { configuration, fingerprint, wanted: BTreeSet::new() };
-        Force { wanted: force.wanted_by(memory), ..force }
-    }
-
-    /// The entries that are to run.
-    fn wanted_by(&self, memory: &Memory) -> BTreeSet<String> {
-        let Configuration { nameservers, daemons, .. } = &*self.configuration;
-        let nameservers = nameservers.iter().map(|ns| (Kind::Nameserver, &ns.name));
-        let daemons = daemons.iter().map(|daemon| (Kind::Daemon, &daemon.name));
-        nameservers
-            .chain(daemons)
-            .filter(|(kind, name)| {
-                memory.wants(&kind.id(name), autolaunch(&self.configuration, *kind, name))
-            })
-            .map(|(kind, name)| kind.id(name))
-            .collect()
-    }
-
-    fn has(&self, kind: Kind, name: &str) -> bool {
-        match kind {
-            Kind::Nameserver => self.configuration.nameservers.iter().any(|ns| ns.name == name),
-            Kind::Daemon => self.configuration.daemon(name).is_some(),
-        }
-    }
-}
-
-/// Whether the configuration has an entry start with the host.
-fn autolaunch(configuration: &Configuration, kind: Kind, name: &str) -> bool {
-    let names = match kind {
-        Kind::Nameserver => &configuration.autolaunch.nameservers,
-        Kind::Daemon => &configuration.autolaunch.daemons,
-    };
-    names.iter().any(|known| known == name)
-}
-
-/// Why the children cannot be launched.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LaunchError {
-    #[error(transparent)]
-    Keeper(#[from] KeeperError),
-    #[error("cannot write an assignment: {0}")]
-    Assignment(#[from] serde_json::Error),
 }
 
 fn process_row(name: &str, status: Option<&EntryStatus>) -> ProcessRow {

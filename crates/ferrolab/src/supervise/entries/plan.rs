@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lab_config::{Configuration, Daemon, DaemonPart, Service, Supervision, Target};
-use supervisor::{CommandSpec, EntrySpec, RestartPolicy, Signal};
+use supervisor::{CommandSpec, EntrySpec, KeeperError, RestartPolicy, Signal};
 
-use super::{Kind, LaunchError};
+use super::Kind;
 use crate::host::DaemonAssignment;
 use crate::nameserver_process::NameserverAssignment;
 use crate::paths::Paths;
@@ -20,6 +20,15 @@ use crate::supervise::stale_names::{BeforeStart, LeftoverNames};
 /// Nameservers outlive the daemons that register with them.
 const NAMESERVER_ORDER: u32 = 0;
 const DAEMON_ORDER: u32 = 1;
+
+/// Why the children cannot be launched.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LaunchError {
+    #[error(transparent)]
+    Keeper(#[from] KeeperError),
+    #[error("cannot write an assignment: {0}")]
+    Assignment(#[from] serde_json::Error),
+}
 
 /// A child to be.
 #[derive(Clone, Debug, PartialEq)]

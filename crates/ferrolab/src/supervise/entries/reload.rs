@@ -11,8 +11,7 @@ use lab_config::Configuration;
 use supervisor::KeeperHandle;
 use tokio::task::JoinSet;
 
-use super::LaunchError;
-use super::plan::{self, Plan};
+use super::plan::{self, LaunchError, Plan};
 use crate::paths::Paths;
 use crate::supervise::active_config;
 use crate::supervise::control::Changes;

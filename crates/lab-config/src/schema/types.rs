@@ -1,0 +1,97 @@
+//! Types of the tables: a section, its keys, and the kinds of values.
+
+/// A mapping with known keys.
+#[derive(Debug)]
+pub(crate) struct Section {
+    /// Its key: `daemons`.
+    pub key: &'static str,
+    /// What has its keys, in a sentence: `a daemon`.
+    pub one: &'static str,
+    /// What it is.
+    pub doc: &'static str,
+    /// Its keys, in the order in which people write them.
+    pub fields: &'static [Field],
+    /// Keys that people write for others: old names, other programs' names.
+    pub renamed: &'static [(&'static str, &'static str)],
+}
+
+/// A key of a section.
+#[derive(Debug)]
+pub(crate) struct Field {
+    /// The key.
+    pub key: &'static str,
+    /// What its value must be.
+    pub kind: Kind,
+    /// What stands for an absent key, as YAML; with `null`, an explicit null is accepted too.
+    pub default: &'static str,
+    /// A value to show, as YAML.
+    pub example: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+/// What a value must be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// The version of the format.
+    Version,
+    /// A text with the given rule.
+    Text(Rule),
+    /// A whole number within bounds.
+    Int {
+        /// What is counted: "a port number".
+        what: &'static str,
+        /// The least.
+        min: i64,
+        /// The greatest.
+        max: i64,
+    },
+    /// A duration in seconds.
+    Seconds {
+        /// Whether zero has a meaning.
+        zero: bool,
+    },
+    /// A list of durations in seconds.
+    Delays,
+    /// True or false.
+    Flag,
+    /// One of a few words.
+    Choice(&'static [&'static str]),
+    /// Where a nameserver keeps its names.
+    Storage,
+    /// The name of a defined section.
+    Name,
+    /// A list of names of defined sections.
+    Names,
+    /// A list of texts with the given rule.
+    List(Rule),
+    /// Environment variables.
+    Environment,
+    /// Plain data under text keys.
+    Parameters,
+    /// A list of plain data or plain data under text keys.
+    Arguments,
+    /// `all`, a list of members, or null for what the class itself exposes.
+    Expose,
+    /// A mapping with known keys.
+    Group(&'static Section),
+    /// A mapping from names to mappings with known keys.
+    Entries(&'static Section),
+}
+
+/// What a text must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// Anything.
+    Any,
+    /// A host name or an address, or `public`.
+    Host,
+    /// A Python module: `pyrolab.drivers.sample`.
+    Module,
+    /// A name in Python: a class, a method, an attribute.
+    Identifier,
+    /// A path of a file or directory.
+    Path,
+    /// A path that fits a Unix socket.
+    Socket,
+}
