@@ -60,7 +60,7 @@ def pyro5(storage):
         with stock_nameserver(storage=place, config=config) as server:
             fill = register
             if storage == "sql":
-                # It takes some 10 ms for each; the rest goes into its file behind its back, which
+                # It takes some 10 ms for each; the rest goes into its file without its knowledge, which
                 # it reads anew for every question.
                 fill = functools.partial(insert, Path(folder) / "names.sql")
             yield server.uris["nameserver"], fill
@@ -218,7 +218,7 @@ def lookups_of_one(uri, seconds):
 
 
 def rows(options):
-    """What is measured, in which unit, how often, and how: a function of a nameserver's URI."""
+    """The measurements: title, unit, how often, and a function of a nameserver's URI."""
     n, connections, seconds = options.names, options.connections, options.seconds
 
     def search(what, expected, pattern):

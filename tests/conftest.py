@@ -11,7 +11,7 @@ sys.dont_write_bytecode = True
 
 pytest.register_assert_rewrite("harness.lab", "harness.sides", "harness.processes")
 
-from harness import both_sides, new_lab, stock_daemon  # noqa: E402
+from harness import both_sides, free_port, new_lab, stock_daemon  # noqa: E402
 
 
 @pytest.fixture
@@ -19,6 +19,15 @@ def lab():
     """A lab in a temporary home; nothing is configured and nothing runs yet."""
     with new_lab() as made:
         yield made
+
+
+@pytest.fixture
+def running(lab, request):
+    """A lab that runs with the module's `CONFIGURATION`."""
+    lab.ns_port = free_port()
+    lab.config(request.module.CONFIGURATION, ns_port=lab.ns_port)
+    lab.up()
+    return lab
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Objects that methods return: a registered one comes as a proxy of itself, and of no other.
 
-What moves then is an instrument, so it must never be another of the same class.
+A call moves an instrument, so it must never reach another one of the same class.
 """
 
 import Pyro5.api
@@ -85,7 +85,7 @@ def test_an_object_that_is_not_registered_is_refused(sides, serializer, mode, sh
 @pytest.mark.parametrize("method", ["of_its_own_class", "copied", "heir"])
 @with_modes
 def test_the_likes_of_an_instance_are_not_the_instance(sides, mode, method):
-    """Where a class is registered Pyro5's daemons take them for it, and the wrong instrument moves."""
+    """Pyro5's daemons take them for a registered class, and the wrong instrument moves."""
     for name in ["a", "b"]:
         with sides.ours.proxy(f"{name}.{mode}.plain") as stage:
             with pytest.raises(Pyro5.errors.SerializeError, match=rf"twins\.(Plain|Heir): .*'{method}'"):

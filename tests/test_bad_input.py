@@ -1,4 +1,4 @@
-"""What goes wrong is told with its place and what to do, and nothing else stops working."""
+"""Mistakes are reported with their place and what to do, and nothing else stops working."""
 
 import re
 import socket

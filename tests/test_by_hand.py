@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import Pyro5.errors
 import pytest
-from harness import free_port, proxy, wait_for
+from harness import proxy, wait_for
 from harness.processes import kill
 
 CONFIGURATION = """\
@@ -25,14 +25,6 @@ services:
   lab.spare: {native: simulated.multimeter, daemon: spare}
 autolaunch: {nameservers: [local], daemons: [bench, other]}
 """
-
-
-@pytest.fixture
-def running(lab):
-    lab.ns_port = free_port()
-    lab.config(CONFIGURATION, ns_port=lab.ns_port)
-    lab.up()
-    return lab
 
 
 def statuses(lab):
@@ -156,7 +148,7 @@ def test_a_broken_file_changes_nothing(running):
     assert result.returncode == 1
     assert "config.yaml" in result.text and "keeps the configuration" in result.text
     assert pids(running) == before
-    # What is in force is still known, by name.
+    # The entries in force are still known by name.
     running.run("restart", "daemon", "bench")
     with running.proxy("lab.mirror") as mirror:
         assert mirror.same(1) == 1

@@ -25,13 +25,6 @@ autolaunch: {nameservers: [local], daemons: [bench]}
 """
 
 
-@pytest.fixture
-def running(lab):
-    lab.config(CONFIGURATION, ns_port=free_port())
-    lab.up()
-    return lab
-
-
 def test_a_daemon_is_renamed_with_every_reference_and_keeps_its_port(running):
     file = running.home / "config.yaml"
     before, uri = file.read_text(), running.uri("lab.mirror")
@@ -192,7 +185,7 @@ def test_what_was_looked_at_is_what_is_installed(lab):
 
 
 def test_updates_at_once_are_whole(lab):
-    """Each file comes with the folder that its paths are taken from, whoever is last, or killed."""
+    """Each file comes with the folder of its paths, whichever update is last or killed."""
     folders = [lab.files / name for name in "ab"]
     for folder in folders:
         folder.mkdir()

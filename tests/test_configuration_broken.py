@@ -12,7 +12,7 @@ import subprocess
 import pytest
 from harness import EXTENDED, NEVER, at_most, free_port
 
-# Every key has a line of its own, so that a place can be told from its line.
+# Every key has its own line, so that a line tells the place.
 WHOLE = """\
 version: "1.0"
 nameservers:
@@ -79,7 +79,7 @@ autolaunch:
 LINE = re.compile(r"^(\s*)([\w.]+):(?: (.*))?$")
 # Names that people choose: any other is as good.
 CHOSEN = {"local", "bench", "lab.meter", "lab.mirror"}
-# What stands for many: a misspelt value of one of them is a value that there is not.
+# Keys whose values are names: a misspelt one names nothing.
 REFERENCES = ("daemon", "nameservers", "daemons", "native", "servertype", "instancemode", "classname", "storage", "version")
 MEMORY = 1 << 30  # bytes of address space
 SECONDS = 5 if EXTENDED else 60  # of processor time
@@ -186,7 +186,7 @@ def test_each_is_refused_at_its_place(lab, kind):
         assert problems, shown
         for problem in problems:
             assert problem["line"] >= 1 and problem["column"] >= 1 and problem["message"], shown
-        # What is no YAML may show only in the line after.
+        # Broken YAML may show only in the line after.
         assert any(line <= problem["line"] <= line + 1 for problem in problems), shown
 
 

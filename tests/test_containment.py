@@ -1,4 +1,4 @@
-"""What a driver breaks stays with it: its neighbours serve, and its worker comes back."""
+"""Drivers that kill or block their process: neighbours serve, and the worker comes back."""
 
 import os
 import signal

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 
-import pytest
 from harness import NEVER, wait_for
 
 CONFIGURATION = """\
@@ -15,13 +14,6 @@ daemons:
 services: {lab.meter: {native: simulated.multimeter, daemon: bench}}
 autolaunch: {daemons: [bench, other]}
 """
-
-
-@pytest.fixture
-def running(lab):
-    lab.config(CONFIGURATION)
-    lab.up()
-    return lab
 
 
 def pid(lab, daemon):
@@ -145,7 +137,7 @@ def test_a_configuration_file_that_does_not_answer_holds_up_nobody(running):
             assert pid(running, "bench") != bench
         finally:
             good.replace(config)
-            # Whoever reads the silent one comes to its end, and then finds the good one.
+            # A reader of the silent one comes to its end, and then finds the good one.
             os.close(os.open(silent, os.O_WRONLY))
         conversation.settimeout(NEVER)
         said = ""

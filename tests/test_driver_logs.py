@@ -1,4 +1,4 @@
-"""What a driver prints and logs is in the lab's log, under its service's name."""
+"""A driver's output and log records are in the lab's log, under its service's name."""
 
 import json
 

@@ -53,8 +53,8 @@ def test_the_traceback_shows_the_drivers_lines(sides):
             assert line in text, f"{side.name}: {text}"
 
 
-# What a client may not reach, or calls wrongly. The words of the first group are Pyro5's own;
-# those of the second are Python's and name the class, which a server may have derived from.
+# Members that a client may not reach, or calls wrongly. The words of the first group are Pyro5's
+# own; those of the second are Python's and name the class, which a server may have derived from.
 
 REFUSED = {
     "private": invoke("_private"),

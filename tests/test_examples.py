@@ -12,7 +12,7 @@ EXAMPLES = TESTS.parent / "examples"
 
 @pytest.fixture
 def catalogue(lab):
-    """The example in a folder of its own, with a free port for its nameserver."""
+    """A copy of the example, with a free port for its nameserver."""
     folder = lab.files / "catalogue"
     shutil.copytree(EXAMPLES / "catalogue", folder)
     port = free_port()

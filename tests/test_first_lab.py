@@ -183,7 +183,7 @@ def test_names_resolve_in_a_proxy(running: Lab):
 
 
 def test_pyrolabs_own_client_works(running: Lab):
-    """In a process of its own: importing `pyrolab.api` changes Pyro5's settings."""
+    """In a separate process: importing `pyrolab.api` changes Pyro5's settings."""
     script = (
         "from pyrolab.api import Proxy, locate_ns\n"
         f"with locate_ns('localhost', {running.ns_port}) as ns:\n"

@@ -31,7 +31,7 @@ def test_a_driver_that_hangs_and_clients_that_try_again_lock_nobody_out(running,
     gate = tmp_path / "gate"
 
     def try_it():
-        """What becomes of one attempt of an impatient client: None if it has given up."""
+        """The outcome of one attempt of an impatient client: None if it has given up."""
         with running.proxy("lab.stuck") as stuck:
             stuck._pyroTimeout = 0.5
             try:

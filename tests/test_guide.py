@@ -1,7 +1,7 @@
 """Every command of the guide, as a reader would run it, page by page.
 
 In the pages a block of `sh` is run line by line, and each line must end with 0; a block of another
-language with a file's name behind it is that file. Blocks of `text` are for reading only.
+language with a file's name after it is that file. Blocks of `text` are for reading only.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What dies comes back, and what must not outlive its parent does not."""
+"""Killed processes come back, and none outlives its parent."""
 
 import os
 import signal
@@ -26,14 +26,6 @@ autolaunch: {nameservers: [local], daemons: [bench, other]}
 """
 # Until a client may be served again: a restart at once, a Python worker, some slack.
 RECOVERY = 20
-
-
-@pytest.fixture
-def running(lab):
-    lab.ns_port = free_port()
-    lab.config(CONFIGURATION, ns_port=lab.ns_port)
-    lab.up()
-    return lab
 
 
 def locate(lab):
@@ -172,13 +164,13 @@ def test_ten_at_once_are_one_lab(lab):
     assert len(supervisors) == 1, status
 
     def strangers():
-        """What runs for this lab and does not descend from its one supervisor."""
+        """The processes of this lab that do not descend from its one supervisor."""
         family, processes = set(supervisors), lab.processes()
         for _ in processes:
             family |= {process.pid for process in processes if process.parent in family}
         return [str(process) for process in processes if process.pid not in family]
 
-    # Who lost the race may need a moment to end, but must not wait for its turn.
+    # A loser of the race may need a moment to end, but must not wait for its turn.
     wait_for(lambda: not strangers(), 2, "whoever came too late has ended")
     children = [process for process in lab.processes() if process.parent in supervisors]
     assert len(children) == 3, children

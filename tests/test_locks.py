@@ -17,6 +17,7 @@ from harness.locks import (
     clients,
     later,
     locking_lab,
+    long_call,
     own,
     refused,
     wait_until_waiting,
@@ -31,11 +32,11 @@ def running():
         yield lab
 
 
-# What PyroLab does
+# PyroLab's behaviour
 
 
 def documented(uri):
-    """What PyroLab's client is told, step by step."""
+    """The outcomes that PyroLab's client gets, step by step."""
     client = subprocess.run(
         [interpreter(), str(CLIENT), str(uri), "pyrolab"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", timeout=NEVER,
@@ -114,7 +115,7 @@ def test_whatever_others_try_is_refused(running, service, serializer):
         if batches:
             batch(oneway=True)
         eve.kick()
-        # A call of its own behind them: both have been decided on by then.
+        # A call of hers after them: both have been decided on by then.
         assert eve.islocked() is True
         assert ada.move(0) == before
         ada.unlock()
@@ -231,7 +232,7 @@ def waits_in_a_batch(uri):
 
 
 def test_a_large_batch_does_not_wait_for_the_lock(running):
-    """What stands behind its lock() would take the room for large requests from others meanwhile."""
+    """Its other calls would take memory for large requests from others meanwhile."""
     with clients(running, "lab.stage") as (ada, eve):
         ada.lock("ada")
         batch = Pyro5.api.BatchProxy(eve)
@@ -317,9 +318,7 @@ def test_idle_is_the_time_since_the_owners_last_call_ended(running, tmp_path):
     with clients(running, "lab.stage", 3) as (ada, eve, look):
         ada.lock("ada")
         wait_for(lambda: idle() > 0.2, 10, "she does nothing")
-        begun = running.record.read_text().count("long call begins")
-        call = later(lambda: own(ada).wait_for(str(gate)))
-        wait_for(lambda: running.record.read_text().count("long call begins") > begun, 10, "it runs")
+        call = long_call(running, ada, gate)
         assert idle() == 0
         let_go = time.monotonic()
         gate.touch()

@@ -17,6 +17,7 @@ from harness.locks import (
     clients,
     later,
     locking_lab,
+    long_call,
     own,
     record_of,
     refused,
@@ -239,9 +240,7 @@ def test_a_stranger_ends_no_generator_while_another_has_the_lock(running, servic
 def test_who_waits_for_a_call_that_hangs_is_shown_and_can_be_broken(running, tmp_path):
     gate = tmp_path / "gate"
     with clients(running, "lab.stage", 3) as (bob, ada, look):
-        begun = running.record.read_text().count("long call begins")
-        call = later(lambda: own(bob).wait_for(str(gate)))
-        wait_for(lambda: running.record.read_text().count("long call begins") > begun, 10, "it runs")
+        call = long_call(running, bob, gate)
         lock = later(lambda: own(ada).lock("ada", wait=600))
         wait_until_waiting(look, ["ada"])
         info = look.lock_info()
@@ -295,9 +294,7 @@ def test_a_takeover_waits_for_the_call_that_runs_and_takes_nothing_before(runnin
     token = {"token": "swordfish", "ttl": 0}
     with clients(running, "lab.stage", 3) as (ada, again, look):
         ada.lock("ada", **token)
-        begun = running.record.read_text().count("long call begins")
-        call = later(lambda: own(ada).wait_for(str(gate)))
-        wait_for(lambda: running.record.read_text().count("long call begins") > begun, 10, "it runs")
+        call = long_call(running, ada, gate)
         resumed = later(lambda: own(again).lock("again", wait=NEVER, **token))
         wait_until_waiting(look, ["again"])
         assert look.lock_info()["user"] == "ada"
@@ -314,9 +311,7 @@ def test_a_takeover_waits_for_the_call_that_runs_and_takes_nothing_before(runnin
 def test_a_plain_lock_waits_for_calls_that_run(running, tmp_path):
     gate = tmp_path / "gate"
     with clients(running, "lab.stage", 3) as (ada, eve, look):
-        begun = running.record.read_text().count("long call begins")
-        call = later(lambda: own(ada).wait_for(str(gate)))
-        wait_for(lambda: running.record.read_text().count("long call begins") > begun, 10, "it runs")
+        call = long_call(running, ada, gate)
         lock = later(lambda: own(eve).lock("eve"))
         wait_until_waiting(look, ["eve"])
         assert lock.is_running()

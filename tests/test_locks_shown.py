@@ -81,7 +81,7 @@ def test_a_command_runs_while_the_lock_is_held(running):
 
 
 def test_a_command_that_is_cut_leaves_no_lock_behind(running, tmp_path):
-    """It has taken the lock over, with a token that lives for a minute, and dies during a call of it."""
+    """It has taken the lock over, with a token that lives for a minute, and dies during a call."""
     gate = tmp_path / "gate"
     script = (
         "import os, signal, sys, threading, time, Pyro5.api\n"
@@ -123,7 +123,7 @@ def test_a_lock_that_was_lost_under_a_short_command_is_told_of(running, tmp_path
 
 
 def test_a_lock_that_its_command_has_taken_over_is_not_lost(running, tmp_path):
-    """Whatever name the command gives: what counts is the token."""
+    """The token counts, whichever name the command gives."""
     gate = tmp_path / "gate"
     script = (
         "import os, sys, Pyro5.api\n"

@@ -16,7 +16,7 @@ services:
   lab.stage: {module: stage, classname: Stage, daemon: bench, instancemode: single, arguments: {record: "$record"}}
 autolaunch: {daemons: [bench]}
 """
-# What the design promises; a loaded machine may be a little late with everything.
+# Seconds that are promised, and more for a machine that is a little late with everything.
 SOON, SLACK = 12, 1.5
 
 

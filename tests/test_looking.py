@@ -1,4 +1,4 @@
-"""What a person asks a lab: status, logs, info; each in plain words and as JSON."""
+"""Questions of a person to a lab: status, logs, info; each in plain words and as JSON."""
 
 import json
 import os
@@ -20,13 +20,6 @@ services:
   lab.missing: {module: no_such_module, classname: X, daemon: broken}
 autolaunch: {nameservers: [local], daemons: [bench]}
 """
-
-
-@pytest.fixture
-def running(lab):
-    lab.config(CONFIGURATION, ns_port=free_port())
-    lab.up()
-    return lab
 
 
 def findings(lab):

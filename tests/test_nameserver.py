@@ -107,8 +107,8 @@ def order_free(answer):
     return answer
 
 
-# Where ours differ from Pyro5's on purpose, as docs/nameservers.md says: nobody can connect to these
-# addresses, tags are text, and what Pyro5's two storages take differently is refused.
+# Differences from Pyro5 on purpose, as docs/nameservers.md says: nobody can connect to these
+# addresses, tags are text, and calls that Pyro5's two storages take differently are refused.
 DIFFERENT = {
     "a port that is none": (("register", "t.a", "PYRO:o@h:99999"), "PyroError"),
     "a port below zero": (("register", "t.a", "PYRO:o@h:-1"), "PyroError"),
@@ -197,7 +197,7 @@ BATCH = CASES["in one batch as one by one"]
 
 
 def test_a_batch_is_answered_in_order(nameservers):
-    """Changes in a batch are kept one after the other, and it ends behind the first error."""
+    """Changes in a batch are kept one after the other, and it ends after the first error."""
 
     def conversation(side):
         with side.proxy("nameserver") as nameserver:

@@ -1,4 +1,4 @@
-"""What is too much for a nameserver is refused in words; what is much is not."""
+"""Limits of a nameserver: too much is refused in words, much is not."""
 
 import threading
 import time
@@ -130,7 +130,7 @@ def test_a_request_has_a_limit(nameserver, ours):
 
 
 def test_a_batch_is_in_order_whatever_takes_longer(ours):
-    """Searches are made between the changes before them and those behind them."""
+    """Searches are made between the changes before and after them."""
     batch = Pyro5.api.BatchProxy(ours)
     for number in range(3000):
         batch.register(f"t.{number:04}", URI)
@@ -217,7 +217,7 @@ def read_answer(asking):
 
 
 def test_answers_that_nobody_reads_take_no_more_than_their_share(nameserver, lab_of, ours):
-    """Who does not read is disconnected when others wait; who reads is served."""
+    """A client that does not read is disconnected when others wait; one that reads is served."""
     fill(ours, 16)
     pid = lab_of.entry("nameservers", "local")["pid"]
     before = memory(pid)

@@ -24,7 +24,7 @@ x1 x² x٣ 字 字1 K \u212a n\u0303 ñ #a a#b ~ && -- a--b \x07 \x1c a\u00a0b G
 # The edges of words are Unicode's: there combining marks belong to words, and signs like ² do not.
 UNALIKE = {"²", "x²", "n\u0303"}
 
-# What is supported, feature by feature.
+# Supported features, one by one.
 PATTERNS = r"""
 a | ab | a|b | a.b | a\.b | .* | .*b$ | ^a | ^ab$ | a\Z | \Aab\Z | a+ | a+?b | a?b | a*b | (ab)+
 (?:ab)+$ | a{2} | a{1,2}b | a{,2}b | a{2,}b | a{,} | a{,}b | a{2 | a{x} | a{} | {} | {a} | a{2}b
@@ -41,14 +41,14 @@ a|| | | | (a(b(c)?)?)? | ((a)) | x*?y*?z*? | (?:^a)+ | (?:a*)* | (?:a*)+b | (a{2
 lab\.\w+ | lab\.(laser|scope\d) | .*\.meter$ | (?i).*LASER | room\d{1,2}$ | room1[0-2]? | [A-Z][a-z]+\.[A-Z]
 \$a | \^a | a\^b | \\ | a\\b | \{a\} | a}b | } | ] | a]|b | a\+b | $ | ^ | ^$ | a^b | a$b | (?m)a$\nb | ^^a | a$$
 """
-# What Python refuses.
+# Patterns that Python refuses.
 WRONG = r"""
 ( | ) | a) | (a | [ | [a | [] | [^] | [^ | [a- | * | + | ? | ^* | a** | z** | a+* | a??? | a{2}{3} | a{3,2} | {2} | |* | (*)
 \ | a\ | \pL | \p{L} | \y | \e | \h | \X | \x | \x1 | \u123 | \U0011ffff | \q | [\q] | [\8] | [\x1] | [z-a] | [\d-a] | [a-\d]
 \8 | \777 | [\777] | \1 | (?<n>a) | (?P<n | (?P<> | (?P<1>a) | (?P<n>a)(?P<n>b) | (?Px) | (?P | (? | (?) | (?q) | (?q:a)
 a(?i)b | (?:(?i)a) | a|(?i)b | (?i | (?i-) | (?-i) | (?-:a) | (?i-i:a) | (?-a:b) | (?au)b | (?L)a | (?iq)a | (?# | \N | \Z* | \b+ | ^{2}
 """
-# What Python can do, and nothing that runs in linear time.
+# Features of Python's that no search in linear time has.
 BEYOND = [
     "(?=a)", "(?!a)", "(?<=a)b", "(?<!a)b", "(?>a)", "a++", "a*+", "a?+", "a{2}+", r"(a)\1",
     r"(?P<n>a)(?P=n)", "(a)?(?(1)b|c)", r"\N{LATIN SMALL LETTER A}",
@@ -60,7 +60,7 @@ def listed(text):
 
 
 def expected(pattern, names):
-    """What Python finds; `None` where it refuses the pattern."""
+    """The names that Python finds; `None` where it refuses the pattern."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -104,7 +104,7 @@ def differences(nameserver, patterns):
 def test_what_python_takes_is_taken_and_finds_the_same(nameserver):
     patterns = listed(PATTERNS)
     assert not [p for p in patterns if expected(p, NAMES) is None], "Python takes all of them"
-    # `$` takes the new line that it stands before: nothing behind it can.
+    # `$` takes the new line that it stands before: nothing after it can.
     assert differences(nameserver, patterns) == {}
 
 
@@ -121,7 +121,7 @@ def test_what_does_not_run_in_linear_time_is_refused_in_words(nameserver, patter
         nameserver.list(regex=pattern)
 
 
-# Pieces of which patterns are put together; some of them are none.
+# Pieces of which patterns are put together; some results are not patterns.
 PIECES = [
     "a", "b", "ab", "1", ".", r"\.", r"\w", r"\d", r"\s", r"\W", "[ab]", "[^a]", "[a-z]", "[]x]", "(", ")", "(?:",
     "(?i:", "(?s:", "|", "*", "+", "?", "{2}", "{1,}", "{,2}", "{", "}", "]", "^", r"\b", r"\Z", "lab", "room", "-",

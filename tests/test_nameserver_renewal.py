@@ -37,13 +37,13 @@ SLOW = """
   lab.slow: {module: slow_to_load, classname: Slow, daemon: bench, nameservers: [local, other]}
 autolaunch:"""
 THEIRS = "PYRO:somebody@localhost:4321"
-# What is promised.
+# Seconds that are promised, and seconds for a restart.
 BACK_WITHIN = 5
 RECOVERY = 30
 
 
 class Names:
-    """The lab's two nameservers; `other` is none that the lab starts: it is elsewhere."""
+    """The lab's two nameservers; the lab does not start `other`, which is elsewhere."""
 
     def __init__(self, lab):
         self.lab = lab
@@ -114,7 +114,7 @@ def test_names_follow_a_nameserver_that_a_reload_moves(names):
 @pytest.mark.parametrize("storage", ["memory", "sql"])
 @pytest.mark.parametrize("loses_its_disk", [False, True])
 def test_names_are_back_when_a_nameserver_was_killed(names, storage, loses_its_disk):
-    """Whatever it has forgotten, and whatever it has not."""
+    """With all of its names, or without any."""
     text = CONFIGURATION.replace("ns_port: $local}", f"ns_port: $local, storage: {storage}}}")
     names.start(text)
     names.wait("local", LOCAL)
@@ -292,7 +292,7 @@ def test_what_a_reload_drops_goes_even_if_its_process_must_be_killed(names, gone
 
 
 def test_a_restarted_daemon_never_loses_a_name_again(names):
-    """What the supervisor removes is the dead process's, never the new one's."""
+    """The supervisor removes the names of the dead process, never those of the new one."""
     names.start()
     names.wait("local", LOCAL)
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""What a nameserver with a database keeps: through kills, for Pyro5, and beyond a broken file."""
+"""Databases of nameservers: kept through kills, open to Pyro5, replaced when broken."""
 
 import sqlite3
 import threading

@@ -59,7 +59,7 @@ def test_services_do_not_wait_for_a_stopped_supervisor(running):
             for _ in range(WORDS):
                 talker.talk(WORD)
                 meter.identify()
-            # Each is refused, and most of them are told of in the log.
+            # Each is refused, and the log names most of them.
             for _ in range(STRANGERS):
                 with socket.create_connection((host, int(port)), NEVER) as stranger:
                     stranger.sendall(b"GET / HTTP/1.0\r\n\r\n")

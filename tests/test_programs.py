@@ -59,7 +59,7 @@ autolaunch: {nameservers: [local], daemons: [bench]}
 
 
 def configuration():
-    """The services of all programs, each program in a Python process of its own."""
+    """The services of all programs, each program in its own Python process."""
     return {
         name: {
             "module": f"programs.{program}.server",

@@ -53,7 +53,7 @@ def names(lab, nameserver):
 
 
 def use(lab, record):
-    """What a lab writes into its home, in short: locks, decisions by hand, registrations."""
+    """Makes a lab write into its home: locks, decisions by hand, registrations."""
     lab.up()
     with proxy(lab.uri("lab.lamp")) as lamp:
         assert lamp.lock("ada") is True
@@ -119,7 +119,7 @@ def test_names_in_a_database_are_there(record, lab):
     found = names(lab, "directory")
     for name, registered in record.facts["registered"].items():
         assert found[name] == registered
-    # Of the last life of bench it was not known whether its names were removed: its next one has them.
+    # The record does not say whether the names of the last bench were removed: the next one has them.
     for name in ("lab.lamp", "lab.supply"):
         wait_for(lambda name=name: names(lab, "directory").get(name, [None])[0] == lab.uri(name), 30, f"{name} is registered")
     assert set(found) - set(record.facts["registered"]) <= {"Pyro.NameServer", "bench", *record.facts["uris"]}
@@ -211,7 +211,7 @@ def test_todays_child_understands_its_assignment_and_reports_what_was_reported(l
 
 
 def test_todays_supervisor_reads_the_reports(record, lab):
-    """What `ps` shows of them is what the release's own supervisor made of the same reports."""
+    """`ps` shows of them the same as the release's supervisor did, from the same reports."""
     shown = [exchanges[0][1][-1] for words, exchanges, _ in record.commands() if words == ["ps", "--json"]][-1]
     stand_in.install(lab, "play", str(record.conversations))
     lab.run("config", "update", lab.files / "first.yaml")
@@ -298,7 +298,7 @@ def test_todays_supervisor_answers_its_command_line(record, lab):
 
 
 def test_the_release_can_read_what_today_leaves(record, lab):
-    """As far as its program is not needed for that: no file has lost what the release reads in it."""
+    """Without its program: no file has lost the parts that the release reads."""
     use(lab, record)
     lab.down()
     for name, text in record.recorded("state").items():

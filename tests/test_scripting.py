@@ -1,4 +1,4 @@
-"""What scripts get of commands that change something: one JSON object, and nothing else."""
+"""Commands that change something print one JSON object for scripts, and nothing else."""
 
 import json
 

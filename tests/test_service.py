@@ -22,7 +22,7 @@ autolaunch: {daemons: [bench]}
 
 @pytest.fixture
 def manager(lab):
-    """What a service manager hears of a process that it has started."""
+    """Messages of a process to the service manager that has started it."""
     path = lab.folder / "notify"
     heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     heard.bind(str(path))
@@ -109,7 +109,7 @@ def test_the_unit_is_shown_and_is_right(lab):
 
 
 def environment(said):
-    """What a printed unit sets."""
+    """The variables that a printed unit sets."""
     lines = (line for line in said.splitlines() if line.startswith("Environment="))
     return dict(line.removeprefix("Environment=").strip('"').split("=", 1) for line in lines)
 

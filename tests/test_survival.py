@@ -4,6 +4,7 @@ The ordinary run does a few of each; `cargo xtask test --extended` does as many 
 and prints what it has measured.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -48,13 +49,6 @@ def report(what, figures):
     return p95
 
 
-@pytest.fixture
-def running(lab):
-    lab.config(CONFIGURATION, ns_port=free_port())
-    lab.up()
-    return lab
-
-
 def answers(uri):
     with proxy(uri, timeout=2) as service:
         service._pyroBind()
@@ -97,7 +91,7 @@ def test_a_killed_supervisor_leaves_no_orphan_and_up_serves_within_3_s(running):
 
 @LONG
 def test_everything_killed_in_mid_write_comes_up_again(lab):
-    """Whatever was being written: state, configuration, log. The next `up` always works."""
+    """State, configuration or log: the next `up` always works."""
     ns_port = free_port()
     file = lab.write(CONFIGURATION, ns_port=ns_port)
     lab.config(CONFIGURATION, ns_port=ns_port)
@@ -174,18 +168,20 @@ def small_disk(lab):
     subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
+def fill(ballast):
+    """Writes to a file until its disk is full."""
+    with contextlib.suppress(OSError), open(ballast, "wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 1024)
+
+
 def test_a_full_disk_stops_nobody_and_is_told_of(lab, small_disk):
     lab.config(CONFIGURATION, ns_port=free_port())
     lab.up()
     ballast = small_disk / "ballast"
     with lab.proxy("lab.mirror") as mirror:
         assert mirror.same(1) == 1
-        try:
-            with open(ballast, "wb", buffering=0) as file:
-                while True:
-                    file.write(b"x" * 1024)
-        except OSError:
-            pass
+        fill(ballast)
         lab.run("stop", "daemon", "b")
         lab.run("start", "daemon", "b")
         lab.run("restart", "daemon", "b")
@@ -213,12 +209,7 @@ def test_what_is_decided_while_the_disk_is_full_is_written_down_later(lab, small
     lab.config("daemons: {a: {}, b: {}}\nautolaunch: {daemons: [a, b]}\n")
     lab.up()
     ballast = small_disk / "ballast"
-    try:
-        with open(ballast, "wb", buffering=0) as file:
-            while True:
-                file.write(b"x" * 1024)
-    except OSError:
-        pass
+    fill(ballast)
     lab.run("stop", "daemon", "a")
     assert any("will be forgotten" in trouble for trouble in lab.ps()["troubles"])
     ballast.unlink()
@@ -231,12 +222,7 @@ def test_what_is_decided_while_the_disk_is_full_is_written_down_later(lab, small
 
 def test_up_on_a_full_disk_works(lab, small_disk):
     lab.config(CONFIGURATION, ns_port=free_port())
-    try:
-        with open(small_disk / "ballast", "wb", buffering=0) as file:
-            while True:
-                file.write(b"x" * 1024)
-    except OSError:
-        pass
+    fill(small_disk / "ballast")
     lab.up()
     with lab.proxy("lab.mirror") as mirror:
         assert mirror.same(1) == 1

@@ -57,7 +57,7 @@ def test_a_property_carries_a_value_as_under_pyro5(sides, serializer, name):
 
 @pytest.mark.parametrize("name", MADE)
 def test_what_pyro5_carries_out_of_a_driver_ours_carries_alike(sides, serializer, name):
-    """What Pyro5 refuses, ours may refuse or carry, as long as the connection goes on."""
+    """Values that Pyro5 refuses may be refused or carried, as long as the connection goes on."""
     expected = outcome(lambda: sides.stock.proxy("t.mirror", serializer=serializer).made(name))
     with sides.ours.proxy("t.mirror", serializer=serializer) as mirror:
         actual = outcome(lambda: mirror.made(name))

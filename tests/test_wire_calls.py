@@ -132,7 +132,7 @@ def test_a_oneway_call_has_no_answer(sides, serializer):
 
 
 def test_oneway_calls_begin_in_their_order(sides):
-    """And before whatever the same client calls behind them."""
+    """And before the same client's next call."""
 
     def script(side):
         with wire(side) as made:
@@ -240,7 +240,7 @@ def test_annotations_travel_both_ways(sides, serializer):
 
 
 def test_annotations_come_with_a_stream(sides):
-    """Pyro5 sends them with the answer behind it."""
+    """Pyro5 sends them with the next answer."""
     with wire(sides.ours) as made, context() as current:
         stream = made.annotate_numbers()
         assert bytes(current.response_annotations["MINE"]) == b"with a stream"

@@ -163,7 +163,7 @@ def test_a_handshake_that_is_too_large_is_told_so(lab):
 
 
 def test_what_a_handshake_may_not_be(lab):
-    """Whatever comes first, the peer is told what is wrong, and nobody else is troubled."""
+    """The peer is told what is wrong, and no other client is disturbed."""
     uri, _ = serve_wire(lab)
     with proxy(uri) as honest:
         honest._pyroBind()

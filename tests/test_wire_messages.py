@@ -1,7 +1,7 @@
 """Messages that no proxy sends, or that it sends rarely: what they are answered with.
 
-Each is sent on a connection of its own, to Pyro5's own daemon and to ours, and a call behind it
-tells whether the connection goes on.
+Each is sent on a separate connection, to Pyro5's daemon and to ours, and a call after it tells
+whether the connection goes on.
 """
 
 import contextlib
@@ -123,7 +123,7 @@ WORSE = {
 
 
 def meaning(answer):
-    """What an answer says: its header, and its value or what it raises."""
+    """The meaning of an answer: its header, and its value or exception."""
     if not answer:
         return "the end"
     read = protocol.ReceivingMessage(answer[:40], answer[40:])
@@ -142,7 +142,7 @@ def meaning(answer):
 
 
 def answers(side, sent):
-    """What is answered to a message, if anything is, and to a call behind it."""
+    """The answers to a message, if there is one, and to a call after it."""
     with socket.create_connection(side.address(), NEVER) as peer:
         peer.sendall(connect_message())
         assert receive(peer)[6] == protocol.MSG_CONNECTOK

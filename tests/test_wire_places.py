@@ -29,7 +29,7 @@ def bound(stack, side, number, service="t.wire"):
 
 
 def late(side):
-    """What becomes of one client more."""
+    """The outcome for one client more."""
     with side.proxy("t.wire") as client:
         return outcome(client._pyroBind)
 

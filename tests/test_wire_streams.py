@@ -163,33 +163,16 @@ def test_an_unknown_stream_is_over(sides):
 
 
 @every_servertype
-def test_a_client_that_goes_ends_its_generators_where_nothing_lingers(servertype):
-    with both_sides(SERVICES, SERVERTYPE=servertype, ITER_STREAM_LINGER=0.0) as sides:
+@pytest.mark.parametrize("linger", [0.0, 0.5])
+def test_a_stream_ends_when_it_has_lingered_for_its_client(servertype, linger):
+    with both_sides(SERVICES, SERVERTYPE=servertype, ITER_STREAM_LINGER=linger) as sides:
 
         def script(side):
             with wire(side) as watcher:
                 with side.proxy("t.wire") as made:
                     stream = made.numbers(3)
                     next(stream)
-                wait_for(lambda: watcher.notes(), 20, "the generator was closed")
-                made._pyroReconnect()
-                seen = [next_of(stream), watcher.notes()]
-                made._pyroRelease()
-                return seen
-
-        sides.assert_same(script)
-
-
-@every_servertype
-def test_a_stream_that_has_lingered_ends(servertype):
-    with both_sides(SERVICES, SERVERTYPE=servertype, ITER_STREAM_LINGER=0.5) as sides:
-
-        def script(side):
-            with wire(side) as watcher:
-                with side.proxy("t.wire") as made:
-                    stream = made.numbers(3)
-                    next(stream)
-                # It is closed at a look around, which both take every few seconds.
+                # Both daemons look for streams to close every few seconds.
                 wait_for(lambda: watcher.notes(), 20, "the generator was closed")
                 made._pyroReconnect()
                 seen = [next_of(stream), watcher.notes()]
@@ -215,7 +198,7 @@ def test_a_stream_ends_with_its_lifetime(servertype):
 
 
 def test_a_stream_is_its_connections_own(sides):
-    """Ours only: Pyro5 gives an item to whoever knows a stream's id."""
+    """Ours only: Pyro5 gives an item to every client that knows the stream's id."""
     with wire(sides.ours) as made, sides.ours.daemon() as other:
         stream = made.numbers(3)
         with pytest.raises(Pyro5.errors.PyroError, match="item stream terminated"):

@@ -69,7 +69,7 @@ def test_an_issued_certificate_works(certificates, servertype, extensions):
 
 
 def accepted_and_shown(certificates, kind):
-    """What a daemon is told to accept, and what a client shows to it."""
+    """The daemon's settings, and the certificate that the client shows."""
     if kind == "its own":
         client, key = certificates.self_signed("client")
         return client, client, key

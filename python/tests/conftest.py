@@ -7,7 +7,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-# Behind the paths, since it needs them.
+# After the paths, since it needs them.
 import pytest  # noqa: E402
 from workers import probe, service, start  # noqa: E402
 

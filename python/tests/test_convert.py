@@ -156,7 +156,7 @@ def outcome(name, make):
 
 
 def with_dates(value):
-    """What the daemon makes of the class dicts that stand for dates in msgpack."""
+    """The daemon's values for the class dicts that stand for dates in msgpack."""
     if type(value) in (list, tuple):
         return type(value)(map(with_dates, value))
     if type(value) is not dict:

@@ -1,4 +1,4 @@
-"""What drivers print and break stays with them."""
+"""Drivers that print, break or exhaust something: their neighbours and the worker go on."""
 
 import concurrent.futures
 import os

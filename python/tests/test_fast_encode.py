@@ -28,7 +28,7 @@ def test_numbers_and_bytes_are(value):
     [2**40] * MANY,
     # Other lengths that make up for each other: 5, 5, 17 against 9, 9, 9.
     [1.5] * MANY + [1, 1, 2j] * 100 + [1.5] * MANY,
-    # What has a buffer is written as bytes, as long as a float here.
+    # A value with a buffer is written as bytes, as long as a float here.
     [1.5] * MANY + [numpy.float32(1.5)] * MANY + [1.5] * MANY,
     [1.5] * MANY + [array.array("b", b"gggg")] * MANY + [1.5] * MANY,
     [1.5] * MANY + [b"gggg"] * MANY + [1.5] * MANY,

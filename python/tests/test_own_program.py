@@ -1,4 +1,4 @@
-"""A driver may do what it may in a program of its own: configure `logging`, start threads and
+"""A driver may do what it may in its own program: configure `logging`, start threads and
 processes, pickle itself."""
 
 import pytest

@@ -480,7 +480,7 @@ def test_large_values(channel):
 
 @pytest.mark.parametrize("mode", ["single", "session"])
 def test_an_instance_comes_to_rest_once(mode):
-    """When a lock's owner is gone; the end of the session behind it does not do it again."""
+    """When a lock's owner is gone. The end of its session does not do it again."""
     settings = {"on_disconnect": ["fail", "rest"], "instancemode": mode}
     with start(service("rest", "standard", "Resting", **settings)) as worker:
         first, beside, other = worker.channel(1), worker.channel(1), worker.channel(2)

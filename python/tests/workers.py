@@ -81,7 +81,7 @@ class Channel:
         return answer
 
     def oneway(self, service, member):
-        """What a oneway call is answered with: that it has begun, and that it is over."""
+        """The answers to a oneway call: that it has begun, and that it is over."""
         begun = self.operation(CALL, service, member, flags=FLAG_ONEWAY)
         return [begun, read_frame(self.sock)]
 

@@ -4,6 +4,7 @@ import itertools
 import threading
 import uuid
 
+from kept import kept
 from Pyro5.api import behavior, expose
 from pyrolab.drivers import Instrument
 
@@ -21,13 +22,7 @@ class Counter:
         self._count += 1
         return self._count
 
-    @property
-    def count(self):
-        return self._count
-
-    @count.setter
-    def count(self, value):
-        self._count = value
+    count = kept("_count")
 
 
 @behavior(instance_mode="single")

@@ -24,6 +24,6 @@ class Frames:
         return MADE[name]()
 
     def dumped(self, serializer, name):
-        """What Pyro5 itself would send, as text."""
+        """The bytes that Pyro5 itself would send, as text."""
         data = Pyro5.serializers.serializers[serializer].dumps(MADE[name]())
         return base64.b64encode(data).decode()

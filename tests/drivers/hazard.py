@@ -88,7 +88,7 @@ class Hazard:
         return "closed"
 
     def wait_for_children(self):
-        """What a driver does that wants to be the last of its family."""
+        """Waits for all children, as a driver does that wants to end last."""
         child = subprocess.Popen([sys.executable, "-c", ""])
         ended = 0
         while True:
@@ -100,8 +100,8 @@ class Hazard:
             ended += 1
 
     def spawn(self, count):
-        """Children that ignore whatever asks them to end, some in sessions of their own, and of those
-        some with nothing in their environment."""
+        """Children that ignore every request to end; some in their own sessions, and of those some
+        with an empty environment."""
         script = "import signal,time; signal.signal(15, 1); signal.signal(1, 1); time.sleep(3600)"
         children = [
             subprocess.Popen(
@@ -141,7 +141,7 @@ class Hazard:
     def look_into_the_daemon(self):
         return self._pyroDaemon.transportServer
 
-    # What it says
+    # Output
 
     def talk(self, word):
         print(f"on stdout: {word}")

@@ -3,7 +3,7 @@
 from pymeasure.adapters import ProtocolAdapter
 from pymeasure.instruments.srs import SR830
 
-# What is sent and what is answered, in this order.
+# Commands and their answers, in this order.
 EXCHANGE = [
     (b"FREQ?", b"1000"),
     (b"FREQ5.00000e+02", None),

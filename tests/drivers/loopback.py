@@ -39,7 +39,7 @@ class Loopback:
         return Loopback._ticks
 
 
-# What is measured is the way of the data, not its making: it is made once.
+# Benchmarks measure the way of the data, not its making: it is made once.
 _kept = {}
 
 

@@ -1,4 +1,4 @@
-"""A driver that returns what it is given, tells what it saw, and makes values of its own."""
+"""A driver that returns its arguments, describes them, and makes values itself."""
 
 import array
 import collections
@@ -9,6 +9,7 @@ import enum
 import fractions
 import uuid
 
+from kept import kept
 from Pyro5.api import expose
 from shape import shape
 
@@ -95,19 +96,13 @@ class Mirror:
         return value
 
     def seen(self, *args, **kwargs):
-        """What arrived, as text: a serializer that loses something on the way back hides it."""
+        """The arguments as text: a serializer that loses something on the way back hides it."""
         return [shape(args), shape(kwargs)]
 
     def made(self, name):
         return MADE[name]()
 
-    @property
-    def held(self):
-        return self._held
-
-    @held.setter
-    def held(self, value):
-        self._held = value
+    held = kept("_held")
 
 
 @expose

@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+from kept import kept
 from Pyro5.api import expose, oneway
 
 
@@ -65,7 +66,7 @@ class Stage:
         return self._moves
 
     def axis(self):
-        """An object of its own, registered at run time."""
+        """An object that is registered at run time."""
         if self._axis is None:
             axis = Axis()
             self._pyroDaemon.register(axis)
@@ -97,13 +98,7 @@ class Stage:
 
     # Looking
 
-    @property
-    def position(self):
-        return self._position
-
-    @position.setter
-    def position(self, value):
-        self._position = value
+    position = kept("_position")
 
     def position_now(self):
         return self._position
@@ -114,7 +109,7 @@ class Stage:
     def number(self):
         return self._number
 
-    # Coming to rest; not exposed, which is none of a safe state's business
+    # Safe states need not be exposed.
 
     def _nothing(self):
         pass

@@ -54,7 +54,7 @@ class Stage:
 
 @expose
 class Plain(Stage):
-    """One without what no serializer can send; its methods return others, which are not registered."""
+    """One that serializers can send; its methods return others, which are not registered."""
 
     def __init__(self):
         self._position = 0
@@ -83,7 +83,7 @@ class Plain(Stage):
 
 
 class Heir(Plain):
-    """What is exposed of a stage is exposed of this, too."""
+    """Exposes the members of a stage, too."""
 
 
 @expose

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 
+from kept import kept
 from Pyro5.api import (
     Proxy,
     SerializedBlob,
@@ -53,13 +54,7 @@ class Wire:
     def fail(self, text):
         raise ValueError(text, 5)
 
-    @property
-    def value(self):
-        return self._value
-
-    @value.setter
-    def value(self, value):
-        self._value = value
+    value = kept("_value")
 
     # oneway
 
@@ -153,7 +148,7 @@ class Wire:
         return iter([1])
 
     def contexts(self, fails_at=None):
-        """What the body of a generator sees, once for each item."""
+        """The context that the body of a generator sees, once for each item."""
         for number in itertools.count():
             current_context.response_annotations = {"ITEM": b"item %d" % number}
             if number == fails_at:

@@ -1,4 +1,4 @@
-"""What the behaviour tests stand on.
+"""The harness of the behaviour tests.
 
 Owns labs in temporary homes, stock Pyro5 servers beside them, processes, ports, waiting, and the
 comparison of both sides. Knows nothing of any single behaviour.

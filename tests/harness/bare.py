@@ -28,7 +28,7 @@ def answer(client):
 
 
 def message(serializer, payload, flags=0, annotations=b"", seq=5, kind=protocol.MSG_INVOKE):
-    """Any bytes behind a header; `serializer` is a name, or a number that need not be one."""
+    """A header and any bytes; `serializer` is a name, or any number."""
     number = getattr(serializers.get(serializer), "serializer_id", serializer)
     header = struct.pack(
         "!4sHBBHHII16sHH",
@@ -39,7 +39,7 @@ def message(serializer, payload, flags=0, annotations=b"", seq=5, kind=protocol.
 
 
 def connect_message(serializer="serpent", name="t.wire"):
-    """What a client says first."""
+    """The first message of a client."""
     data = serializers[serializer].dumps({"handshake": "hello", "object": name})
     return message(serializer, data, seq=1, kind=protocol.MSG_CONNECT)
 

@@ -1,4 +1,4 @@
-"""A client in a process of its own that holds a lock, and can be killed."""
+"""A client in its own process that holds a lock and can be killed."""
 
 import json
 import os
@@ -31,7 +31,7 @@ class Holder:
         return holder
 
     def answer(self):
-        """What came of the last thing that it was told; at first, of its `lock`."""
+        """The outcome of its last command; at first, of its `lock`."""
         line = self.process.stdout.readline()
         assert line, f"the client exited {self.process.wait()}"
         return json.loads(line)

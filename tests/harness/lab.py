@@ -85,7 +85,7 @@ class Lab:
         return result
 
     def start(self, *args, program=None):
-        """Starts a program of the lab in a session of its own; its output is captured."""
+        """Starts a program of the lab in its own session; its output is captured."""
         process = subprocess.Popen(
             [program or self.binary, *map(str, args)],
             stdin=subprocess.DEVNULL,
@@ -118,10 +118,10 @@ class Lab:
         return self.run("down", check=check)
 
     def ps(self):
-        """What `ps --json` prints."""
+        """The output of `ps --json`."""
         return json.loads(self.run("ps", "--json").stdout)
 
-    # What runs
+    # Processes and services
 
     def entry(self, kind, name):
         """One entry of `ps --json`, by its section and name."""
@@ -172,7 +172,7 @@ class Lab:
         self.assert_nothing_left(what="`down` leaves no process")
 
     def diagnosis(self):
-        """What a failed test's report shows: the processes and the ends of the logs."""
+        """The report of a failed test: the processes and the ends of the logs."""
         parts = ["processes:", *(f"  {process}" for process in self.processes())]
         for file in sorted(self.folder.rglob("*")):
             if file.is_file() and ("log" in file.suffix or "log" in file.parent.name):

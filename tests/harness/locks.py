@@ -1,4 +1,4 @@
-"""What the tests of locks share: a lab with lockable services in every mode, and short words."""
+"""A lab with lockable services in every mode, and helpers, for the tests of locks."""
 
 import contextlib
 import threading
@@ -95,6 +95,15 @@ def later(function):
 
     result.is_running = thread.is_alive
     return result
+
+
+def long_call(lab, proxy, gate):
+    """A call of `lab.stage` that runs until the file `gate` exists, as from `later`."""
+    begun = lambda: lab.record.read_text().count("long call begins")
+    before = begun()
+    call = later(lambda: own(proxy).wait_for(str(gate)))
+    wait_for(lambda: begun() > before, 10, "it runs")
+    return call
 
 
 def waiting(proxy):

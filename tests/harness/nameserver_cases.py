@@ -1,4 +1,4 @@
-"""What nameservers are asked: conversations, each a list of calls.
+"""Conversations with nameservers, each a list of calls.
 
 A call is `(method, arguments..., {keywords})`.
 """
@@ -18,7 +18,7 @@ LISTING = [
     ("list", {"prefix": "t.", "return_metadata": True}),
 ]
 
-# One of each kind of value that is no text, and the text that is none.
+# One value of each type that is not text, and the empty text.
 VALUES = [0, 5, -1, 2**70, 1.5, True, False, None, b"t.a", b"", ["t."], [], ("t.",), (), {"t.": 1}, ""]
 
 URIS = [

@@ -1,4 +1,4 @@
-"""A host of its own for clients: a network namespace, whose cable can be pulled.
+"""A separate host for clients: a network namespace, whose cable can be pulled.
 
 Needs Linux, root and iproute2; `network` skips the test elsewhere, saying so.
 """
@@ -60,5 +60,5 @@ def network():
         net.plug()
         yield net
     finally:
-        # The cable goes with the namespace.
+        # That removes the cable as well.
         subprocess.run(["ip", "netns", "del", name], capture_output=True)

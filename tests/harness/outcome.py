@@ -1,4 +1,4 @@
-"""What a call came to, in a form that can be compared across two servers."""
+"""Outcomes of calls, in a form that can be compared across two servers."""
 
 import re
 
@@ -8,7 +8,7 @@ from shape import shape
 
 from .wait import NEVER
 
-# What differs between two servers that behave alike: addresses, ports, ids made at random.
+# Addresses, ports and random ids differ between two servers that behave alike.
 SCRUBBED = [
     (re.compile(r"0x[0-9a-f]+"), "0x…"),
     (re.compile(r"(localhost|127\.0\.0\.1|\[::1\]):\d+"), "HOST:PORT"),

@@ -1,7 +1,7 @@
 """The processes of a test, found by what they carry in their environment.
 
-Whatever a lab starts inherits the variable that its test set, so nothing can hide behind a new
-session, a double fork or a dead parent.
+All processes of a lab inherit the variable that its test set, so that a new session, a double fork
+or a dead parent hides none.
 """
 
 import contextlib
@@ -44,9 +44,9 @@ def carrying(*variables):
 
 
 def describe(pid):
-    """The process `pid`; `ValueError` or `OSError` if there is none or it is a zombie."""
+    """The process `pid`; `ValueError` or `OSError` if it does not exist or is a zombie."""
     folder = Path("/proc") / str(pid)
-    # Behind the command's name, which is in parentheses and may hold anything.
+    # The fields after the command's name, which is in parentheses and may hold anything.
     state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
     if state in "ZX":
         raise ValueError(f"{pid} is dead")

@@ -1,4 +1,4 @@
-"""What earlier releases have left, as `tests/fixtures` keeps it.
+"""Homes and conversations of earlier releases, as `tests/fixtures` keeps them.
 
 Owns the placeholders: a record names no path and no port of the machine that it was made on.
 `tests/fixtures/record.py` puts them in, `Record` puts a test's own values in their place.
@@ -101,7 +101,7 @@ def kind(value):
 
 
 def missing(samples, found, where="it"):
-    """What a reader of all the recorded `samples` would miss in `found`, in words.
+    """The parts of all the recorded `samples` that a reader would miss in `found`, in words.
 
     That is a key that each sample has, or a value of a kind that no sample has there. More keys are
     no loss to any release's way of reading JSON, and where null was recorded, the key may be gone;
@@ -127,7 +127,7 @@ def missing(samples, found, where="it"):
 
 
 def relocatable(text, values):
-    """A text with placeholders for what belongs to one machine; `values` has them by placeholder."""
+    """A text with placeholders for parts of one machine; `values` has these by placeholder."""
     # A path may begin with another one.
     for placeholder, value in sorted(values.items(), key=lambda pair: -len(str(pair[1]))):
         edge = r"\b" if isinstance(value, int) else ""

@@ -1,11 +1,11 @@
-"""A relay between a client and a daemon that counts what passes: for what can be seen nowhere else."""
+"""A relay between a client and a daemon that counts the answers that pass."""
 
 import socket
 import threading
 
 
 class Relay:
-    """`uri` with this in between; `answers` has for each connection the number of its daemon's sends."""
+    """`uri` leads through the relay; `answers` counts the daemon's sends on each connection."""
 
     def __init__(self, uri):
         target, _, address = str(uri).rpartition("@")

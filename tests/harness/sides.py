@@ -45,7 +45,7 @@ class Side:
     def __init__(self, name, uris, listens=None):
         self.name = name
         self.uris = uris
-        # What the daemon was told of its address: `host`, `port`, `unixsocket`, `nathost`, ...
+        # The settings of the daemon's address: `host`, `port`, `unixsocket`, `nathost`, ...
         self.listens = listens or {}
 
     def proxy(self, service, **settings):
@@ -76,7 +76,7 @@ class Sides:
     def assert_same(self, script, view=lambda outcome: outcome):
         """Runs `script(side)` on each side; both must come to the same.
 
-        What stands beside the lab is no list of expectations that could be wrong, but Pyro5.
+        The lab is compared with Pyro5, not with a list of expectations that could be wrong.
         `view` picks the part of the outcome to compare.
         """
         expected = outcome(lambda: script(self.stock))
@@ -90,7 +90,7 @@ def both_sides(services, address=lambda: {"host": "localhost"}, **settings):
     """Serves `services` (name -> `Service`) on both sides.
 
     `settings` have Pyro5's names; our keys are the same in lower case. `address` is called for
-    each side, with what Pyro5's `Daemon` and our daemons are told of where they listen.
+    each side, for the arguments that say where Pyro5's `Daemon` and our daemon listen.
     """
     configuration = {name: service.configuration() for name, service in services.items()}
     theirs, own = address(), address()

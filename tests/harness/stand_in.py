@@ -15,13 +15,13 @@ import threading
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent.parent
-# What begins a line of a recorded conversation: words to a child or a supervisor, its own words,
-# and how a command has ended.
+# The first word of a line of a recorded conversation: words to a child or a supervisor, its own
+# words, and how a command has ended.
 ASKED, SAID, EXITED = "> ", "< ", "= "
 
 
 def install(lab, mode, *arguments):
-    """Brings a lab up without any entry; what it starts from now on is a stand-in of this `mode`."""
+    """Brings a lab up without any entry; from now on it starts stand-ins of this `mode`."""
     program, script = lab.folder / "bin" / "ferrolab", lab.folder / "bin" / "new"
     program.parent.mkdir()
     shutil.copy2(lab.binary, program)
@@ -95,7 +95,7 @@ def answer_calls(ready):
 
 
 def conversation_file(folder, words):
-    """`words` are those behind the program's name: run, the kind, the name."""
+    """`words` are those after the program's name: run, the kind, the name."""
     return Path(folder) / f"{words[1]}-{words[2]}.txt"
 
 

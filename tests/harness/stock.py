@@ -1,4 +1,4 @@
-"""Stock servers, Pyro5's own and PyroLab's, in processes of their own, to compare with.
+"""Stock servers, Pyro5's and PyroLab's, in separate processes, to compare with.
 
 Run as a script it is such a server: it prints its URIs as one line of JSON, serves, and ends when
 its standard input closes, so that it never outlives its test.
@@ -59,7 +59,7 @@ def plain_environment(**more):
 def stock_daemon(services, address=None, **settings):
     """A Pyro5 daemon that serves `services` (name -> `Service`) under their names.
 
-    `address` is what Pyro5's `Daemon` is told of it, `settings` are those of `Pyro5.config`.
+    `address` has the arguments of Pyro5's `Daemon`, `settings` are those of `Pyro5.config`.
     """
     rows = {name: service._asdict() for name, service in services.items()}
     address = address or {"host": "localhost"}
@@ -82,7 +82,7 @@ def stock_nameserver(**settings):
 def stock_program(program, services):
     """Pyro5 serving a program of `tests/programs`; the port of its nameserver."""
     rows = {name: tuple(served) for name, served in services.items()}
-    # What its classes raise is the client's to print.
+    # The client prints the errors of its classes.
     server = StockServer("program", program, rows, stderr=subprocess.DEVNULL)
     with contextlib.closing(server):
         yield server.uris["port"]
@@ -107,8 +107,8 @@ def _serve_daemon(services, address, settings):
     uris = {}
     for name, row in services.items():
         driver = getattr(importlib.import_module(row["module"]), row["classname"])
-        # As PyroLab does it: a class of its own for each service, so that two services of
-        # one driver do not share their settings.
+        # As PyroLab does it: a separate class for each service, so that two services of one
+        # driver do not share their settings.
         served = type(driver.__name__, (driver,), {"__module__": driver.__module__})
         served._pyroInstancing = (row["instancemode"], None)
         if row["parameters"]:

@@ -105,7 +105,7 @@ COLLECTIONS = {
     "ordered dict": collections.OrderedDict(b=1, a=2),
 }
 
-# What Python programs hand over although no serializer has it as such.
+# Values that Python programs hand over although no serializer has them as such.
 OTHERS = {
     "none": None,
     "true": True,
@@ -131,7 +131,7 @@ OTHERS = {
     "class dict in a list": [{"__class__": "made.up"}],
 }
 
-# What one side may carry and the other refuse: a connection must survive it.
+# Values that one side may carry and the other refuse: a connection must survive them.
 HARD = {
     "str lone surrogate": "\ud800",
     "list nested 500": nested(500),

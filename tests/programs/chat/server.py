@@ -1,4 +1,4 @@
-"""A chat room that calls its members back, in the daemons of their own."""
+"""A chat room that calls its members back, in their own daemons."""
 
 from Pyro5.api import behavior, expose
 

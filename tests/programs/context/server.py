@@ -1,4 +1,4 @@
-"""What a server sees of its caller, and annotations both ways."""
+"""The server's view of its caller, and annotations both ways."""
 
 from Pyro5.api import behavior, current_context, expose, oneway
 

@@ -35,7 +35,7 @@ class Channel:
 
 @expose
 class Scratch:
-    """Registered as a class: each session has an instance of its own."""
+    """Registered as a class: each session has its own instance."""
 
     def __init__(self):
         self._notes = []
@@ -74,7 +74,7 @@ class Amplifier:
         return str(self._pyroDaemon.uriFor(self)), self._pyroId
 
     def gain_of(self, channel):
-        """Where the argument is a proxy of an object of our own daemon."""
+        """For an argument that is a proxy of an object of this daemon."""
         return type(channel).__name__, channel.gain
 
     def twice(self):

@@ -1,4 +1,4 @@
-"""What subclasses inherit, override and hide."""
+"""Subclasses that inherit, override and hide members."""
 
 from Pyro5.api import behavior, expose
 

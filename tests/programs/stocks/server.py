@@ -29,7 +29,7 @@ class Market:
 @expose
 @behavior(instance_mode="session")
 class Broker:
-    """Itself a client, of the market that it is told of."""
+    """Itself a client of the market whose URI it is given."""
 
     def highest(self, market, seed, count):
         best = {}
