@@ -23,8 +23,10 @@
 mod channel;
 mod collisions;
 mod control;
+mod driven;
 mod frames;
 mod import_backoff;
+mod item_stream;
 mod orphan_killer;
 mod output;
 mod pool;
@@ -34,12 +36,14 @@ mod run;
 mod safe_state;
 mod script;
 mod service;
+mod service_state;
 mod sessions;
 mod spec;
 mod supervise;
 #[cfg(test)]
 mod tests;
 mod watchdog;
+mod worker_handle;
 
 pub use frames::LONGEST;
 pub use pool::WorkerSet;

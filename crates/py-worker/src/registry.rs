@@ -9,8 +9,9 @@ use remote::{Daemon, Listener, Location, Object, Uri, Value};
 
 use crate::control;
 use crate::run::Run;
-use crate::service::{Phase, Service};
-use crate::supervise::Keeper;
+use crate::service::Service;
+use crate::service_state::Phase;
+use crate::worker_handle::Keeper;
 
 /// The daemon, as workers need it.
 pub trait Registry: Send + Sync + 'static {

@@ -4,58 +4,13 @@
 //! driven then, but an instance may have gone with a process that has died, and what it had driven
 //! is as it was left.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use remote::{Exception, Session, Value};
 
 use crate::frames::{self, Answered};
 use crate::run::Run;
-use crate::service::Inner;
-
-/// In which runs of its worker a service was called.
-#[derive(Debug, Default)]
-pub(crate) struct Driven {
-    runs: Mutex<Runs>,
-}
-
-#[derive(Debug, Default)]
-struct Runs {
-    last: Option<u64>,
-    by_session: HashMap<u64, u64>,
-}
-
-impl Driven {
-    /// A call of this session is carried out in this run.
-    pub(crate) fn by(&self, session: &Session, run: u64) {
-        let mut runs = self.lock();
-        runs.last = Some(run);
-        // Of an ended session nobody would forget it any more.
-        if !session.has_ended() {
-            runs.by_session.insert(session.id, run);
-        }
-    }
-
-    pub(crate) fn knows(&self, session: u64) -> bool {
-        self.lock().by_session.contains_key(&session)
-    }
-
-    pub(crate) fn forget(&self, session: u64) {
-        self.lock().by_session.remove(&session);
-    }
-
-    fn was_before(&self, run: u64) -> bool {
-        self.lock().last.is_some_and(|last| last != run)
-    }
-
-    fn was_before_by(&self, session: u64, run: u64) -> bool {
-        self.lock().by_session.get(&session).is_some_and(|last| *last != run)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Runs> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+use crate::service_state::Inner;
 
 /// Calls a method that brings the instrument to rest, on the instance that the session drives. Where
 /// the one instance of all has gone with its process, another is made for it. Whether it was called.

@@ -8,27 +8,22 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use remote::{
-    Annotations, Answer, BoxFuture, CallResult, Context, Exception, Item, ItemStream, Metadata,
-    Object, Operation, Reply, ReplyBody, Request, SafeState, SafeStateReached, Serializer, Session,
-    Value,
+    Annotations, Answer, CallResult, Exception, Metadata, Object, Operation, Reply, ReplyBody,
+    Request, SafeState, SafeStateReached, Session,
 };
 use tokio::sync::{Semaphore, watch};
 
-use crate::channel::ExchangeError;
 use crate::collisions;
-use crate::control::{Outgoing, Trouble};
+use crate::driven::Driven;
 use crate::frames::{self, Answered};
+use crate::item_stream::Items;
 use crate::run::Run;
-use crate::safe_state::{self, Driven};
-use crate::supervise::Keeper;
+use crate::safe_state;
+use crate::service_state::{Inner, Phase};
+use crate::worker_handle::Keeper;
 
-/// How long a call waits for a worker that is just being started.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long the news of a worker's death may come behind the end of its sockets.
-const DEATH: Duration = Duration::from_millis(500);
 /// How many streams end at a time whose clients have gone: each needs a channel, and when a client
 /// with many goes, they all end at once.
 const LATE_ENDS: usize = 16;
@@ -48,38 +43,10 @@ pub enum ServiceStatus {
     },
 }
 
-/// Where a service is in its life.
-#[derive(Clone, Debug)]
-pub(crate) enum Phase {
-    /// A worker is being started, or imports it.
-    Starting,
-    /// A worker has it. `broken`: its constructor has raised, and not succeeded since.
-    Serving { run: Arc<Run>, broken: Option<Trouble> },
-    /// A worker runs, and cannot import it.
-    Failed(Trouble),
-    /// There is no worker.
-    Down(String),
-    /// The daemon is stopping.
-    Stopped,
-}
-
 /// A service of a worker.
 #[derive(Clone)]
 pub(crate) struct Service {
     inner: Arc<Inner>,
-}
-
-pub(crate) struct Inner {
-    pub name: String,
-    pub keeper: Arc<Keeper>,
-    phase: watch::Sender<Phase>,
-    /// What it exposes; from an earlier run while there is none.
-    members: watch::Sender<Option<Metadata>>,
-    /// What is said of them in the configuration and does not fit.
-    remarks: watch::Sender<Vec<String>>,
-    /// Who has driven it in which run, where that says what is left to be brought to rest.
-    pub driven: Option<Driven>,
-    late_ends: Semaphore,
 }
 
 impl Service {
@@ -273,91 +240,6 @@ fn member(operation: &Operation) -> String {
     }
 }
 
-impl Inner {
-    /// The run that has the service now.
-    pub(crate) fn serving(&self) -> Option<Arc<Run>> {
-        match &*self.phase.borrow() {
-            Phase::Serving { run, .. } if !run.over.is_cancelled() => Some(Arc::clone(run)),
-            _ => None,
-        }
-    }
-
-    /// A run that has the service. One that is being started is waited for, a moment.
-    pub(crate) async fn run(&self) -> Result<Arc<Run>, Exception> {
-        if let Some(run) = self.serving() {
-            return Ok(run);
-        }
-        if matches!(&*self.phase.borrow(), Phase::Failed(_)) {
-            self.keeper.retry(&self.name);
-        }
-        let mut phase = self.phase.subscribe();
-        let settled = phase.wait_for(|phase| match phase {
-            Phase::Serving { run, .. } => !run.over.is_cancelled(),
-            Phase::Failed(_) | Phase::Stopped => true,
-            Phase::Starting | Phase::Down(_) => false,
-        });
-        let settled = tokio::time::timeout(PATIENCE, settled).await;
-        match settled {
-            Ok(Ok(phase)) => match &*phase {
-                Phase::Serving { run, .. } => Ok(Arc::clone(run)),
-                other => Err(self.not_available(other)),
-            },
-            _ => Err(self.not_available(&self.phase.borrow())),
-        }
-    }
-
-    fn not_available(&self, phase: &Phase) -> Exception {
-        let exception =
-            |reason: &str| Exception::daemon_error(format!("service '{}' {reason}", self.name));
-        match phase {
-            Phase::Starting => exception("is still starting; try again in a moment"),
-            Phase::Serving { .. } => exception("is just being restarted; try again in a moment"),
-            Phase::Failed(trouble) => {
-                self.keeper.retry(&self.name);
-                let text = self.with_python(&trouble.text);
-                exception(&format!("is not available: {text}; see `ferrolab ps`"))
-                    .with_traceback(trouble.traceback.clone())
-            }
-            Phase::Down(reason) => {
-                exception(&format!("is not available: {}", self.with_python(reason)))
-            }
-            Phase::Stopped => exception("is not available: its daemon is stopping"),
-        }
-    }
-
-    fn with_python(&self, text: &str) -> String {
-        let python = self.keeper.python();
-        // An interpreter that does not start is named already.
-        if text.contains(&python) { text.to_owned() } else { format!("{text} (python {python})") }
-    }
-
-    /// The exception for a call that got no answer.
-    pub(crate) async fn failure(&self, run: &Run, error: ExchangeError, member: &str) -> Exception {
-        let name = &self.name;
-        match error {
-            ExchangeError::Request(error) => Exception::from(error),
-            ExchangeError::Answer(error) => Exception::value_error(format!(
-                "the result of {member} of service '{name}' cannot be sent: {error}"
-            )),
-            ExchangeError::Io(error) => {
-                // A socket ends a moment before its process is known to have ended.
-                let _ = tokio::time::timeout(DEATH, run.over.cancelled()).await;
-                match run.fate() {
-                    Some(fate) => Exception::daemon_error(format!(
-                        "service '{name}': its Python worker {fate} during {member}; it is being \
-                         restarted"
-                    )),
-                    None => Exception::daemon_error(format!(
-                        "service '{name}': the connection to its Python worker was lost during \
-                         {member}: {}",
-                        run.refusal().unwrap_or_else(|| error.to_string())
-                    )),
-                }
-            }
-        }
-    }
-}
-
 /// The service for the entries of one batch: where each call has an instance of its own, they share
 /// one.
 struct Entries {
@@ -385,85 +267,6 @@ impl Drop for Entries {
         if let Phase::Serving { run, .. } = &*self.service.phase.borrow() {
             let unpin = frames::unpin(self.pin);
             self.service.keeper.sessions.tell(run, self.session.id, &unpin);
-        }
-    }
-}
-
-/// An iterator of a driver's.
-struct Items {
-    service: Arc<Inner>,
-    session: Arc<Session>,
-    run: Arc<Run>,
-    number: i64,
-    serializer: Serializer,
-    member: String,
-    is_closed: bool,
-}
-
-impl ItemStream for Items {
-    fn close(&mut self) -> BoxFuture<()> {
-        self.is_closed = true;
-        let (service, run, session) =
-            (Arc::clone(&self.service), Arc::clone(&self.run), Arc::clone(&self.session));
-        let request = frames::finish_stream(self.number);
-        let by_control = Outgoing::close_stream(self.number);
-        Box::pin(async move {
-            let late_ends = &service.late_ends;
-            let _permit = if session.has_ended() { late_ends.acquire().await.ok() } else { None };
-            // Where its worker has ended, so has the generator.
-            match service.keeper.sessions.lease(&run, &session) {
-                Ok(mut lease) => drop(lease.exchange(request).await),
-                Err(_) => run.send(by_control),
-            }
-        })
-    }
-
-    fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>> {
-        let session = Arc::clone(&self.session);
-        let mut context = Context::internal();
-        context.serializer = self.serializer;
-        let next = self.next_for(&session, context);
-        Box::pin(async move { Ok(next.await?.map(|item| item.value)) })
-    }
-
-    fn next_for(
-        &mut self,
-        session: &Arc<Session>,
-        context: Context,
-    ) -> BoxFuture<Result<Option<Item>, Exception>> {
-        // A stream that has lingered is somebody else's from now on.
-        self.session = Arc::clone(session);
-        let (service, run, session) =
-            (Arc::clone(&self.service), Arc::clone(&self.run), Arc::clone(session));
-        let request = frames::next_item(self.number, context);
-        let member = self.member.clone();
-        Box::pin(async move {
-            let outcome = match service.keeper.sessions.lease(&run, &session) {
-                Ok(mut lease) => lease.exchange(request).await,
-                Err(error) => Err(error),
-            };
-            match outcome {
-                Ok(Answered::Value(value, annotations)) => Ok(Some(Item { value, annotations })),
-                Ok(Answered::End) => Ok(None),
-                Ok(Answered::Raised(exception)) => Err(exception),
-                Ok(Answered::Serialized(_) | Answered::Stream(..) | Answered::Begun) => {
-                    Err(Exception::daemon_error("the worker's answer is none"))
-                }
-                Err(error) => Err(service.failure(&run, error, &member).await),
-            }
-        })
-    }
-}
-
-impl Drop for Items {
-    fn drop(&mut self) {
-        if self.is_closed {
-            return;
-        }
-        // A generator's last steps run on its session's thread, if that is at hand.
-        let request = frames::close_stream(self.number);
-        if !self.service.keeper.sessions.tell(&self.run, self.session.id, &request) {
-            self.run.send(Outgoing::close_stream(self.number));
         }
     }
 }

@@ -8,13 +8,13 @@
 //! died within a second. A service that cannot be imported is tried again by the running worker: after
 //! 2 s, then ever later up to a minute, and whenever a client asks for it, at most once a second.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use supervisor::{Child, RestartDecision, RestartPolicy, Restarts, Spawner};
 use tokio::net::unix::OwnedReadHalf;
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -24,13 +24,12 @@ use crate::import_backoff::Attempts;
 use crate::reap_descendants::Mark;
 use crate::registry::{Registered, Registry};
 use crate::run::{Run, Started};
-use crate::service::{Phase, Service};
-use crate::sessions::Sessions;
+use crate::service::Service;
+use crate::service_state::Phase;
 use crate::spec::WorkerSpec;
 use crate::watchdog::Watchdog;
+use crate::worker_handle::Keeper;
 
-/// Oneway calls that run at the same time; more wait for their turn.
-const ONEWAYS: usize = 64;
 /// How long running calls may take when the worker is stopped.
 const GRACE: Duration = Duration::from_secs(2);
 /// How long the release of instruments may take behind that.
@@ -41,47 +40,6 @@ const STABLE: Duration = Duration::from_secs(30);
 const USEFUL: Duration = Duration::from_secs(1);
 /// A worker that has closed its control socket is to be gone after this time.
 const DYING: Duration = Duration::from_secs(2);
-
-/// What services and the keeping task of a worker share.
-pub(crate) struct Keeper {
-    pub spec: WorkerSpec,
-    pub sessions: Arc<Sessions>,
-    retries: mpsc::UnboundedSender<String>,
-    oneways: Semaphore,
-    changes: Arc<watch::Sender<u64>>,
-    /// The path of the interpreter, as the last worker that has started knew it.
-    interpreter: Mutex<Option<String>>,
-}
-
-impl Keeper {
-    /// The interpreter: its path, or what the configuration calls it until it has started once.
-    pub(crate) fn python(&self) -> String {
-        let known = self.interpreter.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        known.unwrap_or_else(|| self.spec.python.executable.display().to_string())
-    }
-
-    fn runs_with(&self, interpreter: &str) {
-        // An embedded interpreter may not know where it is.
-        let found = Some(interpreter.to_owned()).filter(|path| !path.is_empty());
-        *self.interpreter.lock().unwrap_or_else(PoisonError::into_inner) = found;
-    }
-
-    /// Asks for another attempt to import a service.
-    pub(crate) fn retry(&self, service: &str) {
-        let _ = self.retries.send(service.to_owned());
-    }
-
-    /// The right to run one more oneway call.
-    pub(crate) async fn oneway_permit(&self) -> Option<SemaphorePermit<'_>> {
-        // The semaphore is never closed.
-        self.oneways.acquire().await.ok()
-    }
-
-    /// Something about a service has changed.
-    pub(crate) fn changed(&self) {
-        self.changes.send_modify(|version| *version = version.wrapping_add(1));
-    }
-}
 
 /// A worker to be kept.
 pub(crate) struct Keeping {
@@ -109,15 +67,7 @@ impl Keeping {
         stop: CancellationToken,
         changes: Arc<watch::Sender<u64>>,
     ) -> Self {
-        let (sender, retries) = mpsc::unbounded_channel();
-        let keeper = Arc::new(Keeper {
-            spec,
-            sessions: Arc::default(),
-            retries: sender,
-            oneways: Semaphore::new(ONEWAYS),
-            changes,
-            interpreter: Mutex::default(),
-        });
+        let (keeper, retries) = Keeper::new(spec, changes);
         let services = keeper
             .spec
             .services

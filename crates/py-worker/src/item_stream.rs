@@ -1,0 +1,89 @@
+//! An iterator of a driver as an item stream.
+
+use std::sync::Arc;
+
+use remote::{BoxFuture, Context, Exception, Item, ItemStream, Serializer, Session, Value};
+
+use crate::control::Outgoing;
+use crate::frames::{self, Answered};
+use crate::run::Run;
+use crate::service_state::Inner;
+
+/// An iterator of a driver's.
+pub(crate) struct Items {
+    pub service: Arc<Inner>,
+    pub session: Arc<Session>,
+    pub run: Arc<Run>,
+    pub number: i64,
+    pub serializer: Serializer,
+    pub member: String,
+    pub is_closed: bool,
+}
+
+impl ItemStream for Items {
+    fn close(&mut self) -> BoxFuture<()> {
+        self.is_closed = true;
+        let (service, run, session) =
+            (Arc::clone(&self.service), Arc::clone(&self.run), Arc::clone(&self.session));
+        let request = frames::finish_stream(self.number);
+        let by_control = Outgoing::close_stream(self.number);
+        Box::pin(async move {
+            let late_ends = &service.late_ends;
+            let _permit = if session.has_ended() { late_ends.acquire().await.ok() } else { None };
+            // Where its worker has ended, so has the generator.
+            match service.keeper.sessions.lease(&run, &session) {
+                Ok(mut lease) => drop(lease.exchange(request).await),
+                Err(_) => run.send(by_control),
+            }
+        })
+    }
+
+    fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>> {
+        let session = Arc::clone(&self.session);
+        let mut context = Context::internal();
+        context.serializer = self.serializer;
+        let next = self.next_for(&session, context);
+        Box::pin(async move { Ok(next.await?.map(|item| item.value)) })
+    }
+
+    fn next_for(
+        &mut self,
+        session: &Arc<Session>,
+        context: Context,
+    ) -> BoxFuture<Result<Option<Item>, Exception>> {
+        // A stream that has lingered is somebody else's from now on.
+        self.session = Arc::clone(session);
+        let (service, run, session) =
+            (Arc::clone(&self.service), Arc::clone(&self.run), Arc::clone(session));
+        let request = frames::next_item(self.number, context);
+        let member = self.member.clone();
+        Box::pin(async move {
+            let outcome = match service.keeper.sessions.lease(&run, &session) {
+                Ok(mut lease) => lease.exchange(request).await,
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Ok(Answered::Value(value, annotations)) => Ok(Some(Item { value, annotations })),
+                Ok(Answered::End) => Ok(None),
+                Ok(Answered::Raised(exception)) => Err(exception),
+                Ok(Answered::Serialized(_) | Answered::Stream(..) | Answered::Begun) => {
+                    Err(Exception::daemon_error("the worker's answer is none"))
+                }
+                Err(error) => Err(service.failure(&run, error, &member).await),
+            }
+        })
+    }
+}
+
+impl Drop for Items {
+    fn drop(&mut self) {
+        if self.is_closed {
+            return;
+        }
+        // A generator's last steps run on its session's thread, if that is at hand.
+        let request = frames::close_stream(self.number);
+        if !self.service.keeper.sessions.tell(&self.run, self.session.id, &request) {
+            self.run.send(Outgoing::close_stream(self.number));
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! State of a service in a worker, and the words for what goes wrong with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use remote::{Exception, Metadata};
+use tokio::sync::{Semaphore, watch};
+
+use crate::channel::ExchangeError;
+use crate::control::Trouble;
+use crate::driven::Driven;
+use crate::run::Run;
+use crate::worker_handle::Keeper;
+
+/// How long a call waits for a worker that is just being started.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the news of a worker's death may come behind the end of its sockets.
+const DEATH: Duration = Duration::from_millis(500);
+
+/// Where a service is in its life.
+#[derive(Clone, Debug)]
+pub(crate) enum Phase {
+    /// A worker is being started, or imports it.
+    Starting,
+    /// A worker has it. `broken`: its constructor has raised, and not succeeded since.
+    Serving { run: Arc<Run>, broken: Option<Trouble> },
+    /// A worker runs, and cannot import it.
+    Failed(Trouble),
+    /// There is no worker.
+    Down(String),
+    /// The daemon is stopping.
+    Stopped,
+}
+
+pub(crate) struct Inner {
+    pub name: String,
+    pub keeper: Arc<Keeper>,
+    pub phase: watch::Sender<Phase>,
+    /// What it exposes; from an earlier run while there is none.
+    pub members: watch::Sender<Option<Metadata>>,
+    /// What is said of them in the configuration and does not fit.
+    pub remarks: watch::Sender<Vec<String>>,
+    /// Who has driven it in which run, where that says what is left to be brought to rest.
+    pub driven: Option<Driven>,
+    pub late_ends: Semaphore,
+}
+
+impl Inner {
+    /// The run that has the service now.
+    pub(crate) fn serving(&self) -> Option<Arc<Run>> {
+        match &*self.phase.borrow() {
+            Phase::Serving { run, .. } if !run.over.is_cancelled() => Some(Arc::clone(run)),
+            _ => None,
+        }
+    }
+
+    /// A run that has the service. One that is being started is waited for, a moment.
+    pub(crate) async fn run(&self) -> Result<Arc<Run>, Exception> {
+        if let Some(run) = self.serving() {
+            return Ok(run);
+        }
+        if matches!(&*self.phase.borrow(), Phase::Failed(_)) {
+            self.keeper.retry(&self.name);
+        }
+        let mut phase = self.phase.subscribe();
+        let settled = phase.wait_for(|phase| match phase {
+            Phase::Serving { run, .. } => !run.over.is_cancelled(),
+            Phase::Failed(_) | Phase::Stopped => true,
+            Phase::Starting | Phase::Down(_) => false,
+        });
+        let settled = tokio::time::timeout(PATIENCE, settled).await;
+        match settled {
+            Ok(Ok(phase)) => match &*phase {
+                Phase::Serving { run, .. } => Ok(Arc::clone(run)),
+                other => Err(self.not_available(other)),
+            },
+            _ => Err(self.not_available(&self.phase.borrow())),
+        }
+    }
+
+    pub(crate) fn not_available(&self, phase: &Phase) -> Exception {
+        let exception =
+            |reason: &str| Exception::daemon_error(format!("service '{}' {reason}", self.name));
+        match phase {
+            Phase::Starting => exception("is still starting; try again in a moment"),
+            Phase::Serving { .. } => exception("is just being restarted; try again in a moment"),
+            Phase::Failed(trouble) => {
+                self.keeper.retry(&self.name);
+                let text = self.with_python(&trouble.text);
+                exception(&format!("is not available: {text}; see `ferrolab ps`"))
+                    .with_traceback(trouble.traceback.clone())
+            }
+            Phase::Down(reason) => {
+                exception(&format!("is not available: {}", self.with_python(reason)))
+            }
+            Phase::Stopped => exception("is not available: its daemon is stopping"),
+        }
+    }
+
+    pub(crate) fn with_python(&self, text: &str) -> String {
+        let python = self.keeper.python();
+        // An interpreter that does not start is named already.
+        if text.contains(&python) { text.to_owned() } else { format!("{text} (python {python})") }
+    }
+
+    /// The exception for a call that got no answer.
+    pub(crate) async fn failure(&self, run: &Run, error: ExchangeError, member: &str) -> Exception {
+        let name = &self.name;
+        match error {
+            ExchangeError::Request(error) => Exception::from(error),
+            ExchangeError::Answer(error) => Exception::value_error(format!(
+                "the result of {member} of service '{name}' cannot be sent: {error}"
+            )),
+            ExchangeError::Io(error) => {
+                // A socket ends a moment before its process is known to have ended.
+                let _ = tokio::time::timeout(DEATH, run.over.cancelled()).await;
+                match run.fate() {
+                    Some(fate) => Exception::daemon_error(format!(
+                        "service '{name}': its Python worker {fate} during {member}; it is being \
+                         restarted"
+                    )),
+                    None => Exception::daemon_error(format!(
+                        "service '{name}': the connection to its Python worker was lost during \
+                         {member}: {}",
+                        run.refusal().unwrap_or_else(|| error.to_string())
+                    )),
+                }
+            }
+        }
+    }
+}

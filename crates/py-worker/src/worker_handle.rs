@@ -1,0 +1,69 @@
+//! Handle of a worker, for its services and for the task that keeps it running.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
+
+use crate::sessions::Sessions;
+use crate::spec::WorkerSpec;
+
+/// Oneway calls that run at the same time; more wait for their turn.
+const ONEWAYS: usize = 64;
+
+/// What the services of a worker and the task that keeps it running share.
+pub(crate) struct Keeper {
+    pub spec: WorkerSpec,
+    pub sessions: Arc<Sessions>,
+    retries: mpsc::UnboundedSender<String>,
+    oneways: Semaphore,
+    changes: Arc<watch::Sender<u64>>,
+    /// The path of the interpreter, as the last worker that has started knew it.
+    interpreter: Mutex<Option<String>>,
+}
+
+impl Keeper {
+    /// The handle of a worker that does not run yet, and the services that are to be imported again.
+    pub(crate) fn new(
+        spec: WorkerSpec,
+        changes: Arc<watch::Sender<u64>>,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<String>) {
+        let (sender, retries) = mpsc::unbounded_channel();
+        let keeper = Keeper {
+            spec,
+            sessions: Arc::default(),
+            retries: sender,
+            oneways: Semaphore::new(ONEWAYS),
+            changes,
+            interpreter: Mutex::default(),
+        };
+        (Arc::new(keeper), retries)
+    }
+
+    /// The interpreter: its path, or what the configuration calls it until it has started once.
+    pub(crate) fn python(&self) -> String {
+        let known = self.interpreter.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        known.unwrap_or_else(|| self.spec.python.executable.display().to_string())
+    }
+
+    pub(crate) fn runs_with(&self, interpreter: &str) {
+        // An embedded interpreter may not know where it is.
+        let found = Some(interpreter.to_owned()).filter(|path| !path.is_empty());
+        *self.interpreter.lock().unwrap_or_else(PoisonError::into_inner) = found;
+    }
+
+    /// Asks for another attempt to import a service.
+    pub(crate) fn retry(&self, service: &str) {
+        let _ = self.retries.send(service.to_owned());
+    }
+
+    /// The right to run one more oneway call.
+    pub(crate) async fn oneway_permit(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        self.oneways.acquire().await.ok()
+    }
+
+    /// Something about a service has changed.
+    pub(crate) fn changed(&self) {
+        self.changes.send_modify(|version| *version = version.wrapping_add(1));
+    }
+}
