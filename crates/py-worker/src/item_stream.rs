@@ -7,11 +7,11 @@ use remote::{BoxFuture, Context, Exception, Item, ItemStream, Serializer, Sessio
 use crate::control::Outgoing;
 use crate::frames::{self, Answered};
 use crate::run::Run;
-use crate::service_state::Inner;
+use crate::service_state::ServiceState;
 
 /// An iterator of a driver's.
-pub(crate) struct Items {
-    pub service: Arc<Inner>,
+pub(crate) struct DriverStream {
+    pub service: Arc<ServiceState>,
     pub session: Arc<Session>,
     pub run: Arc<Run>,
     pub number: i64,
@@ -20,7 +20,7 @@ pub(crate) struct Items {
     pub is_closed: bool,
 }
 
-impl ItemStream for Items {
+impl ItemStream for DriverStream {
     fn close(&mut self) -> BoxFuture<()> {
         self.is_closed = true;
         let (service, run, session) =
@@ -31,7 +31,7 @@ impl ItemStream for Items {
             let late_ends = &service.late_ends;
             let _permit = if session.has_ended() { late_ends.acquire().await.ok() } else { None };
             // Where its worker has ended, so has the generator.
-            match service.keeper.sessions.lease(&run, &session) {
+            match service.worker.sessions.lease(&run, &session) {
                 Ok(mut lease) => drop(lease.exchange(request).await),
                 Err(_) => run.send(by_control),
             }
@@ -58,7 +58,7 @@ impl ItemStream for Items {
         let request = frames::next_item(self.number, context);
         let member = self.member.clone();
         Box::pin(async move {
-            let outcome = match service.keeper.sessions.lease(&run, &session) {
+            let outcome = match service.worker.sessions.lease(&run, &session) {
                 Ok(mut lease) => lease.exchange(request).await,
                 Err(error) => Err(error),
             };
@@ -75,14 +75,14 @@ impl ItemStream for Items {
     }
 }
 
-impl Drop for Items {
+impl Drop for DriverStream {
     fn drop(&mut self) {
         if self.is_closed {
             return;
         }
         // A generator's last steps run on its session's thread, if that is at hand.
         let request = frames::close_stream(self.number);
-        if !self.service.keeper.sessions.tell(&self.run, self.session.id, &request) {
+        if !self.service.worker.sessions.tell(&self.run, self.session.id, &request) {
             self.run.send(Outgoing::close_stream(self.number));
         }
     }

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::registry::Registry;
 use crate::service::{Service, ServiceStatus};
 use crate::spec::WorkerSpec;
-use crate::supervise::Keeping;
+use crate::supervise::WorkerSupervisor;
 
 /// Workers that are kept running until this is dropped or stopped.
 pub struct WorkerSet {
@@ -29,15 +29,15 @@ impl WorkerSet {
         let changes = Arc::new(watch::Sender::new(0));
         let mut services = Vec::new();
         for spec in specs {
-            let keeping = Keeping::new(
+            let supervisor = WorkerSupervisor::new(
                 spec,
                 spawner.clone(),
                 Arc::clone(registry),
                 stop.clone(),
                 Arc::clone(&changes),
             );
-            services.extend_from_slice(keeping.services());
-            tasks.spawn(keeping.run());
+            services.extend_from_slice(supervisor.services());
+            tasks.spawn(supervisor.run());
         }
         tasks.close();
         let _stop_when_dropped = stop.clone().drop_guard();

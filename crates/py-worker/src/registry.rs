@@ -10,8 +10,8 @@ use remote::{Daemon, Listener, Location, Object, Uri, Value};
 use crate::control;
 use crate::run::Run;
 use crate::service::Service;
-use crate::service_state::Phase;
-use crate::worker_handle::Keeper;
+use crate::service_state::ServicePhase;
+use crate::worker_handle::WorkerHandle;
 
 /// The daemon, as workers need it.
 pub trait Registry: Send + Sync + 'static {
@@ -106,7 +106,7 @@ impl Registered {
     /// Why that is not possible, for the driver.
     pub(crate) fn answer(
         &mut self,
-        keeper: &Arc<Keeper>,
+        worker: &Arc<WorkerHandle>,
         run: &Arc<Run>,
         what: &str,
         arguments: &[Value],
@@ -122,7 +122,7 @@ impl Registered {
                     known.loaded(Arc::clone(run), members, Vec::new());
                     return Ok(added(self.registry.added(id)));
                 }
-                let service = Service::new(id, Arc::clone(keeper));
+                let service = Service::new(id, Arc::clone(worker));
                 service.loaded(Arc::clone(run), members, Vec::new());
                 let with = with.as_str();
                 self.registry.register(id, Arc::new(service.clone()), with)?;
@@ -143,7 +143,7 @@ impl Registered {
     pub(crate) fn clear(&mut self) {
         for (id, service) in self.objects.drain() {
             self.registry.unregister(&id);
-            service.set_phase(Phase::Down("it has gone with its Python worker".to_owned()));
+            service.set_phase(ServicePhase::Down("it has gone with its Python worker".to_owned()));
         }
     }
 }

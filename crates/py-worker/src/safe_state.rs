@@ -10,12 +10,12 @@ use remote::{Exception, Session, Value};
 
 use crate::frames::{self, Answered};
 use crate::run::Run;
-use crate::service_state::Inner;
+use crate::service_state::ServiceState;
 
 /// Calls a method that brings the instrument to rest, on the instance that the session drives. Where
 /// the one instance of all has gone with its process, another is made for it. Whether it was called.
 pub(crate) async fn to_rest(
-    service: Arc<Inner>,
+    service: Arc<ServiceState>,
     session: Arc<Session>,
     method: String,
 ) -> Result<bool, Exception> {
@@ -40,13 +40,13 @@ pub(crate) async fn to_rest(
 
 /// The session ends: its own instance is brought to a safe state now if it `may_drive`, or not at all.
 pub(crate) async fn end_session(
-    service: Arc<Inner>,
+    service: Arc<ServiceState>,
     session: Arc<Session>,
     may_drive: bool,
 ) -> Result<bool, Exception> {
     // What has gone with its process is not there any more.
     if let Some(run) = service.serving()
-        && let Ok(mut lease) = service.keeper.sessions.lease(&run, &session)
+        && let Ok(mut lease) = service.worker.sessions.lease(&run, &session)
     {
         let _ = lease.exchange(frames::leave(&service.name, may_drive)).await;
     }
@@ -55,13 +55,13 @@ pub(crate) async fn end_session(
 
 /// Has a method called; the instance mode where there is no instance.
 async fn exchange(
-    service: &Inner,
+    service: &ServiceState,
     run: &Arc<Run>,
     session: &Arc<Session>,
     method: &str,
     makes_instance: bool,
 ) -> Result<Option<Value>, Exception> {
-    let outcome = match service.keeper.sessions.lease(run, session) {
+    let outcome = match service.worker.sessions.lease(run, session) {
         Ok(mut lease) => {
             lease.exchange(frames::to_rest(&service.name, method, makes_instance)).await
         }

@@ -18,11 +18,11 @@ use tokio::sync::{Semaphore, watch};
 use crate::collisions;
 use crate::driven::Driven;
 use crate::frames::{self, Answered};
-use crate::item_stream::Items;
+use crate::item_stream::DriverStream;
 use crate::run::Run;
 use crate::safe_state;
-use crate::service_state::{Inner, Phase};
-use crate::worker_handle::Keeper;
+use crate::service_state::{ServicePhase, ServiceState};
+use crate::worker_handle::WorkerHandle;
 
 /// How many streams end at a time whose clients have gone: each needs a channel, and when a client
 /// with many goes, they all end at once.
@@ -46,19 +46,19 @@ pub enum ServiceStatus {
 /// A service of a worker.
 #[derive(Clone)]
 pub(crate) struct Service {
-    inner: Arc<Inner>,
+    inner: Arc<ServiceState>,
 }
 
 impl Service {
-    pub(crate) fn new(name: &str, keeper: Arc<Keeper>) -> Self {
-        let mut services = keeper.spec.services.iter();
+    pub(crate) fn new(name: &str, worker: Arc<WorkerHandle>) -> Self {
+        let mut services = worker.spec.services.iter();
         let rests =
             services.any(|service| service.name == name && !service.on_disconnect.is_empty());
         let driven = rests.then(Driven::default);
-        let inner = Inner {
+        let inner = ServiceState {
             name: name.to_owned(),
-            keeper,
-            phase: watch::Sender::new(Phase::Starting),
+            worker,
+            phase: watch::Sender::new(ServicePhase::Starting),
             members: watch::Sender::new(None),
             remarks: watch::Sender::new(Vec::new()),
             driven,
@@ -71,35 +71,35 @@ impl Service {
         &self.inner.name
     }
 
-    pub(crate) fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> ServicePhase {
         self.inner.phase.borrow().clone()
     }
 
-    pub(crate) fn set_phase(&self, phase: Phase) {
-        if matches!(phase, Phase::Failed(_)) {
+    pub(crate) fn set_phase(&self, phase: ServicePhase) {
+        if matches!(phase, ServicePhase::Failed(_)) {
             self.inner.members.send_replace(None);
         }
         self.inner.phase.send_replace(phase);
-        self.inner.keeper.changed();
+        self.inner.worker.changed();
     }
 
     pub(crate) fn loaded(&self, run: Arc<Run>, members: Metadata, remarks: Vec<String>) {
         self.inner.remarks.send_replace(remarks);
         self.inner.members.send_replace(Some(members));
-        self.set_phase(Phase::Serving { run, broken: None });
+        self.set_phase(ServicePhase::Serving { run, broken: None });
     }
 
     pub(crate) fn status(&self) -> ServiceStatus {
         let failed = |error: &str| ServiceStatus::Failed { error: error.to_owned() };
         match &*self.inner.phase.borrow() {
-            Phase::Starting => ServiceStatus::Starting,
-            Phase::Serving { broken: None, .. } => ServiceStatus::Ready,
-            Phase::Serving { broken: Some(trouble), .. } => {
+            ServicePhase::Starting => ServiceStatus::Starting,
+            ServicePhase::Serving { broken: None, .. } => ServiceStatus::Ready,
+            ServicePhase::Serving { broken: Some(trouble), .. } => {
                 failed(&format!("its constructor raised {}", trouble.text))
             }
-            Phase::Failed(trouble) => failed(&self.inner.with_python(&trouble.text)),
-            Phase::Down(reason) => failed(&self.inner.with_python(reason)),
-            Phase::Stopped => failed("the daemon is stopping"),
+            ServicePhase::Failed(trouble) => failed(&self.inner.with_python(&trouble.text)),
+            ServicePhase::Down(reason) => failed(&self.inner.with_python(reason)),
+            ServicePhase::Stopped => failed("the daemon is stopping"),
         }
     }
 
@@ -110,19 +110,19 @@ impl Service {
 
     /// Whether other services live in its worker.
     pub(crate) fn shares(&self) -> bool {
-        self.inner.keeper.spec.services.len() > 1
+        self.inner.worker.spec.services.len() > 1
     }
 
     /// The interpreter that its worker runs with.
     pub(crate) fn python(&self) -> String {
-        self.inner.keeper.python()
+        self.inner.worker.python()
     }
 
     /// Waits until it is known whether the service can be called.
     pub(crate) async fn settled(&self) {
         let mut phase = self.inner.phase.subscribe();
         // The sender lives as long as we do.
-        let _ = phase.wait_for(|phase| !matches!(phase, Phase::Starting)).await;
+        let _ = phase.wait_for(|phase| !matches!(phase, ServicePhase::Starting)).await;
     }
 }
 
@@ -139,7 +139,7 @@ impl Object for Service {
     }
 
     fn for_batch(&self, session: &Arc<Session>) -> Result<Option<Arc<dyn Object>>, Exception> {
-        Ok(Some(Arc::new(Entries {
+        Ok(Some(Arc::new(BatchObject {
             service: Arc::clone(&self.inner),
             session: Arc::clone(session),
             pin: PINS.fetch_add(1, Ordering::Relaxed),
@@ -162,7 +162,7 @@ impl Object for Service {
     }
 
     fn session_ended(&self, session: &Session) {
-        self.inner.keeper.sessions.end(session.id);
+        self.inner.worker.sessions.end(session.id);
         if let Some(driven) = &self.inner.driven {
             driven.forget(session.id);
         }
@@ -170,7 +170,7 @@ impl Object for Service {
 }
 
 async fn call(
-    service: Arc<Inner>,
+    service: Arc<ServiceState>,
     session: Arc<Session>,
     request: Request,
     pin: i64,
@@ -183,9 +183,9 @@ async fn call(
     let passes = is_alone.then_some(serializer);
     collisions::check_operation(&operation)?;
     let run = service.run().await?;
-    let sessions = &service.keeper.sessions;
+    let sessions = &service.worker.sessions;
     let is_oneway = context.is_oneway();
-    let _permit = if is_oneway { service.keeper.oneway_permit().await } else { None };
+    let _permit = if is_oneway { service.worker.oneway_permit().await } else { None };
     let lease = if is_oneway {
         let turn = session.oneway_turn().await;
         sessions.beside(&run, &session).await.map(|mut lease| {
@@ -218,8 +218,15 @@ async fn call(
         Answered::Raised(exception) => return Err(exception),
         Answered::Stream(number, annotations) => {
             let service = Arc::clone(&service);
-            let items =
-                Items { service, session, run, number, serializer, member, is_closed: false };
+            let items = DriverStream {
+                service,
+                session,
+                run,
+                number,
+                serializer,
+                member,
+                is_closed: false,
+            };
             (ReplyBody::Stream(Box::new(items)), annotations)
         }
         Answered::End | Answered::Begun => {
@@ -242,15 +249,15 @@ fn member(operation: &Operation) -> String {
 
 /// The service for the entries of one batch: where each call has an instance of its own, they share
 /// one.
-struct Entries {
-    service: Arc<Inner>,
+struct BatchObject {
+    service: Arc<ServiceState>,
     session: Arc<Session>,
     pin: i64,
 }
 
 static PINS: AtomicI64 = AtomicI64::new(1);
 
-impl Object for Entries {
+impl Object for BatchObject {
     fn metadata(&self) -> Result<Metadata, Exception> {
         Service { inner: Arc::clone(&self.service) }.metadata()
     }
@@ -261,12 +268,12 @@ impl Object for Entries {
     }
 }
 
-impl Drop for Entries {
+impl Drop for BatchObject {
     fn drop(&mut self) {
         // Where there is no run any more, nor is there an instance.
-        if let Phase::Serving { run, .. } = &*self.service.phase.borrow() {
+        if let ServicePhase::Serving { run, .. } = &*self.service.phase.borrow() {
             let unpin = frames::unpin(self.pin);
-            self.service.keeper.sessions.tell(run, self.session.id, &unpin);
+            self.service.worker.sessions.tell(run, self.session.id, &unpin);
         }
     }
 }

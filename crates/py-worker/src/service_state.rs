@@ -10,7 +10,7 @@ use crate::channel::ExchangeError;
 use crate::control::Trouble;
 use crate::driven::Driven;
 use crate::run::Run;
-use crate::worker_handle::Keeper;
+use crate::worker_handle::WorkerHandle;
 
 /// How long a call waits for a worker that is just being started.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -19,7 +19,7 @@ const DEATH: Duration = Duration::from_millis(500);
 
 /// Where a service is in its life.
 #[derive(Clone, Debug)]
-pub(crate) enum Phase {
+pub(crate) enum ServicePhase {
     /// A worker is being started, or imports it.
     Starting,
     /// A worker has it. `broken`: its constructor has raised, and not succeeded since.
@@ -32,10 +32,10 @@ pub(crate) enum Phase {
     Stopped,
 }
 
-pub(crate) struct Inner {
+pub(crate) struct ServiceState {
     pub name: String,
-    pub keeper: Arc<Keeper>,
-    pub phase: watch::Sender<Phase>,
+    pub worker: Arc<WorkerHandle>,
+    pub phase: watch::Sender<ServicePhase>,
     /// What it exposes; from an earlier run while there is none.
     pub members: watch::Sender<Option<Metadata>>,
     /// What is said of them in the configuration and does not fit.
@@ -45,11 +45,11 @@ pub(crate) struct Inner {
     pub late_ends: Semaphore,
 }
 
-impl Inner {
+impl ServiceState {
     /// The run that has the service now.
     pub(crate) fn serving(&self) -> Option<Arc<Run>> {
         match &*self.phase.borrow() {
-            Phase::Serving { run, .. } if !run.over.is_cancelled() => Some(Arc::clone(run)),
+            ServicePhase::Serving { run, .. } if !run.over.is_cancelled() => Some(Arc::clone(run)),
             _ => None,
         }
     }
@@ -59,46 +59,48 @@ impl Inner {
         if let Some(run) = self.serving() {
             return Ok(run);
         }
-        if matches!(&*self.phase.borrow(), Phase::Failed(_)) {
-            self.keeper.retry(&self.name);
+        if matches!(&*self.phase.borrow(), ServicePhase::Failed(_)) {
+            self.worker.retry(&self.name);
         }
         let mut phase = self.phase.subscribe();
         let settled = phase.wait_for(|phase| match phase {
-            Phase::Serving { run, .. } => !run.over.is_cancelled(),
-            Phase::Failed(_) | Phase::Stopped => true,
-            Phase::Starting | Phase::Down(_) => false,
+            ServicePhase::Serving { run, .. } => !run.over.is_cancelled(),
+            ServicePhase::Failed(_) | ServicePhase::Stopped => true,
+            ServicePhase::Starting | ServicePhase::Down(_) => false,
         });
         let settled = tokio::time::timeout(PATIENCE, settled).await;
         match settled {
             Ok(Ok(phase)) => match &*phase {
-                Phase::Serving { run, .. } => Ok(Arc::clone(run)),
+                ServicePhase::Serving { run, .. } => Ok(Arc::clone(run)),
                 other => Err(self.not_available(other)),
             },
             _ => Err(self.not_available(&self.phase.borrow())),
         }
     }
 
-    pub(crate) fn not_available(&self, phase: &Phase) -> Exception {
+    pub(crate) fn not_available(&self, phase: &ServicePhase) -> Exception {
         let exception =
             |reason: &str| Exception::daemon_error(format!("service '{}' {reason}", self.name));
         match phase {
-            Phase::Starting => exception("is still starting; try again in a moment"),
-            Phase::Serving { .. } => exception("is just being restarted; try again in a moment"),
-            Phase::Failed(trouble) => {
-                self.keeper.retry(&self.name);
+            ServicePhase::Starting => exception("is still starting; try again in a moment"),
+            ServicePhase::Serving { .. } => {
+                exception("is just being restarted; try again in a moment")
+            }
+            ServicePhase::Failed(trouble) => {
+                self.worker.retry(&self.name);
                 let text = self.with_python(&trouble.text);
                 exception(&format!("is not available: {text}; see `ferrolab ps`"))
                     .with_traceback(trouble.traceback.clone())
             }
-            Phase::Down(reason) => {
+            ServicePhase::Down(reason) => {
                 exception(&format!("is not available: {}", self.with_python(reason)))
             }
-            Phase::Stopped => exception("is not available: its daemon is stopping"),
+            ServicePhase::Stopped => exception("is not available: its daemon is stopping"),
         }
     }
 
     pub(crate) fn with_python(&self, text: &str) -> String {
-        let python = self.keeper.python();
+        let python = self.worker.python();
         // An interpreter that does not start is named already.
         if text.contains(&python) { text.to_owned() } else { format!("{text} (python {python})") }
     }

@@ -25,10 +25,10 @@ use crate::reap_descendants::Mark;
 use crate::registry::{Registered, Registry};
 use crate::run::{Run, Started};
 use crate::service::Service;
-use crate::service_state::Phase;
+use crate::service_state::ServicePhase;
 use crate::spec::WorkerSpec;
 use crate::watchdog::Watchdog;
-use crate::worker_handle::Keeper;
+use crate::worker_handle::WorkerHandle;
 
 /// How long running calls may take when the worker is stopped.
 const GRACE: Duration = Duration::from_secs(2);
@@ -42,8 +42,8 @@ const USEFUL: Duration = Duration::from_secs(1);
 const DYING: Duration = Duration::from_secs(2);
 
 /// A worker to be kept.
-pub(crate) struct Keeping {
-    keeper: Arc<Keeper>,
+pub(crate) struct WorkerSupervisor {
+    worker: Arc<WorkerHandle>,
     services: Vec<Service>,
     spawner: Spawner,
     registry: Arc<dyn Registry>,
@@ -59,7 +59,7 @@ struct Ended {
     uptime: Duration,
 }
 
-impl Keeping {
+impl WorkerSupervisor {
     pub(crate) fn new(
         spec: WorkerSpec,
         spawner: Spawner,
@@ -67,14 +67,14 @@ impl Keeping {
         stop: CancellationToken,
         changes: Arc<watch::Sender<u64>>,
     ) -> Self {
-        let (keeper, retries) = Keeper::new(spec, changes);
-        let services = keeper
+        let (worker, retries) = WorkerHandle::new(spec, changes);
+        let services = worker
             .spec
             .services
             .iter()
-            .map(|service| Service::new(&service.name, Arc::clone(&keeper)))
+            .map(|service| Service::new(&service.name, Arc::clone(&worker)))
             .collect();
-        Keeping { keeper, services, spawner, registry, retries, stop }
+        WorkerSupervisor { worker, services, spawner, registry, retries, stop }
     }
 
     /// The services, as the daemon serves them.
@@ -84,10 +84,10 @@ impl Keeping {
 
     /// Keeps the worker running until it is to stop.
     pub(crate) async fn run(mut self) {
-        let worker = self.keeper.spec.name.clone();
+        let worker = self.worker.spec.name.clone();
         let mut restarts = Restarts::new(policy());
         for number in 1_u64.. {
-            let starting = Run::start(&self.keeper.spec, &self.spawner, number);
+            let starting = Run::start(&self.worker.spec, &self.spawner, number);
             let Some(started) = self.stop.run_until_cancelled(starting).await else { break };
             let ended = match started {
                 Ok(started) => self.serve(started).await,
@@ -95,16 +95,16 @@ impl Keeping {
                     Ended { fate: format!("cannot start: {error}"), uptime: Duration::ZERO }
                 }
             };
-            self.keeper.sessions.forget_run(number);
+            self.worker.sessions.forget_run(number);
             if self.stop.is_cancelled() {
                 break;
             }
             let Ended { fate, uptime } = ended;
             error!(worker, "the Python worker {fate}");
             match restarts.on_exit(uptime) {
-                RestartDecision::RestartNow => self.set_all(&Phase::Starting),
+                RestartDecision::RestartNow => self.set_all(&ServicePhase::Starting),
                 RestartDecision::RestartIn(delay) => {
-                    self.set_all(&Phase::Down(format!(
+                    self.set_all(&ServicePhase::Down(format!(
                         "its Python worker {fate}; it is started again after {delay:?}"
                     )));
                     if self.stop.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
@@ -112,15 +112,15 @@ impl Keeping {
                     }
                 }
                 RestartDecision::GiveUp => {
-                    self.set_all(&Phase::Down(format!("its Python worker {fate}")));
+                    self.set_all(&ServicePhase::Down(format!("its Python worker {fate}")));
                     break;
                 }
             }
         }
-        self.set_all(&Phase::Stopped);
+        self.set_all(&ServicePhase::Stopped);
     }
 
-    fn set_all(&self, phase: &Phase) {
+    fn set_all(&self, phase: &ServicePhase) {
         for service in &self.services {
             service.set_phase(phase.clone());
         }
@@ -131,9 +131,9 @@ impl Keeping {
         let Started { run, child, messages, guard, mark } = started;
         let since = Instant::now();
         let run = Arc::new(run);
-        self.keeper.runs_with(&run.facts.executable);
+        self.worker.runs_with(&run.facts.executable);
         info!(
-            worker = self.keeper.spec.name,
+            worker = self.worker.spec.name,
             pid = child.pid(),
             python = run.facts.version,
             executable = run.facts.executable,
@@ -141,7 +141,7 @@ impl Keeping {
         );
         let mut attempts = Attempts::default();
         let mut registered = Registered::new(Arc::clone(&self.registry));
-        let mut watchdog = Watchdog::new(self.keeper.spec.watchdog, since);
+        let mut watchdog = Watchdog::new(self.worker.spec.watchdog, since);
         let (sender, mut inbox) = mpsc::channel(64);
         let reading = tokio::spawn(read_messages(messages, sender));
         let mut is_listening = true;
@@ -197,7 +197,7 @@ impl Keeping {
     async fn sweep(&self, mark: Mark) {
         let killed = tokio::task::spawn_blocking(move || mark.kill_all()).await.unwrap_or(0);
         if killed > 0 {
-            warn!(worker = self.keeper.spec.name, "killed {killed} processes it has left behind");
+            warn!(worker = self.worker.spec.name, "killed {killed} processes it has left behind");
         }
     }
 
@@ -208,17 +208,17 @@ impl Keeping {
     }
 
     async fn stop_run(&self, run: &Run, child: &Child) {
-        self.set_all(&Phase::Stopped);
+        self.set_all(&ServicePhase::Stopped);
         run.send(Outgoing::stop(GRACE.as_secs_f64()));
         if timeout(GRACE + RELEASE, child.wait()).await.is_err() {
-            warn!(worker = self.keeper.spec.name, "the Python worker does not stop; killing it");
+            warn!(worker = self.worker.spec.name, "the Python worker does not stop; killing it");
             child.kill_group();
             child.wait().await;
         }
     }
 
     fn load(&self, run: &Run, names: &[String]) {
-        let services = &self.keeper.spec.services;
+        let services = &self.worker.spec.services;
         let services: Vec<_> =
             services.iter().filter(|service| names.contains(&service.name)).collect();
         if !services.is_empty() {
@@ -251,7 +251,8 @@ impl Keeping {
             Message::Failed { service: name, trouble } => {
                 attempts.failed(&name, Instant::now());
                 let Some(service) = self.service(&name) else { return };
-                let known = matches!(service.phase(), Phase::Failed(before) if before == trouble);
+                let known =
+                    matches!(service.phase(), ServicePhase::Failed(before) if before == trouble);
                 if known {
                     debug!(service = name, "still cannot be loaded: {}", trouble.text);
                 } else {
@@ -262,14 +263,14 @@ impl Keeping {
                         trouble.text,
                         traceback.trim_end()
                     );
-                    service.set_phase(Phase::Failed(trouble));
+                    service.set_phase(ServicePhase::Failed(trouble));
                 }
             }
             Message::Broken { service, trouble } => self.set_broken(run, &service, Some(trouble)),
             Message::Mended { service } => self.set_broken(run, &service, None),
             Message::Refuses { reason } => run.set_refusal(reason),
             Message::Ask { number, what, arguments } => {
-                let answer = registered.answer(&self.keeper, run, &what, &arguments);
+                let answer = registered.answer(&self.worker, run, &what, &arguments);
                 run.send(Outgoing::answer(number, answer));
             }
             Message::Pong | Message::Hello { .. } => {}
@@ -278,9 +279,9 @@ impl Keeping {
 
     fn set_broken(&self, run: &Arc<Run>, name: &str, broken: Option<Trouble>) {
         if let Some(service) = self.service(name)
-            && matches!(service.phase(), Phase::Serving { .. })
+            && matches!(service.phase(), ServicePhase::Serving { .. })
         {
-            service.set_phase(Phase::Serving { run: Arc::clone(run), broken });
+            service.set_phase(ServicePhase::Serving { run: Arc::clone(run), broken });
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::spec::WorkerSpec;
 const ONEWAYS: usize = 64;
 
 /// What the services of a worker and the task that keeps it running share.
-pub(crate) struct Keeper {
+pub(crate) struct WorkerHandle {
     pub spec: WorkerSpec,
     pub sessions: Arc<Sessions>,
     retries: mpsc::UnboundedSender<String>,
@@ -21,14 +21,14 @@ pub(crate) struct Keeper {
     interpreter: Mutex<Option<String>>,
 }
 
-impl Keeper {
+impl WorkerHandle {
     /// The handle of a worker that does not run yet, and the services that are to be imported again.
     pub(crate) fn new(
         spec: WorkerSpec,
         changes: Arc<watch::Sender<u64>>,
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<String>) {
         let (sender, retries) = mpsc::unbounded_channel();
-        let keeper = Keeper {
+        let worker = WorkerHandle {
             spec,
             sessions: Arc::default(),
             retries: sender,
@@ -36,7 +36,7 @@ impl Keeper {
             changes,
             interpreter: Mutex::default(),
         };
-        (Arc::new(keeper), retries)
+        (Arc::new(worker), retries)
     }
 
     /// The interpreter: its path, or what the configuration calls it until it has started once.
