@@ -128,7 +128,7 @@ pub enum ConnectError {
     /// The TLS handshake failed: one side does not accept the other's certificate.
     #[error("TLS: {0}")]
     Tls(#[source] std::io::Error),
-    /// The [check](crate::Proxy::with_handshake_check) of the handshake refused the daemon's answer.
+    /// The [handshake check](crate::Proxy::with_handshake_check) refused the daemon.
     #[error("the daemon's answer to the handshake is not accepted: {0}")]
     Unwelcome(String),
     /// The handshake's data cannot be serialized.

@@ -22,7 +22,8 @@
 //! let script = r#"read assignment; echo '{"event":"ready"}'; read stop"#;
 //! let command = move || CommandSpec::new("/bin/sh").args(["-c", script]);
 //!
-//! let keeper = Keeper::start(Spawner::permanent()?, Arc::new(|id, line| eprintln!("{id}: {line}")));
+//! let log = Arc::new(|id: &str, line: &str| eprintln!("{id}: {line}"));
+//! let keeper = Keeper::start(Spawner::permanent()?, log);
 //! keeper.add(EntrySpec::new("scope", Arc::new(command))).await?;
 //! keeper.start("scope").await?;
 //! let settled = keeper.wait_settled(&["scope"], Duration::from_secs(10)).await;

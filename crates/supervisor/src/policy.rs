@@ -27,7 +27,7 @@ impl Default for RestartPolicy {
     }
 }
 
-/// What to do after a crash.
+/// Decision after a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RestartDecision {
     /// Start the child again at once.

@@ -6,7 +6,7 @@
 //!                   end of file                             the parent is dead
 //! child -> parent   {"event":"ready","detail":{...}}        once it serves
 //!                   {"event":"status","detail":{...}}       whenever the detail changes
-//!                   {"event":"failed","error":"..."}        before it exits of its own accord
+//!                   {"event":"failed","error":"..."}        before it exits by itself
 //! ```
 //!
 //! Any other line of a child is output of its program, and is logged.
@@ -26,11 +26,11 @@ pub(crate) const MAX_REPORT_BYTES: usize = 1024 * 1024;
 pub(crate) enum Report {
     /// The child serves.
     Ready {
-        /// What is shown about it.
+        /// The detail for `ps` and `status`.
         #[serde(default)]
         detail: Value,
     },
-    /// What is shown about the child has changed.
+    /// The child's detail has changed.
     Status {
         /// Replaces the last detail.
         #[serde(default)]

@@ -31,7 +31,7 @@ pub(super) enum Issuing {
 }
 
 impl Certificate {
-    /// Reads a certificate; `None` where `der` is none.
+    /// Reads a certificate; `None` if `der` is not one.
     pub(super) fn read(der: &CertificateDer<'_>) -> Option<Self> {
         CertificateInner::from_der(der).ok().map(Certificate)
     }
@@ -107,7 +107,7 @@ fn issuing(is_version_1: bool, extensions: &[Extension]) -> Issuing {
     }
 }
 
-/// What the extension `T` says; false where it cannot be read, `None` where it is absent.
+/// Reads extension `T` and applies `says`; false if it is unreadable, `None` if it is absent.
 fn read<'a, T: Decode<'a> + AssociatedOid>(
     extensions: &'a [Extension],
     says: impl Fn(T) -> bool,

@@ -150,7 +150,7 @@ impl ServerCertVerifier for Verifier {
 }
 
 impl ClientCertVerifier for Verifier {
-    /// No hints: a client shows the certificate that it has, whoever has issued it.
+    /// No hints: a client shows its certificate, whatever its issuer.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

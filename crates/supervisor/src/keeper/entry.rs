@@ -47,7 +47,7 @@ pub(super) enum EntryState {
     },
 }
 
-/// What follows when the process has ended.
+/// Next step after the process has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StopGoal {
     Stay,
@@ -102,7 +102,7 @@ impl KeeperEntry {
     }
 
     /// Asks the current run to stop, or cancels the planned restart. `reply` is answered when the
-    /// process has ended; at once if there is none, or if it is stuck.
+    /// process has ended; at once if it does not exist, or if it is stuck.
     pub(super) fn stop(&mut self, goal: StopGoal, reply: Option<ReplySender<StopOutcome>>) {
         let state = std::mem::replace(&mut self.state, EntryState::Stopped);
         let (live, mut waiters) = match state {

@@ -1,7 +1,7 @@
 //! Keeper of a set of children: starts, stops and restarts them.
 //!
 //! An actor: [`KeeperHandle`]s send messages, and one task, the [`Keeper`], owns the entries. Each
-//! running child has a task of its own ([`run`]).
+//! running child has a separate task ([`run`]).
 
 mod actor;
 mod entry;

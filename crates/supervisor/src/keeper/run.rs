@@ -1,7 +1,7 @@
 //! One run of a child, from its spawn to its exit.
 //!
-//! Stopping escalates: the `stop` line, SIGTERM, SIGKILL. What follows the exit is decided by the
-//! keeper, which receives the run's events.
+//! Stopping escalates: the `stop` line, SIGTERM, SIGKILL. The keeper receives the run's events and
+//! decides what follows the exit.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -269,7 +269,7 @@ impl Escalation {
     }
 }
 
-/// Waits for the reason to kill the process; never returns if there is none.
+/// Waits for the reason to kill the process; never returns without one.
 async fn receive_kill_reason(receiver: &mut Option<oneshot::Receiver<String>>) -> String {
     if let Some(pending) = receiver {
         let reason = pending.await;

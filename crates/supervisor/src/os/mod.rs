@@ -3,7 +3,7 @@
 //! Each platform module has the same functions:
 //!
 //! - `prepare` sets death signal, process group and signal mask of a command's child;
-//! - `new_session` gives a command's child a session of its own, which outlives ours;
+//! - `new_session` starts a new session for a command's child, which outlives ours;
 //! - `wait_exited` blocks until a child is dead; true if it is a zombie, whose pid and process
 //!   group id cannot be given to others, false if the system has forgotten it;
 //! - `signal`, `signal_group` send a signal to a child that the caller has not reaped;
