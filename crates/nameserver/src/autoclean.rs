@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use remote::{ConnectError, DAEMON_NAME, Error, Location, NAMESERVER_NAME, Proxy, Uri, begins_tls};
+use remote::{ConnectError, DAEMON_NAME, Error, Location, NAMESERVER_NAME, Proxy, Uri, speaks_tls};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -230,7 +230,7 @@ async fn ask(location: &Location) -> Verdict {
     let left = until.saturating_duration_since(Instant::now());
     if !is_late {
         // Who cannot be connected to speaks no TLS either.
-        return match begins_tls(location, left).await {
+        return match speaks_tls(location, left).await {
             true => Verdict::Alive,
             false => Verdict::Absent(reason),
         };

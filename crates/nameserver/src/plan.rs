@@ -273,8 +273,8 @@ fn yplookup(call: MethodCall) -> Result<Plan, Exception> {
     Ok(Plan::List { which, with_metadata })
 }
 
-const COUNT: Signature = Signature::none("NameServer.count");
-const PING: Signature = Signature::none("NameServer.ping");
+const COUNT: Signature = Signature::empty("NameServer.count");
+const PING: Signature = Signature::empty("NameServer.ping");
 const LOOKUP: Signature =
     Signature { name: "NameServer.lookup", parameters: &["name", "return_metadata"], required: 1 };
 const REGISTER: Signature = Signature {

@@ -21,7 +21,7 @@ pub struct Signature {
 
 impl Signature {
     /// A method without parameters.
-    pub const fn none(name: &'static str) -> Self {
+    pub const fn empty(name: &'static str) -> Self {
         Signature { name, parameters: &[], required: 0 }
     }
 

@@ -130,7 +130,7 @@ pub enum ConnectError {
     Tls(#[source] std::io::Error),
     /// The [handshake check](crate::Proxy::with_handshake_check) refused the daemon.
     #[error("the daemon's answer to the handshake is not accepted: {0}")]
-    Unwelcome(String),
+    HandshakeCheck(String),
     /// The handshake's data cannot be serialized.
     #[error("the handshake's data cannot be sent: {0}")]
     Handshake(String),

@@ -276,7 +276,7 @@ pub use object::{
 };
 pub use serialized::Serialized;
 pub use session::{OnewayTurn, Peer, Session};
-pub use tls::{ClientTls, Identity, ServerTls, TlsError, begins_tls};
+pub use tls::{ClientTls, Identity, ServerTls, TlsError, speaks_tls};
 /// Bytes and values; what is used most of it is re-exported here.
 pub use wire;
 pub use wire::Limits;

@@ -145,7 +145,8 @@ impl NameserverArgument {
     /// else the one that is found on this host or on the network.
     pub(super) async fn targets(&self, paths: &Paths) -> Result<Vec<(String, Location)>, Report> {
         if let Some(broadcast_port) = self.discover {
-            return discovered(&Search { here: false, broadcast_port, ..Search::default() }).await;
+            return discovered(&Search { this_host: false, broadcast_port, ..Search::default() })
+                .await;
         }
         let configured = configured(paths);
         if let Some(text) = &self.location {

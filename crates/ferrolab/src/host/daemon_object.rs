@@ -22,8 +22,8 @@ pub(super) struct Face {
 
 impl Face {
     fn call_method(&self, session: &Session, call: MethodCall) -> Result<Value, Exception> {
-        const PING: Signature = Signature::none("Daemon.ping");
-        const VERSION: Signature = Signature::none("Daemon.pyrolab_version");
+        const PING: Signature = Signature::empty("Daemon.ping");
+        const VERSION: Signature = Signature::empty("Daemon.pyrolab_version");
         match call.method.as_str() {
             "ping" => PING.bind(call).map(|[]| Value::Bool(true)),
             "pyrolab_version" => VERSION.bind(call).map(|[]| Value::from(PYROLAB_VERSION)),

@@ -34,7 +34,7 @@ impl Proxy {
             let check = self.handshake_check.as_ref();
             check
                 .map_or(Ok(()), |check| check(&greeting.response))
-                .map_err(ConnectError::Unwelcome)?;
+                .map_err(ConnectError::HandshakeCheck)?;
             Ok((connection, greeting))
         });
         let (connection, Greeting { metadata, annotations, .. }) =

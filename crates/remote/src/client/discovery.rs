@@ -46,7 +46,7 @@ pub struct Search {
     /// The port on `host`, or on this host.
     pub port: u16,
     /// Whether this host is asked if `host` is `None`.
-    pub here: bool,
+    pub this_host: bool,
     /// Whether a broadcast is sent if this host has no nameserver.
     pub broadcast: bool,
     /// UDP port of the broadcast.
@@ -60,7 +60,7 @@ impl Default for Search {
         Search {
             host: None,
             port: DEFAULT_PORT,
-            here: true,
+            this_host: true,
             broadcast: true,
             broadcast_port: BROADCAST_PORT,
             timeout: None,
@@ -73,7 +73,7 @@ impl Default for Search {
 /// # Errors
 /// No nameserver answers.
 pub async fn locate_ns(search: &Search) -> Result<NameServer, Error> {
-    let Search { host, port, here, broadcast, broadcast_port, timeout } = search;
+    let Search { host, port, this_host, broadcast, broadcast_port, timeout } = search;
     if let Some(host) = host {
         let location = Location::Tcp { host: host.clone(), port: *port };
         let mut nameserver = NameServer::at(location, *timeout);
@@ -81,7 +81,7 @@ pub async fn locate_ns(search: &Search) -> Result<NameServer, Error> {
         return Ok(nameserver);
     }
     let mut tried = Vec::new();
-    if *here {
+    if *this_host {
         for host in LOCAL_HOSTS {
             let location = Location::Tcp { host: host.to_owned(), port: *port };
             if is_alive(&location).await {

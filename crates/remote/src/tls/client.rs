@@ -46,7 +46,7 @@ impl ClientTls {
         let verifier = Verifier::new(files::read_accepted(cacerts)?, Arc::clone(&provider));
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::Unfit(error.to_string()))?
+            .map_err(|error| TlsError::Unusable(error.to_string()))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
         let config = match identity {

@@ -34,7 +34,7 @@ pub(super) fn read_identity(
     if let Err(tokio_rustls::rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) =
         certified.keys_match()
     {
-        return Err(TlsError::Unfit(format!(
+        return Err(TlsError::Unusable(format!(
             "the certificate {} and the private key {} do not belong together",
             identity.certificate.display(),
             key_path.display()

@@ -17,7 +17,7 @@ mod version1;
 use std::path::PathBuf;
 
 pub use client::ClientTls;
-pub use probe::begins_tls;
+pub use probe::speaks_tls;
 pub use server::ServerTls;
 
 /// Certificate with its private key, in PEM files.
@@ -65,5 +65,5 @@ pub enum TlsError {
     },
     /// Certificate and key do not match, or rustls refuses the settings.
     #[error("{0}")]
-    Unfit(String),
+    Unusable(String),
 }

@@ -21,7 +21,7 @@ const HANDSHAKE: u8 = 22;
 const MAJOR_VERSION: u8 = 3;
 
 /// Whether the server at `location` answers a ClientHello with TLS, within the time `within`.
-pub async fn begins_tls(location: &Location, within: Duration) -> bool {
+pub async fn speaks_tls(location: &Location, within: Duration) -> bool {
     let Location::Tcp { host, port } = location else { return false };
     let asking = async {
         let mut stream = net::connect_tcp(host, *port).await?;

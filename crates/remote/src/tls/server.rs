@@ -32,7 +32,7 @@ impl ServerTls {
         let certified = files::read_identity(identity, &provider)?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::Unfit(error.to_string()))?;
+            .map_err(|error| TlsError::Unusable(error.to_string()))?;
         let builder = match clients {
             None => builder.with_no_client_auth(),
             Some(path) => {

@@ -198,7 +198,7 @@ async fn the_handshake_and_its_answer() {
         .await
         .unwrap();
     let refused = python.proxy().with_handshake_check(judge).connect().await;
-    let Err(Error::Connect { source: ConnectError::Unwelcome(reason), .. }) = refused else {
+    let Err(Error::Connect { source: ConnectError::HandshakeCheck(reason), .. }) = refused else {
         panic!("{refused:?}")
     };
     assert!(reason.starts_with("what a strange answer"), "{reason}");

@@ -33,7 +33,7 @@ async fn a_nameserver_is_found_by_its_address_and_by_asking_the_network() {
     let Location::Tcp { host, port } = location(&python.nameserver) else { panic!("TCP only") };
     let timeout = Some(LONGEST);
     let told = Search { host: Some(host), port, timeout, ..Search::default() };
-    let asking = Search { here: false, broadcast_port, timeout, ..Search::default() };
+    let asking = Search { this_host: false, broadcast_port, timeout, ..Search::default() };
     for search in [told, asking] {
         let mut found = locate_ns(&search).await.unwrap();
         let told = found.location();
@@ -41,7 +41,7 @@ async fn a_nameserver_is_found_by_its_address_and_by_asking_the_network() {
         assert_eq!(names(&mut found).await, ["lab.probe"]);
     }
     drop(python);
-    let search = Search { here: false, broadcast: false, ..Search::default() };
+    let search = Search { this_host: false, broadcast: false, ..Search::default() };
     assert!(matches!(locate_ns(&search).await, Err(Error::NoNameserver { .. })));
 }
 

@@ -117,9 +117,9 @@ fn call_method(
     }
 }
 
-const REGISTERED: Signature = Signature::none("DaemonObject.registered");
-const PING: Signature = Signature::none("DaemonObject.ping");
-const INFO: Signature = Signature::none("DaemonObject.info");
+const REGISTERED: Signature = Signature::empty("DaemonObject.registered");
+const PING: Signature = Signature::empty("DaemonObject.ping");
+const INFO: Signature = Signature::empty("DaemonObject.info");
 const GET_METADATA: Signature = one("DaemonObject.get_metadata", &["objectId"]);
 const GET_NEXT_STREAM_ITEM: Signature = one("DaemonObject.get_next_stream_item", &["streamId"]);
 const CLOSE_STREAM: Signature = one("DaemonObject.close_stream", &["streamId"]);

@@ -25,9 +25,9 @@ pub(crate) const RELEASE: &str = "release";
 
 const LOCK: Signature =
     Signature { name: "Lockable.lock", parameters: &["user", "wait", "token", "ttl"], required: 0 };
-const UNLOCK: Signature = Signature::none("Lockable.unlock");
-const IS_LOCKED: Signature = Signature::none("Lockable.islocked");
-const LOCK_INFO: Signature = Signature::none("Lockable.lock_info");
+const UNLOCK: Signature = Signature::empty("Lockable.unlock");
+const IS_LOCKED: Signature = Signature::empty("Lockable.islocked");
+const LOCK_INFO: Signature = Signature::empty("Lockable.lock_info");
 
 /// How long a lock with a token outlives its connection by default.
 const DEFAULT_TTL: Duration = Duration::from_secs(60);
