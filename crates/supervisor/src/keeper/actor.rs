@@ -111,14 +111,10 @@ impl Keeper {
             KeeperRequest::Stop(id, reply) => self.stop(&id, StopGoal::Stay, reply),
             KeeperRequest::KillAsCrashed(id, pid, reason) => self.kill_as_crashed(&id, pid, reason),
             KeeperRequest::Remove(id, reply) => self.stop(&id, StopGoal::Remove, reply),
-            KeeperRequest::Add(spec, reply) => send_reply(Some(reply), self.add(spec)),
-            KeeperRequest::Replace(spec, reply) => send_reply(Some(reply), self.replace(spec)),
-            KeeperRequest::Start(id, reply) => {
-                send_reply(Some(reply), self.start_entry(&id, false))
-            }
-            KeeperRequest::Restart(id, reply) => {
-                send_reply(Some(reply), self.start_entry(&id, true))
-            }
+            KeeperRequest::Add(spec, reply) => send_reply(reply, self.add(spec)),
+            KeeperRequest::Replace(spec, reply) => send_reply(reply, self.replace(spec)),
+            KeeperRequest::Start(id, reply) => send_reply(reply, self.start_entry(&id, false)),
+            KeeperRequest::Restart(id, reply) => send_reply(reply, self.start_entry(&id, true)),
         }
     }
 
@@ -189,7 +185,7 @@ impl Keeper {
     fn stop(&mut self, id: &str, goal: StopGoal, reply: ReplySender<StopOutcome>) {
         let entry = match self.get(id) {
             Ok(entry) => entry,
-            Err(error) => return send_reply(Some(reply), Err(error)),
+            Err(error) => return send_reply(reply, Err(error)),
         };
         // A removal is not revoked by a later stop.
         let goal = match entry.state {
@@ -266,7 +262,7 @@ impl Keeper {
             }
         }
         for waiter in waiters {
-            send_reply(Some(waiter), Ok(StopOutcome::Stopped));
+            send_reply(waiter, Ok(StopOutcome::Stopped));
         }
     }
 

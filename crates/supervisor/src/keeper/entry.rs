@@ -130,7 +130,7 @@ impl KeeperEntry {
             live.stuck = true;
         }
         if let EntryState::Stopping { waiters, .. } = &mut self.state {
-            waiters.drain(..).for_each(|reply| send_reply(Some(reply), Err(error.clone())));
+            waiters.drain(..).for_each(|reply| send_reply(reply, Err(error.clone())));
         }
     }
 
@@ -171,8 +171,11 @@ impl KeeperEntry {
 }
 
 /// Answers a request; does nothing if its caller has gone.
-pub(super) fn send_reply<T>(reply: Option<ReplySender<T>>, result: Result<T, KeeperError>) {
-    if let Some(reply) = reply {
+pub(super) fn send_reply<T>(
+    reply: impl Into<Option<ReplySender<T>>>,
+    result: Result<T, KeeperError>,
+) {
+    if let Some(reply) = reply.into() {
         let _ = reply.send(result);
     }
 }
