@@ -20,20 +20,31 @@ const RULES: [&str; 2] = ["plain-words", "comment-width"];
 
 type Counts = BTreeMap<String, usize>;
 
-/// Removes the listed findings. A renamed file keeps its allowance: while all files together have
-/// no more findings than the list, not one is reported.
-pub(super) fn apply(workspace: &Workspace, findings: &mut Vec<Finding>) -> Outcome<()> {
+/// Whether files are being renamed by many at a time: then the sum of all counts decides, so that a
+/// renamed file keeps its allowance. Else each file's count does, and a lower one is written down.
+const FILES_MOVE: bool = true;
+
+/// Removes the listed findings; returns the files whose counts on the list are too high.
+pub(super) fn apply(workspace: &Workspace, findings: &mut Vec<Finding>) -> Outcome<Vec<String>> {
     let (listed, found) = (read(workspace)?, count(findings));
-    if total(&found) <= total(&listed) {
-        println!("{} findings in comments left of {}", total(&found), total(&listed));
-        findings.retain(|finding| !RULES.contains(&finding.rule));
-    } else {
-        findings.retain(|finding| {
-            let count = |counts: &Counts| counts.get(&finding.path).copied().unwrap_or(0);
-            !RULES.contains(&finding.rule) || count(&found) > count(&listed)
-        });
-    }
-    Ok(())
+    println!("{} findings in comments left of {}", total(&found), total(&listed));
+    Ok(keep_new(findings, &listed, &found, FILES_MOVE))
+}
+
+fn keep_new(
+    findings: &mut Vec<Finding>,
+    listed: &Counts,
+    found: &Counts,
+    files_move: bool,
+) -> Vec<String> {
+    let of = |counts: &Counts, path: &str| counts.get(path).copied().unwrap_or(0);
+    let fewer = files_move && total(found) <= total(listed);
+    findings.retain(|finding| {
+        let new = of(found, &finding.path) > of(listed, &finding.path);
+        !RULES.contains(&finding.rule) || new && !fewer
+    });
+    let lower = |path: &&String| !files_move && of(found, path) < of(listed, path);
+    listed.keys().filter(lower).cloned().collect()
 }
 
 /// Writes the list anew, if there are not more findings than on it.
@@ -100,20 +111,41 @@ mod tests {
         assert_eq!(parse("<<<<<<<"), None);
     }
 
+    fn finding(rule: &'static str, path: &str) -> Finding {
+        Finding { path: path.to_owned(), line: 1, rule, what: String::new(), reason: "" }
+    }
+
     #[test]
-    fn only_findings_of_the_comment_rules_count() {
-        let finding = |rule, path: &str| Finding {
-            path: path.to_owned(),
-            line: 1,
-            rule,
-            what: String::new(),
-            reason: "",
+    fn the_counts_only_shrink() {
+        let counts = |rows: &[(&str, usize)]| {
+            rows.iter().map(|(path, count)| ((*path).to_owned(), *count)).collect::<Counts>()
         };
-        let findings = [
-            finding("plain-words", "a.rs"),
-            finding("comment-width", "a.rs"),
-            finding("spawn", "a.rs"),
+        // What is listed, what is found, how many findings are reported and which counts are too
+        // high: strictly, and while files move.
+        type Reported = (usize, &'static [&'static str]);
+        type Rows = &'static [(&'static str, usize)];
+        let cases: [(Rows, Rows, Reported, Reported); 4] = [
+            (&[("a", 2)], &[("a", 2)], (0, &[]), (0, &[])),
+            (&[("a", 2)], &[("a", 3)], (3, &[]), (3, &[])),
+            (&[("a", 2)], &[("a", 1)], (0, &["a"]), (0, &[])),
+            (&[("old", 2)], &[("new", 2)], (2, &["old"]), (0, &[])),
         ];
-        assert_eq!(count(&findings), Counts::from([("a.rs".to_owned(), 2)]));
+        for (listed, found, strictly, moving) in cases {
+            for (files_move, expected) in [(false, strictly), (true, moving)] {
+                let mut findings = vec![finding("spawn", "a")];
+                for (path, count) in found {
+                    findings.extend((0..*count).map(|_| finding("plain-words", path)));
+                }
+                let found = count(&findings);
+                let lower = keep_new(&mut findings, &counts(listed), &found, files_move);
+                assert_eq!(
+                    (findings.len() - 1, &lower[..]),
+                    (
+                        expected.0,
+                        &expected.1.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>()[..]
+                    )
+                );
+            }
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use regex_syntax::hir::{Class, ClassUnicode, Hir, Look};
 
-use super::parse::{Escape, Flags, Parser, Result, SyntaxError};
-use super::sets;
+use super::parse::{Escape, Parser, Result, SyntaxError};
+use super::sets::{self, Flags};
 
 impl Parser {
     /// What is behind a backslash.

@@ -1,6 +1,7 @@
 //! What stands behind an opening bracket: names, comments and flags of groups.
 
-use super::parse::{Flags, Opened, Parser, Result, SyntaxError};
+use super::parse::{Opened, Parser, Result, SyntaxError};
+use super::sets::Flags;
 
 impl Parser {
     /// What follows a `(`.

@@ -5,7 +5,7 @@
 
 use regex_syntax::hir::{Class, ClassUnicode, Dot, Hir, Look, Repetition};
 
-use super::sets;
+use super::sets::{self, Flags};
 
 /// Brackets in brackets, at most: each is a call within a call.
 const DEPTH: usize = 100;
@@ -27,16 +27,6 @@ pub(super) enum SyntaxError {
 }
 
 pub(super) type Result<T> = std::result::Result<T, SyntaxError>;
-
-/// How a pattern, or a part of it, is to be read.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Flags {
-    pub(super) ascii: bool,
-    pub(super) ignore_case: bool,
-    pub(super) multi_line: bool,
-    pub(super) dot_all: bool,
-    pub(super) verbose: bool,
-}
 
 /// What a pattern means.
 pub(super) fn parse(pattern: &str) -> Result<Hir> {

@@ -7,7 +7,15 @@ use std::sync::LazyLock;
 
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, HirKind};
 
-use super::parse::Flags;
+/// Flags of a pattern or of a part of it, as `re` has them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Flags {
+    pub(super) ascii: bool,
+    pub(super) ignore_case: bool,
+    pub(super) multi_line: bool,
+    pub(super) dot_all: bool,
+    pub(super) verbose: bool,
+}
 
 /// Letters and numbers of all kinds, and the underscore.
 static WORD: LazyLock<ClassUnicode> = LazyLock::new(|| known(r"[\p{L}\p{N}_]"));

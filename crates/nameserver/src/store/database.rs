@@ -15,8 +15,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 use tracing::{error, warn};
 
+use super::index::Entry;
 use super::migrations;
-use super::{Entry, Step};
+use super::transaction::Step;
 
 /// A nameserver that has just been killed may still hold the file.
 const BUSY: Duration = Duration::from_secs(3);

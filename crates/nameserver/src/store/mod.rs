@@ -8,24 +8,22 @@
 mod database;
 mod index;
 mod migrations;
+mod transaction;
 mod writer;
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use remote::{BoxFuture, Exception};
 use tokio::sync::watch;
 
 use database::DatabaseError;
 pub(crate) use index::{Entry, Index, Named};
+pub(crate) use transaction::{Change, Transaction};
+use transaction::{SharedIndex, write};
 
 use crate::store::database::Database;
 use crate::store::writer::Writer;
-
-/// A change: checks, then acts; the number of names that it was about. One that refuses leaves
-/// nothing behind.
-pub(crate) type Change =
-    Box<dyn FnOnce(&mut Transaction<'_>) -> Result<usize, Exception> + Send + 'static>;
 
 /// What came of a change: known at once, or when it is on the disk.
 pub enum Changed {
@@ -42,21 +40,6 @@ pub struct Store {
 enum Keeping {
     Memory,
     Database(Writer),
-}
-
-type SharedIndex = Arc<RwLock<Index>>;
-
-/// The names while a change is being made, and a note of each step.
-pub struct Transaction<'a> {
-    index: &'a mut Index,
-    steps: Vec<Step>,
-}
-
-/// One name as it was and as it is.
-pub(crate) struct Step {
-    name: Arc<str>,
-    before: Option<Arc<Entry>>,
-    after: Option<Arc<Entry>>,
 }
 
 impl Store {
@@ -123,59 +106,6 @@ impl Changed {
             Changed::Now(outcome) => outcome,
             Changed::Later(outcome) => outcome.await,
         }
-    }
-}
-
-impl Transaction<'_> {
-    /// Carries out a change; its outcome and its steps, none if it refused.
-    fn run(index: &mut Index, change: Change) -> (Result<usize, Exception>, Vec<Step>) {
-        let mut transaction = Transaction { index, steps: Vec::new() };
-        let outcome = change(&mut transaction);
-        let Transaction { index, steps } = transaction;
-        match outcome {
-            Ok(count) => (Ok(count), steps),
-            Err(exception) => {
-                undo(index, steps);
-                (Err(exception), Vec::new())
-            }
-        }
-    }
-
-    /// The names as the steps before have left them.
-    pub fn index(&self) -> &Index {
-        self.index
-    }
-
-    pub fn set(&mut self, name: &str, mut entry: Entry) {
-        self.index.share(&mut entry);
-        self.put(name, Some(Arc::new(entry)));
-    }
-
-    /// True if the name was there.
-    pub fn remove(&mut self, name: &str) -> bool {
-        self.put(name, None)
-    }
-
-    /// True if the name was there.
-    fn put(&mut self, name: &str, after: Option<Arc<Entry>>) -> bool {
-        let name: Arc<str> = Arc::from(name);
-        let before = self.index.put(&name, after.clone());
-        let was_there = before.is_some();
-        // What is as before need not be written.
-        if before != after {
-            self.steps.push(Step { name, before, after });
-        }
-        was_there
-    }
-}
-
-fn write(index: &RwLock<Index>) -> RwLockWriteGuard<'_, Index> {
-    index.write().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn undo(index: &mut Index, steps: Vec<Step>) {
-    for Step { name, before, .. } in steps.into_iter().rev() {
-        index.put(&name, before);
     }
 }
 

@@ -16,7 +16,8 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info};
 
 use super::database::{Database, DatabaseError, Loss};
-use super::{Change, Entry, SharedIndex, Step, Transaction, undo, write};
+use super::index::Entry;
+use super::transaction::{Change, SharedIndex, Step, Transaction, undo, write};
 
 /// Changes that may wait; who has more waits to hand them over.
 const QUEUE: usize = 1024;

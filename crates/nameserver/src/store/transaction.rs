@@ -1,0 +1,81 @@
+//! A change of the names in memory, as a transaction: all of its steps are made, or none.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+
+use remote::Exception;
+
+use super::index::{Entry, Index};
+
+/// A change: checks, then acts; the number of names that it was about. One that refuses leaves
+/// nothing behind.
+pub(crate) type Change =
+    Box<dyn FnOnce(&mut Transaction<'_>) -> Result<usize, Exception> + Send + 'static>;
+
+/// The names, for those that read and the one that changes them.
+pub(super) type SharedIndex = Arc<RwLock<Index>>;
+
+/// The names while a change is being made, and a note of each step.
+pub struct Transaction<'a> {
+    index: &'a mut Index,
+    steps: Vec<Step>,
+}
+
+/// One name as it was and as it is.
+pub(crate) struct Step {
+    pub(super) name: Arc<str>,
+    pub(super) before: Option<Arc<Entry>>,
+    pub(super) after: Option<Arc<Entry>>,
+}
+
+impl Transaction<'_> {
+    /// Carries out a change; its outcome and its steps, none if it refused.
+    pub(super) fn run(index: &mut Index, change: Change) -> (Result<usize, Exception>, Vec<Step>) {
+        let mut transaction = Transaction { index, steps: Vec::new() };
+        let outcome = change(&mut transaction);
+        let Transaction { index, steps } = transaction;
+        match outcome {
+            Ok(count) => (Ok(count), steps),
+            Err(exception) => {
+                undo(index, steps);
+                (Err(exception), Vec::new())
+            }
+        }
+    }
+
+    /// The names as the steps before have left them.
+    pub fn index(&self) -> &Index {
+        self.index
+    }
+
+    pub fn set(&mut self, name: &str, mut entry: Entry) {
+        self.index.share(&mut entry);
+        self.put(name, Some(Arc::new(entry)));
+    }
+
+    /// True if the name was there.
+    pub fn remove(&mut self, name: &str) -> bool {
+        self.put(name, None)
+    }
+
+    /// True if the name was there.
+    fn put(&mut self, name: &str, after: Option<Arc<Entry>>) -> bool {
+        let name: Arc<str> = Arc::from(name);
+        let before = self.index.put(&name, after.clone());
+        let was_there = before.is_some();
+        // What is as before need not be written.
+        if before != after {
+            self.steps.push(Step { name, before, after });
+        }
+        was_there
+    }
+}
+
+pub(super) fn write(index: &RwLock<Index>) -> RwLockWriteGuard<'_, Index> {
+    index.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn undo(index: &mut Index, steps: Vec<Step>) {
+    for Step { name, before, .. } in steps.into_iter().rev() {
+        index.put(&name, before);
+    }
+}
