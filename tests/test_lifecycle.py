@@ -37,7 +37,7 @@ def uris(lab):
 
 
 def answers(uri):
-    with proxy(uri, timeout=5) as mirror:
+    with proxy(uri, timeout=10) as mirror:
         return mirror.same("alive") == "alive"
 
 

@@ -24,10 +24,14 @@ CONFIGURATION = """\
 version: "1.0"
 python: {executable: "$python", path: ["$drivers"]}
 nameservers:
-  local: {host: localhost, ns_port: $local}
+  local: {supervision: {backoff: [0]}, host: localhost, ns_port: $local}
   other: {host: localhost, ns_port: $other}
 daemons:
-  bench: {host: localhost, nameservers: [local, other], reclaim_names: $reclaim}
+  bench:
+    host: localhost
+    nameservers: [local, other]
+    reclaim_names: $reclaim
+    supervision: {backoff: [0], stop_grace: $stop_grace}
 services:
   lab.supply: {native: simulated.power_supply, daemon: bench, nameservers: [local, other], description: "20 V"}
   lab.here: {native: simulated.multimeter, daemon: bench, nameservers: [local]}
@@ -49,8 +53,11 @@ class Names:
         self.lab = lab
         self.ports = {"local": free_port(), "other": free_port()}
 
-    def start(self, text=CONFIGURATION, reclaim="true"):
-        self.lab.config(text, reclaim=reclaim, **self.ports)
+    def config(self, text=CONFIGURATION, reclaim="true", stop_grace=10):
+        self.lab.config(text, reclaim=reclaim, stop_grace=stop_grace, **self.ports)
+
+    def start(self, *arguments, **settings):
+        self.config(*arguments, **settings)
         self.lab.up()
 
     def elsewhere(self, **settings):
@@ -58,7 +65,7 @@ class Names:
 
     def within(self, nameserver):
         """The names in a nameserver, its own left out."""
-        with proxy(f"PYRO:Pyro.NameServer@localhost:{self.ports[nameserver]}", timeout=2) as found:
+        with proxy(f"PYRO:Pyro.NameServer@localhost:{self.ports[nameserver]}") as found:
             return set(found.list()) - {"Pyro.NameServer"}
 
     def wait(self, nameserver, expected, timeout=BACK_WITHIN):
@@ -106,7 +113,7 @@ def test_names_follow_a_nameserver_that_a_reload_moves(names):
     names.start()
     names.wait("local", LOCAL)
     names.ports["local"] = free_port()
-    names.lab.config(CONFIGURATION, reclaim="true", **names.ports)
+    names.config()
     names.lab.run("reload")
     names.wait("local", LOCAL)
 
@@ -281,12 +288,12 @@ GONE = {
 
 @pytest.mark.parametrize("gone", GONE)
 def test_what_a_reload_drops_goes_even_if_its_process_must_be_killed(names, gone):
-    names.start()
+    names.start(stop_grace=1)
     names.wait("local", LOCAL)
     # It cannot take its names along: it does nothing any more.
     kill(names.lab.entry("daemons", "bench")["pid"], signal.SIGSTOP)
     text, expected = GONE[gone]
-    names.lab.config(text, reclaim="true", **names.ports)
+    names.config(text, stop_grace=1)
     names.lab.run("reload")
     names.wait("local", expected, RECOVERY)
 

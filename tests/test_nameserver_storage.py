@@ -13,7 +13,7 @@ LAB = """\
 version: "1.0"
 python: {executable: "$python", path: ["$drivers"]}
 nameservers:
-  local: {host: localhost, ns_port: $ns_port, storage: "$storage"}
+  local: {host: localhost, ns_port: $ns_port, storage: "$storage", supervision: {backoff: [0]}}
 daemons:
   bench: {host: localhost, nameservers: [local]}
 services:
@@ -121,7 +121,7 @@ def test_a_database_in_use_is_refused(lab, start):
     file = lab.files / "names.sql"
     start(f"sql:{file}")
     second = '\n  second: {host: localhost, ns_port: $second, storage: "$storage"}\ndaemons:'
-    text = LAB.replace("\ndaemons:", second)
+    text = LAB.replace(", supervision: {backoff: [0]}}\ndaemons:", "}" + second)
     text = text.replace("{nameservers: [local], daemons", "{nameservers: [local, second], daemons")
     lab.down()
     lab.config(text, ns_port=free_port(), second=free_port(), storage=f"sql:{file}")

@@ -50,7 +50,7 @@ def report(what, figures):
 
 
 def answers(uri):
-    with proxy(uri, timeout=2) as service:
+    with proxy(uri, timeout=10) as service:
         service._pyroBind()
         return True
 
