@@ -13,6 +13,8 @@ use crate::workspace::Workspace;
 /// The words of `ferrolab reference`, and the files.
 const PAGES: [(&str, &str); 2] =
     [("configuration", "docs/configuration.md"), ("schema", "docs/config.schema.json")];
+/// The same for a part of a page, between two comments with the word.
+const PARTS: [(&str, &str); 1] = [("limits", "docs/servers.md")];
 
 /// Writes all pages.
 pub(crate) fn write(workspace: &Workspace) -> Outcome<()> {
@@ -26,5 +28,39 @@ pub(crate) fn write(workspace: &Workspace) -> Outcome<()> {
             .map_err(|error| Failure::file("write", &path, &error))?;
         println!("{file}");
     }
+    for (part, file) in PARTS {
+        let text = process::output(process::command(&binary).args(["reference", part]))?;
+        let path = workspace.root().join(file);
+        let page =
+            std::fs::read_to_string(&path).map_err(|error| Failure::file("read", &path, &error))?;
+        let page = with_part(&page, part, &text)
+            .ok_or_else(|| Failure::new(format!("{file}: no comments around '{part}'")))?;
+        std::fs::write(&path, page).map_err(|error| Failure::file("write", &path, &error))?;
+        println!("{file}");
+    }
     Ok(())
+}
+
+/// `page` with `text` between the comments of `part`; `None` where these are not there.
+fn with_part(page: &str, part: &str, text: &str) -> Option<String> {
+    let (begin, end) =
+        (format!("<!-- {part}: from `cargo xtask docs` -->\n"), format!("<!-- end of {part} -->"));
+    let (before, rest) = page.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}\n{text}\n{end}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_part;
+
+    #[test]
+    fn a_part_of_a_page_is_replaced() {
+        let page = "a\n<!-- x: from `cargo xtask docs` -->\nold\n<!-- end of x -->\nb\n";
+        let written = with_part(page, "x", "new\n").unwrap();
+        assert!(written.starts_with("a\n<!-- x") && written.ends_with("of x -->\nb\n"));
+        assert!(written.contains("\nnew\n") && !written.contains("old"));
+        assert_eq!(with_part(&written, "x", "new\n").as_deref(), Some(written.as_str()));
+        assert_eq!(with_part("nothing", "x", "new"), None);
+    }
 }

@@ -8,6 +8,8 @@ use super::output::print_json;
 use clap::{Args, ValueEnum};
 use lab_config;
 
+use crate::host;
+
 /// Print a page that is generated from the program itself
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -21,6 +23,8 @@ enum Page {
     Configuration,
     /// The JSON Schema of the configuration
     Schema,
+    /// The limits of a daemon, as a table in Markdown
+    Limits,
 }
 
 pub(super) fn run(Arguments { page }: &Arguments) -> Outcome {
@@ -30,6 +34,7 @@ pub(super) fn run(Arguments { page }: &Arguments) -> Outcome {
             let schema = lab_config::json_schema();
             print_json(&schema)?;
         }
+        Page::Limits => print!("{}", host::limits_page()),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -13,6 +13,7 @@ mod registered_name;
 mod registrar;
 mod report;
 mod settings;
+pub(crate) use settings::limits_page;
 mod worker_specs;
 
 use std::collections::BTreeMap;

@@ -5,9 +5,8 @@
 use lab_config::{self, Secret};
 use remote::{DaemonConfig, Identity, Limits, ServerTls, StreamLimits};
 
-/// Answers that clients have not read yet may be so many of the largest before those go who hardly
-/// read.
-const UNREAD: usize = 4;
+/// Memory for answers that clients have not read yet, as a multiple of the largest one.
+const UNREAD_ANSWERS: usize = 4;
 
 /// The daemon's settings as `remote` takes them.
 ///
@@ -30,13 +29,30 @@ pub(super) fn settings(config: &lab_config::Daemon) -> Result<DaemonConfig, Stri
             linger: config.iter_stream_linger.unwrap_or_default(),
             ..defaults.streams
         },
-        answer_memory: Some(limits.message.saturating_mul(UNREAD)),
+        answer_memory: Some(answer_memory(&limits)),
         request_memory: limits.memory.max(defaults.request_memory),
         limits,
         nat: config.nathost.as_ref().map(|host| (host.resolve(), config.natport)),
         tls: tls(config)?,
         ..defaults
     })
+}
+
+fn answer_memory(limits: &Limits) -> usize {
+    limits.message.saturating_mul(UNREAD_ANSWERS)
+}
+
+/// The limits of a daemon without settings, as the table in docs/servers.md.
+pub(crate) fn limits_page() -> String {
+    let defaults = DaemonConfig::default();
+    let config = DaemonConfig { answer_memory: Some(answer_memory(&defaults.limits)), ..defaults };
+    let mut page = String::from(
+        "| limit | default | protects | what a client sees at the limit |\n|---|---|---|---|\n",
+    );
+    for remote::Limit { name, default, protects, client_sees } in remote::limits(&config) {
+        page.push_str(&format!("| {name} | {default} | {protects} | {client_sees} |\n"));
+    }
+    page
 }
 
 fn tls(config: &lab_config::Daemon) -> Result<Option<ServerTls>, String> {
@@ -51,4 +67,14 @@ fn tls(config: &lab_config::Daemon) -> Result<Option<ServerTls>, String> {
     let clients = config.ssl_cacerts.as_deref().filter(|_| config.ssl_requireclientcert);
     let loaded = ServerTls::load(&identity, clients);
     loaded.map(Some).map_err(|error| format!("daemon '{}' cannot use TLS: {error}", config.name))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_table_of_limits_is_fresh() {
+        let page = include_str!("../../../../docs/servers.md");
+        let stale = "docs/servers.md is stale: run `cargo xtask docs`";
+        assert!(page.contains(&super::limits_page()), "{stale}");
+    }
 }
