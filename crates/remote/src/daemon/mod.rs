@@ -53,14 +53,15 @@ impl Daemon {
         let admission = Admission::new(&config);
         let registry = Arc::new(Registry::default());
         let streams = Arc::new(Streams::new(config.streams.clone()));
-        let locks = Arc::new(LockTable::new(Surroundings {
+        let surroundings = Surroundings {
             daemon: config.name.clone(),
             registry: Arc::clone(&registry),
             streams: Arc::clone(&streams),
             calls: admission.calls.clone(),
             safe_state_timeout: config.safe_state_timeout,
             first_epoch: config.first_epoch,
-        }));
+        };
+        let locks = Arc::new(LockTable::new(surroundings, safe_state::REACTIONS));
         let weak = Arc::downgrade(&locks);
         streams.close_by(move |ended| {
             if let Some(locks) = weak.upgrade() {

@@ -95,6 +95,13 @@ pub(crate) enum Refusal {
     Crowded { waiting: usize },
 }
 
+impl Refusal {
+    /// The refusal while `owner` has the lock, or is the next to get it.
+    pub(super) fn locked(owner: &Party) -> Self {
+        Refusal::Locked { by: owner.name().to_owned() }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

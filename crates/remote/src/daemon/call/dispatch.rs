@@ -10,19 +10,19 @@ use wire::exception::Exception;
 use wire::message::Header;
 use wire::serializer::Serializer;
 
-use crate::admission::call_permit::{CallPermit, ClientGone};
+use crate::admission::call_permit::ClientGone;
 use crate::admission::pool;
 use crate::admission::request_memory::{MemoryNeed, RequestPermit, release_freed};
 use crate::config;
 use crate::daemon::Shared;
 use crate::daemon::call::decode::{self, After, Decoded, Undecodable};
 use crate::daemon::call::describe;
-use crate::daemon::call::oneway::{OnewayCall, RefusedOneways};
+use crate::daemon::call::invocation::Invocation;
+use crate::daemon::call::oneway::{self, OnewayCall, RefusedOneways};
 use crate::daemon::call::response::{Responder, Response};
-use crate::daemon::catch_panic::{self, CallName};
-use crate::daemon::locks::lock_gate::{self, GatedObject};
+use crate::daemon::locks::lock_gate;
 use crate::frames::Frame;
-use crate::object::{AnswerBudget, CallResult, Context, Object, Operation, Request, StartCheck};
+use crate::object::{AnswerBudget, Context, Operation, Request, StartCheck};
 use crate::session::Session;
 
 /// A connection's client, as its requests need to know it.
@@ -43,21 +43,6 @@ impl Caller {
             oneways: RefusedOneways::default(),
         }
     }
-}
-
-/// A decoded request with its object.
-pub(super) struct Call {
-    pub(super) id: String,
-    /// The member that is called, for logs and errors.
-    pub(super) member: String,
-    pub(super) object: Arc<dyn Object>,
-    pub(super) has_lock: bool,
-    /// Whether it calls one of the lock's own methods, or breaks a lock. Such a call needs no permit:
-    /// the call that has one may be what hangs.
-    pub(super) is_about_lock: bool,
-    pub(super) request: Request,
-    /// Bytes of memory that its arguments take.
-    pub(super) memory: usize,
 }
 
 /// Carries out the request in `frame` and appends its answer to `out`; nothing for a oneway.
@@ -159,7 +144,7 @@ fn find_object(
     caller: &Caller,
     decoded: Decoded,
     context: Context,
-) -> Result<Call, Refused> {
+) -> Result<Invocation, Refused> {
     let Decoded { object: id, operation, memory } = decoded;
     let member = operation.name().to_owned();
     let Some(object) = shared.registry.get(&id) else {
@@ -181,42 +166,18 @@ fn find_object(
         return Err((refused, id, member));
     }
     let request = Request { operation, context };
-    Ok(Call { id, member, object, has_lock, is_about_lock, request, memory })
-}
-
-impl Call {
-    /// Carries out the call; then the result, and the names of object and member.
-    pub(super) async fn run(
-        self,
-        shared: &Arc<Shared>,
-        session: &Arc<Session>,
-        permit: CallPermit,
-    ) -> (CallResult, String, String) {
-        let Call { id, member, object, has_lock, request, .. } = self;
-        let result = if has_lock {
-            let (locks, id, object) = (&shared.locks, &id, &object);
-            let gated = GatedObject { locks, session, id, object };
-            // Boxed, so that connections without locks are no larger for it.
-            Box::pin(gated.call(request, permit)).await
-        } else {
-            let name = CallName { object: &id, member: &member };
-            let result = catch_panic::call_object(name, &object, session, request).await;
-            drop(permit);
-            result
-        };
-        (result, id, member)
-    }
+    Ok(Invocation { id, member, object, has_lock, is_about_lock, request, memory })
 }
 
 /// Starts a oneway call; a oneway batch is carried out here, as in Pyro5.
-async fn carry_out_oneway(shared: &Arc<Shared>, caller: &mut Caller, call: Call) -> Response {
+async fn carry_out_oneway(shared: &Arc<Shared>, caller: &mut Caller, call: Invocation) -> Response {
     let session = &caller.session;
     if let Operation::Batch(_) = call.request.operation {
         let permit = if call.is_about_lock { None } else { shared.admission.calls.take().await };
         let (result, object, member) = call.run(shared, session, permit).await;
         OnewayCall::new(shared, session, object, member).log(result);
     } else if let Some(slot) = caller.oneways.take_slot(shared, session, &call) {
-        super::oneway::start(shared, session, call, slot).await;
+        oneway::start(shared, session, call, slot).await;
     }
     Response::without_memory(After::Continue)
 }

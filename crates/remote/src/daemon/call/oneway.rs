@@ -17,7 +17,7 @@ use wire::exception::Exception;
 use crate::admission::byte_budget::Reservation;
 use crate::admission::slots::KeyedSlot;
 use crate::daemon::Shared;
-use crate::daemon::call::dispatch::Call;
+use crate::daemon::call::invocation::Invocation;
 use crate::daemon::catch_panic::{self, CallName};
 use crate::object::{Answer, CallResult};
 use crate::session::Session;
@@ -42,7 +42,7 @@ impl RefusedOneways {
         &mut self,
         shared: &Shared,
         session: &Session,
-        call: &Call,
+        call: &Invocation,
     ) -> Option<OnewaySlot> {
         let admission = &shared.admission;
         if let Some(slot) = admission.oneways.try_take_for(session.id)
@@ -88,7 +88,7 @@ impl RefusedOneways {
 pub(super) async fn start(
     shared: &Arc<Shared>,
     session: &Arc<Session>,
-    mut call: Call,
+    mut call: Invocation,
     slot: OnewaySlot,
 ) {
     let calls = shared.admission.calls.clone();

@@ -18,10 +18,17 @@ use tracing::{info, warn};
 use wire::exception::Exception;
 
 use crate::daemon::catch_panic::CallName;
-use crate::daemon::locks::table::LockTable;
+use crate::daemon::locks::table::{LockTable, Reactions};
 use crate::daemon::streams::{self, EndedStream, Origin};
 use crate::object::{Object, SafeState};
 use crate::session::Session;
+
+/// The reactions of a lock table.
+pub(crate) const REACTIONS: Reactions = Reactions {
+    lock_lost: start,
+    // No safe state because of the owner's first connection.
+    owner_returned: end_deferred,
+};
 
 /// The connection of `session` has ended. Its objects hear of it now, or after the safe states that
 /// follow from it: several objects may keep what is the session's in one place.
@@ -34,7 +41,7 @@ pub(crate) fn end_session(locks: &Arc<LockTable>, session: &Arc<Session>) {
 }
 
 /// The object of `id` has reached a safe state, or needs none: tells of the ends that waited for it.
-pub(super) fn end_deferred(locks: &Arc<LockTable>, id: &str) {
+fn end_deferred(locks: &Arc<LockTable>, id: &str) {
     for session in locks.take_deferred(id) {
         tell_end(locks, &session);
     }
@@ -125,7 +132,7 @@ async fn end_driving_stream(locks: &Arc<LockTable>, ended: EndedStream) {
 
 /// Brings the object of `id` to a safe state, since `session` has lost its lock, and reports to the
 /// lock when that is done.
-pub(super) fn start(locks: &Arc<LockTable>, id: &str, session: Arc<Session>) {
+fn start(locks: &Arc<LockTable>, id: &str, session: Arc<Session>) {
     if let Ok(runtime) = Handle::try_current() {
         let (tracker, id) = (locks.safe_states.clone(), id.to_owned());
         let locks = Arc::clone(locks);

@@ -15,7 +15,6 @@ use wire::exception::Exception;
 
 use crate::admission::call_permit::CallPermits;
 use crate::daemon::locks::entry::{Asker, LockEntry};
-use crate::daemon::locks::safe_state;
 use crate::daemon::registry::Registry;
 use crate::daemon::streams::{EndedStream, Streams};
 use crate::lock::policy::{Call, Effect, Ticket};
@@ -36,11 +35,20 @@ pub(crate) struct LockTable {
     pub(super) safe_state_timeout: Duration,
     /// Objects that are being brought to a safe state.
     pub(super) safe_states: TaskTracker,
+    reactions: Reactions,
     first_epoch: u64,
     /// Saves daemons without locks the look into `state`.
     any: AtomicBool,
     state: Mutex<State>,
     changes: watch::Sender<u64>,
+}
+
+/// What follows from events of a lock, without the table's mutex.
+pub(crate) struct Reactions {
+    /// A session has lost the lock of this object.
+    pub(crate) lock_lost: fn(&Arc<LockTable>, &str, Arc<Session>),
+    /// The owner of this object's lock has come back on another connection.
+    pub(crate) owner_returned: fn(&Arc<LockTable>, &str),
 }
 
 /// What a lock table knows of its daemon.
@@ -82,7 +90,7 @@ impl State {
 }
 
 impl LockTable {
-    pub(crate) fn new(surroundings: Surroundings) -> Self {
+    pub(crate) fn new(surroundings: Surroundings, reactions: Reactions) -> Self {
         let Surroundings { daemon, registry, streams, calls, safe_state_timeout, first_epoch } =
             surroundings;
         LockTable {
@@ -92,6 +100,7 @@ impl LockTable {
             calls,
             safe_state_timeout,
             safe_states: TaskTracker::new(),
+            reactions,
             first_epoch,
             any: AtomicBool::new(false),
             state: Mutex::default(),
@@ -399,11 +408,10 @@ impl LockTable {
             self.changed();
         }
         if is_resumed {
-            // Its client is back on another connection: no safe state because of the first one.
-            safe_state::end_deferred(self, &self.lock_id(id));
+            (self.reactions.owner_returned)(self, &self.lock_id(id));
         }
         match safe_state {
-            Some((id, Some(session))) => safe_state::start(self, &id, session),
+            Some((id, Some(session))) => (self.reactions.lock_lost)(self, &id, session),
             // No owner to call methods for: nothing can be done.
             Some((id, None)) => self.safe_state_reached(&id, None),
             None => {}

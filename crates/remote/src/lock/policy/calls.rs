@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use super::super::types::{Loss, Refusal};
-use super::{Block, Effect, Lock, PATIENCE, State, locked};
+use super::{Block, Effect, Lock, PATIENCE, State};
 
 /// What a call is to a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Lock {
         if let State::Free = &self.state {
             match self.queue.front().map(|next| next.request.party.clone()) {
                 Some(next) if next.session != session && self.keeps_out(now) => {
-                    return Err(locked(&next));
+                    return Err(Refusal::locked(&next));
                 }
                 _ => {}
             }
@@ -107,7 +107,7 @@ impl Lock {
         }
         match &self.state {
             State::Held(hold) if hold.is_of(session) => Ok(()),
-            State::Held(hold) | State::Away { hold, .. } => Err(locked(&hold.owner)),
+            State::Held(hold) | State::Away { hold, .. } => Err(Refusal::locked(&hold.owner)),
             State::Ending { after } => Err(Refusal::Ending { after: after.name().to_owned() }),
             State::Resting { after } => Err(Refusal::Resting { after: after.name().to_owned() }),
             State::Free => Ok(()),

@@ -31,7 +31,6 @@ use super::token::TokenHash;
 use super::types::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request};
 pub(crate) use calls::Call;
 pub(crate) use shown::Phase;
-use steps::locked;
 
 /// How long a plain `lock()` waits for calls that are just running, and how long whoever is next
 /// keeps new ones out.
@@ -253,7 +252,7 @@ impl Lock {
                 self.advance(now, effects);
                 Ok(true)
             }
-            State::Held(hold) | State::Away { hold, .. } => Err(locked(&hold.owner)),
+            State::Held(hold) | State::Away { hold, .. } => Err(Refusal::locked(&hold.owner)),
             State::Free | State::Ending { .. } | State::Resting { .. } => Ok(false),
         }
     }

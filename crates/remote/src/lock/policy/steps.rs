@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::super::token::TokenHash;
-use super::super::types::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request};
+use super::super::types::{Break, Event, Loss, Outcome, Record, Refusal, Request};
 use super::{
     Block, Effect, Hold, Kind, Lock, Lost, MAX_WAITING, PATIENCE, Place, State, Ticket, Waiting,
 };
@@ -47,14 +47,14 @@ impl Lock {
                     return Ok(if joins { Place::Member } else { Place::Queue(Kind::Resuming) });
                 }
                 if request.wait.is_none() {
-                    return Err(locked(&hold.owner));
+                    return Err(Refusal::locked(&hold.owner));
                 }
             }
             State::Free | State::Ending { .. } | State::Resting { .. } => {
                 if request.wait.is_none()
                     && let Some(next) = next
                 {
-                    return Err(locked(next));
+                    return Err(Refusal::locked(next));
                 }
             }
         }
@@ -232,10 +232,6 @@ impl Lock {
             stays
         });
     }
-}
-
-pub(super) fn locked(owner: &Party) -> Refusal {
-    Refusal::Locked { by: owner.name().to_owned() }
 }
 
 fn record(hold: &Hold, event: Event, held: Option<Duration>) -> Effect {
