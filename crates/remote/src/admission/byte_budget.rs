@@ -27,11 +27,11 @@ pub(crate) struct ByteBudget {
     limit: Option<usize>,
     deadline: Duration,
     next: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<BudgetState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BudgetState {
     bytes: usize,
     holders: HashMap<u64, Holder>,
     waiting: VecDeque<Waiter>,
@@ -222,12 +222,12 @@ impl ByteBudget {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BudgetState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl BudgetState {
     fn fits(&self, bytes: usize, limit: usize) -> bool {
         self.bytes == 0 || self.bytes.saturating_add(bytes) <= limit
     }

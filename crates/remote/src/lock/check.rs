@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::policy::{Call, Effect, Lock, PATIENCE, Phase};
+use super::policy::{Call, Effect, GRANT_PATIENCE, Lock, PhaseView};
 use super::token::TokenHash;
 use super::types::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request};
 
@@ -178,7 +178,7 @@ impl World {
                         (TokenHash::of(&[token % 2]), Duration::from_secs(u64::from(token) * 3))
                     }),
                 };
-                if matches!(self.lock.phase(), Phase::Free) && !self.running.is_empty() {
+                if matches!(self.lock.phase(), PhaseView::Free) && !self.running.is_empty() {
                     // Who does not wait at all begins it too: to ask again must not prolong it.
                     self.granting_since.get_or_insert(now);
                 }
@@ -258,7 +258,7 @@ impl World {
             Step::Rested => {
                 if std::mem::take(&mut self.resting) {
                     self.must_rest = false;
-                    self.lock.rested(now, &mut effects);
+                    self.lock.safe_state_reached(now, &mut effects);
                 }
             }
             Step::Pass(seconds) => {
@@ -266,7 +266,7 @@ impl World {
                 self.lock.tick(self.now, &mut effects);
             }
             Step::Break => {
-                let is_next = matches!(self.lock.phase(), Phase::Granting(_));
+                let is_next = matches!(self.lock.phase(), PhaseView::Granting(_));
                 let had = self.lock.hold().is_some() || is_next;
                 let broken = Break { by: "b".into(), reason: String::new() };
                 assert_eq!(self.lock.break_it(now, broken, &mut effects), had);
@@ -274,7 +274,7 @@ impl World {
         }
         self.apply(effects);
         match self.lock.phase() {
-            Phase::Granting(_) if !self.running.is_empty() => {
+            PhaseView::Granting(_) if !self.running.is_empty() => {
                 self.granting_since.get_or_insert(self.now);
             }
             // Whoever comes next finds the same calls still running: it is shut for no longer.
@@ -306,7 +306,7 @@ impl World {
         let read = call == Call::Read;
         let is_owner = self.owner == Some(session) || self.members.contains(&session);
         let next = match self.lock.phase() {
-            Phase::Granting(next) => Some(next.session),
+            PhaseView::Granting(next) => Some(next.session),
             _ => None,
         };
         let started = self.lock.call_start(self.now, session, call);
@@ -325,7 +325,10 @@ impl World {
                     && let Some(since) = self.granting_since
                 {
                     let shut = self.now.duration_since(since);
-                    assert!(shut >= PATIENCE, "let run while another is about to have the lock");
+                    assert!(
+                        shut >= GRANT_PATIENCE,
+                        "let run while another is about to have the lock"
+                    );
                 }
                 *self.running.entry(session).or_insert(0) += 1;
             }
@@ -333,12 +336,12 @@ impl World {
             Err(refusal) => {
                 assert!(!read, "a read was refused: {refusal}");
                 assert!(!is_owner, "the owner was refused: {refusal}");
-                if matches!(self.lock.phase(), Phase::Granting(_))
+                if matches!(self.lock.phase(), PhaseView::Granting(_))
                     && !self.banned.contains(&session)
                 {
                     let since = *self.shut_since.get_or_insert(self.now);
                     let shut = self.now.duration_since(since);
-                    assert!(shut <= PATIENCE, "shut for {shut:?} behind a call that hangs");
+                    assert!(shut <= GRANT_PATIENCE, "shut for {shut:?} behind a call that hangs");
                 }
             }
         }
@@ -359,11 +362,11 @@ impl World {
             let is_over = self.sessions.values().all(|client| *client != session);
             let is_gone = is_over || self.gone.contains(&session);
             let next = match self.lock.phase() {
-                Phase::Granting(next) => Some(next.session),
+                PhaseView::Granting(next) => Some(next.session),
                 _ => None,
             };
             let asked = self.asked.iter().find(|(_, of, _, _)| Some(*of) == next);
-            let late = asked.is_some_and(|(.., at)| self.now.duration_since(*at) >= PATIENCE);
+            let late = asked.is_some_and(|(.., at)| self.now.duration_since(*at) >= GRANT_PATIENCE);
             let waits = is_gone && next.is_some_and(|next| next != session) && late;
             assert!(!waits, "what is left of who is gone begins, and another waits for the lock");
         } else {
@@ -396,7 +399,7 @@ impl World {
     fn apply(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Rest => {
+                Effect::BringToSafeState => {
                     assert!(self.must_rest && !self.resting, "rests without a reason, or twice");
                     assert!(self.running.is_empty(), "rests while calls run");
                     self.resting = true;

@@ -82,7 +82,7 @@ impl Story {
                 let was = self.lock.break_it(now, broken, &mut effects);
                 result = Some(was.to_string());
             }
-            "rested" => self.lock.rested(now, &mut effects),
+            "rested" => self.lock.safe_state_reached(now, &mut effects),
             "s" => {
                 self.now = self.start + seconds(who);
                 self.lock.tick(self.now, &mut effects);
@@ -91,7 +91,7 @@ impl Story {
         }
         for effect in effects {
             match effect {
-                Effect::Rest => self.log.push("rest".into()),
+                Effect::BringToSafeState => self.log.push("rest".into()),
                 Effect::Answer(_, Outcome::Refused(refusal)) => self.log.push(short(&refusal)),
                 Effect::Answer(_, Outcome::TimedOut) => self.log.push("in vain".into()),
                 // The record says so.

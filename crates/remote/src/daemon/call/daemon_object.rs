@@ -11,7 +11,7 @@ use crate::daemon::Shared;
 use crate::daemon::call::describe;
 use crate::daemon::locks::LockBreaker;
 use crate::daemon::locks::methods::RELEASE;
-use crate::daemon::locks::table::RunningCall;
+use crate::daemon::locks::running_call::RunningCall;
 use crate::object::{Answer, Context, Metadata, MethodCall, Object, Operation, Request};
 use crate::session::Session;
 

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use crate::daemon::streams::Streams;
-use crate::lock::policy::{Hold, Lock, Phase, Ticket};
+use crate::lock::policy::{Hold, Lock, PhaseView, Ticket};
 use crate::lock::status::{LockOwner, LockState, LockStatus, LockWaiter};
 use crate::lock::types::LockSettings;
 use crate::lock::types::{Outcome, Party};
@@ -96,12 +96,12 @@ impl LockEntry {
         };
         let name = |party: &Party| party.name().to_owned();
         let (state, owner) = match self.lock.phase() {
-            Phase::Free => (LockState::Free, None),
-            Phase::Held(hold) => (LockState::Locked, Some(owner(hold, None))),
-            Phase::Away(hold, until) => (LockState::Away, Some(owner(hold, Some(until)))),
-            Phase::Granting(next) => (LockState::Granting { next: name(next) }, None),
-            Phase::Ending(after) => (LockState::Ending { after: name(after) }, None),
-            Phase::Resting(after) => (LockState::Resting { after: name(after) }, None),
+            PhaseView::Free => (LockState::Free, None),
+            PhaseView::Held(hold) => (LockState::Locked, Some(owner(hold, None))),
+            PhaseView::Away(hold, until) => (LockState::Away, Some(owner(hold, Some(until)))),
+            PhaseView::Granting(next) => (LockState::Granting { next: name(next) }, None),
+            PhaseView::Ending(after) => (LockState::Ending { after: name(after) }, None),
+            PhaseView::Resting(after) => (LockState::Resting { after: name(after) }, None),
         };
         LockStatus {
             id: id.to_owned(),

@@ -12,7 +12,8 @@ use crate::admission::call_permit::CallPermit;
 use crate::batch::{self, Results};
 use crate::daemon::catch_panic::{self, CallName};
 use crate::daemon::locks::methods;
-use crate::daemon::locks::table::{LockTable, RunningCall};
+use crate::daemon::locks::running_call::RunningCall;
+use crate::daemon::locks::table::LockTable;
 use crate::object::{CallResult, Context, Metadata, MethodCall, Object, Operation, Reply, Request};
 use crate::session::Session;
 

@@ -5,6 +5,7 @@ mod breaker;
 mod entry;
 pub(crate) mod lock_gate;
 pub(crate) mod methods;
+pub(crate) mod running_call;
 pub(crate) mod safe_state;
 pub(crate) mod table;
 

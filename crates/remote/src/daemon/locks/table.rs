@@ -11,17 +11,15 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
-use wire::exception::Exception;
 
 use crate::admission::call_permit::CallPermits;
 use crate::daemon::locks::entry::{Asker, LockEntry};
 use crate::daemon::registry::Registry;
 use crate::daemon::streams::{EndedStream, Streams};
-use crate::lock::policy::{Call, Effect, Ticket};
+use crate::lock::policy::{Effect, Ticket};
 use crate::lock::status::LockStatus;
 use crate::lock::token::TokenHash;
 use crate::lock::types::{Break, Event, LockLog, LockSettings, Outcome, Party, Refusal, Request};
-use crate::object::StartCheck;
 use crate::session::Session;
 
 /// The locks of a daemon by the ids of their objects.
@@ -39,7 +37,7 @@ pub(crate) struct LockTable {
     first_epoch: u64,
     /// Saves daemons without locks the look into `state`.
     any: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<TableState>,
     changes: watch::Sender<u64>,
 }
 
@@ -62,8 +60,8 @@ pub(crate) struct Surroundings {
 }
 
 #[derive(Default)]
-struct State {
-    entries: HashMap<String, LockEntry>,
+pub(super) struct TableState {
+    pub(super) entries: HashMap<String, LockEntry>,
     /// Objects that share another's lock, each with the id that the lock has.
     shares: HashMap<String, String>,
     next_ticket: Ticket,
@@ -77,9 +75,9 @@ struct DeferredEnd {
     waits_for: BTreeSet<String>,
 }
 
-impl State {
+impl TableState {
     /// The id of the object that has the lock of this one: mostly the same.
-    fn lock_id<'a>(&'a self, id: &'a str) -> &'a str {
+    pub(super) fn lock_id<'a>(&'a self, id: &'a str) -> &'a str {
         self.shares.get(id).map_or(id, String::as_str)
     }
 
@@ -240,43 +238,6 @@ impl LockTable {
         result
     }
 
-    /// Starts a call of `member` that drives the object; it counts as running until the result is
-    /// dropped. `None` where the object has no lock.
-    ///
-    /// # Errors
-    /// It must not run.
-    pub(crate) fn start_call(
-        self: &Arc<Self>,
-        id: &str,
-        session: u64,
-        member: Option<&str>,
-        is_oneway: bool,
-    ) -> Result<Option<RunningCall>, Exception> {
-        let mut state = self.state();
-        // An object that shares the lock may go while its call runs; the lock stays.
-        let id = state.lock_id(id).to_owned();
-        let Some(entry) = state.entries.get_mut(&id) else { return Ok(None) };
-        let allowed =
-            |member: &str| entry.settings.read_while_locked.iter().any(|name| name == member);
-        let call = match member.is_some_and(allowed) {
-            true => Call::Read,
-            false if is_oneway => Call::Send,
-            false => Call::Drive,
-        };
-        entry.lock.call_start(Instant::now(), session, call)?;
-        Ok(Some(RunningCall { locks: Arc::clone(self), id, session, call }))
-    }
-
-    /// Starts what a session has left to be done; it counts as running until the result is dropped.
-    /// `None` if another has the lock now.
-    pub(crate) fn start_late(self: &Arc<Self>, id: &str, session: u64) -> Option<RunningCall> {
-        let mut state = self.state();
-        let id = state.lock_id(id).to_owned();
-        let entry = state.entries.get_mut(&id)?;
-        let may = entry.lock.late_start(session);
-        may.then(|| RunningCall { locks: Arc::clone(self), id, session, call: Call::Drive })
-    }
-
     /// Takes out the streams of this object whose sessions have lost its lock.
     pub(crate) fn take_lost_streams(&self, id: &str) -> Vec<EndedStream> {
         let mut state = self.state();
@@ -310,7 +271,8 @@ impl LockTable {
         }
         let mut state = self.state();
         let waits_for = state.entries.iter().filter(|(_, entry)| {
-            !entry.settings.on_disconnect.is_empty() && entry.lock.rests_after(session.id)
+            !entry.settings.on_disconnect.is_empty()
+                && entry.lock.needs_safe_state_after(session.id)
         });
         let waits_for: BTreeSet<String> = waits_for.map(|(id, _)| id.clone()).collect();
         let is_deferred = !waits_for.is_empty();
@@ -335,7 +297,7 @@ impl LockTable {
     pub(super) fn safe_state_reached(self: &Arc<Self>, id: &str, trouble: Option<String>) {
         self.event(id, |_, entry, now, effects| {
             entry.trouble = trouble;
-            entry.lock.rested(now, effects);
+            entry.lock.safe_state_reached(now, effects);
         });
         self.changed();
     }
@@ -357,7 +319,7 @@ impl LockTable {
     }
 
     /// Brings one event to the lock of an object, and carries out the effects.
-    fn event(
+    pub(super) fn event(
         self: &Arc<Self>,
         id: &str,
         event: impl FnOnce(Ticket, &mut LockEntry, Instant, &mut Vec<Effect>),
@@ -380,9 +342,9 @@ impl LockTable {
             let mut effects = VecDeque::from(effects);
             while let Some(effect) = effects.pop_front() {
                 match effect {
-                    Effect::Rest if !entry.needs_safe_state(&self.streams, id) => {
+                    Effect::BringToSafeState if !entry.needs_safe_state(&self.streams, id) => {
                         let mut further = Vec::new();
-                        entry.lock.rested(Instant::now(), &mut further);
+                        entry.lock.safe_state_reached(Instant::now(), &mut further);
                         effects.extend(further);
                     }
                     Effect::Answer(ticket, outcome) => entry.answer(ticket, outcome),
@@ -396,7 +358,7 @@ impl LockTable {
                             log(id, &record);
                         }
                     }
-                    Effect::Rest => {
+                    Effect::BringToSafeState => {
                         let owner = entry.owner.take().map(|(session, _)| session);
                         safe_state = Some((id.to_owned(), owner));
                     }
@@ -439,40 +401,7 @@ impl LockTable {
         self.changes.send_modify(|version| *version += 1);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, TableState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A running call of an object with a lock. It has ended when this is dropped.
-pub(crate) struct RunningCall {
-    locks: Arc<LockTable>,
-    id: String,
-    session: u64,
-    call: Call,
-}
-
-impl RunningCall {
-    /// The check whether the call may still start, for an object that has made it wait.
-    pub(crate) fn start_check(&self) -> StartCheck {
-        let (locks, id) = (Arc::downgrade(&self.locks), self.id.clone());
-        let (session, call) = (self.session, self.call);
-        StartCheck::by(move || {
-            let Some(locks) = locks.upgrade() else { return Ok(()) };
-            let mut state = locks.state();
-            let Some(entry) = state.entries.get_mut(&id) else { return Ok(()) };
-            Ok(entry.lock.call_begin(Instant::now(), session, call)?)
-        })
-    }
-}
-
-impl Drop for RunningCall {
-    fn drop(&mut self) {
-        if self.call != Call::Read {
-            let session = self.session;
-            self.locks.event(&self.id, |_, entry, now, effects| {
-                entry.lock.call_end(now, session, effects);
-            });
-        }
     }
 }

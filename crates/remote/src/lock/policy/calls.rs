@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use super::super::types::{Loss, Refusal};
-use super::{Block, Effect, Lock, PATIENCE, State};
+use super::{Block, Effect, GRANT_PATIENCE, Lock, LockPhase};
 
 /// What a call is to a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Lock {
         call: Call,
     ) -> Result<(), Refusal> {
         self.may_drive(session, call)?;
-        if let State::Held(hold) = &mut self.state
+        if let LockPhase::Held(hold) = &mut self.phase
             && hold.is_of(session)
         {
             hold.used = now;
@@ -38,7 +38,7 @@ impl Lock {
         if call == Call::Read {
             return Ok(());
         }
-        if let State::Free = &self.state {
+        if let LockPhase::Free = &self.phase {
             match self.queue.front().map(|next| next.request.party.clone()) {
                 Some(next) if next.session != session && self.keeps_out(now) => {
                     return Err(Refusal::locked(&next));
@@ -68,7 +68,7 @@ impl Lock {
             Some(next)
                 if next.request.party.session != session
                     && self.gone.contains_key(&session)
-                    && now.saturating_duration_since(next.since) >= PATIENCE =>
+                    && now.saturating_duration_since(next.since) >= GRANT_PATIENCE =>
             {
                 Err(Refusal::Lost(Loss::Gone))
             }
@@ -79,10 +79,10 @@ impl Lock {
     /// What a session leaves to be done, the end of an item stream for one, may be done now; its end
     /// has to be reported like a call's. Later, where this is false.
     pub(crate) fn late_start(&mut self, session: u64) -> bool {
-        let may = match &self.state {
-            State::Free => true,
-            State::Held(hold) => hold.is_of(session),
-            State::Away { .. } | State::Ending { .. } | State::Resting { .. } => false,
+        let may = match &self.phase {
+            LockPhase::Free => true,
+            LockPhase::Held(hold) => hold.is_of(session),
+            LockPhase::Away { .. } | LockPhase::Ending { .. } | LockPhase::Resting { .. } => false,
         };
         if may {
             *self.calls.entry(session).or_insert(0) += 1;
@@ -105,18 +105,22 @@ impl Lock {
             lost.told |= call == Call::Drive;
             return Err(Refusal::Lost(lost.loss.clone()));
         }
-        match &self.state {
-            State::Held(hold) if hold.is_of(session) => Ok(()),
-            State::Held(hold) | State::Away { hold, .. } => Err(Refusal::locked(&hold.owner)),
-            State::Ending { after } => Err(Refusal::Ending { after: after.name().to_owned() }),
-            State::Resting { after } => Err(Refusal::Resting { after: after.name().to_owned() }),
-            State::Free => Ok(()),
+        match &self.phase {
+            LockPhase::Held(hold) if hold.is_of(session) => Ok(()),
+            LockPhase::Held(hold) | LockPhase::Away { hold, .. } => {
+                Err(Refusal::locked(&hold.owner))
+            }
+            LockPhase::Ending { after } => Err(Refusal::Ending { after: after.name().to_owned() }),
+            LockPhase::Resting { after } => {
+                Err(Refusal::Resting { after: after.name().to_owned() })
+            }
+            LockPhase::Free => Ok(()),
         }
     }
 
     /// A call that was let run, and was no read, has ended.
     pub(crate) fn call_end(&mut self, now: Instant, session: u64, effects: &mut Vec<Effect>) {
-        if let State::Held(hold) = &mut self.state
+        if let LockPhase::Held(hold) = &mut self.phase
             && hold.is_of(session)
         {
             hold.used = now;
@@ -148,7 +152,7 @@ impl Lock {
     /// Whether the next in the queue keeps others' calls out of a free lock.
     fn keeps_out(&mut self, now: Instant) -> bool {
         match self.block {
-            Block::Idle => self.block = Block::Until(now + PATIENCE),
+            Block::Idle => self.block = Block::Until(now + GRANT_PATIENCE),
             Block::Until(end) if now < end => {}
             Block::Until(_) => self.block = Block::Over { stuck: self.calls.clone() },
             Block::Over { .. } => {}

@@ -9,7 +9,7 @@
 //! - One owner at a time, and a new epoch for each; epochs only rise. Connections may join an
 //!   owner's possession by showing its token; it ends with the owner's.
 //! - A grant waits until no call of another connection runs. Meanwhile no new one is let run, for
-//!   [`PATIENCE`]: behind that only the calls are waited for that ran by then. Oneway calls that were
+//!   [`GRANT_PATIENCE`]: behind that only the calls are waited for that ran by then. Oneway calls that were
 //!   let run before, and wait in their object, are before it; but for those of a client that is gone
 //!   nobody waits longer than that.
 //! - Whoever waits is served in order. A token's owner goes first: the lock is its own already. A
@@ -30,11 +30,11 @@ use std::time::{Duration, Instant};
 use super::token::TokenHash;
 use super::types::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request};
 pub(crate) use calls::Call;
-pub(crate) use shown::Phase;
+pub(crate) use shown::PhaseView;
 
 /// How long a plain `lock()` waits for calls that are just running, and how long whoever is next
 /// keeps new ones out.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const GRANT_PATIENCE: Duration = Duration::from_secs(10);
 /// Requests that may wait for one lock.
 pub(crate) const MAX_WAITING: usize = 10_000;
 /// Tokens of broken locks that are remembered until their owners are told; of more, only until when
@@ -49,8 +49,8 @@ pub(crate) type Ticket = u64;
 pub(crate) enum Effect {
     /// Answer the request of this ticket. Every ticket is answered once.
     Answer(Ticket, Outcome),
-    /// Bring the object to rest, then report [`Lock::rested`].
-    Rest,
+    /// Bring the object to rest, then report [`Lock::safe_state_reached`].
+    BringToSafeState,
     /// Remember this.
     Record(Record),
 }
@@ -58,7 +58,7 @@ pub(crate) enum Effect {
 /// The lock of one object.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    state: State,
+    phase: LockPhase,
     queue: VecDeque<Waiting>,
     /// Driving calls that run, for each session.
     calls: BTreeMap<u64, u32>,
@@ -74,11 +74,11 @@ pub(crate) struct Lock {
     forgotten_until: Option<Instant>,
     next_epoch: u64,
     /// Whether there is anything to do at an owner's unwanted end.
-    rests: bool,
+    has_safe_state: bool,
 }
 
 #[derive(Debug)]
-enum State {
+enum LockPhase {
     Free,
     Held(Hold),
     /// The owner's connection has ended, and it may come back with its token.
@@ -130,19 +130,19 @@ struct Waiting {
     request: Request,
     since: Instant,
     deadline: Instant,
-    kind: Kind,
+    kind: WaitKind,
 }
 
 impl Waiting {
     /// Whether it has this session's place in the queue; who shows a token has none there.
     fn is_in_line(&self, session: u64) -> bool {
-        self.request.party.session == session && self.kind != Kind::Resuming
+        self.request.party.session == session && self.kind != WaitKind::Resuming
     }
 }
 
 /// What a ticket waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum WaitKind {
     /// Only for running calls to end.
     Plain,
     /// For whoever is before it.
@@ -168,9 +168,9 @@ struct Lost {
 
 impl Lock {
     /// A lock that nobody has. Epochs begin with `first_epoch`.
-    pub(crate) fn new(first_epoch: u64, rests: bool) -> Self {
+    pub(crate) fn new(first_epoch: u64, has_safe_state: bool) -> Self {
         Lock {
-            state: State::Free,
+            phase: LockPhase::Free,
             queue: VecDeque::new(),
             calls: BTreeMap::new(),
             lost: BTreeMap::new(),
@@ -179,7 +179,7 @@ impl Lock {
             revoked: VecDeque::new(),
             forgotten_until: None,
             next_epoch: first_epoch,
-            rests,
+            has_safe_state,
         }
     }
 
@@ -192,16 +192,18 @@ impl Lock {
         effects: &mut Vec<Effect>,
     ) {
         match self.place(now, &request) {
-            Ok(Place::Queue(kind)) => {
+            Ok(RequestPlace::Queue(kind)) => {
                 let wait = match kind {
-                    Kind::Plain => PATIENCE,
-                    Kind::Patient => request.wait.unwrap_or(PATIENCE),
-                    Kind::Resuming => request.wait.unwrap_or(PATIENCE).max(PATIENCE),
+                    WaitKind::Plain => GRANT_PATIENCE,
+                    WaitKind::Patient => request.wait.unwrap_or(GRANT_PATIENCE),
+                    WaitKind::Resuming => {
+                        request.wait.unwrap_or(GRANT_PATIENCE).max(GRANT_PATIENCE)
+                    }
                 };
                 let waiting = Waiting { ticket, request, since: now, deadline: now + wait, kind };
                 match kind {
-                    Kind::Resuming => self.queue.push_front(waiting),
-                    Kind::Plain | Kind::Patient => self.queue.push_back(waiting),
+                    WaitKind::Resuming => self.queue.push_front(waiting),
+                    WaitKind::Plain | WaitKind::Patient => self.queue.push_back(waiting),
                 }
                 self.replace_resuming(ticket, effects);
                 self.advance(now, effects);
@@ -210,10 +212,10 @@ impl Lock {
                     self.tick(now, effects);
                 }
             }
-            Ok(place @ (Place::Owner | Place::Member)) => {
-                let State::Held(hold) = &mut self.state else { return };
+            Ok(place @ (RequestPlace::Owner | RequestPlace::Member)) => {
+                let LockPhase::Held(hold) = &mut self.phase else { return };
                 hold.used = now;
-                if let Place::Owner = place {
+                if let RequestPlace::Owner = place {
                     hold.token = request.token.or(hold.token);
                 } else if hold.members.insert(request.party.session) {
                     self.lost.remove(&request.party.session);
@@ -241,19 +243,21 @@ impl Lock {
         if let Some(Lost { loss, .. }) = self.lost.remove(&session) {
             return Err(Refusal::Lost(loss));
         }
-        if let State::Held(hold) = &mut self.state
+        if let LockPhase::Held(hold) = &mut self.phase
             && hold.members.remove(&session)
         {
             return Ok(true);
         }
-        match &self.state {
-            State::Held(hold) if hold.owner.session == session => {
+        match &self.phase {
+            LockPhase::Held(hold) if hold.owner.session == session => {
                 self.end(now, Event::Unlocked, effects);
                 self.advance(now, effects);
                 Ok(true)
             }
-            State::Held(hold) | State::Away { hold, .. } => Err(Refusal::locked(&hold.owner)),
-            State::Free | State::Ending { .. } | State::Resting { .. } => Ok(false),
+            LockPhase::Held(hold) | LockPhase::Away { hold, .. } => {
+                Err(Refusal::locked(&hold.owner))
+            }
+            LockPhase::Free | LockPhase::Ending { .. } | LockPhase::Resting { .. } => Ok(false),
         }
     }
 
@@ -273,14 +277,14 @@ impl Lock {
         if let Some(broken) = self.take_revoked(token) {
             return Err(Refusal::Lost(Loss::Broken(broken)));
         }
-        match &self.state {
-            State::Held(hold) if hold.has_token(token) && !hold.is_of(session) => {}
-            State::Away { hold, .. } if hold.has_token(token) => {}
+        match &self.phase {
+            LockPhase::Held(hold) if hold.has_token(token) && !hold.is_of(session) => {}
+            LockPhase::Away { hold, .. } if hold.has_token(token) => {}
             _ => return Ok(false),
         }
         let by = by.to_owned();
         let loss = Loss::GivenBack { by: by.clone() };
-        self.refuse_waiting(&loss, effects, |waiting| waiting.kind == Kind::Resuming);
+        self.refuse_waiting(&loss, effects, |waiting| waiting.kind == WaitKind::Resuming);
         self.end(now, Event::GivenBack { by }, effects);
         self.advance(now, effects);
         Ok(true)
@@ -294,9 +298,9 @@ impl Lock {
         effects: &mut Vec<Effect>,
     ) -> bool {
         let loss = Loss::Broken(broken.clone());
-        match &self.state {
-            State::Held(_) => {}
-            State::Away { hold, until } => {
+        match &self.phase {
+            LockPhase::Held(_) => {}
+            LockPhase::Away { hold, until } => {
                 if let Some((token, _)) = hold.token {
                     let revoked = Revoked { token, broken: broken.clone(), until: *until };
                     self.revoked.push_back(revoked);
@@ -307,7 +311,7 @@ impl Lock {
                     self.forgotten_until = self.forgotten_until.max(Some(until));
                 }
             }
-            State::Free => {
+            LockPhase::Free => {
                 // What it waits for may never end, and so would what it keeps out.
                 let Some(next) = self.queue.front() else { return false };
                 let party = next.request.party.clone();
@@ -318,9 +322,9 @@ impl Lock {
                 self.advance(now, effects);
                 return true;
             }
-            State::Ending { .. } | State::Resting { .. } => return false,
+            LockPhase::Ending { .. } | LockPhase::Resting { .. } => return false,
         }
-        self.refuse_waiting(&loss, effects, |waiting| waiting.kind == Kind::Resuming);
+        self.refuse_waiting(&loss, effects, |waiting| waiting.kind == WaitKind::Resuming);
         self.end(now, Event::Broken(broken), effects);
         self.advance(now, effects);
         true
@@ -333,12 +337,12 @@ impl Lock {
             waiting.request.party.session == session
         });
         let is_awaited = self.is_resuming();
-        match &mut self.state {
-            State::Held(hold) if hold.owner.session == session => match hold.token {
+        match &mut self.phase {
+            LockPhase::Held(hold) if hold.owner.session == session => match hold.token {
                 Some((_, ttl)) if !ttl.is_zero() || is_awaited => self.suspend(now, ttl, effects),
                 _ => self.end(now, Event::Disconnected, effects),
             },
-            State::Held(hold) => {
+            LockPhase::Held(hold) => {
                 hold.members.remove(&session);
             }
             _ => {}
@@ -354,9 +358,9 @@ impl Lock {
     }
 
     /// The object has come to rest.
-    pub(crate) fn rested(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if matches!(self.state, State::Resting { .. }) {
-            self.state = State::Free;
+    pub(crate) fn safe_state_reached(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if matches!(self.phase, LockPhase::Resting { .. }) {
+            self.phase = LockPhase::Free;
         }
         self.advance(now, effects);
     }
@@ -364,25 +368,25 @@ impl Lock {
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let mut is_abandoned = false;
-        let busy = match &self.state {
-            State::Ending { after } => Refusal::Ending { after: after.name().to_owned() },
-            State::Resting { after } => Refusal::Resting { after: after.name().to_owned() },
-            State::Free | State::Held(_) | State::Away { .. } => Refusal::Busy,
+        let busy = match &self.phase {
+            LockPhase::Ending { after } => Refusal::Ending { after: after.name().to_owned() },
+            LockPhase::Resting { after } => Refusal::Resting { after: after.name().to_owned() },
+            LockPhase::Free | LockPhase::Held(_) | LockPhase::Away { .. } => Refusal::Busy,
         };
         self.queue.retain(|waiting| {
             let stays = now < waiting.deadline;
             if !stays {
-                is_abandoned |= waiting.kind == Kind::Resuming;
+                is_abandoned |= waiting.kind == WaitKind::Resuming;
                 let outcome = match waiting.kind {
-                    Kind::Patient => Outcome::TimedOut,
-                    Kind::Plain | Kind::Resuming => Outcome::Refused(busy.clone()),
+                    WaitKind::Patient => Outcome::TimedOut,
+                    WaitKind::Plain | WaitKind::Resuming => Outcome::Refused(busy.clone()),
                 };
                 effects.push(Effect::Answer(waiting.ticket, outcome));
             }
             stays
         });
         // Its owner is there, and told to ask again: it must find its lock when it does.
-        if let State::Away { hold, until } = &mut self.state
+        if let LockPhase::Away { hold, until } = &mut self.phase
             && is_abandoned
             && let Some((_, ttl)) = hold.token
         {
@@ -393,11 +397,11 @@ impl Lock {
 }
 
 /// Where a request stands.
-enum Place {
+enum RequestPlace {
     /// The lock is the asker's already.
     Owner,
     /// The asker has shown the owner's token at another object of the lock, now or before.
     Member,
     /// It has to wait, if only for a moment.
-    Queue(Kind),
+    Queue(WaitKind),
 }

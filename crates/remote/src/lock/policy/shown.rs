@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::super::token::TokenHash;
 use super::super::types::Party;
-use super::{Hold, Lock, State, Ticket};
+use super::{Hold, Lock, LockPhase, Ticket};
 
 /// How it stands with a lock.
 #[derive(Debug)]
-pub(crate) enum Phase<'a> {
+pub(crate) enum PhaseView<'a> {
     Free,
     Held(&'a Hold),
     /// Kept until then for an owner who is away.
@@ -24,24 +24,24 @@ pub(crate) enum Phase<'a> {
 }
 
 impl Lock {
-    pub(crate) fn phase(&self) -> Phase<'_> {
-        match &self.state {
-            State::Free => match self.queue.front() {
-                Some(next) => Phase::Granting(&next.request.party),
-                None => Phase::Free,
+    pub(crate) fn phase(&self) -> PhaseView<'_> {
+        match &self.phase {
+            LockPhase::Free => match self.queue.front() {
+                Some(next) => PhaseView::Granting(&next.request.party),
+                None => PhaseView::Free,
             },
-            State::Held(hold) => Phase::Held(hold),
-            State::Away { hold, until } => Phase::Away(hold, *until),
-            State::Ending { after } => Phase::Ending(after),
-            State::Resting { after } => Phase::Resting(after),
+            LockPhase::Held(hold) => PhaseView::Held(hold),
+            LockPhase::Away { hold, until } => PhaseView::Away(hold, *until),
+            LockPhase::Ending { after } => PhaseView::Ending(after),
+            LockPhase::Resting { after } => PhaseView::Resting(after),
         }
     }
 
     /// Whoever has the lock, and until when it is kept where its owner is away.
     pub(crate) fn hold(&self) -> Option<(&Hold, Option<Instant>)> {
         match self.phase() {
-            Phase::Held(hold) => Some((hold, None)),
-            Phase::Away(hold, until) => Some((hold, Some(until))),
+            PhaseView::Held(hold) => Some((hold, None)),
+            PhaseView::Away(hold, until) => Some((hold, Some(until))),
             _ => None,
         }
     }
@@ -53,8 +53,8 @@ impl Lock {
 
     /// Whether a call of the owner runs.
     pub(crate) fn is_in_use(&self) -> bool {
-        match &self.state {
-            State::Held(hold) => self.calls.keys().any(|session| hold.is_of(*session)),
+        match &self.phase {
+            LockPhase::Held(hold) => self.calls.keys().any(|session| hold.is_of(*session)),
             _ => false,
         }
     }
@@ -69,20 +69,20 @@ impl Lock {
 
     /// Whether the object is brought to rest because of this session, or is about to be, or will be
     /// if the session's client does not come back.
-    pub(crate) fn rests_after(&self, session: u64) -> bool {
-        match &self.state {
-            State::Ending { after } => self.rests && after.session == session,
-            State::Resting { after } => after.session == session,
-            State::Away { hold, .. } => self.rests && hold.owner.session == session,
-            State::Free | State::Held(_) => false,
+    pub(crate) fn needs_safe_state_after(&self, session: u64) -> bool {
+        match &self.phase {
+            LockPhase::Ending { after } => self.has_safe_state && after.session == session,
+            LockPhase::Resting { after } => after.session == session,
+            LockPhase::Away { hold, .. } => self.has_safe_state && hold.owner.session == session,
+            LockPhase::Free | LockPhase::Held(_) => false,
         }
     }
 
     /// Whether the session has lost the lock, and has not got it again.
     pub(crate) fn has_lost(&self, session: u64) -> bool {
-        let is_last = match &self.state {
-            State::Ending { after } | State::Resting { after } => after.session == session,
-            State::Free | State::Held(_) | State::Away { .. } => false,
+        let is_last = match &self.phase {
+            LockPhase::Ending { after } | LockPhase::Resting { after } => after.session == session,
+            LockPhase::Free | LockPhase::Held(_) | LockPhase::Away { .. } => false,
         };
         is_last || self.lost.contains_key(&session)
     }
@@ -94,8 +94,8 @@ impl Lock {
 
     /// When [`tick`](Self::tick) has something to do next.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let away = match &self.state {
-            State::Away { until, .. } if !self.is_resuming() => Some(*until),
+        let away = match &self.phase {
+            LockPhase::Away { until, .. } if !self.is_resuming() => Some(*until),
             _ => None,
         };
         self.queue.iter().map(|waiting| waiting.deadline).chain(away).min()

@@ -9,12 +9,17 @@ use std::time::{Duration, Instant};
 use super::super::token::TokenHash;
 use super::super::types::{Break, Event, Loss, Outcome, Record, Refusal, Request};
 use super::{
-    Block, Effect, Hold, Kind, Lock, Lost, MAX_WAITING, PATIENCE, Place, State, Ticket, Waiting,
+    Block, Effect, GRANT_PATIENCE, Hold, Lock, LockPhase, Lost, MAX_WAITING, RequestPlace, Ticket,
+    WaitKind, Waiting,
 };
 
 impl Lock {
     /// What a request has to wait for.
-    pub(super) fn place(&mut self, now: Instant, request: &Request) -> Result<Place, Refusal> {
+    pub(super) fn place(
+        &mut self,
+        now: Instant,
+        request: &Request,
+    ) -> Result<RequestPlace, Refusal> {
         let session = request.party.session;
         if self.gone.contains_key(&session) {
             return Err(Refusal::Lost(Loss::Gone));
@@ -33,24 +38,32 @@ impl Lock {
         }
         let next = self.queue.front().map(|waiting| &waiting.request.party);
         let next = next.filter(|next| next.session != session);
-        match &self.state {
-            State::Held(hold) if hold.owner.session == session => return Ok(Place::Owner),
-            State::Held(hold) if hold.members.contains(&session) => return Ok(Place::Member),
-            State::Held(hold) | State::Away { hold, .. } => {
+        match &self.phase {
+            LockPhase::Held(hold) if hold.owner.session == session => {
+                return Ok(RequestPlace::Owner);
+            }
+            LockPhase::Held(hold) if hold.members.contains(&session) => {
+                return Ok(RequestPlace::Member);
+            }
+            LockPhase::Held(hold) | LockPhase::Away { hold, .. } => {
                 let kept = hold.token.map(shown);
-                let in_time = match &self.state {
-                    State::Away { until, .. } => now < *until || self.is_resuming(),
+                let in_time = match &self.phase {
+                    LockPhase::Away { until, .. } => now < *until || self.is_resuming(),
                     _ => true,
                 };
                 if kept.is_some() && kept == request.token.map(shown) && in_time {
-                    let joins = matches!(self.state, State::Held(_)) && hold.via != request.via;
-                    return Ok(if joins { Place::Member } else { Place::Queue(Kind::Resuming) });
+                    let joins = matches!(self.phase, LockPhase::Held(_)) && hold.via != request.via;
+                    return Ok(if joins {
+                        RequestPlace::Member
+                    } else {
+                        RequestPlace::Queue(WaitKind::Resuming)
+                    });
                 }
                 if request.wait.is_none() {
                     return Err(Refusal::locked(&hold.owner));
                 }
             }
-            State::Free | State::Ending { .. } | State::Resting { .. } => {
+            LockPhase::Free | LockPhase::Ending { .. } | LockPhase::Resting { .. } => {
                 if request.wait.is_none()
                     && let Some(next) = next
                 {
@@ -73,7 +86,11 @@ impl Lock {
         if self.queue.len() >= MAX_WAITING {
             return Err(Refusal::Crowded { waiting: self.queue.len() });
         }
-        Ok(Place::Queue(if request.wait.is_none() { Kind::Plain } else { Kind::Patient }))
+        Ok(RequestPlace::Queue(if request.wait.is_none() {
+            WaitKind::Plain
+        } else {
+            WaitKind::Patient
+        }))
     }
 
     /// How the lock of this token was broken while its owner was away; told once.
@@ -87,13 +104,13 @@ impl Lock {
     pub(super) fn replace_resuming(&mut self, ticket: Ticket, effects: &mut Vec<Effect>) {
         let first = self.queue.front();
         let Some(first) =
-            first.filter(|first| (first.ticket, first.kind) == (ticket, Kind::Resuming))
+            first.filter(|first| (first.ticket, first.kind) == (ticket, WaitKind::Resuming))
         else {
             return;
         };
         let loss = Loss::TakenOver { by: first.request.party.name().to_owned() };
         self.refuse_waiting(&loss, effects, |waiting| {
-            waiting.kind == Kind::Resuming && waiting.ticket != ticket
+            waiting.kind == WaitKind::Resuming && waiting.ticket != ticket
         });
     }
 
@@ -115,25 +132,27 @@ impl Lock {
     }
 
     pub(super) fn is_resuming(&self) -> bool {
-        self.queue.front().is_some_and(|first| first.kind == Kind::Resuming)
+        self.queue.front().is_some_and(|first| first.kind == WaitKind::Resuming)
     }
 
     /// Keeps the lock for an owner whose connection is gone.
     pub(super) fn suspend(&mut self, now: Instant, ttl: Duration, effects: &mut Vec<Effect>) {
-        let State::Held(mut hold) = std::mem::replace(&mut self.state, State::Free) else { return };
+        let LockPhase::Held(mut hold) = std::mem::replace(&mut self.phase, LockPhase::Free) else {
+            return;
+        };
         effects.push(record(&hold, Event::Suspended { ttl }, None));
         self.bereave(&std::mem::take(&mut hold.members), &Loss::Gone);
         self.lost.insert(hold.owner.session, Lost { loss: Loss::Gone, told: false });
-        self.state = State::Away { hold, until: now + ttl };
+        self.phase = LockPhase::Away { hold, until: now + ttl };
     }
 
     /// Ends whoever's possession there is.
     pub(super) fn end(&mut self, now: Instant, event: Event, effects: &mut Vec<Effect>) {
-        let (hold, is_there) = match std::mem::replace(&mut self.state, State::Free) {
-            State::Held(hold) => (hold, true),
-            State::Away { hold, .. } => (hold, false),
-            other @ (State::Free | State::Ending { .. } | State::Resting { .. }) => {
-                self.state = other;
+        let (hold, is_there) = match std::mem::replace(&mut self.phase, LockPhase::Free) {
+            LockPhase::Held(hold) => (hold, true),
+            LockPhase::Away { hold, .. } => (hold, false),
+            other @ (LockPhase::Free | LockPhase::Ending { .. } | LockPhase::Resting { .. }) => {
+                self.phase = other;
                 return;
             }
         };
@@ -152,8 +171,8 @@ impl Lock {
         }
         // Who gives it up, or takes it over from itself, leaves the instrument as it wants it.
         let is_own_will = matches!(event, Event::Unlocked | Event::TakenOver { .. });
-        if !is_own_will && (self.rests || !self.calls.is_empty()) {
-            self.state = State::Ending { after: hold.owner.clone() };
+        if !is_own_will && (self.has_safe_state || !self.calls.is_empty()) {
+            self.phase = LockPhase::Ending { after: hold.owner.clone() };
         }
         effects.push(record(&hold, event, Some(now.duration_since(hold.since))));
     }
@@ -167,39 +186,39 @@ impl Lock {
 
     /// Does whatever has become possible.
     pub(super) fn advance(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if let State::Away { until, .. } = &self.state
+        if let LockPhase::Away { until, .. } = &self.phase
             && now >= *until
             && !self.is_resuming()
         {
             self.end(now, Event::Expired, effects);
         }
-        if let State::Ending { after } = &self.state
+        if let LockPhase::Ending { after } = &self.phase
             && self.calls.is_empty()
         {
-            if self.rests {
-                self.state = State::Resting { after: after.clone() };
-                effects.push(Effect::Rest);
+            if self.has_safe_state {
+                self.phase = LockPhase::Resting { after: after.clone() };
+                effects.push(Effect::BringToSafeState);
             } else {
-                self.state = State::Free;
+                self.phase = LockPhase::Free;
             }
         }
-        let may_grant = match &self.state {
-            State::Free => true,
-            State::Held(_) | State::Away { .. } => self.is_resuming(),
-            State::Ending { .. } | State::Resting { .. } => false,
+        let may_grant = match &self.phase {
+            LockPhase::Free => true,
+            LockPhase::Held(_) | LockPhase::Away { .. } => self.is_resuming(),
+            LockPhase::Ending { .. } | LockPhase::Resting { .. } => false,
         };
         let Some(next) = self.queue.front().map(|next| &next.request.party) else { return };
         if !may_grant {
             return;
         }
         if self.calls.keys().all(|session| *session == next.session) {
-            if let State::Held(_) = &self.state {
+            if let LockPhase::Held(_) = &self.phase {
                 let by = next.name().to_owned();
                 self.end(now, Event::TakenOver { by }, effects);
             }
             self.grant(now, effects);
-        } else if let (State::Free, Block::Idle) = (&self.state, &self.block) {
-            self.block = Block::Until(now + PATIENCE);
+        } else if let (LockPhase::Free, Block::Idle) = (&self.phase, &self.block) {
+            self.block = Block::Until(now + GRANT_PATIENCE);
         }
     }
 
@@ -219,10 +238,10 @@ impl Lock {
             via: request.via,
             members: BTreeSet::new(),
         };
-        let event = if kind == Kind::Resuming { Event::Resumed } else { Event::Granted };
+        let event = if kind == WaitKind::Resuming { Event::Resumed } else { Event::Granted };
         effects.push(record(&hold, event, None));
         effects.push(Effect::Answer(ticket, Outcome::Granted { epoch }));
-        self.state = State::Held(hold);
+        self.phase = LockPhase::Held(hold);
         // A connection may have asked more than once; it has what it asked for.
         self.queue.retain(|waiting| {
             let stays = waiting.request.party.session != session;

@@ -1,0 +1,82 @@
+//! Running calls of objects with locks: the lock is asked at the start and hears of the end.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use wire::exception::Exception;
+
+use crate::daemon::locks::table::LockTable;
+use crate::lock::policy::Call;
+use crate::object::StartCheck;
+
+impl LockTable {
+    /// Starts a call of `member` that drives the object; it counts as running until the result is
+    /// dropped. `None` where the object has no lock.
+    ///
+    /// # Errors
+    /// It must not run.
+    pub(crate) fn start_call(
+        self: &Arc<Self>,
+        id: &str,
+        session: u64,
+        member: Option<&str>,
+        is_oneway: bool,
+    ) -> Result<Option<RunningCall>, Exception> {
+        let mut state = self.state();
+        // An object that shares the lock may go while its call runs; the lock stays.
+        let id = state.lock_id(id).to_owned();
+        let Some(entry) = state.entries.get_mut(&id) else { return Ok(None) };
+        let allowed =
+            |member: &str| entry.settings.read_while_locked.iter().any(|name| name == member);
+        let call = match member.is_some_and(allowed) {
+            true => Call::Read,
+            false if is_oneway => Call::Send,
+            false => Call::Drive,
+        };
+        entry.lock.call_start(Instant::now(), session, call)?;
+        Ok(Some(RunningCall { locks: Arc::clone(self), id, session, call }))
+    }
+
+    /// Starts what a session has left to be done; it counts as running until the result is dropped.
+    /// `None` if another has the lock now.
+    pub(crate) fn start_late(self: &Arc<Self>, id: &str, session: u64) -> Option<RunningCall> {
+        let mut state = self.state();
+        let id = state.lock_id(id).to_owned();
+        let entry = state.entries.get_mut(&id)?;
+        let may = entry.lock.late_start(session);
+        may.then(|| RunningCall { locks: Arc::clone(self), id, session, call: Call::Drive })
+    }
+}
+
+/// A running call of an object with a lock. It has ended when this is dropped.
+pub(crate) struct RunningCall {
+    locks: Arc<LockTable>,
+    id: String,
+    session: u64,
+    call: Call,
+}
+
+impl RunningCall {
+    /// The check whether the call may still start, for an object that has made it wait.
+    pub(crate) fn start_check(&self) -> StartCheck {
+        let (locks, id) = (Arc::downgrade(&self.locks), self.id.clone());
+        let (session, call) = (self.session, self.call);
+        StartCheck::by(move || {
+            let Some(locks) = locks.upgrade() else { return Ok(()) };
+            let mut state = locks.state();
+            let Some(entry) = state.entries.get_mut(&id) else { return Ok(()) };
+            Ok(entry.lock.call_begin(Instant::now(), session, call)?)
+        })
+    }
+}
+
+impl Drop for RunningCall {
+    fn drop(&mut self) {
+        if self.call != Call::Read {
+            let session = self.session;
+            self.locks.event(&self.id, |_, entry, now, effects| {
+                entry.lock.call_end(now, session, effects);
+            });
+        }
+    }
+}
