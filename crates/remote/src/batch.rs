@@ -11,8 +11,8 @@ use wire::value::Value;
 
 use crate::object::{Answer, CallResult, MethodCall, Reply, ReplyBody};
 
-/// Bytes of memory for the results of a batch: a short call, made a million times in one small request,
-/// may return much each time.
+/// Bytes of memory for the results of a batch: a short call, made a million times in one small
+/// request, may return much each time.
 pub(crate) const MAX_BYTES: usize = 256 << 20;
 /// The same for all unfinished batches of the process together.
 pub(crate) const MAX_BYTES_IN_ALL: usize = 512 << 20;
@@ -26,7 +26,7 @@ pub(crate) struct Results {
 }
 
 impl Results {
-    /// Adds a result; false where the batch ends. What a call raised stands in its place.
+    /// Adds a result; false where the batch ends. An exception stands in the place of its call.
     pub(crate) fn push(&mut self, result: Result<Value, Exception>) -> bool {
         let result = result.and_then(|value| {
             let memory = value.memory();
@@ -70,7 +70,7 @@ impl Drop for Results {
     }
 }
 
-/// An object has said of bytes that they are a value, and they are none.
+/// The bytes of a result are not a value, though its object said so.
 pub(crate) fn unreadable(error: &DecodeError) -> Exception {
     Exception::daemon_error(format!("a result cannot be read: {error}"))
 }
@@ -96,8 +96,8 @@ pub(crate) fn entry(method: &str, result: CallResult) -> Result<Value, Exception
     }
 }
 
-/// Carries out a batch by calling `one` for each entry, stopping behind the first that raises:
-/// what it raised stands in its place in the list.
+/// Carries out a batch by calling `one` for each entry, stopping after the first that raises:
+/// its exception stands in its place in the list.
 pub async fn batch(
     calls: Vec<MethodCall>,
     mut one: impl FnMut(MethodCall) -> Answer,

@@ -57,8 +57,8 @@ fn has_few_parts(value: &Value, left: &mut usize) -> bool {
     }
 }
 
-/// Polls a future, each poll as [`run_blocking`] does if they are `long`. It takes a reference, since a
-/// future that is moved into another may take its memory twice.
+/// Polls a future, each poll as [`run_blocking`] does if they are `long`. It takes a reference,
+/// since a future that is moved into another may take its memory twice.
 pub(crate) fn poll_blocking_if<F: Future>(
     mut work: Pin<&mut F>,
     long: bool,

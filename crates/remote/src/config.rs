@@ -47,7 +47,7 @@ impl Default for StreamLimits {
 /// A daemon's settings.
 #[derive(Clone, Debug)]
 pub struct DaemonConfig {
-    /// What the daemon is called in logs and errors.
+    /// The name of the daemon in logs and errors.
     pub name: String,
     /// `thread` or `multiplex`.
     pub server_type: ServerType,
@@ -73,12 +73,12 @@ pub struct DaemonConfig {
     /// reserve with [`Context::answer_memory`](crate::Context::answer_memory).
     pub answer_memory: Option<usize>,
     /// Bytes of memory for requests beyond 64 KiB, over all connections. With more, the next one
-    /// waits; one that needs more by itself has to be alone. As much again is for requests that have
-    /// not arrived completely.
+    /// waits; one that needs more by itself has to be alone. As much again is for requests that
+    /// have not arrived completely.
     pub request_memory: usize,
     /// Bytes of an answer at most; if absent, as many as a request may have.
     pub max_answer: Option<usize>,
-    /// What a peer may send once its handshake is done.
+    /// The limits of messages after the handshake.
     pub limits: Limits,
     /// A handshake must be complete within this time, however its bytes arrive.
     pub handshake_timeout: Duration,

@@ -1,10 +1,10 @@
 //! Pyro5 over tokio: daemons that serve objects, and proxies that call them.
 //!
-//! Owns connections: handshakes, places, sessions, the order of calls, streams of items, and the
-//! client's side of the same. The bytes are [`wire`]'s; what an object does is its own business.
+//! Connections: handshakes, the pool, sessions, the order of calls, item streams, and the client's
+//! side of the same. The bytes are [`wire`]'s.
 //!
-//! Both sides speak to Pyro5's own: a stock `Pyro5.api.Proxy` calls what a [`Daemon`] serves, and
-//! a [`Proxy`] calls what a Python daemon serves. All of it runs under tokio, whose `time` and `net`
+//! Both sides speak to Pyro5's own: a stock `Pyro5.api.Proxy` calls what a [`Daemon`] serves, and a
+//! [`Proxy`] calls what a Python daemon serves. All of it runs under tokio, whose `time` and `net`
 //! drivers must be on (`#[tokio::main]` does that).
 //!
 //! # Serve
@@ -45,13 +45,14 @@
 //! # }
 //! ```
 //!
-//! [`PerSession`] and [`PerCall`] make instances as Pyro5's instance modes do. What is more than a
-//! type with methods (a gateway, an object whose members are known at run time) implements
+//! [`PerSession`] and [`PerCall`] make instances as Pyro5's instance modes do. An object that is
+//! more than a type with methods (a gateway, members that are known at run time) implements
 //! [`Object`] itself.
 //!
-//! A daemon serves whoever reaches its address. [`Daemon::with_validator`] decides about each
-//! client by what its handshake says, [`DaemonConfig::tls`] encrypts and can ask for certificates,
-//! and a Unix socket ([`Listener::bind_unix`]) is for those whom the file system lets at it.
+//! A daemon serves every client that reaches its address. [`Daemon::with_validator`] decides about
+//! each client by what its handshake says, [`DaemonConfig::tls`] encrypts and can ask for
+//! certificates, and a Unix socket ([`Listener::bind_unix`]) is for clients that the file system
+//! lets at it.
 //!
 //! # Call
 //!
@@ -153,9 +154,9 @@
 //!
 //! # TLS
 //!
-//! With the files that Pyro5's SSL settings name. A self-signed certificate is accepted by whoever
-//! has that certificate in its file of trusted ones; one that an authority has issued, by whoever
-//! has the authority's and calls the server by its name.
+//! With the files that Pyro5's SSL settings name. A client accepts a self-signed certificate if
+//! that is in its file of trusted ones. It accepts a certificate of an authority if it trusts the
+//! authority and calls the server by its name.
 //!
 //! ```no_run
 //! use remote::{ClientTls, DaemonConfig, Identity, Proxy, ServerTls};
@@ -177,9 +178,9 @@
 //!
 //! # Errors
 //!
-//! What the remote object raised is an answer like any other: [`Error::Remote`] has the class, the
-//! arguments, the attributes and the remote traceback. Every other [`Error`] is about the way there.
-//! On the serving side [`trait@IntoException`] names the class that an error becomes.
+//! An exception of the remote object is an answer like any other: [`Error::Remote`] has the class,
+//! the arguments, the attributes and the remote traceback. Every other [`Error`] is about the way
+//! there. On the serving side [`trait@IntoException`] names the class that an error becomes.
 //!
 //! ```
 //! use remote::{Error, Exception, Proxy};
@@ -206,7 +207,8 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use remote::{Answer, Daemon, DaemonConfig, Exception, Metadata, Object, Operation, Request, Session};
+//! use remote::{Answer, Daemon, DaemonConfig, Exception, Metadata, Object, Operation, Request};
+//! use remote::Session;
 //!
 //! /// Echoes whatever is called.
 //! struct Echo;

@@ -1,8 +1,8 @@
 //! A value that has its serializer's bytes already.
 //!
-//! Owns a payload in two parts: a short beginning, and the rest in the buffer where it was made. To
-//! copy megabytes behind a header takes as long as to send them; most of that is the making of
-//! room for the copy.
+//! Its payload has two parts: a short beginning, and the rest in the buffer where it was made.
+//! Copying megabytes after a header would take as long as sending them; most of that is allocating
+//! the copy.
 
 use std::io::IoSlice;
 
@@ -10,7 +10,7 @@ use wire::serializer::Serializer;
 use wire::value::Value;
 use wire::{DecodeError, Limits};
 
-/// From this length on a second part of a message is worth its trouble.
+/// Bytes from which on a second part of a message is worth the effort.
 pub(crate) const LARGE: usize = 64 * 1024;
 
 /// A value in the form of one serializer.
@@ -30,7 +30,7 @@ impl Serialized {
     /// The value itself.
     ///
     /// # Errors
-    /// It is none.
+    /// The bytes are not a value.
     pub fn read(&self) -> Result<Value, DecodeError> {
         let bytes = [&self.begin, self.rest.bytes()].concat();
         // It has its memory already.
@@ -41,7 +41,7 @@ impl Serialized {
     /// as they are; else the buffer again.
     ///
     /// # Errors
-    /// It is none of these.
+    /// The bytes are few, or stand in a message in another form.
     pub fn bytes(serializer: Serializer, buffer: Vec<u8>, from: usize) -> Result<Self, Vec<u8>> {
         let length = buffer.len().saturating_sub(from);
         let mut begin = Vec::new();
@@ -52,11 +52,11 @@ impl Serialized {
     }
 }
 
-/// The end of a message, in a buffer of its own.
+/// The end of a message, in a separate buffer.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Behind {
     buffer: Vec<u8>,
-    /// What is before has been sent, or is no part of it.
+    /// The bytes before this have been sent, or are no part of it.
     from: usize,
 }
 
@@ -79,19 +79,19 @@ impl<'a> Sending<'a> {
         Sending { first, sent: 0, behind }
     }
 
-    /// What is left to be sent.
+    /// The bytes that are left to be sent.
     pub(crate) fn left(&self) -> [IoSlice<'_>; 2] {
         let first = self.first.get(self.sent..).unwrap_or_default();
         let behind = self.behind.as_ref().map(Behind::bytes).unwrap_or_default();
         [IoSlice::new(first), IoSlice::new(behind)]
     }
 
-    /// How much that is.
+    /// How many bytes that are.
     pub(crate) fn len(&self) -> usize {
         self.left().iter().map(|part| part.len()).sum()
     }
 
-    /// So much of it has been sent.
+    /// As many bytes have been sent.
     pub(crate) fn advance(&mut self, bytes: usize) {
         let of_first = bytes.min(self.first.len().saturating_sub(self.sent));
         self.sent += of_first;
@@ -100,7 +100,7 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// Gives back the memory of what has been sent.
+    /// Releases the memory of the bytes that have been sent.
     pub(crate) fn give_back(&mut self) {
         self.first.drain(..self.sent.min(self.first.len()));
         self.first.shrink_to_fit();

@@ -39,9 +39,9 @@ impl Session {
         Session { id, peer, object, handshake, ended, oneway_queue }
     }
 
-    /// Waits for the turn of a oneway call to begin, in order of arrival. Calls that follow a oneway
-    /// call must not overtake it, in objects that start calls on several threads; and oneway calls
-    /// may begin after their session has ended.
+    /// Waits for the turn of a oneway call to begin, in order of arrival. Calls that follow a
+    /// oneway call must not overtake it, in objects that start calls on several threads; and oneway
+    /// calls may begin after their session has ended.
     pub async fn oneway_turn(&self) -> OnewayTurn {
         let queue = self.oneway_queue.get_or_init(Arc::default);
         OnewayTurn { _turn: Arc::clone(queue).lock_owned().await }

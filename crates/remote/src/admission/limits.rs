@@ -1,4 +1,5 @@
-//! All limits of a daemon in one table: what each protects, its default, and what a client sees.
+//! All limits of a daemon in one table, each with its default, its purpose and its effect on a
+//! client.
 //!
 //! A further limit is a row here, and slots or a budget in [`Admission`](super::Admission). The
 //! table in docs/servers.md is printed from this one.
@@ -25,13 +26,13 @@ pub(crate) const TRANSFER_MEMORY_WAIT: Duration = Duration::from_secs(120);
 /// One limit of a daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// What is limited.
+    /// The thing that is limited.
     pub name: &'static str,
     /// The limit where the configuration gives no other.
     pub default: String,
-    /// What would fail without it.
+    /// The part that would fail without it.
     pub protects: &'static str,
-    /// What happens to a client, or is said to it, at the limit.
+    /// The effect on a client at the limit, or the text that it reads.
     pub client_sees: String,
 }
 

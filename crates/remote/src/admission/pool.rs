@@ -1,10 +1,10 @@
 //! A connection's slot in the pool, and calls whose clients are gone.
 //!
-//! Under Pyro5 a call that hangs keeps its client's slot after the client has given up, and each new
-//! attempt takes another, until there are none. Here the slot is free again and the call goes on
-//! without one: it cannot be ended from outside. An object may have only so many of those orphaned
-//! calls. They are counted in a `thread` daemon only: in a `multiplex` daemon one call runs at a
-//! time, and those that wait for it are no sign of trouble.
+//! Under Pyro5 a call that hangs keeps its client's slot after the client has given up, and each
+//! new attempt takes another, until all are taken. Here the slot is free again and the call goes on
+//! without one, since it cannot be ended from outside. The number of such orphaned calls of an
+//! object is limited. They are counted in a `thread` daemon only: in a `multiplex` daemon one call
+//! runs at a time, and those that wait for it are no sign of trouble.
 
 use tracing::warn;
 use wire::exception::Exception;

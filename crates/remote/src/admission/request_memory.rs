@@ -1,10 +1,10 @@
 //! How much memory a request takes, and its reservation.
 //!
-//! A request's bytes say little of what its values take: a few kilobytes, compressed, may be as large
-//! as a message's limit allows. Each is therefore taken for what it is likely to need, and decoded
-//! within that; one that turns out to need more waits for the most that it could need, and is decoded
-//! again. Then it keeps what it took, until its object has done with the arguments. Small requests
-//! reserve nothing and never wait for large ones.
+//! A request's bytes say little of what its values take: a few kilobytes, compressed, may be as
+//! large as a message's limit allows. Each is therefore taken for what it is likely to need, and
+//! decoded within that; one that turns out to need more waits for the most that it could need, and
+//! is decoded again. Then it keeps what it took, until its object has done with the arguments.
+//! Small requests reserve nothing and never wait for large ones.
 
 use std::sync::Arc;
 
@@ -18,7 +18,8 @@ use crate::frames::FrameReader;
 
 /// A request whose payload has no more bytes than this reserves nothing.
 pub(crate) const SMALL_REQUEST_BYTES: usize = 64 << 10;
-/// Bytes of memory that a byte of a payload likely takes, for numbers and texts as people send them.
+/// Bytes of memory that a byte of a payload likely takes, for numbers and texts as people send
+/// them.
 const LIKELY_BYTES_PER_BYTE: usize = 16;
 /// Bytes of memory that a byte of a payload takes at most.
 const MOST_BYTES_PER_BYTE: usize = 64;
@@ -42,17 +43,17 @@ pub(crate) struct RequestPermit {
 }
 
 impl MemoryNeed {
-    /// What a payload of as many bytes is likely to need.
+    /// The likely need of a payload of as many bytes.
     pub(crate) fn likely(payload: usize, limits: &Limits) -> Self {
         MemoryNeed { payload, values: values(payload, LIKELY_BYTES_PER_BYTE, limits) }
     }
 
-    /// What it can need at most.
+    /// Its largest possible need.
     pub(crate) fn most(payload: usize, limits: &Limits) -> Self {
         MemoryNeed { payload, values: values(payload, MOST_BYTES_PER_BYTE, limits) }
     }
 
-    /// What the message that has arrived is likely to need; `None` if it is small.
+    /// The likely need of the message that has arrived; `None` if it is small.
     pub(crate) fn of(header: &Header, arrived: &FrameReader, limits: &Limits) -> Option<Self> {
         let bytes = header.data_len as usize;
         if !header.flags.contains(Flags::COMPRESSED) {
@@ -120,9 +121,9 @@ impl RequestPermit {
 
 /// Releases the memory of a request whose values have just been freed.
 ///
-/// The allocator keeps freed memory for each thread by itself, and another thread's request gets the
-/// bytes that are released here. So the allocator returns it to the system first: six requests that
-/// were refused as too large took 1963 MiB without this, and less than 650 MiB with it.
+/// The allocator keeps freed memory for each thread by itself, and another thread's request gets
+/// the bytes that are released here. So the allocator returns it to the system first: six requests
+/// that were refused as too large took 1963 MiB without this, and less than 650 MiB with it.
 pub(crate) fn release_freed(permit: Option<RequestPermit>) {
     run_blocking(trim_allocator);
     drop(permit);
@@ -142,7 +143,8 @@ fn values(payload: usize, per_byte: usize, limits: &Limits) -> usize {
     payload.saturating_mul(per_byte).min(limits.memory)
 }
 
-/// Most compressed requests are small, which is soon seen; bytes that are no frame are refused later.
+/// Most compressed requests are small, which is soon seen; bytes that are no frame are refused
+/// later.
 fn inflates_to_little(header: &Header, arrived: &FrameReader, limits: &Limits) -> bool {
     arrived
         .parse_frame(*header, &Limits { inflated: SMALL_REQUEST_BYTES, ..limits.clone() })
@@ -190,7 +192,7 @@ mod tests {
             (SMALL_REQUEST_BYTES, false, None),
             (SMALL_REQUEST_BYTES + 1, false, Some(2 * MIB)),
             (SMALL_REQUEST_BYTES, true, None),
-            // What it inflates to, and the values made of that.
+            // Its inflated bytes, and the values made of them.
             (MIB, true, Some(5 * MIB)),
         ];
         for (payload, compress, expected) in cases {

@@ -1,8 +1,11 @@
-//! Spare file descriptors, for when the process has no others.
+//! Reserved file descriptors, for when the process has no others.
 //!
-//! Owns how many are kept back and when they are lent. Where descriptors run out, a connection
-//! that waits to be accepted can be neither taken nor refused, and whoever asks for a sign of life
-//! waits behind it. With a spare one, the next in line is taken and told.
+//! Where descriptors run out, a connection that waits to be accepted can be neither served nor
+//! refused, and those after it wait too, the supervisor's probe among them. With a reserved
+//! descriptor the next connection is accepted and refused with a reason.
+//!
+//! Measured without this, when clients that are in have all descriptors: the probe goes unanswered,
+//! and after 10 s the supervisor restarts the daemon, which disconnects all of them.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,15 +13,15 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 use tracing::debug;
 
-/// Kept back: as many newcomers can be heard at the same time. More than one, since between the
-/// moment that one is lent and that it is used, another thread may take it for a file of its own.
+/// Reserved descriptors: as many connections can be heard at the same time. More than one, since
+/// another thread may take a descriptor that has been lent for its own file.
 const MAX_RESERVED: usize = 8;
-/// Looks for descriptors that are about to be free,
+/// How often a look for descriptors that are about to be free is repeated.
 const MAX_LOOKS: usize = 10;
-/// and the time between two of them.
+/// The time between two of these looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The spare descriptors of a daemon.
+/// The reserved descriptors of a daemon.
 #[derive(Debug, Default)]
 pub(crate) struct ReservedFds {
     held: Mutex<Vec<Socket>>,
@@ -33,7 +36,7 @@ impl ReservedFds {
             match Socket::new(Domain::UNIX, Type::DGRAM, None) {
                 Ok(spare) => held.push(spare),
                 Err(error) => {
-                    debug!(%error, held = held.len(), "no spare file descriptors");
+                    debug!(%error, held = held.len(), "no file descriptors to reserve");
                     return false;
                 }
             }
@@ -41,7 +44,7 @@ impl ReservedFds {
         true
     }
 
-    /// Whether all are there, or will be in a moment: who is shown out takes one to go.
+    /// Whether all are there, or will be in a moment: an evicted connection frees its descriptor.
     pub(crate) async fn wait_for_all(&self) -> bool {
         for _ in 0..MAX_LOOKS {
             if self.refill() {
@@ -52,8 +55,8 @@ impl ReservedFds {
         self.refill()
     }
 
-    /// Lends one: there is a free descriptor now, unless somebody was quicker. False if all are
-    /// lent.
+    /// Lends one: there is a free descriptor now, unless another thread was quicker. False if all
+    /// are lent.
     pub(crate) fn lend(&self) -> bool {
         self.lock().pop().is_some()
     }
@@ -63,7 +66,7 @@ impl ReservedFds {
         !self.lock().is_empty()
     }
 
-    /// Gives them all up.
+    /// Releases all of them.
     pub(crate) fn release_all(&self) {
         self.lock().clear();
     }

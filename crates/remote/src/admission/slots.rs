@@ -1,8 +1,8 @@
 //! Slots: how many of a kind there may be at a time, in all and for each key.
 //!
 //! Three policies for one too many: it is refused ([`Slots::try_take`]), it waits in a fair queue
-//! ([`Slots::take`]), or the oldest slot is taken from its holder ([`Slots::take_evicting`]). A slot
-//! is free again when its guard is dropped. Knows neither clocks nor connections.
+//! ([`Slots::take`]), or the oldest slot is taken from its holder ([`Slots::take_evicting`]). A
+//! slot is free again when its guard is dropped. Knows neither clocks nor connections.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
@@ -125,8 +125,8 @@ impl<K: Eq + Hash + Clone> Slots<K> {
         KeyedSlot { slots: Arc::clone(self), key, _permit: permit }
     }
 
-    /// Takes a slot for `key`; where there is none, the one taken first (of the key's, if those are
-    /// too many) is evicted.
+    /// Takes a slot for `key`; where all are taken, the oldest one (of the key, if those are too
+    /// many) is evicted.
     pub(crate) fn take_evicting(self: &Arc<Self>, key: K) -> EvictableSlot<K> {
         let mut holders = self.lock();
         let of_key = holders.by_key.get(&key).copied().unwrap_or(0);

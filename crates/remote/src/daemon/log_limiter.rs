@@ -1,7 +1,7 @@
 //! A limit on log lines that peers can cause: some in full, then only their number.
 //!
 //! A peer that can reach the daemon can make it complain as often as it likes, and must not wash
-//! everything else out of the log. Has no clock of its own.
+//! everything else out of the log. Times are arguments.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

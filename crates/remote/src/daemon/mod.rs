@@ -1,7 +1,7 @@
 //! A daemon: objects under their ids, served on one listening address.
 //!
-//! Its rooms, each of which knows only those after it: [`accept`] (listening, handshakes, the pool),
-//! [`session`] (one connection), [`call`] (one request) and [`locks`].
+//! Its rooms, each of which knows only those after it: [`accept`] (listening, handshakes, the
+//! pool), [`session`] (one connection), [`call`] (one request) and [`locks`].
 
 pub(crate) mod accept;
 pub(crate) mod call;
@@ -48,7 +48,7 @@ pub struct Daemon {
 pub struct RegisterError(String);
 
 impl Daemon {
-    /// A daemon without objects of its own but `Pyro.Daemon`.
+    /// A daemon whose only object is `Pyro.Daemon`.
     pub fn new(config: DaemonConfig) -> Self {
         let admission = Admission::new(&config);
         let registry = Arc::new(Registry::default());
@@ -87,8 +87,8 @@ impl Daemon {
     /// The same daemon, with `validator` to decide which clients are let in, by the data of their
     /// handshakes (Pyro5's `validateHandshake`).
     ///
-    /// What it answers is for the client; its exception's message tells the client why it is
-    /// refused. It has what is left of the handshake's time.
+    /// Its answer is sent to the client; the message of its exception is the reason of the refusal.
+    /// It has the rest of the handshake's time.
     #[must_use]
     pub fn with_validator<F>(self, validator: F) -> Self
     where
@@ -120,8 +120,8 @@ impl Daemon {
         self.add(id, object, || self.shared.locks.add(id, settings))
     }
 
-    /// Serves `object` under `id` from now on, as a part of the object `with`: its lock, if it has one,
-    /// is the lock of both.
+    /// Serves `object` under `id` from now on, as a part of the object `with`: its lock, if it has
+    /// one, is the lock of both.
     ///
     /// # Errors
     /// The id is taken.

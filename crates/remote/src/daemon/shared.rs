@@ -1,4 +1,4 @@
-//! What all connections of a daemon share.
+//! The parts of a daemon that all its connections share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,7 +13,7 @@ use crate::daemon::registry::Registry;
 use crate::daemon::streams::Streams;
 use crate::daemon::validator::Validator;
 
-/// What all connections of a daemon share.
+/// The parts of a daemon that all its connections share.
 pub(crate) struct Shared {
     pub(crate) config: DaemonConfig,
     pub(crate) validator: RwLock<Option<Validator>>,
@@ -31,7 +31,7 @@ pub(crate) struct Shared {
 pub(crate) struct LogLimits {
     /// Peers that are refused, or do not keep to the protocol.
     pub(crate) peers: LogLimiter,
-    /// Oneway calls that raised: nobody else is told of those.
+    /// Oneway calls that raised: only the log says so.
     pub(crate) oneways: LogLimiter,
 }
 

@@ -1,8 +1,8 @@
 //! Item streams: iterators that clients read one item at a time.
 //!
-//! A stream belongs to the connection that it was made for. When that ends, the stream lingers for a
-//! while, for a client that comes back: the next connection that asks for an item owns it from then
-//! on. Has no clock of its own.
+//! A stream belongs to the connection that it was made for. When that ends, the stream lingers for
+//! a while, for a client that comes back: the next connection that asks for an item owns it from
+//! then on. Times are arguments.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -164,8 +164,8 @@ impl Streams {
         self.close_all(closed);
     }
 
-    /// Whether there is a stream from `object` that has no owner, or whose session has lost the lock,
-    /// as `loses` says.
+    /// Whether there is a stream from `object` that has no owner, or whose session has lost the
+    /// lock, as `loses` says.
     pub(crate) fn any_lost(&self, object: &str, loses: impl Fn(u64) -> bool) -> bool {
         self.lock().values().any(|entry| entry.is_lost(object, &loses))
     }
@@ -219,7 +219,8 @@ impl Streams {
         }
     }
 
-    /// Puts a stream back where it was borrowed; it is handed back where that is not there any more.
+    /// Puts a stream back where it was borrowed; it is handed back where that is not there any
+    /// more.
     fn put_back(&self, id: &str, stream: Box<dyn ItemStream>) -> Option<Box<dyn ItemStream>> {
         match self.lock().get_mut(id) {
             Some(entry) => {
@@ -238,7 +239,7 @@ impl Streams {
         let mut open = self.lock();
         match open.get_mut(id) {
             Some(entry) if entry.owner.lets(session.id) => {
-                // What belonged to an ended session would linger for ever.
+                // A stream of an ended session would linger for ever.
                 if !session.has_ended() {
                     entry.owner = Owner::Session(session.id);
                     entry.session = session.id;
@@ -258,8 +259,8 @@ impl Streams {
     }
 }
 
-/// Takes out a stream of the session that has most of them, so that a few sessions that open as many as
-/// they may close none of the others'.
+/// Takes out a stream of the session that has most of them, so that a few sessions that open as
+/// many as they may close none of the others'.
 fn take_oldest_of_most(open: &mut HashMap<String, Open>) -> Option<Open> {
     let mut counts: HashMap<u64, usize> = HashMap::new();
     for entry in open.values() {

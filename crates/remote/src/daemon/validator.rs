@@ -9,7 +9,7 @@ use wire::value::Value;
 use crate::object::BoxFuture;
 use crate::session::Peer;
 
-/// What a client says when it connects.
+/// The handshake of a client.
 #[derive(Clone, Debug)]
 pub struct Handshake {
     /// Its address.
@@ -24,7 +24,7 @@ pub struct Handshake {
     pub correlation_id: [u8; 16],
 }
 
-/// What the validator answers to a client that it accepts.
+/// The answer to a client that the validator accepts.
 #[derive(Clone, Debug)]
 pub struct Welcome {
     /// For the client's `_pyroValidateHandshake`.

@@ -1,7 +1,7 @@
-//! A run of arbitrary events against one lock, with the books kept a second time.
+//! A check of the lock's invariants under arbitrary events, with a second, plainer bookkeeping.
 //!
-//! Owns the invariants, in the plainest words: the fuzz target and the property test bring the
-//! events. It panics where one is broken; nothing of the product calls it.
+//! The fuzz target and the property test bring the events. It panics where an invariant is broken;
+//! nothing of the product calls it.
 
 #![allow(clippy::panic, reason = "to panic is what a check is for")]
 
@@ -15,33 +15,33 @@ use super::types::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request}
 /// Sessions take part under these numbers; a session that has ended comes back under a new one.
 const CLIENTS: u64 = 4;
 
-/// Something that happens.
+/// An event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A client asks for the lock: seconds to wait, a token. The token says too through which of the
+    /// A client asks for the lock: seconds to wait, a token. The token also chooses one of the
     /// lock's two objects.
     Request(u8, Option<u8>, Option<u8>),
     /// A client gives it up.
     Unlock(u8),
-    /// A client gives up whatever lock this token is of; with 2 it is nobody's.
+    /// A client gives up the lock of this token; 2 is a token without a lock.
     GiveBack(u8, u8),
-    /// A client's connection ends, and nobody has noticed all that was of it.
+    /// A client's connection ends, and its calls still run.
     Vanish(u8),
     /// A client's connection ends, and its session.
     Disconnect(u8),
     /// A client begins a call: 0 for a reading one, 1 for one without an answer.
     Call(u8, u8),
-    /// A call that has waited since it was let run begins.
+    /// A started call that has waited begins.
     Begin(u8),
-    /// Something is done that a client has left to be done.
+    /// Work that a client has left is done.
     Late(u8),
     /// One of the running calls ends.
     CallEnd(u8),
-    /// The object has come to rest, if it was asked to.
+    /// The object has reached its safe state, if it was asked to.
     Rested,
     /// Seconds go by.
     Pass(u8),
-    /// Somebody breaks the lock.
+    /// The lock is broken.
     Break,
 }
 
@@ -66,7 +66,8 @@ impl Step {
     }
 }
 
-/// The fuzz target: every four bytes are a step, the first one says whether the object rests.
+/// The fuzz target: every four bytes are a step, the first one says whether the object has a safe
+/// state.
 pub fn run_bytes(data: &[u8]) {
     let Some((first, rest)) = data.split_first() else { return };
     let steps: Vec<Step> = rest
@@ -77,7 +78,7 @@ pub fn run_bytes(data: &[u8]) {
     run(first % 2 == 0, &steps);
 }
 
-/// Runs the steps, then lets everybody go.
+/// Runs the steps, then ends every client.
 ///
 /// # Panics
 /// An invariant does not hold.
@@ -103,7 +104,7 @@ pub fn run(rests: bool, steps: &[Step]) {
     assert!(!world.must_rest, "the last owner is gone, and the object was not brought to rest");
 }
 
-/// The lock, and what an onlooker has written down.
+/// The lock, and the second bookkeeping.
 struct World {
     lock: Lock,
     rests: bool,
@@ -112,25 +113,25 @@ struct World {
     next_session: u64,
     /// The session of each client.
     sessions: BTreeMap<u64, u64>,
-    /// Tickets without an answer, in order, each with its session, whether it has a token, and when.
+    /// Tickets without an answer, in order: the session, whether it has a token, and the time.
     asked: VecDeque<(u64, u64, bool, Instant)>,
     running: BTreeMap<u64, u32>,
     owner: Option<u64>,
-    /// Who has joined the owner.
+    /// Sessions that have joined the owner.
     members: BTreeSet<u64>,
-    /// Whose connection has ended, and whose session has not.
+    /// Sessions whose connection has ended, and that have not ended themselves.
     gone: BTreeSet<u64>,
-    /// Who lost the lock and has not asked again.
+    /// Sessions that lost the lock and have not asked again.
     banned: BTreeSet<u64>,
     epoch: u64,
-    /// The owner has gone, and the object has not come to rest since.
+    /// The owner has gone, and the object has not reached its safe state since.
     must_rest: bool,
     resting: bool,
     /// Calls of an owner that has gone still run.
     trailing: bool,
     /// Since when the next owner waits for others' calls to end.
     granting_since: Option<Instant>,
-    /// Since when calls are refused for the sake of who waits, with no change in what that waits for.
+    /// Since when calls are refused because a request waits, while it waits for the same calls.
     shut_since: Option<Instant>,
 }
 
@@ -179,7 +180,7 @@ impl World {
                     }),
                 };
                 if matches!(self.lock.phase(), PhaseView::Free) && !self.running.is_empty() {
-                    // Who does not wait at all begins it too: to ask again must not prolong it.
+                    // A request that does not wait begins it too: asking again must not prolong it.
                     self.granting_since.get_or_insert(now);
                 }
                 self.lock.request(now, self.next_ticket, request, &mut effects);
@@ -203,7 +204,7 @@ impl World {
                 let unlocked = self.lock.unlock(now, session, &mut effects);
                 assert_eq!(unlocked == Ok(true), was_owner, "unlocked by who is not the owner");
                 if unlocked.is_err() {
-                    // Told of its loss; from now on it is a client like any other.
+                    // The client knows of its loss; from now on it is like any other.
                     self.banned.remove(&session);
                 }
             }
@@ -277,7 +278,7 @@ impl World {
             PhaseView::Granting(_) if !self.running.is_empty() => {
                 self.granting_since.get_or_insert(self.now);
             }
-            // Whoever comes next finds the same calls still running: it is shut for no longer.
+            // The next request finds the same calls still running: calls are refused no longer.
             _ if self.running.is_empty() => self.granting_since = None,
             _ => {}
         }
@@ -288,8 +289,8 @@ impl World {
         assert!(!overdue || ends, "a deadline was passed over");
     }
 
-    /// The connection has ended. A request that was on its way then, and whatever of a batch is left,
-    /// drives no more, whoever has the lock.
+    /// The connection has ended. A request that was on its way then, and the rest of a batch, must
+    /// not drive, whichever client has the lock.
     fn vanish(&mut self, session: u64) {
         let mut effects = Vec::new();
         self.lock.disconnect(self.now, session, &mut effects);
@@ -353,12 +354,12 @@ impl World {
         self.running.keys().nth(nth).copied()
     }
 
-    /// What was sent in time and has waited is like any other call when it begins.
+    /// A call that was sent in time and has waited is like any other when it begins.
     fn begin(&mut self, session: u64) {
         if self.lock.call_begin(self.now, session, Call::Send).is_ok() {
             self.may_run(session);
             assert!(!self.banned.contains(&session), "it begins after it has lost the lock");
-            // One that is over is no client's any more.
+            // A call of an ended session belongs to no client any longer.
             let is_over = self.sessions.values().all(|client| *client != session);
             let is_gone = is_over || self.gone.contains(&session);
             let next = match self.lock.phase() {
@@ -437,7 +438,8 @@ impl World {
                 let first = self.asked.iter().position(|(_, of, ..)| *of == party.session);
                 let earlier = self.asked.iter().take(first.unwrap_or(0));
                 if *event == Event::Granted {
-                    // Whoever shows the token is put first, and falls back into no queue.
+                    // A client that shows the token comes first, and never falls back into the
+                    // queue.
                     let passed: Vec<_> = earlier.filter(|(_, _, token, _)| !token).collect();
                     assert!(passed.is_empty(), "served out of order: {passed:?}");
                 }

@@ -1,9 +1,8 @@
-//! Locks: who may drive an object, and who drives it next.
+//! Locks: which client may drive an object, and which one is next.
 //!
-//! [`policy`] has the rules of one lock and nothing else: no sockets, no clock of its own.
-//! [`table`] is the shell around the locks of one daemon: it brings events and times to the rules
-//! and carries out what they say. [`methods`] are the four methods that clients call. Which calls
-//! are checked, and when, is the `daemon` room's.
+//! [`policy`] has the rules of one lock; [`types`], [`token`] and [`status`] are its types. There
+//! are no sockets here and no clock: `daemon/locks` brings events and times to the rules and
+//! carries out the effects.
 
 #[doc(hidden)]
 pub mod check;

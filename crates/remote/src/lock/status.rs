@@ -1,47 +1,45 @@
-//! What the owner of a daemon sees of its locks.
-//!
-//! Owns these types; they are made by the [`table`](super::table).
+//! The status of a lock, for the owner of the daemon.
 
 use std::fmt;
 use std::time::{Instant, SystemTime};
 
-/// How it stands with one lock.
+/// The status of one lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockStatus {
     /// The object's id.
     pub id: String,
-    /// Where it is in its life.
+    /// The phase of its life.
     pub state: LockState,
-    /// Who has it and since when, in which epoch.
+    /// Its owner.
     pub owner: Option<LockOwner>,
-    /// Who waits for it, in order.
+    /// The requests that wait for it, in order.
     pub waiting: Vec<LockWaiter>,
-    /// What went wrong when it was last brought to a safe state.
+    /// The failure of its last safe state.
     pub trouble: Option<String>,
 }
 
-/// Where a lock is in its life. Only in the first of these phases does everybody's call run.
+/// The phase of a lock. Only in the first of these phases may every client call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LockState {
-    /// Nobody has it.
+    /// No client has it.
     Free,
-    /// Somebody has it.
+    /// A client has it.
     Locked,
     /// Its owner's connection is gone, and it is kept for the owner's return.
     Away,
-    /// It is about to be this one's: calls of others still run.
+    /// This client gets it when calls of others have ended.
     Granting {
-        /// Who will have it.
+        /// The name of the next owner.
         next: String,
     },
-    /// It is nobody's any more: calls of this owner still run.
+    /// No client has it any longer: calls of the last owner still run.
     Ending {
-        /// Who had it.
+        /// The name of the last owner.
         after: String,
     },
-    /// It is nobody's any more: the object is being brought to a safe state.
+    /// No client has it any longer: the object is being brought to a safe state.
     Resting {
-        /// Who had it.
+        /// The name of the last owner.
         after: String,
     },
 }
@@ -60,7 +58,7 @@ impl LockState {
     }
 }
 
-/// For people, where there is more to tell than who has it.
+/// For people.
 impl fmt::Display for LockState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -82,27 +80,27 @@ impl fmt::Display for LockState {
 pub struct LockOwner {
     /// The name that it gave; may be empty.
     pub user: String,
-    /// Where its connection is, or was.
+    /// The address of its connection.
     pub address: String,
-    /// Since when it has the lock.
+    /// When it got the lock.
     pub since: SystemTime,
     /// When its last call began or ended.
     pub used: SystemTime,
     /// Whether a call of it runs.
     pub is_in_use: bool,
-    /// The epoch of its possession.
+    /// The epoch of its lock.
     pub epoch: u64,
-    /// Until when the lock is kept, where its connection is gone.
+    /// Until when the lock is kept, if its connection is gone.
     pub away: Option<Instant>,
 }
 
-/// Somebody who waits for a lock.
+/// A request that waits for a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockWaiter {
     /// The name that it gave; may be empty.
     pub user: String,
-    /// Where it is.
+    /// Its address.
     pub address: String,
-    /// Since when it waits.
+    /// When it came.
     pub since: SystemTime,
 }

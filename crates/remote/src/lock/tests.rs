@@ -132,7 +132,7 @@ fn short(refusal: &Refusal) -> String {
 #[test]
 fn stories() {
     let plain: &[(&str, &str)] = &[
-        // What PyroLab does.
+        // As PyroLab does it.
         (
             "A asks; B calls; A calls; B asks; B unlocks; A unlocks; B calls",
             "A has it #1; locked by A; runs; locked by A; locked by A; A unlocked #1; true; runs",
@@ -175,7 +175,7 @@ fn stories() {
             "A asks; A calls; A leaves; B asks wait=60; B calls; 30 s; A ends; B calls",
             "A has it #1; runs; A disconnected #1; ending after A; B has it #2; runs",
         ),
-        // Nobody's call runs beside one of an owner that has gone, waiters or not.
+        // No call runs beside one of an owner that has gone, waiters or not.
         (
             "A asks; A calls; A leaves; B calls; A is over; B calls; A ends; B calls",
             "A has it #1; runs; A disconnected #1; ending after A; ending after A; runs",
@@ -184,7 +184,7 @@ fn stories() {
             "A asks; A calls; X breaks; B calls; X breaks; A ends; B calls; A calls",
             "A has it #1; runs; A is robbed #1; true; ending after A; false; runs; broken",
         ),
-        // Who is gone gets nothing, whatever of it still runs.
+        // A client that is gone gets nothing, though calls of it still run.
         (
             "A calls; A leaves; A asks; A asks wait=60; A calls; A reads; A unlocks; A ends; A calls",
             "runs; gone; gone; gone; gone; gone; gone",
@@ -193,14 +193,14 @@ fn stories() {
             "B asks; A calls; A leaves; A asks wait=60; B unlocks; A is over; B calls",
             "B has it #1; locked by B; gone; B unlocked #1; true; runs",
         ),
-        // What it had sent off before it closed is carried out, unless it had the lock.
+        // Oneway calls that it had sent before it closed are carried out, unless it had the lock.
         ("A calls; A leaves; A sends; A calls; A is over; A sends", "runs; runs; gone; runs"),
         (
             "A asks; A leaves; A sends; B asks; C leaves; C sends",
             "A has it #1; A disconnected #1; gone; B has it #2; locked by B",
         ),
-        // A call that hangs does not let who waits for it shut everybody out, nor can that not be
-        // ended. When those have ended that ran by then, whoever waits has its turn.
+        // A request that waits for a call that hangs does not shut everybody out, and can be
+        // broken. When the calls that ran by then have ended, the next request is granted.
         (
             "B calls; A asks wait=600; C calls; 9 s; C calls; 10 s; C calls; B ends; C calls; C ends",
             "runs; locked by A; locked by A; runs; locked by A; A has it #1",
@@ -228,7 +228,7 @@ fn stories() {
         ),
         // Reads.
         ("A asks; B reads; B calls; B reads", "A has it #1; runs; locked by A; runs"),
-        // Who has lost the lock is told, and drives no more before it asks again.
+        // A client that has lost the lock hears of it, and does not drive until it asks again.
         (
             "A asks; X breaks; A calls; A calls; A reads; A asks; A calls",
             "A has it #1; A is robbed #1; true; broken; broken; runs; A has it #2; runs",
@@ -242,7 +242,7 @@ fn stories() {
             "X breaks; A asks; B asks wait=9; X breaks; A calls",
             "false; A has it #1; A is robbed #1; B has it #2; true; broken",
         ),
-        // What was sent in time and has waited for its turn since.
+        // Calls that were sent in time and have waited since.
         (
             "A asks; A sends; A sends; A begins; X breaks; A begins; A calls; A ends; A ends; A asks",
             "A has it #1; runs; runs; begins; A is robbed #1; true; broken; broken; A has it #2",
@@ -251,8 +251,8 @@ fn stories() {
             "A sends; A leaves; A is over; A begins; B asks; A ends; B sends; B leaves; B begins",
             "runs; begins; B has it #1; runs; B disconnected #1; gone",
         ),
-        // Sent off before the lock was asked for: whoever is next waits for it, but not for long for
-        // what is left of a client that is gone.
+        // Sent before the lock was asked for: the next owner waits for it, but not for long for the
+        // calls of a client that is gone.
         (
             "A sends; A sends; A leaves; B sends; C asks wait=60; 9 s; A begins; B sends; 10 s; A begins; \
              B begins; A ends; A ends; B ends",
@@ -275,7 +275,7 @@ fn stories() {
             "A asks token=x ttl=10; C asks token=x ttl=10; A calls; A unlocks; C leaves; 10 s",
             "A has it #1; A is replaced #1; C has it again #2; takenover; takenover; C is away #2; C expired #2",
         ),
-        // Who has the lock keeps it until the one that takes it over can have it.
+        // The owner keeps the lock until the connection that takes it over can have it.
         (
             "A asks token=x ttl=0; A calls; C asks token=x; A calls; 10 s; A asks; A calls; B calls",
             "A has it #1; runs; runs; busy; runs; locked by A",
@@ -323,7 +323,8 @@ fn stories() {
             "A asks token=x ttl=10; A leaves; X breaks; C asks token=x; C asks token=x",
             "A has it #1; A is away #1; A is robbed #1; true; broken; C has it #2",
         ),
-        // Whoever has the token gives the lock up, for an owner that is away, or seems to be there.
+        // A client with the token gives the lock up, for an owner that is away or seems to be
+        // there.
         (
             "A asks token=x ttl=60; A leaves; B asks wait=60; C returns token=y; C returns token=x; C asks",
             "A has it #1; A is away #1; false; A is given back #1; B has it #2; true; locked by B",
@@ -416,7 +417,7 @@ fn an_owner_whose_broken_lock_is_forgotten_is_told_of_it() {
         ["broken", "forgotten", "forgotten", "C has it #18", "C unlocked #18", "true"]
     );
     told.log.clear();
-    // Nobody whose lock is forgotten can come back any more.
+    // No owner whose lock is forgotten can come back any longer.
     for line in ["D asks", "D unlocks", "9 s", "E asks token=0"] {
         told.line(line);
     }

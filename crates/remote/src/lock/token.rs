@@ -1,7 +1,7 @@
 //! Tokens: the secret by which a client proves that a lock is its own.
 //!
-//! Owns that a token is nowhere kept and never shown: only its hash is, and two hashes are compared
-//! in constant time.
+//! A token is never kept and never shown. Only its hash is kept, and two hashes are compared in
+//! constant time.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
-//! The words of a lock: who asks, what is answered, why a call is refused, what is recorded.
+//! The types of a lock: requests, outcomes, refusals and records, with the texts that clients read.
 //!
-//! Owns these types and the texts that clients read. Decides nothing.
+//! Decides nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,12 +17,12 @@ pub struct Party {
     pub session: u64,
     /// The name that its client gave; may be empty.
     pub user: String,
-    /// Where it is.
+    /// The address of its client.
     pub address: String,
 }
 
 impl Party {
-    /// What others are told of it: the name it gave, or else its address.
+    /// The name that others see: the one that its client gave, or else its address.
     pub fn name(&self) -> &str {
         if self.user.is_empty() { &self.address } else { &self.user }
     }
@@ -32,31 +32,32 @@ impl Party {
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) party: Party,
-    /// How long to wait while another holds it; without it, a lock that is held is refused at once.
+    /// How long to wait while another holds it. Without this, a lock that is held is refused at
+    /// once.
     pub(crate) wait: Option<Duration>,
-    /// The object through which it is asked for; a lock may be that of several.
+    /// The object through which it is asked for: several objects may share a lock.
     pub(crate) via: String,
-    /// The token to keep or to resume it by, and how long it outlives its connection.
+    /// The token that keeps or resumes it, and how long it outlives its connection.
     pub(crate) token: Option<(TokenHash, Duration)>,
 }
 
-/// What a request comes to.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The lock is the asker's, in this epoch.
+    /// The client has the lock, in this epoch.
     Granted { epoch: u64 },
-    /// It waited for as long as it wanted, in vain.
+    /// It waited for as long as it wanted, without success.
     TimedOut,
-    /// It cannot have it.
+    /// The client cannot have the lock.
     Refused(Refusal),
 }
 
-/// Somebody's decision to take a lock away.
+/// A decision to take a lock away.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Break {
-    /// Who did it: a name, an address, or both.
+    /// The person or program that did it: a name, an address, or both.
     pub by: String,
-    /// Why, in that person's words; may be empty.
+    /// The reason, in that person's words; may be empty.
     pub reason: String,
 }
 
@@ -67,10 +68,10 @@ pub(crate) enum Loss {
     Broken(Break),
     /// Another connection has presented its token.
     TakenOver { by: String },
-    /// Whoever has its token has given it up.
+    /// Another connection has given it up with its token.
     GivenBack { by: String },
-    /// The owner's connection is gone: the connection itself, and then nobody will read this, or the
-    /// one whose possession it had joined.
+    /// The owner's connection is gone: this connection, and then nobody reads this, or the one
+    /// whose lock it had joined.
     Gone,
     /// It shows a token, and it is not known any more whether the lock of that was broken.
     Forgotten,
@@ -89,9 +90,9 @@ pub(crate) enum Refusal {
     Resting { after: String },
     /// The caller had the lock and has lost it.
     Lost(Loss),
-    /// The caller waits for it already.
+    /// The caller waits for the lock already.
     Asked,
-    /// Too many wait for it.
+    /// Too many requests wait for the lock.
     Crowded { waiting: usize },
 }
 
@@ -163,23 +164,23 @@ impl From<Refusal> for Exception {
     }
 }
 
-/// Something to be remembered about a lock.
+/// A line of a lock's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// What has happened.
+    /// The event.
     pub event: Event,
-    /// Whose lock it is or was.
+    /// The owner of the lock, or the one that was about to be.
     pub party: Party,
-    /// In which epoch; a resumed lock is in a new one. None where the lock was not its own yet.
+    /// The epoch; a resumed lock has a new one. `None` if the owner did not have the lock yet.
     pub epoch: Option<u64>,
-    /// For how long it was held, where it has ended.
+    /// For how long the lock was held, if that has ended.
     pub held: Option<Duration>,
 }
 
-/// What can happen to a lock.
+/// An event in the life of a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Somebody got it.
+    /// A client got it.
     Granted,
     /// Its owner came back with the token, on a new connection.
     Resumed,
@@ -187,7 +188,7 @@ pub enum Event {
     Joined,
     /// Its owner's connection ended; it is kept for the owner's return.
     Suspended {
-        /// For how long.
+        /// How long it is kept.
         ttl: Duration,
     },
     /// Its owner gave it up.
@@ -196,29 +197,29 @@ pub enum Event {
     Disconnected,
     /// Its owner has shown the token on another connection, which has it now.
     TakenOver {
-        /// Who that is.
+        /// The name of that connection.
         by: String,
     },
-    /// Somebody has given it up with the owner's token, on another connection.
+    /// Another connection has given it up with the owner's token.
     GivenBack {
-        /// Who that is.
+        /// The name of that connection.
         by: String,
     },
     /// Its owner did not come back in time.
     Expired,
-    /// Somebody took it away.
+    /// It was taken away.
     Broken(Break),
 }
 
-/// Where the records of a daemon's locks go; called with the object's id, in order.
+/// A receiver of the records of a daemon's locks, called in order with the object's id.
 pub type LockLog = Arc<dyn Fn(&str, &Record) + Send + Sync>;
 
-/// What can be set about the lock of an object.
+/// The settings of an object's lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockSettings {
     /// Members that others may use while it is locked.
     pub read_while_locked: Vec<String>,
-    /// Methods that bring it to a safe state, to be called when its owner is gone.
+    /// Methods that bring the object to a safe state, called when the lock's owner is gone.
     pub on_disconnect: Vec<String>,
     /// The longest time that a client may wait for it.
     pub max_wait: Duration,

@@ -1,4 +1,5 @@
-//! What accompanies a request (Pyro5's `current_context`), and what its object may ask of the daemon.
+//! The context of a request (Pyro5's `current_context`), with the requests that its object may make
+//! of the daemon.
 //!
 //! An object reserves memory through [`AnswerMemory`] and checks through [`StartCheck`] whether a
 //! call may still start. How the daemon answers is not known here.
@@ -16,7 +17,7 @@ use wire::serializer::Serializer;
 /// A boxed future that lives as long as it needs to.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 
-/// What accompanies a request (Pyro5's `current_context`).
+/// The context of a request (Pyro5's `current_context`).
 #[derive(Clone, Debug)]
 pub struct Context {
     /// The serializer of the request; its answer uses the same.
@@ -90,7 +91,7 @@ impl fmt::Debug for StartCheck {
     }
 }
 
-/// Where memory for answers is reserved. Each answer has a number of its own.
+/// Where memory for answers is reserved. Each answer has its own number.
 pub(crate) trait AnswerBudget: fmt::Debug + Send + Sync {
     fn next_number(&self) -> u64;
     fn try_reserve(&self, number: u64, bytes: usize) -> bool;
@@ -99,8 +100,8 @@ pub(crate) trait AnswerBudget: fmt::Debug + Send + Sync {
     fn release(&self, number: u64);
 }
 
-/// Memory for one answer. None is reserved at first; what is reserved is released when the answer is
-/// sent, or when the last clone of this is dropped.
+/// Memory for one answer. None is reserved at first; what is reserved is released when the answer
+/// is sent, or when the last clone of this is dropped.
 #[derive(Clone, Debug)]
 pub struct AnswerMemory(Arc<Numbered>);
 

@@ -11,8 +11,8 @@ pub struct Metadata {
     pub oneway: Vec<String>,
     /// Properties that can be read or set.
     pub attrs: Vec<String>,
-    /// The documentation of members, by their names. Pyro5's metadata has none: the handshake goes
-    /// without, `Pyro.Daemon`'s `get_metadata` tells it to who asks.
+    /// The documentation of members, by their names. Pyro5's metadata has none, so the handshake
+    /// leaves it out; `Pyro.Daemon`'s `get_metadata` has it.
     pub docs: Vec<(String, String)>,
 }
 
@@ -22,7 +22,7 @@ impl Metadata {
         Metadata { methods: names.into_iter().map(Into::into).collect(), ..Metadata::default() }
     }
 
-    /// What a daemon told of an object; unknown parts count as empty.
+    /// The metadata in a daemon's answer; unknown parts count as empty.
     pub fn from_value(value: &Value) -> Self {
         let names = |key: &str| -> Vec<String> {
             let text = |name: &Value| name.as_str().map(str::to_owned);

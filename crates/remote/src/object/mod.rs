@@ -29,7 +29,8 @@ pub enum SafeState {
         /// The method to be called.
         method: String,
     },
-    /// The session ends, whether it had the lock or not: instances that are its own come to rest.
+    /// The session ends, whether it had the lock or not: instances that are its own reach a safe
+    /// state.
     SessionEnds {
         /// False where another client has the lock and drives the instrument: nothing may be called
         /// now, nor when the instances are dropped.
@@ -65,8 +66,8 @@ pub trait Object: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Whether `method` breaks locks. That must be possible when everything else hangs: it waits for no
-    /// call, and a daemon with locks lets in some further connections for it.
+    /// Whether `method` breaks locks. That must be possible when everything else hangs: it waits
+    /// for no call, and a daemon with locks lets in some further connections for it.
     fn breaks_locks(&self, _method: &str) -> bool {
         false
     }
@@ -74,7 +75,7 @@ pub trait Object: Send + Sync + 'static {
     /// Brings the instrument to a safe state, for the `reason` given; `None` where there is nothing
     /// to do. The result is whether a method was called: there may be no instance.
     ///
-    /// What is exposed does not matter here: the methods are those of the configuration.
+    /// The methods are those of the configuration, exposed or not.
     fn safe_state(&self, session: &Arc<Session>, reason: SafeState) -> Option<SafeStateReached> {
         let SafeState::LockLost { method } = reason else { return None };
         let call = MethodCall { method, args: Vec::new(), kwargs: Vec::new() };

@@ -12,13 +12,13 @@ use crate::object::context::Context;
 /// One request, decoded.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// What to do.
+    /// The operation.
     pub operation: Operation,
-    /// What came along with it.
+    /// Serializer, annotations and the like.
     pub context: Context,
 }
 
-/// What a request asks for.
+/// The operation that a request asks for.
 #[derive(Clone, Debug)]
 pub enum Operation {
     /// Call a method.
@@ -27,7 +27,7 @@ pub enum Operation {
     GetAttr(String),
     /// Set a property.
     SetAttr(String, Value),
-    /// Call several methods in order, stopping behind the first that raises.
+    /// Call several methods in order, stopping after the first that raises.
     ///
     /// The answer is a list with a result for each call made; an exception stands in its place
     /// as [`wire::exception::wrap_in_batch`] makes it.
@@ -37,7 +37,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// What the request is about, for logs and errors.
+    /// The name of the member, for logs and errors.
     pub fn name(&self) -> &str {
         match self {
             Operation::Call(call) => &call.method,
@@ -70,7 +70,7 @@ pub(crate) fn unexposed_method(name: &str) -> Exception {
     Exception::attribute_error(format!("attempt to access {kind} attribute '{name}'"))
 }
 
-/// What of Python's data model Pyro5 counts as private, between its underscores.
+/// Names of Python's data model that Pyro5 counts as private, without their underscores.
 #[rustfmt::skip]
 const PRIVATE_DUNDERS: [&str; 42] = [
     "bool", "call", "class", "cmp", "coerce", "copy", "deepcopy", "del", "delattr", "dir", "enter",
@@ -106,16 +106,16 @@ pub struct MethodCall {
 pub struct Blob {
     /// The method's name.
     pub method: String,
-    /// What the caller says of the blob.
+    /// The caller's description of the blob.
     pub info: Value,
     /// The serialized call, as it came.
     pub payload: Vec<u8>,
-    /// What it is serialized with.
+    /// The serializer of the payload.
     pub serializer: Serializer,
 }
 
 impl Blob {
-    /// A call of `method` with `args` that whoever passes it on need not deserialize.
+    /// A call of `method` with `args` that a gateway can pass on without deserializing it.
     ///
     /// # Errors
     /// The arguments cannot be serialized.

@@ -1,6 +1,6 @@
 //! The handshake: which client connects, for which object, and whether there is a slot for it.
 //!
-//! Answers CONNECTOK or CONNECTFAIL. A handshake has a size limit of its own, and takes a slot in the
+//! Answers CONNECTOK or CONNECTFAIL. A handshake has its own size limit, and takes a slot in the
 //! pool only when it is complete: a silent, slow or lying peer costs a timer and a small buffer.
 
 use std::sync::{Arc, PoisonError};
@@ -29,8 +29,8 @@ use crate::session::{Peer, Session};
 const NO_DESCRIPTOR: &str = "this daemon's process has no file descriptor left for a further \
     connection; raise its limit on open files (`ulimit -n`, or LimitNOFILE= of the service), or \
     close some connections";
-/// Reads the handshake and answers it; `None` when the client was refused or left. The caller sees to
-/// the deadline.
+/// Reads the handshake and answers it; `None` when the client was refused or left. The caller sees
+/// to the deadline.
 pub(crate) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     shared: &Arc<Shared>,
     connection: &mut Connection<S>,
@@ -147,7 +147,7 @@ impl Hello {
     }
 }
 
-/// What a client wants.
+/// The wishes of a client.
 struct Wanted {
     object: String,
     data: Value,

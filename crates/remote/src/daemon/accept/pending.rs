@@ -1,7 +1,9 @@
-//! A connection that is not let in yet: TLS and then Pyro5's handshake, within one deadline for both.
+//! A connection that is not let in yet: TLS and then Pyro5's handshake, within one deadline for
+//! both.
 //!
-//! It has one of the slots for unfinished handshakes, and loses it to a newer one when there are too
-//! many: an honest handshake takes milliseconds, so the oldest is the least likely to be honest.
+//! It has one of the slots for unfinished handshakes, and loses it to a newer one when there are
+//! too many: an honest handshake takes milliseconds, so the oldest is the least likely to be
+//! honest.
 
 use std::sync::Arc;
 use std::time::Instant as LogTime;

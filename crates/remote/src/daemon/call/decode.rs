@@ -18,7 +18,7 @@ const SET_ATTRIBUTE: &str = "__setattr__";
 /// The annotation that describes a serialized blob and names its object.
 const BLOB_ANNOTATION: [u8; 4] = *b"BLBI";
 
-/// What becomes of the connection after a request.
+/// Whether the connection stays open after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
     Continue,

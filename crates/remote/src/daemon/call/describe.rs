@@ -1,4 +1,4 @@
-//! What a daemon tells of its objects: metadata, and the known ids where one is unknown.
+//! Descriptions of a daemon's objects: metadata, and the known ids where one is unknown.
 
 use wire::exception::Exception;
 use wire::value::Value;

@@ -16,8 +16,8 @@ pub(super) struct Invocation {
     pub(super) member: String,
     pub(super) object: Arc<dyn Object>,
     pub(super) has_lock: bool,
-    /// Whether it calls one of the lock's own methods, or breaks a lock. Such a call needs no permit:
-    /// the call that has one may be what hangs.
+    /// Whether it calls one of the lock's own methods, or breaks a lock. Such a call needs no
+    /// permit: the call that has one may be what hangs.
     pub(super) is_about_lock: bool,
     pub(super) request: Request,
     /// Bytes of memory that its arguments take.

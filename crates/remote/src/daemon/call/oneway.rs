@@ -1,8 +1,8 @@
 //! Oneway calls: their slots, their order, and how their client learns of refused ones.
 //!
-//! A oneway call has no answer, so the next call that has one is refused in its stead. A client that
-//! sends faster than its object works must not fill the memory, and must not believe that everything
-//! was carried out.
+//! A oneway call has no answer, so the next call that has one is refused in its stead. A client
+//! that sends faster than its object works must not fill the memory, and must not believe that
+//! everything was carried out.
 
 use std::future::{Future, poll_fn};
 use std::mem::take;
@@ -61,7 +61,8 @@ impl RefusedOneways {
         None
     }
 
-    /// Counts a call that is not carried out; true for the first since the last call with an answer.
+    /// Counts a call that is not carried out; true for the first since the last call with an
+    /// answer.
     pub(crate) fn count_refused(&mut self) -> bool {
         self.count += 1;
         self.count == 1
@@ -103,7 +104,8 @@ pub(super) async fn start(
     let (id, member) = (take(&mut call.id), take(&mut call.member));
     let oneway = OnewayCall::new(shared, session, id, member);
     if calls.is_multiplex() {
-        // The first poll gives it its place in the queue; the connection does not wait for the rest.
+        // The first poll gives it its place in the queue; the connection does not wait for the
+        // rest.
         let mut waiting = Box::pin(async move { calls.take().await });
         let polled = poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context))).await;
         let session = Arc::clone(session);
@@ -145,8 +147,8 @@ impl OnewayCall {
         CallName { object: &self.object, member: &self.member }
     }
 
-    /// Polls `answer` once here, so that calls begin in the order of their arrival, and then lets it
-    /// run on by itself, with `keep` kept until it has ended.
+    /// Polls `answer` once here, so that calls begin in the order of their arrival, and then lets
+    /// it run on by itself, with `keep` kept until it has ended.
     async fn run(self, answer: Answer, keep: impl Send + 'static) {
         let mut call = match answer {
             Answer::Ready(result) => return self.log(result),
@@ -169,8 +171,8 @@ impl OnewayCall {
         });
     }
 
-    /// Logs the exception that it raised, if any. A client can call what always raises as fast as it
-    /// can send.
+    /// Logs the exception that it raised, if any. A client can call what always raises as fast as
+    /// it can send.
     pub(super) fn log(&self, result: CallResult) {
         let OnewayCall { shared, session, object, member } = self;
         if let Err(exception) = result

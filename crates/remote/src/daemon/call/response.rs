@@ -1,7 +1,7 @@
 //! The answer to a request, written as a message: a result, an item stream or an exception.
 //!
-//! A large result is written in two parts, so that its bytes are not copied. An exception that cannot
-//! be sent is replaced by a shorter one.
+//! A large result is written in two parts, so that its bytes are not copied. An exception that
+//! cannot be sent is replaced by a shorter one.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,7 +24,7 @@ use crate::session::Session;
 /// The annotation that carries an item stream's id.
 const STREAM_ANNOTATION: [u8; 4] = *b"STRM";
 
-/// What is left to do for a request whose answer has been written.
+/// The rest of a request whose answer has been written.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) after: After,
@@ -66,8 +66,8 @@ impl<'a> Responder<'a> {
         self.header.flags.contains(Flags::ONEWAY)
     }
 
-    /// Answers with the result of a call of `method`. One for which memory is reserved is written on
-    /// a thread that may take long, and few at a time.
+    /// Answers with the result of a call of `method`. One for which memory is reserved is written
+    /// on a thread that may take long, and few at a time.
     pub(super) async fn result(
         &self,
         mut result: CallResult,
@@ -160,8 +160,8 @@ impl<'a> Responder<'a> {
         )
     }
 
-    /// Writes an exception, or a shorter one if it cannot be written as it is. A caller always gets an
-    /// answer; where even that is impossible, its connection is closed.
+    /// Writes an exception, or a shorter one if it cannot be written as it is. A caller always gets
+    /// an answer; where even that is impossible, its connection is closed.
     fn raise(
         &self,
         exception: Exception,

@@ -46,7 +46,7 @@ impl LockBreaker {
         self.break_lock(&object, Break { by, reason }).map(Value::from)
     }
 
-    /// Takes the lock of an object away from its owner; false if there is none.
+    /// Takes the lock of an object away from its owner; false if it is free.
     ///
     /// # Errors
     /// There is no such lock.

@@ -1,7 +1,7 @@
 //! One lock of a daemon, with the facts that its rules need not know.
 //!
-//! The requests that wait for an answer, the sessions of the rules' numbers, the wall clock, and the
-//! one timer of the lock.
+//! The requests that wait for an answer, the sessions of the rules' numbers, the wall clock, and
+//! the one timer of the lock.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -69,8 +69,8 @@ impl LockEntry {
         let _ = asker.answer.send(outcome);
     }
 
-    /// Has `start` set a timer for the lock's next deadline. A timer that runs out too early looks in
-    /// vain and is set again, which costs less than setting one for each change.
+    /// Has `start` set a timer for the lock's next deadline. A timer that runs out too early looks
+    /// in vain and is set again, which costs less than setting one for each change.
     pub(super) fn set_timer(&mut self, start: impl FnOnce(Instant) -> Option<AbortHandle>) {
         let next = self.lock.next_deadline();
         let is_early_enough = |timer: &Timer| next.is_some_and(|next| timer.at <= next);

@@ -1,13 +1,13 @@
-//! Safe states: what brings an instrument to rest when a session has lost its lock, or ends.
+//! Safe states of an instrument, when a session has lost its lock or ends.
 //!
 //! Three things drive an instrument after its session: `on_disconnect` methods, since the lock was
 //! lost; the same for instances that are the session's own, since it ends; and the `finally` of
 //! generators that nobody reads any longer. All of them count as running calls, so that nobody gets
-//! the lock meanwhile; the last two are left out, or wait, while another client has it. Objects hear
-//! of a session's end after all of this.
+//! the lock meanwhile; the last two are left out, or wait, while another client has it. Objects
+//! hear of a session's end after all of this.
 //!
-//! Each method is called once, in order, whatever the one before it came to. One that takes too long
-//! is logged and the next is called; but as long as it runs it may still drive the instrument.
+//! Each method is called once, in order, whatever the one before it came to. One that takes too
+//! long is logged and the next is called; but as long as it runs it may still drive the instrument.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,7 +31,7 @@ pub(crate) const REACTIONS: Reactions = Reactions {
 };
 
 /// The connection of `session` has ended. Its objects hear of it now, or after the safe states that
-/// follow from it: several objects may keep what is the session's in one place.
+/// follow from it: several objects may share one place for a session.
 pub(crate) fn end_session(locks: &Arc<LockTable>, session: &Arc<Session>) {
     locks.streams.end_session(session.id, Instant::now());
     locks.forget(session.id);
@@ -40,14 +40,15 @@ pub(crate) fn end_session(locks: &Arc<LockTable>, session: &Arc<Session>) {
     }
 }
 
-/// The object of `id` has reached a safe state, or needs none: tells of the ends that waited for it.
+/// The object of `id` has reached a safe state, or needs none: tells of the ends that waited for
+/// it.
 fn end_deferred(locks: &Arc<LockTable>, id: &str) {
     for session in locks.take_deferred(id) {
         tell_end(locks, &session);
     }
 }
 
-/// Tells every object of the end of `session`, after the safe states of its own instances.
+/// Tells every object of the end of `session`, after the safe states of instances that it owns.
 fn tell_end(locks: &Arc<LockTable>, session: &Arc<Session>) {
     let has_safe_state = |(id, _): &(String, Arc<dyn Object>)| {
         locks.settings(id).is_some_and(|settings| !settings.on_disconnect.is_empty())
@@ -179,8 +180,8 @@ async fn lock_lost(locks: &Arc<LockTable>, id: &str, session: &Arc<Session>) {
     steps.is_done = true;
 }
 
-/// The steps to a safe state. However this ends, the lock hears of it: or else nobody would ever get
-/// the lock again.
+/// The steps to a safe state. However this ends, the lock hears of it: or else nobody would ever
+/// get the lock again.
 struct Steps {
     locks: Arc<LockTable>,
     id: String,
@@ -208,7 +209,7 @@ impl Steps {
                 permit
             }
         };
-        // A task of its own, which goes on when it takes too long and may panic alone.
+        // A separate task, which goes on when it takes too long and may panic alone.
         let mut call = tokio::spawn(work);
         let ended = tokio::time::timeout(timeout, &mut call).await;
         drop(permit);

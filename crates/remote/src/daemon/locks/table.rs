@@ -41,7 +41,7 @@ pub(crate) struct LockTable {
     changes: watch::Sender<u64>,
 }
 
-/// What follows from events of a lock, without the table's mutex.
+/// Reactions to events of a lock, called without the table's mutex.
 pub(crate) struct Reactions {
     /// A session has lost the lock of this object.
     pub(crate) lock_lost: fn(&Arc<LockTable>, &str, Arc<Session>),
@@ -49,7 +49,7 @@ pub(crate) struct Reactions {
     pub(crate) owner_returned: fn(&Arc<LockTable>, &str),
 }
 
-/// What a lock table knows of its daemon.
+/// The parts of the daemon that a lock table uses.
 pub(crate) struct Surroundings {
     pub(crate) daemon: String,
     pub(crate) registry: Arc<Registry>,
@@ -156,8 +156,8 @@ impl LockTable {
         self.state().entry(id).map(|entry| Arc::clone(&entry.settings))
     }
 
-    /// Waits for the safe states that are under way; false if that takes longer than `time`. For the
-    /// end of the daemon.
+    /// Waits for the safe states that are under way; false if that takes longer than `time`. For
+    /// the end of the daemon.
     pub(crate) async fn safe_states_reached_within(&self, time: Duration) -> bool {
         self.safe_states.close();
         tokio::time::timeout(time, self.safe_states.wait()).await.is_ok()
@@ -203,8 +203,8 @@ impl LockTable {
             let via = id.to_owned();
             entry.lock.request(now, ticket, Request { party, via, wait, token }, effects);
         });
-        // The answer comes in time whatever happens: each lock has a timer. A request that is dropped
-        // in the middle leaves the queue when its connection does.
+        // The answer comes in time whatever happens: each lock has a timer. A request that is
+        // dropped in the middle leaves the queue when its connection does.
         answered.await.unwrap_or(Outcome::TimedOut)
     }
 
@@ -263,8 +263,8 @@ impl LockTable {
         }
     }
 
-    /// Defers telling objects of a session's end while any of them is brought to a safe state because
-    /// of it; whether one is.
+    /// Defers the end of a session while an object is brought to a safe state because of it;
+    /// whether one is.
     pub(super) fn defer_end(&self, session: &Arc<Session>) -> bool {
         if !self.any() {
             return false;
@@ -302,7 +302,7 @@ impl LockTable {
         self.changed();
     }
 
-    /// What went wrong so far while the object is brought to its safe state.
+    /// Sets the failures so far of a safe state that is under way.
     pub(super) fn set_trouble(&self, id: &str, trouble: String) {
         if let Some(entry) = self.state().entry(id) {
             entry.trouble = Some(trouble);

@@ -1,7 +1,7 @@
 //! One connection after its handshake: request after request, then the end of its session.
 //!
 //! Reads a request whole, reserves memory for a large one, has it carried out by [`dispatch`], and
-//! sends the answer. What a request means is not known here.
+//! sends the answer. The meaning of requests is not known here.
 
 pub(crate) mod receive;
 pub(crate) mod reject;
@@ -40,7 +40,7 @@ pub(crate) struct AcceptedClient {
     pub(crate) access: Access,
 }
 
-/// What a client that has been let in may do.
+/// The rights of a client that has been let in.
 pub(crate) enum Access {
     Full(PoolSlot),
     /// The pool is full. It may break locks, for a short time, or until another needs the slot.
@@ -187,8 +187,8 @@ async fn requests<S: ClientStream>(
     }
 }
 
-/// Reserves memory for a large request that has arrived; `None` if there is none, and the request is
-/// answered. While it waits, a client that is gone loses its locks.
+/// Reserves memory for a large request that has arrived; `None` if there is not enough, and the
+/// request is answered. While it waits, a client that is gone loses its locks.
 async fn wait_for_memory<S: ClientStream>(
     shared: &Arc<Shared>,
     connection: &mut Connection<S>,

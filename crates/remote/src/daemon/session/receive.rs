@@ -1,7 +1,7 @@
 //! Receiving the body of a request, with a budget for large ones.
 //!
-//! The part of a large request that has arrived takes memory, and its client may stop in the middle,
-//! or send a byte now and then. While others wait for memory, a client that hardly sends is
+//! The part of a large request that has arrived takes memory, and its client may stop in the
+//! middle, or send a byte now and then. While others wait for memory, a client that hardly sends is
 //! disconnected.
 
 use std::io;

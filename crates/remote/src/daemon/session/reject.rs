@@ -1,8 +1,8 @@
 //! The last answer on a connection that is closed for a reason: a refused handshake, or a peer that
 //! does not keep to the protocol or the limits.
 //!
-//! A caller that is still sending a message that is too large would otherwise see nothing but a broken
-//! connection.
+//! A caller that is still sending a message that is too large would otherwise see nothing but a
+//! broken connection.
 
 use std::time::Duration;
 
@@ -34,8 +34,8 @@ pub(crate) async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
     send_last_words(&mut connection).await;
 }
 
-/// Sends the last answer, in `out`, and reads what the peer still sends: if bytes are left unread, the
-/// system resets the connection, and the peer cannot read the answer.
+/// Sends the last answer, in `out`, and reads what the peer still sends: if bytes are left unread,
+/// the system resets the connection, and the peer cannot read the answer.
 pub(crate) async fn send_last_words<S: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<S>,
 ) {

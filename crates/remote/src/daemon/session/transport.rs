@@ -1,6 +1,7 @@
 //! A connection's stream with its buffers.
 //!
-//! Reads the next header and sends what has been written. What a request means is not known here.
+//! Reads the next header and sends what has been written. The meaning of requests is not known
+//! here.
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use wire::Limits;

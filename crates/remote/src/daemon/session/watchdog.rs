@@ -1,5 +1,5 @@
-//! The watch over a connection between and during its requests: idle connections, long calls, clients
-//! that are gone.
+//! The watch over a connection between and during its requests: idle connections, long calls,
+//! clients that are gone.
 //!
 //! One timer for each connection serves all of that.
 
@@ -30,7 +30,7 @@ pub(crate) struct IdleTimer<'a> {
 enum Activity {
     /// There was a request since the timer was set.
     Busy,
-    /// There was none.
+    /// There was no request since.
     Quiet,
     /// The timer has elapsed and is not set.
     Idle,
@@ -92,12 +92,12 @@ impl<S: ClientStream> ClientWatch<'_, S> {
         waiting.await
     }
 
-    /// Waits for an answer. In a daemon with locks the client's end is looked for from the beginning:
-    /// no lock may outlive its owner for as long as a call runs. Elsewhere only the slot in the pool
-    /// is at stake, and short calls are not to pay for it.
+    /// Waits for an answer. In a daemon with locks the client's end is looked for from the
+    /// beginning: no lock may outlive its owner for as long as a call runs. Elsewhere only the slot
+    /// in the pool is at stake, and short calls are not to pay for it.
     ///
-    /// A client that has only closed its own direction is as good as gone; it gets its answer, if it
-    /// is there to take it.
+    /// A client that has only closed its own direction is as good as gone; it gets its answer, if
+    /// it is there to take it.
     pub(crate) async fn while_answering<T>(
         self,
         mut answering: Pin<&mut impl Future<Output = T>>,

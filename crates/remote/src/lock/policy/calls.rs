@@ -1,20 +1,18 @@
-//! Which calls may run.
-//!
-//! Owns the books of the calls that run, and the word whether one more may.
+//! Which calls may run, and the count of those that do.
 
 use std::time::Instant;
 
 use super::super::types::{Loss, Refusal};
 use super::{Block, Effect, GRANT_PATIENCE, Lock, LockPhase};
 
-/// What a call is to a lock.
+/// How a call uses an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     /// It drives the object.
     Drive,
-    /// The same, and its caller waits for no answer.
+    /// It drives the object, and its caller waits for no answer.
     Send,
-    /// Others may make it while the object is locked.
+    /// It reads: others may make it while the object is locked.
     Read,
 }
 
@@ -22,7 +20,7 @@ impl Lock {
     /// A call wants to run.
     ///
     /// # Errors
-    /// It must not run. Otherwise, and if it is no read, its end has to be reported.
+    /// It must not run. Otherwise the end of a driving call has to be reported.
     pub(crate) fn call_start(
         &mut self,
         now: Instant,
@@ -50,7 +48,7 @@ impl Lock {
         Ok(())
     }
 
-    /// A call that was let run has waited since, and is about to begin.
+    /// A call that was started has waited since, and is about to begin.
     ///
     /// # Errors
     /// It must not. Its end has to be reported all the same.
@@ -61,9 +59,8 @@ impl Lock {
         call: Call,
     ) -> Result<(), Refusal> {
         self.may_drive(session, call)?;
-        // However much a client had sent off before it went, who waits has its turn: those that have
-        // not begun in such a time, nobody is there to miss. Those of one that is there it has to
-        // wait for: they came first, and were accepted.
+        // A client that waits gets its turn, however many oneway calls a client had sent before it
+        // went. Calls of a client that is still there came first and are waited for.
         match self.queue.front() {
             Some(next)
                 if next.request.party.session != session
@@ -76,8 +73,8 @@ impl Lock {
         }
     }
 
-    /// What a session leaves to be done, the end of an item stream for one, may be done now; its end
-    /// has to be reported like a call's. Later, where this is false.
+    /// Starts work that a session has left, such as the end of an item stream; its end has to be
+    /// reported like a call's. False if it has to wait.
     pub(crate) fn late_start(&mut self, session: u64) -> bool {
         let may = match &self.phase {
             LockPhase::Free => true,
@@ -91,8 +88,8 @@ impl Lock {
     }
 
     fn may_drive(&mut self, session: u64, call: Call) -> Result<(), Refusal> {
-        // Who sends something off and closes wants it done, and no answer. It must not have had the
-        // lock: what is done in its name ends with that.
+        // A client that sends a oneway call and closes wants it done, without an answer. This does
+        // not hold after it had the lock: its work ends with that.
         let is_sent_off = call == Call::Send && !self.lost.contains_key(&session);
         if self.gone.contains_key(&session) && !is_sent_off {
             return Err(Refusal::Lost(Loss::Gone));
@@ -101,7 +98,7 @@ impl Lock {
             return Ok(());
         }
         if let Some(lost) = self.lost.get_mut(&session) {
-            // Nobody is told by a call without an answer.
+            // A call without an answer tells nobody.
             lost.told |= call == Call::Drive;
             return Err(Refusal::Lost(lost.loss.clone()));
         }
@@ -118,7 +115,7 @@ impl Lock {
         }
     }
 
-    /// A call that was let run, and was no read, has ended.
+    /// A started call that was no read has ended.
     pub(crate) fn call_end(&mut self, now: Instant, session: u64, effects: &mut Vec<Effect>) {
         if let LockPhase::Held(hold) = &mut self.phase
             && hold.is_of(session)
@@ -133,8 +130,8 @@ impl Lock {
             }
         }
         if let Block::Over { stuck } = &mut self.block {
-            // Of several calls of a session it is not known which has ended: taken for the oldest,
-            // none that began later is ever waited for in its stead.
+            // Of several calls of a session, the one that has ended counts as the oldest: then no
+            // later one is waited for in its place.
             if let Some(calls) = stuck.get_mut(&session) {
                 *calls = calls.saturating_sub(1);
             }
@@ -149,7 +146,7 @@ impl Lock {
         self.advance(now, effects);
     }
 
-    /// Whether the next in the queue keeps others' calls out of a free lock.
+    /// Whether the next in the queue keeps calls of others out of a free lock.
     fn keeps_out(&mut self, now: Instant) -> bool {
         match self.block {
             Block::Idle => self.block = Block::Until(now + GRANT_PATIENCE),

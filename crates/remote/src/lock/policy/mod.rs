@@ -1,24 +1,23 @@
-//! The rules of one lock.
+//! The rules of one lock: its owner, the next one, and which calls may run.
 //!
-//! Owns who has the lock, who is next, and which calls may run. Everything that happens comes in as
-//! an event with its time; what is to be done about it goes out as [`Effect`]s. It refuses to know
-//! sockets, clocks, tasks and instruments.
+//! Events come in with their times; [`Effect`]s go out. Knows neither sockets, clocks, tasks nor
+//! instruments.
 //!
 //! The invariants, which [`check`](super::check) tries to break:
 //!
-//! - One owner at a time, and a new epoch for each; epochs only rise. Connections may join an
-//!   owner's possession by showing its token; it ends with the owner's.
-//! - A grant waits until no call of another connection runs. Meanwhile no new one is let run, for
-//!   [`GRANT_PATIENCE`]: behind that only the calls are waited for that ran by then. Oneway calls that were
-//!   let run before, and wait in their object, are before it; but for those of a client that is gone
-//!   nobody waits longer than that.
-//! - Whoever waits is served in order. A token's owner goes first: the lock is its own already. A
-//!   connection that has the lock keeps it until the one that takes it over can have it.
-//! - Behind an owner that did not give the lock up itself, its calls end and the object comes to rest
-//!   before the next grant and before anybody's next call.
-//! - A connection that has lost its lock drives no more, until it asks for the lock again; one that
-//!   is gone does neither, whatever of it still runs. Only what it had sent off on a free object is
-//!   carried out.
+//! - One owner at a time, and a new epoch for each; epochs only rise. Connections may join an owner
+//!   by showing its token; their possession ends with the owner's.
+//! - A grant waits until no call of another connection runs. Meanwhile no new call starts, for
+//!   [`GRANT_PATIENCE`]; after that only the calls that ran by then are waited for. Oneway calls
+//!   that were started before, and wait in their object, come first; but no grant waits longer than
+//!   that for those of a client that is gone.
+//! - Requests are granted in order. A token's owner comes first: the lock is its own already. A
+//!   connection that has the lock keeps it until the connection that takes it over can have it.
+//! - If an owner did not give the lock up itself, its calls end and the object is brought to a safe
+//!   state before the next grant and before the next call of any client.
+//! - A connection that has lost its lock no longer drives, until it asks for the lock again. A
+//!   connection that is gone neither drives nor gets the lock. Only oneway calls that it had sent
+//!   to a free object are carried out.
 
 mod calls;
 mod shown;
@@ -32,8 +31,8 @@ use super::types::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request}
 pub(crate) use calls::Call;
 pub(crate) use shown::PhaseView;
 
-/// How long a plain `lock()` waits for calls that are just running, and how long whoever is next
-/// keeps new ones out.
+/// How long a plain `lock()` waits for running calls, and how long the next owner keeps new calls
+/// out.
 pub(crate) const GRANT_PATIENCE: Duration = Duration::from_secs(10);
 /// Requests that may wait for one lock.
 pub(crate) const MAX_WAITING: usize = 10_000;
@@ -41,17 +40,17 @@ pub(crate) const MAX_WAITING: usize = 10_000;
 /// those owners may come back.
 const MAX_REVOKED: usize = 16;
 
-/// One request's number; the shell makes it and never uses it twice.
+/// The number of a request; the lock table makes it and never uses it twice.
 pub(crate) type Ticket = u64;
 
-/// What the shell has to do.
+/// A task for the lock table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Answer the request of this ticket. Every ticket is answered once.
     Answer(Ticket, Outcome),
-    /// Bring the object to rest, then report [`Lock::safe_state_reached`].
+    /// Bring the object to a safe state, then report [`Lock::safe_state_reached`].
     BringToSafeState,
-    /// Remember this.
+    /// Log this.
     Record(Record),
 }
 
@@ -64,8 +63,8 @@ pub(crate) struct Lock {
     calls: BTreeMap<u64, u32>,
     /// Sessions that lost the lock, until they have it again or are gone.
     lost: BTreeMap<u64, Lost>,
-    /// Sessions whose client is gone, each with whether the session is over too: what is left of
-    /// them gets no lock and drives no more, a batch's further entries for one.
+    /// Sessions whose client is gone, each with whether the session has ended too. Their remaining
+    /// calls, such as further entries of a batch, get no lock and no longer drive.
     gone: BTreeMap<u64, bool>,
     block: Block,
     /// Tokens of locks that were broken while their owner was away.
@@ -73,7 +72,7 @@ pub(crate) struct Lock {
     /// Until then any token may be that of a broken lock which is not among them any more.
     forgotten_until: Option<Instant>,
     next_epoch: u64,
-    /// Whether there is anything to do at an owner's unwanted end.
+    /// Whether the object has a safe state, for an owner that did not give the lock up itself.
     has_safe_state: bool,
 }
 
@@ -86,30 +85,30 @@ enum LockPhase {
         hold: Hold,
         until: Instant,
     },
-    /// The lock is nobody's; the owner's last calls still run, and then it comes to rest.
+    /// No client has the lock; the last owner's calls still run, and then comes the safe state.
     Ending {
         after: Party,
     },
-    /// The object is being brought to rest.
+    /// The object is being brought to a safe state.
     Resting {
         after: Party,
     },
 }
 
-/// Whether the next in the queue keeps others' calls out of a lock that is free: or else a stream of
-/// them would keep it from ever being granted.
+/// Whether the next in the queue keeps calls of others out of a free lock. Without that a stream of
+/// calls would keep it from ever being granted.
 #[derive(Debug)]
 enum Block {
-    /// Nobody waits for calls.
+    /// No request waits for calls.
     Idle,
-    /// Until then it does.
+    /// Calls of others are kept out until then.
     Until(Instant),
-    /// A call that hangs must not shut everybody out: until one that ran by then has ended, for
-    /// each of these sessions so many, it does not.
+    /// They are not kept out until as many calls of these sessions have ended: a call that hangs
+    /// must not shut everybody out.
     Over { stuck: BTreeMap<u64, u32> },
 }
 
-/// Somebody's possession of the lock.
+/// The possession of the lock.
 #[derive(Clone, Debug)]
 pub(crate) struct Hold {
     pub(crate) owner: Party,
@@ -134,20 +133,21 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Whether it has this session's place in the queue; who shows a token has none there.
+    /// Whether it is this session's place in the queue; a request with the owner's token is not in
+    /// line.
     fn is_in_line(&self, session: u64) -> bool {
         self.request.party.session == session && self.kind != WaitKind::Resuming
     }
 }
 
-/// What a ticket waits for.
+/// The event that a request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WaitKind {
-    /// Only for running calls to end.
+    /// The end of running calls only.
     Plain,
-    /// For whoever is before it.
+    /// Its turn in the queue.
     Patient,
-    /// For the last calls of its own earlier connection: it has shown the token.
+    /// The last calls of the client's earlier connection: it has shown the token.
     Resuming,
 }
 
@@ -167,7 +167,7 @@ struct Lost {
 }
 
 impl Lock {
-    /// A lock that nobody has. Epochs begin with `first_epoch`.
+    /// A free lock. Epochs begin with `first_epoch`.
     pub(crate) fn new(first_epoch: u64, has_safe_state: bool) -> Self {
         Lock {
             phase: LockPhase::Free,
@@ -183,7 +183,7 @@ impl Lock {
         }
     }
 
-    /// Somebody asks for the lock; the answer comes as an effect, now or later.
+    /// A client asks for the lock; the answer comes as an effect, now or later.
     pub(crate) fn request(
         &mut self,
         now: Instant,
@@ -230,7 +230,8 @@ impl Lock {
         }
     }
 
-    /// The owner gives the lock up, or one that has joined it leaves; false if nobody has it.
+    /// The owner gives the lock up, or a connection that has joined it leaves; false if the lock is
+    /// free.
     pub(crate) fn unlock(
         &mut self,
         now: Instant,
@@ -261,9 +262,9 @@ impl Lock {
         }
     }
 
-    /// Whoever shows the owner's token on another connection gives the lock up, whether the owner's
-    /// own is gone, or only seems to be there still; false where the token is not the lock's. It is
-    /// the end of an owner that nobody has asked, and the object comes to rest behind it.
+    /// A client gives the lock up with the owner's token on another connection, whether the owner's
+    /// connection is gone or only seems to be there; false if the token is not the lock's. The
+    /// owner was not asked, so the object is brought to a safe state.
     pub(crate) fn give_back(
         &mut self,
         now: Instant,
@@ -290,7 +291,8 @@ impl Lock {
         Ok(true)
     }
 
-    /// Somebody takes the lock away from whoever has it, or is about to get it; false if nobody is.
+    /// The lock is taken away from its owner, or from the one that is about to get it; false if
+    /// there is no such client.
     pub(crate) fn break_it(
         &mut self,
         now: Instant,
@@ -312,7 +314,7 @@ impl Lock {
                 }
             }
             LockPhase::Free => {
-                // What it waits for may never end, and so would what it keeps out.
+                // The calls that it waits for may never end, and it keeps others out.
                 let Some(next) = self.queue.front() else { return false };
                 let party = next.request.party.clone();
                 let session = party.session;
@@ -350,14 +352,14 @@ impl Lock {
         self.advance(now, effects);
     }
 
-    /// Nothing more will come of a session but the ends of its calls.
+    /// A session has ended: only the ends of its calls follow.
     pub(crate) fn forget(&mut self, now: Instant, session: u64, effects: &mut Vec<Effect>) {
         self.disconnect(now, session, effects);
         self.gone.insert(session, true);
         self.forget_if_over(session);
     }
 
-    /// The object has come to rest.
+    /// The object has reached its safe state.
     pub(crate) fn safe_state_reached(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         if matches!(self.phase, LockPhase::Resting { .. }) {
             self.phase = LockPhase::Free;
@@ -385,7 +387,7 @@ impl Lock {
             }
             stays
         });
-        // Its owner is there, and told to ask again: it must find its lock when it does.
+        // Its owner is back and was refused: it must find its lock when it asks again.
         if let LockPhase::Away { hold, until } = &mut self.phase
             && is_abandoned
             && let Some((_, ttl)) = hold.token
@@ -396,11 +398,11 @@ impl Lock {
     }
 }
 
-/// Where a request stands.
+/// The standing of a request.
 enum RequestPlace {
-    /// The lock is the asker's already.
+    /// The client has the lock already.
     Owner,
-    /// The asker has shown the owner's token at another object of the lock, now or before.
+    /// The client has shown the owner's token at another object of the lock, now or before.
     Member,
     /// It has to wait, if only for a moment.
     Queue(WaitKind),

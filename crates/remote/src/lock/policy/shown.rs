@@ -1,6 +1,4 @@
-//! What can be seen of a lock from outside.
-//!
-//! Owns no rule: it only tells.
+//! Questions about a lock that change nothing.
 
 use std::time::{Duration, Instant};
 
@@ -8,18 +6,18 @@ use super::super::token::TokenHash;
 use super::super::types::Party;
 use super::{Hold, Lock, LockPhase, Ticket};
 
-/// How it stands with a lock.
+/// The phase of a lock, as others see it.
 #[derive(Debug)]
 pub(crate) enum PhaseView<'a> {
     Free,
     Held(&'a Hold),
-    /// Kept until then for an owner who is away.
+    /// Kept until then for an owner that is away.
     Away(&'a Hold, Instant),
-    /// It is nobody's yet: calls of others still run.
+    /// This client gets it when calls of others have ended.
     Granting(&'a Party),
-    /// It is nobody's any more, and calls of this owner still run.
+    /// No client has it any longer, and calls of this owner still run.
     Ending(&'a Party),
-    /// The object is being brought to rest behind this owner.
+    /// The object is being brought to a safe state after this owner.
     Resting(&'a Party),
 }
 
@@ -37,7 +35,7 @@ impl Lock {
         }
     }
 
-    /// Whoever has the lock, and until when it is kept where its owner is away.
+    /// The possession of the lock, and until when it is kept if its owner is away.
     pub(crate) fn hold(&self) -> Option<(&Hold, Option<Instant>)> {
         match self.phase() {
             PhaseView::Held(hold) => Some((hold, None)),
@@ -46,7 +44,7 @@ impl Lock {
         }
     }
 
-    /// Whether whoever has the lock has this token.
+    /// Whether the owner of the lock has this token.
     pub(crate) fn is_by(&self, token: TokenHash) -> bool {
         self.hold().is_some_and(|(hold, _)| hold.has_token(token))
     }
@@ -59,7 +57,7 @@ impl Lock {
         }
     }
 
-    /// For how long the owner has done nothing.
+    /// For how long the owner has been idle.
     pub(crate) fn idle(&self, now: Instant) -> Duration {
         match self.hold() {
             Some((hold, _)) if !self.is_in_use() => now.saturating_duration_since(hold.used),
@@ -67,8 +65,8 @@ impl Lock {
         }
     }
 
-    /// Whether the object is brought to rest because of this session, or is about to be, or will be
-    /// if the session's client does not come back.
+    /// Whether the object is brought to a safe state because of this session, now or soon, or when
+    /// the session's client does not come back.
     pub(crate) fn needs_safe_state_after(&self, session: u64) -> bool {
         match &self.phase {
             LockPhase::Ending { after } => self.has_safe_state && after.session == session,

@@ -1,7 +1,5 @@
-//! The steps that the rules of a lock are made of.
-//!
-//! Owns what follows from an event once it is known what the event is: a place in the queue, a
-//! takeover, the end of a possession, the next grant.
+//! The steps that the rules of a lock are made of: a place in the queue, a takeover, the end of a
+//! possession, the next grant.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -14,7 +12,7 @@ use super::{
 };
 
 impl Lock {
-    /// What a request has to wait for.
+    /// The place of a request.
     pub(super) fn place(
         &mut self,
         now: Instant,
@@ -93,14 +91,14 @@ impl Lock {
         }))
     }
 
-    /// How the lock of this token was broken while its owner was away; told once.
+    /// The break of the lock with this token while its owner was away; handed out once.
     pub(super) fn take_revoked(&mut self, token: TokenHash) -> Option<Break> {
         // From the latest: a token may have kept more than one.
         let at = self.revoked.iter().rposition(|revoked| revoked.token == token)?;
         self.revoked.remove(at).map(|revoked| revoked.broken)
     }
 
-    /// Where this ticket has shown the owner's token, an earlier one that has is out of it.
+    /// If this ticket has shown the owner's token, an earlier one that has shown it is refused.
     pub(super) fn replace_resuming(&mut self, ticket: Ticket, effects: &mut Vec<Effect>) {
         let first = self.queue.front();
         let Some(first) =
@@ -114,7 +112,7 @@ impl Lock {
         });
     }
 
-    /// Sends those away who wait and are `meant`.
+    /// Refuses the waiting requests that are `meant`.
     pub(super) fn refuse_waiting(
         &mut self,
         loss: &Loss,
@@ -146,7 +144,7 @@ impl Lock {
         self.phase = LockPhase::Away { hold, until: now + ttl };
     }
 
-    /// Ends whoever's possession there is.
+    /// Ends the possession of the owner, if there is one.
     pub(super) fn end(&mut self, now: Instant, event: Event, effects: &mut Vec<Effect>) {
         let (hold, is_there) = match std::mem::replace(&mut self.phase, LockPhase::Free) {
             LockPhase::Held(hold) => (hold, true),
@@ -169,7 +167,8 @@ impl Lock {
                 self.lost.insert(hold.owner.session, Lost { loss, told: false });
             }
         }
-        // Who gives it up, or takes it over from itself, leaves the instrument as it wants it.
+        // An owner that gives it up, or takes it over from itself, leaves the instrument as it
+        // wants it.
         let is_own_will = matches!(event, Event::Unlocked | Event::TakenOver { .. });
         if !is_own_will && (self.has_safe_state || !self.calls.is_empty()) {
             self.phase = LockPhase::Ending { after: hold.owner.clone() };
@@ -177,14 +176,14 @@ impl Lock {
         effects.push(record(&hold, event, Some(now.duration_since(hold.since))));
     }
 
-    /// Those who had joined an owner have lost the lock with it.
+    /// The connections that had joined an owner have lost the lock with it.
     fn bereave(&mut self, members: &BTreeSet<u64>, loss: &Loss) {
         for member in members {
             self.lost.insert(*member, Lost { loss: loss.clone(), told: false });
         }
     }
 
-    /// Does whatever has become possible.
+    /// Does the steps that have become possible.
     pub(super) fn advance(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         if let LockPhase::Away { until, .. } = &self.phase
             && now >= *until
