@@ -72,7 +72,7 @@ pub(crate) enum RequestContent<'a> {
 }
 
 /// Answer to a request.
-pub(crate) struct Response {
+pub(crate) struct ProxyResponse {
     pub(crate) value: Value,
     pub(crate) flags: Flags,
     pub(crate) annotations: Annotations,
@@ -119,7 +119,7 @@ impl ClientConnection {
         flags: Flags,
         annotations: &Annotations,
         settings: &ConnectionSettings,
-    ) -> Result<Option<Response>, RequestFailure> {
+    ) -> Result<Option<ProxyResponse>, RequestFailure> {
         self.seq = self.seq.wrapping_add(1);
         self.write_request(content, flags, annotations, settings)?;
         self.send().await.map_err(RequestFailure::Lost)?;
@@ -145,7 +145,7 @@ impl ClientConnection {
             .decode(&frame.body.payload, &limits)
             .map_err(|error| RequestFailure::Protocol(error.to_string()))?;
         let annotations = copy_annotations(&frame);
-        Ok(Some(Response { value, flags: frame.header.flags, annotations }))
+        Ok(Some(ProxyResponse { value, flags: frame.header.flags, annotations }))
     }
 
     /// Sends a PING and waits for its answer.

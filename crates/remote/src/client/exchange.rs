@@ -11,7 +11,7 @@ use wire::message::{Annotations, Flags};
 use wire::serializer::{CallRef, Serializer};
 use wire::value::Value;
 
-use crate::client::connection::{RequestContent, RequestFailure, Response};
+use crate::client::connection::{ProxyResponse, RequestContent, RequestFailure};
 use crate::client::proxy::{Connected, Proxy};
 use crate::error::Error;
 use crate::object::Blob;
@@ -162,8 +162,12 @@ impl Proxy {
         }
     }
 
-    fn read_response(&mut self, response: Response, method: &str) -> Result<CallOutcome, Error> {
-        let Response { value, flags, annotations } = response;
+    fn read_response(
+        &mut self,
+        response: ProxyResponse,
+        method: &str,
+    ) -> Result<CallOutcome, Error> {
+        let ProxyResponse { value, flags, annotations } = response;
         self.received_annotations = annotations;
         if flags.contains(Flags::ITEMSTREAMRESULT) {
             let id = self.received_annotations.iter().find(|(id, _)| id == b"STRM");

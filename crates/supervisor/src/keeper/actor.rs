@@ -14,7 +14,7 @@ use super::entry::{ActiveRun, EntryState, KeeperEntry, ProcessInfo, StopGoal, se
 use super::handle::{
     KeeperError, KeeperHandle, KeeperRequest, ReplySender, StartOutcome, StopOutcome,
 };
-use super::run::{Run, RunEvent, RunEventKind};
+use super::run::{ChildRun, RunEvent, RunEventKind};
 use super::{EntrySpec, LogSink};
 use crate::policy::RestartDecision;
 use crate::spawn::Spawner;
@@ -322,7 +322,7 @@ impl Keeper {
         self.next_run += 1;
         let stop = self.stop_all.child_token();
         let (kill_as_crashed, kill_reason) = oneshot::channel();
-        let run = Run {
+        let run = ChildRun {
             number: self.next_run,
             spec: Arc::clone(&entry.spec),
             spawner: self.spawner.clone(),

@@ -59,7 +59,7 @@ pub(super) enum RunEventKind {
 }
 
 /// Task of one run.
-pub(super) struct Run {
+pub(super) struct ChildRun {
     pub(super) number: u64,
     pub(super) spec: Arc<EntrySpec>,
     pub(super) spawner: Spawner,
@@ -70,7 +70,7 @@ pub(super) struct Run {
     pub(super) events: mpsc::Sender<RunEvent>,
 }
 
-impl Run {
+impl ChildRun {
     /// Runs the child until its exit. The last event is always [`RunEventKind::Ended`].
     pub(super) async fn run_to_end(self) {
         let (id, run, events) = (self.spec.id.clone(), self.number, self.events.clone());
@@ -213,7 +213,7 @@ impl Run {
     }
 }
 
-/// Stage of a run, and the deadline after which [`Run::escalate`] takes the next step.
+/// Stage of a run, and the deadline after which [`ChildRun::escalate`] takes the next step.
 struct Escalation {
     stage: RunStage,
     deadline: Option<Instant>,
