@@ -14,7 +14,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::time::Instant;
 use wire::Limits;
-use wire::message::{Body, FrameError, HEADER_LEN, Header, PROTOCOL_VERSION};
+use wire::message::{Body, FrameError, HEADER_LEN, Header};
 
 /// Bytes of a small read, which most requests fit into.
 const SMALL_READ_BYTES: usize = 4 * 1024;
@@ -77,7 +77,7 @@ impl FrameReader {
                 return Ok(Some(Header::decode(bytes, limits)?));
             }
             // Bytes that cannot become a frame are refused before a whole header is there.
-            refuse_early(&self.buffer)?;
+            Header::check_prefix(&self.buffer)?;
             if !self.fill(io, HEADER_LEN).await? {
                 return if self.buffer.is_empty() { Ok(None) } else { Err(truncated().into()) };
             }
@@ -188,21 +188,6 @@ fn poll_small<R: AsyncRead + Unpin>(
     ready!(Pin::new(io).poll_read(context, &mut read))?;
     buffer.extend_from_slice(read.filled());
     Poll::Ready(Ok(read.filled().len()))
-}
-
-/// Refuses bytes that no frame begins with: another magic, or another protocol version.
-fn refuse_early(bytes: &[u8]) -> Result<(), FrameError> {
-    const MAGIC: &[u8; 4] = b"PYRO";
-    let seen = bytes.len().min(MAGIC.len());
-    if bytes.get(..seen) != MAGIC.get(..seen) {
-        return Err(FrameError::NotPyro);
-    }
-    match bytes.get(MAGIC.len()..MAGIC.len() + 2) {
-        Some(&[high, low]) if u16::from_be_bytes([high, low]) != PROTOCOL_VERSION => {
-            Err(FrameError::Version(u16::from_be_bytes([high, low])))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn truncated() -> io::Error {

@@ -84,14 +84,9 @@ impl Header {
     /// # Errors
     /// Bytes that are no header, and lengths beyond the limits.
     pub fn decode(bytes: &[u8; HEADER_LEN], limits: &Limits) -> Result<Header, FrameError> {
+        Self::check_prefix(bytes)?;
         let mut rest = bytes.as_slice();
-        if take_field::<4>(&mut rest) != TAG {
-            return Err(FrameError::NotPyro);
-        }
-        let version = u16::from_be_bytes(take_field(&mut rest));
-        if version != PROTOCOL_VERSION {
-            return Err(FrameError::Version(version));
-        }
+        let _tag_and_version: [u8; 6] = take_field(&mut rest);
         let [kind, serializer] = take_field(&mut rest);
         let flags = Flags::from_bits_retain(u16::from_be_bytes(take_field(&mut rest)));
         let seq = u16::from_be_bytes(take_field(&mut rest));
@@ -115,6 +110,21 @@ impl Header {
             return Err(AnnotationError::TooLarge { size, max }.into());
         }
         Ok(header)
+    }
+
+    /// Refuses the first bytes of a message, as far as they are there, by tag and version.
+    ///
+    /// # Errors
+    /// Another tag, or another protocol version.
+    pub fn check_prefix(bytes: &[u8]) -> Result<(), FrameError> {
+        let (tag, rest) = bytes.split_at(bytes.len().min(TAG.len()));
+        if !TAG.starts_with(tag) {
+            return Err(FrameError::NotPyro);
+        }
+        match rest.first_chunk().map(|version| u16::from_be_bytes(*version)) {
+            Some(version) if version != PROTOCOL_VERSION => Err(FrameError::Version(version)),
+            _ => Ok(()),
+        }
     }
 
     /// The header's bytes.
