@@ -7,7 +7,7 @@ use std::io;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
 use crate::lines::Lines;
-use crate::os::Exit;
+use crate::process::Exit;
 use crate::process::{Process, ProcessHandle};
 
 /// Running child process. Dropping it kills and reaps the process and its process group.

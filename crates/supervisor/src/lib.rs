@@ -57,7 +57,7 @@ pub use keeper::{
 };
 pub use lifeline::{Lifeline, LifelineError, ORPHAN_DEADLINE};
 pub use lines::Lines;
-pub use os::{Exit, Signal};
+pub use os::Signal;
 pub use policy::{RestartDecision, RestartPolicy, Restarts};
-pub use process::ProcessHandle;
+pub use process::{Exit, ProcessHandle};
 pub use spawn::{CommandSpec, Output, SpawnError, Spawner, Stdin};

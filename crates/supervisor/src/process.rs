@@ -13,7 +13,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::os::{self, Exit, Signal};
+use crate::os::{self, Signal};
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It exited by itself.
+    Code(i32),
+    /// A signal killed it.
+    Signal(i32),
+    /// The system has forgotten the process.
+    Unknown,
+}
 
 impl Exit {
     /// Whether it exited by itself with code 0.

@@ -43,7 +43,7 @@ impl NameServer {
     /// The URI of a name.
     ///
     /// # Errors
-    /// `NamingError` for an unknown name; other [`Error`]s as of [`Proxy::call`].
+    /// `NamingError` for an unknown name; other [`Error`]s as by [`Proxy::call`].
     pub async fn lookup(&mut self, name: &str) -> Result<Uri, Error> {
         let answer = self.proxy.call("lookup", vec![name.into()], Vec::new()).await?;
         Uri::from_value(&answer).ok_or_else(|| bad_answer("lookup", "not a URI"))
@@ -65,7 +65,7 @@ impl NameServer {
     /// Registers `name`, replacing an earlier registration.
     ///
     /// # Errors
-    /// `NamingError` for a refused name; other [`Error`]s as of [`Proxy::call`].
+    /// `NamingError` for a refused name; other [`Error`]s as by [`Proxy::call`].
     pub async fn register(
         &mut self,
         name: &str,
@@ -106,7 +106,7 @@ impl NameServer {
     /// Replaces the metadata tags of a name.
     ///
     /// # Errors
-    /// `NamingError` for an unknown name; other [`Error`]s as of [`Proxy::call`].
+    /// `NamingError` for an unknown name; other [`Error`]s as by [`Proxy::call`].
     pub async fn set_metadata(&mut self, name: &str, metadata: &[String]) -> Result<(), Error> {
         let args = vec![name.into(), tag_set(metadata)];
         self.proxy.call("set_metadata", args, Vec::new()).await.map(drop)
@@ -115,7 +115,7 @@ impl NameServer {
     /// Removes a name; true if it existed.
     ///
     /// # Errors
-    /// As of [`Proxy::call`].
+    /// As [`Proxy::call`].
     pub async fn remove(&mut self, name: &str) -> Result<bool, Error> {
         let removed = self.proxy.call("remove", vec![name.into()], Vec::new()).await?;
         Ok(removed.as_i64() == Some(1))
@@ -124,7 +124,7 @@ impl NameServer {
     /// The registrations whose names begin with `prefix`; all if it is `None`.
     ///
     /// # Errors
-    /// As of [`Proxy::call`].
+    /// As [`Proxy::call`].
     pub async fn list(&mut self, prefix: Option<&str>) -> Result<Vec<Registration>, Error> {
         let kwargs = vec![
             ("prefix".to_owned(), Value::from(prefix)),
@@ -137,7 +137,7 @@ impl NameServer {
     /// The registrations whose names match the regular expression `regex` at their beginning.
     ///
     /// # Errors
-    /// `NamingError` for an invalid expression; other [`Error`]s as of [`Proxy::call`].
+    /// `NamingError` for an invalid expression; other [`Error`]s as by [`Proxy::call`].
     pub async fn matching(&mut self, regex: &str) -> Result<Vec<Registration>, Error> {
         let kwargs = vec![
             ("regex".to_owned(), Value::from(regex)),
@@ -150,7 +150,7 @@ impl NameServer {
     /// The registrations with all of `tags`.
     ///
     /// # Errors
-    /// As of [`Proxy::call`].
+    /// As [`Proxy::call`].
     pub async fn with_tags(&mut self, tags: &[String]) -> Result<Vec<Registration>, Error> {
         self.list_tagged("meta_all", tags).await
     }
@@ -158,7 +158,7 @@ impl NameServer {
     /// The registrations with at least one of `tags`.
     ///
     /// # Errors
-    /// As of [`Proxy::call`].
+    /// As [`Proxy::call`].
     pub async fn with_any_tag(&mut self, tags: &[String]) -> Result<Vec<Registration>, Error> {
         self.list_tagged("meta_any", tags).await
     }

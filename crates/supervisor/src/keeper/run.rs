@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 use super::{EntrySpec, LogSink};
 use crate::child::Child;
 use crate::lines::Lines;
-use crate::os::Exit;
+use crate::process::Exit;
 use crate::protocol::{MAX_REPORT_BYTES, Report, STOP};
 use crate::spawn::{Output, Spawner, Stdin};
 

@@ -38,14 +38,3 @@ pub enum Signal {
     /// SIGKILL: ends a process at once.
     Kill,
 }
-
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// It exited by itself.
-    Code(i32),
-    /// A signal killed it.
-    Signal(i32),
-    /// The system has forgotten the process.
-    Unknown,
-}
