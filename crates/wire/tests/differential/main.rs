@@ -25,7 +25,7 @@ use wire::serializer::{CallRef, Serializer};
 use wire::value::{Dict, Set, Value};
 
 use notation::canonical;
-use peer::{Answer, Ask, ask, value};
+use peer::{Ask, PeerAnswer, ask, value};
 
 /// The same cases in every run, so that a test that fails will fail again.
 fn config(cases: u32) -> ProptestConfig {
@@ -174,7 +174,7 @@ fn agree(
     Ok(())
 }
 
-fn outcome(answer: &Answer) -> Result<String, String> {
+fn outcome(answer: &PeerAnswer) -> Result<String, String> {
     value(answer).map(|value| canonical(&value))
 }
 

@@ -11,7 +11,7 @@ use wire::value::Value;
 use crate::notation;
 
 /// An answer of Python: bytes, or the text of an exception.
-pub type Answer = Result<Vec<u8>, String>;
+pub type PeerAnswer = Result<Vec<u8>, String>;
 
 /// One command for Python; peer.py lists the letters.
 pub struct Ask {
@@ -31,27 +31,27 @@ impl Ask {
 }
 
 /// Sends all commands in one round trip.
-pub fn ask(asks: &[Ask]) -> Vec<Answer> {
-    static PEER: Mutex<Option<Peer>> = Mutex::new(None);
+pub fn ask(asks: &[Ask]) -> Vec<PeerAnswer> {
+    static PEER: Mutex<Option<PythonPeer>> = Mutex::new(None);
     // A test that fails poisons the mutex, but leaves no half of a batch behind.
     let mut peer = PEER.lock().unwrap_or_else(PoisonError::into_inner);
-    peer.get_or_insert_with(Peer::start).ask(asks)
+    peer.get_or_insert_with(PythonPeer::start).ask(asks)
 }
 
 /// The value in an answer.
-pub fn value(answer: &Answer) -> Result<Value, String> {
+pub fn value(answer: &PeerAnswer) -> Result<Value, String> {
     answer.as_ref().map(|bytes| notation::read(bytes)).map_err(Clone::clone)
 }
 
-struct Peer {
+struct PythonPeer {
     // It ends with this process, when its standard input does.
     _child: Child,
     stdin: ChildStdin,
     stdout: ChildStdout,
 }
 
-impl Peer {
-    fn start() -> Peer {
+impl PythonPeer {
+    fn start() -> PythonPeer {
         const HELP: &str = "run `cargo xtask test`, or set FERROLAB_TEST_PYTHON to a Python with \
                             Pyro5, serpent and msgpack";
         let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
@@ -64,17 +64,17 @@ impl Peer {
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}; {HELP}", python.display()));
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let mut peer = Peer { _child: child, stdin, stdout };
+        let mut peer = PythonPeer { _child: child, stdin, stdout };
         let ready = peer.exchange(&[Ask::value('p', Serializer::Serpent, &Value::None)]);
         assert!(ready.is_ok_and(|answers| answers == [Ok(b"None".to_vec())]), "{HELP}");
         peer
     }
 
-    fn ask(&mut self, asks: &[Ask]) -> Vec<Answer> {
+    fn ask(&mut self, asks: &[Ask]) -> Vec<PeerAnswer> {
         self.exchange(asks).expect("the Python peer has ended")
     }
 
-    fn exchange(&mut self, asks: &[Ask]) -> std::io::Result<Vec<Answer>> {
+    fn exchange(&mut self, asks: &[Ask]) -> std::io::Result<Vec<PeerAnswer>> {
         let mut request = (asks.len() as u32).to_be_bytes().to_vec();
         for ask in asks {
             request.extend([ask.op, ask.serializer.id()]);
@@ -86,7 +86,7 @@ impl Peer {
         asks.iter().map(|_| self.answer()).collect()
     }
 
-    fn answer(&mut self) -> std::io::Result<Answer> {
+    fn answer(&mut self) -> std::io::Result<PeerAnswer> {
         let mut head = [0; 5];
         self.stdout.read_exact(&mut head)?;
         let [failed, len @ ..] = head;

@@ -1,4 +1,4 @@
-//! Recorded messages, of every type and with every flag.
+//! RecordedFrame messages, of every type and with every flag.
 
 use std::collections::HashSet;
 
@@ -10,15 +10,15 @@ use wire::message::{
 use wire::serializer::Serializer;
 use wire::value::{Dict, Value};
 
-use crate::{Entry, entries, unhex};
+use crate::{RecordedEntry, entries, unhex};
 
-struct Recorded {
-    entry: Entry,
+struct RecordedFrame {
+    entry: RecordedEntry,
     bytes: Vec<u8>,
     header: Header,
 }
 
-impl Recorded {
+impl RecordedFrame {
     fn body(&self) -> Body<'_> {
         Body::parse(&self.header, &self.bytes[HEADER_LEN..], &Limits::default()).unwrap()
     }
@@ -35,19 +35,19 @@ impl Recorded {
     }
 }
 
-fn recorded() -> Vec<Recorded> {
-    let read = |entry: Entry| {
+fn recorded() -> Vec<RecordedFrame> {
+    let read = |entry: RecordedEntry| {
         let bytes = unhex(entry.get("frame"));
         let header = bytes.first_chunk().unwrap();
         let header = Header::decode(header, &Limits::default()).unwrap();
-        Recorded { entry, bytes, header }
+        RecordedFrame { entry, bytes, header }
     };
     entries(include_str!("frames.txt")).into_iter().map(read).collect()
 }
 
 #[test]
 fn headers_are_read_and_written() {
-    for Recorded { entry, bytes, header } in recorded() {
+    for RecordedFrame { entry, bytes, header } in recorded() {
         let id: String = header.correlation_id.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(
             entry.get("header"),
@@ -177,7 +177,7 @@ fn exceptions_are_read() {
 fn every_type_and_flag_is_recorded() {
     let mut kinds = HashSet::new();
     let mut flags = Flags::empty();
-    for Recorded { header, .. } in recorded() {
+    for RecordedFrame { header, .. } in recorded() {
         kinds.insert(header.kind);
         flags |= header.flags;
     }

@@ -12,23 +12,23 @@ mod frames;
 mod values;
 
 /// An entry of a recording: its title and its lines, each a word and a text.
-struct Entry {
+struct RecordedEntry {
     title: &'static str,
     lines: Vec<(&'static str, &'static str)>,
 }
 
-impl Entry {
+impl RecordedEntry {
     fn get(&self, word: &str) -> &'static str {
         let found = self.lines.iter().find(|(known, _)| *known == word);
         found.unwrap_or_else(|| panic!("{}: no {word}", self.title)).1
     }
 }
 
-fn entries(recording: &'static str) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = Vec::new();
+fn entries(recording: &'static str) -> Vec<RecordedEntry> {
+    let mut entries: Vec<RecordedEntry> = Vec::new();
     for line in recording.lines().filter(|line| !line.starts_with('#')) {
         match line.strip_prefix("  ") {
-            None => entries.push(Entry { title: line, lines: Vec::new() }),
+            None => entries.push(RecordedEntry { title: line, lines: Vec::new() }),
             Some(line) => {
                 let parts = line.split_once(' ').unwrap();
                 entries.last_mut().unwrap().lines.push(parts);

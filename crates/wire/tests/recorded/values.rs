@@ -4,10 +4,10 @@ use wire::Limits;
 use wire::serializer::Serializer;
 use wire::value::Value;
 
-use crate::{Entry, entries, unhex};
+use crate::{RecordedEntry, entries, unhex};
 
 /// The lines of an entry about `serializer`.
-fn lines(entry: &Entry, serializer: Serializer) -> Vec<(&'static str, &'static str)> {
+fn lines(entry: &RecordedEntry, serializer: Serializer) -> Vec<(&'static str, &'static str)> {
     let lines = entry.lines.iter().filter(|(word, _)| *word == serializer.name());
     lines.map(|(_, line)| line.split_once(' ').unwrap()).collect()
 }
@@ -17,7 +17,7 @@ fn line(lines: &[(&str, &'static str)], word: &str) -> Option<&'static str> {
 }
 
 /// The value of an entry, if the value model has it.
-fn value(entry: &Entry) -> Option<(Vec<u8>, Value)> {
+fn value(entry: &RecordedEntry) -> Option<(Vec<u8>, Value)> {
     let marshal = unhex(entry.title.strip_prefix("value ")?);
     let value = Serializer::Marshal.decode(&marshal, &Limits::default()).unwrap();
     Some((marshal, value))
