@@ -3,9 +3,8 @@
 //! Reads a request whole, reserves memory for a large one, has it carried out by [`dispatch`], and
 //! sends the answer. The meaning of requests is not known here.
 
-pub(crate) mod receive;
+mod large_transfer;
 pub(crate) mod reject;
-pub(crate) mod send;
 pub(crate) mod transport;
 pub(crate) mod watchdog;
 
@@ -20,7 +19,7 @@ use wire::message::{Flags, FrameError, FrameWriter, Header, MessageType};
 use crate::admission::HandshakeSlot;
 use crate::admission::limits::LOCK_BREAKER_TIME;
 use crate::admission::pool::PoolSlot;
-use crate::admission::request_memory::{MemoryNeed, RequestPermit};
+use crate::admission::request_memory::{MemoryNeed, RequestPermit, SMALL_REQUEST_BYTES};
 use crate::blocking::{poll_blocking_if, run_blocking_if};
 use crate::config::{DaemonConfig, ServerType};
 use crate::daemon::Shared;
@@ -28,6 +27,7 @@ use crate::daemon::call::decode::{self, After};
 use crate::daemon::call::dispatch::{self, Caller};
 use crate::daemon::call::response::Response;
 use crate::daemon::locks::safe_state;
+use crate::daemon::session::large_transfer::SMALL_ANSWER_BYTES;
 use crate::daemon::session::transport::Connection;
 use crate::daemon::session::watchdog::{ClientWatch, IDLE, IdleTimer};
 use crate::frames::{ReadError, ReadTimeouts};
@@ -147,9 +147,11 @@ async fn requests<S: ClientStream>(
             () = &mut stopped => return Ok(()),
         };
         let Some(header) = header else { return Ok(()) };
-        receive::receive_body(shared, &session, connection, &header).await?;
+        receive(shared, &session, connection, &header).await?;
         let mut permit = None;
-        if let Some(need) = MemoryNeed::of(&header, &connection.reader, limits) {
+        if !is_small(&header)
+            && let Some(need) = MemoryNeed::of(&header, &connection.reader, limits)
+        {
             // Boxed, so that connections without large requests are no larger for it.
             permit = Box::pin(wait_for_memory(shared, connection, caller, header, need)).await?;
             if permit.is_none() {
@@ -179,12 +181,47 @@ async fn requests<S: ClientStream>(
         };
         let after = response.after;
         if !connection.out.is_empty() {
-            send::send(shared, &session, connection, response).await?;
+            send(shared, &session, connection, response).await?;
         }
         if after == After::Close || stop.is_cancelled() {
             return Ok(());
         }
     }
+}
+
+/// Whether a request needs no memory reserved.
+fn is_small(header: &Header) -> bool {
+    header.body_len() <= SMALL_REQUEST_BYTES && !header.flags.contains(Flags::COMPRESSED)
+}
+
+/// Waits until the body of a request is here.
+async fn receive<S: ClientStream>(
+    shared: &Shared,
+    session: &Session,
+    connection: &mut Connection<S>,
+    header: &Header,
+) -> Result<(), ReadError> {
+    if header.body_len() <= SMALL_REQUEST_BYTES {
+        return connection.reader.receive_body(&mut connection.stream, header).await;
+    }
+    // Boxed, so that connections without large requests are no larger for it.
+    Box::pin(large_transfer::receive(shared, session, connection, header)).await
+}
+
+/// Sends an answer.
+async fn send<S: ClientStream>(
+    shared: &Shared,
+    session: &Session,
+    connection: &mut Connection<S>,
+    response: Response,
+) -> std::io::Result<()> {
+    let is_limited = shared.admission.answers.is_limited();
+    let is_small = connection.out.len() < SMALL_ANSWER_BYTES || !is_limited;
+    if response.rest.is_none() && is_small {
+        return connection.send().await;
+    }
+    // Boxed, so that connections without large answers are no larger for it.
+    Box::pin(large_transfer::send(shared, session, connection, response)).await
 }
 
 /// Reserves memory for a large request that has arrived; `None` if there is not enough, and the
@@ -210,7 +247,7 @@ async fn wait_for_memory<S: ClientStream>(
     } else {
         let response =
             dispatch::refuse_unread(shared, &session, header, exception, &mut connection.out);
-        send::send(shared, &session, connection, response).await?;
+        send(shared, &session, connection, response).await?;
     }
     Ok(None)
 }

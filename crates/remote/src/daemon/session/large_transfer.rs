@@ -1,50 +1,83 @@
-//! Sending an answer.
+//! Transfer of large requests and answers, counted in the daemon's budgets of bytes.
 //!
-//! A large one is counted in the daemon's budget for answers until its client has read it, and is
-//! released in parts while others wait for memory. Which client is disconnected for that is the
+//! A request counts until it has arrived, and an answer until its client has read it; its memory is
+//! released in parts while others wait. Which client is disconnected for that is the
 //! [budget](crate::admission::byte_budget)'s decision.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tracing::warn;
+use wire::message::Header;
 
 use crate::admission::byte_budget::ByteBudget;
 use crate::daemon::Shared;
 use crate::daemon::call::response::Response;
 use crate::daemon::session::transport::Connection;
+use crate::frames::ReadError;
 use crate::object::AnswerMemory;
 use crate::serialized::{Behind, Sending};
 use crate::session::Session;
 
-/// Answers below this many bytes do not count: all connections together can have but so many.
-const SMALL_ANSWER_BYTES: usize = 16 * 1024;
+/// Answers below this many bytes are not counted: all connections together can have but few.
+pub(super) const SMALL_ANSWER_BYTES: usize = 16 * 1024;
 /// Bytes of an answer whose sent half is worth releasing.
 const WORTH_RELEASING_BYTES: usize = 1 << 20;
 
-/// Sends the answer that `connection` holds, and the rest of it in `response`.
-pub(crate) async fn send<S: AsyncWrite + Unpin>(
+/// Receives the body of a large request. While others wait for memory, a client that hardly sends is
+/// disconnected.
+///
+/// # Errors
+/// The connection has ended, or has to.
+pub(super) async fn receive<S: AsyncRead + Unpin>(
+    shared: &Shared,
+    session: &Session,
+    connection: &mut Connection<S>,
+    header: &Header,
+) -> Result<(), ReadError> {
+    let bytes = header.body_len();
+    let closing = |reason: &str| {
+        warn!(daemon = %shared.config.name, peer = %session.peer, bytes, reason,
+            "closing a connection whose request does not arrive");
+        ReadError::from(io::Error::from(io::ErrorKind::TimedOut))
+    };
+    let memory = shared.admission.arriving.reservation();
+    if memory.reserve(bytes).await.is_err() {
+        return Err(closing("too many large requests are arriving at the same time"));
+    }
+    let evicted = memory.begin_transfer(bytes);
+    let Connection { stream, reader, .. } = connection;
+    let receiving = async {
+        while let Some(read) = reader.receive_some(stream, header).await? {
+            memory.transferred(read);
+        }
+        Ok(())
+    };
+    tokio::select! {
+        biased;
+        received = receiving => received,
+        () = evicted.cancelled() => {
+            Err(closing("hardly anything comes, and others wait for room"))
+        }
+    }
+}
+
+/// Sends the answer that `connection` holds and its rest, while it is counted in the budget.
+pub(super) async fn send<S: AsyncWrite + Unpin>(
     shared: &Shared,
     session: &Session,
     connection: &mut Connection<S>,
     response: Response,
 ) -> io::Result<()> {
-    let Response { memory, rest, .. } = response;
-    let in_rest = rest.as_ref().map(|rest| rest.bytes().len());
-    let bytes = connection.out.len() + in_rest.unwrap_or(0);
     let answers = &shared.admission.answers;
-    if in_rest.is_none() && (bytes < SMALL_ANSWER_BYTES || !answers.is_limited()) {
-        return connection.send().await;
-    }
-    let memory = memory.unwrap_or_else(|| {
-        let answers: std::sync::Arc<ByteBudget> = std::sync::Arc::clone(answers);
-        AnswerMemory::of(answers)
-    });
+    let memory = response.memory.unwrap_or_else(|| AnswerMemory::of(Arc::clone(answers) as _));
     let counted = Counted { answers, number: memory.number() };
-    // Boxed, so that connections without large answers are no larger for it.
-    Box::pin(send_large(connection, rest, counted)).await.unwrap_or_else(|| {
+    let in_rest = response.rest.as_ref().map_or(0, |rest| rest.bytes().len());
+    let bytes = connection.out.len() + in_rest;
+    send_counted(connection, response.rest, counted).await.unwrap_or_else(|| {
         warn!(daemon = %shared.config.name, peer = %session.peer, bytes,
             "closing a connection that hardly reads its answer: others wait for room");
         Err(io::ErrorKind::TimedOut.into())
@@ -58,7 +91,7 @@ struct Counted<'a> {
 }
 
 /// `None` where the client is disconnected.
-async fn send_large<S: AsyncWrite + Unpin>(
+async fn send_counted<S: AsyncWrite + Unpin>(
     connection: &mut Connection<S>,
     rest: Option<Behind>,
     counted: Counted<'_>,
