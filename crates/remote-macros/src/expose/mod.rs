@@ -70,7 +70,6 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 /// Reads the members and removes our attributes from the block.
-
 fn take_members(block: &mut ItemImpl, problems: &mut Problems) -> Vec<Member> {
     if let Some((_, path, _)) = &block.trait_ {
         problems.add(Error::new_spanned(
