@@ -35,6 +35,8 @@ pub(crate) fn write(workspace: &Workspace) -> Outcome<()> {
             std::fs::read_to_string(&path).map_err(|error| Failure::file("read", &path, &error))?;
         let page = with_part(&page, part, &text)
             .ok_or_else(|| Failure::new(format!("{file}: no comments around '{part}'")))?;
+        // A page that git keeps: a torn write is undone with `git restore`.
+        #[allow(clippy::disallowed_methods)]
         std::fs::write(&path, page).map_err(|error| Failure::file("write", &path, &error))?;
         println!("{file}");
     }

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use super::Outcome;
 use super::output::print_json;
 use clap::{Args, ValueEnum};
-use lab_config;
 
 use crate::host;
 

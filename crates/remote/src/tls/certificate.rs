@@ -49,8 +49,8 @@ impl Certificate {
     /// Whether its common name is `host`. As in Python, it counts only where there are no
     /// alternative names.
     pub(super) fn has_common_name(&self, host: &str) -> bool {
-        let names = self.0.tbs_certificate.subject.0.iter().flat_map(|set| set.0.iter());
-        let common_name = names.filter(|name| name.oid == COMMON_NAME).last();
+        let mut names = self.0.tbs_certificate.subject.0.iter().flat_map(|set| set.0.iter());
+        let common_name = names.rfind(|name| name.oid == COMMON_NAME);
         !self.extensions().iter().any(|extension| extension.extn_id == SubjectAltName::OID)
             && common_name
                 .is_some_and(|name| name.value.value().eq_ignore_ascii_case(host.as_bytes()))
