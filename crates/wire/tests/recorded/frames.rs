@@ -1,4 +1,4 @@
-//! RecordedFrame messages, of every type and with every flag.
+//! Recorded messages, of every type and with every flag.
 
 use std::collections::HashSet;
 
