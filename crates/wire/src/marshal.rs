@@ -13,7 +13,8 @@
 //! ( len32, items        tuple                          ) len8, items         tuple, read only
 //! [ len32, items        list      < set     > frozenset
 //! { key, value, ... 0   dict
-//! r index32             reference to the value of the index-th code with its high bit set, read only
+//! r index32             reference to the value of the index-th code with its high bit set;
+//!                       read only
 //! ```
 //!
 //! The source of the format is CPython's `Python/marshal.c`; the data codes are compared with it in

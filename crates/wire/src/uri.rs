@@ -1,8 +1,8 @@
 //! Pyro URIs: `PYRO:object@location`, `PYRONAME:name[@location]`, `PYROMETA:tags[@location]`.
 //!
 //! A location is `host:port`, `[ipv6]:port` or `./u:path`. The grammar is that of `Pyro5.core.URI`,
-//! but for locations that no client could connect to, which are refused. A URI travels as this class
-//! dict, with a path or a host and port:
+//! but for locations that no client could connect to, which are refused. A URI travels as this
+//! class dict, with a path or a host and port:
 //!
 //! ```text
 //! {'__class__': 'Pyro5.core.URI', 'state': (protocol, object, path, host, port)}
