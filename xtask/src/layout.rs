@@ -69,7 +69,7 @@ const ROOMS: &[(&str, &[Room])] = &[
         "nameserver",
         &[
             (&["object", "autoclean"], "act on their own or for a client"),
-            (&["plan", "search"], "one request each"),
+            (&["plan", "search", "leases"], "one request each; leases end by themselves, too"),
             (&["snapshot", "pattern", "arguments", "directory"], "parts of requests"),
             (&["limits"], "bounds of all requests"),
             (&["store"], "the names; knows no requests"),

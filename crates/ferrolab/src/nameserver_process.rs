@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use lab_config::{Nameserver, Storage};
 use nameserver::autoclean::{self, Patience};
-use nameserver::{NameServerObject, Store, broadcast};
+use nameserver::{NameServerObject, Store, broadcast, leases};
 use remote::{Daemon, DaemonConfig, Limits, Listener, Location, NAMESERVER_NAME, ServerType};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -81,6 +81,7 @@ pub(crate) async fn run(
 
     let (discovery, undiscovered) = answer_searches(&config, listener.location());
     let _discovery = discovery.map(AbortOnDropHandle::new);
+    let _leases = AbortOnDropHandle::new(tokio::spawn(leases::run(Arc::clone(&store))));
     let _cleaner = config.autoclean.map(|period| {
         let cleaning = autoclean::run(Arc::clone(&store), period, Patience::default());
         AbortOnDropHandle::new(tokio::spawn(cleaning))

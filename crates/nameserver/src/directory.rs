@@ -81,17 +81,22 @@ pub fn register(
     let entry = Entry::new(uri, metadata);
     limits::check_entry(&name, &entry)?;
     Ok(Box::new(move |names| {
-        let index = names.index();
-        match index.get(&name) {
-            Some(_) if safe => {
-                return Err(Exception::naming_error(format!("name already registered: {name}")));
-            }
-            Some(_) => limits::check_room(index.len(), index.bytes_with(&name, &entry))?,
-            None => limits::check_room(index.len() + 1, index.bytes_with(&name, &entry))?,
+        if safe && names.index().get(&name).is_some() {
+            return Err(Exception::naming_error(format!("name already registered: {name}")));
         }
-        names.set(&name, entry);
+        put(names, &name, entry)?;
         Ok(1)
     }))
+}
+
+/// Puts an entry in place of what the name has, where the limits allow it.
+pub(crate) fn put(names: &mut Transaction<'_>, name: &str, entry: Entry) -> Result<(), Exception> {
+    limits::check_entry(name, &entry)?;
+    let index = names.index();
+    let count = index.len() + usize::from(index.get(name).is_none());
+    limits::check_room(count, index.bytes_with(name, &entry))?;
+    names.set(name, entry);
+    Ok(())
 }
 
 /// Gives a name other tags.

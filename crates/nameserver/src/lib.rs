@@ -1,13 +1,14 @@
 //! Pyro5's nameserver: a directory of names, served as the object `Pyro.NameServer`.
 //!
 //! Owns the rules of names, their storage ([`Store`]), the object that clients call
-//! ([`NameServerObject`]), autoclean and discovery by broadcast. Refuses to know configuration files,
+//! ([`NameServerObject`]), leases, autoclean and discovery by broadcast. Refuses to know configuration files,
 //! command lines and the process that it runs in.
 
 mod arguments;
 pub mod autoclean;
 pub mod broadcast;
 mod directory;
+pub mod leases;
 mod limits;
 mod object;
 mod pattern;

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use wire::exception::wrap_in_batch;
 
 use crate::directory::{self, Which};
+use crate::leases;
 use crate::limits::Budget;
 use crate::plan::{Found, Plan, Question, Then, plan};
 use crate::search::{Searches, Sought};
@@ -316,6 +317,7 @@ impl Object for NameServerObject {
             "ping",
             "register",
             "remove",
+            leases::METHOD,
             "set_metadata",
             "yplookup",
         ]))
@@ -323,6 +325,9 @@ impl Object for NameServerObject {
 
     fn call(&self, _session: &Arc<Session>, request: Request) -> Answer {
         match request.operation {
+            Operation::Call(call) if call.method == leases::METHOD => {
+                leases::renew(&self.desk.store, call)
+            }
             Operation::Call(call) => self.call_method(call, &request.context),
             Operation::Batch(calls) => {
                 let budget = Budget::of(&request.context);

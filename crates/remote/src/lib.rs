@@ -255,6 +255,7 @@ pub use blocking::run_blocking;
 pub use client::connect::resolve;
 pub use client::discovery::{Search, locate_ns};
 pub use client::items::Items;
+pub use client::leases::{LeaseConflict, LeasedName, Takeover};
 pub use client::nameserver::{NAMESERVER_NAME, NameServer, Registration};
 pub use client::proxy::Proxy;
 pub use config::{DAEMON_NAME, DaemonConfig, ServerType, StreamLimits};

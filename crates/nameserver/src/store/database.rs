@@ -16,8 +16,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, pa
 use tracing::{error, warn};
 
 use super::index::Entry;
-use super::migrations;
 use super::transaction::Step;
+use super::{lease, migrations};
 
 /// A nameserver that has just been killed may still hold the file.
 const BUSY: Duration = Duration::from_secs(3);
@@ -182,7 +182,14 @@ impl Database {
                 _ => *strange += 1,
             }
         }
-        let entry = |(name, uri, tags)| (name, Entry::new(uri, tags));
+        let lengths = lease::read_lengths(&self.connection)?;
+        let entry = |(name, uri, tags)| {
+            let entry = Entry::new(uri, tags);
+            match lengths.get(&name) {
+                Some(length) => (name, entry.with_lease(*length)),
+                None => (name, entry),
+            }
+        };
         Ok(entries.into_values().map(entry).collect())
     }
 
@@ -202,6 +209,8 @@ impl Database {
     fn put(&mut self, names: &BTreeMap<&str, Option<&Arc<Entry>>>) -> rusqlite::Result<()> {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let is_leased = |entry: &Option<&Arc<Entry>>| entry.is_some_and(|e| e.lease.is_some());
+        let has_leases = lease::prepare_table(&transaction, names.values().any(is_leased))?;
         {
             let mut find =
                 transaction.prepare_cached("SELECT id FROM pyro_names WHERE name = ?")?;
@@ -218,6 +227,11 @@ impl Database {
                 let known: Option<i64> = find.query_row([name], |row| row.get(0)).optional()?;
                 if let Some(id) = known {
                     untag.execute([id])?;
+                }
+                if has_leases {
+                    let leased =
+                        entry.and_then(|entry| Some((&*entry.uri, entry.lease.as_deref()?)));
+                    lease::write(&transaction, name, leased)?;
                 }
                 let id = match (known, entry) {
                     (None, None) => continue,

@@ -8,10 +8,15 @@ use std::mem::size_of;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::lease::Lease;
 
 /// Memory that a name takes beside its texts, in bytes: its places here, its entry, and what the
 /// allocator adds to each. As measured, rounded up.
 const PER_NAME: usize = 200;
+/// The same for a lease, and for its name in the set of those that have one.
+const PER_LEASE: usize = 128;
 /// The same for each tag of a name.
 const PER_USE: usize = 3 * size_of::<Arc<str>>();
 /// The same for each tag, however many names have it.
@@ -23,6 +28,8 @@ pub struct Entry {
     pub uri: Box<str>,
     /// Sorted; each once. The index shares their texts among all entries.
     pub tags: Box<[Arc<str>]>,
+    /// Of a name that lapses unless it is renewed.
+    pub lease: Option<Arc<Lease>>,
     /// Which registration it is of, among all of this process: a name that is registered again, be
     /// it with the same URI, has another.
     pub registration: u64,
@@ -30,7 +37,7 @@ pub struct Entry {
 
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
-        self.uri == other.uri && self.tags == other.tags
+        self.uri == other.uri && self.tags == other.tags && self.lease == other.lease
     }
 }
 
@@ -44,6 +51,8 @@ pub(crate) type Named = (Arc<str>, Arc<Entry>);
 pub struct Index {
     entries: BTreeMap<Arc<str>, Arc<Entry>>,
     tagged: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
+    /// Names that have a lease.
+    leased: BTreeSet<Arc<str>>,
     /// How much memory all of it takes.
     bytes: usize,
     revision: u64,
@@ -54,12 +63,17 @@ impl Entry {
     pub fn new(uri: String, metadata: BTreeSet<String>) -> Self {
         static REGISTRATIONS: AtomicU64 = AtomicU64::new(0);
         let registration = REGISTRATIONS.fetch_add(1, Ordering::Relaxed);
-        Entry { uri: uri.into(), tags: texts(metadata), registration }
+        Entry { uri: uri.into(), tags: texts(metadata), lease: None, registration }
     }
 
     /// The same registration with other tags.
     pub fn with_tags(&self, metadata: BTreeSet<String>) -> Self {
-        Entry { uri: self.uri.clone(), tags: texts(metadata), registration: self.registration }
+        Entry { tags: texts(metadata), ..self.clone() }
+    }
+
+    /// The same with a lease that begins now.
+    pub fn with_lease(self, length: Duration) -> Self {
+        Entry { lease: Some(Arc::new(Lease::new(length))), ..self }
     }
 
     /// Whether it has a tag.
@@ -131,6 +145,7 @@ impl Index {
         if let Some(before) = &before {
             let freed = self.cost(name, before, |users| users == 1);
             self.bytes = self.bytes.saturating_sub(freed);
+            self.leased.remove(name);
             for tag in &before.tags {
                 if let Some(names) = self.tagged.get_mut(tag) {
                     names.remove(name);
@@ -142,6 +157,9 @@ impl Index {
         }
         if let Some(entry) = entry {
             self.bytes += self.cost(name, &entry, |users| users == 0);
+            if entry.lease.is_some() {
+                self.leased.insert(Arc::clone(name));
+            }
             for tag in &entry.tags {
                 self.tagged.entry(Arc::clone(tag)).or_default().insert(Arc::clone(name));
             }
@@ -167,6 +185,11 @@ impl Index {
             .range::<str, _>((first, Bound::Unbounded))
             // An empty prefix is every name's: no look at each of them.
             .take_while(move |(name, _)| prefix.is_empty() || name.starts_with(prefix))
+    }
+
+    /// Entries that have a lease.
+    pub fn leased(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Entry>)> {
+        self.leased.iter().filter_map(|name| self.entries.get_key_value(name))
     }
 
     /// Entries that have every one of `tags`; `None` where there are more than `most` to look at.
@@ -205,7 +228,8 @@ impl Index {
 
 /// What a name and its entry take, without its tags' texts.
 fn own_cost(name: &str, entry: &Entry) -> usize {
-    PER_NAME + name.len() + entry.uri.len() + entry.tags.len() * PER_USE
+    let lease = if entry.lease.is_some() { PER_LEASE } else { 0 };
+    PER_NAME + name.len() + entry.uri.len() + entry.tags.len() * PER_USE + lease
 }
 
 fn tag_cost(tag: &Arc<str>) -> usize {

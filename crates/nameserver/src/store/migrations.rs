@@ -57,8 +57,9 @@ fn index_of_metadata(transaction: &Transaction<'_>) -> Result<()> {
     )
 }
 
-fn exists(transaction: &Transaction<'_>, table: &str) -> Result<bool> {
-    transaction.query_row(
+/// Whether the file has a table of this name.
+pub(super) fn exists(connection: &Connection, table: &str) -> Result<bool> {
+    connection.query_row(
         "SELECT EXISTS(SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?)",
         [table],
         |row| row.get(0),

@@ -7,6 +7,7 @@
 
 mod database;
 mod index;
+mod lease;
 mod migrations;
 mod transaction;
 mod writer;

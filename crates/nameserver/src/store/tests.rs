@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::time::Duration;
 
 use super::*;
 
@@ -375,4 +376,37 @@ async fn a_file_from_before_metadata_is_brought_up_to_date() {
     change(&store, set("new", &["x"])).await.unwrap();
     store.close().await;
     assert_eq!(names(&Store::open(&file).unwrap().0), ["new", "old"]);
+}
+
+/// Programs that know no leases (Pyro5's nameserver, Ferrolab 0.1.0) may have had the file meanwhile.
+#[tokio::test]
+async fn a_lease_is_kept_for_as_long_as_its_name_has_the_uri() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("names.sql");
+    let (store, _) = Store::open(&file).unwrap();
+    change(&store, set("stock", &[])).await.unwrap();
+    store.close().await;
+    // Without a lease there is no table, or this would fail.
+    sql(&file, "CREATE TABLE ferrolab_leases (name); DROP TABLE ferrolab_leases");
+
+    let (store, _) = Store::open(&file).unwrap();
+    for name in ["ours", "taken", "removed"] {
+        let leased = Box::new(move |names: &mut Transaction<'_>| {
+            let entry = Entry::new(URI.into(), BTreeSet::new());
+            names.set(name, entry.with_lease(Duration::from_secs(8)));
+            Ok(1)
+        });
+        change(&store, leased).await.unwrap();
+    }
+    store.close().await;
+    sql(
+        &file,
+        "UPDATE pyro_names SET uri = 'PYRO:other@h:2' WHERE name = 'taken'; \
+         DELETE FROM pyro_names WHERE name = 'removed'",
+    );
+    let (store, told) = Store::open(&file).unwrap();
+    assert_eq!(told, None);
+    assert_eq!(names(&store), ["ours", "stock", "taken"]);
+    let leased: Vec<_> = store.read().leased().map(|(name, _)| name.to_string()).collect();
+    assert_eq!(leased, ["ours"]);
 }

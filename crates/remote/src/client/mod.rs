@@ -6,5 +6,6 @@ mod connection;
 pub(crate) mod discovery;
 mod exchange;
 pub(crate) mod items;
+pub(crate) mod leases;
 pub(crate) mod nameserver;
 pub(crate) mod proxy;

@@ -18,7 +18,7 @@ pub(crate) const DEFAULT_PORT: u16 = 9090;
 #[derive(Debug)]
 pub struct NameServer {
     location: Location,
-    proxy: Proxy,
+    pub(super) proxy: Proxy,
 }
 
 impl NameServer {
@@ -121,6 +121,19 @@ impl NameServer {
         Ok(removed.as_i64() == Some(1))
     }
 
+    /// Removes a name if it points to `uri`; true if it did.
+    ///
+    /// # Errors
+    /// What the nameserver refuses; [`Error`] for the way there.
+    pub async fn remove_own(&mut self, name: &str, uri: &Uri) -> Result<bool, Error> {
+        match self.lookup(name).await {
+            Ok(known) if known == *uri => self.remove(name).await,
+            // It points elsewhere, or does not exist.
+            Ok(_) | Err(Error::Remote(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The registrations whose names begin with `prefix`; all if it is `None`.
     ///
     /// # Errors
@@ -198,7 +211,7 @@ pub struct Registration {
 }
 
 /// Metadata tags for the wire.
-fn tag_set(tags: &[String]) -> Value {
+pub(super) fn tag_set(tags: &[String]) -> Value {
     match tags {
         // Serpent cannot write an empty set.
         [] => Value::None,
@@ -236,7 +249,7 @@ fn registration(name: &Value, entry: &Value) -> Option<Registration> {
     Some(Registration { name: name.as_str()?.to_owned(), uri: uri.as_str()?.to_owned(), metadata })
 }
 
-fn bad_answer(operation: &'static str, reason: &str) -> Error {
+pub(super) fn bad_answer(operation: &'static str, reason: &str) -> Error {
     Error::Nameserver { operation, reason: reason.to_owned() }
 }
 

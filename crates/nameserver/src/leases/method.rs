@@ -1,0 +1,231 @@
+//! `renew_leases`: the nameserver's one method that Pyro5's does not have.
+//!
+//! ```text
+//! renew_leases(registrations, seconds) -> conflicts
+//!
+//! registrations  list of (name, uri, tags, takeover), for all names that a daemon keeps
+//! seconds        how long the names stay without the next call: 5 to 3600
+//! takeover       when the name points elsewhere:
+//!                "claim"    take it; set the tags, too (a daemon that has just started)
+//!                "reclaim"  take it
+//!                "keep"     leave it
+//! conflicts      list of (name, uri, error) for names that are not simply renewed:
+//!                uri    where the name pointed elsewhere, else None
+//!                error  why the name is refused, else None
+//! ```
+//!
+//! A name that is missing is registered. A call that finds everything as it should be writes
+//! nothing, and waits for no disk. Stock clients never see the method; a batch cannot hold it.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use remote::{Answer, Exception, MethodCall, NAMESERVER_NAME, Reply, Signature, Uri, Value};
+use tokio::sync::oneshot;
+
+use crate::arguments::{name_of, tags_of};
+use crate::directory;
+use crate::store::{Changed, Entry, Index, Store, Transaction};
+
+pub(crate) const METHOD: &str = "renew_leases";
+const SIGNATURE: Signature = Signature {
+    name: "NameServer.renew_leases",
+    parameters: &["registrations", "seconds"],
+    required: 2,
+};
+
+/// Lengths that a lease may have, in seconds. A shorter one would end between two renewals of a
+/// busy host; a longer one would hardly differ from none.
+const LENGTHS: RangeInclusive<f64> = 5.0..=3600.0;
+
+/// Registrations in one call, at most: other calls wait for as long as they take.
+const MAX_REGISTRATIONS: usize = 1000;
+
+/// A name as its daemon wants it.
+struct Wanted {
+    name: String,
+    uri: String,
+    tags: BTreeSet<String>,
+    takeover: Takeover,
+    length: Duration,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takeover {
+    Claim,
+    Reclaim,
+    Keep,
+}
+
+/// A name that is not simply renewed.
+struct Conflict {
+    name: String,
+    theirs: Option<String>,
+    error: Option<Exception>,
+}
+
+/// What a name needs.
+enum Need {
+    /// Its lease has been renewed.
+    Nothing,
+    /// It points elsewhere, and is left so.
+    Stays { theirs: String },
+    /// It is to be written.
+    Write { entry: Entry, theirs: Option<String> },
+}
+
+/// Carries out a call of [`METHOD`].
+pub(crate) fn renew(store: &Store, call: MethodCall) -> Answer {
+    let wanted = match parse(call) {
+        Ok(wanted) => wanted,
+        Err(exception) => return Answer::exception(exception),
+    };
+    let mut conflicts = Vec::new();
+    let mut unwritten = Vec::new();
+    {
+        let names = store.read();
+        for wanted in wanted {
+            match wanted.renew_in(&names) {
+                Need::Nothing => {}
+                Need::Stays { theirs } => conflicts.push(Conflict::over(wanted.name, theirs)),
+                Need::Write { .. } => unwritten.push(wanted),
+            }
+        }
+    }
+    if unwritten.is_empty() {
+        return Answer::value(answer(conflicts));
+    }
+    let (sender, written) = oneshot::channel();
+    let change = store.change(Box::new(move |names| {
+        let count = unwritten.len();
+        let more: Vec<Conflict> =
+            unwritten.into_iter().filter_map(|wanted| wanted.write_to(names)).collect();
+        // The receiver is gone where nobody waits for the answer.
+        let _ = sender.send(more);
+        Ok(count)
+    }));
+    let finish = |mut written: oneshot::Receiver<Vec<Conflict>>, outcome: Result<usize, _>| {
+        outcome?;
+        conflicts.extend(written.try_recv().unwrap_or_default());
+        Ok(Reply::from(answer(conflicts)))
+    };
+    match change {
+        Changed::Now(outcome) => Answer::Ready(finish(written, outcome)),
+        Changed::Later(outcome) => {
+            Answer::Pending(Box::pin(async move { finish(written, outcome.await) }))
+        }
+    }
+}
+
+fn parse(call: MethodCall) -> Result<Vec<Wanted>, Exception> {
+    let [registrations, seconds] = SIGNATURE.bind(call)?;
+    let seconds = match seconds {
+        Some(Value::Float(seconds)) => seconds,
+        Some(Value::Int(seconds)) => seconds as f64,
+        _ => return Err(Exception::type_error("the lease must be a number of seconds")),
+    };
+    if !LENGTHS.contains(&seconds) {
+        return Err(Exception::value_error(format!(
+            "a lease has {} to {} seconds, not {seconds}",
+            LENGTHS.start(),
+            LENGTHS.end()
+        )));
+    }
+    let length = Duration::from_secs_f64(seconds);
+    let (Some(Value::List(rows)) | Some(Value::Tuple(rows))) = registrations else {
+        return Err(Exception::type_error("the registrations must be a list"));
+    };
+    if rows.len() > MAX_REGISTRATIONS {
+        return Err(Exception::naming_error(format!(
+            "{} registrations are too many for one call: at most {MAX_REGISTRATIONS}",
+            rows.len()
+        )));
+    }
+    rows.into_iter().map(|row| Wanted::parse(row, length)).collect()
+}
+
+fn answer(conflicts: Vec<Conflict>) -> Value {
+    let row = |Conflict { name, theirs, error }: Conflict| {
+        let error = error.map(|error| error.message());
+        Value::Tuple(vec![name.into(), theirs.map_or(Value::None, Value::from), error.into()])
+    };
+    Value::List(conflicts.into_iter().map(row).collect())
+}
+
+impl Wanted {
+    fn parse(row: Value, length: Duration) -> Result<Self, Exception> {
+        let malformed =
+            || Exception::type_error("a registration must be (name, uri, tags, takeover)");
+        let (Value::Tuple(row) | Value::List(row)) = row else { return Err(malformed()) };
+        let [name, Value::Str(uri), tags, Value::Str(takeover)] =
+            <[Value; 4]>::try_from(row).map_err(|_| malformed())?
+        else {
+            return Err(malformed());
+        };
+        let takeover = match takeover.as_str() {
+            "claim" => Takeover::Claim,
+            "reclaim" => Takeover::Reclaim,
+            "keep" => Takeover::Keep,
+            other => {
+                return Err(Exception::value_error(format!(
+                    "the takeover must be claim, reclaim or keep, not {other}"
+                )));
+            }
+        };
+        Ok(Wanted { name: name_of(Some(name))?, uri, tags: tags_of(Some(tags))?, takeover, length })
+    }
+
+    /// Renews the lease where the name is as it should be; else what is to be done.
+    fn renew_in(&self, names: &Index) -> Need {
+        let write = |tags: BTreeSet<String>, theirs| {
+            let entry = Entry::new(self.uri.clone(), tags).with_lease(self.length);
+            Need::Write { entry, theirs }
+        };
+        let Some(known) = names.get(&self.name) else { return write(self.tags.clone(), None) };
+        if *known.uri != *self.uri {
+            let theirs = known.uri.to_string();
+            return match self.takeover {
+                Takeover::Keep => Need::Stays { theirs },
+                Takeover::Claim | Takeover::Reclaim => write(self.tags.clone(), Some(theirs)),
+            };
+        }
+        if self.takeover == Takeover::Claim
+            && !known.tags.iter().map(|tag| &**tag).eq(self.tags.iter().map(String::as_str))
+        {
+            return write(self.tags.clone(), None);
+        }
+        match &known.lease {
+            Some(lease) if lease.length() == self.length => {
+                lease.renew();
+                Need::Nothing
+            }
+            // Tags that people have set by hand stay.
+            _ => write(known.tags.iter().map(|tag| tag.to_string()).collect(), None),
+        }
+    }
+
+    /// Writes the name if it still needs that. What one name is refused says nothing of the others.
+    fn write_to(self, names: &mut Transaction<'_>) -> Option<Conflict> {
+        let (entry, theirs) = match self.renew_in(names.index()) {
+            Need::Nothing => return None,
+            Need::Stays { theirs } => return Some(Conflict::over(self.name, theirs)),
+            Need::Write { entry, theirs } => (entry, theirs),
+        };
+        let error = match self.uri.parse::<Uri>() {
+            Err(error) => Some(Exception::pyro_error(error.to_string())),
+            // It would lapse with whoever took it.
+            Ok(_) if self.name == NAMESERVER_NAME => {
+                Some(Exception::naming_error("the nameserver's own name has no lease"))
+            }
+            Ok(_) => directory::put(names, &self.name, entry).err(),
+        };
+        (theirs.is_some() || error.is_some()).then_some(Conflict { name: self.name, theirs, error })
+    }
+}
+
+impl Conflict {
+    fn over(name: String, theirs: String) -> Self {
+        Conflict { name, theirs: Some(theirs), error: None }
+    }
+}

@@ -1,0 +1,103 @@
+//! Leases: names of Ferrolab's own daemons lapse when nobody renews them.
+//!
+//! A daemon that dies cannot remove its names, and a host that is cut off cannot tell anybody. So
+//! our daemons renew theirs with [`method`], and [`run`] removes what was not renewed in time.
+//! Names that are registered in Pyro5's way have no lease and stay until they are removed.
+
+mod method;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
+
+use crate::directory::drop_if_still;
+use crate::store::{Named, Store};
+
+pub(crate) use method::{METHOD, renew};
+
+/// The least time between two passes.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
+/// The most: no lease is shorter, so that none ends long before it is seen.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A pass that is later than this finds a process that was stopped or starved, and took no renewals
+/// meanwhile.
+const LATE: Duration = Duration::from_secs(1);
+
+/// Names in a line of the log, at most.
+const MAX_NAMES_LOGGED: usize = 5;
+
+/// Removes names whose lease has ended, for ever.
+pub async fn run(store: Arc<Store>) {
+    let mut next = Instant::now() + LONGEST_PAUSE;
+    loop {
+        sleep_until(next).await;
+        let now = Instant::now();
+        let delay = now.saturating_duration_since(next);
+        if delay > LATE {
+            info!(
+                seconds = delay.as_secs(),
+                "the nameserver did not run; leases are longer by that"
+            );
+            extend_all(&store, delay);
+        }
+        let (ended, first_deadline) = find_ended(&store, now);
+        if !ended.is_empty() {
+            remove(&store, ended).await;
+        }
+        let now = Instant::now();
+        let latest = now + LONGEST_PAUSE;
+        next = first_deadline.unwrap_or(latest).clamp(now + SHORTEST_PAUSE, latest);
+    }
+}
+
+fn extend_all(store: &Store, time: Duration) {
+    for (_, entry) in store.read().leased() {
+        if let Some(lease) = &entry.lease {
+            lease.extend_by(time);
+        }
+    }
+}
+
+/// The names whose lease has ended, and when the next one does.
+fn find_ended(store: &Store, now: Instant) -> (Vec<Named>, Option<Instant>) {
+    let mut ended = Vec::new();
+    let mut first: Option<Instant> = None;
+    for (name, entry) in store.read().leased() {
+        let Some(lease) = &entry.lease else { continue };
+        match lease.deadline() {
+            deadline if deadline <= now => ended.push((Arc::clone(name), Arc::clone(entry))),
+            deadline => first = Some(first.map_or(deadline, |first| first.min(deadline))),
+        }
+    }
+    (ended, first)
+}
+
+async fn remove(store: &Store, ended: Vec<Named>) {
+    let shown: Vec<&str> = ended.iter().take(MAX_NAMES_LOGGED).map(|(name, _)| &**name).collect();
+    let (shown, ended_count) = (shown.join(", "), ended.len());
+    let change = Box::new(move |names: &mut crate::store::Transaction<'_>| {
+        let mut removed = 0;
+        for (name, entry) in ended {
+            // It may have been renewed, or registered anew, since it was found.
+            let is_ended = entry.lease.as_ref().is_some_and(|l| l.deadline() <= Instant::now());
+            if is_ended {
+                removed += drop_if_still(name, entry.registration)(names)?;
+            }
+        }
+        Ok(removed)
+    });
+    match store.change(change).wait().await {
+        Ok(0) => {}
+        Ok(removed) => info!(
+            names = shown,
+            removed, "names have lapsed: their daemons did not renew the lease"
+        ),
+        Err(error) => warn!(names = shown, ended = ended_count, %error,
+            "names whose lease has ended cannot be removed"),
+    }
+}

@@ -1,0 +1,105 @@
+//! Leased names: registrations that a nameserver of Ferrolab lets lapse without renewals.
+//!
+//! The nameserver's method `renew_leases`, from the caller's side. Pyro5's nameserver, and ours of
+//! 0.1.0, do not have it; [`NameServer::has_leases`] tells.
+
+use std::time::Duration;
+
+use wire::uri::Uri;
+use wire::value::Value;
+
+use crate::client::nameserver::{NameServer, bad_answer, tag_set};
+use crate::error::Error;
+
+/// The name of the method.
+const METHOD: &str = "renew_leases";
+
+/// What to do with a name that points elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takeover {
+    /// Take it, and set the tags even where it points to us: for a daemon that has just started.
+    Claim,
+    /// Take it.
+    Reclaim,
+    /// Leave it.
+    Keep,
+}
+
+/// A name to register, or to renew.
+#[derive(Clone, Debug)]
+pub struct LeasedName<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// Where it is to point.
+    pub uri: &'a Uri,
+    /// Its tags.
+    pub tags: &'a [String],
+    /// What to do if it points elsewhere.
+    pub takeover: Takeover,
+}
+
+/// A name that was not simply renewed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseConflict {
+    /// The name.
+    pub name: String,
+    /// Where the name pointed, if elsewhere.
+    pub theirs: Option<Uri>,
+    /// Why the nameserver refuses the name, if it does.
+    pub error: Option<String>,
+}
+
+impl NameServer {
+    /// Whether the nameserver knows leases.
+    ///
+    /// # Errors
+    /// [`Error`] for the way there.
+    pub async fn has_leases(&mut self) -> Result<bool, Error> {
+        let metadata = self.proxy.metadata().await?;
+        Ok(metadata.methods.iter().any(|method| method == METHOD))
+    }
+
+    /// Registers or renews all of `names`: each stays for `lease` without the next call. A
+    /// nameserver takes up to 1,000 at once.
+    ///
+    /// # Errors
+    /// [`Error`] for the way there, and a nameserver that refuses the whole call.
+    pub async fn renew_leases(
+        &mut self,
+        names: &[LeasedName<'_>],
+        lease: Duration,
+    ) -> Result<Vec<LeaseConflict>, Error> {
+        let rows: Vec<Value> = names.iter().map(LeasedName::to_value).collect();
+        let args = vec![Value::List(rows), Value::Float(lease.as_secs_f64())];
+        let answer = self.proxy.call(METHOD, args, Vec::new()).await?;
+        let conflicts = answer.as_list().unwrap_or_default().iter().map(conflict);
+        conflicts
+            .collect::<Option<_>>()
+            .ok_or_else(|| bad_answer(METHOD, "a conflict is not (name, uri, error)"))
+    }
+}
+
+impl LeasedName<'_> {
+    fn to_value(&self) -> Value {
+        let takeover = match self.takeover {
+            Takeover::Claim => "claim",
+            Takeover::Reclaim => "reclaim",
+            Takeover::Keep => "keep",
+        };
+        let uri = self.uri.to_string();
+        Value::Tuple(vec![self.name.into(), uri.into(), tag_set(self.tags), takeover.into()])
+    }
+}
+
+fn conflict(row: &Value) -> Option<LeaseConflict> {
+    let [name, theirs, error] = row.as_list()? else { return None };
+    let theirs = match theirs {
+        Value::None => None,
+        theirs => Some(theirs.as_str()?.parse().ok()?),
+    };
+    Some(LeaseConflict {
+        name: name.as_str()?.to_owned(),
+        theirs,
+        error: error.as_str().map(str::to_owned),
+    })
+}
