@@ -1,7 +1,6 @@
 """Names come back by themselves, go when their daemon goes, and are taken back from others."""
 
 import contextlib
-import json
 import re
 import signal
 
@@ -12,6 +11,7 @@ from harness import (
     Certificates,
     Service,
     free_port,
+    new_lab,
     proxy,
     stock_daemon,
     stock_nameserver,
@@ -43,6 +43,8 @@ autolaunch:"""
 THEIRS = "PYRO:somebody@localhost:4321"
 # Seconds that are promised, and seconds for a restart.
 BACK_WITHIN = 5
+# 10 s are promised; a busy machine has some more.
+LAPSED_WITHIN = 20
 RECOVERY = 30
 
 
@@ -171,12 +173,6 @@ def test_a_daemon_that_stops_removes_its_names(names):
         assert names.within("other") <= {"lab.supply"}, "what is somebody else's may stay"
 
 
-def owed(lab):
-    """The names that are still to be removed, as the next supervisor would find them."""
-    file = lab.home / "state" / "left-names.json"
-    return {row["name"] for row in json.loads(file.read_text())} if file.exists() else set()
-
-
 REMEMBERS = CONFIGURATION.replace("ns_port: $local}", "ns_port: $local, storage: sql}")
 
 
@@ -187,63 +183,63 @@ def test_a_daemon_that_stops_while_its_nameserver_is_away_leaves_no_names(names,
     before = names.lab.uri("lab.supply")
     names.lab.run("stop", "nameserver", "local")
     names.lab.run("stop", "daemon", "bench")
-    wait_for(lambda: owed(names.lab) == LOCAL, RECOVERY, "it is written down what is left")
-    assert "still has names" not in names.lab.run("status", check=False).text
-    if comes_back:  # with the same URIs: those are nobody's to remove
+    if comes_back:  # with the same URIs
         names.lab.run("start", "daemon", "bench")
-        wait_for(lambda: not owed(names.lab), RECOVERY, "they are the new process's")
         assert names.lab.uri("lab.supply") == before
     names.lab.run("start", "nameserver", "local")
+    assert names.within("local") == LOCAL, "all names have a lease of grace"
     if not comes_back:
-        names.wait("local", set(), RECOVERY)
-        wait_for(lambda: not owed(names.lab), RECOVERY, "nothing is owed any more")
+        names.wait("local", set(), LAPSED_WITHIN)
         return
-    names.wait("local", LOCAL, RECOVERY)
+    entry = lambda: names.lab.entry("daemons", "bench")["error"] or ""  # noqa: E731
+    wait_for(lambda: "nameserver local" not in entry(), RECOVERY, "the daemon renews its names")
     with names.proxy("local") as nameserver:
         for _ in range(500):
-            assert set(nameserver.list()) >= LOCAL, "a name was removed from who lives"
+            assert set(nameserver.list()) >= LOCAL, "a name of a living daemon was removed"
 
 
-def test_names_in_a_nameserver_elsewhere_go_when_it_answers_again(names):
-    """Over a restart of the lab too, and `status` tells of it."""
+def test_names_in_a_nameserver_elsewhere_that_is_away_stay_and_the_log_says_so(names):
+    """One attempt to remove them is made, and nothing waits for the nameserver after that."""
     storage = f"sql:{names.lab.files / 'elsewhere.sql'}"
-    text = CONFIGURATION.replace(", daemons: [bench]}", "}")
-    with names.elsewhere(storage=storage):
-        names.start(text)
-        names.lab.run("start", "daemon", "bench")
-        names.wait("other", OTHER, RECOVERY)
-        with names.proxy("other") as nameserver:
-            nameserver.register("not.ours", THEIRS)
-        warning = lambda: names.lab.entry("daemons", "bench")["error"]  # noqa: E731
-        wait_for(lambda: warning() is None, RECOVERY, "the daemon has told of its names")
-    names.lab.run("stop", "daemon", "bench")
-    for _ in range(2):
-        wait_for(lambda: owed(names.lab) == OTHER, RECOVERY, "it is written down what is left")
-        told = names.lab.run("status", check=False)
-        assert told.returncode == 1 and "nameserver other at" in told.text, told.text
-        assert "bench, lab.supply" in told.text, told.text
-        names.lab.down()
-        names.lab.up()
-    with names.elsewhere(storage=storage):
-        names.wait("other", {"not.ours"}, 2 * RECOVERY)
-        wait_for(lambda: not owed(names.lab), RECOVERY, "nothing is owed any more")
-        assert names.lab.run("status").returncode == 0
-
-
-def test_a_lab_that_goes_down_writes_down_what_it_could_not_remove(names):
-    storage = f"sql:{names.lab.files / 'elsewhere.sql'}"
+    warning = lambda: names.lab.entry("daemons", "bench")["error"]  # noqa: E731
     with names.elsewhere(storage=storage):
         names.start()
         names.wait("other", OTHER, RECOVERY)
-        warning = lambda: names.lab.entry("daemons", "bench")["error"]  # noqa: E731
-        wait_for(lambda: warning() is None, RECOVERY, "the daemon has told of its names")
-    names.lab.down()
-    assert owed(names.lab) >= OTHER
+        wait_for(lambda: warning() is None, RECOVERY, "the daemon has reported its names")
+    names.lab.run("stop", "daemon", "bench")
+    log = names.lab.home / "logs" / "ferrolab.log"
+    told = lambda: "cannot remove the names of a process that has ended" in log.read_text()  # noqa: E731
+    wait_for(told, RECOVERY, "the log says what could not be done")
+    with names.elsewhere(storage=storage):
+        assert names.within("other") == OTHER
+        names.lab.run("ns", "remove", "lab.supply", "--ns", f"localhost:{names.ports['other']}")
+        names.lab.run("start", "daemon", "bench")
+        names.wait("other", OTHER, RECOVERY)
+        names.lab.run("stop", "daemon", "bench")
+        names.wait("other", set(), RECOVERY)
+
+
+def test_names_of_a_host_that_vanishes_lapse(names):
+    """Supervisor and daemon are dead: nobody is left who could remove them."""
+    with new_lab() as elsewhere:
+        elsewhere.config(CONFIGURATION.split("daemons:")[0] + "autolaunch: {nameservers: [other]}\n", **names.ports)
+        elsewhere.up()
+        names.start()
+        names.wait("other", OTHER, RECOVERY)
+        with names.proxy("other") as nameserver:
+            nameserver.register("not.ours", THEIRS)
+        for process in names.lab.processes():
+            kill(process.pid)
+        names.wait("other", {"not.ours"}, LAPSED_WITHIN)
+        log = (elsewhere.home / "logs" / "ferrolab.log").read_text()
+        line = next(line for line in log.splitlines() if "names have lapsed" in line)
+        assert "bench, lab.supply" in line
 
 
 # How long Pyro5's nameserver takes over each name: as good as nothing, or as on a busy host.
 @pytest.mark.parametrize("pace", [0, 0.2])
-def test_the_names_of_a_daemon_that_dies_go_at_once(names, pace):
+def test_the_names_of_a_daemon_that_dies_go(names, pace):
+    """From a nameserver that knows no leases at once; from ours when their lease ends."""
     # The next process registers nothing before its services are loaded.
     gate = names.lab.files / "gate"
     gate.touch()
@@ -264,8 +260,8 @@ class Slow: pass
         before = names.lab.entry("daemons", "bench")
         gate.unlink()
         kill(before["pid"])
-        names.wait("local", set(), 2)
         names.wait("other", {"not.ours"}, 2 + 6 * pace)
+        names.wait("local", set(), LAPSED_WITHIN)
         gate.touch()
         names.wait("local", LOCAL | {"lab.slow"}, RECOVERY)
         names.wait("other", OTHER | {"lab.slow", "not.ours"}, RECOVERY)
@@ -299,7 +295,7 @@ def test_what_a_reload_drops_goes_even_if_its_process_must_be_killed(names, gone
 
 
 def test_a_restarted_daemon_never_loses_a_name_again(names):
-    """The supervisor removes the names of the dead process, never those of the new one."""
+    """Nor meanwhile: the names outlive the dead process for as long as their lease."""
     names.start()
     names.wait("local", LOCAL)
     for _ in range(3):
@@ -307,18 +303,15 @@ def test_a_restarted_daemon_never_loses_a_name_again(names):
         kill(before)
 
         def restarted(before=before):
+            assert names.within("local") >= LOCAL, "a name has gone with its process"
             entry = names.lab.entry("daemons", "bench")
             return entry["status"] == "running" and entry["pid"] != before
 
-        # Between their going and coming back there may be too little time to see it.
         wait_for(restarted, RECOVERY, "the daemon runs again")
         names.wait("local", LOCAL, RECOVERY)
         with names.proxy("local") as nameserver:
             for _ in range(500):
                 assert set(nameserver.list()) >= LOCAL, "a name was lost again"
-        log = names.lab.home / "logs" / "ferrolab.log"
-        removed = lambda: "removed the names of a process" in log.read_text()
-        wait_for(removed, RECOVERY, "what the dead process had left was removed")
 
 
 def test_a_name_that_is_overwritten_is_told_of_and_taken_back(names):

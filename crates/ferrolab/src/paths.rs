@@ -245,12 +245,12 @@ impl Paths {
         self.state_dir.join(format!("daemon-{}.json", file_name(daemon)))
     }
 
-    /// What is locked while names that a daemon has left are being removed.
+    /// What 0.1.0 locks while names that a daemon has left are being removed.
     pub(crate) fn daemon_names_gate(&self, daemon: &str) -> PathBuf {
         self.state_dir.join(format!("daemon-{}.names", file_name(daemon)))
     }
 
-    /// Where it is kept which names are still to be removed from nameservers.
+    /// Where 0.1.0 keeps which names are still to be removed from nameservers.
     pub(crate) fn left_names(&self) -> PathBuf {
         self.state_dir.join("left-names.json")
     }

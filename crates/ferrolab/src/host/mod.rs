@@ -32,7 +32,6 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::host::registered_name::Name;
-use crate::host::registrar::Manner;
 use crate::host::report::{LOADING, Reporter};
 use crate::host::settings::settings;
 use crate::os::{self, Connections};
@@ -40,6 +39,7 @@ use crate::paths::LockFiles;
 
 pub(crate) use lock_rows::LockRow;
 pub(crate) use native::all as native_services;
+pub(crate) use registrar::UnleasedNames;
 pub(crate) use report::local_address;
 
 /// A nameserver that takes longer than this does not either.
@@ -55,8 +55,9 @@ pub(crate) struct DaemonAssignment {
     pub(crate) folder: Option<PathBuf>,
     /// Where it remembers its port.
     pub(crate) state_file: PathBuf,
-    /// Locked while the supervisor removes the names that an earlier process has left; no name is
-    /// registered until then.
+    /// For a daemon of 0.1.0 only, which a supervisor of today starts where that program has been
+    /// put back: it waits while this file is locked, and nobody locks it any longer.
+    #[serde(default)]
     pub(crate) names_gate: PathBuf,
     /// Where the traces of its locks are kept.
     pub(crate) locks: LockFiles,
@@ -67,7 +68,7 @@ pub(crate) struct DaemonAssignment {
 /// # Errors
 /// What keeps it from serving, in words for a person.
 pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Result<(), String> {
-    let DaemonAssignment { part, folder, state_file, names_gate, locks: lock_files } = assignment;
+    let DaemonAssignment { part, folder, state_file, locks: lock_files, .. } = assignment;
     if let Some(folder) = &folder
         && let Err(error) = os::enter(folder)
     {
@@ -106,7 +107,6 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     }
     let names = names(&daemon, &listener, &part, has_face);
     let targets = targets(nameservers, names);
-    let manner = Manner { reclaim: config.reclaim_names, gate: names_gate };
 
     let tasks = TaskTracker::new();
     let (serving_stop, names_stop) = (CancellationToken::new(), CancellationToken::new());
@@ -117,9 +117,10 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
         if tokio::time::timeout(LOADING, workers.loaded()).await.is_err() {
             warn!("some drivers are still loading; going on without them");
         }
-        let mut registrations = registrar::start(targets, &manner, &tasks, &names_stop);
-        let answered =
-            registrations.wait_for(|report| report.values().all(registrar::State::is_registered));
+        let mut registrations =
+            registrar::start(targets, config.reclaim_names, &tasks, &names_stop);
+        let answered = registrations
+            .wait_for(|report| report.values().all(|standing| standing.state.is_registered()));
         // A nameserver that is away is told of in the report, and tried again for ever.
         let _ = tokio::time::timeout(REGISTERING, answered).await;
         reporter.follow(lifeline, &workers, registrations).await;

@@ -1,16 +1,16 @@
 //! One name that a daemon keeps in one nameserver.
 //!
-//! Owns what is done where the name is missing, points elsewhere, or is contested. Knows nothing
-//! of how often it is looked after.
+//! Owns what happens where the name is missing, points elsewhere, or is contested. Knows nothing
+//! of how often it is renewed.
 
 use std::time::Duration;
 
-use remote::{Error, NameServer, Uri};
+use remote::{Error, LeasedName, NameServer, Takeover, Uri};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-/// A name that was overwritten and taken back is shown to people for this long.
-const SHOWN: Duration = Duration::from_secs(60);
+/// People are shown for this long that a name was overwritten and taken back.
+const CONTEST_SHOWN: Duration = Duration::from_secs(60);
 
 /// A name to keep registered.
 #[derive(Clone, Debug)]
@@ -22,91 +22,107 @@ pub(crate) struct Name {
 
 /// A name and what has become of it.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct RegisteredName {
     name: Name,
-    phase: Phase,
+    phase: NamePhase,
 }
 
 #[derive(Debug)]
-enum Phase {
+enum NamePhase {
     /// This process has not registered it yet.
     New,
     /// It is as it should be.
-    Held,
+    Registered,
     /// Somebody else has overwritten it.
     Contested { theirs: Uri, times: u32, last: Instant },
 }
 
-impl Kept {
+impl RegisteredName {
     pub(super) fn new(mut name: Name) -> Self {
         name.metadata.sort();
         name.metadata.dedup();
-        Kept { name, phase: Phase::New }
+        RegisteredName { name, phase: NamePhase::New }
     }
 
-    /// Registers the name where it is missing. The first time it is taken from whoever has it
-    /// (mostly our own last process, at another port), tags included; after that, `reclaim`
+    pub(super) fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// The name for a nameserver that knows leases. The first time, it is taken from whatever has
+    /// it (mostly our own last process, at another port), tags included; after that, `reclaim`
     /// decides.
-    pub(super) async fn renew(
+    pub(super) fn leased(&self, reclaim: bool) -> LeasedName<'_> {
+        let Name { name, uri, metadata } = &self.name;
+        let takeover = match (&self.phase, reclaim) {
+            (NamePhase::New, _) => Takeover::Claim,
+            (_, true) => Takeover::Reclaim,
+            (_, false) => Takeover::Keep,
+        };
+        LeasedName { name, uri, tags: metadata, takeover }
+    }
+
+    /// Registers the name with a nameserver that knows no leases, by the same rules.
+    pub(super) async fn register(
         &mut self,
         title: &str,
         nameserver: &mut NameServer,
         reclaim: bool,
     ) -> Result<(), Error> {
         let Name { name, uri, metadata } = &self.name;
-        if let Phase::New = self.phase {
-            match nameserver.lookup_with_tags(name).await {
-                Ok((known, tags)) if known == *uri && tags == *metadata => {}
-                Ok((known, _)) => {
-                    if known != *uri {
-                        info!(nameserver = title, name, ours = %uri, theirs = %known,
-                            "the name pointed elsewhere; taking it");
-                    }
-                    nameserver.register(name, uri, metadata).await?;
-                }
-                Err(Error::Remote(_)) => nameserver.register(name, uri, metadata).await?,
-                Err(error) => return Err(error),
+        let takeover = self.leased(reclaim).takeover;
+        let (theirs, is_right) = match nameserver.lookup_with_tags(name).await {
+            // Tags that people set by hand are left as they are.
+            Ok((known, tags)) if known == *uri => {
+                (None, takeover != Takeover::Claim || tags == *metadata)
             }
-            self.phase = Phase::Held;
-            return Ok(());
-        }
-        // Tags that people set by hand are left as they are.
-        let theirs = match nameserver.lookup(name).await {
-            Ok(known) if known == *uri => {
-                // A name that was given back by its taker is ours again; one that we took back
-                // is shown for a while.
-                if !reclaim {
-                    self.phase = Phase::Held;
-                }
-                return Ok(());
-            }
-            Ok(theirs) => theirs,
-            Err(Error::Remote(_)) => {
-                nameserver.register(name, uri, metadata).await?;
-                return Ok(());
-            }
+            Ok((known, _)) => (Some(known), takeover == Takeover::Keep),
+            Err(Error::Remote(_)) => (None, false),
             Err(error) => return Err(error),
         };
+        if !is_right {
+            nameserver.register(name, uri, metadata).await?;
+        }
+        self.settle(title, theirs, reclaim);
+        Ok(())
+    }
+
+    /// Notes what a pass has found: where the name pointed, if elsewhere.
+    pub(super) fn settle(&mut self, title: &str, theirs: Option<Uri>, reclaim: bool) {
+        let Name { name, uri, .. } = &self.name;
+        let is_new = matches!(self.phase, NamePhase::New);
+        let Some(theirs) = theirs else {
+            // A name that its taker has given back is ours again; one that we took back is shown
+            // for a while.
+            if is_new || !reclaim {
+                self.phase = NamePhase::Registered;
+            }
+            return;
+        };
+        if is_new {
+            info!(nameserver = title, name, ours = %uri, theirs = %theirs,
+                "the name pointed elsewhere; taking it");
+            self.phase = NamePhase::Registered;
+            return;
+        }
+        let is_known =
+            matches!(&self.phase, NamePhase::Contested { theirs: known, .. } if *known == theirs);
         if reclaim {
             warn!(nameserver = title, name, ours = %uri, theirs = %theirs,
                 "somebody else has overwritten the name; taking it back");
-            nameserver.register(name, uri, metadata).await?;
-        } else if !matches!(&self.phase, Phase::Contested { theirs: known, .. } if *known == theirs)
-        {
+        } else if !is_known {
             warn!(nameserver = title, name, ours = %uri, theirs = %theirs,
                 "somebody else has overwritten the name; it is left so (`reclaim_names: false`)");
         }
         let times = match self.phase {
-            Phase::Contested { times, .. } => times.saturating_add(1),
+            NamePhase::Contested { times, .. } => times.saturating_add(1),
             _ => 1,
         };
-        self.phase = Phase::Contested { theirs, times, last: Instant::now() };
-        Ok(())
+        self.phase = NamePhase::Contested { theirs, times, last: Instant::now() };
     }
 
     /// What people should know of a contest.
     pub(super) fn contested(&self, title: &str, reclaim: bool, now: Instant) -> Option<String> {
-        let Phase::Contested { theirs, times, last } = &self.phase else { return None };
+        let NamePhase::Contested { theirs, times, last } = &self.phase else { return None };
         let Name { name, uri, .. } = &self.name;
         if !reclaim {
             return Some(format!(
@@ -115,22 +131,11 @@ impl Kept {
             ));
         }
         let often = if *times == 1 { String::new() } else { format!(" {times} times") };
-        (now.saturating_duration_since(*last) < SHOWN).then(|| {
+        (now.saturating_duration_since(*last) < CONTEST_SHOWN).then(|| {
             format!(
                 "'{name}' in nameserver {title} was overwritten{often} with {theirs}, and taken \
                  back for {uri}"
             )
         })
-    }
-
-    /// Removes the name if it still points to us; one that somebody else took stays theirs.
-    pub(super) async fn remove_from(&self, nameserver: &mut NameServer) -> Result<(), Error> {
-        match nameserver.lookup(&self.name.name).await {
-            Ok(known) if known == self.name.uri => {
-                nameserver.remove(&self.name.name).await.map(drop)
-            }
-            Ok(_) | Err(Error::Remote(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
     }
 }

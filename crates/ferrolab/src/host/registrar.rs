@@ -1,39 +1,43 @@
-//! Keeps a daemon's names in its nameservers.
+//! Registrations of a daemon's names, renewed for as long as the daemon runs.
 //!
-//! Owns the renewal: whatever a nameserver forgets (a restart, a lost disk) is told to it again
-//! within seconds, and a nameserver that is away when the daemon starts gets the names when it
-//! comes. What becomes of one name is in [`registered_name`](super::registered_name). Never keeps a daemon from serving.
+//! A nameserver that has forgotten names (a restart, a lost disk) gets them again with the next
+//! pass; one that is away when the daemon starts gets them when it comes. In a nameserver that
+//! knows leases the names lapse after [`LEASE`] without a renewal; from others the supervisor
+//! removes them when the daemon has died. What becomes of one name is in
+//! [`registered_name`](super::registered_name). Never keeps a daemon from serving.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use remote::{Error, Location, NameServer};
+use remote::{Error, Exception, Location, NameServer};
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::host::registered_name::{Kept, Name};
+use crate::host::registered_name::{Name, RegisteredName};
 
-/// How long a nameserver may take for an answer. With the pauses below, names are back within 5 s
-/// of a nameserver's return, also of one whose host had lost its power.
-const TIMEOUT: Duration = Duration::from_secs(2);
-/// Between two looks at a nameserver that has our names.
+/// Time for one answer of a nameserver. With the pauses below, names are back within 5 s of a
+/// nameserver's return, also of one whose host had lost its power.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two passes over a nameserver that has our names.
 const RENEWAL: Duration = Duration::from_secs(2);
-/// Between two tries at one that does not answer: short while host and daemons start together,
+/// How long names stay without a renewal. Three renewals may be missed, or two that wait for
+/// [`ANSWER_TIMEOUT`]; names of a dead host are gone within 10 s, the nameserver's pause included.
+const LEASE: Duration = Duration::from_secs(8);
+const _: () = assert!(LEASE.as_secs() >= 2 * (RENEWAL.as_secs() + ANSWER_TIMEOUT.as_secs()));
+/// Names in one renewal, at most: with the longest description each, half of what a request holds.
+const NAMES_PER_RENEWAL: usize = 500;
+/// Between two tries while host and daemons start together,
 const EAGER_RETRY: Duration = Duration::from_millis(50);
-/// for this long,
+/// which is for so long,
 const EAGER: Duration = Duration::from_secs(3);
-/// then longer.
+/// and between two tries after that.
 const RETRY: Duration = Duration::from_secs(1);
-/// Removing the names at the end must not hold up the daemon's stop.
-const FAREWELL: Duration = Duration::from_secs(2);
-/// Nor may the removal of an earlier process's names hold up the registration.
-const GATE: Duration = Duration::from_secs(3);
-const GATE_LOOK: Duration = Duration::from_millis(5);
+/// Time to remove the names at the end: the daemon's stop waits for it.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A nameserver to register with.
 #[derive(Clone, Debug)]
@@ -43,17 +47,26 @@ pub(crate) struct Target {
     pub(crate) location: Location,
 }
 
-/// How names are kept.
-#[derive(Clone, Debug)]
-pub(crate) struct Manner {
-    /// Whether a name that somebody else overwrites is taken back.
-    pub(crate) reclaim: bool,
-    /// A file that is locked while the supervisor removes what an earlier process has left.
-    pub(crate) gate: PathBuf,
+/// What became of the registrations with each nameserver.
+pub(crate) type Report = BTreeMap<String, Standing>;
+
+/// What became of the registrations with one nameserver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) state: State,
+    /// Where the nameserver knows no leases: what stays there if this process dies.
+    pub(crate) unleased: Option<UnleasedNames>,
 }
 
-/// What became of the registrations with each nameserver.
-pub(crate) type Report = BTreeMap<String, State>;
+/// Names that stay in a nameserver until somebody removes them. A daemon reports them to its
+/// supervisor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UnleasedNames {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// With their URIs.
+    pub(crate) names: BTreeMap<String, String>,
+}
 
 /// How it stands with one nameserver.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,127 +88,170 @@ impl State {
     }
 }
 
-/// Starts keeping `names` registered; the receiver tells how it goes.
+/// Starts to keep `names` registered, and to take back those that somebody else overwrites if
+/// `reclaim` says so. The receiver tells how it stands.
 pub(crate) fn start(
     names: BTreeMap<String, (Target, Vec<Name>)>,
-    manner: &Manner,
+    reclaim: bool,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> watch::Receiver<Report> {
-    let pending = names.keys().map(|name| (name.clone(), State::Pending)).collect();
-    let (report, receiver) = watch::channel::<Report>(pending);
+    let pending = || Standing { state: State::Pending, unleased: None };
+    let (report, receiver) =
+        watch::channel::<Report>(names.keys().map(|name| (name.clone(), pending())).collect());
     for (target, names) in names.into_values() {
-        let (manner, report, stop) = (manner.clone(), report.clone(), stop.clone());
-        tasks.spawn(keep(target, names, manner, report, stop));
+        let registrar = Registrar {
+            nameserver: NameServer::at(target.location.clone(), Some(ANSWER_TIMEOUT)),
+            target,
+            names: names.into_iter().map(RegisteredName::new).collect(),
+            reclaim,
+            report: report.clone(),
+        };
+        tasks.spawn(registrar.run(stop.clone()));
     }
     receiver
 }
 
-async fn keep(
+/// The names of a daemon in one nameserver.
+struct Registrar {
     target: Target,
-    names: Vec<Name>,
-    manner: Manner,
+    nameserver: NameServer,
+    names: Vec<RegisteredName>,
+    reclaim: bool,
     report: watch::Sender<Report>,
-    stop: CancellationToken,
-) {
-    if stop.run_until_cancelled(gate_opens(&manner.gate)).await.is_none() {
-        return;
-    }
-    let mut nameserver = NameServer::at(target.location.clone(), Some(TIMEOUT));
-    let mut names: Vec<Kept> = names.into_iter().map(Kept::new).collect();
-    let started = Instant::now();
-    loop {
-        let pass = renew(&target, &mut nameserver, &mut names, manner.reclaim);
-        let Some(outcome) = stop.run_until_cancelled(pass).await else { break };
-        let pause = match (&outcome, started.elapsed() < EAGER) {
-            (Ok(_), _) => RENEWAL,
-            (Err(_), true) => EAGER_RETRY,
-            (Err(_), false) => RETRY,
-        };
-        tell(&report, &target, outcome);
-        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-            break;
+}
+
+impl Registrar {
+    async fn run(mut self, stop: CancellationToken) {
+        let started = Instant::now();
+        loop {
+            let Some(outcome) = stop.run_until_cancelled(self.renew()).await else { break };
+            let pause = match (&outcome, started.elapsed() < EAGER) {
+                (Ok(_), _) => RENEWAL,
+                (Err(_), true) => EAGER_RETRY,
+                (Err(_), false) => RETRY,
+            };
+            self.tell(outcome.unwrap_or_else(|error| State::Failed(error.to_string())));
+            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                break;
+            }
+        }
+        if tokio::time::timeout(REMOVAL_TIMEOUT, self.remove()).await.is_err() {
+            warn!(nameserver = self.target.name, "no time to remove the names from the nameserver");
         }
     }
-    let farewell = async {
-        for name in &names {
-            match name.remove_from(&mut nameserver).await {
-                // What is refused of one name says nothing of the others.
-                Ok(()) | Err(Error::Remote(_)) => {}
-                // Nobody is there: the supervisor removes them when the nameserver is back.
+
+    /// Renews every name; what to report if all went well.
+    async fn renew(&mut self) -> Result<State, Error> {
+        let has_leases = self.nameserver.has_leases().await?;
+        self.tell_unleased(!has_leases);
+        let refused = match has_leases {
+            true => self.renew_leases().await?,
+            false => self.register_each().await?,
+        };
+        if let Some(error) = refused {
+            return Err(error);
+        }
+        let (title, now) = (&self.target.name, Instant::now());
+        let names = self.names.iter();
+        let texts: Vec<String> =
+            names.filter_map(|name| name.contested(title, self.reclaim, now)).collect();
+        Ok(if texts.is_empty() { State::Registered } else { State::Contested(texts.join("; ")) })
+    }
+
+    /// Renews the leases. What the nameserver refuses of one name says nothing of the others: the
+    /// first such error is returned when all are done.
+    async fn renew_leases(&mut self) -> Result<Option<Error>, Error> {
+        let mut refused = None;
+        for names in self.names.chunks_mut(NAMES_PER_RENEWAL) {
+            let leased: Vec<_> = names.iter().map(|name| name.leased(self.reclaim)).collect();
+            let conflicts = self.nameserver.renew_leases(&leased, LEASE).await?;
+            let mut conflicts: BTreeMap<_, _> =
+                conflicts.into_iter().map(|conflict| (conflict.name.clone(), conflict)).collect();
+            for name in names {
+                let conflict = conflicts.remove(&name.name().name);
+                let (theirs, error) =
+                    conflict.map_or((None, None), |conflict| (conflict.theirs, conflict.error));
+                match error {
+                    None => name.settle(&self.target.name, theirs, self.reclaim),
+                    Some(error) => {
+                        let error = Error::Remote(Exception::naming_error(error));
+                        refused = refused.or(Some(error));
+                    }
+                }
+            }
+        }
+        Ok(refused)
+    }
+
+    /// The same with a nameserver that knows no leases.
+    async fn register_each(&mut self) -> Result<Option<Error>, Error> {
+        let mut refused = None;
+        for name in &mut self.names {
+            let registering = name.register(&self.target.name, &mut self.nameserver, self.reclaim);
+            match registering.await {
+                Ok(()) => {}
+                Err(error @ Error::Remote(_)) => refused = refused.or(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Removes the names that still point to this process.
+    async fn remove(&mut self) {
+        for name in &self.names {
+            let Name { name, uri, .. } = name.name();
+            match self.nameserver.remove_own(name, uri).await {
+                Ok(_) | Err(Error::Remote(_)) => {}
+                // It does not answer. Leased names lapse; the supervisor tries to remove the others.
                 Err(_) => break,
             }
         }
-    };
-    if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
-        warn!(nameserver = target.name, "no time to remove the names from the nameserver");
     }
-}
 
-/// Waits until nobody removes names of an earlier process any more: it would take ours for those.
-async fn gate_opens(gate: &std::path::Path) {
-    let opens = async {
-        while let Ok(file) = File::open(gate)
-            && let Err(std::fs::TryLockError::WouldBlock) = file.try_lock_shared()
-        {
-            drop(file);
-            tokio::time::sleep(GATE_LOOK).await;
-        }
-    };
-    if tokio::time::timeout(GATE, opens).await.is_err() {
-        warn!("the names of an earlier process are still being removed; registering all the same");
+    /// Publishes what stays in the nameserver if this process dies.
+    fn tell_unleased(&self, is_unleased: bool) {
+        let unleased = match &self.target.location {
+            Location::Tcp { host, port } if is_unleased => {
+                let names = self.names.iter().map(RegisteredName::name);
+                let names = names.map(|name| (name.name.clone(), name.uri.to_string()));
+                Some(UnleasedNames { host: host.clone(), port: *port, names: names.collect() })
+            }
+            _ => None,
+        };
+        self.report.send_if_modified(|report| match report.get_mut(&self.target.name) {
+            Some(standing) if standing.unleased != unleased => {
+                standing.unleased = unleased;
+                true
+            }
+            _ => false,
+        });
     }
-}
 
-/// Looks after every name; what to report if all went well.
-async fn renew(
-    target: &Target,
-    nameserver: &mut NameServer,
-    names: &mut [Kept],
-    reclaim: bool,
-) -> Result<State, Error> {
-    let mut contested = Vec::new();
-    let mut refused = None;
-    for name in names {
-        match name.renew(&target.name, nameserver, reclaim).await {
-            Ok(_) => {}
-            // What the nameserver refuses of one name says nothing of the others.
-            Err(error @ Error::Remote(_)) => refused = refused.or(Some(error)),
-            Err(error) => return Err(error),
-        }
-        contested.extend(name.contested(&target.name, reclaim, Instant::now()));
+    /// Publishes the outcome of a pass, and logs it where it is news.
+    fn tell(&self, state: State) {
+        let Target { name, location } = &self.target;
+        self.report.send_if_modified(|report| {
+            let Some(standing) = report.get_mut(name) else { return false };
+            let known = &standing.state;
+            if *known == state {
+                return false;
+            }
+            match (&state, known) {
+                (State::Failed(error), State::Failed(_)) => {
+                    tracing::debug!(nameserver = name, error, "still not registered");
+                }
+                (State::Failed(error), _) => {
+                    warn!(nameserver = name, %location, error, "cannot register; trying on");
+                }
+                (State::Registered | State::Contested(_), State::Pending | State::Failed(_)) => {
+                    info!(nameserver = name, %location, "registered");
+                }
+                _ => {}
+            }
+            standing.state = state;
+            true
+        });
     }
-    if let Some(error) = refused {
-        return Err(error);
-    }
-    Ok(match contested.as_slice() {
-        [] => State::Registered,
-        texts => State::Contested(texts.join("; ")),
-    })
-}
-
-/// Publishes the outcome of a pass, and logs it where it is news.
-fn tell(report: &watch::Sender<Report>, target: &Target, outcome: Result<State, Error>) {
-    let state = outcome.unwrap_or_else(|error| State::Failed(error.to_string()));
-    report.send_if_modified(|report| {
-        let known = report.get(&target.name);
-        if known == Some(&state) {
-            return false;
-        }
-        match (&state, known) {
-            (State::Failed(error), Some(State::Failed(_)) | None) => {
-                tracing::debug!(nameserver = target.name, error, "still not registered");
-            }
-            (State::Failed(error), Some(_)) => {
-                warn!(nameserver = target.name, location = %target.location, error,
-                    "cannot register; trying on");
-            }
-            (State::Registered | State::Contested(_), Some(State::Pending | State::Failed(_))) => {
-                info!(nameserver = target.name, location = %target.location, "registered");
-            }
-            _ => {}
-        }
-        report.insert(target.name.clone(), state);
-        true
-    });
 }

@@ -141,7 +141,7 @@ impl Reporter {
             .collect();
         let unregistered: Vec<String> = registrations
             .iter()
-            .filter_map(|(nameserver, state)| match state {
+            .filter_map(|(nameserver, standing)| match &standing.state {
                 State::Registered => None,
                 State::Contested(text) => Some(text.clone()),
                 State::Pending => Some(format!("nameserver {nameserver} has not answered yet")),
@@ -153,11 +153,15 @@ impl Reporter {
         let warning = (!unregistered.is_empty()).then(|| unregistered.join("; "));
         let registered: Vec<&String> = registrations
             .iter()
-            .filter_map(|(nameserver, state)| state.is_registered().then_some(nameserver))
+            .filter_map(|(nameserver, standing)| {
+                standing.state.is_registered().then_some(nameserver)
+            })
             .collect();
+        let unleased: Vec<_> =
+            registrations.values().filter_map(|standing| standing.unleased.as_ref()).collect();
         json!({
             "uri": self.uri, "address": self.address, "services": services, "warning": warning,
-            "registered": registered,
+            "registered": registered, "unleased": unleased,
         })
     }
 }

@@ -27,7 +27,7 @@ use crate::names::nearest;
 use crate::paths::Paths;
 use crate::supervise::active_config;
 use crate::supervise::control::{Action, Changes};
-use crate::supervise::stale_names::LeftoverNames;
+use crate::supervise::stale_names;
 
 /// What the manager is asked; each with where the answer goes.
 pub(super) enum Order {
@@ -76,7 +76,6 @@ pub(super) struct Manager {
     pub(super) program: PathBuf,
     pub(super) keeper: KeeperHandle,
     pub(super) troubles: Troubles,
-    pub(super) leftovers: LeftoverNames,
     memory: Memory,
     /// The last attempt to write the memory down has failed.
     unwritten: Option<Instant>,
@@ -100,12 +99,9 @@ impl Manager {
         let (force, receiver) =
             watch::channel(InForce::new(configuration, reload::fingerprint(paths), &memory));
         let paths = paths.clone();
-        let leftovers = LeftoverNames::start(keeper.clone(), paths.left_names(), troubles.clone());
+        stale_names::discard_pending_removals(&paths.left_names());
         let unwritten = None;
-        (
-            Manager { paths, program, keeper, troubles, leftovers, memory, unwritten, force },
-            receiver,
-        )
+        (Manager { paths, program, keeper, troubles, memory, unwritten, force }, receiver)
     }
 
     /// Gives every entry to the keeper and starts what is to run.
@@ -114,7 +110,7 @@ impl Manager {
         let plans = plan::all(&force.configuration, &self.paths)?;
         self.carry_over(|id| plans.contains_key(id)).await;
         for plan in plans.values() {
-            self.keeper.add(plan.entry(&self.program, &self.leftovers)).await?;
+            self.keeper.add(plan.entry(&self.program)).await?;
         }
         // Nameservers first: their ids sort behind those of daemons.
         for id in force.wanted.iter().rev() {
@@ -251,7 +247,7 @@ impl Manager {
         let next = InForce::new(next, fingerprint, &self.memory);
         for (id, plan) in &after {
             let was_active = active.get(id).copied().unwrap_or(false);
-            let entry = || plan.entry(&self.program, &self.leftovers);
+            let entry = || plan.entry(&self.program);
             let done = match before.get(id) {
                 None => self.keeper.add(entry()).await.map(|()| &mut changes.added),
                 Some(old) if old == plan => Ok(&mut changes.unchanged),

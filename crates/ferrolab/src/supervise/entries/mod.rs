@@ -19,6 +19,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use supervisor::{EntryPhase, EntryStatus, KeeperHandle};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::task::TaskTracker;
 
 use crate::files::FileError;
 use crate::host::LockRow;
@@ -26,7 +27,7 @@ use crate::log::host_warnings::Troubles;
 use crate::os;
 use crate::paths::Paths;
 use crate::supervise::control::{Action, Changes, Host, Kind, Listing, ProcessRow, ServiceRow};
-use crate::supervise::stale_names::LeftoverNames;
+use crate::supervise::stale_names;
 
 use in_force::{InForce, autolaunch};
 use manager::{Manager, Order};
@@ -42,7 +43,8 @@ pub(crate) struct Fleet {
     orders: mpsc::Sender<Order>,
     force: watch::Receiver<InForce>,
     troubles: Troubles,
-    leftovers: LeftoverNames,
+    /// Removals of dead daemons' names.
+    removals: TaskTracker,
     host: Host,
 }
 
@@ -97,9 +99,9 @@ impl Fleet {
         let (mut manager, force) =
             Manager::new(configuration, paths, program, keeper.clone(), troubles.clone());
         manager.launch().await?;
-        let leftovers = manager.leftovers.clone();
         let (orders, inbox) = mpsc::channel(ORDERS);
         tokio::spawn(manager.serve(inbox));
+        let removals = stale_names::start(keeper.clone());
         tokio::spawn(liveness::watch(keeper.clone(), force.clone()));
         let host = Host {
             pid: std::process::id(),
@@ -108,7 +110,7 @@ impl Fleet {
             configuration: String::new(),
             manager: os::manager(),
         };
-        Ok(Fleet { keeper, orders, force, troubles, leftovers, host })
+        Ok(Fleet { keeper, orders, force, troubles, removals, host })
     }
 
     /// Starts, stops or restarts one entry, and remembers it; a stop is waited for. Returns a
@@ -156,7 +158,7 @@ impl Fleet {
     /// Stops all children; none of their names is left where that can be helped.
     pub(crate) async fn shutdown(&self) {
         self.keeper.shutdown().await;
-        self.leftovers.settle().await;
+        self.removals.wait().await;
     }
 
     /// Tells when the listing may have changed.

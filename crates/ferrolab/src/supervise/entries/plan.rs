@@ -4,18 +4,17 @@
 //! plans mean that a reload leaves the child alone. Refuses to know what runs.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lab_config::{Configuration, Daemon, DaemonPart, Service, Supervision, Target};
+use lab_config::{Configuration, Daemon, Service, Supervision, Target};
 use supervisor::{CommandSpec, EntrySpec, KeeperError, RestartPolicy, Signal};
 
 use super::Kind;
 use crate::host::DaemonAssignment;
 use crate::nameserver_process::NameserverAssignment;
 use crate::paths::Paths;
-use crate::supervise::stale_names::{BeforeStart, LeftoverNames};
 
 /// Nameservers outlive the daemons that register with them.
 const NAMESERVER_ORDER: u32 = 0;
@@ -36,8 +35,6 @@ pub(super) struct Plan {
     kind: Kind,
     name: String,
     assignment: String,
-    /// Of a daemon: what it registers, and the gate before that.
-    names: Option<(DaemonPart, PathBuf)>,
     supervision: Supervision,
 }
 
@@ -55,45 +52,31 @@ pub(super) fn all(
         let kind = Kind::Nameserver;
         plans.insert(
             kind.id(&name),
-            Plan {
-                kind,
-                name,
-                assignment,
-                names: None,
-                supervision: nameserver.supervision.clone(),
-            },
+            Plan { kind, name, assignment, supervision: nameserver.supervision.clone() },
         );
     }
     for Daemon { name, supervision, .. } in &configuration.daemons {
         let Some(part) = configuration.part_of(name) else { continue };
-        let gate = paths.daemon_names_gate(name);
-        let names = Some((part.clone(), gate.clone()));
         let is_python = |service: &Service| matches!(service.target, Target::Python { .. });
         let folder = configuration.folder.clone().filter(|_| part.services.iter().any(is_python));
         let assignment = serde_json::to_string(&DaemonAssignment {
             part,
             folder,
             state_file: paths.daemon_state(name),
-            names_gate: gate,
+            names_gate: paths.daemon_names_gate(name),
             locks: paths.lock_files(name),
         })?;
         let (kind, name, supervision) = (Kind::Daemon, name.clone(), supervision.clone());
-        plans.insert(kind.id(&name), Plan { kind, name, assignment, names, supervision });
+        plans.insert(kind.id(&name), Plan { kind, name, assignment, supervision });
     }
     Ok(plans)
 }
 
 impl Plan {
-    /// As the keeper takes it; the child runs this `program`, and `leftovers` looks after the
-    /// names that it may leave. To be called for an entry that is new or has changed only.
-    pub(super) fn entry(&self, program: &Path, leftovers: &LeftoverNames) -> EntrySpec {
+    /// As the keeper takes it; the child runs this `program`.
+    pub(super) fn entry(&self, program: &Path) -> EntrySpec {
         let (kind, name, program) = (self.kind, self.name.clone(), program.to_path_buf());
-        let before: BeforeStart = match &self.names {
-            Some((part, gate)) => leftovers.watch(kind.id(&name), part, gate.clone()),
-            None => Arc::new(|| {}),
-        };
         let command = Arc::new(move || {
-            before();
             let mut command = CommandSpec::new(&program).args(["run", kind.word(), &name]);
             // The directory where somebody has typed `up` is no business of ours: it may have to be
             // unmounted.

@@ -1,0 +1,131 @@
+//! Removal of a dead daemon's names from nameservers that know no leases.
+//!
+//! A daemon that ends removes its names itself, and in a nameserver of ours the names of one that
+//! dies lapse. From any other nameserver (Pyro5's, Ferrolab's of 0.1.0) the supervisor removes them
+//! here, with one attempt at once. There is no second one: a nameserver that does not answer in
+//! time keeps the names until the daemon's next process takes them, or until somebody removes them.
+//!
+//! The next process may register a name just before it is removed here. Its registrar, which looks
+//! every 2 s, registers it again.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use remote::{Error, Location, NameServer, Uri};
+use serde::Deserialize;
+use supervisor::{EntryStatus, KeeperHandle};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::host::UnleasedNames;
+
+/// Time for one answer. Pyro5's nameserver may need some tenths of a second.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time for all names in one nameserver: the end of the lab waits for it.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The daemons' processes that live: their pids, and what each would leave.
+type Living = BTreeMap<String, (u32, Vec<UnleasedNames>)>;
+
+/// What a daemon reports that is needed here.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Detail {
+    unleased: Vec<UnleasedNames>,
+}
+
+/// Removes names of daemons that die, until the keeper ends. The tracker's end is that of the last
+/// removal.
+pub(crate) fn start(keeper: KeeperHandle) -> TaskTracker {
+    let removals = TaskTracker::new();
+    removals.spawn(watch(keeper, removals.clone()));
+    removals.close();
+    removals
+}
+
+async fn watch(keeper: KeeperHandle, removals: TaskTracker) {
+    let mut changes = keeper.watch();
+    let mut living = Living::new();
+    loop {
+        let is_over = changes.changed().await.is_err();
+        // Empty when the keeper has ended.
+        let now: Living = keeper.snapshot().await.into_iter().filter_map(living_process).collect();
+        for (id, (pid, left)) in std::mem::replace(&mut living, now) {
+            let lives = living.get(&id).is_some_and(|(known, _)| *known == pid);
+            for names in left.into_iter().filter(|_| !lives) {
+                removals.spawn(remove(id.clone(), names));
+            }
+        }
+        if is_over {
+            return;
+        }
+    }
+}
+
+fn living_process(status: EntryStatus) -> Option<(String, (u32, Vec<UnleasedNames>))> {
+    // A nameserver's report has none.
+    let detail = Detail::deserialize(&status.detail).unwrap_or_default();
+    Some((status.id, (status.pid?, detail.unleased)))
+}
+
+/// Removes the names that still point to the dead process.
+async fn remove(daemon: String, left: UnleasedNames) {
+    let UnleasedNames { host, port, names } = left;
+    let location = Location::Tcp { host, port };
+    let mut nameserver = NameServer::at(location.clone(), Some(ANSWER_TIMEOUT));
+    let mut removed = Vec::new();
+    let removing = async {
+        let mut refused = None;
+        for (name, uri) in &names {
+            let Ok(uri) = uri.parse::<Uri>() else { continue };
+            match nameserver.remove_own(name, &uri).await {
+                Ok(true) => removed.push(name.as_str()),
+                Ok(false) => {}
+                // What it refuses of one name says nothing of the others.
+                Err(error @ Error::Remote(_)) => refused = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    };
+    let problem = match tokio::time::timeout(REMOVAL_TIMEOUT, removing).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some(format!("not done within {} s", REMOVAL_TIMEOUT.as_secs())),
+    };
+    if !removed.is_empty() {
+        info!(entry = daemon, %location, names = removed.join(", "),
+            "removed the names of a process that has ended");
+    }
+    match problem {
+        None => debug!(entry = daemon, %location, "it has left no names"),
+        Some(problem) => warn!(entry = daemon, %location, problem,
+            "cannot remove the names of a process that has ended; `ferrolab ns remove` does, if \
+             the nameserver still has them"),
+    }
+}
+
+/// Ends the list of removals that 0.1.0 has kept in `file`: nobody goes on with it, and the log says
+/// so.
+pub(crate) fn discard_pending_removals(file: &Path) {
+    let Ok(text) = std::fs::read_to_string(file) else { return };
+    #[derive(Deserialize)]
+    struct Removal {
+        nameserver: String,
+        name: String,
+    }
+    let removals: Vec<Removal> = serde_json::from_str(&text).unwrap_or_default();
+    let names: Vec<String> = removals
+        .iter()
+        .map(|removal| format!("{} in {}", removal.name, removal.nameserver))
+        .collect();
+    warn!(
+        names = names.join(", "),
+        "Ferrolab 0.1.0 has left names in nameservers; those that no \
+        daemon registers again are removed with `ferrolab ns remove`"
+    );
+    if let Err(error) = std::fs::remove_file(file) {
+        warn!(file = %file.display(), %error, "cannot remove the list of names that 0.1.0 has left");
+    }
+}
