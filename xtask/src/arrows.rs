@@ -21,9 +21,10 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 const ARROWS_REASON: &str = "a crate exists to keep a dependency out: wire and supervisor know \
-     none of ours, ferrolab knows all (ARCHITECTURE.md); a new crate is added to the table in xtask/src/arrows.rs with its reason";
+     none of ours, ferrolab knows all (ARCHITECTURE.md); a new crate is added to the table in \
+     xtask/src/arrows.rs with its reason";
 
-/// What the packages of our libraries begin with.
+/// The beginning of our libraries' package names.
 const PREFIX: &str = "ferrolab-";
 
 const YAML: &[&str] = &["serde-saphyr", "saphyr", "saphyr-parser", "granit-parser", "serde_yaml"];

@@ -11,8 +11,8 @@ use crate::workspace::Workspace;
 
 /// Folders of packages outside `crates/`.
 const OTHER_PACKAGES: [&str; 3] = ["bench/load", "fuzz/harness", "xtask"];
-/// The crate that embeds the worker's script: the first that exists.
-const EMBEDS_WORKER: [&str; 2] = ["crates/py-worker", "crates/ferrolab"];
+/// The crate that embeds the worker's script.
+const EMBEDS_WORKER: &str = "crates/py-worker";
 
 /// The tests to run.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -90,8 +90,7 @@ fn sort<'a>(files: impl Iterator<Item = &'a str>, folders: &[String]) -> Changed
         } else if let Some(folder) = folders.iter().find(|f| file.starts_with(&format!("{f}/"))) {
             changed.folders.insert(folder.clone());
         } else if file.starts_with("python/ferrolab/") {
-            let embeds = EMBEDS_WORKER.iter().find(|name| folders.iter().any(|f| f == *name));
-            changed.folders.extend(embeds.map(|name| (*name).to_owned()));
+            changed.folders.insert(EMBEDS_WORKER.to_owned());
             changed.python.insert("python/tests".to_owned());
         } else if file.ends_with(".py") && name.starts_with("test_") {
             changed.python.insert(file.to_owned());
@@ -122,12 +121,12 @@ mod tests {
 
     #[test]
     fn a_file_asks_for_its_tests() {
-        let folders = ["crates/wire", "crates/ferrolab", "xtask"].map(str::to_owned);
+        let folders = ["crates/wire", "crates/py-worker", "xtask"].map(str::to_owned);
         let cases: &[(&str, &[&str], &[&str], bool)] = &[
             ("crates/wire/src/lib.rs", &["crates/wire"], &[], false),
             ("crates/wired/src/lib.rs", &[], &[], false),
-            ("Cargo.lock", &["crates/ferrolab", "crates/wire", "xtask"], &[], false),
-            ("python/ferrolab/calls.py", &["crates/ferrolab"], &["python/tests"], false),
+            ("Cargo.lock", &["crates/py-worker", "crates/wire", "xtask"], &[], false),
+            ("python/ferrolab/worker/calls.py", &["crates/py-worker"], &["python/tests"], false),
             ("tests/test_down.py", &[], &["tests/test_down.py"], false),
             ("tests/harness/lab.py", &[], &[], true),
             ("docs/locking.md", &[], &[], false),

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 
 use crate::failure::{Failure, Outcome};
 use crate::process;
@@ -23,9 +24,7 @@ pub(crate) fn write(workspace: &Workspace) -> Outcome<()> {
     for (page, file) in PAGES {
         let text = process::output(process::command(&binary).args(["reference", page]))?;
         let path = workspace.root().join(file);
-        File::create(&path)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
-            .map_err(|error| Failure::file("write", &path, &error))?;
+        write_file(&path, &text)?;
         println!("{file}");
     }
     for (part, file) in PARTS {
@@ -35,12 +34,16 @@ pub(crate) fn write(workspace: &Workspace) -> Outcome<()> {
             std::fs::read_to_string(&path).map_err(|error| Failure::file("read", &path, &error))?;
         let page = with_part(&page, part, &text)
             .ok_or_else(|| Failure::new(format!("{file}: no comments around '{part}'")))?;
-        // A page that git keeps: a torn write is undone with `git restore`.
-        #[allow(clippy::disallowed_methods)]
-        std::fs::write(&path, page).map_err(|error| Failure::file("write", &path, &error))?;
+        write_file(&path, &page)?;
         println!("{file}");
     }
     Ok(())
+}
+
+fn write_file(path: &Path, text: &str) -> Outcome<()> {
+    File::create(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| Failure::file("write", path, &error))
 }
 
 /// `page` with `text` between the comments of `part`; `None` where these are not there.

@@ -1,7 +1,7 @@
 //! Imports between the files of one crate, read from their text.
 //!
-//! Owns the meaning of `use` and of paths: a name that a file only passes on (`pub use`) is followed
-//! to the file that defines it. Blind to methods and to the output of macros.
+//! Owns the meaning of `use` and of paths: a name that a file only passes on (`pub use`) is
+//! followed to the file that defines it. Blind to methods and to the output of macros.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,8 +68,8 @@ impl<'a> Modules<'a> {
         Modules { files }
     }
 
-    /// The file that defines the item at `path` as module `from` writes it; `None` for another crate's
-    /// items and for modules.
+    /// The file that defines the item at `path` as module `from` writes it; `None` for modules and
+    /// for another crate's items.
     fn definition(&self, from: &str, path: &[String], depth: usize) -> Option<&'a str> {
         let absolute = self.absolute(from, path, depth)?;
         let (module, rest) = self.descend(&absolute);

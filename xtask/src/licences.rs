@@ -9,8 +9,8 @@ use crate::{process, venv};
 
 const STEP: &str = "licences and bans";
 
-/// Runs cargo-deny where it is installed. RustSec's advisories are left to the workflow, because the
-/// check needs the network and changes without a change of ours.
+/// Runs cargo-deny where it is installed. RustSec's advisories are left to the workflow, because
+/// they need the network and change without a change of ours.
 pub(crate) fn check(workspace: &Workspace, steps: &mut Steps) -> Outcome<()> {
     let Some(mut deny) = cargo_deny(workspace) else {
         steps.skip(STEP, "cargo-deny is not installed (`cargo xtask tools` does that)");
@@ -22,8 +22,8 @@ pub(crate) fn check(workspace: &Workspace, steps: &mut Steps) -> Outcome<()> {
     })
 }
 
-/// Installs cargo-deny below `target`, from the registry of Python packages: building it takes longer
-/// than everything else together.
+/// Installs cargo-deny below `target`, from the registry of Python packages: building it takes
+/// longer than everything else together.
 pub(crate) fn install(workspace: &Workspace) -> Outcome<()> {
     venv::ensure(workspace, &venv::TOOLS).map(|python| println!("{}", python.display()))
 }

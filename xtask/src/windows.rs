@@ -1,7 +1,7 @@
 //! The crates that clients on Windows are built from, checked for that platform.
 //!
-//! Owns how the standard library for Windows is found: installed for the usual toolchain (rustup), or
-//! built from the sources of Debian's.
+//! Owns how the standard library for Windows is found: installed for the usual toolchain (rustup),
+//! or built from the sources of Debian's.
 
 use std::path::Path;
 use std::process::Command;

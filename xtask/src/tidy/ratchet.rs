@@ -120,8 +120,8 @@ mod tests {
         let counts = |rows: &[(&str, usize)]| {
             rows.iter().map(|(path, count)| ((*path).to_owned(), *count)).collect::<Counts>()
         };
-        // What is listed, what is found, how many findings are reported and which counts are too
-        // high: strictly, and while files move.
+        // The list, the findings, the number of those reported and the counts that are too high:
+        // strictly, and while files move.
         type Reported = (usize, &'static [&'static str]);
         type Rows = &'static [(&'static str, usize)];
         let cases: [(Rows, Rows, Reported, Reported); 4] = [
