@@ -199,8 +199,7 @@ impl Begun {
                 snapshot.choose(which.prefix(), clock, chosen, |_, entry| which.is(entry))
             }
             Test::Pattern(pattern) => {
-                let mut matcher = pattern.matcher();
-                snapshot.choose(pattern.prefix(), clock, chosen, |name, _| matcher.matches(name))
+                snapshot.choose(pattern.prefix(), clock, chosen, |name, _| pattern.matches(name))
             }
         }
     }
