@@ -22,7 +22,7 @@ use crate::host::local_address;
 use crate::os;
 
 /// What a configuration allows, the nameserver takes.
-const _: () = assert!(lab_config::LONGEST_TAG <= nameserver::LONGEST_TAG);
+const _: () = assert!(lab_config::LONGEST_TAG <= nameserver::MAX_TAG_BYTES);
 
 /// Connections that a nameserver serves at once; they are many and idle.
 const CONNECTIONS: usize = 10_000;

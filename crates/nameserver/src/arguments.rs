@@ -1,7 +1,7 @@
-//! What callers hand to the nameserver's methods, in the types that the directory works with.
+//! Arguments of the nameserver's methods, converted to the types that the directory works with.
 //!
-//! Owns Pyro5's tolerance (anything can be true, any collection can be tags) and Python's errors
-//! for what is beyond it.
+//! As tolerant as Pyro5 (anything can be true, any collection can be tags), with Python's errors for
+//! other values.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ pub(crate) fn known_name(value: Option<Value>) -> Result<String, Exception> {
     }
 }
 
-/// A value that is given and true, as Python sees it.
+/// An argument that is given and true in Python.
 pub(crate) fn given(value: Option<Value>) -> Option<Value> {
     value.filter(is_true)
 }
@@ -39,7 +39,7 @@ pub(crate) fn given(value: Option<Value>) -> Option<Value> {
 pub(crate) fn prefix_of(value: Value) -> Result<String, Exception> {
     match value {
         Value::Str(prefix) => Ok(prefix),
-        // What Python's `startswith` would take, and Pyro5's database would not.
+        // Python's `startswith` takes it, Pyro5's database does not.
         Value::Tuple(_) => Err(Exception::type_error("prefix must be str, not tuple")),
         other => Err(Exception::type_error(format!(
             "startswith first arg must be str or a tuple of str, not {}",
@@ -61,12 +61,12 @@ pub(crate) fn pattern_of(value: Value) -> Result<String, Exception> {
     }
 }
 
-/// Whether a flag is set: Pyro5's own clients pass 0.0 where they mean False.
+/// A flag: Pyro5's own clients pass 0.0 for False.
 pub(crate) fn flag(value: &Option<Value>) -> bool {
     value.as_ref().is_some_and(is_true)
 }
 
-/// A collection of tags to register; none where none is given.
+/// A collection of tags to register; an absent one is empty.
 pub(crate) fn tags_of(value: Option<Value>) -> Result<BTreeSet<String>, Exception> {
     let items = match value {
         None | Some(Value::None) => return Ok(BTreeSet::new()),
@@ -81,7 +81,7 @@ pub(crate) fn tags_of(value: Option<Value>) -> Result<BTreeSet<String>, Exceptio
     items.into_iter().map(tag).collect()
 }
 
-/// Tags to look for; `None` where one of them is no text, which nobody has.
+/// Tags to look for; `None` for a tag that is not text, which no name has.
 pub(crate) fn wanted_tags(value: Value, parameter: &str) -> Result<Vec<Option<String>>, Exception> {
     let tag = |item: Value| match item {
         Value::Str(tag) => Ok(Some(tag)),
@@ -90,7 +90,7 @@ pub(crate) fn wanted_tags(value: Value, parameter: &str) -> Result<Vec<Option<St
     items(value, parameter)?.into_iter().map(tag).collect()
 }
 
-/// What iterating over a value gives.
+/// The items that Python's iteration over a value gives.
 fn items(value: Value, parameter: &str) -> Result<Vec<Value>, Exception> {
     match value {
         Value::Str(_) => Err(Exception::type_error(format!(
@@ -116,7 +116,7 @@ fn hashable(value: &Value) -> Result<(), Exception> {
     }
 }
 
-/// Python's truth.
+/// Python's `bool(value)`.
 fn is_true(value: &Value) -> bool {
     match value {
         Value::None => false,

@@ -1,7 +1,7 @@
-//! Discovery: answers clients that ask the whole network where a nameserver is.
+//! Discovery by broadcast: answers clients that ask the whole network where a nameserver is.
 //!
-//! Owns the UDP socket and its one question, `GET_NSURI`; the answer is the nameserver's URI as
-//! text. IPv4 only, as in Pyro5: IPv6 has no broadcast.
+//! The question is the UDP datagram `GET_NSURI`, the answer the nameserver's URI as text. IPv4 only,
+//! as in Pyro5: IPv6 has no broadcast.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
@@ -11,14 +11,16 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 use tracing::{debug, info};
 
+/// The datagram that asks.
 const QUESTION: &[u8] = b"GET_NSURI";
-/// Longer ones are not the question.
-const LONGEST: usize = 100;
+/// Bytes of a datagram that are read; a longer one is not the question.
+const MAX_DATAGRAM: usize = 100;
 
 /// Listens for the question at `host` (all addresses if absent).
 ///
 /// # Errors
-/// The port is taken by somebody who does not share it, or the address is not IPv4 or not ours.
+/// Another process has the port and does not share it, or the address is not IPv4 or not this
+/// host's.
 pub fn bind(host: Option<&str>, port: u16) -> io::Result<UdpSocket> {
     let address = match host {
         None => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
@@ -30,21 +32,21 @@ pub fn bind(host: Option<&str>, port: u16) -> io::Result<UdpSocket> {
     };
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_broadcast(true)?;
-    // Several nameservers of one host, Pyro5's among them, hear the same question.
+    // Several nameservers of one host, also Pyro5's, receive the same question.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     UdpSocket::from_std(socket.into())
 }
 
-/// Answers with `location`, for ever.
+/// Answers with `location` until it is dropped.
 pub async fn serve(socket: UdpSocket, location: Location) {
-    let mut question = [0; LONGEST];
+    let mut question = [0; MAX_DATAGRAM];
     loop {
         let (length, peer) = match socket.recv_from(&mut question).await {
             Ok(received) => received,
             Err(error) => {
-                // An earlier answer's recipient is gone, mostly; never a reason to end.
+                // Mostly the recipient of an earlier answer is gone; serving goes on.
                 debug!(%error, "cannot receive a question about the nameserver");
                 tokio::task::yield_now().await;
                 continue;
@@ -62,12 +64,12 @@ pub async fn serve(socket: UdpSocket, location: Location) {
     }
 }
 
-/// Where a client at `peer` finds us: "all addresses" is none that it could connect to.
+/// The location for a client at `peer`, which could not connect to "all addresses".
 fn seen_by(peer: IpAddr, location: &Location) -> Location {
     match location {
         Location::Tcp { host, port } if host == "0.0.0.0" => {
             let local = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
-                // Picks the route; nothing is sent.
+                // Chooses the route and sends nothing.
                 socket.connect((peer, *port))?;
                 socket.local_addr()
             });

@@ -10,14 +10,13 @@ pub mod broadcast;
 mod directory;
 pub mod leases;
 mod limits;
+mod methods;
 mod object;
 mod pattern;
-mod plan;
 mod search;
-mod snapshot;
 mod store;
 
 pub use directory::register;
-pub use limits::LONGEST_TAG;
+pub use limits::MAX_TAG_BYTES;
 pub use object::NameServerObject;
 pub use store::Store;

@@ -1,6 +1,6 @@
-//! How much a nameserver takes: whoever can reach it must not be able to fill its memory.
+//! Limits of a nameserver: a client that can reach it must not be able to fill its memory.
 //!
-//! Owns the bounds and the words of their errors. All are far above what a lab needs.
+//! Owns the limits and the texts of their errors. All are far above a lab's needs.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,35 +9,35 @@ use remote::{AnswerMemory, Context, Exception};
 
 use crate::store::Entry;
 
-/// The longest name, in bytes.
-const NAME: usize = 1024;
-/// The longest address, in bytes.
-const URI: usize = 2048;
-/// The longest tag, in bytes: PyroLab's daemons register whole descriptions.
-pub const LONGEST_TAG: usize = 16 * 1024;
+/// Bytes of a name.
+const MAX_NAME: usize = 1024;
+/// Bytes of a URI.
+const MAX_URI: usize = 2048;
+/// Bytes of a tag: PyroLab's daemons register whole descriptions.
+pub const MAX_TAG_BYTES: usize = 16 * 1024;
 /// Tags of one name.
-const TAGS: usize = 256;
+const MAX_TAGS: usize = 256;
 /// Names in all.
-const NAMES: usize = 1_000_000;
-/// Memory for all of them, in bytes, as the index counts it.
-const MEMORY: usize = 512 * 1024 * 1024;
+const MAX_NAMES: usize = 1_000_000;
+/// Memory for all names, in bytes, as the index counts it.
+const MAX_MEMORY: usize = 512 * 1024 * 1024;
 /// Tags in one question.
-const WANTED: usize = 256;
-/// The longest pattern, in bytes.
-const PATTERN: usize = 4096;
+const MAX_WANTED_TAGS: usize = 256;
+/// Bytes of a pattern.
+const MAX_PATTERN: usize = 4096;
 /// Text in one answer, in bytes, as the longest of the serializers writes it.
-const ANSWER: usize = 32 * 1024 * 1024;
-/// An answer that takes no more memory than this while it is made needs no room for it.
-const SMALL: usize = 64 * 1024;
-/// What a text takes as a value in an answer, beside its letters.
+const MAX_ANSWER: usize = 32 * 1024 * 1024;
+/// Memory for an answer that needs no reservation and no blocking thread, in bytes.
+pub(crate) const SMALL_ANSWER: usize = 64 * 1024;
+/// Memory for a text as a value in an answer, beside its letters, in bytes.
 const PER_TEXT: usize = 80;
-/// The time that names are compared with patterns for one request.
-const SEARCHING: Duration = Duration::from_secs(5);
+/// Time for the searches of one request.
+const SEARCH_TIME: Duration = Duration::from_secs(5);
 
-/// Refuses an entry that is too large in itself.
+/// Refuses an entry that is too large.
 pub(crate) fn check_entry(name: &str, entry: &Entry) -> Result<(), Exception> {
-    at_most("the name", name.len(), NAME, "bytes")?;
-    at_most("the URI", entry.uri.len(), URI, "bytes")?;
+    at_most("the name", name.len(), MAX_NAME, "bytes")?;
+    at_most("the URI", entry.uri.len(), MAX_URI, "bytes")?;
     check_each(entry.tags.iter().map(|tag| tag.len()))
 }
 
@@ -47,33 +47,33 @@ pub(crate) fn check_tags(tags: &BTreeSet<String>) -> Result<(), Exception> {
 }
 
 fn check_each(mut tags: impl ExactSizeIterator<Item = usize>) -> Result<(), Exception> {
-    at_most("the metadata", tags.len(), TAGS, "tags")?;
-    tags.try_for_each(|bytes| at_most("a metadata tag", bytes, LONGEST_TAG, "bytes"))
+    at_most("the metadata", tags.len(), MAX_TAGS, "tags")?;
+    tags.try_for_each(|bytes| at_most("a metadata tag", bytes, MAX_TAG_BYTES, "bytes"))
 }
 
 /// Refuses to look for too many tags at once.
 pub(crate) fn check_wanted(tags: usize) -> Result<(), Exception> {
-    at_most("the question", tags, WANTED, "tags")
+    at_most("the question", tags, MAX_WANTED_TAGS, "tags")
 }
 
 /// Refuses a pattern that is too long.
 pub(crate) fn check_pattern(pattern: &str) -> Result<(), Exception> {
-    at_most("the pattern", pattern.len(), PATTERN, "bytes")
+    at_most("the pattern", pattern.len(), MAX_PATTERN, "bytes")
 }
 
 /// Refuses so many names, and so much memory for them.
 pub(crate) fn check_room(names: usize, memory: usize) -> Result<(), Exception> {
-    if names > NAMES || memory > MEMORY {
+    if names > MAX_NAMES || memory > MAX_MEMORY {
         return Err(Exception::naming_error(format!(
-            "the nameserver is full: it takes {NAMES} names and {} MiB of memory for them; remove \
+            "the nameserver is full: it takes {MAX_NAMES} names and {} MiB of memory for them; remove \
              names that nobody needs (`ferrolab ns remove`)",
-            MEMORY / (1024 * 1024)
+            MAX_MEMORY / (1024 * 1024)
         )));
     }
     Ok(())
 }
 
-/// How long a text may become in an answer: what cannot be printed is written with escapes.
+/// The most bytes that a text takes in an answer: unprintable characters become escapes.
 pub(crate) fn written(text: &str) -> usize {
     let written = |byte: u8| match byte {
         0..0x20 | 0x7f => 6,
@@ -84,32 +84,33 @@ pub(crate) fn written(text: &str) -> usize {
     text.bytes().map(written).sum()
 }
 
-/// What one request may take, a batch like a single call.
+/// The part of its limits that one request has left; a batch has as much as a single call.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
+    /// Names in the answer.
     names: usize,
     texts: usize,
     /// Bytes of those texts.
     text: usize,
-    /// What is left of the time for searches.
+    /// Time that is left for searches.
     pub(crate) searching: Duration,
-    /// For a large answer; `None` where nobody waits for one.
-    room: Option<AnswerMemory>,
+    /// Memory for a large answer; `None` where no client waits for one.
+    answer_memory: Option<AnswerMemory>,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Budget { names: 0, texts: 0, text: 0, searching: SEARCHING, room: None }
+        Budget { names: 0, texts: 0, text: 0, searching: SEARCH_TIME, answer_memory: None }
     }
 }
 
 impl Budget {
-    /// For a request whose answer may be large.
+    /// The budget of a request.
     pub(crate) fn of(context: &Context) -> Self {
-        Budget { room: context.answer_memory(), ..Budget::default() }
+        Budget { answer_memory: context.answer_memory(), ..Budget::default() }
     }
 
-    /// Takes room for more of the answer; refuses where all of it would not fit into a message.
+    /// Counts more of the answer; refuses an answer that would not fit into a message.
     pub(crate) fn take(
         &mut self,
         names: usize,
@@ -119,43 +120,40 @@ impl Budget {
         self.names += names;
         self.texts += texts;
         self.text = self.text.saturating_add(text);
-        if self.text > ANSWER {
+        if self.text > MAX_ANSWER {
             return Err(Exception::naming_error(format!(
                 "the answer would be too large: {} names, {} MiB, at most {} MiB; ask for fewer \
                  with a prefix or a regex, or without metadata",
                 self.names,
                 self.text.div_ceil(1024 * 1024),
-                ANSWER / (1024 * 1024)
+                MAX_ANSWER / (1024 * 1024)
             )));
         }
         Ok(())
     }
 
-    /// Whether so little was taken that it needs no room in memory.
-    pub(crate) fn is_small(&self) -> bool {
-        self.memory() <= SMALL
+    /// Reserves memory for the answer so far, if others leave as much.
+    pub(crate) fn try_reserve(&self) -> bool {
+        let memory = self.memory();
+        memory <= SMALL_ANSWER
+            || self.answer_memory.as_ref().is_none_or(|answer| answer.try_reserve(memory))
     }
 
-    /// Whether there is room in memory for what was taken.
-    pub(crate) fn has_room(&self) -> bool {
-        self.is_small() || self.room.as_ref().is_none_or(|room| room.try_reserve(self.memory()))
-    }
-
-    /// Waits until there is.
-    pub(crate) async fn wait_for_room(&self) -> Result<(), Exception> {
-        match &self.room {
-            Some(room) if !self.has_room() => room.reserve(self.memory()).await,
+    /// Waits until memory for the answer so far is reserved.
+    pub(crate) async fn reserve(&self) -> Result<(), Exception> {
+        match &self.answer_memory {
+            Some(answer) if !self.try_reserve() => answer.reserve(self.memory()).await,
             _ => Ok(()),
         }
     }
 
-    /// The room, to go along with the answer.
-    pub(crate) fn room(&self) -> Option<AnswerMemory> {
-        self.room.clone()
+    /// The reservation, to go along with the answer.
+    pub(crate) fn answer_memory(&self) -> Option<AnswerMemory> {
+        self.answer_memory.clone()
     }
 
-    /// What an answer takes as values and as text.
-    fn memory(&self) -> usize {
+    /// Bytes that the answer so far takes as values and as text.
+    pub(crate) fn memory(&self) -> usize {
         self.text.saturating_mul(2).saturating_add(self.texts.saturating_mul(PER_TEXT))
     }
 }
@@ -180,15 +178,19 @@ mod tests {
             Entry::new("u".repeat(uri), metadata)
         };
         let cases = [
-            ("n".repeat(NAME), entry(URI, TAGS, 5), None),
+            ("n".repeat(MAX_NAME), entry(MAX_URI, MAX_TAGS, 5), None),
             (
-                "n".repeat(NAME + 1),
+                "n".repeat(MAX_NAME + 1),
                 entry(1, 0, 1),
                 Some("the name is 1025 bytes long; at most 1024"),
             ),
-            ("n".into(), entry(URI + 1, 0, 1), Some("the URI is 2049 bytes long")),
-            ("n".into(), entry(1, TAGS + 1, 1), Some("the metadata has 257 tags; at most 256")),
-            ("n".into(), entry(1, 1, LONGEST_TAG + 1), Some("a metadata tag is 16385 bytes long")),
+            ("n".into(), entry(MAX_URI + 1, 0, 1), Some("the URI is 2049 bytes long")),
+            ("n".into(), entry(1, MAX_TAGS + 1, 1), Some("the metadata has 257 tags; at most 256")),
+            (
+                "n".into(),
+                entry(1, 1, MAX_TAG_BYTES + 1),
+                Some("a metadata tag is 16385 bytes long"),
+            ),
         ];
         for (name, entry, expected) in cases {
             let refused = check_entry(&name, &entry).err().map(|error| error.message());
@@ -198,10 +200,12 @@ mod tests {
                 _ => panic!("{refused:?}, not {expected:?}"),
             }
         }
-        assert!(check_room(NAMES + 1, 0).is_err() && check_room(0, MEMORY + 1).is_err());
-        assert!(check_room(NAMES, MEMORY).is_ok());
-        assert!(check_wanted(WANTED).is_ok() && check_wanted(WANTED + 1).is_err());
+        assert!(check_room(MAX_NAMES + 1, 0).is_err() && check_room(0, MAX_MEMORY + 1).is_err());
+        assert!(check_room(MAX_NAMES, MAX_MEMORY).is_ok());
+        assert!(
+            check_wanted(MAX_WANTED_TAGS).is_ok() && check_wanted(MAX_WANTED_TAGS + 1).is_err()
+        );
         let mut budget = Budget::default();
-        assert!(budget.take(1, 1, ANSWER).is_ok() && budget.take(1, 1, 1).is_err());
+        assert!(budget.take(1, 1, MAX_ANSWER).is_ok() && budget.take(1, 1, 1).is_err());
     }
 }

@@ -1,6 +1,6 @@
-//! What a call of the nameserver comes to: a question, a search or a change.
+//! The nameserver's methods: their parameters, and the form of their answers.
 //!
-//! Owns the methods' parameters, and what answers look like. Carries nothing out.
+//! Checks the arguments of a call and says what kind of work it is. Does none of the work.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,111 +12,83 @@ use crate::arguments::{
 };
 use crate::directory::{self, Which};
 use crate::limits::{self, Budget};
-use crate::snapshot::Selection;
 use crate::store::{Change, Entry, Index, Named};
 
-/// What a call comes to.
-pub(crate) enum Plan {
-    /// A question about one name, or about none.
+/// A call with its arguments checked.
+pub(crate) enum NameCall {
     Ask(Question),
-    /// A question that may have many names for its answer.
-    List { which: Which, with_metadata: bool },
-    /// Names to be compared with a pattern, which takes its time.
-    Search { pattern: String, then: Then },
-    /// A change, and what to answer for its count.
+    /// A change, and the answer for its count.
     Change(Change, fn(usize) -> Value),
+    /// Names by prefix or by tags.
+    List {
+        which: Which,
+        with_metadata: bool,
+    },
+    /// Names by pattern.
+    Search {
+        pattern: String,
+        with_metadata: bool,
+    },
+    RemoveMatching {
+        pattern: String,
+    },
 }
 
-/// What stands around a name in an answer, and around a tag: quotes, brackets, commas.
-const AROUND_NAME: usize = 16;
-const AROUND_TAG: usize = 4;
-
-/// What is put into words where it is found, at most: bytes of tags, and what stands for the time
-/// that a name and a tag take.
-const LITTLE: usize = 128 * 1024;
-const LITTLE_OF_NAME: usize = 64;
-const LITTLE_OF_TAG: usize = 64;
-
-/// A question. What is found is put into words after the names have been let go.
+/// A question about at most one name. The answer is built after the index is unlocked.
 pub(crate) type Question = Box<dyn FnOnce(&Index) -> Result<Found, Exception> + Send>;
 
-/// What becomes of the names that match.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Then {
-    List { with_metadata: bool },
-    Remove,
-}
-
-/// What was found.
+/// The result of a call.
 pub(crate) enum Found {
-    /// What has words already.
     Value(Value),
-    Count(usize),
-    Nothing,
-    Entry {
-        entry: Arc<Entry>,
-        with_metadata: bool,
-    },
-    Many {
-        names: Selection,
-        with_metadata: bool,
-    },
-    Names {
-        names: Vec<Named>,
-        with_metadata: bool,
-    },
+    Entry { entry: Arc<Entry>, with_metadata: bool },
+    Names { names: Vec<Named>, with_metadata: bool },
 }
 
-/// Reads a call.
-pub(crate) fn plan(call: MethodCall) -> Result<Plan, Exception> {
-    match call.method.as_str() {
-        "count" => {
-            let [] = COUNT.bind(call)?;
-            Ok(Plan::Ask(Box::new(|names| Ok(Found::Count(names.len())))))
+/// Bytes of a value that takes no time to build.
+const SMALL_VALUE: usize = 128 * 1024;
+/// Bytes that take as long as a text of a value beside its letters.
+const TIME_OF_TEXT: usize = 64;
+
+/// Bytes around a name in an answer: quotes, brackets, commas.
+const AROUND_NAME: usize = 16;
+/// Bytes around a tag.
+const AROUND_TAG: usize = 4;
+
+impl NameCall {
+    /// Checks the arguments of a call.
+    ///
+    /// # Errors
+    /// Pyro5's for an unknown method and for wrong arguments.
+    pub(crate) fn parse(call: MethodCall) -> Result<Self, Exception> {
+        match call.method.as_str() {
+            "count" => {
+                let [] = COUNT.bind(call)?;
+                Ok(NameCall::Ask(Box::new(|names| Ok(Found::Value(names.len().into())))))
+            }
+            "ping" => {
+                let [] = PING.bind(call)?;
+                Ok(NameCall::Ask(Box::new(|_| Ok(Found::Value(Value::None)))))
+            }
+            "lookup" => lookup(call),
+            "register" => register(call),
+            "set_metadata" => {
+                let [name, metadata] = SET_METADATA.bind(call)?;
+                let change = directory::set_metadata(name_of(name)?, tags_of(metadata)?)?;
+                Ok(NameCall::Change(change, |_| Value::None))
+            }
+            "remove" => remove(call),
+            "list" => list(call),
+            "yplookup" => yplookup(call),
+            _ => Err(Operation::Call(call).unexposed()),
         }
-        "ping" => {
-            let [] = PING.bind(call)?;
-            Ok(Plan::Ask(Box::new(|_| Ok(Found::Nothing))))
-        }
-        "lookup" => lookup(call),
-        "register" => register(call),
-        "set_metadata" => {
-            let [name, metadata] = SET_METADATA.bind(call)?;
-            let change = directory::set_metadata(name_of(name)?, tags_of(metadata)?)?;
-            Ok(Plan::Change(change, |_| Value::None))
-        }
-        "remove" => remove(call),
-        "list" => list(call),
-        "yplookup" => yplookup(call),
-        _ => Err(Operation::Call(call).unexposed()),
     }
 }
 
 impl Found {
-    /// Whether to put it into words takes no time to speak of.
-    pub(crate) fn is_little(&self) -> bool {
-        let little = |entry: &Entry, with_metadata: bool| -> usize {
-            let tags = if with_metadata { &*entry.tags } else { &[] };
-            LITTLE_OF_NAME + tags.iter().map(|tag| LITTLE_OF_TAG + tag.len()).sum::<usize>()
-        };
-        match self {
-            Found::Value(_) | Found::Count(_) | Found::Nothing => true,
-            Found::Entry { entry, with_metadata } => little(entry, *with_metadata) <= LITTLE,
-            Found::Names { names, with_metadata } => {
-                let mut sum = 0_usize;
-                names.iter().all(|(_, entry)| {
-                    sum = sum.saturating_add(little(entry, *with_metadata));
-                    sum <= LITTLE
-                })
-            }
-            Found::Many { .. } => false,
-        }
-    }
-
-    /// Takes the room that the answer needs.
+    /// Counts the answer against what the request may take.
     pub(crate) fn charge(&self, budget: &mut Budget) -> Result<(), Exception> {
         match self {
-            Found::Value(_) | Found::Count(_) | Found::Nothing => Ok(()),
+            Found::Value(_) => Ok(()),
             Found::Entry { entry, with_metadata } => {
                 let (texts, tags) = described_size(entry, *with_metadata);
                 budget.take(1, texts, limits::written(&entry.uri) + tags)
@@ -126,41 +98,46 @@ impl Found {
                 let written = limits::written(name) + limits::written(&entry.uri);
                 budget.take(1, 1 + texts, AROUND_NAME + written + tags)
             }),
-            Found::Many { names, with_metadata } => {
-                names.written().try_for_each(|(written, entry)| {
-                    let (texts, tags) = described_size(entry, *with_metadata);
-                    budget.take(1, 1 + texts, AROUND_NAME + written + tags)
+        }
+    }
+
+    /// Whether the value takes no time to build. Looks at sizes only.
+    pub(crate) fn is_small(&self) -> bool {
+        let size = |entry: &Entry, with_metadata: bool| -> usize {
+            let tags = if with_metadata { &*entry.tags } else { &[] };
+            TIME_OF_TEXT + tags.iter().map(|tag| TIME_OF_TEXT + tag.len()).sum::<usize>()
+        };
+        match self {
+            Found::Value(_) => true,
+            Found::Entry { entry, with_metadata } => size(entry, *with_metadata) <= SMALL_VALUE,
+            Found::Names { names, with_metadata } => {
+                let mut sum = 0_usize;
+                names.iter().all(|(_, entry)| {
+                    sum = sum.saturating_add(size(entry, *with_metadata));
+                    sum <= SMALL_VALUE
                 })
             }
         }
     }
 
-    /// As it is answered.
+    /// The value that the caller gets.
     pub(crate) fn into_value(self) -> Result<Value, Exception> {
-        Ok(match self {
-            Found::Value(value) => value,
-            Found::Count(count) => count.into(),
-            Found::Nothing => Value::None,
+        match self {
+            Found::Value(value) => Ok(value),
             Found::Entry { entry, with_metadata } => {
                 let uri = entry.uri.parse::<Uri>();
                 let uri = uri.map_err(|error| Exception::pyro_error(error.to_string()))?;
-                described(uri.to_value(), &entry, with_metadata)
+                Ok(described(uri.to_value(), &entry, with_metadata))
             }
             Found::Names { names, with_metadata } => {
-                let pair = |(name, entry): &Named| {
+                let mut dict = Dict::with_capacity(names.len());
+                dict.extend(names.iter().map(|(name, entry)| {
                     let uri = Value::from(&*entry.uri);
                     (Value::from(&**name), described(uri, entry, with_metadata))
-                };
-                Value::Dict(names.iter().map(pair).collect::<Dict>())
-            }
-            Found::Many { names, with_metadata } => {
-                let mut dict = Dict::with_capacity(names.len());
-                dict.extend(names.iter().map(|(name, uri, entry)| {
-                    (Value::from(name), described(Value::from(uri), entry, with_metadata))
                 }));
-                Value::Dict(dict)
+                Ok(Value::Dict(dict))
             }
-        })
+        }
     }
 }
 
@@ -185,15 +162,15 @@ fn described(uri: Value, entry: &Entry, with_metadata: bool) -> Value {
     }
 }
 
-fn lookup(call: MethodCall) -> Result<Plan, Exception> {
+fn lookup(call: MethodCall) -> Result<NameCall, Exception> {
     let [name, return_metadata] = LOOKUP.bind(call)?;
     let (name, with_metadata) = (known_name(name)?, flag(&return_metadata));
-    Ok(Plan::Ask(Box::new(move |names| {
+    Ok(NameCall::Ask(Box::new(move |names| {
         Ok(Found::Entry { entry: directory::lookup(names, &name)?, with_metadata })
     })))
 }
 
-fn register(call: MethodCall) -> Result<Plan, Exception> {
+fn register(call: MethodCall) -> Result<NameCall, Exception> {
     let [name, uri, safe, metadata] = REGISTER.bind(call)?;
     let uri = match uri {
         Some(Value::Str(uri)) => uri,
@@ -206,12 +183,12 @@ fn register(call: MethodCall) -> Result<Plan, Exception> {
     uri.parse::<Uri>().map_err(|error| Exception::pyro_error(error.to_string()))?;
     let name = name_of(name)?;
     let change = directory::register(name, uri, flag(&safe), tags_of(metadata)?)?;
-    Ok(Plan::Change(change, |_| Value::None))
+    Ok(NameCall::Change(change, |_| Value::None))
 }
 
-fn remove(call: MethodCall) -> Result<Plan, Exception> {
+fn remove(call: MethodCall) -> Result<NameCall, Exception> {
     let [name, prefix, regex] = REMOVE.bind(call)?;
-    let change = |change| Ok(Plan::Change(change, Value::from));
+    let change = |change| Ok(NameCall::Change(change, Value::from));
     // As Pyro5: the first that is given counts.
     let name = given(name)
         .filter(|name| !matches!(name, Value::Str(name) if name == remote::NAMESERVER_NAME));
@@ -220,17 +197,15 @@ fn remove(call: MethodCall) -> Result<Plan, Exception> {
         (Some(unhashable @ (Value::List(_) | Value::Dict(_) | Value::Set(_))), ..) => {
             change(known_name(Some(unhashable)).map(directory::remove)?)
         }
-        // What is no text is nobody's name.
+        // No name is anything but text.
         (Some(_), ..) => change(Box::new(|_| Ok(0))),
         (None, Some(prefix), _) => change(directory::remove_all(prefix_of(prefix)?)),
-        (None, None, Some(regex)) => {
-            Ok(Plan::Search { pattern: pattern_of(regex)?, then: Then::Remove })
-        }
+        (None, None, Some(regex)) => Ok(NameCall::RemoveMatching { pattern: pattern_of(regex)? }),
         (None, None, None) => change(Box::new(|_| Ok(0))),
     }
 }
 
-fn list(call: MethodCall) -> Result<Plan, Exception> {
+fn list(call: MethodCall) -> Result<NameCall, Exception> {
     let [prefix, regex, return_metadata] = LIST.bind(call)?;
     let with_metadata = flag(&return_metadata);
     let prefix = match (given(prefix), given(regex)) {
@@ -238,16 +213,15 @@ fn list(call: MethodCall) -> Result<Plan, Exception> {
             return Err(Exception::value_error("you can only filter on one thing at a time"));
         }
         (None, Some(regex)) => {
-            let then = Then::List { with_metadata };
-            return Ok(Plan::Search { pattern: pattern_of(regex)?, then });
+            return Ok(NameCall::Search { pattern: pattern_of(regex)?, with_metadata });
         }
         (Some(prefix), None) => prefix_of(prefix)?,
         (None, None) => String::new(),
     };
-    Ok(Plan::List { which: Which::Prefix(prefix), with_metadata })
+    Ok(NameCall::List { which: Which::Prefix(prefix), with_metadata })
 }
 
-fn yplookup(call: MethodCall) -> Result<Plan, Exception> {
+fn yplookup(call: MethodCall) -> Result<NameCall, Exception> {
     let [all, any, return_metadata] = YPLOOKUP.bind(call)?;
     let which = match (given(all), given(any)) {
         (Some(_), Some(_)) => {
@@ -270,7 +244,7 @@ fn yplookup(call: MethodCall) -> Result<Plan, Exception> {
         limits::check_wanted(tags.len())?;
     }
     let with_metadata = return_metadata.is_none_or(|value| flag(&Some(value)));
-    Ok(Plan::List { which, with_metadata })
+    Ok(NameCall::List { which, with_metadata })
 }
 
 const COUNT: Signature = Signature::empty("NameServer.count");
