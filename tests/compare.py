@@ -2,8 +2,8 @@
 
 `cargo xtask compare` runs it. The lab has one nameserver, two daemons and four Python services.
 Measured: how long `up` takes until every service has answered a stock client, how long `down`
-takes until no process is left, and the memory of the lab's own processes when idle (proportional set size; for Ferrolab with and without the Python
-workers, which hold the users' drivers).
+takes until no process is left, and the memory of the lab's own processes when idle (proportional
+set size; for Ferrolab with and without the Python workers, which hold the users' drivers).
 """
 
 import argparse
@@ -23,7 +23,7 @@ import Pyro5.errors
 TESTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(TESTS), str(TESTS / "drivers")]
 from harness import free_port, wait_for  # noqa: E402
-from harness.processes import carrying  # noqa: E402
+from harness.processes import carrying, processor_time  # noqa: E402
 
 SERVICES = [f"lab.s{number}" for number in range(4)]
 
@@ -63,9 +63,20 @@ def memory(pid):
     return 0.0
 
 
+def idle(mark, seconds):
+    """A condition, looked at every so many seconds: in between the lab took next to no time."""
+    used = [float("inf")]
+
+    def is_idle():
+        used.append(sum(processor_time(process.pid) for process in carrying(mark)))
+        return 0 <= used[-1] - used[-2] < 0.02 * seconds
+
+    return is_idle
+
+
 def measure(program, folder, mark, variables, quiet=3):
     """Seconds to `up`, MiB of all processes, MiB of those that are not the users' Python, seconds
-    to `down`; memory behind so many seconds of quiet."""
+    to `down`; memory is that of a lab that was idle for `quiet` seconds."""
     port = free_port()
     file = folder / "lab.yaml"
     file.write_text(configuration(port))
@@ -80,8 +91,7 @@ def measure(program, folder, mark, variables, quiet=3):
     run("up")
     wait_for(lambda: all_answer(port), 60, "every service answers", (Pyro5.errors.PyroError, OSError))
     seconds = time.monotonic() - began
-    idle = time.monotonic() + quiet
-    wait_for(lambda: time.monotonic() > idle, quiet + 2, "the lab is idle")
+    wait_for(idle(mark, quiet), 60, "the lab is idle", interval=quiet)
     processes = carrying(mark)
     everything = sum(memory(process.pid) for process in processes)
     own = sum(memory(p.pid) for p in processes if "python" not in os.path.basename(os.readlink(f"/proc/{p.pid}/exe")))
