@@ -29,6 +29,7 @@ def start(lab, configuration=CONFIGURATION + PYTHON):
     lab.ns_port = free_port()
     lab.config(configuration, ns_port=lab.ns_port)
     lab.started = lab.up()
+    lab.wait_for_names(lab.ns_port, SERVICES)
     return lab
 
 

@@ -68,6 +68,7 @@ def test_a_killed_daemon_comes_back_under_its_uri_and_name(running):
         assert mirror.same(3) == 3
         assert neighbour.who() == identity
     assert uris(running) == before
+    running.wait_for_names(running.ns_port, ["lab.mirror"])
     with locate(running) as nameserver:
         assert str(nameserver.lookup("lab.mirror")) == before["lab.mirror"]
     assert running.entry("daemons", "other")["restarts"] == 0
@@ -107,11 +108,7 @@ def test_a_killed_nameserver_learns_the_names_again(running):
         wait_for(restarted, RECOVERY, "the nameserver runs again")
         assert mirror.same(1) == 1, "a connected client does not notice"
 
-    def known():
-        with locate(running) as nameserver:
-            return {"bench", "lab.mirror", "lab.single", "lab.other"} <= set(nameserver.list())
-
-    wait_for(known, 6, "every name is back", Pyro5.errors.PyroError)
+    running.wait_for_names(running.ns_port, ["bench", "lab.mirror", "lab.single", "lab.other"])
 
 
 def test_nothing_outlives_a_killed_supervisor_and_up_works_again(running):
@@ -121,6 +118,7 @@ def test_nothing_outlives_a_killed_supervisor_and_up_works_again(running):
     running.up()
     wait_until_served(before["lab.mirror"])
     assert uris(running) == before
+    running.wait_for_names(running.ns_port, ["lab.mirror"])
     with locate(running) as nameserver:
         assert str(nameserver.lookup("lab.mirror")) == before["lab.mirror"]
 

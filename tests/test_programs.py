@@ -84,6 +84,7 @@ def ns_port(module_lab):
     module_lab.up()
     for name in configuration():
         module_lab.wait_for_status("services", name, "running", timeout=60)
+    module_lab.wait_for_names(port, list(configuration()))
     return port
 
 

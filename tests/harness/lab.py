@@ -16,6 +16,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from Pyro5.errors import PyroError
 
 from . import processes
 from .outcome import proxy
@@ -139,6 +140,15 @@ class Lab:
     def uri(self, service):
         """The URI of a service, once its daemon runs."""
         return wait_for(lambda: self.entry("services", service)["uri"], 30, f"{service} has a URI")
+
+    def wait_for_names(self, port, names):
+        """Waits until the nameserver at this port of localhost knows all these names."""
+
+        def known():
+            with proxy(f"PYRO:Pyro.NameServer@localhost:{port}") as nameserver:
+                return set(names) <= set(nameserver.list())
+
+        wait_for(known, 30, f"the nameserver knows {names}", PyroError)
 
     def proxy(self, service, **settings):
         """A stock Pyro5 proxy of a service."""
