@@ -171,7 +171,8 @@ fn fixed_sleeps(source: &Source) -> Vec<(usize, String)> {
         let blocks = has_word(line, "thread::sleep");
         let sleeps = match source.extension() {
             "py" if in_tests_folder && !driver => {
-                let in_disguise = line.contains("wait_for(lambda") && line.contains("monotonic() >");
+                let in_disguise =
+                    line.contains("wait_for(lambda") && line.contains("monotonic() >");
                 in_disguise || has_word(line, "time.sleep")
             }
             "rs" if in_tests_folder => {
