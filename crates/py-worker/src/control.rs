@@ -1,28 +1,6 @@
-//! The control socket: what a daemon and a worker say to each other beside the calls.
+//! Messages on the control socket between a daemon and a worker, and the descriptors with them.
 //!
-//! ```text
-//! daemon -> worker
-//! ("start", {settings})  + 1 descriptor: the socket for log records
-//! ("load", [{service}, ...])
-//! ("channel",)           + 1 descriptor: a channel to serve
-//! ("close_stream", number)
-//! ("ping", number)
-//! ("answer", number, succeeded, value)
-//! ("stop", seconds)
-//!
-//! worker -> daemon
-//! ("hello", version, {facts})
-//! ("loaded", service, {"methods", "oneway", "attrs"}, [remarks])
-//! ("failed", service, class, text, [traceback])
-//! ("broken", service, class, text, [traceback])
-//! ("mended", service)
-//! ("refuses", reason or None)
-//! ("pong", number)
-//! ("ask", number, what, [arguments])
-//! ```
-//!
-//! Owns these messages and how descriptors travel with them. Knows nothing of processes; the frames'
-//! bytes are [`frames`]'. `python/ferrolab/worker/process.py` is the other side.
+//! [`protocol`](crate::protocol) describes them. Knows nothing of processes.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -38,9 +16,6 @@ use wire::value::{Dict, Value};
 
 use crate::frames::{self, HEAD};
 use crate::spec::ServiceSpec;
-
-/// The version of both protocols that this daemon speaks.
-pub(crate) const VERSION: i64 = 1;
 
 /// The longest message of a worker, and the longest log record.
 const LONGEST: usize = 16 << 20;
@@ -58,6 +33,12 @@ impl Outgoing {
         // Fails for nesting only, and none of our messages is deep: what is sent then is nothing.
         let _ = frames::append(&mut bytes, &Value::Tuple(content));
         Outgoing { bytes, descriptors }
+    }
+
+    /// The message, for tests.
+    #[cfg(test)]
+    pub(crate) fn content(&self) -> Value {
+        frames::read(self.bytes.get(HEAD..).unwrap_or_default()).unwrap_or(Value::None)
     }
 
     /// Bytes without meaning to this module.

@@ -1,39 +1,6 @@
-//! The bytes between a daemon and its workers.
+//! The frames of a channel: builds requests, reads answers.
 //!
-//! ```text
-//! offset  size  content
-//! 0       4     length of the rest, big-endian
-//! 4       n     marshal, version 2
-//!
-//! request                                                            answer
-//! (0, service, method,   [args], {kwargs}, *context)   call          0, 1, 2
-//! (1, service, property, [],      {},      *context)   get           0, 1, 2
-//! (2, service, property, [value], {},      *context)   set           0, 1
-//! (3, service, "", [(method, [args], {kwargs}), ...], {}, *context)  0, 1
-//! (4, stream, serializer, flags, sequence number, correlation id, [(key, data), ...])
-//!                                                      next item     0, 1, 3
-//! (5, stream)                                          close stream  none
-//! (6, session, address, object)                        bind          none
-//! (7,)                                                 unbind        none
-//! (8, service, method)                                 to rest       0, 1
-//! (9, pin)                                             unpin         none
-//!
-//! With the flag KEEPSERIALIZED a call has the arguments [info, serializer, payload].
-//!
-//! context: serializer, flags, sequence number, correlation id, [(key, data), ...], has classes, pin
-//!
-//! Calls with the same pin, other than 0, are entries of one batch, and have one instance where each
-//! call would have its own; until it is unpinned.
-//!
-//! (0, value) or (0, value, [(key, data), ...])
-//! (1, class dict)                                      raised
-//! (2, stream) or (2, stream, [(key, data), ...])
-//! (3,)                                                 no further item
-//! (4,)                                                 a oneway method begins; its answer follows
-//! ```
-//!
-//! Owns the frames of a channel, both ways. Knows nothing of sockets. `python/ferrolab/worker/calls.py` is
-//! the other side.
+//! [`protocol`](crate::protocol) describes them. Knows nothing of sockets.
 
 use remote::{Context, MethodCall, Operation, Peer, Serialized, Serializer, Session};
 use wire::exception::Exception;
@@ -41,30 +8,16 @@ use wire::message::{Annotations, Flags};
 use wire::value::{Dict, Value};
 use wire::{DecodeError, EncodeError, Limits, marshal};
 
-/// The size of the length in front of a frame.
+use crate::protocol::{
+    BATCH, BEGUN, BIND, CALL, CLOSE, END, FINISH, GET, LEAVE, NEXT, RAISED, REST, SET, STREAM,
+    UNBIND, UNPIN, VALUE,
+};
+
+/// Size in bytes of the length before a frame's content.
 pub(crate) const HEAD: usize = 4;
 
-/// The longest frame. A daemon's own limit for messages is far below.
+/// Longest content of a frame, in bytes. A daemon's limit for messages is far below.
 pub const LONGEST: usize = 1 << 30;
-
-const CALL: i64 = 0;
-const GET: i64 = 1;
-const SET: i64 = 2;
-const BATCH: i64 = 3;
-const NEXT: i64 = 4;
-const CLOSE: i64 = 5;
-const BIND: i64 = 6;
-const UNBIND: i64 = 7;
-const REST: i64 = 8;
-const UNPIN: i64 = 9;
-const FINISH: i64 = 10;
-const LEAVE: i64 = 11;
-
-const VALUE: i64 = 0;
-const RAISED: i64 = 1;
-const STREAM: i64 = 2;
-const END: i64 = 3;
-const BEGUN: i64 = 4;
 
 /// What a worker answers.
 #[derive(Debug, PartialEq)]

@@ -30,6 +30,7 @@ mod item_stream;
 mod orphan_killer;
 mod output;
 mod pool;
+mod protocol;
 mod reap_descendants;
 mod registry;
 mod run;

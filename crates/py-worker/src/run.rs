@@ -23,6 +23,7 @@ use crate::channel::Channel;
 use crate::control::{self, Facts, FrameReader, Message, Outgoing};
 use crate::orphan_killer::Guard;
 use crate::output;
+use crate::protocol;
 use crate::reap_descendants::Mark;
 use crate::script;
 use crate::spec::WorkerSpec;
@@ -268,7 +269,7 @@ fn command(spec: &WorkerSpec, mark: &Mark, control: OwnedFd) -> CommandSpec {
     command
 }
 
-fn settings(spec: &WorkerSpec, mark: &Mark, only_service: Option<String>) -> Dict {
+pub(crate) fn settings(spec: &WorkerSpec, mark: &Mark, only_service: Option<String>) -> Dict {
     let path = spec.python.path.iter().map(|entry| entry.display().to_string().into()).collect();
     let mut settings = Dict::with_capacity(6);
     settings.insert("mark", mark.number());
@@ -282,7 +283,7 @@ fn settings(spec: &WorkerSpec, mark: &Mark, only_service: Option<String>) -> Dic
 
 fn greeting(content: Value) -> Result<Facts, StartError> {
     match Message::read(content) {
-        Some(Message::Hello { version: control::VERSION, facts }) => {
+        Some(Message::Hello { version: protocol::VERSION, facts }) => {
             let mut parts = facts.version.split('.').map(|part| part.parse().unwrap_or(0));
             let version: (u32, u32) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
             if version < (3, OLDEST_MINOR) {

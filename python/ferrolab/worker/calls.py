@@ -1,29 +1,7 @@
-"""The calls of one channel: what a request asks for, and its answer.
+"""The calls of one channel: reads requests, carries them out, answers.
 
-Owns the meaning of the frames on a channel. The thread that reads a request carries it out and
-writes its answer; nothing is handed to another thread on the way.
-
-    request                                                           answer
-    (CALL,  service, method, args, kwargs, *context)                  value, raised or stream
-    (GET,   service, property, (), {}, *context)                      value, raised or stream
-    (SET,   service, property, (value,), {}, *context)                value or raised
-    (BATCH, service, "", [(method, args, kwargs), ...], {}, *context) value or raised
-    (NEXT,  stream, serializer, flags, seq, correlation, annotations) value, raised or end
-    (CLOSE, stream)                                                   none
-    (BIND,  session, address, object)                                 none
-    (UNBIND,)                                                         none
-    (REST, service, method)                                           value or raised
-
-    With KEEPSERIALIZED among its flags, a CALL has the arguments [info, serializer, payload].
-
-    context: serializer, flags, sequence number, correlation id, [(key, data), ...],
-             whether there are class dicts in the arguments
-
-    (VALUE, value) or (VALUE, value, [(key, data), ...])
-    (RAISED, class dict)
-    (STREAM, number) or (STREAM, number, [(key, data), ...])
-    (END,)
-    (BEGUN,)  a oneway method begins; its answer follows
+`protocol.rs` of the daemon's crate `py-worker` describes the frames. The thread that reads a request
+carries it out and writes its answer; no other thread takes part.
 """
 
 import itertools
@@ -265,9 +243,10 @@ class Channel:
         if kind in (CLOSE, BIND, UNBIND, UNPIN):
             _log_error("an error outside of calls")
             return None
-        what = "'{}' of service '{}'".format(request[2], request[1])
-        if kind == NEXT:
+        if kind in (NEXT, FINISH):
             what = "an item stream"
+        else:
+            what = "'{}' of service '{}'".format(request[2], request[1])
         if isinstance(error, ValueError):
             text = "the result of {} cannot be sent: {}".format(what, exceptions.text(error))
         else:
@@ -299,29 +278,37 @@ class Channel:
             self._host.sessions.unbind(self._number, session)
 
     def _answer(self, kind, request):
+        host = self._host
         if kind == NEXT:
-            return self._host.streams.next(self._session, self._host.daemon, *request[1:])
+            _, stream, serializer, flags, seq, correlation, annotations = request
+            context = flags, seq, correlation, annotations
+            return host.streams.next(self._session, host.daemon, stream, serializer, *context)
         if kind == CLOSE:
-            self._host.streams.close(request[1])
+            _, stream = request
+            host.streams.close(stream)
         elif kind == BIND:
+            _, number, address, object_id = request
             self._unbind()
-            self._number = request[1]
-            self._session = self._host.sessions.bind(*request[1:])
+            self._number = number
+            self._session = host.sessions.bind(number, address, object_id)
         elif kind == UNBIND:
             self._unbind()
+        elif kind == REST:
+            _, name, member, makes_instance = request
+            return self._to_rest(name, member, makes_instance)
         elif kind == UNPIN:
-            self._session.unpin(request[1])
+            _, pin = request
+            self._session.unpin(pin)
         elif kind == FINISH:
-            # The same as CLOSE for who wants to know when it is done.
-            self._host.streams.close(request[1])
+            _, stream = request
+            host.streams.close(stream)
             return VALUE, None
         elif kind == LEAVE:
-            service = self._host.services.get(request[1])
+            _, name, rests = request
+            service = host.services.get(name)
             if service is not None:
-                service.leave(self._session, request[2])
+                service.leave(self._session, rests)
             return VALUE, None
-        elif kind == REST:
-            return self._to_rest(*request[1:])
         return None
 
     def _to_rest(self, name, member, makes_instance):

@@ -1,10 +1,6 @@
 """Frames over a socket: a length of four bytes, then that many bytes of marshal.
 
-Owns the bytes between the worker and its daemon. Knows nothing of what the frames say.
-
-    offset  size  content
-    0       4     length of the rest, big-endian
-    4       n     a tuple, `marshal` version 2
+Knows nothing of their content; `protocol.rs` of the daemon's crate `py-worker` describes it.
 """
 
 import collections

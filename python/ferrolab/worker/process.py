@@ -1,26 +1,7 @@
 """A worker: the process in which drivers live.
 
-Owns the process: its start, the control socket, its end. Frames of the control socket:
-
-    daemon -> worker
-    ("start", {settings})  with 2 fds: the socket for log records, and one whose end means that
-                           the daemon is gone
-    ("load", [{service}, ...])
-    ("channel",)           with 1 fd: a channel to serve
-    ("close_stream", number)
-    ("ping", number)
-    ("answer", number, succeeded, value)
-    ("stop", seconds)
-
-    worker -> daemon
-    ("hello", version, {facts})
-    ("loaded", service, {"methods", "oneway", "attrs"}, [remarks])
-    ("failed", service, class, text, traceback)   it cannot be imported
-    ("broken", service, class, text, traceback)   its constructor has raised
-    ("mended", service)                           its constructor has succeeded since
-    ("refuses", reason)                           it cannot serve new channels; None: it can again
-    ("pong", number)
-    ("ask", number, what, [arguments])
+Owns the process: its start, the control socket, its end. `protocol.rs` of the daemon's crate
+`py-worker` describes the messages of that socket.
 
 One thread reads the control socket, whatever drivers do. The main thread imports drivers, since
 some want that, and in a multiplex daemon it carries out all calls. In a threaded daemon every
@@ -145,21 +126,26 @@ class Worker:
 
     def _obey(self, frame, fds):
         kind = frame[0]
-        if kind == "channel":
-            self._take_channel(fds)
-        elif kind == "ping":
-            self._out.write(("pong", frame[1]))
-        elif kind == "answer":
-            waiting = self._answers.pop(frame[1], None)
-            if waiting is not None:
-                waiting.put(frame[2:])
-        elif kind == "load":
-            for spec in frame[1]:
+        if kind == "load":
+            _, services = frame
+            for spec in services:
                 self.main.submit(self._load, spec)
+        elif kind == "channel":
+            self._take_channel(fds)
         elif kind == "close_stream":
-            self.main.submit(self.streams.close, frame[1])
+            _, stream = frame
+            self.main.submit(self.streams.close, stream)
+        elif kind == "ping":
+            _, number = frame
+            self._out.write(("pong", number))
+        elif kind == "answer":
+            _, number, succeeded, value = frame
+            waiting = self._answers.pop(number, None)
+            if waiting is not None:
+                waiting.put((succeeded, value))
         elif kind == "stop":
-            self._begin_end(frame[1])
+            _, seconds = frame
+            self._begin_end(seconds)
 
     def _take_channel(self, fds):
         """Serves a channel, or ends it and says why."""
@@ -224,15 +210,9 @@ class Worker:
             text = "".join(traceback.format_exception_only(cls, error)).strip()
         except BaseException:
             text = cls.__name__
-        self._out.write(
-            (
-                kind,
-                name,
-                stdio.beginning("{}.{}".format(cls.__module__, cls.__name__)),
-                stdio.beginning(text),
-                [stdio.beginning(line) for line in lines[-_MOST_LINES:]],
-            )
-        )
+        class_name = stdio.beginning("{}.{}".format(cls.__module__, cls.__name__))
+        lines = [stdio.beginning(line) for line in lines[-_MOST_LINES:]]
+        self._out.write((kind, name, class_name, stdio.beginning(text), lines))
 
     def instance(self, service, session, pin=0):
         """The instance for a call; calls of the same `pin` have the same one. An error of a constructor is told to the daemon."""

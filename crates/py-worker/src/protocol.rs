@@ -1,0 +1,98 @@
+//! The protocol between a daemon and its workers: the one description of both sides.
+//!
+//! Three kinds of sockets carry frames: a control socket and a log socket for each worker, and
+//! channels, each for the calls of one session at a time.
+//!
+//! ```text
+//! offset  size  content
+//! 0       4     length of the content in bytes, big-endian
+//! 4       n     a tuple: marshal, version 2
+//! ```
+//!
+//! A channel's frames begin with a number. [`frames`](crate::frames) and `worker/calls.py` hold the
+//! two sides. `args` is a list, `kwargs` a dict; GET has neither, SET one argument. The `args` of a
+//! BATCH are its calls: `(member, args, kwargs)` each. A CALL with the flag KEEPSERIALIZED has the
+//! arguments `info, serializer, payload`. `annotations` are pairs of key and data.
+//!
+//! ```text
+//! request                                                      answer
+//! CALL    0  (name, member, args, kwargs, *context)            VALUE, RAISED or STREAM
+//! GET     1  (name, member, args, kwargs, *context)            VALUE, RAISED or STREAM
+//! SET     2  (name, member, args, kwargs, *context)            VALUE or RAISED
+//! BATCH   3  (name, member, args, kwargs, *context)            VALUE or RAISED
+//! NEXT    4  (stream, serializer, flags, seq, correlation, annotations)  VALUE, RAISED or END
+//! CLOSE   5  (stream)                                          none
+//! BIND    6  (number, address, object_id)                      none; begins a session
+//! UNBIND  7  ()                                                none; ends it
+//! REST    8  (name, member, makes_instance)                    VALUE or RAISED; safe state
+//! UNPIN   9  (pin)                                             none; the batch has ended
+//! FINISH  10 (stream)                                          VALUE, once it is closed
+//! LEAVE   11 (name, rests)                                     VALUE; safe state at session end
+//!
+//! *context: serializer, flags, seq, correlation, annotations, has_classes, pin
+//!
+//! answer
+//! VALUE   0  (value, [annotations])
+//! RAISED  1  (class_dict)
+//! STREAM  2  (stream, [annotations])
+//! END     3  ()                                                no further item
+//! BEGUN   4  ()                                                a oneway method; VALUE follows
+//! ```
+//!
+//! Calls with the same `pin` other than 0 are entries of one batch: they share one instance where
+//! each call would have one, until UNPIN. `has_classes` says that the arguments hold class dicts.
+//! REST answers the instance mode where there is no instance to call the method on.
+//!
+//! Messages on the control socket begin with a name. [`control`](crate::control) and
+//! `worker/process.py` hold the two sides.
+//!
+//! ```text
+//! from the daemon
+//! start         (settings)                  first; with 1 descriptor: the log socket
+//! load          (services)
+//! channel       ()                          with 1 descriptor: a channel to serve
+//! close_stream  (stream)
+//! ping          (number)
+//! answer        (number, succeeded, value)  to `ask`
+//! stop          (seconds)
+//!
+//! from the worker
+//! hello         (version, facts)            first
+//! loaded        (service, members, remarks)
+//! failed        (service, class, text, traceback)   its import failed
+//! broken        (service, class, text, traceback)   its constructor raised
+//! mended        (service)                   its constructor succeeds again
+//! refuses       (reason)                    no new channels; None: they are served again
+//! pong          (number)
+//! ask           (number, what, arguments)
+//!
+//! what a worker asks
+//! location      ()
+//! register      (id, members, service)
+//! unregister    (id)
+//! ```
+
+/// Version of the protocol; the worker's `hello` must carry the same.
+pub(crate) const VERSION: i64 = 1;
+
+pub(crate) const CALL: i64 = 0;
+pub(crate) const GET: i64 = 1;
+pub(crate) const SET: i64 = 2;
+pub(crate) const BATCH: i64 = 3;
+pub(crate) const NEXT: i64 = 4;
+pub(crate) const CLOSE: i64 = 5;
+pub(crate) const BIND: i64 = 6;
+pub(crate) const UNBIND: i64 = 7;
+pub(crate) const REST: i64 = 8;
+pub(crate) const UNPIN: i64 = 9;
+pub(crate) const FINISH: i64 = 10;
+pub(crate) const LEAVE: i64 = 11;
+
+pub(crate) const VALUE: i64 = 0;
+pub(crate) const RAISED: i64 = 1;
+pub(crate) const STREAM: i64 = 2;
+pub(crate) const END: i64 = 3;
+pub(crate) const BEGUN: i64 = 4;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! The description in `protocol.rs` against what both sides do: the daemon's frames as they are
+//! built and read, the worker's as its source names them.
+
+use std::collections::BTreeSet;
+
+use remote::{Context, MethodCall, Operation, Peer, Session};
+use wire::value::{Dict, Value};
+
+use super::*;
+use crate::control::{Message, Outgoing};
+use crate::frames;
+use crate::reap_descendants::Mark;
+use crate::spec::{PythonEnv, ServiceSpec, group};
+
+const DESCRIPTION: &str = include_str!("../protocol.rs");
+const CALLS: &str = include_str!("../../python/worker/calls.py");
+const DAEMON: &str = include_str!("../../python/worker/daemon.py");
+const PROCESS: &str = include_str!("../../python/worker/process.py");
+const SERVICES: &str = include_str!("../../python/worker/services.py");
+
+/// A name, its number if it has one, and its fields.
+type Row = (String, Option<i64>, Vec<String>);
+
+/// The rows of the description's table with that title.
+fn table(title: &str) -> Vec<Row> {
+    let context = fields(between(DESCRIPTION, "//! *context: ", "\n"));
+    let mut lines = DESCRIPTION.lines().map(|line| line.trim_start_matches("//!").trim());
+    lines.find(|line| line.split("  ").next() == Some(title)).unwrap();
+    let row = |line: &str| {
+        let (head, listed) = (line.split('(').next().unwrap(), between(line, "(", ")"));
+        let mut words = head.split_whitespace();
+        let name = words.next().unwrap().to_owned();
+        let mut fields = fields(listed);
+        if fields.last().is_some_and(|field| field == "*context") {
+            fields.pop();
+            fields.extend(context.clone());
+        }
+        (name, words.next().map(|number| number.parse().unwrap()), fields)
+    };
+    lines.take_while(|line| !line.is_empty() && *line != "```").map(row).collect()
+}
+
+fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
+    let (_, text) = text.split_once(begin).unwrap_or_else(|| panic!("no {begin}"));
+    text.split_once(end).unwrap().0
+}
+
+fn fields(listed: &str) -> Vec<String> {
+    listed.split(", ").map(str::to_owned).filter(|field| !field.is_empty()).collect()
+}
+
+/// The number of elements of a Python tuple's or call's text, from its opening bracket on.
+fn count(text: &str) -> usize {
+    let (mut depth, mut commas) = (0, 0);
+    for c in text.chars() {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth -= 1,
+            ',' if depth == 1 => commas += 1,
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    commas + 1
+}
+
+/// The fields that the worker's source takes from each frame, after the line that names the frame.
+fn taken(source: &str, name: &str) -> Option<Vec<String>> {
+    let mut lines = source.lines().map(str::trim);
+    lines.find(|line| line.ends_with(&format!("if kind == {name}:")))?;
+    let line = lines.next()?;
+    Some(
+        line.strip_prefix("_, ")
+            .map_or_else(Vec::new, |line| fields(line.split(" = ").next().unwrap())),
+    )
+}
+
+#[test]
+fn names_and_numbers_agree() {
+    assert_eq!(between(PROCESS, "\nPROTOCOL = ", "\n"), VERSION.to_string());
+    for title in ["request", "answer"] {
+        let rows = table(title);
+        let names: Vec<&str> = rows.iter().map(|(name, ..)| name.as_str()).collect();
+        let assigned = format!("\n{} = range({})\n", names.join(", "), names.len());
+        assert!(CALLS.contains(&assigned), "calls.py has no {assigned}");
+        let numbers: Vec<Option<i64>> = rows.iter().map(|row| row.1).collect();
+        assert!(numbers.into_iter().eq((0..).take(names.len()).map(Some)), "{rows:?}");
+    }
+}
+
+#[test]
+fn requests_agree() {
+    let call = |method: &str| MethodCall { method: method.into(), args: vec![], kwargs: vec![] };
+    let request = |operation| frames::request("s", operation, Context::internal(), 0);
+    let session = Session::new(1, Peer::Unix, "s".into(), Value::None);
+    let built = [
+        ("CALL", CALL, request(Operation::Call(call("m")))),
+        ("GET", GET, request(Operation::GetAttr("a".into()))),
+        ("SET", SET, request(Operation::SetAttr("a".into(), Value::None))),
+        ("BATCH", BATCH, request(Operation::Batch(vec![call("m")]))),
+        ("NEXT", NEXT, frames::next_item(1, Context::internal())),
+        ("CLOSE", CLOSE, frames::close_stream(1)),
+        ("BIND", BIND, frames::bind(&session)),
+        ("UNBIND", UNBIND, frames::unbind()),
+        ("REST", REST, frames::to_rest("s", "m", false)),
+        ("UNPIN", UNPIN, frames::unpin(1)),
+        ("FINISH", FINISH, frames::finish_stream(1)),
+        ("LEAVE", LEAVE, frames::leave("s", true)),
+    ];
+    let rows = table("request");
+    assert_eq!(rows.len(), built.len());
+    for ((name, number, fields), (ours, constant, frame)) in rows.into_iter().zip(built) {
+        let items = frame.as_list().unwrap();
+        assert_eq!((name.as_str(), number), (ours, Some(constant)));
+        assert_eq!((items[0].as_i64(), items.len() - 1), (number, fields.len()), "{name}");
+        let theirs = match constant {
+            CALL | GET | SET | BATCH => {
+                let parameters = between(CALLS, "def _carry_out(", "):").replace("=0", "");
+                let parameters =
+                    parameters.split(',').map(str::trim).filter(|name| !name.is_empty());
+                parameters.skip(2).map(str::to_owned).collect()
+            }
+            _ => taken(CALLS, &name).unwrap(),
+        };
+        assert_eq!(theirs, fields, "{name} in calls.py");
+    }
+}
+
+#[test]
+fn answers_are_read() {
+    let constants = [VALUE, RAISED, STREAM, END, BEGUN].map(Some);
+    let rows = table("answer");
+    assert!(rows.iter().map(|row| row.1).eq(constants));
+    for (name, number, fields) in rows {
+        let mut items = vec![Value::Int(number.unwrap())];
+        items.extend(fields.iter().map(|field| match field.as_str() {
+            "[annotations]" => Value::List(Vec::new()),
+            "class_dict" => Value::Dict(Dict::new()),
+            _ => Value::Int(1),
+        }));
+        let mut frame = Vec::new();
+        frames::append(&mut frame, &Value::Tuple(items)).unwrap();
+        let answered = format!("{:?}", frames::answer(&frame[frames::HEAD..]).unwrap());
+        assert!(answered.to_uppercase().starts_with(&name), "{name}: {answered}");
+        assert!(CALLS.lines().any(|line| line.contains(&name)), "{name}");
+    }
+}
+
+#[test]
+fn messages_to_the_worker_agree() {
+    let fd = || std::os::unix::net::UnixStream::pair().unwrap().0.into();
+    let sent = [
+        Outgoing::start(Dict::new(), fd()),
+        Outgoing::load([]),
+        Outgoing::channel(fd()),
+        Outgoing::close_stream(1),
+        Outgoing::ping(1),
+        Outgoing::answer(1, Ok(Value::None)),
+        Outgoing::stop(1.0),
+    ];
+    let rows = table("from the daemon");
+    assert_eq!(rows.len(), sent.len());
+    for ((name, _, fields), message) in rows.into_iter().zip(sent) {
+        let content = message.content();
+        let items = content.as_list().unwrap();
+        assert_eq!((items[0].as_str(), items.len() - 1), (Some(name.as_str()), fields.len()));
+        match name.as_str() {
+            "start" => assert!(PROCESS.contains("(_, settings), fds = first")),
+            _ => assert_eq!(taken(PROCESS, &format!("\"{name}\"")), Some(fields), "{name}"),
+        }
+    }
+}
+
+#[test]
+fn messages_of_the_worker_agree() {
+    let rows = table("from the worker");
+    let mut written = BTreeSet::new();
+    for text in PROCESS.split("_out.write(").skip(1) {
+        let name = between(text, "(", ",");
+        let names =
+            if name == "kind" { vec!["failed", "broken"] } else { vec![name.trim_matches('"')] };
+        written.extend(names.into_iter().map(|name| (name.to_owned(), count(text) - 1)));
+    }
+    let described = rows.iter().map(|(name, _, fields)| (name.clone(), fields.len())).collect();
+    assert_eq!(written, described);
+    for (name, _, fields) in rows {
+        let mut items = vec![Value::from(&name)];
+        items.extend(fields.iter().map(|field| match field.as_str() {
+            "version" | "number" => Value::Int(1),
+            "facts" | "members" => Value::Dict(Dict::new()),
+            "remarks" | "traceback" | "arguments" => Value::List(Vec::new()),
+            _ => Value::from("text"),
+        }));
+        let read = format!("{:?}", Message::read(Value::Tuple(items)));
+        assert!(read.to_lowercase().starts_with(&format!("some({name}")), "{name}: {read}");
+    }
+}
+
+#[test]
+fn questions_of_the_worker_agree() {
+    let described: BTreeSet<_> =
+        table("what a worker asks").into_iter().map(|(name, _, list)| (name, list.len())).collect();
+    let asked = DAEMON.split("self._ask(\"").skip(1);
+    let asked = asked.map(|text| (text.split('"').next().unwrap(), count(&format!("({text}")) - 1));
+    assert_eq!(
+        asked.map(|(name, fields)| (name.to_owned(), fields)).collect::<BTreeSet<_>>(),
+        described
+    );
+    for (name, count) in described {
+        let pattern = between(include_str!("../registry.rs"), &format!("(\"{name}\", ["), "]) =>");
+        assert_eq!(fields(pattern).len(), count, "{name} in registry.rs");
+    }
+}
+
+#[test]
+fn settings_and_services_agree() {
+    let read = |sources: &[&str], dict: &str| {
+        let mut keys = BTreeSet::new();
+        for access in ["[\"", ".get(\""] {
+            let access = format!("{dict}{access}");
+            for text in sources.iter().flat_map(|source| source.split(&access).skip(1)) {
+                keys.insert(text.split('"').next().unwrap().to_owned());
+            }
+        }
+        keys
+    };
+    let sent = |dict: &Dict| {
+        dict.iter().filter_map(|(key, _)| key.as_str().map(str::to_owned)).collect::<BTreeSet<_>>()
+    };
+    let service = ServiceSpec::new("s", "m", "C");
+    assert_eq!(sent(service.to_value().as_dict().unwrap()), read(&[PROCESS, SERVICES], "spec"));
+    let python = PythonEnv::new("python3");
+    let placed = crate::spec::Placement { service, python, isolate: false, watchdog: None };
+    let worker = group("w", vec![placed], false).remove(0);
+    assert_eq!(
+        sent(&crate::run::settings(&worker, &Mark::new(), None)),
+        read(&[PROCESS], "settings")
+    );
+}
