@@ -33,7 +33,6 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-pub use address::host_name;
 pub use data::Data;
 pub use hash::stable_hash;
 pub use model::{

@@ -41,7 +41,7 @@ pub(crate) struct NotText {
     pub help: &'static str,
 }
 
-/// Reads a file, but never more than one byte beyond what [`Source::from_bytes`] accepts.
+/// Reads a file, but never more than one byte beyond what `Source::from_bytes` accepts.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;

@@ -83,7 +83,7 @@ impl Mark {
 
     /// Elsewhere than on Linux a process cannot be found by its marks.
     #[cfg(not(target_os = "linux"))]
-    pub fn kill_all(self) -> usize {
+    pub(crate) fn kill_all(self) -> usize {
         0
     }
 }

@@ -92,7 +92,7 @@ impl Index {
     }
 
     /// How much memory all of it would take with this entry, in place of what the name has.
-    pub fn bytes_with(&self, name: &str, entry: &Entry) -> usize {
+    pub(crate) fn bytes_with(&self, name: &str, entry: &Entry) -> usize {
         let old = self.get(name);
         let freed = old.map_or(0, |old| self.cost(name, old, |users| users == 1));
         let is_new = |users: usize, tag: &str| {
@@ -115,7 +115,7 @@ impl Index {
     }
 
     /// Lets an entry share its tags' texts with the others.
-    pub fn share(&self, entry: &mut Entry) {
+    pub(crate) fn share(&self, entry: &mut Entry) {
         for tag in &mut entry.tags {
             if let Some((known, _)) = self.tagged.get_key_value(&**tag) {
                 *tag = Arc::clone(known);
@@ -124,16 +124,16 @@ impl Index {
     }
 
     /// Another one after every change.
-    pub fn revision(&self) -> u64 {
+    pub(crate) fn revision(&self) -> u64 {
         self.revision
     }
 
-    pub fn get(&self, name: &str) -> Option<&Arc<Entry>> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Entry>> {
         self.entries.get(name)
     }
 
     /// Sets or takes out a name; what was there before.
-    pub fn put(&mut self, name: &Arc<str>, entry: Option<Arc<Entry>>) -> Option<Arc<Entry>> {
+    pub(crate) fn put(&mut self, name: &Arc<str>, entry: Option<Arc<Entry>>) -> Option<Arc<Entry>> {
         self.revision += 1;
         // One text for all places of a name.
         let known = self.entries.get_key_value(name).map(|(known, _)| Arc::clone(known));
@@ -168,7 +168,7 @@ impl Index {
     }
 
     /// Entries whose name begins with `prefix`, in the order of names; all of them for "".
-    pub fn with_prefix<'a>(
+    pub(crate) fn with_prefix<'a>(
         &'a self,
         prefix: &'a str,
     ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<Entry>)> {
@@ -176,7 +176,7 @@ impl Index {
     }
 
     /// The same from one of them on.
-    pub fn with_prefix_from<'a>(
+    pub(crate) fn with_prefix_from<'a>(
         &'a self,
         prefix: &'a str,
         first: Bound<&'a str>,
@@ -193,7 +193,7 @@ impl Index {
     }
 
     /// Entries that have every one of `tags`; `None` where there are more than `most` to look at.
-    pub fn with_all(&self, tags: &BTreeSet<String>, most: usize) -> Option<Vec<Named>> {
+    pub(crate) fn with_all(&self, tags: &BTreeSet<String>, most: usize) -> Option<Vec<Named>> {
         let mut sets = Vec::with_capacity(tags.len());
         for tag in tags {
             match self.tagged.get(tag.as_str()) {
@@ -212,7 +212,7 @@ impl Index {
     }
 
     /// Entries that have at least one of `tags`; `None` where there are more than `most` to look at.
-    pub fn with_any(&self, tags: &BTreeSet<String>, most: usize) -> Option<Vec<Named>> {
+    pub(crate) fn with_any(&self, tags: &BTreeSet<String>, most: usize) -> Option<Vec<Named>> {
         let sets = || tags.iter().filter_map(|tag| self.tagged.get(tag.as_str()));
         if sets().map(BTreeSet::len).sum::<usize>() > most {
             return None;
