@@ -110,7 +110,7 @@ const ROOMS: &[(&str, &[Room])] = &[
             (&["nameserver_process"], "a process with an address and a report, like a daemon"),
             (&["host"], "a daemon's process"),
             (&["paths", "files"], "folders and whole files"),
-            (&["log", "os", "names"], "parts that know no process"),
+            (&["log", "os"], "parts that know no process"),
         ],
     ),
 ];

@@ -6,7 +6,6 @@ mod cli;
 mod files;
 mod host;
 mod log;
-mod names;
 mod nameserver_process;
 mod os;
 mod paths;

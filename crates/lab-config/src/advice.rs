@@ -10,16 +10,14 @@ const LONGEST: usize = 64;
 const MOST: usize = 1000;
 
 /// The candidate that is nearly the word, if there is one.
-pub(crate) fn nearest<'a>(
-    word: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let fold = |text: &str| text.trim().to_lowercase().replace(['-', ' '], "_");
     if word.len() > LONGEST {
         return None;
     }
     let wanted = fold(word);
     candidates
+        .into_iter()
         .take(MOST)
         .filter(|candidate| candidate.len() <= LONGEST)
         .map(|candidate| (strsim::damerau_levenshtein(&wanted, &fold(candidate)), candidate))

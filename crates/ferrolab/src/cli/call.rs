@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::error::ErrorKind;
+use lab_config::nearest;
 use miette::{IntoDiagnostic, Report, miette};
 use remote::{Error, Exception, Metadata, NameServer, Proxy, Serializer, Uri, Value};
 
 use super::nslist::{HINT, NameserverArgument, TIMEOUT};
 use super::{Outcome, paths, runtime};
-use crate::names::nearest;
 
 /// Call a method of a service, or read or set one of its properties
 ///

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use lab_config::nearest;
 use miette::{IntoDiagnostic, Report, miette};
 use remote::{Error, Proxy, Uri, Value};
 use supervisor::{Child, CommandSpec, Exit, Spawner};
@@ -12,7 +13,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::nslist::NameserverArgument;
 use super::{Outcome, call, paths, runtime, supervisor};
-use crate::names::nearest;
 use crate::paths::Paths;
 use crate::supervise::control::Request;
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use jiff::Timestamp;
+use lab_config::nearest;
 use miette::{Context, IntoDiagnostic, Report, miette};
 use serde::Serialize;
 
@@ -12,7 +13,6 @@ use super::output::print_json;
 use super::{Outcome, explain, paths, runtime, supervisor, table};
 use crate::host::LockRow;
 use crate::log::lock_log::{self, Line};
-use crate::names::nearest;
 use crate::supervise::active_config;
 use crate::supervise::control::Request;
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
+use lab_config::nearest;
 use miette::{IntoDiagnostic, Report, WrapErr};
 use regex::{Regex, RegexBuilder};
 use serde_json::json;
@@ -18,7 +19,6 @@ use super::{Outcome, ask, paths, style};
 use crate::files;
 use crate::log;
 use crate::log::query::{Filter, Level, Line, Place, Snapshot, Tail, moment};
-use crate::names::nearest;
 use crate::paths::Paths;
 
 /// Between two looks at a log that is followed.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use lab_config::{Entry, RenameError};
+use lab_config::{Entry, RenameError, nearest};
 use miette::{IntoDiagnostic, Report, WrapErr, miette};
 use serde::Serialize;
 
@@ -12,7 +12,6 @@ use super::output::print_json;
 use super::reload::Reloaded;
 use super::{Outcome, installed, paths, reload, runtime};
 use crate::files;
-use crate::names::nearest;
 use crate::paths::Paths;
 use crate::supervise::active_config::{self, Turn};
 use crate::supervise::control::client::{Client, ControlError};

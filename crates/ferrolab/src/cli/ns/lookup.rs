@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use lab_config::nearest;
 use miette::miette;
 use remote::{Error, NameServer};
 
@@ -11,7 +12,6 @@ use crate::cli::nslist::{NameserverArgument, TIMEOUT};
 use crate::cli::output::print_json;
 use crate::cli::table::text;
 use crate::cli::{Outcome, paths, runtime};
-use crate::names::nearest;
 
 /// Print where a name points
 ///

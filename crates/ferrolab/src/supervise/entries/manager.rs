@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lab_config::Configuration;
+use lab_config::{Configuration, nearest};
 use supervisor::{EntryPhase, KeeperHandle, StartOutcome, StopOutcome};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
@@ -23,7 +23,6 @@ use super::plan::{self, LaunchError};
 use super::reload::{self, Prepared};
 use super::rename_state;
 use crate::log::host_warnings::Troubles;
-use crate::names::nearest;
 use crate::paths::Paths;
 use crate::supervise::active_config;
 use crate::supervise::control::{Action, Changes};
