@@ -92,7 +92,7 @@ mod tests {
             ("", None),
         ];
         for (word, expected) in cases {
-            assert_eq!(nearest(word, words.into_iter()), expected, "{word}");
+            assert_eq!(nearest(word, words), expected, "{word}");
         }
     }
 }

@@ -125,7 +125,7 @@ impl Walk<'_> {
             ("dbm", _) => {
                 "dbm keeps no metadata and is not supported: write `storage: sql`".to_owned()
             }
-            (kind, _) => match advice::nearest(kind, ["memory", "sql"].into_iter()) {
+            (kind, _) => match advice::nearest(kind, ["memory", "sql"]) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "for example `storage: sql`".to_owned(),
             },
