@@ -3,10 +3,10 @@
 
 use std::process::ExitCode;
 
-use super::Outcome;
-use super::output::print_json;
 use clap::{Args, ValueEnum};
 
+use super::Outcome;
+use super::output::print_json;
 use crate::host;
 
 /// Print a page that is generated from the program itself
