@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::batch;
-use crate::config::{DaemonConfig, ServerType};
+use crate::config::DaemonConfig;
 use crate::lock::policy;
 
 /// Connections that are let in beyond the pool, to break a lock.
@@ -38,130 +38,122 @@ pub struct Limit {
 
 /// The limits of a daemon with these settings.
 pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
-    let handshake = seconds(config.handshake_timeout);
-    let pool = DaemonConfig { server_type: ServerType::Thread, ..config.clone() }.threadpool_size;
-    let row = |name, default: String, protects, client_sees: &str| Limit {
-        name,
-        default,
-        protects,
-        client_sees: client_sees.to_owned(),
-    };
-    vec![
-        row(
+    let DaemonConfig { handshakes, handshakes_per_address, oneways, streams, .. } = config;
+    let (pool, limits) = (config.threadpool_size, &config.limits);
+    let requests = bytes(config.request_memory);
+    let (large, transfer) = (seconds(REQUEST_MEMORY_WAIT), seconds(TRANSFER_MEMORY_WAIT));
+    let rows: [(&str, String, &str, String); 14] = [
+        (
             "unfinished handshakes",
             format!(
-                "{} in all, {} from one address, {handshake} each",
-                config.handshakes, config.handshakes_per_address
+                "{handshakes} in all, {handshakes_per_address} from one address, {} each",
+                seconds(config.handshake_timeout)
             ),
-            "the accept loop and open files against peers that connect and say nothing",
-            "the oldest unfinished handshake is closed for the new one",
+            "the accept loop and open files, against peers that connect and say nothing",
+            "the oldest unfinished handshake is closed for the new one".into(),
         ),
-        row(
+        (
             "connections of a `thread` daemon",
             format!("{pool} (`threadpool_size`)"),
             "the driver's threads",
-            "\"no free workers, increase server threadpool size\"",
+            "\"no free workers, increase server threadpool size\"".into(),
         ),
-        row(
+        (
             "connections of either type",
             "what the limit on open files allows".into(),
             "open files",
-            "\"too many connections: daemon 'NAME' serves N, as many as its limit on open files \
-             allows\"",
+            "\"too many connections: daemon 'NAME' serves N\"".into(),
         ),
-        row(
+        (
             "connections beyond these that only call `release`",
             format!(
                 "{LOCK_BREAKERS} in all, {LOCK_BREAKERS_PER_ADDRESS} from one address, {} each",
                 seconds(LOCK_BREAKER_TIME)
             ),
             "breaking a lock when all connections wait for it",
-            "the oldest of them is closed for the next one",
+            "the oldest of them is closed for the next one".into(),
         ),
-        row(
+        (
             "calls at a time of a `multiplex` daemon",
             "1".into(),
             "drivers that must not be entered twice",
-            "the call waits in order; it is dropped if its client goes before it started",
+            "the call waits in order; it is dropped if its client goes before it started".into(),
         ),
-        row(
+        (
             "running calls whose clients are gone",
             format!("{pool} for each service (`threadpool_size`)"),
             "the pool and memory, when an instrument hangs",
-            "`DaemonError`: \"takes no further calls\"",
+            "`DaemonError`: \"takes no further calls\"".into(),
         ),
-        row(
+        (
             "oneway calls that have not ended",
             format!(
-                "{} of one connection, {} of all, {} of memory",
-                config.oneways,
-                config.oneways.saturating_mul(ONEWAYS_IN_ALL),
-                bytes(config.request_memory)
+                "{oneways} of one connection, {} of all, {requests} of memory",
+                oneways.saturating_mul(ONEWAYS_IN_ALL)
             ),
             "memory, against clients that send faster than the driver works",
             "the call is dropped; the next call with an answer raises `DaemonError`: \"too many \
-             oneway calls: N on this connection were not carried out\"",
+             oneway calls: N on this connection were not carried out\""
+                .into(),
         ),
-        row(
+        (
             "bytes of one request",
-            format!("{}, inflated {}", bytes(config.limits.message), bytes(config.limits.inflated)),
+            format!("{}, inflated {}", bytes(limits.message), bytes(limits.inflated)),
             "memory",
-            "`ProtocolError`, and the connection is closed",
+            "`ProtocolError`, and the connection is closed".into(),
         ),
-        row(
+        (
             "memory for large requests (beyond 64 KiB)",
-            bytes(config.request_memory),
+            requests.clone(),
             "memory",
-            &format!(
-                "the request waits for up to {}, then `DaemonError`: \"the daemon is busy with \
-                 other large requests\"",
-                seconds(REQUEST_MEMORY_WAIT)
+            format!(
+                "the request waits for up to {large}, then `DaemonError`: \"the daemon is busy \
+                 with other large requests\""
             ),
         ),
-        row(
+        (
             "large requests that have not arrived completely",
-            bytes(config.request_memory),
+            requests,
             "memory, against clients that stop in the middle of a request",
-            &format!(
+            format!(
                 "while others wait, a client that sends less than 256 KiB in 5 s is disconnected; \
-                 so is one that waits for {}",
-                seconds(TRANSFER_MEMORY_WAIT)
+                 so is one that waits for {transfer}"
             ),
         ),
-        row(
+        (
             "memory for large answers that are not read",
             config.answer_memory.map_or_else(|| "no limit".into(), bytes),
             "memory, against clients that ask for much and do not read it",
-            &format!(
+            format!(
                 "while others wait, a client that reads less than 256 KiB in 5 s is disconnected; \
-                 an answer that waits for {} raises `DaemonError`: \"the daemon is busy with other \
-                 large answers\"",
-                seconds(TRANSFER_MEMORY_WAIT)
+                 an answer that waits for {transfer} raises `DaemonError`: \"the daemon is busy \
+                 with other large answers\""
             ),
         ),
-        row(
+        (
             "memory for the results of a batch",
             format!("{}, {} of all", bytes(batch::MAX_BYTES), bytes(batch::MAX_BYTES_IN_ALL)),
             "memory, against many calls with large results in one small request",
-            "the batch ends there, with a `ValueError`",
+            "the batch ends there, with a `ValueError`".into(),
         ),
-        row(
+        (
             "open item streams",
-            format!(
-                "{} of one connection, {} of all",
-                config.streams.per_connection, config.streams.in_all
-            ),
+            format!("{} of one connection, {} of all", streams.per_connection, streams.in_all),
             "memory, and generators that drive an instrument",
             "of one connection: `DaemonError`: \"too many item streams\"; of all: the longest \
-             lingering one is closed",
+             lingering one is closed"
+                .into(),
         ),
-        row(
+        (
             "requests that wait for one lock",
             policy::MAX_WAITING.to_string(),
             "memory",
-            "`ConnectionRefusedError`: \"requests wait for the lock already\"",
+            "`ConnectionRefusedError`: \"requests wait for the lock already\"".into(),
         ),
-    ]
+    ];
+    let limit =
+        |(name, default, protects, client_sees)| Limit { name, default, protects, client_sees };
+    rows.into_iter().map(limit).collect()
 }
 
 fn seconds(time: Duration) -> String {

@@ -25,7 +25,7 @@ use wire::uri::Uri;
 use crate::admission::Admission;
 use crate::config::{DAEMON_NAME, DaemonConfig};
 use crate::daemon::call::daemon_object::DaemonObject;
-use crate::daemon::locks::table::{LockTable, Surroundings};
+use crate::daemon::locks::table::LockTable;
 use crate::daemon::locks::{LockBreaker, methods, safe_state};
 use crate::daemon::registry::Registry;
 use crate::daemon::shared::LogLimits;
@@ -53,15 +53,13 @@ impl Daemon {
         let admission = Admission::new(&config);
         let registry = Arc::new(Registry::default());
         let streams = Arc::new(Streams::new(config.streams.clone()));
-        let surroundings = Surroundings {
-            daemon: config.name.clone(),
-            registry: Arc::clone(&registry),
-            streams: Arc::clone(&streams),
-            calls: admission.calls.clone(),
-            safe_state_timeout: config.safe_state_timeout,
-            first_epoch: config.first_epoch,
-        };
-        let locks = Arc::new(LockTable::new(surroundings, safe_state::REACTIONS));
+        let locks = Arc::new(LockTable::new(
+            &config,
+            Arc::clone(&registry),
+            Arc::clone(&streams),
+            admission.calls.clone(),
+            safe_state::REACTIONS,
+        ));
         let weak = Arc::downgrade(&locks);
         streams.close_by(move |ended| {
             if let Some(locks) = weak.upgrade() {

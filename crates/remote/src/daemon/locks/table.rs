@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::call_permit::CallPermits;
+use crate::config::DaemonConfig;
 use crate::daemon::locks::entry::{Asker, LockEntry};
 use crate::daemon::registry::Registry;
 use crate::daemon::streams::{EndedStream, Streams};
@@ -49,16 +50,6 @@ pub(crate) struct Reactions {
     pub(crate) owner_returned: fn(&Arc<LockTable>, &str),
 }
 
-/// The parts of the daemon that a lock table uses.
-pub(crate) struct Surroundings {
-    pub(crate) daemon: String,
-    pub(crate) registry: Arc<Registry>,
-    pub(crate) streams: Arc<Streams>,
-    pub(crate) calls: CallPermits,
-    pub(crate) safe_state_timeout: Duration,
-    pub(crate) first_epoch: u64,
-}
-
 #[derive(Default)]
 pub(super) struct TableState {
     pub(super) entries: HashMap<String, LockEntry>,
@@ -88,18 +79,22 @@ impl TableState {
 }
 
 impl LockTable {
-    pub(crate) fn new(surroundings: Surroundings, reactions: Reactions) -> Self {
-        let Surroundings { daemon, registry, streams, calls, safe_state_timeout, first_epoch } =
-            surroundings;
+    pub(crate) fn new(
+        config: &DaemonConfig,
+        registry: Arc<Registry>,
+        streams: Arc<Streams>,
+        calls: CallPermits,
+        reactions: Reactions,
+    ) -> Self {
         LockTable {
-            daemon,
+            daemon: config.name.clone(),
             registry,
             streams,
             calls,
-            safe_state_timeout,
+            safe_state_timeout: config.safe_state_timeout,
             safe_states: TaskTracker::new(),
             reactions,
-            first_epoch,
+            first_epoch: config.first_epoch,
             any: AtomicBool::new(false),
             state: Mutex::default(),
             changes: watch::Sender::new(0),
