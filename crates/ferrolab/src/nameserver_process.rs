@@ -13,12 +13,11 @@ use nameserver::autoclean::{self, Patience};
 use nameserver::{NameServerObject, Store, broadcast, leases};
 use remote::{Daemon, DaemonConfig, Limits, Listener, Location, NAMESERVER_NAME, ServerType};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use supervisor::Lifeline;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use crate::host::local_address;
+use crate::host::{ChildReport, local_address};
 use crate::os;
 
 /// What a configuration allows, the nameserver takes.
@@ -91,7 +90,8 @@ pub(crate) async fn run(
     let report = move |trouble: Option<String>| {
         let warnings: Vec<String> = standing.iter().cloned().chain(trouble).collect();
         let warning = (!warnings.is_empty()).then(|| warnings.join("; "));
-        json!({ "uri": uri, "address": address, "warning": warning })
+        let (uri, address) = (Some(uri.clone()), Some(address.clone()));
+        ChildReport { uri, address, warning, ..ChildReport::default() }.to_json()
     };
     lifeline.ready(report(None));
     let _reporter = store.trouble().map(|mut trouble| {

@@ -163,16 +163,16 @@ fn process(kind: &str, row: &ProcessRow) -> Option<Finding> {
 }
 
 fn service(row: &ServiceRow) -> Option<Finding> {
-    if row.status == "running" && row.error.is_none() {
+    if row.report.status == "running" && row.report.error.is_none() {
         return None;
     }
-    let error = row.error.as_deref();
-    if row.status == "starting" && error.is_none() {
+    let error = row.report.error.as_deref();
+    if row.report.status == "starting" && error.is_none() {
         return None;
     }
     let problem = match error {
-        Some(error) => format!("it is {}: {error}", row.status),
-        None => format!("it is {}", row.status),
+        Some(error) => format!("it is {}: {error}", row.report.status),
+        None => format!("it is {}", row.report.status),
     };
     let log = format!("see `ferrolab logs show --service {}`", row.name);
     let advice = error.and_then(cause).map_or(log, str::to_owned);
@@ -196,6 +196,7 @@ fn cause_in(error: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::ServiceReport;
 
     fn row(name: &str, status: &str, error: Option<&str>) -> ProcessRow {
         ProcessRow {
@@ -270,8 +271,11 @@ mod tests {
         let service = |daemon: &str| ServiceRow {
             name: "x".to_owned(),
             daemon: daemon.to_owned(),
-            status: "failed".to_owned(),
-            error: Some("ModuleNotFoundError: No module named 'y'".to_owned()),
+            report: ServiceReport {
+                status: "failed".to_owned(),
+                error: Some("ModuleNotFoundError: No module named 'y'".to_owned()),
+                ..ServiceReport::default()
+            },
             ..ServiceRow::default()
         };
         let listing = Listing {

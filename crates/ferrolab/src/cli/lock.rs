@@ -82,8 +82,8 @@ pub(super) async fn find(
         here = listing.services;
     }
     if let Some(row) = here.iter().find(|row| row.name == name) {
-        let uri = row.uri.as_ref().ok_or_else(|| {
-            miette!(help = "see `ferrolab ps`", "service '{name}' is {}", row.status)
+        let uri = row.report.uri.as_ref().ok_or_else(|| {
+            miette!(help = "see `ferrolab ps`", "service '{name}' is {}", row.report.status)
         })?;
         return uri.parse::<Uri>().map_err(|error| miette!("{error}"));
     }

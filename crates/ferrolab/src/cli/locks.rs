@@ -63,7 +63,9 @@ fn now(arguments: &Arguments) -> Outcome {
         .services
         .into_iter()
         .filter(|row| wanted(&row.name))
-        .filter_map(|row| Some(Row { lock: row.lock?, service: row.name, daemon: row.daemon }))
+        .filter_map(|row| {
+            Some(Row { lock: row.report.lock?, service: row.name, daemon: row.daemon })
+        })
         .map(|mut row| {
             if let Some(owner) = &mut row.lock.owner {
                 owner.idle = owner.idle_at(Timestamp::now());

@@ -97,8 +97,8 @@ impl<'a> Entry<'a> {
     fn service(row: &'a ServiceRow) -> Self {
         Entry {
             title: format!("service {}", row.name),
-            status: &row.status,
-            error: row.error.as_deref(),
+            status: &row.report.status,
+            error: row.report.error.as_deref(),
         }
     }
 }

@@ -50,16 +50,16 @@ pub(super) fn print(listing: &Listing) {
         }
     }
     // Most labs have no locks, and their tables are wide enough.
-    let has_locks = services.iter().any(|row| row.lock.is_some());
+    let has_locks = services.iter().any(|row| row.report.lock.is_some());
     let mut headings = vec!["SERVICE", "STATUS", "DAEMON", "URI"];
     headings.extend(has_locks.then_some("LOCKED BY"));
     let mut shown = table::table(&headings);
     for row in services {
         let mut cells = vec![
             Cell::new(table::text(&row.name)),
-            style::state(&row.status),
+            style::state(&row.report.status),
             Cell::new(table::text(&row.daemon)),
-            Cell::new(table::text(row.uri.as_deref().unwrap_or("-"))),
+            Cell::new(table::text(row.report.uri.as_deref().unwrap_or("-"))),
         ];
         if has_locks {
             let owner = row.locked_by.as_deref().map_or_else(|| "-".to_owned(), table::text);
@@ -96,10 +96,9 @@ fn print_errors(listing: &Listing) {
     let mut errors = processes("nameserver", &listing.nameservers);
     errors.extend(processes("daemon", &listing.daemons));
     errors.extend(
-        listing
-            .services
-            .iter()
-            .filter_map(|row| Some(format!("service {}: {}", row.name, row.error.as_ref()?))),
+        listing.services.iter().filter_map(|row| {
+            Some(format!("service {}: {}", row.name, row.report.error.as_ref()?))
+        }),
     );
     if !errors.is_empty() {
         println!();

@@ -117,7 +117,7 @@ fn headline(listing: &Listing) -> String {
     };
     let nameservers = count(&mut listing.nameservers.iter().map(|row| &row.status));
     let daemons = count(&mut listing.daemons.iter().map(|row| &row.status));
-    let services = count(&mut listing.services.iter().map(|row| &row.status));
+    let services = count(&mut listing.services.iter().map(|row| &row.report.status));
     format!(
         "The lab is up since {}: {nameservers} of {} nameserver(s), {daemons} of {} daemon(s) and \
          {services} of {} service(s) run.",

@@ -121,7 +121,7 @@ fn tell(listing: &Listing, was_up: bool, failed: &[String]) {
         }
     }
     if failed.is_empty() {
-        let running = listing.services.iter().filter(|row| row.status == "running").count();
+        let running = listing.services.iter().filter(|row| row.report.status == "running").count();
         println!("The lab is up, with {running} service(s). See `ferrolab ps`.");
         return;
     }
@@ -302,8 +302,8 @@ pub(super) fn failures(listing: &Listing) -> Vec<String> {
         listing
             .services
             .iter()
-            .filter(|row| serving.contains(&row.daemon.as_str()) && row.status != "running")
-            .map(|row| line("service", &row.name, &row.status, &row.error)),
+            .filter(|row| serving.contains(&row.daemon.as_str()) && row.report.status != "running")
+            .map(|row| line("service", &row.name, &row.report.status, &row.report.error)),
     );
     failed
 }

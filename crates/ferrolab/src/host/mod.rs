@@ -4,8 +4,8 @@
 //! `remote` crate's; Python drivers live in workers ([`py_worker`]), built-in services in [`native`].
 
 mod address;
+mod child_report;
 mod daemon_object;
-mod lock_rows;
 mod locks;
 mod native;
 mod parameters;
@@ -37,7 +37,7 @@ use crate::host::settings::settings;
 use crate::os::{self, Connections};
 use crate::paths::LockFiles;
 
-pub(crate) use lock_rows::LockRow;
+pub(crate) use child_report::{ChildReport, LockRow, ServiceReport};
 pub(crate) use native::all as native_services;
 pub(crate) use registrar::UnleasedNames;
 pub(crate) use report::local_address;

@@ -1,7 +1,5 @@
-//! What a daemon tells its supervisor about itself and its services.
-//!
-//! Owns the shape of that report (the other side is in `supervise::entries`), and when it is sent: once when
-//! the daemon is ready, and again whenever something in it has changed.
+//! Sender of a daemon's report to its supervisor: once when the daemon is ready, and again whenever
+//! something in the report has changed.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -10,45 +8,44 @@ use jiff::Timestamp;
 use lab_config::{DaemonClass, Service, Target};
 use py_worker::{ServiceStatus, WorkerSet};
 use remote::{DAEMON_NAME, Daemon, Listener, LockOwner, LockState, LockStatus, LockWaiter, Uri};
-use serde_json::{Value, json};
 use supervisor::Lifeline;
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, MissedTickBehavior};
 
-use crate::host::lock_rows::{LockOwnerRow, LockRow, LockWaiterRow};
+use crate::host::child_report::{ChildReport, LockOwnerRow, LockRow, LockWaiterRow, ServiceReport};
 use crate::host::registrar::{Report, State};
 
-/// Between two reports about locks.
+/// Least time between two reports about locks.
 const BETWEEN_LOCKS: Duration = Duration::from_millis(100);
-/// How late it may be known that an owner has made a call.
+/// Time between two looks at the owners' last calls, which no event announces.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
-/// Of a long queue, only the first are reported.
+/// Waiters of one lock that are reported, at most.
 const WAITING_SHOWN: usize = 100;
 
-/// A service whose driver takes longer than this to load is told of as failed, until it is there;
-/// nor does it hold up its daemon's start any longer.
+/// Time for a driver to load. After it the daemon starts without the driver, and reports its service
+/// as failed until it has loaded.
 pub(super) const LOADING: Duration = Duration::from_secs(20);
 
 const SLOW: &str = "not loaded after 20 s: its driver hangs while it is imported";
 const SLOW_OR_BEHIND: &str = "not loaded after 20 s: its driver hangs while it is imported, or waits \
                               for one that does; `isolate: true` gives a service a worker of its own";
 
-/// Makes the reports.
+/// Maker and sender of the reports.
 pub(super) struct Reporter {
     daemon: Daemon,
     has_locks: bool,
     started: Instant,
     uri: String,
-    /// Where it really listens, whatever clients are told.
+    /// The daemon object at the address where the listener really is.
     address: String,
     services: BTreeMap<String, Known>,
 }
 
-/// What is known of a service without its worker.
+/// A service, as far as it is known without its worker.
 struct Known {
     uri: String,
     is_native: bool,
-    /// Why a native service could not be made.
+    /// Why the native service could not be made.
     error: Option<String>,
 }
 
@@ -97,33 +94,32 @@ impl Reporter {
         let mut look = tokio::time::interval(BETWEEN_LOOKS);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = self.report(workers, &registrations.borrow_and_update());
-        lifeline.ready(last.clone());
+        lifeline.ready(last.to_json());
         loop {
             tokio::select! {
                 () = news(&mut changes) => {}
                 () = news(&mut registrations) => {}
                 () = news(&mut lock_changes) => {
-                    // Locks can change hands thousands of times a second; the first of many
-                    // changes is told of at once, so that who has locked something finds it shown.
+                    // Locks can change hands thousands of times a second. The first change is
+                    // reported at once, so that a client that has locked finds its lock shown.
                     tokio::time::sleep_until(locks_told + BETWEEN_LOCKS).await;
                     locks_told = Instant::now();
                     lock_changes.mark_unchanged();
                 }
-                // Of calls nobody tells: when an owner's last one was is looked up.
                 _ = look.tick(), if self.has_locks => {}
             }
             let report = self.report(workers, &registrations.borrow_and_update());
             if report != last {
-                lifeline.status(report.clone());
+                lifeline.status(report.to_json());
                 last = report;
             }
         }
     }
 
-    fn report(&self, workers: &WorkerSet, registrations: &Report) -> Value {
+    fn report(&self, workers: &WorkerSet, registrations: &Report) -> ChildReport {
         let slow = self.started.elapsed() >= LOADING;
         let locks = self.daemon.locks();
-        let services: BTreeMap<&str, Value> = self
+        let services = self
             .services
             .iter()
             .map(|(name, known)| {
@@ -132,11 +128,14 @@ impl Reporter {
                 let error = error
                     .or_else(|| lock.and_then(|lock| lock.trouble.clone()))
                     .or_else(|| workers.remarks(name));
-                let row = json!({
-                    "status": status, "uri": known.uri, "error": error,
-                    "python": workers.python(name), "lock": lock.map(lock_row),
-                });
-                (name.as_str(), row)
+                let report = ServiceReport {
+                    status: status.to_owned(),
+                    uri: Some(known.uri.clone()),
+                    error,
+                    python: workers.python(name),
+                    lock: lock.map(lock_row),
+                };
+                (name.clone(), report)
             })
             .collect();
         let unregistered: Vec<String> = registrations
@@ -150,23 +149,23 @@ impl Reporter {
                 }
             })
             .collect();
-        let warning = (!unregistered.is_empty()).then(|| unregistered.join("; "));
-        let registered: Vec<&String> = registrations
-            .iter()
-            .filter_map(|(nameserver, standing)| {
-                standing.state.is_registered().then_some(nameserver)
-            })
-            .collect();
-        let unleased: Vec<_> =
-            registrations.values().filter_map(|standing| standing.unleased.as_ref()).collect();
-        json!({
-            "uri": self.uri, "address": self.address, "services": services, "warning": warning,
-            "registered": registered, "unleased": unleased,
-        })
+        let registered =
+            registrations.iter().filter(|(_, standing)| standing.state.is_registered());
+        ChildReport {
+            uri: Some(self.uri.clone()),
+            address: Some(self.address.clone()),
+            services,
+            warning: (!unregistered.is_empty()).then(|| unregistered.join("; ")),
+            registered: registered.map(|(nameserver, _)| nameserver.clone()).collect(),
+            unleased: registrations
+                .values()
+                .filter_map(|standing| standing.unleased.clone())
+                .collect(),
+        }
     }
 }
 
-/// A lock, as people are shown it.
+/// The report of one lock.
 fn lock_row(lock: &LockStatus) -> LockRow {
     let owner = |owner: &LockOwner| LockOwnerRow {
         user: owner.user.clone(),
@@ -192,20 +191,20 @@ fn lock_row(lock: &LockStatus) -> LockRow {
     }
 }
 
-/// With milliseconds: locks come and go quickly.
+/// RFC 3339 with milliseconds: locks change quickly.
 fn rfc3339(time: SystemTime) -> String {
     Timestamp::try_from(time)
         .and_then(|time| time.round(jiff::Unit::Millisecond))
         .map_or_else(|_| String::new(), |time| time.to_string())
 }
 
-/// The daemon object behind a listener, for a supervisor on the same host.
+/// URI of the daemon object at a listener's own address, for a supervisor on the same host.
 pub(crate) fn local_address(listener: &Listener) -> String {
     let (object, location) = (DAEMON_NAME.to_owned(), listener.location().clone());
     Uri::Pyro { object, location }.to_string()
 }
 
-/// Waits for a change; for ever where none can come any more (a daemon without nameservers).
+/// Waits for a change; for ever if the sender is gone (a daemon without nameservers).
 async fn news<T>(receiver: &mut watch::Receiver<T>) {
     if receiver.changed().await.is_err() {
         std::future::pending::<()>().await;

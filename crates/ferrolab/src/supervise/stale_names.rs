@@ -18,7 +18,7 @@ use supervisor::{EntryStatus, KeeperHandle};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::host::UnleasedNames;
+use crate::host::{ChildReport, UnleasedNames};
 
 /// Time for one answer. Pyro5's nameserver may need some tenths of a second.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -27,13 +27,6 @@ const REMOVAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The daemons' processes that live: their pids, and what each would leave.
 type Living = BTreeMap<String, (u32, Vec<UnleasedNames>)>;
-
-/// What a daemon reports that is needed here.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Detail {
-    unleased: Vec<UnleasedNames>,
-}
 
 /// Removes names of daemons that die, until the keeper ends. The tracker's end is that of the last
 /// removal.
@@ -64,9 +57,7 @@ async fn watch(keeper: KeeperHandle, removals: TaskTracker) {
 }
 
 fn living_process(status: EntryStatus) -> Option<(String, (u32, Vec<UnleasedNames>))> {
-    // A nameserver's report has none.
-    let detail = Detail::deserialize(&status.detail).unwrap_or_default();
-    Some((status.id, (status.pid?, detail.unleased)))
+    Some((status.id, (status.pid?, ChildReport::read(&status.detail).unleased)))
 }
 
 /// Removes the names that still point to the dead process.

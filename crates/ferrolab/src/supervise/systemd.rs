@@ -67,7 +67,7 @@ async fn settled(fleet: &Fleet) {
 }
 
 fn sentence(listing: &Listing) -> String {
-    let running = listing.services.iter().filter(|row| row.status == "running").count();
+    let running = listing.services.iter().filter(|row| row.report.status == "running").count();
     format!("{running} of {} service(s) run", listing.services.len())
 }
 

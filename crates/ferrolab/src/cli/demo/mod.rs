@@ -182,7 +182,7 @@ fn welcome(listing: &Listing, home: &Path, port: u16) -> Result<(), Report> {
     let program = std::env::current_exe().into_diagnostic()?;
     println!("A lab is running; Ctrl-C stops it.\n");
     for row in &listing.services {
-        println!("  {:14} {}", row.name, row.uri.as_deref().unwrap_or("-"));
+        println!("  {:14} {}", row.name, row.report.uri.as_deref().unwrap_or("-"));
     }
     println!("  {:14} localhost:{port}", "nameserver");
     println!(

@@ -8,7 +8,7 @@ pub(crate) mod server;
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::LockRow;
+use crate::host::ServiceReport;
 
 /// What the command line asks for; one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,20 +202,13 @@ pub(crate) struct ProcessRow {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ServiceRow {
     pub(crate) name: String,
-    /// As [`ProcessRow::status`].
-    pub(crate) status: String,
-    pub(crate) uri: Option<String>,
-    pub(crate) error: Option<String>,
+    /// While its daemon does not run, with the status of that.
+    #[serde(flatten)]
+    pub(crate) report: ServiceReport,
     /// The daemon that hosts it.
     pub(crate) daemon: String,
-    /// The Python interpreter that it runs in; none for a native service, or while its daemon
-    /// does not run.
-    #[serde(default)]
-    pub(crate) python: Option<String>,
     /// Who has its lock: the name that was given, or an address.
     pub(crate) locked_by: Option<String>,
     /// Since when, RFC 3339.
     pub(crate) locked_since: Option<String>,
-    /// All about its lock; null where it has none.
-    pub(crate) lock: Option<LockRow>,
 }

@@ -254,7 +254,8 @@ fn settled(listing: &Listing, awaited: impl Fn((Kind, &str)) -> bool) -> bool {
     let nameservers =
         listing.nameservers.iter().map(|row| (Kind::Nameserver, &row.name, &row.status));
     let daemons = listing.daemons.iter().map(|row| (Kind::Daemon, &row.name, &row.status));
-    let services = listing.services.iter().map(|row| (Kind::Daemon, &row.daemon, &row.status));
+    let services =
+        listing.services.iter().map(|row| (Kind::Daemon, &row.daemon, &row.report.status));
     let mut all = nameservers.chain(daemons).chain(services);
     !all.any(|(kind, name, status)| {
         awaited((kind, name)) && matches!(status.as_str(), "starting" | "stopping")

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use remote::{ConnectError, Error, Proxy};
-use serde_json::Value;
 use supervisor::{EntryPhase, KeeperHandle};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -15,6 +14,7 @@ use tracing::debug;
 
 use super::Kind;
 use super::in_force::InForce;
+use crate::host::ChildReport;
 
 /// Between an answer and the next call.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -33,11 +33,11 @@ pub(super) async fn watch(keeper: KeeperHandle, mut force: watch::Receiver<InFor
         let limits = force.borrow_and_update().hang_timeouts();
         let mut running = HashMap::new();
         for status in keeper.snapshot().await {
-            let address = status.detail.get("address").and_then(Value::as_str);
+            let address = ChildReport::read(&status.detail).address;
             if let (EntryPhase::Running, Some(pid), Some(address), Some(limit)) =
                 (status.phase, status.pid, address, limits.get(&status.id))
             {
-                running.insert((status.id, pid), (address.to_owned(), *limit));
+                running.insert((status.id, pid), (address, *limit));
             }
         }
         watched.retain(|child, task| {

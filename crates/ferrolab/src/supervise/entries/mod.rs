@@ -15,14 +15,12 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use lab_config::{Configuration, Daemon, Nameserver, Service};
-use serde::Deserialize;
-use serde_json::Value;
 use supervisor::{EntryPhase, EntryStatus, KeeperHandle};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::files::FileError;
-use crate::host::LockRow;
+use crate::host::{ChildReport, ServiceReport};
 use crate::log::host_warnings::Troubles;
 use crate::os;
 use crate::paths::Paths;
@@ -61,26 +59,6 @@ pub(crate) fn renamed_from(paths: &Paths, kind: Kind, old: &str) -> Option<Strin
     let (memory, _) = Memory::load(&paths.by_hand());
     let new = memory.renamed_from(&kind.id(old))?;
     new.strip_prefix(kind.word()).map(|name| name.trim_start().to_owned())
-}
-
-/// What a daemon reports about itself, and of it what people are shown.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Detail {
-    uri: Option<String>,
-    services: std::collections::BTreeMap<String, ServiceDetail>,
-    warning: Option<String>,
-}
-
-/// What a daemon reports about a service.
-#[derive(Debug, Deserialize)]
-struct ServiceDetail {
-    status: String,
-    uri: Option<String>,
-    error: Option<String>,
-    #[serde(default)]
-    python: Option<String>,
-    lock: Option<LockRow>,
 }
 
 impl Fleet {
@@ -203,12 +181,12 @@ fn process_row(name: &str, status: Option<&EntryStatus>) -> ProcessRow {
             ..ProcessRow::default()
         };
     };
-    let detail = detail(&status.detail);
+    let report = ChildReport::read(&status.detail);
     ProcessRow {
         name: name.to_owned(),
         status: status.phase.to_string(),
-        uri: detail.uri,
-        error: status.error.clone().or(detail.warning),
+        uri: report.uri,
+        error: status.error.clone().or(report.warning),
         pid: status.pid,
         since: status.since.and_then(|since| Timestamp::try_from(since).ok()).map(rfc3339),
         restarts: status.restarts,
@@ -219,36 +197,22 @@ fn process_row(name: &str, status: Option<&EntryStatus>) -> ProcessRow {
 
 fn service_row(name: &str, daemon: &str, status: Option<&EntryStatus>) -> ServiceRow {
     let phase = status.map_or(EntryPhase::Stopped, |status| status.phase);
-    let mut row = ServiceRow {
+    let reported = status
+        .filter(|_| phase == EntryPhase::Running)
+        .and_then(|status| ChildReport::read(&status.detail).services.remove(name));
+    let report = reported.unwrap_or_else(|| ServiceReport {
+        status: if phase == EntryPhase::Running { EntryPhase::Starting } else { phase }.to_string(),
+        error: status.and_then(|status| status.error.clone()),
+        ..ServiceReport::default()
+    });
+    let owner = report.lock.as_ref().and_then(|lock| lock.owner.as_ref());
+    ServiceRow {
         name: name.to_owned(),
         daemon: daemon.to_owned(),
-        status: phase.to_string(),
-        ..ServiceRow::default()
-    };
-    let Some(status) = status else { return row };
-    if phase != EntryPhase::Running {
-        row.error = status.error.clone();
-        return row;
+        locked_by: owner.map(|owner| owner.name().to_owned()),
+        locked_since: owner.map(|owner| owner.since.clone()),
+        report,
     }
-    match detail(&status.detail).services.remove(name) {
-        Some(detail) => {
-            row.status = detail.status;
-            row.uri = detail.uri;
-            row.error = detail.error;
-            row.python = detail.python;
-            let owner = detail.lock.as_ref().and_then(|lock| lock.owner.as_ref());
-            row.locked_by = owner.map(|owner| owner.name().to_owned());
-            row.locked_since = owner.map(|owner| owner.since.clone());
-            row.lock = detail.lock;
-        }
-        None => row.status = EntryPhase::Starting.to_string(),
-    }
-    row
-}
-
-/// A child's report; one that is not as expected shows as an empty one.
-fn detail(report: &Value) -> Detail {
-    Detail::deserialize(report).unwrap_or_default()
 }
 
 /// With whole seconds: nobody needs more of a start time.

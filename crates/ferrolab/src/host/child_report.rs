@@ -1,0 +1,136 @@
+//! Report of a daemon or a nameserver to its supervisor: JSON, written and read by these types.
+//!
+//! A program of another release may be at the other end, so a field that is not there is empty.
+//! The parts about services and locks are also what `ps`, `status` and `locks` show.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::host::registrar::UnleasedNames;
+
+/// Report of a child process. A nameserver has only the first three fields.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct ChildReport {
+    pub(crate) uri: Option<String>,
+    /// URI at which the supervisor checks that the process still answers.
+    pub(crate) address: Option<String>,
+    pub(crate) warning: Option<String>,
+    pub(crate) services: BTreeMap<String, ServiceReport>,
+    /// Nameservers that have all names of the daemon.
+    pub(crate) registered: Vec<String>,
+    pub(crate) unleased: Vec<UnleasedNames>,
+}
+
+/// Report about one service.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct ServiceReport {
+    /// `starting`, `running` or `failed`; in `ps` also the other states of its daemon.
+    pub(crate) status: String,
+    pub(crate) uri: Option<String>,
+    pub(crate) error: Option<String>,
+    /// The Python interpreter that it runs in; none for a native service, or while its daemon
+    /// does not run.
+    pub(crate) python: Option<String>,
+    /// None if its daemon has no locks.
+    pub(crate) lock: Option<LockRow>,
+}
+
+impl ChildReport {
+    /// Reads a report. One that cannot be read is empty but for a warning, which `ps` shows.
+    pub(crate) fn read(report: &Value) -> Self {
+        let read = Option::<ChildReport>::deserialize(report);
+        read.map(Option::unwrap_or_default).unwrap_or_else(|error| ChildReport {
+            warning: Some(format!("its report to the supervisor cannot be read: {error}")),
+            ..ChildReport::default()
+        })
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        // Plain data with text keys always has a JSON form.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+/// The lock of a service.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LockRow {
+    /// `free`, `locked`, `away` (its owner may come back), `granting` (calls of others still run),
+    /// `ending` (calls of its last owner still run) or `resting` (it is brought to a safe state).
+    #[serde(default)]
+    pub(crate) state: String,
+    /// The state in a sentence, where its word does not say all.
+    #[serde(default)]
+    pub(crate) note: Option<String>,
+    pub(crate) owner: Option<LockOwnerRow>,
+    /// Clients that wait for it, in order.
+    pub(crate) waiting: Vec<LockWaiterRow>,
+}
+
+/// The owner of a lock.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LockOwnerRow {
+    /// The name that was given; may be empty.
+    pub(crate) user: String,
+    pub(crate) address: String,
+    /// RFC 3339.
+    pub(crate) since: String,
+    /// When its last call began or ended, RFC 3339; known a second later.
+    #[serde(default)]
+    pub(crate) used: String,
+    /// Whether a call of it runs.
+    #[serde(default)]
+    pub(crate) is_in_use: bool,
+    /// Seconds since its last call; `locks` fills them in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) idle: Option<f64>,
+    pub(crate) epoch: u64,
+    /// Whether the connection is gone, and the lock kept for its owner's return.
+    pub(crate) away: bool,
+}
+
+/// A client that waits for a lock.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LockWaiterRow {
+    /// The name that was given; may be empty.
+    pub(crate) user: String,
+    pub(crate) address: String,
+    /// RFC 3339.
+    pub(crate) since: String,
+}
+
+impl LockOwnerRow {
+    /// Seconds since its last call; zero while a call runs.
+    pub(crate) fn idle_at(&self, now: Timestamp) -> Option<f64> {
+        let used: Timestamp = self.used.parse().ok()?;
+        let idle = now.duration_since(used).as_secs_f64().max(0.0);
+        Some(if self.is_in_use { 0.0 } else { idle })
+    }
+
+    /// Its name for people.
+    pub(crate) fn name(&self) -> &str {
+        if self.user.is_empty() { &self.address } else { &self.user }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_report_that_cannot_be_read_says_so() {
+        let uri = "PYRO:a@localhost:1";
+        let report = ChildReport::read(&json!({"uri": uri, "services": {"a": {}}, "new": 1}));
+        assert_eq!((report.uri.as_deref(), report.warning), (Some(uri), None));
+        assert_eq!(report.services["a"], ServiceReport::default());
+        assert_eq!(ChildReport::read(&Value::Null), ChildReport::default());
+        let warning = ChildReport::read(&json!({"services": 1})).warning.unwrap();
+        assert!(warning.contains("cannot be read: invalid type: integer"), "{warning}");
+    }
+}
