@@ -1,4 +1,4 @@
-"""What a driver marks its classes with, where it does not want to depend on Pyro5.
+"""Decorators for the classes of drivers that do not want to depend on Pyro5.
 
 A driver that Ferrolab hosts may use Pyro5's decorators or these; they set the same marks:
 

@@ -15,7 +15,7 @@ use wire::value::Value;
 
 use crate::frames::{self, AnswerError, Answered, HEAD, LONGEST};
 
-/// What is read at once, and kept from one call to the next.
+/// Size in bytes of the read buffer that is kept between calls.
 const ROOM: usize = 16 * 1024;
 /// A buffer that has grown beyond this is given back after the call.
 const KEEP: usize = 1 << 20;
@@ -26,9 +26,9 @@ const LARGE: usize = 256 * 1024;
 #[derive(Debug)]
 pub(crate) struct Channel {
     stream: UnixStream,
-    /// What has been read and not been used.
+    /// Bytes that were read and not yet used.
     input: Vec<u8>,
-    /// What is to be written,
+    /// Bytes to be written,
     output: Vec<u8>,
     /// and how much of it has been.
     written: usize,
@@ -114,7 +114,7 @@ impl Channel {
     /// takes. May be cancelled and called again.
     ///
     /// # Errors
-    /// The socket's, or an answer that is none.
+    /// The socket's, or a frame that is not an answer.
     pub(crate) async fn answer(
         &mut self,
         passes: Option<Serializer>,
@@ -184,8 +184,8 @@ mod tests {
 
     use super::*;
 
-    /// The one thread of the runtime is free for others from the reading of a large answer until its
-    /// task waits for something again; unless that was over before another thread has come up.
+    /// The one thread of the runtime is free for others while a large answer is read, until its
+    /// task waits again; unless the reading ended before another thread has started.
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn a_large_answer_is_read_aside() {
         let reading = async {

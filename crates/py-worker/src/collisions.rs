@@ -2,9 +2,9 @@
 //!
 //! Python's hash of a number is the same on every machine, so a caller can send numbers, or tuples
 //! of them, that all have one hash: a worker would be busy for minutes with making a dict of
-//! 100,000 such keys, and hold every other call up meanwhile. Ours are hashed with a secret, so they
-//! are counted here, before a worker sees them. Owns that count, and knows how Python hashes: to the
-//! bit where everybody can know it, and what is equal to what where only the worker does.
+//! 100,000 such keys, and hold every other call up meanwhile. Our dicts hash with a secret, so keys
+//! are counted here, before a worker sees them. The module computes Python's hash where it needs no
+//! secret, and knows which values are equal where only the worker knows the hash.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -37,8 +37,8 @@ fn check(value: &Value) -> Result<(), Exception> {
     look(value, false).map(drop)
 }
 
-/// Looks at every part of a value once: refuses it as [`check`] does, and returns its hash in Python
-/// where that is `wanted`.
+/// Looks at every part of a value once: refuses it as [`check`] does, and returns its hash in
+/// Python where that is `wanted`.
 fn look(value: &Value, wanted: bool) -> Result<u64, Exception> {
     match value {
         Value::List(items) => items.iter().try_for_each(check).map(|()| 0),
@@ -187,7 +187,7 @@ fn members(set: &Set, wanted: bool) -> Result<u64, Exception> {
         let hash = keys.look(item, wanted)?;
         sum ^= ((hash ^ 89_869_747) ^ (hash << 16)).wrapping_mul(3_644_798_167);
     }
-    // What follows in Python mixes bits, and keeps different sums different.
+    // Python's next step mixes bits, and keeps different sums different.
     Ok(sum ^ (set.len() as u64 + 1).wrapping_mul(1_927_868_237))
 }
 

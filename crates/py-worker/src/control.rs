@@ -117,7 +117,7 @@ async fn send_with(
     socket.write_all(bytes.get(sent..).unwrap_or_default()).await
 }
 
-/// What a worker says.
+/// A message of a worker.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Message {
     /// It runs.
@@ -138,12 +138,12 @@ pub(crate) enum Message {
     Ask { number: i64, what: String, arguments: Vec<Value> },
 }
 
-/// What a worker says of its interpreter.
+/// Facts that a worker reports of its interpreter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
     /// The version: `3.11.7`.
     pub version: String,
-    /// What the interpreter believes to be its path.
+    /// Path of the interpreter, as it sees it (`sys.executable`).
     pub executable: String,
 }
 
@@ -250,11 +250,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         FrameReader { reader: BufReader::new(reader), content: Vec::new() }
     }
 
-    /// The content of the next frame; `None` at the end. What is too long is skipped: it is a log
-    /// record, and the next ones are wanted.
+    /// The content of the next frame; `None` at the end. A frame that is too long is skipped: it
+    /// is a log record, and the next ones are wanted.
     ///
     /// # Errors
-    /// The socket's, and a frame that is none: nothing can be read behind it.
+    /// The socket's, and content that cannot be read: no frame can be read after that.
     pub(crate) async fn next(&mut self) -> io::Result<Option<Value>> {
         let length = loop {
             let mut head = [0; HEAD];

@@ -19,7 +19,7 @@ pub(crate) const HEAD: usize = 4;
 /// Longest content of a frame, in bytes. A daemon's limit for messages is far below.
 pub const LONGEST: usize = 1 << 30;
 
-/// What a worker answers.
+/// An answer of a worker.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Answered {
     /// A result.
@@ -93,7 +93,7 @@ pub(crate) fn request(service: &str, operation: Operation, context: Context, pin
             (CALL, blob.method, args, Dict::new())
         }
     };
-    // What is in a blob is not looked at.
+    // The content of a blob is passed on unread.
     let has_classes = !context.flags.contains(Flags::KEEPSERIALIZED) && args.iter().any(has_class)
         || kwargs.iter().any(|(_, value)| has_class(value));
     Value::Tuple(vec![
@@ -183,18 +183,17 @@ pub(crate) fn unbind() -> Value {
     Value::Tuple(vec![UNBIND.into()])
 }
 
-/// The frame behind the last entry of a batch.
+/// The frame after the last entry of a batch.
 pub(crate) fn unpin(pin: i64) -> Value {
     Value::Tuple(vec![UNPIN.into(), pin.into()])
 }
 
-/// The frame that calls a method which brings an instrument to rest; on an instance made for it, if
-/// need be.
+/// The frame that calls a method of the safe state; on an instance made for it, if need be.
 pub(crate) fn to_rest(service: &str, method: &str, makes_instance: bool) -> Value {
     Value::Tuple(vec![REST.into(), service.into(), method.into(), makes_instance.into()])
 }
 
-/// The frame by which a session's instance comes to rest at its end, or is spared that.
+/// The frame that runs or skips the safe state of a session's instance at the session's end.
 pub(crate) fn leave(service: &str, rests: bool) -> Value {
     Value::Tuple(vec![LEAVE.into(), service.into(), rests.into()])
 }
@@ -214,7 +213,7 @@ pub(crate) fn pass_on(
     let content = buffer.get(start..).unwrap_or_default();
     let Some(value) = content.strip_prefix(RESULT) else { return Err(buffer) };
     let from = start + RESULT.len();
-    // What else there is to a value is asked of it when it is read.
+    // The rest of a value is checked when it is read.
     let is_bytes = value.first() == Some(&BYTES.0);
     match serializer {
         _ if !(is_bytes || serializer == Serializer::Marshal) => Err(buffer),

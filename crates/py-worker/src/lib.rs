@@ -1,12 +1,12 @@
 //! Python workers: the processes in which drivers live.
 //!
-//! A worker is an interpreter of the user's choice that runs our program (`python/ferrolab/`), which
-//! is part of this library. A [`WorkerSet`] keeps the workers of a daemon running; each service in them
-//! is an [`Object`](remote::Object). The crate owns everything between that object and the driver;
+//! A worker is an interpreter of the user's choice that runs our program (`python/ferrolab/`),
+//! which is part of this library. A [`WorkerSet`] keeps the workers of a daemon running; each
+//! service in them is an [`Object`](remote::Object). The crate owns everything between that object and the driver;
 //! it refuses to know configuration files, command lines and the clients' protocol.
 //!
 //! ```text
-//! Object::call ── sessions: which channel ── channel: one write, one read ──> a thread in the worker
+//! Object::call ── sessions: which channel ── channel: one write, one read ──> thread in the worker
 //!      │
 //!   service: phase, words for failures <── supervise: start, restart, retry, watchdog, stop
 //!                                              │
@@ -16,8 +16,8 @@
 //! | what happens | who sees it |
 //! |---|---|
 //! | a driver raises | its caller; the connection stays |
-//! | a driver cannot be imported, or its constructor raises | its callers, the status; neighbours serve, it is tried again |
-//! | a worker dies | the calls in it, with the name of the service and the reason; it is started again at once |
+//! | an import fails or a constructor raises | callers, status; neighbours serve, it is retried |
+//! | a worker dies | calls in it, with service and reason; it is started again at once |
 //! | the daemon dies | the worker, which releases its instruments and is gone within 2 s |
 
 mod channel;

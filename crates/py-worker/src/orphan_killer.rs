@@ -1,9 +1,9 @@
-//! What ends a worker whose daemon has ended without having done so.
+//! Shell process that kills a worker whose daemon has died without ending it.
 //!
 //! A driver that blocks in C and holds the interpreter lock lets no Python code run, so nothing in
 //! the worker could end it then. A shell reads what never comes until the daemon is gone; then it
 //! kills the worker's process group, which it is in itself, and everything with the worker's mark.
-//! It is the daemon's child, so that a driver may wait for all of its own, and so that it is reaped
+//! It is the daemon's child, so that a driver may wait for all its children, and so that it is reaped
 //! wherever we run. Knows nothing of workers that end before their daemon.
 
 use std::os::fd::OwnedFd;
@@ -14,7 +14,7 @@ use tracing::debug;
 
 use crate::reap_descendants::Mark;
 
-/// What a guard is called.
+/// Name of the shell's process.
 const NAME: &str = "ferrolab-guard";
 
 /// A second is for releasing instruments: within two of the daemon's death all must be gone.

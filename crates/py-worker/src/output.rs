@@ -1,8 +1,8 @@
-//! What drivers print and log, on its way to the log.
+//! Output and log records of drivers, on their way to the log.
 //!
 //! Owns the reading of a worker's streams: the lines of its standard output and error, and the
-//! records that its Python code sends (`python/ferrolab/worker/stdio.py`). All become tracing events of the
-//! target `driver`, with the service's name where that can be known. Nothing that a driver writes
+//! records that its Python code sends (`python/ferrolab/worker/stdio.py`). All become tracing
+//! events of the target `driver`, with the service's name where that can be known. Nothing that a driver writes
 //! reaches a channel.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,7 +32,7 @@ impl Printed {
     fn event(&self, service: Option<&str>, level: i64, source: &str, message: &str) {
         let worker = &*self.worker;
         let service = service.or(self.service.as_deref());
-        // tracing wants each level's events at a place of their own
+        // tracing wants each level's events at separate places
         match level {
             40.. => error!(target: "driver", worker, service, source, "{message}"),
             30.. => warn!(target: "driver", worker, service, source, "{message}"),

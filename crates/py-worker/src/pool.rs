@@ -72,7 +72,7 @@ impl WorkerSet {
         self.services.iter().any(|known| known.name() == service && known.shares())
     }
 
-    /// What is said of a service's members and does not fit.
+    /// Settings that do not fit a service's members.
     pub fn remarks(&self, service: &str) -> Option<String> {
         let service = self.services.iter().find(|known| known.name() == service)?;
         let remarks = service.remarks();

@@ -1,11 +1,11 @@
-//! What a worker has started and left behind.
+//! Kills the descendants that a worker has left running.
 //!
 //! A worker's process group dies with it, but a driver's child may have left that group: a vendor's
-//! server that made itself a session of its own still holds the instrument. Whatever a worker starts
-//! inherits two marks: a variable of the environment, and a limit that limits nothing, which a child
-//! with an empty environment has as well. (That the worker or the daemon adopts the orphans would find
-//! them too; but a driver would see strangers among its children, and the daemon could not tell whose
-//! they were.) Knows nothing of why a worker ended.
+//! server in a new session still holds the instrument. The descendants of a worker inherit two
+//! marks: a variable of the environment, and a limit that limits nothing, which a child with an
+//! empty environment has as well. (The worker or the daemon could adopt the orphans instead; but a
+//! driver would see strangers among its children, and the daemon could not tell which worker
+//! started them.) Knows nothing of why a worker ended.
 
 use std::ffi::OsString;
 use std::hash::{BuildHasher, RandomState};
@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// The environment variable with the mark.
 const VARIABLE: &str = "FERROLAB_WORKER";
 
-/// How long a process may run under a real-time policy without a pause, in microseconds: some hundred
-/// thousand years. Nobody else sets what is beyond this (`RLIMIT_RTTIME`, Linux only).
+/// How long a process may run under a real-time policy without a pause, in microseconds: some
+/// hundred thousand years. Nobody else sets what is beyond this (`RLIMIT_RTTIME`, Linux only).
 const ENDLESS: u64 = 1 << 62;
 
-/// What that limit is called.
+/// Name of that limit.
 #[cfg(target_os = "linux")]
 const LIMIT: &str = "Max realtime timeout";
 

@@ -28,7 +28,7 @@ pub trait Registry: Send + Sync + 'static {
     /// The methods that the object of that id has beside its own.
     fn added(&self, id: &str) -> Vec<String>;
 
-    /// Serves the object of that id no more.
+    /// Ends the serving of the object of that id.
     fn unregister(&self, id: &str);
 }
 
@@ -52,7 +52,7 @@ impl DaemonObjects {
     }
 }
 
-/// A location as URIs have it behind the `@`.
+/// A location as URIs have it after their `@`.
 fn in_a_uri(location: &Location) -> String {
     let uri = Uri::Pyro { object: String::new(), location: location.clone() }.to_string();
     uri.split_once('@').map(|(_, place)| place.to_owned()).unwrap_or_default()

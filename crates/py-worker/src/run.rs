@@ -62,17 +62,17 @@ pub(crate) struct Run {
     standby: usize,
 }
 
-/// What comes with a run and belongs to whoever keeps the worker.
+/// A run that has started, and its parts that belong to the worker's supervisor.
 pub(crate) struct Started {
     /// The run.
     pub run: Run,
     /// The child; when it is dropped, its process group is killed.
     pub child: Child,
-    /// What the worker says.
+    /// Messages of the worker.
     pub messages: FrameReader<OwnedReadHalf>,
-    /// What ends the worker should this daemon end without having done so.
+    /// Process that ends the worker if this daemon dies first.
     pub guard: Option<Guard>,
-    /// What is on everything that the worker starts.
+    /// Mark on all descendants of the worker.
     pub mark: Mark,
 }
 
@@ -204,7 +204,7 @@ impl Run {
             self.standby.saturating_sub(ready.len())
         };
         for _ in 0..missing {
-            // Without descriptors there are none ahead; a call that needs one reports it.
+            // Without descriptors no channel is made ahead; a call that needs one reports it.
             let Ok(channel) = self.new_channel() else { return };
             self.ready.lock().unwrap_or_else(PoisonError::into_inner).push(channel);
         }
@@ -212,7 +212,7 @@ impl Run {
 
     fn new_channel(&self) -> io::Result<Channel> {
         let (channel, theirs) = Channel::pair()?;
-        // What is written before the worker has taken its end waits in the socket.
+        // Bytes written before the worker has taken its end wait in the socket.
         self.send(Outgoing::channel(theirs));
         Ok(channel)
     }
@@ -223,8 +223,7 @@ impl Run {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// How the process ended, as what one says of a worker: `was killed by SIGSEGV`; `None` while it
-    /// lives.
+    /// How the process ended, as a predicate: `was killed by SIGSEGV`; `None` while it lives.
     pub(crate) fn fate(&self) -> Option<String> {
         let exit = self.process.exited()?;
         Some(self.verdict.get().cloned().unwrap_or_else(|| exit_text(exit)))

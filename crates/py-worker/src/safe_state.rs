@@ -1,4 +1,4 @@
-//! Bringing a service in a worker to rest.
+//! Safe state of a service in a worker.
 //!
 //! Owns what becomes of it where there is nothing to call a method on: mostly nothing has been
 //! driven then, but an instance may have gone with a process that has died, and what it had driven
@@ -12,8 +12,8 @@ use crate::frames::{self, Answered};
 use crate::run::Run;
 use crate::service_state::ServiceState;
 
-/// Calls a method that brings the instrument to rest, on the instance that the session drives. Where
-/// the one instance of all has gone with its process, another is made for it. Whether it was called.
+/// Calls a method of the safe state on the instance that the session drives; returns whether it was
+/// called. Where the single instance died with its process, another is made for the call.
 pub(crate) async fn to_rest(
     service: Arc<ServiceState>,
     session: Arc<Session>,
@@ -38,13 +38,13 @@ pub(crate) async fn to_rest(
     }
 }
 
-/// The session ends: its own instance is brought to a safe state now if it `may_drive`, or not at all.
+/// Ends a session: runs the safe state of its own instance if the session `may_drive`.
 pub(crate) async fn end_session(
     service: Arc<ServiceState>,
     session: Arc<Session>,
     may_drive: bool,
 ) -> Result<bool, Exception> {
-    // What has gone with its process is not there any more.
+    // An instance dies with its process.
     if let Some(run) = service.serving()
         && let Ok(mut lease) = service.worker.sessions.lease(&run, &session)
     {

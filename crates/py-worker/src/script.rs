@@ -9,7 +9,7 @@ use wire::value::{Dict, Value};
 
 use crate::frames;
 
-/// What the interpreter is given with `-c`. It reads a frame, which is a program that reads the
+/// Program that the interpreter runs with `-c`. It reads a frame, which is a program that reads the
 /// next one; see `boot.py`.
 pub(crate) const BOOTSTRAP: &str = "\
 import os,marshal

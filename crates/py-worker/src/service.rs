@@ -1,9 +1,8 @@
 //! A service in a worker, as the daemon serves it.
 //!
 //! Owns the way of one call: to a worker that has the service, over a channel, and back; and the
-//! words for what goes wrong on it. An exception of Ferrolab's own is a `Pyro5.errors.DaemonError`: a
-//! stock client raises it as what it is and keeps its connection, and with it its lock and its other
-//! services. A `CommunicationError` would make the client drop the connection, and some of those
+//! texts of its failures. Ferrolab's exceptions are `Pyro5.errors.DaemonError`: a stock client raises
+//! it as what it is and keeps its connection, and with it its lock and its other services. A `CommunicationError` would make the client drop the connection, and some of those
 //! make it call again by itself, which is not for us to have done with an instrument.
 
 use std::sync::Arc;
@@ -103,7 +102,7 @@ impl Service {
         }
     }
 
-    /// What does not fit, and does not keep it from serving.
+    /// Settings that do not fit; the service serves nevertheless.
     pub(crate) fn remarks(&self) -> Vec<String> {
         self.inner.remarks.borrow().clone()
     }
@@ -236,7 +235,7 @@ async fn call(
     Ok(Reply { body, annotations, memory: None })
 }
 
-/// What is called, for error texts.
+/// Name of the called member, for error texts.
 fn member(operation: &Operation) -> String {
     match operation {
         Operation::Call(call) => format!("'{}'", call.method),
@@ -247,8 +246,7 @@ fn member(operation: &Operation) -> String {
     }
 }
 
-/// The service for the entries of one batch: where each call has an instance of its own, they share
-/// one.
+/// The service for the entries of one batch, which share an instance in mode `percall`.
 struct BatchObject {
     service: Arc<ServiceState>,
     session: Arc<Session>,

@@ -14,7 +14,7 @@ use crate::worker_handle::WorkerHandle;
 
 /// How long a call waits for a worker that is just being started.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long the news of a worker's death may come behind the end of its sockets.
+/// How long the news of a worker's death may come after the end of its sockets.
 const DEATH: Duration = Duration::from_millis(500);
 
 /// Where a service is in its life.
@@ -36,11 +36,11 @@ pub(crate) struct ServiceState {
     pub name: String,
     pub worker: Arc<WorkerHandle>,
     pub phase: watch::Sender<ServicePhase>,
-    /// What it exposes; from an earlier run while there is none.
+    /// Exposed members; those of an earlier run while no worker runs.
     pub members: watch::Sender<Option<Metadata>>,
-    /// What is said of them in the configuration and does not fit.
+    /// Settings that do not fit the members.
     pub remarks: watch::Sender<Vec<String>>,
-    /// Who has driven it in which run, where that says what is left to be brought to rest.
+    /// Sessions that drove it, with their run: which instruments still need their safe state.
     pub driven: Option<Driven>,
     pub late_ends: Semaphore,
 }

@@ -1,8 +1,8 @@
 //! Which channel carries which call.
 //!
-//! Owns the channels of the daemon's sessions. A session has one channel of its own, so that its
-//! calls run on one thread of the worker and its instances live as long as it does. What runs beside
-//! (a oneway call) borrows a further one.
+//! Owns the channels of the daemon's sessions. A session has its own channel, so that its calls run
+//! on one thread of the worker and its instances live as long as the session. A call that runs
+//! beside (a oneway call) borrows a further channel.
 
 use std::collections::HashMap;
 use std::io;
@@ -64,7 +64,7 @@ impl Sessions {
             return self.extra(run, session);
         }
         // A stream may end, or a call begin, when its session has: without a slot the channel
-        // closes behind that.
+        // closes after the call.
         if session.has_ended() {
             drop(state);
             return bound(run, session)
@@ -126,7 +126,7 @@ impl Sessions {
         }
     }
 
-    /// The session is over: its channel closes, now or behind the call that has it.
+    /// The session is over: its channel closes, now or after the call that has it.
     pub(crate) fn end(&self, session: u64) {
         let mut state = self.lock();
         let slot = state.slots.remove(&session);
@@ -264,7 +264,7 @@ impl Drop for Lease {
             return;
         }
         // The caller has gone, and the call has not: what it has begun goes on, and the channel
-        // is of use only behind it.
+        // is of use only afterwards.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             sessions.lost(kind, &run);
             return;

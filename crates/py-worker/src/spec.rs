@@ -1,4 +1,4 @@
-//! What is to be hosted, and in which worker.
+//! Services and interpreters, and which services share a worker.
 //!
 //! Owns the description of services and interpreters, and the rule which services share a worker.
 //! Knows nothing of configuration files or processes.
@@ -69,15 +69,15 @@ pub struct ServiceSpec {
     pub module: String,
     /// The class in it; dots go into nested classes.
     pub classname: String,
-    /// What `autoconnect()` hands to `connect()`.
+    /// Arguments of `connect()` for `autoconnect()`.
     pub parameters: Dict,
     /// Arguments of the constructor: a list, or a dict of keyword arguments, or `None`.
     pub arguments: Value,
     /// How instances are made; the class says it where this does not.
     pub instance_mode: Option<InstanceMode>,
-    /// What is remote.
+    /// Remote members.
     pub expose: Expose,
-    /// Methods to call when a session ends that has an instance of its own.
+    /// Methods to call when a session with its own instance ends.
     pub on_disconnect: Vec<String>,
     /// Members that others may use while it is locked: whether there are such is looked at.
     pub read_while_locked: Vec<String>,
@@ -134,7 +134,7 @@ pub struct WorkerSpec {
     pub name: String,
     /// The interpreter.
     pub python: PythonEnv,
-    /// What it serves.
+    /// Its services.
     pub services: Vec<ServiceSpec>,
     /// Whether the main thread carries out all calls, as in a multiplex daemon.
     pub multiplex: bool,
@@ -156,7 +156,7 @@ pub struct Placement {
     pub service: ServiceSpec,
     /// The interpreter it needs.
     pub python: PythonEnv,
-    /// Whether it wants a worker of its own.
+    /// Whether it wants a worker to itself.
     pub isolate: bool,
     /// After how long without a sign of life its worker is killed.
     pub watchdog: Option<Duration>,

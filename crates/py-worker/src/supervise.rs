@@ -5,8 +5,8 @@
 //!
 //! A worker that dies is started again at once, and after the second death in a row a little later
 //! each time; deaths are in a row where the worker has not even answered a call in between, or has
-//! died within a second. A service that cannot be imported is tried again by the running worker: after
-//! 2 s, then ever later up to a minute, and whenever a client asks for it, at most once a second.
+//! died within a second. The running worker imports a failed service again: after 2 s, then ever
+//! later up to a minute, and whenever a client asks for it, at most once a second.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,7 +32,7 @@ use crate::worker_handle::WorkerHandle;
 
 /// How long running calls may take when the worker is stopped.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long the release of instruments may take behind that.
+/// How long the release of instruments may take after the running calls.
 const RELEASE: Duration = Duration::from_millis(1500);
 /// A worker that has lived this long starts a new row of deaths,
 const STABLE: Duration = Duration::from_secs(30);
@@ -184,7 +184,7 @@ impl WorkerSupervisor {
         run.end();
         registered.clear();
         reading.abort();
-        // The guard goes with the rest, before it is told to do the same.
+        // The sweep kills the guard too, before its drop would have it do the same.
         self.sweep(mark).await;
         drop(guard);
         let fate = run.fate().unwrap_or_else(|| "has ended".to_owned());
@@ -193,7 +193,7 @@ impl WorkerSupervisor {
         Ended { fate, uptime: if was_useful { STABLE } else { uptime } }
     }
 
-    /// Kills what a worker has left behind in sessions of their own.
+    /// Kills a worker's descendants that are in other sessions.
     async fn sweep(&self, mark: Mark) {
         let killed = tokio::task::spawn_blocking(move || mark.kill_all()).await.unwrap_or(0);
         if killed > 0 {
@@ -202,7 +202,7 @@ impl WorkerSupervisor {
     }
 
     fn kill(&self, run: &Run, child: &Child, why: &str) {
-        // Whoever kills first says why.
+        // The first killer says why.
         let _ = run.verdict.set(why.to_owned());
         child.kill_group();
     }

@@ -1,9 +1,10 @@
 //! Whether a worker is still alive.
 //!
 //! Owns the rule: a worker is asked four times within its limit, and counts as dead when it has not
-//! answered for the whole of it, nor any of several questions asked in time. A daemon that was late itself
-//! (stopped, or without a processor) knows nothing of its workers, and begins anew. A worker whose driver blocks in C while it holds the interpreter lock
-//! does not answer; one that is merely busy does, on a thread of its own. Knows no clock.
+//! answered for the whole of it, nor any of several questions asked in time. A daemon that was late
+//! itself (stopped, or without a processor) knows nothing of its workers, and begins anew. A worker
+//! whose driver blocks in C with the interpreter lock does not answer; one that is merely busy does,
+//! on a separate thread. Knows no clock.
 
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ impl Watchdog {
         true
     }
 
-    /// What is said of a worker that counts as dead.
+    /// The reason why a worker counts as dead, for reports.
     pub(crate) fn verdict(&self) -> String {
         format!(
             "gave no sign of life for {:?} and was killed by its watchdog",

@@ -10,7 +10,7 @@ use crate::spec::WorkerSpec;
 /// Oneway calls that run at the same time; more wait for their turn.
 const ONEWAYS: usize = 64;
 
-/// What the services of a worker and the task that keeps it running share.
+/// State that a worker's services share with the task that keeps it running.
 pub(crate) struct WorkerHandle {
     pub spec: WorkerSpec,
     pub sessions: Arc<Sessions>,
@@ -22,7 +22,7 @@ pub(crate) struct WorkerHandle {
 }
 
 impl WorkerHandle {
-    /// The handle of a worker that does not run yet, and the services that are to be imported again.
+    /// The handle of a worker that does not run yet, and the queue of services to import again.
     pub(crate) fn new(
         spec: WorkerSpec,
         changes: Arc<watch::Sender<u64>>,

@@ -1,1 +1,1 @@
-"""What users and drivers import; `ferrolab` itself exposes it."""
+"""Package that users and drivers import; `ferrolab` itself exposes it."""

@@ -1,7 +1,7 @@
 """The calls of one channel: reads requests, carries them out, answers.
 
-`protocol.rs` of the daemon's crate `py-worker` describes the frames. The thread that reads a request
-carries it out and writes its answer; no other thread takes part.
+`protocol.rs` of the daemon's crate `py-worker` describes the frames. The thread that reads a
+request carries it out and writes its answer; no other thread takes part.
 """
 
 import itertools
@@ -174,8 +174,8 @@ class Channel:
     def serve_one(self):
         """Reads one request and answers it. Returns whether there can be more.
 
-        Whatever is raised on the way: a request that has been read is answered, or else the
-        channel ends. A daemon that waits for an answer would wait for ever.
+        A request that has been read is answered, or else the channel ends, also after an exception:
+        a daemon that waits for an answer would wait for ever.
         """
         try:
             request = self._reader.read()
@@ -238,7 +238,7 @@ class Channel:
             framing.send_parts(self._sock, begin, data)
 
     def _lost(self, error, request):
-        """The answer to a request for which there is none; None if nobody waits for one."""
+        """The answer to a request that failed outside the driver; None if the daemon awaits none."""
         kind = request[0]
         if kind in (CLOSE, BIND, UNBIND, UNPIN):
             _log_error("an error outside of calls")
@@ -365,8 +365,8 @@ class Channel:
             if kind == CALL:
                 method = service.access.method(instance, member)
                 is_callback = getattr(method, "_pyroCallback", False)
-                # Who holds the gate also holds the interpreter's lock when it lets go of it, and so
-                # is in the method before whoever waits for the gate.
+                # A thread that releases the gate holds the interpreter's lock, and so enters the
+                # method before a thread that waits for the gate.
                 with session.gate:
                     if flags & FLAG_ONEWAY:
                         framing.write(self._sock, (BEGUN,))
@@ -413,7 +413,7 @@ class Channel:
 
     def _raised(self, error, serializer, flags, member, is_callback):
         if flags & FLAG_ONEWAY:
-            # Whoever calls what is not there can do so as fast as it can send.
+            # A client can call a missing method as fast as it can send.
             if oneway_errors.one_more():
                 log.warning("an error in the oneway call '%s'", member, exc_info=error)
             return VALUE, None

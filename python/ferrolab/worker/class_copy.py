@@ -1,7 +1,7 @@
 """Classes that belong to one service.
 
-Two services of one class differ in what is kept on the class: `_autoconnect_params`, `_pyroId`. So a
-service may be given a class of its own, derived from the driver's. To `pickle`, and so to
+Two services of one class differ in attributes of the class: `_autoconnect_params`, `_pyroId`. So
+a service may get a separate class, derived from the driver's. To `pickle`, and so to
 `multiprocessing`, that is the driver's class, for another process knows no other.
 """
 
@@ -21,7 +21,7 @@ class ByIdentity:
         self._items = {}
 
     def get(self, cls):
-        """What is kept for a class; None if there is nothing."""
+        """The value kept for a class; None if there is no value."""
         return self._items.get(id(cls), (None, None))[1]
 
     def setdefault(self, cls, value):

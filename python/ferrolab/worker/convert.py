@@ -1,4 +1,4 @@
-"""What a driver returned, as plain data.
+"""Conversion of drivers' results to plain data.
 
 Owns the rules by which objects become data. They are those of Pyro5's serializers, which differ
 from each other: serpent writes a `timedelta` as seconds, json refuses it. The bytes are written
@@ -93,7 +93,7 @@ def _own_getstate(obj):
 
 
 class _Rules:
-    """What the serializers have in common: containers, numpy, cycles, objects' state."""
+    """Rules common to the serializers: containers, numpy, cycles, objects' state."""
 
     name = ""
     no_proxy = "a proxy stands for an object that is registered, and for no other of its class"
@@ -154,15 +154,15 @@ class _Rules:
         return None if state is None else {"__class__": "Pyro5.client.Proxy", "state": state}
 
     def _check_registered(self, value):
-        """Refuses what a client could take for an instrument. It could do nothing with its attributes
-        either, and its own error does not name the method."""
+        """Refuses an object that a client could take for an instrument. The client could not use its
+        attributes either, and the client's error does not name the method."""
         if self._is_result and self._hosted is not None and self._hosted.is_of_service_class(value):
             raise pyro.error_class("SerializeError")(
                 "unsupported serialized class: {}: {}".format(class_name(value), self.no_proxy)
             )
 
     def _class_dict(self, value, depth):
-        """What every serializer but serpent makes of an object that it does not know."""
+        """Data of an unknown object, in every serializer but serpent."""
         for cls, converter in list(pyro.class_converters().items()):
             if isinstance(value, cls):
                 return self.convert(converter(value), depth)
@@ -269,7 +269,7 @@ class _Serpent(_Rules):
         return None
 
     def _written(self, value, writer, depth):
-        """What a function registered with serpent itself writes for `value`."""
+        """Output for `value` of a function registered with serpent itself."""
         seen = _Writer(self)
         text = []
         writer(value, seen, text, 0)
@@ -376,7 +376,7 @@ class _Marshal(_Rules):
 
 
 class _Packed(_Rules):
-    """What json and msgpack have in common."""
+    """Rules common to json and msgpack."""
 
     def convert(self, value, depth):
         # subclasses count as what they derive from

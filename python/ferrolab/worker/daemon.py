@@ -1,7 +1,7 @@
-"""What a driver finds as `self._pyroDaemon`.
+"""The object that a driver finds as `self._pyroDaemon`.
 
-Owns the objects that drivers register at run time. The daemon itself is another process; what
-has to be known there is asked for over the control socket.
+Owns the objects that drivers register at run time. The daemon itself is another process; its
+part is asked for over the control socket.
 """
 
 import inspect
@@ -36,8 +36,8 @@ class HostedDaemon:
         # Reentrant: a destructor may unregister what it owns at any step of its thread.
         self._lock = threading.RLock()
         self._registered = {}
-        # Objects of `weak=True` that are gone. Destructors run on any thread, the one of the control
-        # socket too, which must not wait for answers that it reads itself.
+        # Objects of `weak=True` that were collected. Destructors run on any thread, also the one of
+        # the control socket, which must not wait for answers that it reads itself.
         self._dead = queue.SimpleQueue()
         self._reaper = None
         self._classes = set()
@@ -59,7 +59,7 @@ class HostedDaemon:
 
     @property
     def natLocationStr(self):
-        """The address that clients beyond a router use; None if there is none."""
+        """The address that clients beyond a router use; None if it is not configured."""
         return self._location()[1]
 
     def serves(self, cls):
@@ -102,7 +102,7 @@ class HostedDaemon:
             obj_or_class._pyroId = objectId
             obj_or_class._pyroDaemon = self
         except BaseException:
-            # It takes no attributes. Nobody must find an id with nothing behind it.
+            # It takes no attributes. No client may find an id without an object.
             self._ask("unregister", objectId)
             raise
         with self._lock:
@@ -114,7 +114,7 @@ class HostedDaemon:
         return self.uriFor(objectId)
 
     def unregister(self, objectOrId):
-        """Serves an object no more."""
+        """Ends the serving of an object."""
         if objectOrId is None:
             raise ValueError("object or objectid argument expected")
         target = None
@@ -183,7 +183,7 @@ class HostedDaemon:
             log.warning("'%s' is gone and could not be unregistered", service.name, exc_info=True)
 
     def _object(self, objectId):
-        """What `objectsById` has under an id, without a copy of it all."""
+        """The entry of `objectsById` under an id, without a copy of the whole."""
         with self._lock:
             if objectId in self._registered:
                 return _alive(self._registered[objectId])
@@ -193,7 +193,7 @@ class HostedDaemon:
     def _id_of(self, obj):
         """The id of a registered object or class, or of a service that this very object serves.
 
-        What its class says is true of every other object of the class, too.
+        An id on the class would be that of every other object of the class, too.
         """
         known = getattr(obj, "_pyroId", None)
         if inspect.isclass(obj):
@@ -264,7 +264,7 @@ class HostedDaemon:
         service.added = tuple(added or ())
 
     def proxy_state(self, obj):
-        """What the class dict of a proxy for `obj` holds; None if it is not registered."""
+        """The content of the class dict of a proxy for `obj`; None if it is not registered."""
         # Only objects of classes that are served are asked: the attributes of others may be
         # remote themselves.
         if not isinstance(obj, tuple(self._classes)):

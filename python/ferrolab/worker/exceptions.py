@@ -1,7 +1,7 @@
-"""What a driver raised, as a class dict, and where.
+"""Drivers' exceptions as class dicts, and their tracebacks.
 
-Owns the form of exceptions and the texts of tracebacks. What an exception holds becomes plain data
-by the rules of `convert`.
+Owns the form of exceptions and the texts of tracebacks. The attributes of an exception become plain
+data by the rules of `convert`.
 """
 
 import importlib
@@ -9,7 +9,7 @@ import traceback
 
 from . import convert, pyro, stdio
 
-# The directory of our own files in tracebacks; see boot.py.
+# The directory of the worker's files in tracebacks; see boot.py.
 OWN_FILES = __file__.rsplit("/", 2)[0] + "/"
 
 
@@ -32,8 +32,8 @@ def exception(error, serializer, lines=None, hosted=None):
 
 
 def _clean(value):
-    """Plain data with escapes for what has no place in Unicode (a file name that is none, for
-    example): no frame holds that, and an error is worth more than the letter of its text."""
+    """Plain data with escapes for lone surrogates (from a file name that is not UTF-8, for
+    example): no frame holds them, and an error is worth more than the letter of its text."""
     kind = type(value)
     if kind is str:
         return stdio.clean(value)
@@ -58,7 +58,7 @@ def _exception_state(error, lines):
 
 
 def text(error):
-    """What an exception says; its `__str__` may be broken in any way."""
+    """The text of an exception, whose `__str__` may be broken in any way."""
     try:
         return str(error)
     except BaseException:

@@ -9,7 +9,7 @@ import inspect
 
 from ..client.decorators import is_private
 
-# What `expose: all` takes from Python's data model. Decorated classes may mark others.
+# Special methods that `expose: all` exposes. Decorated classes may mark others.
 _CONTAINER_DUNDERS = frozenset(
     "__{}__".format(name)
     for name in "len getitem setitem delitem contains iter next reversed".split()

@@ -1,12 +1,11 @@
-"""What a driver logs, on its way to the daemon's log.
+"""Bridge from drivers' `logging` to the daemon's log.
 
-Owns the way of a record of `logging` to the daemon, whatever a driver makes of `logging`: nothing of
-ours is among the handlers of the root logger, so the driver's own `basicConfig` works as it would
-in a program of its own, and `dictConfig` takes nothing of ours away.
+Sends records however a driver configures `logging`: the root logger has no handler of the worker's,
+so the driver's `basicConfig` works as in a plain program, and `dictConfig` removes nothing.
 
     ("log", service, level, logger, message, traceback)
 
-A handler that writes to the standard streams is left out: what it would print is in the log already.
+A handler that writes to the standard streams is skipped: its output is in the log already.
 """
 
 import logging
@@ -69,7 +68,7 @@ def detach():
 
 
 def _call_ours_too(logger, record):
-    """What `Logger.callHandlers` does, with the daemon as a further handler of the root logger."""
+    """`Logger.callHandlers` with the daemon as a further handler of the root logger."""
     ours = _handler
     if ours is None:
         return _call_handlers(logger, record)

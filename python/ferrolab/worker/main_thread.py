@@ -1,7 +1,7 @@
-"""What the main thread does: it carries out what is submitted, and in a multiplex worker all calls.
+"""Loops of the main thread: it runs submitted functions, and in a multiplex worker all calls.
 
-Owns its loops. Knows nothing of what is submitted, and of channels only that they are served when
-something has arrived.
+Knows nothing of the functions, and of channels only that they are served when a request has
+arrived.
 """
 
 import queue
@@ -43,7 +43,7 @@ class SelectingMain:
         receiver, waker = socket.socketpair()
         self._receiver = framing.take_socket(receiver.detach())
         self._waker = framing.take_socket(waker.detach())
-        # Who submits must not wait for this thread: it may wait for what that one reads.
+        # A thread that submits must not wait for this one, which may wait for its answer.
         self._waker.setblocking(False)
         self._selector = selectors.PollSelector()
         self._selector.register(self._receiver, selectors.EVENT_READ, None)

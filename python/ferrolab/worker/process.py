@@ -5,7 +5,7 @@ Owns the process: its start, the control socket, its end. `protocol.rs` of the d
 
 One thread reads the control socket, whatever drivers do. The main thread imports drivers, since
 some want that, and in a multiplex daemon it carries out all calls. In a threaded daemon every
-channel has a thread of its own.
+channel has its own thread.
 """
 
 import atexit
@@ -35,7 +35,7 @@ PROTOCOL = 1
 # A worker whose daemon is gone is gone itself after this time, instruments released or not.
 ORPHAN_SECONDS = 1.3
 
-# What of the time to the end is left to exit handlers, where the release of an instrument hangs.
+# Seconds before the deadline that exit handlers keep where the release of an instrument hangs.
 _EXIT_SECONDS = 0.4
 
 # How much of a traceback is reported.
@@ -215,7 +215,8 @@ class Worker:
         self._out.write((kind, name, class_name, stdio.beginning(text), lines))
 
     def instance(self, service, session, pin=0):
-        """The instance for a call; calls of the same `pin` have the same one. An error of a constructor is told to the daemon."""
+        """The instance for a call; calls of the same `pin` share one. A constructor's error is
+        reported to the daemon."""
         try:
             if pin and service.mode == "percall":
                 instance = session.pinned(pin, service)
@@ -242,7 +243,7 @@ class Worker:
         self._begin_end(0.5)
 
     def _begin_end(self, grace):
-        """Has the process end on a thread of its own, or on this one where there is no other."""
+        """Ends the process on a new thread, or on this one if none can be started."""
         arguments = grace, grace + ORPHAN_SECONDS
         try:
             threading.Thread(target=self._end, args=arguments, daemon=True).start()
@@ -290,7 +291,7 @@ class Worker:
         os._exit(0)
 
     def _releases(self):
-        """What releases all there is. Last comes what has to wait for a constructor."""
+        """Functions that release all instances; last those that must wait for a constructor."""
         found = self.sessions.releases()
         found += [(single.is_locked(), single.release_single)
                   for single in list(self.services.values())]
@@ -362,8 +363,8 @@ def _facts():
 
 
 def _mark(number):
-    """Puts a mark on all that the drivers start, by which the daemon finds what has left our session
-    and our environment: a limit of real-time processes that is too high to be one."""
+    """Marks the process and its descendants, so that the daemon finds those that left the session
+    and the environment: a limit of real-time processes that is too high to limit anything."""
     try:
         limit = resource.RLIMIT_RTTIME
         if number and resource.getrlimit(limit) == (resource.RLIM_INFINITY,) * 2:

@@ -1,4 +1,4 @@
-"""What a worker shares with Pyro5, where the driver's environment has it.
+"""Access to Pyro5, where the driver's environment has it.
 
 Owns every look into Pyro5's modules: the call context, the registries of class serializers and
 the classes of errors. Nothing here imports Pyro5 unless a client sent one of its objects: a
@@ -44,7 +44,7 @@ def is_error(error, name):
 
 
 class Connection:
-    """What drivers find as `current_context.client`: their client's connection.
+    """The client's connection, which drivers find as `current_context.client`.
 
     The socket itself is the daemon's; this has what drivers use of it.
     """
@@ -92,7 +92,7 @@ def fill_context(connection, address, serializer, flags, seq, correlation, annot
 
 
 def response_annotations(context):
-    """What the driver left to be sent along with its answer, as `[(key, data)]`."""
+    """Annotations that the driver left for its answer, as `[(key, data)]`."""
     annotations = context.response_annotations
     if not annotations:
         return ()
@@ -109,8 +109,8 @@ def response_annotations(context):
 def blob(info, serializer, payload, flags, seq, correlation, annotations):
     """The `SerializedBlob` of a call whose argument its client wants to stay serialized.
 
-    It holds a message, as Pyro5's own does, which its `deserialized()` reads and which a proxy passes
-    on unchanged.
+    It holds a message, as Pyro5's does: `deserialized()` reads it and a proxy passes it on
+    unchanged.
     """
     try:
         from Pyro5 import client, protocol
@@ -159,7 +159,7 @@ def class_converters():
 
 
 def serpent_converters():
-    """What is registered with serpent itself: `{class: function}`, in order of precedence."""
+    """The functions registered with serpent: `{class: function}`, in order of precedence."""
     module = sys.modules.get("serpent")
     return {} if module is None else getattr(module, "_special_classes_registry", {})
 
@@ -203,7 +203,7 @@ _DATES = {
 
 
 def _hooked(value, dict_to_class):
-    """What msgpack's object hook makes: every dict in turn, the innermost first."""
+    """Conversion by msgpack's object hook: every dict in turn, the innermost first."""
     kind = type(value)
     if kind is list:
         return [_hooked(item, dict_to_class) for item in value]

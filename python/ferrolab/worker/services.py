@@ -33,14 +33,14 @@ class Service:
             self.cls = type(target)
             self.mode, self._creator, self._instance = "single", None, target
         self.target = target
-        # What it has made for sessions and single calls, by identity, for as long as it is there.
+        # Instances for sessions and single calls, by identity, as long as they live.
         self._made = weakref.WeakValueDictionary()
         self.broken = False
         # Methods that the daemon adds, to lock it for one.
         self.added = ()
         self.access = exposure.Access(self.cls, expose)
         self.members = exposure.members(self.cls, expose)
-        # What its configuration says of them and does not fit, in words for `ferrolab ps`.
+        # Settings that do not fit the members, as texts for `ferrolab ps`.
         self.remarks = []
 
     def instance(self, session):
@@ -76,7 +76,7 @@ class Service:
         try:
             self._made[id(instance)] = instance
         except TypeError:
-            pass  # its class has slots, and none for this: only where there is one for all it is known
+            pass  # a class with slots, without one for weak references
         return instance
 
     def to_rest(self, session, member, makes_instance=False):
@@ -98,7 +98,7 @@ class Service:
         return None
 
     def leave(self, session, rests):
-        """The session will end: its own instance comes to rest now, or not at all."""
+        """Runs the safe state of the session's own instance before the session ends, or skips it."""
         instance = session.rested(self, again=False) if self.mode == "session" else None
         if instance is not None and rests:
             self._bring_to_rest(instance)
@@ -123,7 +123,7 @@ class Service:
                 log.warning("%s() failed at the end of a session", name, exc_info=True)
 
     def release(self, instance, rested=False):
-        """Brings an instance to rest that nobody will use any more."""
+        """Runs the safe state of an instance that is no longer used, and closes it."""
         stdio.current.service = self.name
         self._made.pop(id(instance), None)
         if not rested:
@@ -153,17 +153,17 @@ def _arguments(arguments):
 _first_services = class_copy.ByIdentity()
 
 
-# What a lock adds to a service, and answers to everyone.
+# Members that a lock adds to a service; every client may call them.
 _OF_LOCKS = ("lock", "unlock", "islocked", "lock_info")
 
 
 def _remarks(service, on_disconnect, read_while_locked):
-    """What is said of the members of a service and does not fit. It would be found out when it is needed,
+    """Settings that name missing members, as texts. Else they would show only when they are needed,
     and a safe state is needed when nobody looks.
     """
     found = []
     name = service.cls.__name__
-    # What a class makes up when it is asked for can only be found out by asking an instance.
+    # Members that `__getattr__` makes up are known only to an instance.
     if not hasattr(service.cls, "__getattr__"):
         for method in on_disconnect:
             # Looked at, and not asked: a property may speak to the instrument.
@@ -195,8 +195,8 @@ def load(spec, daemon):
     module, classname = spec["module"], spec["classname"]
     target = _find(module, classname)
     if inspect.isclass(target):
-        # What Pyro5's daemon marks is the class itself. A class for the service alone, as PyroLab has
-        # it, is needed where others would see what is kept on it.
+        # Pyro5's daemon marks the class itself. The service needs a class for itself, as in
+        # PyroLab, where other services would see these marks.
         if spec.get("parameters"):
             target = class_copy.derived(target)
             _mark(target, "_autoconnect_params", spec["parameters"])
@@ -269,11 +269,11 @@ class Session:
         self._instances = {}
         # Instances for one call each, for as long as a batch that is carried out entry by entry.
         self._pinned = {}
-        # Services whose instance has come to rest and was not used since.
+        # Services whose instance is in its safe state and was not used since.
         self._rested = set()
         # A oneway call of the session may run beside its other calls.
         self._lock = threading.Lock()
-        # Held by a oneway call that is about to begin: what comes behind it must not overtake it.
+        # Held by a oneway call that is about to begin: later calls must not overtake it.
         self.gate = threading.Lock()
 
     def instance(self, service):
@@ -300,8 +300,8 @@ class Session:
         self._pinned.pop(pin, None)
 
     def rested(self, service, again=True):
-        """The session's instance of a service, if there is one, which comes to rest now; if it has
-        not been used since it last did, only where that is to be done again."""
+        """The session's instance of a service, if there is one, for its safe state. An instance that
+        was not used since its last safe state counts only with `again`."""
         entry = self._instances.get(service.name)
         if entry is None or entry[0] is not service:
             return None
@@ -320,7 +320,7 @@ class Session:
         self.connection.close_resources()
 
     def releases(self):
-        """What releases the session, each function with whether it has to wait for a constructor."""
+        """Functions that release the session, each with whether it must wait for a constructor."""
         return [(False, release) for release in self._take()] + [
             (self._lock.locked(), self.release)
         ]
@@ -368,7 +368,7 @@ class Sessions:
                 self._leaving.discard(session)
 
     def releases(self):
-        """What releases all sessions, whether or not their calls still run."""
+        """Functions that release all sessions, whether or not their calls still run."""
         with self._lock:
             sessions = list(self._by_id.values()) + list(self._leaving)
         return [release for session in sessions for release in session.releases()]

@@ -1,7 +1,7 @@
 """`from ferrolab import expose` in the processes that `multiprocessing` spawns.
 
-Such a process (start methods `spawn` and `forkserver`) imports the driver's module anew, and there is
-no package `ferrolab` in its environment. What it is told first, its preparation data, brings the
+Such a process (start methods `spawn` and `forkserver`) imports the driver's module anew, and its
+environment has no package `ferrolab`. The preparation data, which it reads first, brings the
 package along. Nothing is written to the disk for it.
 """
 
@@ -13,7 +13,7 @@ _MODULE = "multiprocessing.spawn"
 
 
 class _Package:
-    """What makes the package importable where it is unpickled."""
+    """Sources that make the package importable in the process that unpickles them."""
 
     def __init__(self, boot, sources):
         self._program = boot + "\ninstall_public(SOURCES)\n"

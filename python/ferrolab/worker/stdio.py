@@ -1,12 +1,12 @@
-"""What a driver prints, on its way to the daemon's log, and whose it is.
+"""Printed output of drivers, on its way to the daemon's log, with its service.
 
 Owns the stream of records. A record says which service it belongs to, where that can be known:
-calls run on threads of their own, and each thread knows whose call it carries out.
+each call runs on one thread, and the thread knows the service of its call.
 
     ("out" or "err", service, line)    a line that Python code printed
 
-What a driver's C code prints goes to the file descriptors 1 and 2, which the daemon reads as
-lines. Records have a pipe of their own, so a driver that floods it holds up nobody's call.
+A driver's C code prints to the file descriptors 1 and 2, which the daemon reads as lines.
+Records have a separate socket, so a driver that floods it holds up no other call.
 """
 
 import functools
@@ -21,7 +21,7 @@ LONGEST_TEXT = 64 * 1024
 
 
 class _Current(threading.local):
-    """What a thread is about. `partial`: it has printed something without a newline."""
+    """Service of a thread's call. `partial`: the thread has printed something without a newline."""
 
     service = None
     partial = False
@@ -177,7 +177,7 @@ def detach():
         stream = getattr(sys, name)
         if isinstance(stream, ServiceStream):
             setattr(sys, name, stream.original)
-    # Who has kept one of the others writes to the original too.
+    # Kept references to the replaced streams write to the original too.
     ServiceStream.is_detached = True
 
 

@@ -1,4 +1,4 @@
-//! What drivers do when nothing goes wrong.
+//! Calls of drivers when nothing goes wrong.
 
 use super::*;
 

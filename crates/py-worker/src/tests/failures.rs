@@ -1,4 +1,4 @@
-//! What goes wrong, and harms nobody else.
+//! Failures of one driver, which harm no other.
 
 use std::io::Write;
 
@@ -235,7 +235,7 @@ async fn a_watchdog_kills_what_is_stuck() {
     bench.workers.stop().await;
 }
 
-/// What the issue asks for: takes some minutes. Run with `--ignored two_hundred`.
+/// Two hundred deaths of one worker: takes some minutes. Run with `--ignored two_hundred`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes"]
 async fn two_hundred_deaths_beside_a_neighbour() {

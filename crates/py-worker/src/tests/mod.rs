@@ -1,7 +1,7 @@
 //! Workers with real interpreters: what a client of the daemon would see.
 //!
 //! Drivers are in `python/tests/drivers`. The interpreters are found in the environment variable
-//! `FERROLAB_TEST_PYTHON` (one that has Pyro5, PyroLab and numpy; those tests are left out without it)
+//! `FERROLAB_TEST_PYTHON` (with Pyro5, PyroLab and numpy; without it those tests are skipped)
 //! and, for drivers that need nothing, as `python3`.
 
 mod calls;
