@@ -1,7 +1,7 @@
 //! Arguments of the nameserver's methods, converted to the types that the directory works with.
 //!
-//! As tolerant as Pyro5 (anything can be true, any collection can be tags), with Python's errors for
-//! other values.
+//! As tolerant as Pyro5 (anything can be true, any collection can be tags), with Python's errors
+//! for other values.
 
 use std::collections::BTreeSet;
 

@@ -1,11 +1,10 @@
-//! Autoclean: removes the names of servers that do not answer any more.
+//! Autoclean: removes the names of servers that no longer answer.
 //!
-//! Owns who is asked, how, and when a name has failed for long enough. Every address is asked
-//! once for all its names, 64 at the same time, each with a deadline for all that it is asked. Time is
-//! the monotonic clock's.
+//! Each address is pinged once for all its names, 64 addresses at the same time, with one deadline
+//! for all that is asked of it. Time is the monotonic clock's.
 //!
-//! A server that speaks TLS cannot be pinged without being trusted by it and trusting it, neither of
-//! which is a nameserver's business: one that begins a TLS handshake is alive.
+//! A server that speaks TLS answers a ping only where both sides trust each other, which a
+//! nameserver cannot arrange: a server that begins a TLS handshake is alive.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -20,22 +19,22 @@ use tracing::{debug, info, warn};
 use crate::directory::{drop_if_still, list};
 use crate::store::{Entry, Store};
 
-/// All that an address is asked takes at most this long.
+/// Time for all that an address is asked.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// The answer to a ping takes at most this long; the rest is for finding out why there is none.
+/// Time for the answer to a ping; the rest of [`DEADLINE`] is for the reason why it is missing.
 const ANSWER: Duration = Duration::from_secs(4);
 /// Addresses that are asked at the same time.
 const AT_ONCE: usize = 64;
-/// What has failed once is asked again at least this often.
+/// Longest time between two pings of an address that has failed.
 const RECHECK: Duration = Duration::from_secs(5);
 
-/// How long a name may fail before it is removed.
+/// Time for which a name may fail before it is removed.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// Nobody is there, or somebody who does not speak Pyro's protocol (as in Pyro5).
+    /// No server listens, or one that does not speak Pyro's protocol (as in Pyro5).
     pub absent: Duration,
-    /// Somebody takes the connection and says nothing. A `multiplex` daemon of Pyro5 does so
-    /// during each of its calls, and has a right to measure for a while.
+    /// A server accepts connections and does not answer. A `multiplex` daemon of Pyro5 does so
+    /// during each of its calls, which may take a while.
     pub silent: Duration,
 }
 
@@ -45,18 +44,18 @@ impl Default for Patience {
     }
 }
 
-/// What asking an address came to.
+/// The result of a ping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
     Alive,
     Absent(String),
     Silent,
-    /// Nothing takes a connection, nor refuses one: nobody is there, or its queue of connections is
-    /// full, with ours too.
+    /// A connection is neither accepted nor refused: the host is gone, or the server's queue of
+    /// connections is full, also with ours.
     Unreachable(String),
 }
 
-/// A registration: one that is made again, be it with the same URI, is another and begins anew.
+/// A registration. A name that is registered again, also with the same URI, has another one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Key {
     name: Arc<str>,
@@ -64,28 +63,29 @@ struct Key {
     registration: u64,
 }
 
-/// Which registrations fail, and since when.
+/// Registrations that fail, with the time since when.
 #[derive(Debug, Default)]
 struct Failing(HashMap<Key, Failure>);
 
 #[derive(Clone, Copy, Debug)]
 struct Failure {
-    /// There has been no answer since then.
+    /// The time of the first failure after the last answer.
     since: Instant,
     kind: Kind,
 }
 
-/// How it fails now.
+/// The kind of the latest failure.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Silent,
-    /// A daemon that was silent until it ended has as much time to come back as any other.
+    /// Counted anew for a daemon that was silent until it ended: it has as much time to come back
+    /// as any other.
     Absent {
         since: Instant,
     },
 }
 
-/// Cleans `store` every `period`, for ever.
+/// Cleans `store` every `period`, until it is dropped.
 pub async fn run(store: Arc<Store>, period: Duration, patience: Patience) {
     let mut failing = Failing::default();
     loop {
@@ -93,7 +93,7 @@ pub async fn run(store: Arc<Store>, period: Duration, patience: Patience) {
         let names = names(&store);
         let verdicts = ask_all(names.values()).await;
         let lost = failing.judge(&names, &verdicts, Instant::now(), patience);
-        // Asking everybody takes a while: whoever is back by now has the last word.
+        // The pings take a while: an address that answers again by now keeps its names.
         let last_words = ask_all(lost.iter().filter_map(|(key, _)| names.get(key))).await;
         for (key, reason) in lost {
             match names.get(&key).and_then(|location| last_words.get(location)) {
@@ -108,8 +108,7 @@ pub async fn run(store: Arc<Store>, period: Duration, patience: Patience) {
 }
 
 impl Failing {
-    /// Takes note of the verdicts; returns the names that have failed for long enough, each with
-    /// the reason.
+    /// Records the verdicts; the names that have failed for long enough, each with the reason.
     fn judge(
         &mut self,
         names: &BTreeMap<Key, Location>,
@@ -117,7 +116,7 @@ impl Failing {
         now: Instant,
         patience: Patience,
     ) -> Vec<(Key, String)> {
-        // Names that are gone, or point elsewhere by now, begin anew.
+        // Names that are gone, or point elsewhere by now, are forgotten.
         self.0.retain(|key, _| names.contains_key(key));
         let mut lost = Vec::new();
         for (key, location) in names {
@@ -175,7 +174,7 @@ impl Failure {
     }
 }
 
-/// The names to ask about, with where to ask. A name for another name has no address of its own.
+/// The names to check, with their addresses. A name for another name has no address.
 fn names(store: &Store) -> BTreeMap<Key, Location> {
     let listed = list(&store.read(), "").into_iter();
     let located = listed.filter_map(|(name, entry)| match entry.uri.parse() {
@@ -208,8 +207,8 @@ async fn ask_all<'a>(locations: impl Iterator<Item = &'a Location>) -> HashMap<L
     verdicts
 }
 
-/// Connects, shakes hands with the daemon and pings it. That takes a place of the daemon's for a
-/// moment; one that has none free says so, which is an answer too.
+/// Connects, shakes hands with the daemon and pings it. That takes one of the daemon's workers for
+/// a moment; a daemon without a free one says so, which is an answer too.
 async fn ask(location: &Location) -> Verdict {
     let uri = Uri::Pyro { object: DAEMON_NAME.to_owned(), location: location.clone() };
     let mut proxy = Proxy::from(uri).with_timeout(ANSWER);
@@ -229,7 +228,7 @@ async fn ask(location: &Location) -> Verdict {
     };
     let left = until.saturating_duration_since(Instant::now());
     if !is_late {
-        // Who cannot be connected to speaks no TLS either.
+        // Without a connection there is no TLS handshake either.
         return match speaks_tls(location, left).await {
             true => Verdict::Alive,
             false => Verdict::Absent(reason),
@@ -242,7 +241,7 @@ async fn ask(location: &Location) -> Verdict {
     }
 }
 
-/// Whether somebody takes a connection; `None` where nothing comes of it in time.
+/// Whether a server accepts a connection; `None` if that is not known in time.
 async fn connects(location: &Location, within: Duration) -> Option<bool> {
     match location {
         Location::Tcp { host, port } => {
@@ -250,7 +249,7 @@ async fn connects(location: &Location, within: Duration) -> Option<bool> {
             let connecting = tokio::net::TcpStream::connect((host, *port));
             timeout(within, connecting).await.ok().map(|connected| connected.is_ok())
         }
-        // A Unix socket that nobody serves refuses at once.
+        // A Unix socket without a server refuses at once.
         Location::Unix { .. } => Some(true),
     }
 }
@@ -290,7 +289,7 @@ mod tests {
     fn a_name_goes_only_after_failing_for_the_whole_period() {
         let absent = || Verdict::Absent("refused".into());
         let unreachable = || Verdict::Unreachable("timed out".into());
-        // For each look: its second, what the address said, and whether the name goes.
+        // For each ping: its second, its verdict, and whether the name is removed.
         let cases: &[(&str, &[(u64, Verdict, bool)])] = &[
             ("absent", &[(0, absent(), false), (19, absent(), false), (20, absent(), true)]),
             (
@@ -372,7 +371,7 @@ mod tests {
 
         for (greeting, expected) in [
             (&b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"[..], false),
-            // How a TLS server answers what is no handshake, and a handshake.
+            // A TLS server's answers to a message that is not a handshake, and to a handshake.
             (&[0x15, 3, 3, 0, 2, 2, 70], true),
             (&[0x16, 3, 3, 0, 90, 2], true),
         ] {
@@ -394,8 +393,7 @@ mod tests {
         }
     }
 
-    /// Many that are silent delay neither each other nor those that answer, also when they are asked
-    /// for the last time.
+    /// Many silent servers delay neither each other nor those that answer, also at the last ping.
     #[tokio::test]
     async fn the_silent_are_asked_all_at_once() {
         let store = Arc::new(Store::memory());
@@ -420,7 +418,7 @@ mod tests {
         cleaning.abort();
     }
 
-    /// The name of a daemon that is being restarted is taken from nobody.
+    /// A daemon that is being restarted keeps its name.
     #[tokio::test]
     async fn a_name_that_is_registered_again_during_a_pass_stays() {
         let store = Store::memory();

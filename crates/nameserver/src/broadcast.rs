@@ -1,7 +1,7 @@
 //! Discovery by broadcast: answers clients that ask the whole network where a nameserver is.
 //!
-//! The question is the UDP datagram `GET_NSURI`, the answer the nameserver's URI as text. IPv4 only,
-//! as in Pyro5: IPv6 has no broadcast.
+//! The question is the UDP datagram `GET_NSURI`, the answer the nameserver's URI as text. IPv4
+//! only, as in Pyro5: IPv6 has no broadcast.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};

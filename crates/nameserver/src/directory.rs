@@ -1,7 +1,7 @@
-//! Pyro5's operations on names: questions over the names as they are, and changes to be made.
+//! Pyro5's operations on names: questions and changes.
 //!
-//! Owns the rules (what `safe` means, what cannot be removed, how much is taken) and Pyro5's
-//! errors for breaking them. Knows nothing of calls and values, nor of where names are kept.
+//! Owns the rules (`safe`, the name that cannot be removed, the limits) and Pyro5's errors for
+//! breaking them. Must not know calls, values and the stores.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,19 +11,19 @@ use remote::{Exception, NAMESERVER_NAME, Uri};
 use crate::limits;
 use crate::store::{Change, Entry, Index, Named, Transaction};
 
-/// Which names are asked for.
+/// Names that a question asks for.
 #[derive(Clone, Debug)]
 pub(crate) enum Which {
-    /// Those that begin with this; all for "".
+    /// Names that begin with this; all for "".
     Prefix(String),
-    /// Those that have every one of these tags.
+    /// Names that have all of these tags.
     All(BTreeSet<String>),
-    /// Those that have one of these tags.
+    /// Names that have at least one of these tags.
     Any(BTreeSet<String>),
 }
 
 impl Which {
-    /// The names, if there are not more than `most` to look at.
+    /// The names; `None` if there are more than `most` to look at.
     pub(crate) fn find(&self, names: &Index, most: usize) -> Option<Vec<Named>> {
         match self {
             Which::Prefix(prefix) => {
@@ -37,7 +37,7 @@ impl Which {
         }
     }
 
-    /// What every such name begins with.
+    /// The prefix that all such names have.
     pub(crate) fn prefix(&self) -> &str {
         match self {
             Which::Prefix(prefix) => prefix,
@@ -50,7 +50,7 @@ impl Which {
         match self {
             Which::Prefix(_) => true,
             Which::All(tags) => !tags.is_empty() && tags.iter().all(|tag| entry.has(tag)),
-            // Through the shorter of both.
+            // Iterates over the shorter of both.
             Which::Any(tags) if entry.tags.len() < tags.len() => {
                 entry.tags.iter().any(|tag| tags.contains(&**tag))
             }
@@ -64,7 +64,7 @@ pub(crate) fn lookup(names: &Index, name: &str) -> Result<Arc<Entry>, Exception>
     names.get(name).cloned().ok_or_else(|| unknown(name))
 }
 
-/// The names that begin with `prefix`; all of them for "".
+/// The names that begin with `prefix`; all for "".
 pub(crate) fn list(names: &Index, prefix: &str) -> Vec<Named> {
     let named = |(name, entry): (&Arc<str>, &Arc<Entry>)| (Arc::clone(name), Arc::clone(entry));
     names.with_prefix(prefix).map(named).collect()
@@ -99,7 +99,7 @@ pub(crate) fn put(names: &mut Transaction<'_>, name: &str, entry: Entry) -> Resu
     Ok(())
 }
 
-/// Gives a name other tags.
+/// Replaces a name's tags.
 pub(crate) fn set_metadata(name: String, metadata: BTreeSet<String>) -> Result<Change, Exception> {
     limits::check_tags(&metadata)?;
     Ok(Box::new(move |names| {
@@ -112,13 +112,13 @@ pub(crate) fn set_metadata(name: String, metadata: BTreeSet<String>) -> Result<C
     }))
 }
 
-/// Removes a name; the number of names removed. The nameserver's own name stays.
+/// Removes a name, but not the nameserver's own; the number of names removed.
 pub(crate) fn remove(name: String) -> Change {
     Box::new(move |names| Ok(usize::from(name != NAMESERVER_NAME && names.remove(&name))))
 }
 
-/// Removes the names that begin with `prefix`; the number of names removed. The nameserver's own
-/// name stays.
+/// Removes the names that begin with `prefix`, but not the nameserver's own; the number of names
+/// removed.
 pub(crate) fn remove_all(prefix: String) -> Change {
     Box::new(move |names| {
         let found = list(names.index(), &prefix).into_iter().map(|(name, _)| name);
@@ -126,8 +126,8 @@ pub(crate) fn remove_all(prefix: String) -> Change {
     })
 }
 
-/// Removes names that were found; the number of those that were still there. The nameserver's own
-/// name stays.
+/// Removes names that a search has found, but not the nameserver's own; the number of names that
+/// were still there.
 pub(crate) fn remove_found(found: Vec<Named>) -> Change {
     Box::new(move |names| Ok(remove_each(names, found.into_iter().map(|(name, _)| name))))
 }
@@ -136,7 +136,7 @@ fn remove_each(names: &mut Transaction<'_>, found: impl Iterator<Item = Arc<str>
     found.filter(|name| **name != *NAMESERVER_NAME && names.remove(name)).count()
 }
 
-/// Removes a name unless it was registered again in the meantime, be it with the same URI.
+/// Removes a name unless it has been registered again meanwhile, also with the same URI.
 pub(crate) fn drop_if_still(name: Arc<str>, registration: u64) -> Change {
     Box::new(move |names| {
         let entry = names.index().get(&name);

@@ -1,8 +1,8 @@
 //! Pyro5's nameserver: a directory of names, served as the object `Pyro.NameServer`.
 //!
 //! Owns the rules of names, their storage ([`Store`]), the object that clients call
-//! ([`NameServerObject`]), leases, autoclean and discovery by broadcast. Refuses to know configuration files,
-//! command lines and the process that it runs in.
+//! ([`NameServerObject`]), leases, autoclean and discovery by broadcast. Must not know
+//! configuration files, command lines and the process that it runs in.
 
 mod arguments;
 pub mod autoclean;

@@ -19,8 +19,8 @@ use crate::store::{Change, Store};
 /// Calls of a batch in one transaction, at most: other clients wait for its end.
 const MAX_CALLS_PER_TRANSACTION: usize = 1000;
 
-/// Names and tags that are looked at while the index is locked, at most; a list that needs more is a
-/// search.
+/// Names and tags that are looked at while the index is locked, at most; a list that needs more is
+/// a search.
 const MAX_LOOKED_AT: usize = 1000;
 
 /// The nameserver's object. Clones share its names and the permits of its searches.
@@ -98,8 +98,8 @@ impl NameServerObject {
         Value::List(results)
     }
 
-    /// Answers quick calls within one transaction, up to the first that raises. What was changed
-    /// before that stays.
+    /// Answers quick calls within one transaction, up to the first that raises. Changes before
+    /// that stay.
     async fn answer_transaction(
         &self,
         calls: Vec<NameCall>,

@@ -1,8 +1,8 @@
 //! Searches and large answers on blocking threads.
 //!
-//! A search copies the names that it may be about and compares the copies: lookups and changes never
-//! wait for a comparison. Each search has a deadline, and ends when its caller is gone. Patterns may
-//! be costly, so they have other permits than lists: a list never waits for a pattern.
+//! A search copies the names that it may be about and compares the copies: lookups and changes
+//! never wait for a comparison. Each search has a deadline, and ends when its caller is gone.
+//! Patterns may be costly, so they have other permits than lists: a list never waits for a pattern.
 
 use std::num::NonZero;
 use std::ops::Bound;

@@ -65,7 +65,7 @@ struct Conflict {
     error: Option<Exception>,
 }
 
-/// What a name needs.
+/// The work that a name needs.
 enum Need {
     /// Its lease has been renewed.
     Nothing,
@@ -205,7 +205,7 @@ impl Wanted {
         }
     }
 
-    /// Writes the name if it still needs that. What one name is refused says nothing of the others.
+    /// Writes the name if it still needs that. A refusal concerns this name only.
     fn write_to(self, names: &mut Transaction<'_>) -> Option<Conflict> {
         let (entry, theirs) = match self.renew_in(names.index()) {
             Need::Nothing => return None,
@@ -214,7 +214,7 @@ impl Wanted {
         };
         let error = match self.uri.parse::<Uri>() {
             Err(error) => Some(Exception::pyro_error(error.to_string())),
-            // It would lapse with whoever took it.
+            // It would lapse with the daemon that took it.
             Ok(_) if self.name == NAMESERVER_NAME => {
                 Some(Exception::naming_error("the nameserver's own name has no lease"))
             }

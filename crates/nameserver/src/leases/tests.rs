@@ -1,4 +1,4 @@
-//! What a lease promises: names lapse without a renewal, and only those that have one.
+//! Tests of leases: names lapse without a renewal, and only those that have one.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 

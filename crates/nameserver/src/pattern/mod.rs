@@ -1,7 +1,7 @@
 //! Python's regular expressions for names, run in linear time by crate `regex`.
 //!
-//! [`translate`] writes a pattern in the syntax of `regex`. Constructs that no engine runs in linear
-//! time (look-around, back-references, atomic groups) are refused in words.
+//! [`translate`] writes a pattern in the syntax of `regex`. Constructs that no engine runs in
+//! linear time (look-around, back-references, atomic groups) are refused in words.
 //!
 //! Two differences from Python: a `$` takes the new line at a name's end that it stands before, so
 //! that nothing after it can match that new line again; `\b` follows Unicode's definition of words.

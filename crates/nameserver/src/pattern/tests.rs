@@ -1,4 +1,5 @@
-//! What patterns match. `tests/test_nameserver_regex.py` asks Python itself about many more.
+//! Tests of patterns and the names that they match. `tests/test_nameserver_regex.py` asks Python
+//! itself about many more.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 

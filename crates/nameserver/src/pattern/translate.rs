@@ -1,9 +1,9 @@
 //! Translation of Python's regular expressions into the syntax of crate `regex`.
 //!
-//! Python (3.11 and later) decides what a pattern means and which patterns are wrong. What `regex`
-//! reads otherwise is written in its words: sets of characters, escapes, edges, a `{` that counts
-//! nothing. Errors that both have in common are left to `regex`. Groups are only brackets, since no
-//! caller asks what a group has matched; so `a*?` becomes `a*`.
+//! Python (3.11 and later) decides what a pattern means and which patterns are wrong. Constructs
+//! that `regex` reads otherwise are written in its syntax: sets of characters, escapes, edges, a
+//! `{` that counts nothing. Errors that both have in common are left to `regex`. Groups are only
+//! brackets, since no caller asks what a group has matched; so `a*?` becomes `a*`.
 
 use super::classes::{Escape, class, range, read_class, read_escape};
 use super::reader::{Flags, Reader, Result, SyntaxError};

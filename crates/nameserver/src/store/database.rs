@@ -1,7 +1,7 @@
-//! The database file: opening, reading, writing, and setting aside one that is corrupt.
+//! The database file: opening, reading, writing, and setting aside a corrupt one.
 //!
-//! Owns the connection and what its errors mean. While it is open nobody else can use the file:
-//! the names in memory are the truth, and a second writer would make them a lie.
+//! Owns the connection and the meaning of its errors. While it is open no other process can use the
+//! file: a second writer would make the names in memory wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -19,33 +19,33 @@ use super::index::Entry;
 use super::transaction::Step;
 use super::{lease, migrations};
 
-/// A nameserver that has just been killed may still hold the file.
-const BUSY: Duration = Duration::from_secs(3);
+/// Time to wait for a file that another process holds: a nameserver that has just been killed.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// An open file.
 pub(super) struct Database {
     connection: Connection,
     file: PathBuf,
-    /// Its device and its number there: what has them is this file, whatever its name.
+    /// Device and inode of the file, which stay when its name changes.
     identity: Option<(u64, u64)>,
-    /// Where SQLite keeps what is written before it goes into the file,
+    /// SQLite's write-ahead log.
     log: PathBuf,
-    /// and which file that is, once something was written.
+    /// Device and inode of the log, once something was written.
     log_identity: Option<(u64, u64)>,
 }
 
-/// Why a file cannot be gone on with.
+/// The reason why a file cannot be used any longer.
 #[derive(Clone, Debug)]
 pub(super) enum Loss {
     Corrupt(String),
     Deleted,
-    /// Another file has its name.
+    /// Another file has the name.
     Replaced,
-    /// The file is there, and the log with its latest changes is not.
+    /// The log with the latest changes is gone, the file is not.
     Log,
 }
 
-/// Why a database cannot be used.
+/// An error of a database.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     #[error("the database {} is corrupt: {reason}", file.display())]
@@ -89,8 +89,8 @@ pub enum DatabaseError {
 type Names = Vec<(String, Entry)>;
 
 impl Database {
-    /// Opens a file with its names; a corrupt one is set aside, in favour of a new one. What is to
-    /// be told about that comes last.
+    /// Opens a file with its names; a corrupt file is set aside and replaced by a new one. The
+    /// notice about that comes last.
     pub(super) fn open_or_replace(
         file: &Path,
     ) -> Result<(Database, Names, Option<String>), DatabaseError> {
@@ -113,12 +113,12 @@ impl Database {
     fn open(file: &Path) -> Result<Database, DatabaseError> {
         let failed = |source| DatabaseError::of("open", file, source);
         let mut connection = Connection::open(file).map_err(failed)?;
-        connection.busy_timeout(BUSY).map_err(failed)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
         connection
             .execute_batch(
                 // Exclusive before the first access, so that the write-ahead log needs no shared
-                // memory (and works on a network drive). FULL: what is acknowledged must survive
-                // a power cut too; names of programs that are not ours come back by nobody. Many
+                // memory (and works on a network drive). FULL: an acknowledged change must
+                // survive a power cut, since nobody renews the names of stock programs. Many
                 // changes share one wait for the disk (see `writer`).
                 "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; \
                  PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
@@ -133,14 +133,15 @@ impl Database {
         if found > migrations::LATEST {
             return Err(DatabaseError::Newer { file: file.to_path_buf(), found });
         }
-        // Tags that some tool has left of a name would be those of the next one with its number.
+        // A tool may have left the tags of a removed name; the next name with its id must not get
+        // them.
         connection
             .execute(
                 "DELETE FROM pyro_metadata WHERE object NOT IN (SELECT id FROM pyro_names)",
                 [],
             )
             .map_err(failed)?;
-        // SQLite has its log beside the file that a link points to.
+        // SQLite keeps its log beside the target of a link.
         let real = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_path_buf());
         Ok(Database {
             connection,
@@ -151,8 +152,7 @@ impl Database {
         })
     }
 
-    /// Everything in the file. Rows that nobody could have registered are left alone, with a
-    /// warning.
+    /// The names in the file. Rows that hold no text are skipped with a warning.
     fn names(&self) -> Result<Names, DatabaseError> {
         let mut strange = 0;
         let names = self.read(&mut strange).map_err(|source| self.error("read", source))?;
@@ -193,13 +193,13 @@ impl Database {
         Ok(entries.into_values().map(entry).collect())
     }
 
-    /// Writes what the steps come to, all of it or nothing; on the disk when it returns.
+    /// Writes the result of steps, all of it or nothing. It is on the disk at the return.
     pub(super) fn write(&mut self, steps: &[Step]) -> Result<(), DatabaseError> {
-        // Only the last word on each name counts.
+        // Only the last step of each name counts.
         let last: BTreeMap<&str, Option<&Arc<Entry>>> =
             steps.iter().map(|step| (&*step.name, step.after.as_ref())).collect();
         self.put(&last).map_err(|source| self.error("write", source))?;
-        // There is one by now, and checkpoints go on in the same one until the file is closed.
+        // The log exists by now, and stays the same file until the database is closed.
         if self.log_identity.is_none() {
             self.log_identity = identity_of(&self.log);
         }
@@ -253,7 +253,7 @@ impl Database {
         transaction.commit()
     }
 
-    /// Whether the file is not where it was opened any more: what is written there is lost.
+    /// The loss of the file, if its name no longer leads to it.
     pub(super) fn loss(&self) -> Option<Loss> {
         match std::fs::metadata(&self.file) {
             Ok(metadata) if self.identity == Some(identity(&metadata)) => {
@@ -261,7 +261,7 @@ impl Database {
             }
             Ok(_) => Some(Loss::Replaced),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Loss::Deleted),
-            // Whether it is there cannot be seen; the next write may tell.
+            // Not known; the next write may fail.
             Err(_) => None,
         }
     }
@@ -274,8 +274,8 @@ impl Database {
         }
     }
 
-    /// Gives the file up; where it is. Our log stays with a file of ours only: SQLite would apply
-    /// it to a file that has been put in its place.
+    /// Closes a lost file; its path. The log of a replaced file is removed: SQLite would apply it
+    /// to the file that has taken its place.
     pub(super) fn close(self, loss: &Loss) -> PathBuf {
         let Database { connection, file, log, log_identity, .. } = self;
         drop(connection);
@@ -288,10 +288,10 @@ impl Database {
         file
     }
 
-    /// A new file that holds what `steps` come to. What is to be told about it when it is there is
-    /// in `told`, also where an attempt has failed: the next one finds no trace of what was lost.
-    /// Whatever is there already is set aside. The old one must be closed: at its close SQLite
-    /// removes the log of whatever has its name then.
+    /// A new file that holds the result of `steps`; a file that has its name is set aside. The
+    /// notice about it is in `told`, also after a failed attempt, since the next attempt finds no
+    /// trace of the loss. The old file must be closed: at its close SQLite removes the log of the
+    /// file that has its name then.
     pub(super) fn begin(
         file: &Path,
         loss: &Loss,
@@ -316,7 +316,7 @@ impl Database {
             Ok(database)
         });
         begun.inspect_err(|_| {
-            // It holds nothing that was there before, and would be set aside the next time.
+            // It holds no earlier names, and the next attempt would set it aside.
             let _ = std::fs::remove_file(file);
             remove_leftovers(file);
         })
@@ -345,7 +345,7 @@ impl DatabaseError {
     }
 }
 
-/// Renames a file, and its log with it; what to tell about it.
+/// Renames a file and its log; the notice about it.
 fn set_aside(file: &Path, loss: &Loss) -> Result<String, DatabaseError> {
     let kind = match loss {
         Loss::Corrupt(_) => "corrupt",
@@ -365,7 +365,7 @@ fn set_aside(file: &Path, loss: &Loss) -> Result<String, DatabaseError> {
     for suffix in LEFTOVERS {
         let mut to = OsString::from(&aside);
         to.push(suffix);
-        // Mostly there is none.
+        // Mostly it does not exist.
         let _ = std::fs::rename(beside(file, suffix), to);
     }
     let (file, aside) = (file.display(), aside.display());
@@ -402,9 +402,9 @@ fn remove_leftovers(file: &Path) {
     }
 }
 
-/// What SQLite adds to the file's name for its write-ahead log,
+/// Suffix of SQLite's write-ahead log.
 const LOG: &str = "-wal";
-/// and for all that it may leave beside the file.
+/// Suffixes of all files that SQLite may leave beside the database.
 const LEFTOVERS: [&str; 3] = [LOG, "-shm", "-journal"];
 
 fn beside(file: &Path, suffix: &str) -> PathBuf {

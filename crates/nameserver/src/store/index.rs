@@ -1,7 +1,6 @@
-//! The names in memory, from which every question is answered.
+//! Index of the names in memory: by name, by prefix, by tag.
 //!
-//! Owns the entries and the quick ways to them: by name, by prefix, by tag. Knows nothing of
-//! files, and nothing of what may be registered.
+//! Counts the memory that the names take. Files and the rules of names must not be known here.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem::size_of;
@@ -12,26 +11,26 @@ use std::time::Duration;
 
 use super::lease::Lease;
 
-/// Memory that a name takes beside its texts, in bytes: its places here, its entry, and what the
-/// allocator adds to each. As measured, rounded up.
+/// Memory for a name beside its texts, in bytes: its nodes here, its entry, and the allocator's
+/// share. As measured, rounded up.
 const PER_NAME: usize = 200;
 /// The same for a lease, and for its name in the set of those that have one.
 const PER_LEASE: usize = 128;
-/// The same for each tag of a name.
+/// Memory for each tag of a name, in bytes.
 const PER_USE: usize = 3 * size_of::<Arc<str>>();
-/// The same for each tag, however many names have it.
+/// Memory for each tag beside its text, in bytes, however many names have it.
 const PER_TAG: usize = 300;
 
-/// What is known of a name. Entries are equal when the same is kept of them.
+/// The entry of a name. Entries are equal when the database keeps the same of them.
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub uri: Box<str>,
-    /// Sorted; each once. The index shares their texts among all entries.
+    /// Sorted, without duplicates. All entries of an index share their texts.
     pub tags: Box<[Arc<str>]>,
     /// Of a name that lapses unless it is renewed.
     pub lease: Option<Arc<Lease>>,
-    /// Which registration it is of, among all of this process: a name that is registered again, be
-    /// it with the same URI, has another.
+    /// Number of the registration in this process. A name that is registered again, also with the
+    /// same URI, has another.
     pub registration: u64,
 }
 
@@ -43,17 +42,17 @@ impl PartialEq for Entry {
 
 impl Eq for Entry {}
 
-/// A name with what is known of it; cheap to hand out.
+/// A name with its entry; cheap to clone.
 pub(crate) type Named = (Arc<str>, Arc<Entry>);
 
-/// The names.
+/// Index of all names.
 #[derive(Debug, Default)]
 pub struct Index {
     entries: BTreeMap<Arc<str>, Arc<Entry>>,
     tagged: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
     /// Names that have a lease.
     leased: BTreeSet<Arc<str>>,
-    /// How much memory all of it takes.
+    /// Memory that all names take.
     bytes: usize,
     revision: u64,
 }
@@ -76,7 +75,7 @@ impl Entry {
         Entry { lease: Some(Arc::new(Lease::new(length))), ..self }
     }
 
-    /// Whether it has a tag.
+    /// Whether the name has a tag.
     pub fn has(&self, tag: &str) -> bool {
         self.tags.binary_search_by(|known| (**known).cmp(tag)).is_ok()
     }
@@ -91,7 +90,7 @@ impl Index {
         self.entries.len()
     }
 
-    /// How much memory all of it would take with this entry, in place of what the name has.
+    /// Memory that all names would take with this entry in place of the name's present one.
     pub(crate) fn bytes_with(&self, name: &str, entry: &Entry) -> usize {
         let old = self.get(name);
         let freed = old.map_or(0, |old| self.cost(name, old, |users| users == 1));
@@ -104,7 +103,7 @@ impl Index {
         rest.saturating_add(own_cost(name, entry)).saturating_add(added)
     }
 
-    /// What an entry takes, with those of its tags that so many names have.
+    /// Memory for an entry, with those of its tags whose number of names `counts`.
     fn cost(&self, name: &str, entry: &Entry, counts: impl Fn(usize) -> bool) -> usize {
         let tags = entry.tags.iter().filter(|tag| counts(self.users(tag)));
         own_cost(name, entry) + tags.map(tag_cost).sum::<usize>()
@@ -114,7 +113,7 @@ impl Index {
         self.tagged.get(tag).map_or(0, BTreeSet::len)
     }
 
-    /// Lets an entry share its tags' texts with the others.
+    /// Makes an entry share its tags' texts with the others.
     pub(crate) fn share(&self, entry: &mut Entry) {
         for tag in &mut entry.tags {
             if let Some((known, _)) = self.tagged.get_key_value(&**tag) {
@@ -123,7 +122,7 @@ impl Index {
         }
     }
 
-    /// Another one after every change.
+    /// A number that every change increases.
     pub(crate) fn revision(&self) -> u64 {
         self.revision
     }
@@ -132,10 +131,10 @@ impl Index {
         self.entries.get(name)
     }
 
-    /// Sets or takes out a name; what was there before.
+    /// Sets or removes a name; its entry before.
     pub(crate) fn put(&mut self, name: &Arc<str>, entry: Option<Arc<Entry>>) -> Option<Arc<Entry>> {
         self.revision += 1;
-        // One text for all places of a name.
+        // All nodes of a name share one text.
         let known = self.entries.get_key_value(name).map(|(known, _)| Arc::clone(known));
         let name = &known.unwrap_or_else(|| Arc::clone(name));
         let before = match &entry {
@@ -175,7 +174,7 @@ impl Index {
         self.with_prefix_from(prefix, Bound::Included(prefix))
     }
 
-    /// The same from one of them on.
+    /// As [`with_prefix`](Self::with_prefix), from a name on.
     pub(crate) fn with_prefix_from<'a>(
         &'a self,
         prefix: &'a str,
@@ -183,7 +182,7 @@ impl Index {
     ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<Entry>)> {
         self.entries
             .range::<str, _>((first, Bound::Unbounded))
-            // An empty prefix is every name's: no look at each of them.
+            // Every name has an empty prefix, and its text need not be read.
             .take_while(move |(name, _)| prefix.is_empty() || name.starts_with(prefix))
     }
 
@@ -201,7 +200,7 @@ impl Index {
                 None => return Some(Vec::new()),
             }
         }
-        // Through the rarest tag, the others only looked up.
+        // Iterates over the rarest tag's names and looks the others up.
         sets.sort_by_key(|names| names.len());
         let Some((rarest, others)) = sets.split_first() else { return Some(Vec::new()) };
         if rarest.len().saturating_mul(sets.len()) > most {
@@ -211,7 +210,8 @@ impl Index {
         Some(wanted.filter_map(|name| self.named(name)).collect())
     }
 
-    /// Entries that have at least one of `tags`; `None` where there are more than `most` to look at.
+    /// Entries that have at least one of `tags`; `None` where there are more than `most` to look
+    /// at.
     pub(crate) fn with_any(&self, tags: &BTreeSet<String>, most: usize) -> Option<Vec<Named>> {
         let sets = || tags.iter().filter_map(|tag| self.tagged.get(tag.as_str()));
         if sets().map(BTreeSet::len).sum::<usize>() > most {
@@ -226,7 +226,7 @@ impl Index {
     }
 }
 
-/// What a name and its entry take, without its tags' texts.
+/// Memory for a name and its entry without its tags' texts.
 fn own_cost(name: &str, entry: &Entry) -> usize {
     let lease = if entry.lease.is_some() { PER_LEASE } else { 0 };
     PER_NAME + name.len() + entry.uri.len() + entry.tags.len() * PER_USE + lease

@@ -2,7 +2,7 @@
 //!
 //! Only names that Ferrolab's own daemons register have one. The database keeps the length and not
 //! the deadline, so that a renewal writes nothing; a lease that is read from there begins anew.
-//! What happens at its end is in [`leases`](crate::leases).
+//! Its end is in [`leases`](crate::leases).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -71,8 +71,8 @@ pub(super) fn prepare_table(transaction: &Transaction<'_>, is_needed: bool) -> R
     Ok(is_needed || exists(transaction, TABLE)?)
 }
 
-/// The lengths of all leases, by name. A row counts only while the name has the row's URI: a program
-/// that does not know the table may have removed the name and registered another one.
+/// The lengths of all leases, by name. A row counts only while the name has the row's URI: a
+/// program that does not know the table may have removed the name and registered another one.
 pub(super) fn read_lengths(connection: &Connection) -> Result<HashMap<String, Duration>> {
     let mut lengths = HashMap::new();
     if !exists(connection, TABLE)? {

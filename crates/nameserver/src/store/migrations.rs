@@ -1,12 +1,12 @@
 //! The database's schema, as numbered steps.
 //!
-//! Owns the tables. Pyro5's two stay as its own nameserver makes them, so that it can use the
-//! file before us and after us; what is ours is beside them. `PRAGMA user_version`, which Pyro5
-//! leaves alone, counts the steps that a file has had.
+//! Pyro5's two tables stay as its own nameserver makes them, so that both nameservers can use the
+//! file; additions stand beside them. `PRAGMA user_version`, which Pyro5 leaves alone, counts the
+//! steps that a file has had.
 
 use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
 
-/// Each brings a file from the version that is its place in the list to the next.
+/// Steps; each brings a file from the version of its position in the list to the next one.
 const MIGRATIONS: &[fn(&Transaction<'_>) -> Result<()>] = &[pyro5_tables, index_of_metadata];
 
 /// The version of a file that has had all of them.
@@ -27,8 +27,8 @@ pub(super) fn run(connection: &mut Connection) -> Result<i64> {
     Ok(found)
 }
 
-/// 1: the tables of Pyro5's nameserver. A file from before it knew metadata is brought up to
-/// that, as Pyro5 does it.
+/// 1: the tables of Pyro5's nameserver. A file from before Pyro5 had metadata gets its table, as
+/// Pyro5 does it.
 fn pyro5_tables(transaction: &Transaction<'_>) -> Result<()> {
     const NAMES: &str = "CREATE TABLE pyro_names \
         (id integer PRIMARY KEY, name nvarchar NOT NULL UNIQUE, uri nvarchar NOT NULL)";
@@ -50,7 +50,7 @@ fn pyro5_tables(transaction: &Transaction<'_>) -> Result<()> {
     Ok(())
 }
 
-/// 2: without it, a name's tags are found only by reading all tags of all names.
+/// 2: an index for the tags of a name, which would otherwise be found by reading all tags.
 fn index_of_metadata(transaction: &Transaction<'_>) -> Result<()> {
     transaction.execute_batch(
         "CREATE INDEX IF NOT EXISTS ferrolab_metadata_object ON pyro_metadata(object)",

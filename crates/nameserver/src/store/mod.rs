@@ -1,9 +1,8 @@
-//! Where a nameserver keeps its names: always in memory, and in a database where it is to
-//! remember them.
+//! Store of names: an index in memory, and a database for `storage: sql`.
 //!
-//! Owns how a change becomes lasting before it is acknowledged. Every question is answered from
-//! memory; changes of a nameserver with a database go through one thread, which owns it. Knows
-//! nothing of calls and of what may be registered: a change is a function over a [`Transaction`].
+//! Every question is answered from memory. Changes of a store with a database go through the one
+//! thread that owns it, and are acknowledged when they are on the disk. A change is a function over
+//! a [`Transaction`]; calls and the rules of names must not be known here.
 
 mod database;
 mod index;
@@ -26,13 +25,13 @@ use transaction::{SharedIndex, write};
 use crate::store::database::Database;
 use crate::store::writer::Writer;
 
-/// What came of a change: known at once, or when it is on the disk.
+/// The outcome of a change: known at once, or when it is on the disk.
 pub enum Changed {
     Now(Result<usize, Exception>),
     Later(BoxFuture<Result<usize, Exception>>),
 }
 
-/// The names, and where they are kept.
+/// The names, in memory and perhaps in a database.
 pub struct Store {
     index: SharedIndex,
     keeping: Keeping,
@@ -44,13 +43,13 @@ enum Keeping {
 }
 
 impl Store {
-    /// Names that are gone with the process.
+    /// A store in memory only.
     pub fn memory() -> Self {
         Store { index: SharedIndex::default(), keeping: Keeping::Memory }
     }
 
-    /// Names in the database `file`, which is made where there is none. One that is corrupt is
-    /// set aside; what is told about that comes second.
+    /// A store with the database `file`, which is made if it does not exist. A corrupt file is set
+    /// aside; the notice about that comes second.
     ///
     /// # Errors
     /// The file cannot be used, and is not corrupt.
@@ -66,7 +65,7 @@ impl Store {
         Ok((Store { index, keeping: Keeping::Database(writer) }, set_aside))
     }
 
-    /// The names as they are now. Not to be held for long: changes wait.
+    /// The names as they are now. Changes wait while the guard is held.
     pub fn read(&self) -> RwLockReadGuard<'_, Index> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -83,8 +82,8 @@ impl Store {
         }
     }
 
-    /// Tells when the database stops taking changes, and when it takes them again; `None` where
-    /// there is none.
+    /// The reason why the database refuses changes, as it comes and goes; `None` for a store
+    /// without a database.
     pub fn trouble(&self) -> Option<watch::Receiver<Option<String>>> {
         match &self.keeping {
             Keeping::Memory => None,

@@ -1,4 +1,4 @@
-//! What a store promises of its database: kept, undone, set aside, and left to Pyro5.
+//! Tests of a store's database: names are kept, undone, set aside, and left to Pyro5.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
@@ -232,7 +232,7 @@ fn names_in(file: &Path) -> Vec<String> {
     names.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
-/// What somebody puts there is theirs: our log must not be applied to it.
+/// A file that another program puts there keeps its content: our log must not be applied to it.
 #[tokio::test]
 async fn a_database_that_was_put_in_the_place_is_kept_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
@@ -272,7 +272,7 @@ async fn a_log_that_is_deleted_or_replaced_is_missed() {
         let trouble = store.trouble().unwrap();
         let is_told = || trouble.borrow().as_ref().is_some_and(|told| told.contains("the log of"));
         wait_for("it is told of", is_told).await;
-        // What a process that is killed now would leave.
+        // The file that a process which is killed now would leave.
         let copy = folder.path().join("copy.sql");
         std::fs::copy(&file, &copy).unwrap();
         std::fs::copy(&log, folder.path().join("copy.sql-wal")).unwrap();
@@ -378,7 +378,8 @@ async fn a_file_from_before_metadata_is_brought_up_to_date() {
     assert_eq!(names(&Store::open(&file).unwrap().0), ["new", "old"]);
 }
 
-/// Programs that know no leases (Pyro5's nameserver, Ferrolab 0.1.0) may have had the file meanwhile.
+/// Programs that know no leases (Pyro5's nameserver, Ferrolab 0.1.0) may have had the file
+/// meanwhile.
 #[tokio::test]
 async fn a_lease_is_kept_for_as_long_as_its_name_has_the_uri() {
     let folder = tempfile::tempdir().unwrap();

@@ -62,7 +62,7 @@ impl Transaction<'_> {
         let name: Arc<str> = Arc::from(name);
         let before = self.index.put(&name, after.clone());
         let was_there = before.is_some();
-        // What is as before need not be written.
+        // An unchanged entry need not be written.
         if before != after {
             self.steps.push(Step { name, before, after });
         }

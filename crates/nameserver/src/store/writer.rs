@@ -1,9 +1,9 @@
-//! The thread that owns the database.
+//! The thread that owns the database and writes changes to it in order.
 //!
-//! Owns the order of changes and when they are acknowledged: not before they are on the disk. While
-//! the disk is busy with some, the next ones gather and go together, so that a wait for the disk
-//! is shared. A change that cannot be kept is undone and refused. A file that is deleted or replaced
-//! while it is open would take all of it along: it is looked at every second, and written anew.
+//! A change is acknowledged when it is on the disk. Changes that arrive while the disk is busy are
+//! written together, so that they share one wait. A change that cannot be written is undone and
+//! refused. A file that is deleted or replaced while it is open would lose all names: it is checked
+//! every second, and written anew.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,44 +19,44 @@ use super::database::{Database, DatabaseError, Loss};
 use super::index::Entry;
 use super::transaction::{Change, SharedIndex, Step, Transaction, undo, write};
 
-/// Changes that may wait; who has more waits to hand them over.
-const QUEUE: usize = 1024;
-/// Changes that go to the disk together, at most.
-const TOGETHER: usize = 1024;
+/// Changes in the queue; a caller waits for room in it.
+const QUEUE_LENGTH: usize = 1024;
+/// Changes that are written together, at most.
+const MAX_CHANGES_PER_WRITE: usize = 1024;
 
-/// Between two looks at the file.
-const LOOK: Duration = Duration::from_secs(1);
+/// Time between two checks of the file.
+const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 type Reply = oneshot::Sender<Result<usize, Exception>>;
 
-/// What the thread is to do.
+/// A message to the thread.
 enum Order {
     Change(Change, Reply),
-    /// Look whether the file is still there.
-    Look,
+    /// Check that the file is still there.
+    CheckFile,
 }
 
-/// The way to the thread.
+/// Handle of the thread.
 pub(super) struct Writer {
     orders: Mutex<Option<mpsc::Sender<Order>>>,
-    _looking: AbortOnDropHandle<()>,
+    _checking: AbortOnDropHandle<()>,
     trouble: watch::Receiver<Option<String>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
     pub(super) fn start(database: Database, index: SharedIndex) -> Result<Self, DatabaseError> {
-        let (orders, queue) = mpsc::channel(QUEUE);
+        let (orders, queue) = mpsc::channel(QUEUE_LENGTH);
         let (trouble, told) = watch::channel(None);
         let thread = std::thread::Builder::new()
             .name("names".into())
             .spawn(move || Loop::new(database, index, trouble).run(queue))
             .map_err(DatabaseError::Thread)?;
-        // Weak: it keeps the thread from nothing.
-        let looking = tokio::spawn(look(orders.downgrade()));
+        // Weak, so that the thread can end.
+        let checking = tokio::spawn(request_file_checks(orders.downgrade()));
         Ok(Writer {
             orders: Mutex::new(Some(orders)),
-            _looking: AbortOnDropHandle::new(looking),
+            _checking: AbortOnDropHandle::new(checking),
             trouble: told,
             thread: Mutex::new(Some(thread)),
         })
@@ -92,24 +92,24 @@ impl Writer {
     }
 }
 
-/// Has the file looked at, for as long as there is somebody to do it.
-async fn look(orders: mpsc::WeakSender<Order>) {
+/// Asks for checks of the file, as long as the thread runs.
+async fn request_file_checks(orders: mpsc::WeakSender<Order>) {
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(FILE_CHECK_INTERVAL).await;
         let Some(orders) = orders.upgrade() else { return };
-        // Where there is no room the file is written to all the time.
-        let _ = orders.try_send(Order::Look);
+        // While the queue is full every write checks the file.
+        let _ = orders.try_send(Order::CheckFile);
     }
 }
 
-/// Where changes go.
+/// The file that changes are written to.
 enum Place {
     Open(Database),
-    /// The database was lost, and there is no new one yet.
+    /// The database is lost, and a new one could not be made yet.
     Lost {
         file: PathBuf,
         loss: Loss,
-        /// What is to be told when there is one, if that is known already.
+        /// The notice for when there is a new one, if it is known already.
         told: Option<String>,
     },
 }
@@ -117,9 +117,9 @@ enum Place {
 struct Loop {
     place: Place,
     index: SharedIndex,
-    /// What has become of the file; told until the end.
+    /// The notice about a lost file; shown until the process ends.
     notice: Option<String>,
-    /// Why nothing can be kept.
+    /// The reason why changes are refused.
     refusal: Option<String>,
     trouble: watch::Sender<Option<String>>,
 }
@@ -133,29 +133,29 @@ impl Loop {
         while let Some(first) = queue.blocking_recv() {
             let mut changes = Vec::new();
             let mut next = Some(first);
-            let mut is_to_look = false;
+            let mut is_to_check = false;
             while let Some(order) = next {
                 match order {
                     Order::Change(change, reply) => changes.push((change, reply)),
-                    Order::Look => is_to_look = true,
+                    Order::CheckFile => is_to_check = true,
                 }
-                next = match changes.len() < TOGETHER {
+                next = match changes.len() < MAX_CHANGES_PER_WRITE {
                     true => queue.try_recv().ok(),
                     false => None,
                 };
             }
-            if is_to_look {
-                self.look();
+            if is_to_check {
+                self.check_file();
             }
             if !changes.is_empty() {
                 self.carry_out(changes);
             }
         }
-        // What closes must be there to be opened again.
-        self.look();
+        // The file must exist for the next start.
+        self.check_file();
     }
 
-    fn look(&mut self) {
+    fn check_file(&mut self) {
         let refused = self.renew().err().map(|error| error.to_string());
         self.tell(refused);
     }
@@ -167,7 +167,7 @@ impl Loop {
             let mut index = write(&self.index);
             for (change, reply) in orders {
                 let (outcome, mut its_steps) = Transaction::run(&mut index, change);
-                // An answer that rests on others' unwritten steps waits for those all the same.
+                // Acknowledged together: an outcome may rest on steps of changes before it.
                 done.push((outcome, reply));
                 steps.append(&mut its_steps);
             }
@@ -179,7 +179,7 @@ impl Loop {
         });
         self.tell(refusal.as_ref().map(Exception::message));
         for (outcome, reply) in done {
-            // Who does not wait for the answer any more does not want it.
+            // The caller may be gone.
             let _ = reply.send(match &refusal {
                 Some(refusal) => outcome.and(Err(refusal.clone())),
                 None => outcome,
@@ -189,7 +189,7 @@ impl Loop {
 
     fn keep(&mut self, steps: &[Step]) -> Result<(), DatabaseError> {
         if self.renew()? {
-            // These steps were in the index already.
+            // The new file was written from the index, which has these steps.
             return Ok(());
         }
         let Place::Open(database) = &mut self.place else { return Ok(()) };
@@ -199,7 +199,7 @@ impl Loop {
         }
     }
 
-    /// Begins a new file where the old one is lost; true if there is a new one.
+    /// Makes a new file if the old one is lost; true if it did.
     fn renew(&mut self) -> Result<bool, DatabaseError> {
         let loss = match &self.place {
             Place::Lost { loss, .. } => Some(loss.clone()),
@@ -211,7 +211,7 @@ impl Loop {
         }
     }
 
-    /// Writes everything that is known to a new file.
+    /// Writes all names to a new file.
     fn begin(&mut self, loss: Loss) -> Result<(), DatabaseError> {
         let everything: Vec<Step> = {
             let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
@@ -243,7 +243,7 @@ impl Loop {
         }
     }
 
-    /// Told and logged once, not for every change.
+    /// Reports and logs a refusal once, not for every change.
     fn tell(&mut self, refusal: Option<String>) {
         if self.refusal != refusal {
             match &refusal {
