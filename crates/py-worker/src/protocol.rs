@@ -71,6 +71,16 @@
 //! register      (id, members, service)
 //! unregister    (id)
 //! ```
+//!
+//! Records on the log socket begin with a name too; `output.rs` reads what `worker/stdio.py` and
+//! `worker/logging_bridge.py` write.
+//!
+//! ```text
+//! log records
+//! out           (service, line)             a line that Python code printed
+//! err           (service, line)
+//! log           (service, level, logger, message, traceback)
+//! ```
 
 /// Version of the protocol; the worker's `hello` must carry the same.
 pub(crate) const VERSION: i64 = 1;

@@ -3,8 +3,6 @@
 Sends records however a driver configures `logging`: the root logger has no handler of the worker's,
 so the driver's `basicConfig` works as in a plain program, and `dictConfig` removes nothing.
 
-    ("log", service, level, logger, message, traceback)
-
 A handler that writes to the standard streams is skipped: its output is in the log already.
 """
 

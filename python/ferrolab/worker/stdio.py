@@ -3,8 +3,6 @@
 Owns the stream of records. A record says which service it belongs to, where that can be known:
 each call runs on one thread, and the thread knows the service of its call.
 
-    ("out" or "err", service, line)    a line that Python code printed
-
 A driver's C code prints to the file descriptors 1 and 2, which the daemon reads as lines.
 Records have a separate socket, so a driver that floods it holds up no other call.
 """

@@ -215,6 +215,23 @@ fn questions_of_the_worker_agree() {
 }
 
 #[test]
+fn log_records_agree() {
+    let stdio = include_str!("../../python/worker/stdio.py");
+    let bridge = include_str!("../../python/worker/logging_bridge.py");
+    let output = include_str!("../output.rs");
+    for (name, _, fields) in table("log records") {
+        let (source, begin) =
+            if name == "log" { (bridge, "(\"log\"") } else { (stdio, "(self._kind") };
+        assert!(source.contains(&format!("\"{name}\"")), "{name}");
+        let written = &source[source.find(begin).unwrap()..];
+        assert_eq!(count(written) - 1, fields.len(), "{name} as it is written");
+        let begin = if name == "log" { "[_, " } else { "[Value::Str(kind), " };
+        let read = &output[output.find(begin).unwrap()..];
+        assert_eq!(count(read) - 1, fields.len(), "{name} as it is read");
+    }
+}
+
+#[test]
 fn settings_and_services_agree() {
     let read = |sources: &[&str], dict: &str| {
         let mut keys = BTreeSet::new();
