@@ -1,7 +1,7 @@
-//! Hosts as a configuration names them, and the addresses that they stand for here.
+//! Hosts as a configuration names them, and the addresses that they resolve to on this host.
 //!
-//! Owns `public`: the word stays in the configuration and is resolved when something is
-//! launched. It refuses to know sockets that anything is served on.
+//! Owns `public`: the word stays in the configuration and is resolved when a process is launched.
+//! Must not know listening sockets.
 
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs, UdpSocket};
 

@@ -1,6 +1,6 @@
-//! What a person probably meant: the known word nearest to the one written.
+//! "Did you mean": the known word that is nearest to a misspelt one.
 //!
-//! Owns the measure of nearness. It refuses to know where words are written.
+//! Owns the measure of nearness. Must not know where words are written.
 
 use super::problem::{quoted, shortened};
 use super::schema::{SECTIONS, Section};
@@ -26,7 +26,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// What to do about a key that a section does not have.
+/// Help text for a key that a section does not have.
 pub(crate) fn for_key(section: &Section, key: &str) -> String {
     let known = || section.fields.iter().map(|field| field.key);
     let folded = key.to_lowercase();
@@ -43,7 +43,7 @@ pub(crate) fn for_key(section: &Section, key: &str) -> String {
     format!("its keys are {}", list(known()))
 }
 
-/// What to do about a reference to something that is not defined.
+/// Help text for a reference to an entry that is not defined.
 pub(crate) fn for_name<'a>(
     kind: &str,
     word: &str,

@@ -1,10 +1,10 @@
-//! Names for sections that are called `auto` or `auto N`.
+//! Names for entries that are called `auto` or `auto N`.
 //!
 //! PyroLab draws a new name at each load. Here the name must survive a restart, since clients
-//! look services up by it: it follows from the host's name, the section, which of the section's
-//! `auto` entries it is, and N. So it stays when an entry is edited, or when others with names
-//! of their own come and go; it changes when an `auto` entry before it is added or removed.
-//! The host is part of it because two hosts may have the same file and one nameserver.
+//! look services up by it. It is a hash of the host's name, the section, N, and the entry's
+//! position among the section's `auto` entries. So it stays when an entry is edited, or when named
+//! entries are added or removed. It changes when an `auto` entry before it is added or removed.
+//! The host is part of it because two hosts may share one file and one nameserver.
 
 use super::hash::stable_hash;
 

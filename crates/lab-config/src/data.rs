@@ -1,7 +1,7 @@
-//! Plain data: what a driver is given, and the form every section has before it gets its type.
+//! Plain data: the arguments of a driver, and every section before it becomes a typed value.
 //!
-//! Owns its way through JSON and back without loss (no number becomes another one, not-a-number
-//! and numbers of any size survive, keys keep their order). It refuses to know YAML and Pyro.
+//! Owns a JSON form that loses nothing: numbers keep their value and size, not-a-number survives,
+//! keys keep their order. Must not know YAML or Pyro.
 
 use std::fmt;
 

@@ -1,7 +1,6 @@
-//! Entries of which several keys together say one thing: a daemon's class, a service's target.
+//! Last step of the walk: several keys become one value, as a daemon's class or a service's target.
 //!
-//! Owns the last step of the walk: those keys of the file become one value of the core type. It
-//! refuses to know other entries.
+//! Must not know other entries.
 
 use super::advice;
 use super::data::Data;

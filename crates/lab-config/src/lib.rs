@@ -1,9 +1,9 @@
-//! The configuration: PyroLab's YAML 1.0 and our keys, from a file to core types.
+//! Parser and validator of the configuration file: PyroLab's YAML 1.0 and our keys.
 //!
-//! Owns YAML, the schema and every problem's position. It refuses to know processes, sockets that
-//! serve, and Pyro. The way of a file: `source` (bytes to text) → `tree` (text to positioned plain
-//! data) → `walk` and `value` (against `schema`) → `model` (core types) → `rules` (what the
-//! values mean to each other). Each step adds its problems to one list.
+//! Owns YAML, the schema and the position of every problem. Must not know processes, listening
+//! sockets or Pyro. The steps: `source` (bytes to text) → `tree` (text to positioned plain data)
+//! → `walk` and `value` (check against `schema`) → `model` (core types) → `rules` (references,
+//! limits and conflicts between values). Each step adds its problems to one list.
 
 mod address;
 mod advice;
@@ -50,7 +50,7 @@ pub use surroundings::{Native, Surroundings};
 use problem::Findings;
 use source::{Place, Source};
 
-/// What a nameserver takes of a name's metadata, in bytes: PyroLab's daemons register whole
+/// Maximum length of a name's metadata in a nameserver, in bytes. PyroLab's daemons register whole
 /// descriptions.
 pub const LONGEST_TAG: usize = 16 * 1024;
 

@@ -1,8 +1,8 @@
-//! What a configuration says, once it is known to be right.
+//! Core types of a valid configuration.
 //!
-//! Owns the core types that the rest of the binary works with. Each has a JSON form under the
-//! keys of the file, complete and without defaults, by which the supervisor hands a daemon its
-//! part. It refuses to know YAML, positions and problems.
+//! The rest of the binary works with these types. Each has a JSON form under the keys of the file,
+//! complete and without defaults: the supervisor sends a daemon its part in that form. Must not
+//! know YAML, positions or problems.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,9 +24,9 @@ pub struct Configuration {
     pub nameservers: Vec<Nameserver>,
     /// Server processes.
     pub daemons: Vec<Daemon>,
-    /// What they serve.
+    /// The objects that the daemons serve.
     pub services: Vec<Service>,
-    /// What starts with the supervisor.
+    /// The entries that start with the supervisor.
     pub autolaunch: Autolaunch,
     /// The Python for drivers, unless a daemon or service says otherwise.
     pub python: Python,
@@ -118,9 +118,9 @@ pub struct Daemon {
     pub ssl: bool,
     /// Its certificate; there is one if they are.
     pub ssl_servercert: Option<PathBuf>,
-    /// The certificate's key, if it is in a file of its own.
+    /// The certificate's key, if it is in its own file.
     pub ssl_serverkey: Option<PathBuf>,
-    /// What the key is encrypted with.
+    /// The password that decrypts the key.
     pub ssl_serverkeypasswd: Option<Secret>,
     /// Whether clients must show a certificate.
     pub ssl_requireclientcert: bool,
@@ -158,13 +158,13 @@ pub enum ServerType {
 pub struct Service {
     /// Its name, and its object's id.
     pub name: String,
-    /// What it is an instance of.
+    /// The class that it is an instance of.
     pub target: Target,
-    /// What the instrument is connected with; always a mapping.
+    /// Arguments of the driver's connection to the instrument; always a mapping.
     pub parameters: Data,
-    /// What the class is made with.
+    /// Arguments of the class's constructor.
     pub arguments: Arguments,
-    /// What people read in the nameserver.
+    /// The text that people read in the nameserver.
     pub description: String,
     /// How long an instance lives.
     pub instancemode: InstanceMode,
@@ -174,9 +174,9 @@ pub struct Service {
     pub nameservers: Vec<String>,
     /// Which members can be called.
     pub expose: Expose,
-    /// Whether it has a Python process of its own.
+    /// Whether it has its own Python process.
     pub isolate: bool,
-    /// How long its Python process may be silent; for ever if absent.
+    /// Longest silence of its Python process; no limit if absent.
     #[serde(with = "seconds")]
     pub watchdog: Option<Duration>,
     /// Members that others may use while it is locked.
@@ -193,7 +193,7 @@ pub struct Service {
     pub python: Python,
 }
 
-/// What a service is an instance of.
+/// The class that a service is an instance of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Target {
@@ -222,7 +222,7 @@ pub enum InstanceMode {
     Class,
 }
 
-/// What a class is made with.
+/// Arguments of a class's constructor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arguments {
@@ -334,7 +334,7 @@ impl Configuration {
         service.python.within(&wider)
     }
 
-    /// What to hand to a daemon's process.
+    /// The part of the configuration that a daemon's process receives.
     ///
     /// A reload restarts the daemon if and only if this has changed.
     pub fn part_of(&self, daemon: &str) -> Option<DaemonPart> {
@@ -421,7 +421,7 @@ impl From<Storage> for String {
     }
 }
 
-/// A duration as a number of seconds, of which zero is none.
+/// Serde form of an optional duration as a number of seconds; zero means `None`.
 mod seconds {
     use std::time::Duration;
 

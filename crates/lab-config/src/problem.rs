@@ -1,7 +1,7 @@
-//! What is wrong with a configuration file: each problem with its position and what to do.
+//! Report of a configuration file's problems: each with its position and a help text.
 //!
 //! Owns the three forms of a report: snippets for a terminal (miette), plain lines for a log and
-//! JSON for a script. It refuses to know what a configuration may hold.
+//! JSON for a script. Must not know the schema.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::source::{Place, Source};
 
-/// How many problems are told of one file; more are only counted.
+/// Number of problems that one report shows; further ones are only counted.
 const MAX_PROBLEMS: usize = 100;
 
 /// Something in the file that is wrong, or that will not do what it seems to.
@@ -27,9 +27,9 @@ pub struct Problem {
     pub column: usize,
     /// The keys that lead there: `daemons.bench.port`; empty for the whole file.
     pub path: String,
-    /// What is wrong and what was expected.
+    /// The mistake and what was expected instead.
     pub message: String,
-    /// What to write instead.
+    /// The text to write instead.
     pub help: Option<String>,
     /// Whether the file is refused for it.
     pub severity: Severity,
@@ -70,9 +70,9 @@ pub enum ConfigError {
 pub struct Report {
     /// The file's name.
     pub file: String,
-    /// What it is refused for.
+    /// The reasons for which it is refused.
     pub problems: Vec<Problem>,
-    /// What else is odd about it.
+    /// Oddities for which it is not refused.
     pub warnings: Vec<Warning>,
     /// How many more problems there are.
     pub omitted: usize,
@@ -95,7 +95,7 @@ impl Findings {
         Findings { source, problems, warnings, omitted: 0, seen: HashSet::new() }
     }
 
-    /// Adds a problem; an empty help is none.
+    /// Adds a problem; an empty `help` means no help.
     pub(crate) fn error(
         &mut self,
         place: Place,

@@ -1,7 +1,7 @@
-//! What the tables of the schema say, for people and for editors.
+//! Generator of the configuration reference (Markdown) and of the JSON Schema for editors.
 //!
-//! Owns the forms of the reference (Markdown) and of the JSON Schema; both are checked in, and a
-//! test says when they are stale. What a key means is in the tables and nowhere else.
+//! Both are checked in, and a test fails when they are stale. The meaning of each key is in the
+//! tables of `schema` and nowhere else.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::schema::{
 use super::source::Source;
 use super::tree::{self, Content, Node};
 
-/// The sections with a chapter of their own, in the order of the reference.
+/// Sections that have a chapter, in the order of the reference.
 const CHAPTERS: [(&str, &Section); 7] = [
     ("The whole file", &TOP),
     ("Nameservers", &NAMESERVER),
@@ -168,7 +168,7 @@ fn value_schema(kind: Kind) -> Value {
     }
 }
 
-/// What a value must be, in a few words.
+/// Description of a kind of value in a few words.
 fn words(kind: Kind) -> String {
     let word = match kind {
         Kind::Version => "version",

@@ -1,8 +1,8 @@
-//! Renaming an entry in a file as the user wrote it: comments, order and quotes stay.
+//! Rename of an entry in the file as the user wrote it: comments, order and quotes stay.
 //!
-//! Owns which places of a text hold a name. It edits those and nothing else, and then makes sure
-//! that the new text means the old configuration with the name replaced; where it does not, the
-//! text stays as it is.
+//! Owns the list of places in a text that hold a name, and edits only those. Afterwards it parses
+//! the new text and compares: it must mean the old configuration with the name replaced. Otherwise
+//! the file stays unchanged.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::source::{Place, Source};
 use super::walk::Marks;
 use super::{ConfigError, Configuration, Surroundings};
 
-/// What can be renamed.
+/// An entry that can be renamed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// A nameserver.
@@ -49,7 +49,7 @@ pub enum RenameError {
     /// The text says it in a way that cannot be edited by machine.
     #[error("{reason}; rename it with an editor")]
     ByHand {
-        /// What is in the way.
+        /// The obstacle.
         reason: String,
     },
 }

@@ -1,7 +1,7 @@
-//! What a scalar of YAML 1.1 means, as PyYAML has it and so as PyroLab's users know it.
+//! Scalar resolution of YAML 1.1, as PyYAML does it and as PyroLab's users know it.
 //!
-//! Owns the difference between `1.0e+6` (a number) and `1e6` (text), `010` (eight) and `08`
-//! (text). It refuses to know what the value is for.
+//! `1.0e+6` is a number and `1e6` text; `010` is eight and `08` text. Must not know the key that
+//! the value belongs to.
 
 use num_bigint::BigInt;
 
@@ -19,7 +19,7 @@ pub(crate) struct Scalar {
     pub form: Form,
 }
 
-/// What decides how a scalar's text is taken.
+/// The part of a scalar's syntax that decides its type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Without quotes: its text decides.
@@ -43,7 +43,7 @@ pub(crate) enum Tag {
     Float,
 }
 
-/// What a scalar means.
+/// The resolved value of a scalar.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Meaning {
     /// `null`, `~` or nothing at all.
@@ -68,7 +68,7 @@ impl Scalar {
         self.form == Form::Plain
     }
 
-    /// What it means; `None` if its tag says otherwise.
+    /// Resolves the scalar; `None` if its text does not fit its tag.
     pub(crate) fn meaning(&self) -> Option<Meaning> {
         let plain = || resolve(&self.text);
         let tag = match self.form {

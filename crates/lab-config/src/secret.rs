@@ -1,4 +1,4 @@
-//! Texts of a configuration that must not be shown.
+//! Secret texts of a configuration, which are never shown.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
-//! The text of a configuration file: reading it within bounds, and saying where a byte is.
+//! The text of a configuration file: a bounded read, and the line and column of a byte.
 //!
-//! Owns lines and columns. It refuses to know YAML.
+//! Must not know YAML.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -35,9 +35,9 @@ pub(crate) struct NotText {
     pub source: Source,
     /// Where the fault is.
     pub place: Place,
-    /// What it is.
+    /// Description of the fault.
     pub message: String,
-    /// What to do.
+    /// The remedy.
     pub help: &'static str,
 }
 
@@ -65,7 +65,7 @@ impl Source {
         Source { name: name.into(), text, lines }
     }
 
-    /// The text in a file's bytes, or the one reason why there is none.
+    /// The text in a file's bytes, or the reason why the bytes are not text.
     pub(crate) fn from_bytes(name: &str, bytes: &[u8]) -> Result<Source, Box<NotText>> {
         let refused = |text: &str, offset, len, message: String, help| {
             let source = Source::new(name, text);
@@ -84,7 +84,7 @@ impl Source {
                 return refused(&text, error.valid_up_to(), 1, message, help);
             }
         };
-        // What YAML calls printable. A file torn by a power cut often ends in zero bytes.
+        // YAML's printable characters. A file torn by a power cut often ends in zero bytes.
         let strange = |c: char| !matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..);
         if let Some(offset) = text.find(strange) {
             let character = text.get(offset..).and_then(|rest| rest.chars().next());

@@ -2,7 +2,7 @@
 
 use super::address::host_name;
 
-/// What a configuration is checked against besides itself.
+/// Facts about the host, for checks that the file alone does not allow.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
     /// The name of the host, from which names for `auto` follow.

@@ -1,6 +1,6 @@
-//! What texts must look like: hosts, modules, names in Python, paths, sockets.
+//! Syntax rules of single texts: hosts, modules, Python names, paths, sockets.
 //!
-//! Owns the rules of single texts and the words for breaking them. It refuses to know keys.
+//! Owns the rules and the error messages for breaking them. Must not know keys.
 
 use std::net::Ipv6Addr;
 
@@ -9,9 +9,9 @@ use super::schema::Rule;
 /// How a text breaks its rule.
 #[derive(Debug)]
 pub(crate) struct Fault {
-    /// What is wrong with it.
+    /// Description of the fault.
     pub message: &'static str,
-    /// What to write, where that depends on the text.
+    /// The text to write instead, where that depends on the given one.
     pub help: Option<String>,
 }
 
@@ -19,7 +19,7 @@ pub(crate) struct Fault {
 const SOCKET_BYTES: usize = 103;
 
 impl Rule {
-    /// What such a text is, for "expected …".
+    /// Description of such a text, for "expected …".
     pub(crate) fn what(self) -> &'static str {
         match self {
             Rule::Any => "a text",

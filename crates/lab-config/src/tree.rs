@@ -1,8 +1,8 @@
-//! YAML text into a tree of plain data in which each node knows its place.
+//! Tree of plain data from YAML text, in which each node has its position.
 //!
-//! Owns the refusals that need no schema: syntax, tags that construct, merge and duplicate keys,
-//! aliases that multiply, depth. It refuses to know which keys there are. (A serde deserializer
-//! stops at the first wrong type and knows only its place; this tree lets the walk report all.)
+//! Owns the errors that need no schema: syntax, tags that construct objects, merge and duplicate
+//! keys, aliases that multiply, depth. Must not know the keys. (A serde deserializer stops at the
+//! first wrong type; with this tree the walk reports every problem.)
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -28,7 +28,7 @@ const MAX_TEXT: usize = 4 * MAX_BYTES;
 pub(crate) struct Node {
     /// Where it is written.
     pub place: Place,
-    /// What it is.
+    /// Its value.
     pub content: Rc<Content>,
     size: Size,
     height: usize,
@@ -59,7 +59,7 @@ impl Node {
     }
 }
 
-/// What a node is.
+/// The value of a node.
 #[derive(Debug)]
 pub(crate) enum Content {
     /// A single value.
@@ -215,7 +215,7 @@ impl Builder<'_> {
             self.too_deep(place);
             return None;
         }
-        // Of its own; what is in it was counted when it was complete.
+        // The node without its children: those were counted when they were complete.
         let text = match &content {
             Content::Scalar(scalar) => scalar.text.len(),
             Content::Map(pairs) => pairs.iter().map(|pair| pair.key.text.len()).sum(),
@@ -428,7 +428,7 @@ fn accept_key(keys: &mut HashMap<String, Place>, node: &Node) -> Result<Scalar, 
         let help = "write the keys out, or give the whole mapping by its alias";
         return refused("merge keys (`<<`) are not supported", help, None);
     }
-    // Each `auto` becomes a name of its own; the walk refuses it where there are no such names.
+    // Each `auto` becomes a different name, so it may be repeated. The walk refuses it elsewhere.
     if auto::is_auto(&key.text) {
         return Ok(key.clone());
     }

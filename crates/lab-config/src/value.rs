@@ -1,7 +1,7 @@
-//! One value against its kind: the second half of the walk.
+//! Check of one value against its kind: the second half of the walk.
 //!
-//! Owns what each kind accepts, which is what PyroLab's models accept of it and what makes
-//! sense besides, and the words for what it does not. It refuses to know sections.
+//! Owns the values that each kind accepts, at least those that PyroLab's models accept, and the
+//! messages for all others. Must not know sections.
 
 use super::data::Data;
 use super::problem::{quoted, shortened};
@@ -285,7 +285,7 @@ impl Walk<'_> {
         Some(Data::Map(vec![(form.to_owned(), self.data(node)?)]))
     }
 
-    /// Plain data of any shape. What is wrong in it is left out.
+    /// Plain data of any shape, without its invalid parts.
     fn data(&mut self, node: &Node) -> Option<Data> {
         let scalar = match &*node.content {
             Content::Broken => return None,

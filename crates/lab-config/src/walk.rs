@@ -1,8 +1,8 @@
-//! The tree of a file against the schema: every key known, every value of its type.
+//! Walk over a file's tree that checks keys and values against the schema.
 //!
-//! Owns the order of the walk and the marks that say where each value was written. It goes on
-//! after a problem, with the default in place of what was wrong, so that all problems are found.
-//! It refuses to know what values mean to each other; that is `rules`.
+//! Owns the order of the walk and the marks that say where each value was written. The walk
+//! continues after a problem with the default in place of the wrong value, so that all problems are
+//! found. Must not know rules between several values; those are in `rules`.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -304,7 +304,7 @@ impl Walk<'_> {
 }
 
 impl Walk<'_> {
-    /// What a value of a field must be, and what it is instead; always `None`.
+    /// Reports the expected kind and the kind found for a field's value; always `None`.
     pub(super) fn expected<T>(&mut self, field: &Field, node: &Node, what: &str) -> Option<T> {
         let help = match &*node.content {
             Content::Broken => return None,

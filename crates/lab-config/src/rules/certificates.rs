@@ -1,9 +1,9 @@
-//! Which of a daemon's keys about TLS need another one.
+//! Dependencies between a daemon's TLS keys.
 
 use super::{Rules, shown};
 
 impl Rules<'_> {
-    /// What is to be encrypted needs a certificate, and clients' ones something to compare with.
+    /// TLS needs a server certificate; client certificates need an authority to be checked against.
     pub(super) fn certificates(&mut self) {
         for daemon in &self.configuration.daemons {
             let name = daemon.name.as_str();

@@ -1,8 +1,7 @@
-//! What the values of a configuration mean to each other: references, limits, conflicts.
+//! Rules that involve several values: references, limits, conflicts.
 //!
-//! Owns the problems and the warnings that take more than one value to see. It works on the core
-//! types and asks the marks where a value was written and whether it is the one that was meant
-//! (a value that stands in for a wrong one makes no further problems). It refuses to know YAML.
+//! Works on the core types. The marks tell where a value was written and whether it is the user's:
+//! a default that replaced a wrong value causes no further problems. Must not know YAML.
 
 mod certificates;
 mod natives;
@@ -39,7 +38,7 @@ pub(crate) fn check(
         check_nameserver(nameserver, marks, findings);
     }
     for daemon in &mut configuration.daemons {
-        // Who asks for few connections need not know about threads on standby.
+        // A user who lowers `threadpool_size` need not lower the minimum as well.
         daemon.threadpool_size_min = daemon.threadpool_size_min.min(daemon.threadpool_size);
     }
     let services = configuration.services.iter_mut().map(|service| &mut service.nameservers);
@@ -195,7 +194,7 @@ impl Rules<'_> {
         }
     }
 
-    /// What will run and serve nobody. In a file with problems it may only seem so.
+    /// Warns of entries that run but serve nobody. A file with problems could only seem to have some.
     fn idle(&mut self) {
         if self.findings.has_problems() {
             return;
@@ -211,7 +210,7 @@ impl Rules<'_> {
                     format!("give a service `daemon: {}`, or remove it", shortened(&daemon.name));
                 self.findings.warn(mark.key, &shown(&path), "no service is hosted by it", help);
             }
-            // PyroLab writes 0 into files of its own, and means nothing by it.
+            // PyroLab writes a meaningless 0 into the files that it exports.
             if self.sound(&["daemons", &daemon.name, "natport"]).is_some()
                 && daemon.nathost.is_none()
                 && daemon.natport != 0

@@ -1,6 +1,6 @@
-//! What is said of built-in services: their names, and those of their members.
+//! Rules for built-in services: their names and the names of their members.
 //!
-//! What a Python class has is seen when it is loaded, and told of then.
+//! The members of a Python class are known and checked only when a worker loads it.
 
 use super::{Rules, shown};
 use crate::model::{Service, Target};

@@ -1,4 +1,4 @@
-//! What nameservers would refuse to register.
+//! Names and metadata that nameservers would refuse to register.
 
 use super::Rules;
 use crate::LONGEST_TAG;

@@ -1,7 +1,7 @@
-//! Which keys a configuration has: for each its type, its default and what it means.
+//! Schema tables: each key of a configuration with its type, default and meaning.
 //!
 //! One table per section, and nothing else: the walk (`walk`), the reference and the JSON Schema
-//! (`reference`) read them here. It refuses to know how a value is checked.
+//! (`reference`) read them here. Must not know how a value is checked.
 
 mod python;
 mod servers;

@@ -1,4 +1,4 @@
-//! The table of how the supervisor looks after a process.
+//! The table of supervision: restarts, timeouts and memory limits of a process.
 
 use super::{Field, Kind, Section};
 

@@ -62,7 +62,7 @@ pub(crate) static TOP: Section = Section {
     ],
 };
 
-/// What starts by itself.
+/// Entries that start with the supervisor.
 pub(crate) static AUTOLAUNCH: Section = Section {
     key: "autolaunch",
     one: "`autolaunch`",

@@ -5,9 +5,9 @@
 pub(crate) struct Section {
     /// Its key: `daemons`.
     pub key: &'static str,
-    /// What has its keys, in a sentence: `a daemon`.
+    /// The name of one entry, in a sentence: `a daemon`.
     pub one: &'static str,
-    /// What it is.
+    /// Description for the reference.
     pub doc: &'static str,
     /// Its keys, in the order in which people write them.
     pub fields: &'static [Field],
@@ -20,17 +20,17 @@ pub(crate) struct Section {
 pub(crate) struct Field {
     /// The key.
     pub key: &'static str,
-    /// What its value must be.
+    /// The kind of its value.
     pub kind: Kind,
-    /// What stands for an absent key, as YAML; with `null`, an explicit null is accepted too.
+    /// The value of an absent key, as YAML. With `null`, an explicit null is accepted too.
     pub default: &'static str,
     /// A value to show, as YAML.
     pub example: &'static str,
-    /// What it means.
+    /// Description for the reference.
     pub doc: &'static str,
 }
 
-/// What a value must be.
+/// The kind of a value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     /// The version of the format.
@@ -39,7 +39,7 @@ pub(crate) enum Kind {
     Text(Rule),
     /// A whole number within bounds.
     Int {
-        /// What is counted: "a port number".
+        /// The quantity that the number counts: "a port number".
         what: &'static str,
         /// The least.
         min: i64,
@@ -79,7 +79,7 @@ pub(crate) enum Kind {
     Entries(&'static Section),
 }
 
-/// What a text must be.
+/// The rule that a text must satisfy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
     /// Anything.

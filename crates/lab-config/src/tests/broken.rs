@@ -1,4 +1,4 @@
-//! Files that are wrong: every problem, at its place, with what to do.
+//! Invalid files: every problem with its position and help.
 
 use super::*;
 
@@ -362,7 +362,7 @@ fn references_lead_somewhere() {
             "services: {s: {module: m, classname: C}}",
             &["1:12 there are no daemons: define `default` under `daemons`"],
         ),
-        // What stands in for a wrong value makes no problems of its own.
+        // A default that replaces a wrong value causes no further problems.
         ("nameservers: 5\ndaemons: {d: {nameservers: [n]}}", &["1:14 found the number 5"]),
         (
             "daemons: {d: []}\nservices: {s: {module: m, classname: C, daemon: d}, t: 5}",

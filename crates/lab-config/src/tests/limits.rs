@@ -1,10 +1,10 @@
-//! Files made to hurt: refused soon, whatever they are.
+//! Hostile files: refused within a bounded time.
 
 use std::time::{Duration, Instant};
 
 use super::*;
 
-/// What has an end at all has it by then, on a machine however busy.
+/// Timeout for a load, long enough for a busy machine.
 const SOON: Duration = Duration::from_secs(120);
 
 #[track_caller]

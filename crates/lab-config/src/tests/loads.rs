@@ -1,4 +1,4 @@
-//! Files that are right: ours, PyroLab's, and what they come to.
+//! Valid files, ours and PyroLab's, and the configurations that they load as.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -84,7 +84,7 @@ services:
     assert_eq!(lab.daemon("multiplexed").unwrap().servertype, ServerType::Multiplex);
 }
 
-/// What `pyrolab config export` writes: every key, block style, nulls.
+/// The output of `pyrolab config export`: every key, block style, nulls.
 #[test]
 fn pyrolabs_own_export_loads() {
     let lab = right(
@@ -275,7 +275,7 @@ daemons: {d: {unixsocket: d.sock, python: {executable: venv/bin/python}}}
     assert_eq!(lab.daemons[0].python.executable, Some(at("venv/bin/python")));
 }
 
-/// What an entry of a section needs besides the key that is tried.
+/// A file with the tested key of a section and the other keys that the section needs.
 fn with(section: &Section, key: &str, value: &str) -> String {
     let rest = "daemons: {bench: {}, default: {}}\nnameservers: {local: {}}\n";
     let pair = format!("{key}: {value}");

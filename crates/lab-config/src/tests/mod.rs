@@ -1,4 +1,4 @@
-//! Whole files: what loads, what is refused and where, and what it costs.
+//! Tests of whole files: valid ones, refused ones with positions, and the cost of loading.
 
 mod broken;
 mod limits;

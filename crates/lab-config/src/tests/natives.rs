@@ -1,4 +1,4 @@
-//! What is said of the members of built-in services.
+//! Problems with the members of built-in services.
 
 use super::*;
 

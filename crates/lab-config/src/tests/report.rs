@@ -1,4 +1,4 @@
-//! How problems are shown: to a person, to a log, to a script.
+//! The three forms of a report: for a terminal, a log and a script.
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
