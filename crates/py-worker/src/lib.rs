@@ -2,8 +2,9 @@
 //!
 //! A worker is an interpreter of the user's choice that runs our program (`python/ferrolab/`),
 //! which is part of this library. A [`WorkerSet`] keeps the workers of a daemon running; each
-//! service in them is an [`Object`](remote::Object). The crate owns everything between that object and the driver;
-//! it refuses to know configuration files, command lines and the clients' protocol.
+//! service in them is an [`Object`](remote::Object). The crate owns everything between
+//! that object and the driver; it refuses to know configuration files, command lines and the
+//! clients' protocol.
 //!
 //! ```text
 //! Object::call ── sessions: which channel ── channel: one write, one read ──> thread in the worker

@@ -3,8 +3,8 @@
 //! A driver that blocks in C and holds the interpreter lock lets no Python code run, so nothing in
 //! the worker could end it then. A shell reads what never comes until the daemon is gone; then it
 //! kills the worker's process group, which it is in itself, and everything with the worker's mark.
-//! It is the daemon's child, so that a driver may wait for all its children, and so that it is reaped
-//! wherever we run. Knows nothing of workers that end before their daemon.
+//! It is the daemon's child, so that a driver may wait for all its children, and so that
+//! it is reaped wherever we run. Knows nothing of workers that end before their daemon.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;

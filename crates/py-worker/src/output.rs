@@ -2,8 +2,8 @@
 //!
 //! Owns the reading of a worker's streams: the lines of its standard output and error, and the
 //! records that its Python code sends (`python/ferrolab/worker/stdio.py`). All become tracing
-//! events of the target `driver`, with the service's name where that can be known. Nothing that a driver writes
-//! reaches a channel.
+//! events of the target `driver`, with the service's name where that can be known. Nothing
+//! that a driver writes reaches a channel.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

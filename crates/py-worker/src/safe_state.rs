@@ -38,7 +38,7 @@ pub(crate) async fn to_rest(
     }
 }
 
-/// Ends a session: runs the safe state of its own instance if the session `may_drive`.
+/// Ends a session: runs the safe state of the session's own instance if it `may_drive`.
 pub(crate) async fn end_session(
     service: Arc<ServiceState>,
     session: Arc<Session>,

@@ -1,9 +1,10 @@
 //! A service in a worker, as the daemon serves it.
 //!
 //! Owns the way of one call: to a worker that has the service, over a channel, and back; and the
-//! texts of its failures. Ferrolab's exceptions are `Pyro5.errors.DaemonError`: a stock client raises
-//! it as what it is and keeps its connection, and with it its lock and its other services. A `CommunicationError` would make the client drop the connection, and some of those
-//! make it call again by itself, which is not for us to have done with an instrument.
+//! texts of its failures. Ferrolab's exceptions are `Pyro5.errors.DaemonError`: a stock client
+//! raises it as what it is and keeps its connection, and with it its lock and its other services. A
+//! `CommunicationError` would make the client drop the connection, and some of those make it call
+//! again by itself, which is not for us to have done with an instrument.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -3,8 +3,8 @@
 //! Owns the rule: a worker is asked four times within its limit, and counts as dead when it has not
 //! answered for the whole of it, nor any of several questions asked in time. A daemon that was late
 //! itself (stopped, or without a processor) knows nothing of its workers, and begins anew. A worker
-//! whose driver blocks in C with the interpreter lock does not answer; one that is merely busy does,
-//! on a separate thread. Knows no clock.
+//! whose driver blocks in C with the interpreter lock does not answer; one that is merely busy
+//! does, on a separate thread. Knows no clock.
 
 use std::time::Duration;
 

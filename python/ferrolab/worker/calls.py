@@ -238,7 +238,7 @@ class Channel:
             framing.send_parts(self._sock, begin, data)
 
     def _lost(self, error, request):
-        """The answer to a request that failed outside the driver; None if the daemon awaits none."""
+        """The answer to a request that failed outside the driver; None if none is awaited."""
         kind = request[0]
         if kind in (CLOSE, BIND, UNBIND, UNPIN):
             _log_error("an error outside of calls")

@@ -154,8 +154,8 @@ class _Rules:
         return None if state is None else {"__class__": "Pyro5.client.Proxy", "state": state}
 
     def _check_registered(self, value):
-        """Refuses an object that a client could take for an instrument. The client could not use its
-        attributes either, and the client's error does not name the method."""
+        """Refuses an object that a client could take for an instrument. The client could not use
+        its attributes either, and the client's error does not name the method."""
         if self._is_result and self._hosted is not None and self._hosted.is_of_service_class(value):
             raise pyro.error_class("SerializeError")(
                 "unsupported serialized class: {}: {}".format(class_name(value), self.no_proxy)

@@ -98,7 +98,7 @@ class Service:
         return None
 
     def leave(self, session, rests):
-        """Runs the safe state of the session's own instance before the session ends, or skips it."""
+        """Runs the safe state of the session's own instance before its end, or skips it."""
         instance = session.rested(self, again=False) if self.mode == "session" else None
         if instance is not None and rests:
             self._bring_to_rest(instance)
@@ -300,8 +300,8 @@ class Session:
         self._pinned.pop(pin, None)
 
     def rested(self, service, again=True):
-        """The session's instance of a service, if there is one, for its safe state. An instance that
-        was not used since its last safe state counts only with `again`."""
+        """The session's instance of a service, if there is one, for its safe state. An instance
+        that was not used since its last safe state counts only with `again`."""
         entry = self._instances.get(service.name)
         if entry is None or entry[0] is not service:
             return None
