@@ -1,8 +1,7 @@
-//! The log of a child process: JSON lines on standard error, from a thread of their own.
+//! Log of a child process: JSON lines on standard error, written by a thread.
 //!
-//! Owns the way of a line from whoever logs to the pipe that the supervisor reads. A supervisor
-//! that is stopped or hangs leaves that pipe full, and no call, connection or answer may wait for
-//! it: the lines wait in its place, so many, and more are dropped and counted.
+//! A supervisor that is stopped or hangs leaves the pipe full. No call, connection or answer may wait
+//! for it, so lines wait in a bounded queue; further lines are dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -10,35 +9,34 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
-use tracing_subscriber::fmt::MakeWriter;
 
-use crate::log::drop_queue::Backlog;
+use crate::log::drop_queue::DropQueue;
 
-/// How many bytes may wait for a supervisor that does not read. What it has not read is in the pipe
-/// (64 KiB), in the writer's hands (at most as much again) and here.
+/// Bytes that may wait for a supervisor that does not read, besides the pipe (64 KiB) and the batch
+/// that the thread is writing (at most as many again).
 const BACKLOG: usize = 2 * 1024 * 1024;
-/// How long the end of the process waits for a supervisor that does not read.
+/// Wait of an ending process for a supervisor that does not read.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// Between two looks where nothing is logged; only a wake-up more.
+/// Time between two wake-ups while nothing is logged.
 const LOOK: Duration = Duration::from_secs(3600);
 
-/// Takes log lines from everybody; cheap to clone.
+/// Sender of log lines; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct ChildLog {
-    lines: Arc<Backlog<Vec<u8>>>,
+    lines: Arc<DropQueue<Vec<u8>>>,
 }
 
-/// Sees to it that what was logged is written before the process ends.
+/// Guard that waits on drop until all lines are written, up to [`LAST_WORDS`].
 #[derive(Debug)]
 pub(crate) struct Flush(ChildLog);
 
 impl ChildLog {
-    /// Writes what is logged from now on to `out`.
+    /// Starts the thread that writes lines to `out`.
     ///
     /// # Errors
     /// No thread can be started.
     pub(crate) fn start(out: impl Write + Send + 'static) -> io::Result<(ChildLog, Flush)> {
-        let lines = Arc::new(Backlog::weighing(BACKLOG, |line: &Vec<u8>| line.len()));
+        let lines = Arc::new(DropQueue::weighing(BACKLOG, |line: &Vec<u8>| line.len()));
         thread::Builder::new().name("log".into()).spawn({
             let lines = Arc::clone(&lines);
             move || write_lines(out, &lines)
@@ -46,9 +44,13 @@ impl ChildLog {
         let log = ChildLog { lines };
         Ok((log.clone(), Flush(log)))
     }
+
+    pub(crate) fn write(&self, line: &[u8]) {
+        self.lines.push(line.to_vec(), false);
+    }
 }
 
-fn write_lines(mut out: impl Write, lines: &Backlog<Vec<u8>>) {
+fn write_lines(mut out: impl Write, lines: &DropQueue<Vec<u8>>) {
     // An error means that the supervisor is gone, which the lifeline sees to.
     while let Some(batch) = lines.take(LOOK) {
         for line in batch.items {
@@ -80,39 +82,6 @@ impl Drop for Flush {
     }
 }
 
-impl<'a> MakeWriter<'a> for ChildLog {
-    type Writer = ChildLine;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        ChildLine { log: self.clone(), line: Vec::new() }
-    }
-}
-
-/// One event; handed over when it is complete.
-pub(crate) struct ChildLine {
-    log: ChildLog,
-    line: Vec<u8>,
-}
-
-impl Write for ChildLine {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.line.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for ChildLine {
-    fn drop(&mut self) {
-        if !self.line.is_empty() {
-            self.log.lines.push(std::mem::take(&mut self.line), false);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader, pipe};
@@ -121,7 +90,7 @@ mod tests {
     use super::*;
 
     fn say(log: &ChildLog, text: &str) {
-        log.make_writer().write_all(text.as_bytes()).unwrap();
+        log.write(text.as_bytes());
     }
 
     #[test]
@@ -136,7 +105,7 @@ mod tests {
         }
         let read = thread::spawn(move || BufReader::new(reader).lines().collect::<Vec<_>>());
         drop(flush);
-        // The thread has the other end of the pipe no more when it is over.
+        // The thread closes its end of the pipe when it ends.
         let lines: Vec<_> = read.join().unwrap().into_iter().map(Result::unwrap).collect();
         let counted = |line: &String| {
             let record: serde_json::Value = serde_json::from_str(line).unwrap();

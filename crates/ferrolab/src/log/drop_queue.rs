@@ -1,15 +1,16 @@
-//! What is to be written, between those who must not wait and the one that does.
+//! Bounded queue between the threads that log and the one that writes. It never blocks a producer,
+//! and counts what it drops.
 //!
-//! Owns its bound, in items or in what they weigh, and the count of what did not fit. Knows neither lines nor files. It costs
-//! nothing while it is empty: `std::sync::mpsc::sync_channel` makes the room for all items at once.
+//! The one queue of all logs: a child's, the lab's and the lock log. An empty one takes no memory;
+//! `std::sync::mpsc::sync_channel` allocates the slots of all items at once.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A queue with one reader.
+/// Queue with one reader.
 #[derive(Debug)]
-pub(crate) struct Backlog<T> {
+pub(crate) struct DropQueue<T> {
     most: usize,
     weigh: fn(&T) -> usize,
     state: Mutex<State<T>>,
@@ -19,28 +20,28 @@ pub(crate) struct Backlog<T> {
 #[derive(Debug)]
 struct State<T> {
     waiting: VecDeque<T>,
-    /// What those weigh together.
+    /// Sum of the items' weights.
     weight: usize,
-    /// Not let in since the last batch.
+    /// Items dropped since the last batch.
     lost: u64,
     is_closed: bool,
-    /// The reader has done all that it will do.
+    /// The reader has processed all items.
     is_over: bool,
 }
 
-/// What the reader gets.
+/// Items in their order, and how many were dropped.
 pub(crate) struct Batch<T> {
     pub(crate) items: VecDeque<T>,
     pub(crate) lost: u64,
 }
 
-impl<T> Backlog<T> {
-    /// Room for so many items.
+impl<T> DropQueue<T> {
+    /// A queue of `most` items.
     pub(crate) fn new(most: usize) -> Self {
-        Backlog::weighing(most, |_| 1)
+        DropQueue::weighing(most, |_| 1)
     }
 
-    /// Room for items until they weigh so much together; the last may weigh more than is left.
+    /// A queue of items that weigh `most` together; the last one may exceed that.
     pub(crate) fn weighing(most: usize, weigh: fn(&T) -> usize) -> Self {
         let state = State {
             waiting: VecDeque::new(),
@@ -49,11 +50,11 @@ impl<T> Backlog<T> {
             is_closed: false,
             is_over: false,
         };
-        Backlog { most, weigh, state: Mutex::new(state), news: Condvar::new() }
+        DropQueue { most, weigh, state: Mutex::new(state), news: Condvar::new() }
     }
 
-    /// Adds an item without waiting. Where there is no room, it is counted; what `matters` is let
-    /// in all the same, as long as it is not as much again.
+    /// Adds an item without waiting. If the queue is full, the item is dropped and counted. Items
+    /// that matter have twice the room.
     pub(crate) fn push(&self, item: T, matters: bool) {
         let mut state = self.state();
         let most = if matters { self.most * 2 } else { self.most };
@@ -67,8 +68,8 @@ impl<T> Backlog<T> {
         self.news.notify_all();
     }
 
-    /// Everything there is, waited for. Empty when `longest` is over, `None` when nothing will come
-    /// any more.
+    /// Waits for items and takes all. The batch is empty after `longest`; `None` means that the queue
+    /// is closed and empty.
     pub(crate) fn take(&self, longest: Duration) -> Option<Batch<T>> {
         let is_idle =
             |state: &mut State<T>| state.waiting.is_empty() && state.lost == 0 && !state.is_closed;
@@ -82,19 +83,19 @@ impl<T> Backlog<T> {
         Some(Batch { items, lost: std::mem::take(&mut state.lost) })
     }
 
-    /// Nothing more will be pushed.
+    /// Announces that nothing more will be pushed.
     pub(crate) fn close(&self) {
         self.state().is_closed = true;
         self.news.notify_all();
     }
 
-    /// The reader has done what there was to do.
+    /// Announces that the reader has processed all items.
     pub(crate) fn set_over(&self) {
         self.state().is_over = true;
         self.news.notify_all();
     }
 
-    /// Waits until the reader is done with everything; false where `longest` is too short.
+    /// Waits until the reader has processed all items; false after `longest`.
     pub(crate) fn wait_until_over(&self, longest: Duration) -> bool {
         let is_at_work = |state: &mut State<T>| !state.is_over;
         let waited = self.news.wait_timeout_while(self.state(), longest, is_at_work);
@@ -115,40 +116,40 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_counted_and_what_matters_fits() {
-        let backlog = Backlog::new(2);
+        let queue = DropQueue::new(2);
         for item in 0..5 {
-            backlog.push(item, false);
+            queue.push(item, false);
         }
-        backlog.push(9, true);
-        let batch = backlog.take(SOON).unwrap();
+        queue.push(9, true);
+        let batch = queue.take(SOON).unwrap();
         assert_eq!((Vec::from(batch.items), batch.lost), (vec![0, 1, 9], 3));
-        let batch = backlog.take(SOON).unwrap();
+        let batch = queue.take(SOON).unwrap();
         assert_eq!((batch.items.len(), batch.lost), (0, 0));
     }
 
     #[test]
     fn the_bound_can_be_of_what_they_weigh() {
-        let backlog = Backlog::weighing(10, |item: &&str| item.len());
+        let queue = DropQueue::weighing(10, |item: &&str| item.len());
         for item in ["12345678", "123456789", "1"] {
-            backlog.push(item, false);
+            queue.push(item, false);
         }
-        let batch = backlog.take(SOON).unwrap();
+        let batch = queue.take(SOON).unwrap();
         assert_eq!((batch.items.len(), batch.lost), (2, 1));
-        backlog.push("1", false);
-        assert_eq!(backlog.take(SOON).unwrap().items.len(), 1);
+        queue.push("1", false);
+        assert_eq!(queue.take(SOON).unwrap().items.len(), 1);
     }
 
     #[test]
     fn what_is_there_when_it_closes_is_done_first() {
-        let backlog = Backlog::new(1);
-        backlog.push(1, false);
-        backlog.push(2, false);
-        backlog.close();
-        assert!(!backlog.wait_until_over(SOON));
-        let batch = backlog.take(SOON).unwrap();
+        let queue = DropQueue::new(1);
+        queue.push(1, false);
+        queue.push(2, false);
+        queue.close();
+        assert!(!queue.wait_until_over(SOON));
+        let batch = queue.take(SOON).unwrap();
         assert_eq!((batch.items.len(), batch.lost), (1, 1));
-        assert!(backlog.take(SOON).is_none());
-        backlog.set_over();
-        assert!(backlog.wait_until_over(SOON));
+        assert!(queue.take(SOON).is_none());
+        queue.set_over();
+        assert!(queue.wait_until_over(SOON));
     }
 }

@@ -1,8 +1,8 @@
-//! The log of a lab host.
+//! Log of a lab host.
 //!
-//! Owns where log lines go: children write JSON lines to their standard error, the supervisor
-//! collects them in one rotated file, each line with the entry that it is from. Whatever is not
-//! JSON (a panic, an interpreter's complaint) is wrapped, not lost.
+//! Children write JSON lines to standard error. The supervisor collects them in one rotated file, and
+//! adds to each line the entry that it comes from. A line that is not JSON (a panic, an
+//! interpreter's complaint) is wrapped, not lost.
 
 mod child_log;
 mod drop_queue;
@@ -23,18 +23,18 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::log::child_log::{ChildLog, Flush};
-use crate::log::drop_queue::Backlog;
+use crate::log::drop_queue::DropQueue;
 use crate::log::host_warnings::Troubles;
 use crate::log::query::{Line, Snapshot};
 use crate::log::rotation::Rotated;
 
-/// The environment variable that chooses what is logged (`info`, `debug`, `remote=debug`, …).
+/// Environment variable with the log filter (`info`, `debug`, `remote=debug`, …).
 pub(crate) const LEVEL_VARIABLE: &str = "FERROLAB_LOG";
-/// What is logged where nothing is said.
+/// The default filter.
 const LEVEL: &str = "info";
-/// A log file is set aside when it is this large,
+/// Bytes at which a log file is rotated.
 const FILE_SIZE: usize = 10 * 1024 * 1024;
-/// and this many of those are kept.
+/// Rotated files that are kept.
 const FILES_KEPT: usize = 5;
 /// Lines that may wait for a slow disk; more are dropped, and counted in the log.
 const BACKLOG: usize = 10_000;
@@ -43,26 +43,26 @@ const BACKLOG: usize = 10_000;
 const SUPERVISOR: &str = "supervisor";
 /// The message with which a supervisor begins.
 pub(crate) const START: &str = "the lab starts";
-/// How long a log that could not be written is left alone.
+/// Time between two attempts on a log that cannot be written.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Sends log lines to the file; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct LogFile {
     /// Entries and their lines.
-    lines: Arc<Backlog<(String, String)>>,
+    lines: Arc<DropQueue<(String, String)>>,
 }
 
 /// Sets up logging for a child: JSON lines on standard error. To be kept until its end.
 pub(crate) fn init_child() -> Option<Flush> {
     match ChildLog::start(io::stderr()) {
         Ok((log, flush)) => {
-            subscriber(log);
+            subscriber(move |line| log.write(line));
             Some(flush)
         }
         Err(error) => {
-            // A process that cannot have a thread will not come far, and should say so.
-            subscriber(io::stderr);
+            // A process that cannot start a thread will fail soon, and should say why.
+            subscriber(|line| drop(io::stderr().write_all(line)));
             tracing::warn!(%error, "the log has no thread of its own");
             None
         }
@@ -71,13 +71,12 @@ pub(crate) fn init_child() -> Option<Flush> {
 
 /// Sets up logging for the supervisor: into the file, as the entry "supervisor".
 pub(crate) fn init_supervisor(file: &LogFile) {
-    subscriber(file.clone());
+    let file = file.clone();
+    subscriber(move |line| file.write(SUPERVISOR, String::from_utf8_lossy(line).trim_end()));
 }
 
-fn subscriber<W>(writer: W)
-where
-    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
-{
+/// Sets up tracing; `write` gets each event as one line.
+fn subscriber(write: impl Fn(&[u8]) + Send + Sync + 'static) {
     let filter = match std::env::var(LEVEL_VARIABLE) {
         Err(_) => EnvFilter::new(LEVEL),
         Ok(wanted) => EnvFilter::try_new(&wanted).unwrap_or_else(|error| {
@@ -94,7 +93,7 @@ where
         .with_current_span(false)
         .with_span_list(false)
         .with_env_filter(filter)
-        .with_writer(writer)
+        .with_writer(EventWriter(write))
         .try_init();
 }
 
@@ -106,7 +105,7 @@ impl LogFile {
     /// # Errors
     /// No thread can be started.
     pub(crate) fn open(path: &Path, echo: bool, troubles: Troubles) -> io::Result<Self> {
-        let lines = Arc::new(Backlog::new(BACKLOG));
+        let lines = Arc::new(DropQueue::new(BACKLOG));
         let writer = Writer::new(path.to_path_buf(), troubles);
         thread::Builder::new().name("log".into()).spawn({
             let lines = Arc::clone(&lines);
@@ -128,7 +127,7 @@ impl LogFile {
 }
 
 /// Writes lines as they come, for as long as this process lives.
-fn write_lines(mut writer: Writer, lines: &Backlog<(String, String)>, echo: bool) {
+fn write_lines(mut writer: Writer, lines: &DropQueue<(String, String)>, echo: bool) {
     while let Some(batch) = lines.take(writer.patience()) {
         writer.recover();
         let mut write_line = |entry: &str, line: &str| {
@@ -221,7 +220,7 @@ impl Writer {
     }
 }
 
-/// A line as an object, with the entry it is from.
+/// A line as an object, with the entry that it comes from.
 fn record(entry: &str, line: &str) -> Value {
     let fields = match serde_json::from_str::<Value>(line) {
         Ok(Value::Object(fields)) => fields,
@@ -251,7 +250,7 @@ pub(crate) fn snapshot(path: &Path) -> io::Result<Snapshot> {
     Snapshot::open(path, FILES_KEPT)
 }
 
-/// Whether this is the first line of a lab's start.
+/// Whether `line` is the first one of a lab's start.
 pub(crate) fn is_start(line: &Line) -> bool {
     line.text("entry") == SUPERVISOR && line.text("message") == START
 }
@@ -286,38 +285,26 @@ fn shown(record: &Value, format: &str) -> String {
     sanitize::line(&line)
 }
 
-impl<'a> MakeWriter<'a> for LogFile {
-    type Writer = SupervisorLine;
+/// Function as a writer of tracing events. The subscriber formats an event whole, and writes it with
+/// one call.
+struct EventWriter<F>(F);
+
+impl<'a, F: Fn(&[u8]) + 'a> MakeWriter<'a> for EventWriter<F> {
+    type Writer = &'a Self;
 
     fn make_writer(&'a self) -> Self::Writer {
-        SupervisorLine { file: self.clone(), line: Vec::new() }
+        self
     }
 }
 
-/// One event of the supervisor's own; sent when it is complete.
-pub(crate) struct SupervisorLine {
-    file: LogFile,
-    line: Vec<u8>,
-}
-
-impl Write for SupervisorLine {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.line.extend_from_slice(bytes);
-        Ok(bytes.len())
+impl<F: Fn(&[u8])> Write for &EventWriter<F> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        (self.0)(event);
+        Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl Drop for SupervisorLine {
-    fn drop(&mut self) {
-        let text = String::from_utf8_lossy(&self.line);
-        let line = text.trim_end();
-        if !line.is_empty() {
-            self.file.write(SUPERVISOR, line);
-        }
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) use line::Line;
 use line::{PREFIX, SUFFIX};
 use writer::Writer;
 
-use crate::log::drop_queue::Backlog;
+use crate::log::drop_queue::DropQueue;
 
 /// Lines that may wait for a slow disk; more are left out, and counted.
 const BACKLOG: usize = 100_000;
@@ -40,7 +40,7 @@ pub(crate) fn file(log_dir: &Path, daemon: &str) -> PathBuf {
 /// # Errors
 /// No thread can be started.
 pub(crate) fn open(path: &Path, daemon: &str, first: u64) -> io::Result<(LockLog, Flush)> {
-    let lines = Arc::new(Backlog::new(BACKLOG));
+    let lines = Arc::new(DropQueue::new(BACKLOG));
     let daemon = daemon.to_owned();
     lines.push(Line { event: "started".into(), ..Line::now(&daemon) }, true);
     let writer = Writer::new(path, &daemon, first);
@@ -58,7 +58,7 @@ pub(crate) fn open(path: &Path, daemon: &str, first: u64) -> io::Result<(LockLog
 }
 
 /// Ends the writing thread with the last one that could send.
-struct Sender(Arc<Backlog<Line>>);
+struct Sender(Arc<DropQueue<Line>>);
 
 impl Drop for Sender {
     fn drop(&mut self) {
@@ -67,7 +67,7 @@ impl Drop for Sender {
 }
 
 /// Waits for the disk, when the process is about to end.
-pub(crate) struct Flush(Arc<Backlog<Line>>);
+pub(crate) struct Flush(Arc<DropQueue<Line>>);
 
 impl Flush {
     /// Ends the log; returns when everything is written, or the disk does not keep up at all.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::limit::{Allowance, Limit};
 use super::line::{BREAKS, Line, PREFIX};
-use crate::log::drop_queue::Backlog;
+use crate::log::drop_queue::DropQueue;
 use crate::log::rotation::{self, Rotated};
 
 /// A file is set aside when it is this large,
@@ -55,7 +55,7 @@ impl Writer {
         }
     }
 
-    pub(super) fn run(mut self, lines: &Backlog<Line>) {
+    pub(super) fn run(mut self, lines: &DropQueue<Line>) {
         let mut told = Instant::now();
         while let Some(batch) = lines.take(TELLING) {
             self.lost += batch.lost;
