@@ -19,7 +19,7 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} {}", path.display())]
 pub(crate) struct FileError {
-    /// What was tried, as a verb: "write", "rename".
+    /// The failed operation, as a verb: "write", "rename".
     pub(crate) operation: &'static str,
     /// The file it was tried on.
     pub(crate) path: PathBuf,
@@ -85,7 +85,7 @@ fn held(path: &Path, file: &File, patience: Duration) -> io::Error {
 pub(crate) fn sweep(path: &Path) {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let prefix = format!(".{name}.");
-    // What cannot be listed or removed harms nobody.
+    // A leftover that cannot be listed or removed does no harm.
     for entry in fs::read_dir(directory(path)).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();

@@ -20,7 +20,7 @@ use tracing::{info, warn};
 use crate::host::{ChildReport, local_address};
 use crate::os;
 
-/// What a configuration allows, the nameserver takes.
+/// A nameserver accepts every tag that a configuration may have.
 const _: () = assert!(lab_config::LONGEST_TAG <= nameserver::MAX_TAG_BYTES);
 
 /// Connections that a nameserver serves at once; they are many and idle.
@@ -33,11 +33,11 @@ const REQUEST: usize = 16 * 1024 * 1024;
 /// Bytes of an answer: what `limits` allows, and what is around it.
 const ANSWER: usize = 64 * 1024 * 1024;
 
-/// What a nameserver process is told to be: one line of JSON on its standard input.
+/// Assignment of a nameserver process: one line of JSON on its standard input.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct NameserverAssignment {
     pub(crate) config: Nameserver,
-    /// Where it keeps its names with `storage: sql` and no file of its own.
+    /// Database for `storage: sql` without a file.
     pub(crate) database: PathBuf,
 }
 

@@ -1,8 +1,7 @@
-//! What a process of the lab asks of the operating system for itself.
+//! Requests of a process to the operating system: open files, users, the working directory.
 //!
-//! Owns the limit on open files, how connections share it (each is one, and so is each channel to a
-//! worker; the usual soft limit of 1024 is for programs that use `select`, which we do not), and the
-//! host's users and the working directory.
+//! Each connection is an open file, and so is each channel to a worker. The usual soft limit of 1024
+//! is for programs that use `select`, which we do not.
 
 use std::fs::File;
 use std::io;
@@ -42,7 +41,7 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// What the process's limit allows where a served connection takes `each` files.
+    /// The process's limit, if a served connection takes `each` files.
     pub(crate) fn allowed(each: u64) -> Self {
         Self::within(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX), each)
     }
@@ -65,12 +64,12 @@ pub(crate) fn lock_holder(file: &File) -> Option<u32> {
     holder_in(&std::fs::read_to_string("/proc/locks").ok()?, inode)
 }
 
-/// Finds it in lines of `NUMBER: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END`. The device's
-/// number is not compared: some file systems tell another one there than elsewhere.
+/// Finds it in lines of `NUMBER: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END`. The device
+/// number is not compared: some file systems give another one here than elsewhere.
 fn holder_in(locks: &str, inode: u64) -> Option<u32> {
     locks.lines().find_map(|line| {
         let mut words = line.split_ascii_whitespace().skip(1);
-        // Who waits for it has an arrow here.
+        // A process that waits for the lock has an arrow here.
         let is_held = words.next()? == "FLOCK";
         let pid = words.nth(2)?.parse().ok()?;
         let place = words.next()?.rsplit(':').next()?.parse::<u64>().ok()?;
@@ -109,7 +108,7 @@ pub(crate) struct User {
     pub(crate) home: PathBuf,
 }
 
-/// The user of this name, wherever the host knows its users from; None if there is none.
+/// The user of this name, by any of the host's user databases.
 ///
 /// # Errors
 /// The host cannot say.

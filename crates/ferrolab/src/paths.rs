@@ -22,7 +22,7 @@ const SOCKET: &str = "control.sock";
 /// The longest path for the control socket: `sun_path` holds 104 bytes on macOS, 108 on Linux.
 const SOCKET_PATH_BYTES: usize = 100;
 
-/// What the layout depends on.
+/// Parameters of the layout.
 #[derive(Clone, Debug)]
 pub(crate) struct Environment {
     /// `FERROLAB_HOME`: everything under one directory.
@@ -74,7 +74,7 @@ impl Environment {
     pub(crate) fn from_variables(get: impl Fn(&str) -> Option<OsString>) -> Environment {
         let path = |name| get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         // A shell from cron or `su` lacks the variable, but must find the same supervisor. The
-        // host's service manager lacks it too, and logind's directory goes when the user logs out.
+        // host's service manager lacks it too, and logind removes its directory when the user logs out.
         let is_service = path("INVOCATION_ID").is_some();
         let logind = || (!is_service).then(|| PathBuf::from(format!("/run/user/{}", user_id())));
         let runtime = path("XDG_RUNTIME_DIR")
@@ -98,7 +98,7 @@ pub(crate) enum PathsError {
     /// A directory could not be made or examined.
     #[error("cannot {operation} the {what} directory {}", path.display())]
     Directory {
-        /// What was tried, as a verb.
+        /// The failed operation, as a verb.
         operation: &'static str,
         /// Which directory: "state", "log".
         what: &'static str,
@@ -115,7 +115,7 @@ pub(crate) enum PathsError {
         what: &'static str,
         /// Its path.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault, in words.
         fault: String,
     },
 }
@@ -125,9 +125,9 @@ pub(crate) enum PathsError {
 pub(crate) struct Paths {
     /// The configuration in force.
     pub(crate) config_file: PathBuf,
-    /// What must survive a reboot: last ports, nameserver databases, what was running.
+    /// Files that must survive a reboot: last ports, nameserver databases, decisions by hand.
     pub(crate) state_dir: PathBuf,
-    /// What need not: the control socket.
+    /// Files that need not: the control socket.
     pub(crate) runtime_dir: PathBuf,
     /// Logs.
     pub(crate) log_dir: PathBuf,
@@ -183,7 +183,7 @@ impl Paths {
         make("state", &self.state_dir)?;
         make("runtime", &self.runtime_dir)?;
         make("log", &self.log_dir)?;
-        // The control socket is here: whoever may enter may stop the instruments.
+        // The control socket is here: every user who may enter may stop the instruments.
         check_private("runtime", &self.runtime_dir)
     }
 
@@ -225,7 +225,7 @@ impl Paths {
         self.state_dir.join("config-origin.json")
     }
 
-    /// What is locked while the configuration is replaced.
+    /// The file that is locked while the configuration is replaced.
     pub(crate) fn config_lock(&self) -> PathBuf {
         self.state_dir.join("config.lock")
     }
@@ -245,7 +245,7 @@ impl Paths {
         self.state_dir.join(format!("daemon-{}.json", file_name(daemon)))
     }
 
-    /// What 0.1.0 locks while names that a daemon has left are being removed.
+    /// The file that 0.1.0 locks while it removes names that a daemon has left.
     pub(crate) fn daemon_names_gate(&self, daemon: &str) -> PathBuf {
         self.state_dir.join(format!("daemon-{}.names", file_name(daemon)))
     }
@@ -264,7 +264,7 @@ impl Paths {
         }
     }
 
-    /// Where a nameserver with `storage: sql` and no file of its own keeps its names.
+    /// Database of a nameserver with `storage: sql` and no file.
     pub(crate) fn nameserver_database(&self, nameserver: &str) -> PathBuf {
         self.state_dir.join(format!("nameserver-{}.sql", file_name(nameserver)))
     }
@@ -273,9 +273,9 @@ impl Paths {
 /// The files of a daemon's locks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct LockFiles {
-    /// What makes epochs rise over restarts.
+    /// Counter of lives, which makes epochs rise over restarts.
     pub(crate) state: PathBuf,
-    /// Who had what, and when.
+    /// The lock log.
     pub(crate) log: PathBuf,
 }
 

@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 
 use assert_cmd::Command;
 
-/// Runs the binary with a home of its own, as on a terminal 100 columns wide.
+/// Runs the binary with its own home, as on a terminal 100 columns wide.
 fn ferrolab(home: &Path, arguments: &[&str]) -> Output {
     Command::cargo_bin("ferrolab")
         .unwrap()

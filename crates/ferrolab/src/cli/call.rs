@@ -89,10 +89,10 @@ pub(super) fn run(arguments: &Arguments, whole: fn() -> clap::Command) -> Outcom
     })
 }
 
-/// What to call where there is no such member.
+/// Suggestions for a member that does not exist.
 fn members(metadata: &Metadata, member: &str) -> String {
     let all = metadata.methods.iter().chain(&metadata.attrs).map(String::as_str);
-    // What Python calls by itself is for nobody to type.
+    // Nobody types the methods that Python itself calls.
     let known: Vec<&str> = all.filter(|name| !name.starts_with('_')).collect();
     match nearest(member, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),

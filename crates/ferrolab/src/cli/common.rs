@@ -1,4 +1,4 @@
-//! What all commands share: what they return, the folders, a runtime, the way to the supervisor.
+//! Parts of all commands: their outcome, the folders, a runtime, the connection to the supervisor.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use crate::paths::{Environment, Paths};
 use crate::supervise::control::client::{Client, ControlError};
 
-/// What commands return: an exit code of 0 (done) or 1 (not all of it), or an error (1).
+/// Result of a command: exit code 0 (done) or 1 (partly done), or an error (1).
 /// Usage errors are clap's, with exit code 2.
 pub(super) type Outcome = Result<ExitCode, Report>;
 

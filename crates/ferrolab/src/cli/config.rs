@@ -96,7 +96,7 @@ struct Updated<'a> {
     #[serde(flatten)]
     taken: Taken<'a>,
     is_up: bool,
-    /// What the running lab has done with it, with `--reload`.
+    /// The running lab's reload, with `--reload`.
     reload: Option<Reloaded>,
 }
 

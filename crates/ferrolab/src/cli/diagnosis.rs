@@ -1,7 +1,7 @@
-//! What is wrong with a lab, and what to do about it, in plain words.
+//! Diagnosis of a lab: each fault with advice.
 //!
-//! A pure function of a listing: no sockets, no files. The table of causes is the place for
-//! whatever people ask about more than once.
+//! A pure function of a listing: no sockets, no files. A question that people ask more than once
+//! gets a row in the table of causes.
 
 use serde::Serialize;
 
@@ -10,11 +10,11 @@ use crate::supervise::control::{Listing, ProcessRow, ServiceRow};
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
-    /// What it is about: `daemon bench`, `this host`.
+    /// The faulty part: `daemon bench`, `this host`.
     pub(super) subject: String,
-    /// What is wrong.
+    /// The fault, in a sentence.
     pub(super) problem: String,
-    /// What to do.
+    /// The remedy, in a sentence.
     pub(super) advice: String,
 }
 
@@ -122,7 +122,7 @@ pub(super) fn diagnose(listing: &Listing) -> Vec<Finding> {
         let daemon = listing.daemons.iter().find(|row| row.name == service.daemon);
         daemon.is_some_and(|row| row.status == "running")
     };
-    // A service whose daemon does not run has no fault of its own.
+    // A service whose daemon does not run is not at fault itself.
     findings.extend(listing.services.iter().filter(|row| runs(row)).filter_map(service));
     findings
 }
@@ -179,11 +179,11 @@ fn service(row: &ServiceRow) -> Option<Finding> {
     Some(Finding { subject: format!("service {}", row.name), problem, advice })
 }
 
-/// How the end of a process begins; its last words follow behind a colon.
+/// Beginnings of errors that say how a process ended. Its last output follows after a colon.
 const ENDS: [&str; 2] = ["killed by ", "exited with code "];
 
 fn cause(error: &str) -> Option<&'static str> {
-    // How it ended is certain. What it has printed may be of long before, about something else.
+    // Its end is certain. Its output may be older, and about something else.
     let end = ENDS.iter().any(|end| error.starts_with(end)).then(|| error.split(": ").next());
     end.flatten().and_then(cause_in).or_else(|| cause_in(error))
 }

@@ -32,12 +32,12 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// What was taken over, for scripts.
+/// The import, as `--json` prints it.
 #[derive(Debug, Serialize)]
 struct Imported<'a> {
     #[serde(flatten)]
     taken: Taken<'a>,
-    /// What is different; a sentence each.
+    /// Differences from PyroLab's file; a sentence each.
     changes: Vec<String>,
 }
 

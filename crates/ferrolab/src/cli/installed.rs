@@ -1,4 +1,4 @@
-//! A configuration file that was checked or installed: what people and scripts are told of it.
+//! Output about a configuration file that was checked or installed, for people and scripts.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

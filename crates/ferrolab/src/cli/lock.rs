@@ -108,7 +108,7 @@ pub(super) fn own_name() -> String {
     known.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// What a refused or failed call on a lock is to a person.
+/// A refused or failed call on a lock, as an error for a person.
 pub(super) fn explain(name: &str, error: &Error) -> Report {
     let no_lock = match error {
         Error::Remote(exception) => exception.class == "builtins.AttributeError",
@@ -165,7 +165,7 @@ impl Held {
         Ok(Held { name, uri, proxy: proxy.with_timeout(PATIENCE), token, is_lost: false })
     }
 
-    /// Runs the command. What happens to the lock meanwhile is told, and does not stop it.
+    /// Runs the command. Changes of the lock meanwhile are printed, and do not stop it.
     async fn during(&mut self, command: &[OsString]) -> Outcome {
         let Some((program, args)) = command.split_first() else { return Ok(ExitCode::SUCCESS) };
         // From here on these are the command's, which the terminal sends them to as well.
@@ -201,8 +201,8 @@ impl Held {
         );
     }
 
-    /// Whether this process has it, or its command, which has taken it over: by the token alone, since
-    /// the command may give any name, and a stranger the same.
+    /// Whether this process or its command has the lock. The token decides: the command may give any
+    /// name, and a stranger the same one.
     async fn is_ours(&mut self) -> bool {
         let token = vec![("token".to_owned(), Value::from(self.token.as_str()))];
         let info = self.proxy.call("lock_info", Vec::new(), token).await.ok();
@@ -213,7 +213,7 @@ impl Held {
     /// Gives the lock up, this process's own or the one that its command took over and left behind;
     /// false if it was not theirs to the end.
     async fn give_back(mut self) -> bool {
-        // With the token, since the daemon may not have seen yet that the command is gone. To take the
+        // With the token, since the daemon may not know yet that the command has ended. Taking the
         // lock over first would wait for a call that the command has left running.
         let token = vec![("token".to_owned(), Value::from(self.token.as_str()))];
         match self.proxy.call("unlock", Vec::new(), token).await {

@@ -110,7 +110,7 @@ fn now(arguments: &Arguments) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refuses a name that there is not, with the nearest that there is.
+/// Refuses an unknown name, and suggests the nearest known one.
 fn known<'a>(name: &str, names: impl Iterator<Item = &'a str> + Clone) -> Result<(), Report> {
     if names.clone().any(|known| known == name) {
         return Ok(());
@@ -139,7 +139,7 @@ fn history(arguments: &Arguments) -> Outcome {
             .filter(|line| line.service == *name)
             .map(|line| line.daemon.clone())
             .collect();
-        // What is missing may be this one's.
+        // The missing lines may be about this service.
         let is_gap = |line: &Line| line.event == "unrecorded" && daemons.contains(&line.daemon);
         lines.retain(|line| line.service == *name || is_gap(line));
     }

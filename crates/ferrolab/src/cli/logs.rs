@@ -224,7 +224,7 @@ fn snapshot(paths: &Paths) -> Result<Snapshot, Report> {
         .wrap_err_with(|| format!("cannot read the log at {}", path.display()))
 }
 
-/// Whoever read this may have gone away: `logs show | head` is no error. A full disk is one.
+/// Outcome of printing. A reader that ended (`logs show | head`) is no error; a full disk is one.
 fn end(written: io::Result<()>) -> Outcome {
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

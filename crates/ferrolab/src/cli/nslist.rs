@@ -18,7 +18,7 @@ use crate::supervise::active_config;
 /// How long a nameserver may take for an answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What to do where no nameserver answers.
+/// Advice if no nameserver answers.
 pub(super) const HINT: &str = "is the lab up? see `ferrolab ps`, start it with `ferrolab up`";
 
 /// List the names in the lab's nameservers
@@ -102,7 +102,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         let mut shown = table::table(&["NAME", "URI", "METADATA", "NAMESERVER"]);
         for row in &rows {
             let metadata = row.metadata.join(", ");
-            // Whoever reaches a nameserver can register what they like.
+            // Every client of a nameserver can register any text.
             shown.add_row([&row.name, &row.uri, &metadata, &row.nameserver].map(|it| text(it)));
         }
         table::print(&shown);

@@ -22,7 +22,7 @@ struct Line {
     bar: Option<ProgressBar>,
 }
 
-/// What is shown of an entry.
+/// An entry as it is shown.
 struct Entry<'a> {
     title: String,
     status: &'a str,

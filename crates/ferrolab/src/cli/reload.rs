@@ -38,12 +38,12 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     reload(&paths()?, arguments.timeout, arguments.json)
 }
 
-/// What a reload has come to, for scripts too.
+/// Outcome of a reload; `--json` prints it.
 #[derive(Debug, Serialize)]
 pub(super) struct Reloaded {
     #[serde(flatten)]
     changes: Changes,
-    /// What should run and does not, and why; a sentence each.
+    /// Entries that should run and do not, and why; a sentence each.
     failures: Vec<String>,
 }
 

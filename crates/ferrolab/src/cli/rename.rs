@@ -65,7 +65,7 @@ struct Names {
     json: bool,
 }
 
-/// What was renamed, for scripts.
+/// The rename, as `--json` prints it.
 #[derive(Debug, Serialize)]
 struct Renamed<'a> {
     kind: String,
@@ -79,7 +79,7 @@ struct Renamed<'a> {
     origin: Option<PathBuf>,
     /// Of the lab whose configuration this is.
     is_up: Option<bool>,
-    /// What the running lab has done with it, with `--reload`.
+    /// The running lab's reload, with `--reload`.
     reload: Option<Reloaded>,
 }
 
@@ -152,12 +152,12 @@ fn rename_installed(
     Ok((places, is_up))
 }
 
-/// The kind of an entry that has files of its own.
+/// The kind of an entry, if such entries have files.
 fn kind(entry: Entry) -> Option<control::Kind> {
     match entry {
         Entry::Nameserver => Some(control::Kind::Nameserver),
         Entry::Daemon => Some(control::Kind::Daemon),
-        // Comes and goes with its daemon.
+        // Only its daemon has files.
         Entry::Service => None,
     }
 }

@@ -128,7 +128,7 @@ mod tests {
 
     use super::*;
 
-    /// What the supervisor writes must mean the same with and without clap.
+    /// The supervisor's commands mean the same with and without clap.
     #[test]
     fn the_shortcut_leads_where_the_long_way_does() {
         let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();

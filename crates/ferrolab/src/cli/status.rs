@@ -87,7 +87,7 @@ fn not_up(paths: &Paths) -> Finding {
     Finding { subject: "the lab".to_owned(), problem, advice: advice.to_owned() }
 }
 
-/// What is wrong with the configuration file, or that it is not the one in force.
+/// A fault of the configuration file, or that the lab runs with another one.
 fn file(paths: &Paths, listing: Option<&Listing>) -> Option<Finding> {
     if !paths.config_file.exists() {
         return None;

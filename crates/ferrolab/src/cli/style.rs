@@ -1,7 +1,7 @@
 //! Colours, for a terminal only.
 //!
-//! Owns which colour means what, and when there are none: a pipe, a file, `NO_COLOR`, a terminal
-//! that has none.
+//! Owns the meaning of each colour. A pipe, a file, `NO_COLOR` or a terminal without colours turns
+//! them off.
 
 use std::io::{self, IsTerminal};
 

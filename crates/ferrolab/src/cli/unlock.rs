@@ -1,4 +1,4 @@
-//! `ferrolab unlock --break`: a lock taken away from whoever has it.
+//! `ferrolab unlock --break`: takes a lock away from its owner.
 
 use std::process::ExitCode;
 use std::time::Duration;

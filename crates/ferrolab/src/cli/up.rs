@@ -60,7 +60,7 @@ pub(super) struct Arguments {
 pub(super) struct Standing<'a> {
     #[serde(flatten)]
     listing: &'a Listing,
-    /// What should run and does not, and why; a sentence each.
+    /// Entries that should run and do not, and why; a sentence each.
     failures: &'a [String],
 }
 
@@ -277,7 +277,7 @@ async fn start(paths: &Paths, socket: &std::path::Path) -> Result<Client, Report
     }
 }
 
-/// What should run now and does not, and why; a line for each.
+/// Entries that should run and do not, and why; a line for each.
 pub(super) fn failures(listing: &Listing) -> Vec<String> {
     let line = |kind: &str, name: &str, status: &str, error: &Option<String>| {
         let why =
@@ -291,7 +291,7 @@ pub(super) fn failures(listing: &Listing) -> Vec<String> {
         .filter(|(_, row)| row.wanted && row.status != "running")
         .map(|(kind, row)| line(kind, &row.name, &row.status, &row.error))
         .collect();
-    // A service whose daemon does not run has no failure of its own.
+    // A service whose daemon does not run has not failed itself.
     let serving: Vec<&str> = listing
         .daemons
         .iter()

@@ -30,7 +30,7 @@ impl Watch {
             if let Err(report) = show() {
                 println!("{report:?}");
             }
-            // Whoever read this has gone away.
+            // The reader of the output has ended.
             if io::stdout().flush().is_err() {
                 return Ok(ExitCode::SUCCESS);
             }

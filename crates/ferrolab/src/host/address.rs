@@ -1,7 +1,7 @@
-//! Where a daemon listens, and that it listens there again.
+//! Listening address of a daemon, the same one after a restart.
 //!
-//! Owns the memory of a daemon's last port: with `port: 0` it takes the one it had before, if
-//! that is free, so that the addresses that clients hold survive a restart.
+//! With `port: 0` a daemon takes its last port, if that is free, so that the addresses that clients
+//! hold stay valid. The port is in a state file.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::files;
 
-/// What is remembered of a daemon.
+/// The last address, as it is in the state file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Memory {
     host: String,

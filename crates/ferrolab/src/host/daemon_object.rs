@@ -1,7 +1,7 @@
 //! The daemon under its own name, as PyroLab's daemons have it.
 //!
-//! PyroLab registers a daemon itself, under an id of its own, beside `Pyro.Daemon`: its `ping`
-//! says True where Pyro5's says nothing, and its `release` breaks locks.
+//! PyroLab registers a daemon under its name, besides `Pyro.Daemon`. The `ping` of this object returns
+//! True, where Pyro5's returns None; its `release` breaks locks.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ const PYROLAB_VERSION: &str = "0.5.0";
 /// A daemon's own object.
 #[derive(Debug)]
 pub(super) struct Face {
-    /// What breaks locks, where the daemon has locks.
+    /// Breaker of locks, if the daemon has locks.
     pub(super) locks: Option<LockBreaker>,
 }
 

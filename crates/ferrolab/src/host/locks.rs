@@ -1,7 +1,6 @@
-//! What a daemon process adds to the locks of its services.
+//! Locks of a daemon's services: their settings, their log, and epochs that rise over restarts.
 //!
-//! Owns which services can be locked and how, the memory by which epochs rise over restarts, and
-//! the way of the records to the lock log. The locks themselves are the `remote` crate's.
+//! The locks themselves are the `remote` crate's.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use crate::paths::LockFiles;
 /// Epochs that one life of a daemon may use; a thousand grants a second last for months.
 const EPOCHS_PER_LIFE: u64 = 10_000_000_000;
 
-/// What is remembered of a daemon's locks.
+/// The state file of a daemon's locks.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Memory {
     /// How many lives it has had.
@@ -33,7 +32,7 @@ pub(super) fn first_epoch(config: &lab_config::Daemon, files: &LockFiles) -> u64
     }
 }
 
-/// Begins the lock log, where the daemon has locks. Its lines are numbered as its epochs are: on from
+/// Begins the lock log, if the daemon has locks. The numbers of its lines, like its epochs, continue
 /// those of earlier lives.
 pub(super) fn begin_log(
     daemon: &Daemon,

@@ -1,7 +1,7 @@
 //! The daemon process: services behind one address, in Rust or in Python.
 //!
-//! Owns how a daemon starts, what it reports to its supervisor, and how it stops. Serving is the
-//! `remote` crate's; Python drivers live in workers ([`py_worker`]), built-in services in [`native`].
+//! Owns the start and the end of a daemon, and its report to the supervisor. Serving is the `remote`
+//! crate's; Python drivers live in workers ([`py_worker`]), built-in services in [`native`].
 
 mod address;
 mod child_report;
@@ -45,8 +45,8 @@ pub(crate) use report::local_address;
 /// A nameserver that takes longer than this does not either.
 const REGISTERING: Duration = Duration::from_secs(2);
 
-/// What a daemon process is told to be: one line of JSON on its standard input. It reads no
-/// configuration file, but runs what the supervisor has checked and has in force.
+/// Assignment of a daemon process: one line of JSON on its standard input. The process reads no
+/// configuration file; the supervisor has checked this part of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct DaemonAssignment {
     pub(crate) part: DaemonPart,
@@ -113,7 +113,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     tasks.spawn(daemon.serve(listener, serving_stop.clone()));
     let stopping = lifeline.stopping();
     let started = async {
-        // Whoever finds a name should find its service ready.
+        // A client that finds a name should find its service ready.
         if tokio::time::timeout(LOADING, workers.loaded()).await.is_err() {
             warn!("some drivers are still loading; going on without them");
         }
@@ -121,7 +121,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
             registrar::start(targets, config.reclaim_names, &tasks, &names_stop);
         let answered = registrations
             .wait_for(|report| report.values().all(|standing| standing.state.is_registered()));
-        // A nameserver that is away is told of in the report, and tried again for ever.
+        // A nameserver that does not answer is in the report, and is tried again for ever.
         let _ = tokio::time::timeout(REGISTERING, answered).await;
         reporter.follow(lifeline, &workers, registrations).await;
     };

@@ -120,7 +120,7 @@ impl RegisteredName {
         self.phase = NamePhase::Contested { theirs, times, last: Instant::now() };
     }
 
-    /// What people should know of a contest.
+    /// The contest over the name in a sentence, if there is one.
     pub(super) fn contested(&self, title: &str, reclaim: bool, now: Instant) -> Option<String> {
         let NamePhase::Contested { theirs, times, last } = &self.phase else { return None };
         let Name { name, uri, .. } = &self.name;

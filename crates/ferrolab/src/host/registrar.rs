@@ -3,8 +3,8 @@
 //! A nameserver that has forgotten names (a restart, a lost disk) gets them again with the next
 //! pass; one that is away when the daemon starts gets them when it comes. In a nameserver that
 //! knows leases the names lapse after [`LEASE`] without a renewal; from others the supervisor
-//! removes them when the daemon has died. What becomes of one name is in
-//! [`registered_name`](super::registered_name). Never keeps a daemon from serving.
+//! removes them when the daemon has died. One name is the subject
+//! of [`registered_name`](super::registered_name). Never keeps a daemon from serving.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,10 +47,10 @@ pub(crate) struct Target {
     pub(crate) location: Location,
 }
 
-/// What became of the registrations with each nameserver.
+/// Outcome of the registrations with each nameserver.
 pub(crate) type Report = BTreeMap<String, Standing>;
 
-/// What became of the registrations with one nameserver.
+/// Outcome of the registrations with one nameserver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
     pub(crate) state: State,
@@ -82,7 +82,7 @@ pub(crate) enum State {
 }
 
 impl State {
-    /// Whether the nameserver has been told of all names.
+    /// Whether the nameserver has answered for all names.
     pub(crate) fn is_registered(&self) -> bool {
         matches!(self, State::Registered | State::Contested(_))
     }
@@ -159,8 +159,8 @@ impl Registrar {
         Ok(if texts.is_empty() { State::Registered } else { State::Contested(texts.join("; ")) })
     }
 
-    /// Renews the leases. What the nameserver refuses of one name says nothing of the others: the
-    /// first such error is returned when all are done.
+    /// Renews the leases. A refusal of one name says nothing about the others: the first such error
+    /// is returned when all are done.
     async fn renew_leases(&mut self) -> Result<Option<Error>, Error> {
         let mut refused = None;
         for names in self.names.chunks_mut(NAMES_PER_RENEWAL) {
@@ -204,7 +204,7 @@ impl Registrar {
             let Name { name, uri, .. } = name.name();
             match self.nameserver.remove_own(name, uri).await {
                 Ok(_) | Err(Error::Remote(_)) => {}
-                // It does not answer. Leased names lapse; the supervisor tries to remove the others.
+                // It does not answer. Leased names lapse; the supervisor removes the others.
                 Err(_) => break,
             }
         }

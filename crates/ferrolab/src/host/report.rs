@@ -22,8 +22,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// Waiters of one lock that are reported, at most.
 const WAITING_SHOWN: usize = 100;
 
-/// Time for a driver to load. After it the daemon starts without the driver, and reports its service
-/// as failed until it has loaded.
+/// Time for a driver to load. After it the daemon starts without the driver, and reports its
+/// service as failed until it has loaded.
 pub(super) const LOADING: Duration = Duration::from_secs(20);
 
 const SLOW: &str = "not loaded after 20 s: its driver hangs while it is imported";

@@ -1,6 +1,6 @@
 //! A daemon's settings: from the configuration's words to those of `remote`.
 //!
-//! Owns the reading of certificates at a daemon's start. What a setting may be is `config`'s.
+//! Reads certificates at a daemon's start. The allowed values of a setting are `lab_config`'s.
 
 use lab_config::{self, Secret};
 use remote::{DaemonConfig, Identity, Limits, ServerTls, StreamLimits};

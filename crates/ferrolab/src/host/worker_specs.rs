@@ -19,7 +19,7 @@ pub(super) fn specs(
     let is_multiplex = daemon.servertype == lab_config::ServerType::Multiplex;
     let mut workers = group(&daemon.name, placements, is_multiplex);
     for worker in &mut workers {
-        // What a driver's answer takes in marshal is up to some times what it takes on the wire.
+        // A driver's answer in marshal may be several times as long as on the wire.
         worker.longest_answer = daemon.max_message_size.saturating_mul(4).min(LONGEST);
         worker.standby = daemon.threadpool_size_min as usize;
     }

@@ -1,8 +1,7 @@
-//! What is wrong with the host itself rather than with one of its entries: a full disk, a state
-//! file that cannot be read.
+//! Warnings about the host itself rather than one of its entries: a full disk, a state file that
+//! cannot be read.
 //!
-//! Owns the list that `status` shows. Refuses to know how a trouble is noticed: whoever notices
-//! it says so here, and says when it is over.
+//! The list that `status` shows. The code that notices a trouble sets it here, and clears it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,12 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) struct Troubles(Arc<Mutex<BTreeMap<&'static str, String>>>);
 
 impl Troubles {
-    /// Says what is wrong with `what`.
+    /// Sets the trouble of `what`.
     pub(crate) fn set(&self, what: &'static str, trouble: String) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(what, trouble);
     }
 
-    /// Says that `what` is well again.
+    /// Clears the trouble of `what`.
     pub(crate) fn clear(&self, what: &'static str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(what);
     }

@@ -1,7 +1,6 @@
-//! Log files that are set aside when they are large.
+//! Log files that are rotated by size.
 //!
-//! Owns how such a file is opened. What is written to it, how large it may be and how many of them are
-//! kept is its writer's.
+//! The writer of such a file decides its size, and how many are kept.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;

@@ -1,7 +1,7 @@
-//! Texts that clients, drivers and nameservers have given, for a person's eyes.
+//! Texts of clients, drivers and nameservers, made safe for a terminal.
 //!
-//! Owns what of them would move a terminal's cursor, pass for a line of ours, or turn the order of
-//! letters around. What machines read (`--json`, the log file) stays as it is.
+//! Replaces characters that would move the cursor, begin a line, or reverse the order of letters.
+//! Output for machines (`--json`, the log file) stays as it is.
 
 /// The text on one line, with nothing in it that a terminal obeys.
 pub(crate) fn line(given: &str) -> String {
@@ -17,7 +17,7 @@ pub(crate) fn line(given: &str) -> String {
     line
 }
 
-/// Marks that change in which direction the letters behind them are shown; and what some terminals
+/// Marks that change the direction of the letters after them, and characters that some terminals
 /// take for the end of a line.
 fn turns_around(letter: char) -> bool {
     matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -22,7 +22,7 @@ const EMPTY: &[u8] = b"version: \"1.0\"\n";
 
 /// How long a person waits for their turn to change the configuration.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long the lab waits for its turn to copy it: whoever has it may hang, and the lab goes on.
+/// Wait of the lab for its turn to copy it. The process that has it may hang, and the lab goes on.
 const COPY: Duration = Duration::from_secs(1);
 
 /// Where a configuration came from.
@@ -34,8 +34,8 @@ struct Origin {
     file: Option<PathBuf>,
 }
 
-/// Where the installed file came from, such that it fits whatever is installed: the file and this
-/// are two files, and whoever replaces them may be killed between the two.
+/// Origin of the installed file. File and origin are two files, and the process that replaces them
+/// may be killed between the two: both origins are kept, and the text decides which one holds.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Origins {
@@ -169,7 +169,7 @@ impl Turn {
 /// Reads the lab's configuration.
 ///
 /// # Errors
-/// Every problem in it, or that there is none.
+/// Every problem in it, or that it does not exist.
 pub(crate) fn load(paths: &Paths) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
     let file = &paths.config_file;
     let unreadable = |source| Box::new(ConfigError::Unreadable { path: file.clone(), source });

@@ -103,7 +103,7 @@ pub(crate) async fn run(
         () = stop.cancelled() => "a request",
     };
     info!(reason, "the lab stops");
-    // Whoever asks for anything from now on is told so.
+    // From now on the answer to a request is that the lab is being stopped.
     stop.cancel();
     living.abort();
     tokio::select! {
@@ -113,7 +113,7 @@ pub(crate) async fn run(
         () = fleet.shutdown() => {}
     }
     info!("everything has stopped");
-    // Gone before the last answer: whoever hears that the lab is down can start it again.
+    // Removed before the last answer: a client that reads that the lab is down can start it again.
     if let Err(error) = std::fs::remove_file(&socket) {
         warn!(%error, "cannot remove the control socket");
     }

@@ -73,7 +73,7 @@ async fn remove(daemon: String, left: UnleasedNames) {
             match nameserver.remove_own(name, &uri).await {
                 Ok(true) => removed.push(name.as_str()),
                 Ok(false) => {}
-                // What it refuses of one name says nothing of the others.
+                // A refusal of one name says nothing about the others.
                 Err(error @ Error::Remote(_)) => refused = Some(error),
                 Err(error) => return Err(error),
             }
@@ -97,8 +97,7 @@ async fn remove(daemon: String, left: UnleasedNames) {
     }
 }
 
-/// Ends the list of removals that 0.1.0 has kept in `file`: nobody goes on with it, and the log says
-/// so.
+/// Removes the list of pending removals that 0.1.0 has kept in `file`, and logs the names.
 pub(crate) fn discard_pending_removals(file: &Path) {
     let Ok(text) = std::fs::read_to_string(file) else { return };
     #[derive(Deserialize)]

@@ -1,7 +1,6 @@
-//! What a service manager is told of the lab: that it is ready, that it lives, that it ends.
+//! Notifications to systemd (`Type=notify`, watchdog): the lab is ready, lives, ends.
 //!
-//! Owns systemd's notifications (`Type=notify`, watchdog). Without a service manager nothing of
-//! this happens. Refuses to know how the lab is kept running.
+//! Without a service manager nothing is sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +15,9 @@ use crate::supervise::entries::Fleet;
 /// A lab in which something is still starting by then counts as ready.
 const SETTLING: Duration = Duration::from_secs(60);
 
-/// How much longer a service manager is to wait, while the lab comes to rest.
+/// Extension of the service manager's stop timeout, in microseconds.
 const MORE_MICROSECONDS: u32 = 30_000_000;
-/// How often it is asked for that.
+/// Time between two extensions.
 const ASKING: Duration = Duration::from_secs(10);
 
 /// Says that the lab is ready once it is, then that it lives, for ever.

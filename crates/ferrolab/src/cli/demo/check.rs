@@ -9,7 +9,7 @@ use remote::{Error, Location, NameServer, Proxy, Value};
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Volts that the supply is set to.
 const VOLTS: f64 = 5.0;
-/// What the meter may be off: its noise is 1 mV.
+/// Volts that the meter may be off; its noise is 1 mV.
 const TOLERANCE: f64 = 0.02;
 
 /// Calls everything, prints what it got; the exit code says whether all was as it should be.

@@ -212,7 +212,7 @@ fn carry_out(words: &[String]) -> Result<(), Report> {
         Ok::<_, Report>(child.into_diagnostic()?.wait().await)
     })?;
     let help = match words.iter().any(|word| word == "--user") {
-        // Whoever comes by `su` has no service manager to talk to.
+        // A user who has come by `su` has no service manager.
         true => {
             "`journalctl --user -u ferrolab` may tell more; where there is no bus to connect to, log \
              in as this user (ssh or the console, not `su` or `sudo`)"

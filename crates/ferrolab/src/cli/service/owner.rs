@@ -9,7 +9,7 @@ use crate::cli::paths;
 use crate::os::{self, User};
 use crate::paths::{Environment, Paths};
 
-/// Where a user who is not here finds programs, behind the user's own folder.
+/// The PATH of a user who is not logged in, after the user's own folder.
 const HOST_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// The lab's folders, and its unit.

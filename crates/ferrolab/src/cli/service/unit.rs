@@ -9,7 +9,7 @@ pub(super) const NAME: &str = "ferrolab.service";
 /// Keeps a lab's files in one folder.
 const HOME: &str = "FERROLAB_HOME";
 
-/// What a unit depends on.
+/// Parameters of a unit.
 pub(super) struct Unit {
     /// This program.
     pub(super) program: PathBuf,
@@ -17,14 +17,14 @@ pub(super) struct Unit {
     pub(super) home: Option<PathBuf>,
     /// Where `python3` and what drivers need is found.
     pub(super) path: String,
-    /// What else decides what an interpreter finds, by name.
+    /// Other environment variables on which the interpreter's search paths depend.
     pub(super) variables: Vec<(String, String)>,
     /// Whom it runs as, for the host's service manager.
     pub(super) user: Option<String>,
 }
 
-/// What of the installing shell's environment an interpreter and its drivers depend on, and where
-/// the lab's files are.
+/// Environment variables of the installing shell that go into the unit: an interpreter and its
+/// drivers depend on them, or they say where the lab's files are.
 pub(super) const CARRIED: [&str; 8] = [
     "PYTHONPATH",
     "PYTHONHOME",
@@ -92,8 +92,8 @@ impl Unit {
         format!("@reboot {environment}{program} up").replace('%', "\\%")
     }
 
-    /// What would end a line of either and begin one of its own: no control character has a place
-    /// there.
+    /// A part with a control character, which could end a line of the unit or the crontab and begin
+    /// another one.
     pub(super) fn unfit(&self) -> Option<&'static str> {
         let control = |text: &str| text.chars().any(char::is_control);
         let program = self.program.display().to_string();

@@ -19,7 +19,7 @@ const MAX_SECONDS: f64 = 60.0;
 #[derive(Debug, Default)]
 pub(super) struct Loopback {
     ticks: AtomicI64,
-    /// What `floats` gave last: their way is to be measured, and not their making.
+    /// The last result of `floats`: a benchmark measures its transport, not its making.
     floats: Mutex<Vec<f64>>,
 }
 

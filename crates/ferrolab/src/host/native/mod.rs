@@ -18,7 +18,7 @@ pub(crate) use bench::Benches;
 /// Names that `native:` knows.
 const NAMES: [&str; 3] = ["simulated.loopback", "simulated.multimeter", "simulated.power_supply"];
 
-/// What a configuration may say of them.
+/// The native services, with the parameters that a configuration may give them.
 pub(crate) fn all() -> Vec<Native> {
     NAMES.iter().filter_map(|name| describe(name)).collect()
 }

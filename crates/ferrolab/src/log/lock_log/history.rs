@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::line::{BREAKS, Line, PREFIX, SUFFIX};
 
-/// Every line of every daemon: those of one daemon in the order in which they were written, whatever
-/// its clock did, and among each other by their times. Lines that cannot be read are left out.
+/// Reads every line of every daemon. Lines of one daemon are in the order of writing, whatever its
+/// clock did; those of several daemons are merged by time. Unreadable lines are left out.
 ///
 /// # Errors
 /// The directory or a file cannot be read.
@@ -19,7 +19,7 @@ pub(crate) fn read(log_dir: &Path) -> io::Result<Vec<Line>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    // Each daemon's files, the last one that was set aside behind those before it.
+    // Each daemon's files, from the oldest rotated one to the current one.
     let mut daemons: BTreeMap<String, Files> = BTreeMap::new();
     for entry in entries {
         let entry = entry?;
@@ -50,7 +50,7 @@ impl Files {
     fn read(self) -> io::Result<VecDeque<Line>> {
         let lines = in_order(self.all)?;
         let known: HashSet<_> = lines.iter().map(|line| (line.seq, line.time)).collect();
-        // What is not in the others any more is older than what is.
+        // Breaks that are in no other file any more are older than the lines that are.
         let mut history = VecDeque::from(in_order(self.breaks)?);
         history.retain(|line| !known.contains(&(line.seq, line.time)));
         history.extend(lines);
@@ -70,7 +70,8 @@ fn in_order(mut files: Vec<(u32, PathBuf)>) -> io::Result<Vec<Line>> {
     Ok(lines)
 }
 
-/// Of a file's name, the daemon's, whether it is that of broken locks, and how often it was set aside.
+/// Parts of a file's name: the daemon's name, whether it is the file of broken locks, and how often
+/// it was rotated.
 fn parse(name: &str) -> Option<(&str, bool, u32)> {
     let (base, age) = match name.rsplit_once('.') {
         Some((base, age)) if age.parse::<u32>().is_ok() => (base, age.parse().ok()?),

@@ -1,25 +1,24 @@
-//! How many lines of lock and unlock one client may have in the history.
+//! Rate limit of each client's lines in the lock log (a token bucket).
 //!
-//! Owns the counting, so that a script which locks and unlocks in a loop does not push everybody
-//! else's history out of the files. What it leaves out is told of, with its number. No clock of its
-//! own.
+//! A script that locks and unlocks in a loop does not push the other clients' history out of the
+//! files. Lines left out are counted. The caller gives the time.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// What one client may have.
+/// Parameters of one client's token bucket.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowance {
-    /// So many lines at once,
+    /// Lines at once.
     pub(super) burst: f64,
-    /// and so many a second in the long run.
+    /// Lines per second in the long run.
     pub(super) rate: f64,
 }
 
-/// Clients that are told apart; those beyond share one account.
+/// Clients with an account each; further ones share one.
 const CLIENTS: usize = 256;
 
-/// Who has had how many lines.
+/// The clients' token buckets.
 #[derive(Debug)]
 pub(super) struct Limit {
     allowance: Allowance,
@@ -38,8 +37,8 @@ impl Limit {
         Limit { allowance, accounts: BTreeMap::new() }
     }
 
-    /// Whether one more line of `client` may be written; behind one that may not, how many that
-    /// were until then.
+    /// Whether one more line of `client` may be written: if so, how many lines were left out before
+    /// it.
     pub(super) fn allows(&mut self, client: &str, now: Instant) -> Option<u64> {
         let allowance = self.allowance;
         if self.accounts.len() >= CLIENTS && !self.accounts.contains_key(client) {
@@ -61,7 +60,7 @@ impl Limit {
         Some(std::mem::take(&mut account.left_out))
     }
 
-    /// Whose lines have been left out, and how many, since this was last asked.
+    /// Clients whose lines were left out since the last call, and how many.
     pub(super) fn left_out(&mut self) -> Vec<(String, u64)> {
         self.accounts
             .iter_mut()

@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use remote::{LockEvent, LockRecord};
 use serde::{Deserialize, Serialize};
 
-/// What the names of the files begin with,
+/// Beginning of the files' names,
 pub(super) const PREFIX: &str = "locks-";
-/// those of broken locks begin with,
+/// of those for broken locks,
 pub(super) const BREAKS: &str = "lock-breaks-";
-/// and all go on with.
+/// and the end of both.
 pub(super) const SUFFIX: &str = ".jsonl";
 
 /// One line.
@@ -23,8 +23,8 @@ pub(crate) struct Line {
     /// Empty where the line is about the whole daemon.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) service: String,
-    /// `granted`, `resumed`, `joined`, `suspended`, `released`, `expired`, `broken`; `started` for the
-    /// daemon (every lock of its last life has ended by then); `unrecorded` for lines left out.
+    /// `granted`, `resumed`, `joined`, `suspended`, `released`, `expired` or `broken`; `started` for
+    /// the daemon (all locks of its last life have ended by then); `unrecorded` for lines left out.
     pub(crate) event: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) user: String,
@@ -35,7 +35,7 @@ pub(crate) struct Line {
     /// How long the lock was held, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) duration: Option<f64>,
-    /// Who broke it.
+    /// The name of the client that broke it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) by: Option<String>,
     /// Why it has ended.

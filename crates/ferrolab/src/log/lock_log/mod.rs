@@ -1,9 +1,9 @@
-//! The lock log: who had which instrument, from when to when, and why not any longer.
+//! Lock log: which client had which lock, from when to when, and how it ended.
 //!
-//! Owns the form of its lines and its files, for the daemons that write and the command line that
-//! reads. Each daemon has files of its own, so that no two processes write into one; a line is
-//! written whole and never changed, and old files are set aside by size. Broken locks have a file
-//! of their own beside: however often a lock comes and goes, those who look for them find them.
+//! Owns the format of lines and files, for the daemons that write and the command line that reads.
+//! Each daemon has its own files, so that no two processes write into one. A line is written whole
+//! and never changed; files are rotated by size. Broken locks are also in a separate file, which a
+//! flood of other lines does not push out.
 
 mod history;
 mod limit;
@@ -25,17 +25,17 @@ use writer::Writer;
 
 use crate::log::drop_queue::DropQueue;
 
-/// Lines that may wait for a slow disk; more are left out, and counted.
+/// Lines that may wait for a slow disk; further ones are dropped and counted.
 const BACKLOG: usize = 100_000;
-/// A daemon that ends waits this long for the last ones.
+/// Wait of an ending daemon for the last lines.
 const FLUSHING: Duration = Duration::from_secs(2);
 /// The file of a daemon, by the name that it has in file names.
 pub(crate) fn file(log_dir: &Path, daemon: &str) -> PathBuf {
     log_dir.join(format!("{PREFIX}{daemon}{SUFFIX}"))
 }
 
-/// Opens the log of a daemon, and says in it that the daemon has started. Its lines are numbered from
-/// `first` on.
+/// Opens the log of a daemon, and writes that the daemon has started. The number of the first line
+/// is `first`.
 ///
 /// # Errors
 /// No thread can be started.

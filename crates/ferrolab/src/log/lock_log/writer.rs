@@ -1,6 +1,4 @@
-//! The thread that writes a daemon's lock log.
-//!
-//! Owns its files, the numbers of its lines, and what is left out of it.
+//! Thread that writes a daemon's lock log: its files, its line numbers, and its rate limits.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -12,11 +10,11 @@ use super::line::{BREAKS, Line, PREFIX};
 use crate::log::drop_queue::DropQueue;
 use crate::log::rotation::{self, Rotated};
 
-/// A file is set aside when it is this large,
+/// Bytes at which a file is rotated.
 const FILE_SIZE: usize = 5 * 1024 * 1024;
-/// and this many of those are kept.
+/// Rotated files that are kept.
 const FILES_KEPT: usize = 9;
-/// What has been left out is told at the latest then.
+/// Longest time until lines left out are mentioned in the log.
 const TELLING: Duration = Duration::from_secs(10);
 
 /// Lines of one client about locks that come and go.
@@ -30,9 +28,9 @@ pub(super) struct Writer {
     daemon: String,
     next: u64,
     limit: Limit,
-    /// Broken locks have an account of their own, so that nobody can roll them out either.
+    /// A separate limit, so that a flood of broken locks does not push out earlier ones.
     limit_of_breaks: Limit,
-    /// Lines that could not be written, and are not told of yet.
+    /// Lines that could not be written, and that the log does not mention yet.
     lost: u64,
     /// The last line may have no end: the next one begins with it.
     is_torn: bool,
@@ -66,7 +64,7 @@ impl Writer {
             if lost > 0 {
                 let reason = format!("{lost} lines: the disk did not keep up, or was full");
                 self.write(self.unrecorded("", reason));
-                // Where that fails too, they are told of when it does not.
+                // If that fails too, the next line that is written mentions them.
                 let is_told = self.lost == lost;
                 self.lost = if is_told { 0 } else { lost };
                 if is_told {

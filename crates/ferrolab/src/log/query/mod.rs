@@ -48,7 +48,7 @@ pub(crate) struct Filter {
 pub(crate) struct Line {
     /// As it is in the file.
     pub(crate) raw: String,
-    /// What it says; text that a full disk or a power cut has torn is a message of its own.
+    /// The parsed line. One that a full disk or a power cut has torn is a message.
     pub(crate) record: Value,
 }
 
@@ -107,7 +107,7 @@ impl Filter {
             && self.level.is_none_or(|least| {
                 Level::from_name(line.text("level")).is_none_or(|level| level >= least)
             })
-            // What has no time is as old as its neighbours; better too much than too little.
+            // A line without a time is as old as its neighbours; better too many lines than too few.
             && self.since.is_none_or(|since| line.time().is_none_or(|time| time >= since))
             && self.until.is_none_or(|until| line.time().is_none_or(|time| time <= until))
             && self.text.as_ref().is_none_or(|text| text.is_match(&line.raw))

@@ -20,13 +20,13 @@ pub(crate) struct Client {
     stream: BufReader<UnixStream>,
 }
 
-/// What comes before the end of an answer.
+/// Part of an answer before its end.
 pub(crate) enum News<'a> {
     /// How things stand.
     Progress(&'a Listing),
-    /// What has come of the request.
+    /// An outcome of the request, in words.
     Note(&'a str),
-    /// What a reload has done.
+    /// The changes of a reload.
     Changes(&'a Changes),
 }
 

@@ -1,6 +1,6 @@
-//! The way between the command line and the supervisor: JSON lines over a Unix socket.
+//! Control protocol between the command line and the supervisor: JSON lines over a Unix socket.
 //!
-//! Owns the words of that conversation and both its ends. Only the user who started the lab can
+//! Owns the messages and both ends. Only the user who started the lab can
 //! open the socket: it is 0600 in a 0700 directory.
 
 pub(crate) mod client;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::ServiceReport;
 
-/// What the command line asks for; one line.
+/// Request of the command line; one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
 pub(crate) enum Request {
@@ -64,7 +64,7 @@ impl Kind {
     }
 }
 
-/// What can be done with one entry.
+/// Action on one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Action {
@@ -84,13 +84,13 @@ impl Action {
     }
 }
 
-/// What a reload has done, by entry (`daemon bench`).
+/// Changes of a reload, by entry (`daemon bench`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Changes {
     /// New in the configuration.
     pub(crate) added: Vec<String>,
-    /// No more in the configuration: stopped and forgotten.
+    /// No longer in the configuration: stopped and forgotten.
     pub(crate) removed: Vec<String>,
     /// Running, and restarted because their part of the configuration is another.
     pub(crate) restarted: Vec<String>,
@@ -100,9 +100,9 @@ pub(crate) struct Changes {
     pub(crate) started: Vec<String>,
     /// Left alone.
     pub(crate) unchanged: Vec<String>,
-    /// What could not be done.
+    /// Steps that failed.
     pub(crate) problems: Vec<String>,
-    /// What is odd about the file.
+    /// Oddities of the file.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -129,15 +129,15 @@ impl Changes {
     }
 }
 
-/// What the supervisor answers; one line each, the last one being `Done` or `Refused`.
+/// Answer of the supervisor; one line each, the last one being `Done`, `Ending` or `Refused`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub(crate) enum Answer {
     /// How things stand, while the request goes on.
     Progress(Listing),
-    /// What has come of a request so far, for a person.
+    /// An outcome of the request so far, for a person.
     Note { text: String },
-    /// What a reload has done.
+    /// The changes of a reload.
     Changes(Changes),
     /// The request is done; how things stand now.
     Done(Listing),
@@ -156,7 +156,7 @@ pub(crate) struct Listing {
     pub(crate) nameservers: Vec<ProcessRow>,
     pub(crate) daemons: Vec<ProcessRow>,
     pub(crate) services: Vec<ServiceRow>,
-    /// What is wrong with the host itself, in sentences.
+    /// Faults of the host itself, in sentences.
     #[serde(default)]
     pub(crate) troubles: Vec<String>,
     /// The supervisor.
@@ -207,7 +207,7 @@ pub(crate) struct ServiceRow {
     pub(crate) report: ServiceReport,
     /// The daemon that hosts it.
     pub(crate) daemon: String,
-    /// Who has its lock: the name that was given, or an address.
+    /// The owner of its lock: the name that was given, or an address.
     pub(crate) locked_by: Option<String>,
     /// Since when, RFC 3339.
     pub(crate) locked_since: Option<String>,

@@ -33,7 +33,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Pause after a failed accept.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// Listens at `socket`; whoever held the lock of this home before is gone, and so may its socket.
+/// Listens at `socket`. A socket of an earlier supervisor, which this home's lock shows to be gone,
+/// is removed.
 ///
 /// # Errors
 /// The socket cannot be made.
@@ -209,7 +210,7 @@ impl Conversation {
         let deadline = Instant::now() + limit;
         let (fleet, stop) = (Arc::clone(&self.fleet), self.stop.clone());
         let mut changes = fleet.changes();
-        // What stops with everything else has not settled.
+        // An entry that stops with the whole lab has not settled.
         while !stop.is_cancelled() {
             changes.borrow_and_update();
             let listing = fleet.listing().await;

@@ -94,7 +94,7 @@ async fn follow(keeper: KeeperHandle, id: String, pid: u32, address: String, lim
 
 #[derive(Clone, Copy)]
 enum Answer {
-    /// Whatever it says, it lives: a refusal too is an answer.
+    /// It answered; a refusal too is an answer.
     Alive,
     /// Nobody listens.
     Deaf,
@@ -103,9 +103,9 @@ enum Answer {
 }
 
 async fn ask(mut proxy: Proxy, limit: Duration) -> Answer {
-    // The limit is the whole call's, so the proxy has none of its own for each step.
+    // The limit is the whole call's, so the proxy has none for each step.
     let called = tokio::select! {
-        // What has come counts, also where it is late.
+        // An answer that has come counts, even a late one.
         biased;
         called = proxy.ping() => called,
         () = patience(limit) => return Answer::None,

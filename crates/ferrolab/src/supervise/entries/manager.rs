@@ -1,7 +1,7 @@
-//! The task that decides what is to run: the configuration in force and what people asked for.
+//! Task that decides which entries run: by the configuration in force, and by orders by hand.
 //!
-//! Owns both, and every change of them, one at a time; what takes long (stops, the preparation of a
-//! reload) is awaited beside it, and files are read and written on other threads. The children themselves are the keeper's.
+//! It makes one change at a time. Long steps (stops, the preparation of a reload) are awaited beside
+//! it; files are read and written on other threads. The children themselves are the keeper's.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
@@ -28,18 +28,18 @@ use crate::supervise::active_config;
 use crate::supervise::control::{Action, Changes};
 use crate::supervise::stale_names;
 
-/// What the manager is asked; each with where the answer goes.
+/// Order to the manager, with the channel of its answer.
 pub(super) enum Order {
     /// Start, stop or restart one entry. The answer is a sentence.
     Act { action: Action, kind: Kind, name: String, reply: oneshot::Sender<Result<String, String>> },
-    /// What was decided of one entry holds for another too: it will have that name.
+    /// Decisions about one entry hold for another name too, which the entry will have.
     Renamed { old: String, new: String, reply: oneshot::Sender<Result<(), String>> },
     /// Take up the configuration file as it is now.
     Reload { reply: oneshot::Sender<Result<Changes, String>> },
 }
 
 impl Order {
-    /// Whether whoever gave it has gone away.
+    /// Whether the client that gave it is gone.
     fn is_abandoned(&self) -> bool {
         match self {
             Order::Act { reply, .. } => reply.is_closed(),
@@ -111,7 +111,7 @@ impl Manager {
         for plan in plans.values() {
             self.keeper.add(plan.entry(&self.program)).await?;
         }
-        // Nameservers first: their ids sort behind those of daemons.
+        // Nameservers first: their ids sort after those of daemons.
         for id in force.wanted.iter().rev() {
             self.keeper.start(id).await?;
         }
@@ -217,7 +217,7 @@ impl Manager {
             }
         };
         let paths = self.paths.clone();
-        // The copy may have to wait for whoever changes the file just now; other orders do not.
+        // The copy may have to wait for a command that changes the file just now; other orders do not.
         tokio::spawn(async move {
             if done.is_ok() {
                 let kept =
@@ -227,7 +227,7 @@ impl Manager {
                     warn!(%error, reason, "no copy is kept of this configuration");
                 }
             }
-            // Whoever asked may have gone away; it is done all the same.
+            // The client may be gone; the order is carried out all the same.
             let _ = reply.send(done);
         });
     }
@@ -293,7 +293,7 @@ impl Manager {
         self.remember().await;
     }
 
-    /// Writes the memory down. A full disk is told of, and does not stop anybody; it is tried again.
+    /// Writes the memory down. A full disk is a warning, and the write is tried again.
     async fn remember(&mut self) {
         let (memory, path) = (self.memory.clone(), self.paths.by_hand());
         let saved = tokio::task::spawn_blocking(move || memory.save(&path)).await;
@@ -341,7 +341,7 @@ fn stopped(id: &str, outcome: StopOutcome) -> String {
     }
 }
 
-/// What to say of a name that there is not, or not of this kind.
+/// Refusal of a name that does not exist, or not of this kind.
 fn unknown(configuration: &Configuration, action: Action, kind: Kind, name: &str) -> String {
     let what = kind.word();
     let other = match kind {

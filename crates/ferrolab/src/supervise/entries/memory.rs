@@ -1,7 +1,7 @@
-//! What was started or stopped by hand, across restarts of the supervisor and the host.
+//! Decisions by hand (start, stop), kept over restarts of the supervisor and the host.
 //!
-//! Owns the file of that, and the one rule: what a person said last counts more than the
-//! configuration's `autolaunch`. Refuses to know processes.
+//! Owns their file, and the one rule: the last decision by hand overrides the configuration's
+//! `autolaunch`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -28,7 +28,7 @@ impl Memory {
     /// The file cannot be written.
     pub(super) fn rename_in(path: &Path, old: &str, new: &str) -> Result<(), FileError> {
         let (mut memory, problem) = Memory::load(path);
-        // A file that makes no sense is told of at the next start, and kept until then.
+        // An unreadable file is reported at the next start, and kept until then.
         match problem.is_none() && memory.rename(old, new) {
             true => memory.save(path),
             false => Ok(()),
@@ -76,9 +76,9 @@ impl Memory {
         to.insert(id.to_owned()) || taken
     }
 
-    /// What was decided of one entry is decided of another too, and its files will be that one's;
-    /// false if all that is nothing new. The old one stays until the next [`Memory::retain`]: it may
-    /// have its name for a while yet.
+    /// Copies the decision about one entry to another, which will also get its files; false if nothing
+    /// changes. The old one stays until the next [`Memory::retain`]: the entry may have its old name
+    /// for a while yet.
     pub(super) fn rename(&mut self, old: &str, new: &str) -> bool {
         let first = self.renamed.remove(old).unwrap_or_else(|| old.to_owned());
         let moved = match first == new {

@@ -81,7 +81,7 @@ impl Plan {
             // The directory where somebody has typed `up` is no business of ours: it may have to be
             // unmounted.
             command.current_dir = Some("/".into());
-            // Asked, not shot: a daemon whose supervisor dies still brings its instruments to rest.
+            // SIGTERM, not SIGKILL: a daemon whose supervisor dies still runs its safe state.
             command.parent_death_signal = Some(Signal::Term);
             command
         });

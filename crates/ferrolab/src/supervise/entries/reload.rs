@@ -1,8 +1,8 @@
-//! What a reload has to do: found out, and begun, beside the manager.
+//! Preparation of a reload, beside the manager.
 //!
-//! Owns reading the file, comparing it with what is in force, and letting entries go that it has no
-//! more. What comes in their place may need their addresses and instruments, so it waits for them.
-//! Refuses to change what is in force: that is the manager's.
+//! Reads the file, compares it with the configuration in force, and removes entries that are not in
+//! it. New entries may need the addresses and instruments of removed ones, so they wait for those to
+//! end. Only the manager changes the configuration in force.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,18 +16,18 @@ use crate::paths::Paths;
 use crate::supervise::active_config;
 use crate::supervise::control::Changes;
 
-/// A configuration to take up, when what it has no more is gone.
+/// A configuration to take up, after the entries that it lacks have ended.
 pub(super) struct Prepared {
     pub(super) next: Configuration,
     pub(super) fingerprint: String,
     /// The entries in force, and those of the next configuration.
     pub(super) before: BTreeMap<String, Plan>,
     pub(super) after: BTreeMap<String, Plan>,
-    /// What has been done so far.
+    /// The changes so far.
     pub(super) changes: Changes,
 }
 
-/// Reads the file and lets entries go that it has no more.
+/// Reads the file and removes entries that are not in it.
 ///
 /// # Errors
 /// Every problem in the file; nothing was done then.

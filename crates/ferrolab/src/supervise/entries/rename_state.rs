@@ -1,6 +1,6 @@
-//! What belongs to an entry and goes with it to a new name: its port, its locks' epochs, its names.
+//! State files of an entry that are moved when it is renamed: its port, its locks' epochs, its names.
 //!
-//! Owns which files those are. They are moved while neither the old entry nor the new one runs.
+//! They are moved while neither the old entry nor the new one runs.
 
 use std::ffi::OsString;
 use std::io;
@@ -12,11 +12,11 @@ use super::Kind;
 use crate::files;
 use crate::paths::Paths;
 
-/// What a database consists of.
+/// Endings of the files of a database.
 const PARTS: [&str; 3] = ["", "-wal", "-shm"];
 
-/// Moves what belongs to entry `old` to `new` (`daemon bench`). What cannot be moved is told of in
-/// the log: the entry then starts as a new one would.
+/// Moves the files of entry `old` to `new` (`daemon bench`). A file that cannot be moved is logged:
+/// the entry then starts as a new one would.
 pub(super) fn carry_over(paths: &Paths, old: &str, new: &str) {
     let name = |kind: Kind, id: &'_ str| -> Option<String> {
         id.strip_prefix(kind.word())?.strip_prefix(' ').map(str::to_owned)
