@@ -1,4 +1,4 @@
-//! What the compiler says to who misuses the macros.
+//! The compiler's messages for misuse of the macros.
 //!
 //! Only errors of ours are compared: rustc words its own anew with every version. That types
 //! without a form in Python are refused is shown by the documentation of [`remote::expose`].

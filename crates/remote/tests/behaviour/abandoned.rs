@@ -167,7 +167,7 @@ async fn whose_client_goes_before_its_turn_never_begins_and_shuts_nobody_out() {
     }
     until(|| *ended.borrow() == IMPATIENT).await;
     assert_eq!(*running.borrow(), 1, "the one that hangs still does");
-    // Who has only closed its own direction is told.
+    // A client that has only closed its own direction gets the refusal.
     let mut socket = fixture.serving.socket();
     socket.write_all(&hello_to("stuck")).unwrap();
     socket.write_all(&call_of("stuck", "work", &[])).unwrap();

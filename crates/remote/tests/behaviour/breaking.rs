@@ -86,7 +86,7 @@ fn broke_off(object: &str, member: &str) -> String {
 }
 
 async fn broken(proxy: &mut Proxy) -> Value {
-    // On the connection of the calls before: it is not made anew behind a call that failed.
+    // On the connection of the calls before: it is not made anew after a call that failed.
     proxy.call("broken", vec![], vec![]).await.unwrap()
 }
 

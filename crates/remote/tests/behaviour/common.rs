@@ -1,4 +1,4 @@
-//! What the tests share: a daemon that serves in the background, and waiting that has an end.
+//! Shared by the tests: a daemon that serves in the background, and waiting that has an end.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use wire::message::{Flags, FrameWriter, MessageType};
 use wire::value::Dict;
 
-/// Whatever takes longer than this has gone wrong.
+/// A wait of more than this has gone wrong.
 pub(crate) const LONGEST: Duration = Duration::from_secs(120);
 
 /// A daemon that serves on localhost until this is dropped.
@@ -138,7 +138,7 @@ pub(crate) fn frame(
     out
 }
 
-/// What a client says first that wants `echo`.
+/// The handshake of a client that wants `echo`.
 pub(crate) fn hello(serializer: Serializer) -> Vec<u8> {
     let mut hello = Dict::new();
     hello.insert("handshake", "hello");

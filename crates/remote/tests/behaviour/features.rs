@@ -1,4 +1,4 @@
-//! What a daemon's own objects see of the wire: handshakes, blobs, oneway calls, streams, TLS.
+//! The wire as a daemon's own objects see it: handshakes, blobs, oneway calls, streams, TLS.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -238,7 +238,7 @@ async fn too_many_oneway_calls_are_refused_and_the_next_call_says_so() {
     bench.witness.go_on.add_permits(3);
 }
 
-/// What was taken from the stream and is not answered is gone: asking again would pass over it.
+/// An item that was taken from the stream and is not answered is lost: asking again would skip it.
 #[tokio::test]
 async fn the_next_item_is_never_asked_for_twice() {
     let bench = Bench::start(DaemonConfig::default()).await;

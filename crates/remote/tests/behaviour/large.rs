@@ -10,7 +10,7 @@ use remote::{
 use crate::certificates::Certificates;
 use crate::common::{Serving, ask, raised};
 
-/// What its methods are called after, in the serializer of whoever asks or in another.
+/// Answers with large values, in the client's serializer or in another: see the methods' names.
 struct Large;
 
 impl Object for Large {

@@ -153,7 +153,7 @@ async fn a_client_that_goes_during_its_call_frees_its_lock_at_once() {
         fixture.instrument.wait_for("work begins").await;
         working.abort();
         fixture.wait_for_locks(|lock| lock.owner.is_none()).await;
-        // The next waits for the call, and the safe state behind it.
+        // The next waits for the call, and the safe state after it.
         let mut eve = fixture.proxy();
         let waiting = tokio::spawn(async move {
             let granted = lock(&mut eve, "eve", Some(600.0)).await;
@@ -165,7 +165,7 @@ async fn a_client_that_goes_during_its_call_frees_its_lock_at_once() {
         let (granted, mut eve) = within(waiting).await.unwrap();
         assert_eq!(granted.unwrap(), Value::Bool(true));
         call(&mut eve, "drive").await.unwrap();
-        // Whose session it was hears of its end behind the safe state.
+        // The object hears of the end of the session after the safe state.
         fixture.instrument.wait_for("session 1 ended").await;
         let seen = fixture.instrument.seen();
         let position = |what: &str| seen.iter().position(|line| line == what).unwrap();
@@ -197,7 +197,7 @@ async fn an_owner_that_goes_while_its_large_request_waits_for_room_frees_its_loc
     ada.write_all(&call_of("instrument", "lock", &[])).unwrap();
     fixture.wait_for_locks(|lock| lock.state == LockState::Locked).await;
     ada.write_all(&call_of("instrument", "drive", &large)).unwrap();
-    // All of it arrives, and behind it the end.
+    // All of it arrives, and then the end.
     ada.shutdown(Shutdown::Write).unwrap();
     fixture.wait_for_locks(|lock| lock.state == LockState::Free).await;
     assert!(!working.is_finished(), "the room is another's still");

@@ -1,4 +1,4 @@
-//! The crate from outside, over real sockets: daemons with objects of their own, proxies against
+//! The crate from outside, over real sockets: daemons with objects, proxies against
 //! them and against Pyro5's daemon, and peers that mean no good.
 
 #![allow(

@@ -74,10 +74,10 @@ async fn mutated_packets_harm_nobody() {
     }
 }
 
-/// What daemon and peers together, which share this process, may have taken at any time, in MiB.
+/// MiB that daemon and peers, which share this process, may take together at any time.
 const MEMORY: usize = 200;
 
-/// What this process has, as Linux tells it.
+/// The peak of this process, as Linux tells it.
 fn most_memory() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -99,7 +99,7 @@ impl Peer {
         peer
     }
 
-    /// Sends a packet, and a ping behind it; false where that gets no answer.
+    /// Sends a packet, and then a ping; false where that gets no answer.
     async fn survives(&mut self, packet: &[u8]) -> bool {
         let ping = frame(MessageType::Ping, Serializer::Serpent, b"ping", false);
         if self.stream.write_all(packet).await.is_err()

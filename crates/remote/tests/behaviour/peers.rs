@@ -94,11 +94,11 @@ async fn nobody_waits_in_a_place_for_the_validator() {
     assert_eq!(reason, "no free workers, increase server threadpool size");
 }
 
-/// To the millisecond, although a connection that waits for a while is put to rest meanwhile.
+/// To the millisecond, although a connection that waits for a while frees its buffers meanwhile.
 #[tokio::test(start_paused = true)]
 async fn a_silent_client_has_the_time_that_the_daemon_gives_it() {
     let all = hello(Serializer::Serpent);
-    // Behind its handshake, and in the middle of a message that began when it had been silent.
+    // After its handshake, and in the middle of a message that began when it had been silent.
     for (server_type, pauses) in [
         (ServerType::Thread, &[][..]),
         (ServerType::Thread, &[800, 400]),

@@ -1,4 +1,4 @@
-//! Pyro5's own daemon and nameserver, in a Python process of their own.
+//! Pyro5's own daemon and nameserver, in a separate Python process.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -1,7 +1,7 @@
-//! The client against Pyro5's own daemon, in a Python process of its own.
+//! The client against Pyro5's own daemon, in a separate Python process.
 //!
-//! `FERROLAB_TEST_PYTHON` names an interpreter that has Pyro5 (`cargo xtask venv` makes one); without
-//! it there is nothing to test against, and the tests pass without a word.
+//! `FERROLAB_TEST_PYTHON` names an interpreter that has Pyro5 (`cargo xtask venv` makes one).
+//! Without it there is nothing to test against, and the tests pass without a word.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -215,7 +215,7 @@ async fn timeouts_lost_connections_and_what_comes_behind_them() {
     proxy.set_timeout(Some(LONGEST));
     let lost = proxy.call("hang_up", Vec::new(), none()).await;
     assert!(matches!(lost, Err(Error::Lost { .. })), "{lost:?}");
-    // The next call makes a connection of its own.
+    // The next call makes a new connection.
     proxy.call("echo", Vec::new(), none()).await.unwrap();
     proxy.reconnect(3, Duration::from_millis(10)).await.unwrap();
     proxy.call("echo", Vec::new(), none()).await.unwrap();
@@ -232,7 +232,7 @@ async fn a_call_is_made_again_only_where_its_user_allows_it() {
     // It loses it twice, and the third call has an answer.
     let counted = proxy.call("hang_up_times", vec![2.into()], none()).await.unwrap();
     assert_eq!(counted, Value::from(3));
-    // What an object raises is an answer.
+    // An exception of an object is an answer.
     assert!(matches!(proxy.call("fail", Vec::new(), none()).await, Err(Error::Remote(_))));
     watcher.ping().await.unwrap();
     drop(python);

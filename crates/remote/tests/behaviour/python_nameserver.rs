@@ -1,4 +1,4 @@
-//! Names: the client against Pyro5's own nameserver, in a Python process of its own.
+//! Names: the client against Pyro5's own nameserver, in a separate Python process.
 
 use std::net::UdpSocket;
 use std::time::Duration;

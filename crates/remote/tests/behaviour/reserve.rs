@@ -42,7 +42,7 @@ async fn who_only_sits_in_the_reserve_keeps_nobody_from_breaking_a_lock() {
 #[tokio::test]
 async fn a_connection_in_the_reserve_ends_whatever_it_does() {
     let (serving, _owner) = taken().await;
-    // What is refused, again and again.
+    // Calls that are refused, again and again.
     let mut calls = serving.proxy(DAEMON_NAME);
     within(calls.connect()).await.unwrap();
     let busy = async {

@@ -307,7 +307,7 @@ async fn a_call_whose_time_is_up_gives_its_connection_up() {
     let late = proxy.call("wait", Vec::new(), Vec::new()).await;
     assert!(matches!(late, Err(Error::Timeout { .. })), "{late:?}");
     probe.go_on.notify_waiters();
-    // The next call is on a connection of its own, and gets its own answer.
+    // The next call is on a new connection, and gets its own answer.
     let mut proxy = proxy.with_timeout(LONGEST);
     let echoed = proxy.call("echo", vec![5.into()], Vec::new()).await.unwrap();
     assert_eq!(echoed, Value::List(vec![5.into()]));

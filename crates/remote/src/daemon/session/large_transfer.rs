@@ -27,8 +27,8 @@ pub(super) const SMALL_ANSWER_BYTES: usize = 16 * 1024;
 /// Bytes of an answer whose sent half is worth releasing.
 const WORTH_RELEASING_BYTES: usize = 1 << 20;
 
-/// Receives the body of a large request. While others wait for memory, a client that hardly sends is
-/// disconnected.
+/// Receives the body of a large request. While others wait for memory, a client that hardly sends
+/// is disconnected.
 ///
 /// # Errors
 /// The connection has ended, or has to.

@@ -24,7 +24,7 @@ pub(crate) enum MeterError {
 pub(crate) struct Meter {
     range: Mutex<f64>,
     pokes: AtomicU32,
-    /// What was done, in order.
+    /// The actions so far, in order.
     log: Mutex<Vec<String>>,
     pub(crate) ended: Arc<Mutex<Vec<u64>>>,
     pub(crate) caller: Mutex<Option<(Arc<Session>, Context)>>,
