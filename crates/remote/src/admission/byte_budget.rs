@@ -12,6 +12,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use wire::exception::Exception;
+
+use crate::object::{AnswerBudget, BoxFuture};
 
 /// How long a peer has to move as many bytes as it owes; then it is evicted, if others wait.
 const SLOW_PEER_WINDOW: Duration = Duration::from_secs(5);
@@ -94,29 +97,10 @@ impl ByteBudget {
         self.try_reserve(reservation.number, bytes).then_some(reservation)
     }
 
-    /// A number for one holder of bytes.
-    pub(crate) fn next_number(&self) -> u64 {
-        self.next.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Reserves `bytes` in all for `number`, if it has some already or others leave as many.
-    pub(crate) fn try_reserve(&self, number: u64, bytes: usize) -> bool {
-        let Some(limit) = self.limit else { return true };
-        let mut state = self.lock();
-        if !state.holders.contains_key(&number) {
-            let fits = state.waiting.is_empty() && state.fits(bytes, limit);
-            if !fits {
-                return false;
-            }
-        }
-        state.resize(number, |known| known.max(bytes));
-        true
-    }
-
-    /// As [`try_reserve`](Self::try_reserve), waiting in order where others leave less.
+    /// As [`try_reserve`](AnswerBudget::try_reserve), waiting in order where others leave less.
     ///
     /// Only the first bytes of a holder are waited for, so that no holder waits for another.
-    pub(crate) async fn reserve(&self, number: u64, bytes: usize) -> Result<(), NoMemory> {
+    async fn wait(&self, number: u64, bytes: usize) -> Result<(), NoMemory> {
         if self.try_reserve(number, bytes) {
             return Ok(());
         }
@@ -136,10 +120,6 @@ impl ByteBudget {
                 return Err(NoMemory { waited: self.deadline });
             }
         }
-    }
-
-    pub(crate) fn is_reserved(&self, number: u64) -> bool {
-        self.lock().holders.contains_key(&number)
     }
 
     /// A message of `bytes` is transferred from now on; the token is cancelled when its peer is
@@ -182,15 +162,6 @@ impl ByteBudget {
         self.settle(Instant::now());
     }
 
-    /// Releases all that `number` has, or its place in the queue.
-    pub(crate) fn release(&self, number: u64) {
-        let mut state = self.lock();
-        state.release(number);
-        state.waiting.retain(|waiter| waiter.number != number);
-        drop(state);
-        self.settle(Instant::now());
-    }
-
     /// Grants what fits, in order, and evicts slow peers that keep it from others; when to look
     /// again, if somebody still waits.
     fn settle(&self, now: Instant) -> Option<Instant> {
@@ -227,6 +198,52 @@ impl ByteBudget {
     }
 }
 
+/// The budget for answers, as objects use it.
+impl AnswerBudget for ByteBudget {
+    fn next_number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn try_reserve(&self, number: u64, bytes: usize) -> bool {
+        let Some(limit) = self.limit else { return true };
+        let mut state = self.lock();
+        if !state.holders.contains_key(&number) {
+            let fits = state.waiting.is_empty() && state.fits(bytes, limit);
+            if !fits {
+                return false;
+            }
+        }
+        state.resize(number, |known| known.max(bytes));
+        true
+    }
+
+    fn reserve(self: Arc<Self>, number: u64, bytes: usize) -> BoxFuture<Result<(), Exception>> {
+        Box::pin(async move {
+            // No `CommunicationError`: a stock client would give up its connection for that, and
+            // the locks and instances that it has by it.
+            self.wait(number, bytes).await.map_err(|NoMemory { waited }| {
+                Exception::daemon_error(format!(
+                    "the daemon is busy with other large answers: no room in memory for this \
+                         one within {} s; try again later, or ask for less",
+                    waited.as_secs()
+                ))
+            })
+        })
+    }
+
+    fn is_reserved(&self, number: u64) -> bool {
+        self.lock().holders.contains_key(&number)
+    }
+
+    fn release(&self, number: u64) {
+        let mut state = self.lock();
+        state.release(number);
+        state.waiting.retain(|waiter| waiter.number != number);
+        drop(state);
+        self.settle(Instant::now());
+    }
+}
+
 impl BudgetState {
     fn fits(&self, bytes: usize, limit: usize) -> bool {
         self.bytes == 0 || self.bytes.saturating_add(bytes) <= limit
@@ -256,9 +273,9 @@ impl BudgetState {
 }
 
 impl Reservation {
-    /// As [`ByteBudget::reserve`].
+    /// Reserves `bytes` in all, waiting in order where others leave less.
     pub(crate) async fn reserve(&self, bytes: usize) -> Result<(), NoMemory> {
-        self.budget.reserve(self.number, bytes).await
+        self.budget.wait(self.number, bytes).await
     }
 
     /// As [`ByteBudget::begin_transfer`].

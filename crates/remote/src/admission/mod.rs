@@ -3,7 +3,6 @@
 //! [`Slots`] count, [`ByteBudget`]s keep to a number of bytes; [`limits`] is the table of all of
 //! them. Nothing here knows sockets or objects.
 
-mod answer_memory;
 pub(crate) mod byte_budget;
 pub(crate) mod call_permit;
 pub(crate) mod limits;
@@ -68,7 +67,6 @@ impl Admission {
             ServerType::Multiplex => None,
         };
         let served = served.into_iter().chain(config.connections).min();
-        let budget = |limit, deadline| ByteBudget::new(limit, deadline);
         let (request_memory, wait) = (Some(config.request_memory), limits::TRANSFER_MEMORY_WAIT);
         let oneways_in_all = config.oneways.saturating_mul(limits::ONEWAYS_IN_ALL);
         Admission {
@@ -83,10 +81,10 @@ impl Admission {
                 .connections
                 .map_or(usize::MAX, |all| all.saturating_sub(pool)),
             oneways: Slots::new(oneways_in_all, config.oneways),
-            oneway_memory: budget(request_memory, wait),
-            arriving: budget(request_memory, wait),
-            requests: budget(request_memory, limits::REQUEST_MEMORY_WAIT),
-            answers: budget(config.answer_memory, wait),
+            oneway_memory: ByteBudget::new(request_memory, wait),
+            arriving: ByteBudget::new(request_memory, wait),
+            requests: ByteBudget::new(request_memory, limits::REQUEST_MEMORY_WAIT),
+            answers: ByteBudget::new(config.answer_memory, wait),
             encoders: Slots::of(available_parallelism().map_or(1, NonZero::get)),
         }
     }

@@ -94,9 +94,12 @@ impl fmt::Debug for StartCheck {
 /// Where memory for answers is reserved. Each answer has its own number.
 pub(crate) trait AnswerBudget: fmt::Debug + Send + Sync {
     fn next_number(&self) -> u64;
+    /// Reserves `bytes` in all for `number`, if it has some already or others leave as many.
     fn try_reserve(&self, number: u64, bytes: usize) -> bool;
+    /// As `try_reserve`, waiting in order.
     fn reserve(self: Arc<Self>, number: u64, bytes: usize) -> BoxFuture<Result<(), Exception>>;
     fn is_reserved(&self, number: u64) -> bool;
+    /// Releases all that `number` has, or its place in the queue.
     fn release(&self, number: u64);
 }
 
