@@ -143,6 +143,18 @@ impl Client<'_> {
         value(self.operate(service, Operation::Call(call(method, args))).await?)
     }
 
+    /// The same, of a worker that may still be starting again.
+    async fn call_when_up(&self, service: &str, method: &str) -> Value {
+        let answered = async {
+            loop {
+                if let Ok(value) = self.call(service, method, Vec::new()).await {
+                    return value;
+                }
+            }
+        };
+        tokio::time::timeout(SOON, answered).await.expect("it is up again")
+    }
+
     async fn error(&self, service: &str, method: &str, args: Vec<Value>) -> String {
         self.call(service, method, args).await.expect_err("an exception").to_string()
     }
