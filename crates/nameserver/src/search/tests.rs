@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 use crate::directory;
 use crate::store::Changed;
@@ -146,12 +148,14 @@ async fn what_a_search_finds_was_there_at_one_moment() {
         register(&store, &format!("a.{number:05}"));
     }
     register(&store, "b.0");
+    let enough = Arc::new(AtomicBool::new(false));
     let moving = {
-        let store = Arc::clone(&store);
+        let (store, enough) = (Arc::clone(&store), Arc::clone(&enough));
         spawn_blocking(move || {
-            for number in 0..3000 {
-                let from = format!("b.{number}");
-                let to = format!("b.{}", number + 1);
+            let mut moves = 0;
+            while !enough.load(Ordering::Relaxed) {
+                let from = format!("b.{moves}");
+                let to = format!("b.{}", moves + 1);
                 let change: crate::store::Change = Box::new(move |names| {
                     names.remove(&from);
                     let uri = "PYRO:o@h:1".to_owned();
@@ -159,17 +163,17 @@ async fn what_a_search_finds_was_there_at_one_moment() {
                     Ok(1)
                 });
                 store.change(change);
-                std::thread::yield_now();
+                moves += 1;
             }
+            moves
         })
     };
     let searches = Searches::new(Arc::clone(&store));
-    let mut rounds = 0;
-    while !moving.is_finished() || rounds == 0 {
+    for _ in 0..20 {
         let found = find(&searches, pattern(r".*\.\d+$"), LONG).await.unwrap();
         let moved = texts(&found).into_iter().filter(|name| name.starts_with("b.")).count();
         assert_eq!((found.len(), moved), (20_001, 1));
-        rounds += 1;
     }
-    moving.await.unwrap();
+    enough.store(true, Ordering::Relaxed);
+    assert!(moving.await.unwrap() > 20, "it moved meanwhile");
 }
