@@ -1,4 +1,4 @@
-//! Remote laboratory instruments, kept running on a lab host.
+//! Supervised servers for laboratory instruments, for Pyro5 clients.
 //!
 //! The binary: a command line, a supervisor, and the processes it keeps (see ARCHITECTURE.md).
 

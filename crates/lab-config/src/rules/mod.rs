@@ -194,7 +194,8 @@ impl Rules<'_> {
         }
     }
 
-    /// Warns of entries that run but serve nobody. A file with problems could only seem to have some.
+    /// Warns of entries that run but serve nobody. Skipped for a file with problems, which may only
+    /// seem to have some.
     fn idle(&mut self) {
         if self.findings.has_problems() {
             return;

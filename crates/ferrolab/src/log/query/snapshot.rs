@@ -1,7 +1,7 @@
-//! The log as it is at one moment: its files in order, each up to where it ends now.
+//! Snapshot of the log: its files in order, each up to its present end.
 //!
-//! Owns that a line is read once whatever is rotated meanwhile, and that no more than a line is
-//! held. Refuses to know which lines are wanted.
+//! Each line is read once, also when files are rotated meanwhile, and no more than a line is in
+//! memory. Must not know the filters.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};

@@ -1,7 +1,7 @@
-//! The current file of a log that grows.
+//! Follower of the current log file.
 //!
-//! Owns finding the next one when it is rotated away, without losing what came last into the old
-//! one. Refuses to know when to look.
+//! Finds the next file after a rotation without losing the last lines of the old one. Must not know
+//! when to look.
 
 use std::fs::File;
 use std::io::{self, Read};
