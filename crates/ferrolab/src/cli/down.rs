@@ -15,7 +15,7 @@ use crate::os::SYSTEM;
 use crate::supervise::control::client::{Client, ControlError};
 use crate::supervise::control::{Listing, Request};
 
-/// The supervisor ends this soon after its last answer.
+/// Time until the supervisor's end after its last answer.
 const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Stop the lab: all services, daemons and nameservers
@@ -36,7 +36,7 @@ pub(super) fn run(&Arguments { timeout: seconds, json }: &Arguments) -> Outcome 
         let socket = paths.control_socket().into_diagnostic()?;
         let client = match Client::connect(&socket).await {
             Ok(client) => client,
-            // As `docker compose down`: what was asked for is so.
+            // As in `docker compose down`: a lab that is down already is a success.
             Err(ControlError::NotRunning { .. }) => {
                 return tell(json, false, None);
             }
@@ -61,7 +61,7 @@ pub(super) fn run(&Arguments { timeout: seconds, json }: &Arguments) -> Outcome 
         stopped.map_err(explain)?;
         let lock = paths.lock_file();
         let gone = match supervisor {
-            // Somebody may bring the next one up at once.
+            // Another user may start the next supervisor at once.
             Some(pid) => InstanceLock::wait_released_by(&lock, pid, FAREWELL).await,
             None => InstanceLock::wait_free(&lock, FAREWELL).await,
         }

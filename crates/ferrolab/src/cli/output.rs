@@ -32,7 +32,7 @@ pub(crate) fn print(text: Arguments<'_>) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit(BROKEN_PIPE),
         Err(error) => {
-            // Standard error may be gone as well; there is nobody left to tell then.
+            // Standard error may be closed as well; then nobody can read the error.
             let _ = writeln!(io::stderr(), "cannot write to standard output: {error}");
             exit(1)
         }

@@ -104,7 +104,7 @@ fn print_errors(listing: &Listing) {
         println!();
     }
     for error in errors {
-        // Drivers and clients of nameservers have their words in these.
+        // Drivers and nameservers' clients can put any text into these.
         println!("{}", table::text(&error));
     }
 }

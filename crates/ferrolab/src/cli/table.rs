@@ -19,7 +19,7 @@ pub(super) fn print(table: &Table) {
     }
 }
 
-/// A text that a client has given: what would move a terminal's cursor is replaced.
+/// A cell with a client's text: characters that would move a terminal's cursor are replaced.
 pub(super) fn text(given: &str) -> String {
     sanitize::line(given)
 }

@@ -16,7 +16,7 @@ class Logbook:
 
     @property
     def experiment(self):
-        """What the notes are about."""
+        """The subject of the notes."""
         return self._experiment
 
     @experiment.setter

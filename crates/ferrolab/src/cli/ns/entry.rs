@@ -7,7 +7,7 @@ use crate::cli::nslist::{NameserverArgument, Row, TIMEOUT};
 use crate::cli::paths;
 use crate::cli::table::text;
 
-/// The one nameserver to change, with its title: where there are several, it must be said which.
+/// The nameserver to change, with its title. The user must name it if there are several.
 pub(super) async fn the_one(argument: &NameserverArgument) -> Result<(String, NameServer), Report> {
     let targets = argument.targets(&paths()?).await?;
     if targets.len() > 1 {

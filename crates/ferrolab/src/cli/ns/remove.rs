@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// A name and what became of it, for scripts.
+/// A name with the result of its removal, for scripts.
 #[derive(Serialize)]
 struct Removal {
     #[serde(flatten)]
