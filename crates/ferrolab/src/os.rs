@@ -1,7 +1,7 @@
 //! Requests of a process to the operating system: open files, users, the working directory.
 //!
-//! Each connection is an open file, and so is each channel to a worker. The usual soft limit of 1024
-//! is for programs that use `select`, which we do not.
+//! Each connection is an open file, and so is each channel to a worker. The usual soft limit of
+//! 1024 is for programs that use `select`, which we do not.
 
 use std::fs::File;
 use std::io;

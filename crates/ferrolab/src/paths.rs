@@ -74,7 +74,7 @@ impl Environment {
     pub(crate) fn from_variables(get: impl Fn(&str) -> Option<OsString>) -> Environment {
         let path = |name| get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         // A shell from cron or `su` lacks the variable, but must find the same supervisor. The
-        // host's service manager lacks it too, and logind removes its directory when the user logs out.
+        // host's service manager lacks it too, and logind removes its directory at logout.
         let is_service = path("INVOCATION_ID").is_some();
         let logind = || (!is_service).then(|| PathBuf::from(format!("/run/user/{}", user_id())));
         let runtime = path("XDG_RUNTIME_DIR")

@@ -5,7 +5,7 @@
 use super::problem::{quoted, shortened};
 use super::schema::{SECTIONS, Section};
 
-/// Longer words, and more candidates, are not compared: advice must cost no time.
+/// Bytes of the longest word and number of the candidates that are compared: advice must be cheap.
 const LONGEST: usize = 64;
 const MOST: usize = 1000;
 

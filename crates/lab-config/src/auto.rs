@@ -8,9 +8,9 @@
 
 use super::hash::stable_hash;
 
-/// How many words a name has unless its key says otherwise.
+/// Number of words in a name, unless its key gives one.
 const WORDS: usize = 3;
-/// The most words that can be asked for.
+/// Largest number of words that a key can give.
 pub(crate) const MAX_WORDS: usize = 8;
 
 /// Whether a key asks for a name.

@@ -65,7 +65,7 @@ impl From<&str> for Data {
     }
 }
 
-/// A number that is not one equals itself: what was not edited must not look changed.
+/// Here NaN equals itself: otherwise a reload would take an unedited value for a changed one.
 impl PartialEq for Data {
     fn eq(&self, other: &Data) -> bool {
         match (self, other) {

@@ -11,7 +11,7 @@ use super::walk::Walk;
 
 /// The modules in which PyroLab's own daemon classes are found.
 const MODULES: [&str; 2] = ["pyrolab.server", "pyrolab.api"];
-/// PyroLab's daemon classes, and what they are here.
+/// PyroLab's daemon classes, each with our name for it.
 const CLASSES: [(&str, &str); 2] = [("Daemon", "plain"), ("LockableDaemon", "lockable")];
 
 impl Walk<'_> {

@@ -54,7 +54,7 @@ pub struct Nameserver {
     /// On which UDP port.
     #[serde(rename = "ns_bcport")]
     pub broadcast_port: u16,
-    /// How often it removes what does not answer; never if absent.
+    /// Interval at which it removes names that do not answer; never if absent.
     #[serde(rename = "ns_autoclean", with = "seconds")]
     pub autoclean: Option<Duration>,
     /// Where it keeps names.
@@ -87,15 +87,15 @@ pub struct Daemon {
     pub port: u16,
     /// A Unix socket instead.
     pub unixsocket: Option<PathBuf>,
-    /// The address that clients are told.
+    /// The address that the URIs for clients contain.
     pub nathost: Option<Host>,
-    /// The port that they are told with it; 0 for the real one.
+    /// The port in those URIs; 0 for the real one.
     pub natport: u16,
     /// Whether calls run side by side.
     pub servertype: ServerType,
     /// Where the daemon itself is registered.
     pub nameservers: Vec<String>,
-    /// Whether names that somebody else overwrites are taken back.
+    /// Whether the daemon registers its names again after another program has overwritten them.
     pub reclaim_names: bool,
     /// How many connections are served at once.
     pub threadpool_size: u32,
@@ -103,12 +103,12 @@ pub struct Daemon {
     pub threadpool_size_min: u32,
     /// The largest message in bytes.
     pub max_message_size: usize,
-    /// How long a message may take; for ever if absent.
+    /// Timeout of a message; no limit if absent.
     #[serde(with = "seconds")]
     pub commtimeout: Option<Duration>,
-    /// Whether what it sends is compressed.
+    /// Whether its answers are compressed.
     pub compression: bool,
-    /// How long an item stream may be read; for ever if absent.
+    /// Lifetime of an item stream; no limit if absent.
     #[serde(with = "seconds")]
     pub iter_stream_lifetime: Option<Duration>,
     /// How long it outlives its connection; not at all if absent.
@@ -244,7 +244,7 @@ pub enum Expose {
     Names(Vec<String>),
 }
 
-/// Names of what starts with the supervisor.
+/// Names of the entries that start with the supervisor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Autolaunch {
@@ -266,7 +266,7 @@ pub struct Python {
     pub env: BTreeMap<String, String>,
 }
 
-/// How the supervisor looks after a process.
+/// Supervision of a process: restarts and timeouts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Supervision {
@@ -286,7 +286,7 @@ pub struct Supervision {
     /// How long it may take to end after that.
     #[serde(with = "seconds")]
     pub term_grace: Option<Duration>,
-    /// How long it may leave a call without an answer; for ever if absent.
+    /// Longest time without an answer on its own socket; no limit if absent.
     #[serde(with = "seconds")]
     pub hang_timeout: Option<Duration>,
 }

@@ -18,7 +18,7 @@ use super::source::{Place, Source};
 /// Number of problems that one report shows; further ones are only counted.
 const MAX_PROBLEMS: usize = 100;
 
-/// Something in the file that is wrong, or that will not do what it seems to.
+/// An error in the file, or a setting without the effect that it seems to have.
 #[derive(Clone, Debug)]
 pub struct Problem {
     /// The line, from 1.
@@ -136,7 +136,7 @@ impl Findings {
         !self.problems.is_empty()
     }
 
-    /// Whether further problems will only be counted, so that nobody need search for advice.
+    /// Whether further problems are only counted, so that their help need not be computed.
     pub(crate) fn is_full(&self) -> bool {
         self.problems.len() >= MAX_PROBLEMS
     }

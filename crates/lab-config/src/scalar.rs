@@ -7,7 +7,7 @@ use num_bigint::BigInt;
 
 use super::problem::{quoted, shortened};
 
-/// More digits are no number, as in CPython; fewer are converted in an instant.
+/// Largest number of digits of an integer, as in CPython: conversion time grows with its square.
 const MAX_DIGITS: usize = 4300;
 
 /// A scalar as written.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
-/// The largest file that is read.
+/// Bytes of the largest file that is read.
 pub(crate) const MAX_BYTES: usize = 1 << 20;
 
 /// A range of bytes in a [`Source`].
@@ -41,7 +41,7 @@ pub(crate) struct NotText {
     pub help: &'static str,
 }
 
-/// Reads a file, but never more than one byte beyond what `Source::from_bytes` accepts.
+/// Reads a file up to one byte beyond the limit of `Source::from_bytes`.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;

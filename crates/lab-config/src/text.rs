@@ -15,7 +15,7 @@ pub(crate) struct Fault {
     pub help: Option<String>,
 }
 
-/// The longest path of a Unix socket that fits `sun_path` everywhere.
+/// Bytes of the longest socket path that fits `sun_path` on every system.
 const SOCKET_BYTES: usize = 103;
 
 impl Rule {

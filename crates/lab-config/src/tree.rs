@@ -14,12 +14,12 @@ use super::problem::{Findings, quoted, shortened};
 use super::scalar::{Form, Meaning, Scalar, Tag};
 use super::source::{MAX_BYTES, Place};
 
-/// The deepest nesting of mappings and lists, aliases followed.
+/// Deepest nesting of mappings and lists, aliases followed.
 pub(crate) const MAX_DEPTH: usize = 64;
-/// The most nodes, each alias counted as all that it stands for.
+/// Largest number of nodes; an alias counts as the nodes that it stands for.
 pub(crate) const MAX_NODES: usize = 100_000;
-/// The most text in keys and values, each alias counted as all that it stands for. A file without
-/// aliases has less.
+/// Bytes of text in all keys and values; an alias counts as the text that it stands for. A file
+/// without aliases has fewer.
 const MAX_TEXT: usize = 4 * MAX_BYTES;
 
 /// A value and where it is written; an alias is at its own place, what is in it where it was

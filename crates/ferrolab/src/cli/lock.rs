@@ -201,8 +201,8 @@ impl Held {
         );
     }
 
-    /// Whether this process or its command has the lock. The token decides: the command may give any
-    /// name, and a stranger the same one.
+    /// Whether this process or its command has the lock. The token decides: the command may give
+    /// any name, and a stranger the same one.
     async fn is_ours(&mut self) -> bool {
         let token = vec![("token".to_owned(), Value::from(self.token.as_str()))];
         let info = self.proxy.call("lock_info", Vec::new(), token).await.ok();

@@ -1,7 +1,7 @@
 //! Log of a child process: JSON lines on standard error, written by a thread.
 //!
-//! A supervisor that is stopped or hangs leaves the pipe full. No call, connection or answer may wait
-//! for it, so lines wait in a bounded queue; further lines are dropped and counted.
+//! A supervisor that is stopped or hangs leaves the pipe full. No call, connection or answer may
+//! wait for it, so lines wait in a bounded queue; further lines are dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::Arc;

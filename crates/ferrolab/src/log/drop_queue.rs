@@ -68,8 +68,8 @@ impl<T> DropQueue<T> {
         self.news.notify_all();
     }
 
-    /// Waits for items and takes all. The batch is empty after `longest`; `None` means that the queue
-    /// is closed and empty.
+    /// Waits for items and takes all. The batch is empty after `longest`; `None` means that the
+    /// queue is closed and empty.
     pub(crate) fn take(&self, longest: Duration) -> Option<Batch<T>> {
         let is_idle =
             |state: &mut State<T>| state.waiting.is_empty() && state.lost == 0 && !state.is_closed;

@@ -1,7 +1,7 @@
 //! Log of a lab host.
 //!
-//! Children write JSON lines to standard error. The supervisor collects them in one rotated file, and
-//! adds to each line the entry that it comes from. A line that is not JSON (a panic, an
+//! Children write JSON lines to standard error. The supervisor collects them in one rotated file,
+//! and adds to each line the entry that it comes from. A line that is not JSON (a panic, an
 //! interpreter's complaint) is wrapped, not lost.
 
 mod child_log;
@@ -195,7 +195,7 @@ impl Writer {
             return;
         }
         let note = format!("{count} line(s) of the log were lost: it could not be written");
-        // The torn end of what was last tried becomes a line of its own.
+        // The torn end of the last attempt becomes a separate line.
         match self.attempt(format!("\n{}\n", record(SUPERVISOR, &note)).as_bytes()) {
             Ok(()) => {
                 self.lost = None;
@@ -285,8 +285,8 @@ fn shown(record: &Value, format: &str) -> String {
     sanitize::line(&line)
 }
 
-/// Function as a writer of tracing events. The subscriber formats an event whole, and writes it with
-/// one call.
+/// Function as a writer of tracing events. The subscriber formats an event whole, and writes it
+/// with one call.
 struct EventWriter<F>(F);
 
 impl<'a, F: Fn(&[u8]) + 'a> MakeWriter<'a> for EventWriter<F> {

@@ -51,7 +51,7 @@ pub(crate) fn check(
     }
 }
 
-/// As in Pyro5.
+/// Shortest interval of autoclean, as in Pyro5.
 const SHORTEST_AUTOCLEAN: Duration = Duration::from_secs(3);
 
 struct Rules<'r> {
@@ -317,7 +317,7 @@ struct Defined<'a> {
     sound: bool,
 }
 
-/// Where a port is taken, as far as two such places can be told to be one.
+/// A port on a host, for comparison with other entries' ports.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Listens {
     Everywhere,

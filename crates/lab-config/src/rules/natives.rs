@@ -7,7 +7,7 @@ use crate::model::{Service, Target};
 use crate::problem::quoted;
 use crate::{Native, advice};
 
-/// Methods that a lock adds, and answers to everyone.
+/// Methods that a lock adds; they need no lock.
 const OF_LOCKS: [&str; 4] = ["lock", "unlock", "islocked", "lock_info"];
 
 impl Rules<'_> {

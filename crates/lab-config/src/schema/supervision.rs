@@ -2,7 +2,7 @@
 
 use super::{Field, Kind, Section};
 
-/// How the supervisor looks after a nameserver or a daemon.
+/// Supervision of a nameserver or a daemon: restarts and timeouts.
 pub(crate) static SUPERVISION: Section = Section {
     key: "supervision",
     one: "`supervision`",

@@ -23,8 +23,8 @@ pub(crate) struct Line {
     /// Empty where the line is about the whole daemon.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) service: String,
-    /// `granted`, `resumed`, `joined`, `suspended`, `released`, `expired` or `broken`; `started` for
-    /// the daemon (all locks of its last life have ended by then); `unrecorded` for lines left out.
+    /// `granted`, `resumed`, `joined`, `suspended`, `released`, `expired` or `broken`; `started`
+    /// for the daemon (the locks of its last process have ended); `unrecorded` for lines left out.
     pub(crate) event: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) user: String,

@@ -107,7 +107,7 @@ impl Filter {
             && self.level.is_none_or(|least| {
                 Level::from_name(line.text("level")).is_none_or(|level| level >= least)
             })
-            // A line without a time is as old as its neighbours; better too many lines than too few.
+            // A line without a time is as old as its neighbours; better too many than too few.
             && self.since.is_none_or(|since| line.time().is_none_or(|time| time >= since))
             && self.until.is_none_or(|until| line.time().is_none_or(|time| time <= until))
             && self.text.as_ref().is_none_or(|text| text.is_match(&line.raw))
