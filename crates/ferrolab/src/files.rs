@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::os;
 
-/// How often a lock that somebody holds is tried.
+/// Interval of attempts on a lock that another process holds.
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
 /// A step of reading or replacing a file that failed, with the file's name.

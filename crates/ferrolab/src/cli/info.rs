@@ -1,4 +1,4 @@
-//! `ferrolab info`: where everything is, and what the configuration says.
+//! `ferrolab info`: the lab's files and a summary of its configuration.
 
 use std::process::ExitCode;
 

@@ -16,9 +16,9 @@ use super::{Outcome, call, paths, runtime, supervisor};
 use crate::paths::Paths;
 use crate::supervise::control::Request;
 
-/// Between two looks whether the lock is still ours; also keeps the connection from being idle.
+/// Interval of checks whether the lock is still ours; also keeps the connection from being idle.
 const BEAT: Duration = Duration::from_secs(5);
-/// A daemon may take this long to answer, beside the time that we want to wait for the lock.
+/// Timeout of a daemon's answer, in addition to the wait for the lock.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Hold a service's lock while a command runs
@@ -102,7 +102,7 @@ pub(super) async fn find(
     })
 }
 
-/// Whom locks are taken and broken for, where nobody says.
+/// Default owner of locks that are taken, and default user of `unlock --break`.
 pub(super) fn own_name() -> String {
     let known = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
     known.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
@@ -220,7 +220,7 @@ impl Held {
             Ok(unlocked) if unlocked.as_bool() == Some(true) => true,
             // The command took it over, and has given it up itself.
             Err(Error::Remote(refused)) if refused.message().contains("taken over") => true,
-            // It was broken, or went with our connection, perhaps since the last look.
+            // It was broken, or ended with our connection, perhaps since the last check.
             _ => {
                 if !self.is_lost {
                     self.tell_loss();
@@ -231,7 +231,7 @@ impl Held {
     }
 }
 
-/// Whom others are told to have the lock; empty where that is not known.
+/// The lock's owner as other clients see it; empty where that is not known.
 async fn owner(proxy: &mut Proxy) -> String {
     let info = proxy.call("lock_info", Vec::new(), Vec::new()).await.ok();
     let user = info.as_ref().and_then(Value::as_dict).and_then(|info| info.get("user"));
@@ -243,7 +243,7 @@ fn seconds(seconds: f64) -> Result<Duration, Report> {
         .map_err(|_| miette!("`--wait {seconds}` must be a number of seconds, 0 or more"))
 }
 
-/// As shells have it.
+/// Exit code of the command, as shells report it.
 fn code(exit: Exit) -> ExitCode {
     let number = match exit {
         Exit::Code(code) => u8::try_from(code).unwrap_or(1),

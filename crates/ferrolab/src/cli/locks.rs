@@ -129,7 +129,7 @@ fn history(arguments: &Arguments) -> Outcome {
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot read the lock log in {}", folder.display()))?;
     if let Some(name) = &arguments.name {
-        // One that is gone has its history still; one that nobody has locked yet has none.
+        // A removed service still has a history; a service without any lock so far has no lines.
         let configured =
             active_config::load(&paths).map(|(lab, _)| lab.services).unwrap_or_default();
         let configured = configured.iter().map(|service| service.name.as_str());

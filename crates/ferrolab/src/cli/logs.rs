@@ -21,9 +21,9 @@ use crate::log;
 use crate::log::query::{Filter, Level, Line, Place, Snapshot, Tail, moment};
 use crate::paths::Paths;
 
-/// Between two looks at a log that is followed.
+/// Polling interval of a followed log.
 const LOOK: Duration = Duration::from_millis(200);
-/// How many lines `follow` starts with.
+/// Number of lines that `follow` starts with.
 const BEFORE: usize = 10;
 
 /// Read, follow, export and remove the log

@@ -15,7 +15,7 @@ use super::{Outcome, paths, runtime, table};
 use crate::paths::Paths;
 use crate::supervise::active_config;
 
-/// How long a nameserver may take for an answer.
+/// Timeout of a nameserver's answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Advice if no nameserver answers.

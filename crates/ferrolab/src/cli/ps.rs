@@ -1,4 +1,4 @@
-//! `ferrolab ps`: what there is and how it stands.
+//! `ferrolab ps`: nameservers, daemons and services with their status.
 
 use std::process::ExitCode;
 

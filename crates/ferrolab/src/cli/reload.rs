@@ -14,7 +14,7 @@ use crate::supervise::active_config;
 use crate::supervise::control::client::{ControlError, News};
 use crate::supervise::control::{Changes, Request};
 
-/// How long entries may take after a reload, in seconds.
+/// Longest wait for the entries after a reload, in seconds.
 pub(super) const SETTLING: u64 = 60;
 
 /// Let the running lab take up its configuration file

@@ -175,8 +175,8 @@ fn refuse_taken(paths: &Paths, entry: Entry, old: &str, new: &str) -> Result<(),
     }
 }
 
-/// Lets what belongs to an entry go with its name: its port, its locks' epochs, the names that it
-/// keeps, and whether it was started or stopped by hand. Returns whether the lab is up.
+/// Moves an entry's state to the new name: its port, its locks' epochs, the names that it keeps,
+/// and whether it was started or stopped by hand. Returns whether the lab is up.
 async fn carry_over(paths: &Paths, entry: Entry, old: &str, new: &str) -> Result<bool, Report> {
     let client = match Client::connect(&paths.control_socket().into_diagnostic()?).await {
         Ok(client) => Some(client),

@@ -1,4 +1,4 @@
-//! `ferrolab status`: is all well, and if not, what is wrong and what to do.
+//! `ferrolab status`: the lab's faults, each with its remedy.
 
 use std::process::ExitCode;
 

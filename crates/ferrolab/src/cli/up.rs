@@ -22,13 +22,13 @@ use crate::supervise::{self, SuperviseError};
 /// The exit code of a supervisor that finds another one in its home.
 pub(super) const ALREADY_RUNNING: i32 = 3;
 
-/// A supervisor that does not answer by then is broken.
+/// Timeout of a supervisor's answer.
 const ANSWER: Duration = Duration::from_secs(10);
 /// The exit code of a program that Ctrl-C has ended, as a shell reports it.
 const INTERRUPTED: u8 = 128 + 2;
-/// A supervisor that was killed is gone by then.
+/// Longest wait for the end of a killed supervisor.
 const DYING: Duration = Duration::from_secs(5);
-/// Between two looks for its socket.
+/// Interval of checks for its socket.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Start the lab: everything in the configuration's autolaunch section

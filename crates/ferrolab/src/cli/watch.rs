@@ -18,8 +18,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Calls `show` once, or for ever. An error is shown like anything else while watching: a lab
-    /// that is down may come up again.
+    /// Calls `show` once, or repeatedly. While watching, an error is shown and does not end the
+    /// command: a lab that is down may come up again.
     pub(super) fn repeat(&self, mut show: impl FnMut() -> Outcome) -> Outcome {
         let Some(pause) = self.watch else { return show() };
         loop {

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use remote::{Error, Location, NameServer, Proxy, Value};
 
-/// How long a call may take.
+/// Timeout of a call.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Volts that the supply is set to.
 const VOLTS: f64 = 5.0;
 /// Volts that the meter may be off; its noise is 1 mV.
 const TOLERANCE: f64 = 0.02;
 
-/// Calls everything, prints what it got; the exit code says whether all was as it should be.
+/// Calls every service and prints the results; exit code 1 if one is wrong.
 pub(super) async fn run(port: u16) -> ExitCode {
     match calls(port).await {
         Ok(()) => {

@@ -1,6 +1,6 @@
-//! `ferrolab demo`: a whole lab to try, in the foreground, gone afterwards.
+//! `ferrolab demo`: a temporary lab in the foreground, to try the program.
 //!
-//! Owns the demo's home, configuration and driver, and what it tells the user to try. The lab is
+//! Owns the demo's home, configuration and driver, and the suggestions to the user. The lab is
 //! an ordinary one: the same supervisor, the same processes.
 
 mod check;
@@ -24,13 +24,13 @@ use crate::supervise::{self, SuperviseError};
 
 /// The driver of the demo's Python service.
 const DRIVERS: &str = include_str!("drivers.py");
-/// Where a nameserver is expected; the demo takes another port if this one is taken.
+/// Usual port of a nameserver; the demo takes another port if this one is taken.
 const USUAL_PORT: u16 = 9090;
-/// How often another program may be quicker to take a port.
+/// Number of attempts where other programs take the chosen port first.
 const TRIES: usize = 3;
-/// The lab must be ready by then.
+/// Timeout of the lab's start.
 const READY: Duration = Duration::from_secs(30);
-/// Between two looks for the supervisor's socket.
+/// Interval of checks for the supervisor's socket.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Run a simulated lab until Ctrl-C: two instruments and a Python driver, to be called from
@@ -148,7 +148,7 @@ autolaunch: {{nameservers: [demo], daemons: [bench, python]}}
     ))
 }
 
-/// Waits until everything is ready, or says what is not; nothing where the port is taken.
+/// Waits until every entry is ready; an error names those that failed. `None` if the port is taken.
 async fn ready(paths: &Paths) -> Result<Option<Listing>, Report> {
     let socket = paths.control_socket().into_diagnostic()?;
     let deadline = Instant::now() + READY;

@@ -48,14 +48,14 @@ fn names(path: &Path, rotated: usize) -> impl DoubleEndedIterator<Item = PathBuf
 }
 
 impl Snapshot {
-    /// The log at `path` and so many files that were set aside, as they are now.
+    /// Opens the log at `path` and up to `rotated` rotated files.
     ///
     /// # Errors
     /// A file that is there cannot be opened.
     pub(crate) fn open(path: &Path, rotated: usize) -> io::Result<Snapshot> {
         let mut files: Vec<Part> = Vec::new();
-        // From the newest: what is set aside meanwhile comes again under its next name, and is
-        // known by then. In the other order it would be passed by.
+        // From the newest: a file that is rotated meanwhile appears again under its next name, and
+        // is recognised. In the other order it would be missed.
         for name in names(path, rotated).rev() {
             let file = match File::open(&name) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

@@ -10,10 +10,10 @@ use std::path::PathBuf;
 
 use super::{LONGEST_LINE, Line};
 
-/// So much is read at once.
+/// Bytes of one read.
 const CHUNK: usize = 64 * 1024;
 
-/// Where somebody is who reads along.
+/// Position of a reader that follows the log.
 pub(crate) struct Tail {
     path: PathBuf,
     open: Option<(File, u64)>,
@@ -28,7 +28,7 @@ impl Tail {
         Tail { path, open: None, begun: Vec::new(), chunk: vec![0; CHUNK] }
     }
 
-    /// Reads what has come since the last time.
+    /// Reads the lines that were written since the last call.
     ///
     /// # Errors
     /// The file is there and cannot be read.
