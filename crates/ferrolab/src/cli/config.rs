@@ -78,7 +78,7 @@ pub(super) struct Update {
     json: bool,
 }
 
-/// A configuration file, and the form of the report on its problems.
+/// A configuration file, and how to tell of its problems.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ferrolab config check lab.yaml\n  \
     ferrolab config check lab.yaml --json | jq '.problems[]'")]
