@@ -182,19 +182,24 @@ async fn call(
     let is_alone = pin == 0 && !matches!(operation, Operation::Batch(_));
     let passes = is_alone.then_some(serializer);
     collisions::check_operation(&operation)?;
-    let run = service.run().await?;
-    let sessions = &service.worker.sessions;
     let is_oneway = context.is_oneway();
     let _permit = if is_oneway { service.worker.oneway_permit().await } else { None };
-    let lease = if is_oneway {
-        let turn = session.oneway_turn().await;
-        sessions.beside(&run, &session).await.map(|mut lease| {
-            lease.until_begun(turn);
-            lease
-        })
+    // Before the worker is waited for, so that calls of one session begin in the order of arrival
+    // also after a restart. A call overtakes oneway calls that wait for a permit.
+    let turn = if is_oneway {
+        Some(session.oneway_turn().await)
     } else {
         session.oneways_begun().await;
-        sessions.lease(&run, &session)
+        None
+    };
+    let run = service.run().await?;
+    let sessions = &service.worker.sessions;
+    let lease = match turn {
+        Some(turn) => sessions.beside(&run, &session).await.map(|mut lease| {
+            lease.until_begun(turn);
+            lease
+        }),
+        None => sessions.lease(&run, &session),
     };
     let outcome = match lease {
         Ok(mut lease) => {

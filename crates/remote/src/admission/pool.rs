@@ -58,7 +58,7 @@ pub(crate) fn check_orphans(admission: &Admission, object: &str) -> Result<(), E
         return Ok(());
     }
     let calls = admission.orphans.taken_by(object);
-    if calls < admission.max_orphans {
+    if calls == 0 || calls < admission.max_orphans {
         return Ok(());
     }
     Err(Exception::daemon_error(format!(

@@ -216,8 +216,10 @@ async fn send<S: ClientStream>(
     response: Response,
 ) -> std::io::Result<()> {
     let is_limited = shared.admission.answers.is_limited();
-    let is_small = connection.out.len() < SMALL_ANSWER_BYTES || !is_limited;
-    if response.rest.is_none() && is_small {
+    // One with memory reserved is sent as a large one however small it is: a client that does not
+    // read it can then be disconnected where others wait for that memory.
+    let is_small = connection.out.len() < SMALL_ANSWER_BYTES && response.memory.is_none();
+    if response.rest.is_none() && (is_small || !is_limited) {
         return connection.send().await;
     }
     // Boxed, so that connections without large answers are no larger for it.
