@@ -1,6 +1,6 @@
-//! Background process that outlives its parent: the one exception to "no orphan".
+//! Background process in a session of its own, which outlives the command that started it.
 //!
-//! Only a host's supervisor is started like this; everything else is a child of a
+//! Only a supervisor that `ferrolab up` starts is one. Everything else is a child of a
 //! [`Spawner`](crate::Spawner) and dies with its parent.
 
 use std::fs::OpenOptions;

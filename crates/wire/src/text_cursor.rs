@@ -1,6 +1,5 @@
-//! Cursor over the text formats, serpent and json: a position in UTF-8 text.
-//!
-//! An error is at the position of the cursor.
+//! Cursor over UTF-8 text, for the decoders of serpent and json. Their errors carry no position:
+//! the cursor's position at the failure is the error's.
 
 use crate::error::{DecodeErrorKind, Decoded};
 

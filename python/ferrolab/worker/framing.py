@@ -1,6 +1,7 @@
-"""Frames over a socket: a length of four bytes, then that many bytes of marshal.
+"""Frames on the worker's sockets: a length of four bytes, then that many bytes of marshal.
 
-Knows nothing of their content; `protocol.rs` of the daemon's crate `py-worker` describes it.
+File descriptors that come with frames are received here too, and moved away from low numbers.
+`protocol.rs` of the daemon's crate `py-worker` describes the content of the frames.
 """
 
 import collections

@@ -84,7 +84,7 @@ fn now(arguments: &Arguments) -> Outcome {
             .waiting
             .iter()
             .map(|waiter| if waiter.user.is_empty() { &waiter.address } else { &waiter.user })
-            .map(|name| table::text(name))
+            .map(|name| table::for_terminal(name))
             .collect();
         let waiting = if waiting.is_empty() { "-".to_owned() } else { waiting.join(", ") };
         match &lock.owner {
@@ -92,7 +92,7 @@ fn now(arguments: &Arguments) -> Outcome {
                 let away = if owner.away { " (gone; may come back)" } else { "" };
                 shown.add_row([
                     service.clone(),
-                    table::text(owner.name()),
+                    table::for_terminal(owner.name()),
                     format!("{}{away}", owner.address),
                     owner.since.clone(),
                     owner.idle.map_or_else(|| "-".to_owned(), |idle| format!("{idle:.0} s")),
@@ -101,7 +101,7 @@ fn now(arguments: &Arguments) -> Outcome {
                 ])
             }
             None => {
-                let note = lock.note.as_deref().map_or_else(|| "-".to_owned(), table::text);
+                let note = lock.note.as_deref().map_or_else(|| "-".to_owned(), table::for_terminal);
                 shown.add_row([service, &note, "-", "-", "-", "-", &waiting])
             }
         };
@@ -152,7 +152,8 @@ fn history(arguments: &Arguments) -> Outcome {
     let headings = ["TIME", "SERVICE", "EVENT", "USER", "FROM", "EPOCH", "HELD", "WHY"];
     let mut shown = table::table(&headings);
     for line in &lines {
-        let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { table::text(text) };
+        let or_none =
+            |text: &str| if text.is_empty() { "-".to_owned() } else { table::for_terminal(text) };
         shown.add_row([
             line.time.to_string(),
             or_none(if line.service.is_empty() { &line.daemon } else { &line.service }),

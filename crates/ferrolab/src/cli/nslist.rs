@@ -10,7 +10,7 @@ use remote::{Error, Location, NameServer, Registration, Search, locate_ns};
 use serde::Serialize;
 
 use super::output::print_json;
-use super::table::text;
+use super::table::for_terminal;
 use super::{Outcome, paths, runtime, table};
 use crate::paths::Paths;
 use crate::supervise::active_config;
@@ -103,7 +103,9 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         for row in &rows {
             let metadata = row.metadata.join(", ");
             // Every client of a nameserver can register any text.
-            shown.add_row([&row.name, &row.uri, &metadata, &row.nameserver].map(|it| text(it)));
+            shown.add_row(
+                [&row.name, &row.uri, &metadata, &row.nameserver].map(|it| for_terminal(it)),
+            );
         }
         table::print(&shown);
     }
@@ -111,7 +113,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     for line in failures {
-        eprintln!("{}", text(&line));
+        eprintln!("{}", for_terminal(&line));
     }
     if is_silent {
         eprintln!("{HINT}");

@@ -1,4 +1,5 @@
-//! Standard output, which may be closed or full at any time.
+//! Printing to standard output; `println!` and `print!` of the commands end here. Where the reader
+//! has gone, the program ends as by SIGPIPE; after any other write error, with exit code 1.
 
 use std::fmt::Arguments;
 use std::io::{self, Write};

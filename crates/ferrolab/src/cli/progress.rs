@@ -62,7 +62,9 @@ impl Progress {
 
     fn show_entry(&mut self, entry: &Entry<'_>) {
         let text = match entry.error {
-            Some(error) => format!("{} {}: {}", entry.title, entry.status, table::text(error)),
+            Some(error) => {
+                format!("{} {}: {}", entry.title, entry.status, table::for_terminal(error))
+            }
             None => format!("{} {}", entry.title, entry.status),
         };
         let line = self.shown.entry(entry.title.clone()).or_insert_with(|| Line {

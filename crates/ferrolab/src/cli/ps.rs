@@ -56,13 +56,14 @@ pub(super) fn print(listing: &Listing) {
     let mut shown = table::table(&headings);
     for row in services {
         let mut cells = vec![
-            Cell::new(table::text(&row.name)),
+            Cell::new(table::for_terminal(&row.name)),
             style::state(&row.report.status),
-            Cell::new(table::text(&row.daemon)),
-            Cell::new(table::text(row.report.uri.as_deref().unwrap_or("-"))),
+            Cell::new(table::for_terminal(&row.daemon)),
+            Cell::new(table::for_terminal(row.report.uri.as_deref().unwrap_or("-"))),
         ];
         if has_locks {
-            let owner = row.locked_by.as_deref().map_or_else(|| "-".to_owned(), table::text);
+            let owner =
+                row.locked_by.as_deref().map_or_else(|| "-".to_owned(), table::for_terminal);
             cells.push(Cell::new(owner));
         }
         shown.add_row(cells);
@@ -75,12 +76,12 @@ fn print_processes(heading: &str, rows: &[ProcessRow]) {
     let mut shown = table::table(&[heading, "STATUS", "PID", "SINCE", "RESTARTS", "URI"]);
     for row in rows {
         shown.add_row([
-            Cell::new(table::text(&row.name)),
+            Cell::new(table::for_terminal(&row.name)),
             style::state(&row.status),
             Cell::new(row.pid.map_or_else(|| "-".into(), |pid| pid.to_string())),
             Cell::new(row.since.as_deref().unwrap_or("-")),
             Cell::new(row.restarts),
-            Cell::new(table::text(row.uri.as_deref().unwrap_or("-"))),
+            Cell::new(table::for_terminal(row.uri.as_deref().unwrap_or("-"))),
         ]);
     }
     table::print(&shown);
@@ -105,6 +106,6 @@ fn print_errors(listing: &Listing) {
     }
     for error in errors {
         // Drivers and nameservers' clients can put any text into these.
-        println!("{}", table::text(&error));
+        println!("{}", table::for_terminal(&error));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::diagnosis::{Finding, diagnose};
 use super::output::print_json;
-use super::table::text;
+use super::table::for_terminal;
 use super::watch::Watch;
 use super::{Outcome, explain, paths, runtime, style};
 use crate::paths::Paths;
@@ -54,7 +54,8 @@ fn once(paths: &Paths, as_json: bool) -> Outcome {
         }
         for Finding { subject, problem, advice } in &findings {
             // Drivers and clients of nameservers have their words in these.
-            let [subject, problem, advice] = [subject, problem, advice].map(|part| text(part));
+            let [subject, problem, advice] =
+                [subject, problem, advice].map(|part| for_terminal(part));
             println!("\n{}: {problem}\n  -> {advice}", style::verdict(false, &subject));
         }
     }

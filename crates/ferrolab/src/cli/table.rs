@@ -1,4 +1,5 @@
-//! Tables for people: plain columns, as Docker prints them.
+//! Tables of the commands' output: columns without borders, as `docker ps` prints them. Texts from
+//! clients must go through [`for_terminal`], which makes them safe for a terminal.
 
 use comfy_table::{ContentArrangement, Table, presets};
 
@@ -20,6 +21,6 @@ pub(super) fn print(table: &Table) {
 }
 
 /// A cell with a client's text: characters that would move a terminal's cursor are replaced.
-pub(super) fn text(given: &str) -> String {
+pub(super) fn for_terminal(given: &str) -> String {
     sanitize::line(given)
 }

@@ -280,8 +280,10 @@ async fn start(paths: &Paths, socket: &std::path::Path) -> Result<Client, Report
 /// Entries that should run and do not, and why; a line for each.
 pub(super) fn failures(listing: &Listing) -> Vec<String> {
     let line = |kind: &str, name: &str, status: &str, error: &Option<String>| {
-        let why =
-            error.as_ref().map(|error| format!(": {}", table::text(error))).unwrap_or_default();
+        let why = error
+            .as_ref()
+            .map(|error| format!(": {}", table::for_terminal(error)))
+            .unwrap_or_default();
         format!("{kind} {name} is {status}{why}")
     };
     let processes = [("nameserver", &listing.nameservers), ("daemon", &listing.daemons)];

@@ -1,4 +1,5 @@
-//! A configuration's plain data as values that travel to drivers.
+//! Conversion of a service's parameters and arguments from the configuration's data
+//! (`lab_config::Data`) to `remote::Value`, for native services and for Python workers.
 
 use lab_config::Data;
 use remote::{Dict, Value};

@@ -1,6 +1,6 @@
-//! A daemon's settings: from the configuration's words to those of `remote`.
+//! Conversion of a daemon's configuration to `remote::DaemonConfig`; certificates are loaded here.
 //!
-//! Reads certificates at a daemon's start. The allowed values of a setting are `lab_config`'s.
+//! Also the table of limits in docs/servers.md. The allowed values of a setting are `lab_config`'s.
 
 use lab_config::{self, Secret};
 use remote::{DaemonConfig, Identity, Limits, ServerTls, StreamLimits};

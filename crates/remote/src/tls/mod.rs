@@ -12,7 +12,7 @@ mod files;
 mod probe;
 mod server;
 mod verify;
-mod version1;
+mod x509_v1;
 
 use std::path::PathBuf;
 

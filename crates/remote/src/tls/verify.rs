@@ -24,7 +24,7 @@ use tokio_rustls::rustls::{
 };
 
 use super::certificate::{Certificate, Issuing};
-use super::version1;
+use super::x509_v1;
 
 /// Verifier of a peer's certificate: a client's for servers, a daemon's for clients, which must
 /// show one.
@@ -70,7 +70,7 @@ impl Verifier {
         let leaf = leaf.filter(|leaf| leaf.is_version_1())?;
         let issuers: Vec<_> = self.accepted.iter().filter_map(Certificate::read).collect();
         let algorithms = self.provider.signature_verification_algorithms.all;
-        let verified = version1::verify(leaf, issuers.iter(), now, algorithms);
+        let verified = x509_v1::verify(leaf, issuers.iter(), now, algorithms);
         Some(verified.map_err(Error::InvalidCertificate))
     }
 }

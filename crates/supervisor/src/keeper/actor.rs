@@ -1,4 +1,6 @@
-//! Task that owns the entries and decides what happens to them.
+//! Keeper task: owns the entries, one for each supervised child, and decides when each is started,
+//! stopped, restarted or given up. It gets requests from [`KeeperHandle`](super::KeeperHandle)s
+//! and events from the runs, the tasks that each drive one process.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, error, info, warn};
 
-use super::entry::{ActiveRun, EntryState, KeeperEntry, ProcessInfo, StopGoal, send_reply};
+use super::entry::{ActiveRun, EntryState, KeeperEntry, NextStep, ProcessInfo, send_reply};
 use super::handle::{
     KeeperError, KeeperHandle, KeeperRequest, ReplySender, StartOutcome, StopOutcome,
 };
@@ -108,9 +110,9 @@ impl Keeper {
                 self.begin_shutdown("asked to");
                 self.shutdown_waiters.get_or_insert_default().push(reply);
             }
-            KeeperRequest::Stop(id, reply) => self.stop(&id, StopGoal::Stay, reply),
+            KeeperRequest::Stop(id, reply) => self.stop(&id, NextStep::Stay, reply),
             KeeperRequest::KillAsCrashed(id, pid, reason) => self.kill_as_crashed(&id, pid, reason),
-            KeeperRequest::Remove(id, reply) => self.stop(&id, StopGoal::Remove, reply),
+            KeeperRequest::Remove(id, reply) => self.stop(&id, NextStep::Remove, reply),
             KeeperRequest::Add(spec, reply) => send_reply(reply, self.add(spec)),
             KeeperRequest::Replace(spec, reply) => send_reply(reply, self.replace(spec)),
             KeeperRequest::Start(id, reply) => send_reply(reply, self.start_entry(&id, false)),
@@ -132,7 +134,7 @@ impl Keeper {
         self.check_spec(&spec)?;
         let id = spec.id.clone();
         let entry = self.get(&id)?;
-        if matches!(entry.state, EntryState::Stopping { goal: StopGoal::Remove, .. }) {
+        if matches!(entry.state, EntryState::Stopping { goal: NextStep::Remove, .. }) {
             return Err(KeeperError::BeingRemoved { id });
         }
         entry.replace_spec(spec);
@@ -154,7 +156,7 @@ impl Keeper {
         match &mut entry.state {
             EntryState::Running { .. } | EntryState::Starting { .. } if again => {
                 info!(entry = %id, "restarting: asked to");
-                entry.stop(StopGoal::Start, None);
+                entry.stop(NextStep::Start, None);
                 Ok(StartOutcome::AfterStop)
             }
             EntryState::Running { .. } => {
@@ -165,15 +167,17 @@ impl Keeper {
                 info!(entry = %id, "not started: it is being started");
                 Ok(StartOutcome::AlreadyStarting)
             }
-            EntryState::Stopping { goal: StopGoal::Remove, .. } => {
+            EntryState::Stopping { goal: NextStep::Remove, .. } => {
                 Err(KeeperError::BeingRemoved { id: id.to_owned() })
             }
             EntryState::Stopping { goal, .. } => {
                 info!(entry = %id, "will be started when it has stopped");
-                *goal = StopGoal::Start;
+                *goal = NextStep::Start;
                 Ok(StartOutcome::AfterStop)
             }
-            EntryState::Stopped | EntryState::Restarting { .. } | EntryState::Failed { .. } => {
+            EntryState::Stopped
+            | EntryState::WaitingToRestart { .. }
+            | EntryState::Failed { .. } => {
                 info!(entry = %id, "starting: asked to");
                 entry.forget_crashes();
                 self.start_run(id, None);
@@ -182,19 +186,19 @@ impl Keeper {
         }
     }
 
-    fn stop(&mut self, id: &str, goal: StopGoal, reply: ReplySender<StopOutcome>) {
+    fn stop(&mut self, id: &str, goal: NextStep, reply: ReplySender<StopOutcome>) {
         let entry = match self.get(id) {
             Ok(entry) => entry,
             Err(error) => return send_reply(reply, Err(error)),
         };
         // A removal is not revoked by a later stop.
         let goal = match entry.state {
-            EntryState::Stopping { goal: StopGoal::Remove, .. } => StopGoal::Remove,
+            EntryState::Stopping { goal: NextStep::Remove, .. } => NextStep::Remove,
             _ => goal,
         };
-        info!(entry = %id, remove = goal == StopGoal::Remove, "stopping: asked to");
+        info!(entry = %id, remove = goal == NextStep::Remove, "stopping: asked to");
         entry.stop(goal, Some(reply));
-        if goal == StopGoal::Remove && matches!(entry.state, EntryState::Stopped) {
+        if goal == NextStep::Remove && matches!(entry.state, EntryState::Stopped) {
             self.entries.remove(id);
         }
     }
@@ -249,12 +253,12 @@ impl Keeper {
         }
     }
 
-    fn on_stopped(&mut self, id: &str, goal: StopGoal, waiters: Vec<ReplySender<StopOutcome>>) {
+    fn on_stopped(&mut self, id: &str, goal: NextStep, waiters: Vec<ReplySender<StopOutcome>>) {
         info!(entry = %id, then = ?goal, "stopped");
         match goal {
-            StopGoal::Stay => {}
-            StopGoal::Remove => drop(self.entries.remove(id)),
-            StopGoal::Start => {
+            NextStep::Stay => {}
+            NextStep::Remove => drop(self.entries.remove(id)),
+            NextStep::Start => {
                 if let Some(entry) = self.entries.get_mut(id) {
                     entry.forget_crashes();
                     self.start_run(id, None);
@@ -282,7 +286,7 @@ impl Keeper {
             }
             RestartDecision::RestartIn(delay) => {
                 warn!(entry = %id, error, ?uptime, crashes, ?delay, "crashed: restarting it later");
-                entry.state = EntryState::Restarting { at: Instant::now() + delay, error };
+                entry.state = EntryState::WaitingToRestart { at: Instant::now() + delay, error };
             }
             RestartDecision::GiveUp => {
                 error!(entry = %id, error, ?uptime, crashes, "crashed too often: giving up");
@@ -293,7 +297,7 @@ impl Keeper {
 
     fn next_restart(&self) -> Option<Instant> {
         let at = |entry: &KeeperEntry| match entry.state {
-            EntryState::Restarting { at, .. } => Some(at),
+            EntryState::WaitingToRestart { at, .. } => Some(at),
             _ => None,
         };
         self.entries.values().filter_map(at).min()
@@ -303,7 +307,7 @@ impl Keeper {
         let now = Instant::now();
         let mut due = Vec::new();
         for (id, entry) in &mut self.entries {
-            if let EntryState::Restarting { at, error } = &mut entry.state
+            if let EntryState::WaitingToRestart { at, error } = &mut entry.state
                 && *at <= now
             {
                 due.push((id.clone(), std::mem::take(error)));
@@ -352,10 +356,10 @@ impl Keeper {
         self.shutdown_waiters = Some(Vec::new());
         for entry in self.entries.values_mut() {
             match &mut entry.state {
-                EntryState::Restarting { .. } | EntryState::Failed { .. } => {
+                EntryState::WaitingToRestart { .. } | EntryState::Failed { .. } => {
                     entry.state = EntryState::Stopped
                 }
-                EntryState::Stopping { goal: goal @ StopGoal::Start, .. } => *goal = StopGoal::Stay,
+                EntryState::Stopping { goal: goal @ NextStep::Start, .. } => *goal = NextStep::Stay,
                 _ => {}
             }
         }
@@ -382,7 +386,7 @@ impl Keeper {
         for entry in left {
             if !matches!(entry.state, EntryState::Stopping { .. }) {
                 info!(entry = %entry.spec.id, order, "stopping: shutting down");
-                entry.stop(StopGoal::Stay, None);
+                entry.stop(NextStep::Stay, None);
             }
         }
         false

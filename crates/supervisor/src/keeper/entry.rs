@@ -33,7 +33,7 @@ pub(super) enum EntryState {
         live: ActiveRun,
         ready_at: Instant,
     },
-    Restarting {
+    WaitingToRestart {
         at: Instant,
         error: String,
     },
@@ -42,14 +42,14 @@ pub(super) enum EntryState {
     },
     Stopping {
         live: ActiveRun,
-        goal: StopGoal,
+        goal: NextStep,
         waiters: Vec<ReplySender<StopOutcome>>,
     },
 }
 
 /// Next step after the process has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum StopGoal {
+pub(super) enum NextStep {
     Stay,
     Start,
     Remove,
@@ -97,17 +97,19 @@ impl KeeperEntry {
             EntryState::Starting { live, .. }
             | EntryState::Running { live, .. }
             | EntryState::Stopping { live, .. } => Some(live),
-            EntryState::Stopped | EntryState::Restarting { .. } | EntryState::Failed { .. } => None,
+            EntryState::Stopped
+            | EntryState::WaitingToRestart { .. }
+            | EntryState::Failed { .. } => None,
         }
     }
 
     /// Asks the current run to stop, or cancels the planned restart. `reply` is answered when the
     /// process has ended; at once if it does not exist, or if it is stuck.
-    pub(super) fn stop(&mut self, goal: StopGoal, reply: Option<ReplySender<StopOutcome>>) {
+    pub(super) fn stop(&mut self, goal: NextStep, reply: Option<ReplySender<StopOutcome>>) {
         let state = std::mem::replace(&mut self.state, EntryState::Stopped);
         let (live, mut waiters) = match state {
             EntryState::Stopped => return send_reply(reply, Ok(StopOutcome::NotRunning)),
-            EntryState::Restarting { .. } | EntryState::Failed { .. } => {
+            EntryState::WaitingToRestart { .. } | EntryState::Failed { .. } => {
                 return send_reply(reply, Ok(StopOutcome::Stopped));
             }
             EntryState::Starting { live, .. } | EntryState::Running { live, .. } => {
@@ -142,7 +144,9 @@ impl KeeperEntry {
         let text = |error: &String| Some(error.clone());
         let (phase, live, error) = match &self.state {
             EntryState::Stopped => (EntryPhase::Stopped, None, None),
-            EntryState::Restarting { error, .. } => (EntryPhase::Restarting, None, text(error)),
+            EntryState::WaitingToRestart { error, .. } => {
+                (EntryPhase::Restarting, None, text(error))
+            }
             EntryState::Failed { error } => (EntryPhase::Failed, None, text(error)),
             EntryState::Starting { live, previous } => {
                 (EntryPhase::Starting, Some(live), previous.clone())
@@ -161,7 +165,7 @@ impl KeeperEntry {
             error: stuck.map(|process| self.stuck(process.pid).to_string()).or(error),
             detail: live.map_or(Value::Null, |live| live.detail.clone()),
             retry_in: match &self.state {
-                EntryState::Restarting { at, .. } => {
+                EntryState::WaitingToRestart { at, .. } => {
                     Some(at.saturating_duration_since(Instant::now()))
                 }
                 _ => None,
@@ -205,14 +209,14 @@ mod tests {
         let stuck = Ok(Err(KeeperError::Stuck { id: "a".into(), pid: 7 }));
 
         let (reply, mut answer) = oneshot::channel();
-        entry.stop(StopGoal::Stay, Some(reply));
+        entry.stop(NextStep::Stay, Some(reply));
         assert!(stop.is_cancelled());
         assert_eq!(answer.try_recv(), Err(oneshot::error::TryRecvError::Empty));
         entry.mark_stuck(7);
         assert_eq!(answer.try_recv(), stuck);
 
         let (reply, mut answer) = oneshot::channel();
-        entry.stop(StopGoal::Stay, Some(reply));
+        entry.stop(NextStep::Stay, Some(reply));
         assert_eq!(answer.try_recv(), stuck, "at once");
         let status = entry.status();
         assert_eq!((status.phase, status.pid), (EntryPhase::Stopping, Some(7)));

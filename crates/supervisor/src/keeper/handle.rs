@@ -1,4 +1,6 @@
-//! Handle of the keeper: every method sends a message and waits for its answer.
+//! Handle of the [`Keeper`](super::Keeper) task, with its requests, outcomes and errors. Most
+//! methods send a request and wait for the answer; `kill_as_crashed` does not wait, and `watch`
+//! sends nothing.
 
 use std::time::Duration;
 

@@ -1,11 +1,12 @@
-//! One nameserver and one name in it, for the commands that change it.
+//! Helpers of the `ferrolab ns` commands: the one nameserver that a change goes to, a registered
+//! name as the nameserver has it now, and a nameserver's error in words.
 
 use miette::{Report, miette};
 use remote::{Error, NameServer};
 
 use crate::cli::nslist::{NameserverArgument, Row, TIMEOUT};
 use crate::cli::paths;
-use crate::cli::table::text;
+use crate::cli::table::for_terminal;
 
 /// The nameserver to change, with its title. The user must name it if there are several.
 pub(super) async fn the_one(argument: &NameserverArgument) -> Result<(String, NameServer), Report> {
@@ -37,7 +38,9 @@ pub(super) async fn entry(
 /// An error of a nameserver, in words for a person.
 pub(super) fn failed(title: &str, error: Error) -> Report {
     match error {
-        Error::Remote(exception) => miette!("nameserver {title}: {}", text(&exception.message())),
+        Error::Remote(exception) => {
+            miette!("nameserver {title}: {}", for_terminal(&exception.message()))
+        }
         error => miette!("nameserver {title}: {error}"),
     }
 }

@@ -10,7 +10,7 @@ use remote::{Error, NameServer};
 use super::entry::entry;
 use crate::cli::nslist::{NameserverArgument, TIMEOUT};
 use crate::cli::output::print_json;
-use crate::cli::table::text;
+use crate::cli::table::for_terminal;
 use crate::cli::{Outcome, paths, runtime};
 
 /// Print where a name points
@@ -47,8 +47,8 @@ async fn look_up(arguments: &Arguments) -> Outcome {
                 return Ok(ExitCode::SUCCESS);
             }
             Ok(found) => {
-                println!("{}", text(&found.uri));
-                found.metadata.iter().for_each(|tag| println!("  {}", text(tag)));
+                println!("{}", for_terminal(&found.uri));
+                found.metadata.iter().for_each(|tag| println!("  {}", for_terminal(tag)));
                 return Ok(ExitCode::SUCCESS);
             }
             Err(Error::Remote(exception)) => {

@@ -9,7 +9,7 @@ use remote::{Error, Uri};
 use super::entry::{entry, failed, the_one};
 use crate::cli::nslist::NameserverArgument;
 use crate::cli::output::print_json;
-use crate::cli::table::text;
+use crate::cli::table::for_terminal;
 use crate::cli::{Outcome, runtime};
 
 /// Register a name for an object that other programs serve
@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
                 if !replace && exception.message().starts_with("name already registered") =>
             {
                 let has = match nameserver.lookup(name).await {
-                    Ok(uri) => format!("it points to {}; ", text(&uri.to_string())),
+                    Ok(uri) => format!("it points to {}; ", for_terminal(&uri.to_string())),
                     Err(_) => String::new(),
                 };
                 Err(miette!(

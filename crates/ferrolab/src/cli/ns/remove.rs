@@ -1,4 +1,5 @@
-//! `ferrolab ns remove`: takes names out of a nameserver.
+//! `ferrolab ns remove`: takes names out of a nameserver. With `--prefix` or `--regex` it only
+//! shows what it would remove, until `--yes` is given.
 
 use std::process::ExitCode;
 
@@ -11,7 +12,7 @@ use serde::Serialize;
 use super::entry::{entry, failed, the_one};
 use crate::cli::nslist::{NameserverArgument, Row};
 use crate::cli::output::print_json;
-use crate::cli::table::text;
+use crate::cli::table::for_terminal;
 use crate::cli::{Outcome, runtime};
 
 /// Remove names
@@ -78,7 +79,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             println!("Removed {removed} name(s) from nameserver {title}.");
         } else {
             for Removal { row, .. } in &removals {
-                println!("{} -> {}", text(&row.name), text(&row.uri));
+                println!("{} -> {}", for_terminal(&row.name), for_terminal(&row.uri));
             }
         }
         if *yes || count == 0 {

@@ -78,7 +78,7 @@ pub(super) fn run(command: &Command) -> Outcome {
 fn install(arguments: &Install) -> Outcome {
     let system = arguments.scope.system;
     let (paths, unit) =
-        owner::settle(arguments.run_as.as_deref(), arguments.path.as_deref(), system)?;
+        owner::resolve_unit(arguments.run_as.as_deref(), arguments.path.as_deref(), system)?;
     let file = file(system)?;
     let crontab = match &unit.user {
         Some(user) => format!("sudo crontab -u {user} -e"),

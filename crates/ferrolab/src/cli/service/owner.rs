@@ -1,4 +1,6 @@
-//! Whose lab a service is, and what it finds: that user's folders, programs and libraries.
+//! User and environment of the systemd unit: who runs the lab, where that user's files are, and
+//! the `PATH` and library variables that the unit passes on. Another user's unit takes neither
+//! `PATH` nor folders from the installing shell.
 
 use std::path::Path;
 
@@ -13,7 +15,7 @@ use crate::paths::{Environment, Paths};
 const HOST_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// The lab's folders, and its unit.
-pub(super) fn settle(
+pub(super) fn resolve_unit(
     run_as: Option<&str>,
     path: Option<&str>,
     system: bool,

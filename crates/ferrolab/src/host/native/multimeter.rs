@@ -1,11 +1,12 @@
-//! `simulated.multimeter`: measures the bench that a simulated supply feeds, with noise.
+//! `simulated.multimeter`: a native service that reads, with noise, the voltage and the current of
+//! a simulated workbench ([`super::bench`]), which a simulated power supply feeds.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use remote::{Dict, Exception, Expose, Object};
 
 use super::bench::{Bench, Benches};
-use super::finite::finite;
+use super::finite::require_finite;
 
 /// Volts of noise, root mean square, where nothing else is set.
 const NOISE: f64 = 0.001;
@@ -85,7 +86,7 @@ impl Multimeter {
 
     #[setter]
     pub fn set_noise(&self, volts: f64) -> Result<(), Exception> {
-        let volts = finite(volts, "noise", "volts")?;
+        let volts = require_finite(volts, "noise", "volts")?;
         if volts < 0.0 {
             return Err(Exception::value_error(format!(
                 "noise must be 0 volts or more, not {volts}"

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use remote::{Dict, Exception, Expose, Object};
 
 use super::bench::{Bench, Benches, Wiring};
-use super::finite::finite;
+use super::finite::require_finite;
 
 /// Volts that the supply can be set to at most.
 const MAX_VOLTS: f64 = 30.0;
@@ -81,7 +81,7 @@ impl PowerSupply {
 }
 
 fn within(number: f64, what: &str, unit: &str, most: f64) -> Result<f64, Exception> {
-    let number = finite(number, what, unit)?;
+    let number = require_finite(number, what, unit)?;
     if (0.0..=most).contains(&number) {
         return Ok(number);
     }
