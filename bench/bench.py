@@ -55,7 +55,7 @@ def measure(bench, scenario, rounds, quick):
 
 
 def about(options, seconds):
-    """What has to be said with the figures: where and how they were taken, and of which program."""
+    """Circumstances of the figures: where and how they were taken, and of which program."""
     git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
     commit = subprocess.run(git, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8")
     version = subprocess.run([os.environ["FERROLAB_BIN"], "--version"], stdout=subprocess.PIPE, encoding="utf-8")

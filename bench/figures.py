@@ -1,17 +1,17 @@
-"""What comes out of rounds: medians, ratios, and the table that shows them.
+"""Results of the rounds: medians, ratios, and the table that shows them.
 
 Owns the arithmetic and the words of the report. Knows nothing of servers or processes.
 """
 
 import statistics
 
-# What a server is measured against, by the name that the goals use.
+# The server that others are measured against, by the name that the goals use.
 PYRO5 = "Pyro5"
 RAW = "raw TCP"
 
 
 class Measurement:
-    """What one server came to in one scenario, round by round."""
+    """One server's figures in one scenario, round by round."""
 
     def __init__(self, scenario, server):
         self.scenario = scenario
@@ -67,7 +67,7 @@ class Goal:
         self.unit = unit
 
     def value(self, measurements, scenario):
-        """What it stands at now; None if it was not measured."""
+        """The ratio now; None if it was not measured."""
         mine = measurements.get(self.server)
         if mine is None:
             return None

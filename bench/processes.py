@@ -30,8 +30,8 @@ def cpu_seconds(pid):
     total = 0
     for process in tree(pid):
         with contextlib.suppress(OSError):
-            # The kernel's number of a process's own clock, in nanoseconds: /proc counts in hundredths
-            # of a second, which is a whole percent of a round.
+            # The kernel's number of a process's own clock, in nanoseconds: /proc counts in
+            # hundredths of a second, which is a whole percent of a round.
             total += time.clock_gettime_ns(~process << 3 | 2)
     return total / 1e9
 

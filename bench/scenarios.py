@@ -1,4 +1,4 @@
-"""What is measured: the scenarios, each with its servers, its goals and its way of measuring.
+"""Scenarios of the benchmark, each with its servers, its goals and its way of measuring.
 
 Owns the list. A new scenario is an entry of `SCENARIOS`. How often each is run, and in which
 order, is `bench.py`'s.
@@ -38,7 +38,7 @@ class Scenario:
         self.figure = options.pop("figure", "per_second")
         self.unit = options.pop("unit", "/s")
         self.lower_is_better = options.pop("lower_is_better", False)
-        # What "x Pyro5" in the table is against.
+        # The server that "x Pyro5" in the table refers to.
         self.stock = options.pop("stock", THREAD)
         # Rounds that are worth their time, where that is not as many as asked for.
         self.rounds = options.pop("rounds", None)
@@ -50,7 +50,7 @@ class Scenario:
 
 
 class Bench:
-    """What a measurement needs: the servers that are up, the load generator, the time to take.
+    """Means of a measurement: the servers that are up, the load generator, the time to take.
 
     `before` is the other program of the run, where there is one.
     """

@@ -2,8 +2,8 @@
 
     python bench/serializers.py          (the interpreter of `cargo xtask venv`)
 
-Prints megabytes of encoded data per second, under the names that `cargo bench -p ferrolab-wire` uses. Each
-is called as Pyro5 calls it.
+Prints megabytes of encoded data per second, under the names that `cargo bench -p ferrolab-wire`
+uses. Each is called as Pyro5 calls it.
 """
 
 import time

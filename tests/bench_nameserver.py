@@ -60,8 +60,8 @@ def pyro5(storage):
         with stock_nameserver(storage=place, config=config) as server:
             fill = register
             if storage == "sql":
-                # It takes some 10 ms for each; the rest goes into its file without its knowledge, which
-                # it reads anew for every question.
+                # It takes some 10 ms for each; the rest goes into its file without its knowledge,
+                # which it reads anew for every question.
                 fill = functools.partial(insert, Path(folder) / "names.sql")
             yield server.uris["nameserver"], fill
 

@@ -208,8 +208,8 @@ def test_names_in_a_nameserver_elsewhere_that_is_away_stay_and_the_log_says_so(n
         wait_for(lambda: warning() is None, RECOVERY, "the daemon has reported its names")
     names.lab.run("stop", "daemon", "bench")
     log = names.lab.home / "logs" / "ferrolab.log"
-    told = lambda: "cannot remove the names of a process that has ended" in log.read_text()  # noqa: E731
-    wait_for(told, RECOVERY, "the log says what could not be done")
+    line = "cannot remove the names of a process that has ended"
+    wait_for(lambda: line in log.read_text(), RECOVERY, "the log says what could not be done")
     with names.elsewhere(storage=storage):
         assert names.within("other") == OTHER
         names.lab.run("ns", "remove", "lab.supply", "--ns", f"localhost:{names.ports['other']}")

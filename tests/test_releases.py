@@ -119,7 +119,8 @@ def test_names_in_a_database_are_there(record, lab):
     found = names(lab, "directory")
     for name, registered in record.facts["registered"].items():
         assert found[name] == registered
-    # The record does not say whether the names of the last bench were removed: the next one has them.
+    # The record does not say whether the names of the last bench were removed: the next one has
+    # them.
     for name in ("lab.lamp", "lab.supply"):
         wait_for(lambda name=name: names(lab, "directory").get(name, [None])[0] == lab.uri(name), 30, f"{name} is registered")
     assert set(found) - set(record.facts["registered"]) <= {"Pyro.NameServer", "bench", *record.facts["uris"]}

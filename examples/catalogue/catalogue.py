@@ -39,7 +39,7 @@ class Catalogue:
 
     @property
     def motto(self):
-        """What is written above the door."""
+        """The text above the door."""
         return self._motto
 
     @motto.setter
@@ -82,7 +82,7 @@ class Catalogue:
             return self._loans.pop(isbn)
 
     def loans(self):
-        """Who has what: ISBN -> reader."""
+        """The loans: ISBN -> reader."""
         with self._lock:
             return dict(self._loans)
 

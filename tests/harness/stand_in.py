@@ -2,7 +2,7 @@
 
 `tee` runs the real one and writes down what both say; `play` says what a daemon once said. A
 supervisor starts its children from the file that it was started from itself, so a lab is brought
-up with nothing in it from a file of its own, which is then replaced.
+up with nothing in it from another file, which is then replaced.
 """
 
 import contextlib

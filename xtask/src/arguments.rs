@@ -24,7 +24,6 @@ Commands:
   arrows   which crate depends on which, and the layers inside the crates
              --circles    print the circles of files and the names that tie them
   tidy     the rules of the house that no compiler checks
-             --update-exceptions  write xtask/comments-left.txt anew; it may only become shorter
   bench    measure Ferrolab beside Pyro5 and bare TCP; all of it takes ten minutes
              NAME         only scenarios with NAME in their names (--list names them)
              --quick      short rounds: under two minutes
@@ -48,9 +47,7 @@ pub(crate) enum Arguments {
     Arrows {
         circles: bool,
     },
-    Tidy {
-        update: bool,
-    },
+    Tidy,
     Venv,
     Tools,
     Windows,
@@ -86,7 +83,7 @@ impl Arguments {
             "bench" => return Ok(Arguments::Bench(words.collect())),
             "lint" => Arguments::Lint,
             "arrows" => Arguments::Arrows { circles: flag(&mut words, "--circles") },
-            "tidy" => Arguments::Tidy { update: flag(&mut words, "--update-exceptions") },
+            "tidy" => Arguments::Tidy,
             "venv" => Arguments::Venv,
             "tools" => Arguments::Tools,
             "windows" => Arguments::Windows,
@@ -174,8 +171,7 @@ mod tests {
             ("test --rust --python", Arguments::Test(options(true, true))),
             ("test --python --extended -k down -- -x", Arguments::Test(picked)),
             ("lint", Arguments::Lint),
-            ("tidy", Arguments::Tidy { update: false }),
-            ("tidy --update-exceptions", Arguments::Tidy { update: true }),
+            ("tidy", Arguments::Tidy),
             ("venv", Arguments::Venv),
             (
                 "bench oneway --quick",

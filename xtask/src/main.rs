@@ -66,10 +66,7 @@ fn carry_out(arguments: Arguments) -> Outcome<()> {
         Arguments::Arrows { circles: true } => {
             steps.run("circles of files", || layout::print_circles(&workspace))?;
         }
-        Arguments::Tidy { update: false } => steps.run("tidy", || tidy::check(&workspace))?,
-        Arguments::Tidy { update: true } => {
-            steps.run("exceptions", || tidy::update_exceptions(&workspace))?;
-        }
+        Arguments::Tidy => steps.run("tidy", || tidy::check(&workspace))?,
         Arguments::Lint => lint(&workspace, &mut steps)?,
         Arguments::Test(options) if options.quick => suites::run_quick(&workspace, &mut steps)?,
         Arguments::Test(options) => suites::run(&workspace, &mut steps, &options)?,

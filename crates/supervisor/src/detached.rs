@@ -1,4 +1,4 @@
-//! Background process in a session of its own, which outlives the command that started it.
+//! Background process in its own session, which outlives the command that started it.
 //!
 //! Only a supervisor that `ferrolab up` starts is one. Everything else is a child of a
 //! [`Spawner`](crate::Spawner) and dies with its parent.

@@ -5,7 +5,14 @@
 use super::Finding;
 
 /// `(rule, file, reason)`
-const EXCEPTIONS: &[(&str, &str, &str)] = &[];
+const EXCEPTIONS: &[(&str, &str, &str)] = &[
+    ("plain-words", "crates/ferrolab/src/cli/act.rs", HELP),
+    ("plain-words", "crates/ferrolab/src/cli/ns/register.rs", HELP),
+    ("plain-words", "crates/ferrolab/src/cli/unlock.rs", HELP),
+    ("plain-words", "crates/ferrolab/src/cli/up.rs", HELP),
+];
+
+const HELP: &str = "the help texts that users see have not been rewritten yet";
 
 /// Takes the excepted findings out and returns the exceptions that excepted nothing.
 pub(super) fn apply(findings: &mut Vec<Finding>) -> Vec<String> {

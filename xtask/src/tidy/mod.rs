@@ -1,12 +1,11 @@
 //! The tidy test: rules of the house that no compiler checks.
 //!
 //! Owns reading the files and printing the findings. The rules are in `rules`, exceptions with a
-//! reason in `exceptions`, and those that only have to become fewer in `ratchet`.
+//! reason in `exceptions`.
 
 mod docs;
 mod exceptions;
 mod prose;
-mod ratchet;
 mod rules;
 mod type_names;
 mod versions;
@@ -47,7 +46,6 @@ pub(crate) fn check(workspace: &Workspace) -> Outcome<()> {
         println!("note: {} types are called {name}: {}", files.len(), files.join(", "));
     }
     let mut findings: Vec<_> = sources.iter().flat_map(rules::findings).collect();
-    let lower = ratchet::apply(workspace, &mut findings)?;
     let unused = exceptions::apply(&mut findings);
     findings.extend(versions::findings(&sources));
     findings.extend(docs::findings(&sources, &workspace.crates()?));
@@ -57,20 +55,11 @@ pub(crate) fn check(workspace: &Workspace) -> Outcome<()> {
     for exception in &unused {
         println!("xtask/src/tidy/exceptions.rs: {exception} excepts nothing any more: remove it");
     }
-    for path in &lower {
-        println!("{path}: fewer findings than listed: `cargo xtask tidy --update-exceptions`");
-    }
-    match findings.len() + unused.len() + lower.len() {
+    match findings.len() + unused.len() {
         0 => println!("{} files, no finding", sources.len()),
         found => return Err(Failure::new(format!("{found} findings"))),
     }
     Ok(())
-}
-
-/// Writes the list of comments that break a rule anew; it may only become shorter.
-pub(crate) fn update_exceptions(workspace: &Workspace) -> Outcome<()> {
-    let findings: Vec<_> = read(workspace)?.iter().flat_map(rules::findings).collect();
-    ratchet::update(workspace, &findings)
 }
 
 fn read(workspace: &Workspace) -> Outcome<Vec<Source>> {

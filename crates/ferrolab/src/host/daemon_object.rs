@@ -1,7 +1,7 @@
 //! The daemon under its own name, as PyroLab's daemons have it.
 //!
-//! PyroLab registers a daemon under its name, besides `Pyro.Daemon`. The `ping` of this object returns
-//! True, where Pyro5's returns None; its `release` breaks locks.
+//! PyroLab registers a daemon under its name, besides `Pyro.Daemon`. The `ping` of this object
+//! returns True, where Pyro5's returns None; its `release` breaks locks.
 
 use std::sync::Arc;
 

@@ -32,8 +32,8 @@ pub(super) fn first_epoch(config: &lab_config::Daemon, files: &LockFiles) -> u64
     }
 }
 
-/// Begins the lock log, if the daemon has locks. The numbers of its lines, like its epochs, continue
-/// those of earlier lives.
+/// Begins the lock log, if the daemon has locks. The numbers of its lines, like its epochs,
+/// continue those of earlier lives.
 pub(super) fn begin_log(
     daemon: &Daemon,
     config: &lab_config::Daemon,

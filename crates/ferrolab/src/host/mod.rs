@@ -1,7 +1,8 @@
 //! The daemon process: services behind one address, in Rust or in Python.
 //!
-//! Owns the start and the end of a daemon, and its report to the supervisor. Serving is the `remote`
-//! crate's; Python drivers live in workers ([`py_worker`]), built-in services in [`native`].
+//! Owns the start and the end of a daemon, and its report to the supervisor. Serving is the
+//! `remote` crate's; Python drivers live in workers ([`py_worker`]), built-in services in
+//! [`native`].
 
 mod address;
 mod child_report;

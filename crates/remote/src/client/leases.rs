@@ -14,7 +14,7 @@ use crate::error::Error;
 /// The name of the method.
 const METHOD: &str = "renew_leases";
 
-/// What to do with a name that points elsewhere.
+/// Treatment of a name that points elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takeover {
     /// Take it, and set the tags even where it points to us: for a daemon that has just started.
@@ -34,7 +34,7 @@ pub struct LeasedName<'a> {
     pub uri: &'a Uri,
     /// Its tags.
     pub tags: &'a [String],
-    /// What to do if it points elsewhere.
+    /// Treatment if it points elsewhere.
     pub takeover: Takeover,
 }
 

@@ -77,7 +77,7 @@ pub use remote_macros::IntoException;
 /// # Ok::<(), Exception>(())
 /// ```
 ///
-/// # What is exposed
+/// # Exposed members
 ///
 /// Methods that are `pub` and take `&self`, `self: Arc<Self>` or `self: &Arc<Self>`. Functions
 /// without `self` (constructors), methods that are not `pub`, and those marked `#[skip]` are not.

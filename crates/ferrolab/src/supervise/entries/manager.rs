@@ -1,7 +1,8 @@
 //! Task that decides which entries run: by the configuration in force, and by orders by hand.
 //!
-//! It makes one change at a time. Long steps (stops, the preparation of a reload) are awaited beside
-//! it; files are read and written on other threads. The children themselves are the keeper's.
+//! It makes one change at a time. Long steps (stops, the preparation of a reload) are awaited
+//! beside it; files are read and written on other threads. The children themselves are the
+//! keeper's.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
@@ -217,7 +218,8 @@ impl Manager {
             }
         };
         let paths = self.paths.clone();
-        // The copy may have to wait for a command that changes the file just now; other orders do not.
+        // The copy may have to wait for a command that changes the file just now; other orders do
+        // not.
         tokio::spawn(async move {
             if done.is_ok() {
                 let kept =

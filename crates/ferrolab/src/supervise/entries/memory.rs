@@ -76,9 +76,9 @@ impl Memory {
         to.insert(id.to_owned()) || taken
     }
 
-    /// Copies the decision about one entry to another, which will also get its files; false if nothing
-    /// changes. The old one stays until the next [`Memory::retain`]: the entry may have its old name
-    /// for a while yet.
+    /// Copies the decision about one entry to another, which will also get its files; false if
+    /// nothing changes. The old one stays until the next [`Memory::retain`]: the entry may have its
+    /// old name for a while yet.
     pub(super) fn rename(&mut self, old: &str, new: &str) -> bool {
         let first = self.renamed.remove(old).unwrap_or_else(|| old.to_owned());
         let moved = match first == new {

@@ -1,8 +1,8 @@
 //! Preparation of a reload, beside the manager.
 //!
 //! Reads the file, compares it with the configuration in force, and removes entries that are not in
-//! it. New entries may need the addresses and instruments of removed ones, so they wait for those to
-//! end. Only the manager changes the configuration in force.
+//! it. New entries may need the addresses and instruments of removed ones, so they wait for those
+//! to end. Only the manager changes the configuration in force.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! State files of an entry that are moved when it is renamed: its port, its locks' epochs, its names.
+//! State files of an entry that are moved when it is renamed: its port, its locks' epochs, its
+//! names.
 //!
 //! They are moved while neither the old entry nor the new one runs.
 
