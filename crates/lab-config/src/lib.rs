@@ -42,7 +42,7 @@ pub use model::{
 };
 pub use problem::{ConfigError, Warning};
 pub use reference::{json_schema, markdown};
-pub use rename::{Entry, RenameError, rename};
+pub use rename::{RenameError, RenamedEntry, rename};
 pub use secret::Secret;
 pub use source::read;
 pub use surroundings::{Native, Surroundings};

@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 use super::problem::Findings;
 use super::scalar::Meaning;
 use super::schema::{
-    AUTOLAUNCH, DAEMON, Field, Kind, NAMESERVER, PYTHON, Rule, SERVICE, SUPERVISION, Section, TOP,
+    AUTOLAUNCH, DAEMON, Field, NAMESERVER, PYTHON, Rule, SERVICE, SUPERVISION, Section, TOP,
+    ValueKind,
 };
 use super::source::Source;
 use super::tree::{self, Content, Node};
@@ -137,31 +138,35 @@ fn property(field: &Field) -> Value {
     schema
 }
 
-fn value_schema(kind: Kind) -> Value {
+fn value_schema(kind: ValueKind) -> Value {
     let texts = || json!({ "type": "array", "items": { "type": ["string", "number"] } });
     match kind {
-        Kind::Version => json!({ "type": ["string", "number"] }),
-        Kind::Text(Rule::Any) | Kind::Name => json!({ "type": ["string", "number"] }),
-        Kind::Text(_) => json!({ "type": "string" }),
-        Kind::Int { min, max, .. } => json!({ "type": "integer", "minimum": min, "maximum": max }),
-        Kind::Seconds { zero: true } => json!({ "type": "number", "minimum": 0 }),
-        Kind::Seconds { zero: false } => json!({ "type": "number", "exclusiveMinimum": 0 }),
-        Kind::Delays => json!({ "type": "array", "items": { "type": "number", "minimum": 0 } }),
-        Kind::Flag => json!({ "type": "boolean" }),
-        Kind::Choice(choices) => json!({ "enum": choices }),
-        Kind::Storage => json!({ "type": "string", "pattern": "^(memory|sql|sql:.+)$" }),
-        Kind::Names => texts(),
-        Kind::List(_) => json!({ "type": "array", "items": { "type": "string" } }),
-        Kind::Environment => {
+        ValueKind::Version => json!({ "type": ["string", "number"] }),
+        ValueKind::Text(Rule::Any) | ValueKind::Name => json!({ "type": ["string", "number"] }),
+        ValueKind::Text(_) => json!({ "type": "string" }),
+        ValueKind::Int { min, max, .. } => {
+            json!({ "type": "integer", "minimum": min, "maximum": max })
+        }
+        ValueKind::Seconds { zero: true } => json!({ "type": "number", "minimum": 0 }),
+        ValueKind::Seconds { zero: false } => json!({ "type": "number", "exclusiveMinimum": 0 }),
+        ValueKind::Delays => {
+            json!({ "type": "array", "items": { "type": "number", "minimum": 0 } })
+        }
+        ValueKind::Flag => json!({ "type": "boolean" }),
+        ValueKind::Choice(choices) => json!({ "enum": choices }),
+        ValueKind::Storage => json!({ "type": "string", "pattern": "^(memory|sql|sql:.+)$" }),
+        ValueKind::Names => texts(),
+        ValueKind::List(_) => json!({ "type": "array", "items": { "type": "string" } }),
+        ValueKind::Environment => {
             json!({ "type": "object", "additionalProperties": { "type": ["string", "number"] } })
         }
-        Kind::Parameters => json!({ "type": "object" }),
-        Kind::Arguments => json!({ "type": ["array", "object"] }),
-        Kind::Expose => {
+        ValueKind::Parameters => json!({ "type": "object" }),
+        ValueKind::Arguments => json!({ "type": ["array", "object"] }),
+        ValueKind::Expose => {
             json!({ "anyOf": [{ "const": "all" }, texts()] })
         }
-        Kind::Group(section) => json!({ "$ref": format!("#/definitions/{}", section.key) }),
-        Kind::Entries(section) => {
+        ValueKind::Group(section) => json!({ "$ref": format!("#/definitions/{}", section.key) }),
+        ValueKind::Entries(section) => {
             let entry = json!({ "$ref": format!("#/definitions/{}", section.key) });
             json!({ "type": "object", "additionalProperties": entry })
         }
@@ -169,32 +174,32 @@ fn value_schema(kind: Kind) -> Value {
 }
 
 /// Description of a kind of value in a few words.
-fn words(kind: Kind) -> String {
+fn words(kind: ValueKind) -> String {
     let word = match kind {
-        Kind::Version => "version",
-        Kind::Text(Rule::Any) => "text",
-        Kind::Text(Rule::Host) => "host or address",
-        Kind::Text(Rule::Module) => "Python module",
-        Kind::Text(Rule::Identifier) => "Python name",
-        Kind::Text(Rule::Path | Rule::Socket) => "path",
-        Kind::Int { min, max, .. } => return format!("whole number, {min} to {max}"),
-        Kind::Seconds { .. } => "seconds",
-        Kind::Delays => "list of seconds",
-        Kind::Flag => "true or false",
-        Kind::Choice(choices) => {
+        ValueKind::Version => "version",
+        ValueKind::Text(Rule::Any) => "text",
+        ValueKind::Text(Rule::Host) => "host or address",
+        ValueKind::Text(Rule::Module) => "Python module",
+        ValueKind::Text(Rule::Identifier) => "Python name",
+        ValueKind::Text(Rule::Path | Rule::Socket) => "path",
+        ValueKind::Int { min, max, .. } => return format!("whole number, {min} to {max}"),
+        ValueKind::Seconds { .. } => "seconds",
+        ValueKind::Delays => "list of seconds",
+        ValueKind::Flag => "true or false",
+        ValueKind::Choice(choices) => {
             let quoted: Vec<String> = choices.iter().map(|choice| format!("`{choice}`")).collect();
             return quoted.join(" or ");
         }
-        Kind::Storage => "`memory`, `sql`, `sql:FILE`",
-        Kind::Name => "name",
-        Kind::Names => "list of names",
-        Kind::List(_) => "list of texts",
-        Kind::Environment => "variables",
-        Kind::Parameters => "mapping",
-        Kind::Arguments => "list or mapping",
-        Kind::Expose => "`all` or list of members",
-        Kind::Group(section) => return format!("see [{}](#{})", section.key, anchor(section)),
-        Kind::Entries(section) => return format!("by name, see [{0}](#{0})", section.key),
+        ValueKind::Storage => "`memory`, `sql`, `sql:FILE`",
+        ValueKind::Name => "name",
+        ValueKind::Names => "list of names",
+        ValueKind::List(_) => "list of texts",
+        ValueKind::Environment => "variables",
+        ValueKind::Parameters => "mapping",
+        ValueKind::Arguments => "list or mapping",
+        ValueKind::Expose => "`all` or list of members",
+        ValueKind::Group(section) => return format!("see [{}](#{})", section.key, anchor(section)),
+        ValueKind::Entries(section) => return format!("by name, see [{0}](#{0})", section.key),
     };
     word.to_owned()
 }

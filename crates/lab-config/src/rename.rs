@@ -13,7 +13,7 @@ use super::{ConfigError, Configuration, Surroundings};
 
 /// An entry that can be renamed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum RenamedEntry {
     /// A nameserver.
     Nameserver,
     /// A daemon.
@@ -32,7 +32,7 @@ pub enum RenameError {
     #[error("there is no {entry} `{name}` in the configuration")]
     Unknown {
         /// Its kind.
-        entry: Entry,
+        entry: RenamedEntry,
         /// The name that was given.
         name: String,
         /// The names that there are.
@@ -42,7 +42,7 @@ pub enum RenameError {
     #[error("there is a {entry} `{name}` already")]
     Taken {
         /// Its kind.
-        entry: Entry,
+        entry: RenamedEntry,
         /// The new name.
         name: String,
     },
@@ -54,12 +54,12 @@ pub enum RenameError {
     },
 }
 
-impl fmt::Display for Entry {
+impl fmt::Display for RenamedEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Entry::Nameserver => "nameserver",
-            Entry::Daemon => "daemon",
-            Entry::Service => "service",
+            RenamedEntry::Nameserver => "nameserver",
+            RenamedEntry::Daemon => "daemon",
+            RenamedEntry::Service => "service",
         })
     }
 }
@@ -72,7 +72,7 @@ pub fn rename(
     file: &str,
     bytes: &[u8],
     surroundings: &Surroundings,
-    entry: Entry,
+    entry: RenamedEntry,
     old: &str,
     new: &str,
 ) -> Result<(String, usize), RenameError> {
@@ -114,7 +114,12 @@ pub fn rename(
 }
 
 /// Where a text holds the name.
-fn places(configuration: &Configuration, marks: &Marks, entry: Entry, old: &str) -> Vec<Place> {
+fn places(
+    configuration: &Configuration,
+    marks: &Marks,
+    entry: RenamedEntry,
+    old: &str,
+) -> Vec<Place> {
     let mut found = Vec::new();
     let key = |keys: &[&str]| marks.get(keys).map(|mark| mark.key);
     let value = |keys: &[&str]| marks.get(keys).map(|mark| mark.value);
@@ -128,15 +133,15 @@ fn places(configuration: &Configuration, marks: &Marks, entry: Entry, old: &str)
     };
     let Configuration { daemons, services, autolaunch, .. } = configuration;
     match entry {
-        Entry::Service => found.extend(key(&["services", old])),
-        Entry::Daemon => {
+        RenamedEntry::Service => found.extend(key(&["services", old])),
+        RenamedEntry::Daemon => {
             found.extend(key(&["daemons", old]));
             for service in services.iter().filter(|service| service.daemon == old) {
                 found.extend(value(&["services", &service.name, "daemon"]));
             }
             found.extend(in_list(&["autolaunch", "daemons"], &autolaunch.daemons));
         }
-        Entry::Nameserver => {
+        RenamedEntry::Nameserver => {
             found.extend(key(&["nameservers", old]));
             for daemon in daemons {
                 let keys = ["daemons", &daemon.name, "nameservers"];
@@ -167,30 +172,32 @@ fn written_as(name: &str) -> String {
 
 impl Configuration {
     /// The names of one kind of entry.
-    pub fn names(&self, entry: Entry) -> Vec<String> {
+    pub fn names(&self, entry: RenamedEntry) -> Vec<String> {
         match entry {
-            Entry::Nameserver => self.nameservers.iter().map(|ns| ns.name.clone()).collect(),
-            Entry::Daemon => self.daemons.iter().map(|daemon| daemon.name.clone()).collect(),
-            Entry::Service => self.services.iter().map(|service| service.name.clone()).collect(),
+            RenamedEntry::Nameserver => self.nameservers.iter().map(|ns| ns.name.clone()).collect(),
+            RenamedEntry::Daemon => self.daemons.iter().map(|daemon| daemon.name.clone()).collect(),
+            RenamedEntry::Service => {
+                self.services.iter().map(|service| service.name.clone()).collect()
+            }
         }
     }
 
-    fn renamed(mut self, entry: Entry, old: &str, new: &str) -> Configuration {
+    fn renamed(mut self, entry: RenamedEntry, old: &str, new: &str) -> Configuration {
         let change = |name: &mut String| {
             if name == old {
                 new.clone_into(name);
             }
         };
         match entry {
-            Entry::Service => {
+            RenamedEntry::Service => {
                 self.services.iter_mut().for_each(|service| change(&mut service.name))
             }
-            Entry::Daemon => {
+            RenamedEntry::Daemon => {
                 self.daemons.iter_mut().for_each(|daemon| change(&mut daemon.name));
                 self.services.iter_mut().for_each(|service| change(&mut service.daemon));
                 self.autolaunch.daemons.iter_mut().for_each(change);
             }
-            Entry::Nameserver => {
+            RenamedEntry::Nameserver => {
                 self.nameservers.iter_mut().for_each(|ns| change(&mut ns.name));
                 self.daemons.iter_mut().flat_map(|d| &mut d.nameservers).for_each(change);
                 self.services.iter_mut().flat_map(|s| &mut s.nameservers).for_each(change);
@@ -214,7 +221,12 @@ mod tests {
         LAB.replace("daemons:\n  bench", "  local2: {ns_port: 9191}\ndaemons:\n  bench")
     }
 
-    fn renamed(text: &str, entry: Entry, old: &str, new: &str) -> Result<(String, usize), String> {
+    fn renamed(
+        text: &str,
+        entry: RenamedEntry,
+        old: &str,
+        new: &str,
+    ) -> Result<(String, usize), String> {
         let surroundings = Surroundings::default();
         rename("lab.yaml", text.as_bytes(), &surroundings, entry, old, new)
             .map_err(|error| error.to_string())
@@ -223,9 +235,9 @@ mod tests {
     #[test]
     fn names_change_everywhere_and_nothing_else_does() {
         let cases = [
-            (Entry::Daemon, "bench", "oven", 4),
-            (Entry::Nameserver, "local", "main", 4),
-            (Entry::Service, "bench.x", "bench.z", 1),
+            (RenamedEntry::Daemon, "bench", "oven", 4),
+            (RenamedEntry::Nameserver, "local", "main", 4),
+            (RenamedEntry::Service, "bench.x", "bench.z", 1),
         ];
         for (entry, old, new, count) in cases {
             let (text, places) = renamed(&lab(), entry, old, new).unwrap();
@@ -237,7 +249,7 @@ mod tests {
             // Quotes are not kept where the new name needs none.
             assert_eq!(back.replace(['\'', '"'], ""), lab().replace(['\'', '"'], ""));
         }
-        let (text, _) = renamed(&lab(), Entry::Daemon, "bench", "123").unwrap();
+        let (text, _) = renamed(&lab(), RenamedEntry::Daemon, "bench", "123").unwrap();
         assert!(text.contains("\"123\":"), "{text}");
     }
 
@@ -247,12 +259,12 @@ mod tests {
             y: {native: a.b, daemon: *d}\n";
         let default = "daemons: {default: {}}\nservices: {x: {native: a.b}}\n";
         let cases = [
-            (lab(), Entry::Daemon, "bnech", "x", "no daemon `bnech`"),
-            (lab(), Entry::Nameserver, "local", "local2", "`local2` already"),
-            (lab(), Entry::Service, "bench.x", "a b", "problem"),
-            (alias.to_owned(), Entry::Daemon, "a", "b", "with an editor"),
-            (default.to_owned(), Entry::Daemon, "default", "b", ""),
-            ("daemons: [".to_owned(), Entry::Daemon, "a", "b", "problem"),
+            (lab(), RenamedEntry::Daemon, "bnech", "x", "no daemon `bnech`"),
+            (lab(), RenamedEntry::Nameserver, "local", "local2", "`local2` already"),
+            (lab(), RenamedEntry::Service, "bench.x", "a b", "problem"),
+            (alias.to_owned(), RenamedEntry::Daemon, "a", "b", "with an editor"),
+            (default.to_owned(), RenamedEntry::Daemon, "default", "b", ""),
+            ("daemons: [".to_owned(), RenamedEntry::Daemon, "a", "b", "problem"),
         ];
         for (text, entry, old, new, said) in cases {
             let error = renamed(&text, entry, old, new).unwrap_err();

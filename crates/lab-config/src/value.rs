@@ -6,7 +6,7 @@
 use super::data::Data;
 use super::problem::{quoted, shortened};
 use super::scalar::{Meaning, Scalar, lenient_number, surprise};
-use super::schema::{Field, Kind, Rule};
+use super::schema::{Field, Rule, ValueKind};
 use super::text;
 use super::tree::{Content, Node};
 use super::walk::{Walk, found};
@@ -26,36 +26,36 @@ impl Walk<'_> {
         let meaning = scalar.and_then(Scalar::meaning);
         if field.default == "null" && meaning == Some(Meaning::Null) {
             return match field.kind {
-                Kind::Expose => Some("decorated".into()),
+                ValueKind::Expose => Some("decorated".into()),
                 _ => Some(Data::Null),
             };
         }
         match field.kind {
-            Kind::Group(section) => self.group(section, node),
-            Kind::Entries(section) => self.entries(section, node),
-            Kind::Text(rule) => self.text(field, rule, node),
-            Kind::Name => self.text(field, Rule::Any, node),
-            Kind::Version => self.version(field, node),
-            Kind::Choice(choices) => self.choice(field, choices, node),
-            Kind::Storage => self.storage(field, node),
-            Kind::Int { what, min, max } => self.int(field, what, min..=max, node),
-            Kind::Seconds { zero } => self.seconds(field, zero, node),
-            Kind::Delays => self.delays(field, node),
-            Kind::Flag => self.flag(field, node),
-            Kind::Names => {
+            ValueKind::Group(section) => self.group(section, node),
+            ValueKind::Entries(section) => self.entries(section, node),
+            ValueKind::Text(rule) => self.text(field, rule, node),
+            ValueKind::Name => self.text(field, Rule::Any, node),
+            ValueKind::Version => self.version(field, node),
+            ValueKind::Choice(choices) => self.choice(field, choices, node),
+            ValueKind::Storage => self.storage(field, node),
+            ValueKind::Int { what, min, max } => self.int(field, what, min..=max, node),
+            ValueKind::Seconds { zero } => self.seconds(field, zero, node),
+            ValueKind::Delays => self.delays(field, node),
+            ValueKind::Flag => self.flag(field, node),
+            ValueKind::Names => {
                 let what = format!("a list of names of {}", field.key);
                 self.list(field, &what, Rule::Any, node)
             }
-            Kind::List(rule) => {
+            ValueKind::List(rule) => {
                 self.list(field, &format!("a list, each {}", rule.what()), rule, node)
             }
-            Kind::Environment => self.environment(field, node),
-            Kind::Parameters => match &*node.content {
+            ValueKind::Environment => self.environment(field, node),
+            ValueKind::Parameters => match &*node.content {
                 Content::Map(_) => self.data(node),
                 _ => self.not_a_mapping(node, "a mapping from parameters to values", "{}"),
             },
-            Kind::Arguments => self.arguments(field, node),
-            Kind::Expose => self.expose(field, node),
+            ValueKind::Arguments => self.arguments(field, node),
+            ValueKind::Expose => self.expose(field, node),
         }
     }
 
@@ -257,7 +257,7 @@ impl Walk<'_> {
                 None => {
                     let what = "the text of a variable";
                     let field = Field {
-                        kind: Kind::Text(Rule::Any),
+                        kind: ValueKind::Text(Rule::Any),
                         key: "NAME",
                         example: "\"1\"",
                         ..*field

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::data::Data;
 use super::problem::{Findings, quoted, shortened};
 use super::scalar::{Form, Meaning, Scalar};
-use super::schema::{Field, Kind, Section, TOP};
+use super::schema::{Field, Section, TOP, ValueKind};
 use super::source::{Place, Source};
 use super::tree::{self, Content, Node, Pair};
 use super::{advice, auto};
@@ -322,8 +322,15 @@ impl Walk<'_> {
 }
 
 /// Whether texts are accepted, in a list or alone.
-fn wants_text(kind: Kind) -> bool {
-    matches!(kind, Kind::Text(_) | Kind::Name | Kind::Names | Kind::List(_) | Kind::Version)
+fn wants_text(kind: ValueKind) -> bool {
+    matches!(
+        kind,
+        ValueKind::Text(_)
+            | ValueKind::Name
+            | ValueKind::Names
+            | ValueKind::List(_)
+            | ValueKind::Version
+    )
 }
 
 /// A node as a message names it.

@@ -71,12 +71,12 @@ struct Failing(HashMap<Key, Failure>);
 struct Failure {
     /// The time of the first failure after the last answer.
     since: Instant,
-    kind: Kind,
+    kind: FailureKind,
 }
 
 /// The kind of the latest failure.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+enum FailureKind {
     Silent,
     /// Counted anew for a daemon that was silent until it ended: it has as much time to come back
     /// as any other.
@@ -153,22 +153,22 @@ impl Failure {
     fn next(before: Option<Failure>, is_silent: bool, now: Instant) -> Self {
         let since = before.map_or(now, |before| before.since);
         let kind = match before.map(|before| before.kind) {
-            _ if is_silent => Kind::Silent,
-            Some(absent @ Kind::Absent { .. }) => absent,
-            None | Some(Kind::Silent) => Kind::Absent { since: now },
+            _ if is_silent => FailureKind::Silent,
+            Some(absent @ FailureKind::Absent { .. }) => absent,
+            None | Some(FailureKind::Silent) => FailureKind::Absent { since: now },
         };
         Failure { since, kind }
     }
 
     fn is_silent(&self) -> bool {
-        matches!(self.kind, Kind::Silent)
+        matches!(self.kind, FailureKind::Silent)
     }
 
     fn is_enough(&self, now: Instant, patience: Patience) -> bool {
         let lasts = |since| now.saturating_duration_since(since);
         let is_absent_for_long = match self.kind {
-            Kind::Silent => false,
-            Kind::Absent { since } => lasts(since) >= patience.absent,
+            FailureKind::Silent => false,
+            FailureKind::Absent { since } => lasts(since) >= patience.absent,
         };
         is_absent_for_long || lasts(self.since) >= patience.silent
     }

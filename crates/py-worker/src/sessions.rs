@@ -68,7 +68,7 @@ impl Sessions {
         if session.has_ended() {
             drop(state);
             return bound(run, session)
-                .map(|channel| self.leased(channel, run, Kind::Own { session: id }));
+                .map(|channel| self.leased(channel, run, ChannelSource::Own { session: id }));
         }
         let previous = state.slots.insert(id, Slot::Busy { run: run.number });
         drop(state);
@@ -79,7 +79,7 @@ impl Sessions {
         own.inspect_err(|_| {
             self.lock().slots.remove(&id);
         })
-        .map(|channel| self.leased(channel, run, Kind::Own { session: id }))
+        .map(|channel| self.leased(channel, run, ChannelSource::Own { session: id }))
     }
 
     /// A channel for a call that runs beside the others of `session`. The session has its own
@@ -103,10 +103,10 @@ impl Sessions {
         run: &Arc<Run>,
         session: &Arc<Session>,
     ) -> Result<Lease, ExchangeError> {
-        Ok(self.leased(bound(run, session)?, run, Kind::Borrowed))
+        Ok(self.leased(bound(run, session)?, run, ChannelSource::Borrowed))
     }
 
-    fn leased(self: &Arc<Self>, channel: Channel, run: &Arc<Run>, kind: Kind) -> Lease {
+    fn leased(self: &Arc<Self>, channel: Channel, run: &Arc<Run>, kind: ChannelSource) -> Lease {
         Lease {
             sessions: Arc::clone(self),
             run: Arc::clone(run),
@@ -139,9 +139,9 @@ impl Sessions {
         self.lock().slots.retain(|_, slot| slot.run() != run);
     }
 
-    fn give_back(&self, kind: Kind, run: &Run, mut channel: Channel) {
+    fn give_back(&self, kind: ChannelSource, run: &Run, mut channel: Channel) {
         match kind {
-            Kind::Own { session } => {
+            ChannelSource::Own { session } => {
                 let mut state = self.lock();
                 match state.slots.get_mut(&session) {
                     Some(slot @ Slot::Busy { .. }) if slot.run() == run.number => {
@@ -151,7 +151,7 @@ impl Sessions {
                     _ => {}
                 }
             }
-            Kind::Borrowed => {
+            ChannelSource::Borrowed => {
                 if channel.write_now(&frames::unbind()) {
                     run.give_back(channel);
                 }
@@ -160,8 +160,8 @@ impl Sessions {
     }
 
     /// The call has lost the channel.
-    fn lost(&self, kind: Kind, run: &Run) {
-        if let Kind::Own { session } = kind {
+    fn lost(&self, kind: ChannelSource, run: &Run) {
+        if let ChannelSource::Own { session } = kind {
             let mut state = self.lock();
             if state.slots.get(&session).is_some_and(|slot| slot.run() == run.number) {
                 state.slots.remove(&session);
@@ -177,7 +177,7 @@ fn bound(run: &Run, session: &Session) -> Result<Channel, ExchangeError> {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+enum ChannelSource {
     /// The session's own channel.
     Own { session: u64 },
     /// One from the pool, which is part of the session for the time of the call.
@@ -190,7 +190,7 @@ enum Kind {
 pub(crate) struct Lease {
     sessions: Arc<Sessions>,
     run: Arc<Run>,
-    kind: Kind,
+    kind: ChannelSource,
     /// None once it is lost or given back.
     channel: Option<Channel>,
     /// A request has been written, and its answer has not been read.

@@ -10,7 +10,7 @@ use super::progress::Progress;
 use super::up::{Standing, failures};
 use super::{Outcome, explain, paths, runtime, supervisor};
 use crate::supervise::control::client::News;
-use crate::supervise::control::{Action, Kind, Listing, Request};
+use crate::supervise::control::{Action, EntryKind, Listing, Request};
 
 /// Start nameservers or daemons (and their services)
 ///
@@ -21,7 +21,7 @@ use crate::supervise::control::{Action, Kind, Listing, Request};
     ferrolab start nameserver local")]
 pub(super) struct Start {
     #[command(subcommand)]
-    entry: Entry,
+    entry: Selection,
 }
 
 /// Stop nameservers or daemons (and their services)
@@ -33,7 +33,7 @@ pub(super) struct Start {
 )]
 pub(super) struct Stop {
     #[command(subcommand)]
-    entry: Entry,
+    entry: Selection,
 }
 
 /// Restart nameservers or daemons (and their services), or start them
@@ -41,12 +41,12 @@ pub(super) struct Stop {
 #[command(after_help = "Examples:\n  ferrolab restart daemon bench   # after a change in a driver")]
 pub(super) struct Restart {
     #[command(subcommand)]
-    entry: Entry,
+    entry: Selection,
 }
 
 /// Which entries.
 #[derive(Debug, Subcommand)]
-enum Entry {
+enum Selection {
     /// Nameservers, by their names in the configuration
     Nameserver(Names),
     /// Daemons, by their names in the configuration
@@ -82,10 +82,10 @@ pub(super) fn restart(Restart { entry }: &Restart) -> Outcome {
     run(Action::Restart, entry)
 }
 
-fn run(action: Action, entry: &Entry) -> Outcome {
+fn run(action: Action, entry: &Selection) -> Outcome {
     let (kind, Names { names, timeout, json }) = match entry {
-        Entry::Nameserver(names) => (Kind::Nameserver, names),
-        Entry::Daemon(names) => (Kind::Daemon, names),
+        Selection::Nameserver(names) => (EntryKind::Nameserver, names),
+        Selection::Daemon(names) => (EntryKind::Daemon, names),
     };
     let paths = paths()?;
     let runtime = runtime()?;
@@ -128,12 +128,12 @@ fn run(action: Action, entry: &Entry) -> Outcome {
 }
 
 /// Says how an entry has come up.
-fn tell(kind: Kind, name: &str, listing: &Listing, failed: &[String]) {
+fn tell(kind: EntryKind, name: &str, listing: &Listing, failed: &[String]) {
     if failed.is_empty() {
         let services = listing.services.len();
         match kind {
-            Kind::Nameserver => println!("nameserver {name} is running."),
-            Kind::Daemon => println!("daemon {name} is running, with {services} service(s)."),
+            EntryKind::Nameserver => println!("nameserver {name} is running."),
+            EntryKind::Daemon => println!("daemon {name} is running, with {services} service(s)."),
         }
     }
     for title in failed {
@@ -142,10 +142,10 @@ fn tell(kind: Kind, name: &str, listing: &Listing, failed: &[String]) {
 }
 
 /// The part of a listing that is about one entry.
-fn only(listing: &Listing, kind: Kind, name: &str) -> Listing {
+fn only(listing: &Listing, kind: EntryKind, name: &str) -> Listing {
     let mut part = listing.clone();
-    part.nameservers.retain(|row| kind == Kind::Nameserver && row.name == name);
-    part.daemons.retain(|row| kind == Kind::Daemon && row.name == name);
-    part.services.retain(|row| kind == Kind::Daemon && row.daemon == name);
+    part.nameservers.retain(|row| kind == EntryKind::Nameserver && row.name == name);
+    part.daemons.retain(|row| kind == EntryKind::Daemon && row.name == name);
+    part.services.retain(|row| kind == EntryKind::Daemon && row.daemon == name);
     part
 }

@@ -23,7 +23,7 @@ struct Line {
 }
 
 /// An entry as it is shown.
-struct Entry<'a> {
+struct ProgressLine<'a> {
     title: String,
     status: &'a str,
     error: Option<&'a str>,
@@ -49,9 +49,9 @@ impl Progress {
         let entries = listing
             .nameservers
             .iter()
-            .map(|row| Entry::process("nameserver", row))
-            .chain(listing.daemons.iter().map(|row| Entry::process("daemon", row)))
-            .chain(listing.services.iter().map(Entry::service));
+            .map(|row| ProgressLine::process("nameserver", row))
+            .chain(listing.daemons.iter().map(|row| ProgressLine::process("daemon", row)))
+            .chain(listing.services.iter().map(ProgressLine::service));
         for entry in entries {
             if entry.status == self.from && !self.shown.contains_key(&entry.title) {
                 continue;
@@ -60,7 +60,7 @@ impl Progress {
         }
     }
 
-    fn show_entry(&mut self, entry: &Entry<'_>) {
+    fn show_entry(&mut self, entry: &ProgressLine<'_>) {
         let text = match entry.error {
             Some(error) => {
                 format!("{} {}: {}", entry.title, entry.status, table::for_terminal(error))
@@ -87,9 +87,9 @@ impl Progress {
     }
 }
 
-impl<'a> Entry<'a> {
+impl<'a> ProgressLine<'a> {
     fn process(kind: &str, row: &'a ProcessRow) -> Self {
-        Entry {
+        ProgressLine {
             title: format!("{kind} {}", row.name),
             status: &row.status,
             error: row.error.as_deref(),
@@ -97,7 +97,7 @@ impl<'a> Entry<'a> {
     }
 
     fn service(row: &'a ServiceRow) -> Self {
-        Entry {
+        ProgressLine {
             title: format!("service {}", row.name),
             status: &row.report.status,
             error: row.report.error.as_deref(),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use lab_config::{Entry, RenameError, nearest};
+use lab_config::{RenameError, RenamedEntry, nearest};
 use miette::{IntoDiagnostic, Report, WrapErr, miette};
 use serde::Serialize;
 
@@ -27,11 +27,11 @@ use crate::supervise::entries;
     ferrolab rename nameserver local main --file lab.yaml")]
 pub(super) struct Arguments {
     #[command(subcommand)]
-    entry: Kind,
+    entry: RenameTarget,
 }
 
 #[derive(Debug, Subcommand)]
-enum Kind {
+enum RenameTarget {
     /// A nameserver, with the daemons, services and autolaunch entries that refer to it
     #[command(after_help = "Examples:\n  ferrolab rename nameserver local main\n  \
         ferrolab rename nameserver local main --file lab.yaml")]
@@ -85,9 +85,9 @@ struct Renamed<'a> {
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let (entry, names) = match &arguments.entry {
-        Kind::Nameserver(names) => (Entry::Nameserver, names),
-        Kind::Daemon(names) => (Entry::Daemon, names),
-        Kind::Service(names) => (Entry::Service, names),
+        RenameTarget::Nameserver(names) => (RenamedEntry::Nameserver, names),
+        RenameTarget::Daemon(names) => (RenamedEntry::Daemon, names),
+        RenameTarget::Service(names) => (RenamedEntry::Service, names),
     };
     let Names { old, new, file, reload, json } = names;
     let paths = paths()?;
@@ -133,7 +133,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 /// Renames in the lab's configuration; in how many places, and whether the lab is up.
 fn rename_installed(
     paths: &Paths,
-    entry: Entry,
+    entry: RenamedEntry,
     old: &str,
     new: &str,
 ) -> Result<(usize, bool), Report> {
@@ -153,17 +153,17 @@ fn rename_installed(
 }
 
 /// The kind of an entry, if such entries have files.
-fn kind(entry: Entry) -> Option<control::Kind> {
+fn kind(entry: RenamedEntry) -> Option<control::EntryKind> {
     match entry {
-        Entry::Nameserver => Some(control::Kind::Nameserver),
-        Entry::Daemon => Some(control::Kind::Daemon),
+        RenamedEntry::Nameserver => Some(control::EntryKind::Nameserver),
+        RenamedEntry::Daemon => Some(control::EntryKind::Daemon),
         // Only its daemon has files.
-        Entry::Service => None,
+        RenamedEntry::Service => None,
     }
 }
 
 /// A name that another entry has given up is not free before its files have gone with that one.
-fn refuse_taken(paths: &Paths, entry: Entry, old: &str, new: &str) -> Result<(), Report> {
+fn refuse_taken(paths: &Paths, entry: RenamedEntry, old: &str, new: &str) -> Result<(), Report> {
     let later = kind(entry).and_then(|kind| entries::renamed_from(paths, kind, new));
     match later {
         Some(later) if later != old => Err(miette!(
@@ -177,7 +177,12 @@ fn refuse_taken(paths: &Paths, entry: Entry, old: &str, new: &str) -> Result<(),
 
 /// Moves an entry's state to the new name: its port, its locks' epochs, the names that it keeps,
 /// and whether it was started or stopped by hand. Returns whether the lab is up.
-async fn carry_over(paths: &Paths, entry: Entry, old: &str, new: &str) -> Result<bool, Report> {
+async fn carry_over(
+    paths: &Paths,
+    entry: RenamedEntry,
+    old: &str,
+    new: &str,
+) -> Result<bool, Report> {
     let client = match Client::connect(&paths.control_socket().into_diagnostic()?).await {
         Ok(client) => Some(client),
         Err(ControlError::NotRunning { .. }) => None,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lab_config::{
-    self, ConfigError, Configuration, Entry, RenameError, Surroundings, Warning, stable_hash,
+    self, ConfigError, Configuration, RenameError, RenamedEntry, Surroundings, Warning, stable_hash,
 };
 use serde::{Deserialize, Serialize};
 
@@ -236,7 +236,7 @@ pub(crate) fn reset(paths: &Paths) -> Result<(), InstallError> {
 /// Why it cannot be done.
 pub(crate) fn rename(
     file: &Path,
-    entry: Entry,
+    entry: RenamedEntry,
     old: &str,
     new: &str,
 ) -> Result<(String, usize), RenameError> {

@@ -15,7 +15,7 @@ pub(crate) use servers::{DAEMON, NAMESERVER};
 pub(crate) use service::SERVICE;
 pub(crate) use supervision::SUPERVISION;
 pub(crate) use top::{AUTOLAUNCH, TOP};
-pub(crate) use types::{Field, Kind, Rule, Section};
+pub(crate) use types::{Field, Rule, Section, ValueKind};
 
 /// Every section, to say where a misplaced key belongs.
 pub(crate) static SECTIONS: [&Section; 7] =

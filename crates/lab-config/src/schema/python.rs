@@ -1,6 +1,6 @@
 //! The table of Python interpreters.
 
-use super::{Field, Kind, Rule, Section};
+use super::{Field, Rule, Section, ValueKind};
 
 /// An interpreter.
 pub(crate) static PYTHON: Section = Section {
@@ -11,21 +11,21 @@ pub(crate) static PYTHON: Section = Section {
     fields: &[
         Field {
             key: "executable",
-            kind: Kind::Text(Rule::Path),
+            kind: ValueKind::Text(Rule::Path),
             default: "null",
             example: "/opt/lab/venv/bin/python",
             doc: "The interpreter: a path, or a name to be found in PATH.",
         },
         Field {
             key: "path",
-            kind: Kind::List(Rule::Path),
+            kind: ValueKind::List(Rule::Path),
             default: "[]",
             example: "[/opt/lab/drivers]",
             doc: "Directories to search for modules first.",
         },
         Field {
             key: "env",
-            kind: Kind::Environment,
+            kind: ValueKind::Environment,
             default: "{}",
             example: "{SANTEC_LOG: debug}",
             doc: "Environment variables.",

@@ -1,8 +1,8 @@
 //! The tables of the two kinds of processes: nameservers and daemons.
 
-use super::{Field, Kind, PYTHON, Rule, SUPERVISION, Section};
+use super::{Field, PYTHON, Rule, SUPERVISION, Section, ValueKind};
 
-const PORT: Kind = Kind::Int { what: "a port number", min: 0, max: 65535 };
+const PORT: ValueKind = ValueKind::Int { what: "a port number", min: 0, max: 65535 };
 
 /// A nameserver.
 pub(crate) static NAMESERVER: Section = Section {
@@ -12,7 +12,7 @@ pub(crate) static NAMESERVER: Section = Section {
     fields: &[
         Field {
             key: "host",
-            kind: Kind::Text(Rule::Host),
+            kind: ValueKind::Text(Rule::Host),
             default: "localhost",
             example: "localhost",
             doc: "The address it listens on; `public` is this host's address on its network.",
@@ -26,14 +26,14 @@ pub(crate) static NAMESERVER: Section = Section {
         },
         Field {
             key: "broadcast",
-            kind: Kind::Flag,
+            kind: ValueKind::Flag,
             default: "false",
             example: "true",
             doc: "Whether it answers clients that search the network for a nameserver.",
         },
         Field {
             key: "ns_bchost",
-            kind: Kind::Text(Rule::Host),
+            kind: ValueKind::Text(Rule::Host),
             default: "null",
             example: "public",
             doc: "The address on which it hears such searches; null for all.",
@@ -47,21 +47,21 @@ pub(crate) static NAMESERVER: Section = Section {
         },
         Field {
             key: "ns_autoclean",
-            kind: Kind::Seconds { zero: true },
+            kind: ValueKind::Seconds { zero: true },
             default: "0.0",
             example: "15.0",
             doc: "How often it removes names whose service does not answer, in seconds; 0 for never.",
         },
         Field {
             key: "storage",
-            kind: Kind::Storage,
+            kind: ValueKind::Storage,
             default: "memory",
             example: "sql",
             doc: "`memory`, `sql` (a database in the state directory) or `sql:FILE`.",
         },
         Field {
             key: "supervision",
-            kind: Kind::Group(&SUPERVISION),
+            kind: ValueKind::Group(&SUPERVISION),
             default: "{}",
             example: "{give_up_after: 0}",
             doc: "When it is started again, and how long it is waited for.",
@@ -85,21 +85,21 @@ pub(crate) static DAEMON: Section = Section {
     fields: &[
         Field {
             key: "module",
-            kind: Kind::Text(Rule::Module),
+            kind: ValueKind::Text(Rule::Module),
             default: "pyrolab.server",
             example: "pyrolab.server",
             doc: "Where PyroLab finds the class; here only its own value has a meaning.",
         },
         Field {
             key: "classname",
-            kind: Kind::Text(Rule::Identifier),
+            kind: ValueKind::Text(Rule::Identifier),
             default: "Daemon",
             example: "LockableDaemon",
             doc: "`Daemon`, or `LockableDaemon` for services that clients can lock.",
         },
         Field {
             key: "host",
-            kind: Kind::Text(Rule::Host),
+            kind: ValueKind::Text(Rule::Host),
             default: "localhost",
             example: "localhost",
             doc: "The address it listens on; `public` is this host's address on its network.",
@@ -113,14 +113,14 @@ pub(crate) static DAEMON: Section = Section {
         },
         Field {
             key: "unixsocket",
-            kind: Kind::Text(Rule::Socket),
+            kind: ValueKind::Text(Rule::Socket),
             default: "null",
             example: "/run/lab/bench.sock",
             doc: "A Unix socket to listen on instead of host and port.",
         },
         Field {
             key: "nathost",
-            kind: Kind::Text(Rule::Host),
+            kind: ValueKind::Text(Rule::Host),
             default: "null",
             example: "lab.example.edu",
             doc: "The address that clients are told, behind a router that translates addresses.",
@@ -134,42 +134,42 @@ pub(crate) static DAEMON: Section = Section {
         },
         Field {
             key: "servertype",
-            kind: Kind::Choice(&["thread", "multiplex"]),
+            kind: ValueKind::Choice(&["thread", "multiplex"]),
             default: "thread",
             example: "thread",
             doc: "`thread`: clients are served at the same time; `multiplex`: one call at a time.",
         },
         Field {
             key: "nameservers",
-            kind: Kind::Names,
+            kind: ValueKind::Names,
             default: "[]",
             example: "[local]",
             doc: "Where the daemon itself is registered, under its name.",
         },
         Field {
             key: "reclaim_names",
-            kind: Kind::Flag,
+            kind: ValueKind::Flag,
             default: "true",
             example: "false",
             doc: "Whether names of its services that somebody else overwrites are taken back.",
         },
         Field {
             key: "threadpool_size",
-            kind: Kind::Int { what: "a number of connections", min: 1, max: 100_000 },
+            kind: ValueKind::Int { what: "a number of connections", min: 1, max: 100_000 },
             default: "80",
             example: "80",
             doc: "How many connections are served at once with `servertype: thread`.",
         },
         Field {
             key: "threadpool_size_min",
-            kind: Kind::Int { what: "a number of threads", min: 1, max: 100_000 },
+            kind: ValueKind::Int { what: "a number of threads", min: 1, max: 100_000 },
             default: "4",
             example: "4",
             doc: "How many threads stay on standby.",
         },
         Field {
             key: "max_message_size",
-            kind: Kind::Int { what: "a number of bytes", min: 1024, max: 0x7fff_ffff },
+            kind: ValueKind::Int { what: "a number of bytes", min: 1024, max: 0x7fff_ffff },
             default: "67108864",
             example: "67108864",
             doc: "The largest message that is accepted or sent, in bytes, and what a compressed one \
@@ -177,84 +177,84 @@ pub(crate) static DAEMON: Section = Section {
         },
         Field {
             key: "commtimeout",
-            kind: Kind::Seconds { zero: true },
+            kind: ValueKind::Seconds { zero: true },
             default: "0.0",
             example: "30.0",
             doc: "A connection that is silent for so many seconds is closed, as by Pyro5; 0 for never.",
         },
         Field {
             key: "compression",
-            kind: Kind::Flag,
+            kind: ValueKind::Flag,
             default: "false",
             example: "true",
             doc: "Whether what it sends is compressed.",
         },
         Field {
             key: "iter_stream_lifetime",
-            kind: Kind::Seconds { zero: true },
+            kind: ValueKind::Seconds { zero: true },
             default: "0.0",
             example: "600.0",
             doc: "How long an item stream may be read, in seconds; 0 for ever.",
         },
         Field {
             key: "iter_stream_linger",
-            kind: Kind::Seconds { zero: true },
+            kind: ValueKind::Seconds { zero: true },
             default: "30.0",
             example: "30.0",
             doc: "How long an item stream outlives its connection, in seconds; 0 for not at all.",
         },
         Field {
             key: "ssl",
-            kind: Kind::Flag,
+            kind: ValueKind::Flag,
             default: "false",
             example: "true",
             doc: "Whether connections over TCP are encrypted.",
         },
         Field {
             key: "ssl_servercert",
-            kind: Kind::Text(Rule::Path),
+            kind: ValueKind::Text(Rule::Path),
             default: "null",
             example: "certs/server.pem",
             doc: "Its certificate, a PEM file.",
         },
         Field {
             key: "ssl_serverkey",
-            kind: Kind::Text(Rule::Path),
+            kind: ValueKind::Text(Rule::Path),
             default: "null",
             example: "certs/server-key.pem",
             doc: "The certificate's private key, a PEM file; null if it is in the same file.",
         },
         Field {
             key: "ssl_serverkeypasswd",
-            kind: Kind::Text(Rule::Any),
+            kind: ValueKind::Text(Rule::Any),
             default: "null",
             example: "secret",
             doc: "What the private key is encrypted with, if it is.",
         },
         Field {
             key: "ssl_requireclientcert",
-            kind: Kind::Flag,
+            kind: ValueKind::Flag,
             default: "false",
             example: "true",
             doc: "Whether clients must show a certificate.",
         },
         Field {
             key: "ssl_cacerts",
-            kind: Kind::Text(Rule::Path),
+            kind: ValueKind::Text(Rule::Path),
             default: "null",
             example: "certs/clients.pem",
             doc: "The clients' certificates, or those that issued them: a PEM file or a folder.",
         },
         Field {
             key: "python",
-            kind: Kind::Group(&PYTHON),
+            kind: ValueKind::Group(&PYTHON),
             default: "{}",
             example: "{executable: /opt/lab/venv/bin/python}",
             doc: "The Python of its services.",
         },
         Field {
             key: "supervision",
-            kind: Kind::Group(&SUPERVISION),
+            kind: ValueKind::Group(&SUPERVISION),
             default: "{}",
             example: "{give_up_after: 0}",
             doc: "When it is started again, and how long it is waited for.",

@@ -1,6 +1,6 @@
 //! The table of services.
 
-use super::{Field, Kind, PYTHON, Rule, Section};
+use super::{Field, PYTHON, Rule, Section, ValueKind};
 
 /// A service.
 pub(crate) static SERVICE: Section = Section {
@@ -10,49 +10,49 @@ pub(crate) static SERVICE: Section = Section {
     fields: &[
         Field {
             key: "module",
-            kind: Kind::Text(Rule::Module),
+            kind: ValueKind::Text(Rule::Module),
             default: "null",
             example: "pyrolab.drivers.sample",
             doc: "The Python module that has the class.",
         },
         Field {
             key: "classname",
-            kind: Kind::Text(Rule::Identifier),
+            kind: ValueKind::Text(Rule::Identifier),
             default: "null",
             example: "SampleService",
             doc: "The class.",
         },
         Field {
             key: "native",
-            kind: Kind::Text(Rule::Any),
+            kind: ValueKind::Text(Rule::Any),
             default: "null",
             example: "demo.thermometer",
             doc: "A built-in service, instead of `module` and `classname`.",
         },
         Field {
             key: "parameters",
-            kind: Kind::Parameters,
+            kind: ValueKind::Parameters,
             default: "{}",
             example: "{address: COM4}",
             doc: "What the instrument is connected with: keyword arguments of its `connect()`.",
         },
         Field {
             key: "arguments",
-            kind: Kind::Arguments,
+            kind: ValueKind::Arguments,
             default: "[]",
             example: "{simulate: true}",
             doc: "What the class is made with: a list of arguments, or a mapping of keyword ones.",
         },
         Field {
             key: "description",
-            kind: Kind::Text(Rule::Any),
+            kind: ValueKind::Text(Rule::Any),
             default: "\"\"",
             example: "Rotational motion",
             doc: "What people read in the nameserver.",
         },
         Field {
             key: "instancemode",
-            kind: Kind::Choice(&["session", "single", "percall", "class"]),
+            kind: ValueKind::Choice(&["session", "single", "percall", "class"]),
             default: "session",
             example: "single",
             doc: "One instance per connection (`session`), per daemon (`single`) or per call \
@@ -61,70 +61,70 @@ pub(crate) static SERVICE: Section = Section {
         },
         Field {
             key: "daemon",
-            kind: Kind::Name,
+            kind: ValueKind::Name,
             default: "default",
             example: "bench",
             doc: "The daemon that hosts it.",
         },
         Field {
             key: "nameservers",
-            kind: Kind::Names,
+            kind: ValueKind::Names,
             default: "[]",
             example: "[local]",
             doc: "Where it is registered.",
         },
         Field {
             key: "expose",
-            kind: Kind::Expose,
+            kind: ValueKind::Expose,
             default: "null",
             example: "all",
             doc: "`all`, or a list of members, for a class without Pyro's decorators.",
         },
         Field {
             key: "isolate",
-            kind: Kind::Flag,
+            kind: ValueKind::Flag,
             default: "false",
             example: "true",
             doc: "Whether it has a Python process of its own.",
         },
         Field {
             key: "watchdog",
-            kind: Kind::Seconds { zero: false },
+            kind: ValueKind::Seconds { zero: false },
             default: "null",
             example: "30",
             doc: "Restart its Python process when it gives no sign of life for so many seconds.",
         },
         Field {
             key: "read_while_locked",
-            kind: Kind::List(Rule::Identifier),
+            kind: ValueKind::List(Rule::Identifier),
             default: "[]",
             example: "[status, temperature]",
             doc: "Members that others may use while it is locked.",
         },
         Field {
             key: "on_disconnect",
-            kind: Kind::List(Rule::Identifier),
+            kind: ValueKind::List(Rule::Identifier),
             default: "[]",
             example: "[off, close_shutter]",
             doc: "Methods to call when the session that held it ends: a safe state.",
         },
         Field {
             key: "lock_max_wait",
-            kind: Kind::Seconds { zero: true },
+            kind: ValueKind::Seconds { zero: true },
             default: "86400.0",
             example: "3600.0",
             doc: "The longest time that a client may wait for its lock, in seconds; 0 for none.",
         },
         Field {
             key: "lock_max_ttl",
-            kind: Kind::Seconds { zero: true },
+            kind: ValueKind::Seconds { zero: true },
             default: "86400.0",
             example: "3600.0",
             doc: "The longest time that its lock may outlive its owner's connection; 0 for none.",
         },
         Field {
             key: "python",
-            kind: Kind::Group(&PYTHON),
+            kind: ValueKind::Group(&PYTHON),
             default: "{}",
             example: "{path: [/opt/lab/drivers]}",
             doc: "The Python it runs in.",

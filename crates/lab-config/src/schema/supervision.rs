@@ -1,6 +1,6 @@
 //! The table of supervision: restarts, timeouts and memory limits of a process.
 
-use super::{Field, Kind, Section};
+use super::{Field, Section, ValueKind};
 
 /// Supervision of a nameserver or a daemon: restarts and timeouts.
 pub(crate) static SUPERVISION: Section = Section {
@@ -11,7 +11,7 @@ pub(crate) static SUPERVISION: Section = Section {
     fields: &[
         Field {
             key: "backoff",
-            kind: Kind::Delays,
+            kind: ValueKind::Delays,
             default: "[5, 15, 60, 300]",
             example: "[1, 10, 60]",
             doc: "The delays before the second, third, ... restart in a row, in seconds. The first \
@@ -19,7 +19,7 @@ pub(crate) static SUPERVISION: Section = Section {
         },
         Field {
             key: "give_up_after",
-            kind: Kind::Int { what: "a number of crashes", min: 0, max: 1_000_000 },
+            kind: ValueKind::Int { what: "a number of crashes", min: 0, max: 1_000_000 },
             default: "5",
             example: "0",
             doc: "After how many crashes in a row it is left alone until it is started by hand; 0 \
@@ -27,7 +27,7 @@ pub(crate) static SUPERVISION: Section = Section {
         },
         Field {
             key: "stable_after",
-            kind: Kind::Seconds { zero: false },
+            kind: ValueKind::Seconds { zero: false },
             default: "600",
             example: "60",
             doc: "A run of so many seconds is a success: the crash that ends it is the first in \
@@ -35,28 +35,28 @@ pub(crate) static SUPERVISION: Section = Section {
         },
         Field {
             key: "ready_timeout",
-            kind: Kind::Seconds { zero: false },
+            kind: ValueKind::Seconds { zero: false },
             default: "30",
             example: "120",
             doc: "Start it again when it is not ready so many seconds after its start.",
         },
         Field {
             key: "stop_grace",
-            kind: Kind::Seconds { zero: false },
+            kind: ValueKind::Seconds { zero: false },
             default: "10",
             example: "60",
             doc: "How many seconds it may take to stop, before it gets SIGTERM.",
         },
         Field {
             key: "term_grace",
-            kind: Kind::Seconds { zero: false },
+            kind: ValueKind::Seconds { zero: false },
             default: "5",
             example: "10",
             doc: "How many seconds it may then take, before it gets SIGKILL.",
         },
         Field {
             key: "hang_timeout",
-            kind: Kind::Seconds { zero: true },
+            kind: ValueKind::Seconds { zero: true },
             default: "5",
             example: "30",
             doc: "Kill and restart it when it does not answer a call on its own socket for so many \

@@ -1,6 +1,6 @@
 //! The tables of the whole file and of `autolaunch`.
 
-use super::{DAEMON, Field, Kind, NAMESERVER, PYTHON, SERVICE, Section};
+use super::{DAEMON, Field, NAMESERVER, PYTHON, SERVICE, Section, ValueKind};
 
 /// The whole file.
 pub(crate) static TOP: Section = Section {
@@ -10,14 +10,14 @@ pub(crate) static TOP: Section = Section {
     fields: &[
         Field {
             key: "version",
-            kind: Kind::Version,
+            kind: ValueKind::Version,
             default: "\"1.0\"",
             example: "\"1.0\"",
             doc: "The version of this format.",
         },
         Field {
             key: "nameservers",
-            kind: Kind::Entries(&NAMESERVER),
+            kind: ValueKind::Entries(&NAMESERVER),
             default: "{}",
             example: "{local: {host: localhost}}",
             doc: "Nameservers by name: those that run here, and those elsewhere that services here \
@@ -25,28 +25,28 @@ pub(crate) static TOP: Section = Section {
         },
         Field {
             key: "daemons",
-            kind: Kind::Entries(&DAEMON),
+            kind: ValueKind::Entries(&DAEMON),
             default: "{}",
             example: "{bench: {host: localhost}}",
             doc: "Daemons by name.",
         },
         Field {
             key: "services",
-            kind: Kind::Entries(&SERVICE),
+            kind: ValueKind::Entries(&SERVICE),
             default: "{}",
             example: "{lab.laser: {module: drivers.laser, classname: Laser, daemon: bench}}",
             doc: "Services by name; the name is what clients look up.",
         },
         Field {
             key: "autolaunch",
-            kind: Kind::Group(&AUTOLAUNCH),
+            kind: ValueKind::Group(&AUTOLAUNCH),
             default: "{}",
             example: "{nameservers: [local], daemons: [bench]}",
             doc: "What starts with the supervisor.",
         },
         Field {
             key: "python",
-            kind: Kind::Group(&PYTHON),
+            kind: ValueKind::Group(&PYTHON),
             default: "{}",
             example: "{executable: /opt/lab/venv/bin/python}",
             doc: "The Python that drivers run in, unless their daemon or service says otherwise.",
@@ -70,14 +70,14 @@ pub(crate) static AUTOLAUNCH: Section = Section {
     fields: &[
         Field {
             key: "nameservers",
-            kind: Kind::Names,
+            kind: ValueKind::Names,
             default: "[]",
             example: "[local]",
             doc: "Nameservers to start.",
         },
         Field {
             key: "daemons",
-            kind: Kind::Names,
+            kind: ValueKind::Names,
             default: "[]",
             example: "[bench]",
             doc: "Daemons to start.",

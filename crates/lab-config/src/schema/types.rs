@@ -21,7 +21,7 @@ pub(crate) struct Field {
     /// The key.
     pub key: &'static str,
     /// The kind of its value.
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// The value of an absent key, as YAML. With `null`, an explicit null is accepted too.
     pub default: &'static str,
     /// A value to show, as YAML.
@@ -32,7 +32,7 @@ pub(crate) struct Field {
 
 /// The kind of a value.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum ValueKind {
     /// The version of the format.
     Version,
     /// A text with the given rule.

@@ -26,14 +26,14 @@ pub(crate) enum Request {
     /// Start, stop or restart one entry, and answer when it has settled.
     Act {
         action: Action,
-        kind: Kind,
+        kind: EntryKind,
         name: String,
         /// The answer comes after this many seconds at the latest.
         seconds: u64,
     },
     /// An entry gets another name with the next reload; what was decided of it by hand then holds
     /// under that name.
-    Renamed { kind: Kind, old: String, new: String },
+    Renamed { kind: EntryKind, old: String, new: String },
     /// Take up the configuration file, and answer when everything has settled.
     Reload {
         /// The answer comes after this many seconds at the latest.
@@ -44,12 +44,12 @@ pub(crate) enum Request {
 /// The two kinds of children.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
+pub(crate) enum EntryKind {
     Nameserver,
     Daemon,
 }
 
-impl Kind {
+impl EntryKind {
     /// The keeper's name for an entry; also what the log shows.
     pub(crate) fn id(self, name: &str) -> String {
         format!("{} {name}", self.word())
@@ -58,8 +58,8 @@ impl Kind {
     /// The kind in the words of the command line.
     pub(crate) fn word(self) -> &'static str {
         match self {
-            Kind::Nameserver => "nameserver",
-            Kind::Daemon => "daemon",
+            EntryKind::Nameserver => "nameserver",
+            EntryKind::Daemon => "daemon",
         }
     }
 }

@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use super::client::SIGN_OF_LIFE;
 use super::{Action, Answer, Listing, Request};
-use crate::supervise::control::Kind;
+use crate::supervise::control::EntryKind;
 use crate::supervise::entries::Fleet;
 
 /// A request is one short line.
@@ -205,7 +205,7 @@ impl Conversation {
     async fn settle(
         &mut self,
         limit: Duration,
-        awaited: impl Fn((Kind, &str)) -> bool,
+        awaited: impl Fn((EntryKind, &str)) -> bool,
     ) -> io::Result<()> {
         let deadline = Instant::now() + limit;
         let (fleet, stop) = (Arc::clone(&self.fleet), self.stop.clone());
@@ -251,12 +251,12 @@ async fn changed(changes: &mut watch::Receiver<u64>) {
     let _ = tokio::time::timeout(SIGN_OF_LIFE, change).await;
 }
 
-fn settled(listing: &Listing, awaited: impl Fn((Kind, &str)) -> bool) -> bool {
+fn settled(listing: &Listing, awaited: impl Fn((EntryKind, &str)) -> bool) -> bool {
     let nameservers =
-        listing.nameservers.iter().map(|row| (Kind::Nameserver, &row.name, &row.status));
-    let daemons = listing.daemons.iter().map(|row| (Kind::Daemon, &row.name, &row.status));
+        listing.nameservers.iter().map(|row| (EntryKind::Nameserver, &row.name, &row.status));
+    let daemons = listing.daemons.iter().map(|row| (EntryKind::Daemon, &row.name, &row.status));
     let services =
-        listing.services.iter().map(|row| (Kind::Daemon, &row.daemon, &row.report.status));
+        listing.services.iter().map(|row| (EntryKind::Daemon, &row.daemon, &row.report.status));
     let mut all = nameservers.chain(daemons).chain(services);
     !all.any(|(kind, name, status)| {
         awaited((kind, name)) && matches!(status.as_str(), "starting" | "stopping")

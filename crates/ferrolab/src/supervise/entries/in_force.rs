@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lab_config::Configuration;
 
-use super::Kind;
+use super::EntryKind;
 use super::memory::Memory;
 
 /// The configuration in force, with the entries that are wanted to run.
@@ -32,8 +32,8 @@ impl InForce {
     /// The entries that are to run.
     pub(super) fn wanted_by(&self, memory: &Memory) -> BTreeSet<String> {
         let Configuration { nameservers, daemons, .. } = &*self.configuration;
-        let nameservers = nameservers.iter().map(|ns| (Kind::Nameserver, &ns.name));
-        let daemons = daemons.iter().map(|daemon| (Kind::Daemon, &daemon.name));
+        let nameservers = nameservers.iter().map(|ns| (EntryKind::Nameserver, &ns.name));
+        let daemons = daemons.iter().map(|daemon| (EntryKind::Daemon, &daemon.name));
         nameservers
             .chain(daemons)
             .filter(|(kind, name)| {
@@ -43,19 +43,21 @@ impl InForce {
             .collect()
     }
 
-    pub(super) fn has(&self, kind: Kind, name: &str) -> bool {
+    pub(super) fn has(&self, kind: EntryKind, name: &str) -> bool {
         match kind {
-            Kind::Nameserver => self.configuration.nameservers.iter().any(|ns| ns.name == name),
-            Kind::Daemon => self.configuration.daemon(name).is_some(),
+            EntryKind::Nameserver => {
+                self.configuration.nameservers.iter().any(|ns| ns.name == name)
+            }
+            EntryKind::Daemon => self.configuration.daemon(name).is_some(),
         }
     }
 }
 
 /// Whether the configuration has an entry start with the host.
-pub(super) fn autolaunch(configuration: &Configuration, kind: Kind, name: &str) -> bool {
+pub(super) fn autolaunch(configuration: &Configuration, kind: EntryKind, name: &str) -> bool {
     let names = match kind {
-        Kind::Nameserver => &configuration.autolaunch.nameservers,
-        Kind::Daemon => &configuration.autolaunch.daemons,
+        EntryKind::Nameserver => &configuration.autolaunch.nameservers,
+        EntryKind::Daemon => &configuration.autolaunch.daemons,
     };
     names.iter().any(|known| known == name)
 }

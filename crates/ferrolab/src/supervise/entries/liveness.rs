@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::debug;
 
-use super::Kind;
+use super::EntryKind;
 use super::in_force::InForce;
 use crate::host::ChildReport;
 
@@ -136,10 +136,10 @@ impl InForce {
     fn hang_timeouts(&self) -> HashMap<String, Duration> {
         let nameservers = self.configuration.nameservers.iter();
         let nameservers =
-            nameservers.map(|ns| (Kind::Nameserver.id(&ns.name), ns.supervision.hang_timeout));
+            nameservers.map(|ns| (EntryKind::Nameserver.id(&ns.name), ns.supervision.hang_timeout));
         let daemons = self.configuration.daemons.iter();
-        let daemons =
-            daemons.map(|daemon| (Kind::Daemon.id(&daemon.name), daemon.supervision.hang_timeout));
+        let daemons = daemons
+            .map(|daemon| (EntryKind::Daemon.id(&daemon.name), daemon.supervision.hang_timeout));
         nameservers.chain(daemons).filter_map(|(id, limit)| Some((id, limit?))).collect()
     }
 }

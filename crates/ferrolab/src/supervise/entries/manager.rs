@@ -17,7 +17,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use super::Kind;
+use super::EntryKind;
 use super::in_force::InForce;
 use super::memory::Memory;
 use super::plan::{self, LaunchError};
@@ -32,7 +32,12 @@ use crate::supervise::stale_names;
 /// Order to the manager, with the channel of its answer.
 pub(super) enum Order {
     /// Start, stop or restart one entry. The answer is a sentence.
-    Act { action: Action, kind: Kind, name: String, reply: oneshot::Sender<Result<String, String>> },
+    Act {
+        action: Action,
+        kind: EntryKind,
+        name: String,
+        reply: oneshot::Sender<Result<String, String>>,
+    },
     /// Decisions about one entry hold for another name too, which the entry will have.
     Renamed { old: String, new: String, reply: oneshot::Sender<Result<(), String>> },
     /// Take up the configuration file as it is now.
@@ -167,7 +172,7 @@ impl Manager {
     async fn act(
         &mut self,
         action: Action,
-        kind: Kind,
+        kind: EntryKind,
         name: &str,
         reply: oneshot::Sender<Result<String, String>>,
     ) {
@@ -344,11 +349,11 @@ fn stopped(id: &str, outcome: StopOutcome) -> String {
 }
 
 /// Refusal of a name that does not exist, or not of this kind.
-fn unknown(configuration: &Configuration, action: Action, kind: Kind, name: &str) -> String {
+fn unknown(configuration: &Configuration, action: Action, kind: EntryKind, name: &str) -> String {
     let what = kind.word();
     let other = match kind {
-        Kind::Nameserver => Kind::Daemon,
-        Kind::Daemon => Kind::Nameserver,
+        EntryKind::Nameserver => EntryKind::Daemon,
+        EntryKind::Daemon => EntryKind::Nameserver,
     };
     let verb = action.verb();
     if names(configuration, other).any(|known| known == name) {
@@ -370,9 +375,13 @@ fn unknown(configuration: &Configuration, action: Action, kind: Kind, name: &str
     }
 }
 
-fn names(configuration: &Configuration, kind: Kind) -> Box<dyn Iterator<Item = &str> + '_> {
+fn names(configuration: &Configuration, kind: EntryKind) -> Box<dyn Iterator<Item = &str> + '_> {
     match kind {
-        Kind::Nameserver => Box::new(configuration.nameservers.iter().map(|ns| ns.name.as_str())),
-        Kind::Daemon => Box::new(configuration.daemons.iter().map(|daemon| daemon.name.as_str())),
+        EntryKind::Nameserver => {
+            Box::new(configuration.nameservers.iter().map(|ns| ns.name.as_str()))
+        }
+        EntryKind::Daemon => {
+            Box::new(configuration.daemons.iter().map(|daemon| daemon.name.as_str()))
+        }
     }
 }

@@ -24,7 +24,9 @@ use crate::host::{ChildReport, ServiceReport};
 use crate::log::host_warnings::Troubles;
 use crate::os;
 use crate::paths::Paths;
-use crate::supervise::control::{Action, Changes, Host, Kind, Listing, ProcessRow, ServiceRow};
+use crate::supervise::control::{
+    Action, Changes, EntryKind, Host, Listing, ProcessRow, ServiceRow,
+};
 use crate::supervise::stale_names;
 
 use in_force::{InForce, autolaunch};
@@ -50,12 +52,17 @@ pub(crate) struct Fleet {
 ///
 /// # Errors
 /// The file of what was decided by hand cannot be written.
-pub(crate) fn renamed(paths: &Paths, kind: Kind, old: &str, new: &str) -> Result<(), FileError> {
+pub(crate) fn renamed(
+    paths: &Paths,
+    kind: EntryKind,
+    old: &str,
+    new: &str,
+) -> Result<(), FileError> {
     Memory::rename_in(&paths.by_hand(), &kind.id(old), &kind.id(new))
 }
 
 /// The new name of an entry whose files still have the name `old`: the lab has not taken that up.
-pub(crate) fn renamed_from(paths: &Paths, kind: Kind, old: &str) -> Option<String> {
+pub(crate) fn renamed_from(paths: &Paths, kind: EntryKind, old: &str) -> Option<String> {
     let (memory, _) = Memory::load(&paths.by_hand());
     let new = memory.renamed_from(&kind.id(old))?;
     new.strip_prefix(kind.word()).map(|name| name.trim_start().to_owned())
@@ -99,7 +106,7 @@ impl Fleet {
     pub(crate) async fn act(
         &self,
         action: Action,
-        kind: Kind,
+        kind: EntryKind,
         name: String,
     ) -> Result<String, String> {
         self.order(|reply| Order::Act { action, kind, name, reply }).await
@@ -118,7 +125,12 @@ impl Fleet {
     ///
     /// # Errors
     /// The lab is being stopped.
-    pub(crate) async fn renamed(&self, kind: Kind, old: &str, new: &str) -> Result<(), String> {
+    pub(crate) async fn renamed(
+        &self,
+        kind: EntryKind,
+        old: &str,
+        new: &str,
+    ) -> Result<(), String> {
         let (old, new) = (kind.id(old), kind.id(new));
         self.order(|reply| Order::Renamed { old, new, reply }).await
     }
@@ -149,7 +161,7 @@ impl Fleet {
         let states = self.keeper.snapshot().await;
         let force = self.force.borrow().clone();
         let Configuration { nameservers, daemons, services, .. } = &*force.configuration;
-        let row = |kind: Kind, name: &str| {
+        let row = |kind: EntryKind, name: &str| {
             let id = kind.id(name);
             let row = process_row(name, states.iter().find(|status| status.id == id));
             let autolaunch = autolaunch(&force.configuration, kind, name);
@@ -159,13 +171,13 @@ impl Fleet {
         let troubles = self.troubles.list();
         let mut listing = Listing { troubles, host, ..Listing::default() };
         for Nameserver { name, .. } in nameservers {
-            listing.nameservers.push(row(Kind::Nameserver, name));
+            listing.nameservers.push(row(EntryKind::Nameserver, name));
         }
         for Daemon { name, .. } in daemons {
-            listing.daemons.push(row(Kind::Daemon, name));
+            listing.daemons.push(row(EntryKind::Daemon, name));
         }
         for Service { name, daemon, .. } in services {
-            let id = Kind::Daemon.id(daemon);
+            let id = EntryKind::Daemon.id(daemon);
             let status = states.iter().find(|status| status.id == id);
             listing.services.push(service_row(name, daemon, status));
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use lab_config::{Configuration, Daemon, Service, Supervision, Target};
 use supervisor::{CommandSpec, EntrySpec, KeeperError, RestartPolicy, Signal};
 
-use super::Kind;
+use super::EntryKind;
 use crate::host::DaemonAssignment;
 use crate::nameserver_process::NameserverAssignment;
 use crate::paths::Paths;
@@ -32,7 +32,7 @@ pub(crate) enum LaunchError {
 /// A child to be.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Plan {
-    kind: Kind,
+    kind: EntryKind,
     name: String,
     assignment: String,
     supervision: Supervision,
@@ -49,7 +49,7 @@ pub(super) fn all(
         let database = paths.nameserver_database(&name);
         let assignment = NameserverAssignment { config: nameserver.clone(), database };
         let assignment = serde_json::to_string(&assignment)?;
-        let kind = Kind::Nameserver;
+        let kind = EntryKind::Nameserver;
         plans.insert(
             kind.id(&name),
             Plan { kind, name, assignment, supervision: nameserver.supervision.clone() },
@@ -66,7 +66,7 @@ pub(super) fn all(
             names_gate: paths.daemon_names_gate(name),
             locks: paths.lock_files(name),
         })?;
-        let (kind, name, supervision) = (Kind::Daemon, name.clone(), supervision.clone());
+        let (kind, name, supervision) = (EntryKind::Daemon, name.clone(), supervision.clone());
         plans.insert(kind.id(&name), Plan { kind, name, assignment, supervision });
     }
     Ok(plans)
@@ -86,8 +86,8 @@ impl Plan {
             command
         });
         let order = match kind {
-            Kind::Nameserver => NAMESERVER_ORDER,
-            Kind::Daemon => DAEMON_ORDER,
+            EntryKind::Nameserver => NAMESERVER_ORDER,
+            EntryKind::Daemon => DAEMON_ORDER,
         };
         let usual = EntrySpec::new(kind.id(&self.name), command);
         let Supervision { ready_timeout, stop_grace, term_grace, .. } = self.supervision;

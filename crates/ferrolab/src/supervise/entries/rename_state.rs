@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::{info, warn};
 
-use super::Kind;
+use super::EntryKind;
 use crate::files;
 use crate::paths::Paths;
 
@@ -19,11 +19,11 @@ const PARTS: [&str; 3] = ["", "-wal", "-shm"];
 /// Moves the files of entry `old` to `new` (`daemon bench`). A file that cannot be moved is logged:
 /// the entry then starts as a new one would.
 pub(super) fn carry_over(paths: &Paths, old: &str, new: &str) {
-    let name = |kind: Kind, id: &'_ str| -> Option<String> {
+    let name = |kind: EntryKind, id: &'_ str| -> Option<String> {
         id.strip_prefix(kind.word())?.strip_prefix(' ').map(str::to_owned)
     };
-    let daemons = name(Kind::Daemon, old).zip(name(Kind::Daemon, new));
-    let nameservers = name(Kind::Nameserver, old).zip(name(Kind::Nameserver, new));
+    let daemons = name(EntryKind::Daemon, old).zip(name(EntryKind::Daemon, new));
+    let nameservers = name(EntryKind::Nameserver, old).zip(name(EntryKind::Nameserver, new));
     let mut moves = Vec::new();
     if let Some((old, new)) = daemons {
         moves.push((paths.daemon_state(&old), paths.daemon_state(&new)));
