@@ -78,8 +78,8 @@ pub fn register(
     metadata: BTreeSet<String>,
 ) -> Result<Change, Exception> {
     uri.parse::<Uri>().map_err(|error| Exception::pyro_error(error.to_string()))?;
+    limits::check_entry(&name, &uri, metadata.iter().map(String::len))?;
     let entry = Entry::new(uri, metadata);
-    limits::check_entry(&name, &entry)?;
     Ok(Box::new(move |names| {
         if safe && names.index().get(&name).is_some() {
             return Err(Exception::naming_error(format!("name already registered: {name}")));
@@ -91,7 +91,7 @@ pub fn register(
 
 /// Puts an entry in place of what the name has, where the limits allow it.
 pub(crate) fn put(names: &mut Transaction<'_>, name: &str, entry: Entry) -> Result<(), Exception> {
-    limits::check_entry(name, &entry)?;
+    limits::check_entry(name, &entry.uri, entry.tags.iter().map(|tag| tag.len()))?;
     let index = names.index();
     let count = index.len() + usize::from(index.get(name).is_none());
     limits::check_room(count, index.bytes_with(name, &entry))?;

@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use remote::{AnswerMemory, Context, Exception};
 
-use crate::store::Entry;
-
 /// Bytes of a name.
 const MAX_NAME: usize = 1024;
 /// Bytes of a URI.
@@ -34,11 +32,15 @@ const PER_TEXT: usize = 80;
 /// Time for the searches of one request.
 const SEARCH_TIME: Duration = Duration::from_secs(5);
 
-/// Refuses an entry that is too large.
-pub(crate) fn check_entry(name: &str, entry: &Entry) -> Result<(), Exception> {
+/// Refuses an entry that is too large; `tags` are their lengths in bytes.
+pub(crate) fn check_entry(
+    name: &str,
+    uri: &str,
+    tags: impl ExactSizeIterator<Item = usize>,
+) -> Result<(), Exception> {
     at_most("the name", name.len(), MAX_NAME, "bytes")?;
-    at_most("the URI", entry.uri.len(), MAX_URI, "bytes")?;
-    check_each(entry.tags.iter().map(|tag| tag.len()))
+    at_most("the URI", uri.len(), MAX_URI, "bytes")?;
+    check_each(tags)
 }
 
 /// Refuses tags that are too many or too long.
@@ -170,6 +172,7 @@ fn at_most(what: &str, given: usize, most: usize, unit: &str) -> Result<(), Exce
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Entry;
 
     #[test]
     fn the_bounds_are_told() {
@@ -193,7 +196,9 @@ mod tests {
             ),
         ];
         for (name, entry, expected) in cases {
-            let refused = check_entry(&name, &entry).err().map(|error| error.message());
+            let refused = check_entry(&name, &entry.uri, entry.tags.iter().map(|tag| tag.len()))
+                .err()
+                .map(|error| error.message());
             match (&refused, expected) {
                 (None, None) => {}
                 (Some(text), Some(expected)) => assert!(text.contains(expected), "{text}"),

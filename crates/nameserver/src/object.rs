@@ -202,7 +202,7 @@ impl Object for NameServerObject {
         let Request { operation, context } = request;
         let operation = match operation {
             Operation::Call(call) if call.method == leases::METHOD => {
-                return leases::renew(&self.store, call);
+                return leases::renew(&self.store, call, context);
             }
             other => other,
         };

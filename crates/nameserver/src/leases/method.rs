@@ -18,15 +18,17 @@
 //! nothing, and waits for no disk. Stock clients never see the method; a batch cannot hold it.
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use remote::{Answer, Exception, MethodCall, NAMESERVER_NAME, Reply, Signature, Uri, Value};
+use remote::{
+    Answer, Context, Exception, MethodCall, NAMESERVER_NAME, Reply, Signature, Uri, Value,
+};
 use tokio::sync::oneshot;
 
 use crate::arguments::{name_of, tags_of};
 use crate::directory;
-use crate::store::{Changed, Entry, Index, Store, Transaction};
+use crate::limits;
+use crate::store::{Changed, Entry, Index, Lease, Store, Transaction};
 
 pub(crate) const METHOD: &str = "renew_leases";
 const SIGNATURE: Signature = Signature {
@@ -34,10 +36,6 @@ const SIGNATURE: Signature = Signature {
     parameters: &["registrations", "seconds"],
     required: 2,
 };
-
-/// Lengths that a lease may have, in seconds. A shorter one would end between two renewals of a
-/// busy host; a longer one would hardly differ from none.
-const LENGTHS: RangeInclusive<f64> = 5.0..=3600.0;
 
 /// Registrations in one call, at most: other calls wait for as long as they take.
 const MAX_REGISTRATIONS: usize = 1000;
@@ -76,7 +74,7 @@ enum Need {
 }
 
 /// Carries out a call of [`METHOD`].
-pub(crate) fn renew(store: &Store, call: MethodCall) -> Answer {
+pub(crate) fn renew(store: &Store, call: MethodCall, context: Context) -> Answer {
     let wanted = match parse(call) {
         Ok(wanted) => wanted,
         Err(exception) => return Answer::exception(exception),
@@ -89,7 +87,13 @@ pub(crate) fn renew(store: &Store, call: MethodCall) -> Answer {
             match wanted.renew_in(&names) {
                 Need::Nothing => {}
                 Need::Stays { theirs } => conflicts.push(Conflict::over(wanted.name, theirs)),
-                Need::Write { .. } => unwritten.push(wanted),
+                Need::Write { theirs, .. } => match wanted.check() {
+                    Ok(()) => unwritten.push(wanted),
+                    Err(error) => {
+                        let error = Some(error);
+                        conflicts.push(Conflict { name: wanted.name, theirs, error });
+                    }
+                },
             }
         }
     }
@@ -98,6 +102,8 @@ pub(crate) fn renew(store: &Store, call: MethodCall) -> Answer {
     }
     let (sender, written) = oneshot::channel();
     let change = store.change(Box::new(move |names| {
+        // The request has its memory for as long as its rows wait for the database.
+        let _context = context;
         let count = unwritten.len();
         let more: Vec<Conflict> =
             unwritten.into_iter().filter_map(|wanted| wanted.write_to(names)).collect();
@@ -125,11 +131,11 @@ fn parse(call: MethodCall) -> Result<Vec<Wanted>, Exception> {
         Some(Value::Int(seconds)) => seconds as f64,
         _ => return Err(Exception::type_error("the lease must be a number of seconds")),
     };
-    if !LENGTHS.contains(&seconds) {
+    if !Lease::LENGTHS.contains(&seconds) {
         return Err(Exception::value_error(format!(
             "a lease has {} to {} seconds, not {seconds}",
-            LENGTHS.start(),
-            LENGTHS.end()
+            Lease::LENGTHS.start(),
+            Lease::LENGTHS.end()
         )));
     }
     let length = Duration::from_secs_f64(seconds);
@@ -176,6 +182,16 @@ impl Wanted {
         Ok(Wanted { name: name_of(Some(name))?, uri, tags: tags_of(Some(tags))?, takeover, length })
     }
 
+    /// Refuses what cannot be written, before it waits for the database.
+    fn check(&self) -> Result<(), Exception> {
+        self.uri.parse::<Uri>().map_err(|error| Exception::pyro_error(error.to_string()))?;
+        if self.name == NAMESERVER_NAME {
+            // It would lapse with the daemon that took it.
+            return Err(Exception::naming_error("the nameserver's own name has no lease"));
+        }
+        limits::check_entry(&self.name, &self.uri, self.tags.iter().map(String::len))
+    }
+
     /// Renews the lease where the name is as it should be; else what is to be done.
     fn renew_in(&self, names: &Index) -> Need {
         let write = |tags: BTreeSet<String>, theirs| {
@@ -212,14 +228,7 @@ impl Wanted {
             Need::Stays { theirs } => return Some(Conflict::over(self.name, theirs)),
             Need::Write { entry, theirs } => (entry, theirs),
         };
-        let error = match self.uri.parse::<Uri>() {
-            Err(error) => Some(Exception::pyro_error(error.to_string())),
-            // It would lapse with the daemon that took it.
-            Ok(_) if self.name == NAMESERVER_NAME => {
-                Some(Exception::naming_error("the nameserver's own name has no lease"))
-            }
-            Ok(_) => directory::put(names, &self.name, entry).err(),
-        };
+        let error = directory::put(names, &self.name, entry).err();
         (theirs.is_some() || error.is_some()).then_some(Conflict { name: self.name, theirs, error })
     }
 }

@@ -21,8 +21,8 @@ pub(crate) use method::{METHOD, renew};
 
 /// The least time between two passes.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
-/// The most: no lease is shorter, so that none ends long before it is seen.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The most: of a process that was stopped, only the time beyond the pause is noticed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A pass that is later than this finds a process that was stopped or starved, and took no renewals
 /// meanwhile.
@@ -39,11 +39,8 @@ pub async fn run(store: Arc<Store>) {
         let now = Instant::now();
         let delay = now.saturating_duration_since(next);
         if delay > LATE {
-            info!(
-                seconds = delay.as_secs(),
-                "the nameserver did not run; leases are longer by that"
-            );
-            extend_all(&store, delay);
+            info!(seconds = delay.as_secs(), "the nameserver did not run; all leases begin anew");
+            renew_all(&store);
         }
         let (ended, first_deadline) = find_ended(&store, now);
         if !ended.is_empty() {
@@ -55,10 +52,10 @@ pub async fn run(store: Arc<Store>) {
     }
 }
 
-fn extend_all(store: &Store, time: Duration) {
+fn renew_all(store: &Store) {
     for (_, entry) in store.read().leased() {
         if let Some(lease) = &entry.lease {
-            lease.extend_by(time);
+            lease.renew();
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use remote::{Exception, MethodCall, Value};
+use remote::{Answer, Context, Exception, MethodCall, Value};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
@@ -16,7 +16,7 @@ const LEASE: Duration = Duration::from_secs(8);
 async fn call(store: &Store, rows: Vec<Value>, seconds: f64) -> Result<Value, Exception> {
     let args = vec![Value::List(rows), Value::Float(seconds)];
     let call = MethodCall { method: METHOD.to_owned(), args, kwargs: Vec::new() };
-    renew(store, call).wait().await.map(|reply| match reply.body {
+    renew(store, call, Context::internal()).wait().await.map(|reply| match reply.body {
         remote::ReplyBody::Value(value) => value,
         _ => panic!("the answer is no value"),
     })
@@ -117,6 +117,44 @@ async fn a_nameserver_that_was_stopped_waits_for_renewals() {
     assert_eq!(only_names(&store), ["a"]);
     pass(LEASE).await;
     assert_eq!(only_names(&store), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_gives_no_name_more_than_its_lease() {
+    let store = Arc::new(Store::memory());
+    let _lapsing = lapsing(&store);
+    pass(Duration::from_millis(50)).await;
+    tokio::time::advance(100 * LEASE).await;
+    // The renewals that have waited come before the next pass, or after it.
+    renew_one(&store, row("a", OURS, &[], "claim")).await;
+    pass(LEASE + Duration::from_secs(2)).await;
+    assert_eq!(only_names(&store), [""; 0]);
+}
+
+/// What is refused waits for no database: the others, which do, are small.
+#[tokio::test]
+async fn a_name_that_is_too_large_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(&folder.path().join("names.sql")).await;
+    let tags: Vec<String> = (0..257).map(|number| number.to_string()).collect();
+    let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+    let large = ["n".repeat(1025), "a".to_owned(), "b".to_owned()];
+    let uri = format!("PYRO:{}@h:1", "o".repeat(2048));
+    let rows = vec![
+        row(&large[0], OURS, &[], "claim"),
+        row(&large[1], OURS, &tags, "claim"),
+        row(&large[2], &uri, &[], "claim"),
+    ];
+    let args = vec![Value::List(rows), Value::Float(LEASE.as_secs_f64())];
+    let call = MethodCall { method: METHOD.to_owned(), args, kwargs: Vec::new() };
+    let Answer::Ready(Ok(reply)) = renew(&store, call, Context::internal()) else {
+        panic!("it waits for the database");
+    };
+    let remote::ReplyBody::Value(Value::List(conflicts)) = reply.body else {
+        panic!("the answer is no list");
+    };
+    assert_eq!(conflicts.len(), large.len());
+    assert_eq!(store.read().len(), 0);
 }
 
 /// For each: what the name has before (URI and tags), the takeover, then the conflict and what the

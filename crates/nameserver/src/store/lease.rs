@@ -5,6 +5,7 @@
 //! Its end is in [`leases`](crate::leases).
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,10 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// Lengths that a lease may have, in seconds. A shorter one would end between two renewals of a
+    /// busy host; a longer one would hardly differ from none.
+    pub const LENGTHS: RangeInclusive<f64> = 5.0..=3600.0;
+
     /// A lease that begins now.
     pub fn new(length: Duration) -> Self {
         Lease { length, deadline: Mutex::new(Instant::now() + length) }
@@ -36,15 +41,7 @@ impl Lease {
 
     /// Begins the lease anew.
     pub fn renew(&self) {
-        self.extend_to(Instant::now() + self.length);
-    }
-
-    /// Adds time during which no renewal could be taken.
-    pub fn extend_by(&self, time: Duration) {
-        self.extend_to(self.deadline() + time);
-    }
-
-    fn extend_to(&self, deadline: Instant) {
+        let deadline = Instant::now() + self.length;
         *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
     }
 }
@@ -84,8 +81,10 @@ pub(super) fn read_lengths(connection: &Connection) -> Result<HashMap<String, Du
     )?;
     let mut rows = leases.query([])?;
     while let Some(row) = rows.next()? {
-        if let Ok(length) = Duration::try_from_secs_f64(row.get(1)?) {
-            lengths.insert(row.get(0)?, length);
+        let seconds: f64 = row.get(1)?;
+        // Others may have written to the file.
+        if Lease::LENGTHS.contains(&seconds) {
+            lengths.insert(row.get(0)?, Duration::from_secs_f64(seconds));
         }
     }
     Ok(lengths)

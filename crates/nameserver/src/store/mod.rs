@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use database::DatabaseError;
 pub(crate) use index::{Entry, Index, Named};
+pub(crate) use lease::Lease;
 pub(crate) use transaction::{Change, Transaction};
 use transaction::{SharedIndex, write};
 

@@ -391,7 +391,7 @@ async fn a_lease_is_kept_for_as_long_as_its_name_has_the_uri() {
     sql(&file, "CREATE TABLE ferrolab_leases (name); DROP TABLE ferrolab_leases");
 
     let (store, _) = Store::open(&file).unwrap();
-    for name in ["ours", "taken", "removed"] {
+    for name in ["endless", "ours", "taken", "removed"] {
         let leased = Box::new(move |names: &mut Transaction<'_>| {
             let entry = Entry::new(URI.into(), BTreeSet::new());
             names.set(name, entry.with_lease(Duration::from_secs(8)));
@@ -403,11 +403,12 @@ async fn a_lease_is_kept_for_as_long_as_its_name_has_the_uri() {
     sql(
         &file,
         "UPDATE pyro_names SET uri = 'PYRO:other@h:2' WHERE name = 'taken'; \
-         DELETE FROM pyro_names WHERE name = 'removed'",
+         DELETE FROM pyro_names WHERE name = 'removed'; \
+         UPDATE ferrolab_leases SET seconds = 1e19 WHERE name = 'endless'",
     );
     let (store, told) = Store::open(&file).unwrap();
     assert_eq!(told, None);
-    assert_eq!(names(&store), ["ours", "stock", "taken"]);
+    assert_eq!(names(&store), ["endless", "ours", "stock", "taken"]);
     let leased: Vec<_> = store.read().leased().map(|(name, _)| name.to_string()).collect();
     assert_eq!(leased, ["ours"]);
 }
