@@ -24,10 +24,14 @@ use crate::host::registered_name::{Name, RegisteredName};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two passes over a nameserver that has our names.
 const RENEWAL: Duration = Duration::from_secs(2);
-/// How long names stay without a renewal. Three renewals may be missed, or two that wait for
-/// [`ANSWER_TIMEOUT`]; names of a dead host are gone within 10 s, the nameserver's pause included.
-const LEASE: Duration = Duration::from_secs(8);
-const _: () = assert!(LEASE.as_secs() >= 2 * (RENEWAL.as_secs() + ANSWER_TIMEOUT.as_secs()));
+/// How long names stay without a renewal: two may wait for [`ANSWER_TIMEOUT`] in vain, and the
+/// next one as long for its connection. Names of a dead host are gone within 15 s, the nameserver's
+/// pause included.
+const LEASE: Duration = Duration::from_secs(12);
+const _: () = {
+    let failed_renewals = 2 * (ANSWER_TIMEOUT.as_secs() + RETRY.as_secs());
+    assert!(LEASE.as_secs() > RENEWAL.as_secs() + failed_renewals + ANSWER_TIMEOUT.as_secs());
+};
 /// Names in one renewal, at most: with the longest description each, half of what a request holds.
 const NAMES_PER_RENEWAL: usize = 500;
 /// Between two tries while host and daemons start together,
@@ -159,13 +163,20 @@ impl Registrar {
         Ok(if texts.is_empty() { State::Registered } else { State::Contested(texts.join("; ")) })
     }
 
-    /// Renews the leases. A refusal of one name says nothing about the others: the first such error
-    /// is returned when all are done.
+    /// Renews the leases. A refusal of one name, or of one call, says nothing about the others: the
+    /// first such error is returned when all are done.
     async fn renew_leases(&mut self) -> Result<Option<Error>, Error> {
         let mut refused = None;
         for names in self.names.chunks_mut(NAMES_PER_RENEWAL) {
             let leased: Vec<_> = names.iter().map(|name| name.leased(self.reclaim)).collect();
-            let conflicts = self.nameserver.renew_leases(&leased, LEASE).await?;
+            let conflicts = match self.nameserver.renew_leases(&leased, LEASE).await {
+                Ok(conflicts) => conflicts,
+                Err(error @ Error::Remote(_)) => {
+                    refused = refused.or(Some(error));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let mut conflicts: BTreeMap<_, _> =
                 conflicts.into_iter().map(|conflict| (conflict.name.clone(), conflict)).collect();
             for name in names {

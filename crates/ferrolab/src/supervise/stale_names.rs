@@ -5,8 +5,8 @@
 //! here, with one attempt at once. There is no second one: a nameserver that does not answer in
 //! time keeps the names until the daemon's next process takes them, or until somebody removes them.
 //!
-//! The next process may register a name just before it is removed here. Its registrar, which looks
-//! every 2 s, registers it again.
+//! That attempt may take up to 5 s, beside the daemon's next process, and remove a name that this
+//! has just registered. Its registrar, which looks every 2 s, registers the name again.
 
 use std::collections::BTreeMap;
 use std::path::Path;
