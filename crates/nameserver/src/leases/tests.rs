@@ -131,7 +131,7 @@ async fn a_stop_gives_no_name_more_than_its_lease() {
     assert_eq!(only_names(&store), [""; 0]);
 }
 
-/// What is refused waits for no database: the others, which do, are small.
+/// Refused names do not wait for the database; so those that wait are small.
 #[tokio::test]
 async fn a_name_that_is_too_large_is_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
