@@ -35,7 +35,7 @@ pub(crate) enum NameCall {
 }
 
 /// A question about at most one name. The answer is built after the index is unlocked.
-pub(crate) type Question = Box<dyn FnOnce(&Index) -> Result<Found, Exception> + Send>;
+pub(crate) type Question = Box<dyn Fn(&Index) -> Result<Found, Exception> + Send>;
 
 /// The result of a call.
 pub(crate) enum Found {

@@ -38,6 +38,27 @@ impl NameServerObject {
 
     /// Answers one call.
     async fn answer(&self, call: NameCall, budget: &mut Budget) -> Result<Value, Exception> {
+        match self.find_at_once(&call) {
+            Some(found) => self.build_value(found?, budget).await,
+            None => self.answer_later(call, budget).await,
+        }
+    }
+
+    /// The result of a call that waits for nothing: a question about one name, a short list.
+    fn find_at_once(&self, call: &NameCall) -> Option<Result<Found, Exception>> {
+        let found = match call {
+            NameCall::Ask(question) => question(&self.store.read()),
+            NameCall::List { which, with_metadata } => {
+                let names = which.find(&self.store.read(), MAX_LOOKED_AT)?;
+                Ok(Found::Names { names, with_metadata: *with_metadata })
+            }
+            _ => return None,
+        };
+        Some(found).filter(|found| found.as_ref().map_or(true, Found::is_small))
+    }
+
+    /// Answers a call that changes names, searches them, or has a large answer.
+    async fn answer_later(&self, call: NameCall, budget: &mut Budget) -> Result<Value, Exception> {
         match call {
             NameCall::Ask(question) => {
                 let found = question(&self.store.read());
@@ -45,12 +66,7 @@ impl NameServerObject {
             }
             NameCall::Change(change, value) => self.store.change(change).wait().await.map(value),
             NameCall::List { which, with_metadata } => {
-                let names = which.find(&self.store.read(), MAX_LOOKED_AT);
-                let found = names.map(|names| Found::Names { names, with_metadata });
-                match found.filter(Found::is_small) {
-                    Some(found) => self.build_value(found, budget).await,
-                    None => self.list(Sought::Names(which), with_metadata, budget).await,
-                }
+                self.list(Sought::Names(which), with_metadata, budget).await
             }
             NameCall::Search { pattern, with_metadata } => {
                 self.list(Sought::Pattern(pattern), with_metadata, budget).await
@@ -200,22 +216,35 @@ impl Object for NameServerObject {
 
     fn call(&self, _session: &Arc<Session>, request: Request) -> Answer {
         let Request { operation, context } = request;
-        let operation = match operation {
+        let work = match operation {
             Operation::Call(call) if call.method == leases::METHOD => {
                 return leases::renew(&self.store, call, context);
             }
-            other => other,
+            Operation::Call(call) => match NameCall::parse(call) {
+                Ok(call) => match self.find_at_once(&call) {
+                    Some(found) => return Answer::from(found.and_then(Found::into_value)),
+                    None => Work::Call(call),
+                },
+                Err(exception) => return Answer::exception(exception),
+            },
+            Operation::Batch(calls) => Work::Batch(calls),
+            other => return Answer::exception(other.unexposed()),
         };
         let object = self.clone();
         Answer::Pending(Box::pin(async move {
             let mut budget = Budget::of(&context);
             let memory = budget.answer_memory();
-            let value = match operation {
-                Operation::Call(call) => object.answer(NameCall::parse(call)?, &mut budget).await?,
-                Operation::Batch(calls) => object.answer_batch(calls, &mut budget).await,
-                other => return Err(other.unexposed()),
+            let value = match work {
+                Work::Call(call) => object.answer_later(call, &mut budget).await?,
+                Work::Batch(calls) => object.answer_batch(calls, &mut budget).await,
             };
             Ok(Reply { memory: memory.filter(AnswerMemory::is_reserved), ..Reply::from(value) })
         }))
     }
+}
+
+/// Calls that are answered later.
+enum Work {
+    Call(NameCall),
+    Batch(Vec<MethodCall>),
 }
