@@ -18,6 +18,8 @@ pub(crate) const LOCK_BREAKERS_PER_ADDRESS: usize = 2;
 pub(crate) const LOCK_BREAKER_TIME: Duration = Duration::from_secs(5);
 /// Oneway calls of all connections, as a multiple of those of one.
 pub(crate) const ONEWAYS_IN_ALL: usize = 10;
+/// Bytes of a oneway call's arguments that take no memory of the budget: their number is limited.
+pub(crate) const SMALL_ONEWAY_BYTES: usize = 4 << 10;
 /// How long a large request waits for memory.
 pub(crate) const REQUEST_MEMORY_WAIT: Duration = Duration::from_secs(20);
 /// How long a large answer waits for memory, or a large request until it may arrive.

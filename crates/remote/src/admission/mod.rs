@@ -45,9 +45,9 @@ pub(crate) struct Admission {
     pub(crate) max_orphans: usize,
     /// Orphaned calls without a slot in the pool; their connections still have their descriptors.
     pub(crate) max_orphans_without_slot: usize,
-    /// Oneway calls that have not ended, by session.
-    pub(crate) oneways: Arc<Slots<u64>>,
-    /// Memory for the requests of oneway calls.
+    /// Oneway calls of all connections that have not ended. Each connection has its own slots, too.
+    pub(crate) oneways: Arc<Slots>,
+    /// Memory for the larger requests of oneway calls.
     pub(crate) oneway_memory: Arc<ByteBudget>,
     /// Memory for large requests that have not arrived completely.
     pub(crate) arriving: Arc<ByteBudget>,
@@ -80,7 +80,7 @@ impl Admission {
             max_orphans_without_slot: config
                 .connections
                 .map_or(usize::MAX, |all| all.saturating_sub(pool)),
-            oneways: Slots::new(oneways_in_all, config.oneways),
+            oneways: Slots::of(oneways_in_all),
             oneway_memory: ByteBudget::new(request_memory, wait),
             arriving: ByteBudget::new(request_memory, wait),
             requests: ByteBudget::new(request_memory, limits::REQUEST_MEMORY_WAIT),

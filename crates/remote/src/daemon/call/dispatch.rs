@@ -18,7 +18,7 @@ use crate::daemon::Shared;
 use crate::daemon::call::decode::{self, After, Decoded, Undecodable};
 use crate::daemon::call::describe;
 use crate::daemon::call::invocation::Invocation;
-use crate::daemon::call::oneway::{self, OnewayCall, RefusedOneways};
+use crate::daemon::call::oneway::{self, OnewayCall, Oneways};
 use crate::daemon::call::response::{Responder, Response};
 use crate::daemon::locks::lock_gate;
 use crate::frames::Frame;
@@ -31,7 +31,7 @@ pub(crate) struct Caller {
     pub(crate) client: ClientGone,
     /// The pool was full when it came.
     pub(crate) only_breaks_locks: bool,
-    pub(crate) oneways: RefusedOneways,
+    pub(crate) oneways: Oneways,
 }
 
 impl Caller {
@@ -40,7 +40,7 @@ impl Caller {
             session: Arc::clone(session),
             client: shared.admission.calls.client(),
             only_breaks_locks,
-            oneways: RefusedOneways::default(),
+            oneways: Oneways::default(),
         }
     }
 }

@@ -15,27 +15,32 @@ use tracing::{error, warn};
 use wire::exception::Exception;
 
 use crate::admission::byte_budget::Reservation;
-use crate::admission::slots::KeyedSlot;
+use crate::admission::limits::SMALL_ONEWAY_BYTES;
+use crate::admission::slots::{Slot, Slots};
 use crate::daemon::Shared;
 use crate::daemon::call::invocation::Invocation;
 use crate::daemon::catch_panic::{self, CallName};
 use crate::object::{Answer, CallResult};
 use crate::session::Session;
 
-/// Oneway calls of a connection that were refused since its last call with an answer.
+/// Oneway calls of a connection: those that have not ended, and those that were refused.
 #[derive(Debug, Default)]
-pub(crate) struct RefusedOneways {
-    count: usize,
+pub(crate) struct Oneways {
+    /// Made for the first call: most connections have none.
+    slots: Option<Arc<Slots>>,
+    /// Since the last call with an answer.
+    refused: usize,
 }
 
-/// The slot of a running oneway call, with the memory of its request.
+/// The slots of a running oneway call, with the memory of its request.
 #[derive(Debug)]
 pub(super) struct OnewaySlot {
-    _slot: KeyedSlot,
-    _memory: Reservation,
+    _of_connection: Slot,
+    _of_all: Slot,
+    _memory: Option<Reservation>,
 }
 
-impl RefusedOneways {
+impl Oneways {
     /// A slot for a call; `None`, and it is counted, if there are too many. Calls of an ended
     /// connection count until they have ended, too.
     pub(super) fn take_slot(
@@ -45,32 +50,36 @@ impl RefusedOneways {
         call: &Invocation,
     ) -> Option<OnewaySlot> {
         let admission = &shared.admission;
-        if let Some(slot) = admission.oneways.try_take_for(session.id)
-            && let Some(memory) = admission.oneway_memory.try_take(call.memory)
-        {
-            return Some(OnewaySlot { _slot: slot, _memory: memory });
-        }
+        let slots = self.slots.get_or_insert_with(|| Slots::of(shared.config.oneways));
+        let taken = slots.taken();
+        let slot = slots.try_take().and_then(|of_connection| {
+            let of_all = admission.oneways.try_take()?;
+            let memory = match call.memory > SMALL_ONEWAY_BYTES {
+                true => Some(admission.oneway_memory.try_take(call.memory)?),
+                false => None,
+            };
+            Some(OnewaySlot { _of_connection: of_connection, _of_all: of_all, _memory: memory })
+        });
         // Once for a flood: a line for each would wash everything else out of the log.
-        if self.count_refused() {
-            error!(peer = %session.peer, method = call.member,
-                waiting = admission.oneways.taken_by(&session.id),
+        if slot.is_none() && self.count_refused() {
+            error!(peer = %session.peer, method = call.member, waiting = taken,
                 of_all = admission.oneways.taken(),
                 "too many oneway calls: this one is refused, and those after it until there \
                  is room; the next call with an answer tells how many they were");
         }
-        None
+        slot
     }
 
     /// Counts a call that is not carried out; true for the first since the last call with an
     /// answer.
     pub(crate) fn count_refused(&mut self) -> bool {
-        self.count += 1;
-        self.count == 1
+        self.refused += 1;
+        self.refused == 1
     }
 
     /// The exception for the call that follows refused ones.
     pub(super) fn take_exception(&mut self, shared: &Shared) -> Option<Exception> {
-        let refused = take(&mut self.count);
+        let refused = take(&mut self.refused);
         let (admission, config) = (&shared.admission, &shared.config);
         (refused > 0).then(|| {
             Exception::daemon_error(format!(
