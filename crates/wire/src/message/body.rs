@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::error::{AnnotationError, FrameError, InflateError};
-use super::header::{Flags, Header};
+use super::{Flags, Header};
 use crate::limits::Limits;
 
 /// A message's annotations and payload.

@@ -6,7 +6,7 @@
 use flate2::{Compress, Compression, FlushCompress, Status};
 
 use super::error::{AnnotationError, FrameError};
-use super::header::{Flags, HEADER_LEN, Header, MessageType};
+use super::{Flags, HEADER_LEN, Header, MessageType};
 
 /// Largest payload, in bytes, that is never compressed, as in Pyro5.
 const MAX_UNCOMPRESSED_BYTES: usize = 100;
