@@ -6,7 +6,6 @@
 pub(crate) mod byte_budget;
 pub(crate) mod call_permit;
 pub(crate) mod limits;
-pub(crate) mod pool;
 pub(crate) mod request_memory;
 pub(crate) mod reserved_fds;
 pub(crate) mod slots;
@@ -17,7 +16,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use crate::admission::byte_budget::ByteBudget;
-use crate::admission::call_permit::CallPermits;
+use crate::admission::call_permit::{CallPermits, OrphanedCalls};
 use crate::admission::reserved_fds::ReservedFds;
 use crate::admission::slots::{EvictableSlot, Slots};
 use crate::config::{DaemonConfig, ServerType};
@@ -39,12 +38,7 @@ pub(crate) struct Admission {
     /// Connections beyond the pool, which only break locks: all others may wait for one.
     pub(crate) lock_breakers: Arc<Slots<Address>>,
     pub(crate) calls: CallPermits,
-    /// Running calls whose clients are gone, by object.
-    pub(crate) orphans: Arc<Slots<String>>,
-    /// Orphaned calls of one object; with as many it takes no further call.
-    pub(crate) max_orphans: usize,
-    /// Orphaned calls without a slot in the pool; their connections still have their descriptors.
-    pub(crate) max_orphans_without_slot: usize,
+    pub(crate) orphans: OrphanedCalls,
     /// Oneway calls of all connections that have not ended. Each connection has its own slots, too.
     pub(crate) oneways: Arc<Slots>,
     /// Memory for the larger requests of oneway calls.
@@ -61,9 +55,8 @@ pub(crate) struct Admission {
 
 impl Admission {
     pub(crate) fn new(config: &DaemonConfig) -> Self {
-        let pool = config.threadpool_size;
         let served = match config.server_type {
-            ServerType::Thread => Some(pool),
+            ServerType::Thread => Some(config.threadpool_size),
             ServerType::Multiplex => None,
         };
         let served = served.into_iter().chain(config.connections).min();
@@ -74,12 +67,8 @@ impl Admission {
             reserved_fds: ReservedFds::default(),
             pool: served.map(Slots::of),
             lock_breakers: Slots::new(limits::LOCK_BREAKERS, limits::LOCK_BREAKERS_PER_ADDRESS),
-            calls: CallPermits::new(config.server_type == ServerType::Multiplex),
-            orphans: Slots::new(usize::MAX, usize::MAX),
-            max_orphans: pool,
-            max_orphans_without_slot: config
-                .connections
-                .map_or(usize::MAX, |all| all.saturating_sub(pool)),
+            calls: CallPermits::new(config),
+            orphans: OrphanedCalls::new(config),
             oneways: Slots::of(oneways_in_all),
             oneway_memory: ByteBudget::new(request_memory, wait),
             arriving: ByteBudget::new(request_memory, wait),

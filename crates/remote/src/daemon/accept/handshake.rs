@@ -14,12 +14,12 @@ use wire::serializer::Serializer;
 use wire::value::{Dict, Value};
 
 use crate::admission::HandshakeSlot;
-use crate::admission::pool::PoolSlot;
+use crate::admission::call_permit::PoolSlot;
 use crate::config;
 use crate::daemon::Shared;
 use crate::daemon::call::{decode, describe};
 use crate::daemon::locks::methods::RELEASE;
-use crate::daemon::session::transport::Connection;
+use crate::daemon::session::connection::Connection;
 use crate::daemon::session::{AcceptedClient, Access, reject};
 use crate::daemon::validator::{Handshake, Welcome};
 use crate::frames::ReadError;

@@ -15,7 +15,7 @@ use tracing::{debug, info};
 use crate::admission::HandshakeSlot;
 use crate::daemon::Shared;
 use crate::daemon::accept::handshake;
-use crate::daemon::session::{self, transport::Connection};
+use crate::daemon::session::{self, connection::Connection};
 use crate::net::ClientStream;
 use crate::session::Peer;
 

@@ -11,7 +11,6 @@ use wire::message::Header;
 use wire::serializer::Serializer;
 
 use crate::admission::call_permit::ClientGone;
-use crate::admission::pool;
 use crate::admission::request_memory::{MemoryNeed, RequestPermit, release_freed};
 use crate::config;
 use crate::daemon::Shared;
@@ -161,7 +160,7 @@ fn find_object(
     // A oneway call keeps nobody waiting, and its client would not hear of it.
     if !context.is_oneway()
         && !is_about_lock
-        && let Err(refused) = pool::check_orphans(&shared.admission, &id)
+        && let Err(refused) = shared.admission.orphans.check(&id)
     {
         return Err((refused, id, member));
     }

@@ -16,7 +16,7 @@ use wire::message::Header;
 use crate::admission::byte_budget::ByteBudget;
 use crate::daemon::Shared;
 use crate::daemon::call::response::Response;
-use crate::daemon::session::transport::Connection;
+use crate::daemon::session::connection::Connection;
 use crate::frames::ReadError;
 use crate::object::AnswerMemory;
 use crate::serialized::{Behind, Sending};

@@ -3,10 +3,9 @@
 //! Reads a request whole, reserves memory for a large one, has it carried out by [`dispatch`], and
 //! sends the answer. The meaning of requests is not known here.
 
+pub(crate) mod connection;
 mod large_transfer;
 pub(crate) mod reject;
-pub(crate) mod transport;
-pub(crate) mod watchdog;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,8 +16,8 @@ use tracing::{debug, warn};
 use wire::message::{Flags, FrameError, FrameWriter, Header, MessageType};
 
 use crate::admission::HandshakeSlot;
+use crate::admission::call_permit::PoolSlot;
 use crate::admission::limits::LOCK_BREAKER_TIME;
-use crate::admission::pool::PoolSlot;
 use crate::admission::request_memory::{MemoryNeed, RequestPermit, SMALL_REQUEST_BYTES};
 use crate::blocking::{poll_blocking_if, run_blocking_if};
 use crate::config::{DaemonConfig, ServerType};
@@ -27,9 +26,8 @@ use crate::daemon::call::decode::{self, After};
 use crate::daemon::call::dispatch::{self, Caller};
 use crate::daemon::call::response::Response;
 use crate::daemon::locks::safe_state;
+use crate::daemon::session::connection::{ClientWatch, Connection, IDLE, IdleTimer};
 use crate::daemon::session::large_transfer::SMALL_ANSWER_BYTES;
-use crate::daemon::session::transport::Connection;
-use crate::daemon::session::watchdog::{ClientWatch, IDLE, IdleTimer};
 use crate::frames::{ReadError, ReadTimeouts};
 use crate::net::ClientStream;
 use crate::session::Session;

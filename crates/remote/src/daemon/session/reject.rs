@@ -13,7 +13,7 @@ use wire::message::{Annotations, Flags, FrameError, FrameWriter, HEADER_LEN, Hea
 use wire::serializer::Serializer;
 
 use crate::daemon::call::decode;
-use crate::daemon::session::transport::Connection;
+use crate::daemon::session::connection::Connection;
 
 /// How long the bytes that a rejected peer still sends are read, so that it reads the answer.
 const DRAIN_TIME: Duration = Duration::from_secs(1);

@@ -1,0 +1,209 @@
+//! One connection: its stream and buffers, and the timer that finds it idle and its client gone.
+//!
+//! Reads the next header, sends what has been written, and looks for the client's end while a
+//! request is carried out. The meaning of requests is not known here.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, Sleep};
+use tracing::debug;
+use wire::Limits;
+use wire::message::Header;
+
+use crate::admission::call_permit::{ClientGone, PoolSlot};
+use crate::daemon::Shared;
+use crate::frames::{FrameReader, ReadError};
+use crate::net::ClientStream;
+use crate::session::Session;
+
+/// Bytes of an answer buffer that is kept for the next answer; a larger one is freed.
+const KEPT_BUFFER_BYTES: usize = 256 * 1024;
+
+/// A connection without a request for this long, or for twice as long, keeps no buffers.
+pub(crate) const IDLE: Duration = Duration::from_secs(1);
+
+/// A connection's stream with its buffers.
+pub(crate) struct Connection<S> {
+    pub(crate) stream: S,
+    pub(crate) reader: FrameReader,
+    /// The answer that is being written; kept from one to the next.
+    pub(crate) out: Vec<u8>,
+}
+
+impl<S> Connection<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Connection { stream, reader: FrameReader::default(), out: Vec::new() }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Connection<S> {
+    /// The next request's header. Cancel safe.
+    pub(super) async fn next(
+        &mut self,
+        limits: &Limits,
+        idle: &mut IdleTimer<'_>,
+    ) -> Result<Option<Header>, ReadError> {
+        loop {
+            tokio::select! {
+                biased;
+                header = self.reader.read_header(&mut self.stream, limits) => {
+                    idle.reset();
+                    return header;
+                }
+                () = idle.elapsed() => {
+                    self.reader.free_buffer();
+                    self.out = Vec::new();
+                }
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Connection<S> {
+    /// Sends what `out` holds. As in Pyro5, a peer's time is for each part that it takes: a large
+    /// answer over a slow line may take longer than a peer may be silent.
+    pub(crate) async fn send(&mut self) -> std::io::Result<()> {
+        let Connection { stream, reader, out } = self;
+        match reader.timeouts.within_message {
+            None => {
+                stream.write_all(out).await?;
+                stream.flush().await?;
+            }
+            Some(limit) => {
+                let timed_out = |_| std::io::ErrorKind::TimedOut;
+                let mut left = out.as_slice();
+                while !left.is_empty() {
+                    let writing = stream.write(left);
+                    match tokio::time::timeout(limit, writing).await.map_err(timed_out)?? {
+                        0 => return Err(std::io::ErrorKind::WriteZero.into()),
+                        written => left = left.get(written..).unwrap_or_default(),
+                    }
+                }
+                tokio::time::timeout(limit, stream.flush()).await.map_err(timed_out)??;
+            }
+        }
+        self.out.clear();
+        if self.out.capacity() > KEPT_BUFFER_BYTES {
+            self.out = Vec::new();
+        }
+        Ok(())
+    }
+}
+
+/// Finds connections that have been idle for a while. Its timer is not set anew for each request:
+/// that costs more than everything else that is done for one.
+pub(crate) struct IdleTimer<'a> {
+    sleep: Pin<&'a mut Sleep>,
+    activity: Activity,
+}
+
+#[derive(PartialEq, Eq)]
+enum Activity {
+    /// There was a request since the timer was set.
+    Busy,
+    /// There was no request since.
+    Quiet,
+    /// The timer has elapsed and is not set.
+    Idle,
+}
+
+impl<'a> IdleTimer<'a> {
+    /// With a timer that is set to [`IDLE`] from now.
+    pub(crate) fn new(sleep: Pin<&'a mut Sleep>) -> Self {
+        IdleTimer { sleep, activity: Activity::Busy }
+    }
+
+    /// Resolves when the connection has been idle for a while; once, until [`reset`](Self::reset).
+    /// Cancel safe.
+    pub(crate) async fn elapsed(&mut self) {
+        loop {
+            match self.activity {
+                Activity::Idle => std::future::pending().await,
+                Activity::Busy | Activity::Quiet => self.sleep.as_mut().await,
+            }
+            if self.activity == Activity::Quiet {
+                self.activity = Activity::Idle;
+                return;
+            }
+            self.activity = Activity::Quiet;
+            self.sleep.as_mut().reset(Instant::now() + IDLE);
+        }
+    }
+
+    /// A request has come, or has been answered.
+    pub(crate) fn reset(&mut self) {
+        if self.activity == Activity::Idle {
+            self.sleep.as_mut().reset(Instant::now() + IDLE);
+        }
+        self.activity = Activity::Busy;
+    }
+}
+
+/// Looks for the client's end while its request is carried out: nothing is read meanwhile.
+pub(crate) struct ClientWatch<'a, S> {
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) session: &'a Arc<Session>,
+    pub(crate) stream: &'a S,
+    pub(crate) client: ClientGone,
+}
+
+impl<S: ClientStream> ClientWatch<'_, S> {
+    /// Waits for what a request needs before it can be read; meanwhile a client that is gone loses
+    /// its locks.
+    pub(crate) async fn while_waiting<T>(self, waiting: impl Future<Output = T>) -> T {
+        let ClientWatch { shared, session, stream, .. } = self;
+        let mut waiting = pin!(waiting);
+        if shared.locks.any() {
+            tokio::select! {
+                biased;
+                done = &mut waiting => return done,
+                () = stream.wait_closed() => shared.locks.disconnect(session.id),
+            }
+        }
+        waiting.await
+    }
+
+    /// Waits for an answer. In a daemon with locks the client's end is looked for from the
+    /// beginning: no lock may outlive its owner for as long as a call runs. Elsewhere only the slot
+    /// in the pool is at stake, and short calls are not to pay for it.
+    ///
+    /// A client that has only closed its own direction is as good as gone; it gets its answer, if
+    /// it is there to take it.
+    pub(crate) async fn while_answering<T>(
+        self,
+        mut answering: Pin<&mut impl Future<Output = T>>,
+        idle: &mut IdleTimer<'_>,
+        slot: &mut PoolSlot,
+    ) -> T {
+        let ClientWatch { shared, session, stream, client } = self;
+        if !shared.locks.any() {
+            tokio::select! {
+                biased;
+                response = &mut answering => return response,
+                () = idle.elapsed() => {}
+            }
+        }
+        let response = tokio::select! {
+            biased;
+            response = &mut answering => Some(response),
+            () = stream.wait_closed() => None,
+        };
+        let response = match response {
+            Some(response) => response,
+            None => {
+                debug!(daemon = %shared.config.name, session = session.id, peer = %session.peer,
+                    "the client has gone during a call");
+                shared.locks.disconnect(session.id);
+                client.report();
+                slot.orphan(&shared.admission.orphans, &session.object);
+                // The call goes on, and its session with it.
+                answering.await
+            }
+        };
+        idle.reset();
+        response
+    }
+}
