@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::files;
+use crate::log::drop_queue::Flush;
 use crate::log::lock_log;
 use crate::paths::LockFiles;
 
@@ -39,7 +40,7 @@ pub(super) fn begin_log(
     config: &lab_config::Daemon,
     files: &LockFiles,
     first_epoch: u64,
-) -> Option<lock_log::Flush> {
+) -> Option<Flush<lock_log::Line>> {
     if config.class == DaemonClass::Plain {
         return None;
     }

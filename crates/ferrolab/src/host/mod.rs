@@ -134,9 +134,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     tasks.close();
     tasks.wait().await;
     workers.stop().await;
-    if let Some(log) = lock_log {
-        log.wait();
-    }
+    drop(lock_log);
     Ok(())
 }
 

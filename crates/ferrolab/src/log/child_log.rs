@@ -5,12 +5,11 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::log::drop_queue::DropQueue;
+use crate::log::drop_queue::{DropQueue, Flush};
 
 /// Bytes that may wait for a supervisor that does not read, besides the pipe (64 KiB) and the batch
 /// that the thread is writing (at most as many again).
@@ -26,23 +25,18 @@ pub(crate) struct ChildLog {
     lines: Arc<DropQueue<Vec<u8>>>,
 }
 
-/// Guard that waits on drop until all lines are written, up to [`LAST_WORDS`].
-#[derive(Debug)]
-pub(crate) struct Flush(ChildLog);
-
 impl ChildLog {
     /// Starts the thread that writes lines to `out`.
     ///
     /// # Errors
     /// No thread can be started.
-    pub(crate) fn start(out: impl Write + Send + 'static) -> io::Result<(ChildLog, Flush)> {
-        let lines = Arc::new(DropQueue::weighing(BACKLOG, |line: &Vec<u8>| line.len()));
-        thread::Builder::new().name("log".into()).spawn({
-            let lines = Arc::clone(&lines);
-            move || write_lines(out, &lines)
-        })?;
-        let log = ChildLog { lines };
-        Ok((log.clone(), Flush(log)))
+    pub(crate) fn start(
+        out: impl Write + Send + 'static,
+    ) -> io::Result<(ChildLog, Flush<Vec<u8>>)> {
+        let lines = DropQueue::weighing(BACKLOG, |line: &Vec<u8>| line.len())
+            .start("log", move |lines| write_lines(out, lines))?;
+        let flush = Flush { queue: Arc::clone(&lines), longest: LAST_WORDS };
+        Ok((ChildLog { lines }, flush))
     }
 
     pub(crate) fn write(&self, line: &[u8]) {
@@ -61,7 +55,6 @@ fn write_lines(mut out: impl Write, lines: &DropQueue<Vec<u8>>) {
         }
         let _ = out.flush();
     }
-    lines.set_over();
 }
 
 fn lost(count: u64) -> String {
@@ -75,16 +68,10 @@ fn lost(count: u64) -> String {
     format!("{line}\n")
 }
 
-impl Drop for Flush {
-    fn drop(&mut self) {
-        self.0.lines.close();
-        self.0.lines.wait_until_over(LAST_WORDS);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader, pipe};
+    use std::thread;
     use std::time::Instant;
 
     use super::*;

@@ -5,7 +5,9 @@
 //! `std::sync::mpsc::sync_channel` allocates the slots of all items at once.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 /// Queue with one reader.
@@ -27,6 +29,23 @@ struct State<T> {
     is_closed: bool,
     /// The reader has processed all items.
     is_over: bool,
+}
+
+/// Guard that closes a queue on drop, and waits for its reader: for the end of a process.
+#[derive(Debug)]
+pub(crate) struct Flush<T> {
+    pub(crate) queue: Arc<DropQueue<T>>,
+    /// The longest wait.
+    pub(crate) longest: Duration,
+}
+
+impl<T> Drop for Flush<T> {
+    fn drop(&mut self) {
+        self.queue.close();
+        if !self.queue.wait_until_over(self.longest) {
+            tracing::warn!("the end of a log is lost: it is not written in time");
+        }
+    }
 }
 
 /// Items in their order, and how many were dropped.
@@ -89,14 +108,30 @@ impl<T> DropQueue<T> {
         self.news.notify_all();
     }
 
-    /// Announces that the reader has processed all items.
-    pub(crate) fn set_over(&self) {
-        self.state().is_over = true;
-        self.news.notify_all();
+    /// Starts the thread `name`, which reads the queue until it is closed and empty.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub(crate) fn start(
+        self,
+        name: &str,
+        read: impl FnOnce(&Self) + Send + 'static,
+    ) -> io::Result<Arc<Self>>
+    where
+        T: Send + 'static,
+    {
+        let queue = Arc::new(self);
+        let reader = Arc::clone(&queue);
+        thread::Builder::new().name(name.into()).spawn(move || {
+            read(&reader);
+            reader.state().is_over = true;
+            reader.news.notify_all();
+        })?;
+        Ok(queue)
     }
 
     /// Waits until the reader has processed all items; false after `longest`.
-    pub(crate) fn wait_until_over(&self, longest: Duration) -> bool {
+    fn wait_until_over(&self, longest: Duration) -> bool {
         let is_at_work = |state: &mut State<T>| !state.is_over;
         let waited = self.news.wait_timeout_while(self.state(), longest, is_at_work);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -110,6 +145,8 @@ impl<T> DropQueue<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
 
     const SOON: Duration = Duration::from_millis(1);
@@ -141,15 +178,19 @@ mod tests {
 
     #[test]
     fn what_is_there_when_it_closes_is_done_first() {
-        let queue = DropQueue::new(1);
+        let (begin, begun) = mpsc::channel();
+        let read = move |queue: &DropQueue<u8>| {
+            begun.recv().unwrap();
+            let batch = queue.take(SOON).unwrap();
+            assert_eq!((batch.items.len(), batch.lost), (1, 1));
+            assert!(queue.take(SOON).is_none());
+        };
+        let queue = DropQueue::new(1).start("reader", read).unwrap();
         queue.push(1, false);
         queue.push(2, false);
         queue.close();
         assert!(!queue.wait_until_over(SOON));
-        let batch = queue.take(SOON).unwrap();
-        assert_eq!((batch.items.len(), batch.lost), (1, 1));
-        assert!(queue.take(SOON).is_none());
-        queue.set_over();
-        assert!(queue.wait_until_over(SOON));
+        begin.send(()).unwrap();
+        assert!(queue.wait_until_over(Duration::MAX));
     }
 }

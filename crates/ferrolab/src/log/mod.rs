@@ -5,7 +5,7 @@
 //! interpreter's complaint) is wrapped, not lost.
 
 mod child_log;
-mod drop_queue;
+pub(crate) mod drop_queue;
 pub(crate) mod host_warnings;
 pub(crate) mod lock_log;
 pub(crate) mod query;
@@ -15,15 +15,14 @@ pub(crate) mod sanitize;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::log::child_log::{ChildLog, Flush};
-use crate::log::drop_queue::DropQueue;
+use crate::log::child_log::ChildLog;
+use crate::log::drop_queue::{DropQueue, Flush};
 use crate::log::host_warnings::Troubles;
 use crate::log::query::{Line, Snapshot};
 use crate::log::rotation::Rotated;
@@ -54,7 +53,7 @@ pub(crate) struct LogFile {
 }
 
 /// Sets up logging for a child: JSON lines on standard error. To be kept until its end.
-pub(crate) fn init_child() -> Option<Flush> {
+pub(crate) fn init_child() -> Option<Flush<Vec<u8>>> {
     match ChildLog::start(io::stderr()) {
         Ok((log, flush)) => {
             subscriber(move |line| log.write(line));
@@ -105,13 +104,9 @@ impl LogFile {
     /// # Errors
     /// No thread can be started.
     pub(crate) fn open(path: &Path, echo: bool, troubles: Troubles) -> io::Result<Self> {
-        let lines = Arc::new(DropQueue::new(BACKLOG));
         let writer = Writer::new(path.to_path_buf(), troubles);
-        thread::Builder::new().name("log".into()).spawn({
-            let lines = Arc::clone(&lines);
-            move || write_lines(writer, &lines, echo)
-        })?;
-        Ok(LogFile { lines })
+        let write = move |lines: &DropQueue<_>| write_lines(writer, lines, echo);
+        Ok(LogFile { lines: DropQueue::new(BACKLOG).start("log", write)? })
     }
 
     /// A sink for what children print.

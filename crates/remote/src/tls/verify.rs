@@ -75,6 +75,47 @@ impl Verifier {
     }
 }
 
+/// The methods that both of rustls' traits have.
+macro_rules! verify_handshake_signatures {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            let algorithms = &self.provider.signature_verification_algorithms;
+            let verified = verify_tls12_signature(message, cert, signature, algorithms);
+            or_without_webpki(verified, cert, |certificate| {
+                let of_scheme =
+                    algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signature.scheme);
+                let verified = of_scheme.flat_map(|(_, algorithms)| *algorithms).any(|algorithm| {
+                    certificate.has_signed(*algorithm, message, signature.signature())
+                });
+                verified.then(HandshakeSignatureValid::assertion)
+            })
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            let algorithms = &self.provider.signature_verification_algorithms;
+            let verified = verify_tls13_signature(message, cert, signature, algorithms);
+            or_without_webpki(verified, cert, |certificate| {
+                let key = SubjectPublicKeyInfoDer::from(certificate.public_key()?);
+                verify_tls13_signature_with_raw_key(message, &key, signature, algorithms).ok()
+            })
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.provider.signature_verification_algorithms.supported_schemes()
+        }
+    };
+}
+
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
@@ -112,41 +153,7 @@ impl ServerCertVerifier for Verifier {
         named.map(|()| ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        let verified = verify_tls12_signature(message, cert, signature, algorithms);
-        or_without_webpki(verified, cert, |certificate| {
-            let of_scheme =
-                algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signature.scheme);
-            let verified = of_scheme.flat_map(|(_, algorithms)| *algorithms).any(|algorithm| {
-                certificate.has_signed(*algorithm, message, signature.signature())
-            });
-            verified.then(HandshakeSignatureValid::assertion)
-        })
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        let verified = verify_tls13_signature(message, cert, signature, algorithms);
-        or_without_webpki(verified, cert, |certificate| {
-            let key = SubjectPublicKeyInfoDer::from(certificate.public_key()?);
-            verify_tls13_signature_with_raw_key(message, &key, signature, algorithms).ok()
-        })
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
+    verify_handshake_signatures!();
 }
 
 impl ClientCertVerifier for Verifier {
@@ -174,27 +181,7 @@ impl ClientCertVerifier for Verifier {
         }
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        ServerCertVerifier::verify_tls12_signature(self, message, cert, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        ServerCertVerifier::verify_tls13_signature(self, message, cert, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        ServerCertVerifier::supported_verify_schemes(self)
-    }
+    verify_handshake_signatures!();
 }
 
 /// webpki's verdict on a handshake's signature, or ours where webpki cannot read the certificate.

@@ -13,7 +13,6 @@ mod writer;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use remote::{LockLog, LockRecord};
@@ -23,7 +22,7 @@ pub(crate) use line::Line;
 use line::{PREFIX, SUFFIX};
 use writer::Writer;
 
-use crate::log::drop_queue::DropQueue;
+use crate::log::drop_queue::{DropQueue, Flush};
 
 /// Lines that may wait for a slow disk; further ones are dropped and counted.
 const BACKLOG: usize = 100_000;
@@ -39,14 +38,12 @@ pub(crate) fn file(log_dir: &Path, daemon: &str) -> PathBuf {
 ///
 /// # Errors
 /// No thread can be started.
-pub(crate) fn open(path: &Path, daemon: &str, first: u64) -> io::Result<(LockLog, Flush)> {
-    let lines = Arc::new(DropQueue::new(BACKLOG));
+pub(crate) fn open(path: &Path, daemon: &str, first: u64) -> io::Result<(LockLog, Flush<Line>)> {
     let daemon = daemon.to_owned();
-    lines.push(Line { event: "started".into(), ..Line::now(&daemon) }, true);
     let writer = Writer::new(path, &daemon, first);
-    let flush = Flush(Arc::clone(&lines));
-    let queue = Arc::clone(&lines);
-    thread::Builder::new().name("lock-log".into()).spawn(move || writer.run(&queue))?;
+    let lines = DropQueue::new(BACKLOG).start("lock-log", move |lines| writer.run(lines))?;
+    lines.push(Line { event: "started".into(), ..Line::now(&daemon) }, true);
+    let flush = Flush { queue: Arc::clone(&lines), longest: FLUSHING };
     let sender = Sender(lines);
     // Never waits: a lock must not hang on a disk.
     let log = move |service: &str, record: &LockRecord| {
@@ -63,19 +60,6 @@ struct Sender(Arc<DropQueue<Line>>);
 impl Drop for Sender {
     fn drop(&mut self) {
         self.0.close();
-    }
-}
-
-/// Waits for the disk, when the process is about to end.
-pub(crate) struct Flush(Arc<DropQueue<Line>>);
-
-impl Flush {
-    /// Ends the log; returns when everything is written, or the disk does not keep up at all.
-    pub(crate) fn wait(&self) {
-        self.0.close();
-        if !self.0.wait_until_over(FLUSHING) {
-            tracing::warn!("the disk does not keep up, and the end of the lock log is lost");
-        }
     }
 }
 
@@ -99,7 +83,7 @@ mod tests {
         ] {
             log("lab.x", &LockRecord { event, party: party.clone(), epoch: Some(7), held });
         }
-        flush.wait();
+        drop(flush);
         let lines = read(folder.path()).unwrap();
         let events: Vec<&str> = lines.iter().map(|line| line.event.as_str()).collect();
         assert_eq!(events, ["started", "granted", "broken"]);
@@ -120,7 +104,7 @@ mod tests {
                 &LockRecord { event, party: party("eve"), epoch: Some(epoch), held: None },
             );
         }
-        flush.wait();
+        drop(flush);
         let lines = read(folder.path()).unwrap();
         let count = |event: &str| lines.iter().filter(|line| line.event == event).count();
         assert_eq!(count("broken"), 500);
@@ -143,7 +127,7 @@ mod tests {
             let (event, party) = (LockEvent::Granted, party("flood"));
             log("lab.x", &LockRecord { event, party, epoch: Some(epoch), held: None });
         }
-        flush.wait();
+        drop(flush);
         let lines = read(folder.path()).unwrap();
         let told = lines.last().unwrap();
         assert_eq!(told.user, "flood at 127.0.0.1");

@@ -77,7 +77,6 @@ impl Writer {
             }
         }
         self.tell_left_out();
-        lines.set_over();
     }
 
     fn add(&mut self, line: Line) {
