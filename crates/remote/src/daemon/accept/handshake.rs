@@ -116,8 +116,19 @@ async fn let_in(
     let access = take_slot(shared, &object, peer)?;
     let mut welcome = Dict::with_capacity(2);
     welcome.insert("handshake", response);
-    welcome.insert("meta", metadata);
+    welcome.insert("meta", announce_ferrolab(metadata));
     Ok(LetIn { welcome: Value::Dict(welcome), annotations, access, object, handshake: data })
+}
+
+/// The metadata with the key `ferrolab`: our client then knows which values and locks the daemon
+/// understands. Pyro5's client ignores further keys.
+fn announce_ferrolab(mut metadata: Value) -> Value {
+    if let Value::Dict(metadata) = &mut metadata {
+        let mut announcement = Dict::with_capacity(1);
+        announcement.insert("version", env!("CARGO_PKG_VERSION"));
+        metadata.insert("ferrolab", announcement);
+    }
+    metadata
 }
 
 /// Takes a slot in the pool; or one beyond it, for a client that can break locks there.

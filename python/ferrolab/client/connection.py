@@ -1,0 +1,274 @@
+"""One blocking connection to a daemon: the handshake, and a request with its answer at a time.
+
+A connection that has failed in any way is closed: what still arrives on it could be taken for the
+answer to a later call. `busy` is held by the thread that uses it.
+"""
+
+import json
+import threading
+from time import monotonic
+
+from . import message, serializers, transport
+from .class_dict import revive
+from .errors import (
+    NOT_STARTED,
+    RAN,
+    CommunicationError,
+    ConnectionClosedError,
+    MessageTooLargeError,
+    ProtocolError,
+    PyroError,
+    TimeoutError,
+)
+from .members import Members
+
+DAEMON = "Pyro.Daemon"
+# Bytes of one read: holds most answers whole.
+_READ_BYTES = 16 << 10
+# Bytes of memory for a large answer before any of it has arrived.
+_FIRST_BYTES = 1 << 20
+# Requests of this many bytes are sent without being copied to their header.
+_LARGE_BYTES = 64 << 10
+# Seconds without a call after which the next one first looks whether the server is still there.
+_IDLE = 0.05
+
+_header = message.header
+_read_header = message.read_header
+_RESULT, _INVOKE = message.RESULT, message.INVOKE
+_HEADER_BYTES = message.HEADER_BYTES
+
+
+class Connection:
+    """A connection to the object of a URI, after its handshake."""
+
+    def __init__(self, uri, settings):
+        self.uri = uri
+        self.settings = settings
+        self.busy = threading.Lock()
+        self.seq = 0
+        self.closed = False
+        # A connection for one call only, beside the thread's own.
+        self.spare = False
+        # Streams that were dropped without being read to their end; closed before the next call.
+        self.dropped_streams = []
+        self.used_at = monotonic()
+        self._limit = message.MAX_HANDSHAKE_BYTES
+        self._armed = None
+        timeout = settings.connect_timeout
+        deadline = None if timeout is None else self.used_at + timeout
+        self.sock, self.trusted = transport.open_socket(uri, timeout, settings.tls)
+        try:
+            self._shake_hands(deadline)
+        except BaseException:
+            self.close()
+            raise
+        self._limit = settings.max_message
+        self._arm(None)
+
+    def _shake_hands(self, deadline):
+        hello = {"handshake": self.settings.handshake, "object": self.uri.object}
+        payload = json.dumps(hello).encode("utf-8")
+        self._arm(None if deadline is None else max(deadline - monotonic(), 0.001))
+        expected = (message.CONNECT_OK, message.CONNECT_FAIL)
+        try:
+            self.sock.sendall(_header(message.CONNECT, serializers.JSON, 0, 0, len(payload)) + payload)
+            kind, flags, number, _, payload = self._receive(expected, 0, deadline)
+        except PyroError:
+            raise
+        except OSError as error:
+            raise self._failure(error, NOT_STARTED) from error
+        except CommunicationError as error:
+            error.outcome = NOT_STARTED
+            raise
+        answer = serializers.decode(number, payload, False)
+        if kind == message.CONNECT_FAIL:
+            reason = answer if isinstance(answer, str) else repr(answer)
+            raise CommunicationError(
+                "{} refuses the connection: {}".format(self.uri.location, reason), outcome=NOT_STARTED
+            )
+        self.members = Members.from_handshake(answer)
+        self.serializer = serializers.choose(self.settings.serializer, self.members.ferrolab)
+        self.dumps = serializers.encoder(self.serializer)
+
+    def call(self, object_id, method, args, kwargs, flags=0, timeout=None):
+        """The result of a call, or its exception; `args` are plain data."""
+        payload = self.dumps(object_id, method, args, kwargs)
+        if self.dropped_streams:
+            self.close_dropped_streams()
+        answer = self.request(payload, flags, timeout)
+        if answer is None:
+            return None
+        flags, number, notes, payload = answer
+        if flags & message.ITEM_STREAM:
+            # Flagged as an exception too, for clients that know no streams.
+            return StreamId(message.read_annotations(notes).get("STRM", b""))
+        if number == 2 and self.trusted:
+            value = serializers.decode(2, payload, True)
+        else:
+            value = serializers.decode(number, payload, False)
+        if b"__class__" in payload or b"base64" in payload:
+            value = revive(value, self.settings.make_proxy)
+        if flags & message.EXCEPTION:
+            if isinstance(value, BaseException):
+                raise value
+            raise ProtocolError("the server sent an exception that is none: {!r}".format(value), outcome=RAN)
+        return value
+
+    def request(self, payload, flags, timeout):
+        """Sends a call; its answer as flags, serializer, annotations and payload.
+
+        None for a oneway call. Any failure closes the connection.
+        """
+        self.seq = seq = (self.seq + 1) & 0xFFFF
+        head = _header(_INVOKE, self.serializer, flags, seq, len(payload))
+        try:
+            if timeout != self._armed:
+                self._arm(timeout)
+            deadline = None if timeout is None else monotonic() + timeout
+            if len(payload) < _LARGE_BYTES:
+                self.sock.sendall(head + payload)
+            else:
+                self._send_large(head, payload, deadline)
+        except OSError as error:
+            self.close()
+            raise self._failure(error, NOT_STARTED) from error
+        except BaseException:
+            self.close()
+            raise
+        if flags & message.ONEWAY:
+            return None
+        try:
+            _, flags, number, notes, payload = self._receive(_RESULT, seq, deadline)
+        except MessageTooLargeError as error:
+            self.close()
+            error.outcome = RAN
+            raise
+        except PyroError:
+            self.close()
+            raise
+        except OSError as error:
+            self.close()
+            raise self._failure(error, None) from error
+        except BaseException:
+            # An interrupted receive: the answer would be the next call's.
+            self.close()
+            raise
+        return flags, number, notes, payload
+
+    def ping(self, timeout):
+        """Asks the server for a sign of life."""
+        self.seq = seq = (self.seq + 1) & 0xFFFF
+        try:
+            self._arm(timeout)
+            self.sock.sendall(_header(message.PING, message.PING_SERIALIZER, 0, seq, 4) + b"ping")
+            self._receive(message.PING, seq, monotonic() + timeout)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError) and not isinstance(error, PyroError):
+                raise self._failure(error, NOT_STARTED) from error
+            raise
+
+    def is_stale(self):
+        """Whether the server has closed the connection while nobody used it."""
+        if self.closed:
+            return True
+        now = monotonic()
+        if now - self.used_at < _IDLE:
+            self.used_at = now
+            return False
+        self.used_at = now
+        return transport.is_closed(self.sock)
+
+    def close_dropped_streams(self):
+        """Has the server close the streams that nobody reads any longer."""
+        while self.dropped_streams:
+            stream = self.dropped_streams.pop()
+            payload = self.dumps(DAEMON, "close_stream", (stream,), {})
+            self.request(payload, message.ONEWAY, self.settings.connect_timeout)
+
+    def close(self):
+        """Ends the connection; safe from any thread."""
+        self.closed = True
+        try:
+            self.sock.close()
+        except (OSError, AttributeError):
+            pass
+
+    def _arm(self, timeout):
+        transport.set_timeout(self.sock, timeout)
+        self._armed = timeout
+
+    def _send_large(self, head, payload, deadline):
+        for part in (head, payload):
+            with memoryview(part) as view:
+                sent = 0
+                while sent < len(view):
+                    sent += self.sock.send(view[sent : sent + (1 << 20)])
+                    if deadline is not None and sent < len(view):
+                        self._arm(self._left(deadline))
+
+    def _receive(self, kind, seq, deadline):
+        data = self.sock.recv(_READ_BYTES)
+        if len(data) < _HEADER_BYTES:
+            data = self._complete(data, _HEADER_BYTES, deadline)
+        kind, flags, number, notes, size = _read_header(data, kind, seq, self._limit)
+        total = _HEADER_BYTES + notes + size
+        if len(data) < total:
+            data = self._complete(data, total, deadline)
+        elif len(data) > total:
+            raise ProtocolError("the server sent more than the answer to one call")
+        if notes:
+            at = _HEADER_BYTES + notes
+            notes, payload = data[_HEADER_BYTES:at], data[at:]
+        else:
+            notes, payload = b"", data[_HEADER_BYTES:]
+        if flags & message.COMPRESSED:
+            payload = message.inflate(payload, self._limit)
+        return kind, flags, number, notes, payload
+
+    def _complete(self, data, total, deadline):
+        """`data` and the bytes after it, `total` in all; memory grows with what has arrived."""
+        buffer = bytearray(data)
+        filled = len(buffer)
+        if not filled:
+            raise self._closed_error(total)
+        while filled < total:
+            if filled == len(buffer):
+                buffer.extend(bytes(min(total - filled, max(filled, _FIRST_BYTES))))
+            if deadline is not None:
+                self._arm(self._left(deadline))
+            with memoryview(buffer) as view:
+                count = self.sock.recv_into(view[filled:])
+            if not count:
+                raise self._closed_error(total)
+            filled += count
+        return buffer
+
+    def _closed_error(self, total):
+        return ConnectionClosedError(
+            "{} closed the connection before its answer; the call may have run".format(self.uri)
+        )
+
+    def _left(self, deadline):
+        left = deadline - monotonic()
+        if left <= 0:
+            raise BlockingIOError("the time is up")
+        return left
+
+    def _failure(self, error, outcome):
+        """The error of a failed send (`not started`) or receive (the outcome is unknown)."""
+        what = (
+            "the service has not seen the call" if outcome == NOT_STARTED else "the call may have run"
+        )
+        if isinstance(error, (BlockingIOError, transport.socket.timeout)):
+            text = "no answer from {} in time; {}".format(self.uri, what)
+            return TimeoutError(text, outcome=outcome)
+        text = "the connection to {} failed ({}); {}".format(self.uri, error.strerror or error, what)
+        return ConnectionClosedError(text, outcome=outcome)
+
+
+class StreamId(str):
+    """The id of an item stream, as a server announces it."""
+
+    def __new__(cls, data):
+        return super().__new__(cls, bytes(data).decode("ascii", "replace"))

@@ -1,0 +1,112 @@
+"""Nameservers: where names become addresses."""
+
+import os
+import socket
+
+from .errors import NOT_STARTED, CommunicationError, NamingError
+from .uri import URI
+
+NAMESERVER = "Pyro.NameServer"
+DEFAULT_PORT = 9090
+# The port on which nameservers answer searches, and the words of a search.
+_BROADCAST_PORT = 9091
+_SEARCH = b"GET_NSURI"
+# Seconds that a search waits for an answer.
+_SEARCH_TIMEOUT = 0.7
+_SEARCHES = 3
+# Bytes of an answer to a search.
+_MAX_ANSWER = 4096
+
+
+def locate_ns(host="", port=None, broadcast=True, **settings):
+    """A proxy of a nameserver: at `host` and `port`, or found on this machine or by a search.
+
+    The environment variables PYRO_NS_HOST and PYRO_NS_PORT say where to look without arguments.
+    """
+    from .proxy import Proxy
+
+    uri = find_nameserver(str(host or ""), port, broadcast)
+    proxy = Proxy(uri, **settings)
+    try:
+        proxy._pyroBind()
+    except CommunicationError as error:
+        raise NamingError("no nameserver answers at {}: {}".format(uri.location, error)) from error
+    return proxy
+
+
+def find_nameserver(host="", port=None, broadcast=True):
+    """The URI of a nameserver."""
+    told = os.environ.get("PYRO_NS_PORT", "")
+    port = port or (int(told) if told.isdigit() else DEFAULT_PORT)
+    if host.startswith("./u:"):
+        return URI("PYRO:{}@{}".format(NAMESERVER, host))
+    if not host:
+        host = os.environ.get("PYRO_NS_HOST", "")
+        if not host:
+            if _listens("localhost", port):
+                return _uri("localhost", port)
+            found = _search() if broadcast else None
+            if found is not None:
+                return found
+            raise NamingError(
+                "no nameserver on this machine (port {}){}; say where it is: host and port".format(
+                    port, ", and none has answered a search of the network" if broadcast else ""
+                )
+            )
+    return _uri(host, port)
+
+
+def _uri(host, port):
+    return URI("PYRO:{}@{}:{}".format(NAMESERVER, "[%s]" % host if ":" in host else host, port))
+
+
+def _listens(host, port):
+    try:
+        socket.create_connection((host, port), 2).close()
+    except OSError:
+        return False
+    return True
+
+
+def _search():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        sock.settimeout(_SEARCH_TIMEOUT)
+        for _ in range(_SEARCHES):
+            try:
+                sock.sendto(_SEARCH, ("<broadcast>", _BROADCAST_PORT))
+                answer, (address, _) = sock.recvfrom(_MAX_ANSWER)
+                found = URI(answer.decode("ascii"))
+            except (OSError, ValueError):
+                continue
+            if found.host in ("0.0.0.0", "::"):
+                found.host = address
+            return found
+    return None
+
+
+def resolve(uri, settings):
+    """The address of the object that a `PYRONAME:` URI names."""
+    if uri.protocol != "PYRONAME":
+        raise ValueError("cannot look up {}: PYRO and PYRONAME are known".format(uri))
+    if uri.host or uri.sockname:
+        where = URI("PYRO:{}@{}".format(NAMESERVER, uri.location))
+    else:
+        where = find_nameserver()
+    return look_up(where, uri.object, settings)
+
+
+def look_up(nameserver, name, settings):
+    """The URI of a name, from the nameserver at this URI."""
+    from .remote import RemoteObject
+
+    remote = RemoteObject(nameserver, settings)
+    try:
+        found = remote.call("lookup", (name,), None, 0, settings.connect_timeout)
+    except CommunicationError as error:
+        raise CommunicationError(
+            "cannot look up {!r}: {}".format(name, error), outcome=NOT_STARTED
+        ) from error
+    finally:
+        remote.pool.close()
+    return URI(found)

@@ -1,0 +1,109 @@
+"""Arguments as plain data: what every serializer can carry.
+
+Owns what becomes of numpy's numbers and arrays, of subclasses, times and other known classes.
+`marshal.dumps` would take anything with a buffer for bytes, so nothing passes by unseen.
+"""
+
+import array
+import datetime
+import decimal
+import enum
+import os
+import uuid
+
+from .errors import SerializeError
+
+SCALARS = frozenset((int, float, str, bool, type(None), bytes, complex))
+# Levels of nested containers, as in the daemon's limits.
+MAX_DEPTH = 200
+
+# Functions that make plain data of the instances of a class, by the class: see `register`.
+_registered = {}
+
+
+def register(cls, to_plain):
+    """Has the instances of `cls` converted by `to_plain`, which returns plain data."""
+    _registered[cls] = to_plain
+
+
+def plain_args(args):
+    """Positional arguments as plain data; the same tuple if they are it."""
+    for arg in args:
+        if type(arg) not in SCALARS:
+            return tuple([plain(arg, 0) for arg in args])
+    return args
+
+
+def plain_kwargs(kwargs):
+    """Keyword arguments as plain data."""
+    return {name: plain(value, 0) for name, value in kwargs.items()}
+
+
+def plain(value, depth):
+    """`value`, or the plain data for it."""
+    kind = type(value)
+    if kind in SCALARS:
+        return value
+    if depth > MAX_DEPTH:
+        raise SerializeError(
+            "an argument has more than {} levels, or contains itself".format(MAX_DEPTH),
+            outcome="not started",
+        )
+    if kind is list or kind is tuple or kind is set or kind is frozenset:
+        if SCALARS.issuperset(map(type, value)):
+            return value
+        return kind([plain(item, depth + 1) for item in value])
+    if kind is dict:
+        return {plain(k, depth + 1): plain(v, depth + 1) for k, v in value.items()}
+    return plain(convert(value), depth + 1)
+
+
+def convert(value):
+    """The next simpler form of a value that is no plain data itself."""
+    cls = type(value)
+    for known in cls.__mro__:
+        if known in _registered:
+            return _registered[known](value)
+    if cls.__module__.partition(".")[0] == "numpy" or hasattr(value, "__array_interface__"):
+        return _numpy(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    for base in (bool, int, float, complex, str, bytes, tuple, list, dict, set, frozenset):
+        if isinstance(value, base):
+            return base(value)
+    if isinstance(value, (bytearray, memoryview)):
+        return bytes(value)
+    if isinstance(value, array.array):
+        return value.tolist()
+    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, (decimal.Decimal, uuid.UUID)):
+        return str(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, BaseException):
+        return {
+            "__class__": "{}.{}".format(cls.__module__, cls.__qualname__),
+            "__exception__": True,
+            "args": value.args,
+            "attributes": dict(vars(value)),
+        }
+    raise SerializeError(
+        "cannot send a {}.{}: send plain data, or name a conversion with "
+        "`ferrolab.register(cls, to_plain)`".format(cls.__module__, cls.__qualname__),
+        outcome="not started",
+    )
+
+
+def _numpy(value):
+    dtype = getattr(value, "dtype", None)
+    if dtype is not None and dtype.hasobject:
+        raise SerializeError(
+            "cannot send a numpy array of Python objects (dtype {})".format(dtype), outcome="not started"
+        )
+    tolist = getattr(value, "tolist", None)
+    if tolist is None:
+        raise SerializeError("cannot send a {}".format(type(value).__name__), outcome="not started")
+    made = tolist()
+    # A datetime64 of nanoseconds becomes an int, others become datetimes.
+    return made if type(made) is not type(value) else str(value)

@@ -1,0 +1,127 @@
+"""Connections of one proxy: one for each thread that uses it.
+
+A slow call of one thread delays no other, and each thread has one session at the daemon, with its
+instances, streams and locks. The connection of a thread that has ended goes to the next thread that
+needs one.
+"""
+
+import os
+import threading
+import weakref
+from threading import get_ident
+
+from .connection import Connection
+
+_pools = weakref.WeakSet()
+
+
+class Pool:
+    """Connections to the object that `resolve()` names, as a URI, whenever one is opened."""
+
+    def __init__(self, resolve, settings):
+        self.settings = settings
+        self._resolve = resolve
+        self._by_thread = {}
+        # The held lock of a thread: its calls go over the lock's connection only.
+        self.held = {}
+        # Called with each new connection.
+        self.on_open = None
+        _pools.add(self)
+
+    def acquire(self):
+        """A connection that is this thread's until `release`."""
+        connection = self._by_thread.get(get_ident())
+        if connection is not None and connection.busy.acquire(False):
+            if not connection.is_stale():
+                return connection
+            connection.busy.release()
+        return self._acquire_other(connection)
+
+    def release(self, connection):
+        """Gives a connection back."""
+        connection.busy.release()
+        if connection.spare:
+            connection.close()
+
+    def _acquire_other(self, connection):
+        ident = get_ident()
+        held = self.held.get(ident)
+        if held is not None:
+            return held.acquire_connection()
+        if connection is not None:
+            if not connection.closed and connection.busy.locked():
+                # In use: by a signal handler's or finalizer's victim, or by a stream's reader.
+                return self._open(spare=True)
+            self._forget(ident, connection)
+        taken = self._take_over()
+        made = taken if taken is not None else self._open()
+        self._by_thread[ident] = made
+        return made
+
+    def _forget(self, ident, connection):
+        if self._by_thread.get(ident) is connection:
+            del self._by_thread[ident]
+        connection.close()
+
+    def _take_over(self):
+        """The idle connection of a thread that has ended."""
+        if not self._by_thread:
+            return None
+        living = {thread.ident for thread in threading.enumerate()}
+        for ident in [ident for ident in list(self._by_thread) if ident not in living]:
+            connection = self._by_thread.get(ident)
+            if connection is None or not connection.busy.acquire(False):
+                continue
+            if self._by_thread.pop(ident, None) is connection and not connection.is_stale():
+                return connection
+            connection.busy.release()
+        return None
+
+    def _open(self, spare=False):
+        connection = self.open_connection()
+        connection.spare = spare
+        connection.busy.acquire()
+        return connection
+
+    def open_connection(self):
+        """A new connection, which belongs to no thread yet."""
+        connection = Connection(self._resolve(), self.settings)
+        if self.on_open is not None:
+            self.on_open(connection)
+        return connection
+
+    def adopt(self, connection):
+        """Makes an idle connection this thread's; the one before it is closed."""
+        before = self._by_thread.get(get_ident())
+        self._by_thread[get_ident()] = connection
+        if before is not None and before is not connection and before.busy.acquire(False):
+            before.close()
+
+    def own(self):
+        """This thread's connection, if it has one."""
+        return self._by_thread.get(get_ident())
+
+    def close(self):
+        """Closes all connections; the next call opens another."""
+        connections = list(self._by_thread.values())
+        self._by_thread = {}
+        for connection in connections:
+            connection.close()
+
+    def __del__(self):
+        # Possibly in another thread: closing needs none in particular.
+        self.close()
+
+    def _after_fork(self):
+        # The parent goes on with its connections; the child only drops its descriptors.
+        self.held = {}
+        self.close()
+
+
+def _drop_inherited():
+    for pool in list(_pools):
+        pool._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_drop_inherited)

@@ -1,0 +1,143 @@
+"""A remote object: its connections and the rules of its calls, apart from how a proxy shows them.
+
+A call is made again by itself in two cases only: the service cannot have seen it, or its member was
+declared safe (`safe=`) and the connection was lost.
+"""
+
+from . import message
+from .class_dict import Failure
+from .connection import DAEMON, StreamId
+from .errors import NOT_STARTED, CommunicationError, TimeoutError
+from .members import Members
+from .plain import SCALARS, plain_args, plain_kwargs
+from .pool import Pool
+from .streams import Stream
+from .uri import URI
+
+
+class RemoteObject:
+    """The object of a URI. Any thread may call it."""
+
+    def __init__(self, uri, settings, resolve=None):
+        self.uri = URI(uri)
+        self.settings = settings
+        self.object_id = self.uri.object if self.uri.protocol == "PYRO" else None
+        # Weak reference to the proxy, which keeps the methods that it has shown.
+        self.shown_by = None
+        self._members = None
+        self._texts = None
+        self._resolve = resolve
+        self.pool = Pool(self.resolve, settings)
+        self.pool.on_open = self._connected
+
+    def resolve(self):
+        """The URI to connect to; a name is looked up for each new connection."""
+        if self.uri.protocol == "PYRO":
+            return self.uri
+        if self._resolve is None:
+            from .nameserver import resolve
+
+            found = resolve(self.uri, self.settings)
+        else:
+            found = URI(self._resolve(self.uri.object))
+        self.object_id = found.object
+        return found
+
+    def _connected(self, connection):
+        # A service that has other members now than when they were last looked at.
+        if self._members is not None and connection.members != self._members:
+            self._texts = None
+            proxy = self.shown_by and self.shown_by()
+            if proxy is not None:
+                proxy.__dict__.clear()
+        self._members = connection.members
+
+    @property
+    def members(self):
+        """Names of the service's members; connects where that is still to do."""
+        if self._members is None:
+            connection = self.pool.acquire()
+            self.pool.release(connection)
+        return self._members or Members()
+
+    def call(self, method, args, kwargs=None, flags=0, timeout=None, safe=False):
+        """The result of a call."""
+        for arg in args:
+            if type(arg) not in SCALARS:
+                args = plain_args(args)
+                break
+        kwargs = plain_kwargs(kwargs) if kwargs else {}
+        again = False
+        while True:
+            pool = self.pool
+            connection = pool.acquire()
+            try:
+                result = connection.call(self.object_id, method, args, kwargs, flags, timeout)
+                if type(result) is StreamId:
+                    connection.spare = False
+                    return Stream(connection, result, timeout)
+                return result
+            except CommunicationError as error:
+                if again or not connection.closed or not _may_repeat(error, safe):
+                    raise
+                again = True
+            finally:
+                connection.busy.release()
+                if connection.spare:
+                    connection.close()
+
+    def read_attribute(self, name, timeout=None):
+        """The value of a property."""
+        safe = name in self.settings.safe
+        return self.call("__getattr__", (name,), None, 0, timeout or self.settings.timeout, safe)
+
+    def write_attribute(self, name, value, timeout=None):
+        """Sets a property."""
+        self.call("__setattr__", (name, value), None, 0, timeout or self.settings.timeout)
+
+    def call_batch(self, calls, oneway=False, timeout=None):
+        """The results of several calls made at once; a `Failure` ends them."""
+        calls = tuple((name, plain_args(args), plain_kwargs(kwargs)) for name, args, kwargs in calls)
+        flags = message.BATCH | (message.ONEWAY if oneway else 0)
+        results = self.call("<batch>", calls, None, flags, timeout or self.settings.timeout)
+        return [] if results is None else results
+
+    def call_daemon(self, method, *args):
+        """The result of a method of the object's daemon."""
+        connection = self.pool.acquire()
+        try:
+            return connection.call(DAEMON, method, args, {}, 0, self.settings.connect_timeout)
+        finally:
+            self.pool.release(connection)
+
+    def text_of(self, name):
+        """The documentation of a member, as far as the daemon has it."""
+        if self._texts is None:
+            self._texts = _documentation(self)
+        return self._texts.get(name)
+
+
+def _may_repeat(error, safe):
+    if isinstance(error, TimeoutError):
+        return False
+    return error.outcome == NOT_STARTED or safe and isinstance(error, CommunicationError)
+
+
+def _documentation(remote):
+    """Texts by member; nothing from daemons that have none."""
+    try:
+        answer = remote.call_daemon("get_metadata", remote.object_id)
+    except Exception:
+        return {}
+    texts = answer.get("docs") if isinstance(answer, dict) else None
+    return {k: v for k, v in texts.items() if isinstance(v, str)} if isinstance(texts, dict) else {}
+
+
+def first_failure(results):
+    """The results before the first failure, and its exception or None."""
+    values = []
+    for result in results:
+        if isinstance(result, Failure):
+            return values, result.exception
+        values.append(result)
+    return values, None

@@ -1,0 +1,128 @@
+"""Sockets to daemons: TCP, TLS and Unix sockets, and whom a server's bytes may be trusted from.
+
+A server is trusted with `marshal.loads` if it is a process of this user, on a Unix socket, or if TLS
+has checked its certificate. Anybody of this machine can listen on a port of localhost, and anybody
+in between can answer for a host.
+"""
+
+import os
+import socket
+import ssl
+import struct
+
+from .errors import NOT_STARTED, CommunicationError, TimeoutError
+
+# Seconds until a vanished server is noticed: idle before the first probe, between probes, probes.
+_KEEPALIVE = (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 2), ("TCP_KEEPCNT", 3))
+# Milliseconds after which unacknowledged data ends a connection.
+_USER_TIMEOUT_MS = 12_000
+_PEER_CREDENTIALS = struct.Struct("3i")
+# Whether the kernel keeps the time of a blocking socket's calls, as a `struct timeval` says. It
+# costs nothing a call; Python's own timeouts cost a `poll` for each.
+KERNEL_TIMEOUTS = os.name == "posix" and hasattr(socket, "SO_RCVTIMEO")
+
+
+def open_socket(uri, timeout, tls=None):
+    """A connected socket for the location of `uri`, and whether its server is trusted."""
+    where = uri.location
+    try:
+        if uri.sockname is not None:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                sock.settimeout(timeout)
+                sock.connect(uri.sockname)
+                return sock, is_process_of_this_user(sock)
+            except BaseException:
+                sock.close()
+                raise
+        sock = socket.create_connection((uri.host, uri.port), timeout)
+    except AttributeError:
+        raise CommunicationError(
+            "this system has no Unix sockets: {}".format(where), outcome=NOT_STARTED
+        ) from None
+    except socket.timeout:
+        raise TimeoutError(
+            "cannot connect to {}: no answer within {:g} s".format(where, timeout), outcome=NOT_STARTED
+        ) from None
+    except OSError as error:
+        raise CommunicationError(
+            "cannot connect to {}: {}".format(where, error.strerror or error), outcome=NOT_STARTED
+        ) from error
+    set_tcp_options(sock)
+    if tls is None:
+        return sock, False
+    return _wrap(sock, uri, tls), checks_servers(tls)
+
+
+def set_tcp_options(sock):
+    """Has small messages sent at once, and vanished servers noticed."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE + (("TCP_USER_TIMEOUT", _USER_TIMEOUT_MS),):
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def checks_servers(tls):
+    """Whether a connection in this context has checked its server's certificate."""
+    return tls.verify_mode == ssl.CERT_REQUIRED
+
+
+def tls_context(setting):
+    """The context of a `tls=` setting: a context, or the file of certificates to trust."""
+    if setting is None or isinstance(setting, ssl.SSLContext):
+        return setting
+    return ssl.create_default_context(cafile=os.fspath(setting))
+
+
+def _wrap(sock, uri, tls):
+    try:
+        return tls.wrap_socket(sock, server_hostname=uri.host)
+    except (OSError, ValueError) as error:
+        sock.close()
+        raise CommunicationError(
+            "no TLS connection to {}: {}".format(uri.location, error), outcome=NOT_STARTED
+        ) from error
+
+
+def is_process_of_this_user(sock):
+    """Whether the process at the other end of a Unix socket is this user's."""
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return False
+    data = sock.getsockopt(socket.SOL_SOCKET, option, _PEER_CREDENTIALS.size)
+    return _PEER_CREDENTIALS.unpack(data)[1] == os.getuid()
+
+
+def set_timeout(sock, seconds):
+    """Limits each receive and send of a socket; None waits for ever."""
+    if not KERNEL_TIMEOUTS or isinstance(sock, ssl.SSLSocket):
+        sock.settimeout(seconds)
+        return
+    sock.settimeout(None)
+    # Zero would wait for ever.
+    micros = 0 if seconds is None else max(1, int(seconds * 1e6))
+    value = struct.pack("@ll", *divmod(micros, 1_000_000))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+
+
+def is_closed(sock):
+    """Whether an idle connection has ended, or has bytes that nobody asked for."""
+    try:
+        if isinstance(sock, ssl.SSLSocket):
+            # Only a read takes in what belongs to TLS itself, such as session tickets.
+            seconds = sock.gettimeout()
+            sock.settimeout(0)
+            try:
+                sock.recv(1)
+            finally:
+                sock.settimeout(seconds)
+        else:
+            sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
+        return False
+    except (OSError, AttributeError):
+        return True
+    return True

@@ -1,0 +1,80 @@
+"""Addresses of objects: `PYRO:object@host:port`, `PYRO:object@./u:path`, `PYRONAME:name`."""
+
+import re
+
+_URI = re.compile(r"(PYRO|PYRONAME|PYROMETA):([^\s@]+)(?:@(\S+))?$")
+_DEFAULT_NAMESERVER_PORT = 9090
+
+
+class URI:
+    """An address. `str()` of it is Pyro5's text."""
+
+    __slots__ = ("host", "object", "port", "protocol", "sockname")
+
+    def __init__(self, text):
+        if isinstance(text, URI):
+            text = str(text)
+        match = _URI.match(text) if isinstance(text, str) else None
+        if match is None or match.group(1) == "PYRO" and not match.group(3):
+            raise ValueError(
+                "not the URI of an object: {!r}; expected PYRO:object@host:port, "
+                "PYRO:object@./u:path or PYRONAME:name".format(text)
+            )
+        self.protocol, self.object, location = match.groups()
+        self.host = self.port = self.sockname = None
+        if location is None:
+            return
+        if location.startswith("./u:"):
+            self.sockname = location[4:]
+            if not self.sockname:
+                raise ValueError("the URI {!r} lacks the path of its socket".format(text))
+            return
+        self.host, self.port = split_address(
+            location, _DEFAULT_NAMESERVER_PORT if self.protocol != "PYRO" else None
+        )
+
+    @property
+    def location(self):
+        """The part after `@`."""
+        if self.sockname is not None:
+            return "./u:" + self.sockname
+        if self.host is None:
+            return None
+        return ("[{}]:{}" if ":" in self.host else "{}:{}").format(self.host, self.port)
+
+    def __str__(self):
+        location = self.location
+        return "{}:{}{}".format(self.protocol, self.object, "@" + location if location else "")
+
+    def __repr__(self):
+        return "<URI {}>".format(self)
+
+    def __eq__(self, other):
+        return isinstance(other, URI) and str(self) == str(other)
+
+    def __hash__(self):
+        return hash(str(self))
+
+    def __reduce__(self):
+        return URI, (str(self),)
+
+
+def split_address(text, default_port=None):
+    """Host and port of `host:port` or `[v6 address]:port`."""
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        port = rest[1:] if rest.startswith(":") else None
+        good = bool(bracket) and (not rest or port is not None)
+    else:
+        host, colon, port = text.partition(":")
+        port = port if colon else None
+        good = True
+    if port is None and default_port is not None:
+        port = default_port
+    try:
+        port = int(port)
+    except (TypeError, ValueError):
+        good = False
+    if not good or not host or not 0 < port < 65536:
+        raise ValueError("not an address: {!r}; expected host:port".format(text))
+    return host, port
