@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent
-sys.path[:0] = [str(TESTS), str(TESTS / "drivers")]
+sys.path[:0] = [str(TESTS), str(TESTS / "drivers"), str(TESTS.parent / "python")]
 sys.dont_write_bytecode = True
 
 pytest.register_assert_rewrite("harness.lab", "harness.sides", "harness.processes")

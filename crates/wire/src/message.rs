@@ -84,6 +84,9 @@ bitflags::bitflags! {
         const KEEPSERIALIZED = 1 << 5;
         /// The header has a correlation id.
         const CORR_ID = 1 << 6;
+        /// Objects in the result become data by serpent's rules, whatever the serializer: what
+        /// Ferrolab's client asks of daemons that announce themselves in the handshake.
+        const SERPENT_RULES = 1 << 15;
         const _ = !0;
     }
 }

@@ -21,6 +21,7 @@ from .errors import (
     TimeoutError,
 )
 from .members import Members
+from .uri import URI
 
 DAEMON = "Pyro.Daemon"
 # Bytes of one read: holds most answers whole.
@@ -59,8 +60,10 @@ class Connection:
         self.sock, self.trusted = transport.open_socket(uri, timeout, settings.tls)
         try:
             self._shake_hands(deadline)
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, CommunicationError):
+                error.outcome = NOT_STARTED
             raise
         self._limit = settings.max_message
         self._arm(None)
@@ -77,9 +80,6 @@ class Connection:
             raise
         except OSError as error:
             raise self._failure(error, NOT_STARTED) from error
-        except CommunicationError as error:
-            error.outcome = NOT_STARTED
-            raise
         answer = serializers.decode(number, payload, False)
         if kind == message.CONNECT_FAIL:
             reason = answer if isinstance(answer, str) else repr(answer)
@@ -89,6 +89,9 @@ class Connection:
         self.members = Members.from_handshake(answer)
         self.serializer = serializers.choose(self.settings.serializer, self.members.ferrolab)
         self.dumps = serializers.encoder(self.serializer)
+        # Flags of every call: by marshal's own rules a Decimal in a list, or a proxy, is an error.
+        is_auto = self.settings.serializer == "auto" and self.members.ferrolab
+        self._flags = message.SERPENT_RULES if is_auto else 0
 
     def call(self, object_id, method, args, kwargs, flags=0, timeout=None):
         """The result of a call, or its exception; `args` are plain data."""
@@ -107,12 +110,22 @@ class Connection:
         else:
             value = serializers.decode(number, payload, False)
         if b"__class__" in payload or b"base64" in payload:
-            value = revive(value, self.settings.make_proxy)
+            value = revive(value, self._make_proxy)
         if flags & message.EXCEPTION:
             if isinstance(value, BaseException):
                 raise value
             raise ProtocolError("the server sent an exception that is none: {!r}".format(value), outcome=RAN)
         return value
+
+    def _make_proxy(self, text):
+        """The proxy for a URI from the server; only its own objects get the handshake's data."""
+        uri = URI(text)
+        settings = self.settings
+        if settings.make_proxy is None:
+            return uri
+        if uri.location != self.uri.location:
+            settings = settings.replaced(handshake="hello", safe=())
+        return settings.make_proxy(uri, settings)
 
     def request(self, payload, flags, timeout):
         """Sends a call; its answer as flags, serializer, annotations and payload.
@@ -120,7 +133,7 @@ class Connection:
         None for a oneway call. Any failure closes the connection.
         """
         self.seq = seq = (self.seq + 1) & 0xFFFF
-        head = _header(_INVOKE, self.serializer, flags, seq, len(payload))
+        head = _header(_INVOKE, self.serializer, flags | self._flags, seq, len(payload))
         try:
             if timeout != self._armed:
                 self._arm(timeout)

@@ -6,7 +6,7 @@ A script that has imported Pyro5 as well may catch either library's class: see `
 import builtins
 import sys
 
-# What became of a call whose answer is missing.
+# The outcomes of a call whose answer is missing.
 NOT_STARTED = "not started"
 RAN = "ran"
 UNKNOWN = "unknown"

@@ -8,7 +8,7 @@ from .errors import ProtocolError
 
 
 class Members:
-    """Names of what a service offers. `ferrolab` says whether the daemon announces itself as ours."""
+    """Names of what a service offers; `ferrolab` says whether its daemon is one of ours."""
 
     __slots__ = ("attributes", "ferrolab", "methods", "oneway")
 

@@ -1,7 +1,7 @@
 """Messages of Pyro5's protocol 502 as a client reads and writes them.
 
-The byte table is in `crates/wire/src/message.rs`: 40 bytes of header, annotations, payload. Here are
-its codes, and the checks of what a server announces, before memory is allocated for it.
+The byte table is in `crates/wire/src/message.rs`: 40 bytes of header, annotations, payload. Here
+are its codes, and the checks of what a server announces, before memory is allocated for it.
 """
 
 import struct
@@ -16,7 +16,8 @@ COMPRESSED = 1 << 1
 ONEWAY = 1 << 2
 BATCH = 1 << 3
 ITEM_STREAM = 1 << 4
-KEEP_SERIALIZED = 1 << 5
+# Ferrolab's own: a driver's objects become data by serpent's rules, whatever the serializer.
+SERPENT_RULES = 1 << 15
 
 HEADER_BYTES = 40
 # Serializer id of a ping, which has no payload.

@@ -4,6 +4,7 @@ import os
 import socket
 
 from .errors import NOT_STARTED, CommunicationError, NamingError
+from .remote import RemoteObject
 from .uri import URI
 
 NAMESERVER = "Pyro.NameServer"
@@ -16,22 +17,6 @@ _SEARCH_TIMEOUT = 0.7
 _SEARCHES = 3
 # Bytes of an answer to a search.
 _MAX_ANSWER = 4096
-
-
-def locate_ns(host="", port=None, broadcast=True, **settings):
-    """A proxy of a nameserver: at `host` and `port`, or found on this machine or by a search.
-
-    The environment variables PYRO_NS_HOST and PYRO_NS_PORT say where to look without arguments.
-    """
-    from .proxy import Proxy
-
-    uri = find_nameserver(str(host or ""), port, broadcast)
-    proxy = Proxy(uri, **settings)
-    try:
-        proxy._pyroBind()
-    except CommunicationError as error:
-        raise NamingError("no nameserver answers at {}: {}".format(uri.location, error)) from error
-    return proxy
 
 
 def find_nameserver(host="", port=None, broadcast=True):
@@ -98,8 +83,6 @@ def resolve(uri, settings):
 
 def look_up(nameserver, name, settings):
     """The URI of a name, from the nameserver at this URI."""
-    from .remote import RemoteObject
-
     remote = RemoteObject(nameserver, settings)
     try:
         found = remote.call("lookup", (name,), None, 0, settings.connect_timeout)
@@ -110,3 +93,34 @@ def look_up(nameserver, name, settings):
     finally:
         remote.pool.close()
     return URI(found)
+
+
+def list_names(nameserver, settings):
+    """URIs by name, as the nameserver at this URI lists them."""
+    remote = RemoteObject(nameserver, settings)
+    try:
+        found = remote.call("list", (), None, 0, settings.connect_timeout)
+    finally:
+        remote.pool.close()
+    if not isinstance(found, dict):
+        return {}
+    return {name: str(uri) for name, uri in found.items() if isinstance(name, str)}
+
+
+class Names:
+    """Services that a nameserver knows."""
+
+    def __init__(self, uri, settings):
+        self._uri = uri
+        self._settings = settings
+
+    def __str__(self):
+        return "the nameserver at {}".format(self._uri.location)
+
+    def names(self):
+        """URIs by name."""
+        return list_names(self._uri, self._settings)
+
+    def look_up(self, name):
+        """The URI of a name."""
+        return look_up(self._uri, name, self._settings)

@@ -97,9 +97,15 @@ class Pool:
         if before is not None and before is not connection and before.busy.acquire(False):
             before.close()
 
-    def own(self):
-        """This thread's connection, if it has one."""
-        return self._by_thread.get(get_ident())
+    def lock_of_thread(self):
+        """The lock that this thread holds, if any."""
+        return self.held.get(get_ident())
+
+    def disown(self, connection):
+        """Takes a connection that is in use out of the pool: it is a lock's now."""
+        ident = get_ident()
+        if self._by_thread.get(ident) is connection:
+            del self._by_thread[ident]
 
     def close(self):
         """Closes all connections; the next call opens another."""

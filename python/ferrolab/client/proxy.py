@@ -9,6 +9,7 @@ import difflib
 import weakref
 
 from . import message, serializers
+from .nameserver import resolve
 from .remote import RemoteObject, first_failure
 from .settings import Settings, check_seconds
 from .uri import URI
@@ -19,7 +20,7 @@ _set = object.__setattr__
 
 
 class Method:
-    """A method of a service. `with_timeout(5)` is the same method with a time limit of 5 seconds."""
+    """A method of a service; `with_timeout(5)` is the same with a time limit of 5 seconds."""
 
     __slots__ = ("__weakref__", "_flags", "_name", "_remote", "_safe", "_timeout")
 
@@ -65,7 +66,7 @@ class Proxy:
             raise TypeError("a proxy of Ferrolab opens its own connections")
         if isinstance(uri, Proxy):
             uri = uri._remote.uri
-        _show(self, RemoteObject(uri, _with_proxies(Settings(**settings))))
+        _show(self, remote_object(URI(uri), with_proxies(Settings(**settings))))
 
     def __getattr__(self, name):
         remote = self._remote
@@ -130,7 +131,7 @@ class Proxy:
         self._remote.pool.close()
 
     def __copy__(self):
-        return made_proxy(RemoteObject(self._remote.uri, self._remote.settings, self._remote._resolve))
+        return made_proxy(RemoteObject(self._remote.uri, self._remote.settings, self._remote.resolve_name))
 
     def __deepcopy__(self, memo):
         return self.__copy__()
@@ -210,14 +211,19 @@ def made_proxy(remote):
     return proxy
 
 
+def remote_object(uri, settings):
+    """The remote object of a URI, whose name is looked up by the nameserver that the URI means."""
+    return RemoteObject(uri, settings, lambda _: resolve(uri, settings))
+
+
 def _show(proxy, remote):
     _set(proxy, "_remote", remote)
     remote.shown_by = weakref.ref(proxy)
 
 
-def _with_proxies(settings):
-    if settings.make_proxy is None:
-        settings.make_proxy = lambda uri: made_proxy(RemoteObject(uri, settings))
+def with_proxies(settings):
+    """`settings` under which URIs that come as results become proxies."""
+    settings.make_proxy = lambda uri, settings: made_proxy(remote_object(uri, settings))
     return settings
 
 
@@ -261,7 +267,7 @@ def uri_of(proxy):
     return URI(remote_of(proxy).uri)
 
 
-class Batch:
+class BatchProxy:
     """Calls that are made together, with one message: `batch.move(1)`, then `batch()`.
 
     As in Pyro5, a call returns the results in order, and the first exception ends them.

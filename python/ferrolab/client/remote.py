@@ -16,9 +16,12 @@ from .uri import URI
 
 
 class RemoteObject:
-    """The object of a URI. Any thread may call it."""
+    """The object of a URI. Any thread may call it.
 
-    def __init__(self, uri, settings, resolve=None):
+    `resolve_name` looks up the name of a `PYRONAME:` URI.
+    """
+
+    def __init__(self, uri, settings, resolve_name=None):
         self.uri = URI(uri)
         self.settings = settings
         self.object_id = self.uri.object if self.uri.protocol == "PYRO" else None
@@ -26,7 +29,7 @@ class RemoteObject:
         self.shown_by = None
         self._members = None
         self._texts = None
-        self._resolve = resolve
+        self.resolve_name = resolve_name
         self.pool = Pool(self.resolve, settings)
         self.pool.on_open = self._connected
 
@@ -34,12 +37,7 @@ class RemoteObject:
         """The URI to connect to; a name is looked up for each new connection."""
         if self.uri.protocol == "PYRO":
             return self.uri
-        if self._resolve is None:
-            from .nameserver import resolve
-
-            found = resolve(self.uri, self.settings)
-        else:
-            found = URI(self._resolve(self.uri.object))
+        found = URI(self.resolve_name(self.uri.object))
         self.object_id = found.object
         return found
 
@@ -81,6 +79,13 @@ class RemoteObject:
                 if again or not connection.closed or not _may_repeat(error, safe):
                     raise
                 again = True
+            except ConnectionRefusedError as error:
+                held = pool.lock_of_thread()
+                if held is None:
+                    raise
+                held.refused(error, connection)
+                held.check()
+                raise
             finally:
                 connection.busy.release()
                 if connection.spare:

@@ -1,7 +1,7 @@
 """Codec of serpent, the serializer of Pyro5's own clients: values as Python literals.
 
-Python's parser (`ast.literal_eval`) is no decoder for a server's bytes: deep nesting can exhaust the
-C stack, and a list of 100,000 floats takes a second. This decoder reads tokens with one regular
+Python's parser (`ast.literal_eval`) is no decoder for a server's bytes: deep nesting can exhaust
+the C stack, and a list of 100,000 floats takes a second. This decoder reads tokens with one regular
 expression, limits nesting, and takes lists of numbers in one step.
 """
 
@@ -144,7 +144,10 @@ def _escaped(match):
             return chr(int(match.group(group), 16))
     if match.group(4):
         return chr(int(match.group(4), 8))
-    return _ESCAPES.get(match.group(5), match.group(5))
+    letter = match.group(5)
+    if letter in "xuUN":
+        raise ValueError("an escape is cut short: {!r}".format(match.group()))
+    return _ESCAPES.get(letter, letter)
 
 
 def _container(text, opening, at, depth):

@@ -1,8 +1,8 @@
 """Sockets to daemons: TCP, TLS and Unix sockets, and whom a server's bytes may be trusted from.
 
-A server is trusted with `marshal.loads` if it is a process of this user, on a Unix socket, or if TLS
-has checked its certificate. Anybody of this machine can listen on a port of localhost, and anybody
-in between can answer for a host.
+A server is trusted with `marshal.loads` if it is a process of this user, on a Unix socket, or if
+TLS has checked its certificate. Anybody of this machine can listen on a port of localhost, and
+anybody in between can answer for a host.
 """
 
 import os

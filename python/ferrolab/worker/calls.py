@@ -21,6 +21,8 @@ WRITTEN = -1
 
 FLAG_ONEWAY = 4
 FLAG_KEEPSERIALIZED = 32
+# Results become data by serpent's rules, whatever the serializer: our own client asks for it.
+FLAG_SERPENT_RULES = 1 << 15
 SERPENT = 1
 
 
@@ -100,7 +102,7 @@ class Streams:
         self._open[number] = (service, member, iterator)
         return number
 
-    def next(self, session, hosted, number, serializer, *context):
+    def next(self, session, hosted, number, serializer, *asked):
         """The answer to a request of `session` for the next item. The body of a generator sees the
         context of that request, and what it leaves there goes along with the item."""
         service, member, iterator = self._open.get(number, (None, None, None))
@@ -110,8 +112,10 @@ class Streams:
         stdio.current.service = service
         try:
             context = pyro.fill_context(
-                session.connection, session.address, serializer, *context
+                session.connection, session.address, serializer, *asked
             )
+            if asked[0] & FLAG_SERPENT_RULES:
+                serializer = SERPENT
             answer = VALUE, _plain(next(iterator), serializer, hosted, member)
             left = context is not None and pyro.response_annotations(context)
             return answer + (left,) if left else answer
@@ -353,6 +357,8 @@ class Channel:
                 correlation,
                 annotations,
             )
+            if flags & FLAG_SERPENT_RULES:
+                serializer = SERPENT
             service = host.services.get(name)
             if service is None:
                 raise pyro.error_class("DaemonError")("unknown object")

@@ -1,0 +1,330 @@
+"""Locks for a block: `with ferrolab.locked(laser, wait=60):`.
+
+In the block the calls of its thread go over the lock's connection. Where the daemon is ours, the
+lock is kept by a token: when the connection is lost (a laptop sleeps, a network changes), the lock
+is resumed on another one, by the next call or by the keeper's thread. A lock that cannot be resumed
+is lost, and every further call in the block raises `LockLost`.
+"""
+
+import getpass
+import logging
+import secrets
+import time
+
+from .errors import CommunicationError, LockError, LockLost, TimeoutError
+from .keeper import keep, let_go
+from .pool import get_ident
+from .proxy import made_proxy, offer, remote_of
+from .remote import RemoteObject
+
+_log = logging.getLogger("ferrolab")
+# Seconds beyond `wait` for the daemon's answer: it waits up to 10 s for running calls.
+_GRACE = 20.0
+# Seconds for the calls that resume and end a lock.
+_ANSWER_TIMEOUT = 20.0
+# Seconds that the safe state may take before a block no longer waits for it.
+_SAFE_STATE_TIMEOUT = 60.0
+# Seconds between two looks whether the lock is free: of daemons without a queue, and at its end.
+_POLL = 0.1
+# Seconds that the daemon keeps a lock without a connection, if nothing else was said.
+DEFAULT_TTL = 60.0
+
+
+def locked(proxy, wait=None, user=None, token=None, ttl=None, safe_on_error=True):
+    """The lock of a service, for a `with` block.
+
+    `wait` is how many seconds to wait for it; without it a lock that others hold raises `LockError`
+    at once. An exception in the block ends the lock by its safe state (`on_disconnect`), as if the
+    program had died there, unless `safe_on_error` is false.
+    """
+    return Lock(remote_of(proxy), wait, user, token, ttl, safe_on_error)
+
+
+class Lock:
+    """A lock of one service; `epoch` numbers its owners, `proxy` is for other threads."""
+
+    def __init__(self, remote, wait=None, user=None, token=None, ttl=None, safe_on_error=True):
+        self._remote = remote
+        self._wait = wait
+        self.user = _user() if user is None else user
+        self.token = token or secrets.token_hex(16)
+        self.ttl = ttl
+        self._safe_on_error = safe_on_error
+        self._connection = None
+        self._ident = None
+        self._kept = False
+        self._user_thread = None
+        self._outer = None
+        self.epoch = None
+        self.lost = None
+
+    def __enter__(self):
+        outer = self._remote.pool.held.get(get_ident())
+        if outer is not None:
+            # A block inside a block has the lock already.
+            self._outer = outer
+            return outer
+        self.take(self._wait)
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if self._outer is not None:
+            self._outer = None
+            return
+        if kind is None:
+            self.end(safe=False)
+            self.check()
+        else:
+            self.end(safe=self._safe_on_error)
+
+    @property
+    def proxy(self):
+        """A proxy over the lock's connection, for other threads: they wait for each other."""
+        remote = RemoteObject(self._remote.uri, self._remote.settings, self._remote.resolve_name)
+        remote.object_id = self._remote.object_id
+        remote.pool = _LockedPool(self)
+        remote._members = self._remote.members
+        return made_proxy(remote)
+
+    def check(self):
+        """Raises `LockLost` if the lock is gone."""
+        if self.lost is not None:
+            raise LockLost(*self.lost.args) from self.lost
+
+    # Taking
+
+    def take(self, wait):
+        """Takes the lock, for this thread."""
+        pool = self._remote.pool
+        connection = pool.acquire()
+        try:
+            self._kept = "lock_info" in connection.members.methods
+            self._request(connection, wait)
+            if self._kept:
+                self.epoch = self._call(connection, "lock_info").get("epoch")
+        except BaseException:
+            pool.release(connection)
+            raise
+        connection.spare = False
+        pool.disown(connection)
+        self._connection = connection
+        self._ident = get_ident()
+        pool.held[self._ident] = self
+        connection.busy.release()
+        if self._kept:
+            keep(self)
+
+    def _request(self, connection, wait):
+        if "lock" not in connection.members.methods:
+            raise LockError(
+                "{} cannot be locked: its daemon needs `classname: LockableDaemon`".format(self._remote.uri)
+            )
+        if not self._kept:
+            return self._request_in_turn(connection, wait)
+        kwargs = {"token": self.token}
+        if wait is not None:
+            kwargs["wait"] = wait
+        if self.ttl is not None:
+            kwargs["ttl"] = self.ttl
+        timeout = _GRACE + (wait or 0)
+        try:
+            granted = connection.call(self._remote.object_id, "lock", (self.user,), kwargs, 0, timeout)
+        except ConnectionRefusedError as error:
+            raise LockError("{} is not free: {}".format(self._remote.uri.object, error)) from error
+        if granted is not True:
+            raise LockError("{} was not free within {:g} s".format(self._remote.uri.object, wait or 0))
+
+    def _request_in_turn(self, connection, wait):
+        """The lock of PyroLab's daemon, which has no queue: asks until it is free."""
+        deadline = time.monotonic() + (wait or 0)
+        while True:
+            try:
+                if self._call(connection, "lock", self.user) is not False:
+                    return
+                reason = "it is locked"
+            except ConnectionRefusedError as error:
+                reason = error
+            if time.monotonic() >= deadline:
+                raise LockError("{} is not free: {}".format(self._remote.uri.object, reason))
+            time.sleep(_POLL)
+
+    def _call(self, connection, method, *args, **kwargs):
+        return connection.call(self._remote.object_id, method, args, kwargs, 0, _ANSWER_TIMEOUT)
+
+    # Holding
+
+    def acquire_connection(self):
+        """The lock's connection, for one call; resumes the lock where the connection is lost."""
+        self.check()
+        connection = self._connection
+        if not connection.busy.acquire(False):
+            if self._user_thread == get_ident():
+                raise LockError("a call within a call, on the connection of a lock")
+            connection.busy.acquire()
+        try:
+            self._user_thread = get_ident()
+            # Another thread may have replaced it in the meantime.
+            if connection is not self._connection:
+                connection.busy.release()
+                return self.acquire_connection()
+            if connection.is_stale():
+                return self._resume(connection)
+            return connection
+        except BaseException:
+            connection.busy.release()
+            raise
+
+    def _resume(self, old):
+        """Shows the token on a new connection, which is busy then; the old one is released."""
+        old.close()
+        name = self._remote.uri.object
+        if not self._kept:
+            self._lose("the connection of the lock of {} has ended".format(name))
+        made = self._remote.pool.open_connection()
+        made.busy.acquire()
+        try:
+            info = self._call(made, "lock_info", token=self.token)
+            asked = time.monotonic()
+            if info.get("yours") is not True:
+                self._lose("the lock of {} has ended while its connection was lost".format(name))
+            left = info.get("expires_in")
+            kwargs = {"token": self.token}
+            if self.ttl is not None:
+                kwargs["ttl"] = self.ttl
+            self._call(made, "lock", self.user, **kwargs)
+            if isinstance(left, (int, float)) and time.monotonic() - asked >= left:
+                self._call(made, "unlock")
+                self._lose("the lock of {} has ended while its connection was lost".format(name))
+            self.epoch = self._call(made, "lock_info").get("epoch")
+        except ConnectionRefusedError as error:
+            made.close()
+            self._lose("the lock of {} is lost: {}".format(name, error))
+        except BaseException:
+            made.close()
+            raise
+        _log.info("resumed the lock of %s on a new connection", name)
+        self._connection = made
+        old.busy.release()
+        return made
+
+    def _lose(self, text):
+        self.lost = LockLost(text)
+        _log.warning("%s", text)
+        raise self.lost
+
+    def refused(self, error, connection):
+        """A call in the block was refused: by the lock, if that was broken, or by the driver."""
+        if self.lost is not None or connection.closed:
+            return
+        if self._kept:
+            gone = self._call(connection, "lock_info", token=self.token).get("yours") is not True
+        else:
+            gone = str(error).startswith("Pyro object is locked")
+        if gone:
+            self.lost = LockLost("the lock of {} is lost: {}".format(self._remote.uri.object, error))
+
+    def look_after(self):
+        """Looks whether the connection lives, and resumes the lock if not; for the keeper."""
+        connection = self._connection
+        if self.lost is not None or not connection.busy.acquire(False):
+            return
+        self._user_thread = None
+        try:
+            if connection is not self._connection:
+                return
+            if not connection.is_stale():
+                try:
+                    connection.ping(_ANSWER_TIMEOUT)
+                    return
+                except CommunicationError:
+                    pass
+            if self.lost is None:
+                connection = self._resume(connection)
+        except (LockLost, CommunicationError, OSError) as error:
+            _log.warning("the lock of %s: %s", self._remote.uri.object, error)
+        finally:
+            connection.busy.release()
+
+    # The end
+
+    def end(self, safe):
+        """Gives the lock back; `safe` runs the safe state and waits for it."""
+        let_go(self)
+        pool = self._remote.pool
+        if pool.held.get(self._ident) is self:
+            del pool.held[self._ident]
+        connection = self._connection
+        if connection is None:
+            return
+        if self.lost is not None:
+            connection.close()
+            return
+        with connection.busy:
+            try:
+                if not safe and not connection.is_stale():
+                    self._call(connection, "unlock")
+                    pool.adopt(connection)
+                    return
+            except ConnectionRefusedError as error:
+                self.refused(error, connection)
+                connection.close()
+                return
+            except CommunicationError as error:
+                _log.warning("the lock of %s: %s", self._remote.uri.object, error)
+            connection.close()
+        if self._kept:
+            self._end_elsewhere()
+
+    def _end_elsewhere(self):
+        """Ends the lock with its token, and waits for the safe state."""
+        name = self._remote.uri.object
+        try:
+            connection = self._remote.pool.open_connection()
+            try:
+                if self._call(connection, "lock_info", token=self.token).get("yours") is True:
+                    self._call(connection, "unlock", token=self.token)
+                self._wait_for_safe_state(connection)
+            finally:
+                connection.close()
+        except (CommunicationError, OSError) as error:
+            _log.warning(
+                "the lock of %s could not be given back (%s): it ends after %g s", name, error, self.ttl or DEFAULT_TTL
+            )
+
+    def _wait_for_safe_state(self, connection):
+        deadline = time.monotonic() + _SAFE_STATE_TIMEOUT
+        while self._call(connection, "lock_info").get("state") in ("ending", "resting"):
+            if time.monotonic() > deadline:
+                raise TimeoutError("its safe state takes more than {:g} s".format(_SAFE_STATE_TIMEOUT))
+            time.sleep(_POLL)
+
+
+class _LockedPool:
+    """Connections of a proxy for other threads: the lock's own, for one of them at a time."""
+
+    def __init__(self, lock):
+        self.held = {}
+        self.settings = lock._remote.settings
+        self._lock = lock
+
+    def acquire(self):
+        return self._lock.acquire_connection()
+
+    def release(self, connection):
+        connection.busy.release()
+
+    def lock_of_thread(self):
+        return self._lock
+
+    def close(self):
+        """Nothing: the connection is the lock's."""
+
+
+def _user():
+    try:
+        return getpass.getuser()
+    except Exception:
+        return ""
+
+
+offer("locked", locked)
