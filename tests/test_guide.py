@@ -21,8 +21,9 @@ autolaunch: {nameservers: [local], daemons: [bench]}
 """
 
 
-def run_page(lab, name, ns_port):
+def run_page(lab, name, ns_port, **variables):
     said = []
+    environment = lab.environment() | variables
     for language, file, text in BLOCK.findall((DOCS / name).read_text()):
         text = text.replace("$NS_PORT", str(ns_port))
         if file:
@@ -30,7 +31,7 @@ def run_page(lab, name, ns_port):
         elif language == "sh":
             for line in text.splitlines():
                 done = subprocess.run(
-                    ["/bin/sh", "-ec", line], cwd=lab.files, env=lab.environment(), capture_output=True, text=True, timeout=NEVER
+                    ["/bin/sh", "-ec", line], cwd=lab.files, env=environment, capture_output=True, text=True, timeout=NEVER
                 )
                 assert done.returncode == 0, f"{name}: {line}\n{done.stdout}{done.stderr}"
                 said.append(done.stdout)
@@ -56,6 +57,12 @@ def test_servers(lab):
 def test_services(lab):
     said = run_page(lab, "services.md", free_port())
     for words in ("lab.yaml is fine", "Bench supply, 30 V", "lab.meter is lab.dmm now", "3.3\n"):
+        assert words in said, said
+
+
+def test_client(lab):
+    said = run_page(lab, "client.md", free_port(), PYTHONPATH=str(TESTS.parent / "python"))
+    for words in ("['lab.meter', 'lab.supply']", "\n5.0\n", "no answer in time: unknown", "owner ", "['lab.meter', 'lab.supply']", "\n2.0\n"):
         assert words in said, said
 
 

@@ -9,7 +9,7 @@ import threading
 from time import monotonic
 
 from . import message, serializers, transport
-from .class_dict import revive
+from .answer import read_value, refuse_handshake
 from .errors import (
     NOT_STARTED,
     RAN,
@@ -21,7 +21,6 @@ from .errors import (
     TimeoutError,
 )
 from .members import Members
-from .uri import URI
 
 DAEMON = "Pyro.Daemon"
 # Bytes of one read: holds most answers whole.
@@ -75,23 +74,18 @@ class Connection:
         expected = (message.CONNECT_OK, message.CONNECT_FAIL)
         try:
             self.sock.sendall(_header(message.CONNECT, serializers.JSON, 0, 0, len(payload)) + payload)
-            kind, flags, number, _, payload = self._receive(expected, 0, deadline)
+            kind, _, number, _, payload = self._receive(expected, 0, deadline)
         except PyroError:
             raise
         except OSError as error:
             raise self._failure(error, NOT_STARTED) from error
         answer = serializers.decode(number, payload, False)
         if kind == message.CONNECT_FAIL:
-            reason = answer if isinstance(answer, str) else repr(answer)
-            raise CommunicationError(
-                "{} refuses the connection: {}".format(self.uri.location, reason), outcome=NOT_STARTED
-            )
+            raise refuse_handshake(self.uri, answer)
         self.members = Members.from_handshake(answer)
-        self.serializer = serializers.choose(self.settings.serializer, self.members.ferrolab)
-        self.dumps = serializers.encoder(self.serializer)
-        # Flags of every call: by marshal's own rules a Decimal in a list, or a proxy, is an error.
-        is_auto = self.settings.serializer == "auto" and self.members.ferrolab
-        self._flags = message.SERPENT_RULES if is_auto else 0
+        self.serializer, self.dumps, self._flags = serializers.speak(
+            self.settings.serializer, self.members
+        )
 
     def call(self, object_id, method, args, kwargs, flags=0, timeout=None):
         """The result of a call, or its exception; `args` are plain data."""
@@ -101,34 +95,10 @@ class Connection:
         answer = self.request(payload, flags, timeout)
         if answer is None:
             return None
-        flags, number, notes, payload = answer
-        if flags & message.ITEM_STREAM:
-            # Flagged as an exception too, for clients that know no streams.
-            return StreamId(message.read_annotations(notes).get("STRM", b""))
-        if number == 2 and self.trusted:
-            value = serializers.decode(2, payload, True)
-        else:
-            value = serializers.decode(number, payload, False)
-        if b"__class__" in payload or b"base64" in payload:
-            value = revive(value, self._make_proxy)
-        if flags & message.EXCEPTION:
-            if isinstance(value, BaseException):
-                raise value
-            raise ProtocolError("the server sent an exception that is none: {!r}".format(value), outcome=RAN)
-        return value
-
-    def _make_proxy(self, text):
-        """The proxy for a URI from the server; only its own objects get the handshake's data."""
-        uri = URI(text)
-        settings = self.settings
-        if settings.make_proxy is None:
-            return uri
-        if uri.location != self.uri.location:
-            settings = settings.replaced(handshake="hello", safe=())
-        return settings.make_proxy(uri, settings)
+        return read_value(answer, self)
 
     def request(self, payload, flags, timeout):
-        """Sends a call; its answer as flags, serializer, annotations and payload.
+        """Sends a call; its answer as type, flags, serializer, annotations and payload.
 
         None for a oneway call. Any failure closes the connection.
         """
@@ -151,7 +121,7 @@ class Connection:
         if flags & message.ONEWAY:
             return None
         try:
-            _, flags, number, notes, payload = self._receive(_RESULT, seq, deadline)
+            return self._receive(_RESULT, seq, deadline)
         except MessageTooLargeError as error:
             self.close()
             error.outcome = RAN
@@ -166,7 +136,6 @@ class Connection:
             # An interrupted receive: the answer would be the next call's.
             self.close()
             raise
-        return flags, number, notes, payload
 
     def ping(self, timeout):
         """Asks the server for a sign of life."""
@@ -278,10 +247,3 @@ class Connection:
             return TimeoutError(text, outcome=outcome)
         text = "the connection to {} failed ({}); {}".format(self.uri, error.strerror or error, what)
         return ConnectionClosedError(text, outcome=outcome)
-
-
-class StreamId(str):
-    """The id of an item stream, as a server announces it."""
-
-    def __new__(cls, data):
-        return super().__new__(cls, bytes(data).decode("ascii", "replace"))

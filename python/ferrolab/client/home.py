@@ -101,6 +101,8 @@ class Home:
         for row in _rows(listing, "nameservers"):
             if row.get("uri"):
                 found.update(self._listed(row["uri"]))
+        for row in _rows(listing, "daemons"):
+            found.pop(row.get("name"), None)
         for row in _rows(listing, "services"):
             if row.get("uri") and isinstance(row.get("name"), str):
                 found[row["name"]] = row["uri"]

@@ -19,13 +19,13 @@ from .remote import RemoteObject
 
 _log = logging.getLogger("ferrolab")
 # Seconds beyond `wait` for the daemon's answer: it waits up to 10 s for running calls.
-_GRACE = 20.0
+GRACE = 20.0
 # Seconds for the calls that resume and end a lock.
-_ANSWER_TIMEOUT = 20.0
+ANSWER_TIMEOUT = 20.0
 # Seconds that the safe state may take before a block no longer waits for it.
-_SAFE_STATE_TIMEOUT = 60.0
+SAFE_STATE_TIMEOUT = 60.0
 # Seconds between two looks whether the lock is free: of daemons without a queue, and at its end.
-_POLL = 0.1
+POLL = 0.1
 # Seconds that the daemon keeps a lock without a connection, if nothing else was said.
 DEFAULT_TTL = 60.0
 
@@ -46,7 +46,7 @@ class Lock:
     def __init__(self, remote, wait=None, user=None, token=None, ttl=None, safe_on_error=True):
         self._remote = remote
         self._wait = wait
-        self.user = _user() if user is None else user
+        self.user = user_name() if user is None else user
         self.token = token or secrets.token_hex(16)
         self.ttl = ttl
         self._safe_on_error = safe_on_error
@@ -126,7 +126,7 @@ class Lock:
             kwargs["wait"] = wait
         if self.ttl is not None:
             kwargs["ttl"] = self.ttl
-        timeout = _GRACE + (wait or 0)
+        timeout = GRACE + (wait or 0)
         try:
             granted = connection.call(self._remote.object_id, "lock", (self.user,), kwargs, 0, timeout)
         except ConnectionRefusedError as error:
@@ -146,10 +146,10 @@ class Lock:
                 reason = error
             if time.monotonic() >= deadline:
                 raise LockError("{} is not free: {}".format(self._remote.uri.object, reason))
-            time.sleep(_POLL)
+            time.sleep(POLL)
 
     def _call(self, connection, method, *args, **kwargs):
-        return connection.call(self._remote.object_id, method, args, kwargs, 0, _ANSWER_TIMEOUT)
+        return connection.call(self._remote.object_id, method, args, kwargs, 0, ANSWER_TIMEOUT)
 
     # Holding
 
@@ -234,7 +234,7 @@ class Lock:
                 return
             if not connection.is_stale():
                 try:
-                    connection.ping(_ANSWER_TIMEOUT)
+                    connection.ping(ANSWER_TIMEOUT)
                     return
                 except CommunicationError:
                     pass
@@ -292,11 +292,11 @@ class Lock:
             )
 
     def _wait_for_safe_state(self, connection):
-        deadline = time.monotonic() + _SAFE_STATE_TIMEOUT
+        deadline = time.monotonic() + SAFE_STATE_TIMEOUT
         while self._call(connection, "lock_info").get("state") in ("ending", "resting"):
             if time.monotonic() > deadline:
-                raise TimeoutError("its safe state takes more than {:g} s".format(_SAFE_STATE_TIMEOUT))
-            time.sleep(_POLL)
+                raise TimeoutError("its safe state takes more than {:g} s".format(SAFE_STATE_TIMEOUT))
+            time.sleep(POLL)
 
 
 class _LockedPool:
@@ -320,7 +320,8 @@ class _LockedPool:
         """Nothing: the connection is the lock's."""
 
 
-def _user():
+def user_name():
+    """The name that others see as the owner of a lock."""
     try:
         return getpass.getuser()
     except Exception:

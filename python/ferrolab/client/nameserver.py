@@ -104,6 +104,7 @@ def list_names(nameserver, settings):
         remote.pool.close()
     if not isinstance(found, dict):
         return {}
+    found.pop(NAMESERVER, None)
     return {name: str(uri) for name, uri in found.items() if isinstance(name, str)}
 
 

@@ -213,7 +213,12 @@ def made_proxy(remote):
 
 def remote_object(uri, settings):
     """The remote object of a URI, whose name is looked up by the nameserver that the URI means."""
-    return RemoteObject(uri, settings, lambda _: resolve(uri, settings))
+    return RemoteObject(uri, settings, uri_resolver(uri, settings))
+
+
+def uri_resolver(uri, settings):
+    """The function that looks up the name of a URI."""
+    return lambda _: resolve(uri, settings)
 
 
 def _show(proxy, remote):

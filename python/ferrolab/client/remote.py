@@ -5,8 +5,9 @@ declared safe (`safe=`) and the connection was lost.
 """
 
 from . import message
+from .answer import StreamId
 from .class_dict import Failure
-from .connection import DAEMON, StreamId
+from .connection import DAEMON
 from .errors import NOT_STARTED, CommunicationError, TimeoutError
 from .members import Members
 from .plain import SCALARS, plain_args, plain_kwargs

@@ -10,7 +10,7 @@ convert more classes for it than for marshal.
 import json
 import marshal
 
-from . import safe_marshal, serpent
+from . import message, safe_marshal, serpent
 from .errors import RAN, SerializeError
 from .plain import convert
 
@@ -97,16 +97,14 @@ def check_name(name):
     return name
 
 
-def choose(name, announces_ferrolab):
-    """The id of the serializer for a connection."""
-    if name == "auto":
-        return MARSHAL if announces_ferrolab else SERPENT
-    return IDS[name]
-
-
-def encoder(number):
-    """The function that makes the payload of a call."""
-    return _DUMPS[number]
+def speak(name, members):
+    """The serializer's id, its encoder and the flags of every call, for a connection."""
+    if name != "auto":
+        return IDS[name], _DUMPS[IDS[name]], 0
+    if not members.ferrolab:
+        return SERPENT, _DUMPS[SERPENT], 0
+    # By marshal's own rules a Decimal in a list, or a proxy, is an error.
+    return MARSHAL, _DUMPS[MARSHAL], message.SERPENT_RULES
 
 
 def decode(number, payload, trusted):

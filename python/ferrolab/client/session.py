@@ -9,7 +9,7 @@ import logging
 import time
 
 from .errors import LockError, LockLost
-from .lock import Lock, _user
+from .lock import Lock, user_name
 from .proxy import remote_of
 
 _log = logging.getLogger("ferrolab")
@@ -29,7 +29,7 @@ class Session:
             raise ValueError("a session names each service once")
         self.name = name
         self._wait = wait
-        who = _user() if user is None else user
+        who = user_name() if user is None else user
         label = "{}: {}".format(who, name) if name else who
         self._proxies = dict(zip(names, proxies))
         self._locks = {

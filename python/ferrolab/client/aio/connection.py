@@ -1,0 +1,205 @@
+"""One connection to a daemon for asyncio: a protocol that knows of one answer that is due.
+
+A call is sent when its connection is free, so that a slow call delays no other and a call that
+waits is known not to have started. A call that is cancelled or late closes its connection: no other
+call can get its answer.
+"""
+
+import asyncio
+import json
+
+from .. import message, serializers, transport
+from ..answer import read_value, refuse_handshake
+from ..errors import (
+    NOT_STARTED,
+    RAN,
+    UNKNOWN,
+    CommunicationError,
+    ConnectionClosedError,
+    MessageTooLargeError,
+    ProtocolError,
+    PyroError,
+    TimeoutError,
+)
+from ..members import Members
+
+_HEADER_BYTES = message.HEADER_BYTES
+_EXPECTED_WELCOME = (message.CONNECT_OK, message.CONNECT_FAIL)
+
+
+class AioConnection(asyncio.Protocol):
+    """A connection to the object of a URI; made by `open_connection`."""
+
+    def __init__(self, uri, settings):
+        self.uri = uri
+        self.settings = settings
+        self.closed = False
+        self.seq = 0
+        self._transport = None
+        self._limit = message.MAX_HANDSHAKE_BYTES
+        self._loop = asyncio.get_running_loop()
+        # The answer that is due: its future, its number and the message types it may have.
+        self._waiter = None
+        self._kind = None
+        self._data = bytearray()
+        self._total = _HEADER_BYTES
+        self._head = None
+
+    # Calls
+
+    async def call(self, object_id, method, args, kwargs, flags=0, timeout=None):
+        """The result of a call; `args` are plain data."""
+        payload = self.dumps(object_id, method, args, kwargs)
+        self.seq = seq = (self.seq + 1) & 0xFFFF
+        data = message.header(message.INVOKE, self.serializer, flags | self.flags, seq, len(payload)) + payload
+        if self.closed:
+            raise ConnectionClosedError("the connection to {} has ended".format(self.uri), outcome=NOT_STARTED)
+        if flags & message.ONEWAY:
+            self._transport.write(data)
+            return None
+        answer = await self._exchange(data, message.RESULT, timeout)
+        try:
+            return read_value(answer, self)
+        except StopIteration as error:
+            # No coroutine may raise it.
+            raise StopAsyncIteration(*error.args) from None
+
+    async def ping(self, timeout):
+        """Asks the server for a sign of life."""
+        self.seq = seq = (self.seq + 1) & 0xFFFF
+        data = message.header(message.PING, message.PING_SERIALIZER, 0, seq, 4) + b"ping"
+        await self._exchange(data, message.PING, timeout)
+
+    async def _exchange(self, data, kind, timeout):
+        self._waiter = waiter = self._loop.create_future()
+        self._kind = kind
+        timer = None if timeout is None else self._loop.call_later(timeout, self._expire, waiter)
+        self._transport.write(data)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+
+    def _expire(self, waiter):
+        if not waiter.done():
+            text = "no answer from {} in time; the call may have run".format(self.uri)
+            self._fail(TimeoutError(text, outcome=UNKNOWN))
+
+    def _fail(self, error):
+        self.close()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(error)
+
+    # The handshake
+
+    async def shake_hands(self, timeout):
+        """Greets the daemon; the members of the object come with its answer."""
+        hello = {"handshake": self.settings.handshake, "object": self.uri.object}
+        payload = json.dumps(hello).encode("utf-8")
+        head = message.header(message.CONNECT, serializers.JSON, 0, 0, len(payload))
+        try:
+            answer = await self._exchange(head + payload, _EXPECTED_WELCOME, timeout)
+            kind, _, number, _, payload = answer
+            welcome = serializers.decode(number, payload, False)
+            if kind == message.CONNECT_FAIL:
+                raise refuse_handshake(self.uri, welcome)
+            self.members = Members.from_handshake(welcome)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, CommunicationError):
+                error.outcome = NOT_STARTED
+            raise
+        self.serializer, self.dumps, self.flags = serializers.speak(self.settings.serializer, self.members)
+        self._limit = self.settings.max_message
+
+    # Callbacks of the event loop
+
+    def connection_made(self, transport_):
+        self._transport = transport_
+        sock = transport_.get_extra_info("socket")
+        if self.uri.sockname is not None:
+            self.trusted = transport.is_process_of_this_user(sock)
+        else:
+            transport.set_tcp_options(sock)
+            tls = self.settings.tls
+            self.trusted = tls is not None and transport.checks_servers(tls)
+
+    def data_received(self, data):
+        if self._data:
+            self._data += data
+            data = self._data
+        if len(data) < self._total:
+            if data is not self._data:
+                self._data += data
+            return
+        try:
+            self._read(data)
+        except PyroError as error:
+            if isinstance(error, MessageTooLargeError):
+                error.outcome = RAN
+            self._fail(error)
+
+    def _read(self, data):
+        if self._waiter is None:
+            raise ProtocolError("the server sent an answer that nobody asked for")
+        if self._head is None:
+            self._head = message.read_header(data, self._kind, self.seq, self._limit)
+            self._total = _HEADER_BYTES + self._head[3] + self._head[4]
+        if len(data) < self._total:
+            if data is not self._data:
+                self._data += data
+            return
+        if len(data) > self._total:
+            raise ProtocolError("the server sent more than the answer to one call")
+        kind, flags, number, notes, _ = self._head
+        at = _HEADER_BYTES + notes
+        notes, payload = bytes(data[_HEADER_BYTES:at]), data[at:]
+        self._head, self._total = None, _HEADER_BYTES
+        if data is self._data:
+            self._data = bytearray()
+        if flags & message.COMPRESSED:
+            payload = message.inflate(payload, self._limit)
+        if not self._waiter.done():
+            self._waiter.set_result((kind, flags, number, notes, payload))
+
+    def connection_lost(self, error):
+        self.closed = True
+        text = "the connection to {} ended ({}); the call may have run".format(self.uri, error or "closed by the server")
+        self._fail(ConnectionClosedError(text, outcome=UNKNOWN))
+
+    def close(self):
+        """Ends the connection at once."""
+        self.closed = True
+        if self._transport is not None:
+            self._transport.abort()
+
+
+async def open_connection(uri, settings):
+    """A connection to the object of `uri`, after its handshake."""
+    timeout = settings.connect_timeout
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+
+    def protocol():
+        return AioConnection(uri, settings)
+
+    if uri.sockname is not None:
+        opening = loop.create_unix_connection(protocol, uri.sockname)
+    else:
+        opening = loop.create_connection(protocol, uri.host, uri.port, ssl=settings.tls)
+    try:
+        _, connection = await asyncio.wait_for(opening, timeout)
+    except asyncio.TimeoutError:
+        text = "cannot connect to {}: no answer within {:g} s".format(uri.location, timeout)
+        raise TimeoutError(text, outcome=NOT_STARTED) from None
+    except OSError as error:
+        text = "cannot connect to {}: {}".format(uri.location, error.strerror or error)
+        raise CommunicationError(text, outcome=NOT_STARTED) from error
+    left = None if timeout is None else max(timeout - (loop.time() - started), 0.001)
+    await connection.shake_hands(left)
+    return connection

@@ -1,0 +1,55 @@
+"""A lab for asyncio: `lab.aio["lab.laser"]`."""
+
+import asyncio
+
+from ..proxy import uri_resolver
+from ..uri import URI
+from .lock import AioLock, AioSession
+from .remote import AioProxy, AioRemote
+
+
+class AioLab:
+    """Services by name, as proxies whose calls are awaited."""
+
+    def __init__(self, directory, settings):
+        self._directory = directory
+        self._settings = settings.replaced()
+        self._settings.make_proxy = lambda uri, settings: AioProxy(self._remote(uri, settings))
+        self._proxies = {}
+
+    def __getitem__(self, name):
+        proxy = self._proxies.get(name)
+        if proxy is None:
+            proxy = self._proxies[name] = AioProxy(self._remote(name, self._settings))
+        return proxy
+
+    def _remote(self, name, settings):
+        if not str(name).startswith(("PYRO:", "PYRONAME:")):
+            return AioRemote(URI("PYRONAME:" + name), settings, self._directory.look_up)
+        return AioRemote(URI(name), settings, uri_resolver(URI(name), settings))
+
+    def locked(self, name, wait=None, user=None, token=None, ttl=None, safe_on_error=True):
+        """A lock of a service, for `async with`: the block gets a proxy over its connection."""
+        return AioLock(self[name]._remote, wait, user, token, ttl, safe_on_error)
+
+    def session(self, *names, wait=None, name=None, user=None, ttl=None):
+        """Several services locked for one block: all of them or none."""
+        return AioSession({each: self[each]._remote for each in names}, wait, name, user, ttl)
+
+    async def services(self):
+        """URIs by name of what the lab has now."""
+        found = await asyncio.get_running_loop().run_in_executor(None, self._directory.names)
+        return dict(sorted(found.items()))
+
+    async def close(self):
+        """Closes the idle connections of the running event loop."""
+        for proxy in self._proxies.values():
+            proxy._remote.close()
+        # Sockets are closed by the loop's next round.
+        await asyncio.sleep(0)
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        await self.close()

@@ -1,0 +1,231 @@
+"""Remote objects for asyncio, and their proxies.
+
+`await laser.measure(3)` calls a method, `await laser.power` reads a property, and
+`await laser.power.set(5)` sets it. As in the other client, no public name of a proxy is ours.
+"""
+
+import asyncio
+import weakref
+
+from .. import message
+from ..answer import StreamId
+from ..class_dict import Failure
+from ..connection import DAEMON
+from ..errors import NOT_STARTED, CommunicationError, ConnectionClosedError, TimeoutError
+from ..plain import plain_args, plain_kwargs
+from ..settings import check_seconds
+from ..uri import URI
+from .pool import AioPool
+
+_set = object.__setattr__
+
+
+class AioRemote:
+    """The object of a URI, for the event loop that runs."""
+
+    def __init__(self, uri, settings, look_up):
+        self.uri = URI(uri)
+        self.settings = settings
+        self.object_id = self.uri.object if self.uri.protocol == "PYRO" else None
+        self.members = None
+        self.look_up = look_up
+        # Connections belong to the event loop in which they were opened.
+        self._pools = weakref.WeakKeyDictionary()
+        self.fixed_pool = None
+
+    @property
+    def pool(self):
+        """The connections of the running event loop."""
+        if self.fixed_pool is not None:
+            return self.fixed_pool
+        loop = asyncio.get_running_loop()
+        pool = self._pools.get(loop)
+        if pool is None:
+            pool = self._pools[loop] = AioPool(self.resolve, self.settings)
+            pool.on_open = self._connected
+        return pool
+
+    def _connected(self, connection):
+        self.members = connection.members
+
+    async def resolve(self):
+        """The URI to connect to; names are looked up in a thread."""
+        if self.uri.protocol == "PYRO":
+            return self.uri
+        loop = asyncio.get_running_loop()
+        found = URI(await loop.run_in_executor(None, self.look_up, self.uri.object))
+        self.object_id = found.object
+        return found
+
+    async def call(self, method, args, kwargs, timeout=None):
+        """The result of a call."""
+        args, kwargs = plain_args(args), plain_kwargs(kwargs) if kwargs else {}
+        timeout = timeout or self.settings.timeout
+        again = False
+        while True:
+            pool = self.pool
+            connection = await pool.acquire(timeout)
+            taken = False
+            try:
+                flags = message.ONEWAY if method in connection.members.oneway else 0
+                result = await connection.call(self.object_id, method, args, kwargs, flags, timeout)
+                if type(result) is StreamId:
+                    turn = pool.take_out()
+                    taken = turn is None
+                    return AioStream(connection, result, timeout, turn)
+                return result
+            except CommunicationError as error:
+                safe = method in self.settings.safe
+                if again or not connection.closed or not _may_repeat(error, safe):
+                    raise
+                again = True
+            except ConnectionRefusedError as error:
+                await pool.refused(error)
+                raise
+            finally:
+                if not taken:
+                    pool.release(connection)
+
+    async def call_batch(self, calls, timeout=None):
+        """The results of several calls made at once."""
+        calls = tuple((name, plain_args(args), plain_kwargs(kwargs)) for name, args, kwargs in calls)
+        connection = await self.pool.acquire(timeout)
+        try:
+            results = await connection.call(self.object_id, "<batch>", calls, {}, message.BATCH, timeout)
+        finally:
+            self.pool.release(connection)
+        for result in results:
+            if isinstance(result, Failure):
+                raise result.exception
+        return results
+
+    def close(self):
+        """Closes the idle connections of the running event loop."""
+        self.pool.close()
+
+
+def _may_repeat(error, safe):
+    if isinstance(error, TimeoutError):
+        return False
+    return error.outcome == NOT_STARTED or safe
+
+
+class AioMember:
+    """A member of a service: called as a method, awaited as a property."""
+
+    __slots__ = ("_name", "_remote", "_timeout")
+
+    def __init__(self, remote, name, timeout):
+        self._remote = remote
+        self._name = name
+        self._timeout = timeout
+
+    def __call__(self, *args, **kwargs):
+        return self._remote.call(self._name, args, kwargs, self._timeout)
+
+    def __await__(self):
+        call = self._remote.call("__getattr__", (self._name,), None, self._timeout)
+        return call.__await__()
+
+    def set(self, value):
+        """Sets the property: to be awaited."""
+        return self._remote.call("__setattr__", (self._name, value), None, self._timeout)
+
+    def with_timeout(self, seconds):
+        """The same member; a call raises `TimeoutError` after this many seconds."""
+        return AioMember(self._remote, self._name, check_seconds("timeout", seconds))
+
+    def __repr__(self):
+        return "<remote member {} of {}>".format(self._name, self._remote.uri)
+
+
+class AioProxy:
+    """A remote object. Any number of tasks may call it."""
+
+    __slots__ = ("__dict__", "__weakref__", "_remote")
+
+    def __init__(self, remote):
+        _set(self, "_remote", remote)
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        member = self.__dict__[name] = AioMember(self._remote, name, None)
+        return member
+
+    def __setattr__(self, name, value):
+        raise AttributeError("set a property with `await proxy.{}.set(value)`".format(name))
+
+    def __dir__(self):
+        members = self._remote.members
+        return sorted(set(object.__dir__(self)) | set(members.names() if members else ()))
+
+    def __repr__(self):
+        return "<ferrolab.aio proxy of {}>".format(self._remote.uri)
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        self._remote.close()
+
+
+class AioStream:
+    """Asynchronous iterator of a remote generator's items.
+
+    It has a connection to itself, or takes `turn` for each item where it shares one with a lock.
+    """
+
+    def __init__(self, connection, stream_id, timeout, turn):
+        self._connection = connection
+        self._turn = turn
+        self._id = str(stream_id)
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        connection = self._connection
+        if connection is None:
+            raise StopAsyncIteration
+        if connection.closed:
+            raise ConnectionClosedError("the connection of the stream has ended", outcome=NOT_STARTED)
+        try:
+            return await self._call(connection, "get_next_stream_item")
+        except BaseException:
+            self._drop()
+            raise
+
+    async def aclose(self):
+        """Ends the generator at the daemon."""
+        connection = self._connection
+        if connection is not None and not connection.closed:
+            try:
+                await self._call(connection, "close_stream")
+            finally:
+                self._drop()
+
+    async def _call(self, connection, method):
+        if self._turn is None:
+            return await connection.call(DAEMON, method, (self._id,), {}, 0, self._timeout)
+        async with self._turn:
+            return await connection.call(DAEMON, method, (self._id,), {}, 0, self._timeout)
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        await self.aclose()
+
+    def _drop(self):
+        connection, self._connection = self._connection, None
+        if connection is not None and self._turn is None:
+            connection.close()
+
+    def __del__(self):
+        connection = getattr(self, "_connection", None)
+        if connection is not None and self._turn is None and not self._loop.is_closed():
+            # Possibly in another thread; the daemon closes the streams of a connection that ends.
+            self._loop.call_soon_threadsafe(connection.close)

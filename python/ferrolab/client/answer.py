@@ -1,0 +1,48 @@
+"""Answers of a daemon as results: values, exceptions, streams. For connections of either kind."""
+
+from . import message, serializers
+from .class_dict import revive
+from .errors import NOT_STARTED, RAN, CommunicationError, ProtocolError
+from .uri import URI
+
+
+class StreamId(str):
+    """The id of an item stream, as a server announces it."""
+
+    __slots__ = ()
+
+
+def read_value(answer, connection):
+    """The result in an answer; its exception is raised.
+
+    `connection` has the attributes `trusted`, `uri` and `settings`.
+    """
+    _, flags, number, notes, payload = answer
+    if flags & message.ITEM_STREAM:
+        # Flagged as an exception too, for clients that know no streams.
+        return StreamId(message.read_annotations(notes).get("STRM", b"").decode("ascii", "replace"))
+    value = serializers.decode(number, payload, connection.trusted)
+    if b"__class__" in payload or b"base64" in payload:
+        value = revive(value, lambda text: _proxy(text, connection))
+    if flags & message.EXCEPTION:
+        if isinstance(value, BaseException):
+            raise value
+        raise ProtocolError("the server sent an exception that is none: {!r}".format(value), outcome=RAN)
+    return value
+
+
+def _proxy(text, connection):
+    """The proxy for a URI from the server; only its own objects get the handshake's data."""
+    uri = URI(text)
+    settings = connection.settings
+    if settings.make_proxy is None:
+        return uri
+    if uri.location != connection.uri.location:
+        settings = settings.replaced(handshake="hello", safe=())
+    return settings.make_proxy(uri, settings)
+
+
+def refuse_handshake(uri, reason):
+    """The error of a handshake that the daemon has refused."""
+    reason = reason if isinstance(reason, str) else repr(reason)
+    return CommunicationError("{} refuses the connection: {}".format(uri.location, reason), outcome=NOT_STARTED)

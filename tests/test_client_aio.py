@@ -1,0 +1,280 @@
+"""The asyncio client: the same calls, cancellation, timeouts, locks and sessions."""
+
+import asyncio
+import marshal
+import socket
+
+import ferrolab
+import pytest
+from harness import NEVER, wait_for
+from harness.clients import SERVERS, every_server, every_server_running
+from harness.lab import new_lab
+from harness.liar import Liar, result
+from test_client_hostile import LIES, send
+from test_client_locks import CONFIGURATION, lines, state
+
+
+@pytest.fixture(scope="module")
+def servers():
+    with every_server_running() as running:
+        yield running
+
+
+@pytest.fixture
+def server(servers, request):
+    found = servers[request.param]
+    with found.stock() as wire:
+        wire.clear()
+    return found
+
+
+def run(script):
+    """Runs a coroutine function in a new event loop."""
+    return asyncio.run(asyncio.wait_for(script(), NEVER))
+
+
+def lab_of(uri, **settings):
+    """A lab whose services are named by URIs only."""
+    return ferrolab.Lab(None, ferrolab.Proxy(uri, **{"timeout": NEVER, "connect_timeout": NEVER, **settings})._remote.settings)
+
+
+async def until(condition, what):
+    for _ in range(NEVER * 50):
+        if await condition():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(what)
+
+
+@every_server
+def test_calls_properties_and_streams(server):
+    async def script():
+        async with lab_of(server.uri).aio as lab:
+            wire = lab[str(server.uri)]
+            assert await wire.echo(1, "é", k=[2]) == [[1, "é"], {"k": [2]}]
+            assert await wire.value == 1
+            await wire.value.set(5)
+            assert await wire.value == 5
+            await wire.value.set(1)
+            with pytest.raises(ValueError) as caught:
+                await wire.fail("boom")
+            assert caught.value.args == ("boom", 5) and "wire.py" in str(caught.value.__cause__)
+            assert [item async for item in await wire.numbers(3)] == [0, 1, 2]
+            failing = await wire.failing(1)
+            with pytest.raises(ZeroDivisionError):
+                [item async for item in failing]
+            async with await wire.numbers(7) as stream:
+                assert await stream.__anext__() == 0
+            assert await wire.note_oneway("hi") is None
+            await until(lambda: has(wire, "hi"), "the oneway call ran")
+            assert {"echo", "value"} <= set(dir(wire))
+            with pytest.raises(AttributeError, match="set"):
+                wire.value = 3
+            with pytest.raises(AttributeError):
+                await wire.missing()
+            child = await wire.adopt("eve")
+            assert await child.who() == "eve"
+            await wire.disown("eve")
+
+    async def has(wire, note):
+        return note in await wire.notes()
+
+    run(script)
+
+
+@every_server
+def test_many_calls_in_flight_on_few_connections(server):
+    async def script():
+        async with lab_of(server.uri).aio as lab:
+            wire = lab[str(server.uri)]
+            answers = await asyncio.gather(*[wire.echo(number) for number in range(1000)])
+            assert [answer[0][0] for answer in answers] == list(range(1000))
+            assert wire._remote.pool._count <= wire._remote.pool.limit
+
+    run(script)
+
+
+@every_server
+def test_a_cancelled_call_leaves_no_stale_answer(server, tmp_path):
+    async def script():
+        async with lab_of(server.uri).aio as lab:
+            wire = lab[str(server.uri)]
+            held = [asyncio.ensure_future(wire.hold(n, str(tmp_path / "gate"))) for n in range(8)]
+            await asyncio.sleep(0)
+            waiting = asyncio.ensure_future(wire.note("never"))
+            with server.stock() as stock:
+                await asyncio.get_running_loop().run_in_executor(None, begun)
+                stock._pyroClaimOwnership()
+                assert len(stock.notes()) == 8
+            waiting.cancel()
+            held[0].cancel()
+            for task in (waiting, held[0]):
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            assert (await wire.echo(5))[0] == [5], "the cancelled call's connection is replaced"
+            with pytest.raises(ferrolab.TimeoutError) as caught:
+                late = [asyncio.ensure_future(wire.hold.with_timeout(0.2)("late", str(tmp_path / "gate"))) for _ in range(3)]
+                await asyncio.gather(*late)
+            assert caught.value.outcome in ("unknown", "not started")
+            (tmp_path / "gate").touch()
+            await asyncio.gather(*held[1:])
+            for number in range(20):
+                assert (await wire.echo(number))[0] == [number]
+            assert "never" not in await wire.notes()
+
+    def begun():
+        with server.stock() as other:
+            wait_for(lambda: len(other.notes()) == 8, 30, "all eight run")
+
+    run(script)
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_server_that_lies(lie):
+    data, error, words = LIES[lie]
+
+    async def script():
+        with Liar(send(data)) as server:
+            liar = lab_of(server.uri, max_message=1 << 20).aio[server.uri]
+            with pytest.raises(error, match=words) as caught:
+                await liar.echo(1)
+            assert caught.value.outcome in ("ran", "unknown") and server.requests == 1
+
+    run(script)
+
+
+def test_stalls_and_vanishing():
+    async def script():
+        with Liar(send(b"")) as server:
+            liar = lab_of(server.uri).aio[server.uri]
+            with pytest.raises(ferrolab.TimeoutError) as caught:
+                await liar.echo.with_timeout(0.2)(1)
+            assert caught.value.outcome == "unknown"
+        with Liar(welcome=b"") as server:
+            with pytest.raises(ferrolab.TimeoutError) as caught:
+                await lab_of(server.uri, connect_timeout=0.2).aio[server.uri].echo(1)
+            assert caught.value.outcome == "not started"
+        with Liar(lambda sock, seq, payload: sock.shutdown(socket.SHUT_RDWR)) as server:
+            with pytest.raises(ferrolab.ConnectionClosedError, match="may have run") as caught:
+                await lab_of(server.uri).aio[server.uri].echo(1)
+            assert caught.value.outcome == "unknown" and server.requests == 1
+        with pytest.raises(ferrolab.CommunicationError, match="cannot connect") as caught:
+            await lab_of(server.uri).aio[server.uri].echo(1)
+        assert caught.value.outcome == "not started"
+
+    run(script)
+
+
+def test_a_lab_of_several_event_loops():
+    with Liar(send(lambda seq: result(marshal.dumps(5, 2), seq))) as server:
+        lab = lab_of(server.uri).aio
+
+        async def script():
+            assert await lab[server.uri].echo(1) == 5
+            await lab.close()
+
+        for _ in range(3):
+            run(script)
+
+
+# Locks and sessions
+
+
+@pytest.fixture(scope="module")
+def running():
+    with new_lab() as lab:
+        lab.record = lab.files / "record"
+        lab.record.touch()
+        lab.record.with_name("record.2").touch()
+        lab.config(CONFIGURATION, record=str(lab.record))
+        lab.up()
+        yield lab
+
+
+@pytest.fixture
+def both(running):
+    """A lab, and the proxies of another client."""
+    settings = {"timeout": NEVER, "connect_timeout": NEVER}
+    with ferrolab.connect(running.home, **settings) as lab, ferrolab.connect(running.home, **settings) as other:
+        yield lab, other
+
+
+def test_a_lock_for_a_block(running, both):
+    lab, other = both
+
+    async def script():
+        assert "lab.laser" in await lab.aio.services()
+        lock = lab.aio.locked("lab.laser", user="ada")
+        async with lock as laser:
+            assert await laser.move(1) and lock.epoch == other["lab.laser"].lock_info()["epoch"]
+            assert all(await asyncio.gather(*[laser.move(1) for _ in range(10)]))
+            with pytest.raises(ConnectionRefusedError, match="by 'ada'"):
+                await lab.aio["lab.laser"].move(1)
+            with pytest.raises(ferrolab.LockError, match="by 'ada'"):
+                await lab.aio.locked("lab.laser").__aenter__()
+            stream = await laser.count(3)
+            assert [await stream.__anext__(), await laser.number(), [item async for item in stream]] == [0, 1, [1, 2]]
+            epoch = lock.epoch
+            lock._connection._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+            await until(lambda: asyncio.sleep(0, lock._connection.closed), "its end is noticed")
+            assert await laser.move(1) and lock.epoch == epoch + 1, "it is resumed"
+        assert state(other["lab.laser"]) == "free"
+        with pytest.raises(ferrolab.LockLost, match="broken"):
+            async with lab.aio.locked("lab.laser") as laser:
+                running.run("unlock", "--break", "lab.laser", "--reason", "tested")
+                await laser.move(1)
+        await lab.aio.close()
+
+    run(script)
+
+
+def test_a_cancelled_block_ends_by_the_safe_state(running, both):
+    lab, other = both
+    first = len(lines(running.record, 0))
+
+    async def block():
+        async with lab.aio.locked("lab.laser", wait=NEVER):
+            await asyncio.sleep(NEVER)
+
+    async def script():
+        task = asyncio.ensure_future(block())
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, wait_for, lambda: state(other["lab.laser"]) == "locked", 30, "it is locked")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await lab.aio.close()
+
+    run(script)
+    assert state(other["lab.laser"]) == "free"
+    assert "off" in lines(running.record, first)
+
+
+def test_sessions(running, both):
+    lab, other = both
+
+    async def script():
+        async with lab.aio.session("lab.shutter", "lab.laser", wait=NEVER, name="cooldown", user="ada") as session:
+            assert set(session.epochs) == {"lab.shutter", "lab.laser"}
+            assert other["lab.laser"].lock_info()["user"] == "ada: cooldown"
+            await session["lab.laser"].move(1)
+        assert {state(other[name]) for name in ("lab.shutter", "lab.laser")} == {"free"}
+        with other["lab.c"].locked(user="eve"), pytest.raises(ferrolab.LockError):
+            async with lab.aio.session("lab.a", "lab.c", "lab.d"):
+                pass
+        assert {state(other[name]) for name in ("lab.a", "lab.d")} == {"free"}
+        overlaps = await asyncio.gather(*[crowd(number) for number in range(6)])
+        assert overlaps == [None] * 6
+        assert other["lab.a"].overlaps() == []
+        await lab.aio.close()
+
+    async def crowd(number):
+        names = ["lab.a", "lab.b", "lab.c", "lab.d"]
+        for index in range(4):
+            chosen = (names[(number + index) % 4 :] + names)[:3]
+            chosen = list(dict.fromkeys(chosen))
+            async with lab.aio.session(*chosen, wait=NEVER, user=str(number)) as session:
+                await asyncio.gather(*[session[name].drive(str(number)) for name in chosen])
+
+    run(script)
+    assert SERVERS
