@@ -35,6 +35,25 @@ def assert_works(lab):
 # A configuration with a mistake. Each: the file, the line of the mistake, what must be told.
 
 MISTAKES = {
+    "a daemon and a service register one name": (
+        "nameservers: {local: {}}\ndaemons:\n  bench: {nameservers: [local]}\nservices:\n"
+        "  bench: {native: simulated.multimeter, daemon: bench, nameservers: [local]}\n",
+        5,
+        ["services.bench", "the daemon `bench`", "`local` already", "at 3:3"],
+    ),
+    "two nameservers on one database": (
+        "nameservers:\n  a: {storage: 'sql:x.db'}\n  b: {storage: 'sql:./x.db', ns_port: 9100}\n",
+        3,
+        ["nameservers.b.storage", "has this database file", "at 2:16"],
+    ),
+    "a host that is an option": ("daemons:\n  bench: {host: -rf}\n", 2, ["`-rf` is not a host name"]),
+    "a host that is no address": ("daemons:\n  bench: {host: 999.1.1.1}\n", 2, ["numbers from 0 to 255"]),
+    "a number as the interpreter": ("python:\n  executable: 5\n", 2, ["expected a path", "the number 5"]),
+    "no delay at all": (
+        "daemons:\n  bench:\n    supervision: {backoff: []}\n",
+        3,
+        ["at least one delay"],
+    ),
     "TLS without a certificate": (
         "daemons:\n  bench:\n    host: localhost\n    ssl: true\n",
         4,
@@ -96,6 +115,31 @@ MISTAKES = {
         [],
     ),
 }
+
+
+# Reasons for which an entry cannot start now: `config check` refuses them, `config update` warns.
+UNREADY = {
+    "a folder of drivers": ("python:\n  path: [gone]\n", 2, "there is no such folder"),
+    "an interpreter": ("python:\n  executable: gone/bin/python\n", 2, "there is no such file"),
+    "a program": ("python:\n  executable: no-such-python\n", 2, "no such program in PATH"),
+    "a certificate": (
+        "daemons:\n  bench:\n    ssl: true\n    ssl_servercert: gone.pem\n",
+        4,
+        "there is no such file",
+    ),
+    "another daemon has the port": ("daemons:\n  a: {port: 9100}\n  b: {port: 9100}\n", 3, "two daemons on port"),
+    "a socket's folder": ("daemons:\n  bench: {unixsocket: gone/x.sock}\n", 2, "there is no such folder"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADY)
+def test_what_cannot_start_is_found_by_the_check(lab, name):
+    text, line, told = UNREADY[name]
+    file = lab.write(text)
+    for command, code in (("check", 1), ("update", 0)):
+        result = lab.run("config", command, file, check=False)
+        assert result.returncode == code, result.text
+        assert told in result.text and f"lab.yaml:{line}:" in result.text, result.text
 
 
 @pytest.mark.parametrize("name", MISTAKES)

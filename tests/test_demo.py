@@ -3,12 +3,13 @@
 import os
 import re
 import signal
+import socket
 import textwrap
 import threading
 
 import Pyro5.api
 import pytest
-from harness import NEVER, new_lab, wait_for
+from harness import NEVER, free_port, new_lab, wait_for
 from harness.lab import interpreter
 
 NAMESERVER = "Pyro.NameServer"
@@ -110,6 +111,18 @@ def test_it_prints_the_names_of_its_services(demo):
     assert len(services) >= 3, services
     for name in services:
         assert name in demo.text
+
+
+def test_the_port_can_be_chosen(demo, lab):
+    port = free_port()
+    assert f"at PYRO:demo.supply@" in lab.run("demo", "--check", "--port", port).stdout
+    with socket.socket() as taken:
+        taken.bind(("localhost", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused = lab.run("demo", "--check", "--port", port, check=False)
+    assert refused.returncode == 1 and f"listens on port {port} already" in refused.stderr
+    lab.assert_nothing_left(timeout=2, what="a demo that cannot start leaves nothing")
 
 
 def test_check_calls_every_service_and_says_what_it_got(demo, lab):

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 
 import Pyro5.api
 import Pyro5.errors
@@ -108,6 +109,45 @@ def test_many_names_are_removed_only_on_purpose(two, first):
     assert first.list(prefix="t.") == {}
     two.run("ns", "remove", "--regex", ".*", "--yes", *ns)
     assert set(first.list()) == {"Pyro.NameServer"}
+
+
+@Pyro5.api.expose
+class Failing:
+    """A nameserver that fails at the second removal."""
+
+    def __init__(self):
+        self.names = {f"t.{letter}": URI for letter in "abc"}
+
+    def ping(self):
+        pass
+
+    def list(self, **arguments):
+        return {name: (uri, []) for name, uri in self.names.items()}
+
+    def remove(self, name):
+        if name == "t.b":
+            raise RuntimeError("the disk is full")
+        return 1
+
+
+def test_what_was_removed_is_reported_also_after_an_error(two):
+    with Pyro5.api.Daemon(port=0) as daemon:
+        daemon.register(Failing(), "Pyro.NameServer")
+        thread = threading.Thread(target=daemon.requestLoop)
+        thread.start()
+        try:
+            port = daemon.locationStr.split(":")[1]
+            words = ["ns", "remove", "--prefix", "t.", "--yes", "--ns", f"localhost:{port}"]
+            plain = two.run(*words, check=False)
+            scripted = two.run(*words, "--json", check=False)
+        finally:
+            daemon.shutdown()
+            thread.join()
+    assert plain.returncode == 1 and "Removed 1 of 3 name(s)" in plain.stdout
+    assert "the disk is full" in plain.stderr
+    assert scripted.returncode == 1
+    removed = {row["name"]: row["removed"] for row in json.loads(scripted.stdout)}
+    assert removed == {"t.a": True, "t.b": False, "t.c": False}
 
 
 def test_scripts_get_names_in_one_shape(two, first):

@@ -120,6 +120,12 @@ pub(crate) fn user(name: &str) -> io::Result<Option<User>> {
     Ok(found.map(|user| User { name: user.name, id: user.uid.as_raw(), home: user.dir }))
 }
 
+/// The name of the user that this process runs as, by any of the host's user databases.
+pub(crate) fn user_name() -> Option<String> {
+    let found = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
+    found.map(|user| user.name).filter(|name| !name.is_empty())
+}
+
 /// The id of the user that this process runs as.
 pub(crate) fn user_id() -> u32 {
     rustix::process::geteuid().as_raw()

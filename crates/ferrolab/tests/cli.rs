@@ -71,7 +71,7 @@ fn exit_codes_and_errors() {
         (&["pss"], 2, "ps"),
         (&["call"], 2, "required"),
         (&["call", "x"], 2, "a method is missing"),
-        (&["call", "x", "y", "1 +"], 1, "is not a Python literal"),
+        (&["call", "x", "y", "a=1", "2"], 1, "stands behind a keyword argument"),
         (&["up", "--timeout", "18446744073709551615"], 2, "0..=86400"),
         (&["up"], 1, "ferrolab config update"),
         (&["ps"], 1, "ferrolab up"),

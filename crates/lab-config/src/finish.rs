@@ -11,6 +11,8 @@ use super::walk::Walk;
 
 /// The modules in which PyroLab's own daemon classes are found.
 const MODULES: [&str; 2] = ["pyrolab.server", "pyrolab.api"];
+/// The module that they were in before PyroLab 0.3, which old files name.
+const OLD_MODULE: &str = "pyrolab.daemon";
 /// PyroLab's daemon classes, each with our name for it.
 const CLASSES: [(&str, &str); 2] = [("Daemon", "plain"), ("LockableDaemon", "lockable")];
 
@@ -40,6 +42,12 @@ impl Walk<'_> {
         let name = name.as_str().unwrap_or("");
         let why = "the daemon is Ferrolab itself, so its class cannot be another program's";
         if let Some(written) = written(pair, "module")
+            && module == OLD_MODULE
+        {
+            let message = format!("{} is the old name of `{}`", quoted(module), MODULES[0]);
+            let help = format!("write `module: {}`, or remove the key", MODULES[0]);
+            self.under("module", |walk| walk.warn(written.value.place, message, help));
+        } else if let Some(written) = written(pair, "module")
             && !MODULES.contains(&module)
         {
             let message = format!("the module {} has no daemon class: {why}", quoted(module));

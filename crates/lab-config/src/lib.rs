@@ -40,12 +40,12 @@ pub use model::{
     Arguments, Configuration, Daemon, DaemonClass, DaemonPart, Expose, InstanceMode, Nameserver,
     ServerType, Service, Storage, Supervision, Target,
 };
-pub use problem::{ConfigError, Warning};
+pub use problem::{ConfigError, Severity, Warning};
 pub use reference::{json_schema, markdown};
 pub use rename::{RenameError, RenamedEntry, rename};
 pub use secret::Secret;
 pub use source::read;
-pub use surroundings::{Native, Surroundings};
+pub use surroundings::{Folder, Native, Surroundings};
 
 use problem::Findings;
 use source::{Place, Source};

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::address::Host;
 use super::data::Data;
 use super::secret::Secret;
+use super::surroundings::Folder;
 
 /// Everything in a file, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -303,6 +304,25 @@ pub struct DaemonPart {
     pub nameservers: Vec<Nameserver>,
 }
 
+impl Service {
+    /// The key with the instrument's address: `parameters`, unless only `arguments` is used.
+    pub fn address_key(&self) -> &'static str {
+        let has_parameters = !matches!(&self.parameters, Data::Map(entries) if entries.is_empty());
+        if !has_parameters && !self.arguments.is_empty() { "arguments" } else { "parameters" }
+    }
+}
+
+impl Arguments {
+    /// Whether the constructor is called without arguments.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Arguments::Positional(items) => items.is_empty(),
+            Arguments::Keyword(Data::Map(entries)) => entries.is_empty(),
+            Arguments::Keyword(_) => false,
+        }
+    }
+}
+
 impl Configuration {
     /// The nameserver of that name.
     #[cfg(test)]
@@ -355,12 +375,9 @@ impl Configuration {
     /// the home directory where they start with `~/`.
     pub fn rebase(&mut self, directory: &Path, home: Option<&Path>) {
         self.folder = Some(directory.to_path_buf());
-        let place = |path: &mut PathBuf| {
-            *path = match (path.strip_prefix("~"), home) {
-                (Ok(rest), Some(home)) => home.join(rest),
-                _ => directory.join(&path),
-            };
-        };
+        let (base, home) = (directory.to_path_buf(), home.map(Path::to_path_buf));
+        let folder = Folder { base, home };
+        let place = |path: &mut PathBuf| *path = folder.place(path);
         let pythons = self.daemons.iter_mut().map(|daemon| &mut daemon.python);
         let pythons = pythons.chain(self.services.iter_mut().map(|service| &mut service.python));
         for python in pythons.chain([&mut self.python]) {
@@ -369,8 +386,7 @@ impl Configuration {
             python
                 .executable
                 .iter_mut()
-                .filter(|path| path.components().count() > 1)
-                .for_each(place);
+                .for_each(|program| *program = folder.place_program(program));
         }
         for nameserver in &mut self.nameservers {
             if let Storage::Sql(Some(file)) = &mut nameserver.storage {

@@ -42,12 +42,13 @@ pub struct Problem {
 pub type Warning = Problem;
 
 /// Whether a problem keeps a file from being loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// It does.
     Error,
     /// It does not.
+    #[default]
     Warning,
 }
 
@@ -115,9 +116,22 @@ impl Findings {
         message: &str,
         help: impl Into<String>,
     ) {
+        self.between(Severity::Error, place, (name, other), path, message, help);
+    }
+
+    /// Adds a problem or a warning between two places.
+    pub(crate) fn between(
+        &mut self,
+        severity: Severity,
+        place: Place,
+        (name, other): (&'static str, Place),
+        path: &str,
+        message: &str,
+        help: impl Into<String>,
+    ) {
         let (line, column) = self.source.position(other.offset);
         let message = format!("{message} (the {name} is at {line}:{column})");
-        self.add(Severity::Error, place, Some((name, other)), path, message, help.into());
+        self.add(severity, place, Some((name, other)), path, message, help.into());
     }
 
     /// Adds a warning.

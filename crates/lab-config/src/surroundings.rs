@@ -1,6 +1,9 @@
 //! Facts about the host that a configuration is checked against.
 
+use std::path::{Path, PathBuf};
+
 use super::address::host_name;
+use super::problem::Severity;
 
 /// Facts about the host, for checks that the file alone does not allow.
 #[derive(Clone, Debug, Default)]
@@ -9,6 +12,38 @@ pub struct Surroundings {
     pub host: String,
     /// The built-in services; with `None`, any name of one is accepted.
     pub natives: Option<Vec<Native>>,
+    /// Where relative paths begin; with `None`, no path is looked for.
+    pub folder: Option<Folder>,
+    /// Whether a file is refused for what keeps an entry from starting now, and may be mended
+    /// before it is started: a path that leads nowhere, a port that two entries have.
+    pub unready: Severity,
+}
+
+/// Where relative paths begin.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    /// The folder of the file.
+    pub base: PathBuf,
+    /// The home of the user, for paths that begin with `~`.
+    pub home: Option<PathBuf>,
+}
+
+impl Folder {
+    /// Where a path leads.
+    pub(crate) fn place(&self, path: &Path) -> PathBuf {
+        match (path.strip_prefix("~"), &self.home) {
+            (Ok(rest), Some(home)) => home.join(rest),
+            _ => self.base.join(path),
+        }
+    }
+
+    /// The same for a program, which PATH is searched for where it is a name alone.
+    pub(crate) fn place_program(&self, program: &Path) -> PathBuf {
+        match program.components().count() {
+            0 | 1 => program.to_owned(),
+            _ => self.place(program),
+        }
+    }
 }
 
 /// A built-in service, as far as a configuration can speak of it.
@@ -25,6 +60,6 @@ pub struct Native {
 impl Surroundings {
     /// Those of this process, which has the given built-in services.
     pub fn current(natives: Option<Vec<Native>>) -> Surroundings {
-        Surroundings { host: host_name(), natives }
+        Surroundings { host: host_name(), natives, ..Surroundings::default() }
     }
 }

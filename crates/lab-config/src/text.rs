@@ -2,7 +2,7 @@
 //!
 //! Owns the rules and the error messages for breaking them. Must not know keys.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::schema::Rule;
 
@@ -68,10 +68,21 @@ fn host(text: &str) -> Result<(), Fault> {
         return fault("the port does not belong to it", Some(help));
     }
     let usable = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_');
-    if text.chars().all(usable) {
-        return Ok(());
+    if !text.chars().all(usable) {
+        return fault("it has characters in it that no host name has", None);
     }
-    fault("it has characters in it that no host name has", None)
+    // A name may end with a dot: it is complete then.
+    let labels: Vec<&str> = text.strip_suffix('.').unwrap_or(text).split('.').collect();
+    if labels.iter().any(|label| label.is_empty() || label.starts_with('-') || label.ends_with('-'))
+    {
+        return fault("no part of a host name is empty, or begins or ends with `-`", None);
+    }
+    let is_number = |label: &&str| label.bytes().all(|byte| byte.is_ascii_digit());
+    // A single number is PyroLab's business, and the resolver's.
+    if labels.len() > 1 && labels.iter().all(is_number) && text.parse::<Ipv4Addr>().is_err() {
+        return fault("an IPv4 address has four numbers from 0 to 255", None);
+    }
+    Ok(())
 }
 
 fn module(text: &str) -> Result<(), Fault> {
@@ -103,9 +114,10 @@ mod tests {
         let cases = [
             (
                 Rule::Host,
-                "localhost public 0.0.0.0 ::1 [::1] fe80::1%eth0 lab-1.example.edu a_b 5",
+                "localhost public 0.0.0.0 ::1 [::1] fe80::1%eth0 lab-1.example.edu a_b 5 lab1.x. 1a.2",
                 true,
             ),
+            (Rule::Host, "-rf 999.1.1.1 1.2.3 1.2.3.4.5 a..b .a a.-b b-.c -", false),
             (Rule::Host, "a/b a@b http://x a:9090 ::1::2 [a] a:b", false),
             (Rule::Module, "pyrolab.drivers.sample m _x.y2 módulo", true),
             (Rule::Module, "a.py a/b .a a. a..b 2a a-b", false),

@@ -63,7 +63,10 @@ impl Walk<'_> {
         // A method may well be called `off`, and there it can be nothing else.
         let word =
             scalar(node).filter(|scalar| rule == Rule::Identifier && !scalar.text.is_empty());
-        let Some(text) = written_text(node).or(word.map(|scalar| scalar.text.as_str())) else {
+        // A file may well be called `5`; a number in its place is rather a mistake.
+        let is_no_path = rule == Rule::Path && is_number(node);
+        let written = written_text(node).filter(|_| !is_no_path);
+        let Some(text) = written.or(word.map(|scalar| scalar.text.as_str())) else {
             return self.expected(field, node, rule.what());
         };
         match text::check(rule, text) {
@@ -175,6 +178,11 @@ impl Walk<'_> {
     fn delays(&mut self, field: &Field, node: &Node) -> Option<Data> {
         match &*node.content {
             Content::List(nodes) => {
+                if nodes.is_empty() {
+                    let help = "write `[0]` for a restart without a delay, or remove the key";
+                    self.error(node.place, "expected at least one delay, found none", help);
+                    return None;
+                }
                 Some(Data::List(self.items(nodes, |walk, node| walk.seconds(field, true, node))))
             }
             _ => self.expected(field, node, "a list of numbers of seconds"),
@@ -371,6 +379,11 @@ fn written_text(node: &Node) -> Option<&str> {
         Meaning::Null | Meaning::Bool(_) => None,
         _ => Some(&scalar.text),
     }
+}
+
+fn is_number(node: &Node) -> bool {
+    let meaning = scalar(node).and_then(Scalar::meaning);
+    matches!(meaning, Some(Meaning::Int(_) | Meaning::Float(_)))
 }
 
 fn whole(value: f64) -> Option<i64> {

@@ -7,22 +7,24 @@ use clap::Args;
 use clap::error::ErrorKind;
 use lab_config::nearest;
 use miette::{IntoDiagnostic, Report, miette};
-use remote::{Error, Exception, Metadata, NameServer, Proxy, Serializer, Uri, Value};
+use remote::{Dict, Error, Exception, Metadata, NameServer, Proxy, Serializer, Uri, Value};
 
 use super::nslist::{HINT, NameserverArgument, TIMEOUT};
 use super::{Outcome, paths, runtime};
 
 /// Call a method of a service, or read or set one of its properties
 ///
-/// Arguments are Python literals; `key=value` gives a keyword argument. The result is printed as
-/// Python would print it. A member that is a property is read, or set where a value follows.
+/// Arguments are Python literals; anything else is text: `5.0` is a number, `*IDN?` is text.
+/// `key=value` gives a keyword argument. The result is printed as Python would print it. A member
+/// that is a property is read, or set where a value follows, which prints nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ferrolab call demo.supply identify\n  \
     ferrolab call demo.supply voltage 5.0        # sets the property\n  \
     ferrolab call lab.sample add 1 2 3\n  \
     ferrolab call --json lab.scope trace | jq length\n  \
-    ferrolab call lab.sample echo '\"hello\"'\n  \
-    ferrolab call lab.laser connect address='\"0.0.0.0\"' port=12345\n  \
+    ferrolab call lab.scope query '*IDN?'\n  \
+    ferrolab call lab.sample echo '\"5.0\"'          # the text, not the number\n  \
+    ferrolab call lab.laser connect address=0.0.0.0 port=12345\n  \
     ferrolab call --uri PYRO:lab.sample@localhost:40123 whoami")]
 #[command(override_usage = "ferrolab call [OPTIONS] NAME METHOD [ARG]...\n       \
     ferrolab call [OPTIONS] --uri URI METHOD [ARG]...")]
@@ -72,10 +74,15 @@ pub(super) fn run(arguments: &Arguments, whole: fn() -> clap::Command) -> Outcom
             proxy = proxy.with_timeout(timeout);
         }
         match call(&mut proxy, member, args, kwargs).await {
-            Ok(value) => {
-                match arguments.json {
-                    true => println!("{}", json(&called, member, &value)?),
-                    false => println!("{value}"),
+            Ok(result) => {
+                let value = result.as_ref().unwrap_or(&Value::None);
+                if let Some(class) = emptied_class(value) {
+                    return Err(unshown(&called, member, value, class));
+                }
+                match (arguments.json, &result) {
+                    (true, _) => println!("{}", json(&called, member, value)?),
+                    (false, Some(value)) => println!("{value}"),
+                    (false, None) => {}
                 }
                 Ok(ExitCode::SUCCESS)
             }
@@ -101,20 +108,20 @@ fn members(metadata: &Metadata, member: &str) -> String {
     }
 }
 
-/// Calls, reads or sets, whatever the member is for.
+/// Calls, reads or sets, whatever the member is for. A property that was set has no result.
 async fn call(
     proxy: &mut Proxy,
     member: &str,
     mut args: Vec<Value>,
     kwargs: Vec<(String, Value)>,
-) -> Result<Value, Error> {
+) -> Result<Option<Value>, Error> {
     let metadata = proxy.metadata().await?;
     if !metadata.attrs.iter().any(|name| name == member) {
-        return proxy.call(member, args, kwargs).await;
+        return proxy.call(member, args, kwargs).await.map(Some);
     }
     match (args.pop(), args.is_empty() && kwargs.is_empty()) {
-        (None, true) => proxy.get(member).await,
-        (Some(value), true) => proxy.set(member, value).await.map(|()| Value::None),
+        (None, true) => proxy.get(member).await.map(Some),
+        (Some(value), true) => proxy.set(member, value).await.map(|()| None),
         _ => Err(Error::Arguments {
             operation: member.to_owned(),
             reason: "it is a property: give no argument to read it, or one to set it".into(),
@@ -150,6 +157,32 @@ pub(super) async fn look_up(name: &str, argument: &NameserverArgument) -> Result
     Err(miette!(help = help, "cannot find '{name}': {}", asked.join("; ")))
 }
 
+/// The first class in a value of which only the name has arrived: a Path, the data of a DataFrame.
+fn emptied_class(value: &Value) -> Option<&str> {
+    match value {
+        Value::List(items) | Value::Tuple(items) => items.iter().find_map(emptied_class),
+        Value::Dict(dict) => match dict.class() {
+            Some(class) if dict.len() == 1 => Some(class),
+            _ => dict.values().find_map(emptied_class),
+        },
+        _ => None,
+    }
+}
+
+/// The refusal of a result whose printed form would lack what matters.
+fn unshown(called: &str, member: &str, value: &Value, emptied: &str) -> Report {
+    let whole = value.as_dict().and_then(Dict::class).unwrap_or(emptied);
+    let held = match whole == emptied {
+        true => String::new(),
+        false => format!(" (it holds a {emptied})"),
+    };
+    miette!(
+        help = "let the driver return plain data, such as `str(path)` or `frame.to_dict(\"list\")`, or \
+                register a converter for the class (`register_class_to_dict`)",
+        "the result of {called}.{member} is a {whole}{held}, of which only the name has arrived"
+    )
+}
+
 /// A result for scripts, in one line.
 fn json(called: &str, member: &str, value: &Value) -> Result<String, Report> {
     let mut text = Vec::new();
@@ -179,8 +212,8 @@ fn parse_all(literals: &[String]) -> Result<Parsed, Report> {
     let mut kwargs: Vec<(String, Value)> = Vec::new();
     for text in literals {
         match keyword(text) {
-            Some((key, value)) => kwargs.push((key.to_owned(), parse(value)?)),
-            None if kwargs.is_empty() => args.push(parse(text)?),
+            Some((key, value)) => kwargs.push((key.to_owned(), parse(value))),
+            None if kwargs.is_empty() => args.push(parse(text)),
             None => {
                 return Err(miette!(
                     "argument `{text}` stands behind a keyword argument; put it before"
@@ -201,15 +234,25 @@ fn keyword(text: &str) -> Option<(&str, &str)> {
     is_identifier.then_some((key, value))
 }
 
-fn parse(literal: &str) -> Result<Value, Report> {
-    Serializer::Serpent.decode(literal.as_bytes(), &wire::Limits::default()).map_err(|error| {
-        miette!(
-            help = "numbers, True, None, [1, 2], {'a': 1.5} are written as in Python; text needs \
-                    its own quotes inside the shell's: '\"hello\"'",
-            "argument `{literal}` is not a Python literal: {}",
-            error.kind
-        )
+/// The value of an argument: a Python literal's, or the text itself.
+fn parse(argument: &str) -> Value {
+    let limits = wire::Limits::default();
+    Serializer::Serpent.decode(argument.as_bytes(), &limits).unwrap_or_else(|_| {
+        if let Some(constant) = near_constant(argument) {
+            eprintln!("note: `{argument}` is sent as text; Python's constant is `{constant}`");
+        }
+        Value::from(argument)
     })
+}
+
+/// The constant that a text in other letters or of another language may mean.
+fn near_constant(text: &str) -> Option<&'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" => Some("True"),
+        "false" => Some("False"),
+        "none" | "null" => Some("None"),
+        _ => None,
+    }
 }
 
 /// Ends like any other usage error, with exit code 2.
@@ -240,12 +283,37 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_literal_is_refused_with_a_hint() {
-        for word in ["hello", "1 +", "__import__('os')", "key=value", "[1, 2"] {
-            let refused = parse_all(&[word.to_owned()]);
-            assert!(refused.is_err(), "{word}");
+    fn what_is_no_literal_is_text() {
+        for word in ["hello", "*IDN?", "1 +", "__import__('os')", "[1, 2", "COM3", "true", ""] {
+            let (args, _) = parse_all(&[word.to_owned()]).unwrap();
+            assert_eq!(args, [Value::from(word)]);
         }
+        let (_, kwargs) = parse_all(&["address=GPIB0::7::INSTR".to_owned()]).unwrap();
+        assert_eq!(kwargs, [("address".to_owned(), Value::from("GPIB0::7::INSTR"))]);
         let behind = ["a=1", "2"].map(str::to_owned);
         assert!(parse_all(&behind).is_err());
+    }
+
+    #[test]
+    fn a_result_that_has_lost_its_content_is_told_apart() {
+        let path = || Dict::from_iter([("__class__", "pathlib.PosixPath")]);
+        let frame = Dict::from_iter([
+            (Value::from("__class__"), Value::from("pandas.core.frame.DataFrame")),
+            (Value::from("_mgr"), Value::Dict(path())),
+        ]);
+        let point = Dict::from_iter([
+            (Value::from("__class__"), Value::from("lab.Point")),
+            (Value::from("x"), Value::from(1)),
+        ]);
+        let list = Value::List(vec![Value::from(1), Value::Dict(path())]);
+        for (value, class) in [
+            (Value::Dict(path()), Some("pathlib.PosixPath")),
+            (Value::Dict(frame), Some("pathlib.PosixPath")),
+            (list, Some("pathlib.PosixPath")),
+            (Value::Dict(point), None),
+            (Value::Dict(Dict::new()), None),
+        ] {
+            assert_eq!(emptied_class(&value), class, "{value}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use lab_config::Warning;
+use lab_config::{Severity, Warning};
 use miette::{IntoDiagnostic, Report, WrapErr, miette};
 use serde::Serialize;
 use serde_json::json;
@@ -158,7 +158,7 @@ fn reset(yes: bool, json: bool) -> Outcome {
 }
 
 fn check(file: &Path, json: bool) -> Outcome {
-    let checked = match active_config::check(file) {
+    let checked = match active_config::check(file, Severity::Error) {
         Ok(checked) => checked,
         Err(error) => return refused(*error, json),
     };
@@ -175,7 +175,8 @@ fn check(file: &Path, json: bool) -> Outcome {
 /// Takes a file over as the lab's configuration, if it has no problem.
 fn update(file: &Path, reload: bool, json: bool) -> Outcome {
     let paths = paths()?;
-    let checked = match active_config::check(file) {
+    // A path may come into being before the lab's start.
+    let checked = match active_config::check(file, Severity::Warning) {
         Ok(checked) => checked,
         Err(error) => return refused(*error, json),
     };

@@ -175,7 +175,10 @@ fn service(row: &ServiceRow) -> Option<Finding> {
         None => format!("it is {}", row.report.status),
     };
     let log = format!("see `ferrolab logs show --service {}`", row.name);
-    let advice = error.and_then(cause).map_or(log, str::to_owned);
+    let advice = error.and_then(cause).map_or(log, |advice| match row.address_key.as_str() {
+        "" => advice.to_owned(),
+        key => advice.replace("`parameters`", &format!("`{key}`")),
+    });
     Some(Finding { subject: format!("service {}", row.name), problem, advice })
 }
 
@@ -263,6 +266,22 @@ mod tests {
         ];
         for (error, advice) in cases {
             assert!(cause(error).unwrap().contains(advice), "{error}: {:?}", cause(error));
+        }
+    }
+
+    #[test]
+    fn the_advice_names_the_key_that_the_service_uses() {
+        for (key, advice) in [("arguments", "in `arguments`"), ("parameters", "in `parameters`")] {
+            let row = ServiceRow {
+                address_key: key.to_owned(),
+                report: ServiceReport {
+                    status: "failed".to_owned(),
+                    error: Some("VisaIOError: VI_ERROR_TMO".to_owned()),
+                    ..ServiceReport::default()
+                },
+                ..ServiceRow::default()
+            };
+            assert!(service(&row).unwrap().advice.contains(advice));
         }
     }
 

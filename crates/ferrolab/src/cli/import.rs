@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use lab_config::Target;
+use lab_config::{Severity, Target};
 use miette::{IntoDiagnostic, Report, miette};
 use serde::Serialize;
 
@@ -47,7 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         None => find()?,
     };
     let file = std::path::absolute(&file).into_diagnostic()?;
-    let mut checked = match active_config::check(&file) {
+    let mut checked = match active_config::check(&file, Severity::Warning) {
         Ok(checked) => checked,
         Err(error) => return refused(*error, arguments.json),
     };

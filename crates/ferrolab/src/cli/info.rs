@@ -23,19 +23,25 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
-    let configuration = match paths.config_file.exists() {
-        true => Some(active_config::load(&paths).map_err(|error| Report::new(*error))?.0),
-        false => None,
+    // The paths are asked for most where the file has a problem.
+    let (configuration, error) = match paths.config_file.exists() {
+        true => match active_config::load(&paths) {
+            Ok((configuration, _)) => (Some(configuration), None),
+            Err(error) => (None, Some(error)),
+        },
+        false => (None, None),
     };
+    let code = if error.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     let files = files(&paths)?;
     if arguments.json {
         let files: serde_json::Map<String, Value> =
             files.into_iter().map(|(what, path)| (what.replace(' ', "_"), path.into())).collect();
         let report = json!({
             "version": env!("CARGO_PKG_VERSION"), "files": files, "configuration": configuration,
+            "error": error.map(|error| error.to_json()),
         });
         print_json(&report)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(code);
     }
     println!("ferrolab {}\n", env!("CARGO_PKG_VERSION"));
     let mut shown = table::table(&["WHAT", "WHERE"]);
@@ -43,11 +49,12 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         shown.add_row([what, &path]);
     }
     table::print(&shown);
-    match configuration {
-        Some(configuration) => describe(&configuration),
-        None => println!("\nThere is no configuration yet; see `ferrolab config update`."),
+    match (configuration, error) {
+        (_, Some(error)) => eprintln!("\n{:?}", Report::new(*error)),
+        (Some(configuration), None) => describe(&configuration),
+        (None, None) => println!("\nThere is no configuration yet; see `ferrolab config update`."),
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 fn files(paths: &Paths) -> Result<Vec<(&'static str, String)>, Report> {

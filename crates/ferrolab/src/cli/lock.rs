@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::nslist::NameserverArgument;
 use super::{Outcome, call, paths, runtime, supervisor};
+use crate::os;
 use crate::paths::Paths;
 use crate::supervise::control::Request;
 
@@ -40,7 +41,7 @@ pub(super) struct Arguments {
     /// Wait this many seconds for the lock (default: fail at once where another has it)
     #[arg(long, value_name = "SECONDS")]
     wait: Option<f64>,
-    /// The name that others are shown (default: yours)
+    /// The name that others are shown (default: yours, from $USER or the host's user database)
     #[arg(long)]
     user: Option<String>,
     #[command(flatten)]
@@ -104,8 +105,10 @@ pub(super) async fn find(
 
 /// Default owner of locks that are taken, and default user of `unlock --break`.
 pub(super) fn own_name() -> String {
-    let known = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-    known.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
+    let variable = |name| std::env::var(name).ok().filter(|name| !name.is_empty());
+    // A service manager or a container may set neither.
+    let known = ["USER", "LOGNAME"].into_iter().find_map(variable).or_else(os::user_name);
+    known.unwrap_or_else(|| format!("user {}", os::user_id()))
 }
 
 /// A refused or failed call on a lock, as an error for a person.

@@ -14,7 +14,7 @@ use super::{Outcome, explain, paths, runtime, supervisor, table};
 use crate::host::LockRow;
 use crate::log::lock_log::{self, Line};
 use crate::supervise::active_config;
-use crate::supervise::control::Request;
+use crate::supervise::control::{Request, ServiceRow};
 
 /// Lines of the history in a table, unless another number is asked for.
 const SHOWN: usize = 200;
@@ -57,6 +57,9 @@ fn now(arguments: &Arguments) -> Outcome {
     })?;
     if let Some(name) = &arguments.name {
         known(name, listing.services.iter().map(|row| row.name.as_str()))?;
+        if let Some(row) = listing.services.iter().find(|row| row.name == *name) {
+            has_lock(row)?;
+        }
     }
     let wanted = |name: &String| arguments.name.as_ref().is_none_or(|wanted| wanted == name);
     let rows: Vec<Row> = listing
@@ -108,6 +111,24 @@ fn now(arguments: &Arguments) -> Outcome {
     }
     table::print(&shown);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses a service that has no lock, or whose daemon does not run.
+fn has_lock(row: &ServiceRow) -> Result<(), Report> {
+    let ServiceRow { name, daemon, report, .. } = row;
+    match (&report.lock, report.status.as_str()) {
+        (Some(_), _) => Ok(()),
+        (None, "running" | "failed") if report.uri.is_some() => Err(miette!(
+            help = format!(
+                "write `classname: LockableDaemon` in the configuration of daemon {daemon}"
+            ),
+            "'{name}' has no lock: its daemon {daemon} has none"
+        )),
+        (None, status) => Err(miette!(
+            help = format!("see `ferrolab ps`; `ferrolab start daemon {daemon}` starts it"),
+            "'{name}' is {status}, and so is its lock"
+        )),
+    }
 }
 
 /// Refuses an unknown name, and suggests the nearest known one.

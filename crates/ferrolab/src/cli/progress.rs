@@ -62,8 +62,13 @@ impl Progress {
 
     fn show_entry(&mut self, entry: &ProgressLine<'_>) {
         let text = match entry.error {
+            // A spinner has one line.
             Some(error) => {
-                format!("{} {}: {}", entry.title, entry.status, table::for_terminal(error))
+                let error = match self.bars {
+                    Some(_) => table::for_terminal(error),
+                    None => table::lines_for_terminal(error),
+                };
+                format!("{} {}: {error}", entry.title, entry.status)
             }
             None => format!("{} {}", entry.title, entry.status),
         };

@@ -106,6 +106,6 @@ fn print_errors(listing: &Listing) {
     }
     for error in errors {
         // Drivers and nameservers' clients can put any text into these.
-        println!("{}", table::for_terminal(&error));
+        println!("{}", table::lines_for_terminal(&error));
     }
 }

@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use lab_config::Warning;
 use miette::{IntoDiagnostic, Report};
 use serde_json::json;
 
 use super::diagnosis::{Finding, diagnose};
 use super::output::print_json;
-use super::table::for_terminal;
+use super::table::lines_for_terminal;
 use super::watch::Watch;
 use super::{Outcome, explain, paths, runtime, style};
 use crate::paths::Paths;
@@ -41,9 +42,13 @@ fn once(paths: &Paths, as_json: bool) -> Outcome {
         Some(listing) => diagnose(listing),
         None => vec![not_up(paths)],
     };
-    findings.extend(file(paths, listing.as_ref()));
+    let (fault, warnings) = file(paths, listing.as_ref());
+    findings.extend(fault);
     if as_json {
-        let report = json!({ "up": listing.is_some(), "findings": findings, "lab": listing });
+        let shown: Vec<_> = warnings.iter().map(Warning::to_json).collect();
+        let report = json!({
+            "up": listing.is_some(), "findings": findings, "warnings": shown, "lab": listing,
+        });
         print_json(&report)?;
     } else {
         if let Some(listing) = &listing {
@@ -55,8 +60,11 @@ fn once(paths: &Paths, as_json: bool) -> Outcome {
         for Finding { subject, problem, advice } in &findings {
             // Drivers and clients of nameservers have their words in these.
             let [subject, problem, advice] =
-                [subject, problem, advice].map(|part| for_terminal(part));
+                [subject, problem, advice].map(|part| lines_for_terminal(part));
             println!("\n{}: {problem}\n  -> {advice}", style::verdict(false, &subject));
+        }
+        for warning in &warnings {
+            println!("\n{}: {}", style::level("WARN", "warning"), warning.plain());
         }
     }
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -88,28 +96,34 @@ fn not_up(paths: &Paths) -> Finding {
     Finding { subject: "the lab".to_owned(), problem, advice: advice.to_owned() }
 }
 
-/// A fault of the configuration file, or that the lab runs with another one.
-fn file(paths: &Paths, listing: Option<&Listing>) -> Option<Finding> {
+/// A fault of the configuration file, or that the lab runs with another one; and the file's
+/// warnings.
+fn file(paths: &Paths, listing: Option<&Listing>) -> (Option<Finding>, Vec<Warning>) {
     if !paths.config_file.exists() {
-        return None;
+        return (None, Vec::new());
     }
     let path = paths.config_file.display();
     let subject = "the configuration file".to_owned();
-    if let Err(error) = active_config::load(paths) {
-        let in_force = match listing {
-            Some(_) => "; the lab goes on with the last good one",
-            None => "",
-        };
-        let problem = format!("{error}{in_force}");
-        let advice = format!("`ferrolab config check {path}` shows where; repair it");
-        return Some(Finding { subject, problem, advice });
-    }
-    let in_force = &listing?.host.configuration;
-    if active_config::fingerprint(paths).is_none_or(|now| now == *in_force) {
-        return None;
-    }
-    let problem = "it has changed since it was taken up".to_owned();
-    Some(Finding { subject, problem, advice: "`ferrolab reload` takes it up".to_owned() })
+    let warnings = match active_config::load(paths) {
+        Ok((_, warnings)) => warnings,
+        Err(error) => {
+            let in_force = match listing {
+                Some(_) => "; the lab goes on with the last good one",
+                None => "",
+            };
+            let problem = format!("{error}{in_force}");
+            let advice = format!("`ferrolab config check {path}` shows where; repair it");
+            return (Some(Finding { subject, problem, advice }), Vec::new());
+        }
+    };
+    let now = active_config::fingerprint(paths);
+    let is_other = listing.zip(now).is_some_and(|(lab, now)| now != lab.host.configuration);
+    let changed = is_other.then(|| Finding {
+        subject,
+        problem: "it has changed since it was taken up".to_owned(),
+        advice: "`ferrolab reload` takes it up".to_owned(),
+    });
+    (changed, warnings)
 }
 
 fn headline(listing: &Listing) -> String {

@@ -5,6 +5,9 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::log::sanitize;
 
+/// Beginning of each further line of a text.
+const FURTHER: &str = "      ";
+
 /// A table with a heading for each column.
 pub(super) fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
@@ -23,4 +26,9 @@ pub(super) fn print(table: &Table) {
 /// A cell with a client's text: characters that would move a terminal's cursor are replaced.
 pub(super) fn for_terminal(given: &str) -> String {
     sanitize::line(given)
+}
+
+/// A text of several lines below a table, made safe in the same way; the further ones are indented.
+pub(super) fn lines_for_terminal(given: &str) -> String {
+    sanitize::lines(given, FURTHER)
 }

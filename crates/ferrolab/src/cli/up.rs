@@ -282,7 +282,7 @@ pub(super) fn failures(listing: &Listing) -> Vec<String> {
     let line = |kind: &str, name: &str, status: &str, error: &Option<String>| {
         let why = error
             .as_ref()
-            .map(|error| format!(": {}", table::for_terminal(error)))
+            .map(|error| format!(": {}", table::lines_for_terminal(error)))
             .unwrap_or_default();
         format!("{kind} {name} is {status}{why}")
     };

@@ -25,7 +25,7 @@ use crate::log::child_log::ChildLog;
 use crate::log::drop_queue::{DropQueue, Flush};
 use crate::log::host_warnings::Troubles;
 use crate::log::query::{Line, Snapshot};
-use crate::log::rotation::Rotated;
+use crate::log::rotation::RotatedFile;
 
 /// Environment variable with the log filter (`info`, `debug`, `remote=debug`, …).
 pub(crate) const LEVEL_VARIABLE: &str = "FERROLAB_LOG";
@@ -38,6 +38,8 @@ const FILES_KEPT: usize = 5;
 /// Lines that may wait for a slow disk; more are dropped, and counted in the log.
 const BACKLOG: usize = 10_000;
 
+/// Beginning of each further line of a record.
+const FURTHER: &str = "\n    ";
 /// The entry of the supervisor's own lines.
 const SUPERVISOR: &str = "supervisor";
 /// The message with which a supervisor begins.
@@ -146,10 +148,10 @@ fn write_lines(mut writer: Writer, lines: &DropQueue<(String, String)>, echo: bo
     }
 }
 
-/// The file, opened again when it was lost.
+/// The file, and what becomes of lines that cannot be written.
 struct Writer {
     path: PathBuf,
-    file: Option<Rotated>,
+    file: RotatedFile,
     troubles: Troubles,
     lost: Option<Lost>,
 }
@@ -164,7 +166,8 @@ struct Lost {
 
 impl Writer {
     fn new(path: PathBuf, troubles: Troubles) -> Self {
-        Writer { path, file: None, troubles, lost: None }
+        let file = RotatedFile::new(&path, FILE_SIZE, FILES_KEPT);
+        Writer { path, file, troubles, lost: None }
     }
 
     /// How long to wait for a line before there is something else to do.
@@ -178,7 +181,7 @@ impl Writer {
         self.recover();
         if let Some(lost) = &mut self.lost {
             lost.count += 1;
-        } else if let Err(error) = self.attempt(line) {
+        } else if let Err(error) = self.file.append(line) {
             self.fail(1, &error);
         }
     }
@@ -191,7 +194,8 @@ impl Writer {
         }
         let note = format!("{count} line(s) of the log were lost: it could not be written");
         // The torn end of the last attempt becomes a separate line.
-        match self.attempt(format!("\n{}\n", record(SUPERVISOR, &note)).as_bytes()) {
+        let begin = if self.file.has_no_end() { "\n" } else { "" };
+        match self.file.append(format!("{begin}{}\n", record(SUPERVISOR, &note)).as_bytes()) {
             Ok(()) => {
                 self.lost = None;
                 self.troubles.clear("log");
@@ -200,16 +204,8 @@ impl Writer {
         }
     }
 
-    fn attempt(&mut self, text: &[u8]) -> io::Result<()> {
-        let open = || rotation::open(&self.path, FILE_SIZE, FILES_KEPT);
-        self.file.get_or_insert_with(open).write_all(text)?;
-        // The library forgets a file that it cannot open, and then writes nowhere.
-        std::fs::metadata(&self.path).map(drop)
-    }
-
     fn fail(&mut self, count: u64, error: &io::Error) {
         self.lost = Some(Lost { count, tried: Instant::now() });
-        self.file = None;
         let path = self.path.display();
         self.troubles.set("log", format!("the log {path} cannot be written: {error}"));
     }
@@ -260,24 +256,39 @@ pub(crate) fn dated(record: &Value) -> String {
     shown(record, "%Y-%m-%d %H:%M:%S%.3f")
 }
 
-/// Time, level, entry, message, then the other fields.
+/// Time, level, entry, message, then the other fields. Further lines of a message, and fields of
+/// several lines (a traceback), follow indented, each as a line.
 fn shown(record: &Value, format: &str) -> String {
     let text = |key| record.get(key).and_then(Value::as_str).unwrap_or_default();
     let time = text("timestamp").parse::<jiff::Timestamp>().map_or_else(
         |_| text("timestamp").to_owned(),
         |time| time.to_zoned(jiff::tz::TimeZone::system()).strftime(format).to_string(),
     );
-    let mut line = format!("{time} {:5} {}  {}", text("level"), text("entry"), text("message"));
+    let mut message = sanitize::split_lines(text("message"));
+    let first = message.next().unwrap_or_default();
+    let mut line = format!("{time} {:5} {}  {first}", text("level"), text("entry"));
+    let mut further: Vec<String> = message.map(str::to_owned).collect();
     const SHOWN: [&str; 5] = ["timestamp", "level", "entry", "message", "target"];
     for (key, value) in record.as_object().into_iter().flatten() {
-        if !SHOWN.contains(&key.as_str()) {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        if SHOWN.contains(&key.as_str()) {
+            continue;
+        }
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        if value.trim_end().contains('\n') {
+            further.push(format!("{key}:"));
+            further.extend(sanitize::split_lines(&value).map(|line| format!("  {line}")));
+        } else {
             line.push_str(&format!("  {key}={value}"));
         }
     }
-    // Names and messages are what clients and drivers have sent: a record is one line, and moves
-    // no cursor.
-    sanitize::line(&line)
+    // Names and messages are what clients and drivers have sent: none of their lines looks like a
+    // record, and none moves a cursor.
+    let mut shown = sanitize::line(&line);
+    for line in further {
+        shown.push_str(FURTHER);
+        shown.push_str(&sanitize::line(&line));
+    }
+    shown
 }
 
 /// Function as a writer of tracing events. The subscriber formats an event whole, and writes it
@@ -313,13 +324,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_one_line_whatever_was_sent() {
+    fn no_line_that_was_sent_looks_like_a_record() {
         let name = "x\n2026-01-01 00:00:00.000 INFO  supervisor  forged\u{1b}[2J\u{202e}";
         let sent =
             serde_json::json!({ "level": "INFO", "message": name, "name": name, name: [name] });
         let text = dated(&sent);
         assert!(text.contains("forged"), "{text}");
-        assert!(!text.contains(['\n', '\u{1b}', '\u{202e}']), "{text:?}");
+        assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
+        let further: Vec<&str> = text.lines().skip(1).collect();
+        assert!(further.iter().all(|line| line.starts_with("    ")), "{text}");
+        assert_eq!(further.len(), 4, "{text}");
+    }
+
+    #[test]
+    fn a_message_of_several_lines_is_shown_as_lines() {
+        let sent = serde_json::json!({
+            "timestamp": "-", "level": "WARN", "entry": "daemon a", "message": "one\n  two\n",
+            "service": "x", "traceback": "File\n  line\n"
+        });
+        let shown =
+            "- WARN  daemon a  one  service=x\n      two\n    traceback:\n      File\n        line";
+        assert_eq!(dated(&sent), shown);
     }
 
     #[test]

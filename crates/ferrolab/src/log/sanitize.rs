@@ -17,6 +17,17 @@ pub(crate) fn line(given: &str) -> String {
     line
 }
 
+/// The text over its lines, the further ones behind `indent`: none can pass for a line of ours.
+/// Nothing in it is obeyed by a terminal.
+pub(crate) fn lines(given: &str, indent: &str) -> String {
+    split_lines(given).map(line).collect::<Vec<_>>().join(&format!("\n{indent}"))
+}
+
+/// The lines of a text, without blanks at its end.
+pub(crate) fn split_lines(given: &str) -> impl Iterator<Item = &str> {
+    given.trim_end().split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line))
+}
+
 /// Marks that change the direction of the letters after them, and characters that some terminals
 /// take for the end of a line.
 fn turns_around(letter: char) -> bool {
@@ -37,6 +48,17 @@ mod tests {
             ("lab.\u{202e}resal\u{2066}\u{2028}", "lab.\u{fffd}resal\u{fffd}\u{fffd}"),
         ] {
             assert_eq!(line(given), shown);
+        }
+    }
+
+    #[test]
+    fn further_lines_are_indented() {
+        for (given, shown) in [
+            ("one\n", "one"),
+            ("one\r\n\ttwo\n\nfour\n\n", "one\n> two\n>\n>four"),
+            ("x\n12:00:00 INFO  forged\u{1b}[2J", "x\n>12:00:00 INFO  forged\u{fffd}[2J"),
+        ] {
+            assert_eq!(lines(given, ">"), shown);
         }
     }
 }

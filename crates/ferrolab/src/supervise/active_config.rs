@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lab_config::{
-    self, ConfigError, Configuration, RenameError, RenamedEntry, Surroundings, Warning, stable_hash,
+    self, ConfigError, Configuration, Folder, RenameError, RenamedEntry, Severity, Surroundings,
+    Warning, stable_hash,
 };
 use serde::{Deserialize, Serialize};
 
@@ -77,21 +78,30 @@ pub(crate) enum InstallError {
     Origin(#[from] serde_json::Error),
 }
 
-/// Reads and checks a user's file. It is read once, so it may be a pipe.
+/// Reads and checks a user's file. It is read once, so it may be a pipe. A reason for
+/// which an entry cannot start now (a path that leads nowhere) counts as `unready` says.
 ///
 /// # Errors
 /// Every problem in it.
-pub(crate) fn check(file: &Path) -> Result<Checked, Box<ConfigError>> {
+pub(crate) fn check(file: &Path, unready: Severity) -> Result<Checked, Box<ConfigError>> {
     let unreadable =
         |source| Box::new(ConfigError::Unreadable { path: file.to_path_buf(), source });
     let origin = Origin::of(file).map_err(unreadable)?;
     let text = lab_config::read(file).map_err(unreadable)?;
-    Checked::new(file.display().to_string(), text, origin)
+    Checked::new(file.display().to_string(), text, origin, unready)
 }
 
 impl Checked {
-    fn new(name: String, text: Vec<u8>, origin: Origin) -> Result<Checked, Box<ConfigError>> {
-        let (configuration, warnings) = parse(&name, &text, &origin.folder)?;
+    fn new(
+        name: String,
+        text: Vec<u8>,
+        origin: Origin,
+        unready: Severity,
+    ) -> Result<Checked, Box<ConfigError>> {
+        let home = std::env::home_dir();
+        let folder = Some(Folder { base: origin.folder.clone(), home });
+        let surroundings = Surroundings { folder, unready, ..surroundings() };
+        let (configuration, warnings) = parse_in(&name, &text, &origin.folder, &surroundings)?;
         Ok(Checked { configuration, warnings, text, name, origin })
     }
 
@@ -100,7 +110,7 @@ impl Checked {
     /// # Errors
     /// Every problem in that.
     pub(crate) fn with_text(self, text: Vec<u8>) -> Result<Checked, Box<ConfigError>> {
-        Checked::new(self.name, text, self.origin)
+        Checked::new(self.name, text, self.origin, Severity::Warning)
     }
 
     /// Takes it over as the lab's configuration; the one before is kept beside it.
@@ -210,8 +220,17 @@ fn parse(
     text: &[u8],
     folder: &Path,
 ) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
+    parse_in(name, text, folder, &surroundings())
+}
+
+fn parse_in(
+    name: &str,
+    text: &[u8],
+    folder: &Path,
+    surroundings: &Surroundings,
+) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
     let (mut configuration, warnings) =
-        Configuration::parse(name, text, &surroundings()).map_err(Box::new)?;
+        Configuration::parse(name, text, surroundings).map_err(Box::new)?;
     configuration.rebase(folder, std::env::home_dir().as_deref());
     Ok((configuration, warnings))
 }
@@ -304,7 +323,7 @@ mod tests {
             fs::create_dir_all(&folder).unwrap();
             let file = folder.join("lab.yaml");
             files::replace(&file, text.as_bytes()).unwrap();
-            check(&file).unwrap().install(&self.paths).unwrap();
+            check(&file, Severity::Warning).unwrap().install(&self.paths).unwrap();
         }
 
         /// Where the drivers of a configuration are, below the home.
@@ -379,7 +398,7 @@ mod tests {
             (Path::new("/nowhere/lab.yaml"), "cannot read /nowhere/lab.yaml: No such file"),
             (Path::new("/"), "cannot read /"),
         ] {
-            let error = check(file).unwrap_err();
+            let error = check(file, Severity::Warning).unwrap_err();
             assert!(error.plain().contains(said), "{}", error.plain());
         }
     }

@@ -71,12 +71,6 @@ pub(crate) async fn run(
     let log = LogFile::open(&paths.log_file(), echo, troubles.clone())
         .map_err(failed("start the log"))?;
     log::init_supervisor(&log);
-    for trouble in troubles.list() {
-        warn!("{trouble}");
-    }
-    for warning in &warnings {
-        warn!(configuration = %paths.config_file.display(), "{}", warning.plain());
-    }
     // Signals are caught before there is a child that they would orphan.
     let mut terminate = signal(SignalKind::terminate()).map_err(failed("catch SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed("catch SIGINT"))?;
@@ -91,6 +85,13 @@ pub(crate) async fn run(
     let keeper = Keeper::start(spawner, log.sink());
     info!(version = env!("CARGO_PKG_VERSION"), configuration = %paths.config_file.display(),
         pid = std::process::id(), "{}", log::START);
+    // After that line, from which `logs show` begins.
+    for trouble in troubles.list() {
+        warn!("{trouble}");
+    }
+    for warning in &warnings {
+        warn!(configuration = %paths.config_file.display(), "{}", warning.plain());
+    }
     let fleet = Fleet::launch(configuration, paths, program, keeper, troubles).await?;
     let fleet = Arc::new(fleet);
     let ended = CancellationToken::new();

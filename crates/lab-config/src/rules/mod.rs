@@ -4,17 +4,18 @@
 //! a default that replaced a wrong value causes no further problems. Must not know YAML.
 
 mod certificates;
+mod collisions;
+mod instances;
+mod listeners;
 mod natives;
+mod paths;
 mod registrations;
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 use std::time::Duration;
 
-use super::address::Host;
 use super::model::{Configuration, DaemonClass, InstanceMode, Service, Target};
-use super::problem::{Findings, quoted, shortened};
-use super::source::Place;
+use super::problem::{Findings, Severity, quoted, shortened};
 use super::walk::{Mark, Marks};
 use super::{Surroundings, advice};
 
@@ -25,13 +26,18 @@ pub(crate) fn check(
     surroundings: &Surroundings,
     findings: &mut Findings,
 ) {
-    let mut rules = Rules { configuration, marks, findings };
+    let unready = surroundings.unready;
+    let mut rules = Rules { configuration, marks, findings, unready };
     rules.references();
     rules.threads();
     rules.certificates();
     rules.registrations();
     rules.listeners();
+    rules.names();
+    rules.databases();
     rules.natives(surroundings.natives.as_deref());
+    rules.paths(surroundings.folder.as_ref());
+    rules.instance_modes();
     rules.idle();
     rules.locks();
     for nameserver in &configuration.nameservers {
@@ -58,6 +64,8 @@ struct Rules<'r> {
     configuration: &'r Configuration,
     marks: &'r Marks,
     findings: &'r mut Findings,
+    /// Severity of a reason for which an entry cannot start now.
+    unready: Severity,
 }
 
 impl Rules<'_> {
@@ -142,54 +150,6 @@ impl Rules<'_> {
                 let message = format!("{least} is more than `threadpool_size`, which is {most}");
                 let help = format!("write at most {most}, or raise `threadpool_size`");
                 self.findings.error(mark.value, &shown(&path), message, help);
-            }
-        }
-    }
-
-    /// Two that listen on one address cannot both run.
-    fn listeners(&mut self) {
-        let configuration = self.configuration;
-        let mut taken: HashMap<(Listens, u16), Place> = HashMap::new();
-        let mut everywhere: HashMap<u16, Place> = HashMap::new();
-        let mut here: HashMap<u16, Place> = HashMap::new();
-        for nameserver in &configuration.nameservers {
-            let path = ["nameservers", nameserver.name.as_str()];
-            let Some(mark) = self.sound(&path) else { continue };
-            if nameserver.port == 0 || self.is_wrong(&path, &["host", "ns_port"]) {
-                continue;
-            }
-            let (port, listens) = (nameserver.port, Listens::on(&nameserver.host));
-            let other = taken.get(&(listens.clone(), port)).or(match listens {
-                Listens::Everywhere => here.get(&port),
-                _ if listens.is_here() => everywhere.get(&port),
-                _ => None,
-            });
-            if let Some(first) = other.copied() {
-                let message = format!("two nameservers on port {port} of one host");
-                let help = "give one another `ns_port`, or remove it";
-                let first = ("first", first);
-                self.findings.error_between(mark.key, first, &shown(&path), &message, help);
-                continue;
-            }
-            if listens == Listens::Everywhere {
-                everywhere.insert(port, mark.key);
-            }
-            if listens.is_here() {
-                here.insert(port, mark.key);
-            }
-            taken.insert((listens, port), mark.key);
-        }
-        for daemon in &configuration.daemons {
-            let path = ["daemons", daemon.name.as_str()];
-            let Some(mark) = self.sound(&path) else { continue };
-            if daemon.port == 0 || daemon.unixsocket.is_some() {
-                continue;
-            }
-            let place = (Listens::on(&daemon.host), daemon.port);
-            if taken.insert(place, mark.key).is_some() {
-                let message = format!("port {} of its host is another's too", daemon.port);
-                let help = "only one of them can run at a time; give one another port";
-                self.findings.warn(mark.key, &shown(&path), message, help);
             }
         }
     }
@@ -315,32 +275,6 @@ struct Defined<'a> {
     names: &'a [&'a str],
     set: HashSet<&'a str>,
     sound: bool,
-}
-
-/// A port on a host, for comparison with other entries' ports.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Listens {
-    Everywhere,
-    Loopback,
-    Public,
-    At(IpAddr),
-    Named(String),
-}
-
-impl Listens {
-    fn on(host: &Host) -> Listens {
-        match (host, host.literal()) {
-            (Host::Public, _) => Listens::Public,
-            (_, Some(address)) if address.is_unspecified() => Listens::Everywhere,
-            (_, Some(address)) if address.is_loopback() => Listens::Loopback,
-            (_, Some(address)) => Listens::At(address),
-            (Host::Named(name), None) => Listens::Named(name.to_ascii_lowercase()),
-        }
-    }
-
-    fn is_here(&self) -> bool {
-        matches!(self, Listens::Everywhere | Listens::Loopback | Listens::Public)
-    }
 }
 
 fn check_nameserver(nameserver: &super::model::Nameserver, marks: &Marks, findings: &mut Findings) {

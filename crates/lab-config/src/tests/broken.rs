@@ -457,6 +457,10 @@ fn what_is_odd_but_harmless_is_a_warning() {
         check_warnings(text, expected);
     }
     let odd = |daemon: &str, keys: &str| {
+        let keys = match keys.contains("instancemode") {
+            true => keys.to_owned(),
+            false => format!("{keys}, instancemode: session"),
+        };
         format!(
             "nameservers: {{n: {{}}, far: {{host: far.example}}}}\ndaemons: {{default: {{{daemon}}}}}\n\
              services:\n  s: {{module: m, classname: C, {keys}}}\nautolaunch: {{daemons: [default]}}\n"

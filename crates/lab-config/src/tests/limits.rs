@@ -131,7 +131,7 @@ fn a_description_that_nameservers_would_refuse_is_a_warning() {
     let described = |registered: &str, bytes: usize| {
         format!(
             "nameservers: {{n: {{host: far.example}}}}\ndaemons: {{default: {{}}}}\n\
-             services:\n  s: {{module: m, classname: C, {registered}description: {}}}\n\
+             services:\n  s: {{module: m, classname: C, {registered}description: {}, instancemode: single}}\n\
              autolaunch: {{daemons: [default]}}\n",
             "x".repeat(bytes)
         )

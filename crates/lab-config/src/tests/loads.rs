@@ -147,10 +147,10 @@ fn values_may_be_written_as_pyrolab_accepts_them() {
         "version: 1
 nameservers: {n: {ns_port: '9090', ns_bcport: 9091.0, broadcast: 'Yes', ns_autoclean: '3.5'}}
 daemons:
-  a: &a {port: 0x10, host: 5}
+  a: &a {host: 5}
   b: *a
   c: {port: ' 7 ', servertype: 'multiplex', unixsocket: ~}
-  010: {threadpool_size: 2}
+  010: {threadpool_size: 2, port: 0x10}
 services:
   s: {module: 'm', \"classname\": C, description: 1.10, daemon: 010, ? parameters : {? a : b}}
 ",
@@ -161,7 +161,7 @@ services:
         (9090, 9091, true)
     );
     assert_eq!(nameserver.autoclean, Some(Duration::from_millis(3500)));
-    assert_eq!(lab.daemon("a").unwrap().port, 16);
+    assert_eq!(lab.daemon("010").unwrap().port, 16);
     assert_eq!(lab.daemon("b").unwrap().host, Host::Named("5".into()));
     assert_eq!(lab.daemon("c").unwrap().port, 7);
     assert_eq!(lab.daemon("010").unwrap().threadpool_size_min, 2);
@@ -186,7 +186,7 @@ fn names_for_auto_stay_and_differ() {
         )
     };
     let names = |text: &str, host: &str| -> Vec<String> {
-        let surroundings = Surroundings { host: host.into(), natives: None };
+        let surroundings = Surroundings { host: host.into(), ..Surroundings::default() };
         let (lab, _) = Configuration::parse("x", text.as_bytes(), &surroundings).unwrap();
         lab.services.iter().map(|service| service.name.clone()).collect()
     };

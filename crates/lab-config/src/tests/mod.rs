@@ -1,6 +1,7 @@
 //! Tests of whole files: valid ones, refused ones with positions, and the cost of loading.
 
 mod broken;
+mod clashes;
 mod limits;
 mod loads;
 mod natives;
@@ -24,6 +25,8 @@ autolaunch: {nameservers: [local], daemons: [bench]}
 fn surroundings() -> Surroundings {
     Surroundings {
         host: "lab1".into(),
+        folder: None,
+        unready: Severity::Error,
         natives: Some(vec![
             Native { name: "demo.clock".into(), ..Native::default() },
             Native {

@@ -36,16 +36,27 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Run a simulated lab until Ctrl-C: two instruments and a Python driver, to be called from
 /// anywhere on this machine
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  ferrolab demo\n  ferrolab demo --check   # call everything once, and stop"
-)]
+#[command(after_help = "Examples:\n  ferrolab demo\n  ferrolab demo --port 9190\n  \
+    ferrolab demo --check   # call everything once, and stop")]
 pub(super) struct Arguments {
     /// Call every service once, print what it says, and stop; ends with 1 where something fails
     #[arg(long)]
     check: bool,
+    /// The port of its nameserver, which must be free (default: 9090, or another where that is
+    /// taken)
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
+    if let Some(port) = arguments.port {
+        return lab(arguments, port)?.ok_or_else(|| {
+            miette!(
+                help = "`ss -ltnp` shows which; without `--port` the demo takes one that is free",
+                "another program listens on port {port} already"
+            )
+        });
+    }
     for _ in 0..TRIES {
         if let Some(code) = lab(arguments, free_port(USUAL_PORT)?)? {
             return Ok(code);

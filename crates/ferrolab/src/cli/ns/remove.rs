@@ -66,9 +66,15 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         }
         let count = found.len();
         let mut removals = Vec::with_capacity(count);
+        let mut failure = None;
         for Registration { name, uri, metadata } in found {
-            let removing = async { if *yes { nameserver.remove(&name).await } else { Ok(false) } };
-            let removed = removing.await.map_err(|error| failed(&title, error))?;
+            let removed = match *yes && failure.is_none() {
+                true => nameserver.remove(&name).await.unwrap_or_else(|error| {
+                    failure = Some(failed(&title, error));
+                    false
+                }),
+                false => false,
+            };
             let row = Row { name, uri, metadata, nameserver: title.clone() };
             removals.push(Removal { row, removed });
         }
@@ -76,11 +82,16 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             print_json(&removals)?;
         } else if *yes {
             let removed = removals.iter().filter(|removal| removal.removed).count();
-            println!("Removed {removed} name(s) from nameserver {title}.");
+            let of = if failure.is_some() { format!(" of {count}") } else { String::new() };
+            println!("Removed {removed}{of} name(s) from nameserver {title}.");
         } else {
             for Removal { row, .. } in &removals {
                 println!("{} -> {}", for_terminal(&row.name), for_terminal(&row.uri));
             }
+        }
+        // The removals are reported first: nothing undoes them.
+        if let Some(failure) = failure {
+            return Err(failure);
         }
         if *yes || count == 0 {
             return Ok(ExitCode::SUCCESS);

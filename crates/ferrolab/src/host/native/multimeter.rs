@@ -29,10 +29,13 @@ struct Noise {
 pub(super) fn build(parameters: &Dict, benches: &mut Benches) -> Result<Arc<dyn Object>, String> {
     let noise = match parameters.get("noise") {
         None => NOISE,
-        Some(noise) => noise
-            .as_f64()
-            .filter(|noise| *noise >= 0.0)
-            .ok_or_else(|| format!("parameter `noise` must be volts, 0 or more, not {noise}"))?,
+        Some(noise) => {
+            noise.as_f64().filter(|noise| noise.is_finite() && *noise >= 0.0).ok_or_else(|| {
+                format!(
+                    "parameter `noise` must be a finite number of volts, 0 or more, not {noise}"
+                )
+            })?
+        }
     };
     let seed = match parameters.get("seed") {
         None => 1,
@@ -123,6 +126,15 @@ impl Noise {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn noise_is_a_finite_number() {
+        for noise in [f64::INFINITY, f64::NAN, -1.0] {
+            let parameters = Dict::from_iter([("noise", noise)]);
+            let refused = build(&parameters, &mut Benches::default()).err();
+            assert!(refused.is_some_and(|text| text.contains("finite number of volts")), "{noise}");
+        }
+    }
 
     #[test]
     fn noise_has_the_size_that_is_set() {

@@ -1,14 +1,13 @@
 //! Thread that writes a daemon's lock log: its files, its line numbers, and its rate limits.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::limit::{Allowance, Limit};
 use super::line::{BREAKS, Line, PREFIX};
 use crate::log::drop_queue::DropQueue;
-use crate::log::rotation::{self, Rotated};
+use crate::log::rotation::RotatedFile;
 
 /// Bytes at which a file is rotated.
 const FILE_SIZE: usize = 5 * 1024 * 1024;
@@ -23,8 +22,8 @@ const LINES: Allowance = Allowance { burst: 5000.0, rate: 50.0 };
 const BREAKS_OF_ONE: Allowance = Allowance { burst: 500.0, rate: 0.1 };
 
 pub(super) struct Writer {
-    file: Rotated,
-    breaks: Rotated,
+    file: RotatedFile,
+    breaks: RotatedFile,
     daemon: String,
     next: u64,
     limit: Limit,
@@ -39,11 +38,12 @@ pub(super) struct Writer {
 impl Writer {
     /// Writes to the file at `path` and to the one of broken locks beside it.
     pub(super) fn new(path: &Path, daemon: &str, first: u64) -> Self {
-        let breaks = breaks_file(path);
-        let is_torn = has_no_end(path) || has_no_end(&breaks);
+        let file = RotatedFile::new(path, FILE_SIZE, FILES_KEPT);
+        let breaks = RotatedFile::new(&breaks_file(path), FILE_SIZE, FILES_KEPT);
+        let is_torn = file.has_no_end() || breaks.has_no_end();
         Writer {
-            file: rotation::open(path, FILE_SIZE, FILES_KEPT),
-            breaks: rotation::open(&breaks, FILE_SIZE, FILES_KEPT),
+            file,
+            breaks,
             daemon: daemon.to_owned(),
             next: first,
             limit: Limit::new(LINES),
@@ -125,9 +125,9 @@ impl Writer {
                 text.insert(0, '\n');
             }
             if line.event == "broken" {
-                self.breaks.write_all(text.as_bytes())?;
+                self.breaks.append(text.as_bytes())?;
             }
-            self.file.write_all(text.as_bytes())
+            self.file.append(text.as_bytes())
         });
         self.is_torn = written.is_err();
         if let Err(error) = written {
@@ -138,20 +138,6 @@ impl Writer {
             self.lost += 1;
         }
     }
-}
-
-/// Whether the last line of a file has no end: its daemon, or the whole host, was killed while it
-/// was being written.
-fn has_no_end(path: &Path) -> bool {
-    let last = || -> io::Result<u8> {
-        let mut file = File::open(path)?;
-        file.seek(SeekFrom::End(-1))?;
-        let mut byte = [0];
-        file.read_exact(&mut byte)?;
-        Ok(byte[0])
-    };
-    // A file that is not there, or empty, has no line at all.
-    last().is_ok_and(|byte| byte != b'\n')
 }
 
 /// Beside `locks-NAME.jsonl`, the file of the broken ones.

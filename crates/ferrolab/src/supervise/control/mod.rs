@@ -207,6 +207,10 @@ pub(crate) struct ServiceRow {
     pub(crate) report: ServiceReport,
     /// The daemon that hosts it.
     pub(crate) daemon: String,
+    /// The key of its configuration that has the instrument's address: `parameters`, or
+    /// `arguments` where only that is used.
+    #[serde(default)]
+    pub(crate) address_key: String,
     /// The owner of its lock: the name that was given, or an address.
     pub(crate) locked_by: Option<String>,
     /// Since when, RFC 3339.

@@ -176,10 +176,10 @@ impl Fleet {
         for Daemon { name, .. } in daemons {
             listing.daemons.push(row(EntryKind::Daemon, name));
         }
-        for Service { name, daemon, .. } in services {
-            let id = EntryKind::Daemon.id(daemon);
+        for service in services {
+            let id = EntryKind::Daemon.id(&service.daemon);
             let status = states.iter().find(|status| status.id == id);
-            listing.services.push(service_row(name, daemon, status));
+            listing.services.push(service_row(service, status));
         }
         listing
     }
@@ -207,7 +207,8 @@ fn process_row(name: &str, status: Option<&EntryStatus>) -> ProcessRow {
     }
 }
 
-fn service_row(name: &str, daemon: &str, status: Option<&EntryStatus>) -> ServiceRow {
+fn service_row(service: &Service, status: Option<&EntryStatus>) -> ServiceRow {
+    let Service { name, daemon, .. } = service;
     let phase = status.map_or(EntryPhase::Stopped, |status| status.phase);
     let reported = status
         .filter(|_| phase == EntryPhase::Running)
@@ -219,8 +220,9 @@ fn service_row(name: &str, daemon: &str, status: Option<&EntryStatus>) -> Servic
     });
     let owner = report.lock.as_ref().and_then(|lock| lock.owner.as_ref());
     ServiceRow {
-        name: name.to_owned(),
-        daemon: daemon.to_owned(),
+        name: name.clone(),
+        daemon: daemon.clone(),
+        address_key: service.address_key().to_owned(),
         locked_by: owner.map(|owner| owner.name().to_owned()),
         locked_since: owner.map(|owner| owner.since.clone()),
         report,

@@ -1,0 +1,128 @@
+//! Files and folders that a configuration names, looked for on this host.
+//!
+//! Skipped where the surroundings give no folder: a lab that boots before a disk is mounted comes
+//! up with the rest.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::{Rules, shown};
+use crate::Folder;
+use crate::model::{Python, Storage, Target};
+use crate::problem::{Severity, shortened};
+use crate::source::Place;
+
+/// The interpreter of a service that names none.
+const DEFAULT_PYTHON: &str = "python3";
+
+impl Rules<'_> {
+    pub(super) fn paths(&mut self, folder: Option<&Folder>) {
+        let Some(folder) = folder else { return };
+        let configuration = self.configuration;
+        self.python(folder, &[], &configuration.python);
+        for nameserver in &configuration.nameservers {
+            if let Storage::Sql(Some(file)) = &nameserver.storage {
+                let path = ["nameservers", nameserver.name.as_str(), "storage"];
+                self.parent(folder, &path, file);
+            }
+        }
+        for daemon in &configuration.daemons {
+            let entry = ["daemons", daemon.name.as_str()];
+            self.python(folder, &entry, &daemon.python);
+            let files = [
+                ("ssl_servercert", &daemon.ssl_servercert),
+                ("ssl_serverkey", &daemon.ssl_serverkey),
+                ("ssl_cacerts", &daemon.ssl_cacerts),
+            ];
+            for (key, file) in files {
+                let Some(file) = file.as_ref().filter(|_| daemon.ssl) else { continue };
+                let file = folder.place(file);
+                if !file.exists() {
+                    self.missing(&[entry[0], entry[1], key], &file, "there is no such file");
+                }
+            }
+            if let Some(socket) = &daemon.unixsocket {
+                self.parent(folder, &[entry[0], entry[1], "unixsocket"], socket);
+            }
+        }
+        let mut has_told = false;
+        for service in &configuration.services {
+            self.python(folder, &["services", service.name.as_str()], &service.python);
+            let names_none = configuration.python_for(service).executable.is_none();
+            let is_python = matches!(service.target, Target::Python { .. });
+            if is_python && names_none && !has_told && !is_in_path(Path::new(DEFAULT_PYTHON)) {
+                has_told = true;
+                let path = ["services", service.name.as_str()];
+                let message = format!("there is no `{DEFAULT_PYTHON}` in PATH to run it");
+                let help = "name an interpreter: `python: {executable: …}`";
+                if let Some(mark) = self.sound(&path) {
+                    self.found(mark.key, &path, message, help);
+                }
+            }
+        }
+    }
+
+    /// The paths of one `python` group, which may be the file's, a daemon's or a service's.
+    fn python(&mut self, folder: &Folder, entry: &[&str], python: &Python) {
+        let at = |rest: &[&str]| -> Vec<String> {
+            let keys = entry.iter().chain(["python"].iter()).chain(rest);
+            keys.map(|key| (*key).to_owned()).collect()
+        };
+        if let Some(executable) = &python.executable {
+            let file = folder.place_program(executable);
+            let path = at(&["executable"]);
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            if executable.components().count() == 1 {
+                if !is_in_path(executable) {
+                    self.missing(&path, executable, "there is no such program in PATH");
+                }
+            } else if !file.is_file() {
+                self.missing(&path, &file, "there is no such file");
+            } else if !is_executable(&file) {
+                self.missing(&path, &file, "it is not an executable file");
+            }
+        }
+        for (index, directory) in python.path.iter().enumerate() {
+            let place = folder.place(directory);
+            // An archive of modules is searched too.
+            if !place.exists() {
+                let path = at(&["path", &index.to_string()]);
+                let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                self.missing(&path, &place, "there is no such folder");
+            }
+        }
+    }
+
+    /// A file that is made when it is needed; its folder is not.
+    fn parent(&mut self, folder: &Folder, path: &[&str], file: &Path) {
+        let file = folder.place(file);
+        if let Some(parent) = file.parent().filter(|parent| !parent.is_dir()) {
+            self.missing(path, parent, "there is no such folder");
+        }
+    }
+
+    fn missing(&mut self, path: &[&str], file: &Path, fault: &str) {
+        let Some(mark) = self.sound(path) else { return };
+        let message = format!("{fault}: {}", shortened(&file.display().to_string()));
+        let help =
+            "correct the path, or make what it names; relative ones begin at the file's folder";
+        self.found(mark.value, path, message, help);
+    }
+
+    fn found(&mut self, place: Place, path: &[&str], message: String, help: &'static str) {
+        match self.unready {
+            Severity::Error => self.findings.error(place, &shown(path), message, help),
+            Severity::Warning => self.findings.warn(place, &shown(path), message, help),
+        }
+    }
+}
+
+fn is_in_path(program: &Path) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| is_executable(&folder.join(program)))
+}
+
+fn is_executable(file: &Path) -> bool {
+    let metadata = file.metadata();
+    metadata.is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+}
