@@ -155,6 +155,28 @@ def test_objects_come_as_proxies(wire):
     wire.disown("eve")
 
 
+@every_server
+def test_proxies_and_uris_as_arguments(server, wire):
+    with server.stock() as stock:
+        [[proxy, theirs, uri], _] = wire.echo(wire, stock, wire._pyroUri)
+    assert proxy == theirs == wire and uri == wire._pyroUri
+    assert proxy.echo(1)[0] == [1]
+
+
+@every_server
+def test_closing_wakes_a_call_of_another_thread(server, tmp_path):
+    with server.connect() as wire:
+        call = later(lambda: wire.hold("x", str(tmp_path / "gate")))
+        with server.stock() as stock:
+            wait_for(lambda: stock.notes(), 20, "the call runs")
+        ferrolab.close(wire)
+        with pytest.raises(ferrolab.ConnectionClosedError) as caught:
+            call()
+        assert caught.value.outcome == "unknown"
+        (tmp_path / "gate").touch()
+        assert wire.echo(1)[0] == [1]
+
+
 # Threads
 
 

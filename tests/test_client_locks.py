@@ -1,5 +1,6 @@
 """Locks and sessions of our Python client: granted, resumed, lost; safe states at the end."""
 
+import json
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import threading
 import ferrolab
 import pytest
 from harness import EXTENDED, NEVER, pyrolab_daemon, wait_for
+from harness.clients import interrupted_by_alarm
 from harness.lab import TESTS, interpreter, new_lab
 from harness.locks import later
 
@@ -200,7 +202,67 @@ def test_a_forked_child_has_no_lock(lab):
         assert lab["lab.laser"].move(1)
 
 
+def test_a_forked_child_that_leaves_the_block_ends_no_lock(lab, stranger):
+    with lab["lab.laser"].locked():
+        child = os.fork()
+        if child == 0:
+            os._exit(leave_blocks(lab))
+        assert os.waitpid(child, 0)[1] == 0
+        assert lab["lab.laser"].move(1) and state(stranger["lab.laser"]) == "locked"
+
+
+def leave_blocks(lab):
+    """Ends the locks of this thread, as the end of a forked program does."""
+    for frame in (lab["lab.laser"],):
+        for lock in list(frame._remote.pool.held.values()):
+            lock.end(safe=True)
+    return 0
+
+
+def test_a_lock_by_its_plain_name(lab, stranger):
+    """As with Pyro5's proxies: it belongs to the thread's connection, and its loss is an error."""
+    laser, other = lab["lab.laser"], stranger["lab.laser"]
+    assert laser.lock("ada") is True and laser.move(1)
+    with pytest.raises(ConnectionRefusedError, match="by 'ada'"):
+        other.move(1)
+    laser._remote.pool.own().sock.shutdown(socket.SHUT_RDWR)
+    laser._remote.pool.own().used_at -= 10
+    with pytest.raises(ferrolab.ConnectionClosedError, match="had locked") as caught:
+        laser.move(1)
+    assert caught.value.outcome == "not started"
+    assert laser.move(1) and laser.lock("ada") and laser.unlock()
+
+
+def test_an_interrupted_wait_leaves_the_queue(lab, stranger):
+    laser, other = lab["lab.laser"], stranger["lab.laser"]
+    with laser.locked():
+        with interrupted_by_alarm() as soon, pytest.raises(KeyboardInterrupt):
+            soon()
+            with other.locked(wait=NEVER):
+                pass
+        wait_for(lambda: not laser.lock_info()["waiting"], 20, "nobody waits")
+    assert state(laser) == "free"
+
+
 # Sessions
+
+
+def test_a_killed_session_holds_nothing_after_its_ttl(running, stranger):
+    program = """
+import sys, ferrolab
+lab = ferrolab.connect(sys.argv[1])
+with lab.session("lab.shutter", "lab.laser", ttl=1):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+    env = running.environment() | {"PYTHONPATH": str(TESTS.parent / "python")}
+    with subprocess.Popen(
+        [interpreter(), "-c", program, str(running.home)], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout.readline() == "locked\n"
+        child.send_signal(signal.SIGKILL)
+    for name in ("lab.shutter", "lab.laser"):
+        wait_for(lambda name=name: state(stranger[name]) == "free", 30, "it is free")
 
 
 def test_a_session_has_all_and_ends_them_in_order(running, lab, stranger):
@@ -213,7 +275,11 @@ def test_a_session_has_all_and_ends_them_in_order(running, lab, stranger):
         lab["lab.shutter"].move(1)
     assert {state(stranger[name]) for name in session} == {"free"}
     assert [lines(record, before).count("off") for record, before in zip(records, first)] == [1, 1]
-    assert records[0].stat().st_mtime_ns < records[1].stat().st_mtime_ns, "in the order of the session"
+    ends = {}
+    for line in json.loads(running.run("locks", "--history", "--json").stdout):
+        if line["event"] == "released":
+            ends[line["service"]] = line["time"]
+    assert ends["lab.shutter"] < ends["lab.laser"], "in the order of the session"
 
 
 def test_a_session_that_gets_not_all_has_none(lab, stranger):

@@ -1,8 +1,11 @@
 """TLS with Pyro5's settings: the same files for Pyro5's daemon and for ours."""
 
+import asyncio
+
+import ferrolab
 import Pyro5.errors
 import pytest
-from harness import Certificates, Service, both_sides, every_servertype, tls_client
+from harness import NEVER, Certificates, Service, both_sides, every_servertype, tls_client
 from harness.wire_lab import CONFIGURATION
 
 SERVICES = {"t.wire": Service("wire", "Wire", "single")}
@@ -46,6 +49,33 @@ def test_a_self_signed_certificate_works(certificates, servertype, name, options
         other, _ = certificates.self_signed("other")
         with tls_client(other):
             refused(sides.ours)
+
+
+def test_our_client_trusts_a_certificate_that_it_was_given(certificates):
+    certificate, key = certificates.self_signed("alternative", "-addext", "subjectAltName=DNS:localhost")
+    other, _ = certificates.self_signed("other")
+    with both_sides(SERVICES, **settings(certificate, key)) as sides:
+        for side in (sides.stock, sides.ours):
+            limits = {"timeout": NEVER, "connect_timeout": NEVER}
+            with ferrolab.Proxy(side.uris["t.wire"], tls=certificate, **limits) as made:
+                assert made.echo("x" * 100_000, (1, {2}))[0][0] == "x" * 100_000
+                assert list(made.numbers(3)) == [0, 1, 2]
+                assert made._remote.pool.own().trusted
+                with pytest.raises(ferrolab.TimeoutError):
+                    made.slow.with_timeout(0.2)("x", 1)
+                assert made.echo(1)[0] == [1]
+
+            async def calls(side=side, limits=limits):
+                lab = ferrolab.Lab(None, ferrolab.Proxy(side.uris["t.wire"], tls=certificate, **limits)._remote.settings)
+                async with lab.aio as services:
+                    return (await services[side.uris["t.wire"]].echo(5))[0]
+
+            assert asyncio.run(calls()) == [5]
+            for tls in (other, None):
+                with ferrolab.Proxy(side.uris["t.wire"], tls=tls, connect_timeout=5) as made:
+                    with pytest.raises(ferrolab.CommunicationError) as caught:
+                        made.echo(1)
+                    assert caught.value.outcome == "not started"
 
 
 @every_servertype

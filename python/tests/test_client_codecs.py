@@ -158,7 +158,7 @@ def test_exceptions_come_as_their_classes_and_never_by_import():
     error = made("builtins.FileNotFoundError", 2, "no such file", filename="a")
     assert (type(error), error.errno, str(error)) == (FileNotFoundError, 2, "[Errno 2] no such file: 'a'")
     assert type(made("Pyro5.errors.NamingError", "x")).__name__ == "NamingError"
-    for name in ("os.system", "builtins.SystemExit", "builtins.eval", "builtins.int", "nowhere.Error", "builtins.UnicodeDecodeError"):
+    for name in ("os.system", "builtins.SystemExit", "builtins.eval", "builtins.int", "builtins.ExceptionGroup", "nowhere.Error", "builtins.UnicodeDecodeError"):
         error = made(name, "x", code=5)
         assert type(error) is errors.RemoteError and error.class_name == name and error.code == 5
 

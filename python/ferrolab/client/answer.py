@@ -2,7 +2,7 @@
 
 from . import message, serializers
 from .class_dict import revive
-from .errors import NOT_STARTED, RAN, CommunicationError, ProtocolError
+from .errors import NOT_STARTED, RAN, CommunicationError, ProtocolError, SerializeError
 from .uri import URI
 
 
@@ -23,7 +23,10 @@ def read_value(answer, connection):
         return StreamId(message.read_annotations(notes).get("STRM", b"").decode("ascii", "replace"))
     value = serializers.decode(number, payload, connection.trusted)
     if b"__class__" in payload or b"base64" in payload:
-        value = revive(value, lambda text: _proxy(text, connection))
+        try:
+            value = revive(value, lambda text: _proxy(text, connection))
+        except (RecursionError, ValueError, TypeError) as error:
+            raise SerializeError("the call has run, but its result is not readable: {}".format(error), outcome=RAN) from error
     if flags & message.EXCEPTION:
         if isinstance(value, BaseException):
             raise value

@@ -87,15 +87,15 @@ def exception(name, value, make_proxy=None):
         made = errors.RemoteError(*args)
         made.class_name = name
     else:
-        made = cls.__new__(cls, *args)
-        made.args = args
-        # An OSError keeps its number and text beside its arguments; its own `__init__` sets them.
-        if cls.__module__ == "builtins":
-            try:
+        try:
+            made = cls.__new__(cls, *args)
+            made.args = args
+            # An OSError has its number and text beside its arguments; its own `__init__` sets them.
+            if cls.__module__ == "builtins":
                 cls.__init__(made, *args)
-            except Exception:
-                made = errors.RemoteError(*args)
-                made.class_name = name
+        except Exception:
+            made = errors.RemoteError(*args)
+            made.class_name = name
     for key, attribute in attributes.items():
         if type(key) is str and not key.startswith("__"):
             try:

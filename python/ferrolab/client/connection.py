@@ -5,7 +5,9 @@ answer to a later call. `busy` is held by the thread that uses it.
 """
 
 import json
+import os
 import threading
+import weakref
 from time import monotonic
 
 from . import message, serializers, transport
@@ -38,6 +40,9 @@ _RESULT, _INVOKE = message.RESULT, message.INVOKE
 _HEADER_BYTES = message.HEADER_BYTES
 
 
+_connections = weakref.WeakSet()
+
+
 class Connection:
     """A connection to the object of a URI, after its handshake."""
 
@@ -49,11 +54,14 @@ class Connection:
         self.closed = False
         # A connection for one call only, beside the thread's own.
         self.spare = False
+        # Whether a call of `lock` by its name has locked the service for this connection.
+        self.has_lock = False
         # Streams that were dropped without being read to their end; closed before the next call.
         self.dropped_streams = []
         self.used_at = monotonic()
         self._limit = message.MAX_HANDSHAKE_BYTES
         self._armed = None
+        _connections.add(self)
         timeout = settings.connect_timeout
         deadline = None if timeout is None else self.used_at + timeout
         self.sock, self.trusted = transport.open_socket(uri, timeout, settings.tls)
@@ -172,9 +180,27 @@ class Connection:
         """Ends the connection; safe from any thread."""
         self.closed = True
         try:
+            if self.busy.locked():
+                # Wakes the thread that waits for an answer.
+                self.sock.shutdown(transport.socket.SHUT_RDWR)
+        except (OSError, AttributeError):
+            pass
+        self._drop()
+
+    def _drop(self):
+        self.closed = True
+        try:
             self.sock.close()
         except (OSError, AttributeError):
             pass
+
+    def __del__(self):
+        self._drop()
+
+    def _after_fork(self):
+        # The parent goes on with the connection; the child only drops its descriptor.
+        self._drop()
+        self.busy = threading.Lock()
 
     def _arm(self, timeout):
         transport.set_timeout(self.sock, timeout)
@@ -247,3 +273,12 @@ class Connection:
             return TimeoutError(text, outcome=outcome)
         text = "the connection to {} failed ({}); {}".format(self.uri, error.strerror or error, what)
         return ConnectionClosedError(text, outcome=outcome)
+
+
+def _drop_inherited():
+    for connection in list(_connections):
+        connection._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_drop_inherited)

@@ -1,7 +1,6 @@
 """A lab: its services by name. `connect()` finds one."""
 
 import os
-import threading
 
 from . import home as homes
 from .errors import NamingError
@@ -69,14 +68,13 @@ class Lab:
         self._directory = directory
         self._settings = settings
         self._proxies = {}
-        self._lock = threading.Lock()
         self._aio = None
 
     def __getitem__(self, name):
-        with self._lock:
-            proxy = self._proxies.get(name)
-            if proxy is None:
-                proxy = self._proxies[name] = made_proxy(self._remote(name))
+        proxy = self._proxies.get(name)
+        if proxy is None:
+            # Two threads that ask at once get the same one.
+            proxy = self._proxies.setdefault(name, made_proxy(self._remote(name)))
         return proxy
 
     def _remote(self, name):
@@ -120,9 +118,7 @@ class Lab:
 
     def close(self):
         """Closes all connections; another call opens them again."""
-        with self._lock:
-            proxies = list(self._proxies.values())
-        for proxy in proxies:
+        for proxy in list(self._proxies.values()):
             proxy._remote.pool.close()
 
     def __enter__(self):

@@ -8,6 +8,7 @@ is lost, and every further call in the block raises `LockLost`.
 
 import getpass
 import logging
+import os
 import secrets
 import time
 
@@ -22,6 +23,8 @@ _log = logging.getLogger("ferrolab")
 GRACE = 20.0
 # Seconds for the calls that resume and end a lock.
 ANSWER_TIMEOUT = 20.0
+# Seconds for a sign of life of a connection; calls wait for it meanwhile.
+PING_TIMEOUT = 5.0
 # Seconds that the safe state may take before a block no longer waits for it.
 SAFE_STATE_TIMEOUT = 60.0
 # Seconds between two looks whether the lock is free: of daemons without a queue, and at its end.
@@ -51,7 +54,7 @@ class Lock:
         self.ttl = ttl
         self._safe_on_error = safe_on_error
         self._connection = None
-        self._ident = None
+        self._ident = self._process = None
         self._kept = False
         self._user_thread = None
         self._outer = None
@@ -102,13 +105,20 @@ class Lock:
             self._request(connection, wait)
             if self._kept:
                 self.epoch = self._call(connection, "lock_info").get("epoch")
-        except BaseException:
+        except LockError:
             pool.release(connection)
+            raise
+        except BaseException as error:
+            # It may have been granted in the meantime.
+            connection.close()
+            pool.release(connection)
+            if self._kept and not isinstance(error, CommunicationError):
+                self._end_elsewhere()
             raise
         connection.spare = False
         pool.disown(connection)
         self._connection = connection
-        self._ident = get_ident()
+        self._ident, self._process = get_ident(), os.getpid()
         pool.held[self._ident] = self
         connection.busy.release()
         if self._kept:
@@ -234,7 +244,7 @@ class Lock:
                 return
             if not connection.is_stale():
                 try:
-                    connection.ping(ANSWER_TIMEOUT)
+                    connection.ping(PING_TIMEOUT)
                     return
                 except CommunicationError:
                     pass
@@ -249,6 +259,9 @@ class Lock:
 
     def end(self, safe):
         """Gives the lock back; `safe` runs the safe state and waits for it."""
+        if self._process != os.getpid():
+            # The block of a forked child: the lock is its parent's.
+            return
         let_go(self)
         pool = self._remote.pool
         if pool.held.get(self._ident) is self:

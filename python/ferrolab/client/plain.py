@@ -64,6 +64,9 @@ def convert(value):
     for known in cls.__mro__:
         if known in _registered:
             return _registered[known](value)
+    # A proxy of either library would be asked for what it does not have.
+    if cls.__module__.partition(".")[0] == "Pyro5":
+        return _of_pyro5(value)
     if cls.__module__.partition(".")[0] == "numpy" or hasattr(value, "__array_interface__"):
         return _numpy(value)
     if isinstance(value, enum.Enum):
@@ -88,7 +91,22 @@ def convert(value):
             "args": value.args,
             "attributes": dict(vars(value)),
         }
-    raise SerializeError(
+    raise _unknown(cls)
+
+
+def _of_pyro5(value):
+    """The forms of Pyro5's own addresses and proxies; the receiver gets no token."""
+    name = type(value).__name__
+    if name == "Proxy":
+        return {"__class__": "Pyro5.client.Proxy", "state": (str(value._pyroUri), (), (), (), "hello", None)}
+    if name == "URI":
+        state = (value.protocol, value.object, value.sockname, value.host, value.port)
+        return {"__class__": "Pyro5.core.URI", "state": state}
+    raise _unknown(type(value))
+
+
+def _unknown(cls):
+    return SerializeError(
         "cannot send a {}.{}: send plain data, or name a conversion with "
         "`ferrolab.register(cls, to_plain)`".format(cls.__module__, cls.__qualname__),
         outcome="not started",

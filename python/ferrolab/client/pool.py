@@ -5,13 +5,16 @@ instances, streams and locks. The connection of a thread that has ended goes to 
 needs one.
 """
 
+import logging
 import os
 import threading
 import weakref
 from threading import get_ident
 
 from .connection import Connection
+from .errors import NOT_STARTED, ConnectionClosedError
 
+_log = logging.getLogger("ferrolab")
 _pools = weakref.WeakSet()
 
 
@@ -62,6 +65,12 @@ class Pool:
         if self._by_thread.get(ident) is connection:
             del self._by_thread[ident]
         connection.close()
+        if connection.has_lock:
+            # Another connection has no lock: the program must hear of it.
+            raise ConnectionClosedError(
+                "the connection that had locked {} has ended, and the lock with it".format(connection.uri),
+                outcome=NOT_STARTED,
+            )
 
     def _take_over(self):
         """The idle connection of a thread that has ended."""
@@ -72,9 +81,11 @@ class Pool:
             connection = self._by_thread.get(ident)
             if connection is None or not connection.busy.acquire(False):
                 continue
-            if self._by_thread.pop(ident, None) is connection and not connection.is_stale():
-                return connection
+            if self._by_thread.pop(ident, None) is connection and not connection.has_lock:
+                if not connection.is_stale():
+                    return connection
             connection.busy.release()
+            connection.close()
         return None
 
     def _open(self, spare=False):
@@ -86,6 +97,7 @@ class Pool:
     def open_connection(self):
         """A new connection, which belongs to no thread yet."""
         connection = Connection(self._resolve(), self.settings)
+        _log.debug("connected to %s", connection.uri)
         if self.on_open is not None:
             self.on_open(connection)
         return connection
@@ -100,6 +112,10 @@ class Pool:
     def lock_of_thread(self):
         """The lock that this thread holds, if any."""
         return self.held.get(get_ident())
+
+    def own(self):
+        """This thread's connection, if it has one."""
+        return self._by_thread.get(get_ident())
 
     def disown(self, connection):
         """Takes a connection that is in use out of the pool: it is a lock's now."""
@@ -118,16 +134,12 @@ class Pool:
         # Possibly in another thread: closing needs none in particular.
         self.close()
 
-    def _after_fork(self):
-        # The parent goes on with its connections; the child only drops its descriptors.
-        self.held = {}
-        self.close()
 
-
-def _drop_inherited():
+def _leave_locks():
+    # The locks of the parent are not the child's. `connection` drops the connections.
     for pool in list(_pools):
-        pool._after_fork()
+        pool.held = {}
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_drop_inherited)
+    os.register_at_fork(after_in_child=_leave_locks)

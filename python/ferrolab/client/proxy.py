@@ -10,6 +10,7 @@ import weakref
 
 from . import message, serializers
 from .nameserver import resolve
+from .plain import register
 from .remote import RemoteObject, first_failure
 from .settings import Settings, check_seconds
 from .uri import URI
@@ -37,7 +38,7 @@ class Method:
     def with_timeout(self, seconds):
         """The same method; a call raises `TimeoutError` after this many seconds."""
         seconds = check_seconds("timeout", seconds)
-        return Method(self._remote, self._name, self._flags, seconds, self._safe)
+        return type(self)(self._remote, self._name, self._flags, seconds, self._safe)
 
     @property
     def __name__(self):
@@ -49,6 +50,19 @@ class Method:
 
     def __repr__(self):
         return "<remote method {} of {}>".format(self._name, self._remote.uri)
+
+
+class _LockMethod(Method):
+    """`lock` and `unlock` by their names: the lock belongs to the thread's connection."""
+
+    __slots__ = ()
+
+    def __call__(self, *args, **kwargs):
+        answer = super().__call__(*args, **kwargs)
+        connection = self._remote.pool.own()
+        if connection is not None:
+            connection.has_lock = self._name == "lock" and answer is not False
+        return answer
 
 
 class Proxy:
@@ -77,6 +91,8 @@ class Proxy:
             flags = message.ONEWAY if name in members.oneway else 0
             safe = name in remote.settings.safe
             method = Method(remote, name, flags, remote.settings.timeout, safe)
+            if name in ("lock", "unlock") and "islocked" in members.methods:
+                method = _LockMethod(remote, name, flags, remote.settings.timeout, safe)
             self.__dict__[name] = method
             return method
         if name in members.attributes:
@@ -110,19 +126,22 @@ class Proxy:
         return True
 
     def __len__(self):
-        return self._remote.call("__len__", ())
+        return self._special("__len__")
 
     def __getitem__(self, key):
-        return self._remote.call("__getitem__", (key,))
+        return self._special("__getitem__", key)
 
     def __setitem__(self, key, value):
-        self._remote.call("__setitem__", (key, value))
+        self._special("__setitem__", key, value)
 
     def __delitem__(self, key):
-        self._remote.call("__delitem__", (key,))
+        self._special("__delitem__", key)
 
     def __iter__(self):
-        return iter(self._remote.call("__iter__", ()))
+        return iter(self._special("__iter__"))
+
+    def _special(self, name, *args):
+        return self._remote.call(name, args, None, 0, self._remote.settings.timeout)
 
     def __enter__(self):
         return self
@@ -230,6 +249,20 @@ def with_proxies(settings):
     """`settings` under which URIs that come as results become proxies."""
     settings.make_proxy = lambda uri, settings: made_proxy(remote_object(uri, settings))
     return settings
+
+
+def _proxy_state(proxy):
+    """A proxy as an argument; the receiver gets no token of ours."""
+    return {"__class__": "Pyro5.client.Proxy", "state": (str(proxy._pyroUri), (), (), (), "hello", None)}
+
+
+def _uri_state(uri):
+    state = (uri.protocol, uri.object, uri.sockname, uri.host, uri.port)
+    return {"__class__": "Pyro5.core.URI", "state": state}
+
+
+register(Proxy, _proxy_state)
+register(URI, _uri_state)
 
 
 def _unpickled(uri, settings):

@@ -21,6 +21,9 @@ _PEER_CREDENTIALS = struct.Struct("3i")
 # costs nothing a call; Python's own timeouts cost a `poll` for each.
 KERNEL_TIMEOUTS = os.name == "posix" and hasattr(socket, "SO_RCVTIMEO")
 
+# Windows does not have it.
+_DONT_WAIT = getattr(socket, "MSG_DONTWAIT", None)
+
 
 def open_socket(uri, timeout, tls=None):
     """A connected socket for the location of `uri`, and whether its server is trusted."""
@@ -111,18 +114,19 @@ def set_timeout(sock, seconds):
 def is_closed(sock):
     """Whether an idle connection has ended, or has bytes that nobody asked for."""
     try:
-        if isinstance(sock, ssl.SSLSocket):
+        is_tls = isinstance(sock, ssl.SSLSocket)
+        if not is_tls and _DONT_WAIT is not None:
+            sock.recv(1, socket.MSG_PEEK | _DONT_WAIT)
+            return True
+        seconds = sock.gettimeout()
+        sock.settimeout(0)
+        try:
             # Only a read takes in what belongs to TLS itself, such as session tickets.
-            seconds = sock.gettimeout()
-            sock.settimeout(0)
-            try:
-                sock.recv(1)
-            finally:
-                sock.settimeout(seconds)
-        else:
-            sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            sock.recv(1, 0 if is_tls else socket.MSG_PEEK)
+        finally:
+            sock.settimeout(seconds)
     except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
         return False
-    except (OSError, AttributeError):
+    except OSError:
         return True
     return True

@@ -14,6 +14,7 @@ from ..lock import (
     ANSWER_TIMEOUT,
     DEFAULT_TTL,
     GRACE,
+    PING_TIMEOUT,
     POLL,
     SAFE_STATE_TIMEOUT,
     user_name,
@@ -76,8 +77,11 @@ class AioLock:
             await self._request(connection, wait)
             if self._kept:
                 self.epoch = (await self._call(connection, "lock_info")).get("epoch")
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            if self._kept and isinstance(error, asyncio.CancelledError):
+                # It may have been granted in the meantime.
+                await asyncio.shield(self._end_elsewhere())
             raise
         self._connection = connection
         if self._kept:
@@ -181,7 +185,7 @@ class AioLock:
             async with self._turn:
                 try:
                     if not self._connection.closed:
-                        await self._connection.ping(ANSWER_TIMEOUT)
+                        await self._connection.ping(PING_TIMEOUT)
                 except PyroError:
                     pass
                 try:
