@@ -4,6 +4,7 @@ Every case runs the same script of a stock client against Pyro5's own daemon and
 """
 
 import contextlib
+import threading
 import uuid
 
 import Pyro5.api
@@ -16,9 +17,11 @@ from harness import (
     Service,
     both_sides,
     every_serializer,
+    every_servertype,
     proxy,
     wait_for,
 )
+from harness.wire_lab import serve_wire
 
 SERVICES = {
     "t.wire": Service("wire", "Wire", "single"),
@@ -34,10 +37,11 @@ def sides(request):
 
 
 @contextlib.contextmanager
-def wire(side, serializer="serpent", name="t.wire"):
-    """A proxy for an object that remembers nothing of other tests."""
+def wire(side, serializer="serpent", name="t.wire", clears=True):
+    """A proxy for an object that remembers nothing of other tests, where it `clears` them."""
     with side.proxy(name, serializer=serializer) as made:
-        made.clear()
+        if clears:
+            made.clear()
         yield made
 
 
@@ -157,19 +161,55 @@ def test_a_oneway_call_that_raises_harms_nobody(sides):
     sides.assert_same(script)
 
 
-def test_a_oneway_call_keeps_no_later_call_of_its_connection_waiting():
-    """In a threaded daemon; with `multiplex`, calls run one at a time, oneway or not."""
-    with both_sides({"t.wire": SERVICES["t.wire"]}) as sides:
+def test_oneway_calls_run_beside_other_calls_and_each_other(sides):
+    """In both server types. However many they are, they begin in their order."""
+
+    def script(side):
+        with wire(side) as made, wire(side, clears=False) as other:
+            for number in range(200):
+                made.note_later(number)
+            begun = [made.notes(), other.echo("meanwhile")]
+            other.go_on()
+            noted(made, 400)
+            return begun
+
+    sides.assert_same(script)
+
+
+def test_oneway_calls_of_a_multiplex_daemon_begin_in_turn():
+    """One that comes during a call begins when that has ended."""
+    with both_sides({"t.wire": SERVICES["t.wire"]}, SERVERTYPE="multiplex") as sides:
+
+        def call_slowly(side):
+            with wire(side, clears=False) as made:
+                made.slow("call")
 
         def script(side):
             with wire(side) as made:
-                made.note_later("oneway")
-                begun = noted(made, 1)
-                answer = made.echo("meanwhile")
-                made.go_on()
-                return [begun, answer, noted(made, 2)]
+                running = threading.Thread(target=call_slowly, args=[side])
+                running.start()
 
-        sides.assert_same(script)
+                def has_ended():
+                    made.note_oneway("oneway")
+                    return not running.is_alive()
+
+                wait_for(has_ended, 20, "the end of the call")
+                notes = made.notes()
+                begin = notes.index(("begin", "call"))
+                return notes[begin + 1]
+
+        assert "'end'" in repr(sides.assert_same(script))
+
+
+@every_servertype
+def test_oneway_calls_that_are_not_threaded_run_one_after_the_other(lab, servertype):
+    """Ours only: Pyro4 had such a setting."""
+    uri, _ = serve_wire(lab, f"{{servertype: {servertype}, oneway_threaded: false}}")
+    with proxy(uri) as made:
+        for number in range(5):
+            made.slow_oneway(number)
+        each = [[("begin", number), ("end", number)] for number in range(5)]
+        assert made.notes() == sum(each, [])
 
 
 # blobs

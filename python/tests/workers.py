@@ -73,17 +73,16 @@ class Channel:
         return read_frame(self.sock)
 
     def operation(self, kind, service, member, args=(), kwargs=None, serializer=SERPENT, flags=0,
-                  annotations=(), classes=False):
+                  annotations=(), classes=False, oneway=0):
         answer = self.request(kind, service, member, list(args), kwargs or {}, serializer, flags, 1,
-                              b"\1" * 16, list(annotations), classes)
+                              b"\1" * 16, list(annotations), classes, 0, oneway)
         if answer[0] == RAISED:
             raise Raised(answer[1])
         return answer
 
-    def oneway(self, service, member):
-        """The answers to a oneway call: that it has begun, and that it is over."""
-        begun = self.operation(CALL, service, member, flags=FLAG_ONEWAY)
-        return [begun, read_frame(self.sock)]
+    def oneway(self, service, member, number=0):
+        """The answer to a oneway call; one with a number runs beside the next calls."""
+        return self.operation(CALL, service, member, flags=FLAG_ONEWAY, oneway=number)
 
     def call(self, service, member, *args, **kwargs):
         kind, value, *_ = self.operation(CALL, service, member, args, kwargs)

@@ -69,6 +69,10 @@ class Wire:
         self._notes.append(what)
 
     @oneway
+    def slow_oneway(self, what):
+        self.slow(what, 0.02)
+
+    @oneway
     def fail_oneway(self):
         self._notes.append("failing")
         raise ValueError("nobody hears of it")

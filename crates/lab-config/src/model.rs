@@ -74,6 +74,10 @@ pub enum Storage {
     Sql(Option<PathBuf>),
 }
 
+fn oneway_threaded() -> bool {
+    true
+}
+
 /// A server process with one address.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -94,6 +98,9 @@ pub struct Daemon {
     pub natport: u16,
     /// Whether calls run side by side.
     pub servertype: ServerType,
+    /// Whether oneway calls run beside other calls. A supervisor of 0.1.0 does not say so.
+    #[serde(default = "oneway_threaded")]
+    pub oneway_threaded: bool,
     /// Where the daemon itself is registered.
     pub nameservers: Vec<String>,
     /// Whether the daemon registers its names again after another program has overwritten them.

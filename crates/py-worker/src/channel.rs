@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 
-use remote::{OnewayTurn, Serializer};
+use remote::Serializer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use wire::EncodeError;
@@ -32,8 +32,6 @@ pub(crate) struct Channel {
     output: Vec<u8>,
     /// and how much of it has been.
     written: usize,
-    /// Held until the oneway call that the channel carries has begun.
-    pub turn: Option<OnewayTurn>,
 }
 
 /// Why an exchange has failed.
@@ -50,6 +48,13 @@ pub(crate) enum ExchangeError {
     Answer(#[from] AnswerError),
 }
 
+impl ExchangeError {
+    /// The worker has ended before its answer.
+    pub(crate) fn of_ended_worker() -> Self {
+        io::Error::from(io::ErrorKind::UnexpectedEof).into()
+    }
+}
+
 impl Channel {
     /// A new channel, and the end of it that is the worker's.
     ///
@@ -59,13 +64,8 @@ impl Channel {
         let (ours, theirs) = StdStream::pair()?;
         ours.set_nonblocking(true)?;
         let stream = UnixStream::from_std(ours)?;
-        let channel = Channel {
-            stream,
-            input: Vec::with_capacity(ROOM),
-            output: Vec::new(),
-            written: 0,
-            turn: None,
-        };
+        let channel =
+            Channel { stream, input: Vec::with_capacity(ROOM), output: Vec::new(), written: 0 };
         Ok((channel, theirs.into()))
     }
 
@@ -119,18 +119,6 @@ impl Channel {
         &mut self,
         passes: Option<Serializer>,
     ) -> Result<Answered, ExchangeError> {
-        loop {
-            let answered = self.next_answer(passes).await;
-            // Begun, answered or lost: the next one may go.
-            self.turn = None;
-            match answered {
-                Ok(Answered::Begun) => {}
-                answered => return answered,
-            }
-        }
-    }
-
-    async fn next_answer(&mut self, passes: Option<Serializer>) -> Result<Answered, ExchangeError> {
         let length = loop {
             if let Some(head) = self.input.first_chunk::<HEAD>() {
                 break frames::length(*head);

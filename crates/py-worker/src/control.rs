@@ -132,6 +132,8 @@ pub(crate) enum Message {
     Mended { service: String },
     /// Why it serves no new channels; `None`: it does again.
     Refuses { reason: Option<String> },
+    /// A oneway call has ended.
+    Ended { number: i64 },
     /// It answers a ping.
     Pong,
     /// It wants to know or to have something.
@@ -181,6 +183,7 @@ impl Message {
             "broken" => Message::Broken { service: text(items.next())?, trouble: trouble(items)? },
             "mended" => Message::Mended { service: text(items.next())? },
             "refuses" => Message::Refuses { reason: text(items.next()).map(cut) },
+            "ended" => Message::Ended { number: items.next()?.as_i64()? },
             "pong" => Message::Pong,
             "ask" => Message::Ask {
                 number: items.next()?.as_i64()?,

@@ -32,7 +32,7 @@ pub(crate) enum Answered {
     Stream(i64, Annotations),
     /// There are no more items.
     End,
-    /// A oneway method begins; what it comes to follows.
+    /// A oneway method has begun, on a thread for itself.
     Begun,
 }
 
@@ -79,8 +79,15 @@ pub(crate) fn read(content: &[u8]) -> Result<Value, DecodeError> {
     Serializer::Marshal.decode(content, &limits)
 }
 
-/// The frame of an operation on a service.
-pub(crate) fn request(service: &str, operation: Operation, context: Context, pin: i64) -> Value {
+/// The frame of an operation on a service; `oneway` is the number of a oneway call that runs beside
+/// the next calls, or 0.
+pub(crate) fn request(
+    service: &str,
+    operation: Operation,
+    context: Context,
+    pin: i64,
+    oneway: i64,
+) -> Value {
     let (kind, member, args, kwargs) = match operation {
         Operation::Call(call) => (CALL, call.method, call.args, keywords(call.kwargs)),
         Operation::GetAttr(name) => (GET, name, Vec::new(), Dict::new()),
@@ -109,6 +116,7 @@ pub(crate) fn request(service: &str, operation: Operation, context: Context, pin
         annotations(context.annotations),
         has_classes.into(),
         pin.into(),
+        oneway.into(),
     ])
 }
 

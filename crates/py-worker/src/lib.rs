@@ -28,6 +28,7 @@ mod driven;
 mod frames;
 mod import_backoff;
 mod item_stream;
+mod oneway_ends;
 mod orphan_killer;
 mod output;
 mod pool;

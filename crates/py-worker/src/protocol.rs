@@ -16,7 +16,7 @@
 //!
 //! ```text
 //! request                                                      answer
-//! CALL    0  (name, member, args, kwargs, *context)            VALUE, RAISED or STREAM
+//! CALL    0  (name, member, args, kwargs, *context)            VALUE, RAISED, STREAM or BEGUN
 //! GET     1  (name, member, args, kwargs, *context)            VALUE, RAISED or STREAM
 //! SET     2  (name, member, args, kwargs, *context)            VALUE or RAISED
 //! BATCH   3  (name, member, args, kwargs, *context)            VALUE or RAISED
@@ -29,18 +29,19 @@
 //! FINISH  10 (stream)                                          VALUE, once it is closed
 //! LEAVE   11 (name, rests)                                     VALUE; safe state at session end
 //!
-//! *context: serializer, flags, seq, correlation, annotations, has_classes, pin
+//! *context: serializer, flags, seq, correlation, annotations, has_classes, pin, oneway
 //!
 //! answer
 //! VALUE   0  (value, [annotations])
 //! RAISED  1  (class_dict)
 //! STREAM  2  (stream, [annotations])
 //! END     3  ()                                                no further item
-//! BEGUN   4  ()                                                a oneway method; VALUE follows
+//! BEGUN   4  ()                                                a oneway call; `ended` follows
 //! ```
 //!
 //! Calls with the same `pin` other than 0 are entries of one batch: they share one instance where
-//! each call would have one, until UNPIN. `has_classes` says that the arguments hold class dicts.
+//! each call would have one, until UNPIN. `has_classes` says that the arguments hold class dicts. A
+//! `oneway` other than 0 is the number of a oneway call that runs beside the next calls.
 //! REST answers the instance mode where there is no instance to call the method on.
 //!
 //! Messages on the control socket begin with a name. [`control`](crate::control) and
@@ -64,6 +65,7 @@
 //! mended        (service)                   its constructor succeeds again
 //! refuses       (reason)                    no new channels; None: they are served again
 //! pong          (number)
+//! ended         (number)                    a oneway call
 //! ask           (number, what, arguments)
 //!
 //! what a worker asks

@@ -21,6 +21,7 @@ use wire::value::{Dict, Value};
 
 use crate::channel::Channel;
 use crate::control::{self, Facts, FrameReader, Message, Outgoing};
+use crate::oneway_ends::OnewayEnds;
 use crate::orphan_killer::Guard;
 use crate::output;
 use crate::protocol;
@@ -52,6 +53,8 @@ pub(crate) struct Run {
     pub verdict: OnceLock<String>,
     /// Whether it has answered a call.
     pub answered: AtomicBool,
+    /// Its oneway calls.
+    pub oneways: OnewayEnds,
     /// More channels are wanted.
     pub wanted: Notify,
     /// Why it serves no new channels; `None` while it does.
@@ -152,6 +155,7 @@ impl Run {
             over: CancellationToken::new(),
             verdict: OnceLock::new(),
             answered: AtomicBool::new(false),
+            oneways: OnewayEnds::default(),
             wanted: Notify::new(),
             refusal: Mutex::default(),
             outgoing,

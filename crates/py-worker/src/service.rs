@@ -6,15 +6,17 @@
 //! `CommunicationError` would make the client drop the connection, and some of those make it call
 //! again by itself, which is not for us to have done with an instrument.
 
+use std::mem::take;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use remote::{
     Annotations, Answer, CallResult, Exception, Metadata, Object, Operation, Reply, ReplyBody,
-    Request, SafeState, SafeStateReached, Session,
+    Request, SafeState, SafeStateReached, Session, Value,
 };
 use tokio::sync::{Semaphore, watch};
 
+use crate::channel::ExchangeError;
 use crate::collisions;
 use crate::driven::Driven;
 use crate::frames::{self, Answered};
@@ -138,6 +140,10 @@ impl Object for Service {
         Answer::Pending(Box::pin(call(Arc::clone(&self.inner), Arc::clone(session), request, 0)))
     }
 
+    fn reports_begin(&self) -> bool {
+        true
+    }
+
     fn for_batch(&self, session: &Arc<Session>) -> Result<Option<Arc<dyn Object>>, Exception> {
         Ok(Some(Arc::new(BatchObject {
             service: Arc::clone(&self.inner),
@@ -175,44 +181,39 @@ async fn call(
     request: Request,
     pin: i64,
 ) -> CallResult {
-    let Request { operation, context } = request;
+    let Request { operation, mut context } = request;
     let serializer = context.serializer;
     let member = member(&operation);
     // The results of several calls make one answer.
     let is_alone = pin == 0 && !matches!(operation, Operation::Batch(_));
     let passes = is_alone.then_some(serializer);
     collisions::check_operation(&operation)?;
-    let is_oneway = context.is_oneway();
-    let _permit = if is_oneway { service.worker.oneway_permit().await } else { None };
-    // Before the worker is waited for, so that calls of one session begin in the order of arrival
-    // also after a restart. A call overtakes oneway calls that wait for a permit.
-    let turn = if is_oneway {
-        Some(session.oneway_turn().await)
-    } else {
-        session.oneways_begun().await;
-        None
-    };
+    // Kept until the call has begun.
+    let may_start = take(&mut context.may_start);
     let run = service.run().await?;
-    let sessions = &service.worker.sessions;
-    let lease = match turn {
-        Some(turn) => sessions.beside(&run, &session).await.map(|mut lease| {
-            lease.until_begun(turn);
-            lease
-        }),
-        None => sessions.lease(&run, &session),
-    };
-    let outcome = match lease {
+    let mut oneway = may_start.is_waited_for().then(|| run.oneways.expect());
+    let number = oneway.as_ref().map_or(0, |oneway| oneway.number);
+    let mut outcome = match service.worker.sessions.lease(&run, &session) {
         Ok(mut lease) => {
-            // It has waited for its turn, and for as long as that took.
-            context.may_start.check()?;
+            // It has waited for the worker, and for as long as that took.
+            may_start.check()?;
             if let Some(driven) = &service.driven {
                 driven.by(&session, run.number);
             }
-            let request = frames::request(&service.name, operation, context, pin);
+            let request = frames::request(&service.name, operation, context, pin, number);
             lease.exchange_for(passes, request).await
         }
         Err(error) => Err(error),
     };
+    drop(may_start);
+    if let (Some(oneway), Ok(Answered::Begun)) = (&mut oneway, &outcome) {
+        outcome = tokio::select! {
+            biased;
+            () = oneway.wait() => Ok(Answered::Value(Value::None, Annotations::new())),
+            () = run.over.cancelled() => Err(ExchangeError::of_ended_worker()),
+        };
+    }
+    drop(oneway);
     let answered = match outcome {
         Ok(answered) => answered,
         Err(error) => return Err(service.failure(&run, error, &member).await),

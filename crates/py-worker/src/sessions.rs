@@ -1,15 +1,15 @@
 //! Which channel carries which call.
 //!
 //! Owns the channels of the daemon's sessions. A session has its own channel, so that its calls run
-//! on one thread of the worker and its instances live as long as the session. A call that runs
-//! beside (a oneway call) borrows a further channel.
+//! on one thread of the worker and its instances live as long as the session. A call that comes
+//! while another has that channel borrows a further one.
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use remote::{OnewayTurn, Serializer, Session};
+use remote::{Serializer, Session};
 use wire::value::Value;
 
 use crate::channel::{Channel, ExchangeError};
@@ -80,22 +80,6 @@ impl Sessions {
             self.lock().slots.remove(&id);
         })
         .map(|channel| self.leased(channel, run, ChannelSource::Own { session: id }))
-    }
-
-    /// A channel for a call that runs beside the others of `session`. The session has its own
-    /// channel from then on: its instances must not end with this call.
-    pub(crate) async fn beside(
-        self: &Arc<Self>,
-        run: &Arc<Run>,
-        session: &Arc<Session>,
-    ) -> Result<Lease, ExchangeError> {
-        let opened =
-            self.lock().slots.get(&session.id).is_some_and(|slot| slot.run() == run.number);
-        if !opened && !session.has_ended() {
-            let mut own = self.lease(run, session)?;
-            own.flush().await?;
-        }
-        self.extra(run, session)
     }
 
     fn extra(
@@ -198,13 +182,6 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Keeps `turn` until the call has begun.
-    pub(crate) fn until_begun(&mut self, turn: OnewayTurn) {
-        if let Some(channel) = &mut self.channel {
-            channel.turn = Some(turn);
-        }
-    }
-
     /// Sends a request and waits for its answer, or for the end of the worker.
     pub(crate) async fn exchange(&mut self, request: Value) -> Result<Answered, ExchangeError> {
         self.exchange_for(None, request).await
@@ -228,7 +205,7 @@ impl Lease {
                 channel.flush().await?;
                 channel.answer(passes).await
             } => outcome,
-            () = over => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            () = over => Err(ExchangeError::of_ended_worker()),
         };
         self.awaited = false;
         if matches!(outcome, Err(ExchangeError::Io(_))) {
@@ -238,16 +215,6 @@ impl Lease {
             self.run.answered.store(true, Ordering::Relaxed);
         }
         outcome
-    }
-
-    async fn flush(&mut self) -> Result<(), ExchangeError> {
-        let channel = self.channel.as_mut().ok_or_else(not_there)?;
-        if let Err(error) = channel.flush().await {
-            self.channel = None;
-            self.sessions.lost(self.kind, &self.run);
-            return Err(error.into());
-        }
-        Ok(())
     }
 }
 
@@ -277,7 +244,7 @@ impl Drop for Lease {
             let over = run.over.cancelled();
             let outcome = tokio::select! {
                 outcome = finished => outcome,
-                () = over => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                () = over => Err(ExchangeError::of_ended_worker()),
             };
             match outcome {
                 Err(ExchangeError::Io(_)) => sessions.lost(kind, &run),

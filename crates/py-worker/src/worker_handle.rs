@@ -2,20 +2,16 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::sessions::Sessions;
 use crate::spec::WorkerSpec;
-
-/// Oneway calls that run at the same time; more wait for their turn.
-const ONEWAYS: usize = 64;
 
 /// State that a worker's services share with the task that keeps it running.
 pub(crate) struct WorkerHandle {
     pub spec: WorkerSpec,
     pub sessions: Arc<Sessions>,
     retries: mpsc::UnboundedSender<String>,
-    oneways: Semaphore,
     changes: Arc<watch::Sender<u64>>,
     /// The path of the interpreter, as the last worker that has started knew it.
     interpreter: Mutex<Option<String>>,
@@ -32,7 +28,6 @@ impl WorkerHandle {
             spec,
             sessions: Arc::default(),
             retries: sender,
-            oneways: Semaphore::new(ONEWAYS),
             changes,
             interpreter: Mutex::default(),
         };
@@ -54,12 +49,6 @@ impl WorkerHandle {
     /// Asks for another attempt to import a service.
     pub(crate) fn retry(&self, service: &str) {
         let _ = self.retries.send(service.to_owned());
-    }
-
-    /// The right to run one more oneway call.
-    pub(crate) async fn oneway_permit(&self) -> Option<SemaphorePermit<'_>> {
-        // The semaphore is never closed.
-        self.oneways.acquire().await.ok()
     }
 
     /// Something about a service has changed.

@@ -63,6 +63,9 @@ pub struct DaemonConfig {
     pub comm_timeout: Option<Duration>,
     /// Certificates, where connections over TCP are encrypted (Pyro5's `SSL` settings).
     pub tls: Option<ServerTls>,
+    /// Whether oneway calls run beside other calls (Pyro4's `ONEWAY_THREADED`). Otherwise each
+    /// takes its turn like a call with an answer.
+    pub oneway_threaded: bool,
     /// Oneway calls of one connection that have not ended, at most; of all together ten times as
     /// many.
     pub oneways: usize,
@@ -107,6 +110,7 @@ impl Default for DaemonConfig {
             compression: false,
             comm_timeout: None,
             tls: None,
+            oneway_threaded: true,
             oneways: 1000,
             streams: StreamLimits::default(),
             answer_memory: None,

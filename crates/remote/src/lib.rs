@@ -278,7 +278,7 @@ pub use object::{
     StartCheck,
 };
 pub use serialized::Serialized;
-pub use session::{OnewayTurn, Peer, Session};
+pub use session::{Peer, Session};
 pub use tls::{ClientTls, Identity, ServerTls, TlsError, speaks_tls};
 /// Bytes and values; what is used most of it is re-exported here.
 pub use wire;

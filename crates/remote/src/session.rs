@@ -5,9 +5,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
-use tokio::sync::{Mutex, OwnedMutexGuard};
 use wire::value::Value;
 
 /// One client proxy's connection to a daemon.
@@ -22,36 +20,12 @@ pub struct Session {
     /// The data that the client's handshake carried (`_pyroHandshake`).
     pub handshake: Value,
     ended: AtomicBool,
-    /// Held by the oneway call that is about to begin.
-    oneway_queue: OnceLock<Arc<Mutex<()>>>,
-}
-
-/// The turn of a oneway call to begin; the next call of its session waits until this is dropped.
-#[derive(Debug)]
-pub struct OnewayTurn {
-    _turn: OwnedMutexGuard<()>,
 }
 
 impl Session {
     /// A session that has just begun.
     pub fn new(id: u64, peer: Peer, object: String, handshake: Value) -> Self {
-        let (ended, oneway_queue) = (AtomicBool::new(false), OnceLock::new());
-        Session { id, peer, object, handshake, ended, oneway_queue }
-    }
-
-    /// Waits for the turn of a oneway call to begin, in order of arrival. Calls that follow a
-    /// oneway call must not overtake it, in objects that start calls on several threads; and oneway
-    /// calls may begin after their session has ended.
-    pub async fn oneway_turn(&self) -> OnewayTurn {
-        let queue = self.oneway_queue.get_or_init(Arc::default);
-        OnewayTurn { _turn: Arc::clone(queue).lock_owned().await }
-    }
-
-    /// Waits until the oneway calls before this call have begun.
-    pub async fn oneways_begun(&self) {
-        if let Some(queue) = self.oneway_queue.get() {
-            drop(queue.lock().await);
-        }
+        Session { id, peer, object, handshake, ended: AtomicBool::new(false) }
     }
 
     /// Whether the session has ended. A oneway call may begin later still: an object that makes an
@@ -92,33 +66,5 @@ impl fmt::Display for Peer {
             Peer::Tcp(address) => write!(f, "{address}"),
             Peer::Unix => f.write_str("a Unix socket"),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::pin::pin;
-    use std::time::Duration;
-
-    use tokio::time::timeout;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn oneway_calls_begin_in_order_after_their_session_has_ended_too() {
-        let session = Session::new(1, Peer::Unix, String::new(), Value::None);
-        session.oneways_begun().await;
-        let first = session.oneway_turn().await;
-        let mut second = pin!(session.oneway_turn());
-        assert!(timeout(Duration::ZERO, second.as_mut()).await.is_err());
-        session.set_ended();
-        let mut third = pin!(session.oneway_turn());
-        let mut next_call = pin!(session.oneways_begun());
-        drop(first);
-        assert!(timeout(Duration::ZERO, third.as_mut()).await.is_err(), "it overtakes the second");
-        assert!(timeout(Duration::ZERO, next_call.as_mut()).await.is_err());
-        drop(second.await);
-        drop(third.await);
-        next_call.await;
     }
 }

@@ -1,18 +1,18 @@
 """The calls of one channel: reads requests, carries them out, answers.
 
 `protocol.rs` of the daemon's crate `py-worker` describes the frames. The thread that reads a
-request carries it out and writes its answer; no other thread takes part.
+request carries it out and writes its answer; a oneway call begins on a thread for itself.
 """
 
+import functools
 import itertools
-import os
-import sys
 import threading
-import time
 from collections.abc import Iterator
 
-from . import convert, exceptions, fast_encode, framing, pyro, stdio
+from . import convert, exceptions, fast_encode, framing, pyro, shutdown, stdio
+from .complaints import Complaints
 from .logging_bridge import log
+from .oneways import OnewayCall
 
 CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST, UNPIN, FINISH, LEAVE = range(12)
 VALUE, RAISED, STREAM, END, BEGUN = range(5)
@@ -26,37 +26,6 @@ FLAG_SERPENT_RULES = 1 << 15
 SERPENT = 1
 
 
-class Complaints:
-    """How much is told in full, so that no client washes everything else out of the log."""
-
-    IN_FULL, SECONDS = 20, 10
-
-    def __init__(self, what):
-        self._what = what
-        self._lock = threading.Lock()
-        self._since, self._count = 0.0, 0
-
-    def one_more(self):
-        """Whether one more is to be told."""
-        with self._lock:
-            now = time.monotonic()
-            kept_back = 0
-            if now - self._since >= self.SECONDS:
-                kept_back = self._count - self.IN_FULL
-                self._since, self._count = now, 0
-            self._count += 1
-            count = self._count
-        if kept_back > 0:
-            log.warning("%d more %s were not told", kept_back, self._what)
-        if count == self.IN_FULL + 1:
-            log.warning("more %s: counted for %d s, and not told", self._what, self.SECONDS)
-        return count <= self.IN_FULL
-
-    def is_told(self):
-        """Whether the last one was told."""
-        return self._count <= self.IN_FULL
-
-
 oneway_errors = Complaints("errors in oneway calls")
 
 
@@ -68,13 +37,8 @@ def _log_error(text):
         pass
 
 
-def _leave():
-    """Ends a forked child."""
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:
-        os._exit(0)
+def _nothing():
+    pass
 
 
 def _plain(value, serializer, hosted, member):
@@ -199,7 +163,7 @@ class Channel:
         if self._abandoned:
             # A call that has returned in a forked child has nobody to answer. Nothing else may be
             # done here: what is open belongs to the worker.
-            _leave()
+            shutdown.leave()
         if answer is None:
             return True
         try:
@@ -343,6 +307,7 @@ class Channel:
         annotations,
         has_classes,
         pin=0,
+        oneway=0,
     ):
         host, session, current = self._host, self._session, stdio.current
         current.service = name
@@ -371,11 +336,19 @@ class Channel:
             if kind == CALL:
                 method = service.access.method(instance, member)
                 is_callback = getattr(method, "_pyroCallback", False)
-                # A thread that releases the gate holds the interpreter's lock, and so enters the
-                # method before a thread that waits for the gate.
-                with session.gate:
-                    if flags & FLAG_ONEWAY:
-                        framing.write(self._sock, (BEGUN,))
+                if oneway:
+                    context = serializer, flags, seq, correlation, annotations
+                    raised = functools.partial(
+                        self._raised,
+                        serializer=serializer,
+                        flags=flags,
+                        member=member,
+                        is_callback=is_callback,
+                    )
+                    session = self._number, session
+                    return self._start_oneway(
+                        OnewayCall(oneway, name, method, args, kwargs, session, context, raised)
+                    )
                 value = method(*args, **kwargs)
             elif kind == GET:
                 value = service.access.get(instance, member)
@@ -416,6 +389,17 @@ class Channel:
         finally:
             if current.partial:
                 stdio.end_of_call()
+
+    def _start_oneway(self, call):
+        try:
+            self._host.oneways.start(call)
+        except RuntimeError:
+            # No further thread can be started: it is carried out here, and later calls of its
+            # client wait for it.
+            framing.write(self._sock, (BEGUN,))
+            self._host.oneways.run(call, _nothing)
+            return None
+        return (BEGUN,)
 
     def _raised(self, error, serializer, flags, member, is_callback):
         if flags & FLAG_ONEWAY:

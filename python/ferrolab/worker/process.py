@@ -25,9 +25,11 @@ import time
 import traceback
 
 from . import exceptions, framing, logging_bridge, services, shutdown, stdio
-from .calls import Channel, ChannelThreads, Complaints, Streams
+from .calls import Channel, ChannelThreads, Streams
+from .complaints import Complaints
 from .daemon import HostedDaemon
 from .main_thread import QueueMain, SelectingMain
+from .oneways import OnewayThreads
 from .logging_bridge import log
 
 PROTOCOL = 1
@@ -65,6 +67,7 @@ class Worker:
         self.sessions = services.Sessions()
         self.streams = Streams()
         self.daemon = HostedDaemon(self.services, self._ask)
+        self.oneways = OnewayThreads(self)
         self.main = None
         self.channels = None
 
@@ -170,6 +173,18 @@ class Worker:
                 if _refusals.is_told():
                     log.warning("new clients are served again")
                 self._out.write(("refuses", None))
+
+    def report_oneway_end(self, number):
+        """Tells the daemon that a oneway call has ended."""
+        self._out.write(("ended", number))
+
+    def on_calling_thread(self, function, *args):
+        """Has a function carried out where this worker carries out calls: in a multiplex daemon on
+        the main thread, else here."""
+        if self.main is self.channels:
+            self.main.submit(function, *args)
+        else:
+            function(*args)
 
     def _ask(self, what, *arguments):
         """The daemon's answer to a question."""
@@ -278,7 +293,7 @@ class Worker:
                 until = begun
         for channel in self.channels.channels():
             channel.shut()
-        while self.channels.channels() and time.monotonic() < until:
+        while (self.channels.channels() or self.oneways.running()) and time.monotonic() < until:
             time.sleep(0.005)
         releases = shutdown.Releases(self._releases())
         releases.carry_out(submit, begun + deadline - _EXIT_SECONDS)
@@ -329,6 +344,7 @@ class Worker:
         self._unmask()
         stdio.detach()
         logging_bridge.detach()
+        self.oneways.abandon()
         for thing in [self._control] + self.channels.unlocked():
             try:
                 (getattr(thing, "abandon", None) or thing.close)()

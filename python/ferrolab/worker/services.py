@@ -273,8 +273,6 @@ class Session:
         self._rested = set()
         # A oneway call of the session may run beside its other calls.
         self._lock = threading.Lock()
-        # Held by a oneway call that is about to begin: later calls must not overtake it.
-        self.gate = threading.Lock()
 
     def instance(self, service):
         """The session's own instance of a service."""
@@ -353,8 +351,13 @@ class Sessions:
             session.channels += 1
             return session
 
+    def hold(self, session):
+        """A oneway call of a session begins: it counts as one of its channels."""
+        with self._lock:
+            session.channels += 1
+
     def unbind(self, number, session):
-        """One channel of a session has ended; with the last one its instances go."""
+        """One channel or oneway call of a session has ended; with the last one its instances go."""
         with self._lock:
             session.channels -= 1
             if session.channels:

@@ -22,6 +22,7 @@ pub(super) fn settings(config: &lab_config::Daemon) -> Result<DaemonConfig, Stri
             lab_config::ServerType::Multiplex => remote::ServerType::Multiplex,
         },
         threadpool_size: config.threadpool_size as usize,
+        oneway_threaded: config.oneway_threaded,
         comm_timeout: config.commtimeout,
         compression: config.compression,
         streams: StreamLimits {

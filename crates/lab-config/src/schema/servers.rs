@@ -140,6 +140,14 @@ pub(crate) static DAEMON: Section = Section {
             doc: "`thread`: clients are served at the same time; `multiplex`: one call at a time.",
         },
         Field {
+            key: "oneway_threaded",
+            kind: ValueKind::Flag,
+            default: "true",
+            example: "false",
+            doc: "Whether oneway calls run beside other calls, as by Pyro5; otherwise each takes its \
+                  turn like a call with an answer.",
+        },
+        Field {
             key: "nameservers",
             kind: ValueKind::Names,
             default: "[]",

@@ -10,6 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
 use wire::exception::Exception;
 use wire::message::{Annotations, Flags};
 use wire::serializer::Serializer;
@@ -30,7 +31,8 @@ pub struct Context {
     pub correlation_id: [u8; 16],
     /// The request's annotations.
     pub annotations: Annotations,
-    /// Whether the call may still start.
+    /// Whether the call may still start. An object that [reports the
+    /// beginning](crate::Object::reports_begin) of oneway calls keeps it until the call has begun.
     pub may_start: StartCheck,
     /// Memory reserved for a large request, released when this is dropped with the arguments.
     pub(crate) request_memory: Option<Arc<dyn Any + Send + Sync>>,
@@ -69,11 +71,34 @@ impl Context {
 /// The check whether a call may still start. An object that made a call wait asks after the wait:
 /// the lock may have changed hands since the call came.
 #[derive(Clone, Default)]
-pub struct StartCheck(Option<Arc<dyn Fn() -> Result<(), Exception> + Send + Sync>>);
+pub struct StartCheck {
+    check: Option<Arc<dyn Fn() -> Result<(), Exception> + Send + Sync>>,
+    /// Dropped with the last clone of this: the call has begun.
+    begin: Option<Arc<oneshot::Sender<()>>>,
+}
 
 impl StartCheck {
-    pub(crate) fn by(check: impl Fn() -> Result<(), Exception> + Send + Sync + 'static) -> Self {
-        StartCheck(Some(Arc::new(check)))
+    pub(crate) fn set_check(
+        &mut self,
+        check: impl Fn() -> Result<(), Exception> + Send + Sync + 'static,
+    ) {
+        self.check = Some(Arc::new(check));
+    }
+
+    /// Resolves when the object has dropped this and its clones.
+    pub(crate) fn signal_begin(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        let (sender, begun) = oneshot::channel();
+        self.begin = Some(Arc::new(sender));
+        async move {
+            // Nothing is sent: the sender is dropped.
+            let _ = begun.await;
+        }
+    }
+
+    /// Whether this is a oneway call that runs beside the next calls of its session. They wait
+    /// until it has begun: until this and its clones are dropped.
+    pub fn is_waited_for(&self) -> bool {
+        self.begin.is_some()
     }
 
     /// Checks now.
@@ -81,13 +106,13 @@ impl StartCheck {
     /// # Errors
     /// The call must not start any more.
     pub fn check(&self) -> Result<(), Exception> {
-        self.0.as_ref().map_or(Ok(()), |check| check())
+        self.check.as_ref().map_or(Ok(()), |check| check())
     }
 }
 
 impl fmt::Debug for StartCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("StartCheck").field(&self.0.is_some()).finish()
+        f.debug_tuple("StartCheck").field(&self.check.is_some()).finish()
     }
 }
 

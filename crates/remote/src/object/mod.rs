@@ -72,6 +72,13 @@ pub trait Object: Send + Sync + 'static {
         false
     }
 
+    /// Whether a oneway call begins some time after `call` has returned and its answer was polled
+    /// once, as in another process. The object then keeps [`Context::may_start`] until the call has
+    /// begun, since no later call of its session may overtake it.
+    fn reports_begin(&self) -> bool {
+        false
+    }
+
     /// Brings the instrument to a safe state, for the `reason` given; `None` where there is nothing
     /// to do. The result is whether a method was called: there may be no instance.
     ///

@@ -198,28 +198,33 @@ async fn a_blob_reaches_an_object_as_it_was_sent() {
 
 #[tokio::test]
 async fn oneway_calls_begin_in_order_and_keep_nobody_waiting() {
-    let bench = Bench::start(DaemonConfig::default()).await;
-    let mut proxy = bench.proxy();
-    for number in 0..100 {
-        proxy.call("later", vec![number.into()], Vec::new()).await.unwrap();
+    for server_type in [ServerType::Thread, ServerType::Multiplex] {
+        let bench = Bench::start(DaemonConfig { server_type, ..DaemonConfig::default() }).await;
+        let mut proxy = bench.proxy();
+        for number in 0..100 {
+            proxy.call("later", vec![number.into()], Vec::new()).await.unwrap();
+        }
+        let notes = ask(&mut proxy, "notes").await;
+        assert_eq!(notes, Value::List((0..100).map(Value::from).collect()));
+        bench.witness.go_on.add_permits(100);
     }
-    let notes = ask(&mut proxy, "notes").await;
-    assert_eq!(notes, Value::List((0..100).map(Value::from).collect()));
-    bench.witness.go_on.add_permits(100);
 }
 
 #[tokio::test]
-async fn in_a_multiplexing_daemon_a_oneway_call_has_its_turn() {
-    let server_type = ServerType::Multiplex;
-    let bench = Bench::start(DaemonConfig { server_type, ..DaemonConfig::default() }).await;
-    let mut proxy = bench.proxy();
-    proxy.call("later", vec![1.into()], Vec::new()).await.unwrap();
-    proxy.call("later", vec![2.into()], Vec::new()).await.unwrap();
-    until(|| !bench.witness.notes.lock().unwrap().is_empty()).await;
-    proxy.ping().await.unwrap();
-    assert_eq!(*bench.witness.notes.lock().unwrap(), [Value::from(1)]);
-    bench.witness.go_on.add_permits(2);
-    assert_eq!(ask(&mut proxy, "notes").await, Value::List(vec![1.into(), 2.into()]));
+async fn oneway_calls_that_are_not_threaded_wait_for_each_other() {
+    for server_type in [ServerType::Multiplex, ServerType::Thread] {
+        let config = DaemonConfig { server_type, oneway_threaded: false, ..Default::default() };
+        let bench = Bench::start(config).await;
+        let (mut proxy, mut other) = (bench.proxy(), bench.proxy());
+        for number in [1, 2] {
+            proxy.call("later", vec![number.into()], Vec::new()).await.unwrap();
+        }
+        until(|| !bench.witness.notes.lock().unwrap().is_empty()).await;
+        other.ping().await.unwrap();
+        assert_eq!(*bench.witness.notes.lock().unwrap(), [Value::from(1)]);
+        bench.witness.go_on.add_permits(2);
+        assert_eq!(ask(&mut proxy, "notes").await, Value::List(vec![1.into(), 2.into()]));
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,6 @@ use crate::daemon::Shared;
 use crate::daemon::call::describe;
 use crate::daemon::locks::LockBreaker;
 use crate::daemon::locks::methods::RELEASE;
-use crate::daemon::locks::running_call::RunningCall;
 use crate::object::{Answer, Context, Metadata, MethodCall, Object, Operation, Request};
 use crate::session::Session;
 
@@ -98,9 +97,10 @@ fn call_method(
                     let origin = shared.streams.origin(&id, session.id).unwrap_or_default();
                     let (object, member) = (&origin.object, Some(origin.member.as_str()));
                     let running = shared.locks.start_call(object, session.id, member, false)?;
-                    let may_start =
-                        running.as_ref().map(RunningCall::start_check).unwrap_or_default();
-                    let context = Context { may_start, ..context };
+                    let mut context = context;
+                    if let Some(running) = &running {
+                        running.add_check(&mut context.may_start);
+                    }
                     shared.streams.next(&id, &session, context).await.map(Into::into)
                 }))
             }

@@ -168,10 +168,12 @@ fn find_object(
     Ok(Invocation { id, member, object, has_lock, is_about_lock, request, memory })
 }
 
-/// Starts a oneway call; a oneway batch is carried out here, as in Pyro5.
+/// Starts a oneway call. A oneway batch is carried out here, as in Pyro5, and so is every oneway
+/// call where the configuration wants no threads for them.
 async fn carry_out_oneway(shared: &Arc<Shared>, caller: &mut Caller, call: Invocation) -> Response {
     let session = &caller.session;
-    if let Operation::Batch(_) = call.request.operation {
+    let is_batch = matches!(call.request.operation, Operation::Batch(_));
+    if is_batch || !shared.config.oneway_threaded {
         let permit = if call.is_about_lock { None } else { shared.admission.calls.take().await };
         let (result, object, member) = call.run(shared, session, permit).await;
         OnewayCall::new(shared, session, object, member).log(result);

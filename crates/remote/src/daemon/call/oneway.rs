@@ -4,11 +4,9 @@
 //! that sends faster than its object works must not fill the memory, and must not believe that
 //! everything was carried out.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::mem::take;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Instant;
 
 use tracing::{error, warn};
@@ -94,43 +92,30 @@ impl Oneways {
     }
 }
 
-/// Starts a oneway call in the order of arrival, and lets it run on by itself.
+/// Starts a oneway call and lets it run beside the next calls, as in Pyro5. Returns when it has
+/// begun: no later call of its session overtakes it. In a `multiplex` daemon it begins in turn.
 pub(super) async fn start(
     shared: &Arc<Shared>,
     session: &Arc<Session>,
     mut call: Invocation,
     slot: OnewaySlot,
 ) {
-    let calls = shared.admission.calls.clone();
+    // A call about a lock needs no permit. With that of another call its session waits, so that a
+    // client with many oneway calls delays others by one call.
+    let permit = if call.is_about_lock { None } else { shared.admission.calls.take().await };
+    let start_check = &mut call.request.context.may_start;
+    let begun = call.object.reports_begin().then(|| start_check.signal_begin());
+    let (shared, session) = (Arc::clone(shared), Arc::clone(session));
     if call.has_lock {
-        let oneway = OnewayCall::new(shared, session, call.id.clone(), call.member.clone());
-        // The next call of the connection may give the lock up, and must come later.
-        let permit = if call.is_about_lock { None } else { calls.take().await };
-        let (shared, session) = (Arc::clone(shared), Arc::clone(session));
-        let running = Box::pin(async move { call.run(&shared, &session, permit).await.0 });
-        return oneway.run(Answer::Pending(running), slot).await;
-    }
-    let (id, member) = (take(&mut call.id), take(&mut call.member));
-    let oneway = OnewayCall::new(shared, session, id, member);
-    if calls.is_multiplex() {
-        // The first poll gives it its place in the queue; the connection does not wait for the
-        // rest.
-        let mut waiting = Box::pin(async move { calls.take().await });
-        let polled = poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context))).await;
-        let session = Arc::clone(session);
-        tokio::spawn(async move {
-            let permit = match polled {
-                Poll::Ready(permit) => permit,
-                Poll::Pending => waiting.await,
-            };
-            let answer =
-                catch_panic::begin_call(oneway.name(), &call.object, &session, call.request);
-            oneway.run(answer, (permit, slot)).await;
-        });
+        let oneway = OnewayCall::new(&shared, &session, call.id.clone(), call.member.clone());
+        let running = Box::pin(async move { call.run(&shared, &session, None).await.0 });
+        oneway.run(Answer::Pending(running), begun, slot).await;
     } else {
-        let answer = catch_panic::begin_call(oneway.name(), &call.object, session, call.request);
-        oneway.run(answer, slot).await;
+        let oneway = OnewayCall::new(&shared, &session, call.id, call.member);
+        let answer = catch_panic::begin_call(oneway.name(), &call.object, &session, call.request);
+        oneway.run(answer, begun, slot).await;
     }
+    drop(permit);
 }
 
 /// A oneway call, for the log.
@@ -156,21 +141,29 @@ impl OnewayCall {
         CallName { object: &self.object, member: &self.member }
     }
 
-    /// Polls `answer` once here, so that calls begin in the order of their arrival, and then lets
-    /// it run on by itself, with `keep` kept until it has ended.
-    async fn run(self, answer: Answer, keep: impl Send + 'static) {
+    /// Waits until the call has begun, and then lets it run on by itself, with `keep` kept until it
+    /// has ended. Without `begun`, it has begun when it was polled once.
+    async fn run(
+        self,
+        answer: Answer,
+        begun: Option<impl Future<Output = ()>>,
+        keep: impl Send + 'static,
+    ) {
         let mut call = match answer {
             Answer::Ready(result) => return self.log(result),
             Answer::Pending(call) => call,
         };
-        let begun = poll_fn(|context| {
-            let polled = pin!(catch_panic::wait(self.name(), &mut call)).poll(context);
-            Poll::Ready(match polled {
-                Poll::Ready(result) => Some(result),
-                Poll::Pending => None,
-            })
-        });
-        if let Some(result) = begun.await {
+        let begun = async {
+            if let Some(begun) = begun {
+                begun.await;
+            }
+        };
+        let ended = tokio::select! {
+            biased;
+            result = catch_panic::wait(self.name(), &mut call) => Some(result),
+            () = begun => None,
+        };
+        if let Some(result) = ended {
             return self.log(result);
         }
         tokio::spawn(async move {

@@ -88,7 +88,9 @@ impl GatedObject<'_> {
     ) -> Result<Option<RunningCall>, Exception> {
         let is_oneway = context.is_oneway();
         let running = self.locks.start_call(self.id, self.session.id, member, is_oneway)?;
-        context.may_start = running.as_ref().map(RunningCall::start_check).unwrap_or_default();
+        if let Some(running) = &running {
+            running.add_check(&mut context.may_start);
+        }
         Ok(running)
     }
 

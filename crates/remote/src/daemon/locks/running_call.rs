@@ -57,16 +57,16 @@ pub(crate) struct RunningCall {
 }
 
 impl RunningCall {
-    /// The check whether the call may still start, for an object that has made it wait.
-    pub(crate) fn start_check(&self) -> StartCheck {
+    /// Adds the lock's check to those that an object makes which has made the call wait.
+    pub(crate) fn add_check(&self, may_start: &mut StartCheck) {
         let (locks, id) = (Arc::downgrade(&self.locks), self.id.clone());
         let (session, call) = (self.session, self.call);
-        StartCheck::by(move || {
+        may_start.set_check(move || {
             let Some(locks) = locks.upgrade() else { return Ok(()) };
             let mut state = locks.state();
             let Some(entry) = state.entries.get_mut(&id) else { return Ok(()) };
             Ok(entry.lock.call_begin(Instant::now(), session, call)?)
-        })
+        });
     }
 }
 
