@@ -4,6 +4,7 @@ Owns the objects that drivers register at run time. The daemon itself is another
 part is asked for over the control socket.
 """
 
+import collections
 import inspect
 import queue
 import threading
@@ -40,7 +41,8 @@ class HostedDaemon:
         # the control socket, which must not wait for answers that it reads itself.
         self._dead = queue.SimpleQueue()
         self._reaper = None
-        self._classes = set()
+        # How many objects have each class.
+        self._classes = collections.Counter()
         self._service_classes = ()
         self._known_location = None
 
@@ -62,17 +64,12 @@ class HostedDaemon:
         """The address that clients beyond a router use; None if it is not configured."""
         return self._location()[1]
 
-    def serves(self, cls):
-        """Remembers that objects of a class may have to be sent as proxies."""
-        with self._lock:
-            self._classes = self._classes | {cls}
-
     def add(self, service):
         """Serves what the configuration has named."""
         with self._lock:
             self._services[service.name] = service
             self._service_classes += (class_copy.original(service.cls),)
-        self.serves(service.cls)
+            self._classes[service.cls] += 1
 
     def register(self, obj_or_class, objectId=None, force=False, weak=False):
         """Serves an object or a class under an id, and returns its URI."""
@@ -106,9 +103,11 @@ class HostedDaemon:
             self._ask("unregister", objectId)
             raise
         with self._lock:
+            # With `force`, an id may change its object.
+            self._forget(objectId)
             self._registered[objectId] = weakref.ref(obj_or_class) if weak else obj_or_class
             self._services[objectId] = service
-        self.serves(service.cls)
+            self._classes[service.cls] += 1
         if weak:
             self._watch(obj_or_class, service)
         return self.uriFor(objectId)
@@ -214,7 +213,9 @@ class HostedDaemon:
         with self._lock:
             if self._registered.pop(objectId, None) is None:
                 return False
-            self._services.pop(objectId, None)
+            service = self._services.pop(objectId, None)
+            if service is not None:
+                self._classes -= collections.Counter([service.cls])
         return True
 
     def uriFor(self, objectOrId, nat=True):
@@ -267,7 +268,9 @@ class HostedDaemon:
         """The content of the class dict of a proxy for `obj`; None if it is not registered."""
         # Only objects of classes that are served are asked: the attributes of others may be
         # remote themselves.
-        if not isinstance(obj, tuple(self._classes)):
+        with self._lock:
+            classes = tuple(self._classes)
+        if not isinstance(obj, classes):
             return None
         service = self._services.get(self._id_of(obj))
         if service is None:
