@@ -43,7 +43,7 @@ impl Detached {
     ///
     /// # Errors
     /// waitpid fails.
-    pub fn exited(&mut self) -> io::Result<Option<i32>> {
+    pub fn exit_code(&mut self) -> io::Result<Option<i32>> {
         Ok(self.child.try_wait()?.map(|status| status.code().unwrap_or(-1)))
     }
 }

@@ -17,7 +17,7 @@ use crate::supervise::active_config;
 use crate::supervise::control::{Request, ServiceRow};
 
 /// Lines of the history in a table, unless another number is asked for.
-const SHOWN: usize = 200;
+const DEFAULT_LINES: usize = 200;
 
 /// Show who holds which lock and who waits, or who held them before
 #[derive(Debug, Args)]
@@ -164,7 +164,7 @@ fn history(arguments: &Arguments) -> Outcome {
         let is_gap = |line: &Line| line.event == "unrecorded" && daemons.contains(&line.daemon);
         lines.retain(|line| line.service == *name || is_gap(line));
     }
-    let most = arguments.last.or((!arguments.json).then_some(SHOWN)).unwrap_or(usize::MAX);
+    let most = arguments.last.or((!arguments.json).then_some(DEFAULT_LINES)).unwrap_or(usize::MAX);
     let lines = lines.split_off(lines.len().saturating_sub(most));
     if arguments.json {
         print_json(&lines)?;
@@ -173,17 +173,17 @@ fn history(arguments: &Arguments) -> Outcome {
     let headings = ["TIME", "SERVICE", "EVENT", "USER", "FROM", "EPOCH", "HELD", "WHY"];
     let mut shown = table::table(&headings);
     for line in &lines {
-        let or_none =
+        let dash_if_empty =
             |text: &str| if text.is_empty() { "-".to_owned() } else { table::for_terminal(text) };
         shown.add_row([
             line.time.to_string(),
-            or_none(if line.service.is_empty() { &line.daemon } else { &line.service }),
+            dash_if_empty(if line.service.is_empty() { &line.daemon } else { &line.service }),
             line.event.clone(),
-            or_none(&line.user),
-            or_none(&line.address),
+            dash_if_empty(&line.user),
+            dash_if_empty(&line.address),
             line.epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string()),
             line.duration.map_or_else(|| "-".to_owned(), |held| format!("{held:.3} s")),
-            or_none(&why(line)),
+            dash_if_empty(&why(line)),
         ]);
     }
     table::print(&shown);

@@ -254,7 +254,7 @@ async fn start(paths: &Paths, socket: &std::path::Path) -> Result<Client, Report
                 Err(error) => return Err(explain(error)),
             };
         }
-        let ended = started.exited().into_diagnostic()?;
+        let ended = started.exit_code().into_diagnostic()?;
         let ours = started.pid();
         match (client, ended) {
             (Some(client), _) if client.supervisor().is_none_or(|pid| pid == ours) => {

@@ -5,8 +5,8 @@
 use lab_config::{self, Secret};
 use remote::{DaemonConfig, Identity, Limits, ServerTls, StreamLimits};
 
-/// Memory for answers that clients have not read yet, as a multiple of the largest one.
-const UNREAD_ANSWERS: usize = 4;
+/// Memory for answers that clients have not read yet, as a number of answers of the largest size.
+const LARGEST_ANSWERS_IN_MEMORY: usize = 4;
 
 /// The daemon's settings as `remote` takes them.
 ///
@@ -40,7 +40,7 @@ pub(super) fn settings(config: &lab_config::Daemon) -> Result<DaemonConfig, Stri
 }
 
 fn answer_memory(limits: &Limits) -> usize {
-    limits.message.saturating_mul(UNREAD_ANSWERS)
+    limits.message.saturating_mul(LARGEST_ANSWERS_IN_MEMORY)
 }
 
 /// The limits of a daemon without settings, as the table in docs/servers.md.

@@ -31,8 +31,10 @@ pub struct Keeper {
     events: mpsc::Receiver<RunEvent>,
     /// The sender that every run gets a clone of.
     event_sender: mpsc::Sender<RunEvent>,
-    version: watch::Sender<u64>,
-    next_run: u64,
+    /// The number of changes so far, for those who watch.
+    changes: watch::Sender<u64>,
+    /// The number that the next run of any entry gets.
+    next_run_number: u64,
     /// Callers that wait for the shutdown; `None` until it begins.
     shutdown_waiters: Option<Vec<oneshot::Sender<()>>>,
     spawner: Spawner,
@@ -48,15 +50,15 @@ impl Keeper {
     pub fn start(spawner: Spawner, log: LogSink) -> KeeperHandle {
         let (requests, inbox) = mpsc::unbounded_channel();
         let (event_sender, events) = mpsc::channel(RUN_EVENT_QUEUE);
-        let (version, versions) = watch::channel(0);
+        let (changes, watched) = watch::channel(0);
         let stop_all = CancellationToken::new();
         let keeper = Self {
             entries: BTreeMap::new(),
             requests: inbox,
             events,
             event_sender,
-            version,
-            next_run: 0,
+            changes,
+            next_run_number: 0,
             shutdown_waiters: None,
             spawner,
             log,
@@ -64,7 +66,7 @@ impl Keeper {
             stop_all,
         };
         tokio::spawn(keeper.serve());
-        KeeperHandle::new(requests, versions)
+        KeeperHandle::new(requests, watched)
     }
 
     async fn serve(mut self) {
@@ -90,7 +92,7 @@ impl Keeper {
                 }
             }
             if changed {
-                self.version.send_modify(|version| *version += 1);
+                self.changes.send_modify(|count| *count += 1);
             }
         }
         for reply in self.shutdown_waiters.take().unwrap_or_default() {
@@ -123,7 +125,7 @@ impl Keeper {
     fn add(&mut self, spec: EntrySpec) -> Result<(), KeeperError> {
         self.check_spec(&spec)?;
         if self.entries.contains_key(&spec.id) {
-            return Err(KeeperError::Exists { id: spec.id });
+            return Err(KeeperError::Exists(spec.id));
         }
         debug!(entry = %spec.id, order = spec.order, "added");
         self.entries.insert(spec.id.clone(), KeeperEntry::new(spec));
@@ -135,7 +137,7 @@ impl Keeper {
         let id = spec.id.clone();
         let entry = self.get(&id)?;
         if matches!(entry.state, EntryState::Stopping { goal: NextStep::Remove, .. }) {
-            return Err(KeeperError::BeingRemoved { id });
+            return Err(KeeperError::BeingRemoved(id));
         }
         entry.replace_spec(spec);
         match entry.state {
@@ -168,7 +170,7 @@ impl Keeper {
                 Ok(StartOutcome::AlreadyStarting)
             }
             EntryState::Stopping { goal: NextStep::Remove, .. } => {
-                Err(KeeperError::BeingRemoved { id: id.to_owned() })
+                Err(KeeperError::BeingRemoved(id.to_owned()))
             }
             EntryState::Stopping { goal, .. } => {
                 info!(entry = %id, "will be started when it has stopped");
@@ -204,13 +206,13 @@ impl Keeper {
     }
 
     fn kill_as_crashed(&mut self, id: &str, pid: u32, reason: String) {
-        let Some(KeeperEntry { state: EntryState::Running { live, .. }, .. }) =
+        let Some(KeeperEntry { state: EntryState::Running { active, .. }, .. }) =
             self.entries.get_mut(id)
         else {
             return;
         };
-        if live.process.is_some_and(|process| process.pid == pid)
-            && let Some(kill_as_crashed) = live.kill_as_crashed.take()
+        if active.process.is_some_and(|process| process.pid == pid)
+            && let Some(kill_as_crashed) = active.kill_as_crashed.take()
         {
             // Fails if the process has ended meanwhile.
             let _ = kill_as_crashed.send(reason);
@@ -220,20 +222,20 @@ impl Keeper {
     fn on_event(&mut self, event: RunEvent) {
         let RunEvent { id, run, kind } = event;
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        let Some(live) = entry.active_run().filter(|live| live.run == run) else { return };
+        let Some(active) = entry.active_run().filter(|active| active.run == run) else { return };
         match kind {
             RunEventKind::Spawned { pid, at } => {
                 info!(entry = %id, pid, "process started");
-                live.process = Some(ProcessInfo { pid, since: at });
+                active.process = Some(ProcessInfo { pid, since: at });
             }
-            RunEventKind::Status { detail } => live.detail = detail,
+            RunEventKind::Status { detail } => active.detail = detail,
             RunEventKind::Ready { detail } => {
-                live.detail = detail;
+                active.detail = detail;
                 let state = std::mem::replace(&mut entry.state, EntryState::Stopped);
                 entry.state = match state {
-                    EntryState::Starting { live, .. } => {
+                    EntryState::Starting { active, .. } => {
                         info!(entry = %id, "ready");
-                        EntryState::Running { live, ready_at: Instant::now() }
+                        EntryState::Running { active, ready_at: Instant::now() }
                     }
                     other => other,
                 };
@@ -323,11 +325,11 @@ impl Keeper {
     /// Starts a run of an entry that has none.
     fn start_run(&mut self, id: &str, previous: Option<String>) {
         let Some(entry) = self.entries.get_mut(id) else { return };
-        self.next_run += 1;
+        self.next_run_number += 1;
         let stop = self.stop_all.child_token();
         let (kill_as_crashed, kill_reason) = oneshot::channel();
         let run = ChildRun {
-            number: self.next_run,
+            number: self.next_run_number,
             spec: Arc::clone(&entry.spec),
             spawner: self.spawner.clone(),
             log: self.log.clone(),
@@ -336,7 +338,7 @@ impl Keeper {
             events: self.event_sender.clone(),
         };
         let (detail, kill_as_crashed) = (Value::Null, Some(kill_as_crashed));
-        let live = ActiveRun {
+        let active = ActiveRun {
             run: run.number,
             stop,
             kill_as_crashed,
@@ -344,7 +346,7 @@ impl Keeper {
             detail,
             stuck: false,
         };
-        entry.state = EntryState::Starting { live, previous };
+        entry.state = EntryState::Starting { active, previous };
         tokio::spawn(run.run_to_end());
     }
 
@@ -379,7 +381,9 @@ impl Keeper {
         let mut left: Vec<_> = self
             .entries
             .values_mut()
-            .filter_map(|entry| entry.active_run().is_some_and(|live| !live.stuck).then_some(entry))
+            .filter_map(|entry| {
+                entry.active_run().is_some_and(|active| !active.stuck).then_some(entry)
+            })
             .collect();
         let Some(order) = left.iter().map(|entry| entry.spec.order).max() else { return true };
         left.retain(|entry| entry.spec.order == order);
@@ -395,7 +399,7 @@ impl Keeper {
     fn check_spec(&self, spec: &EntrySpec) -> Result<(), KeeperError> {
         self.check_open()?;
         if spec.assignment.contains('\n') {
-            return Err(KeeperError::BadAssignment { id: spec.id.clone() });
+            return Err(KeeperError::BadAssignment(spec.id.clone()));
         }
         Ok(())
     }
@@ -405,6 +409,6 @@ impl Keeper {
     }
 
     fn get(&mut self, id: &str) -> Result<&mut KeeperEntry, KeeperError> {
-        self.entries.get_mut(id).ok_or_else(|| KeeperError::Unknown { id: id.to_owned() })
+        self.entries.get_mut(id).ok_or_else(|| KeeperError::Unknown(id.to_owned()))
     }
 }

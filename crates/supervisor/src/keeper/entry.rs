@@ -25,12 +25,12 @@ pub(super) struct KeeperEntry {
 pub(super) enum EntryState {
     Stopped,
     Starting {
-        live: ActiveRun,
+        active: ActiveRun,
         /// The crash that made this start necessary.
         previous: Option<String>,
     },
     Running {
-        live: ActiveRun,
+        active: ActiveRun,
         ready_at: Instant,
     },
     WaitingToRestart {
@@ -41,7 +41,7 @@ pub(super) enum EntryState {
         error: String,
     },
     Stopping {
-        live: ActiveRun,
+        active: ActiveRun,
         goal: NextStep,
         waiters: Vec<ReplySender<StopOutcome>>,
     },
@@ -94,9 +94,9 @@ impl KeeperEntry {
     /// The current run.
     pub(super) fn active_run(&mut self) -> Option<&mut ActiveRun> {
         match &mut self.state {
-            EntryState::Starting { live, .. }
-            | EntryState::Running { live, .. }
-            | EntryState::Stopping { live, .. } => Some(live),
+            EntryState::Starting { active, .. }
+            | EntryState::Running { active, .. }
+            | EntryState::Stopping { active, .. } => Some(active),
             EntryState::Stopped
             | EntryState::WaitingToRestart { .. }
             | EntryState::Failed { .. } => None,
@@ -107,29 +107,29 @@ impl KeeperEntry {
     /// process has ended; at once if it does not exist, or if it is stuck.
     pub(super) fn stop(&mut self, goal: NextStep, reply: Option<ReplySender<StopOutcome>>) {
         let state = std::mem::replace(&mut self.state, EntryState::Stopped);
-        let (live, mut waiters) = match state {
+        let (active, mut waiters) = match state {
             EntryState::Stopped => return send_reply(reply, Ok(StopOutcome::NotRunning)),
             EntryState::WaitingToRestart { .. } | EntryState::Failed { .. } => {
                 return send_reply(reply, Ok(StopOutcome::Stopped));
             }
-            EntryState::Starting { live, .. } | EntryState::Running { live, .. } => {
-                (live, Vec::new())
+            EntryState::Starting { active, .. } | EntryState::Running { active, .. } => {
+                (active, Vec::new())
             }
-            EntryState::Stopping { live, waiters, .. } => (live, waiters),
+            EntryState::Stopping { active, waiters, .. } => (active, waiters),
         };
-        live.stop.cancel();
-        match &live.process {
-            Some(process) if live.stuck => send_reply(reply, Err(self.stuck(process.pid))),
+        active.stop.cancel();
+        match &active.process {
+            Some(process) if active.stuck => send_reply(reply, Err(self.stuck(process.pid))),
             _ => waiters.extend(reply),
         }
-        self.state = EntryState::Stopping { live, goal, waiters };
+        self.state = EntryState::Stopping { active, goal, waiters };
     }
 
     /// Marks the process as stuck and answers everybody that waits for its end.
     pub(super) fn mark_stuck(&mut self, pid: u32) {
         let error = self.stuck(pid);
-        if let Some(live) = self.active_run() {
-            live.stuck = true;
+        if let Some(active) = self.active_run() {
+            active.stuck = true;
         }
         if let EntryState::Stopping { waiters, .. } = &mut self.state {
             waiters.drain(..).for_each(|reply| send_reply(reply, Err(error.clone())));
@@ -142,20 +142,20 @@ impl KeeperEntry {
 
     pub(super) fn status(&self) -> EntryStatus {
         let text = |error: &String| Some(error.clone());
-        let (phase, live, error) = match &self.state {
+        let (phase, active, error) = match &self.state {
             EntryState::Stopped => (EntryPhase::Stopped, None, None),
             EntryState::WaitingToRestart { error, .. } => {
                 (EntryPhase::Restarting, None, text(error))
             }
             EntryState::Failed { error } => (EntryPhase::Failed, None, text(error)),
-            EntryState::Starting { live, previous } => {
-                (EntryPhase::Starting, Some(live), previous.clone())
+            EntryState::Starting { active, previous } => {
+                (EntryPhase::Starting, Some(active), previous.clone())
             }
-            EntryState::Running { live, .. } => (EntryPhase::Running, Some(live), None),
-            EntryState::Stopping { live, .. } => (EntryPhase::Stopping, Some(live), None),
+            EntryState::Running { active, .. } => (EntryPhase::Running, Some(active), None),
+            EntryState::Stopping { active, .. } => (EntryPhase::Stopping, Some(active), None),
         };
-        let process = live.and_then(|live| live.process);
-        let stuck = process.filter(|_| live.is_some_and(|live| live.stuck));
+        let process = active.and_then(|active| active.process);
+        let stuck = process.filter(|_| active.is_some_and(|active| active.stuck));
         EntryStatus {
             id: self.spec.id.clone(),
             phase,
@@ -163,7 +163,7 @@ impl KeeperEntry {
             since: process.map(|process| process.since),
             restarts: self.restarted,
             error: stuck.map(|process| self.stuck(process.pid).to_string()).or(error),
-            detail: live.map_or(Value::Null, |live| live.detail.clone()),
+            detail: active.map_or(Value::Null, |active| active.detail.clone()),
             retry_in: match &self.state {
                 EntryState::WaitingToRestart { at, .. } => {
                     Some(at.saturating_duration_since(Instant::now()))
@@ -197,7 +197,7 @@ mod tests {
         let mut entry = KeeperEntry::new(EntrySpec::new("a", Arc::new(|| CommandSpec::new("x"))));
         let process = Some(ProcessInfo { pid: 7, since: SystemTime::UNIX_EPOCH });
         let stop = CancellationToken::new();
-        let live = ActiveRun {
+        let active = ActiveRun {
             run: 1,
             stop: stop.clone(),
             kill_as_crashed: None,
@@ -205,7 +205,7 @@ mod tests {
             detail: Value::Null,
             stuck: false,
         };
-        entry.state = EntryState::Running { live, ready_at: Instant::now() };
+        entry.state = EntryState::Running { active, ready_at: Instant::now() };
         let stuck = Ok(Err(KeeperError::Stuck { id: "a".into(), pid: 7 }));
 
         let (reply, mut answer) = oneshot::channel();

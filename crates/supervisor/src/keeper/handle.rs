@@ -12,29 +12,17 @@ use super::{EntryPhase, EntrySpec, EntryStatus};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeeperError {
     /// No entry has this id.
-    #[error("there is no '{id}'")]
-    Unknown {
-        /// The id asked for.
-        id: String,
-    },
+    #[error("there is no '{0}'")]
+    Unknown(String),
     /// Another entry has this id.
-    #[error("there is a '{id}' already")]
-    Exists {
-        /// The id asked for.
-        id: String,
-    },
+    #[error("there is a '{0}' already")]
+    Exists(String),
     /// The entry is being removed.
-    #[error("'{id}' is being removed")]
-    BeingRemoved {
-        /// The id asked for.
-        id: String,
-    },
+    #[error("'{0}' is being removed")]
+    BeingRemoved(String),
     /// The assignment is not one line.
-    #[error("the assignment of '{id}' contains a newline")]
-    BadAssignment {
-        /// The entry.
-        id: String,
-    },
+    #[error("the assignment of '{0}' contains a newline")]
+    BadAssignment(String),
     /// SIGKILL does not end the process: it hangs in the kernel, mostly in a device's driver. The
     /// entry keeps its phase until the process ends.
     #[error("process {pid} of '{id}' does not end even when killed: it hangs in a device's driver")]
@@ -92,15 +80,15 @@ pub(super) enum KeeperRequest {
 #[derive(Debug, Clone)]
 pub struct KeeperHandle {
     requests: mpsc::UnboundedSender<KeeperRequest>,
-    version: watch::Receiver<u64>,
+    changes: watch::Receiver<u64>,
 }
 
 impl KeeperHandle {
     pub(super) fn new(
         requests: mpsc::UnboundedSender<KeeperRequest>,
-        version: watch::Receiver<u64>,
+        changes: watch::Receiver<u64>,
     ) -> Self {
-        Self { requests, version }
+        Self { requests, changes }
     }
 
     /// Adds an entry, stopped.
@@ -150,10 +138,10 @@ impl KeeperHandle {
         answer.await.unwrap_or_default()
     }
 
-    /// A version number that changes with the snapshot, except for the time in
+    /// A number that rises with each change of the snapshot, except for the time in
     /// [`retry_in`](EntryStatus::retry_in). The first `changed()` may return at once.
     pub fn watch(&self) -> watch::Receiver<u64> {
-        self.version.clone()
+        self.changes.clone()
     }
 
     /// Stops all entries: higher orders first, those of one order together. Returns when all
@@ -169,10 +157,10 @@ impl KeeperHandle {
     /// their status. They are then running, stopped, failed, or waiting for a restart after a crash
     /// (see the [error](EntryStatus::error)). An immediate restart is part of the wait.
     pub async fn wait_settled(&self, ids: &[&str], timeout: Duration) -> Vec<EntryStatus> {
-        let mut version = self.watch();
+        let mut changes = self.watch();
         let deadline = tokio::time::Instant::now() + timeout;
         loop {
-            version.borrow_and_update();
+            changes.borrow_and_update();
             let mut all = self.snapshot().await;
             all.retain(|status| ids.contains(&status.id.as_str()));
             let unsettled = |status: &EntryStatus| {
@@ -181,7 +169,7 @@ impl KeeperHandle {
             if !all.iter().any(unsettled) {
                 return all;
             }
-            match tokio::time::timeout_at(deadline, version.changed()).await {
+            match tokio::time::timeout_at(deadline, changes.changed()).await {
                 Ok(Ok(())) => {}
                 // The time is up, or the keeper has ended.
                 Ok(Err(_)) | Err(_) => return all,

@@ -60,12 +60,12 @@ async fn our_own_processes_use_the_lifeline() {
 async fn requests_say_what_came_of_them() {
     let bench = Bench::new();
     let keeper = &bench.keeper;
-    let unknown = || KeeperError::Unknown { id: "b".into() };
+    let unknown = || KeeperError::Unknown("b".into());
     bench.settle(entry("a", OBEDIENT)).await;
     assert_eq!(keeper.start("a").await, Ok(StartOutcome::AlreadyRunning));
-    assert_eq!(keeper.add(entry("a", "")).await, Err(KeeperError::Exists { id: "a".into() }));
+    assert_eq!(keeper.add(entry("a", "")).await, Err(KeeperError::Exists("a".into())));
     let two_lines = EntrySpec { assignment: "a\nb".into(), ..entry("c", "") };
-    assert_eq!(keeper.add(two_lines).await, Err(KeeperError::BadAssignment { id: "c".into() }));
+    assert_eq!(keeper.add(two_lines).await, Err(KeeperError::BadAssignment("c".into())));
     assert_eq!(keeper.start("b").await, Err(unknown()));
     assert_eq!(keeper.restart("b").await, Err(unknown()));
     assert_eq!(keeper.stop("b").await, Err(unknown()));

@@ -78,7 +78,7 @@ async fn start_and_stop_while_stopping() {
         let keeper = bench.keeper.clone();
         async move { keeper.remove("a").await }
     });
-    let being_removed = KeeperError::BeingRemoved { id: "a".into() };
+    let being_removed = KeeperError::BeingRemoved("a".into());
     let mut version = bench.keeper.watch();
     while bench.keeper.start("a").await != Err(being_removed.clone()) {
         version.changed().await.unwrap();

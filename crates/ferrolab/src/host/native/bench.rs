@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use remote::{Dict, Value};
+use remote::{Dict, Exception, Value};
 
 /// The benches of one daemon, by name: instruments that name the same one are wired together.
 #[derive(Debug, Default)]
@@ -76,6 +76,14 @@ impl Wiring {
     pub(crate) fn amperes(&self) -> f64 {
         self.volts() / self.load
     }
+}
+
+/// Refuses nan and the infinities, which no instrument can be set to.
+pub(super) fn require_finite(number: f64, what: &str, unit: &str) -> Result<f64, Exception> {
+    if number.is_finite() {
+        return Ok(number);
+    }
+    Err(Exception::value_error(format!("{what} must be a finite number of {unit}, not {number}")))
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 //! Owns the list of them. A new one is a module beside this one and a line in [`build`].
 
 mod bench;
-mod finite;
 mod loopback;
 mod multimeter;
 mod power_supply;

@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use remote::{Dict, Exception, Expose, Object};
 
-use super::bench::{Bench, Benches};
-use super::finite::require_finite;
+use super::bench::{Bench, Benches, require_finite};
 
 /// Volts of noise, root mean square, where nothing else is set.
 const NOISE: f64 = 0.001;

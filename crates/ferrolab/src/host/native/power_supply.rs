@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use remote::{Dict, Exception, Expose, Object};
 
-use super::bench::{Bench, Benches, Wiring};
-use super::finite::require_finite;
+use super::bench::{Bench, Benches, Wiring, require_finite};
 
 /// Volts that the supply can be set to at most.
 const MAX_VOLTS: f64 = 30.0;

@@ -17,7 +17,7 @@ use crate::admission::HandshakeSlot;
 use crate::admission::call_permit::PoolSlot;
 use crate::config;
 use crate::daemon::Shared;
-use crate::daemon::call::{decode, describe};
+use crate::daemon::call::{daemon_object, decode};
 use crate::daemon::locks::methods::RELEASE;
 use crate::daemon::session::connection::Connection;
 use crate::daemon::session::{AcceptedClient, Access, reject};
@@ -92,7 +92,8 @@ async fn let_in(
     peer: &Peer,
 ) -> Result<LetIn, String> {
     let Wanted { object, data, annotations } = request;
-    let metadata = describe::metadata(shared, &object).map_err(|exception| exception.message())?;
+    let metadata =
+        daemon_object::metadata(shared, &object).map_err(|exception| exception.message())?;
     let validator =
         shared.validator.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(Arc::clone);
     let Welcome { response, annotations } = match validator {

@@ -1,4 +1,4 @@
-//! `Pyro.Daemon`: the object by which a daemon speaks of itself.
+//! `Pyro.Daemon`: the object by which a daemon describes itself and its objects.
 
 use std::sync::{Arc, Weak};
 
@@ -8,8 +8,8 @@ use wire::value::Value;
 use crate::arguments::Signature;
 use crate::config::{DAEMON_NAME, ServerType};
 use crate::daemon::Shared;
-use crate::daemon::call::describe;
 use crate::daemon::locks::LockBreaker;
+use crate::daemon::locks::lock_gate;
 use crate::daemon::locks::methods::RELEASE;
 use crate::object::{Answer, Context, Metadata, MethodCall, Object, Operation, Request};
 use crate::session::Session;
@@ -86,9 +86,9 @@ fn call_method(
         }
         "ping" => Answer::from(PING.bind(call).map(|[]| Value::None)),
         "info" => Answer::from(INFO.bind(call).map(|[]| Value::from(info(&shared)))),
-        "get_metadata" => Answer::from(
-            text(GET_METADATA, call).and_then(|id| describe::documented_metadata(&shared, &id)),
-        ),
+        "get_metadata" => {
+            Answer::from(text(GET_METADATA, call).and_then(|id| documented_metadata(&shared, &id)))
+        }
         "get_next_stream_item" => match text(GET_NEXT_STREAM_ITEM, call) {
             Err(exception) => Answer::exception(exception),
             Ok(id) => {
@@ -157,4 +157,31 @@ fn info(shared: &Shared) -> String {
         shared.locations(),
         shared.registry.ids().len(),
     )
+}
+
+/// The metadata dict of an object.
+pub(crate) fn metadata(shared: &Shared, id: &str) -> Result<Value, Exception> {
+    let object = shared.registry.get(id).ok_or_else(|| unknown_object(shared, id))?;
+    let mut metadata = object.metadata()?;
+    if shared.locks.settings(id).is_some() {
+        lock_gate::add_methods(&mut metadata);
+    }
+    Ok(metadata.to_value())
+}
+
+/// The same with the documentation of its members.
+pub(crate) fn documented_metadata(shared: &Shared, id: &str) -> Result<Value, Exception> {
+    let object = shared.registry.get(id).ok_or_else(|| unknown_object(shared, id))?;
+    Ok(object.metadata()?.to_documented_value())
+}
+
+pub(crate) fn unknown_object(shared: &Shared, id: &str) -> Exception {
+    let ids = shared.registry.ids();
+    let served: Vec<&str> =
+        ids.iter().map(String::as_str).filter(|id| *id != DAEMON_NAME).take(20).collect();
+    let known = if served.is_empty() { "nothing yet".to_owned() } else { served.join(", ") };
+    Exception::daemon_error(format!(
+        "unknown object: daemon '{}' has no '{id}'; it serves {known}",
+        shared.config.name
+    ))
 }

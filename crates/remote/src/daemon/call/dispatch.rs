@@ -14,8 +14,8 @@ use crate::admission::call_permit::ClientGone;
 use crate::admission::request_memory::{MemoryNeed, RequestPermit, release_freed};
 use crate::config;
 use crate::daemon::Shared;
+use crate::daemon::call::daemon_object;
 use crate::daemon::call::decode::{self, After, Decoded, Undecodable};
-use crate::daemon::call::describe;
 use crate::daemon::call::invocation::Invocation;
 use crate::daemon::call::oneway::{self, OnewayCall, Oneways};
 use crate::daemon::call::response::{Responder, Response};
@@ -147,7 +147,7 @@ fn find_object(
     let Decoded { object: id, operation, memory } = decoded;
     let member = operation.name().to_owned();
     let Some(object) = shared.registry.get(&id) else {
-        return Err((describe::unknown_object(shared, &id), id, member));
+        return Err((daemon_object::unknown_object(shared, &id), id, member));
     };
     let breaks_lock =
         matches!(&operation, Operation::Call(call) if object.breaks_locks(&call.method));

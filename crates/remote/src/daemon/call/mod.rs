@@ -2,7 +2,6 @@
 
 pub(crate) mod daemon_object;
 pub(crate) mod decode;
-pub(crate) mod describe;
 pub(crate) mod dispatch;
 mod invocation;
 pub(crate) mod oneway;
