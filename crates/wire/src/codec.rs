@@ -13,12 +13,14 @@ impl Serializer {
     /// # Errors
     /// A value that this serializer does not support. `out` is then as it was.
     pub fn encode(self, value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        match self {
-            Serializer::Serpent => serpent::encode(value, out),
-            Serializer::Marshal => marshal::encode(value, out),
-            Serializer::Json => json::encode(value, out),
-            Serializer::Msgpack => msgpack::encode(value, out),
-        }
+        let start = out.len();
+        let encode = match self {
+            Serializer::Serpent => serpent::encode,
+            Serializer::Marshal => marshal::encode,
+            Serializer::Json => json::encode,
+            Serializer::Msgpack => msgpack::encode,
+        };
+        encode(value, out).inspect_err(|_| out.truncate(start))
     }
 
     /// Appends the type code and length of a `bytes` of this length, so that the caller can send
@@ -56,12 +58,14 @@ impl Serializer {
     /// # Errors
     /// As [`Serializer::encode`].
     pub fn encode_call(self, call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        match self {
-            Serializer::Serpent => serpent::encode_call(call, out),
-            Serializer::Marshal => marshal::encode_call(call, out),
-            Serializer::Json => json::encode_call(call, out),
-            Serializer::Msgpack => msgpack::encode_call(call, out),
-        }
+        let start = out.len();
+        let encode = match self {
+            Serializer::Serpent => serpent::encode_call,
+            Serializer::Marshal => marshal::encode_call,
+            Serializer::Json => json::encode_call,
+            Serializer::Msgpack => msgpack::encode_call,
+        };
+        encode(call, out).inspect_err(|_| out.truncate(start))
     }
 
     /// Decodes `data` as a method call.

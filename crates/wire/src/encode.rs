@@ -8,15 +8,6 @@ use crate::value::Value;
 /// default recursion limit, and the default of [`Limits::depth`](crate::Limits::depth).
 pub(crate) const MAX_DEPTH: usize = 200;
 
-/// Runs `write` and, if it fails, removes what it has appended.
-pub(crate) fn write_or_roll_back(
-    out: &mut Vec<u8>,
-    write: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
-) -> Result<(), EncodeError> {
-    let start = out.len();
-    write(out).inspect_err(|_| out.truncate(start))
-}
-
 /// Refuses a value inside more than [`MAX_DEPTH`] containers.
 pub(crate) fn check_depth(depth: usize) -> Result<(), EncodeError> {
     if depth > MAX_DEPTH { Err(EncodeError::TooDeep(MAX_DEPTH)) } else { Ok(()) }

@@ -24,8 +24,7 @@ impl Proxy {
         kwargs: Vec<(String, Value)>,
     ) -> Result<Value, Error> {
         let flags = self.check_method(method).await?;
-        let payload = Payload::Call { args: &args, kwargs: &kwargs };
-        self.request_value(ProxyRequest { object: None, method, payload, flags }).await
+        self.request_value(ProxyRequest::call(method, &args, &kwargs, flags)).await
     }
 
     /// Calls a method that returns an iterator or a generator, to read its items.
@@ -39,9 +38,7 @@ impl Proxy {
         kwargs: Vec<(String, Value)>,
     ) -> Result<Items<'_>, Error> {
         let flags = self.check_method(method).await?;
-        let payload = Payload::Call { args: &args, kwargs: &kwargs };
-        let request = ProxyRequest { object: None, method, payload, flags };
-        match self.request(request).await? {
+        match self.request(ProxyRequest::call(method, &args, &kwargs, flags)).await? {
             CallOutcome::Stream(id) => Ok(Items::new(self, id)),
             CallOutcome::Value(value) => Err(self.protocol_error(
                 method,
@@ -61,10 +58,8 @@ impl Proxy {
         kwargs: Vec<(String, Value)>,
     ) -> Result<(), Error> {
         self.check_method(method).await?;
-        let payload = Payload::Call { args: &args, kwargs: &kwargs };
-        self.request_value(ProxyRequest { object: None, method, payload, flags: Flags::ONEWAY })
-            .await
-            .map(drop)
+        let request = ProxyRequest::call(method, &args, &kwargs, Flags::ONEWAY);
+        self.request_value(request).await.map(drop)
     }
 
     /// Forwards a blob without deserializing it (Pyro5's `SerializedBlob`). The proxy must use the

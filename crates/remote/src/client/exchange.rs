@@ -28,6 +28,18 @@ pub(super) struct ProxyRequest<'a> {
     pub(super) flags: Flags,
 }
 
+impl<'a> ProxyRequest<'a> {
+    /// A call of the proxy's object.
+    pub(super) fn call(
+        method: &'a str,
+        args: &'a [Value],
+        kwargs: &'a [(String, Value)],
+        flags: Flags,
+    ) -> Self {
+        ProxyRequest { object: None, method, payload: Payload::Call { args, kwargs }, flags }
+    }
+}
+
 pub(super) enum Payload<'a> {
     Call { args: &'a [Value], kwargs: &'a [(String, Value)] },
     Blob(&'a Blob),
@@ -72,8 +84,7 @@ impl Proxy {
         args: &[Value],
         flags: Flags,
     ) -> Result<Value, Error> {
-        let payload = Payload::Call { args, kwargs: &[] };
-        self.request_value(ProxyRequest { object: None, method, payload, flags }).await
+        self.request_value(ProxyRequest::call(method, args, &[], flags)).await
     }
 
     pub(super) async fn request_value(

@@ -1,7 +1,7 @@
 //! Encoder of json.
 
 use crate::call::CallRef;
-use crate::encode::{check_depth, write_or_roll_back};
+use crate::encode::check_depth;
 use crate::error::EncodeError;
 use crate::number::{MAX_DIGITS, write_any_float, write_big_int, write_float, write_int};
 use crate::repr::hex_digit;
@@ -15,33 +15,28 @@ const NON_FINITE: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 ///
 /// # Errors
 /// bytes, complex and frozenset; dict keys other than str, numbers, bool and None; nesting that is
-/// too deep; ints that are too long for Python. `out` is then as it was.
+/// too deep; ints that are too long for Python.
 pub(crate) fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    write_or_roll_back(out, |out| write(value, 0, out))
+    write(value, 0, out)
 }
 
-/// Appends an encoded method call.
-///
-/// # Errors
-/// As [`encode`].
+/// Appends an encoded method call; fails as [`encode`].
 pub(crate) fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    write_or_roll_back(out, |out| {
-        out.extend_from_slice(b"{\"object\": ");
-        write_str(call.object, out);
-        out.extend_from_slice(b", \"method\": ");
-        write_str(call.method, out);
-        out.extend_from_slice(b", \"params\": ");
-        write_items(call.args, 1, out)?;
-        out.extend_from_slice(b", \"kwargs\": {");
-        for (number, (key, value)) in call.kwargs.iter().enumerate() {
-            separate(number, out);
-            write_str(key, out);
-            out.extend_from_slice(b": ");
-            write(value, 2, out)?;
-        }
-        out.extend_from_slice(b"}}");
-        Ok(())
-    })
+    out.extend_from_slice(b"{\"object\": ");
+    write_str(call.object, out);
+    out.extend_from_slice(b", \"method\": ");
+    write_str(call.method, out);
+    out.extend_from_slice(b", \"params\": ");
+    write_items(call.args, 1, out)?;
+    out.extend_from_slice(b", \"kwargs\": {");
+    for (number, (key, value)) in call.kwargs.iter().enumerate() {
+        separate(number, out);
+        write_str(key, out);
+        out.extend_from_slice(b": ");
+        write(value, 2, out)?;
+    }
+    out.extend_from_slice(b"}}");
+    Ok(())
 }
 
 fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {

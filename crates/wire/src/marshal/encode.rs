@@ -3,7 +3,7 @@
 use num_bigint::{BigInt, Sign};
 
 use crate::call::CallRef;
-use crate::encode::{check_depth, checked_length, write_leading_floats, write_or_roll_back};
+use crate::encode::{check_depth, checked_length, write_leading_floats};
 use crate::error::EncodeError;
 use crate::key::unhashable_type;
 use crate::serializer::Serializer;
@@ -12,31 +12,25 @@ use crate::value::{Dict, Value};
 /// Appends an encoded value.
 ///
 /// # Errors
-/// Nesting that is too deep, and dict keys or set members that Python cannot hash. `out` is then as
-/// it was.
+/// Nesting that is too deep, and dict keys or set members that Python cannot hash.
 pub(crate) fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    write_or_roll_back(out, |out| write(value, 0, out))
+    write(value, 0, out)
 }
 
-/// Appends an encoded method call.
-///
-/// # Errors
-/// As [`encode`].
+/// Appends an encoded method call; fails as [`encode`].
 pub(crate) fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    write_or_roll_back(out, |out| {
-        write_head(b'(', "a tuple", 4, out)?;
-        write_str(call.object, out)?;
-        write_str(call.method, out)?;
-        // A list, as Pyro5 writes it.
-        write_items(b'[', "a list", call.args, call.args.len(), 1, out)?;
-        out.push(b'{');
-        for (key, value) in call.kwargs {
-            write_str(key, out)?;
-            write(value, 2, out)?;
-        }
-        out.push(b'0');
-        Ok(())
-    })
+    write_head(b'(', "a tuple", 4, out)?;
+    write_str(call.object, out)?;
+    write_str(call.method, out)?;
+    // A list, as Pyro5 writes it.
+    write_items(b'[', "a list", call.args, call.args.len(), 1, out)?;
+    out.push(b'{');
+    for (key, value) in call.kwargs {
+        write_str(key, out)?;
+        write(value, 2, out)?;
+    }
+    out.push(b'0');
+    Ok(())
 }
 
 /// Appends the type code and length of a `bytes`. Nothing is appended if the length is too large.

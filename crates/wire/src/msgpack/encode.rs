@@ -4,7 +4,7 @@ use num_traits::ToPrimitive;
 
 use super::ext::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
 use crate::call::CallRef;
-use crate::encode::{check_depth, checked_length, write_leading_floats, write_or_roll_back};
+use crate::encode::{check_depth, checked_length, write_leading_floats};
 use crate::error::EncodeError;
 use crate::number::{MAX_DIGITS, write_big_int};
 use crate::serializer::Serializer;
@@ -13,28 +13,23 @@ use crate::value::{Dict, Value};
 /// Appends an encoded value.
 ///
 /// # Errors
-/// frozenset; nesting that is too deep; ints that are too long for Python. `out` is then as it was.
+/// frozenset; nesting that is too deep; ints that are too long for Python.
 pub(crate) fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    write_or_roll_back(out, |out| write(value, 0, out))
+    write(value, 0, out)
 }
 
-/// Appends an encoded method call.
-///
-/// # Errors
-/// As [`encode`].
+/// Appends an encoded method call; fails as [`encode`].
 pub(crate) fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    write_or_roll_back(out, |out| {
-        out.push(0x94);
-        write_str(call.object, out)?;
-        write_str(call.method, out)?;
-        write_items(call.args, call.args.len(), 1, out)?;
-        write_head(&MAP, call.kwargs.len(), out)?;
-        for (key, value) in call.kwargs {
-            write_str(key, out)?;
-            write(value, 2, out)?;
-        }
-        Ok(())
-    })
+    out.push(0x94);
+    write_str(call.object, out)?;
+    write_str(call.method, out)?;
+    write_items(call.args, call.args.len(), 1, out)?;
+    write_head(&MAP, call.kwargs.len(), out)?;
+    for (key, value) in call.kwargs {
+        write_str(key, out)?;
+        write(value, 2, out)?;
+    }
+    Ok(())
 }
 
 /// Appends the type code and length of a `bytes`. Nothing is appended if the length is too large.

@@ -2,7 +2,7 @@
 
 use crate::base64;
 use crate::call::CallRef;
-use crate::encode::{check_depth, write_or_roll_back};
+use crate::encode::check_depth;
 use crate::error::EncodeError;
 use crate::number::{MAX_DIGITS, write_any_float, write_big_int, write_float, write_int};
 use crate::repr::write_str;
@@ -19,36 +19,29 @@ const NON_FINITE: [&str; 3] = ["{'__class__':'float','value':'nan'}", "1e30000",
 ///
 /// # Errors
 /// Dict keys and set members other than numbers, str, bytes and tuples; nesting that is too deep;
-/// ints that are too long for Python. `out` is then as it was.
+/// ints that are too long for Python.
 pub(crate) fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    write_or_roll_back(out, |out| {
-        out.extend_from_slice(HEADER);
-        write(value, 0, out)
-    })
+    out.extend_from_slice(HEADER);
+    write(value, 0, out)
 }
 
-/// Appends an encoded method call, with the first line.
-///
-/// # Errors
-/// As [`encode`].
+/// Appends an encoded method call, with the first line; fails as [`encode`].
 pub(crate) fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    write_or_roll_back(out, |out| {
-        out.extend_from_slice(HEADER);
-        out.push(b'(');
-        write_str(call.object, out);
-        out.push(b',');
-        write_str(call.method, out);
-        out.push(b',');
-        write_tuple(call.args, 1, out)?;
-        out.extend_from_slice(b",{");
-        write_separated(call.kwargs, out, |(key, value), out| {
-            write_str(key, out);
-            out.push(b':');
-            write(value, 2, out)
-        })?;
-        out.extend_from_slice(b"})");
-        Ok(())
-    })
+    out.extend_from_slice(HEADER);
+    out.push(b'(');
+    write_str(call.object, out);
+    out.push(b',');
+    write_str(call.method, out);
+    out.push(b',');
+    write_tuple(call.args, 1, out)?;
+    out.extend_from_slice(b",{");
+    write_separated(call.kwargs, out, |(key, value), out| {
+        write_str(key, out);
+        out.push(b':');
+        write(value, 2, out)
+    })?;
+    out.extend_from_slice(b"})");
+    Ok(())
 }
 
 fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
