@@ -69,7 +69,7 @@ const ROOMS: &[(&str, &[Room])] = &[
                 "keep workers running",
             ),
             (
-                &["service", "service_state", "safe_state", "item_stream", "driven", "collisions"],
+                &["service", "service_state", "safe_state", "item_stream", "collisions"],
                 "objects that stand for a driver",
             ),
             (&["worker_handle", "sessions", "run"], "one running worker"),

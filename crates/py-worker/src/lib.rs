@@ -24,7 +24,6 @@
 mod channel;
 mod collisions;
 mod control;
-mod driven;
 mod frames;
 mod import_backoff;
 mod item_stream;

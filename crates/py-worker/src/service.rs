@@ -18,12 +18,11 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::channel::ExchangeError;
 use crate::collisions;
-use crate::driven::Driven;
 use crate::frames::{self, Answered};
 use crate::item_stream::DriverStream;
 use crate::run::Run;
 use crate::safe_state;
-use crate::service_state::{ServicePhase, ServiceState};
+use crate::service_state::{Driven, ServicePhase, ServiceState};
 use crate::worker_handle::WorkerHandle;
 
 /// How many streams end at a time whose clients have gone: each needs a channel, and when a client

@@ -1,14 +1,14 @@
 //! State of a service in a worker, and the words for what goes wrong with it.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use remote::{Exception, Metadata};
+use remote::{Exception, Metadata, Session};
 use tokio::sync::{Semaphore, watch};
 
 use crate::channel::ExchangeError;
 use crate::control::Trouble;
-use crate::driven::Driven;
 use crate::run::Run;
 use crate::worker_handle::WorkerHandle;
 
@@ -129,5 +129,50 @@ impl ServiceState {
                 }
             }
         }
+    }
+}
+
+/// The runs of its worker in which a service was called: whether something that it drove has gone
+/// with a process.
+#[derive(Debug, Default)]
+pub(crate) struct Driven {
+    runs: Mutex<Runs>,
+}
+
+#[derive(Debug, Default)]
+struct Runs {
+    last: Option<u64>,
+    by_session: HashMap<u64, u64>,
+}
+
+impl Driven {
+    /// A call of this session is carried out in this run.
+    pub(crate) fn by(&self, session: &Session, run: u64) {
+        let mut runs = self.lock();
+        runs.last = Some(run);
+        // Of an ended session nobody would forget it any more.
+        if !session.has_ended() {
+            runs.by_session.insert(session.id, run);
+        }
+    }
+
+    pub(crate) fn knows(&self, session: u64) -> bool {
+        self.lock().by_session.contains_key(&session)
+    }
+
+    pub(crate) fn forget(&self, session: u64) {
+        self.lock().by_session.remove(&session);
+    }
+
+    pub(crate) fn was_before(&self, run: u64) -> bool {
+        self.lock().last.is_some_and(|last| last != run)
+    }
+
+    pub(crate) fn was_before_by(&self, session: u64, run: u64) -> bool {
+        self.lock().by_session.get(&session).is_some_and(|last| *last != run)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Runs> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,9 +1,8 @@
 //! Encoding and decoding by serializer: each method calls the module of the format.
 
-use crate::call::{Call, CallRef};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
 use crate::limits::Limits;
-use crate::serializer::Serializer;
+use crate::serializer::{Call, CallRef, Serializer};
 use crate::value::Value;
 use crate::{json, marshal, msgpack, serpent};
 

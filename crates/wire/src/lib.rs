@@ -115,7 +115,6 @@
 mod base64;
 mod binary_reader;
 mod budget;
-mod call;
 mod codec;
 mod dict;
 mod encode;

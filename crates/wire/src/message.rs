@@ -24,11 +24,9 @@
 
 mod body;
 mod error;
-mod writer;
 
-pub use body::Body;
+pub use body::{Annotations, Body, FrameWriter};
 pub use error::{AnnotationError, FrameError, InflateError};
-pub use writer::{Annotations, FrameWriter};
 
 use crate::limits::Limits;
 

@@ -1,6 +1,7 @@
-//! Pyro5's serializers, by id and name. `codec` has their encoding and decoding.
+//! Pyro5's serializers, by id and name, and the method calls that they write. `codec` has their
+//! encoding and decoding.
 
-pub use crate::call::{Call, CallRef};
+use crate::value::Value;
 
 /// One of Pyro5's serializers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,5 +59,92 @@ impl Serializer {
             Serializer::Json => "JsonSerializer",
             Serializer::Msgpack => "MsgpackSerializer",
         }
+    }
+}
+
+/// A method call that was decoded. json sends it as an object with the names of these fields, the
+/// other serializers as a sequence of four.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// The id of the object.
+    pub object: String,
+    /// The method's name.
+    pub method: String,
+    /// Positional arguments.
+    pub args: Vec<Value>,
+    /// Keyword arguments. `None` on the wire is decoded as none.
+    pub kwargs: Vec<(String, Value)>,
+}
+
+/// A method call to be encoded.
+#[derive(Clone, Copy, Debug)]
+pub struct CallRef<'a> {
+    /// The id of the object.
+    pub object: &'a str,
+    /// The method's name.
+    pub method: &'a str,
+    /// Positional arguments.
+    pub args: &'a [Value],
+    /// Keyword arguments.
+    pub kwargs: &'a [(String, Value)],
+}
+
+impl Call {
+    /// The call as a reference, to be encoded again.
+    pub fn as_ref(&self) -> CallRef<'_> {
+        CallRef {
+            object: &self.object,
+            method: &self.method,
+            args: &self.args,
+            kwargs: &self.kwargs,
+        }
+    }
+
+    pub(crate) fn from_sequence(value: Value) -> Result<Call, &'static str> {
+        let (Value::List(items) | Value::Tuple(items)) = value else {
+            return Err("a tuple of object, method, arguments, keyword arguments is expected");
+        };
+        let [object, method, args, kwargs]: [Value; 4] = items
+            .try_into()
+            .map_err(|_| "object, method, arguments and keyword arguments are expected")?;
+        Call::from_parts(object, method, args, kwargs)
+    }
+
+    pub(crate) fn from_json(value: Value) -> Result<Call, &'static str> {
+        let Value::Dict(mut dict) = value else {
+            return Err("an object with object, method, params and kwargs is expected");
+        };
+        let mut part = |name, missing| dict.remove(name).ok_or(missing);
+        let object = part("object", "no \"object\"")?;
+        let method = part("method", "no \"method\"")?;
+        let args = part("params", "no \"params\"")?;
+        let kwargs = part("kwargs", "no \"kwargs\"")?;
+        Call::from_parts(object, method, args, kwargs)
+    }
+
+    fn from_parts(
+        object: Value,
+        method: Value,
+        args: Value,
+        kwargs: Value,
+    ) -> Result<Call, &'static str> {
+        let (Value::Str(object), Value::Str(method)) = (object, method) else {
+            return Err("the object's id and the method's name must be str");
+        };
+        let (Value::List(args) | Value::Tuple(args)) = args else {
+            return Err("the arguments must be a tuple or a list");
+        };
+        let kwargs = match kwargs {
+            Value::None => Vec::new(),
+            Value::Dict(dict) => dict
+                .into_iter()
+                .map(|(key, value)| match key {
+                    Value::Str(key) => Ok((key, value)),
+                    _ => Err("the names of keyword arguments must be str"),
+                })
+                .collect::<Result<_, _>>()?,
+            _ => return Err("the keyword arguments must be a dict"),
+        };
+        Ok(Call { object, method, args, kwargs })
     }
 }

@@ -139,12 +139,7 @@ impl NameServer {
     /// # Errors
     /// As [`Proxy::call`].
     pub async fn list(&mut self, prefix: Option<&str>) -> Result<Vec<Registration>, Error> {
-        let kwargs = vec![
-            ("prefix".to_owned(), Value::from(prefix)),
-            ("return_metadata".to_owned(), Value::Bool(true)),
-        ];
-        let answer = self.proxy.call("list", Vec::new(), kwargs).await?;
-        registrations("list", answer)
+        self.query("list", "prefix", prefix.into()).await
     }
 
     /// The registrations whose names match the regular expression `regex` at their beginning.
@@ -152,12 +147,7 @@ impl NameServer {
     /// # Errors
     /// `NamingError` for an invalid expression; other [`Error`]s as by [`Proxy::call`].
     pub async fn matching(&mut self, regex: &str) -> Result<Vec<Registration>, Error> {
-        let kwargs = vec![
-            ("regex".to_owned(), Value::from(regex)),
-            ("return_metadata".to_owned(), Value::Bool(true)),
-        ];
-        let answer = self.proxy.call("list", Vec::new(), kwargs).await?;
-        registrations("list", answer)
+        self.query("list", "regex", regex.into()).await
     }
 
     /// The registrations with all of `tags`.
@@ -165,7 +155,7 @@ impl NameServer {
     /// # Errors
     /// As [`Proxy::call`].
     pub async fn with_tags(&mut self, tags: &[String]) -> Result<Vec<Registration>, Error> {
-        self.list_tagged("meta_all", tags).await
+        self.query("yplookup", "meta_all", tag_list(tags)).await
     }
 
     /// The registrations with at least one of `tags`.
@@ -173,21 +163,18 @@ impl NameServer {
     /// # Errors
     /// As [`Proxy::call`].
     pub async fn with_any_tag(&mut self, tags: &[String]) -> Result<Vec<Registration>, Error> {
-        self.list_tagged("meta_any", tags).await
+        self.query("yplookup", "meta_any", tag_list(tags)).await
     }
 
-    async fn list_tagged(
+    async fn query(
         &mut self,
-        how: &str,
-        tags: &[String],
+        method: &'static str,
+        filter: &str,
+        value: Value,
     ) -> Result<Vec<Registration>, Error> {
-        let tags: Vec<Value> = tags.iter().map(|tag| Value::from(tag.as_str())).collect();
-        let kwargs = vec![
-            (how.to_owned(), Value::from(tags)),
-            ("return_metadata".to_owned(), Value::Bool(true)),
-        ];
-        let answer = self.proxy.call("yplookup", Vec::new(), kwargs).await?;
-        registrations("yplookup", answer)
+        let kwargs = vec![(filter.to_owned(), value), ("return_metadata".to_owned(), true.into())];
+        let answer = self.proxy.call(method, Vec::new(), kwargs).await?;
+        registrations(method, answer)
     }
 
     /// Checks that the nameserver answers.
@@ -217,6 +204,10 @@ pub(super) fn tag_set(tags: &[String]) -> Value {
         [] => Value::None,
         tags => Value::Set(tags.iter().map(|tag| Value::from(tag.as_str())).collect()),
     }
+}
+
+fn tag_list(tags: &[String]) -> Value {
+    Value::List(tags.iter().map(Value::from).collect())
 }
 
 fn sorted_tags(metadata: &Value) -> Option<Vec<String>> {

@@ -9,15 +9,13 @@
 mod certificate;
 mod client;
 mod files;
-mod probe;
 mod server;
 mod verify;
 mod x509_v1;
 
 use std::path::PathBuf;
 
-pub use client::ClientTls;
-pub use probe::speaks_tls;
+pub use client::{ClientTls, speaks_tls};
 pub use server::ServerTls;
 
 /// Certificate with its private key, in PEM files.

@@ -7,11 +7,9 @@ mod actor;
 mod entry;
 mod handle;
 mod run;
-mod status;
 
 pub use actor::Keeper;
-pub use handle::{KeeperError, KeeperHandle, StartOutcome, StopOutcome};
-pub use status::{EntryPhase, EntryStatus};
+pub use handle::{EntryPhase, EntryStatus, KeeperError, KeeperHandle, StartOutcome, StopOutcome};
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,11 +1,10 @@
 //! Encoder of json.
 
-use crate::call::CallRef;
 use crate::encode::check_depth;
 use crate::error::EncodeError;
 use crate::number::{MAX_DIGITS, write_any_float, write_big_int, write_float, write_int};
 use crate::repr::hex_digit;
-use crate::serializer::Serializer;
+use crate::serializer::{CallRef, Serializer};
 use crate::value::{Dict, Value};
 
 /// The words for nan, inf and -inf, which are additions of Python's to json.

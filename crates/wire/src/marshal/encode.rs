@@ -2,11 +2,10 @@
 
 use num_bigint::{BigInt, Sign};
 
-use crate::call::CallRef;
 use crate::encode::{check_depth, checked_length, write_leading_floats};
 use crate::error::EncodeError;
 use crate::key::unhashable_type;
-use crate::serializer::Serializer;
+use crate::serializer::{CallRef, Serializer};
 use crate::value::{Dict, Value};
 
 /// Appends an encoded value.

@@ -2,12 +2,11 @@
 
 use num_traits::ToPrimitive;
 
-use super::ext::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
-use crate::call::CallRef;
+use super::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
 use crate::encode::{check_depth, checked_length, write_leading_floats};
 use crate::error::EncodeError;
 use crate::number::{MAX_DIGITS, write_big_int};
-use crate::serializer::Serializer;
+use crate::serializer::{CallRef, Serializer};
 use crate::value::{Dict, Value};
 
 /// Appends an encoded value.

@@ -1,11 +1,11 @@
 //! Encoder of serpent.
 
 use crate::base64;
-use crate::call::CallRef;
 use crate::encode::check_depth;
 use crate::error::EncodeError;
 use crate::number::{MAX_DIGITS, write_any_float, write_big_int, write_float, write_int};
 use crate::repr::write_str;
+use crate::serializer::CallRef;
 use crate::value::{Dict, Set, Value};
 
 /// The first line of the data.

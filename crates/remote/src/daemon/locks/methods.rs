@@ -3,17 +3,19 @@
 //!
 //! Their names, arguments and results.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use wire::exception::Exception;
+use wire::uri::Uri;
 use wire::value::{Dict, Value};
 
 use crate::arguments::Signature;
 use crate::daemon::locks::table::LockTable;
 use crate::lock::status::{LockState, LockWaiter};
 use crate::lock::token::TokenHash;
-use crate::lock::types::Outcome;
+use crate::lock::types::{Break, Outcome};
 use crate::object::MethodCall;
 use crate::session::Session;
 
@@ -25,6 +27,8 @@ pub(crate) const RELEASE: &str = "release";
 
 const LOCK: Signature =
     Signature { name: "Lockable.lock", parameters: &["user", "wait", "token", "ttl"], required: 0 };
+const RELEASE_CALL: Signature =
+    Signature { name: "Daemon.release", parameters: &["uri", "reason", "user"], required: 1 };
 const UNLOCK: Signature = Signature::empty("Lockable.unlock");
 const IS_LOCKED: Signature = Signature::empty("Lockable.islocked");
 const LOCK_INFO: Signature = Signature::empty("Lockable.lock_info");
@@ -134,7 +138,7 @@ fn timestamp(time: SystemTime) -> f64 {
 }
 
 /// A text for people. As in PyroLab, any value that a client gives as its name will do.
-pub(super) fn text(name: &str, value: Option<Value>) -> Result<String, Exception> {
+fn text(name: &str, value: Option<Value>) -> Result<String, Exception> {
     let text = match value {
         None | Some(Value::None) => String::new(),
         Some(Value::Str(text)) => text,
@@ -206,4 +210,51 @@ fn seconds(
     let time = Duration::try_from_secs_f64(number).ok().filter(|time| *time <= most);
     let limit = || format!(" and at most {} (the service's {setting})", most.as_secs_f64());
     time.map(Some).ok_or_else(|| wrong(limit()))
+}
+
+/// A handle that breaks locks of a daemon, for objects that the daemon itself serves; it does not
+/// keep the daemon alive.
+#[derive(Clone)]
+pub struct LockBreaker {
+    pub(crate) locks: Weak<LockTable>,
+}
+
+impl LockBreaker {
+    /// PyroLab's `release(uri, reason="", user="")`, called by `session`.
+    ///
+    /// # Errors
+    /// The arguments are wrong, or there is no such lock.
+    pub fn release(&self, session: &Session, call: MethodCall) -> Result<Value, Exception> {
+        let [uri, reason, user] = RELEASE_CALL.bind(call)?;
+        let uri = uri.unwrap_or(Value::None);
+        let uri = match &uri {
+            Value::Str(text) => text.parse::<Uri>().ok(),
+            other => Uri::from_value(other),
+        };
+        let Some(Uri::Pyro { object, .. }) = uri else {
+            return Err(Exception::pyro_error("invalid uri"));
+        };
+        let (reason, user) = (text("reason", reason)?, text("user", user)?);
+        let address = session.peer.to_string();
+        let by = if user.is_empty() { address } else { format!("{user} at {address}") };
+        self.break_lock(&object, Break { by, reason }).map(Value::from)
+    }
+
+    /// Takes the lock of an object away from its owner; false if it is free.
+    ///
+    /// # Errors
+    /// There is no such lock.
+    pub fn break_lock(&self, id: &str, broken: Break) -> Result<bool, Exception> {
+        let locks = self.locks.upgrade();
+        locks.and_then(|locks| locks.break_lock(id, broken)).ok_or_else(|| {
+            // PyroLab's, for whom an unknown object is a missing key.
+            Exception::new("builtins.KeyError", id)
+        })
+    }
+}
+
+impl fmt::Debug for LockBreaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LockBreaker")
+    }
 }

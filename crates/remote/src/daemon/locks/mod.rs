@@ -1,7 +1,6 @@
 //! The locks of a daemon, around the rules of [`lock`](crate::lock): the clock, the queue of
 //! requests, the log, the check of each call, and safe states.
 
-mod breaker;
 mod entry;
 pub(crate) mod lock_gate;
 pub(crate) mod methods;
@@ -9,4 +8,4 @@ pub(crate) mod running_call;
 pub(crate) mod safe_state;
 pub(crate) mod table;
 
-pub use breaker::LockBreaker;
+pub use methods::LockBreaker;
