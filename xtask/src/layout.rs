@@ -74,9 +74,10 @@ const ROOMS: &[(&str, &[Room])] = &[
             ),
             (&["worker_handle", "sessions", "run"], "one running worker"),
             (
-                &["channel", "control", "output", "script", "spec", "frames", "orphan_killer"],
-                "its process and its protocol",
+                &["channel", "control", "output", "script", "spec", "orphan_killer"],
+                "its process, its sockets, and what ends it",
             ),
+            (&["frames", "protocol", "reap_descendants"], "bytes on the sockets; marks of processes"),
         ],
     ),
     (
@@ -92,9 +93,10 @@ const ROOMS: &[(&str, &[Room])] = &[
     (
         "nameserver",
         &[
-            (&["object", "autoclean"], "act on their own or for a client"),
-            (&["plan", "search", "leases"], "one request each; leases end by themselves, too"),
-            (&["snapshot", "pattern", "arguments", "directory"], "parts of requests"),
+            (&["lib"], "re-exports"),
+            (&["object", "autoclean", "broadcast"], "act on their own or for a client"),
+            (&["methods", "search", "leases"], "one request each; leases end by themselves, too"),
+            (&["pattern", "arguments", "directory"], "parts of requests"),
             (&["limits"], "bounds of all requests"),
             (&["store"], "the names; knows no requests"),
         ],
