@@ -77,7 +77,10 @@ const ROOMS: &[(&str, &[Room])] = &[
                 &["channel", "control", "output", "script", "spec", "orphan_killer"],
                 "its process, its sockets, and what ends it",
             ),
-            (&["frames", "protocol", "reap_descendants"], "bytes on the sockets; marks of processes"),
+            (
+                &["frames", "protocol", "reap_descendants"],
+                "bytes on the sockets; marks of processes",
+            ),
         ],
     ),
     (
