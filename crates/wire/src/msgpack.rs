@@ -23,17 +23,7 @@
 
 mod decode;
 mod encode;
+mod ext;
 
 pub(crate) use decode::decode;
 pub(crate) use encode::{encode, encode_bytes_head, encode_call};
-
-// Codes of Pyro5's extension types.
-const EXT_COMPLEX: u8 = 0x30;
-const EXT_LONG: u8 = 0x31;
-const EXT_DATETIME: u8 = 0x32;
-const EXT_DATE: u8 = 0x33;
-
-/// The class of the dict for a datetime, and the key of its value.
-const DATETIME: (&str, &str) = ("datetime.datetime", "timestamp");
-/// The class of the dict for a date, and the key of its value.
-const DATE: (&str, &str) = ("datetime.date", "ordinal");

@@ -1,6 +1,7 @@
-//! Handle of the [`Keeper`](super::Keeper) task, with its requests, outcomes, errors and statuses. Most
-//! methods send a request and wait for the answer; `kill_as_crashed` does not wait, and `watch`
-//! sends nothing.
+//! Handle of the [`Keeper`](super::Keeper) task, with its requests, outcomes, errors and statuses.
+//!
+//! Most methods send a request and wait for the answer; `kill_as_crashed` does not wait, and
+//! `watch` sends nothing.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};

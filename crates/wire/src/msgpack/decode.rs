@@ -2,7 +2,7 @@
 
 use num_bigint::Sign;
 
-use super::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
+use super::ext::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
 use crate::binary_reader::Reader;
 use crate::budget::DecodeBudget;
 use crate::error::{DecodeErrorKind, Decoded, Result};

@@ -2,7 +2,7 @@
 
 use num_traits::ToPrimitive;
 
-use super::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
+use super::ext::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
 use crate::encode::{check_depth, checked_length, write_leading_floats};
 use crate::error::EncodeError;
 use crate::number::{MAX_DIGITS, write_big_int};
