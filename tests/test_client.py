@@ -4,6 +4,7 @@ import copy
 import gc
 import pickle
 import threading
+import weakref
 
 import ferrolab
 import Pyro5.errors
@@ -247,8 +248,13 @@ def test_fork_pickle_and_copies(server, wire):
 def test_a_proxy_is_collected_in_another_thread(server):
     made = [server.connect()]
     made[0].echo(1)
-    later(made.clear)()
-    gc.collect()
+    pool = weakref.ref(made[0]._remote.pool)
+    gc.disable()
+    try:
+        later(made.clear)()
+        assert pool() is None, "its connections are closed at once"
+    finally:
+        gc.enable()
     with server.connect() as wire:
         assert wire.echo(1)[0] == [1]
 

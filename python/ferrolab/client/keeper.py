@@ -42,6 +42,7 @@ class _Keeper:
                 locks = list(self.locks)
             for lock in locks:
                 lock.look_after()
+            del locks
 
 
 _keeper = _Keeper()

@@ -12,7 +12,7 @@ import os
 import secrets
 import time
 
-from .errors import CommunicationError, LockError, LockLost, TimeoutError
+from .errors import CommunicationError, LockError, LockLost, PyroError, TimeoutError
 from .keeper import keep, let_go
 from .pool import get_ident
 from .proxy import made_proxy, offer, remote_of
@@ -57,6 +57,7 @@ class Lock:
         self._ident = self._process = None
         self._kept = False
         self._user_thread = None
+        self._ended = False
         self._outer = None
         self.epoch = None
         self.lost = None
@@ -118,7 +119,7 @@ class Lock:
         connection.spare = False
         pool.disown(connection)
         self._connection = connection
-        self._ident, self._process = get_ident(), os.getpid()
+        self._ident, self._process, self._ended = get_ident(), os.getpid(), False
         pool.held[self._ident] = self
         connection.busy.release()
         if self._kept:
@@ -166,23 +167,35 @@ class Lock:
     def acquire_connection(self):
         """The lock's connection, for one call; resumes the lock where the connection is lost."""
         self.check()
-        connection = self._connection
-        if not connection.busy.acquire(False):
-            if self._user_thread == get_ident():
-                raise LockError("a call within a call, on the connection of a lock")
-            connection.busy.acquire()
+        connection = self._take_turn()
         try:
-            self._user_thread = get_ident()
-            # Another thread may have replaced it in the meantime.
-            if connection is not self._connection:
-                connection.busy.release()
-                return self.acquire_connection()
-            if connection.is_stale():
-                return self._resume(connection)
-            return connection
+            if self._ended:
+                raise LockError("the block of this lock has ended")
+            self.check()
+            return self._resume(connection) if connection.is_stale() else connection
         except BaseException:
             connection.busy.release()
             raise
+
+    def _take_turn(self, waits=True):
+        """The lock's connection, busy for this thread; None if another has it and `waits` is false.
+
+        Only who has the turn may resume or end the lock: a token that is shown after the lock was
+        given back would lock the service anew, for nobody.
+        """
+        while True:
+            connection = self._connection
+            if not connection.busy.acquire(False):
+                if not waits:
+                    return None
+                if self._user_thread == get_ident():
+                    raise LockError("a call within a call, on the connection of a lock")
+                connection.busy.acquire()
+            # Another thread may have resumed the lock on another one in the meantime.
+            if connection is self._connection:
+                self._user_thread = get_ident()
+                return connection
+            connection.busy.release()
 
     def _resume(self, old):
         """Shows the token on a new connection, which is busy then; the old one is released."""
@@ -235,22 +248,19 @@ class Lock:
 
     def look_after(self):
         """Looks whether the connection lives, and resumes the lock if not; for the keeper."""
-        connection = self._connection
-        if self.lost is not None or not connection.busy.acquire(False):
+        connection = self._take_turn(waits=False)
+        if connection is None:
             return
-        self._user_thread = None
         try:
-            if connection is not self._connection:
+            if self._ended or self.lost is not None:
                 return
             if not connection.is_stale():
                 try:
-                    connection.ping(PING_TIMEOUT)
-                    return
+                    return connection.ping(PING_TIMEOUT)
                 except CommunicationError:
                     pass
-            if self.lost is None:
-                connection = self._resume(connection)
-        except (LockLost, CommunicationError, OSError) as error:
+            connection = self._resume(connection)
+        except Exception as error:
             _log.warning("the lock of %s: %s", self._remote.uri.object, error)
         finally:
             connection.busy.release()
@@ -259,33 +269,28 @@ class Lock:
 
     def end(self, safe):
         """Gives the lock back; `safe` runs the safe state and waits for it."""
-        if self._process != os.getpid():
-            # The block of a forked child: the lock is its parent's.
+        if self._connection is None or self._process != os.getpid():
+            # Never taken; or the block of a forked child, whose lock is the parent's.
             return
         let_go(self)
         pool = self._remote.pool
         if pool.held.get(self._ident) is self:
             del pool.held[self._ident]
-        connection = self._connection
-        if connection is None:
-            return
-        if self.lost is not None:
-            connection.close()
-            return
-        with connection.busy:
-            try:
-                if not safe and not connection.is_stale():
-                    self._call(connection, "unlock")
-                    pool.adopt(connection)
-                    return
-            except ConnectionRefusedError as error:
-                self.refused(error, connection)
-                connection.close()
+        connection = self._take_turn()
+        self._ended = True
+        try:
+            if self.lost is None and not safe and not connection.is_stale():
+                self._call(connection, "unlock")
+                pool.adopt(connection)
                 return
-            except CommunicationError as error:
-                _log.warning("the lock of %s: %s", self._remote.uri.object, error)
-            connection.close()
-        if self._kept:
+        except ConnectionRefusedError as error:
+            self.refused(error, connection)
+        except CommunicationError as error:
+            _log.warning("the lock of %s: %s", self._remote.uri.object, error)
+        finally:
+            connection.busy.release()
+        connection.close()
+        if self._kept and self.lost is None:
             self._end_elsewhere()
 
     def _end_elsewhere(self):
@@ -294,12 +299,14 @@ class Lock:
         try:
             connection = self._remote.pool.open_connection()
             try:
-                if self._call(connection, "lock_info", token=self.token).get("yours") is True:
-                    self._call(connection, "unlock", token=self.token)
-                self._wait_for_safe_state(connection)
+                # Twice, where an interrupted request was still on its way.
+                for _ in range(2):
+                    if self._call(connection, "lock_info", token=self.token).get("yours") is True:
+                        self._call(connection, "unlock", token=self.token)
+                    self._wait_for_safe_state(connection)
             finally:
                 connection.close()
-        except (CommunicationError, OSError) as error:
+        except (PyroError, OSError) as error:
             _log.warning(
                 "the lock of %s could not be given back (%s): it ends after %g s", name, error, self.ttl or DEFAULT_TTL
             )

@@ -19,16 +19,15 @@ _pools = weakref.WeakSet()
 
 
 class Pool:
-    """Connections to the object that `resolve()` names, as a URI, whenever one is opened."""
+    """Connections to the object that `owner.resolve()` names; `owner.connected` gets each."""
 
-    def __init__(self, resolve, settings):
+    def __init__(self, owner, settings):
         self.settings = settings
-        self._resolve = resolve
+        # Weak, so that a proxy that is dropped closes its connections at once.
+        self._owner = weakref.ref(owner)
         self._by_thread = {}
         # The held lock of a thread: its calls go over the lock's connection only.
         self.held = {}
-        # Called with each new connection.
-        self.on_open = None
         _pools.add(self)
 
     def acquire(self):
@@ -96,10 +95,10 @@ class Pool:
 
     def open_connection(self):
         """A new connection, which belongs to no thread yet."""
-        connection = Connection(self._resolve(), self.settings)
+        owner = self._owner()
+        connection = Connection(owner.resolve(), self.settings)
         _log.debug("connected to %s", connection.uri)
-        if self.on_open is not None:
-            self.on_open(connection)
+        owner.connected(connection)
         return connection
 
     def adopt(self, connection):

@@ -26,24 +26,25 @@ class RemoteObject:
         self.uri = URI(uri)
         self.settings = settings
         self.object_id = self.uri.object if self.uri.protocol == "PYRO" else None
+        # Where the object was when it was last looked for.
+        self.found = self.uri if self.object_id else None
         # Weak reference to the proxy, which keeps the methods that it has shown.
         self.shown_by = None
         self._members = None
         self._texts = None
         self.resolve_name = resolve_name
-        self.pool = Pool(self.resolve, settings)
-        self.pool.on_open = self._connected
+        self.pool = Pool(self, settings)
 
     def resolve(self):
         """The URI to connect to; a name is looked up for each new connection."""
         if self.uri.protocol == "PYRO":
             return self.uri
-        found = URI(self.resolve_name(self.uri.object))
-        self.object_id = found.object
-        return found
+        self.found = URI(self.resolve_name(self.uri.object))
+        self.object_id = self.found.object
+        return self.found
 
-    def _connected(self, connection):
-        # A service that has other members now than when they were last looked at.
+    def connected(self, connection):
+        """Takes the members from a new connection: they may be others than before."""
         if self._members is not None and connection.members != self._members:
             self._texts = None
             proxy = self.shown_by and self.shown_by()

@@ -53,7 +53,8 @@ class Session:
         """The names in the order that all clients have."""
         keys = {}
         for name, proxy in self._proxies.items():
-            found = remote_of(proxy).resolve()
+            remote = remote_of(proxy)
+            found = remote.found or remote.resolve()
             keys[name] = (found.object, found.location)
         return sorted(keys, key=keys.get)
 

@@ -42,6 +42,7 @@ class AioLock:
         self._turn = None
         self._kept = False
         self._keeper = None
+        self._resuming = None
 
     async def __aenter__(self):
         await self.take(self._wait)
@@ -126,13 +127,22 @@ class AioLock:
         """The lock's connection, for one call; resumes the lock where the connection is lost."""
         await self._turn.acquire()
         try:
+            if self._connection is None:
+                raise LockError("the block of this lock has ended")
             self.check()
             if self._connection.closed:
-                await self._resume()
+                await self._resume_whole()
             return self._connection
         except BaseException:
             self._turn.release()
             raise
+
+    async def _resume_whole(self):
+        """Resumes the lock, to the end where the caller is cancelled: a token that is shown after
+        the lock was given back would lock the service anew, for nobody."""
+        if self._resuming is None or self._resuming.done():
+            self._resuming = asyncio.ensure_future(self._resume())
+        await asyncio.shield(self._resuming)
 
     def release_connection(self):
         """Lets the next call have the connection."""
@@ -190,7 +200,7 @@ class AioLock:
                     pass
                 try:
                     if self._connection.closed:
-                        await self._resume()
+                        await self._resume_whole()
                 except (PyroError, OSError) as error:
                     _log.warning("the lock of %s: %s", self._remote.uri.object, error)
 
@@ -198,10 +208,16 @@ class AioLock:
 
     async def end(self, safe):
         """Gives the lock back; `safe` runs the safe state and waits for it."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            self._keeper = None
-        connection, self._connection = self._connection, None
+        if self._turn is None:
+            return
+        async with self._turn:
+            # No resumption is under way now, or it ends first.
+            if self._resuming is not None:
+                await asyncio.wait([self._resuming])
+            if self._keeper is not None:
+                self._keeper.cancel()
+                self._keeper = None
+            connection, self._connection = self._connection, None
         if connection is None:
             return
         try:
@@ -225,17 +241,23 @@ class AioLock:
         try:
             connection = await self._remote.pool.open()
             try:
-                if (await self._call(connection, "lock_info", token=self.token)).get("yours") is True:
-                    await self._call(connection, "unlock", token=self.token)
-                deadline = asyncio.get_running_loop().time() + SAFE_STATE_TIMEOUT
-                while (await self._call(connection, "lock_info")).get("state") in ("ending", "resting"):
-                    if asyncio.get_running_loop().time() > deadline:
-                        raise CommunicationError("its safe state takes too long")
-                    await asyncio.sleep(POLL)
+                # Twice, where a cancelled request was still on its way.
+                for _ in range(2):
+                    if (await self._call(connection, "lock_info", token=self.token)).get("yours") is True:
+                        await self._call(connection, "unlock", token=self.token)
+                    await self._wait_for_safe_state(connection)
             finally:
                 connection.close()
-        except (CommunicationError, OSError) as error:
+        except (PyroError, OSError) as error:
             _log.warning("the lock of %s could not be given back (%s): it ends after %g s", name, error, self.ttl or DEFAULT_TTL)
+
+    async def _wait_for_safe_state(self, connection):
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + SAFE_STATE_TIMEOUT
+        while (await self._call(connection, "lock_info")).get("state") in ("ending", "resting"):
+            if loop.time() > deadline:
+                raise CommunicationError("its safe state takes too long")
+            await asyncio.sleep(POLL)
 
 
 class _LockedPool:
