@@ -16,6 +16,7 @@ from harness import (
     SERVERTYPES,
     Service,
     both_sides,
+    class_and_own_words,
     every_serializer,
     every_servertype,
     proxy,
@@ -276,7 +277,7 @@ def test_annotations_travel_both_ways(sides, serializer):
             made.echo()
             return [got, left, dict(current.response_annotations)]
 
-    sides.assert_same(script)
+    sides.assert_same(script, class_and_own_words)
 
 
 def test_annotations_come_with_a_stream(sides):
@@ -320,7 +321,7 @@ def test_the_rest_of_the_context(sides, serializer):
             seen = made.context()
             return [seen["flags"], seen["serializer"], seen["seq"], seen["address"]]
 
-    sides.assert_same(script)
+    sides.assert_same(script, class_and_own_words)
 
 
 @every_serializer
@@ -333,7 +334,7 @@ def test_a_compressed_request_is_read(sides, serializer):
             finally:
                 Pyro5.config.COMPRESSION = False
 
-    sides.assert_same(script)
+    sides.assert_same(script, class_and_own_words)
 
 
 def test_a_handshake_may_carry_anything(sides):

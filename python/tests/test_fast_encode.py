@@ -15,7 +15,7 @@ MANY = 300
     [1.5] * MANY, [float("nan"), -0.0] * MANY, list(range(-MANY, MANY)), b"x" * 40_000,
 ])
 def test_numbers_and_bytes_are(value):
-    begin, data = fast_encode.parts(value)
+    begin, data = fast_encode.parts(value, 1)
     assert begin + data == marshal.dumps((0, value), 2)
     assert (data is value) == isinstance(value, bytes)
 
@@ -36,4 +36,4 @@ def test_numbers_and_bytes_are(value):
     [1.5] * MANY + [[1.5]] * MANY + [1.5] * MANY,
 ])
 def test_what_may_hold_something_else_is_looked_at(value):
-    assert fast_encode.parts(value) is None
+    assert fast_encode.parts(value, 1) is None

@@ -106,8 +106,8 @@ def test_arguments_that_do_not_fit(channel):
 
 def test_a_result_that_cannot_be_sent(channel):
     text = raises("builtins.TypeError", channel, "odd")
-    assert text == ("don't know how to serialize class <class 'object'>. Give it vars() or an "
-                    "appropriate __getstate__ (in the result of 'odd')")
+    assert text.startswith("don't know how to serialize class <class 'object'>. Give it vars() or an "
+                    "appropriate __getstate__ (in the result of 'odd' of service ")
     text = raises("Pyro5.errors.SerializeError", channel, "odd", serializer=JSON)
     assert "<class 'object'> using serializer JsonSerializer" in text
 

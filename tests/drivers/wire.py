@@ -27,6 +27,67 @@ class Child:
         return self.name
 
 
+class Steps:
+    """An iterator of a class of its own, with attributes or without."""
+
+    def __init__(self, *attributes):
+        self._left = 2
+        for name in attributes:
+            setattr(self, name, 1)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self._left -= 1
+        if self._left < 0:
+            raise StopIteration("own end")
+        return self._left
+
+
+class SlotSteps(Steps):
+    __slots__ = ()
+
+
+def numbers_then(returned, *numbers):
+    yield from numbers
+    return returned
+
+
+def summary():
+    points = yield from numbers_then([1, 2], 1, 2)
+    return {"points": points, "sum": sum(points)}
+
+
+def raised():
+    yield 1
+    raise StopIteration("inside")
+
+
+STREAMS = {
+    "summary": summary,
+    "early": lambda: numbers_then("limit switch", 1),
+    "nothing": lambda: numbers_then(None, 1, 2),
+    "array": lambda: numbers_then(bytearray(b"abc"), 1),
+    "refused": lambda: numbers_then(object(), 1),
+    "raised": raised,
+    "lines": lambda: ((10 * y + x for x in range(3)) for y in range(2)),
+    "iterators": lambda: iter([iter([1, 2]), map(str, [3, 4]), zip([5], [6]), 7]),
+    "deep": lambda: iter([iter([iter([1]), numbers_then("deep", 2)])]),
+    "objects": lambda: iter([[1, {"a": (2,)}], {3}, None]),
+    "map": lambda: map(str, [1, 2]),
+    "empty lines": lambda: iter([iter([]), iter([])]),
+    "views": lambda: iter([iter({"a": 1}), iter({"a": 1}.values()), reversed([1, 2])]),
+    "own": Steps,
+    "own with a state": lambda: iter([Steps("a", "b"), SlotSteps()]),
+}
+WITHIN = {
+    "list": lambda stream: [1, stream],
+    "dict": lambda stream: {"stream": stream},
+    "tuple": lambda stream: (stream, stream),
+}
+
+
 @expose
 class Wire:
     def __init__(self):
@@ -43,6 +104,19 @@ class Wire:
     def clear(self):
         self._notes.clear()
         self._go_on.clear()
+
+    def streams(self, name):
+        return STREAMS[name]()
+
+    def streams_within(self, name, place):
+        return WITHIN[place](STREAMS[name]())
+
+    def hold(self, name):
+        self._held = name
+
+    @property
+    def held_stream(self):
+        return STREAMS[self._held]()
 
     def echo(self, *args, **kwargs):
         return [list(args), kwargs]

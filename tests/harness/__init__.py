@@ -6,7 +6,7 @@ comparison of both sides. Knows nothing of any single behaviour.
 
 from .certificates import Certificates, tls_client
 from .lab import Lab, new_lab
-from .outcome import outcome, proxy, raised
+from .outcome import class_and_own_words, outcome, proxy, raised
 from .ports import free_port
 from .sides import (
     SERIALIZERS,
@@ -31,6 +31,7 @@ __all__ = [
     "Side",
     "at_most",
     "both_sides",
+    "class_and_own_words",
     "every_serializer",
     "every_servertype",
     "free_port",

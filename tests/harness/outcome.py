@@ -53,6 +53,18 @@ def raised(exception):
     )
 
 
+def class_and_own_words(outcome):
+    """A value as it is; of an error its class, and its text where the text is Pyro5's own.
+
+    Texts of Python's built-in errors tell how Python found out, which is nobody's promise. Ours go on
+    with the call that they are about, in brackets.
+    """
+    if outcome[0] == "returned":
+        return outcome
+    own = outcome[2].partition(" (in the ")[0].replace("\\'", "'").replace('"', "'").rstrip("',)]")
+    return (*outcome[:2], own) if outcome[1].startswith("Pyro5.errors.") else outcome[:2]
+
+
 def scrub(text):
     for pattern, replacement in SCRUBBED:
         text = pattern.sub(replacement, text)

@@ -9,8 +9,8 @@ use wire::value::{Dict, Value};
 use wire::{DecodeError, EncodeError, Limits, marshal};
 
 use crate::protocol::{
-    BATCH, BEGUN, BIND, CALL, CLOSE, END, FINISH, GET, LEAVE, NEXT, RAISED, REST, SET, STREAM,
-    UNBIND, UNPIN, VALUE,
+    BATCH, BEGUN, BIND, CALL, CLOSE, END, FINISH, GET, LEAVE, NEXT, RAISED, REFUSED, REST, SET,
+    STREAM, UNBIND, UNPIN, VALUE,
 };
 
 /// Size in bytes of the length before a frame's content.
@@ -30,6 +30,8 @@ pub(crate) enum Answered {
     Raised(Exception),
     /// The number of an item stream.
     Stream(i64, Annotations),
+    /// An item cannot be sent; the stream goes on.
+    Refused(Exception),
     /// There are no more items.
     End,
     /// A oneway method has begun, on a thread for itself.
@@ -240,6 +242,7 @@ pub(crate) fn answer(content: &[u8]) -> Result<Answered, AnswerError> {
     match (kind, body) {
         (Some(VALUE), Some(value)) => Ok(Answered::Value(value, left_annotations(left))),
         (Some(RAISED), Some(state)) => Ok(Answered::Raised(exception(&state))),
+        (Some(REFUSED), Some(state)) => Ok(Answered::Refused(exception(&state))),
         (Some(STREAM), Some(Value::Int(stream))) => {
             Ok(Answered::Stream(stream, left_annotations(left)))
         }

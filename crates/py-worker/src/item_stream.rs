@@ -1,8 +1,12 @@
 //! An iterator of a driver as an item stream.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use remote::{BoxFuture, Context, Exception, Item, ItemStream, Serializer, Session, Value};
+use remote::{
+    Annotations, BoxFuture, Context, Exception, ItemStream, Reply, ReplyBody, Serializer, Session,
+    Value,
+};
 
 use crate::control::Outgoing;
 use crate::frames::{self, Answered};
@@ -18,9 +22,15 @@ pub(crate) struct DriverStream {
     pub serializer: Serializer,
     pub member: String,
     pub is_closed: bool,
+    /// Whether the last item could not be sent, after which the stream goes on.
+    pub is_refused: Arc<AtomicBool>,
 }
 
 impl ItemStream for DriverStream {
+    fn goes_on(&self) -> bool {
+        self.is_refused.load(Ordering::Relaxed)
+    }
+
     fn close(&mut self) -> BoxFuture<()> {
         self.is_closed = true;
         let (service, run, session) =
@@ -43,18 +53,27 @@ impl ItemStream for DriverStream {
         let mut context = Context::internal();
         context.serializer = self.serializer;
         let next = self.next_for(&session, context);
-        Box::pin(async move { Ok(next.await?.map(|item| item.value)) })
+        Box::pin(async move {
+            match next.await?.map(|item| item.body) {
+                None => Ok(None),
+                Some(ReplyBody::Value(value)) => Ok(Some(value)),
+                Some(_) => Err(Exception::type_error("an item that is a stream")),
+            }
+        })
     }
 
     fn next_for(
         &mut self,
         session: &Arc<Session>,
         context: Context,
-    ) -> BoxFuture<Result<Option<Item>, Exception>> {
+    ) -> BoxFuture<Result<Option<Reply>, Exception>> {
         // A stream that has lingered is somebody else's from now on.
         self.session = Arc::clone(session);
         let (service, run, session) =
             (Arc::clone(&self.service), Arc::clone(&self.run), Arc::clone(session));
+        let refused = Arc::clone(&self.is_refused);
+        refused.store(false, Ordering::Relaxed);
+        let serializer = context.serializer;
         let request = frames::next_item(self.number, context);
         let member = self.member.clone();
         Box::pin(async move {
@@ -63,16 +82,40 @@ impl ItemStream for DriverStream {
                 Err(error) => Err(error),
             };
             match outcome {
-                Ok(Answered::Value(value, annotations)) => Ok(Some(Item { value, annotations })),
+                Ok(Answered::Value(value, annotations)) => {
+                    Ok(Some(item(ReplyBody::Value(value), annotations)))
+                }
+                Ok(Answered::Stream(number, annotations)) => {
+                    let (is_closed, is_refused) = (false, Arc::default());
+                    let stream = DriverStream {
+                        service,
+                        session,
+                        run,
+                        number,
+                        serializer,
+                        member,
+                        is_closed,
+                        is_refused,
+                    };
+                    Ok(Some(item(ReplyBody::Stream(Box::new(stream)), annotations)))
+                }
                 Ok(Answered::End) => Ok(None),
+                Ok(Answered::Refused(exception)) => {
+                    refused.store(true, Ordering::Relaxed);
+                    Err(exception)
+                }
                 Ok(Answered::Raised(exception)) => Err(exception),
-                Ok(Answered::Serialized(_) | Answered::Stream(..) | Answered::Begun) => {
+                Ok(Answered::Serialized(_) | Answered::Begun) => {
                     Err(Exception::daemon_error("the worker's answer is none"))
                 }
                 Err(error) => Err(service.failure(&run, error, &member).await),
             }
         })
     }
+}
+
+fn item(body: ReplyBody, annotations: Annotations) -> Reply {
+    Reply { body, annotations, memory: None }
 }
 
 impl Drop for DriverStream {

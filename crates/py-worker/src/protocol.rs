@@ -20,7 +20,7 @@
 //! GET     1  (name, member, args, kwargs, *context)            VALUE, RAISED or STREAM
 //! SET     2  (name, member, args, kwargs, *context)            VALUE or RAISED
 //! BATCH   3  (name, member, args, kwargs, *context)            VALUE or RAISED
-//! NEXT    4  (stream, serializer, flags, seq, correlation, annotations)  VALUE, RAISED or END
+//! NEXT    4  (stream, serializer, flags, seq, correlation, annotations)  VALUE, STREAM, END, ...
 //! CLOSE   5  (stream)                                          none
 //! BIND    6  (number, address, object_id)                      none; begins a session
 //! UNBIND  7  ()                                                none; ends it
@@ -37,7 +37,10 @@
 //! STREAM  2  (stream, [annotations])
 //! END     3  ()                                                no further item
 //! BEGUN   4  ()                                                a oneway call; `ended` follows
+//! REFUSED 5  (class_dict)                                      an item that cannot be sent
 //! ```
+//!
+//! NEXT is also answered RAISED, which ends the stream, or REFUSED, after which it goes on.
 //!
 //! Calls with the same `pin` other than 0 are entries of one batch: they share one instance where
 //! each call would have one, until UNPIN. `has_classes` says that the arguments hold class dicts. A
@@ -105,6 +108,7 @@ pub(crate) const RAISED: i64 = 1;
 pub(crate) const STREAM: i64 = 2;
 pub(crate) const END: i64 = 3;
 pub(crate) const BEGUN: i64 = 4;
+pub(crate) const REFUSED: i64 = 5;
 
 #[cfg(test)]
 mod tests;

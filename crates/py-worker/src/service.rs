@@ -231,10 +231,11 @@ async fn call(
                 serializer,
                 member,
                 is_closed: false,
+                is_refused: Arc::default(),
             };
             (ReplyBody::Stream(Box::new(items)), annotations)
         }
-        Answered::End | Answered::Begun => {
+        Answered::End | Answered::Begun | Answered::Refused(_) => {
             return Err(Exception::daemon_error("the worker's answer is none"));
         }
     };

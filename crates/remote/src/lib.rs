@@ -273,9 +273,8 @@ pub use native::{
 };
 pub use net::{BindError, Listener};
 pub use object::{
-    Answer, AnswerMemory, Blob, BoxFuture, CallResult, Context, Item, ItemStream, Metadata,
-    MethodCall, Object, Operation, Reply, ReplyBody, Request, SafeState, SafeStateReached,
-    StartCheck,
+    Answer, AnswerMemory, Blob, BoxFuture, CallResult, Context, ItemStream, Metadata, MethodCall,
+    Object, Operation, Reply, ReplyBody, Request, SafeState, SafeStateReached, StartCheck,
 };
 pub use serialized::Serialized;
 pub use session::{Peer, Session};

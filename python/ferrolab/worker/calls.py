@@ -15,7 +15,7 @@ from .logging_bridge import log
 from .oneways import OnewayCall
 
 CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST, UNPIN, FINISH, LEAVE = range(12)
-VALUE, RAISED, STREAM, END, BEGUN = range(5)
+VALUE, RAISED, STREAM, END, BEGUN, REFUSED = range(6)
 # A value that has its bytes already; it goes out as any other.
 WRITTEN = -1
 
@@ -39,18 +39,6 @@ def _log_error(text):
 
 def _nothing():
     pass
-
-
-def _plain(value, serializer, hosted, member):
-    """The result of a member as plain data."""
-    if convert.is_plain(value):
-        return value
-    try:
-        return convert.plain(value, serializer, hosted, is_result=True)
-    except Exception as error:
-        if len(error.args) == 1 and isinstance(error.args[0], str):
-            error.args = ("{} (in the result of '{}')".format(error.args[0], member),)
-        raise
 
 
 class Streams:
@@ -80,12 +68,22 @@ class Streams:
             )
             if asked[0] & FLAG_SERPENT_RULES:
                 serializer = SERPENT
-            answer = VALUE, _plain(next(iterator), serializer, hosted, member)
+            item = next(iterator)
+            if isinstance(item, Iterator):
+                answer = STREAM, self.add(service, member, item)
+            else:
+                try:
+                    answer = VALUE, convert.result(item, serializer, hosted, service, member)
+                except Exception as error:
+                    return REFUSED, exceptions.exception(error, serializer, None, hosted)
             left = context is not None and pyro.response_annotations(context)
             return answer + (left,) if left else answer
-        except StopIteration:
+        except StopIteration as end:
             self._open.pop(number, None)
-            return (END,)
+            if not end.args:
+                return (END,)
+            # what a generator returns
+            return RAISED, exceptions.exception(end, serializer, None, hosted)
         except Exception as error:
             self._open.pop(number, None)
             return RAISED, exceptions.exception(error, serializer, None, hosted)
@@ -330,8 +328,7 @@ class Channel:
             if flags & FLAG_KEEPSERIALIZED:
                 args = (pyro.blob(*args, flags, seq, correlation, annotations),)
             elif has_classes:
-                args = pyro.recreate(args, serializer)
-                kwargs = pyro.recreate(kwargs, serializer)
+                args, kwargs = convert.arguments(args, kwargs, serializer, name, member)
             instance = host.instance(service, session, pin)
             if kind == CALL:
                 method = service.access.method(instance, member)
@@ -358,16 +355,16 @@ class Channel:
                 value = self._batch(service, instance, args, serializer)
             if flags & FLAG_ONEWAY:
                 return VALUE, None
-            if kind == BATCH or type(value) in convert.ATOMS and type(value) is not bytes:
+            if kind == BATCH or type(value) in convert.SIMPLE:
                 answer = VALUE, value
             elif isinstance(value, Iterator):
                 answer = STREAM, host.streams.add(name, member, value)
             else:
-                parts = fast_encode.parts(value)
+                parts = fast_encode.parts(value, serializer)
                 if parts is not None:
                     answer = WRITTEN, parts
                 else:
-                    answer = VALUE, _plain(value, serializer, host.daemon, member)
+                    answer = VALUE, convert.result(value, serializer, host.daemon, name, member)
             if context is not None:
                 left = pyro.response_annotations(context)
                 if left:
@@ -413,12 +410,14 @@ class Channel:
 
     def _batch(self, service, instance, calls, serializer):
         results = []
+        daemon = self._host.daemon
         for member, args, kwargs in calls:
             method = service.access.method(instance, member)
             try:
-                value = _plain(method(*args, **kwargs), serializer, self._host.daemon, member)
+                value = method(*args, **kwargs)
+                value = convert.result(value, serializer, daemon, service.name, member)
             except Exception as error:
-                raised = exceptions.exception(error, serializer, None, self._host.daemon)
+                raised = exceptions.exception(error, serializer, None, daemon)
                 results.append(
                     {"__class__": "Pyro5.core._ExceptionWrapper", "exception": raised}
                 )

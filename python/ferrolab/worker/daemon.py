@@ -10,8 +10,10 @@ import queue
 import threading
 import uuid
 import weakref
+from collections.abc import Mapping
 
 from . import class_copy, exposure, pyro, stdio
+from .auto_proxy import AutoProxies
 from .stdio import clean
 from .logging_bridge import log
 from .services import Service
@@ -45,14 +47,9 @@ class HostedDaemon:
         self._classes = collections.Counter()
         self._service_classes = ()
         self._known_location = None
-
-    @property
-    def objectsById(self):
-        """The objects that are served here, by their ids."""
-        with self._lock:
-            registered = {key: _alive(entry) for key, entry in self._registered.items()}
-            services = dict(self._services)
-        return dict({name: service.target for name, service in services.items()}, **registered)
+        self.objectsById = ObjectsById(self)
+        self._auto_proxies = AutoProxies(self)
+        self._auto_proxies.watch()
 
     @property
     def locationStr(self):
@@ -70,14 +67,15 @@ class HostedDaemon:
             self._services[service.name] = service
             self._service_classes += (class_copy.original(service.cls),)
             self._classes[service.cls] += 1
+        self._auto_proxies.add(service.cls)
 
     def register(self, obj_or_class, objectId=None, force=False, weak=False):
         """Serves an object or a class under an id, and returns its URI."""
-        if objectId is not None and not isinstance(objectId, str):
-            raise TypeError("objectId must be a string or None")
-        if objectId is not None and clean(objectId) != objectId:
-            raise ValueError("an object id must be Unicode text, without lone surrogates")
         objectId = objectId or "obj_" + uuid.uuid4().hex
+        if not isinstance(objectId, str):
+            raise TypeError("objectId must be a string or None")
+        if clean(objectId) != objectId:
+            raise ValueError("an object id must be Unicode text, without lone surrogates")
         self._bury()
         is_class = inspect.isclass(obj_or_class)
         if is_class and weak:
@@ -88,7 +86,7 @@ class HostedDaemon:
             known = getattr(obj_or_class, "_pyroId", "")
             if known and self._object(known) is obj_or_class:
                 raise pyro.error_class("DaemonError")("object or class already has a Pyro id")
-            if objectId in self._services:
+            if objectId in self.objectsById:
                 raise pyro.error_class("DaemonError")(
                     "an object or class is already registered with that id"
                 )
@@ -108,6 +106,7 @@ class HostedDaemon:
             self._registered[objectId] = weakref.ref(obj_or_class) if weak else obj_or_class
             self._services[objectId] = service
             self._classes[service.cls] += 1
+        self._auto_proxies.add(service.cls)
         if weak:
             self._watch(obj_or_class, service)
         return self.uriFor(objectId)
@@ -182,12 +181,9 @@ class HostedDaemon:
             log.warning("'%s' is gone and could not be unregistered", service.name, exc_info=True)
 
     def _object(self, objectId):
-        """The entry of `objectsById` under an id, without a copy of the whole."""
-        with self._lock:
-            if objectId in self._registered:
-                return _alive(self._registered[objectId])
-            service = self._services.get(objectId)
-        return service and service.target
+        """The object or class under an id."""
+        entry = self.objectsById.get(objectId)
+        return entry() if isinstance(entry, weakref.ref) else entry
 
     def _id_of(self, obj):
         """The id of a registered object or class, or of a service that this very object serves.
@@ -264,13 +260,18 @@ class HostedDaemon:
         added = self._ask("register", service.name, service.members, stdio.service())
         service.added = tuple(added or ())
 
+    def proxy_of(self, obj):
+        """A proxy of a registered object; None if it is not registered."""
+        # Only objects of classes that are served are asked, as below.
+        if not self._may_be_served(obj) or self._id_of(obj) is None:
+            return None
+        return self.proxyFor(obj)
+
     def proxy_state(self, obj):
         """The content of the class dict of a proxy for `obj`; None if it is not registered."""
         # Only objects of classes that are served are asked: the attributes of others may be
         # remote themselves.
-        with self._lock:
-            classes = tuple(self._classes)
-        if not isinstance(obj, classes):
+        if not self._may_be_served(obj):
             return None
         service = self._services.get(self._id_of(obj))
         if service is None:
@@ -284,6 +285,11 @@ class HostedDaemon:
             "hello",
             None,
         )
+
+    def _may_be_served(self, obj):
+        with self._lock:
+            classes = tuple(self._classes)
+        return isinstance(obj, classes)
 
     def is_of_service_class(self, obj):
         """Whether an object could be taken for what one of the configured services serves."""
@@ -311,5 +317,49 @@ class _WeakService(Service):
         pass
 
 
-def _alive(entry):
-    return entry() if isinstance(entry, weakref.ref) else entry
+class ObjectsById(Mapping):
+    """The objects and classes that are served here, by their ids, as they are at each look: those
+    registered with `weak=True` as weak references, as Pyro5 has them."""
+
+    def __init__(self, hosted):
+        self._hosted = hosted
+
+    def __getitem__(self, objectId):
+        hosted = self._hosted
+        with hosted._lock:
+            if objectId in hosted._registered:
+                return hosted._registered[objectId]
+            service = hosted._services.get(objectId)
+        if service is not None:
+            return service.target
+        if objectId == "Pyro.Daemon":
+            return _DaemonObject(hosted)
+        raise KeyError(objectId)
+
+    def __iter__(self):
+        with self._hosted._lock:
+            return iter(["Pyro.Daemon", *self._hosted._services])
+
+    def __len__(self):
+        return 1 + len(self._hosted._services)
+
+    def __repr__(self):
+        return repr(dict(self))
+
+    def copy(self):
+        """The same as a dict."""
+        return dict(self)
+
+
+class _DaemonObject:
+    """The object that clients know as `Pyro.Daemon`; its calls are the daemon process's."""
+
+    def __init__(self, hosted):
+        self._hosted = hosted
+
+    def registered(self):
+        """The ids of all objects."""
+        return list(self._hosted.objectsById)
+
+    def ping(self):
+        """Does nothing."""

@@ -8,6 +8,7 @@ import importlib
 import traceback
 
 from . import convert, pyro, stdio
+from .rules import exception_state
 
 # The directory of the worker's files in tracebacks; see boot.py.
 OWN_FILES = __file__.rsplit("/", 2)[0] + "/"
@@ -18,15 +19,20 @@ def exception(error, serializer, lines=None, hosted=None):
     if lines is None:
         lines = traceback_lines(error)
     try:
-        made = convert.plain(_exception_state(error, lines), serializer, hosted)
+        if convert.is_registered(error, serializer):
+            error._pyroTraceback = lines
+            state = error
+        else:
+            state = exception_state(error, _pyroTraceback=lines)
+        made = convert.plain(state, serializer, hosted)
     except Exception as problem:
-        made = _exception_state(
+        made = exception_state(
             pyro.error_class("PyroError")(
                 "Error serializing exception: {}. Original exception: {}: {}".format(
                     problem, type(error), text(error)
                 )
             ),
-            lines,
+            _pyroTraceback=lines,
         )
     return _clean(made)
 
@@ -42,19 +48,6 @@ def _clean(value):
     if kind in (list, tuple, set, frozenset):
         return kind(map(_clean, value))
     return value
-
-
-def _exception_state(error, lines):
-    for cls, converter in list(pyro.class_converters().items()):
-        if isinstance(error, cls):
-            error._pyroTraceback = lines
-            return converter(error)
-    return {
-        "__class__": convert.class_name(error),
-        "__exception__": True,
-        "args": error.args,
-        "attributes": dict(vars(error), _pyroTraceback=lines),
-    }
 
 
 def text(error):

@@ -9,6 +9,7 @@ import marshal
 import struct
 
 from .framing import LARGE, MARSHAL_VERSION
+from .rules import JSON
 
 # marshal's tuple of two, the first of which is the 0 that stands for a value
 _VALUE = b"(\2\0\0\0i\0\0\0\0"
@@ -21,11 +22,11 @@ _MANY = 256
 _LONGEST = 0x7FFFFFFF
 
 
-def parts(value):
+def parts(value, serializer):
     """The beginning of the frame's content and its rest; None if `value` is to be looked at."""
     kind = type(value)
     if kind is bytes:
-        if LARGE <= len(value) <= _LONGEST:
+        if LARGE <= len(value) <= _LONGEST and serializer != JSON:
             return _VALUE + _HEAD.pack(b"s", len(value)), value
     elif kind is list and len(value) >= _MANY:
         first = type(value[0])

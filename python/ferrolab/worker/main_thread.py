@@ -28,7 +28,7 @@ class QueueMain:
             try:
                 function, args = self._jobs.get()
                 function(*args)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, SystemExit):
                 pass
             except BaseException:
                 traceback.print_exc()
@@ -87,7 +87,7 @@ class SelectingMain:
                         self._run_jobs()
                     else:
                         self._serve(key.data)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, SystemExit):
                 self._wake()  # for the jobs that are left
             except BaseException:
                 traceback.print_exc()

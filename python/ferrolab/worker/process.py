@@ -282,6 +282,7 @@ class Worker:
         except RuntimeError:
             # The kernel needs no thread for it.
             signal.setitimer(signal.ITIMER_REAL, deadline)
+        self._signal_driver()
         begun = time.monotonic()
         until = begun + grace
         submit = self.main.submit
@@ -304,6 +305,13 @@ class Worker:
             handlers()  # the main thread is busy
             done.wait()
         os._exit(0)
+
+    def _signal_driver(self):
+        """Runs a handler of the driver's for SIGTERM, as the signal would: between two steps of the
+        main thread, before anything is released there."""
+        handler = signal.getsignal(signal.SIGTERM)
+        if callable(handler) and handler != self._terminated:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
 
     def _releases(self):
         """Functions that release all instances; last those that must wait for a constructor."""

@@ -158,10 +158,28 @@ def class_converters():
     return vars(base).get("_SerializerBase__custom_class_to_dict_registry", {})
 
 
+def class_converter(value):
+    """The function that is registered for the class of `value` or a base of it; None without."""
+    for cls, converter in list(class_converters().items()):
+        if isinstance(value, cls):
+            return converter
+    return None
+
+
 def serpent_converters():
     """The functions registered with serpent: `{class: function}`, in order of precedence."""
     module = sys.modules.get("serpent")
     return {} if module is None else getattr(module, "_special_classes_registry", {})
+
+
+def is_serpents_own(writer):
+    """Whether a function registered with serpent is one that serpent brings along."""
+    return getattr(writer, "__module__", None) == "serpent"
+
+
+def is_auto_proxy(function):
+    """Whether a registered function is the one that makes proxies of objects served here."""
+    return getattr(function, "_ferrolab_auto_proxy", False)
 
 
 def type_replacement(kind, serializer):
@@ -182,7 +200,37 @@ def recreate(value, serializer):
     known = _serializer(serializer)
     if serializer == 4:
         return _hooked(value, known.dict_to_class if known else _without_pyro)
+    if serializer == 1 and _ORDERED not in _dict_converters():
+        value = _with_dicts(value)
     return known.recreate_classes(value) if known else _without_pyro(value)
+
+
+# Serpent's class of an OrderedDict.
+_ORDERED = "collections.OrderedDict"
+
+
+def _dict_converters():
+    """The functions that make objects of dicts, by class name, as registered with Pyro5."""
+    base = _serializer_base()
+    if base is None:
+        return {}
+    return vars(base).get("_SerializerBase__custom_dict_to_class_registry", {})
+
+
+def _with_dicts(value):
+    """Serpent's class dicts of OrderedDicts as the dicts that the other serializers make of them."""
+    kind = type(value)
+    if kind is list:
+        return [_with_dicts(item) for item in value]
+    if kind is tuple:
+        return tuple(_with_dicts(item) for item in value)
+    if kind is not dict:
+        return value
+    if value.get("__class__") == _ORDERED and type(value.get("items")) is list:
+        value = dict(value["items"])
+    elif "__class__" in value:
+        return value  # what another class holds is for its function
+    return {key: _with_dicts(item) for key, item in value.items()}
 
 
 def _serializer(number):
@@ -195,11 +243,22 @@ def _serializer(number):
     return serializers.serializers_by_id.get(number) or serializers.serializers_by_id[1]
 
 
-# Class dicts that stand for msgpack's extension codes: the class, the key, what makes the object.
-_DATES = {
-    "datetime.datetime": ("timestamp", datetime.datetime.fromtimestamp),
-    "datetime.date": ("ordinal", datetime.date.fromordinal),
+# Class dicts that stand for msgpack's extension codes: the class, the keys, what makes the object.
+_EXTENSIONS = {
+    "datetime.datetime": (("timestamp",), datetime.datetime.fromtimestamp),
+    "datetime.date": (("ordinal",), datetime.date.fromordinal),
+    "msgpack.Timestamp": (("seconds", "nanoseconds"), lambda *parts: _timestamp(*parts)),
 }
+
+
+def _timestamp(seconds, nanoseconds):
+    try:
+        from msgpack import Timestamp
+    except ImportError:
+        raise error_class("SerializeError")(
+            "a timestamp of msgpack's, and the driver's environment has no msgpack"
+        ) from None
+    return Timestamp(seconds, nanoseconds)
 
 
 def _hooked(value, dict_to_class):
@@ -213,8 +272,10 @@ def _hooked(value, dict_to_class):
         value = {key: _hooked(item, dict_to_class) for key, item in value.items()}
         if "__class__" not in value:
             return value
-        key, make = _DATES.get(value["__class__"], (None, None))
-        return make(value[key]) if key in value else dict_to_class(value)
+        keys, make = _EXTENSIONS.get(value["__class__"], ((), None))
+        if make is not None and len(value) == 1 + len(keys) and all(key in value for key in keys):
+            return make(*(value[key] for key in keys))
+        return dict_to_class(value)
     return value
 
 

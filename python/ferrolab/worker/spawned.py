@@ -5,9 +5,7 @@ environment has no package `ferrolab`. The preparation data, which it reads firs
 package along. Nothing is written to the disk for it.
 """
 
-import importlib.abc
-import importlib.util
-import sys
+from .import_watch import when_imported
 
 _MODULE = "multiprocessing.spawn"
 
@@ -21,31 +19,6 @@ class _Package:
 
     def __reduce__(self):
         return exec, (self._program, {"__name__": "ferrolab-boot", "SOURCES": self._sources})
-
-
-class _Watcher(importlib.abc.MetaPathFinder):
-    """Waits for the module's import: most drivers never need it."""
-
-    def __init__(self, package):
-        self._package = package
-
-    def find_spec(self, fullname, path=None, target=None):
-        """The module's own spec, whose loader tells us when the module is there."""
-        if fullname != _MODULE or self not in sys.meta_path:
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
-        loader = getattr(spec, "loader", None)
-        if loader is None or isinstance(loader, type):
-            return spec
-        plain = loader.exec_module
-
-        def exec_module(module):
-            plain(module)
-            _bring_along(module, self._package)
-
-        loader.exec_module = exec_module
-        return spec
 
 
 def _bring_along(module, package):
@@ -63,7 +36,4 @@ def _bring_along(module, package):
 def watch(sources, public):
     """Has spawned processes find the package that these sources are; `public` are its modules."""
     package = _Package(sources["worker/boot"], {name: sources[name] for name in public})
-    if _MODULE in sys.modules:
-        _bring_along(sys.modules[_MODULE], package)
-    else:
-        sys.meta_path.insert(0, _Watcher(package))
+    when_imported(_MODULE, lambda module: _bring_along(module, package))

@@ -10,9 +10,10 @@ use std::time::Instant;
 
 use crate::config::StreamLimits;
 use crate::daemon::catch_panic::{self, CallName};
-use crate::object::{BoxFuture, Context, Item, ItemStream};
+use crate::object::{BoxFuture, Context, ItemStream, Reply, ReplyBody};
 use crate::session::Session;
 use wire::exception::Exception;
+use wire::value::Value;
 
 /// The open streams of a daemon. None of them ends under the lock: what an iterator does at its end
 /// may take long.
@@ -72,6 +73,38 @@ enum Owner {
     Session(u64),
     /// No session's since then: its connection has ended.
     Nobody { since: Instant },
+}
+
+/// A stream that was an item of another: it uses the object as much as the other does.
+struct Nested {
+    origin: Origin,
+    stream: Box<dyn ItemStream>,
+}
+
+impl ItemStream for Nested {
+    fn next(&mut self) -> BoxFuture<Result<Option<Value>, Exception>> {
+        self.stream.next()
+    }
+
+    fn next_for(
+        &mut self,
+        session: &Arc<Session>,
+        context: Context,
+    ) -> BoxFuture<Result<Option<Reply>, Exception>> {
+        self.stream.next_for(session, context)
+    }
+
+    fn goes_on(&self) -> bool {
+        self.stream.goes_on()
+    }
+
+    fn opened_by(&self) -> Option<(&str, &str)> {
+        Some((&self.origin.object, &self.origin.member))
+    }
+
+    fn close(&mut self) -> BoxFuture<()> {
+        self.stream.close()
+    }
 }
 
 impl Streams {
@@ -134,7 +167,7 @@ impl Streams {
         id: &str,
         session: &Arc<Session>,
         context: Context,
-    ) -> Result<Item, Exception> {
+    ) -> Result<Reply, Exception> {
         let (mut stream, origin) = self.borrow(id, session)?;
         let Origin { object, member } = &origin;
         let name = CallName { object, member };
@@ -142,14 +175,23 @@ impl Streams {
             Ok(mut next) => catch_panic::wait(name, &mut next).await,
             Err(broken) => Err(broken),
         };
-        if let Ok(Some(item)) = item {
+        if let Ok(Some(mut item)) = item {
+            if let ReplyBody::Stream(stream) = item.body {
+                item.body = ReplyBody::Stream(Box::new(Nested { origin: origin.clone(), stream }));
+            }
             // Gone if it was closed, or its time was up, meanwhile.
             if let Some(stream) = self.put_back(id, stream) {
                 end(name, stream).await;
             }
             return Ok(item);
         }
-        self.lock().remove(id);
+        if item.is_err() && stream.goes_on() {
+            if let Some(stream) = self.put_back(id, stream) {
+                end(name, stream).await;
+            }
+        } else {
+            self.lock().remove(id);
+        }
         let stop =
             || Exception { args: Vec::new(), ..Exception::new("builtins.StopIteration", "") };
         item.and_then(|item| item.ok_or_else(stop))

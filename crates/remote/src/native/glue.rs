@@ -10,8 +10,7 @@ use crate::arguments::Signature;
 use crate::batch::unreadable;
 use crate::native::{Expose, FromValue, IntoException, IntoResult};
 use crate::object::{
-    BoxFuture, CallResult, Context, Item, ItemStream, Reply, ReplyBody, StartCheck,
-    unexposed_method,
+    BoxFuture, CallResult, Context, ItemStream, Reply, ReplyBody, StartCheck, unexposed_method,
 };
 use crate::session::Session;
 
@@ -168,9 +167,9 @@ where
         &mut self,
         _session: &Arc<Session>,
         context: Context,
-    ) -> BoxFuture<Result<Option<Item>, Exception>> {
+    ) -> BoxFuture<Result<Option<Reply>, Exception>> {
         let next = self.next_with(context.may_start);
-        Box::pin(async move { Ok(next.await?.map(Item::from)) })
+        Box::pin(async move { Ok(next.await?.map(Reply::from)) })
     }
 }
 

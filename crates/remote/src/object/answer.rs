@@ -81,12 +81,6 @@ impl From<Value> for Reply {
     }
 }
 
-impl From<Item> for Reply {
-    fn from(Item { value, annotations }: Item) -> Self {
-        Reply { body: ReplyBody::Value(value), annotations, memory: None }
-    }
-}
-
 impl From<Result<Value, Exception>> for Answer {
     fn from(result: Result<Value, Exception>) -> Self {
         Answer::Ready(result.map(Reply::from))
@@ -100,34 +94,31 @@ pub trait ItemStream: Send + 'static {
 
     /// The next item as the answer to a request of `session`, for iterators that need to know who
     /// asks: under Pyro5 the body of a generator sees the context of each item's request, and may
-    /// send annotations with each item.
+    /// send annotations with each item. An item may be a stream itself.
     fn next_for(
         &mut self,
         _session: &Arc<Session>,
         _context: Context,
-    ) -> BoxFuture<Result<Option<Item>, Exception>> {
+    ) -> BoxFuture<Result<Option<Reply>, Exception>> {
         let next = self.next();
-        Box::pin(async move { Ok(next.await?.map(Item::from)) })
+        Box::pin(async move { Ok(next.await?.map(Reply::from)) })
+    }
+
+    /// Whether the stream goes on after the error of the last item: an item that cannot be sent is
+    /// no end of its iterator.
+    fn goes_on(&self) -> bool {
+        false
+    }
+
+    /// Object and member of the call that the stream belongs to, for its lock; `None` for the call
+    /// that has returned it. A stream that was an item of another belongs to that one's call.
+    fn opened_by(&self) -> Option<(&str, &str)> {
+        None
     }
 
     /// Runs what the iterator has to do at its end (a generator's `finally`). An iterator may be
     /// dropped without this.
     fn close(&mut self) -> BoxFuture<()> {
         Box::pin(async {})
-    }
-}
-
-/// An item of a stream.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Item {
-    /// The value that the caller gets.
-    pub value: Value,
-    /// Annotations sent with it.
-    pub annotations: Annotations,
-}
-
-impl From<Value> for Item {
-    fn from(value: Value) -> Self {
-        Item { value, annotations: Annotations::new() }
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use wire::exception::Exception;
 
-pub use answer::{Answer, CallResult, Item, ItemStream, Reply, ReplyBody};
+pub use answer::{Answer, CallResult, ItemStream, Reply, ReplyBody};
 pub(crate) use context::AnswerBudget;
 pub use context::{AnswerMemory, BoxFuture, Context, StartCheck};
 pub use metadata::Metadata;

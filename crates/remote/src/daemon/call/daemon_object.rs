@@ -101,7 +101,7 @@ fn call_method(
                     if let Some(running) = &running {
                         running.add_check(&mut context.may_start);
                     }
-                    shared.streams.next(&id, &session, context).await.map(Into::into)
+                    shared.streams.next(&id, &session, context).await
                 }))
             }
         },

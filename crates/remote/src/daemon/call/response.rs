@@ -112,6 +112,7 @@ impl<'a> Responder<'a> {
         method: &str,
         out: &mut Vec<u8>,
     ) -> Result<After, Exception> {
+        let (object, method) = stream.opened_by().unwrap_or((object, method));
         let object = self.shared.locks.lock_id(object);
         let origin = Origin { object, member: method.to_owned() };
         let id = self.shared.streams.add(self.session.id, stream, origin, Instant::now())?;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::*;
-use wire::value::Value;
 
 use crate::object::BoxFuture;
 use crate::session::Peer;
@@ -34,7 +33,8 @@ fn reader(id: u64) -> Arc<Session> {
 
 async fn next(streams: &Streams, id: &str, session: u64) -> String {
     match streams.next(id, &reader(session), Context::internal()).await {
-        Ok(item) => item.value.to_string(),
+        Ok(Reply { body: ReplyBody::Value(value), .. }) => value.to_string(),
+        Ok(_) => "a stream".to_owned(),
         Err(exception) => exception.to_string(),
     }
 }
