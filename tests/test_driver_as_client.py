@@ -34,7 +34,7 @@ with_takers = pytest.mark.parametrize("taker", ["Pyro5", "Ferrolab"])
 @pytest.mark.parametrize("what", ["itself", "kid", "weak", "nested", "list", "proxy", "unregistered", "stranger"])
 def test_what_is_registered_is_passed_as_a_proxy(sides, takers, taker, serializer, what):
     def script(side):
-        # Pyro5 takes its daemon from an object that marshal refuses: here that ends with the session.
+        # Pyro5 takes its daemon from an object that marshal refuses: so it is the session's.
         with side.proxy("t.session") as teller:
             return teller.tell(what, takers[taker], serializer)
 

@@ -106,7 +106,7 @@ CASES = {
     "keys": (fractions.Fraction, marked, {fractions.Fraction(1, 3): 1}),
 }
 
-# What Pyro5 makes of these no client reads: bytes for numbers, or text that is no data.
+# No client reads what Pyro5 makes of these: bytes for numbers, or text that is no data.
 OURS = {
     ("marshal", "an array in a dict"): {"a": [[0, 1, 2, 3], 1], "b": ([0, 1, 2, 3],)},
     ("marshal", "an array whose subclass is registered"): [[None, 2.0]],
@@ -142,7 +142,7 @@ def registries():
 
 
 def made(name, value):
-    """What is sent of a result, as the daemon writes it."""
+    """A result as the daemon writes it."""
 
     def convert_it():
         plain = convert.result(value, IDS[name], None, "lab.a", "read")

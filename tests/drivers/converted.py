@@ -23,7 +23,7 @@ class Unreadable:
 
 
 class Jammed(Exception):
-    """An error with a function of its own."""
+    """An error with its own function."""
 
     def __init__(self, text, axis):
         super().__init__(text, axis)

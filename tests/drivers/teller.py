@@ -89,7 +89,7 @@ class Teller:
         return [uri.object.startswith("obj_"), kid]
 
     def catalogue(self):
-        """What `objectsById` says of each kind of object, as it comes and goes."""
+        """Entries of `objectsById` for each kind of object, as it comes and goes."""
         daemon, seen = self._pyroDaemon, []
         objects = daemon.objectsById
         seen.append([type(self).__name__, self._pyroId in objects, "Pyro.Daemon" in objects, "none" in objects])
@@ -151,7 +151,7 @@ def _noted(number, frame):
 
 @expose
 class Safe:
-    """It has a handler of its own for SIGTERM, as a driver does that opens a shutter."""
+    """It has its own handler for SIGTERM, as a driver does that opens a shutter."""
 
     def __init__(self):
         self._stop = threading.Event()

@@ -28,7 +28,7 @@ class Child:
 
 
 class Steps:
-    """An iterator of a class of its own, with attributes or without."""
+    """An iterator of the driver's own class, with attributes or without."""
 
     def __init__(self, *attributes):
         self._left = 2

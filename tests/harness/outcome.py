@@ -56,8 +56,8 @@ def raised(exception):
 def class_and_own_words(outcome):
     """A value as it is; of an error its class, and its text where the text is Pyro5's own.
 
-    Texts of Python's built-in errors tell how Python found out, which is nobody's promise. Ours go on
-    with the call that they are about, in brackets.
+    Texts of Python's built-in errors tell how Python found out, which is nobody's promise. Ours go
+    on with the call that they are about, in brackets.
     """
     if outcome[0] == "returned":
         return outcome

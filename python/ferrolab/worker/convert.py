@@ -116,7 +116,7 @@ def _shown(value):
 
 
 def _advice(value, rules):
-    """What to do about a value that cannot be sent."""
+    """Advice for a value that cannot be sent."""
     if issubclass(type(value), Iterator):
         return "return a list: only a whole result, or an item of a stream, can be an iterator"
     if rules.number == JSON and is_plain(value):

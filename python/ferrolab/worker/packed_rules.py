@@ -1,7 +1,7 @@
 """Rules of json, msgpack and marshal, which ask registered functions for what they cannot write.
 
-What is a subclass of str, int, float, list, tuple or dict is written as that in json and msgpack,
-and no registered function is asked. marshal asks for a result as a whole only.
+A subclass of str, int, float, list, tuple or dict is written as that in json and msgpack, and no
+registered function is asked. marshal asks for a result as a whole only.
 """
 
 import array
@@ -72,7 +72,7 @@ class _PackedRules(Rules):
         return self._default(value, depth)
 
     def _default(self, value, depth):
-        """What Pyro5 makes of a value that the serializer itself does not write."""
+        """Data for a value that the serializer itself does not write."""
         replace = pyro.type_replacement(type(value), self.number)
         if replace is not None and not pyro.is_auto_proxy(replace):
             replaced = replace(value)

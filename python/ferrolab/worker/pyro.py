@@ -218,7 +218,7 @@ def _dict_converters():
 
 
 def _with_dicts(value):
-    """Serpent's class dicts of OrderedDicts as the dicts that the other serializers make of them."""
+    """Serpent's class dicts of OrderedDicts as the dicts that other serializers make of them."""
     kind = type(value)
     if kind is list:
         return [_with_dicts(item) for item in value]

@@ -190,8 +190,8 @@ class Rules:
             )
 
     def _converted(self, value, depth):
-        """What a function makes of it that is registered for its class or a base, in a tuple; None
-        where there is none."""
+        """The output of a function that is registered for its class or a base, in a tuple; None
+        without such a function."""
         converter = pyro.class_converter(value)
         return None if converter is None else (self.convert(converter(value), depth),)
 

@@ -82,8 +82,8 @@ class SerpentRules(Rules):
         return self._default(value, depth)
 
     def _registered(self, value, depth):
-        """What a registered function makes of it, or a rule that serpent keeps among those, in a
-        tuple; None where there is none."""
+        """The output of a registered function, or of a rule that serpent keeps among those, in a
+        tuple; None without any."""
         for cls, writer in list(pyro.serpent_converters().items()):
             if not isinstance(value, cls):
                 continue
