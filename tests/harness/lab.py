@@ -53,6 +53,8 @@ class Lab:
         self.home.mkdir(mode=0o700)
         self.files.mkdir()
         self.binary = binary()
+        # What to run the binary with, in another network namespace for example.
+        self.prefix = []
         mark = f"FERROLAB_TEST_MARK={uuid.uuid4().hex}"
         self.marks = (mark, f"FERROLAB_HOME={self.home}")
         self._started = []
@@ -71,7 +73,7 @@ class Lab:
     def run(self, *args, check=True, timeout=90, cwd=None):
         """Runs the binary; with `check` it must exit 0."""
         result = subprocess.run(
-            [self.binary, *map(str, args)],
+            [*self.prefix, self.binary, *map(str, args)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -37,19 +37,27 @@ def ip(*words):
     assert done.returncode == 0, f"ip {' '.join(words)}: {done.stderr}"
 
 
-@contextlib.contextmanager
-def network():
+def require_namespaces():
+    """Skips the test where network namespaces cannot be made."""
     if os.geteuid() != 0:
         pytest.skip("network namespaces need root")
     if shutil.which("ip") is None and shutil.which("apt-get") is not None:
         subprocess.run(["apt-get", "install", "-y", "iproute2"], capture_output=True)
     if shutil.which("ip") is None:
         pytest.skip("network namespaces need iproute2: apt-get install iproute2")
-    number = random.SystemRandom().randrange(1, 250)
-    name = f"fl{number}x{os.getpid() % 10000}"
-    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, encoding="utf-8")
+    probe = f"fl-probe-{os.getpid()}"
+    made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, encoding="utf-8")
     if made.returncode != 0:
         pytest.skip(f"network namespaces are not allowed here: {made.stderr.strip()}")
+    ip("netns", "del", probe)
+
+
+@contextlib.contextmanager
+def network():
+    require_namespaces()
+    number = random.SystemRandom().randrange(1, 250)
+    name = f"fl{number}x{os.getpid() % 10000}"
+    ip("netns", "add", name)
     try:
         net = Network(name, number)
         ip("link", "add", f"{name}h", "type", "veth", "peer", "name", f"{name}t")

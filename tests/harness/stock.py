@@ -23,12 +23,12 @@ class StockServer:
     `kind` is a function of this module that begins with `_serve_`, and `arguments` are its own.
     """
 
-    def __init__(self, kind, *arguments, stderr=None):
+    def __init__(self, kind, *arguments, stderr=None, prefix=()):
         from .lab import interpreter
 
         path = os.pathsep.join([str(TESTS), str(TESTS / "drivers")])
         self.process = subprocess.Popen(
-            [interpreter(), "-P", __file__, kind, json.dumps(arguments)],
+            [*prefix, interpreter(), "-P", __file__, kind, json.dumps(arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -68,13 +68,14 @@ def stock_daemon(services, address=None, **settings):
 
 
 @contextlib.contextmanager
-def stock_nameserver(**settings):
+def stock_nameserver(prefix=(), **settings):
     """Pyro5's own nameserver on localhost, in memory; `settings` are those of its `start_ns`.
+    `prefix` is what to run it with, in another network namespace for example.
 
     `config` in them is for Pyro5's own settings, by their names; `pace` is how long, in seconds, it
     takes over each lookup and removal.
     """
-    with contextlib.closing(StockServer("nameserver", settings)) as server:
+    with contextlib.closing(StockServer("nameserver", settings, prefix=prefix)) as server:
         yield server
 
 

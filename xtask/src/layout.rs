@@ -58,7 +58,7 @@ const ROOMS: &[(&str, &[Room])] = &[
             (&["lock"], "rules only: no sockets, no clock"),
             (&["object"], "the interface between daemons and objects; knows no limits"),
             (&["session", "serialized", "config"], "facts about a connection, a value, a daemon"),
-            (&["frames", "net", "tls", "error", "blocking"], "streams of bytes"),
+            (&["addresses", "frames", "net", "tls", "error", "blocking"], "streams of bytes"),
         ],
     ),
     (

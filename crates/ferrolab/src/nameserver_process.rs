@@ -8,15 +8,20 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lab_config::{Nameserver, Storage};
+use lab_config::{Host, Nameserver, Storage};
 use nameserver::autoclean::{self, Patience};
 use nameserver::{NameServerObject, Store, broadcast, leases};
-use remote::{Daemon, DaemonConfig, Limits, Listener, Location, NAMESERVER_NAME, ServerType};
+use remote::{Daemon, DaemonConfig, Limits, Location, NAMESERVER_NAME, ServerType};
 use serde::{Deserialize, Serialize};
 use supervisor::Lifeline;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
+use crate::host::address::{
+    self, ADDRESS_INTERVAL, address_of, public_address_for, unreachable_warning, uri_for_people,
+};
 use crate::host::{ChildReport, local_address};
 use crate::os;
 
@@ -55,9 +60,8 @@ pub(crate) async fn run(
         Storage::Sql(None) => Some(database),
         Storage::Sql(Some(file)) => Some(file.clone()),
     };
-    let host = config.host.resolve();
     let listener =
-        Listener::bind_tcp(&host, config.port).await.map_err(|error| error.to_string())?;
+        address::bind(&config.host, config.port).await.map_err(|error| error.to_string())?;
     let (store, set_aside) = open(&config.name, file.as_deref())?;
     let store = Arc::new(store);
     let allowed = os::Connections::allowed(1);
@@ -73,8 +77,8 @@ pub(crate) async fn run(
         limits: Limits { message: REQUEST, inflated: REQUEST, ..Limits::default() },
         ..DaemonConfig::default()
     });
-    let uri = daemon.uri_for(NAMESERVER_NAME, &listener).to_string();
-    register_itself(&store, &uri).await?;
+    let uri = daemon.uri_for(NAMESERVER_NAME, &listener);
+    register_itself(&store, &uri.to_string()).await?;
     let object = NameServerObject::new(Arc::clone(&store));
     daemon.register(NAMESERVER_NAME, Arc::new(object)).map_err(|error| error.to_string())?;
 
@@ -88,24 +92,51 @@ pub(crate) async fn run(
     let address = local_address(&listener);
     let standing: Vec<String> = set_aside.into_iter().chain(undiscovered).collect();
     let report = move |trouble: Option<String>| {
-        let warnings: Vec<String> = standing.iter().cloned().chain(trouble).collect();
+        let public = public_address_for(&uri);
+        let troubles = trouble.into_iter().chain(unreachable_warning(&uri, public));
+        let warnings: Vec<String> = standing.iter().cloned().chain(troubles).collect();
         let warning = (!warnings.is_empty()).then(|| warnings.join("; "));
-        let (uri, address) = (Some(uri.clone()), Some(address.clone()));
-        ChildReport { uri, address, warning, ..ChildReport::default() }.to_json()
+        let (uri, address) = (Some(uri_for_people(&uri, public)), Some(address.clone()));
+        ChildReport { uri, address, warning, ..ChildReport::default() }
     };
-    lifeline.ready(report(None));
-    let _reporter = store.trouble().map(|mut trouble| {
-        let lifeline = lifeline.clone();
-        AbortOnDropHandle::new(tokio::spawn(async move {
-            while trouble.changed().await.is_ok() {
-                let trouble = trouble.borrow_and_update().clone();
-                lifeline.status(report(trouble));
-            }
-        }))
-    });
+    let first = report(None);
+    lifeline.ready(first.to_json());
+    let follows_addresses = daemon.uri_for(NAMESERVER_NAME, &listener).is_everywhere();
+    let following = follow(lifeline.clone(), store.trouble(), follows_addresses, report, first);
+    let _reporter = AbortOnDropHandle::new(tokio::spawn(following));
     daemon.serve(listener, lifeline.stopping()).await;
     store.close().await;
     Ok(())
+}
+
+/// Reports every change: troubles of the store, and addresses of this host where they count.
+async fn follow(
+    lifeline: Lifeline,
+    mut trouble: Option<watch::Receiver<Option<String>>>,
+    follows_addresses: bool,
+    report: impl Fn(Option<String>) -> ChildReport,
+    mut last: ChildReport,
+) {
+    let mut look = tokio::time::interval(ADDRESS_INTERVAL);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let changed = async {
+            match &mut trouble {
+                Some(trouble) => trouble.changed().await.is_ok(),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            goes_on = changed => if !goes_on { return },
+            _ = look.tick(), if follows_addresses => {}
+        }
+        let known = trouble.as_mut().and_then(|trouble| trouble.borrow_and_update().clone());
+        let next = report(known);
+        if next != last {
+            lifeline.status(next.to_json());
+            last = next;
+        }
+    }
 }
 
 fn open(name: &str, file: Option<&Path>) -> Result<(Store, Option<String>), String> {
@@ -145,7 +176,9 @@ fn answer_searches(
         info!("not answering searches of the network: IPv6 has no broadcast");
         return (None, None);
     }
-    let bound = config.broadcast_host.as_ref().map(|host| host.resolve());
+    // Broadcasts come to no single address, so `public` is all of them.
+    let bound = config.broadcast_host.as_ref().filter(|host| **host != Host::Public);
+    let bound = bound.map(address_of);
     let port = config.broadcast_port;
     match broadcast::bind(bound.as_deref(), port) {
         Ok(socket) => {

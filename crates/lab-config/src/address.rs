@@ -1,9 +1,9 @@
-//! Hosts as a configuration names them, and the addresses that they resolve to on this host.
+//! Hosts as a configuration names them.
 //!
-//! Owns `public`: the word stays in the configuration and is resolved when a process is launched.
+//! `public` stays a word here: which addresses it stands for, the process that listens decides.
 //! Must not know listening sockets.
 
-use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum Host {
-    /// This host's address on its network, whatever it is at the time.
+    /// All addresses of this host, IPv4 and IPv6, whatever they are at the time.
     Public,
     /// A name or an address; an IPv6 address without brackets.
     Named(String),
@@ -36,14 +36,6 @@ impl From<Host> for String {
 }
 
 impl Host {
-    /// The name or address to listen on, or to connect to.
-    pub fn resolve(&self) -> String {
-        match self {
-            Host::Public => public_address().to_string(),
-            Host::Named(name) => name.clone(),
-        }
-    }
-
     /// The address, if it is written as one. The name `localhost` counts as one.
     pub fn literal(&self) -> Option<IpAddr> {
         match self {
@@ -81,40 +73,6 @@ pub(crate) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// The address at which other hosts most likely reach this one; what `public` stands for.
-///
-/// It is the address of the interface that leads to the internet (nothing is sent there); on a
-/// network that leads nowhere, what this host's name stands for, or the address of the interface
-/// that leads to private networks; with a warning in the log, 127.0.0.1 when all of that fails.
-pub(crate) fn public_address() -> IpAddr {
-    let routed = |target: [u8; 4]| -> Option<IpAddr> {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-        // Connecting a UDP socket only picks a route.
-        socket.connect((Ipv4Addr::from(target), 80)).ok()?;
-        Some(socket.local_addr().ok()?.ip())
-    };
-    let useful = |address: &IpAddr| !address.is_loopback() && !address.is_unspecified();
-    let private = [[10, 255, 255, 254], [192, 168, 255, 254], [172, 31, 255, 254]];
-    let found = routed([8, 8, 8, 8])
-        .filter(useful)
-        .or_else(|| named_address(useful))
-        .or_else(|| private.into_iter().find_map(|target| routed(target).filter(useful)));
-    found.unwrap_or_else(|| {
-        tracing::warn!(
-            "no address of this host on a network was found: `host: public` is 127.0.0.1 for now, \
-             which other hosts cannot reach; write the address that they should use instead"
-        );
-        Ipv4Addr::LOCALHOST.into()
-    })
-}
-
-fn named_address(useful: impl Fn(&IpAddr) -> bool) -> Option<IpAddr> {
-    let addresses: Vec<IpAddr> =
-        (host_name().as_str(), 0).to_socket_addrs().ok()?.map(|address| address.ip()).collect();
-    let best = addresses.iter().find(|address| address.is_ipv4() && useful(address));
-    best.or_else(|| addresses.iter().find(|address| useful(address))).copied()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,13 +94,6 @@ mod tests {
             assert_eq!((host.is_this_host(), host.is_loopback()), (here, loopback), "{text}");
         }
         assert!(Host::from(host_name()).is_this_host());
-        assert_eq!(Host::from("[::1]".to_owned()).resolve(), "::1");
-    }
-
-    #[test]
-    fn public_is_an_address_of_this_host() {
-        let address = public_address();
-        assert!(UdpSocket::bind((address, 0)).is_ok(), "{address}");
-        assert_eq!(Host::Public.resolve(), address.to_string());
+        assert_eq!(Host::from("[::1]".to_owned()), Host::Named("::1".to_owned()));
     }
 }

@@ -33,6 +33,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+pub use address::Host;
 pub use advice::nearest;
 pub use data::Data;
 pub use hash::stable_hash;

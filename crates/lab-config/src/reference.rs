@@ -42,7 +42,8 @@ a file of PyroLab's loads as it is.
 An unknown key is an error, so that a typing mistake is never silently a default. Relative paths
 are taken from the folder that the file was in when it was taken over, `~/` from the user's own.
 Names may be `auto` or `auto N`: a name of N words is made up, always the same one on one host.
-`host: public` stands for this host's address on its network, whatever it is at the time.
+`host: public` stands for all addresses of this host, whatever they are at the time; as `nathost`,
+for the one on its network.
 
 For completion and checks in an editor, put this into the first line of a file:
 

@@ -7,6 +7,7 @@
 //! nameserver cannot arrange: a server that begins a TLS handshake is alive.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -177,7 +178,7 @@ impl Failure {
 /// The names to check, with their addresses. A name for another name has no address.
 fn names(store: &Store) -> BTreeMap<Key, Location> {
     let listed = list(&store.read(), "").into_iter();
-    let located = listed.filter_map(|(name, entry)| match entry.uri.parse() {
+    let located = listed.filter_map(|(name, entry)| match entry.uri.parse().map(on_this_host) {
         Ok(Uri::Pyro { location, .. }) if !matches!(&*name, NAMESERVER_NAME | DAEMON_NAME) => {
             let Entry { uri, registration, .. } = &*entry;
             Some((Key { name, uri: uri.to_string(), registration: *registration }, location))
@@ -185,6 +186,11 @@ fn names(store: &Store) -> BTreeMap<Key, Location> {
         _ => None,
     });
     located.collect()
+}
+
+/// A daemon that listens at all addresses of this host is asked at one that never changes.
+fn on_this_host(uri: Uri) -> Uri {
+    uri.reached_at(Ipv4Addr::LOCALHOST.into())
 }
 
 async fn ask_all<'a>(locations: impl Iterator<Item = &'a Location>) -> HashMap<Location, Verdict> {

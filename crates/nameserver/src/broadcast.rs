@@ -4,7 +4,7 @@
 //! only, as in Pyro5: IPv6 has no broadcast.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 use remote::{Location, NAMESERVER_NAME, Uri};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -55,8 +55,7 @@ pub async fn serve(socket: UdpSocket, location: Location) {
         if question.get(..length) != Some(QUESTION) {
             continue;
         }
-        let location = seen_by(peer.ip(), &location);
-        let uri = Uri::Pyro { object: NAMESERVER_NAME.to_owned(), location }.to_string();
+        let uri = uri_for(peer, &location).to_string();
         debug!(%peer, uri, "told where the nameserver is");
         if let Err(error) = socket.send_to(uri.as_bytes(), peer).await {
             info!(%peer, %error, "cannot tell where the nameserver is");
@@ -64,19 +63,21 @@ pub async fn serve(socket: UdpSocket, location: Location) {
     }
 }
 
-/// The location for a client at `peer`, which could not connect to "all addresses".
-fn seen_by(peer: IpAddr, location: &Location) -> Location {
-    match location {
-        Location::Tcp { host, port } if host == "0.0.0.0" => {
-            let local = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
-                // Chooses the route and sends nothing.
-                socket.connect((peer, *port))?;
-                socket.local_addr()
-            });
-            let host = local.map_or_else(|_| host.clone(), |address| address.ip().to_string());
-            Location::Tcp { host, port: *port }
-        }
-        other => other.clone(),
+/// The URI for a client at `peer`. A nameserver that listens at all addresses of this host gives
+/// the one that the way to the client begins at.
+fn uri_for(peer: SocketAddr, location: &Location) -> Uri {
+    let uri = Uri::Pyro { object: NAMESERVER_NAME.to_owned(), location: location.clone() };
+    if !uri.is_everywhere() {
+        return uri;
+    }
+    let local = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
+        // Chooses the route and sends nothing.
+        socket.connect(peer)?;
+        socket.local_addr()
+    });
+    match local {
+        Ok(local) => uri.reached_at(local.ip()),
+        Err(_) => uri,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Checks the arguments of a call and says what kind of work it is. Does none of the work.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use remote::{Dict, Exception, MethodCall, Operation, Signature, Uri, Value};
@@ -49,6 +50,8 @@ const SMALL_VALUE: usize = 128 * 1024;
 /// Bytes that take as long as a text of a value beside its letters.
 const TIME_OF_TEXT: usize = 64;
 
+/// Bytes of an IPv6 address with its brackets.
+const LONGEST_ADDRESS: usize = 41;
 /// Bytes around a name in an answer: quotes, brackets, commas.
 const AROUND_NAME: usize = 16;
 /// Bytes around a tag.
@@ -91,11 +94,11 @@ impl Found {
             Found::Value(_) => Ok(()),
             Found::Entry { entry, with_metadata } => {
                 let (texts, tags) = described_size(entry, *with_metadata);
-                budget.take(1, texts, limits::written(&entry.uri) + tags)
+                budget.take(1, texts, uri_size(entry) + tags)
             }
             Found::Names { names, with_metadata } => names.iter().try_for_each(|(name, entry)| {
                 let (texts, tags) = described_size(entry, *with_metadata);
-                let written = limits::written(name) + limits::written(&entry.uri);
+                let written = limits::written(name) + uri_size(entry);
                 budget.take(1, 1 + texts, AROUND_NAME + written + tags)
             }),
         }
@@ -120,25 +123,44 @@ impl Found {
         }
     }
 
-    /// The value that the caller gets.
-    pub(crate) fn into_value(self) -> Result<Value, Exception> {
+    /// The value that the caller gets. It has reached this host at the address `reached_at`, which
+    /// is what it is told of daemons that listen at all addresses of this host.
+    pub(crate) fn into_value(self, reached_at: Option<IpAddr>) -> Result<Value, Exception> {
         match self {
             Found::Value(value) => Ok(value),
             Found::Entry { entry, with_metadata } => {
                 let uri = entry.uri.parse::<Uri>();
                 let uri = uri.map_err(|error| Exception::pyro_error(error.to_string()))?;
+                let uri = match reached_at {
+                    Some(host) => uri.reached_at(host),
+                    None => uri,
+                };
                 Ok(described(uri.to_value(), &entry, with_metadata))
             }
             Found::Names { names, with_metadata } => {
                 let mut dict = Dict::with_capacity(names.len());
                 dict.extend(names.iter().map(|(name, entry)| {
-                    let uri = Value::from(&*entry.uri);
+                    let uri = match reached_at {
+                        Some(host) if entry.is_everywhere => at_host(&entry.uri, host).into(),
+                        _ => Value::from(&*entry.uri),
+                    };
                     (Value::from(&**name), described(uri, entry, with_metadata))
                 }));
                 Ok(Value::Dict(dict))
             }
         }
     }
+}
+
+/// Bytes of a URI in an answer.
+fn uri_size(entry: &Entry) -> usize {
+    let longer = if entry.is_everywhere { LONGEST_ADDRESS } else { 0 };
+    limits::written(&entry.uri) + longer
+}
+
+/// A URI that is everywhere, at one address of this host.
+fn at_host(uri: &str, host: IpAddr) -> String {
+    uri.parse::<Uri>().map_or_else(|_| uri.to_owned(), |uri| uri.reached_at(host).to_string())
 }
 
 /// The texts of an entry in an answer, and the room for its tags.

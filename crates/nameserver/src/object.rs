@@ -1,5 +1,6 @@
 //! The object `Pyro.NameServer`: answers calls, alone and in batches.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use remote::{
@@ -28,12 +29,14 @@ const MAX_LOOKED_AT: usize = 1000;
 pub struct NameServerObject {
     store: Arc<Store>,
     searches: Searches,
+    /// Of the clone that answers a call: the address at which its client has reached this host.
+    reached_at: Option<IpAddr>,
 }
 
 impl NameServerObject {
     /// The object over the names of `store`.
     pub fn new(store: Arc<Store>) -> Self {
-        NameServerObject { searches: Searches::new(Arc::clone(&store)), store }
+        NameServerObject { searches: Searches::new(Arc::clone(&store)), store, reached_at: None }
     }
 
     /// Answers one call.
@@ -155,7 +158,9 @@ impl NameServerObject {
         *budget = left;
         let is_small = budget.memory() - before <= SMALL_ANSWER;
         budget.reserve().await?;
-        let build = || all.into_iter().map(Found::into_value).collect::<Result<Vec<_>, _>>();
+        let reached_at = self.reached_at;
+        let value = move |found: Found| found.into_value(reached_at);
+        let build = move || all.into_iter().map(value).collect::<Result<Vec<_>, _>>();
         results.extend(if is_small { build()? } else { self.searches.run(build).await? });
         failure.map_or(Ok(()), Err)
     }
@@ -168,12 +173,13 @@ impl NameServerObject {
         with_metadata: bool,
         budget: &mut Budget,
     ) -> Result<Value, Exception> {
+        let reached_at = self.reached_at;
         loop {
             let before = budget.clone();
             let build = move |names, left: &mut Budget| {
                 let found = Found::Names { names, with_metadata };
                 found.charge(left)?;
-                left.try_reserve().then(|| found.into_value()).transpose()
+                left.try_reserve().then(|| found.into_value(reached_at)).transpose()
             };
             if let Some(value) = self.searches.find(sought.clone(), budget, build).await? {
                 return Ok(value);
@@ -188,14 +194,15 @@ impl NameServerObject {
         if found.is_small() {
             found.charge(budget)?;
             budget.reserve().await?;
-            return found.into_value();
+            return found.into_value(self.reached_at);
         }
         let mut left = std::mem::take(budget);
         let charge = move || found.charge(&mut left).map(|()| (found, left));
         let (found, left) = self.searches.run(charge).await?;
         *budget = left;
         budget.reserve().await?;
-        self.searches.run(|| found.into_value()).await
+        let reached_at = self.reached_at;
+        self.searches.run(move || found.into_value(reached_at)).await
     }
 }
 
@@ -214,11 +221,12 @@ impl Object for NameServerObject {
         ]))
     }
 
-    fn call(&self, _session: &Arc<Session>, request: Request) -> Answer {
+    fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
+        let reached_at = session.shareable_address();
         let Request { operation, context } = request;
         let work = match operation {
             Operation::Call(call) if call.method == leases::METHOD => {
-                return leases::renew(&self.store, call, context);
+                return leases::renew(&self.store, call, context, reached_at);
             }
             Operation::Call(call) => match NameCall::parse(call) {
                 Ok(call) => match self.find_at_once(&call) {
@@ -230,7 +238,7 @@ impl Object for NameServerObject {
             Operation::Batch(calls) => Work::Batch(calls),
             other => return Answer::exception(other.unexposed()),
         };
-        let object = self.clone();
+        let object = NameServerObject { reached_at, ..self.clone() };
         Answer::Pending(Box::pin(async move {
             let mut budget = Budget::of(&context);
             let memory = budget.answer_memory();

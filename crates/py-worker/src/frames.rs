@@ -2,6 +2,8 @@
 //!
 //! [`protocol`](crate::protocol) describes them. Knows nothing of sockets.
 
+use std::net::SocketAddr;
+
 use remote::{Context, MethodCall, Operation, Peer, Serialized, Serializer, Session};
 use wire::exception::Exception;
 use wire::message::{Annotations, Flags};
@@ -174,18 +176,23 @@ pub(crate) fn finish_stream(stream: i64) -> Value {
 
 /// The frame that makes a channel part of a session.
 pub(crate) fn bind(session: &Session) -> Value {
-    let address = match session.peer {
-        Peer::Tcp(address) => {
-            let mut parts = vec![address.ip().to_string().into(), address.port().into()];
-            if let std::net::SocketAddr::V6(address) = address {
-                parts.extend([address.flowinfo().into(), address.scope_id().into()]);
-            }
-            Value::Tuple(parts)
-        }
-        Peer::Unix => Value::from(""),
+    let peer = match session.peer {
+        Peer::Tcp(address) => Some(address),
+        Peer::Unix => None,
     };
     let id = i64::try_from(session.id).unwrap_or(i64::MAX);
-    Value::Tuple(vec![BIND.into(), id.into(), address, session.object.as_str().into()])
+    let (peer, own) = (socket_name(peer), socket_name(session.reached_at));
+    Value::Tuple(vec![BIND.into(), id.into(), peer, own, session.object.as_str().into()])
+}
+
+/// An address as Python's sockets name it; "" for a Unix socket.
+fn socket_name(address: Option<SocketAddr>) -> Value {
+    let Some(address) = address else { return Value::from("") };
+    let mut parts = vec![address.ip().to_string().into(), address.port().into()];
+    if let SocketAddr::V6(address) = address {
+        parts.extend([address.flowinfo().into(), address.scope_id().into()]);
+    }
+    Value::Tuple(parts)
 }
 
 /// The frame that takes a channel out of its session.

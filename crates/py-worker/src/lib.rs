@@ -49,6 +49,6 @@ mod worker_handle;
 
 pub use frames::LONGEST;
 pub use pool::WorkerSet;
-pub use registry::{DaemonObjects, Registry};
+pub use registry::{DaemonLocation, DaemonObjects, Registry};
 pub use service::ServiceStatus;
 pub use spec::{Expose, InstanceMode, Placement, PythonEnv, ServiceSpec, WorkerSpec, group};

@@ -22,7 +22,7 @@
 //! BATCH   3  (name, member, args, kwargs, *context)            VALUE or RAISED
 //! NEXT    4  (stream, serializer, flags, seq, correlation, annotations)  VALUE, STREAM, END, ...
 //! CLOSE   5  (stream)                                          none
-//! BIND    6  (number, address, object_id)                      none; begins a session
+//! BIND    6  (number, address, own_address, object_id)         none; begins a session
 //! UNBIND  7  ()                                                none; ends it
 //! REST    8  (name, member, makes_instance)                    VALUE or RAISED; safe state
 //! UNPIN   9  (pin)                                             none; the batch has ended

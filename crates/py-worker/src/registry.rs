@@ -3,9 +3,10 @@
 //! Owns what a worker may ask of its daemon, and the objects of one run. Knows nothing of sockets.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use remote::{Daemon, Listener, Location, Object, Uri, Value};
+use remote::{Daemon, Listener, Location, Object, Uri, Value, public_address};
 
 use crate::control;
 use crate::run::Run;
@@ -16,7 +17,7 @@ use crate::worker_handle::WorkerHandle;
 /// The daemon, as workers need it.
 pub trait Registry: Send + Sync + 'static {
     /// Where the daemon listens, and its address beyond a router if it has one.
-    fn location(&self) -> (String, Option<String>);
+    fn location(&self) -> DaemonLocation;
 
     /// Serves `object` under `id`, as a part of the object `with`.
     ///
@@ -32,35 +33,54 @@ pub trait Registry: Send + Sync + 'static {
     fn unregister(&self, id: &str);
 }
 
-/// The registry of a daemon at one address.
+/// Where the objects of a daemon are, as URIs have it after their `@`.
+#[derive(Clone, Debug)]
+pub struct DaemonLocation {
+    /// Where the daemon listens; of all addresses of this host, the one for others.
+    pub location: String,
+    /// Its address beyond a router, if it has one.
+    pub nat_location: Option<String>,
+    /// The port, where the daemon listens at all addresses: a client is told the one that it has
+    /// reached.
+    pub port_everywhere: Option<u16>,
+}
+
+/// The registry of a daemon at one address, or at all addresses of this host.
 pub struct DaemonObjects {
     daemon: Daemon,
-    location: String,
+    location: Location,
     nat_location: Option<String>,
 }
 
 impl DaemonObjects {
     /// The objects of `daemon`, which serves at `listener`.
     pub fn new(daemon: &Daemon, listener: &Listener) -> Arc<Self> {
-        let location = in_a_uri(listener.location());
+        let location = listener.location().clone();
         let public = match daemon.uri_for("", listener) {
-            Uri::Pyro { location, .. } => in_a_uri(&location),
+            Uri::Pyro { location, .. } => location,
             Uri::PyroName { .. } | Uri::PyroMeta { .. } => location.clone(),
         };
-        let nat_location = (public != location).then_some(public);
+        let nat_location = (public != location).then(|| in_a_uri(public));
         Arc::new(DaemonObjects { daemon: daemon.clone(), location, nat_location })
     }
 }
 
 /// A location as URIs have it after their `@`.
-fn in_a_uri(location: &Location) -> String {
-    let uri = Uri::Pyro { object: String::new(), location: location.clone() }.to_string();
+fn in_a_uri(location: Location) -> String {
+    let uri = Uri::Pyro { object: String::new(), location };
+    let host = if uri.is_everywhere() { public_address() } else { None };
+    let uri = uri.reached_at(host.unwrap_or(Ipv4Addr::LOCALHOST.into())).to_string();
     uri.split_once('@').map(|(_, place)| place.to_owned()).unwrap_or_default()
 }
 
 impl Registry for DaemonObjects {
-    fn location(&self) -> (String, Option<String>) {
-        (self.location.clone(), self.nat_location.clone())
+    fn location(&self) -> DaemonLocation {
+        let port_everywhere = match &self.location {
+            Location::Tcp { port, .. } if self.location.is_everywhere() => Some(*port),
+            _ => None,
+        };
+        let (location, nat_location) = (in_a_uri(self.location.clone()), self.nat_location.clone());
+        DaemonLocation { location, nat_location, port_everywhere }
     }
 
     fn register(
@@ -113,8 +133,9 @@ impl Registered {
     ) -> Result<Value, String> {
         match (what, arguments) {
             ("location", []) => {
-                let (location, nat_location) = self.registry.location();
-                Ok(Value::List(vec![location.into(), nat_location.into()]))
+                let DaemonLocation { location, nat_location, port_everywhere } =
+                    self.registry.location();
+                Ok(Value::List(vec![location.into(), nat_location.into(), port_everywhere.into()]))
             }
             ("register", [Value::Str(id), members, with]) => {
                 let members = control::members(members).ok_or("no list of members")?;

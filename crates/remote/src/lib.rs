@@ -229,6 +229,7 @@
 //! # Ok::<(), remote::RegisterError>(())
 //! ```
 
+mod addresses;
 mod admission;
 mod arguments;
 mod batch;
@@ -248,6 +249,7 @@ mod serialized;
 mod session;
 mod tls;
 
+pub use addresses::{network_stack, public_address};
 pub use admission::limits::{Limit, limits};
 pub use arguments::Signature;
 pub use batch::{batch, batch_now};

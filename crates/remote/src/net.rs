@@ -1,7 +1,7 @@
 //! Sockets: listeners, connections, and the options that are set on them.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 use tokio_rustls::server::TlsStream;
+use tracing::debug;
 use wire::uri::Location;
 
 /// Connections that the kernel queues until they are accepted.
@@ -39,6 +40,8 @@ const CLOSE_POLL_INTERVAL: Duration = Duration::from_millis(250);
 pub struct Listener {
     pub(crate) socket: ListenerSocket,
     location: Location,
+    /// The address that a TCP socket is bound to.
+    bound: Option<SocketAddr>,
 }
 
 #[derive(Debug)]
@@ -83,6 +86,32 @@ impl Listener {
         Ok(Listener {
             socket: ListenerSocket::Tcp(socket),
             location: Location::Tcp { host: shown, port: bound.port() },
+            bound: Some(bound),
+        })
+    }
+
+    /// Listens on TCP at all addresses of this host, IPv4 and IPv6, those that come later included.
+    /// Port 0 means a free one. The URIs are [`everywhere`](wire::uri::Uri::is_everywhere).
+    ///
+    /// # Errors
+    /// The port is taken at one of the addresses, or not permitted.
+    pub async fn bind_everywhere(port: u16) -> Result<Self, BindError> {
+        let fail = |source: io::Error| BindError::new(format!("port {port}"), source);
+        let all = listen_on((Ipv6Addr::UNSPECIFIED, port).into());
+        let socket = match all {
+            Err(error) if !is_about_port(&error) => {
+                debug!(%error, "no IPv6 on this host; listening on IPv4 only");
+                listen_on((Ipv4Addr::UNSPECIFIED, port).into())
+            }
+            other => other,
+        };
+        let socket = socket.map_err(fail)?;
+        let bound = socket.local_addr().map_err(fail)?;
+        let host = Ipv4Addr::UNSPECIFIED.to_string();
+        Ok(Listener {
+            socket: ListenerSocket::Tcp(socket),
+            location: Location::Tcp { host, port: bound.port() },
+            bound: Some(bound),
         })
     }
 
@@ -107,6 +136,7 @@ impl Listener {
         Ok(Listener {
             socket: ListenerSocket::Unix { listener, path: path.to_path_buf() },
             location: Location::Unix { path: path.display().to_string() },
+            bound: None,
         })
     }
 
@@ -114,6 +144,28 @@ impl Listener {
     pub fn location(&self) -> &Location {
         &self.location
     }
+
+    /// The address of this host at which the client of an accepted connection has reached it.
+    pub(crate) fn reached_at(&self, accepted: &TcpStream) -> Option<SocketAddr> {
+        match self.bound {
+            // Only here it takes a system call.
+            Some(bound) if bound.ip().is_unspecified() => accepted.local_addr().ok().map(canonical),
+            bound => bound,
+        }
+    }
+}
+
+/// The address as IPv4 where it is one that an IPv6 socket shows (`::ffff:192.0.2.7`).
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip if ip == address.ip() => address,
+        ip => SocketAddr::new(ip, address.port()),
+    }
+}
+
+/// Whether the port is the reason why an address cannot be listened on.
+fn is_about_port(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
 }
 
 #[cfg(unix)]
@@ -217,6 +269,9 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted daemon binds its port again although old connections linger.
     socket.set_reuse_address(true)?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        socket.set_only_v6(false)?;
+    }
     socket.set_nonblocking(true)?;
     #[cfg(target_os = "linux")]
     {

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use wire::value::Value;
 
+use crate::addresses::public_address;
+
 /// One client proxy's connection to a daemon.
 #[derive(Debug)]
 pub struct Session {
@@ -15,6 +17,8 @@ pub struct Session {
     pub id: u64,
     /// The client's address.
     pub peer: Peer,
+    /// The address of this host at which the client has reached it; `None` on a Unix socket.
+    pub reached_at: Option<SocketAddr>,
     /// The id of the object that the handshake named.
     pub object: String,
     /// The data that the client's handshake carried (`_pyroHandshake`).
@@ -25,7 +29,26 @@ pub struct Session {
 impl Session {
     /// A session that has just begun.
     pub fn new(id: u64, peer: Peer, object: String, handshake: Value) -> Self {
-        Session { id, peer, object, handshake, ended: AtomicBool::new(false) }
+        let ended = AtomicBool::new(false);
+        Session { id, peer, reached_at: None, object, handshake, ended }
+    }
+
+    /// The same, reached by its client at this address of this host.
+    #[must_use]
+    pub fn reached_at(self, address: Option<SocketAddr>) -> Self {
+        Session { reached_at: address, ..self }
+    }
+
+    /// The address of this host that its client can use, and can hand on to others in its network.
+    /// A link-local address of IPv6 is none: each client has its own name for the link.
+    pub fn shareable_address(&self) -> Option<IpAddr> {
+        let address = self.reached_at?.ip();
+        match address {
+            IpAddr::V6(ipv6) if ipv6.is_unicast_link_local() => {
+                Some(public_address().unwrap_or(address))
+            }
+            _ => Some(address),
+        }
     }
 
     /// Whether the session has ended. A oneway call may begin later still: an object that makes an

@@ -9,6 +9,7 @@
 //! ```
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use crate::value::{Dict, Value};
@@ -117,6 +118,17 @@ pub enum UriProblem {
     LineBreak,
 }
 
+/// The host of a [`Location`] that stands for all addresses of a host, of IPv4 and of IPv6.
+const EVERYWHERE: &str = "0.0.0.0";
+
+impl Location {
+    /// Whether it stands for all addresses of a host. A daemon can listen there, and no client on
+    /// another host can connect to it.
+    pub fn is_everywhere(&self) -> bool {
+        matches!(self, Location::Tcp { host, .. } if host == EVERYWHERE || host == "::")
+    }
+}
+
 impl Uri {
     /// The URI of an object at a TCP address.
     pub fn tcp(object: impl Into<String>, host: impl Into<String>, port: u16) -> Uri {
@@ -129,6 +141,35 @@ impl Uri {
             Uri::Pyro { location, .. } => Some(location),
             Uri::PyroName { location, .. } | Uri::PyroMeta { location, .. } => location.as_ref(),
         }
+    }
+
+    /// Whether the location stands for all addresses of a host.
+    pub fn is_everywhere(&self) -> bool {
+        self.location().is_some_and(Location::is_everywhere)
+    }
+
+    /// The same object at all addresses of its host.
+    #[must_use]
+    pub fn everywhere(self) -> Uri {
+        self.with_host(EVERYWHERE)
+    }
+
+    /// The same with the address `host` in place of all addresses of a host; a URI with another
+    /// location stays as it is.
+    #[must_use]
+    pub fn reached_at(self, host: IpAddr) -> Uri {
+        if self.is_everywhere() { self.with_host(&host.to_string()) } else { self }
+    }
+
+    fn with_host(mut self, new: &str) -> Uri {
+        let location = match &mut self {
+            Uri::Pyro { location, .. } => Some(location),
+            Uri::PyroName { location, .. } | Uri::PyroMeta { location, .. } => location.as_mut(),
+        };
+        if let Some(Location::Tcp { host, .. }) = location {
+            new.clone_into(host);
+        }
+        self
     }
 
     /// The class dict in which a URI travels.

@@ -62,6 +62,7 @@ class Streams:
             error = pyro.error_class("PyroError")("item stream terminated")
             return RAISED, exceptions.exception(error, serializer)
         stdio.current.service = service
+        stdio.current.own_address = session.own_address
         try:
             context = pyro.fill_context(
                 session.connection, session.address, serializer, *asked
@@ -253,10 +254,10 @@ class Channel:
             _, stream = request
             host.streams.close(stream)
         elif kind == BIND:
-            _, number, address, object_id = request
+            _, number, address, own_address, object_id = request
             self._unbind()
             self._number = number
-            self._session = host.sessions.bind(number, address, object_id)
+            self._session = host.sessions.bind(number, address, own_address, object_id)
         elif kind == UNBIND:
             self._unbind()
         elif kind == REST:
@@ -309,6 +310,7 @@ class Channel:
     ):
         host, session, current = self._host, self._session, stdio.current
         current.service = name
+        current.own_address = session.own_address
         is_callback = False
         try:
             context = pyro.fill_context(

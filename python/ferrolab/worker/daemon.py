@@ -201,9 +201,18 @@ class HostedDaemon:
         return next((service.name for service in services if service.is_served_by(obj)), None)
 
     def _location(self):
-        if self._known_location is None:
-            self._known_location = self._ask("location")
-        return self._known_location
+        """The daemon's address and the one beyond a router. A daemon that listens at all addresses
+        of its host has the one that the caller has reached; for others it is asked for anew, since
+        addresses come and go."""
+        known = self._known_location
+        if known is None:
+            known = self._ask("location")
+            self._known_location = known
+        location, nat_location, port = known
+        if port is not None:
+            host = _shareable(stdio.current.own_address)
+            location = "{}:{}".format(host, port) if host else self._ask("location")[0]
+        return location, nat_location
 
     def _forget(self, objectId):
         with self._lock:
@@ -294,6 +303,17 @@ class HostedDaemon:
     def is_of_service_class(self, obj):
         """Whether an object could be taken for what one of the configured services serves."""
         return isinstance(obj, self._service_classes)
+
+
+def _shareable(address):
+    """The host of a socket's address as URIs have it; None if clients cannot share it: each has its
+    own name for the link of a link-local IPv6 address."""
+    if not address:
+        return None
+    host = address[0]
+    if ":" not in host:
+        return host
+    return None if host.lower().startswith("fe80:") else "[{}]".format(host)
 
 
 class _WeakService(Service):

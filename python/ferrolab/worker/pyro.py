@@ -49,11 +49,11 @@ class Connection:
     The socket itself is the daemon's; this has what drivers use of it.
     """
 
-    def __init__(self, address, object_id=None):
+    def __init__(self, address, own_address="", object_id=None):
         self.objectId = object_id
         self.pyroInstances = {}
         self.tracked_resources = weakref.WeakSet()
-        self.sock = _Socket(address)
+        self.sock = _Socket(address, own_address)
 
     def close_resources(self):
         """Closes what the driver tracked for this connection."""
@@ -66,11 +66,15 @@ class Connection:
 
 
 class _Socket:
-    def __init__(self, address):
+    def __init__(self, address, own_address):
         self._address = address
+        self._own_address = own_address
 
     def getpeername(self):
         return self._address
+
+    def getsockname(self):
+        return self._own_address
 
 
 def fill_context(connection, address, serializer, flags, seq, correlation, annotations):

@@ -262,9 +262,11 @@ def _mark(target, name, value):
 class Session:
     """One client connection of the daemon, with the instances that are its own."""
 
-    def __init__(self, address, object_id):
+    def __init__(self, address, own_address, object_id):
         self.address = address
-        self.connection = pyro.Connection(address, object_id)
+        # Of the daemon, as the client has reached it.
+        self.own_address = own_address
+        self.connection = pyro.Connection(address, own_address, object_id)
         self.channels = 0
         self._instances = {}
         # Instances for one call each, for as long as a batch that is carried out entry by entry.
@@ -342,12 +344,12 @@ class Sessions:
         # Those whose release is under way, and may hang.
         self._leaving = set()
 
-    def bind(self, number, address, object_id):
+    def bind(self, number, address, own_address, object_id):
         """The session of that number, which one more channel now belongs to."""
         with self._lock:
             session = self._by_id.get(number)
             if session is None:
-                session = self._by_id[number] = Session(address, object_id)
+                session = self._by_id[number] = Session(address, own_address, object_id)
             session.channels += 1
             return session
 

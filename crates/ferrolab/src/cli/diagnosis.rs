@@ -33,8 +33,8 @@ const CAUSES: &[(&[&str], &str)] = &[
     ),
     (
         &["no such address", "AddrNotAvailable"],
-        "`host` must be an address of this machine: `ip address` lists them; `public` takes the \
-         one that leads to the network",
+        "`host` must be an address of this machine: `ip address` lists them; `public` is all of \
+         them",
     ),
     (
         &["No module named", "ModuleNotFoundError"],

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::output::print_json;
 use super::table::for_terminal;
 use super::{Outcome, paths, runtime, table};
+use crate::host::address::address_of;
 use crate::paths::Paths;
 use crate::supervise::active_config;
 
@@ -180,7 +181,7 @@ fn configured(paths: &Paths) -> Result<Vec<(String, Location)>, Report> {
     }
     let (configuration, _) = active_config::load(paths).map_err(|error| Report::new(*error))?;
     let target = |Nameserver { name, host, port, .. }: Nameserver| {
-        (name, Location::Tcp { host: host.resolve(), port })
+        (name, Location::Tcp { host: address_of(&host), port })
     };
     Ok(configuration.nameservers.into_iter().map(target).collect())
 }

@@ -1,12 +1,17 @@
-//! Listening address of a daemon, the same one after a restart.
+//! Addresses of a daemon or a nameserver: where it listens, and what others are told.
+//!
+//! `host: public` listens at all addresses of this host. Each client is told the one that it has
+//! reached; people and nameservers elsewhere are told one that they can use.
 //!
 //! With `port: 0` a daemon takes its last port, if that is free, so that the addresses that clients
 //! hold stay valid. The port is in a state file.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::time::Duration;
 
-use lab_config::Daemon;
-use remote::Listener;
+use lab_config::{Daemon, Host};
+use remote::{BindError, Listener, Uri, public_address};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
@@ -15,8 +20,71 @@ use crate::files;
 /// The last address, as it is in the state file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Memory {
+    /// For `public`, an address of that time: 0.1.0 compares it.
     host: String,
     port: u16,
+}
+
+/// Between two looks at the addresses of this host, which come and go.
+pub(crate) const ADDRESS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The address that stands for a host just now; for `public` where there is none, 127.0.0.1.
+pub(crate) fn address_of(host: &Host) -> String {
+    match host {
+        Host::Public => public_or_loopback().to_string(),
+        Host::Named(name) => name.clone(),
+    }
+}
+
+/// The address at which processes of this host reach a server of it, whichever networks there are.
+pub(crate) fn address_from_here(host: &Host) -> String {
+    match host {
+        Host::Public => Ipv4Addr::LOCALHOST.to_string(),
+        Host::Named(name) => name.clone(),
+    }
+}
+
+/// The URI for people: with the address at which others most likely reach this host now.
+pub(crate) fn uri_for_people(uri: &Uri, public: Option<IpAddr>) -> String {
+    uri.clone().reached_at(public.unwrap_or(Ipv4Addr::LOCALHOST.into())).to_string()
+}
+
+/// The address for a nameserver that is reached from `local_ip`, or is told nothing of it.
+pub(super) fn address_for_nameserver(local_ip: Option<IpAddr>) -> IpAddr {
+    let is_shareable = |ip: &IpAddr| match ip {
+        IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
+        IpAddr::V4(ip) => !ip.is_loopback(),
+    };
+    local_ip.filter(is_shareable).unwrap_or_else(public_or_loopback)
+}
+
+/// What people have to know where a server is meant for others, and has no address for them.
+pub(crate) fn unreachable_warning(uri: &Uri, public: Option<IpAddr>) -> Option<String> {
+    (uri.is_everywhere() && public.is_none()).then(|| {
+        "nobody but this host can reach it: this host has no address on a network; it is reachable \
+         as soon as there is one"
+            .to_owned()
+    })
+}
+
+/// The public address, if the URI of a server says that it counts.
+pub(crate) fn public_address_for(uri: &Uri) -> Option<IpAddr> {
+    if uri.is_everywhere() { public_address() } else { None }
+}
+
+fn public_or_loopback() -> IpAddr {
+    public_address().unwrap_or(Ipv4Addr::LOCALHOST.into())
+}
+
+/// Listens at a port of a host.
+///
+/// # Errors
+/// The address is taken, or not ours.
+pub(crate) async fn bind(host: &Host, port: u16) -> Result<Listener, BindError> {
+    match host {
+        Host::Public => Listener::bind_everywhere(port).await,
+        Host::Named(name) => Listener::bind_tcp(name, port).await,
+    }
 }
 
 /// Listens where the configuration says.
@@ -27,12 +95,11 @@ pub(super) async fn listen(daemon: &Daemon, state_file: &Path) -> Result<Listene
     if let Some(path) = &daemon.unixsocket {
         return Listener::bind_unix(path).map_err(|error| error.to_string());
     }
-    let host = daemon.host.resolve();
-    let bind = |port| Listener::bind_tcp(&host, port);
+    let bind = |port| bind(&daemon.host, port);
     if daemon.port != 0 {
         return bind(daemon.port).await.map_err(|error| error.to_string());
     }
-    let last = recall(state_file, &host);
+    let last = recall(state_file, &daemon.host);
     if let Some(port) = last {
         match bind(port).await {
             Ok(listener) => return Ok(listener),
@@ -40,22 +107,23 @@ pub(super) async fn listen(daemon: &Daemon, state_file: &Path) -> Result<Listene
         }
     }
     let listener = bind(0).await.map_err(|error| error.to_string())?;
-    remember(state_file, &host, &listener);
+    remember(state_file, &daemon.host, &listener);
     Ok(listener)
 }
 
-fn recall(state_file: &Path, host: &str) -> Option<u16> {
+fn recall(state_file: &Path, host: &Host) -> Option<u16> {
     let text = std::fs::read_to_string(state_file).ok()?;
     let memory: Memory = serde_json::from_str(&text)
         .map_err(|error| warn!(file = %state_file.display(), %error, "cannot read the last port"))
         .ok()?;
-    (memory.host == host).then_some(memory.port)
+    let is_same = matches!(host, Host::Public) || memory.host == address_of(host);
+    is_same.then_some(memory.port)
 }
 
 /// Without the memory the daemon serves all the same, only elsewhere next time.
-fn remember(state_file: &Path, host: &str, listener: &Listener) {
+fn remember(state_file: &Path, host: &Host, listener: &Listener) {
     let remote::Location::Tcp { port, .. } = listener.location() else { return };
-    let memory = Memory { host: host.to_owned(), port: *port };
+    let memory = Memory { host: address_of(host), port: *port };
     let written =
         serde_json::to_vec(&memory).map_err(|error| error.to_string()).and_then(|bytes| {
             files::replace_private(state_file, &bytes).map_err(|error| error.to_string())

@@ -4,7 +4,7 @@
 //! `remote` crate's; Python drivers live in workers ([`py_worker`]), built-in services in
 //! [`native`].
 
-mod address;
+pub(crate) mod address;
 mod child_report;
 mod daemon_object;
 mod locks;
@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use crate::host::address::address_from_here;
 use crate::host::registered_name::Name;
 use crate::host::report::{LOADING, Reporter};
 use crate::host::settings::settings;
@@ -205,7 +206,7 @@ fn targets(
     nameservers
         .iter()
         .filter_map(|Nameserver { name, host, port, .. }| {
-            let location = Location::Tcp { host: host.resolve(), port: *port };
+            let location = Location::Tcp { host: address_from_here(host), port: *port };
             let target = registrar::Target { name: name.clone(), location };
             Some((name.clone(), (target, names.remove(name)?)))
         })

@@ -3,6 +3,7 @@
 //! Owns what happens where the name is missing, points elsewhere, or is contested. Knows nothing
 //! of how often it is renewed.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use remote::{Error, LeasedName, NameServer, Takeover, Uri};
@@ -24,6 +25,8 @@ pub(crate) struct Name {
 #[derive(Debug)]
 pub(super) struct RegisteredName {
     name: Name,
+    /// Its daemon listens at all addresses of this host; the URI has one of them.
+    is_everywhere: bool,
     phase: NamePhase,
 }
 
@@ -31,6 +34,8 @@ pub(super) struct RegisteredName {
 enum NamePhase {
     /// This process has not registered it yet.
     New,
+    /// This process has registered it with another address of this host.
+    Moved,
     /// It is as it should be.
     Registered,
     /// Somebody else has overwritten it.
@@ -41,11 +46,33 @@ impl RegisteredName {
     pub(super) fn new(mut name: Name) -> Self {
         name.metadata.sort();
         name.metadata.dedup();
-        RegisteredName { name, phase: NamePhase::New }
+        let is_everywhere = name.uri.is_everywhere();
+        RegisteredName { name, is_everywhere, phase: NamePhase::New }
     }
 
     pub(super) fn name(&self) -> &Name {
         &self.name
+    }
+
+    pub(super) fn is_everywhere(&self) -> bool {
+        self.is_everywhere
+    }
+
+    /// Gives the URI this address of this host, if its daemon listens at all of them.
+    pub(super) fn move_to(&mut self, address: IpAddr) {
+        if !self.is_everywhere {
+            return;
+        }
+        let uri = self.name.uri.clone().everywhere().reached_at(address);
+        if uri == self.name.uri {
+            return;
+        }
+        if !matches!(self.phase, NamePhase::New) {
+            info!(name = self.name.name, from = %self.name.uri, to = %uri,
+                "the addresses of this host have changed");
+            self.phase = NamePhase::Moved;
+        }
+        self.name.uri = uri;
     }
 
     /// The name for a nameserver that knows leases. The first time, it is taken from whatever has
@@ -55,7 +82,7 @@ impl RegisteredName {
         let Name { name, uri, metadata } = &self.name;
         let takeover = match (&self.phase, reclaim) {
             (NamePhase::New, _) => Takeover::Claim,
-            (_, true) => Takeover::Reclaim,
+            (NamePhase::Moved, _) | (_, true) => Takeover::Reclaim,
             (_, false) => Takeover::Keep,
         };
         LeasedName { name, uri, tags: metadata, takeover }
@@ -89,7 +116,7 @@ impl RegisteredName {
     /// Notes what a pass has found: where the name pointed, if elsewhere.
     pub(super) fn settle(&mut self, title: &str, theirs: Option<Uri>, reclaim: bool) {
         let Name { name, uri, .. } = &self.name;
-        let is_new = matches!(self.phase, NamePhase::New);
+        let is_new = matches!(self.phase, NamePhase::New | NamePhase::Moved);
         let Some(theirs) = theirs else {
             // A name that its taker has given back is ours again; one that we took back is shown
             // for a while.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::host::address::address_for_nameserver;
 use crate::host::registered_name::{Name, RegisteredName};
 
 /// Time for one answer of a nameserver. With the pauses below, names are back within 5 s of a
@@ -148,6 +149,11 @@ impl Registrar {
     /// Renews every name; what to report if all went well.
     async fn renew(&mut self) -> Result<State, Error> {
         let has_leases = self.nameserver.has_leases().await?;
+        // While there is no connection, all stays as it was told last.
+        if self.names.iter().any(RegisteredName::is_everywhere) {
+            let address = address_for_nameserver(self.nameserver.local_ip());
+            self.names.iter_mut().for_each(|name| name.move_to(address));
+        }
         self.tell_unleased(!has_leases);
         let refused = match has_leases {
             true => self.renew_leases().await?,
@@ -169,7 +175,8 @@ impl Registrar {
         let mut refused = None;
         for names in self.names.chunks_mut(NAMES_PER_RENEWAL) {
             let leased: Vec<_> = names.iter().map(|name| name.leased(self.reclaim)).collect();
-            let conflicts = match self.nameserver.renew_leases(&leased, LEASE).await {
+            let everywhere = names.iter().any(RegisteredName::is_everywhere);
+            let conflicts = match self.nameserver.renew_leases(&leased, LEASE, everywhere).await {
                 Ok(conflicts) => conflicts,
                 Err(error @ Error::Remote(_)) => {
                     refused = refused.or(Some(error));
@@ -212,8 +219,18 @@ impl Registrar {
     /// Removes the names that still point to this process.
     async fn remove(&mut self) {
         for name in &self.names {
+            let is_everywhere = name.is_everywhere();
             let Name { name, uri, .. } = name.name();
-            match self.nameserver.remove_own(name, uri).await {
+            let removed = self.nameserver.remove_own(name, uri).await;
+            let removed = match self.nameserver.local_ip() {
+                // A nameserver of this host gives it with the address that it is asked at.
+                Some(address) if is_everywhere && matches!(removed, Ok(false)) => {
+                    let told = uri.clone().everywhere().reached_at(address);
+                    self.nameserver.remove_own(name, &told).await
+                }
+                _ => removed,
+            };
+            match removed {
                 Ok(_) | Err(Error::Remote(_)) => {}
                 // It does not answer. Leased names lapse; the supervisor removes the others.
                 Err(_) => break,

@@ -2,6 +2,7 @@
 //! something in the report has changed.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -12,6 +13,9 @@ use supervisor::Lifeline;
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, MissedTickBehavior};
 
+use crate::host::address::{
+    ADDRESS_INTERVAL, public_address_for, unreachable_warning, uri_for_people,
+};
 use crate::host::child_report::{ChildReport, LockOwnerRow, LockRow, LockWaiterRow, ServiceReport};
 use crate::host::registrar::{Report, State};
 
@@ -35,7 +39,7 @@ pub(super) struct Reporter {
     daemon: Daemon,
     has_locks: bool,
     started: Instant,
-    uri: String,
+    uri: Uri,
     /// The daemon object at the address where the listener really is.
     address: String,
     services: BTreeMap<String, Known>,
@@ -43,7 +47,7 @@ pub(super) struct Reporter {
 
 /// A service, as far as it is known without its worker.
 struct Known {
-    uri: String,
+    uri: Uri,
     is_native: bool,
     /// Why the native service could not be made.
     error: Option<String>,
@@ -58,7 +62,7 @@ impl Reporter {
         services: &[Service],
     ) -> Self {
         let known = |service: &Service| Known {
-            uri: daemon.uri_for(&service.name, listener).to_string(),
+            uri: daemon.uri_for(&service.name, listener),
             is_native: matches!(service.target, Target::Native(_)),
             error: None,
         };
@@ -66,7 +70,7 @@ impl Reporter {
             started: Instant::now(),
             daemon: daemon.clone(),
             has_locks: class == DaemonClass::Lockable,
-            uri: daemon.uri_for(name, listener).to_string(),
+            uri: daemon.uri_for(name, listener),
             address: local_address(listener),
             services: services
                 .iter()
@@ -93,6 +97,8 @@ impl Reporter {
         let mut locks_told = Instant::now();
         let mut look = tokio::time::interval(BETWEEN_LOOKS);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut address_look = tokio::time::interval(ADDRESS_INTERVAL);
+        address_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = self.report(workers, &registrations.borrow_and_update());
         lifeline.ready(last.to_json());
         loop {
@@ -107,6 +113,7 @@ impl Reporter {
                     lock_changes.mark_unchanged();
                 }
                 _ = look.tick(), if self.has_locks => {}
+                _ = address_look.tick(), if self.uri.is_everywhere() => {}
             }
             let report = self.report(workers, &registrations.borrow_and_update());
             if report != last {
@@ -118,6 +125,7 @@ impl Reporter {
 
     fn report(&self, workers: &WorkerSet, registrations: &Report) -> ChildReport {
         let slow = self.started.elapsed() >= LOADING;
+        let public = public_address_for(&self.uri);
         let locks = self.daemon.locks();
         let services = self
             .services
@@ -130,7 +138,7 @@ impl Reporter {
                     .or_else(|| workers.remarks(name));
                 let report = ServiceReport {
                     status: status.to_owned(),
-                    uri: Some(known.uri.clone()),
+                    uri: Some(uri_for_people(&known.uri, public)),
                     error,
                     python: workers.python(name),
                     lock: lock.map(lock_row),
@@ -138,24 +146,24 @@ impl Reporter {
                 (name.clone(), report)
             })
             .collect();
-        let unregistered: Vec<String> = registrations
-            .iter()
-            .filter_map(|(nameserver, standing)| match &standing.state {
+        let unregistered =
+            registrations.iter().filter_map(|(nameserver, standing)| match &standing.state {
                 State::Registered => None,
                 State::Contested(text) => Some(text.clone()),
                 State::Pending => Some(format!("nameserver {nameserver} has not answered yet")),
                 State::Failed(error) => {
                     Some(format!("not registered with nameserver {nameserver}: {error}"))
                 }
-            })
-            .collect();
+            });
+        let warnings: Vec<String> =
+            unreachable_warning(&self.uri, public).into_iter().chain(unregistered).collect();
         let registered =
             registrations.iter().filter(|(_, standing)| standing.state.is_registered());
         ChildReport {
-            uri: Some(self.uri.clone()),
+            uri: Some(uri_for_people(&self.uri, public)),
             address: Some(self.address.clone()),
             services,
-            warning: (!unregistered.is_empty()).then(|| unregistered.join("; ")),
+            warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
             registered: registered.map(|(nameserver, _)| nameserver.clone()).collect(),
             unleased: registrations
                 .values()
@@ -201,7 +209,7 @@ fn rfc3339(time: SystemTime) -> String {
 /// URI of the daemon object at a listener's own address, for a supervisor on the same host.
 pub(crate) fn local_address(listener: &Listener) -> String {
     let (object, location) = (DAEMON_NAME.to_owned(), listener.location().clone());
-    Uri::Pyro { object, location }.to_string()
+    Uri::Pyro { object, location }.reached_at(Ipv4Addr::LOCALHOST.into()).to_string()
 }
 
 /// Waits for a change; for ever if the sender is gone (a daemon without nameservers).

@@ -5,6 +5,8 @@
 use lab_config::{self, Secret};
 use remote::{DaemonConfig, Identity, Limits, ServerTls, StreamLimits};
 
+use crate::host::address::address_of;
+
 /// Memory for answers that clients have not read yet, as a number of answers of the largest size.
 const LARGEST_ANSWERS_IN_MEMORY: usize = 4;
 
@@ -33,7 +35,7 @@ pub(super) fn settings(config: &lab_config::Daemon) -> Result<DaemonConfig, Stri
         answer_memory: Some(answer_memory(&limits)),
         request_memory: limits.memory.max(defaults.request_memory),
         limits,
-        nat: config.nathost.as_ref().map(|host| (host.resolve(), config.natport)),
+        nat: config.nathost.as_ref().map(|host| (address_of(host), config.natport)),
         tls: tls(config)?,
         ..defaults
     })

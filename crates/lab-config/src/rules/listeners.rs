@@ -23,7 +23,13 @@ impl Rules<'_> {
                 continue;
             };
             let message = format!("two nameservers on port {} of one host", nameserver.port);
-            let help = "give one another `ns_port`, or remove it";
+            let help = match self.is_public_on(nameserver.port) {
+                true => {
+                    "`host: public` listens on all addresses, localhost's included: give one \
+                     another `ns_port`, or remove the one on localhost"
+                }
+                false => "give one another `ns_port`, or remove it",
+            };
             let first = ("first", first);
             self.findings.error_between(mark.key, first, &shown(&path), &message, help);
         }
@@ -65,6 +71,12 @@ impl Rules<'_> {
                 self.findings.warn(mark.key, &shown(&path), message, help);
             }
         }
+    }
+
+    /// Whether a nameserver of `host: public` has this port.
+    fn is_public_on(&self, port: u16) -> bool {
+        let mut nameservers = self.configuration.nameservers.iter();
+        nameservers.any(|nameserver| nameserver.port == port && nameserver.host == Host::Public)
     }
 }
 
@@ -109,7 +121,6 @@ impl Ports {
 enum Listens {
     Everywhere,
     Loopback,
-    Public,
     At(IpAddr),
     Named(String),
 }
@@ -117,7 +128,7 @@ enum Listens {
 impl Listens {
     fn on(host: &Host) -> Listens {
         match (host, host.literal()) {
-            (Host::Public, _) => Listens::Public,
+            (Host::Public, _) => Listens::Everywhere,
             (_, Some(address)) if address.is_unspecified() => Listens::Everywhere,
             (_, Some(address)) if address.is_loopback() => Listens::Loopback,
             (_, Some(address)) => Listens::At(address),
@@ -126,6 +137,6 @@ impl Listens {
     }
 
     fn is_here(&self) -> bool {
-        matches!(self, Listens::Everywhere | Listens::Loopback | Listens::Public)
+        matches!(self, Listens::Everywhere | Listens::Loopback)
     }
 }

@@ -15,7 +15,7 @@ pub(crate) static NAMESERVER: Section = Section {
             kind: ValueKind::Text(Rule::Host),
             default: "localhost",
             example: "localhost",
-            doc: "The address it listens on; `public` is this host's address on its network.",
+            doc: "The address it listens on; `public` is all addresses of this host, IPv4 and IPv6.",
         },
         Field {
             key: "ns_port",
@@ -102,7 +102,7 @@ pub(crate) static DAEMON: Section = Section {
             kind: ValueKind::Text(Rule::Host),
             default: "localhost",
             example: "localhost",
-            doc: "The address it listens on; `public` is this host's address on its network.",
+            doc: "The address it listens on; `public` is all addresses of this host, IPv4 and IPv6.",
         },
         Field {
             key: "port",

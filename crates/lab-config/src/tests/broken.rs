@@ -394,7 +394,8 @@ fn nameservers_do_not_share_a_port() {
         ("nameservers:\n  a: {host: 0.0.0.0}\n  b: {}\n", &["3:3 two nameservers"]),
         ("nameservers:\n  a: {host: lab.x}\n  b: {host: LAB.x}\n", &["3:3 two nameservers"]),
         ("nameservers:\n  a: {host: 0.0.0.0}\n  b: {host: lab.x}\n  c: {ns_port: 1}\n", &[]),
-        ("nameservers:\n  a: {host: public}\n  b: {}\n", &[]),
+        ("nameservers:\n  a: {host: public}\n  b: {}\n", &["3:3 localhost's included"]),
+        ("nameservers:\n  a: {host: public}\n  b: {ns_port: 9089}\n", &[]),
     ]);
 }
 

@@ -1,10 +1,13 @@
 //! `renew_leases`: the nameserver's one method that Pyro5's does not have.
 //!
 //! ```text
-//! renew_leases(registrations, seconds) -> conflicts
+//! renew_leases(registrations, seconds, network=None) -> conflicts
 //!
 //! registrations  list of (name, uri, tags, takeover), for all names that a daemon keeps
 //! seconds        how long the names stay without the next call: 5 to 3600
+//! network        of a daemon that listens at all addresses of its host: its network stack. Where
+//!                that is the nameserver's own, each client gets the address that it has reached
+//!                the nameserver at; elsewhere the URI counts as it is
 //! takeover       when the name points elsewhere:
 //!                "claim"    take it; set the tags, too (a daemon that has just started)
 //!                "reclaim"  take it
@@ -18,6 +21,7 @@
 //! nothing, and waits for no disk. Stock clients never see the method; a batch cannot hold it.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use remote::{
@@ -33,7 +37,7 @@ use crate::store::{Changed, Entry, Index, Lease, Store, Transaction};
 pub(crate) const METHOD: &str = "renew_leases";
 const SIGNATURE: Signature = Signature {
     name: "NameServer.renew_leases",
-    parameters: &["registrations", "seconds"],
+    parameters: &["registrations", "seconds", "network"],
     required: 2,
 };
 
@@ -74,7 +78,12 @@ enum Need {
 }
 
 /// Carries out a call of [`METHOD`].
-pub(crate) fn renew(store: &Store, call: MethodCall, context: Context) -> Answer {
+pub(crate) fn renew(
+    store: &Store,
+    call: MethodCall,
+    context: Context,
+    reached_at: Option<IpAddr>,
+) -> Answer {
     let wanted = match parse(call) {
         Ok(wanted) => wanted,
         Err(exception) => return Answer::exception(exception),
@@ -98,7 +107,7 @@ pub(crate) fn renew(store: &Store, call: MethodCall, context: Context) -> Answer
         }
     }
     if unwritten.is_empty() {
-        return Answer::value(answer(conflicts));
+        return Answer::value(answer(conflicts, reached_at));
     }
     let (sender, written) = oneshot::channel();
     let change = store.change(Box::new(move |names| {
@@ -111,10 +120,10 @@ pub(crate) fn renew(store: &Store, call: MethodCall, context: Context) -> Answer
         let _ = sender.send(more);
         Ok(count)
     }));
-    let finish = |mut written: oneshot::Receiver<Vec<Conflict>>, outcome: Result<usize, _>| {
+    let finish = move |mut written: oneshot::Receiver<Vec<Conflict>>, outcome: Result<usize, _>| {
         outcome?;
         conflicts.extend(written.try_recv().unwrap_or_default());
-        Ok(Reply::from(answer(conflicts)))
+        Ok(Reply::from(answer(conflicts, reached_at)))
     };
     match change {
         Changed::Now(outcome) => Answer::Ready(finish(written, outcome)),
@@ -125,7 +134,8 @@ pub(crate) fn renew(store: &Store, call: MethodCall, context: Context) -> Answer
 }
 
 fn parse(call: MethodCall) -> Result<Vec<Wanted>, Exception> {
-    let [registrations, seconds] = SIGNATURE.bind(call)?;
+    let [registrations, seconds, network] = SIGNATURE.bind(call)?;
+    let is_everywhere = network.as_ref().and_then(Value::as_str) == Some(remote::network_stack());
     let seconds = match seconds {
         Some(Value::Float(seconds)) => seconds,
         Some(Value::Int(seconds)) => seconds as f64,
@@ -148,12 +158,20 @@ fn parse(call: MethodCall) -> Result<Vec<Wanted>, Exception> {
             rows.len()
         )));
     }
-    rows.into_iter().map(|row| Wanted::parse(row, length)).collect()
+    let wanted = rows.into_iter().map(|row| Wanted::parse(row, length));
+    match is_everywhere {
+        false => wanted.collect(),
+        true => wanted.map(|wanted| Ok(wanted?.everywhere())).collect(),
+    }
 }
 
-fn answer(conflicts: Vec<Conflict>) -> Value {
+fn answer(conflicts: Vec<Conflict>, reached_at: Option<IpAddr>) -> Value {
     let row = |Conflict { name, theirs, error }: Conflict| {
         let error = error.map(|error| error.message());
+        let theirs = theirs.map(|theirs| match (theirs.parse::<Uri>(), reached_at) {
+            (Ok(uri), Some(address)) if uri.is_everywhere() => uri.reached_at(address).to_string(),
+            _ => theirs,
+        });
         Value::Tuple(vec![name.into(), theirs.map_or(Value::None, Value::from), error.into()])
     };
     Value::List(conflicts.into_iter().map(row).collect())
@@ -180,6 +198,15 @@ impl Wanted {
             }
         };
         Ok(Wanted { name: name_of(Some(name))?, uri, tags: tags_of(Some(tags))?, takeover, length })
+    }
+
+    /// The same for a daemon that listens at all addresses of this host.
+    fn everywhere(self) -> Self {
+        match self.uri.parse::<Uri>() {
+            Ok(uri) => Wanted { uri: uri.everywhere().to_string(), ..self },
+            // It is refused later, with its reason.
+            Err(_) => self,
+        }
     }
 
     /// Refuses what cannot be written, before it waits for the database.

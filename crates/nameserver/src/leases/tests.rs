@@ -16,7 +16,7 @@ const LEASE: Duration = Duration::from_secs(8);
 async fn call(store: &Store, rows: Vec<Value>, seconds: f64) -> Result<Value, Exception> {
     let args = vec![Value::List(rows), Value::Float(seconds)];
     let call = MethodCall { method: METHOD.to_owned(), args, kwargs: Vec::new() };
-    renew(store, call, Context::internal()).wait().await.map(|reply| match reply.body {
+    renew(store, call, Context::internal(), None).wait().await.map(|reply| match reply.body {
         remote::ReplyBody::Value(value) => value,
         _ => panic!("the answer is no value"),
     })
@@ -147,7 +147,7 @@ async fn a_name_that_is_too_large_is_refused_at_once() {
     ];
     let args = vec![Value::List(rows), Value::Float(LEASE.as_secs_f64())];
     let call = MethodCall { method: METHOD.to_owned(), args, kwargs: Vec::new() };
-    let Answer::Ready(Ok(reply)) = renew(&store, call, Context::internal()) else {
+    let Answer::Ready(Ok(reply)) = renew(&store, call, Context::internal(), None) else {
         panic!("it waits for the database");
     };
     let remote::ReplyBody::Value(Value::List(conflicts)) = reply.body else {
@@ -267,4 +267,30 @@ async fn a_renewal_writes_nothing() {
         renew().await;
     }
     assert_eq!(store.read().revision(), revision);
+}
+
+#[tokio::test]
+async fn a_daemon_at_all_addresses_of_this_host_has_no_address_in_the_index() {
+    let store = Store::memory();
+    let cases = [
+        ("here", remote::network_stack(), "PYRO:ours@0.0.0.0:1"),
+        ("elsewhere", "another host's", OURS),
+    ];
+    for (name, network, expected) in cases {
+        for takeover in ["claim", "keep"] {
+            let rows = Value::List(vec![row(name, OURS, &[], takeover)]);
+            let call = MethodCall {
+                method: METHOD.into(),
+                args: vec![rows, LEASE.as_secs_f64().into(), network.into()],
+                kwargs: Vec::new(),
+            };
+            let renewed = renew(&store, call, Context::internal(), None).wait().await.unwrap();
+            let remote::ReplyBody::Value(Value::List(conflicts)) = renewed.body else {
+                panic!("no list")
+            };
+            assert_eq!(conflicts, [], "{name}");
+        }
+        let known = crate::directory::lookup(&store.read(), name).unwrap();
+        assert_eq!(&*known.uri, expected);
+    }
 }

@@ -25,6 +25,8 @@ const PER_TAG: usize = 300;
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub uri: Box<str>,
+    /// Whether the URI stands for all addresses of this host: clients are told one of them.
+    pub is_everywhere: bool,
     /// Sorted, without duplicates. All entries of an index share their texts.
     pub tags: Box<[Arc<str>]>,
     /// Of a name that lapses unless it is renewed.
@@ -62,7 +64,8 @@ impl Entry {
     pub fn new(uri: String, metadata: BTreeSet<String>) -> Self {
         static REGISTRATIONS: AtomicU64 = AtomicU64::new(0);
         let registration = REGISTRATIONS.fetch_add(1, Ordering::Relaxed);
-        Entry { uri: uri.into(), tags: texts(metadata), lease: None, registration }
+        let is_everywhere = is_everywhere(&uri);
+        Entry { uri: uri.into(), is_everywhere, tags: texts(metadata), lease: None, registration }
     }
 
     /// The same registration with other tags.
@@ -79,6 +82,11 @@ impl Entry {
     pub fn has(&self, tag: &str) -> bool {
         self.tags.binary_search_by(|known| (**known).cmp(tag)).is_ok()
     }
+}
+
+/// Whether a URI may stand for all addresses of a host. Without parsing it: a database has many.
+fn is_everywhere(uri: &str) -> bool {
+    uri.contains("@0.0.0.0:") || uri.contains("@[::]:")
 }
 
 fn texts(metadata: BTreeSet<String>) -> Box<[Arc<str>]> {

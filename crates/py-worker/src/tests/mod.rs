@@ -22,7 +22,7 @@ use wire::exception::unwrap_from_batch;
 use wire::message::Flags;
 
 use super::pool::WorkerSet;
-use super::registry::Registry;
+use super::registry::{DaemonLocation, Registry};
 use super::service::ServiceStatus;
 use super::spec::{Expose, InstanceMode, PythonEnv, STANDBY, ServiceSpec, WorkerSpec};
 
@@ -33,8 +33,9 @@ const SOON: Duration = Duration::from_secs(120);
 struct Objects(Mutex<HashMap<String, Arc<dyn Object>>>);
 
 impl Registry for Objects {
-    fn location(&self) -> (String, Option<String>) {
-        ("localhost:4321".to_owned(), None)
+    fn location(&self) -> DaemonLocation {
+        let location = "localhost:4321".to_owned();
+        DaemonLocation { location, nat_location: None, port_everywhere: None }
     }
     fn register(
         &self,

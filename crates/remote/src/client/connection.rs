@@ -3,8 +3,11 @@
 //! It checks sequence numbers, message types and serializers of the answers. It knows no methods.
 
 use std::io;
+use std::net::IpAddr;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 use wire::Limits;
 use wire::message::{Annotations, Flags, FrameError, FrameWriter, MessageType};
 use wire::serializer::{CallRef, Serializer};
@@ -18,8 +21,29 @@ use crate::object::Metadata;
 use crate::tls::ClientTls;
 
 /// Byte stream to a daemon: TCP, TLS or a Unix socket.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
+    /// The address of this host that it comes from; `None` for a Unix socket.
+    fn local_ip(&self) -> Option<IpAddr>;
+}
+
+impl Stream for TcpStream {
+    fn local_ip(&self) -> Option<IpAddr> {
+        self.local_addr().ok().map(|address| address.ip())
+    }
+}
+
+impl Stream for TlsStream<TcpStream> {
+    fn local_ip(&self) -> Option<IpAddr> {
+        self.get_ref().0.local_ip()
+    }
+}
+
+#[cfg(unix)]
+impl Stream for tokio::net::UnixStream {
+    fn local_ip(&self) -> Option<IpAddr> {
+        None
+    }
+}
 
 /// Settings of a proxy's connections.
 #[derive(Clone, Debug)]
@@ -110,6 +134,11 @@ impl ClientConnection {
         };
         let greeting = connection.handshake(object, settings).await?;
         Ok((connection, greeting))
+    }
+
+    /// The address of this host that the connection comes from.
+    pub(crate) fn local_ip(&self) -> Option<IpAddr> {
+        self.stream.local_ip()
     }
 
     /// Sends a request and returns its answer; `None` for a oneway request.

@@ -1,7 +1,7 @@
 //! Nameserver discovery, in Pyro5's order: this host, then a UDP broadcast.
 //!
 //! ```text
-//! client -> broadcast   GET_NSURI
+//! client -> broadcast   GET_NSURI                              (on each of this host's networks)
 //! nameserver -> client  PYRO:Pyro.NameServer@HOST:PORT
 //! ```
 
@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 use wire::uri::{Location, Uri};
 
+use crate::addresses;
 use crate::client::nameserver::{DEFAULT_PORT, NAMESERVER_NAME, NameServer};
 use crate::error::Error;
 
@@ -25,7 +26,8 @@ const BROADCAST_PORT: u16 = 9091;
 const BROADCAST_ROUNDS: usize = 3;
 /// Wait for answers after each broadcast.
 const BROADCAST_ROUND_TIME: Duration = Duration::from_millis(700);
-/// The network's broadcast address, and an address that reaches this host without a network.
+/// The broadcast address of the network with the default route, and an address that reaches this
+/// host without a network.
 const BROADCAST_ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::BROADCAST, Ipv4Addr::UNSPECIFIED];
 /// Names of this host. Debian gives the second address to the host's own name.
 const LOCAL_HOSTS: [&str; 2] = ["localhost", "127.0.1.1"];
@@ -109,7 +111,9 @@ async fn ask_network(port: u16) -> io::Result<Option<Location>> {
     let mut answer = [0; MAX_ANSWER_BYTES];
     let mut candidates = Candidates::default();
     for _ in 0..BROADCAST_ROUNDS {
-        for address in BROADCAST_ADDRESSES {
+        // Without a default route, or with several networks, each has to be named.
+        let networks = addresses::broadcast_addresses();
+        for address in BROADCAST_ADDRESSES.into_iter().chain(networks) {
             if let Err(error) = socket.send_to(b"GET_NSURI", (address, port)).await {
                 debug!(%address, %error, "cannot ask for a nameserver there");
             }

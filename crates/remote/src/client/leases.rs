@@ -8,6 +8,7 @@ use std::time::Duration;
 use wire::uri::Uri;
 use wire::value::Value;
 
+use crate::addresses::network_stack;
 use crate::client::nameserver::{NameServer, bad_answer, tag_set};
 use crate::error::Error;
 
@@ -62,15 +63,22 @@ impl NameServer {
     /// Registers or renews all of `names`: each stays for `lease` without the next call. A
     /// nameserver takes up to 1,000 at once.
     ///
+    /// With `everywhere` their daemon listens at all addresses of this host: a nameserver on this
+    /// host gives each client the one that the client has reached it at.
+    ///
     /// # Errors
     /// [`Error`] for the way there, and a nameserver that refuses the whole call.
     pub async fn renew_leases(
         &mut self,
         names: &[LeasedName<'_>],
         lease: Duration,
+        everywhere: bool,
     ) -> Result<Vec<LeaseConflict>, Error> {
         let rows: Vec<Value> = names.iter().map(LeasedName::to_value).collect();
-        let args = vec![Value::List(rows), Value::Float(lease.as_secs_f64())];
+        let mut args = vec![Value::List(rows), Value::Float(lease.as_secs_f64())];
+        if everywhere {
+            args.push(network_stack().into());
+        }
         let answer = self.proxy.call(METHOD, args, Vec::new()).await?;
         let conflicts = answer.as_list().unwrap_or_default().iter().map(conflict);
         conflicts

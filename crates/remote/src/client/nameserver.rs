@@ -1,5 +1,6 @@
 //! Client of a nameserver.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use wire::uri::{Location, Uri};
@@ -38,6 +39,12 @@ impl NameServer {
     /// The nameserver's address.
     pub fn location(&self) -> &Location {
         &self.location
+    }
+
+    /// The address of this host from which the nameserver is reached; `None` while there is no
+    /// connection.
+    pub fn local_ip(&self) -> Option<IpAddr> {
+        self.proxy.connected.as_ref().and_then(|connected| connected.connection.local_ip())
     }
 
     /// The URI of a name.

@@ -79,3 +79,21 @@ fn the_class_dict_is_pyros() {
         "{'__class__': 'Pyro5.core.URI', 'state': ('PYROMETA', {'tag'}, None, None, None)}"
     );
 }
+
+#[test]
+fn all_addresses_of_a_host_become_the_one_that_a_client_uses() {
+    let cases = [
+        ("PYRO:o@0.0.0.0:5", "192.0.2.7", "PYRO:o@192.0.2.7:5"),
+        ("PYRO:o@[::]:5", "192.0.2.7", "PYRO:o@192.0.2.7:5"),
+        ("PYRO:o@0.0.0.0:5", "fd00::7", "PYRO:o@[fd00::7]:5"),
+        ("PYRONAME:o@0.0.0.0:5", "192.0.2.7", "PYRONAME:o@192.0.2.7:5"),
+        ("PYRO:o@localhost:5", "192.0.2.7", "PYRO:o@localhost:5"),
+        ("PYRO:o@./u:/run/x", "192.0.2.7", "PYRO:o@./u:/run/x"),
+    ];
+    for (text, host, expected) in cases {
+        let uri: Uri = text.parse().unwrap();
+        assert_eq!(uri.reached_at(host.parse().unwrap()).to_string(), expected, "{text}");
+    }
+    let uri: Uri = "PYRO:o@192.0.2.7:5".parse().unwrap();
+    assert!(!uri.is_everywhere() && uri.everywhere().is_everywhere());
+}

@@ -3,6 +3,7 @@
 //! Answers CONNECTOK or CONNECTFAIL. A handshake has its own size limit, and takes a slot in the
 //! pool only when it is complete: a silent, slow or lying peer costs a timer and a small buffer.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -35,6 +36,7 @@ pub(crate) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     shared: &Arc<Shared>,
     connection: &mut Connection<S>,
     peer: Peer,
+    reached_at: Option<SocketAddr>,
 ) -> Result<Option<AcceptedClient>, ReadError> {
     let (hello, request) = match read(connection).await {
         Ok(None) => return Ok(None),
@@ -69,7 +71,7 @@ pub(crate) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     };
     reply(connection, MessageType::ConnectOk, &hello, &welcome, &annotations)?;
     connection.send().await?;
-    let session = Session::new(shared.session_id(), peer, object, handshake);
+    let session = Session::new(shared.session_id(), peer, object, handshake).reached_at(reached_at);
     debug!(daemon = %shared.config.name, session = session.id, peer = %session.peer,
         object = %session.object, "connected");
     Ok(Some(AcceptedClient { session, access }))

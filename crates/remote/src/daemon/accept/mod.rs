@@ -8,6 +8,7 @@ pub(crate) mod handshake;
 mod pending;
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -45,7 +46,7 @@ impl Daemon {
         admission.reserved_fds.refill();
         loop {
             let accepted = tokio::select! {
-                accepted = accept(&listener.socket) => accepted,
+                accepted = accept(&listener) => accepted,
                 _ = housekeeping.tick() => {
                     self.keep_house();
                     continue;
@@ -53,9 +54,10 @@ impl Daemon {
                 () = stop.cancelled() => break,
             };
             match accepted {
-                Ok((stream, peer)) => {
+                Ok((stream, peer, reached_at)) => {
                     if admission.can_hear_another() {
-                        self.spawn_connection(&connections, stream, peer, &stop, &abandon);
+                        let pending = self.pending(peer, reached_at);
+                        self.spawn_connection(&connections, stream, pending, &stop, &abandon);
                     } else {
                         // No client can be heard now: to be closed at once is an answer too.
                         drop(stream);
@@ -119,25 +121,24 @@ impl Daemon {
     /// Serves a connection without a socket until it ends: how tests drive a daemon.
     #[doc(hidden)]
     pub async fn serve_in_memory(&self, stream: DuplexStream, peer: Peer, stop: CancellationToken) {
-        let pending = self.pending(peer);
+        let pending = self.pending(peer, None);
         pending::serve(Arc::clone(&self.shared), stream, pending, stop).await;
     }
 
-    fn pending(&self, peer: Peer) -> PendingConnection {
+    fn pending(&self, peer: Peer, reached_at: Option<SocketAddr>) -> PendingConnection {
         let slot = self.shared.admission.handshakes.take_evicting(peer.address());
         let deadline = later(Deadline::now(), self.shared.config.handshake_timeout);
-        PendingConnection { peer, slot, deadline }
+        PendingConnection { peer, reached_at, slot, deadline }
     }
 
     fn spawn_connection(
         &self,
         connections: &TaskTracker,
         stream: Accepted,
-        peer: Peer,
+        pending: PendingConnection,
         stop: &CancellationToken,
         abandon: &CancellationToken,
     ) {
-        let pending = self.pending(peer);
         let shared = Arc::clone(&self.shared);
         let (stop, abandon) = (stop.clone(), abandon.clone());
         connections.spawn(async move {
@@ -169,19 +170,21 @@ enum Accepted {
     Unix(tokio::net::UnixStream),
 }
 
-async fn accept(socket: &ListenerSocket) -> io::Result<(Accepted, Peer)> {
-    match socket {
-        ListenerSocket::Tcp(listener) => {
-            let (stream, address) = listener.accept().await?;
+/// The next connection, its client's address, and the address of this host that it came to.
+async fn accept(listener: &Listener) -> io::Result<(Accepted, Peer, Option<SocketAddr>)> {
+    match &listener.socket {
+        ListenerSocket::Tcp(socket) => {
+            let (stream, address) = socket.accept().await?;
+            let (address, reached_at) = (net::canonical(address), listener.reached_at(&stream));
             if let Err(error) = net::set_accepted_options(&stream) {
                 debug!(%address, %error, "cannot set the options of a new connection");
             }
-            Ok((Accepted::Tcp(stream), Peer::Tcp(address)))
+            Ok((Accepted::Tcp(stream), Peer::Tcp(address), reached_at))
         }
         #[cfg(unix)]
-        ListenerSocket::Unix { listener, .. } => {
-            let (stream, _) = listener.accept().await?;
-            Ok((Accepted::Unix(stream), Peer::Unix))
+        ListenerSocket::Unix { listener: socket, .. } => {
+            let (stream, _) = socket.accept().await?;
+            Ok((Accepted::Unix(stream), Peer::Unix, None))
         }
     }
 }

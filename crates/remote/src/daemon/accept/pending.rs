@@ -5,6 +5,7 @@
 //! too many: an honest handshake takes milliseconds, so the oldest is the least likely to be
 //! honest.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant as LogTime;
 
@@ -22,6 +23,8 @@ use crate::session::Peer;
 /// A connection that is not let in yet.
 pub(super) struct PendingConnection {
     pub(super) peer: Peer,
+    /// The address of this host that it came to.
+    pub(super) reached_at: Option<SocketAddr>,
     pub(super) slot: HandshakeSlot,
     /// When its handshakes must be done.
     pub(super) deadline: Instant,
@@ -69,7 +72,8 @@ async fn admit<S: ClientStream>(
     stop: CancellationToken,
 ) {
     let mut connection = Connection::new(stream);
-    let shaking = handshake::perform(&shared, &mut connection, pending.peer.clone());
+    let shaking =
+        handshake::perform(&shared, &mut connection, pending.peer.clone(), pending.reached_at);
     let shaken = within_deadline(&shared, &pending, &stop, shaking).await;
     let PendingConnection { peer, slot, .. } = pending;
     drop(slot);

@@ -1,0 +1,177 @@
+"""A lab on two networks without a default route, and networks that come and go.
+
+Each client uses the address that it can reach: the nameserver, the services and the objects that
+come as proxies tell it no other.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from harness import free_port, new_lab, stock_nameserver, wait_for
+from harness.lab import interpreter
+from harness.networks import networks
+from harness.stock import plain_environment
+
+CLIENT = Path(__file__).resolve().parent / "clients" / "network_client.py"
+
+CONFIGURATION = """\
+version: "1.0"
+python: {executable: "$python", path: ["$drivers"]}
+nameservers:
+  local: {host: public, ns_port: $port, broadcast: true, ns_bcport: $udp}
+daemons:
+  bench: {classname: LockableDaemon, host: public, nameservers: [local]}
+services:
+  lab.wire: {module: wire, classname: Wire, daemon: bench, instancemode: single,
+             description: a wire, nameservers: [local]}
+autolaunch: {nameservers: [local], daemons: [bench]}
+"""
+
+
+def lab_on(cables, lab, configuration=CONFIGURATION, **values):
+    lab.prefix = cables[0].lab.prefix
+    lab.port, lab.udp = free_port(), free_port()
+    lab.config(configuration, port=lab.port, udp=lab.udp, **values)
+    lab.up()
+
+
+def run_at(cable, *command, **environment):
+    return subprocess.run(
+        [*cable.client.prefix, *map(str, command)],
+        capture_output=True,
+        encoding="utf-8",
+        env=plain_environment(**environment),
+        timeout=120,
+    )
+
+
+def use(cable, *where, **environment):
+    done = run_at(cable, interpreter(), CLIENT, *where, **environment)
+    return json.loads(done.stdout) if done.returncode == 0 else done.stderr
+
+
+def assert_used(cable, came, host, peer):
+    assert isinstance(came, dict), came
+    told = came["told"]
+    assert told.pop("owner").strip("[]") == peer
+    assert set(told.values()) == {host}, told
+    assert came["calls"] == ["anna", 1, True, False]
+
+
+@pytest.fixture(scope="module")
+def two():
+    """Two cables, and a lab between them."""
+    with networks() as cables, new_lab() as lab:
+        lab_on(cables, lab)
+        yield cables, lab
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("family", ["IPv4", "IPv6"])
+def test_each_client_is_told_the_address_that_it_reaches(two, which, family):
+    cables, lab = two
+    cable = cables[which]
+    here, there = (cable.here, cable.there) if family == "IPv4" else (cable.here6, cable.there6)
+    assert_used(cable, use(cable, here, lab.port), here, there)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_each_client_finds_it_by_broadcast(two, which):
+    cables, lab = two
+    cable = cables[which]
+    # A stock client without a default route has to be told where its networks are.
+    found = use(cable, "", lab.udp, PYRO_BROADCAST_ADDRS=cable.broadcast)
+    assert_used(cable, found, cable.here, cable.there)
+    # Ours asks each network.
+    listed = run_at(cable, lab.binary, "nslist", "lab.", f"--discover={lab.udp}", "--json",
+                    FERROLAB_HOME=str(lab.files / "nobody"))
+    assert listed.returncode == 0, listed.stderr
+    assert json.loads(listed.stdout)[0]["uri"].startswith(f"PYRO:lab.wire@{cable.here}:")
+
+
+def test_a_client_on_the_host_itself_needs_no_network(two):
+    cables, lab = two
+    came = subprocess.run(
+        [*cables[0].lab.prefix, interpreter(), str(CLIENT), "localhost", str(lab.port)],
+        capture_output=True, encoding="utf-8", env=plain_environment(), timeout=120,
+    )
+    assert came.returncode == 0, came.stderr
+    told = json.loads(came.stdout)["told"]
+    told.pop("found at")
+    assert set(told.values()) == {"127.0.0.1"}, told
+
+
+def test_people_are_shown_an_address_that_others_reach(two):
+    cables, lab = two
+    assert lab.run("status", check=False).returncode == 0
+    rows = lab.ps()
+    shown = {row["uri"].partition("@")[2].rpartition(":")[0]
+             for kind in ("nameservers", "daemons", "services") for row in rows[kind]}
+    assert shown <= {cables[0].here, cables[1].here} and len(shown) == 1
+
+
+def test_networks_come_and_go():
+    """The first goes and comes back with another address; nothing is started anew."""
+    with networks() as cables, new_lab() as lab:
+        lab_on(cables, lab)
+        pids = [row["pid"] for row in lab.ps()["daemons"] + lab.ps()["nameservers"]]
+        first, second = cables
+        first.disconnect()
+        assert "No route" in (came := use(first, first.here, lab.port)) or "unreachable" in came \
+            or "cannot connect" in came, came
+        assert_used(second, use(second, second.here, lab.port), second.here, second.there)
+        first.connect(here=first.here.rpartition(".")[0] + ".3")
+        for cable in cables:
+            assert_used(cable, use(cable, cable.here, lab.port), cable.here, cable.there)
+            found = use(cable, "", lab.udp, PYRO_BROADCAST_ADDRS=cable.broadcast)
+            assert_used(cable, found, cable.here, cable.there)
+        assert [row["pid"] for row in lab.ps()["daemons"] + lab.ps()["nameservers"]] == pids
+
+
+def test_a_lab_starts_without_a_network_and_says_so():
+    with networks(connected=False) as cables, new_lab() as lab:
+        lab_on(cables, lab)
+        told = lab.run("status", check=False).text
+        assert told.count("nobody but this host can reach it") == 2, told
+        assert lab.entry("daemons", "bench")["uri"].partition("@")[2].startswith("127.0.0.1:")
+        cables[1].connect()
+        fine = lambda: "nobody but this host" not in lab.run("status", check=False).text
+        wait_for(fine, 10, "`status` is content")
+        cable = cables[1]
+        assert_used(cable, use(cable, cable.here, lab.port), cable.here, cable.there)
+        assert cable.here in lab.entry("daemons", "bench")["uri"]
+
+
+ELSEWHERE = CONFIGURATION.replace(
+    "daemons:\n", '  first: {host: "$first", ns_port: $other}\n'
+    '  second: {host: "$second", ns_port: $other}\ndaemons:\n'
+).replace("nameservers: [local]}\nserv", "nameservers: [local, first, second]}\nserv").replace(
+    "a wire, nameservers: [local]", "a wire, nameservers: [local, first, second]"
+)
+
+
+def test_nameservers_elsewhere_have_the_address_of_their_network():
+    """Pyro5's own, one on each network; after a change of address, too."""
+    other = free_port()
+
+    def known_at(cable):
+        code = ("import Pyro5.api, sys; ns = Pyro5.api.locate_ns(*sys.argv[1:2], int(sys.argv[2]));"
+                "uri = ns.lookup('lab.wire'); print(uri.host);"
+                "print(Pyro5.api.Proxy(uri).echo(1)[0][0])")
+        done = run_at(cable, interpreter(), "-c", code, cable.there, other)
+        return done.stdout.split()
+
+    with networks() as cables, new_lab() as lab:
+        first, second = cables
+        serving = [stock_nameserver(cable.client.prefix, host=cable.there, port=other,
+                                    enableBroadcast=False) for cable in cables]
+        with serving[0], serving[1]:
+            lab_on(cables, lab, ELSEWHERE, first=first.there, second=second.there, other=other)
+            for cable in cables:
+                wait_for(lambda: known_at(cable) == [cable.here, "1"], 20, "it is registered")
+            first.disconnect()
+            first.connect(here=first.here.rpartition(".")[0] + ".3")
+            for cable in cables:
+                wait_for(lambda: known_at(cable) == [cable.here, "1"], 30, "it has moved")
