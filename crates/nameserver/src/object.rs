@@ -230,7 +230,9 @@ impl Object for NameServerObject {
             }
             Operation::Call(call) => match NameCall::parse(call) {
                 Ok(call) => match self.find_at_once(&call) {
-                    Some(found) => return Answer::from(found.and_then(Found::into_value)),
+                    Some(found) => {
+                        return Answer::from(found.and_then(|found| found.into_value(reached_at)));
+                    }
                     None => Work::Call(call),
                 },
                 Err(exception) => return Answer::exception(exception),
