@@ -53,7 +53,7 @@ class Lab:
         self.home.mkdir(mode=0o700)
         self.files.mkdir()
         self.binary = binary()
-        # What to run the binary with, in another network namespace for example.
+        # Words before the binary's path, to run it in another network namespace for example.
         self.prefix = []
         mark = f"FERROLAB_TEST_MARK={uuid.uuid4().hex}"
         self.marks = (mark, f"FERROLAB_HOME={self.home}")

@@ -124,7 +124,7 @@ impl Found {
     }
 
     /// The value that the caller gets. It has reached this host at the address `reached_at`, which
-    /// is what it is told of daemons that listen at all addresses of this host.
+    /// stands in the URIs of daemons that listen at all addresses of this host.
     pub(crate) fn into_value(self, reached_at: Option<IpAddr>) -> Result<Value, Exception> {
         match self {
             Found::Value(value) => Ok(value),

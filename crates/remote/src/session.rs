@@ -40,7 +40,7 @@ impl Session {
     }
 
     /// The address of this host that its client can use, and can hand on to others in its network.
-    /// A link-local address of IPv6 is none: each client has its own name for the link.
+    /// A link-local address of IPv6 cannot be shared: each client has its own name for the link.
     pub fn shareable_address(&self) -> Option<IpAddr> {
         let address = self.reached_at?.ip();
         match address {

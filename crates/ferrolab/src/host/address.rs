@@ -28,7 +28,7 @@ struct Memory {
 /// Between two looks at the addresses of this host, which come and go.
 pub(crate) const ADDRESS_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The address that stands for a host just now; for `public` where there is none, 127.0.0.1.
+/// The address that stands for a host just now; for `public` without one, 127.0.0.1.
 pub(crate) fn address_of(host: &Host) -> String {
     match host {
         Host::Public => public_or_loopback().to_string(),
@@ -58,7 +58,7 @@ pub(super) fn address_for_nameserver(local_ip: Option<IpAddr>) -> IpAddr {
     local_ip.filter(is_shareable).unwrap_or_else(public_or_loopback)
 }
 
-/// What people have to know where a server is meant for others, and has no address for them.
+/// The warning about a server that is meant for others while this host has no address for them.
 pub(crate) fn unreachable_warning(uri: &Uri, public: Option<IpAddr>) -> Option<String> {
     (uri.is_everywhere() && public.is_none()).then(|| {
         "nobody but this host can reach it: this host has no address on a network; it is reachable \
