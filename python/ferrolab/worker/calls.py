@@ -62,7 +62,6 @@ class Streams:
             error = pyro.error_class("PyroError")("item stream terminated")
             return RAISED, exceptions.exception(error, serializer)
         stdio.current.service = service
-        stdio.current.own_address = session.own_address
         try:
             context = pyro.fill_context(
                 session.connection, session.address, serializer, *asked
@@ -310,7 +309,6 @@ class Channel:
     ):
         host, session, current = self._host, self._session, stdio.current
         current.service = name
-        current.own_address = session.own_address
         is_callback = False
         try:
             context = pyro.fill_context(

@@ -210,7 +210,7 @@ class HostedDaemon:
             self._known_location = known
         location, nat_location, port = known
         if port is not None:
-            host = _shareable(stdio.current.own_address)
+            host = _shareable(pyro.reached_address())
             location = "{}:{}".format(host, port) if host else self._ask("location")[0]
         return location, nat_location
 

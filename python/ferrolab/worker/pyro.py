@@ -95,6 +95,14 @@ def fill_context(connection, address, serializer, flags, seq, correlation, annot
     return context
 
 
+def reached_address():
+    """The daemon's address as the client of this thread's call has reached it, as a socket names it;
+    "" on other threads, and without Pyro5."""
+    module = sys.modules.get("Pyro5.callcontext")
+    client = module and getattr(module.current_context, "client", None)
+    return client.sock.getsockname() if isinstance(client, Connection) else ""
+
+
 def response_annotations(context):
     """Annotations that the driver left for its answer, as `[(key, data)]`."""
     annotations = context.response_annotations

@@ -264,8 +264,6 @@ class Session:
 
     def __init__(self, address, own_address, object_id):
         self.address = address
-        # Of the daemon, as the client has reached it.
-        self.own_address = own_address
         self.connection = pyro.Connection(address, own_address, object_id)
         self.channels = 0
         self._instances = {}

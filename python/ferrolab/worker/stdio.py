@@ -19,12 +19,10 @@ LONGEST_TEXT = 64 * 1024
 
 
 class _Current(threading.local):
-    """Service of a thread's call. `partial`: the thread has printed something without a newline.
-    `own_address`: of the daemon, as the caller has reached it; "" if that is not known."""
+    """Service of a thread's call. `partial`: the thread has printed something without a newline."""
 
     service = None
     partial = False
-    own_address = ""
 
 
 current = _Current()
