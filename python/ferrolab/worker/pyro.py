@@ -96,8 +96,8 @@ def fill_context(connection, address, serializer, flags, seq, correlation, annot
 
 
 def reached_address():
-    """The daemon's address as the client of this thread's call has reached it, as a socket names it;
-    "" on other threads, and without Pyro5."""
+    """The daemon's address as the client of this thread's call has reached it; "" on other threads,
+    and without Pyro5."""
     module = sys.modules.get("Pyro5.callcontext")
     client = module and getattr(module.current_context, "client", None)
     return client.sock.getsockname() if isinstance(client, Connection) else ""

@@ -209,7 +209,7 @@ pub(crate) struct ServiceRow {
     pub(crate) daemon: String,
     /// The key of its configuration that has the instrument's address: `parameters`, or
     /// `arguments` where only that is used.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) address_key: String,
     /// The owner of its lock: the name that was given, or an address.
     pub(crate) locked_by: Option<String>,
