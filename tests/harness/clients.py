@@ -1,6 +1,6 @@
 """Our Python client against every server that it has to get on with.
 
-`every_server` runs a test against Pyro5's daemon and against ours, over TCP and a Unix socket.
+`every_server` runs a test against Pyro5's daemon, PyroLab's and ours, over TCP and a Unix socket.
 """
 
 import contextlib
@@ -15,11 +15,12 @@ import ferrolab
 import pytest
 
 from .lab import SHORT_TMP
-from .sides import Service, both_sides
+from .sides import Service, Side, both_sides
+from .stock import pyrolab_daemon
 from .wait import NEVER
 
 SERVICES = {"t.wire": Service("wire", "Wire", "single")}
-SERVERS = ["Pyro5 tcp", "Pyro5 unix", "Ferrolab tcp", "Ferrolab unix"]
+SERVERS = ["Pyro5 tcp", "Pyro5 unix", "PyroLab tcp", "Ferrolab tcp", "Ferrolab unix"]
 every_server = pytest.mark.parametrize("server", SERVERS, indirect=True)
 
 
@@ -29,6 +30,8 @@ class Server:
     def __init__(self, name, side):
         self.name = name
         self.ours = name.startswith("Ferrolab")
+        # Whether a driver may register objects while it runs.
+        self.registers = not name.startswith("PyroLab")
         self.side = side
         self.uri = side.uris["t.wire"]
 
@@ -40,7 +43,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def every_server_running(services=None):
+def every_server_running():
     """The servers by their names."""
     folder = tempfile.mkdtemp(prefix="fl-", dir=SHORT_TMP)
     number = itertools.count()
@@ -49,12 +52,11 @@ def every_server_running(services=None):
         return {"unixsocket": str(Path(folder) / f"{next(number)}.sock")}
 
     try:
-        with both_sides(services or SERVICES) as tcp, both_sides(services or SERVICES, socket_address) as unix:
-            yield {
-                f"{side.name} {kind}": Server(f"{side.name} {kind}", side)
-                for kind, sides in (("tcp", tcp), ("unix", unix))
-                for side in (sides.stock, sides.ours)
-            }
+        with both_sides(SERVICES) as tcp, both_sides(SERVICES, socket_address) as unix:
+            with pyrolab_daemon("wire", "Wire") as (uri, _):
+                running = [("tcp", tcp.stock), ("tcp", tcp.ours), ("unix", unix.stock), ("unix", unix.ours)]
+                running.append(("tcp", Side("PyroLab", {"t.wire": uri})))
+                yield {f"{side.name} {kind}": Server(f"{side.name} {kind}", side) for kind, side in running}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -68,7 +70,7 @@ def interrupted_by_alarm():
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        yield lambda: signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
+        yield lambda: signal.setitimer(signal.ITIMER_REAL, 0.2)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -50,6 +50,8 @@ class Connection:
         self.uri = uri
         self.settings = settings
         self.busy = threading.Lock()
+        # The thread that waited its turn for it: a lock's, or a stream's reader.
+        self.user = None
         self.seq = 0
         self.closed = False
         # A connection for one call only, beside the thread's own.

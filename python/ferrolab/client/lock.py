@@ -56,7 +56,6 @@ class Lock:
         self._connection = None
         self._ident = self._process = None
         self._kept = False
-        self._user_thread = None
         self._ended = False
         self._outer = None
         self.epoch = None
@@ -188,12 +187,12 @@ class Lock:
             if not connection.busy.acquire(False):
                 if not waits:
                     return None
-                if self._user_thread == get_ident():
+                if connection.user == get_ident():
                     raise LockError("a call within a call, on the connection of a lock")
                 connection.busy.acquire()
             # Another thread may have resumed the lock on another one in the meantime.
             if connection is self._connection:
-                self._user_thread = get_ident()
+                connection.user = get_ident()
                 return connection
             connection.busy.release()
 
@@ -226,6 +225,7 @@ class Lock:
             made.close()
             raise
         _log.info("resumed the lock of %s on a new connection", name)
+        made.user = get_ident()
         self._connection = made
         old.busy.release()
         return made

@@ -3,6 +3,8 @@
 A stream lives in the session of the connection that opened it, and every item comes over that one.
 """
 
+from threading import get_ident
+
 from .connection import DAEMON
 from .errors import ConnectionClosedError, TimeoutError
 
@@ -34,6 +36,7 @@ class Stream:
         if not connection.busy.acquire(timeout=-1 if self._timeout is None else self._timeout):
             raise TimeoutError("the stream's connection is busy with another call", outcome="not started")
         try:
+            connection.user = get_ident()
             if connection.closed:
                 raise ConnectionClosedError("the connection of the stream has ended", outcome="not started")
             return connection.call(DAEMON, method, (self._id,), {}, 0, self._timeout)
