@@ -122,6 +122,8 @@ def test_a_cancelled_call_leaves_no_stale_answer(server, tmp_path):
             for number in range(20):
                 assert (await wire.echo(number))[0] == [number]
             assert "never" not in await wire.notes()
+            pool = wire._remote.pool
+            assert pool._count == len([one for one in pool._idle if not one.closed]) and not pool._waiting
 
     def begun():
         with server.stock() as other:
@@ -231,16 +233,18 @@ def test_a_lock_for_a_block(running, both):
 
 def test_a_cancelled_block_ends_by_the_safe_state(running, both):
     lab, other = both
-    first = len(lines(running.record, 0))
+    first, started = len(lines(running.record, 0)), []
 
     async def block():
-        async with lab.aio.locked("lab.laser", wait=NEVER):
+        async with lab.aio.locked("lab.laser", wait=NEVER) as laser:
+            await laser.move(1)
+            started.append(True)
             await asyncio.sleep(NEVER)
 
     async def script():
         task = asyncio.ensure_future(block())
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, wait_for, lambda: state(other["lab.laser"]) == "locked", 30, "it is locked")
+        await loop.run_in_executor(None, wait_for, lambda: started, 30, "the block has begun")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

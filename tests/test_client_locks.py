@@ -252,6 +252,32 @@ def test_an_interrupted_wait_leaves_the_queue(lab, stranger):
 # Sessions
 
 
+def test_sessions_that_are_killed_at_any_step(running, stranger):
+    names = ["lab.a", "lab.b", "lab.c", "lab.d"]
+    program = """
+import sys, ferrolab
+lab = ferrolab.connect(sys.argv[1])
+print("begun", flush=True)
+while True:
+    with lab.session(*sys.argv[2:], ttl=1, wait=60) as session:
+        for name in session:
+            session[name].drive("somebody")
+"""
+    env = running.environment() | {"PYTHONPATH": str(TESTS.parent / "python")}
+    chance = random.Random(7)
+    for _ in range(100 if EXTENDED else 4):
+        with subprocess.Popen(
+            [interpreter(), "-c", program, str(running.home), *names], env=env, stdout=subprocess.PIPE, text=True
+        ) as child:
+            assert child.stdout.readline() == "begun\n"
+            # At some moment of its session, whichever that is.
+            threading.Event().wait(chance.random() / 5)
+            child.send_signal(signal.SIGKILL)
+        for name in names:
+            wait_for(lambda name=name: state(stranger[name]) == "free", 30, f"{name} is free")
+    assert [stranger[name].overlaps() for name in names] == [[]] * 4
+
+
 def test_a_killed_session_holds_nothing_after_its_ttl(running, stranger):
     program = """
 import sys, ferrolab
@@ -304,6 +330,8 @@ def test_sessions_of_a_crowd(running):
     clients, rounds = (64, 157) if EXTENDED else (8, 6)
     names = ["lab.a", "lab.b", "lab.c", "lab.d", "lab.e", "lab.f"]
     driving, overlaps = {name: 0 for name in names}, []
+    with ferrolab.connect(running.home, timeout=NEVER) as own:
+        before = sum(len(own[name].moves()) for name in names)
     turn = threading.Lock()
 
     def drive(number):
@@ -325,7 +353,7 @@ def test_sessions_of_a_crowd(running):
         assert list(crowd.map(drive, range(clients))) == [None] * clients
     assert overlaps == []
     with ferrolab.connect(running.home, timeout=NEVER) as own:
-        assert sum(len(own[name].moves()) for name in names) == clients * rounds * 3
+        assert sum(len(own[name].moves()) for name in names) == before + clients * rounds * 3
         assert [own[name].overlaps() for name in names] == [[]] * 6
         assert {state(own[name]) for name in names} == {"free"}
 

@@ -6,7 +6,7 @@ codes are those of `crates/wire/src/marshal`; references and code objects are re
 """
 
 import struct
-from itertools import chain
+import sys
 
 # Levels of nested containers.
 MAX_DEPTH = 200
@@ -16,8 +16,10 @@ MAX_INT_DIGITS = 1000
 _int = struct.Struct("<i").unpack_from
 _float = struct.Struct("<d").unpack_from
 _complex = struct.Struct("<dd").unpack_from
-# Items of a list of one kind, each after its code.
-_UNIFORM = {ord("g"): struct.Struct("<xd"), ord("i"): struct.Struct("<xi")}
+# Bytes and the native format of numbers in a list of one kind, each after its code.
+_UNIFORM = {ord("g"): (8, "d"), ord("i"): (4, "i")}
+# Shorter lists are read item by item.
+_MANY = 16
 _CONSTANTS = {ord("N"): None, ord("T"): True, ord("F"): False}
 _SEQUENCES = {ord("("): tuple, ord("["): list, ord("<"): set, ord(">"): frozenset}
 
@@ -77,19 +79,30 @@ def _sequence(kind, data, at, depth):
     # Each item has a byte at least.
     if not 0 <= count <= len(data) - at:
         raise ValueError("the data is cut short")
-    if count > 8:
-        code = data[at]
-        item = _UNIFORM.get(code)
-        if item is not None:
-            end = at + item.size * count
-            if end <= len(data) and data[at : end : item.size].count(code) == count:
-                values = chain.from_iterable(item.iter_unpack(data[at:end]))
-                return _made(kind, list(values)), end
+    if count >= _MANY and data[at] in _UNIFORM:
+        values, end = _numbers(data, at, count)
+        if values is not None:
+            return _made(kind, values), end
     values = []
     for _ in range(count):
         value, at = _read(data, at, depth)
         values.append(value)
     return _made(kind, values), at
+
+
+def _numbers(data, at, count):
+    """A list of numbers of one kind, without a look at each; None if they are of several."""
+    code = data[at]
+    size, form = _UNIFORM[code]
+    end = at + (size + 1) * count
+    if end > len(data) or data[at : end : size + 1].count(code) != count:
+        return None, at
+    # Takes the codes out: the first byte of every number, then the second, and so on.
+    numbers = bytearray(size * count)
+    for index in range(size):
+        place = index if sys.byteorder == "little" else size - 1 - index
+        numbers[place::size] = data[at + 1 + index : end : size + 1]
+    return memoryview(numbers).cast(form).tolist(), end
 
 
 def _made(kind, values):

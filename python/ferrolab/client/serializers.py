@@ -2,9 +2,9 @@
 
 `auto` is marshal with daemons that announce Ferrolab: the fastest, and it keeps every type. On a
 connection whose server is trusted (see `transport`) Python's own decoder reads it, elsewhere
-`safe_marshal`: it takes 0.4 us for a number where JSON takes 5 and serpent 3, and 13 ms for 100,000
-floats where they take 57 and 118. Other servers get serpent, as from Pyro5's own client: they
-convert more classes for it than for marshal.
+`safe_marshal`: in one run it took 0.4 us for a number where JSON took 5 and serpent 3, and 1.4 ms
+for 100,000 floats, like Python's own, where they took 17 and 42. Other servers get serpent, as from
+Pyro5's own client: they convert more classes for it than for marshal.
 """
 
 import json
