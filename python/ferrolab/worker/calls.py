@@ -199,7 +199,7 @@ class Channel:
             # no memory, or somebody else has changed the result since it was looked at
             begin, data = None, framing.encode(self._lost(error, request))
         if begin is None:
-            framing.send(self._sock, data)
+            framing.send_encoded(self._sock, data)
         else:
             framing.send_parts(self._sock, begin, data)
 
@@ -393,7 +393,7 @@ class Channel:
         except RuntimeError:
             # No further thread can be started: it is carried out here, and later calls of its
             # client wait for it.
-            framing.write(self._sock, (BEGUN,))
+            framing.send_frame(self._sock, (BEGUN,))
             self._host.oneways.run(call, _nothing)
             return None
         return (BEGUN,)

@@ -19,9 +19,9 @@ _LENGTH = struct.Struct(">I")
 _BUFFER = 64 * 1024
 # From this size on, a second system call is cheaper than copying.
 LARGE = 32 * 1024
-# From this size on, the socket's own room makes for too many turns of reader and writer.
+# From this size on, the socket's own buffer makes for too many turns of reader and writer.
 _HUGE = 256 * 1024
-_ROOM = 1024 * 1024
+_LARGE_BUFFER = 1024 * 1024
 
 
 def high_fd(fd):
@@ -103,7 +103,7 @@ class Reader:
         self._start = self._end = 0
         while done < size:
             # An announced length is no reason to take the memory before the bytes are there.
-            whole.extend(bytes(min(size - done, max(done, _ROOM))))
+            whole.extend(bytes(min(size - done, max(done, _LARGE_BUFFER))))
             with memoryview(whole) as view:
                 while done < len(whole):
                     count = self._recv_into(view[done:])
@@ -118,13 +118,13 @@ def encode(frame):
     return marshal.dumps(frame, MARSHAL_VERSION)
 
 
-def write(sock, frame):
-    """Writes one frame."""
-    send(sock, encode(frame))
+def send_frame(sock, frame):
+    """Sends one frame."""
+    send_encoded(sock, encode(frame))
 
 
-def send(sock, data):
-    """Writes one frame with that content."""
+def send_encoded(sock, data):
+    """Sends one frame with that content."""
     if len(data) < LARGE:
         sock.sendall(_LENGTH.pack(len(data)) + data)
     else:
@@ -132,10 +132,10 @@ def send(sock, data):
 
 
 def send_parts(sock, begin, data):
-    """Writes one frame whose content begins so and goes on with `data`, which is not copied."""
+    """Sends one frame whose content begins so and goes on with `data`, which is not copied."""
     head = _LENGTH.pack(len(begin) + len(data)) + begin
     if len(data) >= _HUGE:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGE_BUFFER)
     sent = sock.sendmsg([head, data])
     if sent < len(head):  # cannot be, short of a socket without any space
         sock.sendall(head[sent:])

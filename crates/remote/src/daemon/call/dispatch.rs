@@ -16,12 +16,12 @@ use crate::config;
 use crate::daemon::Shared;
 use crate::daemon::call::daemon_object;
 use crate::daemon::call::decode::{self, After, Decoded, Undecodable};
-use crate::daemon::call::invocation::Invocation;
-use crate::daemon::call::oneway::{self, OnewayCall, Oneways};
+use crate::daemon::call::oneway::{OnewayCall, OnewaySlot, Oneways};
 use crate::daemon::call::response::{Responder, Response};
-use crate::daemon::locks::lock_gate;
+use crate::daemon::catch_panic::{self, CallName};
+use crate::daemon::locks::lock_gate::{self, GatedObject};
 use crate::frames::Frame;
-use crate::object::{AnswerBudget, Context, Operation, Request, StartCheck};
+use crate::object::{Answer, AnswerBudget, Context, Object, Operation, Request, StartCheck};
 use crate::session::Session;
 
 /// A connection's client, as its requests need to know it.
@@ -63,7 +63,13 @@ pub(crate) async fn answer(
     if !is_oneway && let Some(exception) = caller.oneways.take_exception(shared) {
         return responder.exception(exception, "", "", out);
     }
-    let (decoded, context) = match decode_within(shared, &frame, &responder, permit).await {
+    let decoded = match permit {
+        // Without a future: most requests are small.
+        None => decode::decode(&frame, serializer, &shared.config.limits).map(|it| (it, None)),
+        // Boxed, so that small requests are no larger for it.
+        Some(permit) => Box::pin(decode_within(shared, &frame, serializer, permit)).await,
+    };
+    let (decoded, request_memory) = match decoded {
         Ok(decoded) => decoded,
         Err(undecodable) => {
             if is_oneway && undecodable.is_too_large() {
@@ -72,54 +78,6 @@ pub(crate) async fn answer(
             return responder.exception(undecodable.into_exception(), "", "", out);
         }
     };
-    drop(frame);
-    let call = match find_object(shared, caller, decoded, context) {
-        Ok(call) => call,
-        Err((exception, id, member)) => return responder.exception(exception, &id, &member, out),
-    };
-    if is_oneway {
-        return carry_out_oneway(shared, caller, call).await;
-    }
-    let permit = match call.is_about_lock {
-        true => Ok(None),
-        false => shared.admission.calls.take_for(&caller.client).await,
-    };
-    let (result, id, member) = match permit {
-        Ok(permit) => call.run(shared, &session, permit).await,
-        Err(client_gone) => (Err(client_gone), call.id, call.member),
-    };
-    responder.result(result, &id, &member, out).await
-}
-
-/// Decodes a request within the memory that it has, or within more if that is too little.
-async fn decode_within(
-    shared: &Shared,
-    frame: &Frame<'_>,
-    responder: &Responder<'_>,
-    mut permit: Option<RequestPermit>,
-) -> Result<(Decoded, Context), Undecodable> {
-    let (limits, serializer) = (&shared.config.limits, responder.serializer);
-    let within = permit.as_ref().map(|permit| permit.limits(limits));
-    let mut decoded = decode::decode(frame, serializer, within.as_ref().unwrap_or(limits));
-    if let (Some(within), Err(Undecodable::TooLarge(_))) = (within, &decoded) {
-        let most = MemoryNeed::most(frame.body.payload.len(), limits);
-        if within.memory < most.values {
-            // Without any memory meanwhile: two requests that wait for more would wait for each
-            // other.
-            release_freed(permit.take());
-            // Boxed, for it is rare.
-            let waiting = Box::pin(RequestPermit::wait(&shared.admission.requests, most));
-            permit = Some(waiting.await.map_err(Undecodable::TooLarge)?);
-            decoded = decode::decode(frame, serializer, limits);
-        }
-    }
-    if permit.is_some() && decoded.as_ref().is_err_and(Undecodable::is_too_large) {
-        release_freed(permit.take());
-    }
-    let decoded = decoded?;
-    if let Some(permit) = &mut permit {
-        permit.shrink(decoded.memory);
-    }
     let answers = Arc::clone(&shared.admission.answers);
     let context = Context {
         serializer,
@@ -128,16 +86,105 @@ async fn decode_within(
         correlation_id: responder.correlation_id,
         annotations: decode::owned(&frame.body.annotations),
         may_start: StartCheck::default(),
-        request_memory: permit.map(|permit| Arc::new(permit) as _),
+        request_memory: request_memory.map(|permit| Arc::new(permit) as _),
         answer_budget: Some(answers as Arc<dyn AnswerBudget>),
     };
-    Ok((decoded, context))
+    drop(frame);
+    let call = match find_object(shared, caller, decoded, context) {
+        Ok(call) => call,
+        Err((exception, id, member)) => return responder.exception(exception, &id, &member, out),
+    };
+    // A oneway batch is carried out here, as in Pyro5, and so is every oneway call where the
+    // configuration wants no threads for them.
+    let is_batch = matches!(call.request.operation, Operation::Batch(_));
+    if is_oneway && !is_batch && shared.config.oneway_threaded {
+        let slot = caller.oneways.take_slot(shared, &session, &call.member, call.memory);
+        if let Some(slot) = slot {
+            start_oneway(shared, &session, call, slot).await;
+        }
+        return Response::without_memory(After::Continue);
+    }
+    let permit = match (call.is_about_lock, is_oneway) {
+        (true, _) => Ok(None),
+        (false, true) => Ok(shared.admission.calls.take().await),
+        (false, false) => shared.admission.calls.take_for(&caller.client).await,
+    };
+    let permit = match permit {
+        Ok(permit) => permit,
+        Err(gone) => return responder.exception(gone, &call.id, &call.member, out),
+    };
+    let Invocation { id, member, object, has_lock, request, .. } = call;
+    let mut result = if has_lock {
+        let gated =
+            GatedObject { locks: &shared.locks, session: &session, id: &id, object: &object };
+        // Boxed, so that connections without locks are no larger for it.
+        Box::pin(gated.call(request, permit)).await
+    } else {
+        let name = CallName { object: &id, member: &member };
+        let answer = catch_panic::begin_call(name, &object, &session, request);
+        let result = catch_panic::finish_call(name, answer).await;
+        drop(permit);
+        result
+    };
+    if is_oneway {
+        OnewayCall::new(shared, &session, id, member).log(result);
+        return Response::without_memory(After::Continue);
+    }
+    match result.as_mut().ok().and_then(|reply| reply.memory.take()) {
+        None => responder.result(result, &id, &member, out),
+        Some(memory) => responder.large_result(result, memory, &id, &member, out).await,
+    }
+}
+
+/// Decodes a large request within the memory that it has, or within more if that is too little.
+async fn decode_within(
+    shared: &Shared,
+    frame: &Frame<'_>,
+    serializer: Serializer,
+    permit: RequestPermit,
+) -> Result<(Decoded, Option<RequestPermit>), Undecodable> {
+    let limits = &shared.config.limits;
+    let within = permit.limits(limits);
+    let mut permit = Some(permit);
+    let mut decoded = decode::decode(frame, serializer, &within);
+    let most = MemoryNeed::most(frame.body.payload.len(), limits);
+    if matches!(&decoded, Err(Undecodable::TooLarge(_))) && within.memory < most.values {
+        // Without any memory meanwhile: two requests that wait for more would wait for each other.
+        release_freed(permit.take());
+        let waiting = RequestPermit::wait(&shared.admission.requests, most);
+        permit = Some(waiting.await.map_err(Undecodable::TooLarge)?);
+        decoded = decode::decode(frame, serializer, limits);
+    }
+    if decoded.as_ref().is_err_and(Undecodable::is_too_large) {
+        release_freed(permit.take());
+    }
+    let decoded = decoded?;
+    if let Some(permit) = &mut permit {
+        permit.shrink(decoded.memory);
+    }
+    Ok((decoded, permit))
+}
+
+/// A decoded request with its object, ready to be carried out.
+struct Invocation {
+    id: String,
+    /// The member that is called, for logs and errors.
+    member: String,
+    object: Arc<dyn Object>,
+    has_lock: bool,
+    /// Whether it calls one of the lock's own methods, or breaks a lock. Such a call needs no
+    /// permit: the call that has one may be what hangs.
+    is_about_lock: bool,
+    request: Request,
+    /// Bytes of memory that its arguments take.
+    memory: usize,
 }
 
 /// An exception, with the object and the member that it is about.
 type Refused = (Exception, String, String);
 
 /// Finds the object of a request, and refuses what must not reach it now.
+#[inline]
 fn find_object(
     shared: &Shared,
     caller: &Caller,
@@ -168,19 +215,35 @@ fn find_object(
     Ok(Invocation { id, member, object, has_lock, is_about_lock, request, memory })
 }
 
-/// Starts a oneway call. A oneway batch is carried out here, as in Pyro5, and so is every oneway
-/// call where the configuration wants no threads for them.
-async fn carry_out_oneway(shared: &Arc<Shared>, caller: &mut Caller, call: Invocation) -> Response {
-    let session = &caller.session;
-    let is_batch = matches!(call.request.operation, Operation::Batch(_));
-    if is_batch || !shared.config.oneway_threaded {
-        let permit = if call.is_about_lock { None } else { shared.admission.calls.take().await };
-        let (result, object, member) = call.run(shared, session, permit).await;
-        OnewayCall::new(shared, session, object, member).log(result);
-    } else if let Some(slot) = caller.oneways.take_slot(shared, session, &call) {
-        oneway::start(shared, session, call, slot).await;
+/// Starts a oneway call and lets it run beside the next calls, as in Pyro5. Returns when it has
+/// begun: no later call of its session overtakes it. In a `multiplex` daemon it begins in turn.
+async fn start_oneway(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+    call: Invocation,
+    slot: OnewaySlot,
+) {
+    let Invocation { id, member, object, has_lock, is_about_lock, mut request, .. } = call;
+    // A call about a lock needs no permit. With that of another call its session waits, so that a
+    // client with many oneway calls delays others by one call.
+    let permit = if is_about_lock { None } else { shared.admission.calls.take().await };
+    let begun = object.reports_begin().then(|| request.context.may_start.signal_begin());
+    let oneway = OnewayCall::new(shared, session, id, member);
+    let answer = if has_lock {
+        let (shared, session) = (Arc::clone(shared), Arc::clone(session));
+        let id = oneway.object.clone();
+        Answer::Pending(Box::pin(async move {
+            let (locks, session, id, object) = (&shared.locks, &session, &id, &object);
+            GatedObject { locks, session, id, object }.call(request, None).await
+        }))
+    } else {
+        catch_panic::begin_call(oneway.name(), &object, session, request)
+    };
+    match answer {
+        Answer::Ready(result) => oneway.log(result),
+        Answer::Pending(call) => oneway.run(call, begun, slot).await,
     }
-    Response::without_memory(After::Continue)
+    drop(permit);
 }
 
 /// Answers a request that is not even decoded.

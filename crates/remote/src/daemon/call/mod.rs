@@ -3,6 +3,5 @@
 pub(crate) mod daemon_object;
 pub(crate) mod decode;
 pub(crate) mod dispatch;
-mod invocation;
 pub(crate) mod oneway;
 pub(crate) mod response;

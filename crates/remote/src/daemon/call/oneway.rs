@@ -16,9 +16,8 @@ use crate::admission::byte_budget::Reservation;
 use crate::admission::limits::SMALL_ONEWAY_BYTES;
 use crate::admission::slots::{Slot, Slots};
 use crate::daemon::Shared;
-use crate::daemon::call::invocation::Invocation;
 use crate::daemon::catch_panic::{self, CallName};
-use crate::object::{Answer, CallResult};
+use crate::object::{BoxFuture, CallResult};
 use crate::session::Session;
 
 /// Oneway calls of a connection: those that have not ended, and those that were refused.
@@ -39,28 +38,29 @@ pub(super) struct OnewaySlot {
 }
 
 impl Oneways {
-    /// A slot for a call; `None`, and it is counted, if there are too many. Calls of an ended
-    /// connection count until they have ended, too.
+    /// A slot for a call whose arguments take `bytes`; `None`, and it is counted, if there are too
+    /// many. Calls of an ended connection count until they have ended, too.
     pub(super) fn take_slot(
         &mut self,
         shared: &Shared,
         session: &Session,
-        call: &Invocation,
+        member: &str,
+        bytes: usize,
     ) -> Option<OnewaySlot> {
         let admission = &shared.admission;
         let slots = self.slots.get_or_insert_with(|| Slots::of(shared.config.oneways));
         let taken = slots.taken();
         let slot = slots.try_take().and_then(|of_connection| {
             let of_all = admission.oneways.try_take()?;
-            let memory = match call.memory > SMALL_ONEWAY_BYTES {
-                true => Some(admission.oneway_memory.try_take(call.memory)?),
+            let memory = match bytes > SMALL_ONEWAY_BYTES {
+                true => Some(admission.oneway_memory.try_take(bytes)?),
                 false => None,
             };
             Some(OnewaySlot { _of_connection: of_connection, _of_all: of_all, _memory: memory })
         });
         // Once for a flood: a line for each would wash everything else out of the log.
         if slot.is_none() && self.count_refused() {
-            error!(peer = %session.peer, method = call.member, waiting = taken,
+            error!(peer = %session.peer, method = member, waiting = taken,
                 of_all = admission.oneways.taken(),
                 "too many oneway calls: this one is refused, and those after it until there \
                  is room; the next call with an answer tells how many they were");
@@ -92,37 +92,11 @@ impl Oneways {
     }
 }
 
-/// Starts a oneway call and lets it run beside the next calls, as in Pyro5. Returns when it has
-/// begun: no later call of its session overtakes it. In a `multiplex` daemon it begins in turn.
-pub(super) async fn start(
-    shared: &Arc<Shared>,
-    session: &Arc<Session>,
-    mut call: Invocation,
-    slot: OnewaySlot,
-) {
-    // A call about a lock needs no permit. With that of another call its session waits, so that a
-    // client with many oneway calls delays others by one call.
-    let permit = if call.is_about_lock { None } else { shared.admission.calls.take().await };
-    let start_check = &mut call.request.context.may_start;
-    let begun = call.object.reports_begin().then(|| start_check.signal_begin());
-    let (shared, session) = (Arc::clone(shared), Arc::clone(session));
-    if call.has_lock {
-        let oneway = OnewayCall::new(&shared, &session, call.id.clone(), call.member.clone());
-        let running = Box::pin(async move { call.run(&shared, &session, None).await.0 });
-        oneway.run(Answer::Pending(running), begun, slot).await;
-    } else {
-        let oneway = OnewayCall::new(&shared, &session, call.id, call.member);
-        let answer = catch_panic::begin_call(oneway.name(), &call.object, &session, call.request);
-        oneway.run(answer, begun, slot).await;
-    }
-    drop(permit);
-}
-
 /// A oneway call, for the log.
 pub(super) struct OnewayCall {
     shared: Arc<Shared>,
     session: Arc<Session>,
-    object: String,
+    pub(super) object: String,
     member: String,
 }
 
@@ -137,22 +111,18 @@ impl OnewayCall {
         OnewayCall { shared, session, object, member }
     }
 
-    fn name(&self) -> CallName<'_> {
+    pub(super) fn name(&self) -> CallName<'_> {
         CallName { object: &self.object, member: &self.member }
     }
 
     /// Waits until the call has begun, and then lets it run on by itself, with `keep` kept until it
     /// has ended. Without `begun`, it has begun when it was polled once.
-    async fn run(
+    pub(super) async fn run(
         self,
-        answer: Answer,
+        mut call: BoxFuture<CallResult>,
         begun: Option<impl Future<Output = ()>>,
-        keep: impl Send + 'static,
+        keep: OnewaySlot,
     ) {
-        let mut call = match answer {
-            Answer::Ready(result) => return self.log(result),
-            Answer::Pending(call) => call,
-        };
         let begun = async {
             if let Some(begun) = begun {
                 begun.await;

@@ -66,23 +66,23 @@ impl<'a> Responder<'a> {
         self.header.flags.contains(Flags::ONEWAY)
     }
 
-    /// Answers with the result of a call of `method`. One for which memory is reserved is written
-    /// on a thread that may take long, and few at a time.
-    pub(super) async fn result(
+    /// Answers with the result of a call for which `memory` is reserved: on a thread that may take
+    /// long, and few at a time.
+    pub(super) async fn large_result(
         &self,
-        mut result: CallResult,
+        result: CallResult,
+        memory: AnswerMemory,
         object: &str,
         method: &str,
         out: &mut Vec<u8>,
     ) -> Response {
-        let memory = result.as_mut().ok().and_then(|reply| reply.memory.take());
-        let Some(memory) = memory else { return self.write_result(result, object, method, out) };
         let _slot = Arc::clone(&self.shared.admission.encoders).take().await;
-        let response = run_blocking(|| self.write_result(result, object, method, out));
+        let response = run_blocking(|| self.result(result, object, method, out));
         Response { memory: Some(memory), ..response }
     }
 
-    fn write_result(
+    /// Answers with the result of a call of `method`.
+    pub(super) fn result(
         &self,
         result: CallResult,
         object: &str,
