@@ -249,6 +249,37 @@ def test_an_interrupted_wait_leaves_the_queue(lab, stranger):
     assert state(laser) == "free"
 
 
+def test_a_program_that_ferrolab_lock_runs(running, stranger):
+    script = running.write(
+        """
+import asyncio, sys, ferrolab
+lab = ferrolab.connect(sys.argv[1])
+for _ in range(2):
+    with lab["lab.laser"].locked() as lock:
+        assert lab["lab.laser"].move(1) and lock.inherited
+    assert lab["lab.laser"].lock_info()["locked"]
+
+async def main():
+    async with lab.aio.locked("lab.laser") as laser:
+        await laser.move(1)
+    await lab.aio.close()
+
+asyncio.run(main())
+assert lab["lab.laser"].lock_info()["locked"]
+with lab["lab.shutter"].locked() as lock:
+    assert not lock.inherited
+assert not lab["lab.shutter"].lock_info()["locked"]
+print("done")
+""",
+        "measure.py",
+    )
+    path = str(TESTS.parent / "python")
+    command = [interpreter(), str(script), str(running.home)]
+    done = running.run("lock", "lab.laser", "--", "env", f"PYTHONPATH={path}", *command, timeout=NEVER)
+    assert "done" in done.stdout
+    assert state(stranger["lab.laser"]) == "free"
+
+
 # Sessions
 
 

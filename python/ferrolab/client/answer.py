@@ -26,11 +26,15 @@ def read_value(answer, connection):
         try:
             value = revive(value, lambda text: _proxy(text, connection))
         except (RecursionError, ValueError, TypeError) as error:
-            raise SerializeError("the call has run, but its result is not readable: {}".format(error), outcome=RAN) from error
+            raise SerializeError(
+                "the call has run, but its result is not readable: {}".format(error), outcome=RAN
+            ) from error
     if flags & message.EXCEPTION:
         if isinstance(value, BaseException):
             raise value
-        raise ProtocolError("the server sent an exception that is none: {!r}".format(value), outcome=RAN)
+        raise ProtocolError(
+            "the server sent an exception that is none: {!r}".format(value), outcome=RAN
+        )
     return value
 
 
@@ -48,4 +52,6 @@ def _proxy(text, connection):
 def refuse_handshake(uri, reason):
     """The error of a handshake that the daemon has refused."""
     reason = reason if isinstance(reason, str) else repr(reason)
-    return CommunicationError("{} refuses the connection: {}".format(uri.location, reason), outcome=NOT_STARTED)
+    return CommunicationError(
+        "{} refuses the connection: {}".format(uri.location, reason), outcome=NOT_STARTED
+    )

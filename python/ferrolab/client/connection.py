@@ -83,7 +83,9 @@ class Connection:
         self._arm(None if deadline is None else max(deadline - monotonic(), 0.001))
         expected = (message.CONNECT_OK, message.CONNECT_FAIL)
         try:
-            self.sock.sendall(_header(message.CONNECT, serializers.JSON, 0, 0, len(payload)) + payload)
+            self.sock.sendall(
+                _header(message.CONNECT, serializers.JSON, 0, 0, len(payload)) + payload
+            )
             kind, _, number, _, payload = self._receive(expected, 0, deadline)
         except PyroError:
             raise
@@ -268,12 +270,16 @@ class Connection:
     def _failure(self, error, outcome):
         """The error of a failed send (`not started`) or receive (the outcome is unknown)."""
         what = (
-            "the service has not seen the call" if outcome == NOT_STARTED else "the call may have run"
+            "the service has not seen the call"
+            if outcome == NOT_STARTED
+            else "the call may have run"
         )
         if isinstance(error, (BlockingIOError, transport.socket.timeout)):
             text = "no answer from {} in time; {}".format(self.uri, what)
             return TimeoutError(text, outcome=outcome)
-        text = "the connection to {} failed ({}); {}".format(self.uri, error.strerror or error, what)
+        text = "the connection to {} failed ({}); {}".format(
+            self.uri, error.strerror or error, what
+        )
         return ConnectionClosedError(text, outcome=outcome)
 
 

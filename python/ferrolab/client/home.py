@@ -132,7 +132,11 @@ class Home:
             if name in found:
                 return URI(found[name])
         names = [row.get("name") for row in _rows(listing, "services")]
-        raise NamingError("no service is called {!r} in {}: {}".format(name, self, ", ".join(map(str, names)) or "it has none"))
+        raise NamingError(
+            "no service is called {!r} in {}: {}".format(
+                name, self, ", ".join(map(str, names)) or "it has none"
+            )
+        )
 
     def _ask(self):
         try:
@@ -143,11 +147,15 @@ class Home:
                 answer = json.loads(_read_line(sock).decode("utf-8"))
         except (OSError, AttributeError, ValueError) as error:
             raise CommunicationError(
-                "no lab runs on this machine: {} ({}); `ferrolab up` starts it".format(self.path, error),
+                "no lab runs on this machine: {} ({}); `ferrolab up` starts it".format(
+                    self.path, error
+                ),
                 outcome=NOT_STARTED,
             ) from error
         if not isinstance(answer, dict) or answer.get("answer") != "done":
-            raise CommunicationError("the supervisor of {} does not list its services".format(self), outcome=NOT_STARTED)
+            raise CommunicationError(
+                "the supervisor of {} does not list its services".format(self), outcome=NOT_STARTED
+            )
         return answer
 
 

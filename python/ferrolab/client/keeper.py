@@ -21,7 +21,9 @@ class _Keeper:
         with self._changed:
             self.locks.append(lock)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="ferrolab-locks", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run, name="ferrolab-locks", daemon=True
+                )
                 self._thread.start()
             self._changed.notify()
 

@@ -39,7 +39,9 @@ def _directory(where, settings):
         return Names(find_nameserver(), settings)
     except NamingError as error:
         raise NamingError(
-            "no lab: none runs on this machine ({}), {} is not set, and {}".format(path, VARIABLE, error)
+            "no lab: none runs on this machine ({}), {} is not set, and {}".format(
+                path, VARIABLE, error
+            )
         ) from None
 
 
@@ -55,7 +57,10 @@ def _named_directory(where, settings):
     if isinstance(where, os.PathLike) or os.sep in text:
         return homes.Home(homes.control_socket(text))
     host, port = split_address(text, DEFAULT_NAMESERVER_PORT)
-    return Names(URI("PYRO:{}@{}:{}".format(NAMESERVER, "[%s]" % host if ":" in host else host, port)), settings)
+    return Names(
+        URI("PYRO:{}@{}:{}".format(NAMESERVER, "[%s]" % host if ":" in host else host, port)),
+        settings,
+    )
 
 
 class Lab:
@@ -105,7 +110,9 @@ class Lab:
 
     def session(self, *names, wait=None, name=None, user=None, ttl=None):
         """Several services, locked for one block: all of them or none. See `Session`."""
-        return Session([self[each] for each in names], names, wait=wait, name=name, user=user, ttl=ttl)
+        return Session(
+            [self[each] for each in names], names, wait=wait, name=name, user=user, ttl=ttl
+        )
 
     @property
     def aio(self):
@@ -129,5 +136,3 @@ class Lab:
 
     def __repr__(self):
         return "<ferrolab.Lab: {}>".format(self._directory)
-
-

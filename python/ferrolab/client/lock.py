@@ -50,7 +50,10 @@ class Lock:
         self._remote = remote
         self._wait = wait
         self.user = user_name() if user is None else user
+        self._has_own_token = token is not None
         self.token = token or secrets.token_hex(16)
+        # Whether `ferrolab lock` has the lock, which also ends it after this program.
+        self.inherited = False
         self.ttl = ttl
         self._safe_on_error = safe_on_error
         self._connection = None
@@ -102,6 +105,9 @@ class Lock:
         connection = pool.acquire()
         try:
             self._kept = "lock_info" in connection.members.methods
+            if not self._has_own_token:
+                inherited = inherited_token(self._remote.found)
+                self.token, self.inherited = inherited or self.token, inherited is not None
             self._request(connection, wait)
             if self._kept:
                 self.epoch = self._call(connection, "lock_info").get("epoch")
@@ -127,7 +133,9 @@ class Lock:
     def _request(self, connection, wait):
         if "lock" not in connection.members.methods:
             raise LockError(
-                "{} cannot be locked: its daemon needs `classname: LockableDaemon`".format(self._remote.uri)
+                "{} cannot be locked: its daemon needs `classname: LockableDaemon`".format(
+                    self._remote.uri
+                )
             )
         if not self._kept:
             return self._request_in_turn(connection, wait)
@@ -138,11 +146,15 @@ class Lock:
             kwargs["ttl"] = self.ttl
         timeout = GRACE + (wait or 0)
         try:
-            granted = connection.call(self._remote.object_id, "lock", (self.user,), kwargs, 0, timeout)
+            granted = connection.call(
+                self._remote.object_id, "lock", (self.user,), kwargs, 0, timeout
+            )
         except ConnectionRefusedError as error:
             raise LockError("{} is not free: {}".format(self._remote.uri.object, error)) from error
         if granted is not True:
-            raise LockError("{} was not free within {:g} s".format(self._remote.uri.object, wait or 0))
+            raise LockError(
+                "{} was not free within {:g} s".format(self._remote.uri.object, wait or 0)
+            )
 
     def _request_in_turn(self, connection, wait):
         """The lock of PyroLab's daemon, which has no queue: asks until it is free."""
@@ -244,7 +256,9 @@ class Lock:
         else:
             gone = str(error).startswith("Pyro object is locked")
         if gone:
-            self.lost = LockLost("the lock of {} is lost: {}".format(self._remote.uri.object, error))
+            self.lost = LockLost(
+                "the lock of {} is lost: {}".format(self._remote.uri.object, error)
+            )
 
     def look_after(self):
         """Looks whether the connection lives, and resumes the lock if not; for the keeper."""
@@ -279,6 +293,10 @@ class Lock:
         connection = self._take_turn()
         self._ended = True
         try:
+            if self.lost is None and self.inherited:
+                connection.has_lock = True
+                pool.adopt(connection)
+                return
             if self.lost is None and not safe and not connection.is_stale():
                 self._call(connection, "unlock")
                 pool.adopt(connection)
@@ -308,14 +326,19 @@ class Lock:
                 connection.close()
         except (PyroError, OSError) as error:
             _log.warning(
-                "the lock of %s could not be given back (%s): it ends after %g s", name, error, self.ttl or DEFAULT_TTL
+                "the lock of %s could not be given back (%s): it ends after %g s",
+                name,
+                error,
+                self.ttl or DEFAULT_TTL,
             )
 
     def _wait_for_safe_state(self, connection):
         deadline = time.monotonic() + SAFE_STATE_TIMEOUT
         while self._call(connection, "lock_info").get("state") in ("ending", "resting"):
             if time.monotonic() > deadline:
-                raise TimeoutError("its safe state takes more than {:g} s".format(SAFE_STATE_TIMEOUT))
+                raise TimeoutError(
+                    "its safe state takes more than {:g} s".format(SAFE_STATE_TIMEOUT)
+                )
             time.sleep(POLL)
 
 
@@ -338,6 +361,12 @@ class _LockedPool:
 
     def close(self):
         """Nothing: the connection is the lock's."""
+
+
+def inherited_token(uri):
+    """The token of the lock that `ferrolab lock` holds for this program, if it is this object's."""
+    held, token = os.environ.get("FERROLAB_LOCK_URI"), os.environ.get("FERROLAB_LOCK_TOKEN")
+    return token if token and held == str(uri) else None
 
 
 def user_name():

@@ -30,7 +30,9 @@ class Members:
             if not isinstance(value, (list, tuple, set, frozenset)) or not all(
                 isinstance(name, str) for name in value
             ):
-                raise ProtocolError("the server's handshake has no list of {}".format(key), outcome="not started")
+                raise ProtocolError(
+                    "the server's handshake has no list of {}".format(key), outcome="not started"
+                )
             names.append(value)
         return cls(names[0], names[1], names[2], isinstance(meta.get("ferrolab"), dict))
 

@@ -39,9 +39,7 @@ _unpack = _HEADER.unpack_from
 
 def header(kind, serializer, flags, seq, size):
     """The header of a message without annotations whose payload has `size` bytes."""
-    return _pack(
-        _TAG, _VERSION, kind, serializer, flags, seq, size, 0, _NO_CORRELATION, 0, _MAGIC
-    )
+    return _pack(_TAG, _VERSION, kind, serializer, flags, seq, size, 0, _NO_CORRELATION, 0, _MAGIC)
 
 
 def read_header(data, kind, seq, limit):
@@ -51,11 +49,17 @@ def read_header(data, kind, seq, limit):
     """
     tag, version, type_, serializer, flags, number, size, notes, _, _, magic = _unpack(data)
     if tag != _TAG or magic != _MAGIC:
-        raise ProtocolError("the server does not speak Pyro5's protocol: {!r}".format(bytes(data[:8])))
+        raise ProtocolError(
+            "the server does not speak Pyro5's protocol: {!r}".format(bytes(data[:8]))
+        )
     if version != _VERSION:
-        raise ProtocolError("the server speaks version {} of the protocol, not {}".format(version, _VERSION))
+        raise ProtocolError(
+            "the server speaks version {} of the protocol, not {}".format(version, _VERSION)
+        )
     if type_ != kind and not (type(kind) is tuple and type_ in kind):
-        raise ProtocolError("the server sent a message of type {} where {} was due".format(type_, kind))
+        raise ProtocolError(
+            "the server sent a message of type {} where {} was due".format(type_, kind)
+        )
     if number != seq:
         raise ProtocolError("the server sent answer {} where {} was due".format(number, seq))
     if notes > MAX_ANNOTATION_BYTES or size + notes > limit:
@@ -89,10 +93,14 @@ def inflate(payload, limit):
     try:
         data = stream.decompress(payload, limit)
     except zlib.error as error:
-        raise ProtocolError("the server sent a damaged compressed answer: {}".format(error)) from None
+        raise ProtocolError(
+            "the server sent a damaged compressed answer: {}".format(error)
+        ) from None
     if stream.unconsumed_tail:
         raise MessageTooLargeError(
-            "the server sent an answer that inflates to more than {} bytes (`max_message`)".format(limit)
+            "the server sent an answer that inflates to more than {} bytes (`max_message`)".format(
+                limit
+            )
         )
     if not stream.eof:
         raise ProtocolError("the server sent a compressed answer that is cut short")

@@ -98,7 +98,10 @@ def _of_pyro5(value):
     """The forms of Pyro5's own addresses and proxies; the receiver gets no token."""
     name = type(value).__name__
     if name == "Proxy":
-        return {"__class__": "Pyro5.client.Proxy", "state": (str(value._pyroUri), (), (), (), "hello", None)}
+        return {
+            "__class__": "Pyro5.client.Proxy",
+            "state": (str(value._pyroUri), (), (), (), "hello", None),
+        }
     if name == "URI":
         state = (value.protocol, value.object, value.sockname, value.host, value.port)
         return {"__class__": "Pyro5.core.URI", "state": state}
@@ -117,7 +120,8 @@ def _numpy(value):
     dtype = getattr(value, "dtype", None)
     if dtype is not None and dtype.hasobject:
         raise SerializeError(
-            "cannot send a numpy array of Python objects (dtype {})".format(dtype), outcome="not started"
+            "cannot send a numpy array of Python objects (dtype {})".format(dtype),
+            outcome="not started",
         )
     tolist = getattr(value, "tolist", None)
     if tolist is None:

@@ -67,7 +67,9 @@ class Pool:
         if connection.has_lock:
             # Another connection has no lock: the program must hear of it.
             raise ConnectionClosedError(
-                "the connection that had locked {} has ended, and the lock with it".format(connection.uri),
+                "the connection that had locked {} has ended, and the lock with it".format(
+                    connection.uri
+                ),
                 outcome=NOT_STARTED,
             )
 

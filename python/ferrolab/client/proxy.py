@@ -150,7 +150,9 @@ class Proxy:
         self._remote.pool.close()
 
     def __copy__(self):
-        return made_proxy(RemoteObject(self._remote.uri, self._remote.settings, self._remote.resolve_name))
+        return made_proxy(
+            RemoteObject(self._remote.uri, self._remote.settings, self._remote.resolve_name)
+        )
 
     def __deepcopy__(self, memo):
         return self.__copy__()
@@ -253,7 +255,10 @@ def with_proxies(settings):
 
 def _proxy_state(proxy):
     """A proxy as an argument; the receiver gets no token of ours."""
-    return {"__class__": "Pyro5.client.Proxy", "state": (str(proxy._pyroUri), (), (), (), "hello", None)}
+    return {
+        "__class__": "Pyro5.client.Proxy",
+        "state": (str(proxy._pyroUri), (), (), (), "hello", None),
+    }
 
 
 def _uri_state(uri):
@@ -274,7 +279,11 @@ def _unknown(remote, name):
     if name in members.methods:
         return "{} is a method of {} and cannot be set".format(name, remote.uri.object)
     close = difflib.get_close_matches(name, members.names(), 3)
-    hint = "did you mean {}?".format(" or ".join(close)) if close else "it has " + _listed(members.names())
+    hint = (
+        "did you mean {}?".format(" or ".join(close))
+        if close
+        else "it has " + _listed(members.names())
+    )
     return "{} has no member {!r}: {}".format(remote.uri.object, name, hint)
 
 
@@ -338,7 +347,6 @@ class BatchProxy:
 
 def _each(results):
     values, failure = first_failure(results)
-    for value in values:
-        yield value
+    yield from values
     if failure is not None:
         raise failure

@@ -104,7 +104,9 @@ class RemoteObject:
 
     def call_batch(self, calls, oneway=False, timeout=None):
         """The results of several calls made at once; a `Failure` ends them."""
-        calls = tuple((name, plain_args(args), plain_kwargs(kwargs)) for name, args, kwargs in calls)
+        calls = tuple(
+            (name, plain_args(args), plain_kwargs(kwargs)) for name, args, kwargs in calls
+        )
         flags = message.BATCH | (message.ONEWAY if oneway else 0)
         results = self.call("<batch>", calls, None, flags, timeout or self.settings.timeout)
         return [] if results is None else results

@@ -45,7 +45,9 @@ def _json_loads(data):
 
 
 def _msgpack_call(object_id, method, args, kwargs):
-    return _msgpack().packb((object_id, method, args, kwargs), use_bin_type=True, default=_msgpack_default)
+    return _msgpack().packb(
+        (object_id, method, args, kwargs), use_bin_type=True, default=_msgpack_default
+    )
 
 
 def _msgpack_default(value):
@@ -80,14 +82,26 @@ def _msgpack():
     try:
         import msgpack
     except ImportError:
-        raise SerializeError("the serializer msgpack needs the package msgpack", outcome="not started") from None
+        raise SerializeError(
+            "the serializer msgpack needs the package msgpack", outcome="not started"
+        ) from None
     return msgpack
 
 
 SERPENT, MARSHAL, JSON, MSGPACK = 1, 2, 3, 4
 IDS = {"serpent": SERPENT, "marshal": MARSHAL, "json": JSON, "msgpack": MSGPACK}
-_DUMPS = {SERPENT: serpent.dumps_call, MARSHAL: _marshal_call, JSON: _json_call, MSGPACK: _msgpack_call}
-_LOADS = {SERPENT: serpent.loads, MARSHAL: safe_marshal.loads, JSON: _json_loads, MSGPACK: _msgpack_loads}
+_DUMPS = {
+    SERPENT: serpent.dumps_call,
+    MARSHAL: _marshal_call,
+    JSON: _json_call,
+    MSGPACK: _msgpack_call,
+}
+_LOADS = {
+    SERPENT: serpent.loads,
+    MARSHAL: safe_marshal.loads,
+    JSON: _json_loads,
+    MSGPACK: _msgpack_loads,
+}
 
 
 def check_name(name):
@@ -114,7 +128,9 @@ def decode(number, payload, trusted):
             return marshal.loads(payload)
         return _LOADS[number](payload)
     except KeyError:
-        raise SerializeError("the server answers in serializer {}".format(number), outcome=RAN) from None
+        raise SerializeError(
+            "the server answers in serializer {}".format(number), outcome=RAN
+        ) from None
     except _UNREADABLE as error:
         raise SerializeError(
             "the call has run, but its result is not readable: {}".format(error), outcome=RAN

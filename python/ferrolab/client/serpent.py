@@ -8,7 +8,7 @@ expression, limits nesting, and takes lists of numbers in one step.
 import math
 import re
 
-from .plain import SCALARS, convert
+from .plain import convert
 
 HEAD = "# serpent utf-8 python3.2\n"
 # Levels of nested containers.
@@ -43,9 +43,7 @@ _CLOSE = {"[": "]", "(": ")", "{": "}"}
 
 def dumps_call(object_id, method, args, kwargs):
     """The payload of a call."""
-    text = "{}({},{},{},{})".format(
-        HEAD, repr(object_id), repr(method), _text(args), _text(kwargs)
-    )
+    text = "{}({},{},{},{})".format(HEAD, repr(object_id), repr(method), _text(args), _text(kwargs))
     return text.encode("utf-8", "surrogatepass")
 
 

@@ -33,7 +33,8 @@ class Session:
         label = "{}: {}".format(who, name) if name else who
         self._proxies = dict(zip(names, proxies))
         self._locks = {
-            each: Lock(remote_of(proxy), user=label, ttl=ttl) for each, proxy in self._proxies.items()
+            each: Lock(remote_of(proxy), user=label, ttl=ttl)
+            for each, proxy in self._proxies.items()
         }
         self._taken = []
 

@@ -34,11 +34,15 @@ class Stream:
     def _call(self, method):
         connection = self._connection
         if not connection.busy.acquire(timeout=-1 if self._timeout is None else self._timeout):
-            raise TimeoutError("the stream's connection is busy with another call", outcome="not started")
+            raise TimeoutError(
+                "the stream's connection is busy with another call", outcome="not started"
+            )
         try:
             connection.user = get_ident()
             if connection.closed:
-                raise ConnectionClosedError("the connection of the stream has ended", outcome="not started")
+                raise ConnectionClosedError(
+                    "the connection of the stream has ended", outcome="not started"
+                )
             return connection.call(DAEMON, method, (self._id,), {}, 0, self._timeout)
         finally:
             connection.busy.release()

@@ -45,7 +45,8 @@ def open_socket(uri, timeout, tls=None):
         ) from None
     except socket.timeout:
         raise TimeoutError(
-            "cannot connect to {}: no answer within {:g} s".format(where, timeout), outcome=NOT_STARTED
+            "cannot connect to {}: no answer within {:g} s".format(where, timeout),
+            outcome=NOT_STARTED,
         ) from None
     except OSError as error:
         raise CommunicationError(

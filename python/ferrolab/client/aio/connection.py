@@ -51,9 +51,14 @@ class AioConnection(asyncio.Protocol):
         """The result of a call; `args` are plain data."""
         payload = self.dumps(object_id, method, args, kwargs)
         self.seq = seq = (self.seq + 1) & 0xFFFF
-        data = message.header(message.INVOKE, self.serializer, flags | self.flags, seq, len(payload)) + payload
+        data = (
+            message.header(message.INVOKE, self.serializer, flags | self.flags, seq, len(payload))
+            + payload
+        )
         if self.closed:
-            raise ConnectionClosedError("the connection to {} has ended".format(self.uri), outcome=NOT_STARTED)
+            raise ConnectionClosedError(
+                "the connection to {} has ended".format(self.uri), outcome=NOT_STARTED
+            )
         if flags & message.ONEWAY:
             self._transport.write(data)
             return None
@@ -114,7 +119,9 @@ class AioConnection(asyncio.Protocol):
             if isinstance(error, CommunicationError):
                 error.outcome = NOT_STARTED
             raise
-        self.serializer, self.dumps, self.flags = serializers.speak(self.settings.serializer, self.members)
+        self.serializer, self.dumps, self.flags = serializers.speak(
+            self.settings.serializer, self.members
+        )
         self._limit = self.settings.max_message
 
     # Callbacks of the event loop
@@ -169,7 +176,9 @@ class AioConnection(asyncio.Protocol):
 
     def connection_lost(self, error):
         self.closed = True
-        text = "the connection to {} ended ({}); the call may have run".format(self.uri, error or "closed by the server")
+        text = "the connection to {} ended ({}); the call may have run".format(
+            self.uri, error or "closed by the server"
+        )
         self._fail(ConnectionClosedError(text, outcome=UNKNOWN))
 
     def close(self):

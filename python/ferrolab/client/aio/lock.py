@@ -17,6 +17,7 @@ from ..lock import (
     PING_TIMEOUT,
     POLL,
     SAFE_STATE_TIMEOUT,
+    inherited_token,
     user_name,
 )
 from .remote import AioProxy, AioRemote
@@ -33,7 +34,10 @@ class AioLock:
         self._remote = remote
         self._wait = wait
         self.user = user_name() if user is None else user
+        self._has_own_token = token is not None
         self.token = token or secrets.token_hex(16)
+        # Whether `ferrolab lock` has the lock, which also ends it after this program.
+        self.inherited = False
         self.ttl = ttl
         self.epoch = None
         self.lost = None
@@ -75,6 +79,9 @@ class AioLock:
         connection = await self._remote.pool.open()
         try:
             self._kept = "lock_info" in connection.members.methods
+            if not self._has_own_token:
+                inherited = inherited_token(connection.uri)
+                self.token, self.inherited = inherited or self.token, inherited is not None
             await self._request(connection, wait)
             if self._kept:
                 self.epoch = (await self._call(connection, "lock_info")).get("epoch")
@@ -91,7 +98,9 @@ class AioLock:
     async def _request(self, connection, wait):
         name = self._remote.uri.object
         if "lock" not in connection.members.methods:
-            raise LockError("{} cannot be locked: its daemon needs `classname: LockableDaemon`".format(name))
+            raise LockError(
+                "{} cannot be locked: its daemon needs `classname: LockableDaemon`".format(name)
+            )
         loop = asyncio.get_running_loop()
         deadline = loop.time() + (wait or 0)
         while True:
@@ -116,10 +125,14 @@ class AioLock:
             if self.ttl is not None:
                 kwargs["ttl"] = self.ttl
         timeout = GRACE + (wait or 0)
-        return await connection.call(self._remote.object_id, "lock", (self.user,), kwargs, 0, timeout)
+        return await connection.call(
+            self._remote.object_id, "lock", (self.user,), kwargs, 0, timeout
+        )
 
     async def _call(self, connection, method, *args, **kwargs):
-        return await connection.call(self._remote.object_id, method, args, kwargs, 0, ANSWER_TIMEOUT)
+        return await connection.call(
+            self._remote.object_id, method, args, kwargs, 0, ANSWER_TIMEOUT
+        )
 
     # Holding
 
@@ -182,7 +195,9 @@ class AioLock:
         if self.lost is None and self._kept and not self._connection.closed:
             info = await self._call(self._connection, "lock_info", token=self.token)
             if info.get("yours") is not True:
-                self.lost = LockLost("the lock of {} is lost: {}".format(self._remote.uri.object, error))
+                self.lost = LockLost(
+                    "the lock of {} is lost: {}".format(self._remote.uri.object, error)
+                )
         self.check()
 
     async def _keep(self):
@@ -221,13 +236,15 @@ class AioLock:
         if connection is None:
             return
         try:
-            if self.lost is not None:
+            if self.lost is not None or self.inherited:
                 return
             if not safe and not connection.closed:
                 await self._call(connection, "unlock")
                 return
         except ConnectionRefusedError as error:
-            self.lost = LockLost("the lock of {} is lost: {}".format(self._remote.uri.object, error))
+            self.lost = LockLost(
+                "the lock of {} is lost: {}".format(self._remote.uri.object, error)
+            )
             return
         except CommunicationError as error:
             _log.warning("the lock of %s: %s", self._remote.uri.object, error)
@@ -243,13 +260,20 @@ class AioLock:
             try:
                 # Twice, where a cancelled request was still on its way.
                 for _ in range(2):
-                    if (await self._call(connection, "lock_info", token=self.token)).get("yours") is True:
+                    if (await self._call(connection, "lock_info", token=self.token)).get(
+                        "yours"
+                    ) is True:
                         await self._call(connection, "unlock", token=self.token)
                     await self._wait_for_safe_state(connection)
             finally:
                 connection.close()
         except (PyroError, OSError) as error:
-            _log.warning("the lock of %s could not be given back (%s): it ends after %g s", name, error, self.ttl or DEFAULT_TTL)
+            _log.warning(
+                "the lock of %s could not be given back (%s): it ends after %g s",
+                name,
+                error,
+                self.ttl or DEFAULT_TTL,
+            )
 
     async def _wait_for_safe_state(self, connection):
         loop = asyncio.get_running_loop()
@@ -294,7 +318,9 @@ class AioSession:
         who = user_name() if user is None else user
         label = "{}: {}".format(who, name) if name else who
         self._remotes = remotes
-        self._locks = {each: AioLock(remote, user=label, ttl=ttl) for each, remote in remotes.items()}
+        self._locks = {
+            each: AioLock(remote, user=label, ttl=ttl) for each, remote in remotes.items()
+        }
         self._proxies = {}
 
     async def __aenter__(self):

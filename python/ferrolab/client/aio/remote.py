@@ -88,10 +88,14 @@ class AioRemote:
 
     async def call_batch(self, calls, timeout=None):
         """The results of several calls made at once."""
-        calls = tuple((name, plain_args(args), plain_kwargs(kwargs)) for name, args, kwargs in calls)
+        calls = tuple(
+            (name, plain_args(args), plain_kwargs(kwargs)) for name, args, kwargs in calls
+        )
         connection = await self.pool.acquire(timeout)
         try:
-            results = await connection.call(self.object_id, "<batch>", calls, {}, message.BATCH, timeout)
+            results = await connection.call(
+                self.object_id, "<batch>", calls, {}, message.BATCH, timeout
+            )
         finally:
             self.pool.release(connection)
         for result in results:
@@ -191,7 +195,9 @@ class AioStream:
         if connection is None:
             raise StopAsyncIteration
         if connection.closed:
-            raise ConnectionClosedError("the connection of the stream has ended", outcome=NOT_STARTED)
+            raise ConnectionClosedError(
+                "the connection of the stream has ended", outcome=NOT_STARTED
+            )
         try:
             return await self._call(connection, "get_next_stream_item")
         except BaseException:
