@@ -24,7 +24,7 @@ import threading
 import time
 import traceback
 
-from . import exceptions, framing, logging_bridge, services, shutdown, stdio
+from . import exceptions, framing, loading, logging_bridge, services, shutdown, stdio
 from .calls import Channel, ChannelThreads, Streams
 from .complaints import Complaints
 from .daemon import HostedDaemon
@@ -208,7 +208,7 @@ class Worker:
         name = spec["name"]
         stdio.current.service = name
         try:
-            service = services.load(spec, self.daemon)
+            service = loading.load(spec, self.daemon)
         except BaseException as error:
             self._report_error("failed", name, error)
         else:
