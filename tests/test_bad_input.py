@@ -81,6 +81,29 @@ MISTAKES = {
         6,
         ["loacl", "local"],
     ),
+    "parts without one instance for all": (
+        "daemons:\n  bench: {}\nservices:\n  a: {module: m, classname: C, daemon: bench, parts: all}\n",
+        4,
+        ["parts", "each client", "instancemode: single"],
+    ),
+    "a path of a part": (
+        "daemons:\n  bench: {}\nservices:\n"
+        "  a: {module: m, classname: C, daemon: bench, instancemode: single, parts: ['x[0]']}\n",
+        4,
+        ["parts", "x[0]"],
+    ),
+    "a part with the name of a service": (
+        "daemons:\n  bench: {}\nservices:\n"
+        "  a: {module: m, classname: C, daemon: bench, instancemode: single, parts: [x]}\n"
+        "  a.x: {module: m, classname: C, daemon: bench}\n",
+        4,
+        ["parts", "5:"],
+    ),
+    "a service without a class": (
+        "daemons:\n  bench: {}\nservices:\n  a: {module: m, daemon: bench}\n",
+        4,
+        ["classname", "expose: all"],
+    ),
     "unknown nameserver of a daemon": (
         "nameservers:\n  local: {}\ndaemons:\n  bench: {nameservers: [remote]}\n",
         4,

@@ -23,7 +23,8 @@ def lab_with_files(lab):
 
 def test_the_page_has_these_files():
     assert sorted(FILES) == [
-        "client.py", "lab.yaml", "motor.py", "motors.yaml", "pythons.yaml", "thermometer.py",
+        "client.py", "lab.yaml", "motor.py", "motors.yaml", "parts.py", "pythons.yaml",
+        "supplies.py", "supplies.yaml", "thermometer.py",
     ]  # fmt: skip
 
 
@@ -54,6 +55,18 @@ def test_classes_without_decorators(lab_with_files):
         assert (y.move_to(4), y.speed) == (4, 2)
         with pytest.raises(AttributeError):
             y.position  # noqa: B018
+
+
+def test_parts_of_an_instrument(lab_with_files):
+    lab = lab_with_files
+    lab.run("config", "update", "supplies.yaml")
+    lab.up()
+    client = lab.start("parts.py", lab.uri("lab.psu"), program=interpreter())
+    text, _ = client.communicate(timeout=NEVER)
+    assert text.splitlines() == ["3.3 0.0", "lab.psu.fans.0"]
+    with lab.proxy("lab.spare") as spare, lab.proxy("lab.maths") as maths:
+        assert spare.ch_1._pyroUri.object == "lab.spare.ch_1"
+        assert maths.decibels(3) == 30
 
 
 DETAILED = """\

@@ -93,17 +93,24 @@ impl Walk<'_> {
             .filter(|key| written(pair, key).is_none())
             .map(quoted)
             .collect();
-        if !missing.is_empty() {
+        let is_module = written(pair, "module").is_some() && written(pair, "expose").is_some();
+        if !missing.is_empty() && !is_module {
             let message = format!("a service needs {}", missing.join(" and "));
-            let help = "write `module: MODULE` and `classname: CLASS`, or `native: NAME` for a built-in \
-                        service";
+            let help = match written(pair, "module") {
+                Some(_) => {
+                    "write `classname: CLASS`, or `expose: all` to serve the functions of \
+                            the module"
+                }
+                None => {
+                    "write `module: MODULE` and `classname: CLASS`, or `native: NAME` for a \
+                         built-in service"
+                }
+            };
             self.error(pair.place, message, help);
         }
-        let text = |data: Data| Data::from(data.as_str().unwrap_or(""));
-        let class = Data::Map(vec![
-            ("module".to_owned(), text(module)),
-            ("classname".to_owned(), text(classname)),
-        ]);
+        let module = Data::from(module.as_str().unwrap_or(""));
+        let class =
+            Data::Map(vec![("module".to_owned(), module), ("classname".to_owned(), classname)]);
         Data::Map(vec![("python".to_owned(), class)])
     }
 }

@@ -182,6 +182,12 @@ pub struct Service {
     pub nameservers: Vec<String>,
     /// Which members can be called.
     pub expose: Expose,
+    /// Members that cannot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
+    /// Objects that hang on the instrument, and are served below it: paths, or `all`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<String>,
     /// Whether it has its own Python process.
     pub isolate: bool,
     /// Longest silence of its Python process; no limit if absent.
@@ -209,8 +215,10 @@ pub enum Target {
     Python {
         /// Its module.
         module: String,
-        /// Its name there.
-        classname: String,
+        /// Its name there: a class, an object, or a function that makes one. Without it the
+        /// module itself is served.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        classname: Option<String>,
     },
     /// A built-in service.
     Native(String),
@@ -248,7 +256,7 @@ pub enum Expose {
     Decorated,
     /// All that are public.
     All,
-    /// Those in the list.
+    /// Those in the list; all that are public as well where `all` is among them.
     Names(Vec<String>),
 }
 

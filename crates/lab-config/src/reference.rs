@@ -163,7 +163,7 @@ fn value_schema(kind: ValueKind) -> Value {
         }
         ValueKind::Parameters => json!({ "type": "object" }),
         ValueKind::Arguments => json!({ "type": ["array", "object"] }),
-        ValueKind::Expose => {
+        ValueKind::Expose | ValueKind::Parts => {
             json!({ "anyOf": [{ "const": "all" }, texts()] })
         }
         ValueKind::Group(section) => json!({ "$ref": format!("#/definitions/{}", section.key) }),
@@ -181,7 +181,7 @@ fn words(kind: ValueKind) -> String {
         ValueKind::Text(Rule::Any) => "text",
         ValueKind::Text(Rule::Host) => "host or address",
         ValueKind::Text(Rule::Module) => "Python module",
-        ValueKind::Text(Rule::Identifier) => "Python name",
+        ValueKind::Text(Rule::Identifier | Rule::Member) => "Python name",
         ValueKind::Text(Rule::Path | Rule::Socket) => "path",
         ValueKind::Int { min, max, .. } => return format!("whole number, {min} to {max}"),
         ValueKind::Seconds { .. } => "seconds",
@@ -199,6 +199,7 @@ fn words(kind: ValueKind) -> String {
         ValueKind::Parameters => "mapping",
         ValueKind::Arguments => "list or mapping",
         ValueKind::Expose => "`all` or list of members",
+        ValueKind::Parts => "`all` or list of parts",
         ValueKind::Group(section) => return format!("see [{}](#{})", section.key, anchor(section)),
         ValueKind::Entries(section) => return format!("by name, see [{0}](#{0})", section.key),
     };

@@ -26,6 +26,7 @@ impl Rule {
             Rule::Host => "a host name or an address",
             Rule::Module => "a Python module",
             Rule::Identifier => "a name in Python",
+            Rule::Member => "a name in Python, or several with dots between them",
             Rule::Path => "a path",
             Rule::Socket => "a path for a Unix socket",
         }
@@ -44,6 +45,8 @@ pub(crate) fn check(rule: Rule, text: &str) -> Result<(), Fault> {
         Rule::Module => module(text),
         Rule::Identifier if is_identifier(text) => Ok(()),
         Rule::Identifier => fault("such a name has letters, digits and `_` only"),
+        Rule::Member if text.split('.').all(is_member) => Ok(()),
+        Rule::Member => fault("such a name has letters, digits and `_` only, and dots inside"),
         Rule::Socket if text.contains(':') || text.contains(char::is_whitespace) => {
             fault("in a URI it can have no `:` and no spaces")
         }
@@ -99,6 +102,10 @@ fn module(text: &str) -> Result<(), Fault> {
     fault("it is named by words with dots between them, not by a file", help)
 }
 
+fn is_member(text: &str) -> bool {
+    is_identifier(text) || !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 fn is_identifier(text: &str) -> bool {
     text.starts_with(|c: char| c.is_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_alphanumeric() || c == '_')
@@ -123,6 +130,8 @@ mod tests {
             (Rule::Module, "a.py a/b .a a. a..b 2a a-b", false),
             (Rule::Identifier, "Laser _x x2", true),
             (Rule::Identifier, "a.b 2a a-b a()", false),
+            (Rule::Member, "ch_1 A.temperature axes.0 all.x", true),
+            (Rule::Member, "a..b .a a. a-b a[0] 2a", false),
             (Rule::Socket, "/run/x.sock x", true),
             (Rule::Socket, "/run/x:y", false),
             (Rule::Socket, &long, false),

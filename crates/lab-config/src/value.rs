@@ -55,7 +55,17 @@ impl Walk<'_> {
                 _ => self.not_a_mapping(node, "a mapping from parameters to values", "{}"),
             },
             ValueKind::Arguments => self.arguments(field, node),
-            ValueKind::Expose => self.expose(field, node),
+            ValueKind::Expose => {
+                let names = self.all_or_list(field, "members", Rule::Identifier, node)?;
+                Some(match names.as_str() {
+                    Some(_) => names,
+                    None => Data::Map(vec![("names".to_owned(), names)]),
+                })
+            }
+            ValueKind::Parts => {
+                let names = self.all_or_list(field, "parts", Rule::Member, node)?;
+                Some(if names.as_str().is_some() { Data::List(vec![names]) } else { names })
+            }
         }
     }
 
@@ -220,24 +230,22 @@ impl Walk<'_> {
         Some(Data::List(self.items(nodes, |walk, node| walk.text(field, rule, node))))
     }
 
-    fn expose(&mut self, field: &Field, node: &Node) -> Option<Data> {
-        let what = "`all` or a list of members";
+    /// The word `all`, or a list.
+    fn all_or_list(&mut self, field: &Field, what: &str, rule: Rule, node: &Node) -> Option<Data> {
+        let what = format!("`all` or a list of {what}");
         if let Content::List(_) = &*node.content {
-            let names = self.list(field, what, Rule::Identifier, node)?;
-            return Some(Data::Map(vec![("names".to_owned(), names)]));
+            return self.list(field, &what, rule, node);
         }
         match written_text(node) {
             Some("all") => Some("all".into()),
-            Some(text) if text::check(Rule::Identifier, text).is_ok() => {
+            Some(text) if text::check(rule, text).is_ok() => {
                 let message = format!("expected {what}, found {}", found(node));
-                self.error(
-                    node.place,
-                    message,
-                    format!("write `expose: all` or `expose: [{text}]`"),
-                );
+                let key = field.key;
+                let help = format!("write `{key}: all` or `{key}: [{text}]`");
+                self.error(node.place, message, help);
                 None
             }
-            _ => self.expected(field, node, what),
+            _ => self.expected(field, node, &what),
         }
     }
 

@@ -124,6 +124,8 @@ pub(crate) enum Message {
     Hello { version: i64, facts: Facts },
     /// A service can be called. `remarks`: what is said of its members and does not fit.
     Loaded { service: String, members: Metadata, remarks: Vec<String> },
+    /// An instance has shown other members of a service than its class.
+    Members { service: String, members: Metadata, remarks: Vec<String> },
     /// A service cannot be imported.
     Failed { service: String, trouble: Trouble },
     /// The constructor of a service has raised.
@@ -178,6 +180,11 @@ impl Message {
                 let service = text(items.next())?;
                 let members = members(&items.next()?)?;
                 Message::Loaded { service, members, remarks: names(items.next().as_ref()) }
+            }
+            "members" => {
+                let service = text(items.next())?;
+                let members = members(&items.next()?)?;
+                Message::Members { service, members, remarks: names(items.next().as_ref()) }
             }
             "failed" => Message::Failed { service: text(items.next())?, trouble: trouble(items)? },
             "broken" => Message::Broken { service: text(items.next())?, trouble: trouble(items)? },

@@ -30,6 +30,7 @@ mod item_stream;
 mod oneway_ends;
 mod orphan_killer;
 mod output;
+mod part_set;
 mod pool;
 mod protocol;
 mod reap_descendants;
@@ -49,6 +50,6 @@ mod worker_handle;
 
 pub use frames::LONGEST;
 pub use pool::WorkerSet;
-pub use registry::{DaemonLocation, DaemonObjects, Registry};
+pub use registry::{DaemonLocation, DaemonObjects, PartIds, Registry};
 pub use service::ServiceStatus;
 pub use spec::{Expose, InstanceMode, Placement, PythonEnv, ServiceSpec, WorkerSpec, group};

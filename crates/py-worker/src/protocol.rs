@@ -63,6 +63,7 @@
 //! from the worker
 //! hello         (version, facts)            first
 //! loaded        (service, members, remarks)
+//! members       (service, members, remarks)         its instance has shown others
 //! failed        (service, class, text, traceback)   its import failed
 //! broken        (service, class, text, traceback)   its constructor raised
 //! mended        (service)                   its constructor succeeds again
@@ -75,6 +76,7 @@
 //! location      ()
 //! register      (id, members, service)
 //! unregister    (id)
+//! parts         (service, {id: members})    all of them; answers [lock methods, {id: refusal}]
 //! ```
 //!
 //! Records on the log socket begin with a name too; `output.rs` reads what `worker/stdio.py` and

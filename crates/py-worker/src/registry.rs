@@ -2,11 +2,12 @@
 //!
 //! Owns what a worker may ask of its daemon, and the objects of one run. Knows nothing of sockets.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use remote::{Daemon, Listener, Location, Object, Uri, Value, public_address};
+use tokio::sync::watch;
 
 use crate::control;
 use crate::run::Run;
@@ -31,6 +32,9 @@ pub trait Registry: Send + Sync + 'static {
 
     /// Ends the serving of the object of that id.
     fn unregister(&self, id: &str);
+
+    /// Says which parts a service has: their ids are names in its nameservers, too.
+    fn set_parts(&self, service: &str, ids: Vec<String>);
 }
 
 /// Where the objects of a daemon are, as URIs have it after their `@`.
@@ -50,7 +54,11 @@ pub struct DaemonObjects {
     daemon: Daemon,
     location: Location,
     nat_location: Option<String>,
+    parts: watch::Sender<PartIds>,
 }
+
+/// The ids of parts, by service.
+pub type PartIds = BTreeMap<String, Vec<String>>;
 
 impl DaemonObjects {
     /// The objects of `daemon`, which serves at `listener`.
@@ -61,7 +69,13 @@ impl DaemonObjects {
             Uri::PyroName { .. } | Uri::PyroMeta { .. } => location.clone(),
         };
         let nat_location = (public != location).then(|| in_a_uri(public));
-        Arc::new(DaemonObjects { daemon: daemon.clone(), location, nat_location })
+        let parts = watch::Sender::new(PartIds::new());
+        Arc::new(DaemonObjects { daemon: daemon.clone(), location, nat_location, parts })
+    }
+
+    /// The parts that services have, now and whenever that changes.
+    pub fn parts(&self) -> watch::Receiver<PartIds> {
+        self.parts.subscribe()
     }
 }
 
@@ -103,9 +117,20 @@ impl Registry for DaemonObjects {
     fn unregister(&self, id: &str) {
         self.daemon.unregister(id);
     }
+
+    fn set_parts(&self, service: &str, ids: Vec<String>) {
+        self.parts.send_if_modified(|parts| match parts.get(service) {
+            Some(known) if *known == ids => false,
+            None if ids.is_empty() => false,
+            _ => {
+                parts.insert(service.to_owned(), ids);
+                true
+            }
+        });
+    }
 }
 
-fn added(methods: Vec<String>) -> Value {
+pub(crate) fn added(methods: Vec<String>) -> Value {
     Value::List(methods.into_iter().map(Value::from).collect())
 }
 

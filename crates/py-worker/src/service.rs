@@ -52,12 +52,18 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn new(name: &str, worker: Arc<WorkerHandle>) -> Self {
+        Service::part_of(name, name, worker)
+    }
+
+    /// An object that is loaded with the service `owner`.
+    pub(crate) fn part_of(owner: &str, name: &str, worker: Arc<WorkerHandle>) -> Self {
         let mut services = worker.spec.services.iter();
         let rests =
             services.any(|service| service.name == name && !service.on_disconnect.is_empty());
         let driven = rests.then(Driven::default);
         let inner = ServiceState {
             name: name.to_owned(),
+            owner: owner.to_owned(),
             worker,
             phase: watch::Sender::new(ServicePhase::Starting),
             members: watch::Sender::new(None),
@@ -82,6 +88,17 @@ impl Service {
         }
         self.inner.phase.send_replace(phase);
         self.inner.worker.changed();
+    }
+
+    /// The members that an instance has shown.
+    pub(crate) fn set_members(&self, members: Metadata, remarks: Vec<String>) {
+        self.inner.remarks.send_replace(remarks);
+        self.inner.members.send_replace(Some(members));
+        self.inner.worker.changed();
+    }
+
+    pub(crate) fn owner(&self) -> &str {
+        &self.inner.owner
     }
 
     pub(crate) fn loaded(&self, run: Arc<Run>, members: Metadata, remarks: Vec<String>) {

@@ -34,6 +34,8 @@ pub(crate) enum ServicePhase {
 
 pub(crate) struct ServiceState {
     pub name: String,
+    /// The service that it is loaded with: itself, or the one that it is a part of.
+    pub owner: String,
     pub worker: Arc<WorkerHandle>,
     pub phase: watch::Sender<ServicePhase>,
     /// Exposed members; those of an earlier run while no worker runs.
@@ -60,7 +62,7 @@ impl ServiceState {
             return Ok(run);
         }
         if matches!(&*self.phase.borrow(), ServicePhase::Failed(_)) {
-            self.worker.retry(&self.name);
+            self.worker.retry(&self.owner);
         }
         let mut phase = self.phase.subscribe();
         let settled = phase.wait_for(|phase| match phase {
@@ -87,7 +89,7 @@ impl ServiceState {
                 exception("is just being restarted; try again in a moment")
             }
             ServicePhase::Failed(trouble) => {
-                self.worker.retry(&self.name);
+                self.worker.retry(&self.owner);
                 let text = self.with_python(&trouble.text);
                 exception(&format!("is not available: {text}; see `ferrolab ps`"))
                     .with_traceback(trouble.traceback.clone())

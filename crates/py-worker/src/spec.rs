@@ -56,7 +56,7 @@ pub enum Expose {
     Marked,
     /// All public ones as well.
     All,
-    /// Those named as well.
+    /// Those named as well; all public ones where `all` is among the names.
     Names(Vec<String>),
 }
 
@@ -67,8 +67,9 @@ pub struct ServiceSpec {
     pub name: String,
     /// The module to import.
     pub module: String,
-    /// The class in it; dots go into nested classes.
-    pub classname: String,
+    /// The class in it, an instance or a function that makes one; dots go into nested classes.
+    /// Without it the module itself is served.
+    pub classname: Option<String>,
     /// Arguments of `connect()` for `autoconnect()`.
     pub parameters: Dict,
     /// Arguments of the constructor: a list, or a dict of keyword arguments, or `None`.
@@ -77,6 +78,11 @@ pub struct ServiceSpec {
     pub instance_mode: Option<InstanceMode>,
     /// Remote members.
     pub expose: Expose,
+    /// Members that are not remote, although they would be.
+    pub except: Vec<String>,
+    /// Paths of objects that hang on the instrument and are served below it; `all` for each of
+    /// them.
+    pub parts: Vec<String>,
     /// Methods to call when a session with its own instance ends.
     pub on_disconnect: Vec<String>,
     /// Members that others may use while it is locked: whether there are such is looked at.
@@ -93,11 +99,13 @@ impl ServiceSpec {
         ServiceSpec {
             name: name.into(),
             module: module.into(),
-            classname: classname.into(),
+            classname: Some(classname.into()),
             parameters: Dict::new(),
             arguments: Value::None,
             instance_mode: None,
             expose: Expose::Marked,
+            except: Vec::new(),
+            parts: Vec::new(),
             on_disconnect: Vec::new(),
             read_while_locked: Vec::new(),
         }
@@ -106,10 +114,10 @@ impl ServiceSpec {
     /// The dict that the worker reads.
     pub fn to_value(&self) -> Value {
         let names = |names: &[String]| Value::List(names.iter().map(Value::from).collect());
-        let mut dict = Dict::with_capacity(9);
+        let mut dict = Dict::with_capacity(11);
         dict.insert("name", &self.name);
         dict.insert("module", &self.module);
-        dict.insert("classname", &self.classname);
+        dict.insert("classname", self.classname.clone());
         dict.insert("parameters", self.parameters.clone());
         dict.insert("arguments", self.arguments.clone());
         dict.insert("instancemode", self.instance_mode.map(InstanceMode::name));
@@ -121,6 +129,8 @@ impl ServiceSpec {
                 Expose::Names(listed) => names(listed),
             },
         );
+        dict.insert("except", names(&self.except));
+        dict.insert("parts", names(&self.parts));
         dict.insert("on_disconnect", names(&self.on_disconnect));
         dict.insert("read_while_locked", names(&self.read_while_locked));
         Value::Dict(dict)

@@ -21,6 +21,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::control::{FrameReader, Message, Outgoing, Trouble};
 use crate::import_backoff::Attempts;
+use crate::part_set::PartSet;
 use crate::reap_descendants::Mark;
 use crate::registry::{Registered, Registry};
 use crate::run::{Run, Started};
@@ -45,6 +46,7 @@ const DYING: Duration = Duration::from_secs(2);
 pub(crate) struct WorkerSupervisor {
     worker: Arc<WorkerHandle>,
     services: Vec<Service>,
+    parts: PartSet,
     spawner: Spawner,
     registry: Arc<dyn Registry>,
     retries: mpsc::UnboundedReceiver<String>,
@@ -74,7 +76,8 @@ impl WorkerSupervisor {
             .iter()
             .map(|service| Service::new(&service.name, Arc::clone(&worker)))
             .collect();
-        WorkerSupervisor { worker, services, spawner, registry, retries, stop }
+        let parts = PartSet::new(Arc::clone(&registry));
+        WorkerSupervisor { worker, services, parts, spawner, registry, retries, stop }
     }
 
     /// The services, as the daemon serves them.
@@ -124,6 +127,7 @@ impl WorkerSupervisor {
         for service in &self.services {
             service.set_phase(phase.clone());
         }
+        self.parts.set_all(phase);
     }
 
     /// Serves with one run, until its process has ended.
@@ -231,7 +235,7 @@ impl WorkerSupervisor {
     }
 
     fn obey(
-        &self,
+        &mut self,
         run: &Arc<Run>,
         message: Message,
         attempts: &mut Attempts,
@@ -240,16 +244,23 @@ impl WorkerSupervisor {
         match message {
             Message::Loaded { service: name, members, remarks } => {
                 info!(service = name, "ready");
-                for remark in &remarks {
-                    warn!(service = name, "{remark}");
-                }
+                warn_of(&name, &remarks);
                 attempts.succeeded(&name);
                 if let Some(service) = self.service(&name) {
                     service.loaded(Arc::clone(run), members, remarks);
                 }
+                self.parts.owner_loaded(&name, run);
+            }
+            Message::Members { service: name, members, remarks } => {
+                if let Some(service) = self.service(&name) {
+                    let known = service.remarks();
+                    warn_of(&name, remarks.iter().filter(|remark| !known.contains(remark)));
+                    service.set_members(members, remarks);
+                }
             }
             Message::Failed { service: name, trouble } => {
                 attempts.failed(&name, Instant::now());
+                self.parts.owner_failed(&name, &trouble);
                 let Some(service) = self.service(&name) else { return };
                 let known =
                     matches!(service.phase(), ServicePhase::Failed(before) if before == trouble);
@@ -271,7 +282,10 @@ impl WorkerSupervisor {
             Message::Refuses { reason } => run.set_refusal(reason),
             Message::Ended { number } => run.oneways.report(number),
             Message::Ask { number, what, arguments } => {
-                let answer = registered.answer(&self.worker, run, &what, &arguments);
+                let answer = match what.as_str() {
+                    "parts" => self.parts.serve(&self.worker, run, &arguments),
+                    _ => registered.answer(&self.worker, run, &what, &arguments),
+                };
                 run.send(Outgoing::answer(number, answer));
             }
             Message::Pong | Message::Hello { .. } => {}
@@ -284,6 +298,12 @@ impl WorkerSupervisor {
         {
             service.set_phase(ServicePhase::Serving { run: Arc::clone(run), broken });
         }
+    }
+}
+
+fn warn_of<'a>(service: &str, remarks: impl IntoIterator<Item = &'a String>) {
+    for remark in remarks {
+        warn!(service, "{remark}");
     }
 }
 

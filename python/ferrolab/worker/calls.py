@@ -322,7 +322,7 @@ class Channel:
             )
             if flags & FLAG_SERPENT_RULES:
                 serializer = SERPENT
-            service = host.services.get(name)
+            service = host.services.get(name) or host.service(name)
             if service is None:
                 raise pyro.error_class("DaemonError")("unknown object")
             if flags & FLAG_KEEPSERIALIZED:

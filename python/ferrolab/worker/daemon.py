@@ -30,6 +30,9 @@ _OFFERED = (
 )
 
 
+_TAKEN = "an object or class is already registered with that id"
+
+
 class HostedDaemon:
     """The part of Pyro5's `Daemon` that served objects use."""
 
@@ -46,6 +49,9 @@ class HostedDaemon:
         # How many objects have each class.
         self._classes = collections.Counter()
         self._service_classes = ()
+        # The parts of services by the identity of their objects: a name on such an object might be
+        # remote, or sent to the instrument.
+        self._parts = {}
         self._known_location = None
         self.objectsById = ObjectsById(self)
         self._auto_proxies = AutoProxies(self)
@@ -69,6 +75,56 @@ class HostedDaemon:
             self._classes[service.cls] += 1
         self._auto_proxies.add(service.cls)
 
+    def serve_parts(self, owner, parts):
+        """Serves the parts of a service, in place of those that it had before. Returns the reasons
+        why some are not served, by their ids."""
+        with self._lock:
+            before = {part.name: part for part in self.parts_of(owner)}
+            is_free = lambda name: name in before or name not in self._services
+            refused = {part.name: _TAKEN for part in parts if not is_free(part.name)}
+            parts = [part for part in parts if part.name not in refused]
+            self._services.update((part.name, part) for part in parts)
+            classes = {part.cls for part in parts}
+            self._classes.update(classes.difference(part.cls for part in before.values()))
+            # Others of these classes could be taken for a part.
+            self._service_classes += tuple(classes.difference(self._service_classes))
+        for cls in classes:
+            self._auto_proxies.add(cls)
+        members = {part.name: part.members for part in parts}
+        added, others = self._ask("parts", owner.name, members)
+        refused.update(others)
+        with self._lock:
+            for part in before.values():
+                self._parts.pop(id(part.target), None)
+            for name in (before.keys() - members.keys()) | set(others):
+                self._services.pop(name, None)
+            for part in parts:
+                if part.name not in others:
+                    part.added = tuple(added)
+                    self._parts[id(part.target)] = part
+        return refused
+
+    def serve_instead(self, part, obj):
+        """Serves another object as the part."""
+        with self._lock:
+            self._parts.pop(id(part.target), None)
+            part.serve(obj)
+            self._parts[id(obj)] = part
+
+    def parts_of(self, owner):
+        """The parts of a service."""
+        return [part for part in list(self._parts.values()) if part.owner == owner.name]
+
+    def part(self, name):
+        """The part of that name, if there is one."""
+        service = self._services.get(name)
+        return service if getattr(service, "owner", None) else None
+
+    def has_part(self, obj):
+        """Whether an object is served as a part."""
+        part = self._parts.get(id(obj))
+        return part is not None and part.target is obj
+
     def register(self, obj_or_class, objectId=None, force=False, weak=False):
         """Serves an object or a class under an id, and returns its URI."""
         objectId = objectId or "obj_" + uuid.uuid4().hex
@@ -87,9 +143,7 @@ class HostedDaemon:
             if known and self._object(known) is obj_or_class:
                 raise pyro.error_class("DaemonError")("object or class already has a Pyro id")
             if objectId in self.objectsById:
-                raise pyro.error_class("DaemonError")(
-                    "an object or class is already registered with that id"
-                )
+                raise pyro.error_class("DaemonError")(_TAKEN)
         service = (_WeakService if weak else Service)(objectId, obj_or_class)
         # Asked first: an id that the daemon refuses stays whose it is.
         self._serve(service)
@@ -190,6 +244,8 @@ class HostedDaemon:
 
         An id on the class would be that of every other object of the class, too.
         """
+        if self.has_part(obj):
+            return self._parts[id(obj)].name
         known = getattr(obj, "_pyroId", None)
         if inspect.isclass(obj):
             return known if known and self._object(known) is obj else None
@@ -260,8 +316,12 @@ class HostedDaemon:
     def resetMetadataCache(self, objectOrId, nat=True):
         """Has the members of an object listed anew."""
         service = self._services.get(self.uriFor(objectOrId, nat).object)
-        if service is not None:
-            service.members = exposure.members(service.cls)
+        if service is None:
+            return
+        if service.look is not None:
+            service.look(service.instance(None))
+        elif self.part(service.name) is None:
+            service.set_members(exposure.members(service.shape, service.selection))
             self._serve(service)
 
     def _serve(self, service):

@@ -1,11 +1,12 @@
-"""Which members of a class can be called from afar.
+"""Which members of an object can be called from afar.
 
-Owns Pyro5's rules of exposure: the member lists that proxies are told, and the access to one
-member. Knows nothing of calls, frames or services. The marks are those that Pyro5's decorators
-and ours set.
+Owns the member lists that proxies are told, and the access to one member: Pyro5's rules for
+members that decorators mark, and those of the configuration's `expose` and `except`. Knows nothing
+of calls, frames or services. The marks are those that Pyro5's decorators and ours set.
 """
 
 import inspect
+import types
 
 from ..client.decorators import is_private
 
@@ -15,45 +16,205 @@ _CONTAINER_DUNDERS = frozenset(
     for name in "len getitem setitem delitem contains iter next reversed".split()
 )
 
+_MISSING = object()
+
+
+class Selection:
+    """The configuration's keys `expose` and `except` of a service.
+
+    `expose` holds "all", or a list of names, which may have "all" among them. Without it only marks
+    count.
+    """
+
+    __slots__ = ("is_given", "everything", "listed", "hidden")
+
+    def __init__(self, expose=None, hidden=()):
+        names = ("all",) if expose == "all" else tuple(expose or ())
+        self.is_given = expose is not None
+        self.everything = "all" in names
+        self.listed = tuple(name for name in names if name != "all")
+        self.hidden = frozenset(hidden)
+
+    def opens(self, name):
+        """Whether a member that carries no mark is exposed."""
+        return not is_private(name) and (
+            name in self.listed or (self.everything and _is_public(name))
+        )
+
+
+MARKED = Selection()
+
 
 # -- what is there ------------------------------------------------------------------------------
 
 
-def members(cls, opened=None):
-    """The remote members of `cls`, as `{"methods", "oneway", "attrs"}` of sorted names.
+def members(target, selection=MARKED, instance=None, parts=()):
+    """The remote members of a class or a module, as sorted names: `{"methods", "oneway", "attrs"}`.
 
-    `opened` is what the configuration's `expose` says: None where only marks count, "all" for
-    every public member, or a list of names.
+    Members that only an instance has are found where one is given. `parts` are names under which
+    further objects hang on it: they are read, and not called.
     """
+    found = _marked(target, selection)
+    methods, oneways, attrs = found
+    if selection.is_given:
+        for name in _names(target, instance, selection):
+            member = member_of(target, name, _MISSING)
+            kind = _kind(target, name, member, instance)
+            if kind is None and name in selection.listed:
+                kind = "method"
+            if kind == "method":
+                methods.add(name)
+                if getattr(_value(target, name), "_pyroOneway", False):
+                    oneways.add(name)
+            elif kind == "attribute" and name not in methods:
+                attrs.add(name)
+    attrs.update(parts)
+    for names in (methods, oneways):
+        names.difference_update(parts)
+    for names in found:
+        names.difference_update(selection.hidden)
+    return {"methods": sorted(methods), "oneway": sorted(oneways), "attrs": sorted(attrs)}
+
+
+def unknown(target, selection, instance=None):
+    """The names in `expose` that neither the class nor the instance has."""
+    if instance is None:
+        names = set(names_of(target))
+        known = lambda name: name in names or member_of(target, name, _MISSING) is not _MISSING
+    else:
+        names = set(names_of(instance))
+        known = lambda name: name in names or hasattr(instance, name)
+    return [name for name in selection.listed if not known(name)]
+
+
+def names_of(target):
+    """The names that `dir(target)` gives; none where that is broken."""
+    try:
+        return [name for name in dir(target) if isinstance(name, str)]
+    except Exception:
+        return []
+
+
+def _dir(target, selection):
+    """`dir(target)`, which a class may have broken."""
+    try:
+        return [name for name in dir(target) if isinstance(name, str)]
+    except Exception as error:
+        if selection.listed and not selection.everything:
+            return []
+        kind = target if inspect.isclass(target) else type(target)
+        raise TypeError(
+            "the members of {} cannot be listed: dir() raises {}: {}; name them in "
+            "`expose: [...]`".format(kind.__name__, type(error).__name__, error)
+        ) from error
+
+
+def _marked(target, selection):
+    """Names of the methods, oneway methods and properties that decorators mark: Pyro5's rules."""
     methods, oneways, attrs = set(), set(), set()
-    names = set(dir(cls))
-    listed = set() if opened in (None, "all") else set(opened)
-    for name in names | listed:
+    for name in set(_dir(target, selection)):
         if is_private(name):
             continue
-        open_here = name in listed or (opened == "all" and _is_public(name))
-        if name not in names:
-            attrs.add(name)  # set by the constructor: nothing to see of it in the class
-            continue
         try:
-            member = getattr(cls, name)
-        except AttributeError:
+            member = getattr(target, name)
+        except Exception:
             continue  # some descriptors work on instances only
         if _is_method(member):
-            if getattr(member, "_pyroExposed", open_here):
+            if getattr(member, "_pyroExposed", False):
                 methods.add(name)
                 if getattr(member, "_pyroOneway", False):
                     oneways.add(name)
         elif inspect.isdatadescriptor(member):
-            function = _accessor(member)
-            if function is not None:
-                if getattr(function, "_pyroExposed", open_here):
-                    attrs.add(name)
-            elif name in listed:
-                attrs.add(name)  # slots and descriptors of an extension
-        elif name in listed:
-            (methods if callable(member) else attrs).add(name)
-    return {"methods": sorted(methods), "oneway": sorted(oneways), "attrs": sorted(attrs)}
+            if getattr(_accessor(member), "_pyroExposed", False):
+                attrs.add(name)
+    return methods, oneways, attrs
+
+
+def _names(target, instance, selection):
+    """The names that `expose` opens, of those that there are."""
+    if not selection.everything:
+        return [name for name in selection.listed if selection.opens(name)]
+    names = set(selection.listed)
+    if isinstance(target, types.ModuleType):
+        names.update(_names_of_module(target))
+    else:
+        names.update(_dir(target, selection))
+        if instance is not None:
+            names.update(_dir(instance, selection))
+    return [name for name in names if selection.opens(name)]
+
+
+def _names_of_module(module):
+    """The names that a module offers itself: what it has imported is another's."""
+    offered = getattr(module, "__all__", None)
+    if offered is not None:
+        return list(offered)
+    return [
+        name
+        for name, value in list(vars(module).items())
+        if not name.startswith("_")
+        and getattr(value, "__module__", module.__name__) in (module.__name__, None)
+    ]
+
+
+def _kind(target, name, member, instance):
+    """"method" or "attribute", for a member that `expose` opens; None for what is neither.
+
+    No property is read: that may speak to the instrument.
+    """
+    if isinstance(target, types.ModuleType):
+        return _kind_of_value(getattr(target, name, None))
+    if inspect.isdatadescriptor(member):
+        return "attribute"
+    if instance is not None:
+        own = own_value(instance, name, _MISSING)
+        if own is _MISSING and member is _MISSING:
+            own = _value(instance, name)  # made up by `__getattr__`
+        if own is not _MISSING:
+            return _kind_of_value(own)
+    if member is _MISSING:
+        return "attribute"  # set by the constructor: the class does not show more of it
+    if isinstance(member, (staticmethod, classmethod)):
+        return "method"
+    if hasattr(type(member), "__get__") and not callable(member):
+        # `cached_property` and the like give themselves, or fail, where there is no instance
+        value = _value(target, name)
+        return "method" if value is not member and callable(value) else "attribute"
+    return _kind_of_value(member)
+
+
+def _kind_of_value(value):
+    if inspect.isclass(value) or inspect.ismodule(value):
+        return None
+    return "method" if callable(value) else "attribute"
+
+
+def member_of(cls, name, default=None):
+    """The entry of a class, or of a base, under a name: no descriptor is asked."""
+    for base in getattr(cls, "__mro__", ()):
+        if name in vars(base):
+            return vars(base)[name]
+    return default
+
+
+def own_value(instance, name, default=None):
+    """The attribute that an instance has itself under a name."""
+    return own_dict(instance).get(name, default)
+
+
+def own_dict(instance):
+    """The attributes that an instance has itself."""
+    try:
+        return object.__getattribute__(instance, "__dict__")
+    except Exception:
+        return {}
+
+
+def _value(target, name):
+    try:
+        return getattr(target, name)
+    except Exception:
+        return None
 
 
 def _is_public(name):
@@ -78,15 +239,13 @@ def _accessor(descriptor):
 class Access:
     """The way to the members of one service's instances."""
 
-    __slots__ = ("_methods", "_attrs")
+    __slots__ = ("_methods", "_attrs", "_selection")
 
-    def __init__(self, cls=None, opened=None):
-        if opened is None:
-            self._methods = self._attrs = frozenset()
-        else:
-            listed = members(cls, opened)
-            self._methods = frozenset(listed["methods"])
-            self._attrs = frozenset(listed["attrs"])
+    def __init__(self, listed=None, selection=MARKED):
+        self._selection = selection
+        is_given = listed is not None and selection.is_given
+        self._methods = frozenset(listed["methods"]) if is_given else frozenset()
+        self._attrs = frozenset(listed["attrs"]) if is_given else frozenset()
 
     def method(self, instance, name):
         """The method `name` of `instance`, bound.
@@ -99,36 +258,77 @@ class Access:
         method = getattr(instance, name)
         if getattr(method, "_pyroExposed", False) or name in self._methods:
             return method
+        if callable(method) and self._opens(instance, name):
+            return method
         raise AttributeError("attempt to access unexposed attribute '{}'".format(name))
 
     def get(self, instance, name):
         """The value of the property `name`."""
-        member = self._class_member(instance, name)
+        if name in self._attrs:
+            return getattr(instance, name)
+        if self._opens(instance, name):
+            return getattr(instance, name)
+        member = getattr(type(instance), name)
         if inspect.isdatadescriptor(member):
             getter = getattr(member, "fget", None)
             if getter and getattr(getter, "_pyroExposed", False):
                 return getter(instance)
-        if name in self._attrs:
-            return getattr(instance, name)
         raise _no_property(name)
 
     def set(self, instance, name, value):
         """Sets the property `name`."""
-        member = self._class_member(instance, name)
+        if name in self._attrs or self._opens(instance, name):
+            return setattr(instance, name, value)
+        member = getattr(type(instance), name)
         if inspect.isdatadescriptor(member):
             setter = getattr(member, "fset", None)
             # the mark is looked for on the getter first: one `expose` serves both
             marked = getattr(member, "fget", None) or setter
             if setter and getattr(marked, "_pyroExposed", False):
                 return setter(instance, value)
-        if name in self._attrs:
-            return setattr(instance, name, value)
         raise _no_property(name)
 
-    def _class_member(self, instance, name):
-        if name in self._attrs:
-            return getattr(type(instance), name, None)
-        return getattr(type(instance), name)
+    def _opens(self, instance, name):
+        """Whether `expose: all` opens a member that has come since the members were listed."""
+        selection = self._selection
+        if not selection.everything or name in self._methods or not selection.opens(name):
+            return False
+        if own_value(instance, name, _MISSING) is not _MISSING:
+            return True
+        is_made_up = member_of(type(instance), name, _MISSING) is _MISSING
+        return is_made_up and name in _dir(instance, selection)
+
+
+class RestrictedAccess(Access):
+    """The same where the service has `except`, or parts: those are read and not replaced."""
+
+    __slots__ = ("_parts", "_saw_part")
+
+    def __init__(self, listed, selection, parts=(), saw_part=None):
+        super().__init__(listed, selection)
+        self._attrs = self._attrs.union(parts)
+        self._parts = frozenset(parts)
+        self._saw_part = saw_part
+
+    def method(self, instance, name):
+        if name in self._selection.hidden:
+            raise AttributeError("attempt to access unexposed attribute '{}'".format(name))
+        return super().method(instance, name)
+
+    def get(self, instance, name):
+        if name in self._selection.hidden:
+            raise _no_property(name)
+        value = super().get(instance, name)
+        if name in self._parts:
+            self._saw_part(name, value)
+        return value
+
+    def set(self, instance, name, value):
+        if name in self._parts:
+            raise AttributeError("'{}' is a part: set its own members".format(name))
+        if name in self._selection.hidden:
+            raise _no_property(name)
+        return super().set(instance, name, value)
 
 
 def _no_property(name):

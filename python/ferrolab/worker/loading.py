@@ -7,9 +7,9 @@ import importlib
 import inspect
 import sys
 
-from . import class_copy
+from . import class_copy, exposure, first_look, parts
 from .logging_bridge import log
-from .services import Service
+from .services import Service, make_arguments
 
 # The services whose classes are the drivers' own.
 _first_services = class_copy.ByIdentity()
@@ -24,7 +24,7 @@ def _remarks(service, on_disconnect, read_while_locked):
     and a safe state is needed when nobody looks.
     """
     found = []
-    name = service.cls.__name__
+    name = getattr(service.shape, "__name__", service.name)
     # Members that `__getattr__` makes up are known only to an instance.
     if not hasattr(service.cls, "__getattr__"):
         for method in on_disconnect:
@@ -32,30 +32,64 @@ def _remarks(service, on_disconnect, read_while_locked):
             known = inspect.getattr_static(service.target, method, None)
             if known is None or isinstance(known, property):
                 others = [other for other in dir(service.cls) if not other.startswith("__")]
-                near = _nearest(method, [other for other in others if other != method])
+                near = parts.nearest(method, [other for other in others if other != method])
                 found.append("on_disconnect: {} has no method '{}'{}".format(name, method, near))
     members = set(service.members["methods"]) | set(service.members["attrs"])
     for member in read_while_locked:
         if member in members or member in _OF_LOCKS:
             continue
         # It may be one of a part that the service will register.
-        near = _nearest(member, members)
+        near = parts.nearest(member, members)
         if near:
             found.append("read_while_locked: {} exposes no '{}'{}".format(name, member, near))
     return found
 
 
-def _nearest(name, known):
-    import difflib
+def load(spec, daemon, tell):
+    """The service that a configuration entry describes. `tell` is called with it when an instance
+    has shown more members."""
+    target, is_made = _target(spec)
+    _mark(target, "_pyroId", spec["name"])
+    _mark(target, "_pyroDaemon", daemon)
+    selection = exposure.Selection(spec.get("expose"), spec.get("except") or ())
+    service = Service(
+        spec["name"],
+        target,
+        spec.get("instancemode"),
+        selection,
+        spec.get("arguments"),
+        spec.get("on_disconnect") or (),
+        is_made,
+    )
+    service.remarks = _remarks(
+        service, spec.get("on_disconnect") or (), spec.get("read_while_locked") or ()
+    )
+    wanted = spec.get("parts") or ()
+    if wanted and service.mode != "single":
+        service.remarks.append(
+            "parts: they need one instance for all clients, `instancemode: single`; with '{}' "
+            "there are none".format(service.mode)
+        )
+        wanted = ()
+    if first_look.is_needed(service, wanted):
+        if service.mode != "single":
+            service.remarks += _not_assigned(service)
+        service.look_with(first_look.FirstLook(service, wanted, daemon, tell))
+    elif not service.members["methods"] and not service.members["attrs"]:
+        log.warning(
+            "%s exposes nothing: mark its methods with @expose, or give the service `expose: all`",
+            _title(spec),
+        )
+    return service
 
-    near = difflib.get_close_matches(name, sorted(known), 1)
-    return "; did you mean '{}'?".format(near[0]) if near else ""
+
+def _title(spec):
+    return ".".join(filter(None, (spec["module"], spec.get("classname"))))
 
 
-def load(spec, daemon):
-    """The service that a configuration entry describes."""
-    module, classname = spec["module"], spec["classname"]
-    target = _find(module, classname)
+def _target(spec):
+    """The class, the object or the module of a service, and whether it was made for the service."""
+    target = _find(spec["module"], spec.get("classname"))
     if inspect.isclass(target):
         # Pyro5's daemon marks the class itself. The service needs a class for itself, as in
         # PyroLab, where other services would see these marks.
@@ -64,42 +98,51 @@ def load(spec, daemon):
             _mark(target, "_autoconnect_params", spec["parameters"])
         elif _first_services.setdefault(target, spec["name"]) != spec["name"]:
             target = class_copy.derived(target)
-    elif inspect.isroutine(target) or inspect.ismodule(target):
+    elif inspect.isroutine(target):
+        return _made(spec, target), True
+    return target, False
+
+
+def _made(spec, factory):
+    """The instrument that a function makes."""
+    positional, keywords = make_arguments(spec.get("arguments"))
+    made = factory(*positional, **keywords)
+    if not parts.may_be_part(made):
         raise TypeError(
-            "{}.{} is a {}, and a service needs a class".format(
-                module, classname, type(target).__name__
-            )
+            "{}() has returned {!r:.100}, and a service needs an instrument: `classname` is a class, "
+            "an object, or a function that returns one".format(_title(spec), made)
         )
-    _mark(target, "_pyroId", spec["name"])
-    _mark(target, "_pyroDaemon", daemon)
-    service = Service(
-        spec["name"],
-        target,
-        spec.get("instancemode"),
-        spec.get("expose"),
-        spec.get("arguments"),
-        spec.get("on_disconnect") or (),
-    )
-    service.remarks = _remarks(
-        service, spec.get("on_disconnect") or (), spec.get("read_while_locked") or ()
-    )
-    if not service.members["methods"] and not service.members["attrs"]:
-        log.warning(
-            "%s.%s exposes nothing: mark its methods with @expose, or give the service "
-            "`expose: all`",
-            module,
-            classname,
-        )
-    return service
+    return made
+
+
+def _not_assigned(service):
+    """Remarks on names in `expose` that no code of the class mentions: before there is an instance,
+    nobody knows for sure."""
+    cls = service.shape
+    missing = exposure.unknown(cls, service.selection)
+    if not missing or hasattr(cls, "__getattr__"):
+        return []
+    mentioned = set()
+    for base in cls.__mro__:
+        mentioned.update(vars(base).get("__annotations__", ()))
+        for member in vars(base).values():
+            function = getattr(member, "fget", None) or getattr(member, "__func__", member)
+            code = getattr(function, "__code__", None)
+            mentioned.update(getattr(code, "co_names", ()))
+    known = set(exposure.names_of(cls)) | mentioned
+    return [
+        first_look.not_exposed(service, name, known) for name in missing if name not in mentioned
+    ]
 
 
 def _find(module, classname):
-    """The class of that name; a class that is missing is looked for in the file as it is now."""
+    """The object of that name in the module; the module itself without one. A class that is missing
+    is looked for in the file as it is now."""
     fresh = module not in sys.modules
     importlib.invalidate_caches()
     found = importlib.import_module(module)
     try:
-        for part in classname.split("."):
+        for part in classname.split(".") if classname else ():
             found = getattr(found, part)
     except AttributeError:
         if fresh:
@@ -112,7 +155,9 @@ def _find(module, classname):
 
 
 def _mark(target, name, value):
+    # An instrument's own `__setattr__` may send what is set to the device.
+    set_attribute = setattr if inspect.isclass(target) else object.__setattr__
     try:
-        setattr(target, name, value)
+        set_attribute(target, name, value)
     except (AttributeError, TypeError):
         pass  # an extension type: nothing that it holds depends on the mark

@@ -208,12 +208,20 @@ class Worker:
         name = spec["name"]
         stdio.current.service = name
         try:
-            service = loading.load(spec, self.daemon)
+            service = loading.load(spec, self.daemon, self._tell_members)
         except BaseException as error:
             self._report_error("failed", name, error)
         else:
             self.daemon.add(service)
+            failure = None
+            try:
+                service.make_at_start()
+            except BaseException as error:
+                failure = error
+            service.is_loaded = True
             self._out.write(("loaded", name, service.members, service.remarks))
+            if failure is not None:
+                self._report_broken(service, failure)
         finally:
             stdio.end_of_call()
             stdio.current.service = None
@@ -229,6 +237,25 @@ class Worker:
         lines = [stdio.beginning(line) for line in lines[-_MOST_LINES:]]
         self._out.write((kind, name, class_name, stdio.beginning(text), lines))
 
+    def _tell_members(self, service):
+        """An instance has shown more members of a service than its class."""
+        if service.is_loaded:
+            self._out.write(("members", service.name, service.members, service.remarks))
+
+    def _report_broken(self, service, error):
+        service.broken = True
+        log.error("an instance of '%s' could not be made", service.name, exc_info=error)
+        self._report_error("broken", service.name, error)
+
+    def service(self, name):
+        """The service or part of that name; a part of a service that had no instance yet appears
+        with that. None for an unknown name."""
+        for owner in list(self.services.values()):
+            is_below = name.startswith(owner.name + ".")
+            if is_below and owner.mode == "single" and not owner.is_seen:
+                self.instance(owner, None)
+        return self.services.get(name)
+
     def instance(self, service, session, pin=0):
         """The instance for a call; calls of the same `pin` share one. A constructor's error is
         reported to the daemon."""
@@ -238,9 +265,7 @@ class Worker:
             else:
                 instance = service.instance(session)
         except BaseException as error:  # a constructor that calls sys.exit() is as broken as any
-            service.broken = True
-            log.exception("an instance of '%s' could not be made", service.name)
-            self._report_error("broken", service.name, error)
+            self._report_broken(service, error)
             raise
         if service.broken:
             service.broken = False

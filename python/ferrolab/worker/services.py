@@ -17,12 +17,21 @@ from .logging_bridge import log
 class Service:
     """A class (or an object) that is served under a name."""
 
-    def __init__(self, name, target, mode=None, expose=None, arguments=None, on_disconnect=()):
+    def __init__(
+        self,
+        name,
+        target,
+        mode=None,
+        selection=exposure.MARKED,
+        arguments=None,
+        on_disconnect=(),
+        is_made=False,
+    ):
         self.name = name
         self._lock = threading.Lock()
         self._instance = None
         self._rested = False
-        self._positional, self._keywords = _arguments(arguments)
+        self._positional, self._keywords = make_arguments(arguments)
         self._on_disconnect = tuple(on_disconnect)
         if inspect.isclass(target):
             self.cls = target
@@ -32,15 +41,32 @@ class Service:
             self.cls = type(target)
             self.mode, self._creator, self._instance = "single", None, target
         self.target = target
+        # Whether an object that is no class was made for this service, and is released with it.
+        self._is_made = is_made
+        # The members of a module are its own, those of an instance are its class's.
+        self.shape = target if inspect.ismodule(target) else self.cls
+        self.selection = selection
+        # Called with the first instance, where its class does not show everything.
+        self.look = None
+        self.is_seen = True
         # Instances for sessions and single calls, by identity, as long as they live.
         self._made = weakref.WeakValueDictionary()
         self.broken = False
+        # Whether the daemon has been told its members.
+        self.is_loaded = False
         # Methods that the daemon adds, to lock it for one.
         self.added = ()
-        self.access = exposure.Access(self.cls, expose)
-        self.members = exposure.members(self.cls, expose)
+        self.set_members(exposure.members(self.shape, selection))
         # Settings that do not fit the members, as texts for `ferrolab ps`.
         self.remarks = []
+
+    def set_members(self, members, parts=(), saw_part=None):
+        """Says what is exposed, and under which names further objects hang on the instance."""
+        self.members = members
+        if parts or self.selection.hidden:
+            self.access = exposure.RestrictedAccess(members, self.selection, parts, saw_part)
+        else:
+            self.access = exposure.Access(members, self.selection)
 
     def instance(self, session):
         """The instance that serves a call of `session`."""
@@ -59,6 +85,20 @@ class Service:
             return self._create()
         raise pyro.error_class("DaemonError")("invalid instancemode in registered class")
 
+    def look_with(self, look):
+        """Has the first instance looked at with `look`."""
+        self.look, self.is_seen = look, False
+
+    def make_at_start(self):
+        """Makes the one instance, where only that tells what is exposed."""
+        if self.mode == "single" and not self.is_seen:
+            self._see(self.instance(None))
+
+    def _see(self, instance):
+        if not self.is_seen:
+            self.is_seen = True
+            self.look(instance)
+
     def is_served_by(self, obj):
         """Whether calls go to this very object; another of its class is another instrument."""
         if self.mode == "single":
@@ -76,6 +116,7 @@ class Service:
             self._made[id(instance)] = instance
         except TypeError:
             pass  # a class with slots, without one for weak references
+        self._see(instance)
         return instance
 
     def to_rest(self, session, member, makes_instance=False):
@@ -110,7 +151,7 @@ class Service:
         """Releases the one instance, if there is one."""
         with self._lock:
             instance, self._instance = self._instance, None
-        if instance is not None and instance is not self.target:
+        if instance is not None and (instance is not self.target or self._is_made):
             self.release(instance, self._rested)
 
     def _bring_to_rest(self, instance):
@@ -138,7 +179,8 @@ class Service:
                 log.warning("closing %s failed", type(instance).__name__, exc_info=True)
 
 
-def _arguments(arguments):
+def make_arguments(arguments):
+    """Positional and keyword arguments, of what the configuration's `arguments` say."""
     if arguments is None:
         return (), {}
     if isinstance(arguments, dict):

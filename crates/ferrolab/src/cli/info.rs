@@ -105,7 +105,8 @@ fn describe(configuration: &Configuration) {
         let (class, python) = match &service.target {
             Target::Native(name) => (name.clone(), "-".to_owned()),
             Target::Python { module, classname } => {
-                (format!("{module}.{classname}"), interpreter(configuration, service))
+                let class = classname.iter().map(|name| format!(".{name}")).collect::<String>();
+                (format!("{module}{class}"), interpreter(configuration, service))
             }
         };
         let mode = format!("{:?}", service.instancemode).to_lowercase();

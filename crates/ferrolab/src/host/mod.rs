@@ -93,7 +93,9 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let lock_log = locks::begin_log(&daemon, config, &lock_files, first_epoch);
     let spawner = Spawner::permanent()
         .map_err(|error| format!("cannot start the thread that starts workers: {error}"))?;
-    let registry: Arc<dyn Registry> = DaemonObjects::new(&daemon, &listener);
+    let objects = DaemonObjects::new(&daemon, &listener);
+    let parts = objects.parts();
+    let registry: Arc<dyn Registry> = objects;
     let workers = WorkerSet::start(&spawner, worker_specs::specs(config, services), &registry);
     let mut reporter = Reporter::new(&daemon, &listener, &config.name, config.class, services);
     register_natives(&daemon, config.class, services, &mut reporter);
@@ -120,7 +122,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
             warn!("some drivers are still loading; going on without them");
         }
         let mut registrations =
-            registrar::start(targets, config.reclaim_names, &tasks, &names_stop);
+            registrar::start(targets, &parts, config.reclaim_names, &tasks, &names_stop);
         let answered = registrations
             .wait_for(|report| report.values().all(|standing| standing.state.is_registered()));
         // A nameserver that does not answer is in the report, and is tried again for ever.

@@ -6,10 +6,11 @@
 //! removes them when the daemon has died. One name is the subject
 //! of [`registered_name`](super::registered_name). Never keeps a daemon from serving.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use remote::{Error, Exception, Location, NameServer};
+use py_worker::PartIds;
+use remote::{Error, Exception, Location, NameServer, Uri};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -94,9 +95,11 @@ impl State {
 }
 
 /// Starts to keep `names` registered, and to take back those that somebody else overwrites if
-/// `reclaim` says so. The receiver tells how it stands.
+/// `reclaim` says so. The names of parts are kept wherever their service's name is. The receiver
+/// tells how it stands.
 pub(crate) fn start(
     names: BTreeMap<String, (Target, Vec<Name>)>,
+    parts: &watch::Receiver<PartIds>,
     reclaim: bool,
     tasks: &TaskTracker,
     stop: &CancellationToken,
@@ -105,10 +108,15 @@ pub(crate) fn start(
     let (report, receiver) =
         watch::channel::<Report>(names.keys().map(|name| (name.clone(), pending())).collect());
     for (target, names) in names.into_values() {
+        let mut parts = parts.clone();
+        parts.mark_changed();
         let registrar = Registrar {
             nameserver: NameServer::at(target.location.clone(), Some(ANSWER_TIMEOUT)),
             target,
             names: names.into_iter().map(RegisteredName::new).collect(),
+            parts,
+            part_names: BTreeSet::new(),
+            gone: Vec::new(),
             reclaim,
             report: report.clone(),
         };
@@ -122,6 +130,11 @@ struct Registrar {
     target: Target,
     nameserver: NameServer,
     names: Vec<RegisteredName>,
+    parts: watch::Receiver<PartIds>,
+    /// Those of `names` that are parts'.
+    part_names: BTreeSet<String>,
+    /// Names of parts that are there no longer, to be removed.
+    gone: Vec<Name>,
     reclaim: bool,
     report: watch::Sender<Report>,
 }
@@ -148,6 +161,7 @@ impl Registrar {
 
     /// Renews every name; what to report if all went well.
     async fn renew(&mut self) -> Result<State, Error> {
+        self.follow_parts();
         let has_leases = self.nameserver.has_leases().await?;
         // While there is no connection, all stays as it was told last.
         if self.names.iter().any(RegisteredName::is_everywhere) {
@@ -159,6 +173,12 @@ impl Registrar {
             true => self.renew_leases().await?,
             false => self.register_each().await?,
         };
+        while let Some(Name { name, uri, .. }) = self.gone.last() {
+            match self.nameserver.remove_own(name, uri).await {
+                Ok(_) | Err(Error::Remote(_)) => drop(self.gone.pop()),
+                Err(error) => return Err(error),
+            }
+        }
         if let Some(error) = refused {
             return Err(error);
         }
@@ -167,6 +187,40 @@ impl Registrar {
         let texts: Vec<String> =
             names.filter_map(|name| name.contested(title, self.reclaim, now)).collect();
         Ok(if texts.is_empty() { State::Registered } else { State::Contested(texts.join("; ")) })
+    }
+
+    /// Takes in the parts that the services have now.
+    fn follow_parts(&mut self) {
+        if !self.parts.has_changed().unwrap_or(false) {
+            return;
+        }
+        let parts = self.parts.borrow_and_update().clone();
+        let mut wanted: BTreeMap<String, Name> = BTreeMap::new();
+        for service in self.names.iter().map(RegisteredName::name) {
+            let (Some(ids), Uri::Pyro { location, .. }) = (parts.get(&service.name), &service.uri)
+            else {
+                continue;
+            };
+            wanted.extend(ids.iter().map(|id| {
+                let uri = Uri::Pyro { object: id.clone(), location: location.clone() };
+                let metadata = vec![format!("Part of {}", service.name)];
+                (id.clone(), Name { name: id.clone(), uri, metadata })
+            }));
+        }
+        for name in &self.names {
+            let name = name.name();
+            if self.part_names.contains(&name.name) && !wanted.contains_key(&name.name) {
+                self.gone.push(name.clone());
+            } else {
+                wanted.remove(&name.name);
+            }
+        }
+        let gone: BTreeSet<_> = self.gone.iter().map(|name| name.name.clone()).collect();
+        self.names.retain(|name| !gone.contains(&name.name().name));
+        self.part_names.retain(|name| !gone.contains(name));
+        self.gone.retain(|name| !wanted.contains_key(&name.name));
+        self.part_names.extend(wanted.keys().cloned());
+        self.names.extend(wanted.into_values().map(RegisteredName::new));
     }
 
     /// Renews the leases. A refusal of one name, or of one call, says nothing about the others: the

@@ -53,9 +53,12 @@ fn placement(service: &lab_config::Service) -> Option<Placement> {
             lab_config::Expose::All => Expose::All,
             lab_config::Expose::Names(names) => Expose::Names(names.clone()),
         },
+        except: service.except.clone(),
+        parts: service.parts.clone(),
         on_disconnect: service.on_disconnect.clone(),
         read_while_locked: service.read_while_locked.clone(),
-        ..ServiceSpec::new(&service.name, module, classname)
+        classname: classname.clone(),
+        ..ServiceSpec::new(&service.name, module, "")
     };
     Some(Placement { service: spec, python, isolate: service.isolate, watchdog: service.watchdog })
 }

@@ -8,6 +8,7 @@ mod collisions;
 mod instances;
 mod listeners;
 mod natives;
+mod parts;
 mod paths;
 mod registrations;
 
@@ -40,6 +41,7 @@ pub(crate) fn check(
     rules.instance_modes();
     rules.idle();
     rules.locks();
+    rules.parts();
     for nameserver in &configuration.nameservers {
         check_nameserver(nameserver, marks, findings);
     }

@@ -20,7 +20,9 @@ pub(crate) static SERVICE: Section = Section {
             kind: ValueKind::Text(Rule::Identifier),
             default: "null",
             example: "SampleService",
-            doc: "The class.",
+            doc: "The class; or an object in the module, or a function that is called with \
+                  `arguments` and returns one, which is then one for all clients. Without it, and \
+                  with `expose`, the functions of the module itself are served.",
         },
         Field {
             key: "native",
@@ -78,7 +80,24 @@ pub(crate) static SERVICE: Section = Section {
             kind: ValueKind::Expose,
             default: "null",
             example: "all",
-            doc: "`all`, or a list of members, for a class without Pyro's decorators.",
+            doc: "`all`, or a list of members, for a class without Pyro's decorators; \
+                  `[all, x]` is all and `x`.",
+        },
+        Field {
+            key: "except",
+            kind: ValueKind::List(Rule::Identifier),
+            default: "[]",
+            example: "[reset, adapter]",
+            doc: "Members that are not exposed, although `expose` or a decorator says so.",
+        },
+        Field {
+            key: "parts",
+            kind: ValueKind::Parts,
+            default: "[]",
+            example: "[ch_1, ch_2]",
+            doc: "Objects that hang on the instrument (channels, parameters, axes) and are served \
+                  under a name below it: `all`, or a list such as `[ch_1, A.temperature]`. Needs \
+                  `instancemode: single`.",
         },
         Field {
             key: "isolate",

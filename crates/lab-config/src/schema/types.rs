@@ -73,6 +73,8 @@ pub(crate) enum ValueKind {
     Arguments,
     /// `all`, a list of members, or null for what the class itself exposes.
     Expose,
+    /// `all` or a list of paths below an object.
+    Parts,
     /// A mapping with known keys.
     Group(&'static Section),
     /// A mapping from names to mappings with known keys.
@@ -90,6 +92,8 @@ pub(crate) enum Rule {
     Module,
     /// A name in Python: a class, a method, an attribute.
     Identifier,
+    /// Names in Python or numbers, with dots between them: `ch_1`, `axes.0`.
+    Member,
     /// A path of a file or directory.
     Path,
     /// A path that fits a Unix socket.

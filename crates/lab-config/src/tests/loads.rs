@@ -22,7 +22,8 @@ fn a_lab_loads() {
     assert_eq!(laser.parameters.get("port").unwrap(), &Data::Int(12345));
     assert_eq!(laser.parameters.get("address").unwrap().as_str(), Some("here"));
     let (module, classname) = ("pyrolab.drivers.sample", "SampleAutoconnectInstrument");
-    let target = Target::Python { module: module.into(), classname: classname.into() };
+    let classname = Some(classname.to_owned());
+    let target = Target::Python { module: module.into(), classname };
     assert_eq!(laser.target, target);
     let names: Vec<&str> = lab.services_of("bench").map(|service| service.name.as_str()).collect();
     assert_eq!(names, ["lab.sample", "lab.shared", "lab.laser"]);

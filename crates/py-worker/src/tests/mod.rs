@@ -33,6 +33,8 @@ const SOON: Duration = Duration::from_secs(120);
 struct Objects(Mutex<HashMap<String, Arc<dyn Object>>>);
 
 impl Registry for Objects {
+    fn set_parts(&self, _service: &str, _ids: Vec<String>) {}
+
     fn location(&self) -> DaemonLocation {
         let location = "localhost:4321".to_owned();
         DaemonLocation { location, nat_location: None, port_everywhere: None }

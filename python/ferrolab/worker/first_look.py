@@ -1,0 +1,133 @@
+"""First look at a service's instance: members that its class does not show, and its parts.
+
+Owns what follows from the configuration's `expose` and `parts` where only an instance tells it.
+Knows nothing of calls or frames.
+"""
+
+import functools
+
+from . import exposure, parts
+from .logging_bridge import log
+from .services import Service
+
+
+def is_needed(service, wanted):
+    """Whether an instance has to be looked at, to know what the service exposes."""
+    selection = service.selection
+    return bool(
+        wanted or selection.everything or exposure.unknown(service.shape, selection)
+    )
+
+
+class Part(Service):
+    """An object that hangs on the instrument of a service, and is served under a name below it."""
+
+    def __init__(self, owner, path, obj, children, saw_part):
+        super().__init__("{}.{}".format(owner.name, path), obj, selection=owner.selection)
+        self.owner = owner.name
+        members = exposure.members(self.shape, self.selection, obj, children)
+        # `expose` lists the members of all parts, and of the service itself.
+        missing = exposure.unknown(self.shape, self.selection, obj)
+        members["attrs"] = [name for name in members["attrs"] if name not in missing]
+        self.set_members(members, children, saw_part)
+
+    def serve(self, obj):
+        """Serves another object of the class: the one that hangs there now."""
+        self.target = self._instance = obj
+
+
+class FirstLook:
+    """Looks at an instance when it has been made, and again when another object hangs on it."""
+
+    def __init__(self, service, wanted, daemon, tell):
+        self._service, self._wanted, self._daemon, self._tell = service, wanted, daemon, tell
+        # Remarks that no instance changes.
+        self._remarks = list(service.remarks)
+
+    def __call__(self, instance):
+        """Lists what the instance exposes, and serves its parts. Never raises."""
+        service = self._service
+        before = service.members, service.remarks
+        problems = []
+        try:
+            children = self._serve_parts(instance, problems) if self._wanted else ()
+            members = exposure.members(service.shape, service.selection, instance, children)
+            of_parts = self._unknown(instance, problems)
+            members["attrs"] = [name for name in members["attrs"] if name not in of_parts]
+            service.set_members(members, children, functools.partial(self._saw_part, ""))
+        except Exception as error:
+            log.warning("the members of '%s' cannot be listed", service.name, exc_info=True)
+            problems.append("{}: {}".format(type(error).__name__, error))
+        service.remarks = self._remarks + problems
+        if (service.members, service.remarks) != before:
+            self._tell(service)
+
+    def _serve_parts(self, instance, problems):
+        """Serves the parts; returns the names under which they hang on the instance itself."""
+        service = self._service
+        hidden = service.selection.hidden
+        found, not_found = parts.find(instance, self._wanted, hidden)
+        problems += not_found
+        children = _children(found, self._wanted)
+        children[""] -= hidden
+        made, names = [], 0
+        for path, obj in found.items():
+            try:
+                saw_part = functools.partial(self._saw_part, path + ".")
+                part = Part(service, path, obj, children.get(path, ()), saw_part)
+            except Exception as error:
+                problems.append("parts: {}: {}: {}".format(path, type(error).__name__, error))
+                continue
+            names += sum(map(len, part.members.values()))
+            if names > parts.MAX_NAMES:
+                problems.append("parts: they have more than {} members".format(parts.MAX_NAMES))
+                break
+            made.append(part)
+        for name, reason in sorted(self._daemon.serve_parts(service, made).items()):
+            problems.append("parts: {}: {}".format(name, reason))
+        return children[""]
+
+    def _unknown(self, instance, problems):
+        """The names in `expose` that only parts have. Those that nothing has are problems."""
+        service = self._service
+        selection = service.selection
+        of_parts = set()
+        for part in self._daemon.parts_of(service):
+            of_parts.update(part.members["methods"], part.members["attrs"])
+        unknown = exposure.unknown(service.shape, selection, instance)
+        problems += [
+            not_exposed(service, name, exposure.names_of(instance))
+            for name in unknown
+            if name not in of_parts
+        ]
+        return of_parts.intersection(unknown)
+
+    def _saw_part(self, prefix, name, value):
+        """A client has read what hangs under a name: an instrument may get new channels."""
+        part = self._daemon.part("{}.{}{}".format(self._service.name, prefix, name))
+        if part is not None and type(part.target) is type(value):
+            if part.target is not value:
+                self._daemon.serve_instead(part, value)
+        elif parts.is_part(value) and not self._daemon.has_part(value):
+            self(self._service.instance(None))
+
+
+def not_exposed(service, name, known):
+    """A remark on a name in `expose` that there is not."""
+    near = parts.nearest(name, [other for other in known if not other.startswith("_")])
+    title = getattr(service.shape, "__name__", "it")
+    return "expose: {} has no '{}'{}".format(title, name, near)
+
+
+def _children(found, wanted):
+    """The names of attributes that lead to parts, by the path of the object that has them; "" is
+    the instrument itself."""
+    children = {"": {path.split(".")[0] for path in wanted} - {"all"}}
+    for path in found:
+        names = path.split(".")
+        for end in range(len(names) - 1, -1, -1):
+            owner = ".".join(names[:end])
+            if owner in found or not owner:
+                children.setdefault(owner, set()).add(names[end])
+                break
+    return children
