@@ -310,7 +310,7 @@ def test_what_waits_for_the_main_thread_holds_up_no_answers(tmp_path, multiplex)
 def test_what_hangs_keeps_nothing_else_from_being_released(tmp_path, multiplex, mode, hangs):
     released = tmp_path / "released"
     names = ["a", "hanging", "b", "c"]
-    specs = [service(name, "standard", "Shutter", expose="all", instancemode=mode,
+    specs = [service(name, "standard", "Shutter", expose=["fine"], instancemode=mode,
                      on_disconnect=["close"],
                      arguments=[str(released), name, hangs if name == "hanging" else ""])
              for name in names]

@@ -245,6 +245,22 @@ def test_parts_appear_with_the_first_instance_that_can_be_made():
         wait_for(lambda: [message[0] for message in daemon.told] == told)
 
 
+def test_a_constructor_that_hangs_at_the_start_holds_up_no_neighbour(tmp_path):
+    with start() as worker:
+        names = ["hanging", "lab.x", "marked"]
+        worker.send(("load", [
+            service("hanging", "members", "Hanging", expose="all", instancemode="single",
+                    arguments=[str(tmp_path / "now")]),
+            single("Everything"), service("marked", "standard", "Probe"),
+        ]))
+        told = [worker.message()[1] for _ in range(2)]
+        assert sorted(told) == names[1:]
+        assert worker.channel().call("lab.x", "method") == "method"
+        (tmp_path / "now").touch()
+        kind, name, members, _ = worker.message()
+        assert (kind, name, members["attrs"]) == ("loaded", "hanging", ["late"])
+
+
 @pytest.mark.parametrize("mode", ["session", "percall"])
 def test_parts_need_one_instance(mode):
     with start(single("Supply", parts=["all"], instancemode=mode)) as worker:

@@ -34,7 +34,7 @@ const SOURCES: &[(&str, &str)] = sources! {
     "worker/first_look" "worker/framing" "worker/import_watch" "worker/loading"
     "worker/logging_bridge" "worker/main_thread" "worker/oneways" "worker/packed_rules"
     "worker/parts" "worker/process" "worker/pyro" "worker/rules" "worker/serpent_rules"
-    "worker/services" "worker/shutdown" "worker/spawned" "worker/stdio"
+    "worker/services" "worker/shutdown" "worker/spawned" "worker/starting" "worker/stdio"
 };
 
 /// The frames that make a worker of an interpreter.

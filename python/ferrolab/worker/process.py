@@ -30,6 +30,7 @@ from .complaints import Complaints
 from .daemon import HostedDaemon
 from .main_thread import QueueMain, SelectingMain
 from .oneways import OnewayThreads
+from .starting import Starter
 from .logging_bridge import log
 
 PROTOCOL = 1
@@ -64,6 +65,7 @@ class Worker:
         self._refuses = None
         self.longest_answer = 1 << 30
         self.services = {}
+        self._starter = Starter(self._start_service)
         self.sessions = services.Sessions()
         self.streams = Streams()
         self.daemon = HostedDaemon(self.services, self._ask)
@@ -213,13 +215,28 @@ class Worker:
             self._report_error("failed", name, error)
         else:
             self.daemon.add(service)
-            failure = None
-            try:
-                service.make_at_start()
-            except BaseException as error:
-                failure = error
+            if not service.starts_with_instance():
+                self._start_service(service)
+            elif self.main is self.channels:
+                # When all drivers have been imported: one that hangs here holds up every call.
+                self.main.submit(self._start_service, service)
+            else:
+                self._starter.add(service)
+        finally:
+            stdio.end_of_call()
+            stdio.current.service = None
+
+    def _start_service(self, service):
+        """Makes the instance that shows what a service exposes, and tells the daemon of it."""
+        stdio.current.service = service.name
+        failure = None
+        try:
+            service.make_at_start()
+        except BaseException as error:
+            failure = error
+        try:
             service.is_loaded = True
-            self._out.write(("loaded", name, service.members, service.remarks))
+            self._out.write(("loaded", service.name, service.members, service.remarks))
             if failure is not None:
                 self._report_broken(service, failure)
         finally:

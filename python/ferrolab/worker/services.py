@@ -89,9 +89,13 @@ class Service:
         """Has the first instance looked at with `look`."""
         self.look, self.is_seen = look, False
 
+    def starts_with_instance(self):
+        """Whether only its one instance tells what is exposed."""
+        return self.mode == "single" and not self.is_seen
+
     def make_at_start(self):
-        """Makes the one instance, where only that tells what is exposed."""
-        if self.mode == "single" and not self.is_seen:
+        """Makes the instance that the service starts with."""
+        if self.starts_with_instance():
             self._see(self.instance(None))
 
     def _see(self, instance):

@@ -2,7 +2,9 @@
 
 import functools
 import math
+import os
 import threading
+import time
 
 
 class Channel:
@@ -150,6 +152,13 @@ class Late:
 
     def method(self):
         return "method"
+
+
+class Hanging:
+    def __init__(self, file):
+        while not os.path.exists(file):
+            time.sleep(0.01)
+        self.late = "late"
 
 
 def make(number=1, what="channel"):

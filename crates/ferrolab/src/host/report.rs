@@ -30,8 +30,8 @@ const WAITING_SHOWN: usize = 100;
 /// service as failed until it has loaded.
 pub(super) const LOADING: Duration = Duration::from_secs(20);
 
-const SLOW: &str = "not loaded after 20 s: its driver hangs while it is imported";
-const SLOW_OR_BEHIND: &str = "not loaded after 20 s: its driver hangs while it is imported, or waits \
+const SLOW: &str = "not loaded after 20 s: its driver hangs while it is imported or made";
+const SLOW_OR_BEHIND: &str = "not loaded after 20 s: its driver hangs while it is imported or made, or waits \
                               for one that does; `isolate: true` gives a service a worker of its own";
 
 /// Maker and sender of the reports.

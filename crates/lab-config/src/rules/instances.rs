@@ -14,7 +14,9 @@ impl Rules<'_> {
             let path = ["services", service.name.as_str()];
             let is_written = self.marks.get(&[path[0], path[1], "instancemode"]).is_some();
             let Some(mark) = self.sound(&path).filter(|_| !is_written) else { continue };
-            if matches!(service.target, Target::Native(_)) {
+            // A module is one for all.
+            let has_instances = matches!(service.target, Target::Python { classname: Some(_), .. });
+            if !has_instances {
                 continue;
             }
             let message = "no `instancemode`: each connection has an instance of its own (`session`), \

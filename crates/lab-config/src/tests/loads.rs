@@ -303,6 +303,7 @@ fn with(section: &Section, key: &str, value: &str) -> String {
         ("services", "native") if value != "null" => "",
         ("services", "module") => "classname: C, ",
         ("services", "classname") => "module: m, ",
+        ("services", "parts") => "module: m, classname: C, instancemode: single, ",
         _ => "module: m, classname: C, ",
     };
     format!("{rest}services: {{x: {{{needed}{pair}}}}}\n")
