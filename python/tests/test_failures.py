@@ -180,7 +180,7 @@ def test_lost_objects_are_unregistered_by_nobody_who_waits():
         channel = worker.channel()
         lost = pool.submit(channel.call, "careless", "lose")
         answer(worker, "register")
-        answer(worker, "location", value=["localhost:77", None])
+        answer(worker, "location", value=["localhost:77", None, None])
         assert lost.result(TIMEOUT) == "lost"
         assert answer(worker, "unregister") == ["thing"]
 
@@ -299,7 +299,7 @@ def test_what_waits_for_the_main_thread_holds_up_no_answers(tmp_path, multiplex)
         assert worker.message() == ("pong", 1)
         (tmp_path / "now").touch()
         answer(worker, "register")
-        answer(worker, "location", value=["localhost:77", None])
+        answer(worker, "location", value=["localhost:77", None, None])
         assert call.result(TIMEOUT) == "PYRO:late@localhost:77"
         assert worker.channel().call("careless", "fine") == "fine"
 
@@ -337,7 +337,7 @@ def test_registering_at_the_same_time():
                     kind, number, what, _ = worker.message()
                 except queue.Empty:
                     return
-                value = ["localhost:77", None] if what == "location" else None
+                value = ["localhost:77", None, None] if what == "location" else None
                 worker.send(("answer", number, True, value))
 
         threading.Thread(target=serve, daemon=True).start()

@@ -124,7 +124,7 @@ class Daemon:
                 continue
             _, number, what, arguments = message
             if what == "location":
-                value = ["localhost:77", None]
+                value = ["localhost:77", None, None]
             else:
                 self.asked.append(arguments)
                 listed = arguments[1]

@@ -402,7 +402,7 @@ def answer_asks(worker, answers, seen):
 def test_objects_registered_at_run_time():
     with start(service("reg", "standard", "Registering", instancemode="single"),
                service("lab.pyro", "pyro", "Service")) as worker:
-        answers = {"register": (True, None), "location": (True, ["localhost:77", None]),
+        answers = {"register": (True, None), "location": (True, ["localhost:77", None, None]),
                    "unregister": (True, None)}
         seen = []
 

@@ -66,7 +66,7 @@ class Channel:
     def __init__(self, sock, session, address=("127.0.0.1", 5555)):
         self.sock, self.session = sock, session
         self.sock.settimeout(TIMEOUT)
-        self.sock.sendall(frame((BIND, session, address, "obj")))
+        self.sock.sendall(frame((BIND, session, address, ("127.0.0.1", 7777), "obj")))
 
     def request(self, *content):
         self.sock.sendall(frame(content))
