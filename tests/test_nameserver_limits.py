@@ -1,5 +1,6 @@
 """Limits of a nameserver: too much is refused in words, much is not."""
 
+import contextlib
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -159,7 +160,9 @@ def test_searches_keep_nobody_waiting(nameserver, ours):
                 batch = Pyro5.api.BatchProxy(searching)
                 for number in range(20):
                     batch.list(None, rf"(?i).*(\w+\w+)+{number}x.*y.*z$")
-                list(batch())
+                # A search may be refused for taking too long, which a busy machine decides.
+                with contextlib.suppress(Pyro5.errors.NamingError):
+                    list(batch())
 
     searchers = [threading.Thread(target=search) for _ in range(4)]
     for searcher in searchers:

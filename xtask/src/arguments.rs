@@ -35,6 +35,8 @@ Commands:
   docs     write the pages that are generated from the program: the configuration reference and
              its JSON Schema
   windows  check `wire` and `remote` for x86_64-pc-windows-gnu, where that can be built
+  wheel    build the Python wheel in target/wheels, with maturin and zig
+             --target T   for another platform: aarch64-unknown-linux-gnu
   tools    install cargo-deny below target/
   venv     make or update the Python environment of the tests; prints its interpreter";
 
@@ -51,6 +53,10 @@ pub(crate) enum Arguments {
     Venv,
     Tools,
     Windows,
+    /// For this triple; else for the machines that the tests run on.
+    Wheel {
+        target: Option<String>,
+    },
     Docs,
     Compare,
     /// With what is passed on to the script.
@@ -87,6 +93,13 @@ impl Arguments {
             "venv" => Arguments::Venv,
             "tools" => Arguments::Tools,
             "windows" => Arguments::Windows,
+            "wheel" => {
+                let target = match flag(&mut words, "--target") {
+                    true => Some(words.next().ok_or("--target needs a triple")?),
+                    false => None,
+                };
+                Arguments::Wheel { target }
+            }
             "docs" => Arguments::Docs,
             "compare" => Arguments::Compare,
             "help" | "--help" | "-h" => Arguments::Help,
@@ -172,6 +185,8 @@ mod tests {
             ("test --python --extended -k down -- -x", Arguments::Test(picked)),
             ("lint", Arguments::Lint),
             ("tidy", Arguments::Tidy),
+            ("wheel", Arguments::Wheel { target: None }),
+            ("wheel --target x", Arguments::Wheel { target: Some("x".to_owned()) }),
             ("venv", Arguments::Venv),
             (
                 "bench oneway --quick",
@@ -193,6 +208,7 @@ mod tests {
             ("test -k", "-k needs"),
             ("test --quick --rust", "no other option"),
             ("lint now", "`now`"),
+            ("wheel --target", "needs a triple"),
         ];
         for (line, named) in cases {
             assert!(parse(line).is_err_and(|problem| problem.contains(named)), "{line}");

@@ -17,6 +17,7 @@ mod steps;
 mod suites;
 mod tidy;
 mod venv;
+mod wheel;
 mod windows;
 mod workspace;
 
@@ -71,6 +72,10 @@ fn carry_out(arguments: Arguments) -> Outcome<()> {
         Arguments::Test(options) if options.quick => suites::run_quick(&workspace, &mut steps)?,
         Arguments::Test(options) => suites::run(&workspace, &mut steps, &options)?,
         Arguments::Windows => windows::check(&workspace, &mut steps)?,
+        Arguments::Wheel { target } => {
+            let target = target.as_deref().unwrap_or(wheel::X86_64);
+            steps.run("wheel", || wheel::build(&workspace, target).map(drop))?;
+        }
         Arguments::Tools => steps.run("tools", || licences::install(&workspace))?,
     }
     println!("\n{}", steps.summary());

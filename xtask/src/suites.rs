@@ -10,12 +10,16 @@ use crate::arguments::TestOptions;
 use crate::failure::{Failure, Outcome};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
-use crate::{changed, lint, process, venv, windows};
+use crate::{changed, lint, process, venv, wheel, windows};
 
 /// The suites of the Python tests: the step, the folder, and whether its tests mostly wait for
 /// processes, so that several at a time are worth the starting of pytest's workers.
 const PYTHON_SUITES: [(&str, &str, bool); 2] =
     [("Python worker tests", "python/tests", false), ("Python behaviour tests", "tests", true)];
+
+/// After how long a test is taken to hang, in seconds: longer than any wait of the tests' own
+/// (`NEVER` in `tests/harness/wait.py`), so that a slow machine alone fails none.
+const HANG_SECONDS: &str = "900";
 
 /// A suite that needs programs beyond Rust and Python packages.
 struct Suite {
@@ -32,7 +36,7 @@ const SERVICES: Suite = Suite {
 };
 const BROWSER: Suite =
     Suite { step: "browser tests", folder: "tests/browser", needs: &[("chromium", "chromium")] };
-/// Builds the wheel with packages from PyPI (maturin, ziglang), which its own environment has.
+/// Installs the wheel that is built just before with packages from PyPI.
 const WHEEL: Suite = Suite { step: "wheel tests", folder: "tests/wheel", needs: &[] };
 
 /// Variables that tests read.
@@ -58,11 +62,15 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, options: &TestOption
         for (_, suite) in
             suites.iter().filter(|(_, suite)| suite.reason_to_skip(workspace).is_none())
         {
-            steps.run(suite.step, || {
-                let mut tests = pytest(workspace, &python, options);
-                run_suite(tests.arg(suite.folder).envs(variables.iter().cloned()), false)
-                    .map(|_| ())
-            })?;
+            let mut tests = pytest(workspace, &python, options);
+            tests.arg(suite.folder).envs(variables.iter().cloned());
+            if suite.folder == WHEEL.folder {
+                steps.run("wheel", || {
+                    tests.env("FERROLAB_TEST_WHEEL", wheel::build(workspace, wheel::X86_64)?);
+                    Ok(())
+                })?;
+            }
+            steps.run(suite.step, || run_suite(&mut tests, false).map(|_| ()))?;
         }
     }
     if options.extended {
@@ -233,7 +241,7 @@ fn python_tests(
 /// pytest with the options of the command line, without a folder.
 fn pytest(workspace: &Workspace, python: &Path, options: &TestOptions) -> Command {
     let mut tests = process::command(python);
-    tests.current_dir(workspace.root()).args(["-m", "pytest", "--timeout", "180"]);
+    tests.current_dir(workspace.root()).args(["-m", "pytest", "--timeout", HANG_SECONDS]);
     if let Some(expression) = &options.expression {
         tests.args(["-k", expression]);
     }

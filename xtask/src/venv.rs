@@ -53,6 +53,10 @@ pub(crate) const LIBRARIES: Environment = Environment {
     resolve: true,
 };
 
+/// Builds the wheel.
+pub(crate) const WHEEL: Environment =
+    Environment { folder: "wheel-venv", requirements: "requirements-wheel.txt", resolve: false };
+
 /// Programs for `cargo xtask lint`.
 pub(crate) const TOOLS: Environment =
     Environment { folder: "tools", requirements: "requirements-tools.txt", resolve: false };

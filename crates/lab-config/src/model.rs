@@ -274,7 +274,7 @@ pub struct Autolaunch {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Python {
-    /// The interpreter; `python3` in PATH if absent.
+    /// The interpreter; if absent, `python3` beside the program or in PATH.
     pub executable: Option<PathBuf>,
     /// Directories to search for modules first.
     pub path: Vec<PathBuf>,

@@ -52,4 +52,6 @@ pub use frames::LONGEST;
 pub use pool::WorkerSet;
 pub use registry::{DaemonLocation, DaemonObjects, PartIds, Registry};
 pub use service::ServiceStatus;
-pub use spec::{Expose, InstanceMode, Placement, PythonEnv, ServiceSpec, WorkerSpec, group};
+pub use spec::{
+    Expose, InstanceMode, Placement, PythonEnv, ServiceSpec, WorkerSpec, default_interpreter, group,
+};

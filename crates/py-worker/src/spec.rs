@@ -19,6 +19,16 @@ pub struct PythonEnv {
     pub env: Vec<(String, String)>,
 }
 
+/// The interpreter where the configuration names none: `python3` in the program's own folder, where
+/// `pip install ferrolab` puts both, so that drivers find what the same environment has; else
+/// `python3` in PATH.
+#[must_use]
+pub fn default_interpreter() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    let beside = program.with_file_name("python3");
+    if beside.is_file() { beside } else { PathBuf::from("python3") }
+}
+
 #[cfg(test)]
 impl PythonEnv {
     /// An interpreter with nothing special about it.

@@ -65,7 +65,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
                 changes.push(format!("drivers run in {}", python.display()));
             }
             None => changes.push(
-                "drivers run in the `python3` of PATH: no `pyrolab` is there to tell of another \
+                "drivers run in the `python3` beside `ferrolab` or in PATH: no `pyrolab` is there to tell of another \
                  (`--python PATH` names one)"
                     .to_owned(),
             ),

@@ -117,5 +117,5 @@ fn describe(configuration: &Configuration) {
 
 fn interpreter(configuration: &Configuration, service: &Service) -> String {
     let executable = configuration.python_for(service).executable;
-    executable.map_or_else(|| "python3".to_owned(), |path| path.display().to_string())
+    executable.unwrap_or_else(py_worker::default_interpreter).display().to_string()
 }

@@ -1,10 +1,9 @@
 //! From the configuration to workers.
 
-use std::path::PathBuf;
-
 use lab_config::Target;
 use py_worker::{
-    Expose, InstanceMode, LONGEST, Placement, PythonEnv, ServiceSpec, WorkerSpec, group,
+    Expose, InstanceMode, LONGEST, Placement, PythonEnv, ServiceSpec, WorkerSpec,
+    default_interpreter, group,
 };
 use wire::value::Value;
 
@@ -29,7 +28,7 @@ pub(super) fn specs(
 fn placement(service: &lab_config::Service) -> Option<Placement> {
     let Target::Python { module, classname } = &service.target else { return None };
     let python = PythonEnv {
-        executable: service.python.executable.clone().unwrap_or_else(|| PathBuf::from("python3")),
+        executable: service.python.executable.clone().unwrap_or_else(default_interpreter),
         path: service.python.path.clone(),
         env: service.python.env.clone().into_iter().collect(),
     };

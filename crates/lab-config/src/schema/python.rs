@@ -14,7 +14,9 @@ pub(crate) static PYTHON: Section = Section {
             kind: ValueKind::Text(Rule::Path),
             default: "null",
             example: "/opt/lab/venv/bin/python",
-            doc: "The interpreter: a path, or a name to be found in PATH.",
+            doc: "The interpreter: a path, or a name to be found in PATH. Without it `python3` in the \
+                  folder of the program `ferrolab` (a virtual environment into which pip installed \
+                  it), else in PATH.",
         },
         Field {
             key: "path",
