@@ -45,7 +45,7 @@ def wheel():
 
 
 class Installed:
-    """A virtual environment that has the wheel and nothing else, and a home of its own."""
+    """A virtual environment that has the wheel and nothing else, and its own home."""
 
     def __init__(self, wheel, folder):
         self.prefix = folder / "venv"

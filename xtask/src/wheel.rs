@@ -11,7 +11,7 @@ use crate::failure::{Failure, Outcome};
 use crate::workspace::Workspace;
 use crate::{process, venv};
 
-/// What the machines of labs have; the only one on which the tests run the wheel.
+/// The platform of most labs, and the only one on which the tests run the wheel.
 pub(crate) const X86_64: &str = "x86_64-unknown-linux-gnu";
 /// The C library that the program is linked for: glibc 2.17, of 2014.
 const PLATFORM: &str = "manylinux2014";
