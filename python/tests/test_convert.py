@@ -208,6 +208,10 @@ def test_as_pyro5(name, value):
     ({numpy.int64(1): 2}, {1: 2}), (numpy.array([None, "x"], dtype=object), [None, "x"]),
 ], ids=repr)
 def test_numpy(name, value, plain):
+    if name == "json" and isinstance(plain, complex):
+        with pytest.raises(SerializeError, match="<class 'complex'> using serializer JsonSer"):
+            convert.plain(value, IDS[name])
+        return
     result = convert.plain(value, IDS[name])
     assert result == plain
     assert is_plain(result)

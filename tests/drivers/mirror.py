@@ -49,6 +49,7 @@ class Level(enum.IntEnum):
 Point = collections.namedtuple("Point", "x y")
 
 MADE = {
+    "a lot": lambda: b"x" * 200_000,
     "array of doubles": lambda: array.array("d", [1.5, 2.5]),
     "array of ints": lambda: array.array("i", [1, -2]),
     "bytearray": lambda: bytearray(b"abc"),

@@ -115,6 +115,7 @@
 mod base64;
 mod binary_reader;
 mod budget;
+mod call_head;
 mod codec;
 mod dict;
 mod encode;

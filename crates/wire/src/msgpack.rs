@@ -10,6 +10,7 @@
 //!     31  an int beyond 64 bits, as decimal text
 //!     32  datetime: a double, seconds since 1970
 //!     33  date: a 64-bit day number, 1 being 0001-01-01
+//!     ff  msgpack's own timestamp, of 4, 8 or 12 bytes, big-endian
 //! ```
 //!
 //! The source of the format is the msgpack specification (github.com/msgpack/msgpack, `spec.md`),
@@ -19,7 +20,8 @@
 //! than str and bytes when read. [`Value`](crate::value::Value) has no dates, because no other
 //! serializer has them. In both directions ext 32 is the class dict `{"__class__":
 //! "datetime.datetime", "timestamp": 1714557600.0}`, and ext 33 is `{"__class__": "datetime.date",
-//! "ordinal": 739007}`.
+//! "ordinal": 739007}`. A timestamp is `{"__class__": "msgpack.Timestamp", "seconds": 1714557600,
+//! "nanoseconds": 0}`.
 
 mod decode;
 mod encode;

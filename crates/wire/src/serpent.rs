@@ -14,14 +14,17 @@
 //! the grammar of Python's expressions: the decoder reads the plain data that `ast.literal_eval`
 //! accepts.
 //!
-//! Two things differ from Pyro5. The nan dict is decoded everywhere; Pyro5 decodes it only outside
-//! class dicts. A complex with a nan is written as a class dict, as by serpent; Pyro5 refuses to
-//! read that, and here it stays a dict.
+//! Some things differ from Pyro5. Escapes of a surrogate pair (`'\ud834\udd1e'`), which Pyro5's
+//! client for Java writes, are one character; Python reads two that are no text. A scalar of
+//! numpy, as its `repr` writes it (`np.float64(1.5)`), is the number; Python refuses it. The nan
+//! dict is decoded everywhere; Pyro5 decodes it only outside class dicts. A complex with a nan is
+//! written as a class dict, as by serpent; Pyro5 refuses to read that, and here it stays a dict.
 
 mod containers;
 mod decode;
 mod encode;
 mod number;
+mod numpy;
 mod string;
 
 pub(crate) use decode::decode;

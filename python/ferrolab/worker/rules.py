@@ -174,7 +174,9 @@ class Rules:
     def _numpy(self, value, depth):
         """A numpy value as plain data, in a tuple; None for anything else."""
         made = numpy_plain(value)
-        return None if made is value else (made if is_plain(made) else self.convert(made, depth),)
+        if made is value:
+            return None
+        return (made if self.is_plain(made) else self.convert(made, depth),)
 
     def _proxy(self, value):
         """The class dict of the proxy that stands for a registered object, or None."""

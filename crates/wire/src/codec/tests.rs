@@ -94,7 +94,15 @@ fn set_of(member: impl Into<Value>) -> Set {
 fn types_that_a_format_lacks_are_lost() {
     let date = [("__class__", Value::from("datetime.date")), ("ordinal", 1.into())];
     let time = [("__class__", Value::from("datetime.datetime")), ("timestamp", 1.5.into())];
-    let cases: [(Serializer, Value, &[u8]); 11] = [
+    let stamp = |seconds: i64, nanoseconds: i64| {
+        let class = ("__class__", Value::from("msgpack.Timestamp"));
+        let parts = [class, ("seconds", seconds.into()), ("nanoseconds", nanoseconds.into())];
+        Value::Dict(parts.into_iter().collect())
+    };
+    let cases: [(Serializer, Value, &[u8]); 14] = [
+        (Msgpack, stamp(5, 0), b"\xd6\xff\0\0\0\x05"),
+        (Msgpack, stamp(1, 2), b"\xd7\xff\0\0\0\x08\0\0\0\x01"),
+        (Msgpack, stamp(-1, 0), b"\xc7\x0c\xff\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff"),
         (Json, Value::Tuple(vec![1.into()]), b"[1]"),
         (Json, Value::Set(set_of(1)), b"[1]"),
         (Json, dict(true), b"{\"true\": 1}"),

@@ -2,7 +2,10 @@
 
 use num_bigint::Sign;
 
-use super::ext::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
+use super::ext::{
+    DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG, EXT_TIMESTAMP,
+    NANOSECONDS_PER_SECOND, TIMESTAMP,
+};
 use crate::binary_reader::Reader;
 use crate::budget::DecodeBudget;
 use crate::error::{DecodeErrorKind, Decoded, Result};
@@ -168,6 +171,10 @@ impl Decoder<'_> {
                 Ok(ordinal) => return self.new_class_dict(DATE, ordinal.into()),
                 Err(_) => DecodeErrorKind::Syntax("an ext date takes 8 bytes"),
             },
+            (EXT_TIMESTAMP, data) => match timestamp(data) {
+                Some((seconds, nanoseconds)) => return self.new_timestamp(seconds, nanoseconds),
+                None => DecodeErrorKind::Syntax("a timestamp takes 4, 8 or 12 bytes"),
+            },
             (other, _) => DecodeErrorKind::Ext(other as i8),
         };
         Err(self.input.fail_at(start, kind))
@@ -179,6 +186,32 @@ impl Decoder<'_> {
         self.budget.insert_entry(&mut dict, key.into(), value)?;
         Ok(Value::Dict(dict))
     }
+
+    fn new_timestamp(&mut self, seconds: i64, nanoseconds: u32) -> Result<Value> {
+        let (class, first, second) = TIMESTAMP;
+        let mut dict = self.budget.new_dict(3)?;
+        self.budget.insert_entry(&mut dict, "__class__".into(), class.into())?;
+        self.budget.insert_entry(&mut dict, first.into(), seconds.into())?;
+        self.budget.insert_entry(&mut dict, second.into(), nanoseconds.into())?;
+        Ok(Value::Dict(dict))
+    }
+}
+
+/// Seconds and nanoseconds of a timestamp.
+fn timestamp(data: &[u8]) -> Option<(i64, u32)> {
+    let (seconds, nanoseconds) = match data.len() {
+        4 => (i64::from(u32::from_be_bytes(data.try_into().ok()?)), 0),
+        8 => {
+            let both = u64::from_be_bytes(data.try_into().ok()?);
+            (i64::try_from(both & ((1 << 34) - 1)).ok()?, u32::try_from(both >> 34).ok()?)
+        }
+        12 => {
+            let (nanoseconds, seconds) = data.split_first_chunk::<4>()?;
+            (i64::from_be_bytes(seconds.try_into().ok()?), u32::from_be_bytes(*nanoseconds))
+        }
+        _ => return None,
+    };
+    (nanoseconds < NANOSECONDS_PER_SECOND).then_some((seconds, nanoseconds))
 }
 
 /// Parses an int as Python's `int()` does: white space around it, a sign, `_` between digits.

@@ -2,7 +2,10 @@
 
 use num_traits::ToPrimitive;
 
-use super::ext::{DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG};
+use super::ext::{
+    DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG, EXT_TIMESTAMP,
+    NANOSECONDS_PER_SECOND, TIMESTAMP,
+};
 use crate::encode::{check_depth, checked_length, write_leading_floats};
 use crate::error::EncodeError;
 use crate::number::{MAX_DIGITS, write_big_int};
@@ -76,9 +79,10 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
             let class = value.type_name();
             return Err(EncodeError::Class { class, serializer: Serializer::Msgpack });
         }
-        Value::Dict(dict) => match as_date(dict) {
-            Some((code, data)) => write_ext(code, &data, out)?,
-            None => write_dict(dict, depth, out)?,
+        Value::Dict(dict) => match (as_date(dict), as_timestamp(dict)) {
+            (Some((code, data)), _) => write_ext(code, &data, out)?,
+            (None, Some((seconds, nanoseconds))) => write_timestamp(seconds, nanoseconds, out)?,
+            (None, None) => write_dict(dict, depth, out)?,
         },
     }
     Ok(())
@@ -102,6 +106,37 @@ fn as_date(dict: &Dict) -> Option<(u8, [u8; 8])> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+/// Seconds and nanoseconds, if the dict is the class dict of a timestamp.
+fn as_timestamp(dict: &Dict) -> Option<(i64, u32)> {
+    let (class, first, second) = TIMESTAMP;
+    if dict.len() != 3 || dict.class()? != class {
+        return None;
+    }
+    let (seconds, nanoseconds) = (dict.get(first)?.as_i64()?, dict.get(second)?.as_i64()?);
+    let nanoseconds = u32::try_from(nanoseconds).ok()?;
+    (nanoseconds < NANOSECONDS_PER_SECOND).then_some((seconds, nanoseconds))
+}
+
+/// Writes a timestamp in the shortest of its three forms, as Python's `msgpack` does.
+fn write_timestamp(seconds: i64, nanoseconds: u32, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    match u64::try_from(seconds) {
+        Ok(short) if short >> 34 == 0 => {
+            let both = u64::from(nanoseconds) << 34 | short;
+            match u32::try_from(both) {
+                Ok(short) => write_ext(EXT_TIMESTAMP, &short.to_be_bytes(), out),
+                Err(_) => write_ext(EXT_TIMESTAMP, &both.to_be_bytes(), out),
+            }
+        }
+        _ => {
+            let mut data = [0; 12];
+            let (first, second) = data.split_at_mut(4);
+            first.copy_from_slice(&nanoseconds.to_be_bytes());
+            second.copy_from_slice(&seconds.to_be_bytes());
+            write_ext(EXT_TIMESTAMP, &data, out)
+        }
     }
 }
 

@@ -155,6 +155,7 @@ impl Parser<'_> {
         let minus = match self.cursor.peek() {
             Some(b'+') => false,
             Some(b'-') => true,
+            _ if form == ExpressionForm::Number && self.is_before_numpy() => false,
             _ => return Ok((left, form)),
         };
         let real = match (form, &left) {
@@ -169,7 +170,9 @@ impl Parser<'_> {
             let kind = DecodeErrorKind::Syntax("int too large to convert to float");
             return Err(self.cursor.fail_at(start, kind));
         }
-        self.cursor.at += 1;
+        if let Some(b'+' | b'-') = self.cursor.peek() {
+            self.cursor.at += 1;
+        }
         self.skip_space();
         let at = self.cursor.at;
         let (Value::Complex { im, .. }, ExpressionForm::Number) = self.read_atom(expect)? else {
@@ -257,6 +260,7 @@ impl Parser<'_> {
             "True" => Ok((Value::Bool(true), ExpressionForm::Other)),
             "False" => Ok((Value::Bool(false), ExpressionForm::Other)),
             "set" => Ok((Value::None, ExpressionForm::SetName)),
+            "np" | "numpy" if self.cursor.peek() == Some(b'.') => self.read_numpy(start),
             _ => Err(self.cursor.fail_at(start, DecodeErrorKind::NotData("a name"))),
         }
     }

@@ -171,7 +171,7 @@ impl Parser<'_> {
             b'v' => 0x0b,
             b'0'..=b'7' => self.read_octal(letter),
             b'x' => self.read_hex_escape(start, 2)?,
-            b'u' if is_str => self.read_hex_escape(start, 4)?,
+            b'u' if is_str => self.read_short_escape(start)?,
             b'U' if is_str => self.read_hex_escape(start, 8)?,
             b'N' if is_str => {
                 let kind = DecodeErrorKind::Syntax("named characters (\\N{...}) are not supported");
@@ -209,6 +209,20 @@ impl Parser<'_> {
             code = code << 3 | u32::from(digit & 7);
         }
         code
+    }
+
+    /// Reads the digits of `\u`, and a second escape that makes a surrogate pair of both.
+    fn read_short_escape(&mut self, start: usize) -> Result<u32> {
+        let high = self.read_hex_escape(start, 4)?;
+        let end = self.cursor.at;
+        if let 0xd800..=0xdbff = high
+            && self.cursor.eat_word("\\u")
+            && let Some(low @ 0xdc00..=0xdfff) = self.cursor.read_hex(4)
+        {
+            return Ok(0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00));
+        }
+        self.cursor.at = end;
+        Ok(high)
     }
 
     fn read_hex_escape(&mut self, start: usize, digits: usize) -> Result<u32> {

@@ -9,6 +9,7 @@ use wire::serializer::{Call, Serializer};
 use wire::value::Value;
 use wire::{DecodeError, DecodeErrorKind, Limits};
 
+use crate::daemon::call::error_place;
 use crate::frames::Frame;
 use crate::object::{Blob, MethodCall, Operation};
 
@@ -61,15 +62,6 @@ impl From<Exception> for Undecodable {
     }
 }
 
-impl From<DecodeError> for Undecodable {
-    fn from(error: DecodeError) -> Self {
-        match error.kind {
-            DecodeErrorKind::Memory(_) => Undecodable::TooLarge(unreadable(error)),
-            _ => Undecodable::Malformed(unreadable(error)),
-        }
-    }
-}
-
 /// Decodes a request within `limits`.
 pub(crate) fn decode(
     frame: &Frame<'_>,
@@ -85,7 +77,9 @@ pub(crate) fn decode(
         let (object, blob) = blob(frame, serializer, limits)?;
         return Ok(Decoded { object, operation: blob, memory: frame.body.payload.len() });
     }
-    let (call, memory) = serializer.decode_call_counted(&frame.body.payload, limits)?;
+    let payload = &frame.body.payload;
+    let decoded = serializer.decode_call_counted(payload, limits);
+    let (call, memory) = decoded.map_err(|error| unreadable(&error, payload))?;
     let Call { object, method, args, kwargs } = call;
     Ok(Decoded { object, operation: operation(method, args, kwargs, flags)?, memory })
 }
@@ -113,7 +107,8 @@ fn blob(
     let Some(about) = frame.body.annotation(&BLOB_ANNOTATION) else {
         return Err(Exception::new("builtins.KeyError", "BLBI"));
     };
-    let about = Serializer::Marshal.decode(about, limits).map_err(unreadable)?;
+    let read = Serializer::Marshal.decode(about, limits);
+    let about = read.map_err(|error| error_place::undecodable(&error, &[]))?;
     let parts = match about {
         Value::Tuple(parts) | Value::List(parts) => <[Value; 3]>::try_from(parts).ok(),
         _ => None,
@@ -127,12 +122,11 @@ fn blob(
     Ok((object, Operation::Blob(Blob { method, info, payload, serializer })))
 }
 
-/// The exception for a request that cannot be decoded: Python's own text where Python has one.
-fn unreadable(error: DecodeError) -> Exception {
+fn unreadable(error: &DecodeError, payload: &[u8]) -> Undecodable {
+    let exception = error_place::undecodable(error, payload);
     match error.kind {
-        DecodeErrorKind::Unhashable(_) => Exception::type_error(error.kind.to_string()),
-        DecodeErrorKind::MapKey(_) => Exception::value_error(error.kind.to_string()),
-        _ => Exception::serialize_error(format!("cannot read the request: {error}")),
+        DecodeErrorKind::Memory(_) => Undecodable::TooLarge(exception),
+        _ => Undecodable::Malformed(exception),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::batch::unreadable;
 use crate::blocking::{is_long, run_blocking, run_blocking_if};
 use crate::daemon::Shared;
 use crate::daemon::call::decode::{self, After};
+use crate::daemon::call::error_place;
 use crate::daemon::streams::Origin;
 use crate::object::{AnswerMemory, CallResult, ItemStream, Reply, ReplyBody};
 use crate::serialized::{Behind, Serialized};
@@ -89,16 +90,20 @@ impl<'a> Responder<'a> {
         method: &str,
         out: &mut Vec<u8>,
     ) -> Response {
-        let written = result.and_then(|Reply { body, annotations, .. }| match body {
-            ReplyBody::Value(value) => match self.in_two_parts(value) {
-                Ok(value) => self.write_parts(value, &annotations, out),
-                Err(value) => self.write_value(&value, &annotations, out),
-            },
-            ReplyBody::Serialized(value) => self.write_serialized(value, &annotations, out),
-            ReplyBody::Stream(stream) => {
-                let after = self.write_stream(stream, annotations, object, method, out)?;
-                Ok(Response::without_memory(after))
-            }
+        let written = result.and_then(|Reply { body, annotations, .. }| {
+            let written = match body {
+                ReplyBody::Value(value) => match self.in_two_parts(value) {
+                    Ok(value) => self.write_parts(value, &annotations, out),
+                    Err(value) => self.write_value(&value, &annotations, out),
+                },
+                ReplyBody::Serialized(value) => self.write_serialized(value, &annotations, out),
+                ReplyBody::Stream(stream) => {
+                    let after = self.write_stream(stream, annotations, object, method, out)?;
+                    Ok(Response::without_memory(after))
+                }
+            };
+            let serializer = self.serializer;
+            written.map_err(|error| error_place::unsent(error, object, method, serializer))
         });
         written.unwrap_or_else(|exception| self.exception(exception, object, method, out))
     }
@@ -220,7 +225,7 @@ impl<'a> Responder<'a> {
             Some(self.correlation_id),
             self.max_bytes(),
         );
-        finished.map_err(unframed)?;
+        finished.map_err(|error| self.unframed(&error))?;
         Ok(Response { after: After::Continue, memory: None, rest: Some(value.rest) })
     }
 
@@ -265,7 +270,9 @@ impl<'a> Responder<'a> {
             .encode(value, frame.payload())
             .map_err(|error| Exception::new(error.class(), error.to_string()))?;
         let compress = self.shared.config.compression;
-        frame.finish(flags, Some(self.correlation_id), compress, self.max_bytes()).map_err(unframed)
+        frame
+            .finish(flags, Some(self.correlation_id), compress, self.max_bytes())
+            .map_err(|error| self.unframed(&error))
     }
 
     fn begin<'o>(
@@ -274,7 +281,12 @@ impl<'a> Responder<'a> {
         out: &'o mut Vec<u8>,
     ) -> Result<FrameWriter<'o>, Exception> {
         let (kind, serializer) = (MessageType::Result, self.serializer.id());
-        FrameWriter::begin(out, kind, serializer, self.header.seq, annotations).map_err(unframed)
+        FrameWriter::begin(out, kind, serializer, self.header.seq, annotations)
+            .map_err(|error| self.unframed(&error))
+    }
+
+    fn unframed(&self, error: &FrameError) -> Exception {
+        Exception::protocol_error(error_place::unframed(error, &self.shared.config.name))
     }
 
     /// Bytes of an answer at most.
@@ -282,10 +294,6 @@ impl<'a> Responder<'a> {
         let config = &self.shared.config;
         config.max_answer.unwrap_or(config.limits.message)
     }
-}
-
-fn unframed(error: FrameError) -> Exception {
-    Exception::protocol_error(error.to_string())
 }
 
 /// Bytes of a text that are kept in the exception for one that cannot be sent.

@@ -81,7 +81,7 @@ pub(crate) async fn serve_requests<S: ClientStream>(
                 warn!(%daemon, %peer, %error,
                     "closing a connection that does not keep to the protocol");
             }
-            Box::pin(reject::reject(connection, &error)).await;
+            Box::pin(reject::reject(connection, &error, &shared.config.name)).await;
         }
     }
 }

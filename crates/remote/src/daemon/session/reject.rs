@@ -12,7 +12,7 @@ use wire::exception::Exception;
 use wire::message::{Annotations, Flags, FrameError, FrameWriter, HEADER_LEN, Header, MessageType};
 use wire::serializer::Serializer;
 
-use crate::daemon::call::decode;
+use crate::daemon::call::{decode, error_place};
 use crate::daemon::session::connection::Connection;
 
 /// How long the bytes that a rejected peer still sends are read, so that it reads the answer.
@@ -26,9 +26,10 @@ const DRAIN_BUFFER_BYTES: usize = 16 * 1024;
 pub(crate) async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
     mut connection: Connection<S>,
     error: &FrameError,
+    daemon: &str,
 ) {
     connection.out.clear();
-    if write(&mut connection, error).is_none() {
+    if write(&mut connection, error, daemon).is_none() {
         return;
     }
     send_last_words(&mut connection).await;
@@ -56,8 +57,9 @@ pub(crate) async fn send_last_words<S: AsyncRead + AsyncWrite + Unpin>(
     let _ = tokio::time::timeout(DRAIN_TIME, sent).await;
 }
 
-fn write<S>(connection: &mut Connection<S>, error: &FrameError) -> Option<()> {
-    let bytes = connection.reader.buffered().first_chunk::<HEADER_LEN>()?;
+fn write<S>(connection: &mut Connection<S>, error: &FrameError, daemon: &str) -> Option<()> {
+    let buffered = connection.reader.buffered();
+    let bytes = buffered.first_chunk::<HEADER_LEN>()?;
     // Its own announcements may be what is wrong.
     let unlimited =
         Limits { message: usize::MAX, annotation_bytes: usize::MAX, ..Limits::default() };
@@ -66,9 +68,14 @@ fn write<S>(connection: &mut Connection<S>, error: &FrameError) -> Option<()> {
     if header.kind != MessageType::Invoke || header.flags.contains(Flags::ONEWAY) {
         return None;
     }
-    let exception = Exception::protocol_error(error.to_string()).with_traceback(vec![
+    let mut text = error_place::unframed(error, daemon);
+    let payload = buffered.get(HEADER_LEN + header.annotations_len as usize..).unwrap_or_default();
+    if let Some(arguments) = error_place::arguments(serializer, payload) {
+        text += &format!(" (in {arguments}, with {})", serializer.name());
+    }
+    let exception = Exception::protocol_error(text.as_str()).with_traceback(vec![
         "Traceback (most recent call last):\n".into(),
-        format!("ProtocolError: {error}\n"),
+        format!("ProtocolError: {text}\n"),
     ]);
     let mut frame = FrameWriter::begin(
         &mut connection.out,

@@ -29,6 +29,17 @@ pub(super) const JSON_READ: &Read<str> = &[
 
 /// Beside these see `tests/differential/literals.rs`, which has Python read the same texts.
 pub(super) const SERPENT_READ: &Read<str> = &[
+    ("'\\ud834\\udd1e a'", "'𝄞 a'"),
+    ("np.float64(1.5)", "1.5"),
+    ("(np.float64(0.0),)", "(0.0,)"),
+    ("[np.float64(-1e-07), np.float32(0.5),np.int64(-3),np.uint8( 7 )]", "[-1e-07, 0.5, -3, 7]"),
+    ("{np.float64(1.5):np.True_,2:np.False_}", "{1.5: True, 2: False}"),
+    ("(np.float64(1.0)+np.float64(2.0)j)", "(1+2j)"),
+    ("(np.float64(1.0)np.float64(-2.0)j)", "(1-2j)"),
+    ("np.complex128(1+2j)", "(1+2j)"),
+    ("-np.float64(2)", "-2.0"),
+    ("[np.float64(nan),np.float64(-inf)]", "[nan, -inf]"),
+    ("(np.str_('x'),np.bytes_(b'y'))", "('x', b'y')"),
     ("{'__class__':'float','value':'nan'}", "nan"),
     ("{'__class__':'float','value':' 1.5 '}", "1.5"),
     ("{'__class__':'float','value':2}", "2.0"),
@@ -67,6 +78,15 @@ pub(super) const MARSHAL_READ: &Read<[u8]> = &[
 ];
 
 pub(super) const MSGPACK_READ: &Read<[u8]> = &[
+    (b"\xd6\xff\0\0\0\x05", "{'__class__': 'msgpack.Timestamp', 'seconds': 5, 'nanoseconds': 0}"),
+    (
+        b"\xd7\xff\0\0\0\x08\0\0\0\x01",
+        "{'__class__': 'msgpack.Timestamp', 'seconds': 1, 'nanoseconds': 2}",
+    ),
+    (
+        b"\xc7\x0c\xff\x3b\x9a\xc9\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        "{'__class__': 'msgpack.Timestamp', 'seconds': -1, 'nanoseconds': 999999999}",
+    ),
     (b"\xca\x3f\xc0\0\0", "1.5"),
     (b"\xcc\x01", "1"),
     (b"\xcd\0\x01", "1"),
@@ -158,7 +178,16 @@ pub(super) const SERPENT_ERRORS: &Errors<str> = &[
     ("'a' b'a'", 4, Syntax("cannot mix bytes and nonbytes literals")),
     ("b'é'", 2, Syntax("bytes can only contain ASCII literal characters")),
     ("'a\\ud800'", 2, LoneSurrogate),
-    ("'\\ud83d\\ude00'", 1, LoneSurrogate),
+    ("'\\ude00\\ud83d'", 1, LoneSurrogate),
+    ("'\\ud83d\\u0041'", 1, LoneSurrogate),
+    ("'\\ud83d\\U0000de00'", 1, LoneSurrogate),
+    ("np.float64", 0, NotData("a name")),
+    ("np.float64('1')", 0, NotData("a name")),
+    ("np.array([1])", 0, NotData("a name")),
+    ("[np.int64(1.5)]", 1, NotData("a name")),
+    ("np.str_(1)", 0, NotData("a name")),
+    ("np", 0, NotData("a name")),
+    ("numpy.float64(1, 2)", 0, NotData("a name")),
     ("'\0'", 1, Syntax("a zero byte in the text")),
     ("{'__class__':'float'}", 0, Syntax("the class dict of a float has no number in it")),
 ];
@@ -211,7 +240,8 @@ pub(super) const MSGPACK_ERRORS: &Errors<[u8]> = &[
     (b"\x81\xc0\x02", 1, MapKey("NoneType")),
     (b"\x81\x90\x02", 1, MapKey("list")),
     (b"\xd4\x05\0", 1, Ext(5)),
-    (b"\xd6\xff\0\0\0\0", 1, Ext(-1)),
+    (b"\xd4\xff\0", 1, Syntax("a timestamp takes 4, 8 or 12 bytes")),
+    (b"\xd7\xff\xff\xff\xff\xff\0\0\0\0", 1, Syntax("a timestamp takes 4, 8 or 12 bytes")),
     (b"\xd4\x30\0", 1, Syntax("an ext complex takes 16 bytes")),
     (b"\xd4\x31x", 1, Syntax("an ext long takes a number")),
     (b"\xd4\x32x", 1, Syntax("an ext datetime takes 8 bytes")),
