@@ -141,7 +141,7 @@ def served(spec, refused=()):
     return worker, daemon
 
 
-ALL = {"ch_1", "ch_2", "nested", "parameter", "axes.0", "axes.1", "named.x"}
+ALL = {"ch_1", "ch_2", "nested", "loop", "parameter", "axes.0", "axes.1", "named.x"}
 
 
 @pytest.mark.parametrize("wanted, expected, remarks", [
@@ -203,6 +203,27 @@ def test_expose_and_except_are_those_of_the_service():
             "lab.x.nested": {"methods": [], "oneway": [], "attrs": ["level"]},
         }
         assert loaded(worker) == ({"renew"}, {"ch_1"}, [])
+
+
+def test_an_object_that_is_no_part_comes_with_advice():
+    with start(single("Supply", instancemode="session")) as worker:
+        channel = worker.channel()
+        assert channel.call("lab.x", "renew") is None
+        text = raises("builtins.ValueError", channel, "loop", service="lab.x", kind=GET)
+        assert "Circular reference" in text
+        assert text.endswith("; `parts: [loop]` in the configuration of 'lab.x' serves it")
+        for _ in range(2):
+            assert channel.operation(GET, "lab.x", "ch_1")[1]["__class__"] == "members.Channel"
+        record = worker.record(lambda r: r[0] == "log")
+        assert record[1] == "lab.x" and "'ch_1' is a Channel" in record[4]
+        assert "`parts: [ch_1]`" in record[4]
+
+
+def test_members_for_others_while_it_is_locked():
+    names = ["plain", "plane", "method"]
+    with start(single("Everything", read_while_locked=names)) as worker:
+        assert loaded(worker)[2] == [
+            "read_while_locked: Everything exposes no 'plane'; did you mean 'plain'?"]
 
 
 def test_another_object_in_the_place_of_a_part():

@@ -9,7 +9,7 @@ import itertools
 import threading
 from collections.abc import Iterator
 
-from . import convert, exceptions, fast_encode, framing, pyro, shutdown, stdio
+from . import convert, exceptions, fast_encode, first_look, framing, pyro, shutdown, stdio
 from .complaints import Complaints
 from .logging_bridge import log
 from .oneways import OnewayCall
@@ -364,7 +364,7 @@ class Channel:
                 if parts is not None:
                     answer = WRITTEN, parts
                 else:
-                    answer = VALUE, convert.result(value, serializer, host.daemon, name, member)
+                    answer = VALUE, self._plain(kind, service, member, value, serializer)
             if context is not None:
                 left = pyro.response_annotations(context)
                 if left:
@@ -407,6 +407,20 @@ class Channel:
         if is_callback:
             log.error("an error in the callback '%s'", member, exc_info=error)
         return RAISED, exceptions.exception(error, serializer, None, self._host.daemon)
+
+    def _plain(self, kind, service, member, value, serializer):
+        """The result of a member as plain data, with advice where it cannot be."""
+        try:
+            made = convert.result(value, serializer, self._host.daemon, service.name, member)
+        except Exception as error:
+            advice = first_look.advice_on_object(service, member, value) if kind == GET else None
+            if advice is not None and len(error.args) == 1 and isinstance(error.args[0], str):
+                error.args = ("{}; {}".format(error.args[0], advice),)
+            raise
+        if kind == GET and type(made) is dict and "__class__" in made:
+            if made["__class__"] != "Pyro5.client.Proxy":
+                first_look.warn_of_object(service, member, value)
+        return made
 
     def _batch(self, service, instance, calls, serializer):
         results = []

@@ -239,10 +239,11 @@ def _accessor(descriptor):
 class Access:
     """The way to the members of one service's instances."""
 
-    __slots__ = ("_methods", "_attrs", "_selection")
+    __slots__ = ("_methods", "_attrs", "_selection", "_everything")
 
     def __init__(self, listed=None, selection=MARKED):
         self._selection = selection
+        self._everything = selection.everything
         is_given = listed is not None and selection.is_given
         self._methods = frozenset(listed["methods"]) if is_given else frozenset()
         self._attrs = frozenset(listed["attrs"]) if is_given else frozenset()
@@ -258,15 +259,13 @@ class Access:
         method = getattr(instance, name)
         if getattr(method, "_pyroExposed", False) or name in self._methods:
             return method
-        if callable(method) and self._opens(instance, name):
+        if self._everything and callable(method) and self._opens(instance, name):
             return method
         raise AttributeError("attempt to access unexposed attribute '{}'".format(name))
 
     def get(self, instance, name):
         """The value of the property `name`."""
-        if name in self._attrs:
-            return getattr(instance, name)
-        if self._opens(instance, name):
+        if name in self._attrs or self._everything and self._opens(instance, name):
             return getattr(instance, name)
         member = getattr(type(instance), name)
         if inspect.isdatadescriptor(member):
@@ -277,7 +276,7 @@ class Access:
 
     def set(self, instance, name, value):
         """Sets the property `name`."""
-        if name in self._attrs or self._opens(instance, name):
+        if name in self._attrs or self._everything and self._opens(instance, name):
             return setattr(instance, name, value)
         member = getattr(type(instance), name)
         if inspect.isdatadescriptor(member):
@@ -291,7 +290,7 @@ class Access:
     def _opens(self, instance, name):
         """Whether `expose: all` opens a member that has come since the members were listed."""
         selection = self._selection
-        if not selection.everything or name in self._methods or not selection.opens(name):
+        if name in self._methods or not selection.opens(name):
             return False
         if own_value(instance, name, _MISSING) is not _MISSING:
             return True

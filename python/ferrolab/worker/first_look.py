@@ -11,6 +11,10 @@ from .logging_bridge import log
 from .services import Service
 
 
+# Members that a lock adds to a service; every client may call them.
+_OF_LOCKS = ("lock", "unlock", "islocked", "lock_info")
+
+
 def is_needed(service, wanted):
     """Whether an instance has to be looked at, to know what the service exposes."""
     selection = service.selection
@@ -39,8 +43,10 @@ class Part(Service):
 class FirstLook:
     """Looks at an instance when it has been made, and again when another object hangs on it."""
 
-    def __init__(self, service, wanted, daemon, tell):
-        self._service, self._wanted, self._daemon, self._tell = service, wanted, daemon, tell
+    def __init__(self, service, wanted, readable, daemon, tell):
+        self._service, self._daemon, self._tell = service, daemon, tell
+        # The configuration's `parts` and `read_while_locked`.
+        self._wanted, self._readable = wanted, readable
         # Remarks that no instance changes.
         self._remarks = list(service.remarks)
 
@@ -58,6 +64,7 @@ class FirstLook:
         except Exception as error:
             log.warning("the members of '%s' cannot be listed", service.name, exc_info=True)
             problems.append("{}: {}".format(type(error).__name__, error))
+        problems += not_readable(service, self._readable, self._of_parts())
         service.remarks = self._remarks + problems
         if (service.members, service.remarks) != before:
             self._tell(service)
@@ -91,9 +98,7 @@ class FirstLook:
         """The names in `expose` that only parts have. Those that nothing has are problems."""
         service = self._service
         selection = service.selection
-        of_parts = set()
-        for part in self._daemon.parts_of(service):
-            of_parts.update(part.members["methods"], part.members["attrs"])
+        of_parts = self._of_parts()
         unknown = exposure.unknown(service.shape, selection, instance)
         problems += [
             not_exposed(service, name, exposure.names_of(instance))
@@ -101,6 +106,13 @@ class FirstLook:
             if name not in of_parts
         ]
         return of_parts.intersection(unknown)
+
+    def _of_parts(self):
+        """The names of the members of all parts."""
+        names = set()
+        for part in self._daemon.parts_of(self._service):
+            names.update(part.members["methods"], part.members["attrs"])
+        return names
 
     def _saw_part(self, prefix, name, value):
         """A client has read what hangs under a name: an instrument may get new channels."""
@@ -112,11 +124,46 @@ class FirstLook:
             self(self._service.instance(None))
 
 
+def not_readable(service, readable, of_parts=()):
+    """Remarks on names in `read_while_locked` that are most likely mistaken: others may be those of
+    an object that the driver will register."""
+    members = set(service.members["methods"]).union(service.members["attrs"], of_parts)
+    title = getattr(service.shape, "__name__", service.name)
+    return [
+        "read_while_locked: {} exposes no '{}'{}".format(title, name, parts.nearest(name, members))
+        for name in readable
+        if name not in members and name not in _OF_LOCKS and parts.nearest(name, members)
+    ]
+
+
 def not_exposed(service, name, known):
     """A remark on a name in `expose` that there is not."""
     near = parts.nearest(name, [other for other in known if not other.startswith("_")])
     title = getattr(service.shape, "__name__", "it")
     return "expose: {} has no '{}'{}".format(title, name, near)
+
+
+def advice_on_object(service, name, value):
+    """The way to an object that hangs on an instrument and is no part; None for other values."""
+    if not service.selection.is_given or not parts.is_part(value):
+        return None
+    owner = getattr(service, "owner", None) or service.name
+    path = "{}.{}".format(service.name, name)[len(owner) + 1 :]
+    return "`parts: [{}]` in the configuration of '{}' serves it".format(path, owner)
+
+
+def warn_of_object(service, name, value):
+    """Logs that an object was sent as data, once for each attribute."""
+    advice = advice_on_object(service, name, value)
+    if advice is None or name in service.warned_of:
+        return
+    service.warned_of.add(name)
+    log.warning(
+        "'%s' is a %s, and clients can only read it if they have registered the class; %s",
+        name,
+        type(value).__name__,
+        advice,
+    )
 
 
 def _children(found, wanted):

@@ -15,13 +15,9 @@ from .services import Service, make_arguments
 _first_services = class_copy.ByIdentity()
 
 
-# Members that a lock adds to a service; every client may call them.
-_OF_LOCKS = ("lock", "unlock", "islocked", "lock_info")
-
-
-def _remarks(service, on_disconnect, read_while_locked):
-    """Settings that name missing members, as texts. Else they would show only when they are needed,
-    and a safe state is needed when nobody looks.
+def _no_methods(service, on_disconnect):
+    """Remarks on missing methods in `on_disconnect`. Else they would show only when a safe state is
+    needed, and nobody looks.
     """
     found = []
     name = getattr(service.shape, "__name__", service.name)
@@ -34,14 +30,6 @@ def _remarks(service, on_disconnect, read_while_locked):
                 others = [other for other in dir(service.cls) if not other.startswith("__")]
                 near = parts.nearest(method, [other for other in others if other != method])
                 found.append("on_disconnect: {} has no method '{}'{}".format(name, method, near))
-    members = set(service.members["methods"]) | set(service.members["attrs"])
-    for member in read_while_locked:
-        if member in members or member in _OF_LOCKS:
-            continue
-        # It may be one of a part that the service will register.
-        near = parts.nearest(member, members)
-        if near:
-            found.append("read_while_locked: {} exposes no '{}'{}".format(name, member, near))
     return found
 
 
@@ -61,9 +49,8 @@ def load(spec, daemon, tell):
         spec.get("on_disconnect") or (),
         is_made,
     )
-    service.remarks = _remarks(
-        service, spec.get("on_disconnect") or (), spec.get("read_while_locked") or ()
-    )
+    service.remarks = _no_methods(service, spec.get("on_disconnect") or ())
+    readable = spec.get("read_while_locked") or ()
     wanted = spec.get("parts") or ()
     if wanted and service.mode != "single":
         service.remarks.append(
@@ -74,8 +61,10 @@ def load(spec, daemon, tell):
     if first_look.is_needed(service, wanted):
         if service.mode != "single":
             service.remarks += _not_assigned(service)
-        service.look_with(first_look.FirstLook(service, wanted, daemon, tell))
-    elif not service.members["methods"] and not service.members["attrs"]:
+        service.look_with(first_look.FirstLook(service, wanted, readable, daemon, tell))
+        return service
+    service.remarks += first_look.not_readable(service, readable)
+    if not service.members["methods"] and not service.members["attrs"]:
         log.warning(
             "%s exposes nothing: mark its methods with @expose, or give the service `expose: all`",
             _title(spec),

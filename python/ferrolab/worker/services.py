@@ -52,6 +52,8 @@ class Service:
         # Instances for sessions and single calls, by identity, as long as they live.
         self._made = weakref.WeakValueDictionary()
         self.broken = False
+        # Attributes that hold objects which the log has warned of.
+        self.warned_of = set()
         # Whether the daemon has been told its members.
         self.is_loaded = False
         # Methods that the daemon adds, to lock it for one.

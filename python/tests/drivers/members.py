@@ -92,6 +92,8 @@ class Supply:
         self.nested = Channel(3)
         self.nested.inner = Channel(4)
         self.nested.parent = self
+        self.loop = Channel(5)
+        self.loop.itself = self.loop
         self.parameter = Parameter()
         self.lock, self.number, self.text = threading.Lock(), 1.5, "text"
         self.nothing = None
