@@ -62,6 +62,17 @@ def test_a_stop_that_takes_longer_than_the_command_line_waits_in_silence(running
     assert stopping.returncode == 0 and "daemon other has stopped" in said
 
 
+def test_a_program_that_asks_nothing_is_disconnected(running):
+    with socket.socket(socket.AF_UNIX) as silent, socket.socket(socket.AF_UNIX) as slow:
+        for conversation in (silent, slow):
+            conversation.settimeout(NEVER)
+            conversation.connect(str(running.home / "run/control.sock"))
+        slow.sendall(b'{"request": ')
+        assert [silent.recv(1), slow.recv(1)] == [b"", b""]
+    log = running.home / "logs/ferrolab.log"
+    wait_for(lambda: log.read_text().count("asked nothing; it was disconnected") == 2, 10, "the log says so")
+
+
 def test_who_does_not_read_answers_keeps_no_supervisor(lab):
     # More than a socket holds.
     names = range(1500)

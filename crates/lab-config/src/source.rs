@@ -75,17 +75,28 @@ impl Source {
             let message = format!("the file is larger than {} KiB", MAX_BYTES / 1024);
             return refused("", 0, 0, message, "a configuration of any lab is far smaller");
         }
+        // YAML's printable characters. A file torn by a power cut often ends in zero bytes.
+        let strange = |c: char| !matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..);
         let text = match str::from_utf8(bytes) {
             Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
             Err(error) => {
-                let text = String::from_utf8_lossy(bytes);
+                let (before, after) =
+                    bytes.split_at_checked(error.valid_up_to()).unwrap_or_default();
+                // It is shown on a terminal, which control characters would change.
+                let shown = |part| String::from_utf8_lossy(part).replace(strange, "\u{fffd}");
+                let before = shown(before);
+                let before = before.strip_prefix('\u{feff}').unwrap_or(&before);
                 let help = "save the file in the UTF-8 encoding";
                 let message = "the file is not UTF-8 text from here on".to_owned();
-                return refused(&text, error.valid_up_to(), 1, message, help);
+                return refused(
+                    &format!("{before}{}", shown(after)),
+                    before.len(),
+                    1,
+                    message,
+                    help,
+                );
             }
         };
-        // YAML's printable characters. A file torn by a power cut often ends in zero bytes.
-        let strange = |c: char| !matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..);
         if let Some(offset) = text.find(strange) {
             let character = text.get(offset..).and_then(|rest| rest.chars().next());
             let code = character.map_or(0, u32::from);
@@ -177,8 +188,10 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_give_one_position() {
-        let cases: [(&[u8], (usize, usize), &str); 4] = [
+        let cases: [(&[u8], (usize, usize), &str); 6] = [
             (b"a: b\nc: \xff\n", (2, 4), "not UTF-8"),
+            (b"a: \x1b[2Jb\nc: \x1b[2J\xff\x1b[2J\n", (2, 8), "not UTF-8"),
+            (b"\xef\xbb\xbfa: \xff\n", (1, 4), "not UTF-8"),
             (b"a: b\n\0\0\0\0", (2, 1), "U+0000"),
             (b"a: \x1b[0m", (1, 4), "U+001B"),
             (&vec![b'a'; MAX_BYTES + 1], (1, 1), "larger than 1024 KiB"),
@@ -187,6 +200,7 @@ mod tests {
             let refused = Source::from_bytes("x", bytes).err().unwrap();
             assert!(refused.message.contains(message), "{}", refused.message);
             assert_eq!(refused.source.position(refused.place.offset), position);
+            assert!(!refused.source.text().contains(['\x1b', '\0']), "it goes to a terminal");
         }
     }
 }

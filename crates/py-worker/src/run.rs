@@ -227,11 +227,27 @@ impl Run {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
+    /// Whether the process has ended by a signal that this daemon has not sent.
+    pub(crate) fn is_killed_from_outside(&self) -> bool {
+        self.verdict.get().is_none() && self.process.exited().is_some_and(is_kill)
+    }
+
     /// How the process ended, as a predicate: `was killed by SIGSEGV`; `None` while it lives.
     pub(crate) fn fate(&self) -> Option<String> {
         let exit = self.process.exited()?;
         Some(self.verdict.get().cloned().unwrap_or_else(|| exit_text(exit)))
     }
+}
+
+/// Signals that people and other programs end a process with. A process that dies by itself ends by
+/// its own exit, or by the signal of its error.
+const KILLS: [rustix::process::Signal; 4] = {
+    use rustix::process::Signal;
+    [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP]
+};
+
+fn is_kill(exit: Exit) -> bool {
+    matches!(exit, Exit::Signal(number) if KILLS.iter().any(|kill| kill.as_raw() == number))
 }
 
 /// How a process ended, as what one says of it.
@@ -297,5 +313,17 @@ fn greeting(content: Value) -> Result<Facts, StartError> {
         }
         Some(Message::Hello { version, .. }) => Err(StartError::Version(version)),
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "its first word is no hello").into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kill_is_told_from_a_death_by_itself() {
+        let (kills, others) = ([9, 15, 2, 1].map(Exit::Signal), [11, 6, 4].map(Exit::Signal));
+        assert!(kills.into_iter().all(is_kill));
+        assert!(!others.into_iter().chain([Exit::Code(1), Exit::Unknown]).any(is_kill));
     }
 }

@@ -5,7 +5,8 @@
 //!
 //! A worker that dies is started again at once, and after the second death in a row a little later
 //! each time; deaths are in a row where the worker has not even answered a call in between, or has
-//! died within a second. The running worker imports a failed service again: after 2 s, then ever
+//! died within a second. A worker that somebody else has killed is back within a second, however
+//! often that happens: it is no worker that dies by itself. The running worker imports a failed service again: after 2 s, then ever
 //! later up to a minute, and whenever a client asks for it, at most once a second.
 
 use std::sync::Arc;
@@ -59,6 +60,8 @@ struct Ended {
     fate: String,
     /// How long it lived, or counts as having lived.
     uptime: Duration,
+    /// A signal of another process has ended it, and not this daemon's.
+    is_killed: bool,
 }
 
 impl WorkerSupervisor {
@@ -88,22 +91,25 @@ impl WorkerSupervisor {
     /// Keeps the worker running until it is to stop.
     pub(crate) async fn run(mut self) {
         let worker = self.worker.spec.name.clone();
-        let mut restarts = Restarts::new(policy());
+        let mut crashes = Restarts::new(policy());
+        let mut kills = Restarts::new(policy_for_kills());
         for number in 1_u64.. {
             let starting = Run::start(&self.worker.spec, &self.spawner, number);
             let Some(started) = self.stop.run_until_cancelled(starting).await else { break };
             let ended = match started {
                 Ok(started) => self.serve(started).await,
                 Err(error) => {
-                    Ended { fate: format!("cannot start: {error}"), uptime: Duration::ZERO }
+                    let fate = format!("cannot start: {error}");
+                    Ended { fate, uptime: Duration::ZERO, is_killed: false }
                 }
             };
             self.worker.sessions.forget_run(number);
             if self.stop.is_cancelled() {
                 break;
             }
-            let Ended { fate, uptime } = ended;
+            let Ended { fate, uptime, is_killed } = ended;
             error!(worker, "the Python worker {fate}");
+            let restarts = if is_killed { &mut kills } else { &mut crashes };
             match restarts.on_exit(uptime) {
                 RestartDecision::RestartNow => self.set_all(&ServicePhase::Starting),
                 RestartDecision::RestartIn(delay) => {
@@ -194,7 +200,8 @@ impl WorkerSupervisor {
         let fate = run.fate().unwrap_or_else(|| "has ended".to_owned());
         let uptime = since.elapsed();
         let was_useful = run.answered.load(Ordering::Relaxed) && uptime >= USEFUL;
-        Ended { fate, uptime: if was_useful { STABLE } else { uptime } }
+        let uptime = if was_useful { STABLE } else { uptime };
+        Ended { fate, uptime, is_killed: run.is_killed_from_outside() }
     }
 
     /// Kills a worker's descendants that are in other sessions.
@@ -314,6 +321,12 @@ fn policy() -> RestartPolicy {
         give_up_after: None,
         stable_after: STABLE,
     }
+}
+
+/// When a worker that somebody else has killed is started again. The pause is for the memory of a
+/// host whose kernel has killed it for that.
+fn policy_for_kills() -> RestartPolicy {
+    RestartPolicy { backoff: [250, 500, 1000].map(Duration::from_millis).to_vec(), ..policy() }
 }
 
 async fn due(next: Option<Instant>) {

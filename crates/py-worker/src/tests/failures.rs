@@ -49,6 +49,27 @@ async fn deaths_are_told_and_mended() {
     bench.workers.stop().await;
 }
 
+/// Later each time is for a worker that dies by itself.
+#[tokio::test]
+async fn a_worker_that_others_kill_again_and_again_is_never_away_for_long() {
+    let bench = Bench::start(vec![worker(vec![probe("lab.probe")])]).await;
+    let client = bench.client();
+    let mut told = Vec::new();
+    for _ in 0..6 {
+        let pid = client.call_when_up("lab.probe", "pid").await.as_i64().unwrap();
+        let kill = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+        assert!(kill.unwrap().success());
+        while let Err(away) = client.call("lab.probe", "bump", vec![]).await {
+            told.push(away.message());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    let pauses = ["2s", "5s", "15s"].map(|pause| format!("it is started again after {pause}"));
+    let long = |text: &&String| pauses.iter().any(|pause| text.contains(pause));
+    assert_eq!(told.iter().find(long), None);
+    bench.workers.stop().await;
+}
+
 #[tokio::test]
 async fn failures_are_told_and_retried() {
     let directory = tempfile::tempdir().unwrap();
