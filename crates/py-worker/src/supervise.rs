@@ -6,8 +6,10 @@
 //! A worker that dies is started again at once, and after the second death in a row a little later
 //! each time; deaths are in a row where the worker has not even answered a call in between, or has
 //! died within a second. A worker that somebody else has killed is back within a second, however
-//! often that happens: it is no worker that dies by itself. The running worker imports a failed service again: after 2 s, then ever
-//! later up to a minute, and whenever a client asks for it, at most once a second.
+//! often that happens: the pauses are for workers that die by themselves.
+//!
+//! The running worker imports a failed service again: after 2 s, then ever later up to a minute, and
+//! whenever a client asks for it, at most once a second.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
