@@ -8,8 +8,8 @@
 //! died within a second. A worker that somebody else has killed is back within a second, however
 //! often that happens: the pauses are for workers that die by themselves.
 //!
-//! The running worker imports a failed service again: after 2 s, then ever later up to a minute, and
-//! whenever a client asks for it, at most once a second.
+//! The running worker imports a failed service again: after 2 s, then ever later up to a minute,
+//! and whenever a client asks for it, at most once a second.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
