@@ -16,7 +16,7 @@ use crate::config;
 use crate::daemon::Shared;
 use crate::daemon::call::daemon_object;
 use crate::daemon::call::decode::{self, After, Decoded, Undecodable};
-use crate::daemon::call::oneway::{OnewayCall, OnewaySlot, Oneways};
+use crate::daemon::call::oneway::{OnewayCall, OnewayMemory, Oneways};
 use crate::daemon::call::response::{Responder, Response};
 use crate::daemon::catch_panic::{self, CallName};
 use crate::daemon::locks::lock_gate::{self, GatedObject};
@@ -98,9 +98,9 @@ pub(crate) async fn answer(
     // configuration wants no threads for them.
     let is_batch = matches!(call.request.operation, Operation::Batch(_));
     if is_oneway && !is_batch && shared.config.oneway_threaded {
-        let slot = caller.oneways.take_slot(shared, &session, &call.member, call.memory);
-        if let Some(slot) = slot {
-            start_oneway(shared, &session, call, slot).await;
+        let memory = caller.oneways.admit(shared, &session, &call.member, call.memory);
+        if let Some(memory) = memory {
+            start_oneway(shared, caller, call, memory).await;
         }
         return Response::without_memory(After::Continue);
     }
@@ -219,10 +219,11 @@ fn find_object(
 /// begun: no later call of its session overtakes it. In a `multiplex` daemon it begins in turn.
 async fn start_oneway(
     shared: &Arc<Shared>,
-    session: &Arc<Session>,
+    caller: &mut Caller,
     call: Invocation,
-    slot: OnewaySlot,
+    memory: OnewayMemory,
 ) {
+    let session = &caller.session;
     let Invocation { id, member, object, has_lock, is_about_lock, mut request, .. } = call;
     // A call about a lock needs no permit. With that of another call its session waits, so that a
     // client with many oneway calls delays others by one call.
@@ -241,7 +242,10 @@ async fn start_oneway(
     };
     match answer {
         Answer::Ready(result) => oneway.log(result),
-        Answer::Pending(call) => oneway.run(call, begun, slot).await,
+        Answer::Pending(call) => {
+            let slot = caller.oneways.take_slot(shared, memory);
+            oneway.run(call, begun, slot).await;
+        }
     }
     drop(permit);
 }

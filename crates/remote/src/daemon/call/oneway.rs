@@ -23,49 +23,59 @@ use crate::session::Session;
 /// Oneway calls of a connection: those that have not ended, and those that were refused.
 #[derive(Debug, Default)]
 pub(crate) struct Oneways {
-    /// Made for the first call: most connections have none.
+    /// Made for the first call that does not end at once: most connections have none.
     slots: Option<Arc<Slots>>,
     /// Since the last call with an answer.
     refused: usize,
 }
 
-/// The slots of a running oneway call, with the memory of its request.
+/// The slots of a oneway call that has not ended at once, with the memory of its request.
 #[derive(Debug)]
 pub(super) struct OnewaySlot {
-    _of_connection: Slot,
-    _of_all: Slot,
+    _of_connection: Option<Slot>,
+    _of_all: Option<Slot>,
     _memory: Option<Reservation>,
 }
 
+/// Memory for the arguments of a oneway call; `None` for small ones, whose number is limited.
+pub(super) type OnewayMemory = Option<Reservation>;
+
 impl Oneways {
-    /// A slot for a call whose arguments take `bytes`; `None`, and it is counted, if there are too
+    /// Lets a call begin whose arguments take `bytes`; `None`, and it is counted, if there are too
     /// many. Calls of an ended connection count until they have ended, too.
-    pub(super) fn take_slot(
+    pub(super) fn admit(
         &mut self,
         shared: &Shared,
         session: &Session,
         member: &str,
         bytes: usize,
-    ) -> Option<OnewaySlot> {
+    ) -> Option<OnewayMemory> {
         let admission = &shared.admission;
-        let slots = self.slots.get_or_insert_with(|| Slots::of(shared.config.oneways));
-        let taken = slots.taken();
-        let slot = slots.try_take().and_then(|of_connection| {
-            let of_all = admission.oneways.try_take()?;
-            let memory = match bytes > SMALL_ONEWAY_BYTES {
-                true => Some(admission.oneway_memory.try_take(bytes)?),
-                false => None,
-            };
-            Some(OnewaySlot { _of_connection: of_connection, _of_all: of_all, _memory: memory })
-        });
+        let waiting = self.slots.as_ref().map_or(0, |slots| slots.taken());
+        let of_all = admission.oneways.taken();
+        let memory = if waiting >= shared.config.oneways || of_all >= admission.oneways.limit() {
+            None
+        } else if bytes > SMALL_ONEWAY_BYTES {
+            admission.oneway_memory.try_take(bytes).map(Some)
+        } else {
+            Some(None)
+        };
         // Once for a flood: a line for each would wash everything else out of the log.
-        if slot.is_none() && self.count_refused() {
-            error!(peer = %session.peer, method = member, waiting = taken,
-                of_all = admission.oneways.taken(),
+        if memory.is_none() && self.count_refused() {
+            error!(peer = %session.peer, method = member, waiting, of_all,
                 "too many oneway calls: this one is refused, and those after it until there \
                  is room; the next call with an answer tells how many they were");
         }
-        slot
+        memory
+    }
+
+    /// Slots for a call that has begun and not ended. One that ends at once needs none. The calls
+    /// of one connection begin one after the other, so that it never has too many; all together
+    /// may have one more for each connection.
+    pub(super) fn take_slot(&mut self, shared: &Shared, memory: OnewayMemory) -> OnewaySlot {
+        let slots = self.slots.get_or_insert_with(|| Slots::of(shared.config.oneways));
+        let of_all = shared.admission.oneways.try_take();
+        OnewaySlot { _of_connection: slots.try_take(), _of_all: of_all, _memory: memory }
     }
 
     /// Counts a call that is not carried out; true for the first since the last call with an
