@@ -353,6 +353,52 @@ def test_a_name_that_is_overwritten_is_left_where_that_is_wanted(names):
         wait_for(lambda: not told(), RECOVERY, "nothing is told any more")
 
 
+RIVAL = """\
+nameservers:
+  local: {host: localhost, ns_port: $local}
+daemons:
+  other: {host: localhost}
+services:
+  lab.supply: {native: simulated.multimeter, daemon: other, nameservers: [local]}
+autolaunch: {daemons: [other]}
+"""
+
+
+def test_a_name_that_two_running_daemons_want_stays_with_one(names):
+    """With the one that had it, for as long as it lives; `status` of the other names both."""
+    names.start()
+    names.wait("local", LOCAL)
+    ours = names.lab.uri("lab.supply")
+    with new_lab() as rival, names.proxy("local") as nameserver:
+        rival.config(RIVAL, **names.ports)
+        rival.up()
+        theirs = rival.uri("lab.supply")
+
+        def told():
+            said = rival.run("status", check=False).stdout
+            return "two running processes" in said and ours in said and theirs in said
+
+        wait_for(told, RECOVERY, "the other lab's status names both")
+        # Renewals come every 2 s, and each would take the name.
+        registered = names.lab.ps()["daemons"][0]["restarts"]
+        for _ in range(100):
+            assert str(nameserver.lookup("lab.supply")) == ours
+            rival.run("ps")
+        assert names.lab.ps()["daemons"][0]["restarts"] == registered
+        names.lab.run("stop", "daemon", "bench")
+        wait_for(
+            lambda: str(nameserver.lookup("lab.supply")) == theirs, BACK_WITHIN, "the other has it now", Pyro5.errors.NamingError
+        )
+        wait_for(lambda: not told(), RECOVERY, "nothing is told any more")
+        names.lab.run("start", "daemon", "bench")
+        assert str(nameserver.lookup("lab.supply")) == theirs
+        # A killed holder's lease runs on, but nobody is there.
+        kill(rival.supervisor())
+        rival.assert_nothing_left()
+        names.lab.run("restart", "daemon", "bench")
+        assert str(nameserver.lookup("lab.supply")) == ours
+
+
 def test_autoclean_removes_what_does_not_answer(lab, tmp_path):
     """Only what fails for the whole period goes, and the log says why. Daemons that speak TLS, ours
     and Pyro5's, whatever they want of their clients, are alive."""

@@ -289,7 +289,8 @@ def test_load_errors(tmp_path):
         errors = {name: message[2:4] for name, message in worker.loaded.items()}
         module = "builtins.ModuleNotFoundError"
         assert errors["a"] == (module, "ModuleNotFoundError: No module named 'nosuch'")
-        assert errors["b"] == (module, "ModuleNotFoundError: No module named 'nothing_like_it'")
+        place = " ({} line 1)".format(tmp_path / "halfway.py")
+        assert errors["b"] == (module, "ModuleNotFoundError: No module named 'nothing_like_it'" + place)
         assert "halfway.py" in worker.loaded["b"][4][1]
         assert errors["c"] == ("builtins.AttributeError",
                                "AttributeError: module 'later' has no class 'X'")

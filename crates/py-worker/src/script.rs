@@ -30,11 +30,12 @@ macro_rules! sources {
 const SOURCES: &[(&str, &str)] = sources! {
     "__init__" "client/__init__" "client/decorators" "worker/__init__" "worker/auto_proxy"
     "worker/boot" "worker/calls" "worker/class_copy" "worker/complaints" "worker/convert"
-    "worker/daemon" "worker/exceptions" "worker/exposure" "worker/fast_encode"
-    "worker/first_look" "worker/framing" "worker/import_watch" "worker/loading"
+    "worker/daemon" "worker/exception_log" "worker/exceptions" "worker/exposure"
+    "worker/fast_encode" "worker/first_look" "worker/framing" "worker/import_watch" "worker/loading"
     "worker/logging_bridge" "worker/main_thread" "worker/oneways" "worker/packed_rules"
     "worker/parts" "worker/process" "worker/pyro" "worker/rules" "worker/serpent_rules"
-    "worker/services" "worker/shutdown" "worker/spawned" "worker/starting" "worker/stdio"
+    "worker/services" "worker/shutdown" "worker/spawned" "worker/starting"
+    "worker/stdio" "worker/unread_parameters"
 };
 
 /// The frames that make a worker of an interpreter.

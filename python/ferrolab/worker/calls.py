@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from . import convert, exceptions, fast_encode, first_look, framing, pyro, shutdown, stdio
 from .complaints import Complaints
+from .exception_log import log_unreadable
 from .logging_bridge import log
 from .oneways import OnewayCall
 
@@ -86,6 +87,7 @@ class Streams:
             return RAISED, exceptions.exception(end, serializer, None, hosted)
         except Exception as error:
             self._open.pop(number, None)
+            log_unreadable(error, member, session.address)
             return RAISED, exceptions.exception(error, serializer, None, hosted)
         except BaseException as error:
             # it would end a client's program too
@@ -406,6 +408,8 @@ class Channel:
             return VALUE, None
         if is_callback:
             log.error("an error in the callback '%s'", member, exc_info=error)
+        else:
+            log_unreadable(error, member, self._session.address)
         return RAISED, exceptions.exception(error, serializer, None, self._host.daemon)
 
     def _plain(self, kind, service, member, value, serializer):
@@ -431,6 +435,7 @@ class Channel:
                 value = method(*args, **kwargs)
                 value = convert.result(value, serializer, daemon, service.name, member)
             except Exception as error:
+                log_unreadable(error, member, self._session.address)
                 raised = exceptions.exception(error, serializer, None, daemon)
                 results.append(
                     {"__class__": "Pyro5.core._ExceptionWrapper", "exception": raised}

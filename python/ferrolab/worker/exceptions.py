@@ -5,6 +5,7 @@ data by the rules of `convert`.
 """
 
 import importlib
+import os
 import traceback
 
 from . import convert, pyro, stdio
@@ -64,6 +65,27 @@ def traceback_lines(error):
     if lines is None:
         lines = traceback.format_exception(type(error), error, driver_frames(error))
     return [line.encode("utf-8", "backslashreplace").decode("utf-8") for line in lines]
+
+
+def place(error):
+    """The place in the driver's code that raised an exception, as `FILE line N`. Empty where none
+    of it is in the traceback, and for a syntax error, whose text names the place."""
+    if isinstance(error, SyntaxError):
+        return ""
+    found, own = "", ""
+    frames = error.__traceback__
+    while frames is not None:
+        file = frames.tb_frame.f_code.co_filename
+        if not _is_machinery(file) and not file.startswith("<frozen"):
+            found = "{} line {}".format(os.path.normpath(file), frames.tb_lineno)
+            if not _is_library(file):
+                own = found
+        frames = frames.tb_next
+    return own or found
+
+
+def _is_library(file):
+    return "site-packages" in file or file.startswith(os.path.dirname(os.__file__) + os.sep)
 
 
 def driver_frames(error):

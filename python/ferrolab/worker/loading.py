@@ -7,7 +7,7 @@ import importlib
 import inspect
 import sys
 
-from . import class_copy, exposure, first_look, parts
+from . import class_copy, exposure, first_look, parts, unread_parameters
 from .logging_bridge import log
 from .services import Service, make_arguments
 
@@ -50,6 +50,8 @@ def load(spec, daemon, tell):
         is_made,
     )
     service.remarks = _no_methods(service, spec.get("on_disconnect") or ())
+    if spec.get("parameters") and not unread_parameters.are_read(service.cls):
+        service.remarks.append(unread_parameters.REMARK.format(_title(spec)))
     readable = spec.get("read_while_locked") or ()
     wanted = spec.get("parts") or ()
     if wanted and service.mode != "single":
@@ -65,10 +67,12 @@ def load(spec, daemon, tell):
         return service
     service.remarks += first_look.not_readable(service, readable)
     if not service.members["methods"] and not service.members["attrs"]:
-        log.warning(
-            "%s exposes nothing: mark its methods with @expose, or give the service `expose: all`",
-            _title(spec),
+        remark = (
+            "{} exposes nothing: mark its methods with @expose, or give the service "
+            "`expose: all`".format(_title(spec))
         )
+        log.warning("%s", remark)
+        service.remarks.append(remark)
     return service
 
 

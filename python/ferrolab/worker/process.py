@@ -250,6 +250,9 @@ class Worker:
             text = "".join(traceback.format_exception_only(cls, error)).strip()
         except BaseException:
             text = cls.__name__
+        place = kind == "failed" and exceptions.place(error)
+        if place:
+            text = "{} ({})".format(text, place)
         class_name = stdio.beginning("{}.{}".format(cls.__module__, cls.__name__))
         lines = [stdio.beginning(line) for line in lines[-_MOST_LINES:]]
         self._out.write((kind, name, class_name, stdio.beginning(text), lines))

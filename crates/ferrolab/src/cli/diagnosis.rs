@@ -46,8 +46,17 @@ const CAUSES: &[(&[&str], &str)] = &[
         "check the path that it names; a Python is chosen with `python: {executable: …}`",
     ),
     (
-        &["has no attribute", "cannot import name"],
+        &["has no class"],
         "check `classname` (and `module`) of the service against the driver's source",
+    ),
+    (
+        &["has no attribute", "cannot import name"],
+        "correct the line that it names, or install the version of the library that the driver was \
+         written for",
+    ),
+    (
+        &["exposes nothing", "nothing reads the `parameters`"],
+        "change the service in the configuration, then `ferrolab reload`",
     ),
     (
         &["is it an executable file?"],
@@ -81,6 +90,11 @@ const CAUSES: &[(&[&str], &str)] = &[
         &["has not answered yet", "not registered with nameserver"],
         "its services work under their URIs, not yet under their names: start that nameserver, or \
          check its `host` and `ns_port`; the names come by themselves",
+    ),
+    (
+        &["is wanted by two running processes"],
+        "rename one of the two in its configuration, or stop it: clients reach the one that keeps the \
+         name",
     ),
     (
         &["names of processes that have ended"],

@@ -6,10 +6,15 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use remote::{Error, LeasedName, NameServer, Takeover, Uri};
+use remote::{ConnectError, Error, LeasedName, NameServer, Proxy, Takeover, Uri};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+/// Number of take-backs after which one of two processes that both want a name gives in. Only in
+/// nameservers without leases; in others the lease decides.
+const CONTESTS: u32 = 3;
+/// Timeout of the question whether a process is still there.
+const HOLDER_TIMEOUT: Duration = Duration::from_millis(500);
 /// People are shown for this long that a name was overwritten and taken back.
 const CONTEST_SHOWN: Duration = Duration::from_secs(60);
 
@@ -38,8 +43,8 @@ enum NamePhase {
     Moved,
     /// It is as it should be.
     Registered,
-    /// Somebody else has overwritten it.
-    Contested { theirs: Uri, times: u32, last: Instant },
+    /// Somebody else has overwritten it, or another running daemon `holds` it.
+    Contested { theirs: Uri, times: u32, last: Instant, holds: bool },
 }
 
 impl RegisteredName {
@@ -70,6 +75,8 @@ impl RegisteredName {
         if !matches!(self.phase, NamePhase::New) {
             info!(name = self.name.name, from = %self.name.uri, to = %uri,
                 "the addresses of this host have changed");
+        }
+        if !matches!(self.phase, NamePhase::New | NamePhase::Contested { holds: true, .. }) {
             self.phase = NamePhase::Moved;
         }
         self.name.uri = uri;
@@ -77,12 +84,14 @@ impl RegisteredName {
 
     /// The name for a nameserver that knows leases. The first time, it is taken from whatever has
     /// it (mostly our own last process, at another port), tags included; after that, `reclaim`
-    /// decides.
+    /// decides. Another daemon that holds it keeps it.
     pub(super) fn leased(&self, reclaim: bool) -> LeasedName<'_> {
         let Name { name, uri, metadata } = &self.name;
         let takeover = match (&self.phase, reclaim) {
             (NamePhase::New, _) => Takeover::Claim,
-            (NamePhase::Moved, _) | (_, true) => Takeover::Reclaim,
+            // The lease at the old address is this process's own.
+            (NamePhase::Moved, _) => Takeover::Seize,
+            (_, true) => Takeover::Reclaim,
             (_, false) => Takeover::Keep,
         };
         LeasedName { name, uri, tags: metadata, takeover }
@@ -106,26 +115,50 @@ impl RegisteredName {
             Err(Error::Remote(_)) => (None, false),
             Err(error) => return Err(error),
         };
-        if !is_right {
+        let yields = match &theirs {
+            Some(theirs) if !is_right => self.yields_to(theirs).await,
+            _ => false,
+        };
+        if !is_right && !yields {
             nameserver.register(name, uri, metadata).await?;
         }
-        self.settle(title, theirs, reclaim);
+        self.settle(title, theirs, yields, reclaim);
         Ok(())
     }
 
-    /// Notes what a pass has found: where the name pointed, if elsewhere.
-    pub(super) fn settle(&mut self, title: &str, theirs: Option<Uri>, reclaim: bool) {
+    /// Whether the name is left to a process that takes it again and again, as this one does. Both
+    /// compare the same two URIs, and so agree which of them gives in.
+    async fn yields_to(&self, theirs: &Uri) -> bool {
+        let NamePhase::Contested { theirs: known, times, .. } = &self.phase else { return false };
+        let is_stubborn = known == theirs && *times >= CONTESTS;
+        is_stubborn && self.name.uri.to_string() > theirs.to_string() && !is_gone(theirs).await
+    }
+
+    /// Whether the name may be seized from a daemon that holds it: our own last process, mostly,
+    /// which was killed, and whose lease has not ended. Only a process that has just started
+    /// seizes names.
+    pub(super) async fn may_seize(&self, theirs: &Uri) -> bool {
+        matches!(self.phase, NamePhase::New) && is_gone(theirs).await
+    }
+
+    /// Notes what a pass has found: where the name pointed, if elsewhere, and whether it stays
+    /// there because another daemon `holds` it.
+    pub(super) fn settle(&mut self, title: &str, theirs: Option<Uri>, holds: bool, reclaim: bool) {
         let Name { name, uri, .. } = &self.name;
         let is_new = matches!(self.phase, NamePhase::New | NamePhase::Moved);
+        let was_held = matches!(self.phase, NamePhase::Contested { holds: true, .. });
         let Some(theirs) = theirs else {
+            if was_held {
+                info!(nameserver = title, name, ours = %uri, "the name has become free; taking it");
+            }
             // A name that its taker has given back is ours again; one that we took back is shown
             // for a while.
-            if is_new || !reclaim {
+            if is_new || was_held || !reclaim {
                 self.phase = NamePhase::Registered;
             }
             return;
         };
-        if is_new {
+        if is_new && !holds {
             info!(nameserver = title, name, ours = %uri, theirs = %theirs,
                 "the name pointed elsewhere; taking it");
             self.phase = NamePhase::Registered;
@@ -133,7 +166,12 @@ impl RegisteredName {
         }
         let is_known =
             matches!(&self.phase, NamePhase::Contested { theirs: known, .. } if *known == theirs);
-        if reclaim {
+        if holds {
+            if !was_held {
+                warn!(nameserver = title, name, ours = %uri, theirs = %theirs,
+                    "another running process has the name and keeps it");
+            }
+        } else if reclaim {
             warn!(nameserver = title, name, ours = %uri, theirs = %theirs,
                 "somebody else has overwritten the name; taking it back");
         } else if !is_known {
@@ -144,13 +182,19 @@ impl RegisteredName {
             NamePhase::Contested { times, .. } => times.saturating_add(1),
             _ => 1,
         };
-        self.phase = NamePhase::Contested { theirs, times, last: Instant::now() };
+        self.phase = NamePhase::Contested { theirs, times, last: Instant::now(), holds };
     }
 
     /// The contest over the name in a sentence, if there is one.
     pub(super) fn contested(&self, title: &str, reclaim: bool, now: Instant) -> Option<String> {
-        let NamePhase::Contested { theirs, times, last } = &self.phase else { return None };
+        let NamePhase::Contested { theirs, times, last, holds } = &self.phase else { return None };
         let Name { name, uri, .. } = &self.name;
+        if *holds {
+            return Some(format!(
+                "'{name}' in nameserver {title} is wanted by two running processes: it points to \
+                 {theirs}, which keeps it, and not to {uri}"
+            ));
+        }
         if !reclaim {
             return Some(format!(
                 "'{name}' in nameserver {title} was overwritten: it points to {theirs}, not to \
@@ -164,5 +208,18 @@ impl RegisteredName {
                  back for {uri}"
             )
         })
+    }
+}
+
+/// Whether nothing serves an object any more. Only a clear no counts: a process that is slow or
+/// full is there, and the lease of a dead one ends by itself.
+async fn is_gone(uri: &Uri) -> bool {
+    let mut proxy = Proxy::from(uri.clone()).with_timeout(HOLDER_TIMEOUT);
+    match proxy.metadata().await {
+        Err(Error::Connect { source: ConnectError::Io(_), .. }) => true,
+        Err(Error::Connect { source: ConnectError::Refused(reason), .. }) => {
+            reason.contains("unknown object")
+        }
+        _ => false,
     }
 }

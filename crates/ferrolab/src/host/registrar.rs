@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use py_worker::PartIds;
-use remote::{Error, Exception, Location, NameServer, Uri};
+use remote::{Error, Exception, LeaseConflict, LeasedName, Location, NameServer, Takeover, Uri};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -42,6 +42,8 @@ const EAGER_RETRY: Duration = Duration::from_millis(50);
 const EAGER: Duration = Duration::from_secs(3);
 /// and between two tries after that.
 const RETRY: Duration = Duration::from_secs(1);
+/// Time to find out which holders of our names are dead, per pass: the daemon's other names wait.
+const SEIZING: Duration = Duration::from_secs(1);
 /// Time to remove the names at the end: the daemon's stop waits for it.
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -230,7 +232,8 @@ impl Registrar {
         for names in self.names.chunks_mut(NAMES_PER_RENEWAL) {
             let leased: Vec<_> = names.iter().map(|name| name.leased(self.reclaim)).collect();
             let everywhere = names.iter().any(RegisteredName::is_everywhere);
-            let conflicts = match self.nameserver.renew_leases(&leased, LEASE, everywhere).await {
+            let renewing = renew_or_seize(&mut self.nameserver, names, &leased, everywhere);
+            let conflicts = match renewing.await {
                 Ok(conflicts) => conflicts,
                 Err(error @ Error::Remote(_)) => {
                     refused = refused.or(Some(error));
@@ -242,10 +245,11 @@ impl Registrar {
                 conflicts.into_iter().map(|conflict| (conflict.name.clone(), conflict)).collect();
             for name in names {
                 let conflict = conflicts.remove(&name.name().name);
-                let (theirs, error) =
-                    conflict.map_or((None, None), |conflict| (conflict.theirs, conflict.error));
+                let (theirs, error, holds) = conflict.map_or((None, None, false), |conflict| {
+                    (conflict.theirs, conflict.error, conflict.is_held)
+                });
                 match error {
-                    None => name.settle(&self.target.name, theirs, self.reclaim),
+                    None => name.settle(&self.target.name, theirs, holds, self.reclaim),
                     Some(error) => {
                         let error = Error::Remote(Exception::naming_error(error));
                         refused = refused.or(Some(error));
@@ -336,4 +340,32 @@ impl Registrar {
             true
         });
     }
+}
+
+/// Renews leases; names that a dead process still holds are seized.
+async fn renew_or_seize(
+    nameserver: &mut NameServer,
+    names: &[RegisteredName],
+    leased: &[LeasedName<'_>],
+    everywhere: bool,
+) -> Result<Vec<LeaseConflict>, Error> {
+    let mut conflicts = nameserver.renew_leases(leased, LEASE, everywhere).await?;
+    let deadline = Instant::now() + SEIZING;
+    let mut seized = Vec::new();
+    for conflict in conflicts.iter().filter(|conflict| conflict.is_held) {
+        let Some(theirs) = &conflict.theirs else { continue };
+        let Some(name) = names.iter().find(|name| name.name().name == conflict.name) else {
+            continue;
+        };
+        // The names that are left wait for the end of their leases.
+        if Instant::now() < deadline && name.may_seize(theirs).await {
+            let Name { name, uri, metadata } = name.name();
+            seized.push(LeasedName { name, uri, tags: metadata, takeover: Takeover::Seize });
+        }
+    }
+    if !seized.is_empty() {
+        conflicts.retain(|conflict| !seized.iter().any(|name| name.name == conflict.name));
+        conflicts.extend(nameserver.renew_leases(&seized, LEASE, everywhere).await?);
+    }
+    Ok(conflicts)
 }

@@ -9,13 +9,19 @@
 //!                that is the nameserver's own, each client gets the address that it has reached
 //!                the nameserver at; elsewhere the URI counts as it is
 //! takeover       when the name points elsewhere:
-//!                "claim"    take it; set the tags, too (a daemon that has just started)
-//!                "reclaim"  take it
+//!                "claim"    take it, unless it is held; set the tags, too (a daemon that has just
+//!                           started)
+//!                "reclaim"  take it, unless it is held
+//!                "seize"    as "claim", and also where it is held (by a process that has died)
 //!                "keep"     leave it
-//! conflicts      list of (name, uri, error) for names that are not simply renewed:
+//! conflicts      list of (name, uri, error, held) for names that are not simply renewed:
 //!                uri    where the name pointed elsewhere, else None
 //!                error  why the name is refused, else None
+//!                held   whether the name stays there because it is held
 //! ```
+//!
+//! A name is held while it has a lease that was renewed in time: another daemon wants it, and would
+//! take it back. So a name that two daemons want stays with one.
 //!
 //! A name that is missing is registered. A call that finds everything as it should be writes
 //! nothing, and waits for no disk. Stock clients never see the method; a batch cannot hold it.
@@ -28,6 +34,7 @@ use remote::{
     Answer, Context, Exception, MethodCall, NAMESERVER_NAME, Reply, Signature, Uri, Value,
 };
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::arguments::{name_of, tags_of};
 use crate::directory;
@@ -57,6 +64,7 @@ struct Wanted {
 enum Takeover {
     Claim,
     Reclaim,
+    Seize,
     Keep,
 }
 
@@ -65,6 +73,7 @@ struct Conflict {
     name: String,
     theirs: Option<String>,
     error: Option<Exception>,
+    is_held: bool,
 }
 
 /// The work that a name needs.
@@ -72,7 +81,7 @@ enum Need {
     /// Its lease has been renewed.
     Nothing,
     /// It points elsewhere, and is left so.
-    Stays { theirs: String },
+    Stays { theirs: String, is_held: bool },
     /// It is to be written.
     Write { entry: Entry, theirs: Option<String> },
 }
@@ -95,12 +104,15 @@ pub(crate) fn renew(
         for wanted in wanted {
             match wanted.renew_in(&names) {
                 Need::Nothing => {}
-                Need::Stays { theirs } => conflicts.push(Conflict::over(wanted.name, theirs)),
+                Need::Stays { theirs, is_held } => {
+                    conflicts.push(Conflict::over(wanted.name, theirs, is_held));
+                }
                 Need::Write { theirs, .. } => match wanted.check() {
                     Ok(()) => unwritten.push(wanted),
                     Err(error) => {
                         let error = Some(error);
-                        conflicts.push(Conflict { name: wanted.name, theirs, error });
+                        let name = wanted.name;
+                        conflicts.push(Conflict { name, theirs, error, is_held: false });
                     }
                 },
             }
@@ -166,13 +178,14 @@ fn parse(call: MethodCall) -> Result<Vec<Wanted>, Exception> {
 }
 
 fn answer(conflicts: Vec<Conflict>, reached_at: Option<IpAddr>) -> Value {
-    let row = |Conflict { name, theirs, error }: Conflict| {
+    let row = |Conflict { name, theirs, error, is_held }: Conflict| {
         let error = error.map(|error| error.message());
         let theirs = theirs.map(|theirs| match (theirs.parse::<Uri>(), reached_at) {
             (Ok(uri), Some(address)) if uri.is_everywhere() => uri.reached_at(address).to_string(),
             _ => theirs,
         });
-        Value::Tuple(vec![name.into(), theirs.map_or(Value::None, Value::from), error.into()])
+        let theirs = theirs.map_or(Value::None, Value::from);
+        Value::Tuple(vec![name.into(), theirs, error.into(), is_held.into()])
     };
     Value::List(conflicts.into_iter().map(row).collect())
 }
@@ -190,10 +203,11 @@ impl Wanted {
         let takeover = match takeover.as_str() {
             "claim" => Takeover::Claim,
             "reclaim" => Takeover::Reclaim,
+            "seize" => Takeover::Seize,
             "keep" => Takeover::Keep,
             other => {
                 return Err(Exception::value_error(format!(
-                    "the takeover must be claim, reclaim or keep, not {other}"
+                    "the takeover must be claim, reclaim, seize or keep, not {other}"
                 )));
             }
         };
@@ -228,12 +242,17 @@ impl Wanted {
         let Some(known) = names.get(&self.name) else { return write(self.tags.clone(), None) };
         if *known.uri != *self.uri {
             let theirs = known.uri.to_string();
+            let is_held =
+                known.lease.as_ref().is_some_and(|lease| lease.deadline() > Instant::now());
             return match self.takeover {
-                Takeover::Keep => Need::Stays { theirs },
-                Takeover::Claim | Takeover::Reclaim => write(self.tags.clone(), Some(theirs)),
+                Takeover::Claim | Takeover::Reclaim if !is_held => {
+                    write(self.tags.clone(), Some(theirs))
+                }
+                Takeover::Seize => write(self.tags.clone(), Some(theirs)),
+                _ => Need::Stays { theirs, is_held },
             };
         }
-        if self.takeover == Takeover::Claim
+        if matches!(self.takeover, Takeover::Claim | Takeover::Seize)
             && !known.tags.iter().map(|tag| &**tag).eq(self.tags.iter().map(String::as_str))
         {
             return write(self.tags.clone(), None);
@@ -252,16 +271,19 @@ impl Wanted {
     fn write_to(self, names: &mut Transaction<'_>) -> Option<Conflict> {
         let (entry, theirs) = match self.renew_in(names.index()) {
             Need::Nothing => return None,
-            Need::Stays { theirs } => return Some(Conflict::over(self.name, theirs)),
+            Need::Stays { theirs, is_held } => {
+                return Some(Conflict::over(self.name, theirs, is_held));
+            }
             Need::Write { entry, theirs } => (entry, theirs),
         };
         let error = directory::put(names, &self.name, entry).err();
-        (theirs.is_some() || error.is_some()).then_some(Conflict { name: self.name, theirs, error })
+        let conflict = Conflict { name: self.name, theirs, error, is_held: false };
+        (conflict.theirs.is_some() || conflict.error.is_some()).then_some(conflict)
     }
 }
 
 impl Conflict {
-    fn over(name: String, theirs: String) -> Self {
-        Conflict { name, theirs: Some(theirs), error: None }
+    fn over(name: String, theirs: String, is_held: bool) -> Self {
+        Conflict { name, theirs: Some(theirs), error: None, is_held }
     }
 }

@@ -34,7 +34,7 @@ async fn renew_one(store: &Store, row: Value) -> Option<(Option<String>, Option<
     };
     let text = |value: &Value| value.as_str().map(str::to_owned);
     conflicts.first().map(|row| match row.as_list() {
-        Some([_, uri, error]) => (text(uri), text(error)),
+        Some([_, uri, error, _]) => (text(uri), text(error)),
         _ => panic!("{row:?} is no conflict"),
     })
 }
@@ -186,6 +186,37 @@ async fn a_call_finds_a_name_missing_ours_or_somebody_elses() {
         let is_leased = store.read().leased().count() == 1;
         assert_eq!(is_leased, *uri == OURS, "{title}");
     }
+}
+
+/// Two daemons that want one name: the one that has it keeps it for as long as it renews the lease.
+#[tokio::test(start_paused = true)]
+async fn a_held_name_is_only_seized() {
+    let store = Arc::new(Store::memory());
+    let _lapsing = lapsing(&store);
+    let held = |takeover: &'static str| {
+        let store = Arc::clone(&store);
+        async move {
+            let rows = vec![row("a", OURS, &["ours"], takeover)];
+            let told = call(&store, rows, LEASE.as_secs_f64()).await.unwrap();
+            let row = told.as_list().unwrap().first().cloned();
+            row.map(|row| row.as_list().unwrap()[3].as_bool().unwrap())
+        }
+    };
+    let point = || names(&store)[0].1.clone();
+    renew_one(&store, row("a", THEIRS, &["theirs"], "claim")).await;
+    for takeover in ["claim", "reclaim", "keep"] {
+        pass(Duration::from_secs(2)).await;
+        renew_one(&store, row("a", THEIRS, &["theirs"], "reclaim")).await;
+        assert_eq!(held(takeover).await, Some(true), "{takeover}");
+        assert_eq!(point(), THEIRS, "{takeover}");
+    }
+    assert_eq!(held("seize").await, Some(false));
+    assert_eq!(names(&store), [("a".to_owned(), OURS.to_owned(), vec!["ours".to_owned()])]);
+    let refused = renew_one(&store, row("a", THEIRS, &["theirs"], "reclaim")).await;
+    assert_eq!(refused, Some((Some(OURS.to_owned()), None)));
+    pass(LEASE + Duration::from_secs(2)).await;
+    assert_eq!(renew_one(&store, row("a", THEIRS, &["theirs"], "reclaim")).await, None);
+    assert_eq!(point(), THEIRS);
 }
 
 #[tokio::test]

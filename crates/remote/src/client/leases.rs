@@ -18,10 +18,13 @@ const METHOD: &str = "renew_leases";
 /// Treatment of a name that points elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takeover {
-    /// Take it, and set the tags even where it points to us: for a daemon that has just started.
+    /// Take it unless another daemon holds it, and set the tags even where it points to us: for a
+    /// daemon that has just started.
     Claim,
-    /// Take it.
+    /// Take it unless another daemon holds it.
     Reclaim,
+    /// As [`Claim`](Self::Claim), also from another daemon: for one that was found dead.
+    Seize,
     /// Leave it.
     Keep,
 }
@@ -48,6 +51,8 @@ pub struct LeaseConflict {
     pub theirs: Option<Uri>,
     /// Why the nameserver refuses the name, if it does.
     pub error: Option<String>,
+    /// Whether the name stays where it pointed: another daemon renews its lease there.
+    pub is_held: bool,
 }
 
 impl NameServer {
@@ -83,7 +88,7 @@ impl NameServer {
         let conflicts = answer.as_list().unwrap_or_default().iter().map(conflict);
         conflicts
             .collect::<Option<_>>()
-            .ok_or_else(|| bad_answer(METHOD, "a conflict is not (name, uri, error)"))
+            .ok_or_else(|| bad_answer(METHOD, "a conflict is not (name, uri, error, held)"))
     }
 }
 
@@ -92,6 +97,7 @@ impl LeasedName<'_> {
         let takeover = match self.takeover {
             Takeover::Claim => "claim",
             Takeover::Reclaim => "reclaim",
+            Takeover::Seize => "seize",
             Takeover::Keep => "keep",
         };
         let uri = self.uri.to_string();
@@ -100,7 +106,7 @@ impl LeasedName<'_> {
 }
 
 fn conflict(row: &Value) -> Option<LeaseConflict> {
-    let [name, theirs, error] = row.as_list()? else { return None };
+    let [name, theirs, error, held] = row.as_list()? else { return None };
     let theirs = match theirs {
         Value::None => None,
         theirs => Some(theirs.as_str()?.parse().ok()?),
@@ -109,5 +115,6 @@ fn conflict(row: &Value) -> Option<LeaseConflict> {
         name: name.as_str()?.to_owned(),
         theirs,
         error: error.as_str().map(str::to_owned),
+        is_held: held.as_bool()?,
     })
 }
