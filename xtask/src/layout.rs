@@ -89,7 +89,10 @@ const ROOMS: &[(&str, &[Room])] = &[
             (&["rules", "rename"], "checks and changes of a whole configuration"),
             (&["walk", "finish", "value"], "from nodes of YAML to the model"),
             (&["model", "tree", "advice", "scalar"], "the model, and nodes with their places"),
-            (&["schema", "data", "address", "secret", "auto", "hash"], "keys and plain values"),
+            (
+                &["schema", "data", "date", "address", "secret", "auto", "hash"],
+                "keys and plain values",
+            ),
             (&["problem", "source"], "places in a file and what is wrong there"),
         ],
     ),

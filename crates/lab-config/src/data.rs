@@ -26,6 +26,8 @@ pub enum Data {
     Float(f64),
     /// A text.
     Text(String),
+    /// A date, or a date with a time, in ISO 8601 as Python's `fromisoformat` reads it.
+    Date(String),
     /// A list.
     List(Vec<Data>),
     /// A mapping in the order of the file; its keys are unique.
@@ -75,6 +77,7 @@ impl PartialEq for Data {
             (Data::BigInt(one), Data::BigInt(other)) => one == other,
             (Data::Float(one), Data::Float(other)) => one.to_bits() == other.to_bits(),
             (Data::Text(one), Data::Text(other)) => one == other,
+            (Data::Date(one), Data::Date(other)) => one == other,
             (Data::List(one), Data::List(other)) => one == other,
             (Data::Map(one), Data::Map(other)) => one == other,
             _ => false,
@@ -84,11 +87,13 @@ impl PartialEq for Data {
 
 const INT: &str = "$int";
 const FLOAT: &str = "$float";
+const DATE: &str = "$date";
 const MAP: &str = "$map";
 
 impl Serialize for Data {
-    /// As the JSON that one expects, but for numbers that JSON would change and for mappings that
-    /// look like the marks of such numbers: `{"$int": "…"}`, `{"$float": "nan"}`, `{"$map": {…}}`.
+    /// As the JSON that one expects, but for numbers that JSON would change, dates, and mappings
+    /// that look like the marks of those: `{"$int": "…"}`, `{"$float": "nan"}`, `{"$date": "…"}`,
+    /// `{"$map": {…}}`.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let marked = |serializer: S, mark: &str, text: &str| {
             let mut map = serializer.serialize_map(Some(1))?;
@@ -103,6 +108,7 @@ impl Serialize for Data {
             Data::Float(value) if survives(*value) => serializer.serialize_f64(*value),
             Data::Float(value) => marked(serializer, FLOAT, &format!("{value:?}")),
             Data::Text(text) => serializer.serialize_str(text),
+            Data::Date(iso) => marked(serializer, DATE, iso),
             Data::List(items) => {
                 let mut list = serializer.serialize_seq(Some(items.len()))?;
                 for item in items {
@@ -213,6 +219,7 @@ impl<'de> Visitor<'de> for DataVisitor {
                 text.parse::<BigInt>().ok().map(Data::from)
             }
             [(mark, Data::Text(text))] if mark == FLOAT => text.parse().ok().map(Data::Float),
+            [(mark, Data::Text(iso))] if mark == DATE => Some(Data::Date(iso.clone())),
             [(mark, _)] if mark.starts_with('$') => None,
             _ => Some(Data::Map(entries)),
         };
@@ -280,6 +287,10 @@ impl<'de> Deserializer<'de> for Data {
             Data::Int(value) => visitor.visit_i64(value),
             Data::BigInt(value) => {
                 let entry = (INT.to_owned(), Data::Text(value.to_string()));
+                visitor.visit_map(MapDeserializer::new(std::iter::once(entry)))
+            }
+            Data::Date(iso) => {
+                let entry = (DATE.to_owned(), Data::Text(iso));
                 visitor.visit_map(MapDeserializer::new(std::iter::once(entry)))
             }
             Data::Float(value) => visitor.visit_f64(value),

@@ -9,6 +9,7 @@ mod address;
 mod advice;
 mod auto;
 mod data;
+mod date;
 mod finish;
 mod hash;
 mod model;

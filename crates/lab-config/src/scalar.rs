@@ -54,7 +54,7 @@ pub(crate) enum Meaning {
     Int(BigInt),
     /// Another number.
     Float(f64),
-    /// A date or time, for which Pyro has no plain value.
+    /// A date, or a date with a time.
     Date,
     /// Digits without end.
     TooLong,

@@ -10,7 +10,7 @@ use super::schema::{Field, Rule, ValueKind};
 use super::text;
 use super::tree::{Content, Node};
 use super::walk::{Walk, found};
-use super::{advice, auto};
+use super::{advice, auto, date};
 
 /// The longest duration, in seconds: some thirty years.
 const MAX_SECONDS: f64 = 1e9;
@@ -333,9 +333,16 @@ impl Walk<'_> {
             Meaning::Float(value) => Data::Float(value),
             Meaning::Text => text.as_str().into(),
             Meaning::Date => {
-                let message = format!("{} is a date, which is not plain data", quoted(text));
-                self.error(node.place, message, format!("write \"{}\" in quotes", shortened(text)));
-                return None;
+                let Some(iso) = date::iso(text) else {
+                    let message = format!("{} is a date that does not exist", quoted(text));
+                    self.error(
+                        node.place,
+                        message,
+                        "correct it, or put it in quotes to mean the text",
+                    );
+                    return None;
+                };
+                Data::Date(iso)
             }
             Meaning::TooLong => {
                 let message = format!("a number of {} digits is too long", text.len());

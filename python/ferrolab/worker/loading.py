@@ -3,6 +3,7 @@
 Owns the search for a driver's class, and the settings that do not fit it. Knows nothing of calls.
 """
 
+import datetime
 import importlib
 import inspect
 import sys
@@ -45,7 +46,7 @@ def load(spec, daemon, tell):
         target,
         spec.get("instancemode"),
         selection,
-        spec.get("arguments"),
+        _with_dates(spec.get("arguments")),
         spec.get("on_disconnect") or (),
         is_made,
     )
@@ -88,7 +89,7 @@ def _target(spec):
         # PyroLab, where other services would see these marks.
         if spec.get("parameters"):
             target = class_copy.derived(target)
-            _mark(target, "_autoconnect_params", spec["parameters"])
+            _mark(target, "_autoconnect_params", _with_dates(spec["parameters"]))
         elif _first_services.setdefault(target, spec["name"]) != spec["name"]:
             target = class_copy.derived(target)
     elif inspect.isroutine(target):
@@ -98,7 +99,7 @@ def _target(spec):
 
 def _made(spec, factory):
     """The instrument that a function makes."""
-    positional, keywords = make_arguments(spec.get("arguments"))
+    positional, keywords = make_arguments(_with_dates(spec.get("arguments")))
     made = factory(*positional, **keywords)
     if not parts.may_be_part(made):
         raise TypeError(
@@ -154,3 +155,18 @@ def _mark(target, name, value):
         set_attribute(target, name, value)
     except (AttributeError, TypeError):
         pass  # an extension type: nothing that it holds depends on the mark
+
+
+# The classes of dates in the configuration, which come as class dicts.
+_DATES = {"datetime.date": datetime.date, "datetime.datetime": datetime.datetime}
+
+
+def _with_dates(value):
+    """Arguments or parameters with the dates of the configuration, as PyYAML would give them."""
+    if isinstance(value, list):
+        return [_with_dates(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"__class__", "iso"} and value["__class__"] in _DATES:
+        return _DATES[value["__class__"]].fromisoformat(value["iso"])
+    return {key: _with_dates(item) for key, item in value.items()}

@@ -13,9 +13,16 @@ pub(super) fn value(data: &Data) -> Value {
         Data::BigInt(number) => Value::int(number.clone()),
         Data::Float(number) => Value::Float(*number),
         Data::Text(text) => Value::from(text.as_str()),
+        Data::Date(iso) => Value::Dict(date(iso)),
         Data::List(items) => Value::List(items.iter().map(value).collect()),
         Data::Map(_) => Value::Dict(dict(data)),
     }
+}
+
+/// A date for a driver in Python, as the worker's `loading.py` reads it.
+fn date(iso: &str) -> Dict {
+    let class = if iso.contains('T') { "datetime.datetime" } else { "datetime.date" };
+    [("__class__", class), ("iso", iso)].into_iter().collect()
 }
 
 /// A mapping as a dict; anything else as an empty one.

@@ -257,8 +257,8 @@ fn services_are_checked_key_by_key() {
             &["3:49 services.s.parameters.a: expected a text as the key, found `yes`"],
         ),
         (
-            "parameters: {a: [2024-01-31]}",
-            &["3:49 services.s.parameters.a[0]: `2024-01-31` is a date"],
+            "parameters: {a: [2024-02-30]}",
+            &["3:49 services.s.parameters.a[0]: `2024-02-30` is a date that does not exist"],
         ),
         ("parameters: {auto: 1, auto: 2}", &["3:54 `auto` is there twice"]),
         (
@@ -422,7 +422,7 @@ services:
     module: !!python/name:os.system
     classname: Laser
     daemon: bensh
-    parameters: {when: 2024-01-01}
+    parameters: {when: 2024-01-32}
   lab.laser: {}
 extra: 1
 ",
