@@ -25,7 +25,7 @@ ENTRIES = {
     "pymeasure": "Siglent,SPD1305X,1,1 2.5\n[0, 30]\n",
     "qcodes": "m0d3l 100.0\n100.0 K\nkelvin\n",
     "ophyd": "3.0 3.0\n1\n",
-    "microscope": "3 6\n512 512\n",
+    "microscope": "3 6\n512 512\n7\n",
     "pyserial": "5 b'*IDN?'\n",
     "easy-scpi": "Siglent,SPD1305X,1,1 2.000\n",
     "pyvisa": "Siglent,SPD1305X,1,1 2000\n",
@@ -63,7 +63,7 @@ film.release()
 def test_the_page_has_these_entries():
     assert {name[:-5] for name in BLOCKS if name.endswith(".yaml")} == {"head", *ENTRIES}
     assert {name[:-3] for name in BLOCKS if name.endswith(".py")} == {
-        *ENTRIES, "visa", "pylon", "frames",
+        *ENTRIES, "visa", "pylon", "frames", "stages",
     }  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def test_an_entry_works_as_it_stands(lab, monkeypatch, entry):
     ]:
         assert plain in head
         head = head.replace(plain, ours)
-    for name in ("visa.py", "pylon.py", "frames.py"):
+    for name in ("visa.py", "pylon.py", "frames.py", "stages.py"):
         lab.write(BLOCKS[name].replace("$", "$$"), name)
     lab.write(SUPPLY, "psu.yaml")
     if entry == "opencv":

@@ -148,6 +148,7 @@ ALL = {"ch_1", "ch_2", "nested", "loop", "parameter", "axes.0", "axes.1", "named
     (["all"], ALL, []),
     (["ch_1", "named.x", "axes.1"], {"ch_1", "named.x", "axes.1"}, []),
     (["axes"], {"axes.0", "axes.1"}, []),
+    (["shown"], {"shown.x"}, []),
     (["all", "nested.inner"], ALL | {"nested.inner"}, []),
     (["all.inner"], {"nested.inner"}, []),
     (["all", "all.all"], ALL | {"nested.inner"}, []),
@@ -159,6 +160,9 @@ ALL = {"ch_1", "ch_2", "nested", "loop", "parameter", "axes.0", "axes.1", "named
      ["parts: 'number' is a float, and a part is an object with methods",
       "parts: 'nothing' is None, and a part is an object with methods"]),
     (["axes.7"], set(), ["parts: list has no '7'"]),
+    (["odd", "ch_1"], {"ch_1"},
+     ["parts: odd: TypeError: the members of Unlisted cannot be listed: dir() raises ValueError: no "
+      "list; name them in `expose: [...]`"]),
 ])
 def test_parts_are_found(wanted, expected, remarks):
     worker, daemon = served(single("Supply", parts=wanted))

@@ -145,7 +145,7 @@ def not_exposed(service, name, known):
 
 def advice_on_object(service, name, value):
     """The way to an object that hangs on an instrument and is no part; None for other values."""
-    if not service.selection.is_given or not parts.is_part(value):
+    if not service.selection.is_given or not parts.holds_part(value):
         return None
     owner = getattr(service, "owner", None) or service.name
     path = "{}.{}".format(service.name, name)[len(owner) + 1 :]

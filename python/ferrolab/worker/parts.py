@@ -21,7 +21,8 @@ MAX_PARTS = 1000
 # Names of members of all parts of one service: their list is one message to the daemon.
 MAX_NAMES = 100_000
 
-_COLLECTIONS = (list, tuple, dict)
+_DICTS = (dict, types.MappingProxyType)
+_COLLECTIONS = (list, tuple) + _DICTS
 # Values of these are data, although their classes come from no standard library.
 _DATA = (
     type, types.ModuleType, enum.Enum, BaseException, numbers.Number, str, bytes, logging.Logger,
@@ -120,6 +121,13 @@ class _Search:
         self.found[".".join(path)] = obj
 
 
+def holds_part(value):
+    """Whether a value is an object that `parts` could serve, or a collection that holds one."""
+    if isinstance(value, _COLLECTIONS):
+        return any(is_part(child) for _, child in _children(value))
+    return is_part(value)
+
+
 def is_part(value):
     """Whether a value is an object that `parts: all` serves."""
     return may_be_part(value) and not _is_library_class(type(value))
@@ -149,7 +157,7 @@ def _is_library_class(cls):
 
 
 def _child(obj, name):
-    if isinstance(obj, dict):
+    if isinstance(obj, _DICTS):
         for key in obj:
             if str(key) == name:
                 return obj[key]
@@ -161,7 +169,7 @@ def _child(obj, name):
 
 def _children(obj):
     """Names and values of what an object holds, without asking a property."""
-    if isinstance(obj, dict):
+    if isinstance(obj, _DICTS):
         named = [(str(key), value) for key, value in list(obj.items())]
         return [(name, value) for name, value in named if _is_name(name)]
     if isinstance(obj, (list, tuple)):
@@ -185,7 +193,7 @@ def _children(obj):
 
 def _names(obj):
     """The public names of an object, in the order in which they were set where that is known."""
-    if isinstance(obj, dict):
+    if isinstance(obj, _DICTS):
         return [str(key) for key in obj]
     if isinstance(obj, (list, tuple)):
         return [str(index) for index in range(len(obj))]

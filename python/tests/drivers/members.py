@@ -5,6 +5,7 @@ import math
 import os
 import threading
 import time
+import types
 
 
 class Channel:
@@ -105,8 +106,16 @@ class Supply:
         raise ValueError("the instrument does not answer")
 
     @property
+    def odd(self):
+        return Unlisted()
+
+    @property
     def fresh(self):
         return Channel(30)
+
+    @property
+    def shown(self):
+        return types.MappingProxyType(self.named)
 
     def renew(self):
         self.ch_1 = Channel(100)
