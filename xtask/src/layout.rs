@@ -103,7 +103,7 @@ const ROOMS: &[(&str, &[Room])] = &[
             (&["object", "autoclean", "broadcast"], "act on their own or for a client"),
             (&["methods", "search", "leases"], "one request each; leases end by themselves, too"),
             (&["pattern", "arguments", "directory"], "parts of requests"),
-            (&["limits"], "bounds of all requests"),
+            (&["limits", "change_log"], "bounds of all requests; the log of what they take"),
             (&["store"], "the names; knows no requests"),
         ],
     ),

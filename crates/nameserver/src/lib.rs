@@ -7,6 +7,7 @@
 mod arguments;
 pub mod autoclean;
 pub mod broadcast;
+mod change_log;
 mod directory;
 pub mod leases;
 mod limits;

@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use remote::{
-    Answer, AnswerMemory, Exception, Metadata, MethodCall, Object, Operation, Reply, Request,
+    Answer, AnswerMemory, Exception, Metadata, MethodCall, Object, Operation, Peer, Reply, Request,
     Session, Value,
 };
 use tokio::sync::oneshot;
 use wire::exception::wrap_in_batch;
 
+use crate::change_log::ChangeLog;
 use crate::directory;
 use crate::leases;
 use crate::limits::{Budget, SMALL_ANSWER};
@@ -31,12 +32,21 @@ pub struct NameServerObject {
     searches: Searches,
     /// Of the clone that answers a call: the address at which its client has reached this host.
     reached_at: Option<IpAddr>,
+    /// Of the clone that answers a call: its client.
+    client: Peer,
+    changes: ChangeLog,
 }
 
 impl NameServerObject {
     /// The object over the names of `store`.
     pub fn new(store: Arc<Store>) -> Self {
-        NameServerObject { searches: Searches::new(Arc::clone(&store)), store, reached_at: None }
+        NameServerObject {
+            searches: Searches::new(Arc::clone(&store)),
+            store,
+            reached_at: None,
+            client: Peer::Unix,
+            changes: ChangeLog::default(),
+        }
     }
 
     /// Answers one call.
@@ -67,7 +77,7 @@ impl NameServerObject {
                 let found = question(&self.store.read());
                 self.build_value(found?, budget).await
             }
-            NameCall::Change(change, value) => self.store.change(change).wait().await.map(value),
+            NameCall::Change(change, value) => self.change(change).await.map(value),
             NameCall::List { which, with_metadata } => {
                 self.list(Sought::Names(which), with_metadata, budget).await
             }
@@ -78,9 +88,14 @@ impl NameServerObject {
                 let sought = Sought::Pattern(pattern);
                 let names = self.searches.find(sought, budget, |names, _| Ok(names)).await?;
                 let change = directory::remove_found(names);
-                self.store.change(change).wait().await.map(Value::from)
+                self.change(change).await.map(Value::from)
             }
         }
+    }
+
+    /// Makes a change, and logs what it takes from others.
+    async fn change(&self, change: Change) -> Result<usize, Exception> {
+        self.store.change(self.changes.watch(change, self.client.clone())).wait().await
     }
 
     /// Answers the calls of a batch in order, up to the first that raises. All of them together may
@@ -128,12 +143,16 @@ impl NameServerObject {
         let (done, found) = oneshot::channel();
         let before = budget.memory();
         let mut left = std::mem::take(budget);
+        let (changes, client) = (self.changes.clone(), self.client.clone());
         let change: Change = Box::new(move |names| {
             let mut all = Vec::with_capacity(calls.len());
             let mut failure = None;
             for call in calls {
                 let found = match call {
-                    NameCall::Change(change, value) => change(names).map(value).map(Found::Value),
+                    NameCall::Change(change, value) => {
+                        let change = changes.watch(change, client.clone());
+                        change(names).map(value).map(Found::Value)
+                    }
                     NameCall::Ask(question) => question(names.index()),
                     // Not quick, so not in a transaction.
                     NameCall::List { .. }
@@ -240,7 +259,8 @@ impl Object for NameServerObject {
             Operation::Batch(calls) => Work::Batch(calls),
             other => return Answer::exception(other.unexposed()),
         };
-        let object = NameServerObject { reached_at, ..self.clone() };
+        let client = session.peer.clone();
+        let object = NameServerObject { reached_at, client, ..self.clone() };
         Answer::Pending(Box::pin(async move {
             let mut budget = Budget::of(&context);
             let memory = budget.answer_memory();

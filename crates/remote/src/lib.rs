@@ -262,6 +262,8 @@ pub use client::nameserver::{NAMESERVER_NAME, NameServer, Registration};
 pub use client::proxy::Proxy;
 pub use config::{DAEMON_NAME, DaemonConfig, ServerType, StreamLimits};
 pub use daemon::locks::LockBreaker;
+#[doc(hidden)]
+pub use daemon::log_limiter::LogLimiter;
 pub use daemon::validator::{Handshake, Welcome};
 pub use daemon::{Daemon, RegisterError};
 pub use error::{ConnectError, Error};

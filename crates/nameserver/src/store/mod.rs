@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use database::DatabaseError;
 pub(crate) use index::{Entry, Index, Named};
 pub(crate) use lease::Lease;
-pub(crate) use transaction::{Change, Transaction};
+pub(crate) use transaction::{Change, Lost, Transaction};
 use transaction::{SharedIndex, write};
 
 use crate::store::database::Database;

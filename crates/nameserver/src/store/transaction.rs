@@ -27,7 +27,29 @@ pub(crate) struct Step {
     pub(super) after: Option<Arc<Entry>>,
 }
 
+/// A registration that a change has removed or overwritten.
+pub(crate) struct Lost<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) uri: &'a str,
+    pub(crate) replaced_by: Option<&'a str>,
+}
+
 impl Transaction<'_> {
+    /// The number of steps so far.
+    pub(crate) fn steps(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// The registrations that steps from this number on have removed or overwritten.
+    pub(crate) fn lost_since(&self, first: usize) -> impl Iterator<Item = Lost<'_>> {
+        let steps = self.steps.get(first..).unwrap_or_default().iter();
+        steps.filter_map(|Step { name, before, after }| {
+            let uri = &*before.as_ref()?.uri;
+            let replaced_by = after.as_ref().map(|after| &*after.uri);
+            (replaced_by != Some(uri)).then_some(Lost { name, uri, replaced_by })
+        })
+    }
+
     /// Carries out a change; its outcome and its steps, none if it refused.
     pub(super) fn run(index: &mut Index, change: Change) -> (Result<usize, Exception>, Vec<Step>) {
         let mut transaction = Transaction { index, steps: Vec::new() };

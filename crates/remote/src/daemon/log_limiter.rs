@@ -13,7 +13,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 
 /// The limit for one kind of lines.
 #[derive(Debug, Default)]
-pub(crate) struct LogLimiter {
+pub struct LogLimiter {
     window: Mutex<Window>,
 }
 
@@ -26,7 +26,7 @@ struct Window {
 
 impl LogLimiter {
     /// Whether one more line is to be written in full.
-    pub(crate) fn allow(&self, now: Instant) -> bool {
+    pub fn allow(&self, now: Instant) -> bool {
         let mut window = self.lock();
         window.began.get_or_insert(now);
         if window.allowed < LINES_PER_WINDOW {
@@ -38,7 +38,7 @@ impl LogLimiter {
     }
 
     /// How many lines were suppressed, when the window is over and there were any.
-    pub(crate) fn take_suppressed(&self, now: Instant) -> Option<u64> {
+    pub fn take_suppressed(&self, now: Instant) -> Option<u64> {
         let mut window = self.lock();
         window.began.filter(|began| now.duration_since(*began) >= WINDOW)?;
         let suppressed = std::mem::take(&mut *window).suppressed;
