@@ -222,6 +222,12 @@ def test_a_lock_for_a_block(running, both):
             await until(lambda: asyncio.sleep(0, lock._connection.closed), "its end is noticed")
             assert await laser.move(1) and lock.epoch == epoch + 1, "it is resumed"
         assert state(other["lab.laser"]) == "free"
+        async with ferrolab.AioProxy(running.uri("lab.laser"), timeout=NEVER) as proxy:
+            async with ferrolab.locked(proxy, wait=NEVER, user="ada") as laser:
+                assert await laser.move(1)
+                with pytest.raises(ConnectionRefusedError, match="by 'ada'"):
+                    await proxy.move(1)
+            assert await proxy.move(1)
         with pytest.raises(ferrolab.LockLost, match="broken"):
             async with lab.aio.locked("lab.laser") as laser:
                 running.run("unlock", "--break", "lab.laser", "--reason", "tested")

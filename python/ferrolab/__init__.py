@@ -24,6 +24,7 @@ from .client.decorators import behavior, callback, expose, oneway
 # Where the client's names are.
 _CLIENT = {
     "AioLab": "aio.lab",
+    "AioProxy": "aio.lock",
     "BatchProxy": "proxy",
     "CommunicationError": "errors",
     "ConnectionClosedError": "errors",

@@ -38,9 +38,22 @@ def locked(proxy, wait=None, user=None, token=None, ttl=None, safe_on_error=True
 
     `wait` is how many seconds to wait for it; without it a lock that others hold raises `LockError`
     at once. An exception in the block ends the lock by its safe state (`on_disconnect`), as if the
-    program had died there, unless `safe_on_error` is false.
+    program had died there, unless `safe_on_error` is false. For a proxy of asyncio the block is an
+    `async with`, and gets a proxy over the lock's connection.
     """
+    for kind, make_lock in _KINDS:
+        if isinstance(proxy, kind):
+            return make_lock(proxy, wait, user, token, ttl, safe_on_error)
     return Lock(remote_of(proxy), wait, user, token, ttl, safe_on_error)
+
+
+# Proxies of other kinds, and the functions that make their locks.
+_KINDS = []
+
+
+def offer_locks(kind, make_lock):
+    """Has `locked` make the locks of these proxies by a function."""
+    _KINDS.append((kind, make_lock))
 
 
 class Lock:

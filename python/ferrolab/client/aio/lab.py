@@ -5,7 +5,7 @@ import asyncio
 from ..proxy import uri_resolver
 from ..uri import URI
 from .lock import AioLock, AioSession
-from .remote import AioProxy, AioRemote
+from .remote import AioRemote, shown
 
 
 class AioLab:
@@ -14,13 +14,13 @@ class AioLab:
     def __init__(self, directory, settings):
         self._directory = directory
         self._settings = settings.replaced()
-        self._settings.make_proxy = lambda uri, settings: AioProxy(self._remote(uri, settings))
+        self._settings.make_proxy = lambda uri, settings: shown(self._remote(uri, settings))
         self._proxies = {}
 
     def __getitem__(self, name):
         proxy = self._proxies.get(name)
         if proxy is None:
-            proxy = self._proxies[name] = AioProxy(self._remote(name, self._settings))
+            proxy = self._proxies[name] = shown(self._remote(name, self._settings))
         return proxy
 
     def _remote(self, name, settings):

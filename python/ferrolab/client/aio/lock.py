@@ -18,9 +18,10 @@ from ..lock import (
     POLL,
     SAFE_STATE_TIMEOUT,
     inherited_token,
+    offer_locks,
     user_name,
 )
-from .remote import AioProxy, AioRemote
+from .remote import AioProxy, AioRemote, shown
 
 _log = logging.getLogger("ferrolab")
 # Seconds between two signs of life of a lock's connection.
@@ -69,7 +70,7 @@ class AioLock:
         remote.object_id = self._remote.object_id
         remote.members = self._connection.members
         remote.fixed_pool = _LockedPool(self)
-        return AioProxy(remote)
+        return shown(remote)
 
     # Taking
 
@@ -368,3 +369,10 @@ class AioSession:
 
     def __iter__(self):
         return iter(self._remotes)
+
+
+def _lock_of(proxy, *settings):
+    return AioLock(proxy._remote, *settings)
+
+
+offer_locks(AioProxy, _lock_of)

@@ -13,7 +13,8 @@ from ..class_dict import Failure
 from ..connection import DAEMON
 from ..errors import NOT_STARTED, CommunicationError, ConnectionClosedError, TimeoutError
 from ..plain import plain_args, plain_kwargs
-from ..settings import check_seconds
+from ..proxy import uri_resolver
+from ..settings import Settings, check_seconds
 from ..uri import URI
 from .pool import AioPool
 
@@ -144,12 +145,16 @@ class AioMember:
 
 
 class AioProxy:
-    """A remote object. Any number of tasks may call it."""
+    """A remote object. Any number of tasks may call it. Its settings are those of `Proxy`."""
 
     __slots__ = ("__dict__", "__weakref__", "_remote")
 
-    def __init__(self, remote):
-        _set(self, "_remote", remote)
+    def __init__(self, uri, **settings):
+        uri, settings = URI(uri), Settings(**settings)
+        settings.make_proxy = lambda uri, settings: shown(
+            AioRemote(uri, settings, uri_resolver(uri, settings))
+        )
+        _set(self, "_remote", AioRemote(uri, settings, uri_resolver(uri, settings)))
 
     def __getattr__(self, name):
         if name.startswith("_"):
@@ -172,6 +177,13 @@ class AioProxy:
 
     async def __aexit__(self, *_):
         self._remote.close()
+
+
+def shown(remote):
+    """The proxy of a remote object."""
+    proxy = AioProxy.__new__(AioProxy)
+    _set(proxy, "_remote", remote)
+    return proxy
 
 
 class AioStream:
