@@ -230,6 +230,20 @@ def test_members_for_others_while_it_is_locked():
             "read_while_locked: Everything exposes no 'plane'; did you mean 'plain'?"]
 
 
+@pytest.mark.parametrize("expose, wanted, bare", [
+    (None, ["all"], "ch_1, ch_2, nested, loop, parameter"),
+    (["renew"], ["ch_1"], "ch_1"),
+    (["get"], ["all"], ""),
+    (["get"], ["all", "ch_2"], "ch_1, ch_2, nested, loop, axes.0"),
+])
+def test_parts_that_expose_nothing(expose, wanted, bare):
+    worker, daemon = served(single("Supply", expose, parts=wanted))
+    with worker:
+        assert set(daemon.parts) == ({"lab.x.parameter"} if expose == ["get"] else set())
+        told = "parts: {} exposes nothing; `expose` of the service is for its parts, too".format(bare)
+        assert loaded(worker)[2] == ([told] if bare else [])
+
+
 def test_another_object_in_the_place_of_a_part():
     worker, daemon = served(single("Supply", parts=["ch_1", "ch_9", "fresh"]))
     with worker:

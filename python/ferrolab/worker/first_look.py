@@ -77,7 +77,7 @@ class FirstLook:
         problems += not_found
         children = _children(found, self._wanted)
         children[""] -= hidden
-        made, names = [], 0
+        made, bare, names = [], [], 0
         for path, obj in found.items():
             try:
                 saw_part = functools.partial(self._saw_part, path + ".")
@@ -85,11 +85,17 @@ class FirstLook:
             except Exception as error:
                 problems.append("parts: {}: {}: {}".format(path, type(error).__name__, error))
                 continue
+            if not any(part.members.values()):
+                bare.append(path)
+                continue
             names += sum(map(len, part.members.values()))
             if names > parts.MAX_NAMES:
                 problems.append("parts: they have more than {} members".format(parts.MAX_NAMES))
                 break
             made.append(part)
+        if bare and not (made and set(bare).isdisjoint(self._wanted)):
+            text = "parts: {} exposes nothing; `expose` of the service is for its parts, too"
+            problems.append(text.format(", ".join(bare[:5])))
         for name, reason in sorted(self._daemon.serve_parts(service, made).items()):
             problems.append("parts: {}: {}".format(name, reason))
         return children[""]
