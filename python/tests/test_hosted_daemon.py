@@ -7,7 +7,7 @@ from ferrolab.worker.daemon import HostedDaemon
 
 
 def test_the_class_of_an_unregistered_object_is_let_go():
-    answers = {"location": ("localhost:1", None), "register": (), "unregister": None}
+    answers = {"location": ("localhost:1", None, None), "register": (), "unregister": None}
     daemon = HostedDaemon({}, lambda what, *_: answers[what])
 
     def register():
