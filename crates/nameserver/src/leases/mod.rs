@@ -1,7 +1,7 @@
 //! Leases: names of Ferrolab's own daemons lapse when nobody renews them.
 //!
 //! A daemon that dies cannot remove its names, and a host that is cut off cannot tell anybody. So
-//! our daemons renew theirs with [`method`], and [`run`] removes what was not renewed in time.
+//! our daemons renew theirs with `method`, and [`run`] removes what was not renewed in time.
 //! Names that are registered in Pyro5's way have no lease and stay until they are removed.
 
 mod method;

@@ -1,7 +1,7 @@
 //! `ferrolab service …`: the lab starts with the host.
 //!
 //! Owns the files and commands of that; whose lab it is and what it finds is [`owner`]'s, the text
-//! of the unit [`unit`]'s.
+//! of the unit [`mod@unit`]'s.
 
 mod owner;
 mod unit;
