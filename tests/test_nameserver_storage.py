@@ -121,11 +121,15 @@ def test_a_database_that_is_deleted_is_written_again(lab, start):
 def test_a_database_in_use_is_refused(lab, start):
     file = lab.files / "names.sql"
     start(f"sql:{file}")
-    second = '\n  second: {host: localhost, ns_port: $second, storage: "$storage"}\ndaemons:'
+    # By another way, which the configuration's check does not follow.
+    way = lab.folder / "way"
+    way.symlink_to(lab.files)
+    second = '\n  second: {host: localhost, ns_port: $second, storage: "$again"}\ndaemons:'
     text = LAB.replace(", supervision: {backoff: [0]}}\ndaemons:", "}" + second)
     text = text.replace("{nameservers: [local], daemons", "{nameservers: [local, second], daemons")
     lab.down()
-    lab.config(text, ns_port=free_port(), second=free_port(), storage=f"sql:{file}")
+    storages = {"storage": f"sql:{file}", "again": f"sql:{way / file.name}"}
+    lab.config(text, ns_port=free_port(), second=free_port(), **storages)
     lab.up(check=False)
 
     def refused():
