@@ -1,10 +1,11 @@
 """Clients that give up during a call, and try again: they keep nobody else from being served."""
 
+import threading
 from pathlib import Path
 
 import Pyro5.errors
 import pytest
-from harness import EXTENDED, every_servertype, new_lab, wait_for
+from harness import EXTENDED, NEVER, every_servertype, new_lab, wait_for
 
 LAB = """\
 version: "1.0"
@@ -93,3 +94,37 @@ def test_streams_that_nobody_read_to_their_ends_leave_nothing(lab, servertype, m
         wait_for(lambda: count(what) <= number + 2 * ON_STANDBY, 60, f"no more of {what} than before")
     with lab.proxy("lab.wire") as wire:
         assert list(wire.numbers(3)) == [0, 1, 2]
+
+
+MANY = 40
+# Streams that end at a time: a limit of the daemon.
+AT_A_TIME = 16
+
+
+def test_the_streams_of_a_gone_client_let_the_next_one_lock(lab):
+    """Those that end already are waited for, the others end after it."""
+    settings = "read_while_locked: [let_end, notes], instancemode"
+    lab.config(LINGERING.replace("instancemode", settings), servertype="thread", mode="single")
+    lab.up()
+    with lab.proxy("lab.wire") as gone:
+        streams = [gone.held(3) for _ in range(MANY)]
+        for stream in streams:
+            next(stream)
+    with lab.proxy("lab.wire") as wire, lab.proxy("lab.wire") as other:
+        wait_for(lambda: wire.notes().count("closing") == AT_A_TIME, 60, "streams that end")
+        granted = []
+
+        def lock():
+            with lab.proxy("lab.wire") as ada:
+                granted.append(ada.lock("ada", wait=NEVER))
+                granted.append(ada.notes())
+
+        asking = threading.Thread(target=lock)
+        asking.start()
+        wait_for(lambda: other.lock_info()["waiting"], 60, "a client that waits for the lock")
+        wire.let_end(AT_A_TIME)
+        asking.join()
+        assert granted[0] is True
+        assert [granted[1].count(what) for what in ("closing", "closed")] == [AT_A_TIME] * 2
+        wire.let_end(MANY)
+        wait_for(lambda: wire.notes().count("closed") == MANY, 60, "the end of all")

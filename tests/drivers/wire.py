@@ -95,6 +95,7 @@ class Wire:
         self._value = 1
         self._go_on = threading.Event()
         self._children = {}
+        self._ends = threading.Semaphore(0)
 
     # what has happened
 
@@ -174,6 +175,19 @@ class Wire:
                 yield number
         finally:
             self._notes.append(("closed", count))
+
+    def held(self, count):
+        """A stream whose end waits for `let_end`."""
+        try:
+            yield from range(count)
+        finally:
+            self._notes.append("closing")
+            self._ends.acquire(timeout=300)
+            self._notes.append("closed")
+
+    def let_end(self, count):
+        for _ in range(count):
+            self._ends.release()
 
     def failing(self, count):
         yield from range(count)

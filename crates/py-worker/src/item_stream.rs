@@ -38,8 +38,6 @@ impl ItemStream for DriverStream {
         let request = frames::finish_stream(self.number);
         let by_control = Outgoing::close_stream(self.number);
         Box::pin(async move {
-            let late_ends = &service.late_ends;
-            let _permit = if session.has_ended() { late_ends.acquire().await.ok() } else { None };
             // Where its worker has ended, so has the generator.
             match service.worker.sessions.lease(&run, &session) {
                 Ok(mut lease) => drop(lease.exchange(request).await),

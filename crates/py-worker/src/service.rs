@@ -14,7 +14,7 @@ use remote::{
     Annotations, Answer, CallResult, Exception, Metadata, Object, Operation, Reply, ReplyBody,
     Request, SafeState, SafeStateReached, Session, Value,
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::channel::ExchangeError;
 use crate::collisions;
@@ -24,10 +24,6 @@ use crate::run::Run;
 use crate::safe_state;
 use crate::service_state::{Driven, ServicePhase, ServiceState};
 use crate::worker_handle::WorkerHandle;
-
-/// How many streams end at a time whose clients have gone: each needs a channel, and when a client
-/// with many goes, they all end at once.
-const LATE_ENDS: usize = 16;
 
 /// How it stands with a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +65,6 @@ impl Service {
             members: watch::Sender::new(None),
             remarks: watch::Sender::new(Vec::new()),
             driven,
-            late_ends: Semaphore::new(LATE_ENDS),
         };
         Service { inner: Arc::new(inner) }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use remote::{Exception, Metadata, Session};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::channel::ExchangeError;
 use crate::control::Trouble;
@@ -44,7 +44,6 @@ pub(crate) struct ServiceState {
     pub remarks: watch::Sender<Vec<String>>,
     /// Sessions that drove it, with their run: which instruments still need their safe state.
     pub driven: Option<Driven>,
-    pub late_ends: Semaphore,
 }
 
 impl ServiceState {

@@ -20,6 +20,8 @@ pub(crate) const LOCK_BREAKER_TIME: Duration = Duration::from_secs(5);
 pub(crate) const ONEWAYS_IN_ALL: usize = 10;
 /// Bytes of a oneway call's arguments that take no memory of the budget: their number is limited.
 pub(crate) const SMALL_ONEWAY_BYTES: usize = 4 << 10;
+/// Item streams of lockable objects that end at a time: each needs a thread of its driver.
+pub(crate) const STREAM_ENDS: usize = 16;
 /// How long a large request waits for memory.
 pub(crate) const REQUEST_MEMORY_WAIT: Duration = Duration::from_secs(20);
 /// How long a large answer waits for memory, or a large request until it may arrive.
@@ -44,7 +46,7 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
     let (pool, limits) = (config.threadpool_size, &config.limits);
     let requests = bytes(config.request_memory);
     let (large, transfer) = (seconds(REQUEST_MEMORY_WAIT), seconds(TRANSFER_MEMORY_WAIT));
-    let rows: [(&str, String, &str, String); 14] = [
+    let rows: [(&str, String, &str, String); 15] = [
         (
             "unfinished handshakes",
             format!(
@@ -145,6 +147,12 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
             "of one connection: `DaemonError`: \"too many item streams\"; of all: the longest \
              lingering one is closed"
                 .into(),
+        ),
+        (
+            "ends of item streams at a time, of services with a lock",
+            format!("{STREAM_ENDS} in a `thread` daemon, 1 in a `multiplex` one"),
+            "clients that wait for the lock or a turn, when one with a thousand streams goes",
+            "nothing; the other streams end later".into(),
         ),
         (
             "requests that wait for one lock",

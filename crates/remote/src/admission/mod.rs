@@ -39,6 +39,9 @@ pub(crate) struct Admission {
     pub(crate) lock_breakers: Arc<Slots<Address>>,
     pub(crate) calls: CallPermits,
     pub(crate) orphans: OrphanedCalls,
+    /// Item streams of lockable objects that end at a time. In a `multiplex` daemon it is one: when
+    /// a client with a thousand goes, another waits for one of them.
+    pub(crate) stream_ends: Arc<Slots>,
     /// Oneway calls of all connections that have not ended. Each connection has its own slots, too.
     pub(crate) oneways: Arc<Slots>,
     /// Memory for the larger requests of oneway calls.
@@ -69,6 +72,10 @@ impl Admission {
             lock_breakers: Slots::new(limits::LOCK_BREAKERS, limits::LOCK_BREAKERS_PER_ADDRESS),
             calls: CallPermits::new(config),
             orphans: OrphanedCalls::new(config),
+            stream_ends: Slots::of(match config.server_type {
+                ServerType::Thread => limits::STREAM_ENDS,
+                ServerType::Multiplex => 1,
+            }),
             oneways: Slots::of(oneways_in_all),
             oneway_memory: ByteBudget::new(request_memory, wait),
             arriving: ByteBudget::new(request_memory, wait),

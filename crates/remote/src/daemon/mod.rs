@@ -57,7 +57,7 @@ impl Daemon {
             &config,
             Arc::clone(&registry),
             Arc::clone(&streams),
-            admission.calls.clone(),
+            &admission,
             safe_state::REACTIONS,
         ));
         let weak = Arc::downgrade(&locks);

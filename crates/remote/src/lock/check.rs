@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::policy::{Call, Effect, GRANT_PATIENCE, Lock, PhaseView};
+use super::policy::{Call, Effect, GRANT_PATIENCE, LateWork, Lock, PhaseView};
 use super::token::TokenHash;
 use super::types::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request};
 
@@ -246,7 +246,11 @@ impl World {
             }
             Step::Late(client) => {
                 let session = self.session(client);
-                if self.lock.late_start(session) {
+                let work = [LateWork::StreamEnd, LateWork::SafeState][usize::from(client) % 2];
+                let is_awaited = matches!(self.lock.phase(), PhaseView::Granting(next) if next.session != session);
+                if self.lock.late_start(session, work) {
+                    let gives_way = work == LateWork::StreamEnd && is_awaited;
+                    assert!(!gives_way, "a stream ends before a client that waits for the lock");
                     self.may_run(session);
                     *self.running.entry(session).or_insert(0) += 1;
                 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use wire::exception::Exception;
 
 use crate::daemon::locks::table::LockTable;
-use crate::lock::policy::Call;
+use crate::lock::policy::{Call, LateWork};
 use crate::object::StartCheck;
 
 impl LockTable {
@@ -37,14 +37,28 @@ impl LockTable {
         Ok(Some(RunningCall { locks: Arc::clone(self), id, session, call }))
     }
 
-    /// Starts what a session has left to be done; it counts as running until the result is dropped.
-    /// `None` if another has the lock now.
-    pub(crate) fn start_late(self: &Arc<Self>, id: &str, session: u64) -> Option<RunningCall> {
+    /// Starts work that a session has left; it counts as running until the result is dropped. `None`
+    /// if it has to wait for another client.
+    pub(crate) fn start_late(
+        self: &Arc<Self>,
+        id: &str,
+        session: u64,
+        work: LateWork,
+    ) -> Option<RunningCall> {
         let mut state = self.state();
         let id = state.lock_id(id).to_owned();
         let entry = state.entries.get_mut(&id)?;
-        let may = entry.lock.late_start(session);
+        let may = entry.lock.late_start(session, work);
         may.then(|| RunningCall { locks: Arc::clone(self), id, session, call: Call::Drive })
+    }
+}
+
+impl LockTable {
+    /// Whether `session` has the lock of this object.
+    pub(crate) fn is_owner(&self, id: &str, session: u64) -> bool {
+        let mut state = self.state();
+        let hold = state.entry(id).and_then(|entry| entry.lock.hold());
+        hold.is_some_and(|(hold, _)| hold.owner.session == session)
     }
 }
 

@@ -20,6 +20,7 @@ use wire::exception::Exception;
 use crate::daemon::catch_panic::CallName;
 use crate::daemon::locks::table::{LockTable, Reactions};
 use crate::daemon::streams::{self, EndedStream, Origin};
+use crate::lock::policy::LateWork;
 use crate::object::{Object, SafeState};
 use crate::session::Session;
 
@@ -86,7 +87,7 @@ async fn end_own_instance(
     id: &str,
     object: &Arc<dyn Object>,
 ) {
-    let running = locks.start_late(id, session.id);
+    let running = locks.start_late(id, session.id, LateWork::SafeState);
     let may_drive = running.is_some();
     let Some(ending) = object.safe_state(session, SafeState::SessionEnds { may_drive }) else {
         return;
@@ -115,20 +116,27 @@ pub(crate) fn end_stream(locks: &Arc<LockTable>, ended: EndedStream) {
 }
 
 async fn end_driving_stream(locks: &Arc<LockTable>, ended: EndedStream) {
+    let Origin { object, member } = &ended.origin;
+    let start = || locks.start_late(object, ended.session, LateWork::StreamEnd);
+    // An owner's stream ends before the next owner gets the lock. Others count as running only
+    // when they end: a thousand of them must not keep the lock from a client that asks for it.
+    let mut running = if locks.is_owner(object, ended.session) { start() } else { None };
     let mut changes = locks.changes();
-    let running = loop {
+    let slot = loop {
         changes.borrow_and_update();
-        if let Some(running) = locks.start_late(&ended.origin.object, ended.session) {
-            break running;
+        let slot = Arc::clone(&locks.stream_ends).take().await;
+        running = running.or_else(start);
+        if running.is_some() {
+            break slot;
         }
+        drop(slot);
         if changes.changed().await.is_err() {
             return;
         }
     };
     let permit = locks.calls.take().await;
-    let Origin { object, member } = &ended.origin;
     streams::end(CallName { object, member }, ended.stream).await;
-    drop((permit, running));
+    drop((permit, running, slot));
 }
 
 /// Brings the object of `id` to a safe state, since `session` has lost its lock, and reports to the

@@ -12,7 +12,9 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::Admission;
 use crate::admission::call_permit::CallPermits;
+use crate::admission::slots::Slots;
 use crate::config::DaemonConfig;
 use crate::daemon::locks::entry::{Asker, LockEntry};
 use crate::daemon::registry::Registry;
@@ -30,6 +32,8 @@ pub(crate) struct LockTable {
     pub(super) registry: Arc<Registry>,
     pub(super) streams: Arc<Streams>,
     pub(super) calls: CallPermits,
+    /// Item streams that end after their clients, at a time.
+    pub(super) stream_ends: Arc<Slots>,
     /// An `on_disconnect` method may take this long before the next one is called.
     pub(super) safe_state_timeout: Duration,
     /// Objects that are being brought to a safe state.
@@ -72,7 +76,7 @@ impl TableState {
         self.shares.get(id).map_or(id, String::as_str)
     }
 
-    fn entry(&mut self, id: &str) -> Option<&mut LockEntry> {
+    pub(super) fn entry(&mut self, id: &str) -> Option<&mut LockEntry> {
         let id = self.shares.get(id).map_or(id, String::as_str);
         self.entries.get_mut(id)
     }
@@ -83,14 +87,15 @@ impl LockTable {
         config: &DaemonConfig,
         registry: Arc<Registry>,
         streams: Arc<Streams>,
-        calls: CallPermits,
+        admission: &Admission,
         reactions: Reactions,
     ) -> Self {
         LockTable {
             daemon: config.name.clone(),
             registry,
             streams,
-            calls,
+            calls: admission.calls.clone(),
+            stream_ends: Arc::clone(&admission.stream_ends),
             safe_state_timeout: config.safe_state_timeout,
             safe_states: TaskTracker::new(),
             reactions,

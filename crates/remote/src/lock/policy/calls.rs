@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::super::types::{Loss, Refusal};
-use super::{Block, Effect, GRANT_PATIENCE, Lock, LockPhase};
+use super::{Block, Effect, GRANT_PATIENCE, Lock, LockPhase, Waiting};
 
 /// How a call uses an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,16 @@ pub(crate) enum Call {
     Send,
     /// It reads: others may make it while the object is locked.
     Read,
+}
+
+/// Work that a session has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LateWork {
+    /// The end of an item stream. There may be a thousand of them, so that they let a client that
+    /// waits for the lock go first.
+    StreamEnd,
+    /// The safe state of an instance.
+    SafeState,
 }
 
 impl Lock {
@@ -73,11 +83,14 @@ impl Lock {
         }
     }
 
-    /// Starts work that a session has left, such as the end of an item stream; its end has to be
-    /// reported like a call's. False if it has to wait.
-    pub(crate) fn late_start(&mut self, session: u64) -> bool {
+    /// Starts work that a session has left; its end has to be reported like a call's. False if it
+    /// has to wait.
+    pub(crate) fn late_start(&mut self, session: u64, work: LateWork) -> bool {
+        let is_next = |next: &Waiting| next.request.party.session == session;
         let may = match &self.phase {
-            LockPhase::Free => true,
+            LockPhase::Free => {
+                work == LateWork::SafeState || self.queue.front().is_none_or(is_next)
+            }
             LockPhase::Held(hold) => hold.is_of(session),
             LockPhase::Away { .. } | LockPhase::Ending { .. } | LockPhase::Resting { .. } => false,
         };

@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use super::token::TokenHash;
 use super::types::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request};
-pub(crate) use calls::Call;
+pub(crate) use calls::{Call, LateWork};
 pub(crate) use shown::PhaseView;
 
 /// How long a plain `lock()` waits for running calls, and how long the next owner keeps new calls
