@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,41 @@ pub(crate) fn raise_file_limit() {
         // It serves all the same, only fewer.
         Err(error) => warn!(%error, "cannot raise the limit on open files"),
     }
+}
+
+/// Whether one of these processes has a TCP connection whose own end is at `address`. False where
+/// the system does not say so.
+pub(crate) fn has_connection(processes: &[u32], address: SocketAddr) -> bool {
+    let Some(inode) = socket_inode(address) else { return false };
+    let link = format!("socket:[{inode}]");
+    let has_it = |pid: &u32| {
+        let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        files.into_iter().any(|file| {
+            std::fs::read_link(file.path()).is_ok_and(|target| target == Path::new(&link))
+        })
+    };
+    processes.iter().any(has_it)
+}
+
+/// The inode of the TCP socket whose own end is at `address`, from the kernel's table.
+fn socket_inode(address: SocketAddr) -> Option<u64> {
+    let (file, own) = match address {
+        SocketAddr::V4(address) => {
+            ("/proc/net/tcp", format!("{:08X}", u32::from_ne_bytes(address.ip().octets())))
+        }
+        SocketAddr::V6(address) => {
+            let words = address.ip().octets();
+            let words = words.chunks_exact(4).filter_map(|word| word.try_into().ok());
+            let own: String =
+                words.map(|word: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(word))).collect();
+            ("/proc/net/tcp6", own)
+        }
+    };
+    let own = format!("{own}:{:04X}", address.port());
+    let table = std::fs::read_to_string(file).ok()?;
+    let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let row = rows.find(|row| row.get(1).is_some_and(|local| *local == own))?;
+    row.get(9)?.parse().ok()
 }
 
 /// Files that are open besides connections.

@@ -48,6 +48,7 @@ fn help_texts() {
         &["ns", "remove"],
         &["ns", "set-metadata"],
         &["call"],
+        &["calls"],
         &["lock"],
         &["locks"],
         &["unlock"],

@@ -114,6 +114,10 @@ pub struct Daemon {
     /// Timeout of a message; no limit if absent.
     #[serde(with = "seconds")]
     pub commtimeout: Option<Duration>,
+    /// Calls that take longer than this are faults; none are if absent. A supervisor of 0.1.0 does
+    /// not say so.
+    #[serde(with = "seconds", default)]
+    pub slow_call: Option<Duration>,
     /// Whether its answers are compressed.
     pub compression: bool,
     /// Lifetime of an item stream; no limit if absent.

@@ -67,6 +67,14 @@ impl WorkerSet {
         self.services.iter().find(|known| known.name() == service).map(Service::python)
     }
 
+    /// The ids of the workers' processes.
+    pub fn processes(&self) -> Vec<u32> {
+        let mut found: Vec<u32> = self.services.iter().filter_map(Service::process).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
     /// Whether a service has neighbours in its worker.
     pub fn shares(&self, service: &str) -> bool {
         self.services.iter().any(|known| known.name() == service && known.shares())

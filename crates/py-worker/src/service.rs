@@ -126,6 +126,11 @@ impl Service {
         self.inner.worker.spec.services.len() > 1
     }
 
+    /// The id of its worker's process, while that has the service.
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.inner.serving().map(|run| run.process.pid())
+    }
+
     /// The interpreter that its worker runs with.
     pub(crate) fn python(&self) -> String {
         self.inner.worker.python()
@@ -201,7 +206,13 @@ async fn call(
     collisions::check_operation(&operation)?;
     // Kept until the call has begun.
     let may_start = take(&mut context.may_start);
-    let run = service.run().await?;
+    let run = match service.serving() {
+        Some(run) => run,
+        None => {
+            let _waits = session.wait_for_worker();
+            service.run().await?
+        }
+    };
     let mut oneway = may_start.is_waited_for().then(|| run.oneways.expect());
     let number = oneway.as_ref().map_or(0, |oneway| oneway.number);
     let mut outcome = match service.worker.sessions.lease(&run, &session) {

@@ -236,6 +236,7 @@ mod batch;
 mod blocking;
 mod client;
 mod config;
+mod current_call;
 mod daemon;
 mod error;
 mod frames;
@@ -261,6 +262,8 @@ pub use client::leases::{LeaseConflict, LeasedName, Takeover};
 pub use client::nameserver::{NAMESERVER_NAME, NameServer, Registration};
 pub use client::proxy::Proxy;
 pub use config::{DAEMON_NAME, DaemonConfig, ServerType, StreamLimits};
+pub use current_call::{CallKind, WorkerWait};
+pub use daemon::calls::{CallStatus, WaitsFor};
 pub use daemon::locks::LockBreaker;
 #[doc(hidden)]
 pub use daemon::log_limiter::LogLimiter;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wire::value::Value;
 
 use crate::addresses::public_address;
+use crate::current_call::{CurrentCall, WorkerWait};
 
 /// One client proxy's connection to a daemon.
 #[derive(Debug)]
@@ -23,14 +24,16 @@ pub struct Session {
     pub object: String,
     /// The data that the client's handshake carried (`_pyroHandshake`).
     pub handshake: Value,
+    /// The call that it carries out.
+    pub(crate) call: CurrentCall,
     ended: AtomicBool,
 }
 
 impl Session {
     /// A session that has just begun.
     pub fn new(id: u64, peer: Peer, object: String, handshake: Value) -> Self {
-        let ended = AtomicBool::new(false);
-        Session { id, peer, reached_at: None, object, handshake, ended }
+        let (call, ended) = (CurrentCall::default(), AtomicBool::new(false));
+        Session { id, peer, reached_at: None, object, handshake, call, ended }
     }
 
     /// The same, reached by its client at this address of this host.
@@ -49,6 +52,11 @@ impl Session {
             }
             _ => Some(address),
         }
+    }
+
+    /// Until the result is dropped, its call is shown as one that waits for a worker to start.
+    pub fn wait_for_worker(&self) -> WorkerWait<'_> {
+        self.call.wait_for_worker()
     }
 
     /// Whether the session has ended. A oneway call may begin later still: an object that makes an

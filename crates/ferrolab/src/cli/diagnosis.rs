@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use crate::host::CallRow;
 use crate::supervise::control::{Listing, ProcessRow, ServiceRow};
 
 /// One thing that is wrong.
@@ -138,7 +139,60 @@ pub(super) fn diagnose(listing: &Listing) -> Vec<Finding> {
     };
     // A service whose daemon does not run is not at fault itself.
     findings.extend(listing.services.iter().filter(|row| runs(row)).filter_map(service));
+    findings.extend(listing.calls.iter().filter_map(|call| slow_call(call, listing)));
     findings
+}
+
+/// Calls that wait after another are named up to this number.
+const WAITING_NAMED: usize = 3;
+
+/// A call that waits for itself, or runs longer than `slow_call`.
+fn slow_call(call: &CallRow, listing: &Listing) -> Option<Finding> {
+    let (title, since) = (call.title(), &call.since);
+    if call.waits_for_itself {
+        let running = listing.calls.iter().find(|other| {
+            other.daemon == call.daemon && other.waits_for.is_none() && other.kind != "oneway"
+        });
+        let running =
+            running.map_or_else(String::new, |other| format!(", as {} runs", other.title()));
+        let problem = format!(
+            "it waits for a call to itself since {since}: {title}, its own driver, waits for its \
+             turn{running}"
+        );
+        let advice = "in a `multiplex` daemon a driver must not wait for a service of the same \
+                      daemon: serve one of them from another daemon, or use `servertype: thread`";
+        let subject = format!("daemon {}", call.daemon);
+        return Some(Finding { subject, problem, advice: advice.to_owned() });
+    }
+    // A client may wait for a lock for as long as it likes.
+    if !call.is_slow || call.waits_for.is_some() {
+        return None;
+    }
+    let subject = format!("service {}", call.service);
+    let after: Vec<&CallRow> = listing
+        .calls
+        .iter()
+        .filter(|other| other.daemon == call.daemon && other.waits_for.is_some())
+        .filter(|other| match other.waits_for.as_deref() {
+            Some("its turn") => true,
+            _ => other.service == call.service,
+        })
+        .collect();
+    let named: Vec<String> = after.iter().take(WAITING_NAMED).map(|other| other.title()).collect();
+    let waiting = match after.len() {
+        0 => String::new(),
+        count if count <= WAITING_NAMED => format!("; after it waits: {}", named.join(", ")),
+        count => {
+            format!("; after it wait {count} calls, the first: {}", named.join(", "))
+        }
+    };
+    let problem = format!("{title} runs since {since}{waiting}");
+    let advice = format!(
+        "look at the instrument; `ferrolab restart daemon {}` ends the call (`slow_call` of the \
+         daemon says how long a call may take)",
+        call.daemon
+    );
+    Some(Finding { subject, problem, advice })
 }
 
 fn process(kind: &str, row: &ProcessRow) -> Option<Finding> {
@@ -249,6 +303,46 @@ mod tests {
             let [finding] = findings.as_slice() else { panic!("{findings:?}") };
             assert!(finding.problem.contains(problem), "{finding:?}");
             assert!(finding.advice.contains(advice), "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn slow_calls_are_named_with_those_that_wait_after_them() {
+        let call = |member: &str, waits_for: Option<&str>| CallRow {
+            service: "x".to_owned(),
+            member: member.to_owned(),
+            daemon: "d".to_owned(),
+            caller: "10.0.0.3:4711".to_owned(),
+            user: (member == "move").then(|| "ada".to_owned()),
+            since: "2026-01-01T00:00:00Z".to_owned(),
+            waits_for: waits_for.map(str::to_owned),
+            ..CallRow::default()
+        };
+        let runs = CallRow { is_slow: true, ..call("move", None) };
+        let turn = Some("its turn");
+        let itself = CallRow { waits_for_itself: true, ..call("read", turn) };
+        let cases = [
+            (vec![call("move", None), call("read", turn)], vec![]),
+            (
+                vec![runs.clone(), call("read", turn)],
+                vec![
+                    "move of x by ada at 10.0.0.3:4711 runs since 2026-01-01T00:00:00Z; after it \
+                      waits: read of x by 10.0.0.3:4711",
+                ],
+            ),
+            (
+                vec![call("move", None), itself],
+                vec![
+                    "it waits for a call to itself since 2026-01-01T00:00:00Z: read of x by \
+                      10.0.0.3:4711, its own driver, waits for its turn, as move of x by ada at \
+                      10.0.0.3:4711 runs",
+                ],
+            ),
+        ];
+        for (calls, expected) in cases {
+            let listing = Listing { calls, ..Listing::default() };
+            let found: Vec<String> = diagnose(&listing).into_iter().map(|f| f.problem).collect();
+            assert_eq!(found, expected);
         }
     }
 

@@ -132,7 +132,10 @@ fn has_lock(row: &ServiceRow) -> Result<(), Report> {
 }
 
 /// Refuses an unknown name, and suggests the nearest known one.
-fn known<'a>(name: &str, names: impl Iterator<Item = &'a str> + Clone) -> Result<(), Report> {
+pub(super) fn known<'a>(
+    name: &str,
+    names: impl Iterator<Item = &'a str> + Clone,
+) -> Result<(), Report> {
     if names.clone().any(|known| known == name) {
         return Ok(());
     }

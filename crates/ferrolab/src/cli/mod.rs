@@ -16,6 +16,7 @@ macro_rules! print {
 mod act;
 mod ask;
 mod call;
+mod calls;
 mod common;
 mod completions;
 mod config;
@@ -83,6 +84,7 @@ enum Command {
     #[command(subcommand)]
     Ns(ns::Command),
     Call(call::Arguments),
+    Calls(calls::Arguments),
     Lock(lock::Arguments),
     Locks(locks::Arguments),
     Unlock(unlock::Arguments),
@@ -124,6 +126,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Nslist(arguments) => nslist::run(&arguments),
         Command::Ns(command) => ns::run(&command),
         Command::Call(arguments) => call::run(&arguments, Cli::command),
+        Command::Calls(arguments) => calls::run(&arguments),
         Command::Lock(arguments) => lock::run(&arguments),
         Command::Locks(arguments) => locks::run(&arguments),
         Command::Unlock(arguments) => unlock::run(&arguments),

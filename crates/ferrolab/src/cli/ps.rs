@@ -51,7 +51,7 @@ pub(super) fn print(listing: &Listing) {
     }
     // Most labs have no locks, and their tables are wide enough.
     let has_locks = services.iter().any(|row| row.report.lock.is_some());
-    let mut headings = vec!["SERVICE", "STATUS", "DAEMON", "URI"];
+    let mut headings = vec!["SERVICE", "STATUS", "DAEMON", "CALLS", "URI"];
     headings.extend(has_locks.then_some("LOCKED BY"));
     let mut shown = table::table(&headings);
     for row in services {
@@ -59,6 +59,7 @@ pub(super) fn print(listing: &Listing) {
             Cell::new(table::for_terminal(&row.name)),
             style::state(&row.report.status),
             Cell::new(table::for_terminal(&row.daemon)),
+            Cell::new(row.calls),
             Cell::new(table::for_terminal(row.report.uri.as_deref().unwrap_or("-"))),
         ];
         if has_locks {

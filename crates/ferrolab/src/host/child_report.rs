@@ -4,6 +4,7 @@
 //! The parts about services and locks are also what `ps`, `status` and `locks` show.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,52 @@ pub(crate) struct ChildReport {
     /// Nameservers that have all names of the daemon.
     pub(crate) registered: Vec<String>,
     pub(crate) unleased: Vec<UnleasedNames>,
+    /// Calls that run or wait, the longest first.
+    pub(crate) calls: Vec<CallRow>,
+}
+
+/// A call that runs or waits.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct CallRow {
+    /// The service, or the id of another object.
+    pub(crate) service: String,
+    /// Empty while its request waits for memory.
+    pub(crate) member: String,
+    /// `call`, `oneway` or `stream item`.
+    pub(crate) kind: String,
+    /// The supervisor fills it in.
+    pub(crate) daemon: String,
+    /// The client's address.
+    pub(crate) caller: String,
+    /// The name under which the client holds the service's lock.
+    pub(crate) user: Option<String>,
+    /// RFC 3339.
+    pub(crate) since: String,
+    /// In words: `its turn`, `the lock of ada`. Absent while it runs.
+    pub(crate) waits_for: Option<String>,
+    /// Whether it takes longer than `slow_call` of its daemon.
+    pub(crate) is_slow: bool,
+    /// Whether its client is a driver of the daemon whose turn it waits for.
+    pub(crate) waits_for_itself: bool,
+}
+
+impl CallRow {
+    /// The call in words: `move() of lab.stage by ada at 10.0.0.3:4711`.
+    pub(crate) fn title(&self) -> String {
+        let member = if self.member.is_empty() { "a call" } else { &self.member };
+        let by = match &self.user {
+            Some(user) => format!("{user} at {}", self.caller),
+            None => self.caller.clone(),
+        };
+        format!("{member} of {} by {by}", self.service)
+    }
+
+    /// For how many seconds it has run or waited.
+    pub(crate) fn seconds_at(&self, now: Timestamp) -> f64 {
+        let since: Option<Timestamp> = self.since.parse().ok();
+        since.map_or(0.0, |since| now.duration_since(since).as_secs_f64().max(0.0))
+    }
 }
 
 /// Report about one service.
@@ -115,6 +162,13 @@ impl LockOwnerRow {
     pub(crate) fn name(&self) -> &str {
         if self.user.is_empty() { &self.address } else { &self.user }
     }
+}
+
+/// RFC 3339 with milliseconds: locks change quickly.
+pub(super) fn rfc3339(time: SystemTime) -> String {
+    Timestamp::try_from(time)
+        .and_then(|time| time.round(jiff::Unit::Millisecond))
+        .map_or_else(|_| String::new(), |time| time.to_string())
 }
 
 #[cfg(test)]

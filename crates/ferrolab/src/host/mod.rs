@@ -5,6 +5,7 @@
 //! [`native`].
 
 pub(crate) mod address;
+mod calls;
 mod child_report;
 mod daemon_object;
 mod locks;
@@ -39,7 +40,7 @@ use crate::host::settings::settings;
 use crate::os::{self, Connections};
 use crate::paths::LockFiles;
 
-pub(crate) use child_report::{ChildReport, LockRow, ServiceReport};
+pub(crate) use child_report::{CallRow, ChildReport, LockRow, ServiceReport};
 pub(crate) use native::all as native_services;
 pub(crate) use registrar::UnleasedNames;
 pub(crate) use report::local_address;
@@ -97,7 +98,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let parts = objects.parts();
     let registry: Arc<dyn Registry> = objects;
     let workers = WorkerSet::start(&spawner, worker_specs::specs(config, services), &registry);
-    let mut reporter = Reporter::new(&daemon, &listener, &config.name, config.class, services);
+    let mut reporter = Reporter::new(&daemon, &listener, config, services);
     register_natives(&daemon, config.class, services, &mut reporter);
     for (id, object) in workers.objects() {
         let service = services.iter().find(|service| service.name == id);

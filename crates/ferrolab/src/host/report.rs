@@ -3,10 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::time::SystemTime;
 
-use jiff::Timestamp;
-use lab_config::{DaemonClass, Service, Target};
+use lab_config::{Service, Target};
 use py_worker::{ServiceStatus, WorkerSet};
 use remote::{DAEMON_NAME, Daemon, Listener, LockOwner, LockState, LockStatus, LockWaiter, Uri};
 use supervisor::Lifeline;
@@ -16,12 +14,15 @@ use tokio::time::{Duration, Instant, MissedTickBehavior};
 use crate::host::address::{
     ADDRESS_INTERVAL, public_address_for, unreachable_warning, uri_for_people,
 };
-use crate::host::child_report::{ChildReport, LockOwnerRow, LockRow, LockWaiterRow, ServiceReport};
+use crate::host::calls;
+use crate::host::child_report::{
+    ChildReport, LockOwnerRow, LockRow, LockWaiterRow, ServiceReport, rfc3339,
+};
 use crate::host::registrar::{Report, State};
 
 /// Least time between two reports about locks.
 const BETWEEN_LOCKS: Duration = Duration::from_millis(100);
-/// Time between two looks at the owners' last calls, which no event announces.
+/// Time between two looks at calls and at the owners' last calls, which no event announces.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// Waiters of one lock that are reported, at most.
 const WAITING_SHOWN: usize = 100;
@@ -37,8 +38,8 @@ const SLOW_OR_BEHIND: &str = "not loaded after 20 s: its driver hangs while it i
 /// Maker and sender of the reports.
 pub(super) struct Reporter {
     daemon: Daemon,
-    has_locks: bool,
     started: Instant,
+    slow_call: Option<Duration>,
     uri: Uri,
     /// The daemon object at the address where the listener really is.
     address: String,
@@ -57,8 +58,7 @@ impl Reporter {
     pub(super) fn new(
         daemon: &Daemon,
         listener: &Listener,
-        name: &str,
-        class: DaemonClass,
+        config: &lab_config::Daemon,
         services: &[Service],
     ) -> Self {
         let known = |service: &Service| Known {
@@ -69,8 +69,8 @@ impl Reporter {
         Reporter {
             started: Instant::now(),
             daemon: daemon.clone(),
-            has_locks: class == DaemonClass::Lockable,
-            uri: daemon.uri_for(name, listener),
+            slow_call: config.slow_call,
+            uri: daemon.uri_for(&config.name, listener),
             address: local_address(listener),
             services: services
                 .iter()
@@ -112,11 +112,12 @@ impl Reporter {
                     locks_told = Instant::now();
                     lock_changes.mark_unchanged();
                 }
-                _ = look.tick(), if self.has_locks => {}
+                _ = look.tick() => {}
                 _ = address_look.tick(), if self.uri.is_everywhere() => {}
             }
             let report = self.report(workers, &registrations.borrow_and_update());
             if report != last {
+                calls::log_waits_for_itself(&last.calls, &report.calls);
                 lifeline.status(report.to_json());
                 last = report;
             }
@@ -163,6 +164,7 @@ impl Reporter {
             uri: Some(uri_for_people(&self.uri, public)),
             address: Some(self.address.clone()),
             services,
+            calls: calls::rows(&self.daemon.calls(), self.slow_call, &workers.processes()),
             warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
             registered: registered.map(|(nameserver, _)| nameserver.clone()).collect(),
             unleased: registrations
@@ -197,13 +199,6 @@ fn lock_row(lock: &LockStatus) -> LockRow {
         owner: lock.owner.as_ref().map(owner),
         waiting: lock.waiting.iter().take(WAITING_SHOWN).map(waiter).collect(),
     }
-}
-
-/// RFC 3339 with milliseconds: locks change quickly.
-fn rfc3339(time: SystemTime) -> String {
-    Timestamp::try_from(time)
-        .and_then(|time| time.round(jiff::Unit::Millisecond))
-        .map_or_else(|_| String::new(), |time| time.to_string())
 }
 
 /// URI of the daemon object at a listener's own address, for a supervisor on the same host.

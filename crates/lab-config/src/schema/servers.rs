@@ -191,6 +191,13 @@ pub(crate) static DAEMON: Section = Section {
             doc: "A connection that is silent for so many seconds is closed, as by Pyro5; 0 for never.",
         },
         Field {
+            key: "slow_call",
+            kind: ValueKind::Seconds { zero: true },
+            default: "60.0",
+            example: "60.0",
+            doc: "`status` names calls that take longer than so many seconds; 0 for none.",
+        },
+        Field {
             key: "compression",
             kind: ValueKind::Flag,
             default: "false",

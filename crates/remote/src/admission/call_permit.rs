@@ -36,6 +36,10 @@ impl CallPermits {
         CallPermits((config.server_type == ServerType::Multiplex).then(|| Slots::of(1)))
     }
 
+    pub(crate) fn is_multiplex(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// For a new connection.
     pub(crate) fn client(&self) -> ClientGone {
         ClientGone(self.0.as_ref().map(|_| CancellationToken::new()))

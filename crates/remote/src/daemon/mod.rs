@@ -5,6 +5,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod call;
+pub(crate) mod calls;
 pub(crate) mod catch_panic;
 pub(crate) mod locks;
 pub(crate) mod log_limiter;
@@ -25,6 +26,7 @@ use wire::uri::Uri;
 use crate::admission::Admission;
 use crate::config::{DAEMON_NAME, DaemonConfig};
 use crate::daemon::call::daemon_object::DaemonObject;
+use crate::daemon::calls::CallStatus;
 use crate::daemon::locks::table::LockTable;
 use crate::daemon::locks::{LockBreaker, methods, safe_state};
 use crate::daemon::registry::Registry;
@@ -72,6 +74,7 @@ impl Daemon {
             streams,
             locks,
             admission,
+            calls: Arc::default(),
             log_limits: LogLimits::default(),
             next_session: AtomicU64::new(1),
             locations: RwLock::default(),
@@ -156,6 +159,12 @@ impl Daemon {
     /// The status of every lock, sorted by id.
     pub fn locks(&self) -> Vec<LockStatus> {
         self.shared.locks.status()
+    }
+
+    /// The calls that run or wait now, the longest first.
+    pub fn calls(&self) -> Vec<CallStatus> {
+        let locks = &self.shared.locks;
+        self.shared.calls.list(|id| locks.status_of(id).map(|(status, _)| status))
     }
 
     /// Changes whenever [`locks`](Self::locks) may have.

@@ -8,7 +8,7 @@ pub(crate) mod server;
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::ServiceReport;
+use crate::host::{CallRow, ServiceReport};
 
 /// Request of the command line; one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,6 +156,9 @@ pub(crate) struct Listing {
     pub(crate) nameservers: Vec<ProcessRow>,
     pub(crate) daemons: Vec<ProcessRow>,
     pub(crate) services: Vec<ServiceRow>,
+    /// Calls that run or wait, the longest of each daemon first.
+    #[serde(default)]
+    pub(crate) calls: Vec<CallRow>,
     /// Faults of the host itself, in sentences.
     #[serde(default)]
     pub(crate) troubles: Vec<String>,
@@ -215,4 +218,7 @@ pub(crate) struct ServiceRow {
     pub(crate) locked_by: Option<String>,
     /// Since when, RFC 3339.
     pub(crate) locked_since: Option<String>,
+    /// How many calls run or wait in it.
+    #[serde(default)]
+    pub(crate) calls: usize,
 }

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::files::FileError;
-use crate::host::{ChildReport, ServiceReport};
+use crate::host::{CallRow, ChildReport, ServiceReport};
 use crate::log::host_warnings::Troubles;
 use crate::os;
 use crate::paths::Paths;
@@ -175,11 +175,16 @@ impl Fleet {
         }
         for Daemon { name, .. } in daemons {
             listing.daemons.push(row(EntryKind::Daemon, name));
+            let id = EntryKind::Daemon.id(name);
+            listing.calls.extend(calls(name, states.iter().find(|status| status.id == id)));
         }
         for service in services {
             let id = EntryKind::Daemon.id(&service.daemon);
             let status = states.iter().find(|status| status.id == id);
-            listing.services.push(service_row(service, status));
+            let is_in =
+                |call: &&CallRow| call.service == service.name && call.daemon == service.daemon;
+            let calls = listing.calls.iter().filter(is_in).count();
+            listing.services.push(ServiceRow { calls, ..service_row(service, status) });
         }
         listing
     }
@@ -207,6 +212,13 @@ fn process_row(name: &str, status: Option<&EntryStatus>) -> ProcessRow {
     }
 }
 
+/// The calls that a daemon has reported, if it runs.
+fn calls(daemon: &str, status: Option<&EntryStatus>) -> Vec<CallRow> {
+    let running = status.filter(|status| status.phase == EntryPhase::Running);
+    let calls = running.map(|status| ChildReport::read(&status.detail).calls).unwrap_or_default();
+    calls.into_iter().map(|call| CallRow { daemon: daemon.to_owned(), ..call }).collect()
+}
+
 fn service_row(service: &Service, status: Option<&EntryStatus>) -> ServiceRow {
     let Service { name, daemon, .. } = service;
     let phase = status.map_or(EntryPhase::Stopped, |status| status.phase);
@@ -225,6 +237,7 @@ fn service_row(service: &Service, status: Option<&EntryStatus>) -> ServiceRow {
         address_key: service.address_key().to_owned(),
         locked_by: owner.map(|owner| owner.name().to_owned()),
         locked_since: owner.map(|owner| owner.since.clone()),
+        calls: 0,
         report,
     }
 }

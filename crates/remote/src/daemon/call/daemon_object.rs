@@ -95,6 +95,9 @@ fn call_method(
                 let session = Arc::clone(session);
                 Answer::Pending(Box::pin(async move {
                     let origin = shared.streams.origin(&id, session.id).unwrap_or_default();
+                    if !origin.object.is_empty() {
+                        session.call.set_stream(&origin.object, &origin.member);
+                    }
                     let (object, member) = (&origin.object, Some(origin.member.as_str()));
                     let running = shared.locks.start_call(object, session.id, member, false)?;
                     let mut context = context;

@@ -13,6 +13,7 @@ use wire::serializer::Serializer;
 use crate::admission::call_permit::ClientGone;
 use crate::admission::request_memory::{MemoryNeed, RequestPermit, release_freed};
 use crate::config;
+use crate::current_call::{CallInProgress, CallKind, CallPhase};
 use crate::daemon::Shared;
 use crate::daemon::call::daemon_object;
 use crate::daemon::call::decode::{self, After, Decoded, Undecodable};
@@ -20,6 +21,7 @@ use crate::daemon::call::oneway::{OnewayCall, OnewayMemory, Oneways};
 use crate::daemon::call::response::{Responder, Response};
 use crate::daemon::catch_panic::{self, CallName};
 use crate::daemon::locks::lock_gate::{self, GatedObject};
+use crate::daemon::locks::methods;
 use crate::frames::Frame;
 use crate::object::{Answer, AnswerBudget, Context, Object, Operation, Request, StartCheck};
 use crate::session::Session;
@@ -94,6 +96,7 @@ pub(crate) async fn answer(
         Ok(call) => call,
         Err((exception, id, member)) => return responder.exception(exception, &id, &member, out),
     };
+    let _call = begin_call(shared, &session, &call);
     // A oneway batch is carried out here, as in Pyro5, and so is every oneway call where the
     // configuration wants no threads for them.
     let is_batch = matches!(call.request.operation, Operation::Batch(_));
@@ -113,6 +116,7 @@ pub(crate) async fn answer(
         Ok(permit) => permit,
         Err(gone) => return responder.exception(gone, &call.id, &call.member, out),
     };
+    call.set_running(&session);
     let Invocation { id, member, object, has_lock, request, .. } = call;
     let mut result = if has_lock {
         let gated =
@@ -134,6 +138,20 @@ pub(crate) async fn answer(
         None => responder.result(result, &id, &member, out),
         Some(memory) => responder.large_result(result, memory, &id, &member, out).await,
     }
+}
+
+/// Notes the call as the one that its session carries out.
+fn begin_call<'a>(shared: &Shared, session: &'a Session, call: &Invocation) -> CallInProgress<'a> {
+    let kind = match call.request.context.is_oneway() {
+        true => CallKind::Oneway,
+        false => CallKind::Call,
+    };
+    let phase = match call.is_about_lock {
+        true if call.asks_for_lock() => CallPhase::WaitsForLock,
+        false if shared.admission.calls.is_multiplex() => CallPhase::WaitsForTurn,
+        _ => CallPhase::Runs,
+    };
+    session.call.begin(&call.id, &call.member, kind, phase)
 }
 
 /// Decodes a large request within the memory that it has, or within more if that is too little.
@@ -180,6 +198,20 @@ struct Invocation {
     memory: usize,
 }
 
+impl Invocation {
+    /// Whether it is a request for the lock, which may wait for it.
+    fn asks_for_lock(&self) -> bool {
+        self.has_lock && self.is_about_lock && self.member == methods::LOCK_METHOD
+    }
+
+    /// Notes that it has its turn.
+    fn set_running(&self, session: &Session) {
+        if !self.asks_for_lock() {
+            session.call.set_phase(CallPhase::Runs);
+        }
+    }
+}
+
 /// An exception, with the object and the member that it is about.
 type Refused = (Exception, String, String);
 
@@ -224,10 +256,11 @@ async fn start_oneway(
     memory: OnewayMemory,
 ) {
     let session = &caller.session;
-    let Invocation { id, member, object, has_lock, is_about_lock, mut request, .. } = call;
     // A call about a lock needs no permit. With that of another call its session waits, so that a
     // client with many oneway calls delays others by one call.
-    let permit = if is_about_lock { None } else { shared.admission.calls.take().await };
+    let permit = if call.is_about_lock { None } else { shared.admission.calls.take().await };
+    call.set_running(session);
+    let Invocation { id, member, object, has_lock, mut request, .. } = call;
     let begun = object.reports_begin().then(|| request.context.may_start.signal_begin());
     let oneway = OnewayCall::new(shared, session, id, member);
     let answer = if has_lock {

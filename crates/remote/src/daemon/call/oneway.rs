@@ -146,8 +146,10 @@ impl OnewayCall {
         if let Some(result) = ended {
             return self.log(result);
         }
+        let OnewayCall { shared, session, object, member } = &self;
+        let shown = shared.calls.begin_oneway(session, object, member);
         tokio::spawn(async move {
-            let _keep = keep;
+            let _keep = (keep, shown);
             let result = catch_panic::wait(self.name(), &mut call).await;
             self.log(result);
         });

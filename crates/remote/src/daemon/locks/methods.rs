@@ -20,7 +20,10 @@ use crate::object::MethodCall;
 use crate::session::Session;
 
 /// The methods of an object that can be locked, beside its own.
-pub(crate) const METHODS: [&str; 4] = ["lock", "unlock", "islocked", "lock_info"];
+pub(crate) const METHODS: [&str; 4] = [LOCK_METHOD, "unlock", "islocked", "lock_info"];
+
+/// The one of them that may wait.
+pub(crate) const LOCK_METHOD: &str = "lock";
 
 /// The method of a daemon by which a lock is broken.
 pub(crate) const RELEASE: &str = "release";

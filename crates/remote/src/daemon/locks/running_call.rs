@@ -37,8 +37,8 @@ impl LockTable {
         Ok(Some(RunningCall { locks: Arc::clone(self), id, session, call }))
     }
 
-    /// Starts work that a session has left; it counts as running until the result is dropped. `None`
-    /// if it has to wait for another client.
+    /// Starts work that a session has left; it counts as running until the result is dropped.
+    /// `None` if it has to wait for another client.
     pub(crate) fn start_late(
         self: &Arc<Self>,
         id: &str,

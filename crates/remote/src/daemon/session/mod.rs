@@ -21,6 +21,7 @@ use crate::admission::limits::LOCK_BREAKER_TIME;
 use crate::admission::request_memory::{MemoryNeed, RequestPermit, SMALL_REQUEST_BYTES};
 use crate::blocking::{poll_blocking_if, run_blocking_if};
 use crate::config::{DaemonConfig, ServerType};
+use crate::current_call::{CallKind, CallPhase};
 use crate::daemon::Shared;
 use crate::daemon::call::decode::{self, After};
 use crate::daemon::call::dispatch::{self, Caller};
@@ -53,6 +54,7 @@ pub(crate) async fn serve_requests<S: ClientStream>(
     stop: &CancellationToken,
 ) {
     let session = Arc::new(client.session);
+    shared.calls.add_session(&session);
     // Objects hear of the end however this function ends, its future being dropped included.
     let ended = SessionEnd { shared, session: &session };
     connection.reader.timeouts = read_timeouts(&shared.config);
@@ -120,6 +122,7 @@ struct SessionEnd<'a> {
 impl Drop for SessionEnd<'_> {
     fn drop(&mut self) {
         let SessionEnd { shared, session } = self;
+        shared.calls.remove_session(session);
         safe_state::end_session(&shared.locks, session);
         debug!(daemon = %shared.config.name, session = session.id, peer = %session.peer, "ended");
     }
@@ -236,6 +239,10 @@ async fn wait_for_memory<S: ClientStream>(
     let session = Arc::clone(&caller.session);
     let client = caller.client.clone();
     let watch = ClientWatch { shared, session: &session, stream: &connection.stream, client };
+    let oneway = header.flags.contains(Flags::ONEWAY);
+    let kind = if oneway { CallKind::Oneway } else { CallKind::Call };
+    // Its object and member are not known yet.
+    let _call = session.call.begin(&session.object, "", kind, CallPhase::WaitsForMemory);
     let waiting = RequestPermit::wait(&shared.admission.requests, need);
     let exception = match watch.while_waiting(waiting).await {
         Ok(permit) => return Ok(Some(permit)),

@@ -1,0 +1,132 @@
+//! `ferrolab calls`: the calls that run or wait in the lab.
+
+use std::collections::HashMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::output::print_json;
+use super::{Outcome, explain, paths, runtime, supervisor, table};
+use crate::host::CallRow;
+use crate::paths::Paths;
+use crate::supervise::control::Request;
+
+/// Time between two looks of `--follow`: daemons report as often.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Show the calls that run or wait, since when, and what they wait for
+///
+/// The list is at most a second old; a call is in it when it has taken a quarter of a second.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  ferrolab calls\n  ferrolab calls --service lab.stage --follow\n  \
+    ferrolab calls --json | jq '.[] | select(.waits_for == null)'"
+)]
+pub(super) struct Arguments {
+    /// Only calls of this service
+    #[arg(long, value_name = "SERVICE")]
+    service: Option<String>,
+    /// Print a line when a call appears and when it has ended, until Ctrl-C
+    #[arg(long)]
+    follow: bool,
+    /// Print a JSON list instead of a table; with --follow, a JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Outcome {
+    let paths = paths()?;
+    if arguments.follow {
+        return follow(&paths, arguments);
+    }
+    let calls = list(&paths, arguments)?;
+    if arguments.json {
+        print_json(&calls)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let headings = ["SERVICE", "MEMBER", "KIND", "CALLER", "USER", "SINCE", "SECONDS", "WAITS FOR"];
+    let mut shown = table::table(&headings);
+    let now = Timestamp::now();
+    for call in &calls {
+        let cells = [&call.service, &call.member, &call.kind, &call.caller];
+        let mut cells: Vec<String> = cells.into_iter().map(|text| or_none(text)).collect();
+        cells.push(or_none(call.user.as_deref().unwrap_or_default()));
+        cells.push(call.since.clone());
+        cells.push(format!("{:.1}", call.seconds_at(now)));
+        cells.push(waits_for(call));
+        shown.add_row(cells);
+    }
+    table::print(&shown);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(paths: &Paths, arguments: &Arguments) -> Result<Vec<CallRow>, miette::Report> {
+    let listing = runtime()?.block_on(async {
+        supervisor(paths).await?.ask(&Request::Ps, |_| {}).await.map_err(explain)
+    })?;
+    if let Some(name) = &arguments.service {
+        super::locks::known(name, listing.services.iter().map(|row| row.name.as_str()))?;
+    }
+    let wanted =
+        |call: &CallRow| arguments.service.as_ref().is_none_or(|name| *name == call.service);
+    Ok(listing.calls.into_iter().filter(wanted).collect())
+}
+
+fn or_none(text: &str) -> String {
+    if text.is_empty() { "-".to_owned() } else { table::for_terminal(text) }
+}
+
+fn waits_for(call: &CallRow) -> String {
+    let waits = or_none(call.waits_for.as_deref().unwrap_or_default());
+    if call.waits_for_itself { format!("{waits} (its own daemon calls)") } else { waits }
+}
+
+/// Prints changes until Ctrl-C.
+fn follow(paths: &Paths, arguments: &Arguments) -> Outcome {
+    let key = |call: &CallRow| (call.caller.clone(), call.member.clone(), call.since.clone());
+    let mut known = HashMap::new();
+    loop {
+        let calls = list(paths, arguments)?;
+        let now = Timestamp::now();
+        let current: HashMap<_, _> = calls.into_iter().map(|call| (key(&call), call)).collect();
+        for (key, call) in &current {
+            if !known.contains_key(key) {
+                print_change(arguments, "begun", call, now)?;
+            }
+        }
+        for (key, call) in &known {
+            if !current.contains_key(key) {
+                print_change(arguments, "ended", call, now)?;
+            }
+        }
+        known = current;
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn print_change(
+    arguments: &Arguments,
+    event: &str,
+    call: &CallRow,
+    now: Timestamp,
+) -> Result<(), miette::Report> {
+    if arguments.json {
+        let mut line = serde_json::to_value(call).unwrap_or_default();
+        if let Some(line) = line.as_object_mut() {
+            line.insert("event".to_owned(), event.into());
+        }
+        println!("{line}");
+        return Ok(());
+    }
+    let title = table::for_terminal(&call.title());
+    match event {
+        "begun" if call.waits_for.is_some() => {
+            println!("{} {title} waits for {}", call.since, waits_for(call));
+        }
+        "begun" => println!("{} {title} runs", call.since),
+        _ => println!("{now:.0} {title} has ended after {:.0} s", call.seconds_at(now)),
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! The call that a session carries out: its object and member, since when, and what it waits for.
+//!
+//! Each session has a place for one call, which is written at the beginning of a call and read when
+//! the daemon lists its calls. Its lock is almost never contended, and its texts keep their memory
+//! from one call to the next.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
+
+/// The kind of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CallKind {
+    /// Its client waits for an answer.
+    #[default]
+    Call,
+    /// Its client waits for nothing.
+    Oneway,
+    /// The next item of a stream.
+    StreamItem,
+}
+
+/// Whether a call runs, or the thing that it waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum CallPhase {
+    Runs = 1,
+    WaitsForTurn = 2,
+    WaitsForLock = 3,
+    WaitsForWorker = 4,
+    WaitsForMemory = 5,
+}
+
+/// The phase of a session without a call.
+const NO_CALL: u8 = 0;
+
+/// The call that a session carries out, if any.
+#[derive(Debug, Default)]
+pub(crate) struct CurrentCall {
+    phase: AtomicU8,
+    facts: Mutex<CallFacts>,
+}
+
+/// The facts about one call.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CallFacts {
+    pub(crate) object: String,
+    pub(crate) member: String,
+    pub(crate) kind: CallKind,
+    since: Option<Beginning>,
+}
+
+/// The beginning of a call: for its age, and for people.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beginning {
+    pub(crate) instant: Instant,
+    pub(crate) time: SystemTime,
+}
+
+/// A session's call, which has ended when this is dropped.
+#[derive(Debug)]
+pub(crate) struct CallInProgress<'a> {
+    call: &'a CurrentCall,
+}
+
+/// A session's call that waits for its worker until this is dropped.
+#[derive(Debug)]
+pub struct WorkerWait<'a> {
+    call: &'a CurrentCall,
+}
+
+impl CurrentCall {
+    /// Begins a call.
+    pub(crate) fn begin(
+        &self,
+        object: &str,
+        member: &str,
+        kind: CallKind,
+        phase: CallPhase,
+    ) -> CallInProgress<'_> {
+        let mut facts = self.lock();
+        facts.rename(object, member);
+        facts.kind = kind;
+        facts.since = Some(Beginning::now());
+        drop(facts);
+        self.set_phase(phase);
+        CallInProgress { call: self }
+    }
+
+    /// The call is about a member of another object: the one that has returned a stream.
+    pub(crate) fn set_stream(&self, object: &str, member: &str) {
+        let mut facts = self.lock();
+        facts.rename(object, member);
+        facts.kind = CallKind::StreamItem;
+    }
+
+    pub(crate) fn set_phase(&self, phase: CallPhase) {
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+
+    /// The call waits for its worker until the result is dropped.
+    pub(crate) fn wait_for_worker(&self) -> WorkerWait<'_> {
+        self.set_phase(CallPhase::WaitsForWorker);
+        WorkerWait { call: self }
+    }
+
+    /// The call, its beginning and its phase; `None` without a call.
+    pub(crate) fn read(&self) -> Option<(CallFacts, Beginning, CallPhase)> {
+        let facts = self.lock();
+        let phase = match self.phase.load(Ordering::Acquire) {
+            1 => CallPhase::Runs,
+            2 => CallPhase::WaitsForTurn,
+            3 => CallPhase::WaitsForLock,
+            4 => CallPhase::WaitsForWorker,
+            5 => CallPhase::WaitsForMemory,
+            _ => return None,
+        };
+        Some((facts.clone(), facts.since?, phase))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, CallFacts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Beginning {
+    pub(crate) fn now() -> Self {
+        Beginning { instant: Instant::now(), time: SystemTime::now() }
+    }
+}
+
+impl CallFacts {
+    fn rename(&mut self, object: &str, member: &str) {
+        self.object.clear();
+        self.object.push_str(object);
+        self.member.clear();
+        self.member.push_str(member);
+    }
+}
+
+impl Drop for CallInProgress<'_> {
+    fn drop(&mut self) {
+        self.call.phase.store(NO_CALL, Ordering::Release);
+    }
+}
+
+impl Drop for WorkerWait<'_> {
+    fn drop(&mut self) {
+        self.call.set_phase(CallPhase::Runs);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_seen_from_its_beginning_to_its_end() {
+        let current = CurrentCall::default();
+        assert!(current.read().is_none());
+        let call = current.begin("stage", "move", CallKind::Call, CallPhase::WaitsForTurn);
+        let (facts, since, phase) = current.read().unwrap();
+        assert_eq!((facts.object.as_str(), facts.member.as_str()), ("stage", "move"));
+        assert_eq!((facts.kind, phase), (CallKind::Call, CallPhase::WaitsForTurn));
+        assert!(since.instant <= Instant::now());
+        drop(current.wait_for_worker());
+        assert_eq!(current.read().unwrap().2, CallPhase::Runs);
+        drop(call);
+        assert!(current.read().is_none());
+    }
+}

@@ -1,0 +1,160 @@
+//! The calls of a daemon that run or wait, as its process reports them.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::current_call::{Beginning, CallKind, CallPhase};
+use crate::lock::LockStatus;
+use crate::session::{Peer, Session};
+
+/// One call that runs or waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallStatus {
+    /// The object's id.
+    pub object: String,
+    /// The member; empty where the request is not decoded yet.
+    pub member: String,
+    /// Whether its client waits for an answer.
+    pub kind: CallKind,
+    /// The client.
+    pub peer: Peer,
+    /// The name under which the client holds the object's lock.
+    pub user: Option<String>,
+    /// When it came.
+    pub since: SystemTime,
+    /// For how long it has run or waited.
+    pub age: Duration,
+    /// The thing that it waits for; it runs if absent.
+    pub waits_for: Option<WaitsFor>,
+}
+
+/// The thing that a call waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// Its turn in a `multiplex` daemon.
+    Turn,
+    /// The object's lock, which this user or address has.
+    Lock {
+        /// `None` where no client has it.
+        owner: Option<String>,
+    },
+    /// The object's process, which is being started.
+    Worker,
+    /// Memory for its request.
+    Memory,
+}
+
+/// The sessions of a daemon, and its oneway calls that run beside them.
+#[derive(Debug, Default)]
+pub(crate) struct RunningCalls {
+    sessions: Mutex<HashMap<u64, Arc<Session>>>,
+    beside: Mutex<HashMap<u64, CallBeside>>,
+    next: AtomicU64,
+}
+
+#[derive(Debug)]
+struct CallBeside {
+    object: String,
+    member: String,
+    peer: Peer,
+    since: Beginning,
+}
+
+/// A oneway call, which has ended when this is dropped.
+#[derive(Debug)]
+pub(crate) struct OnewayInProgress {
+    calls: Arc<RunningCalls>,
+    number: u64,
+}
+
+impl RunningCalls {
+    pub(crate) fn add_session(&self, session: &Arc<Session>) {
+        lock(&self.sessions).insert(session.id, Arc::clone(session));
+    }
+
+    pub(crate) fn remove_session(&self, session: &Session) {
+        lock(&self.sessions).remove(&session.id);
+    }
+
+    /// A oneway call runs beside the next calls of its session until the result is dropped.
+    pub(crate) fn begin_oneway(
+        self: &Arc<Self>,
+        session: &Session,
+        object: &str,
+        member: &str,
+    ) -> OnewayInProgress {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let call = CallBeside {
+            object: object.to_owned(),
+            member: member.to_owned(),
+            peer: session.peer.clone(),
+            since: Beginning::now(),
+        };
+        lock(&self.beside).insert(number, call);
+        OnewayInProgress { calls: Arc::clone(self), number }
+    }
+
+    /// The calls, the longest first; `lock_of` is the status of an object's lock.
+    pub(crate) fn list(&self, lock_of: impl Fn(&str) -> Option<LockStatus>) -> Vec<CallStatus> {
+        let now = Instant::now();
+        let mut calls: Vec<CallStatus> = lock(&self.beside)
+            .values()
+            .map(|call| CallStatus {
+                object: call.object.clone(),
+                member: call.member.clone(),
+                kind: CallKind::Oneway,
+                peer: call.peer.clone(),
+                user: None,
+                since: call.since.time,
+                age: now.saturating_duration_since(call.since.instant),
+                waits_for: None,
+            })
+            .collect();
+        let sessions: Vec<_> = lock(&self.sessions).values().cloned().collect();
+        for session in sessions {
+            let Some((facts, since, phase)) = session.call.read() else { continue };
+            calls.push(CallStatus {
+                object: facts.object,
+                member: facts.member,
+                kind: facts.kind,
+                peer: session.peer.clone(),
+                user: None,
+                since: since.time,
+                age: now.saturating_duration_since(since.instant),
+                waits_for: match phase {
+                    CallPhase::Runs => None,
+                    CallPhase::WaitsForTurn => Some(WaitsFor::Turn),
+                    CallPhase::WaitsForLock => Some(WaitsFor::Lock { owner: None }),
+                    CallPhase::WaitsForWorker => Some(WaitsFor::Worker),
+                    CallPhase::WaitsForMemory => Some(WaitsFor::Memory),
+                },
+            });
+        }
+        calls.sort_by_key(|call| Reverse(call.age));
+        for call in &mut calls {
+            let Some(owner) = lock_of(&call.object).and_then(|status| status.owner) else {
+                continue;
+            };
+            let is_named = !owner.user.is_empty();
+            if owner.address == call.peer.to_string() {
+                call.user = Some(owner.user).filter(|_| is_named);
+            } else if let Some(WaitsFor::Lock { owner: known }) = &mut call.waits_for {
+                *known = Some(if is_named { owner.user } else { owner.address });
+            }
+        }
+        calls
+    }
+}
+
+impl Drop for OnewayInProgress {
+    fn drop(&mut self) {
+        lock(&self.calls.beside).remove(&self.number);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,128 @@
+"""Calls that run or wait: `ferrolab calls`, and what `status` and `ps` say of them."""
+
+import contextlib
+import json
+import subprocess
+import threading
+
+import pytest
+from harness import NEVER, wait_for
+from harness.lab import binary
+
+CONFIGURATION = """\
+version: "1.0"
+python: {executable: "$python", path: ["$drivers"]}
+daemons:
+  bench: {classname: LockableDaemon, slow_call: 1}
+  turns: {servertype: multiplex}
+services:
+  lab.stage: {module: wire, classname: Wire, daemon: bench, instancemode: single}
+  lab.turns: {module: wire, classname: Wire, daemon: turns, instancemode: single}
+  lab.circle: {module: circle, classname: Circle, daemon: turns, instancemode: single}
+autolaunch: {daemons: [bench, turns]}
+"""
+
+
+@pytest.fixture
+def running(lab, tmp_path):
+    lab.config(CONFIGURATION)
+    lab.up()
+    gate = tmp_path / "gate"
+    lab.gate = str(gate)
+    yield lab
+    gate.touch()
+
+
+@contextlib.contextmanager
+def calling(lab, service, *steps):
+    """A client that makes these calls, one after the other, on a thread."""
+
+    def call():
+        with lab.proxy(service) as proxy:
+            for member, *arguments in steps:
+                getattr(proxy, member)(*arguments)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    try:
+        yield
+    finally:
+        open(lab.gate, "w").close()
+        thread.join(NEVER)
+
+
+def listed(lab, *arguments):
+    return json.loads(lab.run("calls", "--json", *arguments).stdout)
+
+
+def seen(lab, *arguments):
+    calls = listed(lab, *arguments)
+    return sorted((c["service"], c["member"], c["kind"], c["user"] or "", c["waits_for"] or "") for c in calls)
+
+
+def findings(lab):
+    found = json.loads(lab.run("status", "--json", check=False).stdout)["findings"]
+    return {finding["subject"]: finding["problem"] for finding in found}
+
+
+def test_calls_that_run_and_wait_are_listed_until_they_end(running):
+    assert listed(running) == []
+    hold = ("hold", "it", running.gate)
+    with calling(running, "lab.stage", ("lock", "ada"), hold, ("unlock",)):
+        own = [("lab.stage", "hold", "call", "ada", "")]
+        wait_for(lambda: seen(running) == own, NEVER, "the call that runs")
+        with calling(running, "lab.stage", ("lock", "bob", 600), ("unlock",)):
+            both = [*own, ("lab.stage", "lock", "call", "", "the lock of ada")]
+            wait_for(lambda: seen(running, "--service", "lab.stage") == both, NEVER, "the call that waits")
+            assert listed(running, "--service", "lab.turns") == []
+            rows = running.ps()["services"]
+            assert {row["name"]: row["calls"] for row in rows} == {"lab.stage": 2, "lab.turns": 0, "lab.circle": 0}
+            slow = wait_for(lambda: findings(running).get("service lab.stage"), NEVER, "a finding")
+            assert slow.startswith("hold of lab.stage by ada at 127.0.0.1:"), slow
+            assert "; after it waits: lock of lab.stage by 127.0.0.1:" in slow
+            assert "hold" in running.run("calls").stdout and "CALLS" in running.run("ps").stdout
+    wait_for(lambda: listed(running) == [], NEVER, "their end")
+    assert findings(running) == {}
+
+
+def test_calls_of_a_multiplex_daemon_wait_for_their_turn(running):
+    with running.proxy("lab.turns") as turns:
+        turns.note_later("oneway")
+        with calling(running, "lab.turns", ("hold", "it", running.gate)):
+            own = ("lab.turns", "hold", "call", "", "")
+            wait_for(lambda: own in seen(running), NEVER, "the call that runs")
+            with calling(running, "lab.turns", ("echo",)):
+                expected = [
+                    ("lab.turns", "echo", "call", "", "its turn"),
+                    own,
+                    ("lab.turns", "note_later", "oneway", "", ""),
+                ]
+                wait_for(lambda: seen(running) == expected, NEVER, "the calls")
+        turns.go_on()
+    wait_for(lambda: listed(running) == [], NEVER, "their end")
+
+
+def test_changes_are_followed(running):
+    command = [binary(), "calls", "--follow", "--json"]
+    with subprocess.Popen(command, env=running.environment(), stdout=subprocess.PIPE, text=True) as following:
+        try:
+            with calling(running, "lab.turns", ("hold", "it", running.gate)):
+                lines = [json.loads(following.stdout.readline())]
+            lines.append(json.loads(following.stdout.readline()))
+        finally:
+            following.kill()
+    assert [(line["event"], line["member"]) for line in lines] == [("begun", "hold"), ("ended", "hold")]
+
+
+def test_a_daemon_that_waits_for_itself_is_named(running):
+    call_back = ("call_back", str(running.uri("lab.circle")), running.gate)
+    with calling(running, "lab.circle", call_back):
+        told = wait_for(lambda: findings(running).get("daemon turns"), NEVER, "that it is named")
+    assert told.startswith("it waits for a call to itself since "), told
+    assert "ping of lab.circle by 127.0.0.1:" in told and "as call_back of lab.circle" in told
+    wait_for(lambda: findings(running) == {}, NEVER, "that it is well again")
+
+
+def test_an_unknown_service_is_refused_with_the_nearest(running):
+    result = running.run("calls", "--service", "lab.stagr", check=False)
+    assert result.returncode == 1 and "did you mean 'lab.stage'?" in result.text
