@@ -7,13 +7,14 @@ use clap::Args;
 use clap::error::ErrorKind;
 use lab_config::nearest;
 use miette::{IntoDiagnostic, Report, miette};
-use remote::{Dict, Error, Exception, Metadata, NameServer, Proxy, Serializer, Uri, Value};
+use remote::{Dict, Error, Exception, Metadata, Proxy, Serializer, Uri, Value};
 
-use super::nslist::{HINT, NameserverArgument, TIMEOUT};
-use super::{Outcome, paths, runtime};
+use super::nslist::NameserverArgument;
+use super::{Outcome, find, paths, runtime};
 
 /// Call a method of a service, or read or set one of its properties
 ///
+/// The running lab is asked for the service first, then the nameservers of the configuration.
 /// Arguments are Python literals; anything else is text: `5.0` is a number, `*IDN?` is text.
 /// `key=value` gives a keyword argument. The result is printed as Python would print it. A member
 /// that is a property is read, or set where a value follows, which prints nothing.
@@ -65,7 +66,7 @@ pub(super) fn run(arguments: &Arguments, whole: fn() -> clap::Command) -> Outcom
     runtime()?.block_on(async {
         let uri = match (&arguments.uri, name) {
             (Some(uri), _) => uri.parse::<Uri>().map_err(|error| miette!("{error}"))?,
-            (None, Some(name)) => look_up(name, &arguments.nameserver).await?,
+            (None, Some(name)) => find::service(&paths()?, name, &arguments.nameserver).await?,
             (None, None) => return Err(usage(whole())),
         };
         let called = name.cloned().unwrap_or_else(|| uri.to_string());
@@ -127,34 +128,6 @@ async fn call(
             reason: "it is a property: give no argument to read it, or one to set it".into(),
         }),
     }
-}
-
-/// Asks the nameservers in turn; the first that knows the name counts.
-pub(super) async fn look_up(name: &str, argument: &NameserverArgument) -> Result<Uri, Report> {
-    let targets = argument.targets(&paths()?).await?;
-    let (mut known, mut asked, mut answered) = (Vec::new(), Vec::new(), false);
-    for (title, location) in targets {
-        let mut nameserver = NameServer::at(location.clone(), Some(TIMEOUT));
-        match nameserver.lookup(name).await {
-            Ok(uri) => return Ok(uri),
-            Err(Error::Remote(_)) => {
-                answered = true;
-                asked.push(format!("nameserver {title} ({location}) does not know it"));
-                if let Ok(names) = nameserver.list(None).await {
-                    known.extend(names.into_iter().map(|entry| entry.name));
-                }
-            }
-            Err(error) => asked.push(format!("nameserver {title}: {error}")),
-        }
-    }
-    let help = match nearest(name, known.iter().map(String::as_str)) {
-        Some(nearest) => format!("did you mean '{nearest}'?"),
-        None if !answered => HINT.to_owned(),
-        None => "see the names with `ferrolab nslist`, the services with `ferrolab ps`; `--uri` \
-                 calls without a nameserver"
-            .to_owned(),
-    };
-    Err(miette!(help = help, "cannot find '{name}': {}", asked.join("; ")))
 }
 
 /// The first class in a value of which only the name has arrived: a Path, the data of a DataFrame.

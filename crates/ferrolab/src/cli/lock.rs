@@ -5,17 +5,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use lab_config::nearest;
 use miette::{IntoDiagnostic, Report, miette};
 use remote::{Error, Proxy, Uri, Value};
 use supervisor::{Child, CommandSpec, Exit, Spawner};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::nslist::NameserverArgument;
-use super::{Outcome, call, paths, runtime, supervisor};
+use super::{Outcome, find, paths, runtime};
 use crate::os;
-use crate::paths::Paths;
-use crate::supervise::control::Request;
 
 /// Interval of checks whether the lock is still ours; also keeps the connection from being idle.
 const BEAT: Duration = Duration::from_secs(5);
@@ -55,7 +52,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
     let wait = arguments.wait.map(seconds).transpose()?;
     runtime()?.block_on(async {
-        let uri = find(&paths, &arguments.name, &arguments.nameserver).await?;
+        let uri = find::service(&paths, &arguments.name, &arguments.nameserver).await?;
         let user = arguments.user.clone().unwrap_or_else(own_name);
         let mut held = Held::take(arguments, uri, user, wait).await?;
         let outcome = held.during(&arguments.command).await;
@@ -63,43 +60,6 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             true => outcome,
             false => outcome.map(|_| ExitCode::FAILURE),
         }
-    })
-}
-
-/// The URI of a service of this lab, or of one that a nameserver knows.
-pub(super) async fn find(
-    paths: &Paths,
-    name: &str,
-    nameserver: &NameserverArgument,
-) -> Result<Uri, Report> {
-    if name.starts_with("PYRO") {
-        return name.parse::<Uri>().map_err(|error| miette!("{error}"));
-    }
-    let mut here = Vec::new();
-    if !nameserver.is_given()
-        && let Ok(client) = supervisor(paths).await
-        && let Ok(listing) = client.ask(&Request::Ps, |_| {}).await
-    {
-        here = listing.services;
-    }
-    if let Some(row) = here.iter().find(|row| row.name == name) {
-        let uri = row.report.uri.as_ref().ok_or_else(|| {
-            miette!(help = "see `ferrolab ps`", "service '{name}' is {}", row.report.status)
-        })?;
-        return uri.parse::<Uri>().map_err(|error| miette!("{error}"));
-    }
-    call::look_up(name, nameserver).await.map_err(|elsewhere| {
-        if here.is_empty() {
-            return elsewhere;
-        }
-        let help = match nearest(name, here.iter().map(|row| row.name.as_str())) {
-            Some(near) => format!("did you mean '{near}'?"),
-            None => elsewhere.help().map_or_else(
-                || "see the services of this lab with `ferrolab ps`".to_owned(),
-                |help| help.to_string(),
-            ),
-        };
-        miette!(help = help, "there is no service '{name}' here, and elsewhere: {elsewhere}")
     })
 }
 

@@ -23,6 +23,7 @@ mod config;
 mod demo;
 mod diagnosis;
 mod down;
+mod find;
 mod import;
 mod info;
 mod installed;

@@ -141,7 +141,7 @@ async fn find(
 impl NameserverArgument {
     /// Whether a nameserver was asked for.
     pub(super) fn is_given(&self) -> bool {
-        self.location.is_some()
+        self.location.is_some() || self.discover.is_some()
     }
 
     /// Names and locations of the nameservers to ask: the given one, else the configuration's,

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::nslist::NameserverArgument;
 use super::output::print_json;
-use super::{Outcome, lock, paths, runtime};
+use super::{Outcome, find, lock, paths, runtime};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -56,7 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
     runtime()?.block_on(async {
         let name = &arguments.name;
-        let uri = lock::find(&paths, name, &arguments.nameserver).await?;
+        let uri = find::service(&paths, name, &arguments.nameserver).await?;
         let uri = remote::resolve(&uri, Some(PATIENCE)).await;
         let uri = uri.map_err(|error| lock::explain(name, &error))?;
         let user = arguments.user.clone().unwrap_or_else(lock::own_name);

@@ -1,0 +1,127 @@
+//! URI of a service by its name: from the running lab, else from a nameserver.
+//!
+//! The running lab is asked first: it knows its services while no nameserver runs. A nameserver
+//! that this lab should run and does not is not asked: its port may be another lab's.
+
+use lab_config::nearest;
+use miette::{Report, miette};
+use remote::{Error, NameServer, Uri};
+
+use super::nslist::{HINT, NameserverArgument, TIMEOUT};
+use super::supervisor;
+use crate::paths::Paths;
+use crate::supervise::active_config;
+use crate::supervise::control::{Listing, Request, ServiceRow};
+
+/// Finds a service of this lab, or one that a nameserver knows; a URI is taken as it is.
+///
+/// # Errors
+/// It is not known, or does not run; in words for a person.
+pub(super) async fn service(
+    paths: &Paths,
+    name: &str,
+    nameserver: &NameserverArgument,
+) -> Result<Uri, Report> {
+    if name.starts_with("PYRO") {
+        return name.parse::<Uri>().map_err(|error| miette!("{error}"));
+    }
+    if nameserver.is_given() {
+        return look_up(name, nameserver, paths, &[]).await;
+    }
+    let lab = match supervisor(paths).await {
+        Ok(client) => client.ask(&Request::Ps, |_| {}).await.ok(),
+        Err(_) => None,
+    };
+    let here = lab.as_ref().map_or(&[][..], |lab| &lab.services);
+    if let Some((lab, row)) = lab.as_ref().zip(here.iter().find(|row| row.name == name)) {
+        let uri = row.report.uri.as_ref().ok_or_else(|| not_running(lab, row))?;
+        return uri.parse::<Uri>().map_err(|error| miette!("{error}"));
+    }
+    let absent = absent_nameservers(paths, lab.as_ref());
+    look_up(name, nameserver, paths, &absent).await.map_err(|elsewhere| {
+        if here.is_empty() {
+            return elsewhere;
+        }
+        let help = match nearest(name, here.iter().map(|row| row.name.as_str())) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => elsewhere.help().map_or_else(
+                || "see the services of this lab with `ferrolab ps`".to_owned(),
+                |help| help.to_string(),
+            ),
+        };
+        miette!(help = help, "there is no service '{name}' here, and elsewhere: {elsewhere}")
+    })
+}
+
+/// The reason why a service of this lab has no URI.
+fn not_running(lab: &Listing, row: &ServiceRow) -> Report {
+    let ServiceRow { name, daemon, report, .. } = row;
+    match lab.daemons.iter().find(|row| row.name == *daemon) {
+        Some(row) if row.status == "stopped" && !row.wanted => {
+            let why = match row.autolaunch {
+                true => "was stopped by hand",
+                false => "does not run, and does not start with the lab",
+            };
+            miette!(
+                help = format!("`ferrolab start daemon {daemon}` starts it"),
+                "service '{name}' is stopped: daemon {daemon} {why}"
+            )
+        }
+        _ => miette!(help = "see `ferrolab status`", "service '{name}' is {}", report.status),
+    }
+}
+
+/// Nameservers that this lab runs and that are not up, by name.
+fn absent_nameservers(paths: &Paths, lab: Option<&Listing>) -> Vec<String> {
+    if let Some(lab) = lab {
+        let rows = lab.nameservers.iter();
+        let absent = rows.filter(|row| row.wanted && row.status != "running");
+        return absent.map(|row| row.name.clone()).collect();
+    }
+    let Ok((configuration, _)) = active_config::load(paths) else { return Vec::new() };
+    let own = configuration.nameservers.iter().filter(|nameserver| {
+        let launched = &configuration.autolaunch.nameservers;
+        nameserver.host.is_this_host() && launched.contains(&nameserver.name)
+    });
+    own.map(|nameserver| nameserver.name.clone()).collect()
+}
+
+/// Asks the nameservers in turn; the first that knows the name counts.
+async fn look_up(
+    name: &str,
+    argument: &NameserverArgument,
+    paths: &Paths,
+    absent: &[String],
+) -> Result<Uri, Report> {
+    let targets = argument.targets(paths).await?;
+    let (mut known, mut asked, mut answered) = (Vec::new(), Vec::new(), false);
+    for (title, location) in targets {
+        if absent.contains(&title) {
+            asked.push(format!(
+                "nameserver {title} is this lab's and does not run (`ferrolab up`); another program \
+                 at {location} is not asked"
+            ));
+            continue;
+        }
+        let mut nameserver = NameServer::at(location.clone(), Some(TIMEOUT));
+        match nameserver.lookup(name).await {
+            Ok(uri) => return Ok(uri),
+            Err(Error::Remote(_)) => {
+                answered = true;
+                asked.push(format!("nameserver {title} ({location}) does not know it"));
+                if let Ok(names) = nameserver.list(None).await {
+                    known.extend(names.into_iter().map(|entry| entry.name));
+                }
+            }
+            Err(error) => asked.push(format!("nameserver {title}: {error}")),
+        }
+    }
+    let help = match nearest(name, known.iter().map(String::as_str)) {
+        Some(nearest) => format!("did you mean '{nearest}'?"),
+        None if !answered => HINT.to_owned(),
+        None => "see the names with `ferrolab nslist`, the services with `ferrolab ps`; `--uri` \
+                 calls without a nameserver"
+            .to_owned(),
+    };
+    Err(miette!(help = help, "cannot find '{name}': {}", asked.join("; ")))
+}
