@@ -95,10 +95,12 @@ def test_daemon_release_is_pyrolabs(running):
 def test_whatever_others_try_is_refused(running, service, serializer):
     with clients(running, service) as (ada, eve):
         eve._pyroSerializer = serializer
-        stream = iter(eve.count(9))
-        assert next(stream) == 0
+        stream, lines = iter(eve.count(9)), eve.lines(9)
+        line = next(lines)
+        assert next(stream) == next(line) == 0
         ada.lock("ada")
-        refused(lambda: next(stream))
+        for reads in (stream, lines, line):
+            refused(lambda reads=reads: next(reads))
         refused(lambda: eve.move(1))
         # As a proxy does it; the stock one cannot with marshal.
         refused(lambda: eve._pyroInvoke("__setattr__", ("position", 3), {}))

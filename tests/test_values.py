@@ -37,9 +37,13 @@ def test_a_value_arrives_in_the_driver_as_under_pyro5(sides, serializer, name):
             return mirror.seen(VALUES[name], VALUES[name], keyword=VALUES[name])
 
     if (serializer, name) == ("serpent", "ordered dict"):
-        with sides.ours.proxy("t.mirror", serializer=serializer) as mirror:
-            plain = dict(VALUES[name])
-            assert script(sides.ours) == mirror.seen(plain, plain, keyword=plain)
+        # Three objects: serpent takes the second use of one for a circle.
+        seen = []
+        for kind in (dict, type(VALUES[name])):
+            with sides.ours.proxy("t.mirror", serializer=serializer) as mirror:
+                one, two, three = (kind(VALUES[name]) for _ in range(3))
+                seen.append(mirror.seen(one, two, keyword=three))
+        assert seen[0] == seen[1]
     else:
         sides.assert_same(script, class_and_own_words)
 

@@ -291,3 +291,7 @@ def test_text_that_is_no_unicode_does_not_spoil_an_exception(serializer):
     assert made["args"][0] == "\\udc80" and list(made["args"][1]) == ["\\udc80"]
     assert made["attributes"]["detail"]["\\udc80"][1] == {"fine": "\\udc80"}
     "".join(made["attributes"]["_pyroTraceback"]).encode()
+    # It is not changed without a word.
+    assert made["attributes"]["_pyroTraceback"][-1].startswith("(its text has lone surrogates")
+    plain = exceptions.exception(ValueError("plain", [float("nan")]), serializer)
+    assert "lone surrogates" not in str(plain)

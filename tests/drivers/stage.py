@@ -76,6 +76,10 @@ class Stage:
     def count(self, last):
         yield from range(last)
 
+    def lines(self, last):
+        """A stream of streams: an image, line by line."""
+        return map(self.count, range(1, last))
+
     def sweep(self):
         """Drives as long as it is read, and on its end."""
         try:

@@ -35,7 +35,15 @@ def exception(error, serializer, lines=None, hosted=None):
             ),
             _pyroTraceback=lines,
         )
-    return _clean(made)
+    cleaned = _clean(made)
+    attributes = cleaned.get("attributes") if cleaned != made else None
+    if isinstance(attributes, dict) and isinstance(attributes.get("_pyroTraceback"), list):
+        attributes["_pyroTraceback"].append(_ESCAPED)
+    return cleaned
+
+
+# The end of a traceback whose exception is not sent letter by letter.
+_ESCAPED = "(its text has lone surrogates, which are sent as escapes such as \\udc80)\n"
 
 
 def _clean(value):
