@@ -144,3 +144,21 @@ def test_settings_without_an_effect_are_told_of(lossless):
     assert "nothing reads the `parameters`" in found["service lab.param"]["problem"]
     assert "service lab.reads" not in found and "service lab.dmm" not in found
     assert lossless.entry("services", "lab.noexp")["status"] == "running"
+
+
+def test_the_check_of_a_configuration_reads_the_drivers(lab):
+    """Without an import: `config check` runs no code of a driver."""
+    lab.write("raise SystemExit\nclass Real:\n    def read(self): ...\n", name="plain.py")
+    file = lab.write(
+        "python: {path: [.]}\n"
+        "daemons: {bench: {}}\n"
+        "services:\n"
+        "  noexp: {module: plain, classname: Real, instancemode: single, daemon: bench}\n"
+        "  param:\n"
+        "    {module: plain, classname: Real, expose: all, parameters: {port: COM3}, instancemode: single, daemon: bench}\n"
+    )
+    warnings = json.loads(lab.run("config", "check", file, "--json").stdout)["warnings"]
+    found = {warning["path"]: (warning["line"], warning["message"]) for warning in warnings}
+    assert set(found) == {"services.noexp.classname", "services.param.parameters"}
+    assert found["services.noexp.classname"][0] == 4 and "exposes nothing" in found["services.noexp.classname"][1]
+    assert "nothing reads the `parameters`" in found["services.param.parameters"][1]

@@ -5,6 +5,7 @@
 
 mod certificates;
 mod collisions;
+mod drivers;
 mod instances;
 mod listeners;
 mod natives;
@@ -38,6 +39,7 @@ pub(crate) fn check(
     rules.databases();
     rules.natives(surroundings.natives.as_deref());
     rules.paths(surroundings.folder.as_ref());
+    rules.drivers(surroundings.folder.as_ref());
     rules.instance_modes();
     rules.idle();
     rules.locks();

@@ -2,6 +2,7 @@
 
 mod broken;
 mod clashes;
+mod drivers;
 mod limits;
 mod loads;
 mod natives;

@@ -1,0 +1,141 @@
+//! Python sources of services, read and not imported: members that nobody can call, `parameters`
+//! that nothing reads.
+//!
+//! A warning needs a text that leaves no doubt. A class with a base from another file is left to
+//! the worker, which imports it.
+
+use std::collections::HashSet;
+use std::io::Read;
+use std::path::Path;
+
+use super::{Rules, shown};
+use crate::Folder;
+use crate::data::Data;
+use crate::model::{Expose, Service, Target};
+use crate::problem::quoted;
+
+/// Bytes of a source that is looked at, at most.
+const MAX_SOURCE: u64 = 1024 * 1024;
+/// Bases without members of interest, as classes name them.
+const EMPTY_BASES: [&str; 4] = ["object", "ABC", "abc.ABC", ""];
+
+impl Rules<'_> {
+    pub(super) fn drivers(&mut self, folder: Option<&Folder>) {
+        let Some(folder) = folder.filter(|_| !self.findings.has_problems()) else { return };
+        let configuration = self.configuration;
+        for service in &configuration.services {
+            let Target::Python { module, classname: Some(classname) } = &service.target else {
+                continue;
+            };
+            let python = configuration.python_for(service);
+            let places = python.path.iter().map(|path| folder.place(path));
+            let mut places = places.chain([folder.base.clone()]);
+            let Some(text) = places.find_map(|place| source(&place, module)) else { continue };
+            let Some(blocks) = class_blocks(&text, classname) else { continue };
+            self.unexposed(service, classname, &text, &blocks);
+            self.unread_parameters(service, classname, &text);
+        }
+    }
+
+    fn unexposed(&mut self, service: &Service, classname: &str, text: &str, blocks: &[&str]) {
+        let (fault, help) = match &service.expose {
+            Expose::Decorated if !text.contains("expose") => {
+                ("has no member marked with @expose", "mark its methods, or write `expose: all`")
+            }
+            Expose::All if blocks.iter().all(|block| is_empty(block)) => {
+                ("has no members", "name another class")
+            }
+            _ => return,
+        };
+        let message = format!("it exposes nothing: {} {fault}", quoted(classname));
+        self.warn_of_service(service, "classname", message, help);
+    }
+
+    fn unread_parameters(&mut self, service: &Service, classname: &str, text: &str) {
+        let has_parameters =
+            matches!(&service.parameters, Data::Map(entries) if !entries.is_empty());
+        if !has_parameters || text.contains("autoconnect") {
+            return;
+        }
+        let message = format!(
+            "nothing reads the `parameters`: {} has no autoconnect(), as PyroLab's instruments have",
+            quoted(classname)
+        );
+        let help = "write `arguments`, which its constructor is called with";
+        self.warn_of_service(service, "parameters", message, help);
+    }
+
+    fn warn_of_service(&mut self, service: &Service, key: &str, message: String, help: &str) {
+        let path = ["services", service.name.as_str(), key];
+        if let Some(mark) = self.sound(&path) {
+            self.findings.warn(mark.key, &shown(&path), message, help);
+        }
+    }
+}
+
+/// The text of a module in a folder.
+fn source(place: &Path, module: &str) -> Option<String> {
+    let path = place.join(module.replace('.', "/"));
+    let file = [path.with_extension("py"), path.join("__init__.py")];
+    let file = file.into_iter().find(|file| file.is_file())?;
+    let mut text = String::new();
+    std::fs::File::open(file).ok()?.take(MAX_SOURCE).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// The bodies of a class and of its bases; none where one of them is not in this text.
+fn class_blocks<'a>(text: &'a str, classname: &str) -> Option<Vec<&'a str>> {
+    let (mut wanted, mut seen) = (vec![classname.to_owned()], HashSet::new());
+    let mut blocks = Vec::new();
+    while let Some(name) = wanted.pop() {
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        let (bases, block) = class_block(text, &name)?;
+        blocks.push(block);
+        wanted.extend(bases);
+    }
+    Some(blocks)
+}
+
+/// The bases of a class of the module, and its body. None for a class that is defined twice, or in
+/// a way that is not plain.
+fn class_block<'a>(text: &'a str, name: &str) -> Option<(Vec<String>, &'a str)> {
+    let begin = format!("class {name}");
+    let mut found = None;
+    for (offset, _) in text.match_indices(&begin) {
+        let is_whole = text.get(offset + begin.len()..)?.starts_with(['(', ':']);
+        let is_at_margin = offset == 0 || text.get(..offset)?.ends_with('\n');
+        if is_whole && is_at_margin && found.replace(offset).is_some() {
+            return None;
+        }
+    }
+    let rest = text.get(found? + begin.len()..)?;
+    let (head, body) = rest.split_once(':')?;
+    let bases = head.trim().trim_start_matches('(').trim_end_matches(')');
+    let mut known = Vec::new();
+    for base in bases.split(',').map(str::trim) {
+        if base.starts_with("metaclass=") || EMPTY_BASES.contains(&base) {
+            continue;
+        }
+        if !base.chars().all(|letter| letter.is_alphanumeric() || letter == '_') {
+            return None;
+        }
+        known.push(base.to_owned());
+    }
+    // Up to the next line that begins at the margin.
+    let mut end = body.len();
+    for (offset, _) in body.match_indices('\n') {
+        let next = body.get(offset + 1..)?;
+        if !next.starts_with([' ', '\t', '\n', '\r', '#', ')']) {
+            end = offset;
+            break;
+        }
+    }
+    Some((known, body.get(..end)?))
+}
+
+/// Whether a body defines nothing: `pass`, or a docstring.
+fn is_empty(block: &str) -> bool {
+    !block.contains("def ") && !block.contains('=') && !block.contains(':')
+}
