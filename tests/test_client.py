@@ -125,6 +125,9 @@ def test_batch_and_oneway(wire):
 def test_streams(wire):
     assert list(wire.numbers(4)) == [0, 1, 2, 3]
     assert list(wire.stream) == [1, 2]
+    assert [list(line) for line in wire.streams("lines")] == [[0, 1, 2], [10, 11, 12]]
+    first, second, _, seven = wire.streams("iterators")
+    assert [next(first), next(second), list(first), list(second), seven] == [1, "3", [2], ["4"], 7]
     stream, other = wire.numbers(3), wire.numbers(2)
     assert [next(stream), next(other), wire.echo(5)[0], next(stream), next(other)] == [0, 0, [5], 1, 1]
     failing = wire.failing(1)

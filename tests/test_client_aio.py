@@ -65,6 +65,9 @@ def test_calls_properties_and_streams(server):
                 [item async for item in failing]
             async with await wire.numbers(7) as stream:
                 assert await stream.__anext__() == 0
+            first, second, _, seven = [item async for item in await wire.streams("iterators")]
+            assert [await first.__anext__(), [item async for item in second], seven] == [1, ["3", "4"], 7]
+            assert [item async for item in first] == [2]
             assert await wire.note_oneway("hi") is None
             await until(lambda: has(wire, "hi"), "the oneway call ran")
             assert {"echo", "value"} <= set(dir(wire))

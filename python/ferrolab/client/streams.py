@@ -5,6 +5,7 @@ A stream lives in the session of the connection that opened it, and every item c
 
 from threading import get_ident
 
+from .answer import StreamId
 from .connection import DAEMON
 from .errors import ConnectionClosedError, TimeoutError
 
@@ -25,11 +26,13 @@ class Stream:
         if not self._open:
             raise StopIteration
         try:
-            return self._call("get_next_stream_item")
+            item = self._call("get_next_stream_item")
         except BaseException:
             # An item that raises ends its generator.
             self._open = False
             raise
+        # An iterator among the items is a stream as well, over the same connection.
+        return Stream(self._connection, item, self._timeout) if type(item) is StreamId else item
 
     def _call(self, method):
         connection = self._connection

@@ -192,9 +192,11 @@ class AioStream:
     It has a connection to itself, or takes `turn` for each item where it shares one with a lock.
     """
 
-    def __init__(self, connection, stream_id, timeout, turn):
+    def __init__(self, connection, stream_id, timeout, turn, lease=None):
         self._connection = connection
         self._turn = turn
+        self._lease = lease or _Lease(connection, turn)
+        self._lease.streams += 1
         self._id = str(stream_id)
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
@@ -211,10 +213,14 @@ class AioStream:
                 "the connection of the stream has ended", outcome=NOT_STARTED
             )
         try:
-            return await self._call(connection, "get_next_stream_item")
+            item = await self._call(connection, "get_next_stream_item")
         except BaseException:
             self._drop()
             raise
+        if type(item) is StreamId:
+            # An iterator among the items is a stream as well, over the same connection.
+            return AioStream(connection, item, self._timeout, self._turn, self._lease)
+        return item
 
     async def aclose(self):
         """Ends the generator at the daemon."""
@@ -239,11 +245,25 @@ class AioStream:
 
     def _drop(self):
         connection, self._connection = self._connection, None
-        if connection is not None and self._turn is None:
-            connection.close()
+        if connection is not None:
+            self._lease.release()
 
     def __del__(self):
-        connection = getattr(self, "_connection", None)
-        if connection is not None and self._turn is None and not self._loop.is_closed():
+        if getattr(self, "_connection", None) is not None and not self._loop.is_closed():
             # Possibly in another thread; the daemon closes the streams of a connection that ends.
-            self._loop.call_soon_threadsafe(connection.close)
+            self._loop.call_soon_threadsafe(self._lease.release)
+
+
+class _Lease:
+    """A stream's connection, which its items may read too; it is closed after the last of them."""
+
+    def __init__(self, connection, turn):
+        self._connection = connection
+        self._is_own = turn is None
+        self.streams = 0
+
+    def release(self):
+        """One of the streams has ended."""
+        self.streams -= 1
+        if not self.streams and self._is_own:
+            self._connection.close()
