@@ -34,6 +34,7 @@ mod part_set;
 mod pool;
 mod protocol;
 mod reap_descendants;
+mod registered;
 mod registry;
 mod run;
 mod safe_state;

@@ -36,11 +36,9 @@ impl PartSet {
         &mut self,
         worker: &Arc<WorkerHandle>,
         run: &Arc<Run>,
-        arguments: &[Value],
+        owner: &str,
+        listed: &Dict,
     ) -> Result<Value, String> {
-        let [Value::Str(owner), Value::Dict(listed)] = arguments else {
-            return Err("no list of parts".to_owned());
-        };
         let mut wanted: BTreeMap<&str, Metadata> = BTreeMap::new();
         for (id, members) in listed.iter() {
             let members = control::members(members).ok_or("no list of members")?;

@@ -1,19 +1,13 @@
-//! Objects that drivers register at run time, as `self._pyroDaemon.register(...)` does.
+//! The daemon, as workers need it: where it listens, and objects that come while it serves.
 //!
-//! Owns what a worker may ask of its daemon, and the objects of one run. Knows nothing of sockets.
+//! Knows nothing of workers or sockets.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use remote::{Daemon, Listener, Location, Object, Uri, Value, public_address};
 use tokio::sync::watch;
-
-use crate::control;
-use crate::run::Run;
-use crate::service::Service;
-use crate::service_state::ServicePhase;
-use crate::worker_handle::WorkerHandle;
 
 /// The daemon, as workers need it.
 pub trait Registry: Send + Sync + 'static {
@@ -132,64 +126,4 @@ impl Registry for DaemonObjects {
 
 pub(crate) fn added(methods: Vec<String>) -> Value {
     Value::List(methods.into_iter().map(Value::from).collect())
-}
-
-/// The objects that the drivers of one run have registered; they go with it.
-pub(crate) struct Registered {
-    registry: Arc<dyn Registry>,
-    objects: HashMap<String, Service>,
-}
-
-impl Registered {
-    pub(crate) fn new(registry: Arc<dyn Registry>) -> Self {
-        Registered { registry, objects: HashMap::new() }
-    }
-
-    /// Does what a worker asks for.
-    ///
-    /// # Errors
-    /// Why that is not possible, for the driver.
-    pub(crate) fn answer(
-        &mut self,
-        worker: &Arc<WorkerHandle>,
-        run: &Arc<Run>,
-        what: &str,
-        arguments: &[Value],
-    ) -> Result<Value, String> {
-        match (what, arguments) {
-            ("location", []) => {
-                let DaemonLocation { location, nat_location, port_everywhere } =
-                    self.registry.location();
-                Ok(Value::List(vec![location.into(), nat_location.into(), port_everywhere.into()]))
-            }
-            ("register", [Value::Str(id), members, with]) => {
-                let members = control::members(members).ok_or("no list of members")?;
-                if let Some(known) = self.objects.get(id) {
-                    known.loaded(Arc::clone(run), members, Vec::new());
-                    return Ok(added(self.registry.added(id)));
-                }
-                let service = Service::new(id, Arc::clone(worker));
-                service.loaded(Arc::clone(run), members, Vec::new());
-                let with = with.as_str();
-                self.registry.register(id, Arc::new(service.clone()), with)?;
-                self.objects.insert(id.clone(), service);
-                Ok(added(self.registry.added(id)))
-            }
-            ("unregister", [Value::Str(id)]) => {
-                if self.objects.remove(id).is_some() {
-                    self.registry.unregister(id);
-                }
-                Ok(Value::None)
-            }
-            _ => Err(format!("this daemon does not know how to '{what}'")),
-        }
-    }
-
-    /// The run has ended.
-    pub(crate) fn clear(&mut self) {
-        for (id, service) in self.objects.drain() {
-            self.registry.unregister(&id);
-            service.set_phase(ServicePhase::Down("it has gone with its Python worker".to_owned()));
-        }
-    }
 }

@@ -26,7 +26,8 @@ use crate::control::{FrameReader, Message, Outgoing, Trouble};
 use crate::import_backoff::Attempts;
 use crate::part_set::PartSet;
 use crate::reap_descendants::Mark;
-use crate::registry::{Registered, Registry};
+use crate::registered::Registered;
+use crate::registry::Registry;
 use crate::run::{Run, Started};
 use crate::service::Service;
 use crate::service_state::ServicePhase;
@@ -291,10 +292,8 @@ impl WorkerSupervisor {
             Message::Refuses { reason } => run.set_refusal(reason),
             Message::Ended { number } => run.oneways.report(number),
             Message::Ask { number, what, arguments } => {
-                let answer = match what.as_str() {
-                    "parts" => self.parts.serve(&self.worker, run, &arguments),
-                    _ => registered.answer(&self.worker, run, &what, &arguments),
-                };
+                let answer =
+                    registered.answer(&self.worker, run, &what, &arguments, &mut self.parts);
                 run.send(Outgoing::answer(number, answer));
             }
             Message::Pong | Message::Hello { .. } => {}

@@ -16,7 +16,7 @@ const DESCRIPTION: &str = include_str!("../protocol.rs");
 const CALLS: &str = include_str!("../../python/worker/calls.py");
 const DAEMON: &str = include_str!("../../python/worker/daemon.py");
 const PROCESS: &str = include_str!("../../python/worker/process.py");
-const SERVICES: &str = include_str!("../../python/worker/services.py");
+const LOADING: &str = include_str!("../../python/worker/loading.py");
 
 /// A name, its number if it has one, and its fields.
 type Row = (String, Option<i64>, Vec<String>);
@@ -209,8 +209,9 @@ fn questions_of_the_worker_agree() {
         described
     );
     for (name, count) in described {
-        let pattern = between(include_str!("../registry.rs"), &format!("(\"{name}\", ["), "]) =>");
-        assert_eq!(fields(pattern).len(), count, "{name} in registry.rs");
+        let pattern =
+            between(include_str!("../registered.rs"), &format!("(\"{name}\", ["), "]) =>");
+        assert_eq!(fields(pattern).len(), count, "{name} in registered.rs");
     }
 }
 
@@ -247,7 +248,7 @@ fn settings_and_services_agree() {
         dict.iter().filter_map(|(key, _)| key.as_str().map(str::to_owned)).collect::<BTreeSet<_>>()
     };
     let service = ServiceSpec::new("s", "m", "C");
-    assert_eq!(sent(service.to_value().as_dict().unwrap()), read(&[PROCESS, SERVICES], "spec"));
+    assert_eq!(sent(service.to_value().as_dict().unwrap()), read(&[PROCESS, LOADING], "spec"));
     let python = PythonEnv::new("python3");
     let placed = crate::spec::Placement { service, python, isolate: false, watchdog: None };
     let worker = group("w", vec![placed], false).remove(0);

@@ -174,7 +174,7 @@ async fn plain_classes_and_multiplex() {
         Metadata {
             methods: ["__len__", "measure", "reset"].map(str::to_owned).to_vec(),
             oneway: vec![],
-            attrs: vec!["voltage".to_owned()],
+            attrs: vec!["limit".to_owned(), "voltage".to_owned()],
             docs: vec![],
         }
     );
