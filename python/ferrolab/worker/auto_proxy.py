@@ -4,6 +4,8 @@ In a process with a Pyro5 daemon, Pyro5's serializers replace a registered objec
 in calls to other servers. Here they are told to, once a driver has imported them.
 """
 
+import weakref
+
 from . import pyro
 from .import_watch import when_imported
 from .logging_bridge import log
@@ -14,7 +16,7 @@ class AutoProxies:
 
     def __init__(self, daemon):
         self._daemon = daemon
-        # By identity: a class need not be hashable.
+        # By identity: a class need not be hashable. Weak: a driver may make a class for each object.
         self._classes = {}
         self._serializers = None
 
@@ -24,16 +26,30 @@ class AutoProxies:
 
     def add(self, cls):
         """One more class, or one that is known."""
-        if id(cls) in self._classes:
+        key = id(cls)
+        if key in self._classes:
             return
-        self._classes[id(cls)] = cls
+        self._classes[key] = weakref.ref(cls, lambda _: self._classes.pop(key, None))
         if self._serializers is not None:
             self._tell(cls)
 
+    def discard(self, cls):
+        """No object of the class is registered any longer: nothing keeps the class."""
+        self._classes.pop(id(cls), None)
+        for serializer in (self._serializers or {}).values():
+            kind = type(serializer)
+            known = vars(kind).get("_{}__type_replacements".format(kind.__name__), {})
+            if getattr(known.get(cls), "_ferrolab_auto_proxy", False):
+                known.pop(cls, None)
+        writers = pyro.serpent_converters()
+        if getattr(writers.get(cls), "_ferrolab_auto_proxy", False):
+            writers.pop(cls, None)
+
     def _start(self, module):
         self._serializers = getattr(module, "serializers", {})
-        for cls in list(self._classes.values()):
-            self._tell(cls)
+        for cls in [known() for known in list(self._classes.values())]:
+            if cls is not None:
+                self._tell(cls)
 
     def _tell(self, cls):
         for serializer in self._serializers.values():

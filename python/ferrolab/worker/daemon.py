@@ -277,6 +277,8 @@ class HostedDaemon:
             service = self._services.pop(objectId, None)
             if service is not None:
                 self._classes -= collections.Counter([service.cls])
+                if not self._classes[service.cls]:
+                    self._auto_proxies.discard(service.cls)
         return True
 
     def uriFor(self, objectOrId, nat=True):
