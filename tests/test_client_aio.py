@@ -8,10 +8,9 @@ import ferrolab
 import pytest
 from harness import NEVER, wait_for
 from harness.clients import SERVERS, every_server, every_server_running
-from harness.lab import new_lab
+from harness.lockable import lines, lockable_lab, state
 from harness.liar import Liar, result
 from test_client_hostile import LIES, send
-from test_client_locks import CONFIGURATION, lines, state
 
 
 @pytest.fixture(scope="module")
@@ -188,12 +187,7 @@ def test_a_lab_of_several_event_loops():
 
 @pytest.fixture(scope="module")
 def running():
-    with new_lab() as lab:
-        lab.record = lab.files / "record"
-        lab.record.touch()
-        lab.record.with_name("record.2").touch()
-        lab.config(CONFIGURATION, record=str(lab.record))
-        lab.up()
+    with lockable_lab() as lab:
         yield lab
 
 

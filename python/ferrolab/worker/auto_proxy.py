@@ -16,7 +16,7 @@ class AutoProxies:
 
     def __init__(self, daemon):
         self._daemon = daemon
-        # By identity: a class need not be hashable. Weak: a driver may make a class for each object.
+        # By identity: a class need not be hashable. Weak: drivers may make one for each object.
         self._classes = {}
         self._serializers = None
 
