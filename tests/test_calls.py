@@ -5,6 +5,7 @@ import json
 import subprocess
 import threading
 
+import Pyro5.errors
 import pytest
 from harness import NEVER, wait_for
 from harness.lab import binary
@@ -19,13 +20,15 @@ services:
   lab.stage: {module: wire, classname: Wire, daemon: bench, instancemode: single}
   lab.turns: {module: wire, classname: Wire, daemon: turns, instancemode: single}
   lab.circle: {module: circle, classname: Circle, daemon: turns, instancemode: single}
+  lab.bounded: {$bounded, daemon: bench, call_timeout: 1}
+  lab.restarted: {$bounded, daemon: bench, call_timeout: 1, on_timeout: restart, isolate: true}
 autolaunch: {daemons: [bench, turns]}
 """
 
 
 @pytest.fixture
 def running(lab, tmp_path):
-    lab.config(CONFIGURATION)
+    lab.config(CONFIGURATION, bounded="module: wire, classname: Wire, instancemode: single")
     lab.up()
     gate = tmp_path / "gate"
     lab.gate = str(gate)
@@ -76,7 +79,7 @@ def test_calls_that_run_and_wait_are_listed_until_they_end(running):
             wait_for(lambda: seen(running, "--service", "lab.stage") == both, NEVER, "the call that waits")
             assert listed(running, "--service", "lab.turns") == []
             rows = running.ps()["services"]
-            assert {row["name"]: row["calls"] for row in rows} == {"lab.stage": 2, "lab.turns": 0, "lab.circle": 0}
+            assert {row["name"]: row["calls"] for row in rows if row["calls"]} == {"lab.stage": 2}
             slow = wait_for(lambda: findings(running).get("service lab.stage"), NEVER, "a finding")
             assert slow.startswith("hold of lab.stage by ada at 127.0.0.1:"), slow
             assert "; after it waits: lock of lab.stage by 127.0.0.1:" in slow
@@ -126,3 +129,30 @@ def test_a_daemon_that_waits_for_itself_is_named(running):
 def test_an_unknown_service_is_refused_with_the_nearest(running):
     result = running.run("calls", "--service", "lab.stagr", check=False)
     assert result.returncode == 1 and "did you mean 'lab.stage'?" in result.text
+
+
+def test_a_call_that_takes_too_long_ends_for_its_caller_and_is_overdue(running):
+    with running.proxy("lab.bounded") as bounded:
+        with pytest.raises(TimeoutError, match="'hold' of service 'lab.bounded' .* 1 s") as raised:
+            bounded.hold("it", running.gate)
+        assert type(raised.value) is TimeoutError
+        # The same connection and others are served on.
+        assert bounded.echo(1) == [[1], {}]
+
+        def overdue():
+            return [call["member"] for call in listed(running) if call["is_overdue"]]
+
+        wait_for(lambda: overdue() == ["hold"], NEVER, "the call that goes on")
+        assert "overdue" in findings(running)["service lab.bounded"]
+        open(running.gate, "w").close()
+        wait_for(lambda: listed(running) == [], NEVER, "its end")
+        assert bounded.notes()[-1] == ("end", "it")
+
+
+def test_a_call_that_takes_too_long_restarts_its_process(running):
+    with running.proxy("lab.restarted") as restarted:
+        with pytest.raises(TimeoutError, match="restart of its process"):
+            restarted.hold("it", running.gate)
+        ignoring = Pyro5.errors.DaemonError
+        assert wait_for(lambda: restarted.notes() == [], NEVER, "a new instance", ignoring)
+    assert "took longer than its `call_timeout` of 1 s" in running.run("logs", "show").stdout

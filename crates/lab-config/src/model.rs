@@ -164,6 +164,17 @@ pub enum ServerType {
     Multiplex,
 }
 
+/// The consequence of a call that takes too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnTimeout {
+    /// It is shown as overdue.
+    #[default]
+    Report,
+    /// Its Python process is restarted, too.
+    Restart,
+}
+
 /// An object that clients call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -197,6 +208,12 @@ pub struct Service {
     /// Longest silence of its Python process; no limit if absent.
     #[serde(with = "seconds")]
     pub watchdog: Option<Duration>,
+    /// The longest time of a call; no limit if absent.
+    #[serde(with = "seconds", default)]
+    pub call_timeout: Option<Duration>,
+    /// The consequence of a call that takes longer.
+    #[serde(default)]
+    pub on_timeout: OnTimeout,
     /// Members that others may use while it is locked.
     pub read_while_locked: Vec<String>,
     /// Methods to call when the session that held it ends.

@@ -160,6 +160,14 @@ impl Object for Service {
         true
     }
 
+    fn restart(&self, reason: String) {
+        if let Some(run) = self.inner.serving() {
+            // The first killer says why.
+            let _ = run.verdict.set(reason);
+            run.process.kill_group();
+        }
+    }
+
     fn for_batch(&self, session: &Arc<Session>) -> Result<Option<Arc<dyn Object>>, Exception> {
         Ok(Some(Arc::new(BatchObject {
             service: Arc::clone(&self.inner),

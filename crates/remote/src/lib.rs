@@ -263,6 +263,7 @@ pub use client::nameserver::{NAMESERVER_NAME, NameServer, Registration};
 pub use client::proxy::Proxy;
 pub use config::{DAEMON_NAME, DaemonConfig, ServerType, StreamLimits};
 pub use current_call::{CallKind, WorkerWait};
+pub use daemon::call_limits::CallLimit;
 pub use daemon::calls::{CallStatus, WaitsFor};
 pub use daemon::locks::LockBreaker;
 #[doc(hidden)]

@@ -80,7 +80,11 @@ fn or_none(text: &str) -> String {
 
 fn waits_for(call: &CallRow) -> String {
     let waits = or_none(call.waits_for.as_deref().unwrap_or_default());
-    if call.waits_for_itself { format!("{waits} (its own daemon calls)") } else { waits }
+    match (call.waits_for_itself, call.is_overdue) {
+        (true, _) => format!("{waits} (its own daemon calls)"),
+        (_, true) => "- (overdue)".to_owned(),
+        _ => waits,
+    }
 }
 
 /// Prints changes until Ctrl-C.

@@ -186,7 +186,8 @@ fn slow_call(call: &CallRow, listing: &Listing) -> Option<Finding> {
             format!("; after it wait {count} calls, the first: {}", named.join(", "))
         }
     };
-    let problem = format!("{title} runs since {since}{waiting}");
+    let overdue = if call.is_overdue { " and is overdue (`call_timeout`)" } else { "" };
+    let problem = format!("{title} runs since {since}{overdue}{waiting}");
     let advice = format!(
         "look at the instrument; `ferrolab restart daemon {}` ends the call (`slow_call` of the \
          daemon says how long a call may take)",

@@ -41,7 +41,8 @@ fn row(call: &CallStatus, slow: Option<Duration>, workers: &[u32]) -> CallRow {
         user: call.user.clone(),
         since: rfc3339(call.since),
         waits_for: call.waits_for.as_ref().map(waits_for),
-        is_slow: slow.is_some_and(|slow| call.age >= slow),
+        is_slow: call.is_overdue || slow.is_some_and(|slow| call.age >= slow),
+        is_overdue: call.is_overdue,
         waits_for_itself: waits_for_itself(call, workers),
     }
 }

@@ -48,8 +48,10 @@ pub(crate) struct CallRow {
     pub(crate) since: String,
     /// In words: `its turn`, `the lock of ada`. Absent while it runs.
     pub(crate) waits_for: Option<String>,
-    /// Whether it takes longer than `slow_call` of its daemon.
+    /// Whether it takes longer than `slow_call` of its daemon, or is overdue.
     pub(crate) is_slow: bool,
+    /// Whether it takes longer than `call_timeout` of its service, and its caller knows.
+    pub(crate) is_overdue: bool,
     /// Whether its client is a driver of the daemon whose turn it waits for.
     pub(crate) waits_for_itself: bool,
 }

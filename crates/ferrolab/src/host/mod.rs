@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use lab_config::{DaemonClass, DaemonPart, Nameserver, Service, Target};
 use py_worker::{DaemonObjects, Registry, WorkerSet};
-use remote::{Daemon, DaemonConfig, Listener, Location};
+use remote::{CallLimit, Daemon, DaemonConfig, Listener, Location};
 use serde::{Deserialize, Serialize};
 use supervisor::Lifeline;
 use supervisor::Spawner;
@@ -94,6 +94,8 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let lock_log = locks::begin_log(&daemon, config, &lock_files, first_epoch);
     let spawner = Spawner::permanent()
         .map_err(|error| format!("cannot start the thread that starts workers: {error}"))?;
+    // Before drivers register parts, which have the limits of their services.
+    limit_calls(&daemon, services);
     let objects = DaemonObjects::new(&daemon, &listener);
     let parts = objects.parts();
     let registry: Arc<dyn Registry> = objects;
@@ -140,6 +142,16 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     workers.stop().await;
     drop(lock_log);
     Ok(())
+}
+
+/// Limits the time of calls where the configuration does.
+fn limit_calls(daemon: &Daemon, services: &[Service]) {
+    for service in services {
+        if let Some(timeout) = service.call_timeout {
+            let restarts = service.on_timeout == lab_config::OnTimeout::Restart;
+            daemon.limit_calls(&service.name, CallLimit { timeout, restarts });
+        }
+    }
 }
 
 /// How many connections there may be: one to a Python service has a channel to its worker besides.

@@ -114,6 +114,22 @@ pub(crate) static SERVICE: Section = Section {
             doc: "Restart its Python process when it gives no sign of life for so many seconds.",
         },
         Field {
+            key: "call_timeout",
+            kind: ValueKind::Seconds { zero: true },
+            default: "0.0",
+            example: "300.0",
+            doc: "The longest time of a call, in seconds; 0 for no limit. Then its caller gets a \
+                  `TimeoutError`, and the call goes on.",
+        },
+        Field {
+            key: "on_timeout",
+            kind: ValueKind::Choice(&["report", "restart"]),
+            default: "report",
+            example: "restart",
+            doc: "`report`: a call that takes too long is shown; `restart`: its Python process is \
+                  restarted, too, which ends it.",
+        },
+        Field {
             key: "read_while_locked",
             kind: ValueKind::List(Rule::Identifier),
             default: "[]",

@@ -29,6 +29,8 @@ pub struct CallStatus {
     pub age: Duration,
     /// The thing that it waits for; it runs if absent.
     pub waits_for: Option<WaitsFor>,
+    /// Whether its client has been told that it takes longer than it may.
+    pub is_overdue: bool,
 }
 
 /// The thing that a call waits for.
@@ -47,7 +49,7 @@ pub enum WaitsFor {
     Memory,
 }
 
-/// The sessions of a daemon, and its oneway calls that run beside them.
+/// The sessions of a daemon, and the calls that run beside them: oneway and overdue ones.
 #[derive(Debug, Default)]
 pub(crate) struct RunningCalls {
     sessions: Mutex<HashMap<u64, Arc<Session>>>,
@@ -61,11 +63,12 @@ struct CallBeside {
     member: String,
     peer: Peer,
     since: Beginning,
+    is_overdue: bool,
 }
 
-/// A oneway call, which has ended when this is dropped.
+/// A call that runs beside its session's, which has ended when this is dropped.
 #[derive(Debug)]
-pub(crate) struct OnewayInProgress {
+pub(crate) struct CallBesideSession {
     calls: Arc<RunningCalls>,
     number: u64,
 }
@@ -85,16 +88,28 @@ impl RunningCalls {
         session: &Session,
         object: &str,
         member: &str,
-    ) -> OnewayInProgress {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let call = CallBeside {
+    ) -> CallBesideSession {
+        self.add(CallBeside {
             object: object.to_owned(),
             member: member.to_owned(),
             peer: session.peer.clone(),
             since: Beginning::now(),
-        };
+            is_overdue: false,
+        })
+    }
+
+    /// The session's call takes longer than it may, and runs on without its client until the result
+    /// is dropped.
+    pub(crate) fn begin_overdue(self: &Arc<Self>, session: &Session) -> Option<CallBesideSession> {
+        let (facts, since, _) = session.call.read()?;
+        let (object, member, peer) = (facts.object, facts.member, session.peer.clone());
+        Some(self.add(CallBeside { object, member, peer, since, is_overdue: true }))
+    }
+
+    fn add(self: &Arc<Self>, call: CallBeside) -> CallBesideSession {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         lock(&self.beside).insert(number, call);
-        OnewayInProgress { calls: Arc::clone(self), number }
+        CallBesideSession { calls: Arc::clone(self), number }
     }
 
     /// The calls, the longest first; `lock_of` is the status of an object's lock.
@@ -105,12 +120,13 @@ impl RunningCalls {
             .map(|call| CallStatus {
                 object: call.object.clone(),
                 member: call.member.clone(),
-                kind: CallKind::Oneway,
+                kind: if call.is_overdue { CallKind::Call } else { CallKind::Oneway },
                 peer: call.peer.clone(),
                 user: None,
                 since: call.since.time,
                 age: now.saturating_duration_since(call.since.instant),
                 waits_for: None,
+                is_overdue: call.is_overdue,
             })
             .collect();
         let sessions: Vec<_> = lock(&self.sessions).values().cloned().collect();
@@ -131,6 +147,7 @@ impl RunningCalls {
                     CallPhase::WaitsForWorker => Some(WaitsFor::Worker),
                     CallPhase::WaitsForMemory => Some(WaitsFor::Memory),
                 },
+                is_overdue: false,
             });
         }
         calls.sort_by_key(|call| Reverse(call.age));
@@ -149,7 +166,7 @@ impl RunningCalls {
     }
 }
 
-impl Drop for OnewayInProgress {
+impl Drop for CallBesideSession {
     fn drop(&mut self) {
         lock(&self.calls.beside).remove(&self.number);
     }

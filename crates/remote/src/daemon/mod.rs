@@ -5,6 +5,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod call;
+pub(crate) mod call_limits;
 pub(crate) mod calls;
 pub(crate) mod catch_panic;
 pub(crate) mod locks;
@@ -26,6 +27,7 @@ use wire::uri::Uri;
 use crate::admission::Admission;
 use crate::config::{DAEMON_NAME, DaemonConfig};
 use crate::daemon::call::daemon_object::DaemonObject;
+use crate::daemon::call_limits::{CallLimit, CallLimits};
 use crate::daemon::calls::CallStatus;
 use crate::daemon::locks::table::LockTable;
 use crate::daemon::locks::{LockBreaker, methods, safe_state};
@@ -75,6 +77,7 @@ impl Daemon {
             locks,
             admission,
             calls: Arc::default(),
+            call_limits: CallLimits::default(),
             log_limits: LogLimits::default(),
             next_session: AtomicU64::new(1),
             locations: RwLock::default(),
@@ -132,7 +135,10 @@ impl Daemon {
         object: Arc<dyn Object>,
         with: &str,
     ) -> Result<(), RegisterError> {
-        self.add(id, object, || self.shared.locks.share(id, with))
+        self.add(id, object, || {
+            self.shared.locks.share(id, with);
+            self.shared.call_limits.share(id, with);
+        })
     }
 
     /// The lock comes first: there must be no moment at which the object has none.
@@ -144,6 +150,11 @@ impl Daemon {
     ) -> Result<(), RegisterError> {
         let is_added = self.shared.registry.add(id, object, add_lock);
         if is_added { Ok(()) } else { Err(RegisterError(id.to_owned())) }
+    }
+
+    /// Limits the time of calls of the object of this id, and of its parts that are registered later.
+    pub fn limit_calls(&self, id: &str, limit: CallLimit) {
+        self.shared.call_limits.set(id, limit);
     }
 
     /// The methods by which clients lock the object of this id, if they can.
@@ -182,6 +193,7 @@ impl Daemon {
         let is_removed = self.shared.registry.remove(id);
         if is_removed {
             self.shared.locks.end_share(id);
+            self.shared.call_limits.remove(id);
         }
         is_removed
     }

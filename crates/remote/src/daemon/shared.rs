@@ -7,6 +7,7 @@ use wire::uri::Location;
 
 use crate::admission::Admission;
 use crate::config::DaemonConfig;
+use crate::daemon::call_limits::CallLimits;
 use crate::daemon::calls::RunningCalls;
 use crate::daemon::locks::table::LockTable;
 use crate::daemon::log_limiter::LogLimiter;
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) locks: Arc<LockTable>,
     pub(crate) admission: Admission,
     pub(crate) calls: Arc<RunningCalls>,
+    pub(crate) call_limits: CallLimits,
     pub(crate) log_limits: LogLimits,
     pub(super) next_session: AtomicU64,
     pub(super) locations: RwLock<Vec<Location>>,

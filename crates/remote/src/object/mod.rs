@@ -79,6 +79,10 @@ pub trait Object: Send + Sync + 'static {
         false
     }
 
+    /// Restarts the process in which the object lives, for the `reason` given: a predicate such as
+    /// "was killed". Calls that run in it end.
+    fn restart(&self, _reason: String) {}
+
     /// Brings the instrument to a safe state, for the `reason` given; `None` where there is nothing
     /// to do. The result is whether a method was called: there may be no instance.
     ///

@@ -17,13 +17,17 @@ use crate::current_call::{CallInProgress, CallKind, CallPhase};
 use crate::daemon::Shared;
 use crate::daemon::call::daemon_object;
 use crate::daemon::call::decode::{self, After, Decoded, Undecodable};
+use crate::daemon::call::limited::{LimitedCall, limit_of_batch};
 use crate::daemon::call::oneway::{OnewayCall, OnewayMemory, Oneways};
 use crate::daemon::call::response::{Responder, Response};
+use crate::daemon::call_limits::CallLimit;
 use crate::daemon::catch_panic::{self, CallName};
 use crate::daemon::locks::lock_gate::{self, GatedObject};
 use crate::daemon::locks::methods;
 use crate::frames::Frame;
-use crate::object::{Answer, AnswerBudget, Context, Object, Operation, Request, StartCheck};
+use crate::object::{
+    Answer, AnswerBudget, CallResult, Context, Object, Operation, Request, StartCheck,
+};
 use crate::session::Session;
 
 /// A connection's client, as its requests need to know it.
@@ -107,6 +111,16 @@ pub(crate) async fn answer(
         }
         return Response::without_memory(After::Continue);
     }
+    let limit = if is_oneway { None } else { shared.call_limits.of(&call.id) };
+    if let Some(limit) = limit.filter(|_| !call.is_about_lock) {
+        // Boxed, so that calls without a limit are no larger for it.
+        let result = Box::pin(call_within(shared, caller, call, limit)).await;
+        let (mut result, id, member) = result;
+        return match result.as_mut().ok().and_then(|reply| reply.memory.take()) {
+            None => responder.result(result, &id, &member, out),
+            Some(memory) => responder.large_result(result, memory, &id, &member, out).await,
+        };
+    }
     let permit = match (call.is_about_lock, is_oneway) {
         (true, _) => Ok(None),
         (false, true) => Ok(shared.admission.calls.take().await),
@@ -138,6 +152,44 @@ pub(crate) async fn answer(
         None => responder.result(result, &id, &member, out),
         Some(memory) => responder.large_result(result, memory, &id, &member, out).await,
     }
+}
+
+/// Carries out a call that may take so long; then the result, and the names of object and member.
+async fn call_within(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    call: Invocation,
+    limit: CallLimit,
+) -> (CallResult, String, String) {
+    let session = &caller.session;
+    let (id, member) = (call.id.clone(), call.member.clone());
+    let limit = match &call.request.operation {
+        Operation::Batch(calls) => limit_of_batch(limit, calls.len()),
+        _ => limit,
+    };
+    let limited = LimitedCall { shared, session, limit, id: &id, member: &member };
+    let result = match limited.take_permit(&caller.client).await {
+        Err(exception) => Err(exception),
+        Ok(permit) => {
+            call.set_running(session);
+            let object = Arc::clone(&call.object);
+            let (shared, session) = (Arc::clone(shared), Arc::clone(session));
+            let running = async move {
+                let Invocation { id, member, object, has_lock, request, .. } = call;
+                if has_lock {
+                    let (locks, session, id, object) = (&shared.locks, &session, &id, &object);
+                    return GatedObject { locks, session, id, object }.call(request, permit).await;
+                }
+                let name = CallName { object: &id, member: &member };
+                let answer = catch_panic::begin_call(name, &object, &session, request);
+                let result = catch_panic::finish_call(name, answer).await;
+                drop(permit);
+                result
+            };
+            limited.wait(Box::pin(running), &object).await
+        }
+    };
+    (result, id, member)
 }
 
 /// Notes the call as the one that its session carries out.

@@ -4,5 +4,6 @@ pub(crate) mod daemon_object;
 pub(crate) mod decode;
 pub(crate) mod dispatch;
 pub(crate) mod error_place;
-pub(crate) mod oneway;
+pub(crate) mod limited;
+mod oneway;
 pub(crate) mod response;
