@@ -9,7 +9,7 @@ import time
 import Pyro5.api
 import Pyro5.errors
 import pytest
-from harness import EXTENDED, NEVER, wait_for, within
+from harness import EXTENDED, NEVER, every_servertype, wait_for, within
 from harness.holder import CLIENT, Holder
 from harness.lab import interpreter
 from harness.locks import (
@@ -188,21 +188,37 @@ def test_what_a_client_sends_off_before_it_closes_is_carried_out(running, servic
         wait_for(lambda: own(bob).move(0) == before + 2002, 10, "all of it is done")
 
 
-def test_what_has_waited_for_its_turn_is_not_carried_out_for_who_has_lost_the_lock(running, tmp_path):
-    gate = tmp_path / "gate"
-    record = running.record.with_name("record.session")
+QUEUED = """\
+version: "1.0"
+python: {executable: "$python", path: ["$drivers"]}
+daemons:
+  bench: {classname: LockableDaemon, servertype: $servertype, oneway_threaded: false}
+services:
+  lab.queued: {module: stage, classname: Stage, daemon: bench, instancemode: session, arguments: {record: "$record"}}
+autolaunch: {daemons: [bench]}
+"""
+
+
+@every_servertype
+def test_what_has_waited_for_its_turn_is_not_carried_out_for_who_has_lost_the_lock(lab, tmp_path, servertype):
+    """Oneway calls that take turns: those that are not threaded."""
+    gate, record = tmp_path / "gate", lab.files / "record"
+    record.touch()
+    lab.config(QUEUED, record=str(record), servertype=servertype)
+    lab.up()
     begun = lambda: record.read_text().count("long call begins")
-    with clients(running, "lab.session") as (ada, eve):
+    with clients(lab, "lab.queued") as (ada, eve):
         ada.lock("ada")
-        before = begun()
         for _ in range(200):
             ada.stroll(str(gate))
-        # more than that do not run at a time
-        wait_for(lambda: begun() == before + 64, 20, "as many run as can")
-        running.run("unlock", "--break", "lab.session", "--reason", "x")
+        wait_for(lambda: begun() == 1, 20, "the first runs")
+        lab.run("unlock", "--break", "lab.queued", "--reason", "x")
         gate.touch()
         assert eve.lock("eve", wait=NEVER) is True
-        assert begun() == before + 64
+        # The oneway calls before it have been refused by then.
+        with pytest.raises(ConnectionRefusedError):
+            ada.move(1)
+        assert begun() == 1
 
 
 @pytest.mark.parametrize("service", EVERY_MODE)

@@ -59,7 +59,7 @@ pub(super) fn print(listing: &Listing) {
             Cell::new(table::for_terminal(&row.name)),
             style::state(&row.report.status),
             Cell::new(table::for_terminal(&row.daemon)),
-            Cell::new(row.calls),
+            Cell::new(row.calls.map_or_else(|| "-".to_owned(), |calls| calls.to_string())),
             Cell::new(table::for_terminal(row.report.uri.as_deref().unwrap_or("-"))),
         ];
         if has_locks {

@@ -152,7 +152,7 @@ impl Daemon {
         if is_added { Ok(()) } else { Err(RegisterError(id.to_owned())) }
     }
 
-    /// Limits the time of calls of the object of this id, and of its parts that are registered later.
+    /// Limits the time of calls of the object of this id, and of its later parts.
     pub fn limit_calls(&self, id: &str, limit: CallLimit) {
         self.shared.call_limits.set(id, limit);
     }

@@ -218,7 +218,7 @@ pub(crate) struct ServiceRow {
     pub(crate) locked_by: Option<String>,
     /// Since when, RFC 3339.
     pub(crate) locked_since: Option<String>,
-    /// How many calls run or wait in it.
-    #[serde(default)]
-    pub(crate) calls: usize,
+    /// How many calls run or wait in it; a supervisor of 0.1.0 does not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) calls: Option<usize>,
 }

@@ -183,7 +183,7 @@ impl Fleet {
             let status = states.iter().find(|status| status.id == id);
             let is_in =
                 |call: &&CallRow| call.service == service.name && call.daemon == service.daemon;
-            let calls = listing.calls.iter().filter(is_in).count();
+            let calls = Some(listing.calls.iter().filter(is_in).count());
             listing.services.push(ServiceRow { calls, ..service_row(service, status) });
         }
         listing
@@ -237,7 +237,7 @@ fn service_row(service: &Service, status: Option<&EntryStatus>) -> ServiceRow {
         address_key: service.address_key().to_owned(),
         locked_by: owner.map(|owner| owner.name().to_owned()),
         locked_since: owner.map(|owner| owner.since.clone()),
-        calls: 0,
+        calls: None,
         report,
     }
 }
