@@ -31,7 +31,7 @@ with_takers = pytest.mark.parametrize("taker", ["Pyro5", "Ferrolab"])
 
 @with_takers
 @every_serializer
-@pytest.mark.parametrize("what", ["itself", "kid", "weak", "nested", "list", "proxy", "unregistered", "stranger"])
+@pytest.mark.parametrize("what", ["itself", "kid", "class", "weak", "nested", "list", "proxy", "unregistered", "stranger"])
 def test_what_is_registered_is_passed_as_a_proxy(sides, takers, taker, serializer, what):
     def script(side):
         # Pyro5 takes its daemon from an object that marshal refuses: so it is the session's.
@@ -81,6 +81,11 @@ def test_what_a_stream_gives_is_a_proxy_too(sides, serializer):
                 return [kid.hello(), kid == again, itself._pyroUri.object, again.hello()]
 
     sides.assert_same(script)
+
+
+@every_serializer
+def test_of_a_converter_and_a_registered_object_the_later_one_wins_where_it_does_with_pyro5(sides, serializer):
+    sides.assert_same(lambda side: side.proxy("t.single").twins(serializer))
 
 
 @with_proxies

@@ -4,7 +4,8 @@ import signal
 import threading
 import weakref
 
-from Pyro5.api import Proxy, callback, expose
+from Pyro5.api import Proxy, SerializerBase, callback, expose
+from Pyro5.serializers import serializers
 
 
 @expose
@@ -18,6 +19,16 @@ class Kid:
 
 @expose
 class Heir(Kid):
+    pass
+
+
+@expose
+class Twin(Kid):
+    pass
+
+
+@expose
+class Child(Kid):
     pass
 
 
@@ -47,6 +58,10 @@ class Teller:
             daemon.register(kid)
             other = Heir("another")
             return other.name
+        if what == "class":
+            if Child not in daemon.objectsById.values():
+                daemon.register(Child)
+            return Child()
         daemon.register(kid, weak=what == "weak")
         if what == "unregistered":
             daemon.unregister(kid)
@@ -87,6 +102,21 @@ class Teller:
         uri = self._pyroDaemon.register(kid, object_id)
         self._kept.append(kid)
         return [uri.object.startswith("obj_"), kid]
+
+    def twins(self, serializer):
+        """Forms of objects that are registered before and after a converter of their class."""
+        serializer = serializers[serializer]
+        read = lambda twin: type(serializer.loads(serializer.dumps(twin))).__name__
+        first, second = Twin(), Twin()
+        self._pyroDaemon.register(first)
+        SerializerBase.register_class_to_dict(Twin, lambda twin: {"made": "by hand"})
+        seen = [read(first)]
+        self._pyroDaemon.register(second)
+        seen += [read(first), read(second)]
+        for twin in (first, second):
+            self._pyroDaemon.unregister(twin)
+        SerializerBase.unregister_class_to_dict(Twin)
+        return seen
 
     def catalogue(self):
         """Entries of `objectsById` for each kind of object, as it comes and goes."""

@@ -140,9 +140,11 @@ def _serve_nameserver(settings):
         setattr(Pyro5.config, name, value)
     _slow_down(Pyro5.nameserver.NameServer, settings.pop("pace", 0))
     uri, daemon, discovery = Pyro5.nameserver.start_ns(**settings)
+    told = {"nameserver": str(uri)}
     if discovery is not None:
         discovery.runInThread()
-    return {"nameserver": str(uri)}, [daemon]
+        told["broadcast"] = discovery.getPort()
+    return told, [daemon]
 
 
 def _serve_program(program, services):

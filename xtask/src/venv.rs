@@ -1,4 +1,4 @@
-//! The Python environments of the tests: `target/test-venv` and its like.
+//! The Python environments of the tests: `target/test-venv` and its like, and Pyro5's own tests.
 //!
 //! Owns finding an interpreter, making an environment from its file of exact versions and knowing
 //! when it is out of date. A stamp, written last, tells what it was made from: an interrupted
@@ -26,6 +26,19 @@ print('%d.%d' % sys.version_info[:2])
 print(os.path.realpath(sys.executable))
 print(' '.join(sys.version.split()))
 print(all(importlib.util.find_spec(name) for name in ('venv', 'ensurepip')))
+";
+
+/// Puts the folder `tests` of the source package in a folder beside that package.
+const UNPACK_TESTS: &str = "\
+import pathlib, sys, tarfile
+folder = pathlib.Path(sys.argv[1])
+tests = folder / 'tests'
+tests.mkdir()
+with tarfile.open(next(folder.glob('*.tar.gz'))) as package:
+    for member in package:
+        path = pathlib.PurePosixPath(member.name)
+        if member.isfile() and path.parent.name == 'tests':
+            (tests / path.name).write_bytes(package.extractfile(member).read())
 ";
 
 /// An environment.
@@ -99,6 +112,40 @@ pub(crate) fn ensure(workspace: &Workspace, environment: &Environment) -> Outcom
     })?;
     write_stamp(&stamp_file, &stamp)?;
     Ok(python)
+}
+
+/// Unpacks Pyro5's own tests from its source package and returns their folder. The package's file
+/// is the one whose hash `requirements-pyro5-suite.txt` has.
+pub(crate) fn ensure_pyro5_suite(workspace: &Workspace, python: &Path) -> Outcome<PathBuf> {
+    let requirements = workspace.root().join("tests").join("requirements-pyro5-suite.txt");
+    let wanted = fs::read_to_string(&requirements)
+        .map_err(|error| Failure::file("read", &requirements, &error))?;
+    let folder = workspace.root().join("target").join("pyro5-suite");
+    let stamp_file = folder.join("made-from.txt");
+    let tests = folder.join("tests");
+
+    let lock_file = folder.with_extension("lock");
+    let lock =
+        File::create(&lock_file).map_err(|error| Failure::file("create", &lock_file, &error))?;
+    lock.lock().map_err(|error| Failure::file("lock", &lock_file, &error))?;
+    if fs::read_to_string(&stamp_file).is_ok_and(|text| text == wanted) && tests.exists() {
+        return Ok(tests);
+    }
+
+    eprintln!("fetching Pyro5's own tests into {}", folder.display());
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(|error| Failure::file("remove", &folder, &error))?;
+    }
+    let mut pip = process::command(python);
+    pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check"]);
+    pip.args(["--no-deps", "--no-binary", ":all:", "--require-hashes"]);
+    pip.arg("--requirement").arg(&requirements).arg("--dest").arg(&folder);
+    process::run(&mut pip).map_err(|failure| {
+        failure.hint("the package comes from PyPI: is it reachable, or PIP_INDEX_URL set?")
+    })?;
+    process::run(process::command(python).args(["-c", UNPACK_TESTS]).arg(&folder))?;
+    write_stamp(&stamp_file, &wanted)?;
+    Ok(tests)
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -33,6 +33,12 @@ class AutoProxies:
         if self._serializers is not None:
             self._tell(cls)
 
+    def renew(self, cls):
+        """An object of the class is registered: with serpent, its proxies replace what the driver
+        has registered for the class before, as under Pyro5."""
+        self._classes.pop(id(cls), None)
+        self.add(cls)
+
     def discard(self, cls):
         """No object of the class is registered any longer: nothing keeps the class."""
         self._classes.pop(id(cls), None)

@@ -160,7 +160,7 @@ class HostedDaemon:
             self._registered[objectId] = weakref.ref(obj_or_class) if weak else obj_or_class
             self._services[objectId] = service
             self._classes[service.cls] += 1
-        self._auto_proxies.add(service.cls)
+        self._auto_proxies.renew(service.cls)
         if weak:
             self._watch(obj_or_class, service)
         return self.uriFor(objectId)
@@ -256,6 +256,17 @@ class HostedDaemon:
             services = list(self._services.values())
         return next((service.name for service in services if service.is_served_by(obj)), None)
 
+    def _id_for_clients(self, obj):
+        """As `_id_of`; an object of a class that the driver itself has registered has the id of
+        its class, as under Pyro5. Only a service from the configuration is one instrument."""
+        found = self._id_of(obj)
+        if found is None and not inspect.isclass(obj):
+            known = getattr(obj, "_pyroId", None)
+            cls = self._registered.get(known) if isinstance(known, str) else None
+            if inspect.isclass(cls) and isinstance(obj, cls):
+                return known
+        return found
+
     def _location(self):
         """The daemon's address and the one beyond a router. A daemon that listens at all addresses
         of its host has the one that the caller has reached; for others it is asked for anew, since
@@ -285,7 +296,7 @@ class HostedDaemon:
         """The URI of a registered object, or of an object id."""
         objectId = objectOrId
         if not isinstance(objectOrId, str):
-            objectId = self._id_of(objectOrId)
+            objectId = self._id_for_clients(objectOrId)
             if objectId is None:
                 raise pyro.error_class("DaemonError")(
                     "object isn't registered in this daemon"
@@ -334,7 +345,7 @@ class HostedDaemon:
     def proxy_of(self, obj):
         """A proxy of a registered object; None if it is not registered."""
         # Only objects of classes that are served are asked, as below.
-        if not self._may_be_served(obj) or self._id_of(obj) is None:
+        if not self._may_be_served(obj) or self._id_for_clients(obj) is None:
             return None
         return self.proxyFor(obj)
 
@@ -344,7 +355,7 @@ class HostedDaemon:
         # remote themselves.
         if not self._may_be_served(obj):
             return None
-        service = self._services.get(self._id_of(obj))
+        service = self._services.get(self._id_for_clients(obj))
         if service is None:
             return None
         members = service.members

@@ -186,10 +186,17 @@ class Rules:
     def _check_registered(self, value):
         """Refuses an object that a client could take for an instrument. The client could not use
         its attributes either, and the client's error does not name the method."""
-        if self._is_result and self._hosted is not None and self._hosted.is_of_service_class(value):
+        if self._is_refused(value):
             raise pyro.error_class("SerializeError")(
                 "unsupported serialized class: {}: {}".format(class_name(value), self.no_proxy)
             )
+
+    def _is_refused(self, value):
+        return (
+            self._is_result
+            and self._hosted is not None
+            and self._hosted.is_of_service_class(value)
+        )
 
     def _converted(self, value, depth):
         """The output of a function that is registered for its class or a base, in a tuple; None

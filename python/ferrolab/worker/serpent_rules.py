@@ -94,7 +94,12 @@ class SerpentRules(Rules):
             if not pyro.is_auto_proxy(writer):
                 return (self._written(value, writer, depth),)
             proxy = self._proxy(value)
-            return self._converted(value, depth) if proxy is None else (proxy,)
+            if proxy is not None:
+                return (proxy,)
+            # Pyro5 writes its attributes. Those of a service's class would be refused here, so
+            # that there a function of the driver's still counts.
+            made = self._converted(value, depth) if self._is_refused(value) else None
+            return made or (self._default(value, depth),)
         proxy = self._proxy(value)
         if proxy is not None:
             return (proxy,)
