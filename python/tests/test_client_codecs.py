@@ -4,6 +4,7 @@ import marshal
 import math
 import random
 import struct
+import tracemalloc
 
 import pytest
 from ferrolab.client import class_dict, errors, message, safe_marshal, serializers, serpent
@@ -48,10 +49,21 @@ HOSTILE_MARSHAL = [
 ]  # fmt: skip
 HOSTILE_SERPENT = [
     b"", b"(" * 100_000, b"[" * 100_000, b"-" * 100_000 + b"1", b"1" + b"+1" * 100_000, b"{" * 100_000, b"9" * 100_000,
-    b"'abc", b"'\\ud8'", b"__import__('os')", b"1 2", b"[1,2", b"{1:2,3}", b"{[]}", b"{[]:1}", b"f'{1}'", b"\xff",
+    b"'abc", b"'abc\\'", b"'a\nb'", b"'\\ud8'", b"__import__('os')", b"1 2", b"[1,2", b"{1:2,3}", b"{[]}", b"{[]:1}", b"f'{1}'", b"\xff",
     b"[" + b"1," * 50 + b"x]", b"[1,,2,3,4,5,6,7,8,9,0,1,2,3]", b"lambda: 1", b"'\\U11111111'", b"b'\xc4\x80'",
     b"# only a comment", b"[1-2,3,4,5,6,7,8,9,0,1,2,3,4,5,6]",
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["a" * (1 << 20), "'\\n" * 1000, "\\" * 1001, "\\'", "'"], ids=lambda text: text[:4])
+def test_the_end_of_a_text(text):
+    tracemalloc.start()
+    try:
+        assert serpent.loads(serpent.dumps([text, text.encode(), 1])) == [text, text.encode(), 1]
+        # Bytes of images come as texts.
+        assert tracemalloc.get_traced_memory()[1] < 20 * len(text) + (1 << 20)
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("data", HOSTILE_MARSHAL, ids=lambda data: ascii(data)[:30])

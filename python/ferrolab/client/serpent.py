@@ -23,12 +23,11 @@ _NUMBER = r"[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?"
 _TOKEN = re.compile(
     r"""
       (?P<number>-?{n})(?![0-9a-zA-Z_])
-    | (?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")
+    | (?P<text>b?['"])
     | (?P<open>[\[{{])
     | (?P<complex>\((?P<re>-?{n})(?P<im>[+-]{n})j\)|(?P<pure>-?{n})j)
     | (?P<tuple>\()
     | (?P<name>None|True|False)\b
-    | (?P<bytes>b'(?:[^'\\\n]|\\.)*'|b"(?:[^"\\\n]|\\.)*")
     """.format(n=_NUMBER),
     re.VERBOSE | re.DOTALL,
 )
@@ -110,11 +109,9 @@ def _read(text, at, depth):
     if kind == "number":
         return _number(match.group()), match.end()
     if kind == "text":
-        return _unescape(match.group()[1:-1]), match.end()
+        return _read_text(text, match)
     if kind == "name":
         return _NAMES[match.group()], match.end()
-    if kind == "bytes":
-        return _unescape(match.group()[2:-1]).encode("latin-1"), match.end()
     if kind == "complex":
         if match.group("pure"):
             return complex(0, float(match.group("pure"))), match.end()
@@ -130,6 +127,28 @@ def _number(text):
     if len(text) > MAX_INT_DIGITS:
         raise ValueError("an int has more than {} digits".format(MAX_INT_DIGITS))
     return int(text)
+
+
+def _read_text(text, match):
+    """A text or bytes, whose opening quote has matched; its end is searched, as a repetition in a
+    regular expression takes 170 bytes of memory for each character."""
+    opening, start = match.group(), match.end()
+    quote = opening[-1]
+    end = text.find(quote, start)
+    while end >= 0:
+        escapes = end
+        while escapes > start and text[escapes - 1] == "\\":
+            escapes -= 1
+        if (end - escapes) % 2 == 0:
+            break
+        end = text.find(quote, end + 1)
+    else:
+        raise ValueError("a text is not closed: {!r}".format(text[start : start + 20]))
+    body = text[start:end]
+    if "\n" in body and "\n" in body.replace("\\\\", "").replace("\\\n", ""):
+        raise ValueError("a text is not closed: {!r}".format(text[start : start + 20]))
+    value = _unescape(body)
+    return (value.encode("latin-1") if opening[0] == "b" else value), end + 1
 
 
 def _unescape(text):
