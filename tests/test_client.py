@@ -3,6 +3,7 @@
 import copy
 import gc
 import pickle
+import signal
 import threading
 import weakref
 
@@ -143,6 +144,13 @@ def test_streams(wire):
 
 
 @every_server
+def test_a_stream_outlives_its_proxy(server, wire):
+    stream = server.connect().numbers(3)
+    gc.collect()
+    assert list(stream) == [0, 1, 2]
+
+
+@every_server
 def test_a_stream_that_is_dropped_is_closed_by_the_next_call(wire):
     next(wire.numbers(9))
     gc.collect()
@@ -232,6 +240,41 @@ def test_an_interrupted_call_leaves_no_stale_answer(wire, tmp_path):
     gate = tmp_path / "gate"
     with interrupted_by_alarm() as soon:
         with pytest.raises(KeyboardInterrupt):
+            soon()
+            wire.hold("x", str(gate))
+    gate.touch()
+    assert wire.echo(1)[0] == [1]
+
+
+@every_server
+@pytest.mark.parametrize("moment", ["is_stale", "call"])
+def test_an_interrupt_between_calls_leaves_the_connection_to_the_thread(wire, monkeypatch, moment):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    wire.echo(0)
+    connection = wire._remote.pool.own()
+    connection.used_at -= 10
+    with monkeypatch.context() as patch:
+        patch.setattr(type(connection), moment, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            wire.echo(1)
+    assert wire.echo(2)[0] == [2]
+    assert wire._remote.pool.own() is connection and not connection.busy.locked()
+
+
+@every_server
+def test_an_exception_of_a_signal_handler_is_the_program_s_own(wire, tmp_path):
+    class Late(OSError):
+        pass
+
+    def late(*_):
+        raise Late
+
+    gate = tmp_path / "gate"
+    with interrupted_by_alarm() as soon:
+        signal.signal(signal.SIGALRM, late)
+        with pytest.raises(Late):
             soon()
             wire.hold("x", str(gate))
     gate.touch()

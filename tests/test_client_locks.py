@@ -7,6 +7,7 @@ import subprocess
 
 import ferrolab
 import pytest
+from ferrolab.client import keeper
 from harness import NEVER, pyrolab_daemon, wait_for
 from harness.clients import interrupted_by_alarm
 from harness.lab import TESTS, interpreter
@@ -53,6 +54,49 @@ def test_a_lock_for_a_block(lab, stranger):
             assert inner is lock
     assert state(other) == "free"
     assert other.move(1)
+
+
+def test_a_block_in_a_block_ends_no_lock(lab, stranger):
+    laser, other = lab["lab.laser"], stranger["lab.laser"]
+    with laser.locked() as lock:
+        with pytest.raises(ferrolab.LockError, match="outer block"), lab.session("lab.laser"):
+            pass
+        with ferrolab.locked(lock.proxy) as inner:
+            assert inner is lock
+        assert lock.proxy.lock("ada")
+        assert other.lock_info()["epoch"] == lock.epoch
+    assert state(other) == "free"
+
+
+def test_an_interrupt_while_a_lock_is_taken_leaves_none(lab, stranger, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    laser = lab["lab.laser"]
+    monkeypatch.setattr("ferrolab.client.lock.keep", interrupt)
+    with pytest.raises(KeyboardInterrupt), laser.locked():
+        pass
+    assert state(stranger["lab.laser"]) == "free"
+    assert laser.move(1)
+
+
+def test_a_lock_ends_whose_connection_an_interrupted_call_has_left_busy(lab, stranger):
+    with lab["lab.laser"].locked() as lock:
+        lab["lab.laser"].move(1)
+        lock._connection.busy.acquire()
+    assert state(stranger["lab.laser"]) == "free"
+
+
+def test_a_lock_at_the_end_of_python(lab, monkeypatch):
+    """There no thread can be started that looks after it."""
+
+    def refuse(_):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr("ferrolab.client.keeper._keeper", type(keeper._keeper)())
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    with lab["lab.laser"].locked():
+        assert lab["lab.laser"].move(1)
 
 
 def test_waiting_for_a_lock(lab, stranger):

@@ -43,6 +43,10 @@ _HEADER_BYTES = message.HEADER_BYTES
 _connections = weakref.WeakSet()
 
 
+class _TimeIsUp(BlockingIOError):
+    """The time of a call is up, between two receives or sends of it."""
+
+
 class Connection:
     """A connection to the object of a URI, after its handshake."""
 
@@ -54,6 +58,8 @@ class Connection:
         self.user = None
         self.seq = 0
         self.closed = False
+        # Whether a call is under way; where it is not and `busy` is, an interrupt has come between.
+        self.in_call = False
         # A connection for one call only, beside the thread's own.
         self.spare = False
         # Whether a call of `lock` by its name has locked the service for this connection.
@@ -101,13 +107,17 @@ class Connection:
 
     def call(self, object_id, method, args, kwargs, flags=0, timeout=None):
         """The result of a call, or its exception; `args` are plain data."""
-        payload = self.dumps(object_id, method, args, kwargs)
-        if self.dropped_streams:
-            self.close_dropped_streams()
-        answer = self.request(payload, flags, timeout)
-        if answer is None:
-            return None
-        return read_value(answer, self)
+        self.in_call = True
+        try:
+            payload = self.dumps(object_id, method, args, kwargs)
+            if self.dropped_streams:
+                self.close_dropped_streams()
+            answer = self.request(payload, flags, timeout)
+            if answer is None:
+                return None
+            return read_value(answer, self)
+        finally:
+            self.in_call = False
 
     def request(self, payload, flags, timeout):
         """Sends a call; its answer as type, flags, serializer, annotations and payload.
@@ -116,6 +126,8 @@ class Connection:
         """
         self.seq = seq = (self.seq + 1) & 0xFFFF
         head = _header(_INVOKE, self.serializer, flags | self._flags, seq, len(payload))
+        sent = False
+        # One block for both: an interrupt between them leaves an answer that nobody reads.
         try:
             if timeout != self._armed:
                 self._arm(timeout)
@@ -124,15 +136,9 @@ class Connection:
                 self.sock.sendall(head + payload)
             else:
                 self._send_large(head, payload, deadline)
-        except OSError as error:
-            self.close()
-            raise self._failure(error, NOT_STARTED) from error
-        except BaseException:
-            self.close()
-            raise
-        if flags & message.ONEWAY:
-            return None
-        try:
+            sent = True
+            if flags & message.ONEWAY:
+                return None
             return self._receive(_RESULT, seq, deadline)
         except MessageTooLargeError as error:
             self.close()
@@ -143,7 +149,10 @@ class Connection:
             raise
         except OSError as error:
             self.close()
-            raise self._failure(error, None) from error
+            if error.errno is None and not isinstance(error, (_TimeIsUp, transport.socket.timeout)):
+                # A signal handler's of the program, which may raise any class.
+                raise
+            raise self._failure(error, None if sent else NOT_STARTED) from error
         except BaseException:
             # An interrupted receive: the answer would be the next call's.
             self.close()
@@ -264,7 +273,7 @@ class Connection:
     def _left(self, deadline):
         left = deadline - monotonic()
         if left <= 0:
-            raise BlockingIOError("the time is up")
+            raise _TimeIsUp
         return left
 
     def _failure(self, error, outcome):

@@ -4,8 +4,11 @@ Without it, a program that makes no call for long would not notice that its conn
 before the daemon has given the lock to others.
 """
 
+import logging
 import os
 import threading
+
+_log = logging.getLogger("ferrolab")
 
 # Seconds between two looks at a lock: the daemon keeps a lock for a minute without a connection.
 _INTERVAL = 5.0
@@ -21,10 +24,14 @@ class _Keeper:
         with self._changed:
             self.locks.append(lock)
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="ferrolab-locks", daemon=True
-                )
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="ferrolab-locks", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    # Python starts no thread at its end, where `atexit` runs a safe state.
+                    _log.warning("held locks are not looked after: %s", error)
+                else:
+                    self._thread = thread
             self._changed.notify()
 
     def remove(self, lock):

@@ -14,6 +14,7 @@ import time
 
 from .errors import CommunicationError, LockError, LockLost, PyroError, TimeoutError
 from .keeper import keep, let_go
+from .locked_pool import LockedPool
 from .pool import get_ident
 from .proxy import made_proxy, offer, remote_of
 from .remote import RemoteObject
@@ -69,16 +70,14 @@ class Lock:
         self.inherited = False
         self.ttl = ttl
         self._safe_on_error = safe_on_error
-        self._connection = None
-        self._ident = self._process = None
-        self._kept = False
-        self._ended = False
+        self._connection = self._ident = self._process = None
+        self._kept = self._ended = False
         self._outer = None
         self.epoch = None
         self.lost = None
 
     def __enter__(self):
-        outer = self._remote.pool.held.get(get_ident())
+        outer = self._remote.pool.lock_of_thread()
         if outer is not None:
             # A block inside a block has the lock already.
             self._outer = outer
@@ -101,7 +100,7 @@ class Lock:
         """A proxy over the lock's connection, for other threads: they wait for each other."""
         remote = RemoteObject(self._remote.uri, self._remote.settings, self._remote.resolve_name)
         remote.object_id = self._remote.object_id
-        remote.pool = _LockedPool(self)
+        remote.pool = LockedPool(self, self._remote.settings)
         remote._members = self._remote.members
         return made_proxy(remote)
 
@@ -115,8 +114,12 @@ class Lock:
     def take(self, wait):
         """Takes the lock, for this thread."""
         pool = self._remote.pool
-        connection = pool.acquire()
+        if pool.lock_of_thread() is not None:
+            # Its end would end the lock of the outer block too, over the same connection.
+            raise LockError("an outer block of this thread has locked {}".format(self._remote.uri))
+        connection = None
         try:
+            connection = pool.acquire()
             self._kept = "lock_info" in connection.members.methods
             if not self._has_own_token:
                 inherited = inherited_token(self._remote.found)
@@ -124,24 +127,39 @@ class Lock:
             self._request(connection, wait)
             if self._kept:
                 self.epoch = self._call(connection, "lock_info").get("epoch")
+            self._hold(connection)
         except LockError:
             pool.release(connection)
             raise
         except BaseException as error:
+            if connection is None:
+                pool.release(None)
+                raise
             # It may have been granted in the meantime.
             connection.close()
-            pool.release(connection)
-            if self._kept and not isinstance(error, CommunicationError):
+            self._let_go()
+            if connection.busy.locked():
+                pool.release(connection)
+            if self._kept and not self.inherited and not isinstance(error, CommunicationError):
                 self._end_elsewhere()
             raise
+
+    def _hold(self, connection):
+        pool = self._remote.pool
         connection.spare = False
         pool.disown(connection)
-        self._connection = connection
-        self._ident, self._process, self._ended = get_ident(), os.getpid(), False
+        connection.user = self._ident = get_ident()
+        self._connection, self._process, self._ended = connection, os.getpid(), False
         pool.held[self._ident] = self
-        connection.busy.release()
         if self._kept:
             keep(self)
+        connection.busy.release()
+
+    def _let_go(self):
+        let_go(self)
+        pool = self._remote.pool
+        if pool.held.get(self._ident) is self:
+            del pool.held[self._ident]
 
     def _request(self, connection, wait):
         if "lock" not in connection.members.methods:
@@ -200,6 +218,11 @@ class Lock:
         except BaseException:
             connection.busy.release()
             raise
+
+    def own_connection(self):
+        """The lock's connection where this thread was the last to take it."""
+        connection = self._connection
+        return connection if connection.user == get_ident() else None
 
     def _take_turn(self, waits=True):
         """The lock's connection, busy for this thread; None if another has it and `waits` is false.
@@ -299,11 +322,14 @@ class Lock:
         if self._connection is None or self._process != os.getpid():
             # Never taken; or the block of a forked child, whose lock is the parent's.
             return
-        let_go(self)
+        self._let_go()
         pool = self._remote.pool
-        if pool.held.get(self._ident) is self:
-            del pool.held[self._ident]
-        connection = self._take_turn()
+        try:
+            connection = self._take_turn()
+        except LockError:
+            # An interrupted call of this thread has left it busy: the lock ends by its token.
+            connection = self._connection
+            connection.close()
         self._ended = True
         try:
             if self.lost is None and self.inherited:
@@ -312,6 +338,7 @@ class Lock:
                 return
             if self.lost is None and not safe and not connection.is_stale():
                 self._call(connection, "unlock")
+                connection.has_lock = False
                 pool.adopt(connection)
                 return
         except ConnectionRefusedError as error:
@@ -353,27 +380,6 @@ class Lock:
                     "its safe state takes more than {:g} s".format(SAFE_STATE_TIMEOUT)
                 )
             time.sleep(POLL)
-
-
-class _LockedPool:
-    """Connections of a proxy for other threads: the lock's own, for one of them at a time."""
-
-    def __init__(self, lock):
-        self.held = {}
-        self.settings = lock._remote.settings
-        self._lock = lock
-
-    def acquire(self):
-        return self._lock.acquire_connection()
-
-    def release(self, connection):
-        connection.busy.release()
-
-    def lock_of_thread(self):
-        return self._lock
-
-    def close(self):
-        """Nothing: the connection is the lock's."""
 
 
 def inherited_token(uri):

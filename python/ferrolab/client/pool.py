@@ -40,10 +40,21 @@ class Pool:
         return self._acquire_other(connection)
 
     def release(self, connection):
-        """Gives a connection back."""
+        """Gives a connection back; None where `acquire` did not return."""
+        if connection is None:
+            self._free_own()
+            return
         connection.busy.release()
         if connection.spare:
             connection.close()
+
+    def _free_own(self):
+        """Frees this thread's connection where an interrupt came between taking it and its call:
+        it would be busy for ever, and each later call would open a connection."""
+        held = self.held.get(get_ident())
+        connection = self._by_thread.get(get_ident()) if held is None else held.own_connection()
+        if connection is not None and connection.busy.locked() and not connection.in_call:
+            connection.busy.release()
 
     def _acquire_other(self, connection):
         ident = get_ident()

@@ -56,8 +56,11 @@ class RemoteObject:
     def members(self):
         """Names of the service's members; connects where that is still to do."""
         if self._members is None:
-            connection = self.pool.acquire()
-            self.pool.release(connection)
+            connection = None
+            try:
+                connection = self.pool.acquire()
+            finally:
+                self.pool.release(connection)
         return self._members or Members()
 
     def call(self, method, args, kwargs=None, flags=0, timeout=None, safe=False):
@@ -70,28 +73,35 @@ class RemoteObject:
         again = False
         while True:
             pool = self.pool
-            connection = pool.acquire()
+            connection = None
             try:
+                connection = pool.acquire()
                 result = connection.call(self.object_id, method, args, kwargs, flags, timeout)
                 if type(result) is StreamId:
                     connection.spare = False
-                    return Stream(connection, result, timeout)
+                    return Stream(connection, result, timeout, pool)
                 return result
             except CommunicationError as error:
-                if again or not connection.closed or not _may_repeat(error, safe):
+                if connection is None or again or not connection.closed:
+                    raise
+                if not _may_repeat(error, safe):
                     raise
                 again = True
             except ConnectionRefusedError as error:
                 held = pool.lock_of_thread()
-                if held is None:
+                if held is None or connection is None:
                     raise
                 held.refused(error, connection)
                 held.check()
                 raise
             finally:
-                connection.busy.release()
-                if connection.spare:
-                    connection.close()
+                if connection is None:
+                    pool.release(None)
+                else:
+                    # Not by a function of Python: an interrupt may come as one begins.
+                    connection.busy.release()
+                    if connection.spare:
+                        connection.close()
 
     def read_attribute(self, name, timeout=None):
         """The value of a property."""
@@ -113,8 +123,9 @@ class RemoteObject:
 
     def call_daemon(self, method, *args):
         """The result of a method of the object's daemon."""
-        connection = self.pool.acquire()
+        connection = None
         try:
+            connection = self.pool.acquire()
             return connection.call(DAEMON, method, args, {}, 0, self.settings.connect_timeout)
         finally:
             self.pool.release(connection)

@@ -13,8 +13,10 @@ from .errors import ConnectionClosedError, TimeoutError
 class Stream:
     """Iterator of a remote generator's items. Any thread may read it, one item at a time."""
 
-    def __init__(self, connection, stream_id, timeout):
+    def __init__(self, connection, stream_id, timeout, owner=None):
         self._connection = connection
+        # What closes the connection when it is dropped: `for item in Proxy(uri).items():`
+        self._owner = owner
         self._id = str(stream_id)
         self._timeout = timeout
         self._open = True
@@ -32,7 +34,9 @@ class Stream:
             self._open = False
             raise
         # An iterator among the items is a stream as well, over the same connection.
-        return Stream(self._connection, item, self._timeout) if type(item) is StreamId else item
+        if type(item) is StreamId:
+            return Stream(self._connection, item, self._timeout, self._owner)
+        return item
 
     def _call(self, method):
         connection = self._connection
