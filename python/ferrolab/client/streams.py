@@ -15,7 +15,7 @@ class Stream:
 
     def __init__(self, connection, stream_id, timeout, owner=None):
         self._connection = connection
-        # What closes the connection when it is dropped: `for item in Proxy(uri).items():`
+        # A pool closes its connections when it is dropped: `for item in Proxy(uri).items():`
         self._owner = owner
         self._id = str(stream_id)
         self._timeout = timeout
