@@ -2,6 +2,7 @@
 
 import asyncio
 import marshal
+import os
 import socket
 
 import ferrolab
@@ -230,6 +231,37 @@ def test_a_lock_for_a_block(running, both):
                 running.run("unlock", "--break", "lab.laser", "--reason", "tested")
                 await laser.move(1)
         await lab.aio.close()
+
+    run(script)
+
+
+def test_a_forked_child_keeps_no_connection(running):
+    """Else a lock would not end with the program that took it."""
+
+    async def script():
+        async with ferrolab.connect(running.home, timeout=NEVER, connect_timeout=NEVER).aio as lab:
+            laser = lab["lab.laser"]
+            lock = ferrolab.locked(laser)
+            await lock.take(NEVER)
+            held, end = os.pipe()
+            child = os.fork()
+            if child == 0:
+                os.close(end)
+                os.read(held, 1)
+                os._exit(0)
+            try:
+                lock._keeper.cancel()
+                lock._connection.close()
+
+                async def is_away():
+                    return (await laser.lock_info())["away"]
+
+                await until(is_away, "the daemon sees its end")
+            finally:
+                os.close(end)
+                os.close(held)
+                os.waitpid(child, 0)
+            await lock.end(safe=True)
 
     run(script)
 

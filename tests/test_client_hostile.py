@@ -179,6 +179,18 @@ def test_a_token_goes_to_no_other_server():
     assert HEADER.size == 40
 
 
+def test_a_token_goes_to_nobody_who_answers_a_search(monkeypatch):
+    monkeypatch.delenv("FERROLAB_LAB", raising=False)
+    monkeypatch.delenv("PYRO_NS_HOST", raising=False)
+    monkeypatch.setattr("ferrolab.client.home.control_socket", lambda: None)
+    monkeypatch.setattr("ferrolab.client.nameserver._listens", lambda host, port: False)
+    monkeypatch.setattr("ferrolab.client.nameserver._search", lambda: pytest.fail("it searches"))
+    with pytest.raises(ferrolab.NamingError, match="say where"):
+        ferrolab.connect(handshake={"token": "a secret"})
+    with pytest.raises(ferrolab.NamingError, match="say where"):
+        ferrolab.Proxy("PYRONAME:lab.laser", handshake="a secret").move(1)
+
+
 @pytest.mark.parametrize("unix", [False, True])
 def test_marshal_of_python_s_own_only_from_a_trusted_server(unix, tmp_path, monkeypatch):
     """A reference is data of `marshal.loads` only: over TCP it is refused."""

@@ -36,7 +36,7 @@ def _directory(where, settings):
         if home.answers():
             return home
     try:
-        return Names(find_nameserver(), settings)
+        return Names(find_nameserver(broadcast=settings.may_search), settings)
     except NamingError as error:
         raise NamingError(
             "no lab: none runs on this machine ({}), {} is not set, and {}".format(

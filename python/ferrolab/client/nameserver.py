@@ -77,7 +77,7 @@ def resolve(uri, settings):
     if uri.host or uri.sockname:
         where = URI("PYRO:{}@{}".format(NAMESERVER, uri.location))
     else:
-        where = find_nameserver()
+        where = find_nameserver(broadcast=settings.may_search)
     return look_up(where, uri.object, settings)
 
 

@@ -37,6 +37,11 @@ class Settings:
         # The function that makes a proxy of a URI that came as a result.
         self.make_proxy = None
 
+    @property
+    def may_search(self):
+        """Whether a nameserver may be searched for: anybody may answer, and would get a token."""
+        return self.handshake == "hello"
+
     def replaced(self, **changes):
         """A copy with other values."""
         made = Settings.__new__(Settings)

@@ -7,6 +7,8 @@ call can get its answer.
 
 import asyncio
 import json
+import os
+import weakref
 
 from .. import message, serializers, transport
 from ..answer import read_value, refuse_handshake
@@ -24,6 +26,7 @@ from ..errors import (
 from ..members import Members
 
 _HEADER_BYTES = message.HEADER_BYTES
+_connections = weakref.WeakSet()
 _EXPECTED_WELCOME = (message.CONNECT_OK, message.CONNECT_FAIL)
 
 
@@ -44,6 +47,7 @@ class AioConnection(asyncio.Protocol):
         self._data = bytearray()
         self._total = _HEADER_BYTES
         self._head = None
+        _connections.add(self)
 
     # Calls
 
@@ -212,3 +216,23 @@ async def open_connection(uri, settings):
     left = None if timeout is None else max(timeout - (loop.time() - started), 0.001)
     await connection.shake_hands(left)
     return connection
+
+
+def _drop_inherited():
+    """Has the parent's connections end with the parent, locks with them: a child has none of them.
+
+    The event loop is not asked: the list of sockets that it watches is the parent's too. It closes
+    the descriptors, so that they stay, without the connections.
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    for connection in list(_connections):
+        connection.closed = True
+        transport_ = connection._transport
+        sock = None if transport_ is None else transport_.get_extra_info("socket")
+        if sock is not None and sock.fileno() >= 0:
+            os.dup2(null, sock.fileno(), False)
+    os.close(null)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_drop_inherited)
