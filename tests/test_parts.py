@@ -102,6 +102,20 @@ def test_factories_and_modules(parts):
         assert functions._pyroMethods >= {"add", "open_supply"} and not functions._pyroAttrs
 
 
+@pytest.mark.parametrize(
+    ("service", "name"),
+    [("lab.functions", "getpid"), ("lab.functions", "os"), ("lab.psu", "channel_class")],
+)
+def test_what_a_module_imports_and_classes_are_no_members(parts, service, name):
+    """Also for a client that does not look at the list: it could run any code."""
+    with parts.lab.proxy(service) as remote:
+        remote._pyroBind()
+        assert name not in remote._pyroMethods | remote._pyroAttrs
+        for attempt in [(name, (1,)), ("__getattr__", (name,)), ("__setattr__", (name, 1))]:
+            with pytest.raises(AttributeError, match=f"attribute '{name}'"):
+                remote._pyroInvoke(*attempt, {})
+
+
 def test_the_worker_of_a_part_dies(parts):
     with parts.lab.proxy("lab.psu") as supply, parts.part("ch_1") as first:
         first.voltage = 7
@@ -137,3 +151,29 @@ def test_a_part_that_is_configured_no_longer_loses_its_name(lab):
     lab.config(LAB, parts="[ch_2]", **parts.values)
     lab.run("reload")
     parts.names(["lab.psu.ch_2"])
+
+
+RESTING = """\
+version: "1.0"
+python: {executable: "$python", path: ["$drivers"]}
+daemons: {bench: {host: localhost, classname: LockableDaemon}}
+services:
+  lab.psu: {module: supply, classname: Supply, arguments: {record: "$record"}, instancemode: single,
+            daemon: bench, expose: all, parts: all, on_disconnect: ["off"]}
+autolaunch: {daemons: [bench]}
+"""
+
+
+def test_an_instrument_that_a_part_has_driven_needs_its_safe_state(lab):
+    record = lab.files / "record"
+    record.write_text("")
+    lab.config(RESTING, record=str(record))
+    lab.up()
+    events = lambda: record.read_text().splitlines()
+    with lab.proxy("lab.psu") as ada:
+        assert ada.lock("ada")
+    wait_for(lambda: events() == ["off"], 10, "the safe state after the owner's end")
+    with proxy(lab.uri("lab.psu").replace("lab.psu@", "lab.psu.ch_1@")) as first:
+        first.voltage = 5
+        lab.run("stop", "daemon", "bench")
+    assert events() == ["off", "off"], "at the end of the instrument, too"

@@ -1,6 +1,7 @@
 """A supply with channels, as it comes from any library."""
 
 import os
+from os import getpid  # noqa: F401  (of another module: no client may call it)
 
 
 class Channel:
@@ -29,7 +30,9 @@ class Channel:
 class Supply:
     """Channels as attributes and in a list, and a module below."""
 
-    def __init__(self, channels=2):
+    def __init__(self, channels=2, record=None):
+        self._record = record
+        self.channel_class = Channel
         for number in range(1, channels + 1):
             setattr(self, f"ch_{number}", Channel(number))
         self.channels = [self.ch_1, self.ch_2]
@@ -43,6 +46,10 @@ class Supply:
 
     def identify(self):
         return self.model
+
+    def off(self):
+        with open(self._record, "a") as file:
+            file.write("off\n")
 
     def both(self):
         return {"first": self.ch_1, "rest": [self.ch_2]}

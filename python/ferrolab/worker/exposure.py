@@ -292,8 +292,13 @@ class Access:
         selection = self._selection
         if name in self._methods or not selection.opens(name):
             return False
-        if own_value(instance, name, _MISSING) is not _MISSING:
-            return True
+        if isinstance(instance, types.ModuleType):
+            if name not in _names_of_module(instance):
+                return False
+        own = own_value(instance, name, _MISSING)
+        if own is not _MISSING:
+            # Neither a class nor a module is a member, as in the list: a client could run any code.
+            return _kind_of_value(own) is not None
         is_made_up = member_of(type(instance), name, _MISSING) is _MISSING
         return is_made_up and name in _dir(instance, selection)
 
