@@ -29,11 +29,18 @@ class Part(Service):
     def __init__(self, owner, path, obj, children, saw_part):
         super().__init__("{}.{}".format(owner.name, path), obj, selection=owner.selection)
         self.owner = owner.name
+        self._owner_service = owner
         members = exposure.members(self.shape, self.selection, obj, children)
         # `expose` lists the members of all parts, and of the service itself.
         missing = exposure.unknown(self.shape, self.selection, obj)
         members["attrs"] = [name for name in members["attrs"] if name not in missing]
         self.set_members(members, children, saw_part)
+
+    def instance(self, session):
+        """The object that serves a call. The instrument is driven with it, and so no longer in its
+        safe state."""
+        self._owner_service.mark_used()
+        return super().instance(session)
 
     def serve(self, obj):
         """Serves another object of the class: the one that hangs there now."""

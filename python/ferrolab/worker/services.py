@@ -87,6 +87,10 @@ class Service:
             return self._create()
         raise pyro.error_class("DaemonError")("invalid instancemode in registered class")
 
+    def mark_used(self):
+        """A call drives the one instance by way of a part: the safe state is due again."""
+        self._rested = False
+
     def look_with(self, look):
         """Has the first instance looked at with `look`."""
         self.look, self.is_seen = look, False
