@@ -199,6 +199,17 @@ def test_a_registered_function_makes_the_dict_of_an_exception(registries, name, 
     assert sent == expected
 
 
+@pytest.mark.parametrize("name", IDS)
+def test_a_registered_function_that_exits_costs_no_exception(registries, name):
+    def exits(error):
+        raise SystemExit("no form")
+
+    SerializerBase.register_class_to_dict(Trouble, exits)
+    sent = exceptions.exception(Trouble("bad"), IDS[name], ["a line"])
+    assert sent["__class__"] == "Pyro5.errors.PyroError"
+    assert "no form" in sent["args"][0] and "Trouble'>: bad" in sent["args"][0]
+
+
 def test_serpent_does_not_ask_what_is_registered_for_the_others(registries):
     SerializerBase.register_class_to_dict(Trouble, marked, serpent_too=False)
     sent = exceptions.exception(Trouble("bad"), IDS["serpent"], ["a line"])

@@ -26,11 +26,11 @@ def exception(error, serializer, lines=None, hosted=None):
         else:
             state = exception_state(error, _pyroTraceback=lines)
         made = convert.plain(state, serializer, hosted)
-    except Exception as problem:
+    except BaseException as problem:  # also one of a converter that calls sys.exit()
         made = exception_state(
             pyro.error_class("PyroError")(
                 "Error serializing exception: {}. Original exception: {}: {}".format(
-                    problem, type(error), text(error)
+                    text(problem), type(error), text(error)
                 )
             ),
             _pyroTraceback=lines,
