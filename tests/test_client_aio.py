@@ -1,6 +1,7 @@
 """The asyncio client: the same calls, cancellation, timeouts, locks and sessions."""
 
 import asyncio
+import gc
 import marshal
 import os
 import socket
@@ -94,6 +95,24 @@ def test_many_calls_in_flight_on_few_connections(server):
             answers = await asyncio.gather(*[wire.echo(number) for number in range(1000)])
             assert [answer[0][0] for answer in answers] == list(range(1000))
             assert wire._remote.pool._count <= wire._remote.pool.limit
+
+    run(script)
+
+
+@every_server
+def test_dropped_and_closed_proxies_leave_no_connection(server):
+    async def script():
+        closed, dropped = [ferrolab.AioProxy(server.uri, timeout=NEVER, connect_timeout=NEVER) for _ in range(2)]
+        calls = [asyncio.ensure_future(proxy.echo(1)) for proxy in (closed, dropped) for _ in range(3)]
+        await asyncio.sleep(0)
+        closed._remote.close()
+        await asyncio.gather(*calls)
+        left = [connection for proxy in (closed, dropped) for connection in proxy._remote.pool._idle]
+        assert len(left) == 3 and await closed.echo(2)
+        del closed, dropped, calls
+        gc.collect()
+        await asyncio.sleep(0)
+        assert all(connection.closed for connection in left)
 
     run(script)
 

@@ -37,6 +37,8 @@ class AioConnection(asyncio.Protocol):
         self.uri = uri
         self.settings = settings
         self.closed = False
+        # Of the pool, when it opened the connection.
+        self.generation = 0
         self.seq = 0
         self._transport = None
         self._limit = message.MAX_HANDSHAKE_BYTES
@@ -190,6 +192,14 @@ class AioConnection(asyncio.Protocol):
         self.closed = True
         if self._transport is not None:
             self._transport.abort()
+
+    def close_soon(self):
+        """Ends the connection, from any thread."""
+        try:
+            self._loop.call_soon_threadsafe(self.close)
+        except RuntimeError:
+            # The loop has ended, and its sockets with it.
+            self.closed = True
 
 
 async def open_connection(uri, settings):

@@ -24,9 +24,12 @@ class AioPool:
         self._idle = []
         self._count = 0
         self._waiting = deque()
+        # Rises when the pool is closed: connections of before are closed after their calls.
+        self._generation = 0
 
     async def acquire(self, timeout=None):
         """A connection for one call."""
+        generation = self._generation
         while self._idle:
             connection = self._idle.pop()
             if not connection.closed:
@@ -39,10 +42,12 @@ class AioPool:
         else:
             self._count += 1
         try:
-            return await self.open()
+            connection = await self.open()
         except BaseException:
             self._hand_over(None)
             raise
+        connection.generation = generation
+        return connection
 
     async def open(self):
         """A new connection, which is not the pool's."""
@@ -69,10 +74,9 @@ class AioPool:
 
     def release(self, connection):
         """Gives a connection back."""
-        if connection.closed:
-            self._hand_over(None)
-        else:
-            self._hand_over(connection)
+        if connection.generation != self._generation:
+            connection.close()
+        self._hand_over(None if connection.closed else connection)
 
     def take_out(self):
         """A connection leaves the pool for good: it is a stream's. None: no other call waits."""
@@ -100,10 +104,16 @@ class AioPool:
 
     def close(self):
         """Closes the idle connections; those in use are closed after their calls."""
+        self._generation += 1
         for connection in self._idle:
             connection.close()
             self._count -= 1
         self._idle.clear()
+
+    def __del__(self):
+        # The event loop keeps the sockets that it watches. Possibly in another thread.
+        for connection in self._idle:
+            connection.close_soon()
 
 
 def _expire(waiter):
