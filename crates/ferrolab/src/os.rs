@@ -3,9 +3,10 @@
 //! Each connection is an open file, and so is each channel to a worker. The usual soft limit of
 //! 1024 is for programs that use `select`, which we do not.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -27,39 +28,48 @@ pub(crate) fn raise_file_limit() {
     }
 }
 
-/// Whether one of these processes has a TCP connection whose own end is at `address`. False where
-/// the system does not say so.
-pub(crate) fn has_connection(processes: &[u32], address: SocketAddr) -> bool {
-    let Some(inode) = socket_inode(address) else { return false };
-    let link = format!("socket:[{inode}]");
-    let has_it = |pid: &u32| {
-        let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        files.into_iter().any(|file| {
-            std::fs::read_link(file.path()).is_ok_and(|target| target == Path::new(&link))
-        })
-    };
-    processes.iter().any(has_it)
+/// TCP connections of some processes; none where the system does not say so.
+pub(crate) struct OwnConnections {
+    /// Their own ends, as the kernel's tables have them.
+    ends: HashSet<String>,
 }
 
-/// The inode of the TCP socket whose own end is at `address`, from the kernel's table.
-fn socket_inode(address: SocketAddr) -> Option<u64> {
-    let (file, own) = match address {
-        SocketAddr::V4(address) => {
-            ("/proc/net/tcp", format!("{:08X}", u32::from_ne_bytes(address.ip().octets())))
-        }
-        SocketAddr::V6(address) => {
-            let words = address.ip().octets();
-            let words = words.chunks_exact(4).filter_map(|word| word.try_into().ok());
-            let own: String =
-                words.map(|word: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(word))).collect();
-            ("/proc/net/tcp6", own)
-        }
+/// The TCP connections that these processes have now. Reads each of the kernel's tables once.
+pub(crate) fn connections_of(processes: &[u32]) -> OwnConnections {
+    let folders = processes.iter().map(|pid| std::fs::read_dir(format!("/proc/{pid}/fd")));
+    let files = folders.flatten().flatten().flatten();
+    let targets = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+    let inode = |target: PathBuf| {
+        Some(target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
     };
-    let own = format!("{own}:{:04X}", address.port());
-    let table = std::fs::read_to_string(file).ok()?;
-    let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let row = rows.find(|row| row.get(1).is_some_and(|local| *local == own))?;
-    row.get(9)?.parse().ok()
+    let sockets: HashSet<String> = targets.filter_map(inode).collect();
+    let mut ends = HashSet::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"].map(std::fs::read_to_string) {
+        for row in table.iter().flat_map(|table| table.lines()) {
+            let mut columns = row.split_whitespace();
+            // The second column is the own end, and the tenth the socket's inode.
+            if let (Some(own), Some(inode)) = (columns.nth(1), columns.nth(7))
+                && sockets.contains(inode)
+            {
+                ends.insert(own.to_owned());
+            }
+        }
+    }
+    OwnConnections { ends }
+}
+
+impl OwnConnections {
+    /// Whether one of them has its own end at `address`.
+    pub(crate) fn contains(&self, address: SocketAddr) -> bool {
+        let octets = match address.ip() {
+            IpAddr::V4(ip) => ip.octets().to_vec(),
+            IpAddr::V6(ip) => ip.octets().to_vec(),
+        };
+        let words = octets.chunks_exact(4).filter_map(|word| word.try_into().ok());
+        let host: String =
+            words.map(|word: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(word))).collect();
+        self.ends.contains(&format!("{host}:{:04X}", address.port()))
+    }
 }
 
 /// Files that are open besides connections.

@@ -8,6 +8,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
+/// Bytes of a member's name that are kept: it has come from the client, may be as long as a
+/// request, and stands in each of the daemon's reports.
+const MAX_NAME_BYTES: usize = 80;
+
 /// The kind of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CallKind {
@@ -134,8 +138,19 @@ impl CallFacts {
         self.object.clear();
         self.object.push_str(object);
         self.member.clear();
-        self.member.push_str(member);
+        push_shortened(&mut self.member, member);
     }
+}
+
+/// Appends a member's name, as much of it as is kept.
+pub(crate) fn push_shortened(text: &mut String, member: &str) {
+    if member.len() <= MAX_NAME_BYTES {
+        return text.push_str(member);
+    }
+    // A character has up to 4 bytes.
+    let beginning = (0..4).find_map(|less| member.get(..MAX_NAME_BYTES - less));
+    text.push_str(beginning.unwrap_or_default());
+    text.push('…');
 }
 
 impl Drop for CallInProgress<'_> {
@@ -167,5 +182,21 @@ mod tests {
         assert_eq!(current.read().unwrap().2, CallPhase::Runs);
         drop(call);
         assert!(current.read().is_none());
+    }
+
+    #[test]
+    fn a_long_name_takes_no_memory_after_its_call() {
+        let current = CurrentCall::default();
+        for (member, kept) in [
+            ("x".repeat(80), "x".repeat(80)),
+            ("x".repeat(1 << 20), "x".repeat(80) + "…"),
+            ("x".repeat(79) + &"Ω".repeat(1 << 20), "x".repeat(79) + "…"),
+            ("x".repeat(77) + "🔬", "x".repeat(77) + "…"),
+        ] {
+            let _call = current.begin("stage", &member, CallKind::Call, CallPhase::Runs);
+            let (facts, ..) = current.read().unwrap();
+            assert_eq!(facts.member, kept);
+            assert!(current.lock().member.capacity() < 1024);
+        }
     }
 }

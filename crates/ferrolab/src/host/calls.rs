@@ -3,6 +3,8 @@
 //! A driver of a `multiplex` daemon that calls a service of the same daemon waits for the turn that
 //! its call has: nothing happens until its client gives up.
 
+use std::cell::LazyCell;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use remote::{CallKind, CallStatus, Peer, WaitsFor};
@@ -22,11 +24,14 @@ const MAX_SHOWN: usize = 500;
 ///
 /// `slow` is the age from which a call is slow; `workers` are the daemon's own Python processes.
 pub(super) fn rows(calls: &[CallStatus], slow: Option<Duration>, workers: &[u32]) -> Vec<CallRow> {
+    // Looked at once in a report, and only where a call has waited for long.
+    let connections = LazyCell::new(|| os::connections_of(workers));
+    let is_own = |address| connections.contains(address);
     let shown = calls.iter().filter(|call| call.age >= SHOWN_AFTER).take(MAX_SHOWN);
-    shown.map(|call| row(call, slow, workers)).collect()
+    shown.map(|call| row(call, slow, &is_own)).collect()
 }
 
-fn row(call: &CallStatus, slow: Option<Duration>, workers: &[u32]) -> CallRow {
+fn row(call: &CallStatus, slow: Option<Duration>, is_own: &impl Fn(SocketAddr) -> bool) -> CallRow {
     CallRow {
         service: call.object.clone(),
         member: call.member.clone(),
@@ -43,7 +48,7 @@ fn row(call: &CallStatus, slow: Option<Duration>, workers: &[u32]) -> CallRow {
         waits_for: call.waits_for.as_ref().map(waits_for),
         is_slow: call.is_overdue || slow.is_some_and(|slow| call.age >= slow),
         is_overdue: call.is_overdue,
-        waits_for_itself: waits_for_itself(call, workers),
+        waits_for_itself: waits_for_itself(call, is_own),
     }
 }
 
@@ -58,11 +63,9 @@ fn waits_for(waits: &WaitsFor) -> String {
 }
 
 /// Whether a call waits for its turn while its client is a driver of the same daemon.
-fn waits_for_itself(call: &CallStatus, workers: &[u32]) -> bool {
+fn waits_for_itself(call: &CallStatus, is_own: &impl Fn(SocketAddr) -> bool) -> bool {
     let Peer::Tcp(address) = call.peer else { return false };
-    call.waits_for == Some(WaitsFor::Turn)
-        && call.age >= SUSPICIOUS_AFTER
-        && os::has_connection(workers, address)
+    call.waits_for == Some(WaitsFor::Turn) && call.age >= SUSPICIOUS_AFTER && is_own(address)
 }
 
 /// Logs the calls of a report that wait for themselves, and did not in the one before it.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::current_call::{Beginning, CallKind, CallPhase};
+use crate::current_call::{Beginning, CallKind, CallPhase, push_shortened};
 use crate::lock::LockStatus;
 use crate::session::{Peer, Session};
 
@@ -89,9 +89,11 @@ impl RunningCalls {
         object: &str,
         member: &str,
     ) -> CallBesideSession {
+        let mut shown = String::new();
+        push_shortened(&mut shown, member);
         self.add(CallBeside {
             object: object.to_owned(),
-            member: member.to_owned(),
+            member: shown,
             peer: session.peer.clone(),
             since: Beginning::now(),
             is_overdue: false,
@@ -151,15 +153,17 @@ impl RunningCalls {
             });
         }
         calls.sort_by_key(|call| Reverse(call.age));
+        // Each lock is asked once: thousands of calls may wait for it, and its status names all.
+        let mut owners = HashMap::new();
         for call in &mut calls {
-            let Some(owner) = lock_of(&call.object).and_then(|status| status.owner) else {
-                continue;
-            };
+            let owner = owners.entry(call.object.clone());
+            let owner = owner.or_insert_with(|| lock_of(&call.object)?.owner);
+            let Some(owner) = owner else { continue };
             let is_named = !owner.user.is_empty();
             if owner.address == call.peer.to_string() {
-                call.user = Some(owner.user).filter(|_| is_named);
+                call.user = is_named.then(|| owner.user.clone());
             } else if let Some(WaitsFor::Lock { owner: known }) = &mut call.waits_for {
-                *known = Some(if is_named { owner.user } else { owner.address });
+                *known = Some(if is_named { &owner.user } else { &owner.address }.clone());
             }
         }
         calls
