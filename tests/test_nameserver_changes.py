@@ -19,6 +19,7 @@ def test_the_log_says_who_took_a_name(lab):
         batch = Pyro5.api.BatchProxy(nameserver)
         batch.register("t.taken", one)
         list(batch())
+        nameserver.renew_leases([("t.taken", other, [], "seize")], 60.0)
         nameserver.remove(prefix="t.")
         peer = "%s:%d" % nameserver._pyroConnection.sock.getsockname()[:2]
     told = lambda: [
@@ -26,10 +27,11 @@ def test_the_log_says_who_took_a_name(lab):
         for line in (lab.home / "logs/ferrolab.log").read_text().splitlines()
         if (row := json.loads(line)).get("message") == "names were removed or overwritten"
     ]
-    wait_for(lambda: len(told()) >= 4, 10, "the log has it")
+    wait_for(lambda: len(told()) >= 5, 10, "the log has it")
     assert told() == [
         (f"t.taken ({one}, now {other})", 1, peer),
         (f"t.gone ({one})", 1, peer),
         (f"t.taken ({other}, now {one})", 1, peer),
-        (f"t.taken ({one})", 1, peer),
+        (f"t.taken ({one}, now {other})", 1, peer),
+        (f"t.taken ({other})", 1, peer),
     ]

@@ -245,7 +245,8 @@ impl Object for NameServerObject {
         let Request { operation, context } = request;
         let work = match operation {
             Operation::Call(call) if call.method == leases::METHOD => {
-                return leases::renew(&self.store, call, context, reached_at);
+                let watch = |change| self.changes.watch(change, session.peer.clone());
+                return leases::renew(&self.store, call, context, reached_at, watch);
             }
             Operation::Call(call) => match NameCall::parse(call) {
                 Ok(call) => match self.find_at_once(&call) {

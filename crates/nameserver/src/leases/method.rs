@@ -39,7 +39,7 @@ use tokio::time::Instant;
 use crate::arguments::{name_of, tags_of};
 use crate::directory;
 use crate::limits;
-use crate::store::{Changed, Entry, Index, Lease, Store, Transaction};
+use crate::store::{Change, Changed, Entry, Index, Lease, Store, Transaction};
 
 pub(crate) const METHOD: &str = "renew_leases";
 const SIGNATURE: Signature = Signature {
@@ -86,12 +86,13 @@ enum Need {
     Write { entry: Entry, theirs: Option<String> },
 }
 
-/// Carries out a call of [`METHOD`].
+/// Carries out a call of [`METHOD`]; `watch` logs what the change takes from others.
 pub(crate) fn renew(
     store: &Store,
     call: MethodCall,
     context: Context,
     reached_at: Option<IpAddr>,
+    watch: impl FnOnce(Change) -> Change,
 ) -> Answer {
     let wanted = match parse(call) {
         Ok(wanted) => wanted,
@@ -122,7 +123,7 @@ pub(crate) fn renew(
         return Answer::value(answer(conflicts, reached_at));
     }
     let (sender, written) = oneshot::channel();
-    let change = store.change(Box::new(move |names| {
+    let change: Change = Box::new(move |names| {
         // The request has its memory for as long as its rows wait for the database.
         let _context = context;
         let count = unwritten.len();
@@ -131,7 +132,8 @@ pub(crate) fn renew(
         // The receiver is gone where nobody waits for the answer.
         let _ = sender.send(more);
         Ok(count)
-    }));
+    });
+    let change = store.change(watch(change));
     let finish = move |mut written: oneshot::Receiver<Vec<Conflict>>, outcome: Result<usize, _>| {
         outcome?;
         conflicts.extend(written.try_recv().unwrap_or_default());

@@ -16,9 +16,11 @@ const LEASE: Duration = Duration::from_secs(8);
 async fn call(store: &Store, rows: Vec<Value>, seconds: f64) -> Result<Value, Exception> {
     let args = vec![Value::List(rows), Value::Float(seconds)];
     let call = MethodCall { method: METHOD.to_owned(), args, kwargs: Vec::new() };
-    renew(store, call, Context::internal(), None).wait().await.map(|reply| match reply.body {
-        remote::ReplyBody::Value(value) => value,
-        _ => panic!("the answer is no value"),
+    renew(store, call, Context::internal(), None, |change| change).wait().await.map(|reply| {
+        match reply.body {
+            remote::ReplyBody::Value(value) => value,
+            _ => panic!("the answer is no value"),
+        }
     })
 }
 
@@ -147,7 +149,8 @@ async fn a_name_that_is_too_large_is_refused_at_once() {
     ];
     let args = vec![Value::List(rows), Value::Float(LEASE.as_secs_f64())];
     let call = MethodCall { method: METHOD.to_owned(), args, kwargs: Vec::new() };
-    let Answer::Ready(Ok(reply)) = renew(&store, call, Context::internal(), None) else {
+    let Answer::Ready(Ok(reply)) = renew(&store, call, Context::internal(), None, |change| change)
+    else {
         panic!("it waits for the database");
     };
     let remote::ReplyBody::Value(Value::List(conflicts)) = reply.body else {
@@ -315,7 +318,10 @@ async fn a_daemon_at_all_addresses_of_this_host_has_no_address_in_the_index() {
                 args: vec![rows, LEASE.as_secs_f64().into(), network.into()],
                 kwargs: Vec::new(),
             };
-            let renewed = renew(&store, call, Context::internal(), None).wait().await.unwrap();
+            let renewed = renew(&store, call, Context::internal(), None, |change| change)
+                .wait()
+                .await
+                .unwrap();
             let remote::ReplyBody::Value(Value::List(conflicts)) = renewed.body else {
                 panic!("no list")
             };
