@@ -3,6 +3,7 @@
 //! Owns what happens where the name is missing, points elsewhere, or is contested. Knows nothing
 //! of how often it is renewed.
 
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -211,15 +212,40 @@ impl RegisteredName {
     }
 }
 
-/// Whether nothing serves an object any more. Only a clear no counts: a process that is slow or
-/// full is there, and the lease of a dead one ends by itself.
+/// Whether nothing serves an object any more. Only a clear no counts: a process that is slow, is
+/// full or speaks TLS is there, another network may be away, and the lease of a dead one ends by
+/// itself.
 async fn is_gone(uri: &Uri) -> bool {
     let mut proxy = Proxy::from(uri.clone()).with_timeout(HOLDER_TIMEOUT);
     match proxy.metadata().await {
-        Err(Error::Connect { source: ConnectError::Io(_), .. }) => true,
+        Err(Error::Connect { source: ConnectError::Io(error), .. }) => {
+            matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound)
+        }
         Err(Error::Connect { source: ConnectError::Refused(reason), .. }) => {
             reason.contains("unknown object")
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_holder_that_takes_a_connection_is_not_gone() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = Uri::tcp("t.name", "127.0.0.1", listener.local_addr().unwrap().port());
+        let server = tokio::spawn(async move {
+            // As a daemon that is full, or has TLS: it closes what it does not understand.
+            loop {
+                drop(listener.accept().await);
+            }
+        });
+        assert!(!is_gone(&uri).await);
+        server.abort();
+        let _ = server.await;
+        assert!(is_gone(&uri).await);
+        assert!(!is_gone(&Uri::tcp("t.name", "host.invalid", 1)).await);
     }
 }
