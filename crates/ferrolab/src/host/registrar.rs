@@ -136,7 +136,7 @@ struct Registrar {
     /// Those of `names` that are parts'.
     part_names: BTreeSet<String>,
     /// Names of parts that are there no longer, to be removed.
-    gone: Vec<Name>,
+    gone: Vec<RegisteredName>,
     reclaim: bool,
     report: watch::Sender<Report>,
 }
@@ -175,8 +175,8 @@ impl Registrar {
             true => self.renew_leases().await?,
             false => self.register_each().await?,
         };
-        while let Some(Name { name, uri, .. }) = self.gone.last() {
-            match self.nameserver.remove_own(name, uri).await {
+        while let Some(name) = self.gone.last() {
+            match remove_name(&mut self.nameserver, name).await {
                 Ok(_) | Err(Error::Remote(_)) => drop(self.gone.pop()),
                 Err(error) => return Err(error),
             }
@@ -198,29 +198,27 @@ impl Registrar {
         }
         let parts = self.parts.borrow_and_update().clone();
         let mut wanted: BTreeMap<String, Name> = BTreeMap::new();
-        for service in self.names.iter().map(RegisteredName::name) {
+        for registered in &self.names {
+            let service = registered.name();
             let (Some(ids), Uri::Pyro { location, .. }) = (parts.get(&service.name), &service.uri)
             else {
                 continue;
             };
             wanted.extend(ids.iter().map(|id| {
                 let uri = Uri::Pyro { object: id.clone(), location: location.clone() };
+                // Its address then changes with the service's.
+                let uri = if registered.is_everywhere() { uri.everywhere() } else { uri };
                 let metadata = vec![format!("Part of {}", service.name)];
                 (id.clone(), Name { name: id.clone(), uri, metadata })
             }));
         }
-        for name in &self.names {
-            let name = name.name();
-            if self.part_names.contains(&name.name) && !wanted.contains_key(&name.name) {
-                self.gone.push(name.clone());
-            } else {
-                wanted.remove(&name.name);
-            }
-        }
-        let gone: BTreeSet<_> = self.gone.iter().map(|name| name.name.clone()).collect();
-        self.names.retain(|name| !gone.contains(&name.name().name));
-        self.part_names.retain(|name| !gone.contains(name));
-        self.gone.retain(|name| !wanted.contains_key(&name.name));
+        let gone = self.names.extract_if(.., |name| {
+            let name = &name.name().name;
+            let is_wanted = wanted.remove(name).is_some();
+            !is_wanted && self.part_names.remove(name)
+        });
+        self.gone.extend(gone);
+        self.gone.retain(|name| !wanted.contains_key(&name.name().name));
         self.part_names.extend(wanted.keys().cloned());
         self.names.extend(wanted.into_values().map(RegisteredName::new));
     }
@@ -277,18 +275,7 @@ impl Registrar {
     /// Removes the names that still point to this process.
     async fn remove(&mut self) {
         for name in &self.names {
-            let is_everywhere = name.is_everywhere();
-            let Name { name, uri, .. } = name.name();
-            let removed = self.nameserver.remove_own(name, uri).await;
-            let removed = match self.nameserver.local_ip() {
-                // A nameserver of this host gives it with the address that it is asked at.
-                Some(address) if is_everywhere && matches!(removed, Ok(false)) => {
-                    let told = uri.clone().everywhere().reached_at(address);
-                    self.nameserver.remove_own(name, &told).await
-                }
-                _ => removed,
-            };
-            match removed {
+            match remove_name(&mut self.nameserver, name).await {
                 Ok(_) | Err(Error::Remote(_)) => {}
                 // It does not answer. Leased names lapse; the supervisor removes the others.
                 Err(_) => break,
@@ -339,6 +326,20 @@ impl Registrar {
             standing.state = state;
             true
         });
+    }
+}
+
+/// Removes a name if it still points to this process.
+async fn remove_name(nameserver: &mut NameServer, name: &RegisteredName) -> Result<bool, Error> {
+    let Name { name: title, uri, .. } = name.name();
+    let removed = nameserver.remove_own(title, uri).await;
+    match nameserver.local_ip() {
+        // A nameserver of this host gives it with the address that it is asked at.
+        Some(address) if name.is_everywhere() && matches!(removed, Ok(false)) => {
+            let told = uri.clone().everywhere().reached_at(address);
+            nameserver.remove_own(title, &told).await
+        }
+        _ => removed,
     }
 }
 
