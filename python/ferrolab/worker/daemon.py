@@ -49,6 +49,7 @@ class HostedDaemon:
         # How many objects have each class.
         self._classes = collections.Counter()
         self._service_classes = ()
+        self._part_classes = ()
         # The parts of services by the identity of their objects: a name on such an object might be
         # remote, or sent to the instrument.
         self._parts = {}
@@ -84,12 +85,6 @@ class HostedDaemon:
             refused = {part.name: _TAKEN for part in parts if not is_free(part.name)}
             parts = [part for part in parts if part.name not in refused]
             self._services.update((part.name, part) for part in parts)
-            classes = {part.cls for part in parts}
-            self._classes.update(classes.difference(part.cls for part in before.values()))
-            # Others of these classes could be taken for a part.
-            self._service_classes += tuple(classes.difference(self._service_classes))
-        for cls in classes:
-            self._auto_proxies.add(cls)
         members = {part.name: part.members for part in parts}
         added, others = self._ask("parts", owner.name, members)
         refused.update(others)
@@ -98,10 +93,18 @@ class HostedDaemon:
                 self._parts.pop(id(part.target), None)
             for name in (before.keys() - members.keys()) | set(others):
                 self._services.pop(name, None)
+            parts = [part for part in parts if part.name not in others]
             for part in parts:
-                if part.name not in others:
-                    part.added = tuple(added)
-                    self._parts[id(part.target)] = part
+                part.added = tuple(added)
+                self._parts[id(part.target)] = part
+            classes, gone = ({part.cls for part in some} for some in (parts, before.values()))
+            self._classes.update(classes - gone)
+            for cls in gone - classes:
+                self._discard_class(cls)
+            # Others of these classes could be taken for a part.
+            self._part_classes = tuple({part.cls for part in self._parts.values()})
+        for cls in classes:
+            self._auto_proxies.add(cls)
         return refused
 
     def serve_instead(self, part, obj):
@@ -287,10 +290,14 @@ class HostedDaemon:
                 return False
             service = self._services.pop(objectId, None)
             if service is not None:
-                self._classes -= collections.Counter([service.cls])
-                if not self._classes[service.cls]:
-                    self._auto_proxies.discard(service.cls)
+                self._discard_class(service.cls)
         return True
+
+    def _discard_class(self, cls):
+        """One object or service less has the class; nothing keeps a class that none has."""
+        self._classes -= collections.Counter([cls])
+        if not self._classes[cls]:
+            self._auto_proxies.discard(cls)
 
     def uriFor(self, objectOrId, nat=True):
         """The URI of a registered object, or of an object id."""
@@ -374,8 +381,8 @@ class HostedDaemon:
         return isinstance(obj, classes)
 
     def is_of_service_class(self, obj):
-        """Whether an object could be taken for what one of the configured services serves."""
-        return isinstance(obj, self._service_classes)
+        """Whether an object could be taken for what a configured service or a part serves."""
+        return isinstance(obj, self._service_classes + self._part_classes)
 
 
 def _shareable(address):
