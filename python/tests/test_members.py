@@ -156,6 +156,7 @@ ALL = {"ch_1", "ch_2", "nested", "loop", "parameter", "axes.0", "axes.1", "named
     (["ch_1", "ch_3"], {"ch_1"}, ["parts: Supply has no 'ch_3'; did you mean 'ch_2'?"]),
     (["asked", "ch_1"], {"ch_1"},
      ["parts: reading 'asked' raised ValueError: the instrument does not answer"]),
+    (["exits", "ch_1"], {"ch_1"}, ["parts: reading 'exits' raised SystemExit: no instrument"]),
     (["number", "nothing", "ch_2"], {"ch_2"},
      ["parts: 'number' is a float, and a part is an object with methods",
       "parts: 'nothing' is None, and a part is an object with methods"]),
@@ -269,8 +270,11 @@ def test_an_id_that_is_taken_stays_whose_it_is():
         assert channel.call("lab.x.ch_1", "off") == "off"
         with pytest.raises(Raised):
             channel.call("lab.x.ch_2", "off")
-        with pytest.raises(Raised):
-            channel.operation(GET, "lab.x", "ch_2")
+        looks = len(daemon.asked)
+        for _ in range(2):
+            with pytest.raises(Raised):
+                channel.operation(GET, "lab.x", "ch_2")
+        assert len(daemon.asked) == looks, "no parts are looked for again"
 
 
 def test_parts_appear_with_the_first_instance_that_can_be_made():

@@ -56,6 +56,8 @@ class FirstLook:
         self._wanted, self._readable = wanted, readable
         # Remarks that no instance changes.
         self._remarks = list(service.remarks)
+        # Objects that the last look has found and that are not served, by path.
+        self._unserved = {}
 
     def __call__(self, instance):
         """Lists what the instance exposes, and serves its parts. Never raises."""
@@ -68,7 +70,7 @@ class FirstLook:
             of_parts = self._unknown(instance, problems)
             members["attrs"] = [name for name in members["attrs"] if name not in of_parts]
             service.set_members(members, children, functools.partial(self._saw_part, ""))
-        except Exception as error:
+        except BaseException as error:  # the instance is there, and must not be made again
             log.warning("the members of '%s' cannot be listed", service.name, exc_info=True)
             problems.append("{}: {}".format(type(error).__name__, error))
         problems += not_readable(service, self._readable, self._of_parts())
@@ -105,6 +107,9 @@ class FirstLook:
             problems.append(text.format(", ".join(bare[:5])))
         for name, reason in sorted(self._daemon.serve_parts(service, made).items()):
             problems.append("parts: {}: {}".format(name, reason))
+        self._unserved = {
+            path: obj for path, obj in found.items() if not self._daemon.has_part(obj)
+        }
         return children[""]
 
     def _unknown(self, instance, problems):
@@ -129,10 +134,13 @@ class FirstLook:
 
     def _saw_part(self, prefix, name, value):
         """A client has read what hangs under a name: an instrument may get new channels."""
-        part = self._daemon.part("{}.{}{}".format(self._service.name, prefix, name))
+        path = prefix + name
+        part = self._daemon.part("{}.{}".format(self._service.name, path))
         if part is not None and type(part.target) is type(value):
             if part.target is not value:
                 self._daemon.serve_instead(part, value)
+        elif self._unserved.get(path) is value:
+            pass  # Another look would find the same, and takes long where there are many parts.
         elif parts.is_part(value) and not self._daemon.has_part(value):
             self(self._service.instance(None))
 

@@ -67,7 +67,7 @@ class _Search:
             name, path = rest[0], path + (rest[0],)
             try:
                 child = _child(obj, name)
-            except Exception as error:
+            except BaseException as error:  # a property that calls sys.exit() is as broken as any
                 self.problems.append(self._no_child(obj, name, path, error))
                 return
             self.expand(child, path, rest[1:])

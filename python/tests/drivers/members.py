@@ -106,6 +106,10 @@ class Supply:
         raise ValueError("the instrument does not answer")
 
     @property
+    def exits(self):
+        raise SystemExit("no instrument")
+
+    @property
     def odd(self):
         return Unlisted()
 
