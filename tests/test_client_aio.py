@@ -254,6 +254,20 @@ def test_a_lock_for_a_block(running, both):
     run(script)
 
 
+def test_a_timeout_while_the_lock_s_connection_is_busy(running):
+    async def script():
+        async with ferrolab.connect(running.home, timeout=NEVER, connect_timeout=NEVER).aio as lab:
+            async with lab.locked("lab.laser") as laser:
+                turn = laser._remote.pool._lock._turn
+                async with turn:
+                    with pytest.raises(ferrolab.TimeoutError) as caught:
+                        await laser.move.with_timeout(0.2)(1)
+                assert caught.value.outcome == "not started"
+                assert await laser.move(1)
+
+    run(script)
+
+
 def test_a_forked_child_keeps_no_connection(running):
     """Else a lock would not end with the program that took it."""
 

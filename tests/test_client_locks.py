@@ -68,6 +68,18 @@ def test_a_block_in_a_block_ends_no_lock(lab, stranger):
     assert state(other) == "free"
 
 
+def test_a_timeout_while_the_lock_s_connection_is_busy(lab):
+    laser = lab["lab.laser"]
+    with laser.locked() as lock:
+        laser.move(1)
+        later(lambda: lock._connection.busy.acquire() and setattr(lock._connection, "user", None))()
+        with pytest.raises(ferrolab.TimeoutError) as caught:
+            laser.move.with_timeout(0.2)(1)
+        assert caught.value.outcome == "not started"
+        lock._connection.busy.release()
+        assert laser.move(1)
+
+
 def test_an_interrupt_while_a_lock_is_taken_leaves_none(lab, stranger, monkeypatch):
     def interrupt(_):
         raise KeyboardInterrupt

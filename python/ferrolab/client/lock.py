@@ -12,7 +12,7 @@ import os
 import secrets
 import time
 
-from .errors import CommunicationError, LockError, LockLost, PyroError, TimeoutError
+from .errors import NOT_STARTED, CommunicationError, LockError, LockLost, PyroError, TimeoutError
 from .keeper import keep, let_go
 from .locked_pool import LockedPool
 from .pool import get_ident
@@ -206,10 +206,10 @@ class Lock:
 
     # Holding
 
-    def acquire_connection(self):
+    def acquire_connection(self, timeout=None):
         """The lock's connection, for one call; resumes the lock where the connection is lost."""
         self.check()
-        connection = self._take_turn()
+        connection = self._take_turn(timeout=timeout)
         try:
             if self._ended:
                 raise LockError("the block of this lock has ended")
@@ -224,7 +224,7 @@ class Lock:
         connection = self._connection
         return connection if connection.user == get_ident() else None
 
-    def _take_turn(self, waits=True):
+    def _take_turn(self, waits=True, timeout=None):
         """The lock's connection, busy for this thread; None if another has it and `waits` is false.
 
         Only who has the turn may resume or end the lock: a token that is shown after the lock was
@@ -237,7 +237,8 @@ class Lock:
                     return None
                 if connection.user == get_ident():
                     raise LockError("a call within a call, on the connection of a lock")
-                connection.busy.acquire()
+                if not connection.busy.acquire(timeout=-1 if timeout is None else timeout):
+                    raise TimeoutError("the lock's connection was busy", outcome=NOT_STARTED)
             # Another thread may have resumed the lock on another one in the meantime.
             if connection is self._connection:
                 connection.user = get_ident()

@@ -9,8 +9,8 @@ class LockedPool:
         self.settings = settings
         self._lock = lock
 
-    def acquire(self):
-        return self._lock.acquire_connection()
+    def acquire(self, timeout=None):
+        return self._lock.acquire_connection(timeout)
 
     def release(self, connection):
         if connection is None:

@@ -30,14 +30,14 @@ class Pool:
         self.held = {}
         _pools.add(self)
 
-    def acquire(self):
-        """A connection that is this thread's until `release`."""
+    def acquire(self, timeout=None):
+        """A connection that is this thread's until `release`; `timeout` is for that of a lock."""
         connection = self._by_thread.get(get_ident())
         if connection is not None and connection.busy.acquire(False):
             if not connection.is_stale():
                 return connection
             connection.busy.release()
-        return self._acquire_other(connection)
+        return self._acquire_other(connection, timeout)
 
     def release(self, connection):
         """Gives a connection back; None where `acquire` did not return."""
@@ -56,11 +56,11 @@ class Pool:
         if connection is not None and connection.busy.locked() and not connection.in_call:
             connection.busy.release()
 
-    def _acquire_other(self, connection):
+    def _acquire_other(self, connection, timeout):
         ident = get_ident()
         held = self.held.get(ident)
         if held is not None:
-            return held.acquire_connection()
+            return held.acquire_connection(timeout)
         if connection is not None:
             if not connection.closed and connection.busy.locked():
                 # In use: by a signal handler's or finalizer's victim, or by a stream's reader.

@@ -75,7 +75,7 @@ class RemoteObject:
             pool = self.pool
             connection = None
             try:
-                connection = pool.acquire()
+                connection = pool.acquire(timeout)
                 result = connection.call(self.object_id, method, args, kwargs, flags, timeout)
                 if type(result) is StreamId:
                     connection.spare = False

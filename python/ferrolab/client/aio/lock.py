@@ -9,7 +9,7 @@ import asyncio
 import logging
 import secrets
 
-from ..errors import CommunicationError, LockError, LockLost, PyroError
+from ..errors import NOT_STARTED, CommunicationError, LockError, LockLost, PyroError, TimeoutError
 from ..lock import (
     ANSWER_TIMEOUT,
     DEFAULT_TTL,
@@ -137,9 +137,13 @@ class AioLock:
 
     # Holding
 
-    async def acquire_connection(self):
+    async def acquire_connection(self, timeout=None):
         """The lock's connection, for one call; resumes the lock where the connection is lost."""
-        await self._turn.acquire()
+        try:
+            await asyncio.wait_for(self._turn.acquire(), timeout)
+        except asyncio.TimeoutError:
+            text = "the lock's connection was busy with other calls"
+            raise TimeoutError(text, outcome=NOT_STARTED) from None
         try:
             if self._connection is None:
                 raise LockError("the block of this lock has ended")
@@ -292,7 +296,7 @@ class _LockedPool:
         self._lock = lock
 
     async def acquire(self, timeout=None):
-        return await self._lock.acquire_connection()
+        return await self._lock.acquire_connection(timeout)
 
     def release(self, connection):
         self._lock.release_connection()
