@@ -254,7 +254,7 @@ def test_a_lock_for_a_block(running, both):
     run(script)
 
 
-def test_a_timeout_while_the_lock_s_connection_is_busy(running):
+def test_blocks_in_blocks_and_timeouts_share_the_lock_s_connection(running):
     async def script():
         async with ferrolab.connect(running.home, timeout=NEVER, connect_timeout=NEVER).aio as lab:
             async with lab.locked("lab.laser") as laser:
@@ -263,6 +263,8 @@ def test_a_timeout_while_the_lock_s_connection_is_busy(running):
                     with pytest.raises(ferrolab.TimeoutError) as caught:
                         await laser.move.with_timeout(0.2)(1)
                 assert caught.value.outcome == "not started"
+                async with ferrolab.locked(laser) as inner:
+                    assert await inner.move(1)
                 assert await laser.move(1)
 
     run(script)

@@ -50,6 +50,9 @@ class AioLock:
         self._resuming = None
 
     async def __aenter__(self):
+        if self._remote.fixed_pool is not None:
+            # A block inside a block has the lock already.
+            return shown(self._remote)
         await self.take(self._wait)
         return self.proxy()
 
