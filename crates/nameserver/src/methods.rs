@@ -115,8 +115,9 @@ impl Found {
             Found::Entry { entry, with_metadata } => size(entry, *with_metadata) <= SMALL_VALUE,
             Found::Names { names, with_metadata } => {
                 let mut sum = 0_usize;
-                names.iter().all(|(_, entry)| {
-                    sum = sum.saturating_add(size(entry, *with_metadata));
+                names.iter().all(|(name, entry)| {
+                    let written = name.len() + entry.uri.len();
+                    sum = sum.saturating_add(written + size(entry, *with_metadata));
                     sum <= SMALL_VALUE
                 })
             }
@@ -292,3 +293,21 @@ const YPLOOKUP: Signature = Signature {
     parameters: &["meta_all", "meta_any", "return_metadata"],
     required: 0,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_long_names_is_not_small() {
+        for (name_bytes, is_small) in [(40, true), (1000, false)] {
+            let named = |number: usize| -> Named {
+                let name = format!("{number:0>name_bytes$}");
+                let uri = format!("PYRO:{name}@localhost:9090");
+                (Arc::from(name), Arc::new(Entry::new(uri, BTreeSet::new())))
+            };
+            let names = (0..500).map(named).collect();
+            assert_eq!(Found::Names { names, with_metadata: false }.is_small(), is_small);
+        }
+    }
+}
