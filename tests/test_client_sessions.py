@@ -87,10 +87,14 @@ def test_a_session_has_all_and_ends_them_in_order(running, lab, stranger):
         lab["lab.shutter"].move(1)
     assert {state(stranger[name]) for name in session} == {"free"}
     assert [lines(record, before).count("off") for record, before in zip(records, first)] == [1, 1]
-    ends = {}
-    for line in json.loads(running.run("locks", "--history", "--json").stdout):
-        if line["event"] == "released":
-            ends[line["service"]] = line["time"]
+
+    def released():
+        """When each service was; each daemon writes its log a little later."""
+        history = json.loads(running.run("locks", "--history", "--json").stdout)
+        ends = {line["service"]: line["time"] for line in history if line["event"] == "released"}
+        return ends if {"lab.shutter", "lab.laser"} <= ends.keys() else None
+
+    ends = wait_for(released, NEVER, "both releases are in the log")
     assert ends["lab.shutter"] < ends["lab.laser"], "in the order of the session"
 
 
