@@ -9,7 +9,7 @@ SERVICES = {
     "lab.camera": Service("converted", "Camera", "single"),
     "lab.other": Service("converted", "Camera", "session"),
 }
-# Of the driver, which is not imported here: what it registers would hold for all tests of the process.
+# Of the driver, which is not imported here: its converters would hold for the whole process.
 MADE = [
     "array", "scalar", "frame", "nested", "complex", "complex in a list", "ordered", "unreadable",
     "unreadable in a list",
