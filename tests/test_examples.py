@@ -72,6 +72,14 @@ def test_the_measurement(lab):
     assert monitor.communicate(timeout=NEVER)[0].count(" V, ") == 3
     assert [process.returncode for process in [monitor, *sweeps]] == [0, 0, 0]
     assert "False" in lab.run("call", "bench.supply", "output").stdout
+    monitor = program("-u", "monitor.py", "--readings", "1000000", "--every", "0.05")
+    try:
+        for step, words in [("start", " V, "), ("stop", "is stopped"), ("start", " V, ")]:
+            lab.run(step, "daemon", "bench")
+            assert next(line for line in monitor.stdout if words in line), "it reads on"
+    finally:
+        monitor.kill()
+        monitor.communicate()
 
 
 @pytest.mark.parametrize("name", ["catalogue", "measurement"])

@@ -27,8 +27,9 @@ async def main():
         for _ in range(options.readings):
             try:
                 print(await read(lab), flush=True)
-            except ferrolab.CommunicationError as error:
-                # The bench restarts, or its network is away: the next reading connects again.
+            except (ferrolab.CommunicationError, ferrolab.NamingError) as error:
+                # The network is away, or the bench is stopped and has no address: the next
+                # reading looks for it again.
                 print("no reading:", error, flush=True)
             await asyncio.sleep(options.every)
 
