@@ -175,6 +175,12 @@ def test_parts_are_found(wanted, expected, remarks):
                 assert path.split(".")[0] in loaded(worker)[1], "it is read, and gives a proxy"
 
 
+def test_the_search_for_parts_sends_nothing_to_the_instrument():
+    worker, daemon = served(single("Supply", parts=["all"]))
+    with worker, pytest.raises(Raised, match="'sent'"):
+        worker.channel().operation(GET, "lab.x", "sent")
+
+
 def test_a_part_has_its_own_members():
     worker, daemon = served(single("Supply", parts=["all"]))
     with worker:

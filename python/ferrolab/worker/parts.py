@@ -175,7 +175,8 @@ def _children(obj):
     if isinstance(obj, (list, tuple)):
         return [(str(index), value) for index, value in enumerate(obj)]
     found = {}
-    components = getattr(obj, "component_names", None)  # of ophyd, whose descriptors make them
+    # Of ophyd, whose descriptors make them. An instrument's own `__getattr__` is not asked.
+    components = exposure.member_of(type(obj), "component_names")
     listed = set(components) if isinstance(components, (list, tuple)) else set()
     for name in _names(obj):
         value = exposure.own_value(obj, name, _MISSING)

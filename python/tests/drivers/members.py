@@ -121,6 +121,11 @@ class Supply:
     def shown(self):
         return types.MappingProxyType(self.named)
 
+    def __getattr__(self, name):
+        # As of an instrument that sends what it does not have.
+        self.__dict__.setdefault("sent", []).append(name)
+        raise AttributeError(name)
+
     def renew(self):
         self.ch_1 = Channel(100)
 
