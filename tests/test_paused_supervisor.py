@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from harness import NEVER, wait_for
+from harness import NEVER, free_port, wait_for
 from harness.sockets import connections
 
 CONFIGURATION = """\
@@ -19,7 +19,7 @@ daemons:
   bench: {host: localhost, nameservers: [local], supervision: {hang_timeout: $limit}}
 services:
   lab.talker: {module: hazard, classname: Hazard, daemon: bench}
-  lab.meter: {native: simulated.multimeter, daemon: bench}
+  lab.meter: {native: simulated.multimeter, daemon: bench, nameservers: [local]}
 autolaunch: {nameservers: [local], daemons: [bench]}
 """
 # Seconds in which a daemon must answer the supervisor.
@@ -44,6 +44,15 @@ def stopped(pid):
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+def test_a_call_from_the_shell_asks_the_nameserver_of_a_stopped_supervisor(lab):
+    lab.config(CONFIGURATION.replace("ns_port: 0", f"ns_port: {free_port()}"), limit=LIMIT)
+    lab.up()
+    call = lambda *options: lab.run("call", *options, "lab.meter", "identify", check=False)
+    wait_for(lambda: call("--ns", "local").returncode == 0, NEVER, "the nameserver has the name")
+    with stopped(lab.supervisor()):
+        assert "multimeter" in call().text
 
 
 def log(lab):

@@ -11,6 +11,7 @@ use super::nslist::{HINT, NameserverArgument, TIMEOUT};
 use super::supervisor;
 use crate::paths::Paths;
 use crate::supervise::active_config;
+use crate::supervise::control::client::ControlError;
 use crate::supervise::control::{Listing, Request, ServiceRow};
 
 /// Finds a service of this lab, or one that a nameserver knows; a URI is taken as it is.
@@ -28,16 +29,20 @@ pub(super) async fn service(
     if nameserver.is_given() {
         return look_up(name, nameserver, paths, &[]).await;
     }
-    let lab = match supervisor(paths).await {
-        Ok(client) => client.ask(&Request::Ps, |_| {}).await.ok(),
-        Err(_) => None,
+    let (lab, is_silent) = match supervisor(paths).await {
+        Ok(client) => match client.ask(&Request::Ps, |_| {}).await {
+            Ok(lab) => (Some(lab), false),
+            Err(error) => (None, matches!(error, ControlError::Silent { .. })),
+        },
+        Err(_) => (None, false),
     };
     let here = lab.as_ref().map_or(&[][..], |lab| &lab.services);
     if let Some((lab, row)) = lab.as_ref().zip(here.iter().find(|row| row.name == name)) {
         let uri = row.report.uri.as_ref().ok_or_else(|| not_running(lab, row))?;
         return uri.parse::<Uri>().map_err(|error| miette!("{error}"));
     }
-    let absent = absent_nameservers(paths, lab.as_ref());
+    // The nameservers of a supervisor that does not answer run on without it.
+    let absent = if is_silent { Vec::new() } else { absent_nameservers(paths, lab.as_ref()) };
     look_up(name, nameserver, paths, &absent).await.map_err(|elsewhere| {
         if here.is_empty() {
             return elsewhere;
