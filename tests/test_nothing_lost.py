@@ -20,6 +20,7 @@ services:
   lab.torn: {module: torn, classname: X, instancemode: single, daemon: bench}
   lab.typo: {module: dmm, classname: Dnm, instancemode: single, daemon: bench}
   lab.noexp: {module: dmm, classname: Dmm, instancemode: single, daemon: bench}
+  lab.bare: {module: dmm, classname: Bare, expose: all, instancemode: single, daemon: bench}
   lab.param:
     {module: dmm, classname: Dmm, expose: all, parameters: {port: COM3}, instancemode: single, daemon: bench}
   lab.reads:
@@ -47,6 +48,10 @@ class Dmm:
 
     def known(self, name):
         raise {"value": ValueError("v"), "sqlite": sqlite3.OperationalError("s")}[name]
+
+
+class Bare:
+    pass
 
 
 class Reads:
@@ -140,7 +145,8 @@ def test_an_error_at_import_has_its_place(lossless):
 
 def test_settings_without_an_effect_are_told_of(lossless):
     found = {f["subject"]: f for f in json.loads(lossless.run("status", "--json", check=False).stdout)["findings"]}
-    assert "exposes nothing" in found["service lab.noexp"]["problem"]
+    for service in ("lab.noexp", "lab.bare"):
+        assert "exposes nothing" in found["service " + service]["problem"]
     assert "nothing reads the `parameters`" in found["service lab.param"]["problem"]
     assert "service lab.reads" not in found and "service lab.dmm" not in found
     assert lossless.entry("services", "lab.noexp")["status"] == "running"

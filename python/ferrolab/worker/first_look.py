@@ -70,6 +70,8 @@ class FirstLook:
             of_parts = self._unknown(instance, problems)
             members["attrs"] = [name for name in members["attrs"] if name not in of_parts]
             service.set_members(members, children, functools.partial(self._saw_part, ""))
+            if not self._wanted and not members["methods"] and not members["attrs"]:
+                problems.append("it exposes nothing: its class has no public members")
         except BaseException as error:  # the instance is there, and must not be made again
             log.warning("the members of '%s' cannot be listed", service.name, exc_info=True)
             problems.append("{}: {}".format(type(error).__name__, error))
