@@ -64,6 +64,12 @@ class Oddments:
     def nothing(self):
         return None
 
+    def raw(self):
+        return [b"abc\\x00", {"data": 1, "encoding": "base64"}]
+
+    def samples(self):
+        yield 1
+
     def warn(self):
         logging.getLogger("oddments").warning("the first line\\n2026-01-01 00:00:00.000 INFO  supervisor  forged")
 
@@ -104,6 +110,17 @@ def call(lab, service, *words, check=True):
 )
 def test_an_argument_that_is_no_literal_is_text(odd, words, args, kwargs):
     assert call(odd, "lab.odd", "echo", *words).stdout == f"({args}, {kwargs})\n"
+
+
+def test_bytes_are_printed_as_bytes(odd):
+    printed = "[b'abc\\x00', {'data': 1, 'encoding': 'base64'}]\n"
+    assert call(odd, "lab.odd", "raw").stdout == printed
+
+
+def test_a_stream_is_refused_in_words(odd):
+    result = call(odd, "lab.odd", "samples", check=False)
+    assert result.returncode == 1
+    assert "samples is a stream of items" in " ".join(result.stderr.split())
 
 
 def test_a_word_that_looks_like_a_constant_is_sent_as_text_with_a_note(odd):

@@ -57,6 +57,8 @@ def test_parts_have_names_below_their_service(parts):
         with proxy(uri) as part:
             assert part._pyroBind() is not None
             assert set(part._pyroAttrs) >= {"voltage", "number"}, name
+    shown = parts.lab.run("call", "lab.psu", "ch_2").stdout.strip()
+    assert shown.startswith("'PYRO:lab.psu.ch_2@")
     result = parts.lab.run("call", "lab.psu.ch_2", "number")
     assert result.stdout.strip() == "2"
 

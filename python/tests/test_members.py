@@ -80,6 +80,12 @@ def test_a_name_that_no_code_of_a_class_mentions_is_told():
         assert loaded(worker)[2] == ["expose: Channel has no 'leval'; did you mean 'level'?"]
 
 
+def test_a_name_in_except_that_nothing_has_is_told():
+    hidden = {"except": ["leval", "number"]}
+    with start(single("Channel", arguments=[1], **hidden)) as worker:
+        assert loaded(worker)[2] == ["except: Channel has no 'leval'; did you mean 'level'?"]
+
+
 def test_except_takes_away():
     hidden = ["method", "plain", "cached", "bound"]
     with start(single("Everything", **{"except": hidden})) as worker:

@@ -68,6 +68,7 @@ class FirstLook:
             children = self._serve_parts(instance, problems) if self._wanted else ()
             members = exposure.members(service.shape, service.selection, instance, children)
             of_parts = self._unknown(instance, problems)
+            self._hides_nothing(instance, problems)
             members["attrs"] = [name for name in members["attrs"] if name not in of_parts]
             service.set_members(members, children, functools.partial(self._saw_part, ""))
             if not self._wanted and not members["methods"] and not members["attrs"]:
@@ -127,6 +128,20 @@ class FirstLook:
         ]
         return of_parts.intersection(unknown)
 
+    def _hides_nothing(self, instance, problems):
+        """Finds the names in `except` that nothing has: members that they were meant for are open.
+        The instrument is not asked, so one that answers to any name gets no remark."""
+        service = self._service
+        if hasattr(type(instance), "__getattr__"):
+            return
+        known = set(exposure.names_of(instance))
+        for part in self._daemon.parts_of(service):
+            known.update(exposure.names_of(part.target))
+        problems += [
+            not_exposed(service, name, known, "except")
+            for name in sorted(service.selection.hidden - known)
+        ]
+
     def _of_parts(self):
         """The names of the members of all parts."""
         names = set()
@@ -159,11 +174,11 @@ def not_readable(service, readable, of_parts=()):
     ]
 
 
-def not_exposed(service, name, known):
-    """A remark on a name in `expose` that there is not."""
+def not_exposed(service, name, known, key="expose"):
+    """A remark on a name in `expose`, or in `except`, that there is not."""
     near = parts.nearest(name, [other for other in known if not other.startswith("_")])
     title = getattr(service.shape, "__name__", "it")
-    return "expose: {} has no '{}'{}".format(title, name, near)
+    return "{}: {} has no '{}'{}".format(key, title, name, near)
 
 
 def advice_on_object(service, name, value):

@@ -12,6 +12,9 @@ use remote::{Dict, Error, Exception, Metadata, Proxy, Serializer, Uri, Value};
 use super::nslist::NameserverArgument;
 use super::{Outcome, find, paths, runtime};
 
+/// The class name of proxies on the wire.
+const PROXY_CLASS: &str = "Pyro5.client.Proxy";
+
 /// Call a method of a service, or read or set one of its properties
 ///
 /// The running lab is asked for the service first, then the nameservers of the configuration.
@@ -76,6 +79,7 @@ pub(super) fn run(arguments: &Arguments, whole: fn() -> clap::Command) -> Outcom
         }
         match call(&mut proxy, member, args, kwargs).await {
             Ok(result) => {
+                let result = result.map(plainly);
                 let value = result.as_ref().unwrap_or(&Value::None);
                 if let Some(class) = emptied_class(value) {
                     return Err(unshown(&called, member, value, class));
@@ -92,9 +96,43 @@ pub(super) fn run(arguments: &Arguments, whole: fn() -> clap::Command) -> Outcom
                 let metadata = proxy.metadata().await.into_diagnostic()?;
                 Err(miette!(help = members(&metadata, member), "{error}"))
             }
+            Err(Error::IsStream { .. }) => Err(miette!(
+                help = format!("in Python: `for item in proxy.{member}(): ...`"),
+                "the result of {called}.{member} is a stream of items, which `call` does not read"
+            )),
             Err(error) => Err(miette!("{error}")),
         }
     })
+}
+
+/// A result as a person reads it: bytes that serpent carries as base64 text are bytes again, and an
+/// object that the service hands out is its URI, for `call --uri`.
+fn plainly(value: Value) -> Value {
+    let is_carried = value.as_dict().is_some_and(|dict| dict.len() == 2);
+    if is_carried && let Some(bytes) = wire::serpent::to_bytes(&value) {
+        return Value::bytes(bytes);
+    }
+    match value {
+        Value::List(items) => Value::List(items.into_iter().map(plainly).collect()),
+        Value::Tuple(items) => Value::Tuple(items.into_iter().map(plainly).collect()),
+        Value::Dict(dict) if dict.class() == Some(PROXY_CLASS) => match proxy_uri(&dict) {
+            Some(uri) => Value::from(uri),
+            None => Value::Dict(dict),
+        },
+        Value::Dict(dict) => {
+            Value::Dict(dict.into_iter().map(|(key, value)| (key, plainly(value))).collect())
+        }
+        other => other,
+    }
+}
+
+/// The URI in the class dict of a proxy: the first item of its state.
+fn proxy_uri(dict: &Dict) -> Option<String> {
+    let (_, state) = dict.iter().find(|(key, _)| key.as_str() == Some("state"))?;
+    match state {
+        Value::List(items) | Value::Tuple(items) => Some(items.first()?.as_str()?.to_owned()),
+        _ => None,
+    }
 }
 
 /// Suggestions for a member that does not exist.

@@ -26,7 +26,9 @@ async fn calls_properties_exceptions_and_batches() {
     assert_eq!(text, "AttributeError: attempt to access private attribute '_private'");
     let text = client.error("lab.probe", "surrogate", vec![]).await;
     assert!(
-        text.contains("the result of 'surrogate' of service 'lab.probe' cannot be sent"),
+        text.contains("the result of 'surrogate' of service 'lab.probe' cannot be sent")
+            && text.contains("lone surrogate")
+            && text.contains("surrogatepass"),
         "{text}"
     );
 
