@@ -147,11 +147,13 @@ def served(spec, refused=()):
     return worker, daemon
 
 
+ODD = "parts: 'named' holds objects under 'not a name'; the key of a part has letters, digits and _ only"
 ALL = {"ch_1", "ch_2", "nested", "loop", "parameter", "axes.0", "axes.1", "named.x"}
 
 
 @pytest.mark.parametrize("wanted, expected, remarks", [
-    (["all"], ALL, []),
+    (["all"], ALL, [ODD]),
+    (["named"], {"named.x"}, [ODD]),
     (["ch_1", "named.x", "axes.1"], {"ch_1", "named.x", "axes.1"}, []),
     (["axes"], {"axes.0", "axes.1"}, []),
     (["shown"], {"shown.x"}, []),

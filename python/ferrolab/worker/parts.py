@@ -97,7 +97,13 @@ class _Search:
     def _add(self, path, obj, is_named=False):
         if isinstance(obj, _COLLECTIONS):
             children = [(key, child) for key, child in _children(obj) if is_part(child)]
-            if is_named and not children:
+            odd = _odd_keys(obj)
+            if odd:
+                self.problems.append(
+                    "parts: '{}' holds objects under {}; the key of a part has letters, digits "
+                    "and _ only".format(".".join(path), odd)
+                )
+            elif is_named and not children:
                 self.problems.append("parts: '{}' holds no objects".format(".".join(path)))
             for key, child in children:
                 self._add(path + (key,), child)
@@ -201,6 +207,14 @@ def _names(obj):
     own = list(exposure.own_dict(obj))
     names = dict.fromkeys(own + exposure.names_of(obj))
     return [name for name in names if not name.startswith("_")]
+
+
+def _odd_keys(obj):
+    """Keys of a dict that can name no part, of the objects in it; "" if there are none."""
+    if not isinstance(obj, _DICTS):
+        return ""
+    odd = [key for key, value in list(obj.items()) if is_part(value) and not _is_name(str(key))]
+    return ", ".join(map(repr, odd[:3])) + (", ..." if odd[3:] else "")
 
 
 def _is_name(text):
