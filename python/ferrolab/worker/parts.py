@@ -210,7 +210,7 @@ def _names(obj):
 
 
 def _odd_keys(obj):
-    """Keys of a dict that can name no part, of the objects in it; "" if there are none."""
+    """Keys of the objects in a dict that can name no part; "" without any."""
     if not isinstance(obj, _DICTS):
         return ""
     odd = [key for key, value in list(obj.items()) if is_part(value) and not _is_name(str(key))]

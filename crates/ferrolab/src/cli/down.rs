@@ -58,7 +58,12 @@ pub(super) fn run(&Arguments { timeout: seconds, json }: &Arguments) -> Outcome 
                 limit.as_secs()
             ));
         };
-        stopped.map_err(explain)?;
+        // A supervisor that ends on another request has no time to answer this one.
+        let unanswered = match stopped {
+            Ok(_) => None,
+            Err(error @ (ControlError::Lost(_) | ControlError::Ending)) => Some(error),
+            Err(error) => return Err(explain(error)),
+        };
         let lock = paths.lock_file();
         let gone = match supervisor {
             // Another user may start the next supervisor at once.
@@ -67,7 +72,10 @@ pub(super) fn run(&Arguments { timeout: seconds, json }: &Arguments) -> Outcome 
         }
         .into_diagnostic()?;
         if !gone {
-            return Err(miette!("everything has stopped, but the supervisor has not ended"));
+            return Err(match unanswered {
+                Some(error) => explain(error),
+                None => miette!("everything has stopped, but the supervisor has not ended"),
+            });
         }
         tell(json, true, manager.as_deref())
     })
