@@ -19,7 +19,7 @@ use crate::supervise::control::client::Client;
 
 /// Check, install and show the configuration
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum ConfigCommand {
     /// Take a file over as the lab's configuration, if it has no problem
     Update(Update),
     /// Look for problems in a file, and do nothing else
@@ -100,15 +100,15 @@ struct Updated<'a> {
     reload: Option<Reloaded>,
 }
 
-pub(super) fn run(command: &Command) -> Outcome {
+pub(super) fn run(command: &ConfigCommand) -> Outcome {
     match command {
-        Command::Update(Update { file: File { file }, reload, json }) => {
+        ConfigCommand::Update(Update { file: File { file }, reload, json }) => {
             update(file, *reload, *json)
         }
-        Command::Check(Check { file: File { file }, json }) => check(file, *json),
-        Command::Export(Export { file, json }) => export(file.as_deref(), *json),
-        Command::Reset(Reset { yes, json }) => reset(*yes, *json),
-        Command::Import(arguments) => import::run(arguments),
+        ConfigCommand::Check(Check { file: File { file }, json }) => check(file, *json),
+        ConfigCommand::Export(Export { file, json }) => export(file.as_deref(), *json),
+        ConfigCommand::Reset(Reset { yes, json }) => reset(*yes, *json),
+        ConfigCommand::Import(arguments) => import::run(arguments),
     }
 }
 

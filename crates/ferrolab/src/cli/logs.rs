@@ -28,7 +28,7 @@ const BEFORE: usize = 10;
 
 /// Read, follow, export and remove the log
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum LogsCommand {
     /// Show the log since the lab's last start
     #[command(after_help = "Examples:\n  ferrolab logs show\n  \
         ferrolab logs show --entry bench --level warn\n  \
@@ -116,13 +116,13 @@ pub(super) struct Clean {
     json: bool,
 }
 
-pub(super) fn run(command: &Command) -> Outcome {
+pub(super) fn run(command: &LogsCommand) -> Outcome {
     let paths = paths()?;
     match command {
-        Command::Show(arguments) => show(&paths, arguments),
-        Command::Follow(arguments) => follow(&paths, arguments),
-        Command::Export(arguments) => export(&paths, arguments),
-        Command::Clean(arguments) => clean(&paths, arguments),
+        LogsCommand::Show(arguments) => show(&paths, arguments),
+        LogsCommand::Follow(arguments) => follow(&paths, arguments),
+        LogsCommand::Export(arguments) => export(&paths, arguments),
+        LogsCommand::Clean(arguments) => clean(&paths, arguments),
     }
 }
 

@@ -76,14 +76,14 @@ enum Command {
     Ps(ps::Arguments),
     Status(status::Arguments),
     #[command(subcommand)]
-    Logs(logs::Command),
+    Logs(logs::LogsCommand),
     Info(info::Arguments),
     #[command(subcommand)]
-    Config(config::Command),
+    Config(config::ConfigCommand),
     Rename(rename::Arguments),
     Nslist(nslist::Arguments),
     #[command(subcommand)]
-    Ns(ns::Command),
+    Ns(ns::NsCommand),
     Call(call::Arguments),
     Calls(calls::Arguments),
     Lock(lock::Arguments),
@@ -91,11 +91,11 @@ enum Command {
     Unlock(unlock::Arguments),
     Demo(demo::Arguments),
     #[command(subcommand)]
-    Service(service::Command),
+    Service(service::ServiceCommand),
     Completions(completions::Completions),
     Man(completions::Man),
     #[command(subcommand, hide = true)]
-    Run(run::Command),
+    Run(run::RunCommand),
     #[command(hide = true)]
     Reference(reference::Arguments),
 }

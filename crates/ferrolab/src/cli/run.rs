@@ -18,7 +18,7 @@ use crate::{host, log, nameserver_process, os};
 
 /// Run one process of the lab (for the supervisor's use)
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum RunCommand {
     /// The supervisor, in the background
     Supervisor,
     /// A nameserver; its assignment comes on standard input
@@ -36,27 +36,29 @@ pub(super) struct Name {
 /// The command of a process that the supervisor has started, without clap: to build its tables of
 /// every command and option leaves each of these processes with a fifth of a megabyte of heap that
 /// it never needs again. None where there is anything to say to a person.
-pub(super) fn shortcut(mut words: impl Iterator<Item = OsString>) -> Option<Command> {
+pub(super) fn shortcut(mut words: impl Iterator<Item = OsString>) -> Option<RunCommand> {
     let mut next = || words.next().and_then(|word| word.into_string().ok());
     if next()? != "run" {
         return None;
     }
     let command = match (next()?.as_str(), next()) {
-        ("supervisor", None) => Command::Supervisor,
-        ("nameserver", Some(name)) if !name.starts_with('-') => Command::Nameserver(Name { name }),
-        ("daemon", Some(name)) if !name.starts_with('-') => Command::Daemon(Name { name }),
+        ("supervisor", None) => RunCommand::Supervisor,
+        ("nameserver", Some(name)) if !name.starts_with('-') => {
+            RunCommand::Nameserver(Name { name })
+        }
+        ("daemon", Some(name)) if !name.starts_with('-') => RunCommand::Daemon(Name { name }),
         _ => return None,
     };
     next().is_none().then_some(command)
 }
 
-pub(super) fn run(command: &Command) -> ExitCode {
+pub(super) fn run(command: &RunCommand) -> ExitCode {
     match command {
-        Command::Supervisor => supervisor(),
-        Command::Nameserver(_) => child(|assignment: NameserverAssignment, lifeline| {
+        RunCommand::Supervisor => supervisor(),
+        RunCommand::Nameserver(_) => child(|assignment: NameserverAssignment, lifeline| {
             runtime(Box::pin(async move { nameserver_process::run(assignment, &lifeline).await }))
         }),
-        Command::Daemon(_) => child(|assignment: DaemonAssignment, lifeline| {
+        RunCommand::Daemon(_) => child(|assignment: DaemonAssignment, lifeline| {
             runtime(Box::pin(async move { host::run(assignment, &lifeline).await }))
         }),
     }

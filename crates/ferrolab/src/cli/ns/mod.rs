@@ -12,18 +12,18 @@ use super::Outcome;
 
 /// Look up, register and remove names in a nameserver
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum NsCommand {
     Lookup(lookup::Arguments),
     Register(register::Arguments),
     Remove(remove::Arguments),
     SetMetadata(set_metadata::Arguments),
 }
 
-pub(super) fn run(command: &Command) -> Outcome {
+pub(super) fn run(command: &NsCommand) -> Outcome {
     match command {
-        Command::Lookup(arguments) => lookup::run(arguments),
-        Command::Register(arguments) => register::run(arguments),
-        Command::Remove(arguments) => remove::run(arguments),
-        Command::SetMetadata(arguments) => set_metadata::run(arguments),
+        NsCommand::Lookup(arguments) => lookup::run(arguments),
+        NsCommand::Register(arguments) => register::run(arguments),
+        NsCommand::Remove(arguments) => remove::run(arguments),
+        NsCommand::SetMetadata(arguments) => set_metadata::run(arguments),
     }
 }

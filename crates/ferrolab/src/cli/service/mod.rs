@@ -22,7 +22,7 @@ use crate::supervise::control::client::{Client, ControlError};
 
 /// Let the lab start with the host
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {
+pub(super) enum ServiceCommand {
     /// Write and enable a systemd unit; where there is no systemd, print the crontab line
     #[command(after_help = "Examples:\n  ferrolab service install            # for this user\n  \
         sudo ferrolab service install --system --run-as lab\n  \
@@ -68,10 +68,10 @@ struct Scope {
     system: bool,
 }
 
-pub(super) fn run(command: &Command) -> Outcome {
+pub(super) fn run(command: &ServiceCommand) -> Outcome {
     match command {
-        Command::Install(arguments) => install(arguments),
-        Command::Uninstall(Uninstall { scope }) => uninstall(scope.system),
+        ServiceCommand::Install(arguments) => install(arguments),
+        ServiceCommand::Uninstall(Uninstall { scope }) => uninstall(scope.system),
     }
 }
 
