@@ -80,6 +80,13 @@ def shown(lab, *arguments):
 
 
 def test_logs_are_filtered(running):
+    # The last lines of a start, in either order, and after `up` has returned.
+    last = {"ready", "registered"}
+    wait_for(
+        lambda: last <= {line["message"] for line in shown(running, "--entry", "bench")},
+        10,
+        "bench is ready and registered",
+    )
     everything = shown(running)
     assert everything[0]["message"] == "the lab starts"
     cases = [

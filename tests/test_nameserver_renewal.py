@@ -265,7 +265,10 @@ class Slow: pass
         gate.touch()
         names.wait("local", LOCAL | {"lab.slow"}, RECOVERY)
         names.wait("other", OTHER | {"lab.slow", "not.ours"}, RECOVERY)
-        after = names.lab.entry("daemons", "bench")
+        # The supervisor reads that the daemon serves after the nameservers have its names.
+        after = wait_for(
+            lambda: (now := names.lab.entry("daemons", "bench"))["uri"] and now, RECOVERY, "bench is up"
+        )
         assert after["uri"] == before["uri"] and after["pid"] != before["pid"]
 
 
