@@ -40,7 +40,7 @@ pub use data::Data;
 pub use hash::stable_hash;
 pub use model::{
     Arguments, Configuration, Daemon, DaemonClass, DaemonPart, Expose, InstanceMode, Nameserver,
-    OnTimeout, ServerType, Service, Storage, Supervision, Target,
+    OnTimeout, Python, ServerType, Service, Storage, Supervision, Target,
 };
 pub use problem::{ConfigError, Severity, Warning};
 pub use reference::{json_schema, markdown};

@@ -1,0 +1,144 @@
+//! Core types of a valid configuration.
+//!
+//! The rest of the binary works with these types. Each has a JSON form under the keys of the file,
+//! complete and without defaults: the supervisor sends a daemon its part in that form. Must not
+//! know YAML, positions or problems.
+
+mod daemon;
+mod nameserver;
+mod process;
+mod seconds;
+mod service;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use daemon::{Daemon, DaemonClass, ServerType};
+pub use nameserver::{Nameserver, Storage};
+pub use process::{Python, Supervision};
+pub use service::{Arguments, Expose, InstanceMode, OnTimeout, Service, Target};
+
+use super::surroundings::Folder;
+
+/// Everything in a file, in the order of the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Configuration {
+    /// The version of the format.
+    pub version: String,
+    /// Directories, here or elsewhere.
+    pub nameservers: Vec<Nameserver>,
+    /// Server processes.
+    pub daemons: Vec<Daemon>,
+    /// The objects that the daemons serve.
+    pub services: Vec<Service>,
+    /// The entries that start with the supervisor.
+    pub autolaunch: Autolaunch,
+    /// The Python for drivers, unless a daemon or service says otherwise.
+    pub python: Python,
+    /// Where its relative paths begin, once [`Configuration::rebase`] has said so.
+    #[serde(skip)]
+    pub folder: Option<PathBuf>,
+}
+
+/// Names of the entries that start with the supervisor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Autolaunch {
+    /// Nameservers.
+    pub nameservers: Vec<String>,
+    /// Daemons.
+    pub daemons: Vec<String>,
+}
+
+/// All that one daemon process needs to know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DaemonPart {
+    /// The daemon.
+    pub daemon: Daemon,
+    /// Its services; each one's `python` is complete.
+    pub services: Vec<Service>,
+    /// The nameservers that it or they are registered with.
+    pub nameservers: Vec<Nameserver>,
+}
+
+impl Configuration {
+    /// The nameserver of that name.
+    #[cfg(test)]
+    pub fn nameserver(&self, name: &str) -> Option<&Nameserver> {
+        self.nameservers.iter().find(|nameserver| nameserver.name == name)
+    }
+
+    /// The daemon of that name.
+    pub fn daemon(&self, name: &str) -> Option<&Daemon> {
+        self.daemons.iter().find(|daemon| daemon.name == name)
+    }
+
+    /// The service of that name.
+    #[cfg(test)]
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.name == name)
+    }
+
+    /// The services that a daemon hosts.
+    pub fn services_of<'a>(&'a self, daemon: &'a str) -> impl Iterator<Item = &'a Service> {
+        self.services.iter().filter(move |service| service.daemon == daemon)
+    }
+
+    /// The Python of a service: its own settings before its daemon's before the file's.
+    pub fn python_for(&self, service: &Service) -> Python {
+        let daemon = self.daemon(&service.daemon).map(|daemon| &daemon.python);
+        let wider =
+            daemon.map_or_else(|| self.python.clone(), |python| python.within(&self.python));
+        service.python.within(&wider)
+    }
+
+    /// The part of the configuration that a daemon's process receives.
+    ///
+    /// A reload restarts the daemon if and only if this has changed.
+    pub fn part_of(&self, daemon: &str) -> Option<DaemonPart> {
+        let daemon = self.daemon(daemon)?.clone();
+        let services: Vec<Service> = self
+            .services_of(&daemon.name)
+            .map(|service| Service { python: self.python_for(service), ..service.clone() })
+            .collect();
+        let wanted = |name: &String| {
+            daemon.nameservers.contains(name)
+                || services.iter().any(|service| service.nameservers.contains(name))
+        };
+        let nameservers = self.nameservers.iter().filter(|ns| wanted(&ns.name)).cloned().collect();
+        Some(DaemonPart { daemon, services, nameservers })
+    }
+
+    /// Makes the relative paths absolute: from the directory given, usually the file's, or from
+    /// the home directory where they start with `~/`.
+    pub fn rebase(&mut self, directory: &Path, home: Option<&Path>) {
+        self.folder = Some(directory.to_path_buf());
+        let (base, home) = (directory.to_path_buf(), home.map(Path::to_path_buf));
+        let folder = Folder { base, home };
+        let place = |path: &mut PathBuf| *path = folder.place(path);
+        let pythons = self.daemons.iter_mut().map(|daemon| &mut daemon.python);
+        let pythons = pythons.chain(self.services.iter_mut().map(|service| &mut service.python));
+        for python in pythons.chain([&mut self.python]) {
+            python.path.iter_mut().for_each(place);
+            // A name alone is looked up in PATH.
+            python
+                .executable
+                .iter_mut()
+                .for_each(|program| *program = folder.place_program(program));
+        }
+        for nameserver in &mut self.nameservers {
+            if let Storage::Sql(Some(file)) = &mut nameserver.storage {
+                place(file);
+            }
+        }
+        for daemon in &mut self.daemons {
+            let certificates =
+                [&mut daemon.ssl_servercert, &mut daemon.ssl_serverkey, &mut daemon.ssl_cacerts];
+            let files = certificates.into_iter().chain([&mut daemon.unixsocket]);
+            files.filter_map(Option::as_mut).for_each(place);
+        }
+    }
+}

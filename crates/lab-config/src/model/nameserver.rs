@@ -1,0 +1,71 @@
+//! A nameserver and its storage.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::process::Supervision;
+use super::seconds;
+use crate::address::Host;
+
+/// A directory of names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nameserver {
+    /// Its name.
+    pub name: String,
+    /// Where it listens, or is found.
+    pub host: Host,
+    /// Its port.
+    #[serde(rename = "ns_port")]
+    pub port: u16,
+    /// Whether it answers searches of the network.
+    pub broadcast: bool,
+    /// Where it hears them; all addresses if absent.
+    #[serde(rename = "ns_bchost")]
+    pub broadcast_host: Option<Host>,
+    /// On which UDP port.
+    #[serde(rename = "ns_bcport")]
+    pub broadcast_port: u16,
+    /// Interval at which it removes names that do not answer; never if absent.
+    #[serde(rename = "ns_autoclean", with = "seconds")]
+    pub autoclean: Option<Duration>,
+    /// Where it keeps names.
+    pub storage: Storage,
+    /// How its process is looked after.
+    pub supervision: Supervision,
+}
+
+/// Where a nameserver keeps its names. Written as in the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Storage {
+    /// In memory.
+    Memory,
+    /// In a database: the given file, or one in the state directory.
+    Sql(Option<PathBuf>),
+}
+
+impl TryFrom<String> for Storage {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Storage, &'static str> {
+        match text.split_once(':') {
+            None if text == "memory" => Ok(Storage::Memory),
+            None if text == "sql" => Ok(Storage::Sql(None)),
+            Some(("sql", file)) if !file.is_empty() => Ok(Storage::Sql(Some(file.into()))),
+            _ => Err("neither memory, sql nor sql:FILE"),
+        }
+    }
+}
+
+impl From<Storage> for String {
+    fn from(storage: Storage) -> String {
+        match storage {
+            Storage::Memory => "memory".to_owned(),
+            Storage::Sql(None) => "sql".to_owned(),
+            Storage::Sql(Some(file)) => format!("sql:{}", file.display()),
+        }
+    }
+}

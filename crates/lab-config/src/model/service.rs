@@ -1,0 +1,145 @@
+//! A service: its class, instances, members and lock.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::process::Python;
+use super::seconds;
+use crate::data::Data;
+
+/// An object that clients call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// Its name, and its object's id.
+    pub name: String,
+    /// The class that it is an instance of.
+    pub target: Target,
+    /// Arguments of the driver's connection to the instrument; always a mapping.
+    pub parameters: Data,
+    /// Arguments of the class's constructor.
+    pub arguments: Arguments,
+    /// The text that people read in the nameserver.
+    pub description: String,
+    /// How long an instance lives.
+    pub instancemode: InstanceMode,
+    /// The daemon that hosts it.
+    pub daemon: String,
+    /// Where it is registered.
+    pub nameservers: Vec<String>,
+    /// Which members can be called.
+    pub expose: Expose,
+    /// Members that cannot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
+    /// Objects that hang on the instrument, and are served below it: paths, or `all`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<String>,
+    /// Whether it has its own Python process.
+    pub isolate: bool,
+    /// Longest silence of its Python process; no limit if absent.
+    #[serde(with = "seconds")]
+    pub watchdog: Option<Duration>,
+    /// The longest time of a call; no limit if absent.
+    #[serde(with = "seconds", default)]
+    pub call_timeout: Option<Duration>,
+    /// The consequence of a call that takes longer.
+    #[serde(default)]
+    pub on_timeout: OnTimeout,
+    /// Members that others may use while it is locked.
+    pub read_while_locked: Vec<String>,
+    /// Methods to call when the session that held it ends.
+    pub on_disconnect: Vec<String>,
+    /// The longest time that a client may wait for its lock; none at all if absent.
+    #[serde(with = "seconds")]
+    pub lock_max_wait: Option<Duration>,
+    /// The longest time that it may outlive its owner's connection; none at all if absent.
+    #[serde(with = "seconds")]
+    pub lock_max_ttl: Option<Duration>,
+    /// Its own Python settings; see [`Configuration::python_for`].
+    pub python: Python,
+}
+
+/// The consequence of a call that takes too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnTimeout {
+    /// It is shown as overdue.
+    #[default]
+    Report,
+    /// Its Python process is restarted, too.
+    Restart,
+}
+
+/// The class that a service is an instance of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Target {
+    /// A class in Python.
+    Python {
+        /// Its module.
+        module: String,
+        /// Its name there: a class, an object, or a function that makes one. Without it the
+        /// module itself is served.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        classname: Option<String>,
+    },
+    /// A built-in service.
+    Native(String),
+}
+
+/// How long an instance lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InstanceMode {
+    /// As long as the daemon.
+    Single,
+    /// As long as a connection.
+    Session,
+    /// As long as a call.
+    Percall,
+    /// As the class says itself.
+    Class,
+}
+
+/// Arguments of a class's constructor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arguments {
+    /// Arguments in order.
+    Positional(Vec<Data>),
+    /// Keyword arguments; always a mapping.
+    Keyword(Data),
+}
+
+/// Which members of a class can be called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Expose {
+    /// Those that the class itself exposes by Pyro's decorators.
+    Decorated,
+    /// All that are public.
+    All,
+    /// Those in the list; all that are public as well where `all` is among them.
+    Names(Vec<String>),
+}
+
+impl Service {
+    /// The key with the instrument's address: `parameters`, unless only `arguments` is used.
+    pub fn address_key(&self) -> &'static str {
+        let has_parameters = !matches!(&self.parameters, Data::Map(entries) if entries.is_empty());
+        if !has_parameters && !self.arguments.is_empty() { "arguments" } else { "parameters" }
+    }
+}
+
+impl Arguments {
+    /// Whether the constructor is called without arguments.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Arguments::Positional(items) => items.is_empty(),
+            Arguments::Keyword(Data::Map(entries)) => entries.is_empty(),
+            Arguments::Keyword(_) => false,
+        }
+    }
+}
