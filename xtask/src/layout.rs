@@ -87,7 +87,7 @@ const ROOMS: &[(&str, &[Room])] = &[
         "lab-config",
         &[
             (&["rules", "rename"], "checks and changes of a whole configuration"),
-            (&["walk", "finish", "value"], "from nodes of YAML to the model"),
+            (&["walk", "finish", "value", "members"], "from nodes of YAML to the model"),
             (&["model", "tree", "advice", "scalar"], "the model, and nodes with their places"),
             (
                 &["schema", "data", "date", "address", "secret", "auto", "hash"],

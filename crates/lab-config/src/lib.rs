@@ -12,6 +12,7 @@ mod data;
 mod date;
 mod finish;
 mod hash;
+mod members;
 mod model;
 mod problem;
 mod reference;
@@ -39,8 +40,9 @@ pub use advice::nearest;
 pub use data::Data;
 pub use hash::stable_hash;
 pub use model::{
-    Arguments, Configuration, Daemon, DaemonClass, DaemonPart, Expose, InstanceMode, Nameserver,
-    OnTimeout, Python, ServerType, Service, Storage, Supervision, Target,
+    Argument, Arguments, Configuration, Daemon, DaemonClass, DaemonPart, Expose, InstanceMode,
+    Member, Nameserver, OnTimeout, Python, ServerType, Service, Storage, Supervision, Target,
+    ValueFacts,
 };
 pub use problem::{ConfigError, Severity, Warning};
 pub use reference::{json_schema, markdown};

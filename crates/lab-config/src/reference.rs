@@ -10,18 +10,20 @@ use serde_json::{Map, Value, json};
 use super::problem::Findings;
 use super::scalar::Meaning;
 use super::schema::{
-    AUTOLAUNCH, DAEMON, Field, NAMESERVER, PYTHON, Rule, SERVICE, SUPERVISION, Section, TOP,
-    ValueKind,
+    ARGUMENT, AUTOLAUNCH, DAEMON, Field, MEMBER, NAMESERVER, PYTHON, Rule, SERVICE, SUPERVISION,
+    Section, TOP, ValueKind,
 };
 use super::source::Source;
 use super::tree::{self, Content, Node};
 
 /// Sections that have a chapter, in the order of the reference.
-const CHAPTERS: [(&str, &Section); 7] = [
+const CHAPTERS: [(&str, &Section); 9] = [
     ("The whole file", &TOP),
     ("Nameservers", &NAMESERVER),
     ("Daemons", &DAEMON),
     ("Services", &SERVICE),
+    ("Members", &MEMBER),
+    ("Arguments", &ARGUMENT),
     ("What starts with the lab", &AUTOLAUNCH),
     ("Python", &PYTHON),
     ("Supervision", &SUPERVISION),
@@ -57,6 +59,10 @@ pub fn markdown() -> String {
         text.push_str(&format!("\n## {title}\n\n{}\n", section.doc));
         match section.key {
             "" => {}
+            "members" => text.push_str("Under `members` of a service, by name.\n"),
+            "arguments" => {
+                text.push_str("Under `arguments` of a method in `members`, by name.\n");
+            }
             "autolaunch" => text.push_str("Under `autolaunch`.\n"),
             "python" => text.push_str("Under `python` of the file, of a daemon or of a service.\n"),
             "supervision" => {
@@ -76,7 +82,7 @@ pub fn markdown() -> String {
         }
         text.push_str("\nFor example:\n\n");
         let deep = match section.key {
-            "nameservers" | "daemons" | "services" => {
+            "nameservers" | "daemons" | "services" | "members" | "arguments" => {
                 text.push_str(&format!("    {}:\n      NAME:\n", section.key));
                 8
             }
@@ -167,7 +173,12 @@ fn value_schema(kind: ValueKind) -> Value {
             json!({ "anyOf": [{ "const": "all" }, texts()] })
         }
         ValueKind::Group(section) => json!({ "$ref": format!("#/definitions/{}", section.key) }),
-        ValueKind::Entries(section) => {
+        ValueKind::Number => json!({ "type": "number" }),
+        ValueKind::Choices => json!({
+            "type": "array", "minItems": 1,
+            "items": { "type": ["string", "number", "boolean"] },
+        }),
+        ValueKind::Entries(section) | ValueKind::Members(section) => {
             let entry = json!({ "$ref": format!("#/definitions/{}", section.key) });
             json!({ "type": "object", "additionalProperties": entry })
         }
@@ -201,7 +212,11 @@ fn words(kind: ValueKind) -> String {
         ValueKind::Expose => "`all` or list of members",
         ValueKind::Parts => "`all` or list of parts",
         ValueKind::Group(section) => return format!("see [{}](#{})", section.key, anchor(section)),
-        ValueKind::Entries(section) => return format!("by name, see [{0}](#{0})", section.key),
+        ValueKind::Number => "number",
+        ValueKind::Choices => "list of texts or numbers",
+        ValueKind::Entries(section) | ValueKind::Members(section) => {
+            return format!("by name, see [{0}](#{0})", section.key);
+        }
     };
     word.to_owned()
 }

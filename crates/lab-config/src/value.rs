@@ -33,6 +33,9 @@ impl Walk<'_> {
         match field.kind {
             ValueKind::Group(section) => self.group(section, node),
             ValueKind::Entries(section) => self.entries(section, node),
+            ValueKind::Members(section) => self.members(section, node),
+            ValueKind::Number => self.number(field, node),
+            ValueKind::Choices => self.choices(field, node),
             ValueKind::Text(rule) => self.text(field, rule, node),
             ValueKind::Name => self.text(field, Rule::Any, node),
             ValueKind::Version => self.version(field, node),
@@ -302,7 +305,7 @@ impl Walk<'_> {
     }
 
     /// Plain data of any shape, without its invalid parts.
-    fn data(&mut self, node: &Node) -> Option<Data> {
+    pub(super) fn data(&mut self, node: &Node) -> Option<Data> {
         let scalar = match &*node.content {
             Content::Broken => return None,
             Content::List(nodes) => {
@@ -379,7 +382,7 @@ impl Walk<'_> {
     }
 }
 
-fn scalar(node: &Node) -> Option<&Scalar> {
+pub(super) fn scalar(node: &Node) -> Option<&Scalar> {
     match &*node.content {
         Content::Scalar(scalar) => Some(scalar),
         _ => None,

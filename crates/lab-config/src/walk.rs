@@ -225,7 +225,7 @@ impl Walk<'_> {
         path
     }
 
-    fn mark(&mut self, key: Place, value: Place, sound: bool) {
+    pub(super) fn mark(&mut self, key: Place, value: Place, sound: bool) {
         self.marks.0.insert(self.trail.clone(), Mark { key, value, sound });
     }
 

@@ -5,6 +5,7 @@
 //! know YAML, positions or problems.
 
 mod daemon;
+mod member;
 mod nameserver;
 mod process;
 mod seconds;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use daemon::{Daemon, DaemonClass, ServerType};
+pub use member::{Argument, Member, ValueFacts};
 pub use nameserver::{Nameserver, Storage};
 pub use process::{Python, Supervision};
 pub use service::{Arguments, Expose, InstanceMode, OnTimeout, Service, Target};

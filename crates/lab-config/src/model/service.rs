@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::member::Member;
 use super::process::Python;
 use super::seconds;
 use crate::data::Data;
@@ -36,6 +37,9 @@ pub struct Service {
     /// Objects that hang on the instrument, and are served below it: paths, or `all`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<String>,
+    /// Facts about single members, by their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
     /// Whether it has its own Python process.
     pub isolate: bool,
     /// Longest silence of its Python process; no limit if absent.

@@ -8,6 +8,7 @@ mod collisions;
 mod drivers;
 mod instances;
 mod listeners;
+mod members;
 mod natives;
 mod parts;
 mod paths;
@@ -44,6 +45,7 @@ pub(crate) fn check(
     rules.idle();
     rules.locks();
     rules.parts();
+    rules.members(surroundings.natives.as_deref());
     for nameserver in &configuration.nameservers {
         check_nameserver(nameserver, marks, findings);
     }

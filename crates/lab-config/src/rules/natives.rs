@@ -16,7 +16,7 @@ impl Rules<'_> {
         for service in &self.configuration.services {
             let Target::Native(name) = &service.target else { continue };
             match natives.iter().find(|native| native.name == *name) {
-                Some(native) => self.members(service, native),
+                Some(native) => self.natives_members(service, native),
                 None => self.no_native(service, name, natives),
             }
         }
@@ -35,20 +35,25 @@ impl Rules<'_> {
     }
 
     /// A safe state with a mistake in its name would be found out when it is needed.
-    fn members(&mut self, service: &Service, native: &Native) {
+    fn natives_members(&mut self, service: &Service, native: &Native) {
         let methods = || native.methods.iter().map(String::as_str);
         for (index, name) in service.on_disconnect.iter().enumerate() {
-            self.member(service, ("on_disconnect", index, name), "method", methods());
+            self.listed_member(service, ("on_disconnect", index, name), "method", methods());
         }
         let readable = || methods().chain(native.attrs.iter().map(String::as_str));
         for (index, name) in service.read_while_locked.iter().enumerate() {
             if !OF_LOCKS.contains(&name.as_str()) {
-                self.member(service, ("read_while_locked", index, name), "member", readable());
+                self.listed_member(
+                    service,
+                    ("read_while_locked", index, name),
+                    "member",
+                    readable(),
+                );
             }
         }
     }
 
-    fn member<'a>(
+    fn listed_member<'a>(
         &mut self,
         service: &Service,
         (key, index, name): (&str, usize, &str),

@@ -3,6 +3,7 @@
 //! One table per section, and nothing else: the walk (`walk`), the reference and the JSON Schema
 //! (`reference`) read them here. Must not know how a value is checked.
 
+mod member;
 mod python;
 mod servers;
 mod service;
@@ -10,6 +11,7 @@ mod supervision;
 mod top;
 mod types;
 
+pub(crate) use member::{ARGUMENT, MEMBER, VALUE_KEYS};
 pub(crate) use python::PYTHON;
 pub(crate) use servers::{DAEMON, NAMESERVER};
 pub(crate) use service::SERVICE;
@@ -18,5 +20,5 @@ pub(crate) use top::{AUTOLAUNCH, TOP};
 pub(crate) use types::{Field, Rule, Section, ValueKind};
 
 /// Every section, to say where a misplaced key belongs.
-pub(crate) static SECTIONS: [&Section; 7] =
-    [&TOP, &NAMESERVER, &DAEMON, &SERVICE, &AUTOLAUNCH, &PYTHON, &SUPERVISION];
+pub(crate) static SECTIONS: [&Section; 9] =
+    [&TOP, &NAMESERVER, &DAEMON, &SERVICE, &AUTOLAUNCH, &PYTHON, &SUPERVISION, &MEMBER, &ARGUMENT];

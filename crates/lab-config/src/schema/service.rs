@@ -1,6 +1,6 @@
 //! The table of services.
 
-use super::{Field, PYTHON, Rule, Section, ValueKind};
+use super::{Field, MEMBER, PYTHON, Rule, Section, ValueKind};
 
 /// A service.
 pub(crate) static SERVICE: Section = Section {
@@ -98,6 +98,13 @@ pub(crate) static SERVICE: Section = Section {
             doc: "Objects that hang on the instrument (channels, parameters, axes) and are served \
                   under a name below it: `all`, or a list such as `[ch_1, A.temperature]`. Needs \
                   `instancemode: single`.",
+        },
+        Field {
+            key: "members",
+            kind: ValueKind::Members(&MEMBER),
+            default: "{}",
+            example: "{voltage: {minimum: 0, maximum: 30, unit: V}}",
+            doc: "Types, units and limits of single members.",
         },
         Field {
             key: "isolate",

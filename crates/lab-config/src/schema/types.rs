@@ -75,6 +75,12 @@ pub(crate) enum ValueKind {
     Expose,
     /// `all` or a list of paths below an object.
     Parts,
+    /// A finite number.
+    Number,
+    /// A list of texts, numbers, true and false.
+    Choices,
+    /// A mapping from names of members to mappings with known keys.
+    Members(&'static Section),
     /// A mapping with known keys.
     Group(&'static Section),
     /// A mapping from names to mappings with known keys.

@@ -298,6 +298,15 @@ fn with(section: &Section, key: &str, value: &str) -> String {
             };
             return format!("{local}\ndaemons: {{default: {{}}, x: {{{needed}{pair}}}}}\n");
         }
+        ("members", _) => {
+            let service = "module: m, classname: C, members";
+            return format!("{rest}services: {{x: {{{service}: {{x: {{{pair}}}}}}}}}\n");
+        }
+        ("arguments", _) => {
+            let service = "module: m, classname: C, members";
+            let member = format!("{{x: {{arguments: {{x: {{{pair}}}}}}}}}");
+            return format!("{rest}services: {{x: {{{service}: {member}}}}}\n");
+        }
         ("nameservers", _) => return format!("nameservers: {{x: {{{pair}}}}}\n"),
         ("services", "module" | "classname") if value == "null" => "native: demo.clock, ",
         ("services", "native") if value != "null" => "",

@@ -5,6 +5,7 @@ mod clashes;
 mod drivers;
 mod limits;
 mod loads;
+mod members;
 mod natives;
 mod report;
 

@@ -1,0 +1,101 @@
+//! The tables of a service's members and of their arguments: one row for each key.
+//!
+//! Every feature that says something of one member adds its row to [`MEMBER`].
+
+use super::{Field, Rule, Section, ValueKind};
+
+/// A member of a service.
+pub(crate) static MEMBER: Section = Section {
+    key: "members",
+    one: "a member",
+    doc: "Facts about single members of a service, for drivers that do not say them themselves. A \
+          property's value, a method's result and, where a method has arguments, its first one. The \
+          name counts for the service and for each of its parts; `ch_1.voltage` for that part only.",
+    fields: &[TYPE, UNIT, MINIMUM, MAXIMUM, CHOICES, DOC, ARGUMENTS],
+    renamed: RENAMED,
+};
+
+/// An argument of a method.
+pub(crate) static ARGUMENT: Section = Section {
+    key: "arguments",
+    one: "an argument",
+    doc: "Facts about single arguments of a method.",
+    fields: &[TYPE, UNIT, MINIMUM, MAXIMUM, CHOICES, DOC],
+    renamed: RENAMED,
+};
+
+/// The keys of [`MEMBER`] and [`ARGUMENT`] that describe one value.
+pub(crate) const VALUE_KEYS: [&str; 6] = ["type", "unit", "minimum", "maximum", "choices", "doc"];
+
+const RENAMED: &[(&str, &str)] = &[
+    ("min", "minimum"),
+    ("max", "maximum"),
+    ("lower", "minimum"),
+    ("upper", "maximum"),
+    ("limits", "minimum"),
+    ("range", "minimum"),
+    ("units", "unit"),
+    ("enum", "choices"),
+    ("values", "choices"),
+    ("description", "doc"),
+    ("parameters", "arguments"),
+    ("args", "arguments"),
+];
+
+const TYPE: Field = Field {
+    key: "type",
+    kind: ValueKind::Choice(&[
+        "any", "bool", "int", "float", "complex", "str", "bytes", "list", "dict", "array",
+    ]),
+    default: "null",
+    example: "float",
+    doc: "Its type, where the driver does not say it.",
+};
+
+const UNIT: Field = Field {
+    key: "unit",
+    kind: ValueKind::Text(Rule::Any),
+    default: "null",
+    example: "mW",
+    doc: "The unit of its numbers.",
+};
+
+const MINIMUM: Field = Field {
+    key: "minimum",
+    kind: ValueKind::Number,
+    default: "null",
+    example: "0",
+    doc: "The least number that clients may set or pass.",
+};
+
+const MAXIMUM: Field = Field {
+    key: "maximum",
+    kind: ValueKind::Number,
+    default: "null",
+    example: "30.5",
+    doc: "The greatest number that clients may set or pass.",
+};
+
+const CHOICES: Field = Field {
+    key: "choices",
+    kind: ValueKind::Choices,
+    default: "null",
+    example: "[1, 10, 100]",
+    doc: "The only values that clients may set or pass.",
+};
+
+const DOC: Field = Field {
+    key: "doc",
+    kind: ValueKind::Text(Rule::Any),
+    default: "null",
+    example: "Output of the laser",
+    doc: "What people read about it.",
+};
+
+const ARGUMENTS: Field = Field {
+    key: "arguments",
+    kind: ValueKind::Members(&ARGUMENT),
+    default: "{}",
+    example: "{x: {minimum: 0, maximum: 100}}",
+    doc: "The arguments of a method, by their names.",
+};

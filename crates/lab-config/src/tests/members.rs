@@ -1,0 +1,77 @@
+//! `members` of services: what loads, and what is refused.
+
+use super::*;
+
+#[test]
+fn facts_about_members_load() {
+    let lab = right(
+        "services:
+  s:
+    module: m
+    classname: C
+    members:
+      off: {doc: Switches it off}
+      voltage: {minimum: 0, maximum: 30, unit: V, type: float}
+      gain: {choices: [1, 10, high]}
+      ch_1.voltage: {maximum: 5.5}
+      move: {arguments: {x: {minimum: -1.5e-3, unit: mm}}}
+daemons: {default: {}}",
+    );
+    let members = &lab.service("s").unwrap().members;
+    let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+    assert_eq!(names, ["off", "voltage", "gain", "ch_1.voltage", "move"]);
+    let voltage = ValueFacts {
+        type_word: Some("float".into()),
+        unit: Some("V".into()),
+        minimum: Some(0.0),
+        maximum: Some(30.0),
+        ..ValueFacts::default()
+    };
+    assert_eq!(members[1].value, voltage);
+    assert_eq!(members[2].value.choices.as_deref().unwrap().len(), 3);
+    assert_eq!(members[4].arguments[0].value.minimum, Some(-0.0015));
+    let json = serde_json::to_string(&lab).unwrap();
+    assert_eq!(serde_json::from_str::<Configuration>(&json).unwrap(), lab);
+}
+
+#[test]
+fn limits_that_cannot_be_meant_are_refused() {
+    // `@` marks the place of the problem.
+    let cases = [
+        ("{voltage: {minimum: @5, maximum: 1}}", "5 is above `maximum`, which is 1"),
+        ("{voltage: {@min: 5}}", "a member has no key `min` (write `minimum`)"),
+        ("{voltage: {@unti: V}}", "did you mean `unit`?"),
+        ("{voltage: {minimum: @high}}", "expected a number, found the text `high`"),
+        ("{voltage: {minimum: @1e6}}", "expected a number with a dot"),
+        ("{voltage: {minimum: @.nan}}", "expected a number"),
+        ("{voltage: {@minimum: 1, type: str}}", "a limit is for numbers, and `type` is `str`"),
+        ("{voltage: {type: @volts}}", "expected `any` or `bool`"),
+        ("{voltage: {choices: @[]}}", "expected a list of texts, numbers or booleans"),
+        ("{voltage: {choices: [@[1]]}}", "expected a text, a number or a boolean"),
+        ("{voltage: @5}", "expected a mapping with keys of a member"),
+        ("@[voltage]", "expected a mapping from names to members"),
+        ("{@a b: {}}", "cannot be the name of a member"),
+        ("{@reset: {}}", "`reset` is in `except`"),
+        ("{go: {arguments: {x: {maximum: 0, minimum: @1}}}}", "1 is above `maximum`"),
+        ("{go: {arguments: {@a.b: {}}}}", "cannot be the name of an argument"),
+    ];
+    for (members, expected) in cases {
+        let service = "services: {s: {module: m, classname: C, except: [reset], members: ";
+        let column = service.len() + members.find('@').unwrap() + 1;
+        let text = format!("daemons: {{default: {{}}}}\n{service}{}}}}}", members.replace('@', ""));
+        check(&text, &[&format!("2:{column} {expected}")]);
+    }
+}
+
+#[test]
+fn members_of_a_built_in_service_are_known() {
+    let text = "daemons: {default: {}}\nservices: {s: {native: demo.sine, members: {frequenzy: \
+                {maximum: 5}, start: {}}}}";
+    check(
+        text,
+        &[
+            "2:45 services.s.members.frequenzy: `demo.sine` has no member `frequenzy` (did you mean \
+           `frequency`?)",
+        ],
+    );
+}
