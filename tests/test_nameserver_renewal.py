@@ -231,9 +231,12 @@ def test_names_of_a_host_that_vanishes_lapse(names):
         for process in names.lab.processes():
             kill(process.pid)
         names.wait("other", {"not.ours"}, LAPSED_WITHIN)
-        log = (elsewhere.home / "logs" / "ferrolab.log").read_text()
-        line = next(line for line in log.splitlines() if "names have lapsed" in line)
-        assert "bench, lab.supply" in line
+        log = elsewhere.home / "logs" / "ferrolab.log"
+
+        def lapsed():
+            return [line for line in log.read_text().splitlines() if "names have lapsed" in line]
+
+        assert "bench, lab.supply" in wait_for(lapsed, RECOVERY, "the log says what has lapsed")[0]
 
 
 # How long Pyro5's nameserver takes over each name: as good as nothing, or as on a busy host.

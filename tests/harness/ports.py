@@ -1,6 +1,6 @@
 """TCP ports that nobody listens on.
 
-Below the range from which the kernel hands out ports, so that no client's socket takes one
+Below the ranges from which the kernel and our daemons take free ports, so that no client's socket takes one
 between the look and the use, and apart for each pytest worker.
 """
 
@@ -9,7 +9,7 @@ import os
 import random
 import socket
 
-FIRST, PER_WORKER, WORKERS = 16000, 1000, 16
+FIRST, PER_WORKER, WORKERS = 12000, 500, 16
 
 
 def _candidates():

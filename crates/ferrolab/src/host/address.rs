@@ -6,7 +6,10 @@
 //! With `port: 0` a daemon takes its last port, if that is free, so that the addresses that clients
 //! hold stay valid. The port is in a state file.
 
+use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,6 +27,13 @@ struct Memory {
     host: String,
     port: u16,
 }
+
+/// Ports of daemons with `port: 0`. The system takes ports for outgoing connections from a range
+/// above (32768 on Linux, 49152 elsewhere), and any connection could take a port of that range while
+/// its daemon restarts.
+const LASTING_PORTS: Range<u16> = 20_000..30_000;
+/// How many of them a daemon tries before it takes whichever port the system gives.
+const PORT_ATTEMPTS: u64 = 16;
 
 /// Between two looks at the addresses of this host, which come and go.
 pub(crate) const ADDRESS_INTERVAL: Duration = Duration::from_secs(2);
@@ -106,9 +116,23 @@ pub(super) async fn listen(daemon: &Daemon, state_file: &Path) -> Result<Listene
             Err(error) => info!(%error, "the port of last time is not free; taking another"),
         }
     }
-    let listener = bind(0).await.map_err(|error| error.to_string())?;
+    let listener = bind_lasting(&daemon.host).await.map_err(|error| error.to_string())?;
     remember(state_file, &daemon.host, &listener);
     Ok(listener)
+}
+
+/// Listens at a free port that no outgoing connection takes while the daemon restarts.
+async fn bind_lasting(host: &Host) -> Result<Listener, BindError> {
+    let random = RandomState::new();
+    for attempt in 0..PORT_ATTEMPTS {
+        let within = random.hash_one(attempt) % LASTING_PORTS.len() as u64;
+        let port = LASTING_PORTS.start + u16::try_from(within).unwrap_or_default();
+        match bind(host, port).await {
+            Err(error) if error.source.kind() == io::ErrorKind::AddrInUse => {}
+            listening_or_impossible => return listening_or_impossible,
+        }
+    }
+    bind(host, 0).await
 }
 
 fn recall(state_file: &Path, host: &Host) -> Option<u16> {
