@@ -1,6 +1,6 @@
 """TCP ports that nobody listens on.
 
-Below the ranges from which the kernel and our daemons take free ports, so that no client's socket takes one
+Below the ranges from which the kernel and our daemons take free ports, so that nothing takes one
 between the look and the use, and apart for each pytest worker.
 """
 
