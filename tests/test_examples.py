@@ -1,17 +1,18 @@
 """The examples do what their pages say."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from harness import NEVER, free_port
+from harness import NEVER, free_port, wait_for
 from harness.lab import TESTS, interpreter
 
 EXAMPLES = TESTS.parent / "examples"
 
 
-def up(lab, name):
+def up(lab, name, prepare=lambda folder: None):
     """Brings up a copy of an example, with a free port for its nameserver; its folder and port."""
     folder = lab.files / name
     shutil.copytree(EXAMPLES / name, folder)
@@ -20,6 +21,7 @@ def up(lab, name):
     text = file.read_text()
     assert text.count("9090") == 1, "the port is written once"
     file.write_text(text.replace("9090", str(port)))
+    prepare(folder)
     lab.run("config", "update", "lab.yaml", cwd=folder)
     lab.run("up", cwd=Path("/"))
     return folder, port
@@ -82,7 +84,55 @@ def test_the_measurement(lab):
         monitor.communicate()
 
 
-@pytest.mark.parametrize("name", ["catalogue", "measurement"])
+def test_the_microscope(lab):
+    folder, port = up(lab, "microscope")
+    environment = lab.environment() | {"PYTHONPATH": str(TESTS.parent / "python")}
+    scan = [interpreter(), "scan.py", "--to", "1", "--frames", "3"]
+    rows = subprocess.run(scan, cwd=folder, env=environment, capture_output=True, text=True, timeout=NEVER)
+    assert rows.stdout == "".join(f"{mm} mm: 2000 at 32,24\n" for mm in (0.0, 0.5, 1.0)), rows.stderr
+    camera = f"""
+import Pyro5.api, serpent
+with Pyro5.api.Proxy("PYRONAME:scope.camera@localhost:{port}") as camera:
+    frame = serpent.tobytes(camera.frame())
+    print(len(frame), sum(serpent.tobytes(each) == frame for each in camera.frames(3)))
+"""
+    stock = subprocess.run([interpreter(), "-c", camera], env=environment, capture_output=True, text=True, timeout=NEVER)
+    assert stock.stdout == f"{64 * 48 * 2} 3\n", stock.stderr
+    # A scan that dies during a move: the stage stops on its way.
+    scan = subprocess.Popen([interpreter(), "scan.py", "--from", "50", "--frames", "1"], cwd=folder, env=environment)
+
+    def position():
+        return float(lab.run("call", "scope.stage", "position").stdout)
+
+    def rests():
+        return lab.run("logs", "show", "--service", "scope.stage").stdout.count("brought to rest")
+
+    rests_before = rests()
+    try:
+        wait_for(lambda: position() > 1.5, 60, "the stage moves")
+    finally:
+        scan.kill()
+        scan.wait()
+    wait_for(lambda: rests() > rests_before, 60, "it runs its safe state")
+    wait_for(lambda: position() == position(), 60, "the stage stands still")
+
+
+def test_the_instrument_of_pymeasure(lab):
+    python = os.environ.get("FERROLAB_TEST_PYMEASURE") or os.environ.get("FERROLAB_TEST_LIBRARIES")
+    if not python:
+        pytest.skip("only with `cargo xtask test`, which installs pymeasure")
+
+    def with_python(folder):
+        file = folder / "lab.yaml"
+        file.write_text(file.read_text().replace("venv/bin/python", python))
+
+    folder, port = up(lab, "pymeasure", with_python)
+    ramp = (folder / "ramp.py").read_text().replace("9090", str(port))
+    said = subprocess.run([interpreter(), "-c", ramp], capture_output=True, text=True, timeout=NEVER)
+    assert [line.split(":")[0] for line in said.stdout.splitlines()] == ["0.0 V", "0.5 V", "1.0 V"], said.stderr
+
+
+@pytest.mark.parametrize("name", [folder.name for folder in EXAMPLES.iterdir() if folder.is_dir()])
 def test_every_file_of_the_example_is_named_on_its_page(name):
     page = (EXAMPLES / name / "README.md").read_text()
     for file in (EXAMPLES / name).iterdir():

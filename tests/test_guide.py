@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 from harness import NEVER, free_port
-from harness.lab import TESTS
+from harness.lab import TESTS, interpreter
 
 DOCS = TESTS.parent / "docs"
 BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -26,7 +26,7 @@ def run_page(lab, name, ns_port, **variables):
     environment = lab.environment() | variables
     for language, file, text in BLOCK.findall((DOCS / name).read_text()):
         text = text.replace("$NS_PORT", str(ns_port))
-        if file:
+        if file and file != "cell":
             (lab.files / file).write_text(text)
         elif language == "sh":
             for line in text.splitlines():
@@ -64,6 +64,45 @@ def test_client(lab):
     said = run_page(lab, "client.md", free_port(), PYTHONPATH=str(TESTS.parent / "python"))
     for words in ("['lab.meter', 'lab.supply']", "\n5.0\n", "no answer in time: unknown", "owner ", "['lab.meter', 'lab.supply']", "\n2.0\n"):
         assert words in said, said
+
+
+# What a notebook does with cells, one after the other: `await` works in each.
+CELLS = """
+import ast, asyncio, inspect, sys
+names = {}
+async def notebook():
+    for cell in sys.stdin.read().split("\\0"):
+        code = compile(cell, "cell", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        result = eval(code, names)
+        if inspect.iscoroutine(result):
+            await result
+    return names
+asyncio.run(notebook())
+print(names["rows"], len(names["readings"]), names["supply"].voltage)
+"""
+
+
+def test_notebooks(lab):
+    page = (DOCS / "notebooks.md").read_text()
+    cells = [text for language, file, text in BLOCK.findall(page) if file == "cell"]
+    environment = {"PYTHONPATH": str(TESTS.parent / "python")}
+
+    def run_cells():
+        return subprocess.run(
+            [interpreter(), "-c", CELLS],
+            input="\0".join(cells),
+            env=lab.environment() | environment,
+            capture_output=True,
+            text=True,
+            timeout=NEVER,
+        )
+
+    # The last line takes the lab down.
+    (lab.files / "page.md").write_text(page.rsplit("```sh", 1)[0])
+    run_page(lab, lab.files / "page.md", free_port(), **environment)
+    said = run_cells()
+    assert "refused: voltage must be 0 to 30 volts" in said.stdout, said.stderr
+    assert said.stdout.endswith("] 5 1.5\n") and said.stdout.count("(") == 3, said
 
 
 @pytest.mark.parametrize("page", ["deployment.md", "troubleshooting.md"])
