@@ -29,8 +29,8 @@ struct Memory {
 }
 
 /// Ports of daemons with `port: 0`. The system takes ports for outgoing connections from a range
-/// above (32768 on Linux, 49152 elsewhere), and any connection could take a port of that range while
-/// its daemon restarts.
+/// above (32768 on Linux, 49152 elsewhere), and any connection could take a port of that range
+/// while its daemon restarts.
 const LASTING_PORTS: Range<u16> = 20_000..30_000;
 /// How many of them a daemon tries before it takes whichever port the system gives.
 const PORT_ATTEMPTS: u64 = 16;
