@@ -66,7 +66,7 @@ def test_client(lab):
         assert words in said, said
 
 
-# What a notebook does with cells, one after the other: `await` works in each.
+# A notebook runs cells one after the other, and `await` works in each.
 CELLS = """
 import ast, asyncio, inspect, sys
 names = {}

@@ -10,7 +10,8 @@ import ferrolab
 
 
 def brightest(frame, width):
-    pixels = array.array("H", frame)  # with numpy: numpy.frombuffer(frame, "<u2").reshape(-1, width)
+    # With numpy: numpy.frombuffer(frame, "<u2").reshape(-1, width)
+    pixels = array.array("H", frame)
     value = max(pixels)
     return value, divmod(pixels.index(value), width)
 
@@ -22,7 +23,7 @@ def main():
     parser.add_argument("--frames", type=int, default=3)
     options = parser.parse_args()
     lab = ferrolab.connect(timeout=60)
-    # A stage that moves must not outlive its program for long: 2 s after a lost connection it stops.
+    # A move must not outlive its program for long: 2 s after a lost connection the stage stops.
     with lab.session("scope.stage", "scope.camera", wait=600, name="scan", ttl=2) as session:
         stage, camera = session["scope.stage"], session["scope.camera"]
         camera.exposure = 0.002

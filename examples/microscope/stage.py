@@ -21,7 +21,7 @@ class Stage:
         return round(self._position, 3)
 
     def move_to(self, position: float) -> float:
-        """Moves to a position in mm, and returns where it has come to rest."""
+        """Moves to a position in mm, and returns where it stands then."""
         if not 0 <= position <= self.travel:
             raise ValueError(f"the stage travels from 0 to {self.travel} mm, not to {position}")
         self._stopped.clear()
