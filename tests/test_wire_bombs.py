@@ -87,6 +87,33 @@ def test_bombs_just_under_the_limit_are_refused_and_hold_nobody_up(bench, serial
     assert lab.entry("daemons", "bench")["pid"] == pid, "the daemon was killed"
 
 
+def test_the_requests_in_a_worker_take_no_more_memory_than_the_daemon_has_for_them(lab):
+    """An empty list takes 72 bytes in Python and 5 in marshal: those of these clients would take
+    1.4 GiB together, and the daemon has 384 MiB for all that its calls have."""
+    lists = 4 << 20
+    payload = (b"(\4\0\0\0z\6t.wirez\x09wait_with(\2\0\0\0[" + struct.pack("<I", lists)
+               + b"[\0\0\0\0" * lists + b"i\2\0\0\0" + b"{0")
+    packet = message("marshal", zlib.compress(payload, 9), protocol.FLAGS_COMPRESSED)
+    uri, daemon = serve_wire(lab)
+    [pid] = [process.pid for process in lab.processes()
+             if process.parent == daemon and "ferrolab-worker" in process.command]
+    with honest_client(uri), contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(socket.create_connection(address(uri), NEVER))
+                 for _ in range(5)]
+        for peer in crowd:
+            peer.sendall(connect_message("marshal"))
+            assert receive(peer)[6] == protocol.MSG_CONNECTOK
+        for peer in crowd:
+            peer.sendall(packet)
+        told = [str(serializers["marshal"].loads(receive(peer)[40:])) for peer in crowd]
+    carried_out = told.count("None")
+    waited = [text for text in told if "busy with other large requests" in text]
+    assert carried_out and carried_out + len(waited) == len(crowd), told
+    print(f"{carried_out} carried out: the worker took {memory(pid, peak=True):.0f} MiB")
+    assert memory(pid, peak=True) < at_most(600)
+    wait_for(lambda: memory(pid) < 100, 30, "the worker returns the memory to the system")
+
+
 def test_requests_that_stop_in_the_middle_keep_no_memory_from_others(bench):
     """Each announces 60 MiB and sends one of them; six such may arrive at once."""
     lab, uri, _ = bench

@@ -4,6 +4,7 @@ Every case runs the same script of a stock client against Pyro5's own daemon and
 """
 
 import contextlib
+import itertools
 import threading
 import uuid
 
@@ -200,6 +201,22 @@ def test_oneway_calls_of_a_multiplex_daemon_begin_in_turn():
                 return notes[begin + 1]
 
         assert "'end'" in repr(sides.assert_same(script))
+
+
+def test_a_queue_of_oneway_calls_delays_another_client_by_one_of_them(lab):
+    """Where they take their turns: a multiplex daemon with `oneway_threaded: false`."""
+    uri, _ = serve_wire(lab, "{servertype: multiplex, oneway_threaded: false}")
+    with proxy(uri) as queued, proxy(uri) as other:
+        for number in range(200):
+            queued.slow_oneway(number)
+
+        def begun():
+            return sum(1 for what, _ in other.notes() if what == "begin")
+
+        # Its client may be slow in between, so that the smallest step counts.
+        seen = [begun() for _ in range(10)]
+        assert seen[-1] < 200, "its calls waited for all of them"
+        assert min(after - before for before, after in itertools.pairwise(seen)) <= 1, seen
 
 
 @every_servertype

@@ -160,6 +160,10 @@ class Wire:
         time.sleep(seconds)
         self._notes.append(("end", what))
 
+    def wait_with(self, what, seconds):
+        """A call that has its argument for a while, and keeps nothing."""
+        time.sleep(seconds)
+
     def hold(self, what, file):
         """A call that ends when the file is there."""
         self._notes.append(("begin", what))

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 
-use remote::Serializer;
+use remote::{AnswerMemory, Exception, Serializer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use wire::EncodeError;
@@ -21,6 +21,11 @@ const ROOM: usize = 16 * 1024;
 const KEEP: usize = 1 << 20;
 /// An answer that is longer is read beside the runtime's threads: it takes milliseconds or more.
 const LARGE: usize = 256 * 1024;
+/// Bytes of an answer from which on memory is reserved for it before it is read.
+const RESERVED_FROM: usize = 1024 * 1024;
+/// Bytes of memory for each byte of a large answer: the answer, and what is made of it for its
+/// client.
+const MEMORY_PER_BYTE: usize = 2;
 
 /// A channel. It carries one request at a time.
 #[derive(Debug)]
@@ -43,6 +48,9 @@ pub(crate) enum ExchangeError {
     /// The channel is lost, and with it what became of the request.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// The daemon has no memory for the answer, which has not been read.
+    #[error("no memory for the answer")]
+    NoMemory(Exception),
     /// The answer cannot be understood; the next one can.
     #[error(transparent)]
     Answer(#[from] AnswerError),
@@ -111,13 +119,15 @@ impl Channel {
     }
 
     /// Reads an answer; where it `passes` to a caller with this serializer as it is, only what that
-    /// takes. May be cancelled and called again.
+    /// takes. A large one waits for `memory` first, where that is given. May be cancelled and called
+    /// again.
     ///
     /// # Errors
-    /// The socket's, or a frame that is not an answer.
+    /// The socket's, or a frame that is not an answer; or no memory.
     pub(crate) async fn answer(
         &mut self,
         passes: Option<Serializer>,
+        memory: Option<&AnswerMemory>,
     ) -> Result<Answered, ExchangeError> {
         let length = loop {
             if let Some(head) = self.input.first_chunk::<HEAD>() {
@@ -128,6 +138,12 @@ impl Channel {
         if length > LONGEST {
             let text = format!("an answer of {length} bytes (at most {LONGEST} are allowed)");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text).into());
+        }
+        if length > RESERVED_FROM
+            && let Some(memory) = memory
+        {
+            let bytes = length.saturating_mul(MEMORY_PER_BYTE);
+            memory.reserve(bytes).await.map_err(ExchangeError::NoMemory)?;
         }
         let end = HEAD + length;
         if self.input.len() < end {
@@ -186,7 +202,7 @@ mod tests {
             let mut theirs = StdStream::from(theirs);
             std::thread::spawn(move || while theirs.write_all(&frame).is_ok() {});
             for _ in 0..20 {
-                let answered = channel.answer(None).await.unwrap();
+                let answered = channel.answer(None, None).await.unwrap();
                 assert!(matches!(answered, Answered::Value(Value::List(read), _) if read == items));
                 let (others, ran) = mpsc::channel();
                 tokio::spawn(async move { others.send(()) });

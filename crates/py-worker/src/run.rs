@@ -3,6 +3,7 @@
 //! Owns the process, its control socket and its ready channels. Knows nothing of what happens after
 //! the end; that is [`supervise`](crate::supervise)'s.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
@@ -37,6 +38,10 @@ const HELLO: Duration = Duration::from_secs(30);
 const DYING: Duration = Duration::from_secs(2);
 /// The oldest Python that the worker's program runs with.
 const OLDEST_MINOR: u32 = 8;
+/// Number of heaps of the C library's allocator, as its environment variable. With one for each
+/// thread, each keeps up to 64 MiB that its thread has freed. Python's lock lets one thread allocate
+/// at a time anyway. The leading zero marks the value as ours: `boot.py` removes it.
+const ARENAS: (&str, &str) = ("MALLOC_ARENA_MAX", "01");
 
 /// A worker's process that runs, or that has ended and whose callers still ask why.
 #[derive(Debug)]
@@ -278,6 +283,10 @@ fn command(spec: &WorkerSpec, mark: &Mark, control: OwnedFd) -> CommandSpec {
     ]);
     command.env = spec.python.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
     command.env.push(mark.to_environment());
+    let is_set = |(name, _): &(OsString, OsString)| name == ARENAS.0;
+    if std::env::var_os(ARENAS.0).is_none() && !command.env.iter().any(is_set) {
+        command.env.push((ARENAS.0.into(), ARENAS.1.into()));
+    }
     command.stdin = Stdin::Socket(control);
     command.stdout = Output::Pipe;
     command.stderr = Output::Pipe;

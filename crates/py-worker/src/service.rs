@@ -214,6 +214,10 @@ async fn call(
     collisions::check_operation(&operation)?;
     // Kept until the call has begun.
     let may_start = take(&mut context.may_start);
+    let request_memory = context.request_memory();
+    // In a multiplex daemon everybody would wait with it: there it is only counted as it is sent.
+    let waits = pin == 0 && !service.worker.spec.multiplex;
+    let answer_memory = if waits { context.answer_memory() } else { None };
     let run = match service.serving() {
         Some(run) => run,
         None => {
@@ -231,7 +235,8 @@ async fn call(
                 driven.by(&session, run.number);
             }
             let request = frames::request(&service.name, operation, context, pin, number);
-            lease.exchange_for(passes, request).await
+            lease.keep(request_memory);
+            lease.exchange_for(passes, request, answer_memory.as_ref()).await
         }
         Err(error) => Err(error),
     };
@@ -270,7 +275,8 @@ async fn call(
             return Err(Exception::daemon_error("the worker's answer is none"));
         }
     };
-    Ok(Reply { body, annotations, memory: None })
+    let memory = answer_memory.filter(|memory| memory.is_reserved());
+    Ok(Reply { body, annotations, memory })
 }
 
 /// Name of the called member, for error texts.

@@ -113,6 +113,10 @@ impl ServiceState {
         let name = &self.name;
         match error {
             ExchangeError::Request(error) => Exception::from(error),
+            ExchangeError::NoMemory(error) => Exception::daemon_error(format!(
+                "{member} of service '{name}' was carried out, and its result is lost: {}",
+                error.message()
+            )),
             ExchangeError::Answer(error) => {
                 let reason = match error {
                     AnswerError::Decode(decode)

@@ -9,7 +9,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use remote::{Serializer, Session};
+use remote::{AnswerMemory, RequestMemory, Serializer, Session};
 use wire::value::Value;
 
 use crate::channel::{Channel, ExchangeError};
@@ -97,6 +97,7 @@ impl Sessions {
             kind,
             channel: Some(channel),
             awaited: false,
+            request_memory: None,
         }
     }
 
@@ -179,19 +180,29 @@ pub(crate) struct Lease {
     channel: Option<Channel>,
     /// A request has been written, and its answer has not been read.
     awaited: bool,
+    /// Memory of a large request: its arguments are in the worker until the answer.
+    request_memory: Option<RequestMemory>,
 }
 
 impl Lease {
-    /// Sends a request and waits for its answer, or for the end of the worker.
-    pub(crate) async fn exchange(&mut self, request: Value) -> Result<Answered, ExchangeError> {
-        self.exchange_for(None, request).await
+    /// Keeps the memory of a large request until its answer has come, also where nobody waits for
+    /// that any longer.
+    pub(crate) fn keep(&mut self, request_memory: Option<RequestMemory>) {
+        self.request_memory = request_memory;
     }
 
-    /// The same; an answer that `passes` to a caller with this serializer need not be read.
+    /// Sends a request and waits for its answer, or for the end of the worker.
+    pub(crate) async fn exchange(&mut self, request: Value) -> Result<Answered, ExchangeError> {
+        self.exchange_for(None, request, None).await
+    }
+
+    /// The same; an answer that `passes` to a caller with this serializer need not be read, and a
+    /// large one waits for `memory`.
     pub(crate) async fn exchange_for(
         &mut self,
         passes: Option<Serializer>,
         request: Value,
+        memory: Option<&AnswerMemory>,
     ) -> Result<Answered, ExchangeError> {
         let channel = self.channel.as_mut().ok_or_else(not_there)?;
         channel.queue(&request)?;
@@ -203,11 +214,12 @@ impl Lease {
             biased;
             outcome = async {
                 channel.flush().await?;
-                channel.answer(passes).await
+                channel.answer(passes, memory).await
             } => outcome,
             () = over => Err(ExchangeError::of_ended_worker()),
         };
-        self.awaited = false;
+        // One that has not been read is read by and by, for nobody.
+        self.awaited = matches!(outcome, Err(ExchangeError::NoMemory(_)));
         if matches!(outcome, Err(ExchangeError::Io(_))) {
             self.channel = None;
             self.sessions.lost(self.kind, &self.run);
@@ -226,6 +238,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let Some(mut channel) = self.channel.take() else { return };
         let (sessions, run, kind) = (Arc::clone(&self.sessions), Arc::clone(&self.run), self.kind);
+        let request_memory = self.request_memory.take();
         if !self.awaited {
             sessions.give_back(kind, &run, channel);
             return;
@@ -239,13 +252,14 @@ impl Drop for Lease {
         runtime.spawn(async move {
             let finished = async {
                 channel.flush().await?;
-                channel.answer(None).await
+                channel.answer(None, None).await
             };
             let over = run.over.cancelled();
             let outcome = tokio::select! {
                 outcome = finished => outcome,
                 () = over => Err(ExchangeError::of_ended_worker()),
             };
+            drop(request_memory);
             match outcome {
                 Err(ExchangeError::Io(_)) => sessions.lost(kind, &run),
                 _ => sessions.give_back(kind, &run, channel),

@@ -282,7 +282,8 @@ pub use native::{
 pub use net::{BindError, Listener};
 pub use object::{
     Answer, AnswerMemory, Blob, BoxFuture, CallResult, Context, ItemStream, Metadata, MethodCall,
-    Object, Operation, Reply, ReplyBody, Request, SafeState, SafeStateReached, StartCheck,
+    Object, Operation, Reply, ReplyBody, Request, RequestMemory, SafeState, SafeStateReached,
+    StartCheck,
 };
 pub use serialized::Serialized;
 pub use session::{Peer, Session};

@@ -10,6 +10,23 @@ use crate::value::{Dict, Set, Value};
 
 /// Size of a [`Value`] in bytes.
 pub(crate) const VALUE_BYTES: usize = size_of::<Value>();
+/// Bytes that Python takes for an item of a container beside its content: a pointer, with the spare
+/// room of a growing list.
+const PYTHON_ITEM_BYTES: usize = 9;
+/// Bytes of a number that Python allocates: an int beyond its small ones, or a float.
+const PYTHON_NUMBER_BYTES: usize = 32;
+/// Bytes of a str or bytes in Python beside its content.
+const PYTHON_TEXT_BYTES: usize = 64;
+/// Bytes of an empty list or tuple in Python, with what its garbage collector adds.
+const PYTHON_LIST_BYTES: usize = 64;
+/// Bytes of an empty dict in Python.
+const PYTHON_EMPTY_DICT_BYTES: usize = 64;
+/// Bytes of a dict with an entry in Python, which has room for five.
+const PYTHON_DICT_BYTES: usize = 240;
+/// Bytes of a set in Python, which has room for four members.
+const PYTHON_SET_BYTES: usize = 224;
+/// Bytes for each further entry of a dict or member of a set in Python.
+const PYTHON_ENTRY_BYTES: usize = 40;
 /// Largest capacity, in entries, of a dict whose length the format does not announce. Such a dict
 /// gets the capacity of the dict before it, because the rows of a table are alike.
 const MAX_PREALLOCATED_ENTRIES: usize = 16;
@@ -25,14 +42,39 @@ pub(crate) struct DecodeBudget {
     depth: usize,
     /// Levels left.
     depth_left: usize,
+    /// Memory that the same values take in Python, in bytes. Nothing is allocated for it here.
+    in_python: usize,
     /// Entries of the last dict whose length was not announced.
     last_dict_len: usize,
+}
+
+/// Memory for the values of one message, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ValueMemory {
+    /// What they take here, as [`Limits::memory`] counts it.
+    pub here: usize,
+    /// What they take as objects in Python, roughly.
+    pub in_python: usize,
+}
+
+impl ValueMemory {
+    /// The larger of the two.
+    pub fn most(self) -> usize {
+        self.here.max(self.in_python)
+    }
 }
 
 impl DecodeBudget {
     pub(crate) fn new(limits: &Limits) -> Self {
         let Limits { memory, depth, .. } = *limits;
-        DecodeBudget { limit: memory, left: memory, depth, depth_left: depth, last_dict_len: 0 }
+        DecodeBudget {
+            limit: memory,
+            left: memory,
+            depth,
+            depth_left: depth,
+            in_python: 0,
+            last_dict_len: 0,
+        }
     }
 
     /// Enters a container; [`DecodeBudget::leave_container`] leaves it.
@@ -49,6 +91,11 @@ impl DecodeBudget {
     /// Bytes paid so far.
     pub(crate) fn spent(&self) -> usize {
         self.limit - self.left
+    }
+
+    /// Memory of the values decoded so far.
+    pub(crate) fn memory(&self) -> ValueMemory {
+        ValueMemory { here: self.spent(), in_python: self.in_python }
     }
 
     /// Returns all that was paid since [`DecodeBudget::spent`] gave `spent`: those values are
@@ -94,6 +141,7 @@ impl DecodeBudget {
             items.reserve_exact(more);
         }
         self.pay_for_owned(&item)?;
+        self.in_python = self.in_python.saturating_add(PYTHON_ITEM_BYTES);
         items.push(item);
         Ok(())
     }
@@ -104,6 +152,9 @@ impl DecodeBudget {
         self.pay_for_owned(&value)?;
         let before = dict.heap_bytes();
         dict.insert(key, value);
+        if dict.len() > 5 {
+            self.in_python = self.in_python.saturating_add(PYTHON_ENTRY_BYTES);
+        }
         self.pay(dict.heap_bytes().saturating_sub(before))
     }
 
@@ -112,22 +163,33 @@ impl DecodeBudget {
         self.pay_for_owned(&member)?;
         let before = set.heap_bytes();
         set.insert(member);
+        if set.len() > 4 {
+            self.in_python = self.in_python.saturating_add(PYTHON_ENTRY_BYTES);
+        }
         self.pay(set.heap_bytes().saturating_sub(before))
     }
 
     /// Pays for the heap memory of a value that is no container. Containers are paid for as they
-    /// grow.
+    /// grow. What the value takes in Python is only counted.
     #[inline]
     fn pay_for_owned(&mut self, value: &Value) -> Result<()> {
-        match value {
-            Value::Str(text) => self.pay(text.capacity()),
-            Value::Bytes(bytes) => self.pay(bytes.capacity()),
+        let (here, in_python) = match value {
+            Value::None | Value::Bool(_) | Value::Int(-5..=256) => return Ok(()),
+            Value::Int(_) | Value::Float(_) | Value::Complex { .. } => (0, PYTHON_NUMBER_BYTES),
+            Value::Str(text) => (text.capacity(), PYTHON_TEXT_BYTES + text.len()),
+            Value::Bytes(bytes) => (bytes.capacity(), PYTHON_TEXT_BYTES + bytes.len()),
             Value::BigInt(int) => {
                 let digits = usize::try_from(int.bits() / 8).unwrap_or(usize::MAX);
-                self.pay(digits.saturating_add(2 * VALUE_BYTES))
+                let bytes = digits.saturating_add(2 * VALUE_BYTES);
+                (bytes, bytes)
             }
-            _ => Ok(()),
-        }
+            Value::List(_) | Value::Tuple(_) => (0, PYTHON_LIST_BYTES),
+            Value::Dict(dict) if dict.is_empty() => (0, PYTHON_EMPTY_DICT_BYTES),
+            Value::Dict(_) => (0, PYTHON_DICT_BYTES),
+            Value::Set(_) | Value::FrozenSet(_) => (0, PYTHON_SET_BYTES),
+        };
+        self.in_python = self.in_python.saturating_add(in_python);
+        if here == 0 { Ok(()) } else { self.pay(here) }
     }
 
     #[inline]

@@ -1,5 +1,6 @@
 //! Encoding and decoding by serializer: each method calls the module of the format.
 
+use crate::budget::ValueMemory;
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
 use crate::limits::Limits;
 use crate::serializer::{Call, CallRef, Serializer};
@@ -41,8 +42,12 @@ impl Serializer {
         self.decode_counted(data, limits).map(|(value, _)| value)
     }
 
-    /// [`Serializer::decode`] that also returns the bytes of memory that the value takes.
-    fn decode_counted(self, data: &[u8], limits: &Limits) -> Result<(Value, usize), DecodeError> {
+    /// [`Serializer::decode`] that also returns the memory that the value takes.
+    fn decode_counted(
+        self,
+        data: &[u8],
+        limits: &Limits,
+    ) -> Result<(Value, ValueMemory), DecodeError> {
         let decode = match self {
             Serializer::Serpent => serpent::decode,
             Serializer::Marshal => marshal::decode,
@@ -75,8 +80,8 @@ impl Serializer {
         self.decode_call_counted(data, limits).map(|(call, _)| call)
     }
 
-    /// Decodes `data` as a method call; also returns the bytes of memory that the call takes, as
-    /// [`Limits::memory`] counts them.
+    /// Decodes `data` as a method call; also returns the memory that the call takes, here and as
+    /// objects in Python.
     ///
     /// # Errors
     /// As [`Serializer::decode_call`].
@@ -84,7 +89,7 @@ impl Serializer {
         self,
         data: &[u8],
         limits: &Limits,
-    ) -> Result<(Call, usize), DecodeError> {
+    ) -> Result<(Call, ValueMemory), DecodeError> {
         let (value, memory) = self.decode_counted(data, limits)?;
         let call = match self {
             Serializer::Json => Call::from_json(value),

@@ -138,6 +138,7 @@ mod text_cursor;
 pub mod uri;
 pub mod value;
 
+pub use budget::ValueMemory;
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
 pub use limits::Limits;
 

@@ -73,6 +73,9 @@ def install_public(sources):
 
 def main(sources):
     """Starts the worker."""
+    # Set by the daemon for this process (`run.rs`), not for those that drivers start.
+    if os.environ.get("MALLOC_ARENA_MAX") == "01":
+        del os.environ["MALLOC_ARENA_MAX"]
     if sys.path and sys.path[0] == "":
         # the working directory is no place to import drivers from by accident
         del sys.path[0]

@@ -9,7 +9,17 @@ import itertools
 import threading
 from collections.abc import Iterator
 
-from . import convert, exceptions, fast_encode, first_look, framing, pyro, shutdown, stdio
+from . import (
+    allocator,
+    convert,
+    exceptions,
+    fast_encode,
+    first_look,
+    framing,
+    pyro,
+    shutdown,
+    stdio,
+)
 from .complaints import Complaints
 from .exception_log import log_unreadable
 from .logging_bridge import log
@@ -167,7 +177,16 @@ class Channel:
         if answer is None:
             return True
         try:
-            self._write(answer, request)
+            data = self._encode(answer, request)
+            # Both may be large, and the daemon reads the answer when it has memory for it.
+            answer = request = None
+            if type(data) is tuple:
+                framing.send_parts(self._sock, *data)
+            else:
+                framing.send_encoded(self._sock, data)
+            if self._reader.had_huge:
+                self._reader.had_huge = False
+                allocator.trim_later()
             return True
         except OSError:
             return False
@@ -182,14 +201,17 @@ class Channel:
                 return True
         return False
 
-    def _write(self, answer, request):
+    def _encode(self, answer, request):
+        """The content of an answer's frame: bytes, or their beginning and the rest."""
         try:
             if answer[0] == WRITTEN:
-                begin, data = answer[1]
-                size = len(begin) + len(data)
+                data = answer[1]
+                size = len(data[0]) + len(data[1])
             else:
-                begin, data = None, framing.encode(answer)
+                data = framing.encode(answer)
                 size = len(data)
+            if size >= framing.WORTH_RETURNING:
+                self._reader.had_huge = True
             if size > self._host.longest_answer:
                 # Its decoding would hold up everybody, for something that no message holds.
                 data = None
@@ -199,11 +221,8 @@ class Channel:
                 )
         except BaseException as error:
             # no memory, or somebody else has changed the result since it was looked at
-            begin, data = None, framing.encode(self._lost(error, request))
-        if begin is None:
-            framing.send_encoded(self._sock, data)
-        else:
-            framing.send_parts(self._sock, begin, data)
+            data = framing.encode(self._lost(error, request))
+        return data
 
     def _lost(self, error, request):
         """The answer to a request that failed outside the driver; None if none is awaited."""

@@ -6,6 +6,7 @@ File descriptors that come with frames are received here too, and moved away fro
 
 import collections
 import fcntl
+import gc
 import marshal
 import os
 import resource
@@ -22,6 +23,8 @@ LARGE = 32 * 1024
 # From this size on, the socket's own buffer makes for too many turns of reader and writer.
 _HUGE = 256 * 1024
 _LARGE_BUFFER = 1024 * 1024
+# Bytes of a frame whose memory is returned to the system after its call.
+WORTH_RETURNING = 1024 * 1024
 
 
 def high_fd(fd):
@@ -55,6 +58,8 @@ class Reader:
         self._view = memoryview(bytearray(_BUFFER))
         self._start = 0
         self._end = 0
+        # Whether a call has had a frame whose memory is worth returning; its channel clears it.
+        self.had_huge = False
 
     def buffered(self):
         """Whether the beginning of a further frame has been read already."""
@@ -98,6 +103,8 @@ class Reader:
         return count
 
     def _read_large(self, start, size):
+        if size >= WORTH_RETURNING:
+            self.had_huge = True
         whole = bytearray(self._view[start : self._end])
         done = len(whole)
         self._start = self._end = 0
@@ -110,7 +117,15 @@ class Reader:
                     if not count:
                         return None
                     done += count
-        return marshal.loads(whole)
+        # The garbage collector would look at millions of new containers again and again, for
+        # three times as long as reading takes, and nobody else runs meanwhile.
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return marshal.loads(whole)
+        finally:
+            if collects:
+                gc.enable()
 
 
 def encode(frame):

@@ -278,6 +278,21 @@ impl Reservation {
         self.budget.wait(self.number, bytes).await
     }
 
+    /// Reserves `bytes` in all if others leave as many and nobody waits; does not wait, since a
+    /// holder that waits for another may be waited for.
+    pub(crate) fn try_grow(&self, bytes: usize) -> bool {
+        let Some(limit) = self.budget.limit else { return true };
+        let mut state = self.budget.lock();
+        let known = state.holders.get(&self.number).map_or(0, |holder| holder.bytes);
+        let is_alone = state.bytes == known;
+        let fits = is_alone || state.bytes.saturating_sub(known).saturating_add(bytes) <= limit;
+        let may = fits && state.waiting.is_empty();
+        if may {
+            state.resize(self.number, |known| known.max(bytes));
+        }
+        may
+    }
+
     /// As [`ByteBudget::begin_transfer`].
     pub(crate) fn begin_transfer(&self, bytes: usize) -> CancellationToken {
         self.budget.begin_transfer(self.number, bytes)

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::admission::request_memory::MemoryNeed;
 use crate::batch;
 use crate::config::DaemonConfig;
 use crate::lock::policy;
@@ -16,8 +17,9 @@ pub(crate) const LOCK_BREAKERS: usize = 4;
 pub(crate) const LOCK_BREAKERS_PER_ADDRESS: usize = 2;
 /// How long a connection beyond the pool may stay.
 pub(crate) const LOCK_BREAKER_TIME: Duration = Duration::from_secs(5);
-/// Oneway calls of all connections, as a multiple of those of one.
-pub(crate) const ONEWAYS_IN_ALL: usize = 10;
+/// Oneway calls of all connections, as a multiple of those of one. Each has a thread in a Python
+/// worker: 4,000 take 64 MiB there, and fewer than the 4,915 that systemd allows a service.
+pub(crate) const ONEWAYS_IN_ALL: usize = 4;
 /// Bytes of a oneway call's arguments that take no memory of the budget: their number is limited.
 pub(crate) const SMALL_ONEWAY_BYTES: usize = 4 << 10;
 /// Item streams of lockable objects that end at a time: each needs a thread of its driver.
@@ -95,7 +97,7 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
                 "{oneways} of one connection, {} of all, {requests} of memory",
                 oneways.saturating_mul(ONEWAYS_IN_ALL)
             ),
-            "memory, against clients that send faster than the driver works",
+            "memory and threads, against clients that send faster than the driver works",
             "the call is dropped; the next call with an answer raises `DaemonError`: \"too many \
              oneway calls: N on this connection were not carried out\""
                 .into(),
@@ -108,8 +110,11 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
         ),
         (
             "memory for large requests (beyond 64 KiB)",
-            requests.clone(),
-            "memory",
+            format!(
+                "{requests}; one alone may take up to {} as objects in Python",
+                bytes(MemoryNeed::most_in_python(limits))
+            ),
+            "memory of the daemon and of its Python workers, until the calls have ended",
             format!(
                 "the request waits for up to {large}, then `DaemonError`: \"the daemon is busy \
                  with other large requests\""
@@ -130,7 +135,7 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
             "memory, against clients that ask for much and do not read it",
             format!(
                 "while others wait, a client that reads less than 256 KiB in 5 s is disconnected; \
-                 an answer that waits for {transfer} raises `DaemonError`: \"the daemon is busy \
+                 in a `thread` daemon an answer that waits for {transfer} raises `DaemonError`: \"the daemon is busy \
                  with other large answers\""
             ),
         ),

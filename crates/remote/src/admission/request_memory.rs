@@ -25,6 +25,9 @@ const LIKELY_BYTES_PER_BYTE: usize = 16;
 const MOST_BYTES_PER_BYTE: usize = 64;
 /// Bytes that a compressed byte inflates to at most.
 const INFLATED_PER_BYTE: usize = 1032;
+/// How much more memory than here the values of one request may take as objects in Python.
+/// Tables of small rows take up to 1.8 times as much; millions of empty sets eight times.
+const MOST_IN_PYTHON: usize = 2;
 
 /// Memory that a request needs, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +54,16 @@ impl MemoryNeed {
     /// Its largest possible need.
     pub(crate) fn most(payload: usize, limits: &Limits) -> Self {
         MemoryNeed { payload, values: values(payload, MOST_BYTES_PER_BYTE, limits) }
+    }
+
+    /// The need of a request that has been decoded once.
+    pub(crate) fn exactly(values: usize) -> Self {
+        MemoryNeed { payload: 0, values }
+    }
+
+    /// Bytes that the values of one request may take as objects in Python, at most.
+    pub(crate) fn most_in_python(limits: &Limits) -> usize {
+        limits.memory.saturating_mul(MOST_IN_PYTHON)
     }
 
     /// The likely need of the message that has arrived; `None` if it is small.
@@ -110,6 +123,17 @@ impl RequestPermit {
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Takes as many bytes in all, or releases what it has beyond them. False, and nothing is
+    /// changed, if it would need more than others leave.
+    pub(crate) fn resize(&mut self, bytes: usize) -> bool {
+        if bytes > self.bytes && !self.reservation.try_grow(bytes) {
+            return false;
+        }
+        self.bytes = self.bytes.max(bytes);
+        self.shrink(bytes);
+        true
     }
 
     /// Releases what it has beyond as many bytes.
@@ -212,6 +236,20 @@ mod tests {
                 assert!(budget.try_take(63 * MIB + 1).is_none());
             }
         }
+        assert!(budget.try_take(64 * MIB).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_request_grows_only_into_what_others_leave() {
+        let budget = budget(64 * MIB);
+        let need = MemoryNeed::exactly(8 * MIB);
+        let mut permit = RequestPermit::wait(&budget, need).await.unwrap();
+        assert!(permit.resize(80 * MIB), "it is alone");
+        assert!(permit.resize(16 * MIB) && permit.bytes() == 16 * MIB);
+        let other = budget.try_take(40 * MIB).unwrap();
+        assert!(!permit.resize(25 * MIB) && permit.bytes() == 16 * MIB);
+        assert!(permit.resize(24 * MIB) && budget.try_take(1).is_none());
+        drop((permit, other));
         assert!(budget.try_take(64 * MIB).is_some());
     }
 

@@ -1,13 +1,12 @@
 //! Answers of an object: a value, an exception, or a stream of items.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use wire::exception::Exception;
 use wire::message::Annotations;
 use wire::value::Value;
 
-use crate::object::context::{AnswerMemory, BoxFuture, Context};
+use crate::object::context::{AnswerMemory, BoxFuture, Context, RequestMemory};
 use crate::serialized::Serialized;
 use crate::session::Session;
 
@@ -56,7 +55,7 @@ impl Answer {
     }
 
     /// The same answer, with `memory` kept until the call is done.
-    pub(crate) fn keeping(self, memory: Option<Arc<dyn Any + Send + Sync>>) -> Self {
+    pub(crate) fn keeping(self, memory: Option<RequestMemory>) -> Self {
         match (self, memory) {
             (Answer::Pending(call), Some(memory)) => Answer::Pending(Box::pin(async move {
                 let _memory = memory;

@@ -35,7 +35,7 @@ pub struct Context {
     /// beginning](crate::Object::reports_begin) of oneway calls keeps it until the call has begun.
     pub may_start: StartCheck,
     /// Memory reserved for a large request, released when this is dropped with the arguments.
-    pub(crate) request_memory: Option<Arc<dyn Any + Send + Sync>>,
+    pub(crate) request_memory: Option<RequestMemory>,
     /// Where memory for a large answer is reserved; `None` where no client waits for an answer.
     pub(crate) answer_budget: Option<Arc<dyn AnswerBudget>>,
 }
@@ -55,6 +55,12 @@ impl Context {
         }
     }
 
+    /// The memory of a large request, for an object that hands its arguments on to another process
+    /// and keeps this as long as they are there; `None` for a small request.
+    pub fn request_memory(&self) -> Option<RequestMemory> {
+        self.request_memory.clone()
+    }
+
     /// Memory for a large answer, to be reserved before the answer is built and to be handed on as
     /// [`Reply::memory`](crate::Reply); `None` where nobody waits for an answer.
     pub fn answer_memory(&self) -> Option<AnswerMemory> {
@@ -65,6 +71,22 @@ impl Context {
     /// Whether the caller waits for no answer.
     pub fn is_oneway(&self) -> bool {
         self.flags.contains(Flags::ONEWAY)
+    }
+}
+
+/// Memory of a large request, released when the last clone of this is dropped.
+#[derive(Clone)]
+pub struct RequestMemory(#[expect(dead_code, reason = "it is held")] Arc<dyn Any + Send + Sync>);
+
+impl RequestMemory {
+    pub(crate) fn new(permit: impl Any + Send + Sync) -> Self {
+        RequestMemory(Arc::new(permit))
+    }
+}
+
+impl fmt::Debug for RequestMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RequestMemory")
     }
 }
 

@@ -14,7 +14,7 @@ use wire::exception::Exception;
 
 pub use answer::{Answer, CallResult, ItemStream, Reply, ReplyBody};
 pub(crate) use context::AnswerBudget;
-pub use context::{AnswerMemory, BoxFuture, Context, StartCheck};
+pub use context::{AnswerMemory, BoxFuture, Context, RequestMemory, StartCheck};
 pub use metadata::Metadata;
 pub(crate) use request::unexposed_method;
 pub use request::{Blob, MethodCall, Operation, Request};

@@ -3,7 +3,7 @@
 use memchr::memchr2;
 use num_bigint::Sign;
 
-use crate::budget::DecodeBudget;
+use crate::budget::{DecodeBudget, ValueMemory};
 use crate::error::{DecodeErrorKind, Decoded, Result};
 use crate::limits::Limits;
 use crate::number::{parse_decimal, parse_plain_number};
@@ -17,11 +17,11 @@ const EXPECTED_VALUE: &str = "a value is expected";
 /// # Errors
 /// Text that Python's `json.loads` refuses, escapes that make a lone surrogate, and anything beyond
 /// the limits.
-pub(crate) fn decode(data: &[u8], limits: &Limits) -> Decoded<(Value, usize)> {
+pub(crate) fn decode(data: &[u8], limits: &Limits) -> Decoded<(Value, ValueMemory)> {
     let cursor = Cursor::new(data)?;
     let mut decoder = Decoder { cursor, digits: limits.digits, budget: DecodeBudget::new(limits) };
     let value = decoder.read_document().map_err(|kind| (decoder.cursor.at, kind))?;
-    Ok((value, decoder.budget.spent()))
+    Ok((value, decoder.budget.memory()))
 }
 
 struct Decoder<'a> {

@@ -6,7 +6,7 @@
 use num_bigint::{BigInt, Sign};
 
 use crate::binary_reader::Reader;
-use crate::budget::{DecodeBudget, VALUE_BYTES};
+use crate::budget::{DecodeBudget, VALUE_BYTES, ValueMemory};
 use crate::error::{DecodeErrorKind, Decoded, Result};
 use crate::limits::Limits;
 use crate::value::{Dict, Set, Value};
@@ -25,7 +25,7 @@ const EXPANSION_DIVISOR: usize = 16;
 /// # Errors
 /// Data that is no marshal value, code objects, references that make a value contain itself or that
 /// expand to far more than the data, and anything beyond the limits.
-pub(crate) fn decode(data: &[u8], limits: &Limits) -> Decoded<(Value, usize)> {
+pub(crate) fn decode(data: &[u8], limits: &Limits) -> Decoded<(Value, ValueMemory)> {
     let mut decoder = Decoder {
         input: Reader::new(data),
         targets: Vec::new(),
@@ -35,7 +35,7 @@ pub(crate) fn decode(data: &[u8], limits: &Limits) -> Decoded<(Value, usize)> {
             .saturating_add(limits.message / EXPANSION_DIVISOR),
     };
     let value = decoder.read_value(false).map_err(|kind| (decoder.input.at(), kind))?;
-    Ok((value, decoder.budget.spent()))
+    Ok((value, decoder.budget.memory()))
 }
 
 struct Decoder<'a> {

@@ -7,7 +7,7 @@ use super::ext::{
     NANOSECONDS_PER_SECOND, TIMESTAMP,
 };
 use crate::binary_reader::Reader;
-use crate::budget::DecodeBudget;
+use crate::budget::{DecodeBudget, ValueMemory};
 use crate::error::{DecodeErrorKind, Decoded, Result};
 use crate::limits::Limits;
 use crate::number::parse_decimal;
@@ -21,11 +21,11 @@ const NO_NUMBER: &str = "an ext long takes a number";
 /// # Errors
 /// Data that is no msgpack value, map keys other than str and bytes, unknown extension types, and
 /// anything beyond the limits.
-pub(crate) fn decode(data: &[u8], limits: &Limits) -> Decoded<(Value, usize)> {
+pub(crate) fn decode(data: &[u8], limits: &Limits) -> Decoded<(Value, ValueMemory)> {
     let input = Reader::new(data);
     let mut decoder = Decoder { input, digits: limits.digits, budget: DecodeBudget::new(limits) };
     let value = decoder.read_document().map_err(|kind| (decoder.input.at(), kind))?;
-    Ok((value, decoder.budget.spent()))
+    Ok((value, decoder.budget.memory()))
 }
 
 struct Decoder<'a> {

@@ -6,7 +6,7 @@
 
 use memchr::{memchr, memchr2};
 
-use crate::budget::DecodeBudget;
+use crate::budget::{DecodeBudget, ValueMemory};
 use crate::error::{DecodeErrorKind, Decoded, Result};
 use crate::limits::Limits;
 use crate::number::parse_plain_number;
@@ -18,7 +18,7 @@ use crate::value::{Set, Value};
 /// # Errors
 /// Text that Python's `ast.literal_eval` refuses, named characters (`\N{...}`), escapes that make a
 /// lone surrogate, and anything beyond the limits.
-pub(crate) fn decode(data: &[u8], limits: &Limits) -> Decoded<(Value, usize)> {
+pub(crate) fn decode(data: &[u8], limits: &Limits) -> Decoded<(Value, ValueMemory)> {
     let cursor = Cursor::new(data)?;
     if let Some(at) = memchr(0, data) {
         return Err((at, DecodeErrorKind::Syntax("a zero byte in the text")));
@@ -26,7 +26,7 @@ pub(crate) fn decode(data: &[u8], limits: &Limits) -> Decoded<(Value, usize)> {
     let budget = DecodeBudget::new(limits);
     let mut parser = Parser { cursor, brackets: 0, digits: limits.digits, budget };
     let value = parser.read_document().map_err(|kind| (parser.cursor.at, kind))?;
-    Ok((value, parser.budget.spent()))
+    Ok((value, parser.budget.memory()))
 }
 
 pub(super) struct Parser<'a> {

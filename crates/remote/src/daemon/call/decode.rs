@@ -32,7 +32,7 @@ pub(crate) struct Decoded {
     /// The id of its object.
     pub(crate) object: String,
     pub(crate) operation: Operation,
-    /// Bytes of memory that it takes.
+    /// Bytes of memory that it takes: here, or as objects in Python if those take more.
     pub(crate) memory: usize,
 }
 
@@ -62,6 +62,11 @@ impl From<Exception> for Undecodable {
     }
 }
 
+/// The refusal of a request whose values take more than `bytes` of memory as objects in Python.
+pub(crate) fn too_large_in_python(serializer: Serializer, bytes: usize) -> Undecodable {
+    unreadable(&DecodeError { serializer, at: 0, kind: DecodeErrorKind::Memory(bytes) }, &[])
+}
+
 /// Decodes a request within `limits`.
 pub(crate) fn decode(
     frame: &Frame<'_>,
@@ -81,7 +86,8 @@ pub(crate) fn decode(
     let decoded = serializer.decode_call_counted(payload, limits);
     let (call, memory) = decoded.map_err(|error| unreadable(&error, payload))?;
     let Call { object, method, args, kwargs } = call;
-    Ok(Decoded { object, operation: operation(method, args, kwargs, flags)?, memory })
+    let operation = operation(method, args, kwargs, flags)?;
+    Ok(Decoded { object, operation, memory: memory.most() })
 }
 
 /// The request's correlation id, or a new one where it has none.

@@ -26,7 +26,8 @@ use crate::daemon::locks::lock_gate::{self, GatedObject};
 use crate::daemon::locks::methods;
 use crate::frames::Frame;
 use crate::object::{
-    Answer, AnswerBudget, CallResult, Context, Object, Operation, Request, StartCheck,
+    Answer, AnswerBudget, CallResult, Context, Object, Operation, Request, RequestMemory,
+    StartCheck,
 };
 use crate::session::Session;
 
@@ -92,7 +93,7 @@ pub(crate) async fn answer(
         correlation_id: responder.correlation_id,
         annotations: decode::owned(&frame.body.annotations),
         may_start: StartCheck::default(),
-        request_memory: request_memory.map(|permit| Arc::new(permit) as _),
+        request_memory: request_memory.map(RequestMemory::new),
         answer_budget: Some(answers as Arc<dyn AnswerBudget>),
     };
     drop(frame);
@@ -229,10 +230,20 @@ async fn decode_within(
         release_freed(permit.take());
     }
     let decoded = decoded?;
-    if let Some(permit) = &mut permit {
-        permit.shrink(decoded.memory);
+    match permit.as_mut().map(|permit| permit.resize(decoded.memory)) {
+        Some(false) => {}
+        _ => return Ok((decoded, permit)),
     }
-    Ok((decoded, permit))
+    // Its objects in a Python worker need more than it has, and others leave less.
+    let (bytes, most) = (decoded.memory, MemoryNeed::most_in_python(limits));
+    drop(decoded);
+    release_freed(permit.take());
+    if bytes > most {
+        return Err(decode::too_large_in_python(serializer, most));
+    }
+    let waiting = RequestPermit::wait(&shared.admission.requests, MemoryNeed::exactly(bytes));
+    let permit = waiting.await.map_err(Undecodable::TooLarge)?;
+    Ok((decode::decode(frame, serializer, limits)?, Some(permit)))
 }
 
 /// A decoded request with its object, ready to be carried out.
