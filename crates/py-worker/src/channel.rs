@@ -119,8 +119,8 @@ impl Channel {
     }
 
     /// Reads an answer; where it `passes` to a caller with this serializer as it is, only what that
-    /// takes. A large one waits for `memory` first, where that is given. May be cancelled and called
-    /// again.
+    /// takes. A large one waits for `memory` first, where that is given. May be cancelled and
+    /// called again.
     ///
     /// # Errors
     /// The socket's, or a frame that is not an answer; or no memory.

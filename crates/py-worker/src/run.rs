@@ -38,9 +38,9 @@ const HELLO: Duration = Duration::from_secs(30);
 const DYING: Duration = Duration::from_secs(2);
 /// The oldest Python that the worker's program runs with.
 const OLDEST_MINOR: u32 = 8;
-/// Number of heaps of the C library's allocator, as its environment variable. With one for each
-/// thread, each keeps up to 64 MiB that its thread has freed. Python's lock lets one thread allocate
-/// at a time anyway. The leading zero marks the value as ours: `boot.py` removes it.
+/// Number of heaps of the C library's allocator, as its environment variable. With a heap for each
+/// thread, each keeps up to 64 MiB that its thread has freed. Python's lock lets one thread
+/// allocate at a time anyway. The leading zero marks the value as ours: `boot.py` removes it.
 const ARENAS: (&str, &str) = ("MALLOC_ARENA_MAX", "01");
 
 /// A worker's process that runs, or that has ended and whose callers still ask why.

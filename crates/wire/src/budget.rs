@@ -51,9 +51,9 @@ pub(crate) struct DecodeBudget {
 /// Memory for the values of one message, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ValueMemory {
-    /// What they take here, as [`Limits::memory`] counts it.
+    /// Bytes that they take here, as [`Limits::memory`] counts it.
     pub here: usize,
-    /// What they take as objects in Python, roughly.
+    /// Bytes that they take as objects in Python, roughly.
     pub in_python: usize,
 }
 
@@ -170,7 +170,7 @@ impl DecodeBudget {
     }
 
     /// Pays for the heap memory of a value that is no container. Containers are paid for as they
-    /// grow. What the value takes in Python is only counted.
+    /// grow. Its memory in Python is only counted.
     #[inline]
     fn pay_for_owned(&mut self, value: &Value) -> Result<()> {
         let (here, in_python) = match value {

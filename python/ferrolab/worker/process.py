@@ -25,7 +25,8 @@ import time
 import traceback
 
 from . import exceptions, framing, loading, logging_bridge, services, shutdown, stdio
-from .calls import Channel, ChannelThreads, Streams
+from .calls import Channel, Streams
+from .channel_threads import ChannelThreads
 from .complaints import Complaints
 from .daemon import HostedDaemon
 from .main_thread import QueueMain, SelectingMain
