@@ -6,6 +6,7 @@ use super::advice;
 use super::data::Data;
 use super::problem::quoted;
 use super::schema::Section;
+use super::stand_in;
 use super::tree::{Content, Pair};
 use super::walk::Walk;
 
@@ -30,6 +31,8 @@ impl Walk<'_> {
                 fields.push(("class".to_owned(), class.into()));
             }
             "services" => {
+                take(fields, stand_in::SECTION);
+                self.check_switch(pair);
                 let target = self.target(pair, fields);
                 fields.push(("target".to_owned(), target));
             }
@@ -68,6 +71,15 @@ impl Walk<'_> {
             self.under("classname", |walk| walk.error(written.value.place, message, help));
         }
         "plain"
+    }
+
+    fn check_switch(&mut self, pair: &Pair) {
+        let Some(switch) = written(pair, stand_in::SWITCH) else { return };
+        if stand_in::is_switched_on(switch) && written(pair, stand_in::SECTION).is_none() {
+            let message = "there is no `simulate:` section that it could be simulated with";
+            let help = "write `simulate: {classname: CLASS}`, or remove `simulated`";
+            self.under(stand_in::SWITCH, |walk| walk.error(switch.value.place, message, help));
+        }
     }
 
     fn target(&mut self, pair: &Pair, fields: &mut Vec<(String, Data)>) -> Data {

@@ -22,6 +22,7 @@ mod scalar;
 mod schema;
 mod secret;
 mod source;
+mod stand_in;
 mod surroundings;
 mod text;
 mod tree;
@@ -87,9 +88,11 @@ impl Configuration {
         let Some(root) = tree::parse(&mut findings, source.text()) else {
             return Err(findings.fail());
         };
+        let root = stand_in::with_stand_ins(&root, surroundings.simulates);
         let (data, marks) = walk::walk(&mut findings, &surroundings.host, &root);
         match Configuration::deserialize(data) {
             Ok(mut configuration) => {
+                configuration.simulates = surroundings.simulates;
                 rules::check(&mut configuration, &marks, surroundings, &mut findings);
                 let warnings = findings.finish()?;
                 Ok((configuration, warnings, marks))

@@ -10,20 +10,21 @@ use serde_json::{Map, Value, json};
 use super::problem::Findings;
 use super::scalar::Meaning;
 use super::schema::{
-    ARGUMENT, AUTOLAUNCH, DAEMON, Field, MEMBER, NAMESERVER, PYTHON, Rule, SERVICE, SUPERVISION,
-    Section, TOP, ValueKind,
+    ARGUMENT, AUTOLAUNCH, DAEMON, Field, MEMBER, NAMESERVER, PYTHON, Rule, SERVICE, SIMULATE,
+    SUPERVISION, Section, TOP, ValueKind,
 };
 use super::source::Source;
 use super::tree::{self, Content, Node};
 
 /// Sections that have a chapter, in the order of the reference.
-const CHAPTERS: [(&str, &Section); 9] = [
+const CHAPTERS: [(&str, &Section); 10] = [
     ("The whole file", &TOP),
     ("Nameservers", &NAMESERVER),
     ("Daemons", &DAEMON),
     ("Services", &SERVICE),
     ("Members", &MEMBER),
     ("Arguments", &ARGUMENT),
+    ("Stand-ins", &SIMULATE),
     ("What starts with the lab", &AUTOLAUNCH),
     ("Python", &PYTHON),
     ("Supervision", &SUPERVISION),

@@ -14,6 +14,8 @@ pub struct Surroundings {
     pub natives: Option<Vec<Native>>,
     /// Where relative paths begin; with `None`, no path is looked for.
     pub folder: Option<Folder>,
+    /// Whether every service that has a `simulate:` section is simulated.
+    pub simulates: bool,
     /// Whether a file is refused for what keeps an entry from starting now, and may be mended
     /// before it is started: a path that leads nowhere, a port that two entries have.
     pub unready: Severity,

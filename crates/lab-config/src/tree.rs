@@ -50,6 +50,11 @@ impl Size {
 }
 
 impl Node {
+    /// A node at the same place with other content, which must not be larger.
+    pub(crate) fn with_content(&self, content: Content) -> Node {
+        Node { content: Rc::new(content), ..self.clone() }
+    }
+
     /// Whether it says that there is no value.
     pub(crate) fn is_null(&self) -> bool {
         match &*self.content {
@@ -73,7 +78,7 @@ pub(crate) enum Content {
 }
 
 /// A key and its value in a mapping.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pair {
     /// The key as written.
     pub key: Scalar,

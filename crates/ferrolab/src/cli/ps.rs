@@ -7,7 +7,7 @@ use comfy_table::Cell;
 
 use super::output::print_json;
 use super::watch::Watch;
-use super::{Outcome, explain, paths, runtime, style, supervisor, table};
+use super::{Outcome, explain, paths, runtime, style, supervisor, table, up};
 use crate::paths::Paths;
 use crate::supervise::control::{Listing, ProcessRow, Request};
 
@@ -70,6 +70,9 @@ pub(super) fn print(listing: &Listing) {
         shown.add_row(cells);
     }
     table::print(&shown);
+    if let Some(simulated) = up::simulated(listing) {
+        println!("\n{simulated}");
+    }
     print_errors(listing);
 }
 

@@ -13,14 +13,18 @@ use tokio_util::sync::CancellationToken;
 use super::{paths, up};
 use crate::host::DaemonAssignment;
 use crate::nameserver_process::NameserverAssignment;
-use crate::supervise::{self, SuperviseError};
+use crate::supervise::{self, Options, SuperviseError};
 use crate::{host, log, nameserver_process, os};
 
 /// Run one process of the lab (for the supervisor's use)
 #[derive(Debug, Subcommand)]
 pub(super) enum RunCommand {
     /// The supervisor, in the background
-    Supervisor,
+    Supervisor {
+        /// Simulate the services that have a stand-in
+        #[arg(long)]
+        simulate: bool,
+    },
     /// A nameserver; its assignment comes on standard input
     Nameserver(Name),
     /// A daemon; its assignment comes on standard input
@@ -42,7 +46,10 @@ pub(super) fn shortcut(mut words: impl Iterator<Item = OsString>) -> Option<RunC
         return None;
     }
     let command = match (next()?.as_str(), next()) {
-        ("supervisor", None) => RunCommand::Supervisor,
+        ("supervisor", None) => RunCommand::Supervisor { simulate: false },
+        ("supervisor", Some(word)) if word == up::SIMULATE => {
+            RunCommand::Supervisor { simulate: true }
+        }
         ("nameserver", Some(name)) if !name.starts_with('-') => {
             RunCommand::Nameserver(Name { name })
         }
@@ -54,7 +61,7 @@ pub(super) fn shortcut(mut words: impl Iterator<Item = OsString>) -> Option<RunC
 
 pub(super) fn run(command: &RunCommand) -> ExitCode {
     match command {
-        RunCommand::Supervisor => supervisor(),
+        RunCommand::Supervisor { simulate } => supervisor(*simulate),
         RunCommand::Nameserver(_) => child(|assignment: NameserverAssignment, lifeline| {
             runtime(Box::pin(async move { nameserver_process::run(assignment, &lifeline).await }))
         }),
@@ -64,10 +71,12 @@ pub(super) fn run(command: &RunCommand) -> ExitCode {
     }
 }
 
-fn supervisor() -> ExitCode {
+fn supervisor(simulates: bool) -> ExitCode {
     let running = paths().and_then(|paths| {
         let runtime = super::runtime()?;
-        match runtime.block_on(Box::pin(supervise::run(&paths, false, CancellationToken::new()))) {
+        let options = Options { simulates, ..Options::default() };
+        match runtime.block_on(Box::pin(supervise::run(&paths, options, CancellationToken::new())))
+        {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(SuperviseError::Running(_)) => Ok(ExitCode::from(up::ALREADY_RUNNING as u8)),
             Err(error) => Err(up::report(error)),

@@ -11,7 +11,7 @@ use super::diagnosis::{Finding, diagnose};
 use super::output::print_json;
 use super::table::lines_for_terminal;
 use super::watch::Watch;
-use super::{Outcome, explain, paths, runtime, style};
+use super::{Outcome, explain, paths, runtime, style, up};
 use crate::paths::Paths;
 use crate::supervise::active_config;
 use crate::supervise::control::client::{Client, ControlError};
@@ -53,6 +53,9 @@ fn once(paths: &Paths, as_json: bool) -> Outcome {
     } else {
         if let Some(listing) = &listing {
             println!("{}", headline(listing));
+            if let Some(simulated) = up::simulated(listing) {
+                println!("{simulated}");
+            }
         }
         if listing.is_some() && findings.is_empty() {
             println!("{}", style::verdict(true, "All is well."));

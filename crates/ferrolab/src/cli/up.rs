@@ -17,8 +17,10 @@ use crate::paths::Paths;
 use crate::supervise::active_config;
 use crate::supervise::control::client::{Client, ControlError};
 use crate::supervise::control::{Listing, Request};
-use crate::supervise::{self, SuperviseError};
+use crate::supervise::{self, Options, SuperviseError};
 
+/// The option with which a supervisor serves stand-ins.
+pub(super) const SIMULATE: &str = "--simulate";
 /// The exit code of a supervisor that finds another one in its home.
 pub(super) const ALREADY_RUNNING: i32 = 3;
 
@@ -46,6 +48,9 @@ pub(super) struct Arguments {
     /// Stay in the foreground and log to the terminal; Ctrl-C or SIGTERM stops the lab
     #[arg(long)]
     foreground: bool,
+    /// Serve stand-ins in the place of instruments, where the configuration has them (`simulate:`)
+    #[arg(long)]
+    simulate: bool,
     /// Wait at most this many seconds for entries to become ready
     #[arg(long, value_name = "SECONDS", default_value_t = 60,
           value_parser = clap::value_parser!(u64).range(..=86_400))]
@@ -73,11 +78,11 @@ impl<'a> Standing<'a> {
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
     if arguments.foreground {
-        return foreground(&paths);
+        return foreground(&paths, arguments.simulate);
     }
     let brought_up = runtime()?.block_on(async {
         tokio::select! {
-            brought_up = bring_up(&paths, arguments.timeout) => brought_up.map(Some),
+            brought_up = bring_up(&paths, arguments) => brought_up.map(Some),
             _ = tokio::signal::ctrl_c() => Ok(None),
         }
     })?;
@@ -123,18 +128,31 @@ fn tell(listing: &Listing, was_up: bool, failed: &[String]) {
     if failed.is_empty() {
         let running = listing.services.iter().filter(|row| row.report.status == "running").count();
         println!("The lab is up, with {running} service(s). See `ferrolab ps`.");
-        return;
+    } else {
+        println!("The lab is up, but not all of it:");
+        for line in failed {
+            println!("  {line}");
+        }
     }
-    println!("The lab is up, but not all of it:");
-    for line in failed {
-        println!("  {line}");
+    if let Some(simulated) = simulated(listing) {
+        println!("{simulated}");
     }
 }
 
-fn foreground(paths: &Paths) -> Outcome {
+/// A sentence about the services that are simulated, if any.
+pub(super) fn simulated(listing: &Listing) -> Option<String> {
+    let simulated = listing.services.iter().filter(|row| row.simulated);
+    let names: Vec<_> = simulated.map(|row| table::for_terminal(&row.name)).collect();
+    let are = if names.len() == 1 { "is" } else { "are" };
+    (!names.is_empty())
+        .then(|| format!("{} {are} simulated: no instrument is driven.", names.join(", ")))
+}
+
+fn foreground(paths: &Paths, simulates: bool) -> Outcome {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
-    match runtime.block_on(Box::pin(supervise::run(paths, true, CancellationToken::new()))) {
+    let options = Options { echo: true, simulates };
+    match runtime.block_on(Box::pin(supervise::run(paths, options, CancellationToken::new()))) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => Err(report(error)),
     }
@@ -160,12 +178,19 @@ struct Brought {
 }
 
 /// Starts a supervisor where none runs, and waits until its entries have settled.
-async fn bring_up(paths: &Paths, seconds: u64) -> Result<Brought, Report> {
+async fn bring_up(paths: &Paths, arguments: &Arguments) -> Result<Brought, Report> {
+    let Arguments { timeout: seconds, simulate, .. } = *arguments;
     paths.ensure().into_diagnostic()?;
     let socket = paths.control_socket().into_diagnostic()?;
     match Client::connect(&socket).await {
         Ok(client) => {
             if let Some(listing) = standing(paths, client, seconds).await? {
+                if simulate && listing.services.iter().all(|row| !row.simulated) {
+                    return Err(miette!(
+                        help = "`ferrolab down`, then `ferrolab up --simulate`",
+                        "the lab is up already, with its instruments"
+                    ));
+                }
                 return Ok(Brought { listing, was_up: true, fell_back: false });
             }
         }
@@ -181,17 +206,17 @@ async fn bring_up(paths: &Paths, seconds: u64) -> Result<Brought, Report> {
         ));
     }
     let mut fell_back = false;
-    if let Err(error) = active_config::load(paths) {
+    if let Err(error) = active_config::load_as(paths, simulate) {
         let report = Report::new(*error);
         // This command may be the one that a host runs when it boots: a mistake that somebody has
         // left in the file is no reason to leave the instruments dead.
-        if active_config::load_good(paths).is_none() {
+        if active_config::load_good(paths, simulate).is_none() {
             return Err(report);
         }
         eprintln!("{report:?}");
         fell_back = true;
     }
-    let client = start(paths, &socket).await?;
+    let client = start(paths, &socket, simulate).await?;
     let listing = settle(client, seconds).await.map_err(explain)?;
     Ok(Brought { listing, was_up: false, fell_back })
 }
@@ -233,10 +258,11 @@ async fn settle(client: Client, seconds: u64) -> Result<Listing, ControlError> {
 }
 
 /// Starts a supervisor in the background and connects to it, or to the one that was quicker.
-async fn start(paths: &Paths, socket: &std::path::Path) -> Result<Client, Report> {
+async fn start(paths: &Paths, socket: &std::path::Path, simulate: bool) -> Result<Client, Report> {
     let program = std::env::current_exe().into_diagnostic()?;
     let errors = paths.log_dir.join("supervisor.stderr");
-    let mut command = CommandSpec::new(program).args(["run", "supervisor"]);
+    let words = ["run", "supervisor"].into_iter().chain(simulate.then_some(SIMULATE));
+    let mut command = CommandSpec::new(program).args(words);
     // It keeps no folder busy that has nothing to do with it.
     command.current_dir = Some("/".into());
     if let Some(home) = &paths.home {

@@ -4,6 +4,7 @@
 //! its relative paths still mean what they meant where it was written, so the folder it came from
 //! is kept beside it.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -100,8 +101,14 @@ impl Checked {
     ) -> Result<Checked, Box<ConfigError>> {
         let home = std::env::home_dir();
         let folder = Some(Folder { base: origin.folder.clone(), home });
-        let surroundings = Surroundings { folder, unready, ..surroundings() };
-        let (configuration, warnings) = parse_in(&name, &text, &origin.folder, &surroundings)?;
+        let surroundings = Surroundings { folder, unready, ..surroundings(false) };
+        let (configuration, mut warnings) = parse_in(&name, &text, &origin.folder, &surroundings)?;
+        // The stand-ins are to be right before somebody needs them.
+        let simulating = Surroundings { simulates: true, ..surroundings };
+        let (_, of_stand_ins) = parse_in(&name, &text, &origin.folder, &simulating)?;
+        let known: HashSet<String> = warnings.iter().map(Warning::plain).collect();
+        warnings
+            .extend(of_stand_ins.into_iter().filter(|warning| !known.contains(&warning.plain())));
         Ok(Checked { configuration, warnings, text, name, origin })
     }
 
@@ -181,10 +188,22 @@ impl Turn {
 /// # Errors
 /// Every problem in it, or that it does not exist.
 pub(crate) fn load(paths: &Paths) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
+    load_as(paths, false)
+}
+
+/// The same, with the stand-ins of all services that have one if the lab `simulates`.
+///
+/// # Errors
+/// As `load`.
+pub(crate) fn load_as(
+    paths: &Paths,
+    simulates: bool,
+) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
     let file = &paths.config_file;
     let unreadable = |source| Box::new(ConfigError::Unreadable { path: file.clone(), source });
     let text = lab_config::read(file).map_err(unreadable)?;
-    parse(&file.display().to_string(), &text, &folder(paths, origin_of(paths, &text)))
+    let folder = folder(paths, origin_of(paths, &text));
+    parse(&file.display().to_string(), &text, &folder, simulates)
 }
 
 /// Keeps a copy of the lab's configuration, which has just been found to be right, and of what its
@@ -199,7 +218,7 @@ pub(crate) fn keep_good(paths: &Paths) -> Result<(), InstallError> {
     let origin = origin_of(paths, text.as_bytes());
     let folder = folder(paths, origin.clone());
     // Somebody may have written another one since it was looked at.
-    if parse("", text.as_bytes(), &folder).is_err() {
+    if parse("", text.as_bytes(), &folder, false).is_err() {
         return Ok(());
     }
     let good = serde_json::to_vec(&Good { origin, text })?;
@@ -207,11 +226,11 @@ pub(crate) fn keep_good(paths: &Paths) -> Result<(), InstallError> {
 }
 
 /// Reads the last configuration that was in force, if there is one that is still right.
-pub(crate) fn load_good(paths: &Paths) -> Option<Configuration> {
+pub(crate) fn load_good(paths: &Paths, simulates: bool) -> Option<Configuration> {
     let bytes = std::fs::read(paths.last_good()).ok()?;
     let Good { origin, text } = serde_json::from_slice(&bytes).ok()?;
     let name = paths.last_good().display().to_string();
-    let parsed = parse(&name, text.as_bytes(), &folder(paths, origin)).ok()?;
+    let parsed = parse(&name, text.as_bytes(), &folder(paths, origin), simulates).ok()?;
     Some(parsed.0)
 }
 
@@ -219,8 +238,9 @@ fn parse(
     name: &str,
     text: &[u8],
     folder: &Path,
+    simulates: bool,
 ) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
-    parse_in(name, text, folder, &surroundings())
+    parse_in(name, text, folder, &surroundings(simulates))
 }
 
 fn parse_in(
@@ -262,7 +282,7 @@ pub(crate) fn rename(
     let unreadable =
         |source| Box::new(ConfigError::Unreadable { path: file.to_path_buf(), source });
     let bytes = lab_config::read(file).map_err(unreadable)?;
-    lab_config::rename(&file.display().to_string(), &bytes, &surroundings(), entry, old, new)
+    lab_config::rename(&file.display().to_string(), &bytes, &surroundings(false), entry, old, new)
 }
 
 /// A short text that changes with the lab's configuration file.
@@ -289,8 +309,8 @@ fn origin_of(paths: &Paths, text: &[u8]) -> Option<Origin> {
     }
 }
 
-fn surroundings() -> Surroundings {
-    Surroundings::current(Some(native_services()))
+fn surroundings(simulates: bool) -> Surroundings {
+    Surroundings { simulates, ..Surroundings::current(Some(native_services())) }
 }
 
 #[cfg(test)]
@@ -384,7 +404,7 @@ mod tests {
         files::replace(&home.paths.config_file, b"daemons: {").unwrap();
         keep_good(&home.paths).unwrap();
         assert!(load(&home.paths).is_err());
-        assert_eq!(home.drivers(load_good(&home.paths).unwrap()), "a/one");
+        assert_eq!(home.drivers(load_good(&home.paths, false).unwrap()), "a/one");
     }
 
     #[test]

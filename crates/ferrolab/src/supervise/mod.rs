@@ -47,14 +47,23 @@ pub(crate) enum SuperviseError {
     Launch(#[from] LaunchError),
 }
 
+/// Choices at the start of a lab.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    /// Whether the log goes to the terminal, too.
+    pub(crate) echo: bool,
+    /// Whether services that have a stand-in (`simulate:`) are simulated.
+    pub(crate) simulates: bool,
+}
+
 /// Runs the lab of `paths` until it is told to stop: by the command line, SIGTERM, SIGINT, or
-/// `stop`, which is cancelled in any case then. With `echo`, the log goes to the terminal too.
+/// `stop`, which is cancelled in any case then.
 ///
 /// # Errors
 /// What keeps the lab from starting.
 pub(crate) async fn run(
     paths: &Paths,
-    echo: bool,
+    Options { echo, simulates }: Options,
     stop: CancellationToken,
 ) -> Result<(), SuperviseError> {
     let failed = |operation: &str| {
@@ -67,7 +76,7 @@ pub(crate) async fn run(
         return Err(SuperviseError::Running(InstanceLock::holder(&lock_file)));
     };
     let troubles = Troubles::default();
-    let (configuration, warnings) = configuration(paths, &troubles)?;
+    let (configuration, warnings) = configuration(paths, simulates, &troubles)?;
     let log = LogFile::open(&paths.log_file(), echo, troubles.clone())
         .map_err(failed("start the log"))?;
     log::init_supervisor(&log);
@@ -88,6 +97,9 @@ pub(crate) async fn run(
     // After that line, from which `logs show` begins.
     for trouble in troubles.list() {
         warn!("{trouble}");
+    }
+    for service in configuration.services.iter().filter(|service| service.simulated) {
+        warn!(service = service.name, "it is simulated: no instrument is driven");
     }
     for warning in &warnings {
         warn!(configuration = %paths.config_file.display(), "{}", warning.plain());
@@ -144,15 +156,16 @@ fn refuse_to_pause() -> io::Result<()> {
 /// somebody has left a mistake in the file: with the last one that was in force.
 fn configuration(
     paths: &Paths,
+    simulates: bool,
     troubles: &Troubles,
 ) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
-    match active_config::load(paths) {
+    match active_config::load_as(paths, simulates) {
         Ok(loaded) => {
             // Without a copy there is nothing to fall back to, and that is all.
             let _ = active_config::keep_good(paths);
             Ok(loaded)
         }
-        Err(error) => match active_config::load_good(paths) {
+        Err(error) => match active_config::load_good(paths, simulates) {
             None => Err(error),
             Some(good) => {
                 let text = format!("the lab was started with its last good configuration: {error}");

@@ -39,6 +39,9 @@ pub struct Configuration {
     pub autolaunch: Autolaunch,
     /// The Python for drivers, unless a daemon or service says otherwise.
     pub python: Python,
+    /// Whether every service that has a stand-in is simulated.
+    #[serde(skip)]
+    pub simulates: bool,
     /// Where its relative paths begin, once [`Configuration::rebase`] has said so.
     #[serde(skip)]
     pub folder: Option<PathBuf>,

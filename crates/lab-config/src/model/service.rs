@@ -17,6 +17,9 @@ pub struct Service {
     pub name: String,
     /// The class that it is an instance of.
     pub target: Target,
+    /// Whether its `simulate:` section has taken the instrument's place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub simulated: bool,
     /// Arguments of the driver's connection to the instrument; always a mapping.
     pub parameters: Data,
     /// Arguments of the class's constructor.

@@ -7,6 +7,7 @@ mod member;
 mod python;
 mod servers;
 mod service;
+mod simulate;
 mod supervision;
 mod top;
 mod types;
@@ -15,10 +16,21 @@ pub(crate) use member::{ARGUMENT, MEMBER, VALUE_KEYS};
 pub(crate) use python::PYTHON;
 pub(crate) use servers::{DAEMON, NAMESERVER};
 pub(crate) use service::SERVICE;
+pub(crate) use simulate::SIMULATE;
 pub(crate) use supervision::SUPERVISION;
 pub(crate) use top::{AUTOLAUNCH, TOP};
 pub(crate) use types::{Field, Rule, Section, ValueKind};
 
 /// Every section, to say where a misplaced key belongs.
-pub(crate) static SECTIONS: [&Section; 9] =
-    [&TOP, &NAMESERVER, &DAEMON, &SERVICE, &AUTOLAUNCH, &PYTHON, &SUPERVISION, &MEMBER, &ARGUMENT];
+pub(crate) static SECTIONS: [&Section; 10] = [
+    &TOP,
+    &NAMESERVER,
+    &DAEMON,
+    &SERVICE,
+    &SIMULATE,
+    &AUTOLAUNCH,
+    &PYTHON,
+    &SUPERVISION,
+    &MEMBER,
+    &ARGUMENT,
+];

@@ -1,6 +1,6 @@
 //! The table of services.
 
-use super::{Field, MEMBER, PYTHON, Rule, Section, ValueKind};
+use super::{Field, MEMBER, PYTHON, Rule, SIMULATE, Section, ValueKind};
 
 /// A service.
 pub(crate) static SERVICE: Section = Section {
@@ -44,6 +44,21 @@ pub(crate) static SERVICE: Section = Section {
             default: "[]",
             example: "{simulate: true}",
             doc: "What the class is made with: a list of arguments, or a mapping of keyword ones.",
+        },
+        Field {
+            key: "simulate",
+            kind: ValueKind::Group(&SIMULATE),
+            default: "{}",
+            example: "{classname: FakeStage}",
+            doc: "A stand-in for the instrument: these keys count in the place of the service's own \
+                  when it is simulated, by `ferrolab up --simulate` or `simulated: true`.",
+        },
+        Field {
+            key: "simulated",
+            kind: ValueKind::Flag,
+            default: "false",
+            example: "true",
+            doc: "Whether its `simulate` section is in force without `--simulate`, too.",
         },
         Field {
             key: "description",

@@ -307,11 +307,16 @@ fn with(section: &Section, key: &str, value: &str) -> String {
             let member = format!("{{x: {{arguments: {{x: {{{pair}}}}}}}}}");
             return format!("{rest}services: {{x: {{{service}: {member}}}}}\n");
         }
+        ("simulate", _) => {
+            let service = "module: m, classname: C, simulate";
+            return format!("{rest}services: {{x: {{{service}: {{{pair}}}}}}}\n");
+        }
         ("nameservers", _) => return format!("nameservers: {{x: {{{pair}}}}}\n"),
         ("services", "module" | "classname") if value == "null" => "native: demo.clock, ",
         ("services", "native") if value != "null" => "",
         ("services", "module") => "classname: C, ",
         ("services", "classname") => "module: m, ",
+        ("services", "simulated") => "module: m, classname: C, simulate: {classname: D}, ",
         ("services", "parts") => "module: m, classname: C, instancemode: single, ",
         _ => "module: m, classname: C, ",
     };

@@ -28,6 +28,7 @@ fn surroundings() -> Surroundings {
     Surroundings {
         host: "lab1".into(),
         folder: None,
+        simulates: false,
         unready: Severity::Error,
         natives: Some(vec![
             Native { name: "demo.clock".into(), ..Native::default() },

@@ -77,7 +77,7 @@ fn lab(arguments: &Arguments, port: u16) -> Result<Option<ExitCode>, Report> {
     let paths = Paths::new(&environment).into_diagnostic()?;
     super::runtime()?.block_on(async {
         let stop = CancellationToken::new();
-        let lab = supervise::run(&paths, false, stop.clone());
+        let lab = supervise::run(&paths, supervise::Options::default(), stop.clone());
         tokio::pin!(lab);
         let visit = async {
             let Some(listing) = ready(&paths).await? else {

@@ -214,6 +214,9 @@ pub(crate) struct ServiceRow {
     /// `arguments` where only that is used.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) address_key: String,
+    /// Whether a stand-in serves in the place of its instrument.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) simulated: bool,
     /// The owner of its lock: the name that was given, or an address.
     pub(crate) locked_by: Option<String>,
     /// Since when, RFC 3339.

@@ -235,6 +235,7 @@ fn service_row(service: &Service, status: Option<&EntryStatus>) -> ServiceRow {
         name: name.clone(),
         daemon: daemon.clone(),
         address_key: service.address_key().to_owned(),
+        simulated: service.simulated,
         locked_by: owner.map(|owner| owner.name().to_owned()),
         locked_since: owner.map(|owner| owner.since.clone()),
         calls: None,
