@@ -20,6 +20,7 @@ A worker of Ferrolab brings the decorators along. The client is imported when it
 """
 
 from .client.decorators import behavior, callback, expose, oneway
+from .client.quantities import Range, Unit
 
 # Where the client's names are.
 _CLIENT = {
@@ -53,7 +54,7 @@ _CLIENT = {
     "register_exception": "class_dict",
 }
 
-__all__ = ["behavior", "callback", "expose", "oneway", *sorted(_CLIENT)]
+__all__ = ["Range", "Unit", "behavior", "callback", "expose", "oneway", *sorted(_CLIENT)]
 
 
 def __getattr__(name):

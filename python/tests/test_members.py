@@ -217,10 +217,11 @@ def test_expose_and_except_are_those_of_the_service():
     spec = single("Supply", ["level", "renew"], parts=["ch_1", "nested"], **{"except": ["nested"]})
     worker, daemon = served(spec)
     with worker:
-        assert daemon.parts == {
-            "lab.x.ch_1": {"methods": [], "oneway": [], "attrs": ["level"]},
-            "lab.x.nested": {"methods": [], "oneway": [], "attrs": ["level"]},
-        }
+        level = {"methods": [], "oneway": [], "attrs": ["level"]}
+        cards = {name: members.pop("card") for name, members in daemon.parts.items()}
+        assert daemon.parts == {"lab.x.ch_1": level, "lab.x.nested": level}
+        assert {name: list(card["members"]) for name, card in cards.items()} == {
+            "lab.x.ch_1": ["level"], "lab.x.nested": ["level"]}
         assert loaded(worker) == ({"renew"}, {"ch_1"}, [])
 
 

@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
 use remote::Metadata;
+use remote::card::Card;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
 use tokio::net::unix::OwnedWriteHalf;
@@ -123,9 +124,9 @@ pub(crate) enum Message {
     /// It runs.
     Hello { version: i64, facts: Facts },
     /// A service can be called. `remarks`: what is said of its members and does not fit.
-    Loaded { service: String, members: Metadata, remarks: Vec<String> },
+    Loaded { service: String, members: Described, remarks: Vec<String> },
     /// An instance has shown other members of a service than its class.
-    Members { service: String, members: Metadata, remarks: Vec<String> },
+    Members { service: String, members: Described, remarks: Vec<String> },
     /// A service cannot be imported.
     Failed { service: String, trouble: Trouble },
     /// The constructor of a service has raised.
@@ -215,15 +216,25 @@ fn names(value: Option<&Value>) -> Vec<String> {
     items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// The members of an object, as the worker lists them.
-pub(crate) fn members(value: &Value) -> Option<Metadata> {
+/// The members of an object, as the worker lists and describes them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Described {
+    /// Their names.
+    pub names: Metadata,
+    /// Their types and texts.
+    pub card: Option<Card>,
+}
+
+/// Reads the members of an object.
+pub(crate) fn members(value: &Value) -> Option<Described> {
     let dict = value.as_dict()?;
-    Some(Metadata {
+    let names = Metadata {
         methods: names(dict.get("methods")),
         oneway: names(dict.get("oneway")),
         attrs: names(dict.get("attrs")),
         docs: Vec::new(),
-    })
+    };
+    Some(Described { names, card: dict.get("card").and_then(Card::from_value) })
 }
 
 /// A driver may raise megabytes of text; what goes into reports, tables and logs is its beginning.

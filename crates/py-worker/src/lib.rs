@@ -40,6 +40,7 @@ mod run;
 mod safe_state;
 mod script;
 mod service;
+mod service_card;
 mod service_state;
 mod sessions;
 mod spec;

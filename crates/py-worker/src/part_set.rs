@@ -6,10 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use remote::Metadata;
 use wire::value::{Dict, Value};
 
-use crate::control::{self, Trouble};
+use crate::control::{self, Described, Trouble};
 use crate::registry::{Registry, added};
 use crate::run::Run;
 use crate::service::Service;
@@ -39,7 +38,7 @@ impl PartSet {
         owner: &str,
         listed: &Dict,
     ) -> Result<Value, String> {
-        let mut wanted: BTreeMap<&str, Metadata> = BTreeMap::new();
+        let mut wanted: BTreeMap<&str, Described> = BTreeMap::new();
         for (id, members) in listed.iter() {
             let members = control::members(members).ok_or("no list of members")?;
             wanted.insert(id.as_str().ok_or("an id that is no text")?, members);

@@ -28,9 +28,10 @@ macro_rules! sources {
 }
 
 const SOURCES: &[(&str, &str)] = sources! {
-    "__init__" "client/__init__" "client/decorators" "worker/__init__" "worker/allocator"
-    "worker/auto_proxy" "worker/boot" "worker/calls" "worker/channel_threads"
-    "worker/class_copy" "worker/complaints" "worker/convert" "worker/daemon" "worker/exception_log" "worker/exceptions" "worker/exposure"
+    "__init__" "client/__init__" "client/decorators" "client/quantities" "worker/__init__"
+    "worker/allocator" "worker/annotations" "worker/auto_proxy" "worker/boot" "worker/calls"
+    "worker/channel_threads" "worker/class_copy" "worker/complaints" "worker/convert"
+    "worker/daemon" "worker/describe" "worker/exception_log" "worker/exceptions" "worker/exposure"
     "worker/fast_encode" "worker/first_look" "worker/framing" "worker/import_watch" "worker/loading"
     "worker/logging_bridge" "worker/main_thread" "worker/oneways" "worker/packed_rules"
     "worker/parts" "worker/process" "worker/pyro" "worker/rules" "worker/serpent_rules"

@@ -10,18 +10,21 @@ use std::mem::take;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use remote::card::{Card, MemberFacts, ValueLimits};
 use remote::{
     Annotations, Answer, CallResult, Exception, Metadata, Object, Operation, Reply, ReplyBody,
-    Request, SafeState, SafeStateReached, Session, Value,
+    Request, SafeState, SafeStateReached, Session, Value, refuse_rest,
 };
 use tokio::sync::watch;
 
 use crate::channel::ExchangeError;
 use crate::collisions;
+use crate::control::Described;
 use crate::frames::{self, Answered};
 use crate::item_stream::DriverStream;
 use crate::run::Run;
 use crate::safe_state;
+use crate::service_card::ServiceCard;
 use crate::service_state::{Driven, ServicePhase, ServiceState};
 use crate::worker_handle::WorkerHandle;
 
@@ -53,16 +56,18 @@ impl Service {
 
     /// An object that is loaded with the service `owner`.
     pub(crate) fn part_of(owner: &str, name: &str, worker: Arc<WorkerHandle>) -> Self {
-        let mut services = worker.spec.services.iter();
-        let rests =
-            services.any(|service| service.name == name && !service.on_disconnect.is_empty());
+        let spec = worker.spec.services.iter().find(|service| service.name == owner);
+        let rests = owner == name && spec.is_some_and(|spec| !spec.on_disconnect.is_empty());
         let driven = rests.then(Driven::default);
+        let part = name.strip_prefix(owner).and_then(|rest| rest.strip_prefix('.'));
+        let facts = spec.map(|spec| MemberFacts::of_part(&spec.members, part)).unwrap_or_default();
         let inner = ServiceState {
             name: name.to_owned(),
             owner: owner.to_owned(),
             worker,
             phase: watch::Sender::new(ServicePhase::Starting),
             members: watch::Sender::new(None),
+            card: ServiceCard::new(facts),
             remarks: watch::Sender::new(Vec::new()),
             driven,
         };
@@ -86,9 +91,10 @@ impl Service {
     }
 
     /// The members that an instance has shown.
-    pub(crate) fn set_members(&self, members: Metadata, remarks: Vec<String>) {
+    pub(crate) fn set_members(&self, members: Described, remarks: Vec<String>) {
         self.inner.remarks.send_replace(remarks);
-        self.inner.members.send_replace(Some(members));
+        self.inner.card.update(&self.inner.name, &members.names, members.card);
+        self.inner.members.send_replace(Some(members.names));
         self.inner.worker.changed();
     }
 
@@ -96,9 +102,11 @@ impl Service {
         &self.inner.owner
     }
 
-    pub(crate) fn loaded(&self, run: Arc<Run>, members: Metadata, remarks: Vec<String>) {
+    pub(crate) fn loaded(&self, run: Arc<Run>, members: Described, remarks: Vec<String>) {
         self.inner.remarks.send_replace(remarks);
-        self.inner.members.send_replace(Some(members));
+        // Before the phase: the first call that finds the run finds the limits.
+        self.inner.card.update(&self.inner.name, &members.names, members.card);
+        self.inner.members.send_replace(Some(members.names));
         self.set_phase(ServicePhase::Serving { run, broken: None });
     }
 
@@ -150,6 +158,10 @@ impl Object for Service {
             return Ok(members.clone());
         }
         Err(self.inner.not_available(&self.inner.phase.borrow()))
+    }
+
+    fn card(&self) -> Option<Arc<Card>> {
+        self.inner.card.card()
     }
 
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
@@ -225,6 +237,10 @@ async fn call(
             service.run().await?
         }
     };
+    let (operation, refused) = match service.card.limits() {
+        None => (operation, None),
+        Some(limits) => within_limits(operation, &limits)?,
+    };
     let mut oneway = may_start.is_waited_for().then(|| run.oneways.expect());
     let number = oneway.as_ref().map_or(0, |oneway| oneway.number);
     let mut outcome = match service.worker.sessions.lease(&run, &session) {
@@ -276,7 +292,32 @@ async fn call(
         }
     };
     let memory = answer_memory.filter(|memory| memory.is_reserved());
-    Ok(Reply { body, annotations, memory })
+    let reply = Ok(Reply { body, annotations, memory });
+    match refused {
+        None => reply,
+        Some(refused) => refuse_rest(refused.made, reply, &refused.exception),
+    }
+}
+
+/// A batch of which a later call is refused.
+struct RefusedRest {
+    /// The number of calls before it.
+    made: usize,
+    exception: Exception,
+}
+
+/// The operation, if its values are within the limits; the calls of a batch before the first one
+/// that is not.
+fn within_limits(
+    operation: Operation,
+    limits: &ValueLimits,
+) -> Result<(Operation, Option<Box<RefusedRest>>), Exception> {
+    let (operation, refused) = operation.within(limits)?;
+    let made = match &operation {
+        Operation::Batch(calls) => calls.len(),
+        _ => 0,
+    };
+    Ok((operation, refused.map(|exception| Box::new(RefusedRest { made, exception }))))
 }
 
 /// Name of the called member, for error texts.

@@ -12,6 +12,7 @@ use crate::channel::ExchangeError;
 use crate::control::Trouble;
 use crate::frames::AnswerError;
 use crate::run::Run;
+use crate::service_card::ServiceCard;
 use crate::worker_handle::WorkerHandle;
 
 /// How long a call waits for a worker that is just being started.
@@ -42,6 +43,8 @@ pub(crate) struct ServiceState {
     pub phase: watch::Sender<ServicePhase>,
     /// Exposed members; those of an earlier run while no worker runs.
     pub members: watch::Sender<Option<Metadata>>,
+    /// Types, texts and limits of the members.
+    pub card: ServiceCard,
     /// Settings that do not fit the members.
     pub remarks: watch::Sender<Vec<String>>,
     /// Sessions that drove it, with their run: which instruments still need their safe state.

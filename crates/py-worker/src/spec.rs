@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use remote::card::MemberFacts;
 use wire::value::{Dict, Value};
 
 /// A Python interpreter and what it runs with.
@@ -97,6 +98,8 @@ pub struct ServiceSpec {
     pub on_disconnect: Vec<String>,
     /// Members that others may use while it is locked: whether there are such is looked at.
     pub read_while_locked: Vec<String>,
+    /// Facts about single members, for the service card.
+    pub members: Vec<MemberFacts>,
 }
 
 impl ServiceSpec {
@@ -118,13 +121,14 @@ impl ServiceSpec {
             parts: Vec::new(),
             on_disconnect: Vec::new(),
             read_while_locked: Vec::new(),
+            members: Vec::new(),
         }
     }
 
     /// The dict that the worker reads.
     pub fn to_value(&self) -> Value {
         let names = |names: &[String]| Value::List(names.iter().map(Value::from).collect());
-        let mut dict = Dict::with_capacity(11);
+        let mut dict = Dict::with_capacity(12);
         dict.insert("name", &self.name);
         dict.insert("module", &self.module);
         dict.insert("classname", self.classname.clone());
@@ -143,6 +147,12 @@ impl ServiceSpec {
         dict.insert("parts", names(&self.parts));
         dict.insert("on_disconnect", names(&self.on_disconnect));
         dict.insert("read_while_locked", names(&self.read_while_locked));
+        // The names only: the worker reports those that do not exist.
+        let arguments = |fact: &MemberFacts| -> Value {
+            Value::List(fact.arguments.iter().map(|one| Value::from(&one.name)).collect())
+        };
+        let members = self.members.iter().map(|fact| (fact.name.as_str(), arguments(fact)));
+        dict.insert("members", members.collect::<Dict>());
         Value::Dict(dict)
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wire::DecodeError;
 
-use wire::exception::{Exception, wrap_in_batch};
+use wire::exception::{Exception, unwrap_from_batch, wrap_in_batch};
 use wire::value::Value;
 
 use crate::object::{Answer, CallResult, MethodCall, Reply, ReplyBody};
@@ -94,6 +94,22 @@ pub(crate) fn entry(method: &str, result: CallResult) -> Result<Value, Exception
             "'{method}' returns an iterator, which cannot travel in a batch"
         ))),
     }
+}
+
+/// The result of a batch of which only the calls before a refused one were made. A batch that has
+/// ended with an earlier exception stays as it is.
+///
+/// # Errors
+/// Those of the batch.
+pub fn refuse_rest(made: usize, result: CallResult, refused: &Exception) -> CallResult {
+    let mut reply = result?;
+    if let ReplyBody::Value(Value::List(values)) = &mut reply.body
+        && values.len() == made
+        && values.last().is_none_or(|last| unwrap_from_batch(last).is_none())
+    {
+        values.push(wrap_in_batch(refused));
+    }
+    Ok(reply)
 }
 
 /// Carries out a batch by calling `one` for each entry, stopping after the first that raises:

@@ -234,6 +234,7 @@ mod admission;
 mod arguments;
 mod batch;
 mod blocking;
+pub mod card;
 mod client;
 mod config;
 mod current_call;
@@ -241,6 +242,7 @@ mod daemon;
 mod error;
 mod frames;
 mod instance;
+mod limited;
 #[doc(hidden)]
 pub mod lock;
 pub mod native;
@@ -253,7 +255,7 @@ mod tls;
 pub use addresses::{network_stack, public_address};
 pub use admission::limits::{Limit, limits};
 pub use arguments::Signature;
-pub use batch::{batch, batch_now};
+pub use batch::{batch, batch_now, refuse_rest};
 pub use blocking::run_blocking;
 pub use client::connect::resolve;
 pub use client::discovery::{Search, locate_ns};
@@ -272,6 +274,7 @@ pub use daemon::validator::{Handshake, Welcome};
 pub use daemon::{Daemon, RegisterError};
 pub use error::{ConnectError, Error};
 pub use instance::{PerCall, PerSession};
+pub use limited::with_facts;
 pub use lock::{
     Break, LockEvent, LockLog, LockOwner, LockParty, LockRecord, LockSettings, LockState,
     LockStatus, LockWaiter,

@@ -16,7 +16,7 @@ import sys
 # is an installed package of that name.
 PRIVATE = "_ferrolab_worker"
 PUBLIC = "ferrolab"
-PUBLIC_MODULES = ("__init__", "client/__init__", "client/decorators")
+PUBLIC_MODULES = ("__init__", "client/__init__", "client/decorators", "client/quantities")
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):

@@ -85,7 +85,7 @@ class HostedDaemon:
             refused = {part.name: _TAKEN for part in parts if not is_free(part.name)}
             parts = [part for part in parts if part.name not in refused]
             self._services.update((part.name, part) for part in parts)
-        members = {part.name: part.members for part in parts}
+        members = {part.name: part.described() for part in parts}
         added, others = self._ask("parts", owner.name, members)
         refused.update(others)
         with self._lock:
@@ -346,7 +346,7 @@ class HostedDaemon:
 
     def _serve(self, service):
         """Has the daemon serve an object, as a part of the service that its driver works for."""
-        added = self._ask("register", service.name, service.members, stdio.service())
+        added = self._ask("register", service.name, service.described(), stdio.service())
         service.added = tuple(added or ())
 
     def proxy_of(self, obj):

@@ -6,7 +6,7 @@ Knows nothing of calls or frames.
 
 import functools
 
-from . import exposure, parts
+from . import describe, exposure, parts
 from .logging_bridge import log
 from .services import Service
 
@@ -77,6 +77,7 @@ class FirstLook:
             log.warning("the members of '%s' cannot be listed", service.name, exc_info=True)
             problems.append("{}: {}".format(type(error).__name__, error))
         problems += not_readable(service, self._readable, self._of_parts())
+        problems += not_described(service, self._daemon.parts_of(service))
         service.remarks = self._remarks + problems
         if (service.members, service.remarks) != before:
             self._tell(service)
@@ -172,6 +173,32 @@ def not_readable(service, readable, of_parts=()):
         for name in readable
         if name not in members and name not in _OF_LOCKS and parts.nearest(name, members)
     ]
+
+
+def not_described(service, of_parts=()):
+    """Remarks on names in `members` that nothing has: a limit on such a name limits nothing."""
+    title = getattr(service.shape, "__name__", service.name)
+    remarks = []
+    for path, arguments in service.facts.items():
+        below, _, name = path.rpartition(".")
+        owners = [part for part in of_parts if part.name == "{}.{}".format(service.name, below)]
+        if not below:
+            owners = [service] + list(of_parts)
+        names = set()
+        for owner in owners:
+            names.update(owner.members["methods"], owner.members["attrs"])
+        if name not in names:
+            near = parts.nearest(name, names)
+            remarks.append("members: {} has no '{}'{}".format(title, path, near))
+            continue
+        for owner in owners:
+            known = describe.parameter_names(owner.shape, owner.members, name)
+            for argument in () if known is None else arguments:
+                if argument not in known:
+                    text = "members: '{}' has no argument '{}'{}"
+                    near = parts.nearest(argument, known)
+                    remarks.append(text.format(path, argument, near))
+    return remarks
 
 
 def not_exposed(service, name, known, key="expose"):

@@ -53,6 +53,7 @@ def load(spec, daemon, tell):
     service.remarks = _no_methods(service, spec.get("on_disconnect") or ())
     if spec.get("parameters") and not unread_parameters.are_read(service.cls):
         service.remarks.append(unread_parameters.REMARK.format(_title(spec)))
+    service.facts = spec.get("members") or {}
     readable = spec.get("read_while_locked") or ()
     wanted = spec.get("parts") or ()
     if wanted and service.mode != "single":
@@ -67,6 +68,7 @@ def load(spec, daemon, tell):
         service.look_with(first_look.FirstLook(service, wanted, readable, daemon, tell))
         return service
     service.remarks += first_look.not_readable(service, readable)
+    service.remarks += first_look.not_described(service)
     if not service.members["methods"] and not service.members["attrs"]:
         remark = (
             "{} exposes nothing: mark its methods with @expose, or give the service "

@@ -237,7 +237,7 @@ class Worker:
             failure = error
         try:
             service.is_loaded = True
-            self._out.write(("loaded", service.name, service.members, service.remarks))
+            self._out.write(("loaded", service.name, service.described(), service.remarks))
             if failure is not None:
                 self._report_broken(service, failure)
         finally:
@@ -261,7 +261,7 @@ class Worker:
     def _tell_members(self, service):
         """An instance has shown more members of a service than its class."""
         if service.is_loaded:
-            self._out.write(("members", service.name, service.members, service.remarks))
+            self._out.write(("members", service.name, service.described(), service.remarks))
 
     def _report_broken(self, service, error):
         service.broken = True

@@ -10,7 +10,7 @@ import sys
 import threading
 import weakref
 
-from . import exposure, pyro, stdio
+from . import describe, exposure, pyro, stdio
 from .logging_bridge import log
 
 
@@ -61,6 +61,8 @@ class Service:
         self.set_members(exposure.members(self.shape, selection))
         # Settings that do not fit the members, as texts for `ferrolab ps`.
         self.remarks = []
+        # Members that the configuration says something of, each with its arguments' names.
+        self.facts = {}
 
     def set_members(self, members, parts=(), saw_part=None):
         """Says what is exposed, and under which names further objects hang on the instance."""
@@ -69,6 +71,15 @@ class Service:
             self.access = exposure.RestrictedAccess(members, self.selection, parts, saw_part)
         else:
             self.access = exposure.Access(members, self.selection)
+
+    def described(self):
+        """The members with the service card, for the daemon."""
+        found = dict(self.members)
+        try:
+            found["card"] = describe.card(self.shape, self.members)
+        except Exception:
+            log.warning("the members of '%s' cannot be described", self.name, exc_info=True)
+        return found
 
     def instance(self, session):
         """The instance that serves a call of `session`."""

@@ -9,6 +9,7 @@ mod calls;
 mod child_report;
 mod daemon_object;
 mod locks;
+mod member_facts;
 mod native;
 mod parameters;
 mod registered_name;
@@ -172,6 +173,8 @@ fn register_natives(
         let Target::Native(native) = &service.target else { continue };
         let built = native::build(native, &parameters::dict(&service.parameters), &mut benches)
             .and_then(|object| {
+                let facts = member_facts::of(service);
+                let object = remote::with_facts(&service.name, object, &facts);
                 locks::register(daemon, class, Some(service), &service.name, object)
             });
         if let Err(error) = built {

@@ -7,7 +7,7 @@ use py_worker::{
 };
 use wire::value::Value;
 
-use crate::host::parameters;
+use crate::host::{member_facts, parameters};
 
 /// Workers for the Python services of a daemon.
 pub(super) fn specs(
@@ -56,6 +56,7 @@ fn placement(service: &lab_config::Service) -> Option<Placement> {
         parts: service.parts.clone(),
         on_disconnect: service.on_disconnect.clone(),
         read_while_locked: service.read_while_locked.clone(),
+        members: member_facts::of(service),
         classname: classname.clone(),
         ..ServiceSpec::new(&service.name, module, "")
     };

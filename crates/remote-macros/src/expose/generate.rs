@@ -5,6 +5,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, Ident, ItemImpl, Lit, ReturnType};
 
+use super::describe::card_fn;
 use super::member::{Execution, Member, MemberKind, SelfType};
 use super::parameter::{Parameter, Passed, Source, is_type_named};
 
@@ -29,6 +30,7 @@ pub(super) fn generate_impl(block: &ItemImpl, class: &str, members: &[Member]) -
         &quote!(this, caller, name, value),
         setters.collect(),
     );
+    let card = card_fn(block, class, members);
     quote! {
         #[automatically_derived]
         #[allow(clippy::all, unused_variables)]
@@ -40,6 +42,8 @@ pub(super) fn generate_impl(block: &ItemImpl, class: &str, members: &[Member]) -
                 #(#facts)*
                 metadata
             }
+
+            #card
 
             fn call_method(
                 this: &::std::sync::Arc<Self>,

@@ -3,6 +3,7 @@
 //! This file checks the block as a whole. [`member`] reads one method, [`parameter`] its
 //! parameters; [`generate`] writes the implementation of `remote::Expose`.
 
+mod describe;
 mod generate;
 mod member;
 mod parameter;

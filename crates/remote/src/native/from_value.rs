@@ -10,6 +10,8 @@ use std::time::Duration;
 use wire::exception::Exception;
 use wire::value::{Dict, Value};
 
+use crate::card::Type;
+
 /// Type of a remote method's parameter.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a remote method",
@@ -23,6 +25,17 @@ pub trait FromValue: Sized {
     /// # Errors
     /// The value has another type, or is out of this type's range.
     fn from_value(value: Value) -> Result<Self, Mismatch>;
+
+    /// The type in Python's terms, for the service card.
+    fn python_type() -> Type {
+        Type::Any
+    }
+
+    /// The type of a list of values. Only a list of `u8` has another one: `bytes`.
+    #[doc(hidden)]
+    fn sequence_type() -> Type {
+        Type::List(Box::new(Self::python_type()))
+    }
 
     /// Converts a list of values. Only a list of `u8` has another form: `bytes`.
     #[doc(hidden)]
@@ -75,6 +88,10 @@ impl FromValue for Value {
 }
 
 impl FromValue for bool {
+    fn python_type() -> Type {
+        Type::Bool
+    }
+
     fn from_value(value: Value) -> Result<Self, Mismatch> {
         value.as_bool().ok_or_else(|| Mismatch::expected("True or False", &value))
     }
@@ -83,6 +100,10 @@ impl FromValue for bool {
 macro_rules! ints {
     ($($int:ident)*) => {$(
         impl FromValue for $int {
+            fn python_type() -> Type {
+                Type::Int
+            }
+
             fn from_value(value: Value) -> Result<Self, Mismatch> {
                 convert_int(&value, &(<$int>::MIN, <$int>::MAX))
             }
@@ -93,6 +114,14 @@ macro_rules! ints {
 ints!(i8 i16 i32 i64 isize u16 u32 u64 usize);
 
 impl FromValue for u8 {
+    fn python_type() -> Type {
+        Type::Int
+    }
+
+    fn sequence_type() -> Type {
+        Type::Bytes
+    }
+
     fn from_value(value: Value) -> Result<Self, Mismatch> {
         convert_int(&value, &(u8::MIN, u8::MAX))
     }
@@ -129,6 +158,10 @@ where
 }
 
 impl FromValue for f64 {
+    fn python_type() -> Type {
+        Type::Float
+    }
+
     fn from_value(value: Value) -> Result<Self, Mismatch> {
         match &value {
             Value::Float(float) => Ok(*float),
@@ -143,6 +176,10 @@ impl FromValue for f64 {
 }
 
 impl FromValue for f32 {
+    fn python_type() -> Type {
+        Type::Float
+    }
+
     fn from_value(value: Value) -> Result<Self, Mismatch> {
         let wide = f64::from_value(value)?;
         let narrow = wide as f32;
@@ -154,6 +191,10 @@ impl FromValue for f32 {
 }
 
 impl FromValue for String {
+    fn python_type() -> Type {
+        Type::Str
+    }
+
     fn from_value(value: Value) -> Result<Self, Mismatch> {
         match value {
             Value::Str(text) => Ok(text),
@@ -163,6 +204,10 @@ impl FromValue for String {
 }
 
 impl FromValue for char {
+    fn python_type() -> Type {
+        Type::Str
+    }
+
     fn from_value(value: Value) -> Result<Self, Mismatch> {
         let mut chars = value.as_str().unwrap_or_default().chars();
         match (chars.next(), chars.next()) {
@@ -177,6 +222,10 @@ impl FromValue for char {
 
 /// Seconds, as in Python's `time.sleep`.
 impl FromValue for Duration {
+    fn python_type() -> Type {
+        Type::Float
+    }
+
     fn from_value(value: Value) -> Result<Self, Mismatch> {
         let seconds = f64::from_value(value)?;
         Duration::try_from_secs_f64(seconds)
@@ -185,6 +234,10 @@ impl FromValue for Duration {
 }
 
 impl FromValue for Dict {
+    fn python_type() -> Type {
+        Type::Dict(Box::default())
+    }
+
     fn from_value(value: Value) -> Result<Self, Mismatch> {
         match value {
             Value::Dict(dict) => Ok(dict),
@@ -194,6 +247,10 @@ impl FromValue for Dict {
 }
 
 impl<T: FromValue> FromValue for Option<T> {
+    fn python_type() -> Type {
+        T::python_type().or_none()
+    }
+
     fn from_value(value: Value) -> Result<Self, Mismatch> {
         match value {
             Value::None => Ok(None),
@@ -203,12 +260,20 @@ impl<T: FromValue> FromValue for Option<T> {
 }
 
 impl<T: FromValue> FromValue for Vec<T> {
+    fn python_type() -> Type {
+        T::sequence_type()
+    }
+
     fn from_value(value: Value) -> Result<Self, Mismatch> {
         T::from_sequence(value)
     }
 }
 
 impl<T: FromValue, const N: usize> FromValue for [T; N] {
+    fn python_type() -> Type {
+        T::sequence_type()
+    }
+
     fn from_value(value: Value) -> Result<Self, Mismatch> {
         let items = T::from_sequence(value)?;
         items.try_into().map_err(|items: Vec<T>| {
@@ -232,12 +297,20 @@ fn entries<K: FromValue, V: FromValue, M: FromIterator<(K, V)>>(
 impl<K: FromValue + Eq + Hash, V: FromValue, S: BuildHasher + Default> FromValue
     for HashMap<K, V, S>
 {
+    fn python_type() -> Type {
+        Type::Dict(Box::new((K::python_type(), V::python_type())))
+    }
+
     fn from_value(value: Value) -> Result<Self, Mismatch> {
         entries(value)
     }
 }
 
 impl<K: FromValue + Ord, V: FromValue> FromValue for BTreeMap<K, V> {
+    fn python_type() -> Type {
+        Type::Dict(Box::new((K::python_type(), V::python_type())))
+    }
+
     fn from_value(value: Value) -> Result<Self, Mismatch> {
         entries(value)
     }
@@ -258,12 +331,20 @@ fn members<T: FromValue, C: FromIterator<T>>(value: Value) -> Result<C, Mismatch
 }
 
 impl<T: FromValue + Eq + Hash, S: BuildHasher + Default> FromValue for HashSet<T, S> {
+    fn python_type() -> Type {
+        Type::Set(Box::new(T::python_type()))
+    }
+
     fn from_value(value: Value) -> Result<Self, Mismatch> {
         members(value)
     }
 }
 
 impl<T: FromValue + Ord> FromValue for BTreeSet<T> {
+    fn python_type() -> Type {
+        Type::Set(Box::new(T::python_type()))
+    }
+
     fn from_value(value: Value) -> Result<Self, Mismatch> {
         members(value)
     }
@@ -272,6 +353,10 @@ impl<T: FromValue + Ord> FromValue for BTreeSet<T> {
 macro_rules! tuples {
     ($(($($name:ident $index:literal),+) $count:literal)*) => {$(
         impl<$($name: FromValue),+> FromValue for ($($name,)+) {
+            fn python_type() -> Type {
+                Type::Tuple(vec![$($name::python_type()),+])
+            }
+
             fn from_value(value: Value) -> Result<Self, Mismatch> {
                 let (Value::Tuple(items) | Value::List(items)) = value else {
                     return Err(Mismatch::expected(concat!("a tuple of ", $count), &value));

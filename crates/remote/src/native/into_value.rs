@@ -10,6 +10,7 @@ use wire::exception::Exception;
 use wire::uri::Uri;
 use wire::value::{Dict, Set, Value};
 
+use crate::card::Type;
 use crate::native::IntoException;
 use crate::object::{CallResult, Reply};
 
@@ -24,6 +25,17 @@ use crate::object::{CallResult, Reply};
 pub trait IntoValue: Sized {
     /// The value for the caller.
     fn into_value(self) -> Value;
+
+    /// The type in Python's terms, for the service card.
+    fn python_type() -> Type {
+        Type::Any
+    }
+
+    /// The type of a list of values. Only a list of `u8` has another one: `bytes`.
+    #[doc(hidden)]
+    fn sequence_type() -> Type {
+        Type::List(Box::new(Self::python_type()))
+    }
 
     /// Converts a list of values. Only a list of `u8` has another form: `bytes`.
     #[doc(hidden)]
@@ -43,9 +55,18 @@ pub trait IntoResult {
     /// # Errors
     /// The exception of the method.
     fn into_result(self) -> CallResult;
+
+    /// The type of the result in Python's terms, for the service card.
+    fn python_type() -> Type {
+        Type::Any
+    }
 }
 
 impl<T: IntoValue> IntoResult for T {
+    fn python_type() -> Type {
+        <T as IntoValue>::python_type()
+    }
+
     fn into_result(self) -> CallResult {
         Ok(Reply::from(self.into_value()))
     }
@@ -58,6 +79,10 @@ impl IntoResult for Reply {
 }
 
 impl<T: IntoResult, E: IntoException> IntoResult for Result<T, E> {
+    fn python_type() -> Type {
+        T::python_type()
+    }
+
     fn into_result(self) -> CallResult {
         match self {
             Ok(result) => result.into_result(),
@@ -67,8 +92,12 @@ impl<T: IntoResult, E: IntoException> IntoResult for Result<T, E> {
 }
 
 macro_rules! by_value_from {
-    ($($type:ty)*) => {$(
+    ($($type:ty = $kind:expr;)*) => {$(
         impl IntoValue for $type {
+            fn python_type() -> Type {
+                $kind
+            }
+
             fn into_value(self) -> Value {
                 Value::from(self)
             }
@@ -76,7 +105,22 @@ macro_rules! by_value_from {
     )*};
 }
 
-by_value_from!(() bool f64 i8 i16 i32 i64 u16 u32 u64 usize String &str Dict);
+by_value_from! {
+    () = Type::None;
+    bool = Type::Bool;
+    f64 = Type::Float;
+    i8 = Type::Int;
+    i16 = Type::Int;
+    i32 = Type::Int;
+    i64 = Type::Int;
+    u16 = Type::Int;
+    u32 = Type::Int;
+    u64 = Type::Int;
+    usize = Type::Int;
+    String = Type::Str;
+    &str = Type::Str;
+    Dict = Type::Dict(Box::default());
+}
 
 impl IntoValue for Value {
     fn into_value(self) -> Value {
@@ -85,6 +129,14 @@ impl IntoValue for Value {
 }
 
 impl IntoValue for u8 {
+    fn python_type() -> Type {
+        Type::Int
+    }
+
+    fn sequence_type() -> Type {
+        Type::Bytes
+    }
+
     fn into_value(self) -> Value {
         Value::from(self)
     }
@@ -95,24 +147,40 @@ impl IntoValue for u8 {
 }
 
 impl IntoValue for isize {
+    fn python_type() -> Type {
+        Type::Int
+    }
+
     fn into_value(self) -> Value {
         Value::Int(self as i64)
     }
 }
 
 impl IntoValue for f32 {
+    fn python_type() -> Type {
+        Type::Float
+    }
+
     fn into_value(self) -> Value {
         Value::Float(f64::from(self))
     }
 }
 
 impl IntoValue for char {
+    fn python_type() -> Type {
+        Type::Str
+    }
+
     fn into_value(self) -> Value {
         Value::Str(self.into())
     }
 }
 
 impl IntoValue for Cow<'_, str> {
+    fn python_type() -> Type {
+        Type::Str
+    }
+
     fn into_value(self) -> Value {
         Value::Str(self.into_owned())
     }
@@ -120,6 +188,10 @@ impl IntoValue for Cow<'_, str> {
 
 /// Seconds.
 impl IntoValue for Duration {
+    fn python_type() -> Type {
+        Type::Float
+    }
+
     fn into_value(self) -> Value {
         Value::Float(self.as_secs_f64())
     }
@@ -139,36 +211,60 @@ impl IntoValue for Exception {
 }
 
 impl<T: IntoValue + Clone> IntoValue for &T {
+    fn python_type() -> Type {
+        T::python_type()
+    }
+
     fn into_value(self) -> Value {
         self.clone().into_value()
     }
 }
 
 impl<T: IntoValue> IntoValue for Box<T> {
+    fn python_type() -> Type {
+        T::python_type()
+    }
+
     fn into_value(self) -> Value {
         (*self).into_value()
     }
 }
 
 impl<T: IntoValue> IntoValue for Option<T> {
+    fn python_type() -> Type {
+        T::python_type().or_none()
+    }
+
     fn into_value(self) -> Value {
         self.map_or(Value::None, IntoValue::into_value)
     }
 }
 
 impl<T: IntoValue> IntoValue for Vec<T> {
+    fn python_type() -> Type {
+        T::sequence_type()
+    }
+
     fn into_value(self) -> Value {
         T::sequence_into_value(self)
     }
 }
 
 impl<T: IntoValue + Clone> IntoValue for &[T] {
+    fn python_type() -> Type {
+        T::sequence_type()
+    }
+
     fn into_value(self) -> Value {
         T::sequence_into_value(self.to_vec())
     }
 }
 
 impl<T: IntoValue, const N: usize> IntoValue for [T; N] {
+    fn python_type() -> Type {
+        T::sequence_type()
+    }
+
     fn into_value(self) -> Value {
         T::sequence_into_value(self.into())
     }
@@ -184,24 +280,40 @@ fn set<T: IntoValue>(members: impl IntoIterator<Item = T>) -> Value {
 }
 
 impl<K: IntoValue, V: IntoValue, S> IntoValue for HashMap<K, V, S> {
+    fn python_type() -> Type {
+        Type::Dict(Box::new((K::python_type(), V::python_type())))
+    }
+
     fn into_value(self) -> Value {
         dict(self)
     }
 }
 
 impl<K: IntoValue, V: IntoValue> IntoValue for BTreeMap<K, V> {
+    fn python_type() -> Type {
+        Type::Dict(Box::new((K::python_type(), V::python_type())))
+    }
+
     fn into_value(self) -> Value {
         dict(self)
     }
 }
 
 impl<T: IntoValue, S> IntoValue for HashSet<T, S> {
+    fn python_type() -> Type {
+        Type::Set(Box::new(T::python_type()))
+    }
+
     fn into_value(self) -> Value {
         set(self)
     }
 }
 
 impl<T: IntoValue> IntoValue for BTreeSet<T> {
+    fn python_type() -> Type {
+        Type::Set(Box::new(T::python_type()))
+    }
+
     fn into_value(self) -> Value {
         set(self)
     }
@@ -210,6 +322,10 @@ impl<T: IntoValue> IntoValue for BTreeSet<T> {
 macro_rules! tuples {
     ($(($($name:ident),+))*) => {$(
         impl<$($name: IntoValue),+> IntoValue for ($($name,)+) {
+            fn python_type() -> Type {
+                Type::Tuple(vec![$($name::python_type()),+])
+            }
+
             fn into_value(self) -> Value {
                 #[expect(non_snake_case, reason = "a value of each type, under its name")]
                 let ($($name,)+) = self;

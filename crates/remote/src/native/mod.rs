@@ -10,11 +10,12 @@ pub mod glue;
 mod into_value;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use wire::value::Value;
 
 use crate::batch::batch;
+use crate::card::Card;
 use crate::object::{Answer, Context, Metadata, MethodCall, Object, Operation, Request};
 use crate::session::Session;
 
@@ -154,6 +155,11 @@ pub trait Expose: Send + Sync + Sized + 'static {
     /// Names and doc comments of the members.
     fn metadata() -> Metadata;
 
+    /// The typed description of the members.
+    fn card() -> Card {
+        Card::default().seal()
+    }
+
     /// Calls a method.
     fn call_method(this: &Arc<Self>, caller: Caller<'_>, call: MethodCall) -> Answer;
 
@@ -190,17 +196,20 @@ pub struct Caller<'a> {
 ///
 /// [`Expose::into_object`] makes one. Use [`Exposed::shared`] to keep access to the served value.
 /// The factories of [`PerSession`](crate::PerSession) and [`PerCall`](crate::PerCall) return one.
-pub struct Exposed<T>(Arc<T>);
+pub struct Exposed<T> {
+    object: Arc<T>,
+    card: OnceLock<Arc<Card>>,
+}
 
 impl<T> Exposed<T> {
     /// Serves `object`.
     pub fn new(object: T) -> Self {
-        Exposed(Arc::new(object))
+        Exposed::shared(Arc::new(object))
     }
 
     /// Serves `object`, which the caller may share.
     pub fn shared(object: Arc<T>) -> Self {
-        Exposed(object)
+        Exposed { object, card: OnceLock::new() }
     }
 }
 
@@ -215,15 +224,19 @@ impl<T: Expose> Object for Exposed<T> {
         Ok(T::metadata())
     }
 
+    fn card(&self) -> Option<Arc<Card>> {
+        Some(Arc::clone(self.card.get_or_init(|| Arc::new(T::card()))))
+    }
+
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
         let Request { operation, context } = request;
         let memory = context.request_memory.clone();
         let caller = Caller { session, context: &context };
         let answer = match operation {
-            Operation::Call(call) => T::call_method(&self.0, caller, call),
-            Operation::GetAttr(name) => T::get_property(&self.0, caller, &name)
+            Operation::Call(call) => T::call_method(&self.object, caller, call),
+            Operation::GetAttr(name) => T::get_property(&self.object, caller, &name)
                 .unwrap_or_else(|| Answer::exception(no_property::<T>(&Operation::GetAttr(name)))),
-            Operation::SetAttr(name, value) => T::set_property(&self.0, caller, &name, value)
+            Operation::SetAttr(name, value) => T::set_property(&self.object, caller, &name, value)
                 .unwrap_or_else(|| {
                     Answer::exception(no_property::<T>(&Operation::SetAttr(name, Value::None)))
                 }),
@@ -231,7 +244,7 @@ impl<T: Expose> Object for Exposed<T> {
                 let Operation::Batch(calls) = other else {
                     return Answer::exception(other.unexposed());
                 };
-                let (this, session) = (Arc::clone(&self.0), Arc::clone(session));
+                let (this, session) = (Arc::clone(&self.object), Arc::clone(session));
                 Answer::Pending(Box::pin(async move {
                     batch(calls, |call| {
                         let caller = Caller { session: &session, context: &context };
@@ -245,7 +258,7 @@ impl<T: Expose> Object for Exposed<T> {
     }
 
     fn session_ended(&self, session: &Session) {
-        T::session_ended(&self.0, session);
+        T::session_ended(&self.object, session);
     }
 }
 

@@ -19,6 +19,7 @@ pub use metadata::Metadata;
 pub(crate) use request::unexposed_method;
 pub use request::{Blob, MethodCall, Operation, Request};
 
+use crate::card::Card;
 use crate::session::Session;
 
 /// Why an object is brought to a safe state.
@@ -51,6 +52,11 @@ pub trait Object: Send + Sync + 'static {
     /// # Errors
     /// The reason why this object cannot be used now; the handshake is then refused with its text.
     fn metadata(&self) -> Result<Metadata, Exception>;
+
+    /// The typed description of the members, for clients that ask for it.
+    fn card(&self) -> Option<Arc<Card>> {
+        None
+    }
 
     /// Carries out one request of `session`.
     ///

@@ -7,6 +7,7 @@ use wire::exception::Exception;
 use wire::serializer::{CallRef, Serializer};
 use wire::value::Value;
 
+use crate::card::ValueLimits;
 use crate::object::context::Context;
 
 /// One request, decoded.
@@ -45,6 +46,37 @@ impl Operation {
             Operation::Batch(_) => "<batch>",
             Operation::Blob(blob) => &blob.method,
         }
+    }
+
+    /// The operation, if its values are within the limits. Of a batch only the calls before the
+    /// first one that is not, with the exception for that one: a batch ends where a call raises.
+    ///
+    /// # Errors
+    /// A value is out of its limit; for a batch, it cannot be read.
+    pub fn within(self, limits: &ValueLimits) -> Result<(Operation, Option<Exception>), Exception> {
+        match &self {
+            Operation::Call(call) => call.check(limits)?,
+            Operation::SetAttr(name, value) => limits.check_set(name, value)?,
+            Operation::GetAttr(_) => {}
+            Operation::Blob(blob) => {
+                // The arguments of most blobs need not be read.
+                if limits.has(&blob.method) {
+                    let args = blob.deserialized(&Limits::default())?;
+                    limits.check_call(&blob.method, args.as_list().unwrap_or_default(), &[])?;
+                }
+            }
+            Operation::Batch(calls) => {
+                let refused = |(index, call): (usize, &MethodCall)| {
+                    call.check(limits).err().map(|refused| (index, refused))
+                };
+                if let Some((index, refused)) = calls.iter().enumerate().find_map(refused) {
+                    let Operation::Batch(mut calls) = self else { return Err(refused) };
+                    calls.truncate(index);
+                    return Ok((Operation::Batch(calls), Some(refused)));
+                }
+            }
+        }
+        Ok((self, None))
     }
 
     /// The `AttributeError` for a member that is private, not exposed or not there, in Pyro5's
@@ -99,6 +131,12 @@ pub struct MethodCall {
     pub args: Vec<Value>,
     /// Keyword arguments.
     pub kwargs: Vec<(String, Value)>,
+}
+
+impl MethodCall {
+    fn check(&self, limits: &ValueLimits) -> Result<(), Exception> {
+        limits.check_call(&self.method, &self.args, &self.kwargs)
+    }
 }
 
 /// A call whose argument stays as the caller serialized it, for objects that only pass it on.

@@ -172,10 +172,18 @@ pub(crate) fn metadata(shared: &Shared, id: &str) -> Result<Value, Exception> {
     Ok(metadata.to_value())
 }
 
-/// The same with the documentation of its members.
+/// The key of the service card in the metadata of an object. Stock clients overlook it.
+const CARD_KEY: &str = "ferrolab";
+
+/// The same with the documentation of its members and its service card. The handshake has neither:
+/// stock clients read nothing else, and connect as fast as before.
 pub(crate) fn documented_metadata(shared: &Shared, id: &str) -> Result<Value, Exception> {
     let object = shared.registry.get(id).ok_or_else(|| unknown_object(shared, id))?;
-    Ok(object.metadata()?.to_documented_value())
+    let mut metadata = object.metadata()?.to_documented_value();
+    if let (Value::Dict(dict), Some(card)) = (&mut metadata, object.card()) {
+        dict.insert(CARD_KEY, card.to_value());
+    }
+    Ok(metadata)
 }
 
 pub(crate) fn unknown_object(shared: &Shared, id: &str) -> Exception {

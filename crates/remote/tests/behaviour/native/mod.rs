@@ -5,6 +5,7 @@ mod meter;
 use std::sync::Arc;
 
 use meter::Meter;
+use remote::card::Member;
 use remote::{
     DaemonConfig, Error, Expose, Exposed, Metadata, MethodCall, Object, Operation, PerSession,
     Proxy, Reply, ReplyBody, Request, Serializer, ServerType, Value,
@@ -70,6 +71,54 @@ fn metadata_has_names_and_documentation() {
     assert_eq!(doc("measure"), Some("Volts across the probes.\n\nAverages over `samples`."));
     assert_eq!(doc("range"), Some("Volts at full scale."));
     assert_eq!(doc("poke"), None);
+}
+
+#[test]
+fn the_card_has_kinds_types_and_defaults() {
+    let described = |member: &Member| {
+        let parameters = member.parameters.as_ref().map(|parameters| {
+            let one = |parameter: &remote::card::Parameter| match &parameter.default {
+                Some(default) => {
+                    format!("{}: {} = {default}", parameter.name, parameter.value.kind)
+                }
+                None if parameter.required => {
+                    format!("{}: {}", parameter.name, parameter.value.kind)
+                }
+                None => format!("{}: {} = ...", parameter.name, parameter.value.kind),
+            };
+            format!("({})", parameters.iter().map(one).collect::<Vec<_>>().join(", "))
+        });
+        let marks = [(member.writable, " writable"), (member.oneway, " oneway")];
+        let marks: String = marks.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
+        let (name, kind) = (&member.name, member.kind);
+        format!("{kind:?} {name}{} -> {}{marks}", parameters.unwrap_or_default(), member.value.kind)
+    };
+    let card = Meter::card();
+    let members: Vec<String> = card.members.iter().map(described).collect();
+    let expected = [
+        "Method measure(channel: int, samples: int = 1) -> float",
+        "Property range -> float writable",
+        "Property firmware -> str",
+        "Method poke() -> None oneway",
+        "Method pokes() -> int",
+        "Method borrowed(name: str, points: list[float], unit: str | None) -> str",
+        "Method containers(pairs: list[tuple[str, float]], limits: dict[str, tuple[int, int]] = ...) \
+         -> tuple[dict[str, float], int]",
+        "Method reversed(data: bytes) -> bytes",
+        "Method later(what: str) -> str",
+        "Method settle(what: str) -> str",
+        "Method explode() -> None",
+        "Method log() -> list[str]",
+        "Stream sweep(from: int, to: int) -> int",
+        "Stream sweep_slowly(count: int) -> int",
+        "Method who() -> str",
+        "Method who_later(greeting: str = '?') -> str",
+        "Method remember_me() -> None",
+        "Method annotated() -> Any",
+    ];
+    assert_eq!(members, expected);
+    assert_eq!(card.member("range").unwrap().doc, "Volts at full scale.");
+    assert_eq!(card.version, Meter::card().version);
 }
 
 #[tokio::test]
