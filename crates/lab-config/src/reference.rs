@@ -24,7 +24,7 @@ const CHAPTERS: [(&str, &Section); 10] = [
     ("Services", &SERVICE),
     ("Members", &MEMBER),
     ("Arguments", &ARGUMENT),
-    ("Stand-ins", &SIMULATE),
+    ("Simulate", &SIMULATE),
     ("What starts with the lab", &AUTOLAUNCH),
     ("Python", &PYTHON),
     ("Supervision", &SUPERVISION),
