@@ -9,6 +9,7 @@ import Pyro5.errors
 import pytest
 from harness import NEVER, wait_for
 from harness.lab import binary
+from harness.relay import Relay
 
 CONFIGURATION = """\
 version: "1.0"
@@ -16,19 +17,24 @@ python: {executable: "$python", path: ["$drivers"]}
 daemons:
   bench: {classname: LockableDaemon, slow_call: 1}
   turns: {servertype: multiplex}
+  socket: {servertype: multiplex, unixsocket: "$socket"}
+  everywhere: {servertype: multiplex, host: "::"}
 services:
   lab.stage: {module: wire, classname: Wire, daemon: bench, instancemode: single}
   lab.turns: {module: wire, classname: Wire, daemon: turns, instancemode: single}
   lab.circle: {module: circle, classname: Circle, daemon: turns, instancemode: single}
+  lab.socket: {module: circle, classname: Circle, daemon: socket, instancemode: single}
+  lab.everywhere: {module: circle, classname: Circle, daemon: everywhere, instancemode: single}
   lab.bounded: {$bounded, daemon: bench, call_timeout: 1}
   lab.restarted: {$bounded, daemon: bench, call_timeout: 1, on_timeout: restart, isolate: true}
-autolaunch: {daemons: [bench, turns]}
+autolaunch: {daemons: [bench, turns, socket, everywhere]}
 """
 
 
 @pytest.fixture
 def running(lab, tmp_path):
-    lab.config(CONFIGURATION, bounded="module: wire, classname: Wire, instancemode: single")
+    socket = lab.folder / "s.sock"
+    lab.config(CONFIGURATION, socket=socket, bounded="module: wire, classname: Wire, instancemode: single")
     lab.up()
     gate = tmp_path / "gate"
     lab.gate = str(gate)
@@ -117,13 +123,44 @@ def test_changes_are_followed(running):
     assert [(line["event"], line["member"]) for line in lines] == [("begun", "hold"), ("ended", "hold")]
 
 
-def test_a_daemon_that_waits_for_itself_is_named(running):
-    call_back = ("call_back", str(running.uri("lab.circle")), running.gate)
-    with calling(running, "lab.circle", call_back):
-        told = wait_for(lambda: findings(running).get("daemon turns"), NEVER, "that it is named")
+# Ways of a driver to its own daemon: the daemon, the method, its further arguments, the driver's
+# address.
+WAYS_BACK = {
+    "a proxy": ("turns", "call_back", [], "127.0.0.1:"),
+    "a proxy that waits for half a second": ("turns", "call_back", [0.5], "127.0.0.1:"),
+    "a relay": ("turns", "call_back", [], "127.0.0.1:"),
+    "a thread": ("turns", "call_back_from_a_thread", [], "127.0.0.1:"),
+    "a process": ("turns", "call_back_from_a_process", [], "127.0.0.1:"),
+    "a Unix socket": ("socket", "call_back", [], "a Unix socket"),
+    "a thread and a Unix socket": ("socket", "call_back_from_a_thread", [], "a Unix socket"),
+    # The daemon's socket is one of IPv6, and its clients' of IPv4.
+    "all addresses": ("everywhere", "call_back_from_a_thread", [], ""),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_BACK)
+def test_a_daemon_that_waits_for_itself_is_named(running, way):
+    daemon, method, arguments, address = WAYS_BACK[way]
+    service = {"turns": "lab.circle"}.get(daemon, f"lab.{daemon}")
+    uri = str(running.uri(service))
+    if way == "a relay":
+        uri = Relay(uri).uri
+    with calling(running, service, (method, uri, running.gate, *arguments)):
+        told = wait_for(lambda: findings(running).get(f"daemon {daemon}"), NEVER, "that it is named")
     assert told.startswith("it waits for a call to itself since "), told
-    assert "ping of lab.circle by 127.0.0.1:" in told and "as call_back of lab.circle" in told
+    assert f"ping of {service} by {address}" in told and f"as {method} of {service}" in told
     wait_for(lambda: findings(running) == {}, NEVER, "that it is well again")
+
+
+def test_a_call_that_waits_for_itself_is_logged_once(running):
+    call_back = ("call_back", str(running.uri("lab.circle")), running.gate, 30)
+    with calling(running, "lab.circle", call_back):
+        # The reports go on: other facts in them change.
+        wait_for(lambda: findings(running).get("daemon turns"), NEVER, "that it is named")
+        with calling(running, "lab.turns", ("echo",)):
+            wait_for(lambda: len(listed(running)) == 3, NEVER, "one more call that waits")
+    lines = running.run("logs", "show", "--level", "warn").stdout.splitlines()
+    assert sum("a driver calls a service of its own multiplex daemon" in line for line in lines) == 1
 
 
 def test_an_unknown_service_is_refused_with_the_nearest(running):

@@ -371,7 +371,7 @@ autolaunch: {daemons: [other]}
 
 
 def test_a_name_that_two_running_daemons_want_stays_with_one(names):
-    """With the one that had it, for as long as it lives; `status` of the other names both."""
+    """With the one that had it, for as long as it lives; `status` of each names both."""
     names.start()
     names.wait("local", LOCAL)
     ours = names.lab.uri("lab.supply")
@@ -380,11 +380,12 @@ def test_a_name_that_two_running_daemons_want_stays_with_one(names):
         rival.up()
         theirs = rival.uri("lab.supply")
 
-        def told():
-            said = rival.run("status", check=False).stdout
+        def told(lab=rival):
+            said = lab.run("status", check=False).stdout
             return "two running processes" in said and ours in said and theirs in said
 
         wait_for(told, RECOVERY, "the other lab's status names both")
+        wait_for(lambda: told(names.lab), RECOVERY, "so does the status of the one that has it")
         # Renewals come every 2 s, and each would take the name.
         registered = names.lab.ps()["daemons"][0]["restarts"]
         for _ in range(100):
@@ -396,6 +397,7 @@ def test_a_name_that_two_running_daemons_want_stays_with_one(names):
             lambda: str(nameserver.lookup("lab.supply")) == theirs, BACK_WITHIN, "the other has it now", Pyro5.errors.NamingError
         )
         wait_for(lambda: not told(), RECOVERY, "nothing is told any more")
+        assert not told(names.lab)
         names.lab.run("start", "daemon", "bench")
         assert str(nameserver.lookup("lab.supply")) == theirs
         # A killed holder's lease runs on, but nobody is there.

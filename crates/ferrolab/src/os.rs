@@ -3,10 +3,8 @@
 //! Each connection is an open file, and so is each channel to a worker. The usual soft limit of
 //! 1024 is for programs that use `select`, which we do not.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -25,50 +23,6 @@ pub(crate) fn raise_file_limit() {
         }
         // It serves all the same, only fewer.
         Err(error) => warn!(%error, "cannot raise the limit on open files"),
-    }
-}
-
-/// TCP connections of some processes; none where the system does not say so.
-pub(crate) struct OwnConnections {
-    /// Their own ends, as the kernel's tables have them.
-    ends: HashSet<String>,
-}
-
-/// The TCP connections that these processes have now. Reads each of the kernel's tables once.
-pub(crate) fn connections_of(processes: &[u32]) -> OwnConnections {
-    let folders = processes.iter().map(|pid| std::fs::read_dir(format!("/proc/{pid}/fd")));
-    let files = folders.flatten().flatten().flatten();
-    let targets = files.filter_map(|file| std::fs::read_link(file.path()).ok());
-    let inode = |target: PathBuf| {
-        Some(target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
-    };
-    let sockets: HashSet<String> = targets.filter_map(inode).collect();
-    let mut ends = HashSet::new();
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"].map(std::fs::read_to_string) {
-        for row in table.iter().flat_map(|table| table.lines()) {
-            let mut columns = row.split_whitespace();
-            // The second column is the own end, and the tenth the socket's inode.
-            if let (Some(own), Some(inode)) = (columns.nth(1), columns.nth(7))
-                && sockets.contains(inode)
-            {
-                ends.insert(own.to_owned());
-            }
-        }
-    }
-    OwnConnections { ends }
-}
-
-impl OwnConnections {
-    /// Whether one of them has its own end at `address`.
-    pub(crate) fn contains(&self, address: SocketAddr) -> bool {
-        let octets = match address.ip() {
-            IpAddr::V4(ip) => ip.octets().to_vec(),
-            IpAddr::V6(ip) => ip.octets().to_vec(),
-        };
-        let words = octets.chunks_exact(4).filter_map(|word| word.try_into().ok());
-        let host: String =
-            words.map(|word: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(word))).collect();
-        self.ends.contains(&format!("{host}:{:04X}", address.port()))
     }
 }
 

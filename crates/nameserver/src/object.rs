@@ -44,7 +44,7 @@ impl NameServerObject {
             searches: Searches::new(Arc::clone(&store)),
             store,
             reached_at: None,
-            client: Peer::Unix,
+            client: Peer::Unix { process: None },
             changes: ChangeLog::default(),
         }
     }

@@ -178,7 +178,7 @@ pub(crate) fn finish_stream(stream: i64) -> Value {
 pub(crate) fn bind(session: &Session) -> Value {
     let peer = match session.peer {
         Peer::Tcp(address) => Some(address),
-        Peer::Unix => None,
+        Peer::Unix { .. } => None,
     };
     let id = i64::try_from(session.id).unwrap_or(i64::MAX);
     let (peer, own) = (socket_name(peer), socket_name(session.reached_at));

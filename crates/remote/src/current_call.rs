@@ -51,7 +51,17 @@ pub(crate) struct CallFacts {
     pub(crate) object: String,
     pub(crate) member: String,
     pub(crate) kind: CallKind,
+    pub(crate) correlation: Correlation,
     since: Option<Beginning>,
+}
+
+/// The correlation id of a call. A driver's Pyro5 proxies send the id of the call that they are
+/// used in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Correlation {
+    pub(crate) id: [u8; 16],
+    /// Whether the daemon has made it up, and the client has sent none.
+    pub(crate) is_made_here: bool,
 }
 
 /// The beginning of a call: for its age, and for people.
@@ -80,11 +90,13 @@ impl CurrentCall {
         object: &str,
         member: &str,
         kind: CallKind,
+        correlation: Correlation,
         phase: CallPhase,
     ) -> CallInProgress<'_> {
         let mut facts = self.lock();
         facts.rename(object, member);
         facts.kind = kind;
+        facts.correlation = correlation;
         facts.since = Some(Beginning::now());
         drop(facts);
         self.set_phase(phase);
@@ -173,10 +185,12 @@ mod tests {
     fn a_call_is_seen_from_its_beginning_to_its_end() {
         let current = CurrentCall::default();
         assert!(current.read().is_none());
-        let call = current.begin("stage", "move", CallKind::Call, CallPhase::WaitsForTurn);
+        let correlation = Correlation { id: [7; 16], is_made_here: true };
+        let waits = CallPhase::WaitsForTurn;
+        let call = current.begin("stage", "move", CallKind::Call, correlation, waits);
         let (facts, since, phase) = current.read().unwrap();
         assert_eq!((facts.object.as_str(), facts.member.as_str()), ("stage", "move"));
-        assert_eq!((facts.kind, phase), (CallKind::Call, CallPhase::WaitsForTurn));
+        assert_eq!((facts.kind, facts.correlation, phase), (CallKind::Call, correlation, waits));
         assert!(since.instant <= Instant::now());
         drop(current.wait_for_worker());
         assert_eq!(current.read().unwrap().2, CallPhase::Runs);
@@ -193,7 +207,8 @@ mod tests {
             ("x".repeat(79) + &"Ω".repeat(1 << 20), "x".repeat(79) + "…"),
             ("x".repeat(77) + "🔬", "x".repeat(77) + "…"),
         ] {
-            let _call = current.begin("stage", &member, CallKind::Call, CallPhase::Runs);
+            let (kind, runs) = (CallKind::Call, CallPhase::Runs);
+            let _call = current.begin("stage", &member, kind, Correlation::default(), runs);
             let (facts, ..) = current.read().unwrap();
             assert_eq!(facts.member, kept);
             assert!(current.lock().member.capacity() < 1024);

@@ -78,7 +78,10 @@ pub enum Peer {
     /// Address and port of a TCP client.
     Tcp(SocketAddr),
     /// A client on a Unix socket of this host.
-    Unix,
+    Unix {
+        /// The process that has connected, where the system says it.
+        process: Option<u32>,
+    },
 }
 
 impl Peer {
@@ -86,7 +89,7 @@ impl Peer {
     pub(crate) fn address(&self) -> Option<IpAddr> {
         match self {
             Peer::Tcp(address) => Some(address.ip()),
-            Peer::Unix => None,
+            Peer::Unix { .. } => None,
         }
     }
 }
@@ -95,7 +98,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Peer::Tcp(address) => write!(f, "{address}"),
-            Peer::Unix => f.write_str("a Unix socket"),
+            Peer::Unix { .. } => f.write_str("a Unix socket"),
         }
     }
 }

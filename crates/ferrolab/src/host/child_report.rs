@@ -12,6 +12,11 @@ use serde_json::Value;
 
 use crate::host::registrar::UnleasedNames;
 
+/// Bytes of a name in a report after which it is cut.
+const MAX_NAME_BYTES: usize = 80;
+/// Bytes of a sentence in a report after which it is cut.
+const MAX_SENTENCE_BYTES: usize = 300;
+
 /// Report of a child process. A nameserver has only the first three fields.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -166,6 +171,30 @@ impl LockOwnerRow {
     }
 }
 
+/// A name that a client or a driver has given, as much of it as a report has room for. A report
+/// has hundreds, and one of more than a megabyte is not read.
+pub(super) fn shown_name(name: &str) -> String {
+    cut(name, MAX_NAME_BYTES)
+}
+
+/// A sentence with such names in it.
+pub(super) fn shown_sentence(sentence: &str) -> String {
+    cut(sentence, MAX_SENTENCE_BYTES)
+}
+
+fn cut(text: &str, most: usize) -> String {
+    let mut shown = String::new();
+    for letter in text.chars() {
+        if shown.len() >= most {
+            shown.push('…');
+            break;
+        }
+        // JSON writes six bytes for each of these.
+        shown.push(if letter.is_control() { '�' } else { letter });
+    }
+    shown
+}
+
 /// RFC 3339 with milliseconds: locks change quickly.
 pub(super) fn rfc3339(time: SystemTime) -> String {
     Timestamp::try_from(time)
@@ -178,6 +207,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn long_names_are_cut() {
+        for (name, shown) in [
+            (String::new(), String::new()),
+            ("Ada 🔬".to_owned(), "Ada 🔬".to_owned()),
+            ("x".repeat(80), "x".repeat(80)),
+            ("x".repeat(81), "x".repeat(80) + "…"),
+            ("🔬".repeat(256), "🔬".repeat(20) + "…"),
+            ("\u{1}\n".to_owned(), "��".to_owned()),
+        ] {
+            assert_eq!(shown_name(&name), shown);
+        }
+    }
 
     #[test]
     fn a_report_that_cannot_be_read_says_so() {

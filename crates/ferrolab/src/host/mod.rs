@@ -11,6 +11,7 @@ mod daemon_object;
 mod locks;
 mod member_facts;
 mod native;
+mod own_clients;
 mod parameters;
 mod registered_name;
 mod registrar;

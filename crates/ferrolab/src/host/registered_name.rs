@@ -34,6 +34,8 @@ pub(super) struct RegisteredName {
     /// Its daemon listens at all addresses of this host; the URI has one of them.
     is_everywhere: bool,
     phase: NamePhase,
+    /// Another running daemon that wants the name while this one has it.
+    rival: Option<Uri>,
 }
 
 #[derive(Debug)]
@@ -53,7 +55,7 @@ impl RegisteredName {
         name.metadata.sort();
         name.metadata.dedup();
         let is_everywhere = name.uri.is_everywhere();
-        RegisteredName { name, is_everywhere, phase: NamePhase::New }
+        RegisteredName { name, is_everywhere, phase: NamePhase::New, rival: None }
     }
 
     pub(super) fn name(&self) -> &Name {
@@ -186,8 +188,26 @@ impl RegisteredName {
         self.phase = NamePhase::Contested { theirs, times, last: Instant::now(), holds };
     }
 
+    /// Notes which other daemon wants the name, if any, while it points here.
+    pub(super) fn set_rival(&mut self, title: &str, rival: Option<Uri>) {
+        if let Some(theirs) = &rival
+            && self.rival.is_none()
+        {
+            warn!(nameserver = title, name = self.name.name, ours = %self.name.uri, %theirs,
+                "another running process wants the name, which stays here");
+        }
+        self.rival = rival;
+    }
+
     /// The contest over the name in a sentence, if there is one.
     pub(super) fn contested(&self, title: &str, reclaim: bool, now: Instant) -> Option<String> {
+        if let Some(rival) = &self.rival {
+            let Name { name, uri, .. } = &self.name;
+            return Some(format!(
+                "'{name}' in nameserver {title} is wanted by two running processes: it points to \
+                 {uri}, which keeps it, and not to {rival}"
+            ));
+        }
         let NamePhase::Contested { theirs, times, last, holds } = &self.phase else { return None };
         let Name { name, uri, .. } = &self.name;
         if *holds {

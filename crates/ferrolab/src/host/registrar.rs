@@ -243,6 +243,10 @@ impl Registrar {
                 conflicts.into_iter().map(|conflict| (conflict.name.clone(), conflict)).collect();
             for name in names {
                 let conflict = conflicts.remove(&name.name().name);
+                let wanted = conflict.as_ref().filter(|conflict| conflict.is_wanted);
+                let rival = wanted.and_then(|conflict| conflict.theirs.clone());
+                name.set_rival(&self.target.name, rival);
+                let conflict = conflict.filter(|conflict| !conflict.is_wanted);
                 let (theirs, error, holds) = conflict.map_or((None, None, false), |conflict| {
                     (conflict.theirs, conflict.error, conflict.is_held)
                 });

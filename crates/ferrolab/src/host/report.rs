@@ -16,7 +16,8 @@ use crate::host::address::{
 };
 use crate::host::calls;
 use crate::host::child_report::{
-    ChildReport, LockOwnerRow, LockRow, LockWaiterRow, ServiceReport, rfc3339,
+    CallRow, ChildReport, LockOwnerRow, LockRow, LockWaiterRow, ServiceReport, rfc3339, shown_name,
+    shown_sentence,
 };
 use crate::host::registrar::{Report, State};
 
@@ -26,6 +27,8 @@ const BETWEEN_LOCKS: Duration = Duration::from_millis(100);
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// Waiters of one lock that are reported, at most.
 const WAITING_SHOWN: usize = 100;
+/// Waiters of all locks that are reported, at most.
+const WAITING_SHOWN_IN_ALL: usize = 1000;
 
 /// Time for a driver to load. After it the daemon starts without the driver, and reports its
 /// service as failed until it has loaded.
@@ -99,7 +102,7 @@ impl Reporter {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut address_look = tokio::time::interval(ADDRESS_INTERVAL);
         address_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last = self.report(workers, &registrations.borrow_and_update());
+        let mut last = self.report(workers, &registrations.borrow_and_update(), &[]);
         lifeline.ready(last.to_json());
         loop {
             tokio::select! {
@@ -115,7 +118,7 @@ impl Reporter {
                 _ = look.tick() => {}
                 _ = address_look.tick(), if self.uri.is_everywhere() => {}
             }
-            let report = self.report(workers, &registrations.borrow_and_update());
+            let report = self.report(workers, &registrations.borrow_and_update(), &last.calls);
             if report != last {
                 calls::log_waits_for_itself(&last.calls, &report.calls);
                 lifeline.status(report.to_json());
@@ -124,10 +127,17 @@ impl Reporter {
         }
     }
 
-    fn report(&self, workers: &WorkerSet, registrations: &Report) -> ChildReport {
+    /// The report now; `calls` are the rows of the last one.
+    fn report(
+        &self,
+        workers: &WorkerSet,
+        registrations: &Report,
+        calls: &[CallRow],
+    ) -> ChildReport {
         let slow = self.started.elapsed() >= LOADING;
         let public = public_address_for(&self.uri);
         let locks = self.daemon.locks();
+        let waiting_shown = (WAITING_SHOWN_IN_ALL / locks.len().max(1)).clamp(1, WAITING_SHOWN);
         let services = self
             .services
             .iter()
@@ -142,7 +152,7 @@ impl Reporter {
                     uri: Some(uri_for_people(&known.uri, public)),
                     error,
                     python: workers.python(name),
-                    lock: lock.map(lock_row),
+                    lock: lock.map(|lock| lock_row(lock, waiting_shown)),
                 };
                 (name.clone(), report)
             })
@@ -164,7 +174,12 @@ impl Reporter {
             uri: Some(uri_for_people(&self.uri, public)),
             address: Some(self.address.clone()),
             services,
-            calls: calls::rows(&self.daemon.calls(), self.slow_call, &workers.processes()),
+            calls: calls::rows(
+                &self.daemon.calls(),
+                self.slow_call,
+                &workers.processes(),
+                calls,
+            ),
             warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
             registered: registered.map(|(nameserver, _)| nameserver.clone()).collect(),
             unleased: registrations
@@ -176,9 +191,9 @@ impl Reporter {
 }
 
 /// The report of one lock.
-fn lock_row(lock: &LockStatus) -> LockRow {
+fn lock_row(lock: &LockStatus, waiting_shown: usize) -> LockRow {
     let owner = |owner: &LockOwner| LockOwnerRow {
-        user: owner.user.clone(),
+        user: shown_name(&owner.user),
         address: owner.address.clone(),
         since: rfc3339(owner.since),
         used: rfc3339(owner.used),
@@ -188,16 +203,16 @@ fn lock_row(lock: &LockStatus) -> LockRow {
         away: owner.away.is_some(),
     };
     let waiter = |waiter: &LockWaiter| LockWaiterRow {
-        user: waiter.user.clone(),
+        user: shown_name(&waiter.user),
         address: waiter.address.clone(),
         since: rfc3339(waiter.since),
     };
     let tells = !matches!(lock.state, LockState::Free | LockState::Locked | LockState::Away);
     LockRow {
         state: lock.state.word().to_owned(),
-        note: tells.then(|| lock.state.to_string()),
+        note: tells.then(|| shown_sentence(&lock.state.to_string())),
         owner: lock.owner.as_ref().map(owner),
-        waiting: lock.waiting.iter().take(WAITING_SHOWN).map(waiter).collect(),
+        waiting: lock.waiting.iter().take(waiting_shown).map(waiter).collect(),
     }
 }
 

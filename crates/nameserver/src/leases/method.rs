@@ -14,10 +14,11 @@
 //!                "reclaim"  take it, unless it is held
 //!                "seize"    as "claim", and also where it is held (by a process that has died)
 //!                "keep"     leave it
-//! conflicts      list of (name, uri, error, held) for names that are not simply renewed:
-//!                uri    where the name pointed elsewhere, else None
-//!                error  why the name is refused, else None
-//!                held   whether the name stays there because it is held
+//! conflicts      list of (name, uri, error, held, wanted) for names that are not simply renewed:
+//!                uri     where the name pointed elsewhere, else None
+//!                error   why the name is refused, else None
+//!                held    whether the name stays there because it is held
+//!                wanted  whether the name is renewed, and the daemon at `uri` wants it too
 //! ```
 //!
 //! A name is held while it has a lease that was renewed in time: another daemon wants it, and would
@@ -74,12 +75,13 @@ struct Conflict {
     theirs: Option<String>,
     error: Option<Exception>,
     is_held: bool,
+    is_wanted: bool,
 }
 
 /// The work that a name needs.
 enum Need {
-    /// Its lease has been renewed.
-    Nothing,
+    /// Its lease has been renewed; the `rival` has asked for the name in vain.
+    Nothing { rival: Option<String> },
     /// It points elsewhere, and is left so.
     Stays { theirs: String, is_held: bool },
     /// It is to be written.
@@ -104,7 +106,10 @@ pub(crate) fn renew(
         let names = store.read();
         for wanted in wanted {
             match wanted.renew_in(&names) {
-                Need::Nothing => {}
+                Need::Nothing { rival: None } => {}
+                Need::Nothing { rival: Some(theirs) } => {
+                    conflicts.push(Conflict::with_rival(wanted.name, theirs));
+                }
                 Need::Stays { theirs, is_held } => {
                     conflicts.push(Conflict::over(wanted.name, theirs, is_held));
                 }
@@ -113,7 +118,8 @@ pub(crate) fn renew(
                     Err(error) => {
                         let error = Some(error);
                         let name = wanted.name;
-                        conflicts.push(Conflict { name, theirs, error, is_held: false });
+                        let (is_held, is_wanted) = (false, false);
+                        conflicts.push(Conflict { name, theirs, error, is_held, is_wanted });
                     }
                 },
             }
@@ -180,14 +186,15 @@ fn parse(call: MethodCall) -> Result<Vec<Wanted>, Exception> {
 }
 
 fn answer(conflicts: Vec<Conflict>, reached_at: Option<IpAddr>) -> Value {
-    let row = |Conflict { name, theirs, error, is_held }: Conflict| {
+    let row = |Conflict { name, theirs, error, is_held, is_wanted }: Conflict| {
         let error = error.map(|error| error.message());
         let theirs = theirs.map(|theirs| match (theirs.parse::<Uri>(), reached_at) {
             (Ok(uri), Some(address)) if uri.is_everywhere() => uri.reached_at(address).to_string(),
             _ => theirs,
         });
         let theirs = theirs.map_or(Value::None, Value::from);
-        Value::Tuple(vec![name.into(), theirs, error.into(), is_held.into()])
+        let (held, wanted) = (is_held.into(), is_wanted.into());
+        Value::Tuple(vec![name.into(), theirs, error.into(), held, wanted])
     };
     Value::List(conflicts.into_iter().map(row).collect())
 }
@@ -244,8 +251,14 @@ impl Wanted {
         let Some(known) = names.get(&self.name) else { return write(self.tags.clone(), None) };
         if *known.uri != *self.uri {
             let theirs = known.uri.to_string();
-            let is_held =
-                known.lease.as_ref().is_some_and(|lease| lease.deadline() > Instant::now());
+            let holder = known.lease.as_ref().filter(|lease| lease.deadline() > Instant::now());
+            let is_held = holder.is_some();
+            if let Some(holder) = holder
+                && self.takeover != Takeover::Seize
+                && self.check().is_ok()
+            {
+                holder.note_rival(&self.uri);
+            }
             return match self.takeover {
                 Takeover::Claim | Takeover::Reclaim if !is_held => {
                     write(self.tags.clone(), Some(theirs))
@@ -262,7 +275,7 @@ impl Wanted {
         match &known.lease {
             Some(lease) if lease.length() == self.length => {
                 lease.renew();
-                Need::Nothing
+                Need::Nothing { rival: lease.rival() }
             }
             // Tags that people have set by hand stay.
             _ => write(known.tags.iter().map(|tag| tag.to_string()).collect(), None),
@@ -272,20 +285,27 @@ impl Wanted {
     /// Writes the name if it still needs that. A refusal concerns this name only.
     fn write_to(self, names: &mut Transaction<'_>) -> Option<Conflict> {
         let (entry, theirs) = match self.renew_in(names.index()) {
-            Need::Nothing => return None,
+            Need::Nothing { rival } => {
+                return rival.map(|theirs| Conflict::with_rival(self.name, theirs));
+            }
             Need::Stays { theirs, is_held } => {
                 return Some(Conflict::over(self.name, theirs, is_held));
             }
             Need::Write { entry, theirs } => (entry, theirs),
         };
         let error = directory::put(names, &self.name, entry).err();
-        let conflict = Conflict { name: self.name, theirs, error, is_held: false };
+        let conflict =
+            Conflict { name: self.name, theirs, error, is_held: false, is_wanted: false };
         (conflict.theirs.is_some() || conflict.error.is_some()).then_some(conflict)
     }
 }
 
 impl Conflict {
     fn over(name: String, theirs: String, is_held: bool) -> Self {
-        Conflict { name, theirs: Some(theirs), error: None, is_held }
+        Conflict { name, theirs: Some(theirs), error: None, is_held, is_wanted: false }
+    }
+
+    fn with_rival(name: String, theirs: String) -> Self {
+        Conflict { name, theirs: Some(theirs), error: None, is_held: false, is_wanted: true }
     }
 }

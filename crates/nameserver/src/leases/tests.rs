@@ -36,7 +36,7 @@ async fn renew_one(store: &Store, row: Value) -> Option<(Option<String>, Option<
     };
     let text = |value: &Value| value.as_str().map(str::to_owned);
     conflicts.first().map(|row| match row.as_list() {
-        Some([_, uri, error, _]) => (text(uri), text(error)),
+        Some([_, uri, error, _, _]) => (text(uri), text(error)),
         _ => panic!("{row:?} is no conflict"),
     })
 }
@@ -212,7 +212,17 @@ async fn a_held_name_is_only_seized() {
         renew_one(&store, row("a", THEIRS, &["theirs"], "reclaim")).await;
         assert_eq!(held(takeover).await, Some(true), "{takeover}");
         assert_eq!(point(), THEIRS, "{takeover}");
+        let rows = vec![row("a", THEIRS, &["theirs"], "reclaim")];
+        let told = call(&store, rows, LEASE.as_secs_f64()).await.unwrap();
+        let rival = vec!["a".into(), OURS.into(), Value::None, false.into(), true.into()];
+        assert_eq!(told.as_list().unwrap(), [Value::Tuple(rival)], "{takeover}: its holder");
     }
+    for _ in 0..5 {
+        pass(Duration::from_secs(2)).await;
+        renew_one(&store, row("a", THEIRS, &["theirs"], "reclaim")).await;
+    }
+    let told = renew_one(&store, row("a", THEIRS, &["theirs"], "reclaim")).await;
+    assert_eq!(told, None, "nobody else has asked for as long as a lease takes");
     assert_eq!(held("seize").await, Some(false));
     assert_eq!(names(&store), [("a".to_owned(), OURS.to_owned(), vec!["ours".to_owned()])]);
     let refused = renew_one(&store, row("a", THEIRS, &["theirs"], "reclaim")).await;

@@ -19,6 +19,15 @@ use super::migrations::exists;
 pub struct Lease {
     length: Duration,
     deadline: Mutex<Instant>,
+    /// The daemon that has last asked for the name in vain, while this one had it.
+    rival: Mutex<Option<Box<Rival>>>,
+}
+
+/// A daemon that wants a name which another one has.
+#[derive(Debug)]
+struct Rival {
+    uri: String,
+    asked: Instant,
 }
 
 impl Lease {
@@ -28,7 +37,8 @@ impl Lease {
 
     /// A lease that begins now.
     pub fn new(length: Duration) -> Self {
-        Lease { length, deadline: Mutex::new(Instant::now() + length) }
+        let deadline = Mutex::new(Instant::now() + length);
+        Lease { length, deadline, rival: Mutex::new(None) }
     }
 
     pub fn length(&self) -> Duration {
@@ -43,6 +53,21 @@ impl Lease {
     pub fn renew(&self) {
         let deadline = Instant::now() + self.length;
         *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
+    }
+
+    /// Notes that the daemon at `uri` has asked for the name in vain.
+    pub fn note_rival(&self, uri: &str) {
+        let rival = Rival { uri: uri.to_owned(), asked: Instant::now() };
+        *self.rival.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(rival));
+    }
+
+    /// The daemon that has asked for the name in vain, no longer ago than a lease takes.
+    pub fn rival(&self) -> Option<String> {
+        let mut rival = self.rival.lock().unwrap_or_else(PoisonError::into_inner);
+        if rival.as_ref().is_some_and(|rival| rival.asked.elapsed() > self.length) {
+            *rival = None;
+        }
+        rival.as_ref().map(|rival| rival.uri.clone())
     }
 }
 

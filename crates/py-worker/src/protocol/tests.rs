@@ -94,7 +94,7 @@ fn names_and_numbers_agree() {
 fn requests_agree() {
     let call = |method: &str| MethodCall { method: method.into(), args: vec![], kwargs: vec![] };
     let request = |operation| frames::request("s", operation, Context::internal(), 0, 0);
-    let session = Session::new(1, Peer::Unix, "s".into(), Value::None);
+    let session = Session::new(1, Peer::Unix { process: None }, "s".into(), Value::None);
     let built = [
         ("CALL", CALL, request(Operation::Call(call("m")))),
         ("GET", GET, request(Operation::GetAttr("a".into()))),

@@ -53,6 +53,8 @@ pub struct LeaseConflict {
     pub error: Option<String>,
     /// Whether the name stays where it pointed: another daemon renews its lease there.
     pub is_held: bool,
+    /// Whether the name is renewed, and the daemon at `theirs` wants it too.
+    pub is_wanted: bool,
 }
 
 impl NameServer {
@@ -88,7 +90,7 @@ impl NameServer {
         let conflicts = answer.as_list().unwrap_or_default().iter().map(conflict);
         conflicts
             .collect::<Option<_>>()
-            .ok_or_else(|| bad_answer(METHOD, "a conflict is not (name, uri, error, held)"))
+            .ok_or_else(|| bad_answer(METHOD, "a conflict is not (name, uri, error, held, wanted)"))
     }
 }
 
@@ -106,7 +108,7 @@ impl LeasedName<'_> {
 }
 
 fn conflict(row: &Value) -> Option<LeaseConflict> {
-    let [name, theirs, error, held] = row.as_list()? else { return None };
+    let [name, theirs, error, held, wanted] = row.as_list()? else { return None };
     let theirs = match theirs {
         Value::None => None,
         theirs => Some(theirs.as_str()?.parse().ok()?),
@@ -116,5 +118,6 @@ fn conflict(row: &Value) -> Option<LeaseConflict> {
         theirs,
         error: error.as_str().map(str::to_owned),
         is_held: held.as_bool()?,
+        is_wanted: wanted.as_bool()?,
     })
 }

@@ -1,12 +1,12 @@
 //! The calls of a daemon that run or wait, as its process reports them.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::current_call::{Beginning, CallKind, CallPhase, push_shortened};
+use crate::current_call::{Beginning, CallKind, CallPhase, Correlation, push_shortened};
 use crate::lock::LockStatus;
 use crate::session::{Peer, Session};
 
@@ -29,6 +29,9 @@ pub struct CallStatus {
     pub age: Duration,
     /// The thing that it waits for; it runs if absent.
     pub waits_for: Option<WaitsFor>,
+    /// Whether it was made within a call that runs here: it has the correlation id that the daemon
+    /// has made up for that one.
+    pub is_within_running: bool,
     /// Whether its client has been told that it takes longer than it may.
     pub is_overdue: bool,
 }
@@ -63,6 +66,7 @@ struct CallBeside {
     member: String,
     peer: Peer,
     since: Beginning,
+    correlation: Correlation,
     is_overdue: bool,
 }
 
@@ -96,6 +100,7 @@ impl RunningCalls {
             member: shown,
             peer: session.peer.clone(),
             since: Beginning::now(),
+            correlation: Correlation::default(),
             is_overdue: false,
         })
     }
@@ -104,8 +109,14 @@ impl RunningCalls {
     /// is dropped.
     pub(crate) fn begin_overdue(self: &Arc<Self>, session: &Session) -> Option<CallBesideSession> {
         let (facts, since, _) = session.call.read()?;
-        let (object, member, peer) = (facts.object, facts.member, session.peer.clone());
-        Some(self.add(CallBeside { object, member, peer, since, is_overdue: true }))
+        Some(self.add(CallBeside {
+            object: facts.object,
+            member: facts.member,
+            peer: session.peer.clone(),
+            since,
+            correlation: facts.correlation,
+            is_overdue: true,
+        }))
     }
 
     fn add(self: &Arc<Self>, call: CallBeside) -> CallBesideSession {
@@ -117,9 +128,11 @@ impl RunningCalls {
     /// The calls, the longest first; `lock_of` is the status of an object's lock.
     pub(crate) fn list(&self, lock_of: impl Fn(&str) -> Option<LockStatus>) -> Vec<CallStatus> {
         let now = Instant::now();
-        let mut calls: Vec<CallStatus> = lock(&self.beside)
-            .values()
-            .map(|call| CallStatus {
+        let mut correlations = Vec::new();
+        let mut calls = Vec::new();
+        for call in lock(&self.beside).values() {
+            correlations.push(call.correlation);
+            calls.push(CallStatus {
                 object: call.object.clone(),
                 member: call.member.clone(),
                 kind: if call.is_overdue { CallKind::Call } else { CallKind::Oneway },
@@ -128,12 +141,14 @@ impl RunningCalls {
                 since: call.since.time,
                 age: now.saturating_duration_since(call.since.instant),
                 waits_for: None,
+                is_within_running: false,
                 is_overdue: call.is_overdue,
-            })
-            .collect();
+            });
+        }
         let sessions: Vec<_> = lock(&self.sessions).values().cloned().collect();
         for session in sessions {
             let Some((facts, since, phase)) = session.call.read() else { continue };
+            correlations.push(facts.correlation);
             calls.push(CallStatus {
                 object: facts.object,
                 member: facts.member,
@@ -149,8 +164,15 @@ impl RunningCalls {
                     CallPhase::WaitsForWorker => Some(WaitsFor::Worker),
                     CallPhase::WaitsForMemory => Some(WaitsFor::Memory),
                 },
+                is_within_running: false,
                 is_overdue: false,
             });
+        }
+        let made_here = correlations.iter().filter(|correlation| correlation.is_made_here);
+        let made_here: HashSet<[u8; 16]> = made_here.map(|correlation| correlation.id).collect();
+        for (call, correlation) in calls.iter_mut().zip(&correlations) {
+            call.is_within_running =
+                !correlation.is_made_here && made_here.contains(&correlation.id);
         }
         calls.sort_by_key(|call| Reverse(call.age));
         // Each lock is asked once: thousands of calls may wait for it, and its status names all.

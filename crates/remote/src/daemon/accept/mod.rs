@@ -184,7 +184,9 @@ async fn accept(listener: &Listener) -> io::Result<(Accepted, Peer, Option<Socke
         #[cfg(unix)]
         ListenerSocket::Unix { listener: socket, .. } => {
             let (stream, _) = socket.accept().await?;
-            Ok((Accepted::Unix(stream), Peer::Unix, None))
+            let process = stream.peer_cred().ok().and_then(|peer| peer.pid());
+            let process = process.and_then(|process| u32::try_from(process).ok());
+            Ok((Accepted::Unix(stream), Peer::Unix { process }, None))
         }
     }
 }

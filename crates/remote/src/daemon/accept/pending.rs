@@ -38,7 +38,7 @@ pub(super) async fn serve<S: ClientStream>(
     stop: CancellationToken,
 ) {
     // The file system says who can reach a Unix socket, and nobody listens in on it.
-    if shared.config.tls.is_some() && !matches!(pending.peer, Peer::Unix) {
+    if shared.config.tls.is_some() && !matches!(pending.peer, Peer::Unix { .. }) {
         // Boxed, so that connections without TLS are no larger for it.
         Box::pin(serve_tls(shared, stream, pending, stop)).await;
     } else {

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use tracing::{debug, warn};
 use wire::exception::Exception;
-use wire::message::Header;
+use wire::message::{Flags, Header};
 use wire::serializer::Serializer;
 
 use crate::admission::call_permit::ClientGone;
 use crate::admission::request_memory::{MemoryNeed, RequestPermit, release_freed};
 use crate::config;
-use crate::current_call::{CallInProgress, CallKind, CallPhase};
+use crate::current_call::{CallInProgress, CallKind, CallPhase, Correlation};
 use crate::daemon::Shared;
 use crate::daemon::call::daemon_object;
 use crate::daemon::call::decode::{self, After, Decoded, Undecodable};
@@ -204,7 +204,9 @@ fn begin_call<'a>(shared: &Shared, session: &'a Session, call: &Invocation) -> C
         false if shared.admission.calls.is_multiplex() => CallPhase::WaitsForTurn,
         _ => CallPhase::Runs,
     };
-    session.call.begin(&call.id, &call.member, kind, phase)
+    let Context { correlation_id: id, flags, .. } = call.request.context;
+    let correlation = Correlation { id, is_made_here: !flags.contains(Flags::CORR_ID) };
+    session.call.begin(&call.id, &call.member, kind, correlation, phase)
 }
 
 /// Decodes a large request within the memory that it has, or within more if that is too little.

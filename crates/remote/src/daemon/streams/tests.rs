@@ -28,7 +28,7 @@ fn streams(lifetime: Option<u64>, linger: u64) -> (Streams, Instant) {
 }
 
 fn reader(id: u64) -> Arc<Session> {
-    Arc::new(Session::new(id, Peer::Unix, String::new(), Value::None))
+    Arc::new(Session::new(id, Peer::Unix { process: None }, String::new(), Value::None))
 }
 
 async fn next(streams: &Streams, id: &str, session: u64) -> String {
