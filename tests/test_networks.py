@@ -152,6 +152,32 @@ ELSEWHERE = CONFIGURATION.replace(
 )
 
 
+@pytest.mark.parametrize("family", ["IPv4", "IPv6"])
+@pytest.mark.parametrize("batched", [False, True])
+def test_all_addresses_of_another_host_are_the_one_that_it_came_from(two, family, batched):
+    """A stock daemon registers `0.0.0.0`: clients of both networks are told where it is."""
+    cables, lab = two
+    cable, everywhere = cables[1], {"IPv4": "0.0.0.0", "IPv6": "[::]"}[family]
+    here, there = (cable.here, cable.there) if family == "IPv4" else (cable.here6, cable.there6)
+    name = f"far.{family}.{batched}"
+    code = (
+        "import Pyro5.api, sys; host, port, name, uri, batched = sys.argv[1:];"
+        "ns = Pyro5.api.locate_ns(host, int(port));"
+        "calls = Pyro5.api.BatchProxy(ns) if batched == 'True' else ns;"
+        "calls.register(name, uri); list(calls() if batched == 'True' else ());"
+        "print(ns.lookup(name)); print(ns.list(name)[name])"
+    )
+    uri = f"PYRO:far@{everywhere}:7"
+    done = run_at(cable, interpreter(), "-c", code, here, lab.port, name, uri, str(batched))
+    told = f"PYRO:far@{there}:7" if family == "IPv4" else f"PYRO:far@[{there}]:7"
+    assert done.stdout.split() == [told, told], done.stderr
+    # One on the host itself is at the address that the client asks at.
+    command = [*cables[0].lab.prefix, interpreter(), "-c", code]
+    arguments = ["localhost", str(lab.port), name, "PYRO:far@0.0.0.0:7", str(batched)]
+    done = subprocess.run([*command, *arguments], capture_output=True, encoding="utf-8", timeout=120)
+    assert done.stdout.split() == ["PYRO:far@127.0.0.1:7"] * 2, done.stderr
+
+
 def test_nameservers_elsewhere_have_the_address_of_their_network():
     """Pyro5's own, one on each network; after a change of address, too."""
     other = free_port()

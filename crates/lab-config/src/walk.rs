@@ -15,6 +15,9 @@ use super::source::{Place, Source};
 use super::tree::{self, Content, Node, Pair};
 use super::{advice, auto};
 
+/// Names of objects that every daemon or nameserver has.
+pub(crate) const RESERVED_NAMES: [&str; 2] = ["Pyro.Daemon", "Pyro.NameServer"];
+
 /// Where a value was written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark {
@@ -291,9 +294,7 @@ impl Walk<'_> {
             let instead: String = name.chars().map(|c| if usable(c) { c } else { '_' }).collect();
             let fault = "a name in a URI has no spaces, no control characters and no `@`";
             (fault.to_owned(), format!("write {}", quoted(&instead)))
-        } else if section.key != "nameservers"
-            && matches!(name.as_str(), "Pyro.Daemon" | "Pyro.NameServer")
-        {
+        } else if section.key != "nameservers" && RESERVED_NAMES.contains(&name.as_str()) {
             ("Pyro needs that name for itself".to_owned(), "take another name".to_owned())
         } else {
             return;

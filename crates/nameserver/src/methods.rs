@@ -58,11 +58,12 @@ const AROUND_NAME: usize = 16;
 const AROUND_TAG: usize = 4;
 
 impl NameCall {
-    /// Checks the arguments of a call.
+    /// Checks the arguments of a call; `other_host` is the address of its client's host, where
+    /// that is not this one.
     ///
     /// # Errors
     /// Pyro5's for an unknown method and for wrong arguments.
-    pub(crate) fn parse(call: MethodCall) -> Result<Self, Exception> {
+    pub(crate) fn parse(call: MethodCall, other_host: Option<IpAddr>) -> Result<Self, Exception> {
         match call.method.as_str() {
             "count" => {
                 let [] = COUNT.bind(call)?;
@@ -73,7 +74,7 @@ impl NameCall {
                 Ok(NameCall::Ask(Box::new(|_| Ok(Found::Value(Value::None)))))
             }
             "lookup" => lookup(call),
-            "register" => register(call),
+            "register" => register(call, other_host),
             "set_metadata" => {
                 let [name, metadata] = SET_METADATA.bind(call)?;
                 let change = directory::set_metadata(name_of(name)?, tags_of(metadata)?)?;
@@ -193,7 +194,7 @@ fn lookup(call: MethodCall) -> Result<NameCall, Exception> {
     })))
 }
 
-fn register(call: MethodCall) -> Result<NameCall, Exception> {
+fn register(call: MethodCall, other_host: Option<IpAddr>) -> Result<NameCall, Exception> {
     let [name, uri, safe, metadata] = REGISTER.bind(call)?;
     let uri = match uri {
         Some(Value::Str(uri)) => uri,
@@ -203,7 +204,12 @@ fn register(call: MethodCall) -> Result<NameCall, Exception> {
         None => return Err(Exception::type_error("only URIs or strings can be registered")),
     };
     // Pyro5 checks the address first, then the name.
-    uri.parse::<Uri>().map_err(|error| Exception::pyro_error(error.to_string()))?;
+    let parsed = uri.parse::<Uri>().map_err(|error| Exception::pyro_error(error.to_string()))?;
+    // All addresses of another host mean nothing here.
+    let uri = match other_host.filter(|_| parsed.is_everywhere()) {
+        Some(host) => parsed.reached_at(host).to_string(),
+        None => uri,
+    };
     let name = name_of(name)?;
     let change = directory::register(name, uri, flag(&safe), tags_of(metadata)?)?;
     Ok(NameCall::Change(change, |_| Value::None))

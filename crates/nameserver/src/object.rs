@@ -32,6 +32,8 @@ pub struct NameServerObject {
     searches: Searches,
     /// Of the clone that answers a call: the address at which its client has reached this host.
     reached_at: Option<IpAddr>,
+    /// Of the clone that answers a call: the address of its client's host, where that is another.
+    other_host: Option<IpAddr>,
     /// Of the clone that answers a call: its client.
     client: Peer,
     changes: ChangeLog,
@@ -44,6 +46,7 @@ impl NameServerObject {
             searches: Searches::new(Arc::clone(&store)),
             store,
             reached_at: None,
+            other_host: None,
             client: Peer::Unix { process: None },
             changes: ChangeLog::default(),
         }
@@ -105,7 +108,8 @@ impl NameServerObject {
     /// Searches stand between transactions: other clients would wait for them.
     async fn answer_batch(&self, calls: Vec<MethodCall>, budget: &mut Budget) -> Value {
         let mut results = Vec::with_capacity(calls.len());
-        let mut calls = calls.into_iter().map(NameCall::parse).peekable();
+        let parse = |call| NameCall::parse(call, self.other_host);
+        let mut calls = calls.into_iter().map(parse).peekable();
         let is_quick = |call: &Result<NameCall, Exception>| {
             matches!(call, Ok(NameCall::Ask(_) | NameCall::Change(..)))
         };
@@ -241,14 +245,14 @@ impl Object for NameServerObject {
     }
 
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
-        let reached_at = session.shareable_address();
+        let (reached_at, other_host) = (session.shareable_address(), session.other_host());
         let Request { operation, context } = request;
         let work = match operation {
             Operation::Call(call) if call.method == leases::METHOD => {
                 let watch = |change| self.changes.watch(change, session.peer.clone());
                 return leases::renew(&self.store, call, context, reached_at, watch);
             }
-            Operation::Call(call) => match NameCall::parse(call) {
+            Operation::Call(call) => match NameCall::parse(call, other_host) {
                 Ok(call) => match self.find_at_once(&call) {
                     Some(found) => {
                         return Answer::from(found.and_then(|found| found.into_value(reached_at)));
@@ -261,7 +265,7 @@ impl Object for NameServerObject {
             other => return Answer::exception(other.unexposed()),
         };
         let client = session.peer.clone();
-        let object = NameServerObject { reached_at, client, ..self.clone() };
+        let object = NameServerObject { reached_at, other_host, client, ..self.clone() };
         Answer::Pending(Box::pin(async move {
             let mut budget = Budget::of(&context);
             let memory = budget.answer_memory();

@@ -131,7 +131,8 @@ mod tests {
     #[test]
     fn a_call_behind_its_session_leaves_no_instance() {
         let object = PerSession::new(Metadata::default(), || Ok(Nothing));
-        let session = Arc::new(Session::new(1, Peer::Unix { process: None }, String::new(), Value::None));
+        let session =
+            Arc::new(Session::new(1, Peer::Unix { process: None }, String::new(), Value::None));
         let instances_after_call = || {
             let call = MethodCall { method: "m".to_owned(), args: Vec::new(), kwargs: Vec::new() };
             let request =

@@ -54,6 +54,13 @@ impl Session {
         }
     }
 
+    /// The address of its client's host, where that is another one than this.
+    pub fn other_host(&self) -> Option<IpAddr> {
+        let (client, here) = (self.peer.address()?, self.reached_at?.ip());
+        // A client on this host has the address that it connects to, or is on the loopback.
+        (client != here && !client.is_loopback()).then_some(client)
+    }
+
     /// Until the result is dropped, its call is shown as one that waits for a worker to start.
     pub fn wait_for_worker(&self) -> WorkerWait<'_> {
         self.call.wait_for_worker()

@@ -154,7 +154,8 @@ mod tests {
     fn a_report_of_many_calls_with_long_names_is_read() {
         let long = "\u{1}".repeat(256);
         let lock = Some(WaitsFor::Lock { owner: Some(long.clone()) });
-        let long = CallStatus { object: long.clone(), user: Some(long), waits_for: lock, ..call(1) };
+        let long =
+            CallStatus { object: long.clone(), user: Some(long), waits_for: lock, ..call(1) };
         let report = ChildReport {
             calls: rows(&vec![long; MAX_SHOWN + 1], None, &[], &[]),
             ..ChildReport::default()

@@ -174,12 +174,7 @@ impl Reporter {
             uri: Some(uri_for_people(&self.uri, public)),
             address: Some(self.address.clone()),
             services,
-            calls: calls::rows(
-                &self.daemon.calls(),
-                self.slow_call,
-                &workers.processes(),
-                calls,
-            ),
+            calls: calls::rows(&self.daemon.calls(), self.slow_call, &workers.processes(), calls),
             warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
             registered: registered.map(|(nameserver, _)| nameserver.clone()).collect(),
             unleased: registrations

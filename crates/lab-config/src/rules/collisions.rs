@@ -11,29 +11,54 @@ use crate::model::Storage;
 use crate::problem::quoted;
 use crate::source::Place;
 
+/// A name that an entry registers.
+struct Registration<'a> {
+    kind: &'static str,
+    name: String,
+    path: Vec<&'a str>,
+    nameservers: &'a [String],
+}
+
 impl Rules<'_> {
-    /// A daemon registers itself under its name, beside its services.
+    /// A daemon registers itself under its name, beside its services and their parts.
     pub(super) fn names(&mut self) {
         let configuration = self.configuration;
-        let services = configuration
-            .services
-            .iter()
-            .map(|service| ("services", "service", &service.name, &service.nameservers));
-        let daemons = configuration
-            .daemons
-            .iter()
-            .map(|daemon| ("daemons", "daemon", &daemon.name, &daemon.nameservers));
+        let daemons = configuration.daemons.iter().map(|daemon| Registration {
+            kind: "daemon",
+            name: daemon.name.clone(),
+            path: vec!["daemons", &daemon.name],
+            nameservers: &daemon.nameservers,
+        });
+        let services = configuration.services.iter().map(|service| Registration {
+            kind: "service",
+            name: service.name.clone(),
+            path: vec!["services", &service.name],
+            nameservers: &service.nameservers,
+        });
+        let parts = configuration.services.iter().flat_map(|service| {
+            // `all` names none: the instrument says which there are.
+            let named = service.parts.iter().filter(|part| *part != "all");
+            named.map(|part| Registration {
+                kind: "part",
+                name: format!("{}.{part}", service.name),
+                path: vec!["services", &service.name, "parts"],
+                nameservers: &service.nameservers,
+            })
+        });
+        let all: Vec<Registration<'_>> = daemons.chain(services).chain(parts).collect();
         let mut registered: HashMap<(&str, &str), (&str, Place)> = HashMap::new();
-        for (section, kind, name, nameservers) in daemons.chain(services) {
-            let path = [section, name.as_str()];
-            let Some(mark) = self.sound(&path) else { continue };
-            for nameserver in nameservers {
-                let first = registered.entry((nameserver, name)).or_insert((kind, mark.key));
-                if first.1 == mark.key {
+        for Registration { kind, name, path, nameservers } in &all {
+            let Some(mark) = self.sound(path) else { continue };
+            for nameserver in *nameservers {
+                let place = (nameserver.as_str(), name.as_str());
+                let first = registered.entry(place).or_insert((kind, mark.key));
+                // A part with the name of a service is refused already, whatever the nameserver.
+                if first.1 == mark.key || (first.0, *kind) == ("service", "part") {
                     continue;
                 }
+                let whose = if *kind == "part" { "the name of a part" } else { "this name" };
                 let message = format!(
-                    "the {} {} is registered under this name in the nameserver {} already",
+                    "the {} {} is registered under {whose} in the nameserver {} already",
                     first.0,
                     quoted(name),
                     quoted(nameserver)
@@ -45,7 +70,7 @@ impl Rules<'_> {
                     _ => "give one of them another name",
                 };
                 let other = ("other", first.1);
-                self.findings.error_between(mark.key, other, &shown(&path), &message, help);
+                self.findings.error_between(mark.key, other, &shown(path), &message, help);
                 break;
             }
         }

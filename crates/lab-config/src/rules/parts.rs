@@ -3,6 +3,7 @@
 use super::{Rules, shown};
 use crate::model::{InstanceMode, Target};
 use crate::problem::quoted;
+use crate::walk::RESERVED_NAMES;
 
 impl Rules<'_> {
     pub(super) fn parts(&mut self) {
@@ -28,6 +29,15 @@ impl Rules<'_> {
             }
             for part in &service.parts {
                 let name = format!("{}.{part}", service.name);
+                if RESERVED_NAMES.contains(&name.as_str()) {
+                    let message = format!(
+                        "its part {} has the name {}, which Pyro needs for itself",
+                        quoted(part),
+                        quoted(&name)
+                    );
+                    let help = "give the service another name";
+                    self.findings.error(mark.key, &shown(&path), message, help);
+                }
                 if let Some(other) = self.sound(&["services", &name]) {
                     let message = format!("its part {} has the name of a service", quoted(part));
                     let help = "give the service another name";

@@ -37,6 +37,37 @@ fn a_name_is_registered_once_in_a_nameserver() {
 }
 
 #[test]
+fn a_part_registers_a_name_too() {
+    let lab = |daemon: &str, services: &str| {
+        format!(
+            "nameservers: {{n: {{}}, m: {{ns_port: 1}}}}\ndaemons:\n  default: {{}}\n  a.x: {{{daemon}}}\n\
+             services:\n{services}\n  z: {{native: demo.clock, daemon: a.x}}\n"
+        )
+    };
+    let service = |name: &str, parts: &str, nameserver: &str| {
+        format!(
+            "  {name}: {{module: m, classname: C, instancemode: single, parts: {parts}, \
+             nameservers: [{nameserver}]}}"
+        )
+    };
+    let one = service("a", "[x]", "n");
+    let with_daemon = "6:54 services.a.parts: the daemon `a.x` is registered under the name of a part in \
+                       the nameserver `n` already (the other is at 4:3)";
+    check(&lab("nameservers: [n]", &one), &[with_daemon]);
+    check(&lab("nameservers: [m]", &one), &[]);
+    check(&lab("nameservers: [n]", &service("a", "all", "n")), &[]);
+    let two = format!("{}\n{}", service("b", "[x.y]", "n"), service("b.x", "[y]", "n"));
+    check(
+        &lab("", &two),
+        &["7:56 services.b.x.parts: the part `b.x.y` is registered under the name"],
+    );
+    let two = format!("{}\n{}", service("b", "[x]", "n"), service("b.x", "[]", "n"));
+    check(&lab("", &two), &["6:54 services.b.parts: its part `x` has the name of a service"]);
+    let reserved = service("Pyro", "[NameServer]", "n");
+    check(&lab("", &reserved), &["6:57 services.Pyro.parts: its part `NameServer` has the name"]);
+}
+
+#[test]
 fn a_database_has_one_nameserver() {
     let two = |one: &str, other: &str| {
         format!("nameservers:\n  a: {{storage: {one}}}\n  b: {{ns_port: 1, storage: {other}}}\n")
