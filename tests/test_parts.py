@@ -129,6 +129,19 @@ def test_the_worker_of_a_part_dies(parts):
     parts.names([f"lab.psu.{path}" for path in [*ALL, "remote.inner"]])
 
 
+def test_a_part_that_is_gone_says_so_until_another_takes_its_place(parts):
+    with parts.lab.proxy("lab.psu") as supply, parts.part("ch_2") as second, parts.part("ch_1") as first:
+        assert second.number == 2
+        supply.replace("ch_2", None)
+        for attempt in (lambda: second.number, lambda: setattr(second, "voltage", 1), lambda: list(second.ramp(1))):
+            with pytest.raises(Pyro5.errors.DaemonError, match="^service 'lab.psu' has no part 'ch_2' now: 'ch_2' is None$"):
+                attempt()
+        assert first.number == 1
+        supply.replace("ch_2", 2)
+        second.voltage = 4
+        assert (second.number, supply.ch_2.voltage) == (2, 4)
+
+
 def test_parts_that_cannot_be_served_are_told(lab):
     parts = Parts(lab, parts="[ch_1, ch_7, broken, model]")
     parts.names(["lab.psu.ch_1"])

@@ -227,7 +227,37 @@ def test_an_error_of_a_registered_function_names_the_call(registries, name):
         convert.result(Heir(), IDS[name], None, "lab.camera", "frame")
     text = str(raised.value)
     assert text.startswith("no scale (in the result of 'frame' of service 'lab.camera', with " + name)
-    assert "Heir <" in text and "the function that is registered for its class" in text
+    assert "Heir <" in text and text.endswith("the function that is registered for its class raised this)")
+
+
+ITSELF = "the function that is registered for its class did not convert it)"
+NOT_ASKED = (
+    "marshal asks the function that is registered for its class only where the object is the whole "
+    "result: have the client use serpent, or return plain data)"
+)
+OTHER = "return plain data, or register a function with register_class_to_dict)"
+
+
+@pytest.mark.parametrize("name", IDS)
+@pytest.mark.parametrize("made, build, advice, by_marshal", [
+    (lambda value: value, Base, ITSELF, ITSELF),
+    (lambda value: value, lambda: [Base()], ITSELF, NOT_ASKED),
+    (marked, lambda: {"a": [Base()]}, None, NOT_ASKED),
+    (lambda value: {"inner": object()}, Base, OTHER, OTHER),
+    (lambda value: {"inner": object()}, lambda: [Base()], OTHER, NOT_ASKED),
+])
+def test_an_error_tells_what_a_registered_function_has_to_do_with_it(
+    registries, name, made, build, advice, by_marshal
+):
+    SerializerBase.register_class_to_dict(Base, made)
+    expected = by_marshal if name == "marshal" else advice
+    if expected is None:
+        assert "marked" in str(convert.result(build(), IDS[name], None, "lab.camera", "frame"))
+        return
+    with pytest.raises((SerializeError, TypeError, ValueError, AttributeError)) as raised:
+        convert.result(build(), IDS[name], None, "lab.camera", "frame")
+    assert str(raised.value).endswith("; " + expected), str(raised.value)
+
 
 
 @pytest.mark.parametrize("name", ["json", "msgpack", "serpent", "marshal"])

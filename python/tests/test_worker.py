@@ -369,15 +369,6 @@ def test_instruments_are_released(tmp_path):
         worker.record(lambda r: r == ("out", "all", "closed all"))
 
 
-def test_what_is_called_on_disconnect():
-    with start(service("rest", "standard", "Resting", on_disconnect=["fail", "rest"])) as worker:
-        channel, other = worker.channel(), worker.channel()
-        channel.call("rest", "events")
-        channel.close()
-        wait_for(lambda: other.call("rest", "events") == ["rest"])
-        assert worker.record(lambda r: r[0] == "log")[1] == "rest"
-
-
 def test_multiplex():
     with start(probe(), multiplex=True) as worker:
         channels = [worker.channel() for _ in range(3)]
@@ -479,21 +470,3 @@ def test_large_values(channel):
     for size in (10, 40_000, 65_530, 65_536, 5_000_000):
         data = b"x" * size
         assert channel.call("lab.probe", "echo", data) == ((data,), {})
-
-
-@pytest.mark.parametrize("mode", ["single", "session"])
-def test_an_instance_comes_to_rest_once(mode):
-    """When a lock's owner is gone. The end of its session does not do it again."""
-    settings = {"on_disconnect": ["fail", "rest"], "instancemode": mode}
-    with start(service("rest", "standard", "Resting", **settings)) as worker:
-        first, beside, other = worker.channel(1), worker.channel(1), worker.channel(2)
-        assert beside.request(REST, "rest", "rest", False) == (VALUE, mode)
-        assert first.call("rest", "events") == [], "no instance was made for it"
-        kind, state = beside.request(REST, "rest", "fail", False)
-        assert (kind, state["args"]) == (RAISED, ("cannot rest",))
-        assert beside.request(REST, "rest", "rest", False) == (VALUE, None)
-        beside.close()
-        first.close()
-        assert other.call("rest", "events") == ["rest"]
-        again = worker.channel(3)
-        assert again.call("rest", "events") == ["rest"]

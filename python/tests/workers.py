@@ -24,7 +24,7 @@ BOOT = (
     "exec(compile(marshal.loads(read(int.from_bytes(read(4),'big'))),'<ferrolab>/worker/boot.py','exec'))"
 )
 
-CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST = range(9)
+CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST, UNPIN, FINISH, LEAVE = range(12)
 VALUE, RAISED, STREAM, END, BEGUN = range(5)
 SERPENT, MARSHAL, JSON, MSGPACK = 1, 2, 3, 4
 FLAG_ONEWAY = 4
@@ -212,3 +212,58 @@ def raises(cls, channel, member, *args, service="lab.probe", kind=CALL, **more):
     state = caught.value.state
     assert state["__class__"] == cls
     return state["args"][0] if state["args"] else ""
+
+
+# -- services of members.py -----------------------------------------------------------------------
+
+
+def loaded(worker, name="lab.x"):
+    kind, _, members, remarks = worker.loaded[name]
+    assert kind == "loaded"
+    return set(members["methods"]), set(members["attrs"]), remarks
+
+
+def single(classname, expose="all", **more):
+    more.setdefault("instancemode", "single")
+    return service("lab.x", "members", classname, expose=expose, **more)
+
+
+class PartsDaemon:
+    """The daemon's part in the serving of parts."""
+
+    def __init__(self, worker, refused=()):
+        self.worker, self.refused, self.parts, self.asked, self.told = worker, refused, {}, [], []
+        self.fails = False
+        threading.Thread(target=self._answer, daemon=True).start()
+
+    def _answer(self):
+        while True:
+            message = self.worker.messages.get()
+            if message[0] != "ask":
+                self.told.append(message)
+                self.worker.loaded.setdefault(message[1], message)
+                continue
+            _, number, what, arguments = message
+            if what == "location":
+                value = ["localhost:77", None, None]
+            else:
+                self.asked.append(arguments)
+                listed = arguments[1]
+                self.parts = {name: listed[name] for name in listed if name not in self.refused}
+                value = [["lock"], {name: "taken" for name in self.refused if name in listed}]
+            self.worker.send(("answer", number, not self.fails, "it fails" if self.fails else value))
+
+
+def served(spec, refused=()):
+    worker = start()
+    daemon = PartsDaemon(worker, refused)
+    worker.send(("load", [spec]))
+    wait_for(lambda: spec["name"] in worker.loaded)
+    return worker, daemon
+
+
+def wait_for_members(daemon):
+    """The members that an instance has shown since its service was loaded."""
+    found = lambda: [message for message in daemon.told if message[0] == "members"]
+    wait_for(found)
+    return found()[-1][2]

@@ -54,6 +54,10 @@ class Supply:
     def both(self):
         return {"first": self.ch_1, "rest": [self.ch_2]}
 
+    def replace(self, name, number):
+        """Has another channel hang under a name; None takes it away."""
+        setattr(self, name, None if number is None else Channel(number))
+
     def die(self):
         os._exit(3)
 

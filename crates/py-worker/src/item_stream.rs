@@ -76,7 +76,12 @@ impl ItemStream for DriverStream {
         let member = self.member.clone();
         Box::pin(async move {
             let outcome = match service.worker.sessions.lease(&run, &session) {
-                Ok(mut lease) => lease.exchange(request).await,
+                Ok(mut lease) => {
+                    if let Some(driven) = &service.driven {
+                        driven.by(&session, run.number);
+                    }
+                    lease.exchange(request).await
+                }
                 Err(error) => Err(error),
             };
             match outcome {

@@ -32,11 +32,13 @@ const SOURCES: &[(&str, &str)] = sources! {
     "worker/allocator" "worker/annotations" "worker/auto_proxy" "worker/boot" "worker/calls"
     "worker/channel_threads" "worker/class_copy" "worker/complaints" "worker/convert"
     "worker/daemon" "worker/describe" "worker/exception_log" "worker/exceptions" "worker/exposure"
-    "worker/fast_encode" "worker/first_look" "worker/framing" "worker/import_watch" "worker/loading"
-    "worker/logging_bridge" "worker/main_thread" "worker/oneways" "worker/packed_rules"
+    "worker/fast_encode" "worker/first_look" "worker/frame_kinds" "worker/framing"
+    "worker/import_watch" "worker/loading" "worker/logging_bridge" "worker/main_thread"
+    "worker/objects_by_id" "worker/oneways" "worker/packed_rules" "worker/part_table"
     "worker/parts" "worker/process" "worker/pyro" "worker/rules" "worker/serpent_rules"
-    "worker/services" "worker/shutdown" "worker/spawned" "worker/starting"
-    "worker/stdio" "worker/unread_parameters"
+    "worker/served_part" "worker/service_loads" "worker/services" "worker/shutdown"
+    "worker/spawned" "worker/starting" "worker/static_look" "worker/stdio" "worker/streams"
+    "worker/unread_parameters"
 };
 
 /// The frames that make a worker of an interpreter.

@@ -5,7 +5,6 @@ request carries it out and writes its answer; a oneway call begins on a thread f
 """
 
 import functools
-import itertools
 from collections.abc import Iterator
 
 from . import (
@@ -21,20 +20,31 @@ from . import (
 )
 from .complaints import Complaints
 from .exception_log import log_unreadable
+from .frame_kinds import (
+    BATCH,
+    BEGUN,
+    BIND,
+    CALL,
+    CLOSE,
+    FINISH,
+    FLAG_KEEPSERIALIZED,
+    FLAG_ONEWAY,
+    FLAG_SERPENT_RULES,
+    GET,
+    LEAVE,
+    NEXT,
+    RAISED,
+    REST,
+    SERPENT,
+    SET,
+    STREAM,
+    UNBIND,
+    UNPIN,
+    VALUE,
+    WRITTEN,
+)
 from .logging_bridge import log
 from .oneways import OnewayCall
-
-CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST, UNPIN, FINISH, LEAVE = range(12)
-VALUE, RAISED, STREAM, END, BEGUN, REFUSED = range(6)
-# A value that has its bytes already; it goes out as any other.
-WRITTEN = -1
-
-FLAG_ONEWAY = 4
-FLAG_KEEPSERIALIZED = 32
-# Results become data by serpent's rules, whatever the serializer: our own client asks for it.
-FLAG_SERPENT_RULES = 1 << 15
-SERPENT = 1
-
 
 oneway_errors = Complaints("errors in oneway calls")
 
@@ -49,80 +59,6 @@ def _log_error(text):
 
 def _nothing():
     pass
-
-
-class Streams:
-    """The iterators whose items clients fetch one by one."""
-
-    def __init__(self):
-        self._numbers = itertools.count(1)
-        self._open = {}
-
-    def add(self, service, member, iterator):
-        """Keeps the iterator that a member has returned, and returns its number."""
-        number = next(self._numbers)
-        self._open[number] = (service, member, iterator)
-        return number
-
-    def next(self, session, hosted, number, serializer, *asked):
-        """The answer to a request of `session` for the next item. The body of a generator sees the
-        context of that request, and what it leaves there goes along with the item."""
-        service, member, iterator = self._open.get(number, (None, None, None))
-        if iterator is None:
-            error = pyro.error_class("PyroError")("item stream terminated")
-            return RAISED, exceptions.exception(error, serializer)
-        stdio.current.service = service
-        try:
-            context = pyro.fill_context(
-                session.connection, session.address, serializer, *asked
-            )
-            if asked[0] & FLAG_SERPENT_RULES:
-                serializer = SERPENT
-            item = next(iterator)
-            if isinstance(item, Iterator):
-                answer = STREAM, self.add(service, member, item)
-            else:
-                try:
-                    answer = VALUE, convert.result(item, serializer, hosted, service, member)
-                except Exception as error:
-                    return REFUSED, exceptions.exception(error, serializer, None, hosted)
-            left = context is not None and pyro.response_annotations(context)
-            return answer + (left,) if left else answer
-        except StopIteration as end:
-            self._open.pop(number, None)
-            if not end.args:
-                return (END,)
-            # what a generator returns
-            return RAISED, exceptions.exception(end, serializer, None, hosted)
-        except Exception as error:
-            self._open.pop(number, None)
-            log_unreadable(error, member, session.address)
-            return RAISED, exceptions.exception(error, serializer, None, hosted)
-        except BaseException as error:
-            # it would end a client's program too
-            self._open.pop(number, None)
-            wrapped = pyro.error_class("DaemonError")(
-                "an item stream of service '{}' raised {}: {}".format(
-                    service, type(error).__name__, exceptions.text(error)
-                )
-            )
-            wrapped.__cause__ = error
-            return RAISED, exceptions.exception(wrapped, serializer, None, hosted)
-        finally:
-            if stdio.current.partial:
-                stdio.end_of_call()
-
-    def close(self, number):
-        """Forgets an iterator, which runs what its generator has to do at its end."""
-        service, _, iterator = self._open.pop(number, (None, None, None))
-        close = getattr(iterator, "close", None)
-        if close is None:
-            return
-        stdio.current.service = service
-        try:
-            close()
-        except BaseException:
-            log.warning("an error at the end of an item stream", exc_info=True)
 
 
 class Channel:
@@ -373,13 +309,17 @@ class Channel:
                 value = service.access.set(instance, member, args[0])
             else:
                 value = self._batch(service, instance, args, serializer)
+            if service.look is not None:
+                service.look.follow(instance)
             if flags & FLAG_ONEWAY:
                 return VALUE, None
             if kind == BATCH or type(value) in convert.SIMPLE:
                 answer = VALUE, value
             elif isinstance(value, Iterator):
-                answer = STREAM, host.streams.add(name, member, value)
+                answer = STREAM, host.streams.add(service, instance, member, value)
             else:
+                if kind == GET and callable(value):
+                    first_look.refuse_method(service, instance, member, value)
                 parts = fast_encode.parts(value, serializer)
                 if parts is not None:
                     answer = WRITTEN, parts

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from . import pyro
 from .packed_rules import JsonRules, MarshalRules, MsgpackRules
-from .rules import JSON, Rules, is_plain, too_deep
+from .rules import JSON, MARSHAL, is_plain, too_deep
 from .serpent_rules import SerpentRules
 
 RULES = {rules.number: rules for rules in (SerpentRules, MarshalRules, JsonRules, MsgpackRules)}
@@ -115,15 +115,26 @@ def _shown(value):
     return "{} {}".format(type(value).__name__, text)
 
 
+def _has_converter(value):
+    try:
+        return pyro.class_converter(value) is not None
+    except Exception:
+        return False  # a class that cannot be looked at
+
+
 def _advice(value, rules):
     """Advice for a value that cannot be sent."""
     if issubclass(type(value), Iterator):
         return "return a list: only a whole result, or an item of a stream, can be an iterator"
     if rules.number == JSON and is_plain(value):
         return "json has no form for it: have the client use serpent, or return numbers and texts"
-    try:
-        if pyro.class_converter(value) is not None:
-            return "the function that is registered for its class did not convert it"
-    except Exception:
-        pass  # a class that cannot be looked at
+    if rules.has_raised:
+        return "the function that is registered for its class raised this"
+    if any(asked is value for asked in rules.asked):
+        return "the function that is registered for its class did not convert it"
+    if rules.number == MARSHAL and _has_converter(value):
+        return (
+            "marshal asks the function that is registered for its class only where the object is "
+            "the whole result: have the client use serpent, or return plain data"
+        )
     return "return plain data, or register a function with register_class_to_dict"

@@ -10,13 +10,14 @@ import queue
 import threading
 import uuid
 import weakref
-from collections.abc import Mapping
 
 from . import class_copy, exposure, pyro, stdio
 from .auto_proxy import AutoProxies
-from .stdio import clean
 from .logging_bridge import log
+from .objects_by_id import ObjectsById
+from .part_table import TAKEN, PartTable
 from .services import Service
+from .stdio import clean
 
 _OFFERED = (
     "register",
@@ -28,9 +29,6 @@ _OFFERED = (
     "locationStr",
     "natLocationStr",
 )
-
-
-_TAKEN = "an object or class is already registered with that id"
 
 
 class HostedDaemon:
@@ -49,10 +47,7 @@ class HostedDaemon:
         # How many objects have each class.
         self._classes = collections.Counter()
         self._service_classes = ()
-        self._part_classes = ()
-        # The parts of services by the identity of their objects: a name on such an object might be
-        # remote, or sent to the instrument.
-        self._parts = {}
+        self._parts = PartTable(services, self._lock, ask, self._count_classes)
         self._known_location = None
         self.objectsById = ObjectsById(self)
         self._auto_proxies = AutoProxies(self)
@@ -79,54 +74,31 @@ class HostedDaemon:
     def serve_parts(self, owner, parts):
         """Serves the parts of a service, in place of those that it had before. Returns the reasons
         why some are not served, by their ids."""
-        with self._lock:
-            before = {part.name: part for part in self.parts_of(owner)}
-            is_free = lambda name: name in before or name not in self._services
-            refused = {part.name: _TAKEN for part in parts if not is_free(part.name)}
-            parts = [part for part in parts if part.name not in refused]
-            self._services.update((part.name, part) for part in parts)
-        members = {part.name: part.described() for part in parts}
-        added, others = self._ask("parts", owner.name, members)
-        refused.update(others)
-        with self._lock:
-            for part in before.values():
-                self._parts.pop(id(part.target), None)
-            for name in (before.keys() - members.keys()) | set(others):
-                self._services.pop(name, None)
-            parts = [part for part in parts if part.name not in others]
-            for part in parts:
-                part.added = tuple(added)
-                self._parts[id(part.target)] = part
-            classes, gone = ({part.cls for part in some} for some in (parts, before.values()))
-            self._classes.update(classes - gone)
-            for cls in gone - classes:
-                self._discard_class(cls)
-            # Others of these classes could be taken for a part.
-            self._part_classes = tuple({part.cls for part in self._parts.values()})
-        for cls in classes:
-            self._auto_proxies.add(cls)
-        return refused
+        return self._parts.serve(owner, parts)
 
     def serve_instead(self, part, obj):
-        """Serves another object as the part."""
-        with self._lock:
-            self._parts.pop(id(part.target), None)
-            part.serve(obj)
-            self._parts[id(obj)] = part
+        """Serves another object as the part, or nothing for now (None)."""
+        self._parts.serve_instead(part, obj)
 
     def parts_of(self, owner):
         """The parts of a service."""
-        return [part for part in list(self._parts.values()) if part.owner == owner.name]
+        return self._parts.of(owner)
 
     def part(self, name):
         """The part of that name, if there is one."""
         service = self._services.get(name)
-        return service if getattr(service, "owner", None) else None
+        return service if service is not None and service.owner else None
 
     def has_part(self, obj):
         """Whether an object is served as a part."""
-        part = self._parts.get(id(obj))
-        return part is not None and part.target is obj
+        return self._parts.by_object(obj) is not None
+
+    def wait_for_reports(self):
+        """Waits until the daemon has heard what this process has told it before."""
+        try:
+            self._ask("location")
+        except Exception:
+            log.debug("the daemon does not answer", exc_info=True)
 
     def register(self, obj_or_class, objectId=None, force=False, weak=False):
         """Serves an object or a class under an id, and returns its URI."""
@@ -146,7 +118,7 @@ class HostedDaemon:
             if known and self._object(known) is obj_or_class:
                 raise pyro.error_class("DaemonError")("object or class already has a Pyro id")
             if objectId in self.objectsById:
-                raise pyro.error_class("DaemonError")(_TAKEN)
+                raise pyro.error_class("DaemonError")(TAKEN)
         service = (_WeakService if weak else Service)(objectId, obj_or_class)
         # Asked first: an id that the daemon refuses stays whose it is.
         self._serve(service)
@@ -247,8 +219,9 @@ class HostedDaemon:
 
         An id on the class would be that of every other object of the class, too.
         """
-        if self.has_part(obj):
-            return self._parts[id(obj)].name
+        part = self._parts.by_object(obj)
+        if part is not None:
+            return part.name
         known = getattr(obj, "_pyroId", None)
         if inspect.isclass(obj):
             return known if known and self._object(known) is obj else None
@@ -299,6 +272,15 @@ class HostedDaemon:
         if not self._classes[cls]:
             self._auto_proxies.discard(cls)
 
+    def _count_classes(self, added, gone):
+        """Objects of some classes are parts now, those of others are no longer."""
+        with self._lock:
+            self._classes.update(added)
+            for cls in gone:
+                self._discard_class(cls)
+        for cls in added:
+            self._auto_proxies.add(cls)
+
     def uriFor(self, objectOrId, nat=True):
         """The URI of a registered object, or of an object id."""
         objectId = objectOrId
@@ -340,7 +322,9 @@ class HostedDaemon:
             return
         if service.look is not None:
             service.look(service.instance(None))
-        elif self.part(service.name) is None:
+        elif service.owner is not None:
+            self.resetMetadataCache(service.owner)
+        else:
             service.set_members(exposure.members(service.shape, service.selection))
             self._serve(service)
 
@@ -382,7 +366,7 @@ class HostedDaemon:
 
     def is_of_service_class(self, obj):
         """Whether an object could be taken for what a configured service or a part serves."""
-        return isinstance(obj, self._service_classes + self._part_classes)
+        return isinstance(obj, self._service_classes + self._parts.classes)
 
 
 def _shareable(address):
@@ -415,51 +399,3 @@ class _WeakService(Service):
 
     def release_single(self):
         pass
-
-
-class ObjectsById(Mapping):
-    """The objects and classes that are served here, by their ids, as they are at each look: those
-    registered with `weak=True` as weak references, as Pyro5 has them."""
-
-    def __init__(self, hosted):
-        self._hosted = hosted
-
-    def __getitem__(self, objectId):
-        hosted = self._hosted
-        with hosted._lock:
-            if objectId in hosted._registered:
-                return hosted._registered[objectId]
-            service = hosted._services.get(objectId)
-        if service is not None:
-            return service.target
-        if objectId == "Pyro.Daemon":
-            return _DaemonObject(hosted)
-        raise KeyError(objectId)
-
-    def __iter__(self):
-        with self._hosted._lock:
-            return iter(["Pyro.Daemon", *self._hosted._services])
-
-    def __len__(self):
-        return 1 + len(self._hosted._services)
-
-    def __repr__(self):
-        return repr(dict(self))
-
-    def copy(self):
-        """The same as a dict."""
-        return dict(self)
-
-
-class _DaemonObject:
-    """The object that clients know as `Pyro.Daemon`; its calls are the daemon process's."""
-
-    def __init__(self, hosted):
-        self._hosted = hosted
-
-    def registered(self):
-        """The ids of all objects."""
-        return list(self._hosted.objectsById)
-
-    def ping(self):
-        """Does nothing."""

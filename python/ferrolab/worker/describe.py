@@ -8,7 +8,7 @@ import inspect
 import sys
 import types
 
-from . import exposure
+from . import static_look
 from .annotations import Scope, item_info, plain, value_info
 
 # Characters of the documentation of one member, and of all members of a service together.
@@ -70,7 +70,7 @@ def _static(shape, name):
     """The entry of a class or a module under a name: no descriptor is asked."""
     if inspect.ismodule(shape):
         return vars(shape).get(name, _MISSING)
-    return exposure.member_of(shape, name, _MISSING)
+    return static_look.member_of(shape, name, _MISSING)
 
 
 def _scope(function, shape=None):

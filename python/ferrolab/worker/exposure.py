@@ -9,6 +9,7 @@ import inspect
 import types
 
 from ..client.decorators import is_private
+from .static_look import held_value, makes_up_members, member_of, names_of, own_dict, own_value
 
 # Special methods that `expose: all` exposes. Decorated classes may mark others.
 _CONTAINER_DUNDERS = frozenset(
@@ -76,23 +77,21 @@ def members(target, selection=MARKED, instance=None, parts=()):
     return {"methods": sorted(methods), "oneway": sorted(oneways), "attrs": sorted(attrs)}
 
 
+def leave_out(members, names):
+    """The same list of members without some."""
+    return {kind: [name for name in listed if name not in names] for kind, listed in members.items()}
+
+
 def unknown(target, selection, instance=None):
-    """The names in `expose` that neither the class nor the instance has."""
-    if instance is None:
-        names = set(names_of(target))
-        known = lambda name: name in names or member_of(target, name, _MISSING) is not _MISSING
-    else:
-        names = set(names_of(instance))
-        known = lambda name: name in names or hasattr(instance, name)
-    return [name for name in selection.listed if not known(name)]
-
-
-def names_of(target):
-    """The names that `dir(target)` gives; none where that is broken."""
-    try:
-        return [name for name in dir(target) if isinstance(name, str)]
-    except Exception:
-        return []
+    """The names in `expose` that neither the class nor the instance shows. No code of the driver's
+    tells: it could send the name to the instrument."""
+    names = set(names_of(target if instance is None else instance))
+    own = () if instance is None else own_dict(instance)
+    return [
+        name
+        for name in selection.listed
+        if name not in names and name not in own and member_of(target, name, _MISSING) is _MISSING
+    ]
 
 
 def _dir(target, selection):
@@ -168,10 +167,10 @@ def _kind(target, name, member, instance):
         return "attribute"
     if instance is not None:
         own = own_value(instance, name, _MISSING)
-        if own is _MISSING and member is _MISSING:
-            own = _value(instance, name)  # made up by `__getattr__`
         if own is not _MISSING:
             return _kind_of_value(own)
+        if member is _MISSING and makes_up_members(target):
+            return _kind_made_up(instance, name)
     if member is _MISSING:
         return "attribute"  # set by the constructor: the class does not show more of it
     if isinstance(member, (staticmethod, classmethod)):
@@ -183,31 +182,27 @@ def _kind(target, name, member, instance):
     return _kind_of_value(member)
 
 
+def _kind_made_up(instance, name):
+    """The kind of a member that `__getattr__` makes up, without asking it.
+
+    Mostly it hands on what the instrument holds: an item of a dict, as in qcodes, or a member of an
+    object that the instrument wraps. Anything else is read.
+    """
+    value = held_value(instance, name, _MISSING)
+    if value is not _MISSING:
+        return _kind_of_value(value)
+    for held in list(own_dict(instance).values()):
+        member = member_of(type(held), name, _MISSING)
+        if member is not _MISSING and not isinstance(held, (type, types.ModuleType)):
+            is_read = inspect.isdatadescriptor(member)
+            return "attribute" if is_read else _kind(type(held), name, member, None)
+    return "attribute"
+
+
 def _kind_of_value(value):
     if inspect.isclass(value) or inspect.ismodule(value):
         return None
     return "method" if callable(value) else "attribute"
-
-
-def member_of(cls, name, default=None):
-    """The entry of a class, or of a base, under a name: no descriptor is asked."""
-    for base in getattr(cls, "__mro__", ()):
-        if name in vars(base):
-            return vars(base)[name]
-    return default
-
-
-def own_value(instance, name, default=None):
-    """The attribute that an instance has itself under a name."""
-    return own_dict(instance).get(name, default)
-
-
-def own_dict(instance):
-    """The attributes that an instance has itself."""
-    try:
-        return object.__getattribute__(instance, "__dict__")
-    except Exception:
-        return {}
 
 
 def _value(target, name):
@@ -218,7 +213,8 @@ def _value(target, name):
 
 
 def _is_public(name):
-    return not name.startswith("__") or name in _CONTAINER_DUNDERS
+    # A name that cannot be printed, such as half of a surrogate pair, would reach no client.
+    return name.isprintable() and (not name.startswith("__") or name in _CONTAINER_DUNDERS)
 
 
 def _is_method(member):
@@ -259,8 +255,12 @@ class Access:
         method = getattr(instance, name)
         if getattr(method, "_pyroExposed", False) or name in self._methods:
             return method
-        if self._everything and callable(method) and self._opens(instance, name):
+        if name in self._attrs and is_made_up(instance, name) and callable(method):
             return method
+        if self._everything and self._opens(instance, name):
+            if callable(method):
+                return method
+            raise AttributeError(_ATTRIBUTE_CALLED.format(name))
         raise AttributeError("attempt to access unexposed attribute '{}'".format(name))
 
     def get(self, instance, name):
@@ -299,8 +299,20 @@ class Access:
         if own is not _MISSING:
             # Neither a class nor a module is a member, as in the list: a client could run any code.
             return _kind_of_value(own) is not None
-        is_made_up = member_of(type(instance), name, _MISSING) is _MISSING
-        return is_made_up and name in _dir(instance, selection)
+        return is_made_up(instance, name) and name in _dir(instance, selection)
+
+
+_ATTRIBUTE_CALLED = (
+    "attempt to access unexposed attribute '{0}' as a method: '{0}' is an attribute that only the "
+    "instance has, so clients know it if they connect when there is an instance; `instancemode: "
+    "single` in the configuration makes one at the start"
+)
+
+
+def is_made_up(instance, name):
+    """Whether `__getattr__` gives what is under a name."""
+    has_own = own_value(instance, name, _MISSING) is not _MISSING
+    return not has_own and member_of(type(instance), name, _MISSING) is _MISSING
 
 
 class RestrictedAccess(Access):

@@ -5,11 +5,15 @@ Knows nothing of calls or frames.
 """
 
 import functools
+import threading
 
-from . import describe, exposure, parts
+from . import describe, exposure, parts, static_look
 from .logging_bridge import log
-from .services import Service
+from .served_part import Part
 
+# Seconds that a look waits for another one. The thread that reads the daemon's answers, on which a
+# destructor may have brought it here, must not wait for a look that waits for an answer.
+_TURN_SECONDS = 5
 
 # Members that a lock adds to a service; every client may call them.
 _OF_LOCKS = ("lock", "unlock", "islocked", "lock_info")
@@ -23,32 +27,8 @@ def is_needed(service, wanted):
     )
 
 
-class Part(Service):
-    """An object that hangs on the instrument of a service, and is served under a name below it."""
-
-    def __init__(self, owner, path, obj, children, saw_part):
-        super().__init__("{}.{}".format(owner.name, path), obj, selection=owner.selection)
-        self.owner = owner.name
-        self._owner_service = owner
-        members = exposure.members(self.shape, self.selection, obj, children)
-        # `expose` lists the members of all parts, and of the service itself.
-        missing = exposure.unknown(self.shape, self.selection, obj)
-        members["attrs"] = [name for name in members["attrs"] if name not in missing]
-        self.set_members(members, children, saw_part)
-
-    def instance(self, session):
-        """The object that serves a call. The instrument is driven with it, and so no longer in its
-        safe state."""
-        self._owner_service.mark_used()
-        return super().instance(session)
-
-    def serve(self, obj):
-        """Serves another object of the class: the one that hangs there now."""
-        self.target = self._instance = obj
-
-
 class FirstLook:
-    """Looks at an instance when it has been made, and again when another object hangs on it."""
+    """Looks at an instance when it has been made, and again when something else hangs on it."""
 
     def __init__(self, service, wanted, readable, daemon, tell):
         self._service, self._daemon, self._tell = service, daemon, tell
@@ -58,18 +38,73 @@ class FirstLook:
         self._remarks = list(service.remarks)
         # Objects that the last look has found and that are not served, by path.
         self._unserved = {}
+        # Two threads may see new objects at a time.
+        self._turn = threading.RLock()
+        self._is_looking = False
+        # The attributes that the instance itself had at the last look: their number, those names
+        # that clients may see.
+        self._size, self._names = 0, set()
+        # Names that `__getattr__` makes up and that have turned out to be methods when read.
+        self._made_up_methods = set()
 
     def __call__(self, instance):
         """Lists what the instance exposes, and serves its parts. Never raises."""
+        if not self._turn.acquire(timeout=_TURN_SECONDS):
+            return
+        try:
+            if not self._is_looking:  # else a property that is read has asked for another look
+                self._is_looking = True
+                try:
+                    self._look(instance)
+                finally:
+                    self._is_looking = False
+        finally:
+            self._turn.release()
+
+    def follow(self, instance):
+        """Looks again when an instance for all clients has got other attributes since the last
+        look. Called after each call."""
+        own = static_look.own_dict(instance)
+        if len(own) == self._size or self._service.mode != "single":
+            return
+        self._size = len(own)
+        names, members = self._own_names(own), self._service.members
+        if self._names - names or names.difference(self._names, *members.values()):
+            self(instance)
+            # A client that connects after this call's answer knows the members.
+            self._daemon.wait_for_reports()
+
+    def _own_names(self, own):
+        """The names that clients may see among attributes of an instance, and that its class does
+        not have."""
+        is_own = lambda name: static_look.member_of(self._service.cls, name, self) is self
+        names = [name for name in list(own) if isinstance(name, str)]
+        return {name for name in names if not name.startswith("_") and is_own(name)}
+
+    def learn_method(self, instance, name):
+        """Lists a member as a method, for clients that connect from now on."""
+        self._made_up_methods.add(name)
+        self(instance)
+        self._daemon.wait_for_reports()
+
+    def has_refused(self, path, obj):
+        """Whether the last look has found this object and did not serve it."""
+        return self._unserved.get(path) is obj
+
+    def _look(self, instance):
         service = self._service
         before = service.members, service.remarks
+        own = static_look.own_dict(instance)
+        self._size, self._names = len(own), self._own_names(own)
         problems = []
         try:
             children = self._serve_parts(instance, problems) if self._wanted else ()
             members = exposure.members(service.shape, service.selection, instance, children)
-            of_parts = self._unknown(instance, problems)
+            members = exposure.leave_out(members, self._unknown(instance, problems))
             self._hides_nothing(instance, problems)
-            members["attrs"] = [name for name in members["attrs"] if name not in of_parts]
+            learned = self._made_up_methods.intersection(members["attrs"]).difference(children)
+            members["methods"] = sorted(learned.union(members["methods"]))
+            members["attrs"] = [name for name in members["attrs"] if name not in learned]
             service.set_members(members, children, functools.partial(self._saw_part, ""))
             if not self._wanted and not members["methods"] and not members["attrs"]:
                 problems.append("it exposes nothing: its class has no public members")
@@ -94,7 +129,8 @@ class FirstLook:
         for path, obj in found.items():
             try:
                 saw_part = functools.partial(self._saw_part, path + ".")
-                part = Part(service, path, obj, children.get(path, ()), saw_part)
+                own = children.get(path, ())
+                part = Part(service, instance, path, obj, own, saw_part, self._daemon)
             except Exception as error:
                 problems.append("parts: {}: {}: {}".format(path, type(error).__name__, error))
                 continue
@@ -109,6 +145,7 @@ class FirstLook:
         if bare and not (made and set(bare).isdisjoint(self._wanted)):
             text = "parts: {} exposes nothing; `expose` of the service is for its parts, too"
             problems.append(text.format(", ".join(bare[:5])))
+        made += self._absent(instance, found, parts.MAX_PARTS - len(made))
         for name, reason in sorted(self._daemon.serve_parts(service, made).items()):
             problems.append("parts: {}: {}".format(name, reason))
         self._unserved = {
@@ -116,28 +153,39 @@ class FirstLook:
         }
         return children[""]
 
+    def _absent(self, instance, found, most):
+        """The parts that were served before and hang there no longer. They stay: their callers hear
+        why, and another object may take the place."""
+        absent = [part for part in self._daemon.parts_of(self._service) if part.path not in found]
+        del absent[max(most, 0) :]
+        for part in absent:
+            part.let_go_of_absent(instance)
+        return absent
+
     def _unknown(self, instance, problems):
-        """The names in `expose` that only parts have. Those that nothing has are problems."""
+        """The names in `expose` that the service itself does not have. Those that its parts do not
+        have either are problems; but an instance that makes up members may know them."""
         service = self._service
-        selection = service.selection
         of_parts = self._of_parts()
-        unknown = exposure.unknown(service.shape, selection, instance)
+        unknown = exposure.unknown(service.shape, service.selection, instance)
+        known = [name for name in static_look.names_of(instance) if not name.startswith("_")]
+        may_have = static_look.makes_up_members(service.shape)
         problems += [
-            not_exposed(service, name, exposure.names_of(instance))
+            not_exposed(service, name, known)
             for name in unknown
-            if name not in of_parts
+            if name not in of_parts and not (may_have and not parts.nearest(name, known))
         ]
-        return of_parts.intersection(unknown)
+        return of_parts.intersection(unknown) if may_have else unknown
 
     def _hides_nothing(self, instance, problems):
         """Finds the names in `except` that nothing has: members that they were meant for are open.
         The instrument is not asked, so one that answers to any name gets no remark."""
         service = self._service
-        if hasattr(type(instance), "__getattr__"):
+        if static_look.makes_up_members(service.shape):
             return
-        known = set(exposure.names_of(instance))
+        known = set(static_look.names_of(instance))
         for part in self._daemon.parts_of(service):
-            known.update(exposure.names_of(part.target))
+            known.update(static_look.names_of(part.target))
         problems += [
             not_exposed(service, name, known, "except")
             for name in sorted(service.selection.hidden - known)
@@ -157,7 +205,9 @@ class FirstLook:
         if part is not None and type(part.target) is type(value):
             if part.target is not value:
                 self._daemon.serve_instead(part, value)
-        elif self._unserved.get(path) is value:
+        elif part is not None and not parts.may_be_part(value):
+            self._daemon.serve_instead(part, None)
+        elif self.has_refused(path, value):
             pass  # Another look would find the same, and takes long where there are many parts.
         elif parts.is_part(value) and not self._daemon.has_part(value):
             self(self._service.instance(None))
@@ -215,6 +265,20 @@ def advice_on_object(service, name, value):
     owner = getattr(service, "owner", None) or service.name
     path = "{}.{}".format(service.name, name)[len(owner) + 1 :]
     return "`parts: [{}]` in the configuration of '{}' serves it".format(path, owner)
+
+
+def refuse_method(service, instance, name, value):
+    """Raises where what was read is a method that only `__getattr__` knows: no client can call a
+    value. Those that connect afterwards find a method."""
+    if service.look is None or not exposure.is_made_up(instance, name):
+        return
+    if name in service.members["methods"] or parts.is_part(value):
+        return
+    service.look.learn_method(instance, name)
+    raise AttributeError(
+        "'{}' of service '{}' is a method, which its class does not show: connect anew to call "
+        "it".format(name, service.name)
+    )
 
 
 def warn_of_object(service, name, value):

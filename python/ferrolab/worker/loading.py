@@ -8,9 +8,8 @@ import importlib
 import inspect
 import sys
 
-from . import class_copy, exposure, first_look, parts, unread_parameters
+from . import class_copy, exposure, first_look, parts, services, static_look, unread_parameters
 from .logging_bridge import log
-from .services import Service, make_arguments
 
 # The services whose classes are the drivers' own.
 _first_services = class_copy.ByIdentity()
@@ -34,14 +33,32 @@ def _no_methods(service, on_disconnect):
     return found
 
 
-def load(spec, daemon, tell):
-    """The service that a configuration entry describes. `tell` is called with it when an instance
-    has shown more members."""
-    target, is_made = _target(spec)
+def is_factory(target):
+    """Whether a service's instance is what calling `target` returns."""
+    return inspect.isroutine(target)
+
+
+def serve(spec, target, daemon, tell):
+    """The service of a configuration entry whose `module` and `classname` have led to `target`.
+
+    A factory is called. `tell` is called with the service when an instance has shown more members.
+    """
+    if not is_factory(target):
+        return _served(spec, _class_of_service(spec, target), False, daemon, tell)
+    made = _made(spec, target)
+    try:
+        return _served(spec, made, True, daemon, tell)
+    except BaseException:
+        # The next attempt makes another one.
+        services.release_instance(made, spec.get("on_disconnect") or ())
+        raise
+
+
+def _served(spec, target, is_made, daemon, tell):
     _mark(target, "_pyroId", spec["name"])
     _mark(target, "_pyroDaemon", daemon)
     selection = exposure.Selection(spec.get("expose"), spec.get("except") or ())
-    service = Service(
+    service = services.Service(
         spec["name"],
         target,
         spec.get("instancemode"),
@@ -64,7 +81,7 @@ def load(spec, daemon, tell):
         wanted = ()
     if first_look.is_needed(service, wanted):
         if service.mode != "single":
-            service.remarks += _not_assigned(service)
+            _leave_out_unknown(service)
         service.look_with(first_look.FirstLook(service, wanted, readable, daemon, tell))
         return service
     service.remarks += first_look.not_readable(service, readable)
@@ -83,9 +100,8 @@ def _title(spec):
     return ".".join(filter(None, (spec["module"], spec.get("classname"))))
 
 
-def _target(spec):
-    """The class, the object or the module of a service, and whether it was made for the service."""
-    target = _find(spec["module"], spec.get("classname"))
+def _class_of_service(spec, target):
+    """The class that a service has for itself; an object or a module as it is."""
     if inspect.isclass(target):
         # Pyro5's daemon marks the class itself. The service needs a class for itself, as in
         # PyroLab, where other services would see these marks.
@@ -94,14 +110,12 @@ def _target(spec):
             _mark(target, "_autoconnect_params", _with_dates(spec["parameters"]))
         elif _first_services.setdefault(target, spec["name"]) != spec["name"]:
             target = class_copy.derived(target)
-    elif inspect.isroutine(target):
-        return _made(spec, target), True
-    return target, False
+    return target
 
 
 def _made(spec, factory):
     """The instrument that a function makes."""
-    positional, keywords = make_arguments(_with_dates(spec.get("arguments")))
+    positional, keywords = services.make_arguments(_with_dates(spec.get("arguments")))
     made = factory(*positional, **keywords)
     if not parts.may_be_part(made):
         raise TypeError(
@@ -111,13 +125,12 @@ def _made(spec, factory):
     return made
 
 
-def _not_assigned(service):
-    """Remarks on names in `expose` that no code of the class mentions: before there is an instance,
-    nobody knows for sure."""
+def _leave_out_unknown(service):
+    """Leaves out, with remarks, the names in `expose` that no code of the class mentions. An
+    instance may show more."""
     cls = service.shape
-    missing = exposure.unknown(cls, service.selection)
-    if not missing or hasattr(cls, "__getattr__"):
-        return []
+    if static_look.makes_up_members(cls):
+        return
     mentioned = set()
     for base in cls.__mro__:
         mentioned.update(vars(base).get("__annotations__", ()))
@@ -125,15 +138,18 @@ def _not_assigned(service):
             function = getattr(member, "fget", None) or getattr(member, "__func__", member)
             code = getattr(function, "__code__", None)
             mentioned.update(getattr(code, "co_names", ()))
-    known = set(exposure.names_of(cls)) | mentioned
-    return [
-        first_look.not_exposed(service, name, known) for name in missing if name not in mentioned
+    missing = [
+        name for name in exposure.unknown(cls, service.selection) if name not in mentioned
     ]
+    known = set(static_look.names_of(cls)) | mentioned
+    service.remarks += [first_look.not_exposed(service, name, known) for name in missing]
+    service.set_members(exposure.leave_out(service.members, missing))
 
 
-def _find(module, classname):
-    """The object of that name in the module; the module itself without one. A class that is missing
-    is looked for in the file as it is now."""
+def find(spec):
+    """The class, function or object that a configuration entry names; the module itself without
+    `classname`. A class that is missing is looked for in the file as it is now."""
+    module, classname = spec["module"], spec.get("classname")
     fresh = module not in sys.modules
     importlib.invalidate_caches()
     found = importlib.import_module(module)

@@ -75,7 +75,7 @@ class _PackedRules(Rules):
         """Data for a value that the serializer itself does not write."""
         replace = pyro.type_replacement(type(value), self.number)
         if replace is not None and not pyro.is_auto_proxy(replace):
-            replaced = replace(value)
+            replaced = self._call(value, replace, value)
             if replaced is not value:
                 return self.convert(replaced, depth)
         proxy = self._proxy(value)

@@ -14,7 +14,7 @@ import sys
 import threading
 import types
 
-from . import exposure
+from . import static_look
 
 # Parts of one service. Each is an object of the daemon and a name in its nameservers.
 MAX_PARTS = 1000
@@ -29,6 +29,8 @@ _DATA = (
     logging.LoggerAdapter, threading.Thread,
 )  # fmt: skip
 _MISSING = object()
+# Stands for what only a property, or code of the driver's, can tell.
+UNASKED = object()
 
 
 def find(root, wanted, hidden=frozenset()):
@@ -68,19 +70,9 @@ class _Search:
             try:
                 child = _child(obj, name)
             except BaseException as error:  # a property that calls sys.exit() is as broken as any
-                self.problems.append(self._no_child(obj, name, path, error))
+                self.problems.append("parts: " + _why_no_child(obj, path, error))
                 return
             self.expand(child, path, rest[1:])
-
-    def _no_child(self, obj, name, path, error):
-        names = _names(obj)
-        if isinstance(error, (AttributeError, LookupError)) and name not in names:
-            text = "{} has no '{}'{}".format(type(obj).__name__, name, nearest(name, names))
-        else:
-            text = "reading '{}' raised {}: {}".format(
-                ".".join(path), type(error).__name__, _text(error)
-            )
-        return "parts: " + text
 
     def _expand_all(self, obj, path, rest):
         children = [(name, child) for name, child in _children(obj) if name not in self._hidden]
@@ -111,9 +103,7 @@ class _Search:
         if not (is_part(obj) or is_named and may_be_part(obj)):
             if is_named:
                 self.problems.append(
-                    "parts: '{}' is {}, and a part is an object with methods".format(
-                        ".".join(path), "None" if obj is None else "a " + type(obj).__name__
-                    )
+                    "parts: {}, and a part is an object with methods".format(_why_no_part(obj, path))
                 )
             return
         if id(obj) in self._seen:
@@ -125,6 +115,59 @@ class _Search:
             return
         self._seen.add(id(obj))
         self.found[".".join(path)] = obj
+
+
+def current(root, path):
+    """The object at a path (a tuple of names), as far as that shows without code of the driver's;
+    else `UNASKED`. Raises `LookupError` with the reason where no object is there."""
+    obj = root
+    for depth, name in enumerate(path, 1):
+        if isinstance(obj, _DICTS) or name.isdigit():
+            try:
+                child = _child(obj, name)
+            except Exception:
+                child = _MISSING
+        else:
+            child = static_look.shown_value(obj, name, _MISSING, UNASKED)
+        if child is UNASKED:
+            return UNASKED
+        if child is _MISSING:
+            raise LookupError(_why_no_child(obj, path[:depth], LookupError()))
+        if child is None:
+            break
+        obj = child
+    if child is None or not may_be_part(obj):
+        raise LookupError(_why_no_part(child, path[:depth]))
+    return obj
+
+
+def read(root, path):
+    """The object at a path; properties are read. Raises `LookupError` with the reason."""
+    obj = root
+    for depth, name in enumerate(path, 1):
+        try:
+            child = _child(obj, name)
+        except Exception as error:
+            raise LookupError(_why_no_child(obj, path[:depth], error)) from None
+        if child is None:
+            break
+        obj = child
+    if child is None or not may_be_part(obj):
+        raise LookupError(_why_no_part(child, path[:depth]))
+    return obj
+
+
+def _why_no_child(obj, path, error):
+    """The reason why there is nothing at the end of a path, which begins with `obj`'s own path."""
+    name, names = path[-1], _names(obj)
+    if isinstance(error, (AttributeError, LookupError)) and name not in names:
+        return "{} has no '{}'{}".format(type(obj).__name__, name, nearest(name, names))
+    return "reading '{}' raised {}: {}".format(".".join(path), type(error).__name__, _text(error))
+
+
+def _why_no_part(value, path):
+    kind = "None" if value is None else "a " + type(value).__name__
+    return "'{}' is {}".format(".".join(path), kind)
 
 
 def holds_part(value):
@@ -147,7 +190,7 @@ def may_be_part(value):
     if inspect.isroutine(value) or hasattr(kind, "__array__") or hasattr(kind, "__float__"):
         return False
     # functions of other compilers than Python's
-    return exposure.member_of(kind, "__qualname__") is None
+    return static_look.member_of(kind, "__qualname__") is None
 
 
 def _is_library_class(cls):
@@ -164,7 +207,9 @@ def _is_library_class(cls):
 
 def _child(obj, name):
     if isinstance(obj, _DICTS):
-        for key in obj:
+        if name in obj:
+            return obj[name]
+        for key in list(obj):
             if str(key) == name:
                 return obj[key]
         raise LookupError(name)
@@ -182,11 +227,11 @@ def _children(obj):
         return [(str(index), value) for index, value in enumerate(obj)]
     found = {}
     # Of ophyd, whose descriptors make them. An instrument's own `__getattr__` is not asked.
-    components = exposure.member_of(type(obj), "component_names")
+    components = static_look.member_of(type(obj), "component_names")
     listed = set(components) if isinstance(components, (list, tuple)) else set()
-    for name in _names(obj):
-        value = exposure.own_value(obj, name, _MISSING)
-        member = exposure.member_of(type(obj), name, _MISSING)
+    for name in filter(_is_name, _names(obj)):
+        value = static_look.own_value(obj, name, _MISSING)
+        member = static_look.member_of(type(obj), name, _MISSING)
         is_plain = member is _MISSING or inspect.ismemberdescriptor(member) or name in listed
         if value is _MISSING and is_plain:
             try:
@@ -204,8 +249,8 @@ def _names(obj):
         return [str(key) for key in obj]
     if isinstance(obj, (list, tuple)):
         return [str(index) for index in range(len(obj))]
-    own = list(exposure.own_dict(obj))
-    names = dict.fromkeys(own + exposure.names_of(obj))
+    own = list(static_look.own_dict(obj))
+    names = dict.fromkeys(own + static_look.names_of(obj))
     return [name for name in names if not name.startswith("_")]
 
 

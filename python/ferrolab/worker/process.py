@@ -24,15 +24,16 @@ import threading
 import time
 import traceback
 
-from . import exceptions, framing, loading, logging_bridge, services, shutdown, stdio
-from .calls import Channel, Streams
+from . import exceptions, framing, logging_bridge, services, shutdown, stdio
+from .calls import Channel
 from .channel_threads import ChannelThreads
 from .complaints import Complaints
 from .daemon import HostedDaemon
+from .logging_bridge import log
 from .main_thread import QueueMain, SelectingMain
 from .oneways import OnewayThreads
-from .starting import Starter
-from .logging_bridge import log
+from .service_loads import ServiceLoads
+from .streams import Streams
 
 PROTOCOL = 1
 
@@ -41,9 +42,6 @@ ORPHAN_SECONDS = 1.3
 
 # Seconds before the deadline that exit handlers keep where the release of an instrument hangs.
 _EXIT_SECONDS = 0.4
-
-# How much of a traceback is reported.
-_MOST_LINES = 100
 
 # At the last descriptor, every other client is refused.
 _refusals = Complaints("refusals of new clients")
@@ -66,11 +64,11 @@ class Worker:
         self._refuses = None
         self.longest_answer = 1 << 30
         self.services = {}
-        self._starter = Starter(self._start_service)
         self.sessions = services.Sessions()
         self.streams = Streams()
         self.daemon = HostedDaemon(self.services, self._ask)
         self.oneways = OnewayThreads(self)
+        self._loads = ServiceLoads(self, self._out)
         self.main = None
         self.channels = None
 
@@ -133,14 +131,16 @@ class Worker:
     def _obey(self, frame, fds):
         kind = frame[0]
         if kind == "load":
-            _, services = frame
-            for spec in services:
-                self.main.submit(self._load, spec)
+            _, specs = frame
+            self._loads.submit(specs)
         elif kind == "channel":
             self._take_channel(fds)
         elif kind == "close_stream":
             _, stream = frame
-            self.main.submit(self.streams.close, stream)
+            if self.is_multiplex():
+                self.main.submit(self.streams.close, stream)
+            else:
+                self.streams.close_aside(stream, self.main.submit)
         elif kind == "ping":
             _, number = frame
             self._out.write(("pong", number))
@@ -181,10 +181,14 @@ class Worker:
         """Tells the daemon that a oneway call has ended."""
         self._out.write(("ended", number))
 
+    def is_multiplex(self):
+        """Whether the main thread carries out the calls."""
+        return self.main is self.channels
+
     def on_calling_thread(self, function, *args):
         """Has a function carried out where this worker carries out calls: in a multiplex daemon on
         the main thread, else here."""
-        if self.main is self.channels:
+        if self.is_multiplex():
             self.main.submit(function, *args)
         else:
             function(*args)
@@ -207,67 +211,6 @@ class Worker:
 
     # -- services -----------------------------------------------------------------------------
 
-    def _load(self, spec):
-        name = spec["name"]
-        stdio.current.service = name
-        try:
-            service = loading.load(spec, self.daemon, self._tell_members)
-        except BaseException as error:
-            self._report_error("failed", name, error)
-        else:
-            self.daemon.add(service)
-            if not service.starts_with_instance():
-                self._start_service(service)
-            elif self.main is self.channels:
-                # When all drivers have been imported: one that hangs here holds up every call.
-                self.main.submit(self._start_service, service)
-            else:
-                self._starter.add(service)
-        finally:
-            stdio.end_of_call()
-            stdio.current.service = None
-
-    def _start_service(self, service):
-        """Makes the instance that shows what a service exposes, and tells the daemon of it."""
-        stdio.current.service = service.name
-        failure = None
-        try:
-            service.make_at_start()
-        except BaseException as error:
-            failure = error
-        try:
-            service.is_loaded = True
-            self._out.write(("loaded", service.name, service.described(), service.remarks))
-            if failure is not None:
-                self._report_broken(service, failure)
-        finally:
-            stdio.end_of_call()
-            stdio.current.service = None
-
-    def _report_error(self, kind, name, error):
-        lines = exceptions.traceback_lines(error)
-        cls = type(error)
-        try:
-            text = "".join(traceback.format_exception_only(cls, error)).strip()
-        except BaseException:
-            text = cls.__name__
-        place = kind == "failed" and exceptions.place(error)
-        if place:
-            text = "{} ({})".format(text, place)
-        class_name = stdio.beginning("{}.{}".format(cls.__module__, cls.__name__))
-        lines = [stdio.beginning(line) for line in lines[-_MOST_LINES:]]
-        self._out.write((kind, name, class_name, stdio.beginning(text), lines))
-
-    def _tell_members(self, service):
-        """An instance has shown more members of a service than its class."""
-        if service.is_loaded:
-            self._out.write(("members", service.name, service.described(), service.remarks))
-
-    def _report_broken(self, service, error):
-        service.broken = True
-        log.error("an instance of '%s' could not be made", service.name, exc_info=error)
-        self._report_error("broken", service.name, error)
-
     def service(self, name):
         """The service or part of that name; a part of a service that had no instance yet appears
         with that. None for an unknown name."""
@@ -286,11 +229,11 @@ class Worker:
             else:
                 instance = service.instance(session)
         except BaseException as error:  # a constructor that calls sys.exit() is as broken as any
-            self._report_broken(service, error)
+            if service.owner is None:
+                self._loads.report_broken(service, error)
             raise
         if service.broken:
-            service.broken = False
-            self._out.write(("mended", service.name))
+            self._loads.report_mended(service)
         return instance
 
     # -- the end ------------------------------------------------------------------------------
@@ -336,7 +279,7 @@ class Worker:
             # The signal handler, where no other thread could be started: the main thread would
             # wait for itself.
             submit = _call
-            if self.main is self.channels:
+            if self.is_multiplex():
                 until = begun
         for channel in self.channels.channels():
             channel.shut()

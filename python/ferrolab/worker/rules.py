@@ -119,6 +119,11 @@ class Rules:
         self._active = set()
         # The innermost value that could not be converted, in a tuple.
         self.failed = ()
+        # The values for which a registered function was called, and whether one has raised.
+        self.asked = []
+        self.has_raised = False
+        # Whether one gave serpent something else than the dict that is wanted.
+        self.gave_no_dict = False
 
     @classmethod
     def is_plain(cls, value):
@@ -202,7 +207,19 @@ class Rules:
         """The output of a function that is registered for its class or a base, in a tuple; None
         without such a function."""
         converter = pyro.class_converter(value)
-        return None if converter is None else (self.convert(converter(value), depth),)
+        if converter is None:
+            return None
+        return (self.convert(self._call(value, converter, value), depth),)
+
+    def _call(self, value, function, *args):
+        """Calls a registered function for `value`."""
+        self.asked.append(value)
+        try:
+            return function(*args)
+        except BaseException:
+            # Not where the function has had something else converted.
+            self.has_raised = not self.failed and not self.gave_no_dict
+            raise
 
     def _class_dict(self, value, depth):
         """Data of an object without a rule, in every serializer but serpent."""

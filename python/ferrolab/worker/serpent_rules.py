@@ -113,7 +113,7 @@ class SerpentRules(Rules):
         """Output for `value` of a function registered with serpent."""
         seen = _Writer(self)
         text = []
-        writer(value, seen, text, 0)
+        self._call(value, writer, value, seen, text, 0)
         if seen.value is not _Writer.NOTHING:
             if seen.value is value:
                 return self._default(value, depth)
@@ -181,6 +181,7 @@ class _Writer:
 
     def ser_builtins_dict(self, value, out, level):
         """The method that Pyro5's converters use: whatever has items is a dict to it."""
+        self._rules.gave_no_dict = not hasattr(type(value), "items")
         self._take(dict(value.items()), out, level)
 
     def __getattr__(self, name):

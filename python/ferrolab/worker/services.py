@@ -17,6 +17,9 @@ from .logging_bridge import log
 class Service:
     """A class (or an object) that is served under a name."""
 
+    # The name of the service that it is a part of.
+    owner = None
+
     def __init__(
         self,
         name,
@@ -98,9 +101,20 @@ class Service:
             return self._create()
         raise pyro.error_class("DaemonError")("invalid instancemode in registered class")
 
+    def single_instance(self):
+        """The one instance for all clients, if it has been made."""
+        return self._instance
+
     def mark_used(self):
         """A call drives the one instance by way of a part: the safe state is due again."""
         self._rested = False
+
+    def mark_driven(self, session, instance):
+        """An item stream drives an instance for `session`: the safe state is due again."""
+        if self.mode == "single":
+            self._rested = False
+        elif self.mode == "session":
+            session.mark_driven(self, instance)
 
     def look_with(self, look):
         """Has the first instance looked at with `look`."""
@@ -149,20 +163,26 @@ class Service:
         if self.mode == "single":
             instance = self.instance(session) if makes_instance else self._instance
             self._rested = instance is not None
+            instances = [instance] if self._rested else []
         elif self.mode == "session":
-            instance = session.rested(self)
+            instances = session.rested(self)
         else:
-            instance = None
-        if instance is None:
-            return self.mode
-        getattr(instance, member)()
-        return None
+            instances = []
+        failure = None
+        for instance in instances:
+            try:
+                getattr(instance, member)()
+            except Exception as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+        return None if instances else self.mode
 
     def leave(self, session, rests):
-        """Runs the safe state of the session's own instance before its end, or skips it."""
-        instance = session.rested(self, again=False) if self.mode == "session" else None
-        if instance is not None and rests:
-            self._bring_to_rest(instance)
+        """Runs the safe state of what the session drives before its end, or skips it."""
+        instances = session.rested(self, again=False) if self.mode == "session" else []
+        for instance in instances if rests else []:
+            self.bring_to_rest(instance)
 
     def is_locked(self):
         """Whether a constructor is under way that the release would wait for."""
@@ -175,29 +195,38 @@ class Service:
         if instance is not None and (instance is not self.target or self._is_made):
             self.release(instance, self._rested)
 
-    def _bring_to_rest(self, instance):
+    def bring_to_rest(self, instance):
+        """Runs the safe state of an instance."""
         stdio.current.service = self.name
-        for name in self._on_disconnect:
-            try:
-                getattr(instance, name)()
-            except Exception:
-                log.warning("%s() failed at the end of a session", name, exc_info=True)
+        _call_all(instance, self._on_disconnect)
 
     def release(self, instance, rested=False):
         """Runs the safe state of an instance that is no longer used, and closes it."""
         stdio.current.service = self.name
         self._made.pop(id(instance), None)
-        if not rested:
-            self._bring_to_rest(instance)
-        drivers = sys.modules.get("pyrolab.drivers")
-        instrument = getattr(drivers, "Instrument", None)
-        if instrument is not None and isinstance(instance, instrument):
-            try:
-                # PyroLab before 0.5, which is what older Pythons have, closes in the destructor.
-                if hasattr(instance, "_release"):
-                    instance._release()
-            except Exception:
-                log.warning("closing %s failed", type(instance).__name__, exc_info=True)
+        release_instance(instance, () if rested else self._on_disconnect)
+
+
+def release_instance(instance, on_disconnect):
+    """Calls the methods of an instance's safe state, and closes it."""
+    _call_all(instance, on_disconnect)
+    drivers = sys.modules.get("pyrolab.drivers")
+    instrument = getattr(drivers, "Instrument", None)
+    if instrument is not None and isinstance(instance, instrument):
+        try:
+            # PyroLab before 0.5, which is what older Pythons have, closes in the destructor.
+            if hasattr(instance, "_release"):
+                instance._release()
+        except Exception:
+            log.warning("closing %s failed", type(instance).__name__, exc_info=True)
+
+
+def _call_all(instance, methods):
+    for name in methods:
+        try:
+            getattr(instance, name)()
+        except Exception:
+            log.warning("%s() failed at the end of a session", name, exc_info=True)
 
 
 def make_arguments(arguments):
@@ -220,6 +249,9 @@ class Session:
         self.connection = pyro.Connection(address, own_address, object_id)
         self.channels = 0
         self._instances = {}
+        # Instances of earlier sessions that this one drives by item streams which it took over, by
+        # identity, each with its service and whether its safe state was run since.
+        self._taken_over = {}
         # Instances for one call each, for as long as a batch that is carried out entry by entry.
         self._pinned = {}
         # Services whose instance is in its safe state and was not used since.
@@ -250,16 +282,28 @@ class Session:
         """The batch has ended."""
         self._pinned.pop(pin, None)
 
-    def rested(self, service, again=True):
-        """The session's instance of a service, if there is one, for its safe state. An instance
-        that was not used since its last safe state counts only with `again`."""
+    def mark_driven(self, service, instance):
+        """An item stream of `instance` is read: the safe state is due again."""
         entry = self._instances.get(service.name)
-        if entry is None or entry[0] is not service:
-            return None
-        if not again and service.name in self._rested:
-            return None
-        self._rested.add(service.name)
-        return entry[1]
+        if entry is not None and entry[1] is instance:
+            self._rested.discard(service.name)
+        else:
+            self._taken_over[id(instance)] = (service, instance, False)
+
+    def rested(self, service, again=True):
+        """The instances of a service that the session drives, for their safe state. One that was
+        not used since its last safe state counts only with `again`."""
+        found = []
+        entry = self._instances.get(service.name)
+        if entry is not None and entry[0] is service:
+            if again or service.name not in self._rested:
+                self._rested.add(service.name)
+                found.append(entry[1])
+        for key, (of, instance, is_rested) in list(self._taken_over.items()):
+            if of is service and (again or not is_rested):
+                self._taken_over[key] = (of, instance, True)
+                found.append(instance)
+        return found
 
     def release(self):
         """Releases what belongs to the session."""
@@ -284,6 +328,11 @@ class Session:
             if entry is not None:
                 service, instance = entry
                 yield functools.partial(service.release, instance, name in self._rested)
+        while self._taken_over:
+            key = next(iter(list(self._taken_over)), None)
+            service, instance, is_rested = self._taken_over.pop(key, (None, None, True))
+            if not is_rested:
+                yield functools.partial(service.bring_to_rest, instance)
 
 
 class Sessions:

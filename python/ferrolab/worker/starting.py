@@ -1,4 +1,5 @@
-"""Instances that are made when the worker starts, since they show what their services expose.
+"""Instances that are made when the worker starts: by factories, and where they show what their
+services expose.
 
 Owns the order: one after the other, as in the configuration, since drivers share buses and
 libraries. A constructor that hangs holds up the others for a while only. Knows nothing of how an
@@ -6,6 +7,7 @@ instance is made.
 """
 
 import collections
+import functools
 import threading
 
 # A constructor that takes longer than this holds up no other, in seconds.
@@ -13,19 +15,18 @@ _PATIENCE = 5
 
 
 class Starter:
-    """A thread that starts services in turn; another one goes on while one hangs."""
+    """A thread that takes the steps of starts in turn; another one goes on while one hangs."""
 
-    def __init__(self, start):
-        self._start = start
+    def __init__(self):
         self._lock = threading.Lock()
         self._waiting = collections.deque()
-        # The thread that takes the next service; a thread that hangs is it no longer.
+        # The thread that takes the next step; a thread that hangs is it no longer.
         self._thread = None
 
-    def add(self, service):
-        """Starts a service when those before it have been started."""
+    def add(self, step, *args):
+        """Calls a function, which must not raise, when those before it have returned."""
         with self._lock:
-            self._waiting.append(service)
+            self._waiting.append(functools.partial(step, *args))
             if self._thread is None:
                 self._go_on()
 
@@ -46,12 +47,12 @@ class Starter:
                 if not self._waiting:
                     self._thread = None
                     return
-                service = self._waiting.popleft()
+                step = self._waiting.popleft()
             overdue = threading.Timer(_PATIENCE, self._stand_in, (this,))
             overdue.daemon = True
             try:
                 overdue.start()
-                self._start(service)
+                step()
             finally:
                 overdue.cancel()
 

@@ -82,6 +82,48 @@ class Everything:
         return list(super().__dir__()) + ["virtual", "virtual_call"]
 
 
+class Asked:
+    """An instrument that sends every name that it does not have to its device."""
+
+    def __init__(self):
+        self._sent = []
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        self._sent.append(name)
+        if name != "identify":
+            return name + "?"
+        return lambda text: "*IDN? " + (", ".join(self._sent) if text == "sent" else text)
+
+
+class Wrapper:
+    """It has what the object has that it wraps, and what is in its dict."""
+
+    def __init__(self):
+        self._wrapped, self._more = Everything(), {"wrapped_call": Parameter()}
+
+    def __getattr__(self, name):
+        more = self.__dict__["_more"]
+        return more[name] if name in more else getattr(self.__dict__["_wrapped"], name)
+
+
+class Growing:
+    def __init__(self):
+        self.first = 1
+
+    def call(self):
+        self._private = 2
+
+    def grow(self, name, odd=None):
+        setattr(self, name, name)
+        if odd:
+            setattr(self, odd.decode("utf-8", "surrogateescape"), 1)
+
+    def get(self, name):
+        return getattr(self, name)
+
+
 class Supply:
     """Channels as attributes, in a list, in a dict, below each other; other values."""
 
@@ -128,6 +170,23 @@ class Supply:
 
     def renew(self):
         self.ch_1 = Channel(100)
+
+    def put(self, path, kind):
+        """Puts a new object in the place of another."""
+        value = {"channel": lambda: Channel(200), "parameter": Parameter, "nothing": lambda: None,
+                 "number": lambda: 1.5, "items": list}.get(kind, dict)()
+        if kind == "deleted":
+            delattr(self, path)
+        elif path == "axes.0":
+            self.axes[0] = value
+        else:
+            setattr(self, path, value)
+
+    @property
+    def changing(self):
+        return self._changing
+
+    _changing = Channel(40)
 
     def grow(self):
         self.ch_9 = Parameter()
@@ -194,3 +253,4 @@ def double(number):
 
 _private = 1
 here = Channel(7)
+shared = Supply()

@@ -271,8 +271,30 @@ class Resting:
     def events(self):
         return list(events)
 
+    def sweep(self):
+        for number in range(9):
+            print("driven")
+            events.append("driven")
+            yield number
+
     def fail(self):
         raise ValueError("cannot rest")
+
+
+@expose
+class Ends:
+    """Streams whose generators hang at their end, or not."""
+
+    def __init__(self, now):
+        self._now = now
+
+    def sweep(self, hangs):
+        try:
+            yield from range(9)
+        finally:
+            while hangs and not os.path.exists(self._now):
+                time.sleep(0.01)
+            print("ended")
 
 
 @expose

@@ -1,0 +1,15 @@
+"""Kinds of frames between the daemon and a worker, and flags of requests.
+
+`protocol.rs` of the daemon's crate `py-worker` describes the frames.
+"""
+
+CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST, UNPIN, FINISH, LEAVE = range(12)
+VALUE, RAISED, STREAM, END, BEGUN, REFUSED = range(6)
+# A value that has its bytes already; it goes out as any other.
+WRITTEN = -1
+
+FLAG_ONEWAY = 4
+FLAG_KEEPSERIALIZED = 32
+# Results become data by serpent's rules, whatever the serializer: our own client asks for it.
+FLAG_SERPENT_RULES = 1 << 15
+SERPENT = 1
