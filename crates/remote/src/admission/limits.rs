@@ -22,7 +22,7 @@ pub(crate) const LOCK_BREAKER_TIME: Duration = Duration::from_secs(5);
 pub(crate) const ONEWAYS_IN_ALL: usize = 4;
 /// Bytes of a oneway call's arguments that take no memory of the budget: their number is limited.
 pub(crate) const SMALL_ONEWAY_BYTES: usize = 4 << 10;
-/// Item streams of lockable objects that end at a time: each needs a thread of its driver.
+/// Item streams of one lock's objects that end at a time: each needs a thread of its driver.
 pub(crate) const STREAM_ENDS: usize = 16;
 /// How long a large request waits for memory.
 pub(crate) const REQUEST_MEMORY_WAIT: Duration = Duration::from_secs(20);
@@ -155,7 +155,7 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
         ),
         (
             "ends of item streams at a time, of services with a lock",
-            format!("{STREAM_ENDS} in a `thread` daemon, 1 in a `multiplex` one"),
+            format!("{STREAM_ENDS} of each service in a `thread` daemon, 1 in a `multiplex` one"),
             "clients that wait for the lock or a turn, when one with a thousand streams goes",
             "nothing; the other streams end later".into(),
         ),

@@ -39,9 +39,8 @@ pub(crate) struct Admission {
     pub(crate) lock_breakers: Arc<Slots<Address>>,
     pub(crate) calls: CallPermits,
     pub(crate) orphans: OrphanedCalls,
-    /// Item streams of lockable objects that end at a time. In a `multiplex` daemon it is one: when
-    /// a client with a thousand goes, another waits for one of them.
-    pub(crate) stream_ends: Arc<Slots>,
+    /// Item streams of lockable objects that end at a time.
+    pub(crate) stream_ends: StreamEnds,
     /// Oneway calls of all connections that have not ended. Each connection has its own slots, too.
     pub(crate) oneways: Arc<Slots>,
     /// Memory for the larger requests of oneway calls.
@@ -54,6 +53,26 @@ pub(crate) struct Admission {
     pub(crate) answers: Arc<ByteBudget>,
     /// Large answers that are serialized at a time: more would only share the processors.
     pub(crate) encoders: Arc<Slots>,
+}
+
+/// Slots for the ends of item streams.
+#[derive(Clone, Debug)]
+pub(crate) enum StreamEnds {
+    /// Each lock has its own: a stream that hangs at its end holds up those of no other object.
+    PerLock,
+    /// One for a `multiplex` daemon: when a client with a thousand streams goes, another waits for
+    /// one of them.
+    Shared(Arc<Slots>),
+}
+
+impl StreamEnds {
+    /// The slots of one lock.
+    pub(crate) fn of_lock(&self) -> Arc<Slots> {
+        match self {
+            StreamEnds::PerLock => Slots::of(limits::STREAM_ENDS),
+            StreamEnds::Shared(slots) => Arc::clone(slots),
+        }
+    }
 }
 
 impl Admission {
@@ -72,10 +91,10 @@ impl Admission {
             lock_breakers: Slots::new(limits::LOCK_BREAKERS, limits::LOCK_BREAKERS_PER_ADDRESS),
             calls: CallPermits::new(config),
             orphans: OrphanedCalls::new(config),
-            stream_ends: Slots::of(match config.server_type {
-                ServerType::Thread => limits::STREAM_ENDS,
-                ServerType::Multiplex => 1,
-            }),
+            stream_ends: match config.server_type {
+                ServerType::Thread => StreamEnds::PerLock,
+                ServerType::Multiplex => StreamEnds::Shared(Slots::of(1)),
+            },
             oneways: Slots::of(oneways_in_all),
             oneway_memory: ByteBudget::new(request_memory, wait),
             arriving: ByteBudget::new(request_memory, wait),

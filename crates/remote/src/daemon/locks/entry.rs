@@ -10,6 +10,7 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
+use crate::admission::slots::Slots;
 use crate::daemon::streams::Streams;
 use crate::lock::policy::{Hold, Lock, PhaseView, Ticket};
 use crate::lock::status::{LockOwner, LockState, LockStatus, LockWaiter};
@@ -25,6 +26,8 @@ pub(super) struct LockEntry {
     pub(super) owner: Option<(Arc<Session>, SystemTime)>,
     pub(super) trouble: Option<String>,
     pub(super) timer: Option<Timer>,
+    /// Item streams that end after their clients, at a time.
+    pub(super) stream_ends: Arc<Slots>,
 }
 
 pub(super) struct Asker {
@@ -40,7 +43,7 @@ pub(super) struct Timer {
 }
 
 impl LockEntry {
-    pub(super) fn new(first_epoch: u64, settings: LockSettings) -> Self {
+    pub(super) fn new(first_epoch: u64, settings: LockSettings, stream_ends: Arc<Slots>) -> Self {
         LockEntry {
             // Whether there is anything to do then is looked at when it is time.
             lock: Lock::new(first_epoch, true),
@@ -49,6 +52,7 @@ impl LockEntry {
             owner: None,
             trouble: None,
             timer: None,
+            stream_ends,
         }
     }
 

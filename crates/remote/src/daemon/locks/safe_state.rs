@@ -117,6 +117,7 @@ pub(crate) fn end_stream(locks: &Arc<LockTable>, ended: EndedStream) {
 
 async fn end_driving_stream(locks: &Arc<LockTable>, ended: EndedStream) {
     let Origin { object, member } = &ended.origin;
+    let Some(slots) = locks.stream_ends(object) else { return };
     let start = || locks.start_late(object, ended.session, LateWork::StreamEnd);
     // An owner's stream ends before the next owner gets the lock. Others count as running only
     // when they end: a thousand of them must not keep the lock from a client that asks for it.
@@ -124,7 +125,7 @@ async fn end_driving_stream(locks: &Arc<LockTable>, ended: EndedStream) {
     let mut changes = locks.changes();
     let slot = loop {
         changes.borrow_and_update();
-        let slot = Arc::clone(&locks.stream_ends).take().await;
+        let slot = Arc::clone(&slots).take().await;
         running = running.or_else(start);
         if running.is_some() {
             break slot;

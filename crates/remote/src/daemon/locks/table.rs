@@ -12,9 +12,9 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
-use crate::admission::Admission;
 use crate::admission::call_permit::CallPermits;
 use crate::admission::slots::Slots;
+use crate::admission::{Admission, StreamEnds};
 use crate::config::DaemonConfig;
 use crate::daemon::locks::entry::{Asker, LockEntry};
 use crate::daemon::registry::Registry;
@@ -32,8 +32,7 @@ pub(crate) struct LockTable {
     pub(super) registry: Arc<Registry>,
     pub(super) streams: Arc<Streams>,
     pub(super) calls: CallPermits,
-    /// Item streams that end after their clients, at a time.
-    pub(super) stream_ends: Arc<Slots>,
+    stream_ends: StreamEnds,
     /// An `on_disconnect` method may take this long before the next one is called.
     pub(super) safe_state_timeout: Duration,
     /// Objects that are being brought to a safe state.
@@ -95,7 +94,7 @@ impl LockTable {
             registry,
             streams,
             calls: admission.calls.clone(),
-            stream_ends: Arc::clone(&admission.stream_ends),
+            stream_ends: admission.stream_ends.clone(),
             safe_state_timeout: config.safe_state_timeout,
             safe_states: TaskTracker::new(),
             reactions,
@@ -108,7 +107,7 @@ impl LockTable {
 
     /// From now on the object of this id has a lock.
     pub(crate) fn add(&self, id: &str, settings: LockSettings) {
-        let entry = LockEntry::new(self.first_epoch, settings);
+        let entry = LockEntry::new(self.first_epoch, settings, self.stream_ends.of_lock());
         self.state().entries.insert(id.to_owned(), entry);
         self.any.store(true, Ordering::Release);
     }
@@ -154,6 +153,11 @@ impl LockTable {
             return None;
         }
         self.state().entry(id).map(|entry| Arc::clone(&entry.settings))
+    }
+
+    /// The slots for the ends of an object's item streams, if it has a lock.
+    pub(super) fn stream_ends(&self, id: &str) -> Option<Arc<Slots>> {
+        self.state().entry(id).map(|entry| Arc::clone(&entry.stream_ends))
     }
 
     /// Waits for the safe states that are under way; false if that takes longer than `time`. For
