@@ -125,6 +125,7 @@ const ROOMS: &[(&str, &[Room])] = &[
             (&["supervise"], "what the supervisor and its clients tell each other; its files"),
             (&["nameserver_process"], "a process with an address and a report, like a daemon"),
             (&["host"], "a daemon's process"),
+            (&["card"], "forms of the service card; knows no lab"),
             (&["paths", "files"], "folders and whole files"),
             (&["log", "os"], "parts that know no process"),
         ],

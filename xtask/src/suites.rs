@@ -160,10 +160,12 @@ fn prepare(
     options: &TestOptions,
 ) -> Outcome<(PathBuf, Vec<(&'static str, OsString)>)> {
     let (mut python, mut pymeasure) = (PathBuf::new(), PathBuf::new());
+    let mut types = PathBuf::new();
     let (mut libraries, mut pyro5_suite) = (PathBuf::new(), PathBuf::new());
     steps.run("Python environments", || {
         python = venv::ensure(workspace, &venv::TESTS)?;
         pymeasure = venv::ensure(workspace, &venv::PYMEASURE)?;
+        types = venv::ensure(workspace, &venv::TYPES)?;
         pyro5_suite = venv::ensure_pyro5_suite(workspace, &python)?;
         if options.extended {
             libraries = venv::ensure(workspace, &venv::LIBRARIES)?;
@@ -181,6 +183,7 @@ fn prepare(
     let variables = vec![
         ("FERROLAB_TEST_PYTHON", python.clone().into_os_string()),
         ("FERROLAB_TEST_PYMEASURE", pymeasure.into_os_string()),
+        ("FERROLAB_TEST_TYPES", types.into_os_string()),
         ("FERROLAB_TEST_PYRO5_SUITE", pyro5_suite.into_os_string()),
         ("FERROLAB_TEST_LIBRARIES", libraries.into_os_string()),
         ("FERROLAB_BIN", workspace.binary("ferrolab")?.into_os_string()),

@@ -59,6 +59,12 @@ pub(crate) const PYMEASURE: Environment = Environment {
     requirements: "requirements-pymeasure.txt",
     resolve: false,
 };
+/// Type checkers.
+pub(crate) const TYPES: Environment = Environment {
+    folder: "test-venv-types",
+    requirements: "requirements-types.txt",
+    resolve: false,
+};
 /// Large libraries, for `--extended`.
 pub(crate) const LIBRARIES: Environment = Environment {
     folder: "test-venv-libraries",

@@ -1,7 +1,7 @@
 """Members of a service, as its daemon describes them in the handshake.
 
-The service card will come in here: with types, units and roles beside the names. Until then there
-are Pyro5's metadata (names of methods, attributes and oneway methods), and texts on request.
+These are Pyro5's metadata: names of methods, attributes and oneway methods. Types, units and texts
+are on the service card, which is asked for when somebody looks at it.
 """
 
 from .errors import ProtocolError

@@ -48,6 +48,13 @@ class Method:
     def __doc__(self):
         return self._remote.text_of(self._name)
 
+    @property
+    def __signature__(self):
+        signature = self._remote.signature_of(self._name)
+        if signature is None:
+            raise AttributeError("__signature__")  # any arguments, as __call__ has them
+        return signature
+
     def __repr__(self):
         return "<remote method {} of {}>".format(self._name, self._remote.uri)
 

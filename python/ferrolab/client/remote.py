@@ -6,6 +6,7 @@ declared safe (`safe=`) and the connection was lost.
 
 from . import message
 from .answer import StreamId
+from .card import Card
 from .class_dict import Failure
 from .connection import DAEMON
 from .errors import NOT_STARTED, CommunicationError, TimeoutError
@@ -31,6 +32,7 @@ class RemoteObject:
         # Weak reference to the proxy, which keeps the methods that it has shown.
         self.shown_by = None
         self._members = None
+        self._card = None
         self._texts = None
         self.resolve_name = resolve_name
         self.pool = Pool(self, settings)
@@ -46,7 +48,7 @@ class RemoteObject:
     def connected(self, connection):
         """Takes the members from a new connection: they may be others than before."""
         if self._members is not None and connection.members != self._members:
-            self._texts = None
+            self._card = self._texts = None
             proxy = self.shown_by and self.shown_by()
             if proxy is not None:
                 proxy.__dict__.clear()
@@ -132,9 +134,25 @@ class RemoteObject:
 
     def text_of(self, name):
         """The documentation of a member, as far as the daemon has it."""
-        if self._texts is None:
-            self._texts = _documentation(self)
-        return self._texts.get(name)
+        self._describe()
+        return self._card.text(name) or self._texts.get(name)
+
+    def signature_of(self, name):
+        """The signature of a method; None where the daemon does not say it."""
+        self._describe()
+        return self._card.signature(name)
+
+    @property
+    def card_version(self):
+        """A hash of the service's card; None from daemons that have none."""
+        self._describe()
+        return self._card.version
+
+    def _describe(self):
+        if self._card is None:
+            answer = _description(self)
+            self._texts = _documentation(answer)
+            self._card = Card(answer)
 
 
 def _may_repeat(error, safe):
@@ -143,12 +161,16 @@ def _may_repeat(error, safe):
     return error.outcome == NOT_STARTED or safe and isinstance(error, CommunicationError)
 
 
-def _documentation(remote):
-    """Texts by member; nothing from daemons that have none."""
+def _description(remote):
+    """The daemon's description of the object; None where it gives none."""
     try:
-        answer = remote.call_daemon("get_metadata", remote.object_id)
+        return remote.call_daemon("get_metadata", remote.object_id)
     except Exception:
-        return {}
+        return None
+
+
+def _documentation(answer):
+    """Texts by member; nothing from daemons that have none."""
     texts = answer.get("docs") if isinstance(answer, dict) else None
     return {k: v for k, v in texts.items() if isinstance(v, str)} if isinstance(texts, dict) else {}
 

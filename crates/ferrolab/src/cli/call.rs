@@ -10,7 +10,9 @@ use miette::{IntoDiagnostic, Report, miette};
 use remote::{Dict, Error, Exception, Metadata, Proxy, Serializer, Uri, Value};
 
 use super::nslist::NameserverArgument;
-use super::{Outcome, find, paths, runtime};
+use super::output::print_json;
+use super::{Outcome, describe, find, paths, runtime};
+use crate::card;
 
 /// The class name of proxies on the wire.
 const PROXY_CLASS: &str = "Pyro5.client.Proxy";
@@ -20,22 +22,26 @@ const PROXY_CLASS: &str = "Pyro5.client.Proxy";
 /// The running lab is asked for the service first, then the nameservers of the configuration.
 /// Arguments are Python literals; anything else is text: `5.0` is a number, `*IDN?` is text.
 /// `key=value` gives a keyword argument. The result is printed as Python would print it. A member
-/// that is a property is read, or set where a value follows, which prints nothing.
+/// that is a property is read, or set where a value follows, which prints nothing. Without a member
+/// it prints what the service offers, as `ferrolab describe`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  ferrolab call demo.supply identify\n  \
+#[command(
+    after_help = "Examples:\n  ferrolab call demo.supply                    # what it offers\n  \
+    ferrolab call demo.supply identify\n  \
     ferrolab call demo.supply voltage 5.0        # sets the property\n  \
     ferrolab call lab.sample add 1 2 3\n  \
     ferrolab call --json lab.scope trace | jq length\n  \
     ferrolab call lab.scope query '*IDN?'\n  \
     ferrolab call lab.sample echo '\"5.0\"'          # the text, not the number\n  \
     ferrolab call lab.laser connect address=0.0.0.0 port=12345\n  \
-    ferrolab call --uri PYRO:lab.sample@localhost:40123 whoami")]
-#[command(override_usage = "ferrolab call [OPTIONS] NAME METHOD [ARG]...\n       \
-    ferrolab call [OPTIONS] --uri URI METHOD [ARG]...")]
+    ferrolab call --uri PYRO:lab.sample@localhost:40123 whoami"
+)]
+#[command(override_usage = "ferrolab call [OPTIONS] NAME [MEMBER [ARG]...]\n       \
+    ferrolab call [OPTIONS] --uri URI [MEMBER [ARG]...]")]
 pub(super) struct Arguments {
     /// The service's name, its method or property, and the arguments; what begins with
     /// a dash and is no number goes behind `--`
-    #[arg(required = true, num_args = 1.., value_name = "WORD", allow_negative_numbers = true)]
+    #[arg(required_unless_present = "uri", num_args = 1.., value_name = "WORD", allow_negative_numbers = true)]
     words: Vec<String>,
     /// Call the object at this URI; no NAME is given then, and no nameserver is asked
     #[arg(long)]
@@ -64,8 +70,7 @@ pub(super) fn run(arguments: &Arguments, whole: fn() -> clap::Command) -> Outcom
             None => return Err(usage(whole())),
         },
     };
-    let Some((member, literals)) = rest.split_first() else { return Err(usage(whole())) };
-    let (args, kwargs) = parse_all(literals)?;
+    let (args, kwargs) = parse_all(rest.get(1..).unwrap_or_default())?;
     runtime()?.block_on(async {
         let uri = match (&arguments.uri, name) {
             (Some(uri), _) => uri.parse::<Uri>().map_err(|error| miette!("{error}"))?,
@@ -73,6 +78,9 @@ pub(super) fn run(arguments: &Arguments, whole: fn() -> clap::Command) -> Outcom
             (None, None) => return Err(usage(whole())),
         };
         let called = name.cloned().unwrap_or_else(|| uri.to_string());
+        let Some(member) = rest.first() else {
+            return list(&called, uri, arguments.json).await;
+        };
         let mut proxy = Proxy::from(uri);
         if let Some(timeout) = arguments.timeout {
             proxy = proxy.with_timeout(timeout);
@@ -103,6 +111,16 @@ pub(super) fn run(arguments: &Arguments, whole: fn() -> clap::Command) -> Outcom
             Err(error) => Err(miette!("{error}")),
         }
     })
+}
+
+/// Prints what a service offers.
+async fn list(called: &str, uri: Uri, json: bool) -> Outcome {
+    let service = describe::fetch(called, uri).await?;
+    match json {
+        true => print_json(&card::description(&service))?,
+        false => describe::print_listing(&service),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A result as a person reads it: bytes that serpent carries as base64 text are bytes again, and an

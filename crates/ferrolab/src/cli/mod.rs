@@ -21,6 +21,7 @@ mod common;
 mod completions;
 mod config;
 mod demo;
+mod describe;
 mod diagnosis;
 mod down;
 mod find;
@@ -41,6 +42,7 @@ mod rename;
 mod run;
 mod service;
 mod status;
+mod stubs;
 mod style;
 mod up;
 mod watch;
@@ -86,6 +88,8 @@ enum Command {
     Ns(ns::NsCommand),
     Call(call::Arguments),
     Calls(calls::Arguments),
+    Describe(describe::Arguments),
+    Stubs(stubs::Arguments),
     Lock(lock::Arguments),
     Locks(locks::Arguments),
     Unlock(unlock::Arguments),
@@ -128,6 +132,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Ns(command) => ns::run(&command),
         Command::Call(arguments) => call::run(&arguments, Cli::command),
         Command::Calls(arguments) => calls::run(&arguments),
+        Command::Describe(arguments) => describe::run(&arguments),
+        Command::Stubs(arguments) => stubs::run(&arguments),
         Command::Lock(arguments) => lock::run(&arguments),
         Command::Locks(arguments) => locks::run(&arguments),
         Command::Unlock(arguments) => unlock::run(&arguments),

@@ -8,9 +8,10 @@ use super::{Field, Rule, Section, ValueKind};
 pub(crate) static MEMBER: Section = Section {
     key: "members",
     one: "a member",
-    doc: "Facts about single members of a service, for drivers that do not say them themselves. A \
-          property's value, a method's result and, where a method has arguments, its first one. The \
-          name counts for the service and for each of its parts; `ch_1.voltage` for that part only.",
+    doc: "Facts about single members of a service, for drivers that do not say them themselves \
+          ([the service card](card.md)). They are about a property's value or a method's result; \
+          where a limit is among them, about a method's first argument. A name counts for the \
+          service and for each of its parts, `ch_1.voltage` for that part only.",
     fields: &[TYPE, UNIT, MINIMUM, MAXIMUM, CHOICES, DOC, ARGUMENTS],
     renamed: RENAMED,
 };

@@ -6,9 +6,11 @@ use wire::exception::Exception;
 use wire::value::Value;
 
 use crate::arguments::Signature;
+use crate::card::Card;
 use crate::config::{DAEMON_NAME, ServerType};
 use crate::daemon::Shared;
 use crate::daemon::locks::LockBreaker;
+use crate::daemon::locks::described;
 use crate::daemon::locks::lock_gate;
 use crate::daemon::locks::methods::RELEASE;
 use crate::object::{Answer, Context, Metadata, MethodCall, Object, Operation, Request};
@@ -181,9 +183,22 @@ pub(crate) fn documented_metadata(shared: &Shared, id: &str) -> Result<Value, Ex
     let object = shared.registry.get(id).ok_or_else(|| unknown_object(shared, id))?;
     let mut metadata = object.metadata()?.to_documented_value();
     if let (Value::Dict(dict), Some(card)) = (&mut metadata, object.card()) {
-        dict.insert(CARD_KEY, card.to_value());
+        let card = match shared.locks.settings(id) {
+            Some(_) => with_lock(&card).to_value(),
+            None => card.to_value(),
+        };
+        dict.insert(CARD_KEY, card);
     }
     Ok(metadata)
+}
+
+/// A card with the methods of the lock, which come before the driver's own of these names.
+fn with_lock(card: &Card) -> Card {
+    let mut card = card.clone();
+    let added = described::members();
+    card.members.retain(|member| added.iter().all(|one| one.name != member.name));
+    card.members.extend(added);
+    card.seal()
 }
 
 pub(crate) fn unknown_object(shared: &Shared, id: &str) -> Exception {

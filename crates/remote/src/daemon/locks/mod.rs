@@ -1,6 +1,7 @@
 //! The locks of a daemon, around the rules of [`lock`](crate::lock): the clock, the queue of
 //! requests, the log, the check of each call, and safe states.
 
+pub(crate) mod described;
 mod entry;
 pub(crate) mod lock_gate;
 pub(crate) mod methods;

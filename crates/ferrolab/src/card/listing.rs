@@ -1,0 +1,106 @@
+//! Lines for people: each member with its types, units and limits.
+
+use remote::card::{Member, MemberKind, Parameter, ParameterKind, Type, ValueInfo};
+
+use super::described::{DescribedService, first_line};
+
+/// The service in a line, and its documentation.
+pub(crate) fn heading(service: &DescribedService) -> String {
+    let card = &service.card;
+    let mut text = service.name.clone();
+    if !card.class.is_empty() {
+        text.push_str(&format!(": {}", card.class));
+    }
+    if !card.doc.is_empty() {
+        text.push_str(&format!("\n\n{}", card.doc));
+    }
+    text
+}
+
+/// A member, its value and its documentation, for each member that people use.
+pub(crate) fn rows(service: &DescribedService) -> Vec<[String; 3]> {
+    // Nobody types the methods that Python itself calls.
+    let members = || service.card.members.iter().filter(|member| !member.name.starts_with('_'));
+    let of = |kind| members().filter(move |member| member.kind == kind);
+    let kinds = [MemberKind::Property, MemberKind::Method, MemberKind::Stream];
+    kinds.into_iter().flat_map(of).map(row).collect()
+}
+
+fn row(member: &Member) -> [String; 3] {
+    let value = match member.kind {
+        MemberKind::Property => {
+            let access = match (member.readable, member.writable) {
+                (true, false) => " (read only)",
+                (false, true) => " (write only)",
+                _ => "",
+            };
+            format!("{}{access}", info_text(&member.value))
+        }
+        MemberKind::Method if member.oneway => "(not waited for)".to_owned(),
+        MemberKind::Method if member.value.kind == Type::None => String::new(),
+        MemberKind::Method => info_text(&member.value),
+        MemberKind::Stream => format!("{} (items)", info_text(&member.value)),
+    };
+    let name = match member.kind {
+        MemberKind::Property => member.name.clone(),
+        MemberKind::Method | MemberKind::Stream => {
+            format!("{}({})", member.name, parameters_text(member.parameters.as_deref()))
+        }
+    };
+    [name, value.trim().to_owned(), first_line(&member.doc).to_owned()]
+}
+
+fn parameters_text(parameters: Option<&[Parameter]>) -> String {
+    let Some(parameters) = parameters else { return "...".to_owned() };
+    let mut texts = Vec::new();
+    let mut is_starred = false;
+    for parameter in parameters {
+        if parameter.kind == ParameterKind::Keyword && !is_starred {
+            texts.push("*".to_owned());
+        }
+        is_starred |= matches!(parameter.kind, ParameterKind::Keyword | ParameterKind::Variadic);
+        texts.push(parameter_text(parameter));
+    }
+    texts.join(", ")
+}
+
+fn parameter_text(parameter: &Parameter) -> String {
+    let stars = match parameter.kind {
+        ParameterKind::Variadic => "*",
+        ParameterKind::Keywords => "**",
+        _ => "",
+    };
+    let mut text = format!("{stars}{}", parameter.name);
+    let info = info_text(&parameter.value);
+    if !info.is_empty() {
+        text.push_str(&format!(": {info}"));
+    }
+    match &parameter.default {
+        Some(default) => text.push_str(&format!(" = {default}")),
+        None if !parameter.required && stars.is_empty() => text.push_str(" = ..."),
+        None => {}
+    }
+    text
+}
+
+/// A type, a unit and limits: `float V, 0 to 30`.
+fn info_text(info: &ValueInfo) -> String {
+    let mut text = match info.kind {
+        Type::Any => String::new(),
+        ref kind => kind.to_string(),
+    };
+    if let Some(unit) = &info.unit {
+        text = format!("{text} {unit}").trim().to_owned();
+    }
+    let limits = match (&info.choices, info.minimum, info.maximum) {
+        (Some(choices), ..) => {
+            let choices: Vec<String> = choices.iter().map(ToString::to_string).collect();
+            format!("one of {}", choices.join(", "))
+        }
+        (None, Some(minimum), Some(maximum)) => format!("{minimum} to {maximum}"),
+        (None, Some(minimum), None) => format!("at least {minimum}"),
+        (None, None, Some(maximum)) => format!("at most {maximum}"),
+        (None, None, None) => return text,
+    };
+    if text.is_empty() { limits } else { format!("{text}, {limits}") }
+}

@@ -1,0 +1,18 @@
+//! The service card as commands show it: lines for people, JSON Schema, OpenAPI, a Thing
+//! Description of the W3C, and stubs for type checkers.
+//!
+//! One file for each form. Where a card comes from is not known here.
+
+mod described;
+mod listing;
+mod openapi;
+mod schema;
+mod stub;
+mod thing;
+
+pub(crate) use described::DescribedService;
+pub(crate) use listing::{heading, rows};
+pub(crate) use openapi::openapi;
+pub(crate) use schema::description;
+pub(crate) use stub::{module_name, stub};
+pub(crate) use thing::thing;

@@ -1,0 +1,135 @@
+//! `ferrolab describe`: what a service offers, for people and for programs.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use miette::{Report, miette};
+use remote::card::{Card, Member, MemberKind};
+use remote::{Error, Metadata, Proxy, Uri, Value, resolve};
+
+use super::nslist::NameserverArgument;
+use super::output::print_json;
+use super::table::{for_terminal, lines_for_terminal};
+use super::{Outcome, find, paths, runtime, table};
+use crate::card::{self, DescribedService};
+
+/// Timeout of a daemon's answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Show what a service offers: its members with types, units and limits
+///
+/// Types, units and texts are those that the driver declares, and those under `members:` in the
+/// configuration. The instrument is not asked for anything.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab describe demo.supply\n  \
+    ferrolab describe demo.supply --json | jq .members.voltage\n  \
+    ferrolab describe demo.supply --pyi > supply.pyi\n  \
+    ferrolab describe --uri PYRO:lab.sample@localhost:40123")]
+pub(super) struct Arguments {
+    /// The service's name
+    #[arg(required_unless_present = "uri", conflicts_with = "uri")]
+    name: Option<String>,
+    /// Describe the object at this URI; no nameserver is asked
+    #[arg(long)]
+    uri: Option<String>,
+    #[command(flatten)]
+    nameserver: NameserverArgument,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// The form of a description; lines for people without one.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct Form {
+    /// Print JSON, with a JSON Schema for each value
+    #[arg(long)]
+    json: bool,
+    /// Print a stub file for Python's type checkers
+    #[arg(long)]
+    pyi: bool,
+    /// Print an OpenAPI 3.1 document
+    #[arg(long)]
+    openapi: bool,
+    /// Print a W3C Thing Description
+    #[arg(long)]
+    wot: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Outcome {
+    let service = runtime()?.block_on(async {
+        let (name, uri) = match (&arguments.uri, &arguments.name) {
+            (Some(uri), _) => {
+                (uri.clone(), uri.parse::<Uri>().map_err(|error| miette!("{error}"))?)
+            }
+            (None, Some(name)) => {
+                (name.clone(), find::service(&paths()?, name, &arguments.nameserver).await?)
+            }
+            (None, None) => return Err(miette!("a name is missing")),
+        };
+        fetch(&name, uri).await
+    })?;
+    match arguments.form {
+        Form { json: true, .. } => print_json(&card::description(&service))?,
+        Form { openapi: true, .. } => print_json(&card::openapi(&service))?,
+        Form { wot: true, .. } => print_json(&card::thing(&service))?,
+        Form { pyi: true, .. } => print!("{}", card::stub(&service)),
+        Form { .. } => print_listing(&service),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The card of the object at a URI; with names only where its daemon has none.
+///
+/// # Errors
+/// The object cannot be reached; in words for a person.
+pub(super) async fn fetch(name: &str, uri: Uri) -> Result<DescribedService, Report> {
+    let explain = |error: Error| miette!("{name} cannot be described: {error}");
+    let uri = resolve(&uri, Some(TIMEOUT)).await.map_err(explain)?;
+    let object = match &uri {
+        Uri::Pyro { object, .. } => object.clone(),
+        Uri::PyroName { .. } | Uri::PyroMeta { .. } => String::new(),
+    };
+    let mut proxy = Proxy::from(uri.clone()).with_timeout(TIMEOUT);
+    let names = proxy.metadata().await.map_err(explain)?;
+    let answer = proxy.call_daemon("get_metadata", vec![Value::from(object)]).await;
+    let card = answer.ok().and_then(|answer| Card::from_value(answer.as_dict()?.get("ferrolab")?));
+    let card = complete(card.unwrap_or_default(), &names);
+    Ok(DescribedService { name: name.to_owned(), uri, card })
+}
+
+/// A card that has each member that clients may use.
+fn complete(mut card: Card, names: &Metadata) -> Card {
+    let kinds = [(&names.methods, MemberKind::Method), (&names.attrs, MemberKind::Property)];
+    for (names, kind) in kinds {
+        for name in names.iter() {
+            if card.member(name).is_none() {
+                let is_property = kind == MemberKind::Property;
+                card.members.push(Member {
+                    name: name.clone(),
+                    kind,
+                    readable: is_property,
+                    writable: is_property,
+                    ..Member::default()
+                });
+            }
+        }
+    }
+    card
+}
+
+/// Prints a service for people.
+pub(super) fn print_listing(service: &DescribedService) {
+    println!("{}\n", lines_for_terminal(&card::heading(service)));
+    let mut members = table::table(&["MEMBER", "VALUE", "ABOUT"]);
+    let rows = card::rows(service);
+    if rows.is_empty() {
+        println!("It exposes nothing.");
+        return;
+    }
+    for row in rows {
+        members.add_row(row.map(|cell| for_terminal(&cell)));
+    }
+    table::print(&members);
+}
