@@ -299,10 +299,11 @@ fn command(spec: &WorkerSpec, mark: &Mark, control: OwnedFd) -> CommandSpec {
 
 pub(crate) fn settings(spec: &WorkerSpec, mark: &Mark, only_service: Option<String>) -> Dict {
     let path = spec.python.path.iter().map(|entry| entry.display().to_string().into()).collect();
-    let mut settings = Dict::with_capacity(6);
+    let mut settings = Dict::with_capacity(7);
     settings.insert("mark", mark.number());
     settings.insert("path", Value::List(path));
     settings.insert("multiplex", spec.multiplex);
+    settings.insert("imports_only", spec.imports_only);
     settings.insert("longest_answer", u64::try_from(spec.longest_answer).unwrap_or(u64::MAX));
     settings.insert("only_service", only_service);
     settings.insert("log_level", output::python_level());

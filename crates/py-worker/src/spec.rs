@@ -170,6 +170,8 @@ pub struct WorkerSpec {
     pub multiplex: bool,
     /// After how long without a sign of life it is killed.
     pub watchdog: Option<Duration>,
+    /// Whether it only imports and describes the services' classes, and makes no instance.
+    pub imports_only: bool,
     /// The longest answer that it may send, in bytes.
     pub longest_answer: usize,
     /// Channels whose threads are up before anyone needs them (Pyro5's `THREADPOOL_SIZE_MIN`).
@@ -225,6 +227,7 @@ pub fn group(name: &str, services: Vec<Placement>, multiplex: bool) -> Vec<Worke
                 python: placement.python,
                 services: vec![placement.service],
                 multiplex,
+                imports_only: false,
                 longest_answer: crate::frames::LONGEST,
                 watchdog: placement.watchdog,
                 standby: STANDBY,

@@ -12,8 +12,10 @@ use serde_json::json;
 use super::installed::{Taken, previous, print_warnings, refused, summary};
 use super::output::print_json;
 use super::reload::{Reloaded, SETTLING};
+use super::table::{for_terminal, lines_for_terminal};
 use super::{Outcome, ask, import, paths};
 use crate::files;
+use crate::host::{CheckedDriver, check_drivers};
 use crate::supervise::active_config;
 use crate::supervise::control::client::Client;
 
@@ -81,10 +83,15 @@ pub(super) struct Update {
 /// A configuration file, and how to tell of its problems.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ferrolab config check lab.yaml\n  \
+    ferrolab config check lab.yaml --import\n  \
     ferrolab config check lab.yaml --json | jq '.problems[]'")]
 pub(super) struct Check {
     #[command(flatten)]
     file: File,
+    /// Import and describe the Python driver of each service, too, with its own interpreter; no
+    /// instrument is made
+    #[arg(long)]
+    import: bool,
     /// Print one JSON object with every problem
     #[arg(long)]
     json: bool,
@@ -105,7 +112,9 @@ pub(super) fn run(command: &ConfigCommand) -> Outcome {
         ConfigCommand::Update(Update { file: File { file }, reload, json }) => {
             update(file, *reload, *json)
         }
-        ConfigCommand::Check(Check { file: File { file }, json }) => check(file, *json),
+        ConfigCommand::Check(Check { file: File { file }, import, json }) => {
+            check(file, *import, *json)
+        }
         ConfigCommand::Export(Export { file, json }) => export(file.as_deref(), *json),
         ConfigCommand::Reset(Reset { yes, json }) => reset(*yes, *json),
         ConfigCommand::Import(arguments) => import::run(arguments),
@@ -157,19 +166,46 @@ fn reset(yes: bool, json: bool) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn check(file: &Path, json: bool) -> Outcome {
+fn check(file: &Path, imports: bool, json: bool) -> Outcome {
     let checked = match active_config::check(file, Severity::Error) {
         Ok(checked) => checked,
         Err(error) => return refused(*error, json),
     };
+    let drivers = match imports {
+        true => {
+            let checking = check_drivers(&checked.configuration);
+            Some(super::runtime()?.block_on(checking).map_err(|error| miette!("{error}"))?)
+        }
+        false => None,
+    };
+    let faults = drivers.iter().flatten().filter(|driver| driver.error.is_some()).count();
     if json {
         let warnings: Vec<_> = checked.warnings.iter().map(Warning::to_json).collect();
-        print_json(&json!({ "file": file, "problems": [], "warnings": warnings }))?;
+        let mut found = json!({ "file": file, "problems": [], "warnings": warnings });
+        if let Some(drivers) = &drivers {
+            found["drivers"] = json!(drivers);
+        }
+        print_json(&found)?;
     } else {
         print_warnings(&checked.warnings);
-        println!("{} is fine: {}.", file.display(), summary(&checked.configuration));
+        drivers.iter().flatten().for_each(print_driver);
+        match faults {
+            0 => println!("{} is fine: {}.", file.display(), summary(&checked.configuration)),
+            _ => println!("{} driver(s) cannot be imported.", faults),
+        }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print_driver(driver: &CheckedDriver) {
+    let CheckedDriver { service, python, error, remarks } = driver;
+    let (verdict, detail) = match (error, remarks) {
+        (Some(error), _) => ("failed", error.as_str()),
+        (None, Some(remarks)) => ("imported, but", remarks.as_str()),
+        (None, None) => ("imported", ""),
+    };
+    let text = format!("{service}: {verdict} {detail}");
+    println!("{} (with {})", lines_for_terminal(text.trim_end()), for_terminal(python));
 }
 
 /// Takes a file over as the lab's configuration, if it has no problem.

@@ -8,6 +8,7 @@ pub(crate) mod address;
 mod calls;
 mod child_report;
 mod daemon_object;
+mod driver_check;
 mod locks;
 mod member_facts;
 mod native;
@@ -43,6 +44,7 @@ use crate::os::{self, Connections};
 use crate::paths::LockFiles;
 
 pub(crate) use child_report::{CallRow, ChildReport, LockRow, ServiceReport};
+pub(crate) use driver_check::{CheckedDriver, check_drivers};
 pub(crate) use native::all as native_services;
 pub(crate) use registrar::UnleasedNames;
 pub(crate) use report::local_address;

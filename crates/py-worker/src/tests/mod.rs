@@ -187,6 +187,7 @@ fn worker_with(python: &str, services: Vec<ServiceSpec>) -> WorkerSpec {
         python,
         services,
         multiplex: false,
+        imports_only: false,
         longest_answer: 64 << 20,
         watchdog: None,
         standby: STANDBY,
