@@ -193,7 +193,7 @@ fn prepare(
     Ok((python, variables))
 }
 
-/// The Rust tests and documentation tests of the packages that `selection` names.
+/// The Rust tests, the documentation and its tests, of the packages that `selection` names.
 fn rust_tests(
     workspace: &Workspace,
     steps: &mut Steps,
@@ -209,6 +209,11 @@ fn rust_tests(
             tests.arg("test").args(selection).args(["--lib", "--bins", "--tests", "--quiet"]);
         }
         process::run(tests.envs(variables.iter().cloned()))
+    })?;
+    steps.run("documentation", || {
+        let mut pages = workspace.cargo();
+        pages.arg("doc").args(selection).args(["--no-deps", "--quiet"]);
+        process::run(pages.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     steps.run("documentation tests", || {
         let mut tests = workspace.cargo();
