@@ -70,7 +70,7 @@ pub struct Daemon {
     pub ssl_requireclientcert: bool,
     /// The certificates of clients that are let in; there are some if clients must show one.
     pub ssl_cacerts: Option<PathBuf>,
-    /// Its own Python settings; see [`Configuration::python_for`].
+    /// Its own Python settings; see [`Configuration::python_for`](crate::Configuration::python_for).
     pub python: Python,
     /// How its process is looked after.
     pub supervision: Supervision,

@@ -64,7 +64,7 @@ pub struct Service {
     /// The longest time that it may outlive its owner's connection; none at all if absent.
     #[serde(with = "seconds")]
     pub lock_max_ttl: Option<Duration>,
-    /// Its own Python settings; see [`Configuration::python_for`].
+    /// Its own Python settings; see [`Configuration::python_for`](crate::Configuration::python_for).
     pub python: Python,
 }
 
