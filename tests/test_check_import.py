@@ -1,4 +1,4 @@
-"""`config check --import`: each driver is imported and described by its own Python, and none is made."""
+"""`config check --import`: its own Python imports and describes each driver, and makes none."""
 
 import json
 

@@ -49,6 +49,10 @@ MARKED = Selection()
 # -- what is there ------------------------------------------------------------------------------
 
 
+# The members of a factory, whose instrument is not there yet.
+NO_MEMBERS = {"methods": [], "oneway": [], "attrs": []}
+
+
 def members(target, selection=MARKED, instance=None, parts=()):
     """The remote members of a class or a module, as sorted names: `{"methods", "oneway", "attrs"}`.
 

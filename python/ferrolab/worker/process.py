@@ -63,6 +63,8 @@ class Worker:
         # Why new channels are not served; None while they are.
         self._refuses = None
         self.longest_answer = 1 << 30
+        # Whether the process ends without having made an instance.
+        self.imports_only = False
         self.services = {}
         self.sessions = services.Sessions()
         self.streams = Streams()
@@ -94,6 +96,7 @@ class Worker:
         logging_bridge.start(writer, settings.get("log_level", logging.INFO))
         _mark(settings.get("mark"))
         self.longest_answer = settings.get("longest_answer", self.longest_answer)
+        self.imports_only = settings.get("imports_only", False)
         stdio.set_only_service(settings.get("only_service"))
         if settings.get("multiplex"):
             self.main = self.channels = SelectingMain()

@@ -10,7 +10,7 @@ import functools
 import threading
 import traceback
 
-from . import exceptions, loading, stdio
+from . import exceptions, exposure, loading, stdio
 from .logging_bridge import log
 from .starting import Starter
 
@@ -52,6 +52,9 @@ class ServiceLoads:
         """Imports the driver of a service and serves it, now or in its turn."""
         with self._reporting(spec["name"]):
             target = loading.find(spec)
+            if self._worker.imports_only:
+                self._describe(spec, target)
+                return
             if loading.is_factory(target):
                 self._take_turn(self._serve_made, spec, target)
                 return
@@ -60,6 +63,14 @@ class ServiceLoads:
                 self._take_turn(self._start_in_turn, service)
             else:
                 self._start(service)
+
+    def _describe(self, spec, target):
+        """Tells the daemon of a service that no instance is made for."""
+        if loading.is_factory(target):
+            self._out.write(("loaded", spec["name"], exposure.NO_MEMBERS, []))
+            return
+        service = loading.serve(spec, target, self._worker.daemon, self._tell_members)
+        self._out.write(("loaded", service.name, service.described(), service.remarks))
 
     def _take_turn(self, step, *args):
         """Has a step taken that runs code of a driver's which may hang."""
