@@ -9,7 +9,7 @@ import subprocess
 
 import ferrolab
 import pytest
-from harness import new_lab
+from harness import Service, new_lab, stock_daemon
 from harness.lab import TESTS
 
 LAB = """\
@@ -75,6 +75,14 @@ def test_describe_and_call_without_a_member_list_what_there_is(described):
     assert "voltage" in described.run("describe", "--uri", uri).stdout
     wrong = described.run("describe", "lab.suply", check=False)
     assert wrong.returncode == 1 and "did you mean 'lab.supply'?" in wrong.stderr
+
+
+def test_objects_of_other_daemons_have_names_only(described):
+    with stock_daemon({"stock.thing": Service("counter", "Counter", "single")}) as server:
+        shown = described.run("describe", "--uri", server.uris["stock.thing"]).stdout
+        assert re.search(r"bump\(\.\.\.\)", shown) and "count" in shown, shown
+    uri = "PYRO:Pyro.Daemon@" + described.uri("lab.bare").split("@")[1]
+    assert re.search(r"get_metadata\(\.\.\.\)", described.run("describe", "--uri", uri).stdout)
 
 
 def test_describe_as_json_has_a_schema_for_each_value(described):

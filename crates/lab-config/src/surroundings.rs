@@ -57,6 +57,8 @@ pub struct Native {
     pub methods: Vec<String>,
     /// Its properties.
     pub attrs: Vec<String>,
+    /// The names of the arguments of each method.
+    pub arguments: Vec<(String, Vec<String>)>,
 }
 
 impl Surroundings {

@@ -49,14 +49,13 @@ class Card:
         parameters = member.get("parameters")
         if member.get("kind") not in ("method", "stream") or not isinstance(parameters, list):
             return None
-        result = _Annotation(_type_text(member.get("type", "any")))
-        if member["kind"] == "stream":
-            result = _Annotation("Iterator[{}]".format(result))
         try:
-            return inspect.Signature(
-                [_parameter(one) for one in parameters], return_annotation=result
-            )
-        except (AttributeError, TypeError, ValueError):
+            result = _type_text(member.get("type", "any"))
+            if member["kind"] == "stream":
+                result = "Iterator[{}]".format(result)
+            parameters = [_parameter(one) for one in parameters]
+            return inspect.Signature(parameters, return_annotation=_Annotation(result))
+        except (AttributeError, LookupError, TypeError, ValueError):
             return None  # names or an order that Python does not have
 
     def _member(self, name):

@@ -31,28 +31,30 @@ pub(crate) fn stub(service: &DescribedService) -> String {
         "" => "Service".to_owned(),
         class => identifier(class),
     };
-    let mut text = format!(
-        "# Written by `ferrolab stubs` from the service card of {}, version {}.\n\
-         import builtins as _builtins\nimport typing as _typing\n\nclass {class}:\n",
-        one_line(&service.name),
-        card.version
-    );
-    let before = text.len();
+    let mut body = String::new();
     if !card.doc.is_empty() {
-        text.push_str(&docstring(&card.doc, "    "));
+        body.push_str(&docstring(&card.doc, "    "));
     }
     for member in &card.members {
         if is_name(&member.name) && !OF_OBJECTS.contains(&member.name.as_str()) {
-            text.push_str(&match member.kind {
+            body.push_str(&match member.kind {
                 MemberKind::Property => property(member),
                 MemberKind::Method | MemberKind::Stream => method(member),
             });
         }
     }
-    if text.len() == before {
-        text.push_str("    ...\n");
+    if body.is_empty() {
+        body.push_str("    ...\n");
     }
-    text
+    // A strict checker refuses an import that is not used.
+    let modules = ["builtins", "typing"];
+    let used = modules.iter().filter(|module| body.contains(&format!("_{module}.")));
+    let imports: String = used.map(|module| format!("import {module} as _{module}\n")).collect();
+    let (name, version) = (one_line(&service.name), &card.version);
+    format!(
+        "# Written by `ferrolab stubs` from the service card of {name}, version {version}.\n\
+         {imports}\nclass {class}:\n{body}"
+    )
 }
 
 fn property(member: &Member) -> String {

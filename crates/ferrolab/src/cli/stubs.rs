@@ -1,5 +1,6 @@
 //! `ferrolab stubs`: a stub file for each service, for editors and type checkers.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -36,7 +37,12 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         .wrap_err_with(|| format!("cannot make the folder {}", folder.display()))?;
     let failures = runtime()?.block_on(async {
         let mut failures = Vec::new();
+        let mut files = HashSet::new();
         for name in &names(arguments).await? {
+            if !files.insert(card::module_name(name)) {
+                failures.push(format!("{name}: its file would be that of another service"));
+                continue;
+            }
             match write(arguments, name).await {
                 Ok(file) => println!("{}", file.display()),
                 Err(error) => failures.push(format!("{name}: {error}")),

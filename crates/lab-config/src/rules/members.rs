@@ -4,7 +4,7 @@
 //! others.
 
 use super::{Rules, shown};
-use crate::model::{Service, Target, ValueFacts};
+use crate::model::{Member, Service, Target, ValueFacts};
 use crate::problem::quoted;
 use crate::{Native, advice};
 
@@ -65,15 +65,39 @@ impl Rules<'_> {
         }
     }
 
+    fn known_arguments(&mut self, path: &[&str], native: &Native, member: &Member) {
+        let of_method = |(method, _): &&(String, Vec<String>)| *method == member.name;
+        let known = native.arguments.iter().find(of_method).map(|(_, names)| names.as_slice());
+        let known = || known.unwrap_or_default().iter().map(String::as_str);
+        for argument in &member.arguments {
+            let name = argument.name.as_str();
+            let path: Vec<&str> = path.iter().copied().chain(["arguments", name]).collect();
+            let Some(mark) = self.sound(&path).filter(|_| !known().any(|known| known == name))
+            else {
+                continue;
+            };
+            let message = format!("{} has no argument {}", quoted(&member.name), quoted(name));
+            let help = match (advice::nearest(name, known()), known().next()) {
+                (Some(near), _) => format!("did you mean `{near}`?"),
+                (None, None) => "it has none".to_owned(),
+                (None, Some(_)) => {
+                    format!("its arguments are {}", known().collect::<Vec<_>>().join(", "))
+                }
+            };
+            self.findings.error(mark.key, &shown(&path), message, help);
+        }
+    }
+
     fn known_members(&mut self, service: &Service, native: &Native) {
         let known = || native.methods.iter().chain(&native.attrs).map(String::as_str);
         for member in &service.members {
             let name = member.name.as_str();
             let path = ["services", service.name.as_str(), "members", name];
-            let Some(mark) = self.sound(&path).filter(|_| !known().any(|known| known == name))
-            else {
+            if known().any(|known| known == name) {
+                self.known_arguments(&path, native, member);
                 continue;
-            };
+            }
+            let Some(mark) = self.sound(&path) else { continue };
             let message = format!("{} has no member {}", quoted(&native.name), quoted(name));
             let help = match advice::nearest(name, known()) {
                 Some(near) => format!("did you mean `{near}`?"),

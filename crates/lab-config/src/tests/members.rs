@@ -66,12 +66,15 @@ fn limits_that_cannot_be_meant_are_refused() {
 #[test]
 fn members_of_a_built_in_service_are_known() {
     let text = "daemons: {default: {}}\nservices: {s: {native: demo.sine, members: {frequenzy: \
-                {maximum: 5}, start: {}}}}";
+                {maximum: 5}, start: {arguments: {cycle: {}}}, stop: {arguments: {x: {}}}}}}";
     check(
         text,
         &[
             "2:45 services.s.members.frequenzy: `demo.sine` has no member `frequenzy` (did you mean \
-           `frequency`?)",
+             `frequency`?)",
+            "2:90 services.s.members.start.arguments.cycle: `start` has no argument `cycle` (did you \
+             mean `cycles`?)",
+            "2:122 services.s.members.stop.arguments.x: `stop` has no argument `x` (it has none)",
         ],
     );
 }

@@ -36,6 +36,7 @@ fn surroundings() -> Surroundings {
                 name: "demo.sine".into(),
                 methods: vec!["start".into(), "stop".into()],
                 attrs: vec!["frequency".into()],
+                arguments: vec![("start".into(), vec!["cycles".into()])],
             },
         ]),
     }

@@ -10,7 +10,8 @@ mod power_supply;
 use std::sync::Arc;
 
 use lab_config::Native;
-use remote::{Dict, Expose, Metadata, Object};
+use remote::card::{Member, MemberKind};
+use remote::{Dict, Expose, Object};
 
 pub(crate) use bench::Benches;
 
@@ -23,13 +24,23 @@ pub(crate) fn all() -> Vec<Native> {
 }
 
 fn describe(name: &str) -> Option<Native> {
-    let Metadata { methods, attrs, .. } = match name {
-        "simulated.loopback" => loopback::Loopback::metadata(),
-        "simulated.multimeter" => multimeter::Multimeter::metadata(),
-        "simulated.power_supply" => power_supply::PowerSupply::metadata(),
+    let card = match name {
+        "simulated.loopback" => loopback::Loopback::card(),
+        "simulated.multimeter" => multimeter::Multimeter::card(),
+        "simulated.power_supply" => power_supply::PowerSupply::card(),
         _ => return None,
     };
-    Some(Native { name: name.to_owned(), methods, attrs })
+    let mut native = Native { name: name.to_owned(), ..Native::default() };
+    for Member { name, kind, parameters, .. } in card.members {
+        if kind == MemberKind::Property {
+            native.attrs.push(name);
+            continue;
+        }
+        let arguments = parameters.unwrap_or_default().into_iter().map(|one| one.name).collect();
+        native.methods.push(name.clone());
+        native.arguments.push((name, arguments));
+    }
+    Some(native)
 }
 
 /// Makes the native service `native` with `parameters`.
