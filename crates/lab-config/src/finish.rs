@@ -35,6 +35,9 @@ impl Walk<'_> {
                 self.check_switch(pair);
                 let target = self.target(pair, fields);
                 fields.push(("target".to_owned(), target));
+                let private = take(fields, "private");
+                let members = with_private(take(fields, "members"), private);
+                fields.push(("members".to_owned(), members));
             }
             _ => {}
         }
@@ -131,6 +134,32 @@ impl Walk<'_> {
 fn written<'a>(pair: &'a Pair, key: &str) -> Option<&'a Pair> {
     let Content::Map(pairs) = &*pair.value.content else { return None };
     pairs.iter().find(|pair| pair.key.text == key && !pair.value.is_null())
+}
+
+/// The table of members, with those of the list `private` marked as such.
+fn with_private(members: Data, private: Data) -> Data {
+    let Data::List(mut members) = members else { return members };
+    let Data::List(private) = private else { return Data::List(members) };
+    for name in private {
+        let known = members.iter_mut().find_map(|member| match member {
+            Data::Map(fields) if fields.contains(&("name".to_owned(), name.clone())) => {
+                Some(fields)
+            }
+            _ => None,
+        });
+        let flag = ("private".to_owned(), Data::Bool(true));
+        match known {
+            Some(fields) => {
+                fields.retain(|(key, _)| key != "private");
+                fields.push(flag);
+            }
+            None => {
+                let value = ("value".to_owned(), Data::Map(Vec::new()));
+                members.push(Data::Map(vec![("name".to_owned(), name), value, flag]));
+            }
+        }
+    }
+    Data::List(members)
 }
 
 fn take(fields: &mut Vec<(String, Data)>, key: &str) -> Data {

@@ -41,9 +41,9 @@ pub use advice::nearest;
 pub use data::Data;
 pub use hash::stable_hash;
 pub use model::{
-    Argument, Arguments, Configuration, Daemon, DaemonClass, DaemonPart, Expose, InstanceMode,
-    Member, Nameserver, OnTimeout, Python, ServerType, Service, Storage, Supervision, Target,
-    ValueFacts,
+    Argument, Arguments, CallLogMode, Configuration, Daemon, DaemonClass, DaemonPart, Expose,
+    InstanceMode, Member, Nameserver, OnTimeout, Python, ServerType, Service, Storage, Supervision,
+    Target, ValueFacts,
 };
 pub use problem::{ConfigError, Severity, Warning};
 pub use reference::{json_schema, markdown};

@@ -117,7 +117,12 @@ impl Walk<'_> {
 
     fn choice(&mut self, field: &Field, choices: &[&str], node: &Node) -> Option<Data> {
         let what = choices.iter().map(|choice| quoted(choice)).collect::<Vec<_>>().join(" or ");
-        let Some(text) = written_text(node) else { return self.expected(field, node, &what) };
+        // `off` is a word here, whatever YAML makes of it.
+        let word = scalar(node).map(|scalar| scalar.text.as_str());
+        let word = word.filter(|word| choices.contains(word));
+        let Some(text) = word.or(written_text(node)) else {
+            return self.expected(field, node, &what);
+        };
         if choices.contains(&text) {
             return Some(text.into());
         }

@@ -50,6 +50,9 @@ pub struct Daemon {
     /// not say so.
     #[serde(with = "seconds", default)]
     pub slow_call: Option<Duration>,
+    /// Which of its services' calls are in the call log.
+    #[serde(default)]
+    pub call_log: CallLogMode,
     /// Whether its answers are compressed.
     pub compression: bool,
     /// Lifetime of an item stream; no limit if absent.
@@ -78,6 +81,21 @@ pub struct Daemon {
 
 fn oneway_threaded() -> bool {
     true
+}
+
+/// Which calls are in the call log; each holds the ones before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CallLogMode {
+    /// None.
+    Off,
+    /// Those that raise, are refused or are slow.
+    #[default]
+    Errors,
+    /// Methods and property sets, too.
+    Changes,
+    /// Every call.
+    All,
 }
 
 /// Which of PyroLab's daemons it stands for.

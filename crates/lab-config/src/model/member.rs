@@ -1,6 +1,8 @@
 //! Facts about single members of a service, and about arguments of its methods.
 
-use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use crate::data::Data;
 
@@ -15,6 +17,35 @@ pub struct Member {
     /// A method's arguments, by their names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub arguments: Vec<Argument>,
+    /// The longest time of its calls; the service's if absent, no limit if zero.
+    #[serde(default, with = "limit", skip_serializing_if = "Option::is_none")]
+    pub call_timeout: Option<Duration>,
+    /// Whether its arguments are kept out of the call log.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub private: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// Serde form of a duration as a number of seconds, in which zero is a value like any other.
+mod limit {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(
+        duration: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        duration.map(|duration| duration.as_secs_f64()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        let seconds = Option::<f64>::deserialize(deserializer)?;
+        seconds.map(Duration::try_from_secs_f64).transpose().map_err(D::Error::custom)
+    }
 }
 
 /// Facts about an argument of a method.

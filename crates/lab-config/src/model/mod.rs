@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use daemon::{Daemon, DaemonClass, ServerType};
+pub use daemon::{CallLogMode, Daemon, DaemonClass, ServerType};
 pub use member::{Argument, Member, ValueFacts};
 pub use nameserver::{Nameserver, Storage};
 pub use process::{Python, Supervision};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::daemon::CallLogMode;
 use super::member::Member;
 use super::process::Python;
 use super::seconds;
@@ -54,6 +55,9 @@ pub struct Service {
     /// The consequence of a call that takes longer.
     #[serde(default)]
     pub on_timeout: OnTimeout,
+    /// Which of its calls are in the call log; the daemon's setting if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_log: Option<CallLogMode>,
     /// Members that others may use while it is locked.
     pub read_while_locked: Vec<String>,
     /// Methods to call when the session that held it ends.

@@ -12,7 +12,7 @@ pub(crate) static MEMBER: Section = Section {
           ([the service card](card.md)). They are about a property's value or a method's result; \
           where a limit is among them, about a method's first argument. A name counts for the \
           service and for each of its parts, `ch_1.voltage` for that part only.",
-    fields: &[TYPE, UNIT, MINIMUM, MAXIMUM, CHOICES, DOC, ARGUMENTS],
+    fields: &[TYPE, UNIT, MINIMUM, MAXIMUM, CHOICES, DOC, ARGUMENTS, CALL_TIMEOUT, PRIVATE],
     renamed: RENAMED,
 };
 
@@ -99,4 +99,21 @@ const ARGUMENTS: Field = Field {
     default: "{}",
     example: "{x: {minimum: 0, maximum: 100}}",
     doc: "The arguments of a method, by their names.",
+};
+
+const CALL_TIMEOUT: Field = Field {
+    key: "call_timeout",
+    kind: ValueKind::Seconds { zero: true },
+    default: "null",
+    example: "20.0",
+    doc: "The longest time of a call of it, and of the next item where it returns a stream; 0 for no \
+          limit. Without it, the service's `call_timeout`.",
+};
+
+const PRIVATE: Field = Field {
+    key: "private",
+    kind: ValueKind::Flag,
+    default: "false",
+    example: "true",
+    doc: "Whether its arguments are kept out of the call log.",
 };

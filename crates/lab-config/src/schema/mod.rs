@@ -19,7 +19,7 @@ pub(crate) use service::SERVICE;
 pub(crate) use simulate::SIMULATE;
 pub(crate) use supervision::SUPERVISION;
 pub(crate) use top::{AUTOLAUNCH, TOP};
-pub(crate) use types::{Field, Rule, Section, ValueKind};
+pub(crate) use types::{CALL_LOG, Field, Rule, Section, ValueKind};
 
 /// Every section, to say where a misplaced key belongs.
 pub(crate) static SECTIONS: [&Section; 10] = [

@@ -1,6 +1,6 @@
 //! The tables of the two kinds of processes: nameservers and daemons.
 
-use super::{Field, PYTHON, Rule, SUPERVISION, Section, ValueKind};
+use super::{CALL_LOG, Field, PYTHON, Rule, SUPERVISION, Section, ValueKind};
 
 const PORT: ValueKind = ValueKind::Int { what: "a port number", min: 0, max: 65535 };
 
@@ -196,6 +196,15 @@ pub(crate) static DAEMON: Section = Section {
             default: "60.0",
             example: "60.0",
             doc: "`status` names calls that take longer than so many seconds; 0 for none.",
+        },
+        Field {
+            key: "call_log",
+            kind: CALL_LOG,
+            default: "errors",
+            example: "changes",
+            doc: "Which calls are written to the call log: `errors` are those that raise, are refused \
+                  or take longer than `slow_call`; `changes` also methods and property sets, with \
+                  their arguments; `all` is every call, `off` none.",
         },
         Field {
             key: "compression",

@@ -1,6 +1,6 @@
 //! The table of services.
 
-use super::{Field, MEMBER, PYTHON, Rule, SIMULATE, Section, ValueKind};
+use super::{CALL_LOG, Field, MEMBER, PYTHON, Rule, SIMULATE, Section, ValueKind};
 
 /// A service.
 pub(crate) static SERVICE: Section = Section {
@@ -150,6 +150,21 @@ pub(crate) static SERVICE: Section = Section {
             example: "restart",
             doc: "`report`: a call that takes too long is shown; `restart`: its Python process is \
                   restarted, too, which ends it.",
+        },
+        Field {
+            key: "call_log",
+            kind: CALL_LOG,
+            default: "null",
+            example: "changes",
+            doc: "Which of its calls are in the call log; the daemon's `call_log` if absent.",
+        },
+        Field {
+            key: "private",
+            kind: ValueKind::List(Rule::Member),
+            default: "[]",
+            example: "[password]",
+            doc: "Members whose arguments are kept out of the call log: short for `private: true` in \
+                  `members`.",
         },
         Field {
             key: "read_while_locked",

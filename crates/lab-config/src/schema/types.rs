@@ -87,6 +87,9 @@ pub(crate) enum ValueKind {
     Entries(&'static Section),
 }
 
+/// Which calls are in the call log.
+pub(crate) const CALL_LOG: ValueKind = ValueKind::Choice(&["off", "errors", "changes", "all"]);
+
 /// The rule that a text must satisfy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {

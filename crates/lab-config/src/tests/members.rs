@@ -1,5 +1,7 @@
 //! `members` of services: what loads, and what is refused.
 
+use std::time::Duration;
+
 use super::*;
 
 #[test]
@@ -75,6 +77,51 @@ fn members_of_a_built_in_service_are_known() {
             "2:90 services.s.members.start.arguments.cycle: `start` has no argument `cycle` (did you \
              mean `cycles`?)",
             "2:122 services.s.members.stop.arguments.x: `stop` has no argument `x` (it has none)",
+        ],
+    );
+}
+
+#[test]
+fn limits_and_secrets_of_members_load() {
+    let lab = right(
+        "daemons: {default: {call_log: off}, other: {}}\nservices:\n  s: {module: a, classname: A, \
+         call_log: changes, call_timeout: 5, private: [password, 'off', ch_1.key], members: {scan: \
+         {call_timeout: 20}, auto: {call_timeout: 0}, password: {private: false}}}\n  \
+         t: {module: a, classname: A, daemon: other}",
+    );
+    let modes = ["default", "other"].map(|name| lab.daemon(name).unwrap().call_log);
+    assert_eq!(modes, [CallLogMode::Off, CallLogMode::Errors]);
+    let service = lab.service("s").unwrap();
+    assert_eq!(service.call_log, Some(CallLogMode::Changes));
+    let found: Vec<_> = service
+        .members
+        .iter()
+        .map(|member| (member.name.as_str(), member.call_timeout, member.private))
+        .collect();
+    let expected = [
+        ("scan", Some(Duration::from_secs(20)), false),
+        ("auto", Some(Duration::ZERO), false),
+        ("password", None, true),
+        ("off", None, true),
+        ("ch_1.key", None, true),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(lab.service("t").unwrap().members, []);
+    let part = lab.part_of("default").unwrap();
+    let sent = serde_json::to_string(&part).unwrap();
+    assert_eq!(serde_json::from_str::<DaemonPart>(&sent).unwrap(), part);
+}
+
+#[test]
+fn mistakes_in_the_call_log_have_places() {
+    let text = "daemons: {default: {call_log: some}}\nservices: {s: {native: demo.sine, members: \
+                {start: {call_timeout: -1}}, private: [a b]}}";
+    check(
+        text,
+        &[
+            "1:31 daemons.default.call_log: expected `off` or `errors` or `changes` or `all`",
+            "2:67 services.s.members.start.call_timeout: expected a number of seconds",
+            "2:83 services.s.private[0]: `a b` is not",
         ],
     );
 }
