@@ -9,6 +9,7 @@ import Pyro5.errors
 import pytest
 from harness import NEVER, wait_for
 from harness.lab import binary
+from harness.locks import later, own
 from harness.relay import Relay
 
 CONFIGURATION = """\
@@ -19,6 +20,7 @@ daemons:
   turns: {servertype: multiplex}
   socket: {servertype: multiplex, unixsocket: "$socket"}
   everywhere: {servertype: multiplex, host: "::"}
+  queue: {servertype: multiplex, classname: LockableDaemon}
 services:
   lab.stage: {module: wire, classname: Wire, daemon: bench, instancemode: single}
   lab.turns: {module: wire, classname: Wire, daemon: turns, instancemode: single}
@@ -27,14 +29,19 @@ services:
   lab.everywhere: {module: circle, classname: Circle, daemon: everywhere, instancemode: single}
   lab.bounded: {$bounded, daemon: bench, call_timeout: 1}
   lab.restarted: {$bounded, daemon: bench, call_timeout: 1, on_timeout: restart, isolate: true}
-autolaunch: {daemons: [bench, turns, socket, everywhere]}
+  lab.members: {$bounded, daemon: bench, call_timeout: 1, members: {$members}}
+  lab.stuck: {$bounded, daemon: queue, members: {hold: {call_timeout: 1}}}
+  lab.owned: {$bounded, daemon: queue}
+autolaunch: {daemons: [bench, turns, socket, everywhere, queue]}
 """
+MEMBERS = "hold: {call_timeout: 0}, held: {call_timeout: 1.5}, note_later: {call_timeout: 0.5}"
 
 
 @pytest.fixture
 def running(lab, tmp_path):
     socket = lab.folder / "s.sock"
-    lab.config(CONFIGURATION, socket=socket, bounded="module: wire, classname: Wire, instancemode: single")
+    wire = "module: wire, classname: Wire, instancemode: single"
+    lab.config(CONFIGURATION, socket=socket, bounded=wire, members=MEMBERS)
     lab.up()
     gate = tmp_path / "gate"
     lab.gate = str(gate)
@@ -67,6 +74,10 @@ def listed(lab, *arguments):
 def seen(lab, *arguments):
     calls = listed(lab, *arguments)
     return sorted((c["service"], c["member"], c["kind"], c["user"] or "", c["waits_for"] or "") for c in calls)
+
+
+def overdue(lab):
+    return [(call["kind"], call["member"]) for call in listed(lab) if call["is_overdue"]]
 
 
 def findings(lab):
@@ -176,10 +187,7 @@ def test_a_call_that_takes_too_long_ends_for_its_caller_and_is_overdue(running):
         # The same connection and others are served on.
         assert bounded.echo(1) == [[1], {}]
 
-        def overdue():
-            return [call["member"] for call in listed(running) if call["is_overdue"]]
-
-        wait_for(lambda: overdue() == ["hold"], NEVER, "the call that goes on")
+        wait_for(lambda: overdue(running) == [("call", "hold")], NEVER, "the call that goes on")
         assert "overdue" in findings(running)["service lab.bounded"]
         open(running.gate, "w").close()
         wait_for(lambda: listed(running) == [], NEVER, "its end")
@@ -193,3 +201,63 @@ def test_a_call_that_takes_too_long_restarts_its_process(running):
         ignoring = Pyro5.errors.DaemonError
         assert wait_for(lambda: restarted.notes() == [], NEVER, "a new instance", ignoring)
     assert "took longer than its `call_timeout` of 1 s" in running.run("logs", "show").stdout
+
+
+def test_a_member_can_have_a_limit_of_its_own_or_none(running):
+    with calling(running, "lab.members", ("hold", "it", running.gate)):
+        aged = lambda: [call for call in listed(running) if call["is_slow"]]
+        [call] = wait_for(aged, NEVER, "a call that is older than the limit of its service")
+        assert call["member"] == "hold" and not call["is_overdue"]
+    with running.proxy("lab.members") as client, pytest.raises(TimeoutError, match="within 1 s"):
+        client.slow("it", 3)
+
+
+def test_an_item_that_takes_too_long_ends_its_stream(running):
+    with running.proxy("lab.members") as client, running.proxy("lab.members") as other:
+        stream = client.held(1)
+        assert next(stream) == 0
+        with pytest.raises(TimeoutError, match="the next item of 'held' of .* its stream ends; .* 1.5 s"):
+            next(stream)
+        wait_for(lambda: overdue(running) == [("stream item", "held")], NEVER, "the item is shown")
+        with pytest.raises(Pyro5.errors.PyroError, match="item stream terminated"):
+            next(stream)
+        other.let_end(1)
+        wait_for(lambda: listed(running) == [], NEVER, "its end")
+        assert other.notes()[-1] == "closed"
+
+
+def test_a_oneway_call_that_takes_too_long_is_shown(running):
+    with running.proxy("lab.members") as client:
+        client.note_later("it")
+        wait_for(lambda: overdue(running) == [("oneway", "note_later")], NEVER, "the call is shown")
+        assert "overdue" in findings(running)["service lab.members"]
+        client.go_on()
+        wait_for(lambda: listed(running) == [], NEVER, "its end")
+
+
+def test_nobody_waits_for_ever_for_the_turn_or_the_lock_behind_an_overdue_call(running):
+    overdue_call = "'hold' of 'lab.stuck', a call of 127.0.0.1:.*, is overdue"
+    with running.proxy("lab.stuck") as stuck, running.proxy("lab.owned") as owned:
+        assert owned.lock("ada") is True
+        with pytest.raises(TimeoutError, match="'hold' of service 'lab.stuck' goes on"):
+            stuck.hold("it", running.gate)
+        # Calls without a limit wait for ten seconds.
+        call = later(lambda: own(owned).note_oneway("kept") or owned.echo(1))
+        with running.proxy("lab.stuck") as other:
+            locking = later(lambda: own(other).lock("eve"))
+            with pytest.raises(ConnectionRefusedError, match=f"is busy: {overdue_call}"):
+                locking()
+            own(other)
+        with pytest.raises(TimeoutError, match=f"'echo' of service 'lab.owned' has not begun: {overdue_call}"):
+            call()
+        assert own(owned).lock_info()["user"] == "ada"
+        open(running.gate, "w").close()
+        wait_for(lambda: listed(running) == [], NEVER, "its end")
+        assert owned.echo(1) == [[1], {}]
+        wait_for(lambda: owned.notes() == ["kept"], NEVER, "the oneway call has waited")
+    lines = json.loads(running.run("calls", "--history", "--service", "lab.stuck", "--json").stdout)
+    assert [(line["member"], line["outcome"], "overdue" in line) for line in lines] == [
+        ("hold", "raised", False),
+        ("hold", "returned", True),
+        ("lock", "raised", False),
+    ]

@@ -14,7 +14,7 @@ use directories::ProjectDirs;
 use lab_config::stable_hash;
 use serde::{Deserialize, Serialize};
 
-use crate::log::lock_log;
+use crate::log::{call_log, lock_log};
 use crate::os::{User, user_id};
 
 /// The control socket's name.
@@ -262,6 +262,11 @@ impl Paths {
             state: self.state_dir.join(format!("locks-{name}.json")),
             log: lock_log::file(&self.log_dir, &name),
         }
+    }
+
+    /// The call log of a daemon.
+    pub(crate) fn call_log(&self, daemon: &str) -> PathBuf {
+        call_log::file(&self.log_dir, &file_name(daemon))
     }
 
     /// Database of a nameserver with `storage: sql` and no file.

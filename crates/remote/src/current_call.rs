@@ -4,9 +4,9 @@
 //! the daemon lists its calls. Its lock is almost never contended, and its texts keep their memory
 //! from one call to the next.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Bytes of a member's name that are kept: it has come from the client, may be as long as a
 /// request, and stands in each of the daemon's reports.
@@ -22,6 +22,28 @@ pub enum CallKind {
     Oneway,
     /// The next item of a stream.
     StreamItem,
+}
+
+/// The operation of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CallAction {
+    /// A method is called.
+    #[default]
+    Method,
+    /// A property is read.
+    Get,
+    /// A property is set.
+    Set,
+    /// Several methods are called.
+    Batch,
+}
+
+/// The form of a call: what its request says besides the names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CallForm {
+    pub(crate) kind: CallKind,
+    pub(crate) action: CallAction,
+    pub(crate) correlation: Correlation,
 }
 
 /// Whether a call runs, or the thing that it waits for.
@@ -42,6 +64,8 @@ const NO_CALL: u8 = 0;
 #[derive(Debug, Default)]
 pub(crate) struct CurrentCall {
     phase: AtomicU8,
+    /// It has run for so long that it may be slow: a hint, for which its end looks at the clock.
+    may_be_slow: AtomicBool,
     facts: Mutex<CallFacts>,
 }
 
@@ -50,8 +74,9 @@ pub(crate) struct CurrentCall {
 pub(crate) struct CallFacts {
     pub(crate) object: String,
     pub(crate) member: String,
-    pub(crate) kind: CallKind,
-    pub(crate) correlation: Correlation,
+    pub(crate) form: CallForm,
+    /// Its arguments as the call log shows them.
+    pub(crate) arguments: Option<String>,
     since: Option<Beginning>,
 }
 
@@ -75,6 +100,8 @@ pub(crate) struct Beginning {
 #[derive(Debug)]
 pub(crate) struct CallInProgress<'a> {
     call: &'a CurrentCall,
+    pub(crate) since: Beginning,
+    pub(crate) form: CallForm,
 }
 
 /// A session's call that waits for its worker until this is dropped.
@@ -89,25 +116,42 @@ impl CurrentCall {
         &self,
         object: &str,
         member: &str,
-        kind: CallKind,
-        correlation: Correlation,
+        form: CallForm,
         phase: CallPhase,
     ) -> CallInProgress<'_> {
         let mut facts = self.lock();
         facts.rename(object, member);
-        facts.kind = kind;
-        facts.correlation = correlation;
-        facts.since = Some(Beginning::now());
+        (facts.form, facts.arguments) = (form, None);
+        let since = Beginning::now();
+        facts.since = Some(since);
         drop(facts);
         self.set_phase(phase);
-        CallInProgress { call: self }
+        CallInProgress { call: self, since, form }
+    }
+
+    pub(crate) fn set_arguments(&self, arguments: String) {
+        self.lock().arguments = Some(arguments);
+    }
+
+    pub(crate) fn arguments(&self) -> Option<String> {
+        self.lock().arguments.clone()
+    }
+
+    /// Notes whether the end of the call has to look whether it was slow.
+    pub(crate) fn set_may_be_slow(&self, may_be: bool) {
+        self.may_be_slow.store(may_be, Ordering::Relaxed);
+    }
+
+    pub(crate) fn may_be_slow(&self) -> bool {
+        self.may_be_slow.load(Ordering::Relaxed)
     }
 
     /// The call is about a member of another object: the one that has returned a stream.
     pub(crate) fn set_stream(&self, object: &str, member: &str) {
         let mut facts = self.lock();
         facts.rename(object, member);
-        facts.kind = CallKind::StreamItem;
+        // The stream's id is a key to it.
+        (facts.form.kind, facts.arguments) = (CallKind::StreamItem, None);
     }
 
     pub(crate) fn set_phase(&self, phase: CallPhase) {
@@ -143,9 +187,20 @@ impl Beginning {
     pub(crate) fn now() -> Self {
         Beginning { instant: Instant::now(), time: SystemTime::now() }
     }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.instant.elapsed()
+    }
 }
 
 impl CallFacts {
+    /// The facts about a call that has no more of them.
+    pub(crate) fn named(object: &str, member: &str) -> Self {
+        let mut facts = CallFacts::default();
+        facts.rename(object, member);
+        facts
+    }
+
     fn rename(&mut self, object: &str, member: &str) {
         self.object.clear();
         self.object.push_str(object);
@@ -186,11 +241,12 @@ mod tests {
         let current = CurrentCall::default();
         assert!(current.read().is_none());
         let correlation = Correlation { id: [7; 16], is_made_here: true };
+        let form = CallForm { correlation, ..CallForm::default() };
         let waits = CallPhase::WaitsForTurn;
-        let call = current.begin("stage", "move", CallKind::Call, correlation, waits);
+        let call = current.begin("stage", "move", form, waits);
         let (facts, since, phase) = current.read().unwrap();
         assert_eq!((facts.object.as_str(), facts.member.as_str()), ("stage", "move"));
-        assert_eq!((facts.kind, facts.correlation, phase), (CallKind::Call, correlation, waits));
+        assert_eq!((facts.form, phase), (form, waits));
         assert!(since.instant <= Instant::now());
         drop(current.wait_for_worker());
         assert_eq!(current.read().unwrap().2, CallPhase::Runs);
@@ -207,8 +263,8 @@ mod tests {
             ("x".repeat(79) + &"Ω".repeat(1 << 20), "x".repeat(79) + "…"),
             ("x".repeat(77) + "🔬", "x".repeat(77) + "…"),
         ] {
-            let (kind, runs) = (CallKind::Call, CallPhase::Runs);
-            let _call = current.begin("stage", &member, kind, Correlation::default(), runs);
+            let form = CallForm::default();
+            let _call = current.begin("stage", &member, form, CallPhase::Runs);
             let (facts, ..) = current.read().unwrap();
             assert_eq!(facts.member, kept);
             assert!(current.lock().member.capacity() < 1024);

@@ -264,8 +264,9 @@ pub use client::leases::{LeaseConflict, LeasedName, Takeover};
 pub use client::nameserver::{NAMESERVER_NAME, NameServer, Registration};
 pub use client::proxy::Proxy;
 pub use config::{DAEMON_NAME, DaemonConfig, ServerType, StreamLimits};
-pub use current_call::{CallKind, WorkerWait};
-pub use daemon::call_limits::CallLimit;
+pub use current_call::{CallAction, CallKind, WorkerWait};
+pub use daemon::call_log::{CallException, CallLog, CallLogMode, CallRecord};
+pub use daemon::call_rules::CallRules;
 pub use daemon::calls::{CallStatus, WaitsFor};
 pub use daemon::locks::LockBreaker;
 #[doc(hidden)]

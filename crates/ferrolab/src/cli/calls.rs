@@ -1,4 +1,4 @@
-//! `ferrolab calls`: the calls that run or wait in the lab.
+//! `ferrolab calls`: the calls that run or wait in the lab, and those that have been.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
+use super::call_history::{self, Wanted};
 use super::output::print_json;
 use super::{Outcome, explain, paths, runtime, supervisor, table};
 use crate::host::CallRow;
@@ -16,27 +17,56 @@ use crate::supervise::control::Request;
 /// Time between two looks of `--follow`: daemons report as often.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Show the calls that run or wait, since when, and what they wait for
+/// Show the calls that run or wait and what they wait for, or those that have been
 ///
-/// The list is at most a second old; a call is in it when it has taken a quarter of a second.
+/// The list is at most a second old; a call is in it when it has taken a quarter of a second. Which
+/// calls are in the history is the configuration's `call_log`: those that raised, were refused or
+/// were slow, unless it says otherwise.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  ferrolab calls\n  ferrolab calls --service lab.stage --follow\n  \
-    ferrolab calls --json | jq '.[] | select(.waits_for == null)'"
+    ferrolab calls --json | jq '.[] | select(.waits_for == null)'\n  \
+    ferrolab calls --history --since 8h --errors\n  \
+    ferrolab calls --history --service lab.stage --caller ada --json"
 )]
 pub(super) struct Arguments {
     /// Only calls of this service
     #[arg(long, value_name = "SERVICE")]
     service: Option<String>,
     /// Print a line when a call appears and when it has ended, until Ctrl-C
-    #[arg(long)]
+    #[arg(long, conflicts_with = "history")]
     follow: bool,
+    /// Show the call log: what ran, for whom, for how long, and how it ended
+    #[arg(long)]
+    history: bool,
+    /// Of the history, only calls of this user, address or host
+    #[arg(long, value_name = "CALLER", requires = "history")]
+    caller: Option<String>,
+    /// Of the history, only calls from then on: `10m`, `2h`, `3d` ago, `08:30`, or a date
+    #[arg(long, value_name = "TIME", value_parser = super::logs::time, requires = "history")]
+    since: Option<Timestamp>,
+    /// Of the history, only calls that raised or were refused
+    #[arg(long, requires = "history")]
+    errors: bool,
+    /// Of the history, only the last so many (default: 200 in a table, all with --json)
+    #[arg(long, value_name = "COUNT", requires = "history")]
+    last: Option<usize>,
     /// Print a JSON list instead of a table; with --follow, a JSON object a line
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
+    if arguments.history {
+        let wanted = Wanted {
+            service: arguments.service.as_deref(),
+            caller: arguments.caller.as_deref(),
+            since: arguments.since,
+            only_errors: arguments.errors,
+            last: arguments.last,
+        };
+        return call_history::print(&wanted, arguments.json);
+    }
     let paths = paths()?;
     if arguments.follow {
         return follow(&paths, arguments);

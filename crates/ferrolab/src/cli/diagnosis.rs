@@ -103,6 +103,11 @@ const CAUSES: &[(&[&str], &str)] = &[
          name up find nobody",
     ),
     (
+        &["hangs: a write to its disk"],
+        "services go on; look at the disk of the logs folder, which may be a network drive that is \
+         away",
+    ),
+    (
         &["No space left on device", "os error 28", "Disk quota"],
         "make room on that disk: services go on, but what they would write is lost",
     ),

@@ -142,7 +142,8 @@ fn level(text: &str) -> Result<Level, String> {
     })
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+/// A time as people write it.
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     moment(text, &jiff::Zoned::now()).ok_or_else(|| {
         "write `10m`, `2h`, `3d`, `08:30`, `2026-05-01` or `2026-05-01 08:30`".to_owned()
     })

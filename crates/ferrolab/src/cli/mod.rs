@@ -16,6 +16,7 @@ macro_rules! print {
 mod act;
 mod ask;
 mod call;
+mod call_history;
 mod calls;
 mod common;
 mod completions;

@@ -5,6 +5,7 @@
 //! [`native`].
 
 pub(crate) mod address;
+mod call_rules;
 mod calls;
 mod child_report;
 mod daemon_object;
@@ -28,7 +29,7 @@ use std::time::Duration;
 
 use lab_config::{DaemonClass, DaemonPart, Nameserver, Service, Target};
 use py_worker::{DaemonObjects, Registry, WorkerSet};
-use remote::{CallLimit, Daemon, DaemonConfig, Listener, Location};
+use remote::{Daemon, DaemonConfig, Listener, Location};
 use serde::{Deserialize, Serialize};
 use supervisor::Lifeline;
 use supervisor::Spawner;
@@ -68,6 +69,9 @@ pub(crate) struct DaemonAssignment {
     pub(crate) names_gate: PathBuf,
     /// Where the traces of its locks are kept.
     pub(crate) locks: LockFiles,
+    /// Where its call log is kept; a supervisor of 0.1.0 does not say.
+    #[serde(default)]
+    pub(crate) call_log: Option<PathBuf>,
 }
 
 /// Runs a daemon until its supervisor says stop.
@@ -75,7 +79,7 @@ pub(crate) struct DaemonAssignment {
 /// # Errors
 /// What keeps it from serving, in words for a person.
 pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Result<(), String> {
-    let DaemonAssignment { part, folder, state_file, locks: lock_files, .. } = assignment;
+    let DaemonAssignment { part, folder, state_file, locks: lock_files, call_log, .. } = assignment;
     if let Some(folder) = &folder
         && let Err(error) = os::enter(folder)
     {
@@ -98,13 +102,15 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let lock_log = locks::begin_log(&daemon, config, &lock_files, first_epoch);
     let spawner = Spawner::permanent()
         .map_err(|error| format!("cannot start the thread that starts workers: {error}"))?;
-    // Before drivers register parts, which have the limits of their services.
-    limit_calls(&daemon, services);
+    call_rules::set(&daemon, config, services);
+    let call_log =
+        call_rules::begin_log(&daemon, &config.name, config.slow_call, call_log.as_deref());
     let objects = DaemonObjects::new(&daemon, &listener);
     let parts = objects.parts();
     let registry: Arc<dyn Registry> = objects;
     let workers = WorkerSet::start(&spawner, worker_specs::specs(config, services), &registry);
-    let mut reporter = Reporter::new(&daemon, &listener, config, services);
+    let mut reporter =
+        Reporter::new(&daemon, &listener, config, services).with_call_log(call_log.clone());
     register_natives(&daemon, config.class, services, &mut reporter);
     for (id, object) in workers.objects() {
         let service = services.iter().find(|service| service.name == id);
@@ -145,17 +151,9 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     tasks.wait().await;
     workers.stop().await;
     drop(lock_log);
+    drop(reporter);
+    drop(call_log);
     Ok(())
-}
-
-/// Limits the time of calls where the configuration does.
-fn limit_calls(daemon: &Daemon, services: &[Service]) {
-    for service in services {
-        if let Some(timeout) = service.call_timeout {
-            let restarts = service.on_timeout == lab_config::OnTimeout::Restart;
-            daemon.limit_calls(&service.name, CallLimit { timeout, restarts });
-        }
-    }
 }
 
 /// How many connections there may be: one to a Python service has a channel to its worker besides.

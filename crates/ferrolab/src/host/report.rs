@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use lab_config::{Service, Target};
 use py_worker::{ServiceStatus, WorkerSet};
@@ -20,6 +21,7 @@ use crate::host::child_report::{
     shown_sentence,
 };
 use crate::host::registrar::{Report, State};
+use crate::log::call_log::CallLogFile;
 
 /// Least time between two reports about locks.
 const BETWEEN_LOCKS: Duration = Duration::from_millis(100);
@@ -43,6 +45,7 @@ pub(super) struct Reporter {
     daemon: Daemon,
     started: Instant,
     slow_call: Option<Duration>,
+    call_log: Option<Arc<CallLogFile>>,
     uri: Uri,
     /// The daemon object at the address where the listener really is.
     address: String,
@@ -73,6 +76,7 @@ impl Reporter {
             started: Instant::now(),
             daemon: daemon.clone(),
             slow_call: config.slow_call,
+            call_log: None,
             uri: daemon.uri_for(&config.name, listener),
             address: local_address(listener),
             services: services
@@ -80,6 +84,11 @@ impl Reporter {
                 .map(|service| (service.name.clone(), known(service)))
                 .collect(),
         }
+    }
+
+    /// The same, which reports the troubles of a call log too.
+    pub(super) fn with_call_log(self, call_log: Option<Arc<CallLogFile>>) -> Self {
+        Reporter { call_log, ..self }
     }
 
     pub(super) fn native_failed(&mut self, service: &str, error: String) {
@@ -166,8 +175,9 @@ impl Reporter {
                     Some(format!("not registered with nameserver {nameserver}: {error}"))
                 }
             });
-        let warnings: Vec<String> =
-            unreachable_warning(&self.uri, public).into_iter().chain(unregistered).collect();
+        let call_log = self.call_log.as_ref().and_then(|call_log| call_log.trouble());
+        let warnings = unreachable_warning(&self.uri, public).into_iter();
+        let warnings: Vec<String> = warnings.chain(unregistered).chain(call_log).collect();
         let registered =
             registrations.iter().filter(|(_, standing)| standing.state.is_registered());
         ChildReport {

@@ -1,8 +1,8 @@
 //! Bounded queue between the threads that log and the one that writes. It never blocks a producer,
 //! and counts what it drops.
 //!
-//! The one queue of all logs: a child's, the lab's and the lock log. An empty one takes no memory;
-//! `std::sync::mpsc::sync_channel` allocates the slots of all items at once.
+//! The one queue of all logs: a child's, the lab's, the lock log and the call log. An empty one
+//! takes no memory; `std::sync::mpsc::sync_channel` allocates the slots of all items at once.
 
 use std::collections::VecDeque;
 use std::io;

@@ -4,9 +4,12 @@
 //! and adds to each line the entry that it comes from. A line that is not JSON (a panic, an
 //! interpreter's complaint) is wrapped, not lost.
 
+pub(crate) mod call_log;
 mod child_log;
+mod disk_health;
 pub(crate) mod drop_queue;
 pub(crate) mod host_warnings;
+mod line_limit;
 pub(crate) mod lock_log;
 pub(crate) mod query;
 mod rotation;

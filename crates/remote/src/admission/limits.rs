@@ -28,6 +28,8 @@ pub(crate) const STREAM_ENDS: usize = 16;
 pub(crate) const REQUEST_MEMORY_WAIT: Duration = Duration::from_secs(20);
 /// How long a large answer waits for memory, or a large request until it may arrive.
 pub(crate) const TRANSFER_MEMORY_WAIT: Duration = Duration::from_secs(120);
+/// How long a call without a limit waits for the turn that an overdue call keeps.
+pub(crate) const OVERDUE_TURN_WAIT: Duration = Duration::from_secs(10);
 
 /// One limit of a daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +50,7 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
     let (pool, limits) = (config.threadpool_size, &config.limits);
     let requests = bytes(config.request_memory);
     let (large, transfer) = (seconds(REQUEST_MEMORY_WAIT), seconds(TRANSFER_MEMORY_WAIT));
-    let rows: [(&str, String, &str, String); 15] = [
+    let rows: [(&str, String, &str, String); 16] = [
         (
             "unfinished handshakes",
             format!(
@@ -84,6 +86,12 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
             "1".into(),
             "drivers that must not be entered twice",
             "the call waits in order; it is dropped if its client goes before it started".into(),
+        ),
+        (
+            "waiting for the turn that a call beyond its `call_timeout` keeps",
+            format!("`call_timeout`, or {} without one", seconds(OVERDUE_TURN_WAIT)),
+            "clients of a `multiplex` daemon, when one of its instruments hangs",
+            "`TimeoutError`: \"'MEMBER' of service 'NAME' has not begun\"".into(),
         ),
         (
             "running calls whose clients are gone",

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::current_call::{Beginning, CallKind, CallPhase, Correlation, push_shortened};
+use tokio::sync::watch;
+
+use crate::current_call::{Beginning, CallFacts, CallKind, CallPhase, Correlation, push_shortened};
 use crate::lock::LockStatus;
 use crate::session::{Peer, Session};
 
@@ -58,16 +60,29 @@ pub(crate) struct RunningCalls {
     sessions: Mutex<HashMap<u64, Arc<Session>>>,
     beside: Mutex<HashMap<u64, CallBeside>>,
     next: AtomicU64,
+    /// Counts calls that have become overdue.
+    became_overdue: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
 struct CallBeside {
     object: String,
     member: String,
+    kind: CallKind,
     peer: Peer,
     since: Beginning,
     correlation: Correlation,
     is_overdue: bool,
+    /// Whether it has the turn of a `multiplex` daemon.
+    has_turn: bool,
+}
+
+impl CallBeside {
+    /// The call in words; a comma follows them in a sentence.
+    fn words(&self) -> String {
+        let CallBeside { object, member, peer, .. } = self;
+        format!("'{member}' of '{object}', a call of {peer}")
+    }
 }
 
 /// A call that runs beside its session's, which has ended when this is dropped.
@@ -90,33 +105,74 @@ impl RunningCalls {
     pub(crate) fn begin_oneway(
         self: &Arc<Self>,
         session: &Session,
-        object: &str,
-        member: &str,
+        (object, member): (&str, &str),
+        since: Beginning,
     ) -> CallBesideSession {
         let mut shown = String::new();
         push_shortened(&mut shown, member);
         self.add(CallBeside {
             object: object.to_owned(),
             member: shown,
+            kind: CallKind::Oneway,
             peer: session.peer.clone(),
-            since: Beginning::now(),
+            since,
             correlation: Correlation::default(),
             is_overdue: false,
+            has_turn: false,
         })
     }
 
     /// The session's call takes longer than it may, and runs on without its client until the result
-    /// is dropped.
-    pub(crate) fn begin_overdue(self: &Arc<Self>, session: &Session) -> Option<CallBesideSession> {
-        let (facts, since, _) = session.call.read()?;
-        Some(self.add(CallBeside {
-            object: facts.object,
-            member: facts.member,
+    /// is dropped; `has_turn`: it keeps the turn of a `multiplex` daemon.
+    pub(crate) fn begin_overdue(
+        self: &Arc<Self>,
+        session: &Session,
+        has_turn: bool,
+    ) -> Option<CallBesideSession> {
+        let (CallFacts { object, member, form, .. }, since, _) = session.call.read()?;
+        let shown = self.add(CallBeside {
+            object,
+            member,
+            kind: form.kind,
             peer: session.peer.clone(),
             since,
-            correlation: facts.correlation,
+            correlation: form.correlation,
             is_overdue: true,
-        }))
+            has_turn,
+        });
+        self.became_overdue.send_modify(|count| *count += 1);
+        Some(shown)
+    }
+
+    /// An overdue call of one of these objects, in words.
+    pub(crate) fn overdue(&self, is_meant: impl Fn(&str) -> bool) -> Option<String> {
+        let beside = lock(&self.beside);
+        let mut overdue = beside.values().filter(|call| call.is_overdue);
+        overdue.find(|call| is_meant(&call.object)).map(CallBeside::words)
+    }
+
+    /// The overdue call that has the turn of a `multiplex` daemon: its number, and in words.
+    pub(crate) fn overdue_turn(&self) -> Option<(u64, String)> {
+        let beside = lock(&self.beside);
+        let call = beside.iter().find(|(_, call)| call.is_overdue && call.has_turn);
+        call.map(|(number, call)| (*number, call.words()))
+    }
+
+    /// Waits until an overdue call has kept the turn for so long; then the call in words.
+    pub(crate) async fn wait_for_overdue_turn(&self, patience: Duration) -> String {
+        let mut news = self.became_overdue.subscribe();
+        loop {
+            match self.overdue_turn() {
+                Some((number, call)) => {
+                    tokio::time::sleep(patience).await;
+                    if self.overdue_turn().is_some_and(|(still, _)| still == number) {
+                        return call;
+                    }
+                }
+                // An error is impossible: the sender lives as long as `self`.
+                None => drop(news.changed().await),
+            }
+        }
     }
 
     fn add(self: &Arc<Self>, call: CallBeside) -> CallBesideSession {
@@ -125,8 +181,13 @@ impl RunningCalls {
         CallBesideSession { calls: Arc::clone(self), number }
     }
 
-    /// The calls, the longest first; `lock_of` is the status of an object's lock.
-    pub(crate) fn list(&self, lock_of: impl Fn(&str) -> Option<LockStatus>) -> Vec<CallStatus> {
+    /// The calls, the longest first; `lock_of` is the status of an object's lock. Sessions whose
+    /// calls are older than `marked_after` learn that these may be slow.
+    pub(crate) fn list(
+        &self,
+        lock_of: impl Fn(&str) -> Option<LockStatus>,
+        marked_after: Option<Duration>,
+    ) -> Vec<CallStatus> {
         let now = Instant::now();
         let mut correlations = Vec::new();
         let mut calls = Vec::new();
@@ -135,7 +196,7 @@ impl RunningCalls {
             calls.push(CallStatus {
                 object: call.object.clone(),
                 member: call.member.clone(),
-                kind: if call.is_overdue { CallKind::Call } else { CallKind::Oneway },
+                kind: call.kind,
                 peer: call.peer.clone(),
                 user: None,
                 since: call.since.time,
@@ -148,15 +209,19 @@ impl RunningCalls {
         let sessions: Vec<_> = lock(&self.sessions).values().cloned().collect();
         for session in sessions {
             let Some((facts, since, phase)) = session.call.read() else { continue };
-            correlations.push(facts.correlation);
+            correlations.push(facts.form.correlation);
+            let age = now.saturating_duration_since(since.instant);
+            if marked_after.is_some_and(|most| age >= most) {
+                session.call.set_may_be_slow(true);
+            }
             calls.push(CallStatus {
                 object: facts.object,
                 member: facts.member,
-                kind: facts.kind,
+                kind: facts.form.kind,
                 peer: session.peer.clone(),
                 user: None,
                 since: since.time,
-                age: now.saturating_duration_since(since.instant),
+                age,
                 waits_for: match phase {
                     CallPhase::Runs => None,
                     CallPhase::WaitsForTurn => Some(WaitsFor::Turn),
@@ -189,6 +254,15 @@ impl RunningCalls {
             }
         }
         calls
+    }
+}
+
+impl CallBesideSession {
+    /// The call takes longer than it may.
+    pub(crate) fn set_overdue(&self) {
+        if let Some(call) = lock(&self.calls.beside).get_mut(&self.number) {
+            call.is_overdue = true;
+        }
     }
 }
 

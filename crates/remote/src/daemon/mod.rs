@@ -5,7 +5,8 @@
 
 pub(crate) mod accept;
 pub(crate) mod call;
-pub(crate) mod call_limits;
+pub(crate) mod call_log;
+pub(crate) mod call_rules;
 pub(crate) mod calls;
 pub(crate) mod catch_panic;
 pub(crate) mod locks;
@@ -19,6 +20,7 @@ pub(crate) mod validator;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use wire::exception::Exception;
@@ -27,8 +29,9 @@ use wire::uri::Uri;
 use crate::admission::Admission;
 use crate::config::{DAEMON_NAME, DaemonConfig};
 use crate::daemon::call::daemon_object::DaemonObject;
-use crate::daemon::call_limits::{CallLimit, CallLimits};
-use crate::daemon::calls::CallStatus;
+use crate::daemon::call_log::{CallLog, CallLogger};
+use crate::daemon::call_rules::{CallRules, RuleTable};
+use crate::daemon::calls::{CallStatus, RunningCalls};
 use crate::daemon::locks::table::LockTable;
 use crate::daemon::locks::{LockBreaker, methods, safe_state};
 use crate::daemon::registry::Registry;
@@ -57,8 +60,10 @@ impl Daemon {
         let admission = Admission::new(&config);
         let registry = Arc::new(Registry::default());
         let streams = Arc::new(Streams::new(config.streams.clone()));
+        let calls: Arc<RunningCalls> = Arc::default();
         let locks = Arc::new(LockTable::new(
             &config,
+            Arc::clone(&calls),
             Arc::clone(&registry),
             Arc::clone(&streams),
             &admission,
@@ -76,8 +81,9 @@ impl Daemon {
             streams,
             locks,
             admission,
-            calls: Arc::default(),
-            call_limits: CallLimits::default(),
+            calls,
+            call_rules: RuleTable::default(),
+            call_log: CallLogger::default(),
             log_limits: LogLimits::default(),
             next_session: AtomicU64::new(1),
             locations: RwLock::default(),
@@ -137,7 +143,7 @@ impl Daemon {
     ) -> Result<(), RegisterError> {
         self.add(id, object, || {
             self.shared.locks.share(id, with);
-            self.shared.call_limits.share(id, with);
+            self.shared.call_rules.share(id, with);
         })
     }
 
@@ -152,9 +158,18 @@ impl Daemon {
         if is_added { Ok(()) } else { Err(RegisterError(id.to_owned())) }
     }
 
-    /// Limits the time of calls of the object of this id, and of its later parts.
-    pub fn limit_calls(&self, id: &str, limit: CallLimit) {
-        self.shared.call_limits.set(id, limit);
+    /// Sets the rules for calls of the object of this id, and of its later parts. Those of
+    /// `Pyro.Daemon` are for all objects without rules.
+    pub fn set_call_rules(&self, id: &str, rules: CallRules) {
+        self.shared.call_log.allow(rules.log);
+        self.shared.call_rules.set(id, rules);
+    }
+
+    /// Hands a record of each call that the rules of its object log to `log` from now on. Calls
+    /// that take longer than `slow` are found by [`calls`](Self::calls), which must be called once
+    /// a second.
+    pub fn log_calls(&self, log: CallLog, slow: Option<Duration>) {
+        self.shared.call_log.start(log, slow);
     }
 
     /// The methods by which clients lock the object of this id, if they can.
@@ -175,7 +190,8 @@ impl Daemon {
     /// The calls that run or wait now, the longest first.
     pub fn calls(&self) -> Vec<CallStatus> {
         let locks = &self.shared.locks;
-        self.shared.calls.list(|id| locks.status_of(id).map(|(status, _)| status))
+        let lock_of = |id: &str| locks.status_of(id).map(|(status, _)| status);
+        self.shared.calls.list(lock_of, self.shared.call_log.marked_after())
     }
 
     /// Changes whenever [`locks`](Self::locks) may have.
@@ -193,7 +209,7 @@ impl Daemon {
         let is_removed = self.shared.registry.remove(id);
         if is_removed {
             self.shared.locks.end_share(id);
-            self.shared.call_limits.remove(id);
+            self.shared.call_rules.remove(id);
         }
         is_removed
     }

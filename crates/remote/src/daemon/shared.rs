@@ -7,7 +7,8 @@ use wire::uri::Location;
 
 use crate::admission::Admission;
 use crate::config::DaemonConfig;
-use crate::daemon::call_limits::CallLimits;
+use crate::daemon::call_log::CallLogger;
+use crate::daemon::call_rules::RuleTable;
 use crate::daemon::calls::RunningCalls;
 use crate::daemon::locks::table::LockTable;
 use crate::daemon::log_limiter::LogLimiter;
@@ -24,7 +25,8 @@ pub(crate) struct Shared {
     pub(crate) locks: Arc<LockTable>,
     pub(crate) admission: Admission,
     pub(crate) calls: Arc<RunningCalls>,
-    pub(crate) call_limits: CallLimits,
+    pub(crate) call_rules: RuleTable,
+    pub(crate) call_log: CallLogger,
     pub(crate) log_limits: LogLimits,
     pub(super) next_session: AtomicU64,
     pub(super) locations: RwLock<Vec<Location>>,

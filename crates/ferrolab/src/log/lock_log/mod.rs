@@ -6,7 +6,6 @@
 //! flood of other lines does not push out.
 
 mod history;
-mod limit;
 mod line;
 mod writer;
 

@@ -4,9 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::limit::{Allowance, Limit};
 use super::line::{BREAKS, Line, PREFIX};
 use crate::log::drop_queue::DropQueue;
+use crate::log::line_limit::{Allowance, Limit};
 use crate::log::rotation::RotatedFile;
 
 /// Bytes at which a file is rotated.
@@ -40,7 +40,6 @@ impl Writer {
     pub(super) fn new(path: &Path, daemon: &str, first: u64) -> Self {
         let file = RotatedFile::new(path, FILE_SIZE, FILES_KEPT);
         let breaks = RotatedFile::new(&breaks_file(path), FILE_SIZE, FILES_KEPT);
-        let is_torn = file.has_no_end() || breaks.has_no_end();
         Writer {
             file,
             breaks,
@@ -49,12 +48,14 @@ impl Writer {
             limit: Limit::new(LINES),
             limit_of_breaks: Limit::new(BREAKS_OF_ONE),
             lost: 0,
-            is_torn,
+            is_torn: false,
         }
     }
 
     pub(super) fn run(mut self, lines: &DropQueue<Line>) {
         let mut told = Instant::now();
+        // Here, since a daemon's start does not wait for a disk that hangs.
+        self.is_torn = self.file.has_no_end() || self.breaks.has_no_end();
         while let Some(batch) = lines.take(TELLING) {
             self.lost += batch.lost;
             for line in batch.items {

@@ -65,6 +65,7 @@ pub(super) fn all(
             state_file: paths.daemon_state(name),
             names_gate: paths.daemon_names_gate(name),
             locks: paths.lock_files(name),
+            call_log: Some(paths.call_log(name)),
         })?;
         let (kind, name, supervision) = (EntryKind::Daemon, name.clone(), supervision.clone());
         plans.insert(kind.id(&name), Plan { kind, name, assignment, supervision });

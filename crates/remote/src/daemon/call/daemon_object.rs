@@ -16,6 +16,9 @@ use crate::daemon::locks::methods::RELEASE;
 use crate::object::{Answer, Context, Metadata, MethodCall, Object, Operation, Request};
 use crate::session::Session;
 
+/// The method that returns the next item of a stream.
+pub(super) const NEXT_ITEM: &str = "get_next_stream_item";
+
 /// The daemon's own object; weak, since the daemon owns it.
 pub(crate) struct DaemonObject {
     shared: Weak<Shared>,
@@ -34,7 +37,7 @@ impl Object for DaemonObject {
             "ping",
             "info",
             "get_metadata",
-            "get_next_stream_item",
+            NEXT_ITEM,
             "close_stream",
         ]);
         if self.shared.upgrade().is_some_and(|shared| shared.locks.any()) {
@@ -91,7 +94,7 @@ fn call_method(
         "get_metadata" => {
             Answer::from(text(GET_METADATA, call).and_then(|id| documented_metadata(&shared, &id)))
         }
-        "get_next_stream_item" => match text(GET_NEXT_STREAM_ITEM, call) {
+        NEXT_ITEM => match text(GET_NEXT_STREAM_ITEM, call) {
             Err(exception) => Answer::exception(exception),
             Ok(id) => {
                 let session = Arc::clone(session);

@@ -13,14 +13,14 @@ use wire::serializer::Serializer;
 use crate::admission::call_permit::ClientGone;
 use crate::admission::request_memory::{MemoryNeed, RequestPermit, release_freed};
 use crate::config;
-use crate::current_call::{CallInProgress, CallKind, CallPhase, Correlation};
+use crate::current_call::{CallAction, CallForm, CallInProgress, CallKind, CallPhase, Correlation};
 use crate::daemon::Shared;
 use crate::daemon::call::daemon_object;
 use crate::daemon::call::decode::{self, After, Decoded, Undecodable};
-use crate::daemon::call::limited::{LimitedCall, limit_of_batch};
-use crate::daemon::call::oneway::{OnewayCall, OnewayMemory, Oneways};
+use crate::daemon::call::limited::{self, LimitedCall};
+use crate::daemon::call::log_call;
+use crate::daemon::call::oneway::{OnewayCall, OnewayMemory, OnewayNote, OnewaySlot, Oneways};
 use crate::daemon::call::response::{Responder, Response};
-use crate::daemon::call_limits::CallLimit;
 use crate::daemon::catch_panic::{self, CallName};
 use crate::daemon::locks::lock_gate::{self, GatedObject};
 use crate::daemon::locks::methods;
@@ -101,22 +101,31 @@ pub(crate) async fn answer(
         Ok(call) => call,
         Err((exception, id, member)) => return responder.exception(exception, &id, &member, out),
     };
-    let _call = begin_call(shared, &session, &call);
+    let current = begin_call(shared, &session, &call);
+    if shared.call_log.keeps_arguments() {
+        log_call::keep_arguments(shared, &session, &call.id, &call.request.operation);
+    }
     // A oneway batch is carried out here, as in Pyro5, and so is every oneway call where the
     // configuration wants no threads for them.
     let is_batch = matches!(call.request.operation, Operation::Batch(_));
     if is_oneway && !is_batch && shared.config.oneway_threaded {
         let memory = caller.oneways.admit(shared, &session, &call.member, call.memory);
         if let Some(memory) = memory {
-            start_oneway(shared, caller, call, memory).await;
+            let note = OnewayNote::new(shared, &session, &current, &responder.header);
+            start_oneway(shared, caller, call, memory, note).await;
         }
         return Response::without_memory(After::Continue);
     }
-    let limit = if is_oneway { None } else { shared.call_limits.of(&call.id) };
-    if let Some(limit) = limit.filter(|_| !call.is_about_lock) {
+    let limited = LimitedCall::of(shared, &session, &call.id, &call.request.operation);
+    if let Some(limited) = limited.filter(|_| !call.is_about_lock) {
         // Boxed, so that calls without a limit are no larger for it.
-        let result = Box::pin(call_within(shared, caller, call, limit)).await;
+        let result = Box::pin(call_within(shared, caller, call, limited)).await;
         let (mut result, id, member) = result;
+        if is_oneway {
+            let note = OnewayNote::new(shared, &session, &current, &responder.header);
+            OnewayCall::new(shared, &session, id, member, note).log(result, false);
+            return Response::without_memory(After::Continue);
+        }
         return match result.as_mut().ok().and_then(|reply| reply.memory.take()) {
             None => responder.result(result, &id, &member, out),
             Some(memory) => responder.large_result(result, memory, &id, &member, out).await,
@@ -125,6 +134,13 @@ pub(crate) async fn answer(
     let permit = match (call.is_about_lock, is_oneway) {
         (true, _) => Ok(None),
         (false, true) => Ok(shared.admission.calls.take().await),
+        (false, false)
+            if shared.call_rules.has_limits() && shared.admission.calls.is_multiplex() =>
+        {
+            let name = (call.id.as_str(), call.member.as_str());
+            // Boxed, so that daemons without limits are no larger for it.
+            Box::pin(limited::take_turn(shared, &caller.client, name)).await
+        }
         (false, false) => shared.admission.calls.take_for(&caller.client).await,
     };
     let permit = match permit {
@@ -146,7 +162,8 @@ pub(crate) async fn answer(
         result
     };
     if is_oneway {
-        OnewayCall::new(shared, &session, id, member).log(result);
+        let note = OnewayNote::new(shared, &session, &current, &responder.header);
+        OnewayCall::new(shared, &session, id, member, note).log(result, false);
         return Response::without_memory(After::Continue);
     }
     match result.as_mut().ok().and_then(|reply| reply.memory.take()) {
@@ -160,34 +177,31 @@ async fn call_within(
     shared: &Arc<Shared>,
     caller: &Caller,
     call: Invocation,
-    limit: CallLimit,
+    limited: LimitedCall,
 ) -> (CallResult, String, String) {
     let session = &caller.session;
     let (id, member) = (call.id.clone(), call.member.clone());
-    let limit = match &call.request.operation {
-        Operation::Batch(calls) => limit_of_batch(limit, calls.len()),
-        _ => limit,
-    };
-    let limited = LimitedCall { shared, session, limit, id: &id, member: &member };
-    let result = match limited.take_permit(&caller.client).await {
+    // A oneway call is carried out though its client has gone.
+    let client = Some(&caller.client).filter(|_| !call.request.context.is_oneway());
+    let result = match limited.take_permit(shared, client).await {
         Err(exception) => Err(exception),
         Ok(permit) => {
             call.set_running(session);
             let object = Arc::clone(&call.object);
-            let (shared, session) = (Arc::clone(shared), Arc::clone(session));
+            let (locks, own) = (Arc::clone(&shared.locks), Arc::clone(session));
             let running = async move {
                 let Invocation { id, member, object, has_lock, request, .. } = call;
                 if has_lock {
-                    let (locks, session, id, object) = (&shared.locks, &session, &id, &object);
+                    let (locks, session, id, object) = (&locks, &own, &id, &object);
                     return GatedObject { locks, session, id, object }.call(request, permit).await;
                 }
                 let name = CallName { object: &id, member: &member };
-                let answer = catch_panic::begin_call(name, &object, &session, request);
+                let answer = catch_panic::begin_call(name, &object, &own, request);
                 let result = catch_panic::finish_call(name, answer).await;
                 drop(permit);
                 result
             };
-            limited.wait(Box::pin(running), &object).await
+            limited.wait(shared, session, Box::pin(running), &object).await
         }
     };
     (result, id, member)
@@ -204,9 +218,16 @@ fn begin_call<'a>(shared: &Shared, session: &'a Session, call: &Invocation) -> C
         false if shared.admission.calls.is_multiplex() => CallPhase::WaitsForTurn,
         _ => CallPhase::Runs,
     };
+    let action = match &call.request.operation {
+        Operation::Call(_) | Operation::Blob(_) => CallAction::Method,
+        Operation::GetAttr(_) => CallAction::Get,
+        Operation::SetAttr(..) => CallAction::Set,
+        Operation::Batch(_) => CallAction::Batch,
+    };
     let Context { correlation_id: id, flags, .. } = call.request.context;
     let correlation = Correlation { id, is_made_here: !flags.contains(Flags::CORR_ID) };
-    session.call.begin(&call.id, &call.member, kind, correlation, phase)
+    let form = CallForm { kind, action, correlation };
+    session.call.begin(&call.id, &call.member, form, phase)
 }
 
 /// Decodes a large request within the memory that it has, or within more if that is too little.
@@ -313,21 +334,57 @@ fn find_object(
 }
 
 /// Starts a oneway call and lets it run beside the next calls, as in Pyro5. Returns when it has
-/// begun: no later call of its session overtakes it. In a `multiplex` daemon it begins in turn.
+/// begun: no later call of its session overtakes it. In a `multiplex` daemon it begins in turn;
+/// while an overdue call keeps the turn, its session does not wait with it.
 async fn start_oneway(
     shared: &Arc<Shared>,
     caller: &mut Caller,
     call: Invocation,
     memory: OnewayMemory,
+    note: OnewayNote,
 ) {
-    let session = &caller.session;
+    let session = Arc::clone(&caller.session);
+    let calls = &shared.admission.calls;
     // A call about a lock needs no permit. With that of another call its session waits, so that a
     // client with many oneway calls delays others by one call.
-    let permit = if call.is_about_lock { None } else { shared.admission.calls.take().await };
-    call.set_running(session);
+    let permit = if call.is_about_lock {
+        None
+    } else if shared.call_rules.has_limits() && calls.is_multiplex() {
+        // Boxed, so that daemons without limits are no larger for it.
+        match Box::pin(limited::take_oneway_turn(shared)).await {
+            Ok(permit) => permit,
+            Err(turn) => {
+                let (shared, slot) = (Arc::clone(shared), caller.oneways.take_slot(shared, memory));
+                tokio::spawn(async move {
+                    let permit = turn.await;
+                    begin_oneway(&shared, &session, call, note, || slot).await;
+                    drop(permit);
+                });
+                return;
+            }
+        }
+    } else {
+        calls.take().await
+    };
+    call.set_running(&session);
+    let slot = || caller.oneways.take_slot(shared, memory);
+    begin_oneway(shared, &session, call, note, slot).await;
+    drop(permit);
+}
+
+/// Starts a oneway call that has its turn, and returns when it has begun.
+async fn begin_oneway(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+    call: Invocation,
+    note: OnewayNote,
+    slot: impl FnOnce() -> OnewaySlot,
+) {
+    let limited = LimitedCall::of(shared, session, &call.id, &call.request.operation);
+    let limited = limited.filter(|_| !call.is_about_lock).map(|it| (it, Arc::clone(&call.object)));
     let Invocation { id, member, object, has_lock, mut request, .. } = call;
     let begun = object.reports_begin().then(|| request.context.may_start.signal_begin());
-    let oneway = OnewayCall::new(shared, session, id, member);
+    let oneway = OnewayCall::new(shared, session, id, member, note);
     let answer = if has_lock {
         let (shared, session) = (Arc::clone(shared), Arc::clone(session));
         let id = oneway.object.clone();
@@ -339,13 +396,9 @@ async fn start_oneway(
         catch_panic::begin_call(oneway.name(), &object, session, request)
     };
     match answer {
-        Answer::Ready(result) => oneway.log(result),
-        Answer::Pending(call) => {
-            let slot = caller.oneways.take_slot(shared, memory);
-            oneway.run(call, begun, slot).await;
-        }
+        Answer::Ready(result) => oneway.log(result, false),
+        Answer::Pending(call) => oneway.run(call, begun, slot(), limited).await,
     }
-    drop(permit);
 }
 
 /// Answers a request that is not even decoded.

@@ -1,9 +1,11 @@
 //! One call: decoded, dispatched to its object, answered.
 
+mod argument_text;
 pub(crate) mod daemon_object;
 pub(crate) mod decode;
 pub(crate) mod dispatch;
 pub(crate) mod error_place;
 pub(crate) mod limited;
+mod log_call;
 mod oneway;
 pub(crate) mod response;

@@ -11,13 +11,17 @@ use std::time::Instant;
 
 use tracing::{error, warn};
 use wire::exception::Exception;
+use wire::message::Header;
 
 use crate::admission::byte_budget::Reservation;
 use crate::admission::limits::SMALL_ONEWAY_BYTES;
 use crate::admission::slots::{Slot, Slots};
+use crate::current_call::{Beginning, CallFacts, CallForm, CallInProgress};
 use crate::daemon::Shared;
+use crate::daemon::call::limited::LimitedCall;
+use crate::daemon::call::log_call::{self, CallEnd};
 use crate::daemon::catch_panic::{self, CallName};
-use crate::object::{BoxFuture, CallResult};
+use crate::object::{BoxFuture, CallResult, Object};
 use crate::session::Session;
 
 /// Oneway calls of a connection: those that have not ended, and those that were refused.
@@ -108,6 +112,32 @@ pub(super) struct OnewayCall {
     session: Arc<Session>,
     pub(super) object: String,
     member: String,
+    note: OnewayNote,
+}
+
+/// Facts about a oneway call for the call log, besides its name.
+pub(super) struct OnewayNote {
+    since: Beginning,
+    form: CallForm,
+    request_bytes: usize,
+    arguments: Option<String>,
+}
+
+impl OnewayNote {
+    pub(super) fn new(
+        shared: &Shared,
+        session: &Session,
+        current: &CallInProgress<'_>,
+        header: &Header,
+    ) -> Self {
+        let keeps = shared.call_log.keeps_arguments();
+        OnewayNote {
+            since: current.since,
+            form: current.form,
+            request_bytes: log_call::request_bytes(header),
+            arguments: if keeps { session.call.arguments() } else { None },
+        }
+    }
 }
 
 impl OnewayCall {
@@ -116,9 +146,10 @@ impl OnewayCall {
         session: &Arc<Session>,
         object: String,
         member: String,
+        note: OnewayNote,
     ) -> Self {
         let (shared, session) = (Arc::clone(shared), Arc::clone(session));
-        OnewayCall { shared, session, object, member }
+        OnewayCall { shared, session, object, member, note }
     }
 
     pub(super) fn name(&self) -> CallName<'_> {
@@ -126,12 +157,14 @@ impl OnewayCall {
     }
 
     /// Waits until the call has begun, and then lets it run on by itself, with `keep` kept until it
-    /// has ended. Without `begun`, it has begun when it was polled once.
+    /// has ended. Without `begun`, it has begun when it was polled once. A `limited` call is shown
+    /// as overdue from its limit on.
     pub(super) async fn run(
         self,
         mut call: BoxFuture<CallResult>,
         begun: Option<impl Future<Output = ()>>,
         keep: OnewaySlot,
+        limited: Option<(LimitedCall, Arc<dyn Object>)>,
     ) {
         let begun = async {
             if let Some(begun) = begun {
@@ -144,25 +177,49 @@ impl OnewayCall {
             () = begun => None,
         };
         if let Some(result) = ended {
-            return self.log(result);
+            return self.log(result, false);
         }
-        let OnewayCall { shared, session, object, member } = &self;
-        let shown = shared.calls.begin_oneway(session, object, member);
+        let OnewayCall { shared, session, object, member, note } = &self;
+        let shown = shared.calls.begin_oneway(session, (object, member), note.since);
         tokio::spawn(async move {
-            let _keep = (keep, shown);
-            let result = catch_panic::wait(self.name(), &mut call).await;
-            self.log(result);
+            let _keep = keep;
+            let name = self.name();
+            if let Some((limited, object)) = &limited {
+                let waiting = catch_panic::wait(name, &mut call);
+                match tokio::time::timeout(limited.limit.timeout, waiting).await {
+                    Ok(result) => return self.log(result, true),
+                    Err(_) => {
+                        shown.set_overdue();
+                        limited.warn(&self.session);
+                        if limited.limit.restarts {
+                            limited.restart(&self.shared, object);
+                        }
+                    }
+                }
+            }
+            let result = catch_panic::wait(name, &mut call).await;
+            drop(shown);
+            self.log(result, true);
         });
     }
 
-    /// Logs the exception that it raised, if any. A client can call what always raises as fast as
-    /// it can send.
-    pub(super) fn log(&self, result: CallResult) {
-        let OnewayCall { shared, session, object, member } = self;
-        if let Err(exception) = result
+    /// Logs the exception that it raised, if any; and its end, if it `ran_beside` other calls and
+    /// may have taken long. A client can call what always raises as fast as it can send.
+    pub(super) fn log(self, result: CallResult, ran_beside: bool) {
+        let OnewayCall { shared, session, object, member, note } = self;
+        if let Err(exception) = &result
             && shared.log_limits.oneways.allow(Instant::now())
         {
             warn!(peer = %session.peer, object, method = member, %exception, "a oneway call raised");
         }
+        if result.is_ok() && !ran_beside && !shared.call_log.looks_at(&session.call) {
+            return;
+        }
+        let exception = result.as_ref().err().map(log_call::shortened);
+        let OnewayNote { since, form, request_bytes, arguments } = note;
+        let mut facts = CallFacts::named(&object, &member);
+        (facts.form, facts.arguments) = (form, arguments);
+        let end = CallEnd { exception, request_bytes, ..CallEnd::default() };
+        log_call::log(&shared, &session, facts, since, end);
     }
 }

@@ -15,8 +15,11 @@ use wire::value::Value;
 use crate::batch::unreadable;
 use crate::blocking::{is_long, run_blocking, run_blocking_if};
 use crate::daemon::Shared;
+use crate::daemon::call::argument_text::beginning;
 use crate::daemon::call::decode::{self, After};
 use crate::daemon::call::error_place;
+use crate::daemon::call::log_call::{self, CallEnd};
+use crate::daemon::call_log::CallException;
 use crate::daemon::streams::Origin;
 use crate::object::{AnswerMemory, CallResult, ItemStream, Reply, ReplyBody};
 use crate::serialized::{Behind, Serialized};
@@ -46,7 +49,7 @@ impl Response {
 pub(super) struct Responder<'a> {
     shared: &'a Arc<Shared>,
     session: &'a Arc<Session>,
-    header: Header,
+    pub(super) header: Header,
     pub(super) serializer: Serializer,
     pub(super) correlation_id: [u8; 16],
 }
@@ -90,7 +93,11 @@ impl<'a> Responder<'a> {
         method: &str,
         out: &mut Vec<u8>,
     ) -> Response {
-        let written = result.and_then(|Reply { body, annotations, .. }| {
+        let before = out.len();
+        let mut in_batch = None;
+        let written = result.and_then(|reply| {
+            in_batch = log_call::exception_in_batch(&self.header, &reply);
+            let Reply { body, annotations, .. } = reply;
             let written = match body {
                 ReplyBody::Value(value) => match self.in_two_parts(value) {
                     Ok(value) => self.write_parts(value, &annotations, out),
@@ -105,7 +112,24 @@ impl<'a> Responder<'a> {
             let serializer = self.serializer;
             written.map_err(|error| error_place::unsent(error, object, method, serializer))
         });
-        written.unwrap_or_else(|exception| self.exception(exception, object, method, out))
+        match written {
+            Err(exception) => self.exception(exception, object, method, out),
+            Ok(response) => {
+                if in_batch.is_some() || self.shared.call_log.looks_at(&self.session.call) {
+                    let rest = response.rest.as_ref().map_or(0, |rest| rest.bytes().len());
+                    let bytes = (out.len() - before).saturating_add(rest);
+                    self.log(in_batch, (object, method), bytes);
+                }
+                response
+            }
+        }
+    }
+
+    /// Records the end of the call in the call log.
+    fn log(&self, exception: Option<CallException>, name: (&str, &str), answer_bytes: usize) {
+        let request_bytes = log_call::request_bytes(&self.header);
+        let end = CallEnd { exception, request_bytes, answer_bytes, ..CallEnd::default() };
+        log_call::log_current(self.shared, self.session, name, end);
     }
 
     /// Keeps an item stream for its client, and answers with its id.
@@ -140,10 +164,13 @@ impl<'a> Responder<'a> {
             "Pyro5.errors.SecurityError" => After::Close,
             _ => After::Continue,
         };
+        let shortened = log_call::shortened(&exception);
         if self.is_oneway() {
             debug!(peer = %self.session.peer, object, method, %exception, "a oneway call failed");
+            self.log(Some(shortened), (object, method), 0);
             return Response::without_memory(after);
         }
+        let before = out.len();
         let exception = if exception.traceback().is_some() {
             exception
         } else {
@@ -158,12 +185,12 @@ impl<'a> Responder<'a> {
                 summary,
             ])
         };
-        Response::without_memory(
-            match self.raise(exception, Flags::default(), &Annotations::new(), out) {
-                After::Close => After::Close,
-                After::Continue => after,
-            },
-        )
+        let raised = self.raise(exception, Flags::default(), &Annotations::new(), out);
+        self.log(Some(shortened), (object, method), out.len() - before);
+        Response::without_memory(match raised {
+            After::Close => After::Close,
+            After::Continue => after,
+        })
     }
 
     /// Writes an exception, or a shorter one if it cannot be written as it is. A caller always gets
@@ -300,9 +327,3 @@ impl<'a> Responder<'a> {
 const LONG_TEXT_BYTES: usize = 16 * 1024;
 /// The same where that is still too much.
 const SHORT_TEXT_BYTES: usize = 100;
-
-/// The beginning of a text, of at most so many bytes.
-fn beginning(text: &str, most: usize) -> &str {
-    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    text.get(..end.unwrap_or(0)).unwrap_or_default()
-}

@@ -15,7 +15,7 @@ use crate::arguments::Signature;
 use crate::daemon::locks::table::LockTable;
 use crate::lock::status::{LockState, LockWaiter};
 use crate::lock::token::TokenHash;
-use crate::lock::types::{Break, Outcome};
+use crate::lock::types::{Break, Outcome, Refusal};
 use crate::object::MethodCall;
 use crate::session::Session;
 
@@ -94,6 +94,13 @@ async fn lock(
     match locks.request(id, session, user, wait, token).await {
         Outcome::Granted { .. } => Ok(true.into()),
         Outcome::TimedOut => Ok(false.into()),
+        Outcome::Refused(refusal @ Refusal::Busy) => Err(match locks.overdue_call(id) {
+            Some(call) => Exception::connection_refused(format!(
+                "Pyro object is busy: {call}, is overdue (`call_timeout`) and still runs; its lock \
+                 can be had when that has ended"
+            )),
+            None => refusal.into(),
+        }),
         Outcome::Refused(refusal) => Err(refusal.into()),
     }
 }

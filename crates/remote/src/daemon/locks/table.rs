@@ -16,6 +16,7 @@ use crate::admission::call_permit::CallPermits;
 use crate::admission::slots::Slots;
 use crate::admission::{Admission, StreamEnds};
 use crate::config::DaemonConfig;
+use crate::daemon::calls::RunningCalls;
 use crate::daemon::locks::entry::{Asker, LockEntry};
 use crate::daemon::registry::Registry;
 use crate::daemon::streams::{EndedStream, Streams};
@@ -32,6 +33,7 @@ pub(crate) struct LockTable {
     pub(super) registry: Arc<Registry>,
     pub(super) streams: Arc<Streams>,
     pub(super) calls: CallPermits,
+    running: Arc<RunningCalls>,
     stream_ends: StreamEnds,
     /// An `on_disconnect` method may take this long before the next one is called.
     pub(super) safe_state_timeout: Duration,
@@ -84,6 +86,7 @@ impl TableState {
 impl LockTable {
     pub(crate) fn new(
         config: &DaemonConfig,
+        running: Arc<RunningCalls>,
         registry: Arc<Registry>,
         streams: Arc<Streams>,
         admission: &Admission,
@@ -94,6 +97,7 @@ impl LockTable {
             registry,
             streams,
             calls: admission.calls.clone(),
+            running,
             stream_ends: admission.stream_ends.clone(),
             safe_state_timeout: config.safe_state_timeout,
             safe_states: TaskTracker::new(),
@@ -181,6 +185,23 @@ impl LockTable {
         let mut state = self.state();
         let entry = state.entry(id)?;
         Some((entry.status(id), entry.lock.idle(Instant::now())))
+    }
+
+    /// The name under which `session` has the lock of this object; `None` without one.
+    pub(crate) fn name_of_owner(&self, id: &str, session: u64) -> Option<String> {
+        if !self.any() {
+            return None;
+        }
+        let mut state = self.state();
+        let (hold, _) = state.entry(id)?.lock.hold()?;
+        let owner = &hold.owner;
+        (owner.session == session && !owner.user.is_empty()).then(|| owner.user.clone())
+    }
+
+    /// A call of the object that is overdue, in words.
+    pub(super) fn overdue_call(&self, id: &str) -> Option<String> {
+        let id = self.lock_id(id);
+        self.running.overdue(|object| self.lock_id(object) == id)
     }
 
     /// Whether the owner of an object's lock has this token, be the owner away or not.

@@ -21,7 +21,7 @@ use crate::admission::limits::LOCK_BREAKER_TIME;
 use crate::admission::request_memory::{MemoryNeed, RequestPermit, SMALL_REQUEST_BYTES};
 use crate::blocking::{poll_blocking_if, run_blocking_if};
 use crate::config::{DaemonConfig, ServerType};
-use crate::current_call::{CallKind, CallPhase, Correlation};
+use crate::current_call::{CallForm, CallKind, CallPhase};
 use crate::daemon::Shared;
 use crate::daemon::call::decode::{self, After};
 use crate::daemon::call::dispatch::{self, Caller};
@@ -242,8 +242,8 @@ async fn wait_for_memory<S: ClientStream>(
     let oneway = header.flags.contains(Flags::ONEWAY);
     let kind = if oneway { CallKind::Oneway } else { CallKind::Call };
     // Its object and member are not known yet.
-    let (unknown, waits) = (Correlation::default(), CallPhase::WaitsForMemory);
-    let _call = session.call.begin(&session.object, "", kind, unknown, waits);
+    let form = CallForm { kind, ..CallForm::default() };
+    let _call = session.call.begin(&session.object, "", form, CallPhase::WaitsForMemory);
     let waiting = RequestPermit::wait(&shared.admission.requests, need);
     let exception = match watch.while_waiting(waiting).await {
         Ok(permit) => return Ok(Some(permit)),

@@ -1,6 +1,6 @@
-//! Rate limit of each client's lines in the lock log (a token bucket).
+//! Rate limit of each client's lines in the lock log or the call log (a token bucket).
 //!
-//! A script that locks and unlocks in a loop does not push the other clients' history out of the
+//! A script that does the same in a loop does not push the other clients' history out of the
 //! files. Lines left out are counted. The caller gives the time.
 
 use std::collections::BTreeMap;

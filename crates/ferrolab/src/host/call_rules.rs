@@ -1,0 +1,70 @@
+//! Rules for the calls of a daemon's services, as the configuration has them, and its call log.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lab_config::{OnTimeout, Service};
+use remote::{CallLogMode, CallRules, DAEMON_NAME, Daemon};
+use tracing::warn;
+
+use crate::log::call_log::CallLogFile;
+
+/// Sets the rules for the calls of each service. To be done before drivers register parts, which
+/// have the rules of their services.
+pub(super) fn set(daemon: &Daemon, config: &lab_config::Daemon, services: &[Service]) {
+    for service in services {
+        daemon.set_call_rules(&service.name, rules(service, config.call_log));
+    }
+    // Questions to the daemon itself change no instrument.
+    let log = match mode(config.call_log) {
+        CallLogMode::Changes => CallLogMode::Errors,
+        mode => mode,
+    };
+    daemon.set_call_rules(DAEMON_NAME, CallRules { log, ..CallRules::default() });
+}
+
+fn rules(service: &Service, of_daemon: lab_config::CallLogMode) -> CallRules {
+    let limited = service.members.iter().filter_map(|member| {
+        let timeout = member.call_timeout?;
+        Some((member.name.clone(), Some(timeout).filter(|timeout| !timeout.is_zero())))
+    });
+    let private = service.members.iter().filter(|member| member.private);
+    CallRules {
+        timeout: service.call_timeout,
+        member_timeouts: limited.collect(),
+        restarts: service.on_timeout == OnTimeout::Restart,
+        log: mode(service.call_log.unwrap_or(of_daemon)),
+        private: private.map(|member| member.name.clone()).collect(),
+    }
+}
+
+fn mode(mode: lab_config::CallLogMode) -> CallLogMode {
+    match mode {
+        lab_config::CallLogMode::Off => CallLogMode::Off,
+        lab_config::CallLogMode::Errors => CallLogMode::Errors,
+        lab_config::CallLogMode::Changes => CallLogMode::Changes,
+        lab_config::CallLogMode::All => CallLogMode::All,
+    }
+}
+
+/// Begins the call log, where the supervisor has named a `file` for it.
+pub(super) fn begin_log(
+    daemon: &Daemon,
+    name: &str,
+    slow: Option<Duration>,
+    file: Option<&Path>,
+) -> Option<Arc<CallLogFile>> {
+    let file = file?;
+    match CallLogFile::open(file, name) {
+        Ok((kept, log)) => {
+            daemon.log_calls(Arc::new(log), slow);
+            Some(Arc::new(kept))
+        }
+        Err(error) => {
+            // Better instruments without a log than no instruments.
+            warn!(file = %file.display(), %error, "there will be no call log");
+            None
+        }
+    }
+}

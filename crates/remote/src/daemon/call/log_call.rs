@@ -1,0 +1,150 @@
+//! Records of the call log, written at the end of a call.
+
+use wire::exception::{Exception, unwrap_from_batch};
+use wire::message::{Flags, HEADER_LEN, Header};
+use wire::value::Value;
+
+use crate::current_call::{Beginning, CallAction, CallFacts, CallKind};
+use crate::daemon::Shared;
+use crate::daemon::call::argument_text::{self, beginning};
+use crate::daemon::call_log::{CallException, CallLogMode, CallRecord};
+use crate::daemon::call_rules::CallRules;
+use crate::daemon::locks::methods;
+use crate::object::{Operation, Reply, ReplyBody};
+use crate::session::Session;
+
+/// Bytes of an exception's first line that are kept.
+const MAX_MESSAGE_BYTES: usize = 256;
+
+/// The end of a call.
+#[derive(Default)]
+pub(super) struct CallEnd {
+    pub(super) exception: Option<CallException>,
+    pub(super) request_bytes: usize,
+    pub(super) answer_bytes: usize,
+    pub(super) was_overdue: bool,
+}
+
+/// Class and first line of an exception.
+pub(super) fn shortened(exception: &Exception) -> CallException {
+    let class = exception.class.strip_prefix("builtins.").unwrap_or(&exception.class);
+    let message = exception.message();
+    let first = message.lines().next().unwrap_or_default();
+    CallException {
+        class: beginning(class, MAX_MESSAGE_BYTES).to_owned(),
+        message: beginning(first, MAX_MESSAGE_BYTES).to_owned(),
+    }
+}
+
+/// The exception in the answer to a batch, which ends with it.
+pub(super) fn exception_in_batch(header: &Header, reply: &Reply) -> Option<CallException> {
+    if !header.flags.contains(Flags::BATCH) {
+        return None;
+    }
+    let ReplyBody::Value(Value::List(results)) = &reply.body else { return None };
+    results.last().and_then(unwrap_from_batch).map(|exception| shortened(&exception))
+}
+
+/// Bytes of a request on the wire.
+pub(super) fn request_bytes(header: &Header) -> usize {
+    HEADER_LEN.saturating_add(header.body_len())
+}
+
+/// Keeps the arguments of a call that begins, where its object's log has them.
+pub(super) fn keep_arguments(shared: &Shared, session: &Session, id: &str, operation: &Operation) {
+    let rules = shared.call_rules.of(id);
+    if rules.log < CallLogMode::Changes {
+        return;
+    }
+    // The token of a lock is a key.
+    let private =
+        |member: &str| rules.private.contains(member) || methods::METHODS.contains(&member);
+    if let Some(arguments) = argument_text::describe(operation, private) {
+        session.call.set_arguments(arguments);
+    }
+}
+
+/// Records the call that its session carries out, or a request of `object` that has not become one.
+pub(super) fn log_current(
+    shared: &Shared,
+    session: &Session,
+    (object, member): (&str, &str),
+    end: CallEnd,
+) {
+    let (facts, since) = match session.call.read() {
+        Some((facts, since, _)) => (facts, since),
+        None => {
+            let object = if object.is_empty() { &session.object } else { object };
+            (CallFacts::named(object, member), Beginning::now())
+        }
+    };
+    session.call.set_may_be_slow(false);
+    log(shared, session, facts, since, end);
+}
+
+/// Records a call, if its object's log has such calls.
+pub(super) fn log(
+    shared: &Shared,
+    session: &Session,
+    facts: CallFacts,
+    since: Beginning,
+    end: CallEnd,
+) {
+    let Some(receive) = shared.call_log.receiver() else { return };
+    let duration = since.elapsed();
+    let is_slow = shared.call_log.is_slow(duration);
+    // The end of a stream is no failure of its last item.
+    let is_end = |exception: &CallException| {
+        facts.form.kind == CallKind::StreamItem && exception.class == "StopIteration"
+    };
+    let exception = end.exception.filter(|exception| !is_end(exception));
+    let is_fault = exception.is_some() || is_slow || end.was_overdue;
+    if !is_fault && !shared.call_log.looks_at_all() {
+        return;
+    }
+    let rules = shared.call_rules.of(&facts.object);
+    let is_wanted = match rules.log {
+        CallLogMode::Off => false,
+        CallLogMode::Errors => is_fault,
+        CallLogMode::Changes => is_fault || is_change(&facts),
+        CallLogMode::All => true,
+    };
+    if !is_wanted {
+        return;
+    }
+    let exception = exception.map(|exception| match hides_message(&rules, &facts) {
+        true => CallException { message: String::new(), ..exception },
+        false => exception,
+    });
+    let CallFacts { object, member, form, arguments, .. } = facts;
+    receive(CallRecord {
+        user: shared.locks.name_of_owner(&object, session.id),
+        object,
+        member,
+        action: form.action,
+        kind: form.kind,
+        peer: session.peer.clone(),
+        since: since.time,
+        duration,
+        exception,
+        is_slow,
+        was_overdue: end.was_overdue,
+        request_bytes: end.request_bytes,
+        answer_bytes: end.answer_bytes,
+        arguments,
+        mode: rules.log,
+    });
+}
+
+/// Whether a call may have changed its object. Locks have their own log.
+fn is_change(facts: &CallFacts) -> bool {
+    facts.form.kind != CallKind::StreamItem
+        && facts.form.action != CallAction::Get
+        && !methods::METHODS.contains(&facts.member.as_str())
+}
+
+/// Whether the message of an exception may have private arguments in it.
+fn hides_message(rules: &CallRules, facts: &CallFacts) -> bool {
+    rules.private.contains(&facts.member)
+        || facts.form.action == CallAction::Batch && !rules.private.is_empty()
+}
