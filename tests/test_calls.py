@@ -176,7 +176,7 @@ def test_a_call_that_waits_for_itself_is_logged_once(running):
 
 def test_an_unknown_service_is_refused_with_the_nearest(running):
     result = running.run("calls", "--service", "lab.stagr", check=False)
-    assert result.returncode == 1 and "did you mean 'lab.stage'?" in result.text
+    assert result.returncode == 1 and "did you mean `lab.stage`?" in result.text
 
 
 def test_a_call_that_takes_too_long_ends_for_its_caller_and_is_overdue(running):

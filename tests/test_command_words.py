@@ -4,9 +4,10 @@ lines, the user of a lock, `info` and `locks` where something is missing."""
 import json
 import os
 import pwd
+import signal
 
 import pytest
-from harness import wait_for
+from harness import NEVER, wait_for
 
 CONFIGURATION = """\
 python: {executable: "$python", path: [.]}
@@ -28,6 +29,8 @@ autolaunch: {daemons: [bench, plain]}
 DRIVER = """\
 import logging
 import pathlib
+import threading
+import time
 
 
 class Emptied:
@@ -68,7 +71,28 @@ class Oddments:
         return [b"abc\\x00", {"data": 1, "encoding": "base64"}]
 
     def samples(self):
+        yield from (1, b"ab", {"a": (1, 2)})
+
+    def fails_midway(self):
         yield 1
+        raise ValueError("midway")
+
+    def holds_a_path(self):
+        yield 1
+        yield pathlib.Path("/data")
+
+    def endless(self, file, pause):
+        try:
+            number = 0
+            while True:
+                yield number
+                number += 1
+                time.sleep(pause)
+        finally:
+            pathlib.Path(file).write_text("closed")
+
+    def unsent(self):
+        return [object.__new__(object), threading.Lock()]
 
     def warn(self):
         logging.getLogger("oddments").warning("the first line\\n2026-01-01 00:00:00.000 INFO  supervisor  forged")
@@ -117,10 +141,50 @@ def test_bytes_are_printed_as_bytes(odd):
     assert call(odd, "lab.odd", "raw").stdout == printed
 
 
-def test_a_stream_is_refused_in_words(odd):
-    result = call(odd, "lab.odd", "samples", check=False)
-    assert result.returncode == 1
-    assert "samples is a stream of items" in " ".join(result.stderr.split())
+def test_the_items_of_a_stream_are_lines(odd):
+    assert call(odd, "lab.odd", "samples").stdout == "1\nb'ab'\n{'a': (1, 2)}\n"
+    lines = call(odd, "lab.odd", "samples", "--json").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == [1, {"data": "YWI=", "encoding": "base64"}, {"a": [1, 2]}]
+    for member, told in [("fails_midway", "raised ValueError: midway"), ("holds_a_path", "only the name")]:
+        result = call(odd, "lab.odd", member, check=False)
+        assert (result.returncode, result.stdout) == (1, "1\n") and told in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("pause", [0.01, 5])
+def test_an_interrupt_ends_a_stream(odd, tmp_path, pause):
+    """Items are printed as they come, and the driver's `finally` has run soon after Ctrl-C."""
+    closed = tmp_path / "closed"
+    words = ["call", "--uri", odd.uri("lab.odd"), "endless", str(closed), str(pause)]
+    calling = odd.start(*words)
+    assert calling.stdout.readline() == "0\n"
+    calling.send_signal(signal.SIGINT)
+    rest, _ = calling.communicate(timeout=NEVER)
+    assert calling.returncode == 130
+    numbers = [int(line) for line in rest.splitlines()]
+    assert numbers == list(range(1, len(numbers) + 1))
+    wait_for(closed.exists, NEVER, "the stream is closed")
+
+
+def test_an_error_of_ferrolab_is_words_without_a_traceback(odd):
+    result = call(odd, "lab.odd", "unsent", check=False)
+    assert result.returncode == 1 and "don't know how to serialize" in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr and "<ferrolab>" not in result.stderr
+    shown = call(odd, "lab.odd", "text", check=False)
+    assert "Traceback" in shown.stderr and "oddments.py" in shown.stderr
+
+
+def test_a_call_keeps_to_its_timeout_while_the_supervisor_is_silent(odd):
+    """Without one it waits 10 s for the supervisor."""
+    supervisor = odd.supervisor()
+    os.kill(supervisor, signal.SIGSTOP)
+    try:
+        limited, patient = (odd.start("call", *limit, "lab.odd", "nothing") for limit in (["--timeout", "1"], []))
+        told, _ = limited.communicate(timeout=NEVER)
+        assert limited.returncode == 1 and "'lab.odd'" in told, told
+        assert patient.poll() is None
+        patient.communicate(timeout=NEVER)
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
 
 
 def test_a_word_that_looks_like_a_constant_is_sent_as_text_with_a_note(odd):

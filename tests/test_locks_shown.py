@@ -340,7 +340,7 @@ def test_a_daemon_without_locks_has_none(lab):
 def test_a_mistyped_service_is_told_of_without_a_nameserver(running, command):
     result = running.run(*command, check=False)
     assert result.returncode == 1, result.text
-    assert "there is no service 'lab.stag' here" in result.text and "did you mean 'lab.stage'?" in result.text, result.text
+    assert "there is no service 'lab.stag' here" in result.text and "did you mean `lab.stage`?" in result.text, result.text
 
 
 def test_a_service_that_there_is_not_is_told_of(running):

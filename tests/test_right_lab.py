@@ -57,4 +57,4 @@ def test_two_labs_with_one_file_do_not_mix(first):
             assert METER in first.run("call", "lab.laser", "identify").stdout
         assert SUPPLY in second.run("call", "lab.laser", "identify").stdout, "its own"
         refused = second.run("call", "lab.lasr", "identify", check=False)
-        assert "did you mean 'lab.laser'?" in refused.stderr
+        assert "did you mean `lab.laser`?" in refused.stderr

@@ -9,8 +9,16 @@ use super::schema::{SECTIONS, Section};
 const LONGEST: usize = 64;
 const MOST: usize = 1000;
 
+/// The question after a misspelt word, if there is a candidate that it may mean.
+pub fn did_you_mean<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<String> {
+    nearest(word, candidates).map(|near| format!("did you mean `{near}`?"))
+}
+
 /// The candidate that is nearly the word, if there is one.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let fold = |text: &str| text.trim().to_lowercase().replace(['-', ' '], "_");
     if word.len() > LONGEST {
         return None;
@@ -33,8 +41,8 @@ pub(crate) fn for_key(section: &Section, key: &str) -> String {
     if let Some((_, new)) = section.renamed.iter().find(|(old, _)| *old == folded) {
         return format!("write `{new}`");
     }
-    if let Some(near) = nearest(key, known()) {
-        return format!("did you mean `{near}`?");
+    if let Some(help) = did_you_mean(key, known()) {
+        return help;
     }
     let has = |section: &&&Section| section.fields.iter().any(|field| field.key == folded);
     if let Some(owner) = SECTIONS.iter().find(has) {
@@ -49,8 +57,8 @@ pub(crate) fn for_name<'a>(
     word: &str,
     defined: impl Iterator<Item = &'a str> + Clone,
 ) -> String {
-    if let Some(near) = nearest(word, defined.clone()) {
-        return format!("did you mean `{near}`?");
+    if let Some(help) = did_you_mean(word, defined.clone()) {
+        return help;
     }
     if defined.clone().next().is_none() {
         return format!("there are no {kind}s: define `{}` under `{kind}s`", shortened(word));

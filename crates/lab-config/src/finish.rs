@@ -66,8 +66,9 @@ impl Walk<'_> {
             return class;
         }
         if let Some(written) = written(pair, "classname") {
-            let help = match advice::nearest(name, CLASSES.into_iter().map(|(known, _)| known)) {
-                Some(near) => format!("did you mean `{near}`?"),
+            let help = match advice::did_you_mean(name, CLASSES.into_iter().map(|(known, _)| known))
+            {
+                Some(help) => help,
                 None => "write `Daemon` or `LockableDaemon`".to_owned(),
             };
             let message = format!("{} is not a daemon class: {why}", quoted(name));

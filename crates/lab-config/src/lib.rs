@@ -37,7 +37,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 pub use address::Host;
-pub use advice::nearest;
+pub use advice::did_you_mean;
 pub use data::Data;
 pub use hash::stable_hash;
 pub use model::{

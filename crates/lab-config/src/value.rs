@@ -126,8 +126,8 @@ impl Walk<'_> {
         if choices.contains(&text) {
             return Some(text.into());
         }
-        let help = match advice::nearest(text, choices.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
+        let help = match advice::did_you_mean(text, choices.iter().copied()) {
+            Some(help) => help,
             None => format!("for example `{}: {}`", field.key, field.example),
         };
         self.error(node.place, format!("expected {what}, found {}", found(node)), help);
@@ -146,8 +146,8 @@ impl Walk<'_> {
             ("dbm", _) => {
                 "dbm keeps no metadata and is not supported: write `storage: sql`".to_owned()
             }
-            (kind, _) => match advice::nearest(kind, ["memory", "sql"]) {
-                Some(near) => format!("did you mean `{near}`?"),
+            (kind, _) => match advice::did_you_mean(kind, ["memory", "sql"]) {
+                Some(help) => help,
                 None => "for example `storage: sql`".to_owned(),
             },
         };

@@ -257,6 +257,7 @@ pub use admission::limits::{Limit, limits};
 pub use arguments::Signature;
 pub use batch::{batch, batch_now, refuse_rest};
 pub use blocking::run_blocking;
+pub use client::Called;
 pub use client::connect::resolve;
 pub use client::discovery::{Search, locate_ns};
 pub use client::items::Items;

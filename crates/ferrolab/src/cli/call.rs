@@ -1,29 +1,38 @@
 //! `ferrolab call`: one call from the shell.
 
+use std::pin::pin;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use clap::error::ErrorKind;
-use lab_config::nearest;
+use lab_config::did_you_mean;
 use miette::{IntoDiagnostic, Report, miette};
-use remote::{Dict, Error, Exception, Metadata, Proxy, Serializer, Uri, Value};
+use remote::{Called, Error, Exception, Items, Metadata, Proxy, Serializer, Uri, Value};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 
 use super::nslist::NameserverArgument;
 use super::output::print_json;
+use super::shown_value::Printer;
 use super::{Outcome, describe, find, paths, runtime};
 use crate::card;
 
-/// The class name of proxies on the wire.
-const PROXY_CLASS: &str = "Pyro5.client.Proxy";
+/// How long the item that a stream is at is waited for after an interrupt (Ctrl-C).
+const LAST_ITEM_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the end of a stream may take then.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The exit code after an interrupt, as a shell reports it.
+const INTERRUPTED: u8 = 128 + 2;
 
 /// Call a method of a service, or read or set one of its properties
 ///
 /// The running lab is asked for the service first, then the nameservers of the configuration.
 /// Arguments are Python literals; anything else is text: `5.0` is a number, `*IDN?` is text.
-/// `key=value` gives a keyword argument. The result is printed as Python would print it. A member
-/// that is a property is read, or set where a value follows, which prints nothing. Without a member
-/// it prints what the service offers, as `ferrolab describe`.
+/// `key=value` gives a keyword argument. The result is printed as Python would print it; of a
+/// generator each item as it comes, one a line, until Ctrl-C. A member that is a property is read,
+/// or set where a value follows, which prints nothing. Without a member it prints what the service
+/// offers, as `ferrolab describe`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  ferrolab call demo.supply                    # what it offers\n  \
@@ -48,7 +57,8 @@ pub(super) struct Arguments {
     uri: Option<String>,
     #[command(flatten)]
     nameserver: NameserverArgument,
-    /// Give up after this many seconds without an answer (default: wait as long as it takes)
+    /// Give up after this many seconds without an answer, or without the next item (default: wait
+    /// as long as it takes)
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     timeout: Option<Duration>,
     /// Print the result as JSON: tuples and sets become lists, bytes a dictionary with base64 text
@@ -72,43 +82,43 @@ pub(super) fn run(arguments: &Arguments, whole: fn() -> clap::Command) -> Outcom
     };
     let (args, kwargs) = parse_all(rest.get(1..).unwrap_or_default())?;
     runtime()?.block_on(async {
+        let deadline = Deadline::after(arguments.timeout);
         let uri = match (&arguments.uri, name) {
             (Some(uri), _) => uri.parse::<Uri>().map_err(|error| miette!("{error}"))?,
-            (None, Some(name)) => find::service(&paths()?, name, &arguments.nameserver).await?,
+            (None, Some(name)) => find_within(name, arguments).await?,
             (None, None) => return Err(usage(whole())),
         };
         let called = name.cloned().unwrap_or_else(|| uri.to_string());
         let Some(member) = rest.first() else {
             return list(&called, uri, arguments.json).await;
         };
+        let printer = Printer { called: &called, member, json: arguments.json };
         let mut proxy = Proxy::from(uri);
-        if let Some(timeout) = arguments.timeout {
-            proxy = proxy.with_timeout(timeout);
-        }
-        match call(&mut proxy, member, args, kwargs).await {
-            Ok(result) => {
-                let result = result.map(plainly);
-                let value = result.as_ref().unwrap_or(&Value::None);
-                if let Some(class) = emptied_class(value) {
-                    return Err(unshown(&called, member, value, class));
-                }
-                match (arguments.json, &result) {
-                    (true, _) => println!("{}", json(&called, member, value)?),
-                    (false, Some(value)) => println!("{value}"),
-                    (false, None) => {}
-                }
-                Ok(ExitCode::SUCCESS)
+        let outcome = match call(&mut proxy, member, args, kwargs, &deadline).await {
+            Ok(CallOutcome::Value(result)) => {
+                return printer.print(result).map(|()| ExitCode::SUCCESS);
             }
-            Err(Error::Remote(exception)) => Err(raised(&called, member, &exception)),
-            Err(error @ Error::Unexposed { .. }) => {
+            Ok(CallOutcome::Items(mut items)) => {
+                items.set_timeout(arguments.timeout);
+                print_items(&printer, items).await
+            }
+            Err(error) => Err(Failure::Call(error)),
+        };
+        match outcome {
+            Ok(code) => Ok(code),
+            Err(Failure::Print(report)) => Err(report),
+            Err(Failure::Call(Error::Remote(exception))) => {
+                Err(raised(&called, member, &exception))
+            }
+            Err(Failure::Call(error @ Error::Unexposed { .. })) => {
                 let metadata = proxy.metadata().await.into_diagnostic()?;
                 Err(miette!(help = members(&metadata, member), "{error}"))
             }
-            Err(Error::IsStream { .. }) => Err(miette!(
-                help = format!("in Python: `for item in proxy.{member}(): ...`"),
-                "the result of {called}.{member} is a stream of items, which `call` does not read"
-            )),
-            Err(error) => Err(miette!("{error}")),
+            Err(Failure::Call(Error::Timeout { uri, operation, timeout })) => {
+                let timeout = arguments.timeout.unwrap_or(timeout);
+                Err(miette!("{}", Error::Timeout { uri, operation, timeout }))
+            }
+            Err(Failure::Call(error)) => Err(miette!("{error}")),
         }
     })
 }
@@ -123,34 +133,82 @@ async fn list(called: &str, uri: Uri, json: bool) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A result as a person reads it: bytes that serpent carries as base64 text are bytes again, and an
-/// object that the service hands out is its URI, for `call --uri`.
-fn plainly(value: Value) -> Value {
-    let is_carried = value.as_dict().is_some_and(|dict| dict.len() == 2);
-    if is_carried && let Some(bytes) = wire::serpent::to_bytes(&value) {
-        return Value::bytes(bytes);
+/// Why nothing more is printed.
+enum Failure {
+    Call(Error),
+    Print(Report),
+}
+
+/// The time by which an answer must be there, if there is one.
+struct Deadline(Option<Instant>);
+
+impl Deadline {
+    fn after(timeout: Option<Duration>) -> Self {
+        Deadline(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
     }
-    match value {
-        Value::List(items) => Value::List(items.into_iter().map(plainly).collect()),
-        Value::Tuple(items) => Value::Tuple(items.into_iter().map(plainly).collect()),
-        Value::Dict(dict) if dict.class() == Some(PROXY_CLASS) => match proxy_uri(&dict) {
-            Some(uri) => Value::from(uri),
-            None => Value::Dict(dict),
-        },
-        Value::Dict(dict) => {
-            Value::Dict(dict.into_iter().map(|(key, value)| (key, plainly(value))).collect())
-        }
-        other => other,
+
+    fn left(&self) -> Option<Duration> {
+        self.0.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 }
 
-/// The URI in the class dict of a proxy: the first item of its state.
-fn proxy_uri(dict: &Dict) -> Option<String> {
-    let (_, state) = dict.iter().find(|(key, _)| key.as_str() == Some("state"))?;
-    match state {
-        Value::List(items) | Value::Tuple(items) => Some(items.first()?.as_str()?.to_owned()),
-        _ => None,
+/// The URI of a service, within the time that the whole call has.
+async fn find_within(name: &str, arguments: &Arguments) -> Result<Uri, Report> {
+    let (paths, nameserver) = (paths()?, &arguments.nameserver);
+    let Some(timeout) = arguments.timeout else {
+        return find::service(&paths, name, nameserver).await;
+    };
+    // A supervisor that says nothing leaves the other half to nameservers and the call.
+    let finding = find::service_within(&paths, name, nameserver, timeout / 2);
+    tokio::time::timeout(timeout, finding).await.map_err(|_| {
+        miette!(
+            help = "`ferrolab status` shows whether the lab answers; `--uri` asks neither the lab nor a \
+                    nameserver",
+            "'{name}' was not found within {} s",
+            timeout.as_secs_f64()
+        )
+    })?
+}
+
+/// Prints the items of a stream as they come. An interrupt ends it, and the stream is closed.
+async fn print_items(printer: &Printer<'_>, mut items: Items<'_>) -> Result<ExitCode, Failure> {
+    let mut interrupt =
+        signal(SignalKind::interrupt()).into_diagnostic().map_err(Failure::Print)?;
+    loop {
+        let next = {
+            let mut next = pin!(items.next());
+            tokio::select! {
+                item = &mut next => Ok(item),
+                // The stream is closed over this connection only if its answer has come.
+                _ = interrupt.recv() => Err(timeout(LAST_ITEM_TIMEOUT, next).await.is_ok()),
+            }
+        };
+        match next {
+            Ok(Ok(Some(item))) => {
+                if let Err(report) = printer.print(Some(item)) {
+                    close(items, true).await;
+                    return Err(Failure::Print(report));
+                }
+            }
+            Ok(Ok(None)) => return Ok(ExitCode::SUCCESS),
+            Ok(Err(error)) => return Err(Failure::Call(error)),
+            Err(is_connected) => {
+                close(items, is_connected).await;
+                return Ok(ExitCode::from(INTERRUPTED));
+            }
+        }
     }
+}
+
+/// Closes a stream at its daemon. Where that fails, the daemon closes it a while later.
+async fn close(mut items: Items<'_>, is_connected: bool) {
+    let closing = async {
+        if !is_connected {
+            items.reconnect().await?;
+        }
+        items.close().await
+    };
+    let _ = timeout(CLOSE_TIMEOUT, closing).await;
 }
 
 /// Suggestions for a member that does not exist.
@@ -158,80 +216,68 @@ fn members(metadata: &Metadata, member: &str) -> String {
     let all = metadata.methods.iter().chain(&metadata.attrs).map(String::as_str);
     // Nobody types the methods that Python itself calls.
     let known: Vec<&str> = all.filter(|name| !name.starts_with('_')).collect();
-    match nearest(member, known.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
+    match did_you_mean(member, known.iter().copied()) {
+        Some(help) => help,
         None if known.is_empty() => "it exposes nothing".to_owned(),
         None => format!("there are: {}", known.join(", ")),
     }
 }
 
-/// Calls, reads or sets, whatever the member is for. A property that was set has no result.
-async fn call(
-    proxy: &mut Proxy,
+/// The outcome of a call.
+enum CallOutcome<'a> {
+    /// A property that was set has no result.
+    Value(Option<Value>),
+    Items(Items<'a>),
+}
+
+/// Calls, reads or sets, whatever the member is for.
+async fn call<'a>(
+    proxy: &'a mut Proxy,
     member: &str,
     mut args: Vec<Value>,
     kwargs: Vec<(String, Value)>,
-) -> Result<Option<Value>, Error> {
+    deadline: &Deadline,
+) -> Result<CallOutcome<'a>, Error> {
+    proxy.set_timeout(deadline.left());
     let metadata = proxy.metadata().await?;
-    if !metadata.attrs.iter().any(|name| name == member) {
-        return proxy.call(member, args, kwargs).await.map(Some);
+    let is_property = metadata.attrs.iter().any(|name| name == member);
+    proxy.set_timeout(deadline.left());
+    if !is_property {
+        return Ok(match proxy.call_or_stream(member, args, kwargs).await? {
+            Called::Value(value) => CallOutcome::Value(Some(value)),
+            Called::Items(items) => CallOutcome::Items(items),
+        });
     }
-    match (args.pop(), args.is_empty() && kwargs.is_empty()) {
-        (None, true) => proxy.get(member).await.map(Some),
-        (Some(value), true) => proxy.set(member, value).await.map(|()| None),
-        _ => Err(Error::Arguments {
-            operation: member.to_owned(),
-            reason: "it is a property: give no argument to read it, or one to set it".into(),
-        }),
-    }
-}
-
-/// The first class in a value of which only the name has arrived: a Path, the data of a DataFrame.
-fn emptied_class(value: &Value) -> Option<&str> {
-    match value {
-        Value::List(items) | Value::Tuple(items) => items.iter().find_map(emptied_class),
-        Value::Dict(dict) => match dict.class() {
-            Some(class) if dict.len() == 1 => Some(class),
-            _ => dict.values().find_map(emptied_class),
-        },
-        _ => None,
-    }
-}
-
-/// The refusal of a result whose printed form would lack what matters.
-fn unshown(called: &str, member: &str, value: &Value, emptied: &str) -> Report {
-    let whole = value.as_dict().and_then(Dict::class).unwrap_or(emptied);
-    let held = match whole == emptied {
-        true => String::new(),
-        false => format!(" (it holds a {emptied})"),
+    let result = match (args.pop(), args.is_empty() && kwargs.is_empty()) {
+        (None, true) => Some(proxy.get(member).await?),
+        (Some(value), true) => {
+            proxy.set(member, value).await?;
+            None
+        }
+        _ => {
+            return Err(Error::Arguments {
+                operation: member.to_owned(),
+                reason: "it is a property: give no argument to read it, or one to set it".into(),
+            });
+        }
     };
-    miette!(
-        help = "let the driver return plain data, such as `str(path)` or `frame.to_dict(\"list\")`, or \
-                register a converter for the class (`register_class_to_dict`)",
-        "the result of {called}.{member} is a {whole}{held}, of which only the name has arrived"
-    )
-}
-
-/// A result for scripts, in one line.
-fn json(called: &str, member: &str, value: &Value) -> Result<String, Report> {
-    let mut text = Vec::new();
-    Serializer::Json.encode(value, &mut text).map_err(|error| {
-        miette!(
-            help = "without `--json` it is printed as Python would print it",
-            "the result of {called}.{member} has no JSON form: {error}"
-        )
-    })?;
-    String::from_utf8(text).into_diagnostic()
+    Ok(CallOutcome::Value(result))
 }
 
 fn raised(called: &str, member: &str, exception: &Exception) -> Report {
     let traceback = exception.traceback().unwrap_or_default().concat();
     let report = format!("{called}.{member} raised {exception}");
-    if traceback.is_empty() {
+    if !has_foreign_frames(&traceback) {
         miette!("{report}")
     } else {
         miette!(help = format!("remote traceback:\n{}", traceback.trim_end()), "{report}")
     }
+}
+
+/// Whether a traceback leads through code that is not Ferrolab's: its own says nothing to a user.
+fn has_foreign_frames(traceback: &str) -> bool {
+    let frames = traceback.lines().map(str::trim_start).filter(|line| line.starts_with("File \""));
+    frames.into_iter().any(|frame| !frame.starts_with("File \"<ferrolab>/"))
 }
 
 type Parsed = (Vec<Value>, Vec<(String, Value)>);
@@ -300,6 +346,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_traceback_of_ferrolab_alone_is_not_shown() {
+        let own =
+            "Traceback (most recent call last):\n  File \"<ferrolab>/worker/rules.py\", line 3\n";
+        for (traceback, is_shown) in [
+            (String::new(), false),
+            (own.to_owned(), false),
+            (
+                "  In daemon 'bench', object 'a', member 'b'\nValueError: File \"x\"".to_owned(),
+                false,
+            ),
+            (format!("{own}  File \"/lab/driver.py\", line 4, in b\n"), true),
+        ] {
+            assert_eq!(has_foreign_frames(&traceback), is_shown, "{traceback}");
+        }
+    }
+
+    #[test]
     fn arguments_are_literals_and_keywords() {
         let words = ["1", "'a=b'", "key=[1, 2]", "other='x'"].map(str::to_owned);
         let (args, kwargs) = parse_all(&words).unwrap();
@@ -321,28 +384,5 @@ mod tests {
         assert_eq!(kwargs, [("address".to_owned(), Value::from("GPIB0::7::INSTR"))]);
         let behind = ["a=1", "2"].map(str::to_owned);
         assert!(parse_all(&behind).is_err());
-    }
-
-    #[test]
-    fn a_result_that_has_lost_its_content_is_told_apart() {
-        let path = || Dict::from_iter([("__class__", "pathlib.PosixPath")]);
-        let frame = Dict::from_iter([
-            (Value::from("__class__"), Value::from("pandas.core.frame.DataFrame")),
-            (Value::from("_mgr"), Value::Dict(path())),
-        ]);
-        let point = Dict::from_iter([
-            (Value::from("__class__"), Value::from("lab.Point")),
-            (Value::from("x"), Value::from(1)),
-        ]);
-        let list = Value::List(vec![Value::from(1), Value::Dict(path())]);
-        for (value, class) in [
-            (Value::Dict(path()), Some("pathlib.PosixPath")),
-            (Value::Dict(frame), Some("pathlib.PosixPath")),
-            (list, Some("pathlib.PosixPath")),
-            (Value::Dict(point), None),
-            (Value::Dict(Dict::new()), None),
-        ] {
-            assert_eq!(emptied_class(&value), class, "{value}");
-        }
     }
 }

@@ -3,9 +3,12 @@
 //! The running lab is asked first: it knows its services while no nameserver runs. A nameserver
 //! that this lab should run and does not is not asked: its port may be another lab's.
 
-use lab_config::nearest;
+use std::time::Duration;
+
+use lab_config::did_you_mean;
 use miette::{Report, miette};
 use remote::{Error, NameServer, Uri};
+use tokio::time::timeout;
 
 use super::nslist::{HINT, NameserverArgument, TIMEOUT};
 use super::supervisor;
@@ -23,6 +26,16 @@ pub(super) async fn service(
     name: &str,
     nameserver: &NameserverArgument,
 ) -> Result<Uri, Report> {
+    service_within(paths, name, nameserver, Duration::MAX).await
+}
+
+/// As [`service`]; the supervisor is waited for no longer than `patience`.
+pub(super) async fn service_within(
+    paths: &Paths,
+    name: &str,
+    nameserver: &NameserverArgument,
+    patience: Duration,
+) -> Result<Uri, Report> {
     if name.starts_with("PYRO") {
         return name.parse::<Uri>().map_err(|error| miette!("{error}"));
     }
@@ -30,10 +43,14 @@ pub(super) async fn service(
         return look_up(name, nameserver, paths, &[]).await;
     }
     let (lab, is_silent) = match supervisor(paths).await {
-        Ok(client) => match client.ask(&Request::Ps, |_| {}).await {
-            Ok(lab) => (Some(lab), false),
-            Err(error) => (None, matches!(error, ControlError::Silent { .. })),
-        },
+        Ok(client) => {
+            let asking = client.ask(&Request::Ps, |_| {});
+            match timeout(patience, asking).await {
+                Ok(Ok(lab)) => (Some(lab), false),
+                Ok(Err(error)) => (None, matches!(error, ControlError::Silent { .. })),
+                Err(_) => (None, true),
+            }
+        }
         Err(_) => (None, false),
     };
     let here = lab.as_ref().map_or(&[][..], |lab| &lab.services);
@@ -47,8 +64,8 @@ pub(super) async fn service(
         if here.is_empty() {
             return elsewhere;
         }
-        let help = match nearest(name, here.iter().map(|row| row.name.as_str())) {
-            Some(near) => format!("did you mean '{near}'?"),
+        let help = match did_you_mean(name, here.iter().map(|row| row.name.as_str())) {
+            Some(help) => help,
             None => elsewhere.help().map_or_else(
                 || "see the services of this lab with `ferrolab ps`".to_owned(),
                 |help| help.to_string(),
@@ -121,8 +138,8 @@ async fn look_up(
             Err(error) => asked.push(format!("nameserver {title}: {error}")),
         }
     }
-    let help = match nearest(name, known.iter().map(String::as_str)) {
-        Some(nearest) => format!("did you mean '{nearest}'?"),
+    let help = match did_you_mean(name, known.iter().map(String::as_str)) {
+        Some(help) => help,
         None if !answered => HINT.to_owned(),
         None => "see the names with `ferrolab nslist`, the services with `ferrolab ps`; `--uri` \
                  calls without a nameserver"

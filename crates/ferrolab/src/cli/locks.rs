@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use jiff::Timestamp;
-use lab_config::nearest;
+use lab_config::did_you_mean;
 use miette::{Context, IntoDiagnostic, Report, miette};
 use serde::Serialize;
 
@@ -139,8 +139,8 @@ pub(super) fn known<'a>(
     if names.clone().any(|known| known == name) {
         return Ok(());
     }
-    let help = match nearest(name, names) {
-        Some(near) => format!("did you mean '{near}'?"),
+    let help = match did_you_mean(name, names) {
+        Some(help) => help,
         None => "see the services with `ferrolab ps`".to_owned(),
     };
     Err(miette!(help = help, "there is no service '{name}' here"))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use lab_config::nearest;
+use lab_config::did_you_mean;
 use miette::{IntoDiagnostic, Report, WrapErr};
 use regex::{Regex, RegexBuilder};
 use serde_json::json;
@@ -135,8 +135,8 @@ fn level(text: &str) -> Result<Level, String> {
     };
     Level::from_name(ours).ok_or_else(|| {
         let known = Level::ALL.map(|(name, _)| name);
-        match nearest(ours, known) {
-            Some(near) => format!("did you mean `{near}`?"),
+        match did_you_mean(ours, known) {
+            Some(help) => help,
             None => format!("there are: {}", known.join(", ")),
         }
     })
@@ -366,8 +366,8 @@ impl Known {
             if known.contains(short) {
                 continue;
             }
-            match nearest(short, known.iter().map(String::as_str)) {
-                Some(near) => eprintln!("Nothing is from `{name}`; did you mean `{near}`?"),
+            match did_you_mean(short, known.iter().map(String::as_str)) {
+                Some(help) => eprintln!("Nothing is from `{name}`; {help}"),
                 None => eprintln!("Nothing is from `{name}`."),
             }
         }

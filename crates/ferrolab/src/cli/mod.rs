@@ -42,6 +42,7 @@ mod reload;
 mod rename;
 mod run;
 mod service;
+mod shown_value;
 mod status;
 mod stubs;
 mod style;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use lab_config::{RenameError, RenamedEntry, nearest};
+use lab_config::{RenameError, RenamedEntry, did_you_mean};
 use miette::{IntoDiagnostic, Report, WrapErr, miette};
 use serde::Serialize;
 
@@ -204,8 +204,8 @@ fn explain(error: RenameError) -> Report {
     match error {
         RenameError::Config(error) => Report::new(*error),
         RenameError::Unknown { ref name, ref known, .. } => {
-            let help = match nearest(name, known.iter().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`?"),
+            let help = match did_you_mean(name, known.iter().map(String::as_str)) {
+                Some(help) => help,
                 None => format!("there are: {}", known.join(", ")),
             };
             miette!(help = help, "{error}")

@@ -77,8 +77,8 @@ impl Rules<'_> {
                 continue;
             };
             let message = format!("{} has no argument {}", quoted(&member.name), quoted(name));
-            let help = match (advice::nearest(name, known()), known().next()) {
-                (Some(near), _) => format!("did you mean `{near}`?"),
+            let help = match (advice::did_you_mean(name, known()), known().next()) {
+                (Some(help), _) => help,
                 (None, None) => "it has none".to_owned(),
                 (None, Some(_)) => {
                     format!("its arguments are {}", known().collect::<Vec<_>>().join(", "))
@@ -99,8 +99,8 @@ impl Rules<'_> {
             }
             let Some(mark) = self.sound(&path) else { continue };
             let message = format!("{} has no member {}", quoted(&native.name), quoted(name));
-            let help = match advice::nearest(name, known()) {
-                Some(near) => format!("did you mean `{near}`?"),
+            let help = match advice::did_you_mean(name, known()) {
+                Some(help) => help,
                 None => format!("its members are {}", known().collect::<Vec<_>>().join(", ")),
             };
             self.findings.error(mark.key, &shown(&path), message, help);

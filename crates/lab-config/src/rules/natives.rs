@@ -27,8 +27,8 @@ impl Rules<'_> {
         let Some(mark) = self.sound(&path) else { return };
         let message = format!("there is no built-in service {}", quoted(name));
         let names = || natives.iter().map(|native| native.name.as_str());
-        let help = match advice::nearest(name, names()) {
-            Some(near) => format!("did you mean `{near}`?"),
+        let help = match advice::did_you_mean(name, names()) {
+            Some(help) => help,
             None => format!("the built-in services are {}", names().collect::<Vec<_>>().join(", ")),
         };
         self.findings.error(mark.value, &shown(&path), message, help);
@@ -68,8 +68,8 @@ impl Rules<'_> {
         let Some(mark) = self.sound(&path) else { return };
         let Target::Native(native) = &service.target else { return };
         let message = format!("{} has no {kind} {}", quoted(native), quoted(name));
-        let help = match advice::nearest(name, known.clone()) {
-            Some(near) => format!("did you mean `{near}`?"),
+        let help = match advice::did_you_mean(name, known.clone()) {
+            Some(help) => help,
             None => format!("its {kind}s are {}", known.collect::<Vec<_>>().join(", ")),
         };
         self.findings.error(mark.value, &shown(&path), message, help);

@@ -10,6 +10,15 @@ use crate::client::proxy::Proxy;
 use crate::error::Error;
 use crate::object::{Blob, MethodCall};
 
+/// The result of a call: see [`Proxy::call_or_stream`].
+#[derive(Debug)]
+pub enum Called<'a> {
+    /// A value.
+    Value(Value),
+    /// The items of an iterator or a generator.
+    Items(Items<'a>),
+}
+
 impl Proxy {
     /// Calls a method and waits for its result, unless the object exposes it as oneway.
     ///
@@ -45,6 +54,23 @@ impl Proxy {
                 &format!("not an iterator, but {} (see Proxy::call)", value.type_name()),
             )),
         }
+    }
+
+    /// Calls a method whose result may be a value or an iterator.
+    ///
+    /// # Errors
+    /// As [`Proxy::call`], but for [`Error::IsStream`].
+    pub async fn call_or_stream(
+        &mut self,
+        method: &str,
+        args: Vec<Value>,
+        kwargs: Vec<(String, Value)>,
+    ) -> Result<Called<'_>, Error> {
+        let flags = self.check_method(method).await?;
+        Ok(match self.request(ProxyRequest::call(method, &args, &kwargs, flags)).await? {
+            CallOutcome::Stream(id) => Called::Items(Items::new(self, id)),
+            CallOutcome::Value(value) => Called::Value(value),
+        })
     }
 
     /// Calls a method without waiting for its result.

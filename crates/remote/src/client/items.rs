@@ -3,6 +3,7 @@
 //! A stream that is not read to its end is closed at the daemon.
 
 use std::fmt;
+use std::time::Duration;
 
 use wire::exception::Exception;
 use wire::value::Value;
@@ -49,6 +50,11 @@ impl<'a> Items<'a> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Replaces the limit on the time for each item.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) {
+        self.proxy.set_timeout(timeout);
     }
 
     /// The next items, at most `count`.

@@ -9,3 +9,5 @@ pub(crate) mod items;
 pub(crate) mod leases;
 pub(crate) mod nameserver;
 pub(crate) mod proxy;
+
+pub use calls::Called;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use lab_config::nearest;
+use lab_config::did_you_mean;
 use miette::miette;
 use remote::{Error, NameServer};
 
@@ -59,8 +59,8 @@ async fn look_up(arguments: &Arguments) -> Outcome {
             Err(error) => asked.push(format!("nameserver {title}: {error}")),
         }
     }
-    let help = match nearest(name, known.iter().map(String::as_str)) {
-        Some(nearest) => format!("did you mean '{nearest}'?"),
+    let help = match did_you_mean(name, known.iter().map(String::as_str)) {
+        Some(help) => help,
         None => "see the names with `ferrolab nslist`".to_owned(),
     };
     Err(miette!(help = help, "cannot find '{name}': {}", asked.join("; ")))

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lab_config::{Configuration, nearest};
+use lab_config::{Configuration, did_you_mean};
 use supervisor::{EntryPhase, KeeperHandle, StartOutcome, StopOutcome};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
@@ -368,8 +368,8 @@ fn unknown(configuration: &Configuration, action: Action, kind: EntryKind, name:
         );
     }
     let known: Vec<&str> = names(configuration, kind).collect();
-    match nearest(name, known.iter().copied()) {
-        Some(near) => format!("there is no {what} `{name}`; did you mean `{near}`?"),
+    match did_you_mean(name, known.iter().copied()) {
+        Some(help) => format!("there is no {what} `{name}`; {help}"),
         None if known.is_empty() => format!("there is no {what} `{name}`; there are none at all"),
         None => format!("there is no {what} `{name}`; there are: {}", known.join(", ")),
     }
