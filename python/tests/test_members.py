@@ -91,6 +91,10 @@ def test_clients_are_sent_no_name_that_does_not_exist(mode, told):
     expose = ["number", "leval", "zzz", "off"]
     with start(single("Channel", expose, instancemode=mode, arguments=[1])) as worker:
         assert loaded(worker) == ({"off"}, {"number"}, told)
+        # An instance tells no more of it, and nothing twice.
+        assert worker.channel().call("lab.x", "off") == "off"
+        worker.send(("ping", 1))
+        assert worker.message() == ("pong", 1)
 
 
 def test_attributes_that_an_instance_gets_later_are_told():

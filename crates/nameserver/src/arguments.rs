@@ -126,6 +126,7 @@ fn is_true(value: &Value) -> bool {
         Value::Float(number) => *number != 0.0,
         Value::Complex { re, im } => *re != 0.0 || *im != 0.0,
         Value::Str(text) => !text.is_empty(),
+        Value::SurrogateStr(_) => true,
         Value::Bytes(bytes) => !bytes.is_empty(),
         Value::List(items) | Value::Tuple(items) => !items.is_empty(),
         Value::Set(items) | Value::FrozenSet(items) => !items.is_empty(),

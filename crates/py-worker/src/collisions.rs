@@ -77,7 +77,8 @@ impl Keys {
 
     fn look(&mut self, key: &Value, wanted: bool) -> Result<u64, Exception> {
         // These hardly collide, and most keys are of these kinds.
-        let is_plain = matches!(key, Value::None | Value::Str(_) | Value::Bytes(_));
+        let is_plain =
+            matches!(key, Value::None | Value::Str(_) | Value::SurrogateStr(_) | Value::Bytes(_));
         let is_counted = self.len > MAX_SAME_HASH as usize && !is_plain;
         let hash = look(key, wanted || is_counted)?;
         if !is_counted {
@@ -117,6 +118,8 @@ fn hash(value: &Value) -> u64 {
         Value::None => 0xfca8_6420,
         Value::Bytes(bytes) => buffer(bytes),
         Value::Str(text) => str_hash(text),
+        // A process has its own hashes of text: any will do, if the same text has the same one.
+        Value::SurrogateStr(text) => buffer(text.as_bytes()),
         Value::List(_) | Value::Tuple(_) | Value::Set(_) | Value::FrozenSet(_) | Value::Dict(_) => {
             0
         }

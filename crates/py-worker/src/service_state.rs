@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use remote::{Exception, Metadata, Session};
 use tokio::sync::watch;
-use wire::DecodeErrorKind;
 
 use crate::channel::ExchangeError;
 use crate::control::Trouble;
-use crate::frames::AnswerError;
 use crate::run::Run;
 use crate::service_card::ServiceCard;
 use crate::worker_handle::WorkerHandle;
@@ -120,22 +118,9 @@ impl ServiceState {
                 "{member} of service '{name}' was carried out, and its result is lost: {}",
                 error.message()
             )),
-            ExchangeError::Answer(error) => {
-                let reason = match error {
-                    AnswerError::Decode(decode)
-                        if decode.kind == DecodeErrorKind::LoneSurrogate =>
-                    {
-                        "it has text with a lone surrogate (half of a pair, from bytes that are no \
-                         UTF-8 or a text that was cut); let the driver return the bytes, \
-                         `text.encode('utf-8', 'surrogatepass')`"
-                            .to_owned()
-                    }
-                    _ => error.to_string(),
-                };
-                Exception::value_error(format!(
-                    "the result of {member} of service '{name}' cannot be sent: {reason}"
-                ))
-            }
+            ExchangeError::Answer(error) => Exception::value_error(format!(
+                "the result of {member} of service '{name}' cannot be sent: {error}"
+            )),
             ExchangeError::Io(error) => {
                 // A socket ends a moment before its process is known to have ended.
                 let _ = tokio::time::timeout(DEATH, run.over.cancelled()).await;

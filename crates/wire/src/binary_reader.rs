@@ -8,6 +8,7 @@
 //! An error is at the position of the reader.
 
 use crate::error::{DecodeErrorKind, Result};
+use crate::surrogate_text::SurrogateText;
 
 /// Position in binary data.
 #[derive(Debug)]
@@ -72,6 +73,18 @@ impl<'a> Reader<'a> {
                 if surrogate { DecodeErrorKind::LoneSurrogate } else { DecodeErrorKind::Utf8 };
             self.fail_at(start + at, kind)
         })
+    }
+
+    /// Reads the text at `start` again, as one with lone surrogates; `None` for other bytes.
+    pub(crate) fn read_surrogate_text(
+        &mut self,
+        start: usize,
+        len: usize,
+    ) -> Option<SurrogateText> {
+        let bytes = self.data.get(start..start.checked_add(len)?)?;
+        let text = SurrogateText::from_bytes(bytes.to_vec())?;
+        self.at = start + len;
+        Some(text)
     }
 
     /// Takes note of the items that a container announces, and checks that the data can hold them.

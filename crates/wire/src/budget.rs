@@ -177,6 +177,7 @@ impl DecodeBudget {
             Value::None | Value::Bool(_) | Value::Int(-5..=256) => return Ok(()),
             Value::Int(_) | Value::Float(_) | Value::Complex { .. } => (0, PYTHON_NUMBER_BYTES),
             Value::Str(text) => (text.capacity(), PYTHON_TEXT_BYTES + text.len()),
+            Value::SurrogateStr(text) => (text.len(), PYTHON_TEXT_BYTES + text.len()),
             Value::Bytes(bytes) => (bytes.capacity(), PYTHON_TEXT_BYTES + bytes.len()),
             Value::BigInt(int) => {
                 let digits = usize::try_from(int.bits() / 8).unwrap_or(usize::MAX);

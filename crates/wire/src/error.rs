@@ -43,6 +43,14 @@ pub enum EncodeError {
     /// An int with more than this many decimal digits, Python's limit.
     #[error("Exceeds the limit ({0} digits) for integer string conversion")]
     Digits(usize),
+    /// Text with half a surrogate pair, which the serializer cannot write.
+    #[error(
+        "text with a lone surrogate (half of a pair, from bytes that are no UTF-8 or a text that \
+         was cut) cannot be sent with {}; use serpent or marshal, or send the bytes, \
+         `text.encode('utf-8', 'surrogatepass')`",
+        .0.name()
+    )]
+    LoneSurrogate(Serializer),
     /// A length beyond the range of its field.
     #[error("{what} is too long for {}: {len} items or bytes", serializer.name())]
     TooLong {
@@ -63,9 +71,10 @@ impl EncodeError {
                 "builtins.TypeError"
             }
             EncodeError::Class { .. } => "Pyro5.errors.SerializeError",
-            EncodeError::TooDeep(_) | EncodeError::Digits(_) | EncodeError::TooLong { .. } => {
-                "builtins.ValueError"
-            }
+            EncodeError::TooDeep(_)
+            | EncodeError::Digits(_)
+            | EncodeError::LoneSurrogate(_)
+            | EncodeError::TooLong { .. } => "builtins.ValueError",
         }
     }
 }

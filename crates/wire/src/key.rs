@@ -35,9 +35,11 @@ pub(crate) fn hash_str(text: &str) -> Hash {
 
 /// Whether `a` and `b` are one key for Python.
 pub(crate) fn are_equal(a: &Value, b: &Value) -> bool {
-    use Value::{BigInt, Bool, Bytes, Complex, Dict, Float, FrozenSet, Int, List, Set, Str, Tuple};
+    use Value::{BigInt, Bool, Bytes, Complex, Dict, Float, FrozenSet, Int};
+    use Value::{List, Set, Str, SurrogateStr, Tuple};
     match (a, b) {
         (Str(a), Str(b)) => a == b,
+        (SurrogateStr(a), SurrogateStr(b)) => a == b,
         (Int(a), Int(b)) => a == b,
         (Value::None, Value::None) => true,
         (Bytes(a), Bytes(b)) => a == b,
@@ -129,6 +131,11 @@ impl<H: Hasher> KeyHasher<H> {
     fn write_value(&mut self, value: &Value) {
         match value {
             Value::Str(text) => self.write_str(text),
+            Value::SurrogateStr(text) => {
+                self.inner.write_u8(10);
+                self.inner.write(text.as_bytes());
+                self.inner.write_u8(0xff);
+            }
             Value::None => self.inner.write_u8(2),
             Value::Bytes(bytes) => {
                 self.inner.write_u8(3);

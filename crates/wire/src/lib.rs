@@ -133,6 +133,7 @@ mod repr;
 pub mod serializer;
 pub mod serpent;
 mod set;
+mod surrogate_text;
 mod table;
 mod text_cursor;
 pub mod uri;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::number::{write_any_float, write_big_int, write_float, write_float_bare, write_int};
 use crate::printable::is_printable;
-use crate::value::Value;
+use crate::value::{SurrogateText, Value};
 
 /// The `repr` of nan, inf and -inf.
 const NON_FINITE: [&str; 3] = ["nan", "inf", "-inf"];
@@ -44,6 +44,33 @@ pub(crate) fn write_str(text: &str, out: &mut Vec<u8>) {
     out.push(quote);
 }
 
+/// Appends the `repr` of a `str` with lone surrogates, which are escaped.
+fn write_surrogate_text(text: &SurrogateText, out: &mut Vec<u8>) {
+    write_escaped_surrogates(text, false, out);
+}
+
+/// Appends the same for serpent: two surrogates in a row that are not to be read as one character
+/// have escapes of different lengths.
+pub(crate) fn write_surrogates_apart(text: &SurrogateText, out: &mut Vec<u8>) {
+    write_escaped_surrogates(text, true, out);
+}
+
+fn write_escaped_surrogates(text: &SurrogateText, apart: bool, out: &mut Vec<u8>) {
+    let quote = choose_quote(text.as_bytes());
+    out.push(quote);
+    let mut is_after_high = false;
+    for (head, surrogate) in text.pieces() {
+        head.chars().for_each(|c| write_char(c, quote, out));
+        let Some(surrogate) = surrogate else { break };
+        match apart && is_after_high && head.is_empty() && surrogate >= 0xdc00 {
+            true => write_hex(b'U', 8, surrogate.into(), out),
+            false => write_hex(b'u', 4, surrogate.into(), out),
+        }
+        is_after_high = surrogate < 0xdc00;
+    }
+    out.push(quote);
+}
+
 /// Appends the `repr` of a `bytes`.
 pub(crate) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     let quote = choose_quote(bytes);
@@ -73,6 +100,7 @@ fn write_value(value: &Value, out: &mut Vec<u8>) {
         Value::Float(float) => write_any_float(*float, NON_FINITE, write_float, out),
         Value::Complex { re, im } => write_complex(*re, *im, out),
         Value::Str(text) => write_str(text, out),
+        Value::SurrogateStr(text) => write_surrogate_text(text, out),
         Value::Bytes(bytes) => write_bytes(bytes, out),
         Value::List(items) => write_items("[", items.iter(), "]", out),
         Value::Tuple(items) => match items.as_slice() {

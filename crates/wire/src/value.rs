@@ -5,6 +5,7 @@ use num_traits::ToPrimitive;
 
 pub use crate::dict::Dict;
 pub use crate::set::Set;
+pub use crate::surrogate_text::SurrogateText;
 
 /// A value of Python's plain data.
 ///
@@ -29,8 +30,10 @@ pub enum Value {
         /// The imaginary part.
         im: f64,
     },
-    /// A `str`. It cannot hold Python's lone surrogates.
+    /// A `str` without lone surrogates.
     Str(String),
+    /// A `str` with lone surrogates.
+    SurrogateStr(SurrogateText),
     /// A `bytes`.
     Bytes(Vec<u8>),
     /// A `list`.
@@ -52,6 +55,7 @@ impl Value {
         size_of::<Value>()
             + match self {
                 Value::Str(text) => text.len(),
+                Value::SurrogateStr(text) => text.len(),
                 Value::Bytes(bytes) => bytes.len(),
                 Value::List(items) | Value::Tuple(items) => sum(items),
                 Value::Set(set) | Value::FrozenSet(set) => set.iter().map(Value::memory).sum(),
@@ -76,7 +80,7 @@ impl Value {
         }
     }
 
-    /// The text of a `str`.
+    /// The text of a `str` without lone surrogates.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Value::Str(text) => Some(text),
@@ -149,7 +153,7 @@ impl Value {
             Value::Int(_) | Value::BigInt(_) => "int",
             Value::Float(_) => "float",
             Value::Complex { .. } => "complex",
-            Value::Str(_) => "str",
+            Value::Str(_) | Value::SurrogateStr(_) => "str",
             Value::Bytes(_) => "bytes",
             Value::List(_) => "list",
             Value::Tuple(_) => "tuple",

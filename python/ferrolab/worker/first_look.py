@@ -113,7 +113,8 @@ class FirstLook:
             problems.append("{}: {}".format(type(error).__name__, error))
         problems += not_readable(service, self._readable, self._of_parts())
         problems += not_described(service, self._daemon.parts_of(service))
-        service.remarks = self._remarks + problems
+        # Some names are told when the class is loaded, and again with the instance.
+        service.remarks = list(dict.fromkeys(self._remarks + problems))
         if (service.members, service.remarks) != before:
             self._tell(service)
 

@@ -59,7 +59,11 @@ pub struct Mismatch {
 impl Mismatch {
     /// A `TypeError`: a value of another type. `expected` completes "must be {expected}".
     pub fn expected(expected: &str, found: &Value) -> Self {
-        let text = format!("must be {expected}, not {}", found.type_name());
+        let found = match found {
+            Value::SurrogateStr(_) => "a text with lone surrogates",
+            other => other.type_name(),
+        };
+        let text = format!("must be {expected}, not {found}");
         Mismatch { class: "builtins.TypeError", path: String::new(), text }
     }
 

@@ -181,6 +181,24 @@ fn values_that_a_format_refuses_leave_the_buffer_alone() {
 }
 
 #[test]
+fn lone_surrogates_are_what_they_were() {
+    let shown = "['\\ud800', 'é\\udc00\\ud83dx', '\\ud83d\\ude00', {'\\udfff': 1}]";
+    let data = shown.replace("\\ude00", "\\U0000de00");
+    let value = Serpent.decode(data.as_bytes(), &Limits::default()).unwrap();
+    assert_eq!(value.to_string(), shown, "as Python prints it");
+    for serializer in [Serpent, Marshal] {
+        let mut out = Vec::new();
+        serializer.encode(&value, &mut out).unwrap();
+        assert_eq!(serializer.decode(&out, &Limits::default()).as_ref(), Ok(&value));
+    }
+    for serializer in [Json, Msgpack] {
+        let error = serializer.encode(&value, &mut Vec::new()).unwrap_err();
+        assert_eq!(error, EncodeError::LoneSurrogate(serializer));
+        assert_eq!(error.class(), "builtins.ValueError");
+    }
+}
+
+#[test]
 fn references_of_marshal_expand_within_bounds() {
     // Lists that each hold the one before twice: 2^n values from 12 n bytes.
     let doubled = |times: u8| {

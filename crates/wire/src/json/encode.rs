@@ -52,6 +52,7 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
         }
         Value::Float(float) => write_any_float(*float, NON_FINITE, write_float, out),
         Value::Str(text) => write_str(text, out),
+        Value::SurrogateStr(_) => return Err(EncodeError::LoneSurrogate(Serializer::Json)),
         Value::List(items) | Value::Tuple(items) => write_items(items, depth, out)?,
         Value::Set(set) => write_items(set.iter(), depth, out)?,
         Value::Dict(dict) => write_dict(dict, depth, out)?,
@@ -83,6 +84,7 @@ fn write_dict(dict: &Dict, depth: usize, out: &mut Vec<u8>) -> Result<(), Encode
         separate(number, out);
         match key {
             Value::Str(text) => write_str(text, out),
+            Value::SurrogateStr(_) => write(key, depth, out)?,
             Value::Int(_) | Value::BigInt(_) | Value::Float(_) | Value::Bool(_) | Value::None => {
                 out.push(b'"');
                 write(key, depth, out)?;

@@ -90,7 +90,14 @@ impl Decoder<'_> {
             b'u' | b't' => {
                 let len = self.read_len32()?;
                 self.pay_for_expansion(len)?;
-                Ok(Value::Str(self.input.read_text(len)?.to_owned()))
+                let start = self.input.at();
+                match self.input.read_text(len) {
+                    Ok(text) => Ok(Value::Str(text.to_owned())),
+                    Err(error) => {
+                        let text = self.input.read_surrogate_text(start, len);
+                        text.map(Value::SurrogateStr).ok_or(error)
+                    }
+                }
             }
             b'z' | b'Z' => self.read_len8().and_then(|len| self.read_latin1(len)),
             b'a' | b'A' => self.read_len32().and_then(|len| self.read_latin1(len)),

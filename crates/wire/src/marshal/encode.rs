@@ -51,6 +51,7 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
             out.extend_from_slice(&im.to_le_bytes());
         }
         Value::Str(text) => write_str(text, out)?,
+        Value::SurrogateStr(text) => write_str(text.as_bytes(), out)?,
         Value::Bytes(bytes) => {
             encode_bytes_head(bytes.len(), out)?;
             out.extend_from_slice(bytes);
@@ -105,9 +106,11 @@ fn write_items<'a>(
     items.into_iter().try_for_each(|item| write(item, depth + 1, out))
 }
 
-fn write_str(text: &str, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+/// Writes text from its UTF-8, in which surrogates have three bytes each.
+fn write_str(text: impl AsRef<[u8]>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let text = text.as_ref();
     write_head(b'u', "a str", text.len(), out)?;
-    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(text);
     Ok(())
 }
 

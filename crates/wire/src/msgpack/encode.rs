@@ -65,6 +65,7 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
             write_ext(EXT_COMPLEX, &data, out)?;
         }
         Value::Str(text) => write_str(text, out)?,
+        Value::SurrogateStr(_) => return Err(EncodeError::LoneSurrogate(Serializer::Msgpack)),
         Value::Bytes(bytes) => {
             encode_bytes_head(bytes.len(), out)?;
             out.extend_from_slice(bytes);

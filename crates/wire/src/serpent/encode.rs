@@ -4,7 +4,7 @@ use crate::base64;
 use crate::encode::check_depth;
 use crate::error::EncodeError;
 use crate::number::{MAX_DIGITS, write_any_float, write_big_int, write_float, write_int};
-use crate::repr::write_str;
+use crate::repr::{write_str, write_surrogates_apart};
 use crate::serializer::CallRef;
 use crate::value::{Dict, Set, Value};
 
@@ -59,6 +59,7 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
         Value::Float(float) => write_float_literal(*float, out),
         Value::Complex { re, im } => write_complex(*re, *im, out),
         Value::Str(text) => write_str(text, out),
+        Value::SurrogateStr(text) => write_surrogates_apart(text, out),
         Value::Bytes(bytes) => {
             out.extend_from_slice(b"{'data': '");
             base64::encode(bytes, out);

@@ -5,13 +5,14 @@ use memchr::memchr2;
 
 use super::decode::Parser;
 use crate::error::{DecodeErrorKind, Result};
-use crate::value::Value;
+use crate::value::{SurrogateText, Value};
 
 const UNTERMINATED: &str = "a string is not terminated on its line";
 
 /// The content of adjacent literals.
 enum Literal {
     Str(String),
+    SurrogateStr(SurrogateText),
     Bytes(Vec<u8>),
 }
 
@@ -44,6 +45,7 @@ impl Parser<'_> {
         }
         match joined {
             Some(Literal::Str(text)) => Ok(Value::Str(text)),
+            Some(Literal::SurrogateStr(text)) => Ok(Value::SurrogateStr(text)),
             Some(Literal::Bytes(bytes)) => Ok(Value::Bytes(bytes)),
             None => Err(self.cursor.syntax_error("a value is expected")),
         }
@@ -153,7 +155,7 @@ impl Parser<'_> {
         let Some(letter) = self.cursor.peek() else {
             return Err(DecodeErrorKind::Truncated);
         };
-        let is_str = matches!(content, Literal::Str(_));
+        let is_str = !matches!(content, Literal::Bytes(_));
         self.cursor.at += 1;
         let code = match letter {
             b'\n' => return Ok(()),
@@ -183,22 +185,10 @@ impl Parser<'_> {
                 u32::from(b'\\')
             }
         };
-        let kind = match content {
-            // An octal escape may exceed a byte; Python takes the low 8 bits.
-            Literal::Bytes(bytes) => {
-                bytes.push(code as u8);
-                return Ok(());
-            }
-            Literal::Str(text) => match char::from_u32(code) {
-                Some(c) => {
-                    text.push(c);
-                    return Ok(());
-                }
-                None if code > 0x10_ffff => DecodeErrorKind::Syntax("illegal Unicode character"),
-                None => DecodeErrorKind::LoneSurrogate,
-            },
-        };
-        Err(self.cursor.fail_at(start, kind))
+        if content.push_code(code) {
+            return Ok(());
+        }
+        Err(self.cursor.fail_at(start, DecodeErrorKind::Syntax("illegal Unicode character")))
     }
 
     fn read_octal(&mut self, first: u8) -> u32 {
@@ -237,14 +227,38 @@ impl Literal {
     fn push(&mut self, byte: u8) {
         match self {
             Literal::Str(text) => text.push(char::from(byte)),
+            Literal::SurrogateStr(text) => text.push_str(char::from(byte).encode_utf8(&mut [0; 4])),
             Literal::Bytes(bytes) => bytes.push(byte),
         }
+    }
+
+    /// Appends the character or the byte of an escape. False for a number that is no character.
+    fn push_code(&mut self, code: u32) -> bool {
+        match (&mut *self, char::from_u32(code)) {
+            // An octal escape may exceed a byte; Python takes the low 8 bits.
+            (Literal::Bytes(bytes), _) => bytes.push(code as u8),
+            (Literal::Str(text), Some(c)) => text.push(c),
+            (Literal::SurrogateStr(text), Some(c)) => text.push_str(c.encode_utf8(&mut [0; 4])),
+            (content, None) => {
+                let Ok(surrogate @ 0xd800..=0xdfff) = u16::try_from(code) else { return false };
+                match content {
+                    Literal::SurrogateStr(text) => text.push_surrogate(surrogate),
+                    Literal::Str(text) => {
+                        let before = std::mem::take(text);
+                        *content = Literal::SurrogateStr(SurrogateText::begin(before, surrogate));
+                    }
+                    Literal::Bytes(_) => return false,
+                }
+            }
+        }
+        true
     }
 
     /// Appends text. False, and nothing appended, for text outside ASCII in a bytes literal.
     fn push_text(&mut self, text: &str) -> bool {
         match self {
             Literal::Str(string) => string.push_str(text),
+            Literal::SurrogateStr(string) => string.push_str(text),
             Literal::Bytes(bytes) if text.is_ascii() => bytes.extend_from_slice(text.as_bytes()),
             Literal::Bytes(_) => return false,
         }

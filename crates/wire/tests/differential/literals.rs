@@ -36,6 +36,13 @@ const TEXTS: &[&str] = &[
     "[1,# one\n2]",
     "'a' # c\n",
     "1 \\\n # c",
+    // Lone surrogates.
+    "'\\ud800'",
+    "'a\\udc00' '\\ud83d\\U0000de00é'",
+    "{'\\ud800':1,'\\udfff':2,'\\ud800':3}",
+    "u'\\U0000d800'",
+    "r'\\ud800'",
+    "b'\\ud800'",
     // Numbers.
     "00",
     "0_0",
@@ -313,8 +320,6 @@ const DIFFERENT: &[(&str, bool)] = &[
     ("1\\\n", true),
     ("...", false),
     ("'\\N{BULLET}'", false),
-    // A str of Python can hold these, UTF-8 cannot.
-    ("'\\ud800'", false),
 ];
 
 #[test]

@@ -2,7 +2,7 @@
 
 use num_bigint::BigInt;
 use num_traits::Num;
-use wire::value::{Dict, Value};
+use wire::value::{Dict, SurrogateText, Value};
 
 /// A value in the notation.
 pub fn write(value: &Value) -> Vec<u8> {
@@ -58,6 +58,10 @@ fn write_into(value: &Value, canonical: bool, out: &mut Vec<u8>) {
             out.extend(format!("s{}:", text.len()).into_bytes());
             out.extend(text.as_bytes());
         }
+        Value::SurrogateStr(text) => {
+            out.extend(format!("s{}:", text.len()).into_bytes());
+            out.extend(text.as_bytes());
+        }
         Value::Bytes(bytes) => {
             out.extend(format!("b{}:", bytes.len()).into_bytes());
             out.extend(bytes);
@@ -91,7 +95,11 @@ fn read_from(rest: &mut &[u8]) -> Value {
         }
         b's' => {
             let len = until(rest, b':').parse().unwrap();
-            Value::Str(String::from_utf8(take(rest, len).to_vec()).unwrap())
+            let bytes = take(rest, len).to_vec();
+            match SurrogateText::from_bytes(bytes.clone()) {
+                Some(text) => Value::SurrogateStr(text),
+                None => Value::Str(String::from_utf8(bytes).unwrap()),
+            }
         }
         b'b' => {
             let len = until(rest, b':').parse().unwrap();

@@ -83,7 +83,7 @@ class Reader:
         if tag == b"c":
             return complex(*struct.unpack(">dd", bytes.fromhex(self.until(b";"))))
         if tag == b"s":
-            return self.take(int(self.until(b":"))).decode("utf-8")
+            return self.take(int(self.until(b":"))).decode("utf-8", "surrogatepass")
         if tag == b"b":
             return self.take(int(self.until(b":")))
         items = [self.value() for _ in range(int(self.until(b";")) * (2 if tag == b"d" else 1))]
@@ -113,7 +113,7 @@ def write(value, out):
     elif kind is complex:
         out.append(b"c" + struct.pack(">dd", value.real, value.imag).hex().encode() + b";")
     elif kind is str:
-        text = value.encode("utf-8")
+        text = value.encode("utf-8", "surrogatepass")
         out.append(b"s%d:%s" % (len(text), text))
     elif kind is bytes:
         out.append(b"b%d:%s" % (len(value), value))

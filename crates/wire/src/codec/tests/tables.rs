@@ -29,6 +29,11 @@ pub(super) const JSON_READ: &Read<str> = &[
 
 /// Beside these see `tests/differential/literals.rs`, which has Python read the same texts.
 pub(super) const SERPENT_READ: &Read<str> = &[
+    ("'a\\ud800'", "'a\\ud800'"),
+    ("'é\\ude00\\ud83dx'", "'é\\ude00\\ud83dx'"),
+    ("'\\ud83d\\u0041'", "'\\ud83dA'"),
+    ("'\\ud83d\\U0000de00' '\\n'", "'\\ud83d\\ude00\\n'"),
+    ("{'\\ud800':1,'\\udc00':2,'\\ud800':3}", "{'\\ud800': 3, '\\udc00': 2}"),
     ("'\\ud834\\udd1e a'", "'𝄞 a'"),
     ("np.float64(1.5)", "1.5"),
     ("(np.float64(0.0),)", "(0.0,)"),
@@ -55,6 +60,8 @@ pub(super) const SERPENT_READ: &Read<str> = &[
 ];
 
 pub(super) const MARSHAL_READ: &Read<[u8]> = &[
+    (b"u\x03\0\0\0\xed\xa0\x80", "'\\ud800'"),
+    (b"[\x02\0\0\0t\x04\0\0\0\xed\xb0\x80'i\x05\0\0\0", "[\"\\udc00'\", 5]"),
     (b"I\x05\0\0\0\0\0\0\0", "5"),
     (b"f\x031.5", "1.5"),
     (b"f\x03nan", "nan"),
@@ -177,10 +184,6 @@ pub(super) const SERPENT_ERRORS: &Errors<str> = &[
     ("'\\N{DASH}'", 1, Syntax("named characters (\\N{...}) are not supported")),
     ("'a' b'a'", 4, Syntax("cannot mix bytes and nonbytes literals")),
     ("b'é'", 2, Syntax("bytes can only contain ASCII literal characters")),
-    ("'a\\ud800'", 2, LoneSurrogate),
-    ("'\\ude00\\ud83d'", 1, LoneSurrogate),
-    ("'\\ud83d\\u0041'", 1, LoneSurrogate),
-    ("'\\ud83d\\U0000de00'", 1, LoneSurrogate),
     ("np.float64", 0, NotData("a name")),
     ("np.float64('1')", 0, NotData("a name")),
     ("np.array([1])", 0, NotData("a name")),
@@ -212,7 +215,7 @@ pub(super) const MARSHAL_ERRORS: &Errors<[u8]> = &[
     (b"l\x01\0\0\0\xff\xff", 1, Syntax("a digit of an int is out of range")),
     (b"l\x01\0\0\0\0\0", 1, Syntax("an int begins with a zero digit")),
     (b"f\x04 1.5", 1, Syntax("not a float's text")),
-    (b"u\x03\0\0\0\xed\xa0\x80", 5, LoneSurrogate),
+    (b"u\x04\0\0\0\xed\xa0\x80\xff", 5, LoneSurrogate),
     (b"u\x02\0\0\0a\xff", 6, Utf8),
     (b"{[\0\0\0\0N0", 1, Unhashable("list")),
     (b"<\x01\0\0\0)\x01{0", 7, Unhashable("dict")),
