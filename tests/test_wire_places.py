@@ -4,15 +4,19 @@ Every case runs the same script of a stock client against Pyro5's own daemon and
 """
 
 import contextlib
+import json
 import select
+import socket
 import time
 from pathlib import Path
 
 import Pyro5.errors
 import pytest
-from harness import Service, both_sides, outcome, wait_for, within
-from harness.bare import answer, send
+from harness import NEVER, Service, both_sides, outcome, wait_for, within
+from harness.bare import answer, connect_message, receive, send
 from harness.sockets import wait_until_read
+from harness.wire_lab import address, serve_wire
+from Pyro5 import protocol
 
 SERVICES = {
     "t.wire": Service("wire", "Wire", "single"),
@@ -75,6 +79,42 @@ def test_the_pool_is_as_large_as_the_daemons_settings_say():
                 return [refused, late_but_lucky(side)]
 
         sides.assert_same(script)
+
+
+def connect(stack, uri, source):
+    """The kind of the answer to a handshake from this address of the loopback network."""
+    peer = stack.enter_context(
+        socket.create_connection(address(uri), NEVER, source_address=(source, 0))
+    )
+    peer.sendall(connect_message("marshal"))
+    answer = receive(peer)
+    return peer, answer[6], answer[40:]
+
+
+def test_one_address_leaves_connections_to_others_where_it_is_limited(lab):
+    """Ours only. `status` says who has the connections of a daemon that refuses others."""
+    uri, _ = serve_wire(lab, "{threadpool_size: 4, connections_per_address: 3}")
+
+    def findings():
+        report = json.loads(lab.run("status", "--json", check=False).stdout)
+        return [found for found in report["findings"] if found["subject"] == "daemon bench"]
+
+    with contextlib.ExitStack() as stack:
+        kinds = [connect(stack, uri, "127.0.0.7")[1] for _ in range(3)]
+        assert kinds == [protocol.MSG_CONNECTOK] * 3
+        _, kind, told = connect(stack, uri, "127.0.0.7")
+        assert kind == protocol.MSG_CONNECTFAIL
+        assert b"too many connections from your address: daemon 'bench' serves 3 of each" in told
+        assert not findings(), "there is a place for others"
+        _, kind, _ = connect(stack, uri, "127.0.0.9")
+        assert kind == protocol.MSG_CONNECTOK
+        _, kind, told = connect(stack, uri, "127.0.0.11")
+        assert kind == protocol.MSG_CONNECTFAIL and b"no free workers" in told
+        [found] = wait_for(findings, 10, "`status` tells of it")
+        assert "4 connections, as many as it may" in found["problem"]
+        assert "3 from 127.0.0.7, 1 from 127.0.0.9" in found["problem"]
+        assert "`connections_per_address`" in found["advice"]
+    wait_for(lambda: not findings(), 10, "`status` knows that they are gone")
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@
 //! Owns the order of the steps: a temporary file in the same directory, fsync, rename, fsync of
 //! the directory. It refuses to know what is in a file.
 
-use std::fs::{self, File, Permissions, TryLockError};
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, File, FileType, Permissions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +14,9 @@ use crate::os;
 
 /// Interval of attempts on a lock that another process holds.
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+
+/// Flag of `open`: a FIFO is opened at once, or not at all.
+const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 
 /// A step of reading or replacing a file that failed, with the file's name.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +47,44 @@ pub(crate) fn replace_with(
     put(path, None, write)
 }
 
+/// Opens a file for reading. What blocks or never ends (a FIFO, a device) is refused, and opening
+/// it does not block; a link is followed.
+///
+/// # Errors
+/// It cannot be opened, or is no file.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    let options = File::options().read(true).custom_flags(NONBLOCK).clone();
+    let file = options.open(path).map_err(|error| match fs::metadata(path) {
+        // A socket cannot even be opened.
+        Ok(metadata) if !metadata.is_file() => not_a_file(metadata.file_type()),
+        _ => error,
+    })?;
+    match file.metadata()?.file_type() {
+        kind if kind.is_file() => Ok(file),
+        kind => Err(not_a_file(kind)),
+    }
+}
+
+/// Reads a file whole, as [`open_regular`] opens it.
+///
+/// # Errors
+/// It cannot be read, or is no file.
+pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_regular(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn not_a_file(kind: FileType) -> io::Error {
+    let kind = match kind {
+        kind if kind.is_dir() => "a directory",
+        kind if kind.is_fifo() => "a FIFO",
+        kind if kind.is_socket() => "a socket",
+        _ => "a device",
+    };
+    io::Error::other(format!("it is {kind}, not a file"))
+}
+
 /// Waits until nobody else holds the lock of this name, and holds it until the returned file is
 /// dropped, or this process ends. A holder may hang, so this waits no longer than `patience`.
 ///
@@ -51,7 +92,10 @@ pub(crate) fn replace_with(
 /// The file cannot be made or locked, or another process holds it; which one, where that is known.
 pub(crate) fn lock(path: &Path, patience: Duration) -> Result<File, FileError> {
     let failed = |source| FileError { operation: "lock", path: path.to_path_buf(), source };
-    let file = File::options().create(true).append(true).open(path).map_err(failed)?;
+    // A FIFO without a reader is an error, and nothing to wait for.
+    let mut options = File::options();
+    options.create(true).append(true).custom_flags(NONBLOCK);
+    let file = options.open(path).map_err(failed)?;
     let deadline = Instant::now() + patience;
     loop {
         match file.try_lock() {
@@ -100,18 +144,37 @@ pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), FileError
     put(path, Some(0o600), |file| file.write_all(bytes))
 }
 
-/// Replaces a file that a user edits and keeps its last version as `NAME.previous`.
+/// Replaces a file that a user edits and keeps its last version as `NAME.previous`. Contents that
+/// are secret are for its owner only (mode 0600).
 ///
 /// Does nothing if the contents are the same already, so that saving twice does not push the
 /// real last version out.
-pub(crate) fn replace_keeping_previous(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    match fs::read(path) {
+pub(crate) fn replace_keeping_previous(
+    path: &Path,
+    bytes: &[u8],
+    is_secret: impl Fn(&[u8]) -> bool,
+) -> Result<(), FileError> {
+    let replace = |path: &Path, bytes: &[u8]| match is_secret(bytes) {
+        true => replace_private(path, bytes),
+        false => replace(path, bytes),
+    };
+    match read_regular(path) {
         Ok(current) if current == bytes => return Ok(()),
         Ok(current) => replace(&previous(path), &current)?,
         Err(source) if source.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(FileError { operation: "read", path: path.into(), source }),
     }
     replace(path, bytes)
+}
+
+/// Takes the rights of all but its owner from a file.
+pub(crate) fn close_to_others(path: &Path) -> Result<(), FileError> {
+    let failed = |source| FileError { operation: "close to others", path: path.into(), source };
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
+    match mode & 0o077 {
+        0 => Ok(()),
+        _ => fs::set_permissions(path, Permissions::from_mode(mode & 0o700)).map_err(failed),
+    }
 }
 
 /// Where [`replace_keeping_previous`] keeps the last version of a file.
@@ -215,11 +278,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("config.yaml");
         for text in ["one", "two", "two"] {
-            replace_keeping_previous(&path, text.as_bytes()).unwrap();
+            replace_keeping_previous(&path, text.as_bytes(), |_| false).unwrap();
         }
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read(previous(&path)).unwrap(), b"one");
         assert_eq!(names(directory.path()), ["config.yaml", "config.yaml.previous"]);
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        for (text, modes) in [("secret", [0o600, 0o644]), ("three", [0o600, 0o600])] {
+            replace_keeping_previous(&path, text.as_bytes(), |text| text == b"secret").unwrap();
+            assert_eq!([mode(&path), mode(&previous(&path))], modes, "{text}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod log;
 mod nameserver_process;
 mod os;
 mod paths;
+mod state_file;
 mod supervise;
 
 use std::process::ExitCode;

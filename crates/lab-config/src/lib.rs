@@ -49,7 +49,7 @@ pub use problem::{ConfigError, Severity, Warning};
 pub use reference::{json_schema, markdown};
 pub use rename::{RenameError, RenamedEntry, rename};
 pub use secret::Secret;
-pub use source::read;
+pub use source::{read, read_from};
 pub use surroundings::{Folder, Native, Surroundings};
 
 use problem::Findings;

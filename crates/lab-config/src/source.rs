@@ -43,8 +43,13 @@ pub(crate) struct NotText {
 
 /// Reads a file up to one byte beyond the limit of `Source::from_bytes`.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_from(File::open(path)?)
+}
+
+/// As [`read`], from a file that is open.
+pub fn read_from(file: File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -56,6 +56,8 @@ pub struct DaemonConfig {
     /// Connections served at most, by a daemon of either type, as the limit on open files allows.
     /// No limit if absent.
     pub connections: Option<usize>,
+    /// Connections from one address at most. No limit if absent, as in Pyro5.
+    pub connections_per_address: Option<usize>,
     /// Whether answers are compressed (Pyro5's `COMPRESSION`).
     pub compression: bool,
     /// A connection that is silent for this long ends (Pyro5's `COMMTIMEOUT`); in a `multiplex`
@@ -107,6 +109,7 @@ impl Default for DaemonConfig {
             server_type: ServerType::Thread,
             threadpool_size: 80,
             connections: None,
+            connections_per_address: None,
             compression: false,
             comm_timeout: None,
             tls: None,
@@ -130,6 +133,16 @@ impl Default for DaemonConfig {
 
 /// Pyro5's words for a pool without a free slot.
 const POOL_FULL: &str = "no free workers, increase server threadpool size";
+
+/// Why a connection more from one address is refused, in words for the client.
+pub(crate) fn address_full_text(config: &DaemonConfig) -> String {
+    format!(
+        "too many connections from your address: daemon '{}' serves {} of each \
+         (`connections_per_address`); close some",
+        config.name,
+        config.connections_per_address.unwrap_or_default()
+    )
+}
 
 /// Why a connection more is refused, in words for the client.
 pub(crate) fn pool_full_text(config: &DaemonConfig) -> String {

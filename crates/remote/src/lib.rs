@@ -269,6 +269,7 @@ pub use current_call::{CallAction, CallKind, WorkerWait};
 pub use daemon::call_log::{CallException, CallLog, CallLogMode, CallRecord};
 pub use daemon::call_rules::CallRules;
 pub use daemon::calls::{CallStatus, WaitsFor};
+pub use daemon::connections::ConnectionsStatus;
 pub use daemon::locks::LockBreaker;
 #[doc(hidden)]
 pub use daemon::log_limiter::LogLimiter;

@@ -26,7 +26,15 @@ impl Detached {
     pub fn start(command: CommandSpec, output: &Path) -> Result<Self, SpawnError> {
         let failed = |error| SpawnError::new(&command.program, None, error);
         let open = || -> io::Result<Stdio> {
-            Ok(OpenOptions::new().create(true).write(true).truncate(true).open(output)?.into())
+            let mut options = OpenOptions::new();
+            options.create(true).write(true).truncate(true);
+            // A FIFO in its place would block.
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+            let opened = options.open(output).map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot write {}: {error}", output.display()))
+            });
+            Ok(opened?.into())
         };
         let mut process = command.to_command();
         process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(open().map_err(failed)?);

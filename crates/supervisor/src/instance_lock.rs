@@ -55,7 +55,7 @@ impl InstanceLock {
     ) -> io::Result<bool> {
         let deadline = Instant::now() + timeout;
         loop {
-            match File::open(path) {
+            match open_at_once(path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
                 Err(error) => return Err(error),
                 // A shared lock, so that two waiting processes do not block each other.
@@ -76,7 +76,7 @@ impl InstanceLock {
     /// process may have ended long ago.
     pub fn holder(path: &Path) -> Option<u32> {
         let mut text = String::new();
-        File::open(path).ok()?.take(32).read_to_string(&mut text).ok()?;
+        open_at_once(path).ok()?.take(32).read_to_string(&mut text).ok()?;
         text.trim().parse().ok()
     }
 
@@ -99,6 +99,15 @@ impl InstanceLock {
             .and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(Some(Self { _file: file }))
     }
+}
+
+/// Opens a lock file for reading. A FIFO in its place would block without this flag.
+fn open_at_once(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    options.open(path)
 }
 
 #[cfg(unix)]

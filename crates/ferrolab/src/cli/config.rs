@@ -128,7 +128,8 @@ fn export(file: Option<&Path>, json: bool) -> Outcome {
         print!("{text}");
         return Ok(ExitCode::SUCCESS);
     };
-    files::replace_keeping_previous(file, text.as_bytes()).into_diagnostic()?;
+    files::replace_keeping_previous(file, text.as_bytes(), active_config::has_password)
+        .into_diagnostic()?;
     match json {
         true => print_json(&json!({ "file": file, "previous": previous(file) }))?,
         false => println!("Written to {}.", file.display()),

@@ -112,6 +112,14 @@ const CAUSES: &[(&[&str], &str)] = &[
         "make room on that disk: services go on, but what they would write is lost",
     ),
     (
+        &["its URIs have changed"],
+        "`ferrolab ps` shows the new ones; a `port` in the configuration keeps them the same",
+    ),
+    (
+        &["the state file "],
+        "nothing else is lost; look at what was set aside, and remove it when you need it no longer",
+    ),
+    (
         &["last good configuration"],
         "`ferrolab config check` on the file that it names shows the problems; then `ferrolab \
          reload`",
@@ -137,6 +145,7 @@ pub(super) fn diagnose(listing: &Listing) -> Vec<Finding> {
     let processes = [("nameserver", &listing.nameservers), ("daemon", &listing.daemons)];
     for (kind, rows) in processes {
         findings.extend(rows.iter().filter_map(|row| process(kind, row)));
+        findings.extend(rows.iter().filter_map(full_pool));
     }
     let runs = |service: &ServiceRow| {
         let daemon = listing.daemons.iter().find(|row| row.name == service.daemon);
@@ -146,6 +155,20 @@ pub(super) fn diagnose(listing: &Listing) -> Vec<Finding> {
     findings.extend(listing.services.iter().filter(|row| runs(row)).filter_map(service));
     findings.extend(listing.calls.iter().filter_map(|call| slow_call(call, listing)));
     findings
+}
+
+/// A daemon that refuses further connections.
+fn full_pool(row: &ProcessRow) -> Option<Finding> {
+    let full = row.full.as_ref()?;
+    let problem = format!(
+        "it has {} connections, as many as it may, and refuses others: {}",
+        full.connections,
+        full.holders()
+    );
+    let advice = "end clients that are no longer needed; `threadpool_size` of the daemon allows \
+                  more connections, and `connections_per_address` leaves some to other addresses";
+    let subject = format!("daemon {}", row.name);
+    Some(Finding { subject, problem, advice: advice.to_owned() })
 }
 
 /// Calls that wait after another are named up to this number.

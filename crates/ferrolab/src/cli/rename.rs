@@ -95,7 +95,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let (places, origin, is_up) = match file {
         Some(file) => {
             let (text, places) = active_config::rename(file, entry, old, new).map_err(explain)?;
-            files::replace_keeping_previous(file, text.as_bytes()).into_diagnostic()?;
+            files::replace_keeping_previous(file, text.as_bytes(), |_| false).into_diagnostic()?;
             (places, None, None)
         }
         None => {

@@ -16,9 +16,10 @@ use std::time::Duration;
 use lab_config::{Daemon, Host};
 use remote::{BindError, Listener, Uri, public_address};
 use serde::{Deserialize, Serialize};
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::files;
+use crate::state_file::{self, Unusable};
 
 /// The last address, as it is in the state file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -97,28 +98,44 @@ pub(crate) async fn bind(host: &Host, port: u16) -> Result<Listener, BindError> 
     }
 }
 
-/// Listens where the configuration says.
+/// Listens where the configuration says. The second value tells of URIs that have changed.
 ///
 /// # Errors
 /// The address is taken, or not ours; for `ferrolab ps`.
-pub(super) async fn listen(daemon: &Daemon, state_file: &Path) -> Result<Listener, String> {
+pub(super) async fn listen(
+    daemon: &Daemon,
+    file: &Path,
+) -> Result<(Listener, Option<String>), String> {
+    let unchanged = |bound: Result<Listener, BindError>| {
+        bound.map(|listener| (listener, None)).map_err(|error| error.to_string())
+    };
     if let Some(path) = &daemon.unixsocket {
-        return Listener::bind_unix(path).map_err(|error| error.to_string());
+        return unchanged(Listener::bind_unix(path));
     }
     let bind = |port| bind(&daemon.host, port);
     if daemon.port != 0 {
-        return bind(daemon.port).await.map_err(|error| error.to_string());
+        return unchanged(bind(daemon.port).await);
     }
-    let last = recall(state_file, &daemon.host);
-    if let Some(port) = last {
-        match bind(port).await {
-            Ok(listener) => return Ok(listener),
-            Err(error) => info!(%error, "the port of last time is not free; taking another"),
-        }
-    }
+    let reason = match recall(file, &daemon.host) {
+        Ok(None) => None,
+        Ok(Some(port)) => match bind(port).await {
+            Ok(listener) => return Ok((listener, None)),
+            Err(error) => Some(format!("port {port}, its last one, is not free ({error})")),
+        },
+        Err(unusable) => Some(format!("its last port is not known: {unusable}")),
+    };
     let listener = bind_lasting(&daemon.host).await.map_err(|error| error.to_string())?;
-    remember(state_file, &daemon.host, &listener);
-    Ok(listener)
+    remember(file, &daemon.host, &listener);
+    let changed = reason.map(|reason| {
+        format!(
+            "its URIs have changed, since {reason}; clients that look its names up find it, those \
+             that have an older URI do not"
+        )
+    });
+    if let Some(changed) = &changed {
+        warn!("{changed}");
+    }
+    Ok((listener, changed))
 }
 
 /// Listens at a free port that no outgoing connection takes while the daemon restarts.
@@ -135,13 +152,11 @@ async fn bind_lasting(host: &Host) -> Result<Listener, BindError> {
     bind(host, 0).await
 }
 
-fn recall(state_file: &Path, host: &Host) -> Option<u16> {
-    let text = std::fs::read_to_string(state_file).ok()?;
-    let memory: Memory = serde_json::from_str(&text)
-        .map_err(|error| warn!(file = %state_file.display(), %error, "cannot read the last port"))
-        .ok()?;
-    let is_same = matches!(host, Host::Public) || memory.host == address_of(host);
-    is_same.then_some(memory.port)
+/// The last port at this host, if there is one.
+fn recall(file: &Path, host: &Host) -> Result<Option<u16>, Unusable> {
+    let memory: Option<Memory> = state_file::read(file)?;
+    let is_same = |memory: &Memory| matches!(host, Host::Public) || memory.host == address_of(host);
+    Ok(memory.filter(is_same).map(|memory| memory.port))
 }
 
 /// Without the memory the daemon serves all the same, only elsewhere next time.

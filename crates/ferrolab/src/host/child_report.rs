@@ -31,6 +31,39 @@ pub(crate) struct ChildReport {
     pub(crate) unleased: Vec<UnleasedNames>,
     /// Calls that run or wait, the longest first.
     pub(crate) calls: Vec<CallRow>,
+    /// The connections, where there are as many as there may be.
+    pub(crate) full: Option<FullPool>,
+}
+
+/// The connections of a daemon that refuses further ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct FullPool {
+    pub(crate) connections: usize,
+    /// The addresses that have most of them.
+    pub(crate) by_address: Vec<AddressRow>,
+}
+
+/// The connections from one address.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct AddressRow {
+    /// `unix` for those of a Unix socket.
+    pub(crate) address: String,
+    pub(crate) connections: usize,
+}
+
+impl FullPool {
+    /// `76 from 10.0.0.7, 4 from 10.0.0.9`.
+    pub(crate) fn holders(&self) -> String {
+        let named = self.by_address.iter().map(|row| row.connections).sum::<usize>();
+        let text = |row: &AddressRow| format!("{} from {}", row.connections, row.address);
+        let mut texts: Vec<String> = self.by_address.iter().map(text).collect();
+        if let Some(others @ 1..) = self.connections.checked_sub(named) {
+            texts.push(format!("{others} from others"));
+        }
+        texts.join(", ")
+    }
 }
 
 /// A call that runs or waits.

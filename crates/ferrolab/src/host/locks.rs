@@ -14,9 +14,13 @@ use crate::files;
 use crate::log::drop_queue::Flush;
 use crate::log::lock_log;
 use crate::paths::LockFiles;
+use crate::state_file;
 
 /// Epochs that one life of a daemon may use; a thousand grants a second last for months.
 const EPOCHS_PER_LIFE: u64 = 10_000_000_000;
+
+/// Lives that a state file may tell of; their epochs still fit a double of JSON.
+const MAX_LIVES: u64 = 900_000;
 
 /// The state file of a daemon's locks.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -25,11 +29,15 @@ struct Memory {
     lives: u64,
 }
 
-/// The first epoch of this life of a daemon: above all that it has had before.
-pub(super) fn first_epoch(config: &lab_config::Daemon, files: &LockFiles) -> u64 {
+/// The first epoch of this life of a daemon: above all that it has had before. The second value
+/// tells of a file that is lost.
+pub(super) fn first_epoch(config: &lab_config::Daemon, files: &LockFiles) -> (u64, Option<String>) {
     match config.class {
-        DaemonClass::Plain => 1,
-        DaemonClass::Lockable => lives_before(&files.state) * EPOCHS_PER_LIFE + 1,
+        DaemonClass::Plain => (1, None),
+        DaemonClass::Lockable => {
+            let (lives, lost) = lives_before(&files.state);
+            (lives.saturating_mul(EPOCHS_PER_LIFE).saturating_add(1), lost)
+        }
     }
 }
 
@@ -83,20 +91,21 @@ pub(super) fn register(
     registered.map_err(|error| error.to_string())
 }
 
-/// Counts this life, and returns how many there were before it.
-fn lives_before(file: &Path) -> u64 {
-    let before = match std::fs::read_to_string(file) {
-        Ok(text) => serde_json::from_str(&text).unwrap_or_else(|error| {
-            warn!(file = %file.display(), %error,
-                "cannot read how many lives the daemon has had; epochs go on far above");
-            hours_since_1970()
-        }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Memory::default(),
-        Err(error) => {
-            warn!(file = %file.display(), %error, "cannot read the memory of the locks");
-            hours_since_1970()
+/// Counts this life, and returns how many there were before it; and tells of a file that is lost.
+fn lives_before(file: &Path) -> (u64, Option<String>) {
+    let read = state_file::read(file).map(Option::unwrap_or_default);
+    let (before, lost) = match read {
+        Ok(Memory { lives }) if lives <= MAX_LIVES => (Memory { lives }, None),
+        Ok(Memory { lives }) => {
+            let reason = format!("{} tells of {lives} lives of the daemon", file.display());
+            (hours_since_1970(), Some(reason))
         }
+        Err(unusable) => (hours_since_1970(), Some(unusable.to_string())),
     };
+    let lost = lost.map(|reason| format!("epochs of its locks go on far above: {reason}"));
+    if let Some(lost) = &lost {
+        warn!("{lost}");
+    }
     let now = Memory { lives: before.lives + 1 };
     let written = serde_json::to_vec(&now)
         .map_err(|error| error.to_string())
@@ -105,7 +114,7 @@ fn lives_before(file: &Path) -> u64 {
         warn!(file = %file.display(), error,
             "cannot remember this life of the daemon; epochs may repeat after its next start");
     }
-    before.lives
+    (before.lives, lost)
 }
 
 /// More than the lives that any daemon has had, and still small enough for a double.
@@ -122,10 +131,14 @@ mod tests {
     fn epochs_rise_from_life_to_life() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("locks.json");
-        assert_eq!([lives_before(&file), lives_before(&file), lives_before(&file)], [0, 1, 2]);
-        files::replace_private(&file, b"{\"liv").unwrap();
-        let far_above = lives_before(&file);
-        assert!(far_above > 400_000, "{far_above}");
-        assert_eq!(lives_before(&file), far_above + 1);
+        for life in 0..3 {
+            assert_eq!(lives_before(&file), (life, None));
+        }
+        for damage in [&b"{\"liv"[..], b"{\"lives\": 18446744073709551615}"] {
+            files::replace_private(&file, damage).unwrap();
+            let (far_above, lost) = lives_before(&file);
+            assert!(far_above > 400_000 && lost.is_some(), "{far_above}");
+            assert_eq!(lives_before(&file), (far_above + 1, None));
+        }
     }
 }

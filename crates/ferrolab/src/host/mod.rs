@@ -44,7 +44,7 @@ use crate::host::settings::settings;
 use crate::os::{self, Connections};
 use crate::paths::LockFiles;
 
-pub(crate) use child_report::{CallRow, ChildReport, LockRow, ServiceReport};
+pub(crate) use child_report::{CallRow, ChildReport, FullPool, LockRow, ServiceReport};
 pub(crate) use driver_check::{CheckedDriver, check_drivers};
 pub(crate) use native::all as native_services;
 pub(crate) use registrar::UnleasedNames;
@@ -89,8 +89,8 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     }
     let DaemonPart { daemon: config, services, nameservers } = &part;
     let settings = settings(config)?;
-    let listener = address::listen(config, &state_file).await?;
-    let first_epoch = locks::first_epoch(config, &lock_files);
+    let (listener, changed_uris) = address::listen(config, &state_file).await?;
+    let (first_epoch, lost_epochs) = locks::first_epoch(config, &lock_files);
     let allowed = connections(services);
     let daemon = Daemon::new(DaemonConfig {
         first_epoch,
@@ -109,8 +109,9 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let parts = objects.parts();
     let registry: Arc<dyn Registry> = objects;
     let workers = WorkerSet::start(&spawner, worker_specs::specs(config, services), &registry);
+    let notes = changed_uris.into_iter().chain(lost_epochs).collect();
     let mut reporter =
-        Reporter::new(&daemon, &listener, config, services).with_call_log(call_log.clone());
+        Reporter::new(&daemon, &listener, config, services, notes).with_call_log(call_log.clone());
     register_natives(&daemon, config.class, services, &mut reporter);
     for (id, object) in workers.objects() {
         let service = services.iter().find(|service| service.name == id);

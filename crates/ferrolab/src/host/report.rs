@@ -2,12 +2,15 @@
 //! something in the report has changed.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use lab_config::{Service, Target};
 use py_worker::{ServiceStatus, WorkerSet};
-use remote::{DAEMON_NAME, Daemon, Listener, LockOwner, LockState, LockStatus, LockWaiter, Uri};
+use remote::{
+    ConnectionsStatus, DAEMON_NAME, Daemon, Listener, LockOwner, LockState, LockStatus, LockWaiter,
+    Uri,
+};
 use supervisor::Lifeline;
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, MissedTickBehavior};
@@ -17,8 +20,8 @@ use crate::host::address::{
 };
 use crate::host::calls;
 use crate::host::child_report::{
-    CallRow, ChildReport, LockOwnerRow, LockRow, LockWaiterRow, ServiceReport, rfc3339, shown_name,
-    shown_sentence,
+    AddressRow, CallRow, ChildReport, FullPool, LockOwnerRow, LockRow, LockWaiterRow, ServiceReport,
+    rfc3339, shown_name, shown_sentence,
 };
 use crate::host::registrar::{Report, State};
 use crate::log::call_log::CallLogFile;
@@ -31,6 +34,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 const WAITING_SHOWN: usize = 100;
 /// Waiters of all locks that are reported, at most.
 const WAITING_SHOWN_IN_ALL: usize = 1000;
+/// Addresses of a full pool that are reported, at most.
+const ADDRESSES_SHOWN: usize = 10;
 
 /// Time for a driver to load. After it the daemon starts without the driver, and reports its
 /// service as failed until it has loaded.
@@ -50,6 +55,8 @@ pub(super) struct Reporter {
     /// The daemon object at the address where the listener really is.
     address: String,
     services: BTreeMap<String, Known>,
+    /// Warnings that hold for as long as the daemon runs.
+    notes: Vec<String>,
 }
 
 /// A service, as far as it is known without its worker.
@@ -66,6 +73,7 @@ impl Reporter {
         listener: &Listener,
         config: &lab_config::Daemon,
         services: &[Service],
+        notes: Vec<String>,
     ) -> Self {
         let known = |service: &Service| Known {
             uri: daemon.uri_for(&service.name, listener),
@@ -74,6 +82,7 @@ impl Reporter {
         };
         Reporter {
             started: Instant::now(),
+            notes,
             daemon: daemon.clone(),
             slow_call: config.slow_call,
             call_log: None,
@@ -176,14 +185,19 @@ impl Reporter {
                 }
             });
         let call_log = self.call_log.as_ref().and_then(|call_log| call_log.trouble());
-        let warnings = unreachable_warning(&self.uri, public).into_iter();
-        let warnings: Vec<String> = warnings.chain(unregistered).chain(call_log).collect();
+        let warnings: Vec<String> = unreachable_warning(&self.uri, public)
+            .into_iter()
+            .chain(self.notes.iter().cloned())
+            .chain(unregistered)
+            .chain(call_log)
+            .collect();
         let registered =
             registrations.iter().filter(|(_, standing)| standing.state.is_registered());
         ChildReport {
             uri: Some(uri_for_people(&self.uri, public)),
             address: Some(self.address.clone()),
             services,
+            full: full_pool(&self.daemon.connections()),
             calls: calls::rows(&self.daemon.calls(), self.slow_call, &workers.processes(), calls),
             warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
             registered: registered.map(|(nameserver, _)| nameserver.clone()).collect(),
@@ -193,6 +207,18 @@ impl Reporter {
                 .collect(),
         }
     }
+}
+
+/// The report of connections that are as many as there may be.
+fn full_pool(status: &ConnectionsStatus) -> Option<FullPool> {
+    let row = |(address, connections): &(Option<IpAddr>, usize)| AddressRow {
+        address: address.map_or_else(|| "unix".to_owned(), |address| address.to_string()),
+        connections: *connections,
+    };
+    status.is_full().then(|| FullPool {
+        connections: status.served,
+        by_address: status.by_address.iter().take(ADDRESSES_SHOWN).map(row).collect(),
+    })
 }
 
 /// The report of one lock.

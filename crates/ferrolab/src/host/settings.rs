@@ -24,6 +24,10 @@ pub(super) fn settings(config: &lab_config::Daemon) -> Result<DaemonConfig, Stri
             lab_config::ServerType::Multiplex => remote::ServerType::Multiplex,
         },
         threadpool_size: config.threadpool_size as usize,
+        connections_per_address: match config.connections_per_address {
+            0 => None,
+            most => Some(most as usize),
+        },
         oneway_threaded: config.oneway_threaded,
         comm_timeout: config.commtimeout,
         compression: config.compression,

@@ -2,7 +2,7 @@
 //!
 //! The writer of such a file decides its size, and how many are kept.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use file_rotate::compression::Compression;
 use file_rotate::suffix::AppendCount;
 use file_rotate::{ContentLimit, FileRotate};
+
+use crate::files;
 
 /// A log file with those that were set aside: `NAME`, `NAME.1`, ... A file that somebody removes is
 /// made anew, with the line that was about to be written.
@@ -49,7 +51,7 @@ impl RotatedFile {
     /// or the disk was full.
     pub(crate) fn has_no_end(&self) -> bool {
         let last = || -> io::Result<u8> {
-            let mut file = File::open(&self.path)?;
+            let mut file = files::open_regular(&self.path)?;
             file.seek(SeekFrom::End(-1))?;
             let mut byte = [0];
             file.read_exact(&mut byte)?;
@@ -61,6 +63,10 @@ impl RotatedFile {
 
     fn write_once(&mut self, text: &[u8]) -> io::Result<()> {
         let (path, limit) = (&self.path, ContentLimit::BytesSurpassed(self.bytes));
+        // Writing to a FIFO would block.
+        if self.file.is_none() && std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            files::open_regular(path)?;
+        }
         let open = || {
             let mut options = OpenOptions::new();
             // For its owner only.

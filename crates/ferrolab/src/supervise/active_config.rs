@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,9 +19,13 @@ use serde::{Deserialize, Serialize};
 use crate::files::{self, FileError};
 use crate::host::native_services;
 use crate::paths::Paths;
+use crate::state_file;
 
 /// A configuration of nothing.
 const EMPTY: &[u8] = b"version: \"1.0\"\n";
+
+/// End of the settings' names whose values are passwords of keys.
+const PASSWORD: &[u8] = b"keypasswd";
 
 /// How long a person waits for their turn to change the configuration.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -158,7 +163,7 @@ impl Turn {
     /// # Errors
     /// The home cannot be written.
     pub(crate) fn edit(&self, paths: &Paths, text: &[u8]) -> Result<(), InstallError> {
-        let before = std::fs::read(&paths.config_file).ok();
+        let before = files::read_regular(&paths.config_file).ok();
         let origin = before.and_then(|before| origin_of(paths, &before));
         self.replace(paths, text, origin)
     }
@@ -172,13 +177,13 @@ impl Turn {
         origin: Option<Origin>,
     ) -> Result<(), InstallError> {
         files::sweep(&paths.config_file);
-        let before = std::fs::read(&paths.config_file).ok();
+        let before = files::read_regular(&paths.config_file).ok();
         let current = before.and_then(|before| origin_of(paths, &before));
         let write = |origins: &Origins| -> Result<(), InstallError> {
             Ok(files::replace(&paths.config_origin(), &serde_json::to_vec(origins)?)?)
         };
         write(&Origins { current, next: Some((fingerprint_of(text), origin.clone())) })?;
-        files::replace_keeping_previous(&paths.config_file, text)?;
+        files::replace_keeping_previous(&paths.config_file, text, has_password)?;
         write(&Origins { current: origin, next: None })
     }
 }
@@ -201,7 +206,9 @@ pub(crate) fn load_as(
 ) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
     let file = &paths.config_file;
     let unreadable = |source| Box::new(ConfigError::Unreadable { path: file.clone(), source });
-    let text = lab_config::read(file).map_err(unreadable)?;
+    // Unlike a user's file, it may not be a pipe, which would block the lab.
+    let opened = files::open_regular(file).map_err(unreadable)?;
+    let text = lab_config::read_from(opened).map_err(unreadable)?;
     let folder = folder(paths, origin_of(paths, &text));
     parse(&file.display().to_string(), &text, &folder, simulates)
 }
@@ -214,21 +221,40 @@ pub(crate) fn load_as(
 pub(crate) fn keep_good(paths: &Paths) -> Result<(), InstallError> {
     let _turn = files::lock(&paths.config_lock(), COPY)?;
     let read = |source| InstallError::Read { path: paths.config_file.clone(), source };
-    let text = std::fs::read_to_string(&paths.config_file).map_err(read)?;
+    let text = files::read_regular(&paths.config_file).map_err(read)?;
+    let text = String::from_utf8(text).map_err(|error| read(io::Error::other(error)))?;
     let origin = origin_of(paths, text.as_bytes());
     let folder = folder(paths, origin.clone());
     // Somebody may have written another one since it was looked at.
     if parse("", text.as_bytes(), &folder, false).is_err() {
         return Ok(());
     }
+    if has_password(text.as_bytes()) {
+        files::close_to_others(&paths.config_file)?;
+    }
     let good = serde_json::to_vec(&Good { origin, text })?;
     Ok(files::replace_private(&paths.last_good(), &good)?)
 }
 
+/// Sets aside what the supervisor keeps of the configuration and cannot read any longer; a sentence
+/// for each.
+pub(crate) fn check_state(paths: &Paths) -> Vec<String> {
+    let origins = state_file::read::<Origins>(&paths.config_origin()).err();
+    let good = state_file::read::<Good>(&paths.last_good()).err();
+    let origins = origins.map(|unusable| {
+        format!(
+            "relative paths in {} count from its own folder: {unusable}; `ferrolab config update \
+             FILE` mends that",
+            paths.config_file.display()
+        )
+    });
+    let good = good.map(|unusable| format!("the last good configuration is lost: {unusable}"));
+    origins.into_iter().chain(good).collect()
+}
+
 /// Reads the last configuration that was in force, if there is one that is still right.
 pub(crate) fn load_good(paths: &Paths, simulates: bool) -> Option<Configuration> {
-    let bytes = std::fs::read(paths.last_good()).ok()?;
-    let Good { origin, text } = serde_json::from_slice(&bytes).ok()?;
+    let Good { origin, text } = state_file::peek(&paths.last_good()).ok()??;
     let name = paths.last_good().display().to_string();
     let parsed = parse(&name, text.as_bytes(), &folder(paths, origin), simulates).ok()?;
     Some(parsed.0)
@@ -287,7 +313,12 @@ pub(crate) fn rename(
 
 /// A short text that changes with the lab's configuration file.
 pub(crate) fn fingerprint(paths: &Paths) -> Option<String> {
-    std::fs::read(&paths.config_file).ok().map(|text| fingerprint_of(&text))
+    files::read_regular(&paths.config_file).ok().map(|text| fingerprint_of(&text))
+}
+
+/// Whether a configuration has the password of a key, or may have: its file is for its owner only.
+pub(crate) fn has_password(text: &[u8]) -> bool {
+    text.windows(PASSWORD.len()).any(|window| window == PASSWORD)
 }
 
 fn fingerprint_of(text: &[u8]) -> String {
@@ -296,13 +327,13 @@ fn fingerprint_of(text: &[u8]) -> String {
 
 /// Where the lab's configuration file came from, if `config update` has brought it.
 pub(crate) fn origin_file(paths: &Paths) -> Option<PathBuf> {
-    origin_of(paths, &std::fs::read(&paths.config_file).ok()?)?.file
+    origin_of(paths, &files::read_regular(&paths.config_file).ok()?)?.file
 }
 
 /// Where the installed `text` came from.
 fn origin_of(paths: &Paths, text: &[u8]) -> Option<Origin> {
-    let origins = std::fs::read(paths.config_origin()).ok()?;
-    let Origins { current, next } = serde_json::from_slice(&origins).ok()?;
+    // The supervisor tells of a file that cannot be used.
+    let Origins { current, next } = state_file::peek(&paths.config_origin()).ok()??;
     match next {
         Some((fingerprint, origin)) if fingerprint == fingerprint_of(text) => origin,
         _ => current,

@@ -72,10 +72,16 @@ pub(crate) async fn run(
     };
     paths.ensure()?;
     let lock_file = paths.lock_file();
-    let Some(_lock) = InstanceLock::acquire(&lock_file).map_err(failed("lock this home"))? else {
+    let Some(_lock) = InstanceLock::acquire(&lock_file)
+        .map_err(failed(&format!("lock {}", lock_file.display())))?
+    else {
         return Err(SuperviseError::Running(InstanceLock::holder(&lock_file)));
     };
     let troubles = Troubles::default();
+    let lost = active_config::check_state(paths);
+    if !lost.is_empty() {
+        troubles.set("state files", lost.join("; "));
+    }
     let (configuration, warnings) = configuration(paths, simulates, &troubles)?;
     let log = LogFile::open(&paths.log_file(), echo, troubles.clone())
         .map_err(failed("start the log"))?;

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::host::{ChildReport, UnleasedNames};
+use crate::state_file;
 
 /// Time for one answer. Pyro5's nameserver may need some tenths of a second.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -99,13 +100,19 @@ async fn remove(daemon: String, left: UnleasedNames) {
 
 /// Removes the list of pending removals that 0.1.0 has kept in `file`, and logs the names.
 pub(crate) fn discard_pending_removals(file: &Path) {
-    let Ok(text) = std::fs::read_to_string(file) else { return };
     #[derive(Deserialize)]
     struct Removal {
         nameserver: String,
         name: String,
     }
-    let removals: Vec<Removal> = serde_json::from_str(&text).unwrap_or_default();
+    let removals: Vec<Removal> = match state_file::read_list(file) {
+        Ok(None) => return,
+        Ok(Some(removals)) => removals,
+        Err(unusable) => {
+            warn!("names that Ferrolab 0.1.0 has left in nameservers are not known: {unusable}");
+            return;
+        }
+    };
     let names: Vec<String> = removals
         .iter()
         .map(|removal| format!("{} in {}", removal.name, removal.nameserver))

@@ -41,6 +41,10 @@ pub struct Daemon {
     pub threadpool_size: u32,
     /// How many threads stay on standby; never more than that.
     pub threadpool_size_min: u32,
+    /// How many connections one address may have; no limit if it is 0. A supervisor of 0.1.0 does
+    /// not say so.
+    #[serde(default)]
+    pub connections_per_address: u32,
     /// The largest message in bytes.
     pub max_message_size: usize,
     /// Timeout of a message; no limit if absent.

@@ -176,6 +176,13 @@ pub(crate) static DAEMON: Section = Section {
             doc: "How many threads stay on standby.",
         },
         Field {
+            key: "connections_per_address",
+            kind: ValueKind::Int { what: "a number of connections", min: 0, max: 100_000 },
+            default: "0",
+            example: "20",
+            doc: "How many connections one address may have; 0 for no limit.",
+        },
+        Field {
             key: "max_message_size",
             kind: ValueKind::Int { what: "a number of bytes", min: 1024, max: 0x7fff_ffff },
             default: "67108864",
@@ -288,6 +295,7 @@ pub(crate) static DAEMON: Section = Section {
         ("class", "classname"),
         ("socket", "unixsocket"),
         ("max_connections", "threadpool_size"),
+        ("max_connections_per_address", "connections_per_address"),
         ("timeout", "commtimeout"),
         ("nameserver", "nameservers"),
         ("ssl_cert", "ssl_servercert"),

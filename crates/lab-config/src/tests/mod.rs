@@ -6,6 +6,7 @@ mod drivers;
 mod limits;
 mod loads;
 mod members;
+mod mutants;
 mod natives;
 mod report;
 

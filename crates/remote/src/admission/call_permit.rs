@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use wire::exception::Exception;
 
+use crate::admission::Address;
 use crate::admission::slots::{KeyedSlot, Slot, Slots};
 use crate::config::{DAEMON_NAME, DaemonConfig, ServerType};
 
@@ -91,10 +92,10 @@ pub(crate) struct OrphanedCalls {
     limit_without_slot: usize,
 }
 
-/// A connection's slot among those that are served, where their number is limited.
+/// A connection's slot among those that are served.
 #[derive(Debug, Default)]
 pub(crate) struct PoolSlot {
-    slot: Option<Slot>,
+    slot: Option<KeyedSlot<Address>>,
     /// Counts until the connection has ended.
     orphaned: Option<KeyedSlot<String>>,
 }
@@ -134,8 +135,8 @@ impl OrphanedCalls {
 }
 
 impl PoolSlot {
-    pub(crate) fn new(slot: Option<Slot>) -> Self {
-        PoolSlot { slot, orphaned: None }
+    pub(crate) fn new(slot: KeyedSlot<Address>) -> Self {
+        PoolSlot { slot: Some(slot), orphaned: None }
     }
 
     /// The client is gone while a call of `object` runs: its slot is free for another connection.

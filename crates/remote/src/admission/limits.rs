@@ -73,6 +73,15 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
             "\"too many connections: daemon 'NAME' serves N\"".into(),
         ),
         (
+            "connections from one address",
+            match config.connections_per_address {
+                None => "no limit (`connections_per_address`)".into(),
+                Some(most) => format!("{most} (`connections_per_address`)"),
+            },
+            "the pool, against one client that opens all connections",
+            "\"too many connections from your address: daemon 'NAME' serves N of each\"".into(),
+        ),
+        (
             "connections beyond these that only call `release`",
             format!(
                 "{LOCK_BREAKERS} in all, {LOCK_BREAKERS_PER_ADDRESS} from one address, {} each",

@@ -33,8 +33,8 @@ pub(crate) struct Admission {
     pub(crate) handshakes: Arc<Slots<Address>>,
     /// File descriptors for connections that would find none.
     pub(crate) reserved_fds: ReservedFds,
-    /// Connections that are served, where their number is limited.
-    pub(crate) pool: Option<Arc<Slots>>,
+    /// Connections that are served, by the address of their client.
+    pub(crate) pool: Arc<Slots<Address>>,
     /// Connections beyond the pool, which only break locks: all others may wait for one.
     pub(crate) lock_breakers: Arc<Slots<Address>>,
     pub(crate) calls: CallPermits,
@@ -87,7 +87,7 @@ impl Admission {
         Admission {
             handshakes: Slots::new(config.handshakes, config.handshakes_per_address),
             reserved_fds: ReservedFds::default(),
-            pool: served.map(Slots::of),
+            pool: Slots::new(served.unwrap_or(usize::MAX), usize::MAX),
             lock_breakers: Slots::new(limits::LOCK_BREAKERS, limits::LOCK_BREAKERS_PER_ADDRESS),
             calls: CallPermits::new(config),
             orphans: OrphanedCalls::new(config),

@@ -50,6 +50,15 @@ pub(crate) struct KeyedSlot<K: Eq + Hash> {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
+/// Why there is no slot for a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoSlot {
+    /// The key has as many as it may.
+    OfKey,
+    /// All are taken.
+    OfAll,
+}
+
 /// A slot that the next one may take away.
 #[derive(Debug)]
 pub(crate) struct EvictableSlot<K: Eq + Hash + Clone> {
@@ -104,6 +113,30 @@ impl<K: Eq + Hash + Clone> Slots<K> {
         K: Borrow<Q>,
     {
         self.lock().by_key.get(key).copied().unwrap_or(0)
+    }
+
+    /// The keys that have slots, with how many; those with most come first.
+    pub(crate) fn holders(&self) -> Vec<(K, usize)> {
+        let of_key = |(key, taken): (&K, &usize)| (key.clone(), *taken);
+        let mut holders: Vec<_> = self.lock().by_key.iter().map(of_key).collect();
+        holders.sort_by_key(|(_, taken)| std::cmp::Reverse(*taken));
+        holders
+    }
+
+    /// Takes a slot for `key`, if one is free and the key has fewer than `most`.
+    pub(crate) fn try_take_for(
+        self: &Arc<Self>,
+        key: K,
+        most: usize,
+    ) -> Result<KeyedSlot<K>, NoSlot> {
+        let mut holders = self.lock();
+        if holders.by_key.get(&key).is_some_and(|taken| *taken >= most) {
+            return Err(NoSlot::OfKey);
+        }
+        let permit = Arc::clone(&self.free).try_acquire_owned().map_err(|_| NoSlot::OfAll)?;
+        *holders.by_key.entry(key.clone()).or_default() += 1;
+        drop(holders);
+        Ok(KeyedSlot { slots: Arc::clone(self), key, _permit: Some(permit) })
     }
 
     /// Counts one more for `key` that is there already, whatever the limits say.
@@ -228,6 +261,19 @@ mod tests {
         assert_eq!((slots.taken(), slots.taken_by(&7), slots.taken_by(&2)), (3, 4, 0));
         drop(all);
         assert!(slots.taken() == 0 && slots.lock().by_key.is_empty());
+    }
+
+    #[test]
+    fn slots_of_a_key_are_limited_beside_all_slots() {
+        let slots = Slots::new(3, usize::MAX);
+        let take = |key| slots.try_take_for(key, 2);
+        let (first, second, other) = (take(1).unwrap(), take(1).unwrap(), take(2).unwrap());
+        assert_eq!([take(1).err(), take(2).err()], [Some(NoSlot::OfKey), Some(NoSlot::OfAll)]);
+        assert_eq!(slots.holders(), [(1, 2), (2, 1)]);
+        drop((first, other));
+        assert!(take(2).is_ok() && take(1).is_ok());
+        drop(second);
+        assert_eq!((slots.taken(), slots.holders()), (0, Vec::new()));
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ pub(crate) mod call_log;
 pub(crate) mod call_rules;
 pub(crate) mod calls;
 pub(crate) mod catch_panic;
+pub(crate) mod connections;
 pub(crate) mod locks;
 pub(crate) mod log_limiter;
 pub(crate) mod registry;

@@ -110,7 +110,7 @@ fn install(arguments: &Install) -> Outcome {
     std::fs::create_dir_all(folder)
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot make {}", folder.display()))?;
-    files::replace_keeping_previous(&file, unit.text().as_bytes()).into_diagnostic()?;
+    files::replace_keeping_previous(&file, unit.text().as_bytes(), |_| false).into_diagnostic()?;
     println!("Written: {}", file.display());
     for words in enabling(system) {
         carry_out(&words)?;

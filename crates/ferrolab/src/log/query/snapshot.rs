@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{LONGEST_LINE, Line};
+use crate::files;
 
 /// The files of a log, the oldest first.
 #[derive(Debug, Default)]
@@ -57,7 +58,7 @@ impl Snapshot {
         // From the newest: a file that is rotated meanwhile appears again under its next name, and
         // is recognised. In the other order it would be missed.
         for name in names(path, rotated).rev() {
-            let file = match File::open(&name) {
+            let file = match files::open_regular(&name) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 opened => opened?,
             };

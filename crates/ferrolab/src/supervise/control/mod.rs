@@ -8,7 +8,7 @@ pub(crate) mod server;
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::{CallRow, ServiceReport};
+use crate::host::{CallRow, FullPool, ServiceReport};
 
 /// Request of the command line; one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -199,6 +199,9 @@ pub(crate) struct ProcessRow {
     /// Whether it is to run: by `autolaunch`, unless somebody has started or stopped it by hand.
     #[serde(default)]
     pub(crate) wanted: bool,
+    /// The connections of a daemon that has as many as it may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) full: Option<FullPool>,
 }
 
 /// A service.

@@ -4,12 +4,12 @@
 //! `autolaunch`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, FileError};
+use crate::state_file;
 
 /// Decisions of people, by entry (`daemon bench`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,32 +27,29 @@ impl Memory {
     /// # Errors
     /// The file cannot be written.
     pub(super) fn rename_in(path: &Path, old: &str, new: &str) -> Result<(), FileError> {
-        let (mut memory, problem) = Memory::load(path);
         // An unreadable file is reported at the next start, and kept until then.
-        match problem.is_none() && memory.rename(old, new) {
+        let Some(mut memory) = Memory::look(path) else { return Ok(()) };
+        match memory.rename(old, new) {
             true => memory.save(path),
             false => Ok(()),
         }
     }
 
     /// Reads the file; without one nothing was decided. A file that makes no sense counts as
-    /// none, and the second value says so.
+    /// none and is set aside, and the second value says so.
     pub(super) fn load(path: &Path) -> (Memory, Option<String>) {
-        let lost = |reason: String| {
-            let text = format!(
-                "what was started and stopped by hand is forgotten: {} cannot be used ({reason})",
-                path.display()
-            );
-            (Memory::default(), Some(text))
-        };
-        match std::fs::read(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (Memory::default(), None),
-            Err(error) => lost(error.to_string()),
-            Ok(bytes) => match serde_json::from_slice(&bytes) {
-                Ok(memory) => (memory, None),
-                Err(error) => lost(error.to_string()),
-            },
+        match state_file::read(path) {
+            Ok(memory) => (memory.unwrap_or_default(), None),
+            Err(unusable) => {
+                let text = format!("what was started and stopped by hand is forgotten: {unusable}");
+                (Memory::default(), Some(text))
+            }
         }
+    }
+
+    /// As [`Memory::load`], for a command that only looks.
+    pub(super) fn look(path: &Path) -> Option<Memory> {
+        state_file::peek(path).map(Option::unwrap_or_default).ok()
     }
 
     /// Writes the file.

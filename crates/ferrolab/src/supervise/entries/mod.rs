@@ -63,7 +63,7 @@ pub(crate) fn renamed(
 
 /// The new name of an entry whose files still have the name `old`: the lab has not taken that up.
 pub(crate) fn renamed_from(paths: &Paths, kind: EntryKind, old: &str) -> Option<String> {
-    let (memory, _) = Memory::load(&paths.by_hand());
+    let memory = Memory::look(&paths.by_hand())?;
     let new = memory.renamed_from(&kind.id(old))?;
     new.strip_prefix(kind.word()).map(|name| name.trim_start().to_owned())
 }
@@ -209,6 +209,7 @@ fn process_row(name: &str, status: Option<&EntryStatus>) -> ProcessRow {
         restarts: status.restarts,
         autolaunch: false,
         wanted: false,
+        full: report.full.filter(|_| status.phase == EntryPhase::Running),
     }
 }
 

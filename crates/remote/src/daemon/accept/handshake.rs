@@ -16,6 +16,7 @@ use wire::value::{Dict, Value};
 
 use crate::admission::HandshakeSlot;
 use crate::admission::call_permit::PoolSlot;
+use crate::admission::slots::NoSlot;
 use crate::config;
 use crate::daemon::Shared;
 use crate::daemon::call::{daemon_object, decode};
@@ -136,13 +137,17 @@ fn announce_ferrolab(mut metadata: Value) -> Value {
 
 /// Takes a slot in the pool; or one beyond it, for a client that can break locks there.
 fn take_slot(shared: &Shared, object: &str, peer: &Peer) -> Result<Access, String> {
-    let Some(pool) = &shared.admission.pool else { return Ok(Access::Full(PoolSlot::new(None))) };
-    if let Some(slot) = pool.try_take() {
-        return Ok(Access::Full(PoolSlot::new(Some(slot))));
+    let address = peer.address();
+    // The clients of a Unix socket have no address that tells them apart.
+    let most = shared.config.connections_per_address.filter(|_| address.is_some());
+    match shared.admission.pool.try_take_for(address, most.unwrap_or(usize::MAX)) {
+        Ok(slot) => return Ok(Access::Full(PoolSlot::new(slot))),
+        Err(NoSlot::OfKey) => return Err(config::address_full_text(&shared.config)),
+        Err(NoSlot::OfAll) => {}
     }
     let breaks_locks =
         shared.registry.get(object).is_some_and(|object| object.breaks_locks(RELEASE));
-    let slot = || -> HandshakeSlot { shared.admission.lock_breakers.take_evicting(peer.address()) };
+    let slot = || -> HandshakeSlot { shared.admission.lock_breakers.take_evicting(address) };
     match breaks_locks {
         true => Ok(Access::BreakLocksOnly(slot())),
         false => Err(config::pool_full_text(&shared.config)),
