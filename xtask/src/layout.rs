@@ -126,7 +126,7 @@ const ROOMS: &[(&str, &[Room])] = &[
             (&["nameserver_process"], "a process with an address and a report, like a daemon"),
             (&["host"], "a daemon's process"),
             (&["card"], "forms of the service card; knows no lab"),
-            (&["paths", "files"], "folders and whole files"),
+            (&["paths", "files", "state_file"], "folders and whole files"),
             (&["log", "os"], "parts that know no process"),
         ],
     ),

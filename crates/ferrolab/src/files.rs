@@ -3,9 +3,9 @@
 //! Owns the order of the steps: a temporary file in the same directory, fsync, rename, fsync of
 //! the directory. It refuses to know what is in a file.
 
-use std::fs::{self, File, FileType, Permissions, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, File, Permissions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,9 +14,6 @@ use crate::os;
 
 /// Interval of attempts on a lock that another process holds.
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
-
-/// Flag of `open`: a FIFO is opened at once, or not at all.
-const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 
 /// A step of reading or replacing a file that failed, with the file's name.
 #[derive(Debug, thiserror::Error)]
@@ -47,44 +44,6 @@ pub(crate) fn replace_with(
     put(path, None, write)
 }
 
-/// Opens a file for reading. What blocks or never ends (a FIFO, a device) is refused, and opening
-/// it does not block; a link is followed.
-///
-/// # Errors
-/// It cannot be opened, or is no file.
-pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
-    let options = File::options().read(true).custom_flags(NONBLOCK).clone();
-    let file = options.open(path).map_err(|error| match fs::metadata(path) {
-        // A socket cannot even be opened.
-        Ok(metadata) if !metadata.is_file() => not_a_file(metadata.file_type()),
-        _ => error,
-    })?;
-    match file.metadata()?.file_type() {
-        kind if kind.is_file() => Ok(file),
-        kind => Err(not_a_file(kind)),
-    }
-}
-
-/// Reads a file whole, as [`open_regular`] opens it.
-///
-/// # Errors
-/// It cannot be read, or is no file.
-pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open_regular(path)?.read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn not_a_file(kind: FileType) -> io::Error {
-    let kind = match kind {
-        kind if kind.is_dir() => "a directory",
-        kind if kind.is_fifo() => "a FIFO",
-        kind if kind.is_socket() => "a socket",
-        _ => "a device",
-    };
-    io::Error::other(format!("it is {kind}, not a file"))
-}
-
 /// Waits until nobody else holds the lock of this name, and holds it until the returned file is
 /// dropped, or this process ends. A holder may hang, so this waits no longer than `patience`.
 ///
@@ -94,7 +53,7 @@ pub(crate) fn lock(path: &Path, patience: Duration) -> Result<File, FileError> {
     let failed = |source| FileError { operation: "lock", path: path.to_path_buf(), source };
     // A FIFO without a reader is an error, and nothing to wait for.
     let mut options = File::options();
-    options.create(true).append(true).custom_flags(NONBLOCK);
+    options.create(true).append(true).custom_flags(os::NONBLOCK);
     let file = options.open(path).map_err(failed)?;
     let deadline = Instant::now() + patience;
     loop {
@@ -158,7 +117,7 @@ pub(crate) fn replace_keeping_previous(
         true => replace_private(path, bytes),
         false => replace(path, bytes),
     };
-    match read_regular(path) {
+    match os::read_regular(path) {
         Ok(current) if current == bytes => return Ok(()),
         Ok(current) => replace(&previous(path), &current)?,
         Err(source) if source.kind() == io::ErrorKind::NotFound => {}

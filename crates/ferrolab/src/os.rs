@@ -3,13 +3,16 @@
 //! Each connection is an open file, and so is each channel to a worker. The usual soft limit of
 //! 1024 is for programs that use `select`, which we do not.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, File, FileType};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{debug, warn};
+
+/// Flag of `open`: a FIFO is opened at once, or not at all.
+pub(crate) const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 
 /// Raises the limit on open files to what the system allows.
 pub(crate) fn raise_file_limit() {
@@ -129,6 +132,44 @@ pub(crate) fn user_name() -> Option<String> {
 /// The id of the user that this process runs as.
 pub(crate) fn user_id() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// Opens a file for reading. A FIFO or a device in its place, which may block or never end, is
+/// refused at once; a link is followed.
+///
+/// # Errors
+/// It cannot be opened, or is no file.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    let options = File::options().read(true).custom_flags(NONBLOCK).clone();
+    let file = options.open(path).map_err(|error| match fs::metadata(path) {
+        // A socket cannot even be opened.
+        Ok(metadata) if !metadata.is_file() => not_a_file(metadata.file_type()),
+        _ => error,
+    })?;
+    match file.metadata()?.file_type() {
+        kind if kind.is_file() => Ok(file),
+        kind => Err(not_a_file(kind)),
+    }
+}
+
+/// Reads a file whole, as [`open_regular`] opens it.
+///
+/// # Errors
+/// It cannot be read, or is no file.
+pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_regular(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn not_a_file(kind: FileType) -> io::Error {
+    let kind = match kind {
+        kind if kind.is_dir() => "a directory",
+        kind if kind.is_fifo() => "a FIFO",
+        kind if kind.is_socket() => "a socket",
+        _ => "a device",
+    };
+    io::Error::other(format!("it is {kind}, not a file"))
 }
 
 #[cfg(test)]

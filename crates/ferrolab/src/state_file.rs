@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use crate::files;
+use crate::os;
 
-/// Largest state file in bytes. The longest is a copy of the configuration, which has 1 MiB at most.
+/// Largest state file in bytes. The longest holds a copy of the configuration, at most 1 MiB.
 const MAX_BYTES: u64 = 16 << 20;
 /// Names that are tried for a file that is set aside.
 const NAMES_TRIED: u32 = 1000;
@@ -27,8 +27,8 @@ pub(crate) struct Unusable {
     aside: Option<Result<PathBuf, String>>,
 }
 
-/// Reads a state file that holds an object; `None` where there is none. A file that cannot be used
-/// is set aside: only for the process that writes it, too.
+/// Reads a state file that holds an object; `None` where it does not exist. A file that cannot be
+/// used is set aside: only for the process that writes it, too.
 ///
 /// # Errors
 /// It cannot be used.
@@ -87,7 +87,7 @@ fn parse<T: DeserializeOwned>(path: &Path, first: u8) -> Result<Option<T>, Unusa
 }
 
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let file = files::open_regular(path)?;
+    let file = os::open_regular(path)?;
     let bytes = file.metadata()?.len();
     if bytes > MAX_BYTES {
         return Err(io::Error::other(format!("it has {bytes} bytes, at most {MAX_BYTES}")));
@@ -133,6 +133,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::*;
+    use crate::files;
 
     type State = BTreeMap<String, u16>;
 

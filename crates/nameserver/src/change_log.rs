@@ -1,4 +1,5 @@
-//! Log lines about names that clients remove or overwrite, with the client's address.
+//! Changes of clients: each is made under the client's address, by which its share is counted, and
+//! logged where it removes or overwrites names.
 //!
 //! Anybody who reaches a nameserver can do both, so people must be able to find out who did.
 
@@ -25,6 +26,7 @@ impl ChangeLog {
         let log = self.clone();
         Box::new(move |names| {
             let first = names.steps();
+            names.set_writer(by.address());
             let count = change(names)?;
             let mut lost = names.lost_since(first).peekable();
             if lost.peek().is_some() {

@@ -95,6 +95,7 @@ pub(crate) fn put(names: &mut Transaction<'_>, name: &str, entry: Entry) -> Resu
     let index = names.index();
     let count = index.len() + usize::from(index.get(name).is_none());
     limits::check_room(count, index.bytes_with(name, &entry))?;
+    limits::check_share(names, name, &entry)?;
     names.set(name, entry);
     Ok(())
 }
@@ -107,6 +108,7 @@ pub(crate) fn set_metadata(name: String, metadata: BTreeSet<String>) -> Result<C
         let old = index.get(&name).ok_or_else(|| unknown(&name))?;
         let entry = old.with_tags(metadata);
         limits::check_room(index.len(), index.bytes_with(&name, &entry))?;
+        limits::check_share(names, &name, &entry)?;
         names.set(&name, entry);
         Ok(1)
     }))
@@ -151,7 +153,12 @@ fn unknown(name: &str) -> Exception {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, SocketAddr};
+
+    use remote::Peer;
+
     use super::*;
+    use crate::change_log::ChangeLog;
     use crate::store::{Changed, Store};
 
     fn done(store: &Store, change: Change) -> Result<usize, Exception> {
@@ -191,6 +198,58 @@ mod tests {
         let refused = done(&store, change).unwrap_err();
         assert_eq!(refused.message(), "name already registered: other");
         assert_eq!(&*lookup(&store.read(), "other").unwrap().uri, "PYRO:o@h:1");
+    }
+
+    #[test]
+    fn one_address_may_register_many_names_at_once_and_then_waits() {
+        let peer = |text: &str| Peer::Tcp(text.parse().unwrap());
+        let log = ChangeLog::default();
+        let each = |by: &Peer, from: usize, count: usize| -> Result<usize, String> {
+            let store = Store::memory();
+            let named = |number| {
+                let name = format!("t.{number}");
+                register(name, "PYRO:o@h:1".into(), false, BTreeSet::new()).unwrap()
+            };
+            let all = move |names: &mut Transaction<'_>| -> Result<usize, Exception> {
+                (from..from + count).try_for_each(|number| named(number)(names).map(drop))?;
+                // The same once more is no news.
+                (from..from + count).try_for_each(|number| named(number)(names).map(drop))?;
+                Ok(count)
+            };
+            let made = done(&store, log.watch(Box::new(all), by.clone()));
+            made.map_err(|refused| refused.message())
+        };
+        let [far, near] = ["10.0.0.7:1", "127.0.0.1:1"].map(peer);
+        // A thousand hosts with a hundred names each, behind one router.
+        assert_eq!(each(&far, 0, 100_000), Ok(100_000));
+        let refused = each(&far, 0, 110_000).unwrap_err();
+        assert!(refused.contains("10.0.0.7 registers names too fast"), "{refused}");
+        assert!(refused.contains("try again in "), "{refused}");
+        assert_eq!(each(&near, 0, 110_000), Ok(110_000), "this host's own names");
+        let refused = each(&near, 0, 250_001).unwrap_err();
+        assert!(refused.contains("127.0.0.1 has registered as much as one address"), "{refused}");
+    }
+
+    #[test]
+    fn shares_follow_who_has_written_a_name() {
+        let store = store();
+        let log = ChangeLog::default();
+        let peers = ["10.0.0.7", "10.0.0.8"].map(|ip| ip.parse::<IpAddr>().unwrap());
+        let by =
+            |number: usize, change| log.watch(change, Peer::Tcp(SocketAddr::new(peers[number], 1)));
+        let names = || peers.map(|peer| store.read().share_of(peer).names);
+        let named = |name: &str, tags: BTreeSet<String>| {
+            register(name.into(), "PYRO:o@h:2".into(), false, tags).unwrap()
+        };
+        done(&store, by(0, named("t.a", BTreeSet::new()))).unwrap();
+        done(&store, by(0, named("t.b", BTreeSet::new()))).unwrap();
+        assert_eq!(names(), [2, 0]);
+        done(&store, by(1, set_metadata("t.a".into(), BTreeSet::from(["x".into()])).unwrap()))
+            .unwrap();
+        assert_eq!(names(), [1, 1]);
+        done(&store, by(1, remove_all("t.".into()))).unwrap();
+        assert_eq!(names(), [0, 0]);
+        assert!(peers.iter().all(|peer| store.read().share_of(*peer).bytes == 0));
     }
 
     #[test]

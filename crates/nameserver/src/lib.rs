@@ -18,6 +18,6 @@ mod search;
 mod store;
 
 pub use directory::register;
-pub use limits::MAX_TAG_BYTES;
+pub use limits::{MAX_TAG_BYTES, limits};
 pub use object::NameServerObject;
 pub use store::Store;

@@ -5,7 +5,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use remote::{AnswerMemory, Context, Exception};
+use remote::{AnswerMemory, Context, Exception, Limit};
+
+use crate::store::{Entry, Pace, Share, Transaction};
 
 /// Bytes of a name.
 const MAX_NAME: usize = 1024;
@@ -19,6 +21,18 @@ const MAX_TAGS: usize = 256;
 const MAX_NAMES: usize = 1_000_000;
 /// Memory for all names, in bytes, as the index counts it.
 const MAX_MEMORY: usize = 512 * 1024 * 1024;
+/// Names that one address may have registered: more than 1,000 hosts with 100 names each, which may
+/// reach the nameserver through one router.
+const MAX_NAMES_OF_ADDRESS: usize = 250_000;
+/// Memory for the names of one address, in bytes.
+const MAX_MEMORY_OF_ADDRESS: usize = 256 * MIB;
+/// Names that one address may register at once (all hosts of a facility, after a power cut), and in
+/// each second.
+const NAMES_PACE: Pace = Pace { at_once: 100_000.0, each_second: 1000.0 };
+/// The same as memory, in bytes.
+const MEMORY_PACE: Pace = Pace { at_once: (128 * MIB) as f64, each_second: MIB as f64 };
+/// Bytes of a mebibyte.
+const MIB: usize = 1024 * 1024;
 /// Tags in one question.
 const MAX_WANTED_TAGS: usize = 256;
 /// Bytes of a pattern.
@@ -73,6 +87,77 @@ pub(crate) fn check_room(names: usize, memory: usize) -> Result<(), Exception> {
         )));
     }
     Ok(())
+}
+
+/// Refuses an entry whose address has too many names, or sends them too fast.
+pub(crate) fn check_share(
+    names: &mut Transaction<'_>,
+    name: &str,
+    entry: &Entry,
+) -> Result<(), Exception> {
+    let Some(address) = names.writer() else { return Ok(()) };
+    let Share { names: count, bytes } = names.index().share_with(address, name, entry);
+    if count > MAX_NAMES_OF_ADDRESS || bytes > MAX_MEMORY_OF_ADDRESS {
+        return Err(Exception::naming_error(format!(
+            "{address} has registered as much as one address may: {MAX_NAMES_OF_ADDRESS} names and \
+             {} MiB of memory for them; remove names that nobody needs (`ferrolab ns remove`)",
+            MAX_MEMORY_OF_ADDRESS / MIB
+        )));
+    }
+    if address.is_loopback() {
+        return Ok(());
+    }
+    names.pass(address, name, entry, [NAMES_PACE, MEMORY_PACE]).map_err(|wait| {
+        Exception::naming_error(format!(
+            "{address} registers names too fast: one address may register {} at once ({} MiB), \
+             then {} each second ({} MiB); try again in {} s",
+            NAMES_PACE.at_once,
+            MEMORY_PACE.at_once as usize / MIB,
+            NAMES_PACE.each_second,
+            MEMORY_PACE.each_second as usize / MIB,
+            wait.as_secs() + 1
+        ))
+    })
+}
+
+/// The limits of a nameserver, as rows of the table of all limits.
+pub fn limits() -> Vec<Limit> {
+    let rows = [
+        (
+            "names in a nameserver",
+            format!("{MAX_NAMES}, {} MiB of memory for them", MAX_MEMORY / MIB),
+            "memory and disk of the nameserver",
+            "`NamingError`: \"the nameserver is full\"",
+        ),
+        (
+            "names in a nameserver from one address",
+            format!(
+                "{MAX_NAMES_OF_ADDRESS}, {} MiB of memory for them",
+                MAX_MEMORY_OF_ADDRESS / MIB
+            ),
+            "the nameserver's memory, against one client that fills it",
+            "`NamingError`: \"has registered as much as one address may\"",
+        ),
+        (
+            "registrations from one address of another host",
+            format!(
+                "{} at once, then {} each second; {} MiB, then {} MiB",
+                NAMES_PACE.at_once,
+                NAMES_PACE.each_second,
+                MEMORY_PACE.at_once as usize / MIB,
+                MEMORY_PACE.each_second as usize / MIB
+            ),
+            "the nameserver's disk and time; renewals of what is registered do not count",
+            "`NamingError`: \"registers names too fast\", and when to try again",
+        ),
+    ];
+    let limit = |(name, default, protects, told): (_, _, _, &str)| Limit {
+        name,
+        default,
+        protects,
+        client_sees: told.to_owned(),
+    };
+    rows.into_iter().map(limit).collect()
 }
 
 /// The most bytes that a text takes in an answer: unprintable characters become escapes.
@@ -172,7 +257,6 @@ fn at_most(what: &str, given: usize, most: usize, unit: &str) -> Result<(), Exce
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Entry;
 
     #[test]
     fn the_bounds_are_told() {

@@ -93,7 +93,7 @@ pub enum Peer {
 
 impl Peer {
     /// The address by which connections are counted; `None` for those of a Unix socket.
-    pub(crate) fn address(&self) -> Option<IpAddr> {
+    pub fn address(&self) -> Option<IpAddr> {
         match self {
             Peer::Tcp(address) => Some(address.ip()),
             Peer::Unix { .. } => None,

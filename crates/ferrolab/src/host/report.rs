@@ -20,8 +20,8 @@ use crate::host::address::{
 };
 use crate::host::calls;
 use crate::host::child_report::{
-    AddressRow, CallRow, ChildReport, FullPool, LockOwnerRow, LockRow, LockWaiterRow, ServiceReport,
-    rfc3339, shown_name, shown_sentence,
+    AddressRow, CallRow, ChildReport, FullPool, LockOwnerRow, LockRow, LockWaiterRow,
+    ServiceReport, rfc3339, shown_name, shown_sentence,
 };
 use crate::host::registrar::{Report, State};
 use crate::log::call_log::CallLogFile;

@@ -56,7 +56,8 @@ pub(crate) fn limits_page() -> String {
     let mut page = String::from(
         "| limit | default | protects | what a client sees at the limit |\n|---|---|---|---|\n",
     );
-    for remote::Limit { name, default, protects, client_sees } in remote::limits(&config) {
+    let rows = remote::limits(&config).into_iter().chain(nameserver::limits());
+    for remote::Limit { name, default, protects, client_sees } in rows {
         page.push_str(&format!("| {name} | {default} | {protects} | {client_sees} |\n"));
     }
     page

@@ -11,7 +11,7 @@ use file_rotate::compression::Compression;
 use file_rotate::suffix::AppendCount;
 use file_rotate::{ContentLimit, FileRotate};
 
-use crate::files;
+use crate::os;
 
 /// A log file with those that were set aside: `NAME`, `NAME.1`, ... A file that somebody removes is
 /// made anew, with the line that was about to be written.
@@ -51,7 +51,7 @@ impl RotatedFile {
     /// or the disk was full.
     pub(crate) fn has_no_end(&self) -> bool {
         let last = || -> io::Result<u8> {
-            let mut file = files::open_regular(&self.path)?;
+            let mut file = os::open_regular(&self.path)?;
             file.seek(SeekFrom::End(-1))?;
             let mut byte = [0];
             file.read_exact(&mut byte)?;
@@ -65,7 +65,7 @@ impl RotatedFile {
         let (path, limit) = (&self.path, ContentLimit::BytesSurpassed(self.bytes));
         // Writing to a FIFO would block.
         if self.file.is_none() && std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-            files::open_regular(path)?;
+            os::open_regular(path)?;
         }
         let open = || {
             let mut options = OpenOptions::new();

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::{self, FileError};
 use crate::host::native_services;
+use crate::os;
 use crate::paths::Paths;
 use crate::state_file;
 
@@ -163,7 +164,7 @@ impl Turn {
     /// # Errors
     /// The home cannot be written.
     pub(crate) fn edit(&self, paths: &Paths, text: &[u8]) -> Result<(), InstallError> {
-        let before = files::read_regular(&paths.config_file).ok();
+        let before = os::read_regular(&paths.config_file).ok();
         let origin = before.and_then(|before| origin_of(paths, &before));
         self.replace(paths, text, origin)
     }
@@ -177,7 +178,7 @@ impl Turn {
         origin: Option<Origin>,
     ) -> Result<(), InstallError> {
         files::sweep(&paths.config_file);
-        let before = files::read_regular(&paths.config_file).ok();
+        let before = os::read_regular(&paths.config_file).ok();
         let current = before.and_then(|before| origin_of(paths, &before));
         let write = |origins: &Origins| -> Result<(), InstallError> {
             Ok(files::replace(&paths.config_origin(), &serde_json::to_vec(origins)?)?)
@@ -207,7 +208,7 @@ pub(crate) fn load_as(
     let file = &paths.config_file;
     let unreadable = |source| Box::new(ConfigError::Unreadable { path: file.clone(), source });
     // Unlike a user's file, it may not be a pipe, which would block the lab.
-    let opened = files::open_regular(file).map_err(unreadable)?;
+    let opened = os::open_regular(file).map_err(unreadable)?;
     let text = lab_config::read_from(opened).map_err(unreadable)?;
     let folder = folder(paths, origin_of(paths, &text));
     parse(&file.display().to_string(), &text, &folder, simulates)
@@ -221,7 +222,7 @@ pub(crate) fn load_as(
 pub(crate) fn keep_good(paths: &Paths) -> Result<(), InstallError> {
     let _turn = files::lock(&paths.config_lock(), COPY)?;
     let read = |source| InstallError::Read { path: paths.config_file.clone(), source };
-    let text = files::read_regular(&paths.config_file).map_err(read)?;
+    let text = os::read_regular(&paths.config_file).map_err(read)?;
     let text = String::from_utf8(text).map_err(|error| read(io::Error::other(error)))?;
     let origin = origin_of(paths, text.as_bytes());
     let folder = folder(paths, origin.clone());
@@ -313,7 +314,7 @@ pub(crate) fn rename(
 
 /// A short text that changes with the lab's configuration file.
 pub(crate) fn fingerprint(paths: &Paths) -> Option<String> {
-    files::read_regular(&paths.config_file).ok().map(|text| fingerprint_of(&text))
+    os::read_regular(&paths.config_file).ok().map(|text| fingerprint_of(&text))
 }
 
 /// Whether a configuration has the password of a key, or may have: its file is for its owner only.
@@ -327,7 +328,7 @@ fn fingerprint_of(text: &[u8]) -> String {
 
 /// Where the lab's configuration file came from, if `config update` has brought it.
 pub(crate) fn origin_file(paths: &Paths) -> Option<PathBuf> {
-    origin_of(paths, &files::read_regular(&paths.config_file).ok()?)?.file
+    origin_of(paths, &os::read_regular(&paths.config_file).ok()?)?.file
 }
 
 /// Where the installed `text` came from.

@@ -4,12 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem::size_of;
+use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::lease::Lease;
+use super::shares::{Pace, Share, Shares};
 
 /// Memory for a name beside its texts, in bytes: its nodes here, its entry, and the allocator's
 /// share. As measured, rounded up.
@@ -31,6 +33,8 @@ pub struct Entry {
     pub tags: Box<[Arc<str>]>,
     /// Of a name that lapses unless it is renewed.
     pub lease: Option<Arc<Lease>>,
+    /// The address that has written it, where a client has.
+    pub writer: Option<IpAddr>,
     /// Number of the registration in this process. A name that is registered again, also with the
     /// same URI, has another.
     pub registration: u64,
@@ -56,6 +60,7 @@ pub struct Index {
     leased: BTreeSet<Arc<str>>,
     /// Memory that all names take.
     bytes: usize,
+    shares: Shares,
     revision: u64,
 }
 
@@ -65,7 +70,14 @@ impl Entry {
         static REGISTRATIONS: AtomicU64 = AtomicU64::new(0);
         let registration = REGISTRATIONS.fetch_add(1, Ordering::Relaxed);
         let is_everywhere = is_everywhere(&uri);
-        Entry { uri: uri.into(), is_everywhere, tags: texts(metadata), lease: None, registration }
+        Entry {
+            uri: uri.into(),
+            is_everywhere,
+            tags: texts(metadata),
+            lease: None,
+            writer: None,
+            registration,
+        }
     }
 
     /// The same registration with other tags.
@@ -121,6 +133,33 @@ impl Index {
         self.tagged.get(tag).map_or(0, BTreeSet::len)
     }
 
+    /// The share that an address would have with this entry in place of the name's present one.
+    pub(crate) fn share_with(&self, address: IpAddr, name: &str, entry: &Entry) -> Share {
+        let Share { names, bytes } = self.shares.of(address);
+        let own = self.get(name).filter(|old| old.writer == Some(address));
+        let (old_names, old_bytes) = own.map_or((0, 0), |old| (1, full_cost(name, old)));
+        Share {
+            names: names.saturating_sub(old_names) + 1,
+            bytes: bytes.saturating_sub(old_bytes).saturating_add(full_cost(name, entry)),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn share_of(&self, address: IpAddr) -> Share {
+        self.shares.of(address)
+    }
+
+    /// Lets an entry come from an address at its pace; else how long it has to wait.
+    pub(crate) fn pass(
+        &mut self,
+        address: IpAddr,
+        name: &str,
+        entry: &Entry,
+        paces: [Pace; 2],
+    ) -> Result<(), Duration> {
+        self.shares.pass(address, full_cost(name, entry), paces, Instant::now())
+    }
+
     /// Makes an entry share its tags' texts with the others.
     pub(crate) fn share(&self, entry: &mut Entry) {
         for tag in &mut entry.tags {
@@ -152,6 +191,9 @@ impl Index {
         if let Some(before) = &before {
             let freed = self.cost(name, before, |users| users == 1);
             self.bytes = self.bytes.saturating_sub(freed);
+            if let Some(writer) = before.writer {
+                self.shares.remove(writer, full_cost(name, before));
+            }
             self.leased.remove(name);
             for tag in &before.tags {
                 if let Some(names) = self.tagged.get_mut(tag) {
@@ -164,6 +206,9 @@ impl Index {
         }
         if let Some(entry) = entry {
             self.bytes += self.cost(name, &entry, |users| users == 0);
+            if let Some(writer) = entry.writer {
+                self.shares.add(writer, full_cost(name, &entry));
+            }
             if entry.lease.is_some() {
                 self.leased.insert(Arc::clone(name));
             }
@@ -238,6 +283,11 @@ impl Index {
 fn own_cost(name: &str, entry: &Entry) -> usize {
     let lease = if entry.lease.is_some() { PER_LEASE } else { 0 };
     PER_NAME + name.len() + entry.uri.len() + entry.tags.len() * PER_USE + lease
+}
+
+/// Memory for a name and its entry, as if no other had its tags.
+fn full_cost(name: &str, entry: &Entry) -> usize {
+    own_cost(name, entry) + entry.tags.iter().map(tag_cost).sum::<usize>()
 }
 
 fn tag_cost(tag: &Arc<str>) -> usize {

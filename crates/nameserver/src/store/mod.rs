@@ -8,6 +8,7 @@ mod database;
 mod index;
 mod lease;
 mod migrations;
+mod shares;
 mod transaction;
 mod writer;
 
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use database::DatabaseError;
 pub(crate) use index::{Entry, Index, Named};
 pub(crate) use lease::Lease;
+pub(crate) use shares::{Pace, Share};
 pub(crate) use transaction::{Change, Lost, Transaction};
 use transaction::{SharedIndex, write};
 

@@ -1,10 +1,13 @@
 //! A change of the names in memory, as a transaction: all of its steps are made, or none.
 
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::time::Duration;
 
 use remote::Exception;
 
 use super::index::{Entry, Index};
+use super::shares::Pace;
 
 /// A change: checks, then acts; the number of names that it was about. One that refuses leaves
 /// nothing behind.
@@ -18,6 +21,8 @@ pub(super) type SharedIndex = Arc<RwLock<Index>>;
 pub struct Transaction<'a> {
     index: &'a mut Index,
     steps: Vec<Step>,
+    /// The address of the client whose change is being made.
+    writer: Option<IpAddr>,
 }
 
 /// One name as it was and as it is.
@@ -52,15 +57,39 @@ impl Transaction<'_> {
 
     /// Carries out a change; its outcome and its steps, none if it refused.
     pub(super) fn run(index: &mut Index, change: Change) -> (Result<usize, Exception>, Vec<Step>) {
-        let mut transaction = Transaction { index, steps: Vec::new() };
+        let mut transaction = Transaction { index, steps: Vec::new(), writer: None };
         let outcome = change(&mut transaction);
-        let Transaction { index, steps } = transaction;
+        let Transaction { index, steps, .. } = transaction;
         match outcome {
             Ok(count) => (Ok(count), steps),
             Err(exception) => {
                 undo(index, steps);
                 (Err(exception), Vec::new())
             }
+        }
+    }
+
+    /// Begins the change of a client with this address.
+    pub(crate) fn set_writer(&mut self, writer: Option<IpAddr>) {
+        self.writer = writer;
+    }
+
+    /// The address of the client whose change this is.
+    pub(crate) fn writer(&self) -> Option<IpAddr> {
+        self.writer
+    }
+
+    /// As [`Index::pass`]; an entry that changes nothing always passes.
+    pub(crate) fn pass(
+        &mut self,
+        address: IpAddr,
+        name: &str,
+        entry: &Entry,
+        paces: [Pace; 2],
+    ) -> Result<(), Duration> {
+        match self.index.get(name) {
+            Some(known) if **known == *entry => Ok(()),
+            _ => self.index.pass(address, name, entry, paces),
         }
     }
 
@@ -71,6 +100,7 @@ impl Transaction<'_> {
 
     pub fn set(&mut self, name: &str, mut entry: Entry) {
         self.index.share(&mut entry);
+        entry.writer = self.writer.or(entry.writer);
         self.put(name, Some(Arc::new(entry)));
     }
 

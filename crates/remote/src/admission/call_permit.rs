@@ -17,8 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use wire::exception::Exception;
 
-use crate::admission::Address;
-use crate::admission::slots::{KeyedSlot, Slot, Slots};
+use crate::admission::slots::{Address, KeyedSlot, Slot, Slots};
 use crate::config::{DAEMON_NAME, DaemonConfig, ServerType};
 
 /// The permit of one call; `None` in a `thread` daemon, which needs none.

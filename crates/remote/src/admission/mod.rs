@@ -10,7 +10,6 @@ pub(crate) mod request_memory;
 pub(crate) mod reserved_fds;
 pub(crate) mod slots;
 
-use std::net::IpAddr;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -18,11 +17,9 @@ use std::thread::available_parallelism;
 use crate::admission::byte_budget::ByteBudget;
 use crate::admission::call_permit::{CallPermits, OrphanedCalls};
 use crate::admission::reserved_fds::ReservedFds;
-use crate::admission::slots::{EvictableSlot, Slots};
+use crate::admission::slots::{Address, EvictableSlot, Slots};
 use crate::config::{DaemonConfig, ServerType};
 
-/// Connections are counted by it; those of Unix sockets have none.
-pub(crate) type Address = Option<IpAddr>;
 /// The slot of an unfinished handshake.
 pub(crate) type HandshakeSlot = EvictableSlot<Address>;
 

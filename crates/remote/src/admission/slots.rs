@@ -7,10 +7,14 @@
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+
+/// Key of connections: the client's address; those of Unix sockets have none.
+pub(crate) type Address = Option<IpAddr>;
 
 /// Slots of one kind, of holders that have a key: an address, a session, an object.
 #[derive(Debug)]

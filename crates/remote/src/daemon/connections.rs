@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use tokio::sync::Semaphore;
 
-use crate::daemon::Daemon;
+use crate::admission::slots::{Address, Slots};
 
 /// Connections that a daemon serves now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,20 +18,16 @@ pub struct ConnectionsStatus {
 }
 
 impl ConnectionsStatus {
-    /// Whether a further client is refused.
-    pub fn is_full(&self) -> bool {
-        self.limit.is_some_and(|limit| self.served >= limit)
-    }
-}
-
-impl Daemon {
-    /// The connections that are served now.
-    pub fn connections(&self) -> ConnectionsStatus {
-        let pool = &self.shared.admission.pool;
+    pub(super) fn of(pool: &Slots<Address>) -> Self {
         ConnectionsStatus {
             served: pool.taken(),
             limit: Some(pool.limit()).filter(|limit| *limit < Semaphore::MAX_PERMITS),
             by_address: pool.holders(),
         }
+    }
+
+    /// Whether a further client is refused.
+    pub fn is_full(&self) -> bool {
+        self.limit.is_some_and(|limit| self.served >= limit)
     }
 }

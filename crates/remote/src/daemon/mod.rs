@@ -33,6 +33,7 @@ use crate::daemon::call::daemon_object::DaemonObject;
 use crate::daemon::call_log::{CallLog, CallLogger};
 use crate::daemon::call_rules::{CallRules, RuleTable};
 use crate::daemon::calls::{CallStatus, RunningCalls};
+use crate::daemon::connections::ConnectionsStatus;
 use crate::daemon::locks::table::LockTable;
 use crate::daemon::locks::{LockBreaker, methods, safe_state};
 use crate::daemon::registry::Registry;
@@ -193,6 +194,11 @@ impl Daemon {
         let locks = &self.shared.locks;
         let lock_of = |id: &str| locks.status_of(id).map(|(status, _)| status);
         self.shared.calls.list(lock_of, self.shared.call_log.marked_after())
+    }
+
+    /// The connections that are served now.
+    pub fn connections(&self) -> ConnectionsStatus {
+        ConnectionsStatus::of(&self.shared.admission.pool)
     }
 
     /// Changes whenever [`locks`](Self::locks) may have.

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::line::{BREAKS, Line, PREFIX, SUFFIX};
-use crate::files;
+use crate::os;
 
 /// Reads every line of every daemon. Lines of one daemon are in the order of writing, whatever its
 /// clock did; those of several daemons are merged by time. Unreadable lines are left out.
@@ -63,7 +63,7 @@ fn in_order(mut files: Vec<(u32, PathBuf)>) -> io::Result<Vec<Line>> {
     files.sort_by_key(|(age, _)| std::cmp::Reverse(*age));
     let mut lines = Vec::new();
     for (_, path) in files {
-        for line in BufReader::new(files::open_regular(&path)?).split(b'\n') {
+        for line in BufReader::new(os::open_regular(&path)?).split(b'\n') {
             // The last line of a daemon that was killed may be torn.
             lines.extend(serde_json::from_slice::<Line>(&line?));
         }

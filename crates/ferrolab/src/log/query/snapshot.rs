@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{LONGEST_LINE, Line};
-use crate::files;
+use crate::os;
 
 /// The files of a log, the oldest first.
 #[derive(Debug, Default)]
@@ -58,7 +58,7 @@ impl Snapshot {
         // From the newest: a file that is rotated meanwhile appears again under its next name, and
         // is recognised. In the other order it would be missed.
         for name in names(path, rotated).rev() {
-            let file = match files::open_regular(&name) {
+            let file = match os::open_regular(&name) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 opened => opened?,
             };

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::{LONGEST_LINE, Line};
-use crate::files;
+use crate::os;
 
 /// Bytes of one read.
 const CHUNK: usize = 64 * 1024;
@@ -52,7 +52,7 @@ impl Tail {
                 each(Line::from_bytes(&self.begun));
                 self.begun.clear();
             }
-            self.open = Some((files::open_regular(&self.path)?, 0));
+            self.open = Some((os::open_regular(&self.path)?, 0));
             self.read_open(&mut each)?;
         }
         Ok(())
