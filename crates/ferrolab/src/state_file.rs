@@ -146,15 +146,15 @@ mod tests {
     fn whatever_is_in_its_place_is_named_and_set_aside() {
         type Damage = fn(&Path);
         let damages: [(&str, Damage); 13] = [
-            ("is empty", |path| fs::write(path, "").unwrap()),
-            ("is damaged (EOF while", |path| fs::write(path, "{\"a\": 1").unwrap()),
-            ("is damaged (it is not an object", |path| fs::write(path, "[]").unwrap()),
-            ("is damaged (invalid value", |path| fs::write(path, "{\"a\": -1}").unwrap()),
-            ("is damaged (trailing", |path| fs::write(path, "{} {}").unwrap()),
-            ("is damaged (", |path| fs::write(path, b"{\"\xff\": 1}").unwrap()),
+            ("is empty", |path| files::replace(path, b"").unwrap()),
+            ("is damaged (EOF while", |path| files::replace(path, b"{\"a\": 1").unwrap()),
+            ("is damaged (it is not an object", |path| files::replace(path, b"[]").unwrap()),
+            ("is damaged (invalid value", |path| files::replace(path, b"{\"a\": -1}").unwrap()),
+            ("is damaged (trailing", |path| files::replace(path, b"{} {}").unwrap()),
+            ("is damaged (", |path| files::replace(path, b"{\"\xff\": 1}").unwrap()),
             ("is damaged (", |path| {
                 let deep = "{\"a\":".repeat(100_000);
-                fs::write(path, deep).unwrap();
+                files::replace(path, deep.as_bytes()).unwrap();
             }),
             ("cannot be read (it has", |path| {
                 fs::File::create(path).unwrap().set_len(MAX_BYTES + 1).unwrap();

@@ -50,7 +50,7 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
     let (pool, limits) = (config.threadpool_size, &config.limits);
     let requests = bytes(config.request_memory);
     let (large, transfer) = (seconds(REQUEST_MEMORY_WAIT), seconds(TRANSFER_MEMORY_WAIT));
-    let rows: [(&str, String, &str, String); 16] = [
+    let rows: [(&str, String, &str, String); 17] = [
         (
             "unfinished handshakes",
             format!(
