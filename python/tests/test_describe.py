@@ -113,6 +113,18 @@ def test_a_class_of_thousands(monkeypatch):
     assert all(len(member["parameters"]) == 4 for member in card["members"].values())
 
 
+def test_what_is_too_much_for_a_message_is_left_out():
+    def described(count, text):
+        names = ["m%d" % index for index in range(count)]
+        card = {"class": "C", "members": {name: {"kind": "method", "doc": text} for name in names}}
+        return {"lab.a": {"methods": names, "oneway": [], "attrs": [], "card": card}}
+
+    few, texts, many = described(10, "x"), described(2000, "x" * 4000), described(200_000, "x")
+    assert describe.fit(few)["lab.a"]["card"]["members"]["m1"]["doc"] == "x"
+    assert describe.fit(texts)["lab.a"]["card"]["members"]["m1"] == {"kind": "method"}
+    assert "card" not in describe.fit(many)["lab.a"] and len(many["lab.a"]["methods"]) == 200_000
+
+
 def test_what_the_card_holds_is_plain(everything):
     import marshal
 

@@ -5,6 +5,7 @@ made. Facts that nobody has declared are not on the card.
 """
 
 import inspect
+import marshal
 import sys
 import types
 
@@ -14,6 +15,9 @@ from .annotations import Scope, item_info, plain, value_info
 # Characters of the documentation of one member, and of all members of a service together.
 _MAX_DOC = 4000
 _MAX_DOCS = 1 << 20
+
+# Bytes of the cards in one message to the daemon, which takes four times as many in all.
+_MAX_BYTES = 4 << 20
 
 _MISSING = object()
 _BUILTINS = (
@@ -48,6 +52,29 @@ def card(shape, members):
     if doc:
         found["doc"] = doc
     return found
+
+
+def fit(described):
+    """Takes the texts, then the cards, from objects that have too many members for one message.
+
+    `described` holds members by the names of their objects; those without a card are served all
+    the same.
+    """
+    for drop in (_drop_texts, _drop_card):
+        if len(marshal.dumps(described, 2)) <= _MAX_BYTES:
+            break
+        for members in described.values():
+            drop(members)
+    return described
+
+
+def _drop_texts(members):
+    for member in members.get("card", {"members": {}})["members"].values():
+        member.pop("doc", None)
+
+
+def _drop_card(members):
+    members.pop("card", None)
 
 
 def parameter_names(shape, members, name):

@@ -4,6 +4,8 @@ Owns which parts are there, by their services and by the identity of their objec
 an object might be remote, or sent to the instrument. Knows nothing of how parts are found.
 """
 
+from . import describe
+
 TAKEN = "an object or class is already registered with that id"
 
 
@@ -37,7 +39,7 @@ class PartTable:
             offered = {part.name: part for part in parts if part.name not in refused}
             self._services.update(offered)
         try:
-            members = {name: part.described() for name, part in offered.items()}
+            members = describe.fit({name: one.described() for name, one in offered.items()})
             # No answer comes to the thread that reads answers.
             added, others = self._ask("parts", owner.name, members) or ((), {})
         except BaseException:

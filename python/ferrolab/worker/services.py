@@ -82,7 +82,7 @@ class Service:
             found["card"] = describe.card(self.shape, self.members)
         except Exception:
             log.warning("the members of '%s' cannot be described", self.name, exc_info=True)
-        return found
+        return describe.fit({self.name: found})[self.name]
 
     def instance(self, session):
         """The instance that serves a call of `session`."""
