@@ -69,13 +69,15 @@ def test_errors_refusals_and_slow_calls_are_logged_by_default(running, tmp_path)
             list(client.failing(0))
         with pytest.raises(AttributeError):
             client._pyroInvoke("nothing", (), {})
+        client.fail_oneway()
+        wait_for(lambda: "failing" in client.notes(), NEVER, "the oneway call")
         holding = later(lambda: own(client).hold("it", str(gate)))
         calls = lambda: json.loads(running.run("calls", "--json").stdout)
         wait_for(lambda: any(call["is_slow"] for call in calls()), NEVER, "the call is slow")
         gate.touch()
         holding()
         own(client)
-    lines = logged(running, 6)
+    lines = logged(running, 7)
     user, caller = "ada", lines[0]["caller"]
     assert [(line["service"], line.get("user")) for line in lines] == [
         ("lab.errors", None if shown(line)[2] == "ConnectionRefusedError" else user) for line in lines
@@ -87,6 +89,7 @@ def test_errors_refusals_and_slow_calls_are_logged_by_default(running, tmp_path)
             ("batch", "<batch>", "ValueError", "('in a batch', 5)"),
             ("stream item", "failing", "ZeroDivisionError", "in the stream"),
             ("call", "nothing", "AttributeError", "'Wire' object has no attribute 'nothing'"),
+            ("oneway", "fail_oneway", "ValueError", "nobody hears of it"),
             ("call", "hold", "returned", None),
         ],
         key=str,
@@ -96,13 +99,13 @@ def test_errors_refusals_and_slow_calls_are_logged_by_default(running, tmp_path)
     assert caller.startswith("127.0.0.1:") and "arguments" not in slow
     # The filters.
     for arguments, count in [
-        (("--service", "lab.errors"), 6),
+        (("--service", "lab.errors"), 7),
         (("--service", "lab.off"), 0),
-        (("--errors",), 5),
-        (("--caller", "ada"), 5),
-        (("--caller", "127.0.0.1"), 6),
+        (("--errors",), 6),
+        (("--caller", "ada"), 6),
+        (("--caller", "127.0.0.1"), 7),
         (("--caller", "10.0.0.1"), 0),
-        (("--since", "1h"), 6),
+        (("--since", "1h"), 7),
         (("--since", "2999-01-01"), 0),
         (("--last", "2"), 2),
     ]:

@@ -195,9 +195,9 @@ def test_batches(channel):
 def test_oneway(shared, channel):
     assert channel.oneway("lab.probe", "later") == (VALUE, None)
     assert channel.call("lab.probe", "bump") == 101
-    for member, number in [("later", 7), ("fail", 8)]:
+    for member, number, raised in [("later", 7, ()), ("fail", 8, ("standard.ProbeError", "('broken', 7)"))]:
         assert channel.oneway("lab.probe", member, number) == (BEGUN,)
-        assert shared.message() == ("ended", number)
+        assert shared.message() == ("ended", number, *raised)
     assert channel.call("lab.probe", "bump") == 202
     record = shared.record(lambda r: r[0] == "log" and "oneway" in r[4])
     assert record[1] == "lab.probe" and "ProbeError" in record[5]

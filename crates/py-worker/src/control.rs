@@ -136,7 +136,8 @@ pub(crate) enum Message {
     /// Why it serves no new channels; `None`: it does again.
     Refuses { reason: Option<String> },
     /// A oneway call has ended.
-    Ended { number: i64 },
+    /// `raised`: class and text of the exception that it raised.
+    Ended { number: i64, raised: Option<(String, String)> },
     /// It answers a ping.
     Pong,
     /// It wants to know or to have something.
@@ -191,7 +192,10 @@ impl Message {
             "broken" => Message::Broken { service: text(items.next())?, trouble: trouble(items)? },
             "mended" => Message::Mended { service: text(items.next())? },
             "refuses" => Message::Refuses { reason: text(items.next()).map(cut) },
-            "ended" => Message::Ended { number: items.next()?.as_i64()? },
+            "ended" => Message::Ended {
+                number: items.next()?.as_i64()?,
+                raised: text(items.next()).zip(text(items.next())),
+            },
             "pong" => Message::Pong,
             "ask" => Message::Ask {
                 number: items.next()?.as_i64()?,

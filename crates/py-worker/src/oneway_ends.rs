@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use remote::Exception;
 use tokio::sync::oneshot;
 
 /// The running oneway calls of a worker.
@@ -17,8 +18,11 @@ pub(crate) struct OnewayEnds {
 #[derive(Debug, Default)]
 struct RunningOneways {
     last: i64,
-    running: HashMap<i64, oneshot::Sender<()>>,
+    running: HashMap<i64, oneshot::Sender<OnewayOutcome>>,
 }
+
+/// Class and text of the exception that a oneway call raised, if any. Its worker has logged it.
+type OnewayOutcome = Option<(String, String)>;
 
 /// A oneway call that is to run in a worker.
 #[derive(Debug)]
@@ -26,7 +30,7 @@ pub(crate) struct OnewayEnd<'a> {
     ends: &'a OnewayEnds,
     /// Its number in the worker, never 0.
     pub number: i64,
-    ended: oneshot::Receiver<()>,
+    ended: oneshot::Receiver<OnewayOutcome>,
 }
 
 impl OnewayEnds {
@@ -41,10 +45,10 @@ impl OnewayEnds {
     }
 
     /// The call of this number has ended.
-    pub(crate) fn report(&self, number: i64) {
+    pub(crate) fn report(&self, number: i64, raised: OnewayOutcome) {
         if let Some(sender) = self.lock().running.remove(&number) {
             // Its waiter may be gone.
-            let _ = sender.send(());
+            let _ = sender.send(raised);
         }
     }
 
@@ -54,9 +58,11 @@ impl OnewayEnds {
 }
 
 impl OnewayEnd<'_> {
-    /// Waits for the end of the call.
-    pub(crate) async fn wait(&mut self) {
-        let _ = (&mut self.ended).await;
+    /// Waits for the end of the call; then the exception that it raised, if any. Its traceback is
+    /// in the log.
+    pub(crate) async fn wait(&mut self) -> Option<Exception> {
+        let raised = (&mut self.ended).await.ok().flatten();
+        raised.map(|(class, text)| Exception::new(class, text).with_traceback(Vec::new()))
     }
 }
 
@@ -75,10 +81,10 @@ mod tests {
         let ends = OnewayEnds::default();
         let (mut first, second) = (ends.expect(), ends.expect());
         assert!(first.number != 0 && second.number != first.number);
-        ends.report(first.number);
-        first.wait().await;
+        ends.report(first.number, None);
+        assert_eq!(first.wait().await, None);
         assert_eq!(ends.lock().running.len(), 1);
-        ends.report(7);
+        ends.report(7, None);
         drop((first, second));
         assert!(ends.lock().running.is_empty());
     }

@@ -69,7 +69,7 @@
 //! mended        (service)                   its constructor succeeds again
 //! refuses       (reason)                    no new channels; None: they are served again
 //! pong          (number)
-//! ended         (number)                    a oneway call
+//! ended         (number[, class, text])     a oneway call, and the exception that it raised
 //! ask           (number, what, arguments)
 //!
 //! what a worker asks

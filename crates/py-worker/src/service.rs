@@ -260,7 +260,10 @@ async fn call(
     if let (Some(oneway), Ok(Answered::Begun)) = (&mut oneway, &outcome) {
         outcome = tokio::select! {
             biased;
-            () = oneway.wait() => Ok(Answered::Value(Value::None, Annotations::new())),
+            raised = oneway.wait() => Ok(raised.map_or_else(
+                || Answered::Value(Value::None, Annotations::new()),
+                Answered::Raised,
+            )),
             () = run.over.cancelled() => Err(ExchangeError::of_ended_worker()),
         };
     }

@@ -290,7 +290,7 @@ impl WorkerSupervisor {
             Message::Broken { service, trouble } => self.set_broken(run, &service, Some(trouble)),
             Message::Mended { service } => self.set_broken(run, &service, None),
             Message::Refuses { reason } => run.set_refusal(reason),
-            Message::Ended { number } => run.oneways.report(number),
+            Message::Ended { number, raised } => run.oneways.report(number, raised),
             Message::Ask { number, what, arguments } => {
                 let answer =
                     registered.answer(&self.worker, run, &what, &arguments, &mut self.parts);

@@ -363,8 +363,7 @@ class Channel:
             # A client can call a missing method as fast as it can send.
             if oneway_errors.one_more():
                 log.warning("an error in the oneway call '%s'", member, exc_info=error)
-            return VALUE, None
-        if is_callback:
+        elif is_callback:
             log.error("an error in the callback '%s'", member, exc_info=error)
         else:
             log_unreadable(error, member, self._session.address)

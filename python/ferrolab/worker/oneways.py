@@ -27,7 +27,10 @@ class OnewayCall:
         self._raised = raised
 
     def run(self, begun):
-        """Calls the method, on the thread that is to run it; `begun` is called just before."""
+        """Calls the method, on the thread that is to run it; `begun` is called just before.
+
+        Returns what it raised, if anything.
+        """
         current = stdio.current
         current.service = self._service
         try:
@@ -38,6 +41,7 @@ class OnewayCall:
             self._method(*self._args, **self._kwargs)
         except BaseException as error:  # one that calls sys.exit() ends itself only
             self._raised(error)
+            return error
         finally:
             if current.partial:
                 stdio.end_of_call()
@@ -76,15 +80,16 @@ class OnewayThreads:
         sessions, number, session = self._host.sessions, call.session_number, call.session
         sessions.hold(session)
         self._running[call.number] = call
+        raised = None
         try:
-            call.run(begun)
+            raised = call.run(begun)
         finally:
             if self._abandoned:
                 # A call that has returned in a forked child: all that is open is the worker's.
                 shutdown.leave()
             del self._running[call.number]
             self._host.on_calling_thread(sessions.unbind, number, session)
-            self._host.report_oneway_end(call.number)
+            self._host.report_oneway_end(call.number, raised)
 
     def running(self):
         """The calls that run."""

@@ -43,6 +43,9 @@ ORPHAN_SECONDS = 1.3
 # Seconds before the deadline that exit handlers keep where the release of an instrument hangs.
 _EXIT_SECONDS = 0.4
 
+# Characters of the text of an exception that a oneway call has raised, in a message to the daemon.
+_LONGEST_TEXT = 500
+
 # At the last descriptor, every other client is refused.
 _refusals = Complaints("refusals of new clients")
 
@@ -180,9 +183,17 @@ class Worker:
                     log.warning("new clients are served again")
                 self._out.write(("refuses", None))
 
-    def report_oneway_end(self, number):
-        """Tells the daemon that a oneway call has ended."""
-        self._out.write(("ended", number))
+    def report_oneway_end(self, number, raised):
+        """Tells the daemon that a oneway call has ended, and what it raised (or None)."""
+        if raised is None:
+            self._out.write(("ended", number))
+            return
+        kind = type(raised)
+        name = "{}.{}".format(kind.__module__, kind.__qualname__)
+        words = name, exceptions.text(raised)[:_LONGEST_TEXT]
+        # Plain text, whatever the driver has put into it.
+        words = [text.encode("utf-8", "replace").decode("utf-8") for text in words]
+        self._out.write(("ended", number, *words))
 
     def is_multiplex(self):
         """Whether the main thread carries out the calls."""

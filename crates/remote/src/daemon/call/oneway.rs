@@ -207,7 +207,9 @@ impl OnewayCall {
     /// may have taken long. A client can call what always raises as fast as it can send.
     pub(super) fn log(self, result: CallResult, ran_beside: bool) {
         let OnewayCall { shared, session, object, member, note } = self;
+        // One with a traceback comes from a driver's process, which has logged it.
         if let Err(exception) = &result
+            && exception.traceback().is_none()
             && shared.log_limits.oneways.allow(Instant::now())
         {
             warn!(peer = %session.peer, object, method = member, %exception, "a oneway call raised");
