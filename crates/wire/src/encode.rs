@@ -1,6 +1,7 @@
 //! Helpers shared by the four encoders.
 
 use crate::error::EncodeError;
+use crate::number::{MAX_DIGITS, write_any_float, write_big_int, write_float, write_int};
 use crate::serializer::Serializer;
 use crate::value::Value;
 
@@ -11,6 +12,41 @@ pub(crate) const MAX_DEPTH: usize = 200;
 /// Refuses a value inside more than [`MAX_DEPTH`] containers.
 pub(crate) fn check_depth(depth: usize) -> Result<(), EncodeError> {
     if depth > MAX_DEPTH { Err(EncodeError::TooDeep(MAX_DEPTH)) } else { Ok(()) }
+}
+
+/// The words of a text serializer for what has no digits.
+pub(crate) struct Literals {
+    pub(crate) none: &'static [u8],
+    pub(crate) yes: &'static [u8],
+    pub(crate) no: &'static [u8],
+    /// nan, inf and -inf.
+    pub(crate) non_finite: [&'static str; 3],
+}
+
+impl Literals {
+    /// Appends None, a bool or a number; false if the value is none of these.
+    #[inline]
+    pub(crate) fn write(&self, value: &Value, out: &mut Vec<u8>) -> Result<bool, EncodeError> {
+        match value {
+            Value::None => out.extend_from_slice(self.none),
+            Value::Bool(true) => out.extend_from_slice(self.yes),
+            Value::Bool(false) => out.extend_from_slice(self.no),
+            Value::Int(int) => write_int(*int, out),
+            Value::BigInt(int) => {
+                if !write_big_int(int, out) {
+                    return Err(EncodeError::Digits(MAX_DIGITS));
+                }
+            }
+            Value::Float(float) => self.write_float(*float, out),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    #[inline]
+    pub(crate) fn write_float(&self, float: f64, out: &mut Vec<u8>) {
+        write_any_float(float, self.non_finite, write_float, out);
+    }
 }
 
 /// A length in the integer type of its field; an error if it does not fit.

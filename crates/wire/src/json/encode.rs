@@ -1,14 +1,18 @@
 //! Encoder of json.
 
-use crate::encode::check_depth;
+use crate::encode::{Literals, check_depth};
 use crate::error::EncodeError;
-use crate::number::{MAX_DIGITS, write_any_float, write_big_int, write_float, write_int};
 use crate::repr::hex_digit;
 use crate::serializer::{CallRef, Serializer};
 use crate::value::{Dict, Value};
 
-/// The words for nan, inf and -inf, which are additions of Python's to json.
-const NON_FINITE: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
+/// The words for nan, inf and -inf are additions of Python's to json.
+const LITERALS: Literals = Literals {
+    none: b"null",
+    yes: b"true",
+    no: b"false",
+    non_finite: ["NaN", "Infinity", "-Infinity"],
+};
 
 /// Appends an encoded value.
 ///
@@ -40,17 +44,10 @@ pub(crate) fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), En
 
 fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     check_depth(depth)?;
+    if LITERALS.write(value, out)? {
+        return Ok(());
+    }
     match value {
-        Value::None => out.extend_from_slice(b"null"),
-        Value::Bool(true) => out.extend_from_slice(b"true"),
-        Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Int(int) => write_int(*int, out),
-        Value::BigInt(int) => {
-            if !write_big_int(int, out) {
-                return Err(EncodeError::Digits(MAX_DIGITS));
-            }
-        }
-        Value::Float(float) => write_any_float(*float, NON_FINITE, write_float, out),
         Value::Str(text) => write_str(text, out),
         Value::SurrogateStr(_) => return Err(EncodeError::LoneSurrogate(Serializer::Json)),
         Value::List(items) | Value::Tuple(items) => write_items(items, depth, out)?,
@@ -60,6 +57,8 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
             let class = value.type_name();
             return Err(EncodeError::Class { class, serializer: Serializer::Json });
         }
+        // Written already.
+        Value::None | Value::Bool(_) | Value::Int(_) | Value::BigInt(_) | Value::Float(_) => {}
     }
     Ok(())
 }

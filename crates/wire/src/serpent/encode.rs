@@ -1,9 +1,8 @@
 //! Encoder of serpent.
 
 use crate::base64;
-use crate::encode::check_depth;
+use crate::encode::{Literals, check_depth};
 use crate::error::EncodeError;
-use crate::number::{MAX_DIGITS, write_any_float, write_big_int, write_float, write_int};
 use crate::repr::{write_str, write_surrogates_apart};
 use crate::serializer::CallRef;
 use crate::value::{Dict, Set, Value};
@@ -11,9 +10,13 @@ use crate::value::{Dict, Set, Value};
 /// The first line of the data.
 const HEADER: &[u8] = b"# serpent utf-8 python3.2\n";
 
-/// The literals for nan, inf and -inf. Python's parser makes an infinity of a float that is too
-/// large.
-const NON_FINITE: [&str; 3] = ["{'__class__':'float','value':'nan'}", "1e30000", "-1e30000"];
+/// Python's parser makes an infinity of a float that is too large.
+const LITERALS: Literals = Literals {
+    none: b"None",
+    yes: b"True",
+    no: b"False",
+    non_finite: ["{'__class__':'float','value':'nan'}", "1e30000", "-1e30000"],
+};
 
 /// Appends an encoded value, with the first line.
 ///
@@ -46,17 +49,10 @@ pub(crate) fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), En
 
 fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     check_depth(depth)?;
+    if LITERALS.write(value, out)? {
+        return Ok(());
+    }
     match value {
-        Value::None => out.extend_from_slice(b"None"),
-        Value::Bool(true) => out.extend_from_slice(b"True"),
-        Value::Bool(false) => out.extend_from_slice(b"False"),
-        Value::Int(int) => write_int(*int, out),
-        Value::BigInt(int) => {
-            if !write_big_int(int, out) {
-                return Err(EncodeError::Digits(MAX_DIGITS));
-            }
-        }
-        Value::Float(float) => write_float_literal(*float, out),
         Value::Complex { re, im } => write_complex(*re, *im, out),
         Value::Str(text) => write_str(text, out),
         Value::SurrogateStr(text) => write_surrogates_apart(text, out),
@@ -73,6 +69,8 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
         Value::Tuple(items) => write_tuple(items, depth, out)?,
         Value::Set(set) | Value::FrozenSet(set) => write_set(set, depth, out)?,
         Value::Dict(dict) => write_dict(dict, depth, out)?,
+        // Written already.
+        Value::None | Value::Bool(_) | Value::Int(_) | Value::BigInt(_) | Value::Float(_) => {}
     }
     Ok(())
 }
@@ -138,24 +136,20 @@ fn check_key(key: &Value) -> Result<(), EncodeError> {
     }
 }
 
-fn write_float_literal(float: f64, out: &mut Vec<u8>) {
-    write_any_float(float, NON_FINITE, write_float, out);
-}
-
 fn write_complex(re: f64, im: f64, out: &mut Vec<u8>) {
     if re.is_nan() || im.is_nan() {
         out.extend_from_slice(b"{'__class__':'complex','real':");
-        write_float_literal(re, out);
+        LITERALS.write_float(re, out);
         out.extend_from_slice(b",'imag':");
-        write_float_literal(im, out);
+        LITERALS.write_float(im, out);
         out.push(b'}');
         return;
     }
     out.push(b'(');
-    write_float_literal(re, out);
+    LITERALS.write_float(re, out);
     if im.is_sign_positive() {
         out.push(b'+');
     }
-    write_float_literal(im, out);
+    LITERALS.write_float(im, out);
     out.extend_from_slice(b"j)");
 }
