@@ -21,10 +21,15 @@ autolaunch: {nameservers: [local], daemons: [bench]}
 """
 
 
-def run_page(lab, name, ns_port, **variables):
+def run_page(lab, name, ns_port, section=None, **variables):
+    """Runs a page, or one section of it; returns what its commands have printed."""
     said = []
     environment = lab.environment() | variables
-    for language, file, text in BLOCK.findall((DOCS / name).read_text()):
+    page = (DOCS / name).read_text()
+    if section:
+        page = page.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+        assert page, f"{name} has no section {section}"
+    for language, file, text in BLOCK.findall(page):
         text = text.replace("$NS_PORT", str(ns_port))
         if file and file != "cell":
             (lab.files / file).write_text(text)
@@ -66,6 +71,13 @@ def test_card(lab):
         "class Heater:",
     ):
         assert words in said, said
+
+
+def test_an_emergency_stop(lab):
+    said = run_page(lab, "locking.md", free_port(), "Nobody leaves it burning")
+    assert "aborted: lab.stage (stop() called)" in said, said
+    scan = (lab.files / "scan.txt").read_text()
+    assert "stopped at" in scan and "it hits the lens" in scan, scan
 
 
 def test_services(lab):

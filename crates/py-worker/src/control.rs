@@ -60,6 +60,10 @@ impl Outgoing {
         Outgoing::new(vec!["channel".into()], vec![end])
     }
 
+    pub(crate) fn beside(end: OwnedFd) -> Self {
+        Outgoing::new(vec!["beside".into()], vec![end])
+    }
+
     pub(crate) fn close_stream(stream: i64) -> Self {
         Outgoing::new(vec!["close_stream".into(), stream.into()], Vec::new())
     }

@@ -11,8 +11,8 @@ use wire::value::{Dict, Value};
 use wire::{DecodeError, EncodeError, Limits, marshal};
 
 use crate::protocol::{
-    BATCH, BEGUN, BIND, CALL, CLOSE, END, FINISH, GET, LEAVE, NEXT, RAISED, REFUSED, REST, SET,
-    STREAM, UNBIND, UNPIN, VALUE,
+    ABORT, BATCH, BEGUN, BIND, CALL, CLOSE, END, FINISH, GET, LEAVE, NEXT, RAISED, REFUSED, REST,
+    SET, STREAM, UNBIND, UNPIN, VALUE,
 };
 
 /// Size in bytes of the length before a frame's content.
@@ -180,9 +180,8 @@ pub(crate) fn bind(session: &Session) -> Value {
         Peer::Tcp(address) => Some(address),
         Peer::Unix { .. } => None,
     };
-    let id = i64::try_from(session.id).unwrap_or(i64::MAX);
     let (peer, own) = (socket_name(peer), socket_name(session.reached_at));
-    Value::Tuple(vec![BIND.into(), id.into(), peer, own, session.object.as_str().into()])
+    Value::Tuple(vec![BIND.into(), number(session.id), peer, own, session.object.as_str().into()])
 }
 
 /// An address as Python's sockets name it; "" for a Unix socket.
@@ -213,6 +212,19 @@ pub(crate) fn to_rest(service: &str, method: &str, makes_instance: bool) -> Valu
 /// The frame that runs or skips the safe state of a session's instance at the session's end.
 pub(crate) fn leave(service: &str, rests: bool) -> Value {
     Value::Tuple(vec![LEAVE.into(), service.into(), rests.into()])
+}
+
+/// The frame that has a method called beside running calls, on the instances of these sessions; of
+/// all sessions if `None`.
+pub(crate) fn abort(service: &str, method: &str, sessions: Option<Vec<u64>>) -> Value {
+    let sessions = sessions.map(|ids| Value::List(ids.into_iter().map(number).collect()));
+    let sessions = sessions.unwrap_or(Value::None);
+    Value::Tuple(vec![ABORT.into(), service.into(), method.into(), sessions])
+}
+
+/// The number of a session.
+fn number(session: u64) -> Value {
+    i64::try_from(session).unwrap_or(i64::MAX).into()
 }
 
 /// The beginning of an answer that is a result, without annotations.

@@ -28,6 +28,7 @@
 //! UNPIN   9  (pin)                                             none; the batch has ended
 //! FINISH  10 (stream)                                          VALUE, once it is closed
 //! LEAVE   11 (name, rests)                                     VALUE; safe state at session end
+//! ABORT   12 (name, member, sessions)                          VALUE or RAISED; beside calls
 //!
 //! *context: serializer, flags, seq, correlation, annotations, has_classes, pin, oneway
 //!
@@ -45,7 +46,8 @@
 //! Calls with the same `pin` other than 0 are entries of one batch: they share one instance where
 //! each call would have one, until UNPIN. `has_classes` says that the arguments hold class dicts. A
 //! `oneway` other than 0 is the number of a oneway call that runs beside the next calls.
-//! REST answers the instance mode where there is no instance to call the method on.
+//! REST answers the instance mode where there is no instance to call the method on, and so does
+//! ABORT. With None as `sessions` it calls the method on the instances of all sessions.
 //!
 //! Messages on the control socket begin with a name. [`control`](crate::control) and
 //! `worker/process.py` hold the two sides.
@@ -55,6 +57,7 @@
 //! start         (settings)                  first; with 1 descriptor: the log socket
 //! load          (services)
 //! channel       ()                          with 1 descriptor: a channel to serve
+//! beside        ()                          the same, on a thread beside all calls
 //! close_stream  (stream)
 //! ping          (number)
 //! answer        (number, succeeded, value)  to `ask`
@@ -104,6 +107,7 @@ pub(crate) const REST: i64 = 8;
 pub(crate) const UNPIN: i64 = 9;
 pub(crate) const FINISH: i64 = 10;
 pub(crate) const LEAVE: i64 = 11;
+pub(crate) const ABORT: i64 = 12;
 
 pub(crate) const VALUE: i64 = 0;
 pub(crate) const RAISED: i64 = 1;

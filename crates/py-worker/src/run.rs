@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use supervisor::{
     Child, CommandSpec, Exit, Output, ProcessHandle, Signal, SpawnError, Spawner, Stdin,
@@ -64,10 +64,21 @@ pub(crate) struct Run {
     pub wanted: Notify,
     /// Why it serves no new channels; `None` while it does.
     refusal: Mutex<Option<String>>,
+    /// Set while it does not answer.
+    silence: Mutex<Option<Silence>>,
     outgoing: mpsc::UnboundedSender<Outgoing>,
     ready: Mutex<Vec<Channel>>,
     /// How many channels are kept ready.
     standby: usize,
+}
+
+/// The silence of a worker whose interpreter does not move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Silence {
+    /// When it was heard last.
+    pub since: SystemTime,
+    /// Whether a signal has stopped its process.
+    pub is_stopped: bool,
 }
 
 /// A run that has started, and its parts that belong to the worker's supervisor.
@@ -163,6 +174,7 @@ impl Run {
             oneways: OnewayEnds::default(),
             wanted: Notify::new(),
             refusal: Mutex::default(),
+            silence: Mutex::default(),
             outgoing,
             ready: Mutex::new(Vec::new()),
             standby: spec.standby,
@@ -224,6 +236,26 @@ impl Run {
         // Bytes written before the worker has taken its end wait in the socket.
         self.send(Outgoing::channel(theirs));
         Ok(channel)
+    }
+
+    /// A channel whose requests are carried out on a thread beside all calls.
+    ///
+    /// # Errors
+    /// There are no more file descriptors.
+    pub(crate) fn channel_beside(&self) -> io::Result<Channel> {
+        let (channel, theirs) = Channel::pair()?;
+        self.send(Outgoing::beside(theirs));
+        Ok(channel)
+    }
+
+    /// Sets or clears the silence of the worker.
+    pub(crate) fn set_silence(&self, silence: Option<Silence>) {
+        *self.silence.lock().unwrap_or_else(PoisonError::into_inner) = silence;
+    }
+
+    /// The silence of the worker, if its interpreter does not move.
+    pub(crate) fn silence(&self) -> Option<Silence> {
+        *self.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The process has ended: nothing that waits for it waits any longer.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use remote::{Exception, Session, Value};
 
+use crate::channel::ExchangeError;
 use crate::frames::{self, Answered};
 use crate::run::Run;
 use crate::service_state::ServiceState;
@@ -36,6 +37,28 @@ pub(crate) async fn to_rest(
         }
         _ => Ok(false),
     }
+}
+
+/// Calls a method beside the running calls, on the instances of these sessions or of all; returns
+/// whether there was one.
+pub(crate) async fn abort(
+    service: Arc<ServiceState>,
+    method: String,
+    sessions: Option<Vec<u64>>,
+) -> Result<bool, Exception> {
+    // Without a process nothing runs that could be aborted.
+    let Some(run) = service.serving() else { return Ok(false) };
+    let exchange = async {
+        let mut channel = run.channel_beside()?;
+        channel.queue(&frames::abort(&service.name, &method, sessions))?;
+        channel.flush().await?;
+        channel.answer(None).await
+    };
+    let outcome = tokio::select! {
+        outcome = exchange => outcome,
+        () = run.over.cancelled() => Err(ExchangeError::of_ended_worker()),
+    };
+    without_instance(&service, &run, &method, outcome).await.map(|mode| mode.is_none())
 }
 
 /// Ends a session: runs the safe state of the session's own instance if it `may_drive`.
@@ -67,6 +90,16 @@ async fn exchange(
         }
         Err(error) => Err(error),
     };
+    without_instance(service, run, method, outcome).await
+}
+
+/// The instance mode where the worker had no instance to call a method on.
+async fn without_instance(
+    service: &ServiceState,
+    run: &Run,
+    method: &str,
+    outcome: Result<Answered, ExchangeError>,
+) -> Result<Option<Value>, Exception> {
     match outcome {
         Ok(Answered::Raised(exception)) => Err(exception),
         Ok(Answered::Value(Value::None, _)) => Ok(None),

@@ -9,6 +9,7 @@
 use std::mem::take;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::SystemTime;
 
 use remote::card::{Card, MemberFacts, ValueLimits};
 use remote::{
@@ -22,7 +23,7 @@ use crate::collisions;
 use crate::control::Described;
 use crate::frames::{self, Answered};
 use crate::item_stream::DriverStream;
-use crate::run::Run;
+use crate::run::{Run, Silence};
 use crate::safe_state;
 use crate::service_card::ServiceCard;
 use crate::service_state::{Driven, ServicePhase, ServiceState};
@@ -35,6 +36,15 @@ pub enum ServiceStatus {
     Starting,
     /// It can be called.
     Ready,
+    /// The interpreter of its process does not move: calls wait for it.
+    Hangs {
+        /// When it moved last.
+        since: SystemTime,
+        /// The process.
+        pid: u32,
+        /// Whether a signal has stopped it; otherwise C code holds the interpreter lock.
+        is_stopped: bool,
+    },
     /// It cannot be imported, its constructor has raised, or its worker keeps dying. It is tried
     /// again without being told to.
     Failed {
@@ -114,10 +124,15 @@ impl Service {
         let failed = |error: &str| ServiceStatus::Failed { error: error.to_owned() };
         match &*self.inner.phase.borrow() {
             ServicePhase::Starting => ServiceStatus::Starting,
-            ServicePhase::Serving { broken: None, .. } => ServiceStatus::Ready,
-            ServicePhase::Serving { broken: Some(trouble), .. } => {
-                failed(&format!("its constructor raised {}", trouble.text))
-            }
+            ServicePhase::Serving { run, broken } => match (run.silence(), broken) {
+                (Some(Silence { since, is_stopped }), _) => {
+                    ServiceStatus::Hangs { since, pid: run.process.pid(), is_stopped }
+                }
+                (None, None) => ServiceStatus::Ready,
+                (None, Some(trouble)) => {
+                    failed(&format!("its constructor raised {}", trouble.text))
+                }
+            },
             ServicePhase::Failed(trouble) => failed(&self.inner.with_python(&trouble.text)),
             ServicePhase::Down(reason) => failed(&self.inner.with_python(reason)),
             ServicePhase::Stopped => failed("the daemon is stopping"),
@@ -191,6 +206,9 @@ impl Object for Service {
     fn safe_state(&self, session: &Arc<Session>, reason: SafeState) -> Option<SafeStateReached> {
         let (service, session) = (Arc::clone(&self.inner), Arc::clone(session));
         match reason {
+            SafeState::Abort { method, sessions } => {
+                Some(Box::pin(safe_state::abort(service, method, sessions)))
+            }
             SafeState::LockLost { method } => {
                 Some(Box::pin(safe_state::to_rest(service, session, method)))
             }

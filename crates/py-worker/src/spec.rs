@@ -94,6 +94,8 @@ pub struct ServiceSpec {
     /// Paths of objects that hang on the instrument and are served below it; `all` for each of
     /// them.
     pub parts: Vec<String>,
+    /// Methods to call beside running calls that are aborted; the daemon names them.
+    pub abort: Vec<String>,
     /// Methods to call when a session with its own instance ends.
     pub on_disconnect: Vec<String>,
     /// Members that others may use while it is locked: whether there are such is looked at.
@@ -119,6 +121,7 @@ impl ServiceSpec {
             expose: Expose::Marked,
             except: Vec::new(),
             parts: Vec::new(),
+            abort: Vec::new(),
             on_disconnect: Vec::new(),
             read_while_locked: Vec::new(),
             members: Vec::new(),
@@ -145,6 +148,7 @@ impl ServiceSpec {
         );
         dict.insert("except", names(&self.except));
         dict.insert("parts", names(&self.parts));
+        dict.insert("abort", names(&self.abort));
         dict.insert("on_disconnect", names(&self.on_disconnect));
         dict.insert("read_while_locked", names(&self.read_while_locked));
         // The names only: the worker reports those that do not exist.

@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use supervisor::{Child, RestartDecision, RestartPolicy, Restarts, Spawner};
 use tokio::net::unix::OwnedReadHalf;
@@ -28,11 +28,11 @@ use crate::part_set::PartSet;
 use crate::reap_descendants::Mark;
 use crate::registered::Registered;
 use crate::registry::Registry;
-use crate::run::{Run, Started};
+use crate::run::{Run, Silence, Started};
 use crate::service::Service;
 use crate::service_state::ServicePhase;
 use crate::spec::WorkerSpec;
-use crate::watchdog::Watchdog;
+use crate::watchdog::{Look, Watchdog, is_stopped};
 use crate::worker_handle::WorkerHandle;
 
 /// How long running calls may take when the worker is stopped.
@@ -169,6 +169,7 @@ impl WorkerSupervisor {
                 message = inbox.recv(), if is_listening => match message {
                     Some(message) => {
                         watchdog.sign_of_life(Instant::now());
+                        self.end_silence(&run);
                         self.obey(&run, message, &mut attempts, &mut registered);
                     }
                     None => {
@@ -187,11 +188,17 @@ impl WorkerSupervisor {
                     self.load(&run, &attempts.take_overdue(Instant::now()));
                 }
                 () = run.wanted.notified() => run.refill(),
-                () = due(watchdog.next()) => if watchdog.look(Instant::now()) {
-                    run.send(Outgoing::ping(run.number));
-                } else {
-                    self.kill(&run, &child, &watchdog.verdict());
-                },
+                () = sleep_until(watchdog.next()) => {
+                    let now = Instant::now();
+                    match watchdog.look(now) {
+                        Look::Ask => run.send(Outgoing::ping(run.number)),
+                        Look::Wait => {}
+                        Look::Kill => self.kill(&run, &child, &watchdog.verdict()),
+                    }
+                    if let Some(silent) = watchdog.hangs_for(now) {
+                        self.begin_silence(&run, silent);
+                    }
+                }
             }
         }
         run.end();
@@ -205,6 +212,34 @@ impl WorkerSupervisor {
         let was_useful = run.answered.load(Ordering::Relaxed) && uptime >= USEFUL;
         let uptime = if was_useful { STABLE } else { uptime };
         Ended { fate, uptime, is_killed: run.is_killed_from_outside() }
+    }
+
+    /// The interpreter has not moved for this long.
+    fn begin_silence(&self, run: &Run, silent: Duration) {
+        if run.silence().is_some() {
+            return;
+        }
+        let pid = run.process.pid();
+        let since = SystemTime::now().checked_sub(silent).unwrap_or(SystemTime::UNIX_EPOCH);
+        let silence = Silence { since, is_stopped: is_stopped(pid) };
+        warn!(
+            worker = self.worker.spec.name,
+            pid,
+            seconds = silent.as_secs(),
+            stopped_by_a_signal = silence.is_stopped,
+            "the Python worker does not move"
+        );
+        run.set_silence(Some(silence));
+        self.worker.changed();
+    }
+
+    /// The worker has said something.
+    fn end_silence(&self, run: &Run) {
+        if run.silence().is_some() {
+            run.set_silence(None);
+            info!(worker = self.worker.spec.name, "the Python worker moves again");
+            self.worker.changed();
+        }
     }
 
     /// Kills a worker's descendants that are in other sessions.

@@ -21,6 +21,7 @@ from . import (
 from .complaints import Complaints
 from .exception_log import log_unreadable
 from .frame_kinds import (
+    ABORT,
     BATCH,
     BEGUN,
     BIND,
@@ -217,7 +218,11 @@ class Channel:
             self._unbind()
         elif kind == REST:
             _, name, member, makes_instance = request
-            return self._to_rest(name, member, makes_instance)
+            return self._to_safe_state(
+                name,
+                member,
+                lambda service: service.to_rest(self._session, member, makes_instance),
+            )
         elif kind == UNPIN:
             _, pin = request
             self._session.unpin(pin)
@@ -231,17 +236,21 @@ class Channel:
             if service is not None:
                 service.leave(self._session, rests)
             return VALUE, None
+        elif kind == ABORT:
+            _, name, member, sessions = request
+            chosen = host.sessions.chosen(sessions)
+            return self._to_safe_state(name, member, lambda service: service.abort(chosen, member))
         return None
 
-    def _to_rest(self, name, member, makes_instance):
+    def _to_safe_state(self, name, member, call):
         stdio.current.service = name
         try:
             service = self._host.services.get(name)
             if service is None:
                 return VALUE, "none"
-            return VALUE, service.to_rest(self._session, member, makes_instance)
+            return VALUE, call(service)
         except Exception as error:
-            log.warning("%s() failed when its client had gone", member, exc_info=True)
+            log.warning("%s() failed when it was to make it safe", member, exc_info=True)
             return RAISED, exceptions.exception(error, SERPENT)
         finally:
             if stdio.current.partial:

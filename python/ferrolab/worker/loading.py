@@ -15,21 +15,21 @@ from .logging_bridge import log
 _first_services = class_copy.ByIdentity()
 
 
-def _no_methods(service, on_disconnect):
-    """Remarks on missing methods in `on_disconnect`. Else they would show only when a safe state is
-    needed, and nobody looks.
+def _no_methods(service, key, methods):
+    """Remarks on missing methods in `abort` or `on_disconnect`. Else they would show only when a
+    safe state is needed, and nobody looks.
     """
     found = []
     name = getattr(service.shape, "__name__", service.name)
     # Members that `__getattr__` makes up are known only to an instance.
     if not hasattr(service.cls, "__getattr__"):
-        for method in on_disconnect:
+        for method in methods:
             # Looked at, and not asked: a property may speak to the instrument.
             known = inspect.getattr_static(service.target, method, None)
             if known is None or isinstance(known, property):
                 others = [other for other in dir(service.cls) if not other.startswith("__")]
                 near = parts.nearest(method, [other for other in others if other != method])
-                found.append("on_disconnect: {} has no method '{}'{}".format(name, method, near))
+                found.append("{}: {} has no method '{}'{}".format(key, name, method, near))
     return found
 
 
@@ -67,7 +67,8 @@ def _served(spec, target, is_made, daemon, tell):
         spec.get("on_disconnect") or (),
         is_made,
     )
-    service.remarks = _no_methods(service, spec.get("on_disconnect") or ())
+    service.remarks = _no_methods(service, "abort", spec.get("abort") or ())
+    service.remarks += _no_methods(service, "on_disconnect", spec.get("on_disconnect") or ())
     if spec.get("parameters") and not unread_parameters.are_read(service.cls):
         service.remarks.append(unread_parameters.REMARK.format(_title(spec)))
     service.facts = spec.get("members") or {}

@@ -75,7 +75,7 @@ class Worker:
         self.oneways = OnewayThreads(self)
         self._loads = ServiceLoads(self, self._out)
         self.main = None
-        self.channels = None
+        self.channels = self.beside = None
 
     def run(self):
         """Serves until the end of the process."""
@@ -106,6 +106,8 @@ class Worker:
         else:
             self.main = QueueMain()
             self.channels = ChannelThreads()
+        # Channels whose requests are carried out beside all calls.
+        self.beside = ChannelThreads()
         os.register_at_fork(
             before=self._forking, after_in_parent=self._unmask, after_in_child=self._forked
         )
@@ -140,7 +142,9 @@ class Worker:
             _, specs = frame
             self._loads.submit(specs)
         elif kind == "channel":
-            self._take_channel(fds)
+            self._take_channel(fds, self.channels)
+        elif kind == "beside":
+            self._take_channel(fds, self.beside)
         elif kind == "close_stream":
             _, stream = frame
             if self.is_multiplex():
@@ -159,15 +163,15 @@ class Worker:
             _, seconds = frame
             self._begin_end(seconds)
 
-    def _take_channel(self, fds):
-        """Serves a channel, or ends it and says why."""
+    def _take_channel(self, fds, channels):
+        """Serves a channel among these, or ends it and says why."""
         try:
             if not fds:
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             for fd in fds:
                 channel = Channel(self, framing.take_socket(fd))
                 try:
-                    self.channels.add(channel)
+                    channels.add(channel)
                 except BaseException:
                     channel.close()
                     raise
@@ -356,7 +360,7 @@ class Worker:
         stdio.detach()
         logging_bridge.detach()
         self.oneways.abandon()
-        for thing in [self._control] + self.channels.unlocked():
+        for thing in [self._control] + self.channels.unlocked() + self.beside.unlocked():
             try:
                 (getattr(thing, "abandon", None) or thing.close)()
             except Exception:

@@ -168,6 +168,20 @@ class Service:
             instances = session.rested(self)
         else:
             instances = []
+        return self._call_on_each(instances, member)
+
+    def abort(self, sessions, member):
+        """Calls a method beside the running calls, on the instances of these sessions. Returns the
+        instance mode where no instance exists."""
+        instances = []
+        if self.mode == "single" and self._instance is not None:
+            instances = [self._instance]
+        elif self.mode == "session":
+            for session in sessions:
+                instances += session.driven(self)
+        return self._call_on_each(instances, member)
+
+    def _call_on_each(self, instances, member):
         failure = None
         for instance in instances:
             try:
@@ -290,6 +304,13 @@ class Session:
         else:
             self._taken_over[id(instance)] = (service, instance, False)
 
+    def driven(self, service):
+        """The instances of a service that the session drives."""
+        entry = self._instances.get(service.name)
+        own = [entry[1]] if entry is not None and entry[0] is service else []
+        taken_over = list(self._taken_over.values())
+        return own + [instance for of, instance, _ in taken_over if of is service]
+
     def rested(self, service, again=True):
         """The instances of a service that the session drives, for their safe state. One that was
         not used since its last safe state counts only with `again`."""
@@ -352,6 +373,13 @@ class Sessions:
                 session = self._by_id[number] = Session(address, own_address, object_id)
             session.channels += 1
             return session
+
+    def chosen(self, numbers):
+        """The sessions of these numbers that have a channel; all of them without numbers."""
+        with self._lock:
+            if numbers is None:
+                return list(self._by_id.values())
+            return [self._by_id[number] for number in numbers if number in self._by_id]
 
     def hold(self, session):
         """A oneway call of a session begins: it counts as one of its channels."""

@@ -28,6 +28,11 @@ const CAUSES: &[(&[&str], &str)] = &[
          what it is",
     ),
     (
+        &["does not move since"],
+        "`kill -CONT PID` lets a stopped process go on; `ferrolab restart daemon NAME` ends one that \
+         hangs in C code, and `watchdog: SECONDS` of the service does so by itself",
+    ),
+    (
         &["already in use", "Address in use"],
         "another program listens there: `ss -ltnp` shows which; stop it, or give this one another \
          port in the configuration",
@@ -268,6 +273,7 @@ fn service(row: &ServiceRow) -> Option<Finding> {
         return None;
     }
     let problem = match error {
+        Some(error) if row.report.status == "hangs" => format!("it hangs: {error}"),
         Some(error) => format!("it is {}: {error}", row.report.status),
         None => format!("it is {}", row.report.status),
     };

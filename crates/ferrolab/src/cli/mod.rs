@@ -13,6 +13,7 @@ macro_rules! print {
     ($($text:tt)*) => { $crate::cli::output::print(format_args!($($text)*)) };
 }
 
+mod abort;
 mod act;
 mod ask;
 mod call;
@@ -92,6 +93,7 @@ enum Command {
     Calls(calls::Arguments),
     Describe(describe::Arguments),
     Stubs(stubs::Arguments),
+    Abort(abort::Arguments),
     Lock(lock::Arguments),
     Locks(locks::Arguments),
     Unlock(unlock::Arguments),
@@ -136,6 +138,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Calls(arguments) => calls::run(&arguments),
         Command::Describe(arguments) => describe::run(&arguments),
         Command::Stubs(arguments) => stubs::run(&arguments),
+        Command::Abort(arguments) => abort::run(&arguments),
         Command::Lock(arguments) => lock::run(&arguments),
         Command::Locks(arguments) => locks::run(&arguments),
         Command::Unlock(arguments) => unlock::run(&arguments),

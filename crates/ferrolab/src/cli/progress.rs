@@ -83,7 +83,7 @@ impl Progress {
             None => eprintln!("{text}"),
             Some(bar) => {
                 bar.set_message(text.clone());
-                if matches!(entry.status, "running" | "failed" | "stopped") {
+                if matches!(entry.status, "running" | "failed" | "hangs" | "stopped") {
                     bar.abandon();
                 }
             }

@@ -15,6 +15,9 @@ use crate::log::call_log::CallLogFile;
 pub(super) fn set(daemon: &Daemon, config: &lab_config::Daemon, services: &[Service]) {
     for service in services {
         daemon.set_call_rules(&service.name, rules(service, config.call_log));
+        if !service.abort.is_empty() {
+            daemon.abort_calls_by(&service.name, service.abort.clone());
+        }
     }
     // Questions to the daemon itself change no instrument.
     let log = match mode(config.call_log) {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use lab_config::{Service, Target};
 use py_worker::{ServiceStatus, WorkerSet};
@@ -30,6 +31,8 @@ use crate::log::call_log::CallLogFile;
 const BETWEEN_LOCKS: Duration = Duration::from_millis(100);
 /// Time between two looks at calls and at the owners' last calls, which no event announces.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+/// Calls that are named in the report of a hang, at most.
+const CALLS_NAMED: usize = 5;
 /// Waiters of one lock that are reported, at most.
 const WAITING_SHOWN: usize = 100;
 /// Waiters of all locks that are reported, at most.
@@ -156,14 +159,21 @@ impl Reporter {
         let public = public_address_for(&self.uri);
         let locks = self.daemon.locks();
         let waiting_shown = (WAITING_SHOWN_IN_ALL / locks.len().max(1)).clamp(1, WAITING_SHOWN);
+        let calls = calls::rows(&self.daemon.calls(), self.slow_call, &workers.processes(), calls);
         let services = self
             .services
             .iter()
             .map(|(name, known)| {
-                let (status, error) = known.status(name, workers, slow);
+                let (status, mut error) = known.status(name, workers, slow);
+                if let Some(during) = self.calls_during_hang(name, workers, &calls) {
+                    error = error.map(|error| format!("{error}; {during}"));
+                }
                 let lock = locks.iter().find(|lock| lock.id == *name);
+                let lock_trouble = lock.and_then(|lock| lock.trouble.clone());
+                let troubles: Vec<String> =
+                    self.daemon.abort_trouble(name).into_iter().chain(lock_trouble).collect();
                 let error = error
-                    .or_else(|| lock.and_then(|lock| lock.trouble.clone()))
+                    .or_else(|| (!troubles.is_empty()).then(|| troubles.join("; ")))
                     .or_else(|| workers.remarks(name));
                 let report = ServiceReport {
                     status: status.to_owned(),
@@ -198,7 +208,7 @@ impl Reporter {
             address: Some(self.address.clone()),
             services,
             full: full_pool(&self.daemon.connections()),
-            calls: calls::rows(&self.daemon.calls(), self.slow_call, &workers.processes(), calls),
+            calls,
             warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
             registered: registered.map(|(nameserver, _)| nameserver.clone()).collect(),
             unleased: registrations
@@ -219,6 +229,48 @@ fn full_pool(status: &ConnectionsStatus) -> Option<FullPool> {
         connections: status.served,
         by_address: status.by_address.iter().take(ADDRESSES_SHOWN).map(row).collect(),
     })
+}
+
+impl Reporter {
+    /// The calls that run in the process of a service that hangs, in words.
+    fn calls_during_hang(
+        &self,
+        name: &str,
+        workers: &WorkerSet,
+        calls: &[CallRow],
+    ) -> Option<String> {
+        let hanging = |name: &str| match workers.status(name) {
+            ServiceStatus::Hangs { pid, .. } => Some(pid),
+            _ => None,
+        };
+        let pid = hanging(name)?;
+        let neighbours: Vec<&String> =
+            self.services.keys().filter(|other| hanging(other) == Some(pid)).collect();
+        // A part of a service has a name below it.
+        let is_of = |call: &str, service: &str| {
+            let rest = call.strip_prefix(service);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let runs = |call: &&CallRow| {
+            call.waits_for.is_none() && neighbours.iter().any(|name| is_of(&call.service, name))
+        };
+        let running: Vec<String> = calls
+            .iter()
+            .filter(runs)
+            .take(CALLS_NAMED)
+            .map(|call| format!("{} since {}", call.title(), call.since))
+            .collect();
+        (!running.is_empty()).then(|| format!("in it runs {}", running.join(", ")))
+    }
+}
+
+/// The words for a process whose interpreter does not move.
+fn hang(since: SystemTime, pid: u32, is_stopped: bool) -> String {
+    let why = match is_stopped {
+        true => "a signal has stopped it",
+        false => "C code holds its interpreter, or it gets no processor",
+    };
+    format!("its Python process {pid} does not move since {}: {why}", rfc3339(since))
 }
 
 /// The report of one lock.
@@ -272,6 +324,9 @@ impl Known {
             (None, true) => ("running", None),
             (None, false) => match workers.status(name) {
                 ServiceStatus::Ready => ("running", None),
+                ServiceStatus::Hangs { since, pid, is_stopped } => {
+                    ("hangs", Some(hang(since, pid, is_stopped)))
+                }
                 ServiceStatus::Starting if slow => {
                     let text = if workers.shares(name) { SLOW_OR_BEHIND } else { SLOW };
                     ("failed", Some(text.to_owned()))

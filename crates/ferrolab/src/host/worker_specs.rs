@@ -54,6 +54,7 @@ fn placement(service: &lab_config::Service) -> Option<Placement> {
         },
         except: service.except.clone(),
         parts: service.parts.clone(),
+        abort: service.abort.clone(),
         on_disconnect: service.on_disconnect.clone(),
         read_while_locked: service.read_while_locked.clone(),
         members: member_facts::of(service),

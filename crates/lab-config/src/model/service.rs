@@ -60,6 +60,9 @@ pub struct Service {
     pub call_log: Option<CallLogMode>,
     /// Members that others may use while it is locked.
     pub read_while_locked: Vec<String>,
+    /// Methods to call beside running calls that are to end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub abort: Vec<String>,
     /// Methods to call when the session that held it ends.
     pub on_disconnect: Vec<String>,
     /// The longest time that a client may wait for its lock; none at all if absent.

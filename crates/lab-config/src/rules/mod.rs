@@ -236,6 +236,15 @@ impl Rules<'_> {
                 self.warn_of_key(service, "read_while_locked", message, help);
             }
             let is_python = matches!(service.target, Target::Python { .. });
+            if is_python
+                && service.instancemode == InstanceMode::Percall
+                && !service.abort.is_empty()
+            {
+                let message = "it is never called: nobody else reaches an instance that lives for \
+                               one call";
+                let help = "write `instancemode: single` or `session` here";
+                self.warn_of_key(service, "abort", message.to_owned(), help);
+            }
             let never = match service.instancemode {
                 _ if service.on_disconnect.is_empty() => continue,
                 InstanceMode::Percall if is_python => {

@@ -37,8 +37,11 @@ impl Rules<'_> {
     /// A safe state with a mistake in its name would be found out when it is needed.
     fn natives_members(&mut self, service: &Service, native: &Native) {
         let methods = || native.methods.iter().map(String::as_str);
-        for (index, name) in service.on_disconnect.iter().enumerate() {
-            self.listed_member(service, ("on_disconnect", index, name), "method", methods());
+        let of_safe_states = [("abort", &service.abort), ("on_disconnect", &service.on_disconnect)];
+        for (key, names) in of_safe_states {
+            for (index, name) in names.iter().enumerate() {
+                self.listed_member(service, (key, index, name), "method", methods());
+            }
         }
         let readable = || methods().chain(native.attrs.iter().map(String::as_str));
         for (index, name) in service.read_while_locked.iter().enumerate() {

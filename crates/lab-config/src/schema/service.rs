@@ -174,6 +174,13 @@ pub(crate) static SERVICE: Section = Section {
             doc: "Members that others may use while it is locked.",
         },
         Field {
+            key: "abort",
+            kind: ValueKind::List(Rule::Identifier),
+            default: "[]",
+            example: "[stop]",
+            doc: "Methods to call beside a running call, to end it: when its client has gone, its                   lock is broken, `call_timeout` passes, or by `ferrolab abort`.",
+        },
+        Field {
             key: "on_disconnect",
             kind: ValueKind::List(Rule::Identifier),
             default: "[]",

@@ -486,6 +486,8 @@ fn what_is_odd_but_harmless_is_a_warning() {
             "on_disconnect: [x], instancemode: percall",
             &["4:32 an instance that lives for one call"],
         ),
+        ("", "abort: [x], instancemode: percall", &["4:32 it is never called"]),
+        ("", "abort: [x], instancemode: single", &[]),
         ("", "parameters: {rate: 1e6}", &["4:51 `1e6` is read as text, not as a number"]),
         ("", "parameters: {serial: 0012}", &["4:53 `0012` is read as an octal number, 10"]),
         ("", "parameters: {at: [12:30]}", &["4:50 `12:30` is read in base 60, as 750"]),

@@ -215,6 +215,7 @@ services:
     isolate: true
     watchdog: 2.5
     read_while_locked: [status]
+    abort: [stop]
     on_disconnect: [off, close_shutter]
     lock_max_wait: 0
     python: {path: [/c, /a], env: {C: service}}
@@ -226,6 +227,7 @@ services:
     assert_eq!(laser.arguments, Arguments::Positional(vec![Data::Int(1), "two".into()]));
     assert_eq!((&laser.expose, laser.isolate), (&Expose::All, true));
     assert_eq!(laser.watchdog, Some(Duration::from_millis(2500)));
+    assert_eq!(laser.abort, ["stop"]);
     assert_eq!(laser.on_disconnect, ["off", "close_shutter"]);
     let day = Some(Duration::from_secs(86_400));
     assert_eq!((laser.lock_max_wait, laser.lock_max_ttl), (None, day));

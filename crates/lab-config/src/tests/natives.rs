@@ -5,13 +5,15 @@ use super::*;
 #[test]
 fn members_that_a_built_in_service_does_not_have_are_told_of_with_the_nearest() {
     let text = "daemons: {default: {classname: LockableDaemon}}\nservices: {s: {native: demo.sine, \
-                on_disconnect: [stop, stpo, frequency], \
+                abort: [_stop, sotp], on_disconnect: [stop, stpo, frequency], \
                 read_while_locked: [frequenzy, start, islocked]}}";
     let expected = [
-        "2:57 services.s.on_disconnect[1]: `demo.sine` has no method `stpo` (did you mean `stop`?)",
-        "2:63 services.s.on_disconnect[2]: `demo.sine` has no method `frequency` (its methods are \
+        "2:43 services.s.abort[0]: `demo.sine` has no method `_stop` (did you mean `stop`?)",
+        "2:50 services.s.abort[1]: `demo.sine` has no method `sotp` (did you mean `stop`?)",
+        "2:79 services.s.on_disconnect[1]: `demo.sine` has no method `stpo` (did you mean `stop`?)",
+        "2:85 services.s.on_disconnect[2]: `demo.sine` has no method `frequency` (its methods are \
          start, stop)",
-        "2:95 services.s.read_while_locked[0]: `demo.sine` has no member `frequenzy` (did you mean \
+        "2:117 services.s.read_while_locked[0]: `demo.sine` has no member `frequenzy` (did you mean \
          `frequency`?)",
     ];
     check(text, &expected);

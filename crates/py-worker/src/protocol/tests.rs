@@ -108,6 +108,7 @@ fn requests_agree() {
         ("UNPIN", UNPIN, frames::unpin(1)),
         ("FINISH", FINISH, frames::finish_stream(1)),
         ("LEAVE", LEAVE, frames::leave("s", true)),
+        ("ABORT", ABORT, frames::abort("s", "m", None)),
     ];
     let rows = table("request");
     assert_eq!(rows.len(), built.len());
@@ -155,6 +156,7 @@ fn messages_to_the_worker_agree() {
         Outgoing::start(Dict::new(), fd()),
         Outgoing::load([]),
         Outgoing::channel(fd()),
+        Outgoing::beside(fd()),
         Outgoing::close_stream(1),
         Outgoing::ping(1),
         Outgoing::answer(1, Ok(Value::None)),

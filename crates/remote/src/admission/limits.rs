@@ -24,6 +24,8 @@ pub(crate) const ONEWAYS_IN_ALL: usize = 4;
 pub(crate) const SMALL_ONEWAY_BYTES: usize = 4 << 10;
 /// Item streams of one lock's objects that end at a time: each needs a thread of its driver.
 pub(crate) const STREAM_ENDS: usize = 16;
+/// Calls of one `abort` method that have not returned in time; with as many it is not called again.
+pub(crate) const HANGING_ABORTS: usize = 4;
 /// How long a large request waits for memory.
 pub(crate) const REQUEST_MEMORY_WAIT: Duration = Duration::from_secs(20);
 /// How long a large answer waits for memory, or a large request until it may arrive.
@@ -50,7 +52,7 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
     let (pool, limits) = (config.threadpool_size, &config.limits);
     let requests = bytes(config.request_memory);
     let (large, transfer) = (seconds(REQUEST_MEMORY_WAIT), seconds(TRANSFER_MEMORY_WAIT));
-    let rows: [(&str, String, &str, String); 17] = [
+    let rows: [(&str, String, &str, String); 18] = [
         (
             "unfinished handshakes",
             format!(
@@ -175,6 +177,12 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
             format!("{STREAM_ENDS} of each service in a `thread` daemon, 1 in a `multiplex` one"),
             "clients that wait for the lock or a turn, when one with a thousand streams goes",
             "nothing; the other streams end later".into(),
+        ),
+        (
+            "calls of one `abort` method that hang",
+            HANGING_ABORTS.to_string(),
+            "the driver's threads, when clients that go have one more called each",
+            "nothing; `ps` and `status` say that it is not called again".into(),
         ),
         (
             "requests that wait for one lock",

@@ -174,6 +174,18 @@ impl Daemon {
         self.shared.call_log.start(log, slow);
     }
 
+    /// Has running calls of the object of this id, and of its later parts, aborted by these methods
+    /// of it: when a client goes during its call, when an owner loses its lock, when a call takes
+    /// longer than it may, and by the method `abort` of `Pyro.Daemon`.
+    pub fn abort_calls_by(&self, id: &str, methods: Vec<String>) {
+        self.shared.locks.aborts.set_methods(id, methods);
+    }
+
+    /// The failures of the last abort of an object's calls, if there were any.
+    pub fn abort_trouble(&self, id: &str) -> Option<String> {
+        self.shared.locks.aborts.trouble(id)
+    }
+
     /// The methods by which clients lock the object of this id, if they can.
     pub fn lock_methods(&self, id: &str) -> &'static [&'static str] {
         if self.shared.locks.settings(id).is_some() { &methods::METHODS } else { &[] }

@@ -129,6 +129,8 @@ struct World {
     resting: bool,
     /// Calls of an owner that has gone still run.
     trailing: bool,
+    /// They are not aborted yet.
+    must_abort: bool,
     /// Since when the next owner waits for others' calls to end.
     granting_since: Option<Instant>,
     /// Since when calls are refused because a request waits, while it waits for the same calls.
@@ -154,6 +156,7 @@ impl World {
             must_rest: false,
             resting: false,
             trailing: false,
+            must_abort: false,
             granting_since: None,
             shut_since: None,
         }
@@ -246,7 +249,8 @@ impl World {
             }
             Step::Late(client) => {
                 let session = self.session(client);
-                let work = [LateWork::StreamEnd, LateWork::SafeState][usize::from(client) % 2];
+                let works = [LateWork::StreamEnd, LateWork::SafeState, LateWork::AbortAbandoned];
+                let work = works[usize::from(client) % works.len()];
                 let is_awaited = matches!(self.lock.phase(), PhaseView::Granting(next) if next.session != session);
                 if self.lock.late_start(session, work) {
                     let gives_way = work == LateWork::StreamEnd && is_awaited;
@@ -409,10 +413,14 @@ impl World {
                     assert!(self.running.is_empty(), "rests while calls run");
                     self.resting = true;
                 }
+                Effect::Abort => {
+                    assert!(std::mem::take(&mut self.must_abort), "aborts without a reason");
+                }
                 Effect::Answer(ticket, outcome) => self.answered(ticket, &outcome),
                 Effect::Record(record) => self.recorded(&record),
             }
         }
+        assert!(!self.must_abort, "the calls of an owner that has gone are not aborted");
     }
 
     fn answered(&mut self, ticket: u64, outcome: &Outcome) {
@@ -466,6 +474,7 @@ impl World {
                 self.robbed();
                 self.must_rest = self.rests;
                 self.trailing = !self.running.is_empty();
+                self.must_abort = self.trailing;
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The rules of a lock as a table of small stories, and by events at random.
 
+mod aborts;
+
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -16,12 +18,13 @@ struct Story {
     now: Instant,
     ticket: u64,
     log: Vec<String>,
+    aborts: usize,
 }
 
 impl Story {
     fn new(rests: bool) -> Self {
         let now = Instant::now();
-        Story { lock: Lock::new(1, rests), start: now, now, ticket: 0, log: Vec::new() }
+        Story { lock: Lock::new(1, rests), start: now, now, ticket: 0, log: Vec::new(), aborts: 0 }
     }
 
     /// One line of a story: `A asks`, `A asks wait=5 token=x ttl=9`, `A calls`, `A ends`, …
@@ -92,6 +95,7 @@ impl Story {
         for effect in effects {
             match effect {
                 Effect::BringToSafeState => self.log.push("rest".into()),
+                Effect::Abort => self.aborts += 1,
                 Effect::Answer(_, Outcome::Refused(refusal)) => self.log.push(short(&refusal)),
                 Effect::Answer(_, Outcome::TimedOut) => self.log.push("in vain".into()),
                 // The record says so.

@@ -22,9 +22,18 @@ pub use request::{Blob, MethodCall, Operation, Request};
 use crate::card::Card;
 use crate::session::Session;
 
-/// Why an object is brought to a safe state.
+/// Why an object is brought to a safe state, which has two phases: running calls are aborted, and
+/// afterwards methods of the safe state run alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SafeState {
+    /// Running calls are to end. The daemon names the methods one after the other; each is called
+    /// beside the running calls.
+    Abort {
+        /// The method to be called.
+        method: String,
+        /// The sessions whose instances it is called on; `None` for all instances.
+        sessions: Option<Vec<u64>>,
+    },
     /// The session has lost the object's lock. The daemon names the methods one after the other.
     LockLost {
         /// The method to be called.
@@ -72,8 +81,8 @@ pub trait Object: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Whether `method` breaks locks. That must be possible when everything else hangs: it waits
-    /// for no call, and a daemon with locks lets in some further connections for it.
+    /// Whether `method` breaks locks, or aborts calls. That must be possible when everything else
+    /// hangs: it waits for no call, and a daemon lets in some further connections for it.
     fn breaks_locks(&self, _method: &str) -> bool {
         false
     }
@@ -94,7 +103,9 @@ pub trait Object: Send + Sync + 'static {
     ///
     /// The methods are those of the configuration, exposed or not.
     fn safe_state(&self, session: &Arc<Session>, reason: SafeState) -> Option<SafeStateReached> {
-        let SafeState::LockLost { method } = reason else { return None };
+        let (SafeState::LockLost { method } | SafeState::Abort { method, .. }) = reason else {
+            return None;
+        };
         let call = MethodCall { method, args: Vec::new(), kwargs: Vec::new() };
         let context = Context::internal();
         let answer = self.call(session, Request { operation: Operation::Call(call), context });

@@ -20,7 +20,7 @@ use crate::admission::slots::NoSlot;
 use crate::config;
 use crate::daemon::Shared;
 use crate::daemon::call::{daemon_object, decode};
-use crate::daemon::locks::methods::RELEASE;
+use crate::daemon::locks::methods::{ABORT, RELEASE};
 use crate::daemon::session::connection::Connection;
 use crate::daemon::session::{AcceptedClient, Access, reject};
 use crate::daemon::validator::{Handshake, Welcome};
@@ -145,8 +145,9 @@ fn take_slot(shared: &Shared, object: &str, peer: &Peer) -> Result<Access, Strin
         Err(NoSlot::OfKey) => return Err(config::address_full_text(&shared.config)),
         Err(NoSlot::OfAll) => {}
     }
-    let breaks_locks =
-        shared.registry.get(object).is_some_and(|object| object.breaks_locks(RELEASE));
+    let object = shared.registry.get(object);
+    let breaks = |method| object.as_ref().is_some_and(|object| object.breaks_locks(method));
+    let breaks_locks = [RELEASE, ABORT].into_iter().any(breaks);
     let slot = || -> HandshakeSlot { shared.admission.lock_breakers.take_evicting(address) };
     match breaks_locks {
         true => Ok(Access::BreakLocksOnly(slot())),

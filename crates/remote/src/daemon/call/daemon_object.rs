@@ -12,8 +12,8 @@ use crate::daemon::Shared;
 use crate::daemon::locks::LockBreaker;
 use crate::daemon::locks::described;
 use crate::daemon::locks::lock_gate;
-use crate::daemon::locks::methods::RELEASE;
-use crate::object::{Answer, Context, Metadata, MethodCall, Object, Operation, Request};
+use crate::daemon::locks::methods::{self, ABORT, RELEASE};
+use crate::object::{Answer, Context, Metadata, MethodCall, Object, Operation, Reply, Request};
 use crate::session::Session;
 
 /// The method that returns the next item of a stream.
@@ -40,14 +40,18 @@ impl Object for DaemonObject {
             NEXT_ITEM,
             "close_stream",
         ]);
-        if self.shared.upgrade().is_some_and(|shared| shared.locks.any()) {
-            metadata.methods.push(RELEASE.to_owned());
-        }
+        let own = [RELEASE, ABORT].into_iter().filter(|method| self.breaks_locks(method));
+        metadata.methods.extend(own.map(str::to_owned));
         Ok(metadata)
     }
 
     fn breaks_locks(&self, method: &str) -> bool {
-        method == RELEASE && self.shared.upgrade().is_some_and(|shared| shared.locks.any())
+        let has = |any: fn(&Shared) -> bool| self.shared.upgrade().is_some_and(|it| any(&it));
+        match method {
+            RELEASE => has(|shared| shared.locks.any()),
+            ABORT => has(|shared| shared.locks.aborts.any()),
+            _ => false,
+        }
     }
 
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
@@ -120,6 +124,12 @@ fn call_method(
         RELEASE if shared.locks.any() => {
             let breaker = LockBreaker { locks: Arc::downgrade(&shared.locks) };
             Answer::from(breaker.release(session, call))
+        }
+        ABORT if shared.locks.aborts.any() => {
+            let (locks, session) = (Arc::clone(&shared.locks), Arc::clone(session));
+            Answer::Pending(Box::pin(async move {
+                methods::abort_calls(locks, session, call).await.map(Reply::from)
+            }))
         }
         _ => Answer::exception(Operation::Call(call).unexposed()),
     }

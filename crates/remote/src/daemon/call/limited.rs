@@ -1,13 +1,15 @@
 //! Calls with a time limit: the client gets a `TimeoutError`, and the call goes on without it.
 //!
-//! A call cannot be ended from outside. It keeps what it has (the turn of a `multiplex` daemon, its
-//! part in the lock) until it ends, and is shown as overdue. Calls that wait for the turn of an
-//! overdue one do not wait for ever, whether they have a limit or not.
+//! A call cannot be ended from outside: `abort` methods ask its driver to end it. It keeps what it
+//! has (the turn of a `multiplex` daemon, its part in the lock) until it ends, and is shown as
+//! overdue. Calls that wait for the turn of an overdue one do not wait for ever, whether they have
+//! a limit or not.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 use wire::exception::Exception;
 use wire::value::Value;
@@ -19,8 +21,12 @@ use crate::daemon::Shared;
 use crate::daemon::call::daemon_object::NEXT_ITEM;
 use crate::daemon::call::log_call::{self, CallEnd};
 use crate::daemon::call_rules::CallLimit;
+use crate::daemon::locks::abort::{self, AbortReport};
 use crate::object::{BoxFuture, CallResult, MethodCall, Object, Operation};
 use crate::session::Session;
+
+/// How long a call may take to end after its `abort` methods, before its process is restarted.
+const ABORTED_CALL_TIME: Duration = Duration::from_secs(2);
 
 /// The limit of a call, and what the call is about.
 pub(super) struct LimitedCall {
@@ -103,14 +109,15 @@ impl LimitedCall {
         if let Ok(result) = tokio::time::timeout(timeout, &mut call).await {
             return result;
         }
-        self.warn(session);
+        let overdue = self.begin_overdue(shared, session, object);
+        let is_aborted = overdue.aborted.is_some();
         let current = session.call.read();
         let shown = shared.calls.begin_overdue(session, shared.admission.calls.is_multiplex());
         let (shared_, session_) = (Arc::clone(shared), Arc::clone(session));
         let (service, method) = (self.id.clone(), self.member.clone());
         tokio::spawn(async move {
             let _shown = shown;
-            let result = call.await;
+            let result = overdue.wait(call).await;
             let exception = result.as_ref().err().map(log_call::shortened);
             let outcome = result.err().map_or_else(|| "returned".to_owned(), |it| it.to_string());
             info!(service, method, outcome, "an overdue call has ended");
@@ -123,32 +130,53 @@ impl LimitedCall {
             // Its next reader would not know that an item is missing.
             shared.streams.close(stream);
         }
-        if self.limit.restarts {
-            self.restart(shared, object);
-            return Err(self.exception("was ended by a restart of its process, after"));
-        }
-        Err(self.exception(match self.stream {
-            None => "goes on; it has not returned within",
-            Some(_) => "goes on, and its stream ends; it has not come within",
+        Err(self.exception(match (self.limit.restarts, is_aborted, &self.stream) {
+            (true, false, _) => "was ended by a restart of its process, after",
+            (true, true, _) => {
+                "is aborted, and ended by a restart of its process if that is in vain, after"
+            }
+            (false, true, _) => "is aborted; it has not returned within",
+            (false, false, None) => "goes on; it has not returned within",
+            (false, false, Some(_)) => "goes on, and its stream ends; it has not come within",
         }))
     }
 
-    /// Logs that the call is overdue.
-    pub(super) fn warn(&self, session: &Session) {
+    /// Logs that the call is overdue, and has it aborted where its service has methods for that.
+    /// Without them its process is restarted now, where that is to be.
+    pub(super) fn begin_overdue(
+        &self,
+        shared: &Shared,
+        session: &Arc<Session>,
+        object: &Arc<dyn Object>,
+    ) -> OverdueCall {
+        self.warn(session);
+        let aborted = abort::call_is_overdue(&shared.locks, &self.id, session, &self.member);
+        let mut restart = self.limit.restarts.then(|| self.restart(shared, object));
+        if aborted.is_none()
+            && let Some((object, reason)) = restart.take()
+        {
+            object.restart(reason);
+        }
+        OverdueCall { aborted, restart }
+    }
+
+    fn warn(&self, session: &Session) {
         let CallLimit { timeout, restarts } = self.limit;
         let (service, method, seconds) = (&self.id, &self.member, timeout.as_secs_f64());
         warn!(service, method, caller = %session.peer, seconds, restarts,
             "a call takes longer than its `call_timeout`");
     }
 
-    /// Restarts the process of the object that is called, or that has made the stream.
-    pub(super) fn restart(&self, shared: &Shared, object: &Arc<dyn Object>) {
+    /// The object whose process is restarted: the one that is called, or that has made the stream.
+    /// And why.
+    fn restart(&self, shared: &Shared, object: &Arc<dyn Object>) -> (Arc<dyn Object>, String) {
         let maker = self.stream.as_ref().and_then(|_| shared.registry.get(&self.id));
-        maker.as_ref().unwrap_or(object).restart(format!(
+        let reason = format!(
             "was killed, since {} took longer than its `call_timeout` of {} s",
             self.what(),
             self.limit.timeout.as_secs_f64()
-        ));
+        );
+        (maker.unwrap_or_else(|| Arc::clone(object)), reason)
     }
 
     fn what(&self) -> String {
@@ -162,6 +190,33 @@ impl LimitedCall {
         let (call, id, seconds) = (self.what(), &self.id, self.limit.timeout.as_secs_f64());
         let text = format!("{call} of service '{id}' {what} {seconds} s (`call_timeout`)");
         Exception::new("builtins.TimeoutError", text)
+    }
+}
+
+/// An overdue call that still runs.
+pub(super) struct OverdueCall {
+    /// The end of its abort.
+    aborted: Option<oneshot::Receiver<AbortReport>>,
+    /// The object whose process is restarted if that is in vain, and why.
+    restart: Option<(Arc<dyn Object>, String)>,
+}
+
+impl OverdueCall {
+    /// Waits for the end of the call, and restarts its process where an abort does not end it.
+    pub(super) async fn wait<T>(self, call: impl Future<Output = T>) -> T {
+        let mut call = pin!(call);
+        if let (Some(aborted), Some((object, reason))) = (self.aborted, self.restart) {
+            let in_vain = async {
+                let _ = aborted.await;
+                tokio::time::sleep(ABORTED_CALL_TIME).await;
+            };
+            tokio::select! {
+                biased;
+                result = &mut call => return result,
+                () = in_vain => object.restart(reason),
+            }
+        }
+        call.await
     }
 }
 

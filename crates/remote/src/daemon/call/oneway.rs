@@ -184,20 +184,22 @@ impl OnewayCall {
         tokio::spawn(async move {
             let _keep = keep;
             let name = self.name();
+            let mut overdue = None;
             if let Some((limited, object)) = &limited {
                 let waiting = catch_panic::wait(name, &mut call);
                 match tokio::time::timeout(limited.limit.timeout, waiting).await {
                     Ok(result) => return self.log(result, true),
                     Err(_) => {
                         shown.set_overdue();
-                        limited.warn(&self.session);
-                        if limited.limit.restarts {
-                            limited.restart(&self.shared, object);
-                        }
+                        overdue = Some(limited.begin_overdue(&self.shared, &self.session, object));
                     }
                 }
             }
-            let result = catch_panic::wait(name, &mut call).await;
+            let waiting = catch_panic::wait(name, &mut call);
+            let result = match overdue {
+                Some(overdue) => overdue.wait(waiting).await,
+                None => waiting.await,
+            };
             drop(shown);
             self.log(result, true);
         });

@@ -1,5 +1,5 @@
 //! The methods that a lock adds to its object: `lock`, `unlock`, `islocked`, `lock_info`; and
-//! `release` of a daemon, which breaks a lock.
+//! `release` and `abort` of a daemon, which break a lock and abort calls.
 //!
 //! Their names, arguments and results.
 
@@ -12,6 +12,7 @@ use wire::uri::Uri;
 use wire::value::{Dict, Value};
 
 use crate::arguments::Signature;
+use crate::daemon::locks::abort;
 use crate::daemon::locks::table::LockTable;
 use crate::lock::status::{LockState, LockWaiter};
 use crate::lock::token::TokenHash;
@@ -28,8 +29,13 @@ pub(crate) const LOCK_METHOD: &str = "lock";
 /// The method of a daemon by which a lock is broken.
 pub(crate) const RELEASE: &str = "release";
 
+/// The method of a daemon by which running calls are aborted.
+pub(crate) const ABORT: &str = "abort";
+
 const LOCK: Signature =
     Signature { name: "Lockable.lock", parameters: &["user", "wait", "token", "ttl"], required: 0 };
+const ABORT_CALL: Signature =
+    Signature { name: "Daemon.abort", parameters: &["uri", "reason", "user"], required: 1 };
 const RELEASE_CALL: Signature =
     Signature { name: "Daemon.release", parameters: &["uri", "reason", "user"], required: 1 };
 const UNLOCK: Signature = Signature::empty("Lockable.unlock");
@@ -222,6 +228,41 @@ fn seconds(
     time.map(Some).ok_or_else(|| wrong(limit()))
 }
 
+/// `abort(uri, reason="", user="")` of a daemon, called by `session`: a dict with the methods that
+/// were called, and their failures.
+pub(crate) async fn abort_calls(
+    locks: Arc<LockTable>,
+    session: Arc<Session>,
+    call: MethodCall,
+) -> Result<Value, Exception> {
+    let (object, broken) = object_and_break(&session, ABORT_CALL.bind(call)?)?;
+    let report = abort::abort_all(&locks, &object, &session, broken).await?;
+    let texts = |texts: Vec<String>| Value::List(texts.into_iter().map(Value::from).collect());
+    let mut dict = Dict::with_capacity(2);
+    dict.insert("called", texts(report.called));
+    dict.insert("troubles", texts(report.troubles));
+    Ok(Value::Dict(dict))
+}
+
+/// The object that a call of `release` or `abort` names, and who has made the call and why.
+fn object_and_break(
+    session: &Session,
+    [uri, reason, user]: [Option<Value>; 3],
+) -> Result<(String, Break), Exception> {
+    let uri = uri.unwrap_or(Value::None);
+    let uri = match &uri {
+        Value::Str(text) => text.parse::<Uri>().ok(),
+        other => Uri::from_value(other),
+    };
+    let Some(Uri::Pyro { object, .. }) = uri else {
+        return Err(Exception::pyro_error("invalid uri"));
+    };
+    let (reason, user) = (text("reason", reason)?, text("user", user)?);
+    let address = session.peer.to_string();
+    let by = if user.is_empty() { address } else { format!("{user} at {address}") };
+    Ok((object, Break { by, reason }))
+}
+
 /// A handle that breaks locks of a daemon, for objects that the daemon itself serves; it does not
 /// keep the daemon alive.
 #[derive(Clone)]
@@ -235,19 +276,8 @@ impl LockBreaker {
     /// # Errors
     /// The arguments are wrong, or there is no such lock.
     pub fn release(&self, session: &Session, call: MethodCall) -> Result<Value, Exception> {
-        let [uri, reason, user] = RELEASE_CALL.bind(call)?;
-        let uri = uri.unwrap_or(Value::None);
-        let uri = match &uri {
-            Value::Str(text) => text.parse::<Uri>().ok(),
-            other => Uri::from_value(other),
-        };
-        let Some(Uri::Pyro { object, .. }) = uri else {
-            return Err(Exception::pyro_error("invalid uri"));
-        };
-        let (reason, user) = (text("reason", reason)?, text("user", user)?);
-        let address = session.peer.to_string();
-        let by = if user.is_empty() { address } else { format!("{user} at {address}") };
-        self.break_lock(&object, Break { by, reason }).map(Value::from)
+        let (object, broken) = object_and_break(session, RELEASE_CALL.bind(call)?)?;
+        self.break_lock(&object, broken).map(Value::from)
     }
 
     /// Takes the lock of an object away from its owner; false if it is free.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use wire::exception::Exception;
 
 use crate::daemon::locks::table::LockTable;
-use crate::lock::policy::{Call, LateWork};
+use crate::lock::policy::{ABORT_SESSION, Call, LateWork};
 use crate::object::StartCheck;
 
 impl LockTable {
@@ -50,6 +50,12 @@ impl LockTable {
         let entry = state.entries.get_mut(&id)?;
         let may = entry.lock.late_start(session, work);
         may.then(|| RunningCall { locks: Arc::clone(self), id, session, call: Call::Drive })
+    }
+
+    /// An abort that the lock has started; it counts as running until the result is dropped.
+    pub(super) fn started_abort(self: &Arc<Self>, id: &str) -> RunningCall {
+        let (id, session) = (self.lock_id(id), ABORT_SESSION);
+        RunningCall { locks: Arc::clone(self), id, session, call: Call::Drive }
     }
 }
 

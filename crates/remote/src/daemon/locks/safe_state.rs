@@ -13,11 +13,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::runtime::Handle;
-use tokio::task::{JoinError, JoinHandle};
 use tracing::{info, warn};
 use wire::exception::Exception;
 
 use crate::daemon::catch_panic::CallName;
+use crate::daemon::locks::abort;
+use crate::daemon::locks::step::{StepEnd, StepTask, run_step, step_result};
 use crate::daemon::locks::table::{LockTable, Reactions};
 use crate::daemon::streams::{self, EndedStream, Origin};
 use crate::lock::policy::LateWork;
@@ -26,6 +27,7 @@ use crate::session::Session;
 
 /// The reactions of a lock table.
 pub(crate) const REACTIONS: Reactions = Reactions {
+    calls_left: abort::owner_has_gone,
     lock_lost: start,
     // No safe state because of the owner's first connection.
     owner_returned: end_deferred,
@@ -181,7 +183,7 @@ async fn lock_lost(locks: &Arc<LockTable>, id: &str, session: &Arc<Session>) {
         for (name, call) in late {
             let ended = call.await;
             info!(daemon = %locks.daemon, service = id, what = name, "is over after all");
-            if let Err(trouble) = outcome(ended) {
+            if let Err(trouble) = step_result(ended) {
                 steps.add_trouble(&name, &trouble);
             }
         }
@@ -204,7 +206,7 @@ impl Steps {
         &mut self,
         name: &str,
         work: impl Future<Output = Result<bool, Exception>> + Send + 'static,
-    ) -> Option<(String, JoinHandle<Result<bool, Exception>>)> {
+    ) -> Option<(String, StepTask)> {
         let locks = Arc::clone(&self.locks);
         let timeout = locks.safe_state_timeout;
         let mut permit = std::pin::pin!(locks.calls.take());
@@ -218,12 +220,10 @@ impl Steps {
                 permit
             }
         };
-        // A separate task, which goes on when it takes too long and may panic alone.
-        let mut call = tokio::spawn(work);
-        let ended = tokio::time::timeout(timeout, &mut call).await;
+        let ended = run_step(work, timeout).await;
         drop(permit);
-        match ended.map(outcome) {
-            Ok(Ok(was_called)) => {
+        match ended {
+            StepEnd::Done { was_called } => {
                 let daemon = &locks.daemon;
                 match was_called {
                     true => info!(%daemon, service = self.id, what = name, "brought to rest"),
@@ -232,11 +232,11 @@ impl Steps {
                 }
                 None
             }
-            Ok(Err(trouble)) => {
+            StepEnd::Failed(trouble) => {
                 self.add_trouble(name, &trouble);
                 None
             }
-            Err(_) => {
+            StepEnd::Late(call) => {
                 let trouble = format!(
                     "has not returned within {} s, and nobody gets the lock before it has",
                     timeout.as_secs_f64()
@@ -262,15 +262,6 @@ impl Drop for Steps {
         }
         let trouble = (!self.troubles.is_empty()).then(|| self.troubles.join("; "));
         finish(&self.locks, &self.id, trouble);
-    }
-}
-
-/// Whether a step was carried out, or what went wrong.
-fn outcome(ended: Result<Result<bool, Exception>, JoinError>) -> Result<bool, String> {
-    match ended {
-        Ok(Ok(was_called)) => Ok(was_called),
-        Ok(Err(exception)) => Err(format!("raised {exception}")),
-        Err(_) => Err("has ended in a failure of the daemon's own".to_owned()),
     }
 }
 

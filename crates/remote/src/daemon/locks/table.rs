@@ -17,6 +17,7 @@ use crate::admission::slots::Slots;
 use crate::admission::{Admission, StreamEnds};
 use crate::config::DaemonConfig;
 use crate::daemon::calls::RunningCalls;
+use crate::daemon::locks::abort_table::Aborts;
 use crate::daemon::locks::entry::{Asker, LockEntry};
 use crate::daemon::registry::Registry;
 use crate::daemon::streams::{EndedStream, Streams};
@@ -39,6 +40,8 @@ pub(crate) struct LockTable {
     pub(super) safe_state_timeout: Duration,
     /// Objects that are being brought to a safe state.
     pub(super) safe_states: TaskTracker,
+    /// The methods that abort calls, of objects with and without a lock.
+    pub(crate) aborts: Aborts,
     reactions: Reactions,
     first_epoch: u64,
     /// Saves daemons without locks the look into `state`.
@@ -49,10 +52,18 @@ pub(crate) struct LockTable {
 
 /// Reactions to events of a lock, called without the table's mutex.
 pub(crate) struct Reactions {
+    /// The owner of this object's lock has lost it while calls of these sessions run.
+    pub(crate) calls_left: fn(&Arc<LockTable>, &str, CallsLeft),
     /// A session has lost the lock of this object.
     pub(crate) lock_lost: fn(&Arc<LockTable>, &str, Arc<Session>),
     /// The owner of this object's lock has come back on another connection.
     pub(crate) owner_returned: fn(&Arc<LockTable>, &str),
+}
+
+/// Calls that run on after their owner has lost the lock.
+pub(crate) struct CallsLeft {
+    pub(crate) owner: Arc<Session>,
+    pub(crate) sessions: Vec<u64>,
 }
 
 #[derive(Default)]
@@ -101,6 +112,7 @@ impl LockTable {
             stream_ends: admission.stream_ends.clone(),
             safe_state_timeout: config.safe_state_timeout,
             safe_states: TaskTracker::new(),
+            aborts: Aborts::default(),
             reactions,
             first_epoch: config.first_epoch,
             any: AtomicBool::new(false),
@@ -116,8 +128,10 @@ impl LockTable {
         self.any.store(true, Ordering::Release);
     }
 
-    /// From now on the lock of `with`, if it has one, is that of the object of this id too.
+    /// From now on the lock and the abort methods of `with`, if it has any, are those of the object
+    /// of this id too.
     pub(crate) fn share(&self, id: &str, with: &str) {
+        self.aborts.share(id, with);
         let mut state = self.state();
         let lock_id = state.lock_id(with).to_owned();
         if state.entries.contains_key(&lock_id) && !state.entries.contains_key(id) {
@@ -132,6 +146,7 @@ impl LockTable {
 
     /// The object of this id is not served any longer, or shares another's lock no longer.
     pub(crate) fn end_share(&self, id: &str) {
+        self.aborts.end_share(id);
         if self.any() {
             self.state().shares.remove(id);
         }
@@ -350,6 +365,7 @@ impl LockTable {
         event: impl FnOnce(Ticket, &mut LockEntry, Instant, &mut Vec<Effect>),
     ) {
         let mut safe_state: Option<(String, Option<Arc<Session>>)> = None;
+        let mut calls_left: Option<(String, CallsLeft)> = None;
         let mut changed = false;
         let mut is_resumed = false;
         {
@@ -372,6 +388,15 @@ impl LockTable {
                         entry.lock.safe_state_reached(Instant::now(), &mut further);
                         effects.extend(further);
                     }
+                    Effect::Abort => {
+                        if let Some((owner, _)) = &entry.owner
+                            && self.aborts.has(id)
+                        {
+                            let owner = Arc::clone(owner);
+                            let sessions = entry.lock.abort_start();
+                            calls_left = Some((id.to_owned(), CallsLeft { owner, sessions }));
+                        }
+                    }
                     Effect::Answer(ticket, outcome) => entry.answer(ticket, outcome),
                     Effect::Record(record) => {
                         is_resumed |= record.event == Event::Resumed;
@@ -393,6 +418,9 @@ impl LockTable {
         }
         if changed {
             self.changed();
+        }
+        if let Some((id, left)) = calls_left {
+            (self.reactions.calls_left)(self, &id, left);
         }
         if is_resumed {
             (self.reactions.owner_returned)(self, &self.lock_id(id));
@@ -422,7 +450,7 @@ impl LockTable {
         self.state().entries.keys().cloned().collect()
     }
 
-    fn changed(&self) {
+    pub(super) fn changed(&self) {
         self.changes.send_modify(|version| *version += 1);
     }
 

@@ -15,6 +15,7 @@ use wire::message::Header;
 
 use crate::admission::call_permit::{ClientGone, PoolSlot};
 use crate::daemon::Shared;
+use crate::daemon::locks::abort;
 use crate::frames::{FrameReader, ReadError};
 use crate::net::ClientStream;
 use crate::session::Session;
@@ -166,9 +167,9 @@ impl<S: ClientStream> ClientWatch<'_, S> {
         waiting.await
     }
 
-    /// Waits for an answer. In a daemon with locks the client's end is looked for from the
-    /// beginning: no lock may outlive its owner for as long as a call runs. Elsewhere only the slot
-    /// in the pool is at stake, and short calls are not to pay for it.
+    /// Waits for an answer. In a daemon with locks or aborts the client's end is looked for from
+    /// the beginning: neither waits for the end of a call. Elsewhere only the slot in the pool is
+    /// at stake, and short calls are not to pay for it.
     ///
     /// A client that has only closed its own direction is as good as gone; it gets its answer, if
     /// it is there to take it.
@@ -179,7 +180,7 @@ impl<S: ClientStream> ClientWatch<'_, S> {
         slot: &mut PoolSlot,
     ) -> T {
         let ClientWatch { shared, session, stream, client } = self;
-        if !shared.locks.any() {
+        if !shared.locks.any() && !shared.locks.aborts.any() {
             tokio::select! {
                 biased;
                 response = &mut answering => return response,
@@ -197,6 +198,7 @@ impl<S: ClientStream> ClientWatch<'_, S> {
                 debug!(daemon = %shared.config.name, session = session.id, peer = %session.peer,
                     "the client has gone during a call");
                 shared.locks.disconnect(session.id);
+                abort::client_has_gone(&shared.locks, session);
                 client.report();
                 slot.orphan(&shared.admission.orphans, &session.object);
                 // The call goes on, and its session with it.

@@ -24,7 +24,14 @@ pub(crate) enum LateWork {
     StreamEnd,
     /// The safe state of an instance.
     SafeState,
+    /// The abort of a call whose client has gone without having had the lock.
+    AbortAbandoned,
+    /// The abort of a call that takes longer than it may.
+    AbortOverdue,
 }
+
+/// The session of aborts: they count as running calls of no client.
+pub(crate) const ABORT_SESSION: u64 = 0;
 
 impl Lock {
     /// A call wants to run.
@@ -87,17 +94,31 @@ impl Lock {
     /// has to wait.
     pub(crate) fn late_start(&mut self, session: u64, work: LateWork) -> bool {
         let is_next = |next: &Waiting| next.request.party.session == session;
+        let is_overdue = work == LateWork::AbortOverdue;
         let may = match &self.phase {
             LockPhase::Free => {
-                work == LateWork::SafeState || self.queue.front().is_none_or(is_next)
+                work != LateWork::StreamEnd || self.queue.front().is_none_or(is_next)
             }
+            // An owner's loss aborts its calls already.
+            LockPhase::Held(_) if work == LateWork::AbortAbandoned => false,
             LockPhase::Held(hold) => hold.is_of(session),
-            LockPhase::Away { .. } | LockPhase::Ending { .. } | LockPhase::Resting { .. } => false,
+            LockPhase::Away { hold, .. } => is_overdue && hold.is_of(session),
+            LockPhase::Ending { .. } => is_overdue && self.calls.contains_key(&session),
+            LockPhase::Resting { .. } => false,
         };
         if may {
             *self.calls.entry(session).or_insert(0) += 1;
         }
         may
+    }
+
+    /// Starts an abort of the running calls, whose end has to be reported as that of a call of
+    /// [`ABORT_SESSION`]. The sessions of the calls that it is for.
+    pub(crate) fn abort_start(&mut self) -> Vec<u64> {
+        let sessions = self.calls.keys().copied().filter(|session| *session != ABORT_SESSION);
+        let sessions = sessions.collect();
+        *self.calls.entry(ABORT_SESSION).or_insert(0) += 1;
+        sessions
     }
 
     fn may_drive(&mut self, session: u64, call: Call) -> Result<(), Refusal> {

@@ -13,8 +13,8 @@
 //!   that for those of a client that is gone.
 //! - Requests are granted in order. A token's owner comes first: the lock is its own already. A
 //!   connection that has the lock keeps it until the connection that takes it over can have it.
-//! - If an owner did not give the lock up itself, its calls end and the object is brought to a safe
-//!   state before the next grant and before the next call of any client.
+//! - If an owner did not give the lock up itself, its calls are aborted and end, and the object is
+//!   brought to a safe state before the next grant and before the next call of any client.
 //! - A connection that has lost its lock no longer drives, until it asks for the lock again. A
 //!   connection that is gone neither drives nor gets the lock. Only oneway calls that it had sent
 //!   to a free object are carried out.
@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use super::token::TokenHash;
 use super::types::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request};
-pub(crate) use calls::{Call, LateWork};
+pub(crate) use calls::{ABORT_SESSION, Call, LateWork};
 pub(crate) use shown::PhaseView;
 
 /// How long a plain `lock()` waits for running calls, and how long the next owner keeps new calls
@@ -48,6 +48,8 @@ pub(crate) type Ticket = u64;
 pub(crate) enum Effect {
     /// Answer the request of this ticket. Every ticket is answered once.
     Answer(Ticket, Outcome),
+    /// Abort the running calls: their owner has lost the lock against its will.
+    Abort,
     /// Bring the object to a safe state, then report [`Lock::safe_state_reached`].
     BringToSafeState,
     /// Log this.

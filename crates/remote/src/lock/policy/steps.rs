@@ -174,6 +174,9 @@ impl Lock {
             self.phase = LockPhase::Ending { after: hold.owner.clone() };
         }
         effects.push(record(&hold, event, Some(now.duration_since(hold.since))));
+        if !is_own_will && !self.calls.is_empty() {
+            effects.push(Effect::Abort);
+        }
     }
 
     /// The connections that had joined an owner have lost the lock with it.
