@@ -55,7 +55,7 @@
 //! ```text
 //! from the daemon
 //! start         (settings)                  first; with 1 descriptor: the log socket
-//! load          (services)
+//! load          (specs)
 //! channel       ()                          with 1 descriptor: a channel to serve
 //! beside        ()                          the same, on a thread beside all calls
 //! close_stream  (stream)

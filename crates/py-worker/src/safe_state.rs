@@ -52,7 +52,7 @@ pub(crate) async fn abort(
         let mut channel = run.channel_beside()?;
         channel.queue(&frames::abort(&service.name, &method, sessions))?;
         channel.flush().await?;
-        channel.answer(None).await
+        channel.answer(None, None).await
     };
     let outcome = tokio::select! {
         outcome = exchange => outcome,

@@ -61,7 +61,7 @@ pub(crate) async fn check_drivers(
     let _ = tokio::time::timeout(LOADING, workers.loaded()).await;
     let checked = services.into_iter().map(|service| {
         let error = match workers.status(&service) {
-            ServiceStatus::Ready => None,
+            ServiceStatus::Ready | ServiceStatus::Hangs { .. } => None,
             ServiceStatus::Failed { error } => Some(error),
             ServiceStatus::Starting => {
                 Some(format!("its import has not returned within {} s", LOADING.as_secs()))

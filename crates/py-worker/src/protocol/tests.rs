@@ -14,8 +14,12 @@ use crate::spec::{PythonEnv, ServiceSpec, group};
 
 const DESCRIPTION: &str = include_str!("../protocol.rs");
 const CALLS: &str = include_str!("../../python/worker/calls.py");
+const FRAME_KINDS: &str = include_str!("../../python/worker/frame_kinds.py");
 const DAEMON: &str = include_str!("../../python/worker/daemon.py");
+const PART_TABLE: &str = include_str!("../../python/worker/part_table.py");
 const PROCESS: &str = include_str!("../../python/worker/process.py");
+const SERVICE_LOADS: &str = include_str!("../../python/worker/service_loads.py");
+const STREAMS: &str = include_str!("../../python/worker/streams.py");
 const LOADING: &str = include_str!("../../python/worker/loading.py");
 
 /// A name, its number if it has one, and its fields.
@@ -84,7 +88,7 @@ fn names_and_numbers_agree() {
         let rows = table(title);
         let names: Vec<&str> = rows.iter().map(|(name, ..)| name.as_str()).collect();
         let assigned = format!("\n{} = range({})\n", names.join(", "), names.len());
-        assert!(CALLS.contains(&assigned), "calls.py has no {assigned}");
+        assert!(FRAME_KINDS.contains(&assigned), "frame_kinds.py has no {assigned}");
         let numbers: Vec<Option<i64>> = rows.iter().map(|row| row.1).collect();
         assert!(numbers.into_iter().eq((0..).take(names.len()).map(Some)), "{rows:?}");
     }
@@ -145,7 +149,8 @@ fn answers_are_read() {
         frames::append(&mut frame, &Value::Tuple(items)).unwrap();
         let answered = format!("{:?}", frames::answer(&frame[frames::HEAD..]).unwrap());
         assert!(answered.to_uppercase().starts_with(&name), "{name}: {answered}");
-        assert!(CALLS.lines().any(|line| line.contains(&name)), "{name}");
+        let mut lines = CALLS.lines().chain(STREAMS.lines());
+        assert!(lines.any(|line| line.contains(&name)), "{name}");
     }
 }
 
@@ -179,7 +184,8 @@ fn messages_to_the_worker_agree() {
 fn messages_of_the_worker_agree() {
     let rows = table("from the worker");
     let mut written = BTreeSet::new();
-    for text in PROCESS.split("_out.write(").skip(1) {
+    let writers = [PROCESS, SERVICE_LOADS].into_iter();
+    for text in writers.flat_map(|source| source.split("_out.write(").skip(1)) {
         let name = between(text, "(", ",");
         let names =
             if name == "kind" { vec!["failed", "broken"] } else { vec![name.trim_matches('"')] };
@@ -204,7 +210,8 @@ fn messages_of_the_worker_agree() {
 fn questions_of_the_worker_agree() {
     let described: BTreeSet<_> =
         table("what a worker asks").into_iter().map(|(name, _, list)| (name, list.len())).collect();
-    let asked = DAEMON.split("self._ask(\"").skip(1);
+    let askers = [DAEMON, PART_TABLE].into_iter();
+    let asked = askers.flat_map(|source| source.split("self._ask(\"").skip(1));
     let asked = asked.map(|text| (text.split('"').next().unwrap(), count(&format!("({text}")) - 1));
     assert_eq!(
         asked.map(|(name, fields)| (name.to_owned(), fields)).collect::<BTreeSet<_>>(),
@@ -250,7 +257,10 @@ fn settings_and_services_agree() {
         dict.iter().filter_map(|(key, _)| key.as_str().map(str::to_owned)).collect::<BTreeSet<_>>()
     };
     let service = ServiceSpec::new("s", "m", "C");
-    assert_eq!(sent(service.to_value().as_dict().unwrap()), read(&[PROCESS, LOADING], "spec"));
+    assert_eq!(
+        sent(service.to_value().as_dict().unwrap()),
+        read(&[SERVICE_LOADS, LOADING], "spec")
+    );
     let python = PythonEnv::new("python3");
     let placed = crate::spec::Placement { service, python, isolate: false, watchdog: None };
     let worker = group("w", vec![placed], false).remove(0);
