@@ -5,14 +5,15 @@
 //! does not read them, blocks no caller.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::os;
-use crate::protocol::{Report, STOP};
+use crate::protocol::{ParentMessage, Report, STOP};
 use crate::report_writer::ReportWriter;
 
 /// Time that a process has to end after its parent's death. An orphan drives an instrument for
@@ -36,6 +37,8 @@ const MAX_ASSIGNMENT_BYTES: u64 = 64 * 1024 * 1024;
 pub struct Lifeline {
     stopping: CancellationToken,
     reports: Arc<ReportWriter>,
+    /// Messages of the parent; the first one to take them has them.
+    messages: Arc<Mutex<Option<mpsc::UnboundedReceiver<Value>>>>,
 }
 
 /// Why a lifeline cannot be taken.
@@ -87,14 +90,22 @@ impl Lifeline {
         }
         let stopping = CancellationToken::new();
         let token = stopping.clone();
+        let (sender, messages) = mpsc::unbounded_channel();
         std::thread::Builder::new().name("lifeline".into()).spawn(move || {
-            read_commands(reader, &token);
+            read_commands(reader, &token, &sender);
             tracing::warn!("the supervisor is gone: stopping");
             token.cancel();
             std::thread::sleep(deadline);
             on_orphaned();
         })?;
-        Ok((assignment, Self { stopping, reports: Arc::new(ReportWriter::start(writer)?) }))
+        let reports = Arc::new(ReportWriter::start(writer)?);
+        Ok((assignment, Self { stopping, reports, messages: Arc::new(Mutex::new(Some(messages))) }))
+    }
+
+    /// The messages of the parent, in their order, also those that have come already; `None` where
+    /// they were taken before.
+    pub fn take_messages(&self) -> Option<mpsc::UnboundedReceiver<Value>> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The stop signal: cancelled when the parent writes `stop` or dies.
@@ -129,7 +140,11 @@ impl std::fmt::Debug for Lifeline {
 }
 
 /// Reads the parent's lines to their end; `stop` cancels `stopping`.
-fn read_commands(mut reader: impl BufRead, stopping: &CancellationToken) {
+fn read_commands(
+    mut reader: impl BufRead,
+    stopping: &CancellationToken,
+    messages: &mpsc::UnboundedSender<Value>,
+) {
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -139,10 +154,14 @@ fn read_commands(mut reader: impl BufRead, stopping: &CancellationToken) {
                 tracing::info!("the supervisor asks to stop");
                 stopping.cancel();
             }
-            // A newer parent may know more commands.
-            Ok(_) => {
-                tracing::debug!(line = %line.escape_ascii(), "unknown word from the supervisor")
-            }
+            Ok(_) => match ParentMessage::parse(&line) {
+                // Fails where this child reads no messages.
+                Some(ParentMessage { message }) => drop(messages.send(message)),
+                // A newer parent may know more commands.
+                None => {
+                    tracing::debug!(line = %line.escape_ascii(), "unknown word from the supervisor")
+                }
+            },
             // BufRead retries after EINTR by itself.
             Err(error) => {
                 tracing::warn!(%error, "cannot read from the supervisor");
@@ -186,6 +205,19 @@ mod tests {
         assert!(exit.try_recv().is_err(), "the parent still lives");
         drop(parent);
         exit.recv_timeout(SOON).unwrap();
+    }
+
+    #[tokio::test]
+    async fn messages_are_read_in_order() {
+        let (mut parent, _reports, line, _exit) = connect();
+        let mut messages = line.take_messages().unwrap();
+        assert!(line.take_messages().is_none());
+        parent.write_all(b"{\"message\":1}\nhello\n{\"message\":{\"a\":[]}}\nstop\n").unwrap();
+        for expected in [json!(1), json!({"a": []})] {
+            let message = tokio::time::timeout(SOON, messages.recv()).await.unwrap();
+            assert_eq!(message, Some(expected));
+        }
+        tokio::time::timeout(SOON, line.stopping().cancelled()).await.unwrap();
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! parent -> child   <assignment: any text in one line>      once, first
+//!                   {"message":{...}}                       while the child runs
 //!                   stop                                    at most once
 //!                   end of file                             the parent is dead
 //! child -> parent   {"event":"ready","detail":{...}}        once it serves
@@ -19,6 +20,27 @@ pub(crate) const STOP: &str = "stop";
 
 /// Longest report, in bytes. It bounds the memory for a child that prints without newlines.
 pub(crate) const MAX_REPORT_BYTES: usize = 1024 * 1024;
+
+/// Message of a supervisor to its child: one line of JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ParentMessage {
+    pub(crate) message: Value,
+}
+
+impl ParentMessage {
+    /// Parses a line; `None` if it is no message.
+    pub(crate) fn parse(line: &[u8]) -> Option<Self> {
+        serde_json::from_slice(line).ok()
+    }
+
+    /// The message as a line, with its newline.
+    pub(crate) fn to_line(&self) -> String {
+        // Plain data with text keys always has a JSON form.
+        let mut line = serde_json::to_string(self).unwrap_or_default();
+        line.push('\n');
+        line
+    }
+}
 
 /// Report of a child to its supervisor: one line of JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -24,6 +24,9 @@ use crate::spawn::Spawner;
 /// Events in the queue of the keeper; when it is full, the runs wait.
 const RUN_EVENT_QUEUE: usize = 256;
 
+/// Messages that a child has not read yet; one more is refused.
+const UNREAD_MESSAGES: usize = 64;
+
 /// Actor that keeps children running, driven through its [`KeeperHandle`]s.
 pub struct Keeper {
     entries: BTreeMap<String, KeeperEntry>,
@@ -117,6 +120,13 @@ impl Keeper {
             KeeperRequest::Remove(id, reply) => self.stop(&id, NextStep::Remove, reply),
             KeeperRequest::Add(spec, reply) => send_reply(reply, self.add(spec)),
             KeeperRequest::Replace(spec, reply) => send_reply(reply, self.replace(spec)),
+            KeeperRequest::Change(spec, message, reply) => {
+                send_reply(reply, self.change(spec, message));
+            }
+            KeeperRequest::Send(id, message, reply) => {
+                let sent = self.get(&id).and_then(|entry| entry.send(message));
+                send_reply(reply, sent);
+            }
             KeeperRequest::Start(id, reply) => send_reply(reply, self.start_entry(&id, false)),
             KeeperRequest::Restart(id, reply) => send_reply(reply, self.start_entry(&id, true)),
         }
@@ -150,6 +160,17 @@ impl Keeper {
                 self.start_entry(&id, true).map(drop)
             }
         }
+    }
+
+    fn change(&mut self, spec: EntrySpec, message: Value) -> Result<(), KeeperError> {
+        self.check_spec(&spec)?;
+        let entry = self.get(&spec.id)?;
+        if !matches!(entry.state, EntryState::Running { .. }) {
+            return Err(KeeperError::NotRunning(spec.id));
+        }
+        info!(entry = %spec.id, "has a new specification, which its process takes up");
+        entry.spec = Arc::new(spec);
+        entry.send(message)
     }
 
     fn start_entry(&mut self, id: &str, again: bool) -> Result<StartOutcome, KeeperError> {
@@ -328,6 +349,7 @@ impl Keeper {
         self.next_run_number += 1;
         let stop = self.stop_all.child_token();
         let (kill_as_crashed, kill_reason) = oneshot::channel();
+        let (messages, inbox) = mpsc::channel(UNREAD_MESSAGES);
         let run = ChildRun {
             number: self.next_run_number,
             spec: Arc::clone(&entry.spec),
@@ -335,6 +357,7 @@ impl Keeper {
             log: self.log.clone(),
             stop: stop.clone(),
             kill_reason: Some(kill_reason),
+            messages: inbox,
             events: self.event_sender.clone(),
         };
         let (detail, kill_as_crashed) = (Value::Null, Some(kill_as_crashed));
@@ -342,6 +365,7 @@ impl Keeper {
             run: run.number,
             stop,
             kill_as_crashed,
+            messages,
             process: None,
             detail,
             stuck: false,

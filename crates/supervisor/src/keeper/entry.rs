@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::Value;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -61,6 +61,8 @@ pub(super) struct ActiveRun {
     pub(super) stop: CancellationToken,
     /// Receives, once, the reason to kill it.
     pub(super) kill_as_crashed: Option<oneshot::Sender<String>>,
+    /// Messages to its process.
+    pub(super) messages: mpsc::Sender<Value>,
     pub(super) process: Option<ProcessInfo>,
     pub(super) detail: Value,
     /// SIGKILL does not end it.
@@ -84,6 +86,15 @@ impl KeeperEntry {
     pub(super) fn replace_spec(&mut self, spec: EntrySpec) {
         self.restarts = Restarts::new(spec.restart.clone());
         self.spec = Arc::new(spec);
+    }
+
+    /// Sends a message to the process.
+    pub(super) fn send(&self, message: Value) -> Result<(), KeeperError> {
+        let EntryState::Running { active, .. } = &self.state else {
+            return Err(KeeperError::NotRunning(self.spec.id.clone()));
+        };
+        let unread = |_| KeeperError::Unread(self.spec.id.clone());
+        active.messages.try_send(message).map_err(unread)
     }
 
     pub(super) fn forget_crashes(&mut self) {
@@ -201,6 +212,7 @@ mod tests {
             run: 1,
             stop: stop.clone(),
             kill_as_crashed: None,
+            messages: mpsc::channel(1).0,
             process,
             detail: Value::Null,
             stuck: false,

@@ -26,6 +26,12 @@ pub enum KeeperError {
     /// The assignment is not one line.
     #[error("the assignment of '{0}' contains a newline")]
     BadAssignment(String),
+    /// The entry does not run, so it cannot be sent a message.
+    #[error("'{0}' does not run")]
+    NotRunning(String),
+    /// The process does not read its messages.
+    #[error("'{0}' does not read its messages: it is stopped, or it hangs")]
+    Unread(String),
     /// SIGKILL does not end the process: it hangs in the kernel, mostly in a device's driver. The
     /// entry keeps its phase until the process ends.
     #[error("process {pid} of '{id}' does not end even when killed: it hangs in a device's driver")]
@@ -125,6 +131,8 @@ pub(super) type ReplySender<T> = oneshot::Sender<Result<T, KeeperError>>;
 pub(super) enum KeeperRequest {
     Add(EntrySpec, ReplySender<()>),
     Replace(EntrySpec, ReplySender<()>),
+    Change(EntrySpec, Value, ReplySender<()>),
+    Send(String, Value, ReplySender<()>),
     Start(String, ReplySender<StartOutcome>),
     Restart(String, ReplySender<StartOutcome>),
     Stop(String, ReplySender<StopOutcome>),
@@ -161,6 +169,21 @@ impl KeeperHandle {
     /// started. Returns before the restart is done.
     pub async fn replace(&self, spec: EntrySpec) -> Result<(), KeeperError> {
         self.ask(|reply| KeeperRequest::Replace(spec, reply)).await
+    }
+
+    /// Replaces the specification of a running entry for its next start, and sends its process the
+    /// `message`, by which it takes up the change itself.
+    ///
+    /// # Errors
+    /// The entry does not run; then nothing was replaced. Or its process does not read: then it
+    /// has the new specification at its next start.
+    pub async fn change(&self, spec: EntrySpec, message: Value) -> Result<(), KeeperError> {
+        self.ask(|reply| KeeperRequest::Change(spec, message, reply)).await
+    }
+
+    /// Sends a message to the process of a running entry. Returns before the process has read it.
+    pub async fn send(&self, id: &str, message: Value) -> Result<(), KeeperError> {
+        self.ask(|reply| KeeperRequest::Send(id.to_owned(), message, reply)).await
     }
 
     /// Starts an entry and resets its crash count. Returns before the entry is ready: see

@@ -20,7 +20,7 @@ use super::{EntrySpec, LogSink};
 use crate::child::Child;
 use crate::lines::Lines;
 use crate::process::Exit;
-use crate::protocol::{MAX_REPORT_BYTES, Report, STOP};
+use crate::protocol::{MAX_REPORT_BYTES, ParentMessage, Report, STOP};
 use crate::spawn::{Output, Spawner, Stdin};
 
 /// Longest wait for the end of the pipes after the exit: a grandchild may hold them open.
@@ -67,6 +67,8 @@ pub(super) struct ChildRun {
     pub(super) stop: CancellationToken,
     /// Receives the reason to kill the process.
     pub(super) kill_reason: Option<oneshot::Receiver<String>>,
+    /// Messages to the child.
+    pub(super) messages: mpsc::Receiver<Value>,
     pub(super) events: mpsc::Sender<RunEvent>,
 }
 
@@ -95,8 +97,10 @@ impl ChildRun {
         };
         self.send_event(RunEventKind::Spawned { pid: child.pid(), at: SystemTime::now() }).await;
         let tail = Arc::new(StderrTail::default());
+        let (_, no_messages) = mpsc::channel(1);
+        let messages = std::mem::replace(&mut self.messages, no_messages);
         let _stdin_writer = child.stdin.take().map(|pipe| {
-            let task = write_stdin(pipe, self.assignment_line(), self.stop.clone());
+            let task = write_stdin(pipe, self.assignment_line(), messages, self.stop.clone());
             AbortOnDropHandle::new(tokio::spawn(task))
         });
         let reader = child.stderr.take().map(|pipe| {
@@ -289,12 +293,25 @@ async fn sleep_until_deadline(deadline: Option<Instant>) {
     }
 }
 
-/// Writes the assignment, then the `stop` line. A child that does not read blocks only this task.
-/// The pipe stays open until the task is aborted: to the child, its end is our death.
-async fn write_stdin(mut pipe: ChildStdin, assignment: Vec<u8>, stop: CancellationToken) {
+/// Writes the assignment, the messages, then the `stop` line. A child that does not read blocks
+/// only this task. The pipe stays open until the task is aborted: to the child, its end is our
+/// death.
+async fn write_stdin(
+    mut pipe: ChildStdin,
+    assignment: Vec<u8>,
+    mut messages: mpsc::Receiver<Value>,
+    stop: CancellationToken,
+) {
     // An error means that the child has ended or closed its stdin; the deadlines handle both.
     if let Err(error) = pipe.write_all(&assignment).await {
         debug!(%error, "a child does not read its assignment");
+    }
+    while let Some(Some(message)) = stop.run_until_cancelled(messages.recv()).await {
+        // Whole lines only, so that the `stop` line is one of its own.
+        let line = ParentMessage { message }.to_line();
+        if let Err(error) = pipe.write_all(line.as_bytes()).await {
+            debug!(%error, "a child does not read its messages");
+        }
     }
     stop.cancelled().await;
     let _ = pipe.write_all(format!("{STOP}\n").as_bytes()).await;

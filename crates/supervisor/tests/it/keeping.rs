@@ -57,6 +57,36 @@ async fn our_own_processes_use_the_lifeline() {
 }
 
 #[tokio::test]
+async fn a_running_child_takes_up_a_change_by_a_message() {
+    let bench = Bench::new();
+    let script = r#"
+        read -r assignment
+        echo "{\"event\":\"ready\",\"detail\":$assignment}"
+        while read -r line; do
+            [ "$line" = stop ] && exit 0
+            echo "{\"event\":\"status\",\"detail\":$line}"
+        done"#;
+    let spec = |number: u32| EntrySpec { assignment: number.to_string(), ..entry("a", script) };
+    bench.keeper.add(spec(1)).await.unwrap();
+    let not_running = Err(KeeperError::NotRunning("a".into()));
+    assert_eq!(bench.keeper.send("a", json!(1)).await, not_running);
+    assert_eq!(bench.keeper.change(spec(2), json!(2)).await, not_running);
+
+    bench.keeper.start("a").await.unwrap();
+    let running = bench.until_phase("a", EntryPhase::Running).await;
+    assert_eq!(running.detail, json!(1), "a refused change replaces nothing");
+    bench.keeper.change(spec(3), json!({"to": 3})).await.unwrap();
+    let changed = bench.until("a", |status| status.detail != json!(1)).await;
+    assert_eq!(changed.detail, json!({"message": {"to": 3}}));
+    assert_eq!(changed.pid, running.pid, "it was not restarted");
+    bench.keeper.send("a", json!(4)).await.unwrap();
+    bench.until("a", |status| status.detail == json!({"message": 4})).await;
+
+    bench.keeper.restart("a").await.unwrap();
+    bench.until("a", |status| status.detail == json!(3)).await;
+}
+
+#[tokio::test]
 async fn requests_say_what_came_of_them() {
     let bench = Bench::new();
     let keeper = &bench.keeper;
