@@ -60,7 +60,8 @@ MISTYPED = [
     (("start", "daemon", "bnech"), "did you mean `bench`?"),
     (("stop", "nameserver", "lcal"), "did you mean `local`?"),
     (("restart", "daemon", "local"), "ferrolab restart nameserver local"),
-    (("restart", "daemon", "lab.mirror"), "ferrolab restart daemon bench"),
+    (("restart", "daemon", "lab.mirror"), "ferrolab restart lab.mirror"),
+    (("stop", "daemon", "lab.mirror"), "ferrolab stop daemon bench"),
     (("start", "daemon", "xyzzy"), "there are: bench, other, spare"),
 ]
 

@@ -163,9 +163,10 @@ def test_parts_that_cannot_be_served_are_told(lab):
 def test_a_part_that_is_configured_no_longer_loses_its_name(lab):
     parts = Parts(lab, parts="[ch_1, ch_2]")
     parts.names(["lab.psu.ch_1", "lab.psu.ch_2"])
-    lab.config(LAB, parts="[ch_2]", **parts.values)
-    lab.run("reload")
-    parts.names(["lab.psu.ch_2"])
+    for listed, names in [("[ch_2]", ["lab.psu.ch_2"]), ("[]", []), ("[ch_1]", ["lab.psu.ch_1"])]:
+        lab.config(LAB, parts=listed, **parts.values)
+        assert "service lab.psu" in lab.run("reload").stdout
+        parts.names(names)
 
 
 RESTING = """\

@@ -118,7 +118,8 @@ class Lab:
         return self.run("up", check=check)
 
     def down(self, check=True):
-        return self.run("down", check=check)
+        """Takes the lab down, also while clients have locks and calls."""
+        return self.run("down", "--force", check=check)
 
     def ps(self):
         """The output of `ps --json`."""
@@ -180,7 +181,7 @@ class Lab:
         if not self.processes():
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.run("down", check=False)
+            self.run("down", "--force", check=False)
         self.assert_nothing_left(what="`down` leaves no process")
 
     def diagnosis(self):

@@ -276,7 +276,7 @@ impl Paths {
 }
 
 /// The files of a daemon's locks.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LockFiles {
     /// Counter of lives, which makes epochs rise over restarts.
     pub(crate) state: PathBuf,

@@ -33,6 +33,7 @@ fn help_texts() {
         &["ps"],
         &["start"],
         &["stop"],
+        &["restart"],
         &["restart", "daemon"],
         &["reload"],
         &["status"],

@@ -5,6 +5,7 @@
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 
 use remote::Metadata;
 use remote::card::Card;
@@ -129,6 +130,8 @@ pub(crate) enum Message {
     Hello { version: i64, facts: Facts },
     /// A service can be called. `remarks`: what is said of its members and does not fit.
     Loaded { service: String, members: Described, remarks: Vec<String> },
+    /// The files that the driver of a service was imported from, that of its class first.
+    Sources { service: String, files: Vec<SourceFile> },
     /// An instance has shown other members of a service than its class.
     Members { service: String, members: Described, remarks: Vec<String> },
     /// A service cannot be imported.
@@ -187,6 +190,12 @@ impl Message {
                 let members = members(&items.next()?)?;
                 Message::Loaded { service, members, remarks: names(items.next().as_ref()) }
             }
+            "sources" => {
+                let service = text(items.next())?;
+                let listed = items.next()?;
+                let files = listed.as_list()?.iter().filter_map(source_file).collect();
+                Message::Sources { service, files }
+            }
             "members" => {
                 let service = text(items.next())?;
                 let members = members(&items.next()?)?;
@@ -209,6 +218,27 @@ impl Message {
             _ => return None,
         })
     }
+}
+
+/// A file of a driver, as the worker saw it after the import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Its absolute path.
+    pub path: PathBuf,
+    /// The time of its last change, in nanoseconds since 1970.
+    pub changed_ns: i64,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+fn source_file(value: &Value) -> Option<SourceFile> {
+    let Value::Tuple(items) = value else { return None };
+    let [path, changed, size] = items.as_slice() else { return None };
+    Some(SourceFile {
+        path: PathBuf::from(path.as_str()?),
+        changed_ns: changed.as_i64()?,
+        size: u64::try_from(size.as_i64()?).ok()?,
+    })
 }
 
 fn text(value: Option<Value>) -> Option<String> {

@@ -77,7 +77,7 @@ impl ItemStream for DriverStream {
         Box::pin(async move {
             let outcome = match service.worker.sessions.lease(&run, &session) {
                 Ok(mut lease) => {
-                    if let Some(driven) = &service.driven {
+                    if let Some(driven) = service.driven.get() {
                         driven.by(&session, run.number);
                     }
                     lease.exchange(request).await

@@ -50,10 +50,12 @@ mod tests;
 mod watchdog;
 mod worker_handle;
 
+pub use control::SourceFile;
 pub use frames::LONGEST;
 pub use pool::WorkerSet;
 pub use registry::{DaemonLocation, DaemonObjects, PartIds, Registry};
 pub use service::ServiceStatus;
 pub use spec::{
-    Expose, InstanceMode, Placement, PythonEnv, ServiceSpec, WorkerSpec, default_interpreter, group,
+    Expose, InstanceMode, Placement, PythonEnv, ServiceSpec, WorkerSpec, default_interpreter,
+    group, program_path,
 };

@@ -43,15 +43,7 @@ impl PartSet {
             let members = control::members(members).ok_or("no list of members")?;
             wanted.insert(id.as_str().ok_or("an id that is no text")?, members);
         }
-        self.parts.retain(|id, part| {
-            let stays = part.owner() != owner || wanted.contains_key(id.as_str());
-            if !stays {
-                self.registry.unregister(id);
-                let text = format!("service '{owner}' has no such part any more");
-                part.set_phase(ServicePhase::Down(text));
-            }
-            stays
-        });
+        self.retain(owner, |id| wanted.contains_key(id));
         let mut refused = Dict::new();
         let mut ids = Vec::new();
         for (id, members) in wanted {
@@ -70,6 +62,25 @@ impl PartSet {
         }
         self.registry.set_parts(owner, ids);
         Ok(Value::List(vec![added(self.registry.added(owner)), refused.into()]))
+    }
+
+    /// Ends the parts of a service.
+    pub(crate) fn remove_all_of(&mut self, owner: &str) {
+        self.retain(owner, |_| false);
+        self.registry.set_parts(owner, Vec::new());
+    }
+
+    /// Ends the parts of a service with other ids.
+    fn retain(&mut self, owner: &str, stays: impl Fn(&str) -> bool) {
+        self.parts.retain(|id, part| {
+            let stays = part.owner() != owner || stays(id);
+            if !stays {
+                self.registry.unregister(id);
+                let text = format!("service '{owner}' has no such part any more");
+                part.set_phase(ServicePhase::Down(text));
+            }
+            stays
+        });
     }
 
     /// A service is loaded. Calls of its parts reach the worker, also where that has made no

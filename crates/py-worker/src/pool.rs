@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use remote::Object;
 use supervisor::Spawner;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::control::SourceFile;
 use crate::registry::Registry;
 use crate::service::{Service, ServiceStatus};
 use crate::spec::WorkerSpec;
-use crate::supervise::WorkerSupervisor;
+use crate::supervise::{WorkerRestart, WorkerSupervisor};
 
 /// Workers that are kept running until this is dropped or stopped.
 pub struct WorkerSet {
     services: Vec<Service>,
+    workers: Vec<(WorkerSpec, mpsc::UnboundedSender<WorkerRestart>)>,
     tasks: TaskTracker,
     changes: Arc<watch::Sender<u64>>,
     stop: CancellationToken,
@@ -27,21 +29,37 @@ impl WorkerSet {
     pub fn start(spawner: &Spawner, specs: Vec<WorkerSpec>, registry: &Arc<dyn Registry>) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let changes = Arc::new(watch::Sender::new(0));
-        let mut services = Vec::new();
+        let (mut services, mut workers) = (Vec::new(), Vec::new());
         for spec in specs {
+            let (sender, restarts) = mpsc::unbounded_channel();
+            workers.push((spec.clone(), sender));
             let supervisor = WorkerSupervisor::new(
                 spec,
                 spawner.clone(),
                 Arc::clone(registry),
                 stop.clone(),
                 Arc::clone(&changes),
+                restarts,
             );
             services.extend_from_slice(supervisor.services());
             tasks.spawn(supervisor.run());
         }
         tasks.close();
         let _stop_when_dropped = stop.clone().drop_guard();
-        WorkerSet { services, tasks, changes, stop, _stop_when_dropped }
+        WorkerSet { services, workers, tasks, changes, stop, _stop_when_dropped }
+    }
+
+    /// Restarts the worker that serves as `spec` does, with this specification. Running calls may
+    /// end and instruments are released, as at a stop; then the next run begins. All other workers
+    /// go on. Returns when the services count as starting; false if there is no such worker.
+    pub async fn restart(&self, spec: WorkerSpec, reason: &str) -> bool {
+        let mut workers = self.workers.iter();
+        let Some((_, orders)) = workers.find(|(known, _)| known.serves_as(&spec)) else {
+            return false;
+        };
+        let (begun, answer) = oneshot::channel();
+        let reason = reason.to_owned();
+        orders.send(WorkerRestart { spec, reason, begun }).is_ok() && answer.await.is_ok()
     }
 
     /// The services as objects, under their ids. They can be called at once: a call waits a moment
@@ -65,6 +83,13 @@ impl WorkerSet {
     /// The Python that a service runs in.
     pub fn python(&self, service: &str) -> Option<String> {
         self.services.iter().find(|known| known.name() == service).map(Service::python)
+    }
+
+    /// The files that each service's driver was imported from, that of its class first. Another
+    /// import makes another list.
+    pub fn sources(&self) -> Vec<(String, Arc<[SourceFile]>)> {
+        let sources = |known: &Service| (known.name().to_owned(), known.sources());
+        self.services.iter().map(sources).collect()
     }
 
     /// The ids of the workers' processes.

@@ -66,6 +66,7 @@
 //! from the worker
 //! hello         (version, facts)            first
 //! loaded        (service, members, remarks)
+//! sources       (service, files)          of its driver: (path, changed in ns, size) each
 //! members       (service, members, remarks)         its instance has shown others
 //! failed        (service, class, text, traceback)   its import failed
 //! broken        (service, class, text, traceback)   its constructor raised

@@ -24,7 +24,7 @@ pub(crate) async fn to_rest(
     let Some(without) = exchange(&service, &run, &session, &method, false).await? else {
         return Ok(true);
     };
-    let Some(driven) = &service.driven else { return Ok(false) };
+    let Some(driven) = service.driven.get() else { return Ok(false) };
     match without.as_str() {
         Some("single") if driven.was_before(run.number) => {
             exchange(&service, &run, &session, &method, true).await.map(|without| without.is_none())

@@ -7,8 +7,8 @@
 //! again by itself, which is not for us to have done with an instrument.
 
 use std::mem::take;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use remote::card::{Card, MemberFacts, ValueLimits};
@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::channel::ExchangeError;
 use crate::collisions;
-use crate::control::Described;
+use crate::control::{Described, SourceFile};
 use crate::frames::{self, Answered};
 use crate::item_stream::DriverStream;
 use crate::run::{Run, Silence};
@@ -66,9 +66,12 @@ impl Service {
 
     /// An object that is loaded with the service `owner`.
     pub(crate) fn part_of(owner: &str, name: &str, worker: Arc<WorkerHandle>) -> Self {
-        let spec = worker.spec.services.iter().find(|service| service.name == owner);
-        let rests = owner == name && spec.is_some_and(|spec| !spec.on_disconnect.is_empty());
-        let driven = rests.then(Driven::default);
+        let spec = worker.spec();
+        let driven = OnceLock::new();
+        if spec.has_safe_state(name) {
+            driven.get_or_init(Driven::default);
+        }
+        let spec = spec.services.iter().find(|service| service.name == owner);
         let part = name.strip_prefix(owner).and_then(|rest| rest.strip_prefix('.'));
         let facts = spec.map(|spec| MemberFacts::of_part(&spec.members, part)).unwrap_or_default();
         let inner = ServiceState {
@@ -79,9 +82,17 @@ impl Service {
             members: watch::Sender::new(None),
             card: ServiceCard::new(facts),
             remarks: watch::Sender::new(Vec::new()),
+            sources: watch::Sender::new(Arc::default()),
             driven,
         };
         Service { inner: Arc::new(inner) }
+    }
+
+    /// Takes up what the worker's new specification says of the service.
+    pub(crate) fn follow_spec(&self) {
+        if self.inner.worker.spec().has_safe_state(&self.inner.name) {
+            self.inner.driven.get_or_init(Driven::default);
+        }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -106,6 +117,16 @@ impl Service {
         self.inner.card.update(&self.inner.name, &members.names, members.card);
         self.inner.members.send_replace(Some(members.names));
         self.inner.worker.changed();
+    }
+
+    pub(crate) fn set_sources(&self, files: Vec<SourceFile>) {
+        self.inner.sources.send_replace(files.into());
+        self.inner.worker.changed();
+    }
+
+    /// The files that its driver was imported from, as they were then.
+    pub(crate) fn sources(&self) -> Arc<[SourceFile]> {
+        Arc::clone(&self.inner.sources.borrow())
     }
 
     pub(crate) fn owner(&self) -> &str {
@@ -146,7 +167,7 @@ impl Service {
 
     /// Whether other services live in its worker.
     pub(crate) fn shares(&self) -> bool {
-        self.inner.worker.spec.services.len() > 1
+        self.inner.worker.spec().services.len() > 1
     }
 
     /// The id of its worker's process, while that has the service.
@@ -214,7 +235,7 @@ impl Object for Service {
             }
             SafeState::SessionEnds { may_drive } => {
                 let drives = |driven: &Driven| driven.knows(session.id);
-                service.driven.as_ref().is_some_and(drives).then(|| -> SafeStateReached {
+                service.driven.get().is_some_and(drives).then(|| -> SafeStateReached {
                     Box::pin(safe_state::end_session(Arc::clone(&service), session, may_drive))
                 })
             }
@@ -223,7 +244,7 @@ impl Object for Service {
 
     fn session_ended(&self, session: &Session) {
         self.inner.worker.sessions.end(session.id);
-        if let Some(driven) = &self.inner.driven {
+        if let Some(driven) = self.inner.driven.get() {
             driven.forget(session.id);
         }
     }
@@ -246,7 +267,7 @@ async fn call(
     let may_start = take(&mut context.may_start);
     let request_memory = context.request_memory();
     // In a multiplex daemon everybody would wait with it: there it is only counted as it is sent.
-    let waits = pin == 0 && !service.worker.spec.multiplex;
+    let waits = pin == 0 && !service.worker.is_multiplex;
     let answer_memory = if waits { context.answer_memory() } else { None };
     let run = match service.serving() {
         Some(run) => run,
@@ -265,7 +286,7 @@ async fn call(
         Ok(mut lease) => {
             // It has waited for the worker, and for as long as that took.
             may_start.check()?;
-            if let Some(driven) = &service.driven {
+            if let Some(driven) = service.driven.get() {
                 driven.by(&session, run.number);
             }
             let request = frames::request(&service.name, operation, context, pin, number);

@@ -1,14 +1,14 @@
 //! State of a service in a worker, and the words for what goes wrong with it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use remote::{Exception, Metadata, Session};
 use tokio::sync::watch;
 
 use crate::channel::ExchangeError;
-use crate::control::Trouble;
+use crate::control::{SourceFile, Trouble};
 use crate::run::Run;
 use crate::service_card::ServiceCard;
 use crate::worker_handle::WorkerHandle;
@@ -45,8 +45,11 @@ pub(crate) struct ServiceState {
     pub card: ServiceCard,
     /// Settings that do not fit the members.
     pub remarks: watch::Sender<Vec<String>>,
+    /// The files that its driver was imported from.
+    pub sources: watch::Sender<Arc<[SourceFile]>>,
     /// Sessions that drove it, with their run: which instruments still need their safe state.
-    pub driven: Option<Driven>,
+    /// Empty where it has no safe state.
+    pub driven: OnceLock<Driven>,
 }
 
 impl ServiceState {

@@ -3,7 +3,7 @@
 //! Owns the description of services and interpreters, and the rule which services share a worker.
 //! Knows nothing of configuration files or processes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use remote::card::MemberFacts;
@@ -28,6 +28,18 @@ pub fn default_interpreter() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
     let beside = program.with_file_name("python3");
     if beside.is_file() { beside } else { PathBuf::from("python3") }
+}
+
+/// The path of a program: where a name alone is found in PATH, or the path that it is.
+#[must_use]
+pub fn program_path(program: &Path) -> PathBuf {
+    let is_name = program.components().count() == 1 && !program.has_root();
+    let folders = std::env::var_os("PATH").filter(|_| is_name).unwrap_or_default();
+    let found = std::env::split_paths(&folders).map(|folder| folder.join(program));
+    found
+        .filter(|path| path.is_absolute())
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| program.to_path_buf())
 }
 
 #[cfg(test)]
@@ -180,6 +192,23 @@ pub struct WorkerSpec {
     pub longest_answer: usize,
     /// Channels whose threads are up before anyone needs them (Pyro5's `THREADPOOL_SIZE_MIN`).
     pub standby: usize,
+}
+
+impl WorkerSpec {
+    /// Whether a service has methods that bring its instrument to a safe state.
+    pub(crate) fn has_safe_state(&self, service: &str) -> bool {
+        let mut services = self.services.iter();
+        services.any(|known| known.name == service && !known.on_disconnect.is_empty())
+    }
+
+    /// Whether it has the services of another one, in the same order.
+    #[must_use]
+    pub fn serves_as(&self, other: &WorkerSpec) -> bool {
+        let names = |spec: &WorkerSpec| {
+            spec.services.iter().map(|service| service.name.clone()).collect::<Vec<_>>()
+        };
+        self.name == other.name && names(self) == names(other)
+    }
 }
 
 /// Pyro5's `THREADPOOL_SIZE_MIN` where nothing else is set.

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use supervisor::{Child, RestartDecision, RestartPolicy, Restarts, Spawner};
 use tokio::net::unix::OwnedReadHalf;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -54,11 +54,29 @@ pub(crate) struct WorkerSupervisor {
     spawner: Spawner,
     registry: Arc<dyn Registry>,
     retries: mpsc::UnboundedReceiver<String>,
+    restarts: mpsc::UnboundedReceiver<WorkerRestart>,
     stop: CancellationToken,
 }
 
+/// Order to restart a worker.
+pub(crate) struct WorkerRestart {
+    /// The specification of its next run.
+    pub(crate) spec: WorkerSpec,
+    /// In words: `was restarted by hand`.
+    pub(crate) reason: String,
+    /// Told when the services count as starting.
+    pub(crate) begun: oneshot::Sender<()>,
+}
+
 /// How a run ended.
-struct Ended {
+enum RunEnd {
+    Died(Died),
+    /// By an order to restart, which was carried out in part.
+    Restarts,
+}
+
+/// The death of a worker that nobody has ordered.
+struct Died {
     /// In words: `was killed by SIGKILL`.
     fate: String,
     /// How long it lived, or counts as having lived.
@@ -74,16 +92,17 @@ impl WorkerSupervisor {
         registry: Arc<dyn Registry>,
         stop: CancellationToken,
         changes: Arc<watch::Sender<u64>>,
+        restarts: mpsc::UnboundedReceiver<WorkerRestart>,
     ) -> Self {
         let (worker, retries) = WorkerHandle::new(spec, changes);
         let services = worker
-            .spec
+            .spec()
             .services
             .iter()
             .map(|service| Service::new(&service.name, Arc::clone(&worker)))
             .collect();
         let parts = PartSet::new(Arc::clone(&registry));
-        WorkerSupervisor { worker, services, parts, spawner, registry, retries, stop }
+        WorkerSupervisor { worker, services, parts, spawner, registry, retries, restarts, stop }
     }
 
     /// The services, as the daemon serves them.
@@ -93,24 +112,37 @@ impl WorkerSupervisor {
 
     /// Keeps the worker running until it is to stop.
     pub(crate) async fn run(mut self) {
-        let worker = self.worker.spec.name.clone();
+        let worker = self.worker.spec().name.clone();
         let mut crashes = Restarts::new(policy());
         let mut kills = Restarts::new(policy_for_kills());
         for number in 1_u64.. {
-            let starting = Run::start(&self.worker.spec, &self.spawner, number);
-            let Some(started) = self.stop.run_until_cancelled(starting).await else { break };
+            let spec = self.worker.spec();
+            let starting = Run::start(&spec, &self.spawner, number);
+            let started = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                Some(order) = self.restarts.recv() => {
+                    self.begin_restart(order);
+                    continue;
+                }
+                started = starting => started,
+            };
             let ended = match started {
                 Ok(started) => self.serve(started).await,
                 Err(error) => {
                     let fate = format!("cannot start: {error}");
-                    Ended { fate, uptime: Duration::ZERO, is_killed: false }
+                    RunEnd::Died(Died { fate, uptime: Duration::ZERO, is_killed: false })
                 }
             };
             self.worker.sessions.forget_run(number);
             if self.stop.is_cancelled() {
                 break;
             }
-            let Ended { fate, uptime, is_killed } = ended;
+            let RunEnd::Died(Died { fate, uptime, is_killed }) = ended else {
+                crashes.reset();
+                kills.reset();
+                continue;
+            };
             error!(worker, "the Python worker {fate}");
             let restarts = if is_killed { &mut kills } else { &mut crashes };
             match restarts.on_exit(uptime) {
@@ -119,8 +151,15 @@ impl WorkerSupervisor {
                     self.set_all(&ServicePhase::Down(format!(
                         "its Python worker {fate}; it is started again after {delay:?}"
                     )));
-                    if self.stop.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
-                        break;
+                    tokio::select! {
+                        biased;
+                        () = self.stop.cancelled() => break,
+                        Some(order) = self.restarts.recv() => {
+                            self.begin_restart(order);
+                            crashes.reset();
+                            kills.reset();
+                        }
+                        () = tokio::time::sleep(delay) => {}
                     }
                 }
                 RestartDecision::GiveUp => {
@@ -132,6 +171,24 @@ impl WorkerSupervisor {
         self.set_all(&ServicePhase::Stopped);
     }
 
+    /// Takes up what an order says, before the next start. Calls wait for that from now on.
+    fn begin_restart(&mut self, WorkerRestart { spec, reason, begun }: WorkerRestart) {
+        info!(worker = spec.name, reason, "the Python worker is restarted");
+        for service in spec.services.iter().filter(|service| service.parts.is_empty()) {
+            // The next run says nothing of parts that are not asked for.
+            self.parts.remove_all_of(&service.name);
+        }
+        self.worker.set_spec(spec);
+        for service in &self.services {
+            service.follow_spec();
+            // Those of the next import come with it.
+            service.set_sources(Vec::new());
+        }
+        self.set_all(&ServicePhase::Starting);
+        // Fails if nobody waits for it any longer.
+        let _ = begun.send(());
+    }
+
     fn set_all(&self, phase: &ServicePhase) {
         for service in &self.services {
             service.set_phase(phase.clone());
@@ -140,13 +197,13 @@ impl WorkerSupervisor {
     }
 
     /// Serves with one run, until its process has ended.
-    async fn serve(&mut self, started: Started) -> Ended {
+    async fn serve(&mut self, started: Started) -> RunEnd {
         let Started { run, child, messages, guard, mark } = started;
         let since = Instant::now();
         let run = Arc::new(run);
         self.worker.runs_with(&run.facts.executable);
         info!(
-            worker = self.worker.spec.name,
+            worker = self.worker.spec().name,
             pid = child.pid(),
             python = run.facts.version,
             executable = run.facts.executable,
@@ -154,15 +211,25 @@ impl WorkerSupervisor {
         );
         let mut attempts = Attempts::default();
         let mut registered = Registered::new(Arc::clone(&self.registry));
-        let mut watchdog = Watchdog::new(self.worker.spec.watchdog, since);
+        let mut watchdog = Watchdog::new(self.worker.spec().watchdog, since);
         let (sender, mut inbox) = mpsc::channel(64);
         let reading = tokio::spawn(read_messages(messages, sender));
         let mut is_listening = true;
+        let mut is_restarted = false;
         loop {
             tokio::select! {
                 biased;
                 _ = child.wait() => break,
                 () = self.stop.cancelled() => {
+                    self.set_all(&ServicePhase::Stopped);
+                    self.stop_run(&run, &child).await;
+                    break;
+                }
+                Some(order) = self.restarts.recv() => {
+                    is_restarted = true;
+                    // Calls that are ended by it say why.
+                    let _ = run.verdict.set(order.reason.clone());
+                    self.begin_restart(order);
                     self.stop_run(&run, &child).await;
                     break;
                 }
@@ -207,11 +274,14 @@ impl WorkerSupervisor {
         // The sweep kills the guard too, before its drop would have it do the same.
         self.sweep(mark).await;
         drop(guard);
+        if is_restarted {
+            return RunEnd::Restarts;
+        }
         let fate = run.fate().unwrap_or_else(|| "has ended".to_owned());
         let uptime = since.elapsed();
         let was_useful = run.answered.load(Ordering::Relaxed) && uptime >= USEFUL;
         let uptime = if was_useful { STABLE } else { uptime };
-        Ended { fate, uptime, is_killed: run.is_killed_from_outside() }
+        RunEnd::Died(Died { fate, uptime, is_killed: run.is_killed_from_outside() })
     }
 
     /// The interpreter has not moved for this long.
@@ -223,7 +293,7 @@ impl WorkerSupervisor {
         let since = SystemTime::now().checked_sub(silent).unwrap_or(SystemTime::UNIX_EPOCH);
         let silence = Silence { since, is_stopped: is_stopped(pid) };
         warn!(
-            worker = self.worker.spec.name,
+            worker = self.worker.spec().name,
             pid,
             seconds = silent.as_secs(),
             stopped_by_a_signal = silence.is_stopped,
@@ -237,7 +307,7 @@ impl WorkerSupervisor {
     fn end_silence(&self, run: &Run) {
         if run.silence().is_some() {
             run.set_silence(None);
-            info!(worker = self.worker.spec.name, "the Python worker moves again");
+            info!(worker = self.worker.spec().name, "the Python worker moves again");
             self.worker.changed();
         }
     }
@@ -246,7 +316,7 @@ impl WorkerSupervisor {
     async fn sweep(&self, mark: Mark) {
         let killed = tokio::task::spawn_blocking(move || mark.kill_all()).await.unwrap_or(0);
         if killed > 0 {
-            warn!(worker = self.worker.spec.name, "killed {killed} processes it has left behind");
+            warn!(worker = self.worker.spec().name, "killed {killed} processes it has left behind");
         }
     }
 
@@ -257,19 +327,18 @@ impl WorkerSupervisor {
     }
 
     async fn stop_run(&self, run: &Run, child: &Child) {
-        self.set_all(&ServicePhase::Stopped);
         run.send(Outgoing::stop(GRACE.as_secs_f64()));
         if timeout(GRACE + RELEASE, child.wait()).await.is_err() {
-            warn!(worker = self.worker.spec.name, "the Python worker does not stop; killing it");
+            warn!(worker = self.worker.spec().name, "the Python worker does not stop; killing it");
             child.kill_group();
             child.wait().await;
         }
     }
 
     fn load(&self, run: &Run, names: &[String]) {
-        let services = &self.worker.spec.services;
+        let spec = self.worker.spec();
         let services: Vec<_> =
-            services.iter().filter(|service| names.contains(&service.name)).collect();
+            spec.services.iter().filter(|service| names.contains(&service.name)).collect();
         if !services.is_empty() {
             run.send(Outgoing::load(services));
         }
@@ -295,6 +364,11 @@ impl WorkerSupervisor {
                     service.loaded(Arc::clone(run), members, remarks);
                 }
                 self.parts.owner_loaded(&name, run);
+            }
+            Message::Sources { service: name, files } => {
+                if let Some(service) = self.service(&name) {
+                    service.set_sources(files);
+                }
             }
             Message::Members { service: name, members, remarks } => {
                 if let Some(service) = self.service(&name) {

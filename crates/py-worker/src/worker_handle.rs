@@ -1,15 +1,18 @@
 //! Handle of a worker, for its services and for the task that keeps it running.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::{mpsc, watch};
 
 use crate::sessions::Sessions;
-use crate::spec::WorkerSpec;
+use crate::spec::{WorkerSpec, program_path};
 
 /// State that a worker's services share with the task that keeps it running.
 pub(crate) struct WorkerHandle {
-    pub spec: WorkerSpec,
+    /// Changed between two runs, by a restart with another one. No call looks at it.
+    spec: RwLock<Arc<WorkerSpec>>,
+    /// Whether the main thread carries out all calls; the same in all runs.
+    pub is_multiplex: bool,
     pub sessions: Arc<Sessions>,
     retries: mpsc::UnboundedSender<String>,
     changes: Arc<watch::Sender<u64>>,
@@ -25,7 +28,8 @@ impl WorkerHandle {
     ) -> (Arc<Self>, mpsc::UnboundedReceiver<String>) {
         let (sender, retries) = mpsc::unbounded_channel();
         let worker = WorkerHandle {
-            spec,
+            is_multiplex: spec.multiplex,
+            spec: RwLock::new(Arc::new(spec)),
             sessions: Arc::default(),
             retries: sender,
             changes,
@@ -34,10 +38,20 @@ impl WorkerHandle {
         (Arc::new(worker), retries)
     }
 
+    /// The specification that the worker is started with.
+    pub(crate) fn spec(&self) -> Arc<WorkerSpec> {
+        Arc::clone(&self.spec.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sets what the worker is started with from now on.
+    pub(crate) fn set_spec(&self, spec: WorkerSpec) {
+        *self.spec.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(spec);
+    }
+
     /// The interpreter: its path, or what the configuration calls it until it has started once.
     pub(crate) fn python(&self) -> String {
         let known = self.interpreter.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        known.unwrap_or_else(|| self.spec.python.executable.display().to_string())
+        known.unwrap_or_else(|| program_path(&self.spec().python.executable).display().to_string())
     }
 
     pub(crate) fn runs_with(&self, interpreter: &str) {

@@ -10,7 +10,7 @@ import functools
 import threading
 import traceback
 
-from . import exceptions, exposure, loading, stdio
+from . import driver_sources, exceptions, exposure, loading, stdio
 from .logging_bridge import log
 from .starting import Starter
 
@@ -103,8 +103,16 @@ class ServiceLoads:
             failure = error
         service.is_loaded = True
         self._out.write(("loaded", service.name, service.described(), service.remarks))
+        self._tell_sources(service)
         if failure is not None:
             self.report_broken(service, failure)
+
+    def _tell_sources(self, service):
+        """Tells the daemon which files the driver was imported from."""
+        try:
+            self._out.write(("sources", service.name, driver_sources.sources_of(service.shape)))
+        except Exception:  # a class with odd attributes serves all the same
+            log.debug("the files of '%s' are not known", service.name, exc_info=True)
 
     @contextlib.contextmanager
     def _reporting(self, name):

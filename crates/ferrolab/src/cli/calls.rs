@@ -94,7 +94,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 
 fn list(paths: &Paths, arguments: &Arguments) -> Result<Vec<CallRow>, miette::Report> {
     let listing = runtime()?.block_on(async {
-        supervisor(paths).await?.ask(&Request::Ps, |_| {}).await.map_err(explain)
+        supervisor(paths).await?.ask(&Request::Ps { looks: false }, |_| {}).await.map_err(explain)
     })?;
     if let Some(name) = &arguments.service {
         super::locks::known(name, listing.services.iter().map(|row| row.name.as_str()))?;

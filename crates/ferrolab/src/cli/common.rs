@@ -2,10 +2,13 @@
 
 use std::process::ExitCode;
 
+use clap::Args;
 use miette::{IntoDiagnostic, Report, miette};
 use tokio::runtime::Runtime;
 
+use super::table::lines_for_terminal;
 use crate::paths::{Environment, Paths};
+use crate::supervise::control::WhenInUse;
 use crate::supervise::control::client::{Client, ControlError};
 
 /// Result of a command: exit code 0 (done) or 1 (partly done), or an error (1).
@@ -43,6 +46,50 @@ pub(super) fn explain(error: ControlError) -> Report {
                 "{error}; what was asked will not be done"
             )
         }
+        ControlError::InUse(uses) => miette!(
+            help = "`--wait` waits until it is free, and `--force` ends that; `ferrolab unlock \
+                    SERVICE` breaks a lock",
+            "not done, because it is in use:\n  {}",
+            uses.iter().map(|text| lines_for_terminal(text)).collect::<Vec<_>>().join("\n  ")
+        ),
         error => miette!("{error}"),
+    }
+}
+
+/// Options for a command that would end clients' locks and calls.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(super) struct InUse {
+    /// End held locks and running calls; without, they stop the command, which names them
+    #[arg(long, conflicts_with = "wait")]
+    force: bool,
+    /// Wait until no lock is held and no call runs; Ctrl-C ends the wait, and nothing is done then
+    #[arg(long)]
+    wait: bool,
+}
+
+/// The same for the reload after another change.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(super) struct ReloadInUse {
+    /// With --reload: end held locks and running calls in what restarts
+    #[arg(long, requires = "reload", conflicts_with = "wait")]
+    force: bool,
+    /// With --reload: wait until no lock is held and no call runs in what restarts
+    #[arg(long, requires = "reload")]
+    wait: bool,
+}
+
+impl From<ReloadInUse> for WhenInUse {
+    fn from(ReloadInUse { force, wait }: ReloadInUse) -> Self {
+        InUse { force, wait }.into()
+    }
+}
+
+impl From<InUse> for WhenInUse {
+    fn from(InUse { force, wait }: InUse) -> Self {
+        match (force, wait) {
+            (true, _) => WhenInUse::Force,
+            (false, true) => WhenInUse::Wait,
+            (false, false) => WhenInUse::Refuse,
+        }
     }
 }

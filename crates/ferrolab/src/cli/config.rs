@@ -13,10 +13,11 @@ use super::installed::{Taken, previous, print_warnings, refused, summary};
 use super::output::print_json;
 use super::reload::{Reloaded, SETTLING};
 use super::table::{for_terminal, lines_for_terminal};
-use super::{Outcome, ask, import, paths};
+use super::{Outcome, ReloadInUse, ask, import, paths};
 use crate::files;
 use crate::host::{CheckedDriver, check_drivers};
 use crate::supervise::active_config;
+use crate::supervise::control::WhenInUse;
 use crate::supervise::control::client::Client;
 
 /// Check, install and show the configuration
@@ -75,6 +76,8 @@ pub(super) struct Update {
     /// Let the running lab take it up at once
     #[arg(long)]
     reload: bool,
+    #[command(flatten)]
+    in_use: ReloadInUse,
     /// Print what was done, or every problem of the file, as one JSON object
     #[arg(long)]
     json: bool,
@@ -109,8 +112,8 @@ struct Updated<'a> {
 
 pub(super) fn run(command: &ConfigCommand) -> Outcome {
     match command {
-        ConfigCommand::Update(Update { file: File { file }, reload, json }) => {
-            update(file, *reload, *json)
+        ConfigCommand::Update(Update { file: File { file }, reload, in_use, json }) => {
+            update(file, *reload, (*in_use).into(), *json)
         }
         ConfigCommand::Check(Check { file: File { file }, import, json }) => {
             check(file, *import, *json)
@@ -210,7 +213,7 @@ fn print_driver(driver: &CheckedDriver) {
 }
 
 /// Takes a file over as the lab's configuration, if it has no problem.
-fn update(file: &Path, reload: bool, json: bool) -> Outcome {
+fn update(file: &Path, reload: bool, in_use: WhenInUse, json: bool) -> Outcome {
     let paths = paths()?;
     // A path may come into being before the lab's start.
     let checked = match active_config::check(file, Severity::Warning) {
@@ -224,7 +227,7 @@ fn update(file: &Path, reload: bool, json: bool) -> Outcome {
     let taken = Taken::new(file, &checked, &paths);
     if json {
         let reload = match is_up && reload {
-            true => Some(super::reload::perform(&paths, SETTLING)?),
+            true => Some(super::reload::perform(&paths, SETTLING, in_use)?),
             false => None,
         };
         let code = reload.as_ref().map_or(ExitCode::SUCCESS, Reloaded::code);
@@ -237,7 +240,7 @@ fn update(file: &Path, reload: bool, json: bool) -> Outcome {
         println!("The one before is kept at {}.", previous.display());
     }
     match (is_up, reload) {
-        (true, true) => return super::reload::reload(&paths, SETTLING, false),
+        (true, true) => return super::reload::reload(&paths, SETTLING, false, in_use),
         (true, false) => {
             println!("The running lab keeps the one it has until `ferrolab reload`.");
         }

@@ -158,6 +158,7 @@ pub(super) fn diagnose(listing: &Listing) -> Vec<Finding> {
     };
     // A service whose daemon does not run is not at fault itself.
     findings.extend(listing.services.iter().filter(|row| runs(row)).filter_map(service));
+    findings.extend(listing.services.iter().filter_map(stale_driver));
     findings.extend(listing.calls.iter().filter_map(|call| slow_call(call, listing)));
     findings
 }
@@ -174,6 +175,16 @@ fn full_pool(row: &ProcessRow) -> Option<Finding> {
                   more connections, and `connections_per_address` leaves some to other addresses";
     let subject = format!("daemon {}", row.name);
     Some(Finding { subject, problem, advice: advice.to_owned() })
+}
+
+/// A driver whose files or package have changed since they were imported.
+fn stale_driver(row: &ServiceRow) -> Option<Finding> {
+    let stale = row.report.driver.as_ref()?.stale.as_ref()?;
+    Some(Finding {
+        subject: format!("service {}", row.name),
+        problem: format!("its driver is not the newest: {stale}"),
+        advice: format!("`ferrolab restart {}` takes it up, when nobody needs it", row.name),
+    })
 }
 
 /// Calls that wait after another are named up to this number.

@@ -10,17 +10,20 @@ use tokio::time::timeout;
 
 use super::output::print_json;
 use super::progress::Progress;
-use super::{Outcome, explain, paths, runtime};
+use super::{InUse, Outcome, explain, paths, runtime};
 use crate::os::SYSTEM;
-use crate::supervise::control::client::{Client, ControlError};
-use crate::supervise::control::{Listing, Request};
+use crate::supervise::control::Request;
+use crate::supervise::control::client::{Client, ControlError, News};
 
 /// Time until the supervisor's end after its last answer.
 const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Stop the lab: all services, daemons and nameservers
+///
+/// A held lock or a running call stops the command, which names its client.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  ferrolab down\n  ferrolab down --timeout 30 --json")]
+#[command(after_help = "Examples:\n  ferrolab down\n  ferrolab down --wait\n  \
+    ferrolab down --force --timeout 30 --json")]
 pub(super) struct Arguments {
     /// Wait at most this many seconds; without, until everything has stopped
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
@@ -28,9 +31,11 @@ pub(super) struct Arguments {
     /// Print one JSON object: whether the lab was up
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    in_use: InUse,
 }
 
-pub(super) fn run(&Arguments { timeout: seconds, json }: &Arguments) -> Outcome {
+pub(super) fn run(&Arguments { timeout: seconds, json, in_use }: &Arguments) -> Outcome {
     let paths = paths()?;
     runtime()?.block_on(async {
         let socket = paths.control_socket().into_diagnostic()?;
@@ -45,13 +50,28 @@ pub(super) fn run(&Arguments { timeout: seconds, json }: &Arguments) -> Outcome 
         let mut progress = Progress::down();
         let supervisor = client.supervisor();
         let mut manager = None;
-        let hear = |listing: &Listing| {
-            manager = listing.host.manager.clone().or(manager.take());
-            progress.show(listing);
+        let mut has_begun = false;
+        let hear = |news: News<'_>| match news {
+            News::Progress(listing) => {
+                // An empty listing is only a sign of life.
+                has_begun |= listing.host.pid != 0;
+                manager = listing.host.manager.clone().or(manager.take());
+                progress.show(listing);
+            }
+            News::Waiting(uses) => progress.show_waiting(uses),
+            News::Note(_) | News::Changes(_) => {}
         };
-        let asked = client.ask(&Request::Down, hear);
+        let request = Request::Down { in_use: in_use.into() };
+        let asked = client.ask_for_news(&request, hear);
         let limit = seconds.map_or(Duration::MAX, Duration::from_secs);
         let Ok(stopped) = timeout(limit, asked).await else {
+            if !has_begun {
+                return Err(miette!(
+                    help = "`ferrolab down --force` stops it all the same",
+                    "it was still in use after {} s; nothing was stopped",
+                    limit.as_secs()
+                ));
+            }
             return Err(miette!(
                 help = "`ferrolab ps` shows what is left; `ferrolab down` waits for it",
                 "not everything has stopped within {} s; it goes on stopping",

@@ -44,7 +44,7 @@ pub(super) async fn service_within(
     }
     let (lab, is_silent) = match supervisor(paths).await {
         Ok(client) => {
-            let asking = client.ask(&Request::Ps, |_| {});
+            let asking = client.ask(&Request::Ps { looks: false }, |_| {});
             match timeout(patience, asking).await {
                 Ok(Ok(lab)) => (Some(lab), false),
                 Ok(Err(error)) => (None, matches!(error, ControlError::Silent { .. })),

@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 fn now(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
     let listing = runtime()?.block_on(async {
-        supervisor(&paths).await?.ask(&Request::Ps, |_| {}).await.map_err(explain)
+        supervisor(&paths).await?.ask(&Request::Ps { looks: false }, |_| {}).await.map_err(explain)
     })?;
     if let Some(name) = &arguments.name {
         known(name, listing.services.iter().map(|row| row.name.as_str()))?;

@@ -57,7 +57,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use common::{Outcome, explain, paths, runtime, supervisor};
+use common::{InUse, Outcome, ReloadInUse, explain, paths, runtime, supervisor};
 
 /// Remote laboratory instruments: nameservers, daemons and services, kept running on this host.
 #[derive(Debug, Parser)]

@@ -46,6 +46,9 @@ impl Progress {
 
     /// Shows what has changed.
     pub(super) fn show(&mut self, listing: &Listing) {
+        if !is_sign_of_life(listing) {
+            self.end_waiting();
+        }
         let entries = listing
             .nameservers
             .iter()
@@ -57,6 +60,23 @@ impl Progress {
                 continue;
             }
             self.show_entry(&entry);
+        }
+    }
+
+    /// Shows what a command waits for.
+    pub(super) fn show_waiting(&mut self, uses: &[String]) {
+        let text = format!("waiting, because it is in use: {}", uses.join("; "));
+        let text = match self.bars {
+            Some(_) => table::for_terminal(&text),
+            None => table::lines_for_terminal(&text),
+        };
+        self.show_line("waiting", text, false);
+    }
+
+    /// Ends the line of what a command has waited for.
+    fn end_waiting(&mut self) {
+        if let Some(Line { bar: Some(bar), .. }) = self.shown.remove("waiting") {
+            bar.finish_and_clear();
         }
     }
 
@@ -72,7 +92,12 @@ impl Progress {
             }
             None => format!("{} {}", entry.title, entry.status),
         };
-        let line = self.shown.entry(entry.title.clone()).or_insert_with(|| Line {
+        let is_end = matches!(entry.status, "running" | "failed" | "hangs" | "stopped");
+        self.show_line(&entry.title, text, is_end);
+    }
+
+    fn show_line(&mut self, title: &str, text: String, is_end: bool) {
+        let line = self.shown.entry(title.to_owned()).or_insert_with(|| Line {
             text: String::new(),
             bar: self.bars.as_ref().map(|bars| bars.add(spinner())),
         });
@@ -83,13 +108,18 @@ impl Progress {
             None => eprintln!("{text}"),
             Some(bar) => {
                 bar.set_message(text.clone());
-                if matches!(entry.status, "running" | "failed" | "hangs" | "stopped") {
+                if is_end {
                     bar.abandon();
                 }
             }
         }
         line.text = text;
     }
+}
+
+/// Whether the supervisor says only that it goes on.
+fn is_sign_of_life(listing: &Listing) -> bool {
+    listing.nameservers.is_empty() && listing.daemons.is_empty() && listing.services.is_empty()
 }
 
 impl<'a> ProgressLine<'a> {

@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 
 fn once(paths: &Paths, arguments: &Arguments) -> Outcome {
     let listing = runtime()?.block_on(async {
-        supervisor(paths).await?.ask(&Request::Ps, |_| {}).await.map_err(explain)
+        supervisor(paths).await?.ask(&Request::Ps { looks: false }, |_| {}).await.map_err(explain)
     })?;
     if arguments.json {
         print_json(&listing)?;

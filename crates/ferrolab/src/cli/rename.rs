@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use super::output::print_json;
 use super::reload::Reloaded;
-use super::{Outcome, installed, paths, reload, runtime};
+use super::{Outcome, ReloadInUse, installed, paths, reload, runtime};
 use crate::files;
 use crate::paths::Paths;
 use crate::supervise::active_config::{self, Turn};
 use crate::supervise::control::client::{Client, ControlError};
-use crate::supervise::control::{self, Request};
+use crate::supervise::control::{self, Request, WhenInUse};
 use crate::supervise::entries;
 
 /// Rename an entry of the configuration, and every reference to it
@@ -60,6 +60,8 @@ struct Names {
     /// Let the running lab take it up at once
     #[arg(long)]
     reload: bool,
+    #[command(flatten)]
+    in_use: ReloadInUse,
     /// Print what was done as one JSON object
     #[arg(long)]
     json: bool,
@@ -89,7 +91,8 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         RenameTarget::Daemon(names) => (RenamedEntry::Daemon, names),
         RenameTarget::Service(names) => (RenamedEntry::Service, names),
     };
-    let Names { old, new, file, reload, json } = names;
+    let Names { old, new, file, reload, in_use, json } = names;
+    let in_use = WhenInUse::from(*in_use);
     let paths = paths()?;
     let target = file.as_ref().unwrap_or(&paths.config_file);
     let (places, origin, is_up) = match file {
@@ -106,7 +109,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let reloading = *reload && is_up == Some(true);
     if *json {
         let reload = match reloading {
-            true => Some(reload::perform(&paths, reload::SETTLING)?),
+            true => Some(reload::perform(&paths, reload::SETTLING, in_use)?),
             false => None,
         };
         let code = reload.as_ref().map_or(ExitCode::SUCCESS, Reloaded::code);
@@ -122,7 +125,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         println!("{} itself, from which it was taken, is as it was.", origin.display());
     }
     if reloading {
-        return reload::reload(&paths, reload::SETTLING, false);
+        return reload::reload(&paths, reload::SETTLING, false, in_use);
     }
     if is_up == Some(true) {
         println!("The running lab takes it up with `ferrolab reload`.");

@@ -45,6 +45,7 @@ fn once(paths: &Paths, as_json: bool) -> Outcome {
     };
     let (fault, warnings) = file(paths, listing.as_ref());
     findings.extend(fault);
+    findings.extend(listing.as_ref().and_then(|_| edited(paths)));
     if as_json {
         let shown: Vec<_> = warnings.iter().map(Warning::to_json).collect();
         let report = json!({
@@ -77,7 +78,9 @@ fn once(paths: &Paths, as_json: bool) -> Outcome {
 async fn listing(paths: &Paths) -> Result<Option<Listing>, Report> {
     let socket = paths.control_socket().into_diagnostic()?;
     match Client::connect(&socket).await {
-        Ok(client) => client.ask(&Request::Ps, |_| {}).await.map(Some).map_err(explain),
+        Ok(client) => {
+            client.ask(&Request::Ps { looks: true }, |_| {}).await.map(Some).map_err(explain)
+        }
         Err(ControlError::NotRunning { .. }) => Ok(None),
         Err(error) => Err(explain(error)),
     }
@@ -98,6 +101,16 @@ fn not_up(paths: &Paths) -> Finding {
         }
     };
     Finding { subject: "the lab".to_owned(), problem, advice: advice.to_owned() }
+}
+
+/// That the user's file has been edited since it was taken over.
+fn edited(paths: &Paths) -> Option<Finding> {
+    let file = active_config::edited_origin(paths)?;
+    Some(Finding {
+        subject: "the configuration file".to_owned(),
+        problem: format!("{} was edited since it was taken over", file.display()),
+        advice: super::reload::takes_over(&file),
+    })
 }
 
 /// A fault of the configuration file, or that the lab runs with another one; and the file's

@@ -61,7 +61,7 @@ async fn names(arguments: &Arguments) -> Result<Vec<String>, Report> {
         return Ok(arguments.names.clone());
     }
     let client = supervisor(&paths()?).await?;
-    let lab = client.ask(&Request::Ps, |_| {}).await.map_err(super::explain)?;
+    let lab = client.ask(&Request::Ps { looks: false }, |_| {}).await.map_err(super::explain)?;
     let names: Vec<String> = lab.services.into_iter().map(|row| row.name).collect();
     if names.is_empty() {
         return Err(miette!(help = "name services of another lab", "this lab has no services"));

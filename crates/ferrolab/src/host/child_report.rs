@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::host::drivers::DriverRow;
 use crate::host::registrar::UnleasedNames;
 
 /// Bytes of a name in a report after which it is cut.
@@ -33,6 +34,11 @@ pub(crate) struct ChildReport {
     pub(crate) calls: Vec<CallRow>,
     /// The connections, where there are as many as there may be.
     pub(crate) full: Option<FullPool>,
+    /// The number of the supervisor's last message that was carried out or refused; 0 before the
+    /// first. A daemon of 0.1.0, which reads no messages, does not say so.
+    pub(crate) answered: Option<u64>,
+    /// Why that message was refused.
+    pub(crate) refused: Option<String>,
 }
 
 /// The connections of a daemon that refuses further ones.
@@ -121,9 +127,11 @@ pub(crate) struct ServiceReport {
     pub(crate) status: String,
     pub(crate) uri: Option<String>,
     pub(crate) error: Option<String>,
-    /// The Python interpreter that it runs in; none for a native service, or while its daemon
-    /// does not run.
+    /// The path of the Python interpreter that it runs in; none for a native service, or while its
+    /// daemon does not run.
     pub(crate) python: Option<String>,
+    /// The version of its driver; none for a native service, or while its driver is not imported.
+    pub(crate) driver: Option<DriverRow>,
     /// None if its daemon has no locks.
     pub(crate) lock: Option<LockRow>,
 }

@@ -78,17 +78,21 @@ pub(super) fn register(
 ) -> Result<(), String> {
     let registered = match (class, service) {
         (DaemonClass::Lockable, Some(service)) => {
-            let settings = LockSettings {
-                read_while_locked: service.read_while_locked.clone(),
-                on_disconnect: service.on_disconnect.clone(),
-                max_wait: service.lock_max_wait.unwrap_or_default(),
-                max_ttl: service.lock_max_ttl.unwrap_or_default(),
-            };
-            daemon.register_lockable(id, object, settings)
+            daemon.register_lockable(id, object, settings(service))
         }
         _ => daemon.register(id, object),
     };
     registered.map_err(|error| error.to_string())
+}
+
+/// The settings of a service's lock.
+pub(super) fn settings(service: &Service) -> LockSettings {
+    LockSettings {
+        read_while_locked: service.read_while_locked.clone(),
+        on_disconnect: service.on_disconnect.clone(),
+        max_wait: service.lock_max_wait.unwrap_or_default(),
+        max_ttl: service.lock_max_ttl.unwrap_or_default(),
+    }
 }
 
 /// Counts this life, and returns how many there were before it; and tells of a file that is lost.

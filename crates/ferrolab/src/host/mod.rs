@@ -10,8 +10,10 @@ mod calls;
 mod child_report;
 mod daemon_object;
 mod driver_check;
+mod drivers;
 mod locks;
 mod member_facts;
+mod messages;
 mod native;
 mod own_clients;
 mod parameters;
@@ -33,11 +35,14 @@ use remote::{Daemon, DaemonConfig, Listener, Location};
 use serde::{Deserialize, Serialize};
 use supervisor::Lifeline;
 use supervisor::Spawner;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::host::address::address_from_here;
+use crate::host::drivers::Drivers;
+use crate::host::messages::{Answered, Orders};
 use crate::host::registered_name::Name;
 use crate::host::report::{LOADING, Reporter};
 use crate::host::settings::settings;
@@ -46,16 +51,18 @@ use crate::paths::LockFiles;
 
 pub(crate) use child_report::{CallRow, ChildReport, FullPool, LockRow, ServiceReport};
 pub(crate) use driver_check::{CheckedDriver, check_drivers};
+pub(crate) use messages::{DaemonMessage, DaemonOrder};
 pub(crate) use native::all as native_services;
 pub(crate) use registrar::UnleasedNames;
 pub(crate) use report::local_address;
+pub(crate) use worker_specs::{services_beside, services_to_restart};
 
 /// A nameserver that takes longer than this does not either.
 const REGISTERING: Duration = Duration::from_secs(2);
 
 /// Assignment of a daemon process: one line of JSON on its standard input. The process reads no
 /// configuration file; the supervisor has checked this part of it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct DaemonAssignment {
     pub(crate) part: DaemonPart,
     /// Where Python drivers are: the relative paths in them mean the same however the lab was
@@ -126,6 +133,9 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let names = names(&daemon, &listener, &part, has_face);
     let targets = targets(nameservers, names);
 
+    let (answered, answers) = watch::channel(Answered::default());
+    let drivers = Drivers::new();
+    let orders = Orders { daemon: daemon.clone(), workers: &workers, drivers: &drivers, answered };
     let tasks = TaskTracker::new();
     let (serving_stop, names_stop) = (CancellationToken::new(), CancellationToken::new());
     tasks.spawn(daemon.serve(listener, serving_stop.clone()));
@@ -141,7 +151,11 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
             .wait_for(|report| report.values().all(|standing| standing.state.is_registered()));
         // A nameserver that does not answer is in the report, and is tried again for ever.
         let _ = tokio::time::timeout(REGISTERING, answered).await;
-        reporter.follow(lifeline, &workers, registrations).await;
+        tokio::join!(
+            reporter.follow(lifeline, &workers, registrations, drivers.rows(), answers),
+            drivers.follow(&workers),
+            orders.follow(lifeline, part.clone()),
+        );
     };
     stopping.run_until_cancelled(started).await;
 

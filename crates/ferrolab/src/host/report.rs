@@ -24,6 +24,8 @@ use crate::host::child_report::{
     AddressRow, CallRow, ChildReport, FullPool, LockOwnerRow, LockRow, LockWaiterRow,
     ServiceReport, rfc3339, shown_name, shown_sentence,
 };
+use crate::host::drivers::DriverRow;
+use crate::host::messages::Answered;
 use crate::host::registrar::{Report, State};
 use crate::log::call_log::CallLogFile;
 
@@ -115,6 +117,8 @@ impl Reporter {
         lifeline: &Lifeline,
         workers: &WorkerSet,
         mut registrations: watch::Receiver<Report>,
+        mut drivers: watch::Receiver<BTreeMap<String, DriverRow>>,
+        mut answers: watch::Receiver<Answered>,
     ) {
         let mut changes = workers.changes();
         let mut lock_changes = self.daemon.lock_changes();
@@ -123,12 +127,20 @@ impl Reporter {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut address_look = tokio::time::interval(ADDRESS_INTERVAL);
         address_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last = self.report(workers, &registrations.borrow_and_update(), &[]);
+        let mut last = self.report(
+            workers,
+            &registrations.borrow_and_update(),
+            &drivers.borrow_and_update(),
+            &answers.borrow_and_update(),
+            &[],
+        );
         lifeline.ready(last.to_json());
         loop {
             tokio::select! {
                 () = news(&mut changes) => {}
                 () = news(&mut registrations) => {}
+                () = news(&mut drivers) => {}
+                () = news(&mut answers) => {}
                 () = news(&mut lock_changes) => {
                     // Locks can change hands thousands of times a second. The first change is
                     // reported at once, so that a client that has locked finds its lock shown.
@@ -139,7 +151,13 @@ impl Reporter {
                 _ = look.tick() => {}
                 _ = address_look.tick(), if self.uri.is_everywhere() => {}
             }
-            let report = self.report(workers, &registrations.borrow_and_update(), &last.calls);
+            let report = self.report(
+                workers,
+                &registrations.borrow_and_update(),
+                &drivers.borrow_and_update(),
+                &answers.borrow_and_update(),
+                &last.calls,
+            );
             if report != last {
                 calls::log_waits_for_itself(&last.calls, &report.calls);
                 lifeline.status(report.to_json());
@@ -153,6 +171,8 @@ impl Reporter {
         &self,
         workers: &WorkerSet,
         registrations: &Report,
+        drivers: &BTreeMap<String, DriverRow>,
+        answered: &Answered,
         calls: &[CallRow],
     ) -> ChildReport {
         let slow = self.started.elapsed() >= LOADING;
@@ -180,6 +200,7 @@ impl Reporter {
                     uri: Some(uri_for_people(&known.uri, public)),
                     error,
                     python: workers.python(name),
+                    driver: drivers.get(name).cloned(),
                     lock: lock.map(|lock| lock_row(lock, waiting_shown)),
                 };
                 (name.clone(), report)
@@ -211,6 +232,8 @@ impl Reporter {
             calls,
             warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
             registered: registered.map(|(nameserver, _)| nameserver.clone()).collect(),
+            answered: Some(answered.number),
+            refused: answered.refused.clone(),
             unleased: registrations
                 .values()
                 .filter_map(|standing| standing.unleased.clone())

@@ -1,6 +1,8 @@
-//! From the configuration to workers.
+//! From the configuration to workers, and what a change of the configuration means for them.
 
-use lab_config::Target;
+use std::collections::BTreeSet;
+
+use lab_config::{Daemon, DaemonPart, Python, Service, Target};
 use py_worker::{
     Expose, InstanceMode, LONGEST, Placement, PythonEnv, ServiceSpec, WorkerSpec,
     default_interpreter, group,
@@ -23,6 +25,74 @@ pub(super) fn specs(
         worker.standby = daemon.threadpool_size_min as usize;
     }
     workers
+}
+
+/// The services that restart when a running daemon takes up `new` in the place of `old`: all those
+/// of each worker that changes. `None` if the daemon itself has to restart: it is changed, names
+/// change, a service comes or goes, or moves to another worker.
+pub(crate) fn services_to_restart(old: &DaemonPart, new: &DaemonPart) -> Option<BTreeSet<String>> {
+    // The Python of each service is complete.
+    let apart = |daemon: &Daemon| Daemon { python: Python::default(), ..daemon.clone() };
+    if apart(&old.daemon) != apart(&new.daemon)
+        || old.nameservers != new.nameservers
+        || old.services.len() != new.services.len()
+    {
+        return None;
+    }
+    let is_native = |service: &Service| matches!(service.target, Target::Native(_));
+    let may_stay = |(old, new): (&Service, &Service)| {
+        old == new
+            || (with_changes_in_place(old, new) == *new && !is_native(old) && !is_native(new))
+    };
+    if !old.services.iter().zip(&new.services).all(may_stay) {
+        return None;
+    }
+    let changed = changed_workers(old, new)?;
+    let services = changed.into_iter().flat_map(|worker| worker.services);
+    Some(services.map(|service| service.name).collect())
+}
+
+/// A service with those settings of another one that a running daemon can take up: of its worker and
+/// its lock. A new setting is not among them until the daemon can.
+fn with_changes_in_place(old: &Service, new: &Service) -> Service {
+    let new = new.clone();
+    Service {
+        target: new.target,
+        parameters: new.parameters,
+        arguments: new.arguments,
+        instancemode: new.instancemode,
+        expose: new.expose,
+        except: new.except,
+        parts: new.parts,
+        isolate: new.isolate,
+        watchdog: new.watchdog,
+        read_while_locked: new.read_while_locked,
+        on_disconnect: new.on_disconnect,
+        lock_max_wait: new.lock_max_wait,
+        lock_max_ttl: new.lock_max_ttl,
+        python: new.python,
+        ..old.clone()
+    }
+}
+
+/// The workers that restart when a running daemon takes up `new` in the place of `old`; `None` if
+/// there are others then.
+pub(super) fn changed_workers(old: &DaemonPart, new: &DaemonPart) -> Option<Vec<WorkerSpec>> {
+    let before = specs(&old.daemon, &old.services);
+    let after = specs(&new.daemon, &new.services);
+    let same = before.len() == after.len()
+        && before.iter().zip(&after).all(|(before, after)| before.serves_as(after));
+    let changed = before.iter().zip(after).filter(|(before, after)| *before != after);
+    same.then(|| changed.map(|(_, after)| after).collect())
+}
+
+/// The services that share a service's worker, and itself; none if it has no worker.
+pub(crate) fn services_beside(part: &DaemonPart, service: &str) -> BTreeSet<String> {
+    let workers = specs(&part.daemon, &part.services);
+    let names = |worker: WorkerSpec| -> BTreeSet<String> {
+        worker.services.into_iter().map(|service| service.name).collect()
+    };
+    workers.into_iter().map(names).find(|names| names.contains(service)).unwrap_or_default()
 }
 
 fn placement(service: &lab_config::Service) -> Option<Placement> {

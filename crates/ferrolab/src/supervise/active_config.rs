@@ -40,6 +40,9 @@ struct Origin {
     folder: PathBuf,
     /// The file, where it was one and not a pipe.
     file: Option<PathBuf>,
+    /// The fingerprint of its text when it was taken over; 0.1.0 did not write it down.
+    #[serde(default)]
+    taken: Option<String>,
 }
 
 /// Origin of the installed file. File and origin are two files, and the process that replaces them
@@ -95,6 +98,7 @@ pub(crate) fn check(file: &Path, unready: Severity) -> Result<Checked, Box<Confi
         |source| Box::new(ConfigError::Unreadable { path: file.to_path_buf(), source });
     let origin = Origin::of(file).map_err(unreadable)?;
     let text = lab_config::read(file).map_err(unreadable)?;
+    let origin = Origin { taken: Some(fingerprint_of(&text)), ..origin };
     Checked::new(file.display().to_string(), text, origin, unready)
 }
 
@@ -138,11 +142,11 @@ impl Checked {
 impl Origin {
     fn of(file: &Path) -> std::io::Result<Origin> {
         if file.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
-            return Ok(Origin { folder: std::env::current_dir()?, file: None });
+            return Ok(Origin { folder: std::env::current_dir()?, file: None, taken: None });
         }
         let file = std::path::absolute(file)?;
         let folder = file.parent().unwrap_or(Path::new("/")).to_path_buf();
-        Ok(Origin { folder, file: Some(file) })
+        Ok(Origin { folder, file: Some(file), taken: None })
     }
 }
 
@@ -331,6 +335,17 @@ pub(crate) fn origin_file(paths: &Paths) -> Option<PathBuf> {
     origin_of(paths, &os::read_regular(&paths.config_file).ok()?)?.file
 }
 
+/// The file that the lab's configuration came from, if it has been edited since. An entry that was
+/// renamed in the lab's own copy is no edit.
+pub(crate) fn edited_origin(paths: &Paths) -> Option<PathBuf> {
+    let installed = std::fs::read(&paths.config_file).ok()?;
+    let Origin { file, taken, .. } = origin_of(paths, &installed)?;
+    let file = file.filter(|file| *file != paths.config_file)?;
+    let now = fingerprint_of(&lab_config::read(&file).ok()?);
+    let installed = fingerprint_of(&installed);
+    (now != installed && Some(&now) != taken.as_ref()).then_some(file)
+}
+
 /// Where the installed `text` came from.
 fn origin_of(paths: &Paths, text: &[u8]) -> Option<Origin> {
     // The supervisor tells of a file that cannot be used.
@@ -401,6 +416,12 @@ mod tests {
         assert_eq!(home.loaded(), "a/two", "changed here afterwards");
         Turn::take(&home.paths).unwrap().edit(&home.paths, ONE.as_bytes()).unwrap();
         assert_eq!(home.loaded(), "a/one");
+        assert_eq!(edited_origin(&home.paths), None, "only the copy was edited");
+        let file = origin_file(&home.paths).unwrap();
+        files::replace(&file, TWO.as_bytes()).unwrap();
+        assert_eq!(edited_origin(&home.paths), Some(file.clone()));
+        fs::remove_file(&file).unwrap();
+        assert_eq!(edited_origin(&home.paths), None);
         reset(&home.paths).unwrap();
         assert_eq!(origin_file(&home.paths), None);
     }
@@ -412,7 +433,10 @@ mod tests {
         let before = fs::read(&home.paths.config_file).unwrap();
         home.install("b", TWO);
         let (after, mut origins) = (fs::read(&home.paths.config_file).unwrap(), Origins::default());
-        let folder = |name: &str| Origin { folder: home.directory.path().join(name), file: None };
+        let folder = |name: &str| {
+            let folder = home.directory.path().join(name);
+            Origin { folder, file: None, taken: None }
+        };
         origins.current = Some(folder("a"));
         origins.next = Some((fingerprint_of(&after), Some(folder("b"))));
         files::replace(&home.paths.config_origin(), &serde_json::to_vec(&origins).unwrap())

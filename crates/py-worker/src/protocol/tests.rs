@@ -198,7 +198,7 @@ fn messages_of_the_worker_agree() {
         items.extend(fields.iter().map(|field| match field.as_str() {
             "version" | "number" => Value::Int(1),
             "facts" | "members" => Value::Dict(Dict::new()),
-            "remarks" | "traceback" | "arguments" => Value::List(Vec::new()),
+            "remarks" | "traceback" | "arguments" | "files" => Value::List(Vec::new()),
             _ => Value::from("text"),
         }));
         let read = format!("{:?}", Message::read(Value::Tuple(items)));

@@ -6,6 +6,7 @@
 
 mod calls;
 mod failures;
+mod restarts;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -186,6 +186,12 @@ impl Daemon {
         self.shared.locks.aborts.trouble(id)
     }
 
+    /// Replaces the settings of an object's lock, if it has one; who has the lock and who waits for
+    /// it stays.
+    pub fn set_lock_settings(&self, id: &str, settings: LockSettings) {
+        self.shared.locks.set_settings(id, settings);
+    }
+
     /// The methods by which clients lock the object of this id, if they can.
     pub fn lock_methods(&self, id: &str) -> &'static [&'static str] {
         if self.shared.locks.settings(id).is_some() { &methods::METHODS } else { &[] }

@@ -307,7 +307,7 @@ async fn write_stdin(
         debug!(%error, "a child does not read its assignment");
     }
     while let Some(Some(message)) = stop.run_until_cancelled(messages.recv()).await {
-        // Whole lines only, so that the `stop` line is one of its own.
+        // Whole lines only, so that the `stop` line is a line.
         let line = ParentMessage { message }.to_line();
         if let Err(error) = pipe.write_all(line.as_bytes()).await {
             debug!(%error, "a child does not read its messages");

@@ -140,7 +140,7 @@ fn is_up_as_service(paths: &Paths, system: bool) -> Result<bool, Report> {
     let socket = paths.control_socket().into_diagnostic()?;
     let asked = runtime()?.block_on(async {
         let client = Client::connect(&socket).await?;
-        client.ask(&Request::Ps, |_| {}).await
+        client.ask(&Request::Ps { looks: false }, |_| {}).await
     });
     let manager = match asked {
         Ok(listing) => listing.host.manager,

@@ -64,7 +64,7 @@ impl Unit {
              [Service]\n\
              Type=notify\n\
              ExecStart={program} up --foreground\n\
-             ExecReload={program} reload\n\
+             ExecReload={program} reload --force\n\
              {user}{environment}\
              # After `ferrolab down` it stays down.\n\
              Restart=on-failure\n\
@@ -191,7 +191,7 @@ mod tests {
         .text();
         for line in [
             "ExecStart=\"/opt/$$lab/ferrolab\" up --foreground",
-            "ExecReload=\"/opt/$$lab/ferrolab\" reload",
+            "ExecReload=\"/opt/$$lab/ferrolab\" reload --force",
             "Environment=\"FERROLAB_HOME=/srv/$lab\"",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing:\n{text}");

@@ -28,6 +28,8 @@ pub(crate) enum News<'a> {
     Note(&'a str),
     /// The changes of a reload.
     Changes(&'a Changes),
+    /// The request waits for these uses to end.
+    Waiting(&'a [String]),
 }
 
 /// Why the supervisor cannot be asked.
@@ -50,6 +52,9 @@ pub(crate) enum ControlError {
     /// It is about to end.
     #[error("the lab is being stopped")]
     Ending,
+    /// Clients use what the request would stop; a sentence for each use.
+    #[error("not done, because it is in use: {}", .0.join("; "))]
+    InUse(Vec<String>),
     /// It refused.
     #[error("{0}")]
     Refused(String),
@@ -109,6 +114,8 @@ impl Client {
                 Answer::Progress(listing) => hear(News::Progress(&listing)),
                 Answer::Note { text } => hear(News::Note(&text)),
                 Answer::Changes(changes) => hear(News::Changes(&changes)),
+                Answer::Waiting { uses } => hear(News::Waiting(&uses)),
+                Answer::InUse { uses } => return Err(ControlError::InUse(uses)),
                 Answer::Done(listing) => return Ok(listing),
                 Answer::Ending => return Err(ControlError::Ending),
                 Answer::Refused { reason } => return Err(ControlError::Refused(reason)),

@@ -15,14 +15,21 @@ use crate::host::{CallRow, FullPool, ServiceReport};
 #[serde(tag = "request", rename_all = "snake_case")]
 pub(crate) enum Request {
     /// Everything there is, as of now.
-    Ps,
+    Ps {
+        /// Have the daemons look at their drivers' files first.
+        #[serde(default)]
+        looks: bool,
+    },
     /// Progress until everything that starts with the host is ready or has failed.
     Settle {
         /// The answer comes after this many seconds at the latest.
         seconds: u64,
     },
     /// Stop everything and end.
-    Down,
+    Down {
+        #[serde(default)]
+        in_use: WhenInUse,
+    },
     /// Start, stop or restart one entry, and answer when it has settled.
     Act {
         action: Action,
@@ -30,6 +37,16 @@ pub(crate) enum Request {
         name: String,
         /// The answer comes after this many seconds at the latest.
         seconds: u64,
+        #[serde(default)]
+        in_use: WhenInUse,
+    },
+    /// Restart the workers of these services, and answer when the services have settled.
+    RestartServices {
+        names: Vec<String>,
+        /// The answer comes after this many seconds at the latest.
+        seconds: u64,
+        #[serde(default)]
+        in_use: WhenInUse,
     },
     /// An entry gets another name with the next reload; what was decided of it by hand then holds
     /// under that name.
@@ -38,7 +55,22 @@ pub(crate) enum Request {
     Reload {
         /// The answer comes after this many seconds at the latest.
         seconds: u64,
+        #[serde(default)]
+        in_use: WhenInUse,
     },
+}
+
+/// The consequence of a held lock or a running call in what a request stops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WhenInUse {
+    /// The request is refused.
+    Refuse,
+    /// The request waits until it is free.
+    Wait,
+    /// It is stopped all the same; what a command line of 0.1.0 means.
+    #[default]
+    Force,
 }
 
 /// The two kinds of children.
@@ -92,8 +124,11 @@ pub(crate) struct Changes {
     pub(crate) added: Vec<String>,
     /// No longer in the configuration: stopped and forgotten.
     pub(crate) removed: Vec<String>,
-    /// Running, and restarted because their part of the configuration is another.
+    /// Running, and restarted because their part of the configuration is another: entries, and
+    /// single services (`service cam`) where the rest of their daemon goes on.
     pub(crate) restarted: Vec<String>,
+    /// Daemons that have taken up a change without a restart, of themselves or of a service.
+    pub(crate) adjusted: Vec<String>,
     /// Not running, with another part of the configuration for their next start.
     pub(crate) changed: Vec<String>,
     /// Started, because the configuration wants them to run now.
@@ -113,6 +148,7 @@ impl Changes {
             ("added", &self.added),
             ("removed", &self.removed),
             ("restarted", &self.restarted),
+            ("changed without a restart", &self.adjusted),
             ("changed, for the next start", &self.changed),
             ("started", &self.started),
         ];
@@ -129,7 +165,8 @@ impl Changes {
     }
 }
 
-/// Answer of the supervisor; one line each, the last one being `Done`, `Ending` or `Refused`.
+/// Answer of the supervisor; one line each, the last one being `Done`, `Ending`,
+/// `InUse` or `Refused`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub(crate) enum Answer {
@@ -139,6 +176,10 @@ pub(crate) enum Answer {
     Note { text: String },
     /// The changes of a reload.
     Changes(Changes),
+    /// The request waits for these uses to end, a sentence for each.
+    Waiting { uses: Vec<String> },
+    /// The request is not done, because of these uses.
+    InUse { uses: Vec<String> },
     /// The request is done; how things stand now.
     Done(Listing),
     /// The request is not done: the lab is being stopped.

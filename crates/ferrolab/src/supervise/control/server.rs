@@ -18,9 +18,9 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::client::SIGN_OF_LIFE;
-use super::{Action, Answer, Listing, Request};
+use super::{Action, Answer, Listing, Request, WhenInUse};
 use crate::supervise::control::EntryKind;
-use crate::supervise::entries::Fleet;
+use crate::supervise::entries::{Fleet, NotDone};
 
 /// A request is one short line.
 const MAX_REQUEST: u64 = 64 * 1024;
@@ -32,6 +32,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 const WRITING: Duration = Duration::from_secs(10);
 /// The last answers have this long when the lab has ended; then the process ends.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// Between two attempts of an action that waits for clients.
+const ATTEMPT_INTERVAL: Duration = Duration::from_secs(1);
 /// Pause after a failed accept.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
@@ -146,7 +148,9 @@ impl Conversation {
     async fn answer(&mut self, line: &str) -> io::Result<()> {
         let fleet = Arc::clone(&self.fleet);
         let request = serde_json::from_str::<Request>(line);
-        if self.stop.is_cancelled() && !matches!(request, Ok(Request::Ps | Request::Down)) {
+        if self.stop.is_cancelled()
+            && !matches!(request, Ok(Request::Ps { .. } | Request::Down { .. }))
+        {
             return self.say(&Answer::Ending).await;
         }
         match request {
@@ -154,19 +158,41 @@ impl Conversation {
                 let reason = format!("the supervisor does not understand this request: {error}");
                 self.say(&Answer::Refused { reason }).await
             }
-            Ok(Request::Ps) => {
+            Ok(Request::Ps { looks }) => {
+                if looks {
+                    self.meanwhile(false, fleet.look_at_drivers()).await?;
+                }
                 let listing = fleet.listing().await;
                 self.say(&Answer::Done(listing)).await
             }
             Ok(Request::Settle { seconds }) => self.settle(limit(seconds), |_| true).await,
-            Ok(Request::Act { action, kind, name, seconds }) => {
-                let act = fleet.act(action, kind, name.clone());
-                let text = match self.meanwhile(action == Action::Stop, act).await? {
-                    Ok(text) => text,
+            Ok(Request::Act { action, kind, name, seconds, in_use }) => {
+                let act = |force| fleet.act(action, kind, name.clone(), force);
+                let shown = action == Action::Stop;
+                let Some(text) = self.when_free(in_use, shown, act).await? else { return Ok(()) };
+                self.say(&Answer::Note { text }).await?;
+                let is_meant = |entry: SettledEntry<'_>| entry.is_of(kind, &name);
+                self.settle(limit(seconds), is_meant).await
+            }
+            Ok(Request::RestartServices { names, seconds, in_use }) => {
+                let planned = match fleet.plan_service_restart(&names).await {
+                    Ok(planned) => planned,
                     Err(reason) => return self.say(&Answer::Refused { reason }).await,
                 };
-                self.say(&Answer::Note { text }).await?;
-                self.settle(limit(seconds), |entry| entry == (kind, &name)).await
+                if !planned.others.is_empty() {
+                    let others = planned.others.join(", ");
+                    let text = format!("{others}: in the same worker, restarting too");
+                    self.say(&Answer::Note { text }).await?;
+                }
+                let restart = |force| fleet.restart_services(&names, force);
+                if self.when_free(in_use, false, restart).await?.is_none() {
+                    return Ok(());
+                }
+                let is_meant = |entry: SettledEntry<'_>| match entry {
+                    SettledEntry::Service { name, .. } => planned.has(name),
+                    SettledEntry::Process(..) => false,
+                };
+                self.settle(limit(seconds), is_meant).await
             }
             Ok(Request::Renamed { kind, old, new }) => {
                 let renamed = fleet.renamed(kind, &old, &new);
@@ -176,20 +202,63 @@ impl Conversation {
                 };
                 self.say(&answer).await
             }
-            Ok(Request::Reload { seconds }) => {
-                let changes = match self.meanwhile(false, fleet.reload()).await? {
-                    Ok(changes) => changes,
-                    Err(reason) => return self.say(&Answer::Refused { reason }).await,
+            Ok(Request::Reload { seconds, in_use }) => {
+                let reload = |force| fleet.reload(force);
+                let Some(changes) = self.when_free(in_use, false, reload).await? else {
+                    return Ok(());
                 };
                 self.say(&Answer::Changes(changes)).await?;
+                self.meanwhile(false, fleet.look_at_drivers()).await?;
                 self.settle(limit(seconds), |_| true).await
             }
-            Ok(Request::Down) => {
+            Ok(Request::Down { in_use }) => {
+                let check = async |force: bool| match force {
+                    true => Ok(()),
+                    false => fleet.check_all_free().await,
+                };
+                // A lab that is being stopped already is not asked for again.
+                if !self.stop.is_cancelled()
+                    && self.when_free(in_use, false, check).await?.is_none()
+                {
+                    return Ok(());
+                }
                 info!("asked to stop everything");
                 self.stop.cancel();
                 let ended = self.ended.clone();
                 self.meanwhile(true, ended.cancelled()).await?;
                 self.say(&Answer::Done(Listing::default())).await
+            }
+        }
+    }
+
+    /// Attempts an action until no client's lock or call is in its way, as `in_use` says; with
+    /// `force`, an attempt ends them. `None` where the last answer is given: it is not done.
+    async fn when_free<T, F: Future<Output = Result<T, NotDone>>>(
+        &mut self,
+        in_use: WhenInUse,
+        shown: bool,
+        attempt: impl Fn(bool) -> F,
+    ) -> io::Result<Option<T>> {
+        let stop = self.stop.clone();
+        loop {
+            let attempted = self.meanwhile(shown, attempt(in_use == WhenInUse::Force)).await?;
+            let uses = match attempted {
+                Ok(done) => return Ok(Some(done)),
+                Err(NotDone::Refused(reason)) => {
+                    self.say(&Answer::Refused { reason }).await?;
+                    return Ok(None);
+                }
+                Err(NotDone::InUse(uses)) => uses,
+            };
+            if in_use != WhenInUse::Wait {
+                self.say(&Answer::InUse { uses }).await?;
+                return Ok(None);
+            }
+            self.say(&Answer::Waiting { uses }).await?;
+            let pause = tokio::time::sleep(ATTEMPT_INTERVAL);
+            if stop.run_until_cancelled(pause).await.is_none() {
+                self.say(&Answer::Ending).await?;
+                return Ok(None);
             }
         }
     }
@@ -215,7 +284,7 @@ impl Conversation {
     async fn settle(
         &mut self,
         limit: Duration,
-        awaited: impl Fn((EntryKind, &str)) -> bool,
+        awaited: impl Fn(SettledEntry<'_>) -> bool,
     ) -> io::Result<()> {
         let deadline = Instant::now() + limit;
         let (fleet, stop) = (Arc::clone(&self.fleet), self.stop.clone());
@@ -261,14 +330,33 @@ async fn changed(changes: &mut watch::Receiver<u64>) {
     let _ = tokio::time::timeout(SIGN_OF_LIFE, change).await;
 }
 
-fn settled(listing: &Listing, awaited: impl Fn((EntryKind, &str)) -> bool) -> bool {
-    let nameservers =
-        listing.nameservers.iter().map(|row| (EntryKind::Nameserver, &row.name, &row.status));
-    let daemons = listing.daemons.iter().map(|row| (EntryKind::Daemon, &row.name, &row.status));
-    let services =
-        listing.services.iter().map(|row| (EntryKind::Daemon, &row.daemon, &row.report.status));
-    let mut all = nameservers.chain(daemons).chain(services);
-    !all.any(|(kind, name, status)| {
-        awaited((kind, name)) && matches!(status.as_str(), "starting" | "stopping")
-    })
+/// An entry that may be waited for.
+#[derive(Clone, Copy)]
+enum SettledEntry<'a> {
+    Process(EntryKind, &'a str),
+    Service { name: &'a str, daemon: &'a str },
+}
+
+impl SettledEntry<'_> {
+    /// Whether it is this process, or a service of it.
+    fn is_of(self, kind: EntryKind, process: &str) -> bool {
+        match self {
+            SettledEntry::Process(own, name) => (own, name) == (kind, process),
+            SettledEntry::Service { daemon, .. } => (EntryKind::Daemon, daemon) == (kind, process),
+        }
+    }
+}
+
+fn settled(listing: &Listing, awaited: impl Fn(SettledEntry<'_>) -> bool) -> bool {
+    let nameservers = listing.nameservers.iter().map(|row| (EntryKind::Nameserver, row));
+    let daemons = listing.daemons.iter().map(|row| (EntryKind::Daemon, row));
+    let processes = nameservers
+        .chain(daemons)
+        .map(|(kind, row)| (SettledEntry::Process(kind, &row.name), row.status.as_str()));
+    let services = listing.services.iter().map(|row| {
+        let entry = SettledEntry::Service { name: &row.name, daemon: &row.daemon };
+        (entry, row.report.status.as_str())
+    });
+    let mut all = processes.chain(services);
+    !all.any(|(entry, status)| awaited(entry) && matches!(status, "starting" | "stopping"))
 }

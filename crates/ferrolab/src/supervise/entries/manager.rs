@@ -18,11 +18,14 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::EntryKind;
+use super::daemon_messages::{Messenger, SentMessage};
 use super::in_force::InForce;
+use super::in_use::NotDone;
 use super::memory::Memory;
-use super::plan::{self, LaunchError};
+use super::plan::{self, LaunchError, Plan, Takeover};
 use super::reload::{self, Prepared};
 use super::rename_state;
+use crate::host::DaemonOrder;
 use crate::log::host_warnings::Troubles;
 use crate::paths::Paths;
 use crate::supervise::active_config;
@@ -41,7 +44,7 @@ pub(super) enum Order {
     /// Decisions about one entry hold for another name too, which the entry will have.
     Renamed { old: String, new: String, reply: oneshot::Sender<Result<(), String>> },
     /// Take up the configuration file as it is now.
-    Reload { reply: oneshot::Sender<Result<Changes, String>> },
+    Reload { force: bool, reply: oneshot::Sender<Result<Changes, NotDone>> },
 }
 
 impl Order {
@@ -50,7 +53,7 @@ impl Order {
         match self {
             Order::Act { reply, .. } => reply.is_closed(),
             Order::Renamed { reply, .. } => reply.is_closed(),
-            Order::Reload { reply } => reply.is_closed(),
+            Order::Reload { reply, .. } => reply.is_closed(),
         }
     }
 }
@@ -58,14 +61,14 @@ impl Order {
 /// A reload that is being prepared: its file is read, and what it has no more goes. Orders of other
 /// entries do not wait for that.
 struct Reloading {
-    reply: oneshot::Sender<Result<Changes, String>>,
-    preparation: JoinHandle<Result<Prepared, String>>,
+    reply: oneshot::Sender<Result<Changes, NotDone>>,
+    preparation: JoinHandle<Result<Prepared, NotDone>>,
 }
 
 /// The end of the preparation, if one goes on; else never.
 async fn preparation(
     reloading: &mut Option<Reloading>,
-) -> Result<Result<Prepared, String>, JoinError> {
+) -> Result<Result<Prepared, NotDone>, JoinError> {
     match reloading {
         Some(Reloading { preparation, .. }) => preparation.await,
         None => std::future::pending().await,
@@ -80,6 +83,7 @@ pub(super) struct Manager {
     pub(super) paths: Paths,
     pub(super) program: PathBuf,
     pub(super) keeper: KeeperHandle,
+    messenger: Messenger,
     pub(super) troubles: Troubles,
     memory: Memory,
     /// The last attempt to write the memory down has failed.
@@ -94,6 +98,7 @@ impl Manager {
         paths: &Paths,
         program: PathBuf,
         keeper: KeeperHandle,
+        messenger: Messenger,
         troubles: Troubles,
     ) -> (Manager, watch::Receiver<InForce>) {
         let (memory, problem) = Memory::load(&paths.by_hand());
@@ -106,7 +111,9 @@ impl Manager {
         let paths = paths.clone();
         stale_names::discard_pending_removals(&paths.left_names());
         let unwritten = None;
-        (Manager { paths, program, keeper, troubles, memory, unwritten, force }, receiver)
+        let manager =
+            Manager { paths, program, keeper, messenger, troubles, memory, unwritten, force };
+        (manager, receiver)
     }
 
     /// Gives every entry to the keeper and starts what is to run.
@@ -131,9 +138,9 @@ impl Manager {
         let mut waiting = VecDeque::new();
         loop {
             if reloading.is_none()
-                && let Some(reply) = waiting.pop_front()
+                && let Some((force, reply)) = waiting.pop_front()
             {
-                reloading = self.begin_reload(reply);
+                reloading = self.begin_reload(force, reply);
                 continue;
             }
             let again = self.unwritten.map(|tried| tried + AGAIN);
@@ -164,7 +171,7 @@ impl Manager {
                     }
                     let _ = reply.send(Ok(()));
                 }
-                Some(Order::Reload { reply }) => waiting.push_back(reply),
+                Some(Order::Reload { force, reply }) => waiting.push_back((force, reply)),
             }
         }
     }
@@ -200,32 +207,45 @@ impl Manager {
         });
     }
 
-    fn begin_reload(&self, reply: oneshot::Sender<Result<Changes, String>>) -> Option<Reloading> {
+    fn begin_reload(
+        &self,
+        force: bool,
+        reply: oneshot::Sender<Result<Changes, NotDone>>,
+    ) -> Option<Reloading> {
         if reply.is_closed() {
             return None;
         }
         let in_force = Arc::clone(&self.force.borrow().configuration);
-        let prepare = reload::prepare(self.keeper.clone(), self.paths.clone(), in_force);
+        let (keeper, messenger) = (self.keeper.clone(), self.messenger.clone());
+        let prepare = reload::prepare(keeper, messenger, self.paths.clone(), in_force, force);
         Some(Reloading { reply, preparation: tokio::spawn(prepare) })
     }
 
     async fn reload(
         &mut self,
-        prepared: Result<Result<Prepared, String>, JoinError>,
-        reply: oneshot::Sender<Result<Changes, String>>,
+        prepared: Result<Result<Prepared, NotDone>, JoinError>,
+        reply: oneshot::Sender<Result<Changes, NotDone>>,
     ) {
-        let prepared = prepared.unwrap_or_else(|error| Err(format!("it broke off: {error}")));
-        let done = match prepared {
-            Ok(prepared) => Ok(self.take_up(prepared).await),
+        let prepared =
+            prepared.unwrap_or_else(|error| Err(format!("it broke off: {error}").into()));
+        let mut sent = Vec::new();
+        let mut done = match prepared {
+            Ok(prepared) => Ok(self.take_up(prepared, &mut sent).await),
             Err(error) => {
-                warn!(error, "not reloaded: the last good one stays");
+                warn!(?error, "not reloaded: the last good one stays");
                 Err(error)
             }
         };
-        let paths = self.paths.clone();
+        let (paths, messenger) = (self.paths.clone(), self.messenger.clone());
         // The copy may have to wait for a command that changes the file just now; other orders do
         // not.
         tokio::spawn(async move {
+            for message in sent {
+                if let (Err(problem), Ok(changes)) = (messenger.answer_of(message).await, &mut done)
+                {
+                    changes.problems.push(problem);
+                }
+            }
             if done.is_ok() {
                 let kept =
                     tokio::task::spawn_blocking(move || active_config::keep_good(&paths)).await;
@@ -239,7 +259,9 @@ impl Manager {
         });
     }
 
-    async fn take_up(&mut self, prepared: Prepared) -> Changes {
+    /// Takes up a configuration. Running daemons that do so by themselves get messages, which are
+    /// `sent`.
+    async fn take_up(&mut self, prepared: Prepared, sent: &mut Vec<SentMessage>) -> Changes {
         let Prepared { next, fingerprint, before, after, mut changes } = prepared;
         self.carry_over(|id| after.contains_key(id)).await;
         if self.memory.retain(|id| after.contains_key(id)) {
@@ -257,7 +279,10 @@ impl Manager {
             let done = match before.get(id) {
                 None => self.keeper.add(entry()).await.map(|()| &mut changes.added),
                 Some(old) if old == plan => Ok(&mut changes.unchanged),
-                Some(_) if was_active => {
+                Some(old) if was_active => {
+                    if self.change_in_place(old, plan, sent, &mut changes).await {
+                        continue;
+                    }
                     self.keeper.replace(entry()).await.map(|()| &mut changes.restarted)
                 }
                 Some(_) => self.keeper.replace(entry()).await.map(|()| &mut changes.changed),
@@ -279,6 +304,34 @@ impl Manager {
         self.troubles.clear("configuration");
         info!(changes = %changes.summary(), "reloaded");
         changes
+    }
+
+    /// Has a running daemon take up its plan by itself, where it can.
+    async fn change_in_place(
+        &self,
+        old: &Plan,
+        plan: &Plan,
+        sent: &mut Vec<SentMessage>,
+        changes: &mut Changes,
+    ) -> bool {
+        let Takeover::InPlace { part, services } = old.takeover(plan) else { return false };
+        let name = part.daemon.name.clone();
+        let order = DaemonOrder::ChangeServices { part };
+        match self.messenger.change(plan.entry(&self.program), order).await {
+            Ok(message) => sent.push(message),
+            Err(error) => {
+                info!(daemon = name, %error, "it is restarted for its new configuration");
+                return false;
+            }
+        }
+        match services.is_empty() {
+            true => changes.adjusted.push(EntryKind::Daemon.id(&name)),
+            false => {
+                let ids = services.iter().map(|service| format!("service {service}"));
+                changes.restarted.extend(ids);
+            }
+        }
+        true
     }
 
     /// Gives entries that have new names what belongs to them. Neither they nor those of the old
@@ -362,10 +415,13 @@ fn unknown(configuration: &Configuration, action: Action, kind: EntryKind, name:
     }
     if let Some(service) = configuration.services.iter().find(|service| service.name == name) {
         let daemon = &service.daemon;
-        return format!(
-            "`{name}` is a service; it comes and goes with its daemon: `ferrolab {verb} daemon \
-             {daemon}`"
-        );
+        return match action {
+            Action::Restart => format!("`{name}` is a service: `ferrolab restart {name}`"),
+            Action::Start | Action::Stop => format!(
+                "`{name}` is a service; it comes and goes with its daemon: `ferrolab {verb} daemon \
+                 {daemon}`"
+            ),
+        };
     }
     let known: Vec<&str> = names(configuration, kind).collect();
     match did_you_mean(name, known.iter().copied()) {

@@ -3,24 +3,29 @@
 //! Owns which child stands for which entry of the configuration. Knows neither sockets nor files;
 //! keeping a child running is the `supervisor` crate's.
 
+mod daemon_messages;
 mod in_force;
+mod in_use;
 mod liveness;
 mod manager;
 mod memory;
 mod plan;
 mod reload;
 mod rename_state;
+mod service_restart;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use lab_config::{Configuration, Daemon, Nameserver, Service};
 use supervisor::{EntryPhase, EntryStatus, KeeperHandle};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
+use tracing::info;
 
 use crate::files::FileError;
-use crate::host::{CallRow, ChildReport, ServiceReport};
+use crate::host::{CallRow, ChildReport, DaemonOrder, ServiceReport};
 use crate::log::host_warnings::Troubles;
 use crate::os;
 use crate::paths::Paths;
@@ -29,10 +34,14 @@ use crate::supervise::control::{
 };
 use crate::supervise::stale_names;
 
+use daemon_messages::Messenger;
 use in_force::{InForce, autolaunch};
+pub(crate) use in_use::NotDone;
+use in_use::StopScope;
 use manager::{Manager, Order};
 use memory::Memory;
 pub(crate) use plan::LaunchError;
+pub(crate) use service_restart::ServiceRestart;
 
 /// Orders that may wait for the manager.
 const ORDERS: usize = 64;
@@ -40,6 +49,7 @@ const ORDERS: usize = 64;
 /// The children of one lab host.
 pub(crate) struct Fleet {
     keeper: KeeperHandle,
+    messenger: Messenger,
     orders: mpsc::Sender<Order>,
     force: watch::Receiver<InForce>,
     troubles: Troubles,
@@ -81,8 +91,15 @@ impl Fleet {
         keeper: KeeperHandle,
         troubles: Troubles,
     ) -> Result<Self, LaunchError> {
-        let (mut manager, force) =
-            Manager::new(configuration, paths, program, keeper.clone(), troubles.clone());
+        let messenger = Messenger::new(keeper.clone());
+        let (mut manager, force) = Manager::new(
+            configuration,
+            paths,
+            program,
+            keeper.clone(),
+            messenger.clone(),
+            troubles.clone(),
+        );
         manager.launch().await?;
         let (orders, inbox) = mpsc::channel(ORDERS);
         tokio::spawn(manager.serve(inbox));
@@ -95,29 +112,95 @@ impl Fleet {
             configuration: String::new(),
             manager: os::manager(),
         };
-        Ok(Fleet { keeper, orders, force, troubles, removals, host })
+        Ok(Fleet { keeper, messenger, orders, force, troubles, removals, host })
     }
 
     /// Starts, stops or restarts one entry, and remembers it; a stop is waited for. Returns a
-    /// sentence that says what came of it.
+    /// sentence that says what came of it. Without `force`, no client's lock or call is ended.
     ///
     /// # Errors
-    /// Why that was not done, for a person.
+    /// Why that was not done.
     pub(crate) async fn act(
         &self,
         action: Action,
         kind: EntryKind,
         name: String,
-    ) -> Result<String, String> {
-        self.order(|reply| Order::Act { action, kind, name, reply }).await
+        force: bool,
+    ) -> Result<String, NotDone> {
+        if action != Action::Start && kind == EntryKind::Daemon && !force {
+            let mut scope = StopScope::default();
+            scope.add_daemon(&name);
+            self.messenger.check_free(&scope).await?;
+        }
+        Ok(self.order(|reply| Order::Act { action, kind, name, reply }).await?)
     }
 
-    /// Takes up the configuration file; touches only entries whose part of it has changed.
+    /// Checks that no client has a lock or a call in the whole lab.
+    ///
+    /// # Errors
+    /// The uses.
+    pub(crate) async fn check_all_free(&self) -> Result<(), NotDone> {
+        let mut scope = StopScope::default();
+        let configuration = Arc::clone(&self.force.borrow().configuration);
+        configuration.daemons.iter().for_each(|daemon| scope.add_daemon(&daemon.name));
+        self.messenger.check_free(&scope).await
+    }
+
+    /// Has all daemons look at their drivers' files, for the listing.
+    pub(crate) async fn look_at_drivers(&self) {
+        let configuration = Arc::clone(&self.force.borrow().configuration);
+        let daemons = configuration.daemons.iter();
+        let ids = daemons.map(|daemon| EntryKind::Daemon.id(&daemon.name)).collect();
+        self.messenger.look(ids, true).await;
+    }
+
+    /// Takes up the configuration file; touches only entries and services whose part of it has
+    /// changed. Without `force`, no client's lock or call is ended.
     ///
     /// # Errors
     /// Every problem in the file; what was in force before stays.
-    pub(crate) async fn reload(&self) -> Result<Changes, String> {
-        self.order(|reply| Order::Reload { reply }).await
+    pub(crate) async fn reload(&self, force: bool) -> Result<Changes, NotDone> {
+        self.order(|reply| Order::Reload { force, reply }).await
+    }
+
+    /// The restart of these services, before it is done.
+    ///
+    /// # Errors
+    /// One of them cannot be restarted.
+    pub(crate) async fn plan_service_restart(
+        &self,
+        names: &[String],
+    ) -> Result<ServiceRestart, String> {
+        let states = self.keeper.snapshot().await;
+        ServiceRestart::plan(names, &self.force.borrow(), &states)
+    }
+
+    /// Restarts the workers of these services; their daemons go on. Returns when the services count
+    /// as starting. Without `force`, no client's lock or call is ended.
+    ///
+    /// # Errors
+    /// Why that was not done.
+    pub(crate) async fn restart_services(
+        &self,
+        names: &[String],
+        force: bool,
+    ) -> Result<(), NotDone> {
+        let ServiceRestart { daemons, .. } = self.plan_service_restart(names).await?;
+        let mut scope = StopScope::default();
+        for (daemon, services) in &daemons {
+            scope.add_services(daemon, services.clone());
+        }
+        if !force {
+            self.messenger.check_free(&scope).await?;
+        }
+        for (daemon, services) in daemons {
+            info!(daemon, ?services, "a restart of services is asked by hand");
+            let order = DaemonOrder::RestartServices { services: services.into_iter().collect() };
+            self.messenger.order(&EntryKind::Daemon.id(&daemon), order).await.map_err(|error| {
+                format!("{error}; `ferrolab restart daemon {daemon}` restarts all of it")
+            })?;
+        }
+        Ok(())
     }
 
     /// Lets what belongs to an entry go with it to a new name, which it gets with the next reload:
@@ -135,14 +218,14 @@ impl Fleet {
         self.order(|reply| Order::Renamed { old, new, reply }).await
     }
 
-    async fn order<T>(
+    async fn order<T, E: From<String>>(
         &self,
-        order: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Order,
-    ) -> Result<T, String> {
+        order: impl FnOnce(oneshot::Sender<Result<T, E>>) -> Order,
+    ) -> Result<T, E> {
         let (reply, answer) = oneshot::channel();
         // An order that nobody follows drops its reply.
         let _ = self.orders.send(order(reply)).await;
-        answer.await.unwrap_or_else(|_| Err("the lab is being stopped".to_owned()))
+        answer.await.unwrap_or_else(|_| Err(E::from("the lab is being stopped".to_owned())))
     }
 
     /// Stops all children; none of their names is left where that can be helped.

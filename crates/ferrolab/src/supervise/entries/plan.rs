@@ -3,16 +3,16 @@
 //! Owns how an entry's part of the configuration becomes an assignment and a command. Two equal
 //! plans mean that a reload leaves the child alone. Refuses to know what runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lab_config::{Configuration, Daemon, Service, Supervision, Target};
+use lab_config::{Configuration, Daemon, DaemonPart, Service, Supervision, Target};
 use supervisor::{CommandSpec, EntrySpec, KeeperError, RestartPolicy, Signal};
 
 use super::EntryKind;
-use crate::host::DaemonAssignment;
+use crate::host::{DaemonAssignment, services_to_restart};
 use crate::nameserver_process::NameserverAssignment;
 use crate::paths::Paths;
 
@@ -35,7 +35,17 @@ pub(super) struct Plan {
     kind: EntryKind,
     name: String,
     assignment: String,
+    /// Of a daemon, the same.
+    daemon: Option<DaemonAssignment>,
     supervision: Supervision,
+}
+
+/// How a running entry takes up a plan.
+pub(super) enum Takeover {
+    /// Its process starts anew.
+    Restart,
+    /// A daemon restarts the workers of these services, or none.
+    InPlace { part: Box<DaemonPart>, services: BTreeSet<String> },
 }
 
 /// The plans of a configuration's entries, by their ids.
@@ -52,28 +62,55 @@ pub(super) fn all(
         let kind = EntryKind::Nameserver;
         plans.insert(
             kind.id(&name),
-            Plan { kind, name, assignment, supervision: nameserver.supervision.clone() },
+            Plan {
+                kind,
+                name,
+                assignment,
+                daemon: None,
+                supervision: nameserver.supervision.clone(),
+            },
         );
     }
     for Daemon { name, supervision, .. } in &configuration.daemons {
         let Some(part) = configuration.part_of(name) else { continue };
         let is_python = |service: &Service| matches!(service.target, Target::Python { .. });
         let folder = configuration.folder.clone().filter(|_| part.services.iter().any(is_python));
-        let assignment = serde_json::to_string(&DaemonAssignment {
+        let daemon = DaemonAssignment {
             part,
             folder,
             state_file: paths.daemon_state(name),
             names_gate: paths.daemon_names_gate(name),
             locks: paths.lock_files(name),
             call_log: Some(paths.call_log(name)),
-        })?;
+        };
+        let assignment = serde_json::to_string(&daemon)?;
         let (kind, name, supervision) = (EntryKind::Daemon, name.clone(), supervision.clone());
-        plans.insert(kind.id(&name), Plan { kind, name, assignment, supervision });
+        let daemon = Some(daemon);
+        plans.insert(kind.id(&name), Plan { kind, name, assignment, daemon, supervision });
     }
     Ok(plans)
 }
 
 impl Plan {
+    /// The daemon that it is for.
+    pub(super) fn daemon(&self) -> Option<&str> {
+        (self.kind == EntryKind::Daemon).then_some(self.name.as_str())
+    }
+
+    /// How a running entry of this plan takes up the plan `next`.
+    pub(super) fn takeover(&self, next: &Plan) -> Takeover {
+        let (Some(old), Some(new)) = (&self.daemon, &next.daemon) else {
+            return Takeover::Restart;
+        };
+        let same_place = DaemonAssignment { part: new.part.clone(), ..old.clone() } == *new;
+        match services_to_restart(&old.part, &new.part) {
+            Some(services) if same_place && self.supervision == next.supervision => {
+                Takeover::InPlace { part: Box::new(new.part.clone()), services }
+            }
+            _ => Takeover::Restart,
+        }
+    }
+
     /// As the keeper takes it; the child runs this `program`.
     pub(super) fn entry(&self, program: &Path) -> EntrySpec {
         let (kind, name, program) = (self.kind, self.name.clone(), program.to_path_buf());

@@ -11,7 +11,9 @@ use lab_config::Configuration;
 use supervisor::KeeperHandle;
 use tokio::task::JoinSet;
 
-use super::plan::{self, LaunchError, Plan};
+use super::daemon_messages::Messenger;
+use super::in_use::{NotDone, StopScope};
+use super::plan::{self, LaunchError, Plan, Takeover};
 use crate::paths::Paths;
 use crate::supervise::active_config;
 use crate::supervise::control::Changes;
@@ -27,19 +29,45 @@ pub(super) struct Prepared {
     pub(super) changes: Changes,
 }
 
-/// Reads the file and removes entries that are not in it.
+impl Prepared {
+    /// The entries and services that it stops: removed and changed daemons, and the changed
+    /// services of others.
+    fn stops(&self) -> StopScope {
+        let mut scope = StopScope::default();
+        for (id, old) in &self.before {
+            let Some(daemon) = old.daemon() else { continue };
+            match self.after.get(id) {
+                Some(new) if new == old => {}
+                Some(new) => match old.takeover(new) {
+                    Takeover::InPlace { services, .. } => scope.add_services(daemon, services),
+                    Takeover::Restart => scope.add_daemon(daemon),
+                },
+                None => scope.add_daemon(daemon),
+            }
+        }
+        scope
+    }
+}
+
+/// Reads the file and removes entries that are not in it. Without `force`, no client's lock or call
+/// is ended.
 ///
 /// # Errors
-/// Every problem in the file; nothing was done then.
+/// Every problem in the file, or the uses of what it would stop; nothing was done then.
 pub(super) async fn prepare(
     keeper: KeeperHandle,
+    messenger: Messenger,
     paths: Paths,
     in_force: Arc<Configuration>,
-) -> Result<Prepared, String> {
+    force: bool,
+) -> Result<Prepared, NotDone> {
     // A file may be on a disk that does not answer; the supervisor has one thread.
     let read = tokio::task::spawn_blocking(move || read(&paths, &in_force)).await;
     let mut prepared =
         read.map_err(|error| format!("reading the configuration broke off: {error}"))??;
+    if !force {
+        messenger.check_free(&prepared.stops()).await?;
+    }
     let Prepared { before, after, .. } = &prepared;
     let gone = before.keys().filter(|id| !after.contains_key(*id)).cloned().collect();
     let (removed, problems) = remove(keeper, gone).await;

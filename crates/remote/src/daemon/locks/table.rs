@@ -128,6 +128,13 @@ impl LockTable {
         self.any.store(true, Ordering::Release);
     }
 
+    /// Replaces the settings of an object's lock; who has it and who waits for it stays.
+    pub(crate) fn set_settings(&self, id: &str, settings: LockSettings) {
+        if let Some(entry) = self.state().entry(id) {
+            entry.settings = Arc::new(settings);
+        }
+    }
+
     /// From now on the lock and the abort methods of `with`, if it has any, are those of the object
     /// of this id too.
     pub(crate) fn share(&self, id: &str, with: &str) {

@@ -1,0 +1,123 @@
+//! Messages of the supervisor to a daemon that runs, and how the daemon obeys them.
+//!
+//! A change of one service restarts the worker of that service; the daemon, its port, its
+//! connections and the other services' locks stay. The report has the number of the last message.
+
+use lab_config::{DaemonClass, DaemonPart};
+use py_worker::WorkerSet;
+use remote::Daemon;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use supervisor::Lifeline;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::host::drivers::Drivers;
+use crate::host::locks;
+use crate::host::worker_specs::{changed_workers, services_to_restart, specs};
+
+/// Message to a daemon process; JSON, in the supervisor's message line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DaemonMessage {
+    /// Rises with each message of a supervisor.
+    pub(crate) number: u64,
+    pub(crate) order: DaemonOrder,
+}
+
+/// Order of the supervisor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DaemonOrder {
+    /// Report at once, with `drivers` after a look at the drivers' files.
+    Look { drivers: bool },
+    /// Restart the workers of these services.
+    RestartServices { services: Vec<String> },
+    /// Take up this part of the configuration, in which only services differ.
+    ChangeServices { part: Box<DaemonPart> },
+}
+
+/// The last message that was carried out or refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Answered {
+    pub(super) number: u64,
+    pub(super) refused: Option<String>,
+}
+
+/// Reader of the supervisor's messages.
+pub(super) struct Orders<'a> {
+    pub(super) daemon: Daemon,
+    pub(super) workers: &'a WorkerSet,
+    pub(super) drivers: &'a Drivers,
+    pub(super) answered: watch::Sender<Answered>,
+}
+
+impl Orders<'_> {
+    /// Obeys message after message, for ever. `part` is what the daemon runs with.
+    pub(super) async fn follow(&self, lifeline: &Lifeline, mut part: DaemonPart) {
+        let Some(mut messages) = lifeline.take_messages() else { return };
+        while let Some(message) = messages.recv().await {
+            let number = message.get("number").and_then(Value::as_u64).unwrap_or_default();
+            let refused = match serde_json::from_value(message) {
+                Ok(DaemonMessage { order, .. }) => self.obey(order, &mut part).await.err(),
+                Err(error) => Some(format!("its program does not understand the order: {error}")),
+            };
+            if let Some(reason) = &refused {
+                warn!(reason, "an order of the supervisor is refused");
+            }
+            self.answered.send_replace(Answered { number, refused });
+        }
+    }
+
+    async fn obey(&self, order: DaemonOrder, part: &mut DaemonPart) -> Result<(), String> {
+        match order {
+            DaemonOrder::Look { drivers } => {
+                if drivers {
+                    self.drivers.look().await;
+                }
+                Ok(())
+            }
+            DaemonOrder::RestartServices { services } => {
+                let is_meant = |name: &str| services.iter().any(|service| service == name);
+                let mut workers = specs(&part.daemon, &part.services);
+                workers.retain(|spec| spec.services.iter().any(|known| is_meant(&known.name)));
+                for spec in workers {
+                    self.restart(spec, "was restarted by hand").await?;
+                }
+                Ok(())
+            }
+            DaemonOrder::ChangeServices { part: next } => {
+                if services_to_restart(part, &next).is_none() {
+                    return Err("a running daemon cannot take up this change".to_owned());
+                }
+                self.change_settings(part, &next);
+                // Known to be some, as asked above.
+                let workers = changed_workers(part, &next).unwrap_or_default();
+                *part = *next;
+                for spec in workers {
+                    self.restart(spec, "was restarted with its new configuration").await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn restart(&self, spec: py_worker::WorkerSpec, reason: &str) -> Result<(), String> {
+        let worker = spec.name.clone();
+        match self.workers.restart(spec, reason).await {
+            true => Ok(()),
+            false => Err(format!("worker {worker} has ended, or is not as it should be")),
+        }
+    }
+
+    /// Changes what the daemon itself keeps of its services: settings of locks.
+    fn change_settings(&self, old: &DaemonPart, new: &DaemonPart) {
+        let has_locks = new.daemon.class == DaemonClass::Lockable;
+        let pairs = old.services.iter().zip(&new.services);
+        for (_, new) in pairs.filter(|(old, new)| old != new) {
+            info!(service = new.name, "has another configuration");
+            if has_locks {
+                self.daemon.set_lock_settings(&new.name, locks::settings(new));
+            }
+        }
+    }
+}
