@@ -52,8 +52,8 @@ pub(crate) fn services_to_restart(old: &DaemonPart, new: &DaemonPart) -> Option<
     Some(services.map(|service| service.name).collect())
 }
 
-/// A service with those settings of another one that a running daemon can take up: of its worker and
-/// its lock. A new setting is not among them until the daemon can.
+/// A service with those settings of another one that a running daemon can take up: of its worker
+/// and its lock. A new setting is not among them until the daemon can.
 fn with_changes_in_place(old: &Service, new: &Service) -> Service {
     let new = new.clone();
     Service {
