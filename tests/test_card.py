@@ -74,7 +74,7 @@ def test_describe_and_call_without_a_member_list_what_there_is(described):
     assert "voltage" in described.run("call", "--uri", uri).stdout
     assert "voltage" in described.run("describe", "--uri", uri).stdout
     wrong = described.run("describe", "lab.suply", check=False)
-    assert wrong.returncode == 1 and "did you mean 'lab.supply'?" in wrong.stderr
+    assert wrong.returncode == 1 and "did you mean `lab.supply`?" in wrong.stderr
 
 
 def test_objects_of_other_daemons_have_names_only(described):
