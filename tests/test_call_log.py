@@ -194,15 +194,14 @@ def test_a_full_disk_stops_no_call_and_is_shown(running):
         subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
-def test_a_disk_that_hangs_stops_no_call_and_is_shown(lab):
-    """A pipe that nobody reads takes 64 KiB and then hangs."""
+def test_a_log_that_is_no_file_stops_no_call_and_is_shown(lab):
     lab.config(CONFIGURATION, wire="module: wire, classname: Wire, instancemode: single")
     logs = lab.home / "logs"
     logs.mkdir(mode=0o700, exist_ok=True)
     os.mkfifo(logs / "calls-bench.jsonl")
     lab.up()
     with lab.proxy("lab.errors") as client:
-        fail(client, 400)
-        wait_for(lambda: told(lab, "hangs: a write to its disk"), NEVER, "status tells of it")
+        fail(client, 10)
+        wait_for(lambda: told(lab, "cannot be written: it is a FIFO"), NEVER, "status tells of it")
         assert client.note("well") == 1
     lab.run("down")
