@@ -46,6 +46,37 @@ MISTAKES = {
         3,
         ["nameservers.b.storage", "has this database file", "at 2:16"],
     ),
+    "a health check of nothing": (
+        "daemons: {d: {}}\nservices:\n  s: {native: simulated.multimeter, daemon: d, health: {every: 5s}}\n",
+        3,
+        ["services.s.health", "has no method", "`health: METHOD`"],
+    ),
+    "a health check of instances that come and go": (
+        "daemons: {d: {}}\nservices:\n"
+        "  s: {module: m, classname: C, daemon: d, health: ping, instancemode: session}\n",
+        3,
+        ["services.s.health", "each client has an instance", "`instancemode: single`"],
+    ),
+    "an early start of instances that come and go": (
+        "daemons: {d: {}}\nservices:\n  s: {module: m, classname: C, daemon: d, start: eager}\n",
+        3,
+        ["services.s.start", "`instancemode: single`"],
+    ),
+    "a duration with a unit that is none": (
+        "daemons:\n  d: {slow_call: 5 min}\n",
+        2,
+        ["daemons.d.slow_call", "`5 min`", "a unit may follow (`30s`, `5m`)"],
+    ),
+    "a notification to no address": (
+        "notify:\n  url: ntfy.sh/my-lab\n",
+        2,
+        ["notify.url", "no address of a web server", "`https://HOST/PATH`"],
+    ),
+    "a header of two lines": (
+        'notify:\n  url: "http://localhost/"\n  headers: {A: "x\\r\\ny"}\n',
+        3,
+        ["notify.headers.A", "printable ASCII"],
+    ),
     "a host that is an option": ("daemons:\n  bench: {host: -rf}\n", 2, ["`-rf` is not a host name"]),
     "a host that is no address": ("daemons:\n  bench: {host: 999.1.1.1}\n", 2, ["numbers from 0 to 255"]),
     "a number as the interpreter": ("python:\n  executable: 5\n", 2, ["expected a path", "the number 5"]),

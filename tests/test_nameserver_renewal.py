@@ -451,3 +451,12 @@ autolaunch: {nameservers: [local], daemons: [strict]}
     line = next(line for line in log.splitlines() if "autoclean: removed the name" in line)
     assert "t.very.dead" in line
     assert int(re.search(r"no answer for (\d+)", line)[1]) >= 20, line
+
+
+@pytest.mark.parametrize("storage", ["memory", "sql"])
+def test_a_nameserver_that_is_restarted_by_hand_has_the_names_when_the_command_returns(names, storage):
+    names.start(CONFIGURATION.replace("ns_port: $local}", f"ns_port: $local, storage: {storage}}}"))
+    names.wait("local", LOCAL)
+    for _ in range(3):
+        names.lab.run("restart", "nameserver", "local")
+        assert names.within("local") == LOCAL

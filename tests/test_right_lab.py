@@ -49,9 +49,17 @@ def test_two_labs_with_one_file_do_not_mix(first):
         second.run("up", "--timeout", 5, check=False)
 
         def told():
-            return "two running processes" in second.run("status", check=False).stdout
+            return "belongs to another lab" in second.run("status", check=False).stdout
 
-        wait_for(told, 30, "the second lab's status says who has the name", Pyro5.errors.PyroError)
+        wait_for(told, 30, "the second lab's status says whose nameserver that is", Pyro5.errors.PyroError)
+        # Nor does it take a name that the first lab does not use now.
+        first.run("stop", "daemon", "cams")
+        second.run("restart", "daemon", "cams", check=False)
+        wait_for(told, 30, "the second lab's status says whose nameserver that is")
+        assert set(names.list()) == {"Pyro.NameServer"}
+        first.run("start", "daemon", "cams")
+        ours = first.uri("lab.laser")
+        first.wait_for_names(first.ns_port, {"lab.laser"})
         for _ in range(50):
             assert str(names.lookup("lab.laser")) == ours
             assert METER in first.run("call", "lab.laser", "identify").stdout

@@ -44,6 +44,9 @@ pub(crate) struct NameserverAssignment {
     pub(crate) config: Nameserver,
     /// Database for `storage: sql` without a file.
     pub(crate) database: PathBuf,
+    /// The id of the lab.
+    #[serde(default)]
+    pub(crate) lab: Option<String>,
 }
 
 /// Runs a nameserver until its supervisor says stop.
@@ -54,7 +57,7 @@ pub(crate) async fn run(
     assignment: NameserverAssignment,
     lifeline: &Lifeline,
 ) -> Result<(), String> {
-    let NameserverAssignment { config, database } = assignment;
+    let NameserverAssignment { config, database, lab } = assignment;
     let file = match &config.storage {
         Storage::Memory => None,
         Storage::Sql(None) => Some(database),
@@ -79,7 +82,7 @@ pub(crate) async fn run(
     });
     let uri = daemon.uri_for(NAMESERVER_NAME, &listener);
     register_itself(&store, &uri.to_string()).await?;
-    let object = NameServerObject::new(Arc::clone(&store));
+    let object = NameServerObject::new(Arc::clone(&store)).of_lab(lab);
     daemon.register(NAMESERVER_NAME, Arc::new(object)).map_err(|error| error.to_string())?;
 
     let (discovery, undiscovered) = answer_searches(&config, listener.location());

@@ -10,8 +10,10 @@ mod advice;
 mod auto;
 mod data;
 mod date;
+mod duration;
 mod finish;
 mod hash;
+mod mappings;
 mod members;
 mod model;
 mod problem;
@@ -39,11 +41,12 @@ use serde::Deserialize;
 pub use address::Host;
 pub use advice::did_you_mean;
 pub use data::Data;
+pub use duration::seconds_with_unit;
 pub use hash::stable_hash;
 pub use model::{
     Argument, Arguments, CallLogMode, Configuration, Daemon, DaemonClass, DaemonPart, Expose,
-    InstanceMode, Member, Nameserver, OnTimeout, Python, ServerType, Service, Storage, Supervision,
-    Target, ValueFacts,
+    Health, InstanceMode, Member, Nameserver, Notify, OnTimeout, Python, ServerType, Service,
+    Start, Storage, Supervision, Target, ValueFacts,
 };
 pub use problem::{ConfigError, Severity, Warning};
 pub use reference::{json_schema, markdown};

@@ -7,17 +7,18 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::duration;
 use super::problem::Findings;
 use super::scalar::Meaning;
 use super::schema::{
-    ARGUMENT, AUTOLAUNCH, DAEMON, Field, MEMBER, NAMESERVER, PYTHON, Rule, SERVICE, SIMULATE,
-    SUPERVISION, Section, TOP, ValueKind,
+    ARGUMENT, AUTOLAUNCH, DAEMON, Field, HEALTH, MEMBER, NAMESERVER, NOTIFY, PYTHON, Rule, SERVICE,
+    SIMULATE, SUPERVISION, Section, TOP, ValueKind,
 };
 use super::source::Source;
 use super::tree::{self, Content, Node};
 
 /// Sections that have a chapter, in the order of the reference.
-const CHAPTERS: [(&str, &Section); 10] = [
+const CHAPTERS: [(&str, &Section); 12] = [
     ("The whole file", &TOP),
     ("Nameservers", &NAMESERVER),
     ("Daemons", &DAEMON),
@@ -28,6 +29,8 @@ const CHAPTERS: [(&str, &Section); 10] = [
     ("What starts with the lab", &AUTOLAUNCH),
     ("Python", &PYTHON),
     ("Supervision", &SUPERVISION),
+    ("Health", &HEALTH),
+    ("Notify", &NOTIFY),
 ];
 
 const OPENING: &str = "\
@@ -44,6 +47,7 @@ a file of PyroLab's loads as it is.
 
 An unknown key is an error, so that a typing mistake is never silently a default. Relative paths
 are taken from the folder that the file was in when it was taken over, `~/` from the user's own.
+A duration is a number of seconds, or has a unit: `200ms`, `1s`, `5m`, `3h`, `30d`.
 Names may be `auto` or `auto N`: a name of N words is made up, always the same one on one host.
 `host: public` stands for all addresses of this host, whatever they are at the time; as `nathost`,
 for the one on its network.
@@ -65,6 +69,8 @@ pub fn markdown() -> String {
                 text.push_str("Under `arguments` of a method in `members`, by name.\n");
             }
             "autolaunch" => text.push_str("Under `autolaunch`.\n"),
+            "health" => text.push_str("Under `health` of a service.\n"),
+            "notify" => text.push_str("Under `notify` of the file.\n"),
             "python" => text.push_str("Under `python` of the file, of a daemon or of a service.\n"),
             "supervision" => {
                 text.push_str("Under `supervision` of a nameserver or a daemon.\n");
@@ -155,17 +161,14 @@ fn value_schema(kind: ValueKind) -> Value {
         ValueKind::Int { min, max, .. } => {
             json!({ "type": "integer", "minimum": min, "maximum": max })
         }
-        ValueKind::Seconds { zero: true } => json!({ "type": "number", "minimum": 0 }),
-        ValueKind::Seconds { zero: false } => json!({ "type": "number", "exclusiveMinimum": 0 }),
-        ValueKind::Delays => {
-            json!({ "type": "array", "items": { "type": "number", "minimum": 0 } })
-        }
+        ValueKind::Seconds { zero } => duration(zero),
+        ValueKind::Delays => json!({ "type": "array", "items": duration(true) }),
         ValueKind::Flag => json!({ "type": "boolean" }),
         ValueKind::Choice(choices) => json!({ "enum": choices }),
         ValueKind::Storage => json!({ "type": "string", "pattern": "^(memory|sql|sql:.+)$" }),
         ValueKind::Names => texts(),
         ValueKind::List(_) => json!({ "type": "array", "items": { "type": "string" } }),
-        ValueKind::Environment => {
+        ValueKind::Environment | ValueKind::Headers => {
             json!({ "type": "object", "additionalProperties": { "type": ["string", "number"] } })
         }
         ValueKind::Parameters => json!({ "type": "object" }),
@@ -174,6 +177,9 @@ fn value_schema(kind: ValueKind) -> Value {
             json!({ "anyOf": [{ "const": "all" }, texts()] })
         }
         ValueKind::Group(section) => json!({ "$ref": format!("#/definitions/{}", section.key) }),
+        ValueKind::GroupOrText { section, .. } => json!({ "anyOf": [
+            { "type": "string" }, { "$ref": format!("#/definitions/{}", section.key) },
+        ] }),
         ValueKind::Number => json!({ "type": "number" }),
         ValueKind::Choices => json!({
             "type": "array", "minItems": 1,
@@ -186,6 +192,14 @@ fn value_schema(kind: ValueKind) -> Value {
     }
 }
 
+/// A number of seconds, or a text with a unit.
+fn duration(zero: bool) -> Value {
+    let least = if zero { "minimum" } else { "exclusiveMinimum" };
+    json!({ "anyOf": [
+        { "type": "number", least: 0 }, { "type": "string", "pattern": duration::PATTERN },
+    ] })
+}
+
 /// Description of a kind of value in a few words.
 fn words(kind: ValueKind) -> String {
     let word = match kind {
@@ -196,8 +210,8 @@ fn words(kind: ValueKind) -> String {
         ValueKind::Text(Rule::Identifier | Rule::Member) => "Python name",
         ValueKind::Text(Rule::Path | Rule::Socket) => "path",
         ValueKind::Int { min, max, .. } => return format!("whole number, {min} to {max}"),
-        ValueKind::Seconds { .. } => "seconds",
-        ValueKind::Delays => "list of seconds",
+        ValueKind::Seconds { .. } => "duration",
+        ValueKind::Delays => "list of durations",
         ValueKind::Flag => "true or false",
         ValueKind::Choice(choices) => {
             let quoted: Vec<String> = choices.iter().map(|choice| format!("`{choice}`")).collect();
@@ -208,11 +222,15 @@ fn words(kind: ValueKind) -> String {
         ValueKind::Names => "list of names",
         ValueKind::List(_) => "list of texts",
         ValueKind::Environment => "variables",
+        ValueKind::Headers => "header fields",
         ValueKind::Parameters => "mapping",
         ValueKind::Arguments => "list or mapping",
         ValueKind::Expose => "`all` or list of members",
         ValueKind::Parts => "`all` or list of parts",
         ValueKind::Group(section) => return format!("see [{}](#{})", section.key, anchor(section)),
+        ValueKind::GroupOrText { section, key } => {
+            return format!("{key}, or see [{0}](#{0})", section.key);
+        }
         ValueKind::Number => "number",
         ValueKind::Choices => "list of texts or numbers",
         ValueKind::Entries(section) | ValueKind::Members(section) => {

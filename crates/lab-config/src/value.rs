@@ -10,7 +10,7 @@ use super::schema::{Field, Rule, ValueKind};
 use super::text;
 use super::tree::{Content, Node};
 use super::walk::{Walk, found};
-use super::{advice, auto, date};
+use super::{advice, auto, date, duration};
 
 /// The longest duration, in seconds: some thirty years.
 const MAX_SECONDS: f64 = 1e9;
@@ -32,6 +32,7 @@ impl Walk<'_> {
         }
         match field.kind {
             ValueKind::Group(section) => self.group(section, node),
+            ValueKind::GroupOrText { section, key } => self.group_or_text(section, key, node),
             ValueKind::Entries(section) => self.entries(section, node),
             ValueKind::Members(section) => self.members(section, node),
             ValueKind::Number => self.number(field, node),
@@ -53,6 +54,7 @@ impl Walk<'_> {
                 self.list(field, &format!("a list, each {}", rule.what()), rule, node)
             }
             ValueKind::Environment => self.environment(field, node),
+            ValueKind::Headers => self.headers(field, node),
             ValueKind::Parameters => match &*node.content {
                 Content::Map(_) => self.data(node),
                 _ => self.not_a_mapping(node, "a mapping from parameters to values", "{}"),
@@ -72,7 +74,7 @@ impl Walk<'_> {
         }
     }
 
-    fn text(&mut self, field: &Field, rule: Rule, node: &Node) -> Option<Data> {
+    pub(super) fn text(&mut self, field: &Field, rule: Rule, node: &Node) -> Option<Data> {
         // A method may well be called `off`, and there it can be nothing else.
         let word =
             scalar(node).filter(|scalar| rule == Rule::Identifier && !scalar.text.is_empty());
@@ -182,14 +184,25 @@ impl Walk<'_> {
         let value = scalar(node).and_then(|scalar| match scalar.meaning()? {
             Meaning::Int(value) => value.to_string().parse().ok(),
             Meaning::Float(value) => Some(value),
-            Meaning::Text => lenient_number(&scalar.text),
+            Meaning::Text => {
+                let text = &scalar.text;
+                lenient_number(text).or_else(|| duration::seconds_with_unit(text))
+            }
             _ => None,
         });
         let least = if zero { 0.0 } else { f64::MIN_POSITIVE };
         match value {
             Some(value) if (least..=MAX_SECONDS).contains(&value) => Some(Data::Float(value)),
-            _ if zero => self.expected(field, node, "a number of seconds, or 0 for none"),
-            _ => self.expected(field, node, "a number of seconds greater than 0"),
+            _ if zero => self.expected(
+                field,
+                node,
+                "a number of seconds, or 0 for none; a unit may follow (`30s`, `5m`)",
+            ),
+            _ => self.expected(
+                field,
+                node,
+                "a number of seconds greater than 0; a unit may follow (`30s`, `5m`)",
+            ),
         }
     }
 
@@ -255,43 +268,6 @@ impl Walk<'_> {
             }
             _ => self.expected(field, node, &what),
         }
-    }
-
-    fn environment(&mut self, field: &Field, node: &Node) -> Option<Data> {
-        let Content::Map(pairs) = &*node.content else {
-            return self.not_a_mapping(node, "a mapping from variables to texts", "{}");
-        };
-        let mut variables = Vec::new();
-        for pair in pairs {
-            let name = &pair.key.text;
-            let usable = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            if name.is_empty()
-                || name.starts_with(|c: char| c.is_ascii_digit())
-                || !name.chars().all(usable)
-            {
-                let message = format!("{} cannot be the name of a variable", quoted(name));
-                self.error(pair.place, message, "use letters, digits and `_`");
-            }
-            let value = self.under(name, |walk| match written_text(&pair.value) {
-                Some(text) if text.contains('\0') => {
-                    walk.error(pair.value.place, "a variable cannot hold a zero byte", "remove it");
-                    None
-                }
-                Some(text) => Some(text.into()),
-                None => {
-                    let what = "the text of a variable";
-                    let field = Field {
-                        kind: ValueKind::Text(Rule::Any),
-                        key: "NAME",
-                        example: "\"1\"",
-                        ..*field
-                    };
-                    walk.expected(&field, &pair.value, what)
-                }
-            });
-            variables.extend(value.map(|value| (name.clone(), value)));
-        }
-        Some(Data::Map(variables))
     }
 
     fn arguments(&mut self, field: &Field, node: &Node) -> Option<Data> {
@@ -396,7 +372,7 @@ pub(super) fn scalar(node: &Node) -> Option<&Scalar> {
 
 /// The text of a value that can be taken for one. A number counts as it is written, so that a
 /// version `1.10` stays one; true, false and nothing do not count.
-fn written_text(node: &Node) -> Option<&str> {
+pub(super) fn written_text(node: &Node) -> Option<&str> {
     let scalar = scalar(node)?;
     match scalar.meaning()? {
         Meaning::Null | Meaning::Bool(_) => None,

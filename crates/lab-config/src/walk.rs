@@ -250,7 +250,7 @@ impl Walk<'_> {
         data
     }
 
-    fn all_defaults(&mut self, section: &'static Section) -> Data {
+    pub(super) fn all_defaults(&mut self, section: &'static Section) -> Data {
         let field = |field: &'static Field| (field.key.to_owned(), self.default(section, field));
         Data::Map(section.fields.iter().map(field).collect())
     }

@@ -37,6 +37,8 @@ pub struct NameServerObject {
     /// Of the clone that answers a call: its client.
     client: Peer,
     changes: ChangeLog,
+    /// The id of the lab that runs the nameserver, where there is one.
+    lab: Option<String>,
 }
 
 impl NameServerObject {
@@ -49,7 +51,15 @@ impl NameServerObject {
             other_host: None,
             client: Peer::Unix { process: None },
             changes: ChangeLog::default(),
+            lab: None,
         }
+    }
+
+    /// The same, as part of the lab with this id: daemons of other labs that take the nameserver
+    /// for their own are refused.
+    #[must_use]
+    pub fn of_lab(self, lab: Option<String>) -> Self {
+        NameServerObject { lab, ..self }
     }
 
     /// Answers one call.
@@ -250,7 +260,8 @@ impl Object for NameServerObject {
         let work = match operation {
             Operation::Call(call) if call.method == leases::METHOD => {
                 let watch = |change| self.changes.watch(change, session.peer.clone());
-                return leases::renew(&self.store, call, context, reached_at, watch);
+                let lab = self.lab.as_deref();
+                return leases::renew(&self.store, call, context, reached_at, lab, watch);
             }
             Operation::Call(call) => match NameCall::parse(call, other_host) {
                 Ok(call) => match self.find_at_once(&call) {

@@ -4,15 +4,15 @@
 
 use std::net::SocketAddr;
 
-use remote::{Context, MethodCall, Operation, Peer, Serialized, Serializer, Session};
+use remote::{Context, HealthCheck, MethodCall, Operation, Peer, Serialized, Serializer, Session};
 use wire::exception::Exception;
 use wire::message::{Annotations, Flags};
 use wire::value::{Dict, Value};
 use wire::{DecodeError, EncodeError, Limits, marshal};
 
 use crate::protocol::{
-    ABORT, BATCH, BEGUN, BIND, CALL, CLOSE, END, FINISH, GET, LEAVE, NEXT, RAISED, REFUSED, REST,
-    SET, STREAM, UNBIND, UNPIN, VALUE,
+    ABORT, BATCH, BEGUN, BIND, CALL, CLOSE, END, FINISH, GET, HEALTH, LEAVE, NEXT, RAISED, REFUSED,
+    REST, SET, STREAM, UNBIND, UNPIN, VALUE,
 };
 
 /// Size in bytes of the length before a frame's content.
@@ -178,7 +178,7 @@ pub(crate) fn finish_stream(stream: i64) -> Value {
 pub(crate) fn bind(session: &Session) -> Value {
     let peer = match session.peer {
         Peer::Tcp(address) => Some(address),
-        Peer::Unix { .. } => None,
+        Peer::Unix { .. } | Peer::HealthCheck => None,
     };
     let (peer, own) = (socket_name(peer), socket_name(session.reached_at));
     Value::Tuple(vec![BIND.into(), number(session.id), peer, own, session.object.as_str().into()])
@@ -225,6 +225,12 @@ pub(crate) fn abort(service: &str, method: &str, sessions: Option<Vec<u64>>) -> 
 /// The number of a session.
 fn number(session: u64) -> Value {
     i64::try_from(session).unwrap_or(i64::MAX).into()
+}
+
+/// The frame of a health check.
+pub(crate) fn health(service: &str, check: HealthCheck) -> Value {
+    let HealthCheck { member, replaces_instance } = check;
+    Value::Tuple(vec![HEALTH.into(), service.into(), member.into(), replaces_instance.into()])
 }
 
 /// The beginning of an answer that is a result, without annotations.

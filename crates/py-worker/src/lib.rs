@@ -25,6 +25,7 @@ mod channel;
 mod collisions;
 mod control;
 mod frames;
+mod health;
 mod import_backoff;
 mod item_stream;
 mod oneway_ends;
@@ -55,6 +56,7 @@ pub use frames::LONGEST;
 pub use pool::WorkerSet;
 pub use registry::{DaemonLocation, DaemonObjects, PartIds, Registry};
 pub use service::ServiceStatus;
+pub use service_state::LOADING;
 pub use spec::{
     Expose, InstanceMode, Placement, PythonEnv, ServiceSpec, WorkerSpec, default_interpreter,
     group, program_path,

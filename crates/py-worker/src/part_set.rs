@@ -50,7 +50,7 @@ impl PartSet {
             let is_new = !self.parts.contains_key(id);
             let new = || Service::part_of(owner, id, Arc::clone(worker));
             let part = self.parts.entry(id.to_owned()).or_insert_with(new);
-            part.loaded(Arc::clone(run), members, Vec::new());
+            part.loaded(Arc::clone(run), members, Vec::new(), None);
             if is_new
                 && let Err(reason) = self.registry.register(id, Arc::new(part.clone()), Some(owner))
             {

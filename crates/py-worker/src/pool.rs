@@ -80,6 +80,11 @@ impl WorkerSet {
         )
     }
 
+    /// Whether a worker has the service, also where its constructor has raised.
+    pub fn is_loaded(&self, service: &str) -> bool {
+        self.services.iter().any(|known| known.name() == service && known.is_loaded())
+    }
+
     /// The Python that a service runs in.
     pub fn python(&self, service: &str) -> Option<String> {
         self.services.iter().find(|known| known.name() == service).map(Service::python)

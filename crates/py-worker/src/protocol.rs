@@ -29,6 +29,7 @@
 //! FINISH  10 (stream)                                          VALUE, once it is closed
 //! LEAVE   11 (name, rests)                                     VALUE; safe state at session end
 //! ABORT   12 (name, member, sessions)                          VALUE or RAISED; beside calls
+//! HEALTH  13 (name, member, replaces)                          VALUE or RAISED; is it well?
 //!
 //! *context: serializer, flags, seq, correlation, annotations, has_classes, pin, oneway
 //!
@@ -46,6 +47,8 @@
 //! Calls with the same `pin` other than 0 are entries of one batch: they share one instance where
 //! each call would have one, until UNPIN. `has_classes` says that the arguments hold class dicts. A
 //! `oneway` other than 0 is the number of a oneway call that runs beside the next calls.
+//! HEALTH calls a method or reads a property of the one instance; without a member it only makes
+//! the instance. With `replaces` the instance is first released and made anew.
 //! REST answers the instance mode where there is no instance to call the method on, and so does
 //! ABORT. With None as `sessions` it calls the method on the instances of all sessions.
 //!
@@ -109,6 +112,7 @@ pub(crate) const UNPIN: i64 = 9;
 pub(crate) const FINISH: i64 = 10;
 pub(crate) const LEAVE: i64 = 11;
 pub(crate) const ABORT: i64 = 12;
+pub(crate) const HEALTH: i64 = 13;
 
 pub(crate) const VALUE: i64 = 0;
 pub(crate) const RAISED: i64 = 1;

@@ -48,11 +48,11 @@ impl Registered {
             ("register", [Value::Str(id), members, with]) => {
                 let members = control::members(members).ok_or("no list of members")?;
                 if let Some(known) = self.objects.get(id) {
-                    known.loaded(Arc::clone(run), members, Vec::new());
+                    known.loaded(Arc::clone(run), members, Vec::new(), None);
                     return Ok(added(self.registry.added(id)));
                 }
                 let service = Service::new(id, Arc::clone(worker));
-                service.loaded(Arc::clone(run), members, Vec::new());
+                service.loaded(Arc::clone(run), members, Vec::new(), None);
                 let with = with.as_str();
                 self.registry.register(id, Arc::new(service.clone()), with)?;
                 self.objects.insert(id.clone(), service);

@@ -33,7 +33,7 @@ const SOURCES: &[(&str, &str)] = sources! {
     "worker/channel_threads" "worker/class_copy" "worker/complaints" "worker/convert"
     "worker/daemon" "worker/describe" "worker/driver_sources" "worker/exception_log"
     "worker/exceptions" "worker/exposure" "worker/fast_encode" "worker/first_look"
-    "worker/frame_kinds" "worker/framing" "worker/import_watch" "worker/loading"
+    "worker/frame_kinds" "worker/framing" "worker/health" "worker/import_watch" "worker/loading"
     "worker/logging_bridge" "worker/main_thread" "worker/objects_by_id" "worker/oneways"
     "worker/packed_rules" "worker/part_table"
     "worker/parts" "worker/process" "worker/pyro" "worker/rules" "worker/serpent_rules"

@@ -13,20 +13,21 @@ use std::time::SystemTime;
 
 use remote::card::{Card, MemberFacts, ValueLimits};
 use remote::{
-    Annotations, Answer, CallResult, Exception, Metadata, Object, Operation, Reply, ReplyBody,
-    Request, SafeState, SafeStateReached, Session, Value, refuse_rest,
+    Annotations, Answer, BoxFuture, CallResult, Exception, HealthCheck, Metadata, Object,
+    Operation, Reply, ReplyBody, Request, SafeState, SafeStateReached, Session, Value, refuse_rest,
 };
 use tokio::sync::watch;
 
 use crate::channel::ExchangeError;
 use crate::collisions;
-use crate::control::{Described, SourceFile};
+use crate::control::{Described, SourceFile, Trouble};
 use crate::frames::{self, Answered};
+use crate::health;
 use crate::item_stream::DriverStream;
 use crate::run::{Run, Silence};
 use crate::safe_state;
 use crate::service_card::ServiceCard;
-use crate::service_state::{Driven, ServicePhase, ServiceState};
+use crate::service_state::{Driven, LOADING, ServicePhase, ServiceState};
 use crate::worker_handle::WorkerHandle;
 
 /// How it stands with a service.
@@ -78,7 +79,7 @@ impl Service {
             name: name.to_owned(),
             owner: owner.to_owned(),
             worker,
-            phase: watch::Sender::new(ServicePhase::Starting),
+            phase: watch::Sender::new(ServicePhase::starting()),
             members: watch::Sender::new(None),
             card: ServiceCard::new(facts),
             remarks: watch::Sender::new(Vec::new()),
@@ -133,18 +134,28 @@ impl Service {
         &self.inner.owner
     }
 
-    pub(crate) fn loaded(&self, run: Arc<Run>, members: Described, remarks: Vec<String>) {
+    /// A worker has loaded it; `broken`: and its constructor has raised.
+    pub(crate) fn loaded(
+        &self,
+        run: Arc<Run>,
+        members: Described,
+        remarks: Vec<String>,
+        broken: Option<Trouble>,
+    ) {
         self.inner.remarks.send_replace(remarks);
         // Before the phase: the first call that finds the run finds the limits.
         self.inner.card.update(&self.inner.name, &members.names, members.card);
         self.inner.members.send_replace(Some(members.names));
-        self.set_phase(ServicePhase::Serving { run, broken: None });
+        self.set_phase(ServicePhase::Serving { run, broken });
     }
 
     pub(crate) fn status(&self) -> ServiceStatus {
         let failed = |error: &str| ServiceStatus::Failed { error: error.to_owned() };
         match &*self.inner.phase.borrow() {
-            ServicePhase::Starting => ServiceStatus::Starting,
+            ServicePhase::Starting { since } if since.elapsed() >= LOADING => {
+                failed(self.inner.slow_start())
+            }
+            ServicePhase::Starting { .. } => ServiceStatus::Starting,
             ServicePhase::Serving { run, broken } => match (run.silence(), broken) {
                 (Some(Silence { since, is_stopped }), _) => {
                     ServiceStatus::Hangs { since, pid: run.process.pid(), is_stopped }
@@ -167,7 +178,12 @@ impl Service {
 
     /// Whether other services live in its worker.
     pub(crate) fn shares(&self) -> bool {
-        self.inner.worker.spec().services.len() > 1
+        self.inner.shares()
+    }
+
+    /// Whether a worker has it, also where its constructor has raised.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.inner.serving().is_some()
     }
 
     /// The id of its worker's process, while that has the service.
@@ -184,7 +200,7 @@ impl Service {
     pub(crate) async fn settled(&self) {
         let mut phase = self.inner.phase.subscribe();
         // The sender lives as long as we do.
-        let _ = phase.wait_for(|phase| !matches!(phase, ServicePhase::Starting)).await;
+        let _ = phase.wait_for(|phase| !matches!(phase, ServicePhase::Starting { .. })).await;
     }
 }
 
@@ -222,6 +238,14 @@ impl Object for Service {
             session: Arc::clone(session),
             pin: PINS.fetch_add(1, Ordering::Relaxed),
         })))
+    }
+
+    fn check_health(
+        &self,
+        session: &Arc<Session>,
+        check: HealthCheck,
+    ) -> BoxFuture<Result<bool, Exception>> {
+        Box::pin(health::check(Arc::clone(&self.inner), Arc::clone(session), check))
     }
 
     fn safe_state(&self, session: &Arc<Session>, reason: SafeState) -> Option<SafeStateReached> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use remote::{Exception, Metadata, Session};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::channel::ExchangeError;
 use crate::control::{SourceFile, Trouble};
@@ -18,11 +19,19 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the news of a worker's death may come after the end of its sockets.
 const DEATH: Duration = Duration::from_millis(500);
 
+/// Time for a driver to load. After it the service counts as failed until it has loaded.
+pub const LOADING: Duration = Duration::from_secs(20);
+
+const SLOW: &str = "not loaded after 20 s: its driver hangs while it is imported or made";
+const SLOW_OR_WAITING: &str = "not loaded after 20 s: its driver hangs while it is imported or made, or \
+                               waits for one that does; `isolate: true` gives a service a worker of \
+                               its own";
+
 /// Where a service is in its life.
 #[derive(Clone, Debug)]
 pub(crate) enum ServicePhase {
     /// A worker is being started, or imports it.
-    Starting,
+    Starting { since: Instant },
     /// A worker has it. `broken`: its constructor has raised, and not succeeded since.
     Serving { run: Arc<Run>, broken: Option<Trouble> },
     /// A worker runs, and cannot import it.
@@ -31,6 +40,13 @@ pub(crate) enum ServicePhase {
     Down(String),
     /// The daemon is stopping.
     Stopped,
+}
+
+impl ServicePhase {
+    /// A worker is started from now on.
+    pub(crate) fn starting() -> Self {
+        ServicePhase::Starting { since: Instant::now() }
+    }
 }
 
 pub(crate) struct ServiceState {
@@ -73,7 +89,7 @@ impl ServiceState {
         let settled = phase.wait_for(|phase| match phase {
             ServicePhase::Serving { run, .. } => !run.over.is_cancelled(),
             ServicePhase::Failed(_) | ServicePhase::Stopped => true,
-            ServicePhase::Starting | ServicePhase::Down(_) => false,
+            ServicePhase::Starting { .. } | ServicePhase::Down(_) => false,
         });
         let settled = tokio::time::timeout(PATIENCE, settled).await;
         match settled {
@@ -89,7 +105,10 @@ impl ServiceState {
         let exception =
             |reason: &str| Exception::daemon_error(format!("service '{}' {reason}", self.name));
         match phase {
-            ServicePhase::Starting => exception("is still starting; try again in a moment"),
+            ServicePhase::Starting { since } if since.elapsed() >= LOADING => {
+                exception(&format!("is not available: {}", self.slow_start()))
+            }
+            ServicePhase::Starting { .. } => exception("is still starting; try again in a moment"),
             ServicePhase::Serving { .. } => {
                 exception("is just being restarted; try again in a moment")
             }
@@ -104,6 +123,16 @@ impl ServiceState {
             }
             ServicePhase::Stopped => exception("is not available: its daemon is stopping"),
         }
+    }
+
+    /// Whether other services live in its worker.
+    pub(crate) fn shares(&self) -> bool {
+        self.worker.spec().services.len() > 1
+    }
+
+    /// Why a service that starts for too long counts as failed.
+    pub(crate) fn slow_start(&self) -> &'static str {
+        if self.shares() { SLOW_OR_WAITING } else { SLOW }
     }
 
     pub(crate) fn with_python(&self, text: &str) -> String {

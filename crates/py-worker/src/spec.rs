@@ -110,6 +110,8 @@ pub struct ServiceSpec {
     pub abort: Vec<String>,
     /// Methods to call when a session with its own instance ends.
     pub on_disconnect: Vec<String>,
+    /// Whether its one instance is made before the first call.
+    pub is_eager: bool,
     /// Members that others may use while it is locked: whether there are such is looked at.
     pub read_while_locked: Vec<String>,
     /// Facts about single members, for the service card.
@@ -135,6 +137,7 @@ impl ServiceSpec {
             parts: Vec::new(),
             abort: Vec::new(),
             on_disconnect: Vec::new(),
+            is_eager: false,
             read_while_locked: Vec::new(),
             members: Vec::new(),
         }
@@ -162,6 +165,7 @@ impl ServiceSpec {
         dict.insert("parts", names(&self.parts));
         dict.insert("abort", names(&self.abort));
         dict.insert("on_disconnect", names(&self.on_disconnect));
+        dict.insert("start", self.is_eager.then_some("eager"));
         dict.insert("read_while_locked", names(&self.read_while_locked));
         // The names only: the worker reports those that do not exist.
         let arguments = |fact: &MemberFacts| -> Value {

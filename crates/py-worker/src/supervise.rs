@@ -11,6 +11,7 @@
 //! The running worker imports a failed service again: after 2 s, then ever later up to a minute,
 //! and whenever a client asks for it, at most once a second.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -56,6 +57,8 @@ pub(crate) struct WorkerSupervisor {
     retries: mpsc::UnboundedReceiver<String>,
     restarts: mpsc::UnboundedReceiver<WorkerRestart>,
     stop: CancellationToken,
+    /// Services of this run whose constructors have raised before they were loaded.
+    broken_early: BTreeMap<String, Trouble>,
 }
 
 /// Order to restart a worker.
@@ -102,7 +105,18 @@ impl WorkerSupervisor {
             .map(|service| Service::new(&service.name, Arc::clone(&worker)))
             .collect();
         let parts = PartSet::new(Arc::clone(&registry));
-        WorkerSupervisor { worker, services, parts, spawner, registry, retries, restarts, stop }
+        let broken_early = BTreeMap::new();
+        WorkerSupervisor {
+            worker,
+            services,
+            parts,
+            spawner,
+            registry,
+            retries,
+            restarts,
+            stop,
+            broken_early,
+        }
     }
 
     /// The services, as the daemon serves them.
@@ -146,7 +160,7 @@ impl WorkerSupervisor {
             error!(worker, "the Python worker {fate}");
             let restarts = if is_killed { &mut kills } else { &mut crashes };
             match restarts.on_exit(uptime) {
-                RestartDecision::RestartNow => self.set_all(&ServicePhase::Starting),
+                RestartDecision::RestartNow => self.set_all(&ServicePhase::starting()),
                 RestartDecision::RestartIn(delay) => {
                     self.set_all(&ServicePhase::Down(format!(
                         "its Python worker {fate}; it is started again after {delay:?}"
@@ -184,7 +198,7 @@ impl WorkerSupervisor {
             // Those of the next import come with it.
             service.set_sources(Vec::new());
         }
-        self.set_all(&ServicePhase::Starting);
+        self.set_all(&ServicePhase::starting());
         // Fails if nobody waits for it any longer.
         let _ = begun.send(());
     }
@@ -209,6 +223,7 @@ impl WorkerSupervisor {
             executable = run.facts.executable,
             "the Python worker is up"
         );
+        self.broken_early.clear();
         let mut attempts = Attempts::default();
         let mut registered = Registered::new(Arc::clone(&self.registry));
         let mut watchdog = Watchdog::new(self.worker.spec().watchdog, since);
@@ -360,8 +375,9 @@ impl WorkerSupervisor {
                 info!(service = name, "ready");
                 warn_of(&name, &remarks);
                 attempts.succeeded(&name);
+                let broken = self.broken_early.remove(&name);
                 if let Some(service) = self.service(&name) {
-                    service.loaded(Arc::clone(run), members, remarks);
+                    service.loaded(Arc::clone(run), members, remarks, broken);
                 }
                 self.parts.owner_loaded(&name, run);
             }
@@ -396,8 +412,15 @@ impl WorkerSupervisor {
                     service.set_phase(ServicePhase::Failed(trouble));
                 }
             }
-            Message::Broken { service, trouble } => self.set_broken(run, &service, Some(trouble)),
-            Message::Mended { service } => self.set_broken(run, &service, None),
+            Message::Broken { service, trouble } => {
+                if let Some(trouble) = self.set_broken(run, &service, Some(trouble)) {
+                    self.broken_early.insert(service, trouble);
+                }
+            }
+            Message::Mended { service } => {
+                self.broken_early.remove(&service);
+                self.set_broken(run, &service, None);
+            }
             Message::Refuses { reason } => run.set_refusal(reason),
             Message::Ended { number, raised } => run.oneways.report(number, raised),
             Message::Ask { number, what, arguments } => {
@@ -409,11 +432,15 @@ impl WorkerSupervisor {
         }
     }
 
-    fn set_broken(&self, run: &Arc<Run>, name: &str, broken: Option<Trouble>) {
-        if let Some(service) = self.service(name)
-            && matches!(service.phase(), ServicePhase::Serving { .. })
-        {
-            service.set_phase(ServicePhase::Serving { run: Arc::clone(run), broken });
+    /// Notes whether the constructor of a loaded service has raised; the trouble of one that is not
+    /// loaded is handed back.
+    fn set_broken(&self, run: &Arc<Run>, name: &str, broken: Option<Trouble>) -> Option<Trouble> {
+        match self.service(name) {
+            Some(service) if matches!(service.phase(), ServicePhase::Serving { .. }) => {
+                service.set_phase(ServicePhase::Serving { run: Arc::clone(run), broken });
+                None
+            }
+            _ => broken,
         }
     }
 }

@@ -266,6 +266,7 @@ pub use client::nameserver::{NAMESERVER_NAME, NameServer, Registration};
 pub use client::proxy::Proxy;
 pub use config::{DAEMON_NAME, DaemonConfig, ServerType, StreamLimits};
 pub use current_call::{CallAction, CallKind, WorkerWait};
+pub use daemon::call::health_check::HealthChecker;
 pub use daemon::call_log::{CallException, CallLog, CallLogMode, CallRecord};
 pub use daemon::call_rules::CallRules;
 pub use daemon::calls::{CallStatus, WaitsFor};
@@ -287,9 +288,9 @@ pub use native::{
 };
 pub use net::{BindError, Listener};
 pub use object::{
-    Answer, AnswerMemory, Blob, BoxFuture, CallResult, Context, ItemStream, Metadata, MethodCall,
-    Object, Operation, Reply, ReplyBody, Request, RequestMemory, SafeState, SafeStateReached,
-    StartCheck,
+    Answer, AnswerMemory, Blob, BoxFuture, CallResult, Context, HealthCheck, ItemStream, Metadata,
+    MethodCall, Object, Operation, Reply, ReplyBody, Request, RequestMemory, SafeState,
+    SafeStateReached, StartCheck,
 };
 pub use serialized::Serialized;
 pub use session::{Peer, Session};

@@ -79,7 +79,7 @@ impl Session {
     }
 }
 
-/// A client's address.
+/// A caller's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// Address and port of a TCP client.
@@ -89,6 +89,8 @@ pub enum Peer {
         /// The process that has connected, where the system says it.
         process: Option<u32>,
     },
+    /// No client: the daemon's own health check.
+    HealthCheck,
 }
 
 impl Peer {
@@ -96,7 +98,7 @@ impl Peer {
     pub fn address(&self) -> Option<IpAddr> {
         match self {
             Peer::Tcp(address) => Some(address.ip()),
-            Peer::Unix { .. } => None,
+            Peer::Unix { .. } | Peer::HealthCheck => None,
         }
     }
 }
@@ -106,6 +108,7 @@ impl fmt::Display for Peer {
         match self {
             Peer::Tcp(address) => write!(f, "{address}"),
             Peer::Unix { .. } => f.write_str("a Unix socket"),
+            Peer::HealthCheck => f.write_str("a health check"),
         }
     }
 }

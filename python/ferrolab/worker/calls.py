@@ -14,6 +14,7 @@ from . import (
     fast_encode,
     first_look,
     framing,
+    health,
     pyro,
     shutdown,
     stdio,
@@ -32,6 +33,7 @@ from .frame_kinds import (
     FLAG_ONEWAY,
     FLAG_SERPENT_RULES,
     GET,
+    HEALTH,
     LEAVE,
     NEXT,
     RAISED,
@@ -240,7 +242,17 @@ class Channel:
             _, name, member, sessions = request
             chosen = host.sessions.chosen(sessions)
             return self._to_safe_state(name, member, lambda service: service.abort(chosen, member))
+        elif kind == HEALTH:
+            _, name, member, replaces = request
+            health.begin(host, (name, member, replaces), self._finish_check)
         return None
+
+    def _finish_check(self, is_well, error):
+        if error is None:
+            answer = VALUE, is_well
+        else:
+            answer = RAISED, exceptions.exception(error, SERPENT, None, self._host.daemon)
+        framing.send_frame(self._sock, answer)
 
     def _to_safe_state(self, name, member, call):
         stdio.current.service = name

@@ -3,7 +3,7 @@
 `protocol.rs` of the daemon's crate `py-worker` describes the frames.
 """
 
-CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST, UNPIN, FINISH, LEAVE, ABORT = range(13)
+CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST, UNPIN, FINISH, LEAVE, ABORT, HEALTH = range(14)
 VALUE, RAISED, STREAM, END, BEGUN, REFUSED = range(6)
 # A value that has its bytes already; it goes out as any other.
 WRITTEN = -1

@@ -72,6 +72,12 @@ def _served(spec, target, is_made, daemon, tell):
     if spec.get("parameters") and not unread_parameters.are_read(service.cls):
         service.remarks.append(unread_parameters.REMARK.format(_title(spec)))
     service.facts = spec.get("members") or {}
+    service.is_eager = spec.get("start") == "eager"
+    if service.is_eager and service.mode != "single":
+        service.remarks.append(
+            "start: eager needs one instance for all clients, `instancemode: single`; with '{}' "
+            "there is none to make".format(service.mode)
+        )
     readable = spec.get("read_while_locked") or ()
     wanted = spec.get("parts") or ()
     if wanted and service.mode != "single":

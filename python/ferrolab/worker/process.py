@@ -139,8 +139,8 @@ class Worker:
     def _obey(self, frame, fds):
         kind = frame[0]
         if kind == "load":
-            _, specs = frame
-            self._loads.submit(specs)
+            _, services = frame
+            self._loads.submit(services)
         elif kind == "channel":
             self._take_channel(fds, self.channels)
         elif kind == "beside":

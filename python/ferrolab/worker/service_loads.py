@@ -101,10 +101,14 @@ class ServiceLoads:
             service.make_at_start()
         except BaseException as error:
             failure = error
+        is_told_first = failure is not None and service.is_eager
+        if is_told_first:
+            # The daemon never shows it as well.
+            self.report_broken(service, failure)
         service.is_loaded = True
         self._out.write(("loaded", service.name, service.described(), service.remarks))
         self._tell_sources(service)
-        if failure is not None:
+        if failure is not None and not is_told_first:
             self.report_broken(service, failure)
 
     def _tell_sources(self, service):

@@ -49,6 +49,8 @@ class Service:
         # The members of a module are its own, those of an instance are its class's.
         self.shape = target if inspect.ismodule(target) else self.cls
         self.selection = selection
+        # Whether its one instance is made before the first call.
+        self.is_eager = False
         # Called with the first instance, where its class does not show everything.
         self.look = None
         self.is_seen = True
@@ -121,8 +123,9 @@ class Service:
         self.look, self.is_seen = look, False
 
     def starts_with_instance(self):
-        """Whether only its one instance tells what is exposed."""
-        return self.mode == "single" and not self.is_seen
+        """Whether its one instance is made at the start: it is wanted then, or only it tells what
+        is exposed."""
+        return self.mode == "single" and (self.is_eager or not self.is_seen)
 
     def make_at_start(self):
         """Makes the instance that the service starts with."""
@@ -208,6 +211,22 @@ class Service:
             instance, self._instance = self._instance, None
         if instance is not None and (instance is not self.target or self._is_made):
             self.release(instance, self._rested)
+
+    def replace_instance(self):
+        """Releases and closes the one instance, so that the next call makes another. Returns
+        whether there was one; an object that was not made for the service stays."""
+        instance = self._instance
+        if instance is None or not inspect.isclass(self.target):
+            return False
+        self.release_single()
+        self.is_seen = self.look is None
+        close = getattr(instance, "close", None)
+        if callable(close):
+            try:
+                close()
+            except Exception:
+                log.warning("close() failed at the end of an instance", exc_info=True)
+        return True
 
     def bring_to_rest(self, instance):
         """Runs the safe state of an instance."""

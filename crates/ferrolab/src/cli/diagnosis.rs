@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use super::starting::still_starting;
 use crate::host::CallRow;
 use crate::supervise::control::{Listing, ProcessRow, ServiceRow};
 
@@ -36,6 +37,10 @@ const CAUSES: &[(&[&str], &str)] = &[
         &["already in use", "Address in use"],
         "another program listens there: `ss -ltnp` shows which; stop it, or give this one another \
          port in the configuration",
+    ),
+    (
+        &["belongs to another lab"],
+        "give one of the two labs another `ns_port`, then `ferrolab reload`",
     ),
     (
         &["no such address", "AddrNotAvailable"],
@@ -158,6 +163,10 @@ pub(super) fn diagnose(listing: &Listing) -> Vec<Finding> {
     };
     // A service whose daemon does not run is not at fault itself.
     findings.extend(listing.services.iter().filter(|row| runs(row)).filter_map(service));
+    findings.extend(listing.daemons.iter().filter_map(|row| {
+        let (problem, advice) = still_starting(row, listing)?;
+        Some(Finding { subject: format!("daemon {}", row.name), problem, advice })
+    }));
     findings.extend(listing.services.iter().filter_map(stale_driver));
     findings.extend(listing.calls.iter().filter_map(|call| slow_call(call, listing)));
     findings

@@ -118,7 +118,7 @@ fn has_lock(row: &ServiceRow) -> Result<(), Report> {
     let ServiceRow { name, daemon, report, .. } = row;
     match (&report.lock, report.status.as_str()) {
         (Some(_), _) => Ok(()),
-        (None, "running" | "failed" | "hangs") if report.uri.is_some() => Err(miette!(
+        (None, "running" | "failed" | "hangs" | "unwell") if report.uri.is_some() => Err(miette!(
             help = format!(
                 "write `classname: LockableDaemon` in the configuration of daemon {daemon}"
             ),

@@ -44,6 +44,7 @@ mod rename;
 mod run;
 mod service;
 mod shown_value;
+mod starting;
 mod status;
 mod stubs;
 mod style;

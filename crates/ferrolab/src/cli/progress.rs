@@ -92,7 +92,7 @@ impl Progress {
             }
             None => format!("{} {}", entry.title, entry.status),
         };
-        let is_end = matches!(entry.status, "running" | "failed" | "hangs" | "stopped");
+        let is_end = matches!(entry.status, "running" | "failed" | "hangs" | "stopped" | "unwell");
         self.show_line(&entry.title, text, is_end);
     }
 

@@ -23,7 +23,7 @@ pub(super) fn state(status: &str) -> Cell {
     }
     match status {
         "running" => cell.fg(Color::Green),
-        "failed" | "hangs" => cell.fg(Color::Red),
+        "failed" | "hangs" | "unwell" => cell.fg(Color::Red),
         "starting" | "stopping" | "restarting" => cell.fg(Color::Yellow),
         _ => cell.fg(Color::DarkGrey),
     }

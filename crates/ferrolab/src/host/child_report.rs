@@ -122,8 +122,8 @@ impl CallRow {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct ServiceReport {
-    /// `starting`, `running`, `hangs` (its Python process does not move) or `failed`; in `ps` also
-    /// the other states of its daemon.
+    /// `starting`, `running`, `hangs` (its Python process does not move), `failed`, or `unwell`
+    /// while its health check fails; in `ps` also the other states of its daemon.
     pub(crate) status: String,
     pub(crate) uri: Option<String>,
     pub(crate) error: Option<String>,

@@ -6,13 +6,12 @@
 use std::sync::Arc;
 
 use lab_config::Configuration;
-use py_worker::{DaemonLocation, Registry, ServiceStatus, WorkerSet};
+use py_worker::{DaemonLocation, LOADING, Registry, ServiceStatus, WorkerSet};
 use remote::Object;
 use serde::Serialize;
 use supervisor::Spawner;
 use tracing::warn;
 
-use crate::host::report::LOADING;
 use crate::host::worker_specs;
 use crate::os;
 

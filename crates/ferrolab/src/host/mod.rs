@@ -11,6 +11,7 @@ mod child_report;
 mod daemon_object;
 mod driver_check;
 mod drivers;
+mod health;
 mod locks;
 mod member_facts;
 mod messages;
@@ -30,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lab_config::{DaemonClass, DaemonPart, Nameserver, Service, Target};
-use py_worker::{DaemonObjects, Registry, WorkerSet};
+use py_worker::{DaemonObjects, LOADING, Registry, WorkerSet};
 use remote::{Daemon, DaemonConfig, Listener, Location};
 use serde::{Deserialize, Serialize};
 use supervisor::Lifeline;
@@ -44,7 +45,7 @@ use crate::host::address::address_from_here;
 use crate::host::drivers::Drivers;
 use crate::host::messages::{Answered, Orders};
 use crate::host::registered_name::Name;
-use crate::host::report::{LOADING, Reporter};
+use crate::host::report::Reporter;
 use crate::host::settings::settings;
 use crate::os::{self, Connections};
 use crate::paths::LockFiles;
@@ -79,6 +80,12 @@ pub(crate) struct DaemonAssignment {
     /// Where its call log is kept; a supervisor of 0.1.0 does not say.
     #[serde(default)]
     pub(crate) call_log: Option<PathBuf>,
+    /// The id of the lab.
+    #[serde(default)]
+    pub(crate) lab: Option<String>,
+    /// Nameservers that start with the lab: only its own get names.
+    #[serde(default)]
+    pub(crate) own_nameservers: Vec<String>,
 }
 
 /// Runs a daemon until its supervisor says stop.
@@ -86,7 +93,16 @@ pub(crate) struct DaemonAssignment {
 /// # Errors
 /// What keeps it from serving, in words for a person.
 pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Result<(), String> {
-    let DaemonAssignment { part, folder, state_file, locks: lock_files, call_log, .. } = assignment;
+    let DaemonAssignment {
+        part,
+        folder,
+        state_file,
+        locks: lock_files,
+        call_log,
+        lab,
+        own_nameservers,
+        ..
+    } = assignment;
     if let Some(folder) = &folder
         && let Err(error) = os::enter(folder)
     {
@@ -115,10 +131,12 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let objects = DaemonObjects::new(&daemon, &listener);
     let parts = objects.parts();
     let registry: Arc<dyn Registry> = objects;
-    let workers = WorkerSet::start(&spawner, worker_specs::specs(config, services), &registry);
+    let specs = worker_specs::specs(config, services);
+    let workers = Arc::new(WorkerSet::start(&spawner, specs, &registry));
+    let (health, unwell) = watch::channel(health::Unwell::new());
     let notes = changed_uris.into_iter().chain(lost_epochs).collect();
-    let mut reporter =
-        Reporter::new(&daemon, &listener, config, services, notes).with_call_log(call_log.clone());
+    let mut reporter = Reporter::new(&daemon, &listener, config, services, unwell, notes)
+        .with_call_log(call_log.clone());
     register_natives(&daemon, config.class, services, &mut reporter);
     for (id, object) in workers.objects() {
         let service = services.iter().find(|service| service.name == id);
@@ -131,15 +149,18 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
         warn!(daemon = config.name, "a service has the daemon's name; the daemon itself has none");
     }
     let names = names(&daemon, &listener, &part, has_face);
-    let targets = targets(nameservers, names);
+    let is_own = |name: &String| own_nameservers.contains(name);
+    let lab_of = |name: &String| lab.clone().filter(|_| is_own(name));
+    let targets = targets(nameservers, names, lab_of);
 
     let (answered, answers) = watch::channel(Answered::default());
     let drivers = Drivers::new();
     let orders = Orders { daemon: daemon.clone(), workers: &workers, drivers: &drivers, answered };
     let tasks = TaskTracker::new();
     let (serving_stop, names_stop) = (CancellationToken::new(), CancellationToken::new());
-    tasks.spawn(daemon.serve(listener, serving_stop.clone()));
     let stopping = lifeline.stopping();
+    health::start(&daemon, services, &workers, &health, &tasks, &stopping);
+    tasks.spawn(daemon.serve(listener, serving_stop.clone()));
     let started = async {
         // A client that finds a name should find its service ready.
         if tokio::time::timeout(LOADING, workers.loaded()).await.is_err() {
@@ -232,16 +253,17 @@ fn names(
     names
 }
 
-/// Each nameserver with the names to keep there.
+/// Each nameserver with the names to keep there; `lab_of` is the id of the lab whose it must be.
 fn targets(
     nameservers: &[Nameserver],
     mut names: BTreeMap<String, Vec<Name>>,
+    lab_of: impl Fn(&String) -> Option<String>,
 ) -> BTreeMap<String, (registrar::Target, Vec<Name>)> {
     nameservers
         .iter()
         .filter_map(|Nameserver { name, host, port, .. }| {
             let location = Location::Tcp { host: address_from_here(host), port: *port };
-            let target = registrar::Target { name: name.clone(), location };
+            let target = registrar::Target { name: name.clone(), location, lab: lab_of(name) };
             Some((name.clone(), (target, names.remove(name)?)))
         })
         .collect()

@@ -53,6 +53,8 @@ pub(crate) struct Target {
     /// Its name in the configuration.
     pub(crate) name: String,
     pub(crate) location: Location,
+    /// The id of the lab that it must belong to, if it must.
+    pub(crate) lab: Option<String>,
 }
 
 /// Outcome of the registrations with each nameserver.
@@ -113,7 +115,8 @@ pub(crate) fn start(
         let mut parts = parts.clone();
         parts.mark_changed();
         let registrar = Registrar {
-            nameserver: NameServer::at(target.location.clone(), Some(ANSWER_TIMEOUT)),
+            nameserver: NameServer::at(target.location.clone(), Some(ANSWER_TIMEOUT))
+                .of_lab(target.lab.clone()),
             target,
             names: names.into_iter().map(RegisteredName::new).collect(),
             parts,
@@ -308,7 +311,7 @@ impl Registrar {
 
     /// Publishes the outcome of a pass, and logs it where it is news.
     fn tell(&self, state: State) {
-        let Target { name, location } = &self.target;
+        let Target { name, location, .. } = &self.target;
         self.report.send_if_modified(|report| {
             let Some(standing) = report.get_mut(name) else { return false };
             let known = &standing.state;

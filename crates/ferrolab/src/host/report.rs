@@ -25,6 +25,7 @@ use crate::host::child_report::{
     ServiceReport, rfc3339, shown_name, shown_sentence,
 };
 use crate::host::drivers::DriverRow;
+use crate::host::health::Unwell;
 use crate::host::messages::Answered;
 use crate::host::registrar::{Report, State};
 use crate::log::call_log::CallLogFile;
@@ -42,18 +43,9 @@ const WAITING_SHOWN_IN_ALL: usize = 1000;
 /// Addresses of a full pool that are reported, at most.
 const ADDRESSES_SHOWN: usize = 10;
 
-/// Time for a driver to load. After it the daemon starts without the driver, and reports its
-/// service as failed until it has loaded.
-pub(super) const LOADING: Duration = Duration::from_secs(20);
-
-const SLOW: &str = "not loaded after 20 s: its driver hangs while it is imported or made";
-const SLOW_OR_BEHIND: &str = "not loaded after 20 s: its driver hangs while it is imported or made, or waits \
-                              for one that does; `isolate: true` gives a service a worker of its own";
-
 /// Maker and sender of the reports.
 pub(super) struct Reporter {
     daemon: Daemon,
-    started: Instant,
     slow_call: Option<Duration>,
     call_log: Option<Arc<CallLogFile>>,
     uri: Uri,
@@ -62,6 +54,7 @@ pub(super) struct Reporter {
     services: BTreeMap<String, Known>,
     /// Warnings that hold for as long as the daemon runs.
     notes: Vec<String>,
+    unwell: watch::Receiver<Unwell>,
 }
 
 /// A service, as far as it is known without its worker.
@@ -78,6 +71,7 @@ impl Reporter {
         listener: &Listener,
         config: &lab_config::Daemon,
         services: &[Service],
+        unwell: watch::Receiver<Unwell>,
         notes: Vec<String>,
     ) -> Self {
         let known = |service: &Service| Known {
@@ -86,7 +80,6 @@ impl Reporter {
             error: None,
         };
         Reporter {
-            started: Instant::now(),
             notes,
             daemon: daemon.clone(),
             slow_call: config.slow_call,
@@ -97,6 +90,7 @@ impl Reporter {
                 .iter()
                 .map(|service| (service.name.clone(), known(service)))
                 .collect(),
+            unwell,
         }
     }
 
@@ -122,6 +116,7 @@ impl Reporter {
     ) {
         let mut changes = workers.changes();
         let mut lock_changes = self.daemon.lock_changes();
+        let mut health = self.unwell.clone();
         let mut locks_told = Instant::now();
         let mut look = tokio::time::interval(BETWEEN_LOOKS);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -141,6 +136,7 @@ impl Reporter {
                 () = news(&mut registrations) => {}
                 () = news(&mut drivers) => {}
                 () = news(&mut answers) => {}
+                () = news(&mut health) => {}
                 () = news(&mut lock_changes) => {
                     // Locks can change hands thousands of times a second. The first change is
                     // reported at once, so that a client that has locked finds its lock shown.
@@ -175,7 +171,6 @@ impl Reporter {
         answered: &Answered,
         calls: &[CallRow],
     ) -> ChildReport {
-        let slow = self.started.elapsed() >= LOADING;
         let public = public_address_for(&self.uri);
         let locks = self.daemon.locks();
         let waiting_shown = (WAITING_SHOWN_IN_ALL / locks.len().max(1)).clamp(1, WAITING_SHOWN);
@@ -184,7 +179,7 @@ impl Reporter {
             .services
             .iter()
             .map(|(name, known)| {
-                let (status, mut error) = known.status(name, workers, slow);
+                let (status, mut error) = known.status(name, workers, &self.unwell.borrow());
                 if let Some(during) = self.calls_during_hang(name, workers, &calls) {
                     error = error.map(|error| format!("{error}; {during}"));
                 }
@@ -340,19 +335,19 @@ impl Known {
         &self,
         name: &str,
         workers: &WorkerSet,
-        slow: bool,
+        unwell: &Unwell,
     ) -> (&'static str, Option<String>) {
+        let well = || match unwell.get(name) {
+            None => ("running", None),
+            Some(reason) => ("unwell", Some(reason.clone())),
+        };
         match (&self.error, self.is_native) {
             (Some(error), _) => ("failed", Some(error.clone())),
-            (None, true) => ("running", None),
+            (None, true) => well(),
             (None, false) => match workers.status(name) {
-                ServiceStatus::Ready => ("running", None),
+                ServiceStatus::Ready => well(),
                 ServiceStatus::Hangs { since, pid, is_stopped } => {
                     ("hangs", Some(hang(since, pid, is_stopped)))
-                }
-                ServiceStatus::Starting if slow => {
-                    let text = if workers.shares(name) { SLOW_OR_BEHIND } else { SLOW };
-                    ("failed", Some(text.to_owned()))
                 }
                 ServiceStatus::Starting => ("starting", None),
                 ServiceStatus::Failed { error } => ("failed", Some(error)),

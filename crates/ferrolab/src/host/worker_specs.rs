@@ -126,6 +126,7 @@ fn placement(service: &lab_config::Service) -> Option<Placement> {
         parts: service.parts.clone(),
         abort: service.abort.clone(),
         on_disconnect: service.on_disconnect.clone(),
+        is_eager: service.start == lab_config::Start::Eager,
         read_while_locked: service.read_while_locked.clone(),
         members: member_facts::of(service),
         classname: classname.clone(),

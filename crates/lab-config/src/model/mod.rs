@@ -7,6 +7,7 @@
 mod daemon;
 mod member;
 mod nameserver;
+mod notify;
 mod process;
 mod seconds;
 mod service;
@@ -18,8 +19,9 @@ use serde::{Deserialize, Serialize};
 pub use daemon::{CallLogMode, Daemon, DaemonClass, ServerType};
 pub use member::{Argument, Member, ValueFacts};
 pub use nameserver::{Nameserver, Storage};
+pub use notify::Notify;
 pub use process::{Python, Supervision};
-pub use service::{Arguments, Expose, InstanceMode, OnTimeout, Service, Target};
+pub use service::{Arguments, Expose, Health, InstanceMode, OnTimeout, Service, Start, Target};
 
 use super::surroundings::Folder;
 
@@ -39,6 +41,9 @@ pub struct Configuration {
     pub autolaunch: Autolaunch,
     /// The Python for drivers, unless a daemon or service says otherwise.
     pub python: Python,
+    /// Targets of notifications.
+    #[serde(default)]
+    pub notify: Notify,
     /// Whether every service that has a stand-in is simulated.
     #[serde(skip)]
     pub simulates: bool,
@@ -133,6 +138,11 @@ impl Configuration {
                 .executable
                 .iter_mut()
                 .for_each(|program| *program = folder.place_program(program));
+        }
+        if let Some(program) = self.notify.command.first_mut()
+            && program.contains('/')
+        {
+            *program = folder.place_program(Path::new(program)).to_string_lossy().into_owned();
         }
         for nameserver in &mut self.nameservers {
             if let Storage::Sql(Some(file)) = &mut nameserver.storage {

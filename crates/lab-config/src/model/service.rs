@@ -44,6 +44,12 @@ pub struct Service {
     /// Facts about single members, by their names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<Member>,
+    /// When its instance is made.
+    #[serde(default, skip_serializing_if = "Start::is_lazy")]
+    pub start: Start,
+    /// Its health check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// Whether it has its own Python process.
     pub isolate: bool,
     /// Longest silence of its Python process; no limit if absent.
@@ -73,6 +79,36 @@ pub struct Service {
     pub lock_max_ttl: Option<Duration>,
     /// Its own Python settings; see [`Configuration::python_for`](crate::Configuration::python_for).
     pub python: Python,
+}
+
+/// When an instance is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// With the first call.
+    #[default]
+    Lazy,
+    /// When the daemon starts.
+    Eager,
+}
+
+impl Start {
+    fn is_lazy(&self) -> bool {
+        *self == Start::Lazy
+    }
+}
+
+/// A health check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// The method or property; the rules refuse a check without one.
+    pub method: Option<String>,
+    /// The time between two checks.
+    #[serde(with = "seconds")]
+    pub every: Option<Duration>,
+    /// Whether an instance whose check fails is replaced.
+    pub replace: bool,
 }
 
 /// The consequence of a call that takes too long.

@@ -6,10 +6,12 @@
 mod certificates;
 mod collisions;
 mod drivers;
+mod health;
 mod instances;
 mod listeners;
 mod members;
 mod natives;
+mod notify;
 mod parts;
 mod paths;
 mod registrations;
@@ -45,6 +47,8 @@ pub(crate) fn check(
     rules.idle();
     rules.locks();
     rules.parts();
+    rules.health();
+    rules.notify();
     rules.members(surroundings.natives.as_deref());
     for nameserver in &configuration.nameservers {
         check_nameserver(nameserver, marks, findings);

@@ -3,7 +3,9 @@
 //! One table per section, and nothing else: the walk (`walk`), the reference and the JSON Schema
 //! (`reference`) read them here. Must not know how a value is checked.
 
+mod health;
 mod member;
+mod notify;
 mod python;
 mod servers;
 mod service;
@@ -12,7 +14,9 @@ mod supervision;
 mod top;
 mod types;
 
+pub(crate) use health::HEALTH;
 pub(crate) use member::{ARGUMENT, MEMBER, VALUE_KEYS};
+pub(crate) use notify::NOTIFY;
 pub(crate) use python::PYTHON;
 pub(crate) use servers::{DAEMON, NAMESERVER};
 pub(crate) use service::SERVICE;
@@ -22,7 +26,7 @@ pub(crate) use top::{AUTOLAUNCH, TOP};
 pub(crate) use types::{CALL_LOG, Field, Rule, Section, ValueKind};
 
 /// Every section, to say where a misplaced key belongs.
-pub(crate) static SECTIONS: [&Section; 10] = [
+pub(crate) static SECTIONS: [&Section; 12] = [
     &TOP,
     &NAMESERVER,
     &DAEMON,
@@ -33,4 +37,6 @@ pub(crate) static SECTIONS: [&Section; 10] = [
     &SUPERVISION,
     &MEMBER,
     &ARGUMENT,
+    &HEALTH,
+    &NOTIFY,
 ];

@@ -1,6 +1,6 @@
 //! The table of services.
 
-use super::{CALL_LOG, Field, MEMBER, PYTHON, Rule, SIMULATE, Section, ValueKind};
+use super::{CALL_LOG, Field, HEALTH, MEMBER, PYTHON, Rule, SIMULATE, Section, ValueKind};
 
 /// A service.
 pub(crate) static SERVICE: Section = Section {
@@ -120,6 +120,23 @@ pub(crate) static SERVICE: Section = Section {
             default: "{}",
             example: "{voltage: {minimum: 0, maximum: 30, unit: V}}",
             doc: "Types, units and limits of single members.",
+        },
+        Field {
+            key: "start",
+            kind: ValueKind::Choice(&["lazy", "eager"]),
+            default: "lazy",
+            example: "eager",
+            doc: "When the instance is made: with the first call (`lazy`), or when the daemon \
+                  starts (`eager`), again and again while that fails. Needs one instance for all, \
+                  `instancemode: single`.",
+        },
+        Field {
+            key: "health",
+            kind: ValueKind::GroupOrText { section: &HEALTH, key: "method" },
+            default: "null",
+            example: "{method: identify, every: 30s, replace: true}",
+            doc: "A method to call now and then: while it fails, the service is `unwell`. A text \
+                  is the method alone. Needs one instance for all, `instancemode: single`.",
         },
         Field {
             key: "isolate",

@@ -1,6 +1,6 @@
 //! The tables of the whole file and of `autolaunch`.
 
-use super::{DAEMON, Field, NAMESERVER, PYTHON, SERVICE, Section, ValueKind};
+use super::{DAEMON, Field, NAMESERVER, NOTIFY, PYTHON, SERVICE, Section, ValueKind};
 
 /// The whole file.
 pub(crate) static TOP: Section = Section {
@@ -50,6 +50,13 @@ pub(crate) static TOP: Section = Section {
             default: "{}",
             example: "{executable: /opt/lab/venv/bin/python}",
             doc: "The Python that drivers run in, unless their daemon or service says otherwise.",
+        },
+        Field {
+            key: "notify",
+            kind: ValueKind::Group(&NOTIFY),
+            default: "{}",
+            example: "{url: \"https://ntfy.sh/my-lab\"}",
+            doc: "Who hears of faults, and how.",
         },
     ],
     renamed: &[

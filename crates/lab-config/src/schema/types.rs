@@ -46,7 +46,7 @@ pub(crate) enum ValueKind {
         /// The greatest.
         max: i64,
     },
-    /// A duration in seconds.
+    /// A duration: a number of seconds, or with a unit.
     Seconds {
         /// Whether zero has a meaning.
         zero: bool,
@@ -67,6 +67,8 @@ pub(crate) enum ValueKind {
     List(Rule),
     /// Environment variables.
     Environment,
+    /// Header fields of HTTP.
+    Headers,
     /// Plain data under text keys.
     Parameters,
     /// A list of plain data or plain data under text keys.
@@ -83,6 +85,13 @@ pub(crate) enum ValueKind {
     Members(&'static Section),
     /// A mapping with known keys.
     Group(&'static Section),
+    /// A mapping with known keys, or a text that stands for it with this key alone.
+    GroupOrText {
+        /// The keys.
+        section: &'static Section,
+        /// The key of the text.
+        key: &'static str,
+    },
     /// A mapping from names to mappings with known keys.
     Entries(&'static Section),
 }

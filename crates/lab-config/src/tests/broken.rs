@@ -159,8 +159,8 @@ fn values_have_their_types() {
             &["1:33 expected a number of bytes from 1024"],
         ),
         (
-            "daemons: {d: {commtimeout: 5s}}",
-            &["1:28 expected a number of seconds, or 0 for none, found the text `5s`"],
+            "daemons: {d: {commtimeout: 5x}}",
+            &["1:28 expected a number of seconds, or 0 for none; a unit may follow"],
         ),
         ("daemons: {d: {commtimeout: -1}}", &["1:28 found the number -1"]),
         ("daemons: {d: {commtimeout: .inf}}", &["1:28 found the number .inf"]),

@@ -290,6 +290,17 @@ fn with(section: &Section, key: &str, value: &str) -> String {
         ("supervision", _) => {
             return format!("daemons: {{default: {{}}, x: {{supervision: {{{pair}}}}}}}\n");
         }
+        ("health", key) => {
+            // A check without a method is no check.
+            let (method, pair) = match (key, value) {
+                ("method", "null") => ("method: m", ""),
+                ("method", _) => ("", pair.as_str()),
+                _ => ("method: m", pair.as_str()),
+            };
+            let health = format!("health: {{{method}, {pair}}}").replace("{, ", "{");
+            return format!("{rest}services: {{x: {{native: demo.clock, {health}}}}}\n");
+        }
+        ("notify", _) => return format!("{rest}notify: {{{pair}}}\n"),
         ("daemons", _) => {
             let local = "nameservers: {local: {}}";
             let needed = match (key, value) {
@@ -319,7 +330,9 @@ fn with(section: &Section, key: &str, value: &str) -> String {
         ("services", "module") => "classname: C, ",
         ("services", "classname") => "module: m, ",
         ("services", "simulated") => "module: m, classname: C, simulate: {classname: D}, ",
-        ("services", "parts") => "module: m, classname: C, instancemode: single, ",
+        ("services", "parts" | "start" | "health") => {
+            "module: m, classname: C, instancemode: single, "
+        }
         _ => "module: m, classname: C, ",
     };
     format!("{rest}services: {{x: {{{needed}{pair}}}}}\n")

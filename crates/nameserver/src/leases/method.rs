@@ -1,13 +1,15 @@
 //! `renew_leases`: the nameserver's one method that Pyro5's does not have.
 //!
 //! ```text
-//! renew_leases(registrations, seconds, network=None) -> conflicts
+//! renew_leases(registrations, seconds, network=None, lab=None) -> conflicts
 //!
 //! registrations  list of (name, uri, tags, takeover), for all names that a daemon keeps
 //! seconds        how long the names stay without the next call: 5 to 3600
 //! network        of a daemon that listens at all addresses of its host: its network stack. Where
 //!                that is the nameserver's own, each client gets the address that it has reached
 //!                the nameserver at; elsewhere the URI counts as it is
+//! lab            the id of the lab that runs the daemon, where its configuration has it run this
+//!                nameserver too: one of another lab, which has the port, refuses the call
 //! takeover       when the name points elsewhere:
 //!                "claim"    take it, unless it is held; set the tags, too (a daemon that has just
 //!                           started)
@@ -45,7 +47,7 @@ use crate::store::{Change, Changed, Entry, Index, Lease, Store, Transaction};
 pub(crate) const METHOD: &str = "renew_leases";
 const SIGNATURE: Signature = Signature {
     name: "NameServer.renew_leases",
-    parameters: &["registrations", "seconds", "network"],
+    parameters: &["registrations", "seconds", "network", "lab"],
     required: 2,
 };
 
@@ -88,15 +90,17 @@ enum Need {
     Write { entry: Entry, theirs: Option<String> },
 }
 
-/// Carries out a call of [`METHOD`]; `watch` logs what the change takes from others.
+/// Carries out a call of [`METHOD`] in a nameserver of this `lab`; `watch` logs what the change
+/// takes from others.
 pub(crate) fn renew(
     store: &Store,
     call: MethodCall,
     context: Context,
     reached_at: Option<IpAddr>,
+    lab: Option<&str>,
     watch: impl FnOnce(Change) -> Change,
 ) -> Answer {
-    let wanted = match parse(call) {
+    let wanted = match parse(call, lab) {
         Ok(wanted) => wanted,
         Err(exception) => return Answer::exception(exception),
     };
@@ -153,8 +157,16 @@ pub(crate) fn renew(
     }
 }
 
-fn parse(call: MethodCall) -> Result<Vec<Wanted>, Exception> {
-    let [registrations, seconds, network] = SIGNATURE.bind(call)?;
+fn parse(call: MethodCall, lab: Option<&str>) -> Result<Vec<Wanted>, Exception> {
+    let [registrations, seconds, network, theirs] = SIGNATURE.bind(call)?;
+    if let (Some(ours), Some(theirs)) = (lab, theirs.as_ref().and_then(Value::as_str))
+        && ours != theirs
+    {
+        return Err(Exception::naming_error(
+            "the nameserver at this port belongs to another lab of this host; nothing is \
+             registered there",
+        ));
+    }
     let is_everywhere = network.as_ref().and_then(Value::as_str) == Some(remote::network_stack());
     let seconds = match seconds {
         Some(Value::Float(seconds)) => seconds,

@@ -16,7 +16,7 @@ const LEASE: Duration = Duration::from_secs(8);
 async fn call(store: &Store, rows: Vec<Value>, seconds: f64) -> Result<Value, Exception> {
     let args = vec![Value::List(rows), Value::Float(seconds)];
     let call = MethodCall { method: METHOD.to_owned(), args, kwargs: Vec::new() };
-    renew(store, call, Context::internal(), None, |change| change).wait().await.map(|reply| {
+    renew(store, call, Context::internal(), None, None, |change| change).wait().await.map(|reply| {
         match reply.body {
             remote::ReplyBody::Value(value) => value,
             _ => panic!("the answer is no value"),
@@ -149,7 +149,8 @@ async fn a_name_that_is_too_large_is_refused_at_once() {
     ];
     let args = vec![Value::List(rows), Value::Float(LEASE.as_secs_f64())];
     let call = MethodCall { method: METHOD.to_owned(), args, kwargs: Vec::new() };
-    let Answer::Ready(Ok(reply)) = renew(&store, call, Context::internal(), None, |change| change)
+    let Answer::Ready(Ok(reply)) =
+        renew(&store, call, Context::internal(), None, None, |change| change)
     else {
         panic!("it waits for the database");
     };
@@ -328,7 +329,7 @@ async fn a_daemon_at_all_addresses_of_this_host_has_no_address_in_the_index() {
                 args: vec![rows, LEASE.as_secs_f64().into(), network.into()],
                 kwargs: Vec::new(),
             };
-            let renewed = renew(&store, call, Context::internal(), None, |change| change)
+            let renewed = renew(&store, call, Context::internal(), None, None, |change| change)
                 .wait()
                 .await
                 .unwrap();
@@ -339,5 +340,22 @@ async fn a_daemon_at_all_addresses_of_this_host_has_no_address_in_the_index() {
         }
         let known = crate::directory::lookup(&store.read(), name).unwrap();
         assert_eq!(&*known.uri, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_of_another_lab_is_refused() {
+    let store = Store::memory();
+    for (theirs, is_refused) in [(Some("a"), false), (Some("b"), true), (None, false)] {
+        let args = vec![Value::List(vec![row("n", OURS, &[], "claim")]), Value::Float(8.0)];
+        let kwargs = theirs.map(|lab| ("lab".to_owned(), lab.into())).into_iter().collect();
+        let call = MethodCall { method: METHOD.to_owned(), args, kwargs };
+        let renewed = renew(&store, call, Context::internal(), None, Some("a"), |change| change);
+        let error = renewed.wait().await.err().map(|exception| exception.message());
+        assert_eq!(
+            error.is_some_and(|text| text.contains("another lab")),
+            is_refused,
+            "{theirs:?}"
+        );
     }
 }

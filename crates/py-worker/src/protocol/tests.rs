@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use remote::{Context, MethodCall, Operation, Peer, Session};
+use remote::{Context, HealthCheck, MethodCall, Operation, Peer, Session};
 use wire::value::{Dict, Value};
 
 use super::*;
@@ -99,6 +99,7 @@ fn requests_agree() {
     let call = |method: &str| MethodCall { method: method.into(), args: vec![], kwargs: vec![] };
     let request = |operation| frames::request("s", operation, Context::internal(), 0, 0);
     let session = Session::new(1, Peer::Unix { process: None }, "s".into(), Value::None);
+    let check = HealthCheck { member: None, replaces_instance: false };
     let built = [
         ("CALL", CALL, request(Operation::Call(call("m")))),
         ("GET", GET, request(Operation::GetAttr("a".into()))),
@@ -113,6 +114,7 @@ fn requests_agree() {
         ("FINISH", FINISH, frames::finish_stream(1)),
         ("LEAVE", LEAVE, frames::leave("s", true)),
         ("ABORT", ABORT, frames::abort("s", "m", None)),
+        ("HEALTH", HEALTH, frames::health("s", check)),
     ];
     let rows = table("request");
     assert_eq!(rows.len(), built.len());

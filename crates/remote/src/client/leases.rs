@@ -86,7 +86,8 @@ impl NameServer {
         if everywhere {
             args.push(network_stack().into());
         }
-        let answer = self.proxy.call(METHOD, args, Vec::new()).await?;
+        let lab = self.lab.iter().map(|lab| ("lab".to_owned(), lab.as_str().into())).collect();
+        let answer = self.proxy.call(METHOD, args, lab).await?;
         let conflicts = answer.as_list().unwrap_or_default().iter().map(conflict);
         conflicts
             .collect::<Option<_>>()

@@ -20,6 +20,8 @@ pub(crate) const DEFAULT_PORT: u16 = 9090;
 pub struct NameServer {
     location: Location,
     pub(super) proxy: Proxy,
+    /// The id of the lab whose nameserver it must be.
+    pub(super) lab: Option<String>,
 }
 
 impl NameServer {
@@ -33,7 +35,15 @@ impl NameServer {
                 None => proxy,
                 Some(timeout) => proxy.with_timeout(timeout),
             },
+            lab: None,
         }
+    }
+
+    /// The same, for [leases](Self::renew_leases) in the nameserver of the lab with this id only:
+    /// one of another lab, which has the port, refuses them.
+    #[must_use]
+    pub fn of_lab(self, lab: Option<String>) -> Self {
+        NameServer { lab, ..self }
     }
 
     /// The nameserver's address.

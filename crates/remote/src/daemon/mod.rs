@@ -30,6 +30,7 @@ use wire::uri::Uri;
 use crate::admission::Admission;
 use crate::config::{DAEMON_NAME, DaemonConfig};
 use crate::daemon::call::daemon_object::DaemonObject;
+use crate::daemon::call::health_check::HealthChecker;
 use crate::daemon::call_log::{CallLog, CallLogger};
 use crate::daemon::call_rules::{CallRules, RuleTable};
 use crate::daemon::calls::{CallStatus, RunningCalls};
@@ -217,6 +218,11 @@ impl Daemon {
     /// The connections that are served now.
     pub fn connections(&self) -> ConnectionsStatus {
         ConnectionsStatus::of(&self.shared.admission.pool)
+    }
+
+    /// The maker of health checks of the object of this id.
+    pub fn health_checker(&self, id: &str) -> HealthChecker {
+        HealthChecker::new(&self.shared, id)
     }
 
     /// Changes whenever [`locks`](Self::locks) may have.

@@ -11,6 +11,7 @@ mod request;
 use std::sync::Arc;
 
 use wire::exception::Exception;
+use wire::value::Value;
 
 pub use answer::{Answer, CallResult, ItemStream, Reply, ReplyBody};
 pub(crate) use context::AnswerBudget;
@@ -46,6 +47,15 @@ pub enum SafeState {
         /// now, nor when the instances are dropped.
         may_drive: bool,
     },
+}
+
+/// A health check of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// The method without arguments, or the property; without it only the constructor is tried.
+    pub member: Option<String>,
+    /// Whether the instance is first replaced by a new one.
+    pub replaces_instance: bool,
 }
 
 /// The future of [`Object::safe_state`].
@@ -97,6 +107,25 @@ pub trait Object: Send + Sync + 'static {
     /// Restarts the process in which the object lives, for the `reason` given: a predicate such as
     /// "was killed". Calls that run in it end.
     fn restart(&self, _reason: String) {}
+
+    /// Checks whether the instrument answers: false or an exception where it does not. An object
+    /// that is made later is made for that. Calls of clients do not wait for it.
+    ///
+    /// The member is one of the configuration, exposed or not.
+    fn check_health(
+        &self,
+        session: &Arc<Session>,
+        check: HealthCheck,
+    ) -> BoxFuture<Result<bool, Exception>> {
+        let Some(method) = check.member else { return Box::pin(async { Ok(true) }) };
+        let call = MethodCall { method, args: Vec::new(), kwargs: Vec::new() };
+        let context = Context::internal();
+        let answer = self.call(session, Request { operation: Operation::Call(call), context });
+        Box::pin(async move {
+            let reply = answer.wait().await?;
+            Ok(!matches!(reply.body, ReplyBody::Value(Value::Bool(false))))
+        })
+    }
 
     /// Brings the instrument to a safe state, for the `reason` given; `None` where there is nothing
     /// to do. The result is whether a method was called: there may be no instance.

@@ -172,7 +172,15 @@ impl Conversation {
                 let Some(text) = self.when_free(in_use, shown, act).await? else { return Ok(()) };
                 self.say(&Answer::Note { text }).await?;
                 let is_meant = |entry: SettledEntry<'_>| entry.is_of(kind, &name);
-                self.settle(limit(seconds), is_meant).await
+                self.wait_until_settled(limit(seconds), is_meant).await?;
+                if kind == EntryKind::Nameserver && action == Action::Restart {
+                    // Clients that look a name up find it when the command has returned.
+                    let fleet = Arc::clone(&self.fleet);
+                    let waiting = fleet.wait_for_names(&name);
+                    let names_back = tokio::time::timeout(limit(seconds), waiting);
+                    let _ = self.meanwhile(false, names_back).await?;
+                }
+                self.finish().await
             }
             Ok(Request::RestartServices { names, seconds, in_use }) => {
                 let planned = match fleet.plan_service_restart(&names).await {
@@ -280,8 +288,27 @@ impl Conversation {
         }
     }
 
-    /// Tells of changes until all `awaited` entries have settled.
+    /// Tells of changes until all `awaited` entries have settled, and how things stand then.
     async fn settle(
+        &mut self,
+        limit: Duration,
+        awaited: impl Fn(SettledEntry<'_>) -> bool,
+    ) -> io::Result<()> {
+        self.wait_until_settled(limit, awaited).await?;
+        self.finish().await
+    }
+
+    /// The last answer: how things stand, or that the lab is being stopped.
+    async fn finish(&mut self) -> io::Result<()> {
+        if self.stop.is_cancelled() {
+            return self.say(&Answer::Ending).await;
+        }
+        let listing = self.fleet.listing().await;
+        self.say(&Answer::Done(listing)).await
+    }
+
+    /// Tells of changes until all `awaited` entries have settled.
+    async fn wait_until_settled(
         &mut self,
         limit: Duration,
         awaited: impl Fn(SettledEntry<'_>) -> bool,
@@ -294,7 +321,7 @@ impl Conversation {
             changes.borrow_and_update();
             let listing = fleet.listing().await;
             if settled(&listing, &awaited) || Instant::now() >= deadline {
-                return self.say(&Answer::Done(listing)).await;
+                break;
             }
             self.say(&Answer::Progress(listing)).await?;
             tokio::select! {
@@ -303,7 +330,7 @@ impl Conversation {
                 () = stop.cancelled() => {}
             }
         }
-        self.say(&Answer::Ending).await
+        Ok(())
     }
 
     async fn say(&mut self, answer: &Answer) -> io::Result<()> {

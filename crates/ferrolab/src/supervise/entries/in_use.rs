@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use remote::Peer;
 use supervisor::{EntryPhase, EntryStatus};
 
 use super::EntryKind;
@@ -67,7 +68,10 @@ impl StopScope {
             };
             let services = report.services.iter().filter(|(name, _)| is_meant(name));
             uses.extend(services.filter_map(|(name, row)| lock_use(name, row.lock.as_ref()?)));
+            // A health check that hangs must not keep anybody from a restart.
+            let is_client = |call: &&CallRow| call.caller != Peer::HealthCheck.to_string();
             let calls = report.calls.iter().filter(|call| call.waits_for.is_none());
+            let calls = calls.filter(is_client);
             let calls = calls.filter(|call| service_of(call, &report).is_some_and(is_meant));
             uses.extend(calls.map(|call| format!("{} runs since {}", call.title(), call.since)));
         }

@@ -6,9 +6,11 @@
 mod daemon_messages;
 mod in_force;
 mod in_use;
+mod lab_id;
 mod liveness;
 mod manager;
 mod memory;
+mod names_back;
 mod plan;
 mod reload;
 mod rename_state;
@@ -226,6 +228,13 @@ impl Fleet {
         // An order that nobody follows drops its reply.
         let _ = self.orders.send(order(reply)).await;
         answer.await.unwrap_or_else(|_| Err(E::from("the lab is being stopped".to_owned())))
+    }
+
+    /// Waits until the names of the daemons that run are in this nameserver of ours, which has just
+    /// started; for a while at most.
+    pub(crate) async fn wait_for_names(&self, nameserver: &str) {
+        let configuration = std::sync::Arc::clone(&self.force.borrow().configuration);
+        names_back::wait(&self.keeper, &configuration, nameserver).await;
     }
 
     /// Stops all children; none of their names is left where that can be helped.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use lab_config::{Configuration, Daemon, DaemonPart, Service, Supervision, Target};
 use supervisor::{CommandSpec, EntrySpec, KeeperError, RestartPolicy, Signal};
 
-use super::EntryKind;
+use super::{EntryKind, lab_id};
 use crate::host::{DaemonAssignment, services_to_restart};
 use crate::nameserver_process::NameserverAssignment;
 use crate::paths::Paths;
@@ -57,7 +57,11 @@ pub(super) fn all(
     for nameserver in &configuration.nameservers {
         let name = nameserver.name.clone();
         let database = paths.nameserver_database(&name);
-        let assignment = NameserverAssignment { config: nameserver.clone(), database };
+        let assignment = NameserverAssignment {
+            config: nameserver.clone(),
+            database,
+            lab: Some(lab_id::of(paths).to_owned()),
+        };
         let assignment = serde_json::to_string(&assignment)?;
         let kind = EntryKind::Nameserver;
         plans.insert(
@@ -82,6 +86,8 @@ pub(super) fn all(
             names_gate: paths.daemon_names_gate(name),
             locks: paths.lock_files(name),
             call_log: Some(paths.call_log(name)),
+            lab: Some(lab_id::of(paths).to_owned()),
+            own_nameservers: configuration.autolaunch.nameservers.clone(),
         };
         let assignment = serde_json::to_string(&daemon)?;
         let (kind, name, supervision) = (EntryKind::Daemon, name.clone(), supervision.clone());

@@ -5,6 +5,7 @@ pub(crate) mod daemon_object;
 pub(crate) mod decode;
 pub(crate) mod dispatch;
 pub(crate) mod error_place;
+pub(crate) mod health_check;
 pub(crate) mod limited;
 mod log_call;
 mod oneway;

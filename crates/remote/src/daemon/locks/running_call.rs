@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use wire::exception::Exception;
 
+use crate::daemon::locks::entry::LockEntry;
 use crate::daemon::locks::table::LockTable;
 use crate::lock::policy::{ABORT_SESSION, Call, LateWork};
 use crate::object::StartCheck;
@@ -35,6 +36,24 @@ impl LockTable {
         };
         entry.lock.call_start(Instant::now(), session, call)?;
         Ok(Some(RunningCall { locks: Arc::clone(self), id, session, call }))
+    }
+
+    /// Starts a health check that reads `member`: as a call of a client without the lock. It does
+    /// not run beside a call of the lock's owner, also where others may read `member`.
+    ///
+    /// # Errors
+    /// It must not run now.
+    pub(crate) fn start_check(
+        self: &Arc<Self>,
+        id: &str,
+        session: u64,
+        member: &str,
+    ) -> Result<Option<RunningCall>, Exception> {
+        let is_driven = |entry: &mut LockEntry| entry.lock.is_in_use();
+        if self.any() && self.state().entry(id).is_some_and(is_driven) {
+            return Err(Exception::daemon_error("a call of the lock's owner runs"));
+        }
+        self.start_call(id, session, Some(member), false)
     }
 
     /// Starts work that a session has left; it counts as running until the result is dropped.
