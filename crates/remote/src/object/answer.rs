@@ -6,7 +6,8 @@ use wire::exception::Exception;
 use wire::message::Annotations;
 use wire::value::Value;
 
-use crate::object::context::{AnswerMemory, BoxFuture, Context, RequestMemory};
+use crate::object::memory::{AnswerMemory, BoxFuture, RequestMemory};
+use crate::object::request::Context;
 use crate::serialized::Serialized;
 use crate::session::Session;
 

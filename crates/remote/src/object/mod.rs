@@ -4,7 +4,7 @@
 //! locks nor budgets.
 
 mod answer;
-mod context;
+mod memory;
 mod metadata;
 mod request;
 
@@ -14,11 +14,11 @@ use wire::exception::Exception;
 use wire::value::Value;
 
 pub use answer::{Answer, CallResult, ItemStream, Reply, ReplyBody};
-pub(crate) use context::AnswerBudget;
-pub use context::{AnswerMemory, BoxFuture, Context, RequestMemory, StartCheck};
+pub(crate) use memory::AnswerBudget;
+pub use memory::{AnswerMemory, BoxFuture, RequestMemory};
 pub use metadata::Metadata;
 pub(crate) use request::unexposed_method;
-pub use request::{Blob, MethodCall, Operation, Request};
+pub use request::{Blob, Context, MethodCall, Operation, Request, StartCheck};
 
 use crate::card::Card;
 use crate::session::Session;

@@ -1,14 +1,21 @@
-//! One decoded request: a method call, a property, a batch, or a call that stays serialized.
+//! One decoded request: its operation (a method call, a property, a batch, or a call that stays
+//! serialized) and its context (Pyro5's `current_context`).
 //!
 //! Also Pyro5's rule for private names. Knows neither sockets nor the bytes of frames.
 
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
 use wire::Limits;
 use wire::exception::Exception;
+use wire::message::{Annotations, Flags};
 use wire::serializer::{CallRef, Serializer};
 use wire::value::Value;
 
 use crate::card::ValueLimits;
-use crate::object::context::Context;
+use crate::object::memory::{AnswerBudget, AnswerMemory, RequestMemory};
 
 /// One request, decoded.
 #[derive(Clone, Debug)]
@@ -17,6 +24,110 @@ pub struct Request {
     pub operation: Operation,
     /// Serializer, annotations and the like.
     pub context: Context,
+}
+
+/// The context of a request (Pyro5's `current_context`).
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The serializer of the request; its answer uses the same.
+    pub serializer: Serializer,
+    /// The request's flags.
+    pub flags: Flags,
+    /// The request's sequence number.
+    pub seq: u16,
+    /// The caller's correlation id, or one made for this request.
+    pub correlation_id: [u8; 16],
+    /// The request's annotations.
+    pub annotations: Annotations,
+    /// Whether the call may still start. An object that [reports the
+    /// beginning](crate::Object::reports_begin) of oneway calls keeps it until the call has begun.
+    pub may_start: StartCheck,
+    /// Memory reserved for a large request, released when this is dropped with the arguments.
+    pub(crate) request_memory: Option<RequestMemory>,
+    /// Where memory for a large answer is reserved; `None` where no client waits for an answer.
+    pub(crate) answer_budget: Option<Arc<dyn AnswerBudget>>,
+}
+
+impl Context {
+    /// The context of a call that no client has made.
+    pub fn internal() -> Self {
+        Context {
+            serializer: Serializer::Serpent,
+            flags: Flags::default(),
+            seq: 0,
+            correlation_id: uuid::Uuid::new_v4().into_bytes(),
+            annotations: Annotations::new(),
+            may_start: StartCheck::default(),
+            request_memory: None,
+            answer_budget: None,
+        }
+    }
+
+    /// The memory of a large request, for an object that hands its arguments on to another process
+    /// and keeps this as long as they are there; `None` for a small request.
+    pub fn request_memory(&self) -> Option<RequestMemory> {
+        self.request_memory.clone()
+    }
+
+    /// Memory for a large answer, to be reserved before the answer is built and to be handed on as
+    /// [`Reply::memory`](crate::Reply); `None` where nobody waits for an answer.
+    pub fn answer_memory(&self) -> Option<AnswerMemory> {
+        let budget = self.answer_budget.as_ref().filter(|_| !self.is_oneway());
+        budget.map(|budget| AnswerMemory::of(Arc::clone(budget)))
+    }
+
+    /// Whether the caller waits for no answer.
+    pub fn is_oneway(&self) -> bool {
+        self.flags.contains(Flags::ONEWAY)
+    }
+}
+
+/// The check whether a call may still start. An object that made a call wait asks after the wait:
+/// the lock may have changed hands since the call came.
+#[derive(Clone, Default)]
+pub struct StartCheck {
+    check: Option<Arc<dyn Fn() -> Result<(), Exception> + Send + Sync>>,
+    /// Dropped with the last clone of this: the call has begun.
+    begin: Option<Arc<oneshot::Sender<()>>>,
+}
+
+impl StartCheck {
+    pub(crate) fn set_check(
+        &mut self,
+        check: impl Fn() -> Result<(), Exception> + Send + Sync + 'static,
+    ) {
+        self.check = Some(Arc::new(check));
+    }
+
+    /// Resolves when the object has dropped this and its clones.
+    pub(crate) fn signal_begin(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        let (sender, begun) = oneshot::channel();
+        self.begin = Some(Arc::new(sender));
+        async move {
+            // Nothing is sent: the sender is dropped.
+            let _ = begun.await;
+        }
+    }
+
+    /// Whether this is a oneway call that runs beside the next calls of its session. They wait
+    /// until it has begun: until this and its clones are dropped.
+    pub fn is_waited_for(&self) -> bool {
+        self.begin.is_some()
+    }
+
+    /// Checks now.
+    ///
+    /// # Errors
+    /// The call must not start any more.
+    pub fn check(&self) -> Result<(), Exception> {
+        self.check.as_ref().map_or(Ok(()), |check| check())
+    }
+}
+
+impl fmt::Debug for StartCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StartCheck").field(&self.check.is_some()).finish()
+    }
 }
 
 /// The operation that a request asks for.
