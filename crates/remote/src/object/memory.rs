@@ -7,6 +7,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use wire::exception::Exception;
 
@@ -50,22 +51,27 @@ pub struct AnswerMemory(Arc<Numbered>);
 struct Numbered {
     budget: Arc<dyn AnswerBudget>,
     number: u64,
+    /// Whether the budget may have counted something for it. Most answers are small and never ask:
+    /// their ends do not take the budget's lock, which all calls of a daemon share.
+    is_counted: AtomicBool,
 }
 
 impl AnswerMemory {
     pub(crate) fn of(budget: Arc<dyn AnswerBudget>) -> Self {
         let number = budget.next_number();
-        AnswerMemory(Arc::new(Numbered { budget, number }))
+        AnswerMemory(Arc::new(Numbered { budget, number, is_counted: AtomicBool::new(false) }))
     }
 
+    /// The number under which the budget counts it from now on.
     pub(crate) fn number(&self) -> u64 {
+        self.0.is_counted.store(true, Ordering::Release);
         self.0.number
     }
 
     /// Reserves `bytes` in all, if some are reserved already or others leave as many. True if they
     /// are reserved then.
     pub fn try_reserve(&self, bytes: usize) -> bool {
-        self.0.budget.try_reserve(self.0.number, bytes)
+        self.0.budget.try_reserve(self.number(), bytes)
     }
 
     /// As [`try_reserve`](Self::try_reserve), waiting in a queue where others leave less.
@@ -81,12 +87,14 @@ impl AnswerMemory {
 
     /// Whether any is reserved.
     pub fn is_reserved(&self) -> bool {
-        self.0.budget.is_reserved(self.0.number)
+        self.0.is_counted.load(Ordering::Acquire) && self.0.budget.is_reserved(self.0.number)
     }
 }
 
 impl Drop for Numbered {
     fn drop(&mut self) {
-        self.budget.release(self.number);
+        if *self.is_counted.get_mut() {
+            self.budget.release(self.number);
+        }
     }
 }

@@ -72,8 +72,7 @@ impl Context {
     /// Memory for a large answer, to be reserved before the answer is built and to be handed on as
     /// [`Reply::memory`](crate::Reply); `None` where nobody waits for an answer.
     pub fn answer_memory(&self) -> Option<AnswerMemory> {
-        let budget = self.answer_budget.as_ref().filter(|_| !self.is_oneway());
-        budget.map(|budget| AnswerMemory::of(Arc::clone(budget)))
+        self.answer_budget.as_ref().map(|budget| AnswerMemory::of(Arc::clone(budget)))
     }
 
     /// Whether the caller waits for no answer.

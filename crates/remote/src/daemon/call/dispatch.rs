@@ -64,8 +64,8 @@ pub(crate) async fn answer(
             "unknown serializer");
         return Response::without_memory(After::Close);
     };
-    let session = Arc::clone(&caller.session);
-    let responder = Responder::new(shared, &session, frame.header, serializer);
+    let session = &caller.session;
+    let responder = Responder::new(shared, session, frame.header, serializer);
     let is_oneway = responder.is_oneway();
     if !is_oneway && let Some(exception) = caller.oneways.take_exception(shared) {
         return responder.exception(exception, "", "", out);
@@ -85,7 +85,7 @@ pub(crate) async fn answer(
             return responder.exception(undecodable.into_exception(), "", "", out);
         }
     };
-    let answers = Arc::clone(&shared.admission.answers);
+    let answers = &shared.admission.answers;
     let context = Context {
         serializer,
         flags: frame.header.flags,
@@ -94,36 +94,36 @@ pub(crate) async fn answer(
         annotations: decode::owned(&frame.body.annotations),
         may_start: StartCheck::default(),
         request_memory: request_memory.map(RequestMemory::new),
-        answer_budget: Some(answers as Arc<dyn AnswerBudget>),
+        answer_budget: (!is_oneway).then(|| Arc::clone(answers) as Arc<dyn AnswerBudget>),
     };
     drop(frame);
     let call = match find_object(shared, caller, decoded, context) {
         Ok(call) => call,
         Err((exception, id, member)) => return responder.exception(exception, &id, &member, out),
     };
-    let current = begin_call(shared, &session, &call);
+    let current = begin_call(shared, session, &call);
     if shared.call_log.keeps_arguments() {
-        log_call::keep_arguments(shared, &session, &call.id, &call.request.operation);
+        log_call::keep_arguments(shared, session, &call.id, &call.request.operation);
     }
     // A oneway batch is carried out here, as in Pyro5, and so is every oneway call where the
     // configuration wants no threads for them.
     let is_batch = matches!(call.request.operation, Operation::Batch(_));
     if is_oneway && !is_batch && shared.config.oneway_threaded {
-        let memory = caller.oneways.admit(shared, &session, &call.member, call.memory);
+        let memory = caller.oneways.admit(shared, session, &call.member, call.memory);
         if let Some(memory) = memory {
-            let note = OnewayNote::new(shared, &session, &current, &responder.header);
-            start_oneway(shared, caller, call, memory, note).await;
+            let note = OnewayNote::new(shared, session, &current, &responder.header);
+            start_oneway(shared, session, &mut caller.oneways, call, memory, note).await;
         }
         return Response::without_memory(After::Continue);
     }
-    let limited = LimitedCall::of(shared, &session, &call.id, &call.request.operation);
+    let limited = LimitedCall::of(shared, session, &call.id, &call.request.operation);
     if let Some(limited) = limited.filter(|_| !call.is_about_lock) {
         // Boxed, so that calls without a limit are no larger for it.
         let result = Box::pin(call_within(shared, caller, call, limited)).await;
         let (mut result, id, member) = result;
         if is_oneway {
-            let note = OnewayNote::new(shared, &session, &current, &responder.header);
-            OnewayCall::new(shared, &session, id, member, note).log(result, false);
+            let note = OnewayNote::new(shared, session, &current, &responder.header);
+            OnewayCall::new(shared, session, id, member, note).log(result, false);
             return Response::without_memory(After::Continue);
         }
         return match result.as_mut().ok().and_then(|reply| reply.memory.take()) {
@@ -147,23 +147,22 @@ pub(crate) async fn answer(
         Ok(permit) => permit,
         Err(gone) => return responder.exception(gone, &call.id, &call.member, out),
     };
-    call.set_running(&session);
+    call.set_running(session);
     let Invocation { id, member, object, has_lock, request, .. } = call;
     let mut result = if has_lock {
-        let gated =
-            GatedObject { locks: &shared.locks, session: &session, id: &id, object: &object };
+        let gated = GatedObject { locks: &shared.locks, session, id: &id, object: &object };
         // Boxed, so that connections without locks are no larger for it.
         Box::pin(gated.call(request, permit)).await
     } else {
         let name = CallName { object: &id, member: &member };
-        let answer = catch_panic::begin_call(name, &object, &session, request);
+        let answer = catch_panic::begin_call(name, &object, session, request);
         let result = catch_panic::finish_call(name, answer).await;
         drop(permit);
         result
     };
     if is_oneway {
-        let note = OnewayNote::new(shared, &session, &current, &responder.header);
-        OnewayCall::new(shared, &session, id, member, note).log(result, false);
+        let note = OnewayNote::new(shared, session, &current, &responder.header);
+        OnewayCall::new(shared, session, id, member, note).log(result, false);
         return Response::without_memory(After::Continue);
     }
     match result.as_mut().ok().and_then(|reply| reply.memory.take()) {
@@ -338,12 +337,12 @@ fn find_object(
 /// while an overdue call keeps the turn, its session does not wait with it.
 async fn start_oneway(
     shared: &Arc<Shared>,
-    caller: &mut Caller,
+    session: &Arc<Session>,
+    oneways: &mut Oneways,
     call: Invocation,
     memory: OnewayMemory,
     note: OnewayNote,
 ) {
-    let session = Arc::clone(&caller.session);
     let calls = &shared.admission.calls;
     // A call about a lock needs no permit. With that of another call its session waits, so that a
     // client with many oneway calls delays others by one call.
@@ -354,7 +353,8 @@ async fn start_oneway(
         match Box::pin(limited::take_oneway_turn(shared)).await {
             Ok(permit) => permit,
             Err(turn) => {
-                let (shared, slot) = (Arc::clone(shared), caller.oneways.take_slot(shared, memory));
+                let slot = oneways.take_slot(shared, memory);
+                let (shared, session) = (Arc::clone(shared), Arc::clone(session));
                 tokio::spawn(async move {
                     let permit = turn.await;
                     begin_oneway(&shared, &session, call, note, || slot).await;
@@ -366,9 +366,9 @@ async fn start_oneway(
     } else {
         calls.take().await
     };
-    call.set_running(&session);
-    let slot = || caller.oneways.take_slot(shared, memory);
-    begin_oneway(shared, &session, call, note, slot).await;
+    call.set_running(session);
+    let slot = || oneways.take_slot(shared, memory);
+    begin_oneway(shared, session, call, note, slot).await;
     drop(permit);
 }
 

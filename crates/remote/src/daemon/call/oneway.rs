@@ -107,9 +107,9 @@ impl Oneways {
 }
 
 /// A oneway call, for the log.
-pub(super) struct OnewayCall {
-    shared: Arc<Shared>,
-    session: Arc<Session>,
+pub(super) struct OnewayCall<'a> {
+    shared: &'a Arc<Shared>,
+    session: &'a Arc<Session>,
     pub(super) object: String,
     member: String,
     note: OnewayNote,
@@ -140,15 +140,14 @@ impl OnewayNote {
     }
 }
 
-impl OnewayCall {
+impl<'a> OnewayCall<'a> {
     pub(super) fn new(
-        shared: &Arc<Shared>,
-        session: &Arc<Session>,
+        shared: &'a Arc<Shared>,
+        session: &'a Arc<Session>,
         object: String,
         member: String,
         note: OnewayNote,
     ) -> Self {
-        let (shared, session) = (Arc::clone(shared), Arc::clone(session));
         OnewayCall { shared, session, object, member, note }
     }
 
@@ -179,19 +178,21 @@ impl OnewayCall {
         if let Some(result) = ended {
             return self.log(result, false);
         }
-        let OnewayCall { shared, session, object, member, note } = &self;
-        let shown = shared.calls.begin_oneway(session, (object, member), note.since);
+        let OnewayCall { shared, session, object, member, note } = self;
+        let shown = shared.calls.begin_oneway(session, (&object, &member), note.since);
+        let (shared, session) = (Arc::clone(shared), Arc::clone(session));
         tokio::spawn(async move {
             let _keep = keep;
-            let name = self.name();
+            let oneway = OnewayCall::new(&shared, &session, object, member, note);
+            let name = oneway.name();
             let mut overdue = None;
             if let Some((limited, object)) = &limited {
                 let waiting = catch_panic::wait(name, &mut call);
                 match tokio::time::timeout(limited.limit.timeout, waiting).await {
-                    Ok(result) => return self.log(result, true),
+                    Ok(result) => return oneway.log(result, true),
                     Err(_) => {
                         shown.set_overdue();
-                        overdue = Some(limited.begin_overdue(&self.shared, &self.session, object));
+                        overdue = Some(limited.begin_overdue(&shared, &session, object));
                     }
                 }
             }
@@ -201,7 +202,7 @@ impl OnewayCall {
                 None => waiting.await,
             };
             drop(shown);
-            self.log(result, true);
+            oneway.log(result, true);
         });
     }
 
@@ -224,6 +225,6 @@ impl OnewayCall {
         let mut facts = CallFacts::named(&object, &member);
         (facts.form, facts.arguments) = (form, arguments);
         let end = CallEnd { exception, request_bytes, ..CallEnd::default() };
-        log_call::log(&shared, &session, facts, since, end);
+        log_call::log(shared, session, facts, since, end);
     }
 }
