@@ -74,6 +74,7 @@ const ROOMS: &[(&str, &[Room])] = &[
                     "service",
                     "service_state",
                     "service_card",
+                    "service_object",
                     "safe_state",
                     "item_stream",
                     "collisions",

@@ -42,6 +42,7 @@ mod safe_state;
 mod script;
 mod service;
 mod service_card;
+mod service_object;
 mod service_state;
 mod sessions;
 mod spec;

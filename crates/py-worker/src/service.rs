@@ -1,31 +1,15 @@
-//! A service in a worker, as the daemon serves it.
+//! A service in a worker, as its daemon keeps it: members, phase and status.
 //!
-//! Owns the way of one call: to a worker that has the service, over a channel, and back; and the
-//! texts of its failures. Ferrolab's exceptions are `Pyro5.errors.DaemonError`: a stock client
-//! raises it as what it is and keeps its connection, and with it its lock and its other services. A
-//! `CommunicationError` would make the client drop the connection, and some of those make it call
-//! again by itself, which is not for us to have done with an instrument.
+//! [`service_object`](crate::service_object) serves its calls.
 
-use std::mem::take;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use remote::card::{Card, MemberFacts, ValueLimits};
-use remote::{
-    Annotations, Answer, BoxFuture, CallResult, Exception, HealthCheck, Metadata, Object,
-    Operation, Reply, ReplyBody, Request, SafeState, SafeStateReached, Session, Value, refuse_rest,
-};
+use remote::card::MemberFacts;
 use tokio::sync::watch;
 
-use crate::channel::ExchangeError;
-use crate::collisions;
 use crate::control::{Described, SourceFile, Trouble};
-use crate::frames::{self, Answered};
-use crate::health;
-use crate::item_stream::DriverStream;
 use crate::run::{Run, Silence};
-use crate::safe_state;
 use crate::service_card::ServiceCard;
 use crate::service_state::{Driven, LOADING, ServicePhase, ServiceState};
 use crate::worker_handle::WorkerHandle;
@@ -57,7 +41,7 @@ pub enum ServiceStatus {
 /// A service of a worker.
 #[derive(Clone)]
 pub(crate) struct Service {
-    inner: Arc<ServiceState>,
+    pub(crate) inner: Arc<ServiceState>,
 }
 
 impl Service {
@@ -201,228 +185,5 @@ impl Service {
         let mut phase = self.inner.phase.subscribe();
         // The sender lives as long as we do.
         let _ = phase.wait_for(|phase| !matches!(phase, ServicePhase::Starting { .. })).await;
-    }
-}
-
-impl Object for Service {
-    fn metadata(&self) -> Result<Metadata, Exception> {
-        if let Some(members) = &*self.inner.members.borrow() {
-            return Ok(members.clone());
-        }
-        Err(self.inner.not_available(&self.inner.phase.borrow()))
-    }
-
-    fn card(&self) -> Option<Arc<Card>> {
-        self.inner.card.card()
-    }
-
-    fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
-        Answer::Pending(Box::pin(call(Arc::clone(&self.inner), Arc::clone(session), request, 0)))
-    }
-
-    fn reports_begin(&self) -> bool {
-        true
-    }
-
-    fn restart(&self, reason: String) {
-        if let Some(run) = self.inner.serving() {
-            // The first killer says why.
-            let _ = run.verdict.set(reason);
-            run.process.kill_group();
-        }
-    }
-
-    fn for_batch(&self, session: &Arc<Session>) -> Result<Option<Arc<dyn Object>>, Exception> {
-        Ok(Some(Arc::new(BatchObject {
-            service: Arc::clone(&self.inner),
-            session: Arc::clone(session),
-            pin: PINS.fetch_add(1, Ordering::Relaxed),
-        })))
-    }
-
-    fn check_health(
-        &self,
-        session: &Arc<Session>,
-        check: HealthCheck,
-    ) -> BoxFuture<Result<bool, Exception>> {
-        Box::pin(health::check(Arc::clone(&self.inner), Arc::clone(session), check))
-    }
-
-    fn safe_state(&self, session: &Arc<Session>, reason: SafeState) -> Option<SafeStateReached> {
-        let (service, session) = (Arc::clone(&self.inner), Arc::clone(session));
-        match reason {
-            SafeState::Abort { method, sessions } => {
-                Some(Box::pin(safe_state::abort(service, method, sessions)))
-            }
-            SafeState::LockLost { method } => {
-                Some(Box::pin(safe_state::to_rest(service, session, method)))
-            }
-            SafeState::SessionEnds { may_drive } => {
-                let drives = |driven: &Driven| driven.knows(session.id);
-                service.driven.get().is_some_and(drives).then(|| -> SafeStateReached {
-                    Box::pin(safe_state::end_session(Arc::clone(&service), session, may_drive))
-                })
-            }
-        }
-    }
-
-    fn session_ended(&self, session: &Session) {
-        self.inner.worker.sessions.end(session.id);
-        if let Some(driven) = self.inner.driven.get() {
-            driven.forget(session.id);
-        }
-    }
-}
-
-async fn call(
-    service: Arc<ServiceState>,
-    session: Arc<Session>,
-    request: Request,
-    pin: i64,
-) -> CallResult {
-    let Request { operation, mut context } = request;
-    let serializer = context.serializer;
-    let member = member(&operation);
-    // The results of several calls make one answer.
-    let is_alone = pin == 0 && !matches!(operation, Operation::Batch(_));
-    let passes = is_alone.then_some(serializer);
-    collisions::check_operation(&operation)?;
-    // Kept until the call has begun.
-    let may_start = take(&mut context.may_start);
-    let request_memory = context.request_memory();
-    // In a multiplex daemon everybody would wait with it: there it is only counted as it is sent.
-    let waits = pin == 0 && !service.worker.is_multiplex;
-    let answer_memory = if waits { context.answer_memory() } else { None };
-    let run = match service.serving() {
-        Some(run) => run,
-        None => {
-            let _waits = session.wait_for_worker();
-            service.run().await?
-        }
-    };
-    let (operation, refused) = match service.card.limits() {
-        None => (operation, None),
-        Some(limits) => within_limits(operation, &limits)?,
-    };
-    let mut oneway = may_start.is_waited_for().then(|| run.oneways.expect());
-    let number = oneway.as_ref().map_or(0, |oneway| oneway.number);
-    let mut outcome = match service.worker.sessions.lease(&run, &session) {
-        Ok(mut lease) => {
-            // It has waited for the worker, and for as long as that took.
-            may_start.check()?;
-            if let Some(driven) = service.driven.get() {
-                driven.by(&session, run.number);
-            }
-            let request = frames::request(&service.name, operation, context, pin, number);
-            lease.keep(request_memory);
-            lease.exchange_for(passes, request, answer_memory.as_ref()).await
-        }
-        Err(error) => Err(error),
-    };
-    drop(may_start);
-    if let (Some(oneway), Ok(Answered::Begun)) = (&mut oneway, &outcome) {
-        outcome = tokio::select! {
-            biased;
-            raised = oneway.wait() => Ok(raised.map_or_else(
-                || Answered::Value(Value::None, Annotations::new()),
-                Answered::Raised,
-            )),
-            () = run.over.cancelled() => Err(ExchangeError::of_ended_worker()),
-        };
-    }
-    drop(oneway);
-    let answered = match outcome {
-        Ok(answered) => answered,
-        Err(error) => return Err(service.failure(&run, error, &member).await),
-    };
-    let (body, annotations) = match answered {
-        Answered::Value(value, annotations) => (ReplyBody::Value(value), annotations),
-        Answered::Serialized(value) => (ReplyBody::Serialized(value), Annotations::new()),
-        Answered::Raised(exception) => return Err(exception),
-        Answered::Stream(number, annotations) => {
-            let service = Arc::clone(&service);
-            let items = DriverStream {
-                service,
-                session,
-                run,
-                number,
-                serializer,
-                member,
-                is_closed: false,
-                is_refused: Arc::default(),
-            };
-            (ReplyBody::Stream(Box::new(items)), annotations)
-        }
-        Answered::End | Answered::Begun | Answered::Refused(_) => {
-            return Err(Exception::daemon_error("the worker's answer is none"));
-        }
-    };
-    let memory = answer_memory.filter(|memory| memory.is_reserved());
-    let reply = Ok(Reply { body, annotations, memory });
-    match refused {
-        None => reply,
-        Some(refused) => refuse_rest(refused.made, reply, &refused.exception),
-    }
-}
-
-/// A batch of which a later call is refused.
-struct RefusedRest {
-    /// The number of calls before it.
-    made: usize,
-    exception: Exception,
-}
-
-/// The operation, if its values are within the limits; the calls of a batch before the first one
-/// that is not.
-fn within_limits(
-    operation: Operation,
-    limits: &ValueLimits,
-) -> Result<(Operation, Option<Box<RefusedRest>>), Exception> {
-    let (operation, refused) = operation.within(limits)?;
-    let made = match &operation {
-        Operation::Batch(calls) => calls.len(),
-        _ => 0,
-    };
-    Ok((operation, refused.map(|exception| Box::new(RefusedRest { made, exception }))))
-}
-
-/// Name of the called member, for error texts.
-fn member(operation: &Operation) -> String {
-    match operation {
-        Operation::Call(call) => format!("'{}'", call.method),
-        Operation::Blob(blob) => format!("'{}'", blob.method),
-        Operation::GetAttr(name) => format!("reading '{name}'"),
-        Operation::SetAttr(name, _) => format!("setting '{name}'"),
-        Operation::Batch(_) => "a batch".to_owned(),
-    }
-}
-
-/// The service for the entries of one batch, which share an instance in mode `percall`.
-struct BatchObject {
-    service: Arc<ServiceState>,
-    session: Arc<Session>,
-    pin: i64,
-}
-
-static PINS: AtomicI64 = AtomicI64::new(1);
-
-impl Object for BatchObject {
-    fn metadata(&self) -> Result<Metadata, Exception> {
-        Service { inner: Arc::clone(&self.service) }.metadata()
-    }
-
-    fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
-        let (service, session) = (Arc::clone(&self.service), Arc::clone(session));
-        Answer::Pending(Box::pin(call(service, session, request, self.pin)))
-    }
-}
-
-impl Drop for BatchObject {
-    fn drop(&mut self) {
-        // Where there is no run any more, nor is there an instance.
-        if let ServicePhase::Serving { run, .. } = &*self.service.phase.borrow() {
-            let unpin = frames::unpin(self.pin);
-            self.service.worker.sessions.tell(run, self.session.id, &unpin);
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! State of a service in a worker, and the words for what goes wrong with it.
+//! State of a service in a worker, and the words for one that cannot be called.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -8,16 +8,10 @@ use remote::{Exception, Metadata, Session};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::channel::ExchangeError;
 use crate::control::{SourceFile, Trouble};
 use crate::run::Run;
 use crate::service_card::ServiceCard;
 use crate::worker_handle::WorkerHandle;
-
-/// How long a call waits for a worker that is just being started.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long the news of a worker's death may come after the end of its sockets.
-const DEATH: Duration = Duration::from_millis(500);
 
 /// Time for a driver to load. After it the service counts as failed until it has loaded.
 pub const LOADING: Duration = Duration::from_secs(20);
@@ -69,38 +63,6 @@ pub(crate) struct ServiceState {
 }
 
 impl ServiceState {
-    /// The run that has the service now.
-    pub(crate) fn serving(&self) -> Option<Arc<Run>> {
-        match &*self.phase.borrow() {
-            ServicePhase::Serving { run, .. } if !run.over.is_cancelled() => Some(Arc::clone(run)),
-            _ => None,
-        }
-    }
-
-    /// A run that has the service. One that is being started is waited for, a moment.
-    pub(crate) async fn run(&self) -> Result<Arc<Run>, Exception> {
-        if let Some(run) = self.serving() {
-            return Ok(run);
-        }
-        if matches!(&*self.phase.borrow(), ServicePhase::Failed(_)) {
-            self.worker.retry(&self.owner);
-        }
-        let mut phase = self.phase.subscribe();
-        let settled = phase.wait_for(|phase| match phase {
-            ServicePhase::Serving { run, .. } => !run.over.is_cancelled(),
-            ServicePhase::Failed(_) | ServicePhase::Stopped => true,
-            ServicePhase::Starting { .. } | ServicePhase::Down(_) => false,
-        });
-        let settled = tokio::time::timeout(PATIENCE, settled).await;
-        match settled {
-            Ok(Ok(phase)) => match &*phase {
-                ServicePhase::Serving { run, .. } => Ok(Arc::clone(run)),
-                other => Err(self.not_available(other)),
-            },
-            _ => Err(self.not_available(&self.phase.borrow())),
-        }
-    }
-
     pub(crate) fn not_available(&self, phase: &ServicePhase) -> Exception {
         let exception =
             |reason: &str| Exception::daemon_error(format!("service '{}' {reason}", self.name));
@@ -139,36 +101,6 @@ impl ServiceState {
         let python = self.worker.python();
         // An interpreter that does not start is named already.
         if text.contains(&python) { text.to_owned() } else { format!("{text} (python {python})") }
-    }
-
-    /// The exception for a call that got no answer.
-    pub(crate) async fn failure(&self, run: &Run, error: ExchangeError, member: &str) -> Exception {
-        let name = &self.name;
-        match error {
-            ExchangeError::Request(error) => Exception::from(error),
-            ExchangeError::NoMemory(error) => Exception::daemon_error(format!(
-                "{member} of service '{name}' was carried out, and its result is lost: {}",
-                error.message()
-            )),
-            ExchangeError::Answer(error) => Exception::value_error(format!(
-                "the result of {member} of service '{name}' cannot be sent: {error}"
-            )),
-            ExchangeError::Io(error) => {
-                // A socket ends a moment before its process is known to have ended.
-                let _ = tokio::time::timeout(DEATH, run.over.cancelled()).await;
-                match run.fate() {
-                    Some(fate) => Exception::daemon_error(format!(
-                        "service '{name}': its Python worker {fate} during {member}; it is being \
-                         restarted"
-                    )),
-                    None => Exception::daemon_error(format!(
-                        "service '{name}': the connection to its Python worker was lost during \
-                         {member}: {}",
-                        run.refusal().unwrap_or_else(|| error.to_string())
-                    )),
-                }
-            }
-        }
     }
 }
 
