@@ -72,7 +72,6 @@ const ROOMS: &[(&str, &[Room])] = &[
             (
                 &[
                     "service",
-                    "service_state",
                     "service_card",
                     "service_object",
                     "safe_state",

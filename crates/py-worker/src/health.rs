@@ -5,7 +5,7 @@ use std::sync::Arc;
 use remote::{Exception, HealthCheck, Session, Value};
 
 use crate::frames::{self, Answered};
-use crate::service_state::ServiceState;
+use crate::service::ServiceState;
 
 /// Whether the instrument is well.
 pub(crate) async fn check(

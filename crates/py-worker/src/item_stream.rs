@@ -11,7 +11,7 @@ use remote::{
 use crate::control::Outgoing;
 use crate::frames::{self, Answered};
 use crate::run::Run;
-use crate::service_state::ServiceState;
+use crate::service::ServiceState;
 
 /// An iterator of a driver's.
 pub(crate) struct DriverStream {

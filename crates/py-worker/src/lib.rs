@@ -7,9 +7,9 @@
 //! clients' protocol.
 //!
 //! ```text
-//! Object::call ── sessions: which channel ── channel: one write, one read ──> thread in the worker
+//! service_object ── sessions: which channel ── channel: one write, one read ──> thread in the worker
 //!      │
-//!   service: phase, words for failures <── supervise: start, restart, retry, watchdog, stop
+//!   service: phase, members, status <───── supervise: start, restart, retry, watchdog, stop
 //!                                              │
 //!                            run: one process, its control socket, its streams ── output ──> log
 //! ```
@@ -43,7 +43,6 @@ mod script;
 mod service;
 mod service_card;
 mod service_object;
-mod service_state;
 mod sessions;
 mod spec;
 mod supervise;
@@ -56,8 +55,7 @@ pub use control::SourceFile;
 pub use frames::LONGEST;
 pub use pool::WorkerSet;
 pub use registry::{DaemonLocation, DaemonObjects, PartIds, Registry};
-pub use service::ServiceStatus;
-pub use service_state::LOADING;
+pub use service::{LOADING, ServiceStatus};
 pub use spec::{
     Expose, InstanceMode, Placement, PythonEnv, ServiceSpec, WorkerSpec, default_interpreter,
     group, program_path,

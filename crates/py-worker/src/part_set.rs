@@ -11,8 +11,7 @@ use wire::value::{Dict, Value};
 use crate::control::{self, Described, Trouble};
 use crate::registry::{Registry, added};
 use crate::run::Run;
-use crate::service::Service;
-use crate::service_state::ServicePhase;
+use crate::service::{Service, ServicePhase};
 use crate::worker_handle::WorkerHandle;
 
 /// The parts of a worker's services, by id.

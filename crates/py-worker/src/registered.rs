@@ -12,8 +12,7 @@ use crate::control;
 use crate::part_set::PartSet;
 use crate::registry::{DaemonLocation, Registry, added};
 use crate::run::Run;
-use crate::service::Service;
-use crate::service_state::ServicePhase;
+use crate::service::{Service, ServicePhase};
 use crate::worker_handle::WorkerHandle;
 
 /// The objects that the drivers of one run have registered; they go with it.

@@ -11,7 +11,7 @@ use remote::{Exception, Session, Value};
 use crate::channel::ExchangeError;
 use crate::frames::{self, Answered};
 use crate::run::Run;
-use crate::service_state::ServiceState;
+use crate::service::ServiceState;
 
 /// Calls a method of the safe state on the instance that the session drives; returns whether it was
 /// called. Where the single instance died with its process, another is made for the call.

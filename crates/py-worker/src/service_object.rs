@@ -24,8 +24,7 @@ use crate::health;
 use crate::item_stream::DriverStream;
 use crate::run::Run;
 use crate::safe_state;
-use crate::service::Service;
-use crate::service_state::{Driven, ServicePhase, ServiceState};
+use crate::service::{Driven, Service, ServicePhase, ServiceState};
 
 /// How long a call waits for a worker that is just being started.
 const PATIENCE: Duration = Duration::from_secs(2);
