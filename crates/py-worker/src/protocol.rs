@@ -76,7 +76,8 @@
 //! mended        (service)                   its constructor succeeds again
 //! refuses       (reason)                    no new channels; None: they are served again
 //! pong          (number)
-//! ended         (number[, class, text])     a oneway call, and the exception that it raised
+//! ended         (number)                    a oneway call has ended
+//! ended         (number, class, text)       one that has raised
 //! ask           (number, what, arguments)
 //!
 //! what a worker asks

@@ -139,8 +139,8 @@ class Worker:
     def _obey(self, frame, fds):
         kind = frame[0]
         if kind == "load":
-            _, services = frame
-            self._loads.submit(services)
+            _, specs = frame
+            self._loads.submit(specs)
         elif kind == "channel":
             self._take_channel(fds, self.channels)
         elif kind == "beside":
@@ -196,8 +196,8 @@ class Worker:
         name = "{}.{}".format(kind.__module__, kind.__qualname__)
         words = name, exceptions.text(raised)[:_LONGEST_TEXT]
         # Plain text, whatever the driver has put into it.
-        words = [text.encode("utf-8", "replace").decode("utf-8") for text in words]
-        self._out.write(("ended", number, *words))
+        name, text = [word.encode("utf-8", "replace").decode("utf-8") for word in words]
+        self._out.write(("ended", number, name, text))
 
     def is_multiplex(self):
         """Whether the main thread carries out the calls."""
