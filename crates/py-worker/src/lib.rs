@@ -7,7 +7,7 @@
 //! clients' protocol.
 //!
 //! ```text
-//! service_object ── sessions: which channel ── channel: one write, one read ──> thread in the worker
+//! service_object ── sessions: which channel ── channel: one write, one read ──> the worker
 //!      │
 //!   service: phase, members, status <───── supervise: start, restart, retry, watchdog, stop
 //!                                              │
