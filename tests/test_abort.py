@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import signal
 import socket
@@ -22,11 +23,13 @@ daemons:
   multiplex: {classname: LockableDaemon, servertype: multiplex}
   plain: {}
   turns: {servertype: multiplex}
+  small: {threadpool_size: 1}
 services:
   lab.thread: {$mover, daemon: thread, arguments: {record: "$record.lab.thread"}, read_while_locked: [watch], abort: [stop], on_disconnect: ["off"]}
   lab.multiplex: {$mover, daemon: multiplex, arguments: {record: "$record.lab.multiplex"}, abort: [stop], on_disconnect: ["off"]}
   lab.plain: {$mover, daemon: plain, arguments: {record: "$record.lab.plain"}, abort: [stop]}
   lab.turns: {$mover, daemon: turns, arguments: {record: "$record.lab.turns"}, abort: [stop]}
+  lab.small: {$mover, daemon: small, arguments: {record: "$record.lab.small"}, abort: [stop]}
   lab.bounded: {$mover, daemon: thread, call_timeout: 1, arguments: {record: "$record.lab.bounded"}, abort: [stop]}
   lab.restarted: {$mover, daemon: thread, call_timeout: 1, on_timeout: restart, isolate: true, arguments: {record: "$record.lab.restarted"}, abort: [ping]}
   lab.faulty: {$mover, daemon: thread, arguments: {record: "$record.lab.faulty"}, abort: [fail, stop, hang], on_disconnect: ["off"]}
@@ -34,7 +37,7 @@ services:
   lab.supply: {native: simulated.power_supply, daemon: thread, abort: ["off"]}
   lab.without: {$mover, daemon: thread, arguments: {record: "$record.lab.without"}}
   lab.misspelt: {$mover, daemon: thread, arguments: {record: "$record.lab.misspelt"}, abort: [stpo]}
-autolaunch: {daemons: [thread, multiplex, plain, turns]}
+autolaunch: {daemons: [thread, multiplex, plain, turns, small]}
 """
 # Kills of an owner during its move.
 ROUNDS = 200 if EXTENDED else 4
@@ -140,7 +143,7 @@ def test_a_move_is_aborted_when_its_owners_lock_is_broken(running, service, how,
         assert eve.unlock() is True
 
 
-@pytest.mark.parametrize("service", ["lab.thread", "lab.multiplex", "lab.plain", "lab.turns", "lab.session"])
+@pytest.mark.parametrize("service", ["lab.thread", "lab.multiplex", "lab.plain", "lab.turns", "lab.session", "lab.small"])
 def test_an_emergency_stop_needs_no_lock(running, service):
     with moving(running, service) as outcome:
         abort(running, service)
@@ -282,3 +285,25 @@ def test_an_abort_is_refused_where_there_is_nothing_to_call(running):
 def test_a_method_that_there_is_not_is_told_of_when_the_class_is_loaded(running):
     entry = running.entry("services", "lab.misspelt")
     assert entry["error"] == "abort: Mover has no method 'stpo'; did you mean 'stop'?"
+
+
+@pytest.mark.parametrize("service", ["lab.thread", "lab.multiplex"])
+@pytest.mark.parametrize("ends", ["killed", "stopped"])
+def test_the_end_of_its_daemon_aborts_a_move(lab, service, ends):
+    lab.record = lab.files / "record"
+    lab.record.with_name("record." + service).touch()
+    lab.config(CONFIGURATION, mover="module: mover, classname: Mover, instancemode: single", record=str(lab.record))
+    lab.run("up")
+    daemon = service.removeprefix("lab.")
+    pid = lab.wait_for_status("daemons", daemon, "running")["pid"]
+    with Holder.having(lab.uri(service), "ada") as ada:
+        ada.tell("move")
+        begun(lab, service)
+        if ends == "killed":
+            os.kill(pid, signal.SIGKILL)
+        else:
+            os.kill(pid, signal.SIGTERM)
+        begun(lab, service, "off")
+        noted = words(lab, service)
+        assert noted[0] == "begin" and sorted(noted[1:4]) == ["end", "stop", "stopped"], noted
+        assert noted[4:] == ["off"]

@@ -67,7 +67,8 @@ def _served(spec, target, is_made, daemon, tell):
         spec.get("on_disconnect") or (),
         is_made,
     )
-    service.remarks = _no_methods(service, "abort", spec.get("abort") or ())
+    service.abort_methods = tuple(spec.get("abort") or ())
+    service.remarks = _no_methods(service, "abort", service.abort_methods)
     service.remarks += _no_methods(service, "on_disconnect", spec.get("on_disconnect") or ())
     if spec.get("parameters") and not unread_parameters.are_read(service.cls):
         service.remarks.append(unread_parameters.REMARK.format(_title(spec)))

@@ -43,6 +43,9 @@ ORPHAN_SECONDS = 1.3
 # Seconds before the deadline that exit handlers keep where the release of an instrument hangs.
 _EXIT_SECONDS = 0.4
 
+# Seconds for `abort` methods and the end of the calls, before instruments are released.
+_ABORTED_SECONDS = 0.4
+
 # Characters of the text of an exception that a oneway call has raised, in a message to the daemon.
 _LONGEST_TEXT = 500
 
@@ -301,8 +304,9 @@ class Worker:
                 until = begun
         for channel in self.channels.channels():
             channel.shut()
-        while (self.channels.channels() or self.oneways.running()) and time.monotonic() < until:
-            time.sleep(0.005)
+        self._wait_for_calls(until)
+        if self._calls_run():
+            self._abort_calls()
         releases = shutdown.Releases(self._releases())
         releases.carry_out(submit, begun + deadline - _EXIT_SECONDS)
         done = threading.Event()
@@ -312,6 +316,23 @@ class Worker:
             handlers()  # the main thread is busy
             done.wait()
         os._exit(0)
+
+    def _calls_run(self):
+        return bool(self.channels.channels() or self.oneways.running())
+
+    def _wait_for_calls(self, until):
+        while self._calls_run() and time.monotonic() < until:
+            time.sleep(0.005)
+
+    def _abort_calls(self):
+        """Calls the methods that end running calls, beside them, and waits a moment for the end."""
+        until = time.monotonic() + _ABORTED_SECONDS
+        sessions = self.sessions.chosen(None)
+        owners = list(self.services.values())
+        aborts = [abort for owner in owners for abort in owner.aborts(sessions)]
+        if aborts:
+            shutdown.Releases(aborts).carry_out(_call_beside, until)
+            self._wait_for_calls(until)
 
     def _signal_driver(self):
         """Runs a handler of the driver's for SIGTERM, as the signal would: between two steps of the
@@ -381,6 +402,13 @@ def _reason(error):
 
 def _call(function):
     function()
+
+
+def _call_beside(function):
+    try:
+        threading.Thread(target=function, name="ferrolab-abort", daemon=True).start()
+    except RuntimeError:
+        function()  # no further thread can be started
 
 
 def _facts():

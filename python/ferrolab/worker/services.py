@@ -64,6 +64,8 @@ class Service:
         # Methods that the daemon adds, to lock it for one.
         self.added = ()
         self.set_members(exposure.members(self.shape, selection))
+        # Methods that end a running call.
+        self.abort_methods = ()
         # Settings that do not fit the members, as texts for `ferrolab ps`.
         self.remarks = []
         # Members that the configuration says something of, each with its arguments' names.
@@ -176,13 +178,26 @@ class Service:
     def abort(self, sessions, member):
         """Calls a method beside the running calls, on the instances of these sessions. Returns the
         instance mode where no instance exists."""
-        instances = []
-        if self.mode == "single" and self._instance is not None:
-            instances = [self._instance]
-        elif self.mode == "session":
-            for session in sessions:
-                instances += session.driven(self)
-        return self._call_on_each(instances, member)
+        return self._call_on_each(self._driven(sessions), member)
+
+    def aborts(self, sessions):
+        """Functions that end the calls which run, at the end of the process."""
+        return [
+            functools.partial(self._abort_at_end, instance)
+            for instance in (self._driven(sessions) if self.abort_methods else ())
+        ]
+
+    def _abort_at_end(self, instance):
+        stdio.current.service = self.name
+        _call_all(instance, self.abort_methods)
+
+    def _driven(self, sessions):
+        if self.mode == "single":
+            instance = self._instance
+            return [] if instance is None else [instance]
+        if self.mode == "session":
+            return [instance for session in sessions for instance in session.driven(self)]
+        return []
 
     def _call_on_each(self, instances, member):
         failure = None

@@ -84,12 +84,12 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
             "\"too many connections from your address: daemon 'NAME' serves N of each\"".into(),
         ),
         (
-            "connections beyond these that only call `release`",
+            "connections beyond these that only call `release` or `abort`",
             format!(
                 "{LOCK_BREAKERS} in all, {LOCK_BREAKERS_PER_ADDRESS} from one address, {} each",
                 seconds(LOCK_BREAKER_TIME)
             ),
-            "breaking a lock when all connections wait for it",
+            "breaking a lock, or an abort, when all connections wait",
             "the oldest of them is closed for the next one".into(),
         ),
         (
