@@ -236,6 +236,8 @@ def test_services_that_cannot_be_restarted(running):
     for name, words in BAD.items():
         assert words in refused(running, "restart", name)
     assert "`lab.cam` is a service: `ferrolab restart lab.cam`" in refused(running, "restart", "daemon", "lab.cam")
+    running.run("stop", "daemon", "turns")
+    assert "its daemon turns was stopped by hand; `ferrolab start" in refused(running, "restart", "lab.turns")
     assert running.run("restart", check=False).returncode == 2
     assert running.run("restart", "lab.cam", "--force", "--wait", check=False).returncode == 2
 
@@ -270,7 +272,7 @@ def stale(lab):
 
 
 def driver_of(lab, service):
-    return wait_for(lambda: lab.entry("services", service)["driver"], NEVER, f"the driver of {service}")
+    return wait_for(lambda: lab.entry("services", service).get("driver"), NEVER, f"the driver of {service}")
 
 
 def test_a_driver_that_was_edited_is_named_until_it_is_imported(running):

@@ -119,6 +119,8 @@ class Worker:
         self.hello = read_frame(self.control)
         self.send(("start", dict(settings, path=[str(p) for p in path], multiplex=multiplex)),
                   log)
+        # The files of drivers, which come after each load.
+        self.sources = {}
         threading.Thread(target=self._collect, args=(self._log, self.records), daemon=True).start()
         threading.Thread(target=self._collect, args=(self.control, self.messages),
                          daemon=True).start()
@@ -138,7 +140,11 @@ class Worker:
         sock.settimeout(None)
         try:
             while True:
-                target.put(read_frame(sock))
+                message = read_frame(sock)
+                if message[0] == "sources":
+                    self.sources[message[1]] = message[2]
+                else:
+                    target.put(message)
         except (EOFError, OSError):
             pass
 

@@ -30,8 +30,8 @@ const CAUSES: &[(&[&str], &str)] = &[
     ),
     (
         &["does not move since"],
-        "`kill -CONT PID` lets a stopped process go on; `ferrolab restart daemon NAME` ends one that \
-         hangs in C code, and `watchdog: SECONDS` of the service does so by itself",
+        "`kill -CONT PID` lets a stopped process go on; `ferrolab restart SERVICE --force` ends one \
+         that hangs in C code, and `watchdog: SECONDS` of the service does so by itself",
     ),
     (
         &["already in use", "Address in use"],
@@ -241,10 +241,15 @@ fn slow_call(call: &CallRow, listing: &Listing) -> Option<Finding> {
     };
     let overdue = if call.is_overdue { " and is overdue (`call_timeout`)" } else { "" };
     let problem = format!("{title} runs since {since}{overdue}{waiting}");
+    // A part, or a service without a process, goes with its daemon.
+    let has_worker = |row: &&ServiceRow| row.name == call.service && row.report.python.is_some();
+    let restarts = match listing.services.iter().find(has_worker) {
+        Some(row) => row.name.clone(),
+        None => format!("daemon {}", call.daemon),
+    };
     let advice = format!(
-        "look at the instrument; `ferrolab restart daemon {}` ends the call (`slow_call` of the \
-         daemon says how long a call may take)",
-        call.daemon
+        "look at the instrument; `ferrolab restart {restarts} --force` ends the call (`slow_call` of \
+         the daemon says how long a call may take)"
     );
     Some(Finding { subject, problem, advice })
 }

@@ -131,6 +131,7 @@ pub(crate) struct ServiceReport {
     /// daemon does not run.
     pub(crate) python: Option<String>,
     /// The version of its driver; none for a native service, or while its driver is not imported.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) driver: Option<DriverRow>,
     /// None if its daemon has no locks.
     pub(crate) lock: Option<LockRow>,

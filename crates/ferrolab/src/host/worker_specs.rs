@@ -40,9 +40,10 @@ pub(crate) fn services_to_restart(old: &DaemonPart, new: &DaemonPart) -> Option<
         return None;
     }
     let is_native = |service: &Service| matches!(service.target, Target::Native(_));
-    let may_stay = |(old, new): (&Service, &Service)| {
-        old == new
-            || (with_changes_in_place(old, new) == *new && !is_native(old) && !is_native(new))
+    let may_stay = |(old, new): (&Service, &Service)| match is_native(old) || is_native(new) {
+        // It has a Python like all others, and uses none.
+        true => Service { python: new.python.clone(), ..old.clone() } == *new,
+        false => with_changes_in_place(old, new) == *new,
     };
     if !old.services.iter().zip(&new.services).all(may_stay) {
         return None;
@@ -133,4 +134,56 @@ fn placement(service: &lab_config::Service) -> Option<Placement> {
         ..ServiceSpec::new(&service.name, module, "")
     };
     Some(Placement { service: spec, python, isolate: service.isolate, watchdog: service.watchdog })
+}
+
+#[cfg(test)]
+mod tests {
+    use lab_config::{Configuration, Surroundings};
+
+    use super::*;
+
+    const LAB: &str = "\
+python: {path: [/drivers]}
+daemons: {bench: {classname: LockableDaemon, port: 1}}
+services:
+  stage: {module: m, classname: C, daemon: bench, instancemode: single}
+  cam: {module: m, classname: C, daemon: bench, instancemode: single}
+  shutter: {module: m, classname: C, daemon: bench, instancemode: single, isolate: true}
+  supply: {native: simulated.power_supply, daemon: bench}
+";
+
+    fn part(text: &str) -> DaemonPart {
+        let parsed = Configuration::parse("lab.yaml", text.as_bytes(), &Surroundings::default());
+        parsed.unwrap().0.part_of("bench").unwrap()
+    }
+
+    #[test]
+    fn a_change_restarts_the_workers_that_it_concerns() {
+        let together: &[&str] = &["cam", "stage"];
+        let cases: [(&str, &str, Option<&[&str]>); 13] = [
+            ("stage: {", "stage: {arguments: [1], ", Some(together)),
+            ("stage: {", "stage: {on_disconnect: [stop], ", Some(together)),
+            ("shutter: {", "shutter: {python: {path: [/other]}, ", Some(&["shutter"])),
+            ("[/drivers]", "[/other]", Some(&["cam", "shutter", "stage"])),
+            ("shutter: {", "shutter: {lock_max_wait: 5, ", Some(&[])),
+            ("stage: {", "stage: {description: Stage, ", None),
+            ("stage: {", "stage: {call_timeout: 5, ", None),
+            ("stage: {", "stage: {isolate: true, ", None),
+            ("stage: {", "stage: {python: {path: [/other]}, ", None),
+            ("stage: {", "table: {", None),
+            ("  cam: {module: m, classname: C, daemon: bench, instancemode: single}\n", "", None),
+            ("supply: {", "supply: {read_while_locked: [measure], ", None),
+            ("port: 1", "port: 2", None),
+        ];
+        for (from, to, expected) in cases {
+            let changed = LAB.replace(from, to);
+            assert_ne!(changed, LAB, "{from}");
+            let restarts = services_to_restart(&part(LAB), &part(&changed));
+            let expected = expected.map(|names| names.iter().map(|name| (*name).into()).collect());
+            assert_eq!(restarts, expected, "{to}");
+        }
+        let beside = |service: &str| Vec::from_iter(services_beside(&part(LAB), service));
+        assert_eq!(beside("stage"), together);
+        assert_eq!(beside("supply"), [""; 0]);
+    }
 }

@@ -6,7 +6,7 @@ use lab_config::{Configuration, did_you_mean};
 use supervisor::{EntryPhase, EntryStatus};
 
 use super::EntryKind;
-use super::in_force::InForce;
+use super::in_force::{InForce, autolaunch};
 use crate::host::services_beside;
 
 /// The services to restart, by daemon.
@@ -66,30 +66,25 @@ fn check_running(
     let error = status.and_then(|status| status.error.clone());
     let error = error.map(|error| format!(" ({error})")).unwrap_or_default();
     let retry = status.and_then(|status| status.retry_in).map_or(0, |time| time.as_secs() + 1);
+    let starts = format!("`ferrolab start daemon {daemon}` starts it, with its services");
+    let again = format!("`ferrolab restart daemon {daemon}` starts it");
+    let was_wanted = autolaunch(&force.configuration, EntryKind::Daemon, daemon);
     let why = match status.map_or(EntryPhase::Stopped, |status| status.phase) {
         EntryPhase::Running => return Ok(()),
-        EntryPhase::Stopped if force.wanted.contains(&id) => "does not run",
-        EntryPhase::Stopped => "is stopped",
-        EntryPhase::Starting => "is just being started: try again when it runs",
-        EntryPhase::Stopping => "is just being stopped",
+        EntryPhase::Stopped if was_wanted && !force.wanted.contains(&id) => {
+            format!("was stopped by hand; {starts}")
+        }
+        EntryPhase::Stopped => format!("is stopped; {starts}"),
+        EntryPhase::Starting => "is just being started: try again when it runs".to_owned(),
+        EntryPhase::Stopping => format!("is just being stopped; {starts}"),
         EntryPhase::Failed => {
-            return Err(format!(
-                "`{service}` does not run: its daemon {daemon} has crashed too often and was given \
-                 up{error}; `ferrolab restart daemon {daemon}` starts it again"
-            ));
+            format!("has crashed too often and was given up{error}; {again} again")
         }
         EntryPhase::Restarting => {
-            return Err(format!(
-                "`{service}` does not run: its daemon {daemon} has crashed and is started again \
-                 within {retry} s{error}; `ferrolab restart daemon {daemon}` starts it at once"
-            ));
+            format!("has crashed and is started again within {retry} s{error}; {again} at once")
         }
     };
-    let start = match status.map(|status| status.phase) {
-        Some(EntryPhase::Starting) => String::new(),
-        _ => format!("; `ferrolab start daemon {daemon}` starts it, with its services"),
-    };
-    Err(format!("`{service}` does not run: its daemon {daemon} {why}{start}"))
+    Err(format!("`{service}` does not run: its daemon {daemon} {why}"))
 }
 
 /// Refusal of a name that no service has.
