@@ -241,7 +241,7 @@ fn slow_call(call: &CallRow, listing: &Listing) -> Option<Finding> {
     };
     let overdue = if call.is_overdue { " and is overdue (`call_timeout`)" } else { "" };
     let problem = format!("{title} runs since {since}{overdue}{waiting}");
-    // A part, or a service without a process, goes with its daemon.
+    // A part or a built-in service restarts with its daemon.
     let has_worker = |row: &&ServiceRow| row.name == call.service && row.report.python.is_some();
     let restarts = match listing.services.iter().find(has_worker) {
         Some(row) => row.name.clone(),
