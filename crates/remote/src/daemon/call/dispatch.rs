@@ -10,7 +10,7 @@ use wire::exception::Exception;
 use wire::message::{Flags, Header};
 use wire::serializer::Serializer;
 
-use crate::admission::call_permit::ClientGone;
+use crate::admission::call_permit::{CallPermit, ClientGone};
 use crate::admission::request_memory::{MemoryNeed, RequestPermit, release_freed};
 use crate::config;
 use crate::current_call::{CallAction, CallForm, CallInProgress, CallKind, CallPhase, Correlation};
@@ -117,48 +117,30 @@ pub(crate) async fn answer(
         return Response::without_memory(After::Continue);
     }
     let limited = LimitedCall::of(shared, session, &call.id, &call.request.operation);
-    if let Some(limited) = limited.filter(|_| !call.is_about_lock) {
+    let limited = limited.filter(|_| !call.is_about_lock);
+    let (mut result, id, member) = if let Some(limited) = limited {
         // Boxed, so that calls without a limit are no larger for it.
-        let result = Box::pin(call_within(shared, caller, call, limited)).await;
-        let (mut result, id, member) = result;
-        if is_oneway {
-            let note = OnewayNote::new(shared, session, &current, &responder.header);
-            OnewayCall::new(shared, session, id, member, note).log(result, false);
-            return Response::without_memory(After::Continue);
-        }
-        return match result.as_mut().ok().and_then(|reply| reply.memory.take()) {
-            None => responder.result(result, &id, &member, out),
-            Some(memory) => responder.large_result(result, memory, &id, &member, out).await,
-        };
-    }
-    let permit = match (call.is_about_lock, is_oneway) {
-        (true, _) => Ok(None),
-        (false, true) => Ok(shared.admission.calls.take().await),
-        (false, false)
-            if shared.call_rules.has_limits() && shared.admission.calls.is_multiplex() =>
-        {
-            let name = (call.id.as_str(), call.member.as_str());
-            // Boxed, so that daemons without limits are no larger for it.
-            Box::pin(limited::take_turn(shared, &caller.client, name)).await
-        }
-        (false, false) => shared.admission.calls.take_for(&caller.client).await,
-    };
-    let permit = match permit {
-        Ok(permit) => permit,
-        Err(gone) => return responder.exception(gone, &call.id, &call.member, out),
-    };
-    call.set_running(session);
-    let Invocation { id, member, object, has_lock, request, .. } = call;
-    let mut result = if has_lock {
-        let gated = GatedObject { locks: &shared.locks, session, id: &id, object: &object };
-        // Boxed, so that connections without locks are no larger for it.
-        Box::pin(gated.call(request, permit)).await
+        Box::pin(call_within(shared, caller, call, limited)).await
     } else {
-        let name = CallName { object: &id, member: &member };
-        let answer = catch_panic::begin_call(name, &object, session, request);
-        let result = catch_panic::finish_call(name, answer).await;
-        drop(permit);
-        result
+        let permit = match take_permit(shared, caller, &call).await {
+            Ok(permit) => permit,
+            Err(gone) => return responder.exception(gone, &call.id, &call.member, out),
+        };
+        call.set_running(session);
+        let Invocation { id, member, object, has_lock, request, .. } = call;
+        let result = if has_lock {
+            let locks = &shared.locks;
+            let gated = GatedObject { locks, session, id: &id, object: &object };
+            // Boxed, so that connections without locks are no larger for it.
+            Box::pin(gated.call(request, permit)).await
+        } else {
+            let name = CallName { object: &id, member: &member };
+            let answer = catch_panic::begin_call(name, &object, session, request);
+            let result = catch_panic::finish_call(name, answer).await;
+            drop(permit);
+            result
+        };
+        (result, id, member)
     };
     if is_oneway {
         let note = OnewayNote::new(shared, session, &current, &responder.header);
@@ -169,6 +151,30 @@ pub(crate) async fn answer(
         None => responder.result(result, &id, &member, out),
         Some(memory) => responder.large_result(result, memory, &id, &member, out).await,
     }
+}
+
+/// Waits for the permit of a call without a time limit.
+///
+/// # Errors
+/// Its client has gone, or an overdue call keeps the turn.
+async fn take_permit(
+    shared: &Shared,
+    caller: &Caller,
+    call: &Invocation,
+) -> Result<CallPermit, Exception> {
+    let permits = &shared.admission.calls;
+    if call.is_about_lock {
+        return Ok(None);
+    }
+    if call.request.context.is_oneway() {
+        return Ok(permits.take().await);
+    }
+    if shared.call_rules.has_limits() && permits.is_multiplex() {
+        let name = (call.id.as_str(), call.member.as_str());
+        // Boxed, so that daemons without limits are no larger for it.
+        return Box::pin(limited::take_turn(shared, &caller.client, name)).await;
+    }
+    permits.take_for(&caller.client).await
 }
 
 /// Carries out a call that may take so long; then the result, and the names of object and member.
