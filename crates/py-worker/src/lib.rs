@@ -49,6 +49,7 @@ mod supervise;
 #[cfg(test)]
 mod tests;
 mod watchdog;
+mod worker_deaths;
 mod worker_handle;
 
 pub use control::SourceFile;

@@ -3,10 +3,9 @@
 //! Owns the decisions: when a worker is started, when it counts as dead, when a service that failed
 //! is tried again. One task per worker owns that state; services are told their phase.
 //!
-//! A worker that dies is started again at once, and after the second death in a row a little later
-//! each time; deaths are in a row where the worker has not even answered a call in between, or has
-//! died within a second. A worker that somebody else has killed is back within a second, however
-//! often that happens: the pauses are for workers that die by themselves.
+//! A worker that dies is started again ([`worker_deaths`](crate::worker_deaths) says when); deaths
+//! are in a row where the worker has not even answered a call in between, or has died within a
+//! second. An order restarts it with another specification.
 //!
 //! The running worker imports a failed service again: after 2 s, then ever later up to a minute,
 //! and whenever a client asks for it, at most once a second.
@@ -16,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use supervisor::{Child, RestartDecision, RestartPolicy, Restarts, Spawner};
+use supervisor::{Child, RestartDecision, Spawner};
 use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -33,15 +32,14 @@ use crate::run::{Run, Silence, Started};
 use crate::service::{Service, ServicePhase};
 use crate::spec::WorkerSpec;
 use crate::watchdog::{Look, Watchdog, is_stopped};
+use crate::worker_deaths::{Died, STABLE, WorkerDeaths};
 use crate::worker_handle::WorkerHandle;
 
 /// How long running calls may take when the worker is stopped.
 const GRACE: Duration = Duration::from_secs(2);
 /// How long the release of instruments may take after the running calls.
 const RELEASE: Duration = Duration::from_millis(1500);
-/// A worker that has lived this long starts a new row of deaths,
-const STABLE: Duration = Duration::from_secs(30);
-/// and one that has answered a call does so after this time.
+/// A worker that has answered a call starts a new row of deaths after this time.
 const USEFUL: Duration = Duration::from_secs(1);
 /// A worker that has closed its control socket is to be gone after this time.
 const DYING: Duration = Duration::from_secs(2);
@@ -75,16 +73,6 @@ enum RunEnd {
     Died(Died),
     /// By an order to restart, which was carried out in part.
     Restarts,
-}
-
-/// The death of a worker that nobody has ordered.
-struct Died {
-    /// In words: `was killed by SIGKILL`.
-    fate: String,
-    /// How long it lived, or counts as having lived.
-    uptime: Duration,
-    /// A signal of another process has ended it, and not this daemon's.
-    is_killed: bool,
 }
 
 impl WorkerSupervisor {
@@ -126,8 +114,7 @@ impl WorkerSupervisor {
     /// Keeps the worker running until it is to stop.
     pub(crate) async fn run(mut self) {
         let worker = self.worker.spec().name.clone();
-        let mut crashes = Restarts::new(policy());
-        let mut kills = Restarts::new(policy_for_kills());
+        let mut deaths = WorkerDeaths::new();
         for number in 1_u64.. {
             let spec = self.worker.spec();
             let starting = Run::start(&spec, &self.spawner, number);
@@ -151,14 +138,13 @@ impl WorkerSupervisor {
             if self.stop.is_cancelled() {
                 break;
             }
-            let RunEnd::Died(Died { fate, uptime, is_killed }) = ended else {
-                crashes.reset();
-                kills.reset();
+            let RunEnd::Died(died) = ended else {
+                deaths.reset();
                 continue;
             };
+            let fate = &died.fate;
             error!(worker, "the Python worker {fate}");
-            let restarts = if is_killed { &mut kills } else { &mut crashes };
-            match restarts.on_exit(uptime) {
+            match deaths.on_death(&died) {
                 RestartDecision::RestartNow => self.set_all(&ServicePhase::starting()),
                 RestartDecision::RestartIn(delay) => {
                     self.set_all(&ServicePhase::Down(format!(
@@ -169,8 +155,7 @@ impl WorkerSupervisor {
                         () = self.stop.cancelled() => break,
                         Some(order) = self.restarts.recv() => {
                             self.begin_restart(order);
-                            crashes.reset();
-                            kills.reset();
+                            deaths.reset();
                         }
                         () = tokio::time::sleep(delay) => {}
                     }
@@ -448,21 +433,6 @@ fn warn_of<'a>(service: &str, remarks: impl IntoIterator<Item = &'a String>) {
     for remark in remarks {
         warn!(service, "{remark}");
     }
-}
-
-/// When a worker that has died is started again: at once; it never stays down.
-fn policy() -> RestartPolicy {
-    RestartPolicy {
-        backoff: [250, 500, 1000, 2000, 5000, 15_000].map(Duration::from_millis).to_vec(),
-        give_up_after: None,
-        stable_after: STABLE,
-    }
-}
-
-/// When a worker that somebody else has killed is started again. The pause is for the memory of a
-/// host whose kernel has killed it for that.
-fn policy_for_kills() -> RestartPolicy {
-    RestartPolicy { backoff: [250, 500, 1000].map(Duration::from_millis).to_vec(), ..policy() }
 }
 
 async fn due(next: Option<Instant>) {

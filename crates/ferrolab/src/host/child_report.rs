@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
+use remote::Peer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -109,6 +110,11 @@ impl CallRow {
             None => self.caller.clone(),
         };
         format!("{member} of {} by {by}", self.service)
+    }
+
+    /// Whether it is a client's, and not a health check of the daemon.
+    pub(crate) fn is_of_client(&self) -> bool {
+        self.caller != Peer::HealthCheck.to_string()
     }
 
     /// For how many seconds it has run or waited.

@@ -70,7 +70,8 @@ impl StopScope {
             uses.extend(services.filter_map(|(name, row)| lock_use(name, row.lock.as_ref()?)));
             // A health check that hangs must not keep anybody from a restart.
             let is_client = |call: &&CallRow| call.caller != Peer::HealthCheck.to_string();
-            let calls = report.calls.iter().filter(|call| call.waits_for.is_none());
+            let runs = |call: &&CallRow| call.waits_for.is_none() && call.is_of_client();
+            let calls = report.calls.iter().filter(runs);
             let calls = calls.filter(is_client);
             let calls = calls.filter(|call| service_of(call, &report).is_some_and(is_meant));
             uses.extend(calls.map(|call| format!("{} runs since {}", call.title(), call.since)));
@@ -120,6 +121,7 @@ mod tests {
             call("cam", Some("its turn")),
             call("Pyro.Daemon", None),
             call("stage.far", None),
+            json!({"service": "cam", "member": "identify", "caller": "a health check"}),
         ];
         EntryStatus {
             id: "daemon bench".to_owned(),
