@@ -182,6 +182,17 @@ def test_what_is_no_file_blocks_nothing(lab):
                 path.write_bytes(kept)
 
 
+def test_a_new_configuration_sets_a_damaged_origin_aside(lab):
+    lab.config(LAB, ns_port=free_port())
+    origin = Path(lab.home) / "state/config-origin.json"
+    for make in [KINDS["a FIFO"], KINDS["a directory"], CONTENTS["empty"]]:
+        remove(origin)
+        make(origin, b"", random.Random(1))
+        said = lab.config(LAB, ns_port=free_port()).text
+        assert re.search(r"warning: the state file .*config-origin\.json .* set aside as ", said)
+        assert origin.is_file() and "lab.yaml" in lab.run("info").text
+
+
 def test_a_configuration_with_a_password_is_for_its_owner_only(lab):
     """The file, its last version, and what `config export` writes."""
     file = Path(lab.home) / "config.yaml"

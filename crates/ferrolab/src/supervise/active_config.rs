@@ -160,7 +160,12 @@ impl Turn {
     /// # Errors
     /// Another process has it for long; or the home cannot be written.
     pub(crate) fn take(paths: &Paths) -> Result<Turn, FileError> {
-        files::lock(&paths.config_lock(), PATIENCE).map(Turn)
+        let turn = files::lock(&paths.config_lock(), PATIENCE).map(Turn)?;
+        // It is written anew. Only commands take a turn, and they have no log.
+        if let Err(unusable) = state_file::read::<Origins>(&paths.config_origin()) {
+            eprintln!("warning: {unusable}");
+        }
+        Ok(turn)
     }
 
     /// Writes a text in the place of the installed one that was made from it.

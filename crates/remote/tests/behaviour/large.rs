@@ -7,6 +7,8 @@ use remote::{
     Reply, ReplyBody, Request, Serialized, Serializer, ServerTls, Session, Value,
 };
 
+use wire::value::Set;
+
 use crate::certificates::Certificates;
 use crate::common::{Serving, ask, raised};
 
@@ -96,6 +98,19 @@ async fn one_beyond_the_limit_is_refused_with_its_size() {
             assert!(refused.contains("message too large"), "{refused}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_request_that_python_has_no_memory_for_is_refused() {
+    let limits = Limits::for_messages(2 << 20);
+    let serving = serve(DaemonConfig { limits, ..DaemonConfig::default() }).await;
+    let mut proxy = serving.proxy("large").with_serializer(Serializer::Marshal);
+    let sets = |count: usize| Value::List(vec![Value::Set(Set::default()); count]);
+    // An empty set has five bytes here and 224 there.
+    let refused = raised(proxy.call("marshalled", vec![sets(200_000)], Vec::new()).await);
+    assert!(refused.contains("would take more than 24 MiB of memory"), "{refused}");
+    let answered = proxy.call("marshalled", vec![sets(50_000)], Vec::new()).await;
+    assert!(answered.unwrap() == floats());
 }
 
 #[tokio::test]

@@ -258,12 +258,11 @@ async fn decode_within(
         release_freed(permit.take());
     }
     let decoded = decoded?;
-    match permit.as_mut().map(|permit| permit.resize(decoded.memory)) {
-        Some(false) => {}
-        _ => return Ok((decoded, permit)),
-    }
-    // Its objects in a Python worker need more than it has, and others leave less.
     let (bytes, most) = (decoded.memory, MemoryNeed::most_in_python(limits));
+    if bytes <= most && permit.as_mut().is_none_or(|permit| permit.resize(bytes)) {
+        return Ok((decoded, permit));
+    }
+    // Its objects in a Python worker need more than it may have, or more than others leave.
     drop(decoded);
     release_freed(permit.take());
     if bytes > most {
