@@ -20,6 +20,7 @@ services:
   lab.errors: {$wire, daemon: bench}
   lab.off: {$wire, daemon: bench, call_log: off}
   lab.changes: {$wire, daemon: bench, call_log: changes, private: [note], members: {echo: {private: true}}}
+  lab.private: {$wire, daemon: bench, members: {note_oneway: {private: true, maximum: 9999}}}
   lab.all: {$wire, daemon: other}
 autolaunch: {daemons: [bench, other]}
 """
@@ -147,6 +148,23 @@ def test_changes_are_logged_with_arguments_that_are_not_private(running):
     assert "value = 5" in text and "note(private)" in text
     written = (running.home / "logs" / "calls-bench.jsonl").read_text()
     assert "hunter2" not in written and "secret" not in written
+
+
+def test_a_private_value_out_of_its_limit_is_in_no_log(running):
+    with running.proxy("lab.private") as client:
+        client.note_oneway(31337)
+        with pytest.raises(ValueError, match="at most 9999, not 31337"):
+            client._pyroOneway.discard("note_oneway")
+            client.note_oneway(31337)
+    lines = logged(running, 2, "--service", "lab.private")
+    assert [shown(line)[:3] for line in lines] == [
+        ("oneway", "note_oneway", "ValueError"),
+        ("call", "note_oneway", "ValueError"),
+    ]
+    assert not any(line.get("message") for line in lines)
+    log = running.home / "logs/ferrolab.log"
+    wait_for(lambda: "a oneway call raised" in log.read_text(), NEVER, "the refusal in the log")
+    assert "31337" not in log.read_text()
 
 
 def test_all_calls_are_logged_where_that_is_wanted(running):

@@ -181,8 +181,9 @@ def test_a_blob_is_read_where_its_method_has_limits(limited):
     from Pyro5.client import SerializedBlob
 
     with limited.proxy("lab.supply") as supply:
-        with pytest.raises(ValueError, match="must be 0 to 100 mm, not 101"):
-            supply.move(SerializedBlob("about", [101]))
+        for content in ([101], 101):
+            with pytest.raises(ValueError, match="must be 0 to 100 mm, not 101"):
+                supply.move(SerializedBlob("about", content))
 
 
 def test_the_card_has_limits_and_stock_clients_see_their_own_metadata(limited):

@@ -58,7 +58,10 @@ const ROOMS: &[(&str, &[Room])] = &[
             (&["lock"], "rules only: no sockets, no clock"),
             (&["object"], "the interface between daemons and objects; knows no limits"),
             (&["card"], "the service card; knows no calls"),
-            (&["session", "serialized", "config"], "facts about a connection, a value, a daemon"),
+            (
+                &["session", "serialized", "config", "value_text"],
+                "facts about a connection, a value, a daemon",
+            ),
             (&["addresses", "frames", "net", "tls", "error", "blocking"], "streams of bytes"),
         ],
     ),

@@ -251,6 +251,7 @@ mod object;
 mod serialized;
 mod session;
 mod tls;
+mod value_text;
 
 pub use addresses::{network_stack, public_address};
 pub use admission::limits::{Limit, limits};

@@ -11,7 +11,8 @@ use wire::exception::Exception;
 use crate::batch::refuse_rest;
 use crate::card::{Card, MemberFacts, ValueLimits};
 use crate::object::{
-    Answer, CallResult, Metadata, Object, Operation, Request, SafeState, SafeStateReached,
+    Answer, BoxFuture, CallResult, HealthCheck, Metadata, Object, Operation, Request, SafeState,
+    SafeStateReached,
 };
 use crate::session::Session;
 
@@ -77,6 +78,14 @@ impl Object for LimitedObject {
 
     fn restart(&self, reason: String) {
         self.object.restart(reason);
+    }
+
+    fn check_health(
+        &self,
+        session: &Arc<Session>,
+        check: HealthCheck,
+    ) -> BoxFuture<Result<bool, Exception>> {
+        self.object.check_health(session, check)
     }
 
     fn safe_state(&self, session: &Arc<Session>, reason: SafeState) -> Option<SafeStateReached> {

@@ -10,6 +10,7 @@ use crate::admission::request_memory::MemoryNeed;
 use crate::batch;
 use crate::config::DaemonConfig;
 use crate::lock::policy;
+use crate::object::CHECKED_BLOB_BYTES;
 
 /// Connections that are let in beyond the pool, to break a lock.
 pub(crate) const LOCK_BREAKERS: usize = 4;
@@ -52,7 +53,7 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
     let (pool, limits) = (config.threadpool_size, &config.limits);
     let requests = bytes(config.request_memory);
     let (large, transfer) = (seconds(REQUEST_MEMORY_WAIT), seconds(TRANSFER_MEMORY_WAIT));
-    let rows: [(&str, String, &str, String); 18] = [
+    let rows: [(&str, String, &str, String); 19] = [
         (
             "unfinished handshakes",
             format!(
@@ -138,6 +139,12 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
                 "the request waits for up to {large}, then `DaemonError`: \"the daemon is busy \
                  with other large requests\""
             ),
+        ),
+        (
+            "memory for the values of a `SerializedBlob`, of a method with limits (`members`)",
+            bytes(CHECKED_BLOB_BYTES),
+            "memory, which such a blob takes beyond that of large requests",
+            "`SerializeError`: \"cannot read a blob\"".into(),
         ),
         (
             "large requests that have not arrived completely",

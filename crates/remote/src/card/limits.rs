@@ -9,8 +9,9 @@ use wire::exception::Exception;
 use wire::value::Value;
 
 use super::{Card, Member, MemberFacts, MemberKind, Parameter, ParameterKind, ValueInfo};
+use crate::value_text::ValueText;
 
-/// Characters of a refused value that its error shows.
+/// Bytes of a refused value that its error shows.
 const MAX_SHOWN: usize = 60;
 
 /// The limits of a service's members.
@@ -158,10 +159,8 @@ fn hidden_place<'a>(
 
 impl MemberLimits {
     fn of(member: &Member) -> Option<Self> {
-        if member.kind == MemberKind::Property {
-            let value = Some(Limit::of(&member.value, false, None)?);
-            return Some(MemberLimits { value, ..MemberLimits::default() });
-        }
+        let is_property = member.kind == MemberKind::Property;
+        let value = is_property.then(|| Limit::of(&member.value, false, None)).flatten();
         // An argument with a limit and no unit has the member's.
         let unit = member.value.unit.as_deref();
         let parameter = |parameter: &Parameter| ParameterLimit {
@@ -169,9 +168,14 @@ impl MemberLimits {
             kind: parameter.kind,
             limit: Limit::of(&parameter.value, parameter.default == Some(Value::None), unit),
         };
-        let parameters: Vec<_> = member.parameters.iter().flatten().map(parameter).collect();
+        let mut parameters: Vec<_> = member.parameters.iter().flatten().map(parameter).collect();
+        if value.is_some() && parameters.is_empty() {
+            // Where `__getattr__` gives the value, it may be a function that sets it.
+            let any = |kind| ParameterLimit { name: String::new(), kind, limit: value.clone() };
+            parameters.extend([ParameterKind::Variadic, ParameterKind::Keywords].map(any));
+        }
         let is_limited = parameters.iter().any(|parameter| parameter.limit.is_some());
-        is_limited.then_some(MemberLimits { value: None, parameters })
+        (is_limited || value.is_some()).then_some(MemberLimits { value, parameters })
     }
 
     /// The limits of a member of which nobody knows whether it is a property or a method.
@@ -238,11 +242,7 @@ impl Limit {
     }
 
     fn refusal(&self, value: &Value) -> String {
-        let mut shown: String = value.to_string().chars().take(MAX_SHOWN + 1).collect();
-        if shown.chars().count() > MAX_SHOWN {
-            shown.pop();
-            shown.push('…');
-        }
+        let shown = ValueText::of(value, MAX_SHOWN);
         let kind = match (&self.choices, value.as_f64()) {
             (None, None) => "a number, ",
             _ => "",
@@ -333,6 +333,10 @@ mod tests {
                 }
             }
         }
+        let called = property(volts.clone());
+        assert!(called.check_call("p", &[31.into()], &[]).is_err());
+        assert!(called.check_call("p", &[], &[("volts".into(), 31.into())]).is_err());
+        assert!(called.check_call("p", &[30.into()], &[]).is_ok());
         let nan = property(volts.clone()).check_set("p", &Value::Float(f64::NAN));
         assert!(nan.unwrap_err().to_string().contains("must be 0 to 30 V, not"));
         let optional = ValueInfo { kind: Type::Float.or_none(), ..volts };

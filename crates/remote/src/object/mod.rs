@@ -17,8 +17,8 @@ pub use answer::{Answer, CallResult, ItemStream, Reply, ReplyBody};
 pub(crate) use memory::AnswerBudget;
 pub use memory::{AnswerMemory, BoxFuture, RequestMemory};
 pub use metadata::Metadata;
-pub(crate) use request::unexposed_method;
 pub use request::{Blob, Context, MethodCall, Operation, Request, StartCheck};
+pub(crate) use request::{CHECKED_BLOB_BYTES, unexposed_method};
 
 use crate::card::Card;
 use crate::session::Session;

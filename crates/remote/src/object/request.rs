@@ -17,6 +17,10 @@ use wire::value::Value;
 use crate::card::ValueLimits;
 use crate::object::memory::{AnswerBudget, AnswerMemory, RequestMemory};
 
+/// Bytes of memory for the values of a blob that is read for a check of limits: no budget has them,
+/// unlike those of other requests.
+pub(crate) const CHECKED_BLOB_BYTES: usize = 8 << 20;
+
 /// One request, decoded.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -171,8 +175,10 @@ impl Operation {
             Operation::Blob(blob) => {
                 // The arguments of most blobs need not be read.
                 if limits.has(&blob.method) {
-                    let args = blob.deserialized(&Limits::default())?;
-                    limits.check_call(&blob.method, args.as_list().unwrap_or_default(), &[])?;
+                    let read = Limits { memory: CHECKED_BLOB_BYTES, ..Limits::default() };
+                    // The method gets the blob as its first argument, whatever is in it.
+                    let content = blob.deserialized(&read)?;
+                    limits.check_call(&blob.method, std::slice::from_ref(&content), &[])?;
                 }
             }
             Operation::Batch(calls) => {
@@ -281,7 +287,7 @@ impl Blob {
         Ok(Blob { method: method.to_owned(), info, payload, serializer })
     }
 
-    /// The arguments that the blob carries, as a list or tuple.
+    /// The content of the blob: of one that [`new`](Self::new) has made, a list or tuple.
     ///
     /// # Errors
     /// The payload cannot be read, or is no call.
@@ -301,7 +307,39 @@ impl Blob {
 
 #[cfg(test)]
 mod tests {
+    use wire::value::Dict;
+
     use super::*;
+    use crate::card::{Card, MemberFacts, ValueInfo};
+
+    #[test]
+    fn limits_hold_for_the_content_of_a_blob() {
+        let value = ValueInfo { maximum: Some(5.0), ..ValueInfo::default() };
+        let facts = MemberFacts { name: "m".into(), value, ..MemberFacts::default() };
+        let limits = ValueLimits::of("lab.s", &Card::default(), &[facts]).unwrap();
+        let check = |method: &str, content: Value| {
+            let dict = Value::Dict(Dict::new());
+            let call = Value::Tuple(vec!["lab.s".into(), method.into(), content, dict]);
+            let mut payload = Vec::new();
+            Serializer::Serpent.encode(&call, &mut payload).unwrap();
+            let (info, serializer) = (Value::None, Serializer::Serpent);
+            let blob = Blob { method: method.to_owned(), info, payload, serializer };
+            Operation::Blob(blob).within(&limits).map(drop).map_err(|refused| refused.message())
+        };
+        let dict: Dict = [("x", Value::from(9))].into_iter().collect();
+        let large = Value::List(vec![Value::from(1); CHECKED_BLOB_BYTES / size_of::<Value>() + 1]);
+        for (content, text) in [
+            (Value::from(9), "must be at most 5, not 9"),
+            (Value::List(vec![1.into(), 9.into()]), "must be at most 5, not 9"),
+            (Value::Dict(dict), "must be a number, at most 5, not {'x': 9}"),
+            (large.clone(), "cannot read a blob"),
+        ] {
+            let refused = check("m", content).unwrap_err();
+            assert!(refused.contains(text), "{refused}");
+        }
+        assert_eq!(check("m", Value::List(vec![1.into(), 5.into()])), Ok(()));
+        assert_eq!(check("other", large), Ok(()));
+    }
 
     #[test]
     fn private_names_are_told_from_unexposed_ones_as_by_pyro5() {

@@ -17,6 +17,7 @@ use wire::value::Value;
 use crate::admission::call_permit::{CallPermit, ClientGone};
 use crate::admission::limits::OVERDUE_TURN_WAIT;
 use crate::config::DAEMON_NAME;
+use crate::current_call::CallAction;
 use crate::daemon::Shared;
 use crate::daemon::call::daemon_object::NEXT_ITEM;
 use crate::daemon::call::log_call::{self, CallEnd};
@@ -119,7 +120,12 @@ impl LimitedCall {
             let _shown = shown;
             let result = overdue.wait(call).await;
             let exception = result.as_ref().err().map(log_call::shortened);
-            let outcome = result.err().map_or_else(|| "returned".to_owned(), |it| it.to_string());
+            let action =
+                current.as_ref().map_or(CallAction::Batch, |(facts, ..)| facts.form.action);
+            let outcome = result.err().map_or_else(
+                || "returned".to_owned(),
+                |it| log_call::describe_exception(&shared_, (&service, &method), action, &it),
+            );
             info!(service, method, outcome, "an overdue call has ended");
             if let Some((facts, since, _)) = current {
                 let end = CallEnd { exception, was_overdue: true, ..CallEnd::default() };

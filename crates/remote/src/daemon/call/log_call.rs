@@ -6,12 +6,13 @@ use wire::value::Value;
 
 use crate::current_call::{Beginning, CallAction, CallFacts, CallKind};
 use crate::daemon::Shared;
-use crate::daemon::call::argument_text::{self, beginning};
+use crate::daemon::call::argument_text;
 use crate::daemon::call_log::{CallException, CallLogMode, CallRecord};
 use crate::daemon::call_rules::CallRules;
 use crate::daemon::locks::methods;
 use crate::object::{Operation, Reply, ReplyBody};
 use crate::session::Session;
+use crate::value_text::beginning;
 
 /// Bytes of an exception's first line that are kept.
 const MAX_MESSAGE_BYTES: usize = 256;
@@ -112,7 +113,8 @@ pub(super) fn log(
     if !is_wanted {
         return;
     }
-    let exception = exception.map(|exception| match hides_message(&rules, &facts) {
+    let hides = hides_message(&rules, &facts.member, facts.form.action);
+    let exception = exception.map(|exception| match hides {
         true => CallException { message: String::new(), ..exception },
         false => exception,
     });
@@ -143,8 +145,21 @@ fn is_change(facts: &CallFacts) -> bool {
         && !methods::METHODS.contains(&facts.member.as_str())
 }
 
+/// The text of a call's exception for the host's log: its class only, where the message may have
+/// private arguments in it.
+pub(super) fn describe_exception(
+    shared: &Shared,
+    (object, member): (&str, &str),
+    action: CallAction,
+    exception: &Exception,
+) -> String {
+    match hides_message(&shared.call_rules.of(object), member, action) {
+        true => exception.class.clone(),
+        false => exception.to_string(),
+    }
+}
+
 /// Whether the message of an exception may have private arguments in it.
-fn hides_message(rules: &CallRules, facts: &CallFacts) -> bool {
-    rules.private.contains(&facts.member)
-        || facts.form.action == CallAction::Batch && !rules.private.is_empty()
+fn hides_message(rules: &CallRules, member: &str, action: CallAction) -> bool {
+    rules.private.contains(member) || action == CallAction::Batch && !rules.private.is_empty()
 }

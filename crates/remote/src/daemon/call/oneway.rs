@@ -215,7 +215,13 @@ impl<'a> OnewayCall<'a> {
             && exception.traceback().is_none()
             && shared.log_limits.oneways.allow(Instant::now())
         {
-            warn!(peer = %session.peer, object, method = member, %exception, "a oneway call raised");
+            let exception = log_call::describe_exception(
+                shared,
+                (&object, &member),
+                note.form.action,
+                exception,
+            );
+            warn!(peer = %session.peer, object, method = member, exception, "a oneway call raised");
         }
         if result.is_ok() && !ran_beside && !shared.call_log.looks_at(&session.call) {
             return;

@@ -15,7 +15,6 @@ use wire::value::Value;
 use crate::batch::unreadable;
 use crate::blocking::{is_long, run_blocking, run_blocking_if};
 use crate::daemon::Shared;
-use crate::daemon::call::argument_text::beginning;
 use crate::daemon::call::decode::{self, After};
 use crate::daemon::call::error_place;
 use crate::daemon::call::log_call::{self, CallEnd};
@@ -24,6 +23,7 @@ use crate::daemon::streams::Origin;
 use crate::object::{AnswerMemory, CallResult, ItemStream, Reply, ReplyBody};
 use crate::serialized::{Behind, Serialized};
 use crate::session::Session;
+use crate::value_text::beginning;
 
 /// The annotation that carries an item stream's id.
 const STREAM_ANNOTATION: [u8; 4] = *b"STRM";
