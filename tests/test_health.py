@@ -77,6 +77,8 @@ SERVERTYPES = ["thread", "multiplex"]
 # Trouble, and its words.
 TROUBLES = {
     "it raises": ("broken", "its health check identify raised OSError: the handle is stale"),
+    # More than the daemon may report in one line.
+    "it raises much": ("loud", "its health check identify raised OSError: loud loud"),
     "it returns False": ("deaf", "its health check identify returned False"),
     "it blocks": ("hang", "its health check identify has not returned within 0.3 s"),
 }

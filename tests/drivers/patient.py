@@ -1,12 +1,12 @@
-"""An instrument that is off, broken, deaf or hanging while a file in its folder says so."""
+"""An instrument that is off, broken, loud, deaf or hanging while a file in its folder says so."""
 
 import os
 import time
 
 
 class Patient:
-    """Its folder has the files `off`, `broken`, `deaf` and `hang` while it is so, and `life`, its
-    notes of what becomes of it."""
+    """Its folder has the files `off`, `broken`, `loud`, `deaf` and `hang` while it is so, and
+    `life`, its notes of what becomes of it."""
 
     def __init__(self, folder):
         self._folder = folder
@@ -33,6 +33,8 @@ class Patient:
             self._is_bad = True
         if self._is_bad:
             raise OSError("the handle is stale")
+        if self._has("loud"):
+            raise OSError("loud " * (1 << 18))
         return not self._has("deaf")
 
     def position(self):

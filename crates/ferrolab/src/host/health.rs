@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::host::child_report::shown_sentence;
+
 /// Time between two checks where the configuration gives none.
 const INTERVAL: Duration = Duration::from_secs(30);
 /// A check that takes longer has failed, and nothing waits for it any longer.
@@ -145,7 +147,12 @@ impl Patient {
         match outcome {
             Ok(true) => None,
             Ok(false) => Some(format!("its health check {} returned False", self.what())),
-            Err(exception) => Some(format!("its health check {} raised {exception}", self.what())),
+            // A driver may raise megabytes of text, and a reason is in each of the reports.
+            Err(exception) => Some(format!(
+                "its health check {} raised {}",
+                self.what(),
+                shown_sentence(&exception.to_string())
+            )),
         }
     }
 

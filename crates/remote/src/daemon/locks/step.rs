@@ -7,6 +7,12 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};
 use wire::exception::Exception;
 
+use crate::value_text::beginning;
+
+/// Bytes of an exception that are kept: a driver may raise megabytes of text, and a failure is in
+/// each of the daemon's reports.
+const MAX_RAISED_BYTES: usize = 512;
+
 /// The task of a step; its result is whether a method was called.
 pub(super) type StepTask = JoinHandle<Result<bool, Exception>>;
 
@@ -39,7 +45,10 @@ pub(super) fn step_result(
 ) -> Result<bool, String> {
     match ended {
         Ok(Ok(was_called)) => Ok(was_called),
-        Ok(Err(exception)) => Err(format!("raised {exception}")),
+        Ok(Err(exception)) => {
+            let text = exception.to_string();
+            Err(format!("raised {}", beginning(&text, MAX_RAISED_BYTES)))
+        }
         Err(_) => Err("has ended in a failure of the daemon's own".to_owned()),
     }
 }
