@@ -38,8 +38,17 @@ pub(crate) struct ChildReport {
     /// The number of the supervisor's last message that was carried out or refused; 0 before the
     /// first. A daemon of 0.1.0, which reads no messages, does not say so.
     pub(crate) answered: Option<u64>,
-    /// Why that message was refused.
-    pub(crate) refused: Option<String>,
+    /// The last refusal, of that message or an earlier one.
+    pub(crate) refused: Option<Refusal>,
+}
+
+/// A message of the supervisor that a daemon has refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Refusal {
+    /// Its number.
+    pub(crate) number: u64,
+    pub(crate) reason: String,
 }
 
 /// The connections of a daemon that refuses further ones.

@@ -12,6 +12,7 @@ use supervisor::Lifeline;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::host::child_report::Refusal;
 use crate::host::drivers::Drivers;
 use crate::host::locks;
 use crate::host::worker_specs::{changed_workers, services_to_restart, specs};
@@ -36,11 +37,12 @@ pub(crate) enum DaemonOrder {
     ChangeServices { part: Box<DaemonPart> },
 }
 
-/// The last message that was carried out or refused.
+/// The last message that was carried out or refused, and the last refusal: another message may
+/// follow at once, before the report of the first has been sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Answered {
     pub(super) number: u64,
-    pub(super) refused: Option<String>,
+    pub(super) refused: Option<Refusal>,
 }
 
 /// Reader of the supervisor's messages.
@@ -64,7 +66,11 @@ impl Orders<'_> {
             if let Some(reason) = &refused {
                 warn!(reason, "an order of the supervisor is refused");
             }
-            self.answered.send_replace(Answered { number, refused });
+            self.answered.send_modify(|answered| {
+                answered.number = number;
+                let refused = refused.map(|reason| Refusal { number, reason });
+                answered.refused = refused.or(answered.refused.take());
+            });
         }
     }
 

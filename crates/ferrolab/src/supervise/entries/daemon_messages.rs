@@ -144,12 +144,8 @@ impl Messenger {
                 let Some(status) = status.filter(|status| status.pid == pid) else {
                     return Err(format!("'{id}' has ended meanwhile"));
                 };
-                let report = ChildReport::read(&status.detail);
-                match report.answered {
-                    Some(last) if last == number => return report.refused.map_or(Ok(()), Err),
-                    // It has answered later ones too, each in turn.
-                    Some(last) if last > number => return Ok(()),
-                    _ => {}
+                if let Some(answer) = answer_in(ChildReport::read(&status.detail), number) {
+                    return answer;
                 }
                 if changes.changed().await.is_err() {
                     return Err("the lab is being stopped".to_owned());
@@ -159,6 +155,43 @@ impl Messenger {
         match tokio::time::timeout(limit, answered).await {
             Ok(answer) => answer,
             Err(_) => Err(format!("'{id}' has not answered within {} s", limit.as_secs())),
+        }
+    }
+}
+
+/// The answer to the message of this number, if a report has it. Later ones may be answered by now,
+/// each in turn.
+fn answer_in(report: ChildReport, number: u64) -> Option<Result<(), String>> {
+    if report.answered.is_none_or(|last| last < number) {
+        return None;
+    }
+    match report.refused {
+        Some(refused) if refused.number == number => Some(Err(refused.reason)),
+        _ => Some(Ok(())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_heard_after_the_answer_to_a_later_message() {
+        let report = |answered: u64| {
+            let detail = serde_json::json!({
+                "answered": answered, "refused": {"number": 3, "reason": "it is ending"},
+            });
+            ChildReport::read(&detail)
+        };
+        let refused = Some(Err("it is ending".to_owned()));
+        for (answered, number, expected) in [
+            (2, 3, None),
+            (3, 3, refused.clone()),
+            (4, 3, refused),
+            (3, 2, Some(Ok(()))),
+            (4, 4, Some(Ok(()))),
+        ] {
+            assert_eq!(answer_in(report(answered), number), expected, "{answered} {number}");
         }
     }
 }

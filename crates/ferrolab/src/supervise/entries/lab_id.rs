@@ -10,6 +10,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::files;
+use crate::os;
 use crate::paths::Paths;
 
 /// One for each process: an id that cannot be kept must not change with each reload.
@@ -22,9 +23,9 @@ pub(super) fn of(paths: &Paths) -> &'static str {
 
 fn kept(paths: &Paths) -> String {
     let file = paths.state_dir.join("lab-id");
-    match std::fs::read_to_string(&file) {
-        Ok(text) if Uuid::parse_str(text.trim()).is_ok() => return text.trim().to_owned(),
-        Ok(_) => warn!(file = %file.display(), "the lab's id is damaged; it gets another"),
+    match os::read_regular(&file).map(|bytes| Uuid::try_parse_ascii(bytes.trim_ascii())) {
+        Ok(Ok(id)) => return id.to_string(),
+        Ok(Err(_)) => warn!(file = %file.display(), "the lab's id is damaged; it gets another"),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => warn!(file = %file.display(), %error, "the lab's id cannot be read"),
     }
@@ -33,4 +34,35 @@ fn kept(paths: &Paths) -> String {
         warn!(%error, "the lab's id cannot be kept; the next start makes another");
     }
     id
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, Mode, mkfifoat};
+
+    use super::*;
+    use crate::paths::Environment;
+
+    #[test]
+    fn whatever_is_in_its_place_is_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        let variable = |name: &str| (name == "FERROLAB_HOME").then(|| home.path().into());
+        let paths = Paths::new(&Environment::from_variables(variable)).unwrap();
+        paths.ensure().unwrap();
+        let file = paths.state_dir.join("lab-id");
+        let damages: [&dyn Fn(); 3] = [
+            &|| {},
+            &|| files::replace(&file, b"\xff").unwrap(),
+            // Opening it would wait for a writer.
+            &|| {
+                std::fs::remove_file(&file).unwrap();
+                mkfifoat(CWD, &file, Mode::RUSR | Mode::WUSR).unwrap();
+            },
+        ];
+        for damage in damages {
+            damage();
+            let id = kept(&paths);
+            assert_eq!(kept(&paths), id);
+        }
+    }
 }
