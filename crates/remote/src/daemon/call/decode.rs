@@ -1,7 +1,9 @@
 //! Decoding a request: a call, a property, a batch, or a call that stays serialized, as Pyro5 has
-//! them.
+//! them; a large one within the memory that is reserved for it.
 //!
 //! Knows neither objects nor sessions.
+
+use std::sync::Arc;
 
 use wire::exception::Exception;
 use wire::message::{Annotations, Flags, Header};
@@ -9,6 +11,8 @@ use wire::serializer::{Call, Serializer};
 use wire::value::Value;
 use wire::{DecodeError, DecodeErrorKind, Limits};
 
+use crate::admission::byte_budget::ByteBudget;
+use crate::admission::request_memory::{MemoryNeed, RequestPermit, release_freed};
 use crate::daemon::call::error_place;
 use crate::frames::Frame;
 use crate::object::{Blob, MethodCall, Operation};
@@ -63,7 +67,7 @@ impl From<Exception> for Undecodable {
 }
 
 /// The refusal of a request whose values take more than `bytes` of memory as objects in Python.
-pub(crate) fn too_large_in_python(serializer: Serializer, bytes: usize) -> Undecodable {
+fn too_large_in_python(serializer: Serializer, bytes: usize) -> Undecodable {
     unreadable(&DecodeError { serializer, at: 0, kind: DecodeErrorKind::Memory(bytes) }, &[])
 }
 
@@ -88,6 +92,44 @@ pub(crate) fn decode(
     let Call { object, method, args, kwargs } = call;
     let operation = operation(method, args, kwargs, flags)?;
     Ok(Decoded { object, operation, memory: memory.most() })
+}
+
+/// Decodes a large request within the memory that it has, or within more if that is too little.
+pub(super) async fn decode_within(
+    frame: &Frame<'_>,
+    serializer: Serializer,
+    limits: &Limits,
+    permit: RequestPermit,
+    memory: &Arc<ByteBudget>,
+) -> Result<(Decoded, Option<RequestPermit>), Undecodable> {
+    let within = permit.limits(limits);
+    let mut permit = Some(permit);
+    let mut decoded = decode(frame, serializer, &within);
+    let most = MemoryNeed::most(frame.body.payload.len(), limits);
+    if matches!(&decoded, Err(Undecodable::TooLarge(_))) && within.memory < most.values {
+        // Without any memory meanwhile: two requests that wait for more would wait for each other.
+        release_freed(permit.take());
+        let waiting = RequestPermit::wait(memory, most);
+        permit = Some(waiting.await.map_err(Undecodable::TooLarge)?);
+        decoded = decode(frame, serializer, limits);
+    }
+    if decoded.as_ref().is_err_and(Undecodable::is_too_large) {
+        release_freed(permit.take());
+    }
+    let decoded = decoded?;
+    let (bytes, most) = (decoded.memory, MemoryNeed::most_in_python(limits));
+    if bytes <= most && permit.as_mut().is_none_or(|permit| permit.resize(bytes)) {
+        return Ok((decoded, permit));
+    }
+    // Its objects in a Python worker need more than it may have, or more than others leave.
+    drop(decoded);
+    release_freed(permit.take());
+    if bytes > most {
+        return Err(too_large_in_python(serializer, most));
+    }
+    let waiting = RequestPermit::wait(memory, MemoryNeed::exactly(bytes));
+    let permit = waiting.await.map_err(Undecodable::TooLarge)?;
+    Ok((decode(frame, serializer, limits)?, Some(permit)))
 }
 
 /// The request's correlation id, or a new one where it has none.

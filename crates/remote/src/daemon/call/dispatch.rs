@@ -11,12 +11,12 @@ use wire::message::{Flags, Header};
 use wire::serializer::Serializer;
 
 use crate::admission::call_permit::{CallPermit, ClientGone};
-use crate::admission::request_memory::{MemoryNeed, RequestPermit, release_freed};
+use crate::admission::request_memory::RequestPermit;
 use crate::config;
 use crate::current_call::{CallAction, CallForm, CallInProgress, CallKind, CallPhase, Correlation};
 use crate::daemon::Shared;
 use crate::daemon::call::daemon_object;
-use crate::daemon::call::decode::{self, After, Decoded, Undecodable};
+use crate::daemon::call::decode::{self, After, Decoded};
 use crate::daemon::call::limited::{self, LimitedCall};
 use crate::daemon::call::log_call;
 use crate::daemon::call::oneway::{OnewayCall, OnewayMemory, OnewayNote, OnewaySlot, Oneways};
@@ -70,11 +70,14 @@ pub(crate) async fn answer(
     if !is_oneway && let Some(exception) = caller.oneways.take_exception(shared) {
         return responder.exception(exception, "", "", out);
     }
+    let (limits, memory) = (&shared.config.limits, &shared.admission.requests);
     let decoded = match permit {
         // Without a future: most requests are small.
-        None => decode::decode(&frame, serializer, &shared.config.limits).map(|it| (it, None)),
+        None => decode::decode(&frame, serializer, limits).map(|it| (it, None)),
         // Boxed, so that small requests are no larger for it.
-        Some(permit) => Box::pin(decode_within(shared, &frame, serializer, permit)).await,
+        Some(permit) => {
+            Box::pin(decode::decode_within(&frame, serializer, limits, permit, memory)).await
+        }
     };
     let (decoded, request_memory) = match decoded {
         Ok(decoded) => decoded,
@@ -233,44 +236,6 @@ fn begin_call<'a>(shared: &Shared, session: &'a Session, call: &Invocation) -> C
     let correlation = Correlation { id, is_made_here: !flags.contains(Flags::CORR_ID) };
     let form = CallForm { kind, action, correlation };
     session.call.begin(&call.id, &call.member, form, phase)
-}
-
-/// Decodes a large request within the memory that it has, or within more if that is too little.
-async fn decode_within(
-    shared: &Shared,
-    frame: &Frame<'_>,
-    serializer: Serializer,
-    permit: RequestPermit,
-) -> Result<(Decoded, Option<RequestPermit>), Undecodable> {
-    let limits = &shared.config.limits;
-    let within = permit.limits(limits);
-    let mut permit = Some(permit);
-    let mut decoded = decode::decode(frame, serializer, &within);
-    let most = MemoryNeed::most(frame.body.payload.len(), limits);
-    if matches!(&decoded, Err(Undecodable::TooLarge(_))) && within.memory < most.values {
-        // Without any memory meanwhile: two requests that wait for more would wait for each other.
-        release_freed(permit.take());
-        let waiting = RequestPermit::wait(&shared.admission.requests, most);
-        permit = Some(waiting.await.map_err(Undecodable::TooLarge)?);
-        decoded = decode::decode(frame, serializer, limits);
-    }
-    if decoded.as_ref().is_err_and(Undecodable::is_too_large) {
-        release_freed(permit.take());
-    }
-    let decoded = decoded?;
-    let (bytes, most) = (decoded.memory, MemoryNeed::most_in_python(limits));
-    if bytes <= most && permit.as_mut().is_none_or(|permit| permit.resize(bytes)) {
-        return Ok((decoded, permit));
-    }
-    // Its objects in a Python worker need more than it may have, or more than others leave.
-    drop(decoded);
-    release_freed(permit.take());
-    if bytes > most {
-        return Err(decode::too_large_in_python(serializer, most));
-    }
-    let waiting = RequestPermit::wait(&shared.admission.requests, MemoryNeed::exactly(bytes));
-    let permit = waiting.await.map_err(Undecodable::TooLarge)?;
-    Ok((decode::decode(frame, serializer, limits)?, Some(permit)))
 }
 
 /// A decoded request with its object, ready to be carried out.
