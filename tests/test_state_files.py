@@ -38,6 +38,7 @@ STATE = {
 OTHERS = [
     "state/config.lock",
     "state/supervisor.lock",
+    "state/lab-id",
     "logs/ferrolab.log",
     "logs/locks-bench.jsonl",
     "logs/supervisor.stderr",

@@ -162,6 +162,14 @@ pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Reads a text whole, as [`open_regular`] opens it.
+///
+/// # Errors
+/// It cannot be read, is no file, or is no UTF-8.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read_regular(path)?).map_err(io::Error::other)
+}
+
 fn not_a_file(kind: FileType) -> io::Error {
     let kind = match kind {
         kind if kind.is_dir() => "a directory",

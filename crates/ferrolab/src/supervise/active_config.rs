@@ -317,7 +317,8 @@ pub(crate) fn rename(
 ) -> Result<(String, usize), RenameError> {
     let unreadable =
         |source| Box::new(ConfigError::Unreadable { path: file.to_path_buf(), source });
-    let bytes = lab_config::read(file).map_err(unreadable)?;
+    let opened = os::open_regular(file).map_err(unreadable)?;
+    let bytes = lab_config::read_from(opened).map_err(unreadable)?;
     lab_config::rename(&file.display().to_string(), &bytes, &surroundings(false), entry, old, new)
 }
 
@@ -343,10 +344,10 @@ pub(crate) fn origin_file(paths: &Paths) -> Option<PathBuf> {
 /// The file that the lab's configuration came from, if it has been edited since. An entry that was
 /// renamed in the lab's own copy is no edit.
 pub(crate) fn edited_origin(paths: &Paths) -> Option<PathBuf> {
-    let installed = std::fs::read(&paths.config_file).ok()?;
+    let installed = os::read_regular(&paths.config_file).ok()?;
     let Origin { file, taken, .. } = origin_of(paths, &installed)?;
     let file = file.filter(|file| *file != paths.config_file)?;
-    let now = fingerprint_of(&lab_config::read(&file).ok()?);
+    let now = fingerprint_of(&os::read_regular(&file).ok()?);
     let installed = fingerprint_of(&installed);
     (now != installed && Some(&now) != taken.as_ref()).then_some(file)
 }
