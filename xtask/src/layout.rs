@@ -129,6 +129,7 @@ const ROOMS: &[(&str, &[Room])] = &[
             (&["nameserver_process"], "a process with an address and a report, like a daemon"),
             (&["host"], "a daemon's process"),
             (&["card"], "forms of the service card; knows no lab"),
+            (&["notify"], "delivery of notifications; knows no lab"),
             (&["paths", "files", "state_file"], "folders and whole files"),
             (&["log", "os"], "parts that know no process"),
         ],

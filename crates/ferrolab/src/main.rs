@@ -8,6 +8,7 @@ mod files;
 mod host;
 mod log;
 mod nameserver_process;
+mod notify;
 mod os;
 mod paths;
 mod state_file;

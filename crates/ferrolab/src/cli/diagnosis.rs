@@ -118,6 +118,10 @@ const CAUSES: &[(&[&str], &str)] = &[
          away",
     ),
     (
+        &["notifications to "],
+        "`ferrolab notify test` tries each target; those that wait are sent when it is back",
+    ),
+    (
         &["No space left on device", "os error 28", "Disk quota"],
         "make room on that disk: services go on, but what they would write is lost",
     ),

@@ -33,6 +33,7 @@ mod installed;
 mod lock;
 mod locks;
 mod logs;
+mod notify;
 mod ns;
 mod nslist;
 pub(crate) mod output;
@@ -87,6 +88,8 @@ enum Command {
     #[command(subcommand)]
     Config(config::ConfigCommand),
     Rename(rename::Arguments),
+    #[command(subcommand)]
+    Notify(notify::NotifyCommand),
     Nslist(nslist::Arguments),
     #[command(subcommand)]
     Ns(ns::NsCommand),
@@ -133,6 +136,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Info(arguments) => info::run(&arguments),
         Command::Config(command) => config::run(&command),
         Command::Rename(arguments) => rename::run(&arguments),
+        Command::Notify(command) => notify::run(&command),
         Command::Nslist(arguments) => nslist::run(&arguments),
         Command::Ns(command) => ns::run(&command),
         Command::Call(arguments) => call::run(&arguments, Cli::command),

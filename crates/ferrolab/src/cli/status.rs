@@ -17,6 +17,7 @@ use crate::paths::Paths;
 use crate::supervise::active_config;
 use crate::supervise::control::client::{Client, ControlError};
 use crate::supervise::control::{Listing, Request};
+use crate::supervise::incidents::Incident;
 
 /// Say what is wrong with the lab, and what to do
 ///
@@ -67,6 +68,10 @@ fn once(paths: &Paths, as_json: bool) -> Outcome {
             let [subject, problem, advice] =
                 [subject, problem, advice].map(|part| lines_for_terminal(part));
             println!("\n{}: {problem}\n  -> {advice}", style::verdict(false, &subject));
+        }
+        for Incident { time, subject, text } in listing.iter().flat_map(|lab| &lab.incidents) {
+            let [subject, text] = [subject, text].map(|part| lines_for_terminal(part));
+            println!("\nOver, since {time}: {subject}: {text}");
         }
         for warning in &warnings {
             println!("\n{}: {}", style::level("WARN", "warning"), warning.plain());

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lab_config::{self, DaemonClass, Service};
-use remote::{Daemon, LockSettings, Object};
+use remote::{Break, Daemon, LockEvent, LockSettings, Object};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -15,6 +15,9 @@ use crate::log::drop_queue::Flush;
 use crate::log::lock_log;
 use crate::paths::LockFiles;
 use crate::state_file;
+
+/// Log line of a broken lock, which the supervisor notifies of.
+pub(crate) const LOCK_BROKEN: &str = "a lock was broken";
 
 /// Epochs that one life of a daemon may use; a thousand grants a second last for months.
 const EPOCHS_PER_LIFE: u64 = 10_000_000_000;
@@ -54,7 +57,13 @@ pub(super) fn begin_log(
     }
     match lock_log::open(&files.log, &config.name, first_epoch) {
         Ok((log, flush)) => {
-            daemon.log_locks(log);
+            daemon.log_locks(Arc::new(move |service, record| {
+                if let LockEvent::Broken(broken) = &record.event {
+                    let Break { by, reason } = broken;
+                    warn!(service, by, reason, "{LOCK_BROKEN}");
+                }
+                log(service, record);
+            }));
             Some(flush)
         }
         Err(error) => {

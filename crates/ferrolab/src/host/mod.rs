@@ -52,6 +52,7 @@ use crate::paths::LockFiles;
 
 pub(crate) use child_report::{CallRow, ChildReport, FullPool, LockRow, ServiceReport};
 pub(crate) use driver_check::{CheckedDriver, check_drivers};
+pub(crate) use locks::LOCK_BROKEN;
 pub(crate) use messages::{DaemonMessage, DaemonOrder};
 pub(crate) use native::all as native_services;
 pub(crate) use registrar::UnleasedNames;

@@ -6,6 +6,7 @@
 pub(crate) mod active_config;
 pub(crate) mod control;
 pub(crate) mod entries;
+pub(crate) mod incidents;
 mod stale_names;
 mod systemd;
 
@@ -25,7 +26,8 @@ use crate::log::host_warnings::Troubles;
 use crate::log::{self, LogFile};
 use crate::paths::{Paths, PathsError};
 use crate::supervise::control::server;
-use crate::supervise::entries::{Fleet, LaunchError};
+use crate::supervise::entries::{Fleet, LaunchError, Past};
+use crate::supervise::incidents::Incidents;
 
 /// Why the supervisor cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +99,8 @@ pub(crate) async fn run(
         .map_err(failed(&format!("listen for the command line at {}", socket.display())))?;
     let program = std::env::current_exe().map_err(failed("find this program's own file"))?;
     let spawner = Spawner::permanent().map_err(failed("start the spawning thread"))?;
-    let keeper = Keeper::start(spawner, log.sink());
+    let (sink, from_log) = entries::watch_log(log.sink());
+    let keeper = Keeper::start(spawner, sink);
     info!(version = env!("CARGO_PKG_VERSION"), configuration = %paths.config_file.display(),
         pid = std::process::id(), "{}", log::START);
     // After that line, from which `logs show` begins.
@@ -110,7 +113,9 @@ pub(crate) async fn run(
     for warning in &warnings {
         warn!(configuration = %paths.config_file.display(), "{}", warning.plain());
     }
-    let fleet = Fleet::launch(configuration, paths, program, keeper, troubles).await?;
+    let (incidents, death) = Incidents::load(paths);
+    let past = Past { incidents: incidents.clone(), death, from_log };
+    let fleet = Fleet::launch(configuration, paths, program, keeper, troubles, past).await?;
     let fleet = Arc::new(fleet);
     let ended = CancellationToken::new();
     let conversations =
@@ -132,6 +137,7 @@ pub(crate) async fn run(
         () = fleet.shutdown() => {}
     }
     info!("everything has stopped");
+    incidents.end();
     // Removed before the last answer: a client that reads that the lab is down can start it again.
     if let Err(error) = std::fs::remove_file(&socket) {
         warn!(%error, "cannot remove the control socket");

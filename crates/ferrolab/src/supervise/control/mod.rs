@@ -9,6 +9,7 @@ pub(crate) mod server;
 use serde::{Deserialize, Serialize};
 
 use crate::host::{CallRow, FullPool, ServiceReport};
+use crate::supervise::incidents::Incident;
 
 /// Request of the command line; one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,6 +204,9 @@ pub(crate) struct Listing {
     /// Faults of the host itself, in sentences.
     #[serde(default)]
     pub(crate) troubles: Vec<String>,
+    /// Incidents of the last day that are over.
+    #[serde(default)]
+    pub(crate) incidents: Vec<Incident>,
     /// The supervisor.
     #[serde(default)]
     pub(crate) host: Host,

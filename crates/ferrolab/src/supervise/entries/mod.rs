@@ -4,6 +4,7 @@
 //! keeping a child running is the `supervisor` crate's.
 
 mod daemon_messages;
+mod faults;
 mod in_force;
 mod in_use;
 mod lab_id;
@@ -29,14 +30,17 @@ use tracing::info;
 use crate::files::FileError;
 use crate::host::{CallRow, ChildReport, DaemonOrder, ServiceReport};
 use crate::log::host_warnings::Troubles;
+use crate::notify::{Notifier, Targets};
 use crate::os;
 use crate::paths::Paths;
 use crate::supervise::control::{
     Action, Changes, EntryKind, Host, Listing, ProcessRow, ServiceRow,
 };
+use crate::supervise::incidents::Incidents;
 use crate::supervise::stale_names;
 
 use daemon_messages::Messenger;
+pub(crate) use faults::{Past, watch_log};
 use in_force::{InForce, autolaunch};
 pub(crate) use in_use::NotDone;
 use in_use::StopScope;
@@ -55,6 +59,7 @@ pub(crate) struct Fleet {
     orders: mpsc::Sender<Order>,
     force: watch::Receiver<InForce>,
     troubles: Troubles,
+    incidents: Incidents,
     /// Removals of dead daemons' names.
     removals: TaskTracker,
     host: Host,
@@ -92,6 +97,7 @@ impl Fleet {
         program: PathBuf,
         keeper: KeeperHandle,
         troubles: Troubles,
+        past: Past,
     ) -> Result<Self, LaunchError> {
         let messenger = Messenger::new(keeper.clone());
         let (mut manager, force) = Manager::new(
@@ -107,6 +113,10 @@ impl Fleet {
         tokio::spawn(manager.serve(inbox));
         let removals = stale_names::start(keeper.clone());
         tokio::spawn(liveness::watch(keeper.clone(), force.clone()));
+        let (in_force, incidents) = (force.clone(), past.incidents.clone());
+        let targets: Targets = Arc::new(move || in_force.borrow().configuration.notify.clone());
+        let notifier = Notifier::start(&targets, &troubles);
+        tokio::spawn(faults::watch(keeper.clone(), troubles.clone(), notifier, past));
         let host = Host {
             pid: std::process::id(),
             since: rfc3339(Timestamp::now()),
@@ -114,7 +124,7 @@ impl Fleet {
             configuration: String::new(),
             manager: os::manager(),
         };
-        Ok(Fleet { keeper, messenger, orders, force, troubles, removals, host })
+        Ok(Fleet { keeper, messenger, orders, force, troubles, incidents, removals, host })
     }
 
     /// Starts, stops or restarts one entry, and remembers it; a stop is waited for. Returns a
@@ -261,7 +271,8 @@ impl Fleet {
         };
         let host = Host { configuration: force.fingerprint.clone(), ..self.host.clone() };
         let troubles = self.troubles.list();
-        let mut listing = Listing { troubles, host, ..Listing::default() };
+        let incidents = self.incidents.list();
+        let mut listing = Listing { troubles, incidents, host, ..Listing::default() };
         for Nameserver { name, .. } in nameservers {
             listing.nameservers.push(row(EntryKind::Nameserver, name));
         }
