@@ -11,9 +11,20 @@ use crate::common::{Echo, Serving, frame, within};
 /// More than there are places in the reserve.
 const CROWD: usize = 9;
 
-/// A daemon whose one place is that of a lock's owner.
-async fn taken() -> (Serving, Proxy) {
-    let config = DaemonConfig { threadpool_size: 1, ..DaemonConfig::default() };
+/// Daemons with one connection, in all or from one address, and what others are refused with.
+fn limited() -> [(DaemonConfig, &'static str); 2] {
+    let config = DaemonConfig::default;
+    [
+        (DaemonConfig { threadpool_size: 1, ..config() }, "no free workers"),
+        (
+            DaemonConfig { connections_per_address: Some(1), ..config() },
+            "too many connections from your address",
+        ),
+    ]
+}
+
+/// A daemon whose one connection is that of a lock's owner.
+async fn taken(config: DaemonConfig) -> (Serving, Proxy) {
     let daemon = Daemon::new(config);
     daemon.register_lockable("echo", Arc::new(Echo), LockSettings::default()).unwrap();
     let serving = Serving::of(daemon).await;
@@ -24,24 +35,31 @@ async fn taken() -> (Serving, Proxy) {
 
 #[tokio::test]
 async fn who_only_sits_in_the_reserve_keeps_nobody_from_breaking_a_lock() {
-    let (serving, _owner) = taken().await;
-    let mut crowd = Vec::new();
-    for _ in 0..CROWD {
-        let mut sits = serving.proxy(DAEMON_NAME);
-        within(sits.connect()).await.unwrap();
-        crowd.push(sits);
+    for (config, refusal) in limited() {
+        let (serving, _owner) = taken(config).await;
+        let mut crowd = Vec::new();
+        for _ in 0..CROWD {
+            let mut sits = serving.proxy(DAEMON_NAME);
+            within(sits.connect()).await.unwrap();
+            crowd.push(sits);
+        }
+        // It may do nothing else.
+        let mut calls = serving.proxy(DAEMON_NAME);
+        let refused = within(calls.call("registered", Vec::new(), Vec::new())).await.unwrap_err();
+        assert!(refused.to_string().contains(refusal), "{refused}");
+        let uri = Value::from(serving.uri("echo").to_string());
+        let mut breaks = serving.proxy(DAEMON_NAME);
+        let broken = within(breaks.call("release", vec![uri, "why".into()], Vec::new())).await;
+        assert_eq!(broken.unwrap(), Value::Bool(true));
+        let owner = serving.daemon.locks().remove(0).owner;
+        assert_eq!(owner, None);
     }
-    let uri = Value::from(serving.uri("echo").to_string());
-    let mut breaks = serving.proxy(DAEMON_NAME);
-    let broken = within(breaks.call("release", vec![uri, "why".into()], Vec::new())).await;
-    assert_eq!(broken.unwrap(), Value::Bool(true));
-    let owner = serving.daemon.locks().remove(0).owner;
-    assert_eq!(owner, None);
 }
 
 #[tokio::test]
 async fn a_connection_in_the_reserve_ends_whatever_it_does() {
-    let (serving, _owner) = taken().await;
+    let [(config, _), _] = limited();
+    let (serving, _owner) = taken(config).await;
     // Calls that are refused, again and again.
     let mut calls = serving.proxy(DAEMON_NAME);
     within(calls.connect()).await.unwrap();

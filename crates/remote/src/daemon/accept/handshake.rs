@@ -140,18 +140,18 @@ fn take_slot(shared: &Shared, object: &str, peer: &Peer) -> Result<Access, Strin
     let address = peer.address();
     // The clients of a Unix socket have no address that tells them apart.
     let most = shared.config.connections_per_address.filter(|_| address.is_some());
-    match shared.admission.pool.try_take_for(address, most.unwrap_or(usize::MAX)) {
+    let refusal = match shared.admission.pool.try_take_for(address, most.unwrap_or(usize::MAX)) {
         Ok(slot) => return Ok(Access::Full(PoolSlot::new(slot))),
-        Err(NoSlot::OfKey) => return Err(config::address_full_text(&shared.config)),
-        Err(NoSlot::OfAll) => {}
-    }
+        Err(NoSlot::OfKey) => config::address_full_text(&shared.config),
+        Err(NoSlot::OfAll) => config::pool_full_text(&shared.config),
+    };
     let object = shared.registry.get(object);
     let breaks = |method| object.as_ref().is_some_and(|object| object.breaks_locks(method));
     let breaks_locks = [RELEASE, ABORT].into_iter().any(breaks);
     let slot = || -> HandshakeSlot { shared.admission.lock_breakers.take_evicting(address) };
     match breaks_locks {
-        true => Ok(Access::BreakLocksOnly(slot())),
-        false => Err(config::pool_full_text(&shared.config)),
+        true => Ok(Access::BreakLocksOnly { slot: slot(), refusal: refusal.into() }),
+        false => Err(refusal),
     }
 }
 

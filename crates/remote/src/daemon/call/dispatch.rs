@@ -12,7 +12,6 @@ use wire::serializer::Serializer;
 
 use crate::admission::call_permit::{CallPermit, ClientGone};
 use crate::admission::request_memory::RequestPermit;
-use crate::config;
 use crate::current_call::{CallAction, CallForm, CallInProgress, CallKind, CallPhase, Correlation};
 use crate::daemon::Shared;
 use crate::daemon::call::daemon_object;
@@ -35,17 +34,17 @@ use crate::session::Session;
 pub(crate) struct Caller {
     pub(crate) session: Arc<Session>,
     pub(crate) client: ClientGone,
-    /// The pool was full when it came.
-    pub(crate) only_breaks_locks: bool,
+    /// Why it may only break locks, where there was no other slot for it.
+    pub(crate) refusal: Option<Box<str>>,
     pub(crate) oneways: Oneways,
 }
 
 impl Caller {
-    pub(crate) fn new(shared: &Shared, session: &Arc<Session>, only_breaks_locks: bool) -> Self {
+    pub(crate) fn new(shared: &Shared, session: &Arc<Session>, refusal: Option<Box<str>>) -> Self {
         Caller {
             session: Arc::clone(session),
             client: shared.admission.calls.client(),
-            only_breaks_locks,
+            refusal,
             oneways: Oneways::default(),
         }
     }
@@ -285,8 +284,7 @@ fn find_object(
     };
     let breaks_lock =
         matches!(&operation, Operation::Call(call) if object.breaks_locks(&call.method));
-    if caller.only_breaks_locks && !breaks_lock {
-        let reason = config::pool_full_text(&shared.config);
+    if let Some(reason) = caller.refusal.as_deref().filter(|_| !breaks_lock) {
         return Err((Exception::new("Pyro5.errors.CommunicationError", reason), id, member));
     }
     let has_lock = shared.locks.settings(&id).is_some();

@@ -42,8 +42,12 @@ pub(crate) struct AcceptedClient {
 /// The rights of a client that has been let in.
 pub(crate) enum Access {
     Full(PoolSlot),
-    /// The pool is full. It may break locks, for a short time, or until another needs the slot.
-    BreakLocksOnly(HandshakeSlot),
+    /// The pool is full, or the address has as many connections as it may. It may break locks, for
+    /// a short time, or until another needs the slot; other calls are refused with `refusal`.
+    BreakLocksOnly {
+        slot: HandshakeSlot,
+        refusal: Box<str>,
+    },
 }
 
 /// Serves a client until either side ends the connection or `stop` is cancelled between two calls.
@@ -58,11 +62,13 @@ pub(crate) async fn serve_requests<S: ClientStream>(
     // Objects hear of the end however this function ends, its future being dropped included.
     let ended = SessionEnd { shared, session: &session };
     connection.reader.timeouts = read_timeouts(&shared.config);
-    let (mut slot, beyond_pool) = match client.access {
-        Access::Full(slot) => (slot, None),
-        Access::BreakLocksOnly(slot) => (PoolSlot::default(), Some(slot)),
+    let (mut slot, beyond_pool, refusal) = match client.access {
+        Access::Full(slot) => (slot, None, None),
+        Access::BreakLocksOnly { slot, refusal } => {
+            (PoolSlot::default(), Some(slot), Some(refusal))
+        }
     };
-    let mut caller = Caller::new(shared, &session, beyond_pool.is_some());
+    let mut caller = Caller::new(shared, &session, refusal);
     let done = {
         // Pinned here and lent: handing it on would take its memory twice.
         let serving = pin!(requests(shared, &mut connection, &mut caller, &mut slot, stop));
@@ -166,7 +172,7 @@ async fn requests<S: ClientStream>(
         }
         let response = match header.kind {
             // A client that is here to break a lock does not need it.
-            MessageType::Ping if caller.only_breaks_locks => return Ok(()),
+            MessageType::Ping if caller.refusal.is_some() => return Ok(()),
             MessageType::Ping => pong(&header, &mut connection.out, limits.message),
             MessageType::Invoke => {
                 let client = caller.client.clone();
