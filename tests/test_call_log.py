@@ -1,6 +1,7 @@
 """The call log: which calls are in it, what a line says, and a disk that takes none."""
 
 import json
+import re
 import os
 import subprocess
 
@@ -114,7 +115,7 @@ def test_errors_refusals_and_slow_calls_are_logged_by_default(running, tmp_path)
     text = running.run("calls", "--history").stdout
     assert "OUTCOME" in text and "returned (slow)" in text and f"ada at {caller}" in text
     result = running.run("calls", "--history", "--service", "lab.erors", check=False)
-    assert result.returncode == 1 and "did you mean 'lab.errors'?" in result.text
+    assert result.returncode == 1 and "did you mean `lab.errors`?" in result.text
 
 
 def test_changes_are_logged_with_arguments_that_are_not_private(running):
@@ -131,8 +132,12 @@ def test_changes_are_logged_with_arguments_that_are_not_private(running):
         batch.note("hunter2")
         batch.slow((1,), 0)
         list(batch())
+        client._pyroOneway.add("__setattr__")
+        client.value = 6
+        batch.fail("far")
+        batch(oneway=True)
         client.unlock()
-    lines = logged(running, 7, "--service", "lab.changes")
+    lines = logged(running, 9, "--service", "lab.changes")
     found = {(line["kind"], line["member"]): line["arguments"] for line in lines}
     assert found == {
         ("set", "value"): "5",
@@ -142,10 +147,14 @@ def test_changes_are_logged_with_arguments_that_are_not_private(running):
         ("oneway", "note_oneway"): "('y')",
         ("call", "numbers"): "(1)",
         ("batch", "<batch>"): "note(private); slow((1,), 0)",
+        ("oneway set", "value"): "6",
+        ("oneway batch", "<batch>"): "fail('far')",
     }
-    assert {line["outcome"] for line in lines} == {"returned"}
+    raised = [(line["kind"], line["exception"]) for line in lines if line["outcome"] != "returned"]
+    assert raised == [("oneway batch", "ValueError")]
     text = running.run("calls", "--history").stdout
-    assert "value = 5" in text and "note(private)" in text
+    assert "value = 5" in text and "note(private)" in text and "value = 6" in text
+    assert re.search(r"Z +lab.changes +fail\('far'\) ", text) and re.search(r":\d\d\.\d{3}Z ", text), text
     written = (running.home / "logs" / "calls-bench.jsonl").read_text()
     assert "hunter2" not in written and "secret" not in written
 

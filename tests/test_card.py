@@ -56,14 +56,14 @@ def test_describe_and_call_without_a_member_list_what_there_is(described):
         r"output +bool +Whether the output is on\.",
         r"identify\(\) +str +Maker, model, serial number and version",
         r"reset\(\) +Goes back",
-        r"lock\(user: str = '', wait: float \| None s = None, ",
+        r"lock\(user: str = '', wait: float \| None \[s\] = None, ",
     ):
         assert re.search(line, shown), shown
     assert described.run("call", "lab.supply").stdout == shown
     every = described.run("call", "lab.every").stdout
     for line in (
-        r"drive\(volts: float V, 0 to 30, channel: int = 1\)",
-        r"plain\(a: int, b: float = 1.5, \*, c: str = 'x', d: bool = False\) +complex",
+        r"drive\(volts: float \[V, 0 to 30\], channel: int = 1\)",
+        r"plain\(a: int, b: float = 1.5, \*, c: str = 'x', d: bool = False\)\n +complex",
         r"bare\(a, b = None, \*args, \*\*kwargs\)",
         r"later\(a: int\) +\(not waited for\)",
         r"items\(\) +float \(items\)",

@@ -70,3 +70,37 @@ def test_each_fault_is_told(desk):
     assert "/bin/false" in drivers["lab.python"]["error"]
     text = check(desk, services).text
     assert "3 driver(s) cannot be imported." in text and "lab.broken: failed" in text
+
+
+def test_names_that_are_no_members_are_told_before_anything_runs(desk):
+    service = "{module: stages, classname: Stage, expose: [all, mve], except: [moev], daemon: bench, " \
+        "instancemode: single, " \
+        "read_while_locked: [mover], members: {ove: {maximum: 3}, speed: {maximum: 4}, axis: {maximum: 5}, " \
+        "jog: {arguments: {by: {maximum: 6}, bye: {maximum: 7}}}}, private: [axe]}"
+    desk.write(DRIVERS.replace("    def move", "    axes = 2\n    def jog(self, by):\n        self.axis = by\n"
+                               "    def move"), "stages.py")
+    services = f"  lab.stage: {service}\n"
+    assert "but not all of it: see what is said of 1 driver(s)" in check(desk, services).stdout
+    (driver,) = json.loads(check(desk, services, "--json").stdout)["drivers"]
+    assert driver["error"] is None
+    assert driver["remarks"].split("; ") == [
+        "expose: the class Stage has no 'mve'", "did you mean 'move'?",
+        "except: the class Stage has no 'moev'", "did you mean 'move'?",
+        "read_while_locked: the class Stage has no 'mover'", "did you mean 'move'?",
+        "members: the class Stage has no 'ove'", "did you mean 'move'?",
+        "members: the class Stage has no 'axe'", "did you mean 'axes'?",
+        "members: 'jog' has no argument 'bye'", "did you mean 'by'?"]
+
+
+def test_stand_ins_are_imported_too(desk):
+    services = """\
+  lab.stage: {module: stages, classname: Stage, expose: all, daemon: bench, simulate: {classname: FakeStage}}
+  lab.other: {module: stages, classname: Stage, expose: all, daemon: bench, simulate: {classname: make_stage}}
+  lab.native: {module: stages, classname: Stage, daemon: bench, simulate: {native: simulated.multimeter}}
+"""
+    said = check(desk, services)
+    assert said.returncode == 1, said.text
+    for line in ("lab.stage: imported (with ", "lab.other, simulated: imported (with "):
+        assert line in said.stdout, said.text
+    assert "lab.stage, simulated: failed AttributeError: module 'stages' has no class 'FakeStage'" in said.stdout
+    assert said.stdout.count("python ") == 1, "the interpreter is named once"

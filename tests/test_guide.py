@@ -63,9 +63,9 @@ def test_card(lab):
     said = run_page(lab, "card.md", free_port())
     for words in (
         "lab.yaml is fine",
-        "ramp(to: float K, 4 to 320, minutes: float min, at least 1 = 10, *, mode: Literal['linear', 'steps'] = 'linear')",
+        "ramp(to: float [K, 4 to 320], minutes: float [min, at least 1] = 10, *, mode: Literal['linear', 'steps'] = 'linear')",
         "float K, 4 to 310",
-        "set_current(amperes: A, 0 to 1.5)",
+        "set_current(amperes [A, 0 to 1.5])",
         "300 K in 5 minutes",
         "float V, 0 to 12",
         "class Heater:",

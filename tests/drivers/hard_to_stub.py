@@ -26,6 +26,8 @@ class Hard:
     def go(self, speed, *, where=None) -> None:
         """Goes; "fast" is possible, C:\\new too."""
 
+    def own_self(this, **self) -> None: ...
+
     def __len__(self) -> int:
         return 1
 

@@ -242,7 +242,40 @@ def not_described(service, of_parts=()):
             near = parts.nearest(name, names)
             remarks.append("members: {} has no '{}'{}".format(title, path, near))
             continue
+        remarks += _unknown_arguments(owners, {path: arguments})
+    return remarks
+
+
+def likely_mistakes(service, readable):
+    """Remarks on names in the configuration that a class does not have, without an instance, which
+    may have more: only on those that are much like another name."""
+    shape, selection = service.shape, service.selection
+    if static_look.makes_up_members(shape):
+        return []
+    title = getattr(shape, "__name__", service.name)
+    known = [name for name in static_look.names_of(shape) if not name.startswith("_")]
+    # Where there is no one instance, they are told anyway.
+    listed = exposure.unknown(shape, selection) if service.mode == "single" else ()
+    named = [("expose", name) for name in sorted(listed)]
+    named += [("except", name) for name in sorted(selection.hidden)]
+    named += [("read_while_locked", name) for name in readable if name not in _OF_LOCKS]
+    named += [("members", path) for path in service.facts if "." not in path]
+    set_by_methods = static_look.names_in_methods(shape)
+    remarks = []
+    for key, name in named:
+        near = parts.nearest(name, known)
+        if near and name not in known and name not in set_by_methods:
+            text = "{}: the class {} has no '{}'{}"
+            remarks.append(text.format(key, title, name, near))
+    return remarks + _unknown_arguments([service], service.facts)
+
+
+def _unknown_arguments(owners, facts):
+    """Remarks on arguments in `members` that no such method takes."""
+    remarks = []
+    for path, arguments in facts.items():
         for owner in owners:
+            name = path.rpartition(".")[2]
             known = describe.parameter_names(owner.shape, owner.members, name)
             for argument in () if known is None else arguments:
                 if argument not in known:

@@ -166,8 +166,9 @@ def _why_no_child(obj, path, error):
 
 
 def _why_no_part(value, path):
-    kind = "None" if value is None else "a " + type(value).__name__
-    return "'{}' is {}".format(".".join(path), kind)
+    kind = type(value).__name__
+    article = "an " if kind[:1] in "aeiouAEIOU" else "a "
+    return "'{}' is {}".format(".".join(path), "None" if value is None else article + kind)
 
 
 def holds_part(value):

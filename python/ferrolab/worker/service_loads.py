@@ -10,7 +10,7 @@ import functools
 import threading
 import traceback
 
-from . import driver_sources, exceptions, exposure, loading, stdio
+from . import driver_sources, exceptions, exposure, first_look, loading, stdio
 from .logging_bridge import log
 from .starting import Starter
 
@@ -70,7 +70,11 @@ class ServiceLoads:
             self._out.write(("loaded", spec["name"], exposure.NO_MEMBERS, []))
             return
         service = loading.serve(spec, target, self._worker.daemon, self._tell_members)
-        self._out.write(("loaded", service.name, service.described(), service.remarks))
+        remarks = list(service.remarks)
+        if service.look is not None:
+            # An instance would have told.
+            remarks += first_look.likely_mistakes(service, spec.get("read_while_locked") or ())
+        self._out.write(("loaded", service.name, service.described(), remarks))
 
     def _take_turn(self, step, *args):
         """Has a step taken that runs code of a driver's which may hang."""

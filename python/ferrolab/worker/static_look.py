@@ -18,6 +18,17 @@ def names_of(target):
         return []
 
 
+def names_in_methods(cls):
+    """The names of attributes in the code of a class's functions: what its instances may have."""
+    names = set()
+    for base in getattr(cls, "__mro__", ()):
+        for entry in list(vars(base).values()):
+            entry = getattr(entry, "fget", entry) if isinstance(entry, property) else entry
+            if isinstance(entry, types.FunctionType):
+                names.update(entry.__code__.co_names)
+    return names
+
+
 def makes_up_members(target):
     """Whether a class or a module answers to names that it does not show."""
     if isinstance(target, types.ModuleType):

@@ -71,9 +71,13 @@ fn parameter_text(parameter: &Parameter) -> String {
         _ => "",
     };
     let mut text = format!("{stars}{}", parameter.name);
-    let info = info_text(&parameter.value);
-    if !info.is_empty() {
-        text.push_str(&format!(": {info}"));
+    let (kind, limits) = info_parts(&parameter.value);
+    if !kind.is_empty() {
+        text.push_str(&format!(": {kind}"));
+    }
+    // In brackets: between parameters there are commas.
+    if !limits.is_empty() {
+        text.push_str(&format!(" [{limits}]"));
     }
     match &parameter.default {
         Some(default) => text.push_str(&format!(" = {default}")),
@@ -85,13 +89,18 @@ fn parameter_text(parameter: &Parameter) -> String {
 
 /// A type, a unit and limits: `float V, 0 to 30`.
 fn info_text(info: &ValueInfo) -> String {
-    let mut text = match info.kind {
+    let (kind, limits) = info_parts(info);
+    let separator = if info.unit.is_some() || kind.is_empty() { " " } else { ", " };
+    if limits.is_empty() { kind } else { format!("{kind}{separator}{limits}").trim().to_owned() }
+}
+
+/// A type; and a unit and limits: `V, 0 to 30`.
+fn info_parts(info: &ValueInfo) -> (String, String) {
+    let kind = match info.kind {
         Type::Any => String::new(),
         ref kind => kind.to_string(),
     };
-    if let Some(unit) = &info.unit {
-        text = format!("{text} {unit}").trim().to_owned();
-    }
+    let unit = info.unit.clone().unwrap_or_default();
     let limits = match (&info.choices, info.minimum, info.maximum) {
         (Some(choices), ..) => {
             let choices: Vec<String> = choices.iter().map(ToString::to_string).collect();
@@ -100,7 +109,7 @@ fn info_text(info: &ValueInfo) -> String {
         (None, Some(minimum), Some(maximum)) => format!("{minimum} to {maximum}"),
         (None, Some(minimum), None) => format!("at least {minimum}"),
         (None, None, Some(maximum)) => format!("at most {maximum}"),
-        (None, None, None) => return text,
+        (None, None, None) => return (kind, unit),
     };
-    if text.is_empty() { limits } else { format!("{text}, {limits}") }
+    (kind, if unit.is_empty() { limits } else { format!("{unit}, {limits}") })
 }

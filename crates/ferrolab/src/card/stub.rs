@@ -98,7 +98,11 @@ fn parameter_parts(parameters: &[Parameter]) -> Vec<String> {
     let mut is_optional = false;
     for (index, parameter) in parameters.iter().enumerate() {
         let kind = type_text(&parameter.value.kind);
-        let name = identifier(&parameter.name);
+        // Not the first one of the stub's own.
+        let name = match parameter.name.as_str() {
+            "self" => "self_".to_owned(),
+            name => identifier(name),
+        };
         is_optional |= !parameter.required;
         let default = if is_optional { " = ..." } else { "" };
         match parameter.kind {

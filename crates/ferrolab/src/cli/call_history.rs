@@ -68,7 +68,8 @@ pub(super) fn print(wanted: &Wanted<'_>, as_json: bool) -> Outcome {
         let service = if line.service.is_empty() { &line.daemon } else { &line.service };
         let cells = [service, &call(line), &caller].map(|text| or_none(text));
         let mut cells = Vec::from(cells);
-        cells.insert(0, line.time.to_string());
+        // Milliseconds, as `ferrolab calls` has them.
+        cells.insert(0, format!("{:.3}", line.time));
         cells.push(format!("{:.3}", line.duration));
         cells.push(table::for_terminal(&outcome(line)));
         shown.add_row(cells);
@@ -85,9 +86,9 @@ fn or_none(text: &str) -> String {
 fn call(line: &CallLine) -> String {
     let CallLine { member, kind, arguments, .. } = line;
     match (kind.as_str(), arguments) {
-        ("set", Some(arguments)) => format!("{member} = {arguments}"),
-        ("set", None) => format!("{member} = …"),
-        ("batch", Some(arguments)) => arguments.clone(),
+        ("set" | "oneway set", Some(arguments)) => format!("{member} = {arguments}"),
+        ("set" | "oneway set", None) => format!("{member} = …"),
+        ("batch" | "oneway batch", Some(arguments)) => arguments.clone(),
         ("stream item", _) => format!("{member} (next item)"),
         (_, Some(arguments)) => format!("{member}{arguments}"),
         (_, None) => member.clone(),

@@ -178,11 +178,16 @@ fn check(file: &Path, imports: bool, json: bool) -> Outcome {
     };
     let drivers = match imports {
         true => {
-            let checking = check_drivers(&checked.configuration);
+            let checking = async {
+                let mut drivers = check_drivers(&checked.configuration).await?;
+                drivers.extend(check_drivers(&checked.stand_ins).await?);
+                Ok::<_, String>(drivers)
+            };
             Some(super::runtime()?.block_on(checking).map_err(|error| miette!("{error}"))?)
         }
         false => None,
     };
+    let remarks = drivers.iter().flatten().filter(|driver| driver.remarks.is_some()).count();
     let faults = drivers.iter().flatten().filter(|driver| driver.error.is_some()).count();
     if json {
         let warnings: Vec<_> = checked.warnings.iter().map(Warning::to_json).collect();
@@ -195,6 +200,10 @@ fn check(file: &Path, imports: bool, json: bool) -> Outcome {
         print_warnings(&checked.warnings);
         drivers.iter().flatten().for_each(print_driver);
         match faults {
+            0 if remarks > 0 => println!(
+                "{} can be used, but not all of it: see what is said of {remarks} driver(s) above.",
+                file.display()
+            ),
             0 => println!("{} is fine: {}.", file.display(), summary(&checked.configuration)),
             _ => println!("{} driver(s) cannot be imported.", faults),
         }
@@ -203,14 +212,19 @@ fn check(file: &Path, imports: bool, json: bool) -> Outcome {
 }
 
 fn print_driver(driver: &CheckedDriver) {
-    let CheckedDriver { service, python, error, remarks } = driver;
+    let CheckedDriver { service, simulated, python, error, remarks } = driver;
     let (verdict, detail) = match (error, remarks) {
         (Some(error), _) => ("failed", error.as_str()),
         (None, Some(remarks)) => ("imported, but", remarks.as_str()),
         (None, None) => ("imported", ""),
     };
-    let text = format!("{service}: {verdict} {detail}");
-    println!("{} (with {})", lines_for_terminal(text.trim_end()), for_terminal(python));
+    let service = format!("{service}{}", if *simulated { ", simulated" } else { "" });
+    let text = lines_for_terminal(format!("{service}: {verdict} {detail}").trim_end());
+    // Most errors name it.
+    match detail.contains(&format!("(python {python})")) {
+        true => println!("{text}"),
+        false => println!("{text} (with {})", for_terminal(python)),
+    }
 }
 
 /// Takes a file over as the lab's configuration, if it has no problem.

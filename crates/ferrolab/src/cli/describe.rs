@@ -11,11 +11,16 @@ use remote::{Error, Metadata, Proxy, Uri, Value, resolve};
 use super::nslist::NameserverArgument;
 use super::output::print_json;
 use super::table::{for_terminal, lines_for_terminal};
-use super::{Outcome, find, paths, runtime, table};
+use super::{Outcome, find, paths, runtime};
 use crate::card::{self, DescribedService};
 
 /// Timeout of a daemon's answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Headings of the columns,
+const HEADINGS: [&str; 3] = ["MEMBER", "VALUE", "ABOUT"];
+/// and the widths in letters that they grow to. A longer cell ends its line, so that one long
+/// signature does not push all texts off the screen.
+const MAX_WIDTHS: [usize; 2] = [44, 28];
 
 /// Show what a service offers: its members with types, units and limits
 ///
@@ -121,15 +126,73 @@ fn complete(mut card: Card, names: &Metadata) -> Card {
 
 /// Prints a service for people.
 pub(super) fn print_listing(service: &DescribedService) {
-    println!("{}\n", lines_for_terminal(&card::heading(service)));
-    let mut members = table::table(&["MEMBER", "VALUE", "ABOUT"]);
+    for line in lines_for_terminal(&card::heading(service)).lines() {
+        println!("{}", line.trim_end());
+    }
+    println!();
     let rows = card::rows(service);
     if rows.is_empty() {
         println!("It exposes nothing.");
         return;
     }
-    for row in rows {
-        members.add_row(row.map(|cell| for_terminal(&cell)));
+    let rows = rows.into_iter().map(|row| row.map(|cell| for_terminal(&cell)));
+    let rows: Vec<_> = [HEADINGS.map(str::to_owned)].into_iter().chain(rows).collect();
+    for line in aligned(&rows) {
+        println!("{line}");
     }
-    table::print(&members);
+}
+
+/// The lines of a table whose long cells have the rest of the row below them.
+fn aligned(rows: &[[String; 3]]) -> Vec<String> {
+    let length = |text: &str| text.chars().count();
+    let width = |column: usize| {
+        let lengths = rows.iter().map(|row| length(&row[column]));
+        lengths.filter(|length| *length <= MAX_WIDTHS[column]).max().unwrap_or_default()
+    };
+    let widths = [width(0), width(1)];
+    let mut lines = Vec::new();
+    for [member, value, about] in rows {
+        let mut line = format!(" {member:0$}  ", widths[0]);
+        let has_more = !value.is_empty() || !about.is_empty();
+        if length(member) > widths[0] && has_more {
+            lines.push(line.trim_end().to_owned());
+            line = " ".repeat(widths[0] + 3);
+        }
+        line.push_str(&format!("{value:0$}  ", widths[1]));
+        if length(value) > widths[1] && !about.is_empty() {
+            lines.push(line.trim_end().to_owned());
+            line = " ".repeat(widths[0] + widths[1] + 5);
+        }
+        line.push_str(about);
+        lines.push(line.trim_end().to_owned());
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::aligned;
+
+    #[test]
+    fn a_long_cell_has_the_rest_of_its_row_below_it() {
+        let long = format!("move({})", "x".repeat(50));
+        let rows = [
+            ["MEMBER", "VALUE", "ABOUT"],
+            ["voltage", "float V", "Volts"],
+            [&long, "str", "Goes"],
+            [&long, "", ""],
+            ["mode", &long, "How"],
+        ];
+        let rows = rows.map(|row| row.map(str::to_owned));
+        let expected = [
+            " MEMBER   VALUE    ABOUT".to_owned(),
+            " voltage  float V  Volts".to_owned(),
+            format!(" {long}"),
+            "          str      Goes".to_owned(),
+            format!(" {long}"),
+            format!(" mode     {long}"),
+            "                   How".to_owned(),
+        ];
+        assert_eq!(aligned(&rows), expected);
+    }
 }

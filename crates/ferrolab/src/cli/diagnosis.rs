@@ -87,7 +87,7 @@ const CAUSES: &[(&[&str], &str)] = &[
     (
         &["VisaIOError", "VI_ERROR", "SerialException", "could not open port"],
         "the instrument does not answer: check its power, its cable and its address in \
-         `parameters`",
+         the configuration",
     ),
     (
         &["it hangs", "nobody listens"],

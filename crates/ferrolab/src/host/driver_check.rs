@@ -19,6 +19,8 @@ use crate::os;
 #[derive(Debug, Serialize)]
 pub(crate) struct CheckedDriver {
     pub(crate) service: String,
+    /// Whether it is the driver of the service's `simulate` section.
+    pub(crate) simulated: bool,
     /// The interpreter, and its version if it could be started.
     pub(crate) python: String,
     /// Why it cannot be imported or described.
@@ -67,7 +69,8 @@ pub(crate) async fn check_drivers(
             }
         };
         let python = workers.python(&service).unwrap_or_default();
-        CheckedDriver { python, error, remarks: workers.remarks(&service), service }
+        let simulated = configuration.services.iter().any(|it| it.name == service && it.simulated);
+        CheckedDriver { python, error, remarks: workers.remarks(&service), service, simulated }
     });
     let checked = checked.collect();
     workers.stop().await;

@@ -67,6 +67,8 @@ struct Good {
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) configuration: Configuration,
+    /// The services that have a stand-in which is not in force, as they are with it.
+    pub(crate) stand_ins: Configuration,
     pub(crate) warnings: Vec<Warning>,
     pub(crate) text: Vec<u8>,
     name: String,
@@ -115,11 +117,16 @@ impl Checked {
         let (configuration, mut warnings) = parse_in(&name, &text, &origin.folder, &surroundings)?;
         // The stand-ins are to be right before somebody needs them.
         let simulating = Surroundings { simulates: true, ..surroundings };
-        let (_, of_stand_ins) = parse_in(&name, &text, &origin.folder, &simulating)?;
+        let (mut stand_ins, of_stand_ins) = parse_in(&name, &text, &origin.folder, &simulating)?;
+        let is_simulated_anyway =
+            |name: &str| configuration.services.iter().any(|own| own.name == name && own.simulated);
+        stand_ins
+            .services
+            .retain(|service| service.simulated && !is_simulated_anyway(&service.name));
         let known: HashSet<String> = warnings.iter().map(Warning::plain).collect();
         warnings
             .extend(of_stand_ins.into_iter().filter(|warning| !known.contains(&warning.plain())));
-        Ok(Checked { configuration, warnings, text, name, origin })
+        Ok(Checked { configuration, stand_ins, warnings, text, name, origin })
     }
 
     /// The same file with another text.

@@ -195,7 +195,7 @@ pub(crate) static SERVICE: Section = Section {
             kind: ValueKind::List(Rule::Identifier),
             default: "[]",
             example: "[stop]",
-            doc: "Methods to call beside a running call, to end it: when its client has gone, its                   lock is broken, `call_timeout` passes, or by `ferrolab abort`.",
+            doc: "Methods to call beside a running call, to end it: when its client has gone, its lock is broken, `call_timeout` passes, or by `ferrolab abort`.",
         },
         Field {
             key: "on_disconnect",

@@ -21,7 +21,7 @@ pub(crate) struct CallLine {
     /// Empty where the request could not be read.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) member: String,
-    /// `call`, `get`, `set`, `batch`, `oneway` or `stream item`.
+    /// `call`, `get`, `set`, `batch`, `oneway`, `oneway set`, `oneway batch` or `stream item`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) kind: String,
     /// The client's address.
@@ -64,7 +64,9 @@ fn is_false(flag: &bool) -> bool {
 impl CallLine {
     pub(super) fn of(daemon: &str, record: CallRecord) -> Self {
         let kind = match (record.kind, record.action) {
-            (CallKind::Oneway, _) => "oneway",
+            (CallKind::Oneway, CallAction::Method | CallAction::Get) => "oneway",
+            (CallKind::Oneway, CallAction::Set) => "oneway set",
+            (CallKind::Oneway, CallAction::Batch) => "oneway batch",
             (CallKind::StreamItem, _) => "stream item",
             (CallKind::Call, CallAction::Method) => "call",
             (CallKind::Call, CallAction::Get) => "get",

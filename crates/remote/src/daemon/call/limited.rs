@@ -91,10 +91,10 @@ impl LimitedCall {
         taken.unwrap_or_else(|_| {
             let overdue = shared.calls.overdue_turn().map(|(_, call)| call);
             let running = match overdue {
-                Some(call) => format!("{call}, is overdue and has its turn"),
+                Some(call) => format!("{call}, is overdue and keeps its turn"),
                 None => "another call of its daemon still runs".to_owned(),
             };
-            Err(self.exception(&format!("has not begun: {running} after")))
+            Err(self.exception(&format!("has not begun: {running}; it has waited")))
         })
     }
 

@@ -42,6 +42,11 @@ pub(super) fn exception_in_batch(header: &Header, reply: &Reply) -> Option<CallE
     if !header.flags.contains(Flags::BATCH) {
         return None;
     }
+    last_exception(reply)
+}
+
+/// The exception that ends the results of a batch.
+pub(super) fn last_exception(reply: &Reply) -> Option<CallException> {
     let ReplyBody::Value(Value::List(results)) = &reply.body else { return None };
     results.last().and_then(unwrap_from_batch).map(|exception| shortened(&exception))
 }

@@ -16,7 +16,7 @@ use wire::message::Header;
 use crate::admission::byte_budget::Reservation;
 use crate::admission::limits::SMALL_ONEWAY_BYTES;
 use crate::admission::slots::{Slot, Slots};
-use crate::current_call::{Beginning, CallFacts, CallForm, CallInProgress};
+use crate::current_call::{Beginning, CallAction, CallFacts, CallForm, CallInProgress};
 use crate::daemon::Shared;
 use crate::daemon::call::limited::LimitedCall;
 use crate::daemon::call::log_call::{self, CallEnd};
@@ -223,11 +223,15 @@ impl<'a> OnewayCall<'a> {
             );
             warn!(peer = %session.peer, object, method = member, exception, "a oneway call raised");
         }
-        if result.is_ok() && !ran_beside && !shared.call_log.looks_at(&session.call) {
+        let OnewayNote { since, form, request_bytes, arguments } = note;
+        let exception = match &result {
+            Err(exception) => Some(log_call::shortened(exception)),
+            Ok(reply) if form.action == CallAction::Batch => log_call::last_exception(reply),
+            Ok(_) => None,
+        };
+        if exception.is_none() && !ran_beside && !shared.call_log.looks_at(&session.call) {
             return;
         }
-        let exception = result.as_ref().err().map(log_call::shortened);
-        let OnewayNote { since, form, request_bytes, arguments } = note;
         let mut facts = CallFacts::named(&object, &member);
         (facts.form, facts.arguments) = (form, arguments);
         let end = CallEnd { exception, request_bytes, ..CallEnd::default() };
