@@ -93,6 +93,9 @@ def test_a_failing_check_is_shown_until_the_instrument_is_well_again(lab, folder
     assert verdict(lab) == (0, {})
     folder.set(file)
     wait_until(lab, "unwell", words)
+    if file == "loud":
+        # Making so much text may take longer than the check may, on a slow machine.
+        words = "its health check identify"
     code, found = verdict(lab)
     assert (code, words in found["service lab.patient"]) == (1, True), found
     assert words in lab.run("ps").stdout
