@@ -1,4 +1,4 @@
-"""One bad night in a lab, and the words with which each fault is told: `cargo xtask test -k bad_night`.
+"""One bad night in a lab, and the words that tell each fault: `cargo xtask test -k bad_night`.
 
 The test prints what `status`, `calls`, the log and the notifications say, for a person to read
 (`pytest -s`), and fails where one of them is silent.
@@ -53,7 +53,7 @@ class Night:
         self.folder = lab.files
 
     def says(self, words, *command, promised):
-        """Waits until a command's output has all these words, and prints the lines that have one."""
+        """Waits until a command's output has all these words, and prints their lines."""
 
         def said():
             text = self.lab.run(*command, check=False).text
