@@ -36,7 +36,7 @@ services:
   lab.camera: {native: simulated.loopback, daemon: cams}
 autolaunch: {daemons: [bench, cams]}
 """
-# A program of the lab's that notes what it is told.
+# A program of the lab that notes what it hears.
 TOLD = """\
 import sys
 with open(sys.argv[1], "a") as told:
@@ -66,7 +66,7 @@ class Night:
                 print(f"      {line.strip()}")
 
     def tells(self, event, subject, promised):
-        """Waits until the lab's program was told of an event."""
+        """Waits until the program of the lab has heard of an event."""
 
         def told():
             with contextlib.suppress(FileNotFoundError):
@@ -76,7 +76,7 @@ class Night:
                         return one
             return None
 
-        print("    notified:", json.dumps(wait_for(told, promised, f"told of {event} of {subject}")))
+        print("    notified:", json.dumps(wait_for(told, promised, f"heard: {event} of {subject}")))
 
     def calling(self, service, member, *arguments):
         """A client whose call ends in any way; its thread, and what it raised."""
