@@ -307,3 +307,27 @@ def test_the_end_of_its_daemon_aborts_a_move(lab, service, ends):
         noted = words(lab, service)
         assert noted[0] == "begin" and sorted(noted[1:4]) == ["end", "stop", "stopped"], noted
         assert noted[4:] == ["off"]
+
+
+def test_without_methods_an_abort_says_so_while_a_call_has_the_turn(lab):
+    lab.config(
+        'python: {executable: "$python", path: ["$drivers"]}\n'
+        "daemons: {bench: {servertype: multiplex}}\n"
+        "services: {lab.hazard: {module: hazard, classname: Hazard, daemon: bench}}\n"
+        "autolaunch: {daemons: [bench]}\n"
+    )
+    lab.up()
+
+    def call():
+        with lab.proxy("lab.hazard") as hazard, contextlib.suppress(Pyro5.errors.PyroError):
+            hazard.signal(0)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    try:
+        wait_for(lambda: "signal" in lab.run("calls").stdout, NEVER, "the call runs")
+        said = lab.run("abort", "lab.hazard", check=False)
+        assert said.returncode == 1 and "'lab.hazard' has no `abort` methods" in said.text
+    finally:
+        lab.run("down", "--force")
+        thread.join(NEVER)

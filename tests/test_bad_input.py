@@ -408,7 +408,7 @@ def test_a_call_that_fails_says_why(garbage_lab, words, told):
 
 @pytest.mark.parametrize(
     "words",
-    [["upp"], ["up", "--no-such-option"], ["call"], ["call", "lab.mirror"], ["config", "update"]],
+    [["upp"], ["up", "--no-such-option"], ["call"], ["describe"], ["config", "update"]],
 )
 def test_wrong_usage_exits_2(lab, words):
     result = lab.run(*words, check=False)

@@ -163,7 +163,7 @@ def instrument_off_and_back(night):
     print("an instrument is off, and comes back")
     (night.folder / "deaf").touch()
     night.says(["lab.meter", "unwell"], "ps", promised=10)
-    night.tells("unwell", "service lab.meter", promised=10)
+    night.tells("service_unwell", "service lab.meter", promised=10)
     (night.folder / "deaf").unlink()
     wait_for(lambda: night.lab.entry("services", "lab.meter")["status"] == "running", 10, "it is well again")
     night.tells("recovered", "service lab.meter", promised=10)

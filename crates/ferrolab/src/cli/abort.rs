@@ -58,6 +58,11 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             other => other,
         };
         let mut proxy = Proxy::from(daemon).with_timeout(PATIENCE);
+        let offered = proxy.metadata().await.map_err(|error| explain(name, &error))?;
+        // A daemon without such methods would have the call wait for the turn of what runs.
+        if !offered.methods.iter().any(|method| method == "abort") {
+            return Err(has_none(name));
+        }
         let answer = proxy.call_daemon("abort", request).await;
         let answer = answer.map_err(|error| explain(name, &error))?;
         let (called, troubles) = (texts(&answer, "called"), texts(&answer, "troubles"));
@@ -92,13 +97,17 @@ fn explain(name: &str, error: &Error) -> Report {
         _ => false,
     };
     if no_abort {
-        return miette!(
-            help = "write `abort: [METHOD]` in its configuration; until then, `ferrolab restart` of \
-                    its daemon ends what runs",
-            "'{name}' has no `abort` methods"
-        );
+        return has_none(name);
     }
     lock::explain(name, error)
+}
+
+fn has_none(name: &str) -> Report {
+    miette!(
+        help = "write `abort: [METHOD]` in its configuration; until then, `ferrolab restart` of \
+                its daemon ends what runs",
+        "'{name}' has no `abort` methods"
+    )
 }
 
 /// A list of texts in the daemon's answer.

@@ -87,7 +87,7 @@ const CAUSES: &[(&[&str], &str)] = &[
     (
         &["VisaIOError", "VI_ERROR", "SerialException", "could not open port"],
         "the instrument does not answer: check its power, its cable and its address in \
-         the configuration",
+         `parameters`",
     ),
     (
         &["it hangs", "nobody listens"],
