@@ -166,7 +166,8 @@ def instrument_off_and_back(night):
     night.tells("service_unwell", "service lab.meter", promised=10)
     (night.folder / "deaf").unlink()
     wait_for(lambda: night.lab.entry("services", "lab.meter")["status"] == "running", 10, "it is well again")
-    night.tells("recovered", "service lab.meter", promised=10)
+    # One notification a minute of each subject.
+    night.tells("recovered", "service lab.meter", promised=70)
 
 
 def test_a_bad_night(night):
