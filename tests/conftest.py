@@ -1,5 +1,6 @@
 """Fixtures of the behaviour suite."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 TESTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(TESTS), str(TESTS / "drivers"), str(TESTS.parent / "python")]
 sys.dont_write_bytecode = True
+# A shell starts jobs in the background with Ctrl-C ignored, and programs inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest.register_assert_rewrite("harness.lab", "harness.sides", "harness.processes")
 
