@@ -28,6 +28,7 @@ DRIVERS = TESTS / "drivers"
 # A Unix socket's path has about 100 bytes, and the platform's temporary folder can be long.
 SHORT_TMP = "/tmp" if Path("/tmp").is_dir() else None
 LOG_TAIL = 6000
+USAGE_ERROR = 2
 
 
 def binary():
@@ -181,7 +182,9 @@ class Lab:
         if not self.processes():
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.run("down", "--force", check=False)
+            # The benchmark also takes down programs of versions whose `down` had no `--force`.
+            if self.run("down", "--force", check=False).returncode == USAGE_ERROR:
+                self.run("down", check=False)
         self.assert_nothing_left(what="`down` leaves no process")
 
     def diagnosis(self):
