@@ -62,6 +62,7 @@ const ROOMS: &[(&str, &[Room])] = &[
                 &["session", "serialized", "config", "value_text"],
                 "facts about a connection, a value, a daemon",
             ),
+            (&["access"], "who may do what: rules only, no clock, no connection"),
             (&["addresses", "frames", "net", "tls", "error", "blocking"], "streams of bytes"),
         ],
     ),

@@ -55,6 +55,7 @@ fn help_texts() {
         &["lock"],
         &["locks"],
         &["unlock"],
+        &["access", "test"],
         &["demo"],
     ];
     for command in commands {

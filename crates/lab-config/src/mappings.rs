@@ -1,5 +1,5 @@
-//! Mappings as values: environment variables, header fields of HTTP, and a group of keys that a
-//! text may stand for.
+//! Mappings as values: environment variables, header fields of HTTP, groups of people, lists of
+//! mappings, and a group of keys that a text may stand for.
 
 use super::data::Data;
 use super::problem::quoted;
@@ -26,6 +26,59 @@ impl Walk<'_> {
         fields.retain(|(name, _)| name != key);
         fields.push((key.to_owned(), text));
         Some(Data::Map(fields))
+    }
+
+    /// A list of mappings with known keys. One that is no mapping keeps its place in the list.
+    pub(super) fn records(
+        &mut self,
+        field: &Field,
+        section: &'static Section,
+        node: &Node,
+    ) -> Option<Data> {
+        let Content::List(nodes) = &*node.content else {
+            return self.expected(field, node, &format!("a list, each {}", section.one));
+        };
+        let mut records = Vec::new();
+        for (index, node) in nodes.iter().enumerate() {
+            let record = self.under(&format!("[{index}]"), |walk| {
+                let record = walk.group(section, node);
+                walk.mark(node.place, node.place, record.is_some());
+                record
+            });
+            records.push(record.unwrap_or_else(|| self.all_defaults(section)));
+        }
+        Some(Data::List(records))
+    }
+
+    /// A text, which stands for a list of one, or a list of texts.
+    pub(super) fn texts(&mut self, field: &Field, what: &str, node: &Node) -> Option<Data> {
+        let alone = std::slice::from_ref(node);
+        let nodes = match &*node.content {
+            Content::List(nodes) => nodes,
+            Content::Scalar(_) if written_text(node).is_some() => alone,
+            _ => return self.expected(field, node, what),
+        };
+        Some(Data::List(self.items(nodes, |walk, node| walk.text(field, Rule::Any, node))))
+    }
+
+    /// A mapping from names to lists of people, as a list of both.
+    pub(super) fn groups(&mut self, field: &Field, node: &Node) -> Option<Data> {
+        let Content::Map(pairs) = &*node.content else {
+            return self.not_a_mapping(node, "a mapping from groups to lists of people", "{}");
+        };
+        let mut groups = Vec::new();
+        for pair in pairs {
+            let name = &pair.key.text;
+            let people = self.under(name, |walk| {
+                let people = walk.texts(field, "a list of people", &pair.value);
+                walk.mark(pair.place, pair.value.place, people.is_some());
+                people
+            });
+            let name = ("name".to_owned(), Data::from(name.as_str()));
+            let people = people.unwrap_or_else(|| Data::List(Vec::new()));
+            groups.push(Data::Map(vec![name, ("people".to_owned(), people)]));
+        }
+        Some(Data::List(groups))
     }
 
     pub(super) fn environment(&mut self, field: &Field, node: &Node) -> Option<Data> {

@@ -134,6 +134,23 @@ impl Findings {
         self.add(severity, place, Some((name, other)), path, message, help.into());
     }
 
+    /// Adds a problem or a warning.
+    pub(crate) fn add_as(
+        &mut self,
+        severity: Severity,
+        place: Place,
+        path: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.add(severity, place, None, path, message.into(), help.into());
+    }
+
+    /// The line of a place, from 1.
+    pub(crate) fn line(&self, place: Place) -> usize {
+        self.source.position(place.offset).0
+    }
+
     /// Adds a warning.
     pub(crate) fn warn(
         &mut self,

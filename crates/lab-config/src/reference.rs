@@ -11,14 +11,14 @@ use super::duration;
 use super::problem::Findings;
 use super::scalar::Meaning;
 use super::schema::{
-    ARGUMENT, AUTOLAUNCH, DAEMON, Field, HEALTH, MEMBER, NAMESERVER, NOTIFY, PYTHON, Rule, SERVICE,
-    SIMULATE, SUPERVISION, Section, TOP, ValueKind,
+    ACCESS, ARGUMENT, AUTOLAUNCH, DAEMON, Field, GRANT, HEALTH, MEMBER, NAMESERVER, NOTIFY, PYTHON,
+    Rule, SERVICE, SIMULATE, SUPERVISION, Section, TOP, ValueKind,
 };
 use super::source::Source;
 use super::tree::{self, Content, Node};
 
 /// Sections that have a chapter, in the order of the reference.
-const CHAPTERS: [(&str, &Section); 12] = [
+const CHAPTERS: [(&str, &Section); 14] = [
     ("The whole file", &TOP),
     ("Nameservers", &NAMESERVER),
     ("Daemons", &DAEMON),
@@ -31,6 +31,8 @@ const CHAPTERS: [(&str, &Section); 12] = [
     ("Supervision", &SUPERVISION),
     ("Health", &HEALTH),
     ("Notify", &NOTIFY),
+    ("Access", &ACCESS),
+    ("Grants", &GRANT),
 ];
 
 const OPENING: &str = "\
@@ -70,6 +72,8 @@ pub fn markdown() -> String {
             }
             "autolaunch" => text.push_str("Under `autolaunch`.\n"),
             "health" => text.push_str("Under `health` of a service.\n"),
+            "access" => text.push_str("Under `access` of the file.\n"),
+            "grants" => text.push_str("Under `grants` of `access`, a list.\n"),
             "notify" => text.push_str("Under `notify` of the file.\n"),
             "python" => text.push_str("Under `python` of the file, of a daemon or of a service.\n"),
             "supervision" => {
@@ -94,6 +98,10 @@ pub fn markdown() -> String {
                 8
             }
             "" => 4,
+            "grants" => {
+                text.push_str("    access:\n      grants:\n      -\n");
+                8
+            }
             key => {
                 text.push_str(&format!("    {key}:\n"));
                 6
@@ -185,6 +193,14 @@ fn value_schema(kind: ValueKind) -> Value {
             "type": "array", "minItems": 1,
             "items": { "type": ["string", "number", "boolean"] },
         }),
+        ValueKind::Records(section) => json!({
+            "type": "array", "items": { "$ref": format!("#/definitions/{}", section.key) },
+        }),
+        ValueKind::Texts => json!({ "anyOf": [{ "type": "string" }, texts()] }),
+        ValueKind::Groups => {
+            let people = json!({ "anyOf": [{ "type": "string" }, texts()] });
+            json!({ "type": "object", "additionalProperties": people })
+        }
         ValueKind::Entries(section) | ValueKind::Members(section) => {
             let entry = json!({ "$ref": format!("#/definitions/{}", section.key) });
             json!({ "type": "object", "additionalProperties": entry })
@@ -233,6 +249,11 @@ fn words(kind: ValueKind) -> String {
         }
         ValueKind::Number => "number",
         ValueKind::Choices => "list of texts or numbers",
+        ValueKind::Records(section) => {
+            return format!("list, see [{0}](#{0})", section.key);
+        }
+        ValueKind::Texts => "text or list of texts",
+        ValueKind::Groups => "lists of people by name",
         ValueKind::Entries(section) | ValueKind::Members(section) => {
             return format!("by name, see [{0}](#{0})", section.key);
         }

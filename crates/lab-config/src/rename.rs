@@ -132,6 +132,11 @@ fn places(
         places.filter_map(place).collect()
     };
     let Configuration { daemons, services, autolaunch, .. } = configuration;
+    let grants = configuration.access.iter().flat_map(|access| &access.grants);
+    for (index, grant) in grants.enumerate() {
+        let index = format!("[{index}]");
+        found.extend(in_list(&["access", "grants", &index, "what"], &grant.what));
+    }
     match entry {
         RenamedEntry::Service => found.extend(key(&["services", old])),
         RenamedEntry::Daemon => {
@@ -188,6 +193,8 @@ impl Configuration {
                 new.clone_into(name);
             }
         };
+        let grants = self.access.iter_mut().flat_map(|access| &mut access.grants);
+        grants.flat_map(|grant| &mut grant.what).for_each(change);
         match entry {
             RenamedEntry::Service => {
                 self.services.iter_mut().for_each(|service| change(&mut service.name))

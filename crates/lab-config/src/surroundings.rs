@@ -12,6 +12,9 @@ pub struct Surroundings {
     pub host: String,
     /// The built-in services; with `None`, any name of one is accepted.
     pub natives: Option<Vec<Native>>,
+    /// The people whose certificates and tokens this host has made; with `None`, any name is
+    /// accepted.
+    pub users: Option<Vec<String>>,
     /// Where relative paths begin; with `None`, no path is looked for.
     pub folder: Option<Folder>,
     /// Whether every service that has a `simulate:` section is simulated.

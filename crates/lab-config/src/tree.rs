@@ -187,7 +187,8 @@ impl Builder<'_> {
             Event::UnresolvedAlias(name) => {
                 let message =
                     format!("no anchor before it has the name of the alias {}", quoted(&name));
-                self.findings.error(place, &self.trail(), message, "");
+                let help = "put it in quotes to mean the text";
+                self.findings.error(place, &self.trail(), message, help);
                 self.complete(place, Content::Broken, 0)?;
             }
             _ => {}

@@ -24,7 +24,11 @@ impl Walk<'_> {
             Content::List(_) | Content::Map(_) => None,
         };
         let meaning = scalar.and_then(Scalar::meaning);
-        if field.default == "null" && meaning == Some(Meaning::Null) {
+        // An `access:` whose lines are all commented out must not mean that everybody may do
+        // everything.
+        let is_empty_access = matches!(field.kind, ValueKind::Group(section) if section.key == "access")
+            && scalar.is_some_and(|scalar| scalar.text.is_empty());
+        if field.default == "null" && meaning == Some(Meaning::Null) && !is_empty_access {
             return match field.kind {
                 ValueKind::Expose => Some("decorated".into()),
                 _ => Some(Data::Null),
@@ -35,6 +39,9 @@ impl Walk<'_> {
             ValueKind::GroupOrText { section, key } => self.group_or_text(section, key, node),
             ValueKind::Entries(section) => self.entries(section, node),
             ValueKind::Members(section) => self.members(section, node),
+            ValueKind::Records(section) => self.records(field, section, node),
+            ValueKind::Texts => self.texts(field, "a text or a list of texts", node),
+            ValueKind::Groups => self.groups(field, node),
             ValueKind::Number => self.number(field, node),
             ValueKind::Choices => self.choices(field, node),
             ValueKind::Text(rule) => self.text(field, rule, node),

@@ -330,6 +330,7 @@ fn wants_text(kind: ValueKind) -> bool {
             | ValueKind::Name
             | ValueKind::Names
             | ValueKind::List(_)
+            | ValueKind::Texts
             | ValueKind::Version
     )
 }

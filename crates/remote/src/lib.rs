@@ -229,6 +229,7 @@
 //! # Ok::<(), remote::RegisterError>(())
 //! ```
 
+pub mod access;
 mod addresses;
 mod admission;
 mod arguments;

@@ -14,6 +14,7 @@ macro_rules! print {
 }
 
 mod abort;
+mod access;
 mod act;
 mod ask;
 mod call;
@@ -101,6 +102,8 @@ enum Command {
     Lock(lock::Arguments),
     Locks(locks::Arguments),
     Unlock(unlock::Arguments),
+    #[command(subcommand)]
+    Access(access::AccessCommand),
     Demo(demo::Arguments),
     #[command(subcommand)]
     Service(service::ServiceCommand),
@@ -147,6 +150,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Lock(arguments) => lock::run(&arguments),
         Command::Locks(arguments) => locks::run(&arguments),
         Command::Unlock(arguments) => unlock::run(&arguments),
+        Command::Access(command) => access::run(&command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Service(command) => service::run(&command),
         Command::Completions(arguments) => completions::completions(&arguments, Cli::command()),

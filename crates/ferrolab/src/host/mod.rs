@@ -4,6 +4,7 @@
 //! `remote` crate's; Python drivers live in workers ([`py_worker`]), built-in services in
 //! [`native`].
 
+pub(crate) mod access;
 pub(crate) mod address;
 mod call_rules;
 mod calls;
@@ -111,7 +112,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
         warn!(folder = %folder.display(), %error,
             "the configuration's folder cannot be entered: relative paths in drivers begin at /");
     }
-    let DaemonPart { daemon: config, services, nameservers } = &part;
+    let DaemonPart { daemon: config, services, nameservers, .. } = &part;
     let settings = settings(config)?;
     let (listener, changed_uris) = address::listen(config, &state_file).await?;
     let (first_epoch, lost_epochs) = locks::first_epoch(config, &lock_files);

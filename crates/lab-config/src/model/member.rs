@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
+use super::access::AccessRole;
 use crate::data::Data;
 
 /// Facts about a member.
@@ -23,6 +24,9 @@ pub struct Member {
     /// Whether its arguments are kept out of the call log.
     #[serde(default, skip_serializing_if = "is_false")]
     pub private: bool,
+    /// The role that a client needs to call or set it; the usual one if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<AccessRole>,
 }
 
 fn is_false(flag: &bool) -> bool {

@@ -4,6 +4,7 @@
 //! complete and without defaults: the supervisor sends a daemon its part in that form. Must not
 //! know YAML, positions or problems.
 
+mod access;
 mod daemon;
 mod member;
 mod nameserver;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use access::{Access, AccessGroup, AccessRole, Grant, GrantWhen, SourceLine};
 pub use daemon::{CallLogMode, Daemon, DaemonClass, ServerType};
 pub use member::{Argument, Member, ValueFacts};
 pub use nameserver::{Nameserver, Storage};
@@ -44,6 +46,9 @@ pub struct Configuration {
     /// Targets of notifications.
     #[serde(default)]
     pub notify: Notify,
+    /// Roles of clients; everybody may do everything if absent.
+    #[serde(default)]
+    pub access: Option<Access>,
     /// Whether every service that has a stand-in is simulated.
     #[serde(skip)]
     pub simulates: bool,
@@ -72,6 +77,9 @@ pub struct DaemonPart {
     pub services: Vec<Service>,
     /// The nameservers that it or they are registered with.
     pub nameservers: Vec<Nameserver>,
+    /// Roles of clients; everybody may do everything if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
 }
 
 impl Configuration {
@@ -119,7 +127,8 @@ impl Configuration {
                 || services.iter().any(|service| service.nameservers.contains(name))
         };
         let nameservers = self.nameservers.iter().filter(|ns| wanted(&ns.name)).cloned().collect();
-        Some(DaemonPart { daemon, services, nameservers })
+        let access = self.access.clone();
+        Some(DaemonPart { daemon, services, nameservers, access })
     }
 
     /// Makes the relative paths absolute: from the directory given, usually the file's, or from

@@ -3,6 +3,7 @@
 //! Works on the core types. The marks tell where a value was written and whether it is the user's:
 //! a default that replaced a wrong value causes no further problems. Must not know YAML.
 
+mod access;
 mod certificates;
 mod collisions;
 mod drivers;
@@ -50,6 +51,8 @@ pub(crate) fn check(
     rules.health();
     rules.notify();
     rules.members(surroundings.natives.as_deref());
+    rules.access(surroundings);
+    configuration.number_lines(marks, findings);
     for nameserver in &configuration.nameservers {
         check_nameserver(nameserver, marks, findings);
     }
@@ -330,7 +333,7 @@ fn shown(path: &[&str]) -> String {
         match key.parse::<usize>() {
             Ok(index) if !text.is_empty() => text.push_str(&format!("[{index}]")),
             _ => {
-                if !text.is_empty() {
+                if !text.is_empty() && !key.starts_with('[') {
                     text.push('.');
                 }
                 text.push_str(&shortened(key));

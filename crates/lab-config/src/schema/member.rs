@@ -2,7 +2,7 @@
 //!
 //! Every feature that says something of one member adds its row to [`MEMBER`].
 
-use super::{Field, Rule, Section, ValueKind};
+use super::{Field, ROLES, Rule, Section, ValueKind};
 
 /// A member of a service.
 pub(crate) static MEMBER: Section = Section {
@@ -12,7 +12,7 @@ pub(crate) static MEMBER: Section = Section {
           ([the service card](card.md)). They are about a property's value or a method's result; \
           where a limit is among them, about a method's first argument. A name counts for the \
           service and for each of its parts, `ch_1.voltage` for that part only.",
-    fields: &[TYPE, UNIT, MINIMUM, MAXIMUM, CHOICES, DOC, ARGUMENTS, CALL_TIMEOUT, PRIVATE],
+    fields: &[TYPE, UNIT, MINIMUM, MAXIMUM, CHOICES, DOC, ARGUMENTS, CALL_TIMEOUT, PRIVATE, ROLE],
     renamed: RENAMED,
 };
 
@@ -116,4 +116,13 @@ const PRIVATE: Field = Field {
     default: "false",
     example: "true",
     doc: "Whether its arguments are kept out of the call log.",
+};
+
+const ROLE: Field = Field {
+    key: "role",
+    kind: ROLES,
+    default: "null",
+    example: "view",
+    doc: "The role that a client needs to call or set it, where the file has an `access` section: \
+          `view` for a method that only reads, `admin` for a calibration.",
 };

@@ -3,6 +3,7 @@
 //! One table per section, and nothing else: the walk (`walk`), the reference and the JSON Schema
 //! (`reference`) read them here. Must not know how a value is checked.
 
+mod access;
 mod health;
 mod member;
 mod notify;
@@ -14,6 +15,7 @@ mod supervision;
 mod top;
 mod types;
 
+pub(crate) use access::{ACCESS, GRANT, ROLES};
 pub(crate) use health::HEALTH;
 pub(crate) use member::{ARGUMENT, MEMBER, VALUE_KEYS};
 pub(crate) use notify::NOTIFY;
@@ -26,7 +28,7 @@ pub(crate) use top::{AUTOLAUNCH, TOP};
 pub(crate) use types::{CALL_LOG, Field, Rule, Section, ValueKind};
 
 /// Every section, to say where a misplaced key belongs.
-pub(crate) static SECTIONS: [&Section; 12] = [
+pub(crate) static SECTIONS: [&Section; 14] = [
     &TOP,
     &NAMESERVER,
     &DAEMON,
@@ -39,4 +41,6 @@ pub(crate) static SECTIONS: [&Section; 12] = [
     &ARGUMENT,
     &HEALTH,
     &NOTIFY,
+    &ACCESS,
+    &GRANT,
 ];

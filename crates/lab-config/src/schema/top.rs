@@ -1,6 +1,6 @@
 //! The tables of the whole file and of `autolaunch`.
 
-use super::{DAEMON, Field, NAMESERVER, NOTIFY, PYTHON, SERVICE, Section, ValueKind};
+use super::{ACCESS, DAEMON, Field, NAMESERVER, NOTIFY, PYTHON, SERVICE, Section, ValueKind};
 
 /// The whole file.
 pub(crate) static TOP: Section = Section {
@@ -57,6 +57,13 @@ pub(crate) static TOP: Section = Section {
             default: "{}",
             example: "{url: \"https://ntfy.sh/my-lab\"}",
             doc: "Who hears of faults, and how.",
+        },
+        Field {
+            key: "access",
+            kind: ValueKind::Group(&ACCESS),
+            default: "null",
+            example: "{network: view, grants: [{who: ada, what: \"lab.*\", role: operate}]}",
+            doc: "Who may do what; without it, everybody may do everything.",
         },
     ],
     renamed: &[

@@ -94,6 +94,12 @@ pub(crate) enum ValueKind {
     },
     /// A mapping from names to mappings with known keys.
     Entries(&'static Section),
+    /// A list of mappings with known keys.
+    Records(&'static Section),
+    /// A text or a list of texts.
+    Texts,
+    /// A mapping from names to lists of texts.
+    Groups,
 }
 
 /// Which calls are in the call log.

@@ -300,6 +300,20 @@ fn with(section: &Section, key: &str, value: &str) -> String {
             let health = format!("health: {{{method}, {pair}}}").replace("{, ", "{");
             return format!("{rest}services: {{x: {{native: demo.clock, {health}}}}}\n");
         }
+        ("access", "grants") if value != "[]" => {
+            return format!("{rest}access: {{groups: {{optics: [ada]}}, {pair}}}\n");
+        }
+        ("access", _) => return format!("{rest}access: {{{pair}}}\n"),
+        ("grants", _) => {
+            let grant = match (key, value) {
+                ("who", "[]") => "who: ada, role: view".to_owned(),
+                ("who", _) => format!("{pair}, role: view"),
+                ("role", _) => format!("who: ada, {pair}"),
+                _ => format!("who: ada, role: view, {pair}"),
+            };
+            let groups = "groups: {optics: [ada]}";
+            return format!("{rest}access: {{{groups}, grants: [{{{grant}}}]}}\n");
+        }
         ("notify", _) => return format!("{rest}notify: {{{pair}}}\n"),
         ("daemons", _) => {
             let local = "nameservers: {local: {}}";
@@ -341,7 +355,7 @@ fn with(section: &Section, key: &str, value: &str) -> String {
 /// The tables are the only place where a default is written, so they must be right.
 #[test]
 fn each_default_and_each_example_in_the_tables_is_accepted() {
-    let natives = Surroundings { natives: None, ..surroundings() };
+    let natives = Surroundings { natives: None, users: None, ..surroundings() };
     for section in SECTIONS {
         assert!(section.doc.ends_with('.'), "{}", section.key);
         for field in section.fields {

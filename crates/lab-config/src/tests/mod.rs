@@ -1,5 +1,6 @@
 //! Tests of whole files: valid ones, refused ones with positions, and the cost of loading.
 
+mod access;
 mod broken;
 mod clashes;
 mod drivers;
@@ -28,6 +29,7 @@ autolaunch: {nameservers: [local], daemons: [bench]}
 fn surroundings() -> Surroundings {
     Surroundings {
         host: "lab1".into(),
+        users: Some(vec!["ada".into(), "grace".into()]),
         folder: None,
         simulates: false,
         unready: Severity::Error,

@@ -66,7 +66,24 @@ const PIECES: &[&str] = &[
     "[1, [2]]",
     "x:x",
     "a b",
+    "access: ",
+    "grants: ",
+    "- {who: ada, role: view}\n",
+    "who: ",
+    "group:optics",
+    "role: admin",
+    "operate",
+    "when: locked",
+    "lab.*",
 ];
+/// Lines that the file has besides those of [`LAB`].
+const ACCESS: &str = "access:
+  network: view
+  groups: {optics: [ada, grace]}
+  grants:
+    - {who: \"group:optics\", what: lab.laser, role: operate, members: [power], when: locked}
+    - {who: [ada, anonymous], what: [\"lab.*\", bench], role: admin}
+";
 /// The longest that one file may take, on a slow machine.
 const LONGEST: Duration = Duration::from_secs(20);
 
@@ -86,7 +103,7 @@ impl Random {
 /// The file of this number.
 fn mutant(number: u64) -> Vec<u8> {
     let mut random = Random(number);
-    let mut file = LAB.as_bytes().to_vec();
+    let mut file = [LAB.as_bytes(), ACCESS.as_bytes()].concat();
     for _ in 0..=random.below(6) {
         let at = random.below(file.len());
         let until = (at + random.below(4) * random.below(12)).min(file.len());

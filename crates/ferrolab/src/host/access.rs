@@ -1,0 +1,51 @@
+//! Conversion of `access` in the configuration to the rules that daemons and nameservers check.
+
+use std::collections::{HashMap, HashSet};
+
+use lab_config::{Access, AccessRole, Grant, GrantWhen, Service};
+use remote::access::{AccessGrant, AccessRules, Role, Who};
+
+/// The rules of a lab with these services.
+pub(crate) fn rules<'a>(
+    access: &Access,
+    services: impl IntoIterator<Item = &'a Service>,
+) -> AccessRules {
+    let groups = access.groups.iter().map(|group| {
+        let people: HashSet<String> = group.people.iter().cloned().collect();
+        (group.name.clone(), people)
+    });
+    let member_roles = services.into_iter().map(|service| {
+        let reads = service.read_while_locked.iter().map(|name| (name.clone(), Role::View));
+        // A role that the configuration gives a member comes before what follows from a list.
+        let said = service.members.iter().filter_map(|member| {
+            let role = member.role.and_then(role)?;
+            Some((member.name.clone(), role))
+        });
+        (service.name.clone(), reads.chain(said).collect::<HashMap<_, _>>())
+    });
+    AccessRules {
+        local: role(access.localhost),
+        network: role(access.network),
+        groups: groups.collect(),
+        grants: access.grants.iter().filter_map(grant).collect(),
+        member_roles: member_roles.filter(|(_, roles)| !roles.is_empty()).collect(),
+    }
+}
+
+/// A grant. `None` for no role, which the configuration does not accept.
+fn grant(grant: &Grant) -> Option<AccessGrant> {
+    let who = grant.who.iter().map(|text| Who::from_text(text)).collect();
+    let mut rule = AccessGrant::new(who, &grant.what, role(grant.role)?);
+    rule.members.clone_from(&grant.members);
+    rule.with_lock = grant.when == GrantWhen::Locked;
+    Some(rule)
+}
+
+fn role(role: AccessRole) -> Option<Role> {
+    match role {
+        AccessRole::None => None,
+        AccessRole::View => Some(Role::View),
+        AccessRole::Operate => Some(Role::Operate),
+        AccessRole::Admin => Some(Role::Admin),
+    }
+}
