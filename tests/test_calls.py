@@ -1,6 +1,7 @@
 """Calls that run or wait: `ferrolab calls`, and what `status` and `ps` say of them."""
 
 import contextlib
+import getpass
 import json
 import subprocess
 import threading
@@ -142,8 +143,8 @@ WAYS_BACK = {
     "a relay": ("turns", "call_back", [], "127.0.0.1:"),
     "a thread": ("turns", "call_back_from_a_thread", [], "127.0.0.1:"),
     "a process": ("turns", "call_back_from_a_process", [], "127.0.0.1:"),
-    "a Unix socket": ("socket", "call_back", [], "a Unix socket"),
-    "a thread and a Unix socket": ("socket", "call_back_from_a_thread", [], "a Unix socket"),
+    "a Unix socket": ("socket", "call_back", [], f"{getpass.getuser()} at a Unix socket"),
+    "a thread and a Unix socket": ("socket", "call_back_from_a_thread", [], f"{getpass.getuser()} at a Unix socket"),
     # The daemon's socket is one of IPv6, and its clients' of IPv4.
     "all addresses": ("everywhere", "call_back_from_a_thread", [], ""),
 }

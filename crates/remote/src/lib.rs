@@ -159,10 +159,10 @@
 //! authority and calls the server by its name.
 //!
 //! ```no_run
-//! use remote::{ClientTls, DaemonConfig, Identity, Proxy, ServerTls};
+//! use remote::{ClientTls, DaemonConfig, CertificateFiles, Proxy, ServerTls};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let server = Identity {
+//! let server = CertificateFiles {
 //!     certificate: "server.pem".into(),
 //!     key: Some("server-key.pem".into()),
 //!     password: None,
@@ -242,6 +242,7 @@ mod current_call;
 mod daemon;
 mod error;
 mod frames;
+mod identity;
 mod instance;
 mod limited;
 #[doc(hidden)]
@@ -279,6 +280,7 @@ pub use daemon::log_limiter::LogLimiter;
 pub use daemon::validator::{Handshake, Welcome};
 pub use daemon::{Daemon, RegisterError};
 pub use error::{ConnectError, Error};
+pub use identity::{Identity, IdentitySource, client_at, client_name};
 pub use instance::{PerCall, PerSession};
 pub use limited::with_facts;
 pub use lock::{
@@ -296,7 +298,7 @@ pub use object::{
 };
 pub use serialized::Serialized;
 pub use session::{Peer, Session};
-pub use tls::{ClientTls, Identity, ServerTls, TlsError, speaks_tls};
+pub use tls::{CertificateFiles, ClientTls, ServerTls, TlsError, speaks_tls};
 /// Bytes and values; what is used most of it is re-exported here.
 pub use wire;
 pub use wire::Limits;

@@ -10,6 +10,7 @@ use wire::value::Value;
 
 use crate::addresses::public_address;
 use crate::current_call::{CurrentCall, WorkerWait};
+use crate::identity::{self, Identity};
 
 /// One client proxy's connection to a daemon.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Session {
     pub id: u64,
     /// The client's address.
     pub peer: Peer,
+    /// The person or program that it belongs to.
+    identity: Identity,
     /// The address of this host at which the client has reached it; `None` on a Unix socket.
     pub reached_at: Option<SocketAddr>,
     /// The id of the object that the handshake named.
@@ -30,16 +33,34 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session that has just begun.
+    /// A session that has just begun, of an anonymous client.
     pub fn new(id: u64, peer: Peer, object: String, handshake: Value) -> Self {
         let (call, ended) = (CurrentCall::default(), AtomicBool::new(false));
-        Session { id, peer, reached_at: None, object, handshake, call, ended }
+        let identity = peer.anonymous();
+        Session { id, peer, identity, reached_at: None, object, handshake, call, ended }
+    }
+
+    /// The same, of a client with this identity.
+    #[must_use]
+    pub fn with_identity(self, identity: Identity) -> Self {
+        Session { identity, ..self }
     }
 
     /// The same, reached by its client at this address of this host.
     #[must_use]
     pub fn reached_at(self, address: Option<SocketAddr>) -> Self {
         Session { reached_at: address, ..self }
+    }
+
+    /// The person or program that its client is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Its client for people, by the name that it has given, its identity and its address.
+    pub(crate) fn client_text(&self, given: &str) -> String {
+        let identity = self.identity.known().map(AsRef::as_ref);
+        identity::client_at(given, identity, &self.peer.to_string())
     }
 
     /// The address of this host that its client can use, and can hand on to others in its network.
@@ -99,6 +120,17 @@ impl Peer {
         match self {
             Peer::Tcp(address) => Some(address.ip()),
             Peer::Unix { .. } | Peer::HealthCheck => None,
+        }
+    }
+}
+
+impl Peer {
+    /// The identity of a client of which nothing but this address is known.
+    pub(crate) fn anonymous(&self) -> Identity {
+        match self {
+            Peer::Tcp(address) => Identity::anonymous(address.ip()),
+            Peer::Unix { .. } => Identity::anonymous("localhost"),
+            Peer::HealthCheck => Identity::anonymous(self),
         }
     }
 }

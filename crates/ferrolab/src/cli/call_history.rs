@@ -61,12 +61,8 @@ pub(super) fn print(wanted: &Wanted<'_>, as_json: bool) -> Outcome {
     }
     let mut shown = table::table(&["TIME", "SERVICE", "CALL", "CALLER", "SECONDS", "OUTCOME"]);
     for line in &lines {
-        let caller = match &line.user {
-            Some(user) => format!("{user} at {}", line.caller),
-            None => line.caller.clone(),
-        };
         let service = if line.service.is_empty() { &line.daemon } else { &line.service };
-        let cells = [service, &call(line), &caller].map(|text| or_none(text));
+        let cells = [service, &call(line), &line.client()].map(|text| or_none(text));
         let mut cells = Vec::from(cells);
         // Milliseconds, as `ferrolab calls` has them.
         cells.insert(0, format!("{:.3}", line.time));

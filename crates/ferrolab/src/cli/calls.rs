@@ -82,7 +82,9 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     for call in &calls {
         let cells = [&call.service, &call.member, &call.kind, &call.caller];
         let mut cells: Vec<String> = cells.into_iter().map(|text| or_none(text)).collect();
-        cells.push(or_none(call.user.as_deref().unwrap_or_default()));
+        let user = call.user.as_deref().unwrap_or_default();
+        let name = remote::client_name(user, call.identity.as_deref());
+        cells.push(or_none(&name.unwrap_or_default()));
         cells.push(call.since.clone());
         cells.push(format!("{:.1}", call.seconds_at(now)));
         cells.push(waits_for(call));

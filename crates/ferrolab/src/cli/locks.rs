@@ -83,19 +83,15 @@ fn now(arguments: &Arguments) -> Outcome {
     let headings = ["SERVICE", "LOCKED BY", "FROM", "SINCE", "IDLE", "EPOCH", "WAITING"];
     let mut shown = table::table(&headings);
     for Row { service, lock, .. } in &rows {
-        let waiting: Vec<String> = lock
-            .waiting
-            .iter()
-            .map(|waiter| if waiter.user.is_empty() { &waiter.address } else { &waiter.user })
-            .map(|name| table::for_terminal(name))
-            .collect();
+        let waiting: Vec<String> =
+            lock.waiting.iter().map(|waiter| table::for_terminal(&waiter.name())).collect();
         let waiting = if waiting.is_empty() { "-".to_owned() } else { waiting.join(", ") };
         match &lock.owner {
             Some(owner) => {
                 let away = if owner.away { " (gone; may come back)" } else { "" };
                 shown.add_row([
                     service.clone(),
-                    table::for_terminal(owner.name()),
+                    table::for_terminal(&owner.name()),
                     format!("{}{away}", owner.address),
                     owner.since.clone(),
                     owner.idle.map_or_else(|| "-".to_owned(), |idle| format!("{idle:.0} s")),
@@ -182,7 +178,7 @@ fn history(arguments: &Arguments) -> Outcome {
             line.time.to_string(),
             dash_if_empty(if line.service.is_empty() { &line.daemon } else { &line.service }),
             line.event.clone(),
-            dash_if_empty(&line.user),
+            dash_if_empty(&line.client_name()),
             dash_if_empty(&line.address),
             line.epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string()),
             line.duration.map_or_else(|| "-".to_owned(), |held| format!("{held:.3} s")),

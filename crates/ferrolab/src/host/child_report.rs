@@ -96,6 +96,9 @@ pub(crate) struct CallRow {
     pub(crate) daemon: String,
     /// The client's address.
     pub(crate) caller: String,
+    /// The client's identity, where that says more than its address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) identity: Option<String>,
     /// The name under which the client holds the service's lock.
     pub(crate) user: Option<String>,
     /// RFC 3339.
@@ -114,10 +117,11 @@ impl CallRow {
     /// The call in words: `move() of lab.stage by ada at 10.0.0.3:4711`.
     pub(crate) fn title(&self) -> String {
         let member = if self.member.is_empty() { "a call" } else { &self.member };
-        let by = match &self.user {
-            Some(user) => format!("{user} at {}", self.caller),
-            None => self.caller.clone(),
-        };
+        let by = remote::client_at(
+            self.user.as_deref().unwrap_or_default(),
+            self.identity.as_deref(),
+            &self.caller,
+        );
         format!("{member} of {} by {by}", self.service)
     }
 
@@ -188,6 +192,9 @@ pub(crate) struct LockRow {
 pub(crate) struct LockOwnerRow {
     /// The name that was given; may be empty.
     pub(crate) user: String,
+    /// The client's identity, where that says more than its address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) identity: Option<String>,
     pub(crate) address: String,
     /// RFC 3339.
     pub(crate) since: String,
@@ -210,6 +217,9 @@ pub(crate) struct LockOwnerRow {
 pub(crate) struct LockWaiterRow {
     /// The name that was given; may be empty.
     pub(crate) user: String,
+    /// The client's identity, where that says more than its address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) identity: Option<String>,
     pub(crate) address: String,
     /// RFC 3339.
     pub(crate) since: String,
@@ -224,8 +234,17 @@ impl LockOwnerRow {
     }
 
     /// Its name for people.
-    pub(crate) fn name(&self) -> &str {
-        if self.user.is_empty() { &self.address } else { &self.user }
+    pub(crate) fn name(&self) -> String {
+        let name = remote::client_name(&self.user, self.identity.as_deref());
+        name.unwrap_or_else(|| self.address.clone())
+    }
+}
+
+impl LockWaiterRow {
+    /// Its name for people.
+    pub(crate) fn name(&self) -> String {
+        let name = remote::client_name(&self.user, self.identity.as_deref());
+        name.unwrap_or_else(|| self.address.clone())
     }
 }
 

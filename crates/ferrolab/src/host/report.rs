@@ -295,6 +295,7 @@ fn hang(since: SystemTime, pid: u32, is_stopped: bool) -> String {
 fn lock_row(lock: &LockStatus, waiting_shown: usize) -> LockRow {
     let owner = |owner: &LockOwner| LockOwnerRow {
         user: shown_name(&owner.user),
+        identity: owner.identity.as_deref().map(shown_name),
         address: owner.address.clone(),
         since: rfc3339(owner.since),
         used: rfc3339(owner.used),
@@ -305,6 +306,7 @@ fn lock_row(lock: &LockStatus, waiting_shown: usize) -> LockRow {
     };
     let waiter = |waiter: &LockWaiter| LockWaiterRow {
         user: shown_name(&waiter.user),
+        identity: waiter.identity.as_deref().map(shown_name),
         address: waiter.address.clone(),
         since: rfc3339(waiter.since),
     };

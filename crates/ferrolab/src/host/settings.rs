@@ -3,7 +3,7 @@
 //! Also the table of limits in docs/servers.md. The allowed values of a setting are `lab_config`'s.
 
 use lab_config::{self, Secret};
-use remote::{DaemonConfig, Identity, Limits, ServerTls, StreamLimits};
+use remote::{CertificateFiles, DaemonConfig, Limits, ServerTls, StreamLimits};
 
 use crate::host::address::address_of;
 
@@ -67,7 +67,7 @@ fn tls(config: &lab_config::Daemon) -> Result<Option<ServerTls>, String> {
     let Some(certificate) = config.ssl_servercert.as_ref().filter(|_| config.ssl) else {
         return Ok(None);
     };
-    let identity = Identity {
+    let identity = CertificateFiles {
         certificate: certificate.clone(),
         key: config.ssl_serverkey.clone(),
         password: config.ssl_serverkeypasswd.as_ref().map(|Secret(text)| text.clone()),

@@ -42,6 +42,8 @@ pub struct CallRecord {
     pub kind: CallKind,
     /// The client.
     pub peer: Peer,
+    /// The client's identity, where that says more than its address.
+    pub identity: Option<Arc<str>>,
     /// The name under which the client holds the object's lock.
     pub user: Option<String>,
     /// When it came.

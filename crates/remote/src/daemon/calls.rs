@@ -23,6 +23,8 @@ pub struct CallStatus {
     pub kind: CallKind,
     /// The client.
     pub peer: Peer,
+    /// The client's identity, where that says more than its address.
+    pub identity: Option<Arc<str>>,
     /// The name under which the client holds the object's lock.
     pub user: Option<String>,
     /// When it came.
@@ -70,6 +72,7 @@ struct CallBeside {
     member: String,
     kind: CallKind,
     peer: Peer,
+    identity: Option<Arc<str>>,
     since: Beginning,
     correlation: Correlation,
     is_overdue: bool,
@@ -115,6 +118,7 @@ impl RunningCalls {
             member: shown,
             kind: CallKind::Oneway,
             peer: session.peer.clone(),
+            identity: session.identity().known().cloned(),
             since,
             correlation: Correlation::default(),
             is_overdue: false,
@@ -135,6 +139,7 @@ impl RunningCalls {
             member,
             kind: form.kind,
             peer: session.peer.clone(),
+            identity: session.identity().known().cloned(),
             since,
             correlation: form.correlation,
             is_overdue: true,
@@ -198,6 +203,7 @@ impl RunningCalls {
                 member: call.member.clone(),
                 kind: call.kind,
                 peer: call.peer.clone(),
+                identity: call.identity.clone(),
                 user: None,
                 since: call.since.time,
                 age: now.saturating_duration_since(call.since.instant),
@@ -219,6 +225,7 @@ impl RunningCalls {
                 member: facts.member,
                 kind: facts.form.kind,
                 peer: session.peer.clone(),
+                identity: session.identity().known().cloned(),
                 user: None,
                 since: since.time,
                 age,
@@ -250,7 +257,9 @@ impl RunningCalls {
             if owner.address == call.peer.to_string() {
                 call.user = is_named.then(|| owner.user.clone());
             } else if let Some(WaitsFor::Lock { owner: known }) = &mut call.waits_for {
-                *known = Some(if is_named { &owner.user } else { &owner.address }.clone());
+                let identity = owner.identity.as_deref();
+                let name = if is_named { &owner.user } else { identity.unwrap_or(&owner.address) };
+                *known = Some(name.to_owned());
             }
         }
         calls

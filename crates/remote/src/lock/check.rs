@@ -175,7 +175,12 @@ impl World {
                 self.asked.push_back((self.next_ticket, session, token.is_some(), now));
                 let via = if token.is_some_and(|token| token & 2 > 0) { "axis" } else { "stage" };
                 let request = Request {
-                    party: Party { session, user: format!("user {session}"), address: "a".into() },
+                    party: Party {
+                        session,
+                        user: format!("user {session}"),
+                        identity: None,
+                        address: "a".into(),
+                    },
                     via: via.to_owned(),
                     wait: wait.map(|seconds| Duration::from_secs(seconds.into())),
                     token: token.map(|token| {

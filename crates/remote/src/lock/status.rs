@@ -1,6 +1,7 @@
 //! The status of a lock, for the owner of the daemon.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 /// The status of one lock.
@@ -80,6 +81,8 @@ impl fmt::Display for LockState {
 pub struct LockOwner {
     /// The name that it gave; may be empty.
     pub user: String,
+    /// Its identity, where that says more than the address.
+    pub identity: Option<Arc<str>>,
     /// The address of its connection.
     pub address: String,
     /// When it got the lock.
@@ -99,6 +102,8 @@ pub struct LockOwner {
 pub struct LockWaiter {
     /// The name that it gave; may be empty.
     pub user: String,
+    /// Its identity, where that says more than the address.
+    pub identity: Option<Arc<str>>,
     /// Its address.
     pub address: String,
     /// When it came.

@@ -46,7 +46,7 @@ impl Story {
                 let token = option("token").map(|token| {
                     (TokenHash::of(token.as_bytes()), option("ttl").map_or(Duration::ZERO, seconds))
                 });
-                let party = Party { session, user: who.to_owned(), address: "here".into() };
+                let party = party_of(session, who);
                 let via = option("via").unwrap_or_default().to_owned();
                 let request = Request { party, via, wait: option("wait").map(seconds), token };
                 self.lock.request(now, self.ticket, request, &mut effects);
@@ -434,7 +434,7 @@ fn too_many_waiting_are_refused() {
     told.line("A asks");
     for session in 1000..11_000 {
         told.ticket += 1;
-        let party = Party { session, user: String::new(), address: "here".into() };
+        let party = party_of(session, "");
         let wait = Some(Duration::from_secs(9));
         let request = Request { party, via: String::new(), wait, token: None };
         told.lock.request(told.now, told.ticket, request, &mut Vec::new());
@@ -468,4 +468,9 @@ fn the_fuzz_target_runs_on_any_bytes() {
             .collect();
         check::run_bytes(&bytes);
     }
+}
+
+/// A client without an identity.
+fn party_of(session: u64, user: &str) -> Party {
+    Party { session, user: user.to_owned(), identity: None, address: "here".into() }
 }

@@ -17,14 +17,20 @@ pub struct Party {
     pub session: u64,
     /// The name that its client gave; may be empty.
     pub user: String,
+    /// The identity of its client, where that says more than the address.
+    pub identity: Option<Arc<str>>,
     /// The address of its client.
     pub address: String,
 }
 
 impl Party {
-    /// The name that others see: the one that its client gave, or else its address.
+    /// The name that others see: the one that its client gave, else its identity, else its address.
     pub fn name(&self) -> &str {
-        if self.user.is_empty() { &self.address } else { &self.user }
+        match &self.identity {
+            _ if !self.user.is_empty() => &self.user,
+            Some(identity) => identity,
+            None => &self.address,
+        }
     }
 }
 

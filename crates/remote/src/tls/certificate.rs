@@ -16,6 +16,9 @@ use x509_cert::spki::AlgorithmIdentifierOwned;
 
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
+/// Characters of a common name, as X.520 bounds it.
+const MAX_NAME_CHARS: usize = 64;
+
 /// An X.509 certificate. `Raw`: serial numbers of every length, as OpenSSL has it.
 pub(super) struct Certificate(pub(super) CertificateInner<Raw>);
 
@@ -49,11 +52,23 @@ impl Certificate {
     /// Whether its common name is `host`. As in Python, it counts only where there are no
     /// alternative names.
     pub(super) fn has_common_name(&self, host: &str) -> bool {
-        let mut names = self.0.tbs_certificate.subject.0.iter().flat_map(|set| set.0.iter());
-        let common_name = names.rfind(|name| name.oid == COMMON_NAME);
+        let common_name = self.common_name_bytes();
         !self.extensions().iter().any(|extension| extension.extn_id == SubjectAltName::OID)
-            && common_name
-                .is_some_and(|name| name.value.value().eq_ignore_ascii_case(host.as_bytes()))
+            && common_name.is_some_and(|name| name.eq_ignore_ascii_case(host.as_bytes()))
+    }
+
+    /// Its common name, without characters that a terminal or a log takes for something else.
+    pub(super) fn common_name(&self) -> Option<String> {
+        let name = String::from_utf8_lossy(self.common_name_bytes()?);
+        let is_plain = |letter: &char| !letter.is_control();
+        let name: String = name.trim().chars().filter(is_plain).take(MAX_NAME_CHARS).collect();
+        (!name.is_empty()).then_some(name)
+    }
+
+    fn common_name_bytes(&self) -> Option<&[u8]> {
+        let mut names = self.0.tbs_certificate.subject.0.iter().flat_map(|set| set.0.iter());
+        let common_name = names.rfind(|name| name.oid == COMMON_NAME)?;
+        Some(common_name.value.value())
     }
 
     /// The subject's SubjectPublicKeyInfo, in DER.

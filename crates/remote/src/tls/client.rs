@@ -17,7 +17,7 @@ use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore};
 use wire::uri::Location;
 
 use super::verify::Verifier;
-use super::{Identity, TlsError, files};
+use super::{CertificateFiles, TlsError, files};
 use crate::net;
 
 /// Types of the record that can answer a ClientHello: an alert, or the server's hello.
@@ -47,11 +47,11 @@ impl ClientTls {
     ///
     /// # Errors
     /// A file cannot be used; the error names it.
-    pub fn with_identity(cacerts: &Path, identity: &Identity) -> Result<Self, TlsError> {
+    pub fn with_identity(cacerts: &Path, identity: &CertificateFiles) -> Result<Self, TlsError> {
         Self::load(cacerts, Some(identity))
     }
 
-    fn load(cacerts: &Path, identity: Option<&Identity>) -> Result<Self, TlsError> {
+    fn load(cacerts: &Path, identity: Option<&CertificateFiles>) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let verifier = Verifier::new(files::read_accepted(cacerts)?, Arc::clone(&provider));
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))

@@ -17,10 +17,11 @@ use std::path::PathBuf;
 
 pub use client::{ClientTls, speaks_tls};
 pub use server::ServerTls;
+pub(crate) use server::client_name;
 
 /// Certificate with its private key, in PEM files.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Identity {
+pub struct CertificateFiles {
     /// The certificate, followed by the intermediate ones that issued it.
     pub certificate: PathBuf,
     /// The private key; `None` if it is in the certificate's file.
@@ -29,10 +30,10 @@ pub struct Identity {
     pub password: Option<String>,
 }
 
-impl std::fmt::Debug for Identity {
+impl std::fmt::Debug for CertificateFiles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The password must not be logged.
-        f.debug_struct("Identity")
+        f.debug_struct("CertificateFiles")
             .field("certificate", &self.certificate)
             .field("key", &self.key)
             .finish_non_exhaustive()

@@ -12,8 +12,9 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::sign::SingleCertAndKey;
 use tokio_rustls::server::TlsStream;
 
+use super::certificate::Certificate;
 use super::verify::Verifier;
-use super::{Identity, TlsError, files};
+use super::{CertificateFiles, TlsError, files};
 
 /// TLS settings of a daemon: its certificate, and the clients that it accepts. Cheap to clone.
 #[derive(Clone)]
@@ -27,7 +28,7 @@ impl ServerTls {
     ///
     /// # Errors
     /// A file cannot be used; the error names it.
-    pub fn load(identity: &Identity, clients: Option<&Path>) -> Result<Self, TlsError> {
+    pub fn load(identity: &CertificateFiles, clients: Option<&Path>) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let certified = files::read_identity(identity, &provider)?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -51,6 +52,13 @@ impl ServerTls {
     ) -> io::Result<TlsStream<S>> {
         self.acceptor.accept(stream).await
     }
+}
+
+/// The common name of the certificate that a client has shown and that was verified.
+pub(crate) fn client_name<S>(stream: &TlsStream<S>) -> Option<Arc<str>> {
+    let (_, connection) = stream.get_ref();
+    let certificate = connection.peer_certificates()?.first()?;
+    Certificate::read(certificate)?.common_name().map(Arc::from)
 }
 
 impl fmt::Debug for ServerTls {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use remote::Identity;
+use remote::CertificateFiles;
 use tempfile::TempDir;
 
 /// OpenSSL's options for a key that is made quickly, and for the one of every tutorial.
@@ -23,8 +23,8 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    pub(crate) fn identity(&self) -> Identity {
-        Identity {
+    pub(crate) fn identity(&self) -> CertificateFiles {
+        CertificateFiles {
             certificate: self.certificate.clone(),
             key: Some(self.key.clone()),
             password: None,

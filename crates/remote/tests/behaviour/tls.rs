@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use remote::{ClientTls, ConnectError, DaemonConfig, Error, Identity, Proxy, ServerTls, Value};
+use remote::{
+    CertificateFiles, ClientTls, ConnectError, DaemonConfig, Error, Proxy, ServerTls, Value,
+};
 
 use crate::certificates::{Certificates, Made, RSA};
 use crate::common::Serving;
 
-async fn serve(server: &Identity, clients: Option<&Path>) -> Serving {
+async fn serve(server: &CertificateFiles, clients: Option<&Path>) -> Serving {
     let tls = Some(ServerTls::load(server, clients).unwrap());
     Serving::echo(DaemonConfig { tls, ..DaemonConfig::default() }).await
 }
@@ -50,7 +52,8 @@ async fn certificates_as_people_make_them() {
     ];
     for (name, options, password) in cases {
         let server = made.self_signed(name, "localhost", options);
-        let identity = Identity { password: password.map(str::to_owned), ..server.identity() };
+        let identity =
+            CertificateFiles { password: password.map(str::to_owned), ..server.identity() };
         let serving = serve(&identity, None).await;
         let tls = ClientTls::trusting(&server.certificate).unwrap();
         greets(serving.proxy("echo"), tls).await.expect(name);

@@ -30,6 +30,9 @@ pub(crate) struct CallLine {
     /// The name under which the client held the service's lock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) user: Option<String>,
+    /// The client's identity, where that says more than its address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) identity: Option<String>,
     /// How long it waited and ran, in seconds.
     #[serde(default)]
     pub(crate) duration: f64,
@@ -84,6 +87,7 @@ impl CallLine {
             kind: kind.to_owned(),
             caller: record.peer.to_string(),
             user: record.user,
+            identity: record.identity.as_deref().map(str::to_owned),
             duration: (record.duration.as_secs_f64() * 1e6).round() / 1e6,
             outcome: outcome.to_owned(),
             exception,
@@ -106,11 +110,18 @@ impl CallLine {
         self.caller.rsplit_once(':').map_or(self.caller.as_str(), |(host, _)| host)
     }
 
-    /// Whether `text` is the caller's user name, its address, or the host of its address.
+    /// The caller with its address, for people.
+    pub(crate) fn client(&self) -> String {
+        let user = self.user.as_deref().unwrap_or_default();
+        remote::client_at(user, self.identity.as_deref(), &self.caller)
+    }
+
+    /// Whether `text` is the caller's user name or identity, its address, or the host of that.
     pub(crate) fn is_by(&self, text: &str) -> bool {
         let host = self.host();
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         self.user.as_deref() == Some(text)
+            || self.identity.as_deref() == Some(text)
             || [self.caller.as_str(), host, bare.unwrap_or(host)].contains(&text)
     }
 }

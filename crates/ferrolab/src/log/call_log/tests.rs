@@ -13,6 +13,7 @@ fn record(member: &str, user: Option<&str>, mode: CallLogMode) -> CallRecord {
         action: CallAction::Set,
         kind: CallKind::Call,
         peer: Peer::Tcp(SocketAddr::from(([10, 0, 0, 3], 4711))),
+        identity: None,
         user: user.map(str::to_owned),
         since: SystemTime::now(),
         duration: Duration::from_millis(1500),

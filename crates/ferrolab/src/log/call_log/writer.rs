@@ -154,8 +154,6 @@ impl CallLogWriter {
 
 /// Whom a line is put down to: a name at a host.
 fn client(line: &CallLine) -> String {
-    match &line.user {
-        Some(user) => format!("{user} at {}", line.host()),
-        None => line.host().to_owned(),
-    }
+    let user = line.user.as_deref().unwrap_or_default();
+    remote::client_at(user, line.identity.as_deref(), line.host())
 }

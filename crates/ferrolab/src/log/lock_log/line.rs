@@ -28,6 +28,9 @@ pub(crate) struct Line {
     pub(crate) event: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) user: String,
+    /// The client's identity, where that says more than its address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) identity: Option<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) address: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,7 +59,12 @@ impl Line {
     /// Whom it is put down to: a name at a host.
     pub(super) fn client(&self) -> String {
         let host = self.address.rsplit_once(':').map_or(self.address.as_str(), |(host, _)| host);
-        if self.user.is_empty() { host.to_owned() } else { format!("{} at {host}", self.user) }
+        remote::client_at(&self.user, self.identity.as_deref(), host)
+    }
+
+    /// The client's name for people; empty where only its address is known.
+    pub(crate) fn client_name(&self) -> String {
+        remote::client_name(&self.user, self.identity.as_deref()).unwrap_or_default()
     }
 
     pub(super) fn of(daemon: &str, service: &str, record: &LockRecord) -> Self {
@@ -84,6 +92,7 @@ impl Line {
             service: service.to_owned(),
             event: event.to_owned(),
             user: record.party.user.clone(),
+            identity: record.party.identity.as_deref().map(str::to_owned),
             address: record.party.address.clone(),
             epoch: record.epoch,
             duration: record.held.map(|held| (held.as_secs_f64() * 1e6).round() / 1e6),

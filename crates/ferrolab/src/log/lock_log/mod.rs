@@ -74,7 +74,7 @@ mod tests {
         let path = file(folder.path(), "bench");
         crate::files::replace(&path, b"{\"time\":\"2026-01-01T00:00:00Z\",\"daem").unwrap();
         let (log, flush) = open(&path, "bench", 1).unwrap();
-        let party = LockParty { session: 1, user: "ada".into(), address: "127.0.0.1:9".into() };
+        let party = party("ada");
         let broken = Break { by: "eve".into(), reason: "lunch".into() };
         for (event, held) in [
             (LockEvent::Granted, None),
@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn party(user: &str) -> LockParty {
-        LockParty { session: 1, user: user.into(), address: "127.0.0.1:9".into() }
+        LockParty { session: 1, user: user.into(), identity: None, address: "127.0.0.1:9".into() }
     }
 
     #[test]

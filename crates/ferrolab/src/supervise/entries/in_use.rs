@@ -83,7 +83,7 @@ impl StopScope {
 fn lock_use(service: &str, lock: &LockRow) -> Option<String> {
     if let Some(owner) = &lock.owner {
         let (name, since) = (owner.name(), &owner.since);
-        let at = match owner.user.is_empty() {
+        let at = match name == owner.address {
             true => String::new(),
             false => format!(" at {}", owner.address),
         };

@@ -340,7 +340,7 @@ fn service_row(service: &Service, status: Option<&EntryStatus>) -> ServiceRow {
         daemon: daemon.clone(),
         address_key: service.address_key().to_owned(),
         simulated: service.simulated,
-        locked_by: owner.map(|owner| owner.name().to_owned()),
+        locked_by: owner.map(|owner| owner.name()),
         locked_since: owner.map(|owner| owner.since.clone()),
         calls: None,
         report,

@@ -19,6 +19,7 @@ use crate::admission::call_permit::PoolSlot;
 use crate::admission::slots::NoSlot;
 use crate::config;
 use crate::daemon::Shared;
+use crate::daemon::accept::identify::{self, Entrance};
 use crate::daemon::call::{daemon_object, decode};
 use crate::daemon::locks::methods::{ABORT, RELEASE};
 use crate::daemon::session::connection::Connection;
@@ -31,14 +32,23 @@ use crate::session::{Peer, Session};
 const NO_DESCRIPTOR: &str = "this daemon's process has no file descriptor left for a further \
     connection; raise its limit on open files (`ulimit -n`, or LimitNOFILE= of the service), or \
     close some connections";
+
+/// A client before its handshake.
+pub(super) struct Arrival {
+    pub(super) peer: Peer,
+    pub(super) entrance: Entrance,
+    /// The address of this host that it came to.
+    pub(super) reached_at: Option<SocketAddr>,
+}
+
 /// Reads the handshake and answers it; `None` when the client was refused or left. The caller sees
 /// to the deadline.
-pub(crate) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     shared: &Arc<Shared>,
     connection: &mut Connection<S>,
-    peer: Peer,
-    reached_at: Option<SocketAddr>,
+    arrival: Arrival,
 ) -> Result<Option<AcceptedClient>, ReadError> {
+    let Arrival { peer, entrance, reached_at } = arrival;
     let (hello, request) = match read(connection).await {
         Ok(None) => return Ok(None),
         Ok(Some(read)) => read,
@@ -72,9 +82,12 @@ pub(crate) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     };
     reply(connection, MessageType::ConnectOk, &hello, &welcome, &annotations)?;
     connection.send().await?;
-    let session = Session::new(shared.session_id(), peer, object, handshake).reached_at(reached_at);
+    let identity = identify::identify(&peer, &entrance);
+    let session = Session::new(shared.session_id(), peer, object, handshake)
+        .reached_at(reached_at)
+        .with_identity(identity);
     debug!(daemon = %shared.config.name, session = session.id, peer = %session.peer,
-        object = %session.object, "connected");
+        identity = %session.identity(), object = %session.object, "connected");
     Ok(Some(AcceptedClient { session, access }))
 }
 

@@ -4,7 +4,8 @@
 //!
 //! [`session`]: crate::daemon::session
 
-pub(crate) mod handshake;
+mod handshake;
+mod identify;
 mod pending;
 
 use std::io;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::daemon::accept::identify::Entrance;
 use crate::daemon::accept::pending::PendingConnection;
 use crate::daemon::{Daemon, Shared};
 use crate::net::{self, Listener, ListenerSocket};
@@ -54,9 +56,9 @@ impl Daemon {
                 () = stop.cancelled() => break,
             };
             match accepted {
-                Ok((stream, peer, reached_at)) => {
+                Ok(Accepted { stream, peer, entrance, reached_at }) => {
                     if admission.can_hear_another() {
-                        let pending = self.pending(peer, reached_at);
+                        let pending = self.pending(peer, entrance, reached_at);
                         self.spawn_connection(&connections, stream, pending, &stop, &abandon);
                     } else {
                         // No client can be heard now: to be closed at once is an answer too.
@@ -121,20 +123,25 @@ impl Daemon {
     /// Serves a connection without a socket until it ends: how tests drive a daemon.
     #[doc(hidden)]
     pub async fn serve_in_memory(&self, stream: DuplexStream, peer: Peer, stop: CancellationToken) {
-        let pending = self.pending(peer, None);
+        let pending = self.pending(peer, Entrance::default(), None);
         pending::serve(Arc::clone(&self.shared), stream, pending, stop).await;
     }
 
-    fn pending(&self, peer: Peer, reached_at: Option<SocketAddr>) -> PendingConnection {
+    fn pending(
+        &self,
+        peer: Peer,
+        entrance: Entrance,
+        reached_at: Option<SocketAddr>,
+    ) -> PendingConnection {
         let slot = self.shared.admission.handshakes.take_evicting(peer.address());
         let deadline = later(Deadline::now(), self.shared.config.handshake_timeout);
-        PendingConnection { peer, reached_at, slot, deadline }
+        PendingConnection { peer, entrance, reached_at, slot, deadline }
     }
 
     fn spawn_connection(
         &self,
         connections: &TaskTracker,
-        stream: Accepted,
+        stream: NewStream,
         pending: PendingConnection,
         stop: &CancellationToken,
         abandon: &CancellationToken,
@@ -145,9 +152,9 @@ impl Daemon {
             // Pinned here and lent: handing it on would take its memory twice.
             let mut serving = pin!(async {
                 match stream {
-                    Accepted::Tcp(stream) => pending::serve(shared, stream, pending, stop).await,
+                    NewStream::Tcp(stream) => pending::serve(shared, stream, pending, stop).await,
                     #[cfg(unix)]
-                    Accepted::Unix(stream) => pending::serve(shared, stream, pending, stop).await,
+                    NewStream::Unix(stream) => pending::serve(shared, stream, pending, stop).await,
                 }
             });
             tokio::select! {
@@ -164,14 +171,23 @@ fn later(now: Deadline, time: Duration) -> Deadline {
     now.checked_add(time).or_else(|| now.checked_add(NEVER)).unwrap_or(now)
 }
 
-enum Accepted {
+/// A new connection.
+struct Accepted {
+    stream: NewStream,
+    peer: Peer,
+    entrance: Entrance,
+    /// The address of this host that the client came to.
+    reached_at: Option<SocketAddr>,
+}
+
+enum NewStream {
     Tcp(tokio::net::TcpStream),
     #[cfg(unix)]
     Unix(tokio::net::UnixStream),
 }
 
-/// The next connection, its client's address, and the address of this host that it came to.
-async fn accept(listener: &Listener) -> io::Result<(Accepted, Peer, Option<SocketAddr>)> {
+/// The next connection.
+async fn accept(listener: &Listener) -> io::Result<Accepted> {
     match &listener.socket {
         ListenerSocket::Tcp(socket) => {
             let (stream, address) = socket.accept().await?;
@@ -179,14 +195,22 @@ async fn accept(listener: &Listener) -> io::Result<(Accepted, Peer, Option<Socke
             if let Err(error) = net::set_accepted_options(&stream) {
                 debug!(%address, %error, "cannot set the options of a new connection");
             }
-            Ok((Accepted::Tcp(stream), Peer::Tcp(address), reached_at))
+            let (stream, peer) = (NewStream::Tcp(stream), Peer::Tcp(address));
+            Ok(Accepted { stream, peer, entrance: Entrance::default(), reached_at })
         }
         #[cfg(unix)]
         ListenerSocket::Unix { listener: socket, .. } => {
             let (stream, _) = socket.accept().await?;
-            let process = stream.peer_cred().ok().and_then(|peer| peer.pid());
+            let peer = stream.peer_cred().ok();
+            let unix_user = peer.map(|peer| peer.uid());
+            let process = peer.and_then(|peer| peer.pid());
             let process = process.and_then(|process| u32::try_from(process).ok());
-            Ok((Accepted::Unix(stream), Peer::Unix { process }, None))
+            Ok(Accepted {
+                stream: NewStream::Unix(stream),
+                peer: Peer::Unix { process },
+                entrance: Entrance { unix_user, ..Entrance::default() },
+                reached_at: None,
+            })
         }
     }
 }

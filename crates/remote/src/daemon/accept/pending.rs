@@ -15,14 +15,17 @@ use tracing::{debug, info};
 
 use crate::admission::HandshakeSlot;
 use crate::daemon::Shared;
-use crate::daemon::accept::handshake;
+use crate::daemon::accept::handshake::{self, Arrival};
+use crate::daemon::accept::identify::Entrance;
 use crate::daemon::session::{self, connection::Connection};
 use crate::net::ClientStream;
 use crate::session::Peer;
+use crate::tls;
 
 /// A connection that is not let in yet.
 pub(super) struct PendingConnection {
     pub(super) peer: Peer,
+    pub(super) entrance: Entrance,
     /// The address of this host that it came to.
     pub(super) reached_at: Option<SocketAddr>,
     pub(super) slot: HandshakeSlot,
@@ -49,13 +52,16 @@ pub(super) async fn serve<S: ClientStream>(
 async fn serve_tls<S: ClientStream>(
     shared: Arc<Shared>,
     stream: S,
-    pending: PendingConnection,
+    mut pending: PendingConnection,
     stop: CancellationToken,
 ) {
     let Some(tls) = &shared.config.tls else { return };
     match within_deadline(&shared, &pending, &stop, tls.accept(stream)).await {
         None => {}
-        Some(Ok(stream)) => admit(Arc::clone(&shared), stream, pending, stop).await,
+        Some(Ok(stream)) => {
+            pending.entrance.certificate_name = tls::client_name(&stream);
+            admit(Arc::clone(&shared), stream, pending, stop).await;
+        }
         // The client is told. A supervisor that asks every second in plain words whether the daemon
         // answers ends here too.
         Some(Err(error)) => {
@@ -72,8 +78,12 @@ async fn admit<S: ClientStream>(
     stop: CancellationToken,
 ) {
     let mut connection = Connection::new(stream);
-    let shaking =
-        handshake::perform(&shared, &mut connection, pending.peer.clone(), pending.reached_at);
+    let arrival = Arrival {
+        peer: pending.peer.clone(),
+        entrance: pending.entrance.clone(),
+        reached_at: pending.reached_at,
+    };
+    let shaking = handshake::perform(&shared, &mut connection, arrival);
     let shaken = within_deadline(&shared, &pending, &stop, shaking).await;
     let PendingConnection { peer, slot, .. } = pending;
     drop(slot);

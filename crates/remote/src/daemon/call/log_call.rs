@@ -131,6 +131,7 @@ pub(super) fn log(
         action: form.action,
         kind: form.kind,
         peer: session.peer.clone(),
+        identity: session.identity().known().cloned(),
         since: since.time,
         duration,
         exception,

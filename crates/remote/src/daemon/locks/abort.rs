@@ -38,7 +38,7 @@ pub(crate) fn client_has_gone(locks: &Arc<LockTable>, session: &Arc<Session>) {
     if !runs || call.form.kind == CallKind::Oneway {
         return;
     }
-    let reason = format!("{} has gone during '{}'", session.peer, call.member);
+    let reason = format!("{} has gone during '{}'", session.client_text(""), call.member);
     start_for_call(locks, &call.object, session, LateWork::AbortAbandoned, reason);
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn call_is_overdue(
 pub(crate) fn owner_has_gone(locks: &Arc<LockTable>, id: &str, left: CallsLeft) {
     let CallsLeft { owner, sessions } = left;
     let running = Some(locks.started_abort(id));
-    let reason = format!("{} has lost the lock during a call", owner.peer);
+    let reason = format!("{} has lost the lock during a call", owner.client_text(""));
     start(locks, id, &owner, Some(sessions), reason, running);
 }
 

@@ -90,6 +90,7 @@ impl LockEntry {
     pub(super) fn status(&self, id: &str) -> LockStatus {
         let owner = |hold: &Hold, away| LockOwner {
             user: hold.owner.user.clone(),
+            identity: hold.owner.identity.clone(),
             address: hold.owner.address.clone(),
             since: self.since(),
             // Reckoned from one reading of the wall clock, so that it stays the same.
@@ -119,6 +120,7 @@ impl LockEntry {
     fn waiting(&self) -> Vec<LockWaiter> {
         let waiter = |(ticket, party): (Ticket, &Party)| LockWaiter {
             user: party.user.clone(),
+            identity: party.identity.clone(),
             address: party.address.clone(),
             since: self.tickets.get(&ticket).map_or(SystemTime::UNIX_EPOCH, |asker| asker.at),
         };

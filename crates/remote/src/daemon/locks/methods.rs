@@ -125,6 +125,9 @@ fn info(locks: &LockTable, id: &str, token: Option<TokenHash>) -> Value {
     dict.insert("locked", owner.is_some());
     dict.insert("state", status.state.word());
     dict.insert("user", owner.map(|owner| owner.user.clone()));
+    if let Some(identity) = owner.and_then(|owner| owner.identity.as_deref()) {
+        dict.insert("identity", identity);
+    }
     dict.insert("address", owner.map(|owner| owner.address.clone()));
     dict.insert("since", owner.map(|owner| timestamp(owner.since)));
     dict.insert("epoch", owner.and_then(|owner| i64::try_from(owner.epoch).ok()));
@@ -143,6 +146,9 @@ fn info(locks: &LockTable, id: &str, token: Option<TokenHash>) -> Value {
 fn waiter(waiter: LockWaiter) -> Value {
     let mut dict = Dict::with_capacity(3);
     dict.insert("user", waiter.user);
+    if let Some(identity) = waiter.identity.as_deref() {
+        dict.insert("identity", identity);
+    }
     dict.insert("address", waiter.address);
     dict.insert("since", timestamp(waiter.since));
     Value::Dict(dict)
@@ -258,9 +264,7 @@ fn object_and_break(
         return Err(Exception::pyro_error("invalid uri"));
     };
     let (reason, user) = (text("reason", reason)?, text("user", user)?);
-    let address = session.peer.to_string();
-    let by = if user.is_empty() { address } else { format!("{user} at {address}") };
-    Ok((object, Break { by, reason }))
+    Ok((object, Break { by: session.client_text(&user), reason }))
 }
 
 /// A handle that breaks locks of a daemon, for objects that the daemon itself serves; it does not

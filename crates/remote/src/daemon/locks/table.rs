@@ -240,7 +240,12 @@ impl LockTable {
         wait: Option<Duration>,
         token: Option<(TokenHash, Duration)>,
     ) -> Outcome {
-        let party = Party { session: session.id, user, address: session.peer.to_string() };
+        let party = Party {
+            session: session.id,
+            user,
+            identity: session.identity().known().cloned(),
+            address: session.peer.to_string(),
+        };
         let (answer, answered) = oneshot::channel();
         let mut ticket = 0;
         self.event(id, |state_ticket, entry, now, effects| {
@@ -263,7 +268,7 @@ impl LockTable {
         token: Option<TokenHash>,
     ) -> Result<bool, Refusal> {
         let mut result = Ok(false);
-        let by = session.peer.to_string();
+        let by = session.client_text("");
         self.event(id, |_, entry, now, effects| {
             if let Some(token) = token {
                 result = entry.lock.give_back(now, (session.id, &by), token, effects);
