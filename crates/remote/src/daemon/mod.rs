@@ -37,7 +37,7 @@ use crate::daemon::calls::{CallStatus, RunningCalls};
 use crate::daemon::connections::ConnectionsStatus;
 use crate::daemon::locks::table::LockTable;
 use crate::daemon::locks::{LockBreaker, methods, safe_state};
-use crate::daemon::registry::Registry;
+use crate::daemon::registry::{CallCounts, Registry};
 use crate::daemon::shared::LogLimits;
 pub(crate) use crate::daemon::shared::Shared;
 use crate::daemon::streams::Streams;
@@ -213,6 +213,11 @@ impl Daemon {
         let locks = &self.shared.locks;
         let lock_of = |id: &str| locks.status_of(id).map(|(status, _)| status);
         self.shared.calls.list(lock_of, self.shared.call_log.marked_after())
+    }
+
+    /// The counts of every object's calls, by the objects' ids.
+    pub fn call_counts(&self) -> Vec<(String, CallCounts)> {
+        self.shared.registry.call_counts()
     }
 
     /// The connections that are served now.

@@ -1,6 +1,7 @@
 //! The objects of a daemon by their ids.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::config::DAEMON_NAME;
@@ -8,7 +9,26 @@ use crate::daemon::catch_panic::{self, CallName};
 use crate::object::Object;
 use crate::session::Session;
 
-type Objects = HashMap<String, Arc<dyn Object>>;
+type Objects = HashMap<String, Entry>;
+
+/// An object with the counts of its calls.
+struct Entry {
+    object: Arc<dyn Object>,
+    calls: AtomicU64,
+    errors: AtomicU64,
+    slow: AtomicU64,
+}
+
+/// Counts of an object's calls since the daemon has started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallCounts {
+    /// Calls that have begun. A batch counts as one.
+    pub calls: u64,
+    /// Of these, those that have raised or were refused.
+    pub errors: u64,
+    /// Of these, those that took longer than the call log calls slow.
+    pub slow: u64,
+}
 
 /// The objects of a daemon by their ids.
 #[derive(Default)]
@@ -18,7 +38,34 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn get(&self, id: &str) -> Option<Arc<dyn Object>> {
-        self.read().get(id).cloned()
+        Some(Arc::clone(&self.read().get(id)?.object))
+    }
+
+    /// The same for a call of it, which is counted: one atomic addition, without another look-up.
+    pub(crate) fn get_for_call(&self, id: &str) -> Option<Arc<dyn Object>> {
+        let objects = self.read();
+        let entry = objects.get(id)?;
+        entry.calls.fetch_add(1, Ordering::Relaxed);
+        Some(Arc::clone(&entry.object))
+    }
+
+    /// Counts a call that has raised, or took long.
+    pub(crate) fn count_fault(&self, id: &str, is_error: bool, is_slow: bool) {
+        let objects = self.read();
+        let Some(entry) = objects.get(id) else { return };
+        entry.errors.fetch_add(u64::from(is_error), Ordering::Relaxed);
+        entry.slow.fetch_add(u64::from(is_slow), Ordering::Relaxed);
+    }
+
+    /// The counts of every object.
+    pub(crate) fn call_counts(&self) -> Vec<(String, CallCounts)> {
+        let count = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        let counts = |entry: &Entry| CallCounts {
+            calls: count(&entry.calls),
+            errors: count(&entry.errors),
+            slow: count(&entry.slow),
+        };
+        self.read().iter().map(|(id, entry)| (id.clone(), counts(entry))).collect()
     }
 
     /// Adds an object after `prepare`; false, and nothing is done, if the id is taken.
@@ -28,7 +75,8 @@ impl Registry {
             return false;
         }
         prepare();
-        objects.insert(id.to_owned(), object);
+        let [calls, errors, slow] = Default::default();
+        objects.insert(id.to_owned(), Entry { object, calls, errors, slow });
         true
     }
 
@@ -46,7 +94,7 @@ impl Registry {
 
     /// Every object with its id.
     pub(crate) fn all(&self) -> Vec<(String, Arc<dyn Object>)> {
-        self.read().iter().map(|(id, object)| (id.clone(), Arc::clone(object))).collect()
+        self.read().iter().map(|(id, entry)| (id.clone(), Arc::clone(&entry.object))).collect()
     }
 
     /// Tells every object that `session` has ended.

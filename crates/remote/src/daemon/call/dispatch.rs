@@ -279,7 +279,7 @@ fn find_object(
 ) -> Result<Invocation, Refused> {
     let Decoded { object: id, operation, memory } = decoded;
     let member = operation.name().to_owned();
-    let Some(object) = shared.registry.get(&id) else {
+    let Some(object) = shared.registry.get_for_call(&id) else {
         return Err((daemon_object::unknown_object(shared, &id), id, member));
     };
     let breaks_lock =

@@ -96,7 +96,6 @@ pub(super) fn log(
     since: Beginning,
     end: CallEnd,
 ) {
-    let Some(receive) = shared.call_log.receiver() else { return };
     let duration = since.elapsed();
     let is_slow = shared.call_log.is_slow(duration);
     // The end of a stream is no failure of its last item.
@@ -105,6 +104,10 @@ pub(super) fn log(
     };
     let exception = end.exception.filter(|exception| !is_end(exception));
     let is_fault = exception.is_some() || is_slow || end.was_overdue;
+    if is_fault {
+        shared.registry.count_fault(&facts.object, exception.is_some(), is_slow);
+    }
+    let Some(receive) = shared.call_log.receiver() else { return };
     if !is_fault && !shared.call_log.looks_at_all() {
         return;
     }
