@@ -124,6 +124,7 @@ const ROOMS: &[(&str, &[Room])] = &[
         &[
             (&["main"], "entry"),
             (&["cli"], "commands: use everything"),
+            (&["metrics"], "text of /metrics: a function of what the supervisor shows"),
             (&["supervise/mod", "supervise/systemd", "supervise/control/server"], "the supervisor"),
             (&["supervise/entries"], "entries of the configuration as children"),
             (&["supervise"], "what the supervisor and its clients tell each other; its files"),
@@ -131,6 +132,7 @@ const ROOMS: &[(&str, &[Room])] = &[
             (&["host"], "a daemon's process"),
             (&["card"], "forms of the service card; knows no lab"),
             (&["notify"], "delivery of notifications; knows no lab"),
+            (&["http_client"], "requests to web servers"),
             (&["paths", "files", "state_file"], "folders and whole files"),
             (&["log", "os"], "parts that know no process"),
         ],

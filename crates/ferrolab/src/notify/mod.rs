@@ -4,7 +4,6 @@
 //! time, for a day, and shown in `status`; nothing waits for it. No log and no error shows more of
 //! an address than its host.
 
-mod http;
 mod program;
 mod rate_limit;
 
@@ -18,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
+use crate::http_client::{self, Post};
 use crate::log::host_warnings::Troubles;
 
 pub(crate) use rate_limit::RateLimit;
@@ -149,7 +149,10 @@ impl Target {
     /// Its name for people; `None` if the configuration has none.
     fn name(self, notify: &Notify) -> Option<String> {
         match self {
-            Target::Url => notify.url.as_ref().map(|url| http::host_of(&url.0)),
+            Target::Url => {
+                let host = |url: &str| http_client::host_of(url, "the address of `notify`");
+                notify.url.as_ref().map(|url| host(&url.0))
+            }
             Target::Command => notify.command.first().cloned(),
         }
     }
@@ -162,7 +165,11 @@ impl Target {
     ) -> Result<(), String> {
         let body = notification.body(notify, time);
         match (self, &notify.url) {
-            (Target::Url, Some(url)) => http::post(&url.0, &notify.headers, body).await,
+            (Target::Url, Some(url)) => {
+                let content_type = "application/json";
+                let post = Post { url: &url.0, headers: &notify.headers, content_type };
+                post.send(body).await.map_err(|error| error.to_string())
+            }
             (Target::Url, None) => Ok(()),
             (Target::Command, _) => program::run(&notify.command, &body).await,
         }

@@ -1,0 +1,184 @@
+//! Client of HTTP for POST requests: HTTP/1.1, plain or with TLS against the host's trusted authorities.
+//!
+//! The only HTTP client here. Errors name the host and never the path, which may have a token.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use lab_config::Secret;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+/// Time for a whole request.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// Bytes of an answer's text that are read, at most: servers say there what they refuse.
+const MAX_TEXT_BYTES: usize = 500;
+
+/// A POST request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Post<'a> {
+    pub(crate) url: &'a str,
+    pub(crate) headers: &'a BTreeMap<String, Secret>,
+    pub(crate) content_type: &'a str,
+}
+
+/// Why a request was not accepted, in words without the address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PostError {
+    /// It has not reached the server, or there was no answer.
+    #[error("{0}")]
+    NoAnswer(String),
+    /// The server's answer is another one than "done".
+    #[error("its answer is {status}{text}")]
+    Refused {
+        status: StatusCode,
+        /// Empty, or a colon and the server's words.
+        text: String,
+    },
+}
+
+/// The host of an address, for people; `unknown` where it has none.
+pub(crate) fn host_of(url: &str, unknown: &str) -> String {
+    let uri = url.parse::<Uri>().ok();
+    let host = uri.as_ref().and_then(Uri::host);
+    host.map_or_else(|| unknown.to_owned(), str::to_owned)
+}
+
+impl Post<'_> {
+    /// Sends a body.
+    ///
+    /// # Errors
+    /// It was not accepted.
+    pub(crate) async fn send(self, body: Vec<u8>) -> Result<(), PostError> {
+        let answer = tokio::time::timeout(TIMEOUT, self.exchange(body)).await;
+        let (status, text) = answer
+            .map_err(|_| format!("no answer within {} s", TIMEOUT.as_secs()))
+            .flatten()
+            .map_err(PostError::NoAnswer)?;
+        match status.is_success() {
+            true => Ok(()),
+            false => Err(PostError::Refused { status, text }),
+        }
+    }
+
+    async fn exchange(self, body: Vec<u8>) -> Result<(StatusCode, String), String> {
+        let uri: Uri = self.url.parse().map_err(|_| "the address cannot be read".to_owned())?;
+        let host = uri.host().ok_or("the address has no host")?.to_owned();
+        let is_tls = uri.scheme_str() == Some("https");
+        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let authority = if uri.port().is_some() { format!("{host}:{port}") } else { host.clone() };
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header("host", authority)
+            .header("content-type", self.content_type)
+            .header("user-agent", concat!("ferrolab/", env!("CARGO_PKG_VERSION")));
+        for (name, Secret(value)) in self.headers {
+            request = request.header(name, value);
+        }
+        let request = request
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|_| "a header field cannot be sent".to_owned())?;
+        let bare = host.trim_matches(['[', ']']).to_owned();
+        let stream = TcpStream::connect((bare.as_str(), port))
+            .await
+            .map_err(|error| format!("cannot connect to port {port}: {error}"))?;
+        if !is_tls {
+            return exchange(stream, request).await;
+        }
+        let name =
+            ServerName::try_from(bare).map_err(|_| "its name fits no certificate".to_owned())?;
+        let stream = connector()?
+            .connect(name, stream)
+            .await
+            .map_err(|error| format!("no TLS connection: {error}"))?;
+        exchange(stream, request).await
+    }
+}
+
+async fn exchange<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, String), String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| format!("no HTTP connection: {error}"))?;
+    let driven = tokio::spawn(connection);
+    let answer = sender.send_request(request).await;
+    let answer = match answer {
+        Ok(answer) => {
+            let status = answer.status();
+            // The words of a success are nothing to anybody.
+            let text = if status.is_success() { String::new() } else { text_of(answer).await };
+            Ok((status, text))
+        }
+        Err(error) => Err(format!("no answer: {error}")),
+    };
+    driven.abort();
+    answer
+}
+
+/// The first line of an answer, after a colon.
+async fn text_of(answer: Response<Incoming>) -> String {
+    let mut body = answer.into_body();
+    let mut bytes = Vec::new();
+    while bytes.len() < MAX_TEXT_BYTES
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        bytes.extend(frame.into_data().unwrap_or_default());
+    }
+    bytes.truncate(MAX_TEXT_BYTES);
+    let text = String::from_utf8_lossy(&bytes);
+    match text.trim().lines().next() {
+        None | Some("") => String::new(),
+        Some(line) => format!(": {line}"),
+    }
+}
+
+fn connector() -> Result<TlsConnector, String> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        return Err("this host has no certificates of trusted authorities".to_owned());
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_see_the_host_only() {
+        let cases = [
+            ("https://hooks.example.com/services/T0/SECRET", "hooks.example.com"),
+            ("http://ntfy.sh:8080/topic?auth=SECRET", "ntfy.sh"),
+            ("https://user:SECRET@h/x", "h"),
+            ("http://[::1]:80/", "[::1]"),
+            ("what SECRET", "the target"),
+        ];
+        for (url, host) in cases {
+            assert_eq!(host_of(url, "the target"), host, "{url}");
+        }
+    }
+}
