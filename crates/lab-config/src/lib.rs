@@ -44,9 +44,9 @@ pub use data::Data;
 pub use duration::seconds_with_unit;
 pub use hash::stable_hash;
 pub use model::{
-    Access, AccessGroup, AccessRole, Argument, Arguments, CallLogMode, Configuration, Daemon,
+    Access, AccessGroup, AccessRole, Alarm, Argument, Arguments, CallLogMode, Configuration, Daemon,
     DaemonClass, DaemonPart, Expose, Grant, GrantWhen, Health, InstanceMode, Member, Nameserver,
-    Notify, OnTimeout, Python, ServerType, Service, SourceLine, Start, Storage, Supervision,
+    Notify, OnTimeout, Push, Python, ServerType, Service, SourceLine, Start, Storage, Supervision,
     Target, ValueFacts,
 };
 pub use problem::{ConfigError, Severity, Warning};

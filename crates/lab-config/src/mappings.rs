@@ -81,6 +81,19 @@ impl Walk<'_> {
         Some(Data::List(groups))
     }
 
+    /// A mapping with known keys or a list of them, as a list.
+    pub(super) fn one_or_more(
+        &mut self,
+        field: &Field,
+        section: &'static Section,
+        node: &Node,
+    ) -> Option<Data> {
+        match &*node.content {
+            Content::List(_) => self.records(field, section, node),
+            _ => self.group(section, node).map(|group| Data::List(vec![group])),
+        }
+    }
+
     pub(super) fn environment(&mut self, field: &Field, node: &Node) -> Option<Data> {
         let Content::Map(pairs) = &*node.content else {
             return self.not_a_mapping(node, "a mapping from variables to texts", "{}");

@@ -69,12 +69,26 @@ impl Walk<'_> {
             Content::List(nodes) if !nodes.is_empty() => nodes,
             _ => return self.expected(field, node, what),
         };
-        Some(Data::List(self.items(nodes, |walk, node| match scalar(node).map(Scalar::meaning) {
-            None | Some(None | Some(Meaning::Null)) => {
-                walk.expected(field, node, "a text, a number or a boolean")
+        Some(Data::List(self.items(nodes, |walk, node| walk.plain_value(field, node))))
+    }
+
+    /// A text, a number or a boolean, or a list of them, as a list.
+    pub(super) fn values(&mut self, field: &Field, node: &Node) -> Option<Data> {
+        match &*node.content {
+            Content::List(nodes) => {
+                Some(Data::List(self.items(nodes, |walk, node| walk.plain_value(field, node))))
             }
-            Some(Some(_)) => walk.data(node),
-        })))
+            _ => self.plain_value(field, node).map(|value| Data::List(vec![value])),
+        }
+    }
+
+    fn plain_value(&mut self, field: &Field, node: &Node) -> Option<Data> {
+        match scalar(node).map(Scalar::meaning) {
+            None | Some(None | Some(Meaning::Null)) => {
+                self.expected(field, node, "a text, a number or a boolean")
+            }
+            Some(Some(_)) => self.data(node),
+        }
     }
 }
 

@@ -11,14 +11,14 @@ use super::duration;
 use super::problem::Findings;
 use super::scalar::Meaning;
 use super::schema::{
-    ACCESS, ARGUMENT, AUTOLAUNCH, DAEMON, Field, GRANT, HEALTH, MEMBER, NAMESERVER, NOTIFY, PYTHON,
-    Rule, SERVICE, SIMULATE, SUPERVISION, Section, TOP, ValueKind,
+    ACCESS, ALARM, ARGUMENT, AUTOLAUNCH, DAEMON, Field, GRANT, HEALTH, MEMBER, NAMESERVER, NOTIFY,
+    PUSH, PYTHON, Rule, SERVICE, SIMULATE, SUPERVISION, Section, TOP, ValueKind,
 };
 use super::source::Source;
 use super::tree::{self, Content, Node};
 
 /// Sections that have a chapter, in the order of the reference.
-const CHAPTERS: [(&str, &Section); 14] = [
+const CHAPTERS: [(&str, &Section); 16] = [
     ("The whole file", &TOP),
     ("Nameservers", &NAMESERVER),
     ("Daemons", &DAEMON),
@@ -33,6 +33,8 @@ const CHAPTERS: [(&str, &Section); 14] = [
     ("Notify", &NOTIFY),
     ("Access", &ACCESS),
     ("Grants", &GRANT),
+    ("Alarm", &ALARM),
+    ("Push", &PUSH),
 ];
 
 const OPENING: &str = "\
@@ -75,6 +77,8 @@ pub fn markdown() -> String {
             "access" => text.push_str("Under `access` of the file.\n"),
             "grants" => text.push_str("Under `grants` of `access`, a list.\n"),
             "notify" => text.push_str("Under `notify` of the file.\n"),
+            "alarm" => text.push_str("Under `alarm` of a member, one or a list of them.\n"),
+            "push" => text.push_str("Under `push` of the file, one or a list of them.\n"),
             "python" => text.push_str("Under `python` of the file, of a daemon or of a service.\n"),
             "supervision" => {
                 text.push_str("Under `supervision` of a nameserver or a daemon.\n");
@@ -201,6 +205,14 @@ fn value_schema(kind: ValueKind) -> Value {
             let people = json!({ "anyOf": [{ "type": "string" }, texts()] });
             json!({ "type": "object", "additionalProperties": people })
         }
+        ValueKind::Values => json!({ "anyOf": [
+            { "type": ["string", "number", "boolean"] },
+            { "type": "array", "items": { "type": ["string", "number", "boolean"] } },
+        ] }),
+        ValueKind::OneOrMore(section) => {
+            let one = json!({ "$ref": format!("#/definitions/{}", section.key) });
+            json!({ "anyOf": [one, { "type": "array", "items": one }] })
+        }
         ValueKind::Entries(section) | ValueKind::Members(section) => {
             let entry = json!({ "$ref": format!("#/definitions/{}", section.key) });
             json!({ "type": "object", "additionalProperties": entry })
@@ -254,6 +266,10 @@ fn words(kind: ValueKind) -> String {
         }
         ValueKind::Texts => "text or list of texts",
         ValueKind::Groups => "lists of people by name",
+        ValueKind::Values => "text, number or boolean, or a list",
+        ValueKind::OneOrMore(section) => {
+            return format!("one or a list, see [{}](#{})", section.key, anchor(section));
+        }
         ValueKind::Entries(section) | ValueKind::Members(section) => {
             return format!("by name, see [{0}](#{0})", section.key);
         }

@@ -55,6 +55,14 @@ pub(crate) fn check(rule: Rule, text: &str) -> Result<(), Fault> {
     }
 }
 
+/// Whether a text is the address of a web server: `http://HOST/PATH`.
+pub(crate) fn is_web_address(text: &str) -> bool {
+    let rest = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next());
+    let is_plain = text.bytes().all(|byte| matches!(byte, b'!'..=b'~'));
+    host.is_some_and(|host| !host.is_empty()) && is_plain
+}
+
 fn host(text: &str) -> Result<(), Fault> {
     let fault = |message, help| Err(Fault { message, help });
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);

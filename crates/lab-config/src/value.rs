@@ -37,6 +37,8 @@ impl Walk<'_> {
         match field.kind {
             ValueKind::Group(section) => self.group(section, node),
             ValueKind::GroupOrText { section, key } => self.group_or_text(section, key, node),
+            ValueKind::OneOrMore(section) => self.one_or_more(field, section, node),
+            ValueKind::Values => self.values(field, node),
             ValueKind::Entries(section) => self.entries(section, node),
             ValueKind::Members(section) => self.members(section, node),
             ValueKind::Records(section) => self.records(field, section, node),

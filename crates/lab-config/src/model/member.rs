@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use super::access::AccessRole;
+use super::alarm::Alarm;
 use crate::data::Data;
 
 /// Facts about a member.
@@ -27,6 +28,9 @@ pub struct Member {
     /// The role that a client needs to call or set it; the usual one if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<AccessRole>,
+    /// Conditions on its value that people are told of.
+    #[serde(default, rename = "alarm", skip_serializing_if = "Vec::is_empty")]
+    pub alarms: Vec<Alarm>,
 }
 
 fn is_false(flag: &bool) -> bool {

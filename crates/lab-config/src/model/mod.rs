@@ -5,11 +5,13 @@
 //! know YAML, positions or problems.
 
 mod access;
+mod alarm;
 mod daemon;
 mod member;
 mod nameserver;
 mod notify;
 mod process;
+mod push;
 mod seconds;
 mod service;
 
@@ -18,11 +20,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use access::{Access, AccessGroup, AccessRole, Grant, GrantWhen, SourceLine};
+pub use alarm::Alarm;
 pub use daemon::{CallLogMode, Daemon, DaemonClass, ServerType};
 pub use member::{Argument, Member, ValueFacts};
 pub use nameserver::{Nameserver, Storage};
 pub use notify::Notify;
 pub use process::{Python, Supervision};
+pub use push::Push;
 pub use service::{Arguments, Expose, Health, InstanceMode, OnTimeout, Service, Start, Target};
 
 use super::surroundings::Folder;
@@ -49,6 +53,9 @@ pub struct Configuration {
     /// Roles of clients; everybody may do everything if absent.
     #[serde(default)]
     pub access: Option<Access>,
+    /// Time series databases that values are sent to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub push: Vec<Push>,
     /// Whether every service that has a stand-in is simulated.
     #[serde(skip)]
     pub simulates: bool,

@@ -4,6 +4,7 @@
 //! a default that replaced a wrong value causes no further problems. Must not know YAML.
 
 mod access;
+mod alarms;
 mod certificates;
 mod collisions;
 mod drivers;
@@ -15,6 +16,7 @@ mod natives;
 mod notify;
 mod parts;
 mod paths;
+mod push;
 mod registrations;
 
 use std::collections::{HashMap, HashSet};
@@ -50,9 +52,11 @@ pub(crate) fn check(
     rules.parts();
     rules.health();
     rules.notify();
+    rules.push();
     rules.members(surroundings.natives.as_deref());
     rules.access(surroundings);
     configuration.number_lines(marks, findings);
+    rules.alarms();
     for nameserver in &configuration.nameservers {
         check_nameserver(nameserver, marks, findings);
     }

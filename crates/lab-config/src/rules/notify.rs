@@ -1,15 +1,13 @@
 //! Targets of notifications. No message shows an address: it may have a token in it.
 
 use super::{Rules, shown};
+use crate::text::is_web_address;
 
 impl Rules<'_> {
     pub(super) fn notify(&mut self) {
         let notify = &self.configuration.notify;
         if let (Some(url), Some(mark)) = (&notify.url, self.sound(&["notify", "url"])) {
-            let rest = ["http://", "https://"].iter().find_map(|scheme| url.0.strip_prefix(scheme));
-            let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next());
-            let is_plain = url.0.bytes().all(|byte| matches!(byte, b'!'..=b'~'));
-            if host.is_none_or(str::is_empty) || !is_plain {
+            if !is_web_address(&url.0) {
                 let message = "this is no address of a web server";
                 let help = "write `http://HOST/PATH` or `https://HOST/PATH`";
                 self.findings.error(mark.value, &shown(&["notify", "url"]), message, help);

@@ -2,7 +2,7 @@
 //!
 //! Every feature that says something of one member adds its row to [`MEMBER`].
 
-use super::{Field, ROLES, Rule, Section, ValueKind};
+use super::{ALARM, Field, ROLES, Rule, Section, ValueKind};
 
 /// A member of a service.
 pub(crate) static MEMBER: Section = Section {
@@ -12,7 +12,9 @@ pub(crate) static MEMBER: Section = Section {
           ([the service card](card.md)). They are about a property's value or a method's result; \
           where a limit is among them, about a method's first argument. A name counts for the \
           service and for each of its parts, `ch_1.voltage` for that part only.",
-    fields: &[TYPE, UNIT, MINIMUM, MAXIMUM, CHOICES, DOC, ARGUMENTS, CALL_TIMEOUT, PRIVATE, ROLE],
+    fields: &[
+        TYPE, UNIT, MINIMUM, MAXIMUM, CHOICES, DOC, ARGUMENTS, CALL_TIMEOUT, PRIVATE, ROLE, ALARMS,
+    ],
     renamed: RENAMED,
 };
 
@@ -41,6 +43,8 @@ const RENAMED: &[(&str, &str)] = &[
     ("description", "doc"),
     ("parameters", "arguments"),
     ("args", "arguments"),
+    ("alarms", "alarm"),
+    ("alert", "alarm"),
 ];
 
 const TYPE: Field = Field {
@@ -108,6 +112,14 @@ const CALL_TIMEOUT: Field = Field {
     example: "20.0",
     doc: "The longest time of a call of it, and of the next item where it returns a stream; 0 for no \
           limit. Without it, the service's `call_timeout`.",
+};
+
+const ALARMS: Field = Field {
+    key: "alarm",
+    kind: ValueKind::OneOrMore(&ALARM),
+    default: "[]",
+    example: "{above: 320.5, for: 10s}",
+    doc: "A condition on its value that people are told of, or a list of conditions.",
 };
 
 const PRIVATE: Field = Field {

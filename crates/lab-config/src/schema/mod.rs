@@ -4,9 +4,11 @@
 //! (`reference`) read them here. Must not know how a value is checked.
 
 mod access;
+mod alarm;
 mod health;
 mod member;
 mod notify;
+mod push;
 mod python;
 mod servers;
 mod service;
@@ -16,9 +18,11 @@ mod top;
 mod types;
 
 pub(crate) use access::{ACCESS, GRANT, ROLES};
+pub(crate) use alarm::ALARM;
 pub(crate) use health::HEALTH;
 pub(crate) use member::{ARGUMENT, MEMBER, VALUE_KEYS};
 pub(crate) use notify::NOTIFY;
+pub(crate) use push::PUSH;
 pub(crate) use python::PYTHON;
 pub(crate) use servers::{DAEMON, NAMESERVER};
 pub(crate) use service::SERVICE;
@@ -28,7 +32,7 @@ pub(crate) use top::{AUTOLAUNCH, TOP};
 pub(crate) use types::{CALL_LOG, Field, Rule, Section, ValueKind};
 
 /// Every section, to say where a misplaced key belongs.
-pub(crate) static SECTIONS: [&Section; 14] = [
+pub(crate) static SECTIONS: [&Section; 16] = [
     &TOP,
     &NAMESERVER,
     &DAEMON,
@@ -43,4 +47,6 @@ pub(crate) static SECTIONS: [&Section; 14] = [
     &NOTIFY,
     &ACCESS,
     &GRANT,
+    &ALARM,
+    &PUSH,
 ];

@@ -1,6 +1,6 @@
 //! The tables of the whole file and of `autolaunch`.
 
-use super::{ACCESS, DAEMON, Field, NAMESERVER, NOTIFY, PYTHON, SERVICE, Section, ValueKind};
+use super::{ACCESS, DAEMON, Field, NAMESERVER, NOTIFY, PUSH, PYTHON, SERVICE, Section, ValueKind};
 
 /// The whole file.
 pub(crate) static TOP: Section = Section {
@@ -64,6 +64,13 @@ pub(crate) static TOP: Section = Section {
             default: "null",
             example: "{network: view, grants: [{who: ada, what: \"lab.*\", role: operate}]}",
             doc: "Who may do what; without it, everybody may do everything.",
+        },
+        Field {
+            key: "push",
+            kind: ValueKind::OneOrMore(&PUSH),
+            default: "[]",
+            example: "{url: \"http://metrics.example.edu:8428/write\"}",
+            doc: "Time series databases that values are sent to.",
         },
     ],
     renamed: &[

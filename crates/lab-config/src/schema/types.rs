@@ -85,6 +85,10 @@ pub(crate) enum ValueKind {
     Members(&'static Section),
     /// A mapping with known keys.
     Group(&'static Section),
+    /// A mapping with known keys, or a list of such mappings.
+    OneOrMore(&'static Section),
+    /// A text, a number or a boolean, or a list of them.
+    Values,
     /// A mapping with known keys, or a text that stands for it with this key alone.
     GroupOrText {
         /// The keys.

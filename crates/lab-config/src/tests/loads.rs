@@ -315,6 +315,20 @@ fn with(section: &Section, key: &str, value: &str) -> String {
             return format!("{rest}access: {{{groups}, grants: [{{{grant}}}]}}\n");
         }
         ("notify", _) => return format!("{rest}notify: {{{pair}}}\n"),
+        ("alarm", key) => {
+            let needed = match key {
+                "no_data" | "latch" | "hysteresis" => "above: 999",
+                _ => "no_data: 1s",
+            };
+            let member = format!("{{x: {{alarm: {{{needed}, {pair}}}}}}}");
+            return format!(
+                "{rest}services: {{x: {{module: m, classname: C, members: {member}}}}}\n"
+            );
+        }
+        // An empty address is refused.
+        ("push", "url") if value == "\"\"" => return rest.to_owned(),
+        ("push", "url") => return format!("{rest}push: {{{pair}}}\n"),
+        ("push", _) => return format!("{rest}push: {{url: \"http://h\", {pair}}}\n"),
         ("daemons", _) => {
             let local = "nameservers: {local: {}}";
             let needed = match (key, value) {
@@ -367,7 +381,7 @@ fn each_default_and_each_example_in_the_tables_is_accepted() {
             }
             let written = with(section, field.key, field.default);
             let absent = with(section, "version", "1").replace(", version: 1", "");
-            if !["", "services"].contains(&section.key) {
+            if !["", "services", "alarm", "push"].contains(&section.key) {
                 let absent = absent.replace("version: 1", "");
                 assert_eq!(right(&written), right(&absent), "{written}");
             }

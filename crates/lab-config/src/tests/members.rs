@@ -113,6 +113,80 @@ fn limits_and_secrets_of_members_load() {
 }
 
 #[test]
+fn alarms_load_one_or_several() {
+    let lab = right(
+        "daemons: {default: {}}\nservices:\n  s: {module: a, classname: A, members: {t: {alarm: {above: \
+         320.5, for: 10s, hysteresis: 1, latch: true, no_data: 30s}}, mode: {alarm: [{equals: \
+         fault}, {not: [1, true, ready], part: x, message: Look}]}, u: {}}}",
+    );
+    let members = &lab.service("s").unwrap().members;
+    let above = Alarm {
+        above: Some(320.5),
+        hold: Some(Duration::from_secs(10)),
+        hysteresis: 1.0,
+        latch: true,
+        no_data: Some(Duration::from_secs(30)),
+        ..Alarm::default()
+    };
+    assert_eq!(members[0].alarms, [above]);
+    let conditions: Vec<String> = members[1].alarms.iter().map(Alarm::condition).collect();
+    assert_eq!(conditions, ["equals fault", "not 1 or true or ready"]);
+    assert_eq!(members[1].alarms[1].part.as_deref(), Some("x"));
+    assert_eq!(members[2].alarms, []);
+    let part = lab.part_of("default").unwrap();
+    let sent = serde_json::to_string(&part).unwrap();
+    assert_eq!(serde_json::from_str::<DaemonPart>(&sent).unwrap(), part);
+}
+
+#[test]
+fn alarms_that_cannot_be_meant_are_refused() {
+    // `@` marks the place of the problem.
+    let cases = [
+        ("@alarm: {for: 3}", "t.alarm: the alarm has no condition"),
+        ("alarm: [{above: 1}, @{for: 3}]", "t.alarm[1]: the alarm has no condition"),
+        ("alarm: {no_data: 3, @max: 3}", "an alarm has no key `max` (write `above`)"),
+        ("alarm: {above: @high}", "expected a number, found the text `high`"),
+        ("alarm: {above: 1, @below: 2}", "t.alarm.below: every value is below 2 or above 1"),
+        ("alarm: [{above: 1, @hysteresis: -1}]", "t.alarm[0].hysteresis: it is less than 0"),
+        ("alarm: {above: 2, below: 1, @hysteresis: 1}", "it never clears"),
+        ("alarm: {equals: 1, @hysteresis: 1}", "belongs to `above` or `below`"),
+        ("alarm: {equals: 1, @not: 2}", "`equals` and `not` are in one alarm"),
+        ("alarm: {above: 1, equals: [@{}]}", "expected a text, a number or a boolean"),
+        ("alarm: {no_data: @0}", "greater than 0"),
+        ("alarm: {no_data: 3, @latch: true}", "`latch` belongs to a condition on values"),
+        ("alarm: [{above: 1}, @{above: 1, for: 3}]", "there is another alarm `above 1`"),
+        ("alarm: @5", "expected a mapping with keys of an alarm"),
+    ];
+    for (alarm, expected) in cases {
+        let service = "services: {s: {module: m, classname: C, members: {t: {";
+        let column = service.len() + alarm.find('@').unwrap() + 1;
+        let text =
+            format!("daemons: {{default: {{}}}}\n{service}{}}}}}}}}}", alarm.replace('@', ""));
+        let findings = problems(&text);
+        let found = findings
+            .iter()
+            .any(|line| line.starts_with(&format!("2:{column}: ")) && line.contains(expected));
+        assert!(found && findings.len() == 1, "{alarm}: {findings:#?}");
+    }
+}
+
+#[test]
+fn targets_of_push_load_and_need_an_address() {
+    let lab = right(
+        "daemons: {}\npush: [{url: \"https://h/write\", token: t}, {url: \"http://h\", every: 1m, \
+         match: [\"lab.*\"]}]",
+    );
+    assert_eq!(lab.push.len(), 2);
+    assert_eq!(lab.push[0].every, Some(Duration::from_secs(10)));
+    assert_eq!(lab.push[1].patterns, ["lab.*"]);
+    check("daemons: {}\npush: {token: x}", &["2:7 push: it has no `url`"]);
+    check(
+        "daemons: {}\npush: [{url: ftp://x}]",
+        &["2:14 push[0].url: this is no address of a web"],
+    );
+}
+
+#[test]
 fn mistakes_in_the_call_log_have_places() {
     let text = "daemons: {default: {call_log: some}}\nservices: {s: {native: demo.sine, members: \
                 {start: {call_timeout: -1}}, private: [a b]}}";
