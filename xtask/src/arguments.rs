@@ -14,7 +14,7 @@ Commands:
              --quick      lint, and the tests of what changed since the branch left main
              --rust       lint and the Rust tests only
              --python     the Python tests only
-             --services   the tests with other services only (etcd, Prometheus)
+             --services   the tests with other services only (Prometheus, VictoriaMetrics)
              --browser    the tests of the page in a browser only
              --wheel      the tests of the Python wheel only
              -k EXPR      run the Python tests whose names match (passed to pytest)
@@ -142,6 +142,8 @@ fn test_options(mut words: impl Iterator<Item = String>) -> Result<TestOptions, 
         for suite in extra {
             *suite = options.extended;
         }
+        // It takes seconds, and says what it lacks.
+        options.services = true;
     }
     Ok(options)
 }
@@ -175,7 +177,7 @@ mod tests {
             ..TestOptions { rust: true, python: true, browser: true, ..TestOptions::default() }
         };
         let cases = [
-            ("test", Arguments::Test(options(true, true))),
+            ("test", Arguments::Test(TestOptions { services: true, ..options(true, true) })),
             ("test --quick", Arguments::Test(quick)),
             ("test --browser", Arguments::Test(browser)),
             ("test --extended", Arguments::Test(all)),

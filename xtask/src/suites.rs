@@ -32,7 +32,7 @@ struct Suite {
 const SERVICES: Suite = Suite {
     step: "tests with other services",
     folder: "tests/services",
-    needs: &[("etcd", "etcd-server"), ("prometheus", "prometheus")],
+    needs: &[("prometheus", "prometheus"), ("victoria-metrics", "victoria-metrics")],
 };
 const BROWSER: Suite =
     Suite { step: "browser tests", folder: "tests/browser", needs: &[("chromium", "chromium")] };
