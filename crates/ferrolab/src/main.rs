@@ -6,7 +6,10 @@ mod card;
 mod cli;
 mod files;
 mod host;
+mod http_client;
 mod log;
+#[cfg_attr(not(test), expect(dead_code, reason = "the web process will serve it"))]
+mod metrics;
 mod nameserver_process;
 mod notify;
 mod os;

@@ -269,6 +269,11 @@ impl Paths {
         call_log::file(&self.log_dir, &file_name(daemon))
     }
 
+    /// Where the states of a daemon's alarms are kept.
+    pub(crate) fn alarms(&self, daemon: &str) -> PathBuf {
+        self.state_dir.join(format!("alarms-{}.json", file_name(daemon)))
+    }
+
     /// Database of a nameserver with `storage: sql` and no file.
     pub(crate) fn nameserver_database(&self, nameserver: &str) -> PathBuf {
         self.state_dir.join(format!("nameserver-{}.sql", file_name(nameserver)))

@@ -56,6 +56,8 @@ fn help_texts() {
         &["locks"],
         &["unlock"],
         &["access", "test"],
+        &["alarms"],
+        &["alarms", "ack"],
         &["demo"],
     ];
     for command in commands {

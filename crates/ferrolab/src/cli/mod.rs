@@ -16,10 +16,12 @@ macro_rules! print {
 mod abort;
 mod access;
 mod act;
+mod alarms;
 mod ask;
 mod call;
 mod call_history;
 mod calls;
+mod causes;
 mod common;
 mod completions;
 mod config;
@@ -99,6 +101,7 @@ enum Command {
     Describe(describe::Arguments),
     Stubs(stubs::Arguments),
     Abort(abort::Arguments),
+    Alarms(alarms::Arguments),
     Lock(lock::Arguments),
     Locks(locks::Arguments),
     Unlock(unlock::Arguments),
@@ -147,6 +150,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Describe(arguments) => describe::run(&arguments),
         Command::Stubs(arguments) => stubs::run(&arguments),
         Command::Abort(arguments) => abort::run(&arguments),
+        Command::Alarms(arguments) => alarms::run(&arguments),
         Command::Lock(arguments) => lock::run(&arguments),
         Command::Locks(arguments) => locks::run(&arguments),
         Command::Unlock(arguments) => unlock::run(&arguments),

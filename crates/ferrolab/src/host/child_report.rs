@@ -11,6 +11,7 @@ use remote::Peer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::host::alarms::AlarmRow;
 use crate::host::drivers::DriverRow;
 use crate::host::registrar::UnleasedNames;
 
@@ -35,11 +36,24 @@ pub(crate) struct ChildReport {
     pub(crate) calls: Vec<CallRow>,
     /// The connections, where there are as many as there may be.
     pub(crate) full: Option<FullPool>,
+    /// Alarms that are not `ok`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) alarms: Vec<AlarmRow>,
+    /// How many series have alarms.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) alarms_watched: usize,
+    /// Python processes that run.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) workers: usize,
     /// The number of the supervisor's last message that was carried out or refused; 0 before the
     /// first. A daemon of 0.1.0, which reads no messages, does not say so.
     pub(crate) answered: Option<u64>,
     /// The last refusal, of that message or an earlier one.
     pub(crate) refused: Option<Refusal>,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// A message of the supervisor that a daemon has refused.

@@ -12,6 +12,7 @@ use supervisor::Lifeline;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::host::alarms::{Acknowledgement, Alarms};
 use crate::host::child_report::Refusal;
 use crate::host::drivers::Drivers;
 use crate::host::locks;
@@ -33,6 +34,8 @@ pub(crate) enum DaemonOrder {
     Look { drivers: bool },
     /// Restart the workers of these services.
     RestartServices { services: Vec<String> },
+    /// Somebody looks after the alarms of these series (service, member).
+    AcknowledgeAlarms { series: Vec<(String, String)>, acknowledgement: Acknowledgement },
     /// Take up this part of the configuration, in which only services differ.
     ChangeServices { part: Box<DaemonPart> },
 }
@@ -50,6 +53,8 @@ pub(super) struct Orders<'a> {
     pub(super) daemon: Daemon,
     pub(super) workers: &'a WorkerSet,
     pub(super) drivers: &'a Drivers,
+    /// None in a daemon without alarms.
+    pub(super) alarms: Option<&'a Alarms>,
     pub(super) answered: watch::Sender<Answered>,
 }
 
@@ -91,6 +96,10 @@ impl Orders<'_> {
                 }
                 Ok(())
             }
+            DaemonOrder::AcknowledgeAlarms { series, acknowledgement } => match self.alarms {
+                Some(alarms) => alarms.acknowledge(series, acknowledgement).await,
+                None => Err("it has no alarms".to_owned()),
+            },
             DaemonOrder::ChangeServices { part: next } => {
                 if services_to_restart(part, &next).is_none() {
                     return Err("a running daemon cannot take up this change".to_owned());
@@ -99,6 +108,9 @@ impl Orders<'_> {
                 // Known to be some, as asked above.
                 let workers = changed_workers(part, &next).unwrap_or_default();
                 *part = *next;
+                if let Some(alarms) = self.alarms {
+                    alarms.change(&part.services).await;
+                }
                 for spec in workers {
                     self.restart(spec, "was restarted with its new configuration").await?;
                 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod access;
 pub(crate) mod address;
+mod alarms;
 mod call_rules;
 mod calls;
 mod child_report;
@@ -43,6 +44,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::host::address::address_from_here;
+use crate::host::alarms::Alarms;
 use crate::host::drivers::Drivers;
 use crate::host::messages::{Answered, Orders};
 use crate::host::registered_name::Name;
@@ -51,6 +53,7 @@ use crate::host::settings::settings;
 use crate::os::{self, Connections};
 use crate::paths::LockFiles;
 
+pub(crate) use alarms::{Acknowledgement, AlarmRow};
 pub(crate) use child_report::{CallRow, ChildReport, FullPool, LockRow, ServiceReport};
 pub(crate) use driver_check::{CheckedDriver, check_drivers};
 pub(crate) use locks::LOCK_BROKEN;
@@ -82,6 +85,9 @@ pub(crate) struct DaemonAssignment {
     /// Where its call log is kept; a supervisor of 0.1.0 does not say.
     #[serde(default)]
     pub(crate) call_log: Option<PathBuf>,
+    /// Where the states of its alarms are kept; a supervisor of 0.1.0 does not say.
+    #[serde(default)]
+    pub(crate) alarms: Option<PathBuf>,
     /// The id of the lab.
     #[serde(default)]
     pub(crate) lab: Option<String>,
@@ -101,6 +107,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
         state_file,
         locks: lock_files,
         call_log,
+        alarms: alarms_file,
         lab,
         own_nameservers,
         ..
@@ -136,9 +143,18 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let specs = worker_specs::specs(config, services);
     let workers = Arc::new(WorkerSet::start(&spawner, specs, &registry));
     let (health, unwell) = watch::channel(health::Unwell::new());
-    let notes = changed_uris.into_iter().chain(lost_epochs).collect();
+    let (_no_samples, samples) = tokio::sync::mpsc::channel(1);
+    let (alarms, lost_alarms) = match alarms::are_in(services) {
+        true => {
+            let (alarms, lost) = Alarms::start(services, alarms_file, samples);
+            (Some(alarms), lost)
+        }
+        false => (None, None),
+    };
+    let notes = changed_uris.into_iter().chain(lost_epochs).chain(lost_alarms).collect();
     let mut reporter = Reporter::new(&daemon, &listener, config, services, unwell, notes)
-        .with_call_log(call_log.clone());
+        .with_call_log(call_log.clone())
+        .with_alarms(alarms.as_ref().map(|alarms| alarms.standing.clone()));
     register_natives(&daemon, config.class, services, &mut reporter);
     for (id, object) in workers.objects() {
         let service = services.iter().find(|service| service.name == id);
@@ -157,7 +173,13 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
 
     let (answered, answers) = watch::channel(Answered::default());
     let drivers = Drivers::new();
-    let orders = Orders { daemon: daemon.clone(), workers: &workers, drivers: &drivers, answered };
+    let orders = Orders {
+        daemon: daemon.clone(),
+        workers: &workers,
+        drivers: &drivers,
+        alarms: alarms.as_ref(),
+        answered,
+    };
     let tasks = TaskTracker::new();
     let (serving_stop, names_stop) = (CancellationToken::new(), CancellationToken::new());
     let stopping = lifeline.stopping();

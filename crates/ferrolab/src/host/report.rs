@@ -19,6 +19,7 @@ use tokio::time::{Duration, Instant, MissedTickBehavior};
 use crate::host::address::{
     ADDRESS_INTERVAL, public_address_for, unreachable_warning, uri_for_people,
 };
+use crate::host::alarms::Standing;
 use crate::host::calls;
 use crate::host::child_report::{
     AddressRow, CallRow, ChildReport, FullPool, LockOwnerRow, LockRow, LockWaiterRow,
@@ -55,6 +56,8 @@ pub(super) struct Reporter {
     /// Warnings that hold for as long as the daemon runs.
     notes: Vec<String>,
     unwell: watch::Receiver<Unwell>,
+    /// None in a daemon without alarms.
+    alarms: Option<watch::Receiver<Standing>>,
 }
 
 /// A service, as far as it is known without its worker.
@@ -91,12 +94,18 @@ impl Reporter {
                 .map(|service| (service.name.clone(), known(service)))
                 .collect(),
             unwell,
+            alarms: None,
         }
     }
 
     /// The same, which reports the troubles of a call log too.
     pub(super) fn with_call_log(self, call_log: Option<Arc<CallLogFile>>) -> Self {
         Reporter { call_log, ..self }
+    }
+
+    /// The same, which reports alarms too.
+    pub(super) fn with_alarms(self, alarms: Option<watch::Receiver<Standing>>) -> Self {
+        Reporter { alarms, ..self }
     }
 
     pub(super) fn native_failed(&mut self, service: &str, error: String) {
@@ -117,6 +126,7 @@ impl Reporter {
         let mut changes = workers.changes();
         let mut lock_changes = self.daemon.lock_changes();
         let mut health = self.unwell.clone();
+        let mut alarms = self.alarms.clone();
         let mut locks_told = Instant::now();
         let mut look = tokio::time::interval(BETWEEN_LOOKS);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -137,6 +147,7 @@ impl Reporter {
                 () = news(&mut drivers) => {}
                 () = news(&mut answers) => {}
                 () = news(&mut health) => {}
+                () = alarm_news(&mut alarms) => {}
                 () = news(&mut lock_changes) => {
                     // Locks can change hands thousands of times a second. The first change is
                     // reported at once, so that a client that has locked finds its lock shown.
@@ -174,7 +185,8 @@ impl Reporter {
         let public = public_address_for(&self.uri);
         let locks = self.daemon.locks();
         let waiting_shown = (WAITING_SHOWN_IN_ALL / locks.len().max(1)).clamp(1, WAITING_SHOWN);
-        let calls = calls::rows(&self.daemon.calls(), self.slow_call, &workers.processes(), calls);
+        let processes = workers.processes();
+        let calls = calls::rows(&self.daemon.calls(), self.slow_call, &processes, calls);
         let services = self
             .services
             .iter()
@@ -210,12 +222,15 @@ impl Reporter {
                     Some(format!("not registered with nameserver {nameserver}: {error}"))
                 }
             });
+        let alarms = self.alarms.as_ref().map(|alarms| alarms.borrow().clone());
+        let alarms = alarms.unwrap_or_default();
         let call_log = self.call_log.as_ref().and_then(|call_log| call_log.trouble());
         let warnings: Vec<String> = unreachable_warning(&self.uri, public)
             .into_iter()
             .chain(self.notes.iter().cloned())
             .chain(unregistered)
             .chain(call_log)
+            .chain(alarms.trouble)
             .collect();
         let registered =
             registrations.iter().filter(|(_, standing)| standing.state.is_registered());
@@ -225,6 +240,9 @@ impl Reporter {
             services,
             full: full_pool(&self.daemon.connections()),
             calls,
+            alarms: alarms.rows,
+            alarms_watched: alarms.watched,
+            workers: processes.len(),
             warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
             registered: registered.map(|(nameserver, _)| nameserver.clone()).collect(),
             answered: Some(answered.number),
@@ -329,6 +347,14 @@ pub(crate) fn local_address(listener: &Listener) -> String {
 async fn news<T>(receiver: &mut watch::Receiver<T>) {
     if receiver.changed().await.is_err() {
         std::future::pending::<()>().await;
+    }
+}
+
+/// Waits for a change of the alarms; for ever in a daemon without any.
+async fn alarm_news(receiver: &mut Option<watch::Receiver<Standing>>) {
+    match receiver {
+        Some(receiver) => news(receiver).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use lab_config::{Daemon, DaemonPart, Python, Service, Target};
+use lab_config::{Daemon, DaemonPart, Member, Python, Service, Target};
 use py_worker::{
     Expose, InstanceMode, LONGEST, Placement, PythonEnv, ServiceSpec, WorkerSpec,
     default_interpreter, group,
 };
 use wire::value::Value;
 
-use crate::host::{member_facts, parameters};
+use crate::host::{alarms, member_facts, parameters};
 
 /// Workers for the Python services of a daemon.
 pub(super) fn specs(
@@ -40,10 +40,18 @@ pub(crate) fn services_to_restart(old: &DaemonPart, new: &DaemonPart) -> Option<
         return None;
     }
     let is_native = |service: &Service| matches!(service.target, Target::Native(_));
-    let may_stay = |(old, new): (&Service, &Service)| match is_native(old) || is_native(new) {
-        // It has a Python like all others, and uses none.
-        true => Service { python: new.python.clone(), ..old.clone() } == *new,
-        false => with_changes_in_place(old, new) == *new,
+    // A daemon that began without alarms has no task that could look at some.
+    let has_alarms = alarms::are_in(&old.services);
+    let may_stay = |(old, new): (&Service, &Service)| {
+        let mut old = old.clone();
+        if has_alarms {
+            take_alarms(&mut old.members, &new.members);
+        }
+        match is_native(&old) || is_native(new) {
+            // It has a Python like all others, and uses none.
+            true => Service { python: new.python.clone(), ..old } == *new,
+            false => with_changes_in_place(&old, new) == *new,
+        }
     };
     if !old.services.iter().zip(&new.services).all(may_stay) {
         return None;
@@ -73,6 +81,13 @@ fn with_changes_in_place(old: &Service, new: &Service) -> Service {
         lock_max_ttl: new.lock_max_ttl,
         python: new.python,
         ..old.clone()
+    }
+}
+
+/// Gives members the alarms of the same ones in `new`.
+fn take_alarms(members: &mut [Member], new: &[Member]) {
+    for (member, new) in members.iter_mut().zip(new) {
+        member.alarms.clone_from(&new.alarms);
     }
 }
 
@@ -149,7 +164,7 @@ services:
   stage: {module: m, classname: C, daemon: bench, instancemode: single}
   cam: {module: m, classname: C, daemon: bench, instancemode: single}
   shutter: {module: m, classname: C, daemon: bench, instancemode: single, isolate: true}
-  supply: {native: simulated.power_supply, daemon: bench}
+  supply: {native: simulated.power_supply, daemon: bench, members: {voltage: {alarm: {above: 9}}}}
 ";
 
     fn part(text: &str) -> DaemonPart {
@@ -160,7 +175,7 @@ services:
     #[test]
     fn a_change_restarts_the_workers_that_it_concerns() {
         let together: &[&str] = &["cam", "stage"];
-        let cases: [(&str, &str, Option<&[&str]>); 13] = [
+        let cases: [(&str, &str, Option<&[&str]>); 15] = [
             ("stage: {", "stage: {arguments: [1], ", Some(together)),
             ("stage: {", "stage: {on_disconnect: [stop], ", Some(together)),
             ("shutter: {", "shutter: {python: {path: [/other]}, ", Some(&["shutter"])),
@@ -174,6 +189,8 @@ services:
             ("  cam: {module: m, classname: C, daemon: bench, instancemode: single}\n", "", None),
             ("supply: {", "supply: {read_while_locked: [measure], ", None),
             ("port: 1", "port: 2", None),
+            ("{above: 9}", "{above: 5}", Some(&[])),
+            ("alarm: {above: 9}", "unit: V", None),
         ];
         for (from, to, expected) in cases {
             let changed = LAB.replace(from, to);

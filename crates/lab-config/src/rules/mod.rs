@@ -54,9 +54,9 @@ pub(crate) fn check(
     rules.notify();
     rules.push();
     rules.members(surroundings.natives.as_deref());
+    rules.alarms();
     rules.access(surroundings);
     configuration.number_lines(marks, findings);
-    rules.alarms();
     for nameserver in &configuration.nameservers {
         check_nameserver(nameserver, marks, findings);
     }

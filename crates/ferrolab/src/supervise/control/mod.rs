@@ -8,7 +8,7 @@ pub(crate) mod server;
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::{CallRow, FullPool, ServiceReport};
+use crate::host::{AlarmRow, CallRow, FullPool, ServiceReport};
 use crate::supervise::incidents::Incident;
 
 /// Request of the command line; one line.
@@ -49,6 +49,9 @@ pub(crate) enum Request {
         #[serde(default)]
         in_use: WhenInUse,
     },
+    /// Somebody looks after the alarms of a series (SERVICE.MEMBER), or of a whole service. A note
+    /// for each series comes before the answer.
+    AcknowledgeAlarms { name: String, by: String, reason: String },
     /// An entry gets another name with the next reload; what was decided of it by hand then holds
     /// under that name.
     Renamed { kind: EntryKind, old: String, new: String },
@@ -201,6 +204,12 @@ pub(crate) struct Listing {
     /// Calls that run or wait, the longest of each daemon first.
     #[serde(default)]
     pub(crate) calls: Vec<CallRow>,
+    /// Alarms that are not `ok`.
+    #[serde(default)]
+    pub(crate) alarms: Vec<AlarmRow>,
+    /// How many series have alarms.
+    #[serde(default)]
+    pub(crate) alarms_watched: usize,
     /// Faults of the host itself, in sentences.
     #[serde(default)]
     pub(crate) troubles: Vec<String>,
@@ -244,6 +253,9 @@ pub(crate) struct ProcessRow {
     /// Whether it is to run: by `autolaunch`, unless somebody has started or stopped it by hand.
     #[serde(default)]
     pub(crate) wanted: bool,
+    /// Python processes of a daemon that run.
+    #[serde(default)]
+    pub(crate) workers: usize,
     /// The connections of a daemon that has as many as it may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) full: Option<FullPool>,

@@ -202,6 +202,17 @@ impl Conversation {
                 };
                 self.settle(limit(seconds), is_meant).await
             }
+            Ok(Request::AcknowledgeAlarms { name, by, reason }) => {
+                let acknowledged = fleet.acknowledge_alarms(&name, &by, &reason);
+                let titles = match self.meanwhile(false, acknowledged).await? {
+                    Ok(titles) => titles,
+                    Err(reason) => return self.say(&Answer::Refused { reason }).await,
+                };
+                for text in titles {
+                    self.say(&Answer::Note { text }).await?;
+                }
+                self.finish().await
+            }
             Ok(Request::Renamed { kind, old, new }) => {
                 let renamed = fleet.renamed(kind, &old, &new);
                 let answer = match self.meanwhile(false, renamed).await? {

@@ -10,6 +10,7 @@ use supervisor::{EntryPhase, EntryStatus, KeeperHandle, LogSink};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use super::alarms::KnownAlarms;
 use crate::host::{ChildReport, LOCK_BROKEN};
 use crate::log::host_warnings::Troubles;
 use crate::notify::{Notification, Notifier, RateLimit};
@@ -91,6 +92,7 @@ pub(super) async fn watch(
     Past { incidents, death, mut from_log }: Past,
 ) {
     let (mut known, mut limit) = (Known::default(), RateLimit::default());
+    let mut alarms = KnownAlarms::default();
     let mut changes = keeper.watch();
     if let Some(text) = death {
         let subject = SUPERVISOR.to_owned();
@@ -99,7 +101,9 @@ pub(super) async fn watch(
     let mut logged = Vec::new();
     loop {
         changes.borrow_and_update();
-        let (found, over) = known.update(&keeper.snapshot().await, &troubles.list());
+        let entries = keeper.snapshot().await;
+        let (mut found, over) = known.update(&entries, &troubles.list());
+        found.extend(alarms.update(&entries));
         for notification in &over {
             incidents.add(&notification.subject, notification.text.clone());
         }

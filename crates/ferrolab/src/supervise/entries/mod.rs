@@ -3,6 +3,7 @@
 //! Owns which child stands for which entry of the configuration. Knows neither sockets nor files;
 //! keeping a child running is the `supervisor` crate's.
 
+mod alarms;
 mod daemon_messages;
 mod faults;
 mod in_force;
@@ -28,7 +29,7 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use crate::files::FileError;
-use crate::host::{CallRow, ChildReport, DaemonOrder, ServiceReport};
+use crate::host::{Acknowledgement, CallRow, ChildReport, DaemonOrder, ServiceReport};
 use crate::log::host_warnings::Troubles;
 use crate::notify::{Notifier, Targets};
 use crate::os;
@@ -215,6 +216,32 @@ impl Fleet {
         Ok(())
     }
 
+    /// Has daemons note that somebody looks after alarms. Returns the series that are meant.
+    ///
+    /// # Errors
+    /// No such alarm fires, or its daemon does not answer.
+    pub(crate) async fn acknowledge_alarms(
+        &self,
+        name: &str,
+        by: &str,
+        reason: &str,
+    ) -> Result<Vec<String>, String> {
+        let meant = alarms::meant(name, &self.listing().await.alarms)?;
+        let acknowledgement = Acknowledgement {
+            by: by.to_owned(),
+            time: rfc3339(Timestamp::now()),
+            reason: reason.to_owned(),
+        };
+        let mut titles = Vec::new();
+        for (daemon, series) in meant {
+            titles.extend(series.iter().map(|(service, member)| format!("{service}.{member}")));
+            let acknowledgement = acknowledgement.clone();
+            let order = DaemonOrder::AcknowledgeAlarms { series, acknowledgement };
+            self.messenger.order(&EntryKind::Daemon.id(&daemon), order).await?;
+        }
+        Ok(titles)
+    }
+
     /// Lets what belongs to an entry go with it to a new name, which it gets with the next reload:
     /// its files, and what was decided of it by hand.
     ///
@@ -279,7 +306,10 @@ impl Fleet {
         for Daemon { name, .. } in daemons {
             listing.daemons.push(row(EntryKind::Daemon, name));
             let id = EntryKind::Daemon.id(name);
-            listing.calls.extend(calls(name, states.iter().find(|status| status.id == id)));
+            let status = states.iter().find(|status| status.id == id);
+            listing.calls.extend(calls(name, status));
+            listing.alarms.extend(alarms::rows(name, status));
+            listing.alarms_watched += alarms::watched(status);
         }
         for service in services {
             let id = EntryKind::Daemon.id(&service.daemon);
@@ -312,6 +342,7 @@ fn process_row(name: &str, status: Option<&EntryStatus>) -> ProcessRow {
         restarts: status.restarts,
         autolaunch: false,
         wanted: false,
+        workers: report.workers,
         full: report.full.filter(|_| status.phase == EntryPhase::Running),
     }
 }

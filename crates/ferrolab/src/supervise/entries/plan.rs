@@ -86,6 +86,7 @@ pub(super) fn all(
             names_gate: paths.daemon_names_gate(name),
             locks: paths.lock_files(name),
             call_log: Some(paths.call_log(name)),
+            alarms: Some(paths.alarms(name)),
             lab: Some(lab_id::of(paths).to_owned()),
             own_nameservers: configuration.autolaunch.nameservers.clone(),
         };

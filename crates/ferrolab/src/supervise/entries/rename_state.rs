@@ -1,5 +1,5 @@
 //! State files of an entry that are moved when it is renamed: its port, its locks' epochs, its
-//! names.
+//! alarms, its names.
 //!
 //! They are moved while neither the old entry nor the new one runs.
 
@@ -28,6 +28,7 @@ pub(super) fn carry_over(paths: &Paths, old: &str, new: &str) {
     if let Some((old, new)) = daemons {
         moves.push((paths.daemon_state(&old), paths.daemon_state(&new)));
         moves.push((paths.lock_files(&old).state, paths.lock_files(&new).state));
+        moves.push((paths.alarms(&old), paths.alarms(&new)));
     }
     if let Some((old, new)) = nameservers {
         let (old, new) = (paths.nameserver_database(&old), paths.nameserver_database(&new));
