@@ -1,4 +1,5 @@
-//! Client of HTTP for POST requests: HTTP/1.1, plain or with TLS against the host's trusted authorities.
+//! Client of HTTP/1.1 for POST requests, plain or with TLS against the host's trusted
+//! authorities.
 //!
 //! The only HTTP client here. Errors name the host and never the path, which may have a token.
 

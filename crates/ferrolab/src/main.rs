@@ -8,7 +8,7 @@ mod files;
 mod host;
 mod http_client;
 mod log;
-#[cfg_attr(not(test), expect(dead_code, reason = "the web process will serve it"))]
+#[allow(dead_code, reason = "the web process will serve it")]
 mod metrics;
 mod nameserver_process;
 mod notify;

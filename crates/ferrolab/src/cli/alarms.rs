@@ -42,10 +42,10 @@ enum AlarmsCommand {
 struct Acknowledge {
     /// The value (SERVICE.MEMBER), or a service for all of its alarms
     name: String,
-    /// What is done about it; others are shown this
+    /// Your reason; others are shown this
     #[arg(long, default_value = "")]
     reason: String,
-    /// Who you are (default: your user name)
+    /// Your name (default: your user name)
     #[arg(long)]
     user: Option<String>,
     /// Print what was done as one JSON object

@@ -130,7 +130,7 @@ const CAUSES: &[(&[&str], &str)] = &[
 /// Beginnings of errors that say how a process ended. Its last output follows after a colon.
 const ENDS: [&str; 2] = ["killed by ", "exited with code "];
 
-/// What to do about an error, where its cause is known.
+/// The remedy of an error whose cause is known.
 pub(super) fn cause(error: &str) -> Option<&'static str> {
     // Its end is certain. Its output may be older, and about something else.
     let end = ENDS.iter().any(|end| error.starts_with(end)).then(|| error.split(": ").next());

@@ -8,7 +8,6 @@ use std::fmt;
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, prometheus_text};
-use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
@@ -42,7 +41,7 @@ pub(crate) struct CallCounts {
 pub(crate) struct LatestValue {
     pub(crate) service: String,
     pub(crate) member: String,
-    /// Empty where there is none.
+    /// Empty for a value without one.
     pub(crate) unit: String,
     pub(crate) value: MetricValue,
 }
@@ -244,7 +243,7 @@ impl Page<'_> {
         )
     }
 
-    /// A metric with its rows; nothing where there are none.
+    /// A metric with its rows; nothing without rows.
     fn rows<T: AsRef<str>, M: EncodeMetric, const N: usize>(
         &mut self,
         name: &str,

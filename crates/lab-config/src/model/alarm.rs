@@ -17,7 +17,7 @@ pub struct Alarm {
     pub below: Option<f64>,
     /// It fires when the value is one of these.
     pub equals: Vec<Data>,
-    /// It fires when the value is none of these, unless there are none.
+    /// It fires when the value is not among these; an empty list is no condition.
     pub not: Vec<Data>,
     /// How long the condition must hold.
     #[serde(rename = "for", with = "seconds")]

@@ -28,7 +28,7 @@ pub struct Member {
     /// The role that a client needs to call or set it; the usual one if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<AccessRole>,
-    /// Conditions on its value that people are told of.
+    /// Conditions on its value.
     #[serde(default, rename = "alarm", skip_serializing_if = "Vec::is_empty")]
     pub alarms: Vec<Alarm>,
 }

@@ -1,7 +1,7 @@
 //! All alarms of a daemon: which alarm looks at which series, and what people are shown.
 //!
-//! Pure, like the machine of one alarm: times are passed in. A member that returns a tuple or a dict
-//! has a series for each part (`position.x`), known when the first sample comes.
+//! Pure, like the machine of one alarm: times are passed in. A member that returns a tuple or a
+//! dict has a series for each part (`position.x`), known when the first sample comes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use lab_config::{Alarm, Service};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::host::alarms::machine::{Before, Machine, Reading, State};
+use crate::host::alarms::machine::{AlarmState, Before, Machine, Reading};
 use crate::host::alarms::row::{Acknowledgement, AlarmRow};
 use crate::host::child_report::shown_name;
 
@@ -212,7 +212,7 @@ impl Board {
 
     /// Those that are not `ok`, what needs somebody first.
     pub(super) fn rows(&self) -> Vec<AlarmRow> {
-        let is_shown = |watched: &Watched| watched.machine.state() != State::Ok;
+        let is_shown = |watched: &Watched| watched.machine.state() != AlarmState::Ok;
         let shown = self.watched.iter().filter(|(_, watched)| is_shown(watched));
         let mut rows: Vec<AlarmRow> = shown.map(|(key, watched)| watched.row(key)).collect();
         rows.sort_by_key(|row| (!row.needs_somebody(), row.state == "pending"));
@@ -220,14 +220,19 @@ impl Board {
         rows
     }
 
-    /// What the state file keeps.
+    /// The alarms for the state file.
     pub(super) fn kept(&self, now: &Moment) -> Vec<KeptAlarm> {
-        let kept = self.watched.iter().filter(|(_, watched)| watched.machine.state() != State::Ok);
+        let kept =
+            self.watched.iter().filter(|(_, watched)| watched.machine.state() != AlarmState::Ok);
         let kept = kept.map(|(key, watched)| {
             let (before, pending) = match watched.machine.state() {
-                State::NoData { before: Before::Firing, .. } => (Some("firing"), 0.0),
-                State::NoData { before: Before::Acknowledged, .. } => (Some("acknowledged"), 0.0),
-                State::Pending { since } => (None, now.passed.saturating_sub(since).as_secs_f64()),
+                AlarmState::NoData { before: Before::Firing, .. } => (Some("firing"), 0.0),
+                AlarmState::NoData { before: Before::Acknowledged, .. } => {
+                    (Some("acknowledged"), 0.0)
+                }
+                AlarmState::Pending { since } => {
+                    (None, now.passed.saturating_sub(since).as_secs_f64())
+                }
                 _ => (None, 0.0),
             };
             let before = before.map(str::to_owned);
@@ -263,7 +268,7 @@ impl Rule {
 
     fn watch(&self, now: &Moment) -> Watched {
         Watched {
-            machine: Machine::new(self.alarm.clone(), State::Ok, now.passed),
+            machine: Machine::new(self.alarm.clone(), AlarmState::Ok, now.passed),
             since: now.time.clone(),
             value: Value::Null,
             unit: None,
@@ -278,7 +283,7 @@ impl Watched {
     fn note(
         &mut self,
         key: &Key,
-        before: State,
+        before: AlarmState,
         reading: Option<Reading<'_>>,
         now: &Moment,
     ) -> Option<Change> {
@@ -291,7 +296,7 @@ impl Watched {
         }
         if state.word() != before.word() {
             self.since.clone_from(&now.time);
-            if !matches!(state, State::Acknowledged | State::NoData { .. }) {
+            if !matches!(state, AlarmState::Acknowledged | AlarmState::NoData { .. }) {
                 self.acknowledged = None;
             }
         }
@@ -309,7 +314,7 @@ impl Watched {
             since: self.since.clone(),
             value: self.value.clone(),
             unit: self.unit.clone(),
-            is_over: state == State::Firing { is_over: true },
+            is_over: state == AlarmState::Firing { is_over: true },
             acknowledged: self.acknowledged.clone(),
             daemon: String::new(),
         }
@@ -317,7 +322,7 @@ impl Watched {
 }
 
 impl KeptAlarm {
-    fn state(&self, now: &Moment) -> State {
+    fn state(&self, now: &Moment) -> AlarmState {
         let before = match self.before.as_deref() {
             Some("firing") => Before::Firing,
             Some("acknowledged") => Before::Acknowledged,
@@ -326,15 +331,15 @@ impl KeptAlarm {
         match self.row.state.as_str() {
             "pending" => {
                 let held = Duration::try_from_secs_f64(self.pending).unwrap_or_default();
-                State::Pending { since: now.passed.saturating_sub(held) }
+                AlarmState::Pending { since: now.passed.saturating_sub(held) }
             }
-            "firing" => State::Firing { is_over: self.row.is_over },
-            "acknowledged" => State::Acknowledged,
+            "firing" => AlarmState::Firing { is_over: self.row.is_over },
+            "acknowledged" => AlarmState::Acknowledged,
             "no data" => {
                 let is_acknowledged = self.row.acknowledged.is_some();
-                State::NoData { before, is_acknowledged }
+                AlarmState::NoData { before, is_acknowledged }
             }
-            _ => State::Ok,
+            _ => AlarmState::Ok,
         }
     }
 }
@@ -417,8 +422,10 @@ mod tests {
         board.observe(&sample("pos.x", 11.0), &at(1));
         board.observe(&sample("pos.y", -1.0), &at(2));
         assert_eq!(words(&board), ["pos.x above 10 firing", "pos.y below 0 firing"]);
-        board.observe(&sample("pos.x", 1.0), &at(7));
-        assert_eq!(board.pass(&at(7)).len(), 1, "pos.y has had its last value at 2");
+        board.observe(&sample("pos.x", 1.0), &at(2));
+        let silent = Observation { reading: None, ..sample("pos.y", 0.0) };
+        board.observe(&silent, &at(2));
+        assert_eq!(board.pass(&at(7)).len(), 1, "only pos.y is silent");
         assert_eq!(words(&board), ["pos.y above 10 no data", "pos.y below 0 firing"]);
         let mut silent = Board::new(&services, Vec::new(), &at(0));
         silent.pass(&at(5));
@@ -438,6 +445,7 @@ mod tests {
         assert_eq!(board.acknowledge("s", "b", &by_ada(), &at(2)).len(), 1);
         assert_eq!(board.acknowledge("s", "b", &by_ada(), &at(2)), []);
         board.observe(&sample("a", 0.0), &at(3));
+        board.observe(&Observation { reading: None, ..sample("d", 0.0) }, &at(3));
         board.pass(&at(6));
         let kept: Vec<KeptAlarm> =
             serde_json::from_str(&serde_json::to_string(&board.kept(&at(6))).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! State machine of one alarm: `ok`, `pending`, `firing`, `acknowledged`, `no data`.
+//! AlarmState machine of one alarm: `ok`, `pending`, `firing`, `acknowledged`, `no data`.
 //!
 //! Pure: values and times go in, the state comes out. Times are durations on the monotonic clock
 //! since any fixed moment, so that a clock that jumps neither fires nor delays an alarm.
@@ -17,7 +17,7 @@ pub(super) enum Reading<'a> {
 
 /// The state of an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum AlarmState {
     Ok,
     /// The condition holds since that time, not yet for as long as it must.
     Pending {
@@ -47,34 +47,32 @@ pub(super) enum Before {
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
     rule: Alarm,
-    state: State,
-    /// When the last value came; at first, when the alarm began to look.
-    last_value: Duration,
-    /// Whether the last sample had a value: a condition that nobody has seen lately does not come
-    /// to hold by waiting.
-    is_fresh: bool,
+    state: AlarmState,
+    /// Since when there has been no value; `None` while the last sample has one, which holds until
+    /// the next sample. A condition that nobody sees any longer does not come to hold by waiting.
+    silent_since: Option<Duration>,
 }
 
-impl State {
+impl AlarmState {
     /// Its name for people and programs.
     pub(super) fn word(self) -> &'static str {
         match self {
-            State::Ok => "ok",
-            State::Pending { .. } => "pending",
-            State::Firing { .. } => "firing",
-            State::Acknowledged => "acknowledged",
-            State::NoData { .. } => "no data",
+            AlarmState::Ok => "ok",
+            AlarmState::Pending { .. } => "pending",
+            AlarmState::Firing { .. } => "firing",
+            AlarmState::Acknowledged => "acknowledged",
+            AlarmState::NoData { .. } => "no data",
         }
     }
 }
 
 impl Machine {
     /// An alarm that begins to look `now`, in a state that it had earlier.
-    pub(super) fn new(rule: Alarm, state: State, now: Duration) -> Self {
-        Machine { rule, state, last_value: now, is_fresh: false }
+    pub(super) fn new(rule: Alarm, state: AlarmState, now: Duration) -> Self {
+        Machine { rule, state, silent_since: Some(now) }
     }
 
-    pub(super) fn state(&self) -> State {
+    pub(super) fn state(&self) -> AlarmState {
         self.state
     }
 
@@ -85,24 +83,26 @@ impl Machine {
     /// A sample: its value, or none where there was no good one.
     pub(super) fn observe(&mut self, now: Duration, reading: Option<Reading<'_>>) {
         let holds = reading.and_then(|reading| self.holds(reading));
-        self.is_fresh = holds.is_some();
-        let Some(holds) = holds else { return self.pass(now) };
-        self.last_value = now;
+        let Some(holds) = holds else {
+            self.silent_since.get_or_insert(now);
+            return self.pass(now);
+        };
+        self.silent_since = None;
         let before = match self.state {
-            State::NoData { before, .. } => before,
-            State::Ok | State::Pending { .. } => Before::Ok,
-            State::Firing { .. } => Before::Firing,
-            State::Acknowledged => Before::Acknowledged,
+            AlarmState::NoData { before, .. } => before,
+            AlarmState::Ok | AlarmState::Pending { .. } => Before::Ok,
+            AlarmState::Firing { .. } => Before::Firing,
+            AlarmState::Acknowledged => Before::Acknowledged,
         };
         self.state = match (before, holds) {
             (Before::Ok, true) => match self.state {
-                State::Pending { since } => State::Pending { since },
-                _ => State::Pending { since: now },
+                AlarmState::Pending { since } => AlarmState::Pending { since },
+                _ => AlarmState::Pending { since: now },
             },
-            (Before::Firing, true) => State::Firing { is_over: false },
-            (Before::Firing, false) if self.rule.latch => State::Firing { is_over: true },
-            (Before::Acknowledged, true) => State::Acknowledged,
-            (_, false) => State::Ok,
+            (Before::Firing, true) => AlarmState::Firing { is_over: false },
+            (Before::Firing, false) if self.rule.latch => AlarmState::Firing { is_over: true },
+            (Before::Acknowledged, true) => AlarmState::Acknowledged,
+            (_, false) => AlarmState::Ok,
         };
         self.pass(now);
     }
@@ -110,18 +110,20 @@ impl Machine {
     /// Time that has passed.
     pub(super) fn pass(&mut self, now: Duration) {
         match self.state {
-            State::Pending { since } if self.is_fresh && now >= since + self.hold() => {
-                self.state = State::Firing { is_over: false };
+            AlarmState::Pending { since }
+                if self.silent_since.is_none() && now >= since + self.hold() =>
+            {
+                self.state = AlarmState::Firing { is_over: false };
             }
-            State::NoData { .. } => {}
+            AlarmState::NoData { .. } => {}
             _ => {
-                if self.rule.no_data.is_some_and(|limit| now >= self.last_value + limit) {
+                if self.silent_from().is_some_and(|silent| now >= silent) {
                     let before = match self.state {
-                        State::Firing { .. } => Before::Firing,
-                        State::Acknowledged => Before::Acknowledged,
+                        AlarmState::Firing { .. } => Before::Firing,
+                        AlarmState::Acknowledged => Before::Acknowledged,
                         _ => Before::Ok,
                     };
-                    self.state = State::NoData { before, is_acknowledged: false };
+                    self.state = AlarmState::NoData { before, is_acknowledged: false };
                 }
             }
         }
@@ -130,11 +132,11 @@ impl Machine {
     /// Somebody looks after it; false where there is nothing to look after.
     pub(super) fn acknowledge(&mut self) -> bool {
         self.state = match self.state {
-            State::Firing { is_over: true } => State::Ok,
-            State::Firing { is_over: false } => State::Acknowledged,
-            State::NoData { before, is_acknowledged: false } => {
+            AlarmState::Firing { is_over: true } => AlarmState::Ok,
+            AlarmState::Firing { is_over: false } => AlarmState::Acknowledged,
+            AlarmState::NoData { before, is_acknowledged: false } => {
                 let before = if before == Before::Firing { Before::Acknowledged } else { before };
-                State::NoData { before, is_acknowledged: true }
+                AlarmState::NoData { before, is_acknowledged: true }
             }
             _ => return false,
         };
@@ -144,12 +146,18 @@ impl Machine {
     /// When the next change may come without a sample.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let fires = match self.state {
-            State::Pending { since } if self.is_fresh => Some(since + self.hold()),
-            State::NoData { .. } => return None,
+            AlarmState::Pending { since } if self.silent_since.is_none() => {
+                Some(since + self.hold())
+            }
+            AlarmState::NoData { .. } => return None,
             _ => None,
         };
-        let silent = self.rule.no_data.map(|limit| self.last_value + limit);
-        fires.into_iter().chain(silent).min()
+        fires.into_iter().chain(self.silent_from()).min()
+    }
+
+    /// When the silence becomes `no data`.
+    fn silent_from(&self) -> Option<Duration> {
+        Some(self.silent_since? + self.rule.no_data?)
     }
 
     fn hold(&self) -> Duration {
@@ -162,9 +170,9 @@ impl Machine {
         let Alarm { above, below, equals, not, hysteresis, .. } = &self.rule;
         let has_fired = matches!(
             self.state,
-            State::Firing { is_over: false }
-                | State::Acknowledged
-                | State::NoData { before: Before::Firing | Before::Acknowledged, .. }
+            AlarmState::Firing { is_over: false }
+                | AlarmState::Acknowledged
+                | AlarmState::NoData { before: Before::Firing | Before::Acknowledged, .. }
         );
         let back = if has_fired { *hysteresis } else { 0.0 };
         let mut holds = false;
@@ -205,18 +213,6 @@ impl Reading<'_> {
 mod tests {
     use super::*;
 
-    const fn number(value: f64) -> Step {
-        Step::Value(Some(Reading::Number(value)))
-    }
-
-    #[derive(Clone, Copy, Debug)]
-    enum Step {
-        Value(Option<Reading<'static>>),
-        Wait,
-        Acknowledge,
-    }
-    use Step::{Acknowledge, Value, Wait};
-
     fn rule(yaml: &str) -> Alarm {
         let service = "services: {s: {native: x, members: {m: {alarm: ";
         let text = format!("daemons: {{default: {{}}}}\n{service}{yaml}}}}}}}}}");
@@ -225,184 +221,101 @@ mod tests {
         parsed.unwrap().0.services.remove(0).members.remove(0).alarms.remove(0)
     }
 
+    /// The way of an alarm: steps of a second, a value (or `silent`, `wait`, `ack`), and the state
+    /// after it.
     #[test]
     fn every_way_through_the_states() {
-        const SILENT: Step = Value(None);
-        const TRUE: Step = Value(Some(Reading::Bool(true)));
-        const fn text(value: &'static str) -> Step {
-            Value(Some(Reading::Text(value)))
-        }
-        // Each step at its second, and the state after it.
-        type Case<'a> = (&'a str, &'a [(u64, Step, &'a str)]);
-        let cases: &[Case<'_>] = &[
-            (
-                "{above: 10}",
-                &[(0, number(10.0), "ok"), (1, number(10.5), "firing"), (2, number(10.0), "ok")],
-            ),
-            (
-                "{below: 2}",
-                &[
-                    (0, number(2.0), "ok"),
-                    (1, number(1.9), "firing"),
-                    (2, number(f64::INFINITY), "ok"),
-                ],
-            ),
-            (
-                "{above: 9, below: 1}",
-                &[(0, number(5.0), "ok"), (1, number(0.0), "firing"), (2, number(10.0), "firing")],
-            ),
+        let cases = [
+            ("{above: 10}", "0 10 ok, 1 10.5 firing, 2 10 ok"),
+            ("{below: 2}", "0 2 ok, 1 1.9 firing, 2 inf ok"),
+            ("{above: 9, below: 1}", "0 5 ok, 1 0 firing, 2 10 firing, 3 5 ok"),
             // `for`: a value that comes back in between begins anew; time alone is enough.
             (
                 "{above: 10, for: 5}",
-                &[
-                    (0, number(11.0), "pending"),
-                    (4, number(9.0), "ok"),
-                    (5, number(11.0), "pending"),
-                    (9, number(12.0), "pending"),
-                    (10, Wait, "firing"),
-                    (11, number(9.0), "ok"),
-                ],
+                "0 11 pending, 4 9 ok, 5 11 pending, 9 12 pending, 10 wait firing, 11 9 ok",
             ),
             // A condition that nobody sees any longer does not come to hold.
             (
                 "{above: 10, for: 5}",
-                &[
-                    (0, number(11.0), "pending"),
-                    (1, SILENT, "pending"),
-                    (60, Wait, "pending"),
-                    (61, number(11.0), "firing"),
-                ],
+                "0 11 pending, 1 silent pending, 60 wait pending, 61 11 firing",
             ),
             (
                 "{above: 10, hysteresis: 2}",
-                &[
-                    (0, number(9.0), "ok"),
-                    (1, number(11.0), "firing"),
-                    (2, number(9.0), "firing"),
-                    (3, Acknowledge, "acknowledged"),
-                    (4, number(8.5), "acknowledged"),
-                    (5, number(8.0), "ok"),
-                    (6, number(9.0), "ok"),
-                ],
+                "0 9 ok, 1 11 firing, 2 9 firing, 3 ack acknowledged, 4 8.5 acknowledged, 5 8 ok, \
+                 6 9 ok",
             ),
             (
                 "{above: 10, latch: true}",
-                &[
-                    (0, number(11.0), "firing"),
-                    (1, number(9.0), "firing"),
-                    (2, number(11.0), "firing"),
-                    (3, number(9.0), "firing"),
-                    (4, Acknowledge, "ok"),
-                    (5, number(11.0), "firing"),
-                    (6, Acknowledge, "acknowledged"),
-                    (7, number(9.0), "ok"),
-                ],
+                "0 11 firing, 1 9 firing, 2 11 firing, 3 9 firing, 4 ack ok, 5 11 firing, \
+                 6 ack acknowledged, 7 9 ok",
             ),
             // With a latch, hysteresis is over with the condition.
             (
                 "{above: 10, hysteresis: 2, latch: true}",
-                &[
-                    (0, number(11.0), "firing"),
-                    (1, number(7.0), "firing"),
-                    (2, number(9.0), "firing"),
-                    (3, Acknowledge, "ok"),
-                ],
+                "0 11 firing, 1 7 firing, 2 9 firing, 3 ack ok",
             ),
+            // A value holds until the next sample: a flat line makes few of them.
             (
                 "{above: 10, no_data: 5}",
-                &[
-                    (0, Wait, "ok"),
-                    (5, Wait, "no data"),
-                    (6, number(9.0), "ok"),
-                    (7, SILENT, "ok"),
-                    (11, Wait, "no data"),
-                    (12, Acknowledge, "no data"),
-                    (13, number(11.0), "firing"),
-                ],
+                "0 wait ok, 5 wait no data, 6 9 ok, 60 wait ok, 61 silent ok, 65 silent ok, \
+                 66 wait no data, 67 ack no data, 68 11 firing",
             ),
-            // What has fired is not forgotten while there is no data.
+            // An alarm that has fired is not forgotten while there is no data.
             (
                 "{above: 10, no_data: 5, latch: true}",
-                &[
-                    (0, number(11.0), "firing"),
-                    (5, Wait, "no data"),
-                    (6, number(9.0), "firing"),
-                    (11, Wait, "no data"),
-                    (12, Acknowledge, "no data"),
-                    (13, number(11.0), "acknowledged"),
-                    (18, SILENT, "no data"),
-                    (19, number(9.0), "ok"),
-                ],
+                "0 11 firing, 1 silent firing, 6 wait no data, 7 9 firing, 8 silent firing, \
+                 13 wait no data, 14 ack no data, 15 11 acknowledged, 16 silent acknowledged, \
+                 21 wait no data, 22 9 ok",
             ),
             (
                 "{above: 10, for: 20, no_data: 5}",
-                &[
-                    (0, number(11.0), "pending"),
-                    (5, Wait, "no data"),
-                    (6, number(11.0), "pending"),
-                    (10, number(11.0), "pending"),
-                    (14, number(11.0), "pending"),
-                    (18, number(11.0), "pending"),
-                    (22, number(11.0), "pending"),
-                    (26, number(11.0), "firing"),
-                ],
+                "0 11 pending, 1 silent pending, 6 wait no data, 7 11 pending, 26 wait pending, \
+                 27 wait firing",
             ),
-            (
-                "{no_data: 5}",
-                &[
-                    (0, number(1.0), "ok"),
-                    (4, text("x"), "ok"),
-                    (9, SILENT, "no data"),
-                    (10, number(1.0), "ok"),
-                ],
-            ),
+            ("{no_data: 5}", "0 1 ok, 4 x ok, 9 silent ok, 14 wait no data, 15 1 ok"),
             (
                 "{equals: [fault, 3, true]}",
-                &[
-                    (0, text("ready"), "ok"),
-                    (1, text("fault"), "firing"),
-                    (2, number(3.0), "firing"),
-                    (3, number(2.0), "ok"),
-                    (4, TRUE, "firing"),
-                ],
+                "0 ready ok, 1 fault firing, 2 3 firing, 3 2 ok, 4 true firing",
             ),
-            (
-                "{not: ready}",
-                &[(0, text("ready"), "ok"), (1, text("busy"), "firing"), (2, text("ready"), "ok")],
-            ),
-            ("{above: 0.5}", &[(0, TRUE, "firing"), (1, Value(Some(Reading::Bool(false))), "ok")]),
-            // No number, no answer: that is no data.
-            ("{above: 10, no_data: 5}", &[(0, text("?"), "ok"), (5, number(f64::NAN), "no data")]),
-            (
-                "{above: 10}",
-                &[(0, Acknowledge, "ok"), (1, number(11.0), "firing"), (2, text("?"), "firing")],
-            ),
+            ("{not: ready}", "0 ready ok, 1 busy firing, 2 ready ok"),
+            ("{above: 0.5}", "0 true firing, 1 false ok"),
+            // A value that is no number is no data.
+            ("{above: 10, no_data: 5}", "0 x ok, 5 NaN no data"),
+            ("{above: 10}", "0 ack ok, 1 11 firing, 2 x firing"),
         ];
         for (yaml, steps) in cases {
-            let mut machine = Machine::new(rule(yaml), State::Ok, Duration::ZERO);
-            for (seconds, step, expected) in *steps {
-                let now = Duration::from_secs(*seconds);
-                match step {
-                    Value(reading) => machine.observe(now, *reading),
-                    Wait => machine.pass(now),
-                    Acknowledge => _ = machine.acknowledge(),
+            let mut machine = Machine::new(rule(yaml), AlarmState::Ok, Duration::ZERO);
+            for step in steps.split(", ") {
+                let mut words = step.splitn(3, ' ');
+                let mut next = || words.next().unwrap();
+                let now = Duration::from_secs(next().parse().unwrap());
+                match next() {
+                    "wait" => machine.pass(now),
+                    "ack" => _ = machine.acknowledge(),
+                    "silent" => machine.observe(now, None),
+                    "true" => machine.observe(now, Some(Reading::Bool(true))),
+                    "false" => machine.observe(now, Some(Reading::Bool(false))),
+                    value => {
+                        let number = value.parse().map(Reading::Number);
+                        machine.observe(now, Some(number.unwrap_or(Reading::Text(value))));
+                    }
                 }
-                assert_eq!(machine.state().word(), *expected, "{yaml} at {seconds} s: {step:?}");
+                assert_eq!(machine.state().word(), next(), "{yaml} at {step}");
             }
         }
     }
 
     #[test]
     fn a_deadline_is_when_time_alone_changes_something() {
-        let mut machine =
-            Machine::new(rule("{above: 1, for: 3, no_data: 5}"), State::Ok, Duration::ZERO);
+        let alarm = rule("{above: 1, for: 3, no_data: 5}");
+        let mut machine = Machine::new(alarm, AlarmState::Ok, Duration::ZERO);
         let seconds = Duration::from_secs;
         assert_eq!(machine.deadline(), Some(seconds(5)));
         machine.observe(seconds(1), Some(Reading::Number(2.0)));
         assert_eq!(machine.deadline(), Some(seconds(4)));
         machine.observe(seconds(2), None);
-        assert_eq!(machine.deadline(), Some(seconds(6)));
-        machine.pass(seconds(6));
+        assert_eq!(machine.deadline(), Some(seconds(7)));
+        machine.pass(seconds(7));
         assert_eq!((machine.state().word(), machine.deadline()), ("no data", None));
     }
 }

@@ -6,8 +6,8 @@
 
 mod board;
 mod machine;
-mod memory;
 mod row;
+mod state_file;
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use crate::host::alarms::board::{Board, Change, Moment, Observation};
 use crate::host::alarms::machine::Reading;
-use crate::host::alarms::memory::Memory;
+use crate::host::alarms::state_file::AlarmFile;
 use crate::host::child_report::rfc3339;
 
 pub(crate) use row::{Acknowledgement, AlarmRow};
@@ -27,7 +27,7 @@ pub(crate) use row::{Acknowledgement, AlarmRow};
 /// Orders that may wait.
 const ORDERS: usize = 16;
 
-/// What the report says of the alarms.
+/// The alarms as the report has them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Standing {
     /// Those that are not `ok`.
@@ -83,7 +83,7 @@ impl Sample {
 /// The task's own state.
 struct Watch {
     board: Board,
-    memory: Memory,
+    file: AlarmFile,
     began: Instant,
     standing: watch::Sender<Standing>,
 }
@@ -100,12 +100,12 @@ impl Alarms {
         file: Option<PathBuf>,
         samples: mpsc::Receiver<Sample>,
     ) -> (Alarms, Option<String>) {
-        let (memory, kept, lost) = Memory::load(file);
+        let (file, kept, lost) = AlarmFile::load(file);
         let began = Instant::now();
         let board = Board::new(services, kept, &moment(began));
         let (orders, inbox) = mpsc::channel(ORDERS);
         let (sender, standing) = watch::channel(Standing::default());
-        let watch = Watch { board, memory, began, standing: sender };
+        let watch = Watch { board, file, began, standing: sender };
         watch.report();
         tokio::spawn(watch.follow(samples, inbox));
         (Alarms { orders, standing }, lost)
@@ -144,13 +144,13 @@ impl Watch {
     ) {
         loop {
             let next = self.board.deadline().map(|deadline| self.began + deadline);
-            let write = self.memory.deadline();
+            let write = self.file.deadline();
             let changes = tokio::select! {
                 Some(sample) = samples.recv() => self.board.observe(&sample.observation(), &self.now()),
                 () = at(next) => self.board.pass(&self.now()),
                 () = at(write) => {
                     let kept = self.board.kept(&self.now());
-                    self.memory.write(kept).await;
+                    self.file.write(kept).await;
                     self.report();
                     continue;
                 }
@@ -161,7 +161,7 @@ impl Watch {
             };
             if !changes.is_empty() {
                 changes.iter().for_each(log);
-                self.memory.change();
+                self.file.change();
                 self.report();
             }
         }
@@ -186,7 +186,7 @@ impl Watch {
             }
             Order::Change { services } => {
                 self.board.change(&services, &now);
-                self.memory.change();
+                self.file.change();
                 self.report();
                 Vec::new()
             }
@@ -201,7 +201,7 @@ impl Watch {
         let standing = Standing {
             rows: self.board.rows(),
             watched: self.board.count(),
-            trouble: self.memory.trouble.clone(),
+            trouble: self.file.trouble.clone(),
         };
         self.standing.send_if_modified(|known| {
             let is_news = *known != standing;
@@ -215,7 +215,7 @@ fn moment(began: Instant) -> Moment {
     Moment { passed: began.elapsed(), time: rfc3339(SystemTime::now()) }
 }
 
-/// Until this time; for ever if there is none.
+/// Waits until this time, or for ever.
 async fn at(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,

@@ -27,7 +27,7 @@ pub(crate) struct AlarmRow {
     pub(crate) daemon: String,
 }
 
-/// Who looks after an alarm.
+/// The person who looks after an alarm.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Acknowledgement {
@@ -52,7 +52,7 @@ impl AlarmRow {
         }
     }
 
-    /// The value with its unit: `321.4 K`; empty if there is none.
+    /// The value with its unit: `321.4 K`; empty without one.
     pub(crate) fn shown_value(&self) -> String {
         let value = match &self.value {
             Value::Null => return String::new(),
@@ -65,7 +65,7 @@ impl AlarmRow {
         }
     }
 
-    /// What is the matter, for people: `it fires (above 320), with 321.4 K: call Ada`.
+    /// The state in a sentence: `it fires (above 320), with 321.4 K: call Ada`.
     pub(crate) fn sentence(&self) -> String {
         let Self { condition, .. } = self;
         let with = match self.shown_value() {

@@ -13,16 +13,16 @@ use crate::state_file;
 /// Least time between two writes: alarms may change with each sample.
 const BETWEEN_WRITES: Duration = Duration::from_secs(1);
 
-/// What the file holds.
+/// The content of the file.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct File {
+struct Content {
     alarms: Vec<KeptAlarm>,
 }
 
 /// Writer of the state file.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct AlarmFile {
     /// None where a supervisor of 0.1.0 names no file.
     path: Option<PathBuf>,
     written: Option<Instant>,
@@ -32,10 +32,10 @@ pub(super) struct Memory {
     pub(super) trouble: Option<String>,
 }
 
-impl Memory {
+impl AlarmFile {
     /// Reads the file. One that cannot be used is set aside; the last value tells of it.
-    pub(super) fn load(path: Option<PathBuf>) -> (Memory, Vec<KeptAlarm>, Option<String>) {
-        let read = path.as_ref().map_or(Ok(None), |path| state_file::read::<File>(path));
+    pub(super) fn load(path: Option<PathBuf>) -> (AlarmFile, Vec<KeptAlarm>, Option<String>) {
+        let read = path.as_ref().map_or(Ok(None), |path| state_file::read::<Content>(path));
         let (kept, lost) = match read {
             Ok(file) => (file.unwrap_or_default().alarms, None),
             Err(unusable) => {
@@ -44,7 +44,7 @@ impl Memory {
                 (Vec::new(), Some(lost))
             }
         };
-        (Memory { path, written: None, is_due: false, trouble: None }, kept, lost)
+        (AlarmFile { path, written: None, is_due: false, trouble: None }, kept, lost)
     }
 
     /// Notes that the states have changed.
@@ -64,7 +64,7 @@ impl Memory {
         self.is_due = false;
         self.written = Some(Instant::now());
         let written = tokio::task::spawn_blocking(move || {
-            let bytes = serde_json::to_vec_pretty(&File { alarms }).unwrap_or_default();
+            let bytes = serde_json::to_vec_pretty(&Content { alarms }).unwrap_or_default();
             files::replace_private(&path, &bytes)
         });
         let failure = match written.await {
