@@ -100,8 +100,7 @@ pub(super) struct Board {
 impl Board {
     /// The alarms that these services have, in the states in which they were `kept`.
     pub(super) fn new(services: &[Service], kept: Vec<KeptAlarm>, now: &Moment) -> Self {
-        let mut board = Board::default();
-        board.rules = rules(services);
+        let mut board = Board { rules: rules(services), ..Board::default() };
         for kept in kept {
             let AlarmRow { service, member, condition, .. } = &kept.row;
             let fits = |rule: &&Rule| {
