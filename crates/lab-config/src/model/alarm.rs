@@ -38,9 +38,7 @@ pub struct Alarm {
 impl Alarm {
     /// The condition in words: `above 320 or below 2`. Alarms of one member differ in it.
     pub fn condition(&self) -> String {
-        let list = |values: &[Data]| {
-            values.iter().map(|value| word(value)).collect::<Vec<_>>().join(" or ")
-        };
+        let list = |values: &[Data]| values.iter().map(word).collect::<Vec<_>>().join(" or ");
         let mut words = Vec::new();
         words.extend(self.above.map(|limit| format!("above {limit}")));
         words.extend(self.below.map(|limit| format!("below {limit}")));

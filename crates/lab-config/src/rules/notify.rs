@@ -6,12 +6,12 @@ use crate::text::is_web_address;
 impl Rules<'_> {
     pub(super) fn notify(&mut self) {
         let notify = &self.configuration.notify;
-        if let (Some(url), Some(mark)) = (&notify.url, self.sound(&["notify", "url"])) {
-            if !is_web_address(&url.0) {
-                let message = "this is no address of a web server";
-                let help = "write `http://HOST/PATH` or `https://HOST/PATH`";
-                self.findings.error(mark.value, &shown(&["notify", "url"]), message, help);
-            }
+        if let (Some(url), Some(mark)) = (&notify.url, self.sound(&["notify", "url"]))
+            && !is_web_address(&url.0)
+        {
+            let message = "this is no address of a web server";
+            let help = "write `http://HOST/PATH` or `https://HOST/PATH`";
+            self.findings.error(mark.value, &shown(&["notify", "url"]), message, help);
         }
         if let Some(mark) = self.sound(&["notify", "command"])
             && notify.command.first().is_some_and(String::is_empty)
