@@ -13,7 +13,17 @@ pub(crate) static MEMBER: Section = Section {
           where a limit is among them, about a method's first argument. A name counts for the \
           service and for each of its parts, `ch_1.voltage` for that part only.",
     fields: &[
-        TYPE, UNIT, MINIMUM, MAXIMUM, CHOICES, DOC, ARGUMENTS, CALL_TIMEOUT, PRIVATE, ROLE, ALARMS,
+        TYPE,
+        UNIT,
+        MINIMUM,
+        MAXIMUM,
+        CHOICES,
+        DOC,
+        ARGUMENTS,
+        CALL_TIMEOUT,
+        PRIVATE,
+        ROLE,
+        ALARMS,
     ],
     renamed: RENAMED,
 };
