@@ -11,8 +11,8 @@ use wire::value::{Dict, Value};
 use wire::{DecodeError, EncodeError, Limits, marshal};
 
 use crate::protocol::{
-    ABORT, BATCH, BEGUN, BIND, CALL, CLOSE, END, FINISH, GET, HEALTH, LEAVE, NEXT, RAISED, REFUSED,
-    REST, SET, STREAM, UNBIND, UNPIN, VALUE,
+    ABORT, BATCH, BEGUN, BIND, CALL, CLOSE, END, FINISH, FLAG_NO_INSTANCE, GET, HEALTH, LEAVE,
+    NEXT, NO_INSTANCE, RAISED, REFUSED, REST, SET, STREAM, UNBIND, UNPIN, VALUE,
 };
 
 /// Size in bytes of the length before a frame's content.
@@ -38,6 +38,8 @@ pub(crate) enum Answered {
     End,
     /// A oneway method has begun, on a thread for itself.
     Begun,
+    /// The call would need a new instance, and must not have one.
+    NoInstance,
 }
 
 /// A frame that is no answer.
@@ -104,6 +106,10 @@ pub(crate) fn request(
             (CALL, blob.method, args, Dict::new())
         }
     };
+    let mut flags = i64::from(context.flags.bits());
+    if context.no_instance.is_some() {
+        flags |= FLAG_NO_INSTANCE;
+    }
     // The content of a blob is passed on unread.
     let has_classes = !context.flags.contains(Flags::KEEPSERIALIZED) && args.iter().any(has_class)
         || kwargs.iter().any(|(_, value)| has_class(value));
@@ -114,7 +120,7 @@ pub(crate) fn request(
         args.into(),
         kwargs.into(),
         context.serializer.id().into(),
-        context.flags.bits().into(),
+        flags.into(),
         context.seq.into(),
         Value::bytes(context.correlation_id),
         annotations(context.annotations),
@@ -273,6 +279,7 @@ pub(crate) fn answer(content: &[u8]) -> Result<Answered, AnswerError> {
         }
         (Some(END), None) => Ok(Answered::End),
         (Some(BEGUN), None) => Ok(Answered::Begun),
+        (Some(NO_INSTANCE), None) => Ok(Answered::NoInstance),
         _ => Err(AnswerError::Shape),
     }
 }

@@ -108,7 +108,7 @@ impl ItemStream for DriverStream {
                     Err(exception)
                 }
                 Ok(Answered::Raised(exception)) => Err(exception),
-                Ok(Answered::Serialized(_) | Answered::Begun) => {
+                Ok(Answered::Serialized(_) | Answered::Begun | Answered::NoInstance) => {
                     Err(Exception::daemon_error("the worker's answer is none"))
                 }
                 Err(error) => Err(service.failure(&run, error, &member).await),

@@ -40,6 +40,7 @@
 //! END     3  ()                                                no further item
 //! BEGUN   4  ()                                                a oneway call; `ended` follows
 //! REFUSED 5  (class_dict)                                      an item that cannot be sent
+//! NO_INSTANCE 6 ()                                             the call must not make one
 //! ```
 //!
 //! NEXT is also answered RAISED, which ends the stream, or REFUSED, after which it goes on.
@@ -47,6 +48,8 @@
 //! Calls with the same `pin` other than 0 are entries of one batch: they share one instance where
 //! each call would have one, until UNPIN. `has_classes` says that the arguments hold class dicts. A
 //! `oneway` other than 0 is the number of a oneway call that runs beside the next calls.
+//! `flags` are those of the client's message, and NO_INSTANCE (bit 16): there is another's lock,
+//! and the call must make no instance.
 //! HEALTH calls a method or reads a property of the one instance; without a member it only makes
 //! the instance. With `replaces` the instance is first released and made anew.
 //! REST answers the instance mode where there is no instance to call the method on, and so does
@@ -121,6 +124,10 @@ pub(crate) const STREAM: i64 = 2;
 pub(crate) const END: i64 = 3;
 pub(crate) const BEGUN: i64 = 4;
 pub(crate) const REFUSED: i64 = 5;
+pub(crate) const NO_INSTANCE: i64 = 6;
+
+/// Flag of a request beyond those of a client's message, which have 16 bits.
+pub(crate) const FLAG_NO_INSTANCE: i64 = 1 << 16;
 
 #[cfg(test)]
 mod tests;

@@ -180,6 +180,7 @@ async fn call(
     collisions::check_operation(&operation)?;
     // Kept until the call has begun.
     let may_start = take(&mut context.may_start);
+    let no_instance = context.no_instance.clone();
     let request_memory = context.request_memory();
     // In a multiplex daemon everybody would wait with it: there it is only counted as it is sent.
     let waits = pin == 0 && !service.worker.is_multiplex;
@@ -244,9 +245,11 @@ async fn call(
             };
             (ReplyBody::Stream(Box::new(items)), annotations)
         }
-        Answered::End | Answered::Begun | Answered::Refused(_) => {
-            return Err(Exception::daemon_error("the worker's answer is none"));
+        Answered::NoInstance => {
+            let refusal = no_instance.map(|refusal| refusal.as_ref().clone());
+            return Err(refusal.unwrap_or_else(no_answer));
         }
+        Answered::End | Answered::Begun | Answered::Refused(_) => return Err(no_answer()),
     };
     let memory = answer_memory.filter(|memory| memory.is_reserved());
     let reply = Ok(Reply { body, annotations, memory });
@@ -254,6 +257,10 @@ async fn call(
         None => reply,
         Some(refused) => refuse_rest(refused.made, reply, &refused.exception),
     }
+}
+
+fn no_answer() -> Exception {
+    Exception::daemon_error("the worker's answer is none")
 }
 
 /// A batch of which a later call is refused.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use wire::exception::Exception;
 
-use crate::object::{Answer, Metadata, Object, Request};
+use crate::object::{Answer, Context, Metadata, Object, Request};
 use crate::session::Session;
 
 /// Object with one instance per connection, made at its first call, dropped when it ends.
@@ -26,12 +26,13 @@ where
         PerSession { make, metadata, instances: Mutex::new(HashMap::new()) }
     }
 
-    fn instance(&self, session: &Session) -> Result<Arc<O>, Exception> {
+    fn instance(&self, session: &Session, context: &Context) -> Result<Arc<O>, Exception> {
         // The calls of a session run one after the other, so its instance is made once. The lock is
         // not held meanwhile: a slow constructor delays only its own session.
         if let Some(instance) = self.lock().get(&session.id) {
             return Ok(Arc::clone(instance));
         }
+        context.check_may_make_instance()?;
         let instance = Arc::new((self.make)()?);
         let mut instances = self.lock();
         // A oneway call that comes late has an instance to itself: nobody would drop this one.
@@ -56,7 +57,7 @@ where
     }
 
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
-        match self.instance(session) {
+        match self.instance(session, &request.context) {
             Ok(instance) => instance.call(session, request),
             Err(exception) => Answer::exception(exception),
         }
@@ -101,7 +102,7 @@ where
     }
 
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
-        match (self.make)() {
+        match request.context.check_may_make_instance().and_then(|()| (self.make)()) {
             Ok(instance) => instance.call(session, request),
             Err(exception) => Answer::exception(exception),
         }
@@ -113,7 +114,7 @@ mod tests {
     use wire::value::Value;
 
     use super::*;
-    use crate::object::{Context, MethodCall, Operation};
+    use crate::object::{MethodCall, Operation};
     use crate::session::Peer;
 
     struct Nothing;

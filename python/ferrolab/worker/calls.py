@@ -30,12 +30,14 @@ from .frame_kinds import (
     CLOSE,
     FINISH,
     FLAG_KEEPSERIALIZED,
+    FLAG_NO_INSTANCE,
     FLAG_ONEWAY,
     FLAG_SERPENT_RULES,
     GET,
     HEALTH,
     LEAVE,
     NEXT,
+    NO_INSTANCE,
     RAISED,
     REST,
     SERPENT,
@@ -287,6 +289,10 @@ class Channel:
         host, session, current = self._host, self._session, stdio.current
         current.service = name
         is_callback = False
+        if flags >= FLAG_NO_INSTANCE:
+            if not host.has_instance(name, session):
+                return (NO_INSTANCE,)
+            flags -= FLAG_NO_INSTANCE
         try:
             context = pyro.fill_context(
                 session.connection,

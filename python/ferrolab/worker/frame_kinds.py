@@ -4,7 +4,7 @@
 """
 
 CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST, UNPIN, FINISH, LEAVE, ABORT, HEALTH = range(14)
-VALUE, RAISED, STREAM, END, BEGUN, REFUSED = range(6)
+VALUE, RAISED, STREAM, END, BEGUN, REFUSED, NO_INSTANCE = range(7)
 # A value that has its bytes already; it goes out as any other.
 WRITTEN = -1
 
@@ -12,4 +12,6 @@ FLAG_ONEWAY = 4
 FLAG_KEEPSERIALIZED = 32
 # Results become data by serpent's rules, whatever the serializer: our own client asks for it.
 FLAG_SERPENT_RULES = 1 << 15
+# The call must make no instance; of the daemon, beyond the 16 bits of a client's flags.
+FLAG_NO_INSTANCE = 1 << 16
 SERPENT = 1

@@ -241,6 +241,11 @@ class Worker:
                 self.instance(owner, None)
         return self.services.get(name)
 
+    def has_instance(self, name, session):
+        """Whether a call of `session` needs no new instance of the service or part of that name."""
+        service = self.services.get(name)
+        return service is not None and service.has_instance(session)
+
     def instance(self, service, session, pin=0):
         """The instance for a call; calls of the same `pin` share one. A constructor's error is
         reported to the daemon."""

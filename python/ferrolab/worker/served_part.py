@@ -37,6 +37,10 @@ class Part(Service):
         except LookupError:
             return None
 
+    def has_instance(self, session):
+        """Whether the instrument is there that it hangs on."""
+        return self._owner_service.single_instance() is not None
+
     def instance(self, session):
         """The object that serves a call. The instrument is driven with it, and so no longer in its
         safe state."""

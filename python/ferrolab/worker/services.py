@@ -105,6 +105,12 @@ class Service:
             return self._create()
         raise pyro.error_class("DaemonError")("invalid instancemode in registered class")
 
+    def has_instance(self, session):
+        """Whether there is an instance that serves a call of `session`."""
+        if self.mode == "single":
+            return self._instance is not None
+        return self.mode == "session" and session.has_instance(self)
+
     def single_instance(self):
         """The one instance for all clients, if it has been made."""
         return self._instance
@@ -319,6 +325,11 @@ class Session:
                     entry = (service, service._create())
                     self._instances[service.name] = entry
         return entry[1]
+
+    def has_instance(self, service):
+        """Whether the session has an instance of a service."""
+        entry = self._instances.get(service.name)
+        return entry is not None and entry[0] is service
 
     def pinned(self, pin, service):
         """The instance of a batch whose entries come one by one."""

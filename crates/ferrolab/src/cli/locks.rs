@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::output::print_json;
 use super::{Outcome, explain, paths, runtime, supervisor, table};
-use crate::host::LockRow;
+use crate::host::{LockOwnerRow, LockRow};
 use crate::log::lock_log::{self, Line};
 use crate::supervise::active_config;
 use crate::supervise::control::{Request, ServiceRow};
@@ -94,7 +94,7 @@ fn now(arguments: &Arguments) -> Outcome {
                     table::for_terminal(&owner.name()),
                     format!("{}{away}", owner.address),
                     owner.since.clone(),
-                    owner.idle.map_or_else(|| "-".to_owned(), |idle| format!("{idle:.0} s")),
+                    idle(owner),
                     owner.epoch.to_string(),
                     waiting,
                 ])
@@ -107,6 +107,15 @@ fn now(arguments: &Arguments) -> Outcome {
     }
     table::print(&shown);
     Ok(ExitCode::SUCCESS)
+}
+
+/// For how long the owner has made no call, and for how long it may.
+fn idle(owner: &LockOwnerRow) -> String {
+    let Some(idle) = owner.idle else { return "-".to_owned() };
+    match owner.idle_limit {
+        Some(limit) if !owner.away => format!("{idle:.0} s of {limit} s"),
+        _ => format!("{idle:.0} s"),
+    }
 }
 
 /// Refuses a service that has no lock, or whose daemon does not run.

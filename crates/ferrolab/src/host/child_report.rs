@@ -221,6 +221,9 @@ pub(crate) struct LockOwnerRow {
     /// Seconds since its last call; `locks` fills them in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) idle: Option<f64>,
+    /// Seconds that it may make no call (`lock_idle`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) idle_limit: Option<f64>,
     pub(crate) epoch: u64,
     /// Whether the connection is gone, and the lock kept for its owner's return.
     pub(crate) away: bool,

@@ -101,6 +101,7 @@ pub(super) fn settings(service: &Service) -> LockSettings {
         on_disconnect: service.on_disconnect.clone(),
         max_wait: service.lock_max_wait.unwrap_or_default(),
         max_ttl: service.lock_max_ttl.unwrap_or_default(),
+        max_idle: service.lock_idle,
     }
 }
 

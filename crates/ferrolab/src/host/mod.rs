@@ -54,7 +54,9 @@ use crate::os::{self, Connections};
 use crate::paths::LockFiles;
 
 pub(crate) use alarms::{Acknowledgement, AlarmRow};
-pub(crate) use child_report::{CallRow, ChildReport, FullPool, LockRow, ServiceReport};
+pub(crate) use child_report::{
+    CallRow, ChildReport, FullPool, LockOwnerRow, LockRow, ServiceReport,
+};
 pub(crate) use driver_check::{CheckedDriver, check_drivers};
 pub(crate) use locks::LOCK_BROKEN;
 pub(crate) use messages::{DaemonMessage, DaemonOrder};

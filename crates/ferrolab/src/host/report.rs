@@ -319,6 +319,7 @@ fn lock_row(lock: &LockStatus, waiting_shown: usize) -> LockRow {
         used: rfc3339(owner.used),
         is_in_use: owner.is_in_use,
         idle: None,
+        idle_limit: owner.idle_limit.map(|limit| limit.as_secs_f64()),
         epoch: owner.epoch,
         away: owner.away.is_some(),
     };

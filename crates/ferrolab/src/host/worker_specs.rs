@@ -79,6 +79,7 @@ fn with_changes_in_place(old: &Service, new: &Service) -> Service {
         on_disconnect: new.on_disconnect,
         lock_max_wait: new.lock_max_wait,
         lock_max_ttl: new.lock_max_ttl,
+        lock_idle: new.lock_idle,
         python: new.python,
         ..old.clone()
     }

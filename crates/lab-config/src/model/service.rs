@@ -77,6 +77,9 @@ pub struct Service {
     /// The longest time that it may outlive its owner's connection; none at all if absent.
     #[serde(with = "seconds")]
     pub lock_max_ttl: Option<Duration>,
+    /// The longest time that its owner may make no call; no limit if absent.
+    #[serde(with = "seconds", default, skip_serializing_if = "Option::is_none")]
+    pub lock_idle: Option<Duration>,
     /// Its own Python settings; see [`Configuration::python_for`](crate::Configuration::python_for).
     pub python: Python,
 }

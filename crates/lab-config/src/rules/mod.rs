@@ -246,6 +246,14 @@ impl Rules<'_> {
                 let help = "write `classname: LockableDaemon` in the daemon";
                 self.warn_of_key(service, "read_while_locked", message, help);
             }
+            let is_percall = service.instancemode == InstanceMode::Percall;
+            if !service.read_while_locked.is_empty() && is_percall && !is_plain {
+                let message = "each call has an instance made, which nobody but the lock's owner \
+                    may have: others read nothing while it is locked"
+                    .to_owned();
+                let help = "write `instancemode: single`";
+                self.warn_of_key(service, "read_while_locked", message, help);
+            }
             let is_python = matches!(service.target, Target::Python { .. });
             if is_python
                 && service.instancemode == InstanceMode::Percall

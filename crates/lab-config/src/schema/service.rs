@@ -219,6 +219,14 @@ pub(crate) static SERVICE: Section = Section {
             doc: "The longest time that its lock may outlive its owner's connection; 0 for none.",
         },
         Field {
+            key: "lock_idle",
+            kind: ValueKind::Seconds { zero: false },
+            default: "null",
+            example: "10m",
+            doc: "An owner that makes no call for so long loses its lock, never during a call; \
+                  without it a lock stays its owner's.",
+        },
+        Field {
             key: "python",
             kind: ValueKind::Group(&PYTHON),
             default: "{}",

@@ -218,6 +218,7 @@ services:
     abort: [stop]
     on_disconnect: [off, close_shutter]
     lock_max_wait: 0
+    lock_idle: 90s
     python: {path: [/c, /a], env: {C: service}}
   other: {module: m, classname: C, arguments: {x: 1}, expose: [read, write]}
 ",
@@ -231,7 +232,9 @@ services:
     assert_eq!(laser.on_disconnect, ["off", "close_shutter"]);
     let day = Some(Duration::from_secs(86_400));
     assert_eq!((laser.lock_max_wait, laser.lock_max_ttl), (None, day));
+    assert_eq!(laser.lock_idle, Some(Duration::from_secs(90)));
     let other = lab.service("other").unwrap();
+    assert_eq!(other.lock_idle, None);
     assert_eq!(other.expose, Expose::Names(vec!["read".into(), "write".into()]));
     assert_eq!(other.arguments, Arguments::Keyword(Data::Map(vec![("x".into(), Data::Int(1))])));
 

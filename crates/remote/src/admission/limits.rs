@@ -53,7 +53,7 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
     let (pool, limits) = (config.threadpool_size, &config.limits);
     let requests = bytes(config.request_memory);
     let (large, transfer) = (seconds(REQUEST_MEMORY_WAIT), seconds(TRANSFER_MEMORY_WAIT));
-    let rows: [(&str, String, &str, String); 19] = [
+    let rows: [(&str, String, &str, String); 22] = [
         (
             "unfinished handshakes",
             format!(
@@ -196,6 +196,26 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
             policy::MAX_WAITING.to_string(),
             "memory",
             "`ConnectionRefusedError`: \"requests wait for the lock already\"".into(),
+        ),
+        (
+            "requests of one host that wait for one lock",
+            policy::MAX_WAITING_OF_HOST.to_string(),
+            "the queue, against a client that takes all places in it",
+            "`ConnectionRefusedError`: \"requests of your address wait for the lock already\"".into(),
+        ),
+        (
+            "time that a lock outlives its connection (`ttl`)",
+            "1 day (`lock_max_ttl`)".into(),
+            "an instrument, against an owner that is gone for good",
+            "`ValueError`: \"'ttl' must be a number of seconds, 0 or more and at most\"".into(),
+        ),
+        (
+            "silence of a lock's owner",
+            "no limit (`lock_idle`)".into(),
+            "an instrument, against an owner that does nothing with it",
+            "the lock ends; its next call raises `ConnectionRefusedError`: \"your lock of this Pyro \
+             object has ended\""
+                .into(),
         ),
     ];
     let limit =

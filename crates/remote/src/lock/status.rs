@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The status of one lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +95,11 @@ pub struct LockOwner {
     pub epoch: u64,
     /// Until when the lock is kept, if its connection is gone.
     pub away: Option<Instant>,
+    /// How long it may make no call.
+    pub idle_limit: Option<Duration>,
+    /// When its lock ends if it neither calls nor comes back; `None` during a call, or where a
+    /// silence ends no lock.
+    pub expires: Option<Instant>,
 }
 
 /// A request that waits for a lock.

@@ -1,6 +1,7 @@
 //! The rules of a lock as a table of small stories, and by events at random.
 
 mod aborts;
+mod among_many;
 
 use std::time::{Duration, Instant};
 
@@ -71,12 +72,16 @@ impl Story {
                     _ => Call::Send,
                 };
                 let started = self.lock.call_start(now, session, call);
+                if call == Call::Read {
+                    self.lock.read_start(session);
+                }
                 result = Some(started.map_or_else(|refusal| short(&refusal), |()| "runs".into()));
             }
             "begins" => {
                 let begun = self.lock.call_begin(now, session, Call::Send);
                 result = Some(begun.map_or_else(|refusal| short(&refusal), |()| "begins".into()));
             }
+            "looked" => self.lock.read_end(now, session),
             "ends" => self.lock.call_end(now, session, &mut effects),
             "is" => self.lock.forget(now, session, &mut effects),
             "leaves" => self.lock.disconnect(now, session, &mut effects),
@@ -108,6 +113,7 @@ impl Story {
                         Event::Suspended { .. } => "is away".to_owned(),
                         Event::Broken(_) => "is robbed".to_owned(),
                         Event::TakenOver { .. } => "is replaced".to_owned(),
+                        Event::Idle { .. } => "is silent".to_owned(),
                         other => format!("{other:?}").to_lowercase(),
                     };
                     let epoch = record.epoch.unwrap_or_default();
@@ -130,6 +136,8 @@ fn short(refusal: &Refusal) -> String {
         }
         Refusal::Asked => "waits already".into(),
         Refusal::Crowded { .. } => "crowded".into(),
+        Refusal::CrowdedByHost { .. } => "crowded by host".into(),
+        Refusal::NoInstance { by } => format!("no instance beside {by}"),
     }
 }
 
@@ -434,7 +442,8 @@ fn too_many_waiting_are_refused() {
     told.line("A asks");
     for session in 1000..11_000 {
         told.ticket += 1;
-        let party = party_of(session, "");
+        let address = format!("10.0.{}.{}:1", session / 250, session % 250);
+        let party = Party { address, ..party_of(session, "") };
         let wait = Some(Duration::from_secs(9));
         let request = Request { party, via: String::new(), wait, token: None };
         told.lock.request(told.now, told.ticket, request, &mut Vec::new());
@@ -450,8 +459,12 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
     #[test]
-    fn events_at_random(rests in any::<bool>(), steps in prop::collection::vec(step(), 0..200)) {
-        check::run(rests, &steps);
+    fn events_at_random(
+        rests in any::<bool>(),
+        lease in prop::option::of(1_u8..16),
+        steps in prop::collection::vec(step(), 0..200),
+    ) {
+        check::run(rests, lease, &steps);
     }
 }
 

@@ -32,6 +32,21 @@ impl Party {
             None => &self.address,
         }
     }
+
+    /// The host of its address: the peer by which requests are counted.
+    pub fn host(&self) -> &str {
+        self.address.rsplit_once(':').map_or(self.address.as_str(), |(host, _)| host)
+    }
+
+    /// Whether it is at this host.
+    pub(super) fn is_at(&self, host: &str) -> bool {
+        self.address.starts_with(host) && self.host() == host
+    }
+
+    /// Whether both are the same client on different connections: the same name at the same host.
+    pub(super) fn is_same_client(&self, other: &Party) -> bool {
+        self.user == other.user && self.identity == other.identity && self.is_at(other.host())
+    }
 }
 
 /// A request for a lock.
@@ -81,6 +96,8 @@ pub(crate) enum Loss {
     Gone,
     /// It shows a token, and it is not known any more whether the lock of that was broken.
     Forgotten,
+    /// Its owner made no call for this long.
+    Idle { limit: Duration },
 }
 
 /// Why a call or a request is refused.
@@ -100,6 +117,10 @@ pub(crate) enum Refusal {
     Asked,
     /// Too many requests wait for the lock.
     Crowded { waiting: usize },
+    /// Too many requests of the caller's host wait for the lock.
+    CrowdedByHost { waiting: usize },
+    /// Another has the lock, and the call would need an instance to be made.
+    NoInstance { by: String },
 }
 
 impl Refusal {
@@ -153,6 +174,12 @@ impl fmt::Display for Refusal {
                 "if this token has kept a lock of this Pyro object, that may have been broken: more were \
                  than are remembered; call lock() again before you go on",
             ),
+            Refusal::Lost(Loss::Idle { limit }) => write!(
+                f,
+                "your lock of this Pyro object has ended: you made no call for {} s (the service's \
+                 lock_idle); call lock() again before you go on",
+                limit.as_secs_f64()
+            ),
             Refusal::Asked => f.write_str(
                 "this connection waits for the lock of this Pyro object already, with an earlier \
                  request",
@@ -160,6 +187,16 @@ impl fmt::Display for Refusal {
             Refusal::Crowded { waiting } => {
                 write!(f, "{waiting} requests wait for the lock already; try again later")
             }
+            Refusal::CrowdedByHost { waiting } => write!(
+                f,
+                "{waiting} requests of your address wait for the lock already; try again when \
+                 one of them has got it"
+            ),
+            Refusal::NoInstance { by } => write!(
+                f,
+                "Pyro object is locked (by '{by}'), and no instance is made for others meanwhile: \
+                 what may be read while it is locked needs one that is there"
+            ),
         }
     }
 }
@@ -213,6 +250,11 @@ pub enum Event {
     },
     /// Its owner did not come back in time.
     Expired,
+    /// Its owner made no call for too long.
+    Idle {
+        /// How long that may be.
+        limit: Duration,
+    },
     /// It was taken away.
     Broken(Break),
 }
@@ -231,6 +273,8 @@ pub struct LockSettings {
     pub max_wait: Duration,
     /// The longest time that it may outlive its owner's connection.
     pub max_ttl: Duration,
+    /// The longest time that its owner may make no call; no limit if absent.
+    pub max_idle: Option<Duration>,
 }
 
 impl Default for LockSettings {
@@ -241,6 +285,7 @@ impl Default for LockSettings {
             on_disconnect: Vec::new(),
             max_wait: day,
             max_ttl: day,
+            max_idle: None,
         }
     }
 }

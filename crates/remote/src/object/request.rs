@@ -46,6 +46,9 @@ pub struct Context {
     /// Whether the call may still start. An object that [reports the
     /// beginning](crate::Object::reports_begin) of oneway calls keeps it until the call has begun.
     pub may_start: StartCheck,
+    /// The refusal of a call for which an instance would have to be made: a read beside another
+    /// client's lock. Making an instance drives the instrument.
+    pub no_instance: Option<Arc<Exception>>,
     /// Memory reserved for a large request, released when this is dropped with the arguments.
     pub(crate) request_memory: Option<RequestMemory>,
     /// Where memory for a large answer is reserved; `None` where no client waits for an answer.
@@ -62,6 +65,7 @@ impl Context {
             correlation_id: uuid::Uuid::new_v4().into_bytes(),
             annotations: Annotations::new(),
             may_start: StartCheck::default(),
+            no_instance: None,
             request_memory: None,
             answer_budget: None,
         }
@@ -77,6 +81,14 @@ impl Context {
     /// [`Reply::memory`](crate::Reply); `None` where nobody waits for an answer.
     pub fn answer_memory(&self) -> Option<AnswerMemory> {
         self.answer_budget.as_ref().map(|budget| AnswerMemory::of(Arc::clone(budget)))
+    }
+
+    /// The refusal of this call if it needs a new instance and must not have one.
+    ///
+    /// # Errors
+    /// It must not.
+    pub fn check_may_make_instance(&self) -> Result<(), Exception> {
+        self.no_instance.as_ref().map_or(Ok(()), |refusal| Err(refusal.as_ref().clone()))
     }
 
     /// Whether the caller waits for no answer.

@@ -84,6 +84,9 @@ impl Line {
             }
             LockEvent::Disconnected => ("released", None, Some("connection ended".to_owned())),
             LockEvent::Expired => ("expired", None, Some("its owner did not come back".to_owned())),
+            LockEvent::Idle { limit } => {
+                ("expired", None, Some(format!("its owner made no call for {limit:?} (lock_idle)")))
+            }
             LockEvent::Broken(broken) => {
                 ("broken", Some(broken.by.clone()), Some(broken.reason.clone()))
             }

@@ -111,7 +111,7 @@ fn call_method(
                     let running = shared.locks.start_call(object, session.id, member, false)?;
                     let mut context = context;
                     if let Some(running) = &running {
-                        running.add_check(&mut context.may_start);
+                        running.restrict(&mut context);
                     }
                     shared.streams.next(&id, &session, context).await
                 }))

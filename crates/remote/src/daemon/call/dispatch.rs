@@ -95,6 +95,7 @@ pub(crate) async fn answer(
         correlation_id: responder.correlation_id,
         annotations: decode::owned(&frame.body.annotations),
         may_start: StartCheck::default(),
+        no_instance: None,
         request_memory: request_memory.map(RequestMemory::new),
         answer_budget: (!is_oneway).then(|| Arc::clone(answers) as Arc<dyn AnswerBudget>),
     };

@@ -44,9 +44,11 @@ pub(super) struct Timer {
 
 impl LockEntry {
     pub(super) fn new(first_epoch: u64, settings: LockSettings, stream_ends: Arc<Slots>) -> Self {
+        // Whether there is anything to do then is looked at when it is time.
+        let mut lock = Lock::new(first_epoch, true);
+        lock.set_lease(Instant::now(), settings.max_idle);
         LockEntry {
-            // Whether there is anything to do then is looked at when it is time.
-            lock: Lock::new(first_epoch, true),
+            lock,
             settings: Arc::new(settings),
             tickets: HashMap::new(),
             owner: None,
@@ -98,13 +100,18 @@ impl LockEntry {
             is_in_use: self.lock.is_in_use(),
             epoch: hold.epoch,
             away,
+            idle_limit: self.lock.lease_limit(),
+            expires: away.or_else(|| self.lock.lease_end()),
         };
         let name = |party: &Party| party.name().to_owned();
         let (state, owner) = match self.lock.phase() {
             PhaseView::Free => (LockState::Free, None),
             PhaseView::Held(hold) => (LockState::Locked, Some(owner(hold, None))),
             PhaseView::Away(hold, until) => (LockState::Away, Some(owner(hold, Some(until)))),
-            PhaseView::Granting(next) => (LockState::Granting { next: name(next) }, None),
+            PhaseView::Granting(next) => {
+                let next = self.lock.awaited().map_or(next, |(party, _)| party);
+                (LockState::Granting { next: name(next) }, None)
+            }
             PhaseView::Ending(after) => (LockState::Ending { after: name(after) }, None),
             PhaseView::Resting(after) => (LockState::Resting { after: name(after) }, None),
         };

@@ -89,7 +89,7 @@ impl GatedObject<'_> {
         let is_oneway = context.is_oneway();
         let running = self.locks.start_call(self.id, self.session.id, member, is_oneway)?;
         if let Some(running) = &running {
-            running.add_check(&mut context.may_start);
+            running.restrict(context);
         }
         Ok(running)
     }
@@ -128,7 +128,11 @@ impl GatedObject<'_> {
                     Ok(running) => {
                         _running = running;
                         // No instance, no batch: as for a single call.
-                        let object = self.batch_object(&mut object)?;
+                        let object = match context.no_instance {
+                            // One that is there, or none.
+                            Some(_) => Arc::clone(self.object),
+                            None => self.batch_object(&mut object)?,
+                        };
                         self.batch_entry(&object, call, context).await
                     }
                 }

@@ -113,10 +113,11 @@ async fn lock(
 
 fn info(locks: &LockTable, id: &str, token: Option<TokenHash>) -> Value {
     let Some((status, idle)) = locks.status_of(id) else { return Value::None };
-    let mut dict = Dict::with_capacity(12);
+    let mut dict = Dict::with_capacity(13);
     let owner = status.owner.as_ref();
-    let away = owner.and_then(|owner| owner.away);
-    let left = away.map(|until| until.saturating_duration_since(Instant::now()));
+    let expires = owner.and_then(|owner| owner.expires);
+    let left = expires.map(|at| at.saturating_duration_since(Instant::now()));
+    let idle_limit = owner.and_then(|owner| owner.idle_limit);
     let (next, after) = match &status.state {
         LockState::Granting { next } => (Some(next.clone()), None),
         LockState::Ending { after } | LockState::Resting { after } => (None, Some(after.clone())),
@@ -132,7 +133,8 @@ fn info(locks: &LockTable, id: &str, token: Option<TokenHash>) -> Value {
     dict.insert("since", owner.map(|owner| timestamp(owner.since)));
     dict.insert("epoch", owner.and_then(|owner| i64::try_from(owner.epoch).ok()));
     dict.insert("idle", owner.map(|_| idle.as_secs_f64()));
-    dict.insert("away", away.is_some());
+    dict.insert("idle_limit", idle_limit.map(|limit| limit.as_secs_f64()));
+    dict.insert("away", owner.is_some_and(|owner| owner.away.is_some()));
     dict.insert("expires_in", left.map(|left| left.as_secs_f64()));
     dict.insert("next", next);
     dict.insert("after", after);

@@ -8,7 +8,8 @@ use wire::exception::Exception;
 use crate::daemon::locks::entry::LockEntry;
 use crate::daemon::locks::table::LockTable;
 use crate::lock::policy::{ABORT_SESSION, Call, LateWork};
-use crate::object::StartCheck;
+use crate::lock::types::Refusal;
+use crate::object::{Context, StartCheck};
 
 impl LockTable {
     /// Starts a call of `member` that drives the object; it counts as running until the result is
@@ -35,7 +36,12 @@ impl LockTable {
             false => Call::Drive,
         };
         entry.lock.call_start(Instant::now(), session, call)?;
-        Ok(Some(RunningCall { locks: Arc::clone(self), id, session, call }))
+        let (mut reports_end, mut owner) = (true, None);
+        if call == Call::Read {
+            reports_end = entry.lock.read_start(session);
+            owner = entry.lock.name_of_other_owner(session);
+        }
+        Ok(Some(RunningCall { locks: Arc::clone(self), id, session, call, reports_end, owner }))
     }
 
     /// Starts a health check that reads `member`: as a call of a client without the lock. It does
@@ -68,17 +74,19 @@ impl LockTable {
         let id = state.lock_id(id).to_owned();
         let entry = state.entries.get_mut(&id)?;
         let may = entry.lock.late_start(session, work);
-        may.then(|| RunningCall { locks: Arc::clone(self), id, session, call: Call::Drive })
+        may.then(|| self.started(id, session))
     }
 
     /// An abort that the lock has started; it counts as running until the result is dropped.
     pub(super) fn started_abort(self: &Arc<Self>, id: &str) -> RunningCall {
-        let (id, session) = (self.lock_id(id), ABORT_SESSION);
-        RunningCall { locks: Arc::clone(self), id, session, call: Call::Drive }
+        self.started(self.lock_id(id), ABORT_SESSION)
     }
-}
 
-impl LockTable {
+    fn started(self: &Arc<Self>, id: String, session: u64) -> RunningCall {
+        let (locks, call) = (Arc::clone(self), Call::Drive);
+        RunningCall { locks, id, session, call, reports_end: true, owner: None }
+    }
+
     /// Whether `session` has the lock of this object.
     pub(crate) fn is_owner(&self, id: &str, session: u64) -> bool {
         let mut state = self.state();
@@ -93,11 +101,22 @@ pub(crate) struct RunningCall {
     id: String,
     session: u64,
     call: Call,
+    /// Whether the lock hears of its end.
+    reports_end: bool,
+    /// The owner of the lock, if the call is another client's read.
+    owner: Option<String>,
 }
 
 impl RunningCall {
-    /// Adds the lock's check to those that an object makes which has made the call wait.
-    pub(crate) fn add_check(&self, may_start: &mut StartCheck) {
+    /// Has the object obey the lock: a call that it has made wait asks again, and a read beside
+    /// another's lock makes no instance.
+    pub(crate) fn restrict(&self, context: &mut Context) {
+        self.add_check(&mut context.may_start);
+        let refusal = self.owner.clone().map(|by| Refusal::NoInstance { by }.into());
+        context.no_instance = refusal.map(Arc::new);
+    }
+
+    fn add_check(&self, may_start: &mut StartCheck) {
         let (locks, id) = (Arc::downgrade(&self.locks), self.id.clone());
         let (session, call) = (self.session, self.call);
         may_start.set_check(move || {
@@ -111,10 +130,11 @@ impl RunningCall {
 
 impl Drop for RunningCall {
     fn drop(&mut self) {
-        if self.call != Call::Read {
-            let session = self.session;
-            self.locks.event(&self.id, |_, entry, now, effects| {
-                entry.lock.call_end(now, session, effects);
+        let (session, call) = (self.session, self.call);
+        if self.reports_end {
+            self.locks.event(&self.id, |_, entry, now, effects| match call {
+                Call::Read => entry.lock.read_end(now, session),
+                Call::Drive | Call::Send => entry.lock.call_end(now, session, effects),
             });
         }
     }

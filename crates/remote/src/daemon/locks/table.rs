@@ -129,10 +129,11 @@ impl LockTable {
     }
 
     /// Replaces the settings of an object's lock; who has it and who waits for it stays.
-    pub(crate) fn set_settings(&self, id: &str, settings: LockSettings) {
-        if let Some(entry) = self.state().entry(id) {
+    pub(crate) fn set_settings(self: &Arc<Self>, id: &str, settings: LockSettings) {
+        self.event(id, |_, entry, now, _| {
+            entry.lock.set_lease(now, settings.max_idle);
             entry.settings = Arc::new(settings);
-        }
+        });
     }
 
     /// From now on the lock and the abort methods of `with`, if it has any, are those of the object

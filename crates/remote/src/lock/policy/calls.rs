@@ -45,17 +45,17 @@ impl Lock {
         call: Call,
     ) -> Result<(), Refusal> {
         self.may_drive(session, call)?;
-        if let LockPhase::Held(hold) = &mut self.phase
-            && hold.is_of(session)
-        {
-            hold.used = now;
-        }
+        self.mark_used(now, session);
         if call == Call::Read {
             return Ok(());
         }
         if let LockPhase::Free = &self.phase {
             match self.queue.front().map(|next| next.request.party.clone()) {
-                Some(next) if next.session != session && self.keeps_out(now) => {
+                Some(next)
+                    if next.session != session
+                        && self.awaited().is_none()
+                        && self.keeps_out(now) =>
+                {
                     return Err(Refusal::locked(&next));
                 }
                 _ => {}
@@ -151,11 +151,7 @@ impl Lock {
 
     /// A started call that was no read has ended.
     pub(crate) fn call_end(&mut self, now: Instant, session: u64, effects: &mut Vec<Effect>) {
-        if let LockPhase::Held(hold) = &mut self.phase
-            && hold.is_of(session)
-        {
-            hold.used = now;
-        }
+        self.mark_used(now, session);
         if let Some(running) = self.calls.get_mut(&session) {
             *running = running.saturating_sub(1);
             if *running == 0 {

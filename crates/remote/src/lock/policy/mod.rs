@@ -13,13 +13,18 @@
 //!   that for those of a client that is gone.
 //! - Requests are granted in order. A token's owner comes first: the lock is its own already. A
 //!   connection that has the lock keeps it until the connection that takes it over can have it.
+//! - A client that asks without waiting has its turn as well, if it asks again and again
+//!   (`attempts`).
+//! - An owner that makes no call for longer than its lease loses the lock (`lease`).
 //! - If an owner did not give the lock up itself, its calls are aborted and end, and the object is
 //!   brought to a safe state before the next grant and before the next call of any client.
 //! - A connection that has lost its lock no longer drives, until it asks for the lock again. A
 //!   connection that is gone neither drives nor gets the lock. Only oneway calls that it had sent
 //!   to a free object are carried out.
 
+mod attempts;
 mod calls;
+mod lease;
 mod shown;
 mod steps;
 
@@ -28,6 +33,8 @@ use std::time::{Duration, Instant};
 
 use super::token::TokenHash;
 use super::types::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request};
+pub(crate) use attempts::ATTEMPT_LIFE;
+use attempts::Attempts;
 pub(crate) use calls::{ABORT_SESSION, Call, LateWork};
 pub(crate) use shown::PhaseView;
 
@@ -36,6 +43,8 @@ pub(crate) use shown::PhaseView;
 pub(crate) const GRANT_PATIENCE: Duration = Duration::from_secs(10);
 /// Requests that may wait for one lock.
 pub(crate) const MAX_WAITING: usize = 10_000;
+/// The same from one host.
+pub(crate) const MAX_WAITING_OF_HOST: usize = 500;
 /// Tokens of broken locks that are remembered until their owners are told; of more, only until when
 /// those owners may come back.
 const MAX_REVOKED: usize = 16;
@@ -63,12 +72,16 @@ pub(crate) struct Lock {
     queue: VecDeque<Waiting>,
     /// Driving calls that run, for each session.
     calls: BTreeMap<u64, u32>,
+    /// Reads of the owner that run, for each session; counted while there is a lease.
+    reads: BTreeMap<u64, u32>,
     /// Sessions that lost the lock, until they have it again or are gone.
     lost: BTreeMap<u64, Lost>,
     /// Sessions whose client is gone, each with whether the session has ended too. Their remaining
     /// calls, such as further entries of a batch, get no lock and no longer drive.
     gone: BTreeMap<u64, bool>,
     block: Block,
+    attempts: Attempts,
+    lease: Option<Lease>,
     /// Tokens of locks that were broken while their owner was away.
     revoked: VecDeque<Revoked>,
     /// Until then any token may be that of a broken lock which is not among them any more.
@@ -108,6 +121,14 @@ enum Block {
     /// They are not kept out until as many calls of these sessions have ended: a call that hangs
     /// must not shut everybody out.
     Over { stuck: BTreeMap<u64, u32> },
+}
+
+/// The longest silence of an owner.
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    limit: Duration,
+    /// Since when it is in force: an earlier silence does not count.
+    since: Instant,
 }
 
 /// The possession of the lock.
@@ -175,9 +196,12 @@ impl Lock {
             phase: LockPhase::Free,
             queue: VecDeque::new(),
             calls: BTreeMap::new(),
+            reads: BTreeMap::new(),
             lost: BTreeMap::new(),
             gone: BTreeMap::new(),
             block: Block::Idle,
+            attempts: Attempts::default(),
+            lease: None,
             revoked: VecDeque::new(),
             forgotten_until: None,
             next_epoch: first_epoch,
@@ -204,8 +228,12 @@ impl Lock {
                 };
                 let waiting = Waiting { ticket, request, since: now, deadline: now + wait, kind };
                 match kind {
-                    WaitKind::Resuming => self.queue.push_front(waiting),
-                    WaitKind::Plain | WaitKind::Patient => self.queue.push_back(waiting),
+                    // A plain request finds no queue, or it has its turn before that.
+                    WaitKind::Resuming | WaitKind::Plain => self.queue.push_front(waiting),
+                    WaitKind::Patient => {
+                        self.attempts.remove(&waiting.request.party);
+                        self.queue.push_back(waiting);
+                    }
                 }
                 self.replace_resuming(ticket, effects);
                 self.advance(now, effects);
@@ -215,6 +243,7 @@ impl Lock {
                 }
             }
             Ok(place @ (RequestPlace::Owner | RequestPlace::Member)) => {
+                self.attempts.remove(&request.party);
                 let LockPhase::Held(hold) = &mut self.phase else { return };
                 hold.used = now;
                 if let RequestPlace::Owner = place {

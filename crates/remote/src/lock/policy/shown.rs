@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::super::token::TokenHash;
 use super::super::types::Party;
-use super::{Hold, Lock, LockPhase, Ticket};
+use super::{Hold, Lock, LockPhase, Ticket, WaitKind};
 
 /// The phase of a lock, as others see it.
 #[derive(Debug)]
@@ -47,6 +47,13 @@ impl Lock {
     /// Whether the owner of the lock has this token.
     pub(crate) fn is_by(&self, token: TokenHash) -> bool {
         self.hold().is_some_and(|(hold, _)| hold.has_token(token))
+    }
+
+    /// The name of the lock's owner, where that is not this session.
+    pub(crate) fn name_of_other_owner(&self, session: u64) -> Option<String> {
+        let (hold, away) = self.hold()?;
+        let is_other = away.is_some() || !hold.is_of(session);
+        is_other.then(|| hold.owner.name().to_owned())
     }
 
     /// Whether a call of the owner runs.
@@ -96,7 +103,19 @@ impl Lock {
             LockPhase::Away { until, .. } if !self.is_resuming() => Some(*until),
             _ => None,
         };
-        self.queue.iter().map(|waiting| waiting.deadline).chain(away).min()
+        let awaited = self.awaited().map(|(_, until)| until);
+        let deadlines = self.queue.iter().map(|waiting| waiting.deadline);
+        deadlines.chain(away).chain(awaited).chain(self.lease_end()).min()
+    }
+
+    /// The client that the queue waits for, since it asks without waiting and has its turn; and
+    /// until when.
+    pub(crate) fn awaited(&self) -> Option<(&Party, Instant)> {
+        let waits = self.queue.front().is_some_and(|next| next.kind == WaitKind::Patient);
+        match &self.phase {
+            LockPhase::Free if waits => self.attempts.awaited(),
+            _ => None,
+        }
     }
 }
 

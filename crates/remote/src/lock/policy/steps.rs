@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::super::token::TokenHash;
 use super::super::types::{Break, Event, Loss, Outcome, Record, Refusal, Request};
 use super::{
-    Block, Effect, GRANT_PATIENCE, Hold, Lock, LockPhase, Lost, MAX_WAITING, RequestPlace, Ticket,
-    WaitKind, Waiting,
+    Block, Effect, GRANT_PATIENCE, Hold, Lock, LockPhase, Lost, MAX_WAITING, MAX_WAITING_OF_HOST,
+    RequestPlace, Ticket, WaitKind, Waiting,
 };
 
 impl Lock {
@@ -34,8 +34,7 @@ impl Lock {
         {
             return Err(Refusal::Lost(Loss::Broken(broken)));
         }
-        let next = self.queue.front().map(|waiting| &waiting.request.party);
-        let next = next.filter(|next| next.session != session);
+        let next = self.queue.front().filter(|next| next.request.party.session != session);
         match &self.phase {
             LockPhase::Held(hold) if hold.owner.session == session => {
                 return Ok(RequestPlace::Owner);
@@ -58,14 +57,18 @@ impl Lock {
                     });
                 }
                 if request.wait.is_none() {
+                    self.attempts.add_refused(now, &request.party);
                     return Err(Refusal::locked(&hold.owner));
                 }
             }
             LockPhase::Free | LockPhase::Ending { .. } | LockPhase::Resting { .. } => {
                 if request.wait.is_none()
                     && let Some(next) = next
+                    && (next.kind != WaitKind::Patient
+                        || !self.attempts.is_turn_of(now, &request.party, next.since))
                 {
-                    return Err(Refusal::locked(next));
+                    self.attempts.add_refused(now, &request.party);
+                    return Err(Refusal::locked(&next.request.party));
                 }
             }
         }
@@ -83,6 +86,14 @@ impl Lock {
         }
         if self.queue.len() >= MAX_WAITING {
             return Err(Refusal::Crowded { waiting: self.queue.len() });
+        }
+        if self.queue.len() >= MAX_WAITING_OF_HOST {
+            let host = request.party.host();
+            let others = self.queue.iter().filter(|other| other.request.party.is_at(host));
+            let waiting = others.count();
+            if waiting >= MAX_WAITING_OF_HOST {
+                return Err(Refusal::CrowdedByHost { waiting });
+            }
         }
         Ok(RequestPlace::Queue(if request.wait.is_none() {
             WaitKind::Plain
@@ -159,6 +170,7 @@ impl Lock {
             Event::TakenOver { by } => Some(Loss::TakenOver { by: by.clone() }),
             Event::GivenBack { by } => Some(Loss::GivenBack { by: by.clone() }),
             Event::Disconnected => Some(Loss::Gone),
+            Event::Idle { limit } => Some(Loss::Idle { limit: *limit }),
             _ => None,
         };
         if let Some(loss) = loss {
@@ -194,6 +206,7 @@ impl Lock {
         {
             self.end(now, Event::Expired, effects);
         }
+        self.end_lease(now, effects);
         if let LockPhase::Ending { after } = &self.phase
             && self.calls.is_empty()
         {
@@ -209,10 +222,16 @@ impl Lock {
             LockPhase::Held(_) | LockPhase::Away { .. } => self.is_resuming(),
             LockPhase::Ending { .. } | LockPhase::Resting { .. } => false,
         };
-        let Some(next) = self.queue.front().map(|next| &next.request.party) else { return };
+        let Some(Waiting { since, kind, .. }) = self.queue.front() else { return };
         if !may_grant {
             return;
         }
+        if *kind == WaitKind::Patient && self.attempts.await_before(now, *since) {
+            // Until then it is nobody's, and everybody may call.
+            self.block = Block::Idle;
+            return;
+        }
+        let Some(next) = self.queue.front().map(|next| &next.request.party) else { return };
         if self.calls.keys().all(|session| *session == next.session) {
             if let LockPhase::Held(_) = &self.phase {
                 let by = next.name().to_owned();
@@ -231,6 +250,8 @@ impl Lock {
         let session = request.party.session;
         self.lost.remove(&session);
         self.block = Block::Idle;
+        self.attempts.end_wait();
+        self.attempts.remove(&request.party);
         let hold = Hold {
             owner: request.party,
             epoch,
