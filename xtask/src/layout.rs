@@ -59,7 +59,7 @@ const ROOMS: &[(&str, &[Room])] = &[
             (&["object"], "the interface between daemons and objects; knows no limits"),
             (&["card"], "the service card; knows no calls"),
             (
-                &["session", "identity", "serialized", "config", "value_text"],
+                &["session", "identity", "users", "token", "serialized", "config", "value_text"],
                 "facts about a connection, a value, a daemon",
             ),
             (&["access"], "who may do what: rules only, no clock, no connection"),

@@ -253,6 +253,8 @@ mod object;
 mod serialized;
 mod session;
 mod tls;
+mod token;
+mod users;
 mod value_text;
 
 pub use addresses::{network_stack, public_address};
@@ -300,6 +302,8 @@ pub use object::{
 pub use serialized::Serialized;
 pub use session::{Peer, Session};
 pub use tls::{CertificateFiles, ClientTls, ServerTls, TlsError, speaks_tls};
+pub use token::TokenHash;
+pub use users::{Credential, UserDirectory, Verdict};
 /// Bytes and values; what is used most of it is re-exported here.
 pub use wire;
 pub use wire::Limits;

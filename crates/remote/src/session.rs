@@ -11,6 +11,7 @@ use wire::value::Value;
 use crate::addresses::public_address;
 use crate::current_call::{CurrentCall, WorkerWait};
 use crate::identity::{self, Identity};
+use crate::users::Login;
 
 /// One client proxy's connection to a daemon.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Session {
     pub peer: Peer,
     /// The person or program that it belongs to.
     identity: Identity,
+    /// Its login, where its client has shown a credential.
+    login: Option<Box<Login>>,
     /// The address of this host at which the client has reached it; `None` on a Unix socket.
     pub reached_at: Option<SocketAddr>,
     /// The id of the object that the handshake named.
@@ -37,13 +40,47 @@ impl Session {
     pub fn new(id: u64, peer: Peer, object: String, handshake: Value) -> Self {
         let (call, ended) = (CurrentCall::default(), AtomicBool::new(false));
         let identity = peer.anonymous();
-        Session { id, peer, identity, reached_at: None, object, handshake, call, ended }
+        Session {
+            id,
+            peer,
+            identity,
+            login: None,
+            reached_at: None,
+            object,
+            handshake,
+            call,
+            ended,
+        }
     }
 
     /// The same, of a client with this identity.
     #[must_use]
     pub fn with_identity(self, identity: Identity) -> Self {
         Session { identity, ..self }
+    }
+
+    /// The same, with a login that can be withdrawn.
+    pub(crate) fn with_login(self, login: Option<Login>) -> Self {
+        Session { login: login.map(Box::new), ..self }
+    }
+
+    /// Its login, where its client has shown a credential.
+    pub(crate) fn login(&self) -> Option<&Login> {
+        self.login.as_deref()
+    }
+
+    /// Why its client may not go on: its user was removed, for example.
+    pub fn revocation(&self) -> Option<&str> {
+        self.login()?.revocation()
+    }
+
+    /// Waits until its client may not go on. Without a login that never comes.
+    pub(crate) async fn revoked(&self) {
+        match self.login() {
+            None => std::future::pending().await,
+            // Boxed, so that anonymous connections are no larger for it.
+            Some(login) => Box::pin(login.revoked()).await,
+        }
     }
 
     /// The same, reached by its client at this address of this host.

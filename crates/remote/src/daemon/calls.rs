@@ -104,6 +104,11 @@ impl RunningCalls {
         lock(&self.sessions).remove(&session.id);
     }
 
+    /// The sessions that are served now.
+    pub(crate) fn sessions(&self) -> Vec<Arc<Session>> {
+        lock(&self.sessions).values().cloned().collect()
+    }
+
     /// A oneway call runs beside the next calls of its session until the result is dropped.
     pub(crate) fn begin_oneway(
         self: &Arc<Self>,
@@ -212,8 +217,7 @@ impl RunningCalls {
                 is_overdue: call.is_overdue,
             });
         }
-        let sessions: Vec<_> = lock(&self.sessions).values().cloned().collect();
-        for session in sessions {
+        for session in self.sessions() {
             let Some((facts, since, phase)) = session.call.read() else { continue };
             correlations.push(facts.form.correlation);
             let age = now.saturating_duration_since(since.instant);

@@ -45,6 +45,7 @@ use crate::daemon::validator::{Handshake, Welcome};
 use crate::lock::{LockLog, LockSettings, LockStatus};
 use crate::net::Listener;
 use crate::object::{BoxFuture, Object};
+use crate::users::UserDirectory;
 
 /// Serves objects to Pyro5 clients. Cheap to clone; clones are the same daemon.
 #[derive(Clone)]
@@ -80,6 +81,7 @@ impl Daemon {
         });
         let shared = Arc::new(Shared {
             validator: RwLock::default(),
+            users: RwLock::default(),
             registry,
             streams,
             locks,
@@ -110,6 +112,22 @@ impl Daemon {
         let validators = self.shared.validator.write();
         *validators.unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(validator));
         self
+    }
+
+    /// Knows its clients by these users from now on: by tokens in handshakes, and by certificates.
+    pub fn set_users(&self, users: Arc<dyn UserDirectory>) {
+        *self.shared.users.write().unwrap_or_else(PoisonError::into_inner) = Some(users);
+    }
+
+    /// Ends the connections whose credentials its users refuse now. Call it when they have changed.
+    /// A client hears why at its next call; its locks end at once.
+    pub fn end_refused_sessions(&self) {
+        let Some(users) = self.shared.users() else { return };
+        for session in self.shared.calls.sessions() {
+            if let Some(login) = session.login() {
+                login.judge_again(&*users);
+            }
+        }
     }
 
     /// Serves `object` under `id` from now on.

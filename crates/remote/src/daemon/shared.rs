@@ -15,11 +15,13 @@ use crate::daemon::log_limiter::LogLimiter;
 use crate::daemon::registry::Registry;
 use crate::daemon::streams::Streams;
 use crate::daemon::validator::Validator;
+use crate::users::UserDirectory;
 
 /// The parts of a daemon that all its connections share.
 pub(crate) struct Shared {
     pub(crate) config: DaemonConfig,
     pub(crate) validator: RwLock<Option<Validator>>,
+    pub(crate) users: RwLock<Option<Arc<dyn UserDirectory>>>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) streams: Arc<Streams>,
     pub(crate) locks: Arc<LockTable>,
@@ -44,6 +46,11 @@ pub(crate) struct LogLimits {
 impl Shared {
     pub(crate) fn session_id(&self) -> u64 {
         self.next_session.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The users that the daemon knows, if it knows any.
+    pub(crate) fn users(&self) -> Option<Arc<dyn UserDirectory>> {
+        self.users.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(Arc::clone)
     }
 
     /// Where the daemon listens, in the words of `Pyro.Daemon.info()`.

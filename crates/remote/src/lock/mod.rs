@@ -1,6 +1,6 @@
 //! Locks: which client may drive an object, and which one is next.
 //!
-//! `policy` has the rules of one lock; `types`, `token` and `status` are its types. There
+//! `policy` has the rules of one lock; `types` and `status` are its types. There
 //! are no sockets here and no clock: `daemon/locks` brings events and times to the rules and
 //! carries out the effects.
 
@@ -10,7 +10,6 @@ pub(crate) mod policy;
 pub(crate) mod status;
 #[cfg(test)]
 mod tests;
-pub(crate) mod token;
 pub(crate) mod types;
 
 pub use status::{LockOwner, LockState, LockStatus, LockWaiter};

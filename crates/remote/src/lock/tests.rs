@@ -9,8 +9,8 @@ use proptest::prelude::*;
 
 use super::check::{self, Step};
 use super::policy::{Call, Effect, Lock};
-use super::token::TokenHash;
 use super::types::{Break, Event, Outcome, Party, Refusal, Request};
+use crate::token::TokenHash;
 
 /// One lock, a clock, and what has come out of it.
 struct Story {

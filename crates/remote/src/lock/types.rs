@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wire::exception::Exception;
 
-use super::token::TokenHash;
+use crate::token::TokenHash;
 
 /// A connection that asks for a lock, or holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]

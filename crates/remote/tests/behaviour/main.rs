@@ -26,3 +26,4 @@ mod reserve;
 mod serving;
 mod threads;
 mod tls;
+mod users;

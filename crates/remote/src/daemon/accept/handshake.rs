@@ -3,7 +3,6 @@
 //! Answers CONNECTOK or CONNECTFAIL. A handshake has its own size limit, and takes a slot in the
 //! pool only when it is complete: a silent, slow or lying peer costs a timer and a small buffer.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -19,7 +18,7 @@ use crate::admission::call_permit::PoolSlot;
 use crate::admission::slots::NoSlot;
 use crate::config;
 use crate::daemon::Shared;
-use crate::daemon::accept::identify::{self, Entrance};
+use crate::daemon::accept::identify::{self, Arrival, KnownClient};
 use crate::daemon::call::{daemon_object, decode};
 use crate::daemon::locks::methods::{ABORT, RELEASE};
 use crate::daemon::session::connection::Connection;
@@ -33,14 +32,6 @@ const NO_DESCRIPTOR: &str = "this daemon's process has no file descriptor left f
     connection; raise its limit on open files (`ulimit -n`, or LimitNOFILE= of the service), or \
     close some connections";
 
-/// A client before its handshake.
-pub(super) struct Arrival {
-    pub(super) peer: Peer,
-    pub(super) entrance: Entrance,
-    /// The address of this host that it came to.
-    pub(super) reached_at: Option<SocketAddr>,
-}
-
 /// Reads the handshake and answers it; `None` when the client was refused or left. The caller sees
 /// to the deadline.
 pub(super) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
@@ -48,7 +39,6 @@ pub(super) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<S>,
     arrival: Arrival,
 ) -> Result<Option<AcceptedClient>, ReadError> {
-    let Arrival { peer, entrance, reached_at } = arrival;
     let (hello, request) = match read(connection).await {
         Ok(None) => return Ok(None),
         Ok(Some(read)) => read,
@@ -65,9 +55,10 @@ pub(super) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let let_in = match request {
         Err(reason) => Err(reason),
-        Ok(request) => let_in(shared, &hello, request, &peer).await,
+        Ok(request) => let_in(shared, &hello, request, &arrival).await,
     };
-    let LetIn { welcome, annotations, access, object, handshake } = match let_in {
+    let Arrival { peer, reached_at, .. } = arrival;
+    let LetIn { welcome, annotations, access, object, client } = match let_in {
         Ok(let_in) => let_in,
         Err(reason) => {
             if shared.log_limits.peers.allow(Instant::now()) {
@@ -82,10 +73,10 @@ pub(super) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     };
     reply(connection, MessageType::ConnectOk, &hello, &welcome, &annotations)?;
     connection.send().await?;
-    let identity = identify::identify(&peer, &entrance);
-    let session = Session::new(shared.session_id(), peer, object, handshake)
+    let session = Session::new(shared.session_id(), peer, object, client.handshake)
         .reached_at(reached_at)
-        .with_identity(identity);
+        .with_identity(client.identity)
+        .with_login(client.login);
     debug!(daemon = %shared.config.name, session = session.id, peer = %session.peer,
         identity = %session.identity(), object = %session.object, "connected");
     Ok(Some(AcceptedClient { session, access }))
@@ -97,7 +88,7 @@ struct LetIn {
     annotations: Annotations,
     access: Access,
     object: String,
-    handshake: Value,
+    client: KnownClient,
 }
 
 /// Decides about a complete handshake; the error is for the client.
@@ -105,9 +96,11 @@ async fn let_in(
     shared: &Shared,
     hello: &Hello,
     request: Wanted,
-    peer: &Peer,
+    arrival: &Arrival,
 ) -> Result<LetIn, String> {
     let Wanted { object, data, annotations } = request;
+    let (peer, users) = (&arrival.peer, shared.users());
+    let client = identify::identify(users.as_deref(), arrival, data)?;
     let metadata =
         daemon_object::metadata(shared, &object).map_err(|exception| exception.message())?;
     let validator =
@@ -118,7 +111,7 @@ async fn let_in(
             let handshake = Handshake {
                 peer: peer.clone(),
                 object: object.clone(),
-                data: data.clone(),
+                data: client.handshake.clone(),
                 annotations,
                 correlation_id: hello.correlation_id(),
             };
@@ -134,7 +127,7 @@ async fn let_in(
     let mut welcome = Dict::with_capacity(2);
     welcome.insert("handshake", response);
     welcome.insert("meta", announce_ferrolab(metadata));
-    Ok(LetIn { welcome: Value::Dict(welcome), annotations, access, object, handshake: data })
+    Ok(LetIn { welcome: Value::Dict(welcome), annotations, access, object, client })
 }
 
 /// The metadata with the key `ferrolab`: our client then knows which values and locks the daemon

@@ -1,29 +1,107 @@
-//! The identity of a client that connects, by what TLS or the operating system says of it.
+//! The identity of a client that connects: by its certificate, its token, or the operating system.
+//!
+//! The daemon's users say whose a credential is, and whether it is still accepted.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+
+use wire::value::Value;
 
 use crate::blocking::run_blocking;
 use crate::identity::{Identity, IdentitySource};
 use crate::session::Peer;
+use crate::token::TokenHash;
+use crate::users::{self, Credential, Login, UserDirectory, Verdict};
+
+/// Reason of a refusal: the token could have been read on its way.
+const TOKEN_IN_PLAIN: &str = "a token is not accepted here, since others can read it on its way to \
+    this host: connect with TLS (`ferrolab login HOST --shell` prints the settings), or on the lab's \
+    host by `localhost`. It may have been read now: `ferrolab user rotate NAME` replaces it";
+
+/// A client before its handshake.
+pub(super) struct Arrival {
+    pub(super) peer: Peer,
+    pub(super) entrance: Entrance,
+    /// The address of this host that it came to.
+    pub(super) reached_at: Option<SocketAddr>,
+}
 
 /// Facts about a client that its connection itself tells, before Pyro5's handshake.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entrance {
+    /// Whether it is a connection with TLS.
+    pub(super) is_encrypted: bool,
     /// The common name of the client certificate that TLS has verified.
     pub(super) certificate_name: Option<Arc<str>>,
     /// The id of the user whose process is at the other end of a Unix socket.
     pub(super) unix_user: Option<u32>,
 }
 
-/// The identity of a client at `peer`.
-pub(super) fn identify(peer: &Peer, entrance: &Entrance) -> Identity {
-    if let Some(name) = &entrance.certificate_name {
-        return Identity { name: Arc::clone(name), source: IdentitySource::Certificate };
+/// A client whose identity is settled.
+pub(super) struct KnownClient {
+    pub(super) identity: Identity,
+    pub(super) login: Option<Login>,
+    /// The data of its handshake, without a token.
+    pub(super) handshake: Value,
+}
+
+impl Arrival {
+    /// Whether nobody but the host's administrator can read what the client sends.
+    fn is_private(&self) -> bool {
+        let is_loopback = |address: SocketAddr| address.ip().is_loopback();
+        match self.peer {
+            Peer::Tcp(address) => {
+                let is_local = is_loopback(address) && self.reached_at.is_none_or(is_loopback);
+                self.entrance.is_encrypted || is_local
+            }
+            Peer::Unix { .. } | Peer::HealthCheck => true,
+        }
     }
+}
+
+/// Settles the identity of a client with this handshake data.
+///
+/// # Errors
+/// Its credential is not accepted; the reason is for the client.
+pub(super) fn identify(
+    users: Option<&dyn UserDirectory>,
+    arrival: &Arrival,
+    data: Value,
+) -> Result<KnownClient, String> {
+    let users = users.filter(|users| users.has_tokens());
+    let token = users.and_then(|users| Some((users, users::token_in(&data)?)));
+    let by_certificate = arrival.entrance.certificate_name.as_ref().map(|name| {
+        let identity = Identity { name: Arc::clone(name), source: IdentitySource::Certificate };
+        (identity, None)
+    });
+    let by_token = match token {
+        Some(_) if by_certificate.is_some() => None,
+        Some(_) if !arrival.is_private() => return Err(TOKEN_IN_PLAIN.to_owned()),
+        Some((users, token)) => {
+            let credential = Credential::Token(TokenHash::of(token.as_bytes()));
+            match users.judge(&credential) {
+                Verdict::User(name) => {
+                    let identity = Identity { name, source: IdentitySource::Token };
+                    Some((identity, Some(Login::new(credential))))
+                }
+                Verdict::Foreign => None,
+                Verdict::Refused(reason) => return Err(reason),
+            }
+        }
+        None => None,
+    };
+    let handshake = if token.is_some() { users::without_token(data) } else { data };
+    let known = by_certificate.or(by_token);
+    let (identity, login) = known.unwrap_or_else(|| (by_system(arrival), None));
+    Ok(KnownClient { identity, login, handshake })
+}
+
+/// The identity of a client that has shown nothing.
+fn by_system(arrival: &Arrival) -> Identity {
     #[cfg(unix)]
-    if let Some(id) = entrance.unix_user {
+    if let Some(id) = arrival.entrance.unix_user {
         // The host's user database may be in the network.
         return run_blocking(|| Identity::unix_user(id));
     }
-    peer.anonymous()
+    arrival.peer.anonymous()
 }

@@ -15,8 +15,8 @@ use tracing::{debug, info};
 
 use crate::admission::HandshakeSlot;
 use crate::daemon::Shared;
-use crate::daemon::accept::handshake::{self, Arrival};
-use crate::daemon::accept::identify::Entrance;
+use crate::daemon::accept::handshake;
+use crate::daemon::accept::identify::{Arrival, Entrance};
 use crate::daemon::session::{self, connection::Connection};
 use crate::net::ClientStream;
 use crate::session::Peer;
@@ -59,6 +59,7 @@ async fn serve_tls<S: ClientStream>(
     match within_deadline(&shared, &pending, &stop, tls.accept(stream)).await {
         None => {}
         Some(Ok(stream)) => {
+            pending.entrance.is_encrypted = true;
             pending.entrance.certificate_name = tls::client_name(&stream);
             admit(Arc::clone(&shared), stream, pending, stop).await;
         }

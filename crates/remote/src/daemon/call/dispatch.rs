@@ -283,6 +283,9 @@ fn find_object(
     let Some(object) = shared.registry.get_for_call(&id) else {
         return Err((daemon_object::unknown_object(shared, &id), id, member));
     };
+    if let Some(reason) = caller.session.revocation() {
+        return Err((Exception::new("builtins.PermissionError", reason), id, member));
+    }
     let breaks_lock =
         matches!(&operation, Operation::Call(call) if object.breaks_locks(&call.method));
     if let Some(reason) = caller.refusal.as_deref().filter(|_| !breaks_lock) {

@@ -15,10 +15,10 @@ use crate::arguments::Signature;
 use crate::daemon::locks::abort;
 use crate::daemon::locks::table::LockTable;
 use crate::lock::status::{LockState, LockWaiter};
-use crate::lock::token::TokenHash;
 use crate::lock::types::{Break, Outcome, Refusal};
 use crate::object::MethodCall;
 use crate::session::Session;
+use crate::token::TokenHash;
 
 /// The methods of an object that can be locked, beside its own.
 pub(crate) const METHODS: [&str; 4] = [LOCK_METHOD, "unlock", "islocked", "lock_info"];

@@ -23,9 +23,9 @@ use crate::daemon::registry::Registry;
 use crate::daemon::streams::{EndedStream, Streams};
 use crate::lock::policy::{Effect, Ticket};
 use crate::lock::status::LockStatus;
-use crate::lock::token::TokenHash;
 use crate::lock::types::{Break, Event, LockLog, LockSettings, Outcome, Party, Refusal, Request};
 use crate::session::Session;
+use crate::token::TokenHash;
 
 /// The locks of a daemon by the ids of their objects.
 pub(crate) struct LockTable {

@@ -162,6 +162,7 @@ impl<S: ClientStream> ClientWatch<'_, S> {
                 biased;
                 done = &mut waiting => return done,
                 () = stream.wait_closed() => shared.locks.disconnect(session.id),
+                () = session.revoked() => shared.locks.disconnect(session.id),
             }
         }
         waiting.await
@@ -185,12 +186,15 @@ impl<S: ClientStream> ClientWatch<'_, S> {
                 biased;
                 response = &mut answering => return response,
                 () = idle.elapsed() => {}
+                () = session.revoked() => {}
             }
         }
         let response = tokio::select! {
             biased;
             response = &mut answering => Some(response),
             () = stream.wait_closed() => None,
+            // A removed user is as good as gone.
+            () = session.revoked() => None,
         };
         let response = match response {
             Some(response) => response,

@@ -7,8 +7,9 @@ pub(crate) mod connection;
 mod large_transfer;
 pub(crate) mod reject;
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,9 @@ use crate::daemon::session::large_transfer::SMALL_ANSWER_BYTES;
 use crate::frames::{ReadError, ReadTimeouts};
 use crate::net::ClientStream;
 use crate::session::Session;
+
+/// Time in which a client whose rights are withdrawn can make one more call, to hear the reason.
+const LAST_CALL_TIME: Duration = Duration::from_secs(5);
 
 /// A client that has been let in.
 pub(crate) struct AcceptedClient {
@@ -147,12 +151,15 @@ async fn requests<S: ClientStream>(
     let mut stopped = pin!(stop.cancelled());
     let sleep = pin!(tokio::time::sleep(IDLE));
     let mut idle = IdleTimer::new(sleep);
+    let mut ended = RightsEnd::of(shared, &session);
     loop {
         let header = tokio::select! {
             biased;
             header = connection.next(limits, &mut idle) => header?,
             () = &mut stopped => return Ok(()),
+            () = ended.reached() => return Ok(()),
         };
+        let is_last = session.revocation().is_some();
         let Some(header) = header else { return Ok(()) };
         receive(shared, &session, connection, &header).await?;
         let mut permit = None;
@@ -172,7 +179,7 @@ async fn requests<S: ClientStream>(
         }
         let response = match header.kind {
             // A client that is here to break a lock does not need it.
-            MessageType::Ping if caller.refusal.is_some() => return Ok(()),
+            MessageType::Ping if caller.refusal.is_some() || is_last => return Ok(()),
             MessageType::Ping => pong(&header, &mut connection.out, limits.message),
             MessageType::Invoke => {
                 let client = caller.client.clone();
@@ -190,8 +197,33 @@ async fn requests<S: ClientStream>(
         if !connection.out.is_empty() {
             send(shared, &session, connection, response).await?;
         }
-        if after == After::Close || stop.is_cancelled() {
+        if after == After::Close || is_last || stop.is_cancelled() {
             return Ok(());
+        }
+    }
+}
+
+/// The end of a connection whose client has lost its rights: its locks end at once, the connection
+/// somewhat later, so that the next call can be answered with the reason.
+struct RightsEnd<'a>(Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>);
+
+impl<'a> RightsEnd<'a> {
+    fn of(shared: &'a Arc<Shared>, session: &'a Arc<Session>) -> Self {
+        // Anonymous connections have nothing to lose, and are no larger for it.
+        RightsEnd(session.login().map(|login| -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            Box::pin(async {
+                login.revoked().await;
+                shared.locks.disconnect(session.id);
+                tokio::time::sleep(LAST_CALL_TIME).await;
+            })
+        }))
+    }
+
+    /// Waits for it. Cancel safe.
+    async fn reached(&mut self) {
+        match &mut self.0 {
+            None => std::future::pending().await,
+            Some(end) => end.await,
         }
     }
 }

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::super::policy::{ATTEMPT_LIFE, Call, Effect, GRANT_PATIENCE, LateWork, Lock, PhaseView};
-use super::super::token::TokenHash;
 use super::super::types::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request};
 use super::step::{CLIENTS, Step};
+use crate::token::TokenHash;
 
 /// A request without an answer.
 #[derive(Debug)]

@@ -31,8 +31,8 @@ mod steps;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::token::TokenHash;
 use super::types::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request};
+use crate::token::TokenHash;
 pub(crate) use attempts::ATTEMPT_LIFE;
 use attempts::Attempts;
 pub(crate) use calls::{ABORT_SESSION, Call, LateWork};

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::token::TokenHash;
 use super::super::types::Party;
 use super::{Hold, Lock, LockPhase, Ticket, WaitKind};
+use crate::token::TokenHash;
 
 /// The phase of a lock, as others see it.
 #[derive(Debug)]

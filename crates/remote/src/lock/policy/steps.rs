@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::super::token::TokenHash;
 use super::super::types::{Break, Event, Loss, Outcome, Record, Refusal, Request};
 use super::{
     Block, Effect, GRANT_PATIENCE, Hold, Lock, LockPhase, Lost, MAX_WAITING, MAX_WAITING_OF_HOST,
     RequestPlace, Ticket, WaitKind, Waiting,
 };
+use crate::token::TokenHash;
 
 impl Lock {
     /// The place of a request.

@@ -1,4 +1,4 @@
-//! Tokens: the secret by which a client proves that a lock is its own.
+//! Tokens: the secret by which a client proves who it is, or that a lock is its own.
 //!
 //! A token is never kept and never shown. Only its hash is kept, and two hashes are compared in
 //! constant time.
@@ -10,11 +10,23 @@ use subtle::ConstantTimeEq;
 
 /// The hash of a token.
 #[derive(Clone, Copy)]
-pub(crate) struct TokenHash([u8; 32]);
+pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
-    pub(crate) fn of(token: &[u8]) -> Self {
+    /// The hash of this token.
+    pub fn of(token: &[u8]) -> Self {
         TokenHash(Sha256::digest(token).into())
+    }
+
+    /// The bytes of the hash: SHA-256 of the token.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl From<[u8; 32]> for TokenHash {
+    fn from(hash: [u8; 32]) -> Self {
+        TokenHash(hash)
     }
 }
 

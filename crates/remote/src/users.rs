@@ -1,0 +1,129 @@
+//! Users of a daemon, by the credentials that their clients show: tokens and certificates.
+//!
+//! A credential is judged when a client connects, and again when users have changed: then the
+//! connections of removed ones end.
+
+use std::sync::{Arc, OnceLock};
+
+use tokio_util::sync::CancellationToken;
+use wire::value::Value;
+
+use crate::token::TokenHash;
+
+/// The handshake data of a Pyro5 client that has set none.
+const NO_TOKEN: &str = "hello";
+
+/// Proof of an identity, as a daemon keeps it: from this nobody can make the proof itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// The hash of a token in the handshake.
+    Token(TokenHash),
+}
+
+/// The judgement on a credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is this user's.
+    User(Arc<str>),
+    /// It is none of these users' business: handshake data for its driver, or a
+    /// certificate of another authority.
+    Foreign,
+    /// It is not accepted, or not any longer; the reason is for the client.
+    Refused(String),
+}
+
+/// The users that a daemon knows. Called when a client connects, so it must not block.
+pub trait UserDirectory: Send + Sync {
+    /// Whether a text in a handshake is a token.
+    fn has_tokens(&self) -> bool;
+
+    /// Judges a credential, by the users as they are now.
+    fn judge(&self, credential: &Credential) -> Verdict;
+}
+
+/// The token in the data of a handshake: a text, or the entry `token` of a dict.
+pub(crate) fn token_in(data: &Value) -> Option<&str> {
+    let text = match data {
+        Value::Str(text) => text,
+        Value::Dict(data) => data.get("token")?.as_str()?,
+        _ => return None,
+    };
+    (!text.is_empty() && text != NO_TOKEN).then_some(text)
+}
+
+/// The data of a handshake without its token, which drivers and logs must not see.
+pub(crate) fn without_token(data: Value) -> Value {
+    match data {
+        Value::Dict(mut data) => {
+            data.remove("token");
+            Value::Dict(data)
+        }
+        _ => NO_TOKEN.into(),
+    }
+}
+
+/// The login of a connection: its credential, and whether that has been withdrawn.
+#[derive(Debug)]
+pub(crate) struct Login {
+    credential: Credential,
+    reason: OnceLock<String>,
+    revoked: CancellationToken,
+}
+
+impl Login {
+    pub(crate) fn new(credential: Credential) -> Self {
+        Login { credential, reason: OnceLock::new(), revoked: CancellationToken::new() }
+    }
+
+    /// Withdraws the connection's rights if `users` refuse its credential now.
+    pub(crate) fn judge_again(&self, users: &dyn UserDirectory) {
+        let refused = match users.judge(&self.credential) {
+            Verdict::User(_) => return,
+            Verdict::Refused(reason) => reason,
+            Verdict::Foreign => "this daemon has no users any more".to_owned(),
+        };
+        // One that has lost its rights does not get them back.
+        let _ = self.reason.set(refused);
+        self.revoked.cancel();
+    }
+
+    /// Why the connection has no rights any more.
+    pub(crate) fn revocation(&self) -> Option<&str> {
+        self.reason.get().map(String::as_str)
+    }
+
+    /// Waits until the connection's rights are withdrawn.
+    pub(crate) async fn revoked(&self) {
+        self.revoked.cancelled().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::value::Dict;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_a_text_or_an_entry_of_a_dict_and_goes_no_further() {
+        let dict = |token: Value| {
+            let mut dict = Dict::with_capacity(2);
+            dict.insert("name", "microscope");
+            dict.insert("token", token);
+            Value::Dict(dict)
+        };
+        for (data, expected) in [
+            (Value::from("secret"), Some("secret")),
+            (dict("secret".into()), Some("secret")),
+            ("hello".into(), None),
+            ("".into(), None),
+            (Value::None, None),
+            (dict(Value::None), None),
+            (5.into(), None),
+        ] {
+            assert_eq!(token_in(&data), expected, "{data}");
+            let left = without_token(data).to_string();
+            assert!(!left.contains("secret"), "{left}");
+        }
+    }
+}
