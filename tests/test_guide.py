@@ -30,7 +30,8 @@ def run_page(lab, name, ns_port, section=None, **variables):
         page = page.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
         assert page, f"{name} has no section {section}"
     for language, file, text in BLOCK.findall(page):
-        text = text.replace("$NS_PORT", str(ns_port))
+        for variable, value in {"NS_PORT": str(ns_port), **variables}.items():
+            text = text.replace(f"${variable}", value)
         if file and file != "cell":
             (lab.files / file).write_text(text)
         elif language == "sh":
@@ -78,6 +79,12 @@ def test_an_emergency_stop(lab):
     assert "aborted: lab.stage (stop() called)" in said, said
     scan = (lab.files / "scan.txt").read_text()
     assert "stopped at" in scan and "it hits the lens" in scan, scan
+
+
+def test_web(lab):
+    said = run_page(lab, "web.md", free_port(), WEB_PORT=str(free_port()))
+    for words in ('"name":"lab.meter"', '"unit":"V"'):
+        assert words in said, said
 
 
 def test_services(lab):

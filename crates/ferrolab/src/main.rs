@@ -16,6 +16,7 @@ mod os;
 mod paths;
 mod state_file;
 mod supervise;
+mod web;
 
 use std::process::ExitCode;
 

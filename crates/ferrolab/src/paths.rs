@@ -245,6 +245,11 @@ impl Paths {
         self.state_dir.join(format!("daemon-{}.json", file_name(daemon)))
     }
 
+    /// Where the last port of a process is kept of which a lab has one.
+    pub(crate) fn process_state(&self, name: &str) -> PathBuf {
+        self.state_dir.join(format!("process-{}.json", file_name(name)))
+    }
+
     /// The file that 0.1.0 locks while it removes names that a daemon has left.
     pub(crate) fn daemon_names_gate(&self, daemon: &str) -> PathBuf {
         self.state_dir.join(format!("daemon-{}.names", file_name(daemon)))

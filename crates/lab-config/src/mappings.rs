@@ -94,6 +94,21 @@ impl Walk<'_> {
         }
     }
 
+    pub(super) fn group_or_flag(
+        &mut self,
+        section: &'static Section,
+        field: &Field,
+        node: &Node,
+    ) -> Option<Data> {
+        if !matches!(&*node.content, Content::Scalar(_)) {
+            return self.group(section, node);
+        }
+        match self.flag(field, node)? {
+            Data::Bool(true) => Some(self.all_defaults(section)),
+            _ => Some(Data::Null),
+        }
+    }
+
     pub(super) fn environment(&mut self, field: &Field, node: &Node) -> Option<Data> {
         let Content::Map(pairs) = &*node.content else {
             return self.not_a_mapping(node, "a mapping from variables to texts", "{}");

@@ -12,13 +12,13 @@ use super::problem::Findings;
 use super::scalar::Meaning;
 use super::schema::{
     ACCESS, ALARM, ARGUMENT, AUTOLAUNCH, DAEMON, Field, GRANT, HEALTH, MEMBER, NAMESERVER, NOTIFY,
-    PUSH, PYTHON, Rule, SERVICE, SIMULATE, SUPERVISION, Section, TOP, ValueKind,
+    PUSH, PYTHON, Rule, SERVICE, SIMULATE, SUPERVISION, Section, TOP, ValueKind, WEB,
 };
 use super::source::Source;
 use super::tree::{self, Content, Node};
 
 /// Sections that have a chapter, in the order of the reference.
-const CHAPTERS: [(&str, &Section); 16] = [
+const CHAPTERS: &[(&str, &Section)] = &[
     ("The whole file", &TOP),
     ("Nameservers", &NAMESERVER),
     ("Daemons", &DAEMON),
@@ -35,6 +35,7 @@ const CHAPTERS: [(&str, &Section); 16] = [
     ("Grants", &GRANT),
     ("Alarm", &ALARM),
     ("Push", &PUSH),
+    ("Web", &WEB),
 ];
 
 const OPENING: &str = "\
@@ -76,12 +77,14 @@ pub fn markdown() -> String {
             "health" => text.push_str("Under `health` of a service.\n"),
             "access" => text.push_str("Under `access` of the file.\n"),
             "grants" => text.push_str("Under `grants` of `access`, a list.\n"),
-            "notify" => text.push_str("Under `notify` of the file.\n"),
             "alarm" => text.push_str("Under `alarm` of a member, one or a list of them.\n"),
             "push" => text.push_str("Under `push` of the file, one or a list of them.\n"),
+            "notify" | "web" => {
+                text.push_str(&format!("Under `{}` of the file.\n", section.key));
+            }
             "python" => text.push_str("Under `python` of the file, of a daemon or of a service.\n"),
             "supervision" => {
-                text.push_str("Under `supervision` of a nameserver or a daemon.\n");
+                text.push_str("Under `supervision` of a nameserver, a daemon or `web`.\n");
             }
             key => text.push_str(&format!("Under `{key}`, by name.\n")),
         }
@@ -192,6 +195,9 @@ fn value_schema(kind: ValueKind) -> Value {
         ValueKind::GroupOrText { section, .. } => json!({ "anyOf": [
             { "type": "string" }, { "$ref": format!("#/definitions/{}", section.key) },
         ] }),
+        ValueKind::GroupOrFlag(section) => json!({ "anyOf": [
+            { "type": "boolean" }, { "$ref": format!("#/definitions/{}", section.key) },
+        ] }),
         ValueKind::Number => json!({ "type": "number" }),
         ValueKind::Choices => json!({
             "type": "array", "minItems": 1,
@@ -258,6 +264,9 @@ fn words(kind: ValueKind) -> String {
         ValueKind::Group(section) => return format!("see [{}](#{})", section.key, anchor(section)),
         ValueKind::GroupOrText { section, key } => {
             return format!("{key}, or see [{0}](#{0})", section.key);
+        }
+        ValueKind::GroupOrFlag(section) => {
+            return format!("true or false, or see [{0}](#{0})", section.key);
         }
         ValueKind::Number => "number",
         ValueKind::Choices => "list of texts or numbers",

@@ -39,6 +39,7 @@ impl Walk<'_> {
             ValueKind::GroupOrText { section, key } => self.group_or_text(section, key, node),
             ValueKind::OneOrMore(section) => self.one_or_more(field, section, node),
             ValueKind::Values => self.values(field, node),
+            ValueKind::GroupOrFlag(section) => self.group_or_flag(section, field, node),
             ValueKind::Entries(section) => self.entries(section, node),
             ValueKind::Members(section) => self.members(section, node),
             ValueKind::Records(section) => self.records(field, section, node),
@@ -229,7 +230,7 @@ impl Walk<'_> {
         }
     }
 
-    fn flag(&mut self, field: &Field, node: &Node) -> Option<Data> {
+    pub(super) fn flag(&mut self, field: &Field, node: &Node) -> Option<Data> {
         let value = scalar(node).and_then(|scalar| match scalar.meaning()? {
             Meaning::Bool(value) => Some(value),
             _ => match scalar.text.to_lowercase().as_str() {

@@ -48,10 +48,15 @@ pub struct Listener {
 pub(crate) enum ListenerSocket {
     Tcp(TcpListener),
     #[cfg(unix)]
-    Unix {
-        listener: UnixListener,
-        path: PathBuf,
-    },
+    Unix(UnixSocket),
+}
+
+/// Listening Unix socket, which removes its file at its end.
+#[cfg(unix)]
+#[derive(Debug)]
+pub(crate) struct UnixSocket {
+    pub(crate) listener: UnixListener,
+    path: PathBuf,
 }
 
 /// Why an address cannot be listened on.
@@ -134,7 +139,7 @@ impl Listener {
         }
         let listener = UnixListener::bind(path).map_err(fail)?;
         Ok(Listener {
-            socket: ListenerSocket::Unix { listener, path: path.to_path_buf() },
+            socket: ListenerSocket::Unix(UnixSocket { listener, path: path.to_path_buf() }),
             location: Location::Unix { path: path.display().to_string() },
             bound: None,
         })
@@ -143,6 +148,15 @@ impl Listener {
     /// The address for clients.
     pub fn location(&self) -> &Location {
         &self.location
+    }
+
+    /// The TCP socket alone, for a server of another protocol.
+    pub fn into_tcp(self) -> Option<TcpListener> {
+        match self.socket {
+            ListenerSocket::Tcp(socket) => Some(socket),
+            #[cfg(unix)]
+            ListenerSocket::Unix(_) => None,
+        }
     }
 
     /// The address of this host at which the client of an accepted connection has reached it.
@@ -169,12 +183,10 @@ fn is_about_port(error: &io::Error) -> bool {
 }
 
 #[cfg(unix)]
-impl Drop for ListenerSocket {
+impl Drop for UnixSocket {
     fn drop(&mut self) {
-        if let ListenerSocket::Unix { path, .. } = self {
-            // Best effort: the next `bind_unix` replaces a dead file too.
-            let _ = std::fs::remove_file(path);
-        }
+        // Best effort: the next `bind_unix` replaces a dead file too.
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 

@@ -25,6 +25,20 @@ const RULES: &[Rule] = &[
         broken: |source| named_outside(source, YAML, |path| path.starts_with("lab-config/src/")),
     },
     Rule {
+        name: "http-room",
+        reason: "crates/ferrolab/src/web/ alone serves HTTP; http_client.rs posts",
+        broken: |source| {
+            named_outside(source, &["axum", "rust_embed"], |path| {
+                path.starts_with("ferrolab/src/web/")
+            })
+            .into_iter()
+            .chain(named_outside(source, &["hyper", "hyper_util", "http_body_util"], |path| {
+                path.starts_with("ferrolab/src/web/") || path == "ferrolab/src/http_client.rs"
+            }))
+            .collect()
+        },
+    },
+    Rule {
         name: "clap-room",
         reason: "arguments are read in crates/ferrolab/src/cli/ and main.rs, nowhere else",
         broken: |source| {
@@ -216,6 +230,9 @@ mod tests {
             ("host/mod.rs", "//! x\nuse rusqlite::Row;", &[("sqlite-room", 2)]),
             ("supervise/plan.rs", "//! x\n// not saphyr\nserde_saphyr::f(t)", &[("yaml-room", 3)]),
             ("cli/up.rs", "//! x\nuse clap::Args;", &[]),
+            ("host/mod.rs", "//! x\nuse axum::Router;", &[("http-room", 2)]),
+            ("web/mod.rs", "//! x\nuse axum::Router;\nuse hyper::server;", &[]),
+            ("http_client.rs", "//! x\nuse hyper::client;\nuse axum::x;", &[("http-room", 3)]),
             ("main.rs", "//! x\nuse clap::Parser;", &[]),
             ("host/mod.rs", "//! x\n#[derive(clap::Args)]", &[("clap-room", 2)]),
             ("host/mod.rs", "//! x\nlet c = Command::new(\"a\");", &[("spawn", 2)]),

@@ -1,9 +1,10 @@
 //! The service card as commands show it: lines for people, JSON Schema, OpenAPI, a Thing
 //! Description of the W3C, and stubs for type checkers.
 //!
-//! One file for each form. Where a card comes from is not known here.
+//! One file for each form. Which services a lab has is not known here.
 
 mod described;
+mod fetch;
 mod listing;
 mod openapi;
 mod schema;
@@ -11,6 +12,7 @@ mod stub;
 mod thing;
 
 pub(crate) use described::DescribedService;
+pub(crate) use fetch::{fetch, fetch_from};
 pub(crate) use listing::{heading, rows};
 pub(crate) use openapi::openapi;
 pub(crate) use schema::description;

@@ -82,6 +82,8 @@ enum Selection {
     Nameserver(Names),
     /// Daemons, by their names in the configuration
     Daemon(Names),
+    /// Processes of which a lab has one: the page (`web`)
+    Process(Names),
 }
 
 /// Which entries, to stop or to restart.
@@ -91,6 +93,8 @@ enum StopSelection {
     Nameserver(StopNames),
     /// Daemons, by their names in the configuration
     Daemon(StopNames),
+    /// Processes of which a lab has one: the page (`web`)
+    Process(StopNames),
 }
 
 /// Names of one kind, to stop or to restart.
@@ -126,6 +130,7 @@ pub(super) fn start(Start { entry }: &Start) -> Outcome {
     let (kind, names) = match entry {
         Selection::Nameserver(names) => (EntryKind::Nameserver, names),
         Selection::Daemon(names) => (EntryKind::Daemon, names),
+        Selection::Process(names) => (EntryKind::Process, names),
     };
     run(Action::Start, kind, names, WhenInUse::Refuse)
 }
@@ -145,6 +150,7 @@ fn run_selected(action: Action, entry: &StopSelection) -> Outcome {
     let (kind, StopNames { names, in_use }) = match entry {
         StopSelection::Nameserver(names) => (EntryKind::Nameserver, names),
         StopSelection::Daemon(names) => (EntryKind::Daemon, names),
+        StopSelection::Process(names) => (EntryKind::Process, names),
     };
     run(action, kind, names, WhenInUse::from(*in_use))
 }
@@ -224,6 +230,7 @@ fn run(
         failed.extend(failures);
         all.nameservers.extend(listing.nameservers);
         all.daemons.extend(listing.daemons);
+        all.processes.extend(listing.processes);
         all.services.extend(listing.services);
         (all.host, all.troubles) = (listing.host, listing.troubles);
     }
@@ -238,7 +245,9 @@ fn tell(kind: EntryKind, name: &str, listing: &Listing, failed: &[String]) {
     if failed.is_empty() {
         let services = listing.services.len();
         match kind {
-            EntryKind::Nameserver => println!("nameserver {name} is running."),
+            EntryKind::Nameserver | EntryKind::Process => {
+                println!("{} {name} is running.", kind.word());
+            }
             EntryKind::Daemon => println!("daemon {name} is running, with {services} service(s)."),
         }
     }
@@ -251,6 +260,7 @@ fn tell(kind: EntryKind, name: &str, listing: &Listing, failed: &[String]) {
 fn only_services(listing: &Listing, names: &[String]) -> Listing {
     let mut part = listing.clone();
     part.nameservers.clear();
+    part.processes.clear();
     part.services.retain(|row| names.contains(&row.name));
     let is_theirs = |daemon: &str| part.services.iter().any(|row| row.daemon == daemon);
     part.daemons.retain(|row| is_theirs(&row.name));
@@ -262,6 +272,7 @@ fn only(listing: &Listing, kind: EntryKind, name: &str) -> Listing {
     let mut part = listing.clone();
     part.nameservers.retain(|row| kind == EntryKind::Nameserver && row.name == name);
     part.daemons.retain(|row| kind == EntryKind::Daemon && row.name == name);
+    part.processes.retain(|row| kind == EntryKind::Process && row.name == name);
     part.services.retain(|row| kind == EntryKind::Daemon && row.daemon == name);
     part
 }

@@ -1,12 +1,10 @@
 //! `ferrolab describe`: what a service offers, for people and for programs.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use miette::{Report, miette};
-use remote::card::{Card, Member, MemberKind};
-use remote::{Error, Metadata, Proxy, Uri, Value, resolve};
+use remote::{Error, Uri};
 
 use super::nslist::NameserverArgument;
 use super::output::print_json;
@@ -14,8 +12,6 @@ use super::table::{for_terminal, lines_for_terminal};
 use super::{Outcome, find, paths, runtime};
 use crate::card::{self, DescribedService};
 
-/// Timeout of a daemon's answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// Headings of the columns,
 const HEADINGS: [&str; 3] = ["MEMBER", "VALUE", "ABOUT"];
 /// and the widths in letters that they grow to. A longer cell ends its line, so that one long
@@ -85,43 +81,13 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The card of the object at a URI; with names only where its daemon has none.
+/// The card of the object at a URI.
 ///
 /// # Errors
 /// The object cannot be reached; in words for a person.
 pub(super) async fn fetch(name: &str, uri: Uri) -> Result<DescribedService, Report> {
     let explain = |error: Error| miette!("{name} cannot be described: {error}");
-    let uri = resolve(&uri, Some(TIMEOUT)).await.map_err(explain)?;
-    let object = match &uri {
-        Uri::Pyro { object, .. } => object.clone(),
-        Uri::PyroName { .. } | Uri::PyroMeta { .. } => String::new(),
-    };
-    let mut proxy = Proxy::from(uri.clone()).with_timeout(TIMEOUT);
-    let names = proxy.metadata().await.map_err(explain)?;
-    let answer = proxy.call_daemon("get_metadata", vec![Value::from(object)]).await;
-    let card = answer.ok().and_then(|answer| Card::from_value(answer.as_dict()?.get("ferrolab")?));
-    let card = complete(card.unwrap_or_default(), &names);
-    Ok(DescribedService { name: name.to_owned(), uri, card })
-}
-
-/// A card that has each member that clients may use.
-fn complete(mut card: Card, names: &Metadata) -> Card {
-    let kinds = [(&names.methods, MemberKind::Method), (&names.attrs, MemberKind::Property)];
-    for (names, kind) in kinds {
-        for name in names.iter() {
-            if card.member(name).is_none() {
-                let is_property = kind == MemberKind::Property;
-                card.members.push(Member {
-                    name: name.clone(),
-                    kind,
-                    readable: is_property,
-                    writable: is_property,
-                    ..Member::default()
-                });
-            }
-        }
-    }
-    card
+    card::fetch(name, uri).await.map_err(explain)
 }
 
 /// Prints a service for people.

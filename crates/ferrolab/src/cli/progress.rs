@@ -50,10 +50,8 @@ impl Progress {
             self.end_waiting();
         }
         let entries = listing
-            .nameservers
-            .iter()
-            .map(|row| ProgressLine::process("nameserver", row))
-            .chain(listing.daemons.iter().map(|row| ProgressLine::process("daemon", row)))
+            .all_processes()
+            .map(|(kind, row)| ProgressLine::process(kind.word(), row))
             .chain(listing.services.iter().map(ProgressLine::service));
         for entry in entries {
             if entry.status == self.from && !self.shown.contains_key(&entry.title) {

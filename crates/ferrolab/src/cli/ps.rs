@@ -42,8 +42,9 @@ fn once(paths: &Paths, arguments: &Arguments) -> Outcome {
 
 /// Prints a listing as tables, errors below them.
 pub(super) fn print(listing: &Listing) {
-    let Listing { nameservers, daemons, services, .. } = listing;
-    for (heading, rows) in [("NAMESERVER", nameservers), ("DAEMON", daemons)] {
+    let Listing { nameservers, daemons, processes, services, .. } = listing;
+    let tables = [("NAMESERVER", nameservers), ("DAEMON", daemons), ("PROCESS", processes)];
+    for (heading, rows) in tables {
         if !rows.is_empty() {
             print_processes(heading, rows);
             println!();
@@ -93,13 +94,10 @@ fn print_processes(heading: &str, rows: &[ProcessRow]) {
 
 /// Prints a line for each entry that has an error.
 fn print_errors(listing: &Listing) {
-    let processes = |kind: &'static str, rows: &[ProcessRow]| -> Vec<String> {
-        rows.iter()
-            .filter_map(|row| Some(format!("{kind} {}: {}", row.name, row.error.as_ref()?)))
-            .collect()
-    };
-    let mut errors = processes("nameserver", &listing.nameservers);
-    errors.extend(processes("daemon", &listing.daemons));
+    let processes = listing.all_processes().filter_map(|(kind, row)| {
+        Some(format!("{} {}: {}", kind.word(), row.name, row.error.as_ref()?))
+    });
+    let mut errors: Vec<String> = processes.collect();
     errors.extend(
         listing.services.iter().filter_map(|row| {
             Some(format!("service {}: {}", row.name, row.report.error.as_ref()?))

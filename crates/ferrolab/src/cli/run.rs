@@ -14,7 +14,8 @@ use super::{paths, up};
 use crate::host::DaemonAssignment;
 use crate::nameserver_process::NameserverAssignment;
 use crate::supervise::{self, Options, SuperviseError};
-use crate::{host, log, nameserver_process, os};
+use crate::web::WebAssignment;
+use crate::{host, log, nameserver_process, os, web};
 
 /// Run one process of the lab (for the supervisor's use)
 #[derive(Debug, Subcommand)]
@@ -29,6 +30,8 @@ pub(super) enum RunCommand {
     Nameserver(Name),
     /// A daemon; its assignment comes on standard input
     Daemon(Name),
+    /// The page; its assignment comes on standard input
+    Web,
 }
 
 /// The name is for `ps` and the log; what to be is in the assignment.
@@ -54,6 +57,7 @@ pub(super) fn shortcut(mut words: impl Iterator<Item = OsString>) -> Option<RunC
             RunCommand::Nameserver(Name { name })
         }
         ("daemon", Some(name)) if !name.starts_with('-') => RunCommand::Daemon(Name { name }),
+        ("web", None) => RunCommand::Web,
         _ => return None,
     };
     next().is_none().then_some(command)
@@ -67,6 +71,9 @@ pub(super) fn run(command: &RunCommand) -> ExitCode {
         }),
         RunCommand::Daemon(_) => child(|assignment: DaemonAssignment, lifeline| {
             runtime(Box::pin(async move { host::run(assignment, &lifeline).await }))
+        }),
+        RunCommand::Web => child(|assignment: WebAssignment, lifeline| {
+            runtime(Box::pin(async move { web::run(assignment, &lifeline).await }))
         }),
     }
 }
@@ -143,7 +150,7 @@ mod tests {
     #[test]
     fn the_shortcut_leads_where_the_long_way_does() {
         let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
-        for line in ["run supervisor", "run nameserver local", "run daemon bench.1"] {
+        for line in ["run supervisor", "run nameserver local", "run daemon bench.1", "run web"] {
             let long =
                 crate::cli::Cli::try_parse_from([vec!["ferrolab".into()], words(line)].concat());
             let Ok(crate::cli::Cli { command: crate::cli::Command::Run(long) }) = long else {

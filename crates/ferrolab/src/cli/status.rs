@@ -7,7 +7,6 @@ use lab_config::Warning;
 use miette::{IntoDiagnostic, Report};
 use serde_json::json;
 
-use super::diagnosis::{Finding, diagnose};
 use super::output::print_json;
 use super::table::lines_for_terminal;
 use super::watch::Watch;
@@ -17,6 +16,7 @@ use crate::paths::Paths;
 use crate::supervise::active_config;
 use crate::supervise::control::client::{Client, ControlError};
 use crate::supervise::control::{Listing, Request};
+use crate::supervise::diagnosis::{Finding, diagnose};
 use crate::supervise::incidents::Incident;
 
 /// Say what is wrong with the lab, and what to do

@@ -19,6 +19,7 @@ use crate::supervise::active_config;
 use crate::supervise::control::client::{Client, ControlError};
 use crate::supervise::control::{Listing, Request};
 use crate::supervise::{self, Options, SuperviseError};
+use crate::web;
 
 /// The option with which a supervisor serves stand-ins.
 pub(super) const SIMULATE: &str = "--simulate";
@@ -115,11 +116,9 @@ fn tell(listing: &Listing, was_up: bool, failed: &[String]) {
     if listing.daemons.iter().chain(&listing.nameservers).all(|row| !row.autolaunch) {
         println!("Nothing starts with the lab: the configuration's `autolaunch` section is empty.");
     }
-    let processes = [("nameserver", &listing.nameservers), ("daemon", &listing.daemons)];
-    for (kind, row) in processes.iter().flat_map(|(kind, rows)| rows.iter().map(move |r| (kind, r)))
-    {
+    for (kind, row) in listing.all_processes() {
         if row.autolaunch && !row.wanted {
-            let name = &row.name;
+            let (kind, name) = (kind.word(), &row.name);
             println!(
                 "{kind} {name} stays stopped: it was stopped by hand \
                  (`ferrolab start {kind} {name}`)."
@@ -135,9 +134,19 @@ fn tell(listing: &Listing, was_up: bool, failed: &[String]) {
             println!("  {line}");
         }
     }
+    if let Some(page) = page(listing) {
+        println!("{page}");
+    }
     if let Some(simulated) = simulated(listing) {
         println!("{simulated}");
     }
+}
+
+/// A sentence about the page, where one runs.
+pub(super) fn page(listing: &Listing) -> Option<String> {
+    let row = listing.processes.iter().find(|row| row.name == web::PROCESS_NAME)?;
+    let link = row.uri.as_ref().filter(|_| row.status == "running")?;
+    Some(format!("The page: {}", table::for_terminal(link)))
 }
 
 /// A sentence about the services that are simulated, if any.
@@ -315,12 +324,10 @@ pub(super) fn failures(listing: &Listing) -> Vec<String> {
             .unwrap_or_default();
         format!("{kind} {name} is {status}{why}")
     };
-    let processes = [("nameserver", &listing.nameservers), ("daemon", &listing.daemons)];
-    let mut failed: Vec<String> = processes
-        .iter()
-        .flat_map(|(kind, rows)| rows.iter().map(move |row| (kind, row)))
+    let mut failed: Vec<String> = listing
+        .all_processes()
         .filter(|(_, row)| row.wanted && row.status != "running")
-        .map(|(kind, row)| line(kind, &row.name, &row.status, &row.error))
+        .map(|(kind, row)| line(kind.word(), &row.name, &row.status, &row.error))
         .collect();
     // A service whose daemon does not run has not failed itself.
     let serving: Vec<&str> = listing

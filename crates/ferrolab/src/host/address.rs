@@ -98,7 +98,7 @@ pub(crate) async fn bind(host: &Host, port: u16) -> Result<Listener, BindError> 
     }
 }
 
-/// Listens where the configuration says. The second value tells of URIs that have changed.
+/// Listens where a daemon's configuration says. The second value tells of URIs that have changed.
 ///
 /// # Errors
 /// The address is taken, or not ours; for `ferrolab ps`.
@@ -106,17 +106,31 @@ pub(super) async fn listen(
     daemon: &Daemon,
     file: &Path,
 ) -> Result<(Listener, Option<String>), String> {
-    let unchanged = |bound: Result<Listener, BindError>| {
-        bound.map(|listener| (listener, None)).map_err(|error| error.to_string())
-    };
-    if let Some(path) = &daemon.unixsocket {
-        return unchanged(Listener::bind_unix(path));
+    match &daemon.unixsocket {
+        Some(path) => unchanged(Listener::bind_unix(path)),
+        None => listen_at(&daemon.host, daemon.port, file).await,
     }
-    let bind = |port| bind(&daemon.host, port);
-    if daemon.port != 0 {
-        return unchanged(bind(daemon.port).await);
+}
+
+fn unchanged(bound: Result<Listener, BindError>) -> Result<(Listener, Option<String>), String> {
+    bound.map(|listener| (listener, None)).map_err(|error| error.to_string())
+}
+
+/// Listens at a port of a host; with port 0 at the one that is kept in `file`, if it is free. The
+/// second value tells of URIs that have changed.
+///
+/// # Errors
+/// The address is taken, or not ours; for `ferrolab ps`.
+pub(crate) async fn listen_at(
+    host: &Host,
+    port: u16,
+    file: &Path,
+) -> Result<(Listener, Option<String>), String> {
+    let bind = |port| bind(host, port);
+    if port != 0 {
+        return unchanged(bind(port).await);
     }
-    let reason = match recall(file, &daemon.host) {
+    let reason = match recall(file, host) {
         Ok(None) => None,
         Ok(Some(port)) => match bind(port).await {
             Ok(listener) => return Ok((listener, None)),
@@ -124,8 +138,8 @@ pub(super) async fn listen(
         },
         Err(unusable) => Some(format!("its last port is not known: {unusable}")),
     };
-    let listener = bind_lasting(&daemon.host).await.map_err(|error| error.to_string())?;
-    remember(file, &daemon.host, &listener);
+    let listener = bind_lasting(host).await.map_err(|error| error.to_string())?;
+    remember(file, host, &listener);
     let changed = reason.map(|reason| {
         format!(
             "its URIs have changed, since {reason}; clients that look its names up find it, those \

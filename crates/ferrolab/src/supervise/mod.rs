@@ -5,6 +5,7 @@
 
 pub(crate) mod active_config;
 pub(crate) mod control;
+pub(crate) mod diagnosis;
 pub(crate) mod entries;
 pub(crate) mod incidents;
 mod stale_names;

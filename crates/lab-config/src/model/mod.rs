@@ -14,6 +14,7 @@ mod process;
 mod push;
 mod seconds;
 mod service;
+mod web;
 
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,7 @@ pub use notify::Notify;
 pub use process::{Python, Supervision};
 pub use push::Push;
 pub use service::{Arguments, Expose, Health, InstanceMode, OnTimeout, Service, Start, Target};
+pub use web::Web;
 
 use super::surroundings::Folder;
 
@@ -56,6 +58,9 @@ pub struct Configuration {
     /// Time series databases that values are sent to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub push: Vec<Push>,
+    /// The page; none if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web: Option<Web>,
     /// Whether every service that has a stand-in is simulated.
     #[serde(skip)]
     pub simulates: bool,

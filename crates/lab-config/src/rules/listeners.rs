@@ -71,6 +71,24 @@ impl Rules<'_> {
                 self.findings.warn(mark.key, &shown(&path), message, help);
             }
         }
+        self.page(&nameservers, &daemons);
+    }
+
+    /// Refuses a page on a daemon's or a nameserver's port.
+    fn page(&mut self, nameservers: &Ports, daemons: &Ports) {
+        let configuration = self.configuration;
+        let (Some(web), Some(mark)) = (&configuration.web, self.sound(&["web"])) else { return };
+        if web.port == 0 || self.is_wrong(&["web"], &["host", "port"]) {
+            return;
+        }
+        for (whose, ports) in [("a daemon", daemons), ("a nameserver", nameservers)] {
+            let Some(first) = ports.find(&web.host, web.port) else { continue };
+            let message = format!("port {} of its host is {whose}'s too", web.port);
+            let help = "give the page another `port`";
+            let first = ("other", first);
+            self.findings.between(self.unready, mark.key, first, "web", &message, help);
+            return;
+        }
     }
 
     /// Whether a nameserver of `host: public` has this port.

@@ -16,6 +16,7 @@ mod simulate;
 mod supervision;
 mod top;
 mod types;
+mod web;
 
 pub(crate) use access::{ACCESS, GRANT, ROLES};
 pub(crate) use alarm::ALARM;
@@ -24,15 +25,16 @@ pub(crate) use member::{ARGUMENT, MEMBER, VALUE_KEYS};
 pub(crate) use notify::NOTIFY;
 pub(crate) use push::PUSH;
 pub(crate) use python::PYTHON;
-pub(crate) use servers::{DAEMON, NAMESERVER};
+pub(crate) use servers::{DAEMON, NAMESERVER, PORT};
 pub(crate) use service::SERVICE;
 pub(crate) use simulate::SIMULATE;
 pub(crate) use supervision::SUPERVISION;
 pub(crate) use top::{AUTOLAUNCH, TOP};
 pub(crate) use types::{CALL_LOG, Field, Rule, Section, ValueKind};
+pub(crate) use web::WEB;
 
 /// Every section, to say where a misplaced key belongs.
-pub(crate) static SECTIONS: [&Section; 16] = [
+pub(crate) static SECTIONS: &[&Section] = &[
     &TOP,
     &NAMESERVER,
     &DAEMON,
@@ -49,4 +51,5 @@ pub(crate) static SECTIONS: [&Section; 16] = [
     &GRANT,
     &ALARM,
     &PUSH,
+    &WEB,
 ];

@@ -2,7 +2,8 @@
 
 use super::{CALL_LOG, Field, PYTHON, Rule, SUPERVISION, Section, ValueKind};
 
-const PORT: ValueKind = ValueKind::Int { what: "a port number", min: 0, max: 65535 };
+/// A port; 0 for a free one, where that is allowed.
+pub(crate) const PORT: ValueKind = ValueKind::Int { what: "a port number", min: 0, max: 65535 };
 
 /// A nameserver.
 pub(crate) static NAMESERVER: Section = Section {

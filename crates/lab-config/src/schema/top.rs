@@ -1,6 +1,8 @@
 //! The tables of the whole file and of `autolaunch`.
 
-use super::{ACCESS, DAEMON, Field, NAMESERVER, NOTIFY, PUSH, PYTHON, SERVICE, Section, ValueKind};
+use super::{
+    ACCESS, DAEMON, Field, NAMESERVER, NOTIFY, PUSH, PYTHON, SERVICE, Section, ValueKind, WEB,
+};
 
 /// The whole file.
 pub(crate) static TOP: Section = Section {
@@ -72,6 +74,13 @@ pub(crate) static TOP: Section = Section {
             example: "{url: \"http://metrics.example.edu:8428/write\"}",
             doc: "Time series databases that values are sent to.",
         },
+        Field {
+            key: "web",
+            kind: ValueKind::GroupOrFlag(&WEB),
+            default: "null",
+            example: "{host: localhost, port: 9092}",
+            doc: "The lab in a browser; `true` for the defaults. Without it there is no page.",
+        },
     ],
     renamed: &[
         ("nameserver", "nameservers"),
@@ -80,6 +89,7 @@ pub(crate) static TOP: Section = Section {
         ("server", "daemons"),
         ("service", "services"),
         ("autostart", "autolaunch"),
+        ("page", "web"),
     ],
 };
 

@@ -96,6 +96,8 @@ pub(crate) enum ValueKind {
         /// The key of the text.
         key: &'static str,
     },
+    /// A mapping with known keys, `true` for its defaults, or `false` for none.
+    GroupOrFlag(&'static Section),
     /// A mapping from names to mappings with known keys.
     Entries(&'static Section),
     /// A list of mappings with known keys.

@@ -37,6 +37,26 @@ fn a_name_is_registered_once_in_a_nameserver() {
 }
 
 #[test]
+fn the_page_has_a_port_of_its_own() {
+    let lab = |web: &str| {
+        format!(
+            "nameservers: {{n: {{}}}}\ndaemons:\n  bench: {{port: 9100}}\nservices:\n  \
+             x: {{native: demo.clock, daemon: bench}}\nweb: {web}\n"
+        )
+    };
+    let nameserver = "6:1 web: port 9090 of its host is a nameserver's too (the other is at 1:15)";
+    for (web, expected) in [
+        ("true", &[][..]),
+        ("{port: 9090}", &[nameserver][..]),
+        ("{host: public, port: 9100}", &["6:1 web: port 9100 of its host is a daemon's too"][..]),
+        ("{host: 192.0.2.7, port: 9100}", &[][..]),
+        ("{port: 0}", &[][..]),
+    ] {
+        check(&lab(web), expected);
+    }
+}
+
+#[test]
 fn a_part_registers_a_name_too() {
     let lab = |daemon: &str, services: &str| {
         format!(

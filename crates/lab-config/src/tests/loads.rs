@@ -289,7 +289,9 @@ fn with(section: &Section, key: &str, value: &str) -> String {
         ("", "daemons") => return format!("nameservers: {{local: {{}}}}\n{pair}\n"),
         ("", "nameservers") => return format!("{pair}\n"),
         ("", _) => return format!("{rest}{pair}\n"),
-        ("autolaunch" | "python", _) => return format!("{rest}{}: {{{pair}}}\n", section.key),
+        ("autolaunch" | "python" | "web", _) => {
+            return format!("{rest}{}: {{{pair}}}\n", section.key);
+        }
         ("supervision", _) => {
             return format!("daemons: {{default: {{}}, x: {{supervision: {{{pair}}}}}}}\n");
         }
@@ -367,6 +369,23 @@ fn with(section: &Section, key: &str, value: &str) -> String {
         _ => "module: m, classname: C, ",
     };
     format!("{rest}services: {{x: {{{needed}{pair}}}}}\n")
+}
+
+#[test]
+fn a_page_is_on_off_or_described() {
+    let web = |text: &str| right(&format!("{LAB}{text}\n")).web.map(|web| (web.host, web.port));
+    let local = |port| Some((Host::from("localhost".to_owned()), port));
+    for (text, expected) in [
+        ("", None),
+        ("web: null", None),
+        ("web: false", None),
+        ("web: true", local(9092)),
+        ("web: {}", local(9092)),
+        ("web: {port: 0}", local(0)),
+        ("web: {host: public}", Some((Host::Public, 9092))),
+    ] {
+        assert_eq!(web(text), expected, "{text}");
+    }
 }
 
 /// The tables are the only place where a default is written, so they must be right.

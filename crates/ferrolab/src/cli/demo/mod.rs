@@ -26,6 +26,8 @@ use crate::supervise::{self, SuperviseError};
 const DRIVERS: &str = include_str!("drivers.py");
 /// Usual port of a nameserver; the demo takes another port if this one is taken.
 const USUAL_PORT: u16 = 9090;
+/// Usual port of the page, the same.
+const USUAL_PAGE_PORT: u16 = 9092;
 /// Number of attempts where other programs take the chosen port first.
 const TRIES: usize = 3;
 /// Timeout of the lab's start.
@@ -72,7 +74,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 /// Runs the demo with its nameserver at `port`; nothing where that port is taken meanwhile.
 fn lab(arguments: &Arguments, port: u16) -> Result<Option<ExitCode>, Report> {
     let home = tempfile::Builder::new().prefix("ferrolab-demo-").tempdir().into_diagnostic()?;
-    prepare(home.path(), port)?;
+    prepare(home.path(), port, free_port(USUAL_PAGE_PORT)?)?;
     let environment = Environment { home: Some(home.path().to_owned()), ..Environment::current() };
     let paths = Paths::new(&environment).into_diagnostic()?;
     super::runtime()?.block_on(async {
@@ -114,15 +116,15 @@ fn ended_early(ended: Result<(), SuperviseError>) -> Result<(), Report> {
 }
 
 /// Writes the demo's configuration and its driver.
-fn prepare(home: &Path, port: u16) -> Result<(), Report> {
+fn prepare(home: &Path, port: u16, page_port: u16) -> Result<(), Report> {
     let drivers = home.join("drivers");
     std::fs::create_dir(&drivers).into_diagnostic()?;
     files::replace(&drivers.join("demo_drivers.py"), DRIVERS.as_bytes()).into_diagnostic()?;
-    let configuration = configuration(&drivers, port)?;
+    let configuration = configuration(&drivers, port, page_port)?;
     files::replace(&home.join("config.yaml"), configuration.as_bytes()).into_diagnostic()
 }
 
-fn configuration(drivers: &Path, port: u16) -> Result<String, Report> {
+fn configuration(drivers: &Path, port: u16, page_port: u16) -> Result<String, Report> {
     // JSON's strings are YAML's too, whatever a path contains.
     let drivers = serde_json::to_string(&drivers).into_diagnostic()?;
     Ok(format!(
@@ -155,6 +157,7 @@ services:
 python:
   path: [{drivers}]
 autolaunch: {{nameservers: [demo], daemons: [bench, python]}}
+web: {{host: localhost, port: {page_port}}}
 "#
     ))
 }
@@ -179,7 +182,8 @@ async fn ready(paths: &Paths) -> Result<Option<Listing>, Report> {
         return Ok(Some(listing));
     }
     let taken = |error: &String| error.contains("already in use");
-    if listing.nameservers.iter().any(|row| row.error.as_ref().is_some_and(taken)) {
+    let mut rows = listing.nameservers.iter().chain(&listing.processes);
+    if rows.any(|row| row.error.as_ref().is_some_and(taken)) {
         return Ok(None);
     }
     let help = match failed.iter().any(|line| line.contains("demo.logbook")) {
@@ -196,6 +200,9 @@ fn welcome(listing: &Listing, home: &Path, port: u16) -> Result<(), Report> {
         println!("  {:14} {}", row.name, row.report.uri.as_deref().unwrap_or("-"));
     }
     println!("  {:14} localhost:{port}", "nameserver");
+    if let Some(page) = up::page(listing) {
+        println!("\n{page}");
+    }
     println!(
         "\nFrom Python (pip install Pyro5):\n
 import Pyro5.api

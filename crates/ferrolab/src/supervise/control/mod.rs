@@ -21,6 +21,8 @@ pub(crate) enum Request {
         #[serde(default)]
         looks: bool,
     },
+    /// Everything there is at each change, until the client closes the connection.
+    Watch,
     /// Progress until everything that starts with the host is ready or has failed.
     Settle {
         /// The answer comes after this many seconds at the latest.
@@ -77,12 +79,14 @@ pub(crate) enum WhenInUse {
     Force,
 }
 
-/// The two kinds of children.
+/// The kinds of children.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum EntryKind {
     Nameserver,
     Daemon,
+    /// A process of which a lab has one: the page (`web`). Its name is its command.
+    Process,
 }
 
 impl EntryKind {
@@ -96,6 +100,7 @@ impl EntryKind {
         match self {
             EntryKind::Nameserver => "nameserver",
             EntryKind::Daemon => "daemon",
+            EntryKind::Process => "process",
         }
     }
 }
@@ -201,6 +206,9 @@ pub(crate) struct Listing {
     pub(crate) nameservers: Vec<ProcessRow>,
     pub(crate) daemons: Vec<ProcessRow>,
     pub(crate) services: Vec<ServiceRow>,
+    /// The processes of which a lab has one; a supervisor of 0.1.0 has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) processes: Vec<ProcessRow>,
     /// Calls that run or wait, the longest of each daemon first.
     #[serde(default)]
     pub(crate) calls: Vec<CallRow>,
@@ -221,6 +229,18 @@ pub(crate) struct Listing {
     pub(crate) host: Host,
 }
 
+impl Listing {
+    /// The rows of all processes with their kinds, in the order in which people are shown them.
+    pub(crate) fn all_processes(&self) -> impl Iterator<Item = (EntryKind, &ProcessRow)> {
+        let rows = [
+            (EntryKind::Nameserver, &self.nameservers),
+            (EntryKind::Daemon, &self.daemons),
+            (EntryKind::Process, &self.processes),
+        ];
+        rows.into_iter().flat_map(|(kind, rows)| rows.iter().map(move |row| (kind, row)))
+    }
+}
+
 /// The supervisor itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -235,13 +255,16 @@ pub(crate) struct Host {
     pub(crate) manager: Option<String>,
 }
 
-/// A nameserver or a daemon.
+/// A nameserver, a daemon or another process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProcessRow {
     pub(crate) name: String,
     /// `starting`, `running`, `restarting`, `failed`, `stopping` or `stopped`.
     pub(crate) status: String,
     pub(crate) uri: Option<String>,
+    /// The URI at which processes of this host reach it; not of a process without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) address: Option<String>,
     pub(crate) error: Option<String>,
     pub(crate) pid: Option<u32>,
     /// When the process started, RFC 3339.
@@ -270,6 +293,9 @@ pub(crate) struct ServiceRow {
     pub(crate) report: ServiceReport,
     /// The daemon that hosts it.
     pub(crate) daemon: String,
+    /// The description in its configuration.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
     /// The key of its configuration that has the instrument's address: `parameters`, or
     /// `arguments` where only that is used.
     #[serde(default, skip_serializing_if = "String::is_empty")]

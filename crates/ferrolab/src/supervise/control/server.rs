@@ -32,6 +32,10 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 const WRITING: Duration = Duration::from_secs(10);
 /// The last answers have this long when the lab has ended; then the process ends.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// Least time between two answers to a client that watches,
+const WATCH_PAUSE: Duration = Duration::from_millis(100);
+/// and the most: such a client is shown within two seconds that this process is stopped.
+const WATCH_INTERVAL: Duration = Duration::from_millis(900);
 /// Between two attempts of an action that waits for clients.
 const ATTEMPT_INTERVAL: Duration = Duration::from_secs(1);
 /// Pause after a failed accept.
@@ -165,6 +169,7 @@ impl Conversation {
                 let listing = fleet.listing().await;
                 self.say(&Answer::Done(listing)).await
             }
+            Ok(Request::Watch) => self.watch().await,
             Ok(Request::Settle { seconds }) => self.settle(limit(seconds), |_| true).await,
             Ok(Request::Act { action, kind, name, seconds, in_use }) => {
                 let act = |force| fleet.act(action, kind, name.clone(), force);
@@ -247,6 +252,21 @@ impl Conversation {
                 self.meanwhile(true, ended.cancelled()).await?;
                 self.say(&Answer::Done(Listing::default())).await
             }
+        }
+    }
+
+    /// Tells of each change, with a pause between two, and of the end.
+    async fn watch(&mut self) -> io::Result<()> {
+        let fleet = Arc::clone(&self.fleet);
+        let mut changes = fleet.changes();
+        loop {
+            changes.borrow_and_update();
+            self.say(&Answer::Progress(fleet.listing().await)).await?;
+            if self.ended.run_until_cancelled(tokio::time::sleep(WATCH_PAUSE)).await.is_none() {
+                return self.say(&Answer::Ending).await;
+            }
+            // Troubles of the host announce no change.
+            let _ = tokio::time::timeout(WATCH_INTERVAL, changes.changed()).await;
         }
     }
 
@@ -386,10 +406,8 @@ impl SettledEntry<'_> {
 }
 
 fn settled(listing: &Listing, awaited: impl Fn(SettledEntry<'_>) -> bool) -> bool {
-    let nameservers = listing.nameservers.iter().map(|row| (EntryKind::Nameserver, row));
-    let daemons = listing.daemons.iter().map(|row| (EntryKind::Daemon, row));
-    let processes = nameservers
-        .chain(daemons)
+    let processes = listing
+        .all_processes()
         .map(|(kind, row)| (SettledEntry::Process(kind, &row.name), row.status.as_str()));
     let services = listing.services.iter().map(|row| {
         let entry = SettledEntry::Service { name: &row.name, daemon: &row.daemon };

@@ -7,6 +7,7 @@ use lab_config::Configuration;
 
 use super::EntryKind;
 use super::memory::Memory;
+use crate::web::PROCESS_NAME as WEB;
 
 /// The configuration in force, with the entries that are wanted to run.
 #[derive(Clone, Debug)]
@@ -32,10 +33,12 @@ impl InForce {
     /// The entries that are to run.
     pub(super) fn wanted_by(&self, memory: &Memory) -> BTreeSet<String> {
         let Configuration { nameservers, daemons, .. } = &*self.configuration;
-        let nameservers = nameservers.iter().map(|ns| (EntryKind::Nameserver, &ns.name));
-        let daemons = daemons.iter().map(|daemon| (EntryKind::Daemon, &daemon.name));
+        let processes = processes(&self.configuration).into_iter();
+        let nameservers = nameservers.iter().map(|ns| (EntryKind::Nameserver, ns.name.as_str()));
+        let daemons = daemons.iter().map(|daemon| (EntryKind::Daemon, daemon.name.as_str()));
         nameservers
             .chain(daemons)
+            .chain(processes.map(|name| (EntryKind::Process, name)))
             .filter(|(kind, name)| {
                 memory.wants(&kind.id(name), autolaunch(&self.configuration, *kind, name))
             })
@@ -49,8 +52,15 @@ impl InForce {
                 self.configuration.nameservers.iter().any(|ns| ns.name == name)
             }
             EntryKind::Daemon => self.configuration.daemon(name).is_some(),
+            EntryKind::Process => processes(&self.configuration).contains(&name),
         }
     }
+}
+
+/// The names of the processes of which a lab has one, where the configuration wants them.
+pub(super) fn processes(configuration: &Configuration) -> Vec<&'static str> {
+    let web = configuration.web.is_some().then_some(WEB);
+    web.into_iter().collect()
 }
 
 /// Whether the configuration has an entry start with the host.
@@ -58,6 +68,8 @@ pub(super) fn autolaunch(configuration: &Configuration, kind: EntryKind, name: &
     let names = match kind {
         EntryKind::Nameserver => &configuration.autolaunch.nameservers,
         EntryKind::Daemon => &configuration.autolaunch.daemons,
+        // The section that describes it is what wants it.
+        EntryKind::Process => return processes(configuration).contains(&name),
     };
     names.iter().any(|known| known == name)
 }

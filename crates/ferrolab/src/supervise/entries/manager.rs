@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use super::EntryKind;
 use super::daemon_messages::{Messenger, SentMessage};
-use super::in_force::InForce;
+use super::in_force::{self, InForce};
 use super::in_use::NotDone;
 use super::memory::Memory;
 use super::plan::{self, LaunchError, Plan, Takeover};
@@ -124,7 +124,7 @@ impl Manager {
         for plan in plans.values() {
             self.keeper.add(plan.entry(&self.program)).await?;
         }
-        // Nameservers first: their ids sort after those of daemons.
+        // Nameservers before daemons: their ids sort after those.
         for id in force.wanted.iter().rev() {
             self.keeper.start(id).await?;
         }
@@ -404,14 +404,12 @@ fn stopped(id: &str, outcome: StopOutcome) -> String {
 /// Refusal of a name that does not exist, or not of this kind.
 fn unknown(configuration: &Configuration, action: Action, kind: EntryKind, name: &str) -> String {
     let what = kind.word();
-    let other = match kind {
-        EntryKind::Nameserver => EntryKind::Daemon,
-        EntryKind::Daemon => EntryKind::Nameserver,
-    };
     let verb = action.verb();
-    if names(configuration, other).any(|known| known == name) {
-        let word = other.word();
-        return format!("`{name}` is a {word}: `ferrolab {verb} {word} {name}`");
+    for other in [EntryKind::Nameserver, EntryKind::Daemon, EntryKind::Process] {
+        if other != kind && names(configuration, other).any(|known| known == name) {
+            let word = other.word();
+            return format!("`{name}` is a {word}: `ferrolab {verb} {word} {name}`");
+        }
     }
     if let Some(service) = configuration.services.iter().find(|service| service.name == name) {
         let daemon = &service.daemon;
@@ -439,5 +437,6 @@ fn names(configuration: &Configuration, kind: EntryKind) -> Box<dyn Iterator<Ite
         EntryKind::Daemon => {
             Box::new(configuration.daemons.iter().map(|daemon| daemon.name.as_str()))
         }
+        EntryKind::Process => Box::new(in_force::processes(configuration).into_iter()),
     }
 }

@@ -290,6 +290,7 @@ impl Fleet {
         let states = self.keeper.snapshot().await;
         let force = self.force.borrow().clone();
         let Configuration { nameservers, daemons, services, .. } = &*force.configuration;
+        let processes = in_force::processes(&force.configuration);
         let row = |kind: EntryKind, name: &str| {
             let id = kind.id(name);
             let row = process_row(name, states.iter().find(|status| status.id == id));
@@ -311,6 +312,8 @@ impl Fleet {
             listing.alarms.extend(alarms::rows(name, status));
             listing.alarms_watched += alarms::watched(status);
         }
+        let processes = processes.into_iter().map(|name| row(EntryKind::Process, name));
+        listing.processes.extend(processes);
         for service in services {
             let id = EntryKind::Daemon.id(&service.daemon);
             let status = states.iter().find(|status| status.id == id);
@@ -336,6 +339,7 @@ fn process_row(name: &str, status: Option<&EntryStatus>) -> ProcessRow {
         name: name.to_owned(),
         status: status.phase.to_string(),
         uri: report.uri,
+        address: report.address.filter(|_| status.phase == EntryPhase::Running),
         error: status.error.clone().or(report.warning),
         pid: status.pid,
         since: status.since.and_then(|since| Timestamp::try_from(since).ok()).map(rfc3339),
@@ -369,6 +373,7 @@ fn service_row(service: &Service, status: Option<&EntryStatus>) -> ServiceRow {
     ServiceRow {
         name: name.clone(),
         daemon: daemon.clone(),
+        description: service.description.clone(),
         address_key: service.address_key().to_owned(),
         simulated: service.simulated,
         locked_by: owner.map(|owner| owner.name()),

@@ -14,11 +14,14 @@ use supervisor::{CommandSpec, EntrySpec, KeeperError, RestartPolicy, Signal};
 use super::{EntryKind, lab_id};
 use crate::host::{DaemonAssignment, services_to_restart};
 use crate::nameserver_process::NameserverAssignment;
-use crate::paths::Paths;
+use crate::paths::{Paths, PathsError};
+use crate::web::{self, WebAssignment};
 
 /// Nameservers outlive the daemons that register with them.
 const NAMESERVER_ORDER: u32 = 0;
 const DAEMON_ORDER: u32 = 1;
+/// A client of both.
+const PROCESS_ORDER: u32 = 2;
 
 /// Why the children cannot be launched.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +30,8 @@ pub(crate) enum LaunchError {
     Keeper(#[from] KeeperError),
     #[error("cannot write an assignment: {0}")]
     Assignment(#[from] serde_json::Error),
+    #[error(transparent)]
+    Paths(#[from] PathsError),
 }
 
 /// A child to be.
@@ -95,6 +100,19 @@ pub(super) fn all(
         let daemon = Some(daemon);
         plans.insert(kind.id(&name), Plan { kind, name, assignment, daemon, supervision });
     }
+    if let Some(config) = &configuration.web {
+        let (kind, name) = (EntryKind::Process, web::PROCESS_NAME.to_owned());
+        let assignment = WebAssignment {
+            config: config.clone(),
+            state_file: paths.process_state(&name),
+            socket: paths.control_socket()?,
+            log_file: paths.log_file(),
+            log_dir: paths.log_dir.clone(),
+        };
+        let assignment = serde_json::to_string(&assignment)?;
+        let supervision = config.supervision.clone();
+        plans.insert(kind.id(&name), Plan { kind, name, assignment, daemon: None, supervision });
+    }
     Ok(plans)
 }
 
@@ -122,7 +140,11 @@ impl Plan {
     pub(super) fn entry(&self, program: &Path) -> EntrySpec {
         let (kind, name, program) = (self.kind, self.name.clone(), program.to_path_buf());
         let command = Arc::new(move || {
-            let mut command = CommandSpec::new(&program).args(["run", kind.word(), &name]);
+            let words = match kind {
+                EntryKind::Process => vec!["run", &name],
+                EntryKind::Nameserver | EntryKind::Daemon => vec!["run", kind.word(), &name],
+            };
+            let mut command = CommandSpec::new(&program).args(words);
             // The directory where somebody has typed `up` is no business of ours: it may have to be
             // unmounted.
             command.current_dir = Some("/".into());
@@ -133,6 +155,7 @@ impl Plan {
         let order = match kind {
             EntryKind::Nameserver => NAMESERVER_ORDER,
             EntryKind::Daemon => DAEMON_ORDER,
+            EntryKind::Process => PROCESS_ORDER,
         };
         let usual = EntrySpec::new(kind.id(&self.name), command);
         let Supervision { ready_timeout, stop_grace, term_grace, .. } = self.supervision;

@@ -23,6 +23,8 @@ use tracing::{debug, info, warn};
 use crate::daemon::accept::identify::Entrance;
 use crate::daemon::accept::pending::PendingConnection;
 use crate::daemon::{Daemon, Shared};
+#[cfg(unix)]
+use crate::net::UnixSocket;
 use crate::net::{self, Listener, ListenerSocket};
 use crate::session::Peer;
 
@@ -199,7 +201,7 @@ async fn accept(listener: &Listener) -> io::Result<Accepted> {
             Ok(Accepted { stream, peer, entrance: Entrance::default(), reached_at })
         }
         #[cfg(unix)]
-        ListenerSocket::Unix { listener: socket, .. } => {
+        ListenerSocket::Unix(UnixSocket { listener: socket, .. }) => {
             let (stream, _) = socket.accept().await?;
             let peer = stream.peer_cred().ok();
             let unix_user = peer.map(|peer| peer.uid());

@@ -1,27 +1,31 @@
 //! Diagnosis of a lab: each fault with advice.
 //!
-//! A pure function of a listing: no sockets, no files.
+//! A pure function of a listing: no sockets, no files. `causes` has the advice for texts of errors.
+
+mod causes;
+mod starting;
 
 use serde::Serialize;
 
-use super::causes::cause;
-use super::starting::still_starting;
 use crate::host::{AlarmRow, CallRow};
 use crate::supervise::control::{Listing, ProcessRow, ServiceRow};
 
+use causes::cause;
+use starting::still_starting;
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
+pub(crate) struct Finding {
     /// The faulty part: `daemon bench`, `this host`.
-    pub(super) subject: String,
+    pub(crate) subject: String,
     /// The fault, in a sentence.
-    pub(super) problem: String,
+    pub(crate) problem: String,
     /// The remedy, in a sentence.
-    pub(super) advice: String,
+    pub(crate) advice: String,
 }
 
 /// Everything that is wrong, what stops other things first.
-pub(super) fn diagnose(listing: &Listing) -> Vec<Finding> {
+pub(crate) fn diagnose(listing: &Listing) -> Vec<Finding> {
     let mut findings: Vec<Finding> = listing
         .troubles
         .iter()
@@ -31,10 +35,9 @@ pub(super) fn diagnose(listing: &Listing) -> Vec<Finding> {
             advice: cause(trouble).unwrap_or("see `ferrolab logs show --level warn`").to_owned(),
         })
         .collect();
-    let processes = [("nameserver", &listing.nameservers), ("daemon", &listing.daemons)];
-    for (kind, rows) in processes {
-        findings.extend(rows.iter().filter_map(|row| process(kind, row)));
-        findings.extend(rows.iter().filter_map(full_pool));
+    for (kind, row) in listing.all_processes() {
+        findings.extend(process(kind.word(), row));
+        findings.extend(full_pool(row));
     }
     let runs = |service: &ServiceRow| {
         let daemon = listing.daemons.iter().find(|row| row.name == service.daemon);

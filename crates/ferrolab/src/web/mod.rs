@@ -1,0 +1,118 @@
+//! The web process: the lab in a browser, and the same as an HTTP API.
+//!
+//! A client of the daemons and of the supervisor's control socket, like the command line: nothing
+//! depends on it. The only room that serves HTTP.
+
+mod body;
+mod calls;
+mod files;
+mod gateway;
+mod guard;
+mod held;
+mod lab;
+mod layers;
+mod locks;
+mod logs;
+mod problem;
+mod results;
+mod router;
+mod server;
+mod services;
+mod sessions;
+mod shared;
+mod stalled;
+mod stream;
+mod values;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lab_config::{Host, Web};
+use serde::{Deserialize, Serialize};
+use supervisor::Lifeline;
+use tokio::sync::Semaphore;
+
+use crate::host::ChildReport;
+use crate::host::address::listen_at;
+
+use guard::Guard;
+use lab::LiveLab;
+use sessions::Sessions;
+use shared::Shared;
+
+/// The name of the process in `ps`, and the command that it runs.
+pub(crate) const PROCESS_NAME: &str = "web";
+
+/// Assignment of the web process: one line of JSON on its standard input.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct WebAssignment {
+    pub(crate) config: Web,
+    /// Where it remembers its port.
+    pub(crate) state_file: PathBuf,
+    /// The supervisor's control socket.
+    pub(crate) socket: PathBuf,
+    /// The host's log,
+    pub(crate) log_file: PathBuf,
+    /// and the folder of all logs.
+    pub(crate) log_dir: PathBuf,
+}
+
+/// Serves the page until the supervisor says stop.
+///
+/// # Errors
+/// What keeps it from serving, in words for a person.
+pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Result<(), String> {
+    let WebAssignment { config, state_file, socket, log_file, log_dir } = assignment;
+    let (listener, moved) = listen_at(&config.host, config.port, &state_file).await?;
+    let remote::Location::Tcp { port, .. } = *listener.location() else {
+        return Err("the page needs a TCP port".to_owned());
+    };
+    let listener = listener.into_tcp().ok_or("the page needs a TCP port")?;
+    let stopping = lifeline.stopping();
+    let lab = LiveLab::follow(socket, &stopping);
+    let shared = Arc::new(Shared {
+        guard: Guard::new(&config.host, &config.names),
+        lab,
+        log_file,
+        log_dir,
+        readers: Semaphore::new(logs::READERS),
+        sessions: Sessions::new(port),
+        results: Arc::default(),
+        calls: Arc::new(Semaphore::new(calls::CALLS)),
+        bodies: Arc::new(Semaphore::new(body::ALL_BODIES)),
+        streams: Arc::new(Semaphore::new(stream::STREAMS)),
+        stopping: stopping.clone(),
+    });
+    let uri = Some(link(&config.host, port));
+    let report = ChildReport { uri, warning: moved, ..ChildReport::default() };
+    lifeline.ready(report.to_json());
+    server::serve(listener, router::routes(shared), stopping).await;
+    Ok(())
+}
+
+/// The address that people type into a browser.
+fn link(host: &Host, port: u16) -> String {
+    let name = match host {
+        Host::Public => remote::public_address().map(|address| address.to_string()),
+        Host::Named(name) => Some(name.clone()),
+    };
+    let name = name.unwrap_or_else(|| "localhost".to_owned());
+    let name = if name.contains(':') { format!("[{name}]") } else { name };
+    format!("http://{name}:{port}/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_link_of_a_host() {
+        for (host, expected) in [
+            ("localhost", "http://localhost:9092/"),
+            ("::1", "http://[::1]:9092/"),
+            ("10.0.0.3", "http://10.0.0.3:9092/"),
+        ] {
+            assert_eq!(link(&Host::from(host.to_owned()), 9092), expected);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! State that all requests share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::guard::Guard;
+use super::lab::LiveLab;
+use super::sessions::Sessions;
+use super::values::KeptResults;
+
+/// State that all requests share.
+pub(super) struct Shared {
+    pub(super) guard: Guard,
+    pub(super) lab: Arc<LiveLab>,
+    pub(super) log_file: PathBuf,
+    pub(super) log_dir: PathBuf,
+    /// Places for readers of log files.
+    pub(super) readers: Semaphore,
+    pub(super) sessions: Sessions,
+    /// Large results of calls.
+    pub(super) results: Arc<KeptResults>,
+    /// Places for calls,
+    pub(super) calls: Arc<Semaphore>,
+    /// and bytes for the bodies of requests.
+    pub(super) bodies: Arc<Semaphore>,
+    /// Places for event streams.
+    pub(super) streams: Arc<Semaphore>,
+    /// Cancelled at the end of this process.
+    pub(super) stopping: CancellationToken,
+}
