@@ -58,6 +58,7 @@ fn help_texts() {
         &["access", "test"],
         &["alarms"],
         &["alarms", "ack"],
+        &["values"],
         &["demo"],
     ];
     for command in commands {

@@ -8,7 +8,7 @@ use super::scalar::{Meaning, Scalar};
 use super::schema::{Field, Rule, Section, VALUE_KEYS};
 use super::text;
 use super::tree::{Content, Node};
-use super::value::scalar;
+use super::value::{scalar, written_text};
 use super::walk::Walk;
 
 impl Walk<'_> {
@@ -50,16 +50,24 @@ impl Walk<'_> {
     }
 
     pub(super) fn number(&mut self, field: &Field, node: &Node) -> Option<Data> {
-        let number = scalar(node).and_then(|scalar| match scalar.meaning()? {
-            Meaning::Int(value) => value.to_string().parse().ok(),
-            Meaning::Float(value) => Some(value),
-            _ => None,
-        });
-        match number.filter(|number: &f64| number.is_finite()) {
+        match finite(node) {
             Some(number) => Some(Data::Float(number)),
             // YAML 1.1 reads `1e6` as text, which nobody expects.
             None if looks_like_number(node) => self.expected(field, node, "a number with a dot"),
             None => self.expected(field, node, "a number"),
+        }
+    }
+
+    /// A number, or a percentage; the result has its kind as the key.
+    pub(super) fn deadband(&mut self, field: &Field, node: &Node) -> Option<Data> {
+        let percent = written_text(node).and_then(|text| text.trim().strip_suffix('%'));
+        let (kind, number) = match percent {
+            Some(number) => ("percent", number.trim_end().parse().ok()),
+            None => ("absolute", finite(node)),
+        };
+        match number.filter(|number: &f64| number.is_finite() && *number >= 0.0) {
+            Some(number) => Some(Data::Map(vec![(kind.to_owned(), Data::Float(number))])),
+            None => self.expected(field, node, "a number from 0, or a percentage (`1%`)"),
         }
     }
 
@@ -90,6 +98,16 @@ impl Walk<'_> {
             Some(Some(_)) => self.data(node),
         }
     }
+}
+
+/// The number of a node, if it is a finite one.
+fn finite(node: &Node) -> Option<f64> {
+    let number = scalar(node).and_then(|scalar| match scalar.meaning()? {
+        Meaning::Int(value) => value.to_string().parse().ok(),
+        Meaning::Float(value) => Some(value),
+        _ => None,
+    });
+    number.filter(|number: &f64| number.is_finite())
 }
 
 /// Whether a text is a number to everybody but YAML: `1e6`.

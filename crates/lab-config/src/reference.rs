@@ -199,6 +199,10 @@ fn value_schema(kind: ValueKind) -> Value {
             { "type": "boolean" }, { "$ref": format!("#/definitions/{}", section.key) },
         ] }),
         ValueKind::Number => json!({ "type": "number" }),
+        ValueKind::Deadband => json!({ "anyOf": [
+            { "type": "number", "minimum": 0 },
+            { "type": "string", "pattern": r"^[0-9]*\.?[0-9]+ ?%$" },
+        ] }),
         ValueKind::Choices => json!({
             "type": "array", "minItems": 1,
             "items": { "type": ["string", "number", "boolean"] },
@@ -269,6 +273,7 @@ fn words(kind: ValueKind) -> String {
             return format!("true or false, or see [{0}](#{0})", section.key);
         }
         ValueKind::Number => "number",
+        ValueKind::Deadband => "number or percentage",
         ValueKind::Choices => "list of texts or numbers",
         ValueKind::Records(section) => {
             return format!("list, see [{0}](#{0})", section.key);

@@ -47,6 +47,7 @@ impl Walk<'_> {
             ValueKind::Groups => self.groups(field, node),
             ValueKind::Number => self.number(field, node),
             ValueKind::Choices => self.choices(field, node),
+            ValueKind::Deadband => self.deadband(field, node),
             ValueKind::Text(rule) => self.text(field, rule, node),
             ValueKind::Name => self.text(field, Rule::Any, node),
             ValueKind::Version => self.version(field, node),

@@ -54,6 +54,7 @@ mod watch;
 
 mod table;
 mod unlock;
+mod values;
 
 use std::process::ExitCode;
 
@@ -104,6 +105,7 @@ enum Command {
     Unlock(unlock::Arguments),
     #[command(subcommand)]
     Access(access::AccessCommand),
+    Values(values::Arguments),
     Demo(demo::Arguments),
     #[command(subcommand)]
     Service(service::ServiceCommand),
@@ -152,6 +154,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Locks(arguments) => locks::run(&arguments),
         Command::Unlock(arguments) => unlock::run(&arguments),
         Command::Access(command) => access::run(&command),
+        Command::Values(arguments) => values::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Service(command) => service::run(&command),
         Command::Completions(arguments) => completions::completions(&arguments, Cli::command()),

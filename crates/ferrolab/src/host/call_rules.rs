@@ -8,6 +8,7 @@ use lab_config::{OnTimeout, Service};
 use remote::{CallLogMode, CallRules, DAEMON_NAME, Daemon};
 use tracing::warn;
 
+use crate::host::feed::{self, FEED, Feed};
 use crate::log::call_log::CallLogFile;
 
 /// Sets the rules for the calls of each service. To be done before drivers register parts, which
@@ -25,6 +26,9 @@ pub(super) fn set(daemon: &Daemon, config: &lab_config::Daemon, services: &[Serv
         mode => mode,
     };
     daemon.set_call_rules(DAEMON_NAME, CallRules { log, ..CallRules::default() });
+    // Its readers wait in it: that is no slow call.
+    let log = CallLogMode::Off;
+    daemon.set_call_rules(FEED, CallRules { log, ..CallRules::default() });
 }
 
 fn rules(service: &Service, of_daemon: lab_config::CallLogMode) -> CallRules {
@@ -51,16 +55,22 @@ fn mode(mode: lab_config::CallLogMode) -> CallLogMode {
     }
 }
 
-/// Begins the call log, where the supervisor has named a `file` for it.
+/// Begins the call log, where the supervisor has named a `file` for it; `feed` has its lines, too.
 pub(super) fn begin_log(
     daemon: &Daemon,
     name: &str,
     slow: Option<Duration>,
     file: Option<&Path>,
+    feed: &Feed,
 ) -> Option<Arc<CallLogFile>> {
     let file = file?;
     match CallLogFile::open(file, name) {
         Ok((kept, log)) => {
+            let feed = feed.clone();
+            let log = move |record| {
+                feed::publish_call(&feed, &record);
+                log(record);
+            };
             daemon.log_calls(Arc::new(log), slow);
             Some(Arc::new(kept))
         }

@@ -12,6 +12,7 @@ use remote::{CallKind, CallStatus, WaitsFor};
 use tracing::warn;
 
 use crate::host::child_report::{CallRow, rfc3339, shown_name};
+use crate::host::feed::FEED;
 use crate::host::own_clients::OwnClients;
 
 /// A call that is younger than this is not reported: most calls of a busy daemon end before.
@@ -34,7 +35,9 @@ pub(super) fn rows(
     // Looked at once in a report, and only where a call has waited for long.
     let own_clients = LazyCell::new(|| OwnClients::of(workers));
     let is_own = |call: &CallStatus| own_clients.contains(&call.peer);
-    let shown = calls.iter().filter(|call| call.age >= SHOWN_AFTER).take(MAX_SHOWN);
+    // A reader of the feed waits in its call for the next event.
+    let is_shown = |call: &&CallStatus| call.age >= SHOWN_AFTER && call.object != FEED;
+    let shown = calls.iter().filter(is_shown).take(MAX_SHOWN);
     shown
         .map(|call| {
             let mut row = row(call, slow);

@@ -13,6 +13,7 @@ mod child_report;
 mod daemon_object;
 mod driver_check;
 mod drivers;
+pub(crate) mod feed;
 mod health;
 mod locks;
 mod member_facts;
@@ -46,6 +47,7 @@ use tracing::warn;
 use crate::host::address::address_from_here;
 use crate::host::alarms::Alarms;
 use crate::host::drivers::Drivers;
+use crate::host::feed::{FEED, Feed, FeedObject};
 use crate::host::messages::{Answered, Orders};
 use crate::host::registered_name::Name;
 use crate::host::report::Reporter;
@@ -137,8 +139,12 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let spawner = Spawner::permanent()
         .map_err(|error| format!("cannot start the thread that starts workers: {error}"))?;
     call_rules::set(&daemon, config, services);
+    let feed = Feed::new();
+    if daemon.register(FEED, Arc::new(FeedObject::new(feed.clone()))).is_err() {
+        warn!(object = FEED, "a service has the name of the feed of events");
+    }
     let call_log =
-        call_rules::begin_log(&daemon, &config.name, config.slow_call, call_log.as_deref());
+        call_rules::begin_log(&daemon, &config.name, config.slow_call, call_log.as_deref(), &feed);
     let objects = DaemonObjects::new(&daemon, &listener);
     let parts = objects.parts();
     let registry: Arc<dyn Registry> = objects;
@@ -154,7 +160,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
         false => (None, None),
     };
     let notes = changed_uris.into_iter().chain(lost_epochs).chain(lost_alarms).collect();
-    let mut reporter = Reporter::new(&daemon, &listener, config, services, unwell, notes)
+    let mut reporter = Reporter::new(&daemon, &listener, config, services, unwell, notes, &feed)
         .with_call_log(call_log.clone())
         .with_alarms(alarms.as_ref().map(|alarms| alarms.standing.clone()));
     register_natives(&daemon, config.class, services, &mut reporter);
@@ -208,6 +214,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
 
     // First the names, so that nobody is sent here any more; then the calls; then the drivers.
     names_stop.cancel();
+    feed.close();
     serving_stop.cancel();
     tasks.close();
     tasks.wait().await;

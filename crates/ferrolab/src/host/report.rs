@@ -26,6 +26,7 @@ use crate::host::child_report::{
     ServiceReport, rfc3339, shown_name, shown_sentence,
 };
 use crate::host::drivers::DriverRow;
+use crate::host::feed::{self, Feed};
 use crate::host::health::Unwell;
 use crate::host::messages::Answered;
 use crate::host::registrar::{Report, State};
@@ -58,6 +59,7 @@ pub(super) struct Reporter {
     unwell: watch::Receiver<Unwell>,
     /// None in a daemon without alarms.
     alarms: Option<watch::Receiver<Standing>>,
+    feed: Feed,
 }
 
 /// A service, as far as it is known without its worker.
@@ -76,6 +78,7 @@ impl Reporter {
         services: &[Service],
         unwell: watch::Receiver<Unwell>,
         notes: Vec<String>,
+        feed: &Feed,
     ) -> Self {
         let known = |service: &Service| Known {
             uri: daemon.uri_for(&service.name, listener),
@@ -95,6 +98,7 @@ impl Reporter {
                 .collect(),
             unwell,
             alarms: None,
+            feed: feed.clone(),
         }
     }
 
@@ -167,6 +171,7 @@ impl Reporter {
             );
             if report != last {
                 calls::log_waits_for_itself(&last.calls, &report.calls);
+                feed::publish_changes(&self.feed, &last, &report);
                 lifeline.status(report.to_json());
                 last = report;
             }

@@ -19,6 +19,15 @@ pub struct Member {
     /// A method's arguments, by their names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub arguments: Vec<Argument>,
+    /// The time between two readings by its daemon; it is not read if absent.
+    #[serde(default, with = "limit", skip_serializing_if = "Option::is_none")]
+    pub poll: Option<Duration>,
+    /// How long its values stay in the history; they are not kept if absent.
+    #[serde(default, with = "limit", skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Duration>,
+    /// The change that makes a new sample; each reading makes one if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadband: Option<Deadband>,
     /// The longest time of its calls; the service's if absent, no limit if zero.
     #[serde(default, with = "limit", skip_serializing_if = "Option::is_none")]
     pub call_timeout: Option<Duration>,
@@ -31,6 +40,24 @@ pub struct Member {
     /// Conditions on its value.
     #[serde(default, rename = "alarm", skip_serializing_if = "Vec::is_empty")]
     pub alarms: Vec<Alarm>,
+}
+
+impl Member {
+    /// Whether its values are published and kept: it is read by its daemon, or when clients read
+    /// it.
+    pub fn has_series(&self) -> bool {
+        self.poll.is_some() || self.keep.is_some()
+    }
+}
+
+/// The least change of a number that makes a new sample.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Deadband {
+    /// In the number's unit.
+    Absolute(f64),
+    /// In percent of the last sample.
+    Percent(f64),
 }
 
 fn is_false(flag: &bool) -> bool {

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use access::{Access, AccessGroup, AccessRole, Grant, GrantWhen, SourceLine};
 pub use alarm::Alarm;
 pub use daemon::{CallLogMode, Daemon, DaemonClass, ServerType};
-pub use member::{Argument, Member, ValueFacts};
+pub use member::{Argument, Deadband, Member, ValueFacts};
 pub use nameserver::{Nameserver, Storage};
 pub use notify::Notify;
 pub use process::{Python, Supervision};

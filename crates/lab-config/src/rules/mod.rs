@@ -18,6 +18,7 @@ mod parts;
 mod paths;
 mod push;
 mod registrations;
+mod series;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -54,6 +55,7 @@ pub(crate) fn check(
     rules.notify();
     rules.push();
     rules.members(surroundings.natives.as_deref());
+    rules.series();
     rules.alarms();
     rules.access(surroundings);
     configuration.number_lines(marks, findings);

@@ -20,6 +20,9 @@ pub(crate) static MEMBER: Section = Section {
         CHOICES,
         DOC,
         ARGUMENTS,
+        POLL,
+        KEEP,
+        DEADBAND,
         CALL_TIMEOUT,
         PRIVATE,
         ROLE,
@@ -55,6 +58,11 @@ const RENAMED: &[(&str, &str)] = &[
     ("args", "arguments"),
     ("alarms", "alarm"),
     ("alert", "alarm"),
+    ("poll_interval", "poll"),
+    ("pollinterval", "poll"),
+    ("interval", "poll"),
+    ("history", "keep"),
+    ("retention", "keep"),
 ];
 
 const TYPE: Field = Field {
@@ -113,6 +121,32 @@ const ARGUMENTS: Field = Field {
     default: "{}",
     example: "{x: {minimum: 0, maximum: 100}}",
     doc: "The arguments of a method, by their names.",
+};
+
+const POLL: Field = Field {
+    key: "poll",
+    kind: ValueKind::Seconds { zero: false },
+    default: "null",
+    example: "1s",
+    doc: "The time between two readings by the daemon, of a property or a method without arguments \
+          ([live values](values.md)).",
+};
+
+const KEEP: Field = Field {
+    key: "keep",
+    kind: ValueKind::Seconds { zero: false },
+    default: "null",
+    example: "30d",
+    doc: "How long its values stay in the history. Without `poll`, they are those that clients read.",
+};
+
+const DEADBAND: Field = Field {
+    key: "deadband",
+    kind: ValueKind::Deadband,
+    default: "null",
+    example: "0.05",
+    doc: "The change of its number that makes a new sample, in its unit or in percent (`1%`). Without \
+          it, each reading does; with it, one each minute does in any case.",
 };
 
 const CALL_TIMEOUT: Field = Field {

@@ -79,6 +79,8 @@ pub(crate) enum ValueKind {
     Parts,
     /// A finite number.
     Number,
+    /// A number that is not negative, or a percentage.
+    Deadband,
     /// A list of texts, numbers, true and false.
     Choices,
     /// A mapping from names of members to mappings with known keys.

@@ -345,7 +345,7 @@ fn with(section: &Section, key: &str, value: &str) -> String {
             return format!("{local}\ndaemons: {{default: {{}}, x: {{{needed}{pair}}}}}\n");
         }
         ("members", _) => {
-            let service = "module: m, classname: C, members";
+            let service = "module: m, classname: C, instancemode: single, members";
             return format!("{rest}services: {{x: {{{service}: {{x: {{{pair}}}}}}}}}\n");
         }
         ("arguments", _) => {

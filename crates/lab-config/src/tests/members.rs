@@ -199,3 +199,60 @@ fn mistakes_in_the_call_log_have_places() {
         ],
     );
 }
+
+#[test]
+fn series_of_members_load() {
+    let lab = right(
+        "daemons: {default: {}}\nservices:\n  s: {module: m, classname: C, instancemode: single, \
+         members: {temperature: {poll: 200ms, deadband: 0.05, keep: 30d}, read: {poll: 1, deadband: \
+         1.5%}, ch_1.voltage: {keep: 1h, deadband: 0}, off: {unit: K}}}\n  n: {native: demo.sine, \
+         members: {frequency: {poll: 1s}}}\n  m: {module: m, expose: all, members: {read: {keep: \
+         5m}}}",
+    );
+    let second = Duration::from_secs(1);
+    let members = &lab.service("s").unwrap().members;
+    let found: Vec<_> =
+        members.iter().map(|member| (member.poll, member.keep, member.deadband)).collect();
+    let expected = [
+        (Some(second / 5), Some(30 * 24 * 3600 * second), Some(Deadband::Absolute(0.05))),
+        (Some(second), None, Some(Deadband::Percent(1.5))),
+        (None, Some(3600 * second), Some(Deadband::Absolute(0.0))),
+        (None, None, None),
+    ];
+    assert_eq!(found, expected);
+    let has: Vec<bool> = members.iter().map(Member::has_series).collect();
+    assert_eq!(has, [true, true, true, false]);
+    let part = lab.part_of("default").unwrap();
+    let sent = serde_json::to_string(&part).unwrap();
+    assert_eq!(serde_json::from_str::<DaemonPart>(&sent).unwrap(), part);
+}
+
+#[test]
+fn series_that_cannot_be_are_refused() {
+    // `@` marks the place of the problem.
+    let cases = [
+        ("single", "{t: {poll: @0}}", "expected a number of seconds greater than 0"),
+        ("single", "{t: {poll: @10ms}}", "more often than each 50 ms"),
+        ("single", "{t: {poll: @often}}", "expected a number of seconds"),
+        ("single", "{t: {poll: 1s, keep: @0}}", "expected a number of seconds greater than 0"),
+        ("single", "{t: {poll: 1s, deadband: @-1}}", "expected a number from 0, or a percentage"),
+        ("single", "{t: {poll: 1s, deadband: @'x%'}}", "expected a number from 0, or a percentage"),
+        ("single", "{t: {@interval: 1s}}", "has no key `interval` (write `poll`)"),
+        ("single", "{t: {@poll: 1s, type: array}}", "a live value is a number"),
+        ("session", "{t: {@poll: 1s}}", "each client has an instance of its own"),
+        ("percall", "{t: {@keep: 1s}}", "each call has an instance of its own"),
+    ];
+    for (mode, members, expected) in cases {
+        let service =
+            format!("services: {{s: {{module: m, classname: C, instancemode: {mode}, members: ");
+        let column = service.len() + members.find('@').unwrap() + 1;
+        let members = members.replace('@', "");
+        let text = format!("daemons: {{default: {{}}}}\n{service}{members}}}}}");
+        check(&text, &[&format!("2:{column} {expected}")]);
+    }
+    check_warnings(
+        "daemons: {default: {}}\nservices: {s: {native: demo.sine, members: {frequency: {deadband: \
+         1}}}}",
+        &["2:57 it has no effect without `poll` or `keep`"],
+    );
+}

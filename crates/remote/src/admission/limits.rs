@@ -27,6 +27,8 @@ pub(crate) const SMALL_ONEWAY_BYTES: usize = 4 << 10;
 pub(crate) const STREAM_ENDS: usize = 16;
 /// Calls of one `abort` method that have not returned in time; with as many it is not called again.
 pub(crate) const HANGING_ABORTS: usize = 4;
+/// Connections that read a daemon's feed of events.
+pub(crate) const READERS: usize = 64;
 /// How long a large request waits for memory.
 pub(crate) const REQUEST_MEMORY_WAIT: Duration = Duration::from_secs(20);
 /// How long a large answer waits for memory, or a large request until it may arrive.
@@ -53,7 +55,7 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
     let (pool, limits) = (config.threadpool_size, &config.limits);
     let requests = bytes(config.request_memory);
     let (large, transfer) = (seconds(REQUEST_MEMORY_WAIT), seconds(TRANSFER_MEMORY_WAIT));
-    let rows: [(&str, String, &str, String); 22] = [
+    let rows: [(&str, String, &str, String); 23] = [
         (
             "unfinished handshakes",
             format!(
@@ -92,6 +94,12 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
             ),
             "breaking a lock, or an abort, when all connections wait",
             "the oldest of them is closed for the next one".into(),
+        ),
+        (
+            "connections beside these that only read the feed of events",
+            READERS.to_string(),
+            "memory, against programs that follow values and do not end",
+            format!("\"too many readers: daemon 'NAME' serves {READERS}\""),
         ),
         (
             "calls at a time of a `multiplex` daemon",

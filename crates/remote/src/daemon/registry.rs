@@ -85,9 +85,12 @@ impl Registry {
         id != DAEMON_NAME && self.write().remove(id).is_some()
     }
 
-    /// Every id, sorted, `Pyro.Daemon` first.
+    /// Every id but those of internal objects, sorted, `Pyro.Daemon` first.
     pub(crate) fn ids(&self) -> Vec<String> {
-        let mut ids: Vec<String> = self.read().keys().cloned().collect();
+        let objects = self.read();
+        let listed = objects.iter().filter(|(_, entry)| !entry.object.is_internal());
+        let mut ids: Vec<String> = listed.map(|(id, _)| id.clone()).collect();
+        drop(objects);
         ids.sort_by(|a, b| (a != DAEMON_NAME, a).cmp(&(b != DAEMON_NAME, b)));
         ids
     }

@@ -97,6 +97,13 @@ pub trait Object: Send + Sync + 'static {
         false
     }
 
+    /// Whether it is about the daemon itself, as its feed of events: it is not among the objects
+    /// that the daemon lists, its calls need no permit of a `multiplex` daemon, and connections
+    /// that name it have slots beside the pool's.
+    fn is_internal(&self) -> bool {
+        false
+    }
+
     /// Whether a oneway call begins some time after `call` has returned and its answer was polled
     /// once, as in another process. The object then keeps [`Context::may_start`] until the call has
     /// begun, since no later call of its session may overtake it.

@@ -64,18 +64,23 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+/// The kind of a call, as lines have it.
+pub(crate) fn kind_word(record: &CallRecord) -> &'static str {
+    match (record.kind, record.action) {
+        (CallKind::Oneway, CallAction::Method | CallAction::Get) => "oneway",
+        (CallKind::Oneway, CallAction::Set) => "oneway set",
+        (CallKind::Oneway, CallAction::Batch) => "oneway batch",
+        (CallKind::StreamItem, _) => "stream item",
+        (CallKind::Call, CallAction::Method) => "call",
+        (CallKind::Call, CallAction::Get) => "get",
+        (CallKind::Call, CallAction::Set) => "set",
+        (CallKind::Call, CallAction::Batch) => "batch",
+    }
+}
+
 impl CallLine {
     pub(super) fn of(daemon: &str, record: CallRecord) -> Self {
-        let kind = match (record.kind, record.action) {
-            (CallKind::Oneway, CallAction::Method | CallAction::Get) => "oneway",
-            (CallKind::Oneway, CallAction::Set) => "oneway set",
-            (CallKind::Oneway, CallAction::Batch) => "oneway batch",
-            (CallKind::StreamItem, _) => "stream item",
-            (CallKind::Call, CallAction::Method) => "call",
-            (CallKind::Call, CallAction::Get) => "get",
-            (CallKind::Call, CallAction::Set) => "set",
-            (CallKind::Call, CallAction::Batch) => "batch",
-        };
+        let kind = kind_word(&record);
         let outcome = if record.exception.is_some() { "raised" } else { "returned" };
         let (exception, message) =
             record.exception.map(|exception| (exception.class, exception.message)).unzip();

@@ -16,7 +16,7 @@ use std::time::Duration;
 use remote::CallRecord;
 
 pub(crate) use history::read;
-pub(crate) use line::CallLine;
+pub(crate) use line::{CallLine, kind_word};
 
 use crate::log::disk_health::DiskHealth;
 use crate::log::drop_queue::{DropQueue, Flush};

@@ -15,6 +15,7 @@ use wire::value::{Dict, Value};
 
 use crate::admission::HandshakeSlot;
 use crate::admission::call_permit::PoolSlot;
+use crate::admission::limits::READERS;
 use crate::admission::slots::NoSlot;
 use crate::config;
 use crate::daemon::Shared;
@@ -141,9 +142,16 @@ fn announce_ferrolab(mut metadata: Value) -> Value {
     metadata
 }
 
-/// Takes a slot in the pool; or one beyond it, for a client that can break locks there.
+/// Takes a slot in the pool; or one beyond it, for a client that can break locks there. Readers of
+/// internal objects have separate slots.
 fn take_slot(shared: &Shared, object: &str, peer: &Peer) -> Result<Access, String> {
     let address = peer.address();
+    let found = shared.registry.get(object);
+    if found.as_ref().is_some_and(|object| object.is_internal()) {
+        let slot = shared.admission.readers.try_take_for(address, usize::MAX);
+        let slot = slot.map_err(|_| readers_full_text(&shared.config.name))?;
+        return Ok(Access::InternalOnly(PoolSlot::new(slot)));
+    }
     // The clients of a Unix socket have no address that tells them apart.
     let most = shared.config.connections_per_address.filter(|_| address.is_some());
     let refusal = match shared.admission.pool.try_take_for(address, most.unwrap_or(usize::MAX)) {
@@ -151,14 +159,18 @@ fn take_slot(shared: &Shared, object: &str, peer: &Peer) -> Result<Access, Strin
         Err(NoSlot::OfKey) => config::address_full_text(&shared.config),
         Err(NoSlot::OfAll) => config::pool_full_text(&shared.config),
     };
-    let object = shared.registry.get(object);
-    let breaks = |method| object.as_ref().is_some_and(|object| object.breaks_locks(method));
+    let breaks = |method| found.as_ref().is_some_and(|object| object.breaks_locks(method));
     let breaks_locks = [RELEASE, ABORT].into_iter().any(breaks);
     let slot = || -> HandshakeSlot { shared.admission.lock_breakers.take_evicting(address) };
     match breaks_locks {
         true => Ok(Access::BreakLocksOnly { slot: slot(), refusal: refusal.into() }),
         false => Err(refusal),
     }
+}
+
+/// Why a further reader of an internal object is refused, in words for the client.
+fn readers_full_text(daemon: &str) -> String {
+    format!("too many readers: daemon '{daemon}' serves {READERS} of its feed; close some")
 }
 
 /// How a client began. Pyro5 answers in marshal before it knows the client's serializer.

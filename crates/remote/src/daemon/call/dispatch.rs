@@ -34,8 +34,10 @@ use crate::session::Session;
 pub(crate) struct Caller {
     pub(crate) session: Arc<Session>,
     pub(crate) client: ClientGone,
-    /// Why it may only break locks, where there was no other slot for it.
+    /// Why it may only break locks and call internal objects, where it has no slot of the pool.
     pub(crate) refusal: Option<Box<str>>,
+    /// Whether it reads an internal object: its calls end with it.
+    pub(crate) is_reader: bool,
     pub(crate) oneways: Oneways,
 }
 
@@ -45,6 +47,7 @@ impl Caller {
             session: Arc::clone(session),
             client: shared.admission.calls.client(),
             refusal,
+            is_reader: false,
             oneways: Oneways::default(),
         }
     }
@@ -120,7 +123,7 @@ pub(crate) async fn answer(
         return Response::without_memory(After::Continue);
     }
     let limited = LimitedCall::of(shared, session, &call.id, &call.request.operation);
-    let limited = limited.filter(|_| !call.is_about_lock);
+    let limited = limited.filter(|_| !call.needs_no_permit);
     let (mut result, id, member) = if let Some(limited) = limited {
         // Boxed, so that calls without a limit are no larger for it.
         Box::pin(call_within(shared, caller, call, limited)).await
@@ -166,7 +169,7 @@ async fn take_permit(
     call: &Invocation,
 ) -> Result<CallPermit, Exception> {
     let permits = &shared.admission.calls;
-    if call.is_about_lock {
+    if call.needs_no_permit {
         return Ok(None);
     }
     if call.request.context.is_oneway() {
@@ -221,7 +224,7 @@ fn begin_call<'a>(shared: &Shared, session: &'a Session, call: &Invocation) -> C
         true => CallKind::Oneway,
         false => CallKind::Call,
     };
-    let phase = match call.is_about_lock {
+    let phase = match call.needs_no_permit {
         true if call.asks_for_lock() => CallPhase::WaitsForLock,
         false if shared.admission.calls.is_multiplex() => CallPhase::WaitsForTurn,
         _ => CallPhase::Runs,
@@ -245,9 +248,9 @@ struct Invocation {
     member: String,
     object: Arc<dyn Object>,
     has_lock: bool,
-    /// Whether it calls one of the lock's own methods, or breaks a lock. Such a call needs no
-    /// permit: the call that has one may be what hangs.
-    is_about_lock: bool,
+    /// Whether it calls one of the lock's own methods, breaks a lock, or is about the daemon. Such
+    /// a call needs no permit: the call that has one may be what hangs.
+    needs_no_permit: bool,
     request: Request,
     /// Bytes of memory that its arguments take.
     memory: usize,
@@ -256,7 +259,7 @@ struct Invocation {
 impl Invocation {
     /// Whether it is a request for the lock, which may wait for it.
     fn asks_for_lock(&self) -> bool {
-        self.has_lock && self.is_about_lock && self.member == methods::LOCK_METHOD
+        self.has_lock && self.needs_no_permit && self.member == methods::LOCK_METHOD
     }
 
     /// Notes that it has its turn.
@@ -288,20 +291,21 @@ fn find_object(
     }
     let breaks_lock =
         matches!(&operation, Operation::Call(call) if object.breaks_locks(&call.method));
-    if let Some(reason) = caller.refusal.as_deref().filter(|_| !breaks_lock) {
+    let needs_no_slot = breaks_lock || object.is_internal();
+    if let Some(reason) = caller.refusal.as_deref().filter(|_| !needs_no_slot) {
         return Err((Exception::new("Pyro5.errors.CommunicationError", reason), id, member));
     }
     let has_lock = shared.locks.settings(&id).is_some();
-    let is_about_lock = breaks_lock || has_lock && lock_gate::is_lock_method(&operation);
+    let needs_no_permit = needs_no_slot || has_lock && lock_gate::is_lock_method(&operation);
     // A oneway call keeps nobody waiting, and its client would not hear of it.
     if !context.is_oneway()
-        && !is_about_lock
+        && !needs_no_permit
         && let Err(refused) = shared.admission.orphans.check(&id)
     {
         return Err((refused, id, member));
     }
     let request = Request { operation, context };
-    Ok(Invocation { id, member, object, has_lock, is_about_lock, request, memory })
+    Ok(Invocation { id, member, object, has_lock, needs_no_permit, request, memory })
 }
 
 /// Starts a oneway call and lets it run beside the next calls, as in Pyro5. Returns when it has
@@ -318,7 +322,7 @@ async fn start_oneway(
     let calls = &shared.admission.calls;
     // A call about a lock needs no permit. With that of another call its session waits, so that a
     // client with many oneway calls delays others by one call.
-    let permit = if call.is_about_lock {
+    let permit = if call.needs_no_permit {
         None
     } else if shared.call_rules.has_limits() && calls.is_multiplex() {
         // Boxed, so that daemons without limits are no larger for it.
@@ -353,7 +357,8 @@ async fn begin_oneway(
     slot: impl FnOnce() -> OnewaySlot,
 ) {
     let limited = LimitedCall::of(shared, session, &call.id, &call.request.operation);
-    let limited = limited.filter(|_| !call.is_about_lock).map(|it| (it, Arc::clone(&call.object)));
+    let limited =
+        limited.filter(|_| !call.needs_no_permit).map(|it| (it, Arc::clone(&call.object)));
     let Invocation { id, member, object, has_lock, mut request, .. } = call;
     let begun = object.reports_begin().then(|| request.context.may_start.signal_begin());
     let oneway = OnewayCall::new(shared, session, id, member, note);

@@ -149,6 +149,8 @@ pub(crate) struct ClientWatch<'a, S> {
     pub(crate) session: &'a Arc<Session>,
     pub(crate) stream: &'a S,
     pub(crate) client: ClientGone,
+    /// Whether its calls end with it: they only read.
+    pub(crate) is_reader: bool,
 }
 
 impl<S: ClientStream> ClientWatch<'_, S> {
@@ -173,18 +175,18 @@ impl<S: ClientStream> ClientWatch<'_, S> {
     /// at stake, and short calls are not to pay for it.
     ///
     /// A client that has only closed its own direction is as good as gone; it gets its answer, if
-    /// it is there to take it.
+    /// it is there to take it. `None` where the call of a reader was given up with it.
     pub(crate) async fn while_answering<T>(
         self,
         mut answering: Pin<&mut impl Future<Output = T>>,
         idle: &mut IdleTimer<'_>,
         slot: &mut PoolSlot,
-    ) -> T {
-        let ClientWatch { shared, session, stream, client } = self;
+    ) -> Option<T> {
+        let ClientWatch { shared, session, stream, client, is_reader } = self;
         if !shared.locks.any() && !shared.locks.aborts.any() {
             tokio::select! {
                 biased;
-                response = &mut answering => return response,
+                response = &mut answering => return Some(response),
                 () = idle.elapsed() => {}
                 () = session.revoked() => {}
             }
@@ -198,6 +200,7 @@ impl<S: ClientStream> ClientWatch<'_, S> {
         };
         let response = match response {
             Some(response) => response,
+            None if is_reader => return None,
             None => {
                 debug!(daemon = %shared.config.name, session = session.id, peer = %session.peer,
                     "the client has gone during a call");
@@ -210,6 +213,6 @@ impl<S: ClientStream> ClientWatch<'_, S> {
             }
         };
         idle.reset();
-        response
+        Some(response)
     }
 }

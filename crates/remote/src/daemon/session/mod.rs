@@ -46,6 +46,8 @@ pub(crate) struct AcceptedClient {
 /// The rights of a client that has been let in.
 pub(crate) enum Access {
     Full(PoolSlot),
+    /// Calls of internal objects only: it has no slot of the pool.
+    InternalOnly(PoolSlot),
     /// The pool is full, or the address has as many connections as it may. It may break locks, for
     /// a short time, or until another needs the slot; other calls are refused with `refusal`.
     BreakLocksOnly {
@@ -66,13 +68,15 @@ pub(crate) async fn serve_requests<S: ClientStream>(
     // Objects hear of the end however this function ends, its future being dropped included.
     let ended = SessionEnd { shared, session: &session };
     connection.reader.timeouts = read_timeouts(&shared.config);
+    let is_reader = matches!(client.access, Access::InternalOnly(_));
     let (mut slot, beyond_pool, refusal) = match client.access {
         Access::Full(slot) => (slot, None, None),
+        Access::InternalOnly(slot) => (slot, None, Some(internal_only_text(&session.object))),
         Access::BreakLocksOnly { slot, refusal } => {
             (PoolSlot::default(), Some(slot), Some(refusal))
         }
     };
-    let mut caller = Caller::new(shared, &session, refusal);
+    let mut caller = Caller { is_reader, ..Caller::new(shared, &session, refusal) };
     let done = {
         // Pinned here and lent: handing it on would take its memory twice.
         let serving = pin!(requests(shared, &mut connection, &mut caller, &mut slot, stop));
@@ -96,6 +100,15 @@ pub(crate) async fn serve_requests<S: ClientStream>(
             Box::pin(reject::reject(connection, &error, &shared.config.name)).await;
         }
     }
+}
+
+/// Why a connection that reads an internal object cannot call another, in words for the client.
+fn internal_only_text(object: &str) -> Box<str> {
+    format!(
+        "this connection was made to read '{object}', and is not one of the pool: make another for \
+         other objects"
+    )
+    .into()
 }
 
 /// Serves a connection beyond the pool until its time is up, or another needs its slot.
@@ -179,17 +192,22 @@ async fn requests<S: ClientStream>(
         }
         let response = match header.kind {
             // A client that is here to break a lock does not need it.
-            MessageType::Ping if caller.refusal.is_some() || is_last => return Ok(()),
+            MessageType::Ping if is_last => return Ok(()),
+            MessageType::Ping if caller.refusal.is_some() && !caller.is_reader => return Ok(()),
             MessageType::Ping => pong(&header, &mut connection.out, limits.message),
             MessageType::Invoke => {
                 let client = caller.client.clone();
+                let is_reader = caller.is_reader;
                 // Pinned here and lent: handing it on would copy all of its state.
                 let answering =
                     pin!(dispatch::answer(shared, caller, frame, permit, &mut connection.out));
                 let answering = pin!(poll_blocking_if(answering, is_large));
-                let watch =
-                    ClientWatch { shared, session: &session, stream: &connection.stream, client };
-                watch.while_answering(answering, &mut idle, slot).await
+                let stream = &connection.stream;
+                let watch = ClientWatch { shared, session: &session, stream, client, is_reader };
+                match watch.while_answering(answering, &mut idle, slot).await {
+                    Some(response) => response,
+                    None => return Ok(()),
+                }
             }
             kind => return Err(FrameError::UnknownType(kind as u8).into()),
         };
@@ -276,7 +294,8 @@ async fn wait_for_memory<S: ClientStream>(
 ) -> Result<Option<RequestPermit>, ReadError> {
     let session = Arc::clone(&caller.session);
     let client = caller.client.clone();
-    let watch = ClientWatch { shared, session: &session, stream: &connection.stream, client };
+    let (stream, is_reader) = (&connection.stream, false);
+    let watch = ClientWatch { shared, session: &session, stream, client, is_reader };
     let oneway = header.flags.contains(Flags::ONEWAY);
     let kind = if oneway { CallKind::Oneway } else { CallKind::Call };
     // Its object and member are not known yet.

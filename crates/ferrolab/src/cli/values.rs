@@ -1,0 +1,296 @@
+//! `ferrolab values`: the live values of the lab's services, now or as they come.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use jiff::Timestamp;
+use lab_config::did_you_mean;
+use miette::{Report, miette};
+use remote::{Uri, Value};
+use serde_json::{Value as Json, json};
+use tokio::sync::mpsc;
+
+use super::output::print_json;
+use super::{Outcome, explain, paths, runtime, supervisor, table};
+use crate::host::feed::event::{self, Event, EventBody, Quality, Sample, SeriesRow};
+use crate::host::feed::reader::{FeedNews, FeedReader};
+use crate::supervise::control::{Listing, Request};
+
+/// News of daemons that wait to be printed, at most.
+const NEWS: usize = 64;
+
+/// Show the live values of the lab, each with its age and quality
+///
+/// Values are those of members with `poll` or `keep` in the configuration.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab values\n  ferrolab values demo.scope\n  \
+    ferrolab values demo.scope.voltage --follow\n  \
+    ferrolab values --json | jq '.[] | select(.quality != \"good\")'")]
+pub(super) struct Arguments {
+    /// Only values of these services or members (SERVICE.MEMBER)
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Print each sample as it comes, until Ctrl-C
+    #[arg(long)]
+    follow: bool,
+    /// Print a JSON list instead of a table; with --follow, a JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// A daemon whose feed is read.
+struct Source {
+    daemon: String,
+    uri: Uri,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Outcome {
+    let paths = paths()?;
+    runtime()?.block_on(async {
+        let client = supervisor(&paths).await?;
+        let listing = client.ask(&Request::Ps { looks: false }, |_| {}).await.map_err(explain)?;
+        let sources = sources(&listing);
+        if arguments.follow {
+            follow(arguments, &listing, sources).await
+        } else {
+            show(arguments, &listing, sources).await
+        }
+    })
+}
+
+/// The daemons that run.
+fn sources(listing: &Listing) -> Vec<Source> {
+    let running = listing.daemons.iter().filter(|row| row.status == "running");
+    let source = |(name, uri): (&String, &String)| {
+        Some(Source { daemon: name.clone(), uri: uri.parse().ok()? })
+    };
+    running.filter_map(|row| source((&row.name, row.uri.as_ref()?))).collect()
+}
+
+async fn show(arguments: &Arguments, listing: &Listing, sources: Vec<Source>) -> Outcome {
+    let mut readers = tokio::task::JoinSet::new();
+    for source in sources {
+        readers.spawn(async move {
+            let news = FeedReader::new(&source.uri, None).next().await;
+            (source.daemon, news)
+        });
+    }
+    let (mut rows, mut away) = (Vec::new(), Vec::new());
+    for (daemon, news) in readers.join_all().await {
+        match news {
+            FeedNews::Reset { series, .. } => rows.extend(series),
+            FeedNews::Events { .. } => {}
+            FeedNews::Away { reason } => away.push(format!("daemon {daemon}: {reason}")),
+        }
+    }
+    rows.sort_by(|a, b| (&a.service, &a.sample.member).cmp(&(&b.service, &b.sample.member)));
+    if away.is_empty() {
+        known(&arguments.names, &rows, listing)?;
+    }
+    rows.retain(|row| is_wanted(&arguments.names, &row.service, &row.sample.member));
+    let now = Timestamp::now().as_millisecond() as f64 / 1e3;
+    if arguments.json {
+        print_json(&rows.iter().map(|row| row_json(row, now)).collect::<Vec<_>>())?;
+    } else {
+        let mut shown = table::table(&["SERVICE", "MEMBER", "VALUE", "UNIT", "AGE", "QUALITY"]);
+        for SeriesRow { service, time, sample, unit, .. } in &rows {
+            shown.add_row([
+                service.to_string(),
+                table::for_terminal(&sample.member),
+                value_text(sample),
+                unit.as_deref().map_or_else(|| "-".to_owned(), table::for_terminal),
+                age_text(now - time),
+                quality_text(sample),
+            ]);
+        }
+        table::print(&shown);
+    }
+    match away.as_slice() {
+        [] => Ok(ExitCode::SUCCESS),
+        reasons => Err(miette!("some values are not known: {}", reasons.join("; "))),
+    }
+}
+
+async fn follow(arguments: &Arguments, listing: &Listing, sources: Vec<Source>) -> Outcome {
+    let (sender, mut news) = mpsc::channel(NEWS);
+    let mut awaited = sources.len();
+    for source in sources {
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            let mut reader = FeedReader::new(&source.uri, None);
+            loop {
+                let news = reader.next().await;
+                if sender.send((source.daemon.clone(), news)).await.is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    drop(sender);
+    let mut first = Vec::new();
+    while let Some((daemon, news)) = news.recv().await {
+        match news {
+            FeedNews::Reset { series, .. } => {
+                for row in &series {
+                    print_sample(
+                        arguments,
+                        row.time,
+                        &row.service,
+                        &row.sample,
+                        row.unit.as_deref(),
+                    );
+                }
+                if awaited > 0 {
+                    first.extend(series);
+                    awaited -= 1;
+                    if awaited == 0 {
+                        known(&arguments.names, &first, listing)?;
+                    }
+                }
+            }
+            FeedNews::Events { events, lost } => {
+                for Event { time, service, body, .. } in &events {
+                    if let EventBody::Sample(sample) = body {
+                        let is_same = |row: &&SeriesRow| {
+                            row.service == *service && row.sample.member == sample.member
+                        };
+                        let unit = first.iter().find(is_same).and_then(|row| row.unit.clone());
+                        print_sample(arguments, *time, service, sample, unit.as_deref());
+                    }
+                }
+                if lost > 0 {
+                    eprintln!("daemon {daemon}: {lost} events were missed");
+                }
+            }
+            FeedNews::Away { reason } => eprintln!("daemon {daemon}: {reason}"),
+        }
+    }
+    Err(miette!(help = "`ferrolab ps` shows the daemons", "no daemon runs"))
+}
+
+fn print_sample(
+    arguments: &Arguments,
+    time: f64,
+    service: &str,
+    sample: &Sample,
+    unit: Option<&str>,
+) {
+    if !is_wanted(&arguments.names, service, &sample.member) {
+        return;
+    }
+    if arguments.json {
+        println!("{}", sample_json(time, service, sample, unit));
+        return;
+    }
+    let when = Timestamp::from_millisecond((time * 1e3) as i64).unwrap_or_default();
+    let member = table::for_terminal(&sample.member);
+    let unit = unit.map(|unit| format!(" {}", table::for_terminal(unit))).unwrap_or_default();
+    match sample.quality {
+        Quality::Good => println!("{when:.3} {service}.{member} {}{unit}", value_text(sample)),
+        _ => println!("{when:.3} {service}.{member} {}", quality_text(sample)),
+    }
+}
+
+/// Whether a series is meant: by its service, by its member, or by the member that it is a part of.
+fn is_wanted(names: &[String], service: &str, member: &str) -> bool {
+    let is_meant = |name: &String| {
+        let Some(rest) = name.strip_prefix(service) else { return false };
+        let Some(wanted) = rest.strip_prefix('.') else { return rest.is_empty() };
+        member.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    names.is_empty() || names.iter().any(is_meant)
+}
+
+/// Checks that each name means some series.
+fn known(names: &[String], rows: &[SeriesRow], listing: &Listing) -> Result<(), Report> {
+    for name in names {
+        let is_meant = |row: &SeriesRow| {
+            is_wanted(std::slice::from_ref(name), &row.service, &row.sample.member)
+        };
+        if rows.iter().any(is_meant) {
+            continue;
+        }
+        if listing.services.iter().any(|row| row.name == *name) {
+            return Err(miette!(
+                help = format!("write `members: {{MEMBER: {{poll: 1s}}}}` in service {name}"),
+                "service '{name}' has no live values"
+            ));
+        }
+        let series = rows.iter().map(|row| format!("{}.{}", row.service, row.sample.member));
+        let services = listing.services.iter().map(|row| row.name.clone());
+        let all: Vec<String> = services.chain(series).collect();
+        let help = match did_you_mean(name, all.iter().map(String::as_str)) {
+            Some(help) => help,
+            None => "`ferrolab values` shows all of them".to_owned(),
+        };
+        return Err(miette!(help = help, "there is no live value '{name}'"));
+    }
+    Ok(())
+}
+
+fn row_json(row: &SeriesRow, now: f64) -> Json {
+    let mut json = sample_json(row.time, &row.service, &row.sample, row.unit.as_deref());
+    json["age"] = json!((now - row.time).max(0.0));
+    json["poll"] = json!(row.poll);
+    json["keep"] = json!(row.keep);
+    json
+}
+
+fn sample_json(time: f64, service: &str, sample: &Sample, unit: Option<&str>) -> Json {
+    json!({
+        "service": service, "member": &*sample.member, "t": time, "seq": sample.seq,
+        "value": sample.value.as_ref().map(event::value_json), "unit": unit,
+        "quality": sample.quality.word(), "error": sample.error,
+    })
+}
+
+fn value_text(sample: &Sample) -> String {
+    match &sample.value {
+        None => "-".to_owned(),
+        Some(Value::Str(text)) => table::for_terminal(text),
+        Some(value) => value.to_string(),
+    }
+}
+
+fn quality_text(sample: &Sample) -> String {
+    match &sample.error {
+        None => sample.quality.word().to_owned(),
+        Some(error) => format!("{}: {}", sample.quality.word(), table::for_terminal(error)),
+    }
+}
+
+fn age_text(seconds: f64) -> String {
+    match seconds.max(0.0) {
+        seconds if seconds < 120.0 => format!("{seconds:.1} s"),
+        seconds if seconds < 7200.0 => format!("{:.0} min", seconds / 60.0),
+        seconds => format!("{:.0} h", seconds / 3600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_mean_services_members_and_parts() {
+        for (name, service, member, is_meant) in [
+            ("lab.stage", "lab.stage", "position.x", true),
+            ("lab.stage.position", "lab.stage", "position.x", true),
+            ("lab.stage.position.x", "lab.stage", "position.x", true),
+            ("lab.stage.pos", "lab.stage", "position.x", false),
+            ("lab.stage.position.y", "lab.stage", "position.x", false),
+            ("lab", "lab.stage", "position", false),
+            ("lab.stage2", "lab.stage", "position", false),
+        ] {
+            assert_eq!(is_wanted(&[name.to_owned()], service, member), is_meant, "{name}");
+        }
+        assert!(is_wanted(&[], "lab.stage", "position"));
+    }
+
+    #[test]
+    fn ages_are_read_at_a_glance() {
+        for (seconds, text) in [(-1.0, "0.0 s"), (0.44, "0.4 s"), (300.0, "5 min"), (9e3, "2 h")] {
+            assert_eq!(age_text(seconds), text);
+        }
+    }
+}

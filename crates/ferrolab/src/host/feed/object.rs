@@ -1,0 +1,129 @@
+//! The object `ferrolab.Feed`: the feed of a daemon's events for other processes.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use remote::{
+    Answer, Dict, Exception, Metadata, MethodCall, Object, Operation, Reply, Request, Session,
+    Signature, Value,
+};
+
+use super::event::SeriesRow;
+use super::ring::{Batch, Feed};
+
+/// The id of the object. It is in no nameserver, and not in `registered`.
+pub(crate) const FEED: &str = "ferrolab.Feed";
+
+/// The longest wait for events.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// The object of a feed.
+pub(in crate::host) struct FeedObject {
+    feed: Feed,
+    /// Sessions that have asked for something: events are made for them.
+    readers: Mutex<HashSet<u64>>,
+}
+
+impl FeedObject {
+    pub(in crate::host) fn new(feed: Feed) -> Self {
+        FeedObject { feed, readers: Mutex::default() }
+    }
+
+    fn call_method(&self, session: &Session, call: MethodCall) -> Answer {
+        const LATEST: Signature = Signature::empty("Feed.latest");
+        const EVENTS: Signature =
+            Signature { name: "Feed.events", parameters: &["after", "wait"], required: 1 };
+        match call.method.as_str() {
+            "latest" => Answer::from(LATEST.bind(call).map(|[]| {
+                self.add_reader(session);
+                self.latest()
+            })),
+            "events" => {
+                let bound = EVENTS.bind(call).and_then(|[after, wait]| {
+                    Ok((number(after.as_ref())?, seconds(wait.as_ref())?))
+                });
+                match bound {
+                    Err(exception) => Answer::exception(exception),
+                    Ok((after, wait)) => {
+                        self.add_reader(session);
+                        let feed = self.feed.clone();
+                        Answer::Pending(Box::pin(async move {
+                            let batch = feed.wait_for_batch(after, wait).await;
+                            Ok(Reply::from(batch_value(&feed, &batch)))
+                        }))
+                    }
+                }
+            }
+            _ => Answer::exception(Operation::Call(call).unexposed()),
+        }
+    }
+
+    fn latest(&self) -> Value {
+        let (series, next) = self.feed.latest();
+        let mut dict = Dict::with_capacity(3);
+        dict.insert("epoch", self.feed.epoch());
+        dict.insert("next", next as i64);
+        dict.insert("series", Value::List(series.iter().map(SeriesRow::to_value).collect()));
+        Value::Dict(dict)
+    }
+
+    fn add_reader(&self, session: &Session) {
+        // The end of an ended session is not told again.
+        if !session.has_ended() && self.readers().insert(session.id) {
+            self.feed.add_reader();
+        }
+    }
+
+    fn readers(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Object for FeedObject {
+    fn metadata(&self) -> Result<Metadata, Exception> {
+        Ok(Metadata::methods(["latest", "events"]))
+    }
+
+    fn is_internal(&self) -> bool {
+        true
+    }
+
+    fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
+        match request.operation {
+            Operation::Call(call) => self.call_method(session, call),
+            other => Answer::exception(other.unexposed()),
+        }
+    }
+
+    fn session_ended(&self, session: &Session) {
+        if self.feed.is_read() && self.readers().remove(&session.id) {
+            self.feed.remove_reader_later();
+        }
+    }
+}
+
+fn batch_value(feed: &Feed, batch: &Batch) -> Value {
+    let mut dict = Dict::with_capacity(4);
+    dict.insert("epoch", feed.epoch());
+    dict.insert("next", batch.next as i64);
+    dict.insert("lost", batch.lost as i64);
+    dict.insert("events", Value::List(batch.events.iter().map(|it| it.to_value()).collect()));
+    Value::Dict(dict)
+}
+
+fn number(value: Option<&Value>) -> Result<u64, Exception> {
+    let number = value.and_then(Value::as_i64).and_then(|number| u64::try_from(number).ok());
+    number.ok_or_else(|| {
+        Exception::value_error("Feed.events(): 'after' must be the number of an event, or 0")
+    })
+}
+
+fn seconds(value: Option<&Value>) -> Result<Duration, Exception> {
+    let Some(value) = value.filter(|value| !value.is_none()) else { return Ok(Duration::ZERO) };
+    let seconds = value.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let seconds = seconds.ok_or_else(|| {
+        Exception::value_error("Feed.events(): 'wait' must be a number of seconds from 0")
+    })?;
+    Ok(seconds.min(LONGEST_WAIT))
+}
