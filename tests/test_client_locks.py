@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 
 import ferrolab
 import pytest
@@ -66,6 +67,35 @@ def test_a_block_in_a_block_ends_no_lock(lab, stranger):
         assert lock.proxy.lock("ada")
         assert other.lock_info()["epoch"] == lock.epoch
     assert state(other) == "free"
+
+
+def test_a_lock_stays_with_its_thread(lab, stranger):
+    """Python gives the number of a thread that has ended to another one."""
+    laser, held = lab["lab.laser"], []
+
+    def take():
+        held.append(laser.locked(user="ada"))
+        held[0].__enter__()
+        return threading.get_ident()
+
+    def use():
+        return threading.get_ident(), outcome_of(laser.move, 1)
+
+    number = later(take)()
+    uses = (later(use)() for _ in range(1000))
+    same = next((result for result in uses if result[0] == number), None)
+    held[0].__exit__(None, None, None)
+    if same is None:
+        pytest.skip("no thread got the number of the one that had ended")
+    assert isinstance(same[1], ConnectionRefusedError), same
+    assert state(stranger["lab.laser"]) == "free"
+
+
+def outcome_of(function, *args):
+    try:
+        return function(*args)
+    except Exception as error:
+        return error
 
 
 def test_a_timeout_while_the_lock_s_connection_is_busy(lab):

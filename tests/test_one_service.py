@@ -45,9 +45,16 @@ class Instrument:
     def version(self):
         return 1
 
+    def echo(self, value):
+        return value
+
     def move(self, end):
-        while not os.path.exists(end):
+        self.stopped = False
+        while not self.stopped and not os.path.exists(end):
             time.sleep(0.01)
+
+    def stop(self):
+        self.stopped = True
 """
 
 
@@ -81,6 +88,7 @@ def refused(lab, *words):
 def moving(lab, service):
     """A client whose call runs, and a file that ends it."""
     end = lab.files / "end"
+    end.unlink(missing_ok=True)
     outcome = []
 
     def call():
@@ -89,6 +97,8 @@ def moving(lab, service):
                 outcome.append(proxy.move(str(end)))
             except Pyro5.errors.PyroError as error:
                 outcome.append(str(error))
+            except TimeoutError as error:
+                outcome.append(error)
 
     thread = threading.Thread(target=call)
     thread.start()
@@ -211,6 +221,32 @@ def test_a_reload_of_one_service_leaves_all_else_alone(running):
     with running.proxy("lab.stage") as client:
         assert client.read() == 7
     assert pids(running, "lab.cam") != [cam]
+
+
+def test_limits_timeouts_and_aborts_change_without_the_daemon(running):
+    before = daemons(running)
+    stage, cam = pids(running, "lab.stage", "lab.cam")
+    with running.proxy("lab.supply") as locked, running.proxy("lab.stage") as client:
+        assert locked.lock("ada")
+        # The daemon itself keeps the limits of time, also those of a built-in service.
+        edited(running, stage="call_timeout: 0.2", supply="call_timeout: 60, on_timeout: restart")
+        assert "Changed without a restart: daemon bench" in running.run("reload").stdout
+        assert client.pid() == stage
+        with moving(running, "lab.stage") as (end, outcome):
+            wait_for(lambda: outcome, NEVER, "the call is overdue")
+            assert isinstance(outcome[0], TimeoutError), outcome
+            end.touch()
+            wait_for(lambda: not running.run("calls").stdout.count("move"), NEVER, "the move ends")
+        edited(running, stage="members: {echo: {maximum: 3}}, abort: [stop]")
+        assert "Restarted: service lab.stage" in running.run("reload").stdout.splitlines()
+        assert client.echo(3) == 3 and client.pid() != stage
+        with pytest.raises(ValueError, match="must be at most 3, not 4"):
+            client.echo(4)
+        with moving(running, "lab.stage") as (_, outcome):
+            running.run("abort", "lab.stage")
+            wait_for(lambda: outcome, NEVER, "the move is aborted")
+        assert pids(running, "lab.cam") == [cam] and daemons(running) == before
+        assert locked.lock_info()["user"] == "ada"
 
 
 def test_a_change_that_a_running_daemon_cannot_take_up_restarts_it(running):

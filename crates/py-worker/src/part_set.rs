@@ -100,6 +100,13 @@ impl PartSet {
         }
     }
 
+    /// Takes up what the worker's new specification says of the parts' services.
+    pub(crate) fn follow_spec(&self) {
+        for part in self.parts.values() {
+            part.follow_spec();
+        }
+    }
+
     /// Sets the phase that all services of the worker have.
     pub(crate) fn set_all(&self, phase: &ServicePhase) {
         for part in self.parts.values() {

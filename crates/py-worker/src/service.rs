@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::control::{Described, SourceFile, Trouble};
 use crate::run::{Run, Silence};
 use crate::service_card::ServiceCard;
+use crate::spec::WorkerSpec;
 use crate::worker_handle::WorkerHandle;
 
 /// Time for a driver to load. After it the service counts as failed until it has loaded.
@@ -89,9 +90,7 @@ impl Service {
         if spec.has_safe_state(name) {
             driven.get_or_init(Driven::default);
         }
-        let spec = spec.services.iter().find(|service| service.name == owner);
-        let part = name.strip_prefix(owner).and_then(|rest| rest.strip_prefix('.'));
-        let facts = spec.map(|spec| MemberFacts::of_part(&spec.members, part)).unwrap_or_default();
+        let facts = member_facts(&spec, owner, name);
         let inner = ServiceState {
             name: name.to_owned(),
             owner: owner.to_owned(),
@@ -111,6 +110,8 @@ impl Service {
         if self.inner.worker.spec().has_safe_state(&self.inner.name) {
             self.inner.driven.get_or_init(Driven::default);
         }
+        let facts = member_facts(&self.inner.worker.spec(), &self.inner.owner, &self.inner.name);
+        self.inner.card.set_facts(facts);
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -238,6 +239,13 @@ pub(crate) struct ServiceState {
     /// Sessions that drove it, with their run: which instruments still need their safe state.
     /// Empty where it has no safe state.
     pub driven: OnceLock<Driven>,
+}
+
+/// The configuration's facts about the members of an object that is loaded with a service.
+fn member_facts(spec: &WorkerSpec, owner: &str, name: &str) -> Vec<MemberFacts> {
+    let service = spec.services.iter().find(|service| service.name == owner);
+    let part = name.strip_prefix(owner).and_then(|rest| rest.strip_prefix('.'));
+    service.map(|service| MemberFacts::of_part(&service.members, part)).unwrap_or_default()
 }
 
 impl ServiceState {

@@ -12,8 +12,8 @@ use remote::card::{Card, Member, MemberFacts, MemberKind, ValueLimits};
 /// The card of a service.
 #[derive(Debug, Default)]
 pub(crate) struct ServiceCard {
-    /// Facts from the configuration.
-    facts: Vec<MemberFacts>,
+    /// Facts from the configuration; new ones count from the next import on.
+    facts: RwLock<Vec<MemberFacts>>,
     /// Whether there are limits; a call without any looks no further.
     is_limited: AtomicBool,
     known: RwLock<Known>,
@@ -27,13 +27,20 @@ struct Known {
 
 impl ServiceCard {
     pub(crate) fn new(facts: Vec<MemberFacts>) -> Self {
-        ServiceCard { facts, ..ServiceCard::default() }
+        ServiceCard { facts: RwLock::new(facts), ..ServiceCard::default() }
+    }
+
+    /// Takes other facts from the configuration.
+    pub(crate) fn set_facts(&self, facts: Vec<MemberFacts>) {
+        *self.facts.write().unwrap_or_else(PoisonError::into_inner) = facts;
     }
 
     /// Takes the card that a worker has made.
     pub(crate) fn update(&self, service: &str, members: &Metadata, card: Option<Card>) {
-        let card = card.unwrap_or_else(|| card_of_names(members)).with_facts(&self.facts).seal();
-        let limits = ValueLimits::of(service, &card, &self.facts).map(Arc::new);
+        let facts = self.facts.read().unwrap_or_else(PoisonError::into_inner);
+        let card = card.unwrap_or_else(|| card_of_names(members)).with_facts(&*facts).seal();
+        let limits = ValueLimits::of(service, &card, &facts).map(Arc::new);
+        drop(facts);
         let is_limited = limits.is_some();
         let known = Known { card: Some(Arc::new(card)), limits };
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;

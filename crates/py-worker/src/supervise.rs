@@ -182,6 +182,7 @@ impl WorkerSupervisor {
             // Those of the next import come with it.
             service.set_sources(Vec::new());
         }
+        self.parts.follow_spec();
         self.set_all(&ServicePhase::starting());
         // Fails if nobody waits for it any longer.
         let _ = begun.send(());

@@ -15,7 +15,7 @@ import time
 from .errors import NOT_STARTED, CommunicationError, LockError, LockLost, PyroError, TimeoutError
 from .keeper import keep, let_go
 from .locked_pool import LockedPool
-from .pool import get_ident
+from .pool import this_thread
 from .proxy import made_proxy, offer, remote_of
 from .remote import RemoteObject
 
@@ -70,7 +70,7 @@ class Lock:
         self.inherited = False
         self.ttl = ttl
         self._safe_on_error = safe_on_error
-        self._connection = self._ident = self._process = None
+        self._connection = self._thread = self._process = None
         self._kept = self._ended = False
         self._outer = None
         self.epoch = None
@@ -148,9 +148,9 @@ class Lock:
         pool = self._remote.pool
         connection.spare = False
         pool.disown(connection)
-        connection.user = self._ident = get_ident()
+        connection.user = self._thread = this_thread()
         self._connection, self._process, self._ended = connection, os.getpid(), False
-        pool.held[self._ident] = self
+        pool.held[self._thread] = self
         if self._kept:
             keep(self)
         connection.busy.release()
@@ -158,8 +158,8 @@ class Lock:
     def _let_go(self):
         let_go(self)
         pool = self._remote.pool
-        if pool.held.get(self._ident) is self:
-            del pool.held[self._ident]
+        if pool.held.get(self._thread) is self:
+            del pool.held[self._thread]
 
     def _request(self, connection, wait):
         if "lock" not in connection.members.methods:
@@ -222,7 +222,7 @@ class Lock:
     def own_connection(self):
         """The lock's connection where this thread was the last to take it."""
         connection = self._connection
-        return connection if connection.user == get_ident() else None
+        return connection if connection.user is this_thread() else None
 
     def _take_turn(self, waits=True, timeout=None):
         """The lock's connection, busy for this thread; None if another has it and `waits` is false.
@@ -235,13 +235,13 @@ class Lock:
             if not connection.busy.acquire(False):
                 if not waits:
                     return None
-                if connection.user == get_ident():
+                if connection.user is this_thread():
                     raise LockError("a call within a call, on the connection of a lock")
                 if not connection.busy.acquire(timeout=-1 if timeout is None else timeout):
                     raise TimeoutError("the lock's connection was busy", outcome=NOT_STARTED)
             # Another thread may have resumed the lock on another one in the meantime.
             if connection is self._connection:
-                connection.user = get_ident()
+                connection.user = this_thread()
                 return connection
             connection.busy.release()
 
@@ -274,7 +274,7 @@ class Lock:
             made.close()
             raise
         _log.info("resumed the lock of %s on a new connection", name)
-        made.user = get_ident()
+        made.user = this_thread()
         self._connection = made
         old.busy.release()
         return made

@@ -16,6 +16,17 @@ from .errors import NOT_STARTED, ConnectionClosedError
 
 _log = logging.getLogger("ferrolab")
 _pools = weakref.WeakSet()
+_local = threading.local()
+
+
+def this_thread():
+    """An object that stands for this thread only: the number of a thread that has ended is given
+    to another one, and a lock must not go with it."""
+    try:
+        return _local.token
+    except AttributeError:
+        _local.token = object()
+        return _local.token
 
 
 class Pool:
@@ -51,14 +62,14 @@ class Pool:
     def _free_own(self):
         """Frees this thread's connection where an interrupt came between taking it and its call:
         it would be busy for ever, and each later call would open a connection."""
-        held = self.held.get(get_ident())
+        held = self.held.get(this_thread())
         connection = self._by_thread.get(get_ident()) if held is None else held.own_connection()
         if connection is not None and connection.busy.locked() and not connection.in_call:
             connection.busy.release()
 
     def _acquire_other(self, connection, timeout):
         ident = get_ident()
-        held = self.held.get(ident)
+        held = self.held.get(this_thread())
         if held is not None:
             return held.acquire_connection(timeout)
         if connection is not None:
@@ -123,7 +134,7 @@ class Pool:
 
     def lock_of_thread(self):
         """The lock that this thread holds, if any."""
-        return self.held.get(get_ident())
+        return self.held.get(this_thread())
 
     def own(self):
         """This thread's connection, if it has one."""

@@ -3,11 +3,10 @@
 A stream lives in the session of the connection that opened it, and every item comes over that one.
 """
 
-from threading import get_ident
-
 from .answer import StreamId
 from .connection import DAEMON
 from .errors import ConnectionClosedError, TimeoutError
+from .pool import this_thread
 
 
 class Stream:
@@ -45,7 +44,7 @@ class Stream:
                 "the stream's connection is busy with another call", outcome="not started"
             )
         try:
-            connection.user = get_ident()
+            connection.user = this_thread()
             if connection.closed:
                 raise ConnectionClosedError(
                     "the connection of the stream has ended", outcome="not started"

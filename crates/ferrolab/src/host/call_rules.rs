@@ -15,10 +15,7 @@ use crate::log::call_log::CallLogFile;
 /// have the rules of their services.
 pub(super) fn set(daemon: &Daemon, config: &lab_config::Daemon, services: &[Service]) {
     for service in services {
-        daemon.set_call_rules(&service.name, rules(service, config.call_log));
-        if !service.abort.is_empty() {
-            daemon.abort_calls_by(&service.name, service.abort.clone());
-        }
+        set_of(daemon, config, service);
     }
     // Questions to the daemon itself change no instrument.
     let log = match mode(config.call_log) {
@@ -29,6 +26,12 @@ pub(super) fn set(daemon: &Daemon, config: &lab_config::Daemon, services: &[Serv
     // Its readers wait in it: that is no slow call.
     let log = CallLogMode::Off;
     daemon.set_call_rules(FEED, CallRules { log, ..CallRules::default() });
+}
+
+/// Sets the rules for the calls of one service and of its parts.
+pub(super) fn set_of(daemon: &Daemon, config: &lab_config::Daemon, service: &Service) {
+    daemon.set_call_rules(&service.name, rules(service, config.call_log));
+    daemon.abort_calls_by(&service.name, service.abort.clone());
 }
 
 fn rules(service: &Service, of_daemon: lab_config::CallLogMode) -> CallRules {

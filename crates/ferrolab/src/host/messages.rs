@@ -15,8 +15,8 @@ use tracing::{info, warn};
 use crate::host::alarms::{Acknowledgement, Alarms};
 use crate::host::child_report::Refusal;
 use crate::host::drivers::Drivers;
-use crate::host::locks;
 use crate::host::worker_specs::{changed_workers, services_to_restart, specs};
+use crate::host::{call_rules, locks};
 
 /// Message to a daemon process; JSON, in the supervisor's message line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -127,12 +127,14 @@ impl Orders<'_> {
         }
     }
 
-    /// Changes what the daemon itself keeps of its services: settings of locks.
+    /// Changes what the daemon itself keeps of its services: rules for calls, settings of locks.
     fn change_settings(&self, old: &DaemonPart, new: &DaemonPart) {
         let has_locks = new.daemon.class == DaemonClass::Lockable;
-        let pairs = old.services.iter().zip(&new.services);
+        let part = new;
+        let pairs = old.services.iter().zip(&part.services);
         for (_, new) in pairs.filter(|(old, new)| old != new) {
             info!(service = new.name, "has another configuration");
+            call_rules::set_of(&self.daemon, &part.daemon, new);
             if has_locks {
                 self.daemon.set_lock_settings(&new.name, locks::settings(new));
             }

@@ -39,7 +39,6 @@ pub(crate) fn services_to_restart(old: &DaemonPart, new: &DaemonPart) -> Option<
     {
         return None;
     }
-    let is_native = |service: &Service| matches!(service.target, Target::Native(_));
     // A daemon that began without alarms has no task that could look at some.
     let has_alarms = alarms::are_in(&old.services);
     let may_stay = |(old, new): (&Service, &Service)| {
@@ -47,11 +46,7 @@ pub(crate) fn services_to_restart(old: &DaemonPart, new: &DaemonPart) -> Option<
         if has_alarms {
             take_alarms(&mut old.members, &new.members);
         }
-        match is_native(&old) || is_native(new) {
-            // It has a Python like all others, and uses none.
-            true => Service { python: new.python.clone(), ..old } == *new,
-            false => with_changes_in_place(&old, new) == *new,
-        }
+        with_changes_in_place(&old, new) == *new
     };
     if !old.services.iter().zip(&new.services).all(may_stay) {
         return None;
@@ -61,10 +56,29 @@ pub(crate) fn services_to_restart(old: &DaemonPart, new: &DaemonPart) -> Option<
     Some(services.map(|service| service.name).collect())
 }
 
-/// A service with those settings of another one that a running daemon can take up: of its worker
-/// and its lock. A new setting is not among them until the daemon can.
+/// A service with those settings of another one that a running daemon can take up: of its calls,
+/// its lock and its worker. A new setting is not among them until the daemon can.
 fn with_changes_in_place(old: &Service, new: &Service) -> Service {
     let new = new.clone();
+    let is_native = [old, &new].iter().any(|one| matches!(one.target, Target::Native(_)));
+    let of_any = Service {
+        call_timeout: new.call_timeout,
+        on_timeout: new.on_timeout,
+        call_log: new.call_log,
+        abort: new.abort,
+        read_while_locked: new.read_while_locked,
+        on_disconnect: new.on_disconnect,
+        lock_max_wait: new.lock_max_wait,
+        lock_max_ttl: new.lock_max_ttl,
+        lock_idle: new.lock_idle,
+        // A built-in service has a Python like all others, and uses none.
+        python: new.python,
+        ..old.clone()
+    };
+    if is_native {
+        return of_any;
+    }
+    let with_facts = |member| with_facts_in_place(old, member);
     Service {
         target: new.target,
         parameters: new.parameters,
@@ -75,13 +89,20 @@ fn with_changes_in_place(old: &Service, new: &Service) -> Service {
         parts: new.parts,
         isolate: new.isolate,
         watchdog: new.watchdog,
-        read_while_locked: new.read_while_locked,
-        on_disconnect: new.on_disconnect,
-        lock_max_wait: new.lock_max_wait,
-        lock_max_ttl: new.lock_max_ttl,
-        lock_idle: new.lock_idle,
-        python: new.python,
-        ..old.clone()
+        members: new.members.into_iter().map(with_facts).collect(),
+        ..of_any
+    }
+}
+
+/// A member with those facts of another one of its name that a running daemon can take up.
+fn with_facts_in_place(old: &Service, new: Member) -> Member {
+    let known = old.members.iter().find(|known| known.name == new.name).cloned();
+    Member {
+        value: new.value,
+        arguments: new.arguments,
+        call_timeout: new.call_timeout,
+        private: new.private,
+        ..known.unwrap_or_else(|| Member::named(&new.name))
     }
 }
 
@@ -176,19 +197,28 @@ services:
     #[test]
     fn a_change_restarts_the_workers_that_it_concerns() {
         let together: &[&str] = &["cam", "stage"];
-        let cases: [(&str, &str, Option<&[&str]>); 15] = [
+        let cases: [(&str, &str, Option<&[&str]>); 20] = [
             ("stage: {", "stage: {arguments: [1], ", Some(together)),
             ("stage: {", "stage: {on_disconnect: [stop], ", Some(together)),
             ("shutter: {", "shutter: {python: {path: [/other]}, ", Some(&["shutter"])),
             ("[/drivers]", "[/other]", Some(&["cam", "shutter", "stage"])),
             ("shutter: {", "shutter: {lock_max_wait: 5, ", Some(&[])),
             ("stage: {", "stage: {description: Stage, ", None),
-            ("stage: {", "stage: {call_timeout: 5, ", None),
+            ("stage: {", "stage: {call_timeout: 5, on_timeout: restart, ", Some(&[])),
+            ("stage: {", "stage: {call_log: all, ", Some(&[])),
+            (
+                "stage: {",
+                "stage: {members: {x: {call_timeout: 5, private: true}}, ",
+                Some(together),
+            ),
+            ("stage: {", "stage: {members: {x: {maximum: 3}}, ", Some(together)),
+            ("shutter: {", "shutter: {abort: [stop], ", Some(&["shutter"])),
+            ("shutter: {", "shutter: {health: read, ", None),
             ("stage: {", "stage: {isolate: true, ", None),
             ("stage: {", "stage: {python: {path: [/other]}, ", None),
             ("stage: {", "table: {", None),
             ("  cam: {module: m, classname: C, daemon: bench, instancemode: single}\n", "", None),
-            ("supply: {", "supply: {read_while_locked: [measure], ", None),
+            ("supply: {", "supply: {read_while_locked: [measure], call_timeout: 5, ", Some(&[])),
             ("port: 1", "port: 2", None),
             ("{above: 9}", "{above: 5}", Some(&[])),
             ("alarm: {above: 9}", "unit: V", None),

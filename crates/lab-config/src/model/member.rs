@@ -9,7 +9,7 @@ use super::alarm::Alarm;
 use crate::data::Data;
 
 /// Facts about a member.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Member {
     /// Its name; after the path of a part and a dot where it counts for that part only.
@@ -43,6 +43,11 @@ pub struct Member {
 }
 
 impl Member {
+    /// A member without any facts.
+    pub fn named(name: &str) -> Self {
+        Member { name: name.to_owned(), ..Member::default() }
+    }
+
     /// Whether its values are published and kept: it is read by its daemon, or when clients read
     /// it.
     pub fn has_series(&self) -> bool {

@@ -37,7 +37,14 @@ pub(crate) struct CallLimit {
 pub(crate) struct RuleTable {
     /// Saves daemons without limits the look into the table.
     has_limits: AtomicBool,
-    by_id: RwLock<HashMap<String, Arc<CallRules>>>,
+    rules: RwLock<RulesById>,
+}
+
+#[derive(Debug, Default)]
+struct RulesById {
+    by_id: HashMap<String, Arc<CallRules>>,
+    /// Parts, each with the id of the object whose rules it has.
+    owners: HashMap<String, String>,
 }
 
 impl CallRules {
@@ -49,6 +56,12 @@ impl CallRules {
     pub(crate) fn limit(&self, member: &str) -> Option<CallLimit> {
         let timeout = self.member_timeouts.get(member).copied().unwrap_or(self.timeout);
         timeout.map(|timeout| CallLimit { timeout, restarts: self.restarts })
+    }
+
+    /// The rules of an object's part, by their ids.
+    fn of(&self, object: &str, part: &str) -> Self {
+        let path = part.strip_prefix(object).and_then(|rest| rest.strip_prefix('.'));
+        path.map_or_else(|| self.clone(), |path| self.of_part(path))
     }
 
     /// The rules of the part at `path` below the object.
@@ -65,11 +78,16 @@ impl CallRules {
 }
 
 impl RuleTable {
+    /// Sets the rules of an object, and of the parts that share them.
     pub(crate) fn set(&self, id: &str, rules: CallRules) {
-        let has_limits = rules.has_limits();
-        let mut by_id = self.by_id.write().unwrap_or_else(PoisonError::into_inner);
-        by_id.insert(id.to_owned(), Arc::new(rules));
-        drop(by_id);
+        let mut table = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        let parts = table.owners.iter().filter(|(_, owner)| *owner == id);
+        let parts: Vec<_> = parts.map(|(part, _)| (part.clone(), rules.of(id, part))).collect();
+        let has_limits =
+            rules.has_limits() || parts.iter().any(|(_, of_part)| of_part.has_limits());
+        table.by_id.insert(id.to_owned(), Arc::new(rules));
+        table.by_id.extend(parts.into_iter().map(|(part, of_part)| (part, Arc::new(of_part))));
+        drop(table);
         if has_limits {
             self.has_limits.store(true, Ordering::Release);
         }
@@ -77,15 +95,21 @@ impl RuleTable {
 
     /// From now on the object `id`, a part of the object `with`, has that one's rules.
     pub(crate) fn share(&self, id: &str, with: &str) {
-        let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(rules) = by_id.get(with).cloned() else { return };
-        drop(by_id);
-        let path = id.strip_prefix(with).and_then(|rest| rest.strip_prefix('.'));
-        self.set(id, path.map_or_else(|| CallRules::clone(&rules), |path| rules.of_part(path)));
+        let mut table = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(rules) = table.by_id.get(with).map(|rules| rules.of(with, id)) else { return };
+        if rules.has_limits() {
+            self.has_limits.store(true, Ordering::Release);
+        }
+        // A part of a part follows the object at the top.
+        let owner = table.owners.get(with).cloned().unwrap_or_else(|| with.to_owned());
+        table.owners.insert(id.to_owned(), owner);
+        table.by_id.insert(id.to_owned(), Arc::new(rules));
     }
 
     pub(crate) fn remove(&self, id: &str) {
-        self.by_id.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        let mut table = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        table.by_id.remove(id);
+        table.owners.remove(id);
     }
 
     /// Whether any call has a limit.
@@ -95,13 +119,13 @@ impl RuleTable {
 
     /// The limit of a member's calls.
     pub(crate) fn limit(&self, id: &str, member: &str) -> Option<CallLimit> {
-        let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
-        by_id.get(id)?.limit(member)
+        let table = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        table.by_id.get(id)?.limit(member)
     }
 
     /// The rules of an object; those of the daemon's own object where it has none.
     pub(crate) fn of(&self, id: &str) -> Arc<CallRules> {
-        let by_id = self.by_id.read().unwrap_or_else(PoisonError::into_inner);
+        let RulesById { by_id, .. } = &*self.rules.read().unwrap_or_else(PoisonError::into_inner);
         by_id.get(id).or_else(|| by_id.get(DAEMON_NAME)).cloned().unwrap_or_default()
     }
 }
@@ -143,5 +167,17 @@ mod tests {
             assert_eq!(table.of(id).private.contains(member), is_private, "{id} {member}");
         }
         assert!(table.has_limits());
+
+        let limit = |id: &str| table.limit(id, "scan").map(|limit| limit.timeout.as_secs());
+        table.set(
+            "psu",
+            CallRules { timeout: Some(Duration::from_secs(9)), ..CallRules::default() },
+        );
+        for part in ["psu", "psu.ch_1", "psu.ch_2", "of its own"] {
+            assert_eq!(limit(part), Some(9), "{part} has the new rules of its object");
+        }
+        table.remove("psu.ch_1");
+        table.set("psu", CallRules::default());
+        assert_eq!(["psu", "psu.ch_1", "psu.ch_2"].map(limit), [None; 3]);
     }
 }

@@ -179,7 +179,7 @@ impl Daemon {
         if is_added { Ok(()) } else { Err(RegisterError(id.to_owned())) }
     }
 
-    /// Sets the rules for calls of the object of this id, and of its later parts. Those of
+    /// Sets the rules for calls of the object of this id, and of its parts. Those of
     /// `Pyro.Daemon` are for all objects without rules.
     pub fn set_call_rules(&self, id: &str, rules: CallRules) {
         self.shared.call_log.allow(rules.log);
@@ -193,9 +193,10 @@ impl Daemon {
         self.shared.call_log.start(log, slow);
     }
 
-    /// Has running calls of the object of this id, and of its later parts, aborted by these methods
-    /// of it: when a client goes during its call, when an owner loses its lock, when a call takes
-    /// longer than it may, and by the method `abort` of `Pyro.Daemon`.
+    /// Has running calls of the object of this id, and of its parts, aborted by these methods of
+    /// it: when a client goes during its call, when an owner loses its lock, when a call takes
+    /// longer than it may, and by the method `abort` of `Pyro.Daemon`. Without methods nothing
+    /// aborts them.
     pub fn abort_calls_by(&self, id: &str, methods: Vec<String>) {
         self.shared.locks.aborts.set_methods(id, methods);
     }

@@ -62,22 +62,29 @@ pub(crate) struct AbortReport {
 }
 
 impl Aborts {
+    /// Sets the methods of an object; without any it has no aborts from now on. An abort that runs
+    /// goes on.
     pub(crate) fn set_methods(&self, id: &str, methods: Vec<String>) {
-        let object = ObjectAborts { methods: methods.into(), ..ObjectAborts::default() };
-        self.lock().by_id.insert(id.to_owned(), object);
+        let mut state = self.lock();
+        if methods.is_empty() {
+            state.by_id.remove(id);
+            return;
+        }
+        let object = state.by_id.entry(id.to_owned()).or_default();
+        object.troubles.retain(|method, _| methods.contains(method));
+        object.methods = methods.into();
         self.any.store(true, Ordering::Release);
     }
 
     pub(super) fn share(&self, id: &str, with: &str) {
-        if let Some(owner) = self.owner(with) {
-            self.lock().shares.insert(id.to_owned(), owner);
-        }
+        let mut state = self.lock();
+        // Also where the object has no methods: it may get some while the daemon runs.
+        let owner = state.shares.get(with).cloned().unwrap_or_else(|| with.to_owned());
+        state.shares.insert(id.to_owned(), owner);
     }
 
     pub(super) fn end_share(&self, id: &str) {
-        if self.any() {
-            self.lock().shares.remove(id);
-        }
+        self.lock().shares.remove(id);
     }
 
     /// Whether any object has abort methods.
