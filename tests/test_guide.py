@@ -60,6 +60,13 @@ def test_servers(lab):
         assert words in said, said
 
 
+def test_tls(lab):
+    said = run_page(lab, "tls.md", free_port())
+    assert "Authority: Ferrolab authority" in said and "localhost" in said, said
+    assert said.count("['lab.supply']") == 5, said
+    assert "takes TLS connections only" in said, said
+
+
 def test_card(lab):
     said = run_page(lab, "card.md", free_port())
     for words in (

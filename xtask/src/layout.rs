@@ -134,6 +134,8 @@ const ROOMS: &[(&str, &[Room])] = &[
             (&["card"], "forms of the service card; knows no lab"),
             (&["notify"], "delivery of notifications; knows no lab"),
             (&["http_client"], "requests to web servers"),
+            (&["tls"], "TLS of the lab's ports, for servers and for their clients"),
+            (&["authority"], "issues certificates; knows no lab"),
             (&["paths", "files", "state_file"], "folders and whole files"),
             (&["log", "os"], "parts that know no process"),
         ],

@@ -2,6 +2,7 @@
 //!
 //! The binary: a command line, a supervisor, and the processes it keeps (see ARCHITECTURE.md).
 
+mod authority;
 mod card;
 mod cli;
 mod files;
@@ -16,6 +17,7 @@ mod os;
 mod paths;
 mod state_file;
 mod supervise;
+mod tls;
 mod web;
 
 use std::process::ExitCode;

@@ -19,11 +19,12 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
+use crate::authority::AuthorityFiles;
 use crate::host::address::{
     self, ADDRESS_INTERVAL, address_of, public_address_for, unreachable_warning, uri_for_people,
 };
-use crate::host::{ChildReport, local_address};
-use crate::os;
+use crate::host::{ChildReport, local_address, named_host};
+use crate::{os, tls};
 
 /// A nameserver accepts every tag that a configuration may have.
 const _: () = assert!(lab_config::LONGEST_TAG <= nameserver::MAX_TAG_BYTES);
@@ -44,6 +45,9 @@ pub(crate) struct NameserverAssignment {
     pub(crate) config: Nameserver,
     /// Database for `storage: sql` without a file.
     pub(crate) database: PathBuf,
+    /// The lab's certificate authority.
+    #[serde(default)]
+    pub(crate) authority: AuthorityFiles,
     /// The id of the lab.
     #[serde(default)]
     pub(crate) lab: Option<String>,
@@ -57,7 +61,8 @@ pub(crate) async fn run(
     assignment: NameserverAssignment,
     lifeline: &Lifeline,
 ) -> Result<(), String> {
-    let NameserverAssignment { config, database, lab } = assignment;
+    let NameserverAssignment { config, database, authority, lab } = assignment;
+    let tls = tls::of_port(config.tls(), &authority, &Vec::from_iter(named_host(&config.host)))?;
     let file = match &config.storage {
         Storage::Memory => None,
         Storage::Sql(None) => Some(database),
@@ -77,6 +82,7 @@ pub(crate) async fn run(
         handshakes_per_address: allowed.handshakes_per_address,
         answer_memory: Some(UNREAD),
         max_answer: Some(ANSWER),
+        tls,
         limits: Limits { message: REQUEST, inflated: REQUEST, ..Limits::default() },
         ..DaemonConfig::default()
     });

@@ -279,6 +279,11 @@ impl Paths {
         self.state_dir.join(format!("alarms-{}.json", file_name(daemon)))
     }
 
+    /// The folder of the lab's certificate authority and its users.
+    pub(crate) fn access_folder(&self) -> PathBuf {
+        self.state_dir.join("access")
+    }
+
     /// Database of a nameserver with `storage: sql` and no file.
     pub(crate) fn nameserver_database(&self, nameserver: &str) -> PathBuf {
         self.state_dir.join(format!("nameserver-{}.sql", file_name(nameserver)))

@@ -47,7 +47,7 @@ pub use model::{
     Access, AccessGroup, AccessRole, Alarm, Argument, Arguments, CallLogMode, Configuration,
     Daemon, DaemonClass, DaemonPart, Deadband, Expose, Grant, GrantWhen, Health, InstanceMode,
     Member, Nameserver, Notify, OnTimeout, Push, Python, ServerType, Service, SourceLine, Start,
-    Storage, Supervision, Target, ValueFacts, Web,
+    Storage, Supervision, Target, TlsKeys, TlsMode, ValueFacts, Web,
 };
 pub use problem::{ConfigError, Severity, Warning};
 pub use reference::{json_schema, markdown};

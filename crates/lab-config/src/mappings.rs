@@ -103,7 +103,7 @@ impl Walk<'_> {
         if !matches!(&*node.content, Content::Scalar(_)) {
             return self.group(section, node);
         }
-        match self.flag(field, node)? {
+        match self.flag(field, "`true` or `false`", node)? {
             Data::Bool(true) => Some(self.all_defaults(section)),
             _ => Some(Data::Null),
         }

@@ -179,6 +179,7 @@ fn value_schema(kind: ValueKind) -> Value {
         ValueKind::Seconds { zero } => duration(zero),
         ValueKind::Delays => json!({ "type": "array", "items": duration(true) }),
         ValueKind::Flag => json!({ "type": "boolean" }),
+        ValueKind::TlsMode => json!({ "enum": [true, false, "offered"] }),
         ValueKind::Choice(choices) => json!({ "enum": choices }),
         ValueKind::Storage => json!({ "type": "string", "pattern": "^(memory|sql|sql:.+)$" }),
         ValueKind::Names => texts(),
@@ -251,6 +252,7 @@ fn words(kind: ValueKind) -> String {
         ValueKind::Seconds { .. } => "duration",
         ValueKind::Delays => "list of durations",
         ValueKind::Flag => "true or false",
+        ValueKind::TlsMode => "true, false or `offered`",
         ValueKind::Choice(choices) => {
             let quoted: Vec<String> = choices.iter().map(|choice| format!("`{choice}`")).collect();
             return quoted.join(" or ");

@@ -56,7 +56,11 @@ impl Walk<'_> {
             ValueKind::Int { what, min, max } => self.int(field, what, min..=max, node),
             ValueKind::Seconds { zero } => self.seconds(field, zero, node),
             ValueKind::Delays => self.delays(field, node),
-            ValueKind::Flag => self.flag(field, node),
+            ValueKind::Flag => self.flag(field, "`true` or `false`", node),
+            ValueKind::TlsMode => match scalar {
+                Some(scalar) if scalar.text == "offered" => Some("offered".into()),
+                _ => self.flag(field, "`true`, `false` or `offered`", node),
+            },
             ValueKind::Names => {
                 let what = format!("a list of names of {}", field.key);
                 self.list(field, &what, Rule::Any, node)
@@ -231,7 +235,7 @@ impl Walk<'_> {
         }
     }
 
-    pub(super) fn flag(&mut self, field: &Field, node: &Node) -> Option<Data> {
+    pub(super) fn flag(&mut self, field: &Field, what: &str, node: &Node) -> Option<Data> {
         let value = scalar(node).and_then(|scalar| match scalar.meaning()? {
             Meaning::Bool(value) => Some(value),
             _ => match scalar.text.to_lowercase().as_str() {
@@ -242,7 +246,7 @@ impl Walk<'_> {
         });
         match value {
             Some(value) => Some(Data::Bool(value)),
-            None => self.expected(field, node, "`true` or `false`"),
+            None => self.expected(field, node, what),
         }
     }
 

@@ -36,6 +36,11 @@ pub fn public_address() -> Option<IpAddr> {
         .or_else(|| routed(anywhere_ipv6.0, anywhere_ipv6.1))
 }
 
+/// The addresses of this host that other hosts can connect to.
+pub fn host_addresses() -> Vec<IpAddr> {
+    interfaces().into_iter().map(|interface| interface.address).filter(is_public).collect()
+}
+
 /// The broadcast addresses of the networks that this host is on.
 pub(crate) fn broadcast_addresses() -> Vec<Ipv4Addr> {
     interfaces().into_iter().filter_map(|interface| interface.broadcast).collect()

@@ -63,7 +63,7 @@ pub struct DaemonConfig {
     /// A connection that is silent for this long ends (Pyro5's `COMMTIMEOUT`); in a `multiplex`
     /// daemon only one that is silent in the middle of a message, as in Pyro5's.
     pub comm_timeout: Option<Duration>,
-    /// Certificates, where connections over TCP are encrypted (Pyro5's `SSL` settings).
+    /// TLS of connections over TCP (Pyro5's `SSL` settings).
     pub tls: Option<ServerTls>,
     /// Whether oneway calls run beside other calls (Pyro4's `ONEWAY_THREADED`). Otherwise each
     /// takes its turn like a call with an answer.

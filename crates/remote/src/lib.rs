@@ -159,7 +159,7 @@
 //! authority and calls the server by its name.
 //!
 //! ```no_run
-//! use remote::{ClientTls, DaemonConfig, CertificateFiles, Proxy, ServerTls};
+//! use remote::{CertificateFiles, ClientTls, DaemonConfig, Proxy, ServerTls};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let server = CertificateFiles {
@@ -257,13 +257,13 @@ mod token;
 mod users;
 mod value_text;
 
-pub use addresses::{network_stack, public_address};
+pub use addresses::{host_addresses, network_stack, public_address};
 pub use admission::limits::{Limit, limits};
 pub use arguments::Signature;
 pub use batch::{batch, batch_now, refuse_rest};
 pub use blocking::run_blocking;
 pub use client::Called;
-pub use client::connect::resolve;
+pub use client::connect::{resolve, resolve_with};
 pub use client::discovery::{Search, locate_ns};
 pub use client::items::Items;
 pub use client::leases::{LeaseConflict, LeasedName, Takeover};
@@ -301,7 +301,10 @@ pub use object::{
 };
 pub use serialized::Serialized;
 pub use session::{Peer, Session};
-pub use tls::{CertificateFiles, ClientTls, ServerTls, TlsError, speaks_tls};
+pub use tls::{
+    AcceptedClients, CertificateFacts, CertificateFiles, ClientCertificate, ClientTls, ServerTls,
+    TlsError, read_certificate, speaks_tls,
+};
 pub use token::TokenHash;
 pub use users::{Credential, UserDirectory, Verdict};
 /// Bytes and values; what is used most of it is re-exported here.

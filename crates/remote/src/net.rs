@@ -15,6 +15,8 @@ use tokio_rustls::server::TlsStream;
 use tracing::debug;
 use wire::uri::Location;
 
+use crate::tls::TLS_HANDSHAKE;
+
 /// Connections that the kernel queues until they are accepted.
 const LISTEN_BACKLOG: i32 = 1024;
 /// Silence of a peer before the first TCP keepalive probe.
@@ -201,6 +203,34 @@ impl BindError {
             _ => source.to_string(),
         };
         BindError { address, hint, source }
+    }
+}
+
+/// Accepted connection whose first byte can be looked at before it is read.
+pub(crate) trait AcceptedStream: ClientStream {
+    /// Waits for the first byte and leaves it there; `None` if the stream ends before it.
+    fn peek_first_byte(&self) -> impl Future<Output = io::Result<Option<u8>>> + Send;
+}
+
+impl AcceptedStream for TcpStream {
+    async fn peek_first_byte(&self) -> io::Result<Option<u8>> {
+        let mut byte = [0];
+        Ok((self.peek(&mut byte).await? > 0).then_some(byte[0]))
+    }
+}
+
+/// Nobody listens in on a Unix socket: TLS is not expected there.
+#[cfg(unix)]
+impl AcceptedStream for UnixStream {
+    async fn peek_first_byte(&self) -> io::Result<Option<u8>> {
+        Ok(None)
+    }
+}
+
+/// In-memory stream: it cannot be looked at, and speaks TLS where the daemon does.
+impl AcceptedStream for DuplexStream {
+    async fn peek_first_byte(&self) -> io::Result<Option<u8>> {
+        Ok(Some(TLS_HANDSHAKE))
     }
 }
 

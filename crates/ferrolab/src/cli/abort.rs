@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use miette::{Report, miette};
-use remote::{DAEMON_NAME, Error, Proxy, Uri, Value};
+use remote::{Error, Value};
 use serde_json::json;
 
 use super::nslist::NameserverArgument;
@@ -43,21 +43,17 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
     runtime()?.block_on(async {
         let name = &arguments.name;
-        let uri = find::service(&paths, name, &arguments.nameserver).await?;
-        let uri = remote::resolve(&uri, Some(PATIENCE)).await;
-        let uri = uri.map_err(|error| lock::explain(name, &error))?;
+        let target = find::service(&paths, name, &arguments.nameserver).await?;
+        let target = target.resolved(PATIENCE).await;
+        let target = target.map_err(|error| lock::explain(name, &error))?;
         let user = arguments.user.clone().unwrap_or_else(lock::own_name);
         let request = vec![
-            Value::from(uri.to_string()),
+            Value::from(target.uri.to_string()),
             Value::from(arguments.reason.as_str()),
             Value::from(user.as_str()),
         ];
         // Of the daemon itself, which lets us in for this even where all its places are taken.
-        let daemon = match uri {
-            Uri::Pyro { location, .. } => Uri::Pyro { object: DAEMON_NAME.into(), location },
-            other => other,
-        };
-        let mut proxy = Proxy::from(daemon).with_timeout(PATIENCE);
+        let mut proxy = target.daemon().with_timeout(PATIENCE);
         let offered = proxy.metadata().await.map_err(|error| explain(name, &error))?;
         // A daemon without such methods would have the call wait for the turn of what runs.
         if !offered.methods.iter().any(|method| method == "abort") {

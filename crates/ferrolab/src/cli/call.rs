@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::nslist::NameserverArgument;
 use super::output::print_json;
 use super::shown_value::Printer;
+use super::target::ServiceTarget;
 use super::{Outcome, describe, find, paths, runtime};
 use crate::card;
 
@@ -83,17 +84,20 @@ pub(super) fn run(arguments: &Arguments, whole: fn() -> clap::Command) -> Outcom
     let (args, kwargs) = parse_all(rest.get(1..).unwrap_or_default())?;
     runtime()?.block_on(async {
         let deadline = Deadline::after(arguments.timeout);
-        let uri = match (&arguments.uri, name) {
-            (Some(uri), _) => uri.parse::<Uri>().map_err(|error| miette!("{error}"))?,
+        let target = match (&arguments.uri, name) {
+            (Some(uri), _) => {
+                let uri = uri.parse::<Uri>().map_err(|error| miette!("{error}"))?;
+                find::at(&paths()?, uri).await?
+            }
             (None, Some(name)) => find_within(name, arguments).await?,
             (None, None) => return Err(usage(whole())),
         };
-        let called = name.cloned().unwrap_or_else(|| uri.to_string());
+        let called = name.cloned().unwrap_or_else(|| target.uri.to_string());
         let Some(member) = rest.first() else {
-            return list(&called, uri, arguments.json).await;
+            return list(&called, target, arguments.json).await;
         };
         let printer = Printer { called: &called, member, json: arguments.json };
-        let mut proxy = Proxy::from(uri);
+        let mut proxy = target.proxy();
         let outcome = match call(&mut proxy, member, args, kwargs, &deadline).await {
             Ok(CallOutcome::Value(result)) => {
                 return printer.print(result).map(|()| ExitCode::SUCCESS);
@@ -124,8 +128,8 @@ pub(super) fn run(arguments: &Arguments, whole: fn() -> clap::Command) -> Outcom
 }
 
 /// Prints what a service offers.
-async fn list(called: &str, uri: Uri, json: bool) -> Outcome {
-    let service = describe::fetch(called, uri).await?;
+async fn list(called: &str, target: ServiceTarget, json: bool) -> Outcome {
+    let service = describe::fetch(called, target).await?;
     match json {
         true => print_json(&card::description(&service))?,
         false => describe::print_listing(&service),
@@ -152,8 +156,8 @@ impl Deadline {
     }
 }
 
-/// The URI of a service, within the time that the whole call has.
-async fn find_within(name: &str, arguments: &Arguments) -> Result<Uri, Report> {
+/// The address of a service, within the time that the whole call has.
+async fn find_within(name: &str, arguments: &Arguments) -> Result<ServiceTarget, Report> {
     let (paths, nameserver) = (paths()?, &arguments.nameserver);
     let Some(timeout) = arguments.timeout else {
         return find::service(&paths, name, nameserver).await;

@@ -1,6 +1,7 @@
 //! `ferrolab describe`: what a service offers, for people and for programs.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use miette::{Report, miette};
@@ -9,9 +10,12 @@ use remote::{Error, Uri};
 use super::nslist::NameserverArgument;
 use super::output::print_json;
 use super::table::{for_terminal, lines_for_terminal};
+use super::target::ServiceTarget;
 use super::{Outcome, find, paths, runtime};
 use crate::card::{self, DescribedService};
 
+/// Timeout of a daemon's answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Headings of the columns,
 const HEADINGS: [&str; 3] = ["MEMBER", "VALUE", "ABOUT"];
 /// and the widths in letters that they grow to. A longer cell ends its line, so that one long
@@ -60,16 +64,17 @@ struct Form {
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let service = runtime()?.block_on(async {
-        let (name, uri) = match (&arguments.uri, &arguments.name) {
+        let (name, target) = match (&arguments.uri, &arguments.name) {
             (Some(uri), _) => {
-                (uri.clone(), uri.parse::<Uri>().map_err(|error| miette!("{error}"))?)
+                let parsed = uri.parse::<Uri>().map_err(|error| miette!("{error}"))?;
+                (uri.clone(), find::at(&paths()?, parsed).await?)
             }
             (None, Some(name)) => {
                 (name.clone(), find::service(&paths()?, name, &arguments.nameserver).await?)
             }
             (None, None) => return Err(miette!("a name is missing")),
         };
-        fetch(&name, uri).await
+        fetch(&name, target).await
     })?;
     match arguments.form {
         Form { json: true, .. } => print_json(&card::description(&service))?,
@@ -85,9 +90,16 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 ///
 /// # Errors
 /// The object cannot be reached; in words for a person.
-pub(super) async fn fetch(name: &str, uri: Uri) -> Result<DescribedService, Report> {
+pub(super) async fn fetch(name: &str, target: ServiceTarget) -> Result<DescribedService, Report> {
     let explain = |error: Error| miette!("{name} cannot be described: {error}");
-    card::fetch(name, uri).await.map_err(explain)
+    let target = target.resolved(TIMEOUT).await.map_err(explain)?;
+    let object = match &target.uri {
+        Uri::Pyro { object, .. } => object.clone(),
+        Uri::PyroName { .. } | Uri::PyroMeta { .. } => String::new(),
+    };
+    let mut proxy = target.proxy().with_timeout(TIMEOUT);
+    let card = card::fetch_from(&mut proxy, &object).await.map_err(explain)?;
+    Ok(DescribedService { name: name.to_owned(), uri: target.uri, card })
 }
 
 /// Prints a service for people.

@@ -1,17 +1,18 @@
-//! URI of a service by its name: from the running lab, else from a nameserver.
+//! Address of a service by its name: from the running lab, else from a nameserver.
 //!
 //! The running lab is asked first: it knows its services while no nameserver runs. A nameserver
 //! that this lab should run and does not is not asked: its port may be another lab's.
 
 use std::time::Duration;
 
-use lab_config::did_you_mean;
+use lab_config::{Host, did_you_mean};
 use miette::{Report, miette};
-use remote::{Error, NameServer, Uri};
+use remote::{Error, Location, Uri};
 use tokio::time::timeout;
 
 use super::nslist::{HINT, NameserverArgument, TIMEOUT};
 use super::supervisor;
+use super::target::{NameserverTarget, ServiceTarget};
 use crate::paths::Paths;
 use crate::supervise::active_config;
 use crate::supervise::control::client::ControlError;
@@ -25,7 +26,7 @@ pub(super) async fn service(
     paths: &Paths,
     name: &str,
     nameserver: &NameserverArgument,
-) -> Result<Uri, Report> {
+) -> Result<ServiceTarget, Report> {
     service_within(paths, name, nameserver, Duration::MAX).await
 }
 
@@ -35,9 +36,9 @@ pub(super) async fn service_within(
     name: &str,
     nameserver: &NameserverArgument,
     patience: Duration,
-) -> Result<Uri, Report> {
+) -> Result<ServiceTarget, Report> {
     if name.starts_with("PYRO") {
-        return name.parse::<Uri>().map_err(|error| miette!("{error}"));
+        return at(paths, parsed(name)?).await;
     }
     if nameserver.is_given() {
         return look_up(name, nameserver, paths, &[]).await;
@@ -56,11 +57,12 @@ pub(super) async fn service_within(
     let here = lab.as_ref().map_or(&[][..], |lab| &lab.services);
     if let Some((lab, row)) = lab.as_ref().zip(here.iter().find(|row| row.name == name)) {
         let uri = row.report.uri.as_ref().ok_or_else(|| not_running(lab, row))?;
-        return uri.parse::<Uri>().map_err(|error| miette!("{error}"));
+        return in_lab(paths, parsed(uri)?, &row.daemon);
     }
     // The nameservers of a supervisor that does not answer run on without it.
     let absent = if is_silent { Vec::new() } else { absent_nameservers(paths, lab.as_ref()) };
-    look_up(name, nameserver, paths, &absent).await.map_err(|elsewhere| {
+    let looked_up = look_up(name, nameserver, paths, &absent).await;
+    looked_up.map_err(|elsewhere| {
         if here.is_empty() {
             return elsewhere;
         }
@@ -73,6 +75,45 @@ pub(super) async fn service_within(
         };
         miette!(help = help, "there is no service '{name}' here, and elsewhere: {elsewhere}")
     })
+}
+
+/// The object at an address, which may be of a daemon of this lab.
+pub(super) async fn at(paths: &Paths, uri: Uri) -> Result<ServiceTarget, Report> {
+    let Some(own) = port_here(&uri) else { return ServiceTarget::elsewhere(uri) };
+    let Ok(client) = supervisor(paths).await else { return ServiceTarget::elsewhere(uri) };
+    let asking = client.ask(&Request::Ps { looks: false }, |_| {});
+    let Ok(Ok(lab)) = timeout(TIMEOUT, asking).await else { return ServiceTarget::elsewhere(uri) };
+    let is_here = |row: &&ServiceRow| {
+        let known = row.report.uri.as_ref().and_then(|known| known.parse().ok());
+        known.is_some_and(|known: Uri| port_here(&known) == Some(own))
+    };
+    match lab.services.iter().find(is_here) {
+        Some(row) => in_lab(paths, uri, &row.daemon),
+        None => ServiceTarget::elsewhere(uri),
+    }
+}
+
+/// The port of an address of this host.
+fn port_here(uri: &Uri) -> Option<u16> {
+    match uri {
+        Uri::Pyro { location: Location::Tcp { host, port }, .. } => {
+            Host::from(host.clone()).is_this_host().then_some(*port)
+        }
+        _ => None,
+    }
+}
+
+/// An object of a daemon of this lab, with the TLS settings of the daemon's port.
+fn in_lab(paths: &Paths, uri: Uri, daemon: &str) -> Result<ServiceTarget, Report> {
+    let configuration = active_config::load(paths).ok();
+    match configuration.as_ref().and_then(|(configuration, _)| configuration.daemon(daemon)) {
+        Some(daemon) => ServiceTarget::of_daemon(uri, daemon.tls(), paths),
+        None => ServiceTarget::elsewhere(uri),
+    }
+}
+
+fn parsed(uri: &str) -> Result<Uri, Report> {
+    uri.parse().map_err(|error| miette!("{error}"))
 }
 
 /// The reason why a service of this lab has no URI.
@@ -114,20 +155,21 @@ async fn look_up(
     argument: &NameserverArgument,
     paths: &Paths,
     absent: &[String],
-) -> Result<Uri, Report> {
+) -> Result<ServiceTarget, Report> {
     let targets = argument.targets(paths).await?;
     let (mut known, mut asked, mut answered) = (Vec::new(), Vec::new(), false);
-    for (title, location) in targets {
-        if absent.contains(&title) {
+    for target in targets {
+        let NameserverTarget { title, location, .. } = &target;
+        if absent.contains(title) {
             asked.push(format!(
                 "nameserver {title} is this lab's and does not run (`ferrolab up`); another program \
                  at {location} is not asked"
             ));
             continue;
         }
-        let mut nameserver = NameServer::at(location.clone(), Some(TIMEOUT));
+        let mut nameserver = target.client();
         match nameserver.lookup(name).await {
-            Ok(uri) => return Ok(uri),
+            Ok(uri) => return at(paths, uri).await,
             Err(Error::Remote(_)) => {
                 answered = true;
                 asked.push(format!("nameserver {title} ({location}) does not know it"));

@@ -11,6 +11,7 @@ use supervisor::{Child, CommandSpec, Exit, Spawner};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::nslist::NameserverArgument;
+use super::target::ServiceTarget;
 use super::{Outcome, find, paths, runtime};
 use crate::os;
 
@@ -52,9 +53,9 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
     let wait = arguments.wait.map(seconds).transpose()?;
     runtime()?.block_on(async {
-        let uri = find::service(&paths, &arguments.name, &arguments.nameserver).await?;
+        let target = find::service(&paths, &arguments.name, &arguments.nameserver).await?;
         let user = arguments.user.clone().unwrap_or_else(own_name);
-        let mut held = Held::take(arguments, uri, user, wait).await?;
+        let mut held = Held::take(arguments, target, user, wait).await?;
         let outcome = held.during(&arguments.command).await;
         match held.give_back().await {
             true => outcome,
@@ -100,13 +101,14 @@ struct Held {
 impl Held {
     async fn take(
         arguments: &Arguments,
-        uri: Uri,
+        target: ServiceTarget,
         user: String,
         wait: Option<Duration>,
     ) -> Result<Self, Report> {
         let name = arguments.name.clone();
-        let mut proxy = Proxy::from(uri.clone())
-            .with_timeout(PATIENCE.saturating_add(wait.unwrap_or_default()));
+        let uri = target.uri.clone();
+        let mut proxy =
+            target.proxy().with_timeout(PATIENCE.saturating_add(wait.unwrap_or_default()));
         let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
         // A connection of ours that ends takes its lock along: nothing outlives this process.
         let request = vec![

@@ -21,6 +21,7 @@ mod ask;
 mod call;
 mod call_history;
 mod calls;
+mod cert;
 mod common;
 mod completions;
 mod config;
@@ -53,6 +54,7 @@ mod up;
 mod watch;
 
 mod table;
+mod target;
 mod unlock;
 mod values;
 
@@ -100,6 +102,8 @@ enum Command {
     Stubs(stubs::Arguments),
     Abort(abort::Arguments),
     Alarms(alarms::Arguments),
+    #[command(subcommand)]
+    Cert(cert::CertCommand),
     Lock(lock::Arguments),
     Locks(locks::Arguments),
     Unlock(unlock::Arguments),
@@ -150,6 +154,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Stubs(arguments) => stubs::run(&arguments),
         Command::Abort(arguments) => abort::run(&arguments),
         Command::Alarms(arguments) => alarms::run(&arguments),
+        Command::Cert(command) => cert::run(&command),
         Command::Lock(arguments) => lock::run(&arguments),
         Command::Locks(arguments) => locks::run(&arguments),
         Command::Unlock(arguments) => unlock::run(&arguments),

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::output::print_json;
 use super::table::for_terminal;
+use super::target::{NameserverTarget, of_environment};
 use super::{Outcome, paths, runtime, table};
 use crate::host::address::address_of;
 use crate::paths::Paths;
@@ -77,9 +78,9 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         let mut rows = Vec::new();
         let mut failures = Vec::new();
         let mut is_silent = false;
-        for (name, location) in arguments.nameserver.targets(&paths).await? {
-            let mut nameserver = NameServer::at(location, Some(TIMEOUT));
-            match find(arguments, &mut nameserver).await {
+        for target in arguments.nameserver.targets(&paths).await? {
+            let name = &target.title;
+            match find(arguments, &mut target.client()).await {
                 Err(Error::Remote(exception)) => {
                     failures.push(format!("nameserver {name}: {}", exception.message()));
                 }
@@ -146,44 +147,46 @@ impl NameserverArgument {
 
     /// Names and locations of the nameservers to ask: the given one, else the configuration's,
     /// else the one that is found on this host or on the network.
-    pub(super) async fn targets(&self, paths: &Paths) -> Result<Vec<(String, Location)>, Report> {
+    pub(super) async fn targets(&self, paths: &Paths) -> Result<Vec<NameserverTarget>, Report> {
         if let Some(broadcast_port) = self.discover {
-            return discovered(&Search { this_host: false, broadcast_port, ..Search::default() })
-                .await;
+            let search = Search { this_host: false, broadcast_port, ..Search::default() };
+            return discovered(search).await;
         }
         let configured = configured(paths);
         if let Some(text) = &self.location {
             let known = configured.unwrap_or_default();
-            return match known.into_iter().find(|(name, _)| name == text) {
+            return match known.into_iter().find(|target| target.title == *text) {
                 Some(target) => Ok(vec![target]),
-                None => Ok(vec![(text.clone(), location(text)?)]),
+                None => Ok(vec![NameserverTarget::elsewhere(text.clone(), location(text)?)?]),
             };
         }
         let targets = configured?;
         if !targets.is_empty() {
             return Ok(targets);
         }
-        discovered(&Search::default()).await
+        discovered(Search::default()).await
     }
 }
 
-async fn discovered(search: &Search) -> Result<Vec<(String, Location)>, Report> {
-    let found = locate_ns(search)
+async fn discovered(search: Search) -> Result<Vec<NameserverTarget>, Report> {
+    let found = locate_ns(&Search { tls: of_environment()?, ..search })
         .await
         .map_err(|error| miette!(help = "say where it is with `--ns HOST[:PORT]`", "{error}"))?;
-    Ok(vec![(found.location().to_string(), found.location().clone())])
+    let location = found.location().clone();
+    Ok(vec![NameserverTarget::elsewhere(location.to_string(), location)?])
 }
 
 /// The nameservers of the lab's configuration; none where there is no configuration.
-fn configured(paths: &Paths) -> Result<Vec<(String, Location)>, Report> {
+fn configured(paths: &Paths) -> Result<Vec<NameserverTarget>, Report> {
     if !paths.config_file.exists() {
         return Ok(Vec::new());
     }
     let (configuration, _) = active_config::load(paths).map_err(|error| Report::new(*error))?;
-    let target = |Nameserver { name, host, port, .. }: Nameserver| {
-        (name, Location::Tcp { host: address_of(&host), port })
+    let target = |entry: &Nameserver| {
+        let location = Location::Tcp { host: address_of(&entry.host), port: entry.port };
+        NameserverTarget::configured(entry, location, paths)
     };
-    Ok(configuration.nameservers.into_iter().map(target).collect())
+    configuration.nameservers.iter().map(target).collect()
 }
 
 /// `HOST`, `HOST:PORT` or `[IPV6]:PORT`, as in a URI.

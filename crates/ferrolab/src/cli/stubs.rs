@@ -70,8 +70,8 @@ async fn names(arguments: &Arguments) -> Result<Vec<String>, Report> {
 }
 
 async fn write(arguments: &Arguments, name: &str) -> Result<PathBuf, Report> {
-    let uri = find::service(&paths()?, name, &arguments.nameserver).await?;
-    let service = describe::fetch(name, uri).await?;
+    let target = find::service(&paths()?, name, &arguments.nameserver).await?;
+    let service = describe::fetch(name, target).await?;
     let file = arguments.out.join(format!("{}.pyi", card::module_name(name)));
     files::replace(&file, card::stub(&service).as_bytes())
         .into_diagnostic()

@@ -25,7 +25,7 @@ mod registered_name;
 mod registrar;
 mod report;
 mod settings;
-pub(crate) use settings::limits_page;
+pub(crate) use settings::{limits_page, named_host};
 mod worker_specs;
 
 use std::collections::BTreeMap;
@@ -44,16 +44,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use crate::authority::AuthorityFiles;
 use crate::host::address::address_from_here;
 use crate::host::alarms::Alarms;
 use crate::host::drivers::Drivers;
 use crate::host::feed::{FEED, Feed, FeedObject};
 use crate::host::messages::{Answered, Orders};
 use crate::host::registered_name::Name;
+use crate::host::registrar::LoadTls;
 use crate::host::report::Reporter;
 use crate::host::settings::settings;
 use crate::os::{self, Connections};
 use crate::paths::LockFiles;
+use crate::tls;
 
 pub(crate) use alarms::{Acknowledgement, AlarmRow};
 pub(crate) use child_report::{
@@ -92,6 +95,9 @@ pub(crate) struct DaemonAssignment {
     /// Where the states of its alarms are kept; a supervisor of 0.1.0 does not say.
     #[serde(default)]
     pub(crate) alarms: Option<PathBuf>,
+    /// The lab's certificate authority.
+    #[serde(default)]
+    pub(crate) authority: AuthorityFiles,
     /// The id of the lab.
     #[serde(default)]
     pub(crate) lab: Option<String>,
@@ -112,6 +118,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
         locks: lock_files,
         call_log,
         alarms: alarms_file,
+        authority,
         lab,
         own_nameservers,
         ..
@@ -124,7 +131,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
             "the configuration's folder cannot be entered: relative paths in drivers begin at /");
     }
     let DaemonPart { daemon: config, services, nameservers, .. } = &part;
-    let settings = settings(config)?;
+    let settings = settings(config, &authority)?;
     let (listener, changed_uris) = address::listen(config, &state_file).await?;
     let (first_epoch, lost_epochs) = locks::first_epoch(config, &lock_files);
     let allowed = connections(services);
@@ -177,7 +184,12 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let names = names(&daemon, &listener, &part, has_face);
     let is_own = |name: &String| own_nameservers.contains(name);
     let lab_of = |name: &String| lab.clone().filter(|_| is_own(name));
-    let targets = targets(nameservers, names, lab_of);
+    let tls_of = |nameserver: &Nameserver| -> LoadTls {
+        let (nameserver, config) = (nameserver.clone(), config.clone());
+        let authority = authority.clone();
+        Arc::new(move || tls::to_nameserver(&nameserver, Some(config.tls()), &authority))
+    };
+    let targets = targets(nameservers, names, lab_of, tls_of);
 
     let (answered, answers) = watch::channel(Answered::default());
     let drivers = Drivers::new();
@@ -286,17 +298,21 @@ fn names(
     names
 }
 
-/// Each nameserver with the names to keep there; `lab_of` is the id of the lab whose it must be.
+/// Each nameserver with the names to keep there; `lab_of` is the id of the lab whose it must be,
+/// `tls_of` its TLS.
 fn targets(
     nameservers: &[Nameserver],
     mut names: BTreeMap<String, Vec<Name>>,
     lab_of: impl Fn(&String) -> Option<String>,
+    tls_of: impl Fn(&Nameserver) -> LoadTls,
 ) -> BTreeMap<String, (registrar::Target, Vec<Name>)> {
     nameservers
         .iter()
-        .filter_map(|Nameserver { name, host, port, .. }| {
+        .filter_map(|nameserver| {
+            let Nameserver { name, host, port, .. } = nameserver;
             let location = Location::Tcp { host: address_from_here(host), port: *port };
-            let target = registrar::Target { name: name.clone(), location, lab: lab_of(name) };
+            let (lab, tls) = (lab_of(name), tls_of(nameserver));
+            let target = registrar::Target { name: name.clone(), location, tls, lab };
             Some((name.clone(), (target, names.remove(name)?)))
         })
         .collect()

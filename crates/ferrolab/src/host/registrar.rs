@@ -7,10 +7,15 @@
 //! of [`registered_name`](super::registered_name). Never keeps a daemon from serving.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use py_worker::PartIds;
-use remote::{Error, Exception, LeaseConflict, LeasedName, Location, NameServer, Takeover, Uri};
+use remote::{
+    ClientTls, ConnectError, Error, Exception, LeaseConflict, LeasedName, Location, NameServer,
+    Takeover, Uri,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -47,14 +52,25 @@ const SEIZING: Duration = Duration::from_secs(1);
 /// Time to remove the names at the end: the daemon's stop waits for it.
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Reads the files with the TLS settings for a nameserver.
+pub(super) type LoadTls = Arc<dyn Fn() -> Result<Option<ClientTls>, String> + Send + Sync>;
+
 /// A nameserver to register with.
-#[derive(Clone, Debug)]
-pub(crate) struct Target {
+#[derive(Clone)]
+pub(super) struct Target {
     /// Its name in the configuration.
-    pub(crate) name: String,
-    pub(crate) location: Location,
+    pub(super) name: String,
+    pub(super) location: Location,
+    /// TLS for it. A nameserver that starts at the same time may still be making its certificate.
+    pub(super) tls: LoadTls,
     /// The id of the lab that it must belong to, if it must.
-    pub(crate) lab: Option<String>,
+    pub(super) lab: Option<String>,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// Outcome of the registrations with each nameserver.
@@ -118,6 +134,7 @@ pub(crate) fn start(
             nameserver: NameServer::at(target.location.clone(), Some(ANSWER_TIMEOUT))
                 .of_lab(target.lab.clone()),
             target,
+            has_tls: false,
             names: names.into_iter().map(RegisteredName::new).collect(),
             parts,
             part_names: BTreeSet::new(),
@@ -134,6 +151,8 @@ pub(crate) fn start(
 struct Registrar {
     target: Target,
     nameserver: NameServer,
+    /// Whether the client has its TLS settings.
+    has_tls: bool,
     names: Vec<RegisteredName>,
     parts: watch::Receiver<PartIds>,
     /// Those of `names` that are parts'.
@@ -148,13 +167,15 @@ impl Registrar {
     async fn run(mut self, stop: CancellationToken) {
         let started = Instant::now();
         loop {
-            let Some(outcome) = stop.run_until_cancelled(self.renew()).await else { break };
+            let Some(outcome) = stop.run_until_cancelled(self.renew_with_tls()).await else {
+                break;
+            };
             let pause = match (&outcome, started.elapsed() < EAGER) {
                 (Ok(_), _) => RENEWAL,
                 (Err(_), true) => EAGER_RETRY,
                 (Err(_), false) => RETRY,
             };
-            self.tell(outcome.unwrap_or_else(|error| State::Failed(error.to_string())));
+            self.tell(outcome.unwrap_or_else(State::Failed));
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 break;
             }
@@ -162,6 +183,23 @@ impl Registrar {
         if tokio::time::timeout(REMOVAL_TIMEOUT, self.remove()).await.is_err() {
             warn!(nameserver = self.target.name, "no time to remove the names from the nameserver");
         }
+    }
+
+    /// Renews every name, after reading the TLS settings if they are not known, or have failed.
+    async fn renew_with_tls(&mut self) -> Result<State, String> {
+        if !self.has_tls {
+            self.nameserver.set_tls((self.target.tls)()?);
+            self.has_tls = true;
+        }
+        let renewed = self.renew().await;
+        if let Err(Error::Connect {
+            source: ConnectError::Tls(_) | ConnectError::Refused(_), ..
+        }) = renewed
+        {
+            // Its certificate, or ours, may be another one now.
+            self.has_tls = false;
+        }
+        renewed.map_err(|error| error.to_string())
     }
 
     /// Renews every name; what to report if all went well.

@@ -1,11 +1,13 @@
-//! Conversion of a daemon's configuration to `remote::DaemonConfig`; certificates are loaded here.
+//! Conversion of a daemon's configuration to `remote::DaemonConfig`, certificates included.
 //!
 //! Also the table of limits in docs/servers.md. The allowed values of a setting are `lab_config`'s.
 
-use lab_config::{self, Secret};
-use remote::{CertificateFiles, DaemonConfig, Limits, ServerTls, StreamLimits};
+use lab_config::Host;
+use remote::{DaemonConfig, Limits, StreamLimits};
 
+use crate::authority::AuthorityFiles;
 use crate::host::address::address_of;
+use crate::tls;
 
 /// Memory for answers that clients have not read yet, as a number of answers of the largest size.
 const LARGEST_ANSWERS_IN_MEMORY: usize = 4;
@@ -14,7 +16,12 @@ const LARGEST_ANSWERS_IN_MEMORY: usize = 4;
 ///
 /// # Errors
 /// A certificate or key cannot be used; the text names the file.
-pub(super) fn settings(config: &lab_config::Daemon) -> Result<DaemonConfig, String> {
+pub(super) fn settings(
+    config: &lab_config::Daemon,
+    authority: &AuthorityFiles,
+) -> Result<DaemonConfig, String> {
+    let hosts = [Some(&config.host), config.nathost.as_ref()].into_iter().flatten();
+    let hosts: Vec<String> = hosts.filter_map(named_host).collect();
     let defaults = DaemonConfig::default();
     let limits = Limits::for_messages(config.max_message_size);
     Ok(DaemonConfig {
@@ -40,7 +47,7 @@ pub(super) fn settings(config: &lab_config::Daemon) -> Result<DaemonConfig, Stri
         request_memory: limits.memory.max(defaults.request_memory),
         limits,
         nat: config.nathost.as_ref().map(|host| (address_of(host), config.natport)),
-        tls: tls(config)?,
+        tls: tls::of_port(config.tls(), authority, &hosts)?,
         ..defaults
     })
 }
@@ -63,18 +70,12 @@ pub(crate) fn limits_page() -> String {
     page
 }
 
-fn tls(config: &lab_config::Daemon) -> Result<Option<ServerTls>, String> {
-    let Some(certificate) = config.ssl_servercert.as_ref().filter(|_| config.ssl) else {
-        return Ok(None);
-    };
-    let identity = CertificateFiles {
-        certificate: certificate.clone(),
-        key: config.ssl_serverkey.clone(),
-        password: config.ssl_serverkeypasswd.as_ref().map(|Secret(text)| text.clone()),
-    };
-    let clients = config.ssl_cacerts.as_deref().filter(|_| config.ssl_requireclientcert);
-    let loaded = ServerTls::load(&identity, clients);
-    loaded.map(Some).map_err(|error| format!("daemon '{}' cannot use TLS: {error}", config.name))
+/// The host as a certificate may name it.
+pub(crate) fn named_host(host: &Host) -> Option<String> {
+    match host {
+        Host::Named(name) => Some(name.clone()),
+        Host::Public => None,
+    }
 }
 
 #[cfg(test)]

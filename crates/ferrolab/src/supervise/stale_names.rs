@@ -10,9 +10,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use remote::{Error, Location, NameServer, Uri};
+use remote::{ClientTls, Error, Location, NameServer, Uri};
 use serde::Deserialize;
 use supervisor::{EntryStatus, KeeperHandle};
 use tokio_util::task::TaskTracker;
@@ -29,16 +30,19 @@ const REMOVAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The daemons' processes that live: their pids, and what each would leave.
 type Living = BTreeMap<String, (u32, Vec<UnleasedNames>)>;
 
+/// TLS of the nameserver at a location, as the configuration has it.
+pub(crate) type TlsOfNameserver = Arc<dyn Fn(&Location) -> Option<ClientTls> + Send + Sync>;
+
 /// Removes names of daemons that die, until the keeper ends. The tracker's end is that of the last
 /// removal.
-pub(crate) fn start(keeper: KeeperHandle) -> TaskTracker {
+pub(crate) fn start(keeper: KeeperHandle, tls: TlsOfNameserver) -> TaskTracker {
     let removals = TaskTracker::new();
-    removals.spawn(watch(keeper, removals.clone()));
+    removals.spawn(watch(keeper, tls, removals.clone()));
     removals.close();
     removals
 }
 
-async fn watch(keeper: KeeperHandle, removals: TaskTracker) {
+async fn watch(keeper: KeeperHandle, tls: TlsOfNameserver, removals: TaskTracker) {
     let mut changes = keeper.watch();
     let mut living = Living::new();
     loop {
@@ -48,7 +52,7 @@ async fn watch(keeper: KeeperHandle, removals: TaskTracker) {
         for (id, (pid, left)) in std::mem::replace(&mut living, now) {
             let lives = living.get(&id).is_some_and(|(known, _)| *known == pid);
             for names in left.into_iter().filter(|_| !lives) {
-                removals.spawn(remove(id.clone(), names));
+                removals.spawn(remove(id.clone(), names, Arc::clone(&tls)));
             }
         }
         if is_over {
@@ -62,10 +66,11 @@ fn living_process(status: EntryStatus) -> Option<(String, (u32, Vec<UnleasedName
 }
 
 /// Removes the names that still point to the dead process.
-async fn remove(daemon: String, left: UnleasedNames) {
+async fn remove(daemon: String, left: UnleasedNames, tls: TlsOfNameserver) {
     let UnleasedNames { host, port, names } = left;
     let location = Location::Tcp { host, port };
-    let mut nameserver = NameServer::at(location.clone(), Some(ANSWER_TIMEOUT));
+    let nameserver = NameServer::at(location.clone(), Some(ANSWER_TIMEOUT));
+    let mut nameserver = nameserver.with_tls(tls(&location));
     let mut removed = Vec::new();
     let removing = async {
         let mut refused = None;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::process::{Python, Supervision};
 use super::seconds;
+use super::tls::TlsMode;
 use crate::address::Host;
 use crate::secret::Secret;
 
@@ -65,9 +66,9 @@ pub struct Daemon {
     /// How long it outlives its connection; not at all if absent.
     #[serde(with = "seconds")]
     pub iter_stream_linger: Option<Duration>,
-    /// Whether connections over TCP are encrypted.
-    pub ssl: bool,
-    /// Its certificate; there is one if they are.
+    /// Whether it speaks TLS on its port.
+    pub ssl: TlsMode,
+    /// Its certificate; see [`TlsKeys`](super::TlsKeys).
     pub ssl_servercert: Option<PathBuf>,
     /// The certificate's key, if it is in its own file.
     pub ssl_serverkey: Option<PathBuf>,
@@ -75,7 +76,7 @@ pub struct Daemon {
     pub ssl_serverkeypasswd: Option<Secret>,
     /// Whether clients must show a certificate.
     pub ssl_requireclientcert: bool,
-    /// The certificates of clients that are let in; there are some if clients must show one.
+    /// The certificates of clients, or of their authorities.
     pub ssl_cacerts: Option<PathBuf>,
     /// Its own Python settings; see [`Configuration::python_for`](crate::Configuration::python_for).
     pub python: Python,

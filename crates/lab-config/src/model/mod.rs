@@ -14,6 +14,7 @@ mod process;
 mod push;
 mod seconds;
 mod service;
+mod tls;
 mod web;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ pub use notify::Notify;
 pub use process::{Python, Supervision};
 pub use push::Push;
 pub use service::{Arguments, Expose, Health, InstanceMode, OnTimeout, Service, Start, Target};
+pub use tls::{TlsKeys, TlsMode};
 pub use web::Web;
 
 use super::surroundings::Folder;
@@ -169,12 +171,11 @@ impl Configuration {
             if let Storage::Sql(Some(file)) = &mut nameserver.storage {
                 place(file);
             }
+            nameserver.certificate_paths().for_each(place);
         }
         for daemon in &mut self.daemons {
-            let certificates =
-                [&mut daemon.ssl_servercert, &mut daemon.ssl_serverkey, &mut daemon.ssl_cacerts];
-            let files = certificates.into_iter().chain([&mut daemon.unixsocket]);
-            files.filter_map(Option::as_mut).for_each(place);
+            daemon.certificate_paths().for_each(place);
+            daemon.unixsocket.iter_mut().for_each(place);
         }
     }
 }

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::process::Supervision;
 use super::seconds;
+use super::tls::TlsMode;
 use crate::address::Host;
+use crate::secret::Secret;
 
 /// A directory of names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +35,31 @@ pub struct Nameserver {
     pub autoclean: Option<Duration>,
     /// Where it keeps names.
     pub storage: Storage,
+    /// Whether it speaks TLS on its port. A supervisor of 0.1.0 says nothing of TLS.
+    #[serde(default)]
+    pub ssl: TlsMode,
+    /// Its certificate; see [`TlsKeys`](super::TlsKeys).
+    #[serde(default)]
+    pub ssl_servercert: Option<PathBuf>,
+    /// The certificate's key, if it is in its own file.
+    #[serde(default)]
+    pub ssl_serverkey: Option<PathBuf>,
+    /// The password that decrypts the key.
+    #[serde(default)]
+    pub ssl_serverkeypasswd: Option<Secret>,
+    /// Whether clients must show a certificate.
+    #[serde(default)]
+    pub ssl_requireclientcert: bool,
+    /// The certificates of clients, or of their authorities. Of a nameserver on another host: those
+    /// that its own is trusted by.
+    #[serde(default)]
+    pub ssl_cacerts: Option<PathBuf>,
+    /// The certificate that this lab shows to a nameserver on another host.
+    #[serde(default)]
+    pub ssl_clientcert: Option<PathBuf>,
+    /// That certificate's key, if it is in its own file.
+    #[serde(default)]
+    pub ssl_clientkey: Option<PathBuf>,
     /// How its process is looked after.
     pub supervision: Supervision,
 }

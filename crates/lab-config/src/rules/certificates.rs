@@ -1,38 +1,52 @@
-//! Dependencies between a daemon's TLS keys.
+//! Dependencies between the TLS keys of a nameserver or a daemon.
 
 use super::{Rules, shown};
+use crate::model::{TlsKeys, TlsMode};
 
 impl Rules<'_> {
-    /// TLS needs a server certificate; client certificates need an authority to be checked against.
+    /// Keys of TLS that would do nothing, or less than they seem to.
     pub(super) fn certificates(&mut self) {
-        for daemon in &self.configuration.daemons {
-            let name = daemon.name.as_str();
-            let needs = [
-                (daemon.ssl && daemon.ssl_servercert.is_none(), "ssl", "ssl_servercert"),
-                (
-                    daemon.ssl_requireclientcert && daemon.ssl_cacerts.is_none(),
-                    "ssl_requireclientcert",
-                    "ssl_cacerts",
-                ),
-                (daemon.ssl_servercert.is_some() && !daemon.ssl, "ssl_servercert", "ssl"),
-            ];
-            for (is_missing, key, wanted) in needs {
-                let path = ["daemons", name, key];
-                if is_missing
-                    && !self.is_wrong(&["daemons", name], &[wanted])
-                    && let Some(mark) = self.sound(&path)
-                {
-                    let message = format!("`{key}` does nothing without `{wanted}`");
-                    let help = match wanted {
-                        "ssl" => "write `ssl: true` beside it",
-                        "ssl_cacerts" => {
-                            "write `ssl_cacerts: FILE` with the certificates of clients"
-                        }
-                        _ => "write `ssl_servercert: FILE` with the daemon's certificate",
-                    };
-                    self.findings.error(mark.value, &shown(&path), message, help);
-                }
+        let configuration = self.configuration;
+        for nameserver in &configuration.nameservers {
+            self.certificate_keys("nameservers", nameserver.tls());
+        }
+        for daemon in &configuration.daemons {
+            self.certificate_keys("daemons", daemon.tls());
+        }
+    }
+
+    fn certificate_keys(&mut self, section: &str, tls: TlsKeys<'_>) {
+        let is_off = tls.mode == TlsMode::Off;
+        let needs = [
+            (is_off && tls.servercert.is_some(), "ssl_servercert", "ssl"),
+            (is_off && tls.requireclientcert, "ssl_requireclientcert", "ssl"),
+            (
+                tls.serverkey.is_some() && tls.servercert.is_none(),
+                "ssl_serverkey",
+                "ssl_servercert",
+            ),
+        ];
+        for (is_missing, key, wanted) in needs {
+            if is_missing && !self.is_wrong(&[section, tls.name], &[wanted]) {
+                let help = match wanted {
+                    "ssl" => "write `ssl: true` beside it",
+                    _ => "write `ssl_servercert: FILE` with the key's certificate",
+                };
+                let message = format!("`{key}` does nothing without `{wanted}`");
+                self.certificate_error(&[section, tls.name, key], message, help);
             }
+        }
+        if tls.mode == TlsMode::Offered && tls.requireclientcert {
+            let message =
+                "clients without TLS show no certificate, and `ssl: offered` lets them in";
+            let path = [section, tls.name, "ssl_requireclientcert"];
+            self.certificate_error(&path, message.to_owned(), "write `ssl: true`, or remove this");
+        }
+    }
+
+    fn certificate_error(&mut self, path: &[&str], message: String, help: &str) {
+        if let Some(mark) = self.sound(path) {
+            self.findings.error(mark.value, &shown(path), message, help);
         }
     }
 }

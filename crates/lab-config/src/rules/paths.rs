@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::{Rules, shown};
 use crate::Folder;
-use crate::model::{Python, Storage, Target};
+use crate::model::{Python, Storage, Target, TlsKeys, TlsMode};
 use crate::problem::{Severity, shortened};
 use crate::source::Place;
 
@@ -25,22 +25,20 @@ impl Rules<'_> {
                 let path = ["nameservers", nameserver.name.as_str(), "storage"];
                 self.parent(folder, &path, file);
             }
+            self.certificate_files(folder, "nameservers", nameserver.tls());
+            let name = nameserver.name.as_str();
+            let shown = [
+                ("ssl_clientcert", &nameserver.ssl_clientcert),
+                ("ssl_clientkey", &nameserver.ssl_clientkey),
+            ];
+            for (key, file) in shown {
+                self.existing(folder, &["nameservers", name, key], file.as_deref());
+            }
         }
         for daemon in &configuration.daemons {
             let entry = ["daemons", daemon.name.as_str()];
             self.python(folder, &entry, &daemon.python);
-            let files = [
-                ("ssl_servercert", &daemon.ssl_servercert),
-                ("ssl_serverkey", &daemon.ssl_serverkey),
-                ("ssl_cacerts", &daemon.ssl_cacerts),
-            ];
-            for (key, file) in files {
-                let Some(file) = file.as_ref().filter(|_| daemon.ssl) else { continue };
-                let file = folder.place(file);
-                if !file.exists() {
-                    self.missing(&[entry[0], entry[1], key], &file, "there is no such file");
-                }
-            }
+            self.certificate_files(folder, "daemons", daemon.tls());
             if let Some(socket) = &daemon.unixsocket {
                 self.parent(folder, &[entry[0], entry[1], "unixsocket"], socket);
             }
@@ -59,6 +57,29 @@ impl Rules<'_> {
                     self.found(mark.key, &path, message, help);
                 }
             }
+        }
+    }
+
+    /// The certificates and keys of an entry that speaks TLS.
+    fn certificate_files(&mut self, folder: &Folder, section: &str, tls: TlsKeys<'_>) {
+        if tls.mode == TlsMode::Off {
+            return;
+        }
+        let files = [
+            ("ssl_servercert", tls.servercert),
+            ("ssl_serverkey", tls.serverkey),
+            ("ssl_cacerts", tls.cacerts),
+        ];
+        for (key, file) in files {
+            self.existing(folder, &[section, tls.name, key], file);
+        }
+    }
+
+    /// A file that must be there, if it is named.
+    fn existing(&mut self, folder: &Folder, path: &[&str], file: Option<&Path>) {
+        let Some(file) = file.map(|file| folder.place(file)) else { return };
+        if !file.exists() {
+            self.missing(path, &file, "there is no such file");
         }
     }
 

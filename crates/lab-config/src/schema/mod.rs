@@ -14,6 +14,7 @@ mod servers;
 mod service;
 mod simulate;
 mod supervision;
+mod tls;
 mod top;
 mod types;
 mod web;

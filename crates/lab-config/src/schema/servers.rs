@@ -1,5 +1,9 @@
 //! The tables of the two kinds of processes: nameservers and daemons.
 
+use super::tls::{
+    SSL, SSL_CACERTS, SSL_CLIENTCERT, SSL_CLIENTKEY, SSL_REQUIRECLIENTCERT, SSL_SERVERCERT,
+    SSL_SERVERKEY, SSL_SERVERKEYPASSWD,
+};
 use super::{CALL_LOG, Field, PYTHON, Rule, SUPERVISION, Section, ValueKind};
 
 /// A port; 0 for a free one, where that is allowed.
@@ -60,6 +64,14 @@ pub(crate) static NAMESERVER: Section = Section {
             example: "sql",
             doc: "`memory`, `sql` (a database in the state directory) or `sql:FILE`.",
         },
+        SSL,
+        SSL_SERVERCERT,
+        SSL_SERVERKEY,
+        SSL_SERVERKEYPASSWD,
+        SSL_REQUIRECLIENTCERT,
+        SSL_CACERTS,
+        SSL_CLIENTCERT,
+        SSL_CLIENTKEY,
         Field {
             key: "supervision",
             kind: ValueKind::Group(&SUPERVISION),
@@ -75,6 +87,8 @@ pub(crate) static NAMESERVER: Section = Section {
         ("bcport", "ns_bcport"),
         ("autoclean", "ns_autoclean"),
         ("ns_storage", "storage"),
+        ("ssl_cert", "ssl_servercert"),
+        ("ssl_key", "ssl_serverkey"),
     ],
 };
 
@@ -235,48 +249,12 @@ pub(crate) static DAEMON: Section = Section {
             example: "30.0",
             doc: "How long an item stream outlives its connection, in seconds; 0 for not at all.",
         },
-        Field {
-            key: "ssl",
-            kind: ValueKind::Flag,
-            default: "false",
-            example: "true",
-            doc: "Whether connections over TCP are encrypted.",
-        },
-        Field {
-            key: "ssl_servercert",
-            kind: ValueKind::Text(Rule::Path),
-            default: "null",
-            example: "certs/server.pem",
-            doc: "Its certificate, a PEM file.",
-        },
-        Field {
-            key: "ssl_serverkey",
-            kind: ValueKind::Text(Rule::Path),
-            default: "null",
-            example: "certs/server-key.pem",
-            doc: "The certificate's private key, a PEM file; null if it is in the same file.",
-        },
-        Field {
-            key: "ssl_serverkeypasswd",
-            kind: ValueKind::Text(Rule::Any),
-            default: "null",
-            example: "secret",
-            doc: "What the private key is encrypted with, if it is.",
-        },
-        Field {
-            key: "ssl_requireclientcert",
-            kind: ValueKind::Flag,
-            default: "false",
-            example: "true",
-            doc: "Whether clients must show a certificate.",
-        },
-        Field {
-            key: "ssl_cacerts",
-            kind: ValueKind::Text(Rule::Path),
-            default: "null",
-            example: "certs/clients.pem",
-            doc: "The clients' certificates, or those that issued them: a PEM file or a folder.",
-        },
+        SSL,
+        SSL_SERVERCERT,
+        SSL_SERVERKEY,
+        SSL_SERVERKEYPASSWD,
+        SSL_REQUIRECLIENTCERT,
+        SSL_CACERTS,
         Field {
             key: "python",
             kind: ValueKind::Group(&PYTHON),

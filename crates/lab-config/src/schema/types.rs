@@ -55,6 +55,8 @@ pub(crate) enum ValueKind {
     Delays,
     /// True or false.
     Flag,
+    /// True, false or `offered`.
+    TlsMode,
     /// One of a few words.
     Choice(&'static [&'static str]),
     /// Where a nameserver keeps its names.

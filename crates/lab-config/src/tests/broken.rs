@@ -172,16 +172,24 @@ fn values_have_their_types() {
             ],
         ),
         (
-            "daemons: {d: {ssl: true}}",
-            &["1:20 daemons.d.ssl: `ssl` does nothing without `ssl_servercert`"],
+            "daemons: {d: {ssl: maybe}}",
+            &["1:20 daemons.d.ssl: expected `true`, `false` or `offered`"],
         ),
         (
             "daemons: {d: {ssl_servercert: a.pem}}",
             &["1:31 does nothing without `ssl` (write `ssl: true` beside it)"],
         ),
         (
-            "daemons: {d: {ssl: true, ssl_servercert: a.pem, ssl_requireclientcert: true}}",
-            &["1:72 `ssl_requireclientcert` does nothing without `ssl_cacerts`"],
+            "daemons: {d: {ssl_requireclientcert: true}}",
+            &["1:38 `ssl_requireclientcert` does nothing without `ssl` (write `ssl: true`"],
+        ),
+        (
+            "nameservers: {n: {ssl: offered, ssl_requireclientcert: true}}",
+            &["1:56 clients without TLS show no certificate, and `ssl: offered` lets them in"],
+        ),
+        (
+            "nameservers: {n: {ssl: true, ssl_serverkey: a.pem}}",
+            &["1:45 `ssl_serverkey` does nothing without `ssl_servercert`"],
         ),
         (
             "daemons: {d: {threadpool_size_min: 81}}",

@@ -334,15 +334,18 @@ fn with(section: &Section, key: &str, value: &str) -> String {
         ("push", "url") if value == "\"\"" => return rest.to_owned(),
         ("push", "url") => return format!("{rest}push: {{{pair}}}\n"),
         ("push", _) => return format!("{rest}push: {{url: \"http://h\", {pair}}}\n"),
-        ("daemons", _) => {
+        ("daemons" | "nameservers", _) => {
             let local = "nameservers: {local: {}}";
             let needed = match (key, value) {
-                ("ssl", "true") => "ssl_servercert: a.pem, ",
                 ("ssl_servercert", value) if value != "null" => "ssl: true, ",
-                ("ssl_requireclientcert", "true") => "ssl_cacerts: a.pem, ",
+                ("ssl_serverkey", value) if value != "null" => "ssl: true, ssl_servercert: a.pem, ",
+                ("ssl_requireclientcert", "true") => "ssl: true, ",
                 _ => "",
             };
-            return format!("{local}\ndaemons: {{default: {{}}, x: {{{needed}{pair}}}}}\n");
+            return match section.key {
+                "nameservers" => format!("nameservers: {{x: {{{needed}{pair}}}}}\n"),
+                _ => format!("{local}\ndaemons: {{default: {{}}, x: {{{needed}{pair}}}}}\n"),
+            };
         }
         ("members", _) => {
             let service = "module: m, classname: C, instancemode: single, members";
@@ -357,7 +360,6 @@ fn with(section: &Section, key: &str, value: &str) -> String {
             let service = "module: m, classname: C, simulate";
             return format!("{rest}services: {{x: {{{service}: {{{pair}}}}}}}\n");
         }
-        ("nameservers", _) => return format!("nameservers: {{x: {{{pair}}}}}\n"),
         ("services", "module" | "classname") if value == "null" => "native: demo.clock, ",
         ("services", "native") if value != "null" => "",
         ("services", "module") => "classname: C, ",

@@ -11,6 +11,7 @@ use crate::client::nameserver::NameServer;
 use crate::client::proxy::{Connected, Proxy};
 use crate::error::{ConnectError, Error};
 use crate::object::Metadata;
+use crate::tls::ClientTls;
 
 impl Proxy {
     /// Connects the proxy if it is not connected.
@@ -21,7 +22,8 @@ impl Proxy {
         if self.connected.is_some() {
             return Ok(());
         }
-        let resolved = Box::pin(resolve(&self.uri, self.timeout)).await?;
+        let tls = self.settings.tls.as_ref();
+        let resolved = Box::pin(resolve_with(&self.uri, self.timeout, tls)).await?;
         let Uri::Pyro { object, location } = &resolved else {
             return Err(self.protocol_error("connect", "the nameserver gave no address"));
         };
@@ -76,13 +78,25 @@ impl Proxy {
 /// # Errors
 /// `NamingError` from the nameserver for an unknown name; [`Error`] if it cannot be asked.
 pub async fn resolve(uri: &Uri, timeout: Option<Duration>) -> Result<Uri, Error> {
+    resolve_with(uri, timeout, None).await
+}
+
+/// As [`resolve`], by a nameserver with TLS where `tls` is given.
+///
+/// # Errors
+/// As [`resolve`].
+pub async fn resolve_with(
+    uri: &Uri,
+    timeout: Option<Duration>,
+    tls: Option<&ClientTls>,
+) -> Result<Uri, Error> {
     match uri {
         Uri::Pyro { .. } => Ok(uri.clone()),
         Uri::PyroName { name, location } => {
-            find_nameserver(location, timeout).await?.lookup(name).await
+            find_nameserver(location, timeout, tls).await?.lookup(name).await
         }
         Uri::PyroMeta { tags, location } => {
-            let mut found = find_nameserver(location, timeout).await?.with_tags(tags).await?;
+            let mut found = find_nameserver(location, timeout, tls).await?.with_tags(tags).await?;
             // A random one, so that equal services share the load.
             let chance = usize::from(uuid::Uuid::new_v4().as_bytes()[0]) % found.len().max(1);
             let chosen = (chance < found.len()).then(|| found.swap_remove(chance));
@@ -100,9 +114,10 @@ pub async fn resolve(uri: &Uri, timeout: Option<Duration>) -> Result<Uri, Error>
 async fn find_nameserver(
     location: &Option<Location>,
     timeout: Option<Duration>,
+    tls: Option<&ClientTls>,
 ) -> Result<NameServer, Error> {
     match location {
-        Some(location) => Ok(NameServer::at(location.clone(), timeout)),
-        None => locate_ns(&Search { timeout, ..Search::default() }).await,
+        Some(location) => Ok(NameServer::at(location.clone(), timeout).with_tls(tls.cloned())),
+        None => locate_ns(&Search { timeout, tls: tls.cloned(), ..Search::default() }).await,
     }
 }

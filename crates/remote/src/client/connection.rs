@@ -18,7 +18,11 @@ use crate::error::ConnectError;
 use crate::frames::{Frame, FrameReader, ReadError};
 use crate::net;
 use crate::object::Metadata;
-use crate::tls::ClientTls;
+use crate::tls::{ClientTls, TLS_ALERT};
+
+/// Why a plain client cannot talk to a server of another program that speaks TLS.
+const SPEAKS_TLS: &str = "it speaks TLS; in the environment set PYRO_SSL=true, and \
+    PYRO_SSL_CACERTS to the file with its certificate authority";
 
 /// Byte stream to a daemon: TCP, TLS or a Unix socket.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
@@ -295,12 +299,16 @@ impl ClientConnection {
             ReadError::Io(error) => RequestFailure::Lost(error),
             ReadError::Frame(error) => RequestFailure::Protocol(error.to_string()),
         };
-        let header = self
-            .reader
-            .read_header(&mut self.stream, &self.limits)
-            .await
-            .map_err(failure)?
-            .ok_or_else(|| RequestFailure::Lost(io::ErrorKind::UnexpectedEof.into()))?;
+        let header = match self.reader.read_header(&mut self.stream, &self.limits).await {
+            Ok(header) => header,
+            // The answer of a TLS server to a plain message.
+            Err(_) if self.reader.buffered().first() == Some(&TLS_ALERT) => {
+                return Err(RequestFailure::Protocol(SPEAKS_TLS.to_owned()));
+            }
+            Err(error) => return Err(failure(error)),
+        };
+        let header =
+            header.ok_or_else(|| RequestFailure::Lost(io::ErrorKind::UnexpectedEof.into()))?;
         if !expected.contains(&header.kind) {
             return Err(RequestFailure::Protocol(format!(
                 "an unexpected kind of message ({:?})",

@@ -19,6 +19,7 @@ use wire::uri::{Location, Uri};
 use crate::addresses;
 use crate::client::nameserver::{DEFAULT_PORT, NAMESERVER_NAME, NameServer};
 use crate::error::Error;
+use crate::tls::ClientTls;
 
 /// UDP port of broadcast requests (Pyro5's `NS_BCPORT`).
 const BROADCAST_PORT: u16 = 9091;
@@ -55,6 +56,8 @@ pub struct Search {
     pub broadcast_port: u16,
     /// Limit on each call of the nameserver that is found.
     pub timeout: Option<Duration>,
+    /// TLS of the nameserver.
+    pub tls: Option<ClientTls>,
 }
 
 impl Default for Search {
@@ -66,6 +69,7 @@ impl Default for Search {
             broadcast: true,
             broadcast_port: BROADCAST_PORT,
             timeout: None,
+            tls: None,
         }
     }
 }
@@ -75,10 +79,11 @@ impl Default for Search {
 /// # Errors
 /// No nameserver answers.
 pub async fn locate_ns(search: &Search) -> Result<NameServer, Error> {
-    let Search { host, port, this_host, broadcast, broadcast_port, timeout } = search;
+    let Search { host, port, this_host, broadcast, broadcast_port, timeout, tls } = search;
+    let at = |location| NameServer::at(location, *timeout).with_tls(tls.clone());
     if let Some(host) = host {
         let location = Location::Tcp { host: host.clone(), port: *port };
-        let mut nameserver = NameServer::at(location, *timeout);
+        let mut nameserver = at(location);
         nameserver.ping().await?;
         return Ok(nameserver);
     }
@@ -86,15 +91,15 @@ pub async fn locate_ns(search: &Search) -> Result<NameServer, Error> {
     if *this_host {
         for host in LOCAL_HOSTS {
             let location = Location::Tcp { host: host.to_owned(), port: *port };
-            if is_alive(&location).await {
-                return Ok(NameServer::at(location, *timeout));
+            if is_alive(&location, tls.as_ref()).await {
+                return Ok(at(location));
             }
         }
         tried.push(format!("nobody answers at localhost port {port}"));
     }
     if *broadcast {
-        match ask_network(*broadcast_port).await {
-            Ok(Some(location)) => return Ok(NameServer::at(location, *timeout)),
+        match ask_network(*broadcast_port, tls.as_ref()).await {
+            Ok(Some(location)) => return Ok(at(location)),
             Ok(None) => {
                 tried.push(format!("nobody answers on the network (UDP port {broadcast_port})"));
             }
@@ -105,11 +110,11 @@ pub async fn locate_ns(search: &Search) -> Result<NameServer, Error> {
 }
 
 /// Broadcasts requests and returns the first nameserver that can be reached.
-async fn ask_network(port: u16) -> io::Result<Option<Location>> {
+async fn ask_network(port: u16, tls: Option<&ClientTls>) -> io::Result<Option<Location>> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
     socket.set_broadcast(true)?;
     let mut answer = [0; MAX_ANSWER_BYTES];
-    let mut candidates = Candidates::default();
+    let mut candidates = Candidates { tls: tls.cloned(), ..Candidates::default() };
     for _ in 0..BROADCAST_ROUNDS {
         // Without a default route, or with several networks, each has to be named.
         let networks = addresses::broadcast_addresses();
@@ -144,6 +149,7 @@ async fn ask_network(port: u16) -> io::Result<Option<Location>> {
 /// Answers to a broadcast, all being checked at the same time.
 #[derive(Default)]
 struct Candidates {
+    tls: Option<ClientTls>,
     known: HashSet<Location>,
     by_host: HashMap<IpAddr, usize>,
     pinging: JoinSet<Option<Location>>,
@@ -160,7 +166,9 @@ impl Candidates {
         }
         *candidates += 1;
         self.known.insert(location.clone());
-        self.pinging.spawn(async move { is_alive(&location).await.then_some(location) });
+        let tls = self.tls.clone();
+        self.pinging
+            .spawn(async move { is_alive(&location, tls.as_ref()).await.then_some(location) });
     }
 
     /// Waits for the next nameserver that answers; `None` if no candidate is left.
@@ -181,8 +189,9 @@ fn parse_answer(answer: &[u8]) -> Option<Location> {
     }
 }
 
-async fn is_alive(location: &Location) -> bool {
-    let mut nameserver = NameServer::at(location.clone(), Some(PING_TIMEOUT));
+async fn is_alive(location: &Location, tls: Option<&ClientTls>) -> bool {
+    let nameserver = NameServer::at(location.clone(), Some(PING_TIMEOUT));
+    let mut nameserver = nameserver.with_tls(tls.cloned());
     let answer = nameserver.ping().await;
     if let Err(error) = &answer {
         debug!(%location, %error, "no nameserver there");
@@ -218,7 +227,7 @@ mod tests {
             }
         });
         let started = Instant::now();
-        assert_eq!(ask_network(port).await.unwrap(), None);
+        assert_eq!(ask_network(port, None).await.unwrap(), None);
         let rounds = BROADCAST_ROUND_TIME * u32::try_from(BROADCAST_ROUNDS).unwrap();
         assert!(started.elapsed() < rounds + PING_TIMEOUT + Duration::from_secs(120));
         flooding.abort();

@@ -8,6 +8,7 @@ use wire::value::Value;
 
 use crate::client::proxy::Proxy;
 use crate::error::Error;
+use crate::tls::ClientTls;
 
 /// Object id of every nameserver.
 pub const NAMESERVER_NAME: &str = "Pyro.NameServer";
@@ -37,6 +38,18 @@ impl NameServer {
             },
             lab: None,
         }
+    }
+
+    /// The same, over TLS if `tls` is given.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<ClientTls>) -> Self {
+        self.set_tls(tls);
+        self
+    }
+
+    /// Replaces the TLS settings of the next connections.
+    pub fn set_tls(&mut self, tls: Option<ClientTls>) {
+        self.proxy.settings.tls = tls;
     }
 
     /// The same, for [leases](Self::renew_leases) in the nameserver of the lab with this id only:

@@ -102,8 +102,9 @@ impl Proxy {
         self
     }
 
-    /// Sets TLS for daemons on TCP. Names are resolved without TLS: for a nameserver with TLS, use
-    /// a proxy of its object ([`NAMESERVER_NAME`](crate::NAMESERVER_NAME)).
+    /// Sets TLS for servers on TCP, as Pyro5's `SSL` setting does: for the daemon, and for the
+    /// nameserver that resolves the name. Where only the daemon speaks TLS, give the proxy what
+    /// [`resolve`](crate::resolve) returns.
     #[must_use]
     pub fn with_tls(mut self, tls: ClientTls) -> Self {
         self.settings.tls = Some(tls);

@@ -8,12 +8,15 @@ use wire::value::Value;
 
 use crate::object::BoxFuture;
 use crate::session::Peer;
+use crate::tls::ClientCertificate;
 
 /// The handshake of a client.
 #[derive(Clone, Debug)]
 pub struct Handshake {
     /// Its address.
     pub peer: Peer,
+    /// The verified certificate that it has shown, if any.
+    pub certificate: Option<ClientCertificate>,
     /// The id of the object that it wants.
     pub object: String,
     /// The data that its user has set (`_pyroHandshake`).

@@ -4,11 +4,15 @@
 //! kinds of certificates, and Python accepts them; so this module reads them with `x509-cert`.
 //! It does not decide which certificate is accepted: see [`verify`](super::verify).
 
-use tokio_rustls::rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm};
+use std::time::{Duration, SystemTime};
+
+use tokio_rustls::rustls::CertificateError;
+use tokio_rustls::rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use x509_cert::certificate::{CertificateInner, Raw, Version};
 use x509_cert::der::oid::{AssociatedOid, ObjectIdentifier};
 use x509_cert::der::{Decode, Encode, EncodeValue};
 use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
     BasicConstraints, ExtendedKeyUsage, KeyUsage, NameConstraints, SubjectAltName,
 };
@@ -69,6 +73,40 @@ impl Certificate {
         let mut names = self.0.tbs_certificate.subject.0.iter().flat_map(|set| set.0.iter());
         let common_name = names.rfind(|name| name.oid == COMMON_NAME)?;
         Some(common_name.value.value())
+    }
+
+    /// Its alternative names: hosts, and addresses as `address_text` has them.
+    pub(super) fn alternative_names(
+        &self,
+        address_text: impl Fn(&[u8]) -> Option<String>,
+    ) -> Vec<String> {
+        let extension = self.extensions().iter().find(|it| it.extn_id == SubjectAltName::OID);
+        let names =
+            extension.and_then(|it| SubjectAltName::from_der(it.extn_value.as_bytes()).ok());
+        let text = |name: GeneralName| match name {
+            GeneralName::DnsName(name) => Some(name.to_string()),
+            GeneralName::IpAddress(address) => address_text(address.as_bytes()),
+            _ => None,
+        };
+        names.map_or_else(Vec::new, |names| names.0.into_iter().filter_map(text).collect())
+    }
+
+    /// When it expires.
+    pub(super) fn expires(&self) -> SystemTime {
+        self.0.tbs_certificate.validity.not_after.to_date_time().to_system_time()
+    }
+
+    /// Checks that it is in force.
+    pub(super) fn check_validity(&self, now: UnixTime) -> Result<(), CertificateError> {
+        let validity = &self.0.tbs_certificate.validity;
+        let now = Duration::from_secs(now.as_secs());
+        if now < validity.not_before.to_unix_duration() {
+            return Err(CertificateError::NotValidYet);
+        }
+        if now > validity.not_after.to_unix_duration() {
+            return Err(CertificateError::Expired);
+        }
+        Ok(())
     }
 
     /// The subject's SubjectPublicKeyInfo, in DER.

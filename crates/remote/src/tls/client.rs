@@ -11,18 +11,15 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::sign::SingleCertAndKey;
-use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, Error, RootCertStore};
 use wire::uri::Location;
 
 use super::verify::Verifier;
-use super::{CertificateFiles, TlsError, files};
+use super::{CertificateFiles, TLS_ALERT, TLS_HANDSHAKE, TlsError, files};
 use crate::net;
 
-/// Types of the record that can answer a ClientHello: an alert, or the server's hello.
-const ALERT: u8 = 21;
-const HANDSHAKE: u8 = 22;
 /// First byte of the version in every TLS record.
 const MAJOR_VERSION: u8 = 3;
 
@@ -40,7 +37,7 @@ impl ClientTls {
     /// # Errors
     /// A file cannot be used; the error names it.
     pub fn trusting(cacerts: &Path) -> Result<Self, TlsError> {
-        Self::load(cacerts, None)
+        Self::with(files::read_accepted(cacerts)?, None)
     }
 
     /// As [`ClientTls::trusting`], with a client certificate for servers that request one.
@@ -48,12 +45,34 @@ impl ClientTls {
     /// # Errors
     /// A file cannot be used; the error names it.
     pub fn with_identity(cacerts: &Path, identity: &CertificateFiles) -> Result<Self, TlsError> {
-        Self::load(cacerts, Some(identity))
+        Self::with(files::read_accepted(cacerts)?, Some(identity))
     }
 
-    fn load(cacerts: &Path, identity: Option<&CertificateFiles>) -> Result<Self, TlsError> {
+    /// As [`ClientTls::trusting`], with a client certificate if there is one.
+    ///
+    /// # Errors
+    /// A file cannot be used; the error names it.
+    pub fn load(cacerts: &Path, identity: Option<&CertificateFiles>) -> Result<Self, TlsError> {
+        Self::with(files::read_accepted(cacerts)?, identity)
+    }
+
+    /// Trusts the certificates `trusted`, in DER: those of the operating system, for example.
+    ///
+    /// # Errors
+    /// A file of the identity cannot be used; the error names it.
+    pub fn trusting_der(
+        trusted: impl IntoIterator<Item = Vec<u8>>,
+        identity: Option<&CertificateFiles>,
+    ) -> Result<Self, TlsError> {
+        Self::with(trusted.into_iter().map(CertificateDer::from).collect(), identity)
+    }
+
+    fn with(
+        trusted: Vec<CertificateDer<'static>>,
+        identity: Option<&CertificateFiles>,
+    ) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let verifier = Verifier::new(files::read_accepted(cacerts)?, Arc::clone(&provider));
+        let verifier = Verifier::new(trusted, Arc::clone(&provider));
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::Unusable(error.to_string()))?
@@ -77,7 +96,19 @@ impl ClientTls {
     ) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        self.connector.connect(name, stream).await
+        self.connector.connect(name, stream).await.map_err(explain)
+    }
+}
+
+/// The error in words where the server has answered with something that is not TLS.
+fn explain(error: io::Error) -> io::Error {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    match tls {
+        Some(Error::InvalidMessage(_)) => io::Error::new(
+            error.kind(),
+            "the server does not speak TLS there (`ssl: offered` in its configuration takes both)",
+        ),
+        _ => error,
     }
 }
 
@@ -99,7 +130,9 @@ pub async fn speaks_tls(location: &Location, within: Duration) -> bool {
         io::Result::Ok(answer)
     };
     match tokio::time::timeout(within, asking).await {
-        Ok(Ok([kind, version])) => matches!(kind, ALERT | HANDSHAKE) && version == MAJOR_VERSION,
+        Ok(Ok([kind, version])) => {
+            matches!(kind, TLS_ALERT | TLS_HANDSHAKE) && version == MAJOR_VERSION
+        }
         _ => false,
     }
 }

@@ -8,6 +8,8 @@
 
 mod certificate;
 mod client;
+mod client_certificate;
+mod facts;
 mod files;
 mod server;
 mod verify;
@@ -16,8 +18,9 @@ mod x509_v1;
 use std::path::PathBuf;
 
 pub use client::{ClientTls, speaks_tls};
-pub use server::ServerTls;
-pub(crate) use server::client_name;
+pub use client_certificate::ClientCertificate;
+pub use facts::{CertificateFacts, read_certificate};
+pub use server::{AcceptedClients, ServerTls};
 
 /// Certificate with its private key, in PEM files.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -39,6 +42,11 @@ impl std::fmt::Debug for CertificateFiles {
             .finish_non_exhaustive()
     }
 }
+
+/// First byte of a TLS handshake. A Pyro5 message begins with `P`.
+pub(crate) const TLS_HANDSHAKE: u8 = 0x16;
+/// First byte of a TLS alert.
+pub(crate) const TLS_ALERT: u8 = 0x15;
 
 /// Why TLS cannot be set up with the given files.
 #[derive(Debug, thiserror::Error)]

@@ -2,24 +2,43 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
 use tokio_rustls::rustls::sign::SingleCertAndKey;
 use tokio_rustls::server::TlsStream;
 
 use super::certificate::Certificate;
-use super::verify::Verifier;
+use super::client_certificate::{ClientCertificate, Verdict};
+use super::verify::{CertificateRequest, Verifier};
 use super::{CertificateFiles, TlsError, files};
+
+/// The clients that a daemon accepts, by their certificates.
+#[derive(Clone, Copy, Debug)]
+pub enum AcceptedClients<'a> {
+    /// Every client; no certificate is requested.
+    All,
+    /// Every client; a certificate that is in these files, or was issued by one in them, names it.
+    Named(&'a [PathBuf]),
+    /// Clients with such a certificate.
+    Certified(&'a [PathBuf]),
+}
 
 /// TLS settings of a daemon: its certificate, and the clients that it accepts. Cheap to clone.
 #[derive(Clone)]
 pub struct ServerTls {
     acceptor: TlsAcceptor,
+    /// Verifier of clients' certificates; `None` where none is requested.
+    verifier: Option<Arc<Verifier>>,
+    requires_certificate: bool,
+    accepts_plain: bool,
+    expires: Option<SystemTime>,
 }
 
 impl ServerTls {
@@ -28,37 +47,108 @@ impl ServerTls {
     ///
     /// # Errors
     /// A file cannot be used; the error names it.
-    pub fn load(identity: &CertificateFiles, clients: Option<&Path>) -> Result<Self, TlsError> {
+    pub fn load(files: &CertificateFiles, clients: Option<&Path>) -> Result<Self, TlsError> {
+        match clients {
+            None => Self::load_for(files, AcceptedClients::All),
+            Some(path) => Self::load_for(files, AcceptedClients::Certified(&[path.to_path_buf()])),
+        }
+    }
+
+    /// Reads the daemon's certificate, and those by which it accepts `clients`. The daemon's own
+    /// certificate is accepted too: other processes of its owner may show it.
+    ///
+    /// # Errors
+    /// A file cannot be used; the error names it.
+    pub fn load_for(
+        files: &CertificateFiles,
+        clients: AcceptedClients<'_>,
+    ) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let certified = files::read_identity(identity, &provider)?;
+        let certified = files::read_identity(files, &provider)?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::Unusable(error.to_string()))?;
-        let builder = match clients {
-            None => builder.with_no_client_auth(),
-            Some(path) => {
-                let verifier = Verifier::new(files::read_accepted(path)?, provider);
-                builder.with_client_cert_verifier(Arc::new(verifier))
+        let (paths, requires_certificate) = match clients {
+            AcceptedClients::All => (None, false),
+            AcceptedClients::Named(paths) => (Some(paths), false),
+            AcceptedClients::Certified(paths) => (Some(paths), true),
+        };
+        let (builder, verifier) = match paths {
+            None => (builder.with_no_client_auth(), None),
+            Some(paths) => {
+                // Only the certificate itself: its authority's clients are no clients of ours.
+                let mut accepted: Vec<CertificateDer<'static>> =
+                    certified.cert.first().cloned().into_iter().collect();
+                for path in paths {
+                    accepted.extend(files::read_accepted(path)?);
+                }
+                let verifier = Arc::new(Verifier::new(accepted, Arc::clone(&provider)));
+                let request = CertificateRequest::new(provider);
+                (builder.with_client_cert_verifier(Arc::new(request)), Some(verifier))
             }
         };
+        let chain = certified.cert.iter().filter_map(Certificate::read);
+        let expires = chain.map(|certificate| certificate.expires()).min();
         let config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-        Ok(ServerTls { acceptor: TlsAcceptor::from(Arc::new(config)) })
+        Ok(ServerTls {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            verifier,
+            requires_certificate,
+            accepts_plain: false,
+            expires,
+        })
     }
 
-    /// Does the TLS handshake with a client.
+    /// The same, for a port that also accepts clients without TLS.
+    #[must_use]
+    pub fn beside_plain(self) -> Self {
+        ServerTls { accepts_plain: true, ..self }
+    }
+
+    /// When the daemon's certificate, or one that it depends on, expires.
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.expires
+    }
+
+    /// Whether clients without TLS are accepted too.
+    pub(crate) fn accepts_plain(&self) -> bool {
+        self.accepts_plain
+    }
+
+    /// Why a client without TLS is refused, in words for it.
+    pub(crate) fn plain_refusal(&self, daemon: &str) -> String {
+        let certificate = match self.requires_certificate {
+            true => ", and PYRO_SSL_CLIENTCERT and PYRO_SSL_CLIENTKEY to your certificate",
+            false => "",
+        };
+        format!(
+            "'{daemon}' takes TLS connections only, and this one is plain: in your environment set \
+             PYRO_SSL=true, PYRO_SSL_CACERTS to the file with its certificate authority{certificate}"
+        )
+    }
+
+    /// Does the TLS handshake with a client, and verifies its certificate. The verdict is not
+    /// TLS's: a client that is refused hears the reason in the answer to its Pyro5 handshake.
     pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
-    ) -> io::Result<TlsStream<S>> {
-        self.acceptor.accept(stream).await
+    ) -> io::Result<(TlsStream<S>, Verdict)> {
+        let stream = self.acceptor.accept(stream).await?;
+        let Some(verifier) = &self.verifier else { return Ok((stream, Ok(None))) };
+        let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let verdict = match shown.split_first() {
+            None if self.requires_certificate => Err("this daemon wants a client certificate: in \
+                your environment set PYRO_SSL_CLIENTCERT and PYRO_SSL_CLIENTKEY to the files with \
+                your certificate and its key"
+                .to_owned()),
+            None => Ok(None),
+            Some((own, issuers)) => {
+                let verified = verifier.verify_client(own, issuers, UnixTime::now());
+                ClientCertificate::judge(own, verified, self.requires_certificate)
+            }
+        };
+        Ok((stream, verdict))
     }
-}
-
-/// The common name of the certificate that a client has shown and that was verified.
-pub(crate) fn client_name<S>(stream: &TlsStream<S>) -> Option<Arc<str>> {
-    let (_, connection) = stream.get_ref();
-    let certificate = connection.peer_certificates()?.first()?;
-    Certificate::read(certificate)?.common_name().map(Arc::from)
 }
 
 impl fmt::Debug for ServerTls {

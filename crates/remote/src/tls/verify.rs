@@ -1,7 +1,8 @@
 //! Certificate verifier for servers and clients.
 //!
 //! A certificate in the file of accepted ones is accepted as it is. Any other must have been
-//! issued by one of them. The handshake's signature is checked in both cases.
+//! issued by one of them. The handshake's signature is checked in both cases. A client's certificate
+//! is verified after the TLS handshake, so that the client can be told in words why it is refused.
 
 use std::sync::Arc;
 
@@ -26,8 +27,7 @@ use tokio_rustls::rustls::{
 use super::certificate::{Certificate, Issuing};
 use super::x509_v1;
 
-/// Verifier of a peer's certificate: a client's for servers, a daemon's for clients, which must
-/// show one.
+/// Verifier of a peer's certificate: a client's for servers, a daemon's for clients.
 #[derive(Debug)]
 pub(super) struct Verifier {
     accepted: Vec<CertificateDer<'static>>,
@@ -58,6 +58,27 @@ impl Verifier {
 
     fn is_accepted(&self, certificate: &CertificateDer<'_>) -> bool {
         self.accepted.iter().any(|accepted| accepted.as_ref() == certificate.as_ref())
+    }
+
+    /// Verifies a client's certificate, which must be in force also where it is accepted as it is.
+    pub(super) fn verify_client(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let certificate = Certificate::read(end_entity);
+        if self.is_accepted(end_entity) {
+            let in_force = certificate.map_or(Ok(()), |it| it.check_validity(now));
+            return in_force.map_err(Error::InvalidCertificate);
+        }
+        if let Some(issued) = self.verify_version_1(certificate.as_ref(), now) {
+            return issued;
+        }
+        match &self.issued_clients {
+            Some(webpki) => webpki.verify_client_cert(end_entity, intermediates, now).map(drop),
+            None => Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
+        }
     }
 
     /// Whether an accepted certificate has issued a `leaf` of version 1; `None` for later
@@ -156,29 +177,36 @@ impl ServerCertVerifier for Verifier {
     verify_handshake_signatures!();
 }
 
-impl ClientCertVerifier for Verifier {
+/// Request for a client's certificate. It only checks that the client has the certificate's key: the
+/// certificate itself is verified by [`Verifier::verify_client`] after the handshake.
+#[derive(Debug)]
+pub(super) struct CertificateRequest {
+    provider: Arc<CryptoProvider>,
+}
+
+impl CertificateRequest {
+    pub(super) fn new(provider: Arc<CryptoProvider>) -> Self {
+        CertificateRequest { provider }
+    }
+}
+
+impl ClientCertVerifier for CertificateRequest {
     /// No hints: a client shows its certificate, whatever its issuer.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
 
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
     fn verify_client_cert(
         &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        if self.is_accepted(end_entity) {
-            return Ok(ClientCertVerified::assertion());
-        }
-        let certificate = Certificate::read(end_entity);
-        if let Some(issued) = self.verify_version_1(certificate.as_ref(), now) {
-            return issued.map(|()| ClientCertVerified::assertion());
-        }
-        match &self.issued_clients {
-            Some(webpki) => webpki.verify_client_cert(end_entity, intermediates, now),
-            None => Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
-        }
+        Ok(ClientCertVerified::assertion())
     }
 
     verify_handshake_signatures!();

@@ -8,8 +8,6 @@
 //! Signatures are verified by the TLS library's algorithms; those that it lacks (MD5, SHA-1,
 //! short keys) are refused.
 
-use std::time::Duration;
-
 use tokio_rustls::rustls::CertificateError;
 use tokio_rustls::rustls::pki_types::{SignatureVerificationAlgorithm, UnixTime};
 use x509_cert::der::Encode;
@@ -26,7 +24,7 @@ pub(super) fn verify<'a>(
     now: UnixTime,
     algorithms: &[&dyn SignatureVerificationAlgorithm],
 ) -> Result<(), CertificateError> {
-    check_validity(leaf, now)?;
+    leaf.check_validity(now)?;
     let mut reason = CertificateError::UnknownIssuer;
     for issuer in issuers {
         // An issuer with limits (Issuing::Limited) issues nothing here: only webpki checks them.
@@ -35,7 +33,8 @@ pub(super) fn verify<'a>(
             continue;
         }
         // Several issuers may have the same name: all are tried.
-        match check_validity(issuer, now).and_then(|()| check_signature(leaf, issuer, algorithms)) {
+        let verified = issuer.check_validity(now);
+        match verified.and_then(|()| check_signature(leaf, issuer, algorithms)) {
             Ok(()) => return Ok(()),
             Err(error) => reason = error,
         }
@@ -61,16 +60,4 @@ fn check_signature(
             && issuer.has_signed(*algorithm, &signed, signature)
     });
     verified.then_some(()).ok_or(bad)
-}
-
-fn check_validity(certificate: &Certificate, now: UnixTime) -> Result<(), CertificateError> {
-    let validity = &certificate.0.tbs_certificate.validity;
-    let now = Duration::from_secs(now.as_secs());
-    if now < validity.not_before.to_unix_duration() {
-        return Err(CertificateError::NotValidYet);
-    }
-    if now > validity.not_after.to_unix_duration() {
-        return Err(CertificateError::Expired);
-    }
-    Ok(())
 }

@@ -4,7 +4,7 @@
 use miette::{Report, miette};
 use remote::{Error, NameServer};
 
-use crate::cli::nslist::{NameserverArgument, Row, TIMEOUT};
+use crate::cli::nslist::{NameserverArgument, Row};
 use crate::cli::paths;
 use crate::cli::table::for_terminal;
 
@@ -12,7 +12,7 @@ use crate::cli::table::for_terminal;
 pub(super) async fn the_one(argument: &NameserverArgument) -> Result<(String, NameServer), Report> {
     let targets = argument.targets(&paths()?).await?;
     if targets.len() > 1 {
-        let names: Vec<&str> = targets.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = targets.iter().map(|target| target.title.as_str()).collect();
         return Err(miette!(
             help = format!("for example `--ns {}`", names.first().unwrap_or(&"")),
             "there are several nameservers ({}); choose one with `--ns`",
@@ -20,7 +20,7 @@ pub(super) async fn the_one(argument: &NameserverArgument) -> Result<(String, Na
         ));
     }
     let one = targets.into_iter().next();
-    one.map(|(name, location)| (name, NameServer::at(location, Some(TIMEOUT))))
+    one.map(|target| (target.title.clone(), target.client()))
         .ok_or_else(|| miette!("there is no nameserver to ask"))
 }
 

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use clap::Args;
 use lab_config::did_you_mean;
 use miette::miette;
-use remote::{Error, NameServer};
+use remote::Error;
 
 use super::entry::entry;
-use crate::cli::nslist::{NameserverArgument, TIMEOUT};
+use crate::cli::nslist::NameserverArgument;
 use crate::cli::output::print_json;
 use crate::cli::table::for_terminal;
 use crate::cli::{Outcome, paths, runtime};
@@ -39,9 +39,9 @@ async fn look_up(arguments: &Arguments) -> Outcome {
     let Arguments { name, nameserver, json } = arguments;
     let mut asked = Vec::new();
     let mut known = Vec::new();
-    for (title, location) in nameserver.targets(&paths()?).await? {
-        let mut nameserver = NameServer::at(location, Some(TIMEOUT));
-        match entry(&title, &mut nameserver, name).await {
+    for target in nameserver.targets(&paths()?).await? {
+        let (title, mut nameserver) = (&target.title, target.client());
+        match entry(title, &mut nameserver, name).await {
             Ok(found) if *json => {
                 print_json(&found)?;
                 return Ok(ExitCode::SUCCESS);

@@ -1,12 +1,19 @@
-//! The configuration in force, and the entries that are wanted to run.
+//! The configuration in force, the entries that are wanted to run, and how they are reached.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lab_config::Configuration;
+use remote::{ClientTls, Location};
+use tokio::sync::watch;
+use tracing::debug;
 
 use super::EntryKind;
 use super::memory::Memory;
+use crate::authority::AuthorityFiles;
+use crate::host::address::address_from_here;
+use crate::supervise::stale_names::TlsOfNameserver;
+use crate::tls;
 use crate::web::PROCESS_NAME as WEB;
 
 /// The configuration in force, with the entries that are wanted to run.
@@ -46,6 +53,17 @@ impl InForce {
             .collect()
     }
 
+    /// TLS for a call to the entry with this id. Without usable files it is called in plain words,
+    /// and refuses the call, which is an answer too.
+    pub(super) fn tls_of(&self, id: &str, authority: &AuthorityFiles) -> Option<ClientTls> {
+        let Configuration { nameservers, daemons, .. } = &*self.configuration;
+        let nameserver = nameservers.iter().find(|ns| EntryKind::Nameserver.id(&ns.name) == id);
+        let daemon = daemons.iter().find(|daemon| EntryKind::Daemon.id(&daemon.name) == id);
+        let keys = nameserver.map(|ns| ns.tls()).or_else(|| daemon.map(|daemon| daemon.tls()))?;
+        let loaded = tls::to_own_port(keys, authority);
+        loaded.inspect_err(|error| debug!(entry = id, error, "cannot be called with TLS")).ok()?
+    }
+
     pub(super) fn has(&self, kind: EntryKind, name: &str) -> bool {
         match kind {
             EntryKind::Nameserver => {
@@ -61,6 +79,22 @@ impl InForce {
 pub(super) fn processes(configuration: &Configuration) -> Vec<&'static str> {
     let web = configuration.web.is_some().then_some(WEB);
     web.into_iter().collect()
+}
+
+/// TLS of the configuration's nameservers by their locations.
+pub(super) fn tls_of_nameservers(
+    force: watch::Receiver<InForce>,
+    authority: AuthorityFiles,
+) -> TlsOfNameserver {
+    Arc::new(move |location| {
+        let Location::Tcp { host, port } = location else { return None };
+        let configuration = Arc::clone(&force.borrow().configuration);
+        let nameserver = configuration
+            .nameservers
+            .iter()
+            .find(|ns| ns.port == *port && address_from_here(&ns.host) == *host)?;
+        tls::to_nameserver(nameserver, None, &authority).ok()?
+    })
 }
 
 /// Whether the configuration has an entry start with the host.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use remote::{ConnectError, Error, Proxy};
+use remote::{ClientTls, ConnectError, Error, Proxy};
 use supervisor::{EntryPhase, KeeperHandle};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -14,6 +14,7 @@ use tracing::debug;
 
 use super::EntryKind;
 use super::in_force::InForce;
+use crate::authority::AuthorityFiles;
 use crate::host::ChildReport;
 
 /// Between an answer and the next call.
@@ -25,7 +26,11 @@ const DEAF: u32 = 5;
 const STEPS: u32 = 16;
 
 /// Follows all children for ever; to be dropped with the fleet.
-pub(super) async fn watch(keeper: KeeperHandle, mut force: watch::Receiver<InForce>) {
+pub(super) async fn watch(
+    keeper: KeeperHandle,
+    mut force: watch::Receiver<InForce>,
+    authority: AuthorityFiles,
+) {
     let mut watched: HashMap<(String, u32), AbortHandle> = HashMap::new();
     let mut changes = keeper.watch();
     loop {
@@ -49,7 +54,8 @@ pub(super) async fn watch(keeper: KeeperHandle, mut force: watch::Receiver<InFor
         });
         for (child, (address, limit)) in running {
             watched.entry(child).or_insert_with_key(|(id, pid)| {
-                let follow = follow(keeper.clone(), id.clone(), *pid, address, limit);
+                let tls = force.borrow().tls_of(id, &authority);
+                let follow = follow(keeper.clone(), id.clone(), *pid, address, limit, tls);
                 tokio::spawn(follow).abort_handle()
             });
         }
@@ -62,12 +68,25 @@ pub(super) async fn watch(keeper: KeeperHandle, mut force: watch::Receiver<InFor
 }
 
 /// Calls one process again and again, until it does not answer.
-async fn follow(keeper: KeeperHandle, id: String, pid: u32, address: String, limit: Duration) {
+async fn follow(
+    keeper: KeeperHandle,
+    id: String,
+    pid: u32,
+    address: String,
+    limit: Duration,
+    tls: Option<ClientTls>,
+) {
     let mut deaf = 0;
     loop {
         tokio::time::sleep(INTERVAL).await;
         let answer = match Proxy::new(&address) {
-            Ok(proxy) => ask(proxy, limit).await,
+            Ok(proxy) => {
+                let proxy = match &tls {
+                    Some(tls) => proxy.with_tls(tls.clone()),
+                    None => proxy,
+                };
+                ask(proxy, limit).await
+            }
             Err(error) => {
                 debug!(entry = id, %error, "cannot be called, so it is not watched");
                 return;

@@ -28,6 +28,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::authority::AuthorityFiles;
 use crate::files::FileError;
 use crate::host::{Acknowledgement, CallRow, ChildReport, DaemonOrder, ServiceReport};
 use crate::log::host_warnings::Troubles;
@@ -63,6 +64,7 @@ pub(crate) struct Fleet {
     incidents: Incidents,
     /// Removals of dead daemons' names.
     removals: TaskTracker,
+    authority: AuthorityFiles,
     host: Host,
 }
 
@@ -112,8 +114,12 @@ impl Fleet {
         manager.launch().await?;
         let (orders, inbox) = mpsc::channel(ORDERS);
         tokio::spawn(manager.serve(inbox));
-        let removals = stale_names::start(keeper.clone());
-        tokio::spawn(liveness::watch(keeper.clone(), force.clone()));
+        let authority = AuthorityFiles::in_folder(paths.access_folder());
+        let removals = stale_names::start(
+            keeper.clone(),
+            in_force::tls_of_nameservers(force.clone(), authority.clone()),
+        );
+        tokio::spawn(liveness::watch(keeper.clone(), force.clone(), authority.clone()));
         let (in_force, incidents) = (force.clone(), past.incidents.clone());
         let targets: Targets = Arc::new(move || in_force.borrow().configuration.notify.clone());
         let notifier = Notifier::start(&targets, &troubles);
@@ -125,7 +131,17 @@ impl Fleet {
             configuration: String::new(),
             manager: os::manager(),
         };
-        Ok(Fleet { keeper, messenger, orders, force, troubles, incidents, removals, host })
+        Ok(Fleet {
+            keeper,
+            messenger,
+            orders,
+            force,
+            troubles,
+            incidents,
+            removals,
+            authority,
+            host,
+        })
     }
 
     /// Starts, stops or restarts one entry, and remembers it; a stop is waited for. Returns a
@@ -271,7 +287,7 @@ impl Fleet {
     /// started; for a while at most.
     pub(crate) async fn wait_for_names(&self, nameserver: &str) {
         let configuration = std::sync::Arc::clone(&self.force.borrow().configuration);
-        names_back::wait(&self.keeper, &configuration, nameserver).await;
+        names_back::wait(&self.keeper, &configuration, nameserver, &self.authority).await;
     }
 
     /// Stops all children; none of their names is left where that can be helped.

@@ -11,7 +11,9 @@ use supervisor::{EntryPhase, KeeperHandle};
 use tokio::time::{Instant, sleep};
 
 use super::EntryKind;
+use crate::authority::AuthorityFiles;
 use crate::host::ChildReport;
+use crate::tls;
 
 /// Names that are not back after this time may never come: another process may have them.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -21,7 +23,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Waits until the nameserver has the names of all daemons that run and register with it.
-pub(super) async fn wait(keeper: &KeeperHandle, configuration: &Configuration, nameserver: &str) {
+pub(super) async fn wait(
+    keeper: &KeeperHandle,
+    configuration: &Configuration,
+    nameserver: &str,
+    authority: &AuthorityFiles,
+) {
     let states = keeper.snapshot().await;
     let running = |kind: EntryKind, name: &str| {
         let id = kind.id(name);
@@ -43,7 +50,9 @@ pub(super) async fn wait(keeper: &KeeperHandle, configuration: &Configuration, n
         missing.extend(Some(daemon.name.clone()).filter(|_| wanted(&daemon.nameservers)));
     }
     let deadline = Instant::now() + LIMIT;
-    let mut asked = NameServer::at(location, Some(ANSWER_TIMEOUT));
+    let entry = configuration.nameservers.iter().find(|entry| entry.name == nameserver);
+    let tls = entry.and_then(|entry| tls::to_own_port(entry.tls(), authority).ok().flatten());
+    let mut asked = NameServer::at(location, Some(ANSWER_TIMEOUT)).with_tls(tls);
     while let Some(name) = missing.last() {
         if asked.lookup(name).await.is_ok() {
             missing.pop();

@@ -12,6 +12,7 @@ use lab_config::{Configuration, Daemon, DaemonPart, Service, Supervision, Target
 use supervisor::{CommandSpec, EntrySpec, KeeperError, RestartPolicy, Signal};
 
 use super::{EntryKind, lab_id};
+use crate::authority::AuthorityFiles;
 use crate::host::{DaemonAssignment, services_to_restart};
 use crate::nameserver_process::NameserverAssignment;
 use crate::paths::{Paths, PathsError};
@@ -65,6 +66,7 @@ pub(super) fn all(
         let assignment = NameserverAssignment {
             config: nameserver.clone(),
             database,
+            authority: AuthorityFiles::in_folder(paths.access_folder()),
             lab: Some(lab_id::of(paths).to_owned()),
         };
         let assignment = serde_json::to_string(&assignment)?;
@@ -92,6 +94,7 @@ pub(super) fn all(
             locks: paths.lock_files(name),
             call_log: Some(paths.call_log(name)),
             alarms: Some(paths.alarms(name)),
+            authority: AuthorityFiles::in_folder(paths.access_folder()),
             lab: Some(lab_id::of(paths).to_owned()),
             own_nameservers: configuration.autolaunch.nameservers.clone(),
         };

@@ -27,18 +27,24 @@ use crate::daemon::session::{AcceptedClient, Access, reject};
 use crate::daemon::validator::{Handshake, Welcome};
 use crate::frames::ReadError;
 use crate::session::{Peer, Session};
+use crate::tls::TLS_HANDSHAKE;
 
 /// The reason of a refusal where no file descriptor is left.
 const NO_DESCRIPTOR: &str = "this daemon's process has no file descriptor left for a further \
     connection; raise its limit on open files (`ulimit -n`, or LimitNOFILE= of the service), or \
     close some connections";
 
+/// The reason of a refusal of a TLS client. It cannot read it: its library says that the server's
+/// bytes are no TLS. The log has it.
+const NO_TLS: &str = "the client speaks TLS, and this port does not: write `ssl: offered` in the \
+    configuration, or leave PYRO_SSL out of the client's environment";
+
 /// Reads the handshake and answers it; `None` when the client was refused or left. The caller sees
 /// to the deadline.
 pub(super) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     shared: &Arc<Shared>,
     connection: &mut Connection<S>,
-    arrival: Arrival,
+    mut arrival: Arrival,
 ) -> Result<Option<AcceptedClient>, ReadError> {
     let (hello, request) = match read(connection).await {
         Ok(None) => return Ok(None),
@@ -46,17 +52,20 @@ pub(super) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
         Err(ReadError::Io(error)) => return Err(error.into()),
         // Pyro5 answers whatever comes first, a browser's request included; so do we.
         Err(ReadError::Frame(error)) => {
-            let reason = format!(
-                "this is a Pyro5 daemon (protocol {}), and what you sent is not a Pyro5 \
-                 handshake: {error}",
-                wire::message::PROTOCOL_VERSION
-            );
+            let reason = match connection.reader.buffered().first() {
+                Some(&TLS_HANDSHAKE) => NO_TLS.to_owned(),
+                _ => format!(
+                    "this is a Pyro5 daemon (protocol {}), and what you sent is not a Pyro5 \
+                     handshake: {error}",
+                    wire::message::PROTOCOL_VERSION
+                ),
+            };
             (Hello { header: None, serializer: Serializer::Marshal }, Err(reason))
         }
     };
-    let let_in = match request {
-        Err(reason) => Err(reason),
-        Ok(request) => let_in(shared, &hello, request, &arrival).await,
+    let let_in = match (request, arrival.entrance.refusal.take()) {
+        (Err(reason), _) | (Ok(_), Some(reason)) => Err(reason),
+        (Ok(request), None) => let_in(shared, &hello, request, &arrival).await,
     };
     let Arrival { peer, reached_at, .. } = arrival;
     let LetIn { welcome, annotations, access, object, client } = match let_in {
@@ -111,6 +120,7 @@ async fn let_in(
         Some(validator) => {
             let handshake = Handshake {
                 peer: peer.clone(),
+                certificate: arrival.entrance.certificate.clone(),
                 object: object.clone(),
                 data: client.handshake.clone(),
                 annotations,

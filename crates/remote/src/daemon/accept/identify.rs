@@ -3,13 +3,13 @@
 //! The daemon's users say whose a credential is, and whether it is still accepted.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use wire::value::Value;
 
 use crate::blocking::run_blocking;
 use crate::identity::{Identity, IdentitySource};
 use crate::session::Peer;
+use crate::tls::ClientCertificate;
 use crate::token::TokenHash;
 use crate::users::{self, Credential, Login, UserDirectory, Verdict};
 
@@ -31,8 +31,10 @@ pub(super) struct Arrival {
 pub(super) struct Entrance {
     /// Whether it is a connection with TLS.
     pub(super) is_encrypted: bool,
-    /// The common name of the client certificate that TLS has verified.
-    pub(super) certificate_name: Option<Arc<str>>,
+    /// The client's certificate, verified.
+    pub(super) certificate: Option<ClientCertificate>,
+    /// Why the client is refused whatever it asks for, in words for it.
+    pub(super) refusal: Option<String>,
     /// The id of the user whose process is at the other end of a Unix socket.
     pub(super) unix_user: Option<u32>,
 }
@@ -70,8 +72,9 @@ pub(super) fn identify(
 ) -> Result<KnownClient, String> {
     let users = users.filter(|users| users.has_tokens());
     let token = users.and_then(|users| Some((users, users::token_in(&data)?)));
-    let by_certificate = arrival.entrance.certificate_name.as_ref().map(|name| {
-        let identity = Identity { name: Arc::clone(name), source: IdentitySource::Certificate };
+    let certificate = arrival.entrance.certificate.as_ref();
+    let by_certificate = certificate.and_then(ClientCertificate::common_name).map(|name| {
+        let identity = Identity { name: name.into(), source: IdentitySource::Certificate };
         (identity, None)
     });
     let by_token = match token {

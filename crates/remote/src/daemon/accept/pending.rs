@@ -1,10 +1,11 @@
 //! A connection that is not let in yet: TLS and then Pyro5's handshake, within one deadline for
-//! both.
+//! both. One port takes TLS and plain connections: the first byte tells them apart.
 //!
 //! It has one of the slots for unfinished handshakes, and loses it to a newer one when there are
 //! too many: an honest handshake takes milliseconds, so the oldest is the least likely to be
 //! honest.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant as LogTime;
@@ -18,9 +19,9 @@ use crate::daemon::Shared;
 use crate::daemon::accept::handshake;
 use crate::daemon::accept::identify::{Arrival, Entrance};
 use crate::daemon::session::{self, connection::Connection};
-use crate::net::ClientStream;
+use crate::net::{AcceptedStream, ClientStream};
 use crate::session::Peer;
-use crate::tls;
+use crate::tls::TLS_HANDSHAKE;
 
 /// A connection that is not let in yet.
 pub(super) struct PendingConnection {
@@ -34,7 +35,7 @@ pub(super) struct PendingConnection {
 }
 
 /// Serves one connection until either side ends it or `stop` is cancelled between two calls.
-pub(super) async fn serve<S: ClientStream>(
+pub(super) async fn serve<S: AcceptedStream>(
     shared: Arc<Shared>,
     stream: S,
     pending: PendingConnection,
@@ -43,13 +44,34 @@ pub(super) async fn serve<S: ClientStream>(
     // The file system says who can reach a Unix socket, and nobody listens in on it.
     if shared.config.tls.is_some() && !matches!(pending.peer, Peer::Unix { .. }) {
         // Boxed, so that connections without TLS are no larger for it.
-        Box::pin(serve_tls(shared, stream, pending, stop)).await;
+        Box::pin(serve_by_first_byte(shared, stream, pending, stop)).await;
     } else {
         admit(shared, stream, pending, stop).await;
     }
 }
 
-async fn serve_tls<S: ClientStream>(
+/// Serves a connection with TLS if it begins with a TLS handshake. Any other is plain, and is
+/// answered as such: with the reason why it is refused, where the daemon takes TLS only.
+async fn serve_by_first_byte<S: AcceptedStream>(
+    shared: Arc<Shared>,
+    stream: S,
+    mut pending: PendingConnection,
+    stop: CancellationToken,
+) {
+    let Some(tls) = &shared.config.tls else { return };
+    match within_deadline(&shared, &pending, &stop, stream.peek_first_byte()).await {
+        Some(Ok(Some(TLS_HANDSHAKE))) => serve_tls(shared, stream, pending, stop).await,
+        Some(Ok(Some(_))) => {
+            let refusal = (!tls.accepts_plain()).then(|| tls.plain_refusal(&shared.config.name));
+            pending.entrance.refusal = refusal;
+            admit(Arc::clone(&shared), stream, pending, stop).await;
+        }
+        // It is gone, late, or was evicted.
+        Some(Ok(None) | Err(_)) | None => {}
+    }
+}
+
+async fn serve_tls<S: AcceptedStream>(
     shared: Arc<Shared>,
     stream: S,
     mut pending: PendingConnection,
@@ -58,16 +80,22 @@ async fn serve_tls<S: ClientStream>(
     let Some(tls) = &shared.config.tls else { return };
     match within_deadline(&shared, &pending, &stop, tls.accept(stream)).await {
         None => {}
-        Some(Ok(stream)) => {
+        Some(Ok((stream, verdict))) => {
             pending.entrance.is_encrypted = true;
-            pending.entrance.certificate_name = tls::client_name(&stream);
+            match verdict {
+                Ok(certificate) => pending.entrance.certificate = certificate,
+                Err(refusal) => pending.entrance.refusal = Some(refusal),
+            }
             admit(Arc::clone(&shared), stream, pending, stop).await;
         }
-        // The client is told. A supervisor that asks every second in plain words whether the daemon
-        // answers ends here too.
         Some(Err(error)) => {
-            debug!(daemon = %shared.config.name, peer = %pending.peer, %error,
-                "TLS handshake failed");
+            // One that only asks whether the server speaks TLS leaves in the middle.
+            if error.kind() == ErrorKind::UnexpectedEof {
+                debug!(daemon = %shared.config.name, peer = %pending.peer, "left during TLS");
+            } else if shared.log_limits.peers.allow(LogTime::now()) {
+                info!(daemon = %shared.config.name, peer = %pending.peer, %error,
+                    "TLS handshake failed");
+            }
         }
     }
 }

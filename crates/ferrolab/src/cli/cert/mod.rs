@@ -1,0 +1,34 @@
+//! `ferrolab cert …`: certificates of the lab's own authority.
+
+mod host;
+mod issue;
+mod show;
+
+use clap::Subcommand;
+
+use super::Outcome;
+use crate::authority::AuthorityFiles;
+use crate::paths::Paths;
+
+/// Make and show the certificates of the lab's own authority
+#[derive(Debug, Subcommand)]
+pub(super) enum CertCommand {
+    Show(show::Arguments),
+    Host(host::Arguments),
+    Server(issue::ServerArguments),
+    Client(issue::ClientArguments),
+}
+
+pub(super) fn run(command: &CertCommand) -> Outcome {
+    match command {
+        CertCommand::Show(arguments) => show::run(arguments),
+        CertCommand::Host(arguments) => host::run(arguments),
+        CertCommand::Server(arguments) => issue::server(arguments),
+        CertCommand::Client(arguments) => issue::client(arguments),
+    }
+}
+
+/// The files of the lab's authority.
+fn authority(paths: &Paths) -> AuthorityFiles {
+    AuthorityFiles::in_folder(paths.access_folder())
+}

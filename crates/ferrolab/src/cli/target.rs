@@ -1,0 +1,117 @@
+//! Servers that commands call: an address with the TLS settings for it.
+
+use std::time::Duration;
+
+use lab_config::TlsKeys;
+use miette::{Report, miette};
+use remote::{ClientTls, DAEMON_NAME, Error, Location, NameServer, Proxy, Uri};
+
+use super::nslist::TIMEOUT;
+use crate::authority::AuthorityFiles;
+use crate::paths::Paths;
+use crate::tls;
+
+/// An object to call.
+#[derive(Clone, Debug)]
+pub(super) struct ServiceTarget {
+    pub(super) uri: Uri,
+    tls: Option<ClientTls>,
+}
+
+impl ServiceTarget {
+    /// An object of a server that this lab does not know.
+    ///
+    /// # Errors
+    /// The environment asks for TLS and its files cannot be used.
+    pub(super) fn elsewhere(uri: Uri) -> Result<Self, Report> {
+        Ok(ServiceTarget { uri, tls: of_environment()? })
+    }
+
+    /// An object of a daemon of this lab.
+    ///
+    /// # Errors
+    /// The files for TLS cannot be used.
+    pub(super) fn of_daemon(uri: Uri, keys: TlsKeys<'_>, paths: &Paths) -> Result<Self, Report> {
+        let tls = tls::for_command(keys, &authority(paths)).map_err(unusable)?;
+        Ok(ServiceTarget { uri, tls })
+    }
+
+    pub(super) fn proxy(&self) -> Proxy {
+        self.proxy_of(self.uri.clone())
+    }
+
+    /// The same with an address instead of a name.
+    ///
+    /// # Errors
+    /// As [`remote::resolve`].
+    pub(super) async fn resolved(self, timeout: Duration) -> Result<Self, Error> {
+        let uri = remote::resolve_with(&self.uri, Some(timeout), self.tls.as_ref()).await?;
+        Ok(ServiceTarget { uri, ..self })
+    }
+
+    /// A proxy of the daemon itself; of the object, where only its name is known.
+    pub(super) fn daemon(&self) -> Proxy {
+        self.proxy_of(match &self.uri {
+            Uri::Pyro { location, .. } => {
+                Uri::Pyro { object: DAEMON_NAME.into(), location: location.clone() }
+            }
+            other => other.clone(),
+        })
+    }
+
+    fn proxy_of(&self, uri: Uri) -> Proxy {
+        let proxy = Proxy::from(uri);
+        match &self.tls {
+            Some(tls) => proxy.with_tls(tls.clone()),
+            None => proxy,
+        }
+    }
+}
+
+/// A nameserver to ask.
+#[derive(Clone, Debug)]
+pub(super) struct NameserverTarget {
+    /// Its name, or its location.
+    pub(super) title: String,
+    pub(super) location: Location,
+    tls: Option<ClientTls>,
+}
+
+impl NameserverTarget {
+    /// A nameserver that this lab does not know.
+    ///
+    /// # Errors
+    /// As [`ServiceTarget::elsewhere`].
+    pub(super) fn elsewhere(title: String, location: Location) -> Result<Self, Report> {
+        Ok(NameserverTarget { title, location, tls: of_environment()? })
+    }
+
+    /// A nameserver of the configuration.
+    ///
+    /// # Errors
+    /// As [`ServiceTarget::of_daemon`].
+    pub(super) fn configured(
+        entry: &lab_config::Nameserver,
+        location: Location,
+        paths: &Paths,
+    ) -> Result<Self, Report> {
+        let tls = tls::for_command_to_nameserver(entry, &authority(paths)).map_err(unusable)?;
+        Ok(NameserverTarget { title: entry.name.clone(), location, tls })
+    }
+
+    pub(super) fn client(&self) -> NameServer {
+        NameServer::at(self.location.clone(), Some(TIMEOUT)).with_tls(self.tls.clone())
+    }
+}
+
+pub(super) fn of_environment() -> Result<Option<ClientTls>, Report> {
+    tls::of_environment().map_err(unusable)
+}
+
+fn authority(paths: &Paths) -> AuthorityFiles {
+    AuthorityFiles::in_folder(paths.access_folder())
+}
+
+fn unusable(error: String) -> Report {
+    miette!("cannot use TLS: {error}")
+}

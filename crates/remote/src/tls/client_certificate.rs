@@ -1,0 +1,71 @@
+//! Certificate of a client after its verification: the name in it, or the reason for a refusal.
+
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::{CertificateError, Error};
+
+use super::certificate::Certificate;
+
+/// A client's verified certificate, `None` without one; or why the client is refused, in words for
+/// it.
+pub(crate) type Verdict = Result<Option<ClientCertificate>, String>;
+
+/// Verified certificate of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    der: CertificateDer<'static>,
+}
+
+impl ClientCertificate {
+    /// The common name of its subject: the client's name.
+    pub fn common_name(&self) -> Option<String> {
+        Certificate::read(&self.der)?.common_name()
+    }
+
+    /// The certificate in DER.
+    pub fn as_der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The verdict on a client with this certificate. Where none is required, one of an unknown
+    /// authority counts as none: it is for another lab.
+    pub(super) fn judge(
+        der: &CertificateDer<'_>,
+        verified: Result<(), Error>,
+        is_required: bool,
+    ) -> Verdict {
+        let error = match verified {
+            Ok(()) => return Ok(Some(ClientCertificate { der: der.clone().into_owned() })),
+            Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) if !is_required => {
+                return Ok(None);
+            }
+            Err(error) => error,
+        };
+        let certificate = Certificate::read(der);
+        let name = certificate.as_ref().and_then(Certificate::common_name);
+        let name = name.map_or_else(String::new, |name| format!(" ('{name}')"));
+        let why = match (&error, &certificate) {
+            (Error::InvalidCertificate(error), Some(certificate)) => match error {
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => format!(
+                    "has expired on {}: get a new one",
+                    certificate.0.tbs_certificate.validity.not_after
+                ),
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                    format!(
+                        "is not valid before {}: a clock is wrong, yours or this host's",
+                        certificate.0.tbs_certificate.validity.not_before
+                    )
+                }
+                CertificateError::UnknownIssuer => {
+                    "was not issued by an authority that this daemon knows".to_owned()
+                }
+                CertificateError::InvalidPurpose
+                | CertificateError::InvalidPurposeContext { .. } => {
+                    "is not for clients (extended key usage clientAuth)".to_owned()
+                }
+                error => format!("cannot be accepted: {error}"),
+            },
+            (error, _) => format!("cannot be accepted: {error}"),
+        };
+        Err(format!("your client certificate{name} {why}"))
+    }
+}
