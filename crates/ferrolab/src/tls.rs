@@ -6,8 +6,8 @@
 //! | a nameserver of the configuration on another host | where its entry says `ssl: true` |
 //! | anything else | as the environment says: `PYRO_SSL` and its companions, as with Pyro5 |
 //!
-//! Programs of the lab's owner can read the certificate and key of each of the lab's ports, and show
-//! that certificate where one is required.
+//! Programs of the lab's owner can read the certificate and key of each of the lab's ports, and
+//! show that certificate where one is required.
 
 use std::path::{Path, PathBuf};
 

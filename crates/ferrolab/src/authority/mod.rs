@@ -1,4 +1,4 @@
-//! The lab's certificate authority: it issues the certificates of this host's ports, and of clients.
+//! The lab's certificate authority: issues certificates for this host's ports, and for clients.
 //!
 //! | file in `state/access` | content |
 //! |---|---|
@@ -125,7 +125,7 @@ impl AuthorityFiles {
         Ok(files::lock(&self.folder.join("authority.lock"), LOCK_TIMEOUT)?)
     }
 
-    /// Opens the authority; makes it where there is none.
+    /// Opens the authority; makes it at the first time.
     ///
     /// # Errors
     /// A file cannot be read or written.

@@ -10,9 +10,9 @@ use miette::{Report, miette};
 use remote::{Error, Location, Uri};
 use tokio::time::timeout;
 
-use super::nslist::{HINT, NameserverArgument, TIMEOUT};
+use super::nslist::{HINT, NameserverArgument};
 use super::supervisor;
-use super::target::{NameserverTarget, ServiceTarget};
+use super::target::{NameserverTarget, ServiceTarget, TIMEOUT};
 use crate::paths::Paths;
 use crate::supervise::active_config;
 use crate::supervise::control::client::ControlError;

@@ -1,7 +1,6 @@
 //! `ferrolab nslist`: the names in a nameserver.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use lab_config::Nameserver;
@@ -16,9 +15,6 @@ use super::{Outcome, paths, runtime, table};
 use crate::host::address::address_of;
 use crate::paths::Paths;
 use crate::supervise::active_config;
-
-/// Timeout of a nameserver's answer.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Advice if no nameserver answers.
 pub(super) const HINT: &str = "is the lab up? see `ferrolab ps`, start it with `ferrolab up`";

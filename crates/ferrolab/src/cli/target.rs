@@ -6,10 +6,12 @@ use lab_config::TlsKeys;
 use miette::{Report, miette};
 use remote::{ClientTls, DAEMON_NAME, Error, Location, NameServer, Proxy, Uri};
 
-use super::nslist::TIMEOUT;
 use crate::authority::AuthorityFiles;
 use crate::paths::Paths;
 use crate::tls;
+
+/// Timeout of a nameserver's answer.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An object to call.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::process::{Python, Supervision};
 use super::seconds;
-use super::tls::TlsMode;
+use super::tls::{TlsKeys, TlsMode};
 use crate::address::Host;
 use crate::secret::Secret;
 
@@ -68,7 +68,7 @@ pub struct Daemon {
     pub iter_stream_linger: Option<Duration>,
     /// Whether it speaks TLS on its port.
     pub ssl: TlsMode,
-    /// Its certificate; see [`TlsKeys`](super::TlsKeys).
+    /// Its certificate; see [`TlsKeys`].
     pub ssl_servercert: Option<PathBuf>,
     /// The certificate's key, if it is in its own file.
     pub ssl_serverkey: Option<PathBuf>,
@@ -82,6 +82,27 @@ pub struct Daemon {
     pub python: Python,
     /// How its process is looked after.
     pub supervision: Supervision,
+}
+
+impl Daemon {
+    /// Its TLS settings.
+    pub fn tls(&self) -> TlsKeys<'_> {
+        TlsKeys {
+            kind: "daemon",
+            name: &self.name,
+            mode: self.ssl,
+            servercert: self.ssl_servercert.as_deref(),
+            serverkey: self.ssl_serverkey.as_deref(),
+            serverkeypasswd: self.ssl_serverkeypasswd.as_ref(),
+            requireclientcert: self.ssl_requireclientcert,
+            cacerts: self.ssl_cacerts.as_deref(),
+        }
+    }
+
+    pub(super) fn certificate_paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let paths = [&mut self.ssl_servercert, &mut self.ssl_serverkey, &mut self.ssl_cacerts];
+        paths.into_iter().filter_map(Option::as_mut)
+    }
 }
 
 fn oneway_threaded() -> bool {

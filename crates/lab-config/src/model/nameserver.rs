@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::process::Supervision;
 use super::seconds;
-use super::tls::TlsMode;
+use super::tls::{TlsKeys, TlsMode};
 use crate::address::Host;
 use crate::secret::Secret;
 
@@ -38,7 +38,7 @@ pub struct Nameserver {
     /// Whether it speaks TLS on its port. A supervisor of 0.1.0 says nothing of TLS.
     #[serde(default)]
     pub ssl: TlsMode,
-    /// Its certificate; see [`TlsKeys`](super::TlsKeys).
+    /// Its certificate; see [`TlsKeys`].
     #[serde(default)]
     pub ssl_servercert: Option<PathBuf>,
     /// The certificate's key, if it is in its own file.
@@ -62,6 +62,33 @@ pub struct Nameserver {
     pub ssl_clientkey: Option<PathBuf>,
     /// How its process is looked after.
     pub supervision: Supervision,
+}
+
+impl Nameserver {
+    /// Its TLS settings.
+    pub fn tls(&self) -> TlsKeys<'_> {
+        TlsKeys {
+            kind: "nameserver",
+            name: &self.name,
+            mode: self.ssl,
+            servercert: self.ssl_servercert.as_deref(),
+            serverkey: self.ssl_serverkey.as_deref(),
+            serverkeypasswd: self.ssl_serverkeypasswd.as_ref(),
+            requireclientcert: self.ssl_requireclientcert,
+            cacerts: self.ssl_cacerts.as_deref(),
+        }
+    }
+
+    pub(super) fn certificate_paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let paths = [
+            &mut self.ssl_servercert,
+            &mut self.ssl_serverkey,
+            &mut self.ssl_cacerts,
+            &mut self.ssl_clientcert,
+            &mut self.ssl_clientkey,
+        ];
+        paths.into_iter().filter_map(Option::as_mut)
+    }
 }
 
 /// Where a nameserver keeps its names. Written as in the file.

@@ -1,10 +1,9 @@
 //! TLS settings of a nameserver or a daemon: the keys `ssl*`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Daemon, Nameserver};
 use crate::secret::Secret;
 
 /// Whether a port speaks TLS. Written as in the file: `false`, `"offered"` or `true`.
@@ -72,52 +71,4 @@ pub struct TlsKeys<'a> {
     pub requireclientcert: bool,
     /// The certificates of clients, or of their authorities; absent for the lab's own authority.
     pub cacerts: Option<&'a Path>,
-}
-
-impl Daemon {
-    /// Its TLS settings.
-    pub fn tls(&self) -> TlsKeys<'_> {
-        TlsKeys {
-            kind: "daemon",
-            name: &self.name,
-            mode: self.ssl,
-            servercert: self.ssl_servercert.as_deref(),
-            serverkey: self.ssl_serverkey.as_deref(),
-            serverkeypasswd: self.ssl_serverkeypasswd.as_ref(),
-            requireclientcert: self.ssl_requireclientcert,
-            cacerts: self.ssl_cacerts.as_deref(),
-        }
-    }
-
-    pub(super) fn certificate_paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let paths = [&mut self.ssl_servercert, &mut self.ssl_serverkey, &mut self.ssl_cacerts];
-        paths.into_iter().filter_map(Option::as_mut)
-    }
-}
-
-impl Nameserver {
-    /// Its TLS settings.
-    pub fn tls(&self) -> TlsKeys<'_> {
-        TlsKeys {
-            kind: "nameserver",
-            name: &self.name,
-            mode: self.ssl,
-            servercert: self.ssl_servercert.as_deref(),
-            serverkey: self.ssl_serverkey.as_deref(),
-            serverkeypasswd: self.ssl_serverkeypasswd.as_ref(),
-            requireclientcert: self.ssl_requireclientcert,
-            cacerts: self.ssl_cacerts.as_deref(),
-        }
-    }
-
-    pub(super) fn certificate_paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let paths = [
-            &mut self.ssl_servercert,
-            &mut self.ssl_serverkey,
-            &mut self.ssl_cacerts,
-            &mut self.ssl_clientcert,
-            &mut self.ssl_clientkey,
-        ];
-        paths.into_iter().filter_map(Option::as_mut)
-    }
 }

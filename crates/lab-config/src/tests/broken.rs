@@ -172,26 +172,6 @@ fn values_have_their_types() {
             ],
         ),
         (
-            "daemons: {d: {ssl: maybe}}",
-            &["1:20 daemons.d.ssl: expected `true`, `false` or `offered`"],
-        ),
-        (
-            "daemons: {d: {ssl_servercert: a.pem}}",
-            &["1:31 does nothing without `ssl` (write `ssl: true` beside it)"],
-        ),
-        (
-            "daemons: {d: {ssl_requireclientcert: true}}",
-            &["1:38 `ssl_requireclientcert` does nothing without `ssl` (write `ssl: true`"],
-        ),
-        (
-            "nameservers: {n: {ssl: offered, ssl_requireclientcert: true}}",
-            &["1:56 clients without TLS show no certificate, and `ssl: offered` lets them in"],
-        ),
-        (
-            "nameservers: {n: {ssl: true, ssl_serverkey: a.pem}}",
-            &["1:45 `ssl_serverkey` does nothing without `ssl_servercert`"],
-        ),
-        (
             "daemons: {d: {threadpool_size_min: 81}}",
             &["1:36 81 is more than `threadpool_size`, which is 80"],
         ),

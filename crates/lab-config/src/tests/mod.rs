@@ -2,6 +2,7 @@
 
 mod access;
 mod broken;
+mod certificates;
 mod clashes;
 mod drivers;
 mod limits;

@@ -1,8 +1,9 @@
 //! Certificate verifier for servers and clients.
 //!
 //! A certificate in the file of accepted ones is accepted as it is. Any other must have been
-//! issued by one of them. The handshake's signature is checked in both cases. A client's certificate
-//! is verified after the TLS handshake, so that the client can be told in words why it is refused.
+//! issued by one of them. The handshake's signature is checked in both cases. A client's
+//! certificate is verified after the TLS handshake, so that the client can be told in words why it
+//! is refused.
 
 use std::sync::Arc;
 
@@ -177,8 +178,8 @@ impl ServerCertVerifier for Verifier {
     verify_handshake_signatures!();
 }
 
-/// Request for a client's certificate. It only checks that the client has the certificate's key: the
-/// certificate itself is verified by [`Verifier::verify_client`] after the handshake.
+/// Request for a client's certificate. It only checks that the client has the certificate's key;
+/// [`Verifier::verify_client`] verifies the certificate after the handshake.
 #[derive(Debug)]
 pub(super) struct CertificateRequest {
     provider: Arc<CryptoProvider>,

@@ -5,15 +5,16 @@ use std::process::ExitCode;
 use clap::Args;
 use miette::IntoDiagnostic;
 
-use super::{authority, show};
+use super::files::authority;
+use super::show;
 use crate::authority::host_names;
 use crate::cli::{Outcome, paths};
 
 /// Make the certificate of this host's ports, also for further names
 ///
-/// The lab's authority is made where there is none. The certificate has this host's names and
-/// addresses, those that it had before, and those that are given. Nameservers and daemons with `ssl`
-/// and without `ssl_servercert` show it from their next start on.
+/// The lab's authority is made if the lab has none yet. The certificate has this host's names and
+/// addresses, those that it had before, and those that are given. Nameservers and daemons with
+/// `ssl` and without `ssl_servercert` show it from their next start on.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  ferrolab cert host\n  ferrolab cert host lab.example.edu 10.0.0.7"

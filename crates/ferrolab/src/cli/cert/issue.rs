@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use miette::{IntoDiagnostic, Report, WrapErr};
 
-use super::authority;
+use super::files::{authority, shell_word};
 use crate::authority::{AuthorityError, Issued, Subject};
 use crate::cli::{Outcome, paths};
 use crate::files;
@@ -80,13 +80,6 @@ pub(super) fn client(arguments: &ClientArguments) -> Outcome {
     println!("export PYRO_SSL_CLIENTCERT={}", shell_word(&files.certificate));
     println!("export PYRO_SSL_CLIENTKEY={}", shell_word(&files.key));
     Ok(ExitCode::SUCCESS)
-}
-
-/// A path as a word for a shell.
-pub(super) fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-@:".contains(c);
-    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// The files of an issued certificate, by their absolute paths.

@@ -1,5 +1,6 @@
 //! `ferrolab cert …`: certificates of the lab's own authority.
 
+mod files;
 mod host;
 mod issue;
 mod show;
@@ -7,8 +8,6 @@ mod show;
 use clap::Subcommand;
 
 use super::Outcome;
-use crate::authority::AuthorityFiles;
-use crate::paths::Paths;
 
 /// Make and show the certificates of the lab's own authority
 #[derive(Debug, Subcommand)]
@@ -26,9 +25,4 @@ pub(super) fn run(command: &CertCommand) -> Outcome {
         CertCommand::Server(arguments) => issue::server(arguments),
         CertCommand::Client(arguments) => issue::client(arguments),
     }
-}
-
-/// The files of the lab's authority.
-fn authority(paths: &Paths) -> AuthorityFiles {
-    AuthorityFiles::in_folder(paths.access_folder())
 }

@@ -8,8 +8,7 @@ use jiff::Timestamp;
 use miette::{IntoDiagnostic, Report, miette};
 use serde::Serialize;
 
-use super::authority;
-use super::issue::shell_word;
+use super::files::{authority, shell_word};
 use crate::authority::AuthorityFiles;
 use crate::cli::output::print_json;
 use crate::cli::{Outcome, paths};
