@@ -34,7 +34,7 @@ fn keys_of_tls_that_do_nothing_are_refused() {
 #[test]
 fn nameservers_have_the_keys_of_daemons() {
     let lab = right(
-        "nameservers: {n: {ssl: offered}, m: {ssl: true, ssl_requireclientcert: true}}
+        "nameservers: {n: {ssl: offered}, m: {ns_port: 9092, ssl: true, ssl_requireclientcert: true}}
 daemons: {default: {ssl: off}}",
     );
     let modes: Vec<TlsMode> = lab.nameservers.iter().map(|entry| entry.tls().mode).collect();
