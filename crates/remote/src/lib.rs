@@ -279,7 +279,7 @@ pub use daemon::connections::ConnectionsStatus;
 pub use daemon::locks::LockBreaker;
 #[doc(hidden)]
 pub use daemon::log_limiter::LogLimiter;
-pub use daemon::registry::CallCounts;
+pub use daemon::registry::{CallCounter, CallCounts};
 pub use daemon::validator::{Handshake, Welcome};
 pub use daemon::{Daemon, RegisterError};
 pub use error::{ConnectError, Error};

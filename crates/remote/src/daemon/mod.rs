@@ -37,7 +37,7 @@ use crate::daemon::calls::{CallStatus, RunningCalls};
 use crate::daemon::connections::ConnectionsStatus;
 use crate::daemon::locks::table::LockTable;
 use crate::daemon::locks::{LockBreaker, methods, safe_state};
-use crate::daemon::registry::{CallCounts, Registry};
+use crate::daemon::registry::{CallCounter, Registry};
 use crate::daemon::shared::LogLimits;
 pub(crate) use crate::daemon::shared::Shared;
 use crate::daemon::streams::Streams;
@@ -234,9 +234,9 @@ impl Daemon {
         self.shared.calls.list(lock_of, self.shared.call_log.marked_after())
     }
 
-    /// The counts of every object's calls, by the objects' ids.
-    pub fn call_counts(&self) -> Vec<(String, CallCounts)> {
-        self.shared.registry.call_counts()
+    /// A handle that counts the calls of this daemon's objects, for objects that it serves.
+    pub fn call_counter(&self) -> CallCounter {
+        CallCounter::new(&self.shared.registry)
     }
 
     /// The connections that are served now.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, Weak, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::config::DAEMON_NAME;
 use crate::daemon::catch_panic::{self, CallName};
@@ -28,6 +28,21 @@ pub struct CallCounts {
     pub errors: u64,
     /// Of these, those that took longer than the call log calls slow.
     pub slow: u64,
+}
+
+/// Reader of the counts of all objects of a daemon.
+#[derive(Clone)]
+pub struct CallCounter(Weak<Registry>);
+
+impl CallCounter {
+    pub(crate) fn new(registry: &Arc<Registry>) -> Self {
+        CallCounter(Arc::downgrade(registry))
+    }
+
+    /// The counts of every object's calls, by the objects' ids; empty once the daemon is gone.
+    pub fn counts(&self) -> Vec<(String, CallCounts)> {
+        self.0.upgrade().map(|registry| registry.call_counts()).unwrap_or_default()
+    }
 }
 
 /// The objects of a daemon by their ids.

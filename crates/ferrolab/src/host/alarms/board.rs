@@ -34,7 +34,6 @@ pub(super) struct Observation<'a> {
     pub(super) member: &'a str,
     /// None where the quality is not good.
     pub(super) reading: Option<Reading<'a>>,
-    pub(super) unit: Option<&'a str>,
 }
 
 /// An alarm of one series.
@@ -56,7 +55,7 @@ struct Watched {
     value: Value,
     unit: Option<String>,
     acknowledged: Option<Acknowledgement>,
-    /// Whether the series has had a sample.
+    /// Whether the series has had a value.
     is_known: bool,
 }
 
@@ -68,6 +67,7 @@ struct Rule {
     member: String,
     /// Whether it is about each part.
     has_parts: bool,
+    unit: Option<String>,
     alarm: Alarm,
 }
 
@@ -151,10 +151,7 @@ impl Board {
             }
             let key = rule.key(sample.member);
             let watched = self.watched.entry(key.clone()).or_insert_with(|| rule.watch(now));
-            watched.is_known = true;
-            if let Some(unit) = sample.unit {
-                watched.unit = Some(unit.to_owned());
-            }
+            watched.is_known |= sample.reading.is_some();
             let before = watched.machine.state();
             watched.machine.observe(now.passed, sample.reading);
             changes.extend(watched.note(&key, before, sample.reading, now));
@@ -270,7 +267,7 @@ impl Rule {
             machine: Machine::new(self.alarm.clone(), AlarmState::Ok, now.passed),
             since: now.time.clone(),
             value: Value::Null,
-            unit: None,
+            unit: self.unit.clone(),
             acknowledged: None,
             is_known: false,
         }
@@ -359,6 +356,7 @@ fn rules(services: &[Service]) -> Vec<Rule> {
                 None => member.name.clone(),
             },
             has_parts: alarm.part.is_none(),
+            unit: member.value.unit.clone(),
             alarm: alarm.clone(),
         };
         member.alarms.iter().map(rule).collect::<Vec<_>>()
@@ -399,7 +397,7 @@ mod tests {
 
     fn sample(member: &str, value: f64) -> Observation<'_> {
         let reading = Some(Reading::Number(value));
-        Observation { service: "s", member, reading, unit: Some("K") }
+        Observation { service: "s", member, reading }
     }
 
     fn by_ada() -> Acknowledgement {

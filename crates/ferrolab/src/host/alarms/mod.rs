@@ -10,15 +10,21 @@ mod row;
 mod state_file;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use jiff::Timestamp;
 use lab_config::Service;
+use remote::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use crate::host::alarms::board::{Board, Change, Moment, Observation};
 use crate::host::alarms::machine::Reading;
+use crate::host::feed::Feed;
+use crate::host::feed::event::{AlarmEvent, Event, EventBody, Quality, Sample};
+use crate::host::feed::ring::Subscription;
 use crate::host::alarms::state_file::AlarmFile;
 use crate::host::child_report::rfc3339;
 
@@ -58,34 +64,13 @@ enum Order {
     Change { services: Vec<Service> },
 }
 
-/// A sample of a series.
-#[derive(Clone, Debug)]
-pub(super) struct Sample {
-    pub(super) service: String,
-    pub(super) member: String,
-    pub(super) value: Option<serde_json::Value>,
-    pub(super) unit: Option<String>,
-}
-
-impl Sample {
-    fn observation(&self) -> Observation<'_> {
-        let reading = self.value.as_ref().and_then(|value| match value {
-            serde_json::Value::Bool(flag) => Some(Reading::Bool(*flag)),
-            serde_json::Value::Number(number) => number.as_f64().map(Reading::Number),
-            serde_json::Value::String(text) => Some(Reading::Text(text)),
-            _ => None,
-        });
-        let (service, member) = (self.service.as_str(), self.member.as_str());
-        Observation { service, member, reading, unit: self.unit.as_deref() }
-    }
-}
-
 /// The task's own state.
 struct Watch {
     board: Board,
     file: AlarmFile,
     began: Instant,
     standing: watch::Sender<Standing>,
+    feed: Feed,
 }
 
 /// Whether services have alarms at all.
@@ -98,16 +83,16 @@ impl Alarms {
     pub(super) fn start(
         services: &[Service],
         file: Option<PathBuf>,
-        samples: mpsc::Receiver<Sample>,
+        feed: &Feed,
     ) -> (Alarms, Option<String>) {
         let (file, kept, lost) = AlarmFile::load(file);
         let began = Instant::now();
         let board = Board::new(services, kept, &moment(began));
         let (orders, inbox) = mpsc::channel(ORDERS);
         let (sender, standing) = watch::channel(Standing::default());
-        let watch = Watch { board, file, began, standing: sender };
+        let watch = Watch { board, file, began, standing: sender, feed: feed.clone() };
         watch.report();
-        tokio::spawn(watch.follow(samples, inbox));
+        tokio::spawn(watch.follow(feed.subscribe(), inbox));
         (Alarms { orders, standing }, lost)
     }
 
@@ -137,16 +122,17 @@ impl Alarms {
 
 impl Watch {
     /// Looks at samples and obeys orders, for ever.
-    async fn follow(
-        mut self,
-        mut samples: mpsc::Receiver<Sample>,
-        mut inbox: mpsc::Receiver<Order>,
-    ) {
+    async fn follow(mut self, mut samples: Subscription, mut inbox: mpsc::Receiver<Order>) {
+        let changes = self.look_at_all();
+        self.take_up(&changes);
         loop {
             let next = self.board.deadline().map(|deadline| self.began + deadline);
             let write = self.file.deadline();
             let changes = tokio::select! {
-                Some(sample) = samples.recv() => self.board.observe(&sample.observation(), &self.now()),
+                batch = samples.next() => match batch.lost {
+                    0 => self.look_at(&batch.events),
+                    _ => self.look_at_all(),
+                },
                 () = at(next) => self.board.pass(&self.now()),
                 () = at(write) => {
                     let kept = self.board.kept(&self.now());
@@ -159,12 +145,42 @@ impl Watch {
                     None => return,
                 },
             };
-            if !changes.is_empty() {
-                changes.iter().for_each(log);
-                self.file.change();
-                self.report();
+            self.take_up(&changes);
+        }
+    }
+
+    fn look_at(&mut self, events: &[Arc<Event>]) -> Vec<Change> {
+        let now = self.now();
+        let mut changes = Vec::new();
+        for event in events {
+            if let EventBody::Sample(sample) = &event.body {
+                changes.extend(self.board.observe(&observation(&event.service, sample), &now));
             }
         }
+        changes
+    }
+
+    /// Looks at every series as it stands: a flat line makes few samples.
+    fn look_at_all(&mut self) -> Vec<Change> {
+        let now = self.now();
+        let mut changes = Vec::new();
+        for row in self.feed.latest().0 {
+            changes.extend(self.board.observe(&observation(&row.service, &row.sample), &now));
+        }
+        changes
+    }
+
+    /// Logs changes, tells the feed, and has them kept.
+    fn take_up(&mut self, changes: &[Change]) {
+        if changes.is_empty() {
+            return;
+        }
+        for Change { before, row } in changes {
+            log(before, row);
+            self.feed.publish(&row.service, || EventBody::Alarm(alarm_event(row)));
+        }
+        self.file.change();
+        self.report();
     }
 
     fn obey(&mut self, order: Order) -> Vec<Change> {
@@ -188,7 +204,7 @@ impl Watch {
                 self.board.change(&services, &now);
                 self.file.change();
                 self.report();
-                Vec::new()
+                self.look_at_all()
             }
         }
     }
@@ -223,12 +239,39 @@ async fn at(time: Option<Instant>) {
     }
 }
 
+/// A sample as the board looks at it.
+fn observation<'a>(service: &'a str, sample: &'a Sample) -> Observation<'a> {
+    let value = sample.value.as_ref().filter(|_| sample.quality == Quality::Good);
+    let reading = value.and_then(|value| match value {
+        Value::Bool(flag) => Some(Reading::Bool(*flag)),
+        Value::Str(text) => Some(Reading::Text(text)),
+        value => value.as_f64().map(Reading::Number),
+    });
+    Observation { service, member: &sample.member, reading }
+}
+
+fn alarm_event(row: &AlarmRow) -> AlarmEvent {
+    let since: Option<Timestamp> = row.since.parse().ok();
+    let value = match &row.value {
+        serde_json::Value::Bool(flag) => Some(Value::Bool(*flag)),
+        serde_json::Value::String(text) => Some(Value::from(text.as_str())),
+        value => value.as_f64().map(Value::Float),
+    };
+    AlarmEvent {
+        member: row.member.clone(),
+        state: row.state.clone(),
+        since: since.map_or(0.0, |since| since.as_duration().as_secs_f64()),
+        value,
+        text: Some(row.sentence()),
+    }
+}
+
 /// A line in the log for each change.
-fn log(change: &Change) {
-    let AlarmRow { service, member, condition, .. } = &change.row;
-    let (before, state, value) = (change.before, &change.row.state, change.row.shown_value());
-    match (before, state.as_str(), &change.row.acknowledged) {
-        (_, "firing", _) if change.row.is_over => {
+fn log(before: &str, row: &AlarmRow) {
+    let AlarmRow { service, member, condition, .. } = row;
+    let (state, value) = (&row.state, row.shown_value());
+    match (before, state.as_str(), &row.acknowledged) {
+        (_, "firing", _) if row.is_over => {
             info!(
                 service,
                 member,
