@@ -147,7 +147,10 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
         .map_err(|error| format!("cannot start the thread that starts workers: {error}"))?;
     call_rules::set(&daemon, config, services);
     let feed = Feed::new();
-    if daemon.register(FEED, Arc::new(FeedObject::new(feed.clone()))).is_err() {
+    if daemon
+        .register(FEED, Arc::new(FeedObject::new(feed.clone(), daemon.call_counter())))
+        .is_err()
+    {
         warn!(object = FEED, "a service has the name of the feed of events");
     }
     let call_log =
@@ -158,14 +161,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let specs = worker_specs::specs(config, services);
     let workers = Arc::new(WorkerSet::start(&spawner, specs, &registry));
     let (health, unwell) = watch::channel(health::Unwell::new());
-    let (_no_samples, samples) = tokio::sync::mpsc::channel(1);
-    let (alarms, lost_alarms) = match alarms::are_in(services) {
-        true => {
-            let (alarms, lost) = Alarms::start(services, alarms_file, samples);
-            (Some(alarms), lost)
-        }
-        false => (None, None),
-    };
+    let (alarms, lost_alarms) = Alarms::start(services, alarms_file, &feed);
     let notes = changed_uris.into_iter().chain(lost_epochs).chain(lost_alarms).collect();
     let mut reporter = Reporter::new(&daemon, &listener, config, services, unwell, notes, &feed)
         .with_call_log(call_log.clone())

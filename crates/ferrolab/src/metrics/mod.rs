@@ -3,6 +3,7 @@
 //! A pure function of a snapshot: who scrapes, and how the snapshot is made, is the web process's
 //! business. Names and labels are an interface: dashboards and alarms elsewhere use them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -11,29 +12,24 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, prometheus_te
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use remote::{CallCounts, Value};
 
+use crate::host::feed::event::{Quality, SeriesRow};
+use crate::host::feed::scrape::Scraped;
 use crate::supervise::control::{Listing, ProcessRow, ServiceRow};
 
 /// The type of the text.
 pub(crate) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
 /// All that a scrape shows.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     pub(crate) listing: Listing,
-    pub(crate) calls: Vec<CallCounts>,
+    /// The calls of each service since its daemon has started.
+    pub(crate) calls: BTreeMap<String, CallCounts>,
     /// The latest value of each series. A stale one is not among them: it would look like a new
     /// one.
     pub(crate) values: Vec<LatestValue>,
-}
-
-/// Calls of one service since its daemon has started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct CallCounts {
-    pub(crate) service: String,
-    pub(crate) calls: u64,
-    pub(crate) errors: u64,
-    pub(crate) slow: u64,
 }
 
 /// The latest value of a series.
@@ -80,6 +76,28 @@ impl Collector for Snapshot {
 }
 
 impl Snapshot {
+    /// A snapshot of what the supervisor shows.
+    pub(crate) fn of(listing: Listing) -> Self {
+        Snapshot { listing, ..Snapshot::default() }
+    }
+
+    /// Adds a daemon's own counts and values. Parts count for their services.
+    pub(crate) fn add(&mut self, scraped: Scraped) {
+        for (object, counts) in scraped.calls {
+            let is_of = |row: &&ServiceRow| {
+                let rest = object.strip_prefix(&row.name);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            let services = self.listing.services.iter().filter(is_of);
+            let Some(service) = services.max_by_key(|row| row.name.len()) else { continue };
+            let sum = self.calls.entry(service.name.clone()).or_default();
+            sum.calls += counts.calls;
+            sum.errors += counts.errors;
+            sum.slow += counts.slow;
+        }
+        self.values.extend(scraped.series.into_iter().filter_map(latest_value));
+    }
+
     fn host(&self, page: &mut Page<'_>) -> fmt::Result {
         let Listing { host, troubles, .. } = &self.listing;
         let info = [("version", host.version.as_str())];
@@ -141,8 +159,7 @@ impl Snapshot {
 
     fn calls(&self, page: &mut Page<'_>) -> fmt::Result {
         let counts = |count: fn(&CallCounts) -> u64| {
-            let row = move |row: &CallCounts| ([("service", row.service.clone())], count(row));
-            self.calls.iter().map(row)
+            self.calls.iter().map(move |(service, counts)| ([("service", service)], count(counts)))
         };
         let what = "Calls that have ended, since its daemon was started";
         page.counters("ferrolab_calls", what, counts(|row| row.calls))?;
@@ -261,6 +278,23 @@ impl Page<'_> {
     }
 }
 
+/// The value of a series, unless it is stale or there is no value.
+fn latest_value(row: SeriesRow) -> Option<LatestValue> {
+    let SeriesRow { service, sample, unit, .. } = row;
+    let value = sample.value.filter(|_| sample.quality == Quality::Good)?;
+    let value = match value {
+        Value::Bool(is_so) => MetricValue::Number(flag(is_so)),
+        Value::Str(text) => MetricValue::Text(text),
+        value => MetricValue::Number(value.as_f64()?),
+    };
+    Some(LatestValue {
+        service: service.to_string(),
+        member: sample.member.to_string(),
+        unit: unit.as_deref().unwrap_or_default().to_owned(),
+        value,
+    })
+}
+
 fn service(row: &ServiceRow) -> [(&'static str, String); 1] {
     [("service", row.name.clone())]
 }
@@ -282,6 +316,8 @@ fn seconds(time: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::feed::event::Sample;
+    use crate::host::feed::ring::row_of;
     use crate::host::{AlarmRow, LockRow, ServiceReport};
 
     #[test]
@@ -315,18 +351,26 @@ mod tests {
             }],
             ..Listing::default()
         };
-        let value = |member: &str, value| LatestValue {
-            service: "lab.a".to_owned(),
-            member: member.to_owned(),
-            unit: "K".to_owned(),
-            value,
+        let row = |member: &str, value: Value, quality| SeriesRow {
+            unit: Some("K".into()),
+            ..row_of(
+                &"lab.a".into(),
+                Sample { member: member.into(), seq: 1, value: Some(value), quality, error: None },
+            )
         };
-        let values = vec![
-            value("t", MetricValue::Number(3.5)),
-            value("mode", MetricValue::Text("\"fast\"\n".to_owned())),
+        let series = vec![
+            row("t", Value::Float(3.5), Quality::Good),
+            row("mode", Value::from("\"fast\"\n"), Quality::Good),
+            row("open", Value::Bool(true), Quality::Good),
+            row("old", Value::Float(1.0), Quality::Stale),
         ];
-        let calls = vec![CallCounts { service: "lab.a".to_owned(), calls: 7, errors: 2, slow: 1 }];
-        let page = text(Snapshot { listing, calls, values }).unwrap();
+        let calls = [("lab.a", 3, 2), ("lab.a.ch_1", 4, 0), ("Pyro.Daemon", 9, 9)];
+        let calls = calls.map(|(id, calls, errors)| {
+            (id.to_owned(), CallCounts { calls, errors, slow: errors / 2 })
+        });
+        let mut snapshot = Snapshot::of(listing);
+        snapshot.add(Scraped { series, calls: calls.into() });
+        let page = text(snapshot).unwrap();
         for line in [
             "# TYPE ferrolab_process_restarts_total counter",
             "ferrolab_process_restarts_total{kind=\"daemon\",name=\"bench\"} 2",
@@ -341,12 +385,14 @@ mod tests {
             "ferrolab_slow_calls_total{service=\"lab.a\"} 1",
             "ferrolab_calls_running{service=\"lab.a\"} 0.0",
             "ferrolab_value{service=\"lab.a\",member=\"t\",unit=\"K\"} 3.5",
+            "ferrolab_value{service=\"lab.a\",member=\"open\",unit=\"K\"} 1.0",
             "ferrolab_text{service=\"lab.a\",member=\"mode\",value=\"\\\"fast\\\"\\n\"} 1.0",
             "ferrolab_alarm{service=\"lab.a\",member=\"t\",alarm=\"above 3\",state=\"firing\"} 1.0",
             "ferrolab_alarms_firing 1.0",
         ] {
             assert!(page.lines().any(|known| known == line), "{line}\n{page}");
         }
+        assert!(!page.contains("member=\"old\"") && !page.contains("Pyro.Daemon"), "{page}");
         let empty = text(Snapshot::default()).unwrap();
         assert!(!empty.contains("ferrolab_value") && !empty.contains("ferrolab_process_up"));
     }

@@ -18,6 +18,7 @@ use wire::exception::Exception;
 
 #[cfg(test)]
 pub(crate) use cache::AccessCache;
+pub use pattern::Pattern;
 pub use rules::{AccessGrant, AccessObject, AccessRules, Basis, Explanation, Rights, Who};
 
 /// A role: each may do what the one before may, and more. No role is `Option::None`.

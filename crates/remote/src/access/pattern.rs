@@ -2,14 +2,15 @@
 
 /// A pattern, split at its stars.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pattern {
+pub struct Pattern {
     first: String,
     /// The texts after each star, the last one apart; `None` for a pattern without a star.
     rest: Option<(Vec<String>, String)>,
 }
 
 impl Pattern {
-    pub(super) fn new(text: &str) -> Self {
+    /// The pattern of a text.
+    pub fn new(text: &str) -> Self {
         let mut parts = text.split('*').map(str::to_owned);
         let first = parts.next().unwrap_or_default();
         let mut rest: Vec<String> = parts.collect();
@@ -19,7 +20,7 @@ impl Pattern {
 
     /// Whether it matches all of a name. Linear: each text between stars is taken where it comes
     /// first.
-    pub(super) fn matches(&self, name: &str) -> bool {
+    pub fn matches(&self, name: &str) -> bool {
         let Some((between, last)) = &self.rest else { return name == self.first };
         let Some(mut left) = name.strip_prefix(self.first.as_str()) else { return false };
         for part in between {

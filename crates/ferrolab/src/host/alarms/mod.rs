@@ -22,11 +22,11 @@ use tracing::{info, warn};
 
 use crate::host::alarms::board::{Board, Change, Moment, Observation};
 use crate::host::alarms::machine::Reading;
+use crate::host::alarms::state_file::AlarmFile;
+use crate::host::child_report::rfc3339;
 use crate::host::feed::Feed;
 use crate::host::feed::event::{AlarmEvent, Event, EventBody, Quality, Sample};
 use crate::host::feed::ring::Subscription;
-use crate::host::alarms::state_file::AlarmFile;
-use crate::host::child_report::rfc3339;
 
 pub(crate) use row::{Acknowledgement, AlarmRow};
 
@@ -79,12 +79,16 @@ pub(super) fn are_in(services: &[Service]) -> bool {
 }
 
 impl Alarms {
-    /// Begins to look at the services' values. The second value tells of states that are lost.
+    /// Begins to look at the services' values, where they have alarms. The second value tells of
+    /// states that are lost.
     pub(super) fn start(
         services: &[Service],
         file: Option<PathBuf>,
         feed: &Feed,
-    ) -> (Alarms, Option<String>) {
+    ) -> (Option<Alarms>, Option<String>) {
+        if !are_in(services) {
+            return (None, None);
+        }
         let (file, kept, lost) = AlarmFile::load(file);
         let began = Instant::now();
         let board = Board::new(services, kept, &moment(began));
@@ -93,7 +97,7 @@ impl Alarms {
         let watch = Watch { board, file, began, standing: sender, feed: feed.clone() };
         watch.report();
         tokio::spawn(watch.follow(feed.subscribe(), inbox));
-        (Alarms { orders, standing }, lost)
+        (Some(Alarms { orders, standing }), lost)
     }
 
     /// Acknowledges the alarms of these series (service, member).

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use remote::{
-    Answer, Dict, Exception, Metadata, MethodCall, Object, Operation, Reply, Request, Session,
-    Signature, Value,
+    Answer, CallCounter, CallCounts, Dict, Exception, Metadata, MethodCall, Object, Operation,
+    Reply, Request, Session, Signature, Value,
 };
 
 use super::event::SeriesRow;
@@ -21,19 +21,21 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// The object of a feed.
 pub(in crate::host) struct FeedObject {
     feed: Feed,
+    counter: CallCounter,
     /// Sessions that have asked for something: events are made for them.
     readers: Mutex<HashSet<u64>>,
 }
 
 impl FeedObject {
-    pub(in crate::host) fn new(feed: Feed) -> Self {
-        FeedObject { feed, readers: Mutex::default() }
+    pub(in crate::host) fn new(feed: Feed, counter: CallCounter) -> Self {
+        FeedObject { feed, counter, readers: Mutex::default() }
     }
 
     fn call_method(&self, session: &Session, call: MethodCall) -> Answer {
         const LATEST: Signature = Signature::empty("Feed.latest");
         const EVENTS: Signature =
             Signature { name: "Feed.events", parameters: &["after", "wait"], required: 1 };
+        const SCRAPE: Signature = Signature::empty("Feed.scrape");
         match call.method.as_str() {
             "latest" => Answer::from(LATEST.bind(call).map(|[]| {
                 self.add_reader(session);
@@ -55,6 +57,7 @@ impl FeedObject {
                     }
                 }
             }
+            "scrape" => Answer::from(SCRAPE.bind(call).map(|[]| self.scrape())),
             _ => Answer::exception(Operation::Call(call).unexposed()),
         }
     }
@@ -65,6 +68,21 @@ impl FeedObject {
         dict.insert("epoch", self.feed.epoch());
         dict.insert("next", next as i64);
         dict.insert("series", Value::List(series.iter().map(SeriesRow::to_value).collect()));
+        Value::Dict(dict)
+    }
+
+    /// The series as they stand, and of each object its calls since the daemon has started, those
+    /// that have failed, and slow ones. A client that asks is not a reader: no events are made for it.
+    fn scrape(&self) -> Value {
+        let mut calls = Dict::default();
+        for (id, CallCounts { calls: all, errors, slow }) in self.counter.counts() {
+            let counts = [all, errors, slow].map(|count| Value::from(count as i64));
+            calls.insert(id, Value::List(counts.into()));
+        }
+        let (series, _) = self.feed.latest();
+        let mut dict = Dict::with_capacity(2);
+        dict.insert("series", Value::List(series.iter().map(SeriesRow::to_value).collect()));
+        dict.insert("calls", Value::Dict(calls));
         Value::Dict(dict)
     }
 
@@ -82,7 +100,7 @@ impl FeedObject {
 
 impl Object for FeedObject {
     fn metadata(&self) -> Result<Metadata, Exception> {
-        Ok(Metadata::methods(["latest", "events"]))
+        Ok(Metadata::methods(["latest", "events", "scrape"]))
     }
 
     fn is_internal(&self) -> bool {
