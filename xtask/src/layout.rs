@@ -124,10 +124,10 @@ const ROOMS: &[(&str, &[Room])] = &[
         &[
             (&["main"], "entry"),
             (&["cli"], "commands: use everything"),
-            (&["metrics"], "text of /metrics: a function of what the supervisor shows"),
             (&["supervise/mod", "supervise/systemd", "supervise/control/server"], "the supervisor"),
             (&["supervise/entries"], "entries of the configuration as children"),
             (&["web"], "the page's process: a client of daemons and the supervisor"),
+            (&["metrics"], "text of /metrics: a function of what the supervisor shows"),
             (&["supervise"], "what the supervisor and its clients tell each other; its files"),
             (&["nameserver_process"], "a process with an address and a report, like a daemon"),
             (&["host"], "a daemon's process"),

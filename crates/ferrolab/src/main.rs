@@ -9,7 +9,6 @@ mod files;
 mod host;
 mod http_client;
 mod log;
-#[allow(dead_code, reason = "the web process will serve it")]
 mod metrics;
 mod nameserver_process;
 mod notify;

@@ -16,6 +16,7 @@ mod logs;
 mod problem;
 mod results;
 mod router;
+mod scrape;
 mod server;
 mod services;
 mod sessions;

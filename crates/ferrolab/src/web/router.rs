@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 
 use super::problem::Problem;
 use super::shared::Shared;
-use super::{calls, files, gateway, layers, locks, logs, results, services, stream};
+use super::{calls, files, gateway, layers, locks, logs, results, scrape, services, stream};
 
 /// All routes of this server.
 pub(super) fn routes(shared: Arc<Shared>) -> Router {
@@ -32,6 +32,7 @@ pub(super) fn routes(shared: Arc<Shared>) -> Router {
         .route("/", get(files::index))
         .route("/page/{*path}", get(files::file))
         .route("/favicon.ico", get(files::favicon))
+        .route("/metrics", get(scrape::metrics))
         .route("/pyro", get(gateway::redirect))
         .route("/pyro/", get(gateway::index))
         .route("/pyro/{name}/{member}", get(gateway::call).post(gateway::call))

@@ -10,7 +10,6 @@ mod object;
 pub(crate) mod reader;
 #[allow(dead_code, reason = "for polls and alarms")]
 pub(crate) mod ring;
-#[allow(dead_code, reason = "for metrics")]
 pub(crate) mod scrape;
 
 pub(crate) use changes::{publish_call, publish_changes};
