@@ -72,7 +72,8 @@ impl FeedObject {
     }
 
     /// The series as they stand, and of each object its calls since the daemon has started, those
-    /// that have failed, and slow ones. A client that asks is not a reader: no events are made for it.
+    /// that have failed, and slow ones. A client that asks is not a reader: no events are made
+    /// for it.
     fn scrape(&self) -> Value {
         let mut calls = Dict::default();
         for (id, CallCounts { calls: all, errors, slow }) in self.counter.counts() {
