@@ -115,7 +115,10 @@ const ROOMS: &[(&str, &[Room])] = &[
             (&["object", "autoclean", "broadcast"], "act on their own or for a client"),
             (&["methods", "search", "leases"], "one request each; leases end by themselves, too"),
             (&["pattern", "arguments", "directory"], "parts of requests"),
-            (&["limits", "change_log"], "bounds of all requests; the log of what they take"),
+            (
+                &["limits", "change_log", "owner"],
+                "bounds of all requests; the log of what they take; who may take it",
+            ),
             (&["store"], "the names; knows no requests"),
         ],
     ),

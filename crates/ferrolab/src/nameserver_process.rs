@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lab_config::{Host, Nameserver, Storage};
+use lab_config::{Access, Host, Nameserver, Storage};
 use nameserver::autoclean::{self, Patience};
 use nameserver::{NameServerObject, Store, broadcast, leases};
 use remote::{Daemon, DaemonConfig, Limits, Location, NAMESERVER_NAME, ServerType};
@@ -23,7 +23,7 @@ use crate::authority::AuthorityFiles;
 use crate::host::address::{
     self, ADDRESS_INTERVAL, address_of, public_address_for, unreachable_warning, uri_for_people,
 };
-use crate::host::{ChildReport, local_address, named_host};
+use crate::host::{self, ChildReport, local_address, named_host};
 use crate::{os, tls};
 
 /// A nameserver accepts every tag that a configuration may have.
@@ -51,6 +51,9 @@ pub(crate) struct NameserverAssignment {
     /// The id of the lab.
     #[serde(default)]
     pub(crate) lab: Option<String>,
+    /// Roles of clients; everybody may change every name if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) access: Option<Access>,
 }
 
 /// Runs a nameserver until its supervisor says stop.
@@ -61,7 +64,7 @@ pub(crate) async fn run(
     assignment: NameserverAssignment,
     lifeline: &Lifeline,
 ) -> Result<(), String> {
-    let NameserverAssignment { config, database, authority, lab } = assignment;
+    let NameserverAssignment { config, database, authority, lab, access } = assignment;
     let tls = tls::of_port(config.tls(), &authority, &Vec::from_iter(named_host(&config.host)))?;
     let file = match &config.storage {
         Storage::Memory => None,
@@ -88,7 +91,9 @@ pub(crate) async fn run(
     });
     let uri = daemon.uri_for(NAMESERVER_NAME, &listener);
     register_itself(&store, &uri.to_string()).await?;
-    let object = NameServerObject::new(Arc::clone(&store)).of_lab(lab);
+    daemon.set_access(access.map(|access| host::access::rules(&access, [])));
+    let object =
+        NameServerObject::new(Arc::clone(&store)).of_lab(lab).with_access(daemon.access_gate());
     daemon.register(NAMESERVER_NAME, Arc::new(object)).map_err(|error| error.to_string())?;
 
     let (discovery, undiscovered) = answer_searches(&config, listener.location());

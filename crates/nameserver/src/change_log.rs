@@ -9,6 +9,7 @@ use std::time::Instant;
 use remote::{LogLimiter, Peer};
 use tracing::info;
 
+use crate::owner::Client;
 use crate::store::{Change, Lost};
 
 /// Names in a line of the log, at most.
@@ -22,15 +23,16 @@ pub(crate) struct ChangeLog {
 
 impl ChangeLog {
     /// The change, which also logs the names that it removes or overwrites.
-    pub(crate) fn watch(&self, change: Change, by: Peer) -> Change {
+    pub(crate) fn watch(&self, change: Change, by: impl Into<Client>) -> Change {
         let log = self.clone();
+        let by = by.into();
         Box::new(move |names| {
             let first = names.steps();
-            names.set_writer(by.address());
+            names.set_writer(by.peer.address(), by.rights());
             let count = change(names)?;
             let mut lost = names.lost_since(first).peekable();
             if lost.peek().is_some() {
-                log.write(lost, &by);
+                log.write(lost, &by.peer);
             }
             Ok(count)
         })

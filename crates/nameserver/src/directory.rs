@@ -90,7 +90,13 @@ pub fn register(
 }
 
 /// Puts an entry in place of what the name has, where the limits allow it.
-pub(crate) fn put(names: &mut Transaction<'_>, name: &str, entry: Entry) -> Result<(), Exception> {
+pub(crate) fn put(
+    names: &mut Transaction<'_>,
+    name: &str,
+    mut entry: Entry,
+) -> Result<(), Exception> {
+    names.check(name, Some(&entry.uri))?;
+    entry.owner = names.owner();
     limits::check_entry(name, &entry.uri, entry.tags.iter().map(|tag| tag.len()))?;
     let index = names.index();
     let count = index.len() + usize::from(index.get(name).is_none());
@@ -104,6 +110,7 @@ pub(crate) fn put(names: &mut Transaction<'_>, name: &str, entry: Entry) -> Resu
 pub(crate) fn set_metadata(name: String, metadata: BTreeSet<String>) -> Result<Change, Exception> {
     limits::check_tags(&metadata)?;
     Ok(Box::new(move |names| {
+        names.check(&name, names.index().get(&name).map(|known| &*known.uri))?;
         let index = names.index();
         let old = index.get(&name).ok_or_else(|| unknown(&name))?;
         let entry = old.with_tags(metadata);
@@ -116,7 +123,12 @@ pub(crate) fn set_metadata(name: String, metadata: BTreeSet<String>) -> Result<C
 
 /// Removes a name, but not the nameserver's own; the number of names removed.
 pub(crate) fn remove(name: String) -> Change {
-    Box::new(move |names| Ok(usize::from(name != NAMESERVER_NAME && names.remove(&name))))
+    Box::new(move |names| {
+        if name == NAMESERVER_NAME {
+            return Ok(0);
+        }
+        remove_each(names, [Arc::from(name)].into_iter())
+    })
 }
 
 /// Removes the names that begin with `prefix`, but not the nameserver's own; the number of names
@@ -124,18 +136,29 @@ pub(crate) fn remove(name: String) -> Change {
 pub(crate) fn remove_all(prefix: String) -> Change {
     Box::new(move |names| {
         let found = list(names.index(), &prefix).into_iter().map(|(name, _)| name);
-        Ok(remove_each(names, found))
+        remove_each(names, found)
     })
 }
 
 /// Removes names that a search has found, but not the nameserver's own; the number of names that
 /// were still there.
 pub(crate) fn remove_found(found: Vec<Named>) -> Change {
-    Box::new(move |names| Ok(remove_each(names, found.into_iter().map(|(name, _)| name))))
+    Box::new(move |names| remove_each(names, found.into_iter().map(|(name, _)| name)))
 }
 
-fn remove_each(names: &mut Transaction<'_>, found: impl Iterator<Item = Arc<str>>) -> usize {
-    found.filter(|name| **name != *NAMESERVER_NAME && names.remove(name)).count()
+/// Removes names, all or none; how many of them were there.
+fn remove_each(
+    names: &mut Transaction<'_>,
+    found: impl Iterator<Item = Arc<str>>,
+) -> Result<usize, Exception> {
+    let mut removed = 0;
+    for name in found.filter(|name| **name != *NAMESERVER_NAME) {
+        if names.index().get(&name).is_some() {
+            names.check(&name, None)?;
+        }
+        removed += usize::from(names.remove(&name));
+    }
+    Ok(removed)
 }
 
 /// Removes a name unless it has been registered again meanwhile, also with the same URI.

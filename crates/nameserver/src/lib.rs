@@ -13,6 +13,7 @@ pub mod leases;
 mod limits;
 mod methods;
 mod object;
+mod owner;
 mod pattern;
 mod search;
 mod store;

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use remote::{
-    Answer, AnswerMemory, Exception, Metadata, MethodCall, Object, Operation, Peer, Reply, Request,
-    Session, Value,
+    AccessGate, Answer, AnswerMemory, Exception, Metadata, MethodCall, Object, Operation, Peer,
+    Reply, Request, Session, Value,
 };
 use tokio::sync::oneshot;
 use wire::exception::wrap_in_batch;
@@ -15,6 +15,7 @@ use crate::directory;
 use crate::leases;
 use crate::limits::{Budget, SMALL_ANSWER};
 use crate::methods::{Found, NameCall};
+use crate::owner::Client;
 use crate::search::{Searches, Sought};
 use crate::store::{Change, Store};
 
@@ -35,10 +36,12 @@ pub struct NameServerObject {
     /// Of the clone that answers a call: the address of its client's host, where that is another.
     other_host: Option<IpAddr>,
     /// Of the clone that answers a call: its client.
-    client: Peer,
+    client: Client,
     changes: ChangeLog,
     /// The id of the lab that runs the nameserver, where there is one.
     lab: Option<String>,
+    /// The rules of access, where the lab may have some.
+    access: Option<Arc<AccessGate>>,
 }
 
 impl NameServerObject {
@@ -49,9 +52,10 @@ impl NameServerObject {
             store,
             reached_at: None,
             other_host: None,
-            client: Peer::Unix { process: None },
+            client: Peer::Unix { process: None }.into(),
             changes: ChangeLog::default(),
             lab: None,
+            access: None,
         }
     }
 
@@ -60,6 +64,12 @@ impl NameServerObject {
     #[must_use]
     pub fn of_lab(self, lab: Option<String>) -> Self {
         NameServerObject { lab, ..self }
+    }
+
+    /// The same under the rules of access of its daemon.
+    #[must_use]
+    pub fn with_access(self, gate: Arc<AccessGate>) -> Self {
+        NameServerObject { access: Some(gate), ..self }
     }
 
     /// Answers one call.
@@ -254,14 +264,23 @@ impl Object for NameServerObject {
         ]))
     }
 
+    /// Names are everybody's to read; changes are checked name by name.
+    fn checks_access(&self) -> bool {
+        true
+    }
+
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
         let (reached_at, other_host) = (session.shareable_address(), session.other_host());
         let Request { operation, context } = request;
         let work = match operation {
             Operation::Call(call) if call.method == leases::METHOD => {
-                let watch = |change| self.changes.watch(change, session.peer.clone());
                 let lab = self.lab.as_deref();
-                return leases::renew(&self.store, call, context, reached_at, lab, watch);
+                let client = |is_lab| match is_lab {
+                    true => Client::of_lab(session, self.access.as_ref()),
+                    false => Client::new(session, self.access.as_ref()),
+                };
+                let of = (lab, client, &self.changes);
+                return leases::renew(&self.store, call, context, reached_at, of);
             }
             Operation::Call(call) => match NameCall::parse(call, other_host) {
                 Ok(call) => match self.find_at_once(&call) {
@@ -275,7 +294,7 @@ impl Object for NameServerObject {
             Operation::Batch(calls) => Work::Batch(calls),
             other => return Answer::exception(other.unexposed()),
         };
-        let client = session.peer.clone();
+        let client = Client::new(session, self.access.as_ref());
         let object = NameServerObject { reached_at, other_host, client, ..self.clone() };
         Answer::Pending(Box::pin(async move {
             let mut budget = Budget::of(&context);

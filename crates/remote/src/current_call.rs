@@ -154,6 +154,12 @@ impl CurrentCall {
         (facts.form.kind, facts.arguments) = (CallKind::StreamItem, None);
     }
 
+    /// Whether it reads a property.
+    pub(crate) fn is_read(&self) -> bool {
+        let facts = self.lock();
+        facts.form.action == CallAction::Get && facts.form.kind != CallKind::StreamItem
+    }
+
     pub(crate) fn set_phase(&self, phase: CallPhase) {
         self.phase.store(phase as u8, Ordering::Release);
     }

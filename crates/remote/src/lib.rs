@@ -271,6 +271,7 @@ pub use client::nameserver::{NAMESERVER_NAME, NameServer, Registration};
 pub use client::proxy::Proxy;
 pub use config::{DAEMON_NAME, DaemonConfig, ServerType, StreamLimits};
 pub use current_call::{CallAction, CallKind, WorkerWait};
+pub use daemon::access_gate::{AccessEvent, AccessGate, AccessLog};
 pub use daemon::call::health_check::HealthChecker;
 pub use daemon::call_log::{CallException, CallLog, CallLogMode, CallRecord};
 pub use daemon::call_rules::CallRules;

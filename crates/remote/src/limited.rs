@@ -72,6 +72,10 @@ impl Object for LimitedObject {
         self.object.breaks_locks(method)
     }
 
+    fn checks_access(&self) -> bool {
+        self.object.checks_access()
+    }
+
     fn reports_begin(&self) -> bool {
         self.object.reports_begin()
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use wire::value::Value;
 
+use crate::access::AccessCache;
 use crate::addresses::public_address;
 use crate::current_call::{CurrentCall, WorkerWait};
 use crate::identity::{self, Identity};
@@ -30,6 +31,8 @@ pub struct Session {
     pub object: String,
     /// The data that the client's handshake carried (`_pyroHandshake`).
     pub handshake: Value,
+    /// Its rights on the object that it used last.
+    pub(crate) access: AccessCache,
     /// The call that it carries out.
     pub(crate) call: CurrentCall,
     ended: AtomicBool,
@@ -39,7 +42,7 @@ impl Session {
     /// A session that has just begun, of an anonymous client.
     pub fn new(id: u64, peer: Peer, object: String, handshake: Value) -> Self {
         let (call, ended) = (CurrentCall::default(), AtomicBool::new(false));
-        let identity = peer.anonymous();
+        let (identity, access) = (peer.anonymous(), AccessCache::default());
         Session {
             id,
             peer,
@@ -48,6 +51,7 @@ impl Session {
             reached_at: None,
             object,
             handshake,
+            access,
             call,
             ended,
         }
@@ -117,6 +121,15 @@ impl Session {
         let (client, here) = (self.peer.address()?, self.reached_at?.ip());
         // A client on this host has the address that it connects to, or is on the loopback.
         (client != here && !client.is_loopback()).then_some(client)
+    }
+
+    /// Whether its client is certainly on this host.
+    pub(crate) fn is_local(&self) -> bool {
+        let here = self.reached_at.map(|address| address.ip());
+        match self.peer.address() {
+            Some(client) => client.is_loopback() || here == Some(client),
+            None => true,
+        }
     }
 
     /// Until the result is dropped, its call is shown as one that waits for a worker to start.

@@ -1,9 +1,15 @@
-//! Conversion of `access` in the configuration to the rules that daemons and nameservers check.
+//! Conversion of `access` in the configuration to the rules that daemons and nameservers apply.
 
 use std::collections::{HashMap, HashSet};
 
-use lab_config::{Access, AccessRole, Grant, GrantWhen, Service};
+use lab_config::{Access, AccessRole, DaemonPart, Grant, GrantWhen, Service};
+use remote::Daemon;
 use remote::access::{AccessGrant, AccessRules, Role, Who};
+
+/// Has a daemon apply the rules of its part of the configuration, on open connections too.
+pub(super) fn apply(daemon: &Daemon, part: &DaemonPart) {
+    daemon.set_access(part.access.as_ref().map(|access| rules(access, &part.services)));
+}
 
 /// The rules of a lab with these services.
 pub(crate) fn rules<'a>(

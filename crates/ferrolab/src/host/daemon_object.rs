@@ -42,6 +42,10 @@ impl Object for Face {
         Ok(Metadata::methods(["ping", "pyrolab_version"].into_iter().chain(release)))
     }
 
+    fn checks_access(&self) -> bool {
+        true
+    }
+
     fn breaks_locks(&self, method: &str) -> bool {
         method == "release" && self.locks.is_some()
     }

@@ -12,6 +12,7 @@ use supervisor::Lifeline;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::host::access;
 use crate::host::alarms::{Acknowledgement, Alarms};
 use crate::host::child_report::Refusal;
 use crate::host::drivers::Drivers;
@@ -127,8 +128,9 @@ impl Orders<'_> {
         }
     }
 
-    /// Changes what the daemon itself keeps of its services: rules for calls, settings of locks.
+    /// Changes what the daemon itself keeps of its services: rules of calls and of access, locks.
     fn change_settings(&self, old: &DaemonPart, new: &DaemonPart) {
+        access::apply(&self.daemon, new);
         let has_locks = new.daemon.class == DaemonClass::Lockable;
         let part = new;
         let pairs = old.services.iter().zip(&part.services);

@@ -145,12 +145,11 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let lock_log = locks::begin_log(&daemon, config, &lock_files, first_epoch);
     let spawner = Spawner::permanent()
         .map_err(|error| format!("cannot start the thread that starts workers: {error}"))?;
+    access::apply(&daemon, &part);
     call_rules::set(&daemon, config, services);
     let feed = Feed::new();
-    if daemon
-        .register(FEED, Arc::new(FeedObject::new(feed.clone(), daemon.call_counter())))
-        .is_err()
-    {
+    let feed_object = FeedObject::new(feed.clone(), daemon.call_counter(), daemon.access_gate());
+    if daemon.register(FEED, Arc::new(feed_object)).is_err() {
         warn!(object = FEED, "a service has the name of the feed of events");
     }
     let call_log =

@@ -40,8 +40,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::arguments::{name_of, tags_of};
+use crate::change_log::ChangeLog;
 use crate::directory;
 use crate::limits;
+use crate::owner::Client;
 use crate::store::{Change, Changed, Entry, Index, Lease, Store, Transaction};
 
 pub(crate) const METHOD: &str = "renew_leases";
@@ -90,25 +92,33 @@ enum Need {
     Write { entry: Entry, theirs: Option<String> },
 }
 
-/// Carries out a call of [`METHOD`] in a nameserver of this `lab`; `watch` logs what the change
-/// takes from others.
+/// Carries out a call of [`METHOD`] in a nameserver of this `lab`. `client_of` makes its client,
+/// which may have shown the lab's id.
 pub(crate) fn renew(
     store: &Store,
     call: MethodCall,
     context: Context,
     reached_at: Option<IpAddr>,
-    lab: Option<&str>,
-    watch: impl FnOnce(Change) -> Change,
+    (lab, client_of, log): (Option<&str>, impl FnOnce(bool) -> Client, &ChangeLog),
 ) -> Answer {
-    let wanted = match parse(call, lab) {
-        Ok(wanted) => wanted,
+    let (wanted, is_lab) = match parse(call, lab) {
+        Ok(parsed) => parsed,
         Err(exception) => return Answer::exception(exception),
     };
+    let client = client_of(is_lab);
     let mut conflicts = Vec::new();
     let mut unwritten = Vec::new();
     {
         let names = store.read();
         for wanted in wanted {
+            let known = names.get(&wanted.name).map(|known| &**known);
+            // A name that points elsewhere is not changed by the call, or is checked then.
+            if known.is_none_or(|known| *known.uri == *wanted.uri)
+                && let Err(error) = client.check(&wanted.name, known, Some(&wanted.uri))
+            {
+                conflicts.push(Conflict::refused(wanted.name, None, error));
+                continue;
+            }
             match wanted.renew_in(&names) {
                 Need::Nothing { rival: None } => {}
                 Need::Nothing { rival: Some(theirs) } => {
@@ -119,12 +129,7 @@ pub(crate) fn renew(
                 }
                 Need::Write { theirs, .. } => match wanted.check() {
                     Ok(()) => unwritten.push(wanted),
-                    Err(error) => {
-                        let error = Some(error);
-                        let name = wanted.name;
-                        let (is_held, is_wanted) = (false, false);
-                        conflicts.push(Conflict { name, theirs, error, is_held, is_wanted });
-                    }
+                    Err(error) => conflicts.push(Conflict::refused(wanted.name, theirs, error)),
                 },
             }
         }
@@ -143,7 +148,7 @@ pub(crate) fn renew(
         let _ = sender.send(more);
         Ok(count)
     });
-    let change = store.change(watch(change));
+    let change = store.change(log.watch(change, client));
     let finish = move |mut written: oneshot::Receiver<Vec<Conflict>>, outcome: Result<usize, _>| {
         outcome?;
         conflicts.extend(written.try_recv().unwrap_or_default());
@@ -157,11 +162,12 @@ pub(crate) fn renew(
     }
 }
 
-fn parse(call: MethodCall, lab: Option<&str>) -> Result<Vec<Wanted>, Exception> {
+/// The wanted names, and whether the caller has shown the lab's id.
+fn parse(call: MethodCall, lab: Option<&str>) -> Result<(Vec<Wanted>, bool), Exception> {
     let [registrations, seconds, network, theirs] = SIGNATURE.bind(call)?;
-    if let (Some(ours), Some(theirs)) = (lab, theirs.as_ref().and_then(Value::as_str))
-        && ours != theirs
-    {
+    let theirs = theirs.as_ref().and_then(Value::as_str);
+    let is_lab = lab.zip(theirs).map(|(ours, theirs)| is_same_id(ours, theirs));
+    if is_lab == Some(false) {
         return Err(Exception::naming_error(
             "the nameserver at this port belongs to another lab of this host; nothing is \
              registered there",
@@ -191,10 +197,17 @@ fn parse(call: MethodCall, lab: Option<&str>) -> Result<Vec<Wanted>, Exception> 
         )));
     }
     let wanted = rows.into_iter().map(|row| Wanted::parse(row, length));
-    match is_everywhere {
+    let wanted: Result<Vec<Wanted>, Exception> = match is_everywhere {
         false => wanted.collect(),
         true => wanted.map(|wanted| Ok(wanted?.everywhere())).collect(),
-    }
+    };
+    Ok((wanted?, is_lab == Some(true)))
+}
+
+/// Whether two ids are the same, in a time that does not tell how far they are.
+fn is_same_id(ours: &str, theirs: &str) -> bool {
+    let pairs = ours.bytes().zip(theirs.bytes());
+    ours.len() == theirs.len() && pairs.fold(0, |all, (one, other)| all | (one ^ other)) == 0
 }
 
 fn answer(conflicts: Vec<Conflict>, reached_at: Option<IpAddr>) -> Value {
@@ -315,6 +328,10 @@ impl Wanted {
 impl Conflict {
     fn over(name: String, theirs: String, is_held: bool) -> Self {
         Conflict { name, theirs: Some(theirs), error: None, is_held, is_wanted: false }
+    }
+
+    fn refused(name: String, theirs: Option<String>, error: Exception) -> Self {
+        Conflict { name, theirs, error: Some(error), is_held: false, is_wanted: false }
     }
 
     fn with_rival(name: String, theirs: String) -> Self {

@@ -4,23 +4,29 @@
 
 use std::path::Path;
 
-use remote::{Answer, Context, Exception, MethodCall, Value};
+use remote::{Answer, Context, Exception, MethodCall, Peer, Value};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
+use crate::change_log::ChangeLog;
+use crate::owner::Client;
 
 const OURS: &str = "PYRO:ours@h:1";
 const THEIRS: &str = "PYRO:theirs@h:2";
 const LEASE: Duration = Duration::from_secs(8);
 
+/// A call in a nameserver of this lab, where nobody has fewer rights than others.
+fn renew_in(store: &Store, call: MethodCall, lab: Option<&str>) -> Answer {
+    let client = |_| Client::from(Peer::Unix { process: None });
+    renew(store, call, Context::internal(), None, (lab, client, &ChangeLog::default()))
+}
+
 async fn call(store: &Store, rows: Vec<Value>, seconds: f64) -> Result<Value, Exception> {
     let args = vec![Value::List(rows), Value::Float(seconds)];
     let call = MethodCall { method: METHOD.to_owned(), args, kwargs: Vec::new() };
-    renew(store, call, Context::internal(), None, None, |change| change).wait().await.map(|reply| {
-        match reply.body {
-            remote::ReplyBody::Value(value) => value,
-            _ => panic!("the answer is no value"),
-        }
+    renew_in(store, call, None).wait().await.map(|reply| match reply.body {
+        remote::ReplyBody::Value(value) => value,
+        _ => panic!("the answer is no value"),
     })
 }
 
@@ -149,9 +155,7 @@ async fn a_name_that_is_too_large_is_refused_at_once() {
     ];
     let args = vec![Value::List(rows), Value::Float(LEASE.as_secs_f64())];
     let call = MethodCall { method: METHOD.to_owned(), args, kwargs: Vec::new() };
-    let Answer::Ready(Ok(reply)) =
-        renew(&store, call, Context::internal(), None, None, |change| change)
-    else {
+    let Answer::Ready(Ok(reply)) = renew_in(&store, call, None) else {
         panic!("it waits for the database");
     };
     let remote::ReplyBody::Value(Value::List(conflicts)) = reply.body else {
@@ -329,10 +333,7 @@ async fn a_daemon_at_all_addresses_of_this_host_has_no_address_in_the_index() {
                 args: vec![rows, LEASE.as_secs_f64().into(), network.into()],
                 kwargs: Vec::new(),
             };
-            let renewed = renew(&store, call, Context::internal(), None, None, |change| change)
-                .wait()
-                .await
-                .unwrap();
+            let renewed = renew_in(&store, call, None).wait().await.unwrap();
             let remote::ReplyBody::Value(Value::List(conflicts)) = renewed.body else {
                 panic!("no list")
             };
@@ -350,7 +351,7 @@ async fn a_daemon_of_another_lab_is_refused() {
         let args = vec![Value::List(vec![row("n", OURS, &[], "claim")]), Value::Float(8.0)];
         let kwargs = theirs.map(|lab| ("lab".to_owned(), lab.into())).into_iter().collect();
         let call = MethodCall { method: METHOD.to_owned(), args, kwargs };
-        let renewed = renew(&store, call, Context::internal(), None, Some("a"), |change| change);
+        let renewed = renew_in(&store, call, Some("a"));
         let error = renewed.wait().await.err().map(|exception| exception.message());
         assert_eq!(
             error.is_some_and(|text| text.contains("another lab")),

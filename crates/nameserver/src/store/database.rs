@@ -17,7 +17,7 @@ use tracing::{error, warn};
 
 use super::index::Entry;
 use super::transaction::Step;
-use super::{lease, migrations};
+use super::{lease, migrations, owners};
 
 /// Time to wait for a file that another process holds: a nameserver that has just been killed.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
@@ -183,8 +183,10 @@ impl Database {
             }
         }
         let lengths = lease::read_lengths(&self.connection)?;
-        let entry = |(name, uri, tags)| {
-            let entry = Entry::new(uri, tags);
+        let mut owners = owners::read(&self.connection)?;
+        let entry = |(name, uri, tags): (String, String, BTreeSet<String>)| {
+            let mut entry = Entry::new(uri, tags);
+            entry.owner = owners.remove(&name).map(Arc::from);
             match lengths.get(&name) {
                 Some(length) => (name, entry.with_lease(*length)),
                 None => (name, entry),
@@ -211,6 +213,8 @@ impl Database {
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let is_leased = |entry: &Option<&Arc<Entry>>| entry.is_some_and(|e| e.lease.is_some());
         let has_leases = lease::prepare_table(&transaction, names.values().any(is_leased))?;
+        let is_owned = |entry: &Option<&Arc<Entry>>| entry.is_some_and(|e| e.owner.is_some());
+        let has_owners = owners::prepare_table(&transaction, names.values().any(is_owned))?;
         {
             let mut find =
                 transaction.prepare_cached("SELECT id FROM pyro_names WHERE name = ?")?;
@@ -232,6 +236,11 @@ impl Database {
                     let leased =
                         entry.and_then(|entry| Some((&*entry.uri, entry.lease.as_deref()?)));
                     lease::write(&transaction, name, leased)?;
+                }
+                if has_owners {
+                    let owned =
+                        entry.and_then(|entry| Some((&*entry.uri, entry.owner.as_deref()?)));
+                    owners::write(&transaction, name, owned)?;
                 }
                 let id = match (known, entry) {
                     (None, None) => continue,

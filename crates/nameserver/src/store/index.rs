@@ -35,6 +35,8 @@ pub struct Entry {
     pub lease: Option<Arc<Lease>>,
     /// The address that has written it, where a client has.
     pub writer: Option<IpAddr>,
+    /// The client that has registered it, where there are rules of access.
+    pub owner: Option<Arc<str>>,
     /// Number of the registration in this process. A name that is registered again, also with the
     /// same URI, has another.
     pub registration: u64,
@@ -42,7 +44,10 @@ pub struct Entry {
 
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
-        self.uri == other.uri && self.tags == other.tags && self.lease == other.lease
+        self.uri == other.uri
+            && self.tags == other.tags
+            && self.lease == other.lease
+            && self.owner == other.owner
     }
 }
 
@@ -76,6 +81,7 @@ impl Entry {
             tags: texts(metadata),
             lease: None,
             writer: None,
+            owner: None,
             registration,
         }
     }

@@ -8,6 +8,7 @@ mod database;
 mod index;
 mod lease;
 mod migrations;
+mod owners;
 mod shares;
 mod transaction;
 mod writer;
@@ -22,7 +23,7 @@ use database::DatabaseError;
 pub(crate) use index::{Entry, Index, Named};
 pub(crate) use lease::Lease;
 pub(crate) use shares::{Pace, Share};
-pub(crate) use transaction::{Change, Lost, Transaction};
+pub(crate) use transaction::{Change, Lost, NameRights, Transaction};
 use transaction::{SharedIndex, write};
 
 use crate::store::database::Database;

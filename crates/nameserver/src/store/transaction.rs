@@ -17,12 +17,26 @@ pub(crate) type Change =
 /// The names, for those that read and the one that changes them.
 pub(super) type SharedIndex = Arc<RwLock<Index>>;
 
+/// The rights of a client that changes names.
+pub(crate) trait NameRights: Send + Sync {
+    /// The owner of names that it registers.
+    fn owner(&self) -> Arc<str>;
+
+    /// Checks whether it may give a name this URI, or remove it, where the name is `known`.
+    ///
+    /// # Errors
+    /// It may not.
+    fn check(&self, name: &str, known: Option<&Entry>, uri: Option<&str>) -> Result<(), Exception>;
+}
+
 /// The names while a change is being made, and a note of each step.
 pub struct Transaction<'a> {
     index: &'a mut Index,
     steps: Vec<Step>,
     /// The address of the client whose change is being made.
     writer: Option<IpAddr>,
+    /// That client's rights, where there are rules of access.
+    rights: Option<Arc<dyn NameRights>>,
 }
 
 /// One name as it was and as it is.
@@ -57,7 +71,7 @@ impl Transaction<'_> {
 
     /// Carries out a change; its outcome and its steps, none if it refused.
     pub(super) fn run(index: &mut Index, change: Change) -> (Result<usize, Exception>, Vec<Step>) {
-        let mut transaction = Transaction { index, steps: Vec::new(), writer: None };
+        let mut transaction = Transaction { index, steps: Vec::new(), writer: None, rights: None };
         let outcome = change(&mut transaction);
         let Transaction { index, steps, .. } = transaction;
         match outcome {
@@ -69,9 +83,30 @@ impl Transaction<'_> {
         }
     }
 
-    /// Begins the change of a client with this address.
-    pub(crate) fn set_writer(&mut self, writer: Option<IpAddr>) {
+    /// Begins the change of a client with this address and these rights.
+    pub(crate) fn set_writer(
+        &mut self,
+        writer: Option<IpAddr>,
+        rights: Option<Arc<dyn NameRights>>,
+    ) {
         self.writer = writer;
+        self.rights = rights;
+    }
+
+    /// The owner of names that are registered; `None` without rules of access.
+    pub(crate) fn owner(&self) -> Option<Arc<str>> {
+        self.rights.as_ref().map(|rights| rights.owner())
+    }
+
+    /// Checks whether the client whose change this is may give a name this URI, or remove it.
+    ///
+    /// # Errors
+    /// It may not.
+    pub(crate) fn check(&self, name: &str, uri: Option<&str>) -> Result<(), Exception> {
+        match &self.rights {
+            Some(rights) => rights.check(name, self.index.get(name).map(|known| &**known), uri),
+            None => Ok(()),
+        }
     }
 
     /// The address of the client whose change this is.

@@ -4,7 +4,6 @@
 //! [`Rights`] are what they give one caller on one object, precomputed so that the check of a call
 //! is a comparison. The greatest role of all lines that apply counts; nothing takes a role away.
 
-#[cfg(test)]
 mod cache;
 mod pattern;
 mod rules;
@@ -16,7 +15,6 @@ use std::fmt;
 
 use wire::exception::Exception;
 
-#[cfg(test)]
 pub(crate) use cache::AccessCache;
 pub use pattern::Pattern;
 pub use rules::{AccessGrant, AccessObject, AccessRules, Basis, Explanation, Rights, Who};
@@ -64,7 +62,9 @@ pub enum AccessKind {
     Lock,
     /// Register a name that nobody has, or change one's own.
     Register,
-    /// Take another client's lock away, or abort its call.
+    /// Abort the calls of an object that no other client has locked.
+    Abort,
+    /// Take another client's lock away, or abort the calls that it makes with it.
     Break,
     /// Change another client's name.
     Administer,
@@ -75,9 +75,11 @@ impl AccessKind {
     fn usual_role(self) -> Role {
         match self {
             AccessKind::Describe | AccessKind::Read => Role::View,
-            AccessKind::Call | AccessKind::Set | AccessKind::Lock | AccessKind::Register => {
-                Role::Operate
-            }
+            AccessKind::Call
+            | AccessKind::Set
+            | AccessKind::Lock
+            | AccessKind::Register
+            | AccessKind::Abort => Role::Operate,
             AccessKind::Break | AccessKind::Administer => Role::Admin,
         }
     }
@@ -96,6 +98,7 @@ impl AccessKind {
             AccessKind::Set => "set",
             AccessKind::Lock => "lock",
             AccessKind::Register => "register",
+            AccessKind::Abort => "abort the calls of",
             AccessKind::Break => "break the lock of",
             AccessKind::Administer => "change the name",
         }

@@ -4,6 +4,7 @@
 //! pool), [`session`] (one connection), [`call`] (one request) and [`locks`].
 
 pub(crate) mod accept;
+pub(crate) mod access_gate;
 pub(crate) mod call;
 pub(crate) mod call_log;
 pub(crate) mod call_rules;
@@ -27,8 +28,10 @@ use tokio::sync::watch;
 use wire::exception::Exception;
 use wire::uri::Uri;
 
+use crate::access::AccessRules;
 use crate::admission::Admission;
 use crate::config::{DAEMON_NAME, DaemonConfig};
+use crate::daemon::access_gate::{AccessGate, AccessLog};
 use crate::daemon::call::daemon_object::DaemonObject;
 use crate::daemon::call::health_check::HealthChecker;
 use crate::daemon::call_log::{CallLog, CallLogger};
@@ -65,12 +68,14 @@ impl Daemon {
         let registry = Arc::new(Registry::default());
         let streams = Arc::new(Streams::new(config.streams.clone()));
         let calls: Arc<RunningCalls> = Arc::default();
+        let access: Arc<AccessGate> = Arc::default();
         let locks = Arc::new(LockTable::new(
             &config,
             Arc::clone(&calls),
             Arc::clone(&registry),
             Arc::clone(&streams),
             &admission,
+            Arc::clone(&access),
             safe_state::REACTIONS,
         ));
         let weak = Arc::downgrade(&locks);
@@ -87,6 +92,7 @@ impl Daemon {
             locks,
             admission,
             calls,
+            access,
             call_rules: RuleTable::default(),
             call_log: CallLogger::default(),
             log_limits: LogLimits::default(),
@@ -165,6 +171,7 @@ impl Daemon {
         self.add(id, object, || {
             self.shared.locks.share(id, with);
             self.shared.call_rules.share(id, with);
+            self.shared.access.share(id, with);
         })
     }
 
@@ -191,6 +198,28 @@ impl Daemon {
     /// a second.
     pub fn log_calls(&self, log: CallLog, slow: Option<Duration>) {
         self.shared.call_log.start(log, slow);
+    }
+
+    /// Applies these rules of access from now on, to open connections too; with `None` every client
+    /// may do everything.
+    pub fn set_access(&self, rules: Option<AccessRules>) {
+        self.shared.access.set_rules(rules);
+    }
+
+    /// Hands refusals by the rules of access, and acts that need the role `admin`, to `log`.
+    pub fn log_access(&self, log: AccessLog) {
+        self.shared.access.set_log(log);
+    }
+
+    /// How many calls the rules of access have refused.
+    pub fn refused_calls(&self) -> u64 {
+        self.shared.access.refused()
+    }
+
+    /// The rules as this daemon applies them, for objects that
+    /// [check access](Object::checks_access) themselves.
+    pub fn access_gate(&self) -> Arc<AccessGate> {
+        Arc::clone(&self.shared.access)
     }
 
     /// Has running calls of the object of this id, and of its parts, aborted by these methods of
@@ -265,6 +294,7 @@ impl Daemon {
         if is_removed {
             self.shared.locks.end_share(id);
             self.shared.call_rules.remove(id);
+            self.shared.access.end_share(id);
         }
         is_removed
     }

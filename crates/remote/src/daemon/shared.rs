@@ -7,6 +7,7 @@ use wire::uri::Location;
 
 use crate::admission::Admission;
 use crate::config::DaemonConfig;
+use crate::daemon::access_gate::AccessGate;
 use crate::daemon::call_log::CallLogger;
 use crate::daemon::call_rules::RuleTable;
 use crate::daemon::calls::RunningCalls;
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) locks: Arc<LockTable>,
     pub(crate) admission: Admission,
     pub(crate) calls: Arc<RunningCalls>,
+    pub(crate) access: Arc<AccessGate>,
     pub(crate) call_rules: RuleTable,
     pub(crate) call_log: CallLogger,
     pub(crate) log_limits: LogLimits,

@@ -64,6 +64,10 @@ pub(crate) struct Origin {
     pub(crate) object: String,
     /// The member that has returned the stream.
     pub(crate) member: String,
+    /// The id of the object that was called: a part has the lock of its service, and its own id.
+    pub(crate) called: String,
+    /// Whether the member is a property that was read.
+    pub(crate) is_read: bool,
 }
 
 /// The owner of a stream.
@@ -99,7 +103,7 @@ impl ItemStream for Nested {
     }
 
     fn opened_by(&self) -> Option<(&str, &str)> {
-        Some((&self.origin.object, &self.origin.member))
+        Some((&self.origin.called, &self.origin.member))
     }
 
     fn close(&mut self) -> BoxFuture<()> {
@@ -161,6 +165,11 @@ impl Streams {
         open.get(id).filter(|entry| entry.owner.lets(session)).map(|entry| entry.origin.clone())
     }
 
+    /// The origin of a stream, whichever session reads it.
+    pub(crate) fn origin_for_close(&self, id: &str) -> Option<Origin> {
+        self.lock().get(id).map(|entry| entry.origin.clone())
+    }
+
     /// The next item, or the exception that ends the stream (`StopIteration` after the last).
     pub(crate) async fn next(
         &self,
@@ -169,7 +178,7 @@ impl Streams {
         context: Context,
     ) -> Result<Reply, Exception> {
         let (mut stream, origin) = self.borrow(id, session)?;
-        let Origin { object, member } = &origin;
+        let Origin { object, member, .. } = &origin;
         let name = CallName { object, member };
         let item = match catch_panic::run(name, || Ok(stream.next_for(session, context))) {
             Ok(mut next) => catch_panic::wait(name, &mut next).await,

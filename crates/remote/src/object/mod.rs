@@ -104,6 +104,12 @@ pub trait Object: Send + Sync + 'static {
         false
     }
 
+    /// Whether the object itself checks the rights of its callers, because its methods are about
+    /// other objects. For all others the daemon asks the rules of access.
+    fn checks_access(&self) -> bool {
+        false
+    }
+
     /// Whether a oneway call begins some time after `call` has returned and its answer was polled
     /// once, as in another process. The object then keeps [`Context::may_start`] until the call has
     /// begun, since no later call of its session may overtake it.

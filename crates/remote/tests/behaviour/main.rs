@@ -10,6 +10,7 @@
 )]
 
 mod abandoned;
+mod access;
 mod breaking;
 mod certificates;
 mod common;

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use remote::access::AccessKind;
 use remote::{
-    Answer, CallCounter, CallCounts, Dict, Exception, Metadata, MethodCall, Object, Operation,
-    Reply, Request, Session, Signature, Value,
+    AccessGate, Answer, CallCounter, CallCounts, Dict, Exception, Metadata, MethodCall, Object,
+    Operation, Reply, Request, Session, Signature, Value,
 };
 
-use super::event::SeriesRow;
+use super::event::{Event, EventBody, SeriesRow};
 use super::ring::{Batch, Feed};
 
 /// The id of the object. It is in no nameserver, and not in `registered`.
@@ -22,16 +23,18 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 pub(in crate::host) struct FeedObject {
     feed: Feed,
     counter: CallCounter,
+    /// The rules of access: a reader gets the events of services that it may look at.
+    access: Arc<AccessGate>,
     /// Sessions that have asked for something: events are made for them.
     readers: Mutex<HashSet<u64>>,
 }
 
 impl FeedObject {
-    pub(in crate::host) fn new(feed: Feed, counter: CallCounter) -> Self {
-        FeedObject { feed, counter, readers: Mutex::default() }
+    pub(in crate::host) fn new(feed: Feed, counter: CallCounter, access: Arc<AccessGate>) -> Self {
+        FeedObject { feed, counter, access, readers: Mutex::default() }
     }
 
-    fn call_method(&self, session: &Session, call: MethodCall) -> Answer {
+    fn call_method(&self, session: &Arc<Session>, call: MethodCall) -> Answer {
         const LATEST: Signature = Signature::empty("Feed.latest");
         const EVENTS: Signature =
             Signature { name: "Feed.events", parameters: &["after", "wait"], required: 1 };
@@ -39,7 +42,7 @@ impl FeedObject {
         match call.method.as_str() {
             "latest" => Answer::from(LATEST.bind(call).map(|[]| {
                 self.add_reader(session);
-                self.latest()
+                self.latest(session)
             })),
             "events" => {
                 let bound = EVENTS.bind(call).and_then(|[after, wait]| {
@@ -49,9 +52,13 @@ impl FeedObject {
                     Err(exception) => Answer::exception(exception),
                     Ok((after, wait)) => {
                         self.add_reader(session);
-                        let feed = self.feed.clone();
+                        let (feed, access) = (self.feed.clone(), Arc::clone(&self.access));
+                        let session = Arc::clone(session);
                         Answer::Pending(Box::pin(async move {
-                            let batch = feed.wait_for_batch(after, wait).await;
+                            let mut batch = feed.wait_for_batch(after, wait).await;
+                            if access.is_on() {
+                                batch.events.retain(|event| may_see(&access, &session, event));
+                            }
                             Ok(Reply::from(batch_value(&feed, &batch)))
                         }))
                     }
@@ -62,8 +69,14 @@ impl FeedObject {
         }
     }
 
-    fn latest(&self) -> Value {
-        let (series, next) = self.feed.latest();
+    fn latest(&self, session: &Session) -> Value {
+        let (mut series, next) = self.feed.latest();
+        if self.access.is_on() {
+            series.retain(|row| {
+                let (service, member) = (&row.service, &row.sample.member);
+                self.access.may(session, service, property(member), AccessKind::Read)
+            });
+        }
         let mut dict = Dict::with_capacity(3);
         dict.insert("epoch", self.feed.epoch());
         dict.insert("next", next as i64);
@@ -108,6 +121,10 @@ impl Object for FeedObject {
         true
     }
 
+    fn checks_access(&self) -> bool {
+        true
+    }
+
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
         match request.operation {
             Operation::Call(call) => self.call_method(session, call),
@@ -120,6 +137,20 @@ impl Object for FeedObject {
             self.feed.remove_reader_later();
         }
     }
+}
+
+/// Whether a reader may see an event: a sample as the property, all others as its service.
+fn may_see(access: &AccessGate, session: &Session, event: &Event) -> bool {
+    let (member, kind) = match &event.body {
+        EventBody::Sample(sample) => (property(&sample.member), AccessKind::Read),
+        _ => ("", AccessKind::Describe),
+    };
+    access.may(session, &event.service, member, kind)
+}
+
+/// The property that a sample is a value of, or a part of its value.
+fn property(member: &str) -> &str {
+    member.split_once('.').map_or(member, |(property, _)| property)
 }
 
 fn batch_value(feed: &Feed, batch: &Batch) -> Value {

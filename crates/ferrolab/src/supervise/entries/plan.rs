@@ -68,6 +68,7 @@ pub(super) fn all(
             database,
             authority: AuthorityFiles::in_folder(paths.access_folder()),
             lab: Some(lab_id::of(paths).to_owned()),
+            access: configuration.access.clone(),
         };
         let assignment = serde_json::to_string(&assignment)?;
         let kind = EntryKind::Nameserver;

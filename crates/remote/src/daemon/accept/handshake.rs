@@ -3,6 +3,7 @@
 //! Answers CONNECTOK or CONNECTFAIL. A handshake has its own size limit, and takes a slot in the
 //! pool only when it is complete: a silent, slow or lying peer costs a timer and a small buffer.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -68,8 +69,9 @@ pub(super) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
         (Ok(request), None) => let_in(shared, &hello, request, &arrival).await,
     };
     let Arrival { peer, reached_at, .. } = arrival;
-    let LetIn { welcome, annotations, access, object, client } = match let_in {
-        Ok(let_in) => let_in,
+    let entered = let_in.and_then(|let_in| enter(shared, let_in, &peer, reached_at));
+    let Entered { welcome, annotations, client } = match entered {
+        Ok(entered) => entered,
         Err(reason) => {
             if shared.log_limits.peers.allow(Instant::now()) {
                 info!(daemon = %shared.config.name, %peer, reason, "connection refused");
@@ -83,13 +85,34 @@ pub(super) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     };
     reply(connection, MessageType::ConnectOk, &hello, &welcome, &annotations)?;
     connection.send().await?;
-    let session = Session::new(shared.session_id(), peer, object, client.handshake)
+    let session = &client.session;
+    debug!(daemon = %shared.config.name, session = session.id, peer = %session.peer,
+        identity = %session.identity(), object = %session.object, "connected");
+    Ok(Some(client))
+}
+
+/// A client with its session, and the answer that it gets.
+struct Entered {
+    welcome: Value,
+    annotations: Annotations,
+    client: AcceptedClient,
+}
+
+/// Makes the session of a client, if that may look at its object: the answer describes it.
+fn enter(
+    shared: &Shared,
+    let_in: LetIn,
+    peer: &Peer,
+    reached_at: Option<SocketAddr>,
+) -> Result<Entered, String> {
+    let LetIn { welcome, annotations, access, object, client } = let_in;
+    let session = Session::new(shared.session_id(), peer.clone(), object, client.handshake)
         .reached_at(reached_at)
         .with_identity(client.identity)
         .with_login(client.login);
-    debug!(daemon = %shared.config.name, session = session.id, peer = %session.peer,
-        identity = %session.identity(), object = %session.object, "connected");
-    Ok(Some(AcceptedClient { session, access }))
+    let looked = daemon_object::check_look(shared, &session, &session.object);
+    looked.map_err(|refused| refused.message())?;
+    Ok(Entered { welcome, annotations, client: AcceptedClient { session, access } })
 }
 
 /// A client for which there is an object, and a slot.

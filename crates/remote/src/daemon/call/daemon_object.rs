@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use wire::exception::Exception;
 use wire::value::Value;
 
+use crate::access::AccessKind;
 use crate::arguments::Signature;
 use crate::card::Card;
 use crate::config::{DAEMON_NAME, ServerType};
@@ -13,6 +14,7 @@ use crate::daemon::locks::LockBreaker;
 use crate::daemon::locks::described;
 use crate::daemon::locks::lock_gate;
 use crate::daemon::locks::methods::{self, ABORT, RELEASE};
+use crate::daemon::streams::Origin;
 use crate::object::{Answer, Context, Metadata, MethodCall, Object, Operation, Reply, Request};
 use crate::session::Session;
 
@@ -54,6 +56,10 @@ impl Object for DaemonObject {
         }
     }
 
+    fn checks_access(&self) -> bool {
+        true
+    }
+
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
         let Some(shared) = self.shared.upgrade() else {
             return Answer::exception(Exception::daemon_error("the daemon is gone"));
@@ -88,16 +94,17 @@ fn call_method(
     context: Context,
 ) -> Answer {
     match call.method.as_str() {
-        "registered" => {
-            Answer::from(REGISTERED.bind(call).map(|[]| {
-                Value::List(shared.registry.ids().into_iter().map(Value::from).collect())
-            }))
-        }
+        "registered" => Answer::from(REGISTERED.bind(call).map(|[]| {
+            let ids = shared.registry.ids().into_iter();
+            let seen = ids.filter(|id| may_look(&shared, session, id));
+            Value::List(seen.map(Value::from).collect())
+        })),
         "ping" => Answer::from(PING.bind(call).map(|[]| Value::None)),
         "info" => Answer::from(INFO.bind(call).map(|[]| Value::from(info(&shared)))),
-        "get_metadata" => {
-            Answer::from(text(GET_METADATA, call).and_then(|id| documented_metadata(&shared, &id)))
-        }
+        "get_metadata" => Answer::from(text(GET_METADATA, call).and_then(|id| {
+            check_look(&shared, session, &id)?;
+            documented_metadata(&shared, &id)
+        })),
         NEXT_ITEM => match text(GET_NEXT_STREAM_ITEM, call) {
             Err(exception) => Answer::exception(exception),
             Ok(id) => {
@@ -109,6 +116,7 @@ fn call_method(
                     }
                     let (object, member) = (&origin.object, Some(origin.member.as_str()));
                     let running = shared.locks.start_call(object, session.id, member, false)?;
+                    check_stream(&shared, &session, &origin)?;
                     let mut context = context;
                     if let Some(running) = &running {
                         running.restrict(&mut context);
@@ -117,9 +125,13 @@ fn call_method(
                 }))
             }
         },
-        "close_stream" => Answer::from(text(CLOSE_STREAM, call).map(|id| {
+        // The end of a generator may drive the instrument.
+        "close_stream" => Answer::from(text(CLOSE_STREAM, call).and_then(|id| {
+            if let Some(origin) = shared.streams.origin_for_close(&id) {
+                check_stream(&shared, session, &origin)?;
+            }
             shared.streams.close(&id);
-            Value::None
+            Ok(Value::None)
         })),
         RELEASE if shared.locks.any() => {
             let breaker = LockBreaker { locks: Arc::downgrade(&shared.locks) };
@@ -133,6 +145,34 @@ fn call_method(
         }
         _ => Answer::exception(Operation::Call(call).unexposed()),
     }
+}
+
+/// Whether a client may look at an object. A daemon's own objects are everybody's to see.
+fn may_look(shared: &Shared, session: &Session, id: &str) -> bool {
+    let is_own = || shared.registry.get(id).is_some_and(|object| object.checks_access());
+    shared.access.allows(session, id, ("", AccessKind::Describe), || false) || is_own()
+}
+
+/// The same as a check.
+///
+/// # Errors
+/// It may not.
+pub(crate) fn check_look(shared: &Shared, session: &Session, id: &str) -> Result<(), Exception> {
+    match may_look(shared, session, id) {
+        true => Ok(()),
+        false => shared.access.check(session, id, ("", AccessKind::Describe), || false).map(drop),
+    }
+}
+
+/// Checks whether a client may use a stream: as a call of the member that has returned it.
+fn check_stream(shared: &Shared, session: &Session, origin: &Origin) -> Result<(), Exception> {
+    let Origin { called, member, is_read, .. } = origin;
+    if !shared.access.is_on() || called.is_empty() {
+        return Ok(());
+    }
+    let kind = if *is_read { AccessKind::Read } else { AccessKind::Call };
+    let holds_lock = || shared.locks.is_owner(called, session.id);
+    shared.access.check(session, called, (member, kind), holds_lock).map(drop)
 }
 
 const REGISTERED: Signature = Signature::empty("DaemonObject.registered");

@@ -14,6 +14,7 @@ use crate::admission::call_permit::{CallPermit, ClientGone};
 use crate::admission::request_memory::RequestPermit;
 use crate::current_call::{CallAction, CallForm, CallInProgress, CallKind, CallPhase, Correlation};
 use crate::daemon::Shared;
+use crate::daemon::call::access;
 use crate::daemon::call::daemon_object;
 use crate::daemon::call::decode::{self, After, Decoded};
 use crate::daemon::call::limited::{self, LimitedCall};
@@ -136,12 +137,13 @@ pub(crate) async fn answer(
         let Invocation { id, member, object, has_lock, request, .. } = call;
         let result = if has_lock {
             let locks = &shared.locks;
-            let gated = GatedObject { locks, session, id: &id, object: &object };
+            let access = &shared.access;
+            let gated = GatedObject { locks, access, session, id: &id, object: &object };
             // Boxed, so that connections without locks are no larger for it.
             Box::pin(gated.call(request, permit)).await
         } else {
             let name = CallName { object: &id, member: &member };
-            let answer = catch_panic::begin_call(name, &object, session, request);
+            let answer = access::begin_call(shared, name, &object, session, request);
             let result = catch_panic::finish_call(name, answer).await;
             drop(permit);
             result
@@ -199,15 +201,17 @@ async fn call_within(
         Ok(permit) => {
             call.set_running(session);
             let object = Arc::clone(&call.object);
-            let (locks, own) = (Arc::clone(&shared.locks), Arc::clone(session));
+            let (shared_, own) = (Arc::clone(shared), Arc::clone(session));
             let running = async move {
                 let Invocation { id, member, object, has_lock, request, .. } = call;
                 if has_lock {
-                    let (locks, session, id, object) = (&locks, &own, &id, &object);
-                    return GatedObject { locks, session, id, object }.call(request, permit).await;
+                    let Shared { locks, access, .. } = &*shared_;
+                    let gated =
+                        GatedObject { locks, access, session: &own, id: &id, object: &object };
+                    return gated.call(request, permit).await;
                 }
                 let name = CallName { object: &id, member: &member };
-                let answer = catch_panic::begin_call(name, &object, &own, request);
+                let answer = access::begin_call(&shared_, name, &object, &own, request);
                 let result = catch_panic::finish_call(name, answer).await;
                 drop(permit);
                 result
@@ -296,6 +300,13 @@ fn find_object(
         return Err((Exception::new("Pyro5.errors.CommunicationError", reason), id, member));
     }
     let has_lock = shared.locks.settings(&id).is_some();
+    if shared.access.is_on()
+        && !object.checks_access()
+        && let Err(refused) =
+            access::check_early(shared, &caller.session, (&id, has_lock), &operation)
+    {
+        return Err((refused, id, member));
+    }
     let needs_no_permit = needs_no_slot || has_lock && lock_gate::is_lock_method(&operation);
     // A oneway call keeps nobody waiting, and its client would not hear of it.
     if !context.is_oneway()
@@ -366,11 +377,12 @@ async fn begin_oneway(
         let (shared, session) = (Arc::clone(shared), Arc::clone(session));
         let id = oneway.object.clone();
         Answer::Pending(Box::pin(async move {
-            let (locks, session, id, object) = (&shared.locks, &session, &id, &object);
-            GatedObject { locks, session, id, object }.call(request, None).await
+            let Shared { locks, access, .. } = &*shared;
+            let (session, id, object) = (&session, &id, &object);
+            GatedObject { locks, access, session, id, object }.call(request, None).await
         }))
     } else {
-        catch_panic::begin_call(oneway.name(), &object, session, request)
+        access::begin_call(shared, oneway.name(), &object, session, request)
     };
     match answer {
         Answer::Ready(result) => oneway.log(result, false),

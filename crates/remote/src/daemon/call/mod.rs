@@ -1,5 +1,6 @@
 //! One call: decoded, dispatched to its object, answered.
 
+mod access;
 mod argument_text;
 pub(crate) mod daemon_object;
 pub(crate) mod decode;

@@ -142,8 +142,10 @@ impl<'a> Responder<'a> {
         out: &mut Vec<u8>,
     ) -> Result<After, Exception> {
         let (object, method) = stream.opened_by().unwrap_or((object, method));
+        let called = object.to_owned();
         let object = self.shared.locks.lock_id(object);
-        let origin = Origin { object, member: method.to_owned() };
+        let is_read = self.session.call.is_read();
+        let origin = Origin { object, member: method.to_owned(), called, is_read };
         let id = self.shared.streams.add(self.session.id, stream, origin, Instant::now())?;
         annotations.push((STREAM_ANNOTATION, id.into_bytes()));
         // An exception beside the flag, as Pyro5 has it, for clients without streaming.

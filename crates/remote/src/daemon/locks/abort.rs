@@ -63,7 +63,8 @@ pub(crate) fn owner_has_gone(locks: &Arc<LockTable>, id: &str, left: CallsLeft) 
 }
 
 /// Aborts all calls of object `id`, since somebody asks for it, and breaks the lock if a client
-/// holds it: its owner must not go on by the next call.
+/// holds it: its owner must not go on by the next call. `None`, and nothing is done, if another
+/// client holds it and this one may not break it.
 ///
 /// # Errors
 /// The object has no `abort` methods.
@@ -72,7 +73,8 @@ pub(crate) async fn abort_all(
     id: &str,
     session: &Arc<Session>,
     broken: Break,
-) -> Result<AbortReport, Exception> {
+    may_break: bool,
+) -> Result<Option<AbortReport>, Exception> {
     if locks.registry.get(id).is_none() {
         return Err(Exception::new("builtins.KeyError", id));
     }
@@ -83,20 +85,27 @@ pub(crate) async fn abort_all(
     };
     let Break { by, reason } = &broken;
     let reason = format!("{by} has asked for it ({reason})");
-    let has_lock = start_asked(locks, &owner, broken);
+    let breaker = if may_break { None } else { Some(session.id) };
+    let Some(has_lock) = start_asked(locks, &owner, broken, breaker) else { return Ok(None) };
     let running = has_lock.then(|| locks.started_abort(&owner));
     let report = start(locks, &owner, session, None, reason, running);
     match report {
-        Some(report) => Ok(report.await.unwrap_or_default()),
+        Some(report) => Ok(Some(report.await.unwrap_or_default())),
         None => Err(Exception::daemon_error("the daemon is stopping")),
     }
 }
 
-/// Begins an abort in the object's lock, if it has one, and breaks that if a client holds it.
-fn start_asked(locks: &Arc<LockTable>, id: &str, broken: Break) -> bool {
-    let mut has_lock = false;
+/// Begins an abort in the object's lock, and breaks that if a client holds it; whether it has one.
+/// `None` where only the session `own` may hold it, and another does.
+fn start_asked(locks: &Arc<LockTable>, id: &str, broken: Break, own: Option<u64>) -> Option<bool> {
+    let mut has_lock = Some(false);
     locks.event(id, |_, entry, now, effects| {
-        has_lock = true;
+        let is_others = |own| entry.lock.hold().is_some_and(|(hold, _)| hold.owner.session != own);
+        if own.is_some_and(is_others) {
+            has_lock = None;
+            return;
+        }
+        has_lock = Some(true);
         entry.lock.abort_start();
         if entry.lock.hold().is_some() {
             entry.lock.break_it(now, broken, effects);

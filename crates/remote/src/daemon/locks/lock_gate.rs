@@ -8,8 +8,10 @@ use std::sync::Arc;
 use wire::exception::Exception;
 use wire::value::Value;
 
+use crate::access::AccessKind;
 use crate::admission::call_permit::CallPermit;
 use crate::batch::{self, Results};
+use crate::daemon::access_gate::AccessGate;
 use crate::daemon::catch_panic::{self, CallName};
 use crate::daemon::locks::methods;
 use crate::daemon::locks::running_call::RunningCall;
@@ -40,6 +42,7 @@ pub(crate) fn add_methods(metadata: &mut Metadata) {
 /// An object with a lock, and the session that calls it.
 pub(crate) struct GatedObject<'a> {
     pub(crate) locks: &'a Arc<LockTable>,
+    pub(crate) access: &'a AccessGate,
     pub(crate) session: &'a Arc<Session>,
     pub(crate) id: &'a str,
     pub(crate) object: &'a Arc<dyn Object>,
@@ -55,6 +58,7 @@ impl GatedObject<'_> {
                 // It may wait for a day, and what it carries is short or refused: others need the
                 // memory that its request has reserved.
                 drop(context);
+                self.check_access((&call.method, methods::access_kind(&call.method, true)))?;
                 methods::call(self.locks, self.id, self.session, call).await.map(Reply::from)
             }
             operation => {
@@ -65,33 +69,47 @@ impl GatedObject<'_> {
     }
 
     async fn run(&self, operation: Operation, mut context: Context) -> CallResult {
-        let member = match &operation {
-            Operation::Call(MethodCall { method: name, .. }) | Operation::GetAttr(name) => {
-                Some(name.as_str())
-            }
-            Operation::Blob(blob) => Some(blob.method.as_str()),
-            // Setting a property is no reading, whatever may be read.
-            Operation::SetAttr(..) | Operation::Batch(_) => None,
+        let kind = match &operation {
+            Operation::Call(_) | Operation::Blob(_) | Operation::Batch(_) => AccessKind::Call,
+            Operation::GetAttr(_) => AccessKind::Read,
+            Operation::SetAttr(..) => AccessKind::Set,
         };
-        let _running = self.start(member, &mut context)?;
         let name = operation.name().to_owned();
+        let _running = self.start((&name, kind), &mut context)?;
         let name = CallName { object: self.id, member: &name };
         let request = Request { operation, context };
         catch_panic::call_object(name, self.object, self.session, request).await
     }
 
-    /// Asks the lock; the call counts as running until the result is dropped.
+    /// Asks the rules of access and the lock; the call counts as running until the result is
+    /// dropped.
     fn start(
         &self,
-        member: Option<&str>,
+        asked: (&str, AccessKind),
         context: &mut Context,
     ) -> Result<Option<RunningCall>, Exception> {
         let is_oneway = context.is_oneway();
+        // Setting a property is no reading, whatever may be read.
+        let member = Some(asked.0).filter(|_| asked.1 != AccessKind::Set);
+        let needs_lock = self.check_access(asked)?;
         let running = self.locks.start_call(self.id, self.session.id, member, is_oneway)?;
+        // The client may have lost it meanwhile; from now on nobody else gets it.
+        if needs_lock {
+            self.check_access(asked)?;
+        }
         if let Some(running) = &running {
             running.restrict(context);
         }
         Ok(running)
+    }
+
+    /// Whether the client may make the call only with the lock, which it has.
+    fn check_access(&self, asked: (&str, AccessKind)) -> Result<bool, Exception> {
+        if !self.access.is_on() {
+            return Ok(false);
+        }
+        let holds_lock = || self.locks.is_owner(self.id, self.session.id);
+        self.access.check(self.session, self.id, asked, holds_lock)
     }
 
     /// Carries out a batch entry by entry, since the lock may change hands between two of them.
@@ -116,12 +134,16 @@ impl GatedObject<'_> {
             } else if is_lock_call(&call) {
                 _running = None;
                 drop(permit.take());
-                let result = methods::call(self.locks, self.id, self.session, call).await;
+                let kind = methods::access_kind(&call.method, true);
+                let result = match self.check_access((&call.method, kind)) {
+                    Ok(_) => methods::call(self.locks, self.id, self.session, call).await,
+                    Err(refused) => Err(refused),
+                };
                 permit = self.locks.calls.take().await;
                 result
             } else {
                 let mut context = context.clone();
-                match self.start(Some(&call.method), &mut context) {
+                match self.start((&call.method, AccessKind::Call), &mut context) {
                     // As PyroLab, which looks at the lock before the first entry.
                     Err(refused) if results.is_empty() => return Err(refused),
                     Err(refused) => Err(refused),

@@ -11,6 +11,7 @@ use wire::exception::Exception;
 use wire::uri::Uri;
 use wire::value::{Dict, Value};
 
+use crate::access::{AccessKind, Decision, Role};
 use crate::arguments::Signature;
 use crate::daemon::locks::abort;
 use crate::daemon::locks::table::LockTable;
@@ -48,6 +49,15 @@ const DEFAULT_TTL: Duration = Duration::from_secs(60);
 const MAX_TEXT_CHARS: usize = 256;
 /// Bytes of a token.
 const MAX_TOKEN_BYTES: usize = 1024;
+
+/// The use that a call of `method` makes of an object, for the rules of access.
+pub(crate) fn access_kind(method: &str, has_lock: bool) -> AccessKind {
+    match method {
+        LOCK_METHOD | "unlock" if has_lock => AccessKind::Lock,
+        "islocked" | "lock_info" if has_lock => AccessKind::Describe,
+        _ => AccessKind::Call,
+    }
+}
 
 /// Whether a call is a `lock` with a `wait`.
 pub(crate) fn waits(call: &MethodCall) -> bool {
@@ -244,7 +254,21 @@ pub(crate) async fn abort_calls(
     call: MethodCall,
 ) -> Result<Value, Exception> {
     let (object, broken) = object_and_break(&session, ABORT_CALL.bind(call)?)?;
-    let report = abort::abort_all(&locks, &object, &session, broken).await?;
+    let access = Arc::clone(&locks.access);
+    let mut may_break = true;
+    if access.is_on() {
+        let holds_lock = || locks.is_owner(&object, session.id);
+        access.check(&session, &object, ("", AccessKind::Abort), holds_lock)?;
+        may_break = access.allows(&session, &object, ("", AccessKind::Break), || false);
+    }
+    let report = match abort::abort_all(&locks, &object, &session, broken, may_break).await? {
+        Some(report) => report,
+        None => {
+            let refused = Decision::Refused { wanted: Role::Admin };
+            return Err(access.refuse(&session, &object, ("", AccessKind::Break), refused));
+        }
+    };
+    access.log_admin_act(&session, &object, ABORT, AccessKind::Abort);
     let texts = |texts: Vec<String>| Value::List(texts.into_iter().map(Value::from).collect());
     let mut dict = Dict::with_capacity(2);
     dict.insert("called", texts(report.called));
@@ -283,7 +307,17 @@ impl LockBreaker {
     /// The arguments are wrong, or there is no such lock.
     pub fn release(&self, session: &Session, call: MethodCall) -> Result<Value, Exception> {
         let (object, broken) = object_and_break(session, RELEASE_CALL.bind(call)?)?;
-        self.break_lock(&object, broken).map(Value::from)
+        let locks = self.locks.upgrade();
+        if let Some(locks) = locks.as_ref().filter(|locks| locks.access.is_on())
+            && !locks.is_owner(&object, session.id)
+        {
+            locks.access.check(session, &object, ("", AccessKind::Break), || false)?;
+        }
+        let was_locked = self.break_lock(&object, broken)?;
+        if let Some(locks) = locks.filter(|_| was_locked) {
+            locks.access.log_admin_act(session, &object, RELEASE, AccessKind::Break);
+        }
+        Ok(was_locked.into())
     }
 
     /// Takes the lock of an object away from its owner; false if it is free.

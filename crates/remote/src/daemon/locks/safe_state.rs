@@ -118,7 +118,7 @@ pub(crate) fn end_stream(locks: &Arc<LockTable>, ended: EndedStream) {
 }
 
 async fn end_driving_stream(locks: &Arc<LockTable>, ended: EndedStream) {
-    let Origin { object, member } = &ended.origin;
+    let Origin { object, member, .. } = &ended.origin;
     let Some(slots) = locks.stream_ends(object) else { return };
     let start = || locks.start_late(object, ended.session, LateWork::StreamEnd);
     // An owner's stream ends before the next owner gets the lock. Others count as running only

@@ -16,6 +16,7 @@ use crate::admission::call_permit::CallPermits;
 use crate::admission::slots::Slots;
 use crate::admission::{Admission, StreamEnds};
 use crate::config::DaemonConfig;
+use crate::daemon::access_gate::AccessGate;
 use crate::daemon::calls::RunningCalls;
 use crate::daemon::locks::abort_table::Aborts;
 use crate::daemon::locks::entry::{Asker, LockEntry};
@@ -35,6 +36,7 @@ pub(crate) struct LockTable {
     pub(super) streams: Arc<Streams>,
     pub(super) calls: CallPermits,
     running: Arc<RunningCalls>,
+    pub(super) access: Arc<AccessGate>,
     stream_ends: StreamEnds,
     /// An `on_disconnect` method may take this long before the next one is called.
     pub(super) safe_state_timeout: Duration,
@@ -101,6 +103,7 @@ impl LockTable {
         registry: Arc<Registry>,
         streams: Arc<Streams>,
         admission: &Admission,
+        access: Arc<AccessGate>,
         reactions: Reactions,
     ) -> Self {
         LockTable {
@@ -109,6 +112,7 @@ impl LockTable {
             streams,
             calls: admission.calls.clone(),
             running,
+            access,
             stream_ends: admission.stream_ends.clone(),
             safe_state_timeout: config.safe_state_timeout,
             safe_states: TaskTracker::new(),

@@ -1,0 +1,101 @@
+//! Owners of names: the client that has registered a name changes it, and others may not.
+//!
+//! Without rules of access names have no owners, and every client changes every name, as with
+//! Pyro5's nameserver. With rules a client needs the role `operate` to register a name that nobody
+//! has or to change its own, and `admin` for those of others. The lab's own daemons prove by the
+//! lab's id, which nobody else knows, that they belong to it; their names are the lab's.
+
+use std::sync::Arc;
+
+use remote::access::AccessKind;
+use remote::{AccessGate, Exception, Peer, Session};
+
+use crate::store::{Entry, NameRights};
+
+/// The owner of the names of a lab's own daemons. No user has a name with a space in it.
+const LAB: &str = "the lab";
+
+/// The client that makes a change.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) peer: Peer,
+    rights: Option<Arc<ClientRights>>,
+}
+
+/// The rights of a client, where there are rules of access.
+struct ClientRights {
+    session: Arc<Session>,
+    gate: Arc<AccessGate>,
+    is_lab: bool,
+}
+
+impl Client {
+    /// The client of a session, under the rules of `gate`.
+    pub(crate) fn new(session: &Arc<Session>, gate: Option<&Arc<AccessGate>>) -> Self {
+        Client::of(session, gate, false)
+    }
+
+    /// One of the lab's own daemons.
+    pub(crate) fn of_lab(session: &Arc<Session>, gate: Option<&Arc<AccessGate>>) -> Self {
+        Client::of(session, gate, true)
+    }
+
+    fn of(session: &Arc<Session>, gate: Option<&Arc<AccessGate>>, is_lab: bool) -> Self {
+        let gate = gate.filter(|gate| gate.is_on());
+        let rights = gate.map(|gate| {
+            let (session, gate) = (Arc::clone(session), Arc::clone(gate));
+            Arc::new(ClientRights { session, gate, is_lab })
+        });
+        Client { peer: session.peer.clone(), rights }
+    }
+
+    /// Its rights, for a transaction; `None` without rules of access.
+    pub(crate) fn rights(&self) -> Option<Arc<dyn NameRights>> {
+        self.rights.clone().map(|rights| rights as Arc<dyn NameRights>)
+    }
+
+    /// As [`NameRights::check`].
+    ///
+    /// # Errors
+    /// It may not.
+    pub(crate) fn check(
+        &self,
+        name: &str,
+        known: Option<&Entry>,
+        uri: Option<&str>,
+    ) -> Result<(), Exception> {
+        self.rights.as_ref().map_or(Ok(()), |rights| rights.check(name, known, uri))
+    }
+}
+
+impl NameRights for ClientRights {
+    fn owner(&self) -> Arc<str> {
+        if self.is_lab { LAB.into() } else { Arc::clone(&self.session.identity().name) }
+    }
+
+    fn check(&self, name: &str, known: Option<&Entry>, uri: Option<&str>) -> Result<(), Exception> {
+        if self.is_lab {
+            return Ok(());
+        }
+        let kind = match known {
+            None => AccessKind::Register,
+            Some(known) => match &known.owner {
+                Some(owner) if **owner == *self.session.identity().name => AccessKind::Register,
+                // From before there were rules: the service itself is still there.
+                None if uri == Some(&*known.uri) => AccessKind::Register,
+                _ => AccessKind::Administer,
+            },
+        };
+        self.gate.check_name(&self.session, name, kind)
+    }
+}
+
+/// A client without rules.
+impl From<Peer> for Client {
+    fn from(peer: Peer) -> Self {
+        Client { peer, rights: None }
+    }
+}
+
+#[cfg(test)]
+mod tests;
