@@ -64,6 +64,12 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, options: &TestOption
         {
             let mut tests = pytest(workspace, &python, options);
             tests.arg(suite.folder).envs(variables.iter().cloned());
+            if suite.folder == BROWSER.folder {
+                steps.run("browser driver", || {
+                    tests.env("FERROLAB_TEST_BROWSER", venv::ensure(workspace, &venv::BROWSER)?);
+                    Ok(())
+                })?;
+            }
             if suite.folder == WHEEL.folder {
                 steps.run("wheel", || {
                     tests.env("FERROLAB_TEST_WHEEL", wheel::build(workspace, wheel::X86_64)?);

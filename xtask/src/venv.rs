@@ -72,6 +72,13 @@ pub(crate) const LIBRARIES: Environment = Environment {
     resolve: true,
 };
 
+/// Drives the browser of the browser tests.
+pub(crate) const BROWSER: Environment = Environment {
+    folder: "test-venv-browser",
+    requirements: "requirements-browser.txt",
+    resolve: false,
+};
+
 /// Builds the wheel.
 pub(crate) const WHEEL: Environment =
     Environment { folder: "wheel-venv", requirements: "requirements-wheel.txt", resolve: false };

@@ -2,7 +2,6 @@
 //!
 //! The binary: a command line, a supervisor, and the processes it keeps (see ARCHITECTURE.md).
 
-mod audit;
 mod authority;
 mod card;
 mod cli;

@@ -6,12 +6,11 @@
 
 pub(crate) mod call_log;
 mod child_log;
-pub(crate) mod disk_health;
+mod disk_health;
 pub(crate) mod drop_queue;
 pub(crate) mod host_warnings;
-pub(crate) mod line_limit;
+mod line_limit;
 pub(crate) mod lock_log;
-pub(crate) mod merge;
 pub(crate) mod query;
 mod rotation;
 pub(crate) mod sanitize;

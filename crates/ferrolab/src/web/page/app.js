@@ -1,0 +1,114 @@
+// The page: its frame, its routes and its connection's state. Views are in files of their own.
+
+import { AlarmsView, CallsView, LocksView, LogView } from "./lists.js";
+import { InstrumentView } from "./instrument.js";
+import { LabView } from "./lab.js";
+import { live } from "./live.js";
+import { Age } from "./parts.js";
+import { html, render, useEffect, useRoute, useState, useTopic } from "./view.js";
+
+const VIEWS = [
+  ["", "Lab", LabView],
+  ["calls", "Calls", CallsView],
+  ["locks", "Locks", LocksView],
+  ["alarms", "Alarms", AlarmsView],
+  ["log", "Log", LogView],
+];
+/** Kept in the browser: a person's choice of `light` or `dark`; without one the system's holds. */
+const THEME = "ferrolab-theme";
+
+function applyTheme(theme) {
+  if (theme) document.documentElement.dataset.theme = theme;
+  else delete document.documentElement.dataset.theme;
+}
+
+function ThemeButton() {
+  const [theme, setTheme] = useState(localStorage.getItem(THEME));
+  const dark = theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const turn = () => {
+    const next = dark ? "light" : "dark";
+    localStorage.setItem(THEME, next);
+    applyTheme(next);
+    setTheme(next);
+  };
+  return html`<button class="plain" onClick=${turn} aria-label=${`Use ${dark ? "light" : "dark"} colours`}>
+    ${dark ? "☀" : "☾"}</button>`;
+}
+
+function Connection() {
+  useTopic(live, "connection");
+  useTopic(live, "lab");
+  if (live.state === "live") {
+    return html`<span class="connection good" role="status"><span class="dot"></span> live</span>`;
+  }
+  if (live.state === "connecting") {
+    return html`<span class="connection" role="status">connecting …</span>`;
+  }
+  return html`<span class="connection bad" role="status"><span class="dot"></span> not connected</span>`;
+}
+
+/** Says across the page that nothing on it is news. */
+function Outage() {
+  useTopic(live, "connection");
+  useTopic(live, "lab");
+  if (live.state === "lost") {
+    return html`<div class="banner bad" role="alert">The lab's web process cannot be reached: all values are
+      as they were <${Age} since=${live.lostAt} />. The page connects again by itself.</div>`;
+  }
+  if (live.lab?.supervisor && !live.lab.supervisor.up) {
+    return html`<div class="banner bad" role="alert">The lab's supervisor does not answer: states and calls are
+      old. ${live.lab.supervisor.error}</div>`;
+  }
+  if (live.error) return html`<div class="banner bad" role="alert">${live.error.message}</div>`;
+  if (live.lab?.readonly) {
+    return html`<div class="banner" role="note">Read-only: ${live.lab.readonly_reason
+      ?? "this page cannot drive instruments from this address."}</div>`;
+  }
+  return null;
+}
+
+function Frame() {
+  const route = useRoute();
+  useTopic(live, "lab");
+  useTopic(live, "alarms");
+  const [, first = "", second = ""] = route.split("/");
+  const View = (VIEWS.find(([path]) => path === first) ?? VIEWS[0])[2];
+  const firing = live.alarms.filter((alarm) => alarm.state === "firing" || alarm.state === "no data").length;
+  const name = first === "service" ? decodeURIComponent(second) : null;
+  useEffect(() => {
+    const title = name ?? (first && VIEWS.find(([path]) => path === first)?.[1]);
+    document.title = `${firing ? `(${firing}) ` : ""}${title ? `${title} · ` : ""}${live.lab?.host ?? ""} Ferrolab`;
+  });
+  return html`
+    <header>
+      <a class="brand" href="#/"><img src="/page/icon.svg" alt="" width="24" height="24" /> ${live.lab?.host ?? "Ferrolab"}</a>
+      <nav aria-label="Views">${VIEWS.map(([path, title]) => html`
+        <a href=${`#/${path}`} aria-current=${!name && path === first ? "page" : undefined}>${title}${
+          path === "alarms" && firing ? html` <span class="count">${firing}</span>` : ""}</a>`)}</nav>
+      <span class="right">${live.lab?.user && html`<span class="user">${live.lab.user}</span>`}
+        <${Connection} /><${ThemeButton} /></span>
+    </header>
+    <${Outage} />
+    <main id="main" tabindex="-1">${!live.lab
+      ? html`<p class="loading" role="status">Loading the lab …</p>`
+      : name ? html`<${InstrumentView} key=${name} name=${name} />` : html`<${View} key=${first} />`}</main>`;
+}
+
+/** `/` goes to the search, as on other pages. */
+function onKey(event) {
+  const field = event.target.closest?.("input, textarea, select");
+  if (event.key === "/" && !field && !event.ctrlKey && !event.metaKey) {
+    const search = document.querySelector("#search");
+    if (search) {
+      search.focus();
+      event.preventDefault();
+    }
+  }
+}
+
+applyTheme(localStorage.getItem(THEME));
+addEventListener("keydown", onKey);
+const root = document.querySelector("#app");
+root.textContent = "";
+render(html`<${Frame} />`, root);
+live.start();

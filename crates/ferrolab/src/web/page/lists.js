@@ -1,0 +1,96 @@
+// Lists of the whole lab: calls, locks, alarms, log.
+
+import { acknowledge, readCallHistory, readLog } from "./api.js";
+import { LockLine } from "./lab.js";
+import { live } from "./live.js";
+import { Age, Chip, Failure, Table, serviceLink } from "./parts.js";
+import { html, useRead, useState, useTopic } from "./view.js";
+import { numberText, seconds, timeText, valueText } from "./words.js";
+
+const link = (name) => html`<a href=${serviceLink(name)}>${name}</a>`;
+const LOG_LINES = 300;
+const PAST_CALLS = 200;
+
+export function CallsView() {
+  useTopic(live, "lab");
+  useTopic(live, "services");
+  const [service, setService] = useState("");
+  const past = useRead(() => readCallHistory({ service, lines: PAST_CALLS }), [service]);
+  const rows = [...live.services.values()].flatMap((row) => (row.calls ?? []).map((call) => [
+    link(row.name), call.member, call.user ? `${call.user} at ${call.caller}` : call.caller,
+    html`<${Age} since=${call.since} suffix="" />`,
+    call.waits_for ? `waits for ${call.waits_for}` : call.overdue ? "overdue" : call.slow ? "slow" : "runs",
+  ]));
+  const ended = (past.value?.lines ?? []).toReversed().map((call) => [
+    timeText(call.t), link(call.service), call.member, call.user ? `${call.user} at ${call.caller}` : call.caller,
+    call.duration === undefined || call.duration === null ? "" : `${numberText(call.duration)} s`,
+    call.exception ? `${call.exception}: ${call.message ?? ""}` : call.outcome,
+  ]);
+  return html`<h1>Calls</h1>
+    <section aria-labelledby="now"><h2 id="now">Now</h2>
+      <${Table} caption="Calls that run or wait" head=${["service", "member", "by", "for", "state"]} rows=${rows}
+        empty="No call runs or waits." /></section>
+    <section aria-labelledby="past"><h2 id="past">Logged</h2>
+      <form class="bar" onSubmit=${(event) => event.preventDefault()}><label>Service
+        <select value=${service} onChange=${(event) => setService(event.target.value)}><option value="">all</option>
+          ${[...live.services.keys()].map((name) => html`<option>${name}</option>`)}</select></label>
+        <button class="plain" onClick=${past.again}>Read again</button></form>
+      <${Failure} error=${past.error} />
+      <${Table} caption="Calls in the call log" head=${["time", "service", "member", "by", "took", "outcome"]}
+        rows=${ended} empty="The call log has no such call. What is logged is set by call_log." /></section>`;
+}
+
+export function LocksView() {
+  useTopic(live, "lab");
+  useTopic(live, "services");
+  const rows = [...live.services.values()].filter((row) => row.lock?.owner).map((row) => [
+    link(row.name), html`<${LockLine} row=${row} />`, row.lock.owner.epoch,
+    row.lock.waiting.map((waiter) => waiter.user || waiter.address).join(", "),
+  ]);
+  return html`<h1>Locks</h1><${Table} caption="Locks that are held" head=${["service", "held by", "epoch", "waiting"]}
+    rows=${rows} empty="No instrument is locked." />`;
+}
+
+export function AlarmsView() {
+  useTopic(live, "alarms");
+  const [error, setError] = useState(null);
+  const accept = (alarm) => acknowledge(alarm.service, alarm.member)
+    .then(() => live.load()).then(() => setError(null), setError);
+  const rows = live.alarms.map((alarm) => [
+    html`<${Chip} state=${alarm.state} />`, link(alarm.service), alarm.member,
+    alarm.value === undefined ? "" : valueText(alarm.value), alarm.condition ?? alarm.text ?? "",
+    html`<${Age} since=${seconds(alarm.since)} suffix="" />`,
+    alarm.state === "firing" || alarm.state === "no data"
+      ? html`<button disabled=${live.lab?.readonly} onClick=${() => accept(alarm)}>Acknowledge</button>`
+      : alarm.acknowledged_by ?? "",
+  ]);
+  return html`<h1>Alarms</h1><${Failure} error=${error} />
+    <${Table} caption="Alarms" head=${["state", "service", "member", "value", "condition", "since", ""]} rows=${rows}
+      empty="No alarm is configured, or none has ever fired." />`;
+}
+
+/** Lines of a log, oldest first; texts of drivers are shown as texts. */
+export function LogLines({ lines }) {
+  if (!lines.length) return html`<p class="quiet">No line.</p>`;
+  return html`<ol class="log" tabindex="0" aria-label="Log">${lines.map((line) => html`
+    <li class=${(line.level ?? "").toLowerCase()}><time>${timeText(line.t)}</time>
+      ${" "}<span class="level">${line.level ?? ""}</span>${" "}<span class="source">${line.service ?? line.entry ?? ""}</span>
+      ${" "}<span class="text">${line.message ?? ""}</span></li>`)}</ol>`;
+}
+
+export function LogView() {
+  useTopic(live, "log");
+  const [service, setService] = useState("");
+  const [level, setLevel] = useState("");
+  const log = useRead(() => readLog({ service, level, lines: LOG_LINES }), [service, level]);
+  const select = (label, value, set, options) => html`<label>${label} <select value=${value}
+    onChange=${(event) => set(event.target.value)}><option value="">all</option>${options.map((option) =>
+      html`<option>${option}</option>`)}</select></label>`;
+  return html`<h1>Log</h1>
+    <form class="bar" onSubmit=${(event) => event.preventDefault()}>
+      ${select("Service", service, setService, [...live.services.keys()])}
+      ${select("At least", level, setLevel, ["debug", "info", "warn", "error"])}
+      <button class="plain" onClick=${log.again}>Read again</button></form>
+    <${Failure} error=${log.error} />
+    <${LogLines} lines=${log.value?.lines ?? []} />`;
+}

@@ -1,0 +1,196 @@
+// The lab as the page knows it: one snapshot, kept up to date by one stream of events.
+// Owns the connection, its state, and the difference between the server's clock and the browser's.
+
+import { readLab } from "./api.js";
+
+/** The server sends a tick each second: without one for this long the connection counts as lost. */
+const SILENCE_SECONDS = 1.9;
+/** A stream that the browser does not open again by itself is opened again after this. */
+const REOPEN_MILLISECONDS = 1000;
+/** Samples of a series that are kept for plots of labs without a history. */
+const RECENT_SAMPLES = 600;
+
+export const seriesKey = (service, member) => `${service}\n${member}`;
+
+class Live {
+  /** `connecting`, `live`, or `lost` with the time of the last news. */
+  state = "connecting";
+  lastNews = 0;
+  error = null;
+  lab = null;
+  services = new Map();
+  daemons = new Map();
+  nameservers = new Map();
+  processes = new Map();
+  alarms = [];
+  series = new Map();
+  seriesOf = new Map();
+  clockAhead = 0;
+  #listeners = new Map();
+  #changed = new Set();
+  #source = null;
+  #openedAt = 0;
+
+  /** Server time in Unix seconds. */
+  now() {
+    return Date.now() / 1000 + this.clockAhead;
+  }
+
+  /** Calls `listener` after a change of `topic`; returns the function that ends it. */
+  listen(topic, listener) {
+    const listeners = this.#listeners.get(topic) ?? new Set();
+    this.#listeners.set(topic, listeners.add(listener));
+    return () => listeners.delete(listener);
+  }
+
+  /** Tells the listeners of a topic at the next frame, however often it changes until then. */
+  touch(topic) {
+    if (this.#changed.size === 0) requestAnimationFrame(() => this.#tell());
+    this.#changed.add(topic);
+  }
+
+  #tell() {
+    const topics = [...this.#changed];
+    this.#changed.clear();
+    for (const topic of topics) {
+      for (const listener of [...(this.#listeners.get(topic) ?? [])]) listener();
+    }
+  }
+
+  start() {
+    this.#open();
+    setInterval(() => this.#watch(), 250);
+  }
+
+  #open() {
+    this.#source?.close();
+    this.#openedAt = performance.now();
+    const source = new EventSource("/api/stream");
+    this.#source = source;
+    const on = (name, act) =>
+      source.addEventListener(name, (event) => this.#news(source, () => act(JSON.parse(event.data))));
+    // A stream without a place to go on from begins with `reset`.
+    source.addEventListener("open", () => this.#news(source, () => {}));
+    on("tick", ({ now }) => this.#setClock(now));
+    on("lab", (change) => this.#merge(change));
+    on("sample", (samples) => samples.forEach((sample) => this.#addSample(sample)));
+    on("alarm", () => this.load());
+    on("log", (lines) => this.#addLog(lines));
+    on("reset", () => this.load().then(() => this.touch("resumed")));
+    source.addEventListener("error", () => {
+      if (this.#source === source && this.state !== "connecting") this.#lose();
+    });
+  }
+
+  #news(source, act) {
+    if (source !== this.#source) return;
+    this.lastNews = performance.now();
+    if (this.state !== "live") {
+      const returns = this.state === "lost";
+      this.#setState("live");
+      if (returns) this.touch("resumed");
+    }
+    act();
+  }
+
+  #watch() {
+    const silent = (performance.now() - this.lastNews) / 1000;
+    if (this.state === "live" && silent > SILENCE_SECONDS) this.#lose();
+    const isDead = this.#source.readyState === EventSource.CLOSED || this.state === "lost";
+    const opened = performance.now() - this.#openedAt;
+    // A half-open connection never ends by itself, and one that was refused is not tried again.
+    if (this.state !== "live" && isDead && opened > REOPEN_MILLISECONDS) this.#open();
+    this.touch("tick");
+  }
+
+  #lose() {
+    if (this.state === "lost") return;
+    this.lostAt = this.now();
+    this.#setState("lost");
+  }
+
+  #setState(state) {
+    this.state = state;
+    document.documentElement.dataset.connection = state;
+    this.touch("connection");
+  }
+
+  #setClock(now) {
+    this.clockAhead = now - Date.now() / 1000;
+  }
+
+  /** Reads the whole lab anew. */
+  async load() {
+    try {
+      const lab = await readLab();
+      this.error = null;
+      this.#setClock(lab.now);
+      this.lab = lab;
+      this.services = new Map(lab.services.map((row) => [row.name, row]));
+      this.daemons = new Map(lab.daemons.map((row) => [row.name, row]));
+      this.nameservers = new Map((lab.nameservers ?? []).map((row) => [row.name, row]));
+      this.processes = new Map((lab.processes ?? []).map((row) => [row.name, row]));
+      this.alarms = lab.alarms ?? [];
+      for (const row of lab.services) this.#addSeries(row);
+      for (const name of this.services.keys()) this.touch(`service ${name}`);
+      this.touch("alarms");
+    } catch (error) {
+      this.error = error;
+    }
+    this.touch("lab");
+  }
+
+  #merge(change) {
+    let isNew = false;
+    for (const [rows, kept] of [["services", this.services], ["daemons", this.daemons],
+      ["nameservers", this.nameservers], ["processes", this.processes]]) {
+      for (const row of change[rows] ?? []) {
+        isNew ||= !kept.has(row.name);
+        kept.set(row.name, row);
+        if (rows === "services") {
+          this.#addSeries(row);
+          this.touch(`service ${row.name}`);
+          this.touch("services");
+        }
+      }
+    }
+    for (const [rows, names] of Object.entries(change.removed ?? {})) {
+      for (const name of names) this[rows]?.delete(name);
+      isNew = true;
+    }
+    for (const key of ["problems", "supervisor"]) {
+      if (change[key] && this.lab) this.lab[key] = change[key];
+    }
+    if (isNew || Object.keys(change).some((key) => key !== "services")) this.touch("lab");
+  }
+
+  #addSeries(row) {
+    for (const sample of row.series ?? []) this.#addSample({ service: row.name, ...sample });
+  }
+
+  #addSample(sample) {
+    const key = seriesKey(sample.service, sample.member);
+    let series = this.series.get(key);
+    if (!series) {
+      series = { key, service: sample.service, member: sample.member, recent: [] };
+      this.series.set(key, series);
+      const members = this.seriesOf.get(sample.service) ?? [];
+      this.seriesOf.set(sample.service, [...members, series]);
+      this.touch(`service ${sample.service}`);
+    }
+    if (series.seq === sample.seq && series.t === sample.t) return;
+    Object.assign(series, sample);
+    series.recent.push({ t: sample.t, value: sample.value, quality: sample.quality });
+    if (series.recent.length > RECENT_SAMPLES) series.recent.shift();
+    this.touch(`series ${key}`);
+  }
+
+  /** Lines of the log that came while the page is open; the log's view reads the older ones. */
+  #addLog(lines) {
+    this.newLines = [...(this.newLines ?? []), ...[].concat(lines)].slice(-500);
+    this.touch("log");
+  }
+}
+
+/** The one lab of this page. */
+export const live = new Live();

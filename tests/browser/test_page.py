@@ -1,0 +1,298 @@
+"""The page in a real browser: what it shows, what people can do with it, and outages."""
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from harness import NEVER, free_port, new_lab, wait_for
+from harness.holder import Holder
+from harness.lab import DRIVERS
+
+HERE = Path(__file__).resolve().parent
+CONFIGURATION = """\
+python: {executable: "$python", path: ["$drivers", "$here"]}
+daemons:
+  bench: {host: localhost, classname: LockableDaemon}
+  other: {host: localhost}
+services:
+  lab.typed: {module: typed, classname: Typed, daemon: bench, instancemode: single, members: {volts: {minimum: 0, unit: V}}}
+  lab.supply: {native: simulated.power_supply, description: Bench supply, daemon: bench}
+  lab.hostile:
+    module: hostile
+    classname: Hostile
+    daemon: bench
+    instancemode: single
+    description: "<img src=x onerror='window.attacked = 1'>"
+  lab.broken: {module: there_is_none, classname: Broken, daemon: other, instancemode: single}
+  lab.meter: {native: simulated.multimeter, daemon: other}
+autolaunch: {daemons: [bench, other]}
+web: {port: 0}
+"""
+# Compressed, of everything that the first view loads.
+MOST_BYTES = 150 * 1024
+
+
+@pytest.fixture(scope="module")
+def lab():
+    with new_lab() as lab:
+        lab.config(CONFIGURATION, here=str(HERE), drivers=str(DRIVERS))
+        lab.run("up", check=False)
+        lab.link = lab.wait_for_status("processes", "web", "running")["uri"]
+        yield lab
+
+
+@pytest.fixture
+def page(tab, lab):
+    """The lab's view, once it is live."""
+    return opened(tab, lab.link)
+
+
+def opened(tab, link):
+    tab.goto(link)
+    tab.wait_for_selector(".connection.good")
+    tab.wait_for_selector("article")
+    return tab
+
+
+def at(page, service):
+    """The view of an instrument, once its card is there."""
+    page.get_by_role("link", name=service, exact=True).click()
+    page.wait_for_selector("h1 >> text=" + service)
+    page.wait_for_selector(".member")
+    return page
+
+
+def member(page, name):
+    return page.locator(".member", has=page.locator(".title code", has_text=re.compile(f"^{name}$")))
+
+
+def field(form, argument):
+    return form.locator(f"[id$=' {argument}']")
+
+
+def test_every_instrument_with_its_state(page):
+    states = dict(zip(page.locator("article h3 a").all_inner_texts(), page.locator("article h3 .chip").all_inner_texts(), strict=True))
+    assert states == {
+        "lab.typed": "running", "lab.supply": "running", "lab.hostile": "running",
+        "lab.broken": "failed", "lab.meter": "running",
+    }  # fmt: skip
+    assert "there_is_none" in page.locator("article", has_text="lab.broken").inner_text()
+    assert "Bench supply" in page.locator("article", has_text="lab.supply").inner_text()
+    rows = page.locator(".scrolls[aria-label='Processes']").inner_text()
+    assert "bench" in rows and "web" in rows
+
+
+def test_search_and_filter_and_keyboard(page):
+    page.keyboard.press("/")
+    page.keyboard.type("BENCH supply")
+    assert page.locator("article h3 a").all_inner_texts() == ["lab.supply"]
+    page.get_by_role("searchbox").fill("")
+    page.get_by_label("Show").select_option("trouble")
+    assert page.locator("article h3 a").all_inner_texts() == ["lab.broken"]
+    page.get_by_label("Show").select_option("all")
+    page.locator("body").press("Tab")
+    page.locator(".skip").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_a_call_shows_its_result_and_a_refusal_its_words(page):
+    at(page, "lab.typed")
+    form = member(page, "typed")
+    field(form, "number").fill("2.5")
+    field(form, "count").fill("3")
+    form.get_by_role("button", name="Call").click()
+    form.locator("output", has_text="(2.5, 3, (1, 2.0), None, None, b'', None)").wait_for()
+    field(form, "count").fill("many")
+    form.get_by_role("button", name="Call").click()
+    form.locator("[role=alert]", has_text="count: A whole number is expected, not “many”.").wait_for()
+    assert field(form, "count").input_value() == "many", "what was entered stays"
+    form = member(page, "fail")
+    field(form, "text").fill("no such luck")
+    form.get_by_role("button", name="Call").click()
+    form.locator("[role=alert]", has_text="ValueError: no such luck").wait_for()
+    form.get_by_text("Traceback of the driver").click()
+    form.locator("pre", has_text="typed.py").wait_for()
+
+
+def test_a_property_is_read_and_set_within_its_limits(page, lab):
+    at(page, "lab.typed")
+    line = member(page, "volts")
+    line.get_by_label("New value of volts").fill("12.5")
+    line.get_by_role("button", name="Set").click()
+    line.get_by_text("set", exact=True).wait_for()
+    with lab.proxy("lab.typed") as proxy:
+        assert proxy.volts == 12.5
+    line.get_by_role("button", name="Read").click()
+    line.locator("output", has_text="12.5 V").wait_for()
+    for entered, words in (("-1", "Must be at least 0 V, not -1."), ("31", "31.0 V is more than the supply has")):
+        line.get_by_label("New value of volts").fill(entered)
+        line.get_by_role("button", name="Set").click()
+        line.locator("[role=alert]", has_text=words).wait_for()
+        assert line.get_by_label("New value of volts").input_value() == entered
+
+
+def test_a_lock_is_taken_handed_back_and_broken(page, lab):
+    at(page, "lab.supply")
+    page.get_by_role("button", name="Take the lock").click()
+    page.get_by_text("by you").wait_for()
+    with lab.proxy("lab.supply") as stranger, pytest.raises(ConnectionRefusedError, match="locked"):
+        stranger.voltage = 1
+    page.get_by_role("button", name="Hand it back").click()
+    page.get_by_text("Nobody holds it.").wait_for()
+    with Holder.having(lab.uri("lab.supply"), "ada"):
+        page.get_by_text("by ada").wait_for()
+        page.get_by_role("button", name="Break the lock …").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("button", name="Break the lock").click()
+        assert dialog.is_visible(), "a reason is required"
+        dialog.get_by_label("Reason").fill("the laser is too hot")
+        dialog.get_by_role("button", name="Break the lock").click()
+        page.get_by_text("Nobody holds it.").wait_for()
+    assert "the laser is too hot" in lab.run("locks", "lab.supply", "--history").stdout
+
+
+def test_a_running_call_is_seen_by_everybody(page, lab):
+    gate = lab.files / "gate"
+    at(page, "lab.typed")
+    form = member(page, "wait")
+    field(form, "gate").fill(str(gate))
+    form.get_by_role("button", name="Call").click()
+    page.get_by_role("link", name="Calls").click()
+    page.locator(".scrolls[aria-label='Calls that run or wait']").get_by_text("wait", exact=True).wait_for()
+    gate.touch()
+    page.get_by_text("No call runs or waits.").wait_for()
+
+
+@pytest.mark.parametrize("process", ["web", "supervisor", "daemon"])
+def test_what_has_gone_is_said_and_heals_without_a_reload(tab, process):
+    with new_lab() as lab:
+        lab.config(CONFIGURATION, here=str(HERE), drivers=str(DRIVERS))
+        lab.run("up", check=False)
+        page = opened(tab, lab.wait_for_status("processes", "web", "running")["uri"])
+        page.evaluate("window.mark = 'not loaded anew'")
+        if process == "web":
+            pid = lab.entry("processes", "web")["pid"]
+            os.kill(pid, signal.SIGSTOP)
+            page.get_by_text("The lab's web process cannot be reached").wait_for()
+            assert page.get_attribute("html", "data-connection") == "lost", "old values are grey"
+            os.kill(pid, signal.SIGKILL)
+        elif process == "daemon":
+            os.kill(lab.entry("daemons", "bench")["pid"], signal.SIGSTOP)
+            card = page.locator("article", has_text="lab.supply")
+            card.locator(".chip:not(.good)").first.wait_for()
+        else:
+            os.kill(lab.supervisor(), signal.SIGKILL)
+            page.get_by_text(re.compile("cannot be reached|supervisor does not answer")).wait_for()
+            lab.run("up", check=False)
+        page.wait_for_selector(".connection.good")
+        card = page.locator("article", has_text="lab.supply")
+        card.locator(".chip.good", has_text="running").wait_for()
+        page.wait_for_selector(".banner.bad", state="detached")
+        assert page.evaluate("window.mark") == "not loaded anew"
+
+
+def test_a_form_keeps_its_texts_while_its_instrument_is_away(tab):
+    with new_lab() as lab:
+        lab.config(CONFIGURATION, here=str(HERE), drivers=str(DRIVERS))
+        lab.run("up", check=False)
+        page = opened(tab, lab.wait_for_status("processes", "web", "running")["uri"])
+        at(page, "lab.typed")
+        form = member(page, "show")
+        field(form, "value").fill("'kept'")
+        lab.run("stop", "daemon", "bench", "--force")
+        page.locator("h1 .chip", has_text="stopped").wait_for()
+        form.get_by_role("button", name="Call").click()
+        form.locator("[role=alert]").wait_for()
+        assert field(form, "value").input_value() == "'kept'"
+        lab.run("start", "daemon", "bench")
+        page.locator("h1 .chip", has_text="running").wait_for()
+        form.get_by_role("button", name="Call").click()
+        form.locator("output").wait_for()
+        assert field(form, "value").input_value() == "'kept'"
+
+
+def test_hostile_texts_are_texts(page, lab):
+    at(page, "lab.hostile")
+    for number in range(6):
+        for name in ("give", "fail"):
+            form = member(page, name)
+            field(form, "number").fill(str(number))
+            form.get_by_role("button", name="Call").click()
+            form.locator("output, [role=alert]").first.wait_for()
+    line = member(page, "reading")
+    line.get_by_role("button", name="Read").click()
+    line.locator("output", has_text="<script>").wait_for()
+    wait_for(lambda: "iframe" in lab.run("logs", "show", "--service", "lab.hostile").stdout, NEVER, "it is in the log")
+    page.get_by_role("button", name="Read again").click()
+    page.locator(".log", has_text="onerror").wait_for()
+    for view in ("Log", "Calls", "Locks", "Alarms", "Lab"):
+        page.get_by_role("link", name=view, exact=True).click()
+        page.wait_for_selector("h1")
+    assert page.evaluate("window.attacked") is None
+    assert page.locator("main img, main iframe, main script").count() == 0
+
+
+def test_numbers_are_drawn_and_downloaded(page):
+    at(page, "lab.typed")
+    form = member(page, "give")
+    for text, dimensions, picture in (
+        ("[x / 7 for x in range(500)]", "500", ".uplot canvas"),
+        ("[[x * y / 9 for x in range(64)] for y in range(48)]", "48 × 64", ".image canvas"),
+    ):
+        field(form, "text").fill(text)
+        form.get_by_role("button", name="Call").click()
+        form.locator("output", has_text=f"array of float64, {dimensions}").wait_for()
+        form.locator(picture).wait_for()
+        for link, head in ((".npy", b"\x93NUMPY"), (".png", b"\x89PNG")):
+            with page.expect_download() as started:
+                form.get_by_text(link, exact=True).click()
+            assert Path(started.value.path()).read_bytes().startswith(head), link
+        assert form.locator(picture).is_visible(), "a download calls nothing"
+
+
+def test_dark_and_light_and_the_width_of_a_phone(page):
+    page.set_viewport_size({"width": 380, "height": 800})
+    for view in ("#/", "#/service/lab.typed", "#/calls", "#/log"):
+        page.goto(page.url.split("#")[0] + view)
+        page.wait_for_selector("h1", state="attached")
+        sideways = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert sideways <= 0, f"{view} is {sideways} px too wide"
+    colour = "getComputedStyle(document.body).backgroundColor"
+    before = page.evaluate(colour)
+    page.get_by_role("button", name=re.compile("colours")).click()
+    assert page.evaluate(colour) != before
+    page.reload()
+    page.wait_for_selector(".connection.good")
+    assert page.evaluate(colour) != before, "the choice is kept"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_people_with_a_screen_reader_or_a_keyboard(page, theme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page.evaluate(f"localStorage.setItem('ferrolab-theme', '{theme}')")
+    page.reload()
+    page.wait_for_selector("article")
+    found = []
+    for view in ("#/", "#/service/lab.typed", "#/service/lab.supply", "#/calls", "#/locks", "#/alarms", "#/log"):
+        page.goto(page.url.split("#")[0] + view)
+        page.wait_for_selector("h1", state="attached")
+        for violation in Axe().run(page).response["violations"]:
+            if violation["impact"] in ("serious", "critical"):
+                found.append((view, violation["id"], [node["html"] for node in violation["nodes"]][:3]))
+    assert found == []
+
+
+def test_the_first_view_is_small(tab, lab):
+    sizes = []
+
+    def add(response):
+        if "/api/stream" not in response.url:
+            sizes.append((response.url, response.request.sizes()["responseBodySize"]))
+
+    tab.on("requestfinished", lambda sent: add(sent.response()))
+    opened(tab, lab.link)
+    assert sum(size for _, size in sizes) <= MOST_BYTES, sizes
