@@ -50,6 +50,12 @@ def test_getting_started(lab):
         assert words in said, said
 
 
+def test_audit(lab):
+    said = run_page(lab, "audit.md", free_port())
+    for words in ("voltage = 3.3", "lines are as they were written"):
+        assert words in said, said
+
+
 def test_servers(lab):
     said = run_page(lab, "servers.md", free_port())
     for words in (

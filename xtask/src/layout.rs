@@ -139,7 +139,10 @@ const ROOMS: &[(&str, &[Room])] = &[
             (&["http_client"], "requests to web servers"),
             (&["tls"], "TLS of the lab's ports, for servers and for their clients"),
             (&["authority"], "issues certificates; knows no lab"),
-            (&["paths", "files", "state_file"], "folders and whole files"),
+            (
+                &["paths", "files", "state_file", "audit"],
+                "folders and whole files; the audit's files",
+            ),
             (&["log", "os"], "parts that know no process"),
         ],
     ),

@@ -125,7 +125,12 @@ pub(crate) fn user(name: &str) -> io::Result<Option<User>> {
 
 /// The name of the user that this process runs as, by any of the host's user databases.
 pub(crate) fn user_name() -> Option<String> {
-    let found = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
+    name_of_user(user_id())
+}
+
+/// The name of the user of this id, by any of the host's user databases.
+pub(crate) fn name_of_user(id: u32) -> Option<String> {
+    let found = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(id)).ok().flatten();
     found.map(|user| user.name).filter(|name| !name.is_empty())
 }
 

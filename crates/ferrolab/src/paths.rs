@@ -14,6 +14,7 @@ use directories::ProjectDirs;
 use lab_config::stable_hash;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::AuditPlace;
 use crate::log::{call_log, lock_log};
 use crate::os::{User, user_id};
 
@@ -282,6 +283,16 @@ impl Paths {
     /// The folder of the lab's certificate authority and its users.
     pub(crate) fn access_folder(&self) -> PathBuf {
         self.state_dir.join("access")
+    }
+
+    /// The folder of the audit, beside that of the logs.
+    pub(crate) fn audit_dir(&self) -> PathBuf {
+        self.log_dir.with_file_name("audit")
+    }
+
+    /// The audit of a daemon; with an empty name, of the supervisor.
+    pub(crate) fn audit(&self, daemon: &str) -> AuditPlace {
+        AuditPlace::new(self.audit_dir(), &self.state_dir, file_name(daemon))
     }
 
     /// Database of a nameserver with `storage: sql` and no file.

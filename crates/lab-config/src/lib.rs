@@ -44,10 +44,10 @@ pub use data::Data;
 pub use duration::seconds_with_unit;
 pub use hash::stable_hash;
 pub use model::{
-    Access, AccessGroup, AccessRole, Alarm, Argument, Arguments, CallLogMode, Configuration,
-    Daemon, DaemonClass, DaemonPart, Deadband, Expose, Grant, GrantWhen, Health, InstanceMode,
-    Member, Nameserver, Notify, OnTimeout, Push, Python, ServerType, Service, SourceLine, Start,
-    Storage, Supervision, Target, TlsKeys, TlsMode, ValueFacts, Web,
+    Access, AccessGroup, AccessRole, Alarm, Argument, Arguments, AuditMode, AuditNeed, CallLogMode,
+    Configuration, Daemon, DaemonClass, DaemonPart, Deadband, Expose, Grant, GrantWhen, Health,
+    InstanceMode, Member, Nameserver, Notify, OnTimeout, Push, Python, ServerType, Service,
+    SourceLine, Start, Storage, Supervision, Target, TlsKeys, TlsMode, ValueFacts, Web,
 };
 pub use problem::{ConfigError, Severity, Warning};
 pub use reference::{json_schema, markdown};

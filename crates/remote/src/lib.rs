@@ -273,7 +273,9 @@ pub use config::{DAEMON_NAME, DaemonConfig, ServerType, StreamLimits};
 pub use current_call::{CallAction, CallKind, WorkerWait};
 pub use daemon::access_gate::{AccessEvent, AccessGate, AccessLog};
 pub use daemon::call::health_check::HealthChecker;
-pub use daemon::call_log::{CallException, CallLog, CallLogMode, CallRecord};
+pub use daemon::call_log::{
+    AuditLog, AuditReason, CallException, CallLog, CallLogMode, CallRecord,
+};
 pub use daemon::call_rules::CallRules;
 pub use daemon::calls::{CallStatus, WaitsFor};
 pub use daemon::connections::ConnectionsStatus;

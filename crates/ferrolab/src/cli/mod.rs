@@ -18,6 +18,7 @@ mod access;
 mod act;
 mod alarms;
 mod ask;
+mod audit;
 mod call;
 mod call_history;
 mod calls;
@@ -110,6 +111,7 @@ enum Command {
     #[command(subcommand)]
     Access(access::AccessCommand),
     Values(values::Arguments),
+    Audit(audit::Arguments),
     Demo(demo::Arguments),
     #[command(subcommand)]
     Service(service::ServiceCommand),
@@ -134,6 +136,7 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Up(arguments) => up::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Down(arguments) => down::run(&arguments),
         Command::Start(arguments) => act::start(&arguments),
         Command::Stop(arguments) => act::stop(&arguments),

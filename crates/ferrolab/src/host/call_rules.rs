@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lab_config::{OnTimeout, Service};
+use lab_config::{AuditMode, OnTimeout, Service};
 use remote::{CallLogMode, CallRules, DAEMON_NAME, Daemon};
 use tracing::warn;
 
@@ -45,6 +45,7 @@ fn rules(service: &Service, of_daemon: lab_config::CallLogMode) -> CallRules {
         member_timeouts: limited.collect(),
         restarts: service.on_timeout == OnTimeout::Restart,
         log: mode(service.call_log.unwrap_or(of_daemon)),
+        is_audited: service.audit == AuditMode::Calls,
         private: private.map(|member| member.name.clone()).collect(),
     }
 }

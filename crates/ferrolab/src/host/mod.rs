@@ -7,6 +7,7 @@
 pub(crate) mod access;
 pub(crate) mod address;
 mod alarms;
+mod audit;
 mod call_rules;
 mod calls;
 mod child_report;
@@ -44,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use crate::audit::AuditPlace;
 use crate::authority::AuthorityFiles;
 use crate::host::address::address_from_here;
 use crate::host::alarms::Alarms;
@@ -98,6 +100,9 @@ pub(crate) struct DaemonAssignment {
     /// The lab's certificate authority.
     #[serde(default)]
     pub(crate) authority: AuthorityFiles,
+    /// Where its audit is kept; a supervisor of 0.1.0 does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) audit: Option<AuditPlace>,
     /// The id of the lab.
     #[serde(default)]
     pub(crate) lab: Option<String>,
@@ -119,6 +124,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
         call_log,
         alarms: alarms_file,
         authority,
+        audit,
         lab,
         own_nameservers,
         ..
@@ -154,6 +160,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     }
     let call_log =
         call_rules::begin_log(&daemon, &config.name, config.slow_call, call_log.as_deref(), &feed);
+    let (audit, audit_end) = audit::begin(&daemon, &config.name, audit.as_ref()).unzip();
     let objects = DaemonObjects::new(&daemon, &listener);
     let parts = objects.parts();
     let registry: Arc<dyn Registry> = objects;
@@ -164,7 +171,8 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let notes = changed_uris.into_iter().chain(lost_epochs).chain(lost_alarms).collect();
     let mut reporter = Reporter::new(&daemon, &listener, config, services, unwell, notes, &feed)
         .with_call_log(call_log.clone())
-        .with_alarms(alarms.as_ref().map(|alarms| alarms.standing.clone()));
+        .with_alarms(alarms.as_ref().map(|alarms| alarms.standing.clone()))
+        .with_audit(audit.clone());
     register_natives(&daemon, config.class, services, &mut reporter);
     for (id, object) in workers.objects() {
         let service = services.iter().find(|service| service.name == id);
@@ -229,6 +237,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     drop(lock_log);
     drop(reporter);
     drop(call_log);
+    drop(audit_end);
     Ok(())
 }
 

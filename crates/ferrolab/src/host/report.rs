@@ -16,6 +16,7 @@ use supervisor::Lifeline;
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, MissedTickBehavior};
 
+use crate::audit::Audit;
 use crate::host::address::{
     ADDRESS_INTERVAL, public_address_for, unreachable_warning, uri_for_people,
 };
@@ -50,6 +51,7 @@ pub(super) struct Reporter {
     daemon: Daemon,
     slow_call: Option<Duration>,
     call_log: Option<Arc<CallLogFile>>,
+    audit: Option<Audit>,
     uri: Uri,
     /// The daemon object at the address where the listener really is.
     address: String,
@@ -90,6 +92,7 @@ impl Reporter {
             daemon: daemon.clone(),
             slow_call: config.slow_call,
             call_log: None,
+            audit: None,
             uri: daemon.uri_for(&config.name, listener),
             address: local_address(listener),
             services: services
@@ -110,6 +113,11 @@ impl Reporter {
     /// The same, which reports alarms too.
     pub(super) fn with_alarms(self, alarms: Option<watch::Receiver<Standing>>) -> Self {
         Reporter { alarms, ..self }
+    }
+
+    /// The same, which reports the troubles of an audit too.
+    pub(super) fn with_audit(self, audit: Option<Audit>) -> Self {
+        Reporter { audit, ..self }
     }
 
     pub(super) fn native_failed(&mut self, service: &str, error: String) {
@@ -236,6 +244,7 @@ impl Reporter {
             .chain(unregistered)
             .chain(call_log)
             .chain(alarms.trouble)
+            .chain(self.audit.as_ref().and_then(Audit::trouble))
             .collect();
         let registered =
             registrations.iter().filter(|(_, standing)| standing.state.is_registered());

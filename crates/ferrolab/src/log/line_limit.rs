@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 /// Parameters of one client's token bucket.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Allowance {
+pub(crate) struct Allowance {
     /// Lines at once.
-    pub(super) burst: f64,
+    pub(crate) burst: f64,
     /// Lines per second in the long run.
-    pub(super) rate: f64,
+    pub(crate) rate: f64,
 }
 
 /// Clients with an account each; further ones share one.
@@ -20,7 +20,7 @@ const CLIENTS: usize = 256;
 
 /// The clients' token buckets.
 #[derive(Debug)]
-pub(super) struct Limit {
+pub(crate) struct Limit {
     allowance: Allowance,
     accounts: BTreeMap<String, Account>,
 }
@@ -33,13 +33,13 @@ struct Account {
 }
 
 impl Limit {
-    pub(super) fn new(allowance: Allowance) -> Self {
+    pub(crate) fn new(allowance: Allowance) -> Self {
         Limit { allowance, accounts: BTreeMap::new() }
     }
 
     /// Whether one more line of `client` may be written: if so, how many lines were left out before
     /// it.
-    pub(super) fn allows(&mut self, client: &str, now: Instant) -> Option<u64> {
+    pub(crate) fn allows(&mut self, client: &str, now: Instant) -> Option<u64> {
         let allowance = self.allowance;
         if self.accounts.len() >= CLIENTS && !self.accounts.contains_key(client) {
             self.accounts.retain(|_, account| {
@@ -61,7 +61,7 @@ impl Limit {
     }
 
     /// Clients whose lines were left out since the last call, and how many.
-    pub(super) fn left_out(&mut self) -> Vec<(String, u64)> {
+    pub(crate) fn left_out(&mut self) -> Vec<(String, u64)> {
         self.accounts
             .iter_mut()
             .filter(|(_, account)| account.left_out > 0)

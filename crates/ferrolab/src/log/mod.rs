@@ -6,11 +6,12 @@
 
 pub(crate) mod call_log;
 mod child_log;
-mod disk_health;
+pub(crate) mod disk_health;
 pub(crate) mod drop_queue;
 pub(crate) mod host_warnings;
-mod line_limit;
+pub(crate) mod line_limit;
 pub(crate) mod lock_log;
+pub(crate) mod merge;
 pub(crate) mod query;
 mod rotation;
 pub(crate) mod sanitize;

@@ -23,6 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::audit::{Audit, AuditLine};
 use crate::log::host_warnings::Troubles;
 use crate::log::{self, LogFile};
 use crate::paths::{Paths, PathsError};
@@ -114,13 +115,21 @@ pub(crate) async fn run(
     for warning in &warnings {
         warn!(configuration = %paths.config_file.display(), "{}", warning.plain());
     }
+    let opened = Audit::open(&paths.audit(""), "", Some(troubles.clone()));
+    let opened = opened.inspect_err(|error| warn!(%error, "there will be no audit"));
+    let (audit, _audit_end) = opened.ok().unzip();
     let (incidents, death) = Incidents::load(paths);
     let past = Past { incidents: incidents.clone(), death, from_log };
     let fleet = Fleet::launch(configuration, paths, program, keeper, troubles, past).await?;
     let fleet = Arc::new(fleet);
     let ended = CancellationToken::new();
-    let conversations =
-        tokio::spawn(server::serve(listener, Arc::clone(&fleet), stop.clone(), ended.clone()));
+    let conversations = tokio::spawn(server::serve(
+        listener,
+        Arc::clone(&fleet),
+        audit.clone(),
+        stop.clone(),
+        ended.clone(),
+    ));
     let living = tokio::spawn(systemd::life(Arc::clone(&fleet)));
     let reason = tokio::select! {
         _ = terminate.recv() => "SIGTERM",
@@ -128,6 +137,9 @@ pub(crate) async fn run(
         () = stop.cancelled() => "a request",
     };
     info!(reason, "the lab stops");
+    if let Some(audit) = audit.filter(|_| reason != "a request") {
+        audit.record(AuditLine { who: reason.to_owned(), ..AuditLine::now("down") });
+    }
     // From now on the answer to a request is that the lab is being stopped.
     stop.cancel();
     living.abort();

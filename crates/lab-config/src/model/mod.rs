@@ -29,7 +29,9 @@ pub use nameserver::{Nameserver, Storage};
 pub use notify::Notify;
 pub use process::{Python, Supervision};
 pub use push::Push;
-pub use service::{Arguments, Expose, Health, InstanceMode, OnTimeout, Service, Start, Target};
+pub use service::{
+    Arguments, AuditMode, Expose, Health, InstanceMode, OnTimeout, Service, Start, Target,
+};
 pub use tls::{TlsKeys, TlsMode};
 pub use web::Web;
 
@@ -51,6 +53,9 @@ pub struct Configuration {
     pub autolaunch: Autolaunch,
     /// The Python for drivers, unless a daemon or service says otherwise.
     pub python: Python,
+    /// Whether calls need the audit.
+    #[serde(default, skip_serializing_if = "AuditNeed::is_optional")]
+    pub audit: AuditNeed,
     /// Targets of notifications.
     #[serde(default)]
     pub notify: Notify,
@@ -69,6 +74,23 @@ pub struct Configuration {
     /// Where its relative paths begin, once [`Configuration::rebase`] has said so.
     #[serde(skip)]
     pub folder: Option<PathBuf>,
+}
+
+/// Whether audited calls are made while the audit cannot be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuditNeed {
+    /// They are.
+    #[default]
+    Optional,
+    /// They are refused.
+    Required,
+}
+
+impl AuditNeed {
+    fn is_optional(&self) -> bool {
+        *self == AuditNeed::Optional
+    }
 }
 
 /// Names of the entries that start with the supervisor.

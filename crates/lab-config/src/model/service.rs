@@ -64,6 +64,9 @@ pub struct Service {
     /// Which of its calls are in the call log; the daemon's setting if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call_log: Option<CallLogMode>,
+    /// The part of its calls that the audit has.
+    #[serde(default, skip_serializing_if = "AuditMode::is_refusals")]
+    pub audit: AuditMode,
     /// Members that others may use while it is locked.
     pub read_while_locked: Vec<String>,
     /// Methods to call beside running calls that are to end.
@@ -82,6 +85,23 @@ pub struct Service {
     pub lock_idle: Option<Duration>,
     /// Its own Python settings; see [`Configuration::python_for`](crate::Configuration::python_for).
     pub python: Python,
+}
+
+/// The part of a service's calls that the audit has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuditMode {
+    /// Refused calls and broken locks.
+    #[default]
+    Refusals,
+    /// Its calls and property sets too.
+    Calls,
+}
+
+impl AuditMode {
+    fn is_refusals(&self) -> bool {
+        *self == AuditMode::Refusals
+    }
 }
 
 /// When an instance is made.

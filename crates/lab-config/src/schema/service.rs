@@ -176,6 +176,14 @@ pub(crate) static SERVICE: Section = Section {
             doc: "Which of its calls are in the call log; the daemon's `call_log` if absent.",
         },
         Field {
+            key: "audit",
+            kind: ValueKind::Choice(&["refusals", "calls"]),
+            default: "refusals",
+            example: "calls",
+            doc: "What the audit has of it: refused calls and broken locks (`refusals`), or its calls \
+                  and property sets too (`calls`).",
+        },
+        Field {
             key: "private",
             kind: ValueKind::List(Rule::Member),
             default: "[]",

@@ -54,6 +54,14 @@ pub(crate) static TOP: Section = Section {
             doc: "The Python that drivers run in, unless their daemon or service says otherwise.",
         },
         Field {
+            key: "audit",
+            kind: ValueKind::Choice(&["optional", "required"]),
+            default: "optional",
+            example: "required",
+            doc: "What happens while the audit cannot be written, as on a full disk: with `required`, \
+                  calls of services with `audit: calls` are refused.",
+        },
+        Field {
             key: "notify",
             kind: ValueKind::Group(&NOTIFY),
             default: "{}",

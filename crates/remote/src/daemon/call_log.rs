@@ -1,4 +1,7 @@
-//! Call log: which calls of a daemon are recorded, and what a record says.
+//! Call log and audit: which calls of a daemon are recorded, and what a record says.
+//!
+//! Refused calls, and calls by which an administrator acts, are always handed to the audit, where
+//! there is one; other calls only of objects whose rules say so.
 //!
 //! With the default settings a call that succeeds costs a look at two flags. Its duration is known
 //! only where it has taken long: `Daemon::calls`, which is called once a second, marks calls that
@@ -62,6 +65,8 @@ pub struct CallRecord {
     pub answer_bytes: usize,
     /// The beginning of its arguments, as Python writes them.
     pub arguments: Option<String>,
+    /// The epoch of the object's lock, if the client has that.
+    pub epoch: Option<u64>,
     /// The mode of its object.
     pub mode: CallLogMode,
 }
@@ -75,8 +80,22 @@ pub struct CallException {
     pub message: String,
 }
 
+/// Why a call is in the audit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditReason {
+    /// Each call that may change its object is.
+    Call,
+    /// It was refused.
+    Refused,
+    /// It breaks a lock, or aborts the calls of others.
+    Administer,
+}
+
 /// A receiver of records. It must not wait.
 pub type CallLog = Arc<dyn Fn(CallRecord) + Send + Sync>;
+
+/// A receiver of records for the audit. It must not wait.
+pub type AuditLog = Arc<dyn Fn(AuditReason, &CallRecord) + Send + Sync>;
 
 /// The receiver of a daemon's records, and the flags that the end of a call looks at.
 #[derive(Default)]
@@ -86,6 +105,9 @@ pub(crate) struct CallLogger {
     looks_at_all: AtomicBool,
     /// Whether any object's log has arguments.
     keeps_arguments: AtomicBool,
+    audit: OnceLock<AuditLog>,
+    /// Set by the owner of the audit while it cannot be written: audited calls are refused then.
+    audit_failing: OnceLock<Arc<AtomicBool>>,
 }
 
 impl CallLogger {
@@ -96,12 +118,31 @@ impl CallLogger {
         }
     }
 
-    /// An object has this mode.
-    pub(crate) fn allow(&self, mode: CallLogMode) {
-        if mode >= CallLogMode::Changes {
+    /// An object has this mode, and its calls are audited or not.
+    pub(crate) fn allow(&self, mode: CallLogMode, is_audited: bool) {
+        if mode >= CallLogMode::Changes || is_audited {
             self.looks_at_all.store(true, Ordering::Release);
             self.keeps_arguments.store(true, Ordering::Release);
         }
+    }
+
+    /// Hands records to `audit` from now on. While `failing` is set, audited calls are refused.
+    pub(crate) fn start_audit(&self, audit: AuditLog, failing: Option<Arc<AtomicBool>>) {
+        if self.audit.set(audit).is_ok()
+            && let Some(failing) = failing
+        {
+            // Set once, as the audit is.
+            let _ = self.audit_failing.set(failing);
+        }
+    }
+
+    pub(crate) fn audit(&self) -> Option<&AuditLog> {
+        self.audit.get()
+    }
+
+    /// Whether calls that the audit should have are refused now.
+    pub(crate) fn refuses_unaudited(&self) -> bool {
+        self.audit_failing.get().is_some_and(|failing| failing.load(Ordering::Relaxed))
     }
 
     pub(crate) fn receiver(&self) -> Option<&CallLog> {

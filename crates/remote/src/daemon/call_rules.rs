@@ -21,6 +21,8 @@ pub struct CallRules {
     pub restarts: bool,
     /// The calls that are logged.
     pub log: CallLogMode,
+    /// Whether each call that may change it is audited.
+    pub is_audited: bool,
     /// Members whose arguments are not logged.
     pub private: HashSet<String>,
 }

@@ -20,7 +20,7 @@ pub(crate) mod streams;
 pub(crate) mod validator;
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ use crate::config::{DAEMON_NAME, DaemonConfig};
 use crate::daemon::access_gate::{AccessGate, AccessLog};
 use crate::daemon::call::daemon_object::DaemonObject;
 use crate::daemon::call::health_check::HealthChecker;
-use crate::daemon::call_log::{CallLog, CallLogger};
+use crate::daemon::call_log::{AuditLog, CallLog, CallLogger};
 use crate::daemon::call_rules::{CallRules, RuleTable};
 use crate::daemon::calls::{CallStatus, RunningCalls};
 use crate::daemon::connections::ConnectionsStatus;
@@ -189,7 +189,7 @@ impl Daemon {
     /// Sets the rules for calls of the object of this id, and of its parts. Those of
     /// `Pyro.Daemon` are for all objects without rules.
     pub fn set_call_rules(&self, id: &str, rules: CallRules) {
-        self.shared.call_log.allow(rules.log);
+        self.shared.call_log.allow(rules.log, rules.is_audited);
         self.shared.call_rules.set(id, rules);
     }
 
@@ -220,6 +220,12 @@ impl Daemon {
     /// [check access](Object::checks_access) themselves.
     pub fn access_gate(&self) -> Arc<AccessGate> {
         Arc::clone(&self.shared.access)
+    }
+
+    /// Hands records to `audit` from now on: of calls that are refused or break locks, and of each
+    /// call where the rules of its object say so. While `failing` is set, the latter are refused.
+    pub fn audit_calls(&self, audit: AuditLog, failing: Option<Arc<AtomicBool>>) {
+        self.shared.call_log.start_audit(audit, failing);
     }
 
     /// Has running calls of the object of this id, and of its parts, aborted by these methods of

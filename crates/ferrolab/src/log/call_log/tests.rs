@@ -23,6 +23,7 @@ fn record(member: &str, user: Option<&str>, mode: CallLogMode) -> CallRecord {
         request_bytes: 100,
         answer_bytes: 200,
         arguments: Some("5".into()),
+        epoch: None,
         mode,
     }
 }

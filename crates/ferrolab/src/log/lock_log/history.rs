@@ -7,6 +7,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::line::{BREAKS, Line, PREFIX, SUFFIX};
+use crate::log::merge::merge_by_time;
 use crate::os;
 
 /// Reads every line of every daemon. Lines of one daemon are in the order of writing, whatever its
@@ -30,14 +31,8 @@ pub(crate) fn read(log_dir: &Path) -> io::Result<Vec<Line>> {
         let list = if is_breaks { &mut files.breaks } else { &mut files.all };
         list.push((age, entry.path()));
     }
-    let mut histories = daemons.into_values().map(Files::read).collect::<io::Result<Vec<_>>>()?;
-    let mut lines = Vec::with_capacity(histories.iter().map(VecDeque::len).sum());
-    loop {
-        let heads = histories.iter_mut().filter(|history| !history.is_empty());
-        let next = heads.min_by_key(|history| history.front().map(|line| line.time));
-        let Some(line) = next.and_then(VecDeque::pop_front) else { return Ok(lines) };
-        lines.push(line);
-    }
+    let histories = daemons.into_values().map(Files::read).collect::<io::Result<Vec<_>>>()?;
+    Ok(merge_by_time(histories, |line| line.time))
 }
 
 /// The files of one daemon, each with how often it has been set aside.

@@ -3,6 +3,7 @@
 //! Owns the messages and both ends. Only the user who started the lab can
 //! open the socket: it is 0600 in a 0700 directory.
 
+mod admin_audit;
 pub(crate) mod client;
 pub(crate) mod server;
 

@@ -17,8 +17,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use super::admin_audit::{AdminAct, peer_user};
 use super::client::SIGN_OF_LIFE;
 use super::{Action, Answer, Listing, Request, WhenInUse};
+use crate::audit::Audit;
 use crate::supervise::control::EntryKind;
 use crate::supervise::entries::{Fleet, NotDone};
 
@@ -60,6 +62,7 @@ pub(crate) fn bind(socket: &Path) -> io::Result<UnixListener> {
 pub(crate) async fn serve(
     listener: UnixListener,
     fleet: Arc<Fleet>,
+    audit: Option<Audit>,
     stop: CancellationToken,
     ended: CancellationToken,
 ) {
@@ -71,8 +74,8 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, _)) => {
-                let conversation =
-                    converse(stream, Arc::clone(&fleet), stop.clone(), ended.clone());
+                let (fleet, audit) = (Arc::clone(&fleet), audit.clone());
+                let conversation = converse(stream, fleet, audit, stop.clone(), ended.clone());
                 conversations.spawn(async move {
                     if let Err(error) = conversation.await {
                         info!(%error, "a command line went away");
@@ -94,9 +97,11 @@ pub(crate) async fn serve(
 async fn converse(
     stream: UnixStream,
     fleet: Arc<Fleet>,
+    audit: Option<Audit>,
     stop: CancellationToken,
     ended: CancellationToken,
 ) -> io::Result<()> {
+    let who = peer_user(&stream);
     let (reader, writer) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(reader.take(MAX_REQUEST));
@@ -117,9 +122,12 @@ async fn converse(
         info!(request = line.trim_end(), "not carried out: whoever asked has gone away");
         return Ok(());
     }
-    let mut talk = Conversation { writer, fleet, stop, ended };
+    let request = serde_json::from_str::<Request>(&line);
+    let act = request.as_ref().ok();
+    let act = act.and_then(|request| AdminAct::of(audit.as_ref(), &who, request));
+    let mut talk = Conversation { writer, fleet, act, stop, ended };
     tokio::select! {
-        answered = talk.answer(&line) => answered,
+        answered = talk.answer(request) => answered,
         // An order that waits for others is dropped; one that is being carried out goes on.
         () = gone(reader.into_inner().into_inner()) => Ok(()),
     }
@@ -142,6 +150,8 @@ async fn gone(mut reader: OwnedReadHalf) {
 struct Conversation {
     writer: OwnedWriteHalf,
     fleet: Arc<Fleet>,
+    /// The request, for the audit.
+    act: Option<AdminAct>,
     /// Cancelled once everything is to stop.
     stop: CancellationToken,
     /// Cancelled once everything has stopped.
@@ -149,9 +159,8 @@ struct Conversation {
 }
 
 impl Conversation {
-    async fn answer(&mut self, line: &str) -> io::Result<()> {
+    async fn answer(&mut self, request: serde_json::Result<Request>) -> io::Result<()> {
         let fleet = Arc::clone(&self.fleet);
-        let request = serde_json::from_str::<Request>(line);
         if self.stop.is_cancelled()
             && !matches!(request, Ok(Request::Ps { .. } | Request::Down { .. }))
         {
@@ -247,6 +256,10 @@ impl Conversation {
                     return Ok(());
                 }
                 info!("asked to stop everything");
+                if let Some(act) = &mut self.act.take() {
+                    // The audit ends before the last answer.
+                    act.note(&Answer::Done(Listing::default()));
+                }
                 self.stop.cancel();
                 let ended = self.ended.clone();
                 self.meanwhile(true, ended.cancelled()).await?;
@@ -365,6 +378,9 @@ impl Conversation {
     }
 
     async fn say(&mut self, answer: &Answer) -> io::Result<()> {
+        if let Some(act) = &mut self.act {
+            act.note(answer);
+        }
         let mut line = serde_json::to_string(answer)?;
         line.push('\n');
         let written = tokio::time::timeout(WRITING, self.writer.write_all(line.as_bytes())).await;

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::alarms::KnownAlarms;
+use crate::audit::AUDIT_FAILS;
 use crate::host::{ChildReport, LOCK_BROKEN};
 use crate::log::host_warnings::Troubles;
 use crate::notify::{Notification, Notifier, RateLimit};
@@ -48,7 +49,7 @@ pub(crate) fn watch_log(sink: LogSink) -> (LogSink, FromLog) {
 
 fn in_line(entry: &str, line: &str) -> Option<Notification> {
     // Almost every line ends here.
-    if !line.contains(WORKER) && !line.contains(LOCK_BROKEN) {
+    if ![WORKER, LOCK_BROKEN, AUDIT_FAILS].iter().any(|text| line.contains(text)) {
         return None;
     }
     let fields: Value = serde_json::from_str(line).ok()?;
@@ -61,12 +62,24 @@ fn in_line(entry: &str, line: &str) -> Option<Notification> {
         let text = format!("its lock was broken by {by}: {reason}");
         return Some(Notification { event: "lock_broken", subject, text });
     }
+    if message == AUDIT_FAILS && target.starts_with("ferrolab::audit") {
+        let text = format!("{message}: {}", text("error").unwrap_or_default());
+        let event = event_of_disk(&text);
+        return Some(Notification { event, subject: entry.to_owned(), text });
+    }
     let is_death = message.starts_with(WORKER) && text("level") == Some("ERROR");
     (is_death && target.starts_with("py_worker")).then(|| Notification {
         event: "worker_died",
         subject: entry.to_owned(),
         text: message.to_owned(),
     })
+}
+
+/// The event of a fault of the host.
+fn event_of_disk(text: &str) -> &'static str {
+    let full = ["No space left", "os error 28", "Disk quota"];
+    let is_full = full.iter().any(|part| text.contains(part));
+    if is_full { "disk_full" } else { "host_trouble" }
 }
 
 /// The state of something that can fail.
@@ -164,9 +177,7 @@ impl Known {
         // Its own failures are for `status`: what would tell of them is away.
         let told = troubles.iter().filter(|text| !text.starts_with("notifications to "));
         now.extend(told.map(|text| {
-            let full = ["No space left", "os error 28", "Disk quota"];
-            let is_full = full.iter().any(|part| text.contains(part));
-            let event = if is_full { "disk_full" } else { "host_trouble" };
+            let event = event_of_disk(text);
             (("this host".to_owned(), text.clone()), State::Faulty(event, text.clone()))
         }));
         for (key, state) in &now {

@@ -8,10 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lab_config::{Configuration, Daemon, DaemonPart, Service, Supervision, Target};
+use lab_config::{AuditNeed, Configuration, Daemon, DaemonPart, Service, Supervision, Target};
 use supervisor::{CommandSpec, EntrySpec, KeeperError, RestartPolicy, Signal};
 
 use super::{EntryKind, lab_id};
+use crate::audit::AuditPlace;
 use crate::authority::AuthorityFiles;
 use crate::host::{DaemonAssignment, services_to_restart};
 use crate::nameserver_process::NameserverAssignment;
@@ -87,6 +88,7 @@ pub(super) fn all(
         let Some(part) = configuration.part_of(name) else { continue };
         let is_python = |service: &Service| matches!(service.target, Target::Python { .. });
         let folder = configuration.folder.clone().filter(|_| part.services.iter().any(is_python));
+        let is_required = configuration.audit == AuditNeed::Required;
         let daemon = DaemonAssignment {
             part,
             folder,
@@ -96,6 +98,7 @@ pub(super) fn all(
             call_log: Some(paths.call_log(name)),
             alarms: Some(paths.alarms(name)),
             authority: AuthorityFiles::in_folder(paths.access_folder()),
+            audit: Some(AuditPlace { is_required, ..paths.audit(name) }),
             lab: Some(lab_id::of(paths).to_owned()),
             own_nameservers: configuration.autolaunch.nameservers.clone(),
         };

@@ -109,6 +109,9 @@ pub(crate) async fn answer(
         Err((exception, id, member)) => return responder.exception(exception, &id, &member, out),
     };
     let current = begin_call(shared, session, &call);
+    if call.needs_no_permit && log_call::administers_by(&call.member) {
+        log_call::mark_administering(shared, session, &call.request.operation);
+    }
     if shared.call_log.keeps_arguments() {
         log_call::keep_arguments(shared, session, &call.id, &call.request.operation);
     }
@@ -312,6 +315,12 @@ fn find_object(
     if !context.is_oneway()
         && !needs_no_permit
         && let Err(refused) = shared.admission.orphans.check(&id)
+    {
+        return Err((refused, id, member));
+    }
+    if shared.call_log.refuses_unaudited()
+        && !needs_no_permit
+        && let Err(refused) = log_call::check_audited(shared, &id, &operation)
     {
         return Err((refused, id, member));
     }

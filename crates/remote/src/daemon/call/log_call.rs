@@ -7,7 +7,7 @@ use wire::value::Value;
 use crate::current_call::{Beginning, CallAction, CallFacts, CallKind};
 use crate::daemon::Shared;
 use crate::daemon::call::argument_text;
-use crate::daemon::call_log::{CallException, CallLogMode, CallRecord};
+use crate::daemon::call_log::{AuditReason, CallException, CallLogMode, CallRecord};
 use crate::daemon::call_rules::CallRules;
 use crate::daemon::locks::methods;
 use crate::object::{Operation, Reply, ReplyBody};
@@ -59,13 +59,24 @@ pub(super) fn request_bytes(header: &Header) -> usize {
 /// Keeps the arguments of a call that begins, where its object's log has them.
 pub(super) fn keep_arguments(shared: &Shared, session: &Session, id: &str, operation: &Operation) {
     let rules = shared.call_rules.of(id);
-    if rules.log < CallLogMode::Changes {
+    if rules.log < CallLogMode::Changes && !rules.is_audited {
         return;
     }
     // The token of a lock is a key.
     let private =
         |member: &str| rules.private.contains(member) || methods::METHODS.contains(&member);
     if let Some(arguments) = argument_text::describe(operation, private) {
+        session.call.set_arguments(arguments);
+    }
+}
+
+/// Has the end of a call by which an administrator acts looked at, and keeps its arguments.
+pub(super) fn mark_administering(shared: &Shared, session: &Session, operation: &Operation) {
+    if shared.call_log.audit().is_none() {
+        return;
+    }
+    session.call.set_may_be_slow(true);
+    if let Some(arguments) = argument_text::describe(operation, |_| false) {
         session.call.set_arguments(arguments);
     }
 }
@@ -107,8 +118,12 @@ pub(super) fn log(
     if is_fault {
         shared.registry.count_fault(&facts.object, exception.is_some(), is_slow);
     }
-    let Some(receive) = shared.call_log.receiver() else { return };
-    if !is_fault && !shared.call_log.looks_at_all() {
+    let (receiver, audit) = (shared.call_log.receiver(), shared.call_log.audit());
+    if receiver.is_none() && audit.is_none() {
+        return;
+    }
+    let is_administering = audit.is_some() && administers(shared, &facts);
+    if !is_fault && !is_administering && !shared.call_log.looks_at_all() {
         return;
     }
     let rules = shared.call_rules.of(&facts.object);
@@ -118,7 +133,14 @@ pub(super) fn log(
         CallLogMode::Changes => is_fault || is_change(&facts),
         CallLogMode::All => true,
     };
-    if !is_wanted {
+    let reason = match &exception {
+        _ if is_administering => Some(AuditReason::Administer),
+        Some(exception) if is_refusal(&facts, exception) => Some(AuditReason::Refused),
+        _ if rules.is_audited && is_change(&facts) => Some(AuditReason::Call),
+        _ => None,
+    };
+    let audit = audit.zip(reason);
+    if !is_wanted && audit.is_none() {
         return;
     }
     let hides = hides_message(&rules, &facts.member, facts.form.action);
@@ -127,7 +149,8 @@ pub(super) fn log(
         false => exception,
     });
     let CallFacts { object, member, form, arguments, .. } = facts;
-    receive(CallRecord {
+    let record = CallRecord {
+        epoch: audit.and_then(|_| shared.locks.epoch_of_owner(&object, session.id)),
         user: shared.locks.name_of_owner(&object, session.id),
         object,
         member,
@@ -144,7 +167,53 @@ pub(super) fn log(
         answer_bytes: end.answer_bytes,
         arguments,
         mode: rules.log,
-    });
+    };
+    if let Some((audit, reason)) = audit {
+        audit(reason, &record);
+    }
+    if let Some(receive) = receiver.filter(|_| is_wanted) {
+        // The arguments may be there for the audit only.
+        let keeps = rules.log >= CallLogMode::Changes;
+        let arguments = record.arguments.filter(|_| keeps);
+        receive(CallRecord { arguments, ..record });
+    }
+}
+
+/// Whether a call may be made while the audit cannot be written.
+///
+/// # Errors
+/// The audit must have it.
+pub(super) fn check_audited(
+    shared: &Shared,
+    id: &str,
+    operation: &Operation,
+) -> Result<(), Exception> {
+    if matches!(operation, Operation::GetAttr(_)) || !shared.call_rules.of(id).is_audited {
+        return Ok(());
+    }
+    Err(Exception::daemon_error(format!(
+        "service '{id}' carries out no calls now: its audit cannot be written (`audit: required`); \
+         `ferrolab status` on its host says why"
+    )))
+}
+
+/// Whether a method of this name breaks a lock or aborts calls, where its object has such a one.
+pub(super) fn administers_by(member: &str) -> bool {
+    [methods::RELEASE, methods::ABORT].contains(&member)
+}
+
+/// Whether a call breaks a lock or aborts calls.
+fn administers(shared: &Shared, facts: &CallFacts) -> bool {
+    administers_by(&facts.member)
+        && shared.registry.get(&facts.object).is_some_and(|it| it.breaks_locks(&facts.member))
+}
+
+/// Whether a call was refused for what its caller is: one without the lock, or without the right.
+/// A client that asks for a lock while another has it is in the lock's queue, so to speak.
+fn is_refusal(facts: &CallFacts, exception: &CallException) -> bool {
+    let class = exception.class.as_str();
+    matches!(class, "PermissionError" | "ConnectionRefusedError")
+        && !methods::METHODS.contains(&facts.member.as_str())
 }
 
 /// Whether a call may have changed its object. Locks have their own log.

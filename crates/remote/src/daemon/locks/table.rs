@@ -225,6 +225,16 @@ impl LockTable {
         (owner.session == session && !owner.user.is_empty()).then(|| owner.user.clone())
     }
 
+    /// The epoch of the lock of this object, if `session` has it.
+    pub(crate) fn epoch_of_owner(&self, id: &str, session: u64) -> Option<u64> {
+        if !self.any() {
+            return None;
+        }
+        let mut state = self.state();
+        let (hold, _) = state.entry(id)?.lock.hold()?;
+        (hold.owner.session == session).then_some(hold.epoch)
+    }
+
     /// A call of the object that is overdue, in words.
     pub(super) fn overdue_call(&self, id: &str) -> Option<String> {
         let id = self.lock_id(id);

@@ -1,0 +1,61 @@
+//! Audit of a daemon's calls: which become lines, and what a line has of them.
+
+use std::sync::Arc;
+
+use remote::{AuditReason, CallAction, CallKind, CallRecord, Daemon};
+use tracing::warn;
+
+use crate::audit::{Audit, AuditLine, AuditPlace, cut_arguments};
+use crate::log::drop_queue::Flush;
+
+/// Begins the audit, where the supervisor has named a place for it.
+pub(super) fn begin(
+    daemon: &Daemon,
+    name: &str,
+    place: Option<&AuditPlace>,
+) -> Option<(Audit, Flush<AuditLine>)> {
+    let place = place?;
+    let (audit, flush) = match Audit::open(place, name, None) {
+        Ok(opened) => opened,
+        Err(error) => {
+            // Better instruments without an audit than no instruments; with `audit: required` its
+            // thread is what every other thread needs too.
+            warn!(folder = %place.folder.display(), %error, "there will be no audit");
+            return None;
+        }
+    };
+    let failing = place.is_required.then(|| audit.failing());
+    let records = audit.clone();
+    let log = move |reason, record: &CallRecord| records.record(line(reason, record));
+    daemon.audit_calls(Arc::new(log), failing);
+    Some((audit, flush))
+}
+
+fn line(reason: AuditReason, record: &CallRecord) -> AuditLine {
+    let action = match (reason, record.kind, record.action) {
+        (AuditReason::Administer, ..) if record.member == "abort" => "abort",
+        (AuditReason::Administer, ..) => "break",
+        (AuditReason::Refused, ..) => "refused",
+        (_, CallKind::Oneway, _) => "oneway",
+        (.., CallAction::Set) => "set",
+        (.., CallAction::Batch) => "batch",
+        (.., CallAction::Method | CallAction::Get) => "call",
+    };
+    let outcome = match &record.exception {
+        None => "done".to_owned(),
+        Some(exception) if exception.message.is_empty() => exception.class.clone(),
+        Some(exception) => format!("{}: {}", exception.class, exception.message),
+    };
+    let (identity, user) = (record.identity.as_deref(), record.user.as_deref());
+    AuditLine {
+        who: identity.or(user).unwrap_or_default().to_owned(),
+        user: user.filter(|_| identity.is_some()).map(str::to_owned),
+        from: record.peer.to_string(),
+        service: record.object.clone(),
+        member: record.member.clone(),
+        arguments: record.arguments.clone().map(cut_arguments),
+        outcome,
+        epoch: record.epoch,
+        ..AuditLine::now(action)
+    }
+}
