@@ -96,7 +96,7 @@ def test_an_emergency_stop(lab):
 
 def test_web(lab):
     said = run_page(lab, "web.md", free_port(), WEB_PORT=str(free_port()))
-    for words in ('"name":"lab.meter"', '"unit":"V"'):
+    for words in ('"name":"lab.meter"', '{"value":0.0}', '{"result":', "must be 0 to 30 volts", '"user":"ada"', "measure_voltage"):
         assert words in said, said
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import time
 
 import pytest
 from harness import NEVER, free_port, new_lab, wait_for, within
@@ -134,6 +135,13 @@ REFUSED = {
 }
 
 
+def test_reads_are_not_for_pages_of_other_sites(page):
+    for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)):
+        path = "/api/services/lab.supply/members/voltage"
+        assert page.request("GET", path, headers={"Sec-Fetch-Site": site}).status == status
+        assert page.request("GET", "/", headers={"Sec-Fetch-Site": site}).status == 200
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(page, case):
     method, headers, status, code = REFUSED[case]
@@ -148,13 +156,18 @@ def test_a_killed_daemon_is_seen_in_the_stream_and_so_is_its_return(moving):
         stream.next(lambda event: event.kind == "reset", "the request to load the lab")
         assert stream.retry == 500
         kill(moving.entry("daemons", "other")["pid"])
+        began = time.monotonic()
 
         def returned(event):
             rows = event.data.get("daemons", []) if event.kind == "lab" else []
             return any((row["name"], row["state"], row["restarts"]) == ("other", "running", 1) for row in rows)
 
+        is_of_daemons = lambda event: event.kind == "lab" and "daemons" in event.data
         # Its death and its return may be one event.
-        stream.next(returned, "the daemon's return")
+        event = stream.next(is_of_daemons, "the daemon's death")
+        assert time.monotonic() - began <= within(2)
+        if not returned(event):
+            stream.next(returned, "the daemon's return")
         stream.wait_for_tick()
 
 
@@ -167,8 +180,10 @@ def test_a_stopped_supervisor_is_seen_and_so_is_its_return(moving):
 
     with page.stream() as stream:
         os.kill(supervisor, signal.SIGSTOP)
+        began = time.monotonic()
         try:
             stream.next(supervisor_is(False), "the supervisor's silence")
+            assert time.monotonic() - began <= within(3)
             assert "it is stopped" in page.get("/api/lab")["supervisor"]["error"]
         finally:
             os.kill(supervisor, signal.SIGCONT)
@@ -190,7 +205,9 @@ def test_the_page_ends_with_the_supervisor(moving):
     page = Page.of(moving)
     with page.stream() as stream:
         kill(moving.supervisor())
+        began = time.monotonic()
         stream.wait_until_ended()
+        assert time.monotonic() - began <= within(2)
     moving.assert_nothing_left(timeout=3)
 
 
@@ -261,3 +278,49 @@ def test_garbage_is_refused_and_others_are_served(page, case):
         except OSError:
             answer = b""
         assert answer == b"" or answer.startswith(b"HTTP/1.1 ")
+
+
+def test_openapi_has_the_members_of_the_cards(page):
+    document = page.get("/openapi.json")
+    assert document["openapi"] == "3.1.0"
+    voltage = document["paths"]["/api/services/lab.supply/members/voltage"]
+    value = voltage["put"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["value"]
+    assert value == {"type": "number"}
+    assert "/api/services/lab.supply/call/on" in document["paths"]
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            assert operation["responses"], path
+
+
+def test_metrics_for_prometheus(page):
+    answer = page.request("GET", "/metrics")
+    assert answer.status == 200 and answer.headers["Content-Type"].startswith("text/plain;")
+    assert b'ferrolab_process_up{kind="daemon",name="bench"} 1' in answer.body
+
+
+def test_there_is_no_history_and_no_alarm(page):
+    answer = page.request("GET", "/api/history?service=lab.supply&member=voltage")
+    assert (answer.status, answer.json["type"]) == (404, "urn:ferrolab:no-history")
+    assert page.get("/api/alarms") == {"alarms": []} and page.get("/api/values") == {"values": []}
+    refused = page.change("POST", "/api/alarms/ack", {"service": "lab.supply"})
+    assert (refused.status, refused.json["type"]) == (409, "urn:ferrolab:not-acknowledged")
+
+
+def test_new_lines_of_the_log_are_in_the_stream(page, still):
+    with page.stream() as stream:
+        stream.wait_for_tick()
+        still.run("restart", "daemon", "other")
+        has_it = lambda event: event.kind == "log" and any(l["entry"] == "daemon other" for l in event.data)
+        stream.next(has_it, "a line of the daemon")
+    wait_for(lambda: page.service("lab.meter")["state"] == "running", NEVER, "the daemon runs again")
+
+
+def test_calls_that_end_are_in_the_stream(page, still):
+    with page.stream() as stream, still.proxy("lab.supply") as supply:
+        stream.wait_for_tick()
+        with pytest.raises(ValueError):
+            supply.voltage = 500
+        ended = stream.next(lambda event: event.kind == "calls" and "ended" in event.data, "the call")
+    [call] = ended.data["ended"]
+    assert (call["service"], call["member"], call["action"]) == ("lab.supply", "voltage", "set")
+    assert "0 to 30" in call["error"]

@@ -1,31 +1,9 @@
 //! The card of a running service, from its daemon.
 
-use std::time::Duration;
-
 use remote::card::{Card, Member, MemberKind};
-use remote::{Error, Metadata, Proxy, Uri, Value, resolve};
+use remote::{Error, Metadata, Proxy, Value};
 
-use super::described::DescribedService;
-
-/// Timeout of a daemon's answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The card of the object at a URI; with names only where its daemon has none.
-///
-/// # Errors
-/// The object cannot be reached.
-pub(crate) async fn fetch(name: &str, uri: Uri) -> Result<DescribedService, Error> {
-    let uri = resolve(&uri, Some(TIMEOUT)).await?;
-    let object = match &uri {
-        Uri::Pyro { object, .. } => object.clone(),
-        Uri::PyroName { .. } | Uri::PyroMeta { .. } => String::new(),
-    };
-    let mut proxy = Proxy::from(uri.clone()).with_timeout(TIMEOUT);
-    let card = fetch_from(&mut proxy, &object).await?;
-    Ok(DescribedService { name: name.to_owned(), uri, card })
-}
-
-/// The same over a proxy of the object.
+/// The card of a proxy's object; with names only where its daemon has none.
 ///
 /// # Errors
 /// The object cannot be reached.

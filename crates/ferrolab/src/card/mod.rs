@@ -12,9 +12,9 @@ mod stub;
 mod thing;
 
 pub(crate) use described::DescribedService;
-pub(crate) use fetch::{fetch, fetch_from};
+pub(crate) use fetch::fetch_from;
 pub(crate) use listing::{heading, rows};
-pub(crate) use openapi::openapi;
+pub(crate) use openapi::{api_paths, openapi};
 pub(crate) use schema::description;
 pub(crate) use stub::{module_name, stub};
 pub(crate) use thing::thing;

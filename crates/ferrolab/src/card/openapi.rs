@@ -1,4 +1,4 @@
-//! OpenAPI 3.1 document of a service: a path for each member.
+//! OpenAPI 3.1: a document of a service with a path for each member, and paths of the page's API.
 //!
 //! It describes the values. A property is read by GET and set by PUT, a method is called by POST
 //! with its arguments as an object.
@@ -57,6 +57,71 @@ fn path_json(member: &Member) -> Json {
         path["put"] = put;
     }
     path
+}
+
+/// The paths of a service in the page's API, where values and arguments are under keys.
+pub(crate) fn api_paths(service: &DescribedService) -> Map<String, Json> {
+    let base = format!("/api/services/{}", service.name);
+    let path = |member: &Member| match member.kind {
+        MemberKind::Property => {
+            (format!("{base}/members/{}", member.name), property_json(&service.name, member))
+        }
+        MemberKind::Method | MemberKind::Stream => {
+            (format!("{base}/call/{}", member.name), call_json(&service.name, member))
+        }
+    };
+    service.card.members.iter().map(path).collect()
+}
+
+/// An object with one key as the JSON content of a request or an answer.
+fn under(key: &str, schema: &Json) -> Json {
+    json!({ "application/json": {
+        "schema": { "type": "object", "properties": { key: schema }, "required": [key] },
+    }})
+}
+
+/// The answers of an operation of the page's API.
+fn api_responses(status: &str, content: Option<Json>) -> Json {
+    let mut done = json!({ "description": "done" });
+    if let Some(content) = content {
+        done["content"] = content;
+    }
+    json!({ status: done, "default": { "$ref": "#/components/responses/Problem" } })
+}
+
+fn property_json(service: &str, member: &Member) -> Json {
+    let schema = value_schema(&member.value);
+    let mut path = json!({});
+    if member.readable {
+        let mut get = operation(member, &format!("get_{service}_"));
+        get["responses"] = api_responses("200", Some(under("value", &schema)));
+        path["get"] = get;
+    }
+    if member.writable {
+        let mut put = operation(member, &format!("set_{service}_"));
+        put["requestBody"] = json!({ "required": true, "content": under("value", &schema) });
+        put["responses"] = api_responses("204", None);
+        path["put"] = put;
+    }
+    path
+}
+
+fn call_json(service: &str, member: &Member) -> Json {
+    let schema = value_schema(&member.value);
+    let result = match member.kind {
+        MemberKind::Stream => json!({ "type": "array", "items": schema }),
+        MemberKind::Method | MemberKind::Property => schema,
+    };
+    let mut post = operation(member, &format!("{service}_"));
+    post["requestBody"] = json!({ "content": { "application/json": { "schema": {
+        "type": "object",
+        "properties": {
+            "args": { "type": "array", "description": "arguments by place" },
+            "kwargs": arguments_schema(member),
+        },
+    }}}});
+    post["responses"] = api_responses("200", Some(under("result", &result)));
+    json!({ "post": post })
 }
 
 fn operation(member: &Member, prefix: &str) -> Json {

@@ -14,6 +14,8 @@ use super::values::from_json;
 
 /// Bytes of a body.
 const MAX_BODY: usize = 4 * 1024 * 1024;
+/// Bytes of a user's name or a reason.
+const MAX_TEXT: usize = 200;
 /// Bytes of all bodies that are read at a time.
 pub(super) const ALL_BODIES: usize = 32 * 1024 * 1024;
 /// Longest time in which a body arrives.
@@ -69,4 +71,18 @@ async fn reserve(budget: &Arc<Semaphore>, length: usize) -> Result<OwnedSemaphor
 fn too_large() -> Problem {
     let detail = format!("a body has at most {} MiB", MAX_BODY / (1024 * 1024));
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large.", detail)
+}
+
+/// A text of a request, without control characters.
+pub(super) fn text(value: Option<Value>, key: &str) -> Result<Option<String>, Problem> {
+    match value {
+        None | Some(Value::None) => Ok(None),
+        Some(Value::Str(text)) if text.len() <= MAX_TEXT && !text.chars().any(char::is_control) => {
+            Ok(Some(text).filter(|text| !text.is_empty()))
+        }
+        Some(_) => {
+            let detail = format!("`{key}` is one line of at most {MAX_TEXT} bytes");
+            Err(Problem::bad_request(detail))
+        }
+    }
 }

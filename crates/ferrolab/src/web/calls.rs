@@ -19,8 +19,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::body::read_object;
-use super::held::TIMEOUT;
 use super::problem::Problem;
+use super::proxies::{TIMEOUT, proxy};
 use super::services::{find, known, local_uri};
 use super::sessions::BrowserSession;
 use super::shared::Shared;
@@ -155,17 +155,24 @@ pub(super) async fn perform(
 ) -> Result<Outcome, Problem> {
     known(shared).await?;
     let row = find(shared, name)?;
-    let uri = local_uri(shared, &row)?;
+    let uri = local_uri(shared, &row).await?;
     let _place = take_place(shared)?;
     let changes = !matches!(how, MemberUse::Read);
     if let Some(held) = session.held(name)
         && changes
     {
-        let lost = |error: Error| Problem::of_call(&error);
-        let mut proxy = held.connection().await.map_err(lost)?;
+        let mut proxy = match held.connection().await {
+            Ok(proxy) => proxy,
+            Err(error) => {
+                if matches!(error, Error::Remote(_)) {
+                    session.remove(name);
+                }
+                return Err(Problem::of_call(&error));
+            }
+        };
         return use_member(&mut proxy, name, member, how).await;
     }
-    let mut proxy = Proxy::from(uri).with_timeout(TIMEOUT);
+    let mut proxy = proxy(&shared.keys, &row.daemon, uri);
     let is_locked = changes && row.report.lock.is_some() && lock(&mut proxy, session).await?;
     let outcome = use_member(&mut proxy, name, member, how).await;
     if is_locked {

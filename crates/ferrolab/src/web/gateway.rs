@@ -10,12 +10,13 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use remote::card::{Card, Type};
-use remote::{Dict, Error, Exception, Proxy, Serializer, Value};
+use remote::{Dict, Error, Exception, Serializer, Value};
 use uuid::Uuid;
 
 use super::calls::take_place;
 use super::guard::is_from_foreign_page;
 use super::problem::Problem;
+use super::proxies::plain_proxy;
 use super::services::{find, known, local_uri};
 use super::shared::Shared;
 use crate::card;
@@ -140,9 +141,10 @@ impl Asked {
             return Err(Failure::Raised(Exception::new("Pyro5.errors.NamingError", text)));
         };
         let _place = take_place(shared)?;
-        let uri = local_uri(shared, &row)?;
-        let mut proxy =
-            Proxy::from(uri).with_serializer(Serializer::Json).with_correlation_id(id.into_bytes());
+        let uri = local_uri(shared, &row).await?;
+        let mut proxy = plain_proxy(&shared.keys, &row.daemon, uri)
+            .with_serializer(Serializer::Json)
+            .with_correlation_id(id.into_bytes());
         let metadata = proxy.metadata().await?;
         if member == META {
             let names = |names: &[String]| {

@@ -14,6 +14,10 @@ use super::problem::Problem;
 
 /// The header of every request that changes something.
 const OWN_HEADER: &str = "x-ferrolab";
+/// The header in which browsers say from where a request comes.
+const FETCH_SITE: &str = "sec-fetch-site";
+/// The beginning of the paths of our API,
+const API: &str = "/api/";
 /// The beginning of the paths of Pyro5's gateway.
 const GATEWAY: &str = "/pyro/";
 
@@ -70,6 +74,11 @@ impl Guard {
                 detail,
             ));
         }
+        // A read of a member asks the driver, so no other site may make a browser do that.
+        let site = text(headers, HeaderName::from_static(FETCH_SITE));
+        if path.starts_with(API) && site.is_some_and(is_foreign) {
+            return Err(Problem::forbidden("foreign-origin", "a page of another site asks"));
+        }
         // Clients of Pyro5's gateway send no header of ours; the gateway has its own check.
         if method.is_safe() || path.starts_with(GATEWAY) {
             return Ok(());
@@ -113,11 +122,16 @@ fn is_origin_of(origin: &HeaderValue, host: &str) -> bool {
     rest.is_some_and(|rest| rest.eq_ignore_ascii_case(host))
 }
 
+/// Whether a browser says that a page of another site asks.
+fn is_foreign(site: &str) -> bool {
+    site != "same-origin" && site != "none"
+}
+
 /// Whether a browser says, or may say nothing although it is one, that a page of another site
 /// asks: for requests that act although their method is GET.
 pub(super) fn is_from_foreign_page(headers: &HeaderMap) -> bool {
-    match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
-        Some(site) => site != b"same-origin" && site != b"none",
+    match text(headers, HeaderName::from_static(FETCH_SITE)) {
+        Some(site) => is_foreign(site),
         None => {
             let agent = text(headers, header::USER_AGENT).unwrap_or_default();
             headers.contains_key(header::ORIGIN)

@@ -3,14 +3,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use remote::{Error, Proxy, Uri, Value};
+use remote::{Error, Proxy, Value};
 use tokio::sync::Mutex;
+
+use super::proxies::TIMEOUT;
 
 /// Seconds for which the daemon keeps the lock without a connection: a restart of this process.
 const TTL_SECONDS: i64 = 60;
-/// Timeout of an answer about a lock.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
-
 /// A held lock.
 pub(super) struct HeldLock {
     pub(super) service: String,
@@ -22,7 +21,7 @@ pub(super) struct HeldLock {
 }
 
 impl HeldLock {
-    /// Takes the lock of the object at `uri` with a token; where another has it, waits for at most
+    /// Takes the lock of the proxy's object with a token; where another has it, waits for at most
     /// `wait`.
     ///
     /// # Errors
@@ -30,17 +29,17 @@ impl HeldLock {
     pub(super) async fn take(
         token: String,
         service: &str,
-        uri: Uri,
+        mut proxy: Proxy,
         user: String,
         wait: Option<Duration>,
     ) -> Result<Option<Self>, Error> {
-        let timeout = TIMEOUT.saturating_add(wait.unwrap_or_default());
+        proxy.set_timeout(Some(TIMEOUT.saturating_add(wait.unwrap_or_default())));
         let held = HeldLock {
             service: service.to_owned(),
             user,
             token,
             epoch: AtomicU64::new(0),
-            proxy: Mutex::new(Proxy::from(uri).with_timeout(timeout)),
+            proxy: Mutex::new(proxy),
         };
         let granted = {
             let mut proxy = held.proxy.lock().await;
@@ -55,17 +54,16 @@ impl HeldLock {
     pub(super) async fn resume(
         token: String,
         service: &str,
-        uri: Uri,
+        mut proxy: Proxy,
         user: String,
     ) -> Option<Self> {
         let presented = vec![("token".to_owned(), Value::from(token.as_str()))];
-        let mut proxy = Proxy::from(uri.clone()).with_timeout(TIMEOUT);
         let info = proxy.call("lock_info", Vec::new(), presented).await.ok()?;
         let yours = info.as_dict().and_then(|info| info.get("yours")).and_then(Value::as_bool);
         if yours != Some(true) {
             return None;
         }
-        HeldLock::take(token, service, uri, user, None).await.ok().flatten()
+        HeldLock::take(token, service, proxy, user, None).await.ok().flatten()
     }
 
     /// The connection that has the lock; taken up again first where it was lost meanwhile.

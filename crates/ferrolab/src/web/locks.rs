@@ -7,16 +7,17 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
-use remote::{DAEMON_NAME, Error, Proxy, Uri, Value};
+use remote::{DAEMON_NAME, Error, Uri, Value};
 use serde_json::{Value as JsonValue, json};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::body::read_object;
+use super::body::{read_object, text};
 use super::calls::lockable;
-use super::held::{HeldLock, TIMEOUT};
+use super::held::HeldLock;
 use super::problem::Problem;
+use super::proxies::proxy;
 use super::services::{known, local_uri};
 use super::sessions::BrowserSession;
 use super::shared::Shared;
@@ -25,8 +26,6 @@ use super::shared::Shared;
 const MAX_WAIT: f64 = 240.0;
 /// Time between two looks at a held lock.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// Bytes of a user's name or a reason.
-const MAX_TEXT: usize = 200;
 
 /// `POST /api/services/{name}/lock` with `{"user": …, "wait": SECONDS}`
 pub(super) async fn lock(
@@ -48,8 +47,8 @@ pub(super) async fn lock(
             Some(Duration::from_secs_f64(seconds.ok_or_else(wrong)?))
         }
     };
-    let uri = local_uri(&shared, &row)?;
-    let held = HeldLock::take(session.token(&name), &name, uri, user.clone(), wait).await;
+    let proxy = proxy(&shared.keys, &row.daemon, local_uri(&shared, &row).await?);
+    let held = HeldLock::take(session.token(&name), &name, proxy, user.clone(), wait).await;
     let Some(held) = held.map_err(|error| Problem::of_call(&error))? else {
         let detail = format!("'{name}' is still locked by another");
         let title = "Somebody else has the lock.";
@@ -95,14 +94,14 @@ pub(super) async fn break_lock(
         return Err(Problem::bad_request(detail));
     };
     let user = text(body.remove("user"), "user")?.unwrap_or_else(|| session.user.clone());
-    let uri = local_uri(&shared, &row)?;
+    let uri = local_uri(&shared, &row).await?;
     let request = vec![Value::from(uri.to_string()), reason.as_str().into(), user.as_str().into()];
     // Of the daemon itself, which lets us in for this even where all its places are taken.
     let daemon = match uri {
         Uri::Pyro { location, .. } => Uri::Pyro { object: DAEMON_NAME.into(), location },
         other => other,
     };
-    let mut proxy = Proxy::from(daemon).with_timeout(TIMEOUT);
+    let mut proxy = proxy(&shared.keys, &row.daemon, daemon);
     let broken = proxy.call_daemon("release", request).await;
     let broken = broken.map_err(|error: Error| Problem::of_call(&error))?;
     match broken.as_bool() {
@@ -119,12 +118,13 @@ pub(super) async fn take_up(shared: Arc<Shared>, session: Arc<BrowserSession>) {
     let listing = shared.lab.listing();
     for row in &listing.services {
         let owner = row.report.lock.as_ref().and_then(|lock| lock.owner.as_ref());
-        let (Some(owner), Ok(uri)) = (owner, local_uri(&shared, row)) else { continue };
+        let (Some(owner), Ok(uri)) = (owner, local_uri(&shared, row).await) else { continue };
         if session.held(&row.name).is_some() {
             continue;
         }
+        let proxy = proxy(&shared.keys, &row.daemon, uri);
         let Some(held) =
-            HeldLock::resume(session.token(&row.name), &row.name, uri, owner.user.clone()).await
+            HeldLock::resume(session.token(&row.name), &row.name, proxy, owner.user.clone()).await
         else {
             continue;
         };
@@ -155,20 +155,6 @@ async fn keep(session: Arc<BrowserSession>, held: Arc<HeldLock>, stopping: Cance
             info!(service = held.service, "a lock of the page is lost");
             session.remove(&held.service);
             return;
-        }
-    }
-}
-
-/// A text of a request, without control characters.
-fn text(value: Option<Value>, key: &str) -> Result<Option<String>, Problem> {
-    match value {
-        None | Some(Value::None) => Ok(None),
-        Some(Value::Str(text)) if text.len() <= MAX_TEXT && !text.chars().any(char::is_control) => {
-            Ok(Some(text).filter(|text| !text.is_empty()))
-        }
-        Some(_) => {
-            let detail = format!("`{key}` is one line of at most {MAX_TEXT} bytes");
-            Err(Problem::bad_request(detail))
         }
     }
 }

@@ -68,19 +68,14 @@ fn last_lines(file: &Path, filter: &Filter, most: usize) -> io::Result<Vec<JsonV
     let mut last = VecDeque::new();
     log::snapshot(file)?.read(Place::default(), |line| {
         if filter.wants(&line) {
-            last.push_back(line.record);
+            last.push_back(line.with_unix_time());
             if last.len() > most {
                 last.pop_front();
             }
         }
         ControlFlow::Continue(())
     })?;
-    let with_time = |mut record: JsonValue| {
-        let time = record["timestamp"].as_str().and_then(|time| time.parse().ok());
-        record["t"] = time.map(unix_seconds).into();
-        record
-    };
-    Ok(last.into_iter().map(with_time).collect())
+    Ok(last.into())
 }
 
 /// `GET /api/calls`

@@ -3,17 +3,22 @@
 //! A client of the daemons and of the supervisor's control socket, like the command line: nothing
 //! depends on it. The only room that serves HTTP.
 
+mod alarms;
 mod body;
 mod calls;
 mod files;
 mod gateway;
 mod guard;
 mod held;
+mod history;
+mod keys;
 mod lab;
 mod layers;
 mod locks;
 mod logs;
+mod openapi;
 mod problem;
+mod proxies;
 mod results;
 mod router;
 mod scrape;
@@ -37,7 +42,7 @@ use crate::host::ChildReport;
 use crate::host::address::listen_at;
 
 use guard::Guard;
-use lab::LiveLab;
+pub(crate) use keys::DaemonKeys;
 use sessions::Sessions;
 use shared::Shared;
 
@@ -52,6 +57,11 @@ pub(crate) struct WebAssignment {
     pub(crate) state_file: PathBuf,
     /// The supervisor's control socket.
     pub(crate) socket: PathBuf,
+    /// The socket of the history process, where there is one.
+    #[serde(default)]
+    pub(crate) history_socket: Option<PathBuf>,
+    /// TLS of daemons that take nothing else.
+    pub(crate) keys: DaemonKeys,
     /// The host's log,
     pub(crate) log_file: PathBuf,
     /// and the folder of all logs.
@@ -63,17 +73,22 @@ pub(crate) struct WebAssignment {
 /// # Errors
 /// What keeps it from serving, in words for a person.
 pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Result<(), String> {
-    let WebAssignment { config, state_file, socket, log_file, log_dir } = assignment;
+    let WebAssignment { config, state_file, socket, history_socket, keys, log_file, log_dir } =
+        assignment;
     let (listener, moved) = listen_at(&config.host, config.port, &state_file).await?;
     let remote::Location::Tcp { port, .. } = *listener.location() else {
         return Err("the page needs a TCP port".to_owned());
     };
     let listener = listener.into_tcp().ok_or("the page needs a TCP port")?;
     let stopping = lifeline.stopping();
-    let lab = LiveLab::follow(socket, &stopping);
+    let keys = Arc::new(keys);
+    let lab = lab::follow(socket.clone(), log_file.clone(), Arc::clone(&keys), &stopping);
     let shared = Arc::new(Shared {
         guard: Guard::new(&config.host, &config.names),
         lab,
+        keys,
+        socket,
+        history_socket,
         log_file,
         log_dir,
         readers: Semaphore::new(logs::READERS),

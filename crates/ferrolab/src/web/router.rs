@@ -9,12 +9,16 @@ use axum::routing::{get, post};
 
 use super::problem::Problem;
 use super::shared::Shared;
-use super::{calls, files, gateway, layers, locks, logs, results, scrape, services, stream};
+use super::{
+    alarms, calls, files, gateway, history, layers, locks, logs, openapi, results, scrape,
+    services, stream,
+};
 
 /// All routes of this server.
 pub(super) fn routes(shared: Arc<Shared>) -> Router {
     let api = Router::new()
         .route("/api/lab", get(services::lab))
+        .route("/api/session", get(services::session))
         .route("/api/services/{name}", get(services::service))
         .route("/api/services/{name}/members/{member}", get(calls::read).put(calls::set))
         .route("/api/services/{name}/call/{member}", post(calls::call))
@@ -27,12 +31,17 @@ pub(super) fn routes(shared: Arc<Shared>) -> Router {
         .route("/api/calls", get(logs::calls))
         .route("/api/calls/history", get(logs::call_history))
         .route("/api/locks", get(logs::locks))
+        .route("/api/values", get(services::values))
+        .route("/api/history", get(history::read))
+        .route("/api/alarms", get(alarms::list))
+        .route("/api/alarms/ack", post(alarms::acknowledge))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&shared), layers::attach_session));
     Router::new()
         .route("/", get(files::index))
         .route("/page/{*path}", get(files::file))
         .route("/favicon.ico", get(files::favicon))
         .route("/metrics", get(scrape::metrics))
+        .route("/openapi.json", get(openapi::document))
         .route("/pyro", get(gateway::redirect))
         .route("/pyro/", get(gateway::index))
         .route("/pyro/{name}/{member}", get(gateway::call).post(gateway::call))

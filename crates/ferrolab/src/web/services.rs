@@ -1,18 +1,24 @@
 //! `GET /api/lab` and `GET /api/services/{name}`: the lab, and one service with its card.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use lab_config::did_you_mean;
 use remote::{Location, Uri};
-use serde_json::Value as JsonValue;
+use serde_json::{Value as JsonValue, json};
+use tokio::time::{Instant, timeout_at};
 
 use super::problem::Problem;
+use super::proxies::proxy;
 use super::sessions::BrowserSession;
 use super::shared::Shared;
 use crate::card::{self, DescribedService};
 use crate::supervise::control::ServiceRow;
+
+/// Longest wait of a request for a daemon that starts.
+const START_WAIT: Duration = Duration::from_secs(2);
 
 /// `GET /api/lab`
 pub(super) async fn lab(
@@ -24,12 +30,27 @@ pub(super) async fn lab(
     let readonly = shared.guard.readonly();
     lab.insert("readonly".to_owned(), readonly.is_some().into());
     lab.insert("readonly_reason".to_owned(), readonly.into());
-    lab.insert("user".to_owned(), session.user.clone().into());
-    // The epochs of the locks that this browser holds.
-    let locks: serde_json::Map<_, _> =
-        session.epochs().into_iter().map(|(service, epoch)| (service, epoch.into())).collect();
-    lab.insert("locks".to_owned(), locks.into());
+    lab.extend(session_json(&session));
     Ok(Json(JsonValue::Object(lab)))
+}
+
+/// `GET /api/values`: the latest values.
+pub(super) async fn values(State(shared): State<Arc<Shared>>) -> Result<Json<JsonValue>, Problem> {
+    known(&shared).await?;
+    Ok(Json(json!({ "values": shared.lab.values_json() })))
+}
+
+/// `GET /api/session`: the user of this browser, and the locks that it holds.
+pub(super) async fn session(Extension(session): Extension<Arc<BrowserSession>>) -> Json<JsonValue> {
+    Json(JsonValue::Object(session_json(&session)))
+}
+
+fn session_json(session: &BrowserSession) -> serde_json::Map<String, JsonValue> {
+    let epochs = session.epochs().into_iter();
+    let locks: serde_json::Map<_, _> =
+        epochs.map(|(service, epoch)| (service, epoch.into())).collect();
+    let pairs = [("user", session.user.clone().into()), ("locks", locks.into())];
+    pairs.into_iter().map(|(key, value): (_, JsonValue)| (key.to_owned(), value)).collect()
 }
 
 /// `GET /api/services/{name}`
@@ -71,11 +92,21 @@ pub(super) fn find(shared: &Shared, name: &str) -> Result<ServiceRow, Problem> {
     Err(Problem::not_found("unknown-service", format!("there is no service '{name}'{help}")))
 }
 
-/// The URI of a service at the address by which this host reaches its daemon.
-pub(super) fn local_uri(shared: &Shared, row: &ServiceRow) -> Result<Uri, Problem> {
-    let listing = shared.lab.listing();
-    let daemon = listing.daemons.iter().find(|daemon| daemon.name == row.daemon);
-    let location = daemon.and_then(|daemon| daemon.address.as_deref()).and_then(location_of);
+/// The URI of a service at the address by which this host reaches its daemon. One that starts is
+/// waited for, for a while.
+pub(super) async fn local_uri(shared: &Shared, row: &ServiceRow) -> Result<Uri, Problem> {
+    let mut changes = shared.lab.listings();
+    let end = Instant::now() + START_WAIT;
+    let location = loop {
+        changes.mark_unchanged();
+        let listing = shared.lab.listing();
+        let daemon = listing.daemons.iter().find(|daemon| daemon.name == row.daemon);
+        let location = daemon.and_then(|daemon| daemon.address.as_deref()).and_then(location_of);
+        let starts = daemon.is_some_and(|daemon| daemon.status == "starting");
+        if location.is_some() || !starts || timeout_at(end, changes.changed()).await.is_err() {
+            break location;
+        }
+    };
     match location {
         Some(location) => Ok(Uri::Pyro { object: row.name.clone(), location }),
         None => {
@@ -100,7 +131,9 @@ pub(super) async fn describe(
     shared: &Shared,
     row: &ServiceRow,
 ) -> Result<DescribedService, Problem> {
-    let uri = local_uri(shared, row)?;
-    let described = card::fetch(&row.name, uri).await;
-    described.map_err(|error| Problem::of_call(&error))
+    let uri = local_uri(shared, row).await?;
+    let mut proxy = proxy(&shared.keys, &row.daemon, uri.clone());
+    let card = card::fetch_from(&mut proxy, &row.name).await;
+    let card = card.map_err(|error| Problem::of_call(&error))?;
+    Ok(DescribedService { name: row.name.clone(), uri, card })
 }

@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::guard::Guard;
+use super::keys::DaemonKeys;
 use super::lab::LiveLab;
 use super::sessions::Sessions;
 use super::values::KeptResults;
@@ -15,6 +16,11 @@ use super::values::KeptResults;
 pub(super) struct Shared {
     pub(super) guard: Guard,
     pub(super) lab: Arc<LiveLab>,
+    /// TLS of daemons.
+    pub(super) keys: Arc<DaemonKeys>,
+    /// The supervisor's control socket.
+    pub(super) socket: PathBuf,
+    pub(super) history_socket: Option<PathBuf>,
     pub(super) log_file: PathBuf,
     pub(super) log_dir: PathBuf,
     /// Places for readers of log files.

@@ -61,6 +61,8 @@ pub(crate) struct ConnectionSettings {
     /// Annotations of every message.
     pub(crate) annotations: Annotations,
     pub(crate) correlation_id: Option<[u8; 16]>,
+    /// Flags of every request, besides its own.
+    pub(crate) flags: Flags,
 }
 
 /// Open connection to a daemon.
@@ -271,7 +273,12 @@ impl ClientConnection {
             RequestContent::Serialized(payload) => frame.payload().extend_from_slice(payload),
         }
         frame
-            .finish(flags, settings.correlation_id, settings.compression, self.limits.message)
+            .finish(
+                flags | settings.flags,
+                settings.correlation_id,
+                settings.compression,
+                self.limits.message,
+            )
             .map_err(unsendable)
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wire::Limits;
-use wire::message::Annotations;
+use wire::message::{Annotations, Flags};
 use wire::serializer::Serializer;
 use wire::uri::Uri;
 use wire::value::Value;
@@ -81,6 +81,16 @@ impl Proxy {
     #[must_use]
     pub fn with_serializer(mut self, serializer: Serializer) -> Self {
         self.settings.serializer = serializer;
+        self
+    }
+
+    /// Sets the serializer to `marshal`, with objects in results as data by serpent's rules: bytes
+    /// and tuples stay what they are. For Ferrolab's own daemons; a Python daemon would not know
+    /// the rules.
+    #[must_use]
+    pub fn with_marshal_and_serpent_rules(mut self) -> Self {
+        self.settings.serializer = Serializer::Marshal;
+        self.settings.flags = Flags::SERPENT_RULES;
         self
     }
 
@@ -178,6 +188,7 @@ impl From<Uri> for Proxy {
                 handshake: Value::from("hello"),
                 annotations: Annotations::new(),
                 correlation_id: None,
+                flags: Flags::default(),
             },
             timeout: None,
             handshake_check: None,

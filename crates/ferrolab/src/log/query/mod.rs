@@ -89,6 +89,16 @@ impl Line {
         self.record.get(key).and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// The record with its time as `t`, in Unix seconds, too.
+    pub(crate) fn with_unix_time(self) -> Value {
+        let time = self.time().map(|time| time.as_millisecond() as f64 / 1000.0);
+        let mut record = self.record;
+        if let Value::Object(fields) = &mut record {
+            fields.insert("t".to_owned(), time.into());
+        }
+        record
+    }
+
     fn time(&self) -> Option<Timestamp> {
         self.text("timestamp").parse().ok()
     }

@@ -17,7 +17,7 @@ use crate::authority::AuthorityFiles;
 use crate::host::{DaemonAssignment, services_to_restart};
 use crate::nameserver_process::NameserverAssignment;
 use crate::paths::{Paths, PathsError};
-use crate::web::{self, WebAssignment};
+use crate::web::{self, DaemonKeys, WebAssignment};
 
 /// Nameservers outlive the daemons that register with them.
 const NAMESERVER_ORDER: u32 = 0;
@@ -113,6 +113,8 @@ pub(super) fn all(
             config: config.clone(),
             state_file: paths.process_state(&name),
             socket: paths.control_socket()?,
+            history_socket: None,
+            keys: DaemonKeys::new(&configuration.daemons, paths.access_folder()),
             log_file: paths.log_file(),
             log_dir: paths.log_dir.clone(),
         };

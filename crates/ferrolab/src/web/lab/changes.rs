@@ -36,6 +36,9 @@ pub(super) fn events(before: &LabRows, now: &LabRows) -> Vec<(&'static str, Json
     if before.calls != now.calls {
         events.push(("calls", json!({ "calls": now.calls })));
     }
+    if before.alarms != now.alarms {
+        events.push(("alarm", json!({ "alarms": now.alarms })));
+    }
     events
 }
 

@@ -81,6 +81,11 @@ impl Ring {
         self.last.subscribe()
     }
 
+    /// Whether somebody waits for events.
+    pub(super) fn has_readers(&self) -> bool {
+        self.last.receiver_count() > 0
+    }
+
     /// The id of an event, for browsers.
     pub(in crate::web) fn id(&self, number: u64) -> String {
         format!("{}-{number}", self.epoch)

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::host::{CallRow, FullPool, LockRow};
+use crate::host::{AlarmRow, CallRow, FullPool, LockRow};
 use crate::supervise::control::{Listing, ProcessRow, ServiceRow};
 use crate::supervise::diagnosis::{Finding, diagnose};
 
@@ -99,6 +99,36 @@ pub(in crate::web) struct CallJson {
     overdue: bool,
 }
 
+/// An alarm that is not ok.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(in crate::web) struct AlarmJson {
+    service: String,
+    member: String,
+    /// `above 320`.
+    condition: String,
+    message: Option<String>,
+    /// `pending`, `firing`, `acknowledged` or `no data`.
+    state: String,
+    since: Option<f64>,
+    /// The value that brought it into its state.
+    value: serde_json::Value,
+    unit: Option<String>,
+    /// Whether its condition is over, and it waits to be acknowledged.
+    over: bool,
+    acknowledged: Option<AcknowledgedJson>,
+    daemon: String,
+    /// The state in a sentence.
+    text: String,
+}
+
+/// The person who looks after an alarm.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(in crate::web) struct AcknowledgedJson {
+    by: String,
+    t: Option<f64>,
+    reason: String,
+}
+
 /// All rows of a listing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::web) struct LabRows {
@@ -107,6 +137,7 @@ pub(in crate::web) struct LabRows {
     pub(in crate::web) processes: BTreeMap<String, ProcessJson>,
     pub(in crate::web) services: BTreeMap<String, ServiceJson>,
     pub(in crate::web) calls: Vec<CallJson>,
+    pub(in crate::web) alarms: Vec<AlarmJson>,
     pub(in crate::web) problems: Vec<Finding>,
 }
 
@@ -129,12 +160,17 @@ impl LabRows {
             processes: processes(&listing.processes),
             services: services.collect(),
             calls: listing.calls.iter().map(call).collect(),
+            alarms: listing.alarms.iter().map(alarm).collect(),
             problems: diagnose(listing),
         }
     }
 }
 
 impl ServiceJson {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its lock, if it has one.
     pub(super) fn lock_json(&self) -> Option<serde_json::Value> {
         self.lock.as_ref().and_then(|lock| serde_json::to_value(lock).ok())
@@ -198,6 +234,28 @@ fn lock(row: &LockRow) -> LockJson {
         since: seconds_of(&waiter.since),
     });
     LockJson { state: row.state.clone(), note: row.note.clone(), owner, waiting: waiting.collect() }
+}
+
+fn alarm(row: &AlarmRow) -> AlarmJson {
+    let acknowledged = row.acknowledged.as_ref().map(|acknowledged| AcknowledgedJson {
+        by: acknowledged.by.clone(),
+        t: seconds_of(&acknowledged.time),
+        reason: acknowledged.reason.clone(),
+    });
+    AlarmJson {
+        service: row.service.clone(),
+        member: row.member.clone(),
+        condition: row.condition.clone(),
+        message: row.message.clone(),
+        state: row.state.clone(),
+        since: seconds_of(&row.since),
+        value: row.value.clone(),
+        unit: row.unit.clone(),
+        over: row.is_over,
+        acknowledged,
+        daemon: row.daemon.clone(),
+        text: row.sentence(),
+    }
 }
 
 fn call(row: &CallRow) -> CallJson {

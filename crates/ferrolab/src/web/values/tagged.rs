@@ -97,12 +97,6 @@ fn bytes_json(bytes: Vec<u8>, kept: Option<&KeptResults>) -> Value {
 }
 
 fn dict_json(dict: Dict, kept: Option<&KeptResults>) -> Value {
-    let value = Value::Dict(dict);
-    // serpent carries bytes as a dict with base64 text.
-    if let Some(bytes) = remote::wire::serpent::to_bytes(&value) {
-        return bytes_json(bytes, kept);
-    }
-    let Value::Dict(dict) = value else { return Value::None };
     if dict.class() == Some(PROXY_CLASS)
         && let Some(uri) = dict.get("state").and_then(Value::as_list).and_then(<[_]>::first)
     {

@@ -1,0 +1,60 @@
+//! Alarms: those that are not ok, and the note that somebody looks after one.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
+use serde_json::{Value as JsonValue, json};
+
+use super::body::{read_object, text};
+use super::problem::Problem;
+use super::services::known;
+use super::sessions::BrowserSession;
+use super::shared::Shared;
+use crate::supervise::control::Request;
+use crate::supervise::control::client::{Client, ControlError, News};
+
+/// `GET /api/alarms`
+pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Result<Json<JsonValue>, Problem> {
+    known(&shared).await?;
+    Ok(Json(json!({ "alarms": shared.lab.alarms_json() })))
+}
+
+/// `POST /api/alarms/ack` with `{"service": …, "member": …, "reason": …, "user": …}`; without a
+/// member for all of the service.
+pub(super) async fn acknowledge(
+    State(shared): State<Arc<Shared>>,
+    Extension(session): Extension<Arc<BrowserSession>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<JsonValue>, Problem> {
+    let mut body = read_object(&shared.bodies, &headers, body).await?;
+    let service = text(body.remove("service"), "service")?;
+    let service = service.ok_or_else(|| Problem::bad_request("`service` is missing"))?;
+    let name = match text(body.remove("member"), "member")? {
+        Some(member) => format!("{service}.{member}"),
+        None => service,
+    };
+    let reason = text(body.remove("reason"), "reason")?.unwrap_or_default();
+    let by = text(body.remove("user"), "user")?.unwrap_or_else(|| session.user.clone());
+    let request = Request::AcknowledgeAlarms { name, by: by.clone(), reason: reason.clone() };
+    let mut done = Vec::new();
+    let asked = async {
+        let hear = |news: News<'_>| {
+            if let News::Note(text) = news {
+                done.push(text.to_owned());
+            }
+        };
+        Client::connect(&shared.socket).await?.ask_for_news(&request, hear).await
+    };
+    match asked.await {
+        Ok(_) => Ok(Json(json!({ "acknowledged": done, "by": by, "reason": reason }))),
+        Err(ControlError::Refused(reason)) => {
+            let title = "The alarm cannot be acknowledged.";
+            Err(Problem::new(StatusCode::CONFLICT, "not-acknowledged", title, reason))
+        }
+        Err(error) => Err(Problem::unavailable("no-supervisor", error.to_string())),
+    }
+}
