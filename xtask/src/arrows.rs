@@ -16,8 +16,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("remote", &["wire", "remote-macros"]),
     ("lab-config", &["wire"]),
     ("nameserver", &["wire", "remote"]),
+    ("history", &[]),
     ("py-worker", &["wire", "remote", "supervisor"]),
-    ("ferrolab", &["wire", "remote", "supervisor", "lab-config", "nameserver", "py-worker"]),
+    (
+        "ferrolab",
+        &["wire", "remote", "supervisor", "lab-config", "nameserver", "history", "py-worker"],
+    ),
 ];
 
 const ARROWS_REASON: &str = "a crate exists to keep a dependency out: wire and supervisor know \
@@ -56,6 +60,11 @@ const BANS: &[(&str, &[&[&str]], &str)] = &[
         "nameserver",
         &[YAML, HTTP, CLI],
         "nameserver keeps names: its settings come typed, its process is the binary's",
+    ),
+    (
+        "history",
+        &[RUNTIMES, YAML, HTTP, CLI],
+        "history keeps samples: they come and go as plain values, without connections",
     ),
     (
         "py-worker",

@@ -123,6 +123,19 @@ const ROOMS: &[(&str, &[Room])] = &[
         ],
     ),
     (
+        "history",
+        &[
+            (&["lib"], "re-exports"),
+            (&["query"], "questions"),
+            (&["maintenance"], "seals, removes, mends"),
+            (&["writer", "recovery"], "the store: takes samples"),
+            (&["buckets"], "parts of questions; know no files"),
+            (&["store"], "the SQLite file"),
+            (&["unsealed", "chunk", "journal", "retention"], "samples in memory and as bytes"),
+            (&["sample", "bytes", "disk"], "plain values; the room on a disk"),
+        ],
+    ),
+    (
         "ferrolab",
         &[
             (&["main"], "entry"),
@@ -132,7 +145,10 @@ const ROOMS: &[(&str, &[Room])] = &[
             (&["web"], "the page's process: a client of daemons and the supervisor"),
             (&["metrics"], "text of /metrics: a function of what the supervisor shows"),
             (&["supervise"], "what the supervisor and its clients tell each other; its files"),
-            (&["nameserver_process"], "a process with an address and a report, like a daemon"),
+            (
+                &["nameserver_process", "history_process"],
+                "processes with an address and a report, like a daemon",
+            ),
             (&["host"], "a daemon's process"),
             (&["card"], "forms of the service card; knows no lab"),
             (&["notify"], "delivery of notifications; knows no lab"),

@@ -11,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use directories::ProjectDirs;
-use lab_config::stable_hash;
+use lab_config::{History, stable_hash};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::AuditPlace;
@@ -209,6 +209,23 @@ impl Paths {
         make(what, &directory)?;
         check_private(what, &directory)?;
         Ok(directory.join(name))
+    }
+
+    /// Where the history process listens for this host.
+    ///
+    /// Its path is no longer than the control socket's may be, and beside it.
+    pub(crate) fn history_socket(&self) -> Result<PathBuf, PathsError> {
+        let control = self.control_socket()?;
+        let is_beside = control.file_name().is_some_and(|name| name == SOCKET);
+        Ok(match is_beside {
+            true => control.with_file_name("history.sock"),
+            false => control.with_extension("history"),
+        })
+    }
+
+    /// The samples of the history, where the configuration names no folder.
+    pub(crate) fn history(&self) -> PathBuf {
+        self.state_dir.join(History::FOLDER)
     }
 
     /// The file whose lock makes a supervisor the only one of this state directory.

@@ -54,6 +54,7 @@ fn help_texts() {
         &["stubs"],
         &["lock"],
         &["locks"],
+        &["history"],
         &["unlock"],
         &["access", "test"],
         &["alarms"],

@@ -8,6 +8,7 @@
 mod address;
 mod advice;
 mod auto;
+mod bytes;
 mod data;
 mod date;
 mod duration;
@@ -40,14 +41,15 @@ use serde::Deserialize;
 
 pub use address::Host;
 pub use advice::did_you_mean;
+pub use bytes::size_text;
 pub use data::Data;
 pub use duration::seconds_with_unit;
 pub use hash::stable_hash;
 pub use model::{
     Access, AccessGroup, AccessRole, Alarm, Argument, Arguments, AuditMode, AuditNeed, CallLogMode,
     Configuration, Daemon, DaemonClass, DaemonPart, Deadband, Expose, Grant, GrantWhen, Health,
-    InstanceMode, Member, Nameserver, Notify, OnTimeout, Push, Python, ServerType, Service,
-    SourceLine, Start, Storage, Supervision, Target, TlsKeys, TlsMode, ValueFacts, Web,
+    History, InstanceMode, Member, Nameserver, Notify, OnTimeout, Push, Python, ServerType,
+    Service, SourceLine, Start, Storage, Supervision, Target, TlsKeys, TlsMode, ValueFacts, Web,
 };
 pub use problem::{ConfigError, Severity, Warning};
 pub use reference::{json_schema, markdown};

@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::duration;
 use super::problem::Findings;
 use super::scalar::Meaning;
 use super::schema::{
-    ACCESS, ALARM, ARGUMENT, AUTOLAUNCH, DAEMON, Field, GRANT, HEALTH, MEMBER, NAMESERVER, NOTIFY,
-    PUSH, PYTHON, Rule, SERVICE, SIMULATE, SUPERVISION, Section, TOP, ValueKind, WEB,
+    ACCESS, ALARM, ARGUMENT, AUTOLAUNCH, DAEMON, Field, GRANT, HEALTH, HISTORY, MEMBER, NAMESERVER,
+    NOTIFY, PUSH, PYTHON, Rule, SERVICE, SIMULATE, SUPERVISION, Section, TOP, ValueKind, WEB,
 };
 use super::source::Source;
 use super::tree::{self, Content, Node};
+use super::{bytes, duration};
 
 /// Sections that have a chapter, in the order of the reference.
 const CHAPTERS: &[(&str, &Section)] = &[
@@ -36,6 +36,7 @@ const CHAPTERS: &[(&str, &Section)] = &[
     ("Alarm", &ALARM),
     ("Push", &PUSH),
     ("Web", &WEB),
+    ("History", &HISTORY),
 ];
 
 const OPENING: &str = "\
@@ -52,7 +53,8 @@ a file of PyroLab's loads as it is.
 
 An unknown key is an error, so that a typing mistake is never silently a default. Relative paths
 are taken from the folder that the file was in when it was taken over, `~/` from the user's own.
-A duration is a number of seconds, or has a unit: `200ms`, `1s`, `5m`, `3h`, `30d`.
+A duration is a number of seconds, or has a unit: `200ms`, `1s`, `5m`, `3h`, `30d`. A size is a
+number of bytes, or has a unit: `500MB`, `2GiB`.
 Names may be `auto` or `auto N`: a name of N words is made up, always the same one on one host.
 `host: public` stands for all addresses of this host, whatever they are at the time; as `nathost`,
 for the one on its network.
@@ -79,12 +81,14 @@ pub fn markdown() -> String {
             "grants" => text.push_str("Under `grants` of `access`, a list.\n"),
             "alarm" => text.push_str("Under `alarm` of a member, one or a list of them.\n"),
             "push" => text.push_str("Under `push` of the file, one or a list of them.\n"),
-            "notify" | "web" => {
+            "history" | "notify" | "web" => {
                 text.push_str(&format!("Under `{}` of the file.\n", section.key));
             }
             "python" => text.push_str("Under `python` of the file, of a daemon or of a service.\n"),
             "supervision" => {
-                text.push_str("Under `supervision` of a nameserver, a daemon or `web`.\n");
+                text.push_str(
+                    "Under `supervision` of a nameserver, a daemon, `web` or `history`.\n",
+                );
             }
             key => text.push_str(&format!("Under `{key}`, by name.\n")),
         }
@@ -177,6 +181,9 @@ fn value_schema(kind: ValueKind) -> Value {
             json!({ "type": "integer", "minimum": min, "maximum": max })
         }
         ValueKind::Seconds { zero } => duration(zero),
+        ValueKind::Bytes => json!({ "anyOf": [
+            { "type": "number", "minimum": 0 }, { "type": "string", "pattern": bytes::PATTERN },
+        ] }),
         ValueKind::Delays => json!({ "type": "array", "items": duration(true) }),
         ValueKind::Flag => json!({ "type": "boolean" }),
         ValueKind::TlsMode => json!({ "enum": [true, false, "offered"] }),
@@ -250,6 +257,7 @@ fn words(kind: ValueKind) -> String {
         ValueKind::Text(Rule::Path | Rule::Socket) => "path",
         ValueKind::Int { min, max, .. } => return format!("whole number, {min} to {max}"),
         ValueKind::Seconds { .. } => "duration",
+        ValueKind::Bytes => "size",
         ValueKind::Delays => "list of durations",
         ValueKind::Flag => "true or false",
         ValueKind::TlsMode => "true, false or `offered`",

@@ -17,6 +17,8 @@ pub struct Surroundings {
     pub users: Option<Vec<String>>,
     /// Where relative paths begin; with `None`, no path is looked for.
     pub folder: Option<Folder>,
+    /// The folder of the lab's state files, where it is known.
+    pub state: Option<PathBuf>,
     /// Whether every service that has a `simulate:` section is simulated.
     pub simulates: bool,
     /// Whether a file is refused for what keeps an entry from starting now, and may be mended

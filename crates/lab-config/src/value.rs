@@ -10,10 +10,12 @@ use super::schema::{Field, Rule, ValueKind};
 use super::text;
 use super::tree::{Content, Node};
 use super::walk::{Walk, found};
-use super::{advice, auto, date, duration};
+use super::{advice, auto, bytes, date, duration};
 
 /// The longest duration, in seconds: some thirty years.
 const MAX_SECONDS: f64 = 1e9;
+/// The smallest size, in bytes: what has one is useless below it.
+const SMALLEST_SIZE: i64 = 1024 * 1024;
 
 impl Walk<'_> {
     /// The value of a field, or `None` after its problem was reported.
@@ -55,6 +57,7 @@ impl Walk<'_> {
             ValueKind::Storage => self.storage(field, node),
             ValueKind::Int { what, min, max } => self.int(field, what, min..=max, node),
             ValueKind::Seconds { zero } => self.seconds(field, zero, node),
+            ValueKind::Bytes => self.bytes(field, node),
             ValueKind::Delays => self.delays(field, node),
             ValueKind::Flag => self.flag(field, "`true` or `false`", node),
             ValueKind::TlsMode => match scalar {
@@ -218,6 +221,19 @@ impl Walk<'_> {
                 node,
                 "a number of seconds greater than 0; a unit may follow (`30s`, `5m`)",
             ),
+        }
+    }
+
+    fn bytes(&mut self, field: &Field, node: &Node) -> Option<Data> {
+        let value = scalar(node).and_then(|scalar| match scalar.meaning()? {
+            Meaning::Int(value) => value.to_string().parse().ok(),
+            Meaning::Float(value) => Some(value),
+            Meaning::Text => bytes::bytes_with_unit(&scalar.text),
+            _ => None,
+        });
+        match value.and_then(whole) {
+            Some(value) if value >= SMALLEST_SIZE => Some(Data::Int(value)),
+            _ => self.expected(field, node, "a size of at least 1 MiB, such as `500MB` or `2GiB`"),
         }
     }
 

@@ -14,9 +14,13 @@ struct Rule {
 const RULES: &[Rule] = &[
     Rule {
         name: "sqlite-room",
-        reason: "only the nameserver's store speaks SQL: crates/nameserver/src/store",
+        reason: "only the stores speak SQL: crates/nameserver/src/store, crates/history/src/store",
         broken: |source| {
-            named_outside(source, &["rusqlite"], |path| path.starts_with("nameserver/src/store/"))
+            named_outside(source, &["rusqlite"], |path| {
+                ["nameserver", "history"]
+                    .iter()
+                    .any(|name| path.starts_with(&format!("{name}/src/store/")))
+            })
         },
     },
     Rule {

@@ -82,7 +82,7 @@ enum Selection {
     Nameserver(Names),
     /// Daemons, by their names in the configuration
     Daemon(Names),
-    /// Processes of which a lab has one: the page (`web`)
+    /// Processes of which a lab has one: the page (`web`), the history (`history`)
     Process(Names),
 }
 
@@ -93,7 +93,7 @@ enum StopSelection {
     Nameserver(StopNames),
     /// Daemons, by their names in the configuration
     Daemon(StopNames),
-    /// Processes of which a lab has one: the page (`web`)
+    /// Processes of which a lab has one: the page (`web`), the history (`history`)
     Process(StopNames),
 }
 

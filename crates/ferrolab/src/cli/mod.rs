@@ -30,6 +30,7 @@ mod demo;
 mod describe;
 mod down;
 mod find;
+mod history;
 mod import;
 mod info;
 mod installed;
@@ -107,6 +108,7 @@ enum Command {
     Cert(cert::CertCommand),
     Lock(lock::Arguments),
     Locks(locks::Arguments),
+    History(history::Arguments),
     Unlock(unlock::Arguments),
     #[command(subcommand)]
     Access(access::AccessCommand),
@@ -160,6 +162,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Cert(command) => cert::run(&command),
         Command::Lock(arguments) => lock::run(&arguments),
         Command::Locks(arguments) => locks::run(&arguments),
+        Command::History(arguments) => history::run(&arguments),
         Command::Unlock(arguments) => unlock::run(&arguments),
         Command::Access(command) => access::run(&command),
         Command::Values(arguments) => values::run(&arguments),

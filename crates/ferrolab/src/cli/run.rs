@@ -11,11 +11,12 @@ use supervisor::Lifeline;
 use tokio_util::sync::CancellationToken;
 
 use super::{paths, up};
+use crate::history_process::HistoryAssignment;
 use crate::host::DaemonAssignment;
 use crate::nameserver_process::NameserverAssignment;
 use crate::supervise::{self, Options, SuperviseError};
 use crate::web::WebAssignment;
-use crate::{host, log, nameserver_process, os, web};
+use crate::{history_process, host, log, nameserver_process, os, web};
 
 /// Run one process of the lab (for the supervisor's use)
 #[derive(Debug, Subcommand)]
@@ -32,6 +33,8 @@ pub(super) enum RunCommand {
     Daemon(Name),
     /// The page; its assignment comes on standard input
     Web,
+    /// The history; its assignment comes on standard input
+    History,
 }
 
 /// The name is for `ps` and the log; what to be is in the assignment.
@@ -58,6 +61,7 @@ pub(super) fn shortcut(mut words: impl Iterator<Item = OsString>) -> Option<RunC
         }
         ("daemon", Some(name)) if !name.starts_with('-') => RunCommand::Daemon(Name { name }),
         ("web", None) => RunCommand::Web,
+        ("history", None) => RunCommand::History,
         _ => return None,
     };
     next().is_none().then_some(command)
@@ -74,6 +78,9 @@ pub(super) fn run(command: &RunCommand) -> ExitCode {
         }),
         RunCommand::Web => child(|assignment: WebAssignment, lifeline| {
             runtime(Box::pin(async move { web::run(assignment, &lifeline).await }))
+        }),
+        RunCommand::History => child(|assignment: HistoryAssignment, lifeline| {
+            runtime(Box::pin(async move { history_process::run(assignment, &lifeline).await }))
         }),
     }
 }
@@ -150,7 +157,13 @@ mod tests {
     #[test]
     fn the_shortcut_leads_where_the_long_way_does() {
         let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
-        for line in ["run supervisor", "run nameserver local", "run daemon bench.1", "run web"] {
+        for line in [
+            "run supervisor",
+            "run nameserver local",
+            "run daemon bench.1",
+            "run web",
+            "run history",
+        ] {
             let long =
                 crate::cli::Cli::try_parse_from([vec!["ferrolab".into()], words(line)].concat());
             let Ok(crate::cli::Cli { command: crate::cli::Command::Run(long) }) = long else {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::files::{self, FileError};
 use crate::host::native_services;
 use crate::os;
-use crate::paths::Paths;
+use crate::paths::{Environment, Paths};
 use crate::state_file;
 
 /// A configuration of nothing.
@@ -113,7 +113,8 @@ impl Checked {
     ) -> Result<Checked, Box<ConfigError>> {
         let home = std::env::home_dir();
         let folder = Some(Folder { base: origin.folder.clone(), home });
-        let surroundings = Surroundings { folder, unready, ..surroundings(false) };
+        let state = Paths::new(&Environment::current()).ok().map(|paths| paths.state_dir);
+        let surroundings = Surroundings { folder, state, unready, ..surroundings(false) };
         let (configuration, mut warnings) = parse_in(&name, &text, &origin.folder, &surroundings)?;
         // The stand-ins are to be right before somebody needs them.
         let simulating = Surroundings { simulates: true, ..surroundings };

@@ -7,6 +7,7 @@
 mod access;
 mod alarm;
 mod daemon;
+mod history;
 mod member;
 mod nameserver;
 mod notify;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use access::{Access, AccessGroup, AccessRole, Grant, GrantWhen, SourceLine};
 pub use alarm::Alarm;
 pub use daemon::{CallLogMode, Daemon, DaemonClass, ServerType};
+pub use history::History;
 pub use member::{Argument, Deadband, Member, ValueFacts};
 pub use nameserver::{Nameserver, Storage};
 pub use notify::Notify;
@@ -68,6 +70,9 @@ pub struct Configuration {
     /// The page; none if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub web: Option<Web>,
+    /// The history of live values; none if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
     /// Whether every service that has a stand-in is simulated.
     #[serde(skip)]
     pub simulates: bool,
@@ -188,6 +193,9 @@ impl Configuration {
             && program.contains('/')
         {
             *program = folder.place_program(Path::new(program)).to_string_lossy().into_owned();
+        }
+        if let Some(folder) = self.history.as_mut().and_then(|history| history.folder.as_mut()) {
+            place(folder);
         }
         for nameserver in &mut self.nameservers {
             if let Storage::Sql(Some(file)) = &mut nameserver.storage {

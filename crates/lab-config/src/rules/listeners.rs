@@ -72,6 +72,7 @@ impl Rules<'_> {
             }
         }
         self.page(&nameservers, &daemons);
+        self.history_port(&nameservers, &daemons);
     }
 
     /// Refuses a page on a daemon's or a nameserver's port.
@@ -100,7 +101,7 @@ impl Rules<'_> {
 
 /// The ports that entries of one kind have, with the places where they are written.
 #[derive(Default)]
-struct Ports {
+pub(super) struct Ports {
     taken: HashMap<(Listens, u16), Place>,
     everywhere: HashMap<u16, Place>,
     here: HashMap<u16, Place>,
@@ -123,7 +124,7 @@ impl Ports {
         None
     }
 
-    fn find(&self, host: &Host, port: u16) -> Option<Place> {
+    pub(super) fn find(&self, host: &Host, port: u16) -> Option<Place> {
         let listens = Listens::on(host);
         let elsewhere = match listens {
             Listens::Everywhere => self.here.get(&port),

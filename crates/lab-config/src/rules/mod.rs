@@ -9,6 +9,7 @@ mod certificates;
 mod collisions;
 mod drivers;
 mod health;
+mod history;
 mod instances;
 mod listeners;
 mod members;
@@ -54,6 +55,7 @@ pub(crate) fn check(
     rules.health();
     rules.notify();
     rules.push();
+    rules.history(surroundings);
     rules.members(surroundings.natives.as_deref());
     rules.series();
     rules.alarms();

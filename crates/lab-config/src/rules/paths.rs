@@ -130,7 +130,13 @@ impl Rules<'_> {
         self.found(mark.value, path, message, help);
     }
 
-    fn found(&mut self, place: Place, path: &[&str], message: String, help: &'static str) {
+    pub(super) fn found(
+        &mut self,
+        place: Place,
+        path: &[&str],
+        message: String,
+        help: &'static str,
+    ) {
         match self.unready {
             Severity::Error => self.findings.error(place, &shown(path), message, help),
             Severity::Warning => self.findings.warn(place, &shown(path), message, help),

@@ -6,6 +6,7 @@
 mod access;
 mod alarm;
 mod health;
+mod history;
 mod member;
 mod notify;
 mod push;
@@ -22,6 +23,7 @@ mod web;
 pub(crate) use access::{ACCESS, GRANT, ROLES};
 pub(crate) use alarm::ALARM;
 pub(crate) use health::HEALTH;
+pub(crate) use history::HISTORY;
 pub(crate) use member::{ARGUMENT, MEMBER, VALUE_KEYS};
 pub(crate) use notify::NOTIFY;
 pub(crate) use push::PUSH;
@@ -53,4 +55,5 @@ pub(crate) static SECTIONS: &[&Section] = &[
     &ALARM,
     &PUSH,
     &WEB,
+    &HISTORY,
 ];

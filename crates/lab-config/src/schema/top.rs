@@ -1,7 +1,8 @@
 //! The tables of the whole file and of `autolaunch`.
 
 use super::{
-    ACCESS, DAEMON, Field, NAMESERVER, NOTIFY, PUSH, PYTHON, SERVICE, Section, ValueKind, WEB,
+    ACCESS, DAEMON, Field, HISTORY, NAMESERVER, NOTIFY, PUSH, PYTHON, SERVICE, Section, ValueKind,
+    WEB,
 };
 
 /// The whole file.
@@ -88,6 +89,13 @@ pub(crate) static TOP: Section = Section {
             default: "null",
             example: "{host: localhost, port: 9092}",
             doc: "The lab in a browser; `true` for the defaults. Without it there is no page.",
+        },
+        Field {
+            key: "history",
+            kind: ValueKind::GroupOrFlag(&HISTORY),
+            default: "null",
+            example: "{keep: 90d, size: 10GiB}",
+            doc: "The history of live values; `true` for the defaults. Without it none is stored.",
         },
     ],
     renamed: &[

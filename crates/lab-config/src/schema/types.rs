@@ -51,6 +51,8 @@ pub(crate) enum ValueKind {
         /// Whether zero has a meaning.
         zero: bool,
     },
+    /// A size: a number of bytes, or with a unit.
+    Bytes,
     /// A list of durations in seconds.
     Delays,
     /// True or false.

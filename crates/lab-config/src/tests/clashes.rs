@@ -57,6 +57,25 @@ fn the_page_has_a_port_of_its_own() {
 }
 
 #[test]
+fn the_history_has_its_own_port() {
+    let lab = |history: &str| {
+        format!(
+            "nameservers: {{n: {{}}}}\ndaemons:\n  bench: {{port: 9100}}\nservices:\n  \
+             x: {{native: demo.clock, daemon: bench}}\nhistory: {history}\n"
+        )
+    };
+    for (history, expected) in [
+        ("true", &[][..]),
+        ("{port: 9090}", &["6:1 history: port 9090 of its host is a nameserver's too"][..]),
+        ("{host: public, port: 9100}", &["6:1 history: port 9100 of its host is a daemon's too"]),
+        ("{host: 192.0.2.7, port: 9100}", &[]),
+        ("{port: 0}", &[]),
+    ] {
+        check(&lab(history), expected);
+    }
+}
+
+#[test]
 fn a_part_registers_a_name_too() {
     let lab = |daemon: &str, services: &str| {
         format!(

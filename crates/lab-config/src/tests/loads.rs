@@ -289,7 +289,7 @@ fn with(section: &Section, key: &str, value: &str) -> String {
         ("", "daemons") => return format!("nameservers: {{local: {{}}}}\n{pair}\n"),
         ("", "nameservers") => return format!("{pair}\n"),
         ("", _) => return format!("{rest}{pair}\n"),
-        ("autolaunch" | "python" | "web", _) => {
+        ("autolaunch" | "history" | "python" | "web", _) => {
             return format!("{rest}{}: {{{pair}}}\n", section.key);
         }
         ("supervision", _) => {

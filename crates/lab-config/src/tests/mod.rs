@@ -5,6 +5,7 @@ mod broken;
 mod certificates;
 mod clashes;
 mod drivers;
+mod history;
 mod limits;
 mod loads;
 mod members;
@@ -32,6 +33,7 @@ fn surroundings() -> Surroundings {
         host: "lab1".into(),
         users: Some(vec!["ada".into(), "grace".into()]),
         folder: None,
+        state: None,
         simulates: false,
         unready: Severity::Error,
         natives: Some(vec![

@@ -62,6 +62,25 @@ impl FeedReader {
         FeedReader { proxy, position: None, pause: PAUSES.0, is_away: false }
     }
 
+    /// The same, which goes on after the last event that was read before of a daemon's process.
+    pub(crate) fn resume(self, position: Option<(String, u64)>) -> Self {
+        FeedReader { position, ..self }
+    }
+
+    /// The process that is read, and the number of the last event; none before the first news, and
+    /// after a loss.
+    pub(crate) fn position(&self) -> Option<&(String, u64)> {
+        self.position.as_ref()
+    }
+
+    /// The series as they stand now; the news go on where they were.
+    pub(crate) async fn latest(&mut self) -> Result<Vec<SeriesRow>, String> {
+        let answer = self.call("latest", Vec::new()).await?;
+        let latest = answer.as_dict().ok_or("its feed's answer is no dict")?;
+        let series = latest.get("series").and_then(Value::as_list).unwrap_or_default();
+        Ok(series.iter().filter_map(SeriesRow::from_value).collect())
+    }
+
     /// The next news; waits for some. To be called again and again by one task, which is not to
     /// drop it in the middle: that costs the connection.
     pub(crate) async fn next(&mut self) -> FeedNews {

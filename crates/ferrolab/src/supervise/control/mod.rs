@@ -86,7 +86,8 @@ pub(crate) enum WhenInUse {
 pub(crate) enum EntryKind {
     Nameserver,
     Daemon,
-    /// A process of which a lab has one: the page (`web`). Its name is its command.
+    /// A process of which a lab has one: the page (`web`), the history (`history`). Its name is its
+    /// command.
     Process,
 }
 

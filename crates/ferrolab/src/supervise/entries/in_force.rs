@@ -11,6 +11,7 @@ use tracing::debug;
 use super::EntryKind;
 use super::memory::Memory;
 use crate::authority::AuthorityFiles;
+use crate::history_process::PROCESS_NAME as HISTORY;
 use crate::host::address::address_from_here;
 use crate::supervise::stale_names::TlsOfNameserver;
 use crate::tls;
@@ -78,7 +79,8 @@ impl InForce {
 /// The names of the processes of which a lab has one, where the configuration wants them.
 pub(super) fn processes(configuration: &Configuration) -> Vec<&'static str> {
     let web = configuration.web.is_some().then_some(WEB);
-    web.into_iter().collect()
+    let history = configuration.history.is_some().then_some(HISTORY);
+    web.into_iter().chain(history).collect()
 }
 
 /// TLS of the configuration's nameservers by their locations.

@@ -15,6 +15,7 @@ use tracing::debug;
 use super::EntryKind;
 use super::in_force::InForce;
 use crate::authority::AuthorityFiles;
+use crate::history_process::PROCESS_NAME as HISTORY;
 use crate::host::ChildReport;
 
 /// Between an answer and the next call.
@@ -159,7 +160,14 @@ impl InForce {
         let daemons = self.configuration.daemons.iter();
         let daemons = daemons
             .map(|daemon| (EntryKind::Daemon.id(&daemon.name), daemon.supervision.hang_timeout));
-        nameservers.chain(daemons).filter_map(|(id, limit)| Some((id, limit?))).collect()
+        let history = self.configuration.history.iter();
+        let history = history
+            .map(|history| (EntryKind::Process.id(HISTORY), history.supervision.hang_timeout));
+        nameservers
+            .chain(daemons)
+            .chain(history)
+            .filter_map(|(id, limit)| Some((id, limit?)))
+            .collect()
     }
 }
 

@@ -6,6 +6,7 @@
 mod alarms;
 mod daemon_messages;
 mod faults;
+mod feed_addresses;
 mod in_force;
 mod in_use;
 mod lab_id;
@@ -120,6 +121,7 @@ impl Fleet {
             in_force::tls_of_nameservers(force.clone(), authority.clone()),
         );
         tokio::spawn(liveness::watch(keeper.clone(), force.clone(), authority.clone()));
+        tokio::spawn(feed_addresses::watch(keeper.clone()));
         let (in_force, incidents) = (force.clone(), past.incidents.clone());
         let targets: Targets = Arc::new(move || in_force.borrow().configuration.notify.clone());
         let notifier = Notifier::start(&targets, &troubles);

@@ -8,12 +8,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lab_config::{AuditNeed, Configuration, Daemon, DaemonPart, Service, Supervision, Target};
+use lab_config::{
+    AuditNeed, Configuration, Daemon, DaemonPart, History, Service, Supervision, Target,
+};
 use supervisor::{CommandSpec, EntrySpec, KeeperError, RestartPolicy, Signal};
 
 use super::{EntryKind, lab_id};
 use crate::audit::AuditPlace;
 use crate::authority::AuthorityFiles;
+use crate::history_process::{self, HistoryAssignment};
 use crate::host::{DaemonAssignment, services_to_restart};
 use crate::nameserver_process::NameserverAssignment;
 use crate::paths::{Paths, PathsError};
@@ -24,6 +27,8 @@ const NAMESERVER_ORDER: u32 = 0;
 const DAEMON_ORDER: u32 = 1;
 /// A client of both.
 const PROCESS_ORDER: u32 = 2;
+/// The history hears the last values of the daemons.
+const HISTORY_ORDER: u32 = 0;
 
 /// Why the children cannot be launched.
 #[derive(Debug, thiserror::Error)]
@@ -122,7 +127,30 @@ pub(super) fn all(
         let supervision = config.supervision.clone();
         plans.insert(kind.id(&name), Plan { kind, name, assignment, daemon: None, supervision });
     }
+    if let Some(history) = &configuration.history {
+        let (kind, name) = (EntryKind::Process, history_process::PROCESS_NAME.to_owned());
+        let assignment = history_assignment(history, configuration, paths)?;
+        let assignment = serde_json::to_string(&assignment)?;
+        let supervision = history.supervision.clone();
+        plans.insert(kind.id(&name), Plan { kind, name, assignment, daemon: None, supervision });
+    }
     Ok(plans)
+}
+
+fn history_assignment(
+    history: &History,
+    configuration: &Configuration,
+    paths: &Paths,
+) -> Result<HistoryAssignment, PathsError> {
+    let (members, daemons) = history_process::recorded(configuration);
+    Ok(HistoryAssignment {
+        config: history.clone(),
+        folder: history.folder.clone().unwrap_or_else(|| paths.history()),
+        socket: paths.history_socket()?,
+        members,
+        daemons,
+        authority: paths.access_folder(),
+    })
 }
 
 impl Plan {
@@ -164,6 +192,7 @@ impl Plan {
         let order = match kind {
             EntryKind::Nameserver => NAMESERVER_ORDER,
             EntryKind::Daemon => DAEMON_ORDER,
+            EntryKind::Process if self.name == history_process::PROCESS_NAME => HISTORY_ORDER,
             EntryKind::Process => PROCESS_ORDER,
         };
         let usual = EntrySpec::new(kind.id(&self.name), command);
