@@ -21,7 +21,7 @@ from processes import cpu_seconds, pin, rss_mib
 
 CLIENT = Path(__file__).resolve().parent / "client.py"
 THREAD, MULTIPLEX = f"{PYRO5} thread", f"{PYRO5} multiplex"
-NATIVE, HOSTED, PYROLAB = "native", "hosted", "PyroLab"
+NATIVE, HOSTED, PYROLAB, TLS = "native", "hosted", "PyroLab", "native-tls"
 SERIALIZERS = ("serpent", "msgpack", "json", "marshal")
 SHORT = {"method": "echo", "args": [1.5]}
 CORES = sorted(os.sched_getaffinity(0))
@@ -361,6 +361,15 @@ SCENARIOS = [
     *(_pinned(serializer, 3) for serializer in SERIALIZERS if serializer != "serpent"),
     _records("serpent"),
     _records("msgpack"),
+    Scenario(
+        "tls",
+        "serpent, with TLS and without: 1 connection, both ends on one core",
+        [NATIVE, TLS],
+        [Goal(TLS, least=0.8, against=NATIVE)],
+        measure=calls,
+        core=CORES[-1],
+        stock=NATIVE,
+    ),
     _connections(8),
     _connections(64),
     Scenario(

@@ -32,35 +32,50 @@ daemons:
 services:
   native: {native: simulated.loopback, daemon: native}
   hosted: {module: loopback, classname: Loopback, daemon: hosted, instancemode: session}
-autolaunch: {nameservers: [memory, sql], daemons: [native, hosted]}
+autolaunch: {nameservers: [memory, sql], daemons: [native, hosted$more]}
 """
+# Only where it is measured: earlier programs cannot load it.
+TLS = "native-tls"
+WITH_TLS = {
+    "daemons:\n": "daemons:\n  native-tls: {host: localhost, threadpool_size: 600, ssl: true}\n",
+    "services:\n": "services:\n  native-tls: {native: simulated.loopback, daemon: native-tls}\n",
+}
 
 
 class Server:
     """An address to call."""
 
-    def __init__(self, uri, pid):
+    def __init__(self, uri, pid, cacerts=None):
         _, _, rest = uri.partition(":")
         self.object, _, self.address = rest.partition("@")
         self.pid = pid
+        self.cacerts = cacerts
 
     def target(self):
-        return {"address": self.address, "object": self.object}
+        target = {"address": self.address, "object": self.object}
+        return target | ({"cacerts": str(self.cacerts)} if self.cacerts else {})
 
 
 @contextlib.contextmanager
 def ours(wanted, program=None, suffix=""):
     """The servers of one lab: native, hosted, and two nameservers; each name with the suffix."""
-    if not wanted & {name + suffix for name in ("native", "hosted", "memory", "sql")}:
+    if not wanted & {name + suffix for name in ("native", "hosted", "memory", "sql", TLS)}:
         yield {}
         return
     with new_lab() as lab:
         lab.binary = program or lab.binary
-        lab.config(LAB, memory=free_port(), sql=free_port())
+        text, more = LAB, ""
+        if TLS + suffix in wanted:
+            more = f", {TLS}"
+            for begin, with_tls in WITH_TLS.items():
+                text = text.replace(begin, with_tls)
+        lab.config(text, memory=free_port(), sql=free_port(), more=more)
         lab.up()
         status = lab.ps()
         pids = {entry["name"]: entry["pid"] for entry in status["daemons"]}
         found = {e["name"]: Server(e["uri"], pids[e["name"]]) for e in status["services"]}
+        if TLS in found:
+            found[TLS].cacerts = lab.home / "state" / "access" / "ca.pem"
         for entry in status["nameservers"]:
             server = Server(entry["uri"], entry["pid"])
             found[entry["name"]] = server

@@ -19,6 +19,7 @@ use crate::answers::AnswerCounter;
 use crate::job::{CallTarget, Calls, Oneway};
 use crate::latency::Latencies;
 use crate::requests;
+use crate::stream::LoadStream;
 
 /// Size of the read buffer in bytes.
 const READ_BUFFER_BYTES: usize = 256 * 1024;
@@ -129,7 +130,7 @@ impl Measurement {
 
 /// A connection and its calls in flight.
 struct LoadConnection {
-    stream: TcpStream,
+    stream: LoadStream,
     answers: AnswerCounter,
     /// The begin of each call in flight.
     pending: VecDeque<Instant>,
@@ -155,12 +156,12 @@ impl LoadConnection {
             match self.stream.write(bytes) {
                 Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    wait_for_socket(&self.stream, PollFlags::OUT, Some(ANSWER_TIMEOUT))?;
+                    wait_for_socket(watched(&self.stream)?, PollFlags::OUT, Some(ANSWER_TIMEOUT))?;
                 }
                 Err(error) => return Err(format!("cannot send: {error}")),
             }
         }
-        Ok(())
+        self.stream.flush().map_err(|error| format!("cannot send: {error}"))
     }
 
     /// Reads once, and calls `answered` with the begin of each call that was answered.
@@ -295,12 +296,18 @@ fn watch_connections(connections: &[LoadConnection]) -> Result<OwnedFd, String> 
     let failed = |error: &dyn std::fmt::Display| format!("cannot watch connections: {error}");
     let epoll_fd = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|error| failed(&error))?;
     for (number, connection) in connections.iter().enumerate() {
-        connection.stream.set_nonblocking(true).map_err(|error| failed(&error))?;
+        let socket = watched(&connection.stream)?;
+        socket.set_nonblocking(true).map_err(|error| failed(&error))?;
         let data = epoll::EventData::new_u64(number as u64);
-        epoll::add(&epoll_fd, &connection.stream, data, epoll::EventFlags::IN)
+        epoll::add(&epoll_fd, socket, data, epoll::EventFlags::IN)
             .map_err(|error| failed(&error))?;
     }
     Ok(epoll_fd)
+}
+
+/// The socket of a connection that is watched.
+fn watched(stream: &LoadStream) -> Result<&TcpStream, String> {
+    stream.plain_socket().ok_or_else(|| "with TLS only one connection is measured".to_owned())
 }
 
 /// Waits until connections have data to read.

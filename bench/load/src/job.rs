@@ -1,5 +1,7 @@
 //! Job: the JSON description of one measurement.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 use serde_json::Value as Json;
 
@@ -41,6 +43,9 @@ pub(crate) struct CallTarget {
     pub(crate) args: Vec<Json>,
     #[serde(default = "serpent")]
     pub(crate) serializer: String,
+    /// For a server with TLS: the file of the certificates to trust.
+    #[serde(default)]
+    pub(crate) cacerts: Option<PathBuf>,
     /// Set if the server is a `raw_server`.
     #[serde(default)]
     pub(crate) raw: Option<Lengths>,

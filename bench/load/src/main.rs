@@ -10,6 +10,7 @@ mod job;
 mod latency;
 mod raw;
 mod requests;
+mod stream;
 
 use std::process::ExitCode;
 

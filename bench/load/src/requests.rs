@@ -12,6 +12,7 @@ use wire::{Limits, exception::Exception};
 
 use crate::answers::AnswerCounter;
 use crate::job::{CallTarget, Lengths};
+use crate::stream::LoadStream;
 
 /// Time without an answer after which a measurement has failed.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -44,7 +45,7 @@ impl CallTarget {
     }
 
     /// Opens a connection and does the handshake.
-    pub(crate) fn connect(&self) -> Result<TcpStream, String> {
+    pub(crate) fn connect(&self) -> Result<LoadStream, String> {
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             format!("cannot {what} {}: {error}", self.address)
         };
@@ -54,18 +55,26 @@ impl CallTarget {
             .map_err(|error| failed("resolve", &error))?
             .next()
             .ok_or_else(|| failed("resolve", &"no address"))?;
-        let mut stream = TcpStream::connect_timeout(&address, SERVER_TIMEOUT)
+        let socket = TcpStream::connect_timeout(&address, SERVER_TIMEOUT)
             .map_err(|error| failed("connect to", &error))?;
-        let set = stream
+        let set = socket
             .set_nodelay(true)
-            .and_then(|()| stream.set_read_timeout(Some(SERVER_TIMEOUT)))
-            .and_then(|()| stream.set_write_timeout(Some(SERVER_TIMEOUT)));
+            .and_then(|()| socket.set_read_timeout(Some(SERVER_TIMEOUT)))
+            .and_then(|()| socket.set_write_timeout(Some(SERVER_TIMEOUT)));
         set.map_err(|error| failed("set options of a connection to", &error))?;
+        let mut stream = match &self.cacerts {
+            None => LoadStream::Plain(socket),
+            Some(cacerts) => {
+                let host = self.address.rsplit_once(':').map_or("", |(host, _)| host);
+                LoadStream::with_tls(socket, host, cacerts)
+                    .map_err(|error| failed("connect to", &error))?
+            }
+        };
         self.shake_hands(&mut stream).map_err(|error| failed("shake hands with", &error))?;
         Ok(stream)
     }
 
-    fn shake_hands(&self, stream: &mut TcpStream) -> Result<(), String> {
+    fn shake_hands(&self, stream: &mut LoadStream) -> Result<(), String> {
         let io = |error: std::io::Error| error.to_string();
         if let Some(Lengths { request, answer }) = self.raw {
             let lengths = [request as u64, answer as u64].map(u64::to_be_bytes).concat();
@@ -114,9 +123,10 @@ pub(crate) fn call_once(target: &CallTarget) -> Result<(Header, Vec<u8>), String
 }
 
 /// Sends a message and reads the answer.
-fn exchange(stream: &mut TcpStream, message: &[u8]) -> Result<(Header, Vec<u8>), String> {
+fn exchange(stream: &mut LoadStream, message: &[u8]) -> Result<(Header, Vec<u8>), String> {
     let io = |error: std::io::Error| error.to_string();
     stream.write_all(message).map_err(io)?;
+    stream.flush().map_err(io)?;
     let mut head = [0; HEADER_LEN];
     stream.read_exact(&mut head).map_err(io)?;
     let header = Header::decode(&head, &Limits::default()).map_err(|error| error.to_string())?;

@@ -65,7 +65,8 @@ pub(crate) async fn run(
     lifeline: &Lifeline,
 ) -> Result<(), String> {
     let NameserverAssignment { config, database, authority, lab, access } = assignment;
-    let tls = tls::of_port(config.tls(), &authority, &Vec::from_iter(named_host(&config.host)))?;
+    let port_tls =
+        tls::of_port(config.tls(), &authority, &Vec::from_iter(named_host(&config.host)))?;
     let file = match &config.storage {
         Storage::Memory => None,
         Storage::Sql(None) => Some(database),
@@ -85,7 +86,7 @@ pub(crate) async fn run(
         handshakes_per_address: allowed.handshakes_per_address,
         answer_memory: Some(UNREAD),
         max_answer: Some(ANSWER),
-        tls,
+        tls: port_tls.clone(),
         limits: Limits { message: REQUEST, inflated: REQUEST, ..Limits::default() },
         ..DaemonConfig::default()
     });
@@ -105,13 +106,15 @@ pub(crate) async fn run(
     });
     let address = local_address(&listener);
     let standing: Vec<String> = set_aside.into_iter().chain(undiscovered).collect();
+    let certificate_expires = tls::expires(port_tls.as_ref());
     let report = move |trouble: Option<String>| {
         let public = public_address_for(&uri);
         let troubles = trouble.into_iter().chain(unreachable_warning(&uri, public));
         let warnings: Vec<String> = standing.iter().cloned().chain(troubles).collect();
         let warning = (!warnings.is_empty()).then(|| warnings.join("; "));
         let (uri, address) = (Some(uri_for_people(&uri, public)), Some(address.clone()));
-        ChildReport { uri, address, warning, ..ChildReport::default() }
+        let certificate_expires = certificate_expires.clone();
+        ChildReport { uri, address, warning, certificate_expires, ..ChildReport::default() }
     };
     let first = report(None);
     lifeline.ready(first.to_json());

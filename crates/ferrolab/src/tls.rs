@@ -11,6 +11,7 @@
 
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use lab_config::{Nameserver, Secret, TlsKeys, TlsMode};
 use remote::{AcceptedClients, CertificateFiles, ClientTls, ServerTls, TlsError};
 
@@ -49,6 +50,12 @@ pub(crate) fn of_port(
     let loaded = ServerTls::load_for(&own_certificate(keys, authority), clients);
     let tls = loaded.map_err(|error| failed(&error))?;
     Ok(Some(if keys.mode == TlsMode::Offered { tls.beside_plain() } else { tls }))
+}
+
+/// When the certificate of a port expires, RFC 3339; `None` without TLS.
+pub(crate) fn expires(tls: Option<&ServerTls>) -> Option<String> {
+    let expires = Timestamp::try_from(tls?.expires()?).ok()?;
+    Some(expires.to_string())
 }
 
 /// TLS for a port of this lab, on this host, that programs of its owner call; `None` where plain

@@ -74,10 +74,46 @@ def checks_servers(tls):
 
 
 def tls_context(setting):
-    """The context of a `tls=` setting: a context, or the file of certificates to trust."""
-    if setting is None or isinstance(setting, ssl.SSLContext):
-        return setting
-    return ssl.create_default_context(cafile=os.fspath(setting))
+    """The context of a `tls=` setting: a context, or the file of certificates to trust.
+
+    False is for no TLS. None is what Pyro5's variables say: PYRO_SSL, PYRO_SSL_CACERTS,
+    PYRO_SSL_CLIENTCERT, PYRO_SSL_CLIENTKEY and PYRO_SSL_CLIENTKEYPASSWD.
+    """
+    if setting is None:
+        return _context_of_environment()
+    if setting is False or isinstance(setting, ssl.SSLContext):
+        return setting or None
+    return _context(os.fspath(setting))
+
+
+def _context(cacerts):
+    kind = "capath" if cacerts and os.path.isdir(cacerts) else "cafile"
+    return ssl.create_default_context(**{kind: cacerts or None})
+
+
+def _context_of_environment():
+    word = os.environ.get("PYRO_SSL", "").lower()
+    if word in ("", "0", "off", "no", "false"):
+        return None
+    if word not in ("1", "on", "yes", "true"):
+        raise ValueError("the variable PYRO_SSL is true or false, and not {!r}".format(word))
+    context = _context(os.environ.get("PYRO_SSL_CACERTS"))
+    certificate = os.environ.get("PYRO_SSL_CLIENTCERT")
+    if certificate:
+        key = os.environ.get("PYRO_SSL_CLIENTKEY") or None
+        password = os.environ.get("PYRO_SSL_CLIENTKEYPASSWD") or None
+        context.load_cert_chain(certificate, key, password)
+    return context
+
+
+def tls_failure(uri, error):
+    """The error of a TLS handshake, in words where the server does not use TLS."""
+    reason = getattr(error, "reason", None)
+    if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"):
+        text = "the server at {} does not use TLS: pass `tls=False`, or leave out PYRO_SSL ({})"
+    else:
+        text = "no TLS connection to {}: {}"
+    return CommunicationError(text.format(uri.location, error), outcome=NOT_STARTED)
 
 
 def _wrap(sock, uri, tls):
@@ -85,9 +121,7 @@ def _wrap(sock, uri, tls):
         return tls.wrap_socket(sock, server_hostname=uri.host)
     except (OSError, ValueError) as error:
         sock.close()
-        raise CommunicationError(
-            "no TLS connection to {}: {}".format(uri.location, error), outcome=NOT_STARTED
-        ) from error
+        raise tls_failure(uri, error) from error
 
 
 def is_process_of_this_user(sock):

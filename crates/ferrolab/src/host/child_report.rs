@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use remote::Peer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,6 +17,8 @@ use crate::host::registrar::UnleasedNames;
 
 /// Bytes of a name in a report after which it is cut.
 const MAX_NAME_BYTES: usize = 80;
+/// A certificate that expires so soon is warned of: seven days.
+const EXPIRY_WARNING: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Bytes of a sentence in a report after which it is cut.
 const MAX_SENTENCE_BYTES: usize = 300;
 
@@ -50,6 +52,8 @@ pub(crate) struct ChildReport {
     pub(crate) answered: Option<u64>,
     /// The last refusal, of that message or an earlier one.
     pub(crate) refused: Option<Refusal>,
+    /// When the certificate of its port expires, RFC 3339; `None` without TLS.
+    pub(crate) certificate_expires: Option<String>,
 }
 
 fn is_zero(number: &usize) -> bool {
@@ -178,6 +182,26 @@ impl ChildReport {
             warning: Some(format!("its report to the supervisor cannot be read: {error}")),
             ..ChildReport::default()
         })
+    }
+
+    /// The warnings for people: its own, and one of a certificate that expires within a week.
+    pub(crate) fn warning_at(&self, now: Timestamp) -> Option<String> {
+        let expires = self.certificate_expires.as_ref().and_then(|text| text.parse().ok());
+        let expires = expires.and_then(|expires: Timestamp| {
+            let left = expires.duration_since(now);
+            let day = expires.strftime("%Y-%m-%d");
+            match left {
+                left if left.is_negative() => {
+                    Some(format!("its TLS certificate has expired on {day}"))
+                }
+                left if left < EXPIRY_WARNING => {
+                    Some(format!("its TLS certificate expires on {day}"))
+                }
+                _ => None,
+            }
+        });
+        let warnings: Vec<String> = self.warning.iter().cloned().chain(expires).collect();
+        (!warnings.is_empty()).then(|| warnings.join("; "))
     }
 
     pub(crate) fn to_json(&self) -> Value {
@@ -313,6 +337,22 @@ mod tests {
             ("\u{1}\n".to_owned(), "��".to_owned()),
         ] {
             assert_eq!(shown_name(&name), shown);
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_warned_of_a_week_before_its_end() {
+        let report = ChildReport {
+            warning: Some("it is slow".to_owned()),
+            certificate_expires: Some("2026-11-30T12:00:00Z".to_owned()),
+            ..ChildReport::default()
+        };
+        for (now, expected) in [
+            ("2026-11-23T11:59:00Z", "it is slow"),
+            ("2026-11-23T12:01:00Z", "it is slow; its TLS certificate expires on 2026-11-30"),
+            ("2026-11-30T12:00:01Z", "it is slow; its TLS certificate has expired on 2026-11-30"),
+        ] {
+            assert_eq!(report.warning_at(now.parse().unwrap()).as_deref(), Some(expected), "{now}");
         }
     }
 

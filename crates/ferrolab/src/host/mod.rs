@@ -138,6 +138,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     }
     let DaemonPart { daemon: config, services, nameservers, .. } = &part;
     let settings = settings(config, &authority)?;
+    let certificate_expires = tls::expires(settings.tls.as_ref());
     let (listener, changed_uris) = address::listen(config, &state_file).await?;
     let (first_epoch, lost_epochs) = locks::first_epoch(config, &lock_files);
     let allowed = connections(services);
@@ -170,6 +171,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let (alarms, lost_alarms) = Alarms::start(services, alarms_file, &feed);
     let notes = changed_uris.into_iter().chain(lost_epochs).chain(lost_alarms).collect();
     let mut reporter = Reporter::new(&daemon, &listener, config, services, unwell, notes, &feed)
+        .with_certificate_expiry(certificate_expires)
         .with_call_log(call_log.clone())
         .with_alarms(alarms.as_ref().map(|alarms| alarms.standing.clone()))
         .with_audit(audit.clone());

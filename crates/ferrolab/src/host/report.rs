@@ -52,6 +52,7 @@ pub(super) struct Reporter {
     slow_call: Option<Duration>,
     call_log: Option<Arc<CallLogFile>>,
     audit: Option<Audit>,
+    certificate_expires: Option<String>,
     uri: Uri,
     /// The daemon object at the address where the listener really is.
     address: String,
@@ -93,6 +94,7 @@ impl Reporter {
             slow_call: config.slow_call,
             call_log: None,
             audit: None,
+            certificate_expires: None,
             uri: daemon.uri_for(&config.name, listener),
             address: local_address(listener),
             services: services
@@ -103,6 +105,11 @@ impl Reporter {
             alarms: None,
             feed: feed.clone(),
         }
+    }
+
+    /// The same for a port with a certificate that expires then, RFC 3339.
+    pub(super) fn with_certificate_expiry(self, certificate_expires: Option<String>) -> Self {
+        Reporter { certificate_expires, ..self }
     }
 
     /// The same, which reports the troubles of a call log too.
@@ -261,6 +268,7 @@ impl Reporter {
             registered: registered.map(|(nameserver, _)| nameserver.clone()).collect(),
             answered: Some(answered.number),
             refused: answered.refused.clone(),
+            certificate_expires: self.certificate_expires.clone(),
             unleased: registrations
                 .values()
                 .filter_map(|standing| standing.unleased.clone())

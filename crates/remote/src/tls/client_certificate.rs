@@ -26,8 +26,8 @@ impl ClientCertificate {
         &self.der
     }
 
-    /// The verdict on a client with this certificate. Where none is required, one of an unknown
-    /// authority counts as none: it is for another lab.
+    /// The verdict on a client with this certificate. Where none is required, one that cannot be
+    /// verified counts as none: it is for another lab.
     pub(super) fn judge(
         der: &CertificateDer<'_>,
         verified: Result<(), Error>,
@@ -35,36 +35,38 @@ impl ClientCertificate {
     ) -> Verdict {
         let error = match verified {
             Ok(()) => return Ok(Some(ClientCertificate { der: der.clone().into_owned() })),
-            Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) if !is_required => {
-                return Ok(None);
-            }
             Err(error) => error,
         };
         let certificate = Certificate::read(der);
         let name = certificate.as_ref().and_then(Certificate::common_name);
         let name = name.map_or_else(String::new, |name| format!(" ('{name}')"));
-        let why = match (&error, &certificate) {
-            (Error::InvalidCertificate(error), Some(certificate)) => match error {
-                CertificateError::Expired | CertificateError::ExpiredContext { .. } => format!(
-                    "has expired on {}: get a new one",
-                    certificate.0.tbs_certificate.validity.not_after
-                ),
+        let validity = certificate.map(|it| it.0.tbs_certificate.validity);
+        let why = match (&error, &validity) {
+            (Error::InvalidCertificate(error), Some(validity)) => match error {
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                    Some(format!("has expired on {}: get a new one", validity.not_after))
+                }
                 CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                    format!(
+                    Some(format!(
                         "is not valid before {}: a clock is wrong, yours or this host's",
-                        certificate.0.tbs_certificate.validity.not_before
-                    )
+                        validity.not_before
+                    ))
                 }
-                CertificateError::UnknownIssuer => {
-                    "was not issued by an authority that this daemon knows".to_owned()
-                }
-                CertificateError::InvalidPurpose
-                | CertificateError::InvalidPurposeContext { .. } => {
-                    "is not for clients (extended key usage clientAuth)".to_owned()
-                }
-                error => format!("cannot be accepted: {error}"),
+                _ => None,
             },
-            (error, _) => format!("cannot be accepted: {error}"),
+            _ => None,
+        };
+        let purpose = matches!(
+            error,
+            Error::InvalidCertificate(
+                CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. }
+            )
+        );
+        let why = match why {
+            Some(why) => why,
+            None if !is_required => return Ok(None),
+            None if purpose => "is not for clients (extended key usage clientAuth)".to_owned(),
+            None => "was not issued by an authority that this daemon knows".to_owned(),
         };
         Err(format!("your client certificate{name} {why}"))
     }

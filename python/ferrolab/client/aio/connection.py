@@ -220,6 +220,8 @@ async def open_connection(uri, settings):
     except asyncio.TimeoutError:
         text = "cannot connect to {}: no answer within {:g} s".format(uri.location, timeout)
         raise TimeoutError(text, outcome=NOT_STARTED) from None
+    except transport.ssl.SSLError as error:
+        raise transport.tls_failure(uri, error) from error
     except OSError as error:
         text = "cannot connect to {}: {}".format(uri.location, error.strerror or error)
         raise CommunicationError(text, outcome=NOT_STARTED) from error

@@ -11,6 +11,11 @@ const CAUSES: &[(&[&str], &str)] = &[
          what it is",
     ),
     (
+        &["its TLS certificate"],
+        "renew the file of `ssl_servercert`, or leave that key out for a certificate of the lab's \
+         own authority; the next start takes it up",
+    ),
+    (
         &["does not move since"],
         "`kill -CONT PID` lets a stopped process go on; `ferrolab restart SERVICE --force` ends one \
          that hangs in C code, and `watchdog: SECONDS` of the service does so by itself",

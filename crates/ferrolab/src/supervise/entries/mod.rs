@@ -353,12 +353,13 @@ fn process_row(name: &str, status: Option<&EntryStatus>) -> ProcessRow {
         };
     };
     let report = ChildReport::read(&status.detail);
+    let warning = report.warning_at(Timestamp::now());
     ProcessRow {
         name: name.to_owned(),
         status: status.phase.to_string(),
         uri: report.uri,
         address: report.address.filter(|_| status.phase == EntryPhase::Running),
-        error: status.error.clone().or(report.warning),
+        error: status.error.clone().or(warning),
         pid: status.pid,
         since: status.since.and_then(|since| Timestamp::try_from(since).ok()).map(rfc3339),
         restarts: status.restarts,
