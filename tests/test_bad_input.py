@@ -72,12 +72,6 @@ MISTAKES = {
         2,
         ["notify.url", "no address of a web server", "`https://HOST/PATH`"],
     ),
-    "a page on the port of a daemon": (
-        "daemons:\n  bench: {port: 9100}\nservices:\n  s: {native: simulated.multimeter, daemon: bench}\n"
-        "web: {port: 9100}\n",
-        5,
-        ["web", "port 9100 of its host is a daemon's too", "give the page another `port`"],
-    ),
     "a page that is a text": ("web: localhost\n", 1, ["web", "`true` or `false`", "`localhost`"]),
     "a header of two lines": (
         'notify:\n  url: "http://localhost/"\n  headers: {A: "x\\r\\ny"}\n',
@@ -91,11 +85,6 @@ MISTAKES = {
         "daemons:\n  bench:\n    supervision: {backoff: []}\n",
         3,
         ["at least one delay"],
-    ),
-    "TLS without a certificate": (
-        "daemons:\n  bench:\n    host: localhost\n    ssl: true\n",
-        4,
-        ["ssl", "ssl_servercert"],
     ),
     "typo in a key of a daemon": (
         "daemons:\n  bench: {host: localhost, servertpye: thread}\n",

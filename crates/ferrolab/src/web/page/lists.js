@@ -5,9 +5,10 @@ import { LockLine } from "./lab.js";
 import { live } from "./live.js";
 import { Age, Chip, Failure, Table, serviceLink } from "./parts.js";
 import { html, useRead, useState, useTopic } from "./view.js";
-import { numberText, seconds, timeText, valueText } from "./words.js";
+import { numberText, timeText, valueText } from "./words.js";
 
 const link = (name) => html`<a href=${serviceLink(name)}>${name}</a>`;
+const LEVELS = ["trace", "debug", "info", "warn", "error"];
 const LOG_LINES = 300;
 const PAST_CALLS = 200;
 
@@ -55,18 +56,19 @@ export function AlarmsView() {
   useTopic(live, "alarms");
   const [error, setError] = useState(null);
   const accept = (alarm) => acknowledge(alarm.service, alarm.member)
-    .then(() => live.load()).then(() => setError(null), setError);
+    .then(() => setError(null), setError);
   const rows = live.alarms.map((alarm) => [
     html`<${Chip} state=${alarm.state} />`, link(alarm.service), alarm.member,
-    alarm.value === undefined ? "" : valueText(alarm.value), alarm.condition ?? alarm.text ?? "",
-    html`<${Age} since=${seconds(alarm.since)} suffix="" />`,
-    alarm.state === "firing" || alarm.state === "no data"
-      ? html`<button disabled=${live.lab?.readonly} onClick=${() => accept(alarm)}>Acknowledge</button>`
-      : alarm.acknowledged_by ?? "",
+    alarm.value === null ? "" : `${valueText(alarm.value)} ${alarm.unit ?? ""}`,
+    `${alarm.message ?? alarm.condition}${alarm.over ? " (over)" : ""}`,
+    html`<${Age} since=${alarm.since} suffix="" />`,
+    alarm.acknowledged ? `${alarm.acknowledged.by}${alarm.acknowledged.reason && `: ${alarm.acknowledged.reason}`}`
+      : alarm.state === "pending" ? "" : html`<button disabled=${live.lab?.readonly}
+        onClick=${() => accept(alarm)}>Acknowledge</button>`,
   ]);
   return html`<h1>Alarms</h1><${Failure} error=${error} />
-    <${Table} caption="Alarms" head=${["state", "service", "member", "value", "condition", "since", ""]} rows=${rows}
-      empty="No alarm is configured, or none has ever fired." />`;
+    <${Table} caption="Alarms" head=${["state", "service", "member", "value", "condition", "since", "acknowledged"]} rows=${rows}
+      empty="No alarm: every value is as it should be, as far as alarms are configured." />`;
 }
 
 /** Lines of a log, oldest first; texts of drivers are shown as texts. */
@@ -83,14 +85,19 @@ export function LogView() {
   const [service, setService] = useState("");
   const [level, setLevel] = useState("");
   const log = useRead(() => readLog({ service, level, lines: LOG_LINES }), [service, level]);
+  const read = log.value?.lines ?? [];
+  const last = read[read.length - 1]?.t ?? 0;
+  const isMeant = (line) => line.t > last && (!service || line.service === service)
+    && LEVELS.indexOf((line.level ?? "").toLowerCase()) >= LEVELS.indexOf(level);
+  const lines = [...read, ...live.newLines.filter(isMeant)].slice(-2 * LOG_LINES);
   const select = (label, value, set, options) => html`<label>${label} <select value=${value}
     onChange=${(event) => set(event.target.value)}><option value="">all</option>${options.map((option) =>
       html`<option>${option}</option>`)}</select></label>`;
   return html`<h1>Log</h1>
     <form class="bar" onSubmit=${(event) => event.preventDefault()}>
       ${select("Service", service, setService, [...live.services.keys()])}
-      ${select("At least", level, setLevel, ["debug", "info", "warn", "error"])}
+      ${select("At least", level, setLevel, LEVELS.slice(1))}
       <button class="plain" onClick=${log.again}>Read again</button></form>
     <${Failure} error=${log.error} />
-    <${LogLines} lines=${log.value?.lines ?? []} />`;
+    <${LogLines} lines=${lines} />`;
 }

@@ -10,6 +10,9 @@ const REOPEN_MILLISECONDS = 1000;
 /** Samples of a series that are kept for plots of labs without a history. */
 const RECENT_SAMPLES = 600;
 
+/** Lines of the log that are kept while the page is open. */
+const RECENT_LINES = 500;
+
 export const seriesKey = (service, member) => `${service}\n${member}`;
 
 class Live {
@@ -23,6 +26,7 @@ class Live {
   nameservers = new Map();
   processes = new Map();
   alarms = [];
+  newLines = [];
   series = new Map();
   seriesOf = new Map();
   clockAhead = 0;
@@ -74,7 +78,10 @@ class Live {
     on("tick", ({ now }) => this.#setClock(now));
     on("lab", (change) => this.#merge(change));
     on("sample", (samples) => samples.forEach((sample) => this.#addSample(sample)));
-    on("alarm", () => this.load());
+    on("alarm", ({ alarms }) => {
+      this.alarms = alarms;
+      this.touch("alarms");
+    });
     on("log", (lines) => this.#addLog(lines));
     on("reset", () => this.load().then(() => this.touch("resumed")));
     source.addEventListener("error", () => {
@@ -187,7 +194,7 @@ class Live {
 
   /** Lines of the log that came while the page is open; the log's view reads the older ones. */
   #addLog(lines) {
-    this.newLines = [...(this.newLines ?? []), ...[].concat(lines)].slice(-500);
+    this.newLines = [...this.newLines, ...lines].slice(-RECENT_LINES);
     this.touch("log");
   }
 }

@@ -46,10 +46,6 @@ export function durationText(seconds) {
 export const timeText = (seconds) =>
   seconds ? new Date(seconds * 1000).toLocaleString([], { hour12: false }) : "-";
 
-/** A time that the server gives as Unix seconds or as ISO text, in Unix seconds. */
-export const seconds = (time) =>
-  typeof time === "string" ? Date.parse(time) / 1000 : time ?? undefined;
-
 /** The JSON type of a schema in a word: `number`, `one of "a", "b"`, `list of number`. */
 export function typeText(schema = {}) {
   if (schema.enum) return `one of ${schema.enum.map(valueText).join(", ")}`;
