@@ -87,6 +87,16 @@ def test_card(lab):
         assert words in said, said
 
 
+def test_who_can_do_what(lab):
+    said = run_page(lab, "access.md", free_port(), "Grants")
+    for words in (
+        "allowed: bob, from another host: set lab.supply.voltage, while holding the lock",
+        "refused: anonymous, from another host: set lab.supply.voltage",
+        "Changed without a restart: daemon bench, nameserver local",
+    ):
+        assert words in said, said
+
+
 def test_an_emergency_stop(lab):
     said = run_page(lab, "locking.md", free_port(), "Nobody leaves it burning")
     assert "aborted: lab.stage (stop() called)" in said, said

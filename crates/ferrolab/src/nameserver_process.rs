@@ -23,7 +23,7 @@ use crate::authority::AuthorityFiles;
 use crate::host::address::{
     self, ADDRESS_INTERVAL, address_of, public_address_for, unreachable_warning, uri_for_people,
 };
-use crate::host::{self, ChildReport, local_address, named_host};
+use crate::host::{self, ChildReport, DaemonMessage, DaemonOrder, local_address, named_host};
 use crate::{os, tls};
 
 /// A nameserver accepts every tag that a configuration may have.
@@ -40,7 +40,7 @@ const REQUEST: usize = 16 * 1024 * 1024;
 const ANSWER: usize = 64 * 1024 * 1024;
 
 /// Assignment of a nameserver process: one line of JSON on its standard input.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NameserverAssignment {
     pub(crate) config: Nameserver,
     /// Database for `storage: sql` without a file.
@@ -107,6 +107,10 @@ pub(crate) async fn run(
     let address = local_address(&listener);
     let standing: Vec<String> = set_aside.into_iter().chain(undiscovered).collect();
     let certificate_expires = tls::expires(port_tls.as_ref());
+    let (answered, answers) = watch::channel(0_u64);
+    let obeying = obey(lifeline.clone(), daemon.clone(), answered);
+    let _orders = AbortOnDropHandle::new(tokio::spawn(obeying));
+    let last_answer = answers.clone();
     let report = move |trouble: Option<String>| {
         let public = public_address_for(&uri);
         let troubles = trouble.into_iter().chain(unreachable_warning(&uri, public));
@@ -114,22 +118,49 @@ pub(crate) async fn run(
         let warning = (!warnings.is_empty()).then(|| warnings.join("; "));
         let (uri, address) = (Some(uri_for_people(&uri, public)), Some(address.clone()));
         let certificate_expires = certificate_expires.clone();
-        ChildReport { uri, address, warning, certificate_expires, ..ChildReport::default() }
+        let answered = Some(*last_answer.borrow());
+        ChildReport {
+            uri,
+            address,
+            warning,
+            certificate_expires,
+            answered,
+            ..ChildReport::default()
+        }
     };
     let first = report(None);
     lifeline.ready(first.to_json());
     let follows_addresses = daemon.uri_for(NAMESERVER_NAME, &listener).is_everywhere();
-    let following = follow(lifeline.clone(), store.trouble(), follows_addresses, report, first);
+    let changes = (store.trouble(), answers);
+    let following = follow(lifeline.clone(), changes, follows_addresses, report, first);
     let _reporter = AbortOnDropHandle::new(tokio::spawn(following));
     daemon.serve(listener, lifeline.stopping()).await;
     store.close().await;
     Ok(())
 }
 
-/// Reports every change: troubles of the store, and addresses of this host where they count.
+/// Obeys the supervisor's orders: rules of access are taken up without a restart, which would lose
+/// names in memory. The number of the last order goes into `answered`.
+async fn obey(lifeline: Lifeline, daemon: Daemon, answered: watch::Sender<u64>) {
+    let Some(mut messages) = lifeline.take_messages() else { return };
+    while let Some(message) = messages.recv().await {
+        let number = message.get("number").and_then(serde_json::Value::as_u64).unwrap_or_default();
+        match serde_json::from_value(message) {
+            Ok(DaemonMessage { order: DaemonOrder::ChangeAccess { access }, .. }) => {
+                daemon.set_access(access.map(|access| host::access::rules(&access, [])));
+            }
+            Ok(DaemonMessage { .. }) => warn!("an order of the supervisor is for daemons"),
+            Err(error) => warn!(%error, "an order of the supervisor is not understood"),
+        }
+        answered.send_replace(number);
+    }
+}
+
+/// Reports every change: troubles of the store, answers to orders, and addresses of this host where
+/// they count.
 async fn follow(
     lifeline: Lifeline,
-    mut trouble: Option<watch::Receiver<Option<String>>>,
+    (mut trouble, mut answers): (Option<watch::Receiver<Option<String>>>, watch::Receiver<u64>),
     follows_addresses: bool,
     report: impl Fn(Option<String>) -> ChildReport,
     mut last: ChildReport,
@@ -145,6 +176,7 @@ async fn follow(
         };
         tokio::select! {
             goes_on = changed => if !goes_on { return },
+            answered = answers.changed() => if answered.is_err() { return },
             _ = look.tick(), if follows_addresses => {}
         }
         let known = trouble.as_mut().and_then(|trouble| trouble.borrow_and_update().clone());

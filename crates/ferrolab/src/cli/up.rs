@@ -100,6 +100,11 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         return Ok(code);
     }
     tell(&listing, was_up, &failed);
+    if let Some(open) = active_config::load(&paths).ok().and_then(|(lab, _)| lab.open_to_all()) {
+        println!(
+            "Mind: {open}; `access: {{}}` in the configuration and `ferrolab reload` change that."
+        );
+    }
     if fell_back {
         println!(
             "It has its last good configuration. Mend {}, then `ferrolab reload`.",

@@ -3,7 +3,7 @@
 //! A change of one service restarts the worker of that service; the daemon, its port, its
 //! connections and the other services' locks stay. The report has the number of the last message.
 
-use lab_config::{DaemonClass, DaemonPart};
+use lab_config::{Access, DaemonClass, DaemonPart};
 use py_worker::WorkerSet;
 use remote::Daemon;
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,8 @@ pub(crate) enum DaemonOrder {
     AcknowledgeAlarms { series: Vec<(String, String)>, acknowledgement: Acknowledgement },
     /// Take up this part of the configuration, in which only services differ.
     ChangeServices { part: Box<DaemonPart> },
+    /// For a nameserver: apply these rules of access.
+    ChangeAccess { access: Option<Box<Access>> },
 }
 
 /// The last message that was carried out or refused, and the last refusal: another message may
@@ -101,6 +103,7 @@ impl Orders<'_> {
                 Some(alarms) => alarms.acknowledge(series, acknowledgement).await,
                 None => Err("it has no alarms".to_owned()),
             },
+            DaemonOrder::ChangeAccess { .. } => Err("the order is for nameservers".to_owned()),
             DaemonOrder::ChangeServices { part: next } => {
                 if services_to_restart(part, &next).is_none() {
                     return Err("a running daemon cannot take up this change".to_owned());

@@ -3,11 +3,15 @@
 use std::collections::HashSet;
 
 use super::{Rules, shown};
-use crate::model::{Access, Configuration, DaemonClass, Grant, GrantWhen, Service, Target};
+use crate::address::Host;
+use crate::model::{Access, Configuration, Daemon, DaemonClass, Grant, GrantWhen, Service, Target};
 use crate::problem::{Findings, quoted, shortened};
 use crate::walk::Marks;
 use crate::{Native, Surroundings, advice};
 
+/// The way from instruments that are everybody's to roles.
+const OPEN_HELP: &str = "write `access: {}` at the top level, and `ferrolab reload`: then other hosts \
+                         only look, until a grant says more";
 /// The word for clients that do not say who they are.
 const ANONYMOUS: &str = "anonymous";
 /// The word for all clients, and for all services.
@@ -33,6 +37,46 @@ impl Configuration {
     }
 }
 
+impl Configuration {
+    /// A sentence about daemons whose instruments everybody on the network may drive; `None` where
+    /// all have roles, ask for certificates, or listen on this host only.
+    pub fn open_to_all(&self) -> Option<String> {
+        let is_open = |daemon: &&Daemon| {
+            daemon.unixsocket.is_none()
+                && !daemon.host.is_loopback()
+                && !daemon.ssl_requireclientcert
+                && self.services_of(&daemon.name).next().is_some()
+        };
+        let open: Vec<String> = match self.access {
+            Some(_) => Vec::new(),
+            None => self.daemons.iter().filter(is_open).map(address_of).collect(),
+        };
+        let listed = open.iter().take(MOST_SHOWN).cloned().collect::<Vec<_>>().join(", ");
+        let more = match open.len().saturating_sub(MOST_SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        (!open.is_empty())
+            .then(|| format!("anybody who reaches {listed}{more} can drive the instruments there"))
+    }
+}
+
+/// Daemons that a sentence names.
+const MOST_SHOWN: usize = 3;
+
+/// The address of a daemon with its name, for people.
+fn address_of(daemon: &Daemon) -> String {
+    let port = match daemon.port {
+        0 => String::new(),
+        port => format!(", port {port}"),
+    };
+    let host = match &daemon.host {
+        Host::Public => "public",
+        Host::Named(name) => name,
+    };
+    format!("{host} (daemon {}{port})", daemon.name)
+}
+
 /// The key of the marks of an item that is a mapping.
 fn item(index: usize) -> String {
     format!("[{index}]")
@@ -55,6 +99,7 @@ impl<'r> Rules<'r> {
     pub(super) fn access(&mut self, surroundings: &Surroundings) {
         let configuration = self.configuration;
         let Some(access) = &configuration.access else {
+            self.open_daemons();
             return self.roles_without_access();
         };
         self.groups(access, surroundings);
@@ -70,6 +115,19 @@ impl<'r> Rules<'r> {
             let services = self.what(&path, grant);
             self.granted_members(&path, grant, &services, surroundings.natives.as_deref());
             self.when(&path, grant, &services);
+        }
+    }
+
+    /// Warns in one line that everybody on the network may drive.
+    fn open_daemons(&mut self) {
+        let Some(message) = self.configuration.open_to_all() else { return };
+        let hosts = self.configuration.daemons.iter().filter_map(|daemon| {
+            let path = ["daemons", daemon.name.as_str(), "host"];
+            Some((path, self.sound(&path).filter(|_| !daemon.host.is_loopback())?))
+        });
+        if let Some((path, mark)) = hosts.into_iter().next() {
+            let path = shown(&path);
+            self.findings.warn(mark.value, &path, message, OPEN_HELP);
         }
     }
 

@@ -140,6 +140,29 @@ fn what_counts_for_nothing_is_said() {
 }
 
 #[test]
+fn instruments_that_are_everybodys_are_told_of_in_one_line() {
+    let lab = |host: &str, rest: &str| {
+        format!(
+            "daemons: {{a: {{host: localhost}}, b: {{{host}}}}}\nservices: {{s: {{native: \
+             demo.sine, daemon: a}}, t: {{native: demo.sine, daemon: b}}}}\n{rest}"
+        )
+    };
+    let told = "anybody who reaches public (daemon b, port 9091) can drive the instruments there \
+                (write `access: {}`";
+    let told = format!("1:43 daemons.b.host: {told}");
+    for (host, rest, expected) in [
+        ("host: public, port: 9091", "", &[told.as_str()][..]),
+        ("host: public, port: 9091", "access: {}", &[]),
+        ("host: localhost", "", &[]),
+        ("host: 127.0.0.1", "", &[]),
+        ("host: '::1'", "", &[]),
+        ("unixsocket: b.sock", "", &[]),
+    ] {
+        check_warnings(&lab(host, rest), expected);
+    }
+}
+
+#[test]
 fn a_user_who_has_been_removed_keeps_no_lab_down() {
     let text = with("{grants: [{who: gone, role: view}]}");
     let surroundings = Surroundings { unready: Severity::Warning, ..surroundings() };

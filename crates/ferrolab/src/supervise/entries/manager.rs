@@ -4,7 +4,7 @@
 //! beside it; files are read and written on other threads. The children themselves are the
 //! keeper's.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -314,18 +314,25 @@ impl Manager {
         sent: &mut Vec<SentMessage>,
         changes: &mut Changes,
     ) -> bool {
-        let Takeover::InPlace { part, services } = old.takeover(plan) else { return false };
-        let name = part.daemon.name.clone();
-        let order = DaemonOrder::ChangeServices { part };
+        let (order, services) = match old.takeover(plan) {
+            Takeover::Restart => return false,
+            Takeover::InPlace { part, services } => {
+                (DaemonOrder::ChangeServices { part }, services)
+            }
+            Takeover::OtherAccess { access } => {
+                (DaemonOrder::ChangeAccess { access }, BTreeSet::new())
+            }
+        };
+        let id = plan.id();
         match self.messenger.change(plan.entry(&self.program), order).await {
             Ok(message) => sent.push(message),
             Err(error) => {
-                info!(daemon = name, %error, "it is restarted for its new configuration");
+                info!(entry = id, %error, "it is restarted for its new configuration");
                 return false;
             }
         }
         match services.is_empty() {
-            true => changes.adjusted.push(EntryKind::Daemon.id(&name)),
+            true => changes.adjusted.push(id),
             false => {
                 let ids = services.iter().map(|service| format!("service {service}"));
                 changes.restarted.extend(ids);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lab_config::{
-    AuditNeed, Configuration, Daemon, DaemonPart, History, Service, Supervision, Target,
+    Access, AuditNeed, Configuration, Daemon, DaemonPart, History, Service, Supervision, Target,
 };
 use supervisor::{CommandSpec, EntrySpec, KeeperError, RestartPolicy, Signal};
 
@@ -49,6 +49,8 @@ pub(super) struct Plan {
     assignment: String,
     /// Of a daemon, the same.
     daemon: Option<DaemonAssignment>,
+    /// Of a nameserver, the same.
+    nameserver: Option<NameserverAssignment>,
     supervision: Supervision,
 }
 
@@ -58,6 +60,8 @@ pub(super) enum Takeover {
     Restart,
     /// A daemon restarts the workers of these services, or none.
     InPlace { part: Box<DaemonPart>, services: BTreeSet<String> },
+    /// A nameserver applies other rules of access.
+    OtherAccess { access: Option<Box<Access>> },
 }
 
 /// The plans of a configuration's entries, by their ids.
@@ -69,14 +73,14 @@ pub(super) fn all(
     for nameserver in &configuration.nameservers {
         let name = nameserver.name.clone();
         let database = paths.nameserver_database(&name);
-        let assignment = NameserverAssignment {
+        let nameserver_assignment = NameserverAssignment {
             config: nameserver.clone(),
             database,
             authority: AuthorityFiles::in_folder(paths.access_folder()),
             lab: Some(lab_id::of(paths).to_owned()),
             access: configuration.access.clone(),
         };
-        let assignment = serde_json::to_string(&assignment)?;
+        let assignment = serde_json::to_string(&nameserver_assignment)?;
         let kind = EntryKind::Nameserver;
         plans.insert(
             kind.id(&name),
@@ -85,6 +89,7 @@ pub(super) fn all(
                 name,
                 assignment,
                 daemon: None,
+                nameserver: Some(nameserver_assignment),
                 supervision: nameserver.supervision.clone(),
             },
         );
@@ -109,8 +114,9 @@ pub(super) fn all(
         };
         let assignment = serde_json::to_string(&daemon)?;
         let (kind, name, supervision) = (EntryKind::Daemon, name.clone(), supervision.clone());
-        let daemon = Some(daemon);
-        plans.insert(kind.id(&name), Plan { kind, name, assignment, daemon, supervision });
+        let (daemon, nameserver) = (Some(daemon), None);
+        let plan = Plan { kind, name, assignment, daemon, nameserver, supervision };
+        plans.insert(kind.id(&plan.name), plan);
     }
     if let Some(config) = &configuration.web {
         let (kind, name) = (EntryKind::Process, web::PROCESS_NAME.to_owned());
@@ -125,14 +131,18 @@ pub(super) fn all(
         };
         let assignment = serde_json::to_string(&assignment)?;
         let supervision = config.supervision.clone();
-        plans.insert(kind.id(&name), Plan { kind, name, assignment, daemon: None, supervision });
+        let (daemon, nameserver) = (None, None);
+        let plan = Plan { kind, name, assignment, daemon, nameserver, supervision };
+        plans.insert(kind.id(&plan.name), plan);
     }
     if let Some(history) = &configuration.history {
         let (kind, name) = (EntryKind::Process, history_process::PROCESS_NAME.to_owned());
         let assignment = history_assignment(history, configuration, paths)?;
         let assignment = serde_json::to_string(&assignment)?;
         let supervision = history.supervision.clone();
-        plans.insert(kind.id(&name), Plan { kind, name, assignment, daemon: None, supervision });
+        let (daemon, nameserver) = (None, None);
+        let plan = Plan { kind, name, assignment, daemon, nameserver, supervision };
+        plans.insert(kind.id(&plan.name), plan);
     }
     Ok(plans)
 }
@@ -154,6 +164,11 @@ fn history_assignment(
 }
 
 impl Plan {
+    /// The id of its entry.
+    pub(super) fn id(&self) -> String {
+        self.kind.id(&self.name)
+    }
+
     /// The daemon that it is for.
     pub(super) fn daemon(&self) -> Option<&str> {
         (self.kind == EntryKind::Daemon).then_some(self.name.as_str())
@@ -161,6 +176,13 @@ impl Plan {
 
     /// How a running entry of this plan takes up the plan `next`.
     pub(super) fn takeover(&self, next: &Plan) -> Takeover {
+        if let (Some(old), Some(new)) = (&self.nameserver, &next.nameserver) {
+            let same = NameserverAssignment { access: new.access.clone(), ..old.clone() } == *new;
+            return match same && self.supervision == next.supervision {
+                true => Takeover::OtherAccess { access: new.access.clone().map(Box::new) },
+                false => Takeover::Restart,
+            };
+        }
         let (Some(old), Some(new)) = (&self.daemon, &next.daemon) else {
             return Takeover::Restart;
         };

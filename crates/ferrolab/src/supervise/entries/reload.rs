@@ -40,7 +40,7 @@ impl Prepared {
                 Some(new) if new == old => {}
                 Some(new) => match old.takeover(new) {
                     Takeover::InPlace { services, .. } => scope.add_services(daemon, services),
-                    Takeover::Restart => scope.add_daemon(daemon),
+                    Takeover::Restart | Takeover::OtherAccess { .. } => scope.add_daemon(daemon),
                 },
                 None => scope.add_daemon(daemon),
             }
