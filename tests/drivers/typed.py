@@ -12,6 +12,7 @@ class Typed:
     def __init__(self):
         self._volts = 1.5
         self._calls = 0
+        self._reads = 0
 
     @property
     def volts(self) -> float:
@@ -23,6 +24,12 @@ class Typed:
         if value > 30:
             raise ValueError(f"{value} V is more than the supply has")
         self._volts = value
+
+    @property
+    def reads(self) -> int:
+        """How often this was read."""
+        self._reads += 1
+        return self._reads
 
     def show(self, value) -> str:
         """The value as Python writes it."""

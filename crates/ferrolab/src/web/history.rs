@@ -12,9 +12,8 @@ use serde::Deserialize;
 use super::problem::Problem;
 use super::shared::Shared;
 use super::values::to_json;
+use crate::history_process::HISTORY;
 
-/// The object of the history process.
-const HISTORY: &str = "ferrolab.History";
 /// Time for an answer: a year of samples takes some seconds.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Points of a curve, at most.

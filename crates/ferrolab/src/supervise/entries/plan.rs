@@ -4,7 +4,7 @@
 //! plans mean that a reload leaves the child alone. Refuses to know what runs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,7 +124,7 @@ pub(super) fn all(
             config: config.clone(),
             state_file: paths.process_state(&name),
             socket: paths.control_socket()?,
-            history_socket: None,
+            history_socket: history_socket(configuration, paths)?,
             keys: DaemonKeys::new(&configuration.daemons, paths.access_folder()),
             log_file: paths.log_file(),
             log_dir: paths.log_dir.clone(),
@@ -161,6 +161,14 @@ fn history_assignment(
         daemons,
         authority: paths.access_folder(),
     })
+}
+
+/// The socket of the history process, where the configuration has one.
+fn history_socket(
+    configuration: &Configuration,
+    paths: &Paths,
+) -> Result<Option<PathBuf>, PathsError> {
+    configuration.history.as_ref().map(|_| paths.history_socket()).transpose()
 }
 
 impl Plan {
