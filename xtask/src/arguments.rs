@@ -31,6 +31,9 @@ Commands:
              --against F  compare with the JSON of an earlier run (bench/records has some)
              --ferrolab P compare with another version's program, in the same rounds
              --help       the other options
+  soak     clients, operators and faults at random on a whole lab, with checks throughout
+             --minutes N  for how long (10)
+             --seed S     as in an earlier run
   compare  measure `up` and idle memory of one lab under PyroLab and under Ferrolab
   docs     write the pages that are generated from the program: the configuration reference and
              its JSON Schema
@@ -57,6 +60,8 @@ pub(crate) enum Arguments {
     Wheel {
         target: Option<String>,
     },
+    /// Its options are the soak's.
+    Soak(Vec<String>),
     Docs,
     Compare,
     /// With what is passed on to the script.
@@ -87,6 +92,7 @@ impl Arguments {
         let alone = match command.as_str() {
             "test" => return test_options(words).map(Arguments::Test),
             "bench" => return Ok(Arguments::Bench(words.collect())),
+            "soak" => return Ok(Arguments::Soak(words.collect())),
             "lint" => Arguments::Lint,
             "arrows" => Arguments::Arrows { circles: flag(&mut words, "--circles") },
             "tidy" => Arguments::Tidy,

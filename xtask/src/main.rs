@@ -59,6 +59,7 @@ fn carry_out(arguments: Arguments) -> Outcome<()> {
         }
         // Without headings: its output may be JSON.
         Arguments::Bench(options) => return bench(&workspace, &options),
+        Arguments::Soak(options) => return soak(&workspace, &options),
         Arguments::Docs => steps.run("generated pages", || docs::write(&workspace))?,
         Arguments::Compare => compare(&workspace, &mut steps)?,
         Arguments::Arrows { circles: false } => {
@@ -111,6 +112,18 @@ fn bench(workspace: &Workspace, options: &[String]) -> Outcome<()> {
     script.current_dir(workspace.root()).arg("bench/bench.py").args(options);
     script.arg("--load").arg(workspace.binary_of("release", "load")?);
     script.env("FERROLAB_BIN", workspace.binary_of("release", "ferrolab")?);
+    process::run(script.env("FERROLAB_TEST_PYTHON", &python))
+}
+
+/// A lab of this build under clients, operators and faults at random.
+fn soak(workspace: &Workspace, options: &[String]) -> Outcome<()> {
+    let python = venv::ensure(workspace, &venv::TESTS)?;
+    process::run(workspace.cargo().args(["build", "--package", "ferrolab"]))?;
+    let mut script = process::command(&python);
+    script.current_dir(workspace.root().join("tests")).args(["-m", "soak"]).args(options);
+    let folders = ["python", "tests/drivers"].map(|folder| workspace.root().join(folder));
+    script.env("PYTHONPATH", std::env::join_paths(folders).unwrap_or_default());
+    script.env("FERROLAB_BIN", workspace.binary("ferrolab")?);
     process::run(script.env("FERROLAB_TEST_PYTHON", &python))
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod seeds;
+
 use std::path::Path;
 
 use remote::{Answer, Context, Exception, MethodCall, Peer, Value};

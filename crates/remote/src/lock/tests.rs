@@ -2,6 +2,7 @@
 
 mod aborts;
 mod among_many;
+mod seeds;
 
 use std::time::{Duration, Instant};
 
