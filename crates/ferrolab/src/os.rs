@@ -134,6 +134,11 @@ pub(crate) fn name_of_user(id: u32) -> Option<String> {
     found.map(|user| user.name).filter(|name| !name.is_empty())
 }
 
+/// The name of this host.
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// The id of the user that this process runs as.
 pub(crate) fn user_id() -> u32 {
     rustix::process::geteuid().as_raw()

@@ -152,7 +152,7 @@ impl AuthorityFiles {
             wanted.extend(known.names.into_iter().filter(|name| !names.contains(name)));
         }
         wanted.truncate(MAX_NAMES);
-        let name = names::host_name();
+        let name = os::host_name();
         let Issued { certificate, key } =
             authority.issue_with_key(Subject::Host { name: &name, names: &wanted }, HOST_DAYS)?;
         files::replace_private(&self.host(), format!("{certificate}{key}").as_bytes())?;
@@ -189,7 +189,7 @@ impl AuthorityFiles {
             false => {
                 let mark = uuid::Uuid::new_v4().simple().to_string();
                 let mark = mark.get(..6).unwrap_or_default();
-                format!("Ferrolab authority {mark} of {}", names::host_name())
+                format!("Ferrolab authority {mark} of {}", os::host_name())
             }
         };
         let params = authority_params(&name);

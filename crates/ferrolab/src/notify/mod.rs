@@ -19,6 +19,7 @@ use tracing::{info, warn};
 
 use crate::http_client::{self, Post};
 use crate::log::host_warnings::Troubles;
+use crate::os;
 
 pub(crate) use rate_limit::RateLimit;
 
@@ -185,7 +186,7 @@ impl Notification {
         let mut object: Map<String, Value> = Map::new();
         let ours = json!({
             "event": event, "subject": subject, "title": subject, "message": text, "text": line,
-            "content": line, "host": host_name(), "time": time,
+            "content": line, "host": os::host_name(), "time": time,
         });
         object.extend(ours.as_object().cloned().unwrap_or_default());
         if let Ok(Value::Object(fields)) = serde_json::to_value(&notify.fields) {
@@ -201,8 +202,4 @@ impl Notification {
 fn now() -> String {
     let now = Timestamp::now();
     now.round(jiff::Unit::Second).unwrap_or(now).to_string()
-}
-
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

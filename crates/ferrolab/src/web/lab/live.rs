@@ -104,7 +104,7 @@ impl LiveLab {
         // The events after this one are not in it.
         json.insert("event".to_owned(), self.ring.id(self.ring.last()).into());
         json.insert("now".to_owned(), unix_seconds(Timestamp::now()).into());
-        json.insert("host".to_owned(), host_name().into());
+        json.insert("host".to_owned(), crate::os::host_name().into());
         json.insert("version".to_owned(), state.listing.host.version.clone().into());
         json.insert("since".to_owned(), state.listing.host.since.clone().into());
         json.insert("supervisor".to_owned(), json!(state.supervisor));
@@ -180,9 +180,4 @@ impl LabState {
 fn to_json(row: &impl Serialize) -> Json {
     // Plain data with text keys always has a JSON form.
     serde_json::to_value(row).unwrap_or_default()
-}
-
-/// This host's name.
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
