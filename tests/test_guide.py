@@ -66,13 +66,6 @@ def test_servers(lab):
         assert words in said, said
 
 
-def test_tls(lab):
-    said = run_page(lab, "tls.md", free_port())
-    assert "Authority: Ferrolab authority" in said and "localhost" in said, said
-    assert said.count("['lab.supply']") == 5, said
-    assert "takes TLS connections only" in said, said
-
-
 def test_card(lab):
     said = run_page(lab, "card.md", free_port())
     for words in (
@@ -107,6 +100,22 @@ def test_an_emergency_stop(lab):
 def test_web(lab):
     said = run_page(lab, "web.md", free_port(), WEB_PORT=str(free_port()))
     for words in ('"name":"lab.meter"', '{"value":0.0}', '{"result":', "must be 0 to 30 volts", '"user":"ada"', "measure_voltage"):
+        assert words in said, said
+
+
+def test_metrics(lab):
+    said = run_page(lab, "metrics.md", free_port(), WEB_PORT=str(free_port()))
+    assert 'ferrolab_value{service="lab.supply",member="voltage",unit="V"} 7' in said, said
+
+
+def test_alarms(lab):
+    said = run_page(lab, "alarms.md", free_port())
+    for words in (
+        "All 3 alarm(s) are ok.",
+        "alarm lab.supply.voltage: it fires (above 5), with 7.0 V: The sample takes 5 V",
+        "acknowledged: lab.supply.voltage",
+        "I am looking at it",
+    ):
         assert words in said, said
 
 

@@ -11,6 +11,7 @@ mod chunk;
 mod disk;
 mod journal;
 mod maintenance;
+mod newer;
 mod query;
 mod recovery;
 mod retention;
@@ -20,6 +21,7 @@ mod unsealed;
 mod writer;
 
 pub use buckets::Row;
+pub use newer::Newer;
 pub use query::{MAX_POINTS, Page, Range};
 pub use retention::{Rule, Rules};
 pub use sample::{Moment, Quality, Reading, Sample, SeriesKey};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lab_config::{Configuration, Daemon, History};
+use lab_config::{Configuration, Daemon, History, Push};
 use serde::{Deserialize, Serialize};
 
 /// Assignment of the history process: one line of JSON on its standard input.
@@ -21,6 +21,9 @@ pub(crate) struct HistoryAssignment {
     pub(crate) daemons: Vec<Daemon>,
     /// The lab's certificate authority, for daemons that take TLS only.
     pub(crate) authority: PathBuf,
+    /// Databases that get all values.
+    #[serde(default)]
+    pub(crate) push: Vec<Push>,
 }
 
 /// A member whose samples are recorded.

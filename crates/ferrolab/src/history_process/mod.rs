@@ -7,6 +7,7 @@
 mod assignment;
 mod follow;
 mod object;
+mod push;
 mod recorder;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub(crate) use assignment::{FeedAddresses, HistoryAssignment, recorded};
 use assignment::RecordedMember;
 use follow::Followers;
 use object::HistoryObject;
+use push::PushTroubles;
 use recorder::Recorder;
 
 /// Name of the entry, and of its command.
@@ -51,7 +53,7 @@ const HOLD_PERIODS: f64 = 2.5;
 /// What keeps it from serving, in words for a person.
 pub(crate) async fn run(assignment: HistoryAssignment, lifeline: &Lifeline) -> Result<(), String> {
     let settings = settings(&assignment);
-    let HistoryAssignment { config, socket, daemons, authority, .. } = assignment;
+    let HistoryAssignment { config, folder, socket, daemons, authority, push, .. } = assignment;
     let local = Listener::bind_unix(&socket).map_err(|error| error.to_string())?;
     let network = match config.port {
         None => None,
@@ -76,9 +78,12 @@ pub(crate) async fn run(assignment: HistoryAssignment, lifeline: &Lifeline) -> R
     daemon.register(HISTORY, object).map_err(|error| error.to_string())?;
     let uri = daemon.uri_for(HISTORY, network.as_ref().unwrap_or(&local));
     let address = local_address(&local);
+    let troubles = PushTroubles::default();
+    let of_push = troubles.clone();
     let report = move |problems: Vec<String>| {
         let public = public_address_for(&uri);
         let problems = problems.into_iter().chain(unreachable_warning(&uri, public));
+        let problems = problems.chain(of_push.list());
         let problems: Vec<String> = problems.collect();
         ChildReport {
             uri: Some(uri_for_people(&uri, public)),
@@ -95,7 +100,11 @@ pub(crate) async fn run(assignment: HistoryAssignment, lifeline: &Lifeline) -> R
     }
     let stopping = lifeline.stopping();
     let working = async {
-        tokio::join!(recorder.report(&report, lifeline), followers.follow(lifeline.take_messages()),)
+        tokio::join!(
+            recorder.report(&report, lifeline),
+            followers.follow(lifeline.take_messages()),
+            push::follow(push, folder, Arc::clone(&recorder), troubles),
+        )
     };
     stopping.run_until_cancelled(working).await;
     serving_stop.cancel();

@@ -110,6 +110,14 @@ impl View<'_> {
         Ok(found)
     }
 
+    /// The chunks of a series in the order of their sealing, each with its number of samples.
+    pub(crate) fn chunk_counts(&self, series: i64) -> Result<Vec<(i64, u64)>, ReadError> {
+        let sql = "SELECT id, count FROM chunk WHERE series = ? ORDER BY id";
+        let mut query = self.0.prepare_cached(sql)?;
+        let rows = query.query_map([series], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect()
+    }
+
     /// The samples of a chunk; none where its bytes are damaged.
     pub(crate) fn samples(&self, id: i64) -> Result<Option<Vec<Sample>>, ReadError> {
         let mut query = self.0.prepare_cached("SELECT data FROM samples WHERE id = ?")?;

@@ -5,6 +5,13 @@ use crate::text::is_web_address;
 
 impl Rules<'_> {
     pub(super) fn push(&mut self) {
+        if let Some(mark) = self.sound(&["push"])
+            && !self.configuration.push.is_empty()
+            && self.configuration.history.is_none()
+        {
+            let message = "it sends what the history records, and there is no history";
+            self.findings.error(mark.key, "push", message, "write `history: {}`");
+        }
         for (number, push) in self.configuration.push.iter().enumerate() {
             let (index, text) = (format!("[{number}]"), number.to_string());
             let places = [

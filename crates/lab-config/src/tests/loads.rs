@@ -288,6 +288,7 @@ fn with(section: &Section, key: &str, value: &str) -> String {
     let needed = match (section.key, key) {
         ("", "daemons") => return format!("nameservers: {{local: {{}}}}\n{pair}\n"),
         ("", "nameservers") => return format!("{pair}\n"),
+        ("", "push") => return format!("{rest}history: {{}}\n{pair}\n"),
         ("", _) => return format!("{rest}{pair}\n"),
         ("autolaunch" | "history" | "python" | "web", _) => {
             return format!("{rest}{}: {{{pair}}}\n", section.key);
@@ -332,8 +333,10 @@ fn with(section: &Section, key: &str, value: &str) -> String {
         }
         // An empty address is refused.
         ("push", "url") if value == "\"\"" => return rest.to_owned(),
-        ("push", "url") => return format!("{rest}push: {{{pair}}}\n"),
-        ("push", _) => return format!("{rest}push: {{url: \"http://h\", {pair}}}\n"),
+        ("push", "url") => return format!("{rest}history: {{}}\npush: {{{pair}}}\n"),
+        ("push", _) => {
+            return format!("{rest}history: {{}}\npush: {{url: \"http://h\", {pair}}}\n");
+        }
         ("daemons" | "nameservers", _) => {
             let local = "nameservers: {local: {}}";
             let needed = match (key, value) {

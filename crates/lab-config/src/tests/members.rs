@@ -173,7 +173,7 @@ fn alarms_that_cannot_be_meant_are_refused() {
 #[test]
 fn targets_of_push_load_and_need_an_address() {
     let lab = right(
-        "daemons: {}\npush: [{url: \"https://h/write\", token: t}, {url: \"http://h\", every: 1m, \
+        "daemons: {}\nhistory: {}\npush: [{url: \"https://h/write\", token: t}, {url: \"http://h\", every: 1m, \
          match: [\"lab.*\"]}]",
     );
     assert_eq!(lab.push.len(), 2);

@@ -160,6 +160,7 @@ fn history_assignment(
         members,
         daemons,
         authority: paths.access_folder(),
+        push: configuration.push.clone(),
     })
 }
 

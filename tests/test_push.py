@@ -1,0 +1,138 @@
+"""Values for databases: what is sent, what a refusal does, and that nothing is lost meanwhile."""
+
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from harness import NEVER, free_port, wait_for
+
+CONFIGURATION = """\
+python: {executable: "$python", path: ["$drivers"]}
+history: {}
+push: {url: "http://127.0.0.1:$port/write?db=lab", token: $token, every: 200ms, match: ["*.count"]}
+daemons: {bench: {}}
+services:
+  lab.ticker:
+    module: ticker
+    classname: Ticker
+    daemon: bench
+    instancemode: single
+    members: {count: {poll: 100ms}, other: {poll: 100ms}}
+autolaunch: {daemons: [bench]}
+"""
+TOKEN = "tk_secret"
+
+
+class Database:
+    """A web server that takes lines, and refuses what a test wants."""
+
+    def __init__(self, port=0):
+        self.lines, self.headers, self.refuse = [], [], lambda line: None
+        database = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                lines = body.splitlines()
+                refusals = [status for status in map(database.refuse, lines) if status]
+                status = refusals[0] if refusals else 204
+                if status == 204:
+                    database.lines += lines
+                    database.headers.append((self.path, self.headers.get("Authorization")))
+                answer = b"" if status == 204 else b"unable to parse a line"
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+    def counts(self):
+        return [int(re.search(r"value=(\d+) ", line)[1]) for line in list(self.lines)]
+
+    def wait(self, count):
+        wait_for(lambda: count in self.counts(), NEVER, f"value {count}: {self.counts()[-5:]}")
+        return self.counts()
+
+
+@pytest.fixture
+def database():
+    database = Database()
+    yield database
+    database.close()
+
+
+def start(lab, port):
+    lab.config(CONFIGURATION, port=port, token=TOKEN)
+    lab.up()
+
+
+def last(lab):
+    """The last value that the instrument had."""
+    with lab.proxy("lab.ticker") as ticker:
+        return ticker.last()
+
+
+def without_gap(counts):
+    return list(range(counts[0], counts[-1] + 1))
+
+
+def problems(lab):
+    status = json.loads(lab.run("status", "--json", check=False).stdout)
+    return " ".join(finding["problem"] for finding in status["findings"])
+
+
+def test_lines_have_names_and_times_and_the_token_is_sent(lab, database):
+    start(lab, database.port)
+    counts = database.wait(20)
+    assert counts == without_gap(counts)
+    assert re.fullmatch(r"ferrolab,host=\S+,member=count,service=lab.ticker value=\d+ \d{19}", database.lines[0])
+    assert set(database.headers) == {("/write?db=lab", f"Token {TOKEN}")}
+    for file in lab.home.rglob("logs/*"):
+        assert TOKEN not in file.read_text(errors="replace"), file
+
+
+def test_a_line_that_is_refused_holds_up_no_other(lab, database):
+    database.refuse = lambda line: 400 if re.search(r"value=(27|28) ", line) else None
+    start(lab, database.port)
+    counts = database.wait(40)
+    assert counts == [count for count in without_gap(counts) if count not in (27, 28)]
+    wait_for(lambda: "2 value(s) were refused" in problems(lab), NEVER, "status tells of it")
+    assert "unable to parse a line" in problems(lab)
+
+
+def test_a_refusal_of_all_is_told_and_everything_waits(lab, database):
+    database.refuse = lambda line: 401
+    start(lab, database.port)
+    wait_for(lambda: "`push` to 127.0.0.1: its answer is 401 Unauthorized" in problems(lab), NEVER, "status tells of it")
+    waiting = last(lab) + 5
+    wait_for(lambda: last(lab) > waiting, NEVER, "values that wait")
+    database.refuse = lambda line: None
+    counts = database.wait(waiting + 5)
+    assert counts[0] < waiting and counts == without_gap(counts)
+    wait_for(lambda: "`push`" not in problems(lab), NEVER, "all is well")
+
+
+def test_values_from_before_the_database_was_there_arrive(lab):
+    port = free_port()
+    start(lab, port)
+    wait_for(lambda: "cannot connect" in problems(lab), NEVER, "status tells of it")
+    waiting = last(lab) + 5
+    wait_for(lambda: last(lab) > waiting, NEVER, "values that wait")
+    database = Database(port)
+    try:
+        counts = database.wait(waiting + 5)
+        assert counts[0] < waiting and counts == without_gap(counts)
+    finally:
+        database.close()
