@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use remote::Uri;
+use remote::{ClientTls, Uri};
 use tokio::task::JoinSet;
 use tracing::debug;
 
@@ -20,10 +20,12 @@ use crate::metrics::{self, Snapshot};
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
     known(&shared).await?;
     let listing = shared.lab.listing();
-    let addresses = listing.daemons.iter().filter_map(|row| row.address.as_deref()?.parse().ok());
     let mut looks = JoinSet::new();
-    for address in addresses {
-        looks.spawn(async move { look(address).await });
+    for row in &listing.daemons {
+        let address = row.address.as_deref().and_then(|address| address.parse().ok());
+        let Some(address) = address else { continue };
+        let tls = shared.keys.of(&row.name);
+        looks.spawn(look(address, tls));
     }
     let mut snapshot = Snapshot::of((*listing).clone());
     for scraped in looks.join_all().await.into_iter().flatten() {
@@ -36,7 +38,7 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Result<Respons
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
 
-async fn look(address: Uri) -> Option<Scraped> {
-    let scraped = scrape(&address).await;
+async fn look(address: Uri, tls: Option<ClientTls>) -> Option<Scraped> {
+    let scraped = scrape(&address, tls).await;
     scraped.inspect_err(|error| debug!(%address, error, "a daemon is not scraped")).ok()
 }

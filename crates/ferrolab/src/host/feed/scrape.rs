@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use remote::{CallCounts, Proxy, Serializer, Uri, Value};
+use remote::{CallCounts, ClientTls, Proxy, Serializer, Uri, Value};
 
 use super::event::SeriesRow;
 use super::object::FEED;
@@ -22,12 +22,16 @@ pub(crate) struct Scraped {
 ///
 /// # Errors
 /// It does not answer, in words.
-pub(crate) async fn scrape(object: &Uri) -> Result<Scraped, String> {
+pub(crate) async fn scrape(object: &Uri, tls: Option<ClientTls>) -> Result<Scraped, String> {
     let uri = match object.clone() {
         Uri::Pyro { location, .. } => Uri::Pyro { object: FEED.to_owned(), location },
         other => other,
     };
-    let mut proxy = Proxy::from(uri).with_serializer(Serializer::Marshal).with_timeout(TIMEOUT);
+    let proxy = Proxy::from(uri).with_serializer(Serializer::Marshal).with_timeout(TIMEOUT);
+    let mut proxy = match tls {
+        Some(tls) => proxy.with_tls(tls),
+        None => proxy,
+    };
     let answer = proxy.call("scrape", Vec::new(), Vec::new()).await;
     let answer = answer.map_err(|error| error.to_string())?;
     let dict = answer.as_dict().ok_or("its answer is no dict")?;
