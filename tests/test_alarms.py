@@ -1,4 +1,4 @@
-"""Alarms on values: from the sample to `status`, notifications and acknowledgement, over restarts."""
+"""Alarms on values: from the sample to `status` and acknowledgement, over restarts."""
 
 import json
 

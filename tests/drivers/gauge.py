@@ -12,7 +12,7 @@ class Gauge:
 
     @property
     def value(self):
-        """The number in the file; raises where there is none."""
+        """The number in the file; raises where the text is no number."""
         with open(self._file) as file:
             return float(file.read())
 

@@ -10,7 +10,7 @@ from harness import NEVER, free_port, wait_for
 
 
 class Program:
-    """A program that serves HTTP on a port of its own; its data stays over restarts."""
+    """A program that serves HTTP; its port and its data stay over restarts."""
 
     READY = "/"
 
@@ -86,7 +86,7 @@ class VictoriaMetrics(Program):
         ]
 
     def values(self, selector):
-        """All samples of the series that a selector means: labels, and (milliseconds, value) in order."""
+        """Series that a selector means: labels, and (milliseconds, value) in order."""
         self.get("/internal/force_flush")
         lines = self.get("/api/v1/export", **{"match[]": selector}).splitlines()
         series = {}

@@ -1,4 +1,4 @@
-"""Values pushed to a real VictoriaMetrics: one that is away for a while has everything afterwards."""
+"""Values pushed to a real VictoriaMetrics: after a while without it, it has everything."""
 
 import json
 

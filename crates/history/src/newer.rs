@@ -13,7 +13,7 @@ use crate::writer::Store;
 pub struct Newer {
     /// The samples, each with its position. Those that were removed meanwhile are not among them.
     pub samples: Vec<(u64, Sample)>,
-    /// The position after them; where the series ends if there are none.
+    /// The position after them; without any, the end of the series.
     pub next: u64,
 }
 

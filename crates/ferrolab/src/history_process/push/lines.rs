@@ -4,9 +4,9 @@
 //! ferrolab,host=HOST,member=MEMBER,service=SERVICE,unit=UNIT value=1.5 NANOSECONDS
 //! ```
 //!
-//! Numbers and booleans (as 0 and 1) are the field `value`, always a float: databases refuse a field
-//! whose type changes. Texts are the field `text`. A sample without a good value has no line: a gap
-//! stays a gap.
+//! Numbers and booleans (as 0 and 1) are the field `value`, always a float: databases refuse a
+//! field whose type changes. Texts are the field `text`. A sample without a good value has no line:
+//! a gap stays a gap.
 
 use history::{Quality, Reading, Sample};
 

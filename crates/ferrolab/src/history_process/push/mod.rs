@@ -1,8 +1,8 @@
 //! Values for time series databases: each target of `push` gets every recorded sample once it can.
 //!
 //! The history is the queue. A target has a cursor for each series, so that one that is away gets
-//! all of it later, and nothing else waits for it. A request may arrive twice, which changes nothing
-//! in a database: a sample has its time.
+//! all of it later, and nothing else waits for it. A request may arrive twice, which changes
+//! nothing in a database: a sample has its time.
 
 mod cursors;
 mod lines;
@@ -35,7 +35,7 @@ const REFUSAL_SHOWN: Duration = Duration::from_secs(3600);
 /// Lines that a target may refuse one by one before it is taken to refuse all.
 const MAX_REFUSED: usize = 20;
 
-/// What is wrong with each target, in sentences; clones share it.
+/// The troubles of all targets, in sentences; clones share them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PushTroubles(Arc<Mutex<Vec<Option<String>>>>);
 
