@@ -30,13 +30,13 @@ pub(super) struct Cursors {
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Content {
-    series: Vec<Row>,
+struct CursorFile {
+    series: Vec<CursorRow>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Row {
+struct CursorRow {
     service: String,
     member: String,
     #[serde(flatten)]
@@ -49,9 +49,9 @@ impl Cursors {
         // The address may have a password in it.
         let path =
             folder.join(format!("push-{:016x}.json", lab_config::stable_hash(url.as_bytes())));
-        let read = state_file::read::<Content>(&path).unwrap_or_else(|unusable| {
+        let read = state_file::read::<CursorFile>(&path).unwrap_or_else(|unusable| {
             warn!("a target of `push` gets the whole history again: {unusable}");
-            Some(Content::default())
+            Some(CursorFile::default())
         });
         let is_new = read.is_none();
         let rows = read.unwrap_or_default().series.into_iter();
@@ -69,12 +69,12 @@ impl Cursors {
 
     /// Writes the file. Without it the target gets some samples again, which changes nothing there.
     pub(super) fn save(&self) {
-        let row = |((service, member), cursor): (&(String, String), &Cursor)| Row {
+        let row = |((service, member), cursor): (&(String, String), &Cursor)| CursorRow {
             service: service.clone(),
             member: member.clone(),
             cursor: *cursor,
         };
-        let content = Content { series: self.cursors.iter().map(row).collect() };
+        let content = CursorFile { series: self.cursors.iter().map(row).collect() };
         let bytes = serde_json::to_vec(&content).unwrap_or_default();
         if let Err(error) = files::replace_private(&self.path, &bytes) {
             warn!(%error, "how far a target of `push` is, is not kept");

@@ -40,7 +40,7 @@ const MAX_REFUSED: usize = 20;
 pub(super) struct PushTroubles(Arc<Mutex<Vec<Option<String>>>>);
 
 /// A target and how far it is.
-struct Target {
+struct PushTarget {
     push: Push,
     patterns: Vec<Pattern>,
     /// Its host, for people.
@@ -58,7 +58,7 @@ struct Target {
 
 /// Lines for one request, with the cursors after each.
 #[derive(Debug, Default)]
-struct Request {
+struct LineRequest {
     lines: Vec<(String, SeriesKey, Cursor)>,
     /// Cursors of samples that have no line.
     skipped: Vec<(SeriesKey, Cursor)>,
@@ -97,17 +97,17 @@ pub(super) async fn follow(
             (Arc::clone(&recorder), folder.clone(), troubles.clone());
         targets.spawn(async move {
             let store = recorder.opened().await;
-            Target::new(push, &folder, store).follow(number, &troubles).await;
+            PushTarget::new(push, &folder, store).follow(number, &troubles).await;
         });
     }
     targets.join_all().await;
     std::future::pending::<()>().await;
 }
 
-impl Target {
+impl PushTarget {
     fn new(push: Push, folder: &Path, store: Arc<Store>) -> Self {
         let (cursors, is_new) = Cursors::load(folder, &push.url.0);
-        Target {
+        PushTarget {
             host: host_of(&push.url.0, "the address of `push`"),
             patterns: push.patterns.iter().map(|pattern| Pattern::new(pattern)).collect(),
             push,
@@ -193,7 +193,7 @@ impl Target {
         }
     }
 
-    async fn post(&self, request: &Request) -> Result<(), PostError> {
+    async fn post(&self, request: &LineRequest) -> Result<(), PostError> {
         let Push { url, token, headers, .. } = &self.push;
         let mut headers = headers.clone();
         if let Some(Secret(token)) = token {
@@ -206,7 +206,7 @@ impl Target {
     }
 
     /// Moves the cursors to after a request.
-    async fn pass(&mut self, request: &Request) {
+    async fn pass(&mut self, request: &LineRequest) {
         for (_, key, cursor) in &request.lines {
             self.cursors.set(key, *cursor);
         }
@@ -219,13 +219,13 @@ impl Target {
     }
 
     /// The next lines, from all series in turn.
-    async fn gather(&mut self, most: usize) -> Result<Request, String> {
+    async fn gather(&mut self, most: usize) -> Result<LineRequest, String> {
         let gathered = tokio::task::block_in_place(|| self.gather_now(most));
         gathered.map_err(|error| format!("the history cannot be read: {error}"))
     }
 
-    fn gather_now(&mut self, most: usize) -> Result<Request, StoreError> {
-        let mut request = Request::default();
+    fn gather_now(&mut self, most: usize) -> Result<LineRequest, StoreError> {
+        let mut request = LineRequest::default();
         let host = os::host_name();
         for (key, unit) in self.store.series_names() {
             let before = request.lines.len();

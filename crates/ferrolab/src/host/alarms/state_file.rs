@@ -16,7 +16,7 @@ const BETWEEN_WRITES: Duration = Duration::from_secs(1);
 /// The content of the file.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Content {
+struct AlarmFileContent {
     alarms: Vec<KeptAlarm>,
 }
 
@@ -35,7 +35,8 @@ pub(super) struct AlarmFile {
 impl AlarmFile {
     /// Reads the file. One that cannot be used is set aside; the last value tells of it.
     pub(super) fn load(path: Option<PathBuf>) -> (AlarmFile, Vec<KeptAlarm>, Option<String>) {
-        let read = path.as_ref().map_or(Ok(None), |path| state_file::read::<Content>(path));
+        let read =
+            path.as_ref().map_or(Ok(None), |path| state_file::read::<AlarmFileContent>(path));
         let (kept, lost) = match read {
             Ok(file) => (file.unwrap_or_default().alarms, None),
             Err(unusable) => {
@@ -64,7 +65,7 @@ impl AlarmFile {
         self.is_due = false;
         self.written = Some(Instant::now());
         let written = tokio::task::spawn_blocking(move || {
-            let bytes = serde_json::to_vec_pretty(&Content { alarms }).unwrap_or_default();
+            let bytes = serde_json::to_vec_pretty(&AlarmFileContent { alarms }).unwrap_or_default();
             files::replace_private(&path, &bytes)
         });
         let failure = match written.await {
