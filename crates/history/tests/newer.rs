@@ -1,5 +1,8 @@
 //! Samples of a series by their positions, which neither sealing nor a restart changes.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![allow(clippy::panic, reason = "the same")]
+
 use std::time::Duration;
 
 use history::{Batch, Moment, Newer, Quality, Reading, Rules, Sample, SeriesKey, Settings, Store};
