@@ -18,6 +18,7 @@ import compare
 from against import BEFORE
 from figures import PYRO5, RAW, Goal
 from processes import cpu_seconds, pin, rss_mib
+from series import SERIES, series
 
 CLIENT = Path(__file__).resolve().parent / "client.py"
 THREAD, MULTIPLEX = f"{PYRO5} thread", f"{PYRO5} multiplex"
@@ -445,5 +446,24 @@ SCENARIOS = [
         unit="s",
         lower_is_better=True,
         stock=PYROLAB,
+    ),
+    Scenario(
+        "series",
+        "1,000 members that a daemon reads once a second, with a reader of its feed",
+        [SERIES],
+        [
+            Goal(SERIES, most=10, key="cpu_percent", unit=" %"),
+            Goal(SERIES, most=64, key="rss_mib", unit=" MiB"),
+        ],
+        measure=series,
+        services=20,
+        members=50,
+        settle=5,
+        seconds=20,
+        rounds=1,
+        figure="cpu_percent",
+        unit="%",
+        lower_is_better=True,
+        stock=SERIES,
     ),
 ]

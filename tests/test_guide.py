@@ -90,6 +90,19 @@ def test_who_can_do_what(lab):
         assert words in said, said
 
 
+def test_values(lab):
+    said = run_page(lab, "values.md", free_port())
+    for words in (
+        "lab.yaml is fine",
+        "lab.cryostat  temperature",
+        '"unit": "K"',
+        "lab.cryostat.temperature ",
+        '"deadband": "0.05"',
+        "lab.cryostat  pressures.inner",
+    ):
+        assert words in said, said
+
+
 def test_an_emergency_stop(lab):
     said = run_page(lab, "locking.md", free_port(), "Nobody leaves it burning")
     assert "aborted: lab.stage (stop() called)" in said, said

@@ -184,7 +184,7 @@ pub(crate) fn finish_stream(stream: i64) -> Value {
 pub(crate) fn bind(session: &Session) -> Value {
     let peer = match session.peer {
         Peer::Tcp(address) => Some(address),
-        Peer::Unix { .. } | Peer::HealthCheck => None,
+        Peer::Unix { .. } | Peer::Daemon(_) => None,
     };
     let (peer, own) = (socket_name(peer), socket_name(session.reached_at));
     Value::Tuple(vec![BIND.into(), number(session.id), peer, own, session.object.as_str().into()])

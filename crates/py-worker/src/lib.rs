@@ -32,6 +32,7 @@ mod oneway_ends;
 mod orphan_killer;
 mod output;
 mod part_set;
+mod poll;
 mod pool;
 mod protocol;
 mod reap_descendants;

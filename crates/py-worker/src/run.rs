@@ -3,6 +3,7 @@
 //! Owns the process, its control socket and its ready channels. Knows nothing of what happens after
 //! the end; that is [`supervise`](crate::supervise)'s.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -66,6 +67,8 @@ pub(crate) struct Run {
     refusal: Mutex<Option<String>>,
     /// Set while it does not answer.
     silence: Mutex<Option<Silence>>,
+    /// The sessions of polls that run in it.
+    polls: Mutex<HashSet<u64>>,
     outgoing: mpsc::UnboundedSender<Outgoing>,
     ready: Mutex<Vec<Channel>>,
     /// How many channels are kept ready.
@@ -114,7 +117,30 @@ pub(crate) enum StartError {
     Program(#[from] wire::EncodeError),
 }
 
+/// A poll that runs until this is dropped.
+pub(crate) struct RunningPoll<'a> {
+    run: &'a Run,
+    session: u64,
+}
+
+impl Drop for RunningPoll<'_> {
+    fn drop(&mut self) {
+        self.run.polls.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.session);
+    }
+}
+
 impl Run {
+    /// A poll of this session begins.
+    pub(crate) fn begin_poll(&self, session: u64) -> RunningPoll<'_> {
+        self.polls.lock().unwrap_or_else(PoisonError::into_inner).insert(session);
+        RunningPoll { run: self, session }
+    }
+
+    /// The sessions of polls that run.
+    pub(crate) fn polls(&self) -> HashSet<u64> {
+        self.polls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Starts a worker.
     pub(crate) async fn start(
         spec: &WorkerSpec,
@@ -175,6 +201,7 @@ impl Run {
             wanted: Notify::new(),
             refusal: Mutex::default(),
             silence: Mutex::default(),
+            polls: Mutex::default(),
             outgoing,
             ready: Mutex::new(Vec::new()),
             standby: spec.standby,

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use remote::card::{Card, ValueLimits};
 use remote::{
-    Annotations, Answer, BoxFuture, CallResult, Exception, HealthCheck, Metadata, Object,
+    Annotations, Answer, BoxFuture, CallResult, Context, Exception, HealthCheck, Metadata, Object,
     Operation, Reply, ReplyBody, Request, SafeState, SafeStateReached, Session, Value, refuse_rest,
 };
 
@@ -22,6 +22,7 @@ use crate::collisions;
 use crate::frames::{self, Answered};
 use crate::health;
 use crate::item_stream::DriverStream;
+use crate::poll;
 use crate::run::Run;
 use crate::safe_state;
 use crate::service::{Driven, Service, ServicePhase, ServiceState};
@@ -73,6 +74,16 @@ impl Object for Service {
         check: HealthCheck,
     ) -> BoxFuture<Result<bool, Exception>> {
         Box::pin(health::check(Arc::clone(&self.inner), Arc::clone(session), check))
+    }
+
+    fn poll(
+        &self,
+        session: &Arc<Session>,
+        member: &str,
+        context: Context,
+    ) -> BoxFuture<Result<Value, Exception>> {
+        let (service, session) = (Arc::clone(&self.inner), Arc::clone(session));
+        Box::pin(poll::read(service, session, member.to_owned(), context))
     }
 
     fn safe_state(&self, session: &Arc<Session>, reason: SafeState) -> Option<SafeStateReached> {

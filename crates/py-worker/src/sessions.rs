@@ -119,6 +119,15 @@ impl Sessions {
         drop(slot);
     }
 
+    /// Whether polls run in a run, and no call of a client.
+    pub(crate) fn only_polls_run(&self, run: &Run) -> bool {
+        let polls = run.polls();
+        let is_busy = |slot: &Slot| matches!(slot, Slot::Busy { run: of } if *of == run.number);
+        let state = self.lock();
+        let mut busy = state.slots.iter().filter(|(_, slot)| is_busy(slot));
+        !polls.is_empty() && busy.all(|(session, _)| polls.contains(session))
+    }
+
     /// Closes what is left of a run.
     pub(crate) fn forget_run(&self, run: u64) {
         self.lock().slots.retain(|_, slot| slot.run() != run);

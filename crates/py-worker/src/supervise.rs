@@ -260,6 +260,8 @@ impl WorkerSupervisor {
                     match watchdog.look(now) {
                         Look::Ask => run.send(Outgoing::ping(run.number)),
                         Look::Wait => {}
+                        // A poll is no reason to restart a driver; a call that waits for it is.
+                        Look::Kill if self.worker.sessions.only_polls_run(&run) => {}
                         Look::Kill => self.kill(&run, &child, &watchdog.verdict()),
                     }
                     if let Some(silent) = watchdog.hangs_for(now) {

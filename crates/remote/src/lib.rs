@@ -250,6 +250,7 @@ pub mod lock;
 pub mod native;
 mod net;
 mod object;
+mod observed;
 mod serialized;
 mod session;
 mod tls;
@@ -272,7 +273,7 @@ pub use client::proxy::Proxy;
 pub use config::{DAEMON_NAME, DaemonConfig, ServerType, StreamLimits};
 pub use current_call::{CallAction, CallKind, WorkerWait};
 pub use daemon::access_gate::{AccessEvent, AccessGate, AccessLog};
-pub use daemon::call::health_check::HealthChecker;
+pub use daemon::call::own_call::{OwnCall, OwnCaller};
 pub use daemon::call_log::{
     AuditLog, AuditReason, CallException, CallLog, CallLogMode, CallRecord,
 };
@@ -302,8 +303,9 @@ pub use object::{
     MethodCall, Object, Operation, Reply, ReplyBody, Request, RequestMemory, SafeState,
     SafeStateReached, StartCheck,
 };
+pub use observed::{ResultObserver, observed};
 pub use serialized::Serialized;
-pub use session::{Peer, Session};
+pub use session::{OwnCallReason, Peer, Session};
 pub use tls::{
     AcceptedClients, CertificateFacts, CertificateFiles, ClientCertificate, ClientTls, ServerTls,
     TlsError, read_certificate, speaks_tls,

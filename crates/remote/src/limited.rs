@@ -7,12 +7,13 @@
 use std::sync::Arc;
 
 use wire::exception::Exception;
+use wire::value::Value;
 
 use crate::batch::refuse_rest;
 use crate::card::{Card, MemberFacts, ValueLimits};
 use crate::object::{
-    Answer, BoxFuture, CallResult, HealthCheck, Metadata, Object, Operation, Request, SafeState,
-    SafeStateReached,
+    Answer, BoxFuture, CallResult, Context, HealthCheck, Metadata, Object, Operation, Request,
+    SafeState, SafeStateReached,
 };
 use crate::session::Session;
 
@@ -90,6 +91,15 @@ impl Object for LimitedObject {
         check: HealthCheck,
     ) -> BoxFuture<Result<bool, Exception>> {
         self.object.check_health(session, check)
+    }
+
+    fn poll(
+        &self,
+        session: &Arc<Session>,
+        member: &str,
+        context: Context,
+    ) -> BoxFuture<Result<Value, Exception>> {
+        self.object.poll(session, member, context)
     }
 
     fn safe_state(&self, session: &Arc<Session>, reason: SafeState) -> Option<SafeStateReached> {

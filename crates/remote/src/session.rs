@@ -160,16 +160,35 @@ pub enum Peer {
         /// The process that has connected, where the system says it.
         process: Option<u32>,
     },
-    /// No client: the daemon's own health check.
+    /// No client: the daemon itself.
+    Daemon(OwnCallReason),
+}
+
+/// Why a daemon calls one of its objects itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnCallReason {
+    /// To see whether its instrument answers.
     HealthCheck,
+    /// To read a member for its series of values.
+    Poll,
+}
+
+impl OwnCallReason {
+    /// All of them.
+    pub const ALL: [OwnCallReason; 2] = [OwnCallReason::HealthCheck, OwnCallReason::Poll];
 }
 
 impl Peer {
+    /// Whether it is not the daemon itself.
+    pub fn is_client(&self) -> bool {
+        !matches!(self, Peer::Daemon(_))
+    }
+
     /// The address by which connections are counted; `None` for those of a Unix socket.
     pub fn address(&self) -> Option<IpAddr> {
         match self {
             Peer::Tcp(address) => Some(address.ip()),
-            Peer::Unix { .. } | Peer::HealthCheck => None,
+            Peer::Unix { .. } | Peer::Daemon(_) => None,
         }
     }
 }
@@ -180,7 +199,7 @@ impl Peer {
         match self {
             Peer::Tcp(address) => Identity::anonymous(address.ip()),
             Peer::Unix { .. } => Identity::anonymous("localhost"),
-            Peer::HealthCheck => Identity::anonymous(self),
+            Peer::Daemon(_) => Identity::anonymous(self),
         }
     }
 }
@@ -190,7 +209,8 @@ impl fmt::Display for Peer {
         match self {
             Peer::Tcp(address) => write!(f, "{address}"),
             Peer::Unix { .. } => f.write_str("a Unix socket"),
-            Peer::HealthCheck => f.write_str("a health check"),
+            Peer::Daemon(OwnCallReason::HealthCheck) => f.write_str("a health check"),
+            Peer::Daemon(OwnCallReason::Poll) => f.write_str("a poll"),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Units are under `unit`, as in a Thing Description; a validator ignores it.
 
-use remote::card::{Member, MemberKind, Parameter, ParameterKind, Type, ValueInfo};
+use remote::card::{Member, MemberKind, Parameter, ParameterKind, SeriesFacts, Type, ValueInfo};
 use remote::{Serializer, Value};
 use serde_json::{Map, Value as Json, json};
 
@@ -39,6 +39,10 @@ fn member_json(member: &Member) -> Json {
             json["order"] = by_place(member).map(|one| one.name.as_str()).collect();
             json[if is_stream { "item" } else { "result" }] = value_schema(&member.value);
         }
+    }
+    if let Some(series) = &member.series {
+        let SeriesFacts { poll, keep, deadband } = series;
+        json["series"] = json!({ "poll": poll, "keep": keep, "deadband": deadband });
     }
     json
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use jiff::{SignedDuration, Timestamp};
-use remote::Peer;
+use remote::{OwnCallReason, Peer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -143,9 +143,9 @@ impl CallRow {
         format!("{member} of {} by {by}", self.service)
     }
 
-    /// Whether it is a client's, and not a health check of the daemon.
+    /// Whether it is a client's, and not one that the daemon itself makes.
     pub(crate) fn is_of_client(&self) -> bool {
-        self.caller != Peer::HealthCheck.to_string()
+        OwnCallReason::ALL.iter().all(|reason| self.caller != Peer::Daemon(*reason).to_string())
     }
 
     /// For how many seconds it has run or waited.

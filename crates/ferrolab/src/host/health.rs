@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use lab_config::{Health, Service, Start, Target};
 use py_worker::{ServiceStatus, WorkerSet};
-use remote::{Daemon, Exception, HealthCheck, HealthChecker};
+use remote::{Daemon, Exception, HealthCheck, OwnCall, OwnCallReason, OwnCaller};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,7 @@ pub(super) fn start(
             is_native: matches!(service.target, Target::Native(_)),
             every: health.every.unwrap_or(INTERVAL),
             health,
-            checker: daemon.health_checker(&service.name),
+            checker: daemon.own_caller(&service.name, OwnCallReason::HealthCheck),
             workers: Arc::clone(workers),
             unwell: unwell.clone(),
         };
@@ -63,7 +63,7 @@ struct Patient {
     is_native: bool,
     health: Health,
     every: Duration,
-    checker: HealthChecker,
+    checker: OwnCaller,
     workers: Arc<WorkerSet>,
     unwell: watch::Sender<Unwell>,
 }
@@ -139,7 +139,10 @@ impl Patient {
                 self.what()
             )));
         };
-        self.checker.check(check, limit, overdue).await
+        match self.checker.check(check, limit, overdue).await {
+            OwnCall::Done(outcome) => Some(outcome),
+            OwnCall::Refused(_) | OwnCall::Gone => None,
+        }
     }
 
     /// The reason why the service is unwell; `None` if it is well.

@@ -1,13 +1,21 @@
 //! Conversion of `members` in the configuration to facts for the service card.
 
-use lab_config::{Service, ValueFacts};
-use remote::card::{MemberFacts, Type, ValueInfo};
+use lab_config::{Deadband, Service, ValueFacts};
+use remote::card::{MemberFacts, SeriesFacts, Type, ValueInfo};
 
 use crate::host::parameters;
 
 /// The facts about the members of a service.
 pub(super) fn of(service: &Service) -> Vec<MemberFacts> {
     let members = service.members.iter().map(|member| MemberFacts {
+        series: member.has_series().then(|| SeriesFacts {
+            poll: member.poll.map(|poll| poll.as_secs_f64()),
+            keep: member.keep.map(|keep| keep.as_secs_f64()),
+            deadband: member.deadband.map(|deadband| match deadband {
+                Deadband::Absolute(width) => width.to_string(),
+                Deadband::Percent(percent) => format!("{percent}%"),
+            }),
+        }),
         arguments: member.arguments.iter().map(|one| facts(&one.name, &one.value)).collect(),
         ..facts(&member.name, &member.value)
     });
@@ -23,5 +31,6 @@ fn facts(name: &str, value: &ValueFacts) -> MemberFacts {
         value: ValueInfo { unit, minimum, maximum, choices, ..ValueInfo::default() },
         doc,
         arguments: Vec::new(),
+        series: None,
     }
 }

@@ -22,6 +22,7 @@ mod messages;
 mod native;
 mod own_clients;
 mod parameters;
+mod poll;
 mod registered_name;
 mod registrar;
 mod report;
@@ -52,6 +53,7 @@ use crate::host::alarms::Alarms;
 use crate::host::drivers::Drivers;
 use crate::host::feed::{FEED, Feed, FeedObject};
 use crate::host::messages::{Answered, Orders};
+use crate::host::poll::Polls;
 use crate::host::registered_name::Name;
 use crate::host::registrar::LoadTls;
 use crate::host::report::Reporter;
@@ -159,6 +161,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     if daemon.register(FEED, Arc::new(feed_object)).is_err() {
         warn!(object = FEED, "a service has the name of the feed of events");
     }
+    let polls = Arc::new(Polls::new(services, &feed));
     let call_log =
         call_rules::begin_log(&daemon, &config.name, config.slow_call, call_log.as_deref(), &feed);
     let (audit, audit_end) = audit::begin(&daemon, &config.name, audit.as_ref()).unzip();
@@ -174,10 +177,12 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
         .with_certificate_expiry(certificate_expires)
         .with_call_log(call_log.clone())
         .with_alarms(alarms.as_ref().map(|alarms| alarms.standing.clone()))
-        .with_audit(audit.clone());
-    register_natives(&daemon, config.class, services, &mut reporter);
+        .with_audit(audit.clone())
+        .with_polls(&polls);
+    register_natives(&daemon, config.class, services, &polls, &mut reporter);
     for (id, object) in workers.objects() {
         let service = services.iter().find(|service| service.name == id);
+        let object = polls.observe(&id, object);
         locks::register(&daemon, config.class, service, &id, object)?;
     }
     let has_locks = config.class == DaemonClass::Lockable;
@@ -209,6 +214,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let (serving_stop, names_stop) = (CancellationToken::new(), CancellationToken::new());
     let stopping = lifeline.stopping();
     health::start(&daemon, services, &workers, &health, &tasks, &stopping);
+    polls.start(&daemon, &workers, &tasks, &stopping);
     tasks.spawn(daemon.serve(listener, serving_stop.clone()));
     let started = async {
         // A client that finds a name should find its service ready.
@@ -254,6 +260,7 @@ fn register_natives(
     daemon: &Daemon,
     class: DaemonClass,
     services: &[Service],
+    polls: &Polls,
     reporter: &mut Reporter,
 ) {
     let mut benches = native::Benches::default();
@@ -263,6 +270,7 @@ fn register_natives(
             .and_then(|object| {
                 let facts = member_facts::of(service);
                 let object = remote::with_facts(&service.name, object, &facts);
+                let object = polls.observe(&service.name, object);
                 locks::register(daemon, class, Some(service), &service.name, object)
             });
         if let Err(error) = built {

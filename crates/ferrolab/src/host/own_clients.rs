@@ -40,7 +40,7 @@ impl OwnClients {
         match client {
             Peer::Tcp(address) => self.ends.contains(address),
             Peer::Unix { process } => process.is_some_and(|pid| self.processes.contains(&pid)),
-            Peer::HealthCheck => false,
+            Peer::Daemon(_) => false,
         }
     }
 }

@@ -30,6 +30,7 @@ use crate::host::drivers::DriverRow;
 use crate::host::feed::{self, Feed};
 use crate::host::health::Unwell;
 use crate::host::messages::Answered;
+use crate::host::poll::Polls;
 use crate::host::registrar::{Report, State};
 use crate::log::call_log::CallLogFile;
 
@@ -63,6 +64,8 @@ pub(super) struct Reporter {
     /// None in a daemon without alarms.
     alarms: Option<watch::Receiver<Standing>>,
     feed: Feed,
+    /// The polls, for their troubles.
+    polls: Option<Arc<Polls>>,
 }
 
 /// A service, as far as it is known without its worker.
@@ -104,12 +107,18 @@ impl Reporter {
             unwell,
             alarms: None,
             feed: feed.clone(),
+            polls: None,
         }
     }
 
     /// The same for a port with a certificate that expires then, RFC 3339.
     pub(super) fn with_certificate_expiry(self, certificate_expires: Option<String>) -> Self {
         Reporter { certificate_expires, ..self }
+    }
+
+    /// The same, which reports the troubles of polls too.
+    pub(super) fn with_polls(self, polls: &Arc<Polls>) -> Self {
+        Reporter { polls: Some(Arc::clone(polls)), ..self }
     }
 
     /// The same, which reports the troubles of a call log too.
@@ -221,7 +230,7 @@ impl Reporter {
                     self.daemon.abort_trouble(name).into_iter().chain(lock_trouble).collect();
                 let error = error
                     .or_else(|| (!troubles.is_empty()).then(|| troubles.join("; ")))
-                    .or_else(|| workers.remarks(name));
+                    .or_else(|| self.remarks(name, workers));
                 let report = ServiceReport {
                     status: status.to_owned(),
                     uri: Some(uri_for_people(&known.uri, public)),
@@ -290,6 +299,13 @@ fn full_pool(status: &ConnectionsStatus) -> Option<FullPool> {
 }
 
 impl Reporter {
+    /// Settings that do not fit a service, and members that cannot be read as they should be.
+    fn remarks(&self, name: &str, workers: &WorkerSet) -> Option<String> {
+        let polls = self.polls.as_ref().and_then(|polls| polls.trouble(name));
+        let remarks: Vec<String> = workers.remarks(name).into_iter().chain(polls).collect();
+        (!remarks.is_empty()).then(|| remarks.join("; "))
+    }
+
     /// The calls that run in the process of a service that hangs, in words.
     fn calls_during_hang(
         &self,

@@ -58,6 +58,7 @@ fn member_statement(member: &Member, members: &[Member]) -> Option<TokenStream> 
             writable: #writable,
             oneway: #oneway,
             parameters: #parameters,
+            series: None,
         });
     })
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! card       {class, doc, version, members: {name: member}}
-//! member     {kind, doc, oneway, readable, writable, parameters: [parameter], ...value}
+//! member     {kind, doc, oneway, readable, writable, parameters: [parameter], series, ...value}
+//! series     {poll, keep, deadband}
 //! parameter  {name, kind, doc, required, default, ...value}
 //! value      {type, unit, minimum, maximum, choices}
 //! ```
@@ -12,7 +13,7 @@
 use wire::serializer::Serializer;
 use wire::value::{Dict, Value};
 
-use super::{Card, Member, MemberKind, Parameter, ParameterKind, Type, ValueInfo};
+use super::{Card, Member, MemberKind, Parameter, ParameterKind, SeriesFacts, Type, ValueInfo};
 
 impl Card {
     /// Computes the version, once the rest is complete.
@@ -80,6 +81,15 @@ fn member_value(member: &Member) -> Value {
     }
     if member.oneway {
         dict.insert("oneway", true);
+    }
+    if let Some(SeriesFacts { poll, keep, deadband }) = &member.series {
+        let facts = [
+            ("poll", poll.map(Value::from)),
+            ("keep", keep.map(Value::from)),
+            ("deadband", deadband.as_deref().map(Value::from)),
+        ];
+        let facts = facts.into_iter().filter_map(|(key, fact)| Some((key, fact?)));
+        dict.insert("series", facts.collect::<Dict>());
     }
     if let Some(parameters) = &member.parameters {
         dict.insert("parameters", Value::List(parameters.iter().map(parameter_value).collect()));
@@ -151,7 +161,14 @@ fn read_member(name: &str, value: &Value) -> Option<Member> {
         writable: flag("writable").unwrap_or(false),
         oneway: flag("oneway").unwrap_or(false),
         parameters: parameters.map(|list| list.iter().filter_map(read_parameter).collect()),
+        series: dict.get("series").and_then(Value::as_dict).map(read_series),
     })
+}
+
+fn read_series(dict: &Dict) -> SeriesFacts {
+    let number = |key| dict.get(key).and_then(Value::as_f64).filter(|number| number.is_finite());
+    let deadband = Some(text(dict, "deadband")).filter(|deadband| !deadband.is_empty());
+    SeriesFacts { poll: number("poll"), keep: number("keep"), deadband }
 }
 
 fn read_parameter(value: &Value) -> Option<Parameter> {
@@ -217,6 +234,11 @@ mod tests {
                     value: voltage,
                     readable: true,
                     writable: true,
+                    series: Some(SeriesFacts {
+                        poll: Some(0.5),
+                        keep: None,
+                        deadband: Some("1%".into()),
+                    }),
                     ..Member::default()
                 },
                 Member {

@@ -1,6 +1,6 @@
 //! Facts about members from the configuration, which come on top of what the driver says.
 
-use super::{Card, Member, MemberKind, Parameter, ParameterKind, Type, ValueInfo};
+use super::{Card, Member, MemberKind, Parameter, ParameterKind, SeriesFacts, Type, ValueInfo};
 
 /// Facts about a member or an argument. The driver's own stay where a fact is absent.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -15,6 +15,8 @@ pub struct MemberFacts {
     pub doc: Option<String>,
     /// Facts about the arguments of a method, by name.
     pub arguments: Vec<MemberFacts>,
+    /// How its values make a series.
+    pub series: Option<SeriesFacts>,
 }
 
 impl Card {
@@ -36,6 +38,10 @@ impl MemberFacts {
     pub fn of_part(facts: &[MemberFacts], part: Option<&str>) -> Vec<MemberFacts> {
         let own = |fact: &MemberFacts| !fact.name.contains('.');
         let mut found: Vec<MemberFacts> = facts.iter().filter(|fact| own(fact)).cloned().collect();
+        if part.is_some() {
+            // A member of the service that is read is not read of each part.
+            found.iter_mut().for_each(|fact| fact.series = None);
+        }
         for fact in facts.iter().filter(|fact| !own(fact)) {
             let name = part.and_then(|part| fact.name.strip_prefix(part)?.strip_prefix('.'));
             if let Some(name) = name.filter(|name| !name.contains('.')) {
@@ -48,6 +54,9 @@ impl MemberFacts {
     fn lay_over(&self, member: &mut Member) {
         if let Some(doc) = &self.doc {
             member.doc.clone_from(doc);
+        }
+        if self.series.is_some() {
+            member.series.clone_from(&self.series);
         }
         let takes_arguments = member.kind != MemberKind::Property
             && member.parameters.as_ref().is_none_or(|parameters| !parameters.is_empty());

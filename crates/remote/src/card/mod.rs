@@ -47,6 +47,19 @@ pub struct Member {
     pub oneway: bool,
     /// The parameters of a method; `None` where nobody knows them.
     pub parameters: Option<Vec<Parameter>>,
+    /// How its values make a series, where they do.
+    pub series: Option<SeriesFacts>,
+}
+
+/// How the values of a member make a series.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SeriesFacts {
+    /// Seconds between two readings by the daemon; clients read it if absent.
+    pub poll: Option<f64>,
+    /// Seconds that its samples stay in the history.
+    pub keep: Option<f64>,
+    /// The change that makes a sample, as the configuration has it: `0.05`, `1%`.
+    pub deadband: Option<String>,
 }
 
 /// The way in which a member is used.

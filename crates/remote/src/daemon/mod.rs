@@ -33,7 +33,7 @@ use crate::admission::Admission;
 use crate::config::{DAEMON_NAME, DaemonConfig};
 use crate::daemon::access_gate::{AccessGate, AccessLog};
 use crate::daemon::call::daemon_object::DaemonObject;
-use crate::daemon::call::health_check::HealthChecker;
+use crate::daemon::call::own_call::OwnCaller;
 use crate::daemon::call_log::{AuditLog, CallLog, CallLogger};
 use crate::daemon::call_rules::{CallRules, RuleTable};
 use crate::daemon::calls::{CallStatus, RunningCalls};
@@ -48,6 +48,7 @@ use crate::daemon::validator::{Handshake, Welcome};
 use crate::lock::{LockLog, LockSettings, LockStatus};
 use crate::net::Listener;
 use crate::object::{BoxFuture, Object};
+use crate::session::OwnCallReason;
 use crate::users::UserDirectory;
 
 /// Serves objects to Pyro5 clients. Cheap to clone; clones are the same daemon.
@@ -279,9 +280,9 @@ impl Daemon {
         ConnectionsStatus::of(&self.shared.admission.pool)
     }
 
-    /// The maker of health checks of the object of this id.
-    pub fn health_checker(&self, id: &str) -> HealthChecker {
-        HealthChecker::new(&self.shared, id)
+    /// The maker of the daemon's own calls of the object of this id, for one reason.
+    pub fn own_caller(&self, id: &str, reason: OwnCallReason) -> OwnCaller {
+        OwnCaller::new(&self.shared, id, reason)
     }
 
     /// Changes whenever [`locks`](Self::locks) may have.

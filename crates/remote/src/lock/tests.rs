@@ -2,6 +2,7 @@
 
 mod aborts;
 mod among_many;
+mod own_calls;
 mod seeds;
 
 use std::time::{Duration, Instant};

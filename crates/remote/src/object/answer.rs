@@ -21,6 +21,24 @@ pub struct Reply {
     pub memory: Option<AnswerMemory>,
 }
 
+impl Reply {
+    /// The value of a reply to the daemon itself.
+    ///
+    /// # Errors
+    /// It cannot be a live value.
+    pub fn into_polled(self) -> Result<Value, Exception> {
+        match self.body {
+            ReplyBody::Value(value) => Ok(value),
+            ReplyBody::Serialized(_) => {
+                Err(Exception::type_error("it returned a large value, which is no live value"))
+            }
+            ReplyBody::Stream(_) => {
+                Err(Exception::type_error("it returned a stream, which is no live value"))
+            }
+        }
+    }
+}
+
 /// The content of a [`Reply`].
 pub enum ReplyBody {
     /// A value.

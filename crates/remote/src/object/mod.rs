@@ -140,6 +140,24 @@ pub trait Object: Send + Sync + 'static {
         })
     }
 
+    /// Reads a member for the daemon itself: a property, or the result of a method without
+    /// arguments. No process is started for that.
+    fn poll(
+        &self,
+        session: &Arc<Session>,
+        member: &str,
+        context: Context,
+    ) -> BoxFuture<Result<Value, Exception>> {
+        let operation = self
+            .metadata()
+            .and_then(|metadata| Operation::reading(member, &metadata, self.card().as_deref()));
+        let answer = match operation {
+            Ok(operation) => self.call(session, Request { operation, context }),
+            Err(exception) => Answer::exception(exception),
+        };
+        Box::pin(async move { answer.wait().await?.into_polled() })
+    }
+
     /// Brings the instrument to a safe state, for the `reason` given; `None` where there is nothing
     /// to do. The result is whether a method was called: there may be no instance.
     ///

@@ -14,8 +14,9 @@ use wire::message::{Annotations, Flags};
 use wire::serializer::{CallRef, Serializer};
 use wire::value::Value;
 
-use crate::card::ValueLimits;
+use crate::card::{Card, MemberKind, ValueLimits};
 use crate::object::memory::{AnswerBudget, AnswerMemory, RequestMemory};
+use crate::object::metadata::Metadata;
 
 /// Bytes of memory for the values of a blob that is read for a check of limits: no budget has them,
 /// unlike those of other requests.
@@ -164,6 +165,47 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// The operation that reads a member: a property, or the call of a method without arguments.
+    ///
+    /// # Errors
+    /// There is no such member, or it cannot be read so; in words for the person who has named it.
+    pub fn reading(
+        member: &str,
+        metadata: &Metadata,
+        card: Option<&Card>,
+    ) -> Result<Self, Exception> {
+        let is_in = |names: &[String]| names.iter().any(|name| name == member);
+        let known = card.and_then(|card| card.member(member));
+        if is_in(&metadata.attrs) {
+            return match known {
+                Some(known) if !known.readable => Err(Exception::type_error(format!(
+                    "the property '{member}' can be set and not read"
+                ))),
+                _ => Ok(Operation::GetAttr(member.to_owned())),
+            };
+        }
+        if !is_in(&metadata.methods) {
+            return Err(Exception::new(
+                "builtins.AttributeError",
+                format!("there is no exposed member '{member}'"),
+            ));
+        }
+        if known.is_some_and(|known| known.kind == MemberKind::Stream) {
+            let text = format!("'{member}' returns a stream, which is no live value");
+            return Err(Exception::type_error(text));
+        }
+        let parameters = known.and_then(|known| known.parameters.as_deref()).unwrap_or_default();
+        let required = parameters.iter().filter(|one| one.required && one.is_single());
+        let required: Vec<&str> = required.map(|one| one.name.as_str()).collect();
+        if !required.is_empty() {
+            let names = required.join(", ");
+            let text = format!("'{member}' cannot be called without arguments: it needs {names}");
+            return Err(Exception::type_error(text));
+        }
+        let (args, kwargs) = (Vec::new(), Vec::new());
+        Ok(Operation::Call(MethodCall { method: member.to_owned(), args, kwargs }))
+    }
+
     /// The name of the member, for logs and errors.
     pub fn name(&self) -> &str {
         match self {

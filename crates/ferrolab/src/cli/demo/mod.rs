@@ -147,6 +147,8 @@ services:
     instancemode: single
     daemon: bench
     nameservers: [demo]
+    members:
+      measure_voltage: {{poll: 1s, keep: 1d, unit: V}}
   demo.logbook:
     module: demo_drivers
     classname: Logbook
@@ -218,11 +220,9 @@ print(\"the meter reads\", volts, \"V; the logbook says\", logbook.read())
 
 From another shell:\n"
     );
-    println!(
-        "FERROLAB_HOME={} {} call demo.meter measure_voltage\n",
-        quoted(home),
-        quoted(&program)
-    );
+    let ferrolab = format!("FERROLAB_HOME={} {}", quoted(home), quoted(&program));
+    println!("{ferrolab} call demo.meter measure_voltage");
+    println!("{ferrolab} values --follow\n");
     Ok(())
 }
 

@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use remote::Peer;
 use supervisor::{EntryPhase, EntryStatus};
 
 use super::EntryKind;
@@ -68,11 +67,9 @@ impl StopScope {
             };
             let services = report.services.iter().filter(|(name, _)| is_meant(name));
             uses.extend(services.filter_map(|(name, row)| lock_use(name, row.lock.as_ref()?)));
-            // A health check that hangs must not keep anybody from a restart.
-            let is_client = |call: &&CallRow| call.caller != Peer::HealthCheck.to_string();
+            // A health check or a poll that hangs must not keep anybody from a restart.
             let runs = |call: &&CallRow| call.waits_for.is_none() && call.is_of_client();
             let calls = report.calls.iter().filter(runs);
-            let calls = calls.filter(is_client);
             let calls = calls.filter(|call| service_of(call, &report).is_some_and(is_meant));
             uses.extend(calls.map(|call| format!("{} runs since {}", call.title(), call.since)));
         }

@@ -56,7 +56,7 @@ impl Arrival {
                 let is_local = is_loopback(address) && self.reached_at.is_none_or(is_loopback);
                 self.entrance.is_encrypted || is_local
             }
-            Peer::Unix { .. } | Peer::HealthCheck => true,
+            Peer::Unix { .. } | Peer::Daemon(_) => true,
         }
     }
 }

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use wire::exception::Exception;
 
-use crate::daemon::locks::entry::LockEntry;
 use crate::daemon::locks::table::LockTable;
-use crate::lock::policy::{ABORT_SESSION, Call, LateWork};
+use crate::lock::policy::{ABORT_SESSION, Call, LateWork, OWN_SESSION};
 use crate::lock::types::Refusal;
 use crate::object::{Context, StartCheck};
+use crate::session::OwnCallReason;
 
 impl LockTable {
     /// Starts a call of `member` that drives the object; it counts as running until the result is
@@ -44,22 +44,35 @@ impl LockTable {
         Ok(Some(RunningCall { locks: Arc::clone(self), id, session, call, reports_end, owner }))
     }
 
-    /// Starts a health check that reads `member`: as a call of a client without the lock. It does
-    /// not run beside a call of the lock's owner, also where others may read `member`.
+    /// Starts a call of `member` that the daemon itself makes; it counts as running until the
+    /// result is dropped. `None` where the object has no lock.
     ///
     /// # Errors
     /// It must not run now.
-    pub(crate) fn start_check(
+    pub(crate) fn start_own(
         self: &Arc<Self>,
         id: &str,
-        session: u64,
         member: &str,
+        reason: OwnCallReason,
     ) -> Result<Option<RunningCall>, Exception> {
-        let is_driven = |entry: &mut LockEntry| entry.lock.is_in_use();
-        if self.any() && self.state().entry(id).is_some_and(is_driven) {
+        if !self.any() {
+            return Ok(None);
+        }
+        let mut state = self.state();
+        let id = state.lock_id(id).to_owned();
+        let Some(entry) = state.entries.get_mut(&id) else { return Ok(None) };
+        // A check may do more than read, whatever its member may do.
+        if reason == OwnCallReason::HealthCheck && entry.lock.is_in_use() {
             return Err(Exception::daemon_error("a call of the lock's owner runs"));
         }
-        self.start_call(id, session, Some(member), false)
+        let may_read = entry.settings.read_while_locked.iter().any(|name| name == member);
+        let call = entry.lock.own_start(may_read)?;
+        let owner = match call {
+            Call::Read => entry.lock.name_of_other_owner(OWN_SESSION),
+            _ => None,
+        };
+        let (session, reports_end) = (OWN_SESSION, call != Call::Read);
+        Ok(Some(RunningCall { locks: Arc::clone(self), id, session, call, reports_end, owner }))
     }
 
     /// Starts work that a session has left; it counts as running until the result is dropped.

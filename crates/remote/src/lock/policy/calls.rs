@@ -30,6 +30,9 @@ pub(crate) enum LateWork {
     AbortOverdue,
 }
 
+/// The session of calls that the daemon itself makes.
+pub(crate) const OWN_SESSION: u64 = u64::MAX;
+
 /// The session of aborts: they count as running calls of no client.
 pub(crate) const ABORT_SESSION: u64 = 0;
 
@@ -63,6 +66,32 @@ impl Lock {
         }
         *self.calls.entry(session).or_insert(0) += 1;
         Ok(())
+    }
+
+    /// A call of the daemon itself wants to run, of a member that others may read or not.
+    ///
+    /// # Errors
+    /// It must not run. Otherwise the end of a driving call has to be reported, as one of
+    /// [`OWN_SESSION`].
+    pub(crate) fn own_start(&mut self, may_read: bool) -> Result<Call, Refusal> {
+        if may_read {
+            return Ok(Call::Read);
+        }
+        if let Some(next) = self.queue.front() {
+            return Err(Refusal::locked(&next.request.party));
+        }
+        self.may_drive(OWN_SESSION, Call::Drive)?;
+        *self.calls.entry(OWN_SESSION).or_insert(0) += 1;
+        Ok(Call::Drive)
+    }
+
+    /// Whether the daemon's own calls are all that keeps this session from the lock.
+    pub(super) fn waits_for_own_calls_only(&self, session: u64) -> bool {
+        let is_own = |running: &u64| *running == OWN_SESSION || *running == session;
+        matches!(self.phase, LockPhase::Free)
+            && self.queue.is_empty()
+            && self.calls.contains_key(&OWN_SESSION)
+            && self.calls.keys().all(is_own)
     }
 
     /// A call that was started has waited since, and is about to begin.

@@ -11,6 +11,8 @@
 //!   [`GRANT_PATIENCE`]; after that only the calls that ran by then are waited for. Oneway calls
 //!   that were started before, and wait in their object, come first; but no grant waits longer than
 //!   that for those of a client that is gone.
+//! - Calls of the daemon itself give way: none begins while a client waits for the lock, and a
+//!   client that finds nothing but such a call waits for its end, also one that would not wait.
 //! - Requests are granted in order. A token's owner comes first: the lock is its own already. A
 //!   connection that has the lock keeps it until the connection that takes it over can have it.
 //! - A client that asks without waiting has its turn as well, if it asks again and again
@@ -35,7 +37,7 @@ use super::types::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request}
 use crate::token::TokenHash;
 pub(crate) use attempts::ATTEMPT_LIFE;
 use attempts::Attempts;
-pub(crate) use calls::{ABORT_SESSION, Call, LateWork};
+pub(crate) use calls::{ABORT_SESSION, Call, LateWork, OWN_SESSION};
 pub(crate) use shown::PhaseView;
 
 /// How long a plain `lock()` waits for running calls, and how long the next owner keeps new calls
@@ -225,6 +227,10 @@ impl Lock {
                     WaitKind::Resuming => {
                         request.wait.unwrap_or(GRANT_PATIENCE).max(GRANT_PATIENCE)
                     }
+                };
+                let wait = match self.waits_for_own_calls_only(request.party.session) {
+                    true => wait.max(GRANT_PATIENCE),
+                    false => wait,
                 };
                 let waiting = Waiting { ticket, request, since: now, deadline: now + wait, kind };
                 match kind {
