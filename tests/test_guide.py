@@ -66,6 +66,20 @@ def test_servers(lab):
         assert words in said, said
 
 
+def test_tls(lab):
+    said = run_page(lab, "tls.md", free_port())
+    assert "Authority: Ferrolab authority" in said and "localhost" in said, said
+    assert said.count("['lab.supply']") == 5, said
+    assert "takes TLS connections only" in said, said
+
+
+def test_users(lab):
+    said = run_page(lab, "access.md", free_port(), "Who")
+    assert "ferrolab login localhost:" in said and "optics" in said, said
+    assert said.count("locked by ada") == 2, said
+    assert "removed: ada (0 logins withdrawn)" in said, said
+
+
 def test_card(lab):
     said = run_page(lab, "card.md", free_port())
     for words in (

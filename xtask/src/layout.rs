@@ -151,6 +151,7 @@ const ROOMS: &[(&str, &[Room])] = &[
             ),
             (&["host"], "a daemon's process"),
             (&["card"], "forms of the service card; knows no lab"),
+            (&["access"], "users of a lab; knows no processes"),
             (&["notify"], "delivery of notifications; knows no lab"),
             (&["http_client"], "requests to web servers"),
             (&["tls"], "TLS of the lab's ports, for servers and for their clients"),

@@ -2,6 +2,7 @@
 //!
 //! The binary: a command line, a supervisor, and the processes it keeps (see ARCHITECTURE.md).
 
+mod access;
 mod audit;
 mod authority;
 mod card;

@@ -19,6 +19,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
+use crate::access::{LOGIN_OBJECT, LoginObject, UserTable};
 use crate::authority::AuthorityFiles;
 use crate::host::address::{
     self, ADDRESS_INTERVAL, address_of, public_address_for, unreachable_warning, uri_for_people,
@@ -48,6 +49,9 @@ pub(crate) struct NameserverAssignment {
     /// The lab's certificate authority.
     #[serde(default)]
     pub(crate) authority: AuthorityFiles,
+    /// Where the lab's users are; a supervisor of an earlier release does not say.
+    #[serde(default)]
+    pub(crate) users: Option<PathBuf>,
     /// The id of the lab.
     #[serde(default)]
     pub(crate) lab: Option<String>,
@@ -64,7 +68,8 @@ pub(crate) async fn run(
     assignment: NameserverAssignment,
     lifeline: &Lifeline,
 ) -> Result<(), String> {
-    let NameserverAssignment { config, database, authority, lab, access } = assignment;
+    let NameserverAssignment { config, database, authority, users, lab: lab_id, access } =
+        assignment;
     let port_tls =
         tls::of_port(config.tls(), &authority, &Vec::from_iter(named_host(&config.host)))?;
     let file = match &config.storage {
@@ -93,9 +98,15 @@ pub(crate) async fn run(
     let uri = daemon.uri_for(NAMESERVER_NAME, &listener);
     register_itself(&store, &uri.to_string()).await?;
     daemon.set_access(access.map(|access| host::access::rules(&access, [])));
-    let object =
-        NameServerObject::new(Arc::clone(&store)).of_lab(lab).with_access(daemon.access_gate());
+    let object = NameServerObject::new(Arc::clone(&store))
+        .of_lab(lab_id.clone())
+        .with_access(daemon.access_gate());
     daemon.register(NAMESERVER_NAME, Arc::new(object)).map_err(|error| error.to_string())?;
+
+    if let (Some(folder), Some(lab)) = (&users, &lab_id) {
+        let login = LoginObject::new(folder.clone(), lab.clone());
+        daemon.register(LOGIN_OBJECT, Arc::new(login)).map_err(|error| error.to_string())?;
+    }
 
     let (discovery, undiscovered) = answer_searches(&config, listener.location());
     let _discovery = discovery.map(AbortOnDropHandle::new);
@@ -104,6 +115,8 @@ pub(crate) async fn run(
         let cleaning = autoclean::run(Arc::clone(&store), period, Patience::default());
         AbortOnDropHandle::new(tokio::spawn(cleaning))
     });
+    let users = users.map(|folder| UserTable::open(folder).serve(&daemon));
+    let _users = users.map(|users| AbortOnDropHandle::new(tokio::spawn(users)));
     let address = local_address(&listener);
     let standing: Vec<String> = set_aside.into_iter().chain(undiscovered).collect();
     let certificate_expires = tls::expires(port_tls.as_ref());

@@ -258,6 +258,16 @@ impl Paths {
         self.state_dir.join("by-hand.json")
     }
 
+    /// The logins of this user in labs.
+    pub(crate) fn logins(&self) -> PathBuf {
+        self.config_file.with_file_name("logins")
+    }
+
+    /// The login in the lab whose nameserver is there.
+    pub(crate) fn login(&self, host: &str, port: u16) -> PathBuf {
+        self.logins().join(file_name(&format!("{host}_{port}")))
+    }
+
     /// Where a daemon's last port is kept.
     pub(crate) fn daemon_state(&self, daemon: &str) -> PathBuf {
         self.state_dir.join(format!("daemon-{}.json", file_name(daemon)))

@@ -268,6 +268,7 @@ pub use client::connect::{resolve, resolve_with};
 pub use client::discovery::{Search, locate_ns};
 pub use client::items::Items;
 pub use client::leases::{LeaseConflict, LeasedName, Takeover};
+pub use client::login::ClientLogin;
 pub use client::nameserver::{NAMESERVER_NAME, NameServer, Registration};
 pub use client::proxy::Proxy;
 pub use config::{DAEMON_NAME, DaemonConfig, ServerType, StreamLimits};
@@ -308,7 +309,7 @@ pub use serialized::Serialized;
 pub use session::{OwnCallReason, Peer, Session};
 pub use tls::{
     AcceptedClients, CertificateFacts, CertificateFiles, ClientCertificate, ClientTls, ServerTls,
-    TlsError, read_certificate, speaks_tls,
+    TlsError, certificate_der, read_certificate, read_signing_request, speaks_tls,
 };
 pub use token::TokenHash;
 pub use users::{Credential, UserDirectory, Verdict};

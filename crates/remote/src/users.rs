@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 use wire::value::Value;
 
+use crate::tls::ClientCertificate;
 use crate::token::TokenHash;
 
 /// The handshake data of a Pyro5 client that has set none.
@@ -18,6 +19,8 @@ const NO_TOKEN: &str = "hello";
 pub enum Credential {
     /// The hash of a token in the handshake.
     Token(TokenHash),
+    /// A client certificate that TLS has verified.
+    Certificate(ClientCertificate),
 }
 
 /// The judgement on a credential.
@@ -77,10 +80,12 @@ impl Login {
 
     /// Withdraws the connection's rights if `users` refuse its credential now.
     pub(crate) fn judge_again(&self, users: &dyn UserDirectory) {
-        let refused = match users.judge(&self.credential) {
-            Verdict::User(_) => return,
-            Verdict::Refused(reason) => reason,
-            Verdict::Foreign => "this daemon has no users any more".to_owned(),
+        let refused = match (users.judge(&self.credential), &self.credential) {
+            (Verdict::User(_), _) | (Verdict::Foreign, Credential::Certificate(_)) => return,
+            (Verdict::Refused(reason), _) => reason,
+            (Verdict::Foreign, Credential::Token(_)) => {
+                "this daemon has no users any more".to_owned()
+            }
         };
         // One that has lost its rights does not get them back.
         let _ = self.reason.set(refused);

@@ -10,7 +10,7 @@ import threading
 import weakref
 from time import monotonic
 
-from . import message, serializers, transport
+from . import logins, message, serializers, transport
 from .answer import read_value, refuse_handshake
 from .errors import (
     NOT_STARTED,
@@ -72,9 +72,10 @@ class Connection:
         _connections.add(self)
         timeout = settings.connect_timeout
         deadline = None if timeout is None else self.used_at + timeout
-        self.sock, self.trusted = transport.open_socket(uri, timeout, settings.tls)
+        tls, handshake = logins.way_to(uri, settings)
+        self.sock, self.trusted = transport.open_socket(uri, timeout, tls)
         try:
-            self._shake_hands(deadline)
+            self._shake_hands(handshake, deadline)
         except BaseException as error:
             self.close()
             if isinstance(error, CommunicationError):
@@ -83,8 +84,8 @@ class Connection:
         self._limit = settings.max_message
         self._arm(None)
 
-    def _shake_hands(self, deadline):
-        hello = {"handshake": self.settings.handshake, "object": self.uri.object}
+    def _shake_hands(self, handshake, deadline):
+        hello = {"handshake": handshake, "object": self.uri.object}
         payload = json.dumps(hello).encode("utf-8")
         self._arm(None if deadline is None else max(deadline - monotonic(), 0.001))
         expected = (message.CONNECT_OK, message.CONNECT_FAIL)

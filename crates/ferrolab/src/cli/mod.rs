@@ -36,6 +36,7 @@ mod info;
 mod installed;
 mod lock;
 mod locks;
+mod login;
 mod logs;
 mod notify;
 mod ns;
@@ -53,6 +54,7 @@ mod status;
 mod stubs;
 mod style;
 mod up;
+mod user;
 mod watch;
 
 mod table;
@@ -108,6 +110,9 @@ enum Command {
     Cert(cert::CertCommand),
     Lock(lock::Arguments),
     Locks(locks::Arguments),
+    Login(login::Arguments),
+    #[command(subcommand)]
+    User(user::UserCommand),
     History(history::Arguments),
     Unlock(unlock::Arguments),
     #[command(subcommand)]
@@ -163,6 +168,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Lock(arguments) => lock::run(&arguments),
         Command::Locks(arguments) => locks::run(&arguments),
         Command::History(arguments) => history::run(&arguments),
+        Command::Login(arguments) => login::run(&arguments),
+        Command::User(command) => user::run(&command),
         Command::Unlock(arguments) => unlock::run(&arguments),
         Command::Access(command) => access::run(&command),
         Command::Values(arguments) => values::run(&arguments),

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use lab_config::TlsKeys;
 use miette::{Report, miette};
-use remote::{ClientTls, DAEMON_NAME, Error, Location, NameServer, Proxy, Uri};
+use remote::{ClientLogin, ClientTls, DAEMON_NAME, Error, Location, NameServer, Proxy, Uri};
 
+use super::paths;
+use crate::access::StoredLogin;
 use crate::authority::AuthorityFiles;
 use crate::paths::Paths;
 use crate::tls;
@@ -18,6 +20,8 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct ServiceTarget {
     pub(super) uri: Uri,
     tls: Option<ClientTls>,
+    /// A login of this user in the server's lab.
+    login: Option<ClientLogin>,
 }
 
 impl ServiceTarget {
@@ -26,7 +30,11 @@ impl ServiceTarget {
     /// # Errors
     /// The environment asks for TLS and its files cannot be used.
     pub(super) fn elsewhere(uri: Uri) -> Result<Self, Report> {
-        Ok(ServiceTarget { uri, tls: of_environment()? })
+        let login = match &uri {
+            Uri::Pyro { location, .. } => login_at(location),
+            _ => None,
+        };
+        Ok(ServiceTarget { uri, tls: of_environment()?, login })
     }
 
     /// An object of a daemon of this lab.
@@ -35,7 +43,7 @@ impl ServiceTarget {
     /// The files for TLS cannot be used.
     pub(super) fn of_daemon(uri: Uri, keys: TlsKeys<'_>, paths: &Paths) -> Result<Self, Report> {
         let tls = tls::for_command(keys, &authority(paths)).map_err(unusable)?;
-        Ok(ServiceTarget { uri, tls })
+        Ok(ServiceTarget { uri, tls, login: None })
     }
 
     pub(super) fn proxy(&self) -> Proxy {
@@ -63,9 +71,10 @@ impl ServiceTarget {
 
     fn proxy_of(&self, uri: Uri) -> Proxy {
         let proxy = Proxy::from(uri);
-        match &self.tls {
-            Some(tls) => proxy.with_tls(tls.clone()),
-            None => proxy,
+        match (&self.tls, &self.login) {
+            (Some(tls), _) => proxy.with_tls(tls.clone()),
+            (None, Some(login)) => proxy.with_login(login.clone()),
+            (None, None) => proxy,
         }
     }
 }
@@ -77,6 +86,7 @@ pub(super) struct NameserverTarget {
     pub(super) title: String,
     pub(super) location: Location,
     tls: Option<ClientTls>,
+    login: Option<ClientLogin>,
 }
 
 impl NameserverTarget {
@@ -85,7 +95,8 @@ impl NameserverTarget {
     /// # Errors
     /// As [`ServiceTarget::elsewhere`].
     pub(super) fn elsewhere(title: String, location: Location) -> Result<Self, Report> {
-        Ok(NameserverTarget { title, location, tls: of_environment()? })
+        let login = login_at(&location);
+        Ok(NameserverTarget { title, location, tls: of_environment()?, login })
     }
 
     /// A nameserver of the configuration.
@@ -98,16 +109,25 @@ impl NameserverTarget {
         paths: &Paths,
     ) -> Result<Self, Report> {
         let tls = tls::for_command_to_nameserver(entry, &authority(paths)).map_err(unusable)?;
-        Ok(NameserverTarget { title: entry.name.clone(), location, tls })
+        let login = login_at(&location);
+        Ok(NameserverTarget { title: entry.name.clone(), location, tls, login })
     }
 
     pub(super) fn client(&self) -> NameServer {
-        NameServer::at(self.location.clone(), Some(TIMEOUT)).with_tls(self.tls.clone())
+        NameServer::at(self.location.clone(), Some(TIMEOUT))
+            .with_tls(self.tls.clone())
+            .with_login(self.login.clone())
     }
 }
 
 pub(super) fn of_environment() -> Result<Option<ClientTls>, Report> {
     tls::of_environment().map_err(unusable)
+}
+
+/// This user's login in the lab of a server; `None` where its files cannot be used.
+fn login_at(location: &Location) -> Option<ClientLogin> {
+    let Location::Tcp { host, .. } = location else { return None };
+    StoredLogin::for_host(&paths().ok()?, host)?.client()
 }
 
 fn authority(paths: &Paths) -> AuthorityFiles {

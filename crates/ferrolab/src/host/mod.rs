@@ -43,9 +43,10 @@ use supervisor::Lifeline;
 use supervisor::Spawner;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::warn;
 
+use crate::access::UserTable;
 use crate::audit::AuditPlace;
 use crate::authority::AuthorityFiles;
 use crate::host::address::address_from_here;
@@ -105,6 +106,9 @@ pub(crate) struct DaemonAssignment {
     /// Where its audit is kept; a supervisor of 0.1.0 does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) audit: Option<AuditPlace>,
+    /// Where the lab's users are; a supervisor of an earlier release does not say.
+    #[serde(default)]
+    pub(crate) users: Option<PathBuf>,
     /// The id of the lab.
     #[serde(default)]
     pub(crate) lab: Option<String>,
@@ -127,6 +131,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
         alarms: alarms_file,
         authority,
         audit,
+        users,
         lab,
         own_nameservers,
         ..
@@ -215,6 +220,8 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let stopping = lifeline.stopping();
     health::start(&daemon, services, &workers, &health, &tasks, &stopping);
     polls.start(&daemon, &workers, &tasks, &stopping);
+    let users = users.map(|folder| UserTable::open(folder).serve(&daemon));
+    let _users = users.map(|users| AbortOnDropHandle::new(tokio::spawn(users)));
     tasks.spawn(daemon.serve(listener, serving_stop.clone()));
     let started = async {
         // A client that finds a name should find its service ready.

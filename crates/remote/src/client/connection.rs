@@ -14,6 +14,7 @@ use wire::serializer::{CallRef, Serializer};
 use wire::uri::Location;
 use wire::value::{Dict, Value};
 
+use crate::client::login::{ClientLogin, LoginStream};
 use crate::error::ConnectError;
 use crate::frames::{Frame, FrameReader, ReadError};
 use crate::net;
@@ -56,6 +57,8 @@ pub(crate) struct ConnectionSettings {
     pub(crate) limits: Limits,
     pub(crate) compression: bool,
     pub(crate) tls: Option<ClientTls>,
+    /// Shown where `tls` is absent.
+    pub(crate) login: Option<ClientLogin>,
     /// Handshake data for the daemon.
     pub(crate) handshake: Value,
     /// Annotations of every message.
@@ -115,8 +118,18 @@ impl ClientConnection {
         object: &str,
         settings: &ConnectionSettings,
     ) -> Result<(ClientConnection, Greeting), ConnectError> {
+        let mut handshake = settings.handshake.clone();
         let stream: Box<dyn Stream> = match (location, &settings.tls) {
-            (Location::Tcp { host, port }, None) => Box::new(net::connect_tcp(host, *port).await?),
+            (Location::Tcp { host, port }, None) => match &settings.login {
+                None => Box::new(net::connect_tcp(host, *port).await?),
+                Some(login) => match Box::pin(login.connect(host, *port)).await? {
+                    LoginStream::Tls(stream) => stream,
+                    LoginStream::Plain(stream, token) => {
+                        handshake = token.map_or(handshake, Value::from);
+                        Box::new(stream)
+                    }
+                },
+            },
             (Location::Tcp { host, port }, Some(tls)) => {
                 let stream = net::connect_tcp(host, *port).await?;
                 let shaken = tls.connect(net::bare_host(host), stream).await;
@@ -138,7 +151,7 @@ impl ClientConnection {
             serializer: settings.serializer,
             limits: settings.limits.clone(),
         };
-        let greeting = connection.handshake(object, settings).await?;
+        let greeting = connection.handshake(object, handshake, settings).await?;
         Ok((connection, greeting))
     }
 
@@ -196,11 +209,12 @@ impl ClientConnection {
     async fn handshake(
         &mut self,
         object: &str,
+        handshake: Value,
         settings: &ConnectionSettings,
     ) -> Result<Greeting, ConnectError> {
         let unsendable = |reason: String| ConnectError::Handshake(reason);
         let mut hello = Dict::with_capacity(2);
-        hello.insert("handshake", settings.handshake.clone());
+        hello.insert("handshake", handshake);
         hello.insert("object", object);
         let mut frame = FrameWriter::begin(
             &mut self.out,

@@ -7,6 +7,7 @@ pub(crate) mod discovery;
 mod exchange;
 pub(crate) mod items;
 pub(crate) mod leases;
+pub(crate) mod login;
 pub(crate) mod nameserver;
 pub(crate) mod proxy;
 

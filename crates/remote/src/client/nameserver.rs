@@ -6,6 +6,7 @@ use std::time::Duration;
 use wire::uri::{Location, Uri};
 use wire::value::Value;
 
+use crate::client::login::ClientLogin;
 use crate::client::proxy::Proxy;
 use crate::error::Error;
 use crate::tls::ClientTls;
@@ -50,6 +51,13 @@ impl NameServer {
     /// Replaces the TLS settings of the next connections.
     pub fn set_tls(&mut self, tls: Option<ClientTls>) {
         self.proxy.settings.tls = tls;
+    }
+
+    /// The same, with a login in its lab if `login` is given.
+    #[must_use]
+    pub fn with_login(mut self, login: Option<ClientLogin>) -> Self {
+        self.proxy.settings.login = login;
+        self
     }
 
     /// The same, for [leases](Self::renew_leases) in the nameserver of the lab with this id only:

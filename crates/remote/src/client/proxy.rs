@@ -14,6 +14,7 @@ use wire::uri::Uri;
 use wire::value::Value;
 
 use crate::client::connection::{ClientConnection, ConnectionSettings};
+use crate::client::login::ClientLogin;
 use crate::error::Error;
 use crate::object::Metadata;
 use crate::tls::ClientTls;
@@ -121,6 +122,13 @@ impl Proxy {
         self
     }
 
+    /// Shows a login in the server's lab, if TLS is not set.
+    #[must_use]
+    pub fn with_login(mut self, login: ClientLogin) -> Self {
+        self.settings.login = Some(login);
+        self
+    }
+
     /// Compresses the requests.
     #[must_use]
     pub fn with_compression(mut self) -> Self {
@@ -185,6 +193,7 @@ impl From<Uri> for Proxy {
                 limits: Limits::default(),
                 compression: false,
                 tls: None,
+                login: None,
                 handshake: Value::from("hello"),
                 annotations: Annotations::new(),
                 correlation_id: None,

@@ -142,6 +142,10 @@ impl AccessGate {
         (member, kind): (&str, AccessKind),
         holds_lock: impl FnOnce() -> bool,
     ) -> Result<bool, Exception> {
+        // Of a batch or a stream that began before.
+        if let Some(reason) = session.revocation() {
+            return Err(Exception::new("builtins.PermissionError", reason));
+        }
         match self.rights(session, id).decide(member, kind) {
             Decision::Allowed => Ok(false),
             Decision::WithLock if holds_lock() => Ok(true),

@@ -10,13 +10,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::client::danger::ServerCertVerifier;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::sign::SingleCertAndKey;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, Error, RootCertStore};
 use wire::uri::Location;
 
-use super::verify::Verifier;
+use super::verify::{AnyServer, Verifier};
 use super::{CertificateFiles, TLS_ALERT, TLS_HANDSHAKE, TlsError, files};
 use crate::net;
 
@@ -72,12 +73,31 @@ impl ClientTls {
         identity: Option<&CertificateFiles>,
     ) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let verifier = Verifier::new(trusted, Arc::clone(&provider));
+        let verifier = Arc::new(Verifier::new(trusted, Arc::clone(&provider)));
+        Self::with_verifier(verifier, provider, identity)
+    }
+
+    /// Accepts every server. Only for messages that prove themselves who has sent them, and have no
+    /// secrets in them.
+    ///
+    /// # Errors
+    /// rustls refuses its own defaults.
+    pub fn unverified() -> Result<Self, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let verifier = Arc::new(AnyServer::new(Arc::clone(&provider)));
+        Self::with_verifier(verifier, provider, None)
+    }
+
+    fn with_verifier(
+        verifier: Arc<dyn ServerCertVerifier>,
+        provider: Arc<CryptoProvider>,
+        identity: Option<&CertificateFiles>,
+    ) -> Result<Self, TlsError> {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::Unusable(error.to_string()))?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier));
+            .with_custom_certificate_verifier(verifier);
         let config = match identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {

@@ -12,6 +12,7 @@ mod client_certificate;
 mod facts;
 mod files;
 mod server;
+mod signing_request;
 mod verify;
 mod x509_v1;
 
@@ -21,6 +22,7 @@ pub use client::{ClientTls, speaks_tls};
 pub use client_certificate::ClientCertificate;
 pub use facts::{CertificateFacts, read_certificate};
 pub use server::{AcceptedClients, ServerTls};
+pub use signing_request::{certificate_der, read_signing_request};
 
 /// Certificate with its private key, in PEM files.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -213,6 +213,33 @@ impl ClientCertVerifier for CertificateRequest {
     verify_handshake_signatures!();
 }
 
+/// Verifier of a client that accepts every server: its messages prove who it is.
+#[derive(Debug)]
+pub(super) struct AnyServer {
+    provider: Arc<CryptoProvider>,
+}
+
+impl AnyServer {
+    pub(super) fn new(provider: Arc<CryptoProvider>) -> Self {
+        AnyServer { provider }
+    }
+}
+
+impl ServerCertVerifier for AnyServer {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    verify_handshake_signatures!();
+}
+
 /// webpki's verdict on a handshake's signature, or ours where webpki cannot read the certificate.
 fn or_without_webpki(
     verified: Result<HandshakeSignatureValid, Error>,

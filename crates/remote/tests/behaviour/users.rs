@@ -22,7 +22,7 @@ impl UserDirectory for Tokens {
     }
 
     fn judge(&self, credential: &Credential) -> Verdict {
-        let Credential::Token(shown) = credential;
+        let Credential::Token(shown) = credential else { return Verdict::Foreign };
         let tokens = self.0.lock().unwrap();
         let user = tokens.iter().find(|(token, _)| TokenHash::of(token.as_bytes()) == *shown);
         match user {
@@ -108,6 +108,25 @@ async fn a_token_says_who_a_client_is() {
         }
         serving.end().await;
     }
+}
+
+/// Each costs a connection, and leaves nothing.
+#[tokio::test]
+async fn ten_thousand_wrong_tokens_are_refused() {
+    let (serving, _) = serve(ServerType::Thread).await;
+    let mut refused = 0;
+    for number in 0..10_000_u32 {
+        let token = format!("{number:032x}");
+        let proxy = serving.proxy("mirror").with_handshake(token.into());
+        refused += usize::from(who(proxy).await.is_err());
+    }
+    assert_eq!(refused, 10_000);
+    until(|| serving.daemon.connections().served == 0).await;
+    assert_eq!(
+        who(serving.proxy("mirror").with_handshake("a-token".into())).await.unwrap()[0],
+        "ada"
+    );
+    serving.end().await;
 }
 
 #[tokio::test]

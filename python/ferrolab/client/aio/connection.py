@@ -10,7 +10,7 @@ import json
 import os
 import weakref
 
-from .. import message, serializers, transport
+from .. import logins, message, serializers, transport
 from ..answer import read_value, refuse_handshake
 from ..errors import (
     NOT_STARTED,
@@ -33,9 +33,10 @@ _EXPECTED_WELCOME = (message.CONNECT_OK, message.CONNECT_FAIL)
 class AioConnection(asyncio.Protocol):
     """A connection to the object of a URI; made by `open_connection`."""
 
-    def __init__(self, uri, settings):
+    def __init__(self, uri, settings, tls):
         self.uri = uri
         self.settings = settings
+        self._tls = tls
         self.closed = False
         # Of the pool, when it opened the connection.
         self.generation = 0
@@ -108,9 +109,9 @@ class AioConnection(asyncio.Protocol):
 
     # The handshake
 
-    async def shake_hands(self, timeout):
+    async def shake_hands(self, handshake, timeout):
         """Greets the daemon; the members of the object come with its answer."""
-        hello = {"handshake": self.settings.handshake, "object": self.uri.object}
+        hello = {"handshake": handshake, "object": self.uri.object}
         payload = json.dumps(hello).encode("utf-8")
         head = message.header(message.CONNECT, serializers.JSON, 0, 0, len(payload))
         try:
@@ -139,7 +140,7 @@ class AioConnection(asyncio.Protocol):
             self.trusted = transport.is_process_of_this_user(sock)
         else:
             transport.set_tcp_options(sock)
-            tls = self.settings.tls
+            tls = self._tls
             self.trusted = tls is not None and transport.checks_servers(tls)
 
     def data_received(self, data):
@@ -209,12 +210,17 @@ async def open_connection(uri, settings):
     started = loop.time()
 
     def protocol():
-        return AioConnection(uri, settings)
+        return AioConnection(uri, settings, tls)
+
+    tls, handshake = settings.tls, settings.handshake
+    if logins.exist():
+        # It may ask the resolver and the server.
+        tls, handshake = await loop.run_in_executor(None, logins.way_to, uri, settings)
 
     if uri.sockname is not None:
         opening = loop.create_unix_connection(protocol, uri.sockname)
     else:
-        opening = loop.create_connection(protocol, uri.host, uri.port, ssl=settings.tls)
+        opening = loop.create_connection(protocol, uri.host, uri.port, ssl=tls)
     try:
         _, connection = await asyncio.wait_for(opening, timeout)
     except asyncio.TimeoutError:
@@ -226,7 +232,7 @@ async def open_connection(uri, settings):
         text = "cannot connect to {}: {}".format(uri.location, error.strerror or error)
         raise CommunicationError(text, outcome=NOT_STARTED) from error
     left = None if timeout is None else max(timeout - (loop.time() - started), 0.001)
-    await connection.shake_hands(left)
+    await connection.shake_hands(handshake, left)
     return connection
 
 

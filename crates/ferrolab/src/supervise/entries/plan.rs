@@ -77,6 +77,7 @@ pub(super) fn all(
             config: nameserver.clone(),
             database,
             authority: AuthorityFiles::in_folder(paths.access_folder()),
+            users: Some(paths.access_folder()),
             lab: Some(lab_id::of(paths).to_owned()),
             access: configuration.access.clone(),
         };
@@ -109,6 +110,7 @@ pub(super) fn all(
             alarms: Some(paths.alarms(name)),
             authority: AuthorityFiles::in_folder(paths.access_folder()),
             audit: Some(AuditPlace { is_required, ..paths.audit(name) }),
+            users: Some(paths.access_folder()),
             lab: Some(lab_id::of(paths).to_owned()),
             own_nameservers: configuration.autolaunch.nameservers.clone(),
         };

@@ -70,13 +70,13 @@ pub(super) fn identify(
     arrival: &Arrival,
     data: Value,
 ) -> Result<KnownClient, String> {
-    let users = users.filter(|users| users.has_tokens());
+    let has_credential = users::token_in(&data).is_some() || arrival.entrance.certificate.is_some();
+    let users = users.filter(|users| has_credential && users.has_tokens());
     let token = users.and_then(|users| Some((users, users::token_in(&data)?)));
-    let certificate = arrival.entrance.certificate.as_ref();
-    let by_certificate = certificate.and_then(ClientCertificate::common_name).map(|name| {
-        let identity = Identity { name: name.into(), source: IdentitySource::Certificate };
-        (identity, None)
-    });
+    let by_certificate = match &arrival.entrance.certificate {
+        None => None,
+        Some(certificate) => by_certificate(users, certificate)?,
+    };
     let by_token = match token {
         Some(_) if by_certificate.is_some() => None,
         Some(_) if !arrival.is_private() => return Err(TOKEN_IN_PLAIN.to_owned()),
@@ -97,6 +97,25 @@ pub(super) fn identify(
     let known = by_certificate.or(by_token);
     let (identity, login) = known.unwrap_or_else(|| (by_system(arrival), None));
     Ok(KnownClient { identity, login, handshake })
+}
+
+/// The identity of a client with this certificate. Its authority need not be the lab's.
+fn by_certificate(
+    users: Option<&dyn UserDirectory>,
+    certificate: &ClientCertificate,
+) -> Result<Option<(Identity, Option<Login>)>, String> {
+    let Some(name) = certificate.common_name() else { return Ok(None) };
+    let source = IdentitySource::Certificate;
+    let Some(users) = users else {
+        return Ok(Some((Identity { name: name.into(), source }, None)));
+    };
+    let credential = Credential::Certificate(certificate.clone());
+    let name = match users.judge(&credential) {
+        Verdict::User(name) => name,
+        Verdict::Foreign => name.into(),
+        Verdict::Refused(reason) => return Err(reason),
+    };
+    Ok(Some((Identity { name, source }, Some(Login::new(credential)))))
 }
 
 /// The identity of a client that has shown nothing.

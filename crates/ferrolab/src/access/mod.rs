@@ -1,0 +1,45 @@
+//! Users of a lab: their file, what a running process knows of them, and how they log in.
+
+mod code;
+mod enroll;
+mod login;
+mod logins;
+mod messages;
+mod table;
+mod users;
+
+use std::path::Path;
+
+use crate::authority::{AuthorityError, AuthorityFiles};
+
+pub(crate) use code::LoginCode;
+pub(crate) use enroll::{LOGIN_OBJECT, LoginObject};
+pub(crate) use login::log_in;
+pub(crate) use logins::StoredLogin;
+pub(crate) use table::UserTable;
+pub(crate) use users::{CODE_LIFETIME, Login, User, Users, UsersError};
+
+/// Pyro5's port of nameservers.
+pub(crate) const DEFAULT_PORT: u16 = 9090;
+
+/// Why there is no new login code.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NewCodeError {
+    #[error("cannot open the lab's authority: {0}")]
+    Authority(#[from] AuthorityError),
+    #[error("cannot read the lab's authority: {0}")]
+    Certificate(#[from] remote::TlsError),
+    #[error("the system has no randomness: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+/// A new login code for the lab whose users and authority are in `folder` (`state/access`).
+///
+/// # Errors
+/// The authority cannot be made or read.
+pub(crate) fn new_code(folder: &Path) -> Result<LoginCode, NewCodeError> {
+    let files = AuthorityFiles::in_folder(folder.to_path_buf());
+    files.open()?;
+    let facts = remote::read_certificate(&files.certificate())?;
+    Ok(LoginCode::new(code::pin_of(&facts.sha256))?)
+}

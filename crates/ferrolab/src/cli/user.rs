@@ -1,0 +1,216 @@
+//! `ferrolab user`: the people and programs that this lab knows.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use lab_config::Nameserver;
+use miette::{IntoDiagnostic, Report, miette};
+use serde::Serialize;
+
+use super::output::print_json;
+use super::{Outcome, paths, table};
+use crate::access::{self, LoginCode, User, Users};
+use crate::host::address::address_from_here;
+use crate::paths::Paths;
+use crate::supervise::active_config;
+
+/// Users of this lab: add, list or remove them, or replace their logins
+#[derive(Debug, Subcommand)]
+pub(super) enum UserCommand {
+    Add(Add),
+    List(List),
+    Remove(Remove),
+    Rotate(Rotate),
+}
+
+/// Add a user, and print the line that logs them in
+///
+/// The printed line is good for one login within 15 minutes. Run on the user's machine it makes a
+/// private key and a token there, and gets a certificate of this lab for 90 days. For a further
+/// machine of a user, add the user again.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab user add ada\n  \
+    ferrolab user add ada --group optics --group night-shift")]
+pub(super) struct Add {
+    /// The user's name, of letters, digits and `. _ @ -`
+    name: String,
+    /// A group that the user is in; may be given several times
+    #[arg(long = "group", value_name = "GROUP")]
+    groups: Vec<String>,
+    /// The host's name or address in the printed line (default: as this host is known)
+    #[arg(long)]
+    host: Option<String>,
+    /// Print a JSON object instead
+    #[arg(long)]
+    json: bool,
+}
+
+/// List the users, with their groups and logins
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab user list\n  ferrolab user list --json")]
+pub(super) struct List {
+    /// Print a JSON list instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Remove a user: tokens and certificates are refused, and open connections end within a second
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab user remove ada")]
+pub(super) struct Remove {
+    name: String,
+}
+
+/// Withdraw all tokens and certificates of a user, and print a line for a new login
+///
+/// For a lost laptop, or a token that was read by somebody. Open connections end within a second.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ferrolab user rotate ada")]
+pub(super) struct Rotate {
+    name: String,
+    /// The host's name or address in the printed line (default: as this host is known)
+    #[arg(long)]
+    host: Option<String>,
+    /// Print a JSON object instead
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(command: &UserCommand) -> Outcome {
+    match command {
+        UserCommand::Add(arguments) => add(arguments),
+        UserCommand::List(arguments) => list(arguments),
+        UserCommand::Remove(arguments) => remove(arguments),
+        UserCommand::Rotate(arguments) => rotate(arguments),
+    }
+}
+
+fn add(arguments: &Add) -> Outcome {
+    let Add { name, groups, host, json } = arguments;
+    let paths = paths()?;
+    let at = login_address(&paths, host.as_deref())?;
+    let code = access::new_code(&paths.access_folder()).into_diagnostic()?;
+    let is_new = change(&paths, |users| users.add(name, groups, &code))?;
+    if !is_new && !json {
+        eprintln!("{name} is a user already; this line is for a further machine:");
+    }
+    print_login(name, &at, &code, *json)
+}
+
+fn rotate(arguments: &Rotate) -> Outcome {
+    let Rotate { name, host, json } = arguments;
+    let paths = paths()?;
+    let at = login_address(&paths, host.as_deref())?;
+    let code = access::new_code(&paths.access_folder()).into_diagnostic()?;
+    change(&paths, |users| users.rotate(name, &code))?;
+    print_login(name, &at, &code, *json)
+}
+
+fn remove(arguments: &Remove) -> Outcome {
+    let removed = change(&paths()?, |users| users.remove(&arguments.name))?;
+    let logins = removed.logins.len();
+    let plural = if logins == 1 { "" } else { "s" };
+    println!("removed: {} ({logins} login{plural} withdrawn)", arguments.name);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A user, for `--json`.
+#[derive(Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    groups: Vec<&'a str>,
+    since: Timestamp,
+    logins: Vec<LoginRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct LoginRow<'a> {
+    since: Timestamp,
+    until: Timestamp,
+    from: &'a str,
+}
+
+fn list(arguments: &List) -> Outcome {
+    let users = Users::look(&paths()?.access_folder()).into_diagnostic()?;
+    if arguments.json {
+        let rows: Vec<Row<'_>> = users.users.iter().map(|(name, user)| row(name, user)).collect();
+        print_json(&rows)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut shown = table::table(&["USER", "GROUPS", "SINCE", "LOGINS", "CERTIFICATE UNTIL"]);
+    for (name, user) in &users.users {
+        let Row { groups, since, logins, .. } = row(name, user);
+        let until = logins.iter().map(|login| login.until).max();
+        shown.add_row([
+            name.clone(),
+            if groups.is_empty() { "-".to_owned() } else { groups.join(", ") },
+            format!("{since:.0}"),
+            logins.len().to_string(),
+            until.map_or_else(|| "-".to_owned(), |until| format!("{until:.0}")),
+        ]);
+    }
+    table::print(&shown);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row<'a>(name: &'a str, user: &'a User) -> Row<'a> {
+    let login = |login: &'a access::Login| LoginRow {
+        since: login.since,
+        until: login.until,
+        from: &login.from,
+    };
+    Row {
+        name,
+        groups: user.groups.iter().map(String::as_str).collect(),
+        since: user.since,
+        logins: user.logins.iter().map(login).collect(),
+    }
+}
+
+fn change<T>(
+    paths: &Paths,
+    change: impl FnOnce(&mut Users) -> Result<T, access::UsersError>,
+) -> Result<T, Report> {
+    paths.ensure().into_diagnostic()?;
+    let (changed, damage) = Users::change(&paths.access_folder(), change).into_diagnostic()?;
+    if let Some(damage) = damage {
+        eprintln!("warning: {damage}; all other users have to be added anew");
+    }
+    Ok(changed)
+}
+
+/// Prints the line that logs a user in.
+fn print_login(user: &str, at: &str, code: &LoginCode, json: bool) -> Outcome {
+    let line = format!("ferrolab login {at} {code}");
+    if json {
+        let minutes = access::CODE_LIFETIME.as_mins();
+        print_json(&serde_json::json!({ "user": user, "login": line, "minutes": minutes }))?;
+    } else {
+        println!("{line}");
+        eprintln!("good for one login within 15 minutes, on the machine of {user}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The address at which users log in: that of a nameserver of this host, other hosts' first.
+fn login_address(paths: &Paths, host: Option<&str>) -> Result<String, Report> {
+    let (lab, _) = active_config::load(paths).into_diagnostic()?;
+    let own = lab.nameservers.iter().filter(|nameserver| nameserver.host.is_this_host());
+    let starts = |nameserver: &&Nameserver| lab.autolaunch.nameservers.contains(&nameserver.name);
+    let is_public = |nameserver: &&Nameserver| !nameserver.host.is_loopback();
+    let mut found: Vec<&Nameserver> = own.filter(starts).collect();
+    found.sort_by_key(|nameserver| !is_public(nameserver));
+    let Some(nameserver) = found.first() else {
+        return Err(miette!(
+            help = "write one below `nameservers:` and in `autolaunch:`, then `ferrolab reload`",
+            "users log in through a nameserver's port, and no nameserver of this host starts with \
+             the lab"
+        ));
+    };
+    let host = host.map_or_else(|| address_from_here(&nameserver.host), str::to_owned);
+    Ok(match nameserver.port {
+        access::DEFAULT_PORT => host,
+        port => format!("{host}:{port}"),
+    })
+}
