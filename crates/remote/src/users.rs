@@ -40,6 +40,11 @@ pub trait UserDirectory: Send + Sync {
     /// Whether a text in a handshake is a token.
     fn has_tokens(&self) -> bool;
 
+    /// The groups of a user.
+    fn groups_of(&self, _user: &str) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Judges a credential, by the users as they are now.
     fn judge(&self, credential: &Credential) -> Verdict;
 }

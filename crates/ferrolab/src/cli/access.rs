@@ -93,7 +93,7 @@ pub(super) fn run(command: &AccessCommand) -> Outcome {
     };
     let is_local = is_local(test.from.as_deref())?;
     let name = Some(test.who.as_str()).filter(|who| *who != "anonymous");
-    let caller = AccessCaller { name, is_local };
+    let caller = AccessCaller { name, groups: &[], is_local };
     let rules = host::access::rules(access, &configuration.services);
     let answers: Vec<AccessAnswer<'_>> = uses
         .iter()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lab_config::{Configuration, Daemon, History, Push};
+use lab_config::{Access, Configuration, Daemon, History, Push};
 use serde::{Deserialize, Serialize};
 
 /// Assignment of the history process: one line of JSON on its standard input.
@@ -24,6 +24,9 @@ pub(crate) struct HistoryAssignment {
     /// Databases that get all values.
     #[serde(default)]
     pub(crate) push: Vec<Push>,
+    /// Roles of clients; everybody may read everything if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) access: Option<Access>,
 }
 
 /// A member whose samples are recorded.

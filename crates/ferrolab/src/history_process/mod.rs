@@ -22,7 +22,7 @@ use tracing::warn;
 
 use crate::authority::AuthorityFiles;
 use crate::host::address::{self, public_address_for, unreachable_warning, uri_for_people};
-use crate::host::{ChildReport, local_address};
+use crate::host::{self, ChildReport, local_address};
 use crate::os;
 
 pub(crate) use assignment::{FeedAddresses, HistoryAssignment, recorded};
@@ -53,7 +53,8 @@ const HOLD_PERIODS: f64 = 2.5;
 /// What keeps it from serving, in words for a person.
 pub(crate) async fn run(assignment: HistoryAssignment, lifeline: &Lifeline) -> Result<(), String> {
     let settings = settings(&assignment);
-    let HistoryAssignment { config, folder, socket, daemons, authority, push, .. } = assignment;
+    let HistoryAssignment { config, folder, socket, daemons, authority, push, access, .. } =
+        assignment;
     let local = Listener::bind_unix(&socket).map_err(|error| error.to_string())?;
     let network = match config.port {
         None => None,
@@ -74,6 +75,8 @@ pub(crate) async fn run(assignment: HistoryAssignment, lifeline: &Lifeline) -> R
         answer_memory: Some(UNREAD),
         ..DaemonConfig::default()
     });
+    let methods = HistoryObject::card().members.into_iter().map(|member| member.name);
+    daemon.set_access(access.map(|access| host::access::reading_rules(&access, HISTORY, methods)));
     let object = HistoryObject::new(Arc::clone(&recorder)).into_object();
     daemon.register(HISTORY, object).map_err(|error| error.to_string())?;
     let uri = daemon.uri_for(HISTORY, network.as_ref().unwrap_or(&local));

@@ -38,6 +38,18 @@ pub(crate) fn rules<'a>(
     }
 }
 
+/// The rules for an object of the lab itself whose methods only read.
+pub(crate) fn reading_rules(
+    access: &Access,
+    object: &str,
+    methods: impl IntoIterator<Item = String>,
+) -> AccessRules {
+    let roles = methods.into_iter().map(|method| (method, Role::View)).collect();
+    let mut rules = rules(access, []);
+    rules.member_roles.insert(object.to_owned(), roles);
+    rules
+}
+
 /// A grant. `None` for no role, which the configuration does not accept.
 fn grant(grant: &Grant) -> Option<AccessGrant> {
     let who = grant.who.iter().map(|text| Who::from_text(text)).collect();

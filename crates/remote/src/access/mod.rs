@@ -110,6 +110,8 @@ impl AccessKind {
 pub struct AccessCaller<'a> {
     /// Its name, where it has proved one.
     pub name: Option<&'a str>,
+    /// Groups that it belongs to besides those of the rules.
+    pub groups: &'a [String],
     /// Whether it is on this host.
     pub is_local: bool,
 }

@@ -222,7 +222,8 @@ impl AccessRules {
             Who::Anonymous => caller.name.is_none(),
             Who::User(name) => caller.name == Some(name),
             Who::Group(group) => caller.name.is_some_and(|name| {
-                self.groups.get(group).is_some_and(|people| people.contains(name))
+                caller.groups.contains(group)
+                    || self.groups.get(group).is_some_and(|people| people.contains(name))
             }),
         };
         grant.who.iter().any(is_meant)

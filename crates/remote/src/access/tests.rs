@@ -2,10 +2,10 @@
 
 use super::*;
 
-const ADA: AccessCaller<'_> = AccessCaller { name: Some("ada"), is_local: false };
-const BOB: AccessCaller<'_> = AccessCaller { name: Some("bob"), is_local: false };
-const NOBODY: AccessCaller<'_> = AccessCaller { name: None, is_local: false };
-const HERE: AccessCaller<'_> = AccessCaller { name: None, is_local: true };
+const ADA: AccessCaller<'_> = AccessCaller { name: Some("ada"), groups: &[], is_local: false };
+const BOB: AccessCaller<'_> = AccessCaller { name: Some("bob"), groups: &[], is_local: false };
+const NOBODY: AccessCaller<'_> = AccessCaller { name: None, groups: &[], is_local: false };
+const HERE: AccessCaller<'_> = AccessCaller { name: None, groups: &[], is_local: true };
 
 const KINDS: [AccessKind; 8] = [
     AccessKind::Describe,
@@ -83,6 +83,7 @@ fn the_greatest_role_of_all_lines_that_apply_counts() {
     ]);
     lab.groups.insert("optics".into(), ["ada".to_owned(), "grace".to_owned()].into());
     let (view, operate, admin) = ("aa------", "aaaaaa--", "aaaaaaaa");
+    let eves = ["optics".to_owned()];
     for (caller, object, expected) in [
         (ADA, "lab.laser", operate),
         (ADA, "lab.laser2", operate),
@@ -96,10 +97,17 @@ fn the_greatest_role_of_all_lines_that_apply_counts() {
         (NOBODY, "demo.sine", operate),
         (NOBODY, "demo", view),
         (HERE, "lab.laser", admin),
-        (AccessCaller { name: Some("anonymous"), is_local: false }, "demo.sine", view),
-        (AccessCaller { name: Some("group:optics"), is_local: false }, "lab.laser", view),
-        (AccessCaller { name: Some("*"), is_local: false }, "lab.laser", view),
-        (AccessCaller { name: Some("bob"), is_local: true }, "lab.laser", admin),
+        (AccessCaller { name: Some("anonymous"), groups: &[], is_local: false }, "demo.sine", view),
+        (
+            AccessCaller { name: Some("group:optics"), groups: &[], is_local: false },
+            "lab.laser",
+            view,
+        ),
+        (AccessCaller { name: Some("*"), groups: &[], is_local: false }, "lab.laser", view),
+        (AccessCaller { name: Some("bob"), groups: &[], is_local: true }, "lab.laser", admin),
+        (AccessCaller { name: Some("eve"), groups: &eves, is_local: false }, "lab.laser", operate),
+        (AccessCaller { name: Some("eve"), groups: &eves, is_local: false }, "lab.psu", view),
+        (AccessCaller { name: None, groups: &eves, is_local: false }, "lab.laser", view),
     ] {
         assert_eq!(decisions(&lab, caller, object, "power"), expected, "{caller:?} {object}");
         // A part has the roles of its service.
@@ -238,7 +246,7 @@ fn cost_of_a_check() {
     many.push(grant(&["group:optics"], &["lab.*"], Role::Operate));
     let mut lab = rules(many);
     lab.groups.insert("optics".into(), (0..1000).map(|number| format!("u{number}")).collect());
-    let caller = AccessCaller { name: Some("u7"), is_local: false };
+    let caller = AccessCaller { name: Some("u7"), groups: &[], is_local: false };
     let cache = AccessCache::default();
     let rounds = 1_000_000_u32;
     let begin = std::time::Instant::now();

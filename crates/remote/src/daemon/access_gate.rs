@@ -18,6 +18,7 @@ use crate::access::{
 };
 use crate::daemon::log_limiter::LogLimiter;
 use crate::session::Session;
+use crate::users::UserDirectory;
 use crate::value_text::beginning;
 
 /// Bytes of a member's name in a refusal: it has come from the client.
@@ -58,6 +59,8 @@ pub struct AccessGate {
 #[derive(Default)]
 struct Table {
     rules: Option<Arc<AccessRules>>,
+    /// The users, who may belong to groups.
+    users: Option<Arc<dyn UserDirectory>>,
     /// Objects that have the rules of a service: its parts, and objects that its driver registers.
     services: HashMap<String, String>,
 }
@@ -75,6 +78,18 @@ impl AccessGate {
         table.rules = rules.map(Arc::new);
         self.generation.fetch_add(1, Ordering::AcqRel);
         self.is_on.store(is_on, Ordering::Release);
+    }
+
+    /// Asks these users for their groups from now on.
+    pub(crate) fn set_users(&self, users: Arc<dyn UserDirectory>) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        table.users = Some(users);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Has the rights of all connections looked up anew: users have other groups.
+    pub fn forget_rights(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(crate) fn set_log(&self, log: AccessLog) {
@@ -110,7 +125,10 @@ impl AccessGate {
             let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
             let Some(rules) = &table.rules else { return Rights::default() };
             let object = AccessObject::of(id, table.service(id));
-            rules.rights(caller(session), object)
+            let name = session.identity().known().map(|name| &**name);
+            let groups = name.zip(table.users.as_ref()).map(|(name, users)| users.groups_of(name));
+            let (groups, is_local) = (groups.unwrap_or_default(), session.is_local());
+            rules.rights(AccessCaller { name, groups: &groups, is_local }, object)
         })
     }
 
@@ -240,12 +258,6 @@ impl Table {
     fn service<'a>(&'a self, id: &'a str) -> &'a str {
         self.services.get(id).map_or(id, String::as_str)
     }
-}
-
-/// The client as the rules know it.
-fn caller(session: &Session) -> AccessCaller<'_> {
-    let name = session.identity().known().map(|name| &**name);
-    AccessCaller { name, is_local: session.is_local() }
 }
 
 impl fmt::Debug for AccessGate {

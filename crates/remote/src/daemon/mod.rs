@@ -123,6 +123,7 @@ impl Daemon {
 
     /// Knows its clients by these users from now on: by tokens in handshakes, and by certificates.
     pub fn set_users(&self, users: Arc<dyn UserDirectory>) {
+        self.shared.access.set_users(Arc::clone(&users));
         *self.shared.users.write().unwrap_or_else(PoisonError::into_inner) = Some(users);
     }
 

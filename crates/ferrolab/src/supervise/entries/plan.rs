@@ -163,6 +163,7 @@ fn history_assignment(
         daemons,
         authority: paths.access_folder(),
         push: configuration.push.clone(),
+        access: configuration.access.clone(),
     })
 }
 
