@@ -203,6 +203,8 @@ def test_commands_need_no_variables(tls):
         lab.run("ns", "remove", "t2.here", "--ns", nameserver)
     assert lab.run("call", "--uri", lab.uri("t.strict.thread"), "echo", "5").returncode == 0
     assert "echo" in lab.run("describe", "t.strict.multiplex").stdout
+    # It fails where a daemon's feed cannot be read.
+    assert lab.run("values").returncode == 0
     with tls_client(tls.trust["PYRO_SSL_CACERTS"], tls.ada["PYRO_SSL_CLIENTCERT"], tls.ada["PYRO_SSL_CLIENTKEY"]):
         with lab.proxy("t.strict.thread") as mine:
             assert mine.lock("ada")

@@ -104,7 +104,7 @@ fn port_here(uri: &Uri) -> Option<u16> {
 }
 
 /// An object of a daemon of this lab, with the TLS settings of the daemon's port.
-fn in_lab(paths: &Paths, uri: Uri, daemon: &str) -> Result<ServiceTarget, Report> {
+pub(super) fn in_lab(paths: &Paths, uri: Uri, daemon: &str) -> Result<ServiceTarget, Report> {
     let configuration = active_config::load(paths).ok();
     match configuration.as_ref().and_then(|(configuration, _)| configuration.daemon(daemon)) {
         Some(daemon) => ServiceTarget::of_daemon(uri, daemon.tls(), paths),

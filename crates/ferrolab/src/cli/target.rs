@@ -46,6 +46,11 @@ impl ServiceTarget {
         Ok(ServiceTarget { uri, tls, login: None })
     }
 
+    /// TLS for its server.
+    pub(super) fn tls(&self) -> Option<ClientTls> {
+        self.tls.clone()
+    }
+
     pub(super) fn proxy(&self) -> Proxy {
         self.proxy_of(self.uri.clone())
     }

@@ -11,9 +11,11 @@ use serde_json::{Value as Json, json};
 use tokio::sync::mpsc;
 
 use super::output::print_json;
-use super::{Outcome, explain, paths, runtime, supervisor, table};
+use super::target::ServiceTarget;
+use super::{Outcome, explain, find, paths, runtime, supervisor, table};
 use crate::host::feed::event::{self, Event, EventBody, Quality, Sample, SeriesRow};
 use crate::host::feed::reader::{FeedNews, FeedReader};
+use crate::paths::Paths;
 use crate::supervise::control::{Listing, Request};
 
 /// News of daemons that wait to be printed, at most.
@@ -41,7 +43,13 @@ pub(super) struct Arguments {
 /// A daemon whose feed is read.
 struct Source {
     daemon: String,
-    uri: Uri,
+    target: ServiceTarget,
+}
+
+impl Source {
+    fn reader(&self) -> FeedReader {
+        FeedReader::new(&self.target.uri, self.target.tls())
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
@@ -49,7 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     runtime()?.block_on(async {
         let client = supervisor(&paths).await?;
         let listing = client.ask(&Request::Ps { looks: false }, |_| {}).await.map_err(explain)?;
-        let sources = sources(&listing);
+        let sources = sources(&paths, &listing)?;
         if arguments.follow {
             follow(arguments, &listing, sources).await
         } else {
@@ -59,19 +67,23 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 }
 
 /// The daemons that run.
-fn sources(listing: &Listing) -> Vec<Source> {
+fn sources(paths: &Paths, listing: &Listing) -> Result<Vec<Source>, Report> {
     let running = listing.daemons.iter().filter(|row| row.status == "running");
-    let source = |(name, uri): (&String, &String)| {
-        Some(Source { daemon: name.clone(), uri: uri.parse().ok()? })
+    let located = running.filter_map(|row| {
+        let uri: Uri = row.uri.as_ref()?.parse().ok()?;
+        Some((&row.name, uri))
+    });
+    let source = |(name, uri): (&String, Uri)| {
+        Ok(Source { daemon: name.clone(), target: find::in_lab(paths, uri, name)? })
     };
-    running.filter_map(|row| source((&row.name, row.uri.as_ref()?))).collect()
+    located.map(source).collect()
 }
 
 async fn show(arguments: &Arguments, listing: &Listing, sources: Vec<Source>) -> Outcome {
     let mut readers = tokio::task::JoinSet::new();
     for source in sources {
         readers.spawn(async move {
-            let news = FeedReader::new(&source.uri, None).next().await;
+            let news = source.reader().next().await;
             (source.daemon, news)
         });
     }
@@ -117,7 +129,7 @@ async fn follow(arguments: &Arguments, listing: &Listing, sources: Vec<Source>) 
     for source in sources {
         let sender = sender.clone();
         tokio::spawn(async move {
-            let mut reader = FeedReader::new(&source.uri, None);
+            let mut reader = source.reader();
             loop {
                 let news = reader.next().await;
                 if sender.send((source.daemon.clone(), news)).await.is_err() {
