@@ -113,6 +113,9 @@ def test_values(lab):
         "lab.cryostat.temperature ",
         '"deadband": "0.05"',
         "lab.cryostat  pressures.inner",
+        "lab.cryostat.temperature in K",
+        "time,value,quality",
+        "week.parquet: ",
     ):
         assert words in said, said
 

@@ -1,5 +1,7 @@
 //! Questions about the samples: a curve of some points, single samples, the list of series.
 
+use std::collections::BTreeMap;
+
 use crate::buckets::{Buckets, Row, exact_rows};
 use crate::chunk::Summary;
 use crate::sample::{Sample, SeriesKey};
@@ -110,34 +112,40 @@ impl Store {
     /// # Errors
     /// The file cannot be read.
     pub fn series(&self) -> Result<Vec<SeriesRow>, StoreError> {
-        let mut rows = self.read(|view| view.all_series())?;
+        self.series_of(None)
+    }
+
+    /// One series, if it exists.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn find(&self, key: &SeriesKey) -> Result<Option<SeriesRow>, StoreError> {
+        Ok(self.series_of(Some(key))?.pop())
+    }
+
+    fn series_of(&self, key: Option<&SeriesKey>) -> Result<Vec<SeriesRow>, StoreError> {
+        let found = self.read(|view| view.series(key))?;
+        let name = |row: SeriesRow| (SeriesKey::new(&row.service, &row.member), row);
+        let mut rows: BTreeMap<SeriesKey, SeriesRow> = found.into_iter().map(name).collect();
         self.with_unsealed(|series| {
-            let is_it = |row: &&mut SeriesRow| {
-                row.service == *series.key.service && row.member == *series.key.member
-            };
+            if key.is_some_and(|key| *key != series.key) {
+                return;
+            }
             let (first, last) = (series.samples.first(), series.samples.last());
             let (first, last) = (first.map(|first| first.time), last.map(|last| last.time));
-            let count = series.samples.len() as u64;
-            match rows.iter_mut().find(is_it) {
-                // A chunk that is sealed just now may be counted twice.
-                Some(row) => {
-                    row.first = row.first.or(first);
-                    row.last = last.or(row.last);
-                    row.count += count;
-                }
-                None => rows.push(SeriesRow {
-                    service: series.key.service.to_string(),
-                    member: series.key.member.to_string(),
-                    unit: series.unit.clone(),
-                    daemon: series.daemon.clone(),
-                    first,
-                    last,
-                    count,
-                }),
-            }
+            let row = rows.entry(series.key.clone()).or_insert_with(|| SeriesRow {
+                service: series.key.service.to_string(),
+                member: series.key.member.to_string(),
+                ..SeriesRow::default()
+            });
+            row.unit.clone_from(&series.unit);
+            row.daemon.clone_from(&series.daemon);
+            row.first = row.first.or(first);
+            row.last = last.or(row.last);
+            // A chunk that is sealed just now may be counted twice.
+            row.count += series.samples.len() as u64;
         });
-        rows.sort_by(|a, b| (&a.service, &a.member).cmp(&(&b.service, &b.member)));
-        Ok(rows)
+        Ok(rows.into_values().collect())
     }
 
     /// The last notes of a range, in the order of their times.

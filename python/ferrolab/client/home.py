@@ -10,6 +10,7 @@ import sys
 import tempfile
 
 from .errors import NOT_STARTED, CommunicationError, NamingError
+from .history import HISTORY
 from .nameserver import list_names
 from .settings import Settings
 from .uri import URI
@@ -137,6 +138,12 @@ class Home:
                 name, self, ", ".join(map(str, names)) or "it has none"
             )
         )
+
+    def history(self):
+        """The URI of this host's history of values, beside the supervisor's socket."""
+        folder, name = os.path.split(self.path)
+        name = "history.sock" if name == "control.sock" else name[: -len(".sock")] + ".history"
+        return URI("PYRO:{}@./u:{}".format(HISTORY, os.path.join(folder, name)))
 
     def _ask(self):
         try:

@@ -2,7 +2,7 @@
 
 import os
 
-from . import home as homes
+from . import history, home as homes
 from .errors import NamingError
 from .nameserver import NAMESERVER, Names, find_nameserver
 from .proxy import made_proxy, remote_object, with_proxies
@@ -10,6 +10,7 @@ from .remote import RemoteObject
 from .session import Session
 from .settings import Settings
 from .uri import URI, split_address
+from .watch import Watch
 
 # Where the lab is, for `connect()`: what its argument may be.
 VARIABLE = "FERROLAB_LAB"
@@ -113,6 +114,23 @@ class Lab:
         return Session(
             [self[each] for each in names], names, wait=wait, name=name, user=user, ttl=ttl
         )
+
+    def watch(self, service, member):
+        """Samples of a member's live value, from its value now on. See `Watch`."""
+        return Watch(self._found, self._settings, service, member)
+
+    def history(self, service, member, since=None, until=None, points=None, at=None):
+        """Recorded values of a member: every sample, or `points` parts at most. See `History`.
+
+        `since` and `until` are datetimes, Unix seconds, timedeltas ago, or texts such as `3h`. The
+        history is this host's, or the one `at` host and port of another.
+        """
+        query = history.Query(service, member, since, until, points)
+        return history.read(history.place(self._directory, at), self._settings, query)
+
+    def _found(self, name):
+        """The URI of a service, by its name or itself."""
+        return URI(name) if name.startswith("PYRO:") else self._directory.look_up(name)
 
     @property
     def aio(self):

@@ -125,3 +125,10 @@ class Names:
     def look_up(self, name):
         """The URI of a name."""
         return look_up(self._uri, name, self._settings)
+
+    def history(self):
+        """Nothing: a history of values is not in a nameserver."""
+        raise NamingError(
+            "{} knows no history of values: say where it is, at='HOST:PORT', with the port of "
+            "`history` in the configuration of that host".format(self)
+        )

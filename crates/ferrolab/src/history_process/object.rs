@@ -162,10 +162,10 @@ impl HistoryObject {
 
 /// A series by its name; the error names those that there are.
 fn find(store: &Store, service: &str, member: &str) -> Result<SeriesRow, Exception> {
-    let rows = store.series().map_err(failed)?;
-    if let Some(row) = rows.iter().find(|row| row.service == service && row.member == member) {
-        return Ok(row.clone());
+    if let Some(row) = store.find(&SeriesKey::new(service, member)).map_err(failed)? {
+        return Ok(row);
     }
+    let rows = store.series().map_err(failed)?;
     let members: Vec<&str> =
         rows.iter().filter(|row| row.service == service).map(|row| &*row.member).collect();
     let help = match members.as_slice() {

@@ -228,9 +228,9 @@ fn add(
     let mut rows = Vec::with_capacity(seals.len());
     {
         let mut series = transaction.prepare_cached(
-            "INSERT INTO series (service, member, unit, daemon, sealed, last_time) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (service, member) DO UPDATE SET \
-             unit = ?3, daemon = ?4, sealed = ?5, last_time = ?6 RETURNING id",
+            "INSERT INTO series (service, member, unit, daemon, sealed, last_time, count) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (service, member) DO UPDATE SET \
+             unit = ?3, daemon = ?4, sealed = ?5, last_time = ?6, count = count + ?7 RETURNING id",
         )?;
         let mut samples = transaction
             .prepare_cached("INSERT INTO samples (series, last_time, data) VALUES (?, ?, ?)")?;
@@ -238,8 +238,9 @@ fn add(
             .prepare_cached("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
         for Seal { key, unit, daemon, sealed, summary, data } in seals {
             let last_time = summary.last_time;
-            let names = params![&*key.service, &*key.member, unit, daemon, sealed, last_time];
-            let row: i64 = series.query_row(names, |row| row.get(0))?;
+            let (service, member, count) = (&*key.service, &*key.member, summary.count);
+            let facts = params![service, member, unit, daemon, sealed, last_time, count];
+            let row: i64 = series.query_row(facts, |row| row.get(0))?;
             let id = samples.insert(params![row, last_time, data])?;
             chunk.execute(params![
                 row,
@@ -270,13 +271,21 @@ fn add(
 fn remove_chunk(connection: &Connection, id: i64) -> rusqlite::Result<()> {
     let mut samples = connection
         .prepare_cached("DELETE FROM samples WHERE id = ? RETURNING series, last_time")?;
-    let mut chunk = connection
-        .prepare_cached("DELETE FROM chunk WHERE series = ? AND last_time = ? AND id = ?")?;
+    let mut chunk = connection.prepare_cached(
+        "DELETE FROM chunk WHERE series = ? AND last_time = ? AND id = ? RETURNING count",
+    )?;
+    let mut counted =
+        connection.prepare_cached("UPDATE series SET count = count - ? WHERE id = ?")?;
     let found: Vec<(i64, i64)> = samples
         .query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     for (series, last_time) in found {
-        chunk.execute(params![series, last_time, id])?;
+        let key = params![series, last_time, id];
+        let counts: Vec<i64> =
+            chunk.query_map(key, |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        for count in counts {
+            counted.execute(params![count, series])?;
+        }
     }
     Ok(())
 }

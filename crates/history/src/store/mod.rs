@@ -62,7 +62,7 @@ pub enum StoreError {
         folder: PathBuf,
     },
     /// The disk is full.
-    #[error("the disk of the history {} is full: {reason}", file.display())]
+    #[error("the disk of the history {} is full (No space left on device): {reason}", file.display())]
     Full {
         /// The file.
         file: PathBuf,

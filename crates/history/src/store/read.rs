@@ -127,17 +127,17 @@ impl View<'_> {
         Ok(chunk::decode(data))
     }
 
-    /// All series with their samples counted.
-    pub(crate) fn all_series(&self) -> Result<Vec<SeriesRow>, ReadError> {
+    /// The series of a key, or all of them without one.
+    pub(crate) fn series(&self, key: Option<&SeriesKey>) -> Result<Vec<SeriesRow>, ReadError> {
         let mut query = self.0.prepare_cached(
             "SELECT service, member, unit, daemon, \
              (SELECT first_time FROM chunk WHERE chunk.series = series.id \
               ORDER BY chunk.last_time LIMIT 1), \
-             (SELECT max(chunk.last_time) FROM chunk WHERE chunk.series = series.id), \
-             (SELECT coalesce(sum(count), 0) FROM chunk WHERE chunk.series = series.id) \
-             FROM series",
+             (SELECT max(chunk.last_time) FROM chunk WHERE chunk.series = series.id), count \
+             FROM series WHERE ?1 IS NULL OR (service = ?1 AND member = ?2)",
         )?;
-        let rows = query.query_map([], |row| {
+        let names = params![key.map(|key| &*key.service), key.map(|key| &*key.member)];
+        let rows = query.query_map(names, |row| {
             Ok(SeriesRow {
                 service: row.get(0)?,
                 member: row.get(1)?,

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &["
         id INTEGER PRIMARY KEY, service TEXT NOT NULL, member TEXT NOT NULL,
         unit TEXT NOT NULL, daemon TEXT NOT NULL,
         sealed INTEGER NOT NULL,    -- how many samples have been sealed, removed ones included
+        count INTEGER NOT NULL,     -- how many are in the file
         last_time INTEGER, UNIQUE (service, member)
     );
     CREATE TABLE chunk (

@@ -8,6 +8,9 @@ use crate::Surroundings;
 use crate::bytes::size_text;
 use crate::model::History;
 
+/// Bytes of a sample on the disk: of a noisy number.
+const SAMPLE_BYTES: f64 = 10.0;
+
 impl Rules<'_> {
     /// A disk that cannot hold what the history may take.
     pub(super) fn history(&mut self, surroundings: &Surroundings) {
@@ -32,6 +35,46 @@ impl Rules<'_> {
             let help =
                 "recording stops while the disk is full: write a smaller `size`, or make room";
             self.findings.warn(mark, &shown(&path), message, help);
+        }
+    }
+
+    /// Members that are to be kept where nothing keeps them, and a `size` that is too small for
+    /// those that are.
+    pub(super) fn kept_members(&mut self) {
+        let configuration = self.configuration;
+        let mut wanted = 0.0;
+        for service in &configuration.services {
+            for member in &service.members {
+                let path = ["services", &service.name, "members", &member.name, "keep"];
+                if configuration.history.is_none()
+                    && member.keep.is_some()
+                    && let Some(mark) = self.sound(&path)
+                {
+                    let message = "nothing is kept: the file has no `history`";
+                    let help = "add `history: true` at the top level";
+                    self.findings.warn(mark.key, &shown(&path), message, help);
+                }
+                let Some(history) = &configuration.history else { continue };
+                let keep = member.keep.or(history.keep);
+                // A member without a period may be read at any rate, and one with a deadband has
+                // fewer samples.
+                if let (Some(keep), Some(poll), None) = (keep, member.poll, member.deadband) {
+                    wanted += keep.as_secs_f64() / poll.as_secs_f64() * SAMPLE_BYTES;
+                }
+            }
+        }
+        let Some(history) = &configuration.history else { return };
+        let path = ["history", "size"];
+        if wanted > history.size as f64
+            && let Some(mark) = self.sound(&path).or(self.sound(&["history"]))
+        {
+            let (size, wanted) = (size_text(history.size), size_text(wanted as u64));
+            let message = format!(
+                "{size} hold less than `keep` of the members asks for: about {wanted} at their periods"
+            );
+            let help = "the oldest samples go earlier; write a larger `size`, a shorter `keep`, or \
+                        poll less often";
+            self.findings.warn(mark.value, &shown(&path), message, help);
         }
     }
 

@@ -56,6 +56,7 @@ pub(crate) fn check(
     rules.notify();
     rules.push();
     rules.history(surroundings);
+    rules.kept_members();
     rules.members(surroundings.natives.as_deref());
     rules.series();
     rules.alarms();

@@ -137,7 +137,8 @@ const KEEP: Field = Field {
     kind: ValueKind::Seconds { zero: false },
     default: "null",
     example: "30d",
-    doc: "How long its values stay in the history. Without `poll`, they are those that clients read.",
+    doc: "How long its values stay in the history; without it, those of a member with `poll` as long as \
+          `history` says. Without `poll`, they are those that clients read.",
 };
 
 const DEADBAND: Field = Field {

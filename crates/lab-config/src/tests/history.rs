@@ -50,3 +50,24 @@ fn what_the_disk_cannot_hold_is_told() {
         }
     }
 }
+
+#[test]
+fn a_history_that_keeps_too_little_or_nothing_is_told() {
+    let lab = |members: &str, history: &str| {
+        format!(
+            "daemons: {{b: {{}}}}\nservices:\n  x: {{native: demo.sine, daemon: b, members: \
+             {{frequency: {members}}}}}\n{history}"
+        )
+    };
+    for (members, history, expected) in [
+        ("{keep: 1d}", "", &["3:64 nothing is kept: the file has no `history`"][..]),
+        ("{poll: 1s}", "", &[]),
+        ("{keep: 1d}", "history: true\n", &[]),
+        ("{poll: 1s, keep: 30d}", "history: true\n", &[]),
+        ("{poll: 1s}", "history: {size: 20MiB}\n", &["4:17 20 MiB hold less than `keep`"]),
+        ("{poll: 1s, deadband: 1}", "history: {size: 20MiB}\n", &[]),
+        ("{poll: 50ms, keep: 365d}", "history: true\n", &["4:10 2 GiB hold less than `keep`"]),
+    ] {
+        check_warnings(&lab(members, history), expected);
+    }
+}

@@ -2,10 +2,12 @@
 
 import asyncio
 
+from .. import history
 from ..proxy import uri_resolver
 from ..uri import URI
 from .lock import AioLock, AioSession
 from .remote import AioRemote, shown
+from .watch import AioWatch
 
 
 class AioLab:
@@ -35,6 +37,19 @@ class AioLab:
     def session(self, *names, wait=None, name=None, user=None, ttl=None):
         """Several services locked for one block: all of them or none."""
         return AioSession({each: self[each]._remote for each in names}, wait, name, user, ttl)
+
+    def watch(self, service, member):
+        """Samples of a member's live value, for `async for`."""
+        return AioWatch(self._directory.look_up, self._settings, service, member)
+
+    async def history(self, service, member, since=None, until=None, points=None, at=None):
+        """Recorded values of a member, as `Lab.history` returns them."""
+        query = history.Query(service, member, since, until, points)
+
+        def read():
+            return history.read(history.place(self._directory, at), self._settings, query)
+
+        return await asyncio.get_running_loop().run_in_executor(None, read)
 
     async def services(self):
         """URIs by name of what the lab has now."""

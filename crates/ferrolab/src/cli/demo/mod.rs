@@ -160,6 +160,7 @@ python:
   path: [{drivers}]
 autolaunch: {{nameservers: [demo], daemons: [bench, python]}}
 web: {{host: localhost, port: {page_port}}}
+history: {{size: 64MiB}}
 "#
     ))
 }
@@ -222,7 +223,8 @@ From another shell:\n"
     );
     let ferrolab = format!("FERROLAB_HOME={} {}", quoted(home), quoted(&program));
     println!("{ferrolab} call demo.meter measure_voltage");
-    println!("{ferrolab} values --follow\n");
+    println!("{ferrolab} values --follow");
+    println!("{ferrolab} history demo.meter.measure_voltage\n");
     Ok(())
 }
 

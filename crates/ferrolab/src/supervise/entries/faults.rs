@@ -10,8 +10,10 @@ use supervisor::{EntryPhase, EntryStatus, KeeperHandle, LogSink};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
+use super::EntryKind;
 use super::alarms::KnownAlarms;
 use crate::audit::AUDIT_FAILS;
+use crate::history_process::PROCESS_NAME as HISTORY;
 use crate::host::{ChildReport, LOCK_BROKEN};
 use crate::log::host_warnings::Troubles;
 use crate::notify::{Notification, Notifier, RateLimit};
@@ -166,7 +168,12 @@ impl Known {
             }
             now.extend(state_of(entry).map(|state| (key, state)));
             if entry.phase == EntryPhase::Running {
-                let services = ChildReport::read(&entry.detail).services;
+                let ChildReport { services, warning, .. } = ChildReport::read(&entry.detail);
+                // Its warnings are about its disk and its files.
+                if let Some(text) = warning.filter(|_| entry.id == EntryKind::Process.id(HISTORY)) {
+                    let fault = State::Faulty(event_of_disk(&text), text.clone());
+                    now.insert((entry.id.clone(), text), fault);
+                }
                 now.extend(services.into_iter().filter_map(|(name, report)| {
                     let subject = format!("service {name}");
                     let state = service_state(&report.status, report.error)?;

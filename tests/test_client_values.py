@@ -1,0 +1,121 @@
+"""Live and recorded values in the Python client: `lab.watch`, `lab.history`, and their twins."""
+
+import asyncio
+import datetime
+
+import ferrolab
+import numpy
+import pytest
+from harness import NEVER, wait_for
+from harness.lab import new_lab
+
+SETTINGS = {"timeout": NEVER, "connect_timeout": NEVER}
+CONFIGURATION = """\
+version: "1.0"
+python: {executable: "$python", path: ["$drivers"]}
+nameservers: {local: {host: localhost, ns_port: $port}}
+daemons: {bench: {nameservers: [local]}}
+services:
+  lab.gauge:
+    module: counted_gauge
+    classname: Gauge
+    expose: [level, state, pair, identify]
+    arguments: ["$folder"]
+    daemon: bench
+    instancemode: single
+    nameservers: [local]
+    members: {level: {poll: 100ms, unit: mm}, state: {poll: 100ms}, pair: {poll: 200ms}}
+autolaunch: {nameservers: [local], daemons: [bench]}
+history: true
+"""
+
+
+@pytest.fixture
+def home(tmp_path):
+    with new_lab() as lab:
+        lab.port = lab.free_port()
+        lab.config(CONFIGURATION, folder=tmp_path, port=lab.port)
+        lab.up()
+        yield lab
+
+
+def watched(home):
+    """A lab once it has live values, and its watch of the gauge."""
+    lab = ferrolab.connect(home.home, **SETTINGS)
+    wait_for(lambda: next(lab.watch("lab.gauge", "level")), NEVER, "a live value", LookupError)
+    return lab
+
+
+def test_a_watch_begins_with_the_value_now_and_goes_on(home):
+    with watched(home) as lab, lab.watch("lab.gauge", "level") as samples:
+        first = next(samples)
+        assert first.quality == "good" and first.unit == "mm" and first.service == "lab.gauge"
+        assert [next(samples).value for _ in range(5)] == [first.value + n for n in range(1, 6)]
+        assert next(samples).seq == first.seq + 6
+        process = home.entry("daemons", "bench")["pid"]
+        home.run("restart", "daemon", "bench", "--force")
+        items = []
+        while not items or not isinstance(items[-1], ferrolab.Sample) or items[-1].value != 2:
+            items.append(next(samples))
+        assert ferrolab.Lost() in items
+        assert home.entry("daemons", "bench")["pid"] != process
+    with pytest.raises(StopIteration):
+        next(samples)
+
+
+def test_parts_and_texts_are_watched_too(home):
+    lab = watched(home)
+    pairs = lab.watch("lab.gauge", "pair")
+    found = {sample.member: sample.value for sample in (next(pairs), next(pairs))}
+    assert found == {"pair.0": 0.5, "pair.1": True}
+    assert next(lab.watch("lab.gauge", "state")).value == "high"
+    with pytest.raises(LookupError, match="no live values of 'identify'"):
+        next(lab.watch("lab.gauge", "identify"))
+    with pytest.raises(ferrolab.NamingError):
+        next(lab.watch("lab.nothing", "level"))
+
+
+def test_the_same_for_asyncio(home):
+    lab = watched(home)
+
+    async def read():
+        async with lab.aio.watch("lab.gauge", "level") as samples:
+            values = []
+            async for sample in samples:
+                values.append(sample.value)
+                if len(values) == 5:
+                    break
+        with pytest.raises(LookupError):
+            await lab.aio.watch("lab.gauge", "identify").__anext__()
+        return values, await lab.aio.history("lab.gauge", "level", since="1h")
+
+    values, recorded = asyncio.run(read())
+    assert values == list(range(values[0], values[0] + 5))
+    assert set(values[:3]) <= set(recorded.value)
+
+
+def test_a_history_is_columns(home):
+    lab = watched(home)
+
+    def recorded():
+        history = lab.history("lab.gauge", "level", since=datetime.timedelta(hours=1))
+        return history if len(history) >= 10 else None
+
+    history = wait_for(recorded, NEVER, "ten samples", LookupError)
+    assert history.unit == "mm" and history.min is None
+    assert isinstance(history.value, numpy.ndarray) and history.value.dtype == float
+    assert list(numpy.diff(history.value)) == [1] * (len(history) - 1)
+    assert set(history.quality) == {"good"}
+    assert history.time.dtype == "datetime64[us]" and (numpy.diff(history.t) > 0).all()
+    middle = float(history.t[5])
+    later = lab.history("lab.gauge", "level", since=middle, until=history.time[8].item().replace(tzinfo=datetime.timezone.utc))
+    assert list(later.value) == list(history.value[5:8])
+    parts = lab.history("lab.gauge", "level", since="1h", points=2)
+    assert len(parts) <= 3 and (parts.min <= parts.value).all() and (parts.value <= parts.max).all()
+    texts = lab.history("lab.gauge", "state")
+    assert set(texts.value) == {"high"}
+    for wrong in ("yesterday", True, "3 fortnights"):
+        with pytest.raises((ValueError, TypeError), match="since is a time"):
+            lab.history("lab.gauge", "level", since=wrong)
+    with pytest.raises(LookupError, match="level"):
+        lab.history("lab.gauge", "nothing")
