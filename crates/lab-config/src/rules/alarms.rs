@@ -14,6 +14,15 @@ impl Rules<'_> {
     pub(super) fn alarms(&mut self) {
         for service in &self.configuration.services {
             for member in &service.members {
+                let path = ["services", &service.name, "members", &member.name, "alarm"];
+                if let Some(mark) = self.sound(&path)
+                    && !member.alarms.is_empty()
+                    && !member.has_series()
+                {
+                    let message = "nobody reads its value for it";
+                    let help = "add `poll: 1s`, or `keep: 30d` for the values that clients read";
+                    self.findings.warn(mark.key, &shown(&path), message, help);
+                }
                 for (number, alarm) in member.alarms.iter().enumerate() {
                     let keys = ["services", &service.name, "members", &member.name, "alarm"];
                     let at = At { keys, number };

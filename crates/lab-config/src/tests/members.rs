@@ -179,11 +179,25 @@ fn targets_of_push_load_and_need_an_address() {
     assert_eq!(lab.push.len(), 2);
     assert_eq!(lab.push[0].every, Some(Duration::from_secs(10)));
     assert_eq!(lab.push[1].patterns, ["lab.*"]);
-    check("daemons: {}\npush: {token: x}", &["2:7 push: it has no `url`"]);
+    check("history: {}\npush: {token: x}", &["2:7 push: it has no `url`"]);
     check(
-        "daemons: {}\npush: [{url: ftp://x}]",
+        "history: {}\npush: [{url: ftp://x}]",
         &["2:14 push[0].url: this is no address of a web"],
     );
+    check("push: {url: \"http://h\"}", &["1:1 push: it sends what the history records"]);
+}
+
+#[test]
+fn an_alarm_on_a_value_that_nobody_reads_is_told() {
+    let with = |facts: &str| {
+        format!(
+            "daemons: {{default: {{}}}}\nservices: {{s: {{native: demo.sine, members: \
+             {{frequency: {{alarm: {{above: 1}}{facts}}}}}}}}}"
+        )
+    };
+    check_warnings(&with(", poll: 1s"), &[]);
+    let place = "2:57 services.s.members.frequency.alarm: nobody reads its value";
+    check_warnings(&with(""), &[place]);
 }
 
 #[test]
