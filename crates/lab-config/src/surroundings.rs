@@ -15,6 +15,8 @@ pub struct Surroundings {
     /// The people whose certificates and tokens this host has made; with `None`, any name is
     /// accepted.
     pub users: Option<Vec<String>>,
+    /// The groups that this host's users are in.
+    pub groups: Vec<String>,
     /// Where relative paths begin; with `None`, no path is looked for.
     pub folder: Option<Folder>,
     /// The folder of the lab's state files, where it is known.

@@ -33,6 +33,17 @@ pub(crate) enum NewCodeError {
     Random(#[from] getrandom::Error),
 }
 
+/// Names that clients of this host may have: users in `folder` (`state/access`), and those of the
+/// operating system; `None` where the users cannot be read. And the groups of the former.
+pub(crate) fn known_names(folder: &Path) -> (Option<Vec<String>>, Vec<String>) {
+    let Ok(Users { users, .. }) = Users::look(folder) else { return (None, Vec::new()) };
+    let groups = users.values().flat_map(|user| user.groups.iter().cloned()).collect();
+    let users = users.into_keys();
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let accounts = accounts.lines().filter_map(|line| line.split(':').next());
+    (Some(users.chain(accounts.map(str::to_owned)).collect()), groups)
+}
+
 /// A new login code for the lab whose users and authority are in `folder` (`state/access`).
 ///
 /// # Errors

@@ -70,6 +70,7 @@ impl UserTable {
         let daemon = daemon.clone();
         async move {
             let mut was_used = false;
+            let mut seen = None;
             let mut look = tokio::time::interval(LOOK_INTERVAL);
             look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
@@ -79,6 +80,11 @@ impl UserTable {
                 if self.is_used() || was_used {
                     was_used = true;
                     daemon.end_refused_sessions();
+                    let version = self.state().version;
+                    if seen != Some(version) {
+                        seen = Some(version);
+                        daemon.access_gate().forget_rights();
+                    }
                 }
             }
         }
@@ -130,6 +136,12 @@ impl UserTable {
 }
 
 impl UserDirectory for UserTable {
+    fn groups_of(&self, user: &str) -> Vec<String> {
+        let state = self.state();
+        let user = state.users.users.get(user);
+        user.map(|user| user.groups.iter().cloned().collect()).unwrap_or_default()
+    }
+
     fn has_tokens(&self) -> bool {
         // The first user may have been added since the last look.
         self.is_used() || self.refresh() && self.is_used()

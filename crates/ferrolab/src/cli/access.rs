@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use lab_config::{Access, Configuration, Grant, GrantWhen, Severity, Target, did_you_mean};
-use miette::{Report, miette};
+use miette::{IntoDiagnostic, Report, miette};
 use remote::access::{
     AccessCaller, AccessKind, AccessObject, AccessRules, Basis, Decision, Explanation,
 };
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::output::print_json;
 use super::{Outcome, paths};
+use crate::access::Users;
 use crate::host;
 use crate::supervise::active_config;
 
@@ -93,7 +94,10 @@ pub(super) fn run(command: &AccessCommand) -> Outcome {
     };
     let is_local = is_local(test.from.as_deref())?;
     let name = Some(test.who.as_str()).filter(|who| *who != "anonymous");
-    let caller = AccessCaller { name, groups: &[], is_local };
+    let users = Users::look(&paths.access_folder()).into_diagnostic()?.users;
+    let user = name.and_then(|name| users.get(name));
+    let groups = user.map(|user| Vec::from_iter(user.groups.iter().cloned())).unwrap_or_default();
+    let caller = AccessCaller { name, groups: &groups, is_local };
     let rules = host::access::rules(access, &configuration.services);
     let answers: Vec<AccessAnswer<'_>> = uses
         .iter()
@@ -110,7 +114,7 @@ pub(super) fn run(command: &AccessCommand) -> Outcome {
         for answer in &answers {
             println!("{answer}");
         }
-        warn_of_unknown(&rules, access, name);
+        warn_of_unknown(&rules, access, name.filter(|_| user.is_none()));
     }
     Ok(if is_allowed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

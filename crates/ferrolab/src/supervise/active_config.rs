@@ -16,6 +16,7 @@ use lab_config::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::access;
 use crate::files::{self, FileError};
 use crate::host::native_services;
 use crate::os;
@@ -371,7 +372,10 @@ fn origin_of(paths: &Paths, text: &[u8]) -> Option<Origin> {
 }
 
 fn surroundings(simulates: bool) -> Surroundings {
-    Surroundings { simulates, ..Surroundings::current(Some(native_services())) }
+    let paths = Paths::new(&Environment::current()).ok();
+    let known = paths.map(|paths| access::known_names(&paths.access_folder()));
+    let (users, groups) = known.unwrap_or_default();
+    Surroundings { simulates, users, groups, ..Surroundings::current(Some(native_services())) }
 }
 
 #[cfg(test)]

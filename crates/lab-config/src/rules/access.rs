@@ -214,14 +214,18 @@ impl<'r> Rules<'r> {
                 self.person(&path, who, access, surroundings);
                 continue;
             };
-            let known = || access.groups.iter().map(|group| group.name.as_str());
+            let of_file = access.groups.iter().map(|group| group.name.as_str());
+            let of_users = surroundings.groups.iter().map(String::as_str);
+            let known = || of_file.clone().chain(of_users.clone());
             if known().any(|known| known == name) {
                 continue;
             }
             let Some(mark) = self.sound(&path) else { continue };
             let message = format!("the group {} is not defined", quoted(name));
             let help = advice::for_name("group", name, known());
-            self.findings.error(mark.value, &shown(&path), message, help);
+            // As with a user: the last one of a group may have been removed.
+            let unready = self.unready;
+            self.findings.add_as(unready, mark.value, &shown(&path), message, help);
         }
     }
 

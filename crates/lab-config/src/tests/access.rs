@@ -24,7 +24,7 @@ fn grants_load() {
     - who: [ada, 'group:one', anonymous, '*']
       what: ['lab.*', bench]
       role: admin
-    - {who: grace, role: view}",
+    - {who: [grace, 'group:night'], role: view}",
     ));
     let access = lab.access.clone().unwrap();
     assert_eq!((access.localhost, access.network), (AccessRole::Operate, AccessRole::None));

@@ -32,6 +32,7 @@ fn surroundings() -> Surroundings {
     Surroundings {
         host: "lab1".into(),
         users: Some(vec!["ada".into(), "grace".into()]),
+        groups: vec!["night".into()],
         folder: None,
         state: None,
         simulates: false,
