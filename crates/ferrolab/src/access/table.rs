@@ -96,7 +96,7 @@ impl UserTable {
     }
 
     /// Reads the file if it has been replaced; whether it was.
-    fn refresh(&self) -> bool {
+    pub(crate) fn refresh(&self) -> bool {
         let version = self.version();
         if version == self.state().version {
             return false;

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::info;
 
-use super::locks;
+use super::locks::{release_all, take_up};
+use super::login;
+use super::problem::Problem;
 use super::server::ClientAddress;
 use super::sessions::SessionOrigin;
 use super::shared::Shared;
@@ -16,6 +18,9 @@ use super::shared::Shared;
 /// The page may load files of this server and show pictures that it has made, and nothing else.
 const CONTENT_POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; \
                               base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// The path at which a browser logs in.
+pub(super) const LOGIN_PATH: &str = "/api/login";
 
 /// Checks a request, and puts the headers of this server on the answer.
 pub(super) async fn check_request(
@@ -61,15 +66,30 @@ pub(super) async fn attach_session(
     next: Next,
 ) -> Response {
     let address = request.extensions().get::<ClientAddress>().copied();
-    let (session, origin) = shared.sessions.of(request.headers(), address);
+    let (mut session, mut origin) = shared.sessions.of(request.headers(), address);
+    if !login::is_good(&shared, &session) {
+        shared.sessions.close(&session);
+        let left = Arc::clone(&session);
+        tokio::spawn(async move { release_all(&left).await });
+        (session, origin) = shared.sessions.of(&HeaderMap::new(), address);
+    }
+    let path = request.uri().path();
+    if !request.method().is_safe()
+        && path != LOGIN_PATH
+        && session.login_token().is_none()
+        && let Some(why) = shared.guard.readonly()
+    {
+        return Problem::forbidden("read-only", why).into_response();
+    }
     let cookie = (origin == SessionOrigin::New).then(|| shared.sessions.cookie(&session));
     if origin == SessionOrigin::OfEarlierProcess {
-        tokio::spawn(locks::take_up(Arc::clone(&shared), Arc::clone(&session)));
+        tokio::spawn(take_up(Arc::clone(&shared), Arc::clone(&session)));
     }
     request.extensions_mut().insert(session);
     let mut response = next.run(request).await;
     if let Some(Ok(cookie)) = cookie.map(|cookie| HeaderValue::from_str(&cookie)) {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
+        // A login has given it another one.
+        response.headers_mut().entry(header::SET_COOKIE).or_insert(cookie);
     }
     response
 }

@@ -47,7 +47,8 @@ pub(super) async fn lock(
             Some(Duration::from_secs_f64(seconds.ok_or_else(wrong)?))
         }
     };
-    let proxy = proxy(&shared.keys, &row.daemon, local_uri(&shared, &row).await?);
+    let proxy =
+        proxy(&shared.keys, session.login_token(), &row.daemon, local_uri(&shared, &row).await?);
     let held = HeldLock::take(session.token(&name), &name, proxy, user.clone(), wait).await;
     let Some(held) = held.map_err(|error| Problem::of_call(&error))? else {
         let detail = format!("'{name}' is still locked by another");
@@ -101,12 +102,20 @@ pub(super) async fn break_lock(
         Uri::Pyro { location, .. } => Uri::Pyro { object: DAEMON_NAME.into(), location },
         other => other,
     };
-    let mut proxy = proxy(&shared.keys, &row.daemon, daemon);
+    let mut proxy = proxy(&shared.keys, session.login_token(), &row.daemon, daemon);
     let broken = proxy.call_daemon("release", request).await;
     let broken = broken.map_err(|error: Error| Problem::of_call(&error))?;
     match broken.as_bool() {
         Some(true) => Ok(Json(json!({ "broken": true, "by": user, "reason": reason }))),
         _ => Err(Problem::not_found("not-locked", format!("'{name}' is not locked"))),
+    }
+}
+
+/// Gives all locks of a session back.
+pub(super) async fn release_all(session: &BrowserSession) {
+    for held in session.remove_all() {
+        // Where that fails, the lock ends with its time.
+        let _ = held.release().await;
     }
 }
 
@@ -122,7 +131,7 @@ pub(super) async fn take_up(shared: Arc<Shared>, session: Arc<BrowserSession>) {
         if session.held(&row.name).is_some() {
             continue;
         }
-        let proxy = proxy(&shared.keys, &row.daemon, uri);
+        let proxy = proxy(&shared.keys, session.login_token(), &row.daemon, uri);
         let Some(held) =
             HeldLock::resume(session.token(&row.name), &row.name, proxy, owner.user.clone()).await
         else {

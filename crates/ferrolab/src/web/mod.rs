@@ -15,6 +15,7 @@ mod keys;
 mod lab;
 mod layers;
 mod locks;
+mod login;
 mod logs;
 mod openapi;
 mod problem;
@@ -38,6 +39,7 @@ use serde::{Deserialize, Serialize};
 use supervisor::Lifeline;
 use tokio::sync::Semaphore;
 
+use crate::access::UserTable;
 use crate::host::ChildReport;
 use crate::host::address::listen_at;
 
@@ -62,6 +64,8 @@ pub(crate) struct WebAssignment {
     pub(crate) history_socket: Option<PathBuf>,
     /// TLS of daemons that take nothing else.
     pub(crate) keys: DaemonKeys,
+    /// The folder of the lab's users.
+    pub(crate) access_folder: PathBuf,
     /// The host's log,
     pub(crate) log_file: PathBuf,
     /// and the folder of all logs.
@@ -73,8 +77,16 @@ pub(crate) struct WebAssignment {
 /// # Errors
 /// What keeps it from serving, in words for a person.
 pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Result<(), String> {
-    let WebAssignment { config, state_file, socket, history_socket, keys, log_file, log_dir } =
-        assignment;
+    let WebAssignment {
+        config,
+        state_file,
+        socket,
+        history_socket,
+        keys,
+        access_folder,
+        log_file,
+        log_dir,
+    } = assignment;
     let (listener, moved) = listen_at(&config.host, config.port, &state_file).await?;
     let remote::Location::Tcp { port, .. } = *listener.location() else {
         return Err("the page needs a TCP port".to_owned());
@@ -87,6 +99,7 @@ pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Resul
         guard: Guard::new(&config.host, &config.names),
         lab,
         keys,
+        users: UserTable::open(access_folder),
         socket,
         history_socket,
         log_file,

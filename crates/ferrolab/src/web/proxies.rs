@@ -2,19 +2,24 @@
 
 use std::time::Duration;
 
-use remote::{Proxy, Uri};
+use remote::{Proxy, Uri, Value};
 
 use super::keys::DaemonKeys;
 
 /// Time for connecting, and for answers that no instrument is waited for.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A proxy of an object in a daemon of this lab.
-pub(super) fn proxy(keys: &DaemonKeys, daemon: &str, uri: Uri) -> Proxy {
-    plain_proxy(keys, daemon, uri).with_marshal_and_serpent_rules().with_timeout(TIMEOUT)
+/// A proxy of an object in a daemon of this lab, for the user with this token.
+pub(super) fn proxy(keys: &DaemonKeys, token: Option<&str>, daemon: &str, uri: Uri) -> Proxy {
+    let proxy = plain_proxy(keys, daemon, uri);
+    let proxy = proxy.with_marshal_and_serpent_rules().with_timeout(TIMEOUT);
+    match token {
+        Some(token) => proxy.with_handshake(Value::from(token)),
+        None => proxy,
+    }
 }
 
-/// The same with the usual serializer, and no timeout.
+/// The same for nobody in particular, with the usual serializer and no timeout.
 pub(super) fn plain_proxy(keys: &DaemonKeys, daemon: &str, uri: Uri) -> Proxy {
     let proxy = Proxy::from(uri);
     match keys.of(daemon) {

@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use super::problem::Problem;
 use super::shared::Shared;
 use super::{
-    alarms, calls, files, gateway, history, layers, locks, logs, openapi, results, scrape,
+    alarms, calls, files, gateway, history, layers, locks, login, logs, openapi, results, scrape,
     services, stream,
 };
 
@@ -18,6 +18,8 @@ use super::{
 pub(super) fn routes(shared: Arc<Shared>) -> Router {
     let api = Router::new()
         .route("/api/lab", get(services::lab))
+        .route(layers::LOGIN_PATH, post(login::log_in))
+        .route("/api/logout", post(login::log_out))
         .route("/api/session", get(services::session))
         .route("/api/services/{name}", get(services::service))
         .route("/api/services/{name}/members/{member}", get(calls::read).put(calls::set))

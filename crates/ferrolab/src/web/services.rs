@@ -27,7 +27,7 @@ pub(super) async fn lab(
 ) -> Result<Json<JsonValue>, Problem> {
     known(&shared).await?;
     let mut lab = shared.lab.to_json();
-    let readonly = shared.guard.readonly();
+    let readonly = shared.guard.readonly().filter(|_| session.login_token().is_none());
     lab.insert("readonly".to_owned(), readonly.is_some().into());
     lab.insert("readonly_reason".to_owned(), readonly.into());
     lab.extend(session_json(&session));
@@ -132,7 +132,7 @@ pub(super) async fn describe(
     row: &ServiceRow,
 ) -> Result<DescribedService, Problem> {
     let uri = local_uri(shared, row).await?;
-    let mut proxy = proxy(&shared.keys, &row.daemon, uri.clone());
+    let mut proxy = proxy(&shared.keys, None, &row.daemon, uri.clone());
     let card = card::fetch_from(&mut proxy, &row.name).await;
     let card = card.map_err(|error| Problem::of_call(&error))?;
     Ok(DescribedService { name: row.name.clone(), uri, card })

@@ -28,6 +28,8 @@ pub(super) struct BrowserSession {
     secret: String,
     /// The name that is shown to others.
     pub(super) user: String,
+    /// The token of its user, if somebody has logged in.
+    login_token: Option<String>,
     tabs: AtomicUsize,
     state: Mutex<SessionState>,
 }
@@ -59,9 +61,20 @@ pub(super) enum SessionOrigin {
 pub(super) struct Tab(Arc<BrowserSession>);
 
 impl BrowserSession {
-    fn new(secret: String, user: String) -> Self {
+    fn new(secret: String, user: String, login_token: Option<String>) -> Self {
         let state = SessionState { used: Instant::now(), held: HashMap::new() };
-        BrowserSession { secret, user, tabs: AtomicUsize::new(0), state: Mutex::new(state) }
+        let (tabs, state) = (AtomicUsize::new(0), Mutex::new(state));
+        BrowserSession { secret, user, login_token, tabs, state }
+    }
+
+    /// The token of its user, if somebody has logged in.
+    pub(super) fn login_token(&self) -> Option<&str> {
+        self.login_token.as_deref()
+    }
+
+    /// Takes all locks off the list.
+    pub(super) fn remove_all(&self) -> Vec<Arc<HeldLock>> {
+        self.lock().held.drain().map(|(_, held)| held).collect()
     }
 
     /// The token of its lock of a service.
@@ -135,30 +148,38 @@ impl Sessions {
             known.lock().used = Instant::now();
             return (Arc::clone(known), SessionOrigin::Known);
         }
-        if sessions.len() >= MAX_SESSIONS {
-            let unused = |session: &Arc<BrowserSession>| {
-                (session.tabs.load(Ordering::Relaxed), session.lock().used)
-            };
-            let oldest = sessions.iter().min_by_key(|(_, session)| unused(session));
-            if let Some(oldest) = oldest.map(|(secret, _)| secret.clone()) {
-                sessions.remove(&oldest);
-            }
-        }
+        make_room(&mut sessions);
         let standing = match secret {
             Some(_) => SessionOrigin::OfEarlierProcess,
             None => SessionOrigin::New,
         };
-        let made = || format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-        let secret = secret.unwrap_or_else(made);
+        let secret = secret.unwrap_or_else(new_secret);
         let user = match address {
             Some(ClientAddress(address)) if !address.ip().is_loopback() => {
                 format!("page at {}", address.ip())
             }
             _ => "page".to_owned(),
         };
-        let session = Arc::new(BrowserSession::new(secret.clone(), user));
+        let session = Arc::new(BrowserSession::new(secret.clone(), user, None));
         sessions.insert(secret, Arc::clone(&session));
         (session, standing)
+    }
+
+    /// A new session of a user who has logged in with a token.
+    pub(super) fn open(&self, user: &str, token: String) -> Arc<BrowserSession> {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut sessions);
+        let secret = new_secret();
+        let session = BrowserSession::new(secret.clone(), user.to_owned(), Some(token));
+        let session = Arc::new(session);
+        sessions.insert(secret, Arc::clone(&session));
+        session
+    }
+
+    /// Ends a session: its cookie is worth nothing from now on.
+    pub(super) fn close(&self, session: &BrowserSession) {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.remove(&session.secret);
     }
 
     /// The header that tells a browser its cookie.
@@ -175,6 +196,23 @@ impl Sessions {
             .find_map(|pair| pair.trim().strip_prefix(self.cookie.as_str())?.strip_prefix('='))?;
         let is_ours = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_ours.then(|| value.to_owned())
+    }
+}
+
+fn new_secret() -> String {
+    format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
+}
+
+/// Ends the session that was unused the longest, where there are too many.
+fn make_room(sessions: &mut HashMap<String, Arc<BrowserSession>>) {
+    if sessions.len() < MAX_SESSIONS {
+        return;
+    }
+    let unused =
+        |session: &Arc<BrowserSession>| (session.tabs.load(Ordering::Relaxed), session.lock().used);
+    let oldest = sessions.iter().min_by_key(|(_, session)| unused(session));
+    if let Some(oldest) = oldest.map(|(secret, _)| secret.clone()) {
+        sessions.remove(&oldest);
     }
 }
 

@@ -11,6 +11,7 @@ use super::keys::DaemonKeys;
 use super::lab::LiveLab;
 use super::sessions::Sessions;
 use super::values::KeptResults;
+use crate::access::UserTable;
 
 /// State that all requests share.
 pub(super) struct Shared {
@@ -18,6 +19,7 @@ pub(super) struct Shared {
     pub(super) lab: Arc<LiveLab>,
     /// TLS of daemons.
     pub(super) keys: Arc<DaemonKeys>,
+    pub(super) users: Arc<UserTable>,
     /// The supervisor's control socket.
     pub(super) socket: PathBuf,
     pub(super) history_socket: Option<PathBuf>,

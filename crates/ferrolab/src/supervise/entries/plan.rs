@@ -127,6 +127,7 @@ pub(super) fn all(
             state_file: paths.process_state(&name),
             socket: paths.control_socket()?,
             history_socket: history_socket(configuration, paths)?,
+            access_folder: paths.access_folder(),
             keys: DaemonKeys::new(&configuration.daemons, paths.access_folder()),
             log_file: paths.log_file(),
             log_dir: paths.log_dir.clone(),
