@@ -60,7 +60,7 @@ fn a_history_that_keeps_too_little_or_nothing_is_told() {
         )
     };
     for (members, history, expected) in [
-        ("{keep: 1d}", "", &["3:64 nothing is kept: the file has no `history`"][..]),
+        ("{keep: 1d}", "", &["3:59 nothing is kept: the file has no `history`"][..]),
         ("{poll: 1s}", "", &[]),
         ("{keep: 1d}", "history: true\n", &[]),
         ("{poll: 1s, keep: 30d}", "history: true\n", &[]),
