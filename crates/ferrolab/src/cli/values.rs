@@ -1,5 +1,6 @@
 //! `ferrolab values`: the live values of the lab's services, now or as they come.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -25,8 +26,8 @@ const NEWS: usize = 64;
 ///
 /// Values are those of members with `poll` or `keep` in the configuration.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  ferrolab values\n  ferrolab values demo.scope\n  \
-    ferrolab values demo.scope.voltage --follow\n  \
+#[command(after_help = "Examples:\n  ferrolab values\n  ferrolab values demo.meter\n  \
+    ferrolab values demo.meter.measure_voltage --follow\n  \
     ferrolab values --json | jq '.[] | select(.quality != \"good\")'")]
 pub(super) struct Arguments {
     /// Only values of these services or members (SERVICE.MEMBER)
@@ -140,7 +141,11 @@ async fn follow(arguments: &Arguments, listing: &Listing, sources: Vec<Source>) 
     }
     drop(sender);
     let mut first = Vec::new();
+    let mut away = HashSet::new();
     while let Some((daemon, news)) = news.recv().await {
+        if !matches!(news, FeedNews::Away { .. }) {
+            away.remove(&daemon);
+        }
         match news {
             FeedNews::Reset { series, .. } => {
                 for row in &series {
@@ -174,7 +179,11 @@ async fn follow(arguments: &Arguments, listing: &Listing, sources: Vec<Source>) 
                     eprintln!("daemon {daemon}: {lost} events were missed");
                 }
             }
-            FeedNews::Away { reason } => eprintln!("daemon {daemon}: {reason}"),
+            // Each attempt to reach it again fails until it is back.
+            FeedNews::Away { reason } if away.insert(daemon.clone()) => {
+                eprintln!("daemon {daemon}: {reason}");
+            }
+            FeedNews::Away { .. } => {}
         }
     }
     Err(miette!(help = "`ferrolab ps` shows the daemons", "no daemon runs"))
