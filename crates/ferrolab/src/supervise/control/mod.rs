@@ -278,12 +278,16 @@ pub(crate) struct ProcessRow {
     /// Whether it is to run: by `autolaunch`, unless somebody has started or stopped it by hand.
     #[serde(default)]
     pub(crate) wanted: bool,
-    /// Python processes of a daemon that run.
-    #[serde(default)]
+    /// Python processes of a daemon that run. Zero is left out, as 0.1.0 does not know the field.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) workers: usize,
     /// The connections of a daemon that has as many as it may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) full: Option<FullPool>,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// A service.
