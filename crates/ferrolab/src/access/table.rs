@@ -1,8 +1,8 @@
 //! The users as a running daemon or nameserver knows them.
 //!
 //! The process reads the file of the users itself, and looks every [`LOOK_INTERVAL`] whether it has
-//! been replaced: a removed user is out within a second even where the supervisor hangs. An unknown
-//! token has the file looked at once more, so that a new login works at once.
+//! been replaced: a removed user is out within a second even where the supervisor hangs. At each
+//! credential it looks once more, so that a change counts for new connections at once.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -25,6 +25,9 @@ const DAMAGED: &str = "the users of this lab cannot be read, so no token and no 
     accepted: `ferrolab user list` on its host says why";
 /// Time between two looks at the file.
 const LOOK_INTERVAL: Duration = Duration::from_millis(400);
+/// Looks after a change at which open connections are judged again: a handshake that was judged
+/// before it has ended by then.
+const ROUNDS_AFTER_CHANGE: u32 = 15;
 
 /// The users of a lab, as their file has them.
 #[derive(Debug)]
@@ -69,22 +72,21 @@ impl UserTable {
         daemon.set_users(Arc::clone(&self) as Arc<dyn UserDirectory>);
         let daemon = daemon.clone();
         async move {
-            let mut was_used = false;
-            let mut seen = None;
+            let (mut seen, mut rounds) = (None, 0);
             let mut look = tokio::time::interval(LOOK_INTERVAL);
             look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 look.tick().await;
                 self.refresh();
-                // Also without news: another look may have had them, for an unknown token.
-                if self.is_used() || was_used {
-                    was_used = true;
+                let version = self.state().version;
+                if seen != Some(version) {
+                    seen = Some(version);
+                    rounds = ROUNDS_AFTER_CHANGE;
+                    daemon.access_gate().forget_rights();
+                }
+                if rounds > 0 {
+                    rounds -= 1;
                     daemon.end_refused_sessions();
-                    let version = self.state().version;
-                    if seen != Some(version) {
-                        seen = Some(version);
-                        daemon.access_gate().forget_rights();
-                    }
                 }
             }
         }
@@ -148,11 +150,9 @@ impl UserDirectory for UserTable {
     }
 
     fn judge(&self, credential: &Credential) -> Verdict {
-        match self.state().judge(credential) {
-            // It may be of a login that is newer than the last look.
-            Verdict::Refused(_) if self.refresh() => self.state().judge(credential),
-            verdict => verdict,
-        }
+        // A login that is newer than the last look, or a user who was removed since.
+        self.refresh();
+        self.state().judge(credential)
     }
 }
 
