@@ -7,7 +7,8 @@ pub(crate) static NOTIFY: Section = Section {
     key: "notify",
     one: "`notify`",
     doc: "Who hears when a daemon or a Python process dies, is given up or recovers, a service fails \
-          or is unwell, a lock is broken, the disk is full. `ferrolab notify test` tries it.",
+          or is unwell, a lock is broken, the disk is full, an alarm fires or clears. `ferrolab notify \
+          test` tries it.",
     fields: &[
         Field {
             key: "url",
