@@ -1,9 +1,16 @@
 """Instrument of the soak: it writes down each call that it carries out, with one write each."""
 
+import functools
 import os
 import threading
 
 from Pyro5.api import expose, oneway
+
+
+@functools.cache
+def _opened(record):
+    """One descriptor for all instances of a process."""
+    return os.open(record, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 
 @expose
@@ -11,7 +18,7 @@ class Instrument:
     """Its record is read by `soak.checks`."""
 
     def __init__(self, record):
-        self._file = os.open(record, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._file = _opened(record)
         self._inside = 0
         self._lock = threading.Lock()
         self._level = 0

@@ -13,7 +13,7 @@ from harness import processes
 from .clients import EXPECTED
 
 # Seconds between two faults of a kind, at the most; the first one comes early in a short run.
-PAUSES = {"kill": 6.0, "pause": 5.0, "cut": 0.3, "operate": 1.0, "fill": 20.0}
+PAUSES = {"kill": 10.0, "pause": 5.0, "cut": 0.3, "operate": 1.0, "fill": 20.0}
 # Commands of an operator, each with the exit codes that it may have here.
 COMMANDS = [
     (["ps"], (0,)),

@@ -24,13 +24,15 @@ services:
   soak.bench: {$soaked, daemon: bench, arguments: {record: "$record/soak.bench"}, lock_idle: 2s, audit: calls, $common}
   soak.session: {$soaked, daemon: bench, arguments: {record: "$record/soak.session"}, instancemode: session, $common}
   soak.turns: {$soaked, daemon: turns, arguments: {record: "$record/soak.turns"}, instancemode: single, $common}
-  soak.calm: {$soaked, daemon: calm, arguments: {record: "$record/soak.calm"}, instancemode: single, audit: calls, $common}
+  soak.calm: {$soaked, daemon: calm, arguments: {record: "$record/soak.calm"}, instancemode: single, audit: calls, $still}
   soak.supply: {native: simulated.power_supply, daemon: calm, nameservers: [local]}
 autolaunch: {nameservers: [local], daemons: [bench, turns, calm]}
 """
 SOAKED = "module: soaked, classname: Instrument"
 # They are killed far more often than any instrument of a lab.
 KEPT = "supervision: {backoff: [0.2], give_up_after: 0}"
+# Of `calm`: the same in each version of the file, so that it is not restarted.
+STILL = "nameservers: [local], on_disconnect: [off], read_while_locked: [level]"
 COMMON = "nameservers: [local], on_disconnect: [off], read_while_locked: [level], description: $description"
 # Services with a record of their calls.
 RECORDED = ["soak.bench", "soak.session", "soak.turns", "soak.calm"]
@@ -66,7 +68,7 @@ class Soak:
         """Writes the configuration, each time a little different."""
         self._reloads += 1
         common = COMMON.replace("$description", f"number {self._reloads}")
-        values = {"soaked": SOAKED, "kept": KEPT, "common": common, "record": str(self.records), "port": self.port}
+        values = {"soaked": SOAKED, "kept": KEPT, "still": STILL, "common": common, "record": str(self.records), "port": self.port}
         text = CONFIGURATION
         for key, value in values.items():
             text = text.replace(f"${key}", str(value))

@@ -20,6 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::access::{LOGIN_OBJECT, LoginObject, UserTable};
+use crate::audit::{Audit, AuditPlace};
 use crate::authority::AuthorityFiles;
 use crate::host::address::{
     self, ADDRESS_INTERVAL, address_of, public_address_for, unreachable_warning, uri_for_people,
@@ -55,6 +56,9 @@ pub(crate) struct NameserverAssignment {
     /// The id of the lab.
     #[serde(default)]
     pub(crate) lab: Option<String>,
+    /// Where its audit is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) audit: Option<AuditPlace>,
     /// Roles of clients; everybody may change every name if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) access: Option<Access>,
@@ -68,7 +72,7 @@ pub(crate) async fn run(
     assignment: NameserverAssignment,
     lifeline: &Lifeline,
 ) -> Result<(), String> {
-    let NameserverAssignment { config, database, authority, users, lab: lab_id, access } =
+    let NameserverAssignment { config, database, authority, users, lab: lab_id, audit, access } =
         assignment;
     let port_tls =
         tls::of_port(config.tls(), &authority, &Vec::from_iter(named_host(&config.host)))?;
@@ -98,6 +102,7 @@ pub(crate) async fn run(
     let uri = daemon.uri_for(NAMESERVER_NAME, &listener);
     register_itself(&store, &uri.to_string()).await?;
     daemon.set_access(access.map(|access| host::access::rules(&access, [])));
+    let (audit, _audit_end) = host::begin_name_audit(&daemon, audit.as_ref()).unzip();
     let object = NameServerObject::new(Arc::clone(&store))
         .of_lab(lab_id.clone())
         .with_access(daemon.access_gate());
@@ -126,7 +131,8 @@ pub(crate) async fn run(
     let last_answer = answers.clone();
     let report = move |trouble: Option<String>| {
         let public = public_address_for(&uri);
-        let troubles = trouble.into_iter().chain(unreachable_warning(&uri, public));
+        let of_audit = audit.as_ref().and_then(Audit::trouble);
+        let troubles = trouble.into_iter().chain(unreachable_warning(&uri, public)).chain(of_audit);
         let warnings: Vec<String> = standing.iter().cloned().chain(troubles).collect();
         let warning = (!warnings.is_empty()).then(|| warnings.join("; "));
         let (uri, address) = (Some(uri_for_people(&uri, public)), Some(address.clone()));

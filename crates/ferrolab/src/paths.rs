@@ -14,7 +14,6 @@ use directories::ProjectDirs;
 use lab_config::{History, stable_hash};
 use serde::{Deserialize, Serialize};
 
-use crate::audit::AuditPlace;
 use crate::log::{call_log, lock_log};
 use crate::os::{User, user_id};
 
@@ -317,11 +316,6 @@ impl Paths {
         self.log_dir.with_file_name("audit")
     }
 
-    /// The audit of a daemon; with an empty name, of the supervisor.
-    pub(crate) fn audit(&self, daemon: &str) -> AuditPlace {
-        AuditPlace::new(self.audit_dir(), &self.state_dir, file_name(daemon))
-    }
-
     /// Database of a nameserver with `storage: sql` and no file.
     pub(crate) fn nameserver_database(&self, nameserver: &str) -> PathBuf {
         self.state_dir.join(format!("nameserver-{}.sql", file_name(nameserver)))
@@ -340,7 +334,7 @@ pub(crate) struct LockFiles {
 /// A file name for a name that may hold anything: other than plain letters, digits, `-`, `_` and
 /// inner dots are written as `%XX`; what would be too long for a file is cut and told apart by
 /// a hash.
-fn file_name(name: &str) -> String {
+pub(crate) fn file_name(name: &str) -> String {
     let mut encoded = String::new();
     for (index, byte) in name.bytes().enumerate() {
         match byte {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::chain::{Anchor, Head};
+use crate::paths::{Paths, file_name};
 use crate::state_file;
 
 /// Beginning of the names of state files with heads.
@@ -28,9 +29,25 @@ pub(crate) struct AuditPlace {
 }
 
 impl AuditPlace {
+    /// The place of the supervisor.
+    pub(crate) fn of_supervisor(paths: &Paths) -> Self {
+        AuditPlace::new(paths.audit_dir(), &paths.state_dir, String::new())
+    }
+
+    /// The place of a daemon.
+    pub(crate) fn of_daemon(paths: &Paths, daemon: &str) -> Self {
+        AuditPlace::new(paths.audit_dir(), &paths.state_dir, file_name(daemon))
+    }
+
+    /// The place of a nameserver. No daemon's name has a `%` and a small letter in file names.
+    pub(crate) fn of_nameserver(paths: &Paths, nameserver: &str) -> Self {
+        let writer = format!("%ns-{}", file_name(nameserver));
+        AuditPlace::new(paths.audit_dir(), &paths.state_dir, writer)
+    }
+
     /// The place of a daemon, by the name that it has in file names, or with an empty name of the
     /// supervisor.
-    pub(crate) fn new(folder: PathBuf, state_dir: &Path, writer: String) -> Self {
+    fn new(folder: PathBuf, state_dir: &Path, writer: String) -> Self {
         let name = match writer.is_empty() {
             true => format!("{HEAD_PREFIX}{HEAD_SUFFIX}"),
             false => format!("{HEAD_PREFIX}-{writer}{HEAD_SUFFIX}"),

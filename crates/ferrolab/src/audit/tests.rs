@@ -211,6 +211,25 @@ fn what_cannot_be_written_is_kept_and_written_later() {
 }
 
 #[test]
+fn the_head_is_that_of_lines_which_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = place(folder.path(), "bench");
+    write(&place, &["ada"]);
+    let kept = anchor(&place);
+    // A process that cannot write a line, and ends.
+    let aside = folder.path().join("aside");
+    fs::rename(&place.folder, &aside).unwrap();
+    replace(&place.folder, b"no folder").unwrap();
+    write(&place, &["eve"]);
+    fs::remove_file(&place.folder).unwrap();
+    fs::rename(&aside, &place.folder).unwrap();
+    assert_eq!(anchor(&place)[0].seq, kept[0].seq);
+    write(&place, &["bob"]);
+    assert_eq!(faults(&place), [""; 0]);
+    assert!(verify(&place.folder, &kept).unwrap().faults.is_empty());
+}
+
+#[test]
 fn refusals_of_one_client_in_a_loop_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let place = place(folder.path(), "bench");

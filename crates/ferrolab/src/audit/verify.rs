@@ -66,7 +66,10 @@ pub(crate) fn verify(folder: &Path, anchors: &[Anchor]) -> io::Result<Verified> 
     for (writer, last) in missing {
         let whose = match writer.is_empty() {
             true => "the supervisor".to_owned(),
-            false => format!("daemon {writer}"),
+            false => match writer.strip_prefix("%ns-") {
+                Some(nameserver) => format!("nameserver {nameserver}"),
+                None => format!("daemon {writer}"),
+            },
         };
         let text = format!("no file of {whose} is there, which had written {last} lines");
         verified.faults.push(Fault { file: folder.display().to_string(), line: None, text });

@@ -52,19 +52,27 @@ pub(super) struct AuditWriter {
     limit: Limit,
     /// The last line that has been sealed.
     head: Head,
+    /// The last line that has been written: others must hear of no other.
+    written: Head,
     /// The month of its file.
     month: String,
     /// The file of the last line was removed since that was written.
     is_file_gone: bool,
     file: Option<OpenFile>,
-    /// Sealed lines that are not written, with their months.
-    pending: VecDeque<(String, String)>,
+    /// Sealed lines that are not written.
+    pending: VecDeque<PendingLine>,
     pending_bytes: usize,
     /// Lines that had no room there, and that no line mentions yet.
     lost: u64,
     /// The head that the state file has, and since when.
     kept: (u64, Instant),
     logged: Instant,
+}
+
+struct PendingLine {
+    text: String,
+    /// Its number, hash and month.
+    head: Head,
 }
 
 struct OpenFile {
@@ -90,6 +98,7 @@ impl AuditWriter {
             is_failing: Arc::default(),
             limit: Limit::new(REFUSALS_OF_ONE),
             head: Head { seq: 0, hash: NO_HASH.to_owned(), month: String::new() },
+            written: Head::default(),
             month: String::new(),
             is_file_gone: false,
             file: None,
@@ -114,7 +123,7 @@ impl AuditWriter {
         self.log_head();
         let mut told = Instant::now();
         loop {
-            let longest = match (self.pending.is_empty(), self.kept.0 == self.head.seq) {
+            let longest = match (self.pending.is_empty(), self.kept.0 == self.written.seq) {
                 (true, true) => TELLING,
                 (true, false) => HEAD_KEPT_EACH,
                 (false, _) => RETRY,
@@ -141,6 +150,10 @@ impl AuditWriter {
         self.write_pending();
         self.keep_head();
         self.log_head();
+        if !self.pending.is_empty() {
+            let lost = self.pending.len();
+            warn!(daemon = self.daemon, lost, "the last lines of the audit are lost");
+        }
     }
 
     /// Finds the end of the chain.
@@ -172,6 +185,7 @@ impl AuditWriter {
         self.month = if self.is_file_gone { String::new() } else { month };
         let last = tail.head.into_iter().chain(kept).max_by_key(|head| head.seq);
         if let Some(last) = last {
+            self.written = last.clone();
             self.head = last;
         }
         // A torn end of this month's file is found when that is opened.
@@ -216,7 +230,7 @@ impl AuditWriter {
             Ok((text, hash)) => {
                 self.head = Head { seq, hash, month: self.month.clone() };
                 self.pending_bytes += text.len();
-                self.pending.push_back((self.month.clone(), text));
+                self.pending.push_back(PendingLine { text, head: self.head.clone() });
             }
             Err(error) => {
                 warn!(daemon = self.daemon, %error, "a line of the audit has no form");
@@ -247,8 +261,8 @@ impl AuditWriter {
     }
 
     fn write_pending(&mut self) {
-        while let Some((month, _)) = self.pending.front() {
-            let month = month.clone();
+        while let Some(PendingLine { head, .. }) = self.pending.front() {
+            let month = head.month.clone();
             if let Err(error) = self.write_month(&month) {
                 // The first failure says why.
                 if !self.is_failing.swap(true, Ordering::Relaxed) {
@@ -285,16 +299,16 @@ impl AuditWriter {
                 }
             }
             let Some(open) = &mut self.file else { return Ok(()) };
-            let is_meant = |(of, _): &&(String, String)| of == month;
-            let lines: Vec<&str> =
-                self.pending.iter().take_while(is_meant).map(|(_, text)| text.as_str()).collect();
-            let count = lines.len();
-            let text = lines.concat();
+            let is_meant = |line: &&PendingLine| line.head.month == month;
+            let lines: Vec<&PendingLine> = self.pending.iter().take_while(is_meant).collect();
+            let (count, last) = (lines.len(), lines.last().map(|line| line.head.clone()));
+            let text: String = lines.iter().map(|line| line.text.as_str()).collect();
             if let Err(error) = open.append(text.as_bytes()) {
                 self.file = None;
                 return Err(error);
             }
             self.pending.drain(..count);
+            self.written = last.unwrap_or_default();
             self.pending_bytes = self.pending_bytes.saturating_sub(text.len());
             Ok(())
         })
@@ -303,10 +317,10 @@ impl AuditWriter {
     /// Writes the head to its state file, when the lines up to it are on the disk.
     fn keep_head(&mut self) {
         self.kept.1 = Instant::now();
-        if self.kept.0 == self.head.seq || !self.pending.is_empty() {
+        if self.kept.0 == self.written.seq {
             return;
         }
-        let (health, place, head) = (self.health.clone(), &self.place, &self.head);
+        let (health, place, head) = (self.health.clone(), &self.place, &self.written);
         let synced =
             health.note(|| self.file.as_ref().map_or(Ok(()), |open| open.file.sync_data()));
         let bytes = serde_json::to_vec(head).unwrap_or_default();
@@ -325,7 +339,7 @@ impl AuditWriter {
 
     fn log_head(&mut self) {
         self.logged = Instant::now();
-        let Head { seq, hash, .. } = &self.head;
+        let Head { seq, hash, .. } = &self.written;
         info!(writer = self.place.writer, seq, hash, "{HEAD}");
     }
 }

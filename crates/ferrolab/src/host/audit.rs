@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use remote::{AuditReason, CallAction, CallKind, CallRecord, Daemon};
+use remote::{AccessEvent, AuditReason, CallAction, CallKind, CallRecord, Daemon};
 use tracing::warn;
 
 use crate::audit::{Audit, AuditLine, AuditPlace, cut_arguments};
@@ -29,6 +29,34 @@ pub(super) fn begin(
     let log = move |reason, record: &CallRecord| records.record(line(reason, record));
     daemon.audit_calls(Arc::new(log), failing);
     Some((audit, flush))
+}
+
+/// Begins the audit of a nameserver: refusals by the rules of access, and changes of others' names.
+pub(crate) fn begin_name_audit(
+    daemon: &Daemon,
+    place: Option<&AuditPlace>,
+) -> Option<(Audit, Flush<AuditLine>)> {
+    let opened = Audit::open(place?, "", None);
+    let opened = opened.inspect_err(|error| warn!(%error, "there will be no audit"));
+    let (audit, flush) = opened.ok()?;
+    let records = audit.clone();
+    daemon.log_access(Arc::new(move |event| records.record(name_line(event))));
+    Some((audit, flush))
+}
+
+fn name_line(event: &AccessEvent) -> AuditLine {
+    let action = if event.refused.is_some() { "refused" } else { "administer" };
+    let line = AuditLine {
+        who: event.who.to_string(),
+        from: event.from.clone(),
+        service: event.object.clone(),
+        member: format!("{:?}", event.kind).to_lowercase(),
+        ..AuditLine::now(action)
+    };
+    match &event.refused {
+        Some(reason) => AuditLine { outcome: reason.clone(), ..line },
+        None => line,
+    }
 }
 
 fn line(reason: AuditReason, record: &CallRecord) -> AuditLine {

@@ -64,6 +64,7 @@ use crate::paths::LockFiles;
 use crate::tls;
 
 pub(crate) use alarms::{Acknowledgement, AlarmRow};
+pub(crate) use audit::begin_name_audit;
 pub(crate) use child_report::{
     CallRow, ChildReport, FullPool, LockOwnerRow, LockRow, ServiceReport,
 };
