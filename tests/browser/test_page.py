@@ -17,7 +17,7 @@ daemons:
   bench: {host: localhost, classname: LockableDaemon}
   other: {host: localhost}
 services:
-  lab.typed: {module: typed, classname: Typed, daemon: bench, instancemode: single, members: {volts: {minimum: 0, unit: V}}}
+  lab.typed: {module: typed, classname: Typed, daemon: bench, instancemode: single, members: {volts: {minimum: 0, unit: V, poll: 0.2}}}
   lab.supply: {native: simulated.power_supply, description: Bench supply, daemon: bench}
   lab.hostile:
     module: hostile
@@ -29,6 +29,7 @@ services:
   lab.meter: {native: simulated.multimeter, daemon: other}
 autolaunch: {daemons: [bench, other]}
 web: {port: 0}
+history: true
 """
 # Compressed, of everything that the first view loads.
 MOST_BYTES = 150 * 1024
@@ -132,6 +133,40 @@ def test_a_property_is_read_and_set_within_its_limits(page, lab):
         line.get_by_role("button", name="Set").click()
         line.locator("[role=alert]", has_text=words).wait_for()
         assert line.get_by_label("New value of volts").input_value() == entered
+
+
+def test_values_are_live_and_drawn_and_exported(page, lab):
+    series = page.locator("article", has_text="lab.typed").locator(".values > div", has_text="volts")
+    for volts in (7.25, 3.5):
+        with lab.proxy("lab.typed") as proxy:
+            proxy.volts = volts
+        series.get_by_text(str(volts), exact=True).wait_for()
+    at(page, "lab.typed")
+    figure = page.get_by_role("figure")
+    figure.locator("canvas").wait_for()
+    figure.get_by_role("button", name="1 h").click()
+    with page.expect_download() as started:
+        figure.get_by_role("link", name="CSV").click()
+    assert b",7.25," in Path(started.value.path()).read_bytes()
+    box = figure.locator(".u-over").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + 20)
+    page.mouse.up()
+    figure.get_by_text(re.compile(r"\d to \d")).wait_for()
+
+
+def test_a_series_without_news_says_so(tab):
+    with new_lab() as lab:
+        lab.config(CONFIGURATION, here=str(HERE), drivers=str(DRIVERS))
+        lab.run("up", check=False)
+        page = opened(tab, lab.wait_for_status("processes", "web", "running")["uri"])
+        series = page.locator("article", has_text="lab.typed").locator(".values > div", has_text="volts")
+        series.locator(".number", has_text="1.5").wait_for()
+        lab.run("stop", "daemon", "bench", "--force")
+        series.locator(".quality", has_text="no data").wait_for()
+        lab.run("start", "daemon", "bench")
+        series.locator(".number", has_text="1.5").wait_for()
 
 
 def test_a_lock_is_taken_handed_back_and_broken(page, lab):

@@ -21,7 +21,7 @@ from Pyro5.errors import PyroError
 from . import processes
 from .outcome import proxy
 from .ports import free_port
-from .wait import wait_for
+from .wait import NEVER, wait_for
 
 TESTS = Path(__file__).resolve().parent.parent
 DRIVERS = TESTS / "drivers"
@@ -29,6 +29,7 @@ DRIVERS = TESTS / "drivers"
 SHORT_TMP = "/tmp" if Path("/tmp").is_dir() else None
 LOG_TAIL = 6000
 USAGE_ERROR = 2
+SLOW_DRIVER = "not loaded after 20 s"
 
 
 def binary():
@@ -116,7 +117,20 @@ class Lab:
         return self.run("config", "update", self.write(text, name, **values), check=check)
 
     def up(self, check=True):
-        return self.run("up", check=check)
+        """Starts the lab, and waits for drivers that a busy machine has not loaded within 20 s."""
+        result = self.run("up", check=False)
+        if check and SLOW_DRIVER in result.text:
+            self.wait_until_loaded()
+        elif check:
+            assert result.returncode == 0, f"up exited {result.returncode}:\n{result.text}"
+        return result
+
+    def wait_until_loaded(self):
+        def loaded():
+            rows = self.ps()["services"]
+            return not any(SLOW_DRIVER in (row["error"] or "") or row["status"] == "starting" for row in rows)
+
+        wait_for(loaded, NEVER, "the drivers are loaded")
 
     def down(self, check=True):
         """Takes the lab down, also while clients have locks and calls."""
