@@ -282,7 +282,7 @@ impl Lock {
             return Err(Refusal::Lost(loss));
         }
         if let LockPhase::Held(hold) = &mut self.phase
-            && hold.members.remove(&session)
+            && hold.end_membership(now, session)
         {
             return Ok(true);
         }
@@ -382,7 +382,7 @@ impl Lock {
                 _ => self.end(now, Event::Disconnected, effects),
             },
             LockPhase::Held(hold) => {
-                hold.members.remove(&session);
+                hold.end_membership(now, session);
             }
             _ => {}
         }

@@ -125,6 +125,16 @@ impl Hold {
         self.token.is_some_and(|(token, _)| token == shown)
     }
 
+    /// A session that has joined the owner leaves it; false if it had not joined. It has used the
+    /// lock until now: a call of it may still run.
+    pub(super) fn end_membership(&mut self, now: Instant, session: u64) -> bool {
+        let was_member = self.members.remove(&session);
+        if was_member {
+            self.used = now;
+        }
+        was_member
+    }
+
     /// Whether the session is the owner's, or has joined it.
     pub(super) fn is_of(&self, session: u64) -> bool {
         self.owner.session == session || self.members.contains(&session)
