@@ -1,11 +1,8 @@
 """Logins of browsers with users' tokens, and the roles that they have then."""
 
-import json
-import subprocess
-
 import pytest
 from harness import NEVER, free_port, wait_for
-from harness.web import Page
+from harness.web import Page, user_token
 
 CONFIGURATION = """\
 nameservers:
@@ -32,23 +29,6 @@ def lab_with_users(lab):
     return lab
 
 
-def token_of(lab, user):
-    """The token of a user who logs in on another machine."""
-    code = lab.run("user", "add", user).stdout.split()[-1]
-    home = lab.folder / user
-    home.mkdir(mode=0o700)
-    done = subprocess.run(
-        [lab.binary, "login", f"localhost:{lab.ns_port}", code, "--json"],
-        env=lab.environment() | {"FERROLAB_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        timeout=NEVER,
-    )
-    assert done.returncode == 0, done.stderr
-    with open(json.loads(done.stdout)["token"]) as file:
-        return file.read().strip()
-
-
 def set_voltage(page, volts):
     return page.change("PUT", VOLTAGE, {"value": volts})
 
@@ -63,7 +43,7 @@ def test_a_browser_has_the_role_of_its_user_until_that_is_removed(lab_with_users
     refused = wait_for(lambda: set_voltage(page, 1), NEVER, "an answer")
     assert (refused.status, refused.json["type"]) == (403, "urn:ferrolab:forbidden")
     assert log_in(page, "swordfish").status == 404, "a lab without users"
-    token = token_of(lab, "ada")
+    token = user_token(lab, "ada")
     assert log_in(page, "swordfish").status == 401
     before = page.cookie
     assert log_in(page, token).json == {"user": "ada"}
@@ -82,7 +62,7 @@ def test_a_browser_has_the_role_of_its_user_until_that_is_removed(lab_with_users
 
 def test_a_logout_gives_the_locks_back(lab_with_users):
     page = Page.of(lab_with_users)
-    token = token_of(lab_with_users, "ada")
+    token = user_token(lab_with_users, "ada")
     log_in(page, token)
     assert page.change("POST", "/api/services/lab.supply/lock", {}).status == 200
     assert page.change("POST", "/api/logout", {}).status == 204

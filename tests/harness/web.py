@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import queue
+import subprocess
 import threading
 import urllib.parse
 
@@ -152,3 +153,20 @@ class Stream:
             self._connection.sock and self._connection.sock.shutdown(2)
         self._connection.close()
         self._reader.join(NEVER)
+
+
+def user_token(lab, user):
+    """The token of a user who logs in on another machine."""
+    code = lab.run("user", "add", user).stdout.split()[-1]
+    home = lab.folder / user
+    home.mkdir(mode=0o700)
+    done = subprocess.run(
+        [lab.binary, "login", f"localhost:{lab.ns_port}", code, "--json"],
+        env=lab.environment() | {"FERROLAB_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=NEVER,
+    )
+    assert done.returncode == 0, done.stderr
+    with open(json.loads(done.stdout)["token"]) as file:
+        return file.read().strip()

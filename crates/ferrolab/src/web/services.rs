@@ -49,7 +49,11 @@ fn session_json(session: &BrowserSession) -> serde_json::Map<String, JsonValue> 
     let epochs = session.epochs().into_iter();
     let locks: serde_json::Map<_, _> =
         epochs.map(|(service, epoch)| (service, epoch.into())).collect();
-    let pairs = [("user", session.user.clone().into()), ("locks", locks.into())];
+    let pairs = [
+        ("user", session.user.clone().into()),
+        ("logged_in", session.login_token().is_some().into()),
+        ("locks", locks.into()),
+    ];
     pairs.into_iter().map(|(key, value): (_, JsonValue)| (key.to_owned(), value)).collect()
 }
 

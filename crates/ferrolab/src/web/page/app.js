@@ -1,10 +1,11 @@
 // The page: its frame, its routes and its connection's state. Views are in files of their own.
 
+import { logIn, logOut } from "./api.js";
 import { AlarmsView, CallsView, LocksView, LogView } from "./lists.js";
 import { InstrumentView } from "./instrument.js";
 import { LabView } from "./lab.js";
 import { live } from "./live.js";
-import { Age } from "./parts.js";
+import { Age, Dialog, Failure } from "./parts.js";
 import { html, render, useEffect, useRoute, useState, useTopic } from "./view.js";
 
 const VIEWS = [
@@ -33,6 +34,39 @@ function ThemeButton() {
   };
   return html`<button class="plain" onClick=${turn} aria-label=${`Use ${dark ? "light" : "dark"} colours`}>
     ${dark ? "☀" : "☾"}</button>`;
+}
+
+/** The person whose calls these are, and the way to be somebody else. */
+function User() {
+  const [asks, setAsks] = useState(false);
+  const [token, setToken] = useState("");
+  const [error, setError] = useState(null);
+  useTopic(live, "lab");
+  if (!live.lab) return null;
+  const done = () => {
+    setAsks(false);
+    setToken("");
+    setError(null);
+    live.restart();
+  };
+  const send = (event) => {
+    event.preventDefault();
+    logIn(token).then(done, setError);
+  };
+  if (live.lab.logged_in) {
+    return html`<span class="user">${live.lab.user}</span>
+      <button class="plain" onClick=${() => logOut().then(done, setError)}>Log out</button>`;
+  }
+  return html`<button class="plain" onClick=${() => setAsks(true)}>Log in</button>
+    ${asks && html`<${Dialog} title="Log in" onClose=${() => setAsks(false)}>
+      <p>With the token that <code>ferrolab login</code> has kept on your machine. Your calls are then yours, with your
+        rights.</p>
+      <form onSubmit=${send}><label>Token
+        <input type="password" autocomplete="off" required value=${token}
+          onInput=${(event) => setToken(event.target.value)} /></label>
+        <${Failure} error=${error} />
+        <div class="bar"><button>Log in</button>
+          <button type="button" class="plain" onClick=${() => setAsks(false)}>Cancel</button></div></form><//>`}`;
 }
 
 function Connection() {
@@ -85,8 +119,7 @@ function Frame() {
       <nav aria-label="Views">${VIEWS.map(([path, title]) => html`
         <a href=${`#/${path}`} aria-current=${!name && path === first ? "page" : undefined}>${title}${
           path === "alarms" && firing ? html` <span class="count">${firing}</span>` : ""}</a>`)}</nav>
-      <span class="right">${live.lab?.user && html`<span class="user">${live.lab.user}</span>`}
-        <${Connection} /><${ThemeButton} /></span>
+      <span class="right"><${User} /><${Connection} /><${ThemeButton} /></span>
     </header>
     <${Outage} />
     <main id="main" tabindex="-1">${!live.lab

@@ -66,6 +66,11 @@ class Live {
     setInterval(() => this.#watch(), 250);
   }
 
+  /** Opens the stream anew, as another user. */
+  restart() {
+    this.#open();
+  }
+
   #open() {
     this.#source?.close();
     this.#openedAt = performance.now();

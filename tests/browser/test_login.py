@@ -1,0 +1,53 @@
+"""Logins in a real browser: what a visitor may, and what a user may."""
+
+import re
+
+from harness import free_port, new_lab
+from harness.web import user_token
+
+CONFIGURATION = """\
+nameservers:
+  local: {host: localhost, ns_port: $ns_port}
+daemons:
+  bench: {classname: LockableDaemon, nameservers: [local]}
+services:
+  lab.supply: {native: simulated.power_supply, daemon: bench, nameservers: [local]}
+autolaunch: {nameservers: [local], daemons: [bench]}
+access:
+  localhost: view
+  grants: [{who: ada, what: "lab.*", role: operate}]
+  users: [ada]
+web: {port: 0}
+"""
+
+
+def test_a_visitor_logs_in_with_a_token(tab):
+    with new_lab() as lab:
+        lab.ns_port = free_port()
+        lab.config(CONFIGURATION, ns_port=lab.ns_port)
+        lab.up()
+        token = user_token(lab, "ada")
+        tab.goto(lab.wait_for_status("processes", "web", "running")["uri"])
+        tab.get_by_role("link", name="lab.supply", exact=True).click()
+        line = tab.locator(".member", has=tab.locator(".title code", has_text=re.compile("^voltage$")))
+
+        def set_to(volts):
+            line.get_by_label("New value of voltage").fill(volts)
+            line.get_by_role("button", name="Set").click()
+
+        set_to("2")
+        line.locator("[role=alert]", has_text="operate").wait_for()
+        tab.get_by_role("button", name="Log in").click()
+        dialog = tab.get_by_role("dialog")
+        for entered in ("a guess", token):
+            dialog.get_by_label("Token").fill(entered)
+            dialog.get_by_role("button", name="Log in").click()
+            if entered != token:
+                dialog.locator("[role=alert]").wait_for()
+        tab.locator(".user", has_text="ada").wait_for()
+        set_to("2")
+        line.get_by_text("set", exact=True).wait_for()
+        tab.get_by_role("button", name="Log out").click()
+        tab.get_by_role("button", name="Log in").wait_for()
+        set_to("3")
+        line.locator("[role=alert]", has_text="operate").wait_for()
