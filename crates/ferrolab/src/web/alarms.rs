@@ -38,7 +38,9 @@ pub(super) async fn acknowledge(
         None => service,
     };
     let reason = text(body.remove("reason"), "reason")?.unwrap_or_default();
-    let by = text(body.remove("user"), "user")?.unwrap_or_else(|| session.user.clone());
+    // A login is not somebody else.
+    let named = text(body.remove("user"), "user")?.filter(|_| session.login_token().is_none());
+    let by = named.unwrap_or_else(|| session.user.clone());
     let request = Request::AcknowledgeAlarms { name, by: by.clone(), reason: reason.clone() };
     let mut done = Vec::new();
     let asked = async {

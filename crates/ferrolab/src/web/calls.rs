@@ -32,6 +32,8 @@ use crate::supervise::control::ServiceRow;
 pub(super) const CALLS: usize = 64;
 /// Items of a stream that are read for an answer,
 const MAX_ITEMS: usize = 1000;
+/// their bytes in memory, after which no further one is read,
+const MAX_ITEM_BYTES: usize = 16 * 1024 * 1024;
 /// and the time for them.
 const ITEMS_TIME: Duration = Duration::from_secs(10);
 
@@ -55,6 +57,12 @@ pub(super) async fn read(
     Extension(session): Extension<Arc<BrowserSession>>,
     Path((name, member)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
+    // A read calls the driver, which may move the instrument.
+    if session.login_token().is_none()
+        && let Some(why) = shared.guard.readonly()
+    {
+        return Err(Problem::forbidden("read-only", why));
+    }
     let outcome = perform(&shared, &session, &name, &member, MemberUse::Read).await?;
     answer(&shared, "value", outcome).await
 }
@@ -225,9 +233,13 @@ async fn use_member(
                     Called::Items(items) => items,
                 };
             let (mut read, end) = (Vec::new(), Instant::now() + ITEMS_TIME);
-            while read.len() < MAX_ITEMS {
+            let mut bytes = 0;
+            while read.len() < MAX_ITEMS && bytes < MAX_ITEM_BYTES {
                 match timeout_at(end, items.next()).await {
-                    Ok(Ok(Some(item))) => read.push(item),
+                    Ok(Ok(Some(item))) => {
+                        bytes += item.memory();
+                        read.push(item);
+                    }
                     Ok(Ok(None)) => return Ok(Outcome::Items(read, true)),
                     Ok(Err(error)) => return Err(Problem::of_call(&error)),
                     Err(_) => break,

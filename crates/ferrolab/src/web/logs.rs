@@ -163,9 +163,13 @@ async fn read<T: Send + 'static>(
     let unreadable = |error: String| {
         Problem::unavailable("unreadable-log", format!("the log cannot be read: {error}"))
     };
-    let place = shared.readers.acquire().await;
+    let place = Arc::clone(&shared.readers).acquire_owned().await;
+    // A client that goes away ends no reading: its place is taken until then.
+    let work = move || {
+        let _place = place;
+        work()
+    };
     let done = tokio::task::spawn_blocking(work).await;
-    drop(place);
     let done = done.map_err(|error| unreadable(error.to_string()))?;
     done.map_err(|error| unreadable(error.to_string()))
 }

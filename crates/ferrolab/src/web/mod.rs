@@ -104,7 +104,7 @@ pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Resul
         history_socket,
         log_file,
         log_dir,
-        readers: Semaphore::new(logs::READERS),
+        readers: Arc::new(Semaphore::new(logs::READERS)),
         sessions: Sessions::new(port),
         results: Arc::default(),
         calls: Arc::new(Semaphore::new(calls::CALLS)),

@@ -19,6 +19,7 @@ use crate::metrics::{self, Snapshot};
 /// not up where it does not run.
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
     known(&shared).await?;
+    let _place = super::calls::take_place(&shared)?;
     let listing = shared.lab.listing();
     let mut looks = JoinSet::new();
     for row in &listing.daemons {

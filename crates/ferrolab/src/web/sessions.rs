@@ -208,8 +208,11 @@ fn make_room(sessions: &mut HashMap<String, Arc<BrowserSession>>) {
     if sessions.len() < MAX_SESSIONS {
         return;
     }
-    let unused =
-        |session: &Arc<BrowserSession>| (session.tabs.load(Ordering::Relaxed), session.lock().used);
+    // Made-up cookies must not push logins out.
+    let unused = |session: &Arc<BrowserSession>| {
+        let is_login = session.login_token().is_some();
+        (is_login, session.tabs.load(Ordering::Relaxed), session.lock().used)
+    };
     let oldest = sessions.iter().min_by_key(|(_, session)| unused(session));
     if let Some(oldest) = oldest.map(|(secret, _)| secret.clone()) {
         sessions.remove(&oldest);

@@ -26,7 +26,7 @@ pub(super) struct Shared {
     pub(super) log_file: PathBuf,
     pub(super) log_dir: PathBuf,
     /// Places for readers of log files.
-    pub(super) readers: Semaphore,
+    pub(super) readers: Arc<Semaphore>,
     pub(super) sessions: Sessions,
     /// Large results of calls.
     pub(super) results: Arc<KeptResults>,

@@ -55,7 +55,11 @@ async fn read(lab: Arc<LiveLab>, daemon: String, uri: Uri) {
         match reader.next().await {
             FeedNews::Reset { series, .. } => reset_series(&lab, &daemon, &series),
             FeedNews::Events { events, .. } => take_events(&lab, &events),
-            FeedNews::Away { reason } => lose_series(&lab, &daemon, &reason),
+            FeedNews::Away { reason } => {
+                lose_series(&lab, &daemon, &reason);
+                // How its series stand is read anew when it is back, also where nothing changed.
+                reader = reader.resume(None);
+            }
         }
     }
 }

@@ -39,6 +39,7 @@ const query = (values) => {
   return new URLSearchParams(given).toString();
 };
 
+export const readSession = () => ask("/api/session");
 export const readLab = () => ask("/api/lab");
 export const readService = (name) => ask(named(name));
 export const readMember = (name, member) =>

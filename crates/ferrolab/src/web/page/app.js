@@ -86,8 +86,8 @@ function Outage() {
   useTopic(live, "connection");
   useTopic(live, "lab");
   if (live.state === "lost") {
-    return html`<div class="banner bad" role="alert">The lab's web process cannot be reached: all values are
-      as they were <${Age} since=${live.lostAt} />. The page connects again by itself.</div>`;
+    return html`<div class="banner bad"><span role="alert">The lab's web process cannot be reached: all values are as
+      they were. The page connects again by itself.</span> (<${Age} since=${live.lostAt} />)</div>`;
   }
   if (live.lab?.supervisor && !live.lab.supervisor.up) {
     return html`<div class="banner bad" role="alert">The lab's supervisor does not answer: states and calls are
@@ -101,6 +101,15 @@ function Outage() {
   return null;
 }
 
+/** The name in a route; of one that somebody has mistyped, the text itself. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 function Frame() {
   const route = useRoute();
   useTopic(live, "lab");
@@ -108,7 +117,7 @@ function Frame() {
   const [, first = "", second = ""] = route.split("/");
   const View = (VIEWS.find(([path]) => path === first) ?? VIEWS[0])[2];
   const firing = live.alarms.filter((alarm) => alarm.state === "firing" || alarm.state === "no data").length;
-  const name = first === "service" ? decodeURIComponent(second) : null;
+  const name = first === "service" ? decoded(second) : null;
   useEffect(() => {
     const title = name ?? (first && VIEWS.find(([path]) => path === first)?.[1]);
     document.title = `${firing ? `(${firing}) ` : ""}${title ? `${title} · ` : ""}${live.lab?.host ?? ""} Ferrolab`;
@@ -140,6 +149,11 @@ function onKey(event) {
 }
 
 applyTheme(localStorage.getItem(THEME));
+// The link is no route: it only moves the focus.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  document.querySelector("#main")?.focus();
+});
 addEventListener("keydown", onKey);
 const root = document.querySelector("#app");
 root.textContent = "";

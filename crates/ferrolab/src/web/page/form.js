@@ -4,7 +4,7 @@ import { callMethod, readMember, setMember } from "./api.js";
 import { Failure } from "./parts.js";
 import { Picture, arrayOfList } from "./picture.js";
 import { html, useState } from "./view.js";
-import { limitText, parseEntered, typeText, valueText } from "./words.js";
+import { limitText, parseEntered, parseExact, typeText, valueText } from "./words.js";
 
 /** The field for a value of a schema; the text that was entered is kept as it is. */
 function Field({ id, schema = {}, text, onText, invalid, described }) {
@@ -21,12 +21,15 @@ function Field({ id, schema = {}, text, onText, invalid, described }) {
     onInput=${(event) => onText(event.target.value)} />`;
 }
 
-const parsed = (text, schema) =>
-  schema.enum || schema.type === "boolean" ? JSON.parse(text) : parseEntered(text, schema);
+function parsed(text, schema) {
+  if (!schema.enum && schema.type !== "boolean") return parseEntered(text, schema);
+  if (text === "") throw new Error("Choose one.");
+  return JSON.parse(text);
+}
 
 function furtherArguments(text) {
   try {
-    return JSON.parse(`[${text}]`);
+    return parseExact(`[${text}]`);
   } catch {
     throw new Error("Further arguments are JSON values with commas between, as in: 1, \"fast\", [2, 3]");
   }
@@ -81,7 +84,7 @@ export function PropertyLine({ service, name, member, readonly }) {
       ${member.writable && html`<form class="bar" onSubmit=${set}>
         <label class="hidden" for=${id}>${`New value of ${name}`}</label>
         <${Field} id=${id} schema=${schema} text=${text} onText=${setText} invalid=${!!state.error} />
-        <button disabled=${readonly || state.runs || text === ""}>Set</button></form>`}
+        <button disabled=${readonly || state.runs || (text === "" && (schema.type !== "string" || !!schema.enum))}>Set</button></form>`}
       ${state.runs && html`<span class="quiet" role="status">running …</span>`}
       ${state.done && state.value === undefined && html`<span role="status">set</span>`}
     </div>
@@ -117,7 +120,12 @@ export function MethodForm({ service, name, member, readonly }) {
         args.push(kwargs[argument]);
         delete kwargs[argument];
       }
-      if (others && texts["*"]) args.push(...furtherArguments(texts["*"]));
+      if (others && texts["*"]?.trim()) {
+        const isLeftOut = (argument) => !(texts[argument] ?? "") && !required.includes(argument);
+        const missing = (member.order ?? []).find(isLeftOut);
+        if (missing) throw new Error(`${missing}: needed where further arguments follow`);
+        args.push(...furtherArguments(texts["*"]));
+      }
       const answer = await callMethod(service, name, args, kwargs);
       setMore(answer.stream && !answer.complete);
       return answer.result;

@@ -7,7 +7,7 @@ import { live } from "./live.js";
 import { LogLines } from "./lists.js";
 import { Age, Chip, Dialog, Failure, SeriesValue, Table } from "./parts.js";
 import { TimePlot } from "./plot.js";
-import { html, useMemo, useRead, useRef, useState, useTopic } from "./view.js";
+import { html, useEffect, useMemo, useRead, useRef, useState, useTopic } from "./view.js";
 
 const LOG_LINES = 100;
 /** Members that a lock adds: the lock has a panel of its own, and a call has no connection to keep one. */
@@ -34,9 +34,10 @@ function LockPanel({ row }) {
       ${isLocked && mine && html`<button disabled=${readonly} onClick=${() => act(unlockService(row.name))}>Hand it back</button>`}
       ${isLocked && !mine && html`<button class="danger" disabled=${readonly} onClick=${() => setAsks(true)}>Break the lock …</button>`}
     </div>
-    <${Failure} error=${error} />
+    ${!asks && html`<${Failure} error=${error} />`}
     ${asks && html`<${Dialog} title=${`Break the lock of ${row.name}`} onClose=${() => setAsks(false)}>
       <p>${row.lock.owner?.user || "Its owner"} loses the instrument and is told so. The reason is recorded.</p>
+      <${Failure} error=${error} />
       <form onSubmit=${take}><label>Reason
         <input type="text" required value=${reason} onInput=${(event) => setReason(event.target.value)} /></label>
         <div class="bar"><button class="danger">Break the lock</button>
@@ -90,6 +91,7 @@ function Members({ name, card, readonly, hasLock }) {
 
 function Log({ name }) {
   const log = useRead(() => readLog({ service: name, lines: LOG_LINES }), [name]);
+  useEffect(() => live.listen("resumed", log.again), []);
   return html`<section aria-labelledby="log"><h2 id="log">Log</h2>
     <${Failure} error=${log.error} />
     <${LogLines} lines=${log.value?.lines ?? []} />
@@ -103,6 +105,7 @@ export function InstrumentView({ name }) {
   const isUp = row?.state === "running";
   // The form stays on the page, with what was entered, while its instrument is away.
   const read = useRead(() => readService(name), [name, isUp]);
+  useEffect(() => live.listen("resumed", read.again), []);
   const last = useRef(null);
   const card = useMemo(() => (last.current = read.value?.card ?? last.current), [read.value]);
   const readonly = !!live.lab?.readonly;

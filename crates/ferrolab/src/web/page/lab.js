@@ -71,6 +71,7 @@ export function LabView() {
   const [search, setSearch] = useState("");
   const [filter, setFilter] = useState("all");
   const [group, setGroup] = useState("daemon");
+  useTopic(live, filter === "all" ? "lab" : "services");
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   const rows = [...live.services.values()].filter((row) => FILTERS[filter][1](row) && matches(row, words));
   const groups = useMemo(() => {

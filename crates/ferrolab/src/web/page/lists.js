@@ -4,7 +4,7 @@ import { acknowledge, readCallHistory, readLog } from "./api.js";
 import { LockLine } from "./lab.js";
 import { live } from "./live.js";
 import { Age, Chip, Failure, Table, serviceLink } from "./parts.js";
-import { html, useRead, useState, useTopic } from "./view.js";
+import { html, useEffect, useRead, useState, useTopic } from "./view.js";
 import { numberText, timeText, valueText } from "./words.js";
 
 const link = (name) => html`<a href=${serviceLink(name)}>${name}</a>`;
@@ -85,6 +85,7 @@ export function LogView() {
   const [service, setService] = useState("");
   const [level, setLevel] = useState("");
   const log = useRead(() => readLog({ service, level, lines: LOG_LINES }), [service, level]);
+  useEffect(() => live.listen("resumed", log.again), []);
   const read = log.value?.lines ?? [];
   const last = read[read.length - 1]?.t ?? 0;
   const isMeant = (line) => line.t > last && (!service || line.service === service)

@@ -1,14 +1,16 @@
 // The lab as the page knows it: one snapshot, kept up to date by one stream of events.
 // Owns the connection, its state, and the difference between the server's clock and the browser's.
 
-import { readLab } from "./api.js";
+import { readLab, readSession } from "./api.js";
 
 /** The server sends a tick each second: without one for this long the connection counts as lost. */
 const SILENCE_SECONDS = 1.9;
 /** A stream that the browser does not open again by itself is opened again after this. */
 const REOPEN_MILLISECONDS = 1000;
+/** A slow network has this long for the first byte of a stream. */
+const CONNECT_MILLISECONDS = 8000;
 /** Samples of a series that are kept for plots of labs without a history. */
-const RECENT_SAMPLES = 600;
+export const RECENT_SAMPLES = 600;
 
 /** Lines of the log that are kept while the page is open. */
 const RECENT_LINES = 500;
@@ -34,6 +36,13 @@ class Live {
   #changed = new Set();
   #source = null;
   #openedAt = 0;
+  /** The last event of a lab that has been loaded, */
+  #lastId = "";
+  #isLoaded = false;
+  /** and events that came while a snapshot was on its way. */
+  #later = new Set();
+  #retry = 0;
+  #failed = false;
 
   /** Server time in Unix seconds. */
   now() {
@@ -74,10 +83,18 @@ class Live {
   #open() {
     this.#source?.close();
     this.#openedAt = performance.now();
-    const source = new EventSource("/api/stream");
+    this.#failed = false;
+    const after = this.#lastId ? `?after=${encodeURIComponent(this.#lastId)}` : "";
+    const source = new EventSource(`/api/stream${after}`);
     this.#source = source;
     const on = (name, act) =>
-      source.addEventListener(name, (event) => this.#news(source, () => act(JSON.parse(event.data))));
+      source.addEventListener(name, (event) => this.#news(source, () => {
+        const data = JSON.parse(event.data);
+        act(data);
+        // A snapshot on its way may be older than this event.
+        if (["lab", "sample", "alarm"].includes(name)) for (const later of this.#later) later.push(() => act(data));
+        this.#lastId = this.#isLoaded ? event.lastEventId : "";
+      }));
     // A stream without a place to go on from begins with `reset`.
     source.addEventListener("open", () => this.#news(source, () => {}));
     on("tick", ({ now }) => this.#setClock(now));
@@ -88,9 +105,19 @@ class Live {
       this.touch("alarms");
     });
     on("log", (lines) => this.#addLog(lines));
-    on("reset", () => this.load().then(() => this.touch("resumed")));
+    on("reset", () => {
+      this.#isLoaded = false;
+      for (const { recent } of this.series.values()) {
+        const last = recent[recent.length - 1];
+        // What came meanwhile is not known here: no line across it.
+        if (last && last.value !== null) recent.push({ t: last.t + 0.001, value: null });
+      }
+      this.load().then(() => this.touch("resumed"));
+    });
     source.addEventListener("error", () => {
-      if (this.#source === source && this.state !== "connecting") this.#lose();
+      if (this.#source !== source) return;
+      this.#failed = true;
+      if (this.state !== "connecting") this.#lose();
     });
   }
 
@@ -110,8 +137,10 @@ class Live {
     if (this.state === "live" && silent > SILENCE_SECONDS) this.#lose();
     const isDead = this.#source.readyState === EventSource.CLOSED || this.state === "lost";
     const opened = performance.now() - this.#openedAt;
+    const connects = this.#source.readyState === EventSource.CONNECTING && !this.#failed;
+    const wait = connects ? CONNECT_MILLISECONDS : REOPEN_MILLISECONDS;
     // A half-open connection never ends by itself, and one that was refused is not tried again.
-    if (this.state !== "live" && isDead && opened > REOPEN_MILLISECONDS) this.#open();
+    if (this.state !== "live" && isDead && opened > wait) this.#open();
     this.touch("tick");
   }
 
@@ -133,6 +162,9 @@ class Live {
 
   /** Reads the whole lab anew. */
   async load() {
+    const later = [];
+    this.#later.add(later);
+    clearTimeout(this.#retry);
     try {
       const lab = await readLab();
       this.error = null;
@@ -143,11 +175,22 @@ class Live {
       this.nameservers = new Map((lab.nameservers ?? []).map((row) => [row.name, row]));
       this.processes = new Map((lab.processes ?? []).map((row) => [row.name, row]));
       this.alarms = lab.alarms ?? [];
+      const told = new Set(lab.services.flatMap((row) => (row.series ?? []).map((one) => seriesKey(row.name, one.member))));
+      for (const [key, series] of this.series) {
+        if (told.has(key)) continue;
+        Object.assign(series, { value: null, quality: "no data", seq: null });
+        this.touch(`series ${key}`);
+      }
       for (const row of lab.services) this.#addSeries(row);
+      this.#isLoaded = true;
+      later.forEach((act) => act());
       for (const name of this.services.keys()) this.touch(`service ${name}`);
       this.touch("alarms");
     } catch (error) {
       this.error = error;
+      this.#retry = setTimeout(() => this.load(), REOPEN_MILLISECONDS);
+    } finally {
+      this.#later.delete(later);
     }
     this.touch("lab");
   }
@@ -158,6 +201,8 @@ class Live {
       ["nameservers", this.nameservers], ["processes", this.processes]]) {
       for (const row of change[rows] ?? []) {
         isNew ||= !kept.has(row.name);
+        const owner = (one) => `${one?.lock?.owner?.epoch} ${one?.lock?.owner?.away}`;
+        if (rows === "services" && owner(row) !== owner(kept.get(row.name))) this.#readLocks();
         kept.set(row.name, row);
         if (rows === "services") {
           this.#addSeries(row);
@@ -174,6 +219,16 @@ class Live {
       if (change[key] && this.lab) this.lab[key] = change[key];
     }
     if (isNew || Object.keys(change).some((key) => key !== "services")) this.touch("lab");
+  }
+
+  /** Which locks are this browser's: another tab, or the server after a restart, may have taken them. */
+  #readLocks() {
+    readSession().then(({ locks }) => {
+      if (!this.lab) return;
+      this.lab.locks = locks;
+      for (const name of this.services.keys()) this.touch(`service ${name}`);
+      this.touch("lab");
+    }, () => {});
   }
 
   #addSeries(row) {

@@ -57,6 +57,7 @@ export function arrayOfList(list) {
 function ends(data) {
   let [least, most] = [Infinity, -Infinity];
   for (const value of data) {
+    if (!Number.isFinite(value)) continue;
     if (value < least) least = value;
     if (value > most) most = value;
   }
@@ -81,7 +82,7 @@ function drawImage(canvas, { shape: [rows, columns, channels = 1], data }, [leas
       const at = (row * columns + column) * channels;
       const share = (value) => (most > least ? (value - least) / (most - least) : 0.5);
       const rgb = channels >= 3 ? [0, 1, 2].map((channel) => share(data[at + channel]) * 255)
-        : Number.isNaN(data[at]) ? [128, 128, 128] : colour(share(data[at]));
+        : !Number.isFinite(data[at]) ? [128, 128, 128] : colour(share(data[at]));
       picture.data.set([...rgb, 255], to);
       to += 4;
     }

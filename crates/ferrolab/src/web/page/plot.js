@@ -1,7 +1,7 @@
 // A plot of series over time: history behind, live samples in front, gaps drawn as gaps.
 
 import { historyFile, readHistory } from "./api.js";
-import { live } from "./live.js";
+import { RECENT_SAMPLES, live } from "./live.js";
 import { html, useEffect, useRef, useState } from "./view.js";
 import { numberText, timeText } from "./words.js";
 
@@ -45,20 +45,31 @@ class Line {
 
   async load(start, end) {
     const { service, member } = this.series;
-    Object.assign(this, { t: [], mean: [], min: [], max: [] });
+    let past = null;
     try {
-      const past = await readHistory({ service, member, start, end, points: POINTS });
-      past.t.forEach((t, at) => this.add(t, past.mean[at], past.min[at], past.max[at]));
-      this.stored = true;
+      past = await readHistory({ service, member, start, end, points: POINTS });
     } catch (error) {
       // A lab without a history: the page draws what it has seen itself.
       if (error.status !== 404) throw error;
-      this.stored = false;
     }
+    // Not before: samples that come meanwhile would keep older ones out.
+    Object.assign(this, { t: [], mean: [], min: [], max: [], stored: past !== null });
+    past?.t.forEach((t, at) => this.add(t, past.mean[at], past.min[at], past.max[at]));
     const last = this.t[this.t.length - 1] ?? -Infinity;
     for (const sample of this.series.recent) {
       if (sample.t > last && sample.t >= start && sample.t <= end) this.addSample(sample);
     }
+  }
+
+  /** Takes up what has come since the last look; a hidden tab is told of many samples at once. */
+  follow() {
+    for (const sample of this.series.recent) this.addSample(sample);
+  }
+
+  /** Forgets what is long before `start`. */
+  trim(start) {
+    const gone = this.t.findIndex((t) => t >= start);
+    if (gone > 2000) for (const column of this.columns()) column.splice(0, gone - 1);
   }
 
   columns() {
@@ -123,6 +134,7 @@ export function TimePlot({ series, title }) {
   useEffect(() => {
     let plot = null;
     let ended = false;
+    let again = 0;
     const lines = series.map((one) => new Line(one));
     const members = new Set(series.map((one) => one.service)).size > 1;
     for (const line of lines) {
@@ -132,6 +144,7 @@ export function TimePlot({ series, title }) {
     const draw = () => {
       if (ended || !place.current) return;
       const [start, end] = ends();
+      if (!range.start) lines.forEach((line) => line.trim(start));
       const width = place.current.clientWidth || 600;
       if (!plot) plot = new uPlot(options(lines, width, zoom), joined(lines), place.current);
       else plot.setData(joined(lines), false);
@@ -141,14 +154,23 @@ export function TimePlot({ series, title }) {
       setError(null);
       setStored(lines.every((line) => line.stored));
       draw();
-    }, setError);
+    }, (failure) => {
+      if (ended) return;
+      setError(failure);
+      // After a restart of the host the history comes later than the page.
+      clearTimeout(again);
+      again = setTimeout(load, 2000);
+    });
     load();
     const undo = [live.listen("resumed", load)];
     let changed = false;
     for (const line of lines) {
       undo.push(live.listen(`series ${line.series.key}`, () => {
         if (range.start) return;
-        line.addSample(line.series);
+        const last = line.t[line.t.length - 1] ?? -Infinity;
+        // More have come than are kept here: the history has them.
+        if (plot && line.series.recent.length >= RECENT_SAMPLES && line.series.recent[0].t > last) load();
+        else line.follow();
         changed = true;
       }));
     }
@@ -164,6 +186,7 @@ export function TimePlot({ series, title }) {
     return () => {
       ended = true;
       clearInterval(timer);
+      clearTimeout(again);
       resize.disconnect();
       undo.forEach((end) => end());
       plot?.destroy();
@@ -185,7 +208,10 @@ export function TimePlot({ series, title }) {
       <button class="plain" aria-label="Later" onClick=${() => step(0.5)}>→</button>
       ${range.start && html`<span class="quiet">${timeText(range.start)} to ${timeText(range.end)}</span>`}
       ${stored ? series.map((one) => html`<a class="right" download href=${historyFile({
-        service: one.service, member: one.member, start, end })}>CSV${series.length > 1 ? ` ${one.member}` : ""}</a>`)
+        service: one.service, member: one.member, start, end })} onClick=${(event) => {
+          const [from, to] = ends();
+          event.currentTarget.href = historyFile({ service: one.service, member: one.member, start: from, end: to, points: POINTS });
+        }}>CSV${series.length > 1 ? ` ${one.member}` : ""}</a>`)
         : html`<span class="quiet right">No history is configured: since the page was opened.</span>`}
     </div>
     ${error && html`<p class="message bad" role="alert">${error.message}</p>`}

@@ -10,7 +10,7 @@ export function valueText(value) {
     const shown = value.slice(0, 8).map(valueText).join(", ");
     return value.length > 8 ? `[${shown}, … ${value.length} items]` : `[${shown}]`;
   }
-  if (value["@type"] === "complex") return `${numberText(value.real)} + ${numberText(value.imag)}j`;
+  if (value["@type"] === "complex") return `${valueText(value.real)} + ${valueText(value.imag)}j`;
   if (value["@type"] === "float") return String(value.value);
   if (value["@type"] === "int") return String(value.value);
   if (value["@type"] === "bytes") return `${value.length ?? ""} bytes`.trim();
@@ -73,15 +73,14 @@ export function parseEntered(text, schema = {}) {
   if (kinds.includes("string") && kinds.every((kind) => kind === "string" || kind === "null")) return text;
   if (kinds.includes("boolean") && /^(true|false)$/i.test(trimmed)) return /^t/i.test(trimmed);
   if (kinds.includes("integer") && /^[+-]?\d+$/.test(trimmed)) return checkedNumber(trimmed, schema);
-  if (kinds.includes("number")) {
-    if (trimmed === "" || Number.isNaN(Number(trimmed))) {
-      throw new Error(`A number is expected, not “${text}”.`);
-    }
-    return checkedNumber(trimmed, schema);
+  if (kinds.includes("number") && trimmed !== "" && !Number.isNaN(Number(trimmed))) return checkedNumber(trimmed, schema);
+  const choice = (schema.anyOf ?? []).flatMap((one) => one.enum ?? []).find((one) => valueText(one) === trimmed);
+  if (choice !== undefined) return choice;
+  if (kinds.length && kinds.every((kind) => ["number", "integer", "null"].includes(kind))) {
+    throw new Error(`A ${kinds.includes("number") ? "" : "whole "}number is expected, not “${text}”.`);
   }
-  if (kinds.includes("integer")) throw new Error(`A whole number is expected, not “${text}”.`);
   if (kinds.includes("string")) return text;
-  if (kinds.length) return literal(trimmed, `A ${typeText(schema)} is expected, as JSON.`);
+  if (kinds.length && !kinds.includes(undefined)) return literal(trimmed, `A ${typeText(schema)} is expected, as JSON.`);
   return anyValue(trimmed, text);
 }
 
@@ -91,16 +90,24 @@ function checkedNumber(text, schema) {
   if (number < minimum || number > maximum) {
     throw new Error(`Must be ${limitText(schema)}, not ${text}.`);
   }
-  // An integer beyond 2^53 would change on its way: it travels as text.
-  if (/^[+-]?\d+$/.test(text) && !Number.isSafeInteger(number)) {
-    return { "@type": "int", value: text };
-  }
-  return number;
+  return exact(number, text);
 }
+
+/** JSON has no infinity, and an integer beyond 2^53 would change on its way: both travel as text. */
+function exact(number, source) {
+  if (/^[+-]?\d+$/.test(source) && !Number.isSafeInteger(number)) {
+    return { "@type": "int", value: source.replace("+", "") };
+  }
+  return Number.isFinite(number) ? number : { "@type": "float", value: String(number) };
+}
+
+/** The value of a JSON text, with every number as it is written. */
+export const parseExact = (text) => JSON.parse(text, (_, value, context) =>
+  typeof value === "number" ? exact(value, context?.source ?? "") : value);
 
 function literal(text, otherwise) {
   try {
-    return JSON.parse(text);
+    return parseExact(text);
   } catch {
     throw new Error(otherwise);
   }
@@ -111,7 +118,7 @@ function anyValue(trimmed, text) {
   const words = { True: true, False: false, None: null };
   if (Object.hasOwn(words, trimmed)) return words[trimmed];
   try {
-    return JSON.parse(trimmed);
+    return parseExact(trimmed);
   } catch {
     return text;
   }
