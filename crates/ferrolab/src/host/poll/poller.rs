@@ -189,7 +189,7 @@ impl Poller {
             return outcome;
         }
         loop {
-            let deadline = self.book.lock().values().map(MemberSeries::deadline).min();
+            let deadline = self.book.lock().values().filter_map(MemberSeries::deadline).min();
             let deadline = deadline.unwrap_or_else(look_time);
             if let Ok(outcome) = timeout_at(deadline, &mut polling).await {
                 return outcome;

@@ -132,14 +132,15 @@ impl MemberSeries {
         }
     }
 
-    /// When [`tick`](Self::tick) has something to do, if nothing is read before.
-    pub(super) fn deadline(&self) -> Instant {
+    /// When [`tick`](Self::tick) has something to do, if nothing is read before; `None` if never.
+    /// After that tick it is a later time: a poller sleeps until then.
+    pub(super) fn deadline(&self) -> Option<Instant> {
         match self.period {
-            Some(_) if self.all().all(|series| series.quality == Quality::NoData) => {
-                self.sampled() + HEARTBEAT
+            Some(period) if self.all().all(|series| series.quality == Quality::NoData) => {
+                Some((self.sampled()? + HEARTBEAT).max(self.updated + 2 * period))
             }
-            Some(period) => self.updated + 2 * period,
-            None => self.updated + HEARTBEAT,
+            Some(period) => Some(self.updated + 2 * period),
+            None => self.any(Quality::Good).then(|| self.updated + HEARTBEAT),
         }
     }
 
@@ -154,8 +155,9 @@ impl MemberSeries {
         self.all().any(|series| series.quality == quality)
     }
 
-    fn sampled(&self) -> Instant {
-        self.all().map(|series| series.sampled).min().unwrap_or(self.updated)
+    /// The oldest last sample; `None` for a tuple or dict without parts.
+    fn sampled(&self) -> Option<Instant> {
+        self.all().map(|series| series.sampled).min()
     }
 
     fn all(&self) -> Box<dyn Iterator<Item = &Series> + '_> {
@@ -376,17 +378,18 @@ mod tests {
         let mut bench = bench(Some(SECOND), None);
         bench.value(1.0).after(1.9).tick().assert(1, "good");
         bench.after(0.1).tick().assert(2, "no data");
-        assert_eq!(bench.series.deadline(), bench.start + 62 * SECOND);
+        assert_eq!(bench.series.deadline(), Some(bench.start + 62 * SECOND));
         bench.after(1.0).tick().assert(2, "no data");
         bench.after(59.0).tick().assert(3, "no data");
         bench.value(1.0).assert(4, "good");
-        assert_eq!(bench.series.deadline(), bench.now().instant + 2 * SECOND);
+        assert_eq!(bench.series.deadline(), Some(bench.now().instant + 2 * SECOND));
     }
 
     #[test]
     fn a_value_that_only_clients_read_becomes_stale() {
         let mut bench = bench(None, None);
         bench.after(100.0).tick().assert(0, "no data");
+        assert_eq!(bench.series.deadline(), None);
         bench.value(1.0).after(59.0).tick().assert(1, "good");
         bench.after(1.0).tick().assert(2, "stale");
         assert_eq!(bench.feed.latest().0[0].sample.value, Some(Value::Float(1.0)));
