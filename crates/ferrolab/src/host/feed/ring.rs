@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::event::{Event, EventBody, Sample, SeriesRow, unix_seconds};
 
-/// Events that wait for readers, at most.
-const RING_EVENTS: usize = 4096;
+/// Events that wait for readers, at most: about 10 MB at worst. Calls are events too, and clients
+/// make hundreds in a second: a smaller ring would lose samples before a reader comes back.
+const RING_EVENTS: usize = 32 * 1024;
 /// Events in one batch, at most: an answer of some hundred kilobytes.
 const BATCH: usize = 1024;
 /// Time between two answers to a reader that waits: a batch costs little more than one event.
