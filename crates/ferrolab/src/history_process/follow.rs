@@ -121,8 +121,9 @@ impl Intake {
         if self.epoch.as_deref() != Some(&epoch) {
             self.last.clear();
         }
-        // Nothing is missing before the first contact.
-        let is_break = self.epoch.is_some();
+        // Nothing is missing before the first contact, and a loss within one process was a break of
+        // the events before this.
+        let is_break = self.epoch.as_ref().is_some_and(|known| *known != epoch);
         self.epoch = Some(epoch);
         self.take_units(&series);
         let mut samples = Vec::new();

@@ -7,6 +7,7 @@ use remote::{ClientTls, Error, Proxy, Serializer, Uri, Value};
 
 use super::event::{Event, SeriesRow};
 use super::object::FEED;
+use super::ring::BATCH;
 
 /// The longest wait for events in one call.
 const WAIT: Duration = Duration::from_secs(20);
@@ -41,6 +42,8 @@ pub(crate) struct FeedReader {
     proxy: Proxy,
     /// The process that is read, with the number of the last event.
     position: Option<(String, u64)>,
+    /// Events were lost, and how everything stands was not read since.
+    has_lost: bool,
     pause: Duration,
     is_away: bool,
 }
@@ -59,7 +62,7 @@ impl FeedReader {
             Some(tls) => proxy.with_tls(tls),
             None => proxy,
         };
-        FeedReader { proxy, position: None, pause: PAUSES.0, is_away: false }
+        FeedReader { proxy, position: None, has_lost: false, pause: PAUSES.0, is_away: false }
     }
 
     /// The same, which goes on after the last event that was read before of a daemon's process.
@@ -68,7 +71,7 @@ impl FeedReader {
     }
 
     /// The process that is read, and the number of the last event; none before the first news, and
-    /// after a loss.
+    /// when the events that were left after a loss are read.
     pub(crate) fn position(&self) -> Option<&(String, u64)> {
         self.position.as_ref()
     }
@@ -118,9 +121,13 @@ impl FeedReader {
         let number = |key| batch.get(key).and_then(Value::as_i64).and_then(|it| it.try_into().ok());
         let (next, lost): (u64, u64) = (number("next").unwrap_or(1), number("lost").unwrap_or(0));
         let events = batch.get("events").and_then(Value::as_list).unwrap_or_default();
+        let is_at_end = events.len() < BATCH;
         let events: Vec<Event> = events.iter().filter_map(Event::from_value).collect();
-        // After a loss the next call reads how everything stands.
-        self.position = (lost == 0).then(|| (epoch, next.saturating_sub(1)));
+        // After a loss, what is left in the ring is read first, then how everything stands.
+        self.has_lost |= lost > 0;
+        let resets = self.has_lost && is_at_end;
+        self.has_lost &= !resets;
+        self.position = (!resets).then(|| (epoch, next.saturating_sub(1)));
         Ok((!events.is_empty() || lost > 0).then_some(FeedNews::Events { events, lost }))
     }
 
@@ -133,6 +140,7 @@ impl FeedReader {
         let series = latest.get("series").and_then(Value::as_list).unwrap_or_default();
         let series = series.iter().filter_map(SeriesRow::from_value).collect();
         self.position = Some((epoch.to_owned(), next.saturating_sub(1)));
+        self.has_lost = false;
         Ok(FeedNews::Reset { epoch: epoch.to_owned(), series })
     }
 

@@ -18,7 +18,7 @@ use super::event::{Event, EventBody, Sample, SeriesRow, unix_seconds};
 /// make hundreds in a second: a smaller ring would lose samples before a reader comes back.
 const RING_EVENTS: usize = 32 * 1024;
 /// Events in one batch, at most: an answer of some hundred kilobytes.
-const BATCH: usize = 1024;
+pub(super) const BATCH: usize = 1024;
 /// Time between two answers to a reader that waits: a batch costs little more than one event.
 const BATCH_INTERVAL: Duration = Duration::from_millis(50);
 
