@@ -71,7 +71,7 @@ def test_an_alarm_fires_is_acknowledged_and_clears(lab, gauge, hook):
     gauge.set("11")
     row = gauge.wait({"value above 10": "firing"})["value above 10"]
     assert (row["value"], row["unit"], row["message"]) == (11, "K", "too warm")
-    told = hook.wait("alarm_fires", "alarm lab.gauge.value")
+    told = hook.wait("alarm_fires", "alarm lab.gauge.value (above 10)")
     assert told["message"] == "it fires (above 10), with 11.0 K: too warm"
     status = lab.run("status", check=False)
     assert status.returncode == 1 and "alarm lab.gauge.value: it fires (above 10)" in status.stdout
@@ -109,7 +109,7 @@ def test_states_outlive_the_daemon_and_the_lab(lab, gauge):
 def test_silence_is_a_state_and_ends_with_the_next_value(lab, gauge, hook):
     gauge.set("broken")
     gauge.wait({"value no data for 2 s": "no data"})
-    hook.wait("alarm_no_data", "alarm lab.gauge.value")
+    hook.wait("alarm_no_data", "alarm lab.gauge.value (no data for 2 s)")
     assert lab.run("status", check=False).returncode == 1
     gauge.set("1")
     gauge.wait({})

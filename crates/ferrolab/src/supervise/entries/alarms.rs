@@ -90,13 +90,13 @@ impl KnownAlarms {
                 let is_news =
                     before != Some(event) && (event != "alarm_acknowledged" || before.is_some());
                 if is_news {
-                    found.push(notification(event, &key.0, text(&row)));
+                    found.push(notification(event, &key, text(&row)));
                 }
                 now.insert(key, event);
             }
             for (key, _) in known.iter().filter(|(key, _)| !now.contains_key(*key)) {
                 let text = format!("it has cleared ({})", key.1);
-                found.push(notification("alarm_clears", &key.0, text));
+                found.push(notification("alarm_clears", key, text));
             }
             *known = now;
         }
@@ -104,8 +104,13 @@ impl KnownAlarms {
     }
 }
 
-fn notification(event: &'static str, title: &str, text: String) -> Notification {
-    Notification { event, subject: format!("alarm {title}"), text }
+/// The subject names the condition: of one subject, only the last change within a minute is sent.
+fn notification(
+    event: &'static str,
+    (title, condition): &(String, String),
+    text: String,
+) -> Notification {
+    Notification { event, subject: format!("alarm {title} ({condition})"), text }
 }
 
 fn text(row: &AlarmRow) -> String {
@@ -195,7 +200,7 @@ mod tests {
             let found = known.update(&[entry]);
             let events: Vec<&str> = found.iter().map(|notification| notification.event).collect();
             assert_eq!(events.join(" "), expected, "step {number}");
-            assert!(found.iter().all(|told| told.subject == "alarm lab.cryo.t"));
+            assert!(found.iter().all(|told| told.subject == "alarm lab.cryo.t (above 320)"));
         }
     }
 }
