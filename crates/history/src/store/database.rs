@@ -54,6 +54,8 @@ pub(crate) struct Database {
     file: PathBuf,
     /// Device and inode, which stay when the name changes.
     identity: Option<(u64, u64)>,
+    /// The sentence about a file that was set aside, while no new one can be begun.
+    aside: Option<String>,
 }
 
 impl Database {
@@ -97,21 +99,38 @@ impl Database {
             // The other files take their mode from the first one.
             let _ = fs::set_permissions(beside(file, suffix), fs::Permissions::from_mode(0o600));
         }
-        Ok(Database { connection, file: file.to_path_buf(), identity: identity(file) })
+        let (file, identity) = (file.to_path_buf(), identity(file));
+        Ok(Database { connection, file, identity, aside: None })
     }
 
     /// Whether the name still leads to the open file.
     pub(crate) fn is_there(&self) -> bool {
-        identity(&self.file) == self.identity
+        self.aside.is_none() && identity(&self.file) == self.identity
     }
 
-    /// Sets the file aside and opens a new one; a sentence about that.
+    /// Sets the file aside and opens a new one; a sentence about that. Where a full disk has no
+    /// room for the new one, the next attempt sets nothing aside: few asides are kept, and empty
+    /// ones would replace the real one.
     pub(crate) fn replace(&mut self, stamp: i64, reason: &str) -> Result<String, StoreError> {
-        // Closed first: at its close SQLite removes the log of the file that has the name then.
-        self.connection = Connection::open_in_memory().map_err(self.error("close"))?;
-        let told = set_aside(&self.file, stamp, reason)?;
-        *self = Database::open(&self.file)?;
-        Ok(told)
+        let told = match self.aside.take() {
+            Some(told) => told,
+            None => {
+                // Closed first: at its close SQLite removes the log of the file that has the name
+                // then.
+                self.connection = Connection::open_in_memory().map_err(self.error("close"))?;
+                set_aside(&self.file, stamp, reason)?
+            }
+        };
+        match Database::open(&self.file) {
+            Ok(opened) => {
+                *self = opened;
+                Ok(told)
+            }
+            Err(error) => {
+                self.aside = (!error.is_damage()).then_some(told);
+                Err(error)
+            }
+        }
     }
 
     fn error(&self, operation: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
