@@ -20,6 +20,8 @@ const PAGE_BYTES: u32 = 32 * 1024;
 const LOG_PAGES: u32 = 128;
 /// Damaged files that are kept, at most.
 const MAX_ASIDE: usize = 3;
+/// Free pages that are given back to the disk at once, at most: 64 MB.
+const MAX_FREED: u32 = 2048;
 /// Chunks that are removed in one transaction, at most.
 const MAX_REMOVED: u32 = 500;
 /// Bytes that most chunks do not exceed.
@@ -225,8 +227,15 @@ impl Database {
 
     /// Gives free pages back to the disk, and empties the log.
     pub(crate) fn shrink(&mut self) -> Result<(), StoreError> {
-        let shrunk = self.connection.execute_batch("PRAGMA incremental_vacuum;");
-        shrunk.map_err(self.error("shrink"))?;
+        let free = || -> rusqlite::Result<()> {
+            let sql = format!("PRAGMA incremental_vacuum({MAX_FREED})");
+            let mut free = self.connection.prepare(&sql)?;
+            // One step frees one page.
+            let mut steps = free.query([])?;
+            while steps.next()?.is_some() {}
+            Ok(())
+        };
+        free().map_err(self.error("shrink"))?;
         self.checkpoint()
     }
 
