@@ -59,8 +59,9 @@ impl Rules {
 
 /// Clock by which samples grow old.
 ///
-/// It starts as the wall clock and then follows the other clock, so that a wall clock that jumps
-/// ahead removes nothing; a jump back only makes samples older later.
+/// It starts as the wall clock, but not far ahead of the newest sample, and then follows the other
+/// clock, so that a wall clock that jumps ahead removes nothing; a jump back only makes samples
+/// older later.
 #[derive(Clone, Debug)]
 pub(crate) struct RetentionClock {
     start: Moment,
@@ -71,6 +72,13 @@ pub(crate) struct RetentionClock {
 impl RetentionClock {
     pub(crate) fn new(start: Moment) -> Self {
         RetentionClock { start, ahead_since: None }
+    }
+
+    /// A clock that goes on after the newest sample: a wall clock that is ahead of it when the
+    /// process starts is a jump, too.
+    pub(crate) fn after(newest: Option<i64>, now: Moment) -> Self {
+        let latest = newest.map_or(i64::MAX, |newest| newest.saturating_add(DRIFT));
+        RetentionClock::new(Moment { wall: now.wall.min(latest), ..now })
     }
 
     /// The time by which age counts, in microseconds since 1970.
@@ -146,5 +154,14 @@ mod tests {
         ] {
             assert_eq!(hours(clock.time(at(steady, wall))), expected, "{steady}");
         }
+        // The wall clock is ahead when the process starts.
+        let newest = at(0, 100).wall;
+        let mut clock = RetentionClock::after(Some(newest), at(0, 9000));
+        for (steady, wall, expected) in
+            [(0, 9000, 101), (HOUR, 103, 103), (2 * HOUR, 9002, 103), (26 * HOUR, 9026, 9026)]
+        {
+            assert_eq!(hours(clock.time(at(steady, wall))), expected, "{steady}");
+        }
+        assert_eq!(hours(RetentionClock::after(None, at(0, 9000)).time(at(0, 9000))), 9000);
     }
 }

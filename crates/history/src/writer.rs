@@ -162,6 +162,8 @@ impl Store {
         for notice in &notices {
             error!("{notice}");
         }
+        let newest = unsealed.series.iter().filter_map(|series| series.last).map(|(time, _)| time);
+        let newest = newest.max();
         let mut writer = Writer {
             database,
             journal: None,
@@ -170,7 +172,7 @@ impl Store {
             introduced: HashSet::new(),
             cursors,
             notes,
-            clock: RetentionClock::new(now),
+            clock: RetentionClock::after(newest, now),
             retained: None,
             is_full: false,
             notices,
