@@ -260,7 +260,10 @@ impl PushTarget {
             let has_lines = request.lines.len() > before;
             request.skipped.extend(skipped.filter(|_| !has_lines).map(|cursor| (key, cursor)));
         }
-        self.is_new = false;
+        if std::mem::take(&mut self.is_new) {
+            // Where it begins must outlive this process, even if the target takes nothing before.
+            self.cursors.save();
+        }
         Ok(request)
     }
 
@@ -274,7 +277,7 @@ impl PushTarget {
     /// the last second, and a damaged store is replaced by an empty one.
     fn cursor(&mut self, key: &SeriesKey) -> Result<Cursor, StoreError> {
         let known = self.cursors.get(key);
-        if !self.compared.insert(key.clone()) {
+        if self.compared.contains(key) {
             return Ok(known.unwrap_or_default());
         }
         let end = || self.store.newer(key, u64::MAX, 0).map(|end| end.map_or(0, |end| end.next));
@@ -290,6 +293,7 @@ impl PushTarget {
                 Cursor { position: end()?.saturating_sub(after), time }
             }
         };
+        self.compared.insert(key.clone());
         self.cursors.set(key, cursor);
         Ok(cursor)
     }
@@ -301,7 +305,9 @@ impl PushTarget {
             // One that was removed meanwhile is nobody's mistake.
             *position >= cursor.position || sample.time == cursor.time
         };
-        Ok(last.samples.first().is_some_and(is_it)
+        // A new target has been sent nothing, and has no time to compare.
+        Ok(cursor.time == 0
+            || last.samples.first().is_some_and(is_it)
             || last.samples.is_empty() && last.next >= cursor.position)
     }
 }
