@@ -25,7 +25,7 @@ use crate::host::alarms::machine::Reading;
 use crate::host::alarms::state_file::AlarmFile;
 use crate::host::child_report::rfc3339;
 use crate::host::feed::Feed;
-use crate::host::feed::event::{AlarmEvent, Event, EventBody, Quality, Sample};
+use crate::host::feed::event::{AlarmEvent, Event, EventBody, Quality, Sample, SeriesRow};
 use crate::host::feed::ring::Subscription;
 
 pub(crate) use row::{Acknowledgement, AlarmRow};
@@ -135,7 +135,11 @@ impl Watch {
             let changes = tokio::select! {
                 batch = samples.next() => match batch.lost {
                     0 => self.look_at(&batch.events),
-                    _ => self.look_at_all(),
+                    // Older events after the newest values would be a way back in time.
+                    _ => {
+                        let rows = samples.skip_to_latest();
+                        self.look_at_rows(&rows)
+                    }
                 },
                 () = at(next) => self.board.pass(&self.now()),
                 () = at(write) => {
@@ -166,9 +170,14 @@ impl Watch {
 
     /// Looks at every series as it stands: a flat line makes few samples.
     fn look_at_all(&mut self) -> Vec<Change> {
+        let rows = self.feed.latest().0;
+        self.look_at_rows(&rows)
+    }
+
+    fn look_at_rows(&mut self, rows: &[SeriesRow]) -> Vec<Change> {
         let now = self.now();
         let mut changes = Vec::new();
-        for row in self.feed.latest().0 {
+        for row in rows {
             changes.extend(self.board.observe(&observation(&row.service, &row.sample), &now));
         }
         changes

@@ -254,6 +254,13 @@ impl Subscription {
             }
         }
     }
+
+    /// Every series as it stands now; the next events are those after that.
+    pub(crate) fn skip_to_latest(&mut self) -> Vec<SeriesRow> {
+        let (rows, next) = self.feed.latest();
+        self.after = next.saturating_sub(1);
+        rows
+    }
 }
 
 impl Drop for Subscription {
