@@ -2,7 +2,7 @@
 
 import time
 
-from .errors import CommunicationError, DaemonError
+from .errors import CommunicationError, DaemonError, NamingError
 from .remote import RemoteObject
 from .uri import URI
 
@@ -14,8 +14,9 @@ ANSWER_TIMEOUT = 10.0
 # Seconds between attempts to reach a daemon that is away: the first pause, and the longest.
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 2.0
-# Errors that mean that the daemon is away, or starting again.
-AWAY = (CommunicationError, DaemonError, ConnectionRefusedError)
+# Errors that mean that the daemon is away, or starting again. A daemon that stops removes its names
+# first.
+AWAY = (CommunicationError, DaemonError, NamingError, ConnectionRefusedError)
 
 
 class Sample:
