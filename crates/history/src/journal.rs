@@ -185,8 +185,9 @@ impl Journal {
 
     /// Waits until the disk has all records.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.is_dirty) {
+        if self.is_dirty {
             self.file.sync_data()?;
+            self.is_dirty = false;
         }
         Ok(())
     }

@@ -106,7 +106,9 @@ impl Store {
         let growth = JOURNAL_BYTES.min(self.settings.size / JOURNAL_SHARE);
         if journal.length() > writer.journal_base * 2 + growth && !writer.is_full {
             // The samples that the next journal lacks must be on the disk.
-            writer.database.checkpoint().map_err(io::Error::other)?;
+            if !writer.database.checkpoint().map_err(io::Error::other)? {
+                return Ok(());
+            }
             let unsealed = self.unsealed();
             writer.begin_journal(folder, &unsealed)?;
         }

@@ -236,14 +236,14 @@ impl Database {
             Ok(())
         };
         free().map_err(self.error("shrink"))?;
-        self.checkpoint()
+        self.checkpoint().map(drop)
     }
 
-    /// Copies the log into the file, on the disk.
-    pub(crate) fn checkpoint(&mut self) -> Result<(), StoreError> {
+    /// Copies the log into the file, on the disk; whether all of it: a reader may prevent that.
+    pub(crate) fn checkpoint(&mut self) -> Result<bool, StoreError> {
         let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
-        let done = self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-        done.map(drop).map_err(self.error("write"))
+        let busy = self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        busy.map(|busy| busy == 0).map_err(self.error("write"))
     }
 }
 
