@@ -80,6 +80,7 @@ impl Poller {
                     // A client's call may make an instance; a poll tries it seldom.
                     let until = *broken_until.get_or_insert(Instant::now() + BROKEN_PAUSE);
                     self.set_all(Quality::Error, &reason, &schedules);
+                    resume_all(&mut schedules);
                     if until > Instant::now() {
                         let _ = timeout_at(look_time(), changes.changed()).await;
                         continue;
@@ -89,6 +90,7 @@ impl Poller {
                 }
                 Availability::Down(reason) => {
                     self.set_all(Quality::NoData, &reason, &schedules);
+                    resume_all(&mut schedules);
                     let _ = timeout_at(look_time(), changes.changed()).await;
                     continue;
                 }
@@ -239,6 +241,12 @@ impl Poller {
             true
         });
     }
+}
+
+/// A time in which nothing can be read makes no reading slow.
+fn resume_all(schedules: &mut BTreeMap<String, Schedule>) {
+    let now = Instant::now();
+    schedules.values_mut().for_each(|schedule| schedule.resume(now));
 }
 
 fn look_time() -> Instant {

@@ -1,8 +1,9 @@
 //! When a member is read next.
 //!
 //! A reading that takes longer than its period doubles the period, up to a minute; one that is
-//! quick again halves it. A value that a client has read counts as a reading. All times are those
-//! of the monotonic clock, and come in as arguments.
+//! quick again halves it. Its wait counts: polls that together take too long all slow down. A value
+//! that a client has read counts as a reading. All times are those of the monotonic clock, and come
+//! in as arguments.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ pub(super) struct Schedule {
     wanted: Duration,
     period: Duration,
     due: Instant,
-    /// How long the last reading took, where that was too long.
+    /// How long the last reading took with its wait, where that was too long.
     slow: Option<Duration>,
 }
 
@@ -40,7 +41,7 @@ impl Schedule {
 
     /// A reading that began at `begun` has ended.
     pub(super) fn read(&mut self, begun: Instant, ended: Instant) {
-        let took = ended.saturating_duration_since(begun);
+        let took = ended.saturating_duration_since(begun.min(self.due));
         let is_slow = took > self.period;
         if is_slow {
             self.period = (2 * self.period).clamp(self.wanted, SLOWEST.max(self.wanted));
@@ -67,13 +68,18 @@ impl Schedule {
         self.due = now + self.period.max(pause);
     }
 
+    /// It could not be read up to now: the service did not run, and this was no wait.
+    pub(super) fn resume(&mut self, now: Instant) {
+        self.due = self.due.max(now);
+    }
+
     /// That it is read less often than it should be, in words.
     pub(super) fn trouble(&self, member: &str) -> Option<String> {
         let took = self.slow?.as_secs_f64();
         let (wanted, period) = (self.wanted.as_secs_f64(), self.period.as_secs_f64());
         Some(format!(
             "'{member}' is read each {period} s and not each {wanted} s (`poll`): reading it took \
-             {took:.1} s"
+             {took:.1} s, its wait included"
         ))
     }
 }
@@ -121,6 +127,16 @@ mod tests {
             now = schedule.due();
             schedule.read(now, now + SECOND / 10);
         }
+        assert_eq!((schedule.period(), schedule.trouble("t")), (SECOND, None));
+        // Others were read before it: its wait counts, unless nothing could be read.
+        let due = schedule.due();
+        schedule.read(due + 2 * SECOND, due + 2 * SECOND + SECOND / 10);
+        assert_eq!(schedule.period(), 2 * SECOND);
+        let trouble = schedule.trouble("t").unwrap();
+        assert!(trouble.contains("took 2.1 s, its wait included"), "{trouble}");
+        now = schedule.due() + 60 * SECOND;
+        schedule.resume(now);
+        schedule.read(now, now + SECOND / 10);
         assert_eq!((schedule.period(), schedule.trouble("t")), (SECOND, None));
         // A period beyond a minute is what somebody has written.
         let mut rare = Schedule::new(600 * SECOND, now);
