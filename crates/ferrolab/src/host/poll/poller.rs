@@ -64,14 +64,18 @@ impl Poller {
         let mut next_look = look_time();
         loop {
             changes.mark_unchanged();
+            let availability = self.availability();
             if next_look <= Instant::now() {
-                self.tick();
+                // A series that fails below would have no data for a moment.
+                if matches!(availability, Availability::Ready) {
+                    self.tick();
+                }
                 next_look = look_time();
             }
             let next = schedules.iter().min_by_key(|(_, schedule)| schedule.due());
             let next = next.map(|(name, schedule)| (name.clone(), schedule.due()));
             let is_due = |(_, due): &(String, Instant)| *due <= Instant::now();
-            let wake = match self.availability() {
+            let wake = match availability {
                 Availability::Ready => {
                     broken_until = None;
                     next.as_ref().map_or(next_look, |(_, due)| next_look.min(*due))
@@ -80,6 +84,7 @@ impl Poller {
                     // A client's call may make an instance; a poll tries it seldom.
                     let until = *broken_until.get_or_insert(Instant::now() + BROKEN_PAUSE);
                     self.set_all(Quality::Error, &reason, &schedules);
+                    self.tick();
                     resume_all(&mut schedules);
                     if until > Instant::now() {
                         let _ = timeout_at(look_time(), changes.changed()).await;
@@ -90,6 +95,7 @@ impl Poller {
                 }
                 Availability::Down(reason) => {
                     self.set_all(Quality::NoData, &reason, &schedules);
+                    self.tick();
                     resume_all(&mut schedules);
                     let _ = timeout_at(look_time(), changes.changed()).await;
                     continue;
