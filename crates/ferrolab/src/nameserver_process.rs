@@ -109,7 +109,7 @@ pub(crate) async fn run(
     daemon.register(NAMESERVER_NAME, Arc::new(object)).map_err(|error| error.to_string())?;
 
     if let (Some(folder), Some(lab)) = (&users, &lab_id) {
-        let login = LoginObject::new(folder.clone(), lab.clone());
+        let login = LoginObject::new(folder.clone(), lab);
         daemon.register(LOGIN_OBJECT, Arc::new(login)).map_err(|error| error.to_string())?;
     }
 

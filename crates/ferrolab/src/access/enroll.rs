@@ -15,6 +15,9 @@
 //!   code cannot hand out another authority.
 //! - A code is used up under the lock of the users' file, before the answer is sent: a request that
 //!   is replayed finds no code. A stolen request certifies the key of the client that made it.
+//!
+//! The lab's id is a secret: a nameserver knows by it the lab's own daemons. Clients get a name
+//! that is made from it, and from which it cannot be found.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,19 +51,26 @@ pub(crate) struct LoginObject {
 struct LoginDesk {
     /// `state/access`.
     folder: PathBuf,
-    /// The id of the lab.
+    /// The name of the lab for clients; not its id.
     lab: String,
     /// Logins are done one at a time.
     turn: tokio::sync::Mutex<()>,
 }
 
 impl LoginObject {
-    /// The object for logins in the lab whose users are in `folder` (`state/access`).
-    pub(crate) fn new(folder: PathBuf, lab: String) -> Self {
+    /// The object for logins in the lab with this id, whose users are in `folder`
+    /// (`state/access`).
+    pub(crate) fn new(folder: PathBuf, lab: &str) -> Self {
+        let lab = public_name(lab);
         LoginObject {
             desk: Arc::new(LoginDesk { folder, lab, turn: tokio::sync::Mutex::default() }),
         }
     }
+}
+
+/// The name of the lab with this id for clients, from which its id cannot be found.
+fn public_name(lab: &str) -> String {
+    hex(&Sha256::digest(format!("ferrolab lab {lab}")))
 }
 
 impl Object for LoginObject {
@@ -239,6 +249,14 @@ mod tests {
         let answer = LoginAnswer::from_value(&ask(good.clone()).await.unwrap()).unwrap();
         assert!(answer.is_proven(&code.keys(), &good) && answer.user == "ada");
         assert!(ask(good).await.is_err(), "a request that is replayed");
+    }
+
+    #[test]
+    fn clients_do_not_get_the_id_of_the_lab() {
+        let object = LoginObject::new(PathBuf::new(), "8a1f");
+        assert!(!object.desk.lab.contains("8a1f") && object.desk.lab.len() == 64);
+        assert_eq!(object.desk.lab, public_name("8a1f"));
+        assert_ne!(object.desk.lab, public_name("8a1e"));
     }
 
     fn new_wrong_code() -> LoginCode {
