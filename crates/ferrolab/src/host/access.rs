@@ -20,21 +20,29 @@ pub(crate) fn rules<'a>(
         let people: HashSet<String> = group.people.iter().cloned().collect();
         (group.name.clone(), people)
     });
-    let member_roles = services.into_iter().map(|service| {
-        let reads = service.read_while_locked.iter().map(|name| (name.clone(), Role::View));
+    let (mut member_roles, mut reads) = (HashMap::new(), HashMap::new());
+    for service in services {
         // A role that the configuration gives a member comes before what follows from a list.
         let said = service.members.iter().filter_map(|member| {
             let role = member.role.and_then(role)?;
             Some((member.name.clone(), role))
         });
-        (service.name.clone(), reads.chain(said).collect::<HashMap<_, _>>())
-    });
+        let said: HashMap<String, Role> = said.collect();
+        if !said.is_empty() {
+            member_roles.insert(service.name.clone(), said);
+        }
+        if !service.read_while_locked.is_empty() {
+            let members = service.read_while_locked.iter().cloned().collect();
+            reads.insert(service.name.clone(), members);
+        }
+    }
     AccessRules {
         local: role(access.localhost),
         network: role(access.network),
         groups: groups.collect(),
         grants: access.grants.iter().filter_map(grant).collect(),
-        member_roles: member_roles.filter(|(_, roles)| !roles.is_empty()).collect(),
+        member_roles,
+        reads,
     }
 }
 

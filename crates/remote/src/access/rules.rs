@@ -67,6 +67,8 @@ pub struct AccessRules {
     pub grants: Vec<AccessGrant>,
     /// Roles that members need, by service: those that differ from the usual.
     pub member_roles: HashMap<String, HashMap<String, Role>>,
+    /// Members that `view` may call, by service. To set one needs the usual role.
+    pub reads: HashMap<String, HashSet<String>>,
 }
 
 /// The line that gives a caller its role.
@@ -108,6 +110,8 @@ pub struct Rights {
     members: HashMap<String, Roles>,
     /// The roles that members need, where these are not the usual ones.
     needs: HashMap<String, Role>,
+    /// The members that `view` may call.
+    reads: HashSet<String>,
     /// The greatest role with the lock on any member: to use one is to lock the service.
     any_with_lock: Option<Role>,
     /// The greatest role on any member: to use one is to see the service.
@@ -171,6 +175,8 @@ impl AccessRules {
         let needs =
             needs.into_iter().filter_map(|(name, role)| Some((object.member(name)?, *role)));
         rights.needs = needs.map(|(name, role)| (name.to_owned(), role)).collect();
+        let reads = self.reads.get(object.service).into_iter().flatten();
+        rights.reads = reads.filter_map(|name| object.member(name)).map(str::to_owned).collect();
         rights
     }
 
@@ -265,9 +271,11 @@ impl Rights {
     fn wanted(&self, member: &str, kind: AccessKind) -> Role {
         let usual = kind.usual_role();
         match kind {
-            AccessKind::Call | AccessKind::Set if !self.needs.is_empty() => {
-                self.needs.get(member).copied().unwrap_or(usual)
-            }
+            AccessKind::Call | AccessKind::Set => match self.needs.get(member) {
+                Some(role) => *role,
+                None if kind == AccessKind::Call && self.reads.contains(member) => Role::View,
+                None => usual,
+            },
             _ => usual,
         }
     }

@@ -183,6 +183,28 @@ fn a_member_may_need_another_role_than_usual() {
 }
 
 #[test]
+fn a_member_that_view_may_call_is_set_with_the_usual_role() {
+    let mut lab = rules(vec![grant(&["ada"], &["lab.psu"], Role::Operate)]);
+    let reads = ["level", "calibrate", "ch_1.idn"].map(str::to_owned);
+    lab.reads.insert("lab.psu".into(), reads.into());
+    lab.member_roles.insert("lab.psu".into(), [("calibrate".to_owned(), Role::Admin)].into());
+    for (caller, object, member, expected) in [
+        (NOBODY, "lab.psu", "level", "aaa-----"),
+        (NOBODY, "lab.psu/ch_1", "level", "aaa-----"),
+        (NOBODY, "lab.psu", "idn", "aa------"),
+        (NOBODY, "lab.psu/ch_1", "idn", "aaa-----"),
+        (NOBODY, "lab.laser", "level", "aa------"),
+        (ADA, "lab.psu", "level", "aaaaaa--"),
+        // A role that the configuration gives a member comes first.
+        (ADA, "lab.psu", "calibrate", "aa--aa--"),
+    ] {
+        assert_eq!(decisions(&lab, caller, object, member), expected, "{object} {member}");
+    }
+    let closed = AccessRules { network: None, ..lab };
+    assert_eq!(decisions(&closed, NOBODY, "lab.psu", "level"), "--------");
+}
+
+#[test]
 fn an_explanation_names_the_line() {
     let lab = rules(vec![
         grant(&["ada"], &["lab.*"], Role::View),
