@@ -64,19 +64,13 @@ impl FeedObject {
                     }
                 }
             }
-            "scrape" => Answer::from(SCRAPE.bind(call).map(|[]| self.scrape())),
+            "scrape" => Answer::from(SCRAPE.bind(call).map(|[]| self.scrape(session))),
             _ => Answer::exception(Operation::Call(call).unexposed()),
         }
     }
 
     fn latest(&self, session: &Session) -> Value {
-        let (mut series, next) = self.feed.latest();
-        if self.access.is_on() {
-            series.retain(|row| {
-                let (service, member) = (&row.service, &row.sample.member);
-                self.access.may(session, service, property(member), AccessKind::Read)
-            });
-        }
+        let (series, next) = self.readable(session);
         let mut dict = Dict::with_capacity(3);
         dict.insert("epoch", self.feed.epoch());
         dict.insert("next", next as i64);
@@ -84,16 +78,31 @@ impl FeedObject {
         Value::Dict(dict)
     }
 
+    /// The series that a client may read as they stand, and the number of the next event.
+    fn readable(&self, session: &Session) -> (Vec<SeriesRow>, u64) {
+        let (mut series, next) = self.feed.latest();
+        if self.access.is_on() {
+            series.retain(|row| {
+                let (service, member) = (&row.service, &row.sample.member);
+                self.access.may(session, service, property(member), AccessKind::Read)
+            });
+        }
+        (series, next)
+    }
+
     /// The series as they stand, and of each object its calls since the daemon has started, those
-    /// that have failed, and slow ones. A client that asks is not a reader: no events are made
-    /// for it.
-    fn scrape(&self) -> Value {
+    /// that have failed, and slow ones; of what the client may look at. A client that asks is not a
+    /// reader: no events are made for it.
+    fn scrape(&self, session: &Session) -> Value {
         let mut calls = Dict::default();
         for (id, CallCounts { calls: all, errors, slow }) in self.counter.counts() {
+            if !self.access.may(session, &id, "", AccessKind::Describe) {
+                continue;
+            }
             let counts = [all, errors, slow].map(|count| Value::from(count as i64));
             calls.insert(id, Value::List(counts.into()));
         }
-        let (series, _) = self.feed.latest();
+        let (series, _) = self.readable(session);
         let mut dict = Dict::with_capacity(2);
         dict.insert("series", Value::List(series.iter().map(SeriesRow::to_value).collect()));
         dict.insert("calls", Value::Dict(calls));
